@@ -1,0 +1,130 @@
+"""ModelCard: all that a station must know of a model, carried in the model file's own metadata.
+
+A model file is ONNX; its card is JSON under the metadata key `seisedge.card`. The contract with the graph:
+
+    waveform       float32 (batch, 3, n_samples), ZNE, in `unit`, at `sampling_rate_hz`
+    valid          float32 (batch, 3, n_samples), 1 where a sample exists, 0 where not
+    probabilities  float32 (batch, len(labels)), calibrated
+
+Preprocessing is part of the graph; the runtime normalises nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from seisedge.runtime.errors import CardError
+
+CARD_KEY = "seisedge.card"
+SCHEMA = 1
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One figure on events never trained on, with its 95 % bootstrap interval over events."""
+
+    name: str  # e.g. 'accuracy', 'sensitivity', 'sd'
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n_events: int
+    n_records: int
+    subset: str = "all"  # e.g. 'blasts', 'vertical only', 'answer 3 s'
+    baseline: str = ""  # '' for the model itself, else the simple thing beside it
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the weights come from."""
+
+    recipe: str
+    seed: int
+    data: list[str]  # data sets, each with its licence
+    data_sha256: str  # fingerprint of metadata and waveforms
+    split: str  # the rule, in words
+    n_events: int
+    n_records: int
+    licence: str
+
+
+class MagnitudeScale(msgspec.Struct, frozen=True, kw_only=True):
+    """The bins of a magnitude model: label k covers (edges[k], edges[k + 1]]; None is open."""
+
+    edges: list[float | None]
+    type: str  # as catalogued, e.g. 'ML, Md (mixed)'
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of one model file."""
+
+    name: str
+    task: Literal["event_type", "magnitude"]
+    labels: list[str]
+    magnitude: MagnitudeScale | None
+    components: Literal["ZNE"]
+    sampling_rate_hz: Positive
+    n_samples: Annotated[int, msgspec.Meta(gt=0)]
+    onset_s: Positive  # nominal place of the onset after the start of the window
+    unit: Literal["counts", "m/s"]
+    band_hz: tuple[float, float]  # what the front end keeps; a channel must carry all of it
+    answers_s: list[float]  # seconds after the onset at which it was trained to answer, ascending
+    modes: list[Literal["triggered", "continuous"]]
+    min_coverage: Share  # of an answer's span on the best component; below it no label is reported
+    parameters: int
+    macs: int
+    flops: int  # 1 MAC = 2 FLOP, plus elementwise operations as counted in flops_by_operator
+    flops_by_operator: dict[str, int]
+    not_counted: list[str]  # operators without a rule
+    temperature: float
+    training: Training
+    metrics: list[Metric]
+    not_for: list[str]  # what it must not be trusted with
+    precision: Literal["fp32", "fp16", "int8"]
+    pruning: str  # 'none' or how much was removed
+    seisedge_version: str
+    date: str  # of the training run, ISO 8601
+    schema: int = SCHEMA
+
+    @property
+    def window_s(self) -> float:
+        """Length of the input window in seconds."""
+        return self.n_samples / self.sampling_rate_hz
+
+    def __post_init__(self) -> None:
+        if not self.answers_s or list(self.answers_s) != sorted(set(self.answers_s)):
+            raise ValueError(f"answers_s must ascend; got {self.answers_s}")
+        if self.onset_s + self.answers_s[-1] > self.window_s + 1e-9:
+            raise ValueError(f"the last answer, {self.answers_s[-1]:g} s, lies beyond the window")
+        if not 0 <= self.band_hz[0] < self.band_hz[1] < self.sampling_rate_hz / 2:
+            raise ValueError(f"band_hz must lie below {self.sampling_rate_hz / 2:g} Hz; got {self.band_hz}")
+        if (self.task == "magnitude") != (self.magnitude is not None):
+            raise ValueError("a magnitude model, and no other, states its bins")
+        if self.magnitude is not None and len(self.magnitude.edges) != len(self.labels) + 1:
+            raise ValueError(f"{len(self.labels)} labels need {len(self.labels) + 1} bin edges")
+
+
+def json_from_card(card: ModelCard) -> str:
+    """The card as it stands in the model file: sorted keys, no spaces."""
+    return msgspec.json.encode(card, order="sorted").decode()
+
+
+def card_from_json(text: str | None, path: str) -> ModelCard:
+    """Read a card; `path` is the model file, for the message. Raises CardError."""
+    if not text:
+        raise CardError(f"{path}: no card in the file (metadata key '{CARD_KEY}'); export it with seisedge")
+    try:
+        schema = msgspec.json.decode(text, type=_Schema).schema
+        if schema > SCHEMA:
+            raise CardError(
+                f"{path}: the card has schema {schema}, this seisedge reads up to {SCHEMA}; upgrade"
+            )
+        return msgspec.json.decode(text, type=ModelCard)
+    except msgspec.MsgspecError as error:
+        raise CardError(f"{path}: the card cannot be read: {error}") from error
+
+
+class _Schema(msgspec.Struct):
+    schema: int

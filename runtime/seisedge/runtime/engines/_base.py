@@ -1,0 +1,61 @@
+"""Engine: what runs a model file. One file an engine; each is a subclass with two hooks."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter_ns
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.card import ModelCard
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceCost:
+    """Where the time of one inference went, in milliseconds; transfers are 0 where memory is shared."""
+
+    host_to_device_ms: float
+    infer_ms: float
+    device_to_host_ms: float
+
+
+class Engine(abc.ABC):
+    """Base of all engines: checks and timing once, the work in `_infer`."""
+
+    name: str
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sha256, self.card = self._load(path)
+
+    @abc.abstractmethod
+    def _load(self, path: Path) -> tuple[str, ModelCard]:
+        """Open the file; returns its sha256 and card. Raises CardError."""
+
+    @abc.abstractmethod
+    def _infer(self, waveform: Array, valid: Array) -> Array:
+        """Run the graph."""
+
+    def _transfers(self) -> tuple[float, float]:
+        """Milliseconds to and from the device in the last inference."""
+        return 0.0, 0.0
+
+    def infer(self, waveform: Array, valid: Array) -> tuple[Array, InferenceCost]:
+        """Probabilities (batch, n_labels) of `waveform` and `valid` (batch, 3, n_samples), and the cost."""
+        expected = (3, self.card.n_samples)
+        if waveform.shape != valid.shape or waveform.shape[1:] != expected:
+            raise ValueError(
+                f"waveform and valid must be (batch, {expected[0]}, {expected[1]}); "
+                f"got {waveform.shape} and {valid.shape}"
+            )
+        start = perf_counter_ns()
+        probabilities = self._infer(waveform, valid)
+        elapsed_ms = (perf_counter_ns() - start) / 1e6
+        to_device_ms, from_device_ms = self._transfers()
+        cost = InferenceCost(to_device_ms, elapsed_ms - to_device_ms - from_device_ms, from_device_ms)
+        return probabilities, cost

@@ -1,0 +1,1 @@
+"""Sources of packets: one file each."""

@@ -1,0 +1,1 @@
+"""On the workstation: data, networks, training, evaluation. Needs `seisedge[train]`."""

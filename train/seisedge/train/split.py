@@ -1,0 +1,69 @@
+"""Splits by event: what was recorded of one event, or overlaps it in time at a station, stays on one side.
+
+The rule is a hash, so that it needs no state: within a stratum (class and source) the groups are ordered by the
+SHA-256 of a salt and their name; the first fifth is held out as `test`, the rest is dealt to folds in turn.
+Adding events to another stratum moves nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+SALT = "seisedge-1"
+TEST_SHARE = 0.2
+N_FOLDS = 5
+
+RULE = (
+    f"by event (and by whatever overlaps it at a station), within class and source in the order of "
+    f"SHA-256('{SALT}:' + group): the first {TEST_SHARE:.0%} are test, the rest {N_FOLDS} folds in turn"
+)
+
+
+def group_overlapping(
+    events: Sequence[str], stations: Sequence[str], starts_ns: Sequence[int], ends_ns: Sequence[int]
+) -> list[str]:
+    """A group name per record: records of one event, and of events that share samples, have the same.
+
+    starts_ns, ends_ns: span of each record; a record of unknown time has start >= end and overlaps nothing.
+    """
+    parent = {event: event for event in events}
+
+    def root(event: str) -> str:
+        while parent[event] != event:
+            parent[event] = parent[parent[event]]
+            event = parent[event]
+        return event
+
+    spans = sorted(
+        (station, start, end, event)
+        for station, start, end, event in zip(stations, starts_ns, ends_ns, events, strict=True)
+        if end > start
+    )
+    reach: tuple[str, int, str] | None = None  # station, latest end so far, its event
+    for station, start, end, event in spans:
+        if reach is not None and reach[0] == station and start < reach[1]:
+            first, second = sorted((root(event), root(reach[2])))
+            parent[second] = first
+            if end <= reach[1]:
+                continue
+        reach = (station, end, event)
+    return [root(event) for event in events]
+
+
+def assign_split(groups: Sequence[str], strata: Sequence[str]) -> tuple[list[str], list[int]]:
+    """`train` or `test`, and the fold (0 to N_FOLDS - 1; -1 for test), per record.
+
+    A group that lies in several strata belongs to the first in alphabetical order.
+    """
+    home: dict[str, str] = {}
+    for group, stratum in zip(groups, strata, strict=True):
+        home[group] = min(home.get(group, stratum), stratum)
+    side: dict[str, tuple[str, int]] = {}
+    for stratum in sorted(set(home.values())):
+        members = [group for group in home if home[group] == stratum]
+        members.sort(key=lambda group: hashlib.sha256(f"{SALT}:{group}".encode()).hexdigest())
+        n_test = round(TEST_SHARE * len(members))
+        for i, group in enumerate(members):
+            side[group] = ("test", -1) if i < n_test else ("train", (i - n_test) % N_FOLDS)
+    return [side[group][0] for group in groups], [side[group][1] for group in groups]

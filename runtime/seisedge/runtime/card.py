@@ -118,9 +118,7 @@ def card_from_json(text: str | None, path: str) -> ModelCard:
     try:
         schema = msgspec.json.decode(text, type=_Schema).schema
         if schema > SCHEMA:
-            raise CardError(
-                f"{path}: the card has schema {schema}, this seisedge reads up to {SCHEMA}; upgrade"
-            )
+            raise CardError(f"{path}: the card has schema {schema}, this seisedge reads up to {SCHEMA}; upgrade")
         return msgspec.json.decode(text, type=ModelCard)
     except msgspec.MsgspecError as error:
         raise CardError(f"{path}: the card cannot be read: {error}") from error

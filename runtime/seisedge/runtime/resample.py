@@ -32,7 +32,7 @@ def stop_hz(pass_hz: float, rate_out_hz: float) -> float:
 
 def reaches_band(rate_in_hz: float, pass_hz: float) -> bool:
     """True where a channel of this rate carries the whole pass band."""
-    return rate_in_hz / 2 >= pass_hz
+    return rate_in_hz / 2 > pass_hz
 
 
 class Resampler:
@@ -46,7 +46,7 @@ class Resampler:
     """
 
     def __init__(self, rate_in_hz: float, rate_out_hz: float, pass_hz: float, anchor_ns: int) -> None:
-        if not reaches_band(rate_in_hz, pass_hz):
+        if rate_in_hz / 2 <= pass_hz:
             raise ValueError(f"a channel of {rate_in_hz:g} Hz does not carry the band up to {pass_hz:g} Hz")
         if pass_hz >= rate_out_hz / 2:
             raise ValueError(f"the pass band ({pass_hz:g} Hz) must end below {rate_out_hz / 2:g} Hz")
@@ -55,7 +55,8 @@ class Resampler:
         self.anchor_ns = anchor_ns
         step = self.rate_in / self.rate_out
         self._advance, self._phases = step.numerator, step.denominator  # inputs and outputs of one period
-        transition_hz = stop_hz(pass_hz, rate_out_hz) - pass_hz
+        stop = min(stop_hz(pass_hz, rate_out_hz), rate_in_hz - pass_hz)  # no images of a slower channel either
+        transition_hz = stop - pass_hz
         self.half_s = (ATTENUATION_DB - 7.95) / (2 * 14.36 * transition_hz)
         self._half = math.ceil(self.half_s * rate_in_hz)
         cutoff_hz = pass_hz + transition_hz / 2
@@ -101,8 +102,7 @@ class Resampler:
         taps = self._kernel.shape[1]
         if len(base) and (base[0] < 0 or base[-1] + taps > len(x)):
             raise ValueError(
-                f"outputs [{k0}, {k1}) need inputs {self.inputs_for(k0, k1)}; "
-                f"got [{n_first}, {n_first + len(x)})"
+                f"outputs [{k0}, {k1}) need inputs {self.inputs_for(k0, k1)}; got [{n_first}, {n_first + len(x)})"
             )
         x = np.where(valid, x, 0.0)
         out = np.zeros(k1 - k0)

@@ -1,1 +1,14 @@
 """Sources of packets: one file each."""
+
+from seisedge.runtime.sources._base import TICK_S, Source, SourceCounters
+from seisedge.runtime.sources._registry import SourceOptions, known_schemes, open_source, register_source
+
+__all__ = [
+    "TICK_S",
+    "Source",
+    "SourceCounters",
+    "SourceOptions",
+    "known_schemes",
+    "open_source",
+    "register_source",
+]

@@ -7,12 +7,16 @@ A source is opened, iterated once and closed. Files give back-pressure by being 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from seisedge.runtime.miniseed import BadRecord
 from seisedge.runtime.packet import Packet
+
+logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 
@@ -26,6 +30,7 @@ class SourceCounters:
     bad_records: int = 0  # quarantined: not decodable, rate 0, absurd time
     skipped_bytes: int = 0  # between records, while looking for the next good one
     truncated: int = 0  # a last record that ends too early
+    duplicates: int = 0  # sent again by a server after a reconnection, and dropped
     reconnects: int = 0
 
 
@@ -34,6 +39,7 @@ class Source(abc.ABC):
 
     url: as the user gave it, for messages and for the event's `source` field.
     live: True where packets come at the pace of the world and losing the connection is not the end.
+    on_bad_record: called with each record that is set aside, for a dead-letter file; None to only count.
     """
 
     live: bool = False
@@ -41,6 +47,15 @@ class Source(abc.ABC):
     def __init__(self, url: str) -> None:
         self.url = url
         self.counters = SourceCounters()
+        self.on_bad_record: Callable[[BadRecord], None] | None = None
+
+    def set_aside(self, bad: BadRecord, where: str) -> None:
+        """Count a record that cannot be used; `where` is its place in the source, for the log."""
+        self.counters.bad_records += 1
+        level = logging.WARNING if self.counters.bad_records == 1 else logging.DEBUG
+        logger.log(level, "%s: record at %s set aside: %s", self.url, where, bad.reason)
+        if self.on_bad_record is not None:
+            self.on_bad_record(bad)
 
     def __enter__(self) -> Self:
         self.open()

@@ -1,0 +1,81 @@
+"""The `seisedge` command: a lazy click group. A command is imported when it is asked for, and no sooner."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import logging
+import sys
+from importlib.metadata import version
+
+import click
+
+from seisedge.runtime.errors import SeisedgeError
+
+# command → module that holds `command`, the extra it needs, one line of help
+COMMANDS: dict[str, tuple[str, str | None, str]] = {
+    "demo": ("seisedge.runtime.commands.demo", None, "Replay the bundled recording through the whole chain."),
+    "run": ("seisedge.runtime.commands.run", None, "Read a stream or files and emit events."),
+    "replay": ("seisedge.runtime.commands.replay", None, "A virtual digitizer: serve recorded data over SeedLink."),
+    "inspect": ("seisedge.runtime.commands.inspect", None, "The card of a model file, and its FLOPs."),
+    "bench": ("seisedge.runtime.commands.bench", None, "Latency, FLOPs and memory, honestly measured."),
+    "doctor": ("seisedge.runtime.commands.doctor", None, "What this machine has: engines, versions, clock, disk."),
+    "train": ("seisedge.train.cli", "train", "Train a model from a recipe."),
+    "export": ("seisedge.export.cli", "export", "Turn a training run into a model file."),
+}
+EXTRAS_OF = {"torch": "train", "h5py": "train", "onnx": "export", "onnxscript": "export"}
+
+EPILOG = """\b
+Two commands to begin with:
+  seisedge demo
+  seisedge run recording.mseed --events events.jsonl
+"""
+
+
+class LazyGroup(click.Group):
+    """Finds commands by name; what a command needs is loaded with it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, extra, _ = COMMANDS[name]
+        try:
+            command: click.Command = importlib.import_module(module).command
+        except ModuleNotFoundError as error:
+            root = (error.name or "").partition(".")[0]
+            if extra is None or root not in EXTRAS_OF:
+                raise
+            raise click.ClickException(f"'seisedge {name}' needs {root}; pip install 'seisedge[{extra}]'") from None
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command '{args[0]}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except SeisedgeError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("seisedge"), prog_name="seisedge")
+@click.option("-v", "--verbose", count=True, help="More about what happens; twice for everything.")
+def main(verbose: int) -> None:
+    """Event type and magnitude at the seismic station: counts in, events out, and what it cost."""
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")

@@ -1,0 +1,1 @@
+"""The commands of the runtime: one file each, `command` in it."""

@@ -1,0 +1,136 @@
+"""`seisedge run`"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import cast, get_args
+
+import click
+
+from seisedge.runtime.config import Mode, StationConfig, load_config
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.inference import Models
+from seisedge.runtime.loop import Loop, RunReport
+from seisedge.runtime.sinks import Sink
+from seisedge.runtime.sinks.jsonl import JsonLinesSink
+from seisedge.runtime.sinks.terminal import TerminalSink
+from seisedge.runtime.sources import Source, open_source
+
+EPILOG = """\b
+Examples:
+  seisedge run recording.mseed
+  seisedge run station.toml --source seedlink://127.0.0.1:18000/PB_B918 --events events.jsonl
+  cat *.mseed | seisedge run - --json
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("data", nargs=-1, metavar="[STATION.toml] [DATA]...")
+@click.option("--source", "urls", multiple=True, metavar="URL", help="seedlink://host:port/NET_STA, sds:DIR, file:PATH")
+@click.option("--model", "models", multiple=True, type=click.Path(path_type=Path), help="In place of a bundled model.")
+@click.option("--mode", type=click.Choice(get_args(Mode)), help="Default: the station file's, else triggered.")
+@click.option("--events", type=click.Path(path_type=Path), help="Write JSON lines to this file; it is emptied first.")
+@click.option("--until-end", is_flag=True, help="End when the server says that all is sent.")
+@click.option("--idle-exit", type=click.FloatRange(min=0.1), metavar="S", help="End after S seconds without a packet.")
+@click.option("--connect-timeout", type=click.FloatRange(min=0.1), metavar="S", help="Fail without a server.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
+def command(
+    data: tuple[str, ...],
+    urls: tuple[str, ...],
+    models: tuple[Path, ...],
+    mode: str | None,
+    events: Path | None,
+    until_end: bool,
+    idle_exit: float | None,
+    connect_timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Read a stream, files, folders or standard input (-) and emit events.
+
+    Of DATA, what ends in .toml is a station file; all else is miniSEED. With station files only their stations
+    are listened to. Exit status: 0 done, 1 no connection, 2 input that cannot be used.
+    """
+    configs: dict[str, StationConfig] = {}
+    for path in (Path(item) for item in data if item.endswith(".toml")):
+        config = load_config(path)
+        station_id = str(config.station_id)
+        if station_id in configs:
+            raise InputError(f"{path}: a second station file for {station_id}")
+        configs[station_id] = config
+    files = [item for item in data if not item.endswith(".toml")]
+    source = _source(files, urls, list(configs.values()), until_end, connect_timeout)
+    default = None if configs else StationConfig()
+    first = next(iter(configs.values()), StationConfig())
+    loaded = Models.load(first.models, models)
+    sinks: list[Sink] = []
+    if events is not None:
+        sinks.append(JsonLinesSink.to_file(events))
+    sinks.append(JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo))
+    loop = Loop(loaded, sinks, configs, default=default, mode=cast("Mode | None", mode))
+    _stop_on_signal(loop, source)
+    try:
+        with source:
+            report = loop.run(source, idle_exit_s=idle_exit)
+    finally:
+        for sink in sinks[: 1 if events is not None else 0]:
+            sink.close()
+    if not as_json:
+        _summary(report, source)
+
+
+def _source(
+    files: list[str],
+    urls: tuple[str, ...],
+    configs: list[StationConfig],
+    until_end: bool,
+    connect_timeout_s: float | None,
+) -> Source:
+    if files and urls:
+        raise InputError("give DATA or --source, not both")
+    if len(urls) > 1:
+        raise InputError("one --source a run; several stations of one server: seedlink://host/NET_STA,NET_STA")
+    if not files and not urls:
+        urls = tuple(dict.fromkeys(config.source for config in configs if config.source))
+        if not urls:
+            raise InputError("nothing to read: give DATA, --source URL, or a station file with a source")
+        if len(urls) > 1:
+            raise InputError(f"the station files name {len(urls)} sources; run one process a source")
+    return open_source(urls[0] if urls else files, until_end=until_end, connect_timeout_s=connect_timeout_s)
+
+
+def _stop_on_signal(loop: Loop, source: Source) -> None:
+    """SIGTERM and Ctrl-C end the run in order: what is open is closed and written, exit status 0."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        loop.stop()
+        source.close()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _summary(report: RunReport, source: Source) -> None:
+    counters = source.counters
+    click.echo(
+        f"{report.stream_s / 60:.1f} min of data from {len(report.stations)} station(s), "
+        f"{report.packets} packets: {report.triggers} triggers, {report.events} events, {report.inferences} inferences in {report.wall_s:.1f} s",
+        err=True,
+    )
+    troubles = {
+        "damaged records left out": counters.bad_records,
+        "bytes skipped between records": counters.skipped_bytes,
+        "truncated records": counters.truncated,
+        "reconnects": counters.reconnects,
+        "packets of other stations": sum(report.other_stations.values()),
+    }
+    for station in report.stations.values():
+        for timeline in station.tracks[:1]:
+            for component, track in timeline.tracks.items():
+                if track.counters.gaps:
+                    troubles[f"gaps on {station.station_id} {component}"] = track.counters.gaps
+    for what, count in troubles.items():
+        if count:
+            click.echo(f"  {what}: {count}", err=True)

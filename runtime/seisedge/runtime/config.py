@@ -1,0 +1,188 @@
+"""The station file: one TOML file a station, validated whole, every fault listed.
+
+Sensitivities and the station correction give magnitudes their physical scale; everything else has a default.
+Each setting is documented in `firmware_configs/stations/example.toml`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+
+from seisedge.runtime.errors import ConfigError, InputError
+from seisedge.runtime.timeline import COMPONENTS
+from seisedge.runtime.trigger import TriggerSettings
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Code = Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,8}$")]
+Mode = Literal["triggered", "continuous"]
+
+BUNDLED = "bundled"
+
+
+class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One channel of the station."""
+
+    sensitivity: Positive | None = None  # counts per m/s of ground velocity
+    polarity: Literal[1, -1] = 1
+
+
+class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which station this file is about."""
+
+    network: Code
+    station: Code
+    location: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{0,8}$")] = ""
+
+
+class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Model files: a path, `bundled`, or `none`."""
+
+    event_type: str = BUNDLED
+    magnitude: str = BUNDLED
+
+
+class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """See `seisedge.runtime.trigger`."""
+
+    highpass_hz: Annotated[float, msgspec.Meta(gt=0, lt=15)] = 3.0
+    sta_s: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 0.5
+    lta_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 8.0
+    on_ratio: Annotated[float, msgspec.Meta(gt=1)] = 3.0
+    off_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1.7
+
+    def settings(self) -> TriggerSettings:
+        return TriggerSettings(self.highpass_hz, self.sta_s, self.lta_s, self.on_ratio, self.off_ratio)
+
+
+class EventsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rules of life of an event."""
+
+    min_event_separation_s: NotNegative = 5.0
+    noise_threshold: Share = 0.5
+
+
+class TimelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to wait for late samples and for late components, in data time."""
+
+    components: Annotated[str, msgspec.Meta(pattern="^Z?N?E?$", min_length=1)] = COMPONENTS
+    max_wait_s: Annotated[float, msgspec.Meta(ge=1, le=600)] = 60.0
+    reorder_wait_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 2.0
+
+
+class MagnitudeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Added to log10 of the amplitude before the model sees it."""
+
+    station_correction: float | None = None
+    station_correction_error: NotNegative | None = None
+
+
+class ContinuousConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Thresholds on 1 - P(noise), and durations, of continuous mode."""
+
+    hop_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
+    open_threshold: Share = 0.8
+    close_threshold: Share = 0.5
+    min_duration_s: NotNegative = 3.0
+    max_duration_s: Positive = 120.0
+
+
+class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole station file."""
+
+    station: StationIdentity | None = None
+    source: str | None = None
+    mode: Mode = "triggered"
+    channels: dict[str, ChannelConfig] = {}
+    models: ModelsConfig = ModelsConfig()
+    trigger: TriggerConfig = TriggerConfig()
+    events: EventsConfig = EventsConfig()
+    timeline: TimelineConfig = TimelineConfig()
+    magnitude: MagnitudeConfig = MagnitudeConfig()
+    continuous: ContinuousConfig = ContinuousConfig()
+
+    @property
+    def station_id(self) -> str | None:
+        """`NET.STA`, or None where the file is about no station."""
+        return f"{self.station.network}.{self.station.station}" if self.station else None
+
+
+def load_config(path: Path) -> StationConfig:
+    """Read and validate a station file. Raises InputError where it is missing, ConfigError with every fault."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such station file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the station file cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), [f"not valid TOML: {error}"]) from error
+    faults: list[str] = []
+    _collect(data, StationConfig, "", faults)
+    if "station" not in data:
+        faults.insert(0, "[station] is missing: a station file names its network and station")
+    if not faults:
+        config = msgspec.convert(data, StationConfig)
+        faults = _contradictions(config)
+        if not faults:
+            return config
+    raise ConfigError(str(path), faults)
+
+
+def _contradictions(config: StationConfig) -> list[str]:
+    faults = []
+    if config.trigger.off_ratio >= config.trigger.on_ratio:
+        faults.append(
+            f"trigger.off_ratio must be below trigger.on_ratio ({config.trigger.on_ratio:g}); "
+            f"got {config.trigger.off_ratio:g}"
+        )
+    if config.trigger.sta_s >= config.trigger.lta_s:
+        faults.append(
+            f"trigger.sta_s must be below trigger.lta_s ({config.trigger.lta_s:g}); got {config.trigger.sta_s:g}"
+        )
+    if config.continuous.close_threshold > config.continuous.open_threshold:
+        faults.append("continuous.close_threshold must not be above continuous.open_threshold")
+    for code in config.channels:
+        if len(code) != 3 or not code.isalnum() or not code.isupper():
+            faults.append(f"channels.{code}: a channel code has three characters, as in EHZ")
+    return faults
+
+
+def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -> None:
+    """Every fault below `prefix`: msgspec stops at the first, an operator wants them all."""
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        if key not in fields:
+            close = difflib.get_close_matches(key, fields, n=1)
+            known = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(fields)}"
+            faults.append(f"{name}: unknown key; {known}")
+            continue
+        inner = fields[key].type
+        struct = next((k for k in (inner, *get_args(inner)) if _is_struct(k)), None)
+        if get_origin(inner) is dict and isinstance(value, dict):
+            for code, entry in value.items():
+                if isinstance(entry, dict):
+                    _collect(entry, get_args(inner)[1], f"{name}.{code}.", faults)
+                else:
+                    faults.append(f"{name}.{code}: must be a table; got {entry!r}")
+        elif struct is not None and isinstance(value, dict):
+            _collect(value, struct, f"{name}.", faults)
+        else:
+            try:
+                msgspec.convert(value, inner)
+            except msgspec.ValidationError as error:
+                faults.append(f"{name}: {error}; got {value!r}")
+    for name, field in fields.items():
+        if field.required and name not in data:
+            faults.append(f"{prefix}{name} is missing")
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)

@@ -1,0 +1,141 @@
+"""Continuous mode: the type model looks at the last window at every hop; events open and close by thresholds.
+
+Hops lie on the sample clock: a hop's window ends at a multiple of `hop_s` since 1970. An event opens when
+1 - P(noise) has stayed at or above `open_threshold` for `min_duration_s`, and closes when it falls below
+`close_threshold` or after `max_duration_s`. Its onset is the end of the first of those hops. There is no magnitude:
+the window does not know where in it the event began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.channels import Channels
+from seisedge.runtime.clock import iso_from_ns, ns_from_s
+from seisedge.runtime.config import ContinuousConfig, StationConfig
+from seisedge.runtime.draft import Draft, EventDraft, HopDraft, StationCounters
+from seisedge.runtime.engines import Engine
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.estimate import DECIMALS, NOISE, type_estimate
+from seisedge.runtime.event import Quality, Status, TriggerInfo, WindowInfo
+from seisedge.runtime.inference import Meter, Models, infer, unit_scale
+from seisedge.runtime.timeline import Timeline
+from seisedge.runtime.track import GridSpec
+from seisedge.runtime.triggered import event_id
+from seisedge.runtime.windows import Window, cut_window, grid_of
+
+
+class ContinuousMode:
+    """Turns a timeline into hops, and hops into events."""
+
+    def __init__(
+        self,
+        station_id: str,
+        config: StationConfig,
+        models: Models,
+        channels: Channels,
+        timelines: dict[GridSpec, Timeline],
+        counters: StationCounters,
+    ) -> None:
+        engine = models.event_type
+        if engine is None or "continuous" not in engine.card.modes:
+            raise InputError("continuous mode needs an event type model that was trained for it; see its card")
+        self._station_id = station_id
+        self._settings: ContinuousConfig = config.continuous
+        self._engine: Engine = engine
+        self._channels = channels
+        self._timeline = timelines.get(grid_of(engine.card))
+        self._counters = counters
+        self._hop_ns = ns_from_s(config.continuous.hop_s)
+        self._next_ns: int | None = None
+        self._above: list[tuple[int, npt.NDArray[np.float32], Window]] = []  # hops of the event, or of its promise
+        self._open = False
+
+    def step(self, *, ended: bool = False) -> Iterator[Draft]:
+        """Every hop that is ready; `ended` closes what is open."""
+        timeline = self._timeline
+        if timeline is None or timeline.ready_k <= timeline.oldest_k:
+            return
+        if self._next_ns is None:
+            self._next_ns = (-(-timeline.time_of(timeline.oldest_k) // self._hop_ns)) * self._hop_ns
+        while timeline.k_at(self._next_ns) <= timeline.ready_k:
+            yield from self._hop(self._next_ns, timeline)
+            self._next_ns += self._hop_ns
+        if ended and self._open:
+            yield self._event("final", self._above[-1][0], Meter())
+            self._open, self._above = False, []
+
+    def _hop(self, time_ns: int, timeline: Timeline) -> Iterator[Draft]:
+        card = self._engine.card
+        window = cut_window(timeline, card, time_ns - ns_from_s(card.window_s), time_ns)
+        if not window.coverage:  # before the first sample, or in a long gap
+            return
+        meter = Meter()
+        shares: npt.NDArray[np.float32] | None = None
+        if window.coverage >= card.min_coverage:
+            scale = unit_scale(card, self._channels.polarity, self._channels.metres_per_count)
+            shares = infer(self._engine, window, scale, meter)
+        self._counters.hops += 1
+        self._counters.inferences += meter.inferences
+        yield HopDraft(
+            station=self._station_id,
+            time=iso_from_ns(time_ns),
+            coverage=round(window.coverage, DECIMALS),
+            probabilities=None
+            if shares is None
+            else {label: round(float(p), DECIMALS) for label, p in zip(card.labels, shares, strict=True)},
+            model=card.name,
+            last_sample_ns=time_ns,
+            meter=meter,
+        )
+        if shares is None:
+            return
+        score = 1.0 - float(shares[card.labels.index(NOISE)])
+        duration_ns = time_ns - self._above[0][0] if self._above else 0
+        settings = self._settings
+        if self._open:
+            if score < settings.close_threshold or duration_ns >= ns_from_s(settings.max_duration_s):
+                yield self._event("final", time_ns, meter)
+                self._open, self._above = False, []
+            else:
+                self._above.append((time_ns, shares, window))
+        elif score >= settings.open_threshold:
+            self._above.append((time_ns, shares, window))
+            if time_ns - self._above[0][0] >= ns_from_s(settings.min_duration_s):
+                self._open = True
+                self._counters.events += 1
+                yield self._event("new", time_ns, meter)
+        else:
+            self._above = []
+
+    def _event(self, status: Status, time_ns: int, meter: Meter) -> EventDraft:
+        """The event so far; its type is the mean over its hops."""
+        onset_ns = self._above[0][0]
+        stacked = np.stack([shares for _, shares, _ in self._above])
+        mean: npt.NDArray[np.float32] = stacked.mean(axis=0, dtype=np.float64).astype(np.float32)
+        window = self._above[-1][2]
+        return EventDraft(
+            id=event_id(self._station_id, onset_ns),
+            revision=0 if status == "new" else 1,
+            status=status,
+            station=self._station_id,
+            onset=iso_from_ns(onset_ns),
+            trigger=TriggerInfo(kind="continuous"),
+            event_type=type_estimate(self._engine.card, self._engine.sha256, mean),
+            magnitude=None,
+            window=WindowInfo(
+                start=iso_from_ns(window.start_ns),
+                length_s=round(window.span_s, 3),
+                answer_s=round((time_ns - onset_ns) / 1e9, 3),
+                coverage=round(window.coverage, DECIMALS),
+                gaps=window.gaps,
+            ),
+            overlaps=[],
+            timing="ok",
+            quality=[Quality(code="ok", reason="nothing to remark")],
+            last_sample_ns=time_ns,
+            meter=meter,
+        )

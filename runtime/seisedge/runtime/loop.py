@@ -1,0 +1,178 @@
+"""The loop of the station: source → stations → lines → sinks, and how long each step took."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic_ns, time_ns
+
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns
+from seisedge.runtime.config import Mode, StationConfig
+from seisedge.runtime.draft import Draft
+from seisedge.runtime.event import Event, Hop, Latency
+from seisedge.runtime.inference import Models
+from seisedge.runtime.packet import Packet
+from seisedge.runtime.sinks import Sink
+from seisedge.runtime.sources import Source
+from seisedge.runtime.station import Station
+
+logger = logging.getLogger(__name__)
+
+COMPARABLE_CLOCKS_S = 3600.0  # a record older than this was not sent as it was made
+FILE_BATCH = 32  # packets of a file between two looks at what is due; live packets are looked at one by one
+
+
+@dataclass(slots=True)
+class RunReport:
+    """What a run did, for the last lines on the terminal."""
+
+    stations: dict[str, Station] = field(default_factory=dict)
+    packets: int = 0
+    other_stations: dict[str, int] = field(default_factory=dict)  # packets of stations not configured
+    wall_s: float = 0.0
+
+    @property
+    def events(self) -> int:
+        return sum(station.counters.events for station in self.stations.values())
+
+    @property
+    def triggers(self) -> int:
+        return sum(station.counters.triggers for station in self.stations.values())
+
+    @property
+    def inferences(self) -> int:
+        return sum(station.counters.inferences for station in self.stations.values())
+
+    @property
+    def stream_s(self) -> float:
+        """Length of the longest station's data."""
+        spans = [(s.last_ns - s.first_ns) for s in self.stations.values() if s.first_ns and s.last_ns]
+        return max(spans, default=0) / NS_PER_S
+
+
+def _transport_of_the_day(packet: Packet) -> float | None:
+    """Milliseconds from the end of a record to its arrival, by this machine's clock; None for old data."""
+    arrived_ns = time_ns() - (monotonic_ns() - packet.arrival_ns)
+    delay_s = (arrived_ns - packet.endtime_ns) / NS_PER_S
+    return delay_s * 1e3 if 0 <= delay_s < COMPARABLE_CLOCKS_S else None
+
+
+class Loop:
+    """Runs one source to its end, or until `stop`.
+
+    configs: one a station; None: any station that speaks, with `default`.
+    transport: milliseconds a packet was under way, where that can be known.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        sinks: Sequence[Sink],
+        configs: Mapping[str, StationConfig],
+        *,
+        default: StationConfig | None = None,
+        mode: Mode | None = None,
+        transport: Callable[[Packet], float | None] = _transport_of_the_day,
+    ) -> None:
+        self._models = models
+        self._sinks = sinks
+        self._configs = configs
+        self._default = default
+        self._mode = mode
+        self._transport = transport
+        self._stopped = False
+        self.report = RunReport()
+
+    def stop(self) -> None:
+        """End the run after the packet at hand; what is open is closed with what there is."""
+        self._stopped = True
+
+    def run(self, source: Source, *, idle_exit_s: float | None = None) -> RunReport:
+        """Read the source to its end; with `idle_exit_s`, also end when nothing came for so long."""
+        began_ns = heard_ns = monotonic_ns()
+        pending: dict[str, Station] = {}
+        packet: Packet | None = None
+        count = 0
+        try:
+            for item in source.packets():
+                if self._stopped:
+                    break
+                if item is None:
+                    self._step(pending, packet, source)
+                    if idle_exit_s is not None and monotonic_ns() - heard_ns > idle_exit_s * NS_PER_S:
+                        logger.info("%s: nothing came for %g s; done", source.url, idle_exit_s)
+                        break
+                    continue
+                packet = item
+                heard_ns = packet.arrival_ns
+                self.report.packets += 1
+                station = self._station(packet)
+                if station is None:
+                    continue
+                station.add(packet)
+                pending[station.station_id] = station
+                count += 1
+                if source.live or count % FILE_BATCH == 0:
+                    self._step(pending, packet, source)
+            self._step(pending, packet, source)
+            for station in self.report.stations.values():
+                self._emit_all(station.finish(), None, source)
+        finally:
+            self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S
+        return self.report
+
+    def _station(self, packet: Packet) -> Station | None:
+        key = packet.source_id.station_id
+        station = self.report.stations.get(key)
+        if station is None:
+            config = self._configs.get(key, self._default)
+            if config is None:
+                if key not in self.report.other_stations:
+                    logger.warning("%s: not in any station file; its packets are left out", key)
+                self.report.other_stations[key] = self.report.other_stations.get(key, 0) + 1
+                return None
+            station = Station(key, config, self._models, self._mode or config.mode)
+            self.report.stations[key] = station
+        return station
+
+    def _step(self, pending: dict[str, Station], packet: Packet | None, source: Source) -> None:
+        for station in pending.values():
+            self._emit_all(station.step(), packet, source)
+        pending.clear()
+
+    def _emit_all(self, drafts: Iterator[Draft], packet: Packet | None, source: Source) -> None:
+        began_ns = monotonic_ns()
+        for draft in drafts:
+            self._emit(draft, packet, began_ns, source)
+            began_ns = monotonic_ns()
+
+    def _emit(self, draft: Draft, packet: Packet | None, began_ns: int, source: Source) -> Event | Hop:
+        """Add the circumstances and hand the line to the sinks. `packet`: the one that made it due."""
+        meter = draft.meter
+        fill_ms = transport_ms = wait_ms = None
+        if packet is not None and source.live:
+            fill_ms = max(packet.endtime_ns - draft.last_sample_ns, 0) / 1e6
+            transport_ms = self._transport(packet)
+            wait_ms = max(began_ns - packet.arrival_ns, 0) / 1e6
+        busy_ms = meter.assemble_ms + meter.host_to_device_ms + meter.infer_ms + meter.device_to_host_ms
+        elapsed_ms = (monotonic_ns() - began_ns) / 1e6
+        latency = Latency(
+            record_fill=_rounded(fill_ms),
+            transport=_rounded(transport_ms),
+            wait=_rounded(wait_ms),
+            assemble=round(meter.assemble_ms, 3),
+            host_to_device=round(meter.host_to_device_ms, 3),
+            infer=round(meter.infer_ms, 3),
+            device_to_host=round(meter.device_to_host_ms, 3),
+            emit=round(max(elapsed_ms - busy_ms, 0.0), 3),
+            total=round((fill_ms or 0.0) + (transport_ms or 0.0) + (wait_ms or 0.0) + elapsed_ms, 3),
+        )
+        line = draft.line(iso_from_ns(time_ns()), source.url, latency)
+        for sink in self._sinks:
+            sink.write(line)
+        return line
+
+
+def _rounded(ms: float | None) -> float | None:
+    return None if ms is None else round(ms, 3)

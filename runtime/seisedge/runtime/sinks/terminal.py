@@ -1,0 +1,43 @@
+"""One readable line a revision, for whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.sinks._base import Sink
+
+
+def sentence_from_event(event: Event) -> str:
+    """An event as one line.
+
+    `08:16:25.3  PB.B918  new    tectonic 0.97  M 1.8 [1.5, 2.1]  at +3 s  4.1 ms  overlap`
+    """
+    kind, size = event.event_type, event.magnitude
+    parts = [event.onset[11:21], f"{event.station:9}", f"{event.status:9}"]
+    parts.append(f"{kind.label:12} {kind.probability:.2f}" if kind else f"{'no label':17}")
+    if size is None:
+        parts.append(" " * 21)
+    elif size.expected is not None and size.interval_90 is not None:
+        low, high = size.interval_90
+        bounds = f"[{'' if low is None else format(low, '.1f')}, {'' if high is None else format(high, '.1f')}]"
+        parts.append(f"M {size.expected:4.2f} {bounds:12}  ")
+    else:
+        parts.append(f"M {size.label:10}{'?' if size.provisional else ' ':8} ")
+    parts.append(f"at +{event.window.answer_s:<4g}s")
+    latency = event.latency_ms  # from the packet's arrival: what the station itself adds
+    total = latency.total - (latency.record_fill or 0.0) - (latency.transport or 0.0)
+    parts.append(f"{total:6.1f} ms")
+    remarks = ",".join(remark.code for remark in event.quality if remark.code != "ok")
+    return "  ".join([*parts, remarks]).rstrip()
+
+
+class TerminalSink(Sink):
+    """Readable lines through `echo`; hops of continuous mode are left to JSON."""
+
+    def __init__(self, echo: Callable[[str], None]) -> None:
+        self._echo = echo
+
+    def write(self, line: Event | Hop) -> None:
+        if isinstance(line, Event):
+            self._echo(sentence_from_event(line))

@@ -1,0 +1,168 @@
+"""Timeline: the three components of a station on one clock, and how far it may be read.
+
+The part up to `ready_k` will not change any more: each component has passed it, or was given up because another
+component's packet *starts* `max_wait_s` of data time later. Waiting is measured on packet starts, so that records
+of any length may follow each other channel by channel. A component that was given up is not waited for again
+until it has caught up.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.packet import Packet, RecordFlag
+from seisedge.runtime.track import GridSpec, Track
+
+logger = logging.getLogger(__name__)
+
+COMPONENTS = "ZNE"
+KEEP_S = 180.0  # behind `ready_k`: the longest window plus the filters' reach
+
+
+@dataclass(frozen=True, slots=True)
+class FlaggedSpan:
+    """A stretch of time [start_ns, end_ns) the digitizer flagged."""
+
+    start_ns: int
+    end_ns: int
+    flags: RecordFlag
+
+
+class Timeline:
+    """Three tracks on the grid `k / spec.rate_hz`; packets in, (3, n) arrays with a mask out.
+
+    components: those the station has; the others are not waited for.
+    """
+
+    def __init__(
+        self,
+        station_id: str,
+        spec: GridSpec,
+        *,
+        components: str = COMPONENTS,
+        max_wait_s: float = 60.0,
+        reorder_wait_s: float = 2.0,
+    ) -> None:
+        self.station_id = station_id
+        self.spec = spec
+        self.ready_k = 0
+        self.flagged: list[FlaggedSpan] = []
+        self.tracks = {c: Track(f"{station_id} {c}", spec, reorder_wait_s) for c in COMPONENTS}
+        self._awaited = set(components)
+        self._max_wait_k = math.ceil(max_wait_s * spec.rate_hz)
+        self._first_k: int | None = None  # index of column 0 of the buffers
+        size = int(spec.rate_hz * (KEEP_S + 2 * max_wait_s)) * 2
+        self._wave: npt.NDArray[np.float32] = np.zeros((3, size), dtype=np.float32)
+        self._valid: npt.NDArray[np.bool_] = np.zeros((3, size), dtype=bool)
+
+    @property
+    def oldest_k(self) -> int:
+        """First index still held; 0 before the first packet."""
+        return self._first_k or 0
+
+    def k_at(self, time_ns: int) -> int:
+        """First grid index at or after a time."""
+        return math.ceil(time_ns * self.spec.rate_hz / NS_PER_S - 1e-9)
+
+    def time_of(self, k: int) -> int:
+        """Time of grid index `k` in ns."""
+        return round(k * NS_PER_S / self.spec.rate_hz)
+
+    def add(self, component: str, packet: Packet) -> None:
+        """Take a packet of one component. Raises ValueError where its rate does not carry the band."""
+        if self._first_k is None:
+            # a component may have started earlier than the one that spoke first
+            self._first_k = self.k_at(packet.starttime_ns) - self._max_wait_k
+            self.ready_k = self._first_k
+        track = self.tracks[component]
+        track.add(packet, usable=not packet.flags & RecordFlag.CALIBRATION)
+        if packet.flags:
+            self.flagged.append(FlaggedSpan(packet.starttime_ns, packet.endtime_ns, packet.flags))
+        self._write(component)
+        self._advance()
+
+    def finish(self) -> None:
+        """No more packets: the timeline is ready to its end."""
+        for component, track in self.tracks.items():
+            track.finish()
+            self._write(component)
+        done = [track.done_k for track in self.tracks.values() if track.done_k is not None]
+        if done:
+            self.ready_k = max(self.ready_k, *done)
+
+    def window(self, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Samples and mask, (3, k1 - k0) each, ZNE, copies; counts; 0 and False where there is no sample."""
+        wave = np.zeros((3, k1 - k0), dtype=np.float32)
+        valid = np.zeros((3, k1 - k0), dtype=bool)
+        first = self.oldest_k
+        low, high = max(k0, first), min(k1, first + self._wave.shape[1])
+        if high > low:
+            wave[:, low - k0 : high - k0] = self._wave[:, low - first : high - first]
+            valid[:, low - k0 : high - k0] = self._valid[:, low - first : high - first]
+        return wave, valid
+
+    def flags_between(self, start_ns: int, end_ns: int) -> RecordFlag:
+        """What was flagged within [start_ns, end_ns)."""
+        found = RecordFlag.NONE
+        for span in self.flagged:
+            if span.start_ns < end_ns and span.end_ns > start_ns:
+                found |= span.flags
+        return found
+
+    def _write(self, component: str) -> None:
+        row = COMPONENTS.index(component)
+        for k0, values, mask in self.tracks[component].take():
+            assert self._first_k is not None
+            self._reserve(k0 + len(values))
+            skip = max(max(self.ready_k, self._first_k) - k0, 0)  # what was given up stays given up
+            start = k0 + skip - self._first_k
+            here = slice(start, start + max(len(values) - skip, 0))
+            self._wave[row, here] = values[skip:]
+            self._valid[row, here] = mask[skip:]
+
+    def _reserve(self, end_k: int) -> None:
+        assert self._first_k is not None
+        size = self._wave.shape[1]
+        if end_k - self._first_k <= size:
+            return
+        first = max(self._first_k, self.ready_k - math.ceil(KEEP_S * self.spec.rate_hz))
+        grown = max(size, 2 * (end_k - first))
+        wave = np.zeros((3, grown), dtype=np.float32)
+        valid = np.zeros((3, grown), dtype=bool)
+        kept = slice(first - self._first_k, size)
+        count = max(size - (first - self._first_k), 0)
+        wave[:, :count], valid[:, :count] = self._wave[:, kept], self._valid[:, kept]
+        self._wave, self._valid, self._first_k = wave, valid, first
+        oldest_ns = self.time_of(first)
+        self.flagged = [span for span in self.flagged if span.end_ns > oldest_ns]
+
+    def _advance(self) -> None:
+        starts = [t.newest_start_ns for t in self.tracks.values() if t.newest_start_ns is not None]
+        given_up_k = self.k_at(max(starts)) - self._max_wait_k
+        passed: list[int] = []
+        for component, track in self.tracks.items():
+            done_k = track.done_k if track.done_k is not None else self.ready_k
+            if component in self._awaited:
+                passed.append(max(done_k, given_up_k))
+            if done_k < given_up_k and component in self._awaited:
+                self._awaited.discard(component)
+                known = track.done_k is not None
+                logger.log(
+                    logging.WARNING if known else logging.INFO,
+                    "%s: component %s is not waited for %s",
+                    self.station_id,
+                    component,
+                    "any more" if known else "(nothing came from it)",
+                )
+        ready = min(passed) if passed else max(t.done_k or 0 for t in self.tracks.values())
+        self.ready_k = max(self.ready_k, ready)
+        for component, track in self.tracks.items():
+            if component not in self._awaited and track.done_k is not None and track.done_k >= self.ready_k:
+                self._awaited.add(component)
+                logger.info("%s: component %s is back", self.station_id, component)

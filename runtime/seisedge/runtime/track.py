@@ -1,0 +1,222 @@
+"""Track: the samples of one component on their own clock, in order, each once, gaps known.
+
+Packets may come out of order within `reorder_wait_s` of data time, twice, or overlapping. What is missing longer
+than that is a gap; it stays missing. A gap longer than `SEGMENT_GAP_S` or a new sampling rate starts a new
+segment with a new anchor, so that the buffer never grows with a gap.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns
+from seisedge.runtime.packet import Packet
+from seisedge.runtime.resample import Float, Mask, Resampler
+
+logger = logging.getLogger(__name__)
+
+SEGMENT_GAP_S = 30.0
+
+
+@dataclass(slots=True)
+class TrackCounters:
+    """Samples that did not simply follow the one before."""
+
+    samples: int = 0
+    gaps: int = 0
+    gap_samples: int = 0
+    duplicate_samples: int = 0
+    disagreeing_samples: int = 0
+    late_samples: int = 0
+
+
+class Segment:
+    """A run of samples at `anchor_ns + n / rate_hz`, gaps of up to `SEGMENT_GAP_S` inside it.
+
+    settled: input below this index is final, be it a sample or a gap.
+    """
+
+    def __init__(self, anchor_ns: int, rate_hz: float) -> None:
+        self.anchor_ns = anchor_ns
+        self.rate_hz = rate_hz
+        self.settled = 0
+        self.end = 0  # index after the newest sample
+        self._first = 0  # index of the buffer's first sample
+        self._keep = 0  # what may be forgotten lies before
+        size = max(1024, int(rate_hz * 120))
+        self._x: Float = np.zeros(size)
+        self._ok: Mask = np.zeros(size, dtype=bool)
+
+    def index_of(self, time_ns: int) -> int:
+        """Nearest sample index; half a sample of jitter is tolerated."""
+        return round((time_ns - self.anchor_ns) * self.rate_hz / NS_PER_S)
+
+    def time_of(self, index: int) -> int:
+        """Time of sample `index` in ns."""
+        return self.anchor_ns + round(index * NS_PER_S / self.rate_hz)
+
+    def put(self, index: int, samples: npt.NDArray[np.generic], counters: TrackCounters) -> None:
+        """Store `samples` from `index` on; what is there already stays, what is settled is too late."""
+        late = min(max(self.settled - index, 0), len(samples))
+        if late:
+            held = min(max(self._first - index, 0), late)  # older than the buffer: can no longer be compared
+            self._compare(index + held, samples[held:late], counters)
+            counters.late_samples += held
+            index, samples = index + late, samples[late:]
+        if not len(samples):
+            return
+        self._reserve(index + len(samples))
+        here = slice(index - self._first, index - self._first + len(samples))
+        known = self._ok[here].copy()
+        if known.any():
+            self._compare(index, samples, counters)
+        new = ~known
+        self._x[here][new] = samples[new]
+        self._ok[here] = True
+        counters.samples += int(new.sum())
+        self.end = max(self.end, index + len(samples))
+
+    def _compare(self, index: int, samples: npt.NDArray[np.generic], counters: TrackCounters) -> None:
+        here = slice(index - self._first, index - self._first + len(samples))
+        known = self._ok[here]
+        differ = int((known & (self._x[here] != samples)).sum())
+        counters.disagreeing_samples += differ
+        counters.duplicate_samples += int(known.sum()) - differ
+        settled = np.arange(index, index + len(samples)) < self.settled
+        counters.late_samples += int((~known & settled).sum())
+
+    def settle(self, reorder_n: int, counters: TrackCounters) -> None:
+        """Move `settled` over samples, and over gaps that are `reorder_n` samples old."""
+        while self.settled < self.end:
+            ahead = self._ok[self.settled - self._first : self.end - self._first]
+            missing = np.flatnonzero(~ahead)
+            if not len(missing):
+                self.settled = self.end
+                return
+            gap_at = self.settled + int(missing[0])
+            if self.end - gap_at < reorder_n:
+                self.settled = gap_at
+                return
+            after = np.flatnonzero(ahead[missing[0] :])
+            length = int(after[0]) if len(after) else len(ahead) - int(missing[0])
+            counters.gaps += 1
+            counters.gap_samples += length
+            self.settled = gap_at + length
+
+    def view(self, n0: int, n1: int) -> tuple[Float, Mask]:
+        """Samples and mask of [n0, n1); views into the buffer, valid until the next `put`."""
+        here = slice(n0 - self._first, n1 - self._first)
+        return self._x[here], self._ok[here]
+
+    def forget(self, n0: int) -> None:
+        """Samples before `n0` are no longer needed; space is taken back when it runs short."""
+        self._keep = n0
+
+    def _reserve(self, end: int) -> None:
+        if end - self._first <= len(self._x):
+            return
+        keep = max(min(self._keep, self.settled), self._first)
+        x, ok = self._x[keep - self._first :], self._ok[keep - self._first :]
+        size = max(len(self._x), 2 * (end - keep))
+        self._x, self._ok = np.zeros(size), np.zeros(size, dtype=bool)
+        used = min(len(x), self.end - keep)
+        self._x[:used], self._ok[:used] = x[:used], ok[:used]
+        self._first = keep
+
+
+@dataclass(frozen=True, slots=True)
+class GridSpec:
+    """A model's clock: outputs at `k / rate_hz`, kept up to `pass_hz`."""
+
+    rate_hz: float
+    pass_hz: float
+
+
+class Track:
+    """One component of a station; hands over resampled samples as they become final."""
+
+    def __init__(self, name: str, spec: GridSpec, reorder_wait_s: float) -> None:
+        self.name = name
+        self.spec = spec
+        self.reorder_wait_s = reorder_wait_s
+        self.counters = TrackCounters()
+        self.newest_start_ns: int | None = None
+        self.done_k: int | None = None  # outputs below are final; None before the first packet
+        self._segment: Segment | None = None
+        self._resampler: Resampler | None = None
+        self._pending: list[tuple[int, Float, Mask]] = []
+
+    def add(self, packet: Packet, usable: bool) -> None:
+        """Take a packet; `usable` False stores nothing of it (calibration): it becomes a gap.
+
+        Raises ValueError where the rate does not carry the band.
+        """
+        segment = self._segment
+        if segment is not None:
+            index = segment.index_of(packet.starttime_ns)
+            jump_s = (index - segment.end) / segment.rate_hz
+            if packet.sampling_rate_hz != segment.rate_hz or jump_s > SEGMENT_GAP_S:
+                logger.warning(
+                    "%s: new segment at %s: %s",
+                    self.name,
+                    iso_from_ns(packet.starttime_ns),
+                    f"gap of {jump_s:.1f} s"
+                    if packet.sampling_rate_hz == segment.rate_hz
+                    else f"rate {segment.rate_hz:g} to {packet.sampling_rate_hz:g} Hz",
+                )
+                self._flush(segment)
+                self.counters.gaps += 1
+                self.counters.gap_samples += max(index - segment.end, 0)
+                segment = None
+        if segment is None:
+            segment = self._open(packet)
+        index = segment.index_of(packet.starttime_ns)
+        if self.newest_start_ns is None or packet.starttime_ns > self.newest_start_ns:
+            self.newest_start_ns = packet.starttime_ns
+        if usable:
+            segment.put(index, packet.samples, self.counters)
+        segment.settle(round(self.reorder_wait_s * segment.rate_hz), self.counters)
+        self._resample(segment)
+
+    def finish(self) -> None:
+        """No more packets: everything still waiting for a late one is final now."""
+        if self._segment is not None:
+            self._flush(self._segment)
+
+    def take(self) -> list[tuple[int, Float, Mask]]:
+        """Outputs that became final since the last call: (first k, values, mask) each."""
+        pending, self._pending = self._pending, []
+        return pending
+
+    def _open(self, packet: Packet) -> Segment:
+        resampler = Resampler(packet.sampling_rate_hz, self.spec.rate_hz, self.spec.pass_hz, packet.starttime_ns)
+        self._resampler = resampler
+        self._segment = Segment(packet.starttime_ns, packet.sampling_rate_hz)
+        first_k, _ = resampler.outputs_from(0, 0)
+        low, _ = resampler.inputs_for(first_k, first_k + 1)
+        assert low >= 0
+        self._next_k = first_k
+        self.done_k = first_k if self.done_k is None else max(self.done_k, first_k)
+        return self._segment
+
+    def _flush(self, segment: Segment) -> None:
+        segment.settle(0, self.counters)
+        self._resample(segment)
+
+    def _resample(self, segment: Segment) -> None:
+        resampler = self._resampler
+        assert resampler is not None
+        k0 = self._next_k
+        _, k1 = resampler.outputs_from(0, segment.settled)
+        if k1 <= k0:
+            return
+        n0, n1 = resampler.inputs_for(k0, k1)
+        values, whole = resampler(*segment.view(n0, n1), n0, k0, k1)
+        self._pending.append((k0, values, whole))
+        self._next_k = k1
+        self.done_k = k1 if self.done_k is None else max(self.done_k, k1)
+        segment.forget(resampler.inputs_for(k1, k1 + 1)[0])

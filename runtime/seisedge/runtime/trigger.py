@@ -1,0 +1,190 @@
+"""Trigger: onsets by the ratio of a short to a long average of energy (STA/LTA).
+
+Works on hops of 0.1 s of the sample clock. The energy of a hop, the averages over hops and so every onset depend
+on a fixed stretch of samples before it and on nothing older (but for the re-arming), whatever the packets were.
+The vertical component decides; where it is missing, the stronger of the horizontals.
+
+The defaults were chosen on the Ridgecrest recording before 08:16 UTC on 2019-07-07; see docs/detection.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.timeline import Timeline
+from seisedge.runtime.track import GridSpec
+
+TRIGGER_GRID = GridSpec(rate_hz=40.0, pass_hz=15.0)  # a slow channel is triggered on what it carries
+HOP_N = 4  # grid samples a hop, 0.1 s
+HALF_TAPS = 20  # reach of the high-pass to either side, 0.5 s
+MIN_SHARE = 0.5  # of an average's samples must exist
+ONSET_ENERGY_RATIO = 2.0  # a hop belongs to the onset while its energy is this much above the long average
+ONSET_SEARCH_HOPS = 8
+
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerSettings:
+    """Thresholds are ratios of amplitudes (square roots of the energy ratio)."""
+
+    highpass_hz: float = 3.0
+    sta_s: float = 0.5
+    lta_s: float = 8.0
+    on_ratio: float = 3.0
+    off_ratio: float = 1.7
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """A trigger: where the signal begins, and the hop at whose end that was known."""
+
+    time_ns: int
+    hop: int
+    snr: float  # the ratio of amplitudes when the trigger went on
+
+
+def _highpass_taps(highpass_hz: float, rate_hz: float) -> Float:
+    n = np.arange(-HALF_TAPS, HALF_TAPS + 1)
+    low = np.sinc(2 * highpass_hz / rate_hz * n) * np.hamming(2 * HALF_TAPS + 1)
+    taps = -low / low.sum()
+    taps[HALF_TAPS] += 1.0
+    return np.asarray(taps, dtype=np.float64)
+
+
+def _moving_sum(x: Float, width: int) -> Float:
+    """(…, n) → (…, n - width + 1); added in a fixed order by doubling, so no running sum carries its past."""
+    total: Float | None = None
+    partial, size, offset = x, 1, 0
+    n = x.shape[-1] - width + 1
+    rest = width
+    while rest:
+        if rest & 1:
+            piece = partial[..., offset : offset + n]
+            total = piece.copy() if total is None else total + piece
+            offset += size
+        rest >>= 1
+        if rest:
+            partial = partial[..., :-size] + partial[..., size:]
+            size *= 2
+    assert total is not None
+    return total
+
+
+class Trigger:
+    """Scans a timeline for onsets; `scanned_hop` is the first hop not yet looked at."""
+
+    def __init__(self, timeline: Timeline, settings: TriggerSettings) -> None:
+        if timeline.spec.rate_hz != TRIGGER_GRID.rate_hz:
+            raise ValueError(f"the trigger works at {TRIGGER_GRID.rate_hz:g} Hz; got {timeline.spec}")
+        self.settings = settings
+        self.scanned_hop: int | None = None
+        self._timeline = timeline
+        self._taps = _highpass_taps(settings.highpass_hz, TRIGGER_GRID.rate_hz)
+        self._sta = round(settings.sta_s * TRIGGER_GRID.rate_hz / HOP_N)
+        self._lta = round(settings.lta_s * TRIGGER_GRID.rate_hz / HOP_N)
+        self._memory = self._lta + ONSET_SEARCH_HOPS
+        self._armed = True
+        self._energy: Float = np.zeros((3, 0))  # of the hops before `scanned_hop`, as far as remembered
+        self._count: Float = np.zeros((3, 0))
+
+    def time_of_hop(self, hop: int) -> int:
+        """Time at which a hop begins, in ns."""
+        return self._timeline.time_of(hop * HOP_N)
+
+    def hop_after(self, time_ns: int) -> int:
+        """First hop whose scan has seen everything before `time_ns`."""
+        return -(-self._timeline.k_at(time_ns) // HOP_N)
+
+    def scan(self) -> list[Onset]:
+        """Onsets in what became ready since the last call, in order."""
+        ready_hop = (self._timeline.ready_k - HALF_TAPS) // HOP_N
+        if self.scanned_hop is None:
+            if self._timeline.ready_k <= self._timeline.oldest_k:
+                return []
+            self.scanned_hop = -(-(self._timeline.oldest_k + HALF_TAPS) // HOP_N)
+        first = self.scanned_hop
+        if ready_hop <= first:
+            return []
+        energy, count = self._energies(first, ready_hop)
+        energy = np.concatenate([self._energy, energy], axis=1)
+        count = np.concatenate([self._count, count], axis=1)
+        if energy.shape[1] < self._memory + ready_hop - first:  # the very start: nothing was there before
+            missing = self._memory + ready_hop - first - energy.shape[1]
+            energy = np.pad(energy, ((0, 0), (missing, 0)))
+            count = np.pad(count, ((0, 0), (missing, 0)))
+        ratio, average = self._ratios(energy, count, ready_hop - first)
+        onsets = self._onsets(ratio, average, energy, count, first)
+        self._energy, self._count = energy[:, -self._memory :], count[:, -self._memory :]
+        self.scanned_hop = ready_hop
+        return onsets
+
+    def _energies(self, hop0: int, hop1: int) -> tuple[Float, Float]:
+        """Energy and number of valid samples of the high-passed hops [hop0, hop1): (3, hops) each."""
+        wave, valid = self._timeline.window(hop0 * HOP_N - HALF_TAPS, hop1 * HOP_N + HALF_TAPS)
+        n = (hop1 - hop0) * HOP_N
+        high = np.zeros((3, n))
+        whole = np.ones((3, n), dtype=bool)
+        rows = [0] if valid[0].all() else [0, 1, 2]
+        x = wave[rows].astype(np.float64)
+        for tap, weight in enumerate(self._taps):
+            high[rows] += weight * x[:, tap : tap + n]
+            whole[rows] &= valid[rows, tap : tap + n]
+        squares = np.where(whole, high * high, 0.0).reshape(3, -1, HOP_N)
+        energy = (squares[..., 0] + squares[..., 1]) + (squares[..., 2] + squares[..., 3])
+        count = whole.reshape(3, -1, HOP_N).sum(axis=2).astype(np.float64)
+        return energy, count
+
+    def _ratios(self, energy: Float, count: Float, hops: int) -> tuple[Float, Float]:
+        """(3, hops) each: amplitude ratio (0 where too little data) and the long average of a sample's energy."""
+        # energy ends with the newest hop; the long window of the first new hop starts `lta - 1` hops before it
+        tail = slice(energy.shape[1] - hops - self._lta + 1, None)
+        long_energy = _moving_sum(energy[:, tail], self._lta)
+        long_count = _moving_sum(count[:, tail], self._lta)
+        short = slice(energy.shape[1] - hops - self._sta + 1, None)
+        short_energy = _moving_sum(energy[:, short], self._sta)
+        short_count = _moving_sum(count[:, short], self._sta)
+        enough = (long_count >= MIN_SHARE * self._lta * HOP_N) & (short_count >= MIN_SHARE * self._sta * HOP_N)
+        average = np.where(enough, long_energy / np.maximum(long_count, 1), 0.0)
+        mean = np.where(enough, short_energy / np.maximum(short_count, 1), 0.0)
+        ratio = np.sqrt(np.divide(mean, average, out=np.zeros_like(mean), where=average > 0))
+        return ratio, average
+
+    def _onsets(self, ratio: Float, average: Float, energy: Float, count: Float, first: int) -> list[Onset]:
+        heard = count[0, -ratio.shape[1] :] > 0
+        row = np.where(heard, 0, 1 + np.argmax(ratio[1:], axis=0))
+        columns = np.arange(ratio.shape[1])
+        best = ratio[row, columns]
+        found: list[Onset] = []
+        column = 0
+        while column < len(best):
+            over = best[column:] >= self.settings.on_ratio if self._armed else best[column:] < self.settings.off_ratio
+            hits = np.flatnonzero(over)
+            if not len(hits):
+                break
+            column += int(hits[0])
+            if self._armed:
+                found.append(self._onset(column, row[column], best[column], average, energy, count, first))
+            self._armed = not self._armed
+            column += 1
+        return found
+
+    def _onset(
+        self, column: int, row: int, snr: float, average: Float, energy: Float, count: Float, first: int
+    ) -> Onset:
+        """Walk back from the hop that fired to where the energy rose above the long average."""
+        newest = energy.shape[1] - average.shape[1] + column
+        threshold = ONSET_ENERGY_RATIO * average[row, column]
+        back = 0
+        while (
+            back < ONSET_SEARCH_HOPS
+            and count[row, newest - back] > 0
+            and energy[row, newest - back] / count[row, newest - back] >= threshold
+        ):
+            back += 1
+        hop = first + column
+        begin = hop - max(back - 1, 0)
+        return Onset(self._timeline.time_of(begin * HOP_N), hop, round(float(snr), 2))

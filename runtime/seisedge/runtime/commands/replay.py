@@ -1,0 +1,85 @@
+"""`seisedge replay`: the virtual digitizer on the command line."""
+
+from __future__ import annotations
+
+import threading
+
+import click
+
+from seisedge.runtime.clock import iso_from_ns
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.sources._seedlink_url import DEFAULT_PORT
+
+
+def _address(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, int]:
+    """HOST:PORT, HOST or :PORT."""
+    host, colon, port = text.rpartition(":") if ":" in text else (text, "", "")
+    if colon and not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise click.BadParameter(f"{text!r}: the port must be a number from 0 (any free one) to 65535")
+    return host.strip("[]") or "127.0.0.1", int(port) if port else DEFAULT_PORT
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  seisedge replay recording.mseed --speed 10
+  seisedge run --source "seedlink://127.0.0.1:18000/PB_B918?from=earliest" --until-end
+"""
+)
+@click.argument("data", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "--listen",
+    callback=_address,
+    metavar="HOST:PORT",
+    default=f"127.0.0.1:{DEFAULT_PORT}",
+    show_default=True,
+    help="Address to serve on; port 0 takes a free one.",
+)
+@click.option(
+    "--speed",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Times as fast as recorded; 0 is as fast as clients read.",
+)
+@click.option(
+    "--record-length",
+    type=int,
+    default=512,
+    show_default=True,
+    metavar="BYTES",
+    help="Of the records served, a power of two from 128 to 65536.",
+)
+@click.option(
+    "--stations",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Serve N copies of each station, under codes of their own.",
+)
+def command(data: tuple[str, ...], listen: tuple[str, int], speed: float, record_length: int, stations: int) -> None:
+    """Serve recorded miniSEED as a SeedLink 3.1 server: a virtual digitizer.
+
+    DATA are miniSEED files and folders. All channels are merged in order of the records' ends; a record can be
+    had when its last sample is past on the replay's clock, which starts with the first client. Ctrl-C ends it.
+    """
+    from seisedge.runtime.replay import Digitizer  # after the options: `--help` needs no decoder
+
+    if "-" in data:
+        raise InputError("replay cannot serve standard input; give files or folders")
+    digitizer = Digitizer(data, listen, speed, record_length, stations, on_client=click.echo)
+    recording = digitizer.recording
+    names = ", ".join(station.id for station in recording.stations[:4])
+    if len(recording.stations) > 4:
+        names += f" and {len(recording.stations) - 4} more"
+    with digitizer:
+        click.echo(
+            f"{digitizer.url}  {names}  {iso_from_ns(recording.starttime_ns)[:19]}Z to "
+            f"{iso_from_ns(recording.endtime_ns)[:19]}Z, {recording.n_records} records of {record_length} bytes, "
+            f"{f'speed {speed:g}' if speed else 'as fast as clients read'}"
+        )
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            click.echo("ended")

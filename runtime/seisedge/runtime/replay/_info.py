@@ -1,0 +1,106 @@
+"""Answers to INFO: XML in miniSEED log records, as SeedLink 3 has it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from xml.sax.saxutils import quoteattr
+
+from seisedge.runtime.clock import iso_from_ns
+from seisedge.runtime.replay._recording import Entry, Station
+from seisedge.runtime.sources._seedlink_wire import SEQUENCE_MODULUS
+
+INFO_RECORD_BYTES = 512
+CAPABILITIES = (
+    "dialup",
+    "multistation",
+    "window-extraction",
+    "info:id",
+    "info:capabilities",
+    "info:stations",
+    "info:streams",
+)
+_DATA_OFFSET = 64
+_HEADER = struct.Struct(">6scc5s2s3s2sHHBBBxHHhhBBBBiHH")  # fixed section of data header, 48 bytes
+_BLOCKETTE_1000 = struct.Struct(">HHBBBx")
+_TEXT_ENCODING = 0
+
+# of a station: records released so far, and the sequence number of the first
+Progress = Callable[[Station], tuple[int, int]]
+
+
+def info_packets(text: str, is_error: bool = False) -> list[bytes]:
+    """`text` as SLINFO packets; all but the last say that more follow."""
+    data = text.encode("utf-8")
+    size = INFO_RECORD_BYTES - _DATA_OFFSET
+    pieces = [data[k : k + size] for k in range(0, len(data), size)] or [b""]
+    packets = []
+    for number, piece in enumerate(pieces, start=1):
+        more = b"SLINFO *" if number < len(pieces) else b"SLINFO  "
+        packets.append(more + _log_record(number, piece, b"ERR" if is_error else b"INF"))
+    return packets
+
+
+def _log_record(number: int, text: bytes, channel: bytes) -> bytes:
+    header = _HEADER.pack(
+        f"{number:06d}".encode("ascii"),
+        b"D",
+        b" ",
+        b"INFO ",
+        b"  ",
+        channel,
+        b"SL",
+        *(1970, 1, 0, 0, 0, 0),  # a text has no time
+        len(text),
+        *(0, 0),  # nor a rate
+        *(0, 0, 0),
+        1,  # one blockette follows
+        0,
+        _DATA_OFFSET,
+        48,
+    )
+    exponent = INFO_RECORD_BYTES.bit_length() - 1
+    blockette = _BLOCKETTE_1000.pack(1000, 0, _TEXT_ENCODING, 1, exponent)
+    return (header + blockette).ljust(_DATA_OFFSET, b"\0") + text.ljust(INFO_RECORD_BYTES - _DATA_OFFSET, b"\0")
+
+
+def info_text(level: str, software: str, site: str, stations: Iterable[Station], progress: Progress) -> str | None:
+    """The XML for INFO `level`; None for a level that is not served."""
+    inner = ""
+    if level == "CAPABILITIES":
+        inner = "".join(f"<capability name={quoteattr(name)}/>" for name in CAPABILITIES)
+    elif level in ("STATIONS", "STREAMS"):
+        inner = "".join(_station(station, progress, level == "STREAMS") for station in stations)
+    elif level != "ID":
+        return None
+    head = f"<seedlink software={quoteattr(software)} organization={quoteattr(site)}>"
+    return f'<?xml version="1.0"?>\n{head}{inner}</seedlink>\n'
+
+
+def _station(station: Station, progress: Progress, with_streams: bool) -> str:
+    n, first = progress(station)
+    entries = station.entries[:n]
+    last = (first + max(n - 1, 0)) % SEQUENCE_MODULUS
+    streams = "".join(_streams(entries)) if with_streams else ""
+    return (
+        f'<station name={quoteattr(station.code)} network={quoteattr(station.network)} description="replayed"'
+        f' begin_seq="{first:06X}" end_seq="{last:06X}" stream_check="enabled">{streams}</station>'
+    )
+
+
+def _streams(entries: list[Entry]) -> Iterable[str]:
+    first: dict[tuple[str, str], Entry] = {}
+    last: dict[tuple[str, str], Entry] = {}
+    for entry in entries:
+        key = (entry.source_id.location, entry.source_id.channel)
+        first.setdefault(key, entry)
+        last[key] = entry
+    for key in sorted(first):
+        yield (
+            f'<stream location={quoteattr(key[0])} seedname={quoteattr(key[1])} type="D"'
+            f' begin_time="{_time(first[key].starttime_ns)}" end_time="{_time(last[key].release_ns)}"/>'
+        )
+
+
+def _time(time_ns: int) -> str:
+    return iso_from_ns(time_ns)[:24].replace("-", "/").replace("T", " ")

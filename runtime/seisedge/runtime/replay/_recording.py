@@ -1,0 +1,123 @@
+"""What the virtual digitizer serves: records of stations in the order in which they were finished."""
+
+from __future__ import annotations
+
+import bisect
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pymseed import MS3Record
+
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.miniseed import MAX_RECORD_BYTES, MIN_RECORD_BYTES, BadRecord, Decoder
+from seisedge.runtime.packet import SourceId
+from seisedge.runtime.replay._repack import repack
+from seisedge.runtime.sources.miniseed import MiniSeedSource
+
+logger = logging.getLogger(__name__)
+
+MAX_STATION_CHARACTERS = 5
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record: its channel, its time, when it can be sent, its bytes."""
+
+    source_id: SourceId
+    starttime_ns: int
+    release_ns: int  # time of the last sample: before it the record is not full
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A station as clients see it; clones share the entries of the station they copy."""
+
+    network: str
+    code: str
+    entries: list[Entry]  # in order of release
+    is_clone: bool = False
+
+    @property
+    def id(self) -> str:
+        return f"{self.network}.{self.code}"
+
+    def record(self, entry: Entry) -> bytes:
+        """The bytes of `entry` under this station's code."""
+        return _renamed(entry.record, self.code) if self.is_clone else entry.record
+
+    def n_released(self, data_ns: int) -> int:
+        """How many entries are finished at `data_ns`."""
+        return bisect.bisect_right(self.entries, data_ns, key=lambda entry: entry.release_ns)
+
+
+class Recording:
+    """Recorded miniSEED, whole in memory, cut into records of `record_bytes`.
+
+    Records that have that length are passed on byte by byte; others are packed anew with the same samples at the
+    same times. `copies` > 1 serves every station so many times, under station codes of its own.
+    Raises InputError and DataError as MiniSeedSource does, and where `record_bytes` or `copies` cannot be.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], record_bytes: int, copies: int = 1) -> None:
+        if not MIN_RECORD_BYTES <= record_bytes <= MAX_RECORD_BYTES or record_bytes & (record_bytes - 1):
+            raise InputError(
+                f"record length {record_bytes}: must be a power of two from {MIN_RECORD_BYTES} to {MAX_RECORD_BYTES}"
+            )
+        if copies < 1:
+            raise InputError(f"stations {copies}: must be at least 1")
+        entries = sorted(_entries(paths, record_bytes), key=lambda entry: (entry.release_ns, entry.source_id))
+        by_station: dict[tuple[str, str], list[Entry]] = {}
+        for entry in entries:
+            key = (entry.source_id.network, entry.source_id.station)
+            by_station.setdefault(key, []).append(entry)
+        self.starttime_ns = min(entry.starttime_ns for entry in entries)
+        self.endtime_ns = entries[-1].release_ns
+        self.n_records = len(entries) * copies
+        self.stations = [Station(*key, by_station[key]) for key in sorted(by_station)]
+        taken = {station.code for station in self.stations}
+        codes = _free_codes(taken)
+        for station in list(self.stations):
+            for _ in range(copies - 1):
+                clone = replace(station, code=next(codes), is_clone=True)
+                self.stations.append(clone)
+
+
+def _entries(paths: Sequence[str | Path], record_bytes: int) -> Iterator[Entry]:
+    decoder = Decoder()
+    by_channel: dict[SourceId, list[bytes]] = {}
+    with MiniSeedSource(paths) as source:
+        for record, _packet in source.records():
+            header = decoder.header(record)
+            if not isinstance(header, BadRecord):
+                by_channel.setdefault(header.source_id, []).append(record)
+    for records in by_channel.values():
+        as_they_are = all(len(record) == record_bytes for record in records)
+        for record in records if as_they_are else repack(iter(records), record_bytes):
+            header = decoder.header(record)
+            assert not isinstance(header, BadRecord)  # decoded before, or made here
+            yield Entry(header.source_id, header.starttime_ns, header.last_sample_ns, record)
+
+
+def _free_codes(taken: set[str]) -> Iterator[str]:
+    """Station codes C0001, C0002 … in base 36, none of them taken."""
+    for number in range(1, 36 ** (MAX_STATION_CHARACTERS - 1)):
+        code, rest = "", number
+        for _ in range(MAX_STATION_CHARACTERS - 1):
+            rest, digit = divmod(rest, 36)
+            code = _DIGITS[digit] + code
+        if f"C{code}" not in taken:
+            yield f"C{code}"
+
+
+def _renamed(record: bytes, code: str) -> bytes:
+    if record[:3] != b"MS\x03":
+        return record[:8] + code.ljust(MAX_STATION_CHARACTERS).encode("ascii") + record[13:]
+    parsed = MS3Record.parse(record, unpack_data=True)  # has a checksum over all, so it is made anew
+    network, _, *rest = parsed.sourceid.removeprefix("FDSN:").split("_")
+    parsed.sourceid = "FDSN:" + "_".join([network, code, *rest])
+    parsed.reclen = MAX_RECORD_BYTES
+    return b"".join(parsed.generate())

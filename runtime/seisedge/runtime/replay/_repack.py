@@ -1,0 +1,113 @@
+"""Records of another length from recorded ones: the same samples at the same times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pymseed import DataEncoding, MS3Record
+
+from seisedge.runtime.clock import NS_PER_S
+
+STEIM2_LIMIT = 1 << 29  # differences are 30-bit two's complement
+MICROSECOND_NS = 1000
+MAX_SPAN_SAMPLES = 1 << 20  # packed at once; bounds the memory of a long gap-free recording
+
+_ENCODINGS = {"f": DataEncoding.FLOAT32, "d": DataEncoding.FLOAT64}
+
+
+@dataclass(slots=True)
+class _Span:
+    """Samples of one channel without a gap, with one rate and one set of flags."""
+
+    sid: str
+    starttime_ns: int
+    rate_hz: float
+    flags: int
+    extra: str
+    sample_type: str
+    parts: list[npt.NDArray[Any]] = field(default_factory=list)
+    n: int = 0
+
+    def time_ns(self, n: int) -> int:
+        return self.starttime_ns + round(n * NS_PER_S / self.rate_hz)
+
+    def goes_on_with(self, other: MS3Record) -> bool:
+        return (
+            self.n < MAX_SPAN_SAMPLES
+            and other.starttime == self.time_ns(self.n)
+            and other.samprate == self.rate_hz
+            and other.flags == self.flags
+            and other.extra == self.extra
+            and other.sampletype == self.sample_type
+        )
+
+
+def repack(records: Iterator[bytes], record_bytes: int) -> Iterator[bytes]:
+    """Records of at most `record_bytes` holding the samples of `records`, all of one channel and decodable.
+
+    Integers are packed as Steim2, or as 32-bit integers where a difference does not fit; floats as they are.
+    A new record begins where the time of a sample is not exactly that of the one before plus the interval, and
+    where flags change. miniSEED 2, in records of exactly that length, unless it cannot hold a start time (whole
+    microseconds) or the rate: then miniSEED 3, which can.
+    """
+    span: _Span | None = None
+    for record in records:
+        parsed = MS3Record.parse(record, unpack_data=True)
+        samples = parsed.np_datasamples.copy()
+        if span is None or not span.goes_on_with(parsed):
+            if span is not None:
+                yield from _packed(span, record_bytes)
+            assert parsed.sampletype is not None  # decodable, says the contract
+            span = _Span(
+                parsed.sourceid,
+                parsed.starttime,
+                parsed.samprate,
+                parsed.flags,
+                parsed.extra,
+                parsed.sampletype,
+            )
+        span.parts.append(samples)
+        span.n += len(samples)
+    if span is not None:
+        yield from _packed(span, record_bytes)
+
+
+def _packed(span: _Span, record_bytes: int) -> list[bytes]:
+    samples = np.concatenate(span.parts)
+    records = _pack(span, samples, record_bytes, version=2)
+    return records if _is_exact(span, records) else _pack(span, samples, record_bytes, version=3)
+
+
+def _pack(span: _Span, samples: npt.NDArray[Any], record_bytes: int, version: int) -> list[bytes]:
+    template = MS3Record(reclen=record_bytes, encoding=_encoding(span.sample_type, samples))
+    template.formatversion = version
+    template.sourceid = span.sid
+    template.starttime = span.starttime_ns
+    template.samprate = span.rate_hz
+    template.flags = span.flags
+    template.pubversion = 1
+    if span.extra:
+        template.extra = span.extra
+    return list(template.generate(data_samples=samples, sample_type=span.sample_type))
+
+
+def _encoding(sample_type: str, samples: npt.NDArray[Any]) -> DataEncoding:
+    if sample_type != "i":
+        return _ENCODINGS[sample_type]
+    steps = np.diff(samples.astype(np.int64), prepend=0)[1:]
+    return DataEncoding.STEIM2 if np.all(np.abs(steps) < STEIM2_LIMIT) else DataEncoding.INT32
+
+
+def _is_exact(span: _Span, records: list[bytes]) -> bool:
+    """True where every record of a packed span has the time and rate it should have."""
+    n = 0
+    for record in records:
+        header = MS3Record.parse(record)
+        if header.starttime != span.time_ns(n) or header.samprate != span.rate_hz:
+            return False
+        n += header.samplecnt
+    return n == span.n

@@ -1,0 +1,112 @@
+"""What a client asked for: channels by pattern, a place to begin, an end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from seisedge.runtime.packet import SourceId
+from seisedge.runtime.replay._recording import Station
+from seisedge.runtime.sources._seedlink_wire import SEQUENCE_MODULUS
+
+_PATTERN = re.compile(r"(!?)([A-Z0-9?*-]{2})?([A-Z0-9?*]{3}|\*)?(?:\.?([A-Z]))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """One SeedLink 3 pattern, [!][LL]CCC[.T]: '?' for any character, '-' for a blank location, '!' for not."""
+
+    negative: bool
+    location: str  # '' for any
+    channel: str
+    kind: str  # '' or 'D' for data; other kinds are never sent here
+
+    @classmethod
+    def from_text(cls, text: str) -> Selector | None:
+        """None where `text` is no pattern."""
+        match = _PATTERN.fullmatch(text)
+        if not match or text in ("", "!"):
+            return None
+        sign, location, channel, kind = match.groups()
+        return cls(bool(sign), location or "", channel or "*", kind or "")
+
+    def matches(self, source_id: SourceId) -> bool:
+        if self.kind not in ("", "D"):
+            return False
+        location = source_id.location.ljust(2, "-")
+        pattern = self.location.replace(" ", "-")
+        return (not pattern or fnmatchcase(location, pattern)) and fnmatchcase(source_id.channel, self.channel)
+
+
+def is_selected(source_id: SourceId, selectors: Iterable[Selector]) -> bool:
+    """A channel is sent where a positive pattern, or none at all, takes it and no negative one refuses it."""
+    positive, taken = False, False
+    for selector in selectors:
+        if selector.negative:
+            if selector.matches(source_id):
+                return False
+        else:
+            positive = True
+            taken = taken or selector.matches(source_id)
+    return taken or not positive
+
+
+@dataclass(slots=True)
+class Request:
+    """One station (or all, by patterns) as a client asked for it; `None` where it said nothing."""
+
+    network: str = "*"
+    station: str = "*"
+    selectors: tuple[Selector, ...] = ()
+    sequence: int | None = None
+    begin_ns: int | None = None
+    end_ns: int | None = None
+    dial_up: bool = False  # FETCH: 'END' when all is sent
+    from_now: bool = True  # DATA without a number
+
+    def takes(self, station: Station) -> bool:
+        return fnmatchcase(station.network, self.network) and fnmatchcase(station.code, self.station)
+
+
+@dataclass(slots=True)
+class Subscription:
+    """Which entries of a station go to a client: [next, stop), of them those that `request` takes."""
+
+    station: Station
+    request: Request
+    first_sequence: int
+    next: int = 0
+    stop: int = 0
+
+    def place(self, n_released: int) -> None:
+        """Find the first and the last entry; `n_released` of them are finished by now."""
+        entries, request = self.station.entries, self.request
+        self.next, self.stop = 0, len(entries)
+        if request.sequence is not None:
+            self.next = self._index_from_sequence(request.sequence)
+        elif request.begin_ns is None and request.from_now:
+            self.next = n_released
+        if request.end_ns is not None:
+            end_ns = request.end_ns
+            self.stop = max((k + 1 for k, entry in enumerate(entries) if entry.starttime_ns < end_ns), default=0)
+
+    def sequence(self, index: int) -> int:
+        return (self.first_sequence + index) % SEQUENCE_MODULUS
+
+    def takes(self, index: int) -> bool:
+        entry, request = self.station.entries[index], self.request
+        return (
+            is_selected(entry.source_id, request.selectors)
+            and (request.begin_ns is None or entry.release_ns >= request.begin_ns)
+            and (request.end_ns is None or entry.starttime_ns < request.end_ns)
+        )
+
+    def _index_from_sequence(self, sequence: int) -> int:
+        """An unknown number ahead waits for what is to come; one behind begins at the oldest."""
+        n = len(self.station.entries)
+        index = (sequence - self.first_sequence) % SEQUENCE_MODULUS
+        if index <= n:
+            return index
+        return n if (index - n) < SEQUENCE_MODULUS // 2 else 0

@@ -1,0 +1,168 @@
+"""Digitizer: a SeedLink 3.1 server over recorded miniSEED."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.replay._clock import ReplayClock
+from seisedge.runtime.replay._recording import Recording
+from seisedge.runtime.replay._seedlink import SeedLinkClient, Served
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.5
+POLL_FOREIGN_CLOCK_S = 0.01  # a clock that is not ours cannot be waited for
+CLOSE_WAIT_S = 2.0
+
+
+class Digitizer:
+    """Serves a recording as a station would have sent it; use it as a context manager.
+
+    paths: miniSEED files and folders. listen: host and port, port 0 for a free one (see `port`).
+    speed: how many times as fast as it was recorded; a record can be had when its last sample is past on that
+    clock, which starts with the first client that streams. 0: as fast as clients read, each from the beginning,
+    and nothing is dropped. record_length: bytes, a power of two from 128 to 65536. stations: serve so many copies
+    of each station, the first under its own code. first_sequence: of each station's first record. now: monotonic
+    clock in ns. on_client: called from the client's thread with a line of text when one comes and when one goes.
+
+    A client in dial-up mode (FETCH, ENDFETCH, TIME with an end) is told END when the recording is over; a live
+    one is left waiting. Raises InputError and DataError for what cannot be served, FailedError where the
+    address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path] | str | Path,
+        listen: tuple[str, int] = ("127.0.0.1", 0),
+        speed: float = 1.0,
+        record_length: int = 512,
+        stations: int = 1,
+        *,
+        first_sequence: int = 1,
+        now: Callable[[], int] = time.monotonic_ns,
+        on_client: Callable[[str], None] | None = None,
+    ) -> None:
+        if not (math.isfinite(speed) and speed >= 0):
+            raise InputError(f"speed {speed:g}: must be 0 (as fast as clients read) or more")
+        self.recording = Recording([paths] if isinstance(paths, str | Path) else paths, record_length, copies=stations)
+        self.speed = speed
+        self._listen = listen
+        self._on_client = on_client
+        self._clock = ReplayClock(self.recording.starttime_ns, speed, now)
+        self._closing = threading.Event()
+        self._served = Served(
+            self.recording,
+            self._clock,
+            speed,
+            first_sequence,
+            POLL_S if now is time.monotonic_ns else POLL_FOREIGN_CLOCK_S,
+            self._closing,
+        )
+        self._socket: socket.socket | None = None
+        self._links: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    @property
+    def host(self) -> str:
+        """The address listened on."""
+        return self._listen[0]
+
+    @property
+    def port(self) -> int:
+        """The port listened on; known once it is open."""
+        assert self._socket is not None
+        return int(self._socket.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """What a client gives as its source."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"seedlink://{host}:{self.port}"
+
+    def released_ns(self, last_sample_ns: int) -> int | None:
+        """When, on the monotonic clock, a record with that last sample could be had; None before the start."""
+        return self._clock.wall_ns(last_sample_ns)
+
+    def open(self) -> None:
+        """Listen, and serve in threads of its own."""
+        host, port = self._listen
+        try:
+            self._socket = socket.create_server(
+                (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
+            )
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise FailedError(f"cannot listen on {host} port {port}: {reason}; choose another port") from error
+        self._start(self._accept, "digitizer")
+
+    def close(self) -> None:
+        """Hang up on all clients and stop listening; may be called twice."""
+        self._closing.set()
+        with self._lock:
+            links = list(self._links)
+            threads = list(self._threads)
+        for link in [*links, *([self._socket] if self._socket is not None else [])]:
+            with contextlib.suppress(OSError):  # gone already
+                link.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(CLOSE_WAIT_S)
+        if self._socket is not None:
+            self._socket.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self, target: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        with self._lock:
+            self._threads = [t for t in self._threads if t.is_alive()]
+            thread.start()
+            self._threads.append(thread)
+
+    def _accept(self) -> None:
+        assert self._socket is not None
+        while not self._closing.is_set():
+            try:
+                link, address = self._socket.accept()
+            except OSError as error:
+                if not self._closing.is_set():
+                    logger.warning("a client could not be accepted: %s", error)
+                    self._closing.wait(POLL_S)  # out of descriptors: until some client goes
+                continue
+            name = f"{address[0]}:{address[1]}"
+            self._start(lambda link=link, name=name: self._serve(link, name), f"digitizer {name}")  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
+
+    def _serve(self, link: socket.socket, name: str) -> None:
+        with self._lock:
+            self._links.add(link)
+        client = SeedLinkClient(link, self._served)
+        self._note(f"client {name} came")
+        try:
+            client.run()
+        finally:
+            with self._lock:
+                self._links.discard(link)
+            link.close()
+            self._note(f"client {name} went after {client.n_sent} packets")
+
+    def _note(self, line: str) -> None:
+        logger.info("%s", line)
+        if self._on_client is not None and not self._closing.is_set():
+            self._on_client(line)

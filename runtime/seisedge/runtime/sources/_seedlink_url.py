@@ -1,0 +1,91 @@
+"""`seedlink://host[:port][/NET_STA,…][?select=EH?,…&from=earliest|latest|TIME]`, read and checked."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import string
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from seisedge.runtime.clock import ns_from_iso
+from seisedge.runtime.errors import InputError
+
+DEFAULT_PORT = 18_000
+EARLIEST = "earliest"
+LATEST = "latest"
+
+_KEYS = ("select", "from")
+_CODE = re.compile(r"[A-Z0-9?*]{1,8}_[A-Z0-9?*]{1,8}")
+_SELECTOR = re.compile(r"!?[A-Z0-9?*-]{1,5}(\.[A-Z])?")
+_FORM = "seedlink://host:port/NET_STA?select=EH?&from=earliest"
+
+
+@dataclass(frozen=True, slots=True)
+class SeedLinkAddress:
+    """Where to ask for what.
+
+    stations: (network, station) pairs; empty for all that the server has.
+    selectors: SeedLink 3 patterns, [LL]CCC with '?' and a leading '!' for not; empty for all channels.
+    start: 'earliest', 'latest', a time in ns, or None where the URL does not say.
+    """
+
+    host: str
+    port: int
+    stations: tuple[tuple[str, str], ...]
+    selectors: tuple[str, ...]
+    start: str | int | None
+
+
+def address_from_url(url: str) -> SeedLinkAddress:
+    """Raises InputError, naming the part of the URL and what was expected."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InputError(f"{url}: the port must be a number from 1 to 65535 ({_FORM})") from error
+    if port == 0:
+        raise InputError(f"{url}: the port must be a number from 1 to 65535 ({_FORM})")
+    if not host:
+        raise InputError(f"{url}: a host must follow 'seedlink://' ({_FORM})")
+    selectors: tuple[str, ...] = ()
+    start: str | int | None = None
+    query = f"{parts.query}#{parts.fragment}" if parts.fragment else parts.query
+    for item in filter(None, query.split("&")):
+        key, _, value = item.partition("=")
+        value = unquote(value)
+        if key == "select":
+            selectors = tuple(_checked(url, pattern) for pattern in filter(None, value.split(",")))
+        elif key == "from":
+            start = _start(url, value)
+        else:
+            close = difflib.get_close_matches(key, _KEYS, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise InputError(f"{url}: unknown key '{key}' (known: {', '.join(_KEYS)}){hint}")
+    names = [name for name in unquote(parts.path).strip("/").split(",") if name]
+    stations = tuple(_station(url, name) for name in names)
+    return SeedLinkAddress(host, port or DEFAULT_PORT, stations, selectors, start)
+
+
+def _station(url: str, name: str) -> tuple[str, str]:
+    if not _CODE.fullmatch(name):
+        raise InputError(f"{url}: '{name}' is no station; write NET_STA, as in PB_B918")
+    network, _, station = name.partition("_")
+    return network, station
+
+
+def _checked(url: str, pattern: str) -> str:
+    if not _SELECTOR.fullmatch(pattern):
+        raise InputError(f"{url}: select '{pattern}' is no channel pattern; write EHZ, EH?, 00EH? or !EHZ")
+    return pattern
+
+
+def _start(url: str, value: str) -> str | int:
+    if value in (EARLIEST, LATEST):
+        return value
+    if value[:1] in string.digits and value:
+        try:
+            return ns_from_iso(value)
+        except ValueError:
+            pass
+    raise InputError(f"{url}: from={value} is neither 'earliest' nor 'latest' nor a time such as 2019-07-07T08:16:00Z")

@@ -1,0 +1,164 @@
+"""SeedLink 3.1 on the wire, without a socket: packets cut out of a stream of bytes, commands, sequence numbers.
+
+A data packet is 'SL', six hexadecimal digits of sequence number, and one miniSEED record of any length; an answer
+to INFO has 'SLINFO ' and '*' where more follow. 'END' says that all is sent.
+https://www.seiscomp.de/doc/apps/seedlink.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns
+from seisedge.runtime.miniseed import HEADER_BYTES, MAX_RECORD_BYTES, is_header, record_length
+
+PREFIX_BYTES = 8
+SEQUENCE_MODULUS = 1 << 24
+DEFAULT_RECORD_BYTES = 512  # what a server means that does not say, and a guess for a record that cannot be read
+
+_PREFIX = re.compile(rb"SL(?:[0-9A-Fa-f]{6}|INFO [ *])")
+_SIZES = tuple(1 << k for k in range(7, 16))
+
+FrameKind = Literal["data", "info", "bad", "end", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One packet: `sequence` of data (-1 where there is none), `last` of an INFO answer."""
+
+    kind: FrameKind
+    record: bytes = b""
+    sequence: int = -1
+    last: bool = True
+    reason: str = ""
+
+
+def sequence_from_token(token: str) -> int | None:
+    """24-bit sequence number from a resume token; None where it is none."""
+    return int(token, 16) if re.fullmatch(r"[0-9A-Fa-f]{6}", token) else None
+
+
+def next_sequence(sequence: int) -> int:
+    """The number after `sequence`; after FFFFFF comes 000000."""
+    return (sequence + 1) % SEQUENCE_MODULUS
+
+
+def is_after(sequence: int, other: int) -> bool:
+    """True where `sequence` comes after `other` on the circle of 24-bit numbers."""
+    return 0 < (sequence - other) % SEQUENCE_MODULUS < SEQUENCE_MODULUS // 2
+
+
+def time_from_ns(time_ns: int) -> str:
+    """The protocol's form of a time, to whole seconds, rounded down: `2019,07,07,08,16,00`."""
+    return iso_from_ns(time_ns // NS_PER_S * NS_PER_S)[:19].translate(str.maketrans("-T:", ",,,"))
+
+
+class FrameCutter:
+    """Cuts packets out of a stream of bytes, whatever the records' lengths.
+
+    A record whose header cannot be read is given as `bad`, with as many bytes as the records before it had or up
+    to the next packet that can be read, and the stream goes on behind it. `skipped_bytes` counts what lay between.
+    """
+
+    def __init__(self) -> None:
+        self.skipped_bytes = 0
+        self._data = bytearray()
+        self._at = 0
+        self._usual_bytes = DEFAULT_RECORD_BYTES
+
+    def feed(self, data: bytes) -> None:
+        """Append what was received."""
+        if self._at:
+            del self._data[: self._at]
+            self._at = 0
+        self._data += data
+
+    def next(self) -> Frame | None:
+        """The next packet, or None where more bytes are needed."""
+        data, at = self._data, self._at
+        available = len(data) - at
+        if available < 3:
+            return None
+        if data[at] != 0x53 or data[at + 1] != 0x4C:  # 'SL'
+            if data.startswith((b"END", b"ERR"), at):
+                self._at = len(data)
+                return Frame("end") if data[at + 1] == 0x4E else Frame("error", reason="the server says ERROR")
+            if available >= PREFIX_BYTES:
+                self._resync()
+            return None if self._at == at else self.next()
+        if available < PREFIX_BYTES:
+            return None
+        if not _PREFIX.match(data, at):
+            self._resync()
+            return None if self._at == at else self.next()
+        if available < PREFIX_BYTES + HEADER_BYTES:
+            return None
+        begin = at + PREFIX_BYTES
+        is_info = data[at + 2] == 0x49 and data[at + 3] == 0x4E  # 'IN': no hexadecimal digits
+        sequence = -1 if is_info else int(data[at + 2 : at + 8], 16)
+        length: int | None = 0
+        if is_header(data, begin):
+            length = record_length(data, begin)
+            if length is None:
+                length = DEFAULT_RECORD_BYTES if available > MAX_RECORD_BYTES else None
+            if length is None:
+                return None
+            length = length or DEFAULT_RECORD_BYTES
+            inner = self._packet_within(begin, length)
+            if inner:
+                return self._bad(begin, inner, sequence, f"its length, {length}, runs over the next packet")
+            if available < PREFIX_BYTES + length:
+                return None
+            record = bytes(data[begin : begin + length])
+            self._at = begin + length
+            if is_info:
+                return Frame("info", record, last=data[at + 7] != 0x2A)
+            self._usual_bytes = length
+            return Frame("data", record, sequence)
+        return self._unreadable(begin, sequence)
+
+    def _unreadable(self, begin: int, sequence: int) -> Frame | None:
+        """A packet whose record has no header: its end is where the next packet begins."""
+        data = self._data
+        usual = begin + self._usual_bytes
+        if len(data) >= usual and (len(data) == usual or data.startswith((b"SL", b"END"), usual)):
+            return self._bad(begin, self._usual_bytes, sequence, "its header cannot be read")
+        match = self._next_packet(begin)
+        if match is not None:
+            return self._bad(begin, match - begin, sequence, "its header cannot be read")
+        if len(data) - begin > MAX_RECORD_BYTES + PREFIX_BYTES + HEADER_BYTES:
+            return self._bad(begin, MAX_RECORD_BYTES, sequence, "its header cannot be read")
+        return None
+
+    def _bad(self, begin: int, length: int, sequence: int, reason: str) -> Frame:
+        self._at = begin + length
+        return Frame("bad", bytes(self._data[begin : begin + length]), sequence, reason=reason)
+
+    def _packet_within(self, begin: int, length: int) -> int:
+        """Offset of another packet inside a record of a claimed length; 0 where there is none."""
+        data = self._data
+        for size in _SIZES:
+            end = begin + size
+            if size >= length or end + PREFIX_BYTES + 40 > len(data):
+                return 0
+            if data[end] == 0x53 and _PREFIX.match(data, end) and is_header(data, end + PREFIX_BYTES):
+                return size
+        return 0
+
+    def _next_packet(self, at: int) -> int | None:
+        for match in _PREFIX.finditer(self._data, at):
+            if is_header(self._data, match.end()):
+                return match.start()
+        return None
+
+    def _resync(self) -> None:
+        """Go to the next packet that can be read; keep what may be the beginning of one."""
+        place = self._next_packet(self._at)
+        if place is None:
+            place = max(self._at, len(self._data) - PREFIX_BYTES - 40)
+            if self._data.endswith(b"END"):
+                place = len(self._data) - 3
+        self.skipped_bytes += place - self._at
+        self._at = place

@@ -1,0 +1,280 @@
+"""miniSEED from files, folders, an SDS archive or standard input.
+
+Files are indexed by their headers first and then decoded record by record, all channels merged in order of the
+records' last samples (ties by source id): the order in which a digitizer would have sent them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.errors import DataError, InputError
+from seisedge.runtime.miniseed import BadRecord, Decoder, Scanner
+from seisedge.runtime.packet import Packet, SourceId
+from seisedge.runtime.sources._base import Source
+from seisedge.runtime.sources._registry import SourceOptions, register_source
+
+logger = logging.getLogger(__name__)
+
+STDIN = "-"
+CHUNK_BYTES = 1 << 20
+MAX_OPEN_FILES = 64
+
+
+class MiniSeedSource(Source):
+    """Recorded miniSEED, in the order of a digitizer; from standard input in the order it comes.
+
+    paths: files, folders (searched through, other files passed over) and `-`, which must then be the only one.
+
+    `open` reads all headers: 28 bytes of memory a record, no samples. Raises InputError for what does not
+    exist, DataError where a named file holds no record that can be used. Truncated tails, damage and refused
+    records among good ones are counted and logged.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], url: str | None = None) -> None:
+        super().__init__(url if url is not None else ",".join(str(path) for path in paths))
+        self._paths = [str(path) for path in paths]
+        if not self._paths:
+            raise InputError("no data given; name miniSEED files, folders or '-' for standard input")
+        if STDIN in self._paths and len(self._paths) > 1:
+            raise InputError("standard input ('-') cannot be merged with files; give one or the other")
+        self._decoder = Decoder()
+        self._files: list[Path] = []
+        self._index: _Index | None = None
+        self._closed = False
+
+    def open(self) -> None:
+        """Index all files."""
+        if self._paths == [STDIN] or self._index is not None:
+            return
+        index = _Index()
+        for path in self._paths:
+            self._add(Path(path), index)
+        index.sort()
+        self._index = index
+
+    def packets(self) -> Iterator[Packet | None]:
+        """All packets, in order of their last samples."""
+        for _record, packet in self.records():
+            yield packet
+
+    def records(self) -> Iterator[tuple[bytes, Packet]]:
+        """As `packets`, each with the record that it was made from."""
+        if self._paths == [STDIN]:
+            yield from self._from_stream(sys.stdin.buffer)
+            return
+        self.open()
+        assert self._index is not None
+        with _Readers(self._files) as readers:
+            for file_number, offset, length in self._index.places():
+                if self._closed:
+                    return
+                record = readers.read(file_number, offset, length)
+                packet = self._decoder.packet(record, time.monotonic_ns())
+                if isinstance(packet, BadRecord):
+                    self.set_aside(packet, f"{self._files[file_number]}, byte {offset}")
+                    continue
+                self.counters.records += 1
+                self.counters.bytes += length
+                yield record, packet
+
+    def close(self) -> None:
+        """End `packets` after the packet it is at."""
+        self._closed = True
+
+    def _add(self, path: Path, index: _Index) -> None:
+        if path.is_dir():
+            before, passed_over = len(index), []
+            for file in sorted(path.rglob("*")):
+                if file.is_file() and self._index_file(file, index) is not None:
+                    passed_over.append(file)
+            if len(index) == before:
+                raise DataError(f"{path}: no miniSEED in this folder ({len(passed_over)} files looked at)")
+            if passed_over:
+                logger.info(
+                    "%s: %d files without miniSEED passed over, the first %s",
+                    path,
+                    len(passed_over),
+                    passed_over[0],
+                )
+            return
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+        fault = self._index_file(path, index)
+        if fault is not None:
+            raise DataError(f"{path}: {fault}")
+
+    def _index_file(self, path: Path, index: _Index) -> str | None:
+        """Add the records of a file; returns why not, where it holds none that can be used."""
+        scanner, file_number, found, n_bad = Scanner(), len(self._files), 0, 0
+        first_bytes, first_bad = b"", ""
+        try:
+            with path.open("rb") as file:
+                self._files.append(path)
+                for offset, record in _scan(file, scanner):
+                    header = self._decoder.header(record)
+                    if isinstance(header, BadRecord):
+                        n_bad += 1
+                        first_bad = first_bad or header.reason
+                        self.set_aside(header, f"{path}, byte {offset}")
+                        continue
+                    found += 1
+                    index.add(header.last_sample_ns, header.source_id, file_number, offset, len(record))
+                file.seek(0)
+                first_bytes = file.read(24)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        if not first_bytes:
+            return "the file is empty"
+        if not found and not n_bad:
+            if scanner.truncated_bytes:
+                return "no usable record: the only one is cut off"
+            return f"is not miniSEED: it starts with {_readable(first_bytes)}"
+        self._report(path, scanner)
+        if not found:
+            return f"no usable record: {n_bad} set aside, the first because of: {first_bad}"
+        return None
+
+    def _report(self, path: Path | str, scanner: Scanner) -> None:
+        self.counters.skipped_bytes += scanner.skipped_bytes
+        if scanner.skipped_bytes:
+            logger.warning("%s: %d bytes are no miniSEED and were skipped", path, scanner.skipped_bytes)
+        if scanner.truncated_bytes:
+            self.counters.truncated += 1
+            logger.warning("%s: the last record is cut off after %d bytes", path, scanner.truncated_bytes)
+
+    def _from_stream(self, stream: BinaryIO) -> Iterator[tuple[bytes, Packet]]:
+        scanner, first_bytes, n_bad = Scanner(), b"", self.counters.bad_records
+        read = getattr(stream, "read1", stream.read)  # what is there, without waiting for a full chunk
+        more = True
+        while more and not self._closed:
+            data = read(CHUNK_BYTES)
+            arrival_ns = time.monotonic_ns()
+            first_bytes = first_bytes or data[:24]
+            more = bool(data)
+            for offset, record in scanner.feed(data) if more else scanner.finish():
+                packet = self._decoder.packet(record, arrival_ns)
+                if isinstance(packet, BadRecord):
+                    self.set_aside(packet, f"byte {offset}")
+                    continue
+                self.counters.records += 1
+                self.counters.bytes += len(record)
+                yield record, packet
+        if not first_bytes:
+            raise DataError("standard input: nothing came; pipe miniSEED into it")
+        if not self.counters.records and not self._closed:
+            if self.counters.bad_records > n_bad:
+                raise DataError(f"standard input: no usable record ({self.counters.bad_records} set aside)")
+            raise DataError(f"standard input is not miniSEED: it starts with {_readable(first_bytes)}")
+        self._report("standard input", scanner)
+
+
+class _Index:
+    """Where the records are: packed columns, so that an archive of millions of records fits."""
+
+    def __init__(self) -> None:
+        self._last_ns = array("q")
+        self._offset = array("q")
+        self._length = array("i")
+        self._file = array("i")
+        self._channel = array("i")
+        self._channels: dict[SourceId, int] = {}
+        self._order: npt.NDArray[np.intp] = np.empty(0, dtype=np.intp)
+
+    def __len__(self) -> int:
+        return len(self._last_ns)
+
+    def add(self, last_ns: int, source_id: SourceId, file: int, offset: int, length: int) -> None:
+        self._last_ns.append(last_ns)
+        self._channel.append(self._channels.setdefault(source_id, len(self._channels)))
+        self._file.append(file)
+        self._offset.append(offset)
+        self._length.append(length)
+
+    def sort(self) -> None:
+        """By last sample, then source id, then as they stand in the files (a stable sort)."""
+        rank = np.zeros(len(self._channels), dtype=np.int32)
+        for place, source_id in enumerate(sorted(self._channels)):
+            rank[self._channels[source_id]] = place
+        channel = rank[np.frombuffer(self._channel, dtype=np.int32)] if len(self) else rank
+        self._order = np.lexsort((channel, np.frombuffer(self._last_ns, dtype=np.int64)))
+
+    def places(self) -> Iterator[tuple[int, int, int]]:
+        """File number, offset and length of each record, in order."""
+        for k in self._order:
+            yield self._file[k], self._offset[k], self._length[k]
+
+
+class _Readers:
+    """Files kept open while they are read from, the least recently used closed first."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self._files = files
+        self._open: dict[int, BinaryIO] = {}
+
+    def __enter__(self) -> _Readers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+
+    def read(self, number: int, offset: int, length: int) -> bytes:
+        """Bytes of file `number`; fewer where the file has shrunk since it was indexed."""
+        file = self._open.pop(number, None)
+        if file is None:
+            if len(self._open) >= MAX_OPEN_FILES:
+                self._open.pop(next(iter(self._open))).close()
+            file = self._files[number].open("rb", buffering=0)
+        self._open[number] = file  # last in the dict: its order is that of use
+        return os.pread(file.fileno(), length, offset)
+
+
+def _scan(file: BinaryIO, scanner: Scanner) -> Iterator[tuple[int, bytes]]:
+    while data := file.read(CHUNK_BYTES):
+        yield from scanner.feed(data)
+    yield from scanner.finish()
+
+
+def _readable(data: bytes) -> str:
+    """The first bytes of a file for a message: as text where they are text, else in hexadecimal."""
+    text = data.decode("ascii", errors="replace")
+    if all(character.isprintable() or character in "\r\n\t" for character in text) and "\ufffd" not in text:
+        return repr(text)
+    return data[:8].hex(" ")
+
+
+@register_source("file")
+def _file_source(url: str, options: SourceOptions) -> MiniSeedSource:
+    """`file:PATH`"""
+    return MiniSeedSource([path_from_url(url)], url)
+
+
+@register_source("sds")
+def _sds_source(url: str, options: SourceOptions) -> MiniSeedSource:
+    """`sds:DIR`, a SeisComP Data Structure: YEAR/NET/STA/CHAN.D/NET.STA.LOC.CHAN.D.YEAR.DAY"""
+    path = Path(path_from_url(url))
+    if not path.is_dir():
+        raise InputError(f"{url}: {path} is not a folder; sds: needs the root folder of an SDS archive")
+    return MiniSeedSource([path], url)
+
+
+def path_from_url(url: str) -> str:
+    """`file:PATH`, `file:///PATH` and `sds:DIR` as paths."""
+    rest = url.partition(":")[2]
+    if rest.startswith("//"):  # an authority, empty for this machine
+        rest = rest[2:]
+    if not rest:
+        raise InputError(f"{url}: a path must follow the colon")
+    return rest

@@ -73,22 +73,20 @@ def is_header(data: bytes | bytearray | memoryview, at: int) -> bool:
     """True where a record header begins at `at`; needs 40 bytes from there."""
     if len(data) - at < 40:
         return False
-    if data[at + 6] in _DATA_QUALITIES:
-        return (
-            data[at + 7] in _SPACE
-            and data[at + 24] < 24
-            and data[at + 25] < 60
-            and data[at + 26] <= 60
-            and all(byte in _SEQUENCE for byte in data[at : at + 6])
-        )
+    if _is_version_3(data, at):
+        return data[at + 12] < 24 and data[at + 13] < 60 and data[at + 14] <= 60
     return (
-        data[at] == 0x4D  # 'MS', 3
-        and data[at + 1] == 0x53
-        and data[at + 2] == 3
-        and data[at + 12] < 24
-        and data[at + 13] < 60
-        and data[at + 14] <= 60
+        data[at + 6] in _DATA_QUALITIES
+        and data[at + 7] in _SPACE
+        and data[at + 24] < 24
+        and data[at + 25] < 60
+        and data[at + 26] <= 60
+        and all(byte in _SEQUENCE for byte in data[at : at + 6])
     )
+
+
+def _is_version_3(data: bytes | bytearray | memoryview, at: int) -> bool:
+    return data[at] == 0x4D and data[at + 1] == 0x53 and data[at + 2] == 3  # 'MS', 3
 
 
 def _byte_order(data: bytes | bytearray | memoryview, at: int) -> str:
@@ -105,7 +103,7 @@ def record_length(data: bytes | bytearray | memoryview, at: int) -> int | None:
 
     None: more bytes are needed to tell. `is_header(data, at)` must hold.
     """
-    if data[at + 2] == 3 and data[at] == 0x4D and data[at + 6] not in _DATA_QUALITIES:
+    if _is_version_3(data, at):
         id_length, extra_length, data_length = struct.unpack_from("<xBHI", data, at + 32)
         length = 40 + id_length + extra_length + data_length
         return length if length <= MAX_RECORD_BYTES else 0

@@ -39,6 +39,8 @@ class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network: Code
     station: Code
     location: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{0,8}$")] = ""
+    latitude_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
+    longitude_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
 
 
 class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

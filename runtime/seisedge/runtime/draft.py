@@ -1,4 +1,7 @@
-"""Draft: a line as the mode writes it, before the loop adds when and how fast."""
+"""Draft: a line as the mode writes it, before the loop adds when and how fast.
+
+`line` leaves the latency to the loop, which measures the making of the line, too.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Literal
 from seisedge.runtime.event import (
     HOP_SCHEMA,
     SCHEMA,
+    Cost,
     Event,
     Hop,
     Latency,
@@ -19,6 +23,8 @@ from seisedge.runtime.event import (
     WindowInfo,
 )
 from seisedge.runtime.inference import Meter
+
+NOT_MEASURED = Latency(assemble=0.0, host_to_device=0.0, infer=0.0, device_to_host=0.0, emit=0.0, total=0.0)
 
 
 @dataclass(slots=True)
@@ -54,7 +60,7 @@ class EventDraft:
     last_sample_ns: int  # the newest sample this revision needed
     meter: Meter
 
-    def line(self, emitted: str, source: str, latency: Latency) -> Event:
+    def line(self, emitted: str, source: str, cost: Cost) -> Event:
         return Event(
             schema=SCHEMA,
             id=self.id,
@@ -71,8 +77,8 @@ class EventDraft:
             overlaps=self.overlaps,
             timing=self.timing,
             quality=self.quality,
-            latency_ms=latency,
-            cost=self.meter.cost(),
+            latency_ms=NOT_MEASURED,
+            cost=cost,
         )
 
 
@@ -88,7 +94,7 @@ class HopDraft:
     last_sample_ns: int
     meter: Meter
 
-    def line(self, emitted: str, source: str, latency: Latency) -> Hop:
+    def line(self, emitted: str, source: str, cost: Cost) -> Hop:
         return Hop(
             schema=HOP_SCHEMA,
             station=self.station,
@@ -98,8 +104,8 @@ class HopDraft:
             model=self.model,
             emitted=emitted,
             source=source,
-            latency_ms=latency,
-            cost=self.meter.cost(),
+            latency_ms=NOT_MEASURED,
+            cost=cost,
         )
 
 

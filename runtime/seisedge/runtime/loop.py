@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic_ns, time_ns
 
+import msgspec
+
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.config import Mode, StationConfig
 from seisedge.runtime.draft import Draft
@@ -90,7 +92,7 @@ class Loop:
 
     def run(self, source: Source, *, idle_exit_s: float | None = None) -> RunReport:
         """Read the source to its end; with `idle_exit_s`, also end when nothing came for so long."""
-        began_ns = heard_ns = monotonic_ns()
+        began_ns = heard_ns = taken_ns = monotonic_ns()
         pending: dict[str, Station] = {}
         packet: Packet | None = None
         count = 0
@@ -99,12 +101,13 @@ class Loop:
                 if self._stopped:
                     break
                 if item is None:
-                    self._step(pending, packet, source)
+                    self._step(pending, packet, source, taken_ns)
                     if idle_exit_s is not None and monotonic_ns() - heard_ns > idle_exit_s * NS_PER_S:
                         logger.info("%s: nothing came for %g s; done", source.url, idle_exit_s)
                         break
                     continue
                 packet = item
+                taken_ns = monotonic_ns()
                 heard_ns = packet.arrival_ns
                 self.report.packets += 1
                 station = self._station(packet)
@@ -114,10 +117,10 @@ class Loop:
                 pending[station.station_id] = station
                 count += 1
                 if source.live or count % FILE_BATCH == 0:
-                    self._step(pending, packet, source)
-            self._step(pending, packet, source)
+                    self._step(pending, packet, source, taken_ns)
+            self._step(pending, packet, source, taken_ns)
             for station in self.report.stations.values():
-                self._emit_all(station.finish(), None, source)
+                self._emit_all(station.finish(), None, source, monotonic_ns())
         finally:
             self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S
         return self.report
@@ -136,42 +139,44 @@ class Loop:
             self.report.stations[key] = station
         return station
 
-    def _step(self, pending: dict[str, Station], packet: Packet | None, source: Source) -> None:
+    def _step(self, pending: dict[str, Station], packet: Packet | None, source: Source, taken_ns: int) -> None:
         for station in pending.values():
-            self._emit_all(station.step(), packet, source)
+            self._emit_all(station.step(), packet, source, taken_ns)
         pending.clear()
 
-    def _emit_all(self, drafts: Iterator[Draft], packet: Packet | None, source: Source) -> None:
-        began_ns = monotonic_ns()
+    def _emit_all(self, drafts: Iterator[Draft], packet: Packet | None, source: Source, taken_ns: int) -> None:
+        """Write what is due. `packet`: the one that made it due; `taken_ns`: when the work on it began."""
         for draft in drafts:
-            self._emit(draft, packet, began_ns, source)
-            began_ns = monotonic_ns()
+            line = self._line(draft, packet, taken_ns, source)
+            for sink in self._sinks:
+                sink.write(line)
+            taken_ns = monotonic_ns()  # the next answer waited for this one
 
-    def _emit(self, draft: Draft, packet: Packet | None, began_ns: int, source: Source) -> Event | Hop:
-        """Add the circumstances and hand the line to the sinks. `packet`: the one that made it due."""
+    def _line(self, draft: Draft, packet: Packet | None, began_ns: int, source: Source) -> Event | Hop:
+        """The draft with its circumstances."""
+        answered_ns = monotonic_ns()
         meter = draft.meter
         fill_ms = transport_ms = wait_ms = None
         if packet is not None and source.live:
             fill_ms = max(packet.endtime_ns - draft.last_sample_ns, 0) / 1e6
             transport_ms = self._transport(packet)
             wait_ms = max(began_ns - packet.arrival_ns, 0) / 1e6
-        busy_ms = meter.assemble_ms + meter.host_to_device_ms + meter.infer_ms + meter.device_to_host_ms
-        elapsed_ms = (monotonic_ns() - began_ns) / 1e6
+        engine_ms = meter.host_to_device_ms + meter.infer_ms + meter.device_to_host_ms
+        line = draft.line(iso_from_ns(time_ns()), source.url, meter.cost())
+        emit_ms = (monotonic_ns() - answered_ns) / 1e6
+        work_ms = (answered_ns - began_ns) / 1e6
         latency = Latency(
             record_fill=_rounded(fill_ms),
             transport=_rounded(transport_ms),
             wait=_rounded(wait_ms),
-            assemble=round(meter.assemble_ms, 3),
+            assemble=round(max(work_ms - engine_ms, 0.0), 3),
             host_to_device=round(meter.host_to_device_ms, 3),
             infer=round(meter.infer_ms, 3),
             device_to_host=round(meter.device_to_host_ms, 3),
-            emit=round(max(elapsed_ms - busy_ms, 0.0), 3),
-            total=round((fill_ms or 0.0) + (transport_ms or 0.0) + (wait_ms or 0.0) + elapsed_ms, 3),
+            emit=round(emit_ms, 3),
+            total=round((fill_ms or 0.0) + (transport_ms or 0.0) + (wait_ms or 0.0) + work_ms + emit_ms, 3),
         )
-        line = draft.line(iso_from_ns(time_ns()), source.url, latency)
-        for sink in self._sinks:
-            sink.write(line)
-        return line
+        return msgspec.structs.replace(line, latency_ms=latency)
 
 
 def _rounded(ms: float | None) -> float | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from time import perf_counter_ns
 
 import numpy as np
 import numpy.typing as npt
@@ -230,12 +229,10 @@ class TriggeredMode:
         """Probabilities of a model, or None with a remark where it cannot be asked."""
         card = engine.card
         remarks = life.remarks[card.task] = []
-        begin = perf_counter_ns()
         start_ns = start_of_window(card, life.onset.time_ns)
         end_ns = min(life.onset.time_ns + ns_from_s(answer_s), cut_ns)
         timeline = self._timelines.get(grid_of(card))
         window = cut_window(timeline, card, start_ns, end_ns) if timeline is not None else None
-        meter.assemble_ms += (perf_counter_ns() - begin) / 1e6
         if engine is self._models.engines[0]:
             life.window = WindowInfo(
                 start=iso_from_ns(window.start_ns if window else start_ns),

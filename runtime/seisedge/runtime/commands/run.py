@@ -116,7 +116,8 @@ def _summary(report: RunReport, source: Source) -> None:
     counters = source.counters
     click.echo(
         f"{report.stream_s / 60:.1f} min of data from {len(report.stations)} station(s), "
-        f"{report.packets} packets: {report.triggers} triggers, {report.events} events, {report.inferences} inferences in {report.wall_s:.1f} s",
+        f"{report.packets} packets: {report.triggers} triggers, {report.events} events, "
+        f"{report.inferences} inferences in {report.wall_s:.1f} s",
         err=True,
     )
     troubles = {

@@ -28,7 +28,7 @@ def sentence_from_event(event: Event) -> str:
     latency = event.latency_ms  # from the packet's arrival: what the station itself adds
     total = latency.total - (latency.record_fill or 0.0) - (latency.transport or 0.0)
     parts.append(f"{total:6.1f} ms")
-    remarks = ",".join(remark.code for remark in event.quality if remark.code != "ok")
+    remarks = ",".join(dict.fromkeys(remark.code for remark in event.quality if remark.code != "ok"))
     return "  ".join([*parts, remarks]).rstrip()
 
 

@@ -1,0 +1,53 @@
+# Everything is set up in .venv of this checkout. PYTHON=python3.12 chooses the interpreter.
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu takes torch without CUDA where the default index brings it.
+SHELL := /bin/bash
+TORCH := torch==2.13.0
+TORCH_INDEX ?=
+BIN := .venv/bin
+
+.PHONY: demo test test-long check bench docs format clean
+
+demo: .venv/station
+	$(BIN)/seisedge demo
+
+test: .venv/developer
+	$(BIN)/python -m pytest -m "not long" $(PYTEST_ARGS)
+
+test-long: .venv/developer
+	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
+
+check: .venv/developer
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.generated --check
+
+bench: .venv/developer
+	$(BIN)/seisedge bench model
+	$(BIN)/python benchmarks/archive.py
+	$(BIN)/python benchmarks/detection.py
+
+docs: .venv/developer   # schemas and the command reference, from the code
+	$(BIN)/python -m tests.generated
+
+format: .venv/developer
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.venv/python:
+	@.ci/make-venv "$(PYTHON)"
+	@touch $@
+
+# What a station has: light, no torch.
+.venv/station: .venv/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/developer: .venv/station
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[train,export,dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Measurements a station can be judged by."""

@@ -1,0 +1,157 @@
+"""Latency of one model on real windows: what is reported is defined here and nowhere else.
+
+Windows: cut from the bundled recording (or one that is given) at the onsets of the station's own trigger, each at
+each of the model's answer lengths, in random order of a fixed seed. Batch 1, one stream. One inference is timed
+from the arrays in host memory to the probabilities in host memory. The first `warm_up` inferences are not counted.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, perf_counter_ns
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.clock import ns_from_s
+from seisedge.runtime.engines import Engine
+from seisedge.runtime.errors import DataError
+from seisedge.runtime.machine import peak_mib, resident_mib
+from seisedge.runtime.packet import RecordFlag
+from seisedge.runtime.sources import open_source
+from seisedge.runtime.timeline import Timeline
+from seisedge.runtime.trigger import TRIGGER_GRID, Trigger, TriggerSettings
+from seisedge.runtime.windows import cut_window, grid_of, start_of_window
+
+WINDOW_LIMIT = 200
+HALF_WIDTH = 0.05  # of the p99: stop when its 95 % interval is this narrow
+
+Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBench:
+    """One row of the report; times in milliseconds."""
+
+    windows: int
+    warm_up: int
+    inferences: int
+    seconds: float
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+    p99_half_width: float | None  # share of p99, by order statistics; None where there are too few
+    host_to_device_ms: float  # medians
+    infer_ms: float
+    device_to_host_ms: float
+    cold_load_ms: float  # file to session
+    cold_first_ms: float  # first inference after it
+    gflops_per_s: float  # at the median
+    resident_mib: float | None
+    peak_mib: float | None
+
+
+def windows_from(data: list[str | Path], engine: Engine, limit: int = WINDOW_LIMIT) -> list[Pair]:
+    """Real windows for a model: one pair (1, 3, n), (1, 3, n) an onset and answer length. Raises DataError."""
+    card = engine.card
+    stations: dict[str, tuple[Timeline, Trigger, Timeline]] = {}
+    pairs: list[Pair] = []
+    waiting: list[tuple[Timeline, int]] = []
+    with open_source(data) as source:
+        for packet in source.packets():
+            if packet is None or packet.flags & RecordFlag.CALIBRATION:
+                continue
+            component = {"1": "N", "2": "E"}.get(packet.source_id.channel[-1], packet.source_id.channel[-1])
+            if component not in "ZNE":
+                continue
+            key = packet.source_id.station_id
+            if key not in stations:
+                listen = Timeline(key, TRIGGER_GRID)
+                model = listen if grid_of(card) == TRIGGER_GRID else Timeline(key, grid_of(card))
+                stations[key] = listen, Trigger(listen, TriggerSettings()), model
+            listen, trigger, model = stations[key]
+            for timeline in {id(t): t for t in (listen, model)}.values():
+                timeline.add(component, packet)
+            waiting += [(model, onset.time_ns) for onset in trigger.scan()]
+            full = [item for item in waiting if item[0].ready_k >= item[0].k_at(item[1] + ns_from_s(card.window_s))]
+            waiting = [item for item in waiting if item not in full]
+            for timeline, onset_ns in full:
+                for answer_s in card.answers_s:
+                    window = cut_window(timeline, card, start_of_window(card, onset_ns), onset_ns + ns_from_s(answer_s))
+                    scale = np.float32(1.0 if card.unit == "counts" else 1e-9)
+                    pairs.append(((window.waveform * scale)[None], window.valid.astype(np.float32)[None]))
+            if len(pairs) >= limit:
+                break
+    if not pairs:
+        raise DataError(f"{', '.join(map(str, data))}: no onset in it, so no window to measure with")
+    return pairs[:limit]
+
+
+def bench_model(
+    make_engine: Callable[[], Engine], windows: list[Pair], *, seconds: float, warm_up: int = 50
+) -> ModelBench:
+    """Measure for `seconds`, or until the p99 is known within 5 %, whichever is first."""
+    begin = perf_counter_ns()
+    engine = make_engine()
+    loaded = perf_counter_ns()
+    engine.infer(*windows[0])
+    first = perf_counter_ns()
+    order = random.Random(0)
+    for _ in range(warm_up):
+        engine.infer(*order.choice(windows))
+    totals: list[float] = []
+    parts: list[tuple[float, float, float]] = []
+    began = monotonic()
+    half_width: float | None = None
+    while (elapsed := monotonic() - began) < seconds:
+        window = order.choice(windows)
+        start = perf_counter_ns()
+        _, cost = engine.infer(*window)
+        totals.append((perf_counter_ns() - start) / 1e6)
+        parts.append((cost.host_to_device_ms, cost.infer_ms, cost.device_to_host_ms))
+        if len(totals) % 1000 == 0:
+            half_width = p99_half_width(totals)
+            if half_width is not None and half_width < HALF_WIDTH:
+                break
+    half_width = p99_half_width(totals)
+    percentiles = np.percentile(totals, [50, 90, 95, 99])
+    to_device, infer, from_device = np.median(parts, axis=0)
+    return ModelBench(
+        windows=len(windows),
+        warm_up=warm_up,
+        inferences=len(totals),
+        seconds=elapsed,
+        p50_ms=float(percentiles[0]),
+        p90_ms=float(percentiles[1]),
+        p95_ms=float(percentiles[2]),
+        p99_ms=float(percentiles[3]),
+        max_ms=max(totals),
+        p99_half_width=half_width,
+        host_to_device_ms=float(to_device),
+        infer_ms=float(infer),
+        device_to_host_ms=float(from_device),
+        cold_load_ms=(loaded - begin) / 1e6,
+        cold_first_ms=(first - loaded) / 1e6,
+        gflops_per_s=engine.card.flops / float(percentiles[0]) / 1e6,
+        resident_mib=resident_mib(),
+        peak_mib=peak_mib(),
+    )
+
+
+def p99_half_width(values: list[float]) -> float | None:
+    """Half width of the p99's 95 % interval as a share of it, from binomial order statistics; None below 1,000."""
+    n = len(values)
+    if n < 1000:
+        return None
+    ordered = sorted(values)
+    spread = 1.96 * math.sqrt(n * 0.99 * 0.01)
+    low = ordered[max(math.floor(n * 0.99 - spread), 0)]
+    high = ordered[min(math.ceil(n * 0.99 + spread), n - 1)]
+    middle = ordered[min(math.ceil(n * 0.99), n) - 1]
+    return (high - low) / 2 / middle

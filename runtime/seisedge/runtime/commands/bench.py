@@ -1,0 +1,76 @@
+"""`seisedge bench`"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from seisedge.runtime import machine
+from seisedge.runtime.card import ModelCard
+from seisedge.runtime.demo import RECORDING
+
+EPILOG = """\b
+Examples:
+  seisedge bench model
+  seisedge bench model my-model.onnx --seconds 60 --json
+"""
+
+
+@click.group(epilog=EPILOG)
+def command() -> None:
+    """Measure latency, FLOPs and memory on this machine."""
+
+
+@command.command("model", epilog=EPILOG)
+@click.argument("models", nargs=-1, type=click.Path(path_type=Path), metavar="[M.onnx]...")
+@click.option(
+    "--data", multiple=True, type=click.Path(path_type=Path), help="miniSEED; default: the bundled recording."
+)
+@click.option("--seconds", type=click.FloatRange(min=0.5), default=10.0, show_default=True, help="At most, a model.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the engine.")
+@click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
+def model(models: tuple[Path, ...], data: tuple[Path, ...], seconds: float, threads: int, as_json: bool) -> None:
+    """Latency of model files on real windows; without M.onnx, of the bundled models.
+
+    Batch 1. Stops after --seconds, or when the p99 is known within 5 % (95 % interval by order statistics).
+    """
+    from seisedge.runtime.bench.model import bench_model, windows_from
+    from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
+    from seisedge.runtime.inference import BUNDLED_FILES, bundled_model
+
+    reports = []
+    if not as_json:
+        click.echo(f"seisedge {version('seisedge')}, onnxruntime {version('onnxruntime')} on {machine.describe()}")
+    for path in models or [bundled_model(task) for task in BUNDLED_FILES]:
+        engine = OnnxRuntimeEngine(path, threads)
+        windows = windows_from(list(data) or [RECORDING], engine)
+        row = bench_model(functools.partial(OnnxRuntimeEngine, path, threads), windows, seconds=seconds)
+        if as_json:
+            reports.append({"model": engine.card.name, "sha256": engine.sha256, "threads": threads} | asdict(row))
+            continue
+        click.echo("\n".join(_lines(engine.card, path, threads, asdict(row))))
+    if as_json:
+        click.echo(json.dumps({"machine": machine.describe(), "models": reports}, indent=2))
+
+
+def _lines(card: ModelCard, path: Path, threads: int, row: dict[str, float | None]) -> list[str]:
+    width, resident = row["p99_half_width"], row["resident_mib"]
+    known = f"p99 known within {width:.1%}" if width is not None else "too few for an interval of the p99"
+    return [
+        "",
+        f"{card.name} ({path.name}, {card.precision}, {card.parameters / 1e3:.0f} k parameters), {threads} thread(s)",
+        f"  latency    p50 {row['p50_ms']:.2f}  p90 {row['p90_ms']:.2f}  p95 {row['p95_ms']:.2f}  "
+        f"p99 {row['p99_ms']:.2f}  max {row['max_ms']:.2f} ms",
+        f"  of that    to device {row['host_to_device_ms']:.2f}  infer {row['infer_ms']:.2f}  "
+        f"from device {row['device_to_host_ms']:.2f} ms (medians)",
+        f"  cost       {card.flops / 1e6:.1f} MFLOP, {row['gflops_per_s']:.1f} GFLOP/s achieved at the median",
+        f"  cold       load {row['cold_load_ms']:.0f} ms, first inference {row['cold_first_ms']:.1f} ms",
+        f"  memory     {f'{resident:.0f} MiB resident in this process' if resident else 'not readable here'}",
+        f"  method     {row['inferences']} inferences in {row['seconds']:.1f} s after {row['warm_up']} to warm up, "
+        f"{row['windows']} real windows, batch 1; {known}",
+    ]

@@ -1,0 +1,155 @@
+"""`seisedge doctor`"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+from seisedge.runtime import machine
+
+STATION_PACKAGES = ("numpy", "click", "msgspec", "pymseed", "onnxruntime")
+OPTIONAL_PACKAGES = ("tensorrt", "pycuda", "torch", "onnx", "obspy")
+IMPORT_TARGET_S = 0.25
+READY_TARGET_S = 2.0
+MEMORY_TARGET_MIB = 120.0
+DISK_WARNING_MB = 500
+
+EPILOG = """\b
+Examples:
+  seisedge doctor
+  seisedge doctor --json
+"""
+
+# In a process of its own: what a station pays before its first packet.
+_START = """
+import time; t0 = time.perf_counter(); import numpy; t1 = time.perf_counter()
+import seisedge.runtime.loop, seisedge.runtime.sources; t2 = time.perf_counter()
+from seisedge.runtime.config import ModelsConfig; from seisedge.runtime.inference import Models
+models = Models.load(ModelsConfig())
+import numpy as np
+for engine in models.engines:
+    engine.infer(*(np.zeros((1, 3, engine.card.n_samples), np.float32) for _ in range(2)))
+t3 = time.perf_counter()
+from seisedge.runtime.machine import resident_mib
+import json, sys
+loaded = {name.partition('.')[0] for name in sys.modules}
+print(json.dumps({
+    'numpy_s': t1 - t0, 'import_s': t2 - t1, 'ready_s': t3 - t0, 'resident_mib': resident_mib(),
+    'heavy': sorted({'torch', 'scipy', 'obspy', 'matplotlib', 'pandas', 'h5py', 'onnx'} & loaded),
+}))
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
+def command(as_json: bool) -> None:
+    """Say what this machine has: engines, versions, memory, clock, disk; and what start-up costs here.
+
+    Exit status: 0 a station can run here, 1 something it needs is missing.
+    """
+    facts = examine()
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        click.echo("\n".join(_lines(facts)))
+    if facts["missing"]:
+        sys.exit(1)
+
+
+def examine() -> dict[str, object]:
+    """All facts, as plain values; None where this machine does not tell."""
+    packages = {name: _version(name) for name in (*STATION_PACKAGES, *OPTIONAL_PACKAGES)}
+    missing = [name for name in STATION_PACKAGES if packages[name] is None]
+    start: dict[str, object] | None = None
+    if not missing:
+        done = subprocess.run([sys.executable, "-c", _START], capture_output=True, text=True, check=False)
+        if done.returncode:
+            missing.append(f"a working start: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        else:
+            start = json.loads(done.stdout)
+    disk = shutil.disk_usage(Path.cwd())
+    return {
+        "seisedge": version("seisedge"),
+        "machine": machine.describe(),
+        "packages": packages,
+        "engines": _engines(packages),
+        "start": start,
+        "clock_synchronised": _clock(),
+        "disk_free_mb": round(disk.free / 1e6),
+        "temperatures_c": machine.temperatures_c(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "missing": missing,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "present" if importlib.util.find_spec(package) is not None else None
+
+
+def _engines(packages: dict[str, str | None]) -> dict[str, str]:
+    found = {"onnxruntime-cpu": "ready" if packages["onnxruntime"] else "onnxruntime is not installed"}
+    wanting = [name for name in ("tensorrt", "pycuda") if packages[name] is None]
+    found["tensorrt"] = f"not on this machine ({', '.join(wanting)} missing)" if wanting else "libraries present"
+    return found
+
+
+def _clock() -> bool | None:
+    """Whether the system clock is disciplined; None where nothing tells."""
+    try:
+        done = subprocess.run(["timedatectl", "show"], capture_output=True, text=True, check=False, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"^NTPSynchronized=(yes|no)$", done.stdout, re.MULTILINE)
+    return found.group(1) == "yes" if found else None
+
+
+def _lines(facts: dict[str, object]) -> list[str]:
+    packages, engines, start = facts["packages"], facts["engines"], facts["start"]
+    assert isinstance(packages, dict) and isinstance(engines, dict)
+    lines = [f"seisedge {facts['seisedge']} on {facts['machine']}", "", "packages"]
+    for name, found in packages.items():
+        need = "needed" if name in STATION_PACKAGES else "optional"
+        lines.append(f"  {name:14}{found or '-':12}{need}")
+    lines += ["", "engines", *(f"  {name:18}{state}" for name, state in engines.items())]
+    if isinstance(start, dict):
+        lines += [
+            "",
+            "start-up, measured in a fresh process",
+            _against("import above numpy", start["import_s"], IMPORT_TARGET_S, "s"),
+            _against("ready, both models", start["ready_s"], READY_TARGET_S, "s"),
+            _against("resident memory", start["resident_mib"], MEMORY_TARGET_MIB, "MiB"),
+            f"  {'heavy imports':24}{', '.join(start['heavy']) or 'none'}",
+        ]
+    synchronised = {True: "synchronised", False: "NOT synchronised", None: "unknown (timedatectl does not tell)"}
+    lines += ["", f"clock: {synchronised[facts['clock_synchronised']]}"]  # type: ignore[index]  # bool or None
+    free = facts["disk_free_mb"]
+    assert isinstance(free, int)
+    lines.append(f"disk:  {free:,} MB free here{' - LOW' if free < DISK_WARNING_MB else ''}")
+    zones = facts["temperatures_c"]
+    assert isinstance(zones, dict)
+    hottest = max(zones.items(), key=lambda item: item[1], default=None)
+    lines.append(f"heat:  {f'{hottest[1]:.0f} °C ({hottest[0]})' if hottest else 'no sensor can be read'}")
+    missing = facts["missing"]
+    assert isinstance(missing, list)
+    lines.append("")
+    lines.append(f"MISSING: {'; '.join(missing)}" if missing else "A station can run here.")
+    return lines
+
+
+def _against(what: str, value: float | None, target: float, unit: str) -> str:
+    if value is None:
+        return f"  {what:24}not readable here"
+    verdict = "ok" if value <= target else "over"
+    return f"  {what:24}{value:8.2f} {unit:4} (target {target:g} {unit}: {verdict})"

@@ -1,0 +1,82 @@
+"""`seisedge inspect`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from seisedge.runtime.card import Metric, ModelCard
+from seisedge.runtime.engines import open_engine
+
+EPILOG = """\b
+Examples:
+  seisedge inspect magnitude.onnx
+  seisedge inspect event-type.onnx --json
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("model", type=click.Path(path_type=Path), metavar="M.onnx")
+@click.option("--json", "as_json", is_flag=True, help="The card as it stands in the file.")
+def command(model: Path, as_json: bool) -> None:
+    """Print the card of a model file: what it says, what it was trained on, what it costs.
+
+    `event-type` and `magnitude` stand for the bundled models.
+    """
+    from seisedge.runtime.inference import BUNDLED_FILES, bundled_model
+
+    names = {Path(file).stem: task for task, file in BUNDLED_FILES.items()}
+    path = bundled_model(names[str(model)]) if str(model) in names and not model.exists() else model
+    engine = open_engine(path)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(engine.card), indent=2))
+        return
+    click.echo("\n".join(describe(engine.card, engine.sha256, path)))
+
+
+def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
+    """The card in words, a line an item."""
+    training = card.training
+    rows = {
+        "file": f"{path.name}, {path.stat().st_size / 1e3:.0f} kB, sha256 {sha256[:16]}…",
+        "task": f"{card.task}: {_labels(card)}",
+        "input": f"{card.components}, {card.n_samples} samples at {card.sampling_rate_hz:g} Hz "
+        f"({card.window_s:g} s, onset at {card.onset_s:g} s), {card.unit}, {card.band_hz[0]:g}–{card.band_hz[1]:g} Hz",
+        "answers": f"{', '.join(f'{a:g}' for a in card.answers_s)} s after the onset; {' and '.join(card.modes)}; "
+        f"at least {card.min_coverage:.0%} of the samples",
+        "size": f"{card.parameters / 1e3:.0f} k parameters, {card.precision}, pruning: {card.pruning}",
+        "cost": f"{card.macs / 1e6:.1f} M MAC, {card.flops / 1e6:.1f} MFLOP an inference (1 MAC = 2 FLOP)",
+        "trained": f"recipe {training.recipe}, seed {training.seed}, {card.date}, seisedge {card.seisedge_version}",
+        "data": f"{training.n_records} records of {training.n_events} events; {'; '.join(training.data)}",
+        "split": training.split,
+        "licence": training.licence,
+        "calibration": f"temperature {card.temperature:.3f}",
+    }
+    lines = [card.name, "=" * len(card.name)]
+    lines += [f"{name + ':':13}{text}" for name, text in rows.items()]
+    lines += ["", "FLOP by operator"]
+    for operator, count in sorted(card.flops_by_operator.items(), key=lambda item: -item[1]):
+        lines.append(f"  {operator:22}{count:>14,}  {count / max(card.flops, 1):6.1%}")
+    lines.append(f"  not counted: {', '.join(card.not_counted) or 'nothing'}")
+    lines += ["", "On events never trained on (value [95 % interval over events], events/records)"]
+    lines += [f"  {_metric(metric)}" for metric in card.metrics]
+    lines += ["", "Not to be trusted with"]
+    lines += [f"  - {item}" for item in card.not_for]
+    return lines
+
+
+def _labels(card: ModelCard) -> str:
+    if card.magnitude is None:
+        return ", ".join(card.labels)
+    return f"{len(card.labels)} bins, {card.labels[0]} … {card.labels[-1]}, {card.magnitude.type}"
+
+
+def _metric(metric: Metric) -> str:
+    bounds = f"[{metric.low:.3f}, {metric.high:.3f}]" if metric.low is not None and metric.high is not None else ""
+    whose = metric.baseline or "model"
+    return (
+        f"{metric.subset:28} {whose:34} {metric.name:18} {metric.value:7.3f} {bounds:16} "
+        f"{metric.n_events}/{metric.n_records}"
+    )

@@ -1,0 +1,70 @@
+"""Files made from the code: JSON Schemas and the command reference. `python -m tests.generated [--check]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from seisedge.cli import COMMANDS, main
+from seisedge.runtime.config import StationConfig
+from seisedge.runtime.event import Event, Hop
+
+ROOT = Path(__file__).parents[1]
+SCHEMAS = ROOT / "firmware_configs" / "schemas"
+
+
+def files() -> dict[Path, str]:
+    """What each generated file should hold."""
+    return {
+        SCHEMAS / "station.schema.json": _schema(StationConfig, "Station file (TOML)"),
+        SCHEMAS / "event-1.schema.json": _schema(Event, "seisedge.event/1"),
+        SCHEMAS / "hop-1.schema.json": _schema(Hop, "seisedge.hop/1"),
+        ROOT / "docs" / "commands.md": _reference(),
+    }
+
+
+def _schema(kind: type, title: str) -> str:
+    schema = msgspec.json.schema(kind)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title} | schema
+    return msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2).decode() + "\n"
+
+
+def _reference() -> str:
+    parts = ["# Commands\n\nMade by `make docs` from the commands themselves.\n"]
+    for name in COMMANDS:
+        context = click.Context(main, info_name="seisedge")
+        command = main.get_command(context, name)
+        assert command is not None
+        parts += _help(command, context, name)
+    return "\n".join(parts)
+
+
+def _help(command: click.Command, parent: click.Context, name: str) -> list[str]:
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=100, max_content_width=100)
+    parts = [f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```\n"]
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None
+            parts += _help(found, context, inner)
+    return parts
+
+
+def run(check: bool) -> int:
+    """Write the files, or with `check` name those that differ."""
+    stale = [path for path, text in files().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if check:
+            print(f"{path.relative_to(ROOT)} is not what the code says; run `make docs`", file=sys.stderr)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(files()[path], encoding="utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(run("--check" in sys.argv[1:]))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from pymseed import DataEncoding, MS3Record
+
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.miniseed import BadRecord, Decoder, Scanner, record_length, text_from_record
 from seisedge.runtime.packet import Packet, RecordFlag, SourceId
@@ -23,7 +26,7 @@ TIMING, ENCODING, LENGTH = 52, 60, 62  # and of the blockettes 1001 at 48 and 10
 
 def scan(data: bytes, chunk: int = 1 << 20) -> tuple[Scanner, list[tuple[int, bytes]]]:
     scanner = Scanner()
-    found = []
+    found: list[tuple[int, bytes]] = []
     for k in range(0, len(data), chunk):
         found += scanner.feed(data[k : k + chunk])
     return scanner, found + list(scanner.finish())
@@ -39,7 +42,7 @@ def good(record: bytes) -> Packet:
     return packet
 
 
-def made(samples: np.ndarray, kind: str, version: int, reclen: int = 512, **fields: object) -> list[bytes]:
+def made(samples: npt.NDArray[Any], kind: str, version: int, reclen: int = 512, **fields: object) -> list[bytes]:
     template = MS3Record(reclen=reclen)
     template.formatversion = version
     template.sourceid = "FDSN:XX_TEST_00_H_H_Z"
@@ -132,7 +135,7 @@ def test_flags_of_miniseed_3() -> None:
 @pytest.mark.parametrize(("kind", "dtype"), [("i", np.int32), ("f", np.float32), ("d", np.float64)])
 @pytest.mark.parametrize("version", [2, 3])
 def test_sample_types(kind: str, dtype: type, version: int) -> None:
-    samples = (np.arange(60) - 30).astype(dtype)
+    samples: npt.NDArray[Any] = (np.arange(60) - 30).astype(dtype)
     (record,) = made(samples, kind, version, reclen=1024)
     packet = good(record)
     assert packet.samples.dtype == dtype

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from seisedge.runtime.errors import DataError, InputError
 from seisedge.runtime.miniseed import BadRecord
 from seisedge.runtime.packet import Packet

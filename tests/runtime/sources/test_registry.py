@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.sources import known_schemes, open_source, register_source
 from seisedge.runtime.sources.miniseed import MiniSeedSource

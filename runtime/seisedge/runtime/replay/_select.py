@@ -11,7 +11,9 @@ from seisedge.runtime.packet import SourceId
 from seisedge.runtime.replay._recording import Station
 from seisedge.runtime.sources._seedlink_wire import SEQUENCE_MODULUS
 
-_PATTERN = re.compile(r"(!?)([A-Z0-9?*-]{2})?([A-Z0-9?*]{3}|\*)?(?:\.?([A-Z]))?")
+_PATTERN = re.compile(
+    r"(?P<no>!?)(?:(?P<location>[A-Z0-9?-]{2})?(?P<channel>[A-Z0-9?]{3}|\*)(?:\.(?P<kind>[A-Z]))?|(?P<only_kind>[A-Z]))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +29,18 @@ class Selector:
     def from_text(cls, text: str) -> Selector | None:
         """None where `text` is no pattern."""
         match = _PATTERN.fullmatch(text)
-        if not match or text in ("", "!"):
+        if not match:
             return None
-        sign, location, channel, kind = match.groups()
-        return cls(bool(sign), location or "", channel or "*", kind or "")
+        kind = match["kind"] or match["only_kind"] or ""
+        return cls(bool(match["no"]), match["location"] or "", match["channel"] or "*", kind)
 
     def matches(self, source_id: SourceId) -> bool:
         if self.kind not in ("", "D"):
             return False
         location = source_id.location.ljust(2, "-")
-        pattern = self.location.replace(" ", "-")
-        return (not pattern or fnmatchcase(location, pattern)) and fnmatchcase(source_id.channel, self.channel)
+        return (not self.location or fnmatchcase(location, self.location)) and fnmatchcase(
+            source_id.channel, self.channel
+        )
 
 
 def is_selected(source_id: SourceId, selectors: Iterable[Selector]) -> bool:

@@ -19,7 +19,6 @@ SEQUENCE_MODULUS = 1 << 24
 DEFAULT_RECORD_BYTES = 512  # what a server means that does not say, and a guess for a record that cannot be read
 
 _PREFIX = re.compile(rb"SL(?:[0-9A-Fa-f]{6}|INFO [ *])")
-_SIZES = tuple(1 << k for k in range(7, 16))
 
 FrameKind = Literal["data", "info", "bad", "end", "error"]
 
@@ -107,9 +106,9 @@ class FrameCutter:
                 return None
             length = length or DEFAULT_RECORD_BYTES
             inner = self._packet_within(begin, length)
-            if inner:
+            if inner is not None and inner < length:
                 return self._bad(begin, inner, sequence, f"its length, {length}, runs over the next packet")
-            if available < PREFIX_BYTES + length:
+            if inner is None or available < PREFIX_BYTES + length:
                 return None
             record = bytes(data[begin : begin + length])
             self._at = begin + length
@@ -136,16 +135,17 @@ class FrameCutter:
         self._at = begin + length
         return Frame("bad", bytes(self._data[begin : begin + length]), sequence, reason=reason)
 
-    def _packet_within(self, begin: int, length: int) -> int:
-        """Offset of another packet inside a record of a claimed length; 0 where there is none."""
+    def _packet_within(self, begin: int, length: int) -> int | None:
+        """Length up to another packet inside a record that claims `length`; None where more bytes must tell."""
         data = self._data
-        for size in _SIZES:
-            end = begin + size
-            if size >= length or end + PREFIX_BYTES + 40 > len(data):
-                return 0
-            if data[end] == 0x53 and _PREFIX.match(data, end) and is_header(data, end + PREFIX_BYTES):
-                return size
-        return 0
+        match = _PREFIX.search(data, begin, begin + length + PREFIX_BYTES - 1)
+        while match is not None:
+            if match.end() + 40 > len(data):
+                return None
+            if is_header(data, match.end()):
+                return match.start() - begin
+            match = _PREFIX.search(data, match.start() + 1, begin + length + PREFIX_BYTES - 1)
+        return length
 
     def _next_packet(self, at: int) -> int | None:
         for match in _PREFIX.finditer(self._data, at):

@@ -1,0 +1,85 @@
+"""A scripted SeedLink server: says exactly what a test wants said, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+
+class ScriptedServer:
+    """`scripts`: per connection, what is sent once data were asked for; the connection is closed behind it.
+
+    None in a script keeps the connection open until the client goes. refuse: commands answered with ERROR.
+    """
+
+    def __init__(self, scripts: list[list[bytes | None]], refuse: tuple[str, ...] = ()) -> None:
+        self.commands: list[list[str]] = []
+        self._scripts = scripts
+        self._refuse = refuse
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._socket.getsockname()[1])
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"seedlink://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # closed with its last script
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(2)
+
+    def _run(self) -> None:
+        for script in self._scripts:
+            try:
+                link, _ = self._socket.accept()
+            except OSError:
+                return
+            with link:
+                try:
+                    self._serve(link, script)
+                except OSError:
+                    continue  # the client went
+
+    def _serve(self, link: socket.socket, script: list[bytes | None]) -> None:
+        commands: list[str] = []
+        self.commands.append(commands)
+        lines = link.makefile("rb")
+        for line in lines:
+            command = line.decode().strip()
+            commands.append(command)
+            word = command.split()[0]
+            if word in self._refuse:
+                link.sendall(b"ERROR\r\n")
+                if word.startswith("END"):
+                    return
+            elif word == "HELLO":
+                link.sendall(b"SeedLink v3.1 (scripted)\r\nnobody\r\n")
+            elif word in ("END", "ENDFETCH"):
+                break
+            else:
+                link.sendall(b"OK\r\n")
+        for piece in script:
+            if piece is None:
+                link.recv(1)
+                return
+            link.sendall(piece)
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., ScriptedServer]]:
+    servers: list[ScriptedServer] = []
+
+    def make(*scripts: list[bytes | None], refuse: tuple[str, ...] = ()) -> ScriptedServer:
+        servers.append(ScriptedServer(list(scripts), refuse))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()

@@ -1,0 +1,339 @@
+"""The SeedLink client, against the virtual digitizer and against a server that says what it should not."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from seisedge.runtime.errors import ConnectError, FailedError
+from seisedge.runtime.miniseed import BadRecord
+from seisedge.runtime.packet import Packet, SourceId
+from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.sources import open_source, seedlink
+from seisedge.runtime.sources.seedlink import LinkState, SeedLinkSource
+
+RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
+DATA = RECORDING.read_bytes()
+RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 600, 512)]
+B921 = [record for record in RECORDS if record[8:12] == b"B921"]
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 600 records, about six minutes."""
+    path = tmp_path_factory.mktemp("cut") / "cut.mseed"
+    path.write_bytes(b"".join(RECORDS))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seedlink, "BACKOFF_FIRST_S", 0.01)
+
+
+def packet(sequence: int, record: bytes) -> bytes:
+    return b"SL%06X" % sequence + record
+
+
+def received(url: str, **options: Any) -> tuple[SeedLinkSource, list[Packet]]:
+    options.setdefault("until_end", True)
+    with open_source(url, **options) as source:
+        assert isinstance(source, SeedLinkSource)
+        return source, [p for p in source.packets() if p is not None]
+
+
+def by_channel(packets: list[Packet]) -> dict[SourceId, tuple[int, npt.NDArray[Any]]]:
+    """Start and samples of each channel, which must be without a gap."""
+    found: dict[SourceId, list[Packet]] = {}
+    for p in packets:
+        known = found.setdefault(p.source_id, [])
+        assert not known or known[-1].endtime_ns == p.starttime_ns
+        known.append(p)
+    return {name: (parts[0].starttime_ns, np.concatenate([p.samples for p in parts])) for name, parts in found.items()}
+
+
+def assert_same(ours: list[Packet], theirs: list[Packet]) -> None:
+    one, other = by_channel(ours), by_channel(theirs)
+    assert one.keys() == other.keys()
+    for name, (start_ns, samples) in one.items():
+        assert start_ns == other[name][0]
+        np.testing.assert_array_equal(samples, other[name][1])
+
+
+def from_file(path: Path) -> list[Packet]:
+    with open_source(path) as source:
+        return [p for p in source.packets() if p is not None]
+
+
+@pytest.mark.parametrize("record_length", [128, 512, 4096])
+def test_the_same_samples_as_from_the_file(record_length: int, cut: Path) -> None:
+    with Digitizer(cut, speed=0, record_length=record_length) as digitizer:
+        source, packets = received(digitizer.url)
+    assert_same(packets, from_file(cut))
+    assert source.counters.bad_records == source.counters.reconnects == 0
+
+
+def test_records_of_the_same_length_come_in_the_order_of_the_file(cut: Path) -> None:
+    with Digitizer(cut, speed=0) as digitizer:
+        _, packets = received(f"{digitizer.url}/PB_B918,PB_B921")
+    wanted = from_file(cut)
+    assert [(p.source_id, p.starttime_ns) for p in packets] == [(p.source_id, p.starttime_ns) for p in wanted]
+    assert len(packets) == 600
+
+
+def test_stations_and_channels(cut: Path) -> None:
+    with Digitizer(cut, speed=0) as digitizer:
+        _, packets = received(f"{digitizer.url}/PB_B918?select=EH?,!EHZ")
+        assert {str(p.source_id) for p in packets} == {"PB_B918__EH1", "PB_B918__EH2"}
+        _, packets = received(f"{digitizer.url}/PB_B9*?select=EHZ")
+        assert {str(p.source_id) for p in packets} == {"PB_B918__EHZ", "PB_B921__EHZ"}
+
+
+def test_unknown_station(cut: Path) -> None:
+    with Digitizer(cut, speed=0) as digitizer:
+        _, packets = received(f"{digitizer.url}/XX_NONE,PB_B921")
+        assert {p.source_id.station_id for p in packets} == {"PB.B921"}
+        with pytest.raises(FailedError, match=r"does not have what was asked for: XX\.NONE"):
+            received(f"{digitizer.url}/XX_NONE")
+
+
+def test_from_a_time(cut: Path) -> None:
+    with Digitizer(cut, speed=0) as digitizer:
+        _, packets = received(f"{digitizer.url}?from=2019-07-07T08:18:00Z")
+    wanted = [p for p in from_file(cut) if p.endtime_ns > 1_562_487_480_000_000_000]
+    assert [p.starttime_ns for p in packets] == [p.starttime_ns for p in wanted]
+
+
+@pytest.mark.parametrize("first_sequence", [1, 0xFFFF80])
+def test_resuming_in_the_middle_loses_and_doubles_nothing(first_sequence: int, cut: Path) -> None:
+    with Digitizer(cut, speed=0, first_sequence=first_sequence) as digitizer:
+        _, whole = received(digitizer.url)
+        tokens: dict[str, str] = {}
+        head: list[Packet] = []
+        with open_source(digitizer.url, until_end=True) as source:
+            for p in source.packets():
+                if p is not None:
+                    head.append(p)
+                    tokens[p.source_id.station_id] = p.token
+                if len(head) == 333:
+                    break
+        _, tail = received(digitizer.url, resume=tokens)
+    assert_same(head + tail, whole)
+    assert len(head) + len(tail) == 600
+    if first_sequence > 1:
+        assert any(p.token == "FFFFFF" for p in whole) and any(p.token == "000000" for p in whole)
+
+
+def test_resuming_after_the_last_record_gives_nothing_more(cut: Path) -> None:
+    with Digitizer(cut, speed=0) as digitizer:
+        _, whole = received(digitizer.url)
+        tokens = {p.source_id.station_id: p.token for p in whole}
+        assert received(digitizer.url, resume=tokens)[1] == []
+
+
+def test_a_resume_token_that_is_none(cut: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Digitizer(cut, speed=0) as digitizer:
+        _, packets = received(digitizer.url, resume={"PB.B918": "?", "PB.B921": ""})
+    assert len(packets) == 600
+    assert "'?' is no sequence number" in caplog.text
+
+
+Scripted = Callable[..., Any]
+
+
+def test_what_is_asked_of_a_server(scripted: Scripted) -> None:
+    server = scripted([b"END"], [b"END"], [b"END"], [None])
+    received(f"{server.url}/XX_A,YY_B?select=EHZ", resume={"XX.A": "FFFFFF"})
+    received(f"{server.url}/XX_A?from=2019-07-07T08:18:00Z")
+    received(f"{server.url}/XX_A?from=latest")
+    with open_source(f"{server.url}/XX_A,YY_B", resume={"XX.A": "0000AA"}) as source:
+        next(iter(source.packets()))
+    assert server.commands == [
+        [
+            "HELLO",
+            *("STATION A XX", "SELECT EHZ", "FETCH 000000"),
+            *("STATION B YY", "SELECT EHZ", "TIME 1970,01,01,00,00,00"),
+            "ENDFETCH",
+        ],
+        ["HELLO", "STATION A XX", "TIME 2019,07,07,08,18,00", "ENDFETCH"],
+        ["HELLO", "STATION A XX", "FETCH", "ENDFETCH"],
+        ["HELLO", "STATION A XX", "DATA 0000AB", "STATION B YY", "DATA", "END"],
+    ]
+
+
+def test_a_server_that_does_not_know_endfetch(scripted: Scripted) -> None:
+    server = scripted([], [packet(1, B921[0]), b"END"], refuse=("ENDFETCH",))
+    _, packets = received(f"{server.url}/PB_B921")
+    assert len(packets) == 1
+    assert server.commands[1][-1] == "END"
+    time_command = server.commands[1][-2].split()
+    assert time_command[:2] == ["TIME", "1970,01,01,00,00,00"] and len(time_command) == 3
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        b"\xff" * 512,
+        B921[1][:62] + b"\x10" + B921[1][63:],  # a length of 65,536
+        B921[1][:32] + b"\0\0" + B921[1][34:],  # a rate of 0
+        B921[1][:200] + bytes([B921[1][200] ^ 0x55]) + B921[1][201:],
+        B921[1][:100],
+    ],
+)
+def test_a_poisoned_record_is_set_aside_and_the_next_one_arrives(poison: bytes, scripted: Scripted) -> None:
+    server = scripted([packet(1, B921[0]), packet(2, poison), packet(3, B921[2]), b"END"])
+    quarantine: list[BadRecord] = []
+    with open_source(f"{server.url}/PB_B921", until_end=True) as source:
+        source.on_bad_record = quarantine.append
+        packets = [p for p in source.packets() if p is not None]
+    assert [p.token for p in packets] == ["000001", "000003"]
+    assert source.counters.bad_records == len(quarantine) == 1
+    assert quarantine[0].record == poison
+    assert len(server.commands) == 1  # and no new connection for it
+
+
+def test_a_poisoned_record_is_not_asked_for_again(scripted: Scripted) -> None:
+    server = scripted([packet(1, B921[0]), packet(2, b"\xff" * 512)], [packet(3, B921[2]), b"END"])
+    source, packets = received(f"{server.url}/PB_B921")
+    assert [p.token for p in packets] == ["000001", "000003"]
+    assert "FETCH 000003" in server.commands[1]
+    assert source.counters.bad_records == 1
+
+
+def test_cut_in_the_middle_of_a_packet(scripted: Scripted) -> None:
+    server = scripted(
+        [packet(1, B921[0]), packet(2, B921[1])[:300]],
+        [packet(2, B921[1]), packet(3, B921[2]), b"END"],
+    )
+    source, packets = received(f"{server.url}/PB_B921")
+    assert [p.token for p in packets] == ["000001", "000002", "000003"]
+    assert source.counters.reconnects == 1
+    assert "FETCH 000002" in server.commands[1]
+
+
+def test_what_a_server_sends_again_is_dropped(scripted: Scripted) -> None:
+    first = [packet(k, B921[k]) for k in range(1, 4)]
+    server = scripted(first, [*first[1:], packet(4, B921[4]), b"END"])
+    source, packets = received(f"{server.url}/PB_B921")
+    assert [p.token for p in packets] == ["000001", "000002", "000003", "000004"]
+    assert source.counters.duplicates == 2
+
+
+def test_a_server_that_begins_its_numbers_again_is_believed(scripted: Scripted) -> None:
+    server = scripted([packet(0x500, B921[0])], [packet(1, B921[1]), packet(2, B921[2]), b"END"])
+    source, packets = received(f"{server.url}/PB_B921")
+    assert [p.token for p in packets] == ["000500", "000001", "000002"]
+    assert source.counters.duplicates == 0
+
+
+def test_ringserver_numbers_all_stations_in_one_row(cut: Path) -> None:
+    source = SeedLinkSource("seedlink://host")
+    source._last = {"PB.B918": 0x000005, "PB.B921": 0xFFFFF0}
+    stations = (("PB", "B918"), ("PB", "B921"), ("PB", "B916"))
+    assert source._start_sequences(stations, one_sequence_for_all=False) == {"PB.B918": 6, "PB.B921": 0xFFFFF1}
+    assert source._start_sequences(stations, one_sequence_for_all=True) == {
+        "PB.B918": 0xFFFFF1,
+        "PB.B921": 0xFFFFF1,
+    }
+
+
+@pytest.fixture
+def refused_port() -> Iterator[int]:
+    with socket.socket() as bound:  # bound, not listening: nobody else gets the port
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def test_refused_until_end(refused_port: int) -> None:
+    with pytest.raises(ConnectError) as caught:
+        received(f"seedlink://127.0.0.1:{refused_port}")
+    assert f"no connection to 127.0.0.1 port {refused_port}: connection refused" in str(caught.value)
+    assert caught.value.exit_code == 1
+
+
+def test_refused_in_the_time_allowed(refused_port: int) -> None:
+    began = time.monotonic()
+    with pytest.raises(ConnectError, match="connection refused"):
+        received(f"seedlink://127.0.0.1:{refused_port}", until_end=False, connect_timeout_s=0.2)
+    assert 0.2 <= time.monotonic() - began < 2
+
+
+def test_a_live_run_tries_for_ever_and_logs_once(
+    refused_port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seedlink, "BACKOFF_MAX_S", 0.01)
+    with caplog.at_level(logging.DEBUG), open_source(f"seedlink://127.0.0.1:{refused_port}") as source:
+        assert isinstance(source, SeedLinkSource)
+        stream = source.packets()
+        for _ in range(6):
+            assert next(stream) is None
+    levels = [r.levelno for r in caplog.records if "trying again" in r.message]
+    assert len(levels) >= 3
+    assert levels == [logging.WARNING] + [logging.DEBUG] * (len(levels) - 1)
+
+
+def test_recovery_is_logged(
+    cut: Path, caplog: pytest.LogCaptureFixture, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted([], [packet(1, B921[0]), b"END"])
+    with caplog.at_level(logging.INFO):
+        _, packets = received(f"{server.url}/PB_B921")
+    assert len(packets) == 1
+    assert any("connected again after 1 failures" in r.message for r in caplog.records)
+
+
+def test_unknown_host() -> None:
+    with pytest.raises(ConnectError, match="host name is unknown"):
+        received("seedlink://no-such-host.invalid", connect_timeout_s=0.0)
+
+
+def test_silence_is_noticed_by_the_age_of_the_data(scripted: Scripted, caplog: pytest.LogCaptureFixture) -> None:
+    server = scripted([packet(1, B921[0]), None], [packet(2, B921[1]), b"END"])
+    source, packets = received(f"{server.url}/PB_B921", data_timeout_s=0.3)
+    assert [p.token for p in packets] == ["000001", "000002"]
+    assert source.counters.reconnects == 1
+    assert "no data for" in caplog.text
+
+
+def test_ticks_while_nothing_comes(scripted: Scripted) -> None:
+    server = scripted([packet(1, B921[0]), None])
+    with open_source(f"{server.url}/PB_B921?from=latest") as source:
+        assert isinstance(source, SeedLinkSource)
+        stream = source.packets()
+        while next(stream) is None:
+            pass
+        assert source.state is LinkState.STREAMING
+        began = time.monotonic()
+        assert next(stream) is None
+        assert time.monotonic() - began < 0.8
+
+
+def test_close_from_another_thread_ends_it_at_once(scripted: Scripted) -> None:
+    server = scripted([packet(1, B921[0]), None])
+    source = open_source(f"{server.url}/PB_B921?from=latest")
+    arrived, found = threading.Event(), []
+
+    def run() -> None:
+        for p in source.packets():
+            if p is not None:
+                found.append(p)
+                arrived.set()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert arrived.wait(5)
+    began = time.monotonic()
+    source.close()
+    thread.join(5)
+    assert not thread.is_alive() and time.monotonic() - began < 0.3
+    assert len(found) == 1
+    source.close()  # twice is allowed

@@ -1,0 +1,53 @@
+"""SeedLink URLs."""
+
+from __future__ import annotations
+
+import pytest
+
+from seisedge.runtime.clock import ns_from_iso
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.sources._seedlink_url import SeedLinkAddress, address_from_url
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("seedlink://host", SeedLinkAddress("host", 18_000, (), (), None)),
+        ("seedlink://[::1]:18001/", SeedLinkAddress("::1", 18_001, (), (), None)),
+        (
+            "seedlink://host:18001/PB_B918,PB_B921?select=EH?,!EHZ,00HH?.D&from=earliest",
+            SeedLinkAddress("host", 18_001, (("PB", "B918"), ("PB", "B921")), ("EH?", "!EHZ", "00HH?.D"), "earliest"),
+        ),
+        (
+            "seedlink://host/*_*?from=2019-07-07T08:16:00Z",
+            SeedLinkAddress("host", 18_000, (("*", "*"),), (), ns_from_iso("2019-07-07T08:16:00")),
+        ),
+        ("seedlink://host/?from=latest", SeedLinkAddress("host", 18_000, (), (), "latest")),
+    ],
+)
+def test_what_is_read(url: str, address: SeedLinkAddress) -> None:
+    assert address_from_url(url) == address
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("seedlink://", "a host must follow"),
+        ("seedlink:///PB_B918", "a host must follow"),
+        ("seedlink://host:0", "the port must be a number from 1 to 65535"),
+        ("seedlink://host:99999", "the port must be a number from 1 to 65535"),
+        ("seedlink://host:abc", "the port must be a number from 1 to 65535"),
+        ("seedlink://host/B918", "'B918' is no station; write NET_STA"),
+        ("seedlink://host/PB_B918/EHZ", "is no station"),
+        ("seedlink://host?selekt=EH?", "unknown key 'selekt' (known: select, from); did you mean 'select'?"),
+        ("seedlink://host?select=EHZZZZ", "select 'EHZZZZ' is no channel pattern"),
+        ("seedlink://host?from=yesterday", "from=yesterday is neither 'earliest' nor 'latest' nor a time"),
+        ("seedlink://host?from=2019-13-01", "from=2019-13-01 is neither"),
+        ("seedlink://host?from=", "from= is neither"),
+    ],
+)
+def test_what_is_refused_in_one_sentence(url: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        address_from_url(url)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(url) and "\n" not in str(caught.value)

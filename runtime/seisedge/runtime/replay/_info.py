@@ -80,7 +80,7 @@ def info_text(level: str, software: str, site: str, stations: Iterable[Station],
 def _station(station: Station, progress: Progress, with_streams: bool) -> str:
     n, first = progress(station)
     entries = station.entries[:n]
-    last = (first + max(n - 1, 0)) % SEQUENCE_MODULUS
+    first, last = (first, (first + n - 1) % SEQUENCE_MODULUS) if n else (0, 0)
     streams = "".join(_streams(entries)) if with_streams else ""
     return (
         f'<station name={quoteattr(station.code)} network={quoteattr(station.network)} description="replayed"'

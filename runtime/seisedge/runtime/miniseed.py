@@ -9,9 +9,9 @@ Formats: FDSN SEED reference manual 2.4, chapter 8 (miniSEED 2); FDSN miniSEED 3
 from __future__ import annotations
 
 import json
-import math
 import re
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +22,7 @@ import numpy as np
 # The binding below pymseed's classes: one struct reused for all records decodes three times as fast as
 # `MS3Record.parse` with its properties, and a decode is most of what a file source does.
 from pymseed.clib import clibmseed, ffi
-from pymseed.logging import begin_operation, get_error_messages
+from pymseed.logging import ensure_thread_logging, get_error_messages
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.packet import Packet, RecordFlag, SourceId
@@ -223,6 +223,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._record = ffi.new("MS3Record **")
+        self._thread = 0
 
     def __del__(self) -> None:
         if self._record[0] != ffi.NULL:
@@ -231,46 +232,45 @@ class Decoder:
     def header(self, record: bytes) -> RecordHeader | BadRecord:
         """What `record` says of itself; the samples are not looked at."""
         parsed = self._parse(record, clibmseed.MSF_ATENDOFFILE)
-        return parsed[1] if isinstance(parsed, tuple) else parsed
+        if isinstance(parsed, BadRecord):
+            return parsed
+        msr, source_id, rate_hz, flags = parsed
+        return RecordHeader(source_id, msr.starttime, rate_hz, msr.samplecnt, flags)
 
     def packet(self, record: bytes, arrival_ns: int, token: str = "") -> Packet | BadRecord:
-        """Decode one record; the samples are a copy (int32, float32 or float64)."""
+        """Decode one record; the samples are a copy (int32, float32 or float64) and belong to the packet."""
         parsed = self._parse(record, clibmseed.MSF_ATENDOFFILE | clibmseed.MSF_UNPACKDATA)
-        if not isinstance(parsed, tuple):
+        if isinstance(parsed, BadRecord):
             return parsed
-        msr, header = parsed
+        msr, source_id, rate_hz, flags = parsed
         n = msr.numsamples
         dtype = _DTYPES.get(msr.sampletype)
         if dtype is None:
             return BadRecord(record, "it holds text, not samples")
-        if n != header.n_samples:
-            return BadRecord(record, f"{header.n_samples} samples announced, {n} found")
+        if n != msr.samplecnt:
+            return BadRecord(record, f"{msr.samplecnt} samples announced, {n} found")
         # libmseed compares the last decoded sample with the header's copy of it and only warns
         if clibmseed.ms_rlog_free(ffi.NULL) and self._integrity_fails(record):
             return BadRecord(record, "the decoded samples contradict the record's check value")
         samples = np.frombuffer(ffi.buffer(msr.datasamples, n * dtype.itemsize), dtype=dtype).copy()
-        return Packet(
-            header.source_id,
-            header.starttime_ns,
-            header.sampling_rate_hz,
-            samples,
-            header.flags,
-            arrival_ns,
-            token,
-        )
+        return Packet(source_id, msr.starttime, rate_hz, samples, flags, arrival_ns, token)
 
-    def _parse(self, record: bytes, control: int) -> tuple[Any, RecordHeader] | BadRecord:
-        begin_operation()
+    def _parse(self, record: bytes, control: int) -> tuple[Any, SourceId, float, RecordFlag] | BadRecord:
+        """The record structure below, with what needs more than a look into it."""
+        thread = threading.get_ident()
+        if thread != self._thread:  # libmseed keeps its messages per thread, and prints them where not told
+            ensure_thread_logging()
+            self._thread = thread
+        clibmseed.ms_rlog_free(ffi.NULL)
         status = clibmseed.msr3_parse(ffi.from_buffer(record), len(record), self._record, control, 0)
         if status != 0:
             messages = [m.removeprefix("Error: ").strip() for m in get_error_messages()]
             return BadRecord(record, "it cannot be decoded" + (f" ({messages[0]})" if messages else ""))
         msr = self._record[0]
         rate_hz = clibmseed.msr3_sampratehz(msr)  # the field itself holds a period where it is negative
-        if not (math.isfinite(rate_hz) and MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ):
+        if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
             return BadRecord(record, f"sampling rate {rate_hz:g} Hz")
-        starttime_ns = msr.starttime
-        if not MIN_STARTTIME_NS <= starttime_ns < MAX_STARTTIME_NS:
+        if not MIN_STARTTIME_NS <= msr.starttime < MAX_STARTTIME_NS:
             return BadRecord(record, "start time outside the years 1970 to 2100")
         if msr.samplecnt <= 0:
             return BadRecord(record, "no samples")
@@ -278,11 +278,9 @@ class Decoder:
         if source_id is None:
             return BadRecord(record, "no network, station and channel code that can be read")
         extra = ffi.string(msr.extra) if msr.extralength else b""
-        flags = _record_flags(msr.flags, extra)
-        return msr, RecordHeader(source_id, starttime_ns, rate_hz, msr.samplecnt, flags)
+        return msr, source_id, rate_hz, _record_flags(msr.flags, extra)
 
     def _integrity_fails(self, record: bytes) -> bool:
-        begin_operation()
         control = clibmseed.MSF_ATENDOFFILE | clibmseed.MSF_UNPACKDATA
         clibmseed.msr3_parse(ffi.from_buffer(record), len(record), self._record, control, 0)
         return any("integrity" in message for message in get_error_messages())

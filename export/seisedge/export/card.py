@@ -1,0 +1,69 @@
+"""The card of a run: facts of the run, the data and the graph, none typed by hand."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from seisedge.export.flops import Count
+from seisedge.runtime.card import MagnitudeScale, ModelCard, Training
+from seisedge.train.models._base import MagnitudeModel, Model
+from seisedge.train.run import Run
+
+LICENCES = {
+    "pnw": "pnw (repository MIT, open FDSN networks)",
+    "esec": "esec (repository MIT, USGS catalogue public domain, open FDSN networks)",
+    "ridgecrest": "ridgecrest before 2019-07-07T08:16 UTC (network PB open)",
+    "phasenet_ncedc": "phasenet_ncedc (repository MIT, NCEDC open)",
+    "sechilienne": "sechilienne (Apache-2.0, network MT CC BY 4.0)",
+    "seisbench_chile": "seisbench_chile (network CX and catalogue CC BY 4.0)",
+}
+
+
+def card_from_run(run: Run, model: Model, count: Count) -> ModelCard:
+    """Put together the card."""
+    g, recipe = model.geometry, run.recipe
+    scale = None
+    if isinstance(model, MagnitudeModel):
+        scale = MagnitudeScale(edges=model.edges, type="as catalogued: ML, Md and SCSN, mixed")
+    modes: list[Literal["triggered", "continuous"]] = []
+    if recipe.nuisance.continuous_share < 1:
+        modes.append("triggered")
+    if recipe.nuisance.continuous_share > 0:
+        modes.append("continuous")
+    return ModelCard(
+        name=recipe.name,
+        task=model.task,
+        labels=model.labels,
+        magnitude=scale,
+        components="ZNE",
+        sampling_rate_hz=g.rate_hz,
+        n_samples=g.n_samples,
+        onset_s=g.onset_s,
+        unit=model.unit,
+        band_hz=model.band_hz,
+        answers_s=list(recipe.nuisance.answers_s),
+        modes=modes,
+        min_coverage=recipe.min_coverage,
+        parameters=sum(p.numel() for p in model.parameters()),
+        macs=count.macs,
+        flops=count.flops,
+        flops_by_operator=count.by_operator,
+        not_counted=count.not_counted,
+        temperature=float(model.temperature),
+        training=Training(
+            recipe=recipe.name,
+            seed=run.seed,
+            data=[LICENCES.get(source, source) for source in run.data_sources],
+            data_sha256=run.data_sha256,
+            split=run.split_rule,
+            n_events=run.n_events,
+            n_records=run.n_records,
+            licence="sources as listed in datasets/README.md; weights Apache-2.0",
+        ),
+        metrics=run.metrics,
+        not_for=recipe.not_for,
+        precision="fp32",
+        pruning="none",
+        seisedge_version=run.seisedge_version,
+        date=run.date,
+    )

@@ -1,0 +1,120 @@
+"""FLOPs of a model file, counted from its graph: a table from operator to rule, one multiply-add is two FLOP.
+
+Definition: what one inference at batch 1 asks for, not what an engine makes of it. Convolutions and matrix
+products count 2 a multiply-add and 1 a bias element; arithmetic, comparisons, and functions such as Sigmoid or
+Log count 1 an output element; reductions and pooling 1 an input element they look at; BatchNormalization 2 and
+Softmax 3 an element. Moving data counts nothing. Operators without a rule are named, never guessed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx
+
+from seisedge.runtime.errors import FailedError
+
+Shape = tuple[int, ...]
+Rule = Callable[[onnx.NodeProto, list[Shape], list[Shape]], tuple[int, int]]  # → (MACs, FLOP beside them)
+
+MOVES_DATA = frozenset({
+    "Cast", "Concat", "Constant", "ConstantOfShape", "Expand", "Flatten", "Gather", "Identity", "Pad", "Range",
+    "Reshape", "Shape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"
+})  # fmt: skip
+ELEMENTWISE = frozenset({
+    "Abs", "Add", "And", "Ceil", "Clip", "Cos", "Div", "Equal", "Erf", "Exp", "Floor", "Greater", "GreaterOrEqual",
+    "HardSigmoid", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Min", "Mul", "Neg", "Not", "Or", "Pow",
+    "Reciprocal", "Relu", "Round", "Sigmoid", "Sign", "Sin", "Softplus", "Sqrt", "Sub", "Tanh", "Where"
+})  # fmt: skip
+REDUCTIONS = frozenset({
+    "GlobalAveragePool", "GlobalMaxPool", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin",
+    "ReduceSum", "ReduceSumSquare"
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """macs: multiply-adds of convolutions and products; flops: all, 2 · macs included."""
+
+    macs: int
+    flops: int
+    by_operator: dict[str, int]
+    not_counted: list[str]
+
+
+def size(shape: Shape) -> int:
+    """Elements of a tensor."""
+    return math.prod(shape)
+
+
+def _conv(node: onnx.NodeProto, ins: list[Shape], outs: list[Shape]) -> tuple[int, int]:
+    macs = size(outs[0]) * size(ins[1][1:])  # weights: (out, in / groups, *kernel)
+    return macs, size(outs[0]) if len(ins) > 2 else 0
+
+
+def _gemm(node: onnx.NodeProto, ins: list[Shape], outs: list[Shape]) -> tuple[int, int]:
+    transposed = any(a.name == "transA" and a.i for a in node.attribute)
+    inner = ins[0][0] if transposed else ins[0][1]
+    return size(outs[0]) * inner, size(outs[0]) if len(ins) > 2 else 0
+
+
+def _matmul(node: onnx.NodeProto, ins: list[Shape], outs: list[Shape]) -> tuple[int, int]:
+    return size(outs[0]) * ins[0][-1], 0
+
+
+def _pool(node: onnx.NodeProto, ins: list[Shape], outs: list[Shape]) -> tuple[int, int]:
+    kernel = next(math.prod(a.ints) for a in node.attribute if a.name == "kernel_shape")
+    return 0, size(outs[0]) * kernel
+
+
+RULES: dict[str, Rule] = {
+    "Conv": _conv,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "AveragePool": _pool,
+    "MaxPool": _pool,
+    "BatchNormalization": lambda node, ins, outs: (0, 2 * size(outs[0])),
+    "Softmax": lambda node, ins, outs: (0, 3 * size(outs[0])),
+}
+RULES |= {name: lambda node, ins, outs: (0, size(outs[0])) for name in ELEMENTWISE}
+RULES |= {name: lambda node, ins, outs: (0, size(ins[0])) for name in REDUCTIONS}
+RULES |= {name: lambda node, ins, outs: (0, 0) for name in MOVES_DATA}
+
+
+def count_flops(model: onnx.ModelProto) -> Count:
+    """Count at batch 1. Raises FailedError where the graph's shapes cannot be inferred."""
+    single = onnx.ModelProto()
+    single.CopyFrom(model)
+    for value in single.graph.input:
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    del single.graph.value_info[:]
+    for value in single.graph.output:
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    single = onnx.shape_inference.infer_shapes(single, strict_mode=True, data_prop=True)
+    graph = single.graph
+    shapes = {t.name: tuple(t.dims) for t in graph.initializer}
+    for value in [*graph.input, *graph.value_info, *graph.output]:
+        dims = value.type.tensor_type.shape.dim
+        if all(d.HasField("dim_value") for d in dims):
+            shapes[value.name] = tuple(d.dim_value for d in dims)
+    macs = flops = 0
+    by_operator: dict[str, int] = {}
+    not_counted: set[str] = set()
+    for node in graph.node:
+        rule = RULES.get(node.op_type)
+        if rule is None:
+            not_counted.add(node.op_type)
+            continue
+        if node.op_type in MOVES_DATA:
+            continue
+        missing = [name for name in [*node.input, *node.output] if name and name not in shapes]
+        if missing:
+            raise FailedError(f"FLOPs: no shape for '{missing[0]}' ({node.op_type}); the graph is not static")
+        ins = [shapes[name] for name in node.input if name]
+        node_macs, other = rule(node, ins, [shapes[name] for name in node.output if name])
+        macs += node_macs
+        flops += 2 * node_macs + other
+        by_operator[node.op_type] = by_operator.get(node.op_type, 0) + 2 * node_macs + other
+    return Count(macs, flops, dict(sorted(by_operator.items())), sorted(not_counted))

@@ -1,0 +1,11 @@
+"""Networks: one architecture a file, registered by a decorated function; blocks are shared.
+
+>>> from seisedge.train.models import create_model
+>>> create_model("ganet_small").task
+'event_type'
+"""
+
+from seisedge.train.models import ganet, resnet  # noqa: F401  importing registers them
+from seisedge.train.models._registry import create_model, model_names, register_model
+
+__all__ = ["create_model", "model_names", "register_model"]

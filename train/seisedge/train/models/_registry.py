@@ -1,0 +1,40 @@
+"""The registry of networks: a name is the name of the function that builds it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from seisedge.runtime.errors import InputError
+from seisedge.train.models._base import Model
+
+Builder = TypeVar("Builder", bound=Callable[..., Model])
+
+_BUILDERS: dict[str, Callable[..., Model]] = {}
+
+
+def register_model(builder: Builder) -> Builder:
+    """Make a builder known under its own name. Raises ValueError where the name is taken."""
+    name = builder.__name__
+    if name in _BUILDERS:
+        raise ValueError(f"a model named '{name}' is registered already ({_BUILDERS[name].__module__})")
+    _BUILDERS[name] = builder
+    return builder
+
+
+def model_names() -> list[str]:
+    """All registered names, sorted."""
+    return sorted(_BUILDERS)
+
+
+def create_model(name: str, **arguments: Any) -> Model:
+    """Build a model by name. Raises InputError for an unknown name or argument."""
+    if name not in _BUILDERS:
+        close = difflib.get_close_matches(name, _BUILDERS, 1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(model_names())}"
+        raise InputError(f"no model named '{name}'; {hint}")
+    try:
+        return _BUILDERS[name](**arguments)
+    except TypeError as error:
+        raise InputError(f"model '{name}': {error}") from error

@@ -1,0 +1,110 @@
+"""GA-Net: tectonic, non-tectonic or noise (paper B: ghost bottlenecks with CBAM after each and before flatten).
+
+`ganet_paper` keeps the paper's geometry: three components, 10,000 samples at 100 Hz from the P onset, tenth-degree
+polynomial removed, standardised; 16 filters in the stem, five ghost bottlenecks with growing channels, 1×1
+convolution, global average pooling, CBAM, fully connected; 1.57 M parameters. `ganet_small` is made for the
+station: 45 s at 40 Hz, a filterbank before the stem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from seisedge.train.frontend import TypeFrontEnd
+from seisedge.train.models._base import EVENT_TYPES, EventTypeModel, Geometry
+from seisedge.train.models._registry import register_model
+from seisedge.train.models.cbam import CBAM
+from seisedge.train.models.filterbank import Filterbank
+from seisedge.train.models.ghost import GhostBottleneck
+from seisedge.train.models.masking import masked_mean, pool_mask
+
+
+class GhostTrunk(nn.Module):
+    """Ghost bottlenecks with CBAM after each, 1×1 convolution, pooling, CBAM, fully connected."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        widths: Sequence[int],
+        strides: Sequence[int],
+        expansion: int,
+        last: int,
+        n_labels: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.bottlenecks = nn.ModuleList()
+        self.attentions = nn.ModuleList()
+        for width, stride in zip(widths, strides, strict=True):
+            self.bottlenecks.append(GhostBottleneck(channels_in, expansion * width, width, stride))
+            self.attentions.append(CBAM(width))
+            channels_in = width
+        self.last = nn.Sequential(nn.Conv1d(channels_in, last, 1, bias=False), nn.BatchNorm1d(last), nn.ReLU())
+        self.attention = CBAM(last)
+        self.drop = nn.Dropout(dropout)
+        self.classify = nn.Linear(last, n_labels)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (batch, channels, n), mask (batch, 1, n) → logits (batch, n_labels)."""
+        for bottleneck, attention in zip(self.bottlenecks, self.attentions, strict=True):
+            x, mask = bottleneck(x, mask)
+            x = attention(x, mask)
+        x = masked_mean(self.last(x), mask)  # (batch, last, 1)
+        x = self.attention(x, torch.ones_like(x[:, :1]))
+        out: Tensor = self.classify(self.drop(x.flatten(1)))
+        return out
+
+
+class GANetPaper(EventTypeModel):
+    """The paper's network on the standardised waveform."""
+
+    def __init__(self, labels: list[str]) -> None:
+        super().__init__(Geometry(10_000, 100.0, 1.0), labels, (0.0, 40.0))
+        self.front = TypeFrontEnd(10_000, 100.0, degree=10, low_hz=None)
+        self.stem = nn.Sequential(nn.Conv1d(3, 16, 7, stride=2, padding=3, bias=False), nn.BatchNorm1d(16), nn.ReLU())
+        self.trunk = GhostTrunk(16, (32, 64, 128, 256, 416), (2, 2, 2, 2, 2), 3, 512, len(labels), 0.2)
+
+    def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
+        """(batch, 3, 10000) each → (batch, n_labels)."""
+        x, mask = self.front(waveform, valid)
+        either = pool_mask(mask.amax(1, keepdim=True), 2)
+        out: Tensor = self.trunk(self.stem(x) * either, either)
+        return out
+
+
+class GANetSmall(EventTypeModel):
+    """The station's network: filterbank, stem, ghost trunk."""
+
+    def __init__(self, width: int, n_bands: int, dropout: float, labels: list[str]) -> None:
+        geometry = Geometry(1_800, 40.0, 5.0)
+        super().__init__(geometry, labels, (1.0, 15.0))
+        self.front = TypeFrontEnd(geometry.n_samples, geometry.rate_hz)
+        self.bank = Filterbank(geometry.rate_hz, n_bands)
+        self.stem = nn.Sequential(
+            nn.Conv1d(2 * n_bands + 2, width, 3, padding=1, bias=False), nn.BatchNorm1d(width), nn.ReLU()
+        )
+        widths = (width, width * 3 // 2, width * 3 // 2, width * 2, width * 2)
+        self.trunk = GhostTrunk(width, widths, (2, 1, 2, 1, 1), 2, width * 4, len(labels), dropout)
+
+    def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
+        """(batch, 3, 1800) each → (batch, n_labels)."""
+        x, mask = self.front(waveform, valid)
+        x, frames = self.bank(x, mask)
+        either = frames.amax(1, keepdim=True)
+        out: Tensor = self.trunk(self.stem(torch.cat([x, frames], dim=1)) * either, either)
+        return out
+
+
+@register_model
+def ganet_paper(n_classes: int = 3) -> EventTypeModel:
+    """GA-Net in the paper's geometry; two classes (tectonic, non-tectonic) or three."""
+    return GANetPaper(EVENT_TYPES[:n_classes])
+
+
+@register_model
+def ganet_small(width: int = 32, n_bands: int = 16, dropout: float = 0.3) -> EventTypeModel:
+    """GA-Net for the station: 45 s at 40 Hz, filterbank in front."""
+    return GANetSmall(width, n_bands, dropout, list(EVENT_TYPES))

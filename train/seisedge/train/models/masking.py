@@ -1,0 +1,26 @@
+"""Statistics over valid samples only, so that the length of a mask does not shift what a network sees."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+LOW = -1e4  # below any activation
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """x (batch, channels, n), mask (batch, 1, n) → (batch, channels, 1); 0 where nothing is valid."""
+    return (x * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1.0)
+
+
+def masked_max(x: Tensor, mask: Tensor) -> Tensor:
+    """As `masked_mean`, the largest value."""
+    largest = (x * mask + (mask - 1.0) * -LOW).amax(-1, keepdim=True)
+    return largest * mask.amax(-1, keepdim=True)
+
+
+def pool_mask(mask: Tensor, stride: int) -> Tensor:
+    """The mask (batch, channels, n) at a stride: valid where any of the samples is; length ceil(n / stride)."""
+    if stride == 1:
+        return mask
+    return F.max_pool1d(mask, stride, stride, ceil_mode=mask.shape[-1] % stride != 0)

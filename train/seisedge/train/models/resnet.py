@@ -1,0 +1,184 @@
+"""ResNet18 with CBAM and residual shrinkage, in one dimension: magnitude bins (paper A).
+
+`resnet18_cbam_1d` keeps the paper's widths (64 to 512, two blocks each) and its 30 bins with a softmax, on the
+waveform instead of a picture of it. `resnet18_cbam_small` is made for the station: narrow, and with an ordinal
+head, for a free softmax of 32 labels learns little from a thousand records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from seisedge.train.frontend import MagnitudeFrontEnd
+from seisedge.train.models._base import Geometry, MagnitudeModel, magnitude_bins
+from seisedge.train.models._registry import register_model
+from seisedge.train.models.cbam import CBAM
+from seisedge.train.models.masking import masked_max, masked_mean, pool_mask
+from seisedge.train.models.shrinkage import Shrinkage
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions, shrinkage and CBAM on their output, beside the shortcut."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int, kernel: int = 3) -> None:
+        super().__init__()
+        self.stride = stride
+        pad = kernel // 2
+        self.body = nn.Sequential(
+            nn.Conv1d(channels_in, channels_out, kernel, stride, pad, bias=False),
+            nn.BatchNorm1d(channels_out),
+            nn.ReLU(),
+            nn.Conv1d(channels_out, channels_out, kernel, 1, pad, bias=False),
+            nn.BatchNorm1d(channels_out),
+        )
+        self.shrink = Shrinkage(channels_out)
+        self.attend = CBAM(channels_out)
+        self.shortcut = (
+            nn.Identity()
+            if stride == 1 and channels_in == channels_out
+            else nn.Sequential(
+                nn.Conv1d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm1d(channels_out)
+            )
+        )
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """x (batch, channels_in, n), mask (batch, 1, n) → the same at the stride."""
+        mask_out = pool_mask(mask, self.stride)
+        y = self.attend(self.shrink(self.body(x), mask_out), mask_out)
+        return torch.relu(y + self.shortcut(x)) * mask_out, mask_out
+
+
+class ResidualTrunk(nn.Module):
+    """Stem, eight residual blocks, masked mean and maximum: (batch, channels_in, n) → (batch, 2 · widths[-1])."""
+
+    def __init__(self, channels_in: int, widths: Sequence[int], stem_stride: int) -> None:
+        super().__init__()
+        self.stem_stride = stem_stride
+        self.stem = nn.Sequential(
+            nn.Conv1d(channels_in, widths[0], 2 * stem_stride - 1, stem_stride, stem_stride - 1, bias=False),
+            nn.BatchNorm1d(widths[0]),
+            nn.ReLU(),
+        )
+        self.blocks = nn.ModuleList()
+        previous = widths[0]
+        for i, width in enumerate(widths):
+            self.blocks.append(ResidualBlock(previous, width, 1 if i == 0 else 2))
+            self.blocks.append(ResidualBlock(width, width, 1))
+            previous = width
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """mask: (batch, 1, n)."""
+        mask = pool_mask(mask, self.stem_stride)
+        x = self.stem(x) * mask
+        for block in self.blocks:
+            x, mask = block(x, mask)
+        return torch.cat([masked_mean(x, mask), masked_max(x, mask)], dim=1).flatten(1)
+
+
+def network_input(front: MagnitudeFrontEnd, waveform: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Waveform, centred envelope and mask as nine channels; the union mask; the size of the record.
+
+    The size (batch,) is the largest log10 envelope, m/s, averaged over the components there are; the envelope
+    enters less that size, so that a gain on the input changes the size alone.
+    """
+    x, envelope, mask = front(waveform, valid)
+    live = mask.amax(-1)  # (batch, 3)
+    peak = torch.where(mask > 0.5, envelope, -1e4).amax(-1)  # (batch, 3)
+    size = (peak * live).sum(1) / live.sum(1).clamp(min=1.0)
+    centred = ((envelope - size[:, None, None]) * mask).clamp(min=-6.0)
+    return torch.cat([x, centred, mask], dim=1), mask.amax(1, keepdim=True), size
+
+
+class ResNetPaper(MagnitudeModel):
+    """The paper's widths and free softmax over the bins."""
+
+    def __init__(self, outer: bool) -> None:
+        labels, edges = magnitude_bins(outer)
+        super().__init__(Geometry(6_000, 100.0, 5.0), labels, edges, (1.0, 40.0))
+        self.front = MagnitudeFrontEnd(6_000, 100.0)
+        self.trunk = ResidualTrunk(9, (64, 128, 256, 512), 4)
+        self.classify = nn.Linear(2 * 512 + 1, len(labels))
+
+    def logits(self, waveform: Tensor, valid: Tensor, station_term: Tensor | None = None) -> Tensor:
+        """(batch, n_labels), before temperature."""
+        x, mask, size = network_input(self.front, waveform, valid)
+        if station_term is not None:
+            size = size - station_term
+        features = torch.cat([self.trunk(x, mask), size[:, None] + 6.0], dim=1)
+        out: Tensor = self.classify(features)
+        return out
+
+    def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
+        """Logits (batch, n_labels)."""
+        return self.logits(waveform, valid)
+
+    def negative_log_likelihood(
+        self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor
+    ) -> Tensor:
+        """Cross-entropy of the bin; magnitudes beyond the bins count as the nearest."""
+        target = torch.bucketize(magnitude, self.inner_edges, right=False)
+        return nn.functional.cross_entropy(self.logits(waveform, valid, station_term), target, reduction="none")
+
+
+class ResNetOrdinal(MagnitudeModel):
+    """A logistic distribution over magnitude, cut into the bins.
+
+    location = slope · size + offset + residual, where the residual and the scale come from what is left of the
+    record when its size is taken out. So a gain moves the location by slope · log10(gain) and does nothing else.
+    """
+
+    def __init__(self, widths: Sequence[int], hidden: int, dropout: float) -> None:
+        labels, edges = magnitude_bins(outer=True)
+        geometry = Geometry(1_400, 40.0, 5.0)
+        super().__init__(geometry, labels, edges, (1.0, 15.0))
+        self.front = MagnitudeFrontEnd(geometry.n_samples, geometry.rate_hz)
+        self.trunk = ResidualTrunk(9, widths, 8)
+        self.head = nn.Sequential(
+            nn.Linear(2 * widths[-1], hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 2)
+        )
+        self.slope = nn.Parameter(torch.tensor(0.9))
+        self.offset = nn.Parameter(torch.tensor(6.9))
+
+    def location_scale(self, waveform: Tensor, valid: Tensor, station_term: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch,) each: centre and scale of the logistic distribution, before temperature."""
+        x, mask, size = network_input(self.front, waveform, valid)
+        residual, width = self.head(self.trunk(x, mask)).unbind(1)
+        location = self.slope * (size - station_term) + self.offset + residual
+        scale = 0.04 + 0.2 * nn.functional.softplus(width)
+        return location, scale
+
+    def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
+        """(batch, 2): location and scale."""
+        return torch.stack(self.location_scale(waveform, valid, torch.zeros_like(waveform[:, 0, 0])), dim=1)
+
+    def probabilities(self, raw: Tensor) -> Tensor:
+        """Differences of the logistic distribution at the bins' edges, its scale times the temperature."""
+        location, scale = raw[:, 0], raw[:, 1]
+        z = (self.inner_edges - location[:, None]) / (scale * self.temperature)[:, None]
+        below = torch.sigmoid(z)  # (batch, 31)
+        first, last = below[:, :1], torch.sigmoid(-z[:, -1:])
+        p = torch.cat([first, below[:, 1:] - below[:, :-1], last], dim=1).clamp(min=1e-7)
+        return p / p.sum(1, keepdim=True)
+
+    def negative_log_likelihood(
+        self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor
+    ) -> Tensor:
+        """Of the logistic density at the catalogued magnitude: the bins' limit, and smooth in the tails."""
+        location, scale = self.location_scale(waveform, valid, station_term)
+        z = (magnitude - location) / scale
+        return z + 2 * nn.functional.softplus(-z) + scale.log()
+
+
+@register_model
+def resnet18_cbam_1d(outer: bool = False) -> MagnitudeModel:
+    """ResNet18 of the paper's widths, 60 s at 100 Hz; 30 bins, with `outer` also the two beyond them."""
+    return ResNetPaper(outer)
+
+
+@register_model
+def resnet18_cbam_small(width: int = 24, hidden: int = 64, dropout: float = 0.3) -> MagnitudeModel:
+    """ResNet18 for the station: 35 s at 40 Hz, widths from `width` to four times it, ordinal head."""
+    return ResNetOrdinal((width, width * 3 // 2, width * 5 // 2, width * 4), hidden, dropout)

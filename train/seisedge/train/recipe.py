@@ -1,0 +1,129 @@
+"""Recipes: a TOML file states a training run whole; unknown keys are refused."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from seisedge.runtime.errors import InputError
+
+
+class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which records. `sources`: subset → weight within its class; a source not named is not used.
+
+    tectonic, non_tectonic, noise: keys of `non_tectonic` are 'blast/SOURCE' or 'mass movement/SOURCE'.
+    """
+
+    pass_hz: float
+    tectonic: dict[str, float]
+    non_tectonic: dict[str, float] = {}
+    noise: dict[str, float] = {}
+    visible_only: bool = True
+
+
+class Nuisances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """As `sampler.NuisanceSpec`."""
+
+    answers_s: list[float]
+    jitter_s: float = 2.0
+    continuous_share: float = 0.3
+    event_inside_s: float = 2.5
+    vertical_share: float = 0.5
+    subset_share: float = 0.15
+
+
+class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """As `augment.AugmentSpec`."""
+
+    flip: bool = True
+    turn: bool = True
+    gap_share: float = 0.2
+    gap_s: tuple[float, float] = (0.2, 3.0)
+    noise_share: float = 0.3
+    noise_ratio: tuple[float, float] = (0.3, 2.0)
+    colour: float = 0.3
+    amplitude: float = 0.1
+
+
+class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """AdamW with a warm-up and a cosine; the weights kept are an exponential moving average.
+
+    label_smoothing: of the type loss. magnitude_shift: amplitude and label of a record move together by up to it.
+    station_weight, station_rate: strength of the pull of station terms to zero, and their learning rate.
+    """
+
+    steps: int
+    batch: int = 64
+    rate: float = 2e-3
+    weight_decay: float = 0.02
+    average: float = 0.998
+    label_smoothing: float = 0.05
+    magnitude_shift: float = 0.0
+    station_weight: float = 0.02
+    station_rate: float = 2e-2
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One training run. `not_for` ends up in the card."""
+
+    name: str
+    model: str
+    data: DataSpec
+    nuisance: Nuisances
+    optimisation: Optimisation
+    augmentation: Augmentation = Augmentation()
+    arguments: dict[str, Any] = {}
+    min_coverage: float = 0.6
+    not_for: list[str] = []
+    about: str = ""
+
+
+def recipe_names() -> list[str]:
+    """Recipes that come with seisedge."""
+    folder = resources.files("seisedge.train") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
+    """A bundled recipe by name, or a file ending in .toml; `overrides`: 'optimisation.steps' → value.
+
+    Raises InputError.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"{name}: no such recipe file")
+        data = path.read_bytes()
+    elif name in recipe_names():
+        data = (resources.files("seisedge.train") / "recipes" / f"{name}.toml").read_bytes()
+    else:
+        close = difflib.get_close_matches(name, recipe_names(), 1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(recipe_names())}"
+        raise InputError(f"no recipe named '{name}'; {hint}")
+    try:
+        tree = msgspec.toml.decode(data)
+        for key, value in (overrides or {}).items():
+            branch = tree
+            *stem, leaf = key.split(".")
+            for part in stem:
+                branch = branch.setdefault(part, {})
+                if not isinstance(branch, dict):
+                    raise InputError(f"recipe {name}: '{key}' is no key of a recipe")
+            branch[leaf] = value
+        return msgspec.convert(tree, Recipe)
+    except msgspec.MsgspecError as error:
+        raise InputError(f"recipe {name}: {error}") from error
+
+
+def json_from_recipe(recipe: Recipe) -> str:
+    """The recipe as kept in a checkpoint."""
+    return msgspec.json.encode(recipe, order="sorted").decode()
+
+
+def recipe_from_json(text: str) -> Recipe:
+    """Inverse of `json_from_recipe`."""
+    return msgspec.json.decode(text, type=Recipe)

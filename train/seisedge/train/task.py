@@ -1,0 +1,72 @@
+"""From a recipe and an archive to samplers: which record stands for which label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from seisedge.runtime.errors import InputError
+from seisedge.train.data import Archive, Record
+from seisedge.train.models._base import Model
+from seisedge.train.recipe import Recipe
+from seisedge.train.sampler import Candidates, NuisanceSpec, Sampler
+
+Chosen = Callable[[Record], bool]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Candidates of one label: where they come from and how much each source weighs."""
+
+    label: int
+    noise: bool
+    weight: dict[str, float]
+
+
+def parts_of(recipe: Recipe, model: Model) -> list[Part]:
+    """The labels of a recipe as parts; a magnitude recipe has one, all events with a magnitude."""
+    data = recipe.data
+    tectonic = {f"tectonic/{source}": weight for source, weight in data.tectonic.items()}
+    if model.task == "magnitude":
+        return [Part(0, False, tectonic | data.non_tectonic)]
+    parts = [Part(0, False, tectonic), Part(1, False, dict(data.non_tectonic))]
+    return [*parts, Part(2, True, dict(data.noise))] if len(model.labels) == 3 else parts
+
+
+def usable(recipe: Recipe, model: Model, record: Record, part: Part) -> bool:
+    """May this record stand for the part, by class, source, and what the recipe asks of it."""
+    if part.noise:
+        return record.noise_end > 0 and record.source in part.weight
+    if f"{record.kind}/{record.source}" not in part.weight:
+        return False
+    if model.task == "magnitude" and record.magnitude is None:
+        return False
+    return record.visible or not recipe.data.visible_only
+
+
+def candidates_of(recipe: Recipe, model: Model, archive: Archive, chosen: Chosen) -> list[Candidates]:
+    """One entry a label, of the records for which `chosen` is true. Raises InputError where one is empty."""
+    out = []
+    for part in parts_of(recipe, model):
+        indices = [i for i, r in enumerate(archive.records) if chosen(r) and usable(recipe, model, r, part)]
+        if not indices:
+            what = model.labels[part.label] if model.task == "event_type" else "events with a magnitude"
+            raise InputError(f"recipe '{recipe.name}': the data hold no training record for {what}")
+        out.append(Candidates(archive, indices, part.weight, part.noise))
+    return out
+
+
+def nuisance_of(recipe: Recipe) -> NuisanceSpec:
+    """The recipe's nuisance table."""
+    n = recipe.nuisance
+    return NuisanceSpec(
+        tuple(n.answers_s), n.jitter_s, n.continuous_share, n.event_inside_s, n.vertical_share, n.subset_share
+    )
+
+
+def sampler_of(
+    recipe: Recipe, model: Model, archive: Archive, chosen: Chosen, seed: int, prior: Sequence[float] | None = None
+) -> Sampler:
+    """A sampler over the chosen records; all labels equally likely unless `prior` says otherwise."""
+    candidates = candidates_of(recipe, model, archive, chosen)
+    return Sampler(archive, candidates, prior or [1.0] * len(candidates), model.geometry, nuisance_of(recipe), seed)

@@ -50,7 +50,7 @@ class ContinuousMode:
         self._timeline = timelines.get(grid_of(engine.card))
         self._counters = counters
         self._hop_ns = ns_from_s(config.continuous.hop_s)
-        self._next_ns: int | None = None
+        self._next_ns = 0
         self._above: list[tuple[int, npt.NDArray[np.float32], Window]] = []  # hops of the event, or of its promise
         self._open = False
 
@@ -59,8 +59,8 @@ class ContinuousMode:
         timeline = self._timeline
         if timeline is None or timeline.ready_k <= timeline.oldest_k:
             return
-        if self._next_ns is None:
-            self._next_ns = (-(-timeline.time_of(timeline.oldest_k) // self._hop_ns)) * self._hop_ns
+        oldest_ns = -(-timeline.time_of(timeline.oldest_k) // self._hop_ns) * self._hop_ns
+        self._next_ns = max(self._next_ns, oldest_ns)  # a long gap is not walked through
         while timeline.k_at(self._next_ns) <= timeline.ready_k:
             yield from self._hop(self._next_ns, timeline)
             self._next_ns += self._hop_ns
@@ -72,6 +72,9 @@ class ContinuousMode:
         card = self._engine.card
         window = cut_window(timeline, card, time_ns - ns_from_s(card.window_s), time_ns)
         if not window.coverage:  # before the first sample, or in a long gap
+            if self._open:
+                yield self._event("final", time_ns, Meter())
+            self._open, self._above = False, []
             return
         meter = Meter()
         shares: npt.NDArray[np.float32] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 
 from seisedge.runtime.channels import Channels
@@ -12,13 +13,15 @@ from seisedge.runtime.draft import Draft, StationCounters
 from seisedge.runtime.inference import Models
 from seisedge.runtime.packet import Packet
 from seisedge.runtime.resample import reaches_band
-from seisedge.runtime.timeline import Timeline
+from seisedge.runtime.timeline import KEEP_S, Timeline
 from seisedge.runtime.track import GridSpec
 from seisedge.runtime.trigger import TRIGGER_GRID, Trigger
 from seisedge.runtime.triggered import TriggeredMode
 from seisedge.runtime.windows import grid_of
 
 logger = logging.getLogger(__name__)
+
+LONG_GAP_S = 30.0  # beyond the time components are waited for
 
 SLOW_SHARE = 0.8  # of the Nyquist frequency a slow channel is triggered on
 TRIGGER_HEADROOM_HZ = 1.0  # the trigger's band must be at least this wide
@@ -39,6 +42,7 @@ class Station:
         self._timelines: dict[GridSpec, Timeline] = {}
         self._mode: TriggeredMode | ContinuousMode | None = None
         self._too_slow: set[str] = set()
+        self._early: list[Draft] = []  # what a long gap made due
 
     def add(self, packet: Packet) -> None:
         """Take a packet; those of other sensors, and those too slow to trigger on, are counted and left."""
@@ -49,6 +53,7 @@ class Station:
             return
         if self._mode is None:
             self._build(packet.sampling_rate_hz)
+        self._cross_gap(packet)
         self.counters.packets += 1
         self.first_ns = min(self.first_ns or packet.starttime_ns, packet.starttime_ns)
         self.last_ns = max(self.last_ns or packet.endtime_ns, packet.endtime_ns)
@@ -67,11 +72,15 @@ class Station:
 
     def step(self) -> Iterator[Draft]:
         """Everything that the packets so far make due."""
+        early, self._early = self._early, []
+        yield from early
         if self._mode is not None:
             yield from self._mode.step()
 
     def finish(self) -> Iterator[Draft]:
         """The stream has ended: close what is open with what there is."""
+        early, self._early = self._early, []
+        yield from early
         if self._mode is not None:
             for timeline in self._timelines.values():
                 timeline.finish()
@@ -81,6 +90,19 @@ class Station:
     def tracks(self) -> list[Timeline]:
         """The timelines, for their counters."""
         return list(self._timelines.values())
+
+    def _cross_gap(self, packet: Packet) -> None:
+        """Before the first packet after a long gap: let what is open run out, then forget the empty stretch."""
+        assert self._mode is not None
+        leaps = [t for t in self._timelines.values() if t.ready_k and t.leap_to(packet) > t.ready_k + _k(t, LONG_GAP_S)]
+        if not leaps:
+            return
+        for _ in range(math.ceil(KEEP_S / LONG_GAP_S)):
+            for timeline in leaps:
+                timeline.give_up(min(timeline.ready_k + _k(timeline, LONG_GAP_S), timeline.leap_to(packet)))
+            self._early += self._mode.step()
+        for timeline in leaps:
+            timeline.restart(max(timeline.leap_to(packet), timeline.ready_k))
 
     def _fast_enough(self, packet: Packet) -> bool:
         """False for a channel whose band leaves the trigger nothing above its high-pass."""
@@ -124,3 +146,7 @@ class Station:
             self._mode = TriggeredMode(
                 self.station_id, self._config, self._models, self.channels, trigger, of_models, self.counters
             )
+
+
+def _k(timeline: Timeline, seconds: float) -> int:
+    return round(seconds * timeline.spec.rate_hz)

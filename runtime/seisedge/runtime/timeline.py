@@ -87,11 +87,29 @@ class Timeline:
         self._write(component)
         self._advance()
 
-    def finish(self) -> None:
-        """No more packets: the timeline is ready to its end."""
+    def leap_to(self, packet: Packet) -> int:
+        """Index up to which `packet` would give up everything; far beyond `ready_k` after a long gap."""
+        return self.k_at(packet.starttime_ns) - self._max_wait_k
+
+    def give_up(self, to_k: int) -> None:
+        """What has not come before `to_k` is missing: the timeline is ready up to there."""
+        self._settle()
+        self.ready_k = max(self.ready_k, to_k)
+
+    def restart(self, at_k: int) -> None:
+        """Forget everything and go on at `at_k`; the buffers need not span a gap of hours."""
+        self._first_k = self.ready_k = at_k
+        self._wave[:], self._valid[:] = 0, False
+        self.flagged.clear()
+
+    def _settle(self) -> None:
         for component, track in self.tracks.items():
             track.finish()
             self._write(component)
+
+    def finish(self) -> None:
+        """No more packets: the timeline is ready to its end."""
+        self._settle()
         done = [track.done_k for track in self.tracks.values() if track.done_k is not None]
         if done:
             self.ready_k = max(self.ready_k, *done)

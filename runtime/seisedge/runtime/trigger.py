@@ -88,8 +88,10 @@ class Trigger:
         self._lta = round(settings.lta_s * TRIGGER_GRID.rate_hz / HOP_N)
         self._memory = self._lta + ONSET_SEARCH_HOPS
         self._armed = True
-        self._energy: Float = np.zeros((3, 0))  # of the hops before `scanned_hop`, as far as remembered
-        self._count: Float = np.zeros((3, 0))
+        self._energy: Float = np.zeros(
+            (1, 0)
+        )  # of the vertical, of the hops before `scanned_hop`, as far as remembered
+        self._count: Float = np.zeros((1, 0))
 
     def time_of_hop(self, hop: int) -> int:
         """Time at which a hop begins, in ns."""
@@ -105,41 +107,46 @@ class Trigger:
         if self.scanned_hop is None:
             if self._timeline.ready_k <= self._timeline.oldest_k:
                 return []
-            self.scanned_hop = -(-(self._timeline.oldest_k + HALF_TAPS) // HOP_N)
+            self.scanned_hop = 0
+        oldest_hop = -(-(self._timeline.oldest_k + HALF_TAPS) // HOP_N)
+        if oldest_hop > self.scanned_hop:  # the timeline was restarted after a long gap
+            self.scanned_hop, self._armed = oldest_hop, True
+            self._energy, self._count = np.zeros((1, 0)), np.zeros((1, 0))
         first = self.scanned_hop
         if ready_hop <= first:
             return []
-        energy, count = self._energies(first, ready_hop)
+        new = ready_hop - first
+        energy, count = self._energies([0], first, ready_hop)
         energy = np.concatenate([self._energy, energy], axis=1)
         count = np.concatenate([self._count, count], axis=1)
-        if energy.shape[1] < self._memory + ready_hop - first:  # the very start: nothing was there before
-            missing = self._memory + ready_hop - first - energy.shape[1]
-            energy = np.pad(energy, ((0, 0), (missing, 0)))
-            count = np.pad(count, ((0, 0), (missing, 0)))
-        ratio, average = self._ratios(energy, count, ready_hop - first)
-        onsets = self._onsets(ratio, average, energy, count, first)
+        missing = max(self._memory + new - energy.shape[1], 0)  # the very start: nothing was there before
+        energy, count = (np.pad(x, ((0, 0), (missing, 0))) for x in (energy, count))
         self._energy, self._count = energy[:, -self._memory :], count[:, -self._memory :]
+        if not count[0, -new:].all():
+            across = self._energies([1, 2], ready_hop - energy.shape[1], ready_hop)
+            energy, count = np.concatenate([energy, across[0]]), np.concatenate([count, across[1]])
+        ratio, average = self._ratios(energy, count, new)
+        onsets = self._onsets(ratio, average, energy, count, first)
         self.scanned_hop = ready_hop
         return onsets
 
-    def _energies(self, hop0: int, hop1: int) -> tuple[Float, Float]:
-        """Energy and number of valid samples of the high-passed hops [hop0, hop1): (3, hops) each."""
+    def _energies(self, rows: list[int], hop0: int, hop1: int) -> tuple[Float, Float]:
+        """Energy and number of valid samples of the high-passed hops [hop0, hop1): (len(rows), hops) each."""
         wave, valid = self._timeline.window(hop0 * HOP_N - HALF_TAPS, hop1 * HOP_N + HALF_TAPS)
         n = (hop1 - hop0) * HOP_N
-        high = np.zeros((3, n))
-        whole = np.ones((3, n), dtype=bool)
-        rows = [0] if valid[0].all() else [0, 1, 2]
-        x = wave[rows].astype(np.float64)
+        x, exists = wave[rows].astype(np.float64), valid[rows]
+        high = np.zeros((len(rows), n))
+        whole = np.ones((len(rows), n), dtype=bool)
         for tap, weight in enumerate(self._taps):
-            high[rows] += weight * x[:, tap : tap + n]
-            whole[rows] &= valid[rows, tap : tap + n]
-        squares = np.where(whole, high * high, 0.0).reshape(3, -1, HOP_N)
+            high += weight * x[:, tap : tap + n]
+            whole &= exists[:, tap : tap + n]
+        squares = np.where(whole, high * high, 0.0).reshape(len(rows), -1, HOP_N)
         energy = (squares[..., 0] + squares[..., 1]) + (squares[..., 2] + squares[..., 3])
-        count = whole.reshape(3, -1, HOP_N).sum(axis=2).astype(np.float64)
+        count = whole.reshape(len(rows), -1, HOP_N).sum(axis=2).astype(np.float64)
         return energy, count
 
     def _ratios(self, energy: Float, count: Float, hops: int) -> tuple[Float, Float]:
-        """(3, hops) each: amplitude ratio (0 where too little data) and the long average of a sample's energy."""
+        """(rows, hops) each: amplitude ratio (0 where too little data) and the long average of a sample's energy."""
         # energy ends with the newest hop; the long window of the first new hop starts `lta - 1` hops before it
         tail = slice(energy.shape[1] - hops - self._lta + 1, None)
         long_energy = _moving_sum(energy[:, tail], self._lta)
@@ -154,9 +161,11 @@ class Trigger:
         return ratio, average
 
     def _onsets(self, ratio: Float, average: Float, energy: Float, count: Float, first: int) -> list[Onset]:
-        heard = count[0, -ratio.shape[1] :] > 0
-        row = np.where(heard, 0, 1 + np.argmax(ratio[1:], axis=0))
         columns = np.arange(ratio.shape[1])
+        row = np.zeros(len(columns), dtype=np.int64)
+        if len(ratio) > 1:
+            heard = count[0, -len(columns) :] > 0
+            row = np.where(heard, 0, 1 + np.argmax(ratio[1:], axis=0))
         best = ratio[row, columns]
         found: list[Onset] = []
         column = 0

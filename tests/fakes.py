@@ -1,0 +1,146 @@
+"""Real implementations of small things, for tests: an engine that computes by a given rule, and made packets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.card import MagnitudeScale, ModelCard, Training
+from seisedge.runtime.engines._base import Array, Engine
+from seisedge.runtime.inference import Models
+from seisedge.runtime.packet import Packet, RecordFlag, SourceId
+from seisedge.runtime.sources import Source
+
+Rule = Callable[[Array, Array], list[float]]
+
+T0_NS = 1_600_000_000_000_000_000  # 2020-09-13T12:26:40Z
+EDGES: list[float | None] = [None, *(round(0.1 * k, 1) for k in range(31)), None]
+TYPES = ["tectonic", "non-tectonic", "noise"]
+TECTONIC, NOISE = [0.9, 0.06, 0.04], [0.05, 0.05, 0.9]
+
+
+def card(task: str = "event_type", **changes: Any) -> ModelCard:
+    """A valid card, with changes."""
+    magnitude = task == "magnitude"
+    facts: dict[str, Any] = {
+        "name": f"fake-{task}",
+        "task": task,
+        "labels": [f"bin {k}" for k in range(32)] if magnitude else TYPES,
+        "magnitude": MagnitudeScale(edges=EDGES, type="ML") if magnitude else None,
+        "components": "ZNE",
+        "sampling_rate_hz": 40.0,
+        "n_samples": 1400,
+        "onset_s": 5.0,
+        "unit": "m/s" if magnitude else "counts",
+        "band_hz": (1.0, 15.0),
+        "answers_s": [3.0, 10.0, 30.0],
+        "modes": ["triggered"] if magnitude else ["triggered", "continuous"],
+        "min_coverage": 0.6,
+        "parameters": 10,
+        "macs": 100,
+        "flops": 200,
+        "flops_by_operator": {"MatMul": 200},
+        "not_counted": [],
+        "temperature": 1.0,
+        "training": Training(
+            recipe="fake", seed=0, data=["none"], data_sha256="0", split="none", n_events=0, n_records=0, licence="-"
+        ),
+        "metrics": [],
+        "not_for": ["anything"],
+        "precision": "fp32",
+        "pruning": "none",
+        "seisedge_version": "0",
+        "date": "2026-01-01",
+    }
+    return ModelCard(**facts | changes)
+
+
+class RuleEngine(Engine):
+    """An engine whose graph is a Python function of (3, n) waveform and mask; remembers what it was shown."""
+
+    name = "rule"
+
+    def __init__(self, card: ModelCard, rule: Rule) -> None:
+        self._card = card
+        self._rule = rule
+        self.shown: list[tuple[Array, Array]] = []
+        super().__init__(Path("rule"))
+
+    def _load(self, path: Path) -> tuple[str, ModelCard]:
+        return "0" * 64, self._card
+
+    def _infer(self, waveform: Array, valid: Array) -> Array:
+        self.shown.append((waveform[0].copy(), valid[0].copy()))
+        return np.array([self._rule(w, v) for w, v in zip(waveform, valid, strict=True)], dtype=np.float32)
+
+
+def answer_of(valid: Array) -> float:
+    """Seconds after the onset that a window of `card` holds."""
+    held = np.flatnonzero(valid.any(axis=0))
+    return float(held[-1] + 1) / 40.0 - 5.0 if len(held) else 0.0
+
+
+def one_bin(k: int) -> list[float]:
+    """All probability but a little in bin k of 32."""
+    return [0.9 if index == k else 0.1 / 31 for index in range(32)]
+
+
+def fake_models(type_rule: Rule | None = None, magnitude_rule: Rule | None = None) -> Models:
+    """Both tasks; by default everything is tectonic, M 1.0–1.1."""
+    return Models(
+        RuleEngine(card(), type_rule or (lambda _w, _v: TECTONIC)),
+        RuleEngine(card("magnitude"), magnitude_rule or (lambda _w, _v: one_bin(11))),
+    )
+
+
+def packet(
+    samples: npt.NDArray[Any],
+    start_s: float = 0.0,
+    channel: str = "HHZ",
+    rate_hz: float = 100.0,
+    flags: RecordFlag = RecordFlag.NONE,
+    station: str = "STA",
+) -> Packet:
+    """A packet of XX.STA that starts `start_s` after T0."""
+    source_id = SourceId("XX", station, "", channel)
+    return Packet(source_id, T0_NS + round(start_s * 1e9), rate_hz, np.asarray(samples), flags, 0, "")
+
+
+def burst(seconds: float, onsets_s: list[float], rate_hz: float = 100.0, seed: int = 0) -> npt.NDArray[np.int32]:
+    """Noise of 20 counts with a decaying 6 Hz burst of 2,000 counts at each onset."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * rate_hz)) / rate_hz
+    x = rng.normal(0, 20, len(t))
+    for onset in onsets_s:
+        after = t - onset
+        x += np.where(after >= 0, 2000 * np.exp(-np.clip(after, 0, None) / 1.5) * np.sin(2 * np.pi * 6 * after), 0)
+    return x.round().astype(np.int32)
+
+
+def packets_of(
+    traces: dict[str, npt.NDArray[np.int32]], packet_s: float = 4.0, rate_hz: float = 100.0, start_s: float = 0.0
+) -> list[Packet]:
+    """Traces cut into packets, in order of end time, as a digitizer sends them."""
+    step = round(packet_s * rate_hz)
+    made = [
+        packet(x[i : i + step], start_s + i / rate_hz, channel, rate_hz)
+        for channel, x in traces.items()
+        for i in range(0, len(x), step)
+    ]
+    return sorted(made, key=lambda p: (p.endtime_ns, str(p.source_id)))
+
+
+class ListSource(Source):
+    """Packets from a list; None in it is a tick."""
+
+    def __init__(self, packets: list[Packet | None], *, live: bool = False) -> None:
+        super().__init__("list:")
+        self.live = live
+        self._packets = packets
+
+    def packets(self) -> Iterator[Packet | None]:
+        yield from self._packets

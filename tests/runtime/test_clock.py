@@ -1,0 +1,39 @@
+import pytest
+
+from seisedge.runtime.clock import iso_from_ns, ns_from_iso, ns_from_s
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [
+        ("1970-01-01T00:00:00.000000Z", 0),
+        ("2019-07-07T08:16:25.290000Z", 1_562_487_385_290_000_000),
+        ("1969-12-31T23:59:59.500000Z", -500_000_000),
+        ("2016-12-31T23:59:59.999999Z", 1_483_228_799_999_999_000),
+    ],
+)
+def test_there_and_back(text: str, ns: int) -> None:
+    assert iso_from_ns(ns) == text
+    assert ns_from_iso(text) == ns
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [
+        ("2019-07-07T08:16:25", 1_562_487_385_000_000_000),
+        ("2019-07-07T08:16:25.123456789Z", 1_562_487_385_123_456_789),
+        ("2019-07-07T10:16:25.5+02:00", 1_562_487_385_500_000_000),
+        ("2019-07-07", 1_562_457_600_000_000_000),
+    ],
+)
+def test_other_forms_are_read(text: str, ns: int) -> None:
+    assert ns_from_iso(text) == ns
+
+
+def test_what_is_no_time_is_refused() -> None:
+    with pytest.raises(ValueError):
+        ns_from_iso("yesterday")
+
+
+def test_seconds() -> None:
+    assert ns_from_s(0.025) == 25_000_000

@@ -18,6 +18,7 @@ class ScriptedServer:
 
     def __init__(self, scripts: list[list[bytes | None]], refuse: tuple[str, ...] = ()) -> None:
         self.commands: list[list[str]] = []
+        self.missing_at_first = False  # whether the first connection knows no station
         self._scripts = scripts
         self._refuse = refuse
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -55,7 +56,8 @@ class ScriptedServer:
             command = line.decode().strip()
             commands.append(command)
             word = command.split()[0]
-            if word in self._refuse:
+            missing = self.missing_at_first and word == "STATION" and len(self.commands) == 1
+            if missing or word in self._refuse:
                 link.sendall(b"ERROR\r\n")
                 if word.startswith("END"):
                     return

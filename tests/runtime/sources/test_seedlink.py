@@ -27,6 +27,9 @@ RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 600, 512)]
 B921 = [record for record in RECORDS if record[8:12] == b"B921"]
 
 
+Scripted = Callable[..., Any]
+
+
 @pytest.fixture(scope="module")
 def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first 600 records, about six minutes."""
@@ -90,6 +93,26 @@ def test_records_of_the_same_length_come_in_the_order_of_the_file(cut: Path) -> 
     assert len(packets) == 600
 
 
+def test_at_speed_the_same_packets_and_none_too_early(tmp_path: Path) -> None:
+    path = tmp_path / "minute.mseed"
+    path.write_bytes(b"".join(RECORDS[:100]))
+    with Digitizer(path, speed=100) as digitizer:
+        _, packets = received(digitizer.url)
+        wanted = from_file(path)
+        assert [(p.source_id, p.starttime_ns, p.samples.tobytes()) for p in packets] == [
+            (p.source_id, p.starttime_ns, p.samples.tobytes()) for p in wanted
+        ]
+        for p in packets:
+            released_ns = digitizer.released_ns(p.starttime_ns + (len(p.samples) - 1) * 10_000_000)
+            assert released_ns is not None and p.arrival_ns >= released_ns
+
+
+def test_a_token_beats_the_url(cut: Path) -> None:
+    with Digitizer(cut, speed=0) as digitizer:
+        _, packets = received(f"{digitizer.url}/PB_B921?from=earliest", resume={"PB.B921": "000010"})
+    assert packets[0].token == "000011"
+
+
 def test_stations_and_channels(cut: Path) -> None:
     with Digitizer(cut, speed=0) as digitizer:
         _, packets = received(f"{digitizer.url}/PB_B918?select=EH?,!EHZ")
@@ -104,6 +127,15 @@ def test_unknown_station(cut: Path) -> None:
         assert {p.source_id.station_id for p in packets} == {"PB.B921"}
         with pytest.raises(FailedError, match=r"does not have what was asked for: XX\.NONE"):
             received(f"{digitizer.url}/XX_NONE")
+
+
+def test_a_live_run_waits_for_a_station_that_is_not_there_yet(scripted: Scripted) -> None:
+    server = scripted([], [packet(1, B921[0]), None])
+    server.missing_at_first = True
+    with open_source(f"{server.url}/PB_B921?from=latest") as source:
+        first = next(p for p in source.packets() if p is not None)
+    assert first.token == "000001"
+    assert server.commands[0] == ["HELLO", "STATION B921 PB"]
 
 
 def test_from_a_time(cut: Path) -> None:
@@ -145,9 +177,6 @@ def test_a_resume_token_that_is_none(cut: Path, caplog: pytest.LogCaptureFixture
         _, packets = received(digitizer.url, resume={"PB.B918": "?", "PB.B921": ""})
     assert len(packets) == 600
     assert "'?' is no sequence number" in caplog.text
-
-
-Scripted = Callable[..., Any]
 
 
 def test_what_is_asked_of_a_server(scripted: Scripted) -> None:

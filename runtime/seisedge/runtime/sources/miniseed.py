@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 STDIN = "-"
 CHUNK_BYTES = 1 << 20
 MAX_OPEN_FILES = 64
+SORTED_AT_ONCE = 4096  # places turned into Python's integers at a time
 
 
 class MiniSeedSource(Source):
@@ -36,7 +37,7 @@ class MiniSeedSource(Source):
 
     paths: files, folders (searched through, other files passed over) and `-`, which must then be the only one.
 
-    `open` reads all headers: 28 bytes of memory a record, no samples. Raises InputError for what does not
+    `open` reads all headers: 36 bytes of memory a record, no samples. Raises InputError for what does not
     exist, DataError where a named file holds no record that can be used. Truncated tails, damage and refused
     records among good ones are counted and logged.
     """
@@ -211,8 +212,9 @@ class _Index:
 
     def places(self) -> Iterator[tuple[int, int, int]]:
         """File number, offset and length of each record, in order."""
-        for k in self._order:
-            yield self._file[k], self._offset[k], self._length[k]
+        for first in range(0, len(self._order), SORTED_AT_ONCE):
+            for k in self._order[first : first + SORTED_AT_ONCE].tolist():
+                yield self._file[k], self._offset[k], self._length[k]
 
 
 class _Readers:

@@ -71,7 +71,8 @@ class SeedLinkSource(Source):
     says END. Packets carry their sequence number, six hexadecimal digits, as token.
 
     `packets` raises ConnectError where no connection is made in the time allowed (`connect_timeout_s`; with
-    `until_end` and without a timeout, at the first refusal), FailedError where the server lacks a station.
+    `until_end` and without a timeout, at the first refusal), and FailedError where a server lacks all stations
+    asked for; a live run without `connect_timeout_s` tries both again for ever.
     """
 
     live = True
@@ -241,7 +242,8 @@ class SeedLinkSource(Source):
         accepted = 0
         for network, station in stations:
             if not (yield from talk.ask(f"STATION {station} {network}")):
-                logger.warning("%s: the server has no station %s.%s", self.url, network, station)
+                if self._failures == 0:
+                    logger.warning("%s: the server has no station %s.%s", self.url, network, station)
                 continue
             accepted += 1
             for selector in self.address.selectors:
@@ -252,6 +254,8 @@ class SeedLinkSource(Source):
                 raise _Lost(f"the server refuses '{command}' for {network}.{station}")
         if not accepted:
             names = ", ".join(f"{network}.{station}" for network, station in stations) or "no station at all"
+            if self._allowed_s() is None:  # a live run waits for it, as it waits for a host
+                raise _Lost(f"the server does not have what was asked for: {names}")
             raise FailedError(f"{self.url}: the server does not have what was asked for: {names}")
         talk.send("ENDFETCH" if self.options.until_end and self._knows_endfetch else "END")
 
@@ -265,7 +269,7 @@ class SeedLinkSource(Source):
         if start == url_parts.LATEST:
             return "FETCH" if dial_up else "DATA"
         # By time, not by sequence number: what number is the first one is known to the server alone, and
-        # ringserver answers an unknown one with nothing.
+        # ringserver 4.5 answers an unknown one with nothing. (By time it leaves out its oldest packet.)
         begin_ns = start if isinstance(start, int) else _EARLIEST_NS
         if dial_up and not self._knows_endfetch:
             return f"TIME {time_from_ns(begin_ns)} {time_from_ns(time.time_ns())}"

@@ -135,6 +135,14 @@ def test_answers(command: str, answer: str, wire: Wire) -> None:
     assert wire.ask("STATION B918 PB") == "OK"  # the conversation goes on
 
 
+@pytest.mark.parametrize("line", [b"\xff" * 40 + b"\r\n", b"x" * 5000, b"\r\n\r\n", b"STATION " + b"A" * 900 + b"\r\n"])
+def test_nonsense_disturbs_nobody(line: bytes, digitizer: Digitizer) -> None:
+    with Wire(digitizer) as wire:
+        wire.socket.sendall(line)
+    with Wire(digitizer) as other:
+        assert other.ask("STATION B918 PB") == "OK"
+
+
 def test_records_pass_through_byte_by_byte_with_a_number_per_station(wire: Wire) -> None:
     assert wire.ask("STATION B9* PB") == "OK"
     assert wire.ask("FETCH 000001") == "OK"

@@ -102,7 +102,7 @@ class Digitizer:
                 (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
             )
         except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
             raise FailedError(f"cannot listen on {host} port {port}: {reason}; choose another port") from error
         self._start(self._accept, "digitizer")
 

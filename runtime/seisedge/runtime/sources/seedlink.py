@@ -17,15 +17,15 @@ from collections.abc import Generator, Iterator
 from queue import Empty, SimpleQueue
 
 from seisedge.runtime.errors import ConnectError, FailedError
-from seisedge.runtime.miniseed import BadRecord, Decoder, text_from_record
+from seisedge.runtime.miniseed import BadRecord, Decoder
 from seisedge.runtime.packet import Packet, SourceId
 from seisedge.runtime.sources import _seedlink_url as url_parts
 from seisedge.runtime.sources._base import TICK_S, Source
 from seisedge.runtime.sources._registry import SourceOptions, register_source
+from seisedge.runtime.sources._seedlink_talk import Conversation, Lost
 from seisedge.runtime.sources._seedlink_wire import (
     SEQUENCE_MODULUS,
     Frame,
-    FrameCutter,
     is_after,
     next_sequence,
     sequence_from_token,
@@ -35,12 +35,10 @@ from seisedge.runtime.sources._seedlink_wire import (
 logger = logging.getLogger(__name__)
 
 DIAL_TIMEOUT_S = 10.0  # for one attempt: name look-up and connection
-REPLY_TIMEOUT_S = 20.0  # for the answer to a command; busy servers take seconds
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 60.0
 BACKOFF_JITTER = 0.3  # share of the wait that is random: stations must not come back all at once
 LOST_UNTIL_END_S = 60.0  # --until-end: how long a lost connection is tried again, where no timeout is given
-RECEIVE_BYTES = 1 << 16
 
 _EARLIEST_NS = 0  # a TIME before all data: works where sequence numbers are unknown
 
@@ -53,10 +51,6 @@ class LinkState(enum.Enum):
     STREAMING = "streaming"
     WAITING = "waiting"  # before the next attempt
     CLOSED = "closed"
-
-
-class _Lost(Exception):
-    """The connection is of no more use; the reason, for the log."""
 
 
 class _NoEndFetch(Exception):
@@ -121,7 +115,7 @@ class SeedLinkSource(Source):
             except _NoEndFetch:
                 self._knows_endfetch = False
                 continue
-            except (_Lost, OSError) as error:
+            except (Lost, OSError) as error:
                 if self._closed.is_set():
                     return
                 if self.counters.records > before:
@@ -182,7 +176,7 @@ class SeedLinkSource(Source):
         link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         link.settimeout(TICK_S)
         self.state = LinkState.NEGOTIATING
-        conversation = _Conversation(link)
+        conversation = Conversation(link)
         yield from self._negotiate(conversation)
         if self._was_connected:
             self.counters.reconnects += 1
@@ -229,9 +223,9 @@ class SeedLinkSource(Source):
                 raise result
             return result
         gone.set()
-        raise _Lost(f"no answer in {timeout_s:g} s")
+        raise Lost(f"no answer in {timeout_s:g} s")
 
-    def _negotiate(self, talk: _Conversation) -> Generator[None]:
+    def _negotiate(self, talk: Conversation) -> Generator[None]:
         talk.send("HELLO")
         server = yield from talk.line()
         yield from talk.line()  # the organisation
@@ -251,11 +245,11 @@ class SeedLinkSource(Source):
                     raise FailedError(f"{self.url}: the server does not accept select={selector}")
             command = self._start_command(starts.get(f"{network}.{station}"))
             if not (yield from talk.ask(command)):
-                raise _Lost(f"the server refuses '{command}' for {network}.{station}")
+                raise Lost(f"the server refuses '{command}' for {network}.{station}")
         if not accepted:
             names = ", ".join(f"{network}.{station}" for network, station in stations) or "no station at all"
             if self._allowed_s() is None:  # a live run waits for it, as it waits for a host
-                raise _Lost(f"the server does not have what was asked for: {names}")
+                raise Lost(f"the server does not have what was asked for: {names}")
             raise FailedError(f"{self.url}: the server does not have what was asked for: {names}")
         talk.send("ENDFETCH" if self.options.until_end and self._knows_endfetch else "END")
 
@@ -294,7 +288,7 @@ class SeedLinkSource(Source):
             known = dict.fromkeys(known, oldest)
         return {name: next_sequence(sequence) for name, sequence in known.items()}
 
-    def _all_stations(self, talk: _Conversation) -> Generator[None, None, tuple[tuple[str, str], ...]]:
+    def _all_stations(self, talk: Conversation) -> Generator[None, None, tuple[tuple[str, str], ...]]:
         from xml.etree import ElementTree  # only here: a fixed list of stations needs no XML
 
         text = yield from talk.info("STATIONS")
@@ -302,9 +296,9 @@ class SeedLinkSource(Source):
             found = ElementTree.fromstring(text).iter("station")
             return tuple((item.attrib["network"], item.attrib["name"]) for item in found)
         except (ElementTree.ParseError, KeyError) as error:
-            raise _Lost(f"the answer to INFO STATIONS cannot be read: {error}") from error
+            raise Lost(f"the answer to INFO STATIONS cannot be read: {error}") from error
 
-    def _stream(self, talk: _Conversation) -> Generator[Packet | None, None, bool]:
+    def _stream(self, talk: Conversation) -> Generator[Packet | None, None, bool]:
         data_ns = time.monotonic_ns()
         cutter = talk.cutter
         while not self._closed.is_set():
@@ -316,17 +310,17 @@ class SeedLinkSource(Source):
                 if not arrived:
                     age_s = (time.monotonic_ns() - data_ns) / 1e9
                     if age_s > self.options.data_timeout_s:
-                        raise _Lost(f"no data for {age_s:.0f} s")
+                        raise Lost(f"no data for {age_s:.0f} s")
                     yield None
                 continue
             if frame.kind == "end":
                 if self.options.until_end:
                     return True
-                raise _Lost("the server ended the transmission")
+                raise Lost("the server ended the transmission")
             if frame.kind == "error":
                 if self.options.until_end and self._knows_endfetch:
                     raise _NoEndFetch
-                raise _Lost(frame.reason)
+                raise Lost(frame.reason)
             if frame.kind == "info":
                 continue
             data_ns = talk.received_ns
@@ -362,75 +356,6 @@ class SeedLinkSource(Source):
         self._ends[source_id] = packet.endtime_ns
         self.counters.records += 1
         return packet
-
-
-class _Conversation:
-    """Commands, answers and packets over one socket; what waits, yields a tick every TICK_S."""
-
-    def __init__(self, link: socket.socket) -> None:
-        self.cutter = FrameCutter()
-        self.received_ns = time.monotonic_ns()
-        self._link = link
-        self._text = bytearray()
-
-    def send(self, command: str) -> None:
-        self._link.sendall(f"{command}\r\n".encode("ascii"))
-
-    def receive(self) -> bool:
-        """Take what is there into the cutter; False after TICK_S without anything."""
-        data = self._receive()
-        self.cutter.feed(data)
-        return bool(data)
-
-    def _receive(self) -> bytes:
-        try:
-            data = self._link.recv(RECEIVE_BYTES)
-        except TimeoutError:
-            return b""
-        self.received_ns = time.monotonic_ns()
-        if not data:
-            raise _Lost("the server closed the connection")
-        return data
-
-    def line(self) -> Generator[None, None, str]:
-        """One line of text from the server."""
-        until = time.monotonic() + REPLY_TIMEOUT_S
-        while (end := self._text.find(b"\n")) < 0:
-            data = self._receive()
-            self._text += data
-            if not data:
-                if time.monotonic() > until:
-                    raise _Lost(f"no answer in {REPLY_TIMEOUT_S:.0f} s")
-                yield None
-        text = self._text[:end].decode("ascii", errors="replace").strip()
-        del self._text[: end + 1]
-        return text
-
-    def ask(self, command: str) -> Generator[None, None, bool]:
-        """Send a command that is answered with OK or ERROR."""
-        self.send(command)
-        return (yield from self.line()).startswith("OK")
-
-    def info(self, item: str) -> Generator[None, None, str]:
-        """The text of an INFO answer."""
-        self.send(f"INFO {item}")
-        self.cutter.feed(bytes(self._text))
-        self._text.clear()
-        until = time.monotonic() + REPLY_TIMEOUT_S
-        text: list[str] = []
-        while True:
-            frame = self.cutter.next()
-            if frame is None:
-                if not self.receive():
-                    if time.monotonic() > until:
-                        raise _Lost(f"no answer to INFO {item} in {REPLY_TIMEOUT_S:.0f} s")
-                    yield None
-            elif frame.kind == "info":
-                text.append(text_from_record(frame.record))
-                if frame.last:
-                    return "".join(text)
-            else:
-                raise _Lost(f"the server does not answer INFO {item}")
 
 
 def _reason(error: Exception) -> str:

@@ -79,3 +79,7 @@ def main(verbose: int) -> None:
     """Event type and magnitude at the seismic station: counts in, events out, and what it cost."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
+
+
+if __name__ == "__main__":
+    main()

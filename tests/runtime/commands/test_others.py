@@ -1,0 +1,98 @@
+"""inspect, doctor, bench and demo as their users meet them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from seisedge.cli import main
+from seisedge.runtime.commands import doctor
+from seisedge.runtime.demo import CATALOGUE, RECORDING
+from seisedge.runtime.inference import bundled_model
+
+
+def _seisedge(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.mark.parametrize("task", ["event_type", "magnitude"])
+def test_inspect(task: str) -> None:
+    path = bundled_model(task)
+    result = _seisedge("inspect", path)
+    assert result.exit_code == 0, result.output
+    for word in ("task:", "FLOP by operator", "Not to be trusted with", "licence:", "On events never trained on"):
+        assert word in result.output
+    assert _seisedge("inspect", path.stem).output == result.output
+    card = json.loads(_seisedge("inspect", path, "--json").output)
+    assert card["task"] == task and card["flops"] == sum(card["flops_by_operator"].values())
+
+
+def test_inspect_refuses_what_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "no.onnx"
+    path.write_text("no", encoding="utf-8")
+    result = _seisedge("inspect", path)
+    assert result.exit_code == 2 and "no.onnx" in result.output and "Traceback" not in result.output
+
+
+def test_doctor_says_what_a_start_costs() -> None:
+    result = _seisedge("doctor")
+    assert result.exit_code == 0, result.output
+    assert "A station can run here." in result.output and "heavy imports           none" in result.output
+    facts = json.loads(_seisedge("doctor", "--json").output)
+    assert facts["start"]["heavy"] == []
+    assert facts["start"]["resident_mib"] < doctor.MEMORY_TARGET_MIB
+
+
+def test_doctor_fails_where_something_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "STATION_PACKAGES", (*doctor.STATION_PACKAGES, "no-such-package"))
+    result = _seisedge("doctor")
+    assert result.exit_code == 1 and "MISSING: no-such-package" in result.output
+
+
+def test_bench_model() -> None:
+    result = _seisedge("bench", "model", bundled_model("event_type"), "--seconds", 0.5, "--json")
+    assert result.exit_code == 0, result.output
+    row = json.loads(result.output)["models"][0]
+    assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] <= row["max_ms"]
+    assert row["windows"] == 200 and row["inferences"] > 10 and row["cold_load_ms"] > 0
+    said = _seisedge("bench", "model", bundled_model("magnitude"), "--seconds", 0.5).output
+    for word in ("p99", "GFLOP/s", "real windows", "warm up", "memory"):
+        assert word in said
+
+
+def test_bench_needs_windows(tmp_path: Path) -> None:
+    quiet = tmp_path / "quiet.mseed"
+    quiet.write_bytes(RECORDING.read_bytes()[: 512 * 12])
+    result = _seisedge("bench", "model", "--data", quiet, "--seconds", 0.5)
+    assert result.exit_code == 2 and "no onset in it" in result.output
+
+
+def test_demo_as_fast_as_it_goes(tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    result = _seisedge("demo", "--speed", 0, "--events", events)
+    assert result.exit_code == 0, result.output
+    quakes = len(CATALOGUE.read_text(encoding="utf-8").splitlines()) - 1
+    rows = [line for line in result.output.splitlines() if " km  " in line]
+    assert len(rows) == quakes
+    for words in (
+        "used for no training",
+        f"of {quakes} catalogued earthquakes",
+        "uncatalogued",
+        "2733 packets",
+        "arrival to event",
+        "MFLOP",
+        "MiB",
+    ):
+        assert words in result.output, words
+    lines = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+    assert {line["station"] for line in lines} == {"PB.B918", "PB.B921"}
+    assert any("value" in line.get("magnitude", {}) for line in lines)
+
+
+@pytest.mark.parametrize("command", ["demo", "run", "replay", "inspect", "bench", "doctor"])
+def test_every_help_ends_in_examples_one_can_paste(command: str) -> None:
+    result = _seisedge(command, "--help")
+    assert result.exit_code == 0
+    examples = [line.strip() for line in result.output.splitlines() if line.strip().startswith("seisedge ")]
+    assert len(examples) >= 2

@@ -1,0 +1,160 @@
+"""`seisedge run` as its user meets it: what it reads, what it says to bad input, how it exits."""
+
+import json
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from seisedge.cli import main
+from seisedge.runtime.demo import RECORDING, STATIONS
+
+RECORD = 512
+
+
+def _seisedge(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def _part(path: Path, records: int = 240) -> Path:
+    path.write_bytes(RECORDING.read_bytes()[: RECORD * records])
+    return path
+
+
+def _refused(result: Result, code: int, *words: str) -> None:
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit | type(None)), result.exception
+    assert "Traceback" not in result.output
+    for word in words:
+        assert word in result.output, result.output
+    message = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert len(message) == 1, result.stderr
+
+
+def test_a_file_with_station_files(tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    result = _seisedge("run", *STATIONS.glob("*.toml"), _part(tmp_path / "part.mseed"), "--events", events)
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+    assert {line["station"] for line in lines} == {"PB.B918", "PB.B921"}
+    assert all(line["schema"] == "seisedge.event/1" for line in lines)
+    assert not any(remark["code"] == "uncalibrated" for line in lines for remark in line["quality"])
+    assert "min of data from 2 station(s), 240 packets" in result.output
+
+
+def test_standard_input_and_json() -> None:
+    data = RECORDING.read_bytes()[: RECORD * 240]
+    command = [sys.executable, "-m", "seisedge.cli", "run", "-", "--json"]
+    done = subprocess.run(command, input=data, capture_output=True, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines and all(line["quality"][0]["code"] for line in lines)
+
+
+def test_one_component(tmp_path: Path) -> None:
+    data = RECORDING.read_bytes()
+    vertical = [data[i : i + RECORD] for i in range(0, RECORD * 700, RECORD) if data[i + 15 : i + 18] == b"EHZ"]
+    path = tmp_path / "z.mseed"
+    path.write_bytes(b"".join(vertical))
+    result = _seisedge("run", path)
+    assert result.exit_code == 0, result.output
+    assert "events" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("missing.mseed", None, ["missing.mseed"]),
+        ("empty.mseed", b"", ["empty.mseed", "empty"]),
+        ("text.mseed", b"Dear diary, today the ground shook.\n" * 40, ["text.mseed", "not miniSEED"]),
+    ],
+)
+def test_data_that_is_none(tmp_path: Path, name: str, content: bytes | None, words: list[str]) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    _refused(_seisedge("run", path), 2, *words)
+
+
+def test_truncated_and_damaged_files_lose_only_what_is_lost(tmp_path: Path) -> None:
+    data = RECORDING.read_bytes()[: RECORD * 240]
+    truncated = tmp_path / "truncated.mseed"
+    truncated.write_bytes(data[:-200])
+    result = _seisedge("run", truncated)
+    assert result.exit_code == 0, result.output
+    assert "239 packets" in result.output and "truncated records: 1" in result.output
+    damaged = tmp_path / "damaged.mseed"
+    damaged.write_bytes(data[: RECORD * 100] + b"\xa5" * 700 + data[RECORD * 100 :])
+    result = _seisedge("run", damaged)
+    assert result.exit_code == 0, result.output
+    assert "240 packets" in result.output and "bytes skipped between records: 700" in result.output
+
+
+def test_a_record_of_rate_0_among_good_ones_is_left_out(tmp_path: Path) -> None:
+    data = bytearray(RECORDING.read_bytes()[: RECORD * 240])
+    struct.pack_into(">hh", data, RECORD * 50 + 32, 0, 0)  # factor and multiplier of the fixed header
+    path = tmp_path / "rate0.mseed"
+    path.write_bytes(data)
+    result = _seisedge("run", path)
+    assert result.exit_code == 0, result.output
+    assert "239 packets" in result.output and "damaged records left out: 1" in result.output
+
+
+def test_only_records_of_rate_0(tmp_path: Path) -> None:
+    data = bytearray(RECORDING.read_bytes()[: RECORD * 3])
+    for i in range(3):
+        struct.pack_into(">hh", data, RECORD * i + 32, 0, 0)
+    path = tmp_path / "rate0.mseed"
+    path.write_bytes(data)
+    _refused(_seisedge("run", path), 2, "rate0.mseed")
+
+
+def test_a_refused_host(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    result = _seisedge("run", "--source", f"seedlink://127.0.0.1:{port}/XX_STA", "--connect-timeout", 0.5)
+    _refused(result, 1, f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["run"], ["nothing to read", "--source"]),
+        (["run", "--sauce", "x"], ["No such option", "--source"]),
+        (["run", "--source", "seedlonk://h/XX_STA"], ["seedlonk", "did you mean 'seedlink'"]),
+        (["run", "--source", "seedlink://h:99999/XX_STA"], ["99999"]),
+        (["run", "--source", "seedlink://h/XX_STA?selct=EHZ"], ["selct", "did you mean 'select'"]),
+        (["run", "--source", "seedlink://h/XX_STA?from=yesterday"], ["yesterday"]),
+        (["run", "--mode", "sometimes", "x.mseed"], ["sometimes"]),
+        (["run", "--idle-exit", "-1", "x.mseed"], ["--idle-exit"]),
+        (["run", "x.mseed", "--source", "seedlink://h/XX_STA"], ["DATA or --source"]),
+        (["run", "nowhere.toml", "x.mseed"], ["nowhere.toml: no such station file"]),
+        (["rum"], ["no command 'rum'", "did you mean 'run'"]),
+    ],
+)
+def test_usage_is_refused_in_one_sentence(args: list[str], words: list[str]) -> None:
+    result = _seisedge(*args)
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    for word in words:
+        assert word in result.output, result.output
+
+
+def test_an_unknown_key_of_the_station_file(tmp_path: Path) -> None:
+    path = tmp_path / "station.toml"
+    path.write_text('[station]\nnetwork = "XX"\nstation = "STA"\nlocatoin = "00"\n', encoding="utf-8")
+    _refused(_seisedge("run", path, RECORDING), 2, "station.locatoin: unknown key; did you mean 'location'?")
+
+
+def test_events_that_cannot_be_written(tmp_path: Path) -> None:
+    result = _seisedge("run", RECORDING, "--events", tmp_path / "no" / "such" / "folder.jsonl")
+    _refused(result, 2, "events cannot be written there")
+
+
+def test_help_has_examples() -> None:
+    result = _seisedge("run", "--help")
+    assert result.exit_code == 0 and "Examples:" in result.output and "seisedge run" in result.output

@@ -1,0 +1,125 @@
+"""The engine every station has, and model files it must refuse."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from seisedge.runtime.card import CARD_KEY
+from seisedge.runtime.config import ModelsConfig
+from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from seisedge.runtime.errors import CardError, InputError
+from seisedge.runtime.inference import BUNDLED_FILES, Models, bundled_model
+
+TASKS = list(BUNDLED_FILES)
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def engine(request: pytest.FixtureRequest) -> OnnxRuntimeEngine:
+    return OnnxRuntimeEngine(bundled_model(request.param))
+
+
+def _window(engine: OnnxRuntimeEngine, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shape = (1, 3, engine.card.n_samples)
+    scale = 1000.0 if engine.card.unit == "counts" else 1e-6
+    valid = np.ones(shape, np.float32)
+    valid[..., 900:] = 0
+    return (scale * rng.normal(size=shape)).astype(np.float32) * valid, valid
+
+
+def test_probabilities(engine: OnnxRuntimeEngine) -> None:
+    shares, cost = engine.infer(*_window(engine))
+    assert shares.shape == (1, len(engine.card.labels)) and shares.dtype == np.float32
+    assert shares.sum() == pytest.approx(1.0, abs=1e-5) and (shares >= 0).all()
+    assert cost.infer_ms > 0 and cost.host_to_device_ms == 0
+
+
+def test_the_same_bits_again_and_from_another_session(engine: OnnxRuntimeEngine) -> None:
+    other = OnnxRuntimeEngine(engine.path)
+    first = engine.infer(*_window(engine))[0]
+    engine.infer(*_window(engine, 1))
+    assert np.array_equal(engine.infer(*_window(engine))[0], first)
+    assert np.array_equal(other.infer(*_window(engine))[0], first)
+
+
+@pytest.mark.parametrize("behind", [1e9, np.nan, np.inf])
+def test_what_stands_behind_the_mask_changes_no_bit(engine: OnnxRuntimeEngine, behind: float) -> None:
+    waveform, valid = _window(engine)
+    changed = np.where(valid > 0.5, waveform, np.float32(behind))
+    assert np.array_equal(engine.infer(changed, valid)[0], engine.infer(waveform, valid)[0])
+
+
+@pytest.mark.parametrize("what", ["nothing valid", "all zero", "constant", "one sample", "step of 1e9"])
+def test_degenerate_input_gives_finite_probabilities(engine: OnnxRuntimeEngine, what: str) -> None:
+    waveform, valid = (np.zeros((1, 3, engine.card.n_samples), np.float32) for _ in range(2))
+    if what != "nothing valid":
+        valid[:] = 1
+    if what == "constant":
+        waveform[:] = 12345.0
+    if what == "one sample":
+        valid[:], valid[0, 0, 7], waveform[0, 0, 7] = 0, 1, 3.0
+    if what == "step of 1e9":
+        waveform[..., 500:] = 1e9
+    shares = engine.infer(waveform, valid)[0]
+    assert np.isfinite(shares).all() and shares.sum() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_wrong_shape_says_what_was_wanted(engine: OnnxRuntimeEngine) -> None:
+    with pytest.raises(ValueError, match=rf"must be \(batch, 3, {engine.card.n_samples}\); got \(1, 3, 5\)"):
+        engine.infer(*(np.zeros((1, 3, 5), np.float32) for _ in range(2)))
+
+
+def _changed(tmp_path: Path, card: dict[str, object] | None) -> Path:
+    """A bundled model with another card, or none."""
+    model = onnx.load(bundled_model("event_type"))
+    text = next(p for p in model.metadata_props if p.key == CARD_KEY).value
+    del model.metadata_props[:]
+    if card is not None:
+        entry = model.metadata_props.add()
+        entry.key, entry.value = CARD_KEY, json.dumps(json.loads(text) | card)
+    path = tmp_path / "changed.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        (None, "no card in the file"),
+        ({"schema": 2}, "schema 2"),
+        ({"n_samples": 2000, "answers_s": [3]}, "the card says waveform is [3, 2000], the graph says"),
+        ({"labels": ["a", "b"]}, "the card says probabilities is [2], the graph says [3]"),
+    ],
+)
+def test_a_card_that_is_missing_newer_or_contradicts_the_graph(
+    tmp_path: Path, card: dict[str, object] | None, message: str
+) -> None:
+    with pytest.raises(CardError) as caught:
+        OnnxRuntimeEngine(_changed(tmp_path, card))
+    assert message in str(caught.value) and "changed.onnx" in str(caught.value)
+
+
+def test_a_truncated_file_and_one_that_is_no_model(tmp_path: Path) -> None:
+    whole = bundled_model("event_type").read_bytes()
+    for name, data in {"half.onnx": whole[: len(whole) // 2], "text.onnx": b"not a model", "empty.onnx": b""}.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(CardError, match=name):
+            OnnxRuntimeEngine(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        OnnxRuntimeEngine(tmp_path / "nowhere.onnx")
+
+
+def test_models_take_the_task_of_their_card() -> None:
+    magnitude = bundled_model("magnitude")
+    models = Models.load(ModelsConfig(event_type="none"), (magnitude,))
+    assert models.event_type is None and models.magnitude is not None
+    with pytest.raises(CardError, match="models.event_type needs 'event_type'"):
+        Models.load(ModelsConfig(event_type=str(magnitude)))
+    with pytest.raises(InputError, match="a second model for the task 'magnitude'"):
+        Models.load(ModelsConfig(), (magnitude, magnitude))
+    with pytest.raises(InputError, match="no model at all"):
+        Models.load(ModelsConfig(event_type="none", magnitude="none"))

@@ -1,0 +1,49 @@
+import json
+
+import pytest
+
+from seisedge.runtime.card import card_from_json, json_from_card
+from seisedge.runtime.errors import CardError
+from tests.fakes import card
+
+
+@pytest.mark.parametrize("task", ["event_type", "magnitude"])
+def test_there_and_back(task: str) -> None:
+    assert card_from_json(json_from_card(card(task)), "m.onnx") == card(task)
+
+
+def test_window_is_derived() -> None:
+    assert card().window_s == 35.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 99}, "the card has schema 99, this seisedge reads up to 1; upgrade"),
+        ({"answers_s": [10, 3]}, "answers_s must ascend"),
+        ({"answers_s": []}, "answers_s must ascend"),
+        ({"answers_s": [31]}, "the last answer, 31 s, lies beyond the window"),
+        ({"band_hz": [1, 20]}, "band_hz must lie below 20 Hz"),
+        ({"magnitude": {"edges": [0, 1], "type": "ML"}}, "a magnitude model, and no other"),
+        ({"task": "location"}, "Invalid enum value 'location'"),
+        ({"sampling_rate_hz": 0}, "sampling_rate_hz"),
+        ({"labels": None}, "labels"),
+    ],
+)
+def test_a_card_that_cannot_be_used_says_why(change: dict[str, object], message: str) -> None:
+    text = json.dumps(json.loads(json_from_card(card())) | change)
+    with pytest.raises(CardError) as caught:
+        card_from_json(text, "m.onnx")
+    assert str(caught.value).startswith("m.onnx: ") and message in str(caught.value)
+
+
+def test_bins_and_labels_must_agree() -> None:
+    text = json_from_card(card("magnitude")).replace('"bin 31"', '"bin 31","bin 32"')
+    with pytest.raises(CardError, match="33 labels need 34 bin edges"):
+        card_from_json(text, "m.onnx")
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]"])
+def test_no_card(text: str | None) -> None:
+    with pytest.raises(CardError, match=r"^m\.onnx: "):
+        card_from_json(text, "m.onnx")

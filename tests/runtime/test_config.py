@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from seisedge.runtime.config import StationConfig, load_config
+from seisedge.runtime.errors import ConfigError, InputError
+
+EXAMPLE = Path(__file__).parents[2] / "firmware_configs" / "stations" / "example.toml"
+STATION = '[station]\nnetwork = "XX"\nstation = "STA"\n'
+
+
+def _load(tmp_path: Path, text: str) -> StationConfig:
+    path = tmp_path / "station.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path)
+
+
+def _faults(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, text)
+    assert str(caught.value).startswith(str(tmp_path / "station.toml"))
+    assert caught.value.exit_code == 2
+    return caught.value.faults
+
+
+def test_the_example_loads_and_shows_every_default(tmp_path: Path) -> None:
+    config = load_config(EXAMPLE)
+    assert config.station_id == "PB.B918" and config.channels["EHZ"].sensitivity == 7.81398e8
+    text = EXAMPLE.read_text(encoding="utf-8")
+    uncommented = "\n".join(
+        line[1:] if line.startswith("#") and line[1:2].isalpha() and " = " in line else line
+        for line in text.splitlines()
+    )
+    shown = _load(tmp_path, uncommented)
+    for part in ("models", "trigger", "events", "timeline", "continuous"):
+        assert getattr(shown, part) == getattr(StationConfig(), part), part
+        for field in getattr(shown, part).__struct_fields__:
+            assert f"{field} =" in text, f"{part}.{field} is not in the example"
+    for field in (*shown.magnitude.__struct_fields__, *shown.channels["EHZ"].__struct_fields__, "mode", "source"):
+        assert f"{field} =" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (STATION + "[trigger]\non_ration = 3\n", "trigger.on_ration: unknown key; did you mean 'on_ratio'?"),
+        (STATION + "[wibble]\n", "wibble: unknown key; known: station, source, mode"),
+        (STATION + '[trigger]\non_ratio = "high"\n', "trigger.on_ratio: Expected `float`, got `str`; got 'high'"),
+        (STATION + "[channels.EHZ]\nsensitivity = -1\n", "channels.EHZ.sensitivity: Expected `float` > 0.0; got -1"),
+        (STATION + "[channels]\nEHZ = 3\n", "channels.EHZ: must be a table; got 3"),
+        (STATION + "[channels.Z]\n", "channels.Z: a channel code has three characters, as in EHZ"),
+        (STATION + "[trigger]\non_ratio = 2\noff_ratio = 2\n", "trigger.off_ratio must be below trigger.on_ratio (2)"),
+        (STATION + "[trigger]\nsta_s = 5\nlta_s = 5\n", "trigger.sta_s must be below trigger.lta_s (5)"),
+        (
+            STATION + "[continuous]\nclose_threshold = 0.9\n",
+            "continuous.close_threshold must not be above continuous.open_threshold",
+        ),
+        ('mode = "sometimes"\n' + STATION, "mode: Invalid enum value 'sometimes'; got 'sometimes'"),
+        ("", "[station] is missing"),
+        ('[station]\nnetwork = "XX"\n', "station.station is missing"),
+        ("[station\n", "not valid TOML"),
+    ],
+)
+def test_each_fault_names_its_key_and_value(tmp_path: Path, text: str, fault: str) -> None:
+    assert any(fault in found for found in _faults(tmp_path, text))
+
+
+def test_every_fault_is_listed_at_once(tmp_path: Path) -> None:
+    faults = _faults(tmp_path, "[trigger]\nsta_s = 0\nlta = 3\n[events]\nnoise_threshold = 2\n")
+    assert len(faults) == 4
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.toml: no such station file"):
+        load_config(tmp_path / "nowhere.toml")

@@ -1,0 +1,64 @@
+"""The three roots share one namespace, and the station's half stays light."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import generated
+
+ROOT = Path(__file__).parents[1]
+ROOTS = [ROOT / name for name in ("runtime", "export", "train")]
+HEAVY = {"torch", "scipy", "obspy", "matplotlib", "pandas", "h5py", "onnx", "seisedge.train", "seisedge.export"}
+
+
+def test_namespace_has_no_init() -> None:
+    """An __init__.py in one root would hide the other two."""
+    assert [p for root in ROOTS for p in root.glob("seisedge/__init__.py")] == []
+
+
+def test_no_runtime_module_loads_the_workstations_libraries() -> None:
+    script = (
+        "import importlib, json, pkgutil, sys, seisedge.runtime as r\n"
+        "names = [m.name for m in pkgutil.walk_packages(r.__path__, 'seisedge.runtime.')]\n"
+        "for name in names: importlib.import_module(name)\n"
+        "import seisedge.cli\n"
+        "print(json.dumps([len(names), sorted(sys.modules)]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    count, loaded = json.loads(done.stdout)
+    assert count > 40
+    assert sorted(HEAVY & set(loaded)) == []
+
+
+def test_help_and_version_load_no_engine() -> None:
+    script = (
+        "import sys\nfrom click.testing import CliRunner\nfrom seisedge.cli import main\n"
+        "result = CliRunner().invoke(main, ['--help'])\nassert result.exit_code == 0, result.output\n"
+        "print(sorted({'numpy', 'onnxruntime', 'pymseed'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_imports_point_one_way() -> None:
+    """export → train → runtime, also inside functions, where import-linter's graph may not look."""
+    forbidden = {
+        "runtime": ("seisedge.train", "seisedge.export"),
+        "train": ("seisedge.export",),
+    }
+    for root, names in forbidden.items():
+        for path in (ROOT / root).rglob("*.py"):
+            if path.name == "cli.py" and path.parent.name == "seisedge":
+                continue  # the command names its parts as text
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                module = getattr(node, "module", None) or ""
+                assert not (isinstance(node, ast.ImportFrom) and module.startswith(names)), f"{path}: {module}"
+
+
+@pytest.mark.parametrize("path", list(generated.files()), ids=lambda path: path.name)
+def test_generated_files_are_what_the_code_says(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == generated.files()[path], "run `make docs`"

@@ -1,10 +1,10 @@
 import json
 
 import pytest
+from tests.fakes import card
 
 from seisedge.runtime.card import card_from_json, json_from_card
 from seisedge.runtime.errors import CardError
-from tests.fakes import card
 
 
 @pytest.mark.parametrize("task", ["event_type", "magnitude"])

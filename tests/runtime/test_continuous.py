@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from tests.fakes import NOISE, TECTONIC, RuleEngine, burst, card, packets_of
 
 from seisedge.runtime.config import ContinuousConfig, StationConfig
 from seisedge.runtime.draft import Draft, EventDraft, HopDraft
@@ -7,7 +8,6 @@ from seisedge.runtime.engines._base import Array
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference import Models
 from seisedge.runtime.station import Station
-from tests.fakes import NOISE, TECTONIC, RuleEngine, burst, card, packets_of
 
 TRACES = {f"HH{c}": burst(150, [60.0], seed=i) for i, c in enumerate("ZNE")}
 

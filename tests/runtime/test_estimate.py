@@ -1,7 +1,7 @@
 import numpy as np
+from tests.fakes import card
 
 from seisedge.runtime.estimate import magnitude_estimate, type_estimate
-from tests.fakes import card
 
 
 def _shares(**bins: float) -> np.ndarray:

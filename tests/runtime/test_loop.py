@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from tests.fakes import ListSource, burst, fake_models, packets_of
 
 from seisedge.runtime.config import ChannelConfig, StationConfig, StationIdentity
 from seisedge.runtime.event import Event, Hop, content_of
@@ -14,7 +15,6 @@ from seisedge.runtime.packet import Packet
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks.jsonl import JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink, sentence_from_event
-from tests.fakes import ListSource, burst, fake_models, packets_of
 
 TRACES = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
 CONFIG = StationConfig(

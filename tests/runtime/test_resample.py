@@ -63,7 +63,7 @@ def test_outputs_and_inputs_agree_with_each_other() -> None:
     resampler = Resampler(125, 40, 15, T0_NS)
     k0, k1 = resampler.outputs_from(100, 5000)
     n0, n1 = resampler.inputs_for(k0, k1)
-    assert 100 <= n0 and n1 <= 5000
+    assert n0 >= 100 and n1 <= 5000
     assert resampler.inputs_for(k0 - 1, k1)[0] < 100
     assert resampler.inputs_for(k0, k1 + 1)[1] > 5000
 

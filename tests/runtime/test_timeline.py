@@ -3,12 +3,12 @@ import random
 
 import numpy as np
 import pytest
+from tests.fakes import T0_NS, burst, packet, packets_of
 
 from seisedge.runtime.packet import Packet, RecordFlag
 from seisedge.runtime.resample import resample_record
 from seisedge.runtime.timeline import Timeline
 from seisedge.runtime.track import GridSpec, Segment, TrackCounters
-from tests.fakes import T0_NS, burst, packet, packets_of
 
 GRID = GridSpec(40.0, 15.0)
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from tests.fakes import T0_NS, burst, packet, packets_of
 
 from seisedge.runtime.timeline import Timeline
 from seisedge.runtime.track import GridSpec
 from seisedge.runtime.trigger import TRIGGER_GRID, Onset, Trigger, TriggerSettings, _moving_sum
-from tests.fakes import T0_NS, burst, packet, packets_of
 
 ONSETS_S = [20.0, 45.0, 70.0]
 TRACES = {f"HH{c}": burst(90, ONSETS_S, seed=i) for i, c in enumerate("ZNE")}

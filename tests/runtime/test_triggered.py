@@ -4,6 +4,18 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tests.fakes import (
+    NOISE,
+    T0_NS,
+    TECTONIC,
+    RuleEngine,
+    answer_of,
+    burst,
+    fake_models,
+    one_bin,
+    packet,
+    packets_of,
+)
 
 from seisedge.runtime.config import (
     ChannelConfig,
@@ -17,18 +29,6 @@ from seisedge.runtime.engines._base import Array
 from seisedge.runtime.inference import Models
 from seisedge.runtime.packet import Packet, RecordFlag
 from seisedge.runtime.station import Station
-from tests.fakes import (
-    NOISE,
-    T0_NS,
-    TECTONIC,
-    RuleEngine,
-    answer_of,
-    burst,
-    fake_models,
-    one_bin,
-    packet,
-    packets_of,
-)
 
 GAIN = {f"HH{c}": ChannelConfig(sensitivity=1e9) for c in "ZNE"}
 

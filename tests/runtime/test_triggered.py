@@ -101,7 +101,7 @@ def _plain(draft: EventDraft) -> tuple[object, ...]:
 
 
 def test_s_within_the_separation_belongs_to_the_event() -> None:
-    drafts, station = _run(packets_of(_traces([40.0, 43.5])))
+    drafts, _ = _run(packets_of(_traces([40.0, 43.5])))
     assert len({d.id for d in drafts}) == 1
     config = StationConfig(channels=GAIN, events=EventsConfig(min_event_separation_s=1.0))
     drafts, _ = _run(packets_of(_traces([40.0, 60.0])), config=config)

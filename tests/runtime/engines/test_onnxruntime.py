@@ -117,7 +117,7 @@ def test_models_take_the_task_of_their_card() -> None:
     magnitude = bundled_model("magnitude")
     models = Models.load(ModelsConfig(event_type="none"), (magnitude,))
     assert models.event_type is None and models.magnitude is not None
-    with pytest.raises(CardError, match="models.event_type needs 'event_type'"):
+    with pytest.raises(CardError, match=r"models\.event_type needs 'event_type'"):
         Models.load(ModelsConfig(event_type=str(magnitude)))
     with pytest.raises(InputError, match="a second model for the task 'magnitude'"):
         Models.load(ModelsConfig(), (magnitude, magnitude))

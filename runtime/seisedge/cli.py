@@ -12,16 +12,24 @@ import click
 
 from seisedge.runtime.errors import SeisedgeError
 
-# command → module that holds `command`, the extra it needs, one line of help
+# command → module and attribute, the extra it needs, one line of help
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
-    "demo": ("seisedge.runtime.commands.demo", None, "Replay the bundled recording through the whole chain."),
-    "run": ("seisedge.runtime.commands.run", None, "Read a stream or files and emit events."),
-    "replay": ("seisedge.runtime.commands.replay", None, "A virtual digitizer: serve recorded data over SeedLink."),
-    "inspect": ("seisedge.runtime.commands.inspect", None, "The card of a model file, and its FLOPs."),
-    "bench": ("seisedge.runtime.commands.bench", None, "Latency, FLOPs and memory, honestly measured."),
-    "doctor": ("seisedge.runtime.commands.doctor", None, "What this machine has: engines, versions, clock, disk."),
-    "train": ("seisedge.train.cli", "train", "Train a model from a recipe."),
-    "export": ("seisedge.export.cli", "export", "Turn a training run into a model file."),
+    "demo": ("seisedge.runtime.commands.demo:command", None, "Replay the bundled recording through the whole chain."),
+    "run": ("seisedge.runtime.commands.run:command", None, "Read a stream or files and emit events."),
+    "replay": (
+        "seisedge.runtime.commands.replay:command",
+        None,
+        "A virtual digitizer: serve recorded data over SeedLink.",
+    ),
+    "inspect": ("seisedge.runtime.commands.inspect:command", None, "The card of a model file, and its FLOPs."),
+    "bench": ("seisedge.runtime.commands.bench:command", None, "Latency, FLOPs and memory, honestly measured."),
+    "doctor": (
+        "seisedge.runtime.commands.doctor:command",
+        None,
+        "What this machine has: engines, versions, clock, disk.",
+    ),
+    "train": ("seisedge.train.cli:train", "train", "Train a model from a recipe."),
+    "export": ("seisedge.export.cli:export", "export", "Turn a training run into a model file."),
 }
 EXTRAS_OF = {"torch": "train", "h5py": "train", "onnx": "export", "onnxscript": "export"}
 
@@ -42,8 +50,9 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module, extra, _ = COMMANDS[name]
+        module, _, attribute = module.partition(":")
         try:
-            command: click.Command = importlib.import_module(module).command
+            command: click.Command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
             root = (error.name or "").partition(".")[0]
             if extra is None or root not in EXTRAS_OF:

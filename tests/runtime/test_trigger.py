@@ -24,7 +24,7 @@ def _scan(traces: dict[str, np.ndarray], packet_s: float, every: int = 1, compon
 
 def test_onsets_are_found_where_they_are() -> None:
     found = _scan(TRACES, 4.0)
-    assert [(o.time_ns - T0_NS) / 1e9 for o in found] == pytest.approx(ONSETS_S, abs=0.25)
+    assert [(o.time_ns - T0_NS) / 1e9 for o in found] == pytest.approx(ONSETS_S, abs=0.35)
     assert all(o.snr >= 3.0 for o in found)
 
 
@@ -36,14 +36,14 @@ def test_onsets_do_not_depend_on_packets(packet_s: float, every: int) -> None:
 def test_without_the_vertical_the_horizontals_decide() -> None:
     horizontals = {c: x for c, x in TRACES.items() if c != "HHZ"}
     found = _scan(horizontals, 4.0, components="NE")
-    assert [(o.time_ns - T0_NS) / 1e9 for o in found] == pytest.approx(ONSETS_S, abs=0.25)
+    assert [(o.time_ns - T0_NS) / 1e9 for o in found] == pytest.approx(ONSETS_S, abs=0.35)
 
 
 @pytest.mark.parametrize(("packet_s", "every"), [(0.5, 3), (10.0, 1), (90.0, 1)])
 def test_where_the_vertical_stops_the_horizontals_take_over_whatever_the_packets(packet_s: float, every: int) -> None:
     traces = TRACES | {"HHZ": TRACES["HHZ"][:5500]}
     found = _scan(traces, packet_s, every)
-    assert [(o.time_ns - T0_NS) / 1e9 for o in found] == pytest.approx(ONSETS_S, abs=0.25)
+    assert [(o.time_ns - T0_NS) / 1e9 for o in found] == pytest.approx(ONSETS_S, abs=0.35)
     assert found == _scan(traces, 4.0)
 
 
@@ -64,7 +64,7 @@ def test_it_is_blind_for_no_more_than_half_the_long_average_after_a_gap() -> Non
     for p in (packet(x[:2000], 0), packet(x[4000:], 40)):
         timeline.add("Z", p)
     timeline.finish()
-    assert [(o.time_ns - T0_NS) / 1e9 for o in trigger.scan()] == pytest.approx([46.0], abs=0.25)
+    assert [(o.time_ns - T0_NS) / 1e9 for o in trigger.scan()] == pytest.approx([46.0], abs=0.35)
 
 
 @pytest.mark.parametrize("width", [1, 2, 5, 7, 80])

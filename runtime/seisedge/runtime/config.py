@@ -53,10 +53,10 @@ class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """See `seisedge.runtime.trigger`."""
 
-    highpass_hz: Annotated[float, msgspec.Meta(gt=0, lt=15)] = 3.0
+    highpass_hz: Annotated[float, msgspec.Meta(gt=0, lt=15)] = 4.0
     sta_s: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 0.5
     lta_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 8.0
-    on_ratio: Annotated[float, msgspec.Meta(gt=1)] = 3.0
+    on_ratio: Annotated[float, msgspec.Meta(gt=1)] = 4.2
     off_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1.7
 
     def settings(self) -> TriggerSettings:

@@ -1,7 +1,11 @@
-"""Trigger: onsets by the ratio of a short to a long average of energy (STA/LTA).
+"""Trigger: onsets by the ratio of a short to a long average (STA/LTA).
+
+The short average is the root of the mean energy; the long one is the mean of the hops' amplitudes, which the burst
+of an earlier event raises less than a mean energy: in a swarm the next onset still stands out.
 
 Works on hops of 0.1 s of the sample clock. The energy of a hop, the averages over hops and so every onset depend
 on a fixed stretch of samples before it and on nothing older (but for the re-arming), whatever the packets were.
+The filters are of zero phase: before a very strong onset their ringing may put it 0.3 s early.
 The vertical component decides; where it is missing, the stronger of the horizontals.
 
 The defaults were chosen on the Ridgecrest recording before 08:16 UTC on 2019-07-07; see docs/detection.md.
@@ -21,7 +25,7 @@ TRIGGER_GRID = GridSpec(rate_hz=40.0, pass_hz=15.0)  # a slow channel is trigger
 HOP_N = 4  # grid samples a hop, 0.1 s
 HALF_TAPS = 20  # reach of the high-pass to either side, 0.5 s
 MIN_SHARE = 0.5  # of an average's samples must exist
-ONSET_ENERGY_RATIO = 2.0  # a hop belongs to the onset while its energy is this much above the long average
+ONSET_AMPLITUDE_RATIO = 2.0  # a hop belongs to the onset while its amplitude is this much above the long average
 ONSET_SEARCH_HOPS = 8
 
 Float = npt.NDArray[np.float64]
@@ -29,12 +33,12 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class TriggerSettings:
-    """Thresholds are ratios of amplitudes (square roots of the energy ratio)."""
+    """Thresholds are ratios of amplitudes."""
 
-    highpass_hz: float = 3.0
+    highpass_hz: float = 4.0
     sta_s: float = 0.5
     lta_s: float = 8.0
-    on_ratio: float = 3.0
+    on_ratio: float = 4.2
     off_ratio: float = 1.7
 
 
@@ -146,18 +150,18 @@ class Trigger:
         return energy, count
 
     def _ratios(self, energy: Float, count: Float, hops: int) -> tuple[Float, Float]:
-        """(rows, hops) each: amplitude ratio (0 where too little data) and the long average of a sample's energy."""
+        """(rows, hops) each: ratio (0 where there are too little data) and the long average of the amplitude."""
         # energy ends with the newest hop; the long window of the first new hop starts `lta - 1` hops before it
+        amplitude = np.sqrt(np.divide(energy, count, out=np.zeros_like(energy), where=count > 0))
         tail = slice(energy.shape[1] - hops - self._lta + 1, None)
-        long_energy = _moving_sum(energy[:, tail], self._lta)
         long_count = _moving_sum(count[:, tail], self._lta)
+        long_amplitude = _moving_sum(amplitude[:, tail] * count[:, tail], self._lta) / np.maximum(long_count, 1)
         short = slice(energy.shape[1] - hops - self._sta + 1, None)
-        short_energy = _moving_sum(energy[:, short], self._sta)
         short_count = _moving_sum(count[:, short], self._sta)
+        short_energy = _moving_sum(energy[:, short], self._sta) / np.maximum(short_count, 1)
         enough = (long_count >= MIN_SHARE * self._lta * HOP_N) & (short_count >= MIN_SHARE * self._sta * HOP_N)
-        average = np.where(enough, long_energy / np.maximum(long_count, 1), 0.0)
-        mean = np.where(enough, short_energy / np.maximum(short_count, 1), 0.0)
-        ratio = np.sqrt(np.divide(mean, average, out=np.zeros_like(mean), where=average > 0))
+        average = np.where(enough, long_amplitude, 0.0)
+        ratio = np.divide(np.sqrt(short_energy), average, out=np.zeros_like(average), where=average > 0)
         return ratio, average
 
     def _onsets(self, ratio: Float, average: Float, energy: Float, count: Float, first: int) -> list[Onset]:
@@ -184,9 +188,9 @@ class Trigger:
     def _onset(
         self, column: int, row: int, snr: float, average: Float, energy: Float, count: Float, first: int
     ) -> Onset:
-        """Walk back from the hop that fired to where the energy rose above the long average."""
+        """Walk back from the hop that fired to where the amplitude rose above the long average."""
         newest = energy.shape[1] - average.shape[1] + column
-        threshold = ONSET_ENERGY_RATIO * average[row, column]
+        threshold = (ONSET_AMPLITUDE_RATIO * average[row, column]) ** 2
         back = 0
         while (
             back < ONSET_SEARCH_HOPS

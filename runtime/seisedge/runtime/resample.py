@@ -1,10 +1,9 @@
 """Resampling to a model's clock: one windowed-sinc kernel, finite memory, every output on its own.
 
 Outputs lie on the absolute grid `k / rate_out_hz` seconds since 1970, so that the components of a station meet
-on one clock whatever the phase of their digitizers. An output is a plain sum over the kernel's taps in a fixed
-order: its bits depend on the samples under the kernel and on nothing else: not on how many outputs are asked
-for at once, not on when. Training resamples through here too, so a network meets at the station what it was
-trained on.
+on one clock whatever the phase of their digitizers. An output is a sum over the kernel's taps in a fixed order;
+its bits depend on the samples under the kernel and on nothing else: not on how many outputs are asked for at once,
+not on when. Training resamples through here too, so a network meets at the station what it was trained on.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from seisedge.runtime.clock import NS_PER_S
 
 ATTENUATION_DB = 60.0
-MAX_STRIDED_PHASES = 32
+ROWS_AT_ONCE = 4096  # of the products; bounds the memory of a long record
 MAX_RATE_DENOMINATOR = 10_000
 
 Float = npt.NDArray[np.float64]
@@ -60,9 +59,14 @@ class Resampler:
         self.half_s = (ATTENUATION_DB - 7.95) / (2 * 14.36 * transition_hz)
         self._half = math.ceil(self.half_s * rate_in_hz)
         cutoff_hz = pass_hz + transition_hz / 2
-        first = [self._position(phase) for phase in range(self._phases)]
-        self._floor = np.array([math.floor(p) for p in first], dtype=np.int64)
-        fraction = np.array([float(p - math.floor(p)) for p in first])
+        # output k lies at (k * scale - shift) / unit on the input's sample axis, in exact integers
+        begin = Fraction(anchor_ns, NS_PER_S) * self.rate_in
+        self._unit = math.lcm(step.denominator, begin.denominator)
+        self._scale = step.numerator * (self._unit // step.denominator)
+        self._shift = begin.numerator * (self._unit // begin.denominator)
+        first = [divmod(phase * self._scale - self._shift, self._unit) for phase in range(self._phases)]
+        self._floor = np.array([whole for whole, _ in first], dtype=np.int64)
+        fraction = np.array([rest / self._unit for _, rest in first])
         tap = np.arange(1 - self._half, self._half + 1)
         tau_s = (tap[None, :] - fraction[:, None]) / rate_in_hz  # (phases, taps)
         beta = 0.1102 * (ATTENUATION_DB - 8.7)
@@ -70,9 +74,9 @@ class Resampler:
         kernel = np.sinc(2 * cutoff_hz * tau_s) * np.i0(beta * np.sqrt(inside))
         self._kernel: Float = kernel / kernel.sum(axis=1, keepdims=True)
 
-    def _position(self, k: int) -> Fraction:
-        """Exact position of output k on the input's sample axis."""
-        return (Fraction(k) / self.rate_out - Fraction(self.anchor_ns, NS_PER_S)) * self.rate_in
+    def _floor_at(self, k: int) -> int:
+        """Index of the input at or before output k."""
+        return (k * self._scale - self._shift) // self._unit
 
     def _floors(self, k0: int, k1: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         k = np.arange(k0, k1, dtype=np.int64)
@@ -81,15 +85,14 @@ class Resampler:
 
     def inputs_for(self, k0: int, k1: int) -> tuple[int, int]:
         """Input samples [n0, n1) under the kernels of outputs [k0, k1)."""
-        low = math.floor(self._position(k0)) + 1 - self._half
-        return low, math.floor(self._position(k1 - 1)) + 1 + self._half
+        return self._floor_at(k0) + 1 - self._half, self._floor_at(k1 - 1) + 1 + self._half
 
     def outputs_from(self, n0: int, n1: int) -> tuple[int, int]:
         """Outputs [k0, k1) whose kernels lie within the input samples [n0, n1); empty where k1 <= k0."""
-        first = Fraction(n0 - 1 + self._half) / self.rate_in + Fraction(self.anchor_ns, NS_PER_S)
-        last = Fraction(n1 - self._half) / self.rate_in + Fraction(self.anchor_ns, NS_PER_S)
-        # output k needs floor(p) >= n0 - 1 + half and floor(p) + half <= n1 - 1
-        return math.ceil(first * self.rate_out), math.ceil(last * self.rate_out)
+        return self._first_with_floor(n0 - 1 + self._half), self._first_with_floor(n1 - self._half)
+
+    def _first_with_floor(self, n: int) -> int:
+        return -(-(n * self._unit + self._shift) // self._scale)
 
     def __call__(self, x: Float, valid: Mask, n_first: int, k0: int, k1: int) -> tuple[Float, Mask]:
         """Outputs [k0, k1).
@@ -104,20 +107,12 @@ class Resampler:
             raise ValueError(
                 f"outputs [{k0}, {k1}) need inputs {self.inputs_for(k0, k1)}; got [{n_first}, {n_first + len(x)})"
             )
-        x = np.where(valid, x, 0.0)
-        out = np.zeros(k1 - k0)
-        if self._phases <= MAX_STRIDED_PHASES:
-            for offset in range(min(self._phases, k1 - k0)):  # outputs of one phase lie evenly in the input
-                kernel, start = self._kernel[phase[offset]], base[offset]
-                count = -(-(k1 - k0 - offset) // self._phases)
-                reach = (count - 1) * self._advance + 1
-                part = np.zeros(count)
-                for tap in range(taps):
-                    part += kernel[tap] * x[start + tap : start + tap + reach : self._advance]
-                out[offset :: self._phases] = part
-        else:
-            for tap in range(taps):
-                out += self._kernel[phase, tap] * x[base + tap]
+        under = np.lib.stride_tricks.sliding_window_view(np.where(valid, x, 0.0), taps)  # (n, taps), a view
+        out = np.empty(k1 - k0)
+        for start in range(0, k1 - k0, ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            # each row is summed by itself, in an order that only its length decides
+            out[rows] = (under[base[rows]] * self._kernel[phase[rows]]).sum(axis=1)
         missing = np.concatenate([[0], np.cumsum(~valid)])
         whole = missing[base + taps] == missing[base]
         return np.where(whole, out, 0.0), whole

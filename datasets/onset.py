@@ -51,9 +51,7 @@ def snr_at(power: Float, rate_hz: float, sample: float) -> float:
     return float(signal / noise) if noise > 0 else float("inf")
 
 
-def find_onset(
-    power: Float, rate_hz: float, search_s: tuple[float, float], expected_s: float, short_s: float
-) -> Onset:
+def find_onset(power: Float, rate_hz: float, search_s: tuple[float, float], expected_s: float, short_s: float) -> Onset:
     """The first time within `search_s` at which the mean power of the next `short_s` stands clearly above the
     power of the 5 s before, moved to the change point of least Akaike information nearby; `expected_s` where
     nothing stands out.

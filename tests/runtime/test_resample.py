@@ -8,7 +8,8 @@ RATES_HZ = [40, 50, 99.99, 100, 120, 125, 200, 250, 500]
 
 
 def _sine(frequency_hz: float, rate_hz: float, seconds: float = 60.0) -> np.ndarray:
-    return np.sin(2 * np.pi * frequency_hz * np.arange(int(seconds * rate_hz)) / rate_hz)
+    wave: np.ndarray = np.sin(2 * np.pi * frequency_hz * np.arange(int(seconds * rate_hz)) / rate_hz)
+    return wave
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)

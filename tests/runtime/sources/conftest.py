@@ -18,6 +18,7 @@ class ScriptedServer:
 
     def __init__(self, scripts: list[list[bytes | None]], refuse: tuple[str, ...] = ()) -> None:
         self.commands: list[list[str]] = []
+        self.hello = b"SeedLink v3.1 (scripted)"
         self.missing_at_first = False  # whether the first connection knows no station
         self._scripts = scripts
         self._refuse = refuse
@@ -62,7 +63,7 @@ class ScriptedServer:
                 if word.startswith("END"):
                     return
             elif word == "HELLO":
-                link.sendall(b"SeedLink v3.1 (scripted)\r\nnobody\r\n")
+                link.sendall(self.hello + b"\r\nnobody\r\n")
             elif word in ("END", "ENDFETCH"):
                 break
             else:

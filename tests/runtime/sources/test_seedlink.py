@@ -18,7 +18,8 @@ from seisedge.runtime.errors import ConnectError, FailedError
 from seisedge.runtime.miniseed import BadRecord
 from seisedge.runtime.packet import Packet, SourceId
 from seisedge.runtime.replay import Digitizer
-from seisedge.runtime.sources import open_source, seedlink
+from seisedge.runtime.sources import _link, open_source
+from seisedge.runtime.sources._seedlink_place import Place
 from seisedge.runtime.sources.seedlink import LinkState, SeedLinkSource
 
 RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
@@ -40,7 +41,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seedlink, "BACKOFF_FIRST_S", 0.01)
+    monkeypatch.setattr(_link, "BACKOFF_FIRST_S", 0.01)
 
 
 def packet(sequence: int, record: bytes) -> bytes:
@@ -77,10 +78,16 @@ def from_file(path: Path) -> list[Packet]:
         return [p for p in source.packets() if p is not None]
 
 
+@pytest.fixture(params=[3, 4])
+def protocol(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
 @pytest.mark.parametrize("record_length", [128, 512, 4096])
-def test_the_same_samples_as_from_the_file(record_length: int, cut: Path) -> None:
+def test_the_same_samples_as_from_the_file(record_length: int, protocol: int, cut: Path) -> None:
     with Digitizer(cut, speed=0, record_length=record_length) as digitizer:
-        source, packets = received(digitizer.url)
+        source, packets = received(f"{digitizer.url}?protocol={protocol}")
+    assert source.version == protocol
     assert_same(packets, from_file(cut))
     assert source.counters.bad_records == source.counters.reconnects == 0
 
@@ -113,11 +120,14 @@ def test_a_token_beats_the_url(cut: Path) -> None:
     assert packets[0].token == "000011"
 
 
-def test_stations_and_channels(cut: Path) -> None:
+def test_stations_and_channels(protocol: int, cut: Path) -> None:
     with Digitizer(cut, speed=0) as digitizer:
-        _, packets = received(f"{digitizer.url}/PB_B918?select=EH?,!EHZ")
-        assert {str(p.source_id) for p in packets} == {"PB_B918__EH1", "PB_B918__EH2"}
-        _, packets = received(f"{digitizer.url}/PB_B9*?select=EHZ")
+        url = f"{digitizer.url}/PB_B918?protocol={protocol}&select="
+        for pattern in ("EH?,!EHZ", "_E_H_?,!*_E_H_Z", "--EH1,EH2.D"):
+            _, packets = received(url + pattern)
+            assert {str(p.source_id) for p in packets} == {"PB_B918__EH1", "PB_B918__EH2"}
+        assert received(f"{url}00EH?")[1] == received(f"{url}00_E_H_?")[1] == []
+        _, packets = received(f"{digitizer.url}/PB_B9*?select=EHZ&protocol={protocol}")
         assert {str(p.source_id) for p in packets} == {"PB_B918__EHZ", "PB_B921__EHZ"}
 
 
@@ -138,31 +148,36 @@ def test_a_live_run_waits_for_a_station_that_is_not_there_yet(scripted: Scripted
     assert server.commands[0] == ["HELLO", "STATION B921 PB"]
 
 
-def test_from_a_time(cut: Path) -> None:
+def test_from_a_time(protocol: int, cut: Path) -> None:
     with Digitizer(cut, speed=0) as digitizer:
-        _, packets = received(f"{digitizer.url}?from=2019-07-07T08:18:00Z")
+        _, packets = received(f"{digitizer.url}?from=2019-07-07T08:18:00Z&protocol={protocol}")
     wanted = [p for p in from_file(cut) if p.endtime_ns > 1_562_487_480_000_000_000]
     assert [p.starttime_ns for p in packets] == [p.starttime_ns for p in wanted]
 
 
 @pytest.mark.parametrize("first_sequence", [1, 0xFFFF80])
-def test_resuming_in_the_middle_loses_and_doubles_nothing(first_sequence: int, cut: Path) -> None:
+@pytest.mark.parametrize("stations", ["", "PB_B918,PB_B921", "PB_B9*"])
+def test_resuming_in_the_middle_loses_and_doubles_nothing(
+    stations: str, first_sequence: int, protocol: int, cut: Path
+) -> None:
     with Digitizer(cut, speed=0, first_sequence=first_sequence) as digitizer:
-        _, whole = received(digitizer.url)
+        url = f"{digitizer.url}/{stations}?protocol={protocol}"
+        _, whole = received(url)
         tokens: dict[str, str] = {}
         head: list[Packet] = []
-        with open_source(digitizer.url, until_end=True) as source:
+        with open_source(url, until_end=True) as source:
             for p in source.packets():
                 if p is not None:
                     head.append(p)
                     tokens[p.source_id.station_id] = p.token
                 if len(head) == 333:
                     break
-        _, tail = received(digitizer.url, resume=tokens)
+        _, tail = received(url, resume=tokens)
     assert_same(head + tail, whole)
     assert len(head) + len(tail) == 600
     if first_sequence > 1:
-        assert any(p.token == "FFFFFF" for p in whole) and any(p.token == "000000" for p in whole)
+        around = {"FFFFFF", "000000"} if protocol == 3 else {"v4:16777215", "v4:16777216"}
+        assert around <= {p.token for p in whole}
 
 
 def test_resuming_after_the_last_record_gives_nothing_more(cut: Path) -> None:
@@ -264,14 +279,17 @@ def test_a_server_that_begins_its_numbers_again_is_believed(scripted: Scripted) 
     assert source.counters.duplicates == 0
 
 
-def test_ringserver_numbers_all_stations_in_one_row(cut: Path) -> None:
+def test_ringserver_numbers_all_stations_in_one_row() -> None:
     source = SeedLinkSource("seedlink://host")
-    source._last = {"PB.B918": 0x000005, "PB.B921": 0xFFFFF0}
-    stations = (("PB", "B918"), ("PB", "B921"), ("PB", "B916"))
-    assert source._start_sequences(stations, one_sequence_for_all=False) == {"PB.B918": 6, "PB.B921": 0xFFFFF1}
-    assert source._start_sequences(stations, one_sequence_for_all=True) == {
-        "PB.B918": 0xFFFFF1,
-        "PB.B921": 0xFFFFF1,
+    source._last = {"PB.B918": Place(3, 0x000005), "PB.B921": Place(3, 0xFFFFF0), "PB.B916": Place(4, 7)}
+    stations = [("PB", "B918"), ("PB", "B921"), ("PB", "B916")]
+    assert source._places(stations, one_row_for_all=False) == {
+        "PB.B918": Place(3, 5),
+        "PB.B921": Place(3, 0xFFFFF0),
+    }
+    assert source._places(stations, one_row_for_all=True) == {
+        "PB.B918": Place(3, 0xFFFFF0),
+        "PB.B921": Place(3, 0xFFFFF0),
     }
 
 
@@ -299,7 +317,7 @@ def test_refused_in_the_time_allowed(refused_port: int) -> None:
 def test_a_live_run_tries_for_ever_and_logs_once(
     refused_port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seedlink, "BACKOFF_MAX_S", 0.01)
+    monkeypatch.setattr(_link, "BACKOFF_MAX_S", 0.01)
     with caplog.at_level(logging.DEBUG), open_source(f"seedlink://127.0.0.1:{refused_port}") as source:
         assert isinstance(source, SeedLinkSource)
         stream = source.packets()

@@ -23,6 +23,10 @@ from seisedge.runtime.sources._seedlink_url import SeedLinkAddress, address_from
             SeedLinkAddress("host", 18_000, (("*", "*"),), (), ns_from_iso("2019-07-07T08:16:00")),
         ),
         ("seedlink://host/?from=latest", SeedLinkAddress("host", 18_000, (), (), "latest")),
+        (
+            "seedlink://host/?protocol=4&select=00_B_H_?,!*_E_H_Z",
+            SeedLinkAddress("host", 18_000, (), ("00_B_H_?", "!*_E_H_Z"), None, 4),
+        ),
     ],
 )
 def test_what_is_read(url: str, address: SeedLinkAddress) -> None:
@@ -39,11 +43,13 @@ def test_what_is_read(url: str, address: SeedLinkAddress) -> None:
         ("seedlink://host:abc", "the port must be a number from 1 to 65535"),
         ("seedlink://host/B918", "'B918' is no station; write NET_STA"),
         ("seedlink://host/PB_B918/EHZ", "is no station"),
-        ("seedlink://host?selekt=EH?", "unknown key 'selekt' (known: select, from); did you mean 'select'?"),
+        ("seedlink://host?selekt=EH?", "unknown key 'selekt' (known: select, from, protocol); did you mean 'select'?"),
         ("seedlink://host?select=EHZZZZ", "select 'EHZZZZ' is no channel pattern"),
         ("seedlink://host?from=yesterday", "from=yesterday is neither 'earliest' nor 'latest' nor a time"),
         ("seedlink://host?from=2019-13-01", "from=2019-13-01 is neither"),
         ("seedlink://host?from=", "from= is neither"),
+        ("seedlink://host?protocol=5", "protocol=5 must be 3 or 4"),
+        ("seedlink://host?select=E_H_Z", "select 'E_H_Z' is no channel pattern"),
     ],
 )
 def test_what_is_refused_in_one_sentence(url: str, message: str) -> None:

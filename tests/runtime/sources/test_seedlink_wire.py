@@ -8,14 +8,7 @@ from pathlib import Path
 import pytest
 
 from seisedge.runtime.clock import ns_from_iso
-from seisedge.runtime.sources._seedlink_wire import (
-    Frame,
-    FrameCutter,
-    is_after,
-    next_sequence,
-    sequence_from_token,
-    time_from_ns,
-)
+from seisedge.runtime.sources._seedlink_wire import Frame, FrameCutter, time_from_ns
 
 RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
@@ -109,17 +102,6 @@ def test_nothing_that_is_fed_raises_or_stalls() -> None:
         _, frames = cut(bytes(data) + b"END", rng.choice([64, 333, 4096]))
         assert frames[-1].kind == "end"
         assert [f.sequence for f in frames[-4:-1]] == [9, 10, 11]
-
-
-def test_sequence_numbers_go_round() -> None:
-    assert next_sequence(0xFFFFFF) == 0
-    assert is_after(0, 0xFFFFFF) and not is_after(0xFFFFFF, 0)
-    assert is_after(2, 1) and not is_after(1, 1)
-
-
-@pytest.mark.parametrize(("token", "sequence"), [("0001F3", 0x1F3), ("", None), ("1F3", None), ("xyzxyz", None)])
-def test_tokens(token: str, sequence: int | None) -> None:
-    assert sequence_from_token(token) == sequence
 
 
 def test_time() -> None:

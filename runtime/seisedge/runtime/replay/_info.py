@@ -1,14 +1,16 @@
-"""Answers to INFO: XML in miniSEED log records, as SeedLink 3 has it."""
+"""Answers to INFO: XML in miniSEED log records, as SeedLink 3 has it, and JSON, as SeedLink 4 has it."""
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable, Iterable
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.replay._recording import Entry, Station
-from seisedge.runtime.sources._seedlink_wire import SEQUENCE_MODULUS
+from seisedge.runtime.sources._seedlink_place import SEQUENCE_MODULUS
 
 INFO_RECORD_BYTES = 512
 CAPABILITIES = (
@@ -77,6 +79,47 @@ def info_text(level: str, software: str, site: str, stations: Iterable[Station],
     return f'<?xml version="1.0"?>\n{head}{inner}</seedlink>\n'
 
 
+def info_json(level: str, software: str, site: str, stations: Iterable[Station], progress: Progress) -> str:
+    """The JSON for INFO `level`; with an `error` first for a level that is not served."""
+    answer: dict[str, Any] = {"software": software, "organization": site}
+    if level == "CAPABILITIES":
+        answer["capability"] = ["SLPROTO:4.0", "SLPROTO:3.1"]
+    elif level == "FORMATS":
+        answer["format"] = {
+            "2": {"mimetype": "application/vnd.fdsn.mseed", "subformat": {"D": "data"}},
+            "3": {"mimetype": "application/vnd.fdsn.mseed3", "subformat": {"D": "data"}},
+        }
+    elif level in ("STATIONS", "STREAMS"):
+        answer["station"] = [_station_4(station, progress, level == "STREAMS") for station in stations]
+    elif level != "ID":
+        error = {"code": "UNSUPPORTED", "message": f"INFO {level} is not served"}
+        return json.dumps({"error": error} | answer)
+    return json.dumps(answer)
+
+
+def _station_4(station: Station, progress: Progress, with_streams: bool) -> dict[str, Any]:
+    n, first = progress(station)
+    found: dict[str, Any] = {
+        "id": f"{station.network}_{station.code}",
+        "description": "replayed",
+        "start_seq": first,
+        "end_seq": first + max(n - 1, 0),
+        "backfill": -1,
+    }
+    if with_streams:
+        found["stream"] = [
+            {
+                "id": f"{location}_{channel if '_' in channel else '_'.join(channel)}",
+                "format": "2",
+                "subformat": "D",
+                "start_time": iso_from_ns(first_entry.starttime_ns),
+                "end_time": iso_from_ns(last_entry.release_ns),
+            }
+            for (location, channel), first_entry, last_entry in _spans(station.entries[:n])
+        ]
+    return found
+
+
 def _station(station: Station, progress: Progress, with_streams: bool) -> str:
     n, first = progress(station)
     entries = station.entries[:n]
@@ -89,17 +132,22 @@ def _station(station: Station, progress: Progress, with_streams: bool) -> str:
 
 
 def _streams(entries: list[Entry]) -> Iterable[str]:
+    for (location, channel), first, last in _spans(entries):
+        yield (
+            f'<stream location={quoteattr(location)} seedname={quoteattr(channel)} type="D"'
+            f' begin_time="{_time(first.starttime_ns)}" end_time="{_time(last.release_ns)}"/>'
+        )
+
+
+def _spans(entries: list[Entry]) -> list[tuple[tuple[str, str], Entry, Entry]]:
+    """(location, channel), first and last entry of each channel, in order."""
     first: dict[tuple[str, str], Entry] = {}
     last: dict[tuple[str, str], Entry] = {}
     for entry in entries:
         key = (entry.source_id.location, entry.source_id.channel)
         first.setdefault(key, entry)
         last[key] = entry
-    for key in sorted(first):
-        yield (
-            f'<stream location={quoteattr(key[0])} seedname={quoteattr(key[1])} type="D"'
-            f' begin_time="{_time(first[key].starttime_ns)}" end_time="{_time(last[key].release_ns)}"/>'
-        )
+    return [(key, first[key], last[key]) for key in sorted(first)]
 
 
 def _time(time_ns: int) -> str:

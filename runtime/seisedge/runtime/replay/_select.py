@@ -9,21 +9,29 @@ from fnmatch import fnmatchcase
 
 from seisedge.runtime.packet import SourceId
 from seisedge.runtime.replay._recording import Station
-from seisedge.runtime.sources._seedlink_wire import SEQUENCE_MODULUS
+from seisedge.runtime.sources._seedlink_place import SEQUENCE_MODULUS
 
 _PATTERN = re.compile(
     r"(?P<no>!?)(?:(?P<location>[A-Z0-9?-]{2})?(?P<channel>[A-Z0-9?]{3}|\*)(?:\.(?P<kind>[A-Z]))?|(?P<only_kind>[A-Z]))"
+)
+_PATTERN_4 = re.compile(
+    r"(?P<no>!?)(?:\*|(?P<location>[A-Z0-9?*-]*)_(?P<channel>[A-Z0-9?*]+_[A-Z0-9?*]*_[A-Z0-9?*]+))?"
+    r"(?:\.[A-Z0-9?*](?P<kind>[A-Z?*])?)?(?P<as_is>:NATIVE)?"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One SeedLink 3 pattern, [!][LL]CCC[.T]: '?' for any character, '-' for a blank location, '!' for not."""
+    """One pattern: '?' for any character, '!' for not.
+
+    Of SeedLink 3, [!][LL]CCC[.T] with '-' for a blank location; or of SeedLink 4, [!]LOC_B_S_SS[.FT][:native].
+    """
 
     negative: bool
     location: str  # '' for any
     channel: str
     kind: str  # '' or 'D' for data; other kinds are never sent here
+    version: int = 3
 
     @classmethod
     def from_text(cls, text: str) -> Selector | None:
@@ -34,9 +42,22 @@ class Selector:
         kind = match["kind"] or match["only_kind"] or ""
         return cls(bool(match["no"]), match["location"] or "", match["channel"] or "*", kind)
 
+    @classmethod
+    def from_text_4(cls, text: str) -> Selector | None:
+        """None where `text` is no pattern of SeedLink 4, or asks for records to be converted."""
+        match = _PATTERN_4.fullmatch(text)
+        if not match or text in ("", "!"):
+            return None
+        kind = (match["kind"] or "").replace("?", "").replace("*", "")
+        location = "*" if match["location"] is None else match["location"]
+        return cls(bool(match["no"]), location, match["channel"] or "*", kind, version=4)
+
     def matches(self, source_id: SourceId) -> bool:
         if self.kind not in ("", "D"):
             return False
+        if self.version == 4:
+            channel = source_id.channel if "_" in source_id.channel else "_".join(source_id.channel)
+            return fnmatchcase(source_id.location, self.location) and fnmatchcase(channel, self.channel)
         location = source_id.location.ljust(2, "-")
         return (not self.location or fnmatchcase(location, self.location)) and fnmatchcase(
             source_id.channel, self.channel
@@ -80,6 +101,7 @@ class Subscription:
     station: Station
     request: Request
     first_sequence: int
+    modulus: int = SEQUENCE_MODULUS  # of sequence numbers
     next: int = 0
     stop: int = 0
 
@@ -96,7 +118,7 @@ class Subscription:
             self.stop = max((k + 1 for k, entry in enumerate(entries) if entry.starttime_ns < end_ns), default=0)
 
     def sequence(self, index: int) -> int:
-        return (self.first_sequence + index) % SEQUENCE_MODULUS
+        return (self.first_sequence + index) % self.modulus
 
     def takes(self, index: int) -> bool:
         entry, request = self.station.entries[index], self.request
@@ -109,7 +131,7 @@ class Subscription:
     def _index_from_sequence(self, sequence: int) -> int:
         """An unknown number ahead waits for what is to come; one behind begins at the oldest."""
         n = len(self.station.entries)
-        index = (sequence - self.first_sequence) % SEQUENCE_MODULUS
+        index = (sequence - self.first_sequence) % self.modulus
         if index <= n:
             return index
-        return n if (index - n) < SEQUENCE_MODULUS // 2 else 0
+        return n if (index - n) < self.modulus // 2 else 0

@@ -1,4 +1,4 @@
-"""Digitizer: a SeedLink 3.1 server over recorded miniSEED."""
+"""Digitizer: a SeedLink server, versions 3.1 and 4.0, over recorded miniSEED."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Self
 
 from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.replay._client import Served
 from seisedge.runtime.replay._clock import ReplayClock
 from seisedge.runtime.replay._recording import Recording
-from seisedge.runtime.replay._seedlink import SeedLinkClient, Served
+from seisedge.runtime.replay._seedlink import SeedLinkClient
 
 logger = logging.getLogger(__name__)
 

@@ -5,51 +5,50 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Generator
+from typing import Protocol
 
-from seisedge.runtime.miniseed import text_from_record
-from seisedge.runtime.sources._seedlink_wire import FrameCutter
-
-REPLY_TIMEOUT_S = 20.0  # for the answer to a command; busy servers take seconds
-RECEIVE_BYTES = 1 << 16
+from seisedge.runtime.sources._link import REPLY_TIMEOUT_S, Lost, Receiver
+from seisedge.runtime.sources._seedlink_wire import Frame, FrameCutter, error_text
 
 
-class Lost(Exception):
-    """The connection is of no more use; the reason, for the log."""
+class Cutter(Protocol):
+    """Cuts packets out of what is fed; one a version of the protocol."""
+
+    skipped_bytes: int
+
+    def feed(self, data: bytes) -> None:
+        """Append what was received."""
+
+    def next(self) -> Frame | None:
+        """The next packet, or None where more bytes are needed."""
 
 
-class Conversation:
+class Conversation(Receiver):
     """Commands, answers and packets; `link` must time out after TICK_S, for every wait then yields a tick."""
 
     def __init__(self, link: socket.socket) -> None:
-        self.cutter = FrameCutter()
-        self.received_ns = time.monotonic_ns()
-        self._link = link
+        super().__init__(link)
+        self.cutter: Cutter = FrameCutter()
         self._text = bytearray()
 
     def send(self, command: str) -> None:
-        self._link.sendall(f"{command}\r\n".encode("ascii"))
+        """A command, in a line of its own."""
+        self.link.sendall(f"{command}\r\n".encode("ascii"))
 
-    def receive(self) -> bool:
+    def take(self) -> bool:
         """Take what is there into the cutter; False after TICK_S without anything."""
-        data = self._receive()
+        data = self.receive()
+        if self._text:  # came with the last line of text
+            self.cutter.feed(bytes(self._text))
+            self._text.clear()
         self.cutter.feed(data)
         return bool(data)
-
-    def _receive(self) -> bytes:
-        try:
-            data = self._link.recv(RECEIVE_BYTES)
-        except TimeoutError:
-            return b""
-        self.received_ns = time.monotonic_ns()
-        if not data:
-            raise Lost("the server closed the connection")
-        return data
 
     def line(self) -> Generator[None, None, str]:
         """One line of text from the server."""
         until = time.monotonic() + REPLY_TIMEOUT_S
         while (end := self._text.find(b"\n")) < 0:
-            data = self._receive()
+            data = self.receive()
             self._text += data
             if not data:
                 if time.monotonic() > until:
@@ -59,28 +58,29 @@ class Conversation:
         del self._text[: end + 1]
         return text
 
-    def ask(self, command: str) -> Generator[None, None, bool]:
-        """Send a command that is answered with OK or ERROR."""
+    def ask(self, command: str) -> Generator[None, None, str]:
+        """Send a command that is answered with OK or ERROR; '' for OK, else what the server says."""
         self.send(command)
-        return (yield from self.line()).startswith("OK")
+        line = yield from self.line()
+        return "" if line.startswith("OK") else error_text(line)
 
-    def info(self, item: str) -> Generator[None, None, str]:
-        """The text of an INFO answer."""
+    def info(self, item: str) -> Generator[None, None, list[bytes]]:
+        """The parts of an INFO answer, as they were sent: records with text in version 3, JSON in version 4."""
         self.send(f"INFO {item}")
         self.cutter.feed(bytes(self._text))
         self._text.clear()
         until = time.monotonic() + REPLY_TIMEOUT_S
-        text: list[str] = []
+        parts: list[bytes] = []
         while True:
             frame = self.cutter.next()
             if frame is None:
-                if not self.receive():
+                if not self.take():
                     if time.monotonic() > until:
                         raise Lost(f"no answer to INFO {item} in {REPLY_TIMEOUT_S:.0f} s")
                     yield None
             elif frame.kind == "info":
-                text.append(text_from_record(frame.record))
+                parts.append(frame.record)
                 if frame.last:
-                    return "".join(text)
+                    return parts
             else:
                 raise Lost(f"the server does not answer INFO {item}")

@@ -1,4 +1,4 @@
-"""`seedlink://host[:port][/NET_STA,…][?select=EH?,…&from=earliest|latest|TIME]`, read and checked."""
+"""`seedlink://host[:port][/NET_STA,…][?select=EH?,…&from=earliest|latest|TIME&protocol=3|4]`, read and checked."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DEFAULT_PORT = 18_000
 EARLIEST = "earliest"
 LATEST = "latest"
 
-_KEYS = ("select", "from")
+_KEYS = ("select", "from", "protocol")
 _CODE = re.compile(r"[A-Z0-9?*]{1,8}_[A-Z0-9?*]{1,8}")
-_SELECTOR = re.compile(r"!?[A-Z0-9?*-]{1,5}(\.[A-Z])?")
+_SELECTOR = re.compile(r"!?(?:[A-Z0-9?*-]{1,5}(?:\.[A-Z])?|[A-Z0-9?*]*_[A-Z0-9?*]+_[A-Z0-9?*]*_[A-Z0-9?*]+)")
 _FORM = "seedlink://host:port/NET_STA?select=EH?&from=earliest"
 
 
@@ -26,8 +26,9 @@ class SeedLinkAddress:
     """Where to ask for what.
 
     stations: (network, station) pairs; empty for all that the server has.
-    selectors: SeedLink 3 patterns, [LL]CCC with '?' and a leading '!' for not; empty for all channels.
+    selectors: patterns of SeedLink 3, [LL]CCC, or 4, LOC_B_S_SS, with '?' and a leading '!' for not; empty for all.
     start: 'earliest', 'latest', a time in ns, or None where the URL does not say.
+    protocol: 3, 4, or None for the best that the server offers.
     """
 
     host: str
@@ -35,6 +36,7 @@ class SeedLinkAddress:
     stations: tuple[tuple[str, str], ...]
     selectors: tuple[str, ...]
     start: str | int | None
+    protocol: int | None = None
 
 
 def address_from_url(url: str) -> SeedLinkAddress:
@@ -50,6 +52,7 @@ def address_from_url(url: str) -> SeedLinkAddress:
         raise InputError(f"{url}: a host must follow 'seedlink://' ({_FORM})")
     selectors: tuple[str, ...] = ()
     start: str | int | None = None
+    protocol: int | None = None
     query = f"{parts.query}#{parts.fragment}" if parts.fragment else parts.query
     for item in filter(None, query.split("&")):
         key, _, value = item.partition("=")
@@ -58,13 +61,17 @@ def address_from_url(url: str) -> SeedLinkAddress:
             selectors = tuple(_checked(url, pattern) for pattern in filter(None, value.split(",")))
         elif key == "from":
             start = _start(url, value)
+        elif key == "protocol":
+            if value not in ("3", "4"):
+                raise InputError(f"{url}: protocol={value} must be 3 or 4, or left out for the best the server offers")
+            protocol = int(value)
         else:
             close = difflib.get_close_matches(key, _KEYS, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else ""
             raise InputError(f"{url}: unknown key '{key}' (known: {', '.join(_KEYS)}){hint}")
     names = [name for name in unquote(parts.path).strip("/").split(",") if name]
     stations = tuple(_station(url, name) for name in names)
-    return SeedLinkAddress(host, port or DEFAULT_PORT, stations, selectors, start)
+    return SeedLinkAddress(host, port or DEFAULT_PORT, stations, selectors, start, protocol)
 
 
 def _station(url: str, name: str) -> tuple[str, str]:
@@ -76,7 +83,7 @@ def _station(url: str, name: str) -> tuple[str, str]:
 
 def _checked(url: str, pattern: str) -> str:
     if not _SELECTOR.fullmatch(pattern):
-        raise InputError(f"{url}: select '{pattern}' is no channel pattern; write EHZ, EH?, 00EH? or !EHZ")
+        raise InputError(f"{url}: select '{pattern}' is no channel pattern; write EHZ, EH?, 00EH?, !EHZ or 00_E_H_Z")
     return pattern
 
 

@@ -1,4 +1,4 @@
-"""SeedLink 3.1 on the wire, without a socket: packets cut out of a stream of bytes, commands, sequence numbers.
+"""SeedLink 3.1 on the wire, without a socket: packets cut out of a stream of bytes.
 
 A data packet is 'SL', six hexadecimal digits of sequence number, and one miniSEED record of any length; an answer
 to INFO has 'SLINFO ' and '*' where more follow. 'END' says that all is sent.
@@ -15,7 +15,6 @@ from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.miniseed import HEADER_BYTES, MAX_RECORD_BYTES, is_header, record_length
 
 PREFIX_BYTES = 8
-SEQUENCE_MODULUS = 1 << 24
 DEFAULT_RECORD_BYTES = 512  # what a server means that does not say, and a guess for a record that cannot be read
 
 _PREFIX = re.compile(rb"SL(?:[0-9A-Fa-f]{6}|INFO [ *])")
@@ -32,21 +31,13 @@ class Frame:
     sequence: int = -1
     last: bool = True
     reason: str = ""
+    station: str = ""  # 'NET.STA' where the packet itself says so (version 4)
 
 
-def sequence_from_token(token: str) -> int | None:
-    """24-bit sequence number from a resume token; None where it is none."""
-    return int(token, 16) if re.fullmatch(r"[0-9A-Fa-f]{6}", token) else None
-
-
-def next_sequence(sequence: int) -> int:
-    """The number after `sequence`; after FFFFFF comes 000000."""
-    return (sequence + 1) % SEQUENCE_MODULUS
-
-
-def is_after(sequence: int, other: int) -> bool:
-    """True where `sequence` comes after `other` on the circle of 24-bit numbers."""
-    return 0 < (sequence - other) % SEQUENCE_MODULUS < SEQUENCE_MODULUS // 2
+def error_text(line: str) -> str:
+    """What a server says behind ERROR, in words that go into a sentence."""
+    said = line.strip().removeprefix("ERROR").replace("\r", " ").strip()
+    return f"the server says: {said}" if said else "the server says ERROR"
 
 
 def time_from_ns(time_ns: int) -> str:
@@ -83,7 +74,7 @@ class FrameCutter:
         if data[at] != 0x53 or data[at + 1] != 0x4C:  # 'SL'
             if data.startswith((b"END", b"ERR"), at):
                 self._at = len(data)
-                return Frame("end") if data[at + 1] == 0x4E else Frame("error", reason="the server says ERROR")
+                return Frame("end") if data[at + 1] == 0x4E else Frame("error", reason=error_text(""))
             if available >= PREFIX_BYTES:
                 self._resync()
             return None if self._at == at else self.next()

@@ -1,0 +1,149 @@
+"""One client of the virtual digitizer: what all protocols share."""
+
+from __future__ import annotations
+
+import abc
+import heapq
+import re
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from seisedge.runtime.replay._clock import ReplayClock
+from seisedge.runtime.replay._recording import Recording, Station
+from seisedge.runtime.replay._select import Subscription
+
+SITE = "seisedge virtual digitizer"
+SOFTWARE = f"seisedge {version('seisedge')}"
+MAX_LINE_BYTES = 1024
+BATCH_BYTES = 1 << 16  # sent at once at the most; a slow reader holds back no more than this and its socket
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What all clients share."""
+
+    recording: Recording
+    clock: ReplayClock
+    speed: float
+    first_sequence: int
+    poll_s: float  # longest wait before the clock is looked at again
+    closing: threading.Event
+
+    def n_released(self, station: Station) -> int:
+        """Records of a station that are finished by now; at speed 0 there is no now: all are."""
+        data_ns = self.clock.data_ns()
+        if data_ns is None:
+            return 0 if self.speed else len(station.entries)
+        return station.n_released(data_ns)
+
+
+class Gone(Exception):
+    """The client has hung up, or is to be hung up on."""
+
+
+class Client(abc.ABC):
+    """Talks with one client until it goes or all is sent; a subclass speaks a protocol."""
+
+    def __init__(self, link: socket.socket, served: Served) -> None:
+        self._link = link
+        self._served = served
+        self._received = bytearray()
+        self.n_sent = 0
+
+    def run(self) -> None:
+        """Serve it; returns when the conversation is over."""
+        try:
+            self._link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._converse()
+        except (Gone, OSError):
+            pass  # clients come and go as they like
+
+    @abc.abstractmethod
+    def _converse(self) -> None:
+        """The whole conversation; raises Gone where the client has hung up."""
+
+    @abc.abstractmethod
+    def _hear(self) -> None:
+        """Understand what came while streaming."""
+
+    def _receive(self) -> None:
+        data = self._link.recv(4096)
+        if not data:
+            raise Gone
+        self._received += data
+
+    def _read_line(self) -> str:
+        while not self._served.closing.is_set():
+            line = self._buffered_line()
+            if line is not None:
+                return line
+            if len(self._received) > MAX_LINE_BYTES:
+                break
+            self._receive()
+        raise Gone
+
+    def _buffered_line(self) -> str | None:
+        match = re.search(rb"[\r\n]+", self._received)
+        if match is None:
+            return None
+        line = self._received[: match.start()].decode("ascii", errors="replace").strip()
+        del self._received[: match.end()]
+        return line
+
+    def _send(self, data: bytes) -> None:
+        self._link.sendall(data)
+
+    def _send_in_time(self, packets: Iterator[tuple[int, bytes]]) -> None:
+        """Send packets, each at its release time on the replay's clock."""
+        served = self._served
+        batch = bytearray()
+        for release_ns, packet in packets:
+            if served.speed and served.clock.wait_s(release_ns) > 0:
+                self._flush(batch)
+                while (wait_s := served.clock.wait_s(release_ns)) > 0:
+                    self._listen(min(wait_s, served.poll_s))
+            batch += packet
+            self.n_sent += 1
+            if len(batch) >= BATCH_BYTES:
+                self._flush(batch)
+        self._flush(batch)
+
+    def _wait_for_ever(self) -> None:
+        """All is sent; a live client waits for what does not come."""
+        while True:
+            self._listen(self._served.poll_s)
+
+    def _flush(self, batch: bytearray) -> None:
+        if batch:
+            self._send(bytes(batch))
+            batch.clear()
+        self._listen(0.0)
+
+    def _listen(self, wait_s: float) -> None:
+        """Wait for what the client may say while streaming."""
+        if self._served.closing.is_set():
+            raise Gone
+        poll = select.poll()
+        poll.register(self._link, select.POLLIN)
+        if poll.poll(wait_s * 1000):
+            self._receive()
+            self._hear()
+
+
+def in_order(subscriptions: list[Subscription]) -> Iterator[tuple[int, Subscription, int]]:
+    """Release time, subscription and index of every entry that was asked for, in order of release."""
+    streams = [_entries(number, subscription) for number, subscription in enumerate(subscriptions)]
+    for release_ns, _, number, index in heapq.merge(*streams):
+        yield release_ns, subscriptions[number], index
+
+
+def _entries(number: int, subscription: Subscription) -> Iterator[tuple[int, str, int, int]]:
+    entries = subscription.station.entries
+    for index in range(subscription.next, subscription.stop):
+        if subscription.takes(index):
+            entry = entries[index]
+            yield entry.release_ns, str(entry.source_id), number, index

@@ -1,0 +1,142 @@
+"""SeedLink 4.0 on the wire: packets cut out of a stream of bytes.
+
+A packet is 'SE', payload format and subformat (a character each), payload length (32 bits) and sequence number
+(64 bits, both little-endian), length of the station id (8 bits), station id, payload. 'END' says that all is sent,
+'ERROR' with a code and a message that something was not understood.
+https://docs.fdsn.org/projects/seedlink
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from seisedge.runtime.miniseed import is_header, record_length
+from seisedge.runtime.sources._seedlink_place import UNSET_4
+from seisedge.runtime.sources._seedlink_wire import Frame, error_text
+
+HEADER = struct.Struct("<2sccIQB")
+MINISEED_FORMATS = b"23"
+MAX_PAYLOAD_BYTES = 1 << 22  # of an answer to INFO; records are far smaller
+MAX_RECORD_PAYLOAD_BYTES = 1 << 17
+MAX_STATION_BYTES = 21
+
+_START = re.compile(rb"SE[23JX][!-~].{12}[\x00-\x15]", re.DOTALL)
+_STATION = re.compile(rb"[A-Za-z0-9]+_[A-Za-z0-9]+")
+
+
+class FrameCutter4:
+    """As `FrameCutter`, for version 4.
+
+    The stated length is not believed where another packet begins inside it, or where the record says otherwise
+    and the next packet follows that one: what is cut off is given as `bad`, with its station where it can be read.
+    """
+
+    def __init__(self) -> None:
+        self.skipped_bytes = 0
+        self._data = bytearray()
+        self._at = 0
+
+    def feed(self, data: bytes) -> None:
+        """Append what was received."""
+        if self._at:
+            del self._data[: self._at]
+            self._at = 0
+        self._data += data
+
+    def next(self) -> Frame | None:
+        """The next packet, or None where more bytes are needed."""
+        while True:
+            data, at = self._data, self._at
+            available = len(data) - at
+            if available < 3:
+                return None
+            if data.startswith(b"END", at):
+                self._at = len(data)
+                return Frame("end")
+            if data.startswith(b"ERR", at):
+                return self._error()
+            if not data.startswith(b"SE", at):
+                if not self._resync(at):
+                    return None
+                continue
+            if available < HEADER.size:
+                return None
+            header = self._header(at)
+            if header is None:
+                if not self._resync(at + 2):
+                    return None
+                continue
+            return self._packet(*header)
+
+    def _error(self) -> Frame | None:
+        end = self._data.find(b"\n", self._at)
+        if end < 0:
+            return None
+        line = bytes(self._data[self._at : end])
+        self._at = end + 1
+        return Frame("error", reason=error_text(line.decode("ascii", errors="replace")))
+
+    def _header(self, at: int) -> tuple[int, int, int, int, bytes] | None:
+        """Begin and end of the payload, sequence, station bytes and format; None where it is no header."""
+        if not _START.match(self._data, at):
+            return None
+        _, kind, _, length, sequence, n_station = HEADER.unpack_from(self._data, at)
+        limit = MAX_RECORD_PAYLOAD_BYTES if kind in MINISEED_FORMATS else MAX_PAYLOAD_BYTES
+        if length > limit:
+            return None
+        begin = at + HEADER.size + n_station
+        return begin, begin + length, sequence, n_station, kind
+
+    def _packet(self, begin: int, end: int, sequence: int, n_station: int, kind: bytes) -> Frame | None:
+        data = self._data
+        inner = self._packet_within(begin, min(end, len(data)))
+        if inner is None and len(data) < end:
+            return None
+        name = bytes(data[begin - n_station : begin])
+        station = name.decode("ascii").replace("_", ".", 1) if _STATION.fullmatch(name) else ""
+        if inner is not None:
+            self._at = inner
+            reason = f"its length, {end - begin}, runs over the next packet"
+            return Frame("bad", bytes(data[begin:inner]), sequence, reason=reason, station=station)
+        payload = bytes(data[begin:end])
+        self._at = end
+        if kind not in MINISEED_FORMATS:
+            return Frame("info", payload)
+        if sequence == UNSET_4:
+            return Frame("bad", payload, reason="it has no sequence number", station=station)
+        if len(payload) < 40 or not is_header(payload, 0):
+            return Frame("bad", payload, sequence, reason="its header cannot be read", station=station)
+        claimed = record_length(payload, 0)
+        if claimed and claimed != len(payload):
+            reason = f"its length is {claimed} in the record and {len(payload)} in the packet"
+            return Frame("bad", payload, sequence, reason=reason, station=station)
+        return Frame("data", payload, sequence, station=station)
+
+    def _packet_within(self, begin: int, end: int) -> int | None:
+        """Place of another packet that begins with a record before `end`."""
+        for match in _START.finditer(self._data, begin, end):
+            header = self._header(match.start())
+            if header is not None and header[4] in MINISEED_FORMATS and is_header(self._data, header[0]):
+                return match.start()
+        return None
+
+    def _resync(self, search_from: int) -> bool:
+        """Go to the next packet that can be read; False where more bytes are needed."""
+        data = self._data
+        for match in _START.finditer(data, search_from):
+            header = self._header(match.start())
+            if header is None:
+                continue
+            if len(data) < header[0] + 40:
+                return self._skip_to(match.start(), False)
+            if header[4] not in MINISEED_FORMATS or is_header(data, header[0]):
+                return self._skip_to(match.start(), True)
+        if data.endswith((b"END", b"END\r\n")) and data.rfind(b"END") >= search_from:
+            return self._skip_to(data.rfind(b"END"), True)
+        return self._skip_to(max(self._at, len(data) - HEADER.size), False)
+
+    def _skip_to(self, place: int, found: bool) -> bool:
+        self.skipped_bytes += place - self._at
+        self._at = place
+        return found

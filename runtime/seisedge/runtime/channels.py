@@ -30,6 +30,14 @@ class Channels:
         self._codes: dict[str, str] = {}  # component → channel code
         self.ignored: dict[str, int] = {}  # packets of other channels, by source id
 
+    def state(self) -> tuple[tuple[str, str] | None, dict[str, str]]:
+        """The sensor heard (location, band and instrument code), and the channel code of each component."""
+        return self._sensor, dict(self._codes)
+
+    def restore(self, sensor: tuple[str, str] | None, codes: dict[str, str]) -> None:
+        """Go on listening to the same sensor."""
+        self._sensor, self._codes = sensor, dict(codes)
+
     def component_of(self, packet: Packet) -> str | None:
         """Row of a packet's channel (Z, N or E), or None where it is not one of ours."""
         code, location = packet.source_id.channel, packet.source_id.location

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -26,6 +27,22 @@ from seisedge.runtime.timeline import Timeline
 from seisedge.runtime.track import GridSpec
 from seisedge.runtime.triggered import event_id
 from seisedge.runtime.windows import Window, cut_window, grid_of
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """One hop of an event, or of the promise of one: its end, the probabilities, and what of its window is told."""
+
+    time_ns: int
+    shares: list[float]  # float32, exactly
+    window: WindowInfo
+
+
+class ContinuousState(msgspec.Struct, frozen=True):
+    """Everything but the samples."""
+
+    next_ns: int
+    above: list[Heard]
+    open: bool
 
 
 class ContinuousMode:
@@ -51,8 +68,22 @@ class ContinuousMode:
         self._counters = counters
         self._hop_ns = ns_from_s(config.continuous.hop_s)
         self._next_ns = 0
-        self._above: list[tuple[int, npt.NDArray[np.float32], Window]] = []  # hops of the event, or of its promise
+        self._above: list[Heard] = []  # hops of the event, or of its promise
         self._open = False
+
+    def state(self) -> ContinuousState:
+        return ContinuousState(self._next_ns, list(self._above), self._open)
+
+    def restore(self, state: ContinuousState) -> None:
+        """Go on from `state`; the samples from `needed_ns` on must be given again."""
+        self._next_ns, self._above, self._open = state.next_ns, list(state.above), state.open
+
+    @property
+    def needed_ns(self) -> int | None:
+        """Time of the oldest sample the next hop looks at; None before the first."""
+        if not self._next_ns:
+            return None
+        return self._next_ns - ns_from_s(self._engine.card.window_s)
 
     def step(self, *, ended: bool = False) -> Iterator[Draft]:
         """Every hop that is ready; `ended` closes what is open."""
@@ -65,7 +96,7 @@ class ContinuousMode:
             yield from self._hop(self._next_ns, timeline)
             self._next_ns += self._hop_ns
         if ended and self._open:
-            yield self._event("final", self._above[-1][0], Meter())
+            yield self._event("final", self._above[-1].time_ns, Meter())
             self._open, self._above = False, []
 
     def _hop(self, time_ns: int, timeline: Timeline) -> Iterator[Draft]:
@@ -97,17 +128,17 @@ class ContinuousMode:
         if shares is None:
             return
         score = 1.0 - float(shares[card.labels.index(NOISE)])
-        duration_ns = time_ns - self._above[0][0] if self._above else 0
+        duration_ns = time_ns - self._above[0].time_ns if self._above else 0
         settings = self._settings
         if self._open:
             if score < settings.close_threshold or duration_ns >= ns_from_s(settings.max_duration_s):
                 yield self._event("final", time_ns, meter)
                 self._open, self._above = False, []
             else:
-                self._above.append((time_ns, shares, window))
+                self._above.append(_heard(time_ns, shares, window))
         elif score >= settings.open_threshold:
-            self._above.append((time_ns, shares, window))
-            if time_ns - self._above[0][0] >= ns_from_s(settings.min_duration_s):
+            self._above.append(_heard(time_ns, shares, window))
+            if time_ns - self._above[0].time_ns >= ns_from_s(settings.min_duration_s):
                 self._open = True
                 self._counters.events += 1
                 yield self._event("new", time_ns, meter)
@@ -116,10 +147,10 @@ class ContinuousMode:
 
     def _event(self, status: Status, time_ns: int, meter: Meter) -> EventDraft:
         """The event so far; its type is the mean over its hops."""
-        onset_ns = self._above[0][0]
-        stacked = np.stack([shares for _, shares, _ in self._above])
+        onset_ns = self._above[0].time_ns
+        stacked = np.array([heard.shares for heard in self._above], dtype=np.float32)
         mean: npt.NDArray[np.float32] = stacked.mean(axis=0, dtype=np.float64).astype(np.float32)
-        window = self._above[-1][2]
+        window = self._above[-1].window
         return EventDraft(
             id=event_id(self._station_id, onset_ns),
             revision=0 if status == "new" else 1,
@@ -129,16 +160,21 @@ class ContinuousMode:
             trigger=TriggerInfo(kind="continuous"),
             event_type=type_estimate(self._engine.card, self._engine.sha256, mean),
             magnitude=None,
-            window=WindowInfo(
-                start=iso_from_ns(window.start_ns),
-                length_s=round(window.span_s, 3),
-                answer_s=round((time_ns - onset_ns) / 1e9, 3),
-                coverage=round(window.coverage, DECIMALS),
-                gaps=window.gaps,
-            ),
+            window=msgspec.structs.replace(window, answer_s=round((time_ns - onset_ns) / 1e9, 3)),
             overlaps=[],
             timing="ok",
             quality=[Quality(code="ok", reason="nothing to remark")],
             last_sample_ns=time_ns,
             meter=meter,
         )
+
+
+def _heard(time_ns: int, shares: npt.NDArray[np.float32], window: Window) -> Heard:
+    info = WindowInfo(
+        start=iso_from_ns(window.start_ns),
+        length_s=round(window.span_s, 3),
+        answer_s=0.0,  # told when the event is
+        coverage=round(window.coverage, DECIMALS),
+        gaps=window.gaps,
+    )
+    return Heard(time_ns, [float(share) for share in shares], info)

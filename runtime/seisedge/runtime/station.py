@@ -6,17 +6,20 @@ import logging
 import math
 from collections.abc import Iterator
 
+import msgspec
+
 from seisedge.runtime.channels import Channels
+from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.config import Mode, StationConfig
-from seisedge.runtime.continuous import ContinuousMode
+from seisedge.runtime.continuous import ContinuousMode, ContinuousState
 from seisedge.runtime.draft import Draft, StationCounters
 from seisedge.runtime.inference import Models
 from seisedge.runtime.packet import Packet
 from seisedge.runtime.resample import reaches_band
-from seisedge.runtime.timeline import KEEP_S, Timeline
+from seisedge.runtime.timeline import KEEP_S, Timeline, TimelineState
 from seisedge.runtime.track import GridSpec
 from seisedge.runtime.trigger import TRIGGER_GRID, Trigger
-from seisedge.runtime.triggered import TriggeredMode
+from seisedge.runtime.triggered import TriggeredMode, TriggeredState
 from seisedge.runtime.windows import grid_of
 
 logger = logging.getLogger(__name__)
@@ -27,8 +30,38 @@ SLOW_SHARE = 0.8  # of the Nyquist frequency a slow channel is triggered on
 TRIGGER_HEADROOM_HZ = 1.0  # the trigger's band must be at least this wide
 
 
+NEEDED_MARGIN_S = 0.1  # against the rounding of sample times
+
+
+class FrontState(msgspec.Struct, frozen=True):
+    """The station up to the samples on its timelines, after a certain packet. build_rate_hz: of its first packet."""
+
+    build_rate_hz: float
+    packets: int
+    first_ns: int
+    last_ns: int
+    timelines: list[TimelineState]
+
+
+class BackState(msgspec.Struct, frozen=True):
+    """The station from its timelines on: what was made of the samples so far. One of the modes is None."""
+
+    sensor: tuple[str, str] | None
+    codes: dict[str, str]
+    counters: StationCounters
+    triggered: TriggeredState | None = None
+    continuous: ContinuousState | None = None
+
+
 class Station:
-    """Everything that is per station; built when its first usable packet tells the sampling rate."""
+    """Everything that is per station; built when its first usable packet tells the sampling rate.
+
+    Its state without its samples comes in two parts, which need not be of the same moment. `restore` with a front of
+    an earlier packet and a back of a later one, followed by the packets after the earlier one, leads to the station
+    of the uninterrupted run: the front takes the same decisions on the same packets, and the back does nothing until
+    the front is where it was. It holds where no packet up to the earlier one has samples after `needed_ns` at the
+    time of the back.
+    """
 
     def __init__(self, station_id: str, config: StationConfig, models: Models, mode: Mode) -> None:
         self.station_id = station_id
@@ -39,6 +72,7 @@ class Station:
         self._config = config
         self._models = models
         self._mode_name: Mode = mode
+        self._build_rate_hz = 0.0
         self._timelines: dict[GridSpec, Timeline] = {}
         self._mode: TriggeredMode | ContinuousMode | None = None
         self._too_slow: set[str] = set()
@@ -86,6 +120,51 @@ class Station:
                 timeline.finish()
             yield from self._mode.step(ended=True)
 
+    def front(self) -> FrontState | None:
+        """The front after the packets so far; None before the first."""
+        if self._mode is None or self.first_ns is None or self.last_ns is None:
+            return None
+        timelines = [timeline.state() for timeline in self._timelines.values()]
+        return FrontState(self._build_rate_hz, self.counters.packets, self.first_ns, self.last_ns, timelines)
+
+    def back(self) -> BackState:
+        """The back after the steps so far; to be written out before the next one."""
+        sensor, codes = self.channels.state()
+        mode = self._mode
+        return BackState(
+            sensor,
+            codes,
+            self.counters,
+            triggered=mode.state() if isinstance(mode, TriggeredMode) else None,
+            continuous=mode.state() if isinstance(mode, ContinuousMode) else None,
+        )
+
+    def restore(self, front: FrontState, back: BackState) -> None:
+        """Go on from an earlier run under the same settings, before the first packet."""
+        self._build(front.build_rate_hz)
+        for timeline, state in zip(self._timelines.values(), front.timelines, strict=True):
+            timeline.restore(state)
+        self.first_ns, self.last_ns = front.first_ns, front.last_ns
+        self.channels.restore(back.sensor, back.codes)
+        for name in back.counters.__slots__:
+            setattr(self.counters, name, getattr(back.counters, name))
+        self.counters.packets = front.packets
+        if isinstance(self._mode, TriggeredMode) and back.triggered is not None:
+            self._mode.restore(back.triggered)
+        elif isinstance(self._mode, ContinuousMode) and back.continuous is not None:
+            self._mode.restore(back.continuous)
+
+    @property
+    def needed_ns(self) -> int | None:
+        """Everything that is not yet said depends on samples from here on; None where that is not known yet."""
+        needed_ns = self._mode.needed_ns if self._mode is not None else None
+        if needed_ns is None:
+            return None
+        used = [timeline for timeline in self._timelines.values() if timeline.ready_k]
+        ready_ns = min(timeline.time_of(timeline.ready_k) for timeline in used)
+        reach_s = max(timeline.reach_s for timeline in used) + NEEDED_MARGIN_S
+        return min(needed_ns, ready_ns) - ns_from_s(reach_s)
+
     @property
     def tracks(self) -> list[Timeline]:
         """The timelines, for their counters."""
@@ -122,6 +201,7 @@ class Station:
         return False
 
     def _build(self, rate_hz: float) -> None:
+        self._build_rate_hz = rate_hz
         trigger_grid = TRIGGER_GRID
         if not reaches_band(rate_hz, trigger_grid.pass_hz):
             trigger_grid = GridSpec(TRIGGER_GRID.rate_hz, SLOW_SHARE * rate_hz / 2)

@@ -12,12 +12,13 @@ import logging
 import math
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.packet import Packet, RecordFlag
-from seisedge.runtime.track import GridSpec, Track
+from seisedge.runtime.track import GridSpec, Track, TrackState
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,15 @@ class FlaggedSpan:
     start_ns: int
     end_ns: int
     flags: RecordFlag
+
+
+class TimelineState(msgspec.Struct, frozen=True):
+    """A timeline without its samples and flags."""
+
+    first_k: int | None
+    ready_k: int
+    awaited: list[str]
+    tracks: dict[str, TrackState]
 
 
 class Timeline:
@@ -60,6 +70,22 @@ class Timeline:
         size = int(spec.rate_hz * (KEEP_S + 2 * max_wait_s)) * 2
         self._wave: npt.NDArray[np.float32] = np.zeros((3, size), dtype=np.float32)
         self._valid: npt.NDArray[np.bool_] = np.zeros((3, size), dtype=bool)
+
+    def state(self) -> TimelineState:
+        """What there is but samples and flags; see `TrackState`."""
+        tracks = {component: track.state() for component, track in self.tracks.items()}
+        return TimelineState(self._first_k, self.ready_k, sorted(self._awaited), tracks)
+
+    def restore(self, state: TimelineState) -> None:
+        """Go on from `state`, with every sample before it missing."""
+        self._first_k, self.ready_k, self._awaited = state.first_k, state.ready_k, set(state.awaited)
+        for component, track in state.tracks.items():
+            self.tracks[component].restore(track)
+
+    @property
+    def reach_s(self) -> float:
+        """How far before an output its samples lie."""
+        return max(track.reach_s for track in self.tracks.values())
 
     @property
     def oldest_k(self) -> int:

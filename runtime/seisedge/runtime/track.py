@@ -7,9 +7,11 @@ segment with a new anchor, so that the buffer never grows with a gap.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -34,6 +36,26 @@ class TrackCounters:
     late_samples: int = 0
 
 
+class SegmentState(msgspec.Struct, frozen=True):
+    """A segment without its samples; `known`: runs [n0, n1) of samples between `settled` and `end`."""
+
+    anchor_ns: int
+    rate_hz: float
+    settled: int
+    end: int
+    known: list[tuple[int, int]]
+
+
+class TrackState(msgspec.Struct, frozen=True):
+    """A track without its samples: with it and the same packets from there on, every later decision is the same."""
+
+    counters: TrackCounters
+    newest_start_ns: int | None
+    done_k: int | None
+    next_k: int
+    segment: SegmentState | None
+
+
 class Segment:
     """A run of samples at `anchor_ns + n / rate_hz`, gaps of up to `SEGMENT_GAP_S` inside it.
 
@@ -50,6 +72,29 @@ class Segment:
         size = max(1024, int(rate_hz * 120))
         self._x: Float = np.zeros(size)
         self._ok: Mask = np.zeros(size, dtype=bool)
+
+    def state(self) -> SegmentState:
+        """What there is but the samples."""
+        ahead = self._ok[self.settled - self._first : self.end - self._first]
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], ahead, [False]]))) + self.settled
+        known = [(int(n0), int(n1)) for n0, n1 in zip(edges[::2], edges[1::2], strict=True)]
+        return SegmentState(self.anchor_ns, self.rate_hz, self.settled, self.end, known)
+
+    @classmethod
+    def from_state(cls, state: SegmentState, first: int) -> Segment:
+        """A segment of which the past is known to have been, but not what it was.
+
+        Samples from index `first` to `settled` are missing; those of `known` are there, and 0: they decide what is
+        a gap as before, and whoever restores asks for no output that they are under.
+        """
+        segment = cls(state.anchor_ns, state.rate_hz)
+        segment.settled, segment._first, segment._keep = state.settled, min(first, state.settled), first
+        segment.end = state.settled  # of the samples, as far as the buffer holds them
+        segment._reserve(state.end)
+        segment.end = state.end
+        for n0, n1 in state.known:
+            segment._ok[n0 - segment._first : n1 - segment._first] = True
+        return segment
 
     def index_of(self, time_ns: int) -> int:
         """Nearest sample index; half a sample of jitter is tolerated."""
@@ -148,7 +193,29 @@ class Track:
         self.done_k: int | None = None  # outputs below are final; None before the first packet
         self._segment: Segment | None = None
         self._resampler: Resampler | None = None
+        self._next_k = 0  # first output not yet made
         self._pending: list[tuple[int, Float, Mask]] = []
+
+    @property
+    def reach_s(self) -> float:
+        """How far to either side of an output its samples lie."""
+        return self._resampler.half_s if self._resampler is not None else 0.0
+
+    def state(self) -> TrackState:
+        """What there is but the samples."""
+        segment = self._segment.state() if self._segment is not None else None
+        return TrackState(dataclasses.replace(self.counters), self.newest_start_ns, self.done_k, self._next_k, segment)
+
+    def restore(self, state: TrackState) -> None:
+        """Go on from `state`; outputs with samples from before it under their kernel come out as missing."""
+        self.counters = dataclasses.replace(state.counters)
+        self.newest_start_ns, self.done_k, self._next_k = state.newest_start_ns, state.done_k, state.next_k
+        self._segment = self._resampler = None
+        if state.segment is not None:
+            anchor_ns, rate_hz = state.segment.anchor_ns, state.segment.rate_hz
+            self._resampler = Resampler(rate_hz, self.spec.rate_hz, self.spec.pass_hz, anchor_ns)
+            first, _ = self._resampler.inputs_for(self._next_k, self._next_k + 1)
+            self._segment = Segment.from_state(state.segment, first)
 
     def add(self, packet: Packet, usable: bool) -> None:
         """Take a packet; `usable` False stores nothing of it (calibration): it becomes a gap.

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -49,6 +50,13 @@ class Onset:
     time_ns: int
     hop: int
     snr: float  # the ratio of amplitudes when the trigger went on
+
+
+class TriggerState(msgspec.Struct, frozen=True):
+    """What a trigger remembers that is not in the samples before `scanned_hop`."""
+
+    scanned_hop: int | None
+    armed: bool
 
 
 def _highpass_taps(highpass_hz: float, rate_hz: float) -> Float:
@@ -92,10 +100,24 @@ class Trigger:
         self._lta = round(settings.lta_s * TRIGGER_GRID.rate_hz / HOP_N)
         self._memory = self._lta + ONSET_SEARCH_HOPS
         self._armed = True
-        self._energy: Float = np.zeros(
-            (1, 0)
-        )  # of the vertical, of the hops before `scanned_hop`, as far as remembered
+        # of the vertical, of the hops before `scanned_hop`, as far as remembered
+        self._energy: Float = np.zeros((1, 0))
         self._count: Float = np.zeros((1, 0))
+        self._remembers = True  # False after `restore`: energies of the past are computed again
+
+    def state(self) -> TriggerState:
+        return TriggerState(self.scanned_hop, self._armed)
+
+    def restore(self, state: TriggerState) -> None:
+        """Go on from `state`; what is scanned next needs the samples from `needed_ns` on."""
+        self.scanned_hop, self._armed, self._remembers = state.scanned_hop, state.armed, state.scanned_hop is None
+
+    @property
+    def needed_ns(self) -> int | None:
+        """Time of the oldest sample that what is not yet scanned depends on; None before the first scan."""
+        if self.scanned_hop is None:
+            return None
+        return self._timeline.time_of((self.scanned_hop - self._memory) * HOP_N - HALF_TAPS)
 
     def time_of_hop(self, hop: int) -> int:
         """Time at which a hop begins, in ns."""
@@ -116,9 +138,13 @@ class Trigger:
         if oldest_hop > self.scanned_hop:  # the timeline was restarted after a long gap
             self.scanned_hop, self._armed = oldest_hop, True
             self._energy, self._count = np.zeros((1, 0)), np.zeros((1, 0))
+            self._remembers = True
         first = self.scanned_hop
         if ready_hop <= first:
             return []
+        if not self._remembers:
+            self._energy, self._count = self._energies([0], first - self._memory, first)
+            self._remembers = True
         new = ready_hop - first
         energy, count = self._energies([0], first, ready_hop)
         energy = np.concatenate([self._energy, energy], axis=1)

@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -24,7 +25,7 @@ from seisedge.runtime.inference import Meter, Models, infer, unit_scale
 from seisedge.runtime.packet import RecordFlag
 from seisedge.runtime.timeline import Timeline
 from seisedge.runtime.track import GridSpec
-from seisedge.runtime.trigger import Onset, Trigger
+from seisedge.runtime.trigger import HOP_N, ONSET_SEARCH_HOPS, TRIGGER_GRID, Onset, Trigger, TriggerState
 from seisedge.runtime.windows import cut_window, grid_of, start_of_window
 
 OVERLAP_GUARD_S = 0.5  # an earlier window ends this long before the next onset
@@ -47,6 +48,16 @@ class Life:
     window: WindowInfo | None = None
     remarks: dict[str, list[Quality]] = field(default_factory=dict)  # by what they are about
     questionable: bool = False
+
+
+class TriggeredState(msgspec.Struct, frozen=True):
+    """Everything but the samples. due: hop, order of creation, and place in `lives` of each answer to come."""
+
+    trigger: TriggerState
+    found: list[Onset]
+    lives: list[Life]
+    due: list[tuple[int, int, int]]
+    created: int
 
 
 def event_id(station_id: str, onset_ns: int) -> str:
@@ -80,6 +91,32 @@ class TriggeredMode:
         self._due: list[tuple[int, int, Life]] = []  # hop, order of creation, event
         self._lives: list[Life] = []  # in order of onset; those that may still matter to a window
         self._created = 0
+
+    def state(self) -> TriggeredState:
+        """To be written out before the next step: the lives in it are those in use."""
+        place = {id(life): k for k, life in enumerate(self._lives)}
+        due = [(hop, order, place[id(life)]) for hop, order, life in self._due]
+        return TriggeredState(self._trigger.state(), list(self._found), list(self._lives), due, self._created)
+
+    def restore(self, state: TriggeredState) -> None:
+        """Go on from `state`; the samples from `needed_ns` on must be given again."""
+        self._trigger.restore(state.trigger)
+        self._found, self._lives, self._created = list(state.found), list(state.lives), state.created
+        self._due = [(hop, order, self._lives[k]) for hop, order, k in state.due]
+        heapq.heapify(self._due)
+
+    @property
+    def needed_ns(self) -> int | None:
+        """Time of the oldest sample an answer still to come may look at; None where that is not known."""
+        scanned, remembered_ns = self._trigger.scanned_hop, self._trigger.needed_ns
+        if scanned is None or remembered_ns is None:
+            return None
+        search_ns = ns_from_s((ONSET_SEARCH_HOPS + 1) * HOP_N / TRIGGER_GRID.rate_hz)
+        onsets = [self._trigger.time_of_hop(scanned) - search_ns]  # of an event that is yet to be found
+        onsets += [onset.time_ns for onset in self._found]
+        onsets += [life.onset.time_ns for _, _, life in self._due]
+        before_ns = ns_from_s(max(engine.card.onset_s for engine in self._models.engines))
+        return min(min(onsets) - before_ns, remembered_ns)
 
     def step(self, *, ended: bool = False) -> Iterator[EventDraft]:
         """Everything that is due; `ended`: no more samples will come, what is open is closed with what there is."""

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from seisedge.cli import main
+from seisedge.runtime.bench.start import MEMORY_TARGET_MIB
 from seisedge.runtime.commands import doctor
 from seisedge.runtime.demo import CATALOGUE, RECORDING
 from seisedge.runtime.inference import bundled_model
@@ -41,13 +42,19 @@ def test_doctor_says_what_a_start_costs() -> None:
     assert "A station can run here." in result.output and "heavy imports           none" in result.output
     facts = json.loads(_seisedge("doctor", "--json").output)
     assert facts["start"]["heavy"] == []
-    assert facts["start"]["resident_mib"] < doctor.MEMORY_TARGET_MIB
+    assert facts["start"]["resident_mib"] < MEMORY_TARGET_MIB
 
 
 def test_doctor_fails_where_something_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "STATION_PACKAGES", (*doctor.STATION_PACKAGES, "no-such-package"))
     result = _seisedge("doctor")
     assert result.exit_code == 1 and "MISSING: no-such-package" in result.output
+
+
+def test_a_station_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seisedge.runtime.bench.start._SCRIPT", "raise RuntimeError('no numpy')")
+    result = _seisedge("doctor")
+    assert result.exit_code == 1 and "does not start here: RuntimeError: no numpy" in result.output
 
 
 def test_bench_model() -> None:
@@ -82,7 +89,8 @@ def test_demo_as_fast_as_it_goes(tmp_path: Path) -> None:
         "2733 packets",
         "arrival to event",
         "MFLOP",
-        "MiB",
+        "import above numpy",
+        "resident memory",
     ):
         assert words in result.output, words
     lines = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]

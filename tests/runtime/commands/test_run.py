@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 from click.testing import CliRunner, Result
 
 from seisedge.cli import main
+from seisedge.runtime.card import CARD_KEY
 from seisedge.runtime.demo import RECORDING, STATIONS
+from seisedge.runtime.inference import bundled_model
 
 RECORD = 512
 
@@ -148,6 +151,29 @@ def test_an_unknown_key_of_the_station_file(tmp_path: Path) -> None:
     path = tmp_path / "station.toml"
     path.write_text('[station]\nnetwork = "XX"\nstation = "STA"\nlocatoin = "00"\n', encoding="utf-8")
     _refused(_seisedge("run", path, RECORDING), 2, "station.locatoin: unknown key; did you mean 'location'?")
+
+
+def test_model_files_that_cannot_be_used(tmp_path: Path) -> None:
+    part = _part(tmp_path / "part.mseed")
+    model = onnx.load(bundled_model("event_type"))
+    card = model.metadata_props[0]
+    assert card.key == CARD_KEY
+    newer, bare = tmp_path / "newer.onnx", tmp_path / "bare.onnx"
+    card.value = card.value.replace('"schema":1', '"schema":7')
+    onnx.save(model, newer)
+    del model.metadata_props[:]
+    onnx.save(model, bare)
+    _refused(_seisedge("run", part, "--model", bare), 2, "bare.onnx: no card in the file")
+    _refused(_seisedge("run", part, "--model", newer), 2, "newer.onnx: the card has schema 7")
+    _refused(_seisedge("run", part, "--model", tmp_path / "no.onnx"), 2, "no.onnx: the model file cannot be read")
+    station = tmp_path / "station.toml"
+    station.write_text(
+        f'[station]\nnetwork = "PB"\nstation = "B918"\n[models]\nevent_type = "{bundled_model("magnitude")}"\n',
+        encoding="utf-8",
+    )
+    _refused(
+        _seisedge("run", station, part), 2, "a model for the task 'magnitude'; models.event_type needs 'event_type'"
+    )
 
 
 def test_events_that_cannot_be_written(tmp_path: Path) -> None:

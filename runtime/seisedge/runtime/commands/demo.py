@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from seisedge.runtime import machine
+from seisedge.runtime.bench.start import describe, measure_start
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.config import ModelsConfig, load_config
 from seisedge.runtime.demo import AUTOMATIC, CATALOGUE, RECORDING, STATIONS
@@ -117,7 +118,10 @@ def _cost(models: Models, events: list[Event], speed: float) -> list[str]:
         lines.append(f"achieved {achieved[len(achieved) // 2]:.1f} GFLOP/s in the median revision")
     resident = machine.resident_mib()
     if resident is not None:
-        lines.append(f"resident memory {resident:.0f} MiB, the virtual digitizer included")
+        lines.append(
+            f"resident memory {resident:.0f} MiB, the virtual digitizer included; a station alone, from its start:"
+        )
+    lines += [f"  {line}" for line in describe(measure_start())]
     lines.append(f"measured on {machine.describe()}")
     if speed:
         lines.append(LOAD_NOTE.format(speed=speed))

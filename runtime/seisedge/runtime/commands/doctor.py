@@ -9,43 +9,24 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
 
 from seisedge.runtime import machine
+from seisedge.runtime.bench.start import Start, describe, measure_start
+from seisedge.runtime.errors import FailedError
 
 STATION_PACKAGES = ("numpy", "click", "msgspec", "pymseed", "onnxruntime")
 OPTIONAL_PACKAGES = ("tensorrt", "pycuda", "torch", "onnx", "obspy")
-IMPORT_TARGET_S = 0.25
-READY_TARGET_S = 2.0
-MEMORY_TARGET_MIB = 120.0
 DISK_WARNING_MB = 500
 
 EPILOG = """\b
 Examples:
   seisedge doctor
   seisedge doctor --json
-"""
-
-# In a process of its own: what a station pays before its first packet.
-_START = """
-import time; t0 = time.perf_counter(); import numpy; t1 = time.perf_counter()
-import seisedge.runtime.loop, seisedge.runtime.sources; t2 = time.perf_counter()
-from seisedge.runtime.config import ModelsConfig; from seisedge.runtime.inference import Models
-models = Models.load(ModelsConfig())
-import numpy as np
-for engine in models.engines:
-    engine.infer(*(np.zeros((1, 3, engine.card.n_samples), np.float32) for _ in range(2)))
-t3 = time.perf_counter()
-from seisedge.runtime.machine import resident_mib
-import json, sys
-loaded = {name.partition('.')[0] for name in sys.modules}
-print(json.dumps({
-    'numpy_s': t1 - t0, 'import_s': t2 - t1, 'ready_s': t3 - t0, 'resident_mib': resident_mib(),
-    'heavy': sorted({'torch', 'scipy', 'obspy', 'matplotlib', 'pandas', 'h5py', 'onnx'} & loaded),
-}))
 """
 
 
@@ -71,11 +52,10 @@ def examine() -> dict[str, object]:
     missing = [name for name in STATION_PACKAGES if packages[name] is None]
     start: dict[str, object] | None = None
     if not missing:
-        done = subprocess.run([sys.executable, "-c", _START], capture_output=True, text=True, check=False)
-        if done.returncode:
-            missing.append(f"a working start: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-        else:
-            start = json.loads(done.stdout)
+        try:
+            start = asdict(measure_start())
+        except FailedError as error:
+            missing.append(str(error))
     disk = shutil.disk_usage(Path.cwd())
     return {
         "seisedge": version("seisedge"),
@@ -124,14 +104,7 @@ def _lines(facts: dict[str, object]) -> list[str]:
         lines.append(f"  {name:14}{found or '-':12}{need}")
     lines += ["", "engines", *(f"  {name:18}{state}" for name, state in engines.items())]
     if isinstance(start, dict):
-        lines += [
-            "",
-            "start-up, measured in a fresh process",
-            _against("import above numpy", start["import_s"], IMPORT_TARGET_S, "s"),
-            _against("ready, both models", start["ready_s"], READY_TARGET_S, "s"),
-            _against("resident memory", start["resident_mib"], MEMORY_TARGET_MIB, "MiB"),
-            f"  {'heavy imports':24}{', '.join(start['heavy']) or 'none'}",
-        ]
+        lines += ["", "start-up, measured in a fresh process", *(f"  {line}" for line in describe(Start(**start)))]
     synchronised = {True: "synchronised", False: "NOT synchronised", None: "unknown (timedatectl does not tell)"}
     lines += ["", f"clock: {synchronised[facts['clock_synchronised']]}"]  # type: ignore[index]  # bool or None
     free = facts["disk_free_mb"]
@@ -146,10 +119,3 @@ def _lines(facts: dict[str, object]) -> list[str]:
     lines.append("")
     lines.append(f"MISSING: {'; '.join(missing)}" if missing else "A station can run here.")
     return lines
-
-
-def _against(what: str, value: float | None, target: float, unit: str) -> str:
-    if value is None:
-        return f"  {what:24}not readable here"
-    verdict = "ok" if value <= target else "over"
-    return f"  {what:24}{value:8.2f} {unit:4} (target {target:g} {unit}: {verdict})"

@@ -56,15 +56,22 @@ def from_file(part: Path) -> dict[str, list[bytes]]:
 
 
 def _over_seedlink(
-    part: Path, speed: float, record_length: int = 512, mode: str | None = None
+    part: Path, speed: float, record_length: int = 512, mode: str | None = None, protocol: int = 4
 ) -> dict[str, list[bytes]]:
     with Digitizer([part], speed=speed, record_length=record_length) as digitizer:
-        return _run(f"{digitizer.url}/PB_B918,PB_B921?from=earliest", mode)
+        return _run(f"{digitizer.url}/PB_B918,PB_B921?from=earliest&protocol={protocol}", mode)
 
 
+@pytest.mark.parametrize("protocol", [3, 4])
 @pytest.mark.parametrize("speed", [0.0, 10.0])
-def test_seedlink_at_any_speed(part: Path, from_file: dict[str, list[bytes]], speed: float) -> None:
-    assert _over_seedlink(part, speed) == from_file
+def test_seedlink_at_any_speed(part: Path, from_file: dict[str, list[bytes]], speed: float, protocol: int) -> None:
+    assert _over_seedlink(part, speed, protocol=protocol) == from_file
+
+
+@pytest.mark.parametrize(("speed", "record_length"), [(0.0, 512), (0.0, 4096), (20.0, 512)])
+def test_datalink(part: Path, from_file: dict[str, list[bytes]], speed: float, record_length: int) -> None:
+    with Digitizer([part], speed=speed, record_length=record_length) as digitizer:
+        assert _run(f"{digitizer.url_for('datalink')}/PB_B918,PB_B921?from=earliest") == from_file
 
 
 @pytest.mark.long

@@ -8,7 +8,7 @@ import click
 
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.sources._seedlink_url import DEFAULT_PORT
+from seisedge.runtime.sources._server_url import SEEDLINK_PORT
 
 
 def _address(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, int]:
@@ -16,7 +16,7 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> tu
     host, colon, port = text.rpartition(":") if ":" in text else (text, "", "")
     if colon and not (port.isascii() and port.isdigit() and int(port) <= 65_535):
         raise click.BadParameter(f"{text!r}: the port must be a number from 0 (any free one) to 65535")
-    return host.strip("[]") or "127.0.0.1", int(port) if port else DEFAULT_PORT
+    return host.strip("[]") or "127.0.0.1", int(port) if port else SEEDLINK_PORT
 
 
 @click.command(
@@ -31,7 +31,7 @@ Examples:
     "--listen",
     callback=_address,
     metavar="HOST:PORT",
-    default=f"127.0.0.1:{DEFAULT_PORT}",
+    default=f"127.0.0.1:{SEEDLINK_PORT}",
     show_default=True,
     help="Address to serve on; port 0 takes a free one.",
 )

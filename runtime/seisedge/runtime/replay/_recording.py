@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bisect
+import heapq
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from pymseed import MS3Record
@@ -54,6 +56,14 @@ class Station:
         return bisect.bisect_right(self.entries, data_ns, key=lambda entry: entry.release_ns)
 
 
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """An entry in the row of all stations; its place there is its number."""
+
+    station: Station
+    entry: Entry
+
+
 class Recording:
     """Recorded miniSEED, whole in memory, cut into records of `record_bytes`.
 
@@ -84,6 +94,19 @@ class Recording:
             for _ in range(copies - 1):
                 clone = replace(station, code=next(codes), is_clone=True)
                 self.stations.append(clone)
+
+    @cached_property
+    def in_row(self) -> list[Numbered]:
+        """The entries of all stations in order of release, as protocols with one row of numbers have them."""
+        streams = [
+            [(entry.release_ns, str(entry.source_id), number, entry) for entry in station.entries]
+            for number, station in enumerate(self.stations)
+        ]
+        return [Numbered(self.stations[number], entry) for _, _, number, entry in heapq.merge(*streams, key=_place)]
+
+
+def _place(row: tuple[int, str, int, Entry]) -> tuple[int, str, int]:
+    return row[:3]
 
 
 def _entries(paths: Sequence[str | Path], record_bytes: int) -> Iterator[Entry]:

@@ -1,4 +1,4 @@
-"""Digitizer: a SeedLink server, versions 3.1 and 4.0, over recorded miniSEED."""
+"""Digitizer: a SeedLink (3.1 and 4.0) and DataLink server over recorded miniSEED, all on one port."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from types import TracebackType
 from typing import Self
 
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.runtime.replay._client import Served
+from seisedge.runtime.replay._client import Client, Served
 from seisedge.runtime.replay._clock import ReplayClock
+from seisedge.runtime.replay._datalink import DataLinkClient
 from seisedge.runtime.replay._recording import Recording
 from seisedge.runtime.replay._seedlink import SeedLinkClient
+from seisedge.runtime.sources._datalink_wire import PREFIX
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
 POLL_FOREIGN_CLOCK_S = 0.01  # a clock that is not ours cannot be waited for
 CLOSE_WAIT_S = 2.0
+FIRST_BYTES_POLL_S = 0.01
 
 
 class Digitizer:
@@ -36,9 +39,9 @@ class Digitizer:
     of each station, the first under its own code. first_sequence: of each station's first record. now: monotonic
     clock in ns. on_client: called from the client's thread with a line of text when one comes and when one goes.
 
-    A client in dial-up mode (FETCH, ENDFETCH, TIME with an end) is told END when the recording is over; a live
-    one is left waiting. Raises InputError and DataError for what cannot be served, FailedError where the
-    address cannot be listened on.
+    A client in dial-up mode (FETCH, ENDFETCH, TIME with an end; STREAM DIALUP in DataLink) is told END when the
+    recording is over; a live one is left waiting. Raises InputError and DataError for what cannot be served,
+    FailedError where the address cannot be listened on.
     """
 
     def __init__(
@@ -87,9 +90,13 @@ class Digitizer:
 
     @property
     def url(self) -> str:
-        """What a client gives as its source."""
+        """What a SeedLink client gives as its source."""
+        return self.url_for("seedlink")
+
+    def url_for(self, scheme: str) -> str:
+        """What a client of a protocol, `seedlink` or `datalink`, gives as its source."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"seedlink://{host}:{self.port}"
+        return f"{scheme}://{host}:{self.port}"
 
     def released_ns(self, last_sample_ns: int) -> int | None:
         """When, on the monotonic clock, a record with that last sample could be had; None before the start."""
@@ -153,15 +160,30 @@ class Digitizer:
     def _serve(self, link: socket.socket, name: str) -> None:
         with self._lock:
             self._links.add(link)
-        client = SeedLinkClient(link, self._served)
+        client: Client | None = None
         self._note(f"client {name} came")
         try:
+            begin = self._first_bytes(link)
+            client = (DataLinkClient if begin == PREFIX else SeedLinkClient)(link, self._served)
             client.run()
         finally:
             with self._lock:
                 self._links.discard(link)
             link.close()
-            self._note(f"client {name} went after {client.n_sent} packets")
+            self._note(f"client {name} went after {client.n_sent if client else 0} packets")
+
+    def _first_bytes(self, link: socket.socket) -> bytes:
+        """What a client says first, left where it is: it tells the protocol."""
+        begin = b""
+        while len(begin) < len(PREFIX) and not self._closing.is_set():
+            try:
+                seen = link.recv(len(PREFIX), socket.MSG_PEEK)
+            except OSError:
+                break
+            if len(seen) <= len(begin) and (not seen or self._closing.wait(FIRST_BYTES_POLL_S)):
+                break
+            begin = seen
+        return begin
 
     def _note(self, line: str) -> None:
         logger.info("%s", line)

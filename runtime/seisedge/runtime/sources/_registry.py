@@ -13,7 +13,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.sources._base import Source
 
 # The modules that register the built-in sources, looked into at the first `open_source`.
-BUILT_IN = ("seisedge.runtime.sources.miniseed", "seisedge.runtime.sources.seedlink")
+BUILT_IN = tuple(f"seisedge.runtime.sources.{name}" for name in ("miniseed", "seedlink", "datalink"))
 
 DATA_TIMEOUT_S = 120.0
 

@@ -11,9 +11,9 @@ from seisedge.runtime.miniseed import text_from_record
 from seisedge.runtime.sources._link import Lost
 from seisedge.runtime.sources._seedlink_place import Place
 from seisedge.runtime.sources._seedlink_talk import Cutter
-from seisedge.runtime.sources._seedlink_url import LATEST
 from seisedge.runtime.sources._seedlink_wire import FrameCutter, time_from_ns
 from seisedge.runtime.sources._seedlink_wire4 import FrameCutter4
+from seisedge.runtime.sources._server_url import LATEST
 
 _EARLIEST_NS = 0  # a time before all data: works where sequence numbers are unknown
 _PATTERN_3 = re.compile(r"(!?)([A-Z0-9?-]{2})?([A-Z0-9?*])([A-Z0-9?*])([A-Z0-9?*])(\.[A-Z])?")

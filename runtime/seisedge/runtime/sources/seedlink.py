@@ -16,7 +16,7 @@ from importlib.metadata import version
 from seisedge.runtime.errors import FailedError
 from seisedge.runtime.miniseed import BadRecord, Decoder
 from seisedge.runtime.packet import Packet, SourceId
-from seisedge.runtime.sources import _seedlink_url as url_parts
+from seisedge.runtime.sources import _server_url as url_parts
 from seisedge.runtime.sources._link import AskAgain, LinkSource, LinkState, Lost
 from seisedge.runtime.sources._registry import SourceOptions, register_source
 from seisedge.runtime.sources._seedlink_dialect import DIALECTS, Dialect, Dialect3, versions_offered
@@ -84,7 +84,8 @@ class SeedLinkSource(LinkSource):
                 refusal = yield from talk.ask(f"SELECT {selector}")
                 if refusal:
                     raise FailedError(f"{self.url}: the server does not accept select={selector} ({refusal})")
-            place, start = places.get(f"{network}.{station}"), self._start(f"{network}.{station}")
+            place = places.get(f"{network}.{station}")
+            start = self._start(f"{network}.{station}") if place is None else url_parts.EARLIEST
             command = dialect.start(place, start, self.options.until_end, self._knows_endfetch)
             refusal = yield from talk.ask(command)
             if refusal:

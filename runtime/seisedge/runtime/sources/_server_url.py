@@ -1,4 +1,7 @@
-"""`seedlink://host[:port][/NET_STA,…][?select=EH?,…&from=earliest|latest|TIME&protocol=3|4]`, read and checked."""
+"""`SCHEME://host[:port][/NET_STA,…][?select=EH?,…&from=earliest|latest|TIME]`, read and checked.
+
+SeedLink also has `protocol=3|4`.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,19 @@ from urllib.parse import unquote, urlsplit
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
 
-DEFAULT_PORT = 18_000
+SEEDLINK_PORT = 18_000
+DATALINK_PORT = 16_000
 EARLIEST = "earliest"
 LATEST = "latest"
 
-_KEYS = ("select", "from", "protocol")
+_KEYS = {"seedlink": ("select", "from", "protocol"), "datalink": ("select", "from")}
+_PORTS = {"seedlink": SEEDLINK_PORT, "datalink": DATALINK_PORT}
 _CODE = re.compile(r"[A-Z0-9?*]{1,8}_[A-Z0-9?*]{1,8}")
 _SELECTOR = re.compile(r"!?(?:[A-Z0-9?*-]{1,5}(?:\.[A-Z])?|[A-Z0-9?*]*_[A-Z0-9?*]+_[A-Z0-9?*]*_[A-Z0-9?*]+)")
-_FORM = "seedlink://host:port/NET_STA?select=EH?&from=earliest"
 
 
 @dataclass(frozen=True, slots=True)
-class SeedLinkAddress:
+class ServerAddress:
     """Where to ask for what.
 
     stations: (network, station) pairs; empty for all that the server has.
@@ -39,17 +43,18 @@ class SeedLinkAddress:
     protocol: int | None = None
 
 
-def address_from_url(url: str) -> SeedLinkAddress:
+def address_from_url(url: str, scheme: str = "seedlink") -> ServerAddress:
     """Raises InputError, naming the part of the URL and what was expected."""
+    form, keys = f"{scheme}://host:port/NET_STA?select=EH?&from=earliest", _KEYS[scheme]
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise InputError(f"{url}: the port must be a number from 1 to 65535 ({_FORM})") from error
+        raise InputError(f"{url}: the port must be a number from 1 to 65535 ({form})") from error
     if port == 0:
-        raise InputError(f"{url}: the port must be a number from 1 to 65535 ({_FORM})")
+        raise InputError(f"{url}: the port must be a number from 1 to 65535 ({form})")
     if not host:
-        raise InputError(f"{url}: a host must follow 'seedlink://' ({_FORM})")
+        raise InputError(f"{url}: a host must follow '{scheme}://' ({form})")
     selectors: tuple[str, ...] = ()
     start: str | int | None = None
     protocol: int | None = None
@@ -61,17 +66,17 @@ def address_from_url(url: str) -> SeedLinkAddress:
             selectors = tuple(_checked(url, pattern) for pattern in filter(None, value.split(",")))
         elif key == "from":
             start = _start(url, value)
-        elif key == "protocol":
+        elif key == "protocol" and key in keys:
             if value not in ("3", "4"):
                 raise InputError(f"{url}: protocol={value} must be 3 or 4, or left out for the best the server offers")
             protocol = int(value)
         else:
-            close = difflib.get_close_matches(key, _KEYS, n=1)
+            close = difflib.get_close_matches(key, keys, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else ""
-            raise InputError(f"{url}: unknown key '{key}' (known: {', '.join(_KEYS)}){hint}")
+            raise InputError(f"{url}: unknown key '{key}' (known: {', '.join(keys)}){hint}")
     names = [name for name in unquote(parts.path).strip("/").split(",") if name]
     stations = tuple(_station(url, name) for name in names)
-    return SeedLinkAddress(host, port or DEFAULT_PORT, stations, selectors, start, protocol)
+    return ServerAddress(host, port or _PORTS[scheme], stations, selectors, start, protocol)
 
 
 def _station(url: str, name: str) -> tuple[str, str]:

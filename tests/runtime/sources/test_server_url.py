@@ -6,30 +6,30 @@ import pytest
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.sources._seedlink_url import SeedLinkAddress, address_from_url
+from seisedge.runtime.sources._server_url import ServerAddress, address_from_url
 
 
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("seedlink://host", SeedLinkAddress("host", 18_000, (), (), None)),
-        ("seedlink://[::1]:18001/", SeedLinkAddress("::1", 18_001, (), (), None)),
+        ("seedlink://host", ServerAddress("host", 18_000, (), (), None)),
+        ("seedlink://[::1]:18001/", ServerAddress("::1", 18_001, (), (), None)),
         (
             "seedlink://host:18001/PB_B918,PB_B921?select=EH?,!EHZ,00HH?.D&from=earliest",
-            SeedLinkAddress("host", 18_001, (("PB", "B918"), ("PB", "B921")), ("EH?", "!EHZ", "00HH?.D"), "earliest"),
+            ServerAddress("host", 18_001, (("PB", "B918"), ("PB", "B921")), ("EH?", "!EHZ", "00HH?.D"), "earliest"),
         ),
         (
             "seedlink://host/*_*?from=2019-07-07T08:16:00Z",
-            SeedLinkAddress("host", 18_000, (("*", "*"),), (), ns_from_iso("2019-07-07T08:16:00")),
+            ServerAddress("host", 18_000, (("*", "*"),), (), ns_from_iso("2019-07-07T08:16:00")),
         ),
-        ("seedlink://host/?from=latest", SeedLinkAddress("host", 18_000, (), (), "latest")),
+        ("seedlink://host/?from=latest", ServerAddress("host", 18_000, (), (), "latest")),
         (
             "seedlink://host/?protocol=4&select=00_B_H_?,!*_E_H_Z",
-            SeedLinkAddress("host", 18_000, (), ("00_B_H_?", "!*_E_H_Z"), None, 4),
+            ServerAddress("host", 18_000, (), ("00_B_H_?", "!*_E_H_Z"), None, 4),
         ),
     ],
 )
-def test_what_is_read(url: str, address: SeedLinkAddress) -> None:
+def test_what_is_read(url: str, address: ServerAddress) -> None:
     assert address_from_url(url) == address
 
 

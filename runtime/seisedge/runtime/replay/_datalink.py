@@ -1,0 +1,219 @@
+"""One client that speaks DataLink 1.0: the conversation, then the stream.
+
+https://iris-edu.github.io/libdali/datalink-protocol.html
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+import socket
+from collections.abc import Callable, Iterator
+from xml.sax.saxutils import quoteattr
+
+from seisedge.runtime.clock import iso_from_ns
+from seisedge.runtime.miniseed import MAX_RECORD_BYTES
+from seisedge.runtime.packet import SourceId
+from seisedge.runtime.replay._client import SOFTWARE, Client, Gone, Served
+from seisedge.runtime.replay._recording import Entry, Numbered
+from seisedge.runtime.sources._datalink_wire import PREFIX, message
+
+CAPABILITIES = f"DLPROTO:1.0 PACKETSIZE:{MAX_RECORD_BYTES} DIALUP"
+MAX_PATTERN_BYTES = 65_536
+
+
+class DataLinkClient(Client):
+    """Talks with one client until it goes, or all is sent to one that said STREAM DIALUP.
+
+    Packets of all stations are numbered in one row from `first_sequence` on. Data come from behind the position;
+    without a position, from now on. At speed 0 there is no now: they come from the first.
+    """
+
+    def __init__(self, link: socket.socket, served: Served) -> None:
+        super().__init__(link, served)
+        self._match: re.Pattern[str] | None = None
+        self._reject: re.Pattern[str] | None = None
+        self._next: int | None = None  # index of the next packet; None for what comes from now on
+        self._streaming = False
+        self._dial_up = False
+
+    def _converse(self) -> None:
+        while True:
+            while not self._streaming:
+                self._receive_whole()
+            self._served.clock.start()
+            self._send_in_time(self._packets())
+            if self._streaming and self._dial_up:
+                self._send(message("ENDSTREAM"))
+                return
+            while self._streaming:
+                self._listen(self._served.poll_s)
+
+    def _hear(self) -> None:
+        while (found := self._buffered_message()) is not None:
+            self._command(found)
+
+    def _receive_whole(self) -> None:
+        """One message, waited for."""
+        while (found := self._buffered_message()) is None:
+            if self._served.closing.is_set():
+                raise Gone
+            self._receive()
+        self._command(found)
+
+    def _buffered_message(self) -> tuple[list[str], bytes] | None:
+        """Words and payload of a command that is all there."""
+        data = self._received
+        if len(data) < 3:
+            return None
+        if not data.startswith(PREFIX):
+            raise Gone  # without a common beat there is no way back
+        end = 3 + data[2]
+        if len(data) < end:
+            return None
+        words = bytes(data[3:end]).decode("ascii", errors="replace").split() or [""]
+        size = 0
+        if words[0].upper() in ("MATCH", "REJECT") and len(words) == 2 and words[1].isdigit():
+            size = int(words[1])
+            if size > MAX_PATTERN_BYTES:
+                raise Gone
+        if len(data) < end + size:
+            return None
+        payload = bytes(data[end : end + size])
+        del data[: end + size]
+        return words, payload
+
+    def _answer(self, word: str, value: int, text: str) -> None:
+        payload = text.encode("ascii", errors="replace")
+        self._send(message(f"{word} {value} {len(payload)}", payload))
+
+    def _command(self, found: tuple[list[str], bytes]) -> None:
+        words, payload = found
+        word, *arguments = (text.upper() for text in words)
+        if word == "ID":
+            self._send(message(f"ID DataLink {SOFTWARE.replace(' ', '/')} :: {CAPABILITIES}"))
+        elif word in ("MATCH", "REJECT"):
+            self._restrict(word, payload)
+        elif word == "POSITION":
+            self._position(arguments)
+        elif word == "INFO":
+            self._info(arguments[0] if arguments else "")
+        elif word == "STREAM":
+            self._streaming, self._dial_up = True, arguments == ["DIALUP"]
+        elif word == "ENDSTREAM":
+            self._streaming = False
+            self._send(message("ENDSTREAM"))
+        else:
+            self._answer("ERROR", 0, f"{word[:20]} is not understood here")
+
+    def _restrict(self, word: str, payload: bytes) -> None:
+        try:
+            pattern = re.compile(payload.decode("ascii")) if payload else None
+        except (re.error, UnicodeDecodeError) as error:
+            self._answer("ERROR", 0, f"that is no regular expression: {error}")
+            return
+        if word == "MATCH":
+            self._match = pattern
+        else:
+            self._reject = pattern
+        n = len({p.entry.source_id for p in self._served.recording.in_row if self._takes(p)})
+        self._answer("OK", n, f"{n} streams selected")
+
+    def _position(self, arguments: list[str]) -> None:
+        row, first = self._served.recording.in_row, self._served.first_sequence
+        released = self._n_released()
+        try:
+            how, where, *rest = arguments
+            if how == "SET" and where in ("EARLIEST", "LATEST"):
+                self._next = 0 if where == "EARLIEST" else released
+                self._answer("OK", first + self._next, f"Positioned to {where} packet")
+                return
+            if how == "SET":
+                index = int(where) - first
+                known = 0 <= index < released and (not rest or int(rest[0]) // 10**6 == _us(row[index]) // 10**6)
+            elif how == "AFTER" and not rest:
+                time_us = int(where)
+                index = next((k for k in range(released) if row[k].entry.release_ns // 1000 >= time_us), released) - 1
+                known = index + 1 < released
+            else:
+                raise ValueError(how)
+        except ValueError:
+            self._answer("ERROR", 0, "POSITION wants SET number|EARLIEST|LATEST or AFTER microseconds")
+            return
+        if not known:
+            self._answer("ERROR", 0, "Packet not found")
+            return
+        self._next = index + 1
+        self._answer("OK", first + index, f"Positioned to packet ID {first + index}")
+
+    def _n_released(self) -> int:
+        data_ns = self._served.clock.data_ns()
+        row = self._served.recording.in_row
+        if data_ns is None:
+            return 0 if self._served.speed else len(row)
+        return bisect.bisect_right(row, data_ns, key=lambda packet: packet.entry.release_ns)
+
+    def _takes(self, packet: Numbered) -> bool:
+        name = stream_name(packet.station.network, packet.station.code, packet.entry)
+        if self._match is not None and not self._match.search(name):
+            return False
+        return self._reject is None or not self._reject.search(name)
+
+    def _packets(self) -> Iterator[tuple[int, bytes]]:
+        served = self._served
+        row = served.recording.in_row
+        if self._next is None:
+            self._next = self._n_released() if served.speed else 0
+        while self._streaming and self._next < len(row):
+            packet, number = row[self._next], served.first_sequence + self._next
+            self._next += 1
+            if self._takes(packet):
+                entry = packet.entry
+                record = packet.station.record(entry)
+                name = stream_name(packet.station.network, packet.station.code, entry)
+                times = f"{_us(packet)} {entry.starttime_ns // 1000} {entry.release_ns // 1000}"
+                yield entry.release_ns, message(f"PACKET {name} {number} {times} {len(record)}", record)
+
+    def _info(self, level: str) -> None:
+        row, released, first = self._served.recording.in_row, self._n_released(), self._served.first_sequence
+        if level == "STATUS":
+            ends = f' EarliestPacketID="{first}" LatestPacketID="{first + released - 1}"' if released else ""
+            inner = f'<Status RingVersion="1" PacketSize="{MAX_RECORD_BYTES}"{ends}/>'
+        elif level == "STREAMS":
+            streams = _streams(row[:released], first, self._takes)
+            inner = f'<StreamList TotalStreams="{len(streams)}">{"".join(streams)}</StreamList>'
+        elif level == "CONNECTIONS":
+            inner = '<ConnectionList TotalConnections="1"/>'
+        else:
+            self._answer("ERROR", 0, f"INFO {level[:20]} is not served")
+            return
+        head = f'<DataLink Version="1.0" ServerID={quoteattr(SOFTWARE)} Capabilities="{CAPABILITIES}">'
+        payload = f'<?xml version="1.0"?>\n{head}{inner}</DataLink>\n'.encode()
+        self._send(message(f"INFO {level} {len(payload)}", payload))
+
+
+def stream_name(network: str, station: str, entry: Entry) -> str:
+    """`FDSN:NET_STA_LOC_B_S_SS/MSEED`, or `/MSEED3`."""
+    source_id: SourceId = entry.source_id
+    channel = source_id.channel if "_" in source_id.channel else "_".join(source_id.channel)
+    kind = "MSEED3" if entry.record[:3] == b"MS\x03" else "MSEED"
+    return f"FDSN:{network}_{station}_{source_id.location}_{channel}/{kind}"
+
+
+def _us(packet: Numbered) -> int:
+    """When the server took a packet: as soon as it was full."""
+    return packet.entry.release_ns // 1000
+
+
+def _streams(row: list[Numbered], first: int, takes: Callable[[Numbered], bool]) -> list[str]:
+    found: dict[str, tuple[int, int]] = {}
+    for index, packet in enumerate(row):
+        if takes(packet):
+            name = stream_name(packet.station.network, packet.station.code, packet.entry)
+            found[name] = (found.get(name, (index, index))[0], index)
+    return [
+        f'<Stream Name={quoteattr(name)} EarliestPacketID="{first + begin}" LatestPacketID="{first + end}"'
+        f' EarliestPacketDataStartTime="{iso_from_ns(row[begin].entry.starttime_ns)}"'
+        f' LatestPacketDataEndTime="{iso_from_ns(row[end].entry.release_ns)}"/>'
+        for name, (begin, end) in sorted(found.items())
+    ]

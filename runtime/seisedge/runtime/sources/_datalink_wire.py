@@ -1,0 +1,191 @@
+"""DataLink 1.0 on the wire: messages cut out of a stream of bytes, stream ids, patterns.
+
+A message is 'DL', the length of its header (8 bits), the header (words in ASCII) and, where the header's last word
+says so, that many bytes of payload. https://iris-edu.github.io/libdali/datalink-protocol.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from seisedge.runtime.miniseed import is_header
+
+PREFIX = b"DL"
+MAX_HEADER_BYTES = 255
+MAX_PAYLOAD_BYTES = 1 << 24  # of an answer to INFO
+MAX_RECORD_PAYLOAD_BYTES = 1 << 17
+
+_WORD = rb"(?:PACKET|OK|ERROR|INFO|ID|ENDSTREAM)"
+_START = re.compile(rb"DL[\x02-\xff]" + _WORD, re.DOTALL)
+_HEADER = re.compile(rb"(PACKET|OK|ERROR|INFO|ID|ENDSTREAM)(?: [\x20-\x7e]*)?")
+_SIZE_AT = {"PACKET": 6, "OK": 2, "ERROR": 2, "INFO": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message: the words of its header, and its payload. `whole` False: cut off where another began."""
+
+    words: list[str]
+    payload: bytes = b""
+    whole: bool = True
+
+    @property
+    def text(self) -> str:
+        """The payload as text."""
+        return self.payload.decode("utf-8", errors="replace").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class PacketHead:
+    """What PACKET says of its payload."""
+
+    stream: str
+    number: int
+    time_us: int  # when the server took it
+
+    @classmethod
+    def from_words(cls, words: list[str]) -> PacketHead | None:
+        """None where that is no head of a packet."""
+        try:
+            _, stream, number, time_us, _, _, _ = words
+            return cls(stream, int(number), int(time_us))
+        except ValueError:
+            return None
+
+    @property
+    def station_id(self) -> str:
+        """'NET.STA', or '' where the stream's name has another form."""
+        match = re.fullmatch(r"(?:FDSN:)?([A-Za-z0-9]+)_([A-Za-z0-9]+)_.*", self.stream)
+        return f"{match[1]}.{match[2]}" if match else ""
+
+
+class MessageCutter:
+    """Cuts messages out of a stream of bytes; bytes between them are skipped and counted."""
+
+    def __init__(self) -> None:
+        self.skipped_bytes = 0
+        self._data = bytearray()
+        self._at = 0
+
+    def feed(self, data: bytes) -> None:
+        """Append what was received."""
+        if self._at:
+            del self._data[: self._at]
+            self._at = 0
+        self._data += data
+
+    def next(self) -> Message | None:
+        """The next message, or None where more bytes are needed."""
+        while True:
+            data, at = self._data, self._at
+            if len(data) - at < 3:
+                return None
+            end = at + 3 + data[at + 2]
+            if data.startswith(PREFIX, at) and len(data) < end and _may_begin(data, at):
+                return None
+            words = self._words(at)
+            if words is not None:
+                return self._message(words, end)
+            if not self._resync(at + 1):
+                return None
+
+    def _words(self, at: int) -> list[str] | None:
+        """The header at `at`, which is all there; None where there is none."""
+        data = self._data
+        if not data.startswith(PREFIX, at):
+            return None
+        end = at + 3 + data[at + 2]
+        header = bytes(data[at + 3 : end])
+        if len(data) < end or not _HEADER.fullmatch(header):
+            return None
+        words = header.decode("ascii").split()
+        return words if _payload_bytes(words) is not None else None
+
+    def _message(self, words: list[str], begin: int) -> Message | None:
+        data = self._data
+        size = _payload_bytes(words) or 0
+        end = begin + size
+        inner = self._packet_within(begin, min(end, len(data))) if words[0] == "PACKET" else None
+        if inner is not None:
+            self._at = inner
+            return Message(words, bytes(data[begin:inner]), whole=False)
+        if len(data) < end:
+            return None
+        self._at = end
+        return Message(words, bytes(data[begin:end]))
+
+    def _packet_within(self, begin: int, end: int) -> int | None:
+        """Place of another packet that begins with a record before `end`."""
+        for match in _START.finditer(self._data, begin, end):
+            at = match.start()
+            words = self._words(at)
+            if words is not None and words[0] == "PACKET" and is_header(self._data, at + 3 + self._data[at + 2]):
+                return at
+        return None
+
+    def _resync(self, search_from: int) -> bool:
+        """Go to the next message that can be read; False where more bytes are needed."""
+        data = self._data
+        for match in _START.finditer(data, search_from):
+            at = match.start()
+            if self._words(at) is not None:
+                return self._skip_to(at, True)
+            if len(data) < at + 3 + data[at + 2]:
+                return self._skip_to(at, False)
+        return self._skip_to(max(self._at, len(data) - 12), False)
+
+    def _skip_to(self, place: int, found: bool) -> bool:
+        self.skipped_bytes += place - self._at
+        self._at = place
+        return found
+
+
+def _may_begin(data: bytearray, at: int) -> bool:
+    """False where the bytes at `at` cannot become a message any more."""
+    seen = bytes(data[at + 3 : at + 12]).partition(b" ")[0]
+    return any(word.startswith(seen) for word in (b"PACKET", b"OK", b"ERROR", b"INFO", b"ID", b"ENDSTREAM"))
+
+
+def _payload_bytes(words: list[str]) -> int | None:
+    """What a header says of its payload; None where that cannot be."""
+    place = _SIZE_AT.get(words[0])
+    if place is None or len(words) <= place:
+        return 0 if words[0] != "PACKET" else None
+    if not words[place].isdigit():
+        return None
+    size = int(words[place])
+    return size if size <= (MAX_RECORD_PAYLOAD_BYTES if words[0] == "PACKET" else MAX_PAYLOAD_BYTES) else None
+
+
+def message(header: str, payload: bytes = b"") -> bytes:
+    """A message; the header already says how long the payload is."""
+    data = header.encode("ascii")
+    if len(data) > MAX_HEADER_BYTES:
+        raise ValueError(f"a header of {len(data)} bytes")
+    return PREFIX + bytes([len(data)]) + data + payload
+
+
+def pattern_of(stations: tuple[tuple[str, str], ...], selectors: tuple[str, ...]) -> str:
+    """The regular expression that MATCH and REJECT want: stream ids of these stations and channels, as miniSEED.
+
+    selectors: [LL]CCC or LOC_B_S_SS, without '!'; none for all channels.
+    """
+    places = "|".join(f"{_glob(network)}_{_glob(station)}" for network, station in stations) or "[^_/]*_[^_/]*"
+    channels = "|".join(_channel(selector) for selector in selectors) or "[^/]*"
+    return f"^(FDSN:)?({places})_({channels})/MSEED3?$"
+
+
+def _glob(text: str) -> str:
+    return re.escape(text).replace(r"\?", "[^_/]").replace(r"\*", "[^_/]*")
+
+
+def _channel(selector: str) -> str:
+    if selector == "*":
+        return "[^/]*"
+    if "_" in selector:
+        location, *codes = selector.split("_")
+        return f"{_glob(location)}_{'_?'.join(map(_glob, codes))}"
+    selector = selector.partition(".")[0]
+    location, codes = selector[:-3], list(selector[-3:])
+    return f"{_glob(location.replace('-', '')) if location else '[^_/]*'}_{'_?'.join(map(_glob, codes))}"

@@ -1,0 +1,217 @@
+"""DataLink: packets from a ringserver or the virtual digitizer.
+
+A client of our own, on the same base as SeedLink's: `datalink-client` gives up a connection for one message that it
+cannot read, and ours sets it aside and goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Generator
+
+from seisedge.runtime.errors import FailedError
+from seisedge.runtime.miniseed import BadRecord, Decoder
+from seisedge.runtime.packet import Packet, SourceId
+from seisedge.runtime.sources._datalink_wire import Message, MessageCutter, PacketHead, message, pattern_of
+from seisedge.runtime.sources._link import REPLY_TIMEOUT_S, LinkSource, Lost, Receiver
+from seisedge.runtime.sources._registry import SourceOptions, register_source
+from seisedge.runtime.sources._server_url import EARLIEST, LATEST, address_from_url
+
+logger = logging.getLogger(__name__)
+
+_TOKEN = re.compile(r"dl:([0-9]{1,19})@(-?[0-9]{1,19})")
+
+
+class DataLinkSource(LinkSource):
+    """A DataLink server.
+
+    Where it begins: after the oldest token of `resume`, else where the URL's `from` says, else at the earliest with
+    `until_end` and at the latest without. A server numbers all its packets in one row; tokens are that number and the
+    time at which the server took the packet, `dl:NUMBER@MICROSECONDS`, so that a server set up anew is noticed: then
+    the source begins at the earliest. What was handed out before is dropped.
+
+    DataLink has no word for the end of the data: with `until_end` the source ends behind the newest packet that the
+    server had at the beginning, or where a server says that it serves a recording (our virtual digitizer does, by
+    DIALUP among its capabilities), when that one is over.
+
+    `packets` raises ConnectError as every LinkSource does, and FailedError where a pattern is refused.
+    """
+
+    def __init__(self, url: str, options: SourceOptions | None = None) -> None:
+        """Raises InputError where the URL cannot be used."""
+        self.address = address_from_url(url, "datalink")
+        super().__init__(url, options, self.address.host, self.address.port)
+        self._last: dict[str, tuple[int, int]] = {}  # number and time of the last packet of a station
+        for station_id, token in self.options.resume.items():
+            match = _TOKEN.fullmatch(token)
+            if match is None:
+                logger.warning("%s: %s: '%s' is no place in a DataLink stream; ignored", url, station_id, token)
+            else:
+                self._last[station_id] = (int(match[1]), int(match[2]))
+        self._ends: dict[SourceId, int] = {}
+        self._decoder = Decoder()
+        self._cutter = MessageCutter()
+        self._receiver: Receiver | None = None
+        self._end_number: int | None = None  # of the last packet wanted
+
+    def _negotiate(self, link: socket.socket) -> Generator[None]:
+        self._receiver, self._cutter = Receiver(link), MessageCutter()
+        server = yield from self._ask(f"ID seisedge::{os.getpid()}:", answer="ID")
+        positive = tuple(s for s in self.address.selectors if not s.startswith("!"))
+        negative = tuple(s[1:] for s in self.address.selectors if s.startswith("!"))
+        match = pattern_of(self.address.stations, positive)
+        yield from self._restrict("MATCH", match)
+        reject = pattern_of(self.address.stations, negative) if negative else ""
+        if reject:
+            yield from self._restrict("REJECT", reject)
+        number = yield from self._position()
+        self._end_number = None
+        serves_recording = "DIALUP" in server.words
+        if self.options.until_end and not serves_recording:
+            self._end_number = yield from self._newest(match, reject)
+            if number is not None and number >= self._end_number:
+                self._end_number = 0
+        self._send("STREAM DIALUP" if self.options.until_end and serves_recording else "STREAM")
+
+    def _send(self, header: str, payload: bytes = b"") -> None:
+        assert self._receiver is not None
+        self._receiver.link.sendall(message(header, payload))
+
+    def _ask(self, header: str, payload: bytes = b"", answer: str = "OK") -> Generator[None, None, Message]:
+        """Send and wait for the answer: of kind `answer`, or ERROR."""
+        assert self._receiver is not None
+        self._send(header, payload)
+        until = time.monotonic() + REPLY_TIMEOUT_S
+        while True:
+            found = self._cutter.next()
+            if found is None:
+                data = self._receiver.receive()
+                self._cutter.feed(data)
+                if not data:
+                    if time.monotonic() > until:
+                        raise Lost(f"no answer to {header.split()[0]} in {REPLY_TIMEOUT_S:.0f} s")
+                    yield None
+            elif found.words[0] in (answer, "ERROR"):
+                return found
+            elif found.words[0] != "PACKET":
+                raise Lost(f"the server answers {header.split()[0]} with {found.words[0]}")
+
+    def _restrict(self, word: str, pattern: str) -> Generator[None]:
+        data = pattern.encode("ascii")
+        answer = yield from self._ask(f"{word} {len(data)}", data)
+        if answer.words[0] == "ERROR":
+            raise FailedError(f"{self.url}: the server does not accept the pattern {pattern} ({answer.text})")
+
+    def _position(self) -> Generator[None, None, int | None]:
+        """Say where to begin; returns the number of the packet behind which it is, where that is known."""
+        if self._last:
+            number, time_us = min(self._last.values())
+            answer = yield from self._ask(f"POSITION SET {number} {time_us}")
+            if answer.words[0] == "OK":
+                return number
+            logger.warning(
+                "%s: the server does not have packet %d any more (%s); beginning at the earliest",
+                self.url,
+                number,
+                answer.text,
+            )
+            start: str | int | None = EARLIEST
+        else:
+            start = self.address.start
+        if start is None:
+            start = EARLIEST if self.options.until_end else LATEST
+        command = f"POSITION AFTER {start // 1000}" if isinstance(start, int) else f"POSITION SET {start.upper()}"
+        answer = yield from self._ask(command)
+        if answer.words[0] == "ERROR" and not isinstance(start, int):
+            raise Lost(f"the server refuses '{command}' ({answer.text})")
+        return None  # a time behind the newest packet is refused, and the next one is waited for
+
+    def _newest(self, match: str, reject: str) -> Generator[None, None, int]:
+        """Number of the newest packet of what was asked for; 0 where there is none."""
+        from xml.etree import ElementTree  # only here: a live run needs no XML
+
+        answer = yield from self._ask("INFO STREAMS", answer="INFO")
+        try:
+            streams = list(ElementTree.fromstring(answer.payload).iter("Stream"))
+            numbers = [
+                int(stream.attrib["LatestPacketID"])
+                for stream in streams
+                if re.search(match, stream.attrib["Name"]) and not (reject and re.search(reject, stream.attrib["Name"]))
+            ]
+        except (ElementTree.ParseError, KeyError, ValueError) as error:
+            raise Lost(f"the answer to INFO STREAMS cannot be read: {error}") from error
+        return max(numbers, default=0)
+
+    def _left(self) -> None:
+        self.counters.skipped_bytes += self._cutter.skipped_bytes
+        self._cutter = MessageCutter()
+
+    def _stream(self) -> Generator[Packet | None, None, bool]:
+        receiver = self._receiver
+        assert receiver is not None
+        if self._end_number == 0:
+            return True
+        data_ns = time.monotonic_ns()
+        while not self._closed.is_set():
+            found = self._cutter.next()
+            if found is None:
+                data = receiver.receive()
+                if self._closed.is_set():
+                    return False
+                self._cutter.feed(data)
+                if not data:
+                    self._check_age(data_ns)
+                    yield None
+                continue
+            kind = found.words[0]
+            if kind == "ENDSTREAM":
+                if self.options.until_end:
+                    return True
+                raise Lost("the server ended the transmission")
+            if kind == "ERROR":
+                raise Lost(f"the server says: {found.text or 'ERROR'}")
+            head = PacketHead.from_words(found.words) if kind == "PACKET" else None
+            if head is None:
+                continue
+            data_ns = receiver.received_ns
+            packet = self._packet(head, found, data_ns)
+            if packet is not None:
+                yield packet
+            if self._end_number is not None and head.number >= self._end_number:
+                return True
+        return False
+
+    def _packet(self, head: PacketHead, found: Message, arrival_ns: int) -> Packet | None:
+        """Decode a packet; None where it is set aside or was here before."""
+        self.counters.bytes += len(found.payload)
+        token = f"dl:{head.number}@{head.time_us}"
+        packet: Packet | BadRecord
+        if found.whole:
+            packet = self._decoder.packet(found.payload, arrival_ns, token)
+        else:
+            packet = BadRecord(found.payload, f"its length, {found.words[6]}, runs over the next packet")
+        if isinstance(packet, BadRecord):
+            self.set_aside(packet, f"packet {head.number} of {head.stream}")
+            if head.station_id:
+                self._last[head.station_id] = (head.number, head.time_us)
+            return None
+        source_id = packet.source_id
+        last = self._last.get(source_id.station_id)
+        if last is not None and head.number <= last[0] and packet.endtime_ns <= self._ends.get(source_id, 0):
+            # Both must hold: a server that was set up anew begins its numbers again, with new data.
+            self.counters.duplicates += 1
+            return None
+        self._last[source_id.station_id] = (head.number, head.time_us)
+        self._ends[source_id] = packet.endtime_ns
+        self.counters.records += 1
+        return packet
+
+
+@register_source("datalink")
+def _datalink_source(url: str, options: SourceOptions) -> DataLinkSource:
+    """`datalink://host:port/NET_STA?select=EH?&from=earliest`"""
+    return DataLinkSource(url, options)

@@ -1,10 +1,12 @@
 """Promise 1 on the real recording: the same samples give the same events, byte for byte."""
 
 import json
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from pymseed import MS3Record
 
 from seisedge.runtime.config import ModelsConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
@@ -12,8 +14,10 @@ from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.inference import Models
 from seisedge.runtime.loop import Loop
 from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.replay.shake import ShakeSender
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import open_source
+from seisedge.runtime.sources.shake_udp import ShakeUdpSource
 
 CONFIGS = {str(c.station_id): c for c in (load_config(path) for path in STATIONS.glob("*.toml"))}
 PART_RECORDS = 320  # the first three minutes of both stations
@@ -72,6 +76,29 @@ def test_seedlink_at_any_speed(part: Path, from_file: dict[str, list[bytes]], sp
 def test_datalink(part: Path, from_file: dict[str, list[bytes]], speed: float, record_length: int) -> None:
     with Digitizer([part], speed=speed, record_length=record_length) as digitizer:
         assert _run(f"{digitizer.url_for('datalink')}/PB_B918,PB_B921?from=earliest") == from_file
+
+
+def test_shake_udp_at_its_millisecond_times(part: Path, tmp_path: Path) -> None:
+    """The same samples from a file whose records begin at the milliseconds that the packets state."""
+    data = part.read_bytes()
+    records = [data[i : i + 512] for i in range(0, len(data), 512) if data[i + 8 : i + 12] == b"B918"]
+    one, whole_ms = tmp_path / "one.mseed", tmp_path / "ms.mseed"
+    one.write_bytes(b"".join(records))
+    with whole_ms.open("wb") as file:
+        for record in records:
+            parsed = MS3Record.parse(record, unpack_data=True)
+            parsed.starttime = (parsed.starttime + 500_000) // 1_000_000 * 1_000_000
+            file.write(b"".join(parsed.generate()))
+    source = ShakeUdpSource("shake-udp://127.0.0.1:0?station=PB_B918&location=--&listen=127.0.0.1")
+    kept = _Kept()
+    with source:
+        sender = ShakeSender(one, ("127.0.0.1", source.port), speed=60)
+        threading.Thread(target=sender.run, daemon=True).start()
+        Loop(Models.load(ModelsConfig()), [kept], CONFIGS).run(source, idle_exit_s=2)
+    assert source.counters.dropped == 0
+    assert source.counters.records == sender.n_sent
+    assert kept.lines == _run([whole_ms])
+    assert len(kept.lines["PB.B918"]) > 3
 
 
 @pytest.mark.long

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from seisedge.runtime.commands.replay import command
 from seisedge.runtime.errors import SeisedgeError
 from seisedge.runtime.sources import open_source
+from seisedge.runtime.sources.shake_udp import ShakeUdpSource
 
 RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 
@@ -52,6 +53,7 @@ def test_help_has_examples() -> None:
         (["a.mseed", "--listen", "host:port"], "the port must be a number"),
         (["a.mseed", "--listen", ":70000"], "the port must be a number"),
         (["a.mseed", "--speed", "fast"], "not a valid float"),
+        (["a.mseed", "--shake-udp", "host:0"], "the port must be a number from 1"),
         (["a.mseed", "--sped", "1"], "No such option"),
     ],
 )
@@ -61,9 +63,24 @@ def test_wrong_usage(arguments: list[str], message: str) -> None:
     assert message in result.output
 
 
+def test_as_a_raspberry_shake(tmp_path: Path) -> None:
+    data = RECORDING.read_bytes()
+    one = tmp_path / "one.mseed"
+    one.write_bytes(b"".join(data[k : k + 512] for k in range(0, 512 * 40, 512) if data[k + 8 : k + 12] == b"B918"))
+    with open_source("shake-udp://:0?station=PB_B918&rate=100&listen=127.0.0.1") as source:
+        assert isinstance(source, ShakeUdpSource)
+        result = CliRunner().invoke(command, [str(one), "--shake-udp", f"127.0.0.1:{source.port}", "--speed", "500"])
+        assert result.exit_code == 0
+        sent = re.search(r"(\d+) packets sent", result.output)
+        assert sent is not None
+        stream = (p for p in source.packets() if p is not None)
+        assert len([next(stream) for _ in range(int(sent[1]))]) > 50
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "exit_code"),
     [
+        ([str(RECORDING), "--shake-udp", "127.0.0.1"], "give data of one station", 2),
         (["no-such.mseed"], "no-such.mseed: no such file", 2),
         (["-"], "standard input", 2),
         ([str(RECORDING), "--record-length", "500"], "power of two", 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import click
@@ -9,6 +10,8 @@ import click
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.sources._server_url import SEEDLINK_PORT
+
+SHAKE_PORT = 8888
 
 
 def _address(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, int]:
@@ -19,10 +22,21 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> tu
     return host.strip("[]") or "127.0.0.1", int(port) if port else SEEDLINK_PORT
 
 
+def _target(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, int] | None:
+    """HOST:PORT, HOST or :PORT; the port of a Shake's stream where none is given."""
+    if text is None:
+        return None
+    host, port = _address(context, option, text if ":" in text else f"{text}:{SHAKE_PORT}")
+    if not port:
+        raise click.BadParameter(f"{text!r}: the port must be a number from 1 to 65535")
+    return host, port
+
+
 @click.command(
     epilog="""\b
 Examples:
   seisedge replay recording.mseed --speed 10
+  seisedge replay recording.mseed --shake-udp 127.0.0.1:8888
   seisedge run --source "seedlink://127.0.0.1:18000/PB_B918?from=earliest" --until-end
 """
 )
@@ -58,8 +72,21 @@ Examples:
     metavar="N",
     help="Serve N copies of each station, under codes of their own.",
 )
-def command(data: tuple[str, ...], listen: tuple[str, int], speed: float, record_length: int, stations: int) -> None:
-    """Serve recorded miniSEED as a SeedLink 3.1 server: a virtual digitizer.
+@click.option(
+    "--shake-udp",
+    callback=_target,
+    metavar="HOST:PORT",
+    help="Serve nothing, but send the packets of a Raspberry Shake there; ends with the recording.",
+)
+def command(
+    data: tuple[str, ...],
+    listen: tuple[str, int],
+    speed: float,
+    record_length: int,
+    stations: int,
+    shake_udp: tuple[str, int] | None,
+) -> None:
+    """Serve recorded miniSEED as a SeedLink (3.1 and 4.0) and DataLink server: a virtual digitizer.
 
     DATA are miniSEED files and folders. All channels are merged in order of the records' ends; a record can be
     had when its last sample is past on the replay's clock, which starts with the first client. Ctrl-C ends it.
@@ -68,6 +95,9 @@ def command(data: tuple[str, ...], listen: tuple[str, int], speed: float, record
 
     if "-" in data:
         raise InputError("replay cannot serve standard input; give files or folders")
+    if shake_udp is not None:
+        _send_as_shake(data, shake_udp, speed)
+        return
     digitizer = Digitizer(data, listen, speed, record_length, stations, on_client=click.echo)
     recording = digitizer.recording
     names = ", ".join(station.id for station in recording.stations[:4])
@@ -83,3 +113,13 @@ def command(data: tuple[str, ...], listen: tuple[str, int], speed: float, record
             threading.Event().wait()
         except KeyboardInterrupt:
             click.echo("ended")
+
+
+def _send_as_shake(data: tuple[str, ...], to: tuple[str, int], speed: float) -> None:
+    from seisedge.runtime.replay.shake import ShakeSender
+
+    sender = ShakeSender(data, to, speed)
+    click.echo(f"sending {sender.recording.stations[0].id} to {to[0]} UDP port {to[1]}, speed {speed:g}")
+    with contextlib.suppress(KeyboardInterrupt):
+        sender.run()
+    click.echo(f"{sender.n_sent} packets sent")

@@ -32,6 +32,8 @@ class SourceCounters:
     truncated: int = 0  # a last record that ends too early
     duplicates: int = 0  # sent again by a server after a reconnection, and dropped
     reconnects: int = 0
+    foreign: int = 0  # packets of another sender than the one listened to
+    dropped: int = 0  # packets that came faster than they could be taken, from a sender that cannot be slowed
 
 
 class Source(abc.ABC):

@@ -13,7 +13,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.sources._base import Source
 
 # The modules that register the built-in sources, looked into at the first `open_source`.
-BUILT_IN = tuple(f"seisedge.runtime.sources.{name}" for name in ("miniseed", "seedlink", "datalink"))
+BUILT_IN = tuple(f"seisedge.runtime.sources.{name}" for name in ("miniseed", "seedlink", "datalink", "shake_udp"))
 
 DATA_TIMEOUT_S = 120.0
 
@@ -34,6 +34,12 @@ class SourceOptions:
     connect_timeout_s: float | None = None
     resume: Mapping[str, str] = field(default_factory=dict)
     data_timeout_s: float = DATA_TIMEOUT_S
+
+
+def closest(word: str, known: Sequence[str]) -> str:
+    """`; did you mean 'x'?` where one of the known words is near, else ''."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 SourceFactory = Callable[[str, SourceOptions], Source]
@@ -82,10 +88,10 @@ def open_source(
     scheme = _scheme(places[0]) if len(places) == 1 else None
     if scheme is not None:
         if scheme not in _FACTORIES:
-            close = difflib.get_close_matches(scheme, schemes, n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
             known = ", ".join(schemes)
-            raise InputError(f"{places[0]}: unknown kind of source '{scheme}' (known: {known}){hint}")
+            raise InputError(
+                f"{places[0]}: unknown kind of source '{scheme}' (known: {known}){closest(scheme, schemes)}"
+            )
         return _FACTORIES[scheme](str(places[0]), options)
     for place in places:
         if _scheme(place) is not None:

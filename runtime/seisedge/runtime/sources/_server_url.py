@@ -5,7 +5,6 @@ SeedLink also has `protocol=3|4`.
 
 from __future__ import annotations
 
-import difflib
 import re
 import string
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.sources._registry import closest
 
 SEEDLINK_PORT = 18_000
 DATALINK_PORT = 16_000
@@ -71,9 +71,7 @@ def address_from_url(url: str, scheme: str = "seedlink") -> ServerAddress:
                 raise InputError(f"{url}: protocol={value} must be 3 or 4, or left out for the best the server offers")
             protocol = int(value)
         else:
-            close = difflib.get_close_matches(key, keys, n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
-            raise InputError(f"{url}: unknown key '{key}' (known: {', '.join(keys)}){hint}")
+            raise InputError(f"{url}: unknown key '{key}' (known: {', '.join(keys)}){closest(key, keys)}")
     names = [name for name in unquote(parts.path).strip("/").split(",") if name]
     stations = tuple(_station(url, name) for name in names)
     return ServerAddress(host, port or _PORTS[scheme], stations, selectors, start, protocol)

@@ -1,0 +1,118 @@
+"""The virtual Raspberry Shake: a recording sent as UDP packets of 25 samples."""
+
+from __future__ import annotations
+
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.miniseed import BadRecord, Decoder
+from seisedge.runtime.packet import SourceId
+from seisedge.runtime.replay._clock import ReplayClock
+from seisedge.runtime.replay._recording import Recording, Station
+
+PACKET_SAMPLES = 25
+RECORD_BYTES = 512
+MS_NS = 1_000_000
+
+
+class ShakeSender:
+    """Sends the recording of one station, whose channels must hold integers, to `to` (host, port), packet by packet.
+
+    speed: times as fast as recorded, above 0, for UDP has no way to slow a sender down. now: monotonic clock in ns;
+    wait: called with the seconds to wait. Raises InputError for a recording that cannot be sent so, and as Recording.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path] | str | Path,
+        to: tuple[str, int],
+        speed: float = 1.0,
+        *,
+        now: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        if not (math.isfinite(speed) and speed > 0):
+            raise InputError(f"speed {speed:g}: must be above 0, for UDP cannot tell how fast the other side reads")
+        self.recording = Recording([paths] if isinstance(paths, str | Path) else paths, RECORD_BYTES)
+        if len(self.recording.stations) > 1:
+            names = ", ".join(station.id for station in self.recording.stations)
+            raise InputError(f"the packets name no station, so give data of one station, not of {names}")
+        self.to = to
+        self.n_sent = 0
+        self._clock = ReplayClock(self.recording.starttime_ns, speed, now)
+        self._closing = threading.Event()
+        packets = sorted(shake_packets(self.recording.stations[0]), key=lambda item: (item[0], item[1]))
+        self._packets = [(release_ns, data) for release_ns, _, data in packets]
+
+    def close(self) -> None:
+        """End `run`, from another thread."""
+        self._closing.set()
+
+    def run(self) -> None:
+        """Send all, each packet when its last sample is past on the replay's clock."""
+        try:
+            family, _, _, _, target = socket.getaddrinfo(*self.to, socket.AF_INET, socket.SOCK_DGRAM)[0]
+        except OSError as error:
+            raise FailedError(f"the host name {self.to[0]} is unknown") from error
+        with socket.socket(family, socket.SOCK_DGRAM) as link:
+            self._clock.start()
+            for release_ns, data in self._packets:
+                if self._closing.wait(self._clock.wait_s(release_ns)):
+                    return
+                link.sendto(data, target)
+                self.n_sent += 1
+
+
+def shake_packets(station: Station) -> Iterator[tuple[int, SourceId, bytes]]:
+    """Time of the last sample, channel and bytes of each packet of a station, channel by channel.
+
+    A packet begins anew where the samples do not follow each other; times are to the nearest millisecond.
+    """
+    decoder = Decoder()
+    by_channel: dict[SourceId, list[bytes]] = {}
+    for entry in station.entries:
+        by_channel.setdefault(entry.source_id, []).append(entry.record)
+    for source_id, records in by_channel.items():
+        held: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
+        held_ns, next_ns, rate_hz = 0, -1, 0.0
+        for record in records:
+            packet = decoder.packet(record, 0)
+            assert not isinstance(packet, BadRecord)  # the recording was read before
+            if packet.samples.dtype != np.int32:
+                raise InputError(f"{source_id}: a Raspberry Shake sends integers, and these are {packet.samples.dtype}")
+            if packet.starttime_ns != next_ns or packet.sampling_rate_hz != rate_hz:
+                yield from _cut(source_id, held, held_ns, rate_hz, to_end=True)
+                held, held_ns, rate_hz = packet.samples, packet.starttime_ns, packet.sampling_rate_hz
+            else:
+                held = np.concatenate([held, packet.samples])
+            next_ns = packet.endtime_ns
+            yield from _cut(source_id, held, held_ns, rate_hz, to_end=False)
+            n = len(held) // PACKET_SAMPLES * PACKET_SAMPLES
+            held, held_ns = held[n:], held_ns + round(n * NS_PER_S / rate_hz)
+        yield from _cut(source_id, held, held_ns, rate_hz, to_end=True)
+
+
+def _cut(
+    source_id: SourceId, samples: npt.NDArray[np.int32], start_ns: int, rate_hz: float, *, to_end: bool
+) -> Iterator[tuple[int, SourceId, bytes]]:
+    for k in range(0, len(samples), PACKET_SAMPLES):
+        part = samples[k : k + PACKET_SAMPLES]
+        if len(part) < PACKET_SAMPLES and not to_end:
+            return
+        first_ns = start_ns + round(k * NS_PER_S / rate_hz)
+        last_ns = first_ns + round((len(part) - 1) * NS_PER_S / rate_hz)
+        yield last_ns, source_id, datagram(source_id.channel, first_ns, part)
+
+
+def datagram(channel: str, starttime_ns: int, samples: npt.NDArray[np.int32]) -> bytes:
+    """The bytes of one packet: `{'EHZ', 1582315130.292, 14168, 14927}`."""
+    seconds, ms = divmod((starttime_ns + MS_NS // 2) // MS_NS, 1000)
+    return f"{{'{channel}', {seconds}.{ms:03d}, {', '.join(map(str, samples.tolist()))}}}".encode("ascii")

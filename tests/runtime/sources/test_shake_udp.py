@@ -1,0 +1,254 @@
+"""Raspberry Shake's UDP packets, sent by hand and by the virtual Shake."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seisedge.runtime.clock import ns_from_iso
+from seisedge.runtime.errors import ConnectError, FailedError, InputError
+from seisedge.runtime.packet import Packet
+from seisedge.runtime.replay._recording import Recording
+from seisedge.runtime.replay.shake import ShakeSender, datagram, shake_packets
+from seisedge.runtime.sources import open_source
+from seisedge.runtime.sources.shake_udp import ShakeAddress, ShakeUdpSource, address_from_url, datagram_from_bytes
+
+RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
+DATA = RECORDING.read_bytes()
+B918 = [DATA[k : k + 512] for k in range(0, 512 * 100, 512) if DATA[k + 8 : k + 12] == b"B918"]
+REAL = b"{'EHZ', 1582315130.292, 14168, 14927, -16112, 17537}"
+T0_NS = ns_from_iso("2020-02-21T19:58:50.292")
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "b918.mseed"
+    path.write_bytes(b"".join(B918))
+    return path
+
+
+@pytest.fixture
+def source() -> Iterator[ShakeUdpSource]:
+    with ShakeUdpSource("shake-udp://:0?station=AM_R1234&rate=100&listen=127.0.0.1") as one:
+        yield one
+
+
+class Hand:
+    """Sends datagrams to a source, from an address of choice."""
+
+    def __init__(self, source: ShakeUdpSource, host: str = "127.0.0.1") -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((host, 0))
+        self.socket.connect(("127.0.0.1", source.port))
+
+    def send(self, *datagrams: bytes) -> None:
+        for data in datagrams:
+            self.socket.send(data)
+
+
+def made(k: int, channel: str = "EHZ", n: int = 25, rate_hz: float = 100.0) -> bytes:
+    return datagram(channel, T0_NS + round(k * n * 1e9 / rate_hz), np.arange(k * n, (k + 1) * n, dtype=np.int32))
+
+
+def take(source: ShakeUdpSource, count: int) -> list[Packet]:
+    found: list[Packet] = []
+    for p in source.packets():
+        if p is not None:
+            found.append(p)
+        if len(found) == count:
+            break
+    return found
+
+
+def test_one_packet(source: ShakeUdpSource) -> None:
+    Hand(source).send(REAL)
+    (p,) = take(source, 1)
+    assert str(p.source_id) == "AM_R1234_00_EHZ"
+    assert p.starttime_ns == T0_NS
+    assert p.samples.tolist() == [14168, 14927, -16112, 17537]
+    assert (p.sampling_rate_hz, p.token, p.endtime_ns - p.starttime_ns) == (100.0, "", 40_000_000)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello",
+        REAL[:-1],
+        REAL[1:],
+        b"{'EHZ', 1582315130.292}",
+        b"{'EHZ', 1582315130.292, }",
+        b"{'EHZ', 1582315130.292, 1.5}",
+        b"{'EHZ', -5.0, 1, 2}",
+        b"{'EHZ', 1e9, 1, 2}",
+        b"{'EHZ', 99999999999.0, 1, 2}",
+        b"{'EHZ', 1582315130.292, 99999999999}",
+        b"{'EHZ', 1582315130.292, 3000000000}",
+        b"{'ehz', 1582315130.292, 1}",
+        b"\xff" * 200,
+        b"{" * 10_000,
+        b"{'EHZ', 1582315130.292" + b", 1" * 3000,
+    ],
+)
+def test_what_is_no_packet(data: bytes) -> None:
+    assert isinstance(datagram_from_bytes(data), str)
+
+
+@pytest.mark.parametrize("data", [REAL + b"\r\n", REAL.replace(b", ", b","), b" { 'EHZ' , 1582315130.292 ,1 , 2 } "])
+def test_other_spacing(data: bytes) -> None:
+    assert not isinstance(datagram_from_bytes(data), str)
+
+
+def test_malformed_ones_are_set_aside_and_term_is_ignored(source: ShakeUdpSource) -> None:
+    quarantine: list[bytes] = []
+    source.on_bad_record = lambda bad: quarantine.append(bad.record)
+    Hand(source).send(made(0), b"TERM", REAL[:-1], b"TERM\n", made(1))
+    assert [int(p.samples[0]) for p in take(source, 2)] == [0, 25]
+    assert quarantine == [REAL[:-1]]
+    assert source.counters.bad_records == 1
+
+
+def test_interleaved_and_late_ones_are_handed_on_as_they_come(source: ShakeUdpSource) -> None:
+    Hand(source).send(made(0), made(0, "EHN"), made(2), made(1, "EHN"), made(1))
+    found = [(p.source_id.channel, int(p.samples[0])) for p in take(source, 5)]
+    assert found == [("EHZ", 0), ("EHN", 0), ("EHZ", 50), ("EHN", 25), ("EHZ", 25)]
+
+
+def test_the_first_sender_is_kept(source: ShakeUdpSource, caplog: pytest.LogCaptureFixture) -> None:
+    ours, theirs = Hand(source), Hand(source, "127.0.0.2")
+    theirs.send(b"no packet")  # whoever sends nonsense is not taken for the Shake
+    ours.send(made(0))
+    take(source, 1)
+    theirs.send(made(7), made(8))
+    ours.send(made(1))
+    assert [int(p.samples[0]) for p in take(source, 1)] == [25]
+    assert source.counters.foreign == 2
+    assert caplog.text.count("packets of 127.0.0.2 left out; those of 127.0.0.1 are kept") == 1
+
+
+def test_the_sender_that_is_named() -> None:
+    with ShakeUdpSource("shake-udp://127.0.0.2:0?station=AM_R1234&rate=100&listen=127.0.0.1") as source:
+        Hand(source).send(made(0))
+        Hand(source, "127.0.0.2").send(made(1))
+        assert [int(p.samples[0]) for p in take(source, 1)] == [25]
+        assert source.counters.foreign == 1
+
+
+@pytest.mark.parametrize("rate_hz", [50.0, 100.0, 200.0])
+def test_the_rate_is_inferred_and_nothing_is_lost_meanwhile(rate_hz: float) -> None:
+    with ShakeUdpSource("shake-udp://:0?station=AM_R1234&listen=127.0.0.1") as source:
+        sent = [0, 1, 2, 4, 5, 6, 7, 8]  # one is lost on the way
+        Hand(source).send(*(made(k, rate_hz=rate_hz) for k in sent))
+        packets = take(source, len(sent))
+    assert {p.sampling_rate_hz for p in packets} == {rate_hz}
+    assert [int(p.samples[0]) for p in packets] == [25 * k for k in sent]
+
+
+def test_no_usual_rate() -> None:
+    with ShakeUdpSource("shake-udp://:0?station=AM_R1234&listen=127.0.0.1") as source:
+        Hand(source).send(*(made(k, rate_hz=70) for k in range(8)))
+        with pytest.raises(FailedError, match=r"at 70\.\d+ Hz, no usual sampling rate; give it as rate="):
+            take(source, 1)
+
+
+def test_it_waits_for_the_first_packet_and_ticks(source: ShakeUdpSource) -> None:
+    stream = source.packets()
+    assert next(stream) is None
+    Hand(source).send(made(0))
+    assert any(p is not None for p in (next(stream), next(stream)))
+
+
+def test_no_packet_in_the_time_allowed() -> None:
+    url = "shake-udp://:0?station=AM_R1234&listen=127.0.0.1"
+    with open_source(url, connect_timeout_s=0.1) as source, pytest.raises(ConnectError, match=r"no packet in 0\.1 s"):
+        next(p for p in source.packets() if p is not None)
+
+
+def test_silence_is_reported_once_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    url = "shake-udp://:0?station=AM_R1234&rate=100&listen=127.0.0.1"
+    with open_source(url, data_timeout_s=0.1) as source, caplog.at_level(logging.INFO):
+        assert isinstance(source, ShakeUdpSource)
+        hand, stream = Hand(source), source.packets()
+        for _ in range(3):
+            assert next(stream) is None
+        hand.send(made(0))
+        while next(stream) is None:
+            pass
+    assert caplog.text.count("no packet for") == 1
+    assert "packets again" in caplog.text
+
+
+def test_a_port_that_is_taken(source: ShakeUdpSource) -> None:
+    url = f"shake-udp://:{source.port}?station=AM_R1234&listen=127.0.0.1"
+    with pytest.raises(FailedError, match=f"cannot listen on 127.0.0.1 UDP port {source.port}"):
+        open_source(url).open()
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("shake-udp://:8888?station=AM_R1234", ShakeAddress("", 8888, "AM", "R1234")),
+        ("shake-udp://rs.local?station=AM_R1234", ShakeAddress("rs.local", 8888, "AM", "R1234")),
+        (
+            "shake-udp://:9999?station=XX_ABC&rate=50&location=--&listen=10.0.0.1",
+            ShakeAddress("", 9999, "XX", "ABC", "", 50.0, "10.0.0.1"),
+        ),
+    ],
+)
+def test_urls(url: str, address: ShakeAddress) -> None:
+    assert address_from_url(url) == address
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("shake-udp://:8888", "say which it is: station=NET_STA"),
+        ("shake-udp://:8888?station=R1234", "say which it is: station=NET_STA"),
+        ("shake-udp://:8888/AM_R1234", "the packets name no station, so it is a key"),
+        ("shake-udp://:88888?station=AM_R1234", "the port must be a number from 1 to 65535"),
+        ("shake-udp://:8888?station=AM_R1234&rate=fast", "rate=fast must be a sampling rate"),
+        ("shake-udp://:8888?station=AM_R1234&rate=0", "rate=0 must be a sampling rate"),
+        ("shake-udp://:8888?statoin=AM_R1234", "unknown key 'statoin'"),
+    ],
+)
+def test_urls_that_cannot_be_used(url: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_source(url)
+
+
+def test_until_end_has_no_meaning() -> None:
+    with pytest.raises(InputError, match="a UDP stream has no end"):
+        open_source("shake-udp://:8888?station=AM_R1234", until_end=True)
+
+
+def test_the_virtual_shake_sends_every_sample(recording: Path, source: ShakeUdpSource) -> None:
+    sender = ShakeSender(recording, ("127.0.0.1", source.port), speed=200)
+    thread = threading.Thread(target=sender.run, daemon=True)
+    thread.start()
+    with open_source(recording) as file:
+        wanted = [p for p in file.packets() if p is not None]
+    count = sum(1 for _ in shake_packets(Recording([recording], 512).stations[0]))
+    packets = take(source, count)
+    for channel in ("EHZ", "EH1", "EH2"):
+        ours = [p for p in packets if p.source_id.channel == channel]
+        theirs = [p for p in wanted if p.source_id.channel == channel]
+        assert all(len(p.samples) == 25 for p in ours[:-1])
+        np.testing.assert_array_equal(
+            np.concatenate([p.samples for p in ours]), np.concatenate([p.samples for p in theirs])
+        )
+        assert ours[0].starttime_ns == round(theirs[0].starttime_ns / 1e6) * 10**6
+
+
+@pytest.mark.parametrize(
+    ("paths", "speed", "message"),
+    [(RECORDING, 1.0, "give data of one station, not of PB.B918, PB.B921"), (None, 0.0, "speed 0: must be above 0")],
+)
+def test_what_cannot_be_sent(paths: Path | None, speed: float, message: str, recording: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        ShakeSender(paths or recording, ("127.0.0.1", 8888), speed)

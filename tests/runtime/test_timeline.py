@@ -149,6 +149,16 @@ def test_calibration_is_masked_and_flags_are_found_again() -> None:
     assert timeline.flags_between(T0_NS, T0_NS + 5 * 10**9) == RecordFlag.NONE
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e35])
+def test_floats_that_are_no_numbers_are_missing(value: float) -> None:
+    x = burst(40, []).astype(np.float64)
+    x[2000] = value
+    timeline = _fill(_timeline(components="Z"), [packet(x, 0)])
+    wave, valid = _content(timeline)
+    assert np.isfinite(wave).all() and 30 <= (~valid[0, 40:1500]).sum() <= 40
+    assert timeline.tracks["Z"].counters.unsound_samples == 1
+
+
 def test_half_a_sample_of_jitter_is_no_gap() -> None:
     x = burst(40, [])
     jitter = random.Random(3)

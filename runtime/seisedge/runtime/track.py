@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,6 +23,7 @@ from seisedge.runtime.resample import Float, Mask, Resampler
 logger = logging.getLogger(__name__)
 
 SEGMENT_GAP_S = 30.0
+LARGEST = 1e30
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class TrackCounters:
     duplicate_samples: int = 0
     disagreeing_samples: int = 0
     late_samples: int = 0
+    unsound_samples: int = 0  # NaN, infinite or absurd
 
 
 class SegmentState(msgspec.Struct, frozen=True):
@@ -104,7 +107,7 @@ class Segment:
         """Time of sample `index` in ns."""
         return self.anchor_ns + round(index * NS_PER_S / self.rate_hz)
 
-    def put(self, index: int, samples: npt.NDArray[np.generic], counters: TrackCounters) -> None:
+    def put(self, index: int, samples: npt.NDArray[Any], counters: TrackCounters) -> None:
         """Store `samples` from `index` on; what is there already stays, what is settled is too late."""
         late = min(max(self.settled - index, 0), len(samples))
         if late:
@@ -119,13 +122,16 @@ class Segment:
         known = self._ok[here].copy()
         if known.any():
             self._compare(index, samples, counters)
-        new = ~known
+        # of floats, what float32 cannot carry to a model is no sample
+        sound = np.abs(samples, dtype=np.float64) < LARGEST if samples.dtype.kind == "f" else ~known
+        new = ~known & sound
         self._x[here][new] = samples[new]
-        self._ok[here] = True
+        self._ok[here] |= new
         counters.samples += int(new.sum())
+        counters.unsound_samples += int((~known & ~sound).sum())
         self.end = max(self.end, index + len(samples))
 
-    def _compare(self, index: int, samples: npt.NDArray[np.generic], counters: TrackCounters) -> None:
+    def _compare(self, index: int, samples: npt.NDArray[Any], counters: TrackCounters) -> None:
         here = slice(index - self._first, index - self._first + len(samples))
         known = self._ok[here]
         differ = int((known & (self._x[here] != samples)).sum())

@@ -23,7 +23,7 @@ from seisedge.train.sampler import Draw, Ints
 from seisedge.train.task import Chosen, sampler_of
 from seisedge.train.windows import WindowCutter
 
-UNKNOWN_GAIN = 10**8.5  # counts per m/s assumed where none is known; the station term takes up the difference
+UNKNOWN_GAIN = 1e9  # counts per m/s assumed where none is known; the station term takes up the difference
 WARM_UP_STEPS = 100
 
 

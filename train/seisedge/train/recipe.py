@@ -63,8 +63,8 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     average: float = 0.998
     label_smoothing: float = 0.05
     magnitude_shift: float = 0.0
-    station_weight: float = 0.02
-    station_rate: float = 2e-2
+    station_weight: float = 0.002
+    station_rate: float = 5e-2
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

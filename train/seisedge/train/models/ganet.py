@@ -65,7 +65,7 @@ class GANetPaper(EventTypeModel):
         super().__init__(Geometry(10_000, 100.0, 1.0), labels, (0.0, 40.0))
         self.front = TypeFrontEnd(10_000, 100.0, degree=10, low_hz=None)
         self.stem = nn.Sequential(nn.Conv1d(3, 16, 7, stride=2, padding=3, bias=False), nn.BatchNorm1d(16), nn.ReLU())
-        self.trunk = GhostTrunk(16, (32, 64, 128, 256, 416), (2, 2, 2, 2, 2), 3, 512, len(labels), 0.2)
+        self.trunk = GhostTrunk(16, (32, 64, 128, 256, 512), (2, 2, 2, 2, 2), 3, 696, len(labels), 0.2)
 
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """(batch, 3, 10000) each → (batch, n_labels)."""
@@ -82,12 +82,12 @@ class GANetSmall(EventTypeModel):
         geometry = Geometry(1_800, 40.0, 5.0)
         super().__init__(geometry, labels, (1.0, 15.0))
         self.front = TypeFrontEnd(geometry.n_samples, geometry.rate_hz)
-        self.bank = Filterbank(geometry.rate_hz, n_bands)
+        self.bank = Filterbank(geometry.rate_hz, n_bands, stride=20)
         self.stem = nn.Sequential(
             nn.Conv1d(2 * n_bands + 2, width, 3, padding=1, bias=False), nn.BatchNorm1d(width), nn.ReLU()
         )
         widths = (width, width * 3 // 2, width * 3 // 2, width * 2, width * 2)
-        self.trunk = GhostTrunk(width, widths, (2, 1, 2, 1, 1), 2, width * 4, len(labels), dropout)
+        self.trunk = GhostTrunk(width, widths, (2, 1, 1, 2, 1), 2, width * 4, len(labels), dropout)
 
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """(batch, 3, 1800) each → (batch, n_labels)."""

@@ -16,6 +16,7 @@ from seisedge.train.frontend import MagnitudeFrontEnd
 from seisedge.train.models._base import Geometry, MagnitudeModel, magnitude_bins
 from seisedge.train.models._registry import register_model
 from seisedge.train.models.cbam import CBAM
+from seisedge.train.models.filterbank import Filterbank
 from seisedge.train.models.masking import masked_max, masked_mean, pool_mask
 from seisedge.train.models.shrinkage import Shrinkage
 
@@ -78,16 +79,26 @@ class ResidualTrunk(nn.Module):
         return torch.cat([masked_mean(x, mask), masked_max(x, mask)], dim=1).flatten(1)
 
 
-def network_input(front: MagnitudeFrontEnd, waveform: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Waveform, centred envelope and mask as nine channels; the union mask; the size of the record.
+SIZE_S = 12.0  # after the onset: the S of a local event has passed, the next event of a swarm has not come
 
-    The size (batch,) is the largest log10 envelope, m/s, averaged over the components there are; the envelope
-    enters less that size, so that a gain on the input changes the size alone.
+
+def record_size(envelope: Tensor, mask: Tensor, geometry: Geometry) -> Tensor:
+    """(batch,): the largest log10 envelope of each component up to SIZE_S after the nominal onset, averaged over
+    the components there are.
     """
-    x, envelope, mask = front(waveform, valid)
+    end = round((geometry.onset_s + SIZE_S) * geometry.rate_hz)
+    envelope, mask = envelope[..., :end], mask[..., :end]
     live = mask.amax(-1)  # (batch, 3)
-    peak = torch.where(mask > 0.5, envelope, -1e4).amax(-1)  # (batch, 3)
-    size = (peak * live).sum(1) / live.sum(1).clamp(min=1.0)
+    peak = torch.where(mask > 0.5, envelope, -1e4).amax(-1)
+    return (peak * live).sum(1) / live.sum(1).clamp(min=1.0)
+
+
+def network_input(
+    front: MagnitudeFrontEnd, waveform: Tensor, valid: Tensor, geometry: Geometry
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Waveform, envelope less the record's size, and mask as nine channels; the union mask; the size."""
+    x, envelope, mask = front(waveform, valid)
+    size = record_size(envelope, mask, geometry)
     centred = ((envelope - size[:, None, None]) * mask).clamp(min=-6.0)
     return torch.cat([x, centred, mask], dim=1), mask.amax(1, keepdim=True), size
 
@@ -104,7 +115,7 @@ class ResNetPaper(MagnitudeModel):
 
     def logits(self, waveform: Tensor, valid: Tensor, station_term: Tensor | None = None) -> Tensor:
         """(batch, n_labels), before temperature."""
-        x, mask, size = network_input(self.front, waveform, valid)
+        x, mask, size = network_input(self.front, waveform, valid, self.geometry)
         if station_term is not None:
             size = size - station_term
         features = torch.cat([self.trunk(x, mask), size[:, None] + 6.0], dim=1)
@@ -127,26 +138,47 @@ class ResNetOrdinal(MagnitudeModel):
     """A logistic distribution over magnitude, cut into the bins.
 
     location = slope · size + offset + residual, where the residual and the scale come from what is left of the
-    record when its size is taken out. So a gain moves the location by slope · log10(gain) and does nothing else.
+    record when its size is taken out: log power in bands and the log envelope, four frames a second. So a gain
+    moves the location by slope · log10(gain) and does nothing else.
     """
 
-    def __init__(self, widths: Sequence[int], hidden: int, dropout: float) -> None:
+    def __init__(self, widths: Sequence[int], n_bands: int, hidden: int, dropout: float) -> None:
         labels, edges = magnitude_bins(outer=True)
         geometry = Geometry(1_400, 40.0, 5.0)
         super().__init__(geometry, labels, edges, (1.0, 15.0))
         self.front = MagnitudeFrontEnd(geometry.n_samples, geometry.rate_hz)
-        self.trunk = ResidualTrunk(9, widths, 8)
+        self.bank = Filterbank(geometry.rate_hz, n_bands)
+        self.trunk = ResidualTrunk(2 * n_bands + 4, widths, 1)
         self.head = nn.Sequential(
-            nn.Linear(2 * widths[-1], hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 2)
+            nn.Dropout(dropout), nn.Linear(2 * widths[-1], hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 2)
         )
+        nn.init.zeros_(self.head[-1].weight)  # begin at the regression on size alone
+        nn.init.zeros_(self.head[-1].bias)
         self.slope = nn.Parameter(torch.tensor(0.9))
         self.offset = nn.Parameter(torch.tensor(6.9))
 
+    def features(self, waveform: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Bands, log envelopes less the size, and masks (batch, channels, frames); union mask; size (batch,)."""
+        x, envelope, mask = self.front(waveform, valid)
+        size = record_size(envelope, mask, self.geometry)
+        bands, frames = self.bank(x, mask)
+        share = nn.functional.avg_pool1d(mask, self.bank.stride)
+        steps = nn.functional.avg_pool1d((envelope - size[:, None, None]) * mask, self.bank.stride)
+        steps = (steps / share.clamp(min=1e-3)).clamp(min=-6.0, max=1.0)  # (batch, 3, frames)
+        absent = (share[:, 1:] < 0.5).to(steps.dtype) * 6.0
+        horizontal = (steps[:, 1:] - absent).amax(1, keepdim=True)
+        pair = torch.cat([steps[:, :1], horizontal], dim=1) * frames
+        return torch.cat([bands, pair, frames], dim=1), frames.amax(1, keepdim=True), size
+
     def location_scale(self, waveform: Tensor, valid: Tensor, station_term: Tensor) -> tuple[Tensor, Tensor]:
         """(batch,) each: centre and scale of the logistic distribution, before temperature."""
-        x, mask, size = network_input(self.front, waveform, valid)
+        x, mask, size = self.features(waveform, valid)
+        return self.from_features(x, mask, size - station_term)
+
+    def from_features(self, x: Tensor, mask: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+        """As `location_scale`, from what `features` gives."""
         residual, width = self.head(self.trunk(x, mask)).unbind(1)
-        location = self.slope * (size - station_term) + self.offset + residual
+        location = self.slope * size + self.offset + residual
         scale = 0.04 + 0.2 * nn.functional.softplus(width)
         return location, scale
 
@@ -179,6 +211,6 @@ def resnet18_cbam_1d(outer: bool = False) -> MagnitudeModel:
 
 
 @register_model
-def resnet18_cbam_small(width: int = 24, hidden: int = 64, dropout: float = 0.3) -> MagnitudeModel:
-    """ResNet18 for the station: 35 s at 40 Hz, widths from `width` to four times it, ordinal head."""
-    return ResNetOrdinal((width, width * 3 // 2, width * 5 // 2, width * 4), hidden, dropout)
+def resnet18_cbam_small(width: int = 16, n_bands: int = 8, hidden: int = 32, dropout: float = 0.3) -> MagnitudeModel:
+    """ResNet18 for the station: 35 s at 40 Hz, filterbank in front, widths from `width` to four times it."""
+    return ResNetOrdinal((width, width * 3 // 2, width * 5 // 2, width * 4), n_bands, hidden, dropout)

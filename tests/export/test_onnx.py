@@ -1,0 +1,129 @@
+"""From a model to a file, step by step, for every registered model."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from seisedge.export.flops import count_flops
+from seisedge.export.onnx import (
+    PARITY,
+    check_graph,
+    graph_from_model,
+    parity_difference,
+    save_model,
+    strip_metadata,
+)
+from seisedge.runtime.errors import FailedError
+from seisedge.train.models import create_model, model_names
+from seisedge.train.models._base import Model
+
+SHIPPED = ["ganet_small", "resnet18_cbam_small"]
+NAMES = [name if name in SHIPPED else pytest.param(name, marks=pytest.mark.long) for name in model_names()]
+
+
+@cache
+def exported(name: str) -> tuple[Model, onnx.ModelProto]:
+    """A model with weights that are not at their start, and its stripped graph."""
+    torch.manual_seed(4)
+    model = create_model(name).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1 and not parameter.any():
+                parameter.normal_(std=0.1)
+        for key, buffer in model.named_buffers():
+            if key.endswith("running_mean"):
+                buffer.normal_(std=0.1)
+            elif key.endswith("running_var"):
+                buffer.uniform_(0.5, 2.0)
+    return model, strip_metadata(graph_from_model(model))
+
+
+def windows(model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Whole, vertical with a gap, early answer, nothing at all; noise on an offset."""
+    n = model.geometry.n_samples
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((4, 3, n)) * 100 + 5000).astype(np.float32)
+    if model.unit == "m/s":
+        x /= np.float32(1e9)
+    valid = np.ones_like(x)
+    valid[1, 1:] = 0
+    valid[1, 0, n // 3 : n // 2] = 0
+    valid[2, :, n // 5 :] = 0
+    valid[3] = 0
+    return x, valid
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parity(name: str) -> None:
+    model, graph = exported(name)
+    check_graph(graph)
+    assert parity_difference(model, graph.SerializeToString(), *windows(model)) <= PARITY
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_contract_of_the_graph(name: str) -> None:
+    model, graph = exported(name)
+    shapes = {
+        v.name: [d.dim_value or d.dim_param for d in v.type.tensor_type.shape.dim]
+        for v in [*graph.graph.input, *graph.graph.output]
+    }
+    batch = shapes["waveform"][0]
+    assert isinstance(batch, str)
+    assert shapes["waveform"] == shapes["valid"] == [batch, 3, model.geometry.n_samples]
+    assert shapes["probabilities"] == [batch, len(model.labels)]
+    assert [o.version for o in graph.opset_import if o.domain in ("", "ai.onnx")] == [18]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_loops_and_no_shapes_that_depend_on_values(name: str) -> None:
+    _, graph = exported(name)
+    operators = {node.op_type for node in graph.graph.node}
+    assert not operators & {"Loop", "If", "Scan", "NonZero", "Unique", "TopK", "NonMaxSuppression", "Resize"}
+    assert count_flops(graph).not_counted == []
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_masked_samples_change_no_output_bit_in_onnxruntime(name: str) -> None:
+    import onnxruntime
+
+    model, graph = exported(name)
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    x, valid = windows(model)
+    clean = session.run(None, {"waveform": np.where(valid > 0, x, 0), "valid": valid})[0]
+    for hidden in (np.float32(np.nan), np.float32(1e9)):
+        spoiled = session.run(None, {"waveform": np.where(valid > 0, x, hidden), "valid": valid})[0]
+        assert np.array_equal(clean, spoiled)
+    assert np.isfinite(clean).all()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_same_model_same_bytes_and_nothing_of_the_machine(name: str) -> None:
+    model, graph = exported(name)
+    first = graph.SerializeToString(deterministic=True)
+    assert strip_metadata(graph_from_model(model)).SerializeToString(deterministic=True) == first
+    for trace in (b"site-packages", b"seisedge/train", str(Path.cwd()).encode(), b"torch.nn"):
+        assert trace not in first
+
+
+def test_a_file_that_differs_is_not_written(tmp_path: Path) -> None:
+    target = tmp_path / "bad.onnx"
+    for difference in (2 * PARITY, float("nan"), float("inf")):
+        with pytest.raises(FailedError, match="not written"):
+            save_model(target, b"x", difference)
+    assert not target.exists()
+
+
+def test_parity_sees_a_difference() -> None:
+    model, graph = exported("ganet_small")
+    changed = onnx.ModelProto()
+    changed.CopyFrom(graph)
+    weight = next(t for t in changed.graph.initializer if "classify.weight" in t.name)
+    values = onnx.numpy_helper.to_array(weight) * np.float32(1.5)
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    assert parity_difference(model, changed.SerializeToString(), *windows(model)) > PARITY

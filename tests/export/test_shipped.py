@@ -1,0 +1,101 @@
+"""The two bundled model files: their cards against their graphs, their parity on stored records, their size."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from seisedge.export.flops import count_flops
+from seisedge.runtime.card import CARD_KEY, ModelCard, card_from_json
+from seisedge.train.data import fingerprint, load_archive
+from seisedge.train.predict import Windows
+from seisedge.train.windows import WindowCutter
+
+NAMES = ["event-type", "magnitude"]
+
+
+def path_of(name: str) -> Path:
+    return Path(str(resources.files("seisedge.runtime") / "models" / f"{name}.onnx"))
+
+
+@pytest.fixture(params=NAMES, scope="module")
+def shipped(request: pytest.FixtureRequest) -> tuple[onnx.ModelProto, ModelCard]:
+    path = path_of(request.param)
+    model = onnx.load(path)
+    return model, card_from_json({p.key: p.value for p in model.metadata_props}.get(CARD_KEY), str(path))
+
+
+def test_card_agrees_with_the_graph(shipped: tuple[onnx.ModelProto, ModelCard]) -> None:
+    model, card = shipped
+    dims = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    assert dims[1:] == [3, card.n_samples]
+    assert model.graph.output[0].type.tensor_type.shape.dim[1].dim_value == len(card.labels)
+    count = count_flops(model)
+    assert (count.macs, count.flops, count.by_operator) == (card.macs, card.flops, card.flops_by_operator)
+
+
+def test_card_states_the_bundled_data(shipped: tuple[onnx.ModelProto, ModelCard], datasets: Path) -> None:
+    _, card = shipped
+    assert card.training.data_sha256 == fingerprint([datasets])
+    assert card.band_hz == (1.0, 15.0)
+    assert card.sampling_rate_hz == 40.0
+    assert card.not_for
+    assert card.metrics
+    assert {m.baseline for m in card.metrics} > {""}
+    for metric in card.metrics:
+        assert metric.n_events > 0
+
+
+def test_sizes() -> None:
+    assert sum(path_of(name).stat().st_size for name in NAMES) <= 8e6
+    limits = {"event-type": 500_000, "magnitude": 1_500_000}
+    for name, limit in limits.items():
+        model = onnx.load(path_of(name))
+        card = card_from_json({p.key: p.value for p in model.metadata_props}[CARD_KEY], name)
+        assert card.parameters <= limit
+
+
+def test_no_path_of_a_machine_in_the_files() -> None:
+    for name in NAMES:
+        file = path_of(name).read_bytes()
+        for trace in (b"site-packages", b"/home", b"/root", b"/work", b"/tmp"):
+            assert trace not in file
+
+
+def test_labels() -> None:
+    cards = {}
+    for name in NAMES:
+        model = onnx.load(path_of(name))
+        cards[name] = card_from_json({p.key: p.value for p in model.metadata_props}[CARD_KEY], name)
+    assert cards["event-type"].labels == ["tectonic", "non-tectonic", "noise"]
+    assert cards["event-type"].unit == "counts"
+    assert cards["magnitude"].unit == "m/s"
+    assert cards["magnitude"].magnitude is not None
+    assert cards["magnitude"].magnitude.edges == [None, *[k / 10 for k in range(31)], None]
+
+
+def test_stored_records_are_answered_as_they_were_at_release(datasets: Path) -> None:
+    """A clear earthquake and a noise stretch of the held-out events."""
+    archive = load_archive([datasets], 40.0, 15.0, subsets=["phasenet_ncedc"])
+    session = onnxruntime.InferenceSession(path_of("event-type"), providers=["CPUExecutionProvider"])
+    card = card_from_json(session.get_modelmeta().custom_metadata_map[CARD_KEY], "event-type")
+    test = archive.indices(split="test", three=True)
+    start = np.array([round(archive.records[i].onset - card.onset_s * 40) for i in test])
+    bound = np.array([archive.records[i].n_samples for i in test])
+    from seisedge.train.models._base import Geometry
+
+    geometry = Geometry(card.n_samples, card.sampling_rate_hz, card.onset_s)
+    windows = Windows(test, np.zeros(len(test), np.int64), start, bound)
+    import torch
+
+    x, valid = WindowCutter(archive, geometry, torch.device("cpu")).cut(windows.draw(geometry, 30.0, False))
+    p = session.run(None, {"waveform": x.numpy(), "valid": valid.numpy()})[0]
+    assert p.shape == (len(test), 3)
+    assert (p.argmax(1) == 0).mean() >= 0.8  # clear Californian earthquakes with analyst picks
+    assert hashlib.sha256(path_of("event-type").read_bytes()).hexdigest()

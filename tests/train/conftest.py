@@ -1,0 +1,22 @@
+"""The bundled training set, read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from seisedge.train.data import Archive, load_archive
+
+DATASETS = Path(__file__).parents[2] / "datasets"
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    return DATASETS
+
+
+@pytest.fixture(scope="session")
+def archive() -> Archive:
+    """All records at 40 Hz, as the two bundled recipes see them."""
+    return load_archive([DATASETS], 40.0, 15.0)

@@ -1,0 +1,130 @@
+"""Every registered model, by the registry."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from seisedge.runtime.errors import InputError
+from seisedge.train.models import create_model, model_names, register_model
+from seisedge.train.models._base import EventTypeModel, MagnitudeModel, Model
+
+SMALL = {"ganet_small": 500_000, "resnet18_cbam_small": 1_500_000}
+
+
+def batch(model: Model, size: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    """Three components whole, and a vertical that ends half way."""
+    n = model.geometry.n_samples
+    x = torch.randn(size, 3, n, generator=torch.Generator().manual_seed(1)) * 1e-5
+    valid = torch.ones_like(x)
+    valid[-1, 1:] = 0
+    valid[-1, :, n // 2 :] = 0
+    return torch.where(valid > 0.5, x, 0.0), valid
+
+
+@pytest.fixture(params=model_names(), scope="module")
+def model(request: pytest.FixtureRequest) -> Model:
+    torch.manual_seed(0)
+    return create_model(request.param)
+
+
+def test_forward_gives_probabilities(model: Model) -> None:
+    x, valid = batch(model)
+    p = model.eval()(x, valid)
+    assert p.shape == (2, len(model.labels))
+    assert torch.allclose(p.sum(1), torch.ones(2), atol=1e-5)
+    assert (p >= 0).all()
+
+
+def test_backward_reaches_every_parameter(model: Model) -> None:
+    model.train()
+    x, valid = batch(model)
+    torch.manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
+    if isinstance(model, MagnitudeModel):
+        for parameter in model.parameters():  # a head that begins at zero passes no gradient on
+            if parameter.ndim > 1 and not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.1)
+        loss = model.negative_log_likelihood(x, valid, torch.tensor([1.23, 2.5]), torch.zeros(2)).sum()
+    else:
+        loss = torch.nn.functional.cross_entropy(model.raw(x, valid), torch.tensor([0, 1]))
+    loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
+    without = [name for name, p in model.named_parameters() if p.grad is None]
+    assert without == []
+    model.zero_grad()
+
+
+@pytest.mark.parametrize("hidden", [float("nan"), 1e9])
+def test_masked_samples_change_no_output_bit(model: Model, hidden: float) -> None:
+    x, valid = batch(model)
+    model.eval()
+    with torch.no_grad():
+        assert torch.equal(model(x, valid), model(torch.where(valid > 0.5, x, hidden), valid))
+
+
+def test_degenerate_input_gives_finite_probabilities(model: Model) -> None:
+    n = model.geometry.n_samples
+    model.eval()
+    one = torch.zeros(1, 3, n)
+    one[0, 0, n // 2] = 1
+    with torch.no_grad():
+        for valid in (torch.zeros(1, 3, n), torch.ones(1, 3, n), one):
+            for value in (0.0, 1.0, -4e8):
+                p = model(torch.full((1, 3, n), value), valid)
+                assert torch.isfinite(p).all()
+                assert float(p.sum()) == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_shipped_geometry_is_small(name: str) -> None:
+    model = create_model(name)
+    assert sum(p.numel() for p in model.parameters()) <= SMALL[name]
+    assert model.geometry.n_samples <= 3000
+
+
+def test_paper_geometry() -> None:
+    model = create_model("ganet_paper")
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(1.57e6, rel=0.01)
+    assert (model.geometry.n_samples, model.geometry.rate_hz) == (10_000, 100.0)
+    assert create_model("ganet_paper", n_classes=2).labels == ["tectonic", "non-tectonic"]
+    assert create_model("resnet18_cbam_1d").labels[9] == "(0.9,1.0]"
+    assert len(create_model("resnet18_cbam_1d").labels) == 30
+
+
+def test_magnitude_bins_are_closed_above() -> None:
+    import numpy as np
+
+    model = create_model("resnet18_cbam_small")
+    assert isinstance(model, MagnitudeModel)
+    assert len(model.labels) == 32
+    labels = [model.labels[k] for k in model.bin_of(np.array([-0.3, 0.0, 0.05, 1.0, 1.01, 3.0, 3.1]))]
+    assert labels == ["≤0.0", "≤0.0", "(0.0,0.1]", "(0.9,1.0]", "(1.0,1.1]", "(2.9,3.0]", ">3.0"]
+
+
+def test_a_gain_moves_the_location_by_the_slope_and_nothing_else() -> None:
+    model = create_model("resnet18_cbam_small").eval()
+    x, valid = batch(model)
+    with torch.no_grad():
+        for parameter in model.head[-1].parameters():  # type: ignore[union-attr, index]  # of that model
+            parameter.normal_(std=0.3, generator=torch.Generator().manual_seed(2))
+        before, after = model.raw(x, valid), model.raw(x * 100, valid)
+    slope = model.slope.item()  # type: ignore[operator, union-attr]  # of that model
+    assert torch.allclose(after[:, 0] - before[:, 0], torch.full((2,), 2 * slope), atol=2e-3)
+    assert torch.allclose(after[:, 1], before[:, 1], atol=2e-3)
+
+
+def test_a_name_is_registered_once() -> None:
+    def ganet_small() -> EventTypeModel:
+        raise AssertionError
+
+    with pytest.raises(ValueError, match="registered already"):
+        register_model(ganet_small)
+
+
+def test_unknown_names_and_arguments_are_explained() -> None:
+    with pytest.raises(InputError, match="did you mean 'ganet_small'"):
+        create_model("ganet_smal")
+    with pytest.raises(InputError, match=r"model 'ganet_small'.*depth"):
+        create_model("ganet_small", depth=3)

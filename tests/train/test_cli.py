@@ -1,0 +1,102 @@
+"""`seisedge train` from the command line: a tiny run, and bad input in one sentence each."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from seisedge.cli import main
+from seisedge.train.recipe import load_recipe, recipe_names
+from seisedge.train.run import load_run
+
+
+def train(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["train", *arguments])
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("recipe", ["event-type", "magnitude"])
+def test_a_tiny_run_writes_all_there_is_to_know(tmp_path: Path, datasets: Path, recipe: str) -> None:
+    out = tmp_path / "run"
+    code, text = train(
+        recipe, "--data", str(datasets), "--limit", "250", "-o", str(out), "--seed", "3",
+        "--set", "optimisation.steps=3", "--set", "optimisation.batch=8", "--set", "arguments.width=8",
+    )  # fmt: skip
+    assert code == 0, text
+    run = load_run(out)
+    assert run.seed == 3
+    assert run.recipe.optimisation.steps == 3
+    n = run.model().geometry.n_samples
+    p = run.model()(torch.zeros(1, 3, n), torch.zeros(1, 3, n))
+    assert torch.isfinite(p).all()
+    with (out / "log.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    metrics = json.loads((out / "metrics.json").read_text())
+    baselines = {m.get("baseline", "") for m in metrics}
+    assert baselines >= ({"commonest class"} if recipe == "event-type" else {"median magnitude"})
+    assert (out / "metrics.md").read_text().startswith(f"# {recipe}:")
+    sides = json.loads((out / "split.json").read_text())
+    by_event: dict[str, set[str]] = {}
+    for side in sides.values():
+        by_event.setdefault(side["event"], set()).add(side["split"])
+    assert all(len(sides) == 1 for sides in by_event.values())
+    assert json.loads((out / "versions.json").read_text())["torch"] == torch.__version__
+
+
+def test_list_shows_every_recipe() -> None:
+    code, text = train("--list")
+    assert code == 0
+    assert recipe_names() == ["event-type", "ganet-paper", "magnitude", "resnet18-cbam-1d"]
+    for name in recipe_names():
+        assert name in text
+        assert load_recipe(name).about in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name a RECIPE"),
+        (["event-typ"], "did you mean 'event-type'"),
+        (["nothing.toml"], "no such recipe file"),
+        (["event-type", "--data", "nowhere"], "no metadata.csv there"),
+        (["event-type", "--device", "cuda:9999"], "--device cuda:9999"),
+        (["event-type", "--device", "tpu"], "must be auto, cpu or cuda"),
+        (["event-type", "--set", "steps"], "must be KEY=VALUE"),
+        (["event-type", "--set", "optimisation.step=4"], "step"),
+        (["event-type", "--set", "optimisation.steps='many'"], "steps"),
+        (["event-type", "--set", "model='resnet9'"], "no model named 'resnet9'"),
+        (["event-type", "--frobnicate"], "--frobnicate"),
+    ],
+)
+def test_bad_input(arguments: list[str], message: str) -> None:
+    code, text = train(*arguments)
+    assert code == 2, text
+    assert message in text
+    assert "Traceback" not in text
+
+
+def test_outside_a_clone_data_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, text = train("event-type")
+    assert code == 2
+    assert "give --data DIR" in text
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ("trace_name\nx\n", "no column trace_sampling_rate_hz"),
+        ("trace_name,trace_sampling_rate_hz,source_type\n", "no records"),
+    ],
+)
+def test_bad_metadata(tmp_path: Path, metadata: str, message: str) -> None:
+    (tmp_path / "metadata.csv").write_text(metadata)
+    (tmp_path / "waveforms.hdf5").write_bytes(b"")
+    code, text = train("event-type", "--data", str(tmp_path))
+    assert code == 2
+    assert message in text

@@ -1,0 +1,158 @@
+"""Can the class be read from what was never meant? `python -m seisedge.train.probe [RECIPE] [--data DIR]`
+
+Windows are drawn as in training; then classifiers that see only a nuisance are fitted on one half and asked on the
+other. Of a nuisance with few values the classifier is the table itself: per cell the commonest class, which no
+other classifier can beat. Of the band edge it is a logistic regression on the power above 14 Hz after the front
+end, the one place where a sampling rate could still show.
+
+What must be nothing: components, mask length, their cell together, band edge. What cannot be nothing with these
+data, and is reported: source and rate. No network is given them, but a network may recognise a region.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seisedge.train.data import Archive, find_dataset, load_archive
+from seisedge.train.frontend import TypeFrontEnd
+from seisedge.train.models import create_model
+from seisedge.train.models._base import Model
+from seisedge.train.recipe import Recipe, load_recipe
+from seisedge.train.task import sampler_of
+from seisedge.train.windows import WindowCutter
+
+EDGE_HZ = 14.0
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """accuracy of a probe on the half it has not seen, the prior's, and the standard error of the difference."""
+
+    sees: str
+    accuracy: float
+    prior: float
+    error: float
+
+    @property
+    def beats_prior(self) -> bool:
+        """More than three standard errors above the prior."""
+        return self.accuracy > self.prior + 3 * self.error
+
+
+def table_accuracy(cell: Ints, label: Ints) -> float:
+    """Per cell the commonest class of the first half, asked on the second."""
+    half = len(label) // 2
+    n_labels = int(label.max()) + 1
+    overall = np.bincount(label[:half], minlength=n_labels)
+    votes = np.zeros((int(cell.max()) + 1, n_labels))
+    np.add.at(votes, (cell[:half], label[:half]), 1)
+    guess = np.where(votes.sum(1) > 0, votes.argmax(1), overall.argmax())
+    return float((guess[cell[half:]] == label[half:]).mean())
+
+
+def logistic_accuracy(x: Floats, label: Ints) -> float:
+    """Multinomial logistic regression on standardised columns, fitted on the first half."""
+    half = len(label) // 2
+    z = (x - x[:half].mean(0)) / np.maximum(x[:half].std(0), 1e-9)
+    inputs, target = torch.from_numpy(z).float(), torch.from_numpy(label)
+    model = torch.nn.Linear(z.shape[1], int(label.max()) + 1)
+    torch.nn.init.zeros_(model.weight)
+    torch.nn.init.zeros_(model.bias)
+    optimiser = torch.optim.LBFGS(model.parameters(), max_iter=100)
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(inputs[:half]), target[:half])
+        loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]  # the same
+    with torch.no_grad():
+        return float((model(inputs[half:]).argmax(1) == target[half:]).float().mean())
+
+
+def edge_power(model: Model, x: torch.Tensor, valid: torch.Tensor) -> Floats:
+    """(batch, 2): log10 share of the vertical's power above EDGE_HZ and above 17 Hz after the front end."""
+    if not isinstance(model.front, TypeFrontEnd):
+        raise TypeError("the probe is for event type models")
+    with torch.no_grad():
+        z, mask = model.front(x, valid)
+    first = (z * mask).numpy()[np.arange(len(z)), valid.amax(-1).argmax(1).numpy()]  # a component that is there
+    window = np.hanning(first.shape[-1])
+    power = np.abs(np.fft.rfft(first * window)) ** 2
+    f = np.fft.rfftfreq(first.shape[-1], 1 / model.geometry.rate_hz)
+    total = power.sum(1) + 1e-20
+    return np.stack([np.log10(power[:, f > edge].sum(1) / total + 1e-12) for edge in (EDGE_HZ, 17.0)], axis=1)
+
+
+def probe(recipe: Recipe, archive: Archive, draws: int = 6000, edge_draws: int = 1500, seed: int = 5) -> list[Finding]:
+    """All findings for a recipe's sampler."""
+    model = create_model(recipe.model, **recipe.arguments)
+    sampler = sampler_of(recipe, model, archive, lambda r: r.split == "train", seed)
+    draw = sampler.draw(draws)
+    label = draw.label
+    half = draws // 2
+    prior = float((label[half:] == np.bincount(label[:half]).argmax()).mean())
+    error = float(np.sqrt(prior * (1 - prior) / half) * np.sqrt(2))
+    cutter = WindowCutter(archive, model.geometry, torch.device("cpu"))
+    lengths, edges = [], []
+    for first in range(0, draws, 250):
+        part = type(draw)(**{k: getattr(draw, k)[first : first + 250] for k in type(draw).__dataclass_fields__})
+        x, valid = cutter.cut(part)
+        lengths.append((valid.sum(-1) / model.geometry.rate_hz).numpy())
+        if first < edge_draws:
+            edges.append(edge_power(model, x, valid))
+    arrived = np.concatenate(lengths)  # (draws, 3): seconds valid a component
+    keep = draw.keep @ np.array([1, 2, 4])
+    seconds = np.round(arrived.max(1) / 2.0).astype(np.int64)
+    source = np.unique([archive.records[i].source for i in draw.record], return_inverse=True)[1]
+    rate = np.unique([archive.records[i].rate_hz for i in draw.record], return_inverse=True)[1]
+    found = [
+        Finding("components", table_accuracy(keep, label), prior, error),
+        Finding("mask length", table_accuracy(seconds, label), prior, error),
+        Finding("components and mask length", table_accuracy(keep * 1000 + seconds, label), prior, error),
+    ]
+    edge, edge_label = np.concatenate(edges), label[: sum(map(len, edges))]
+    edge_half = len(edge_label) // 2
+    edge_prior = float((edge_label[edge_half:] == np.bincount(edge_label[:edge_half]).argmax()).mean())
+    edge_error = float(np.sqrt(edge_prior * (1 - edge_prior) / edge_half) * np.sqrt(2))
+    found.append(Finding("band edge", logistic_accuracy(edge, edge_label), edge_prior, edge_error))
+    found.append(Finding("source (not given)", table_accuracy(source, label), prior, error))
+    vertical = ~draw.keep[:, 1:].any(1)
+    if vertical.sum() > 100:
+        part_prior = float((label[vertical] == np.bincount(label[vertical]).argmax()).mean())
+        found.append(
+            Finding(
+                "source, vertical only (not given)",
+                table_accuracy(source[vertical], label[vertical]),
+                part_prior,
+                error,
+            )
+        )
+    found.append(Finding("rate (not given)", table_accuracy(rate, label), prior, error))
+    return found
+
+
+@click.command()
+@click.argument("recipe", default="event-type")
+@click.option("--data", type=click.Path(path_type=Path), multiple=True, help="Folder in SeisBench format.")
+def main(recipe: str, data: tuple[Path, ...]) -> None:
+    """Print what a classifier makes of each nuisance."""
+    chosen = load_recipe(recipe)
+    model = create_model(chosen.model, **chosen.arguments)
+    archive = load_archive(list(data) or [find_dataset(Path.cwd())], model.geometry.rate_hz, chosen.data.pass_hz)
+    for f in probe(chosen, archive):
+        verdict = "beats the prior" if f.beats_prior else "nothing"
+        click.echo(f"{f.sees:36} {f.accuracy:.3f}, prior {f.prior:.3f} ± {f.error:.3f}: {verdict}")
+
+
+if __name__ == "__main__":
+    main()

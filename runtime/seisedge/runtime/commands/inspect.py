@@ -60,8 +60,8 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
     for operator, count in sorted(card.flops_by_operator.items(), key=lambda item: -item[1]):
         lines.append(f"  {operator:22}{count:>14,}  {count / max(card.flops, 1):6.1%}")
     lines.append(f"  not counted: {', '.join(card.not_counted) or 'nothing'}")
-    lines += ["", "On events never trained on (value [95 % interval over events], events/records)"]
-    lines += [f"  {_metric(metric)}" for metric in card.metrics]
+    lines += ["", "On events never trained on: value [95 % interval over events], events/records"]
+    lines += _metric_table(card.metrics)
     lines += ["", "Not to be trusted with"]
     lines += [f"  - {item}" for item in card.not_for]
     return lines
@@ -73,10 +73,18 @@ def _labels(card: ModelCard) -> str:
     return f"{len(card.labels)} bins, {card.labels[0]} … {card.labels[-1]}, {card.magnitude.type}"
 
 
-def _metric(metric: Metric) -> str:
-    bounds = f"[{metric.low:.3f}, {metric.high:.3f}]" if metric.low is not None and metric.high is not None else ""
-    whose = metric.baseline or "model"
-    return (
-        f"{metric.subset:28} {whose:34} {metric.name:18} {metric.value:7.3f} {bounds:16} "
-        f"{metric.n_events}/{metric.n_records}"
-    )
+def _metric_table(metrics: list[Metric]) -> list[str]:
+    """A line a figure, columns as wide as they need to be."""
+    rows = [
+        (
+            metric.subset,
+            metric.baseline or "model",
+            metric.name,
+            f"{metric.value:.3f}",
+            f"[{metric.low:.3f}, {metric.high:.3f}]" if metric.low is not None and metric.high is not None else "",
+            f"{metric.n_events}/{metric.n_records}",
+        )
+        for metric in metrics
+    ]
+    widths = [max((len(cell) for cell in column), default=0) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -58,7 +58,9 @@ def test_any_layout_gives_the_same_packets_in_the_same_order(tmp_path: Path) -> 
     plain = written(tmp_path / "plain.mseed", [r for channel in by_channel.values() for r in channel])
     assert [key(packet) for packet in packets(MiniSeedSource([plain]))] == wanted
     for name, records in by_channel.items():
-        written(tmp_path / "sds/2019/PB" / name.hex() / "day", records[::-1])  # not even in order of time
+        station, channel = name[:5].decode().strip(), name[7:10].decode()
+        day = tmp_path / "sds/2019/PB" / station / f"{channel}.D" / f"PB.{station}..{channel}.D.2019.188"
+        written(day, records[::-1])  # not even in order of time
     assert [key(p) for p in packets(MiniSeedSource([tmp_path / "sds"]))] == wanted
     source = open_source(f"sds:{tmp_path / 'sds'}")
     assert source.url == f"sds:{tmp_path / 'sds'}"

@@ -13,7 +13,9 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.sources._base import Source
 
 # The modules that register the built-in sources, looked into at the first `open_source`.
-BUILT_IN = tuple(f"seisedge.runtime.sources.{name}" for name in ("miniseed", "seedlink", "datalink", "shake_udp"))
+BUILT_IN = tuple(
+    f"seisedge.runtime.sources.{name}" for name in ("miniseed", "sds", "seedlink", "datalink", "shake_udp")
+)
 
 DATA_TIMEOUT_S = 120.0
 

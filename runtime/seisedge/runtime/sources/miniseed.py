@@ -1,4 +1,4 @@
-"""miniSEED from files, folders, an SDS archive or standard input.
+"""miniSEED from files, folders or standard input.
 
 Files are indexed by their headers first and then decoded record by record, all channels merged in order of the
 records' last samples (ties by source id): the order in which a digitizer would have sent them.
@@ -6,6 +6,7 @@ records' last samples (ties by source id): the order in which a digitizer would 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import parse_qsl
 
 import numpy as np
 import numpy.typing as npt
@@ -51,18 +53,23 @@ class MiniSeedSource(Source):
             raise InputError("standard input ('-') cannot be merged with files; give one or the other")
         self._decoder = Decoder()
         self._files: list[Path] = []
-        self._index: _Index | None = None
+        self._indexes: Iterator[RecordIndex] | None = None
         self._closed = False
 
     def open(self) -> None:
-        """Index all files."""
-        if self._paths == [STDIN] or self._index is not None:
+        """Index the files, or as many as the first packets need."""
+        if self._paths == [STDIN] or self._indexes is not None:
             return
-        index = _Index()
+        indexes = self._index_in_parts()
+        self._indexes = itertools.chain([next(indexes)], indexes)
+
+    def _index_in_parts(self) -> Iterator[RecordIndex]:
+        """Sorted indexes, each of records that all come before those of the next; here all in one."""
+        index = RecordIndex()
         for path in self._paths:
             self._add(Path(path), index)
         index.sort()
-        self._index = index
+        yield index
 
     def packets(self) -> Iterator[Packet | None]:
         """All packets, in order of their last samples."""
@@ -75,9 +82,10 @@ class MiniSeedSource(Source):
             yield from self._from_stream(sys.stdin.buffer)
             return
         self.open()
-        assert self._index is not None
+        assert self._indexes is not None
+        indexes, self._indexes = self._indexes, None
         with _Readers(self._files) as readers:
-            for file_number, offset, length in self._index.places():
+            for file_number, offset, length in (place for index in indexes for place in index.places()):
                 if self._closed:
                     return
                 record = readers.read(file_number, offset, length)
@@ -93,7 +101,7 @@ class MiniSeedSource(Source):
         """End `packets` after the packet it is at."""
         self._closed = True
 
-    def _add(self, path: Path, index: _Index) -> None:
+    def _add(self, path: Path, index: RecordIndex) -> None:
         if path.is_dir():
             before, passed_over = len(index), []
             for file in sorted(path.rglob("*")):
@@ -115,7 +123,7 @@ class MiniSeedSource(Source):
         if fault is not None:
             raise DataError(f"{path}: {fault}")
 
-    def _index_file(self, path: Path, index: _Index) -> str | None:
+    def _index_file(self, path: Path, index: RecordIndex) -> str | None:
         """Add the records of a file; returns why not, where it holds none that can be used."""
         scanner, file_number, found, n_bad = Scanner(), len(self._files), 0, 0
         first_bytes, first_bad = b"", ""
@@ -180,7 +188,7 @@ class MiniSeedSource(Source):
         self._report("standard input", scanner)
 
 
-class _Index:
+class RecordIndex:
     """Where the records are: packed columns, so that an archive of millions of records fits."""
 
     def __init__(self) -> None:
@@ -209,6 +217,16 @@ class _Index:
             rank[self._channels[source_id]] = place
         channel = rank[np.frombuffer(self._channel, dtype=np.int32)] if len(self) else rank
         self._order = np.lexsort((channel, np.frombuffer(self._last_ns, dtype=np.int64)))
+
+    def split(self, limit_ns: int) -> tuple[RecordIndex, RecordIndex]:
+        """The records with a last sample before `limit_ns`, sorted, and the others, not yet sorted."""
+        before, others = RecordIndex(), RecordIndex()
+        names = {number: source_id for source_id, number in self._channels.items()}
+        for k in range(len(self)):
+            part = before if self._last_ns[k] < limit_ns else others
+            part.add(self._last_ns[k], names[self._channel[k]], self._file[k], self._offset[k], self._length[k])
+        before.sort()
+        return before, others
 
     def places(self) -> Iterator[tuple[int, int, int]]:
         """File number, offset and length of each record, in order."""
@@ -258,25 +276,27 @@ def _readable(data: bytes) -> str:
 
 
 @register_source("file")
-def _file_source(url: str, options: SourceOptions) -> MiniSeedSource:
-    """`file:PATH`"""
-    return MiniSeedSource([path_from_url(url)], url)
+def _file_source(url: str, options: SourceOptions) -> Source:
+    """`file:PATH`, or `file:PATH?follow=true` for a file that grows"""
+    path, values = path_from_url(url)
+    for key, value in values.items():
+        if key != "follow" or value not in ("true", "false"):
+            raise InputError(f"{url}: '{key}={value}' is not understood; a file has follow=true or follow=false")
+    if values.get("follow") == "true":
+        from seisedge.runtime.sources.follow import FollowSource
 
-
-@register_source("sds")
-def _sds_source(url: str, options: SourceOptions) -> MiniSeedSource:
-    """`sds:DIR`, a SeisComP Data Structure: YEAR/NET/STA/CHAN.D/NET.STA.LOC.CHAN.D.YEAR.DAY"""
-    path = Path(path_from_url(url))
-    if not path.is_dir():
-        raise InputError(f"{url}: {path} is not a folder; sds: needs the root folder of an SDS archive")
+        return FollowSource(path, url, options)
     return MiniSeedSource([path], url)
 
 
-def path_from_url(url: str) -> str:
-    """`file:PATH`, `file:///PATH` and `sds:DIR` as paths."""
+def path_from_url(url: str) -> tuple[str, dict[str, str]]:
+    """Path and keys of `file:PATH`, `file:///PATH` and `sds:DIR`, with or without `?key=value`."""
     rest = url.partition(":")[2]
     if rest.startswith("//"):  # an authority, empty for this machine
         rest = rest[2:]
-    if not rest:
+    path, mark, query = rest.rpartition("?")
+    if not mark or "=" not in query or Path(rest).exists():  # a question mark may be part of a name
+        path, query = rest, ""
+    if not path:
         raise InputError(f"{url}: a path must follow the colon")
-    return rest
+    return path, dict(parse_qsl(query, keep_blank_values=True))

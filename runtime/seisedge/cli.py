@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         None,
         "A virtual digitizer: serve recorded data over SeedLink.",
     ),
+    "state": ("seisedge.runtime.commands.state:command", None, "What a run with --state remembers."),
     "inspect": ("seisedge.runtime.commands.inspect:command", None, "The card of a model file, and its FLOPs."),
     "bench": ("seisedge.runtime.commands.bench:command", None, "Latency, FLOPs and memory, honestly measured."),
     "doctor": (

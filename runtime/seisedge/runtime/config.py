@@ -95,12 +95,21 @@ class ContinuousConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_duration_s: Positive = 120.0
 
 
+class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much and how long is remembered in the state folder; see `seisedge.runtime.journal`."""
+
+    commit_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
+    keep_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    max_lines: Annotated[int, msgspec.Meta(ge=100)] = 100_000
+
+
 class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole station file."""
 
     station: StationIdentity | None = None
     source: str | None = None
     mode: Mode = "triggered"
+    state: str | None = None
     channels: dict[str, ChannelConfig] = {}
     models: ModelsConfig = ModelsConfig()
     trigger: TriggerConfig = TriggerConfig()
@@ -108,11 +117,22 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     timeline: TimelineConfig = TimelineConfig()
     magnitude: MagnitudeConfig = MagnitudeConfig()
     continuous: ContinuousConfig = ContinuousConfig()
+    journal: JournalConfig = JournalConfig()
 
     @property
     def station_id(self) -> str | None:
         """`NET.STA`, or None where the file is about no station."""
         return f"{self.station.network}.{self.station.station}" if self.station else None
+
+
+# They say where lines come from and go to, not what they say.
+CIRCUMSTANTIAL = ("source", "state", "journal")
+
+
+def settings_of(config: StationConfig) -> dict[str, Any]:
+    """The settings that what a station says depends on."""
+    plain: dict[str, Any] = msgspec.to_builtins(config)
+    return {key: value for key, value in plain.items() if key not in CIRCUMSTANTIAL}
 
 
 def load_config(path: Path) -> StationConfig:

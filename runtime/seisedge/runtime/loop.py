@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic_ns, time_ns
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,6 +19,9 @@ from seisedge.runtime.packet import Packet
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import Source
 from seisedge.runtime.station import Station
+
+if TYPE_CHECKING:
+    from seisedge.runtime.journal import Journal  # a run without a state needs no database
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +69,7 @@ class Loop:
 
     configs: one a station; None: any station that speaks, with `default`.
     transport: milliseconds a packet was under way, where that can be known.
+    journal: what is said is recorded there, and not said again; sinks of its own take it from there.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Loop:
         default: StationConfig | None = None,
         mode: Mode | None = None,
         transport: Callable[[Packet], float | None] = _transport_of_the_day,
+        journal: Journal | None = None,
     ) -> None:
         self._models = models
         self._sinks = sinks
@@ -83,12 +89,21 @@ class Loop:
         self._default = default
         self._mode = mode
         self._transport = transport
+        self._journal = journal
         self._stopped = False
         self.report = RunReport()
 
     def stop(self) -> None:
-        """End the run after the packet at hand; what is open is closed with what there is."""
+        """End the run after the packet at hand.
+
+        With a durable journal what is open stays open, for the next run; else it is closed with what there is.
+        """
         self._stopped = True
+
+    @property
+    def stopped(self) -> bool:
+        """True once `stop` was called."""
+        return self._stopped
 
     def run(self, source: Source, *, idle_exit_s: float | None = None) -> RunReport:
         """Read the source to its end; with `idle_exit_s`, also end when nothing came for so long."""
@@ -114,13 +129,18 @@ class Loop:
                 if station is None:
                     continue
                 station.add(packet)
+                if self._journal is not None:
+                    self._journal.took(station, packet)
                 pending[station.station_id] = station
                 count += 1
                 if source.live or count % FILE_BATCH == 0:
                     self._step(pending, packet, source, taken_ns)
             self._step(pending, packet, source, taken_ns)
-            for station in self.report.stations.values():
-                self._emit_all(station.finish(), None, source, monotonic_ns())
+            if not (self._stopped and self._journal is not None and self._journal.durable):
+                for station in self.report.stations.values():
+                    self._emit_all(station.finish(), None, source, monotonic_ns())
+            if self._journal is not None:
+                self._journal.flush()
         finally:
             self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S
         return self.report
@@ -137,17 +157,23 @@ class Loop:
                 return None
             station = Station(key, config, self._models, self._mode or config.mode)
             self.report.stations[key] = station
+            if self._journal is not None:
+                self._journal.begin(station)
         return station
 
     def _step(self, pending: dict[str, Station], packet: Packet | None, source: Source, taken_ns: int) -> None:
         for station in pending.values():
             self._emit_all(station.step(), packet, source, taken_ns)
         pending.clear()
+        if self._journal is not None:
+            self._journal.step()
 
     def _emit_all(self, drafts: Iterator[Draft], packet: Packet | None, source: Source, taken_ns: int) -> None:
         """Write what is due. `packet`: the one that made it due; `taken_ns`: when the work on it began."""
         for draft in drafts:
             line = self._line(draft, packet, taken_ns, source)
+            if self._journal is not None and not self._journal.add(line):
+                continue
             for sink in self._sinks:
                 sink.write(line)
             taken_ns = monotonic_ns()  # the next answer waited for this one

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import logging
 import math
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ import msgspec
 
 from seisedge.runtime.channels import Channels
 from seisedge.runtime.clock import ns_from_s
-from seisedge.runtime.config import Mode, StationConfig
+from seisedge.runtime.config import Mode, StationConfig, settings_of
 from seisedge.runtime.continuous import ContinuousMode, ContinuousState
 from seisedge.runtime.draft import Draft, StationCounters
 from seisedge.runtime.inference import Models
@@ -30,6 +32,7 @@ SLOW_SHARE = 0.8  # of the Nyquist frequency a slow channel is triggered on
 TRIGGER_HEADROOM_HZ = 1.0  # the trigger's band must be at least this wide
 
 
+STATE_VERSION = 1  # of FrontState and BackState, and of what a trigger or a filter makes of the same samples
 NEEDED_MARGIN_S = 0.1  # against the rounding of sample times
 
 
@@ -119,6 +122,13 @@ class Station:
             for timeline in self._timelines.values():
                 timeline.finish()
             yield from self._mode.step(ended=True)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of all that a state depends on besides the samples: settings, models, and what a state holds."""
+        models = [(engine.card.task, engine.sha256) for engine in self._models.engines]
+        parts = (STATE_VERSION, self._mode_name, models, settings_of(self._config))
+        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
     def front(self) -> FrontState | None:
         """The front after the packets so far; None before the first."""

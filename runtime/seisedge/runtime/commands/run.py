@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
@@ -15,15 +17,22 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference import Models
 from seisedge.runtime.loop import Loop, RunReport
 from seisedge.runtime.sinks import Sink
-from seisedge.runtime.sinks.jsonl import JsonLinesSink
+from seisedge.runtime.sinks.jsonl import JsonLinesFile, JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import Source, open_source
+
+if TYPE_CHECKING:
+    from seisedge.runtime.journal import Journal  # loaded where there is a state
+
+SINKS_END_S = 30.0  # how long sinks are waited for when the data have ended
+SINKS_STOP_S = 3.0  # and when the run is told to stop
 
 EPILOG = """\b
 Examples:
   seisedge run recording.mseed
   seisedge run station.toml --source seedlink://127.0.0.1:18000/PB_B918 --events events.jsonl
   cat *.mseed | seisedge run - --json
+  seisedge run station.toml --state /var/lib/seisedge/B918 --events events.jsonl
 """
 
 
@@ -32,7 +41,14 @@ Examples:
 @click.option("--source", "urls", multiple=True, metavar="URL", help="seedlink://host:port/NET_STA, sds:DIR, file:PATH")
 @click.option("--model", "models", multiple=True, type=click.Path(path_type=Path), help="In place of a bundled model.")
 @click.option("--mode", type=click.Choice(get_args(Mode)), help="Default: the station file's, else triggered.")
-@click.option("--events", type=click.Path(path_type=Path), help="Write JSON lines to this file; it is emptied first.")
+@click.option(
+    "--events",
+    type=click.Path(path_type=Path),
+    help="Write JSON lines to this file; emptied, or appended to with --state.",
+)
+@click.option(
+    "--state", type=click.Path(path_type=Path), metavar="DIR", help="Remember there, and go on after a restart."
+)
 @click.option("--until-end", is_flag=True, help="End when the server says that all is sent.")
 @click.option("--idle-exit", type=click.FloatRange(min=0.1), metavar="S", help="End after S seconds without a packet.")
 @click.option("--connect-timeout", type=click.FloatRange(min=0.1), metavar="S", help="Fail without a server.")
@@ -43,6 +59,7 @@ def command(
     models: tuple[Path, ...],
     mode: str | None,
     events: Path | None,
+    state: Path | None,
     until_end: bool,
     idle_exit: float | None,
     connect_timeout: float | None,
@@ -61,33 +78,72 @@ def command(
             raise InputError(f"{path}: a second station file for {station_id}")
         configs[station_id] = config
     files = [item for item in data if not item.endswith(".toml")]
-    source = _source(files, urls, list(configs.values()), until_end, connect_timeout)
+    where = _where(files, urls, list(configs.values()))
+    journal = _journal(state, where, list(configs.values()))
+    resume = journal.resume if journal is not None else None
+    source = open_source(where, until_end=until_end, connect_timeout_s=connect_timeout, resume=resume)
     default = None if configs else StationConfig()
     first = next(iter(configs.values()), StationConfig())
     loaded = Models.load(first.models, models)
-    sinks: list[Sink] = []
-    if events is not None:
-        sinks.append(JsonLinesSink.to_file(events))
-    sinks.append(JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo))
-    loop = Loop(loaded, sinks, configs, default=default, mode=cast("Mode | None", mode))
+    shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
+    outputs = _Outputs(journal, shown, events)
+    loop = Loop(loaded, outputs.direct, configs, default=default, mode=cast("Mode | None", mode), journal=journal)
     _stop_on_signal(loop, source)
     try:
         with source:
             report = loop.run(source, idle_exit_s=idle_exit)
     finally:
-        for sink in sinks[: 1 if events is not None else 0]:
-            sink.close()
+        outputs.close(SINKS_STOP_S if loop.stopped else SINKS_END_S)
     if not as_json:
-        _summary(report, source)
+        _summary(report, source, journal)
 
 
-def _source(
-    files: list[str],
-    urls: tuple[str, ...],
-    configs: list[StationConfig],
-    until_end: bool,
-    connect_timeout_s: float | None,
-) -> Source:
+class _Outputs:
+    """Where lines go: straight to the sinks, or with a state through the journal's outbox."""
+
+    def __init__(self, journal: Journal | None, shown: Sink, events: Path | None) -> None:
+        self._journal = journal
+        self._file: Sink | None = None
+        if journal is None:
+            self._file = JsonLinesSink.to_file(events) if events is not None else None
+            self.direct = [sink for sink in (self._file, shown) if sink is not None]
+            self._drains = []
+            return
+        from seisedge.runtime.sinks._drain import Drain
+
+        self.direct = []
+        self._drains = [Drain(shown, "standard output", journal, owned=False)]
+        if events is not None:
+            self._drains.append(Drain(JsonLinesFile(events), f"jsonl {events.resolve()}", journal))
+        for drain in self._drains:
+            drain.start()
+
+    def close(self, within_s: float) -> None:
+        if self._file is not None:
+            self._file.close()
+        until_s = time.monotonic() + within_s
+        for drain in self._drains:
+            drain.close(max(until_s - time.monotonic(), 0.1))
+        if self._journal is not None:
+            self._journal.flush()  # what the sinks have got
+            self._journal.close()
+
+
+def _journal(state: Path | None, where: str | Sequence[str], configs: list[StationConfig]) -> Journal | None:
+    """The journal of `--state`, else of the station files; None where nothing is to be remembered."""
+    folders = [state] if state is not None else list(dict.fromkeys(Path(c.state) for c in configs if c.state))
+    if len(folders) > 1:
+        raise InputError(f"the station files name {len(folders)} state folders; run one process a folder, or --state")
+    if not folders:
+        return None
+    from seisedge.runtime.journal import Journal
+
+    settings = configs[0].journal if configs else None
+    return Journal(folders[0], where if isinstance(where, str) else ",".join(where), settings)
+
+
+def _where(files: list[str], urls: tuple[str, ...], configs: list[StationConfig]) -> str | list[str]:
+    """What to read: one URL, or files."""
     if files and urls:
         raise InputError("give DATA or --source, not both")
     if len(urls) > 1:
@@ -98,11 +154,14 @@ def _source(
             raise InputError("nothing to read: give DATA, --source URL, or a station file with a source")
         if len(urls) > 1:
             raise InputError(f"the station files name {len(urls)} sources; run one process a source")
-    return open_source(urls[0] if urls else files, until_end=until_end, connect_timeout_s=connect_timeout_s)
+    return urls[0] if urls else files
 
 
 def _stop_on_signal(loop: Loop, source: Source) -> None:
-    """SIGTERM and Ctrl-C end the run in order: what is open is closed and written, exit status 0."""
+    """SIGTERM and Ctrl-C end the run in order, exit status 0.
+
+    What is open is closed and written; with a state it stays open for the next run.
+    """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         loop.stop()
@@ -112,7 +171,7 @@ def _stop_on_signal(loop: Loop, source: Source) -> None:
     signal.signal(signal.SIGINT, stop)
 
 
-def _summary(report: RunReport, source: Source) -> None:
+def _summary(report: RunReport, source: Source, journal: Journal | None) -> None:
     counters = source.counters
     click.echo(
         f"{report.stream_s / 60:.1f} min of data from {len(report.stations)} station(s), "
@@ -126,6 +185,7 @@ def _summary(report: RunReport, source: Source) -> None:
         "truncated records": counters.truncated,
         "reconnects": counters.reconnects,
         "packets of other stations": sum(report.other_stations.values()),
+        "lines said in an earlier run": journal.counters.known_lines if journal is not None else 0,
     }
     for station in report.stations.values():
         for timeline in station.tracks[:1]:

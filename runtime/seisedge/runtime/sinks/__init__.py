@@ -1,5 +1,5 @@
 """Sinks of events: one file each."""
 
-from seisedge.runtime.sinks._base import Sink
+from seisedge.runtime.sinks._base import Refused, Sink
 
-__all__ = ["Sink"]
+__all__ = ["Refused", "Sink"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +12,9 @@ import msgspec
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.sinks._base import Sink
+
+MEMORY_BYTES = 4 << 20  # of the file's end, looked at for what is there already
+MAX_MB, KEEP_FILES = 64.0, 8
 
 
 class JsonLinesSink(Sink):
@@ -33,3 +38,106 @@ class JsonLinesSink(Sink):
     def close(self) -> None:
         if not self._stream.closed:
             self._stream.close()
+
+
+class JsonLinesFile(Sink):
+    """A file that is gone on with. At `max_mb` it becomes `PATH.1`, that one `PATH.2`, up to `keep_files` of them.
+
+    A line that is in the last `MEMORY_BYTES` of the file, or of the one before it, when the sink is made, is not
+    written again; half a line, left by a loss of power or a full disk, is taken away.
+
+    Raises InputError where the file cannot be written.
+    """
+
+    def __init__(self, path: Path, *, max_mb: float = MAX_MB, keep_files: int = KEEP_FILES) -> None:
+        self._path = path
+        self._max_bytes = round(max_mb * 1e6)
+        self._keep_files = keep_files
+        try:
+            self._file = path.open("ab", buffering=0)
+            self._size = self._whole_lines()
+            self._there = _keys(self._rotated(1)) | _keys(path)
+        except OSError as error:
+            raise InputError(f"{path}: events cannot be written there: {error.strerror}") from error
+
+    def write(self, line: Event | Hop) -> None:
+        if _key(line) in self._there:
+            return
+        body = msgspec.json.encode(line) + b"\n"
+        if self._size and self._size + len(body) > self._max_bytes:
+            self._rotate()
+        written = 0
+        try:
+            while written < len(body):
+                written += self._file.write(body[written:])
+        except OSError:
+            with contextlib.suppress(OSError):  # the next start takes it away
+                self._file.truncate(self._size)
+            raise
+        self._size += len(body)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _rotated(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+    def _rotate(self) -> None:
+        if self._path.exists():  # else the last try came no further than this
+            for number in range(self._keep_files - 1, 0, -1):
+                if self._rotated(number).exists():
+                    self._rotated(number).replace(self._rotated(number + 1))
+            if self._keep_files:
+                self._path.replace(self._rotated(1))
+            else:
+                self._path.unlink()
+        fresh = self._path.open("ab", buffering=0)
+        self._file.close()
+        self._file, self._size = fresh, 0
+
+    def _whole_lines(self) -> int:
+        """Length of the file up to the end of its last whole line; the rest is cut off."""
+        with self._path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            end = size
+            while end:
+                begin = max(0, end - 65536)
+                file.seek(begin)
+                newline = file.read(end - begin).rfind(b"\n")
+                if newline >= 0:
+                    end = begin + newline + 1
+                    break
+                end = begin
+        if end < size:
+            self._file.truncate(end)
+        return end
+
+
+class _Head(msgspec.Struct):
+    """What tells a line from all others: an event by id and revision, a hop by station and time."""
+
+    station: str = ""
+    id: str = ""
+    revision: int = 0
+    time: str = ""
+
+
+def _key(line: Event | Hop | _Head) -> tuple[str, int]:
+    if isinstance(line, Event) or (isinstance(line, _Head) and line.id):
+        return line.id, line.revision
+    return f"{line.station} {line.time}", -1
+
+
+def _keys(path: Path) -> set[tuple[str, int]]:
+    """Keys of the lines at the end of a file; lines of others are passed over."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - MEMORY_BYTES))
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return set()
+    keys = set()
+    for line in lines:
+        with contextlib.suppress(msgspec.DecodeError):
+            keys.add(_key(msgspec.json.decode(line, type=_Head)))
+    return keys

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from seisedge.export.flops import Count
-from seisedge.runtime.card import MagnitudeScale, ModelCard, Training
+from seisedge.runtime.card import MagnitudeScale, Metric, ModelCard, Training
 from seisedge.train.models._base import MagnitudeModel, Model
 from seisedge.train.run import Run
 
@@ -17,6 +17,14 @@ LICENCES = {
     "sechilienne": "sechilienne (Apache-2.0, network MT CC BY 4.0)",
     "seisbench_chile": "seisbench_chile (network CX and catalogue CC BY 4.0)",
 }
+
+
+NOT_ON_THE_CARD = {"log loss", "bias", "within ±0.2", "bin accuracy"}  # in the run's metrics.md
+
+
+def headline(metrics: list[Metric]) -> list[Metric]:
+    """What a user of the model should see first; the rest stays with the run."""
+    return [m for m in metrics if m.name not in NOT_ON_THE_CARD and ", vertical only" not in m.subset]
 
 
 def card_from_run(run: Run, model: Model, count: Count) -> ModelCard:
@@ -60,7 +68,7 @@ def card_from_run(run: Run, model: Model, count: Count) -> ModelCard:
             n_records=run.n_records,
             licence="sources as listed in datasets/README.md; weights Apache-2.0",
         ),
-        metrics=run.metrics,
+        metrics=headline(run.metrics),
         not_for=recipe.not_for,
         precision="fp32",
         pruning="none",

@@ -110,7 +110,7 @@ def test_a_gain_moves_the_location_by_the_slope_and_nothing_else() -> None:
         for parameter in model.head[-1].parameters():  # type: ignore[union-attr, index]  # of that model
             parameter.normal_(std=0.3, generator=torch.Generator().manual_seed(2))
         before, after = model.raw(x, valid), model.raw(x * 100, valid)
-    slope = model.slope.item()  # type: ignore[operator, union-attr]  # of that model
+    slope = model.slope.item()  # type: ignore[operator]  # a parameter of that model
     assert torch.allclose(after[:, 0] - before[:, 0], torch.full((2,), 2 * slope), atol=2e-3)
     assert torch.allclose(after[:, 1], before[:, 1], atol=2e-3)
 

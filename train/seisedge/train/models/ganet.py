@@ -81,7 +81,7 @@ class GANetSmall(EventTypeModel):
     def __init__(self, width: int, n_bands: int, dropout: float, labels: list[str]) -> None:
         geometry = Geometry(1_800, 40.0, 5.0)
         super().__init__(geometry, labels, (1.0, 15.0))
-        self.front = TypeFrontEnd(geometry.n_samples, geometry.rate_hz)
+        self.front = TypeFrontEnd(geometry.n_samples, geometry.rate_hz, degree=4)  # 1 Hz high-pass follows
         self.bank = Filterbank(geometry.rate_hz, n_bands, stride=20)
         self.stem = nn.Sequential(
             nn.Conv1d(2 * n_bands + 2, width, 3, padding=1, bias=False), nn.BatchNorm1d(width), nn.ReLU()
@@ -105,6 +105,6 @@ def ganet_paper(n_classes: int = 3) -> EventTypeModel:
 
 
 @register_model
-def ganet_small(width: int = 32, n_bands: int = 16, dropout: float = 0.3) -> EventTypeModel:
+def ganet_small(width: int = 24, n_bands: int = 16, dropout: float = 0.3) -> EventTypeModel:
     """GA-Net for the station: 45 s at 40 Hz, filterbank in front."""
     return GANetSmall(width, n_bands, dropout, list(EVENT_TYPES))

@@ -146,14 +146,15 @@ class ResNetOrdinal(MagnitudeModel):
         labels, edges = magnitude_bins(outer=True)
         geometry = Geometry(1_400, 40.0, 5.0)
         super().__init__(geometry, labels, edges, (1.0, 15.0))
-        self.front = MagnitudeFrontEnd(geometry.n_samples, geometry.rate_hz)
+        self.front = MagnitudeFrontEnd(geometry.n_samples, geometry.rate_hz, degree=4)  # 1 Hz high-pass follows
         self.bank = Filterbank(geometry.rate_hz, n_bands)
         self.trunk = ResidualTrunk(2 * n_bands + 4, widths, 1)
+        last = nn.Linear(hidden, 2)
+        nn.init.zeros_(last.weight)  # begin at the regression on size alone
+        nn.init.zeros_(last.bias)
         self.head = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(2 * widths[-1], hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 2)
+            nn.Dropout(dropout), nn.Linear(2 * widths[-1], hidden), nn.ReLU(), nn.Dropout(dropout), last
         )
-        nn.init.zeros_(self.head[-1].weight)  # begin at the regression on size alone
-        nn.init.zeros_(self.head[-1].bias)
         self.slope = nn.Parameter(torch.tensor(0.9))
         self.offset = nn.Parameter(torch.tensor(6.9))
 

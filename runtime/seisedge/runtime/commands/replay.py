@@ -32,13 +32,26 @@ def _target(context: click.Context, option: click.Parameter, text: str | None) -
     return host, port
 
 
+class _WithFaults(click.Command):
+    """Its help ends with the faults there are."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from seisedge.runtime.replay._fault import help_lines
+
+        with formatter.section("Faults, with their keys and defaults"):
+            formatter.write_dl(help_lines(), col_max=28)
+        super().format_epilog(ctx, formatter)
+
+
 @click.command(
+    cls=_WithFaults,
     epilog="""\b
 Examples:
   seisedge replay recording.mseed --speed 10
+  seisedge replay recording.mseed --fault cut:every=50 --fault gap:at=60,length=10
   seisedge replay recording.mseed --shake-udp 127.0.0.1:8888
   seisedge run --source "seedlink://127.0.0.1:18000/PB_B918?from=earliest" --until-end
-"""
+""",
 )
 @click.argument("data", nargs=-1, required=True, type=click.Path())
 @click.option(
@@ -73,6 +86,13 @@ Examples:
     help="Serve N copies of each station, under codes of their own.",
 )
 @click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME[:key=value,...]",
+    help="Let something go wrong (below); may be given several times, and the order counts.",
+)
+@click.option(
     "--shake-udp",
     callback=_target,
     metavar="HOST:PORT",
@@ -84,6 +104,7 @@ def command(
     speed: float,
     record_length: int,
     stations: int,
+    faults: tuple[str, ...],
     shake_udp: tuple[str, int] | None,
 ) -> None:
     """Serve recorded miniSEED as a SeedLink (3.1 and 4.0) and DataLink server: a virtual digitizer.
@@ -96,9 +117,9 @@ def command(
     if "-" in data:
         raise InputError("replay cannot serve standard input; give files or folders")
     if shake_udp is not None:
-        _send_as_shake(data, shake_udp, speed)
+        _send_as_shake(data, shake_udp, speed, faults)
         return
-    digitizer = Digitizer(data, listen, speed, record_length, stations, on_client=click.echo)
+    digitizer = Digitizer(data, listen, speed, record_length, stations, faults=faults, on_client=click.echo)
     recording = digitizer.recording
     names = ", ".join(station.id for station in recording.stations[:4])
     if len(recording.stations) > 4:
@@ -115,10 +136,10 @@ def command(
             click.echo("ended")
 
 
-def _send_as_shake(data: tuple[str, ...], to: tuple[str, int], speed: float) -> None:
+def _send_as_shake(data: tuple[str, ...], to: tuple[str, int], speed: float, faults: tuple[str, ...]) -> None:
     from seisedge.runtime.replay.shake import ShakeSender
 
-    sender = ShakeSender(data, to, speed)
+    sender = ShakeSender(data, to, speed, faults=faults)
     click.echo(f"sending {sender.recording.stations[0].id} to {to[0]} UDP port {to[1]}, speed {speed:g}")
     with contextlib.suppress(KeyboardInterrupt):
         sender.run()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from seisedge.runtime.replay._clock import ReplayClock
+from seisedge.runtime.replay._fault import Fault, Link, Piece
 from seisedge.runtime.replay._recording import Recording, Station
 from seisedge.runtime.replay._select import Subscription
 
@@ -32,6 +33,7 @@ class Served:
     first_sequence: int
     poll_s: float  # longest wait before the clock is looked at again
     closing: threading.Event
+    faults: tuple[Fault, ...] = ()
 
     def n_released(self, station: Station) -> int:
         """Records of a station that are finished by now; at speed 0 there is no now: all are."""
@@ -46,11 +48,17 @@ class Gone(Exception):
 
 
 class Client(abc.ABC):
-    """Talks with one client until it goes or all is sent; a subclass speaks a protocol."""
+    """Talks with one client until it goes or all is sent; a subclass speaks a protocol.
 
-    def __init__(self, link: socket.socket, served: Served) -> None:
+    number: of the connection, from 1 on.
+    """
+
+    end_word: bytes  # what the protocol says at the end of the data
+
+    def __init__(self, link: socket.socket, served: Served, number: int = 1) -> None:
         self._link = link
         self._served = served
+        self._number = number
         self._received = bytearray()
         self.n_sent = 0
 
@@ -98,19 +106,30 @@ class Client(abc.ABC):
         self._link.sendall(data)
 
     def _send_in_time(self, packets: Iterator[tuple[int, bytes]]) -> None:
-        """Send packets, each at its release time on the replay's clock."""
+        """Send packets, each at its release time on the replay's clock; raises Gone where a fault hangs up."""
         served = self._served
         batch = bytearray()
-        for release_ns, packet in packets:
-            if served.speed and served.clock.wait_s(release_ns) > 0:
+        for piece in self._pieces(packets):
+            if served.speed and served.clock.wait_s(piece.release_ns) > 0:
                 self._flush(batch)
-                while (wait_s := served.clock.wait_s(release_ns)) > 0:
+                while (wait_s := served.clock.wait_s(piece.release_ns)) > 0:
                     self._listen(min(wait_s, served.poll_s))
-            batch += packet
+            if piece.pause_s:
+                served.closing.wait(piece.pause_s)
+            batch += piece.data
             self.n_sent += 1
-            if len(batch) >= BATCH_BYTES:
+            if piece.alone or piece.last or len(batch) >= BATCH_BYTES:
                 self._flush(batch)
+            if piece.last:
+                raise Gone
         self._flush(batch)
+
+    def _pieces(self, packets: Iterator[tuple[int, bytes]]) -> Iterator[Piece]:
+        pieces: Iterator[Piece] = (Piece(release_ns, data) for release_ns, data in packets)
+        link = Link(self._number, self.end_word)
+        for fault in self._served.faults:
+            pieces = fault.pieces(pieces, link)
+        return pieces
 
     def _wait_for_ever(self) -> None:
         """All is sent; a live client waits for what does not come."""

@@ -29,8 +29,10 @@ class DataLinkClient(Client):
     without a position, from now on. At speed 0 there is no now: they come from the first.
     """
 
-    def __init__(self, link: socket.socket, served: Served) -> None:
-        super().__init__(link, served)
+    end_word = message("ENDSTREAM")
+
+    def __init__(self, link: socket.socket, served: Served, number: int = 1) -> None:
+        super().__init__(link, served, number)
         self._match: re.Pattern[str] | None = None
         self._reject: re.Pattern[str] | None = None
         self._next: int | None = None  # index of the next packet; None for what comes from now on
@@ -44,7 +46,7 @@ class DataLinkClient(Client):
             self._served.clock.start()
             self._send_in_time(self._packets())
             if self._streaming and self._dial_up:
-                self._send(message("ENDSTREAM"))
+                self._send(self.end_word)
                 return
             while self._streaming:
                 self._listen(self._served.poll_s)
@@ -102,7 +104,7 @@ class DataLinkClient(Client):
             self._streaming, self._dial_up = True, arguments == ["DIALUP"]
         elif word == "ENDSTREAM":
             self._streaming = False
-            self._send(message("ENDSTREAM"))
+            self._send(self.end_word)
         else:
             self._answer("ERROR", 0, f"{word[:20]} is not understood here")
 

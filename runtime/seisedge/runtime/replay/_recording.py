@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import heapq
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -69,10 +69,17 @@ class Recording:
 
     Records that have that length are passed on byte by byte; others are packed anew with the same samples at the
     same times. `copies` > 1 serves every station so many times, under station codes of its own.
+    `spoil` is what becomes of the records of each station; what it returns is sent in that order.
     Raises InputError and DataError as MiniSeedSource does, and where `record_bytes` or `copies` cannot be.
     """
 
-    def __init__(self, paths: Sequence[str | Path], record_bytes: int, copies: int = 1) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        record_bytes: int,
+        copies: int = 1,
+        spoil: Callable[[list[Entry]], list[Entry]] | None = None,
+    ) -> None:
         if not MIN_RECORD_BYTES <= record_bytes <= MAX_RECORD_BYTES or record_bytes & (record_bytes - 1):
             raise InputError(
                 f"record length {record_bytes}: must be a power of two from {MIN_RECORD_BYTES} to {MAX_RECORD_BYTES}"
@@ -86,8 +93,10 @@ class Recording:
             by_station.setdefault(key, []).append(entry)
         self.starttime_ns = min(entry.starttime_ns for entry in entries)
         self.endtime_ns = entries[-1].release_ns
-        self.n_records = len(entries) * copies
+        if spoil is not None:
+            by_station = {key: _never_back(spoil(entries)) for key, entries in by_station.items()}
         self.stations = [Station(*key, by_station[key]) for key in sorted(by_station)]
+        self.n_records = sum(map(len, by_station.values())) * copies
         taken = {station.code for station in self.stations}
         codes = _free_codes(taken)
         for station in list(self.stations):
@@ -103,6 +112,16 @@ class Recording:
             for number, station in enumerate(self.stations)
         ]
         return [Numbered(self.stations[number], entry) for _, _, number, entry in heapq.merge(*streams, key=_place)]
+
+
+def _never_back(entries: list[Entry]) -> list[Entry]:
+    """The same order, with release times that never go back: what is behind another is not sent before it."""
+    found: list[Entry] = []
+    for entry in entries:
+        if found and entry.release_ns < found[-1].release_ns:
+            entry = replace(entry, release_ns=found[-1].release_ns)
+        found.append(entry)
+    return found
 
 
 def _place(row: tuple[int, str, int, Entry]) -> tuple[int, str, int]:

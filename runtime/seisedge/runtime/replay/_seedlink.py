@@ -17,8 +17,10 @@ MAX_REQUESTS = 10_000  # stations that one client may ask for
 class SeedLinkClient(Client):
     """Talks with one client until it goes, says BYE, or all is sent to a dial-up client."""
 
-    def __init__(self, link: socket.socket, served: Served) -> None:
-        super().__init__(link, served)
+    end_word = b"END"
+
+    def __init__(self, link: socket.socket, served: Served, number: int = 1) -> None:
+        super().__init__(link, served, number)
         self._dialect: Dialect = Dialect3()
         self._requests: list[Request] = []
         self._current = Request()  # before the first STATION: for all stations
@@ -33,7 +35,7 @@ class SeedLinkClient(Client):
         subscriptions = self._subscriptions()
         self._send_in_time(self._packets(subscriptions))
         if self._dial_up or all(s.request.dial_up or s.request.end_ns is not None for s in subscriptions):
-            self._send(b"END")
+            self._send(self.end_word)
             return
         self._wait_for_ever()
 

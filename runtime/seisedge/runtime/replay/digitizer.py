@@ -6,9 +6,11 @@ import contextlib
 import logging
 import math
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +19,7 @@ from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.replay._client import Client, Served
 from seisedge.runtime.replay._clock import ReplayClock
 from seisedge.runtime.replay._datalink import DataLinkClient
+from seisedge.runtime.replay._fault import Fault, fault_from_spec
 from seisedge.runtime.replay._recording import Recording
 from seisedge.runtime.replay._seedlink import SeedLinkClient
 from seisedge.runtime.sources._datalink_wire import PREFIX
@@ -36,8 +39,9 @@ class Digitizer:
     speed: how many times as fast as it was recorded; a record can be had when its last sample is past on that
     clock, which starts with the first client that streams. 0: as fast as clients read, each from the beginning,
     and nothing is dropped. record_length: bytes, a power of two from 128 to 65536. stations: serve so many copies
-    of each station, the first under its own code. first_sequence: of each station's first record. now: monotonic
-    clock in ns. on_client: called from the client's thread with a line of text when one comes and when one goes.
+    of each station, the first under its own code. faults: what goes wrong, as `--fault` has it. first_sequence: of
+    each station's first record. now: monotonic clock in ns. on_client: called from the client's thread with a line
+    of text when one comes and when one goes.
 
     A client in dial-up mode (FETCH, ENDFETCH, TIME with an end; STREAM DIALUP in DataLink) is told END when the
     recording is over; a live one is left waiting. Raises InputError and DataError for what cannot be served,
@@ -52,13 +56,22 @@ class Digitizer:
         record_length: int = 512,
         stations: int = 1,
         *,
+        faults: Sequence[str | Fault] = (),
         first_sequence: int = 1,
         now: Callable[[], int] = time.monotonic_ns,
         on_client: Callable[[str], None] | None = None,
     ) -> None:
         if not (math.isfinite(speed) and speed >= 0):
             raise InputError(f"speed {speed:g}: must be 0 (as fast as clients read) or more")
-        self.recording = Recording([paths] if isinstance(paths, str | Path) else paths, record_length, copies=stations)
+        wrong = tuple(fault_from_spec(fault) if isinstance(fault, str) else fault for fault in faults)
+        for fault in wrong:
+            first_sequence = fault.first_sequence(first_sequence)
+        self.recording = Recording(
+            [paths] if isinstance(paths, str | Path) else paths,
+            record_length,
+            stations,
+            lambda entries: reduce(lambda some, fault: fault.records(some), wrong, entries),
+        )
         self.speed = speed
         self._listen = listen
         self._on_client = on_client
@@ -71,7 +84,9 @@ class Digitizer:
             first_sequence,
             POLL_S if now is time.monotonic_ns else POLL_FOREIGN_CLOCK_S,
             self._closing,
+            wrong,
         )
+        self._n_links = 0
         self._socket: socket.socket | None = None
         self._links: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -160,17 +175,33 @@ class Digitizer:
     def _serve(self, link: socket.socket, name: str) -> None:
         with self._lock:
             self._links.add(link)
+            self._n_links += 1
+            number = self._n_links
         client: Client | None = None
         self._note(f"client {name} came")
         try:
-            begin = self._first_bytes(link)
-            client = (DataLinkClient if begin == PREFIX else SeedLinkClient)(link, self._served)
-            client.run()
+            if self._is_received(link, number):
+                begin = self._first_bytes(link)
+                client = (DataLinkClient if begin == PREFIX else SeedLinkClient)(link, self._served, number)
+                client.run()
         finally:
             with self._lock:
                 self._links.discard(link)
             link.close()
             self._note(f"client {name} went after {client.n_sent if client else 0} packets")
+
+    def _is_received(self, link: socket.socket, number: int) -> bool:
+        """False where a fault keeps a connection from being served; returns when it is over."""
+        answers = {fault.answers(number) for fault in self._served.faults}
+        if "reset" in answers:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+            return False
+        if "silence" in answers:
+            with contextlib.suppress(OSError):  # the client's end of it
+                while link.recv(4096):
+                    pass
+            return False
+        return True
 
     def _first_bytes(self, link: socket.socket) -> bytes:
         """What a client says first, left where it is: it tells the protocol."""

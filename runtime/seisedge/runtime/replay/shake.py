@@ -17,7 +17,8 @@ from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.miniseed import BadRecord, Decoder
 from seisedge.runtime.packet import SourceId
 from seisedge.runtime.replay._clock import ReplayClock
-from seisedge.runtime.replay._recording import Recording, Station
+from seisedge.runtime.replay._fault import Fault, fault_from_spec
+from seisedge.runtime.replay._recording import Entry, Recording, Station
 
 PACKET_SAMPLES = 25
 RECORD_BYTES = 512
@@ -27,8 +28,9 @@ MS_NS = 1_000_000
 class ShakeSender:
     """Sends the recording of one station, whose channels must hold integers, to `to` (host, port), packet by packet.
 
-    speed: times as fast as recorded, above 0, for UDP has no way to slow a sender down. now: monotonic clock in ns;
-    wait: called with the seconds to wait. Raises InputError for a recording that cannot be sent so, and as Recording.
+    speed: times as fast as recorded, above 0, for UDP has no way to slow a sender down. faults: what goes wrong, as
+    `--fault` has it, of those that strike any record. now: monotonic clock in ns. Raises InputError for what cannot
+    be sent so, and as Recording.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class ShakeSender:
         to: tuple[str, int],
         speed: float = 1.0,
         *,
+        faults: Sequence[str | Fault] = (),
         now: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         if not (math.isfinite(speed) and speed > 0):
@@ -49,8 +52,13 @@ class ShakeSender:
         self.n_sent = 0
         self._clock = ReplayClock(self.recording.starttime_ns, speed, now)
         self._closing = threading.Event()
-        packets = sorted(shake_packets(self.recording.stations[0]), key=lambda item: (item[0], item[1]))
-        self._packets = [(release_ns, data) for release_ns, _, data in packets]
+        packets = sorted(shake_packets(self.recording.stations[0]), key=lambda p: (p.release_ns, p.source_id))
+        for spec in faults:
+            fault = fault_from_spec(spec) if isinstance(spec, str) else spec
+            if fault.on != "records":
+                raise InputError(f"fault '{spec}' strikes {fault.on}, and UDP has none")
+            packets = fault.records(packets)
+        self._packets = packets
 
     def close(self) -> None:
         """End `run`, from another thread."""
@@ -64,15 +72,15 @@ class ShakeSender:
             raise FailedError(f"the host name {self.to[0]} is unknown") from error
         with socket.socket(family, socket.SOCK_DGRAM) as link:
             self._clock.start()
-            for release_ns, data in self._packets:
-                if self._closing.wait(self._clock.wait_s(release_ns)):
+            for packet in self._packets:
+                if self._closing.wait(self._clock.wait_s(packet.release_ns)):
                     return
-                link.sendto(data, target)
+                link.sendto(packet.record, target)
                 self.n_sent += 1
 
 
-def shake_packets(station: Station) -> Iterator[tuple[int, SourceId, bytes]]:
-    """Time of the last sample, channel and bytes of each packet of a station, channel by channel.
+def shake_packets(station: Station) -> Iterator[Entry]:
+    """The packets of a station, channel by channel.
 
     A packet begins anew where the samples do not follow each other; times are to the nearest millisecond.
     """
@@ -102,14 +110,14 @@ def shake_packets(station: Station) -> Iterator[tuple[int, SourceId, bytes]]:
 
 def _cut(
     source_id: SourceId, samples: npt.NDArray[np.int32], start_ns: int, rate_hz: float, *, to_end: bool
-) -> Iterator[tuple[int, SourceId, bytes]]:
+) -> Iterator[Entry]:
     for k in range(0, len(samples), PACKET_SAMPLES):
         part = samples[k : k + PACKET_SAMPLES]
         if len(part) < PACKET_SAMPLES and not to_end:
             return
         first_ns = start_ns + round(k * NS_PER_S / rate_hz)
         last_ns = first_ns + round((len(part) - 1) * NS_PER_S / rate_hz)
-        yield last_ns, source_id, datagram(source_id.channel, first_ns, part)
+        yield Entry(source_id, first_ns, last_ns, datagram(source_id.channel, first_ns, part))
 
 
 def datagram(channel: str, starttime_ns: int, samples: npt.NDArray[np.int32]) -> bytes:

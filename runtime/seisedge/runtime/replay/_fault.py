@@ -1,0 +1,142 @@
+"""Faults of the virtual digitizer: what one is, and how it is named on the command line.
+
+`NAME` or `NAME:key=value,key=value`. A fault is a dataclass, registered under its name; its fields are its keys.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.replay._recording import Entry
+from seisedge.runtime.sources._registry import closest
+
+# The modules that register the built-in faults, looked into when the first one is named.
+BUILT_IN = ("seisedge.runtime.replay.link_faults", "seisedge.runtime.replay.record_faults")
+
+_FAULTS: dict[str, type[Fault]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes to send at a time of the recording; `alone`: not together with others, `last`: and hang up then."""
+
+    release_ns: int
+    data: bytes
+    alone: bool = False
+    last: bool = False
+    pause_s: float = 0.0  # before it is sent
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One connection: its number, from 1 on, and what its protocol says at the end of the data."""
+
+    number: int
+    end_word: bytes
+
+
+@dataclass
+class Fault:
+    """Base of all faults: each hook leaves things as they are."""
+
+    on: ClassVar[str] = "records"  # 'records' of any source, 'miniseed' records, or a 'link' of a server
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        """What becomes of a station's records; their order is the order in which they are sent."""
+        return entries
+
+    def first_sequence(self, first: int) -> int:
+        """The number of each station's first record."""
+        return first
+
+    def answers(self, number: int) -> str:
+        """How connection `number` is received: 'serve', 'reset' or 'silence'."""
+        return "serve"
+
+    def pieces(self, pieces: Iterator[Piece], link: Link) -> Iterator[Piece]:
+        """What becomes of the packets on a connection."""
+        return pieces
+
+
+F = TypeVar("F", bound=Fault)
+
+
+def register_fault(name: str) -> Callable[[type[F]], type[F]]:
+    """Decorate a dataclass; its docstring is the line in `--help`."""
+
+    def register(fault: type[F]) -> type[F]:
+        if name in _FAULTS:
+            raise ValueError(f"fault {name!r} is registered already")
+        _FAULTS[name] = fault
+        return fault
+
+    return register
+
+
+def key(default: Any, at_least: float = -math.inf) -> Any:
+    """A key of a fault, with its default and the smallest value that makes sense."""
+    return dataclasses.field(default=default, metadata={"at_least": at_least})
+
+
+def known_faults() -> dict[str, type[Fault]]:
+    """All faults by name, in alphabetical order."""
+    for module in BUILT_IN:
+        importlib.import_module(module)
+    return dict(sorted(_FAULTS.items()))
+
+
+def fault_from_spec(spec: str) -> Fault:
+    """Raises InputError, naming the fault, the key and what was expected."""
+    faults = known_faults()
+    name, _, rest = spec.partition(":")
+    if name not in faults:
+        known = ", ".join(faults)
+        raise InputError(f"fault '{name}' is unknown (known: {known}){closest(name, list(faults))}")
+    keys = {field.name: field for field in dataclasses.fields(faults[name])}
+    values: dict[str, Any] = {}
+    for item in filter(None, rest.split(",")):
+        word, mark, text = item.partition("=")
+        if word not in keys:
+            known = ", ".join(keys) or "none"
+            raise InputError(f"fault '{name}' has no key '{word}' (known: {known}){closest(word, list(keys))}")
+        if not mark:
+            raise InputError(f"fault '{name}': '{item}' must be {word}=VALUE")
+        values[word] = _value(name, keys[word], text)
+    return faults[name](**values)
+
+
+def _value(name: str, field: dataclasses.Field[Any], text: str) -> Any:
+    if isinstance(field.default, str):
+        return text
+    try:
+        value = int(text) if isinstance(field.default, int) else float(text)
+    except ValueError:
+        value = math.nan
+    least = field.metadata["at_least"]
+    if not (math.isfinite(value) and value >= least):
+        kind = "a whole number" if isinstance(field.default, int) else "a number"
+        wanted = kind if least == -math.inf else f"{kind} of at least {least:g}"
+        raise InputError(f"fault '{name}': {field.name}={text} must be {wanted}")
+    return value
+
+
+def help_lines() -> list[tuple[str, str]]:
+    """`NAME:key=default,…` and what it does, for each fault."""
+    rows = []
+    for name, fault in known_faults().items():
+        keys = ",".join(f"{field.name}={field.default}" for field in dataclasses.fields(fault))
+        rows.append((f"{name}:{keys}" if keys else name, (fault.__doc__ or "").strip().partition("\n")[0]))
+    return rows
+
+
+def chosen(count: int, every: int, seed: int) -> list[bool]:
+    """Which of `count` things a fault strikes: one in `every`, at random; the same ones for the same seed."""
+    rng = random.Random(seed)
+    return [rng.randrange(every) == 0 for _ in range(count)]

@@ -1,0 +1,272 @@
+"""Faults of records: they strike a station's records before these are sent or written to a file."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+
+from seisedge.runtime.clock import NS_PER_S, ns_from_s
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.miniseed import Decoder
+from seisedge.runtime.packet import Packet
+from seisedge.runtime.replay._fault import Fault, chosen, key, register_fault
+from seisedge.runtime.replay._recording import Entry
+
+_ENCODINGS = {"i": ("i", "INT32"), "f": ("f", "FLOAT32"), "d": ("d", "FLOAT64")}  # by dtype of the samples
+
+
+def _extra(entries: list[Entry], every: int, seed: int, made: Callable[[Entry], bytes]) -> list[Entry]:
+    """About one entry in `every` followed by one more, with bytes `made` of it."""
+    found: list[Entry] = []
+    for entry, struck in zip(entries, chosen(len(entries), every, seed), strict=True):
+        found.append(entry)
+        if struck:
+            found.append(replace(entry, record=made(entry)))
+    return found
+
+
+def _packed(packet: Packet, starttime_ns: int, rate_hz: float, samples: npt.NDArray[Any]) -> list[bytes]:
+    """Records of miniSEED 2 with these samples, of the channel of `packet`."""
+    from pymseed import DataEncoding, MS3Record
+
+    kind, encoding = _ENCODINGS[packet.samples.dtype.char]
+    record = MS3Record(reclen=4096, encoding=DataEncoding[encoding])
+    source_id = packet.source_id
+    record.formatversion = 2
+    record.sourceid = f"FDSN:{source_id.network}_{source_id.station}_{source_id.location}_{'_'.join(source_id.channel)}"
+    record.starttime, record.samprate = starttime_ns, rate_hz
+    return list(record.generate(data_samples=samples.astype(packet.samples.dtype), sample_type=kind))
+
+
+def _decoded(entry: Entry) -> Packet | None:
+    """None for what another fault has made unreadable."""
+    packet = Decoder().packet(entry.record, 0)
+    return packet if isinstance(packet, Packet) else None
+
+
+def _version_2(record: bytes, fault: str) -> bytes:
+    if record[:3] == b"MS\x03":
+        raise InputError(f"fault '{fault}' strikes records of miniSEED 2, and these are of miniSEED 3")
+    return record
+
+
+@register_fault("clock")
+@dataclass
+class Clock(Fault):
+    """From `at` s on, for `length` s, records say a time that is `by` s off; all others are right."""
+
+    on: ClassVar[str] = "miniseed"
+    by: float = key(2.0)
+    at: float = key(60.0, 0)
+    length: float = key(30.0, 0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        begin_ns = min((entry.starttime_ns for entry in entries), default=0) + ns_from_s(self.at)
+        found: list[Entry] = []
+        for entry in entries:
+            packet = _decoded(entry) if begin_ns <= entry.starttime_ns < begin_ns + ns_from_s(self.length) else None
+            if packet is not None:
+                start_ns = packet.starttime_ns + ns_from_s(self.by)
+                for record in _packed(packet, start_ns, packet.sampling_rate_hz, packet.samples):
+                    found.append(replace(entry, starttime_ns=start_ns, record=record))
+            else:
+                found.append(entry)
+        return found
+
+
+@register_fault("dead")
+@dataclass
+class Dead(Fault):
+    """Nothing comes from a channel from `at` s on."""
+
+    channel: str = key("EHZ")
+    at: float = key(60.0, 0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        limit_ns = min((entry.starttime_ns for entry in entries), default=0) + ns_from_s(self.at)
+        return [e for e in entries if e.source_id.channel != self.channel or e.starttime_ns < limit_ns]
+
+
+@register_fault("duplicate")
+@dataclass
+class Duplicate(Fault):
+    """Send a record twice, about one in so many."""
+
+    every: int = key(10, 1)
+    seed: int = key(0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        return _extra(entries, self.every, self.seed, lambda entry: entry.record)
+
+
+@register_fault("empty")
+@dataclass
+class Empty(Fault):
+    """The station is there and sends nothing."""
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        return []
+
+
+@register_fault("forged-length")
+@dataclass
+class ForgedLength(Fault):
+    """Send one record more, about one in so many, that says it has 65,536 bytes."""
+
+    on: ClassVar[str] = "miniseed"
+    every: int = key(30, 1)
+    seed: int = key(0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        return _extra(entries, self.every, self.seed, lambda entry: _with_length(entry.record))
+
+
+def _with_length(record: bytes) -> bytes:
+    offset = struct.unpack_from(">H", _version_2(record, "forged-length"), 46)[
+        0
+    ]  # of blockette 1000, the first one in records made here
+    return record[: offset + 6] + b"\x10" + record[offset + 7 :]
+
+
+@register_fault("gap")
+@dataclass
+class Gap(Fault):
+    """Leave out every record that has samples in the `length` s from `at` s on."""
+
+    at: float = key(60.0, 0)
+    length: float = key(10.0, 0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        begin_ns = min((entry.starttime_ns for entry in entries), default=0) + ns_from_s(self.at)
+        end_ns = begin_ns + ns_from_s(self.length)
+        return [e for e in entries if e.release_ns < begin_ns or e.starttime_ns >= end_ns]
+
+
+@register_fault("late")
+@dataclass
+class Late(Fault):
+    """One channel comes `by` s later than the others."""
+
+    channel: str = key("EHZ")
+    by: float = key(20.0, 0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        by_ns = ns_from_s(self.by)
+        moved = [
+            replace(e, release_ns=e.release_ns + by_ns) if e.source_id.channel == self.channel else e for e in entries
+        ]
+        return sorted(moved, key=lambda entry: entry.release_ns)
+
+
+@register_fault("overlap")
+@dataclass
+class Overlap(Fault):
+    """Send the second half of a record once more, about one in so many; `differ` is added to its samples."""
+
+    on: ClassVar[str] = "miniseed"
+    every: int = key(10, 1)
+    differ: int = key(0)
+    seed: int = key(0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        found: list[Entry] = []
+        for entry, struck in zip(entries, chosen(len(entries), self.every, self.seed), strict=True):
+            found.append(entry)
+            packet = _decoded(entry) if struck else None
+            if packet is not None:
+                k = len(packet.samples) // 2
+                start_ns = packet.starttime_ns + round(k * NS_PER_S / packet.sampling_rate_hz)
+                for record in _packed(packet, start_ns, packet.sampling_rate_hz, packet.samples[k:] + self.differ):
+                    found.append(replace(entry, starttime_ns=start_ns, record=record))
+        return found
+
+
+@register_fault("poison")
+@dataclass
+class Poison(Fault):
+    """Send one record more, about one in so many, that is nothing but random bytes."""
+
+    every: int = key(30, 1)
+    seed: int = key(0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        rng = random.Random(self.seed)
+        return _extra(entries, self.every, self.seed, lambda entry: rng.randbytes(len(entry.record)))
+
+
+@register_fault("rate-0")
+@dataclass
+class Rate0(Fault):
+    """Send one record more, about one in so many, with a sampling rate of 0."""
+
+    on: ClassVar[str] = "miniseed"
+    every: int = key(30, 1)
+    seed: int = key(0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        return _extra(entries, self.every, self.seed, lambda e: _without_rate(e.record))
+
+
+def _without_rate(record: bytes) -> bytes:
+    return _version_2(record, "rate-0")[:32] + bytes(4) + record[36:]
+
+
+@register_fault("rate-change")
+@dataclass
+class RateChange(Fault):
+    """From `at` s on only every second sample is sent, at half the rate."""
+
+    on: ClassVar[str] = "miniseed"
+    at: float = key(90.0, 0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        limit_ns = min((entry.starttime_ns for entry in entries), default=0) + ns_from_s(self.at)
+        found: list[Entry] = []
+        for entry in entries:
+            packet = _decoded(entry) if entry.starttime_ns >= limit_ns else None
+            if packet is None:
+                found.append(entry)
+                continue
+            n_before = round((packet.starttime_ns - limit_ns) * packet.sampling_rate_hz / NS_PER_S)
+            first = n_before % 2  # the same samples whatever the records' lengths
+            start_ns = packet.starttime_ns + round(first * NS_PER_S / packet.sampling_rate_hz)
+            for record in _packed(packet, start_ns, packet.sampling_rate_hz / 2, packet.samples[first::2]):
+                found.append(replace(entry, starttime_ns=start_ns, record=record))
+        return found
+
+
+@register_fault("reorder")
+@dataclass
+class Reorder(Fault):
+    """Send a record behind the next one of its channel, about one in so many."""
+
+    every: int = key(10, 1)
+    seed: int = key(0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        found = list(entries)
+        for k, struck in enumerate(chosen(len(entries), self.every, self.seed)):
+            if not struck:
+                continue
+            channel = found[k].source_id
+            other = next((j for j in range(k + 1, len(found)) if found[j].source_id == channel), None)
+            if other is not None:
+                found.insert(other, found.pop(k))
+        return found
+
+
+@register_fault("truncated")
+@dataclass
+class Truncated(Fault):
+    """Send one record more, about one in so many, of which the second half is missing."""
+
+    every: int = key(30, 1)
+    seed: int = key(0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        return _extra(entries, self.every, self.seed, lambda entry: entry.record[: len(entry.record) // 2])

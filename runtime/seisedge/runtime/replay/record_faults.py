@@ -127,10 +127,13 @@ class ForgedLength(Fault):
 
 
 def _with_length(record: bytes) -> bytes:
-    offset = struct.unpack_from(">H", _version_2(record, "forged-length"), 46)[
-        0
-    ]  # of blockette 1000, the first one in records made here
-    return record[: offset + 6] + b"\x10" + record[offset + 7 :]
+    offset = struct.unpack_from(">H", _version_2(record, "forged-length"), 46)[0]
+    while offset and offset + 8 <= len(record):
+        kind, following = struct.unpack_from(">HH", record, offset)
+        if kind == 1000:
+            return record[: offset + 6] + b"\x10" + record[offset + 7 :]
+        offset = following
+    raise InputError("fault 'forged-length' strikes records that state their length, and these do not")
 
 
 @register_fault("gap")

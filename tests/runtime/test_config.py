@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from seisedge.runtime.config import StationConfig, load_config
@@ -28,16 +29,27 @@ def test_the_example_loads_and_shows_every_default(tmp_path: Path) -> None:
     assert config.station_id == "PB.B918" and config.channels["EHZ"].sensitivity == 7.81398e8
     text = EXAMPLE.read_text(encoding="utf-8")
     uncommented = "\n".join(
-        line[1:] if line.startswith("#") and line[1:2].isalpha() and " = " in line else line
+        line[1:] if line.startswith("#[") or (line[:1] == "#" and line[1:2].isalpha() and " = " in line) else line
         for line in text.splitlines()
     )
     shown = _load(tmp_path, uncommented)
-    for part in ("models", "trigger", "events", "timeline", "continuous"):
+    for part in ("models", "trigger", "events", "timeline", "continuous", "journal"):
         assert getattr(shown, part) == getattr(StationConfig(), part), part
         for field in getattr(shown, part).__struct_fields__:
             assert f"{field} =" in text, f"{part}.{field} is not in the example"
-    for field in (*shown.magnitude.__struct_fields__, *shown.channels["EHZ"].__struct_fields__, "mode", "source"):
+    for field in (
+        *shown.magnitude.__struct_fields__,
+        *shown.channels["EHZ"].__struct_fields__,
+        "mode",
+        "source",
+        "state",
+    ):
         assert f"{field} =" in text
+    for kind in shown.sinks.__struct_fields__:
+        sink = getattr(shown.sinks, kind)
+        for field in msgspec.structs.fields(sink):
+            assert field.required or field.default is None or getattr(sink, field.name) == field.default, field.name
+            assert f"\n#{field.name} =" in text, f"sinks.{kind}.{field.name} is not in the example"
 
 
 @pytest.mark.parametrize(

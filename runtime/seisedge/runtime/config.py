@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from seisedge.runtime.errors import ConfigError, InputError
+from seisedge.runtime.sinks._config import SinksConfig
 from seisedge.runtime.timeline import COMPONENTS
 from seisedge.runtime.trigger import TriggerSettings
 
@@ -118,6 +119,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     magnitude: MagnitudeConfig = MagnitudeConfig()
     continuous: ContinuousConfig = ContinuousConfig()
     journal: JournalConfig = JournalConfig()
+    sinks: SinksConfig = SinksConfig()
 
     @property
     def station_id(self) -> str | None:
@@ -126,7 +128,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 # They say where lines come from and go to, not what they say.
-CIRCUMSTANTIAL = ("source", "state", "journal")
+CIRCUMSTANTIAL = ("source", "state", "journal", "sinks")
 
 
 def settings_of(config: StationConfig) -> dict[str, Any]:

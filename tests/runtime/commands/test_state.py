@@ -71,3 +71,26 @@ def test_what_cannot_be_shown_or_used(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
     result = _seisedge("run", *two, RECORDING)
     assert result.exit_code == 2 and "name 2 state folders" in result.stderr
+
+
+def test_sinks_of_the_station_file(tmp_path: Path) -> None:
+    """Two stations that name the same file share it; a folder of QuakeML is one station's; with and without a state."""
+    part = _part(tmp_path / "part.mseed")
+    files = []
+    for path in STATIONS.glob("*.toml"):
+        text = path.read_text(encoding="utf-8") + f'\n[sinks.jsonl]\npath = "{tmp_path / "shared.jsonl"}"\n'
+        if "B918" in path.name:
+            text += f'[sinks.quakeml]\nfolder = "{tmp_path / "quakeml"}"\n'
+        files.append(tmp_path / path.name)
+        files[-1].write_text(text, encoding="utf-8")
+    direct = tmp_path / "direct.jsonl"
+    assert _seisedge("run", *files, part, "--events", direct).exit_code == 0
+    lines = direct.read_bytes()
+    assert (tmp_path / "shared.jsonl").read_bytes() == lines
+    ids = {json.loads(line)["id"] for line in lines.splitlines()}
+    documents = {path.stem for path in (tmp_path / "quakeml").rglob("*.xml")}
+    assert documents == {name for name in ids if name.startswith("PB.B918")} != set()
+    assert _seisedge("run", *files, part, "--state", tmp_path / "state").exit_code == 0
+    assert (tmp_path / "shared.jsonl").read_bytes() == lines  # it has these already
+    sinks = json.loads(_seisedge("state", "show", tmp_path / "state", "--json").output)["sinks"]
+    assert [sink["name"].partition(" ")[0] for sink in sinks] == ["jsonl", "quakeml", "standard"]

@@ -17,12 +17,14 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference import Models
 from seisedge.runtime.loop import Loop, RunReport
 from seisedge.runtime.sinks import Sink
+from seisedge.runtime.sinks._config import SinksConfig
 from seisedge.runtime.sinks.jsonl import JsonLinesFile, JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import Source, open_source
 
 if TYPE_CHECKING:
-    from seisedge.runtime.journal import Journal  # loaded where there is a state
+    from seisedge.runtime.journal import Journal  # loaded where there is a state, or a sink
+    from seisedge.runtime.sinks._drain import Drain
 
 SINKS_END_S = 30.0  # how long sinks are waited for when the data have ended
 SINKS_STOP_S = 3.0  # and when the run is told to stop
@@ -86,7 +88,7 @@ def command(
     first = next(iter(configs.values()), StationConfig())
     loaded = Models.load(first.models, models)
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
-    outputs = _Outputs(journal, shown, events)
+    outputs = _Outputs(journal, shown, events, list(configs.values()))
     loop = Loop(loaded, outputs.direct, configs, default=default, mode=cast("Mode | None", mode), journal=journal)
     _stop_on_signal(loop, source)
     try:
@@ -99,22 +101,31 @@ def command(
 
 
 class _Outputs:
-    """Where lines go: straight to the sinks, or with a state through the journal's outbox."""
+    """Where lines go: straight to the terminal and to `--events`, or, with a state, by way of the journal's outbox.
 
-    def __init__(self, journal: Journal | None, shown: Sink, events: Path | None) -> None:
+    The sinks of the station files always go by way of an outbox, which without a state is in memory.
+    """
+
+    def __init__(
+        self, journal: Journal | None, shown: Sink, events: Path | None, configs: Sequence[StationConfig]
+    ) -> None:
         self._journal = journal
         self._file: Sink | None = None
-        if journal is None:
+        self._drains: list[Drain] = []
+        self.direct: list[Sink] = []
+        if journal is None or journal.folder is None:
             self._file = JsonLinesSink.to_file(events) if events is not None else None
             self.direct = [sink for sink in (self._file, shown) if sink is not None]
-            self._drains = []
+        if journal is None:
             return
+        from seisedge.runtime.sinks._build import build_drains
         from seisedge.runtime.sinks._drain import Drain
 
-        self.direct = []
-        self._drains = [Drain(shown, "standard output", journal, owned=False)]
-        if events is not None:
-            self._drains.append(Drain(JsonLinesFile(events), f"jsonl {events.resolve()}", journal))
+        if journal.folder is not None:
+            self._drains.append(Drain(shown, "standard output", journal, owned=False))
+            if events is not None:
+                self._drains.append(Drain(JsonLinesFile(events), f"jsonl {events.resolve()}", journal))
+        self._drains += build_drains(configs, journal)
         for drain in self._drains:
             drain.start()
 
@@ -130,16 +141,16 @@ class _Outputs:
 
 
 def _journal(state: Path | None, where: str | Sequence[str], configs: list[StationConfig]) -> Journal | None:
-    """The journal of `--state`, else of the station files; None where nothing is to be remembered."""
+    """The journal of `--state`, else of the station files; None where there is nothing to remember or to hand on."""
     folders = [state] if state is not None else list(dict.fromkeys(Path(c.state) for c in configs if c.state))
     if len(folders) > 1:
         raise InputError(f"the station files name {len(folders)} state folders; run one process a folder, or --state")
-    if not folders:
+    if not folders and all(config.sinks == SinksConfig() for config in configs):
         return None
     from seisedge.runtime.journal import Journal
 
     settings = configs[0].journal if configs else None
-    return Journal(folders[0], where if isinstance(where, str) else ",".join(where), settings)
+    return Journal(folders[0] if folders else None, where if isinstance(where, str) else ",".join(where), settings)
 
 
 def _where(files: list[str], urls: tuple[str, ...], configs: list[StationConfig]) -> str | list[str]:

@@ -78,7 +78,10 @@ class Drain:
             self._sink.close()
         left = self._journal.undelivered(self.name)
         if left:
-            logger.warning("%s: %d lines not delivered", self.name, left)
+            fate = (
+                "they wait in the state folder" if self._journal.durable else "there is no state folder: they are lost"
+            )
+            logger.warning("%s: %d lines not delivered; %s", self.name, left, fate)
         return left
 
     def _run(self) -> None:
@@ -122,8 +125,9 @@ class Drain:
                 self.down_since_s = None
                 self.counters.delivered += 1
                 return True
-            if self._ending.wait(backoff_s * (1 + random.uniform(-BACKOFF_JITTER, BACKOFF_JITTER))):
+            if self._ending.is_set():
                 return False
+            self._ending.wait(backoff_s * (1 + random.uniform(-BACKOFF_JITTER, BACKOFF_JITTER)))  # then a last try
             backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
 
     def _failed(self, line: Line, error: OSError) -> None:

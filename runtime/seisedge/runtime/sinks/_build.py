@@ -1,0 +1,72 @@
+"""From the station files to drains: stations that name the same sink share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from seisedge.runtime.config import StationConfig
+from seisedge.runtime.journal import Journal
+from seisedge.runtime.sinks._base import Sink
+from seisedge.runtime.sinks._config import JsonLinesConfig, MqttConfig, QuakeMLConfig, WebhookConfig, secret
+from seisedge.runtime.sinks._drain import Drain
+
+SinkConfig = JsonLinesConfig | QuakeMLConfig | WebhookConfig | MqttConfig
+
+
+def _jsonl(config: JsonLinesConfig, _stations: list[str]) -> tuple[Sink, str]:
+    from seisedge.runtime.sinks.jsonl import JsonLinesFile
+
+    path = Path(config.path)
+    return JsonLinesFile(path, max_mb=config.max_mb, keep_files=config.keep_files), f"jsonl {path.resolve()}"
+
+
+def _quakeml(config: QuakeMLConfig, _stations: list[str]) -> tuple[Sink, str]:
+    from seisedge.runtime.sinks.quakeml import QuakeMLSink
+
+    return QuakeMLSink(Path(config.folder), config.authority), f"quakeml {Path(config.folder).resolve()}"
+
+
+def _webhook(config: WebhookConfig, _stations: list[str]) -> tuple[Sink, str]:
+    from seisedge.runtime.sinks.webhook import WebhookSink
+
+    token = secret(config.token_file, "SEISEDGE_WEBHOOK_TOKEN")
+    return WebhookSink(config.url, token=token, timeout_s=config.timeout_s), f"webhook {config.url}"
+
+
+def _mqtt(config: MqttConfig, stations: list[str]) -> tuple[Sink, str]:
+    from seisedge.runtime.sinks.mqtt import MqttSink
+
+    password = secret(config.password_file, "SEISEDGE_MQTT_PASSWORD")
+    return MqttSink(config, stations, password), f"mqtt {config.host}:{config.port}/{config.topic}"
+
+
+# Each loads what it needs, and no more.
+BUILDERS: dict[type, Callable[[Any, list[str]], tuple[Sink, str]]] = {
+    JsonLinesConfig: _jsonl,
+    QuakeMLConfig: _quakeml,
+    WebhookConfig: _webhook,
+    MqttConfig: _mqtt,
+}
+
+
+def sinks_named(configs: Iterable[StationConfig]) -> dict[SinkConfig, list[str]]:
+    """The sinks of all station files, with the stations that name each."""
+    named: dict[SinkConfig, list[str]] = {}
+    for config in configs:
+        sinks = config.sinks
+        for sink in (sinks.jsonl, sinks.quakeml, sinks.webhook, sinks.mqtt):
+            if sink is not None:
+                named.setdefault(sink, []).append(str(config.station_id))
+    return named
+
+
+def build_drains(configs: Iterable[StationConfig], journal: Journal) -> list[Drain]:
+    """A drain for each sink, not yet started. Raises InputError where one cannot be."""
+    drains = []
+    for config, stations in sinks_named(configs).items():
+        sink, name = BUILDERS[type(config)](config, stations)
+        hops = isinstance(config, JsonLinesConfig)
+        drains.append(Drain(sink, name, journal, stations=frozenset(stations), hops=hops))
+    return drains

@@ -1,0 +1,142 @@
+"""QuakeML 1.2: one document an event, holding its newest revision.
+
+A pick always (the onset, a presumed P), the type with its probability, and a station magnitude with its 90 % bounds
+where the event has a number. There is no origin, nothing was located: the `originID` that the schema wants of a
+station magnitude names what an associator would have to make.
+
+https://quake.ethz.ch/quakeml/docs/REC?action=AttachFile&do=view&target=QuakeML-BED-20130214b.pdf
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+from xml.etree import ElementTree
+
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.event import Event, Hop, MagnitudeEstimate
+from seisedge.runtime.sinks._base import Sink
+
+QUAKEML, BED = "http://quakeml.org/xmlns/quakeml/1.2", "http://quakeml.org/xmlns/bed/1.2"
+
+# A label of the type model → QuakeML's event type. A weak "noise" that was emitted says nothing of a source.
+TYPES = {"tectonic": "earthquake", "non-tectonic": "other event", "noise": "not reported"}
+
+
+class QuakeMLSink(Sink):
+    """Writes FOLDER/YYYY-MM-DD/ID.xml, each file replaced as a whole.
+
+    authority: of the resource identifiers, `smi:AUTHORITY/…`; a domain name, or `local`.
+    Raises InputError where the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, authority: str = "local") -> None:
+        self._folder = folder
+        self._authority = authority
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: QuakeML cannot be written there: {error.strerror}") from error
+
+    def write(self, line: Event | Hop) -> None:
+        if not isinstance(line, Event):
+            return
+        folder = self._folder / line.onset[:10]
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{line.id}.xml"
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            file.write(quakeml_from_event(line, self._authority))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def quakeml_from_event(event: Event, authority: str = "local") -> bytes:
+    """The document of one revision."""
+    base = f"smi:{authority}/seisedge/{event.id}"
+    root = ElementTree.Element(f"{{{QUAKEML}}}quakeml")
+    parameters = _child(root, "eventParameters", publicID=f"{base}/parameters")
+    element = _child(parameters, "event", publicID=base)
+    rejected = event.status == "retracted"
+    if event.magnitude is not None and event.magnitude.expected is not None:
+        _station_magnitude(element, event, event.magnitude, event.magnitude.expected, base)
+    _pick(element, event, base)
+    label = event.event_type.label if event.event_type is not None else None
+    _child(element, "type", "not existing" if rejected else TYPES.get(label or "", "not reported"))
+    if not rejected and label in ("tectonic", "non-tectonic"):
+        _child(element, "typeCertainty", "suspected")
+    _text(_child(element, "description"), event)
+    for remark in _remarks(event):
+        _child(_child(element, "comment"), "text", remark)
+    _creation(element, event)
+    ElementTree.register_namespace("q", QUAKEML)
+    ElementTree.register_namespace("", BED)
+    ElementTree.indent(root)
+    body: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return body + b"\n"
+
+
+def _child(parent: ElementTree.Element, name: str, text: str | None = None, **attributes: str) -> ElementTree.Element:
+    element = ElementTree.SubElement(parent, f"{{{BED}}}{name}", attributes)
+    element.text = text
+    return element
+
+
+def _text(description: ElementTree.Element, event: Event) -> None:
+    _child(description, "text", f"Single-station detection at {event.station}, not associated, not located")
+
+
+def _waveform(parent: ElementTree.Element, event: Event) -> None:
+    network, _, station = event.station.partition(".")
+    _child(parent, "waveformID", networkCode=network, stationCode=station)
+
+
+def _creation(parent: ElementTree.Element, event: Event) -> None:
+    info = _child(parent, "creationInfo")
+    _child(info, "author", f"seisedge {version('seisedge')}")
+    _child(info, "creationTime", event.emitted)
+    _child(info, "version", str(event.revision))
+
+
+def _pick(parent: ElementTree.Element, event: Event, base: str) -> None:
+    pick = _child(parent, "pick", publicID=f"{base}/pick")
+    _child(_child(pick, "time"), "value", event.onset)
+    _waveform(pick, event)
+    _child(pick, "phaseHint", "P")
+    _child(pick, "evaluationMode", "automatic")
+    _child(pick, "evaluationStatus", "rejected" if event.status == "retracted" else "preliminary")
+
+
+def _station_magnitude(
+    parent: ElementTree.Element, event: Event, size: MagnitudeEstimate, expected: float, base: str
+) -> None:
+    element = _child(parent, "stationMagnitude", publicID=f"{base}/magnitude")
+    _child(element, "originID", f"{base}/origin")
+    mag = _child(element, "mag")
+    _child(mag, "value", f"{expected:g}")
+    low, high = size.interval_90 if size.interval_90 is not None else (None, None)
+    if low is not None:
+        _child(mag, "lowerUncertainty", f"{max(expected - low, 0.0):.3g}")
+    if high is not None:
+        _child(mag, "upperUncertainty", f"{max(high - expected, 0.0):.3g}")
+    if low is not None or high is not None:
+        _child(mag, "confidenceLevel", "90")
+    _child(element, "type", size.type)
+    _waveform(element, event)
+
+
+def _remarks(event: Event) -> list[str]:
+    remarks = [f"revision {event.revision}, {event.status}"]
+    if event.event_type is not None:
+        kind = event.event_type
+        remarks.append(
+            f"type {kind.label} with probability {kind.probability:.4f}, by model {kind.model} {kind.sha256}"
+        )
+    if event.magnitude is not None:
+        size = event.magnitude
+        provisional = ", provisional: the gain is not known" if size.provisional else ""
+        remarks.append(f"magnitude bin {size.label}, probability {size.probability:.4f}{provisional}")
+    remarks += [f"{remark.code}: {remark.reason}" for remark in event.quality if remark.code != "ok"]
+    return remarks

@@ -1,0 +1,105 @@
+"""A sink that is down holds up nobody, and gets its lines in order when it is back."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.journal import Journal
+from seisedge.runtime.sinks import Sink
+from seisedge.runtime.sinks._drain import Drain
+
+
+class Switched(Sink):
+    """Up and down by a switch; `blocked`: does not even answer until then."""
+
+    def __init__(self) -> None:
+        self.up = threading.Event()
+        self.blocked = False
+        self.lines: list[Event | Hop] = []
+        self.tried = threading.Event()
+        self.closed = False
+
+    def write(self, line: Event | Hop) -> None:
+        self.tried.set()
+        if self.blocked:
+            self.up.wait(10)
+        if not self.up.is_set():
+            raise ConnectionError("down")
+        self.lines.append(line)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_one_is_down_the_other_is_not(tmp_path: Path, events: list[Event], blocked: bool) -> None:
+    journal = Journal(tmp_path, "list:")
+    dead, alive = Switched(), Switched()
+    dead.blocked = blocked
+    alive.up.set()
+    drains = [Drain(s, name, journal, backoff_first_s=0.01) for s, name in ((dead, "dead"), (alive, "alive"))]
+    for drain in drains:
+        drain.start()
+    for event in events:
+        assert journal.add(event)
+        journal.step()
+    assert drains[1].close(5) == 0 and alive.lines == events
+    assert dead.tried.wait(5) and dead.lines == []
+    assert journal.undelivered("dead") == 3 and alive.closed
+    dead.up.set()
+    assert drains[0].close(5) == 0 and dead.lines == events
+
+
+def test_what_it_missed_comes_after_a_restart(tmp_path: Path, events: list[Event]) -> None:
+    journal = Journal(tmp_path, "list:")
+    dead = Switched()
+    drain = Drain(dead, "hook", journal, backoff_first_s=0.01)
+    drain.start()
+    for event in events[:2]:
+        journal.add(event)
+    journal.step()
+    assert drain.close(1) == 2
+    journal.flush()
+    journal.close()
+    journal = Journal(tmp_path, "list:")
+    dead.up.set()
+    drain = Drain(dead, "hook", journal)
+    drain.start()
+    assert journal.add(events[2])
+    assert not journal.add(events[1])
+    journal.step()
+    assert drain.close(5) == 0 and dead.lines == events
+
+
+def test_only_its_stations(tmp_path: Path, revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest
+    journal = Journal(None, "list:")
+    sink = Switched()
+    sink.up.set()
+    drain = Drain(sink, "hook", journal, stations={"XX.B"})
+    drain.start()
+    for station in ("XX.A", "XX.B", "XX.C"):
+        journal.add(revision(station=station, id=station))
+    journal.step()
+    assert drain.close(5) == 0
+    assert [line.station for line in sink.lines] == ["XX.B"]
+
+
+def test_a_fault_of_the_sink_is_not_the_end(events: list[Event], caplog: pytest.LogCaptureFixture) -> None:
+    class Faulty(Switched):
+        def write(self, line: Event | Hop) -> None:
+            if isinstance(line, Event) and line.revision == 1:
+                raise ZeroDivisionError
+            self.lines.append(line)
+
+    journal = Journal(None, "list:")
+    sink = Faulty()
+    drain = Drain(sink, "hook", journal)
+    drain.start()
+    for event in events:
+        journal.add(event)
+    journal.step()
+    assert drain.close(5) == 0
+    assert [line.revision for line in sink.lines if isinstance(line, Event)] == [0, 2]
+    assert drain.counters.refused == 1 and "ZeroDivisionError" in caplog.text

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.event import Event
+from seisedge.runtime.sinks.jsonl import JsonLinesFile
+
+
+def _revisions(path: Path) -> list[int]:
+    return [msgspec.json.decode(line, type=Event).revision for line in path.read_bytes().splitlines()]
+
+
+def test_a_file_is_gone_on_with_and_has_each_line_once(tmp_path: Path, events: list[Event]) -> None:
+    path = tmp_path / "events.jsonl"
+    sink = JsonLinesFile(path)
+    sink.write(events[0])
+    sink.write(events[1])
+    sink.close()
+    sink = JsonLinesFile(path)
+    for event in events:
+        sink.write(event)
+    sink.close()
+    assert _revisions(path) == [0, 1, 2]
+
+
+def test_half_a_line_is_taken_away(tmp_path: Path, events: list[Event]) -> None:
+    path = tmp_path / "events.jsonl"
+    whole = msgspec.json.encode(events[0]) + b"\n"
+    for left in (whole + b'{"schema":"seisedge.ev', b'{"schema":', b"", b"x" * 200_000):
+        path.write_bytes(left)
+        sink = JsonLinesFile(path)
+        sink.write(events[0])
+        sink.close()
+        assert path.read_bytes() == whole
+
+
+def test_rotation(tmp_path: Path, revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest
+    path = tmp_path / "events.jsonl"
+    size = len(msgspec.json.encode(revision())) + 1
+    sink = JsonLinesFile(path, max_mb=3.5 * size / 1e6, keep_files=2)
+    for k in range(11):
+        sink.write(revision(revision=k))
+    sink.close()
+    assert _revisions(path) == [9, 10]
+    assert _revisions(tmp_path / "events.jsonl.1") == [6, 7, 8]
+    assert _revisions(tmp_path / "events.jsonl.2") == [3, 4, 5]
+    assert len(list(tmp_path.iterdir())) == 3
+    sink = JsonLinesFile(path, max_mb=3.5 * size / 1e6, keep_files=2)
+    sink.write(revision(revision=8))  # is in the file before
+    sink.write(revision(revision=11))
+    sink.close()
+    assert _revisions(path) == [9, 10, 11]
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path, events: list[Event]) -> None:
+    path = tmp_path / "events.jsonl"
+    sink = JsonLinesFile(path)
+    sink.write(events[0])
+    inner = sink._file
+
+    class Full:
+        """A disk that takes a hundred bytes more."""
+
+        def write(self, data: bytes) -> int:
+            if len(data) < 200:
+                raise OSError(28, "No space left on device")
+            return inner.write(data[:-150])
+
+        def truncate(self, size: int) -> int:
+            return inner.truncate(size)
+
+    sink._file = Full()  # type: ignore[assignment]
+    with pytest.raises(OSError, match="No space left"):
+        sink.write(events[1])
+    assert _revisions(path) == [0]
+    sink._file = inner
+    sink.write(events[1])
+    assert _revisions(path) == [0, 1]
+    sink.close()
+
+
+def test_where_it_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="events cannot be written there"):
+        JsonLinesFile(tmp_path / "no" / "folder.jsonl")
+    assert not list(tmp_path.iterdir())

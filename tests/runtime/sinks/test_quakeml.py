@@ -1,0 +1,79 @@
+"""Documents are read back, and held against the schema, by obspy."""
+
+import io
+from pathlib import Path
+
+import msgspec
+import pytest
+from obspy import read_events
+from obspy.core.event import Catalog
+from obspy.io.quakeml.core import _validate
+
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.event import Event
+from seisedge.runtime.sinks.quakeml import QuakeMLSink, quakeml_from_event
+
+
+def _read(event: Event) -> Catalog:
+    body = quakeml_from_event(event)
+    assert _validate(io.BytesIO(body), verbose=True)
+    return read_events(io.BytesIO(body), format="QUAKEML")
+
+
+def test_an_earthquake(events: list[Event]) -> None:
+    final = events[-1]
+    (read,) = _read(final)
+    assert read.event_type == "earthquake" and read.event_type_certainty == "suspected"
+    assert read.origins == [] and read.magnitudes == []
+    (pick,) = read.picks
+    assert str(pick.time) == final.onset and pick.phase_hint == "P" and pick.evaluation_mode == "automatic"
+    assert pick.waveform_id.network_code == "XX" and pick.waveform_id.station_code == "STA"
+    (size,) = read.station_magnitudes
+    assert final.magnitude is not None and final.magnitude.interval_90 is not None
+    low, high = final.magnitude.interval_90
+    assert low is not None and high is not None and final.magnitude.expected is not None
+    assert size.mag == final.magnitude.expected and size.station_magnitude_type == "ML"
+    assert size.mag - size.mag_errors.lower_uncertainty == pytest.approx(low, abs=0.01)
+    assert size.mag + size.mag_errors.upper_uncertainty == pytest.approx(high, abs=0.01)
+    assert size.mag_errors.confidence_level == 90
+    assert read.creation_info.version == "2" and read.creation_info.author.startswith("seisedge ")
+    assert any("tectonic with probability 0.9000" in comment.text for comment in read.comments)
+
+
+def test_types(revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest
+    kind = revision().event_type
+    for label, expected in (("non-tectonic", "other event"), ("noise", "not reported")):
+        (read,) = _read(revision(event_type=msgspec.structs.replace(kind, label=label)))
+        assert read.event_type == expected and len(read.picks) == 1
+    (read,) = _read(revision(event_type=None, magnitude=None))
+    assert read.event_type == "not reported" and read.station_magnitudes == [] and len(read.picks) == 1
+
+
+def test_retracted(revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest
+    (read,) = _read(revision(status="retracted"))
+    assert read.event_type == "not existing" and read.picks[0].evaluation_status == "rejected"
+
+
+def test_no_number_where_there_is_none(revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest
+    size = msgspec.structs.replace(revision().magnitude, value=None, expected=None, interval_90=None, provisional=True)
+    (read,) = _read(revision(magnitude=size))
+    assert read.station_magnitudes == []
+    assert any("provisional" in comment.text for comment in read.comments)
+
+
+def test_one_document_an_event_replaced_whole(tmp_path: Path, events: list[Event]) -> None:
+    sink = QuakeMLSink(tmp_path / "quakeml", "example.org")
+    for event in [*events, events[-1]]:
+        sink.write(event)
+    sink.close()
+    (path,) = [p for p in (tmp_path / "quakeml").rglob("*") if p.is_file()]
+    assert path.relative_to(tmp_path / "quakeml") == Path("2020-09-13", f"{events[0].id}.xml")
+    (read,) = read_events(str(path))
+    assert read.creation_info.version == "2"
+    assert str(read.resource_id).startswith("smi:example.org/seisedge/XX.STA-")
+
+
+def test_where_it_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="QuakeML cannot be written there"):
+        QuakeMLSink(tmp_path / "file")

@@ -1,0 +1,106 @@
+"""Against a real HTTP server that answers as it is told."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from seisedge.runtime.event import Event
+from seisedge.runtime.journal import Journal
+from seisedge.runtime.sinks import Refused
+from seisedge.runtime.sinks._drain import Drain
+from seisedge.runtime.sinks.webhook import WebhookSink
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """Answers with `codes` in turn, then 200; keeps what it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.codes: list[int] = []
+        self.got: list[tuple[dict[str, str], bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/events"
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((dict(self.headers), body))
+        code = self.server.codes.pop(0) if self.server.codes else 200
+        self.send_response(code)
+        if code == 302:
+            self.send_header("Location", "/elsewhere")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Not on the terminal."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_post_a_revision(receiver: Receiver, events: list[Event]) -> None:
+    sink = WebhookSink(receiver.url, token="hush")
+    sink.write(events[1])
+    ((headers, body),) = receiver.got
+    assert msgspec.json.decode(body, type=Event) == events[1]
+    assert headers["Idempotency-Key"] == f"{events[1].id}/1"
+    assert headers["Content-Type"] == "application/json" and headers["Authorization"] == "Bearer hush"
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(200, None), (204, None), (409, None), (400, Refused), (422, Refused),
+     (302, ConnectionError), (401, ConnectionError), (404, ConnectionError), (429, ConnectionError),
+     (503, ConnectionError)],
+)  # fmt: skip
+def test_answers(receiver: Receiver, events: list[Event], code: int, error: type[Exception] | None) -> None:
+    receiver.codes = [code]
+    if error is None:
+        WebhookSink(receiver.url).write(events[0])
+    else:
+        with pytest.raises(error, match=str(code)):
+            WebhookSink(receiver.url).write(events[0])
+    assert len(receiver.got) == 1
+
+
+def test_nobody_there(events: list[Event]) -> None:
+    with Receiver() as server:
+        url = server.url
+    with pytest.raises(ConnectionError, match="refused"):
+        WebhookSink(url).write(events[0])
+
+
+def test_down_and_back_in_order(receiver: Receiver, events: list[Event], caplog: pytest.LogCaptureFixture) -> None:
+    receiver.codes = [503, 503, 400]
+    journal = Journal(None, "list:")
+    drain = Drain(WebhookSink(receiver.url), "webhook", journal, backoff_first_s=0.01)
+    drain.start()
+    for event in events:
+        journal.add(event)
+    journal.step()
+    done = threading.Event()
+    for _ in range(500):
+        if journal.undelivered("webhook") == 0 or done.wait(0.01):
+            break
+    assert drain.close(5) == 0
+    keys = [headers["Idempotency-Key"].rpartition("/")[2] for headers, _ in receiver.got]
+    assert keys == ["0", "0", "0", "1", "2"]
+    assert (drain.counters.delivered, drain.counters.failures, drain.counters.refused) == (2, 2, 1)
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len([text for text in warned if "trying again" in text]) == 1
+    assert any("refused" in text and "XX.STA" in text for text in warned)

@@ -149,6 +149,17 @@ def test_calibration_is_masked_and_flags_are_found_again() -> None:
     assert timeline.flags_between(T0_NS, T0_NS + 5 * 10**9) == RecordFlag.NONE
 
 
+@pytest.mark.parametrize("by_s", [2.0, 20.0, 59.0])
+def test_a_component_that_speaks_late_from_the_first_packet_on_is_waited_for(by_s: float) -> None:
+    x = burst(120, [])
+    traces = {channel: packets_of({channel: x}) for channel in ("HHE", "HHN", "HHZ")}
+    in_time = sorted((p for some in traces.values() for p in some), key=lambda p: p.endtime_ns)
+    late = sorted(in_time, key=lambda p: p.endtime_ns + (round(by_s * 1e9) if p.source_id.channel == "HHZ" else 0))
+    one, other = _fill(_timeline(), in_time), _fill(_timeline(), late)
+    for a, b in zip(_content(one), _content(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1e35])
 def test_floats_that_are_no_numbers_are_missing(value: float) -> None:
     x = burst(40, []).astype(np.float64)

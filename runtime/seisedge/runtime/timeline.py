@@ -42,6 +42,7 @@ class TimelineState(msgspec.Struct, frozen=True):
     ready_k: int
     awaited: list[str]
     tracks: dict[str, TrackState]
+    began_k: int | None = None
 
 
 class Timeline:
@@ -67,6 +68,7 @@ class Timeline:
         self._awaited = set(components)
         self._max_wait_k = math.ceil(max_wait_s * spec.rate_hz)
         self._first_k: int | None = None  # index of column 0 of the buffers
+        self._began_k = 0  # where the component that spoke first began; the others are waited for from there
         size = int(spec.rate_hz * (KEEP_S + 2 * max_wait_s)) * 2
         self._wave: npt.NDArray[np.float32] = np.zeros((3, size), dtype=np.float32)
         self._valid: npt.NDArray[np.bool_] = np.zeros((3, size), dtype=bool)
@@ -74,11 +76,12 @@ class Timeline:
     def state(self) -> TimelineState:
         """What there is but samples and flags; see `TrackState`."""
         tracks = {component: track.state() for component, track in self.tracks.items()}
-        return TimelineState(self._first_k, self.ready_k, sorted(self._awaited), tracks)
+        return TimelineState(self._first_k, self.ready_k, sorted(self._awaited), tracks, self._began_k)
 
     def restore(self, state: TimelineState) -> None:
         """Go on from `state`, with every sample before it missing."""
         self._first_k, self.ready_k, self._awaited = state.first_k, state.ready_k, set(state.awaited)
+        self._began_k = state.ready_k if state.began_k is None else state.began_k
         for component, track in state.tracks.items():
             self.tracks[component].restore(track)
 
@@ -104,7 +107,8 @@ class Timeline:
         """Take a packet of one component. Raises ValueError where its rate does not carry the band."""
         if self._first_k is None:
             # a component may have started earlier than the one that spoke first
-            self._first_k = self.k_at(packet.starttime_ns) - self._max_wait_k
+            self._began_k = self.k_at(packet.starttime_ns)
+            self._first_k = self._began_k - self._max_wait_k
             self.ready_k = self._first_k
         track = self.tracks[component]
         track.add(packet, usable=not packet.flags & RecordFlag.CALIBRATION)
@@ -194,9 +198,9 @@ class Timeline:
             done_k = track.done_k if track.done_k is not None else self.ready_k
             if component in self._awaited:
                 passed.append(max(done_k, given_up_k))
-            if done_k < given_up_k and component in self._awaited:
+            known = track.done_k is not None
+            if (done_k if known else self._began_k) < given_up_k and component in self._awaited:
                 self._awaited.discard(component)
-                known = track.done_k is not None
                 logger.log(
                     logging.WARNING if known else logging.INFO,
                     "%s: component %s is not waited for %s",

@@ -50,8 +50,8 @@ def test_same_seed_same_weights(few: Archive) -> None:
 
 def test_station_terms_are_learned_where_the_gain_is_unknown(few: Archive) -> None:
     trained = run(tiny("magnitude", optimisation__steps=5), few)
-    unknown = {r.station for r in few.records if r.gain is None}
-    assert set(trained.station_term) == unknown
+    unknown = {r.station for r in few.records if r.gain is None and r.split == "train"}
+    assert set(trained.station_term) < unknown  # only those of the recipe's records
     assert any(term != 0 for term in trained.station_term.values())
 
 

@@ -47,7 +47,8 @@ def test_backward_reaches_every_parameter(model: Model) -> None:
         for parameter in model.parameters():  # a head that begins at zero passes no gradient on
             if parameter.ndim > 1 and not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.1)
-        loss = model.negative_log_likelihood(x, valid, torch.tensor([1.23, 2.5]), torch.zeros(2)).sum()
+        target, distance = torch.tensor([1.23, 2.5]), torch.tensor([1.1, float("nan")])
+        loss = torch.stack(model.losses(x, valid, target, torch.zeros(2), distance)).sum()
     else:
         loss = torch.nn.functional.cross_entropy(model.raw(x, valid), torch.tensor([0, 1]))
     loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 COMPONENTS = "ZNE"
 FLAT_S = 0.5  # equal samples for longer than this are no signal: padding, a dead channel, a clipped stretch
+KM_PER_S_OF_S_MINUS_P = 8.22  # P at 6.0 km/s, Vp/Vs 1.73
 REQUIRED = ("trace_name", "trace_sampling_rate_hz", "source_type")
 BLASTS = {"explosion", "quarry blast", "mining explosion", "blast"}
 TECTONIC = {"earthquake"}
@@ -53,7 +54,7 @@ class Record:
     visible: bool
     snr: float
     magnitude: float | None
-    distance_km: float | None  # hypocentral where a depth is known
+    distance_km: float | None  # hypocentral where a depth is known; else from the S minus P of picks
     gain: float | None  # counts per m/s
     split: str
     fold: int
@@ -231,6 +232,10 @@ def _record(
     epicentral, depth = number(row, "path_ep_distance_km"), number(row, "source_depth_km")
     event = row.get("source_id") or row["trace_name"]
     noise_end = number(row, "trace_noise_end_sample") or 0.0
+    p, s = number(row, "trace_p_arrival_sample"), number(row, "trace_s_arrival_sample")
+    distance = None if epicentral is None else float(np.hypot(epicentral, depth or 0.0))
+    if distance is None and p is not None and s is not None and s > p:
+        distance = (s - p) / float(row["trace_sampling_rate_hz"]) * KM_PER_S_OF_S_MINUS_P
     return Record(
         name=row["trace_name"],
         source=row["subset"],
@@ -246,7 +251,7 @@ def _record(
         visible=row.get("trace_visible", "True") != "False",
         snr=number(row, "trace_onset_snr") or 0.0,
         magnitude=number(row, "source_magnitude"),
-        distance_km=None if epicentral is None else float(np.hypot(epicentral, depth or 0.0)),
+        distance_km=distance,
         gain=number(row, "trace_gain_counts_per_m_s"),
         split=row.get("split", ""),
         fold=int(row.get("fold") or -1),

@@ -96,6 +96,10 @@ def train_model(
     magnitudes = torch.tensor(
         [math.nan if r.magnitude is None else r.magnitude for r in archive.records], device=device
     )
+    distances = torch.tensor(
+        [math.nan if r.distance_km is None else math.log10(max(r.distance_km, 1.0)) for r in archive.records],
+        device=device,
+    )
     trained = Trained(average, {})
     total, since, began = 0.0, 0, time.perf_counter()
     model.train()
@@ -114,8 +118,8 @@ def train_model(
             shift = (torch.rand(o.batch, device=device) * 2 - 1) * o.magnitude_shift
             ground = x * (10**shift / gains.gain[record])[:, None, None]
             term = terms[gains.index[record]] * gains.unknown[record]
-            loss = model.negative_log_likelihood(ground, valid, magnitudes[record] + shift, term).mean()
-            loss = loss + o.station_weight * terms.square().sum()
+            likelihood, distance = model.losses(ground, valid, magnitudes[record] + shift, term, distances[record])
+            loss = likelihood.mean() + o.distance_weight * distance.mean() + o.station_weight * terms.square().sum()
         else:
             raise TypeError(f"no loss for {type(model).__name__}")
         optimiser.zero_grad(set_to_none=True)
@@ -130,7 +134,8 @@ def train_model(
             if report is not None:
                 report(step + 1, mean)
             total, since = 0.0, 0
-    trained.station_term = {s: float(terms[i].detach()) for i, s in enumerate(gains.stations)}
+    seen = {archive.records[int(i)].station for pool in sampler.candidates for i in pool.indices}
+    trained.station_term = {s: float(terms[i].detach()) for i, s in enumerate(gains.stations) if s in seen}
     return trained
 
 

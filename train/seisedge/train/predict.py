@@ -71,6 +71,8 @@ def windows_of(
         for i, record in enumerate(archive.records):
             if not chosen(record) or not usable(recipe, model, record, part):
                 continue
+            if model.task == "magnitude" and record.magnitude is None:
+                continue
             if part.noise:
                 rows.append((i, part.label, (record.noise_end - span) // 2, record.noise_end))
             else:

@@ -15,6 +15,7 @@ from seisedge.runtime.errors import InputError
 class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which records. `sources`: subset → weight within its class; a source not named is not used.
 
+    distance_only: earthquakes that teach a magnitude model distance; no magnitude is needed.
     tectonic, non_tectonic, noise: keys of `non_tectonic` are 'blast/SOURCE' or 'mass movement/SOURCE'.
     """
 
@@ -22,6 +23,7 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tectonic: dict[str, float]
     non_tectonic: dict[str, float] = {}
     noise: dict[str, float] = {}
+    distance_only: dict[str, float] = {}
     visible_only: bool = True
 
 
@@ -53,6 +55,7 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """AdamW with a warm-up and a cosine; the weights kept are an exponential moving average.
 
     label_smoothing: of the type loss. magnitude_shift: amplitude and label of a record move together by up to it.
+    distance_weight: of the distance beside the magnitude.
     station_weight, station_rate: strength of the pull of station terms to zero, and their learning rate.
     """
 
@@ -63,6 +66,7 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     average: float = 0.998
     label_smoothing: float = 0.05
     magnitude_shift: float = 0.0
+    distance_weight: float = 1.0
     station_weight: float = 0.002
     station_rate: float = 5e-2
 

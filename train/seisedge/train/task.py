@@ -28,7 +28,8 @@ def parts_of(recipe: Recipe, model: Model) -> list[Part]:
     data = recipe.data
     tectonic = {f"tectonic/{source}": weight for source, weight in data.tectonic.items()}
     if model.task == "magnitude":
-        return [Part(0, False, tectonic | data.non_tectonic)]
+        teachers = {f"tectonic/{source}": weight for source, weight in data.distance_only.items()}
+        return [Part(0, False, tectonic | data.non_tectonic | teachers)]
     parts = [Part(0, False, tectonic), Part(1, False, dict(data.non_tectonic))]
     return [*parts, Part(2, True, dict(data.noise))] if len(model.labels) == 3 else parts
 
@@ -40,7 +41,7 @@ def usable(recipe: Recipe, model: Model, record: Record, part: Part) -> bool:
     if f"{record.kind}/{record.source}" not in part.weight:
         return False
     if model.task == "magnitude" and record.magnitude is None:
-        return False
+        return record.source in recipe.data.distance_only and record.distance_km is not None
     return record.visible or not recipe.data.visible_only
 
 

@@ -91,7 +91,11 @@ class MagnitudeModel(Model):
         return np.clip(np.digitize(magnitude, inner, right=True) - first, 0, len(self.labels) - 1)
 
     @abc.abstractmethod
-    def negative_log_likelihood(
-        self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor
-    ) -> Tensor:
-        """(batch,), of the true magnitudes (batch,); station_term: (batch,), log10 of an unknown gain."""
+    def losses(
+        self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(batch,) each: negative log likelihood of the magnitude, and the error of the distance.
+
+        magnitude, log_distance (log10 km): (batch,), nan where not known, and the loss is then 0;
+        station_term: (batch,), log10 of an unknown gain. A model without a distance gives zeros for it.
+        """

@@ -79,6 +79,7 @@ class ResidualTrunk(nn.Module):
         return torch.cat([masked_mean(x, mask), masked_max(x, mask)], dim=1).flatten(1)
 
 
+TYPICAL_LOG_KM = 1.4
 SIZE_S = 12.0  # after the onset: the S of a local event has passed, the next event of a swarm has not come
 
 
@@ -126,20 +127,23 @@ class ResNetPaper(MagnitudeModel):
         """Logits (batch, n_labels)."""
         return self.logits(waveform, valid)
 
-    def negative_log_likelihood(
-        self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor
-    ) -> Tensor:
-        """Cross-entropy of the bin; magnitudes beyond the bins count as the nearest."""
-        target = torch.bucketize(magnitude, self.inner_edges, right=False)
-        return nn.functional.cross_entropy(self.logits(waveform, valid, station_term), target, reduction="none")
+    def losses(
+        self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of the bin; magnitudes beyond the bins count as the nearest. No distance."""
+        known = torch.isfinite(magnitude)
+        target = torch.bucketize(torch.where(known, magnitude, 0.0), self.inner_edges, right=False)
+        loss = nn.functional.cross_entropy(self.logits(waveform, valid, station_term), target, reduction="none")
+        return torch.where(known, loss, 0.0), torch.zeros_like(loss)
 
 
 class ResNetOrdinal(MagnitudeModel):
     """A logistic distribution over magnitude, cut into the bins.
 
-    location = slope · size + offset + residual, where the residual and the scale come from what is left of the
-    record when its size is taken out: log power in bands and the log envelope, four frames a second. So a gain
-    moves the location by slope · log10(gain) and does nothing else.
+    location = slope · size + decay · log10(distance) + offset + residual: the classical formula, but distance and
+    residual, and the scale, come from what is left of the record when its size is taken out: log power in bands and
+    the log envelope, four frames a second. Distance is taught where it is known, also by records without a
+    magnitude. A gain moves the location by slope · log10(gain) and does nothing else.
     """
 
     def __init__(self, widths: Sequence[int], n_bands: int, hidden: int, dropout: float) -> None:
@@ -149,7 +153,7 @@ class ResNetOrdinal(MagnitudeModel):
         self.front = MagnitudeFrontEnd(geometry.n_samples, geometry.rate_hz, degree=4)  # 1 Hz high-pass follows
         self.bank = Filterbank(geometry.rate_hz, n_bands)
         self.trunk = ResidualTrunk(2 * n_bands + 4, widths, 1)
-        last = nn.Linear(hidden, 2)
+        last = nn.Linear(hidden, 3)
         nn.init.zeros_(last.weight)  # begin at the regression on size alone
         nn.init.zeros_(last.bias)
         self.head = nn.Sequential(
@@ -157,6 +161,7 @@ class ResNetOrdinal(MagnitudeModel):
         )
         self.slope = nn.Parameter(torch.tensor(0.9))
         self.offset = nn.Parameter(torch.tensor(6.9))
+        self.decay = nn.Parameter(torch.tensor(1.0))
 
     def features(self, waveform: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Bands, log envelopes less the size, and masks (batch, channels, frames); union mask; size (batch,)."""
@@ -171,21 +176,19 @@ class ResNetOrdinal(MagnitudeModel):
         pair = torch.cat([steps[:, :1], horizontal], dim=1) * frames
         return torch.cat([bands, pair, frames], dim=1), frames.amax(1, keepdim=True), size
 
-    def location_scale(self, waveform: Tensor, valid: Tensor, station_term: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch,) each: centre and scale of the logistic distribution, before temperature."""
-        x, mask, size = self.features(waveform, valid)
-        return self.from_features(x, mask, size - station_term)
-
-    def from_features(self, x: Tensor, mask: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-        """As `location_scale`, from what `features` gives."""
-        residual, width = self.head(self.trunk(x, mask)).unbind(1)
-        location = self.slope * size + self.offset + residual
+    def from_features(self, x: Tensor, mask: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(batch,) each: location and scale of the logistic distribution, before temperature, and log10 km."""
+        residual, width, distance = self.head(self.trunk(x, mask)).unbind(1)
+        distance = distance + TYPICAL_LOG_KM
+        decay = self.decay * (distance - TYPICAL_LOG_KM)
+        location = self.slope * size + decay + self.offset + residual
         scale = 0.04 + 0.2 * nn.functional.softplus(width)
-        return location, scale
+        return location, scale, distance
 
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """(batch, 2): location and scale."""
-        return torch.stack(self.location_scale(waveform, valid, torch.zeros_like(waveform[:, 0, 0])), dim=1)
+        location, scale, _ = self.from_features(*self.features(waveform, valid))
+        return torch.stack([location, scale], dim=1)
 
     def probabilities(self, raw: Tensor) -> Tensor:
         """Differences of the logistic distribution at the bins' edges, its scale times the temperature."""
@@ -196,13 +199,21 @@ class ResNetOrdinal(MagnitudeModel):
         p = torch.cat([first, below[:, 1:] - below[:, :-1], last], dim=1).clamp(min=1e-7)
         return p / p.sum(1, keepdim=True)
 
-    def negative_log_likelihood(
-        self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor
-    ) -> Tensor:
-        """Of the logistic density at the catalogued magnitude: the bins' limit, and smooth in the tails."""
-        location, scale = self.location_scale(waveform, valid, station_term)
-        z = (magnitude - location) / scale
-        return z + 2 * nn.functional.softplus(-z) + scale.log()
+    def losses(
+        self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Of the logistic density at the catalogued magnitude: the bins' limit, and smooth in the tails; and of the
+        distance.
+        """
+        x, mask, size = self.features(waveform, valid)
+        location, scale, distance = self.from_features(x, mask, size - station_term)
+        known, placed = torch.isfinite(magnitude), torch.isfinite(log_distance)
+        z = (torch.where(known, magnitude, 0.0) - location) / scale
+        likelihood = z + 2 * nn.functional.softplus(-z) + scale.log()
+        error = nn.functional.smooth_l1_loss(
+            distance, torch.where(placed, log_distance, 0.0), reduction="none", beta=0.1
+        )
+        return torch.where(known, likelihood, 0.0), torch.where(placed, error, 0.0)
 
 
 @register_model

@@ -111,6 +111,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     source: str | None = None
     mode: Mode = "triggered"
     state: str | None = None
+    metrics: Annotated[str, msgspec.Meta(pattern=r"^.*:[0-9]{1,5}$")] | None = None
     channels: dict[str, ChannelConfig] = {}
     models: ModelsConfig = ModelsConfig()
     trigger: TriggerConfig = TriggerConfig()
@@ -128,7 +129,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 # They say where lines come from and go to, not what they say.
-CIRCUMSTANTIAL = ("source", "state", "journal", "sinks")
+CIRCUMSTANTIAL = ("source", "state", "metrics", "journal", "sinks")
 
 
 def settings_of(config: StationConfig) -> dict[str, Any]:

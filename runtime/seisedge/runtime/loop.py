@@ -21,6 +21,7 @@ from seisedge.runtime.sources import Source
 from seisedge.runtime.station import Station
 
 if TYPE_CHECKING:
+    from seisedge.runtime.health import Health
     from seisedge.runtime.journal import Journal  # a run without a state needs no database
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Loop:
     configs: one a station; None: any station that speaks, with `default`.
     transport: milliseconds a packet was under way, where that can be known.
     journal: what is said is recorded there, and not said again; sinks of its own take it from there.
+    health: told of every packet and every tick.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Loop:
         mode: Mode | None = None,
         transport: Callable[[Packet], float | None] = _transport_of_the_day,
         journal: Journal | None = None,
+        health: Health | None = None,
     ) -> None:
         self._models = models
         self._sinks = sinks
@@ -90,6 +93,7 @@ class Loop:
         self._mode = mode
         self._transport = transport
         self._journal = journal
+        self._health = health
         self._stopped = False
         self.report = RunReport()
 
@@ -115,6 +119,8 @@ class Loop:
             for item in source.packets():
                 if self._stopped:
                     break
+                if self._health is not None:
+                    self._health.turn(item.source_id.station_id if item is not None else None)
                 if item is None:
                     self._step(pending, packet, source, taken_ns)
                     if idle_exit_s is not None and monotonic_ns() - heard_ns > idle_exit_s * NS_PER_S:
@@ -191,6 +197,9 @@ class Loop:
         line = draft.line(iso_from_ns(time_ns()), source.url, meter.cost())
         emit_ms = (monotonic_ns() - answered_ns) / 1e6
         work_ms = (answered_ns - began_ns) / 1e6
+        if self._health is not None and meter.inferences:
+            self._health.inference_ms.add(meter.infer_ms / meter.inferences, meter.inferences)
+            self._health.work_ms.add(work_ms)
         latency = Latency(
             record_fill=_rounded(fill_ms),
             transport=_rounded(transport_ms),

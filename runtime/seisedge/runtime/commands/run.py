@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
+from seisedge.runtime.commands._service import Operation, Outputs, open_journal
 from seisedge.runtime.config import Mode, StationConfig, load_config
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference import Models
 from seisedge.runtime.loop import Loop, RunReport
-from seisedge.runtime.sinks import Sink
-from seisedge.runtime.sinks._config import SinksConfig
-from seisedge.runtime.sinks.jsonl import JsonLinesFile, JsonLinesSink
+from seisedge.runtime.sinks.jsonl import JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import Source, open_source
 
 if TYPE_CHECKING:
-    from seisedge.runtime.journal import Journal  # loaded where there is a state, or a sink
-    from seisedge.runtime.sinks._drain import Drain
+    from seisedge.runtime.journal import Journal  # loaded where there is something to remember or to hand on
 
 SINKS_END_S = 30.0  # how long sinks are waited for when the data have ended
 SINKS_STOP_S = 3.0  # and when the run is told to stop
@@ -51,6 +47,7 @@ Examples:
 @click.option(
     "--state", type=click.Path(path_type=Path), metavar="DIR", help="Remember there, and go on after a restart."
 )
+@click.option("--metrics", metavar="HOST:PORT", help="Serve /healthz and /metrics there, as in 127.0.0.1:9108.")
 @click.option("--until-end", is_flag=True, help="End when the server says that all is sent.")
 @click.option("--idle-exit", type=click.FloatRange(min=0.1), metavar="S", help="End after S seconds without a packet.")
 @click.option("--connect-timeout", type=click.FloatRange(min=0.1), metavar="S", help="Fail without a server.")
@@ -62,6 +59,7 @@ def command(
     mode: str | None,
     events: Path | None,
     state: Path | None,
+    metrics: str | None,
     until_end: bool,
     idle_exit: float | None,
     connect_timeout: float | None,
@@ -81,76 +79,31 @@ def command(
         configs[station_id] = config
     files = [item for item in data if not item.endswith(".toml")]
     where = _where(files, urls, list(configs.values()))
-    journal = _journal(state, where, list(configs.values()))
+    journal = open_journal(state, where, list(configs.values()))
     resume = journal.resume if journal is not None else None
     source = open_source(where, until_end=until_end, connect_timeout_s=connect_timeout, resume=resume)
     default = None if configs else StationConfig()
     first = next(iter(configs.values()), StationConfig())
     loaded = Models.load(first.models, models)
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
-    outputs = _Outputs(journal, shown, events, list(configs.values()))
-    loop = Loop(loaded, outputs.direct, configs, default=default, mode=cast("Mode | None", mode), journal=journal)
-    _stop_on_signal(loop, source)
-    try:
-        with source:
-            report = loop.run(source, idle_exit_s=idle_exit)
-    finally:
-        outputs.close(SINKS_STOP_S if loop.stopped else SINKS_END_S)
+    metrics = metrics or next((config.metrics for config in configs.values() if config.metrics), None)
+    with Operation(journal, source, metrics) as operation:
+        outputs = Outputs(journal, shown, events, list(configs.values()))
+        chosen = cast("Mode | None", mode)
+        loop = Loop(
+            loaded, outputs.direct, configs, default=default, mode=chosen, journal=journal, health=operation.health
+        )
+        operation.watch(loop, outputs.drains)
+        _stop_on_signal(loop, source)
+        try:
+            with source:
+                operation.ready()
+                report = loop.run(source, idle_exit_s=idle_exit)
+        finally:
+            operation.stopping()
+            outputs.close(SINKS_STOP_S if loop.stopped else SINKS_END_S)
     if not as_json:
         _summary(report, source, journal)
-
-
-class _Outputs:
-    """Where lines go: straight to the terminal and to `--events`, or, with a state, by way of the journal's outbox.
-
-    The sinks of the station files always go by way of an outbox, which without a state is in memory.
-    """
-
-    def __init__(
-        self, journal: Journal | None, shown: Sink, events: Path | None, configs: Sequence[StationConfig]
-    ) -> None:
-        self._journal = journal
-        self._file: Sink | None = None
-        self._drains: list[Drain] = []
-        self.direct: list[Sink] = []
-        if journal is None or journal.folder is None:
-            self._file = JsonLinesSink.to_file(events) if events is not None else None
-            self.direct = [sink for sink in (self._file, shown) if sink is not None]
-        if journal is None:
-            return
-        from seisedge.runtime.sinks._build import build_drains
-        from seisedge.runtime.sinks._drain import Drain
-
-        if journal.folder is not None:
-            self._drains.append(Drain(shown, "standard output", journal, owned=False))
-            if events is not None:
-                self._drains.append(Drain(JsonLinesFile(events), f"jsonl {events.resolve()}", journal))
-        self._drains += build_drains(configs, journal)
-        for drain in self._drains:
-            drain.start()
-
-    def close(self, within_s: float) -> None:
-        if self._file is not None:
-            self._file.close()
-        until_s = time.monotonic() + within_s
-        for drain in self._drains:
-            drain.close(max(until_s - time.monotonic(), 0.1))
-        if self._journal is not None:
-            self._journal.flush()  # what the sinks have got
-            self._journal.close()
-
-
-def _journal(state: Path | None, where: str | Sequence[str], configs: list[StationConfig]) -> Journal | None:
-    """The journal of `--state`, else of the station files; None where there is nothing to remember or to hand on."""
-    folders = [state] if state is not None else list(dict.fromkeys(Path(c.state) for c in configs if c.state))
-    if len(folders) > 1:
-        raise InputError(f"the station files name {len(folders)} state folders; run one process a folder, or --state")
-    if not folders and all(config.sinks == SinksConfig() for config in configs):
-        return None
-    from seisedge.runtime.journal import Journal
-
-    settings = configs[0].journal if configs else None
-    return Journal(folders[0] if folders else None, where if isinstance(where, str) else ",".join(where), settings)
 
 
 def _where(files: list[str], urls: tuple[str, ...], configs: list[StationConfig]) -> str | list[str]:

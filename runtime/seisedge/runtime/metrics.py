@@ -1,0 +1,120 @@
+"""Metrics: `/healthz` and `/metrics` over HTTP, from a thread of their own.
+
+`/healthz`: JSON; 200 while events can be made, 503 in an outage. `/metrics`: Prometheus' text format 0.0.4.
+https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from http import HTTPStatus
+
+from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.health import Health, Histogram, Sample
+
+PREFIX = "seisedge_"
+LOOPBACK = "127.0.0.1"
+
+
+def address_from_text(text: str) -> tuple[str, int]:
+    """`HOST:PORT`, or `:PORT` for this machine only. Raises InputError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise InputError(f"--metrics {text}: must be HOST:PORT, as in {LOOPBACK}:9108")
+    return host.strip("[]") or LOOPBACK, int(port)
+
+
+class MetricsServer:
+    """Serves from `open` to `close`. Raises FailedError where the address cannot be listened on."""
+
+    def __init__(self, health: Health, address: tuple[str, int]) -> None:
+        try:
+            self._server = _Server(address, health)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise FailedError(f"metrics: cannot listen on {address[0]} port {address[1]}: {reason}") from error
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), name="metrics", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], health: Health) -> None:
+        self.health = health
+        super().__init__(address, _Handler)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: _Server
+    timeout = 10.0  # a client that says nothing is hung up on
+
+    def do_GET(self) -> None:
+        health = self.server.health
+        if self.path == "/healthz":
+            document = health.document()
+            code = HTTPStatus.SERVICE_UNAVAILABLE if document["status"] == "outage" else HTTPStatus.OK
+            self._answer(code, "application/json", json.dumps(document) + "\n")
+        elif self.path == "/metrics":
+            self._answer(HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", text_from_health(health))
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", "/healthz or /metrics\n")
+
+    def _answer(self, code: HTTPStatus, kind: str, text: str) -> None:
+        body = text.encode()
+        self.send_response(code)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Who asks is not worth a line."""
+
+
+def text_from_health(health: Health) -> str:
+    """Prometheus' text of everything."""
+    by_name: dict[str, list[Sample]] = {}
+    for sample in health.samples():
+        by_name.setdefault(sample.name, []).append(sample)
+    lines: list[str] = []
+    for name, samples in by_name.items():
+        lines.append(f"# HELP {PREFIX}{name} {samples[0].help}")
+        lines.append(f"# TYPE {PREFIX}{name} {samples[0].kind}")
+        lines += [f"{PREFIX}{name}{_labels(sample.labels)} {sample.value:.10g}" for sample in samples]
+    lines += _histogram(
+        "inference_milliseconds", "Of an inference, of those whose revision was emitted.", health.inference_ms
+    )
+    lines += _histogram("work_milliseconds", "From the packet in hand to the finished line.", health.work_ms)
+    return "\n".join(lines) + "\n"
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> list[str]:
+    lines = [f"# HELP {PREFIX}{name} {text}", f"# TYPE {PREFIX}{name} histogram"]
+    below = 0
+    for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
+        below += count
+        edge = "+Inf" if bound == float("inf") else f"{bound:g}"
+        lines.append(f'{PREFIX}{name}_bucket{{le="{edge}"}} {below}')
+    return [*lines, f"{PREFIX}{name}_sum {histogram.total:.10g}", f"{PREFIX}{name}_count {below}"]
+
+
+def _labels(labels: dict[str, str]) -> str:
+    if not labels:
+        return ""
+    parts = (f'{key}="{_escaped(value)}"' for key, value in labels.items())
+    return f"{{{','.join(parts)}}}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,128 @@
+"""A run as a service: told to stop, watched, asked."""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from seisedge.runtime.demo import RECORDING, STATIONS
+from seisedge.runtime.replay import Digitizer
+
+STOP_S = 5.0
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    path = tmp_path / "part.mseed"
+    path.write_bytes(RECORDING.read_bytes()[: 512 * 360])
+    return path
+
+
+@pytest.fixture
+def notified(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        link.bind(str(tmp_path / "notify"))
+        link.settimeout(60)
+        yield link
+
+
+def _start(notified: socket.socket, *args: object) -> subprocess.Popen[str]:
+    while select.select([notified], [], [], 0)[0]:  # of the run before
+        notified.recv(1000)
+    environment = os.environ | {"NOTIFY_SOCKET": str(notified.getsockname()), "WATCHDOG_USEC": "200000"}
+    environment.pop("WATCHDOG_PID", None)
+    command = [sys.executable, "-m", "seisedge.cli", "run", *map(str, args)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+    assert notified.recv(1000).startswith(b"READY=1\nSTATUS=reading seedlink://")
+    return process
+
+
+def _stop(process: subprocess.Popen[str]) -> str:
+    began_s = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert time.monotonic() - began_s < STOP_S
+    assert "Traceback" not in errors
+    return errors
+
+
+def _pings(notified: socket.socket, count: int) -> None:
+    for _ in range(count):
+        assert notified.recv(1000) == b"WATCHDOG=1"
+
+
+def test_stopped_in_the_stream_and_gone_on_with(part: Path, tmp_path: Path, notified: socket.socket) -> None:
+    """Two stops and an end say what one run says; and no event is closed for a stop."""
+    state, events, whole = tmp_path / "state", tmp_path / "events.jsonl", tmp_path / "whole.jsonl"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stations = list(STATIONS.glob("*.toml"))
+    with Digitizer([part], speed=60.0) as digitizer:
+        url = f"{digitizer.url}/PB_B918,PB_B921?from=earliest"
+        for _ in range(2):
+            process = _start(
+                notified, *stations, "--source", url, "--state", state, "--events", events,
+                "--metrics", f"127.0.0.1:{port}",
+            )  # fmt: skip
+            _pings(notified, 8)
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+                document = json.load(answer)
+            assert document["status"] in ("ok", "degraded")
+            _stop(process)
+    with Digitizer([part], speed=0.0) as digitizer:
+        process = _start(
+            notified, *stations, "--source", f"{digitizer.url}/PB_B918,PB_B921?from=earliest", "--until-end",
+            "--events", whole,
+        )  # fmt: skip
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    by_id = {(x["id"], x["revision"]): x["status"] for x in map(json.loads, events.read_text().splitlines())}
+    expected = {(x["id"], x["revision"]): x["status"] for x in map(json.loads, whole.read_text().splitlines())}
+    assert by_id and by_id.items() <= expected.items()
+
+
+def test_stopped_while_nobody_answers(tmp_path: Path, notified: socket.socket) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(8)
+        port = silent.getsockname()[1]
+        process = _start(notified, "--source", f"seedlink://127.0.0.1:{port}/XX_STA", "--state", tmp_path / "state")
+        _pings(notified, 3)
+        _stop(process)
+
+
+def test_stopped_with_a_dead_sink(part: Path, tmp_path: Path, notified: socket.socket) -> None:
+    station = tmp_path / "station.toml"
+    with socket.socket() as silent:  # takes connections, and never says a word
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(8)
+        hook = f'\n[sinks.webhook]\nurl = "http://127.0.0.1:{silent.getsockname()[1]}/"\n'
+        station.write_text((STATIONS / "PB.B918.toml").read_text(encoding="utf-8") + hook, encoding="utf-8")
+        state, events = tmp_path / "state", tmp_path / "events.jsonl"
+        with Digitizer([part], speed=0.0) as digitizer:
+            process = _start(
+                notified, station, "--source", f"{digitizer.url}/PB_B918?from=earliest",
+                "--state", state, "--events", events,
+            )  # fmt: skip
+            for _ in range(600):
+                if events.exists() and len(events.read_bytes().splitlines()) > 5:
+                    break
+                time.sleep(0.1)
+            errors = _stop(process)
+    lines = len(events.read_bytes().splitlines())
+    assert lines > 5
+    assert f"{lines} lines not delivered; they wait in the state folder" in errors

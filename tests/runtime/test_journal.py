@@ -126,12 +126,22 @@ def _attempt(
         drain.close(5)
 
 
-def _kill(part: Path, tmp_path: Path, models: Models, times: int, commit_s: float, mode: str = "triggered") -> None:
+def _kill(
+    part: Path,
+    tmp_path: Path,
+    models: Models,
+    times: int,
+    commit_s: float,
+    mode: str = "triggered",
+    protocol: str = "seedlink",
+) -> None:
     expected = _uninterrupted(part, models, mode)
     rng = np.random.default_rng(round(times + 1000 * commit_s))
     killed, runs, shortest = 0, 0, PART_RECORDS
     with Digitizer([part], speed=0.0) as digitizer:
-        url = f"{digitizer.url}/{QUERY}"
+        url = f"{digitizer.url_for(protocol.rstrip('34'))}/{QUERY}"
+        if protocol[-1] in "34":
+            url += f"&protocol={protocol[-1]}"
         while killed < times:
             runs += 1
             state = tmp_path / f"state{runs}"
@@ -152,6 +162,12 @@ def _kill(part: Path, tmp_path: Path, models: Models, times: int, commit_s: floa
 def test_killed_between_packets(part: Path, tmp_path: Path, models: Models, commit_s: float) -> None:
     """Twenty times in all; with a transaction for every packet, and with none but for events."""
     _kill(part, tmp_path, models, 10, commit_s)
+
+
+@pytest.mark.parametrize("protocol", ["seedlink3", "datalink"])
+def test_killed_with_other_tokens(part: Path, tmp_path: Path, models: Models, protocol: str) -> None:
+    """SeedLink 3 has numbers of 24 bits a station, DataLink one row of numbers for all."""
+    _kill(part, tmp_path, models, 5, 0.05, protocol=protocol)
 
 
 def test_killed_in_continuous_mode(part: Path, tmp_path: Path, models: Models) -> None:

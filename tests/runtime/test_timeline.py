@@ -193,3 +193,18 @@ def test_segment_index_and_time() -> None:
     segment = Segment(T0_NS, 100.0)
     assert segment.index_of(T0_NS + 10_000_000) == 1
     assert segment.time_of(100) == T0_NS + 10**9
+
+
+def test_a_component_that_comes_and_goes_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    timeline = Timeline("XX.STA", GridSpec(40.0, 15.0), max_wait_s=5.0)
+    for start_s in range(0, 400, 2):
+        for component in "ZNE":
+            if component != "E" or start_s % 80 < 30:
+                samples = np.zeros(200, dtype=np.int32)
+                timeline.add(component, packet(samples, float(start_s), f"HH{component}"))
+    said = [(r.levelname, r.message) for r in caplog.records]
+    gone = [level for level, text in said if "component E is not waited for any more" in text]
+    anew = [level for level, text in said if text.startswith("XX.STA E: new segment")]
+    assert gone == ["WARNING", *["DEBUG"] * 4]
+    assert anew == ["WARNING", *["DEBUG"] * 3]

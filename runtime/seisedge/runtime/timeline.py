@@ -66,6 +66,7 @@ class Timeline:
         self.flagged: list[FlaggedSpan] = []
         self.tracks = {c: Track(f"{station_id} {c}", spec, reorder_wait_s) for c in COMPONENTS}
         self._awaited = set(components)
+        self._told: set[str] = set()  # components whose first absence was told
         self._max_wait_k = math.ceil(max_wait_s * spec.rate_hz)
         self._first_k: int | None = None  # index of column 0 of the buffers
         self._began_k = 0  # where the component that spoke first began; the others are waited for from there
@@ -201,8 +202,12 @@ class Timeline:
             known = track.done_k is not None
             if (done_k if known else self._began_k) < given_up_k and component in self._awaited:
                 self._awaited.discard(component)
+                level = logging.INFO  # it may not exist
+                if known:
+                    level = logging.DEBUG if component in self._told else logging.WARNING
+                    self._told.add(component)
                 logger.log(
-                    logging.WARNING if known else logging.INFO,
+                    level,
                     "%s: component %s is not waited for %s",
                     self.station_id,
                     component,

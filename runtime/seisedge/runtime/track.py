@@ -200,6 +200,7 @@ class Track:
         self._segment: Segment | None = None
         self._resampler: Resampler | None = None
         self._next_k = 0  # first output not yet made
+        self._restarted = False  # the first new segment was told; later ones are only counted
         self._pending: list[tuple[int, Float, Mask]] = []
 
     @property
@@ -233,7 +234,8 @@ class Track:
             index = segment.index_of(packet.starttime_ns)
             jump_s = (index - segment.end) / segment.rate_hz
             if packet.sampling_rate_hz != segment.rate_hz or jump_s > SEGMENT_GAP_S:
-                logger.warning(
+                logger.log(
+                    logging.DEBUG if self._restarted else logging.WARNING,
                     "%s: new segment at %s: %s",
                     self.name,
                     iso_from_ns(packet.starttime_ns),
@@ -241,6 +243,7 @@ class Track:
                     if packet.sampling_rate_hz == segment.rate_hz
                     else f"rate {segment.rate_hz:g} to {packet.sampling_rate_hz:g} Hz",
                 )
+                self._restarted = True
                 self._flush(segment)
                 self.counters.gaps += 1
                 self.counters.gap_samples += max(index - segment.end, 0)

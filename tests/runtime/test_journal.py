@@ -14,11 +14,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from tests.fakes import ListSource, burst, fake_models, packets_of
+from tests.fakes import TECTONIC, ListSource, burst, fake_models, packets_of
 
 from seisedge.runtime import database
 from seisedge.runtime.config import EventsConfig, JournalConfig, ModelsConfig, StationConfig, TriggerConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
+from seisedge.runtime.engines._base import Array
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import CIRCUMSTANCES, Event, Hop, content_of
 from seisedge.runtime.inference import Models
@@ -265,6 +266,30 @@ def test_a_run_goes_on_from_before_what_it_needs(tmp_path: Path) -> None:
     newest_s = token // 3 * 3.0 + 3
     assert 20 < newest_s <= 34.8  # the window of the open event begins five seconds before its onset
     _run(journal, token + 1, stop=False)
+    assert _lines(journal) == STORY
+
+
+def test_a_fault_in_the_middle_of_a_step_loses_nothing(tmp_path: Path) -> None:
+    """A model that fails at the second answer: the next run gives that answer."""
+    asked = 0
+
+    def failing(_waveform: Array, _valid: Array) -> list[float]:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise ZeroDivisionError
+        return TECTONIC
+
+    journal = Journal(tmp_path, "list:")
+    journal.subscribe("nobody takes anything", lambda: None)
+    loop = Loop(fake_models(failing), [], {}, default=PLAIN, journal=journal)
+    with pytest.raises(ZeroDivisionError):
+        loop.run(ListSource(_with_tokens(), live=True))
+    journal.delivered("nobody takes anything", 0)
+    journal.save_places()
+    journal.close()
+    journal = Journal(tmp_path, "list:")
+    _run(journal, int(journal.resume["XX.STA"], 16) + 1, stop=False)
     assert _lines(journal) == STORY
 
 

@@ -242,8 +242,12 @@ class Journal:
             self._tell()
 
     def flush(self) -> None:
-        """A transaction over everything, now."""
+        """A transaction over everything, now; between two steps of the loop."""
         self._commit(list(self._touched.values()))
+
+    def save_places(self) -> None:
+        """A transaction over what the sinks have got, and lines, but no station: after a run that broke off in one."""
+        self._commit([])
 
     # what sinks call, from their threads
 

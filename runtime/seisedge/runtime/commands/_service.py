@@ -61,7 +61,7 @@ class Outputs:
         for drain in self.drains:
             drain.close(max(until_s - time.monotonic(), 0.1))
         if self._journal is not None:
-            self._journal.flush()  # what the sinks have got
+            self._journal.save_places()
             self._journal.close()
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class AugmentSpec:
-    """Probabilities and sizes; amplitude is touched only where `amplitude` says so (not for magnitude).
+    """Probabilities and sizes; a recipe for magnitude sets `colour` and `amplitude` to 0, which touch amplitudes.
 
     noise_share: real noise of another record added, `noise_ratio` (low, high) times the size of what stands
         before the onset.
@@ -47,10 +47,8 @@ class Augmenter:
             x, valid = self._add_noise(x, valid, *noise)
         if s.colour > 0:
             tap = self._uniform(batch, 1, 1, low=-s.colour, high=s.colour)
-            gain = (1 + tap.square()).rsqrt() if s.amplitude > 0 else 1.0
             before = F.pad(x, (1, 0))[..., :-1] * F.pad(valid, (1, 0))[..., :-1]
-            if s.amplitude > 0:
-                x = (x + tap * before) * gain
+            x = (x + tap * before) * (1 + tap.square()).rsqrt()
         if s.flip:
             x = x * (self._uniform(batch, 1, 1).lt(0.5).float() * 2 - 1)
         if s.turn:

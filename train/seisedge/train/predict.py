@@ -133,7 +133,7 @@ def magnitude_from_bins(probabilities: Floats, edges: Sequence[float | None]) ->
 
 
 def facts(archive: Archive, windows: Windows) -> dict[str, npt.NDArray[Any]]:
-    """Arrays a window: group, kind, source, three, visible, station, gain, distance, magnitude, snr."""
+    """Arrays a window: the record's fields named below, and its magnitude, nan where it has none."""
     records = [archive.records[i] for i in windows.record]
     names = ("group", "event", "kind", "source", "three", "visible", "station", "gain", "distance_km")
     out = {name: np.array([getattr(r, name) for r in records]) for name in names}

@@ -1,6 +1,7 @@
 """`seisedge run` as its user meets it: what it reads, what it says to bad input, how it exits."""
 
 import json
+import signal
 import socket
 import struct
 import subprocess
@@ -174,6 +175,20 @@ def test_model_files_that_cannot_be_used(tmp_path: Path) -> None:
     _refused(
         _seisedge("run", station, part), 2, "a model for the task 'magnitude'; models.event_type needs 'event_type'"
     )
+
+
+def test_station_files_that_ask_for_different_models(tmp_path: Path) -> None:
+    for code, models in (("B918", ""), ("B921", '[models]\nmagnitude = "none"\n')):
+        text = f'[station]\nnetwork = "PB"\nstation = "{code}"\n{models}'
+        (tmp_path / f"{code}.toml").write_text(text, encoding="utf-8")
+    result = _seisedge("run", tmp_path / "B918.toml", tmp_path / "B921.toml", RECORDING)
+    _refused(result, 2, "PB.B918 and PB.B921 ask for different models")
+
+
+def test_signal_handlers_are_given_back(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    assert _seisedge("run", _part(tmp_path / "part.mseed", 30)).exit_code == 0
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 def test_events_that_cannot_be_written(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, cast, get_args
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, cast, get_args
 import click
 
 from seisedge.runtime.commands._service import Operation, Outputs, open_journal
-from seisedge.runtime.config import Mode, StationConfig, load_config
+from seisedge.runtime.config import Mode, ModelsConfig, StationConfig, load_config
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference import Models
 from seisedge.runtime.loop import Loop, RunReport
@@ -83,8 +85,7 @@ def command(
     resume = journal.resume if journal is not None else None
     source = open_source(where, until_end=until_end, connect_timeout_s=connect_timeout, resume=resume)
     default = None if configs else StationConfig()
-    first = next(iter(configs.values()), StationConfig())
-    loaded = Models.load(first.models, models)
+    loaded = Models.load(_models_of(configs), models)
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
     metrics = metrics or next((config.metrics for config in configs.values() if config.metrics), None)
     with Operation(journal, source, metrics) as operation:
@@ -94,9 +95,8 @@ def command(
             loaded, outputs.direct, configs, default=default, mode=chosen, journal=journal, health=operation.health
         )
         operation.watch(loop, outputs.drains)
-        _stop_on_signal(loop, source)
         try:
-            with source:
+            with source, _stopped_by_signals(loop, source):
                 operation.ready()
                 report = loop.run(source, idle_exit_s=idle_exit)
         finally:
@@ -121,7 +121,18 @@ def _where(files: list[str], urls: tuple[str, ...], configs: list[StationConfig]
     return urls[0] if urls else files
 
 
-def _stop_on_signal(loop: Loop, source: Source) -> None:
+def _models_of(configs: dict[str, StationConfig]) -> ModelsConfig:
+    """The models all station files agree on: a process loads each once. Raises InputError where they differ."""
+    wanted = {station_id: config.models for station_id, config in configs.items()}
+    first = next(iter(wanted), "")
+    for station_id, models in wanted.items():
+        if models != wanted[first]:
+            raise InputError(f"{first} and {station_id} ask for different models; run one process a set of models")
+    return wanted.get(first, ModelsConfig())
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(loop: Loop, source: Source) -> Iterator[None]:
     """SIGTERM and Ctrl-C end the run in order, exit status 0.
 
     What is open is closed and written; with a state it stays open for the next run.
@@ -131,8 +142,12 @@ def _stop_on_signal(loop: Loop, source: Source) -> None:
         loop.stop()
         source.close()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _summary(report: RunReport, source: Source, journal: Journal | None) -> None:

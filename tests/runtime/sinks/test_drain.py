@@ -1,8 +1,11 @@
 """A sink that is down holds up nobody, and gets its lines in order when it is back."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from seisedge.runtime.event import Event, Hop
@@ -103,3 +106,17 @@ def test_a_fault_of_the_sink_is_not_the_end(events: list[Event], caplog: pytest.
     assert drain.close(5) == 0
     assert [line.revision for line in sink.lines if isinstance(line, Event)] == [0, 2]
     assert drain.counters.refused == 1 and "ZeroDivisionError" in caplog.text
+
+
+def test_sinks_that_decode_their_first_line_at_once(events: list[Event]) -> None:
+    """In a new process each, as a restart has it. With a decoder made in each thread one in five of these crashes."""
+    script = (
+        "import sys, threading\nfrom seisedge.runtime.journal import Line\nsys.setswitchinterval(1e-6)\n"
+        "line = Line(1, 'XX.STA', 'event', sys.stdin.buffer.read())\nstart = threading.Barrier(3)\n"
+        "def decode():\n    start.wait()\n    assert line.decoded().id\n"
+        "threads = [threading.Thread(target=decode) for _ in range(3)]\n"
+        "for thread in threads: thread.start()\nfor thread in threads: thread.join()\n"
+    )
+    for _ in range(8):
+        done = subprocess.run([sys.executable, "-c", script], input=msgspec.json.encode(events[0]), capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")

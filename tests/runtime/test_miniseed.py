@@ -18,6 +18,7 @@ from seisedge.runtime.packet import Packet, RecordFlag, SourceId
 
 RECORDING = Path(__file__).parents[2] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
+RECORDS = [DATA[k : k + 512] for k in range(0, len(DATA), 512)]
 FIRST = DATA[:512]
 LOCKED, CALIBRATION = 0x20, 0x01
 ACTIVITY, CLOCK, QUALITY = 36, 37, 38  # bytes of the miniSEED 2 header
@@ -316,3 +317,25 @@ def test_nothing_that_is_fed_raises() -> None:
             n_good += isinstance(packet, Packet)
             decoder.header(record)
     assert n_good > 500  # of about 4,500: most of what was hit is caught by the check value
+
+
+@pytest.mark.parametrize(
+    ("cut", "chunk"),
+    [(100, 100), (400, 100), (100, 512), (400, 512), (1, 1 << 20), (7, 1 << 20), (400, 1 << 20)],
+)
+def test_a_record_with_bytes_missing_costs_no_other(cut: int, chunk: int) -> None:
+    data = b"".join(RECORDS[:5]) + RECORDS[5][: 512 - cut] + b"".join(RECORDS[6:12])
+    scanner, found = Scanner(), []
+    for k in range(0, len(data), chunk):
+        found += [record for _, record in scanner.feed(data[k : k + chunk])]
+    found += [record for _, record in scanner.finish()]
+    assert found == RECORDS[:5] + RECORDS[6:12]
+    assert scanner.skipped_bytes == 512 - cut
+
+
+def test_a_record_without_a_length_before_neighbours_that_are_not_aligned() -> None:
+    broken = RECORDS[0][:46] + b"\0\0" + RECORDS[0][48:300]  # no blockette
+    data = broken + b"".join(RECORDS[1:4])
+    scanner = Scanner()
+    found = [record for _, record in scanner.feed(data)] + [record for _, record in scanner.finish()]
+    assert found == RECORDS[1:4]

@@ -139,6 +139,7 @@ class Scanner:
         self.truncated_bytes = 0  # of a last record that ends too early
         self._rest = bytearray()
         self._offset = 0  # of _rest in the stream
+        self._searched = 0  # up to here in _rest there is no other header inside the record that _rest begins with
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Records, each with its offset in the stream, that are complete with `data`."""
@@ -162,18 +163,13 @@ class Scanner:
             if claimed is None and not at_end:
                 break
             length = claimed or self._length_by_next(at, at_end)
-            if length is None:
-                if at_end:
-                    self.truncated_bytes += len(rest) - at
-                    at = len(rest)
-                break
-            inner = self._header_within(at, length)
+            inner = self._header_within(at, length if length is not None else MAX_RECORD_BYTES)
             if inner:
                 self.forged_lengths += 1
                 self.skipped_bytes += inner
                 at += inner
                 continue
-            if at + length > len(rest):
+            if length is None or at + length > len(rest):
                 if at_end:
                     self.truncated_bytes += len(rest) - at
                     at = len(rest)
@@ -181,6 +177,7 @@ class Scanner:
             yield self._offset + at, bytes(rest[at : at + length])
             at += length
         self._offset += at
+        self._searched = max(self._searched - at, 0)
         del rest[:at]
 
     def _next_header(self, at: int, at_end: bool) -> int:
@@ -196,13 +193,24 @@ class Scanner:
         return end
 
     def _header_within(self, at: int, length: int) -> int:
-        """Offset of another header inside the `length` bytes from `at`; 0 where there is none."""
+        """Offset of another header inside the `length` bytes from `at`; 0 where there is none.
+
+        Where the next header follows the record, only the places are looked at at which a true length could end.
+        """
         rest = self._rest
         for size in _SIZES:
             if size >= length or at + size + 40 > len(rest):
-                return 0
+                break
             if is_header(rest, at + size):
                 return size
+        if _PROTO2.match(rest, at + length):
+            return 0
+        end = min(at + length, len(rest))
+        for match in _PROTO2.finditer(rest, max(at + 40, self._searched if at == 0 else 0), end + 7):
+            if match.start() < end and is_header(rest, match.start()):
+                return match.start() - at
+        if at == 0:
+            self._searched = max(end - 48, 0)  # a header may be there in part
         return 0
 
     def _length_by_next(self, at: int, at_end: bool) -> int | None:

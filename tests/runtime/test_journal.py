@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -94,9 +94,9 @@ def _contents(events: Path) -> dict[str, list[bytes]]:
     return found
 
 
-def _uninterrupted(part: Path, models: Models, mode: str) -> dict[str, list[bytes]]:
+def _uninterrupted(where: str | list[str | Path], models: Models, mode: str) -> dict[str, list[bytes]]:
     kept = Kept()
-    with open_source([part]) as source:
+    with open_source(where, until_end=True, connect_timeout_s=10) as source:
         Loop(models, [kept], CONFIGS, mode=mode).run(source)  # type: ignore[arg-type]
     lines: dict[str, list[bytes]] = {}
     for line in kept.lines:
@@ -135,14 +135,17 @@ def _kill(
     commit_s: float,
     mode: str = "triggered",
     protocol: str = "seedlink",
+    faults: Sequence[str] = (),
 ) -> None:
-    expected = _uninterrupted(part, models, mode)
+    expected = _uninterrupted([part], models, mode)
     rng = np.random.default_rng(round(times + 1000 * commit_s))
     killed, runs, shortest = 0, 0, PART_RECORDS
-    with Digitizer([part], speed=0.0) as digitizer:
+    with Digitizer([part], speed=0.0, faults=faults) as digitizer:
         url = f"{digitizer.url_for(protocol.rstrip('34'))}/{QUERY}"
         if protocol[-1] in "34":
             url += f"&protocol={protocol[-1]}"
+        if faults:
+            expected = _uninterrupted(url, models, mode)
         while killed < times:
             runs += 1
             state = tmp_path / f"state{runs}"
@@ -171,6 +174,24 @@ def test_killed_with_other_tokens(part: Path, tmp_path: Path, models: Models, pr
     _kill(part, tmp_path, models, 5, 0.05, protocol=protocol)
 
 
+FAULTS = [
+    ("cut:every=150", "duplicate:every=5", "garbage:every=30"),
+    ("gap:at=60,length=10", "overlap:every=6,differ=5", "poison:every=20"),
+    ("late:channel=EH2,by=20", "reorder:every=20"),
+]
+
+
+@pytest.mark.parametrize("faults", FAULTS, ids=lambda faults: faults[0].partition(":")[0])
+def test_killed_on_a_bad_line(part: Path, tmp_path: Path, models: Models, faults: tuple[str, ...]) -> None:
+    _kill(part, tmp_path, models, 4, 0.0, faults=faults)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("faults", FAULTS, ids=lambda faults: faults[0].partition(":")[0])
+def test_killed_many_times_on_a_bad_line(part: Path, tmp_path: Path, models: Models, faults: tuple[str, ...]) -> None:
+    _kill(part, tmp_path, models, 50, 0.0, faults=faults)
+
+
 def test_killed_in_continuous_mode(part: Path, tmp_path: Path, models: Models) -> None:
     _kill(part, tmp_path, models, 5, 0.02, "continuous")
 
@@ -183,7 +204,7 @@ def test_killed_many_times(part: Path, tmp_path: Path, models: Models, commit_s:
 
 def _kill_9(part: Path, tmp_path: Path, models: Models, times: int) -> None:
     """The command itself, killed by the kernel at any moment."""
-    expected = _uninterrupted(part, models, "triggered")
+    expected = _uninterrupted([part], models, "triggered")
     rng = np.random.default_rng(times)
     killed, runs = 0, 0
     with Digitizer([part], speed=0.0) as digitizer:
@@ -210,8 +231,8 @@ def _kill_9(part: Path, tmp_path: Path, models: Models, times: int) -> None:
 
 def test_kill_9(tmp_path: Path, models: Models) -> None:
     part = tmp_path / "part.mseed"
-    part.write_bytes(RECORDING.read_bytes()[: 512 * 1600])
-    _kill_9(part, tmp_path, models, 6)
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 1200])
+    _kill_9(part, tmp_path, models, 5)
 
 
 @pytest.mark.long

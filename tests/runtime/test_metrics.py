@@ -99,6 +99,20 @@ def test_a_run_as_prometheus_sees_it(tmp_path: Path) -> None:
         server.close()
 
 
+def test_a_sink_that_takes_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "list:")
+    health = Health()
+    health.journal, health.drains = journal, [Drain(TerminalSink(lambda _line: None), "never started", journal)]
+    Loop(fake_models(), [], {}, default=StationConfig(), journal=journal).run(
+        ListSource(list(packets_of(TRACES)), live=True)
+    )
+    values = _values(text_from_health(health))
+    assert values['seisedge_sink_waiting_lines{sink="never started"}'] == 3
+    assert 0 < values['seisedge_sink_oldest_waiting_seconds{sink="never started"}'] < 60
+    journal.delivered("never started", 3)
+    assert _values(text_from_health(health))['seisedge_sink_oldest_waiting_seconds{sink="never started"}'] < 0.01
+
+
 def test_addresses() -> None:
     assert address_from_text("0.0.0.0:9108") == ("0.0.0.0", 9108)
     assert address_from_text(":9108") == ("127.0.0.1", 9108)

@@ -182,10 +182,11 @@ class Health:
         ]
         for drain in self.drains:
             of = {"sink": drain.name}
-            waiting = float(journal.undelivered(drain.name))
+            waiting, age_s = float(journal.undelivered(drain.name)), journal.oldest_waiting_s(drain.name)
             down_s = 0.0 if drain.down_since_s is None else monotonic() - drain.down_since_s
             found += [
                 Sample("sink_waiting_lines", "gauge", "Lines that a sink has yet to take.", waiting, of),
+                Sample("sink_oldest_waiting_seconds", "gauge", "Age of the oldest of them.", age_s, of),
                 Sample("sink_down_seconds", "gauge", "Since a sink stopped taking lines.", down_s, of),
                 Sample("sink_delivered_total", "counter", "Lines delivered.", float(drain.counters.delivered), of),
                 Sample("sink_refused_total", "counter", "Lines refused.", float(drain.counters.refused), of),

@@ -293,6 +293,20 @@ class Journal:
         with self._lock:
             return self._seq - self._places.get(name, 0)
 
+    def oldest_waiting_s(self, name: str) -> float:
+        """How long the oldest stored line has been waiting for the sink; 0 where none is."""
+        with self._lock:
+            if self._link is None:
+                return 0.0
+            try:
+                place = self._places.get(name, 0)
+                (made_ns,) = self._link.execute(
+                    "SELECT created_ns FROM outbox WHERE seq > ? ORDER BY seq LIMIT 1", (place,)
+                ).fetchone() or (time.time_ns(),)
+            except sqlite3.Error:
+                return 0.0
+        return max(time.time_ns() - made_ns, 0) / NS_PER_S
+
     # the transaction
 
     def _commit(self, stations: list[Station]) -> None:

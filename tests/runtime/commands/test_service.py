@@ -126,3 +126,13 @@ def test_stopped_with_a_dead_sink(part: Path, tmp_path: Path, notified: socket.s
     lines = len(events.read_bytes().splitlines())
     assert lines > 5
     assert f"{lines} lines not delivered; they wait in the state folder" in errors
+
+
+def test_a_plain_run_loads_nothing_of_it(part: Path) -> None:
+    script = (
+        "import sys\nfrom click.testing import CliRunner\nfrom seisedge.cli import main\n"
+        f"result = CliRunner().invoke(main, ['run', {str(part)!r}])\nassert result.exit_code == 0, result.output\n"
+        "print(sorted({'sqlite3', 'http.server', 'http.client', 'xml.etree.ElementTree', 'paho'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -66,13 +66,16 @@ def _over_seedlink(
         return _run(f"{digitizer.url}/PB_B918,PB_B921?from=earliest&protocol={protocol}", mode)
 
 
-@pytest.mark.parametrize("protocol", [3, 4])
-@pytest.mark.parametrize("speed", [0.0, 10.0])
+@pytest.mark.parametrize(
+    ("speed", "protocol"), [(0.0, 3), (0.0, 4), (10.0, 4), pytest.param(10.0, 3, marks=pytest.mark.long)]
+)
 def test_seedlink_at_any_speed(part: Path, from_file: dict[str, list[bytes]], speed: float, protocol: int) -> None:
     assert _over_seedlink(part, speed, protocol=protocol) == from_file
 
 
-@pytest.mark.parametrize(("speed", "record_length"), [(0.0, 512), (0.0, 4096), (20.0, 512)])
+@pytest.mark.parametrize(
+    ("speed", "record_length"), [(0.0, 512), (0.0, 65_536), pytest.param(10.0, 512, marks=pytest.mark.long)]
+)
 def test_datalink(part: Path, from_file: dict[str, list[bytes]], speed: float, record_length: int) -> None:
     with Digitizer([part], speed=speed, record_length=record_length) as digitizer:
         assert _run(f"{digitizer.url_for('datalink')}/PB_B918,PB_B921?from=earliest") == from_file
@@ -107,7 +110,7 @@ def test_seedlink_at_speed_1(tmp_path: Path) -> None:
     assert _over_seedlink(part, 1.0) == _run([part])
 
 
-@pytest.mark.parametrize("record_length", [128, 4096])
+@pytest.mark.parametrize("record_length", [128, 4096, 65_536])
 def test_other_record_lengths(part: Path, from_file: dict[str, list[bytes]], record_length: int) -> None:
     assert _over_seedlink(part, 0.0, record_length) == from_file
 

@@ -345,6 +345,21 @@ def test_other_settings_begin_anew_from_the_token(tmp_path: Path, caplog: pytest
     assert _lines(journal) == STORY[:2]  # found again, and known
 
 
+def test_a_state_that_cannot_be_read_is_no_reason_to_be_silent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path, "list:")
+    journal.subscribe("nobody takes anything", lambda: None)
+    _run(journal, 0, 60)
+    journal.close()
+    with sqlite3.connect(tmp_path / database.FILE_NAME) as link:
+        link.execute("UPDATE stations SET back = '{}'")
+    journal = Journal(tmp_path, "list:")
+    _run(journal, int(journal.resume["XX.STA"], 16) + 1, stop=False)
+    assert "its state cannot be read" in caplog.text
+    assert _lines(journal) == STORY
+
+
 def test_settings_of_no_matter_change_nothing() -> None:
     def fingerprint(config: StationConfig) -> str:
         return Station("XX.STA", config, fake_models(), "triggered").fingerprint

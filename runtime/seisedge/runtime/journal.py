@@ -181,15 +181,19 @@ class Journal:
         stored = self._stored.get(station.station_id)
         if stored is None:
             return
-        if stored.settings != station.fingerprint:
+        reason = "" if stored.settings == station.fingerprint else "models or settings are not those of the earlier run"
+        try:
+            front = msgspec.json.decode(stored.point.front, type=FrontState)
+            back = msgspec.json.decode(stored.back, type=BackState)
+        except msgspec.DecodeError as error:
+            reason = reason or f"its state cannot be read ({error})"
+        if reason:
             logger.warning(
-                "%s: models or settings are not those of the earlier run; its open events are not gone on with, the "
-                "stream is read again from before them",
+                "%s: %s; its open events are not gone on with, the stream is read again from before them",
                 station.station_id,
+                reason,
             )
             return
-        front = msgspec.json.decode(stored.point.front, type=FrontState)
-        back = msgspec.json.decode(stored.back, type=BackState)
         station.restore(front, back)
         self._points[station.station_id] = [stored.point]
         logger.info("%s: goes on after token %s", station.station_id, stored.point.token)

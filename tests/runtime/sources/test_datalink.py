@@ -172,7 +172,7 @@ def test_what_is_asked_of_a_server() -> None:
     assert server.commands == [wanted]
     with Scripted(b"", newest=7) as server:
         assert received(f"{server.url}/PB_B921", resume={"PB.B921": "dl:7@5"})[1] == []
-        assert server.commands[0][2:] == ["POSITION SET 7 5", "INFO STREAMS", "STREAM"]
+    assert server.commands[0][2:] == ["POSITION SET 7 5", "INFO STREAMS", "STREAM"]
 
 
 def test_a_cut_connection_is_resumed_behind_the_last_packet() -> None:

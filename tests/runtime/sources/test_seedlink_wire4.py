@@ -99,6 +99,13 @@ def test_garbage_between_packets_is_skipped_and_counted() -> None:
     assert cutter.skipped_bytes == 81
 
 
+@pytest.mark.parametrize("word", [b"END", b"END\r\n", b"ERROR\r\n", b"ERROR LIMIT no\r\n"])
+def test_a_last_word_with_packets_behind_it_is_damage(word: bytes) -> None:
+    cutter, frames = cut(packet(1, RECORDS[0]) + word + packet(2, RECORDS[1]) + packet(3, RECORDS[2]) + b"END\r\n")
+    assert [frame.kind for frame in frames] == ["data", "data", "data", "end"]
+    assert cutter.skipped_bytes == len(word)
+
+
 def test_nothing_that_is_fed_raises_or_stalls() -> None:
     rng = random.Random(1)
     for _ in range(300):

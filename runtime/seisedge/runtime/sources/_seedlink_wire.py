@@ -17,6 +17,9 @@ from seisedge.runtime.miniseed import HEADER_BYTES, MAX_RECORD_BYTES, is_header,
 PREFIX_BYTES = 8
 DEFAULT_RECORD_BYTES = 512  # what a server means that does not say, and a guess for a record that cannot be read
 
+# Only where nothing follows: in the middle of a stream it is damage. ERROR has its reason behind it in version 4.
+LAST_WORD = re.compile(rb"(?:END|ERROR(?P<reason>[ \r][ -~]{0,250})?)\r?\n?")
+
 _PREFIX = re.compile(rb"SL(?:[0-9A-Fa-f]{6}|INFO [ *])")
 
 FrameKind = Literal["data", "info", "bad", "end", "error"]
@@ -43,6 +46,13 @@ def error_text(line: str) -> str:
 def time_from_ns(time_ns: int) -> str:
     """The protocol's form of a time, to whole seconds, rounded down: `2019,07,07,08,16,00`."""
     return iso_from_ns(time_ns // NS_PER_S * NS_PER_S)[:19].translate(str.maketrans("-T:", ",,,"))
+
+
+def last_frame(word: re.Match[bytes]) -> Frame:
+    """What a match of LAST_WORD says."""
+    if word[0].startswith(b"END"):
+        return Frame("end")
+    return Frame("error", reason=error_text((word["reason"] or b"").decode("ascii")))
 
 
 class FrameCutter:
@@ -72,9 +82,10 @@ class FrameCutter:
         if available < 3:
             return None
         if data[at] != 0x53 or data[at + 1] != 0x4C:  # 'SL'
-            if data.startswith((b"END", b"ERR"), at):
+            last = LAST_WORD.fullmatch(data, at)
+            if last is not None:
                 self._at = len(data)
-                return Frame("end") if data[at + 1] == 0x4E else Frame("error", reason=error_text(""))
+                return last_frame(last)
             if available >= PREFIX_BYTES:
                 self._resync()
             return None if self._at == at else self.next()

@@ -13,7 +13,7 @@ import struct
 
 from seisedge.runtime.miniseed import is_header, record_length
 from seisedge.runtime.sources._seedlink_place import UNSET_4
-from seisedge.runtime.sources._seedlink_wire import Frame, error_text
+from seisedge.runtime.sources._seedlink_wire import LAST_WORD, Frame, last_frame
 
 HEADER = struct.Struct("<2sccIQB")
 MINISEED_FORMATS = b"23"
@@ -51,11 +51,12 @@ class FrameCutter4:
             available = len(data) - at
             if available < 3:
                 return None
-            if data.startswith(b"END", at):
+            last = LAST_WORD.fullmatch(data, at) if data[at] == 0x45 else None  # 'E'
+            if last is not None:
+                if data.startswith(b"ERR", at) and not data.endswith(b"\n"):
+                    return None  # its reason is still to come
                 self._at = len(data)
-                return Frame("end")
-            if data.startswith(b"ERR", at):
-                return self._error()
+                return last_frame(last)
             if not data.startswith(b"SE", at):
                 if not self._resync(at):
                     return None
@@ -68,14 +69,6 @@ class FrameCutter4:
                     return None
                 continue
             return self._packet(*header)
-
-    def _error(self) -> Frame | None:
-        end = self._data.find(b"\n", self._at)
-        if end < 0:
-            return None
-        line = bytes(self._data[self._at : end])
-        self._at = end + 1
-        return Frame("error", reason=error_text(line.decode("ascii", errors="replace")))
 
     def _header(self, at: int) -> tuple[int, int, int, int, bytes] | None:
         """Begin and end of the payload, sequence, station bytes and format; None where it is no header."""

@@ -1,5 +1,6 @@
 """A run as a service: told to stop, watched, asked."""
 
+import configparser
 import json
 import os
 import select
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from seisedge.runtime.commands.run import command as run_command
 from seisedge.runtime.demo import RECORDING, STATIONS
+from seisedge.runtime.health import STUCK_S
 from seisedge.runtime.replay import Digitizer
 
 STOP_S = 5.0
@@ -136,3 +139,17 @@ def test_a_plain_run_loads_nothing_of_it(part: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_unit_file_starts_what_there_is() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]  # systemd's names have capitals
+    unit.read(Path(__file__).parents[3] / "firmware_configs" / "systemd" / "seisedge@.service", encoding="utf-8")
+    service = unit["Service"]
+    assert (service["Type"], service["Restart"]) == ("notify", "always")
+    assert float(service["TimeoutStopSec"]) > STOP_S and float(service["WatchdogSec"]) > STUCK_S
+    command = service["ExecStart"].split()
+    assert command[:3] == ["/opt/seisedge/bin/seisedge", "-v", "run"]
+    options = {name for parameter in run_command.params for name in parameter.opts}
+    assert {word for word in command[3:] if word.startswith("--")} <= options
+    assert service["StateDirectory"] == "seisedge/%i" and "/var/lib/seisedge/%i" in command

@@ -103,12 +103,12 @@ def test_masked_samples_change_no_output_bit_in_onnxruntime(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_same_model_same_bytes_and_nothing_of_the_machine(name: str) -> None:
-    model, graph = exported(name)
-    first = graph.SerializeToString(deterministic=True)
-    assert strip_metadata(graph_from_model(model)).SerializeToString(deterministic=True) == first
+def test_nothing_of_the_machine_is_in_the_graph(name: str) -> None:
+    """That two exports give the same bytes is tested through the command."""
+    _, graph = exported(name)
+    file = graph.SerializeToString(deterministic=True)
     for trace in (b"site-packages", b"seisedge/train", str(Path.cwd()).encode(), b"torch.nn"):
-        assert trace not in first
+        assert trace not in file
 
 
 def test_a_file_that_differs_is_not_written(tmp_path: Path) -> None:

@@ -68,6 +68,9 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, events: list[Event]) -> 
                 raise OSError(28, "No space left on device")
             return inner.write(data[:-150])
 
+        def fileno(self) -> int:
+            return inner.fileno()
+
         def truncate(self, size: int) -> int:
             return inner.truncate(size)
 
@@ -85,3 +88,16 @@ def test_where_it_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="events cannot be written there"):
         JsonLinesFile(tmp_path / "no" / "folder.jsonl")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_event_is_on_the_disk_when_it_is_said_to_be(
+    tmp_path: Path, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[bytes] = []
+    path = tmp_path / "events.jsonl"
+    monkeypatch.setattr("os.fdatasync", lambda _file: flushed.append(path.read_bytes()))
+    sink = JsonLinesFile(path)
+    for event in events:
+        sink.write(event)
+    assert [data.count(b"\n") for data in flushed] == [1, 2, 3]
+    sink.close()

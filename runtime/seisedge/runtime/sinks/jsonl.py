@@ -44,7 +44,8 @@ class JsonLinesFile(Sink):
     """A file that is gone on with. At `max_mb` it becomes `PATH.1`, that one `PATH.2`, up to `keep_files` of them.
 
     A line that is in the last `MEMORY_BYTES` of the file, or of the one before it, when the sink is made, is not
-    written again; half a line, left by a loss of power or a full disk, is taken away.
+    written again; half a line, left by a loss of power or a full disk, is taken away. An event is on the disk when
+    `write` returns; hops are with the next event.
 
     Raises InputError where the file cannot be written.
     """
@@ -75,6 +76,8 @@ class JsonLinesFile(Sink):
                 self._file.truncate(self._size)
             raise
         self._size += len(body)
+        if isinstance(line, Event):
+            os.fdatasync(self._file.fileno())  # the journal will say that it is here
 
     def close(self) -> None:
         self._file.close()

@@ -51,6 +51,11 @@ class QuakeMLSink(Sink):
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+        entry = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(entry)  # the new name, too
+        finally:
+            os.close(entry)
 
 
 def quakeml_from_event(event: Event, authority: str = "local") -> bytes:

@@ -35,6 +35,14 @@ def test_an_interval_that_reaches_the_open_bin_is_open() -> None:
     assert estimate.value == 2.95 and estimate.interval_90 == (2.9, None)
 
 
+def test_an_open_bin_is_the_label_only_where_it_holds_more_than_half() -> None:
+    # magnitude 2.7 or so: the open bin is the largest single one because it is the widest
+    wide = magnitude_estimate(card("magnitude"), "ab", _shares(b27=0.2, b28=0.25, b29=0.2, b31=0.35), calibrated=True)
+    assert wide.bin == (2.7, 2.8) and wide.value == 2.75
+    beyond = magnitude_estimate(card("magnitude"), "ab", _shares(b30=0.45, b31=0.55), calibrated=True)
+    assert beyond.bin == (3.0, None) and beyond.value is None
+
+
 def test_not_calibrated_and_out_of_range_give_no_number() -> None:
     for shares, calibrated in ((_shares(b11=1.0), False), (_shares(b0=1.0), True), (_shares(b31=1.0), True)):
         estimate = magnitude_estimate(card("magnitude"), "ab", shares, calibrated=calibrated)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +14,8 @@ from seisedge.runtime.event import MagnitudeEstimate, TypeEstimate
 NOISE = "noise"
 DECIMALS = 4
 INTERVAL = (0.05, 0.95)
+OPEN_BIN_REACH = 0.2  # magnitudes
+OUTER_SHARE = 0.5  # an open bin is the label from here on
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -33,12 +38,13 @@ def magnitude_estimate(
 ) -> MagnitudeEstimate:
     """Magnitude of one window; `probabilities` (n_labels,).
 
-    Not calibrated (no gain, no station correction): the bin is provisional and no number is given. In an open
-    outer bin no number is given either.
+    The label is the most probable bin; an open outer bin, which is wider than all others, only where it holds more
+    than half. Not calibrated (no gain, no station correction): the bin is provisional and no number is given. In an
+    open outer bin no number is given either.
     """
     assert card.magnitude is not None
     edges = card.magnitude.edges
-    best = int(np.argmax(probabilities))
+    best = _label(edges, probabilities)
     low, high = edges[best], edges[best + 1]
     numbers = calibrated and low is not None and high is not None
     return MagnitudeEstimate(
@@ -55,17 +61,29 @@ def magnitude_estimate(
     )
 
 
+def _label(edges: list[float | None], probabilities: Probabilities) -> int:
+    open_bin = np.array([None in pair for pair in itertools.pairwise(edges)])
+    outer = np.flatnonzero(open_bin & (probabilities > OUTER_SHARE))
+    return int(outer[0]) if len(outer) else int(np.argmax(np.where(open_bin, -1.0, probabilities)))
+
+
 def _share(p: np.floating) -> float:
     return round(float(p), DECIMALS)
 
 
+def bin_centres(edges: Sequence[float | None]) -> npt.NDArray[np.float64]:
+    """What each bin counts for in a mean, (n_labels,): its centre, or a little beyond the edge of an open one."""
+    centres = []
+    for low, high in itertools.pairwise(edges):
+        if low is None or high is None:
+            centres.append((high or 0.0) - OPEN_BIN_REACH if low is None else low + OPEN_BIN_REACH)
+        else:
+            centres.append((low + high) / 2)
+    return np.array(centres)
+
+
 def _expected(edges: list[float | None], probabilities: Probabilities) -> float:
-    """Mean of the bins' centres; an open bin counts with its edge."""
-    total = 0.0
-    for low, high, p in zip(edges[:-1], edges[1:], probabilities, strict=True):
-        ends = [edge for edge in (low, high) if edge is not None]
-        total += float(p) * sum(ends) / len(ends)
-    return round(total, 2)
+    return round(float(probabilities.astype(np.float64) @ bin_centres(edges)), 2)
 
 
 def _interval(edges: list[float | None], probabilities: Probabilities) -> tuple[float | None, float | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seisedge.runtime.estimate import bin_centres
 from seisedge.train.data import Archive
 from seisedge.train.loop import UNKNOWN_GAIN
 from seisedge.train.models._base import Geometry, Model
@@ -122,14 +122,8 @@ def gains_of(archive: Archive, record: Sequence[int] | Ints, station_term: dict[
 
 
 def magnitude_from_bins(probabilities: Floats, edges: Sequence[float | None]) -> Floats:
-    """Expected magnitude (n,): the bins' centres weighted; an open bin counts 0.2 beyond its edge."""
-    centres = []
-    for low, high in itertools.pairwise(edges):
-        if low is None or high is None:
-            centres.append((high - 0.2) if high is not None else (low or 0.0) + 0.2)
-        else:
-            centres.append((low + high) / 2)
-    return np.asarray(probabilities @ np.array(centres))
+    """Expected magnitude (n,), as the station computes it."""
+    return np.asarray(probabilities @ bin_centres(edges))
 
 
 def facts(archive: Archive, windows: Windows) -> dict[str, npt.NDArray[Any]]:

@@ -130,9 +130,8 @@ class _RateFinder:
             self._rates.append(len(last.samples) * NS_PER_S / (datagram.starttime_ns - last.starttime_ns))
         if len(self._rates) < RATE_INTERVALS:
             return None
-        measured_hz = sorted(self._rates)[
-            len(self._rates) // 2
-        ]  # the median: a lost packet makes the rate look lower, never higher
+        # the median: a lost packet makes the rate look lower, never higher
+        measured_hz = sorted(self._rates)[len(self._rates) // 2]
         nearest_hz = min(RATES_HZ, key=lambda rate_hz: abs(rate_hz - measured_hz))
         if abs(nearest_hz - measured_hz) <= RATE_TOLERANCE * nearest_hz:
             return nearest_hz

@@ -38,7 +38,13 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("data", nargs=-1, metavar="[STATION.toml] [DATA]...")
-@click.option("--source", "urls", multiple=True, metavar="URL", help="seedlink://host:port/NET_STA, sds:DIR, file:PATH")
+@click.option(
+    "--source",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    help="seedlink://HOST/NET_STA, datalink://…, shake-udp://:PORT?station=NET_STA, sds:DIR, file:PATH[?follow=true]",
+)
 @click.option("--model", "models", multiple=True, type=click.Path(path_type=Path), help="In place of a bundled model.")
 @click.option("--mode", type=click.Choice(get_args(Mode)), help="Default: the station file's, else triggered.")
 @click.option(

@@ -20,12 +20,17 @@ from seisedge.runtime.sources.shake_udp import ShakeUdpSource
 RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 
 
-def test_serves_until_ctrl_c() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_it_is_told_to_end(number: signal.Signals) -> None:
     program = "from seisedge.runtime.commands.replay import command; command()"
     arguments = [str(RECORDING), "--listen", "127.0.0.1:0", "--speed", "0", "--record-length", "4096"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # as a script's background job has it
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -36,8 +41,11 @@ def test_serves_until_ctrl_c() -> None:
             assert sum(p is not None for p in source.packets()) > 100
         assert re.match(r"client 127\.0\.0\.1:\d+ came", process.stdout.readline())
         assert re.match(r"client 127\.0\.0\.1:\d+ went after \d+ packets", process.stdout.readline())
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        process.send_signal(number)
+        try:
+            assert process.wait(10) == 0
+        finally:
+            process.kill()  # or the context would wait for ever
 
 
 def test_help_has_examples() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 
 import click
@@ -119,6 +120,7 @@ def command(
     if shake_udp is not None:
         _send_as_shake(data, shake_udp, speed, faults)
         return
+    _end_on_signals()
     digitizer = Digitizer(data, listen, speed, record_length, stations, faults=faults, on_client=click.echo)
     recording = digitizer.recording
     names = ", ".join(station.id for station in recording.stations[:4])
@@ -136,9 +138,17 @@ def command(
             click.echo("ended")
 
 
+def _end_on_signals() -> None:
+    """SIGTERM ends it as Ctrl-C does; and Ctrl-C does, too, where a script started it in the background."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _send_as_shake(data: tuple[str, ...], to: tuple[str, int], speed: float, faults: tuple[str, ...]) -> None:
     from seisedge.runtime.replay.shake import ShakeSender
 
+    _end_on_signals()
     sender = ShakeSender(data, to, speed, faults=faults)
     click.echo(f"sending {sender.recording.stations[0].id} to {to[0]} UDP port {to[1]}, speed {speed:g}")
     with contextlib.suppress(KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,19 @@ BUNDLED_FILES = {"event_type": "event-type.onnx", "magnitude": "magnitude.onnx"}
 def bundled_model(task: str) -> Path:
     """Path of the model file that comes with the package."""
     return Path(__file__).parent / "models" / BUNDLED_FILES[task]
+
+
+def model_path(name: str | Path) -> Path:
+    """A model file, or a bundled one by its name (`event-type`, `magnitude`). Raises InputError."""
+    path = Path(name)
+    bundled = {Path(file).stem: task for task, file in BUNDLED_FILES.items()}
+    if path.exists():
+        return path
+    if str(name) in bundled:
+        return bundled_model(bundled[str(name)])
+    close = difflib.get_close_matches(str(name), bundled, 1)
+    hint = f"did you mean '{close[0]}'?" if close else f"bundled are {' and '.join(bundled)}"
+    raise InputError(f"{name}: no such model file; {hint}")
 
 
 @dataclass(slots=True)
@@ -64,7 +78,7 @@ class Models:
         A file given takes the task its card names; the other task keeps what the station file says.
         """
         found: dict[str, Engine] = {}
-        for path in paths:
+        for path in map(model_path, paths):
             engine = open_engine(path)
             if engine.card.task in found:
                 raise InputError(
@@ -76,7 +90,7 @@ class Models:
             wanted: str = getattr(config, task)
             if task in found or wanted == "none":
                 continue
-            engine = open_engine(bundled_model(task) if wanted == BUNDLED else Path(wanted))
+            engine = open_engine(bundled_model(task) if wanted == BUNDLED else model_path(wanted))
             if engine.card.task != task:
                 raise CardError(f"{wanted}: a model for the task '{engine.card.task}'; models.{task} needs '{task}'")
             found[task] = engine

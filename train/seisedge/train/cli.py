@@ -57,7 +57,7 @@ def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
     "--data", type=click.Path(path_type=Path), multiple=True, help="Folder in SeisBench format; may be repeated."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda[:N].")
-@click.option("--seed", default=1, show_default=True, help="Of everything random.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of everything random.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the run goes [default: runs/RECIPE].")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
 @click.option("--limit", type=click.IntRange(1), help="Use about so many records a folder (for a quick look).")
@@ -84,6 +84,8 @@ def train(
     chosen = load_recipe(recipe, overrides_from(settings))
     folders = list(data) or [find_dataset(Path.cwd())]
     target = out or Path("runs") / chosen.name
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target}: a file is there; -o wants a folder for the run")
     run = run_training(chosen, folders, target, seed, device_from(device), limit=limit, say=click.echo)
     click.echo((target / "metrics.md").read_text())
     click.echo(f"{target}: checkpoint of {run.n_records} records; next: seisedge export {target}")

@@ -164,7 +164,7 @@ def load_archive(
             rows = [row for row in rows if row.get("subset", folder.name) in subsets]
         if limit is not None and len(rows) > limit:
             rows = rows[:: -(-len(rows) // limit)]
-        with h5py.File(folder / "waveforms.hdf5") as archive:
+        with _opened(folder / "waveforms.hdf5") as archive:
             for row in rows:
                 row.setdefault("subset", folder.name)
                 rate = float(row["trace_sampling_rate_hz"])
@@ -212,6 +212,14 @@ def load_archive(
     for reason, count in left_out.items():
         logger.info("%d records left out: %s", count, reason)
     return Archive(rate_hz, records, waveform, valid, fingerprint(folders), sources, left_out)
+
+
+def _opened(path: Path) -> h5py.File:
+    """Raises InputError where it is not HDF5."""
+    try:
+        return h5py.File(path)
+    except OSError as error:
+        raise InputError(f"{path}: not an HDF5 file that can be read; is the download whole?") from error
 
 
 def _grid(start_ns: int, rate_hz: float, first: int) -> float:

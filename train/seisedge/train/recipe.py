@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -59,9 +60,9 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     station_weight, station_rate: strength of the pull of station terms to zero, and their learning rate.
     """
 
-    steps: int
-    batch: int = 64
-    rate: float = 2e-3
+    steps: Annotated[int, msgspec.Meta(ge=1)]
+    batch: Annotated[int, msgspec.Meta(ge=1)] = 64
+    rate: Annotated[float, msgspec.Meta(gt=0)] = 2e-3
     weight_decay: float = 0.02
     average: float = 0.998
     label_smoothing: float = 0.05
@@ -120,7 +121,20 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
             branch[leaf] = value
         return msgspec.convert(tree, Recipe)
     except msgspec.MsgspecError as error:
-        raise InputError(f"recipe {name}: {error}") from error
+        raise InputError(f"recipe {name}: {_with_suggestion(str(error))}") from error
+
+
+def _with_suggestion(message: str) -> str:
+    """msgspec's sentence; for an unknown key with the nearest known one."""
+    found = re.search(r"unknown field `([^`]+)`(?: - at `\$\.?([^`]*)`)?", message)
+    if found is None:
+        return message
+    key, where = found.group(1), found.group(2) or ""
+    kinds = {"data": DataSpec, "nuisance": Nuisances, "optimisation": Optimisation, "augmentation": Augmentation}
+    known = list(kinds.get(where, Recipe).__struct_fields__)
+    close = difflib.get_close_matches(key, known, 1)
+    hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+    return f"{where + '.' if where else ''}{key}: unknown key; {hint}"
 
 
 def json_from_recipe(recipe: Recipe) -> str:

@@ -12,6 +12,7 @@ import click
 
 from seisedge.runtime import machine
 from seisedge.runtime.card import ModelCard
+from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.demo import RECORDING
 
 EPILOG = """\b
@@ -31,7 +32,7 @@ def command() -> None:
 @click.option(
     "--data", multiple=True, type=click.Path(path_type=Path), help="miniSEED; default: the bundled recording."
 )
-@click.option("--seconds", type=click.FloatRange(min=0.5), default=10.0, show_default=True, help="At most, a model.")
+@click.option("--seconds", type=FiniteRange(min=0.5), default=10.0, show_default=True, help="At most, a model.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the engine.")
 @click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
 def model(models: tuple[Path, ...], data: tuple[Path, ...], seconds: float, threads: int, as_json: bool) -> None:
@@ -41,12 +42,12 @@ def model(models: tuple[Path, ...], data: tuple[Path, ...], seconds: float, thre
     """
     from seisedge.runtime.bench.model import bench_model, windows_from
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
-    from seisedge.runtime.inference import BUNDLED_FILES, bundled_model
+    from seisedge.runtime.inference import BUNDLED_FILES, bundled_model, model_path
 
     reports = []
     if not as_json:
         click.echo(f"seisedge {version('seisedge')}, onnxruntime {version('onnxruntime')} on {machine.describe()}")
-    for path in models or [bundled_model(task) for task in BUNDLED_FILES]:
+    for path in [model_path(name) for name in models] or [bundled_model(task) for task in BUNDLED_FILES]:
         engine = OnnxRuntimeEngine(path, threads)
         windows = windows_from(list(data) or [RECORDING], engine)
         row = bench_model(functools.partial(OnnxRuntimeEngine, path, threads), windows, seconds=seconds)

@@ -81,7 +81,11 @@ def _version(package: str) -> str | None:
 def _engines(packages: dict[str, str | None]) -> dict[str, str]:
     found = {"onnxruntime-cpu": "ready" if packages["onnxruntime"] else "onnxruntime is not installed"}
     wanting = [name for name in ("tensorrt", "pycuda") if packages[name] is None]
-    found["tensorrt"] = f"not on this machine ({', '.join(wanting)} missing)" if wanting else "libraries present"
+    found["tensorrt"] = (
+        f"not on this machine ({', '.join(wanting)} missing)"
+        if wanting
+        else "libraries present, but this release has no engine for them"
+    )
     return found
 
 

@@ -25,10 +25,9 @@ def command(model: Path, as_json: bool) -> None:
 
     `event-type` and `magnitude` stand for the bundled models.
     """
-    from seisedge.runtime.inference import BUNDLED_FILES, bundled_model
+    from seisedge.runtime.inference import model_path
 
-    names = {Path(file).stem: task for task, file in BUNDLED_FILES.items()}
-    path = bundled_model(names[str(model)]) if str(model) in names and not model.exists() else model
+    path = model_path(model)
     engine = open_engine(path)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(engine.card), indent=2))

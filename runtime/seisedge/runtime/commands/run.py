@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
+from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._service import Operation, Outputs, open_journal
 from seisedge.runtime.config import Mode, ModelsConfig, StationConfig, load_config
 from seisedge.runtime.errors import InputError
@@ -57,8 +58,8 @@ Examples:
 )
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /healthz and /metrics there, as in 127.0.0.1:9108.")
 @click.option("--until-end", is_flag=True, help="End when the server says that all is sent.")
-@click.option("--idle-exit", type=click.FloatRange(min=0.1), metavar="S", help="End after S seconds without a packet.")
-@click.option("--connect-timeout", type=click.FloatRange(min=0.1), metavar="S", help="Fail without a server.")
+@click.option("--idle-exit", type=FiniteRange(min=0.1), metavar="S", help="End after S seconds without a packet.")
+@click.option("--connect-timeout", type=FiniteRange(min=0.1), metavar="S", help="Fail without a server.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
 def command(
     data: tuple[str, ...],

@@ -20,6 +20,8 @@ from seisedge.runtime.sources.miniseed import MiniSeedSource
 
 logger = logging.getLogger(__name__)
 
+MAX_COPIES = 20_000  # of each station: codes of five characters for all of them
+
 MAX_STATION_CHARACTERS = 5
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -84,8 +86,8 @@ class Recording:
             raise InputError(
                 f"record length {record_bytes}: must be a power of two from {MIN_RECORD_BYTES} to {MAX_RECORD_BYTES}"
             )
-        if copies < 1:
-            raise InputError(f"stations {copies}: must be at least 1")
+        if not 1 <= copies <= MAX_COPIES:
+            raise InputError(f"stations {copies}: must be from 1 to {MAX_COPIES}")
         entries = sorted(_entries(paths, record_bytes), key=lambda entry: (entry.release_ns, entry.source_id))
         by_station: dict[tuple[str, str], list[Entry]] = {}
         for entry in entries:

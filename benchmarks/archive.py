@@ -19,7 +19,8 @@ from seisedge.runtime import machine
 from seisedge.runtime.config import ModelsConfig, StationConfig
 from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.inference import Models
-from seisedge.runtime.loop import Loop, RunReport
+from seisedge.runtime.loop import Loop
+from seisedge.runtime.report import RunReport
 from seisedge.runtime.sources import open_source
 
 ROUNDS = 3

@@ -21,7 +21,7 @@ from seisedge.runtime.sources import Source
 if TYPE_CHECKING:
     from seisedge.runtime.deadletters import DeadLetters
     from seisedge.runtime.journal import Journal
-    from seisedge.runtime.loop import RunReport
+    from seisedge.runtime.report import RunReport
     from seisedge.runtime.sinks._drain import Drain
 
 Condition = Literal["ok", "degraded", "outage"]

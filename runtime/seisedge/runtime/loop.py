@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from seisedge.runtime.draft import Draft
 from seisedge.runtime.event import Event, Hop, Latency
 from seisedge.runtime.inference import Models
 from seisedge.runtime.packet import Packet
+from seisedge.runtime.report import RunReport
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import Source
 from seisedge.runtime.station import Station
@@ -28,34 +28,6 @@ logger = logging.getLogger(__name__)
 
 COMPARABLE_CLOCKS_S = 3600.0  # a record older than this was not sent as it was made
 FILE_BATCH = 32  # packets of a file between two looks at what is due; live packets are looked at one by one
-
-
-@dataclass(slots=True)
-class RunReport:
-    """What a run did, for the last lines on the terminal."""
-
-    stations: dict[str, Station] = field(default_factory=dict)
-    packets: int = 0
-    other_stations: dict[str, int] = field(default_factory=dict)  # packets of stations not configured
-    wall_s: float = 0.0
-
-    @property
-    def events(self) -> int:
-        return sum(station.counters.events for station in self.stations.values())
-
-    @property
-    def triggers(self) -> int:
-        return sum(station.counters.triggers for station in self.stations.values())
-
-    @property
-    def inferences(self) -> int:
-        return sum(station.counters.inferences for station in self.stations.values())
-
-    @property
-    def stream_s(self) -> float:
-        """Length of the longest station's data."""
-        spans = [(s.last_ns - s.first_ns) for s in self.stations.values() if s.first_ns and s.last_ns]
-        return max(spans, default=0) / NS_PER_S
 
 
 def _transport_of_the_day(packet: Packet) -> float | None:

@@ -16,9 +16,10 @@ from seisedge.runtime.demo.report import event_table, last_revisions, latency_ta
 from seisedge.runtime.demo.truth import automatic_from_csv, catalogue_from_csv
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.inference import Models
-from seisedge.runtime.loop import Loop, RunReport
+from seisedge.runtime.loop import Loop
 from seisedge.runtime.packet import Packet
 from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.report import RunReport
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks.jsonl import JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink

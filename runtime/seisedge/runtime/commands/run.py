@@ -17,7 +17,8 @@ from seisedge.runtime.commands._service import Operation, Outputs, open_journal
 from seisedge.runtime.config import Mode, ModelsConfig, StationConfig, load_config
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference import Models
-from seisedge.runtime.loop import Loop, RunReport
+from seisedge.runtime.loop import Loop
+from seisedge.runtime.report import RunReport
 from seisedge.runtime.sinks.jsonl import JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import Source, open_source

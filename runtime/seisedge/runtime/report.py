@@ -1,0 +1,36 @@
+"""What a run did so far, for the last lines on the terminal and for those who watch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.station import Station
+
+
+@dataclass(slots=True)
+class RunReport:
+    """What a run did, for the last lines on the terminal."""
+
+    stations: dict[str, Station] = field(default_factory=dict)
+    packets: int = 0
+    other_stations: dict[str, int] = field(default_factory=dict)  # packets of stations not configured
+    wall_s: float = 0.0
+
+    @property
+    def events(self) -> int:
+        return sum(station.counters.events for station in self.stations.values())
+
+    @property
+    def triggers(self) -> int:
+        return sum(station.counters.triggers for station in self.stations.values())
+
+    @property
+    def inferences(self) -> int:
+        return sum(station.counters.inferences for station in self.stations.values())
+
+    @property
+    def stream_s(self) -> float:
+        """Length of the longest station's data."""
+        spans = [(s.last_ns - s.first_ns) for s in self.stations.values() if s.first_ns and s.last_ns]
+        return max(spans, default=0) / NS_PER_S

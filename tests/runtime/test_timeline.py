@@ -189,10 +189,9 @@ def test_memory_is_bounded_over_a_day() -> None:
     assert len(timeline.tracks["Z"]._segment._x) < 100 * 300  # type: ignore[union-attr]
 
 
-def test_segment_index_and_time() -> None:
+def test_segment_index() -> None:
     segment = Segment(T0_NS, 100.0)
     assert segment.index_of(T0_NS + 10_000_000) == 1
-    assert segment.time_of(100) == T0_NS + 10**9
 
 
 def test_a_component_that_comes_and_goes_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:

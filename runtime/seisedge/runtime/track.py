@@ -103,10 +103,6 @@ class Segment:
         """Nearest sample index; half a sample of jitter is tolerated."""
         return round((time_ns - self.anchor_ns) * self.rate_hz / NS_PER_S)
 
-    def time_of(self, index: int) -> int:
-        """Time of sample `index` in ns."""
-        return self.anchor_ns + round(index * NS_PER_S / self.rate_hz)
-
     def put(self, index: int, samples: npt.NDArray[Any], counters: TrackCounters) -> None:
         """Store `samples` from `index` on; what is there already stays, what is settled is too late."""
         late = min(max(self.settled - index, 0), len(samples))

@@ -1,7 +1,8 @@
 """Sources of packets: one file each."""
 
 from seisedge.runtime.sources._base import TICK_S, Source, SourceCounters
-from seisedge.runtime.sources._registry import SourceOptions, known_schemes, open_source, register_source
+from seisedge.runtime.sources._open import known_schemes, open_source
+from seisedge.runtime.sources._registry import SourceOptions, register_source
 
 __all__ = [
     "TICK_S",

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from seisedge.runtime.miniseed import is_header
+from seisedge.runtime.sources._cutter import Cutter
 
 PREFIX = b"DL"
 MAX_HEADER_BYTES = 255
@@ -60,20 +61,8 @@ class PacketHead:
         return f"{match[1]}.{match[2]}" if match else ""
 
 
-class MessageCutter:
+class MessageCutter(Cutter):
     """Cuts messages out of a stream of bytes; bytes between them are skipped and counted."""
-
-    def __init__(self) -> None:
-        self.skipped_bytes = 0
-        self._data = bytearray()
-        self._at = 0
-
-    def feed(self, data: bytes) -> None:
-        """Append what was received."""
-        if self._at:
-            del self._data[: self._at]
-            self._at = 0
-        self._data += data
 
     def next(self) -> Message | None:
         """The next message, or None where more bytes are needed."""
@@ -134,11 +123,6 @@ class MessageCutter:
             if len(data) < at + 3 + data[at + 2]:
                 return self._skip_to(at, False)
         return self._skip_to(max(self._at, len(data) - 12), False)
-
-    def _skip_to(self, place: int, found: bool) -> bool:
-        self.skipped_bytes += place - self._at
-        self._at = place
-        return found
 
 
 def _may_begin(data: bytearray, at: int) -> bool:

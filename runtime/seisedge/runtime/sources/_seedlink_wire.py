@@ -13,6 +13,7 @@ from typing import Literal
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.miniseed import HEADER_BYTES, MAX_RECORD_BYTES, is_header, record_length
+from seisedge.runtime.sources._cutter import Cutter
 
 PREFIX_BYTES = 8
 DEFAULT_RECORD_BYTES = 512  # what a server means that does not say, and a guess for a record that cannot be read
@@ -55,7 +56,7 @@ def last_frame(word: re.Match[bytes]) -> Frame:
     return Frame("error", reason=error_text((word["reason"] or b"").decode("ascii")))
 
 
-class FrameCutter:
+class FrameCutter(Cutter):
     """Cuts packets out of a stream of bytes, whatever the records' lengths.
 
     A record whose header cannot be read is given as `bad`, with as many bytes as the records before it had or up
@@ -63,17 +64,8 @@ class FrameCutter:
     """
 
     def __init__(self) -> None:
-        self.skipped_bytes = 0
-        self._data = bytearray()
-        self._at = 0
+        super().__init__()
         self._usual_bytes = DEFAULT_RECORD_BYTES
-
-    def feed(self, data: bytes) -> None:
-        """Append what was received."""
-        if self._at:
-            del self._data[: self._at]
-            self._at = 0
-        self._data += data
 
     def next(self) -> Frame | None:
         """The next packet, or None where more bytes are needed."""
@@ -162,5 +154,4 @@ class FrameCutter:
             place = max(self._at, len(self._data) - PREFIX_BYTES - 40)
             if self._data.endswith(b"END"):
                 place = len(self._data) - 3
-        self.skipped_bytes += place - self._at
-        self._at = place
+        self._skip_to(place, True)

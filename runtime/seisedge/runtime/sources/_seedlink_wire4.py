@@ -12,6 +12,7 @@ import re
 import struct
 
 from seisedge.runtime.miniseed import is_header, record_length
+from seisedge.runtime.sources._cutter import Cutter
 from seisedge.runtime.sources._seedlink_place import UNSET_4
 from seisedge.runtime.sources._seedlink_wire import LAST_WORD, Frame, last_frame
 
@@ -25,24 +26,12 @@ _START = re.compile(rb"SE[23JX][!-~].{12}[\x00-\x15]", re.DOTALL)
 _STATION = re.compile(rb"[A-Za-z0-9]+_[A-Za-z0-9]+")
 
 
-class FrameCutter4:
+class FrameCutter4(Cutter):
     """As `FrameCutter`, for version 4.
 
     The stated length is not believed where another packet begins inside it, or where the record says otherwise
     and the next packet follows that one: what is cut off is given as `bad`, with its station where it can be read.
     """
-
-    def __init__(self) -> None:
-        self.skipped_bytes = 0
-        self._data = bytearray()
-        self._at = 0
-
-    def feed(self, data: bytes) -> None:
-        """Append what was received."""
-        if self._at:
-            del self._data[: self._at]
-            self._at = 0
-        self._data += data
 
     def next(self) -> Frame | None:
         """The next packet, or None where more bytes are needed."""
@@ -128,8 +117,3 @@ class FrameCutter4:
         if data.endswith((b"END", b"END\r\n")) and data.rfind(b"END") >= search_from:
             return self._skip_to(data.rfind(b"END"), True)
         return self._skip_to(max(self._at, len(data) - HEADER.size), False)
-
-    def _skip_to(self, place: int, found: bool) -> bool:
-        self.skipped_bytes += place - self._at
-        self._at = place
-        return found

@@ -1,0 +1,70 @@
+"""From a URL or paths to the source that reads them."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.sources._base import Source
+from seisedge.runtime.sources._registry import DATA_TIMEOUT_S, FACTORIES, SourceOptions, closest
+
+# The modules that register the built-in sources, looked into at the first `open_source`.
+BUILT_IN = tuple(
+    f"seisedge.runtime.sources.{name}" for name in ("miniseed", "sds", "seedlink", "datalink", "shake_udp")
+)
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+
+
+def known_schemes() -> list[str]:
+    """Schemes that `open_source` understands, in alphabetical order."""
+    for module in BUILT_IN:
+        importlib.import_module(module)
+    return sorted(FACTORIES)
+
+
+def open_source(
+    where: str | Path | Sequence[str | Path],
+    *,
+    until_end: bool = False,
+    connect_timeout_s: float | None = None,
+    resume: Mapping[str, str] | None = None,
+    data_timeout_s: float = DATA_TIMEOUT_S,
+) -> Source:
+    """The source for a URL, a path, or several paths merged into one; not yet opened.
+
+    Raises InputError for an unknown scheme or a URL that cannot be used.
+    """
+    schemes = known_schemes()
+    places = [where] if isinstance(where, str | Path) else list(where)
+    options = SourceOptions(
+        until_end=until_end,
+        connect_timeout_s=connect_timeout_s,
+        resume=dict(resume or {}),
+        data_timeout_s=data_timeout_s,
+    )
+    scheme = _scheme(places[0]) if len(places) == 1 else None
+    if scheme is not None:
+        if scheme not in FACTORIES:
+            known = ", ".join(schemes)
+            raise InputError(
+                f"{places[0]}: unknown kind of source '{scheme}' (known: {known}){closest(scheme, schemes)}"
+            )
+        return FACTORIES[scheme](str(places[0]), options)
+    for place in places:
+        if _scheme(place) is not None:
+            raise InputError(f"{place}: a source URL cannot be merged with other data; give it alone")
+    from seisedge.runtime.sources.miniseed import MiniSeedSource  # one of BUILT_IN, which are here by now
+
+    return MiniSeedSource(places)
+
+
+def _scheme(place: str | Path) -> str | None:
+    """The scheme of a URL; None for a path."""
+    if isinstance(place, Path):
+        return None
+    match = _SCHEME.match(place)
+    return match[1].lower() if match and not Path(place).exists() else None

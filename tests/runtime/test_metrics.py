@@ -97,6 +97,18 @@ def test_a_run_as_prometheus_sees_it(tmp_path: Path) -> None:
             MetricsServer(health, ("127.0.0.1", server.port))
     finally:
         server.close()
+    with pytest.raises(InputError, match=r"metrics: the host 'no-such-host.invalid' is unknown; give an address"):
+        MetricsServer(health, ("no-such-host.invalid", 9108))
+
+
+def test_an_address_of_ipv6() -> None:
+    try:
+        server = MetricsServer(Health(), address_from_text("[::1]:0"))
+    except FailedError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    with urllib.request.urlopen(f"http://[::1]:{server.port}/healthz", timeout=5) as answer:
+        assert json.load(answer)["status"] == "ok"
+    server.close()
 
 
 def test_a_sink_that_takes_nothing(tmp_path: Path) -> None:

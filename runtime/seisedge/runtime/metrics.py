@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import threading
 from http import HTTPStatus
 
-from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.errors import InputError
 from seisedge.runtime.health import Health, Histogram, Sample
+from seisedge.runtime.listening import cannot_listen
 
 PREFIX = "seisedge_"
 LOOPBACK = "127.0.0.1"
@@ -27,14 +29,13 @@ def address_from_text(text: str) -> tuple[str, int]:
 
 
 class MetricsServer:
-    """Serves from `open` to `close`. Raises FailedError where the address cannot be listened on."""
+    """Serves until `close`. Raises InputError for a host that is unknown, FailedError where listening fails."""
 
     def __init__(self, health: Health, address: tuple[str, int]) -> None:
         try:
             self._server = _Server(address, health)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise FailedError(f"metrics: cannot listen on {address[0]} port {address[1]}: {reason}") from error
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise cannot_listen("metrics", *address, error) from error
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), name="metrics", daemon=True)
         self._thread.start()
 
@@ -52,6 +53,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], health: Health) -> None:
         self.health = health
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
 
 

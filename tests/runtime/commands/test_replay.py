@@ -93,6 +93,8 @@ def test_as_a_raspberry_shake(tmp_path: Path) -> None:
         (["-"], "standard input", 2),
         ([str(RECORDING), "--record-length", "500"], "power of two", 2),
         ([str(RECORDING), "--listen", "192.0.2.1:1"], "cannot listen on 192.0.2.1 port 1", 1),
+        ([str(RECORDING), "--listen", "no-such-host.invalid:1"], "--listen: the host 'no-such-host.invalid' is", 2),
+        ([str(RECORDING), "--listen", f"{'x' * 70}:1"], "is unknown; give an address of this machine", 2),
     ],
 )
 def test_what_cannot_be_served(arguments: list[str], message: str, exit_code: int) -> None:

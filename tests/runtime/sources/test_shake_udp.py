@@ -186,8 +186,10 @@ def test_silence_is_reported_once_and_its_end(caplog: pytest.LogCaptureFixture) 
 
 def test_a_port_that_is_taken(source: ShakeUdpSource) -> None:
     url = f"shake-udp://:{source.port}?station=AM_R1234&listen=127.0.0.1"
-    with pytest.raises(FailedError, match=f"cannot listen on 127.0.0.1 UDP port {source.port}"):
+    with pytest.raises(FailedError, match=f"cannot listen on 127.0.0.1 port {source.port}"):
         open_source(url).open()
+    with pytest.raises(InputError, match=r"the host 'no-such-host.invalid' is unknown; give an address of this"):
+        open_source("shake-udp://:0?station=AM_R1234&listen=no-such-host.invalid").open()
 
 
 @pytest.mark.parametrize(

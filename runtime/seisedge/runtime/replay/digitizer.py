@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.listening import cannot_listen
 from seisedge.runtime.replay._client import Client, Served
 from seisedge.runtime.replay._clock import ReplayClock
 from seisedge.runtime.replay._datalink import DataLinkClient
@@ -118,15 +119,14 @@ class Digitizer:
         return self._clock.wall_ns(last_sample_ns)
 
     def open(self) -> None:
-        """Listen, and serve in threads of its own."""
+        """Listen, and serve in threads of its own. Raises InputError for a host that is unknown, FailedError."""
         host, port = self._listen
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            self._socket = socket.create_server(
-                (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
-            )
-        except (OSError, OverflowError) as error:
-            reason = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
-            raise FailedError(f"cannot listen on {host} port {port}: {reason}; choose another port") from error
+            socket.getaddrinfo(host, None, family)  # create_server hides which part of its work failed
+            self._socket = socket.create_server((host, port), family=family, backlog=128)
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise cannot_listen("--listen", host, port, error) from error
         self._start(self._accept, "digitizer")
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.errors import ConnectError, FailedError, InputError
+from seisedge.runtime.listening import cannot_listen
 from seisedge.runtime.miniseed import MAX_STARTTIME_NS, MIN_STARTTIME_NS, BadRecord
 from seisedge.runtime.packet import Packet, RecordFlag, SourceId
 from seisedge.runtime.sources._base import TICK_S, Source
@@ -184,10 +185,9 @@ class ShakeUdpSource(Source):
         try:
             link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
             link.bind((address.listen, address.port))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             link.close()
-            where = f"{address.listen} UDP port {address.port}"
-            raise FailedError(f"{self.url}: cannot listen on {where}: {error.strerror or error}") from error
+            raise cannot_listen(self.url, address.listen, address.port, error) from error
         link.settimeout(TICK_S)
         self._socket = link
         threading.Thread(target=self._listen, args=(link,), name="shake-udp", daemon=True).start()

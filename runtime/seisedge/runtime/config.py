@@ -96,6 +96,12 @@ class ContinuousConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_duration_s: Positive = 120.0
 
 
+class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a live stream may ask of this machine; see `seisedge.runtime.backlog`."""
+
+    max_behind_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 30.0
+
+
 class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much and how long is remembered in the state folder; see `seisedge.runtime.journal`."""
 
@@ -119,6 +125,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     timeline: TimelineConfig = TimelineConfig()
     magnitude: MagnitudeConfig = MagnitudeConfig()
     continuous: ContinuousConfig = ContinuousConfig()
+    live: LiveConfig = LiveConfig()
     journal: JournalConfig = JournalConfig()
     sinks: SinksConfig = SinksConfig()
 
@@ -129,7 +136,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 # They say where lines come from and go to, not what they say.
-CIRCUMSTANTIAL = ("source", "state", "metrics", "journal", "sinks")
+CIRCUMSTANTIAL = ("source", "state", "metrics", "live", "journal", "sinks")
 
 
 def settings_of(config: StationConfig) -> dict[str, Any]:

@@ -8,7 +8,7 @@ the window does not know where in it the event began.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import numpy as np
@@ -56,7 +56,9 @@ class ContinuousMode:
         channels: Channels,
         timelines: dict[GridSpec, Timeline],
         counters: StationCounters,
+        drops: Callable[[], bool] = lambda: False,
     ) -> None:
+        """drops: asked before a window is looked at; True: leave the hop out, the run is behind a live stream."""
         engine = models.event_type
         if engine is None or "continuous" not in engine.card.modes:
             raise InputError("continuous mode needs an event type model that was trained for it; see its card")
@@ -66,6 +68,7 @@ class ContinuousMode:
         self._channels = channels
         self._timeline = timelines.get(grid_of(engine.card))
         self._counters = counters
+        self._drops = drops
         self._hop_ns = ns_from_s(config.continuous.hop_s)
         self._next_ns = 0
         self._above: list[Heard] = []  # hops of the event, or of its promise
@@ -106,6 +109,9 @@ class ContinuousMode:
             if self._open:
                 yield self._event("final", time_ns, Meter())
             self._open, self._above = False, []
+            return
+        if window.coverage >= card.min_coverage and self._drops():
+            self._counters.dropped_windows += 1
             return
         meter = Meter()
         shares: npt.NDArray[np.float32] | None = None

@@ -39,6 +39,8 @@ class StationCounters:
     noise_events: int = 0  # triggers that were noise to the end: nothing was emitted
     inferences: int = 0
     hops: int = 0
+    dropped_windows: int = 0  # no inference: the run was behind a live stream
+    dropped_events: int = 0  # none of their windows was looked at: nothing was emitted
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ HOP_SCHEMA = "seisedge.hop/1"
 CIRCUMSTANCES = ("latency_ms", "cost", "emitted", "source")
 
 Status = Literal["new", "update", "final", "retracted"]
-QualityCode = Literal["ok", "insufficient", "clipped", "overlap", "timing", "band", "uncalibrated", "out_of_range"]
+QualityCode = Literal[
+    "ok", "insufficient", "clipped", "overlap", "timing", "band", "uncalibrated", "out_of_range", "dropped"
+]
 
 
 class _Part(msgspec.Struct, frozen=True, omit_defaults=True):

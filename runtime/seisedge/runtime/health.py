@@ -19,6 +19,7 @@ from seisedge.runtime.notify import Notifier
 from seisedge.runtime.sources import Source
 
 if TYPE_CHECKING:
+    from seisedge.runtime.backlog import Backlog
     from seisedge.runtime.deadletters import DeadLetters
     from seisedge.runtime.journal import Journal
     from seisedge.runtime.report import RunReport
@@ -54,6 +55,7 @@ class Health:
         self.report: RunReport | None = None
         self.source: Source | None = None
         self.journal: Journal | None = None
+        self.backlog: Backlog | None = None
         self.drains: list[Drain] = []
         self.dead_letters: DeadLetters | None = None
         self._notifier = notifier
@@ -99,6 +101,8 @@ class Health:
         state = getattr(self.source, "state", None)
         if state is not None and state.name != "STREAMING":
             (amiss if ages and not outage else outage).append(f"the source is {state.value}")
+        if self.backlog is not None and self.backlog.dropping:
+            amiss.append(f"{self.backlog.behind_s:.0f} s behind the stream: windows are dropped")
         if self.journal is not None and self.journal.failing:
             amiss.append("the journal cannot be written")
         for drain in self.drains:
@@ -134,6 +138,12 @@ class Health:
             Sample("up", "gauge", "1 where events can be made, 0 in an outage.", 0.0 if condition == "outage" else 1.0),
             Sample("run_seconds", "counter", "Since the run began.", up_s),
             Sample("real_time_factor", "gauge", "Seconds of data a second.", stream_s / up_s if up_s else None),
+            Sample(
+                "behind_seconds",
+                "gauge",
+                "Behind a live stream: work less data since it last had nothing more to give.",
+                None if self.backlog is None else self.backlog.behind_s,
+            ),
             Sample("resident_bytes", "gauge", "Memory.", None if memory is None else memory * 2**20),
         ]
         for zone, celsius in temperatures_c().items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from seisedge.runtime.backlog import Backlog
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.config import Mode, StationConfig
 from seisedge.runtime.draft import Draft
@@ -44,6 +45,7 @@ class Loop:
     transport: milliseconds a packet was under way, where that can be known.
     journal: what is said is recorded there, and not said again; sinks of its own take it from there.
     health: told of every packet and every tick.
+    backlog: knows how far the run is behind a stream that does not wait, and drops windows where it is too far.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Loop:
         transport: Callable[[Packet], float | None] = _transport_of_the_day,
         journal: Journal | None = None,
         health: Health | None = None,
+        backlog: Backlog | None = None,
     ) -> None:
         self._models = models
         self._sinks = sinks
@@ -66,6 +69,7 @@ class Loop:
         self._transport = transport
         self._journal = journal
         self._health = health
+        self.backlog = backlog if backlog is not None else Backlog()
         self._stopped = False
         self.report = RunReport()
 
@@ -94,6 +98,7 @@ class Loop:
                 if self._health is not None:
                     self._health.turn(item.source_id.station_id if item is not None else None)
                 if item is None:
+                    self.backlog.clear()
                     self._step(pending, packet, source, taken_ns)
                     if idle_exit_s is not None and monotonic_ns() - heard_ns > idle_exit_s * NS_PER_S:
                         logger.info("%s: nothing came for %g s; done", source.url, idle_exit_s)
@@ -106,6 +111,8 @@ class Loop:
                 station = self._station(packet)
                 if station is None:
                     continue
+                if not source.back_pressure:
+                    self.backlog.take(packet, source.idle_ns)
                 station.add(packet)
                 if self._journal is not None:
                     self._journal.took(station, packet)
@@ -113,6 +120,7 @@ class Loop:
                 count += 1
                 if source.live or count % FILE_BATCH == 0:
                     self._step(pending, packet, source, taken_ns)
+                self.backlog.rest()
             self._step(pending, packet, source, taken_ns)
             if not (self._stopped and self._journal is not None and self._journal.durable):
                 for station in self.report.stations.values():
@@ -133,7 +141,10 @@ class Loop:
                     logger.warning("%s: not in any station file; its packets are left out", key)
                 self.report.other_stations[key] = self.report.other_stations.get(key, 0) + 1
                 return None
-            station = Station(key, config, self._models, self._mode or config.mode)
+            max_behind_s = config.live.max_behind_s
+            station = Station(
+                key, config, self._models, self._mode or config.mode, lambda: self.backlog.drops(key, max_behind_s)
+            )
             self.report.stations[key] = station
             if self._journal is not None:
                 self._journal.begin(station)

@@ -30,6 +30,10 @@ class RunReport:
         return sum(station.counters.inferences for station in self.stations.values())
 
     @property
+    def dropped_windows(self) -> int:
+        return sum(station.counters.dropped_windows for station in self.stations.values())
+
+    @property
     def stream_s(self) -> float:
         """Length of the longest station's data."""
         spans = [(s.last_ns - s.first_ns) for s in self.stations.values() if s.first_ns and s.last_ns]

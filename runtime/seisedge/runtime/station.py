@@ -6,7 +6,7 @@ import functools
 import hashlib
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -66,7 +66,15 @@ class Station:
     time of the back.
     """
 
-    def __init__(self, station_id: str, config: StationConfig, models: Models, mode: Mode) -> None:
+    def __init__(
+        self,
+        station_id: str,
+        config: StationConfig,
+        models: Models,
+        mode: Mode,
+        drops: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """drops: see `Backlog.drops`; True where the window that is due is to be left out."""
         self.station_id = station_id
         self.counters = StationCounters()
         self.channels = Channels(station_id, config)
@@ -75,6 +83,7 @@ class Station:
         self._config = config
         self._models = models
         self._mode_name: Mode = mode
+        self._drops = drops
         self._build_rate_hz = 0.0
         self._timelines: dict[GridSpec, Timeline] = {}
         self._mode: TriggeredMode | ContinuousMode | None = None
@@ -229,12 +238,19 @@ class Station:
         of_models = {grid: self._timelines[grid] for grid in carried}
         if self._mode_name == "continuous":
             self._mode = ContinuousMode(
-                self.station_id, self._config, self._models, self.channels, of_models, self.counters
+                self.station_id, self._config, self._models, self.channels, of_models, self.counters, self._drops
             )
         else:
             trigger = Trigger(self._timelines[trigger_grid], self._config.trigger.settings())
             self._mode = TriggeredMode(
-                self.station_id, self._config, self._models, self.channels, trigger, of_models, self.counters
+                self.station_id,
+                self._config,
+                self._models,
+                self.channels,
+                trigger,
+                of_models,
+                self.counters,
+                self._drops,
             )
 
 

@@ -7,7 +7,7 @@ sample, and sees the onsets found up to that hop and no others. So it does not m
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -78,7 +78,9 @@ class TriggeredMode:
         trigger: Trigger,
         timelines: dict[GridSpec, Timeline],
         counters: StationCounters,
+        drops: Callable[[], bool] = lambda: False,
     ) -> None:
+        """drops: asked before a window is looked at; True: leave it out, the run is behind a live stream."""
         self._station_id = station_id
         self._config = config
         self._models = models
@@ -86,6 +88,7 @@ class TriggeredMode:
         self._trigger = trigger
         self._timelines = timelines  # of the models whose band this station carries
         self._counters = counters
+        self._drops = drops
         self._answers = sorted({a for engine in models.engines for a in engine.card.answers_s})
         self._found: list[Onset] = []
         self._due: list[tuple[int, int, Life]] = []  # hop, order of creation, event
@@ -163,7 +166,10 @@ class TriggeredMode:
         end_ns = life.onset.time_ns + ns_from_s(answer_s)
         cut_ns = self._cut_before_next(life, end_ns)
         meter = Meter()
-        if cut_ns > life.seen_ns:
+        if cut_ns > life.seen_ns and self._drops():
+            self._drop(life, answer_s)
+        elif cut_ns > life.seen_ns:
+            life.remarks.pop("dropped", None)
             self._estimate(life, answer_s, cut_ns, meter)
             life.seen_ns = cut_ns
         self._counters.inferences += meter.inferences
@@ -181,6 +187,9 @@ class TriggeredMode:
         elif meter.inferences or not life.shown:
             status = "update" if life.shown else "new"
         life.suppressed = noise
+        if life.window is None:  # every window so far was dropped
+            status = None
+            self._counters.dropped_events += last
         if not last:
             self._push(life)
         elif not life.shown and noise:
@@ -210,6 +219,12 @@ class TriggeredMode:
         life.shown = True
         life.revision += 1
         return draft
+
+    def _drop(self, life: Life, answer_s: float) -> None:
+        """Leave out a window; what the event knows from an earlier one stands."""
+        self._counters.dropped_windows += 1
+        reason = f"the station was behind the stream: the data up to +{answer_s:g} s were not looked at"
+        life.remarks["dropped"] = [Quality(code="dropped", reason=reason)]
 
     def _cut_before_next(self, life: Life, end_ns: int) -> int:
         """Where the data of an answer end: a later event that was not called noise has its own window."""

@@ -102,7 +102,7 @@ class Operation:
 
     def watch(self, loop: Loop, drains: list[Drain]) -> None:
         if self.health is not None:
-            self.health.report, self.health.drains = loop.report, drains
+            self.health.report, self.health.backlog, self.health.drains = loop.report, loop.backlog, drains
 
     def ready(self) -> None:
         if self._notifier is not None:

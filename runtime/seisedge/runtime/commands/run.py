@@ -171,6 +171,7 @@ def _summary(report: RunReport, source: Source, journal: Journal | None) -> None
         "bytes skipped between records": counters.skipped_bytes,
         "truncated records": counters.truncated,
         "reconnects": counters.reconnects,
+        "windows dropped, the run was behind the stream": report.dropped_windows,
         "packets of other stations": sum(report.other_stations.values()),
         "lines said in an earlier run": journal.counters.known_lines if journal is not None else 0,
     }

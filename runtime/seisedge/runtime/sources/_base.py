@@ -42,6 +42,7 @@ class Source(abc.ABC):
     url: as the user gave it, for messages and for the event's `source` field.
     live: True where packets come at the pace of the world and losing the connection is not the end.
     on_bad_record: called with each record that is set aside, for a dead-letter file; None to only count.
+    idle_ns: when, on the monotonic clock, a live source last had nothing more to give; 0 where it never had.
     """
 
     live: bool = False
@@ -50,6 +51,12 @@ class Source(abc.ABC):
         self.url = url
         self.counters = SourceCounters()
         self.on_bad_record: Callable[[BadRecord], None] | None = None
+        self.idle_ns = 0
+
+    @property
+    def back_pressure(self) -> bool:
+        """True where nothing is lost by being slow: the source waits. Files, and streams read to their end."""
+        return not self.live
 
     def set_aside(self, bad: BadRecord, where: str) -> None:
         """Count a record that cannot be used; `where` is its place in the source, for the log."""

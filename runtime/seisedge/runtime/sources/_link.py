@@ -10,6 +10,7 @@ import contextlib
 import enum
 import logging
 import random
+import select
 import socket
 import threading
 import time
@@ -98,6 +99,20 @@ class LinkSource(Source):
     @abc.abstractmethod
     def _stream(self) -> Generator[Packet | None, None, bool]:
         """Packets of the connection; True where the server said that all is sent."""
+
+    @property
+    def back_pressure(self) -> bool:
+        """With `until_end` the server is not in a hurry."""
+        return self.options.until_end
+
+    def _note_idle(self) -> None:
+        """Before waiting for bytes: where none are there, the station is level with the stream."""
+        link = self._socket
+        if link is not None and link.fileno() >= 0:
+            poll = select.poll()
+            poll.register(link, select.POLLIN)
+            if not poll.poll(0):
+                self.idle_ns = time.monotonic_ns()
 
     def _left(self) -> None:
         """The connection is over; count what is to be counted."""

@@ -159,6 +159,7 @@ class DataLinkSource(LinkSource):
         while not self._closed.is_set():
             found = self._cutter.next()
             if found is None:
+                self._note_idle()
                 data = receiver.receive()
                 if self._closed.is_set():
                     return False

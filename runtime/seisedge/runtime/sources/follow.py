@@ -37,6 +37,7 @@ class FollowSource(Source):
     """
 
     live = True
+    back_pressure = True  # the file holds what was not yet read
 
     def __init__(self, path: str | Path, url: str, options: SourceOptions | None = None) -> None:
         """Raises InputError for a folder, and for `until_end`."""

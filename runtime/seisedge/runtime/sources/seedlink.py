@@ -186,6 +186,7 @@ class SeedLinkSource(LinkSource):
         while not self._closed.is_set():
             frame = talk.cutter.next()
             if frame is None:
+                self._note_idle()
                 arrived = talk.take()
                 if self._closed.is_set():
                     return False

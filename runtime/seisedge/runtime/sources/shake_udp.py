@@ -218,6 +218,8 @@ class ShakeUdpSource(Source):
         heard_ns = time.monotonic_ns()
         silent = False
         while not self._closed.is_set():
+            if self._queue.empty():
+                self.idle_ns = time.monotonic_ns()
             try:
                 data, host, arrival_ns = self._queue.get(timeout=TICK_S)
             except Empty:

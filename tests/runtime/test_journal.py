@@ -178,6 +178,7 @@ FAULTS = [
     ("cut:every=150", "duplicate:every=5", "garbage:every=30"),
     ("gap:at=60,length=10", "overlap:every=6,differ=5", "poison:every=20"),
     ("late:channel=EH2,by=20", "reorder:every=20"),
+    ("clock:by=3600,at=60,length=20",),
 ]
 
 
@@ -192,8 +193,10 @@ def test_killed_many_times_on_a_bad_line(part: Path, tmp_path: Path, models: Mod
     _kill(part, tmp_path, models, 50, 0.0, faults=faults)
 
 
-def test_killed_in_continuous_mode(part: Path, tmp_path: Path, models: Models) -> None:
-    _kill(part, tmp_path, models, 5, 0.02, "continuous")
+@pytest.mark.parametrize("faults", [(), ("clock:by=3600,at=60,length=20",)], ids=["plain", "clock"])
+def test_killed_in_continuous_mode(part: Path, tmp_path: Path, models: Models, faults: tuple[str, ...]) -> None:
+    """A clock that comes back says some times twice, of another stretch of data each."""
+    _kill(part, tmp_path, models, 5, 0.02, "continuous", faults=faults)
 
 
 @pytest.mark.long

@@ -1,5 +1,6 @@
 """A station that goes on from a state without samples and the packets since says what it would have said."""
 
+import dataclasses
 from collections.abc import Callable
 
 import msgspec
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from tests.fakes import NOISE, TECTONIC, answer_of, burst, fake_models, packet, packets_of
 
+from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.config import ChannelConfig, ContinuousConfig, StationConfig, TimelineConfig
 from seisedge.runtime.draft import Draft, EventDraft
 from seisedge.runtime.engines._base import Array
@@ -84,6 +86,24 @@ def _new_rate() -> list[Packet]:
     return before + packets_of(slow, 3.0, rate_hz=50.0, start_s=60.0)
 
 
+def _moved(p: Packet, by_s: float) -> Packet:
+    return dataclasses.replace(p, starttime_ns=p.starttime_ns + ns_from_s(by_s))
+
+
+def _clock_ahead_for_a_while() -> list[Packet]:
+    """An hour ahead between 45 and 65 s, then right again: into times that were never heard."""
+    packets = _plain()
+    begin_ns = packets[0].starttime_ns
+    wrong = {id(p) for p in packets if 45e9 <= p.starttime_ns - begin_ns < 65e9}
+    return [_moved(p, 3600) if id(p) in wrong else p for p in packets]
+
+
+def _clock_set_back() -> list[Packet]:
+    """A minute back from 80 s on: into times that were heard."""
+    packets = _plain()
+    return [_moved(p, -60) if p.starttime_ns - packets[0].starttime_ns >= 80e9 else p for p in packets]
+
+
 def _by_amplitude(waveform: Array, valid: Array) -> list[float]:
     """Labels that depend on every bit of the window, so that nothing can be wrong unnoticed."""
     x = float(np.abs(waveform).sum(dtype=np.float64)) + answer_of(valid)
@@ -110,18 +130,22 @@ def _resumed(packets: list[Packet], mode: str, stop: int, every: int) -> tuple[l
     """What is said by a run that is killed after `stop` packets and goes on; and the packets read twice."""
     station = Station("XX.STA", CONFIG, _models(), mode)  # type: ignore[arg-type]
     said: list[str] = []
-    fronts: list[tuple[int, int, bytes]] = []
+    fronts: list[tuple[int, FrontState]] = []
     for k, p in enumerate(packets[:stop]):
         station.add(p)
         said += map(_text, station.step())
         front = station.front()
         if k % every == 0 and front is not None:
-            fronts.append((k, front.last_ns, msgspec.json.encode(front)))
+            fronts.append((k, front))
     needed_ns, back = station.needed_ns, _through_text(station)
-    usable = [f for f in fronts if needed_ns is not None and f[1] <= needed_ns]
+    usable = [
+        (k, msgspec.json.encode(front))
+        for k, front in fronts
+        if needed_ns is not None and front.last_ns <= needed_ns and front.epoch == station.epoch
+    ]
     if not usable:
         return said, None
-    begin, _, text = usable[-1]
+    begin, text = usable[-1]
     station = Station("XX.STA", CONFIG, _models(), mode)  # type: ignore[arg-type]
     station.restore(msgspec.json.decode(text, type=FrontState), back)
     for p in packets[begin + 1 :]:
@@ -131,7 +155,10 @@ def _resumed(packets: list[Packet], mode: str, stop: int, every: int) -> tuple[l
     return said, stop - begin
 
 
-RECORDS = [_plain, _gaps, _shuffled, _late_component, _dead_component, _long_gap, _flagged, _new_rate]
+RECORDS = [
+    _plain, _gaps, _shuffled, _late_component, _dead_component, _long_gap, _flagged, _new_rate,
+    _clock_ahead_for_a_while, _clock_set_back,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("mode", ["triggered", "continuous"])

@@ -78,6 +78,23 @@ class _Point(msgspec.Struct, frozen=True):
     token: str
     newest_ns: int  # no sample up to here is newer
     front: bytes
+    epoch: int = 0  # of the station: places before its clock went back are of no use after
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _HopPlace:
+    """A hop among those of its station: within an epoch by time."""
+
+    epoch: int
+    time: str
+
+    @classmethod
+    def parse(cls, text: str) -> _HopPlace:
+        epoch, slash, time = text.rpartition("/")
+        return cls(int(epoch) if slash else 0, time)
+
+    def __str__(self) -> str:
+        return f"{self.epoch}/{self.time}"
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -113,7 +130,8 @@ class Journal:
         self._changed: list[Callable[[], None]] = []
         self._points: dict[str, list[_Point]] = {}
         self._stored: dict[str, _Stored] = {}
-        self._hops: dict[str, str] = {}
+        self._hops: dict[str, _HopPlace] = {}  # the last one said
+        self._stations: dict[str, Station] = {}
         self._touched: dict[str, Station] = {}
         self._unsaved: list[Line] = []
         self._unsaved_keys: set[tuple[str, int]] = set()
@@ -149,7 +167,8 @@ class Journal:
         )
         for station, token, token_ns, front, back, settings in rows:
             self._stored[station] = _Stored(_Point(token, token_ns, front.encode()), back.encode(), settings)
-        self._hops = dict(self._link.execute("SELECT station, time FROM hops WHERE source = ?", (self.source,)))
+        hops = self._link.execute("SELECT station, time FROM hops WHERE source = ?", (self.source,))
+        self._hops = {station: _HopPlace.parse(text) for station, text in hops}
         self._seq, self._rows = self._link.execute("SELECT coalesce(max(seq), 0), count(*) FROM outbox").fetchone()
         (given,) = self._link.execute("SELECT coalesce(max(seq), 0) FROM sinks").fetchone()
         self._seq = max(self._seq, given)
@@ -178,6 +197,7 @@ class Journal:
 
     def begin(self, station: Station) -> None:
         """A station has spoken for the first time in this run: let it go on where it was."""
+        self._stations[station.station_id] = station
         stored = self._stored.get(station.station_id)
         if stored is None:
             return
@@ -188,6 +208,8 @@ class Journal:
         except msgspec.DecodeError as error:
             reason = reason or f"its state cannot be read ({error})"
         if reason:
+            if station.station_id in self._hops:
+                station.epoch = self._hops[station.station_id].epoch  # of a front that may not be readable
             logger.warning(
                 "%s: %s; its open events are not gone on with, the stream is read again from before them",
                 station.station_id,
@@ -195,7 +217,7 @@ class Journal:
             )
             return
         station.restore(front, back)
-        self._points[station.station_id] = [stored.point]
+        self._points[station.station_id] = [msgspec.structs.replace(stored.point, epoch=station.epoch)]
         logger.info("%s: goes on after token %s", station.station_id, stored.point.token)
 
     def took(self, station: Station, packet: Packet) -> None:
@@ -203,13 +225,13 @@ class Journal:
         self._touched[station.station_id] = station
         if not packet.token or station.last_ns is None:
             return
-        points = self._points.setdefault(station.station_id, [])
+        points = self._points_of(station)
         if points and station.last_ns < points[-1].newest_ns + ns_from_s(POINT_S):
             return
         front = station.front()
         if front is None:
             return
-        points.append(_Point(packet.token, station.last_ns, msgspec.json.encode(front)))
+        points.append(_Point(packet.token, station.last_ns, msgspec.json.encode(front), station.epoch))
         if len(points) > MAX_POINTS:
             del points[1::2]
 
@@ -220,7 +242,8 @@ class Journal:
             key = (line.id, line.revision)
             known = key in self._unsaved_keys or self._was_emitted(key)
         else:
-            known = line.time <= self._hops.get(line.station, "")
+            place = _HopPlace(self._epoch_of(line.station), line.time)
+            known = line.station in self._hops and place <= self._hops[line.station]
         if known:
             self.counters.known_lines += 1
             return False
@@ -230,7 +253,7 @@ class Journal:
             self._unsaved.append(Line(self._seq, line.station, kind, msgspec.json.encode(line)))
         if isinstance(line, Hop):
             if self.durable:
-                self._hops[line.station] = line.time
+                self._hops[line.station] = place
         elif self.durable and key is not None:
             self._unsaved_keys.add(key)
         self._event_waits = self._event_waits or kind == "event"
@@ -349,10 +372,18 @@ class Journal:
             self._tidy()
             self._next_tidy_s = now_s + TIDY_S
 
+    def _epoch_of(self, station_id: str) -> int:
+        return self._stations[station_id].epoch if station_id in self._stations else 0
+
+    def _points_of(self, station: Station) -> list[_Point]:
+        points = self._points.setdefault(station.station_id, [])
+        points[:] = [point for point in points if point.epoch == station.epoch]
+        return points
+
     def _row(self, station: Station) -> tuple[object, ...] | None:
         """What is stored of a station, or None while there is no place in its stream to go on from."""
         needed_ns = station.needed_ns
-        points = self._points.get(station.station_id, [])
+        points = self._points_of(station)
         if needed_ns is None or not points or points[0].newest_ns > needed_ns:
             return None
         while len(points) > 1 and points[1].newest_ns <= needed_ns:
@@ -378,7 +409,7 @@ class Journal:
             )
             hops = {line.station for line in self._unsaved if line.kind == "hop"}
             link.executemany(
-                "INSERT OR REPLACE INTO hops VALUES (?, ?, ?)", [(self.source, s, self._hops[s]) for s in hops]
+                "INSERT OR REPLACE INTO hops VALUES (?, ?, ?)", [(self.source, s, str(self._hops[s])) for s in hops]
             )
             link.executemany("INSERT OR REPLACE INTO stations VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             rows_now = self._rows + len(self._unsaved)

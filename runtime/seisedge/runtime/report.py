@@ -36,5 +36,4 @@ class RunReport:
     @property
     def stream_s(self) -> float:
         """Length of the longest station's data."""
-        spans = [(s.last_ns - s.first_ns) for s in self.stations.values() if s.first_ns and s.last_ns]
-        return max(spans, default=0) / NS_PER_S
+        return max((station.heard_ns for station in self.stations.values()), default=0) / NS_PER_S

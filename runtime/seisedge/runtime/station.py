@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from seisedge.runtime.channels import Channels
-from seisedge.runtime.clock import ns_from_s
+from seisedge.runtime.clock import iso_from_ns, ns_from_s
+from seisedge.runtime.clock_steps import ClockSteps, ClockStepsState
 from seisedge.runtime.config import Mode, StationConfig, settings_of
 from seisedge.runtime.continuous import ContinuousMode, ContinuousState
 from seisedge.runtime.draft import Draft, StationCounters
@@ -32,18 +33,24 @@ SLOW_SHARE = 0.8  # of the Nyquist frequency a slow channel is triggered on
 TRIGGER_HEADROOM_HZ = 1.0  # the trigger's band must be at least this wide
 
 
-STATE_VERSION = 1  # of FrontState and BackState, and of what a trigger or a filter makes of the same samples
+STATE_VERSION = 2  # of FrontState and BackState, and of what a trigger or a filter makes of the same samples
 NEEDED_MARGIN_S = 0.1  # against the rounding of sample times
 
 
 class FrontState(msgspec.Struct, frozen=True):
-    """The station up to the samples on its timelines, after a certain packet. build_rate_hz: of its first packet."""
+    """The station up to the samples on its timelines, after a certain packet.
+
+    build_rate_hz: of the first packet of these timelines; epoch: how many there were before them.
+    """
 
     build_rate_hz: float
     packets: int
     first_ns: int
     last_ns: int
     timelines: list[TimelineState]
+    clock_steps: ClockStepsState
+    epoch: int
+    earlier_ns: int
 
 
 class BackState(msgspec.Struct, frozen=True):
@@ -63,7 +70,10 @@ class Station:
     an earlier packet and a back of a later one, followed by the packets after the earlier one, leads to the station
     of the uninterrupted run: the front takes the same decisions on the same packets, and the back does nothing until
     the front is where it was. It holds where no packet up to the earlier one has samples after `needed_ns` at the
-    time of the back.
+    time of the back, and both are of the same epoch.
+
+    first_ns, last_ns: of the data on the timelines at hand. A clock that goes back opens new ones; `epoch` counts
+    them, from the step on in which the last of the earlier ones was said.
     """
 
     def __init__(
@@ -80,6 +90,8 @@ class Station:
         self.channels = Channels(station_id, config)
         self.first_ns: int | None = None
         self.last_ns: int | None = None
+        self.epoch = 0
+        self.clock_steps = ClockSteps(config.timeline.max_wait_s)
         self._config = config
         self._models = models
         self._mode_name: Mode = mode
@@ -88,7 +100,9 @@ class Station:
         self._timelines: dict[GridSpec, Timeline] = {}
         self._mode: TriggeredMode | ContinuousMode | None = None
         self._too_slow: set[str] = set()
-        self._early: list[Draft] = []  # what a long gap made due
+        self._early: list[Draft] = []  # what a long gap or the end of a timeline made due
+        self._turned = False  # a new timeline has begun and the end of the earlier one was not yet said
+        self._earlier_ns = 0  # length of the data on earlier timelines
 
     def add(self, packet: Packet) -> None:
         """Take a packet; those of other sensors, and those too slow to trigger on, are counted and left."""
@@ -99,8 +113,15 @@ class Station:
             return
         if self._mode is None:
             self._build(packet.sampling_rate_hz)
-        self._cross_gap(packet)
         self.counters.packets += 1
+        for admitted in self.clock_steps.admit(component, packet):
+            if admitted.turn:
+                self._turn(admitted.packet)
+            self._take(admitted.component, admitted.packet)
+
+    def _take(self, component: str, packet: Packet) -> None:
+        """Put a packet on the timelines."""
+        self._cross_gap(packet)
         self.first_ns = min(self.first_ns or packet.starttime_ns, packet.starttime_ns)
         self.last_ns = max(self.last_ns or packet.endtime_ns, packet.endtime_ns)
         for spec, timeline in self._timelines.items():
@@ -118,19 +139,25 @@ class Station:
 
     def step(self) -> Iterator[Draft]:
         """Everything that the packets so far make due."""
-        early, self._early = self._early, []
-        yield from early
+        yield from self._said_early()
         if self._mode is not None:
             yield from self._mode.step()
 
     def finish(self) -> Iterator[Draft]:
         """The stream has ended: close what is open with what there is."""
-        early, self._early = self._early, []
-        yield from early
+        for admitted in self.clock_steps.finish():
+            self._take(admitted.component, admitted.packet)
+        yield from self._said_early()
         if self._mode is not None:
             for timeline in self._timelines.values():
                 timeline.finish()
             yield from self._mode.step(ended=True)
+
+    def _said_early(self) -> Iterator[Draft]:
+        early, self._early = self._early, []
+        yield from early
+        self.epoch += self._turned
+        self._turned = False
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -140,11 +167,21 @@ class Station:
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
     def front(self) -> FrontState | None:
-        """The front after the packets so far; None before the first."""
+        """The front after the packets so far; None before the first, and while the fate of some is open."""
         if self._mode is None or self.first_ns is None or self.last_ns is None:
             return None
-        timelines = [timeline.state() for timeline in self._timelines.values()]
-        return FrontState(self._build_rate_hz, self.counters.packets, self.first_ns, self.last_ns, timelines)
+        if self.clock_steps.holding or self._turned:
+            return None
+        return FrontState(
+            self._build_rate_hz,
+            self.counters.packets,
+            self.first_ns,
+            self.last_ns,
+            [timeline.state() for timeline in self._timelines.values()],
+            self.clock_steps.state(),
+            self.epoch,
+            self._earlier_ns,
+        )
 
     def back(self) -> BackState:
         """The back after the steps so far; to be written out before the next one."""
@@ -164,6 +201,8 @@ class Station:
         for timeline, state in zip(self._timelines.values(), front.timelines, strict=True):
             timeline.restore(state)
         self.first_ns, self.last_ns = front.first_ns, front.last_ns
+        self.clock_steps.restore(front.clock_steps)
+        self.epoch, self._earlier_ns = front.epoch, front.earlier_ns
         self.channels.restore(back.sensor, back.codes)
         for name in back.counters.__slots__:
             setattr(self.counters, name, getattr(back.counters, name))
@@ -188,6 +227,33 @@ class Station:
     def tracks(self) -> list[Timeline]:
         """The timelines, for their counters."""
         return list(self._timelines.values())
+
+    @property
+    def heard_ns(self) -> int:
+        """Length of the data, over all timelines."""
+        return self._earlier_ns + ((self.last_ns or 0) - (self.first_ns or 0))
+
+    def _turn(self, packet: Packet) -> None:
+        """The clock went back: close what is open with what there is, and begin anew."""
+        assert self._mode is not None and self.last_ns is not None
+        logger.warning(
+            "%s: the clock went back, from %s to %s; a new timeline begins",
+            self.station_id,
+            iso_from_ns(self.last_ns),
+            iso_from_ns(packet.starttime_ns),
+        )
+        earlier = self._timelines
+        for timeline in earlier.values():
+            timeline.finish()
+        self._early += self._mode.step(ended=True)
+        self._earlier_ns = self.heard_ns
+        self.first_ns = self.last_ns = None
+        self._timelines = {}
+        self._build(packet.sampling_rate_hz)
+        for spec, timeline in self._timelines.items():
+            if spec in earlier:
+                timeline.carry_counters(earlier[spec])
+        self._turned = True
 
     def _cross_gap(self, packet: Packet) -> None:
         """Before the first packet after a long gap: let what is open run out, then forget the empty stretch."""

@@ -86,6 +86,11 @@ class Timeline:
         for component, track in state.tracks.items():
             self.tracks[component].restore(track)
 
+    def carry_counters(self, earlier: Timeline) -> None:
+        """Go on counting where the timeline before this one ended."""
+        for component, track in self.tracks.items():
+            track.counters = earlier.tracks[component].counters
+
     @property
     def reach_s(self) -> float:
         """How far before an output its samples lie."""

@@ -117,18 +117,23 @@ class JsonLinesFile(Sink):
 
 
 class _Head(msgspec.Struct):
-    """What tells a line from all others: an event by id and revision, a hop by station and time."""
+    """What tells a line from all others: an event by id and revision, a hop by what it says.
+
+    Station and time alone do not tell a hop: a clock that was set back says its times twice.
+    """
 
     station: str = ""
     id: str = ""
     revision: int = 0
     time: str = ""
+    coverage: float = 0.0
+    probabilities: dict[str, float] | None = None
 
 
 def _key(line: Event | Hop | _Head) -> tuple[str, int]:
     if isinstance(line, Event) or (isinstance(line, _Head) and line.id):
         return line.id, line.revision
-    return f"{line.station} {line.time}", -1
+    return f"{line.station} {line.time} {line.coverage} {line.probabilities}", -1
 
 
 def _keys(path: Path) -> set[tuple[str, int]]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
+from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.cli import main
 from seisedge.train.recipe import load_recipe, recipe_names
@@ -78,6 +80,42 @@ def test_bad_input(arguments: list[str], message: str) -> None:
     assert code == 2, text
     assert message in text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more", "message"),
+    [
+        ("magnitude", {}, "the data hold no magnitude (column source_magnitude)"),
+        ("event-type", {}, "the data hold no training record for non-tectonic; of kinds there are tectonic"),
+        ("event-type", {"split": ["train", "test"] * 10, "source_id": "e"}, "event e on two sides (1 such)"),
+    ],
+)
+def test_data_that_cannot_serve(tmp_path: Path, recipe: str, more: dict[str, Any], message: str) -> None:
+    rows = make_rows(20)
+    for key, value in more.items():
+        for i, row in enumerate(rows):
+            row[key] = value[i] if isinstance(value, list) else value
+    data = write_set(tmp_path / "mine", rows, make_arrays(20))
+    code, text = train(recipe, "--data", str(data), "-o", str(tmp_path / "run"))
+    assert code == 2, text
+    assert message in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_set_of_ones_own_with_short_traces_trains(tmp_path: Path) -> None:
+    rows, arrays = make_rows(40), make_arrays(40, length=3000)
+    for i, row in enumerate(rows):
+        kind = ("earthquake", "quarry blast", "noise")[i % 3]
+        row |= {"source_type": kind, "trace_P_arrival_sample": "" if kind == "noise" else 1200}
+    data = write_set(tmp_path / "mine", rows, arrays, block=True)
+    code, text = train(
+        "event-type", "--data", str(data), "--split", "event", "-o", str(tmp_path / "run"),
+        "--set", "optimisation.steps=2", "--set", "optimisation.batch=4", "--set", "arguments.width=8",
+    )  # fmt: skip
+    assert code == 0, text
+    assert "40 records are shorter than the window of 45 s; what they lack of it is masked" in text
+    assert "each source weighs as many events as it has" in text
+    assert load_run(tmp_path / "run").recipe.data.tectonic == {"mine": 1.0}
 
 
 def test_outside_a_clone_data_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ def test_flat_runs_are_longer_than_the_limit() -> None:
 
 def test_all_that_carry_the_band_are_there(archive: Archive) -> None:
     assert len(archive.records) == 1713
-    assert archive.left_out == {"Nyquist below 15 Hz": 80, "no vertical": 1}
+    assert archive.left_out == {"Nyquist below 15 Hz": 80, "flat vertical": 1}
     assert archive.waveform.shape == archive.valid.shape
     assert np.isfinite(archive.waveform).all()
     assert (archive.waveform[~archive.valid] == 0).all()

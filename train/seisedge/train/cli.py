@@ -10,6 +10,8 @@ import torch
 
 from seisedge.runtime.errors import InputError
 from seisedge.train.data import find_dataset
+from seisedge.train.dataset.benchmark import folders_from
+from seisedge.train.holdout import KNOWN
 from seisedge.train.recipe import load_recipe, recipe_names
 from seisedge.train.run import run_training
 
@@ -54,8 +56,9 @@ def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
 @click.argument("recipe", required=False)
 @click.option("--list", "listing", is_flag=True, help="Show the recipes and what they make.")
 @click.option(
-    "--data", type=click.Path(path_type=Path), multiple=True, help="Folder in SeisBench format; may be repeated."
+    "--data", multiple=True, metavar="DIR", help="Folder in SeisBench format, or seisbench:NAME; may be repeated."
 )
+@click.option("--split", help=f"What is held out: {KNOWN} [default: the data's own column, else event].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda[:N].")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of everything random.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the run goes [default: runs/RECIPE].")
@@ -64,7 +67,8 @@ def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
 def train(
     recipe: str | None,
     listing: bool,
-    data: tuple[Path, ...],
+    data: tuple[str, ...],
+    split: str | None,
     device: str,
     seed: int,
     out: Path | None,
@@ -81,8 +85,9 @@ def train(
         return
     if recipe is None:
         raise click.UsageError("name a RECIPE, or --list them")
-    chosen = load_recipe(recipe, overrides_from(settings))
-    folders = list(data) or [find_dataset(Path.cwd())]
+    changes = overrides_from(settings) | ({"data.split": split} if split else {})
+    chosen = load_recipe(recipe, changes)
+    folders = folders_from(data) or [find_dataset(Path.cwd())]
     target = out or Path("runs") / chosen.name
     if target.exists() and not target.is_dir():
         raise InputError(f"{target}: a file is there; -o wants a folder for the run")

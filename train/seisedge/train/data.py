@@ -1,39 +1,41 @@
 """A data set in memory: SeisBench folders read, resampled as the station resamples, laid out for sampling.
 
-The columns used are those of `datasets/README.md`; of a SeisBench set of one's own only `trace_name`,
-`trace_sampling_rate_hz`, `source_type` and an onset (`trace_onset_sample` or `trace_p_arrival_sample`) must be
-there.
+The columns used are those of `datasets/README.md`; of any other SeisBench set only `trace_name`, a sampling rate,
+a label and an onset (`trace_onset_sample` or a P arrival) must be there, in any of SeisBench's spellings. What the
+labels mean is in `seisedge.train.dataset.vocabulary`.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from seisedge.runtime.clock import ns_from_iso
+from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.resample import reaches_band, resample_record
-from seisedge.train.split import assign_split
+from seisedge.train.dataset.columns import Row, number, text, time_ns
+from seisedge.train.dataset.store import Array, Store, chunks_of
+from seisedge.train.dataset.vocabulary import KINDS, UNUSED, kind_of_word
+from seisedge.train.holdout import Place, settle
+from seisedge.train.split import RULE, group_overlapping
 
 logger = logging.getLogger(__name__)
 
-COMPONENTS = "ZNE"
+# SEED orientation codes, by row. 1 and 2 are not geographic; they stand where the station puts them.
+ROW_OF = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
 FLAT_S = 0.5  # equal samples for longer than this are no signal: padding, a dead channel, a clipped stretch
 KM_PER_S_OF_S_MINUS_P = 8.22  # P at 6.0 km/s, Vp/Vs 1.73
-REQUIRED = ("trace_name", "trace_sampling_rate_hz", "source_type")
-BLASTS = {"explosion", "quarry blast", "mining explosion", "blast"}
-TECTONIC = {"earthquake"}
 
 Bool = npt.NDArray[np.bool_]
+Parts = dict[int, tuple[npt.NDArray[np.float32], Bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Record:
     source: str  # data set it came from
     event: str
     group: str  # events that share samples
-    kind: str  # 'tectonic', 'blast' or 'mass movement'
+    kind: str  # 'tectonic', 'blast', 'mass movement' or 'noise'
     station: str  # NET.STA
     rate_hz: float  # as recorded
     three: bool  # has horizontal components
@@ -55,9 +57,12 @@ class Record:
     snr: float
     magnitude: float | None
     distance_km: float | None  # hypocentral where a depth is known; else from the S minus P of picks
-    gain: float | None  # counts per m/s
+    gain: float | None  # counts per m/s; 1 where the samples are m/s
     split: str
     fold: int
+    time_ns: int | None = None  # of the origin, else of the first sample
+    latitude_deg: float | None = None  # of the source; of noise that of the station
+    longitude_deg: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class Archive:
     sha256: str
     sources: list[str]
     left_out: dict[str, int] = field(default_factory=dict)  # reason → records
+    notes: list[str] = field(default_factory=list)  # what was done to the records that are in it
+    split_rule: str = RULE
 
     def indices(self, **wanted: object) -> npt.NDArray[np.int64]:
         """Records whose fields have the wanted values: `archive.indices(split="test", kind="blast")`."""
@@ -98,50 +105,54 @@ def find_dataset(start: Path) -> Path:
     raise InputError(f"no --data given and no datasets/metadata.csv at or above {start}; give --data DIR")
 
 
-def read_table(folder: Path) -> list[dict[str, str]]:
-    """The rows of a folder's metadata.csv. Raises InputError, naming what is missing."""
-    for name in ("metadata.csv", "waveforms.hdf5"):
-        if not (folder / name).is_file():
-            raise InputError(f"{folder}: no {name} there; --data wants a folder in SeisBench format")
-    with (folder / "metadata.csv").open(newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [key for key in REQUIRED if key not in (reader.fieldnames or [])]
-        if missing:
-            raise InputError(f"{folder / 'metadata.csv'}: no column {', '.join(missing)}")
-        rows = list(reader)
-    if not rows:
-        raise InputError(f"{folder / 'metadata.csv'}: no records")
-    return rows
-
-
 def fingerprint(folders: Sequence[Path]) -> str:
     """SHA-256 over metadata and waveforms of the folders, in their order."""
     digest = hashlib.sha256()
     for folder in folders:
-        for name in ("metadata.csv", "waveforms.hdf5"):
-            with (folder / name).open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+        for chunk in chunks_of(folder):
+            for path in (folder / f"metadata{chunk}.csv", folder / f"waveforms{chunk}.hdf5"):
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
     return digest.hexdigest()
 
 
-def number(row: dict[str, str], key: str) -> float | None:
-    """A column's value, None where absent or empty."""
-    text = row.get(key, "")
-    return float(text) if text else None
+def kind_of(row: Row) -> str:
+    """`source_class` where given, else from the label; 'unused' where that says nothing that is trained on."""
+    return text(row, "source_class") or kind_of_word(row["source_type"])
 
 
-def kind_of(row: dict[str, str]) -> str:
-    """`source_class` where given, else from `source_type`."""
-    if row.get("source_class"):
-        return row["source_class"]
-    kind = row["source_type"].lower()
-    return "tectonic" if kind in TECTONIC else "blast" if kind in BLASTS else "mass movement"
+def onset_of(row: Row) -> float | None:
+    """The nominal onset, else the P arrival, as a sample of the trace; 0 for noise, which has none."""
+    if kind_of(row) == "noise":
+        return 0.0
+    onset = number(row, "trace_onset_sample")
+    return onset if onset is not None else number(row, "trace_p_arrival_sample")
 
 
-def components_of(data: npt.NDArray[np.generic], order: str) -> dict[int, npt.NDArray[np.generic]]:
-    """Rows of a SeisBench array by place in ZNE; rows of other names are not used."""
-    return {COMPONENTS.index(c): data[i] for i, c in enumerate(order) if c in COMPONENTS}
+def components_of(data: Array, order: str) -> dict[int, tuple[str, Array]]:
+    """Code and samples by row of ZNE: 1 and 2 stand for N and E where those are not there; others are not used."""
+    rows: dict[int, tuple[str, Array]] = {}
+    for code, x in zip(order, data, strict=False):
+        row = ROW_OF.get(code)
+        if row is not None and (row not in rows or code in "NE"):
+            rows[row] = code, x
+    return rows
+
+
+def missing_of(row: Row) -> dict[str, list[tuple[int, int]]]:
+    """Stretches [first, last) without samples by component, from `trace_missing` (`Z:0-50 300-400;1:0-50`)."""
+    out: dict[str, list[tuple[int, int]]] = {}
+    for part in filter(None, text(row, "trace_missing").split(";")):
+        code, _, spans = part.partition(":")
+        try:
+            pairs = [span.split("-") for span in spans.split()]
+            out[code] = [(int(first), int(last)) for first, last in pairs]
+        except ValueError:
+            raise InputError(
+                f"{row['trace_name']}: trace_missing must be as in 'Z:0-50 300-400;1:0-50'; got '{part}'"
+            ) from None
+    return out
 
 
 def load_archive(
@@ -150,76 +161,138 @@ def load_archive(
     pass_hz: float,
     subsets: Sequence[str] | None = None,
     limit: int | None = None,
+    split: str = "",
 ) -> Archive:
     """Read, resample and lay out. `limit`: every k-th record only, so that about so many remain (small tests).
 
-    Raises InputError.
+    split: a rule of `holdout`; '' keeps the data sets' own columns. Raises InputError.
     """
-    kept: list[tuple[dict[str, str], dict[int, tuple[npt.NDArray[np.float64], Bool]], float, float]] = []
-    left_out: dict[str, int] = {}
-    sources: list[str] = []
+    reader = _Reader(rate_hz, pass_hz)
     for folder in folders:
-        rows = read_table(folder)
-        if subsets is not None:
-            rows = [row for row in rows if row.get("subset", folder.name) in subsets]
-        if limit is not None and len(rows) > limit:
-            rows = rows[:: -(-len(rows) // limit)]
-        with _opened(folder / "waveforms.hdf5") as archive:
+        with Store(folder) as store:
+            rows = store.rows
+            if subsets is not None:
+                rows = [row for row in rows if row["subset"] in subsets]
+            if limit is not None and len(rows) > limit:
+                rows = rows[:: -(-len(rows) // limit)]
             for row in rows:
-                row.setdefault("subset", folder.name)
-                rate = float(row["trace_sampling_rate_hz"])
-                onset = number(row, "trace_onset_sample")
-                if onset is None:
-                    onset = number(row, "trace_p_arrival_sample")
-                reason = (
-                    f"Nyquist below {pass_hz:g} Hz" if not reaches_band(rate, pass_hz)
-                    else "no onset" if onset is None
-                    else ""
-                )  # fmt: skip
-                if reason or onset is None:
-                    left_out[reason] = left_out.get(reason, 0) + 1
-                    continue
-                data = archive["data"][row["trace_name"]][()]
-                start = row.get("trace_start_time", "")
-                start_ns = ns_from_iso(start) if start else 0
-                parts: dict[int, tuple[npt.NDArray[np.float64], Bool]] = {}
-                first = 0
-                for place, x in components_of(data, row.get("trace_component_order") or "ZNE").items():
-                    present = ~flat_runs(x, round(FLAT_S * rate))
-                    y, mask, first = resample_record(x.astype(np.float64), present, start_ns, rate, rate_hz, pass_hz)
-                    if mask.any():
-                        parts[place] = y, mask
-                if 0 not in parts:
-                    left_out["no vertical"] = left_out.get("no vertical", 0) + 1
-                    continue
-                kept.append((row, parts, rate_hz / rate, _grid(start_ns, rate_hz, first)))
-                if row["subset"] not in sources:
-                    sources.append(row["subset"])
-    if not kept:
-        raise InputError(f"no usable record in {', '.join(map(str, folders))}: {left_out or 'nothing selected'}")
-    longest = max(len(y) for _, parts, _, _ in kept for y, _ in parts.values())
-    waveform = np.zeros((len(kept), 3, longest), dtype=np.float32)
-    valid = np.zeros((len(kept), 3, longest), dtype=bool)
-    records = []
-    for i, (row, parts, ratio, shift) in enumerate(kept):
-        for place, (y, mask) in parts.items():
-            waveform[i, place, : len(y)] = y
-            valid[i, place, : len(y)] = mask
-        records.append(_record(row, parts, ratio, shift))
-    if not all(record.split for record in records):  # a set of one's own: the same rule as the bundled one
-        splits, folds = assign_split([r.group for r in records], [f"{r.kind}/{r.source}" for r in records])
-        records = [dataclasses.replace(r, split=s, fold=f) for r, s, f in zip(records, splits, folds, strict=True)]
-    for reason, count in left_out.items():
+                reader.add(store, row)
+    if not reader.kept:
+        why = "; ".join(f"{count} × {reason}" for reason, count in reader.left_out.items()) or "nothing selected"
+        raise InputError(f"no usable record in {', '.join(map(str, folders))}: {why}")
+    records, rule = _with_sides(reader, split, folders)
+    chosen = [i for i, record in enumerate(records) if record.split]
+    if len(chosen) < len(records):
+        reader.left_out["on neither side of the split"] = len(records) - len(chosen)
+    longest = max(records[i].n_samples for i in chosen)
+    waveform = np.zeros((len(chosen), 3, longest), dtype=np.float32)
+    valid = np.zeros((len(chosen), 3, longest), dtype=bool)
+    for k, i in enumerate(chosen):
+        for place, (y, mask) in reader.kept[i][1].items():
+            waveform[k, place, : len(y)] = y
+            valid[k, place, : len(y)] = mask
+    for reason, count in reader.left_out.items():
         logger.info("%d records left out: %s", count, reason)
-    return Archive(rate_hz, records, waveform, valid, fingerprint(folders), sources, left_out)
+    kept = [records[i] for i in chosen]
+    sources = list(dict.fromkeys(record.source for record in kept))
+    return Archive(
+        rate_hz, kept, waveform, valid, fingerprint(folders), sources, dict(reader.left_out), reader.notes(), rule
+    )
 
 
-def _opened(path: Path) -> h5py.File:
-    """Raises InputError where it is not HDF5."""
-    try:
-        return h5py.File(path)
-    except OSError as error:
-        raise InputError(f"{path}: not an HDF5 file that can be read; is the download whole?") from error
+class _Reader:
+    """Takes records one by one, resampled, and counts what is not taken and why."""
+
+    def __init__(self, rate_hz: float, pass_hz: float) -> None:
+        self.rate_hz, self.pass_hz = rate_hz, pass_hz
+        self.kept: list[tuple[Row, Parts, Record]] = []
+        self.left_out: Counter[str] = Counter()
+        self.rates: Counter[float] = Counter()
+        self.with_nan = 0
+
+    def add(self, store: Store, row: Row) -> None:
+        """Read, mask and resample one record, or count it as left out."""
+        rate = float(row["trace_sampling_rate_hz"])
+        kind, onset = kind_of(row), onset_of(row)
+        reason = (
+            f"Nyquist below {self.pass_hz:g} Hz" if not reaches_band(rate, self.pass_hz)
+            else f"no class for source type '{row['source_type']}'" if kind == UNUSED
+            else "no onset" if onset is None
+            else ""
+        )  # fmt: skip
+        if not reason and kind not in KINDS:
+            raise InputError(f"{row['trace_name']}: source_class must be one of {', '.join(KINDS)}; got '{kind}'")
+        parts: Parts = {}
+        first = start_ns = 0
+        if not reason:
+            start_ns = time_ns(row, "trace_start_time") or 0
+            components = components_of(store.samples(row), row["trace_component_order"])
+            gaps, n_finite, n_nan = missing_of(row), 0, 0
+            for place, (code, x) in components.items():
+                present = ~flat_runs(x, round(FLAT_S * rate))
+                for begin, end in gaps.get(code, []):
+                    present[begin:end] = False
+                y = x.astype(np.float64)
+                finite = np.isfinite(y)
+                if not finite.all():
+                    n_nan += 1
+                    present &= finite
+                    y[~finite] = 0.0
+                if place == 0:
+                    n_finite = int(finite.sum())
+                z, mask, first = resample_record(y, present, start_ns, rate, self.rate_hz, self.pass_hz)
+                if mask.any():
+                    parts[place] = z.astype(np.float32), mask
+            reason = (
+                "" if 0 in parts
+                else "no vertical" if 0 not in components
+                else "not a number in the vertical" if not n_finite
+                else "flat vertical"
+            )  # fmt: skip
+            self.with_nan += bool(n_nan and not reason)
+        if reason:
+            self.left_out[reason] += 1
+            return
+        self.rates[rate] += 1
+        record = _record(row, kind, onset or 0.0, parts, self.rate_hz / rate, _grid(start_ns, self.rate_hz, first))
+        self.kept.append((row, parts, record))
+
+    def notes(self) -> list[str]:
+        """What a user should know of the records that were taken."""
+        out = []
+        if len(self.rates) > 1:
+            rates = ", ".join(f"{rate:g} Hz ({count})" for rate, count in sorted(self.rates.items()))
+            out.append(f"mixed sampling rates, all resampled to {self.rate_hz:g} Hz: {rates}")
+        if self.with_nan:
+            out.append(f"{self.with_nan} records hold NaN in some samples, which are masked")
+        return out
+
+
+def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[list[Record], str]:
+    """The records with group, side and fold; split '' for those on neither side. The rule in words."""
+    rows, records = [row for row, _, _ in reader.kept], [record for _, _, record in reader.kept]
+    if len(folders) > 1 or not all(text(row, "source_group") for row in rows):
+        spans = [_span(row) for row in rows]
+        groups = group_overlapping(
+            [r.group for r in records], [r.station for r in records], [s for s, _ in spans], [e for _, e in spans]
+        )
+        records = [dataclasses.replace(r, group=g) for r, g in zip(records, groups, strict=True)]
+    places = [
+        Place(r.event, r.group, f"{r.kind}/{r.source}", r.station, r.time_ns, r.latitude_deg, r.longitude_deg)
+        for r in records
+    ]
+    given = [text(row, "split").lower() for row in rows]
+    sides = settle(places, given, [text(row, "fold") for row in rows], split, ", ".join(map(str, folders)))
+    records = [dataclasses.replace(r, split=s, fold=f) for r, s, f in zip(records, sides.side, sides.fold, strict=True)]
+    return records, sides.rule
+
+
+def _span(row: Row) -> tuple[int, int]:
+    """Times of the first sample and after the last, (0, 0) where unknown."""
+    start_ns, n = time_ns(row, "trace_start_time"), number(row, "trace_npts")
+    if start_ns is None or n is None:
+        return 0, 0
+    return start_ns, start_ns + round(n / float(row["trace_sampling_rate_hz"]) * NS_PER_S)
 
 
 def _grid(start_ns: int, rate_hz: float, first: int) -> float:
@@ -228,39 +301,41 @@ def _grid(start_ns: int, rate_hz: float, first: int) -> float:
     return (whole * rate_hz - first) + rest / 1e9 * rate_hz
 
 
-def _record(
-    row: dict[str, str],
-    parts: dict[int, tuple[npt.NDArray[np.float64], Bool]],
-    ratio: float,
-    shift: float,
-) -> Record:
-    onset = number(row, "trace_onset_sample")
-    if onset is None:
-        onset = number(row, "trace_p_arrival_sample")
+def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift: float) -> Record:
+    noise = kind == "noise"
     epicentral, depth = number(row, "path_ep_distance_km"), number(row, "source_depth_km")
-    event = row.get("source_id") or row["trace_name"]
+    event = text(row, "source_id") or row["trace_name"]
     noise_end = number(row, "trace_noise_end_sample") or 0.0
+    n_samples = len(parts[0][0])
     p, s = number(row, "trace_p_arrival_sample"), number(row, "trace_s_arrival_sample")
     distance = None if epicentral is None else float(np.hypot(epicentral, depth or 0.0))
     if distance is None and p is not None and s is not None and s > p:
         distance = (s - p) / float(row["trace_sampling_rate_hz"]) * KM_PER_S_OF_S_MINUS_P
+    where = "station" if noise else "source"
+    origin_ns = time_ns(row, "source_origin_time")
+    gain = number(row, "trace_gain_counts_per_m_s")
+    if gain is None and text(row, "trace_unit").lower() in ("m/s", "mps"):
+        gain = 1.0
     return Record(
         name=row["trace_name"],
         source=row["subset"],
         event=event,
-        group=row.get("source_group") or event,
-        kind=kind_of(row),
+        group=text(row, "source_group") or event,
+        kind=kind,
         station=f"{row.get('station_network_code', '')}.{row.get('station_code', '')}",
         rate_hz=float(row["trace_sampling_rate_hz"]),
         three=len(parts) == 3,
-        onset=(onset or 0.0) * ratio + shift,
-        noise_end=int(max(noise_end * ratio + shift, 0.0)) if noise_end else 0,
-        n_samples=len(parts[0][0]),
+        onset=onset * ratio + shift,
+        noise_end=n_samples if noise else int(max(noise_end * ratio + shift, 0.0)) if noise_end else 0,
+        n_samples=n_samples,
         visible=row.get("trace_visible", "True") != "False",
         snr=number(row, "trace_onset_snr") or 0.0,
         magnitude=number(row, "source_magnitude"),
         distance_km=distance,
-        gain=number(row, "trace_gain_counts_per_m_s"),
-        split=row.get("split", ""),
-        fold=int(row.get("fold") or -1),
+        gain=gain,
+        split="",
+        fold=-1,
+        time_ns=origin_ns if origin_ns is not None else time_ns(row, "trace_start_time"),
+        latitude_deg=number(row, f"{where}_latitude_deg"),
+        longitude_deg=number(row, f"{where}_longitude_deg"),
     )

@@ -130,6 +130,7 @@ def facts(archive: Archive, windows: Windows) -> dict[str, npt.NDArray[Any]]:
     """Arrays a window: the record's fields named below, and its magnitude, nan where it has none."""
     records = [archive.records[i] for i in windows.record]
     names = ("group", "event", "kind", "source", "three", "visible", "station", "gain", "distance_km")
-    out = {name: np.array([getattr(r, name) for r in records]) for name in names}
+    flags = ("three", "visible")  # of no window at all numpy could not tell their type
+    out = {n: np.array([getattr(r, n) for r in records], dtype=bool if n in flags else None) for n in names}
     out["magnitude"] = np.array([np.nan if r.magnitude is None else r.magnitude for r in records])
     return out

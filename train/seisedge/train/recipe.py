@@ -17,7 +17,9 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which records. `sources`: subset → weight within its class; a source not named is not used.
 
     distance_only: earthquakes that teach a magnitude model distance; no magnitude is needed.
-    tectonic, non_tectonic, noise: keys of `non_tectonic` are 'blast/SOURCE' or 'mass movement/SOURCE'.
+    tectonic, non_tectonic, noise: keys of `non_tectonic` are 'blast/SOURCE' or 'mass movement/SOURCE'; a source '*'
+        stands for all that are not named.
+    split: a rule of `holdout`; '' keeps the data's own column, else by event.
     """
 
     pass_hz: float
@@ -26,6 +28,7 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     noise: dict[str, float] = {}
     distance_only: dict[str, float] = {}
     visible_only: bool = True
+    split: str = ""
 
 
 class Nuisances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,16 +18,16 @@ import torch
 
 from seisedge.runtime.card import Metric
 from seisedge.runtime.errors import InputError
-from seisedge.train import split
 from seisedge.train.calibrate import fit_temperature
 from seisedge.train.data import Archive, load_archive
 from seisedge.train.evaluate import Table, answers_of, magnitude_table, markdown, type_table
 from seisedge.train.loop import Trained, train_model, write_log
+from seisedge.train.mixture import with_sources
 from seisedge.train.models import create_model
 from seisedge.train.models._base import MagnitudeModel, Model
 from seisedge.train.predict import windows_of
 from seisedge.train.recipe import Recipe, json_from_recipe, recipe_from_json
-from seisedge.train.task import candidates_of
+from seisedge.train.task import candidates_of, short_of
 
 FORMAT = 1
 Report = Callable[[str], None]
@@ -105,9 +105,12 @@ def run_training(
 ) -> Run:
     """Train, calibrate on a fold left out, evaluate on the held-out events, write RUN. Raises InputError."""
     model = create_model(recipe.model, **recipe.arguments)
-    archive = load_archive(folders, model.geometry.rate_hz, recipe.data.pass_hz, limit=limit)
+    archive = load_archive(folders, model.geometry.rate_hz, recipe.data.pass_hz, limit=limit, split=recipe.data.split)
     for reason, count in archive.left_out.items():
         say(f"{count} records left out: {reason}")
+    recipe, weighing = with_sources(recipe, archive)
+    for note in [*archive.notes, *short_of(archive, model.geometry), *weighing]:
+        say(note)
     chosen = candidates_of(recipe, model, archive, lambda r: r.split == "train")
     used = sorted({int(i) for c in chosen for i in c.indices})
     events = {archive.records[i].event for i in used}
@@ -136,7 +139,7 @@ def run_training(
         data_sources=sorted({archive.records[i].source for i in used}),
         n_events=len(events),
         n_records=len(used),
-        split_rule=split.RULE,
+        split_rule=archive.split_rule,
         metrics=table.rows,
         date=date,
         seisedge_version=version("seisedge"),

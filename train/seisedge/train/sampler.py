@@ -149,7 +149,11 @@ class Sampler:
             else:
                 logger.info("no draw for %s: not every class has such a record", bucket)
         if not self.buckets:
-            raise InputError("no window length and component set is carried by records of every class")
+            raise InputError(
+                "no window length and component set is carried by records of every class; the shortest answer needs "
+                f"{geometry.onset_s + spec.jitter_s:g} s before and {min(spec.answers_s) + spec.jitter_s:g} s after "
+                "the onset"
+            )
         weight = np.array([b.weight for b in self.buckets])
         self.bucket_probability = weight / weight.sum()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from seisedge.runtime.errors import InputError
 from seisedge.train.data import Archive, Record
-from seisedge.train.models._base import Model
+from seisedge.train.models._base import Geometry, Model
 from seisedge.train.recipe import Recipe
 from seisedge.train.sampler import Candidates, NuisanceSpec, Sampler
 
@@ -51,10 +51,27 @@ def candidates_of(recipe: Recipe, model: Model, archive: Archive, chosen: Chosen
     for part in parts_of(recipe, model):
         indices = [i for i, r in enumerate(archive.records) if chosen(r) and usable(recipe, model, r, part)]
         if not indices:
-            what = model.labels[part.label] if model.task == "event_type" else "events with a magnitude"
-            raise InputError(f"recipe '{recipe.name}': the data hold no training record for {what}")
+            raise InputError(f"recipe '{recipe.name}': {_nothing_for(model, archive, part)}")
         out.append(Candidates(archive, indices, part.weight, part.noise))
     return out
+
+
+def _nothing_for(model: Model, archive: Archive, part: Part) -> str:
+    """Why no record can be had for a part, in words that go into a sentence."""
+    if model.task == "magnitude" and not any(r.magnitude is not None for r in archive.records):
+        return "the data hold no magnitude (column source_magnitude), and this task learns nothing else"
+    what = model.labels[part.label] if model.task == "event_type" else "events with a magnitude"
+    kinds = sorted({r.kind for r in archive.records})
+    return f"the data hold no training record for {what}; of kinds there are {', '.join(kinds)}"
+
+
+def short_of(archive: Archive, geometry: Geometry) -> list[str]:
+    """What to say of records shorter than the window: they serve the answers they carry, the rest is masked."""
+    short = sum(r.n_samples < geometry.n_samples for r in archive.records)
+    if not short:
+        return []
+    length_s = geometry.n_samples / geometry.rate_hz
+    return [f"{short} records are shorter than the window of {length_s:g} s; what they lack of it is masked"]
 
 
 def nuisance_of(recipe: Recipe) -> NuisanceSpec:

@@ -1,0 +1,62 @@
+"""`seisbench:NAME`: a data set of SeisBench, through that package's own class.
+
+The class finds the files in its cache or downloads them there (SEISBENCH_CACHE_ROOT, else ~/.seisbench); they are
+then read like any other folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from seisedge.runtime.errors import FailedError, InputError
+
+PREFIX = "seisbench:"
+
+logger = logging.getLogger(__name__)
+
+
+def folders_from(names: Sequence[str | Path]) -> list[Path]:
+    """Folders of what --data names; `seisbench:NAME` becomes the folders that SeisBench keeps it in."""
+    out: list[Path] = []
+    for name in names:
+        text = str(name)
+        out += _cached(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else [Path(text)]
+    return out
+
+
+def _cached(name: str) -> list[Path]:
+    try:
+        module = importlib.import_module("seisbench.data")
+    except ModuleNotFoundError:
+        raise InputError(f"--data {PREFIX}{name} needs seisbench; pip install seisbench, or name a folder") from None
+    known = {n: getattr(module, n) for n in module.__all__ if _is_benchmark(getattr(module, n, None))}
+    if name not in known:
+        by_lower = {n.lower(): n for n in known}
+        close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+        hint = f"did you mean '{PREFIX}{by_lower[close[0]]}'?" if close else f"known: {', '.join(sorted(known))}"
+        raise InputError(f"--data {PREFIX}{name}: seisbench has no data set of that name; {hint}")
+    try:
+        dataset = known[name]()
+    except Exception as error:  # whatever its download, its cache or its table raises
+        cache = Path(importlib.import_module("seisbench").cache_data_root) / name.lower()
+        raise FailedError(
+            f"--data {PREFIX}{name}: seisbench could not give it ({type(error).__name__}: {error}); "
+            f"it is not in the cache {cache} and was not downloaded"
+        ) from error
+    parts = getattr(dataset, "datasets", [dataset])
+    for part in parts:
+        logger.info("%s%s: %s, licence %s", PREFIX, name, part.path, getattr(part, "license", None) or "not stated")
+    return [Path(part.path) for part in parts]
+
+
+def _is_benchmark(kind: Any) -> bool:
+    """True for a class that stands for one downloadable set of waveforms of three components."""
+    if not isinstance(kind, type):
+        return False
+    names = {base.__name__ for base in kind.__mro__[1:]}
+    return bool(names & {"WaveformBenchmarkDataset", "MultiWaveformDataset"}) and kind.__name__ != "BenchmarkDataset"

@@ -1,0 +1,88 @@
+"""The spellings of SeisBench's columns, read into one.
+
+A data set of SeisBench may call its label `source_type`, `source_event_category` or `trace_category`, and its P
+arrival after the phase that was picked. `canonical` adds the columns that seisedge reads, under one name each;
+nothing that is there is changed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from seisedge.runtime.clock import ns_from_iso
+from seisedge.runtime.errors import InputError
+
+Row = dict[str, str]
+
+LABELS = ("source_type", "source_event_category", "trace_category", "source_category")
+ALIASES: dict[str, tuple[str, ...]] = {
+    "source_id": ("event_id", "source_event_id", "source_resource_id"),
+    "source_magnitude": ("preferred_source_magnitude", "source_local_magnitude", "source_magnitude_preferred"),
+    "source_magnitude_type": ("preferred_source_magnitude_type",),
+    "path_ep_distance_km": ("source_distance_km", "path_epi_distance_km", "path_epicentral_distance_km"),
+    "trace_channel": ("station_channel_code", "station_channels"),
+    "trace_gain_counts_per_m_s": ("station_sensitivity_counts_spm",),
+}
+ARRIVAL = re.compile(r"trace_([A-Za-z0-9]+)_arrival_sample")
+FIRST_P = ("p", "P", "P1", "Pg", "Pn", "Pb", "Pdiff")  # PmP, PcP and other reflections are no onset
+FIRST_S = ("s", "S", "S1", "Sg", "Sn", "Sb")
+EMPTY = {"", "nan", "none", "null", "n/a", "na"}
+
+
+def number(row: Row, key: str) -> float | None:
+    """A column's value, None where absent, empty or not a number. Raises InputError where it is other text."""
+    text = row.get(key, "").strip()
+    if text.lower() in EMPTY:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"{row.get('trace_name', '?')}: column {key} must be a number; got '{text}'") from None
+    return value if math.isfinite(value) else None
+
+
+def text(row: Row, key: str) -> str:
+    """A column's text; what stands for nothing is ''."""
+    value = row.get(key, "").strip()
+    return "" if value.lower() in EMPTY else value
+
+
+def time_ns(row: Row, key: str) -> int | None:
+    """A column's time, None where absent or empty. Raises InputError where it is no time."""
+    stamp = text(row, key)
+    try:
+        return ns_from_iso(stamp) if stamp else None
+    except ValueError:
+        raise InputError(
+            f"{row.get('trace_name', '?')}: column {key} must be a time, as in 2019-07-07T08:16:25.29Z; got '{stamp}'"
+        ) from None
+
+
+def first_arrival(row: Row, phases: tuple[str, ...]) -> float | None:
+    """The earliest of the given phases, as a sample of the trace."""
+    samples = [number(row, f"trace_{phase}_arrival_sample") for phase in phases]
+    return min((sample for sample in samples if sample is not None), default=None)
+
+
+def label_of(row: Row) -> str:
+    """The first label that says something, '' where none does."""
+    return next((text(row, key) for key in LABELS if text(row, key)), "")
+
+
+def canonical(row: Row) -> Row:
+    """The row with seisedge's columns filled from their other spellings."""
+    out = dict(row)
+    for key, others in ALIASES.items():
+        if not text(out, key):
+            out[key] = next((text(row, other) for other in others if text(row, other)), "")
+    out["source_type"] = label_of(row)
+    for key, phases in (("trace_p_arrival_sample", FIRST_P), ("trace_s_arrival_sample", FIRST_S)):
+        sample = first_arrival(row, phases)
+        out[key] = "" if sample is None else f"{sample:.10g}"
+    return out
+
+
+def has_label(columns: list[str]) -> bool:
+    """True where one of the columns can hold a label."""
+    return any(key in columns for key in LABELS)

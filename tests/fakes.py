@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -144,3 +146,26 @@ class ListSource(Source):
 
     def packets(self) -> Iterator[Packet | None]:
         yield from self._packets
+
+
+@contextlib.contextmanager
+def silent_port() -> Iterator[int]:
+    """A port of this machine that takes connections, and never says a word."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(8)
+        yield silent.getsockname()[1]
+
+
+@contextlib.contextmanager
+def unreachable_port() -> Iterator[int]:
+    """A port where a connection is neither taken nor refused, as behind a firewall: its queue is full."""
+    with contextlib.ExitStack() as opened:
+        full = opened.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            waiting = opened.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield full.getsockname()[1]

@@ -33,7 +33,7 @@ def test_the_example_loads_and_shows_every_default(tmp_path: Path) -> None:
         for line in text.splitlines()
     )
     shown = _load(tmp_path, uncommented)
-    for part in ("models", "trigger", "events", "timeline", "continuous", "journal"):
+    for part in ("models", "trigger", "events", "timeline", "continuous", "live", "journal"):
         assert getattr(shown, part) == getattr(StationConfig(), part), part
         for field in getattr(shown, part).__struct_fields__:
             assert f"{field} =" in text, f"{part}.{field} is not in the example"
@@ -68,6 +68,14 @@ def test_the_example_loads_and_shows_every_default(tmp_path: Path) -> None:
             "continuous.close_threshold must not be above continuous.open_threshold",
         ),
         ('mode = "sometimes"\n' + STATION, "mode: Invalid enum value 'sometimes'; got 'sometimes'"),
+        (
+            STATION + '[sinks.mqtt]\nhost = "h"\npassword = "x"\n',
+            "sinks.mqtt.password: unknown key; did you mean 'password_file'?",
+        ),
+        (
+            STATION + '[sinks.mqtt]\nhost = "h"\npassword_file = "x"\n',
+            "sinks.mqtt.password_file needs sinks.mqtt.username",
+        ),
         ("", "[station] is missing"),
         ('[station]\nnetwork = "XX"\n', "station.station is missing"),
         ("[station\n", "not valid TOML"),

@@ -180,6 +180,9 @@ def _contradictions(config: StationConfig) -> list[str]:
         )
     if config.continuous.close_threshold > config.continuous.open_threshold:
         faults.append("continuous.close_threshold must not be above continuous.open_threshold")
+    mqtt = config.sinks.mqtt
+    if mqtt is not None and mqtt.password_file is not None and mqtt.username is None:
+        faults.append("sinks.mqtt.password_file needs sinks.mqtt.username: a broker takes no password without a name")
     for code in config.channels:
         if len(code) != 3 or not code.isalnum() or not code.isupper():
             faults.append(f"channels.{code}: a channel code has three characters, as in EHZ")

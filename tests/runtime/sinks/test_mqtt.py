@@ -1,20 +1,31 @@
 """Against a real mosquitto, where there is one."""
 
+import getpass
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.fakes import unreachable_port
 
+from seisedge.runtime.demo import RECORDING, STATIONS
+from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
+from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.sinks._build import BUILDERS
 from seisedge.runtime.sinks._config import MqttConfig
 from seisedge.runtime.sinks.mqtt import MqttSink
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+
+NAME, PASSWORD = "station", "not in the station file"
 
 pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto here; apt-get install mosquitto")
 paho = pytest.importorskip("paho.mqtt.client", reason="no paho-mqtt here; pip install 'seisedge[mqtt]'")
@@ -23,12 +34,13 @@ paho = pytest.importorskip("paho.mqtt.client", reason="no paho-mqtt here; pip in
 class Broker:
     """mosquitto on a port of its own; `start` and `stop` as a test likes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: str = "allow_anonymous true\n") -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n", encoding="utf-8")
+        user = f"user {getpass.getuser()}\n"  # as root it would become another one, who cannot read the folder
+        self._config.write_text(f"{user}listener {self.port} 127.0.0.1\n{settings}", encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -57,12 +69,15 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 class Listener:
     """A subscriber to everything; `heard` is (topic, payload, retained)."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, ca: Path | None = None) -> None:
         self.heard: list[tuple[str, bytes, bool]] = []
         self._ready = threading.Event()
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
         self._client.on_message = lambda _c, _d, m: self.heard.append((m.topic, m.payload, m.retain))
         self._client.on_subscribe = lambda *_: self._ready.set()
+        if ca is not None:
+            self._client.tls_set(ca_certs=str(ca))
+            self._client.username_pw_set(NAME, PASSWORD)
         self._client.connect("127.0.0.1", port)
         self._client.subscribe("#", qos=1)
         self._client.loop_start()
@@ -73,13 +88,13 @@ class Listener:
         self._client.loop_stop()
 
 
-def _until(reached: Callable[[], bool]) -> None:
+def _until(reached: Callable[[], bool], within_s: float = 10.0) -> None:
     pause = threading.Event()
-    for _ in range(1000):
+    for _ in range(round(within_s * 100)):
         if reached():
             return
         pause.wait(0.01)
-    raise AssertionError("not reached in 10 s")
+    raise AssertionError(f"not reached in {within_s:g} s")
 
 
 def test_messages_and_status(broker: Broker, events: list[Event]) -> None:
@@ -111,6 +126,139 @@ def test_the_last_will(broker: Broker) -> None:
     link.close()  # cut off, without a word
     _until(lambda: (status, b"offline", False) in listener.heard)
     listener.close()
+
+
+def test_the_last_will_of_a_killed_run(broker: Broker, tmp_path: Path) -> None:
+    """`kill -9`: nobody could say goodbye, and the broker does."""
+    part, station = tmp_path / "part.mseed", tmp_path / "station.toml"
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 120])
+    text = (STATIONS / "PB.B918.toml").read_text(encoding="utf-8")
+    station.write_text(f'{text}\n[sinks.mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n', encoding="utf-8")
+    listener, status = Listener(broker.port), "seisedge/PB.B918/status"
+    with Digitizer([part], speed=0.0) as digitizer:
+        url = f"{digitizer.url}/PB_B918?from=earliest"
+        command = [sys.executable, "-m", "seisedge.cli", "run", str(station), "--source", url]
+        run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            _until(lambda: any(topic == "seisedge/PB.B918/event" for topic, _, _ in listener.heard), 60)
+            assert (status, b"online", False) in listener.heard and (status, b"offline", False) not in listener.heard
+        finally:
+            run.kill()
+        assert run.wait() == -signal.SIGKILL
+    _until(lambda: (status, b"offline", False) in listener.heard)
+    listener.close()
+    later = Listener(broker.port)
+    _until(lambda: later.heard == [(status, b"offline", True)])
+    later.close()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two authorities of our own, ca.pem and other.pem; broker.pem is 127.0.0.1's, by the first."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here; apt-get install openssl")
+    folder = tmp_path_factory.mktemp("authority")
+
+    def openssl(*args: str) -> None:
+        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
+
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    for name in ("ca", "other"):
+        openssl(
+            "req", "-x509", *curve, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN=seisedge {name}"
+        )
+    openssl("req", *curve[:-2], "-keyout", "broker.key", "-out", "broker.csr", "-subj", "/CN=broker")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n", encoding="utf-8")
+    openssl(
+        "x509", "-req", "-in", "broker.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+        "-extfile", "names", "-out", "broker.pem",
+    )  # fmt: skip
+    (folder / "password").write_text(f"{PASSWORD}\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def guarded(authority: Path, tmp_path: Path) -> Iterator[Broker]:
+    """A broker that speaks TLS only, and wants a password."""
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), NAME, PASSWORD], check=True, capture_output=True)
+    made = Broker(
+        tmp_path,
+        f"allow_anonymous false\npassword_file {passwords}\ncafile {authority}/ca.pem\n"
+        f"certfile {authority}/broker.pem\nkeyfile {authority}/broker.key\n",
+    )
+    made.start()
+    yield made
+    made.stop()
+
+
+def _sink(config: MqttConfig) -> MqttSink:
+    """As a station file makes it."""
+    sink, _ = BUILDERS[MqttConfig](config, ["XX.STA"])
+    assert isinstance(sink, MqttSink)
+    return sink
+
+
+@pytest.mark.parametrize("secret_in", ["file", "environment"])
+def test_tls_and_a_password(
+    guarded: Broker, authority: Path, events: list[Event], secret_in: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = MqttConfig("127.0.0.1", guarded.port, username=NAME, tls=True, ca_file=str(authority / "ca.pem"))
+    if secret_in == "file":
+        config = msgspec.structs.replace(config, password_file=str(authority / "password"))
+    else:
+        monkeypatch.setenv("SEISEDGE_MQTT_PASSWORD", PASSWORD)
+    listener = Listener(guarded.port, authority / "ca.pem")
+    sink = _sink(config)
+    _until(sink._client.is_connected)
+    sink.write(events[0])
+    _until(lambda: "seisedge/XX.STA/event" in {topic for topic, _, _ in listener.heard})
+    sink.close()
+    _until(lambda: ("seisedge/XX.STA/status", b"offline", False) in listener.heard)
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"ca_file": "other.pem"}, "certificate verify failed"),
+        ({"ca_file": None}, "certificate verify failed"),  # the system's authorities do not know ours
+        ({"password_file": "ca.pem"}, "the broker refuses: Not authorized"),
+        ({"tls": False, "ca_file": None}, "not connected"),
+    ],
+)
+def test_a_guarded_broker_refuses(
+    guarded: Broker, authority: Path, events: list[Event], changes: dict[str, str | bool | None], reason: str
+) -> None:
+    wanted = {"ca_file": "ca.pem", "password_file": "password", "tls": True} | changes
+    files = {k: str(authority / v) if isinstance(v, str) else v for k, v in wanted.items()}
+    sink = _sink(MqttConfig("127.0.0.1", guarded.port, username=NAME, **files))  # type: ignore[arg-type]
+
+    def refused() -> bool:
+        with pytest.raises(ConnectionError, match="not connected") as caught:
+            sink.write(events[0])
+        assert PASSWORD not in str(caught.value)
+        return reason in str(caught.value)
+
+    _until(refused)
+    sink.close()
+
+
+def test_an_authority_that_cannot_be_read(tmp_path: Path) -> None:
+    text = tmp_path / "ca.pem"
+    text.write_text("Dear diary\n", encoding="utf-8")
+    for path in (text, tmp_path / "missing.pem"):
+        with pytest.raises(InputError, match=r"sinks\.mqtt\.ca_file: .*must be a PEM file"):
+            _sink(MqttConfig("127.0.0.1", 1, tls=True, ca_file=str(path)))
+
+
+def test_closed_while_a_connection_hangs() -> None:
+    """paho waits five seconds for one, which a run that is told to stop has not."""
+    with unreachable_port() as port:
+        sink = MqttSink(MqttConfig("127.0.0.1", port), ["XX.STA"])
+        began_s = time.monotonic()
+        sink.close()
+        assert time.monotonic() - began_s < 3.0
 
 
 def test_a_broker_that_is_not_there_and_comes(tmp_path: Path, events: list[Event]) -> None:

@@ -45,6 +45,7 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: str | None = None
     password_file: str | None = None
     tls: bool = False
+    ca_file: str | None = None
     timeout_s: Seconds = 10.0
 
 

@@ -6,6 +6,8 @@ Topics: `TOPIC/NET.STA/event`, JSON, quality of service 1, not retained; `TOPIC/
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +23,14 @@ if TYPE_CHECKING:
 
 KEEPALIVE_S = 30
 RECONNECT_MAX_S = 60
+CLOSE_S = 1.0  # for the goodbye, and again for the thread
 
 
 class MqttSink(Sink):
     """A client that connects, and connects again, in a thread of paho's.
 
     One last will a connection: with several stations the status is under the first one's name.
-    Raises InputError where paho-mqtt is not installed.
+    Raises InputError where paho-mqtt is not installed, or the authority's certificate cannot be read.
     """
 
     def __init__(self, config: MqttConfig, stations: Sequence[str], password: str | None = None) -> None:
@@ -37,17 +40,24 @@ class MqttSink(Sink):
         except ModuleNotFoundError:
             raise InputError("sinks.mqtt needs paho-mqtt; pip install 'seisedge[mqtt]'") from None
         self._config = config
-        self._reason = "no answer yet"
+        self._reason, self._refused = "no answer yet", False
         self._status = f"{config.topic}/{stations[0]}/status"
         self._client: Client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=f"seisedge-{stations[0]}", reconnect_on_failure=True
         )
         if config.username is not None:
             self._client.username_pw_set(config.username, password)
-        if config.tls:
-            self._client.tls_set()
+        if config.tls or config.ca_file is not None:
+            try:
+                self._client.tls_set(ca_certs=config.ca_file)  # the system's authorities where no file is named
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    f"sinks.mqtt.ca_file: {config.ca_file}: no certificate authority can be read from there "
+                    f"({error}); it must be a PEM file"
+                ) from error
         self._client.will_set(self._status, "offline", qos=1, retain=True)
         self._client.on_connect = self._connected
+        self._client.on_connect_fail = self._not_connected
         self._client.on_disconnect = self._disconnected
         self._client.reconnect_delay_set(1, RECONNECT_MAX_S)
         self._client.connect_async(config.host, config.port, KEEPALIVE_S)
@@ -70,15 +80,24 @@ class MqttSink(Sink):
     def close(self) -> None:
         """Say goodbye: the last will is for those who cannot."""
         if self._client.is_connected():
-            self._client.publish(self._status, "offline", qos=1, retain=True).wait_for_publish(1.0)
+            self._client.publish(self._status, "offline", qos=1, retain=True).wait_for_publish(CLOSE_S)
         self._client.disconnect()
-        self._client.loop_stop()
+        # its thread may be waiting for a connection; it ends with the process
+        stopping = threading.Thread(target=self._client.loop_stop, name="mqtt stop", daemon=True)
+        stopping.start()
+        stopping.join(CLOSE_S)
 
     def _connected(self, client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._refused = reason.is_failure
         if reason.is_failure:
-            self._reason = str(reason)
+            self._reason = f"the broker refuses: {reason}"
         else:
             client.publish(self._status, "online", qos=1, retain=True)
 
+    def _not_connected(self, _client: Client, _data: Any) -> None:
+        error = sys.exc_info()[1]  # paho calls this where it has caught it, and does not hand it over
+        self._refused, self._reason = False, str(error) if error is not None else "no connection"
+
     def _disconnected(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._reason = str(reason)
+        if not self._refused:  # else it was hung up on, and why is known better
+            self._reason = str(reason)

@@ -7,11 +7,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from tests.fakes import ListSource, burst, fake_models, packets_of
+from tests.fakes import NOISE, ListSource, burst, fake_models, packets_of
 
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.runtime.health import BUCKETS_MS, SILENT_S, STUCK_S, Health, Histogram
+from seisedge.runtime.health import SILENT_S, STUCK_S, Health
+from seisedge.runtime.histogram import BUCKETS_MS, Histogram
 from seisedge.runtime.journal import Journal
 from seisedge.runtime.loop import Loop
 from seisedge.runtime.metrics import MetricsServer, address_from_text, text_from_health
@@ -62,7 +63,8 @@ def test_a_run_as_prometheus_sees_it(tmp_path: Path) -> None:
     journal = Journal(tmp_path, source.url)
     drain = Drain(TerminalSink(lambda _line: None), 'a "quoted" sink', journal)
     drain.start()
-    loop = Loop(fake_models(), [], {}, default=StationConfig(), journal=journal, health=health)
+    models = health.models = fake_models()
+    loop = Loop(models, [], {}, default=StationConfig(), journal=journal, health=health)
     health.report, health.source, health.journal, health.drains = loop.report, source, journal, [drain]
     loop.run(source)
     assert drain.close(5) == 0
@@ -79,8 +81,10 @@ def test_a_run_as_prometheus_sees_it(tmp_path: Path) -> None:
         assert values['seisedge_component_samples_total{station="XX.STA",component="Z"}'] == 10000
         assert values['seisedge_data_age_seconds{station="XX.STA"}'] > 1e7
         assert 0 <= values['seisedge_arrival_age_seconds{station="XX.STA"}'] < 60
-        assert values["seisedge_inference_milliseconds_count"] == 6
-        assert values['seisedge_inference_milliseconds_bucket{le="+Inf"}'] == 6
+        for model in ("fake-event_type", "fake-magnitude"):
+            assert values[f'seisedge_inference_milliseconds_count{{model="{model}"}}'] == 3
+            assert values[f'seisedge_inference_milliseconds_bucket{{model="{model}",le="+Inf"}}'] == 3
+        assert values["seisedge_commit_milliseconds_count"] == journal.counters.commits > 3
         assert values["seisedge_work_milliseconds_count"] == 3
         assert values["seisedge_journal_up"] == 1 and values["seisedge_disk_free_bytes"] > 0
         assert values['seisedge_sink_delivered_total{sink="a \\"quoted\\" sink"}'] == 3
@@ -201,6 +205,18 @@ def test_an_outage_is_503() -> None:
     assert code == 503 and json.loads(text)["status"] == "outage"
 
 
+def test_inferences_that_show_nothing_are_counted_too() -> None:
+    health = Health()
+    health.models = models = fake_models(lambda _waveform, _valid: NOISE)
+    lines: list[str] = []
+    loop = Loop(models, [TerminalSink(lines.append)], {}, default=StationConfig(), health=health)
+    report = loop.run(ListSource(list(packets_of(TRACES))))
+    values = _values(text_from_health(health))
+    assert lines == [] and report.inferences == 3
+    assert values['seisedge_inference_milliseconds_count{model="fake-event_type"}'] == 3
+    assert values['seisedge_inference_milliseconds_count{model="fake-magnitude"}'] == 0
+
+
 def test_histogram() -> None:
     histogram = Histogram()
     for value in (0.5, 0.51, 3.0, 5000.0):
@@ -209,4 +225,4 @@ def test_histogram() -> None:
     assert histogram.counts[:4] == [1, 1, 3, 1] and histogram.counts[-1] == 1
     assert sum(histogram.counts) == 7 and histogram.total == pytest.approx(5010.01)
     assert len(histogram.counts) == len(BUCKETS_MS) + 1
-    assert 'seisedge_inference_milliseconds_bucket{le="0.5"} 0' in text_from_health(Health())
+    assert 'seisedge_work_milliseconds_bucket{le="0.5"} 0' in text_from_health(Health())

@@ -84,7 +84,7 @@ class Latency(_Part, frozen=True, kw_only=True):
     host_to_device: float
     infer: float
     device_to_host: float
-    journal: float | None = None
+    journal: float | None = None  # the line made to it stored; only behind the outbox of a state folder
     emit: float
     total: float
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, Literal
 
 from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.histogram import Histogram
 from seisedge.runtime.machine import resident_mib, temperatures_c
 from seisedge.runtime.notify import Notifier
 from seisedge.runtime.sources import Source
@@ -21,6 +21,7 @@ from seisedge.runtime.sources import Source
 if TYPE_CHECKING:
     from seisedge.runtime.backlog import Backlog
     from seisedge.runtime.deadletters import DeadLetters
+    from seisedge.runtime.inference import Models
     from seisedge.runtime.journal import Journal
     from seisedge.runtime.report import RunReport
     from seisedge.runtime.sinks._drain import Drain
@@ -30,32 +31,18 @@ Condition = Literal["ok", "degraded", "outage"]
 # Longer than any source waits for data before it makes its connection anew (120 s) and has tried that.
 SILENT_S = 300.0
 STUCK_S = 30.0  # without a packet or a tick; ticks come every half second
-BUCKETS_MS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-
-
-class Histogram:
-    """Counts of values up to each bound, and beyond the last."""
-
-    def __init__(self, bounds: Sequence[float] = BUCKETS_MS) -> None:
-        self.bounds = tuple(bounds)
-        self.counts = [0] * (len(self.bounds) + 1)
-        self.total = 0.0
-
-    def add(self, value: float, times: int = 1) -> None:
-        self.counts[bisect_left(self.bounds, value)] += times
-        self.total += value * times
 
 
 class Health:
     """What is known of a run. `source` and `report` are set when they are there."""
 
     def __init__(self, notifier: Notifier | None = None, now_s: Callable[[], float] = monotonic) -> None:
-        self.inference_ms = Histogram()
         self.work_ms = Histogram()  # of a revision: from the packet in hand to the finished line
         self.report: RunReport | None = None
         self.source: Source | None = None
         self.journal: Journal | None = None
         self.backlog: Backlog | None = None
+        self.models: Models | None = None
         self.drains: list[Drain] = []
         self.dead_letters: DeadLetters | None = None
         self._notifier = notifier

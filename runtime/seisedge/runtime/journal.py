@@ -30,6 +30,7 @@ from seisedge.runtime.config import JournalConfig
 from seisedge.runtime.database import FILE_NAME, Locked, Unusable, open_database, set_aside
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.histogram import Histogram
 from seisedge.runtime.packet import Packet
 from seisedge.runtime.station import BackState, FrontState, Station
 
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 POINT_S = 5.0  # of data between two candidates for the token
 MAX_POINTS = 64  # a station; more are thinned out
 RETRY_S = 10.0
+MAX_TIMED = 256  # lines whose time to be stored is known; sinks that are up take them at once
 MAX_UNSAVED = 10_000  # lines held while the disk fails or where there is none
 TIDY_S = 3600.0
 NS_PER_DAY = 86_400 * NS_PER_S
@@ -49,15 +51,22 @@ _EVENT, _HOP = msgspec.json.Decoder(Event), msgspec.json.Decoder(Hop)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the outbox; `body` is its JSON."""
+    """One line of the outbox; `body` is its JSON, `journal_ms` how long it took to be stored, where this run knows."""
 
     seq: int
     station: str
     kind: str  # event, hop
     body: bytes
+    journal_ms: float | None = None
 
     def decoded(self) -> Event | Hop:
-        return _EVENT.decode(self.body) if self.kind == "event" else _HOP.decode(self.body)
+        """The line, with the time of the transaction that holds it: the stored form cannot know that."""
+        line = _EVENT.decode(self.body) if self.kind == "event" else _HOP.decode(self.body)
+        if self.journal_ms is None:
+            return line
+        stored_ms, before = round(self.journal_ms, 3), line.latency_ms
+        latency = msgspec.structs.replace(before, journal=stored_ms, total=round(before.total + stored_ms, 3))
+        return msgspec.structs.replace(line, latency_ms=latency)
 
 
 @dataclass(slots=True)
@@ -123,6 +132,7 @@ class Journal:
         self.source = source
         self.folder = folder
         self.counters = JournalCounters()
+        self.commit_ms = Histogram()
         self.failing = False
         self._settings = settings or JournalConfig()
         self._now_s = now_s
@@ -135,6 +145,8 @@ class Journal:
         self._touched: dict[str, Station] = {}
         self._unsaved: list[Line] = []
         self._unsaved_keys: set[tuple[str, int]] = set()
+        self._made_s: dict[int, float] = {}  # when lines not yet stored came
+        self._stored_ms: dict[int, float] = {}  # how long the last ones took to be stored
         self._places: dict[str, int] = {}  # of the sinks of this run: the last line each has
         self._places_moved = False
         self._seq = 0
@@ -251,6 +263,8 @@ class Journal:
         with self._lock:
             self._seq += 1
             self._unsaved.append(Line(self._seq, line.station, kind, msgspec.json.encode(line)))
+            if self._link is not None:
+                self._made_s[self._seq] = self._now_s()
         if isinstance(line, Hop):
             if self.durable:
                 self._hops[line.station] = place
@@ -304,7 +318,8 @@ class Journal:
                     logger.debug("%s: the outbox cannot be read: %s", self.folder, error)
                     rows = []
                 if rows:
-                    return [Line(*row) for row in rows]
+                    times = self._stored_ms
+                    return [Line(seq, station, kind, body, times.get(seq)) for seq, station, kind, body in rows]
                 if not self.failing:
                     return []
             return [line for line in self._unsaved if line.seq > seq][:limit]
@@ -357,6 +372,7 @@ class Journal:
                 if self.failing:
                     logger.warning("%s: the journal is written again", self.folder)
                 self.failing = False
+                self._note_stored()
                 self._unsaved.clear()
                 self._unsaved_keys.clear()
                 self._places_moved = False
@@ -366,7 +382,9 @@ class Journal:
             self._trim_unsaved(all_given=False)
         self._event_waits = False
         self.counters.commits += 1
-        self.counters.longest_commit_ms = max(self.counters.longest_commit_ms, (self._now_s() - now_s) * 1e3)
+        commit_ms = (self._now_s() - now_s) * 1e3
+        self.commit_ms.add(commit_ms)
+        self.counters.longest_commit_ms = max(self.counters.longest_commit_ms, commit_ms)
         self._tell()
         if now_s >= self._next_tidy_s and not self.failing:
             self._tidy()
@@ -379,6 +397,14 @@ class Journal:
         points = self._points.setdefault(station.station_id, [])
         points[:] = [point for point in points if point.epoch == station.epoch]
         return points
+
+    def _note_stored(self) -> None:
+        """The lines at hand are in the database now."""
+        now_s = self._now_s()
+        self._stored_ms |= {seq: (now_s - made_s) * 1e3 for seq, made_s in self._made_s.items()}
+        self._made_s.clear()
+        for seq in list(self._stored_ms)[:-MAX_TIMED]:
+            del self._stored_ms[seq]
 
     def _row(self, station: Station) -> tuple[object, ...] | None:
         """What is stored of a station, or None while there is no place in its stream to go on from."""
@@ -457,6 +483,8 @@ class Journal:
             excess = len(self._unsaved) - MAX_UNSAVED
             if excess > 0:
                 lost = sum(line.seq > given for line in self._unsaved[:excess])
+                for line in self._unsaved[:excess]:
+                    self._made_s.pop(line.seq, None)
                 del self._unsaved[:excess]
                 self._drop(lost)
 
@@ -482,7 +510,7 @@ class Journal:
     def _drop(self, count: int) -> None:
         if count:
             level = logging.DEBUG if self.counters.dropped_lines else logging.WARNING
-            logger.log(level, "%d lines that a sink has not taken were dropped from the outbox", count)
+            logger.log(level, "%s: %d lines that a sink has not taken were dropped from the outbox", self.source, count)
             self.counters.dropped_lines += count
 
     def _was_emitted(self, key: tuple[str, int]) -> bool:

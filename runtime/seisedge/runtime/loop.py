@@ -181,7 +181,6 @@ class Loop:
         emit_ms = (monotonic_ns() - answered_ns) / 1e6
         work_ms = (answered_ns - began_ns) / 1e6
         if self._health is not None and meter.inferences:
-            self._health.inference_ms.add(meter.infer_ms / meter.inferences, meter.inferences)
             self._health.work_ms.add(work_ms)
         latency = Latency(
             record_fill=_rounded(fill_ms),

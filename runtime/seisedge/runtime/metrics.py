@@ -10,10 +10,12 @@ import http.server
 import json
 import socket
 import threading
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.health import Health, Histogram, Sample
+from seisedge.runtime.health import Health, Sample
+from seisedge.runtime.histogram import Histogram
 from seisedge.runtime.listening import cannot_listen
 
 PREFIX = "seisedge_"
@@ -94,21 +96,26 @@ def text_from_health(health: Health) -> str:
         lines.append(f"# HELP {PREFIX}{name} {samples[0].help}")
         lines.append(f"# TYPE {PREFIX}{name} {samples[0].kind}")
         lines += [f"{PREFIX}{name}{_labels(sample.labels)} {sample.value:.10g}" for sample in samples]
-    lines += _histogram(
-        "inference_milliseconds", "Of an inference, of those whose revision was emitted.", health.inference_ms
-    )
-    lines += _histogram("work_milliseconds", "From the packet in hand to the finished line.", health.work_ms)
+    engines = health.models.engines if health.models is not None else []
+    of_models = [({"model": engine.card.name}, engine.inference_ms) for engine in engines]
+    lines += _histogram("inference_milliseconds", "Of an inference, shown or not.", of_models)
+    lines += _histogram("work_milliseconds", "From the packet in hand to the finished line.", [({}, health.work_ms)])
+    if health.journal is not None:
+        lines += _histogram("commit_milliseconds", "Of a transaction.", [({}, health.journal.commit_ms)])
     return "\n".join(lines) + "\n"
 
 
-def _histogram(name: str, text: str, histogram: Histogram) -> list[str]:
-    lines = [f"# HELP {PREFIX}{name} {text}", f"# TYPE {PREFIX}{name} histogram"]
-    below = 0
-    for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
-        below += count
-        edge = "+Inf" if bound == float("inf") else f"{bound:g}"
-        lines.append(f'{PREFIX}{name}_bucket{{le="{edge}"}} {below}')
-    return [*lines, f"{PREFIX}{name}_sum {histogram.total:.10g}", f"{PREFIX}{name}_count {below}"]
+def _histogram(name: str, text: str, found: Sequence[tuple[dict[str, str], Histogram]]) -> list[str]:
+    lines = [f"# HELP {PREFIX}{name} {text}", f"# TYPE {PREFIX}{name} histogram"] if found else []
+    for labels, histogram in found:
+        below = 0
+        for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
+            below += count
+            edge = {"le": "+Inf" if bound == float("inf") else f"{bound:g}"}
+            lines.append(f"{PREFIX}{name}_bucket{_labels(labels | edge)} {below}")
+        lines.append(f"{PREFIX}{name}_sum{_labels(labels)} {histogram.total:.10g}")
+        lines.append(f"{PREFIX}{name}_count{_labels(labels)} {below}")
+    return lines
 
 
 def _labels(labels: dict[str, str]) -> str:

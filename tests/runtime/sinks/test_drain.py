@@ -3,12 +3,13 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.journal import Journal
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._drain import Drain
@@ -36,6 +37,10 @@ class Switched(Sink):
         self.closed = True
 
 
+def _content(lines: Sequence[Event | Hop]) -> list[bytes]:
+    return list(map(content_of, lines))
+
+
 @pytest.mark.parametrize("blocked", [False, True])
 def test_one_is_down_the_other_is_not(tmp_path: Path, events: list[Event], blocked: bool) -> None:
     journal = Journal(tmp_path, "list:")
@@ -48,11 +53,11 @@ def test_one_is_down_the_other_is_not(tmp_path: Path, events: list[Event], block
     for event in events:
         assert journal.add(event)
         journal.step()
-    assert drains[1].close(5) == 0 and alive.lines == events
+    assert drains[1].close(5) == 0 and _content(alive.lines) == _content(events)
     assert dead.tried.wait(5) and dead.lines == []
     assert journal.undelivered("dead") == 3 and alive.closed
     dead.up.set()
-    assert drains[0].close(5) == 0 and dead.lines == events
+    assert drains[0].close(5) == 0 and _content(dead.lines) == _content(events)
 
 
 def test_what_it_missed_comes_after_a_restart(tmp_path: Path, events: list[Event]) -> None:
@@ -73,7 +78,32 @@ def test_what_it_missed_comes_after_a_restart(tmp_path: Path, events: list[Event
     assert journal.add(events[2])
     assert not journal.add(events[1])
     journal.step()
-    assert drain.close(5) == 0 and dead.lines == events
+    assert drain.close(5) == 0 and _content(dead.lines) == _content(events)
+
+
+def test_the_time_of_the_journal_is_added_behind_it(tmp_path: Path, events: list[Event]) -> None:
+    """A line is stored before anybody knows how long that took; another run does not know it at all."""
+    now_s = [100.0]
+    journal = Journal(tmp_path, "list:", now_s=lambda: now_s[0])
+    sink = Switched()
+    sink.up.set()
+    drain = Drain(sink, "hook", journal)
+    journal.subscribe("another, which takes nothing", lambda: None)
+    drain.start()
+    journal.add(events[0])
+    now_s[0] += 0.0125
+    journal.step()
+    assert drain.close(5) == 0
+    (line,) = sink.lines
+    assert line.latency_ms.journal == 12.5
+    assert line.latency_ms.total == pytest.approx(events[0].latency_ms.total + 12.5, abs=1e-3)
+    assert content_of(line) == content_of(events[0])
+    journal.flush()
+    journal.close()
+    journal = Journal(tmp_path, "list:")
+    (again,) = journal.lines_after(0)
+    assert again.decoded() == events[0] and events[0].latency_ms.journal is None
+    journal.close()
 
 
 def test_only_its_stations(tmp_path: Path, revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest

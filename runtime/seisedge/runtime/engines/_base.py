@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
+from seisedge.runtime.histogram import Histogram
 
 Array = npt.NDArray[np.float32]
 
@@ -25,12 +26,16 @@ class InferenceCost:
 
 
 class Engine(abc.ABC):
-    """Base of all engines: checks and timing once, the work in `_infer`."""
+    """Base of all engines: checks and timing once, the work in `_infer`.
+
+    inference_ms: of every window that was ever looked at, without transfers; a batch's time is shared by its windows.
+    """
 
     name: str
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.inference_ms = Histogram()
         self.sha256, self.card = self._load(path)
 
     @abc.abstractmethod
@@ -58,4 +63,5 @@ class Engine(abc.ABC):
         elapsed_ms = (perf_counter_ns() - start) / 1e6
         to_device_ms, from_device_ms = self._transfers()
         cost = InferenceCost(to_device_ms, elapsed_ms - to_device_ms - from_device_ms, from_device_ms)
+        self.inference_ms.add(cost.infer_ms / max(len(waveform), 1), len(waveform))
         return probabilities, cost

@@ -50,7 +50,7 @@ class Backlog:
     def clear(self) -> None:
         """Nothing waits: the run is level with its stream."""
         if self.dropping:
-            logger.info("level with the stream again; %d windows were dropped so far", self.dropped)
+            logger.info("%d windows were dropped so far; level with the stream again", self.dropped)
         self.dropping = False
         self._channels.clear()
         self._data_s = self._work_s = 0.0

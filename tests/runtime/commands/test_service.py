@@ -1,6 +1,7 @@
 """A run as a service: told to stop, watched, asked."""
 
 import configparser
+import contextlib
 import json
 import os
 import select
@@ -10,10 +11,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.fakes import silent_port, unreachable_port
 
 from seisedge.runtime.commands.run import command as run_command
 from seisedge.runtime.demo import RECORDING, STATIONS
@@ -44,7 +46,7 @@ def _start(notified: socket.socket, *args: object) -> subprocess.Popen[str]:
     environment = os.environ | {"NOTIFY_SOCKET": str(notified.getsockname()), "WATCHDOG_USEC": "200000"}
     environment.pop("WATCHDOG_PID", None)
     command = [sys.executable, "-m", "seisedge.cli", "run", *map(str, args)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     assert notified.recv(1000).startswith(b"READY=1\nSTATUS=reading seedlink://")
     return process
 
@@ -53,13 +55,13 @@ def _stop(process: subprocess.Popen[str]) -> str:
     began_s = time.monotonic()
     process.send_signal(signal.SIGTERM)
     try:
-        _, errors = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 0, errors
+    assert process.returncode == 0, output
     assert time.monotonic() - began_s < STOP_S
-    assert "Traceback" not in errors
-    return errors
+    assert "Traceback" not in output
+    return output
 
 
 def _pings(notified: socket.socket, count: int) -> None:
@@ -91,8 +93,8 @@ def test_stopped_in_the_stream_and_gone_on_with(part: Path, tmp_path: Path, noti
             notified, *stations, "--source", f"{digitizer.url}/PB_B918,PB_B921?from=earliest", "--until-end",
             "--events", whole,
         )  # fmt: skip
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
     by_id = {(x["id"], x["revision"]): x["status"] for x in map(json.loads, events.read_text().splitlines())}
     expected = {(x["id"], x["revision"]): x["status"] for x in map(json.loads, whole.read_text().splitlines())}
     assert by_id and by_id.items() <= expected.items()
@@ -108,27 +110,54 @@ def test_stopped_while_nobody_answers(tmp_path: Path, notified: socket.socket) -
         _stop(process)
 
 
-def test_stopped_with_a_dead_sink(part: Path, tmp_path: Path, notified: socket.socket) -> None:
+WEBHOOK = '[sinks.webhook]\nurl = "http://127.0.0.1:{port}/"\n'
+MQTT = '[sinks.mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
+
+
+@pytest.mark.parametrize("peer", [silent_port, unreachable_port])
+@pytest.mark.parametrize("sink", [WEBHOOK, MQTT], ids=["webhook", "mqtt"])
+def test_stopped_with_a_hanging_sink(
+    part: Path,
+    tmp_path: Path,
+    notified: socket.socket,
+    sink: str,
+    peer: Callable[[], contextlib.AbstractContextManager[int]],
+) -> None:
+    if sink == MQTT:
+        pytest.importorskip("paho.mqtt.client", reason="no paho-mqtt here; pip install 'seisedge[mqtt]'")
     station = tmp_path / "station.toml"
-    with socket.socket() as silent:  # takes connections, and never says a word
-        silent.bind(("127.0.0.1", 0))
-        silent.listen(8)
-        hook = f'\n[sinks.webhook]\nurl = "http://127.0.0.1:{silent.getsockname()[1]}/"\n'
-        station.write_text((STATIONS / "PB.B918.toml").read_text(encoding="utf-8") + hook, encoding="utf-8")
+    with peer() as port, Digitizer([part], speed=0.0) as digitizer:
+        text = (STATIONS / "PB.B918.toml").read_text(encoding="utf-8")
+        station.write_text(f"{text}\n{sink.format(port=port)}", encoding="utf-8")
         state, events = tmp_path / "state", tmp_path / "events.jsonl"
-        with Digitizer([part], speed=0.0) as digitizer:
-            process = _start(
-                notified, station, "--source", f"{digitizer.url}/PB_B918?from=earliest",
-                "--state", state, "--events", events,
-            )  # fmt: skip
-            for _ in range(600):
-                if events.exists() and len(events.read_bytes().splitlines()) > 5:
-                    break
-                time.sleep(0.1)
-            errors = _stop(process)
+        process = _start(
+            notified, station, "--source", f"{digitizer.url}/PB_B918?from=earliest",
+            "--state", state, "--events", events,
+        )  # fmt: skip
+        for _ in range(600):
+            if events.exists() and len(events.read_bytes().splitlines()) > 5:
+                break
+            time.sleep(0.1)
+        output = _stop(process)
     lines = len(events.read_bytes().splitlines())
     assert lines > 5
-    assert f"{lines} lines not delivered; they wait in the state folder" in errors
+    assert f"{lines} lines not delivered; they wait in the state folder" in output
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_where_the_log_goes(tmp_path: Path, as_json: bool) -> None:
+    """With the readable lines; not where JSON lines are."""
+    part = tmp_path / "part.mseed"
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 240 - 100])  # the last record is cut off: a warning
+    command = [sys.executable, "-m", "seisedge.cli", "run", str(part), *(["--json"] if as_json else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    with_log, without = (done.stderr, done.stdout) if as_json else (done.stdout, done.stderr)
+    warning = f"WARNING {part}: the last record is cut off after 412 bytes"
+    assert warning in with_log.splitlines() and "WARNING" not in without
+    if as_json:
+        assert all(json.loads(line)["schema"] == "seisedge.event/1" for line in done.stdout.splitlines())
+    else:
+        assert "PB.B918    new" in done.stdout and "PB.B918    new" not in done.stderr
 
 
 def test_a_plain_run_loads_nothing_of_it(part: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.inference import Models
 from seisedge.runtime.loop import Loop
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._config import SinksConfig
@@ -23,6 +26,13 @@ if TYPE_CHECKING:
     from seisedge.runtime.metrics import MetricsServer
     from seisedge.runtime.notify import Notifier
     from seisedge.runtime.sinks._drain import Drain
+
+
+def log_to_stdout() -> None:
+    """The log of a service is on standard output, where whoever runs it looks; not where JSON lines are there."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+            handler.setStream(sys.stdout)
 
 
 class Outputs:
@@ -100,8 +110,9 @@ class Operation:
         if self._notifier is not None:
             self._notifier.close()
 
-    def watch(self, loop: Loop, drains: list[Drain]) -> None:
+    def watch(self, loop: Loop, models: Models, drains: list[Drain]) -> None:
         if self.health is not None:
+            self.health.models = models
             self.health.report, self.health.backlog, self.health.drains = loop.report, loop.backlog, drains
 
     def ready(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast, get_args
 import click
 
 from seisedge.runtime.commands import FiniteRange
-from seisedge.runtime.commands._service import Operation, Outputs, open_journal
+from seisedge.runtime.commands._service import Operation, Outputs, log_to_stdout, open_journal
 from seisedge.runtime.config import Mode, ModelsConfig, StationConfig, load_config
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference import Models
@@ -77,9 +77,14 @@ def command(
 ) -> None:
     """Read a stream, files, folders or standard input (-) and emit events.
 
+    Standard output has readable lines of events and the log, for people; with --json it has JSON lines and nothing
+    else, and the log goes to standard error.
+
     Of DATA, what ends in .toml is a station file; all else is miniSEED. With station files only their stations
     are listened to. Exit status: 0 done, 1 no connection, 2 input that cannot be used.
     """
+    if not as_json:
+        log_to_stdout()
     configs: dict[str, StationConfig] = {}
     for path in (Path(item) for item in data if item.endswith(".toml")):
         config = load_config(path)
@@ -102,7 +107,7 @@ def command(
         loop = Loop(
             loaded, outputs.direct, configs, default=default, mode=chosen, journal=journal, health=operation.health
         )
-        operation.watch(loop, outputs.drains)
+        operation.watch(loop, loaded, outputs.drains)
         try:
             with source, _stopped_by_signals(loop, source):
                 operation.ready()

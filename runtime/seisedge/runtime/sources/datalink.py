@@ -109,13 +109,14 @@ class DataLinkSource(LinkSource):
     def _position(self) -> Generator[None, None, int | None]:
         """Say where to begin; returns the number of the packet behind which it is, where that is known."""
         if self._last:
-            number, time_us = min(self._last.values())
+            (number, time_us), station_id = min((place, station) for station, place in self._last.items())
             answer = yield from self._ask(f"POSITION SET {number} {time_us}")
             if answer.words[0] == "OK":
                 return number
             logger.warning(
-                "%s: the server does not have packet %d any more (%s); beginning at the earliest",
+                "%s: %s: the server does not have packet %d any more (%s); beginning at the earliest",
                 self.url,
+                station_id,
                 number,
                 answer.text,
             )

@@ -197,14 +197,17 @@ class ShakeUdpSource(Source):
         self._closed.set()
 
     def _listen(self, link: socket.socket) -> None:
+        failed = False
         with link:
             while not self._closed.is_set():
                 try:
                     data, (host, _port) = link.recvfrom(MAX_DATAGRAM_BYTES)
                 except TimeoutError:
+                    failed = False
                     continue
                 except OSError as error:
-                    logger.warning("%s: %s", self.url, error)
+                    logger.log(logging.DEBUG if failed else logging.WARNING, "%s: %s", self.url, error)
+                    failed = True
                     self._closed.wait(TICK_S)
                     continue
                 if self._queue.qsize() < MAX_WAITING:

@@ -169,3 +169,46 @@ def unreachable_port() -> Iterator[int]:
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
         yield full.getsockname()[1]
+
+
+def described(
+    channel: str,
+    *,
+    location: str = "",
+    start: str | None = "2010-01-01T00:00:00",
+    end: str | None = None,
+    sensitivity: float | None = 1e9,
+    input_units: str = "M/S",
+    output_units: str = "COUNTS",
+    azimuth: float | None = None,
+    dip: float | None = None,
+) -> str:
+    """A Channel element of StationXML."""
+    times = "".join(f' {key}="{text}"' for key, text in (("startDate", start), ("endDate", end)) if text)
+    angles = "".join(
+        f"<{key}>{value}</{key}>" for key, value in (("Azimuth", azimuth), ("Dip", dip)) if value is not None
+    )
+    response = ""
+    if sensitivity is not None:
+        response = (
+            f"<InstrumentSensitivity><Value>{sensitivity!r}</Value><Frequency>5</Frequency><InputUnits>"
+            f"<Name>{input_units}</Name></InputUnits><OutputUnits><Name>{output_units}</Name></OutputUnits>"
+            "</InstrumentSensitivity>"
+        )
+    return (
+        f'<Channel code="{channel}" locationCode="{location}"{times}><Latitude>35</Latitude><Longitude>-117</Longitude>'
+        f"<Elevation>0</Elevation><Depth>0</Depth>{angles}<Response>{response}</Response></Channel>"
+    )
+
+
+def stationxml(path: Path, station_id: str, channels: list[str]) -> Path:
+    """A StationXML 1.1 file of one station, valid by its schema."""
+    network, station = station_id.split(".")
+    path.write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<FDSNStationXML xmlns="http://www.fdsn.org/xml/station/1" '
+        'schemaVersion="1.1"><Source>tests</Source><Created>2026-01-01T00:00:00</Created>'
+        f'<Network code="{network}"><Station code="{station}"><Latitude>35</Latitude><Longitude>-117</Longitude>'
+        f"<Elevation>0</Elevation><Site><Name>-</Name></Site>{''.join(channels)}</Station></Network></FDSNStationXML>",
+        encoding="utf-8",
+    )
+    return path

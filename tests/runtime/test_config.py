@@ -2,8 +2,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.fakes import described, stationxml
 
-from seisedge.runtime.config import StationConfig, load_config
+from seisedge.runtime.config import StationConfig, load_config, settings_of
 from seisedge.runtime.errors import ConfigError, InputError
 
 EXAMPLE = Path(__file__).parents[2] / "firmware_configs" / "stations" / "example.toml"
@@ -32,7 +33,10 @@ def test_the_example_loads_and_shows_every_default(tmp_path: Path) -> None:
         line[1:] if line.startswith("#[") or (line[:1] == "#" and line[1:2].isalpha() and " = " in line) else line
         for line in text.splitlines()
     )
+    stationxml(tmp_path / "B918.xml", "PB.B918", [described("EHZ")])
     shown = _load(tmp_path, uncommented)
+    assert shown.station is not None and shown.station.stationxml == str(tmp_path / "B918.xml")
+    assert "stationxml =" in text
     for part in ("models", "trigger", "events", "timeline", "continuous", "live", "journal"):
         assert getattr(shown, part) == getattr(StationConfig(), part), part
         for field in getattr(shown, part).__struct_fields__:
@@ -61,6 +65,21 @@ def test_the_example_loads_and_shows_every_default(tmp_path: Path) -> None:
         (STATION + "[channels.EHZ]\nsensitivity = -1\n", "channels.EHZ.sensitivity: Expected `float` > 0.0; got -1"),
         (STATION + "[channels]\nEHZ = 3\n", "channels.EHZ: must be a table; got 3"),
         (STATION + "[channels.Z]\n", "channels.Z: a channel code has three characters, as in EHZ"),
+        (STATION + "[channels.EHX]\n", "channels.EHX: the last letter must be one of Z, N, E, 1, 2, U, V, W; got X"),
+        (STATION + "[channels.HNZ]\n", "channels.HNZ: instrument code N is an accelerometer, and the models take"),
+        (STATION + "[channels.HMZ]\n", "channels.HMZ: instrument code M is a mass position"),
+        (STATION + "[channels.EHZ]\nazimuth_deg = 3\n", "channels.EHZ.azimuth_deg: a vertical channel has none"),
+        (STATION + "[channels.EHZ]\ndip_deg = 10\n", "channels.EHZ.dip_deg: a vertical channel has -90"),
+        (STATION + "[channels.EHN]\ndip_deg = 10\n", "channels.EHN.dip_deg: a horizontal channel has 0; got 10"),
+        (STATION + "[channels.EHN]\nazimuth_deg = 400\n", "channels.EHN.azimuth_deg: Expected `float` <= 360.0"),
+        (
+            STATION + "[channels.EH1]\nazimuth_deg = 3\n[channels.EH2]\n",
+            "channels.EH2.azimuth_deg is missing: 1 and 2 are rotated together, EH1 has one",
+        ),
+        (
+            STATION + "[channels.HHU]\nazimuth_deg = 270\ndip_deg = -35\n[channels.HHV]\n[channels.HHW]\n",
+            "channels.HHU: give azimuth_deg and dip_deg for all of U, V and W, or for none",
+        ),
         (STATION + "[trigger]\non_ratio = 2\noff_ratio = 2\n", "trigger.off_ratio must be below trigger.on_ratio (2)"),
         (STATION + "[trigger]\nsta_s = 5\nlta_s = 5\n", "trigger.sta_s must be below trigger.lta_s (5)"),
         (
@@ -93,3 +112,26 @@ def test_every_fault_is_listed_at_once(tmp_path: Path) -> None:
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.toml: no such station file"):
         load_config(tmp_path / "nowhere.toml")
+
+
+def test_stationxml_is_read_and_checked_with_the_station_file(tmp_path: Path) -> None:
+    listed = "[channels.EHZ]\n[channels.EHN]\nsensitivity = 1e9\n"
+    text = STATION + 'stationxml = "sub/meta.xml"\n' + listed
+    with pytest.raises(InputError, match=r"sub/meta\.xml: no such StationXML file"):
+        _load(tmp_path, text)
+    (tmp_path / "sub").mkdir()
+    path = tmp_path / "sub" / "meta.xml"
+    stationxml(path, "XX.OTHER", [described("EHZ")])
+    with pytest.raises(InputError, match=r"meta\.xml: XX\.STA is not in it; it has XX\.OTHER"):
+        _load(tmp_path, text)
+    stationxml(path, "XX.STA", [described("HHZ")])
+    with pytest.raises(InputError, match=r"meta\.xml: XX\.STA has no channel EHZ; it has HHZ"):
+        _load(tmp_path, text)
+    stationxml(path, "XX.STA", [described("EHZ", input_units="M/S**2")])
+    with pytest.raises(InputError, match=r"meta\.xml: XX\.STA EHZ has the input units M/S\*\*2"):
+        _load(tmp_path, text)
+    stationxml(path, "XX.STA", [described("EHZ")])
+    config = _load(tmp_path, text)
+    assert config.station is not None and config.station.stationxml == str(path)
+    moved = msgspec.structs.replace(config, station=msgspec.structs.replace(config.station, stationxml="/else.xml"))
+    assert settings_of(moved) == settings_of(config)

@@ -2,24 +2,40 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
-from tests.fakes import NOISE, TECTONIC, answer_of, burst, fake_models, packet, packets_of
+from tests.fakes import NOISE, T0_NS, TECTONIC, answer_of, burst, fake_models, packet, packets_of
 
 from seisedge.runtime.clock import ns_from_s
-from seisedge.runtime.config import ChannelConfig, ContinuousConfig, StationConfig, TimelineConfig
+from seisedge.runtime.config import ChannelConfig, ContinuousConfig, Mode, StationConfig, TimelineConfig
 from seisedge.runtime.draft import Draft, EventDraft
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.inference import Models
 from seisedge.runtime.packet import Packet, RecordFlag
 from seisedge.runtime.station import BackState, FrontState, Station
+from seisedge.runtime.stationxml import EVER_NS, ChannelEpoch, StationXml
 
 CONFIG = StationConfig(
-    channels={f"HH{c}": ChannelConfig(sensitivity=1e9) for c in "ZNE"},
+    channels={f"HH{c}": ChannelConfig(sensitivity=1e9) for c in "ZNE"} | {f"HH{c}": ChannelConfig() for c in "UVW"},
     timeline=TimelineConfig(max_wait_s=20.0),
     continuous=ContinuousConfig(max_duration_s=20.0),
+)
+NEW_GAIN_NS = T0_NS + 120 * 10**9 + 7  # in an open event, between two samples
+METADATA = StationXml(  # of U, V and W only: the others have their gain in the station file
+    Path("meta.xml"),
+    {
+        "XX.STA": tuple(
+            ChannelEpoch("", f"HH{c}", start_ns, end_ns, gain * factor, "M/S", "COUNTS")
+            for c, gain in (("U", 1e9), ("V", -1.3e9), ("W", 7e8))
+            for start_ns, end_ns, factor in (
+                (-EVER_NS, NEW_GAIN_NS, 1.0),
+                (NEW_GAIN_NS, EVER_NS, 3.0 if c == "W" else 2.0),
+            )
+        )
+    },
 )
 ONSETS_S = [41.0, 55.0, 63.0, 110.0, 118.0, 190.0]
 
@@ -104,6 +120,15 @@ def _clock_set_back() -> list[Packet]:
     return [_moved(p, -60) if p.starttime_ns - packets[0].starttime_ns >= 80e9 else p for p in packets]
 
 
+def _triaxial() -> list[Packet]:
+    """U, V, W whose gains change in an event, some lost, out of order."""
+    traces = {f"HH{c}": burst(240.0, ONSETS_S, seed=i) for i, c in enumerate("UVW")}
+    rng = np.random.default_rng(5)
+    packets = packets_of(traces, 0.9)
+    order = np.argsort(np.arange(len(packets)) + rng.uniform(0, 6, len(packets)))
+    return [packets[k] for k in order if rng.random() > 0.02]
+
+
 def _by_amplitude(waveform: Array, valid: Array) -> list[float]:
     """Labels that depend on every bit of the window, so that nothing can be wrong unnoticed."""
     x = float(np.abs(waveform).sum(dtype=np.float64)) + answer_of(valid)
@@ -117,6 +142,10 @@ def _models() -> Models:
     return fake_models(_by_amplitude)
 
 
+def _station(mode: Mode) -> Station:
+    return Station("XX.STA", CONFIG, _models(), mode, metadata=METADATA)
+
+
 def _text(draft: Draft) -> str:
     meterless = {name: getattr(draft, name) for name in draft.__slots__ if name not in ("meter",)}
     return repr(meterless)
@@ -126,9 +155,9 @@ def _through_text(station: Station) -> BackState:
     return msgspec.json.decode(msgspec.json.encode(station.back()), type=BackState)
 
 
-def _resumed(packets: list[Packet], mode: str, stop: int, every: int) -> tuple[list[str], int | None]:
+def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[list[str], int | None]:
     """What is said by a run that is killed after `stop` packets and goes on; and the packets read twice."""
-    station = Station("XX.STA", CONFIG, _models(), mode)  # type: ignore[arg-type]
+    station = _station(mode)
     said: list[str] = []
     fronts: list[tuple[int, FrontState]] = []
     for k, p in enumerate(packets[:stop]):
@@ -146,7 +175,7 @@ def _resumed(packets: list[Packet], mode: str, stop: int, every: int) -> tuple[l
     if not usable:
         return said, None
     begin, text = usable[-1]
-    station = Station("XX.STA", CONFIG, _models(), mode)  # type: ignore[arg-type]
+    station = _station(mode)
     station.restore(msgspec.json.decode(text, type=FrontState), back)
     for p in packets[begin + 1 :]:
         station.add(p)
@@ -157,26 +186,26 @@ def _resumed(packets: list[Packet], mode: str, stop: int, every: int) -> tuple[l
 
 RECORDS = [
     _plain, _gaps, _shuffled, _late_component, _dead_component, _long_gap, _flagged, _new_rate,
-    _clock_ahead_for_a_while, _clock_set_back,
+    _clock_ahead_for_a_while, _clock_set_back, _triaxial,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("mode", ["triggered", "continuous"])
 @pytest.mark.parametrize("record", RECORDS)
-def test_killed_and_restored(record: Callable[[], list[Packet]], mode: str) -> None:
+def test_killed_and_restored(record: Callable[[], list[Packet]], mode: Mode) -> None:
     _kill(record, mode, 3 if mode == "triggered" else 1)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("mode", ["triggered", "continuous"])
 @pytest.mark.parametrize("record", RECORDS)
-def test_killed_anywhere_and_restored(record: Callable[[], list[Packet]], mode: str) -> None:
+def test_killed_anywhere_and_restored(record: Callable[[], list[Packet]], mode: Mode) -> None:
     _kill(record, mode, 40)
 
 
-def _kill(record: Callable[[], list[Packet]], mode: str, times: int) -> None:
+def _kill(record: Callable[[], list[Packet]], mode: Mode, times: int) -> None:
     packets = record()
-    station = Station("XX.STA", CONFIG, _models(), mode)  # type: ignore[arg-type]
+    station = _station(mode)
     whole: list[str] = []
     for p in packets:
         station.add(p)
@@ -198,7 +227,7 @@ def _kill(record: Callable[[], list[Packet]], mode: str, times: int) -> None:
 
 def test_what_is_needed_moves_on() -> None:
     """45 s at the most while an event is open, and less without: not the whole past."""
-    station = Station("XX.STA", CONFIG, _models(), "triggered")
+    station = _station("triggered")
     behind: list[float] = []
     for p in _plain():
         station.add(p)
@@ -207,3 +236,18 @@ def test_what_is_needed_moves_on() -> None:
         if station.needed_ns is not None and station.last_ns is not None:
             behind.append((station.last_ns - station.needed_ns) / 1e9)
     assert min(behind) < 22 and max(behind) < 60
+
+
+@pytest.mark.parametrize("mode", ["triggered", "continuous"])
+def test_a_triaxial_sensor_in_packets_of_any_length(mode: Mode) -> None:
+    """Its gains change in an open event; what is said depends on neither packets nor steps."""
+    traces = {f"HH{c}": burst(240.0, ONSETS_S, seed=i) for i, c in enumerate("UVW")}
+    said = []
+    for packet_s in (0.31, 4.0, 37.0):
+        station = _station(mode)
+        lines: list[str] = []
+        for p in packets_of(traces, packet_s):
+            station.add(p)
+            lines += map(_text, station.step())
+        said.append([*lines, *map(_text, station.finish())])
+    assert len(said[0]) > 8 and said[0] == said[1] == said[2]

@@ -18,7 +18,6 @@ FILES = [
     "stationxml_IU.ANTO.30.LDO.xml",
     "F1_423_small.xml",
     "full_random_stationxml_1_0.xml",
-    "no_default_namespace.xml",
 ]
 
 

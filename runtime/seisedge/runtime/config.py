@@ -13,8 +13,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
+from seisedge.runtime.channelcode import ROW_OF, TRIAXIAL, VERTICAL, refusal_of
 from seisedge.runtime.errors import ConfigError, InputError
+from seisedge.runtime.orientation import ON_AXIS_DEG
 from seisedge.runtime.sinks._config import SinksConfig
+from seisedge.runtime.stationxml import StationXml
 from seisedge.runtime.timeline import COMPONENTS
 from seisedge.runtime.trigger import TriggerSettings
 
@@ -28,10 +31,12 @@ BUNDLED = "bundled"
 
 
 class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One channel of the station."""
+    """One channel of the station; what is given goes before StationXML."""
 
     sensitivity: Positive | None = None  # counts per m/s of ground velocity
-    polarity: Literal[1, -1] = 1
+    polarity: Literal[1, -1] | None = None  # by default 1, or what StationXML says
+    azimuth_deg: Annotated[float, msgspec.Meta(ge=0, le=360)] | None = None
+    dip_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
 
 
 class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +47,7 @@ class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     location: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{0,8}$")] = ""
     latitude_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
     longitude_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
+    stationxml: Annotated[str, msgspec.Meta(min_length=1)] | None = None  # after `load_config` with its folder
 
 
 class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,11 +148,16 @@ CIRCUMSTANTIAL = ("source", "state", "metrics", "live", "journal", "sinks")
 def settings_of(config: StationConfig) -> dict[str, Any]:
     """The settings that what a station says depends on."""
     plain: dict[str, Any] = msgspec.to_builtins(config)
+    if config.station is not None:
+        del plain["station"]["stationxml"]  # what it says matters, not where it lies
     return {key: value for key, value in plain.items() if key not in CIRCUMSTANTIAL}
 
 
 def load_config(path: Path) -> StationConfig:
-    """Read and validate a station file. Raises InputError where it is missing, ConfigError with every fault."""
+    """Read and validate a station file, and the StationXML it names.
+
+    Raises InputError where a file is missing or says nothing of the station, ConfigError with every fault.
+    """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -163,7 +174,7 @@ def load_config(path: Path) -> StationConfig:
         config = msgspec.convert(data, StationConfig)
         faults = _contradictions(config)
         if not faults:
-            return config
+            return _with_metadata(config, path.parent)
     raise ConfigError(str(path), faults)
 
 
@@ -186,7 +197,54 @@ def _contradictions(config: StationConfig) -> list[str]:
     for code in config.channels:
         if len(code) != 3 or not code.isalnum() or not code.isupper():
             faults.append(f"channels.{code}: a channel code has three characters, as in EHZ")
+        elif code[-1] not in ROW_OF:
+            faults.append(f"channels.{code}: the last letter must be one of {', '.join(ROW_OF)}; got {code[-1]}")
+        elif why := refusal_of(code):
+            faults.append(f"channels.{code}: {why}")
+        else:
+            faults += _misdirected(code, config.channels)
     return faults
+
+
+def _misdirected(code: str, channels: dict[str, ChannelConfig]) -> list[str]:
+    """Faults of a channel's azimuth and dip."""
+    azimuth_deg, dip_deg = channels[code].azimuth_deg, channels[code].dip_deg
+    if code[-1] == VERTICAL:
+        if azimuth_deg is not None:
+            return [f"channels.{code}.azimuth_deg: a vertical channel has none"]
+        if dip_deg is not None and abs(dip_deg) < 90 - ON_AXIS_DEG:
+            return [f"channels.{code}.dip_deg: a vertical channel has -90 (up is positive) or 90; got {dip_deg:g}"]
+        return []
+    if code[-1] not in TRIAXIAL:
+        if dip_deg is not None and abs(dip_deg) > ON_AXIS_DEG:
+            return [f"channels.{code}.dip_deg: a horizontal channel has 0; got {dip_deg:g}"]
+        other = code[:-1] + {"1": "2", "2": "1"}.get(code[-1], code[-1])
+        if azimuth_deg is not None and other in channels and channels[other].azimuth_deg is None:
+            return [f"channels.{other}.azimuth_deg is missing: 1 and 2 are rotated together, {code} has one"]
+        return []
+    stated = [
+        (channels[c].azimuth_deg, channels[c].dip_deg) for c in (code[:-1] + a for a in TRIAXIAL) if c in channels
+    ]
+    given = {value is not None for pair in stated for value in pair}
+    if code[-1] == TRIAXIAL[0] and len(given) > 1:
+        return [f"channels.{code}: give azimuth_deg and dip_deg for all of U, V and W, or for none"]
+    return []
+
+
+def _with_metadata(config: StationConfig, folder: Path) -> StationConfig:
+    """The station file with the path of its StationXML, which is read and checked."""
+    station = config.station
+    if station is None or station.stationxml is None:
+        return config
+    path = folder / station.stationxml
+    check_metadata(config, StationXml.read(path))
+    return msgspec.structs.replace(config, station=msgspec.structs.replace(station, stationxml=str(path)))
+
+
+def check_metadata(config: StationConfig, metadata: StationXml) -> None:
+    """Raise InputError where StationXML lacks the station, or a channel that the station file lists without a gain."""
+    wanted = [code for code, entry in config.channels.items() if entry.sensitivity is None]
+    metadata.check(str(config.station_id), wanted, config.station.location if config.station is not None else "")
 
 
 def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -> None:

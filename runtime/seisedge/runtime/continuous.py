@@ -116,7 +116,8 @@ class ContinuousMode:
         meter = Meter()
         shares: npt.NDArray[np.float32] | None = None
         if window.coverage >= card.min_coverage:
-            scale = unit_scale(card, self._channels.polarity, self._channels.metres_per_count)
+            meaning = self._channels.at(time_ns)
+            scale = unit_scale(card, meaning.polarity, meaning.metres_per_count)
             shares = infer(self._engine, window, scale, meter)
         self._counters.hops += 1
         self._counters.inferences += meter.inferences

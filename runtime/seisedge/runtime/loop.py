@@ -20,6 +20,7 @@ from seisedge.runtime.report import RunReport
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import Source
 from seisedge.runtime.station import Station
+from seisedge.runtime.stationxml import StationXml
 
 if TYPE_CHECKING:
     from seisedge.runtime.health import Health
@@ -46,6 +47,8 @@ class Loop:
     journal: what is said is recorded there, and not said again; sinks of its own take it from there.
     health: told of every packet and every tick.
     backlog: knows how far the run is behind a stream that does not wait, and drops windows where it is too far.
+    metadata: StationXML for all stations; goes before what their station files name. What it lacks ends a run over
+        files, and is a warning in a live one, where another station must not stop those that are well.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Loop:
         journal: Journal | None = None,
         health: Health | None = None,
         backlog: Backlog | None = None,
+        metadata: StationXml | None = None,
     ) -> None:
         self._models = models
         self._sinks = sinks
@@ -70,6 +74,7 @@ class Loop:
         self._journal = journal
         self._health = health
         self.backlog = backlog if backlog is not None else Backlog()
+        self._metadata = metadata
         self._stopped = False
         self.report = RunReport()
 
@@ -108,7 +113,7 @@ class Loop:
                 taken_ns = monotonic_ns()
                 heard_ns = packet.arrival_ns
                 self.report.packets += 1
-                station = self._station(packet)
+                station = self._station(packet, strict=not source.live)
                 if station is None:
                     continue
                 if not source.back_pressure:
@@ -131,7 +136,7 @@ class Loop:
             self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S
         return self.report
 
-    def _station(self, packet: Packet) -> Station | None:
+    def _station(self, packet: Packet, *, strict: bool) -> Station | None:
         key = packet.source_id.station_id
         station = self.report.stations.get(key)
         if station is None:
@@ -141,9 +146,15 @@ class Loop:
                     logger.warning("%s: not in any station file; its packets are left out", key)
                 self.report.other_stations[key] = self.report.other_stations.get(key, 0) + 1
                 return None
-            max_behind_s = config.live.max_behind_s
+            mode, max_behind_s = self._mode or config.mode, config.live.max_behind_s
             station = Station(
-                key, config, self._models, self._mode or config.mode, lambda: self.backlog.drops(key, max_behind_s)
+                key,
+                config,
+                self._models,
+                mode,
+                lambda: self.backlog.drops(key, max_behind_s),
+                metadata=self._metadata,
+                strict=strict,
             )
             self.report.stations[key] = station
             if self._journal is not None:

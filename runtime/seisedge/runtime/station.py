@@ -19,7 +19,8 @@ from seisedge.runtime.draft import Draft, StationCounters
 from seisedge.runtime.inference import Models
 from seisedge.runtime.packet import Packet
 from seisedge.runtime.resample import reaches_band
-from seisedge.runtime.timeline import KEEP_S, Timeline, TimelineState
+from seisedge.runtime.stationxml import StationXml
+from seisedge.runtime.timeline import COMPONENTS, KEEP_S, Timeline, TimelineState
 from seisedge.runtime.track import GridSpec
 from seisedge.runtime.trigger import TRIGGER_GRID, Trigger
 from seisedge.runtime.triggered import TriggeredMode, TriggeredState
@@ -83,11 +84,17 @@ class Station:
         models: Models,
         mode: Mode,
         drops: Callable[[], bool] = lambda: False,
+        *,
+        metadata: StationXml | None = None,
+        strict: bool = False,
     ) -> None:
-        """drops: see `Backlog.drops`; True where the window that is due is to be left out."""
+        """drops: see `Backlog.drops`; True where the window that is due is to be left out.
+
+        metadata, strict: see `Channels`.
+        """
         self.station_id = station_id
         self.counters = StationCounters()
-        self.channels = Channels(station_id, config)
+        self.channels = Channels(station_id, config, metadata, strict=strict)
         self.first_ns: int | None = None
         self.last_ns: int | None = None
         self.epoch = 0
@@ -108,7 +115,7 @@ class Station:
         """Take a packet; those of other sensors, and those too slow to trigger on, are counted and left."""
         if not self._fast_enough(packet):
             return
-        component = self.channels.component_of(packet)
+        component = self.channels.row_of(packet)
         if component is None:
             return
         if self._mode is None:
@@ -163,7 +170,7 @@ class Station:
     def fingerprint(self) -> str:
         """Of all that a state depends on besides the samples: settings, models, and what a state holds."""
         models = [(engine.card.task, engine.sha256) for engine in self._models.engines]
-        parts = (STATE_VERSION, self._mode_name, models, settings_of(self._config))
+        parts = (STATE_VERSION, self._mode_name, models, settings_of(self._config), self.channels.metadata)
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
     def front(self) -> FrontState | None:
@@ -197,13 +204,13 @@ class Station:
 
     def restore(self, front: FrontState, back: BackState) -> None:
         """Go on from an earlier run under the same settings, before the first packet."""
+        self.channels.restore(back.sensor, back.codes)
         self._build(front.build_rate_hz)
         for timeline, state in zip(self._timelines.values(), front.timelines, strict=True):
             timeline.restore(state)
         self.first_ns, self.last_ns = front.first_ns, front.last_ns
         self.clock_steps.restore(front.clock_steps)
         self.epoch, self._earlier_ns = front.epoch, front.earlier_ns
-        self.channels.restore(back.sensor, back.codes)
         for name in back.counters.__slots__:
             setattr(self.counters, name, getattr(back.counters, name))
         self.counters.packets = front.packets
@@ -294,13 +301,14 @@ class Station:
         model_grids = [grid_of(engine.card) for engine in self._models.engines]
         carried = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
         for grid in dict.fromkeys([trigger_grid, *carried]):
-            self._timelines[grid] = Timeline(
+            timeline = self._timelines[grid] = Timeline(
                 self.station_id,
                 grid,
-                components=settings.components,
+                components=COMPONENTS if self.channels.triaxial else settings.components,
                 max_wait_s=settings.max_wait_s,
                 reorder_wait_s=settings.reorder_wait_s,
             )
+            timeline.mix = self.channels.mix
         of_models = {grid: self._timelines[grid] for grid in carried}
         if self._mode_name == "continuous":
             self._mode = ContinuousMode(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -45,6 +46,9 @@ class TimelineState(msgspec.Struct, frozen=True):
     began_k: int | None = None
 
 
+Mix = Callable[["Timeline", int, npt.NDArray[np.float32], npt.NDArray[np.bool_]], None]
+
+
 class Timeline:
     """Three tracks on the grid `k / spec.rate_hz`; packets in, (3, n) arrays with a mask out.
 
@@ -64,6 +68,7 @@ class Timeline:
         self.spec = spec
         self.ready_k = 0
         self.flagged: list[FlaggedSpan] = []
+        self.mix: Mix | None = None  # makes Z, N and E of the rows as recorded, in place, from an index on
         self.tracks = {c: Track(f"{station_id} {c}", spec, reorder_wait_s) for c in COMPONENTS}
         self._awaited = set(components)
         self._told: set[str] = set()  # components whose first absence was told
@@ -159,6 +164,8 @@ class Timeline:
         if high > low:
             wave[:, low - k0 : high - k0] = self._wave[:, low - first : high - first]
             valid[:, low - k0 : high - k0] = self._valid[:, low - first : high - first]
+        if self.mix is not None:
+            self.mix(self, k0, wave, valid)
         return wave, valid
 
     def flags_between(self, start_ns: int, end_ns: int) -> RecordFlag:

@@ -266,7 +266,7 @@ class TriggeredMode:
             self._magnitude(life, magnitude_engine, shares)
 
     def _magnitude(self, life: Life, engine: Engine, shares: npt.NDArray[np.float32]) -> None:
-        calibrated = self._channels.calibrated
+        calibrated = self._channels.at(life.onset.time_ns).calibrated
         life.magnitude = magnitude_estimate(engine.card, engine.sha256, shares, calibrated=calibrated)
         if not calibrated:
             reason = "no sensitivity and no station correction: the magnitude bin is provisional"
@@ -311,7 +311,11 @@ class TriggeredMode:
             reason = f"{window.coverage:.0%} of the samples are there, {card.name} needs {card.min_coverage:.0%}"
             remarks.append(Quality(code="insufficient", reason=reason))
             return None
-        scale = unit_scale(card, self._channels.polarity, self._channels.metres_per_count)
+        meaning = self._channels.at(life.onset.time_ns)
+        scale = unit_scale(card, meaning.polarity, meaning.metres_per_count)
+        if not window.valid[np.isfinite(scale)].any():
+            remarks.append(Quality(code="insufficient", reason=f"no component with a gain has samples for {card.name}"))
+            return None
         return infer(engine, window, scale, meter)
 
     def _forget(self) -> None:

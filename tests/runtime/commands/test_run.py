@@ -11,6 +11,7 @@ from pathlib import Path
 import onnx
 import pytest
 from click.testing import CliRunner, Result
+from tests.fakes import described, stationxml
 
 from seisedge.cli import main
 from seisedge.runtime.card import CARD_KEY
@@ -66,6 +67,71 @@ def test_one_component(tmp_path: Path) -> None:
     result = _seisedge("run", path)
     assert result.exit_code == 0, result.output
     assert "events" in result.output
+
+
+def _renamed(path: Path, codes: dict[bytes, bytes], records: int = 240) -> Path:
+    """The recording with other channel codes."""
+    data = bytearray(RECORDING.read_bytes()[: RECORD * records])
+    for i in range(0, len(data), RECORD):
+        data[i + 15 : i + 18] = codes[bytes(data[i + 15 : i + 18])]
+    path.write_bytes(data)
+    return path
+
+
+def test_accelerometers_alone_are_refused(tmp_path: Path) -> None:
+    path = _renamed(tmp_path / "n.mseed", {b"EHZ": b"HNZ", b"EH1": b"HNN", b"EH2": b"HNE"})
+    events = tmp_path / "events.jsonl"
+    result = _seisedge("run", path, "--events", events)
+    _refused(result, 2, "no channel that can be listened to; PB_B9", "HN", "instrument code N is an accelerometer")
+    assert events.read_bytes() == b""
+
+
+def test_stationxml_gives_the_gains(tmp_path: Path) -> None:
+    """Both stations in one file: byte for byte what their station files give."""
+    part = _part(tmp_path / "part.mseed")
+    channels = [described(f"EH{c}", sensitivity=7.81398e8) for c in "Z12"]
+    text = stationxml(tmp_path / "b918.xml", "PB.B918", channels).read_text(encoding="utf-8")
+    other = stationxml(tmp_path / "b921.xml", "PB.B921", channels).read_text(encoding="utf-8")
+    inner = other[other.index("<Network") : other.index("</FDSNStationXML>")]
+    both = tmp_path / "both.xml"
+    both.write_text(text.replace("</FDSNStationXML>", inner + "</FDSNStationXML>"), encoding="utf-8")
+    said = []
+    for name, given in (("files", [*STATIONS.glob("*.toml")]), ("xml", ["--stationxml", both])):
+        events = tmp_path / f"{name}.jsonl"
+        result = _seisedge("run", part, *given, "--events", events)
+        assert result.exit_code == 0, result.output
+        lines = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+        for line in lines:
+            for key in ("latency_ms", "cost", "emitted", "source"):
+                del line[key]
+        said.append(lines)
+    assert len(said[0]) > 5 and said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("station_id", "channels", "words"),
+    [
+        ("PB.B000", [described("EHZ")], ["is not in it; it has PB.B000"]),
+        ("PB.B918", [described("HHZ")], ["PB.B918 has no channel EH", "it has HHZ"]),
+        ("PB.B918", [described(f"EH{c}", end="2015-01-01T00:00:00") for c in "Z12"], ["has no epoch", "2019-07-07T"]),
+        ("PB.B918", [described(f"EH{c}", input_units="M/S**2") for c in "Z12"], ["its input units are M/S**2"]),
+        ("PB.B918", [described(f"EH{c}", sensitivity=None) for c in "Z12"], ["has no InstrumentSensitivity"]),
+    ],
+)
+def test_stationxml_that_does_not_help(tmp_path: Path, station_id: str, channels: list[str], words: list[str]) -> None:
+    data = RECORDING.read_bytes()
+    one = b"".join(data[i : i + RECORD] for i in range(0, RECORD * 240, RECORD) if data[i + 8 : i + 12] == b"B918")
+    (tmp_path / "b918.mseed").write_bytes(one)
+    path = stationxml(tmp_path / "meta.xml", station_id, channels)
+    result = _seisedge("run", tmp_path / "b918.mseed", "--stationxml", path)
+    _refused(result, 2, "PB.B918", *words)
+
+
+def test_stationxml_is_checked_against_the_station_files_at_once(tmp_path: Path) -> None:
+    path = stationxml(tmp_path / "meta.xml", "PB.B000", [described("EHZ")])
+    station = next(STATIONS.glob("*.toml"))
+    result = _seisedge("run", station, "--source", "seedlink://127.0.0.1:1/PB_B918", "--stationxml", path)
+    _refused(result, 2, "meta.xml", "is not in it; it has PB.B000")
 
 
 @pytest.mark.parametrize(

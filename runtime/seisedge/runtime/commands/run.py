@@ -14,14 +14,15 @@ import click
 
 from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._service import Operation, Outputs, log_to_stdout, open_journal
-from seisedge.runtime.config import Mode, ModelsConfig, StationConfig, load_config
-from seisedge.runtime.errors import InputError
+from seisedge.runtime.config import Mode, ModelsConfig, StationConfig, check_metadata, load_config
+from seisedge.runtime.errors import DataError, InputError
 from seisedge.runtime.inference import Models
 from seisedge.runtime.loop import Loop
 from seisedge.runtime.report import RunReport
 from seisedge.runtime.sinks.jsonl import JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import Source, open_source
+from seisedge.runtime.stationxml import StationXml
 
 if TYPE_CHECKING:
     from seisedge.runtime.journal import Journal  # loaded where there is something to remember or to hand on
@@ -48,6 +49,12 @@ Examples:
     help="seedlink://HOST/NET_STA, datalink://…, shake-udp://:PORT?station=NET_STA, sds:DIR, file:PATH[?follow=true]",
 )
 @click.option("--model", "models", multiple=True, type=click.Path(path_type=Path), help="In place of a bundled model.")
+@click.option(
+    "--stationxml",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Gains and orientations; in place of the station files'.",
+)
 @click.option("--mode", type=click.Choice(get_args(Mode)), help="Default: the station file's, else triggered.")
 @click.option(
     "--events",
@@ -66,6 +73,7 @@ def command(
     data: tuple[str, ...],
     urls: tuple[str, ...],
     models: tuple[Path, ...],
+    stationxml: Path | None,
     mode: str | None,
     events: Path | None,
     state: Path | None,
@@ -92,6 +100,10 @@ def command(
         if station_id in configs:
             raise InputError(f"{path}: a second station file for {station_id}")
         configs[station_id] = config
+    metadata = StationXml.read(stationxml) if stationxml is not None else None
+    if metadata is not None:
+        for config in configs.values():
+            check_metadata(config, metadata)
     files = [item for item in data if not item.endswith(".toml")]
     where = _where(files, urls, list(configs.values()))
     journal = open_journal(state, where, list(configs.values()))
@@ -105,7 +117,14 @@ def command(
         outputs = Outputs(journal, shown, events, list(configs.values()))
         chosen = cast("Mode | None", mode)
         loop = Loop(
-            loaded, outputs.direct, configs, default=default, mode=chosen, journal=journal, health=operation.health
+            loaded,
+            outputs.direct,
+            configs,
+            default=default,
+            mode=chosen,
+            journal=journal,
+            health=operation.health,
+            metadata=metadata,
         )
         operation.watch(loop, loaded, outputs.drains)
         try:
@@ -115,6 +134,8 @@ def command(
         finally:
             operation.stopping()
             outputs.close(SINKS_STOP_S if loop.stopped else SINKS_END_S)
+    if not source.live and not loop.stopped:
+        _refuse_unheard(report)
     if not as_json:
         _summary(report, source, journal)
 
@@ -142,6 +163,15 @@ def _models_of(configs: dict[str, StationConfig]) -> ModelsConfig:
         if models != wanted[first]:
             raise InputError(f"{first} and {station_id} ask for different models; run one process a set of models")
     return wanted.get(first, ModelsConfig())
+
+
+def _refuse_unheard(report: RunReport) -> None:
+    """Raise DataError where no station of the files has a channel that can be listened to."""
+    if any(station.counters.packets for station in report.stations.values()):
+        return
+    for station in report.stations.values():
+        for name, why in station.channels.reasons.items():
+            raise DataError(f"{station.station_id}: no channel that can be listened to; {name}: {why}")
 
 
 @contextlib.contextmanager

@@ -29,10 +29,11 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         None,
         "What this machine has: engines, versions, clock, disk.",
     ),
+    "dataset": ("seisedge.train.dataset.cli:command", "train", "Build, check and describe training sets."),
     "train": ("seisedge.train.cli:train", "train", "Train a model from a recipe."),
     "export": ("seisedge.export.cli:export", "export", "Turn a training run into a model file."),
 }
-EXTRAS_OF = {"torch": "train", "h5py": "train", "onnx": "export", "onnxscript": "export"}
+EXTRAS_OF = {"torch": "train", "h5py": "train", "obspy": "train", "onnx": "export", "onnxscript": "export"}
 
 EPILOG = """\b
 Two commands to begin with:

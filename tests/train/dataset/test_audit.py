@@ -1,0 +1,96 @@
+"""The audit finds a planted shortcut and nothing where nothing is planted."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from seisedge.train.dataset.audit import Guess, audit, guess_from
+from seisedge.train.dataset.survey import Trace
+
+
+def make_traces(n_events: int = 120, records: int = 3, seed: int = 0) -> list[Trace]:
+    """Two kinds, and rate, components, length, station and source drawn without a look at them."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for i in range(n_events):
+        for j in range(records):
+            out.append(
+                Trace(
+                    name=f"t{i}.{j}", source=str(rng.choice(["a", "b"])), kind=("tectonic", "blast")[i % 2], word="",
+                    event=f"e{i}", group="", station=f"XX.S{rng.integers(20)}", channel="",
+                    rate_hz=float(rng.choice([50.0, 100.0])), components=str(rng.choice(["Z", "ZNE"])),
+                    n_samples=int(rng.choice([6000, 9000])), stored="int32", start_ns=None, onset_sample=0.0,
+                    noise_samples=0, magnitude=None, magnitude_type="", licence="", split="", fold="", nan="", flat="",
+                    clipped="", copied="", sha1=f"{i}.{j}",
+                )
+            )  # fmt: skip
+    return out
+
+
+def found(traces: list[Trace]) -> dict[str, Guess]:
+    guesses, why_not = audit(traces)
+    assert why_not == ""
+    return {g.sees: g for g in guesses}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_is_found_where_nothing_is(seed: int) -> None:
+    for guess in found(make_traces(seed=seed)).values():
+        assert not guess.beats_chance, guess
+        assert guess.chance == 0.5
+
+
+@pytest.mark.parametrize(
+    ("sees", "change"),
+    [
+        ("sampling rate", lambda t: {"rate_hz": 50.0 if t.kind == "blast" else 100.0, "n_samples": 6000}),
+        ("components", lambda t: {"components": "Z" if t.kind == "blast" else "ZNE"}),
+        ("length", lambda t: {"n_samples": 8000 if t.kind == "blast" else 6000, "rate_hz": 100.0}),
+        ("stored type", lambda t: {"stored": "float32" if t.kind == "blast" else "int32"}),
+        ("station", lambda t: {"station": f"{t.station}{t.kind[0]}"}),
+        ("source", lambda t: {"source": t.kind}),
+    ],
+)
+def test_a_planted_shortcut_is_found(sees: str, change: object) -> None:
+    assert callable(change)
+    traces = [dataclasses.replace(t, **change(t)) for t in make_traces()]
+    guesses = found(traces)
+    assert guesses[sees].accuracy > 0.95
+    assert guesses[sees].beats_chance
+    others = set(guesses) - {sees, "rate, components and length", "length"}
+    assert not any(guesses[other].beats_chance for other in others if sees != "sampling rate")
+
+
+def test_a_weak_shortcut_has_an_interval_that_holds_its_truth() -> None:
+    rng = np.random.default_rng(3)
+    traces = [
+        dataclasses.replace(t, components="Z" if rng.random() < (0.8 if t.kind == "blast" else 0.2) else "ZNE")
+        for t in make_traces(n_events=300, records=1)
+    ]
+    guess = found(traces)["components"]
+    assert guess.low < 0.8 < guess.high
+    assert guess.high - guess.low < 0.12
+
+
+def test_imbalance_does_not_flatter() -> None:
+    traces = [t for i, t in enumerate(make_traces(n_events=400, records=1)) if t.kind == "tectonic" or i % 10 == 1]
+    assert not any(g.beats_chance for g in found(traces).values())
+    assert found(traces)["station"].chance == 0.5
+
+
+def test_an_event_is_never_fitted_on_and_asked() -> None:
+    """A cell per event tells the label of that event only: nothing on others."""
+    n = 200
+    event = np.repeat(np.arange(n), 5)
+    guess = guess_from("event", event, (event % 2).astype(np.int64), event.astype(str))
+    assert guess.accuracy == pytest.approx(0.5)
+
+
+def test_too_little_is_said() -> None:
+    traces = make_traces(n_events=120)
+    assert audit([t for t in traces if t.kind == "blast"])[1] == "only one label is there (non-tectonic)"
+    few = [t for t in traces if t.kind == "tectonic" or int(t.event[1:]) < 10]
+    assert audit(few)[1] == "5 events of label non-tectonic are too few; 10 are needed"

@@ -1,0 +1,115 @@
+"""The nuisance audit: how well is the label guessed from what has nothing to do with the ground?
+
+For each nuisance (sampling rate, components, length, stored type, station, source) the best possible guesser is the
+table itself: per value the label that is likeliest there. It is fitted on four fifths of the events and asked on the
+last, in turn. Every label counts the same, and every event of a label, so that blind guessing scores 1/labels
+whatever the balance of the set; the interval is a bootstrap over events. A nuisance that scores above chance is a
+shortcut that a network may take instead of listening.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.train.bootstrap import interval
+from seisedge.train.dataset.survey import Trace
+from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
+
+N_FOLDS = 5
+MIN_EVENTS = 10  # of a label; fewer say nothing
+DRAWS = 400
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+SEES: dict[str, Callable[[Trace], str]] = {
+    "sampling rate": lambda t: f"{t.rate_hz:g} Hz",
+    "components": lambda t: "".join(sorted(t.components)),
+    "length": lambda t: f"{t.length_s:.1f} s",
+    "rate, components and length": lambda t: f"{t.rate_hz:g} Hz, {''.join(sorted(t.components))}, {t.length_s:.1f} s",
+    "stored type": lambda t: t.stored,
+    "station": lambda t: t.station,
+    "source": lambda t: t.source,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Balanced accuracy of guessing the label from one nuisance, on events not fitted on, with its 95 % interval.
+
+    chance: of blind guessing. values: how many values the nuisance has.
+    """
+
+    sees: str
+    accuracy: float
+    low: float
+    high: float
+    chance: float
+    values: int
+
+    @property
+    def beats_chance(self) -> bool:
+        """By more than three standard errors, read off the interval: several things are asked at once."""
+        return self.accuracy - self.chance > 3 / 1.96 * (self.accuracy - self.low)
+
+
+def audit(traces: Sequence[Trace]) -> tuple[list[Guess], str]:
+    """A guess per nuisance; or none, and why not, in words."""
+    used = [t for t in traces if t.kind in LABEL_OF_KIND]
+    names = sorted({LABEL_OF_KIND[t.kind] for t in used})
+    label = np.array([names.index(LABEL_OF_KIND[t.kind]) for t in used], dtype=np.int64)
+    group = np.array([t.group or t.event for t in used])
+    if len(names) < 2:
+        return [], f"only one label is there ({', '.join(names) or 'none'})"
+    for k, name in enumerate(names):
+        n = len(set(group[label == k]))
+        if n < MIN_EVENTS:
+            return [], f"{n} events of label {name} are too few; {MIN_EVENTS} are needed"
+    out = []
+    for sees, value in SEES.items():
+        cell = np.unique([value(t) for t in used], return_inverse=True)[1].astype(np.int64)
+        out.append(guess_from(sees, cell, label, group))
+    return out, ""
+
+
+def guess_from(sees: str, cell: Ints, label: Ints, group: npt.NDArray[np.str_]) -> Guess:
+    """cell, label, group: (records,)."""
+    _, place, size = np.unique(
+        np.char.add(np.char.add(group, "/"), label.astype(str)), return_inverse=True, return_counts=True
+    )
+    weight = 1.0 / size[place]  # an event of a label weighs the same, however many records it has
+    fold = _folds(group, label)
+    n_labels, n_cells = int(label.max()) + 1, int(cell.max()) + 1
+    hit = np.zeros(len(label))
+    for k in range(N_FOLDS):
+        fit, ask = fold != k, fold == k
+        votes = np.zeros((n_cells, n_labels))
+        np.add.at(votes, (cell[fit], label[fit]), weight[fit])
+        likelihood = votes / np.maximum(votes.sum(0), 1e-12)
+        best = likelihood.max(1, keepdims=True)
+        share = np.where(best > 0, (likelihood >= best * (1 - 1e-9)) / 1.0, 1.0)  # ties and the unseen: in equal parts
+        share /= share.sum(1, keepdims=True)
+        hit[ask] = share[cell[ask], label[ask]]
+
+    def balanced(times: Floats) -> float:
+        w = weight * times
+        per_label = [(hit * w)[label == k].sum() / max(w[label == k].sum(), 1e-12) for k in range(n_labels)]
+        return float(np.mean(per_label))
+
+    low, high = interval(group, balanced, draws=DRAWS)
+    return Guess(sees, balanced(np.ones(len(label))), low, high, 1 / n_labels, n_cells)
+
+
+def _folds(group: npt.NDArray[np.str_], label: Ints) -> Ints:
+    """Folds by group, dealt within the group's first label in the order of a hash."""
+    first: dict[str, int] = {}
+    for g, k in zip(group.tolist(), label.tolist(), strict=True):
+        first.setdefault(g, k)
+    order = sorted(first, key=lambda g: (first[g], hashlib.sha256(g.encode()).hexdigest()))
+    fold = {g: i % N_FOLDS for i, g in enumerate(order)}
+    return np.array([fold[g] for g in group.tolist()], dtype=np.int64)

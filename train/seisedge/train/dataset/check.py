@@ -1,0 +1,201 @@
+"""What is wrong with data sets: what makes a training dishonest, and what a user should know."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from seisedge.train.dataset.audit import Guess, audit
+from seisedge.train.dataset.survey import Trace
+from seisedge.train.dataset.vocabulary import LABEL_OF_KIND, UNUSED
+from seisedge.train.holdout import TUNING, Place, leaks
+from seisedge.train.split import group_overlapping
+
+EXAMPLES = 3
+RARE = 0.1  # share of the events below which a label counts as rare
+SUMMED = ("rates", "magnitude types", "balance", "shortcuts")  # their text names all there is
+Level = Literal["fault", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """level 'fault': a training on it would be dishonest. count: of records unless `text` says otherwise."""
+
+    level: Level
+    code: str
+    count: int
+    text: str
+    examples: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Findings, faults first; the audit, or why there is none."""
+
+    records: int
+    findings: list[Finding]
+    audit: list[Guess]
+    no_audit: str
+
+    @property
+    def faults(self) -> list[Finding]:
+        return [f for f in self.findings if f.level == "fault"]
+
+
+def check(traces: Sequence[Trace]) -> Report:
+    """Everything that can be said of the traces of one or more data sets that are to be used together."""
+    guesses, no_audit = audit(traces)
+    findings = [
+        *_duplicates(traces),
+        *_sides(traces),
+        *_samples(traces),
+        *_arrivals(traces),
+        *_labels(traces),
+        *_mixtures(traces),
+        *_shortcuts(guesses),
+    ]
+    findings.sort(key=lambda f: f.level != "fault")
+    return Report(len(traces), findings, guesses, no_audit)
+
+
+def _found(level: Level, code: str, names: Iterable[str], text: str) -> list[Finding]:
+    """One finding on the named things, or none where there are none."""
+    listed = list(names)
+    return [Finding(level, code, len(listed), text, listed[:EXAMPLES])] if listed else []
+
+
+def _duplicates(traces: Sequence[Trace]) -> list[Finding]:
+    by_samples: dict[str, list[Trace]] = {}
+    for t in traces:
+        if t.sha1 and len(t.flat) < len(t.components):
+            by_samples.setdefault(t.sha1, []).append(t)
+    same = [[f"{t.source}/{t.name}" for t in group] for group in by_samples.values() if len(group) > 1]
+    by_place = Counter(
+        (t.event, t.station, t.channel, t.components, t.start_ns) for t in traces if t.start_ns and t.kind != "noise"
+    )
+    twice = [f"{key[0]} at {key[1]}" for key, n in by_place.items() if n > 1]
+    return [
+        *_found(
+            "fault", "duplicates", (" = ".join(group) for group in same),
+            "groups of records with exactly the same samples: counted twice, or tested on what was trained",
+        ),
+        *_found("warning", "same windows", twice, "windows of one event, channel and start that are there again"),
+    ]  # fmt: skip
+
+
+def _sides(traces: Sequence[Trace]) -> list[Finding]:
+    if not any(t.split for t in traces):
+        return []  # training will hold out events by itself
+    groups = group_overlapping(
+        [t.group or t.event for t in traces],
+        [t.station for t in traces],
+        [t.start_ns or 0 for t in traces],
+        [t.end_ns or 0 for t in traces],
+    )
+    side = ["dev" if t.split in TUNING else t.split for t in traces]
+    places = [Place(t.event, g, "", t.station, None, None, None) for t, g in zip(traces, groups, strict=True)]
+    crossing = leaks(places, side)
+    split_by_fold = [f"{s}{t.fold}" if s == "train" and t.fold else s for s, t in zip(side, traces, strict=True)]
+    folded = [name for name in leaks(places, split_by_fold) if name not in crossing]
+    return [
+        *_found(
+            "fault", "leak", crossing, "events, or events that share samples at a station, on two sides of the split"
+        ),
+        *_found("fault", "fold leak", folded, "events in two folds: calibration would see what it was fitted on"),
+    ]
+
+
+def _samples(traces: Sequence[Trace]) -> list[Finding]:
+    def of(fault: Callable[[Trace], str]) -> list[str]:
+        return [f"{t.name} ({fault(t)})" for t in traces if fault(t)]
+
+    return [
+        *_found("warning", "nan", of(lambda t: t.nan), "records with NaN or infinite samples; they are masked"),
+        *_found("warning", "flat", of(lambda t: t.flat), "records with a component without signal; it is masked"),
+        *_found("warning", "clipped", of(lambda t: t.clipped), "records at a rail: their amplitude is too small"),
+        *_found(
+            "warning", "copied", of(lambda t: t.copied),
+            "records with a component that copies another: three components that are one",
+        ),
+    ]  # fmt: skip
+
+
+def _arrivals(traces: Sequence[Trace]) -> list[Finding]:
+    events = [t for t in traces if t.kind not in ("noise", UNUSED)]
+    outside = [t.name for t in events if t.onset_sample is not None and not 0 <= t.onset_sample < t.n_samples]
+    return [
+        *_found(
+            "warning", "no arrival", (t.name for t in events if t.onset_sample is None),
+            "records of events without a P arrival or onset, which are not used",
+        ),
+        *_found("warning", "arrival outside", outside, "records with their arrival outside the samples"),
+    ]  # fmt: skip
+
+
+def _labels(traces: Sequence[Trace]) -> list[Finding]:
+    unused = Counter(t.word or "(empty)" for t in traces if t.kind == UNUSED)
+    text = f"records with a label that trains nothing: {', '.join(f'{w} ({n})' for w, n in unused.most_common(8))}"
+    events: dict[str, set[str]] = {}
+    for t in traces:
+        if t.kind in LABEL_OF_KIND:
+            events.setdefault(LABEL_OF_KIND[t.kind], set()).add(t.group or t.event)
+    total = sum(map(len, events.values()))
+    rare = {label: len(events.get(label, ())) for label in dict.fromkeys(LABEL_OF_KIND.values())}
+    if any(t.noise_samples for t in traces if t.kind != "noise"):
+        del rare["noise"]  # it is cut from before the events
+    rare = {label: n for label, n in rare.items() if n < RARE * total}
+    balance = ", ".join(f"{label} {n}" for label, n in rare.items())
+    with_magnitude = [t for t in traces if t.magnitude is not None]
+    untyped = [t.name for t in with_magnitude if not t.magnitude_type]
+    return [
+        *_found("warning", "unused labels", (t.name for t in traces if t.kind == UNUSED), text),
+        *_found("warning", "balance", rare, f"labels with less than {RARE:.0%} of the {total} events: {balance}"),
+        *_found("warning", "magnitude type", untyped, "records with a magnitude of unstated type"),
+    ]
+
+
+def _mixtures(traces: Sequence[Trace]) -> list[Finding]:
+    rates = Counter(t.rate_hz for t in traces)
+    types = Counter(t.magnitude_type.lower() for t in traces if t.magnitude_type)
+    out = []
+    if len(rates) > 1:
+        text = "different ones, which training resamples to one: "
+        out += _found(
+            "warning", "rates", (f"{r:g} Hz" for r in rates),
+            text + ", ".join(f"{r:g} Hz ({n})" for r, n in sorted(rates.items())),
+        )  # fmt: skip
+    if len(types) > 1:
+        text = "types, which are not converted: "
+        out += _found(
+            "warning", "magnitude types", types, text + ", ".join(f"{k} ({n})" for k, n in types.most_common())
+        )
+    return [
+        *out,
+        *_found("warning", "licence", (t.name for t in traces if not t.licence), "records without a stated licence"),
+    ]
+
+
+def _shortcuts(guesses: Sequence[Guess]) -> list[Finding]:
+    found = [g.sees for g in guesses if g.beats_chance]
+    text = "things give the label away to one who does not listen: " + ", ".join(found)
+    return _found("warning", "shortcuts", found, text)
+
+
+def text_from_report(report: Report) -> str:
+    """For the terminal."""
+    lines = [f"{report.records} records"]
+    for f in report.findings:
+        shown = f"; as {', '.join(f.examples)}" if f.examples and f.code not in SUMMED else ""
+        lines.append(f"{f.level.upper():8} {f.code} ({f.count}): {f.text}{shown}")
+    if not report.findings:
+        lines.append("nothing found")
+    lines.append("")
+    lines.append("What guesses the label without listening (balanced accuracy on events not fitted on, 95 % interval)")
+    if report.no_audit:
+        lines.append(f"  not asked: {report.no_audit}")
+    for g in report.audit:
+        verdict = "a shortcut" if g.beats_chance else "nothing"
+        lines.append(f"  {g.sees:28} {g.accuracy:4.0%} ({g.low:.0%} to {g.high:.0%}), blind {g.chance:.0%}: {verdict}")
+    return "\n".join(lines)

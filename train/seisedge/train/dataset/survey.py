@@ -1,0 +1,174 @@
+"""One pass over data sets: what each trace is, and what is wrong with its samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seisedge.runtime.clock import NS_PER_S
+from seisedge.train.data import FLAT_S, flat_runs, kind_of, onset_of
+from seisedge.train.dataset.columns import Row, number, text, time_ns
+from seisedge.train.dataset.progress import progress
+from seisedge.train.dataset.store import Array, Store
+
+CLIP_RUN = 3  # samples in a row at the extreme
+CLIP_RUNS = 2  # such runs
+CLIP_ABOVE = 20.0  # times the median distance from the median; small integers repeat without being clipped
+CLIP_VALUES = 32  # different ones at least: a channel that is all but dead has few
+COPY_CORRELATION = 0.99999
+FLAT_SHARE = 0.5  # of the samples, from which on a component counts as flat
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The facts of one trace. Faults are component codes: `nan='ZN'`."""
+
+    name: str
+    source: str  # data set and subset
+    kind: str  # of the vocabulary, or 'unused'
+    word: str  # the label as it stands
+    event: str
+    group: str  # as the data set says; '' where it says nothing
+    station: str  # NET.STA
+    channel: str  # location and channel, as far as they are given
+    rate_hz: float
+    components: str
+    n_samples: int
+    stored: str  # type of the samples
+    start_ns: int | None
+    onset_sample: float | None
+    noise_samples: int  # that may be used as noise
+    magnitude: float | None
+    magnitude_type: str
+    licence: str
+    split: str
+    fold: str
+    nan: str
+    flat: str
+    clipped: str
+    copied: str
+    sha1: str  # of the samples as float64
+
+    @property
+    def length_s(self) -> float:
+        return self.n_samples / self.rate_hz
+
+    @property
+    def end_ns(self) -> int | None:
+        """Time after the last sample."""
+        return None if self.start_ns is None else self.start_ns + round(self.n_samples / self.rate_hz * NS_PER_S)
+
+
+def survey(folders: Sequence[Path], samples: bool = True) -> list[Trace]:
+    """Every trace of the folders; without `samples` from the tables alone (no faults, no digest, stored ''). Raises
+    InputError.
+    """
+    return list(_traces(folders, samples))
+
+
+def _traces(folders: Sequence[Path], samples: bool) -> Iterator[Trace]:
+    for folder in folders:
+        with Store(folder) as store:
+            if not samples:
+                yield from (_trace(row, folder, None) for row in store.rows)
+                continue
+            for row in progress(store.rows, f"records of {folder} read"):
+                yield _trace(row, folder, store.samples(row))
+
+
+def _trace(row: Row, folder: Path, x: Array | None) -> Trace:
+    order = row["trace_component_order"]
+    kind = kind_of(row)
+    onset = None if kind == "noise" else onset_of(row)
+    rate = float(row["trace_sampling_rate_hz"])
+    faults = {"nan": "", "flat": "", "clipped": "", "copied": ""} if x is None else _faults(x, order, rate)
+    n = x.shape[1] if x is not None else int(number(row, "trace_npts") or _sliced(row["trace_name"]) or 0)
+    event = text(row, "source_id")
+    return Trace(
+        name=text(row, "trace_name_original") or row["trace_name"],
+        source=row["subset"],
+        kind=kind,
+        word=row["source_type"],
+        event=event or row["trace_name"],
+        group=text(row, "source_group"),
+        station=f"{row.get('station_network_code', '')}.{row.get('station_code', '')}",
+        channel=f"{text(row, 'station_location_code')}.{text(row, 'trace_channel')}",
+        rate_hz=rate,
+        components=order,
+        n_samples=n,
+        stored="" if x is None else str(x.dtype),
+        start_ns=time_ns(row, "trace_start_time"),
+        onset_sample=onset,
+        noise_samples=n if kind == "noise" else int(number(row, "trace_noise_end_sample") or 0),
+        magnitude=number(row, "source_magnitude"),
+        magnitude_type=text(row, "source_magnitude_type"),
+        licence=text(row, "trace_licence") or text(row, "trace_license") or _licence_beside(folder),
+        split=text(row, "split").lower(),
+        fold=text(row, "fold"),
+        sha1="" if x is None else hashlib.sha1(x.astype(np.float64).tobytes(), usedforsecurity=False).hexdigest(),
+        **faults,
+    )
+
+
+def _faults(x: Array, order: str, rate_hz: float) -> dict[str, str]:
+    """Component codes by fault."""
+    out: dict[str, list[str]] = {"nan": [], "flat": [], "clipped": [], "copied": []}
+    codes = order.ljust(len(x), "?")
+    alive: list[tuple[str, Array]] = []
+    for code, y in zip(codes, x, strict=False):
+        finite = np.isfinite(y)
+        if not finite.all():
+            out["nan"].append(code)
+        if not finite.any() or flat_runs(y, round(FLAT_S * rate_hz)).mean() >= FLAT_SHARE:
+            out["flat"].append(code)
+            continue
+        y = y[finite].astype(np.float64)
+        if clipped(y):
+            out["clipped"].append(code)
+        if any(_same(y, other) for _, other in alive):
+            out["copied"].append(code)
+        alive.append((code, y))
+    return {fault: "".join(found) for fault, found in out.items()}
+
+
+def clipped(y: Array) -> bool:
+    """True where the largest or smallest value of y (n,) stands in several runs, far out: a rail, not a peak."""
+    centre = np.median(y)
+    spread = np.median(np.abs(y - centre))
+    for extreme in (y.max(), y.min()):
+        if abs(extreme - centre) <= CLIP_ABOVE * spread:
+            continue
+        at = np.flatnonzero(np.diff(np.concatenate([[False], y == extreme, [False]]).astype(np.int8)))
+        if ((at[1::2] - at[::2]) >= CLIP_RUN).sum() >= CLIP_RUNS:
+            return len(np.unique(y)) >= CLIP_VALUES
+    return False
+
+
+def _same(a: Array, b: Array) -> bool:
+    """One the other's copy, scaled or not."""
+    if len(a) != len(b):
+        return False
+    a, b = a - a.mean(), b - b.mean()
+    scale = np.sqrt((a * a).sum() * (b * b).sum())
+    return bool(scale > 0 and abs((a * b).sum()) > COPY_CORRELATION * scale)
+
+
+def _sliced(name: str) -> int | None:
+    """Length that a block's slice states, as in `bucket0$3,:3,:6000`."""
+    last = name.partition("$")[2].rpartition(":")[2]
+    return int(last) if last.isdigit() else None
+
+
+_BESIDE: dict[Path, str] = {}
+
+
+def _licence_beside(folder: Path) -> str:
+    """'see NAME' where a licence or readme lies in the folder; '' else."""
+    if folder not in _BESIDE:
+        names = [p.name for p in sorted(folder.iterdir()) if p.stem.lower() in ("licence", "license", "readme")]
+        _BESIDE[folder] = f"see {names[0]}" if names else ""
+    return _BESIDE[folder]

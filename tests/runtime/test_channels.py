@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fakes import T0_NS, RuleEngine, burst, described, fake_models, packet, packets_of, stationxml
+from tests.fakes import T0_NS, ListSource, RuleEngine, burst, described, fake_models, packet, packets_of, stationxml
 
 from seisedge.runtime.channels import Channels, Scale
 from seisedge.runtime.clock import iso_from_ns
@@ -14,9 +14,12 @@ from seisedge.runtime.config import ChannelConfig, MagnitudeConfig, ModelsConfig
 from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.draft import Draft, EventDraft
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.inference import Models
+from seisedge.runtime.loop import Loop
 from seisedge.runtime.orientation import GALPERIN_AZIMUTHS_DEG, GALPERIN_DIP_DEG, direction, zne_from_uvw
 from seisedge.runtime.packet import Packet
+from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import open_source
 from seisedge.runtime.station import Station
 from seisedge.runtime.stationxml import StationXml
@@ -26,6 +29,14 @@ ONE = np.ones(100, dtype=np.int32)
 
 def _metadata(tmp_path: Path, *channels: str) -> StationXml:
     return StationXml.read(stationxml(tmp_path / "meta.xml", "XX.STA", list(channels)))
+
+
+class _Kept(Sink):
+    def __init__(self) -> None:
+        self.lines: list[Event | Hop] = []
+
+    def write(self, line: Event | Hop) -> None:
+        self.lines.append(line)
 
 
 def _rows(channels: Channels, *codes: str) -> list[str | None]:
@@ -188,12 +199,15 @@ def _is_ground(
     station.channels.mix(timeline, timeline.k_at(T0_NS), wave, valid)
     scale = station.channels.at(T0_NS)
     assert valid.all() and scale.calibrated
+    made_of_several = slice(0 if station.channels.triaxial else 1, 3)
+    assert len(set(scale.metres_per_count[made_of_several].tolist())) == 1  # true proportions for a model in counts
     made = wave * (scale.polarity * scale.metres_per_count)[:, None]
     assert np.allclose(made, ground, atol=1e-11)
 
 
-def test_a_gain_that_one_axis_lacks_leaves_none() -> None:
-    entries = {"HHU": ChannelConfig(1e9), "HHV": ChannelConfig(1e9), "HHW": ChannelConfig()}
+@pytest.mark.parametrize("lacking", "UVW")
+def test_a_gain_that_one_axis_lacks_leaves_none(lacking: str) -> None:
+    entries = {f"HH{c}": ChannelConfig(None if c == lacking else 1e9) for c in "UVW"}
     scale = _scale(None, entries, "HHU", "HHV", "HHW")
     assert not scale.calibrated and np.isfinite(scale.metres_per_count).all()
     config = StationConfig(channels=entries, magnitude=MagnitudeConfig(station_correction=0.5))
@@ -243,6 +257,19 @@ def test_a_run_over_files_ends_where_the_metadata_lack(tmp_path: Path, channels:
         _rows(Channels("XX.STA", StationConfig(), metadata, strict=True), "EHZ")
     explicit = StationConfig(channels={"EHZ": ChannelConfig(sensitivity=1e9)})
     assert _rows(Channels("XX.STA", explicit, metadata, strict=True), "EHZ") == ["Z"]
+
+
+def test_a_live_run_goes_on_without_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    metadata = _metadata(tmp_path, described("HHZ"))
+    packets: list[Packet | None] = [*packets_of({"EHZ": burst(90, [40.0])})]
+    kept = _Kept()
+    loop = Loop(fake_models(), [kept], {}, default=StationConfig(), metadata=metadata)
+    loop.run(ListSource(packets, live=True))
+    assert len(kept.lines) == 3
+    assert all(q.code == "uncalibrated" for line in kept.lines if isinstance(line, Event) for q in line.quality)
+    assert "EHZ at location '' is not there: no gain" in caplog.text
+    with pytest.raises(InputError, match=r"has no channel EHZ; it has HHZ"):
+        Loop(fake_models(), [], {}, default=StationConfig(), metadata=metadata).run(ListSource(packets))
 
 
 # by time
@@ -382,6 +409,7 @@ def test_the_real_recording_by_a_triaxial_sensor() -> None:
         assert (ours.event_type is None) == (theirs.event_type is None)
         if ours.event_type is not None and theirs.event_type is not None:
             assert ours.event_type.label == theirs.event_type.label
+            assert ours.event_type.probabilities == pytest.approx(theirs.event_type.probabilities, abs=0.002)
         assert (ours.magnitude is None) == (theirs.magnitude is None)
         if ours.magnitude is not None and theirs.magnitude is not None:
             assert ours.magnitude.bin == theirs.magnitude.bin

@@ -139,6 +139,7 @@ class Channels:
             self._require(location, code, packet.starttime_ns)
         self._sensor, self._codes[row] = sensor, code
         self._pieces = []
+        self.at(packet.starttime_ns)  # what is amiss is told now, not at the first event
         return row
 
     def at(self, time_ns: int) -> Scale:
@@ -357,12 +358,13 @@ def _level(facts: list[_Facts], remarks: list[str]) -> Matrix:
 def _weights(signed: Matrix, gains: npt.NDArray[np.float64]) -> tuple[Matrix, npt.NDArray[np.float64]]:
     """Weights of counts from weights of velocities, and the gain (3,) of what they make.
 
-    Each row comes out in counts of its first channel; NaN where one of its channels has no gain, which then counts
-    like the others.
+    Rows that share channels come out in counts of the first of these, so that a model in counts sees their true
+    proportions; NaN where one of the channels has no gain, which then counts like the others.
     """
     weights, made = signed.copy(), np.full(3, np.nan)
+    whole = np.count_nonzero(signed[0]) > 1  # the vertical is made of several: a triaxial sensor
     for row in range(3):
-        columns = np.flatnonzero(signed[row])
+        columns = np.arange(3) if whole else np.flatnonzero(signed[row])
         if np.isfinite(gains[columns]).all():
             made[row] = gains[columns[0]]
             weights[row, columns] *= made[row] / gains[columns]

@@ -156,7 +156,7 @@ class Timeline:
             self.ready_k = max(self.ready_k, *done)
 
     def window(self, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Samples and mask, (3, k1 - k0) each, ZNE, copies; counts; 0 and False where there is no sample."""
+        """Samples and mask, (3, k1 - k0) each, ZNE by way of `mix`, copies; 0 and False where there is no sample."""
         wave = np.zeros((3, k1 - k0), dtype=np.float32)
         valid = np.zeros((3, k1 - k0), dtype=bool)
         first = self.oldest_k

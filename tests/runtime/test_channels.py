@@ -1,6 +1,5 @@
 """Which sensor is listened to, and what its channels are made of: rows, gains, orientation, by time."""
 
-import itertools
 import logging
 from pathlib import Path
 
@@ -10,8 +9,7 @@ from tests.fakes import T0_NS, ListSource, RuleEngine, burst, described, fake_mo
 
 from seisedge.runtime.channels import Channels, Scale
 from seisedge.runtime.clock import iso_from_ns
-from seisedge.runtime.config import ChannelConfig, MagnitudeConfig, ModelsConfig, StationConfig, TimelineConfig
-from seisedge.runtime.demo import RECORDING
+from seisedge.runtime.config import ChannelConfig, MagnitudeConfig, StationConfig
 from seisedge.runtime.draft import Draft, EventDraft
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
@@ -20,7 +18,6 @@ from seisedge.runtime.loop import Loop
 from seisedge.runtime.orientation import GALPERIN_AZIMUTHS_DEG, GALPERIN_DIP_DEG, direction, zne_from_uvw
 from seisedge.runtime.packet import Packet
 from seisedge.runtime.sinks import Sink
-from seisedge.runtime.sources import open_source
 from seisedge.runtime.station import Station
 from seisedge.runtime.stationxml import StationXml
 
@@ -86,6 +83,16 @@ def test_what_is_no_seismometer(code: str) -> None:
     channels = Channels("XX.STA", StationConfig())
     assert _rows(channels, code) == [None]
     assert "the models take ground velocity" in channels.reasons[f"XX_STA__{code}"]
+
+
+def test_what_is_ignored_is_told_why() -> None:
+    channels = Channels("XX.STA", StationConfig(channels={"EHZ": ChannelConfig(), "BHZ": ChannelConfig()}))
+    assert _rows(channels, "HHZ", "EHZ", "BHZ", "EHA") == [None, "Z", None, None]
+    assert list(channels.reasons.values()) == [
+        "this station listens to the station file's channels",
+        "this station listens to EHZ at location ''",
+        "its last letter is none of Z, N, E, 1, 2, U, V, W",
+    ]
 
 
 @pytest.mark.parametrize("code", ["EHZ", "HLZ", "DPZ", "H_H_Z"])
@@ -294,32 +301,6 @@ def test_a_gain_changes_at_the_border_of_an_epoch(tmp_path: Path) -> None:
     assert gains == pytest.approx([1e9] * 3 + [2e9] * 3, rel=1e-6)
 
 
-def test_a_sample_is_mixed_as_at_its_own_time(tmp_path: Path) -> None:
-    """The same whether a stretch across the border of an epoch is read whole or in pieces."""
-    border = iso_from_ns(T0_NS + 60 * 10**9 + 7_000_000)
-    metadata = _metadata(
-        tmp_path,
-        *(described(f"HH{c}", end=border, sensitivity=1e9) for c in "UVW"),
-        *(described(f"HH{c}", start=border, sensitivity=g) for c, g in zip("UVW", (2e9, 3e9, 1e9), strict=True)),
-    )
-    station = Station("XX.STA", StationConfig(), fake_models(), "triggered", metadata=metadata)
-    for p in packets_of(_uvw([burst(120, [59.5], seed=i) for i in range(3)])):
-        station.add(p)
-    timeline = station.tracks[0]
-    begin, end = timeline.k_at(T0_NS + 10 * 10**9), timeline.k_at(T0_NS + 110 * 10**9)
-    wave, valid = timeline.window(begin, end)
-    cut = timeline.k_at(T0_NS + 60 * 10**9 + 7_000_000)
-    for k0, k1 in [(begin, cut - 3), (cut - 3, cut + 1), (cut + 1, cut + 2), (cut + 2, end)]:
-        part, there = timeline.window(k0, k1)
-        assert np.array_equal(part, wave[:, k0 - begin : k1 - begin]) and there.all()
-    assert valid.all()
-    timeline.mix = None
-    (u, v, w), _ = timeline.window(begin, end)
-    assert np.allclose(wave[0, : cut - begin], ((u + v + w) / np.sqrt(3))[: cut - begin], rtol=1e-5, atol=1e-3)
-    after = ((u + v * 2 / 3 + w * 2) / np.sqrt(3))[cut - begin :]
-    assert np.allclose(wave[0, cut - begin :], after, rtol=1e-5, atol=1e-3)
-
-
 def test_the_fingerprint_has_what_stationxml_says(tmp_path: Path) -> None:
     def fingerprint(config: StationConfig, *channels: str) -> str:
         metadata = _metadata(tmp_path, *channels) if channels else None
@@ -331,87 +312,3 @@ def test_the_fingerprint_has_what_stationxml_says(tmp_path: Path) -> None:
     assert first == fingerprint(config, described("EHZ"))
     assert first != fingerprint(config, described("EHZ", azimuth=1.0))
     assert first != fingerprint(config, described("EHZ"), described("EHN"))
-
-
-# a triaxial sensor
-
-
-def _uvw(traces: list[np.ndarray]) -> dict[str, np.ndarray]:
-    return {f"HH{c}": x for c, x in zip("UVW", zne_from_uvw().T @ np.array(traces), strict=True)}
-
-
-def test_the_lack_of_an_axis_is_told_and_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    traces = _uvw([burst(240, [120.0], seed=i) for i in range(3)])
-    del traces["HHW"]
-    config = StationConfig(timeline=TimelineConfig(max_wait_s=20.0))
-    drafts, _ = _run(packets_of(traces), fake_models(), config)
-    assert drafts == []
-    told = [r.getMessage() for r in caplog.records if "triaxial" in r.getMessage()]
-    assert len(told) == 1 and told[0].startswith("XX.STA: W of the triaxial sensor HH lacks since 2020-09-13T12:26")
-
-
-def test_an_axis_that_dies_in_an_event_leaves_its_later_answers_insufficient() -> None:
-    traces = _uvw([burst(240, [120.0], seed=i) for i in range(3)])
-    traces["HHV"] = traces["HHV"][:12_500]
-    config = StationConfig(timeline=TimelineConfig(max_wait_s=20.0))
-    drafts, _ = _run(packets_of(traces), fake_models(), config)
-    assert [(d.status, [q.code for q in d.quality]) for d in drafts] == [
-        ("new", ["uncalibrated"]),
-        ("update", ["uncalibrated"]),
-        ("final", ["insufficient", "insufficient"]),
-    ]
-
-
-def test_all_three_axes_are_waited_for_whatever_the_station_file_says() -> None:
-    traces = _uvw([burst(120, [40.0], seed=i) for i in range(3)])
-    late = sorted(packets_of(traces), key=lambda p: p.endtime_ns + (10 * 10**9 if p.source_id.channel == "HHW" else 0))
-    whole, _ = _run(packets_of(traces), fake_models(), StationConfig())
-    only_z, _ = _run(late, fake_models(), StationConfig(timeline=TimelineConfig(components="Z")))
-    assert len(whole) == 3 and [d.onset for d in only_z] == [d.onset for d in whole]
-
-
-def _recorded() -> dict[str, np.ndarray]:
-    """The first five minutes of PB.B918 that all of its channels have."""
-    found: dict[str, list[Packet]] = {}
-    with open_source([RECORDING]) as source:
-        for p in source.packets():
-            if p is not None and p.source_id.station == "B918":
-                found.setdefault(p.source_id.channel, []).append(p)
-                if len(found) == 3 and p.endtime_ns - found["EHZ"][0].starttime_ns > 300 * 10**9:
-                    break
-    begin_ns = max(packets[0].starttime_ns for packets in found.values())
-    traces = {}
-    for code, packets in found.items():
-        samples = np.concatenate([p.samples for p in packets]).astype(np.float64)
-        assert all(b.starttime_ns == a.endtime_ns for a, b in itertools.pairwise(packets))
-        traces[code] = samples[round((begin_ns - packets[0].starttime_ns) / 1e7) :]
-    shortest = min(len(x) for x in traces.values())
-    return {code: traces[code][:shortest] for code in ("EHZ", "EH1", "EH2")}
-
-
-def test_the_real_recording_by_a_triaxial_sensor() -> None:
-    """Turned by the inverse of the formula and recorded with three gains, it gives the same events."""
-    zne = _recorded()
-    gains = {"EHU": 1.0, "EHV": 1.25, "EHW": -0.8}
-    turned = zne_from_uvw().T @ np.array(list(zne.values()))
-    uvw = {code: gain * x for (code, gain), x in zip(gains.items(), turned, strict=True)}
-    models = Models.load(ModelsConfig())
-    plain = StationConfig(channels={code: ChannelConfig(7.81398e8) for code in zne})
-    triaxial = StationConfig(
-        channels={code: ChannelConfig(7.81398e8 * abs(g), 1 if g > 0 else -1) for code, g in gains.items()}
-    )
-    expected, _ = _run(packets_of(zne), models, plain)
-    drafts, _ = _run(packets_of(uvw), models, triaxial)
-    assert len(expected) > 10 and sum(d.magnitude is not None for d in expected) > 10
-    assert [(d.id, d.revision, d.status) for d in drafts] == [(d.id, d.revision, d.status) for d in expected]
-    for ours, theirs in zip(drafts, expected, strict=True):
-        assert ours.quality == theirs.quality and ours.window == theirs.window
-        assert (ours.event_type is None) == (theirs.event_type is None)
-        if ours.event_type is not None and theirs.event_type is not None:
-            assert ours.event_type.label == theirs.event_type.label
-            assert ours.event_type.probabilities == pytest.approx(theirs.event_type.probabilities, abs=0.002)
-        assert (ours.magnitude is None) == (theirs.magnitude is None)
-        if ours.magnitude is not None and theirs.magnitude is not None:
-            assert ours.magnitude.bin == theirs.magnitude.bin
-            if theirs.magnitude.expected is not None:
-                assert ours.magnitude.expected == pytest.approx(theirs.magnitude.expected, abs=0.01)

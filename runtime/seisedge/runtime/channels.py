@@ -199,6 +199,8 @@ class Channels:
                 if self._sensor is not None:
                     heard = f"{', '.join(self._codes.values())} at location '{self._sensor[0]}'"
                 why = f"this station listens to {heard}"
+                if name[-1] not in ROW_OF:
+                    why = f"its last letter is none of {', '.join(ROW_OF)}"
                 logger.warning("%s: channel %s is ignored, %s", self.station_id, name, why)
             else:
                 level = logging.DEBUG if why in self._told else logging.WARNING  # once for a sensor's channels

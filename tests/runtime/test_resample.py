@@ -32,11 +32,12 @@ def test_what_would_alias_is_down_by_60_db(rate_hz: float, frequency_hz: float) 
     assert np.abs(y).max() < 2e-3
 
 
-@pytest.mark.parametrize("group", [1, 2, 37])
+@pytest.mark.parametrize(("group", "seconds"), [(1, 30), (2, 30), (37, 30), (1999, 700), (4097, 700)])
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
-def test_bits_do_not_depend_on_how_many_outputs_are_asked_for(rate_hz: float, group: int) -> None:
+def test_bits_do_not_depend_on_how_many_outputs_are_asked_for(rate_hz: float, group: int, seconds: float) -> None:
+    """The long record at once takes the way of many outputs, its pieces that of few."""
     rng = np.random.default_rng(1)
-    x = rng.normal(size=int(30 * rate_hz))
+    x = rng.normal(size=int(seconds * rate_hz))
     valid = np.ones(len(x), bool)
     resampler = Resampler(rate_hz, 40, 15, T0_NS)
     k0, k1 = resampler.outputs_from(0, len(x))

@@ -14,6 +14,7 @@ from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.inference import Models
 from seisedge.runtime.loop import Loop
 from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.replay._recording import Recording
 from seisedge.runtime.replay.shake import ShakeSender
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import open_source
@@ -113,6 +114,14 @@ def test_seedlink_at_speed_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize("record_length", [128, 4096, 65_536])
 def test_other_record_lengths(part: Path, from_file: dict[str, list[bytes]], record_length: int) -> None:
     assert _over_seedlink(part, 0.0, record_length) == from_file
+
+
+def test_a_file_of_long_records(tmp_path: Path) -> None:
+    """Eight minutes a record: the whole recording comes with two dozen packets."""
+    path = tmp_path / "long.mseed"
+    stations = Recording([RECORDING], 65_536).stations
+    path.write_bytes(b"".join(entry.record for station in stations for entry in station.entries))
+    assert _run([path]) == _run([RECORDING])
 
 
 def test_one_file_a_station_and_a_folder_of_them(part: Path, tmp_path: Path, from_file: dict[str, list[bytes]]) -> None:

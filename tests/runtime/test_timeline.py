@@ -185,6 +185,8 @@ def test_memory_is_bounded_over_a_day() -> None:
     size = timeline._wave.nbytes
     for minute in range(1, 1440):
         timeline.add("Z", packet(x, 60.0 * minute))
+        timeline.window(timeline.ready_k - 1, timeline.ready_k)
+        timeline.seen()
     assert timeline._wave.nbytes == size
     assert len(timeline.tracks["Z"]._segment._x) < 100 * 300  # type: ignore[union-attr]
 

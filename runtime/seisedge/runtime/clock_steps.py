@@ -24,6 +24,7 @@ from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.packet import Packet
 
 FAR_S = 600.0
+_FAR_NS = ns_from_s(FAR_S)
 MAX_STRETCHES = 32  # of times heard before the present; older ones count as never heard
 
 
@@ -52,6 +53,7 @@ class ClockSteps:
         self.strays = 0  # packets with times that no other packet said
         self._max_wait_ns = ns_from_s(max_wait_s)
         self._first_ns: int | None = None  # of the present stretch
+        self._newest_ns = 0  # newest start in it
         self._starts: dict[str, int] = {}  # newest start of each component in it
         self._heard: list[tuple[int, int]] = []
         self._astray: set[str] = set()
@@ -72,6 +74,7 @@ class ClockSteps:
     def restore(self, state: ClockStepsState) -> None:
         """Go on from `state`."""
         self._first_ns, self._starts = state.first_ns, dict(state.starts)
+        self._newest_ns = max(state.starts.values(), default=0)
         self._heard, self._astray = [(a, b) for a, b in state.heard], set(state.astray)
 
     def admit(self, component: str, packet: Packet) -> list[Admitted]:
@@ -79,14 +82,14 @@ class ClockSteps:
         if self._first_ns is None:
             self._present(component, packet)
             return [Admitted(component, packet)]
-        newest_ns = max(self._starts.values())
-        ahead = packet.starttime_ns - newest_ns > ns_from_s(FAR_S)
+        newest_ns = self._newest_ns
+        ahead = packet.starttime_ns - newest_ns > _FAR_NS
         if not ahead and newest_ns - packet.endtime_ns <= self._max_wait_ns:
             self._run = 0
             self._astray.discard(component)
             self._present(component, packet)
             taken = [Admitted(component, packet)]
-            if self._held and max(self._starts.values()) - self._held_at_ns > self._max_wait_ns:
+            if self._held and self._newest_ns - self._held_at_ns > self._max_wait_ns:
                 taken += self._give_up()
             return taken
         self._run += 1
@@ -112,12 +115,17 @@ class ClockSteps:
 
     def _present(self, component: str, packet: Packet) -> None:
         start_ns = packet.starttime_ns
-        self._first_ns = start_ns if self._first_ns is None else min(self._first_ns, start_ns)
-        self._starts[component] = max(self._starts.get(component, start_ns), start_ns)
+        if self._first_ns is None:
+            self._first_ns = self._newest_ns = start_ns
+        if start_ns > self._starts.get(component, 0):
+            self._starts[component] = start_ns
+            self._newest_ns = max(self._newest_ns, start_ns)
+        elif start_ns < self._first_ns:
+            self._first_ns = start_ns
 
     def _agrees(self, packet: Packet, ahead: bool) -> bool:
         off_ns = packet.starttime_ns - self._held[-1][1].starttime_ns
-        return ahead == self._ahead and abs(off_ns) <= ns_from_s(FAR_S)
+        return ahead == self._ahead and abs(off_ns) <= _FAR_NS
 
     def _span_ns(self) -> int:
         starts = [packet.starttime_ns for _, packet in self._held]
@@ -128,15 +136,14 @@ class ClockSteps:
             return self._run >= 2 and len(self._held) >= 2
         if self._run < len(self._held) or len(self._held) < 2:
             return False  # the present goes on meanwhile, or nothing agrees yet
-        newest_ns = max(self._starts.values())
-        live = {c for c, start_ns in self._starts.items() if newest_ns - start_ns <= self._max_wait_ns}
+        live = {c for c, start_ns in self._starts.items() if self._newest_ns - start_ns <= self._max_wait_ns}
         whole = live <= {component for component, _ in self._held}
         long = self._span_ns() >= self._max_wait_ns
         return whole and long if self._was_heard(self._held[-1][1].starttime_ns) else whole or long
 
     def _was_heard(self, time_ns: int) -> bool:
         assert self._first_ns is not None
-        present = (self._first_ns, max(self._starts.values()))
+        present = (self._first_ns, self._newest_ns)
         return any(first_ns <= time_ns <= last_ns for first_ns, last_ns in [*self._heard, present])
 
     def _step(self) -> list[Admitted]:
@@ -145,7 +152,7 @@ class ClockSteps:
         if not held:
             return []
         assert self._first_ns is not None
-        self._heard = [*self._heard, (self._first_ns, max(self._starts.values()))][-MAX_STRETCHES:]
+        self._heard = [*self._heard, (self._first_ns, self._newest_ns)][-MAX_STRETCHES:]
         self._first_ns = None
         self._starts.clear()
         self._astray.clear()

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COMPARABLE_CLOCKS_S = 3600.0  # a record older than this was not sent as it was made
-FILE_BATCH = 32  # packets of a file between two looks at what is due; live packets are looked at one by one
+# Samples of a file, a station, between two looks at what is due: 200 s of three components at 100 Hz. Live packets are
+# looked at one by one.
+FILE_BATCH_SAMPLES = 60_000
 
 
 def _transport_of_the_day(packet: Packet) -> float | None:
@@ -95,7 +97,7 @@ class Loop:
         began_ns = heard_ns = taken_ns = monotonic_ns()
         pending: dict[str, Station] = {}
         packet: Packet | None = None
-        count = 0
+        samples = 0  # since the last look
         try:
             for item in source.packets():
                 if self._stopped:
@@ -122,9 +124,10 @@ class Loop:
                 if self._journal is not None:
                     self._journal.took(station, packet)
                 pending[station.station_id] = station
-                count += 1
-                if source.live or count % FILE_BATCH == 0:
+                samples += len(packet.samples)
+                if source.live or samples >= FILE_BATCH_SAMPLES * len(pending):
                     self._step(pending, packet, source, taken_ns)
+                    samples = 0
                 self.backlog.rest()
             self._step(pending, packet, source, taken_ns)
             if not (self._stopped and self._journal is not None and self._journal.durable):

@@ -17,7 +17,9 @@ import numpy.typing as npt
 from seisedge.runtime.clock import NS_PER_S
 
 ATTENUATION_DB = 60.0
-ROWS_AT_ONCE = 4096  # of the products; bounds the memory of a long record
+ROWS_AT_ONCE = 4096  # outputs of a phase; bounds the memory of a long record
+FEW_PHASES = 16  # of outputs between the inputs; 2 at 100 Hz to 40 Hz, 4,000 at 99.99 Hz
+MANY_ROWS = 2048  # outputs of a phase from which on another layout of the inputs pays
 MAX_RATE_DENOMINATOR = 10_000
 
 Float = npt.NDArray[np.float64]
@@ -79,8 +81,7 @@ class Resampler:
         return (k * self._scale - self._shift) // self._unit
 
     def _floors(self, k0: int, k1: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        k = np.arange(k0, k1, dtype=np.int64)
-        period, phase = np.divmod(k, self._phases)
+        period, phase = np.divmod(np.arange(k0, k1, dtype=np.int64), self._phases)
         return self._floor[phase] + period * self._advance, phase
 
     def inputs_for(self, k0: int, k1: int) -> tuple[int, int]:
@@ -100,22 +101,76 @@ class Resampler:
         x, valid: (n,), input samples from index `n_first` on; must hold all of `inputs_for(k0, k1)`.
         Returns (k1 - k0,) values and a mask, False and 0 where a sample under the kernel is missing.
         """
-        floors, phase = self._floors(k0, k1)
-        base = floors + (1 - self._half - n_first)
-        taps = self._kernel.shape[1]
-        if len(base) and (base[0] < 0 or base[-1] + taps > len(x)):
-            raise ValueError(
-                f"outputs [{k0}, {k1}) need inputs {self.inputs_for(k0, k1)}; got [{n_first}, {n_first + len(x)})"
-            )
-        under = np.lib.stride_tricks.sliding_window_view(np.where(valid, x, 0.0), taps)  # (n, taps), a view
+        if k1 <= k0:
+            return np.zeros(0), np.zeros(0, dtype=bool)
+        n0, n1 = self.inputs_for(k0, k1)
+        if n0 < n_first or n1 > n_first + len(x):
+            raise ValueError(f"outputs [{k0}, {k1}) need inputs {(n0, n1)}; got [{n_first}, {n_first + len(x)})")
+        x, valid = x[n0 - n_first : n1 - n_first], valid[n0 - n_first : n1 - n_first]
+        whole_input = bool(valid.all())
+        known = x if whole_input else np.where(valid, x, 0.0)
+        outputs = self._by_phase if self._phases <= FEW_PHASES else self._one_by_one
+        out = outputs(known, n0, k0, k1)
+        if whole_input:
+            return out, np.ones(k1 - k0, dtype=bool)
+        base = self._floors(k0, k1)[0] + (1 - self._half - n0)
+        missing = np.concatenate([[0], np.cumsum(~valid)])
+        whole = missing[base + self._kernel.shape[1]] == missing[base]
+        return np.where(whole, out, 0.0), whole
+
+    def _by_phase(self, x: Float, n0: int, k0: int, k1: int) -> Float:
+        """Outputs [k0, k1) of `x`, which begins with sample `n0`: those of a phase together."""
+        # one period of zeros behind, or two: `_sum` never adds up a single output
+        inputs = np.zeros((len(x) // self._advance + 2) * self._advance)
+        inputs[: len(x)] = x
+        side_by_side = None
+        if k1 - k0 >= MANY_ROWS * self._phases:
+            side_by_side = np.ascontiguousarray(inputs.reshape(-1, self._advance).T)
         out = np.empty(k1 - k0)
+        for phase in range(min(self._phases, k1 - k0)):
+            k = k0 + phase
+            first = self._floor_at(k) + 1 - self._half - n0
+            of_phase = out[phase :: self._phases]
+            for start in range(0, len(of_phase), ROWS_AT_ONCE):
+                part = of_phase[start : start + ROWS_AT_ONCE]
+                at = first + start * self._advance
+                part[:] = self._sum(inputs, side_by_side, at, self._kernel[k % self._phases], len(part))
+        return out
+
+    def _one_by_one(self, x: Float, n0: int, k0: int, k1: int) -> Float:
+        """The same for a rate with next to no period, as 99.99 Hz has."""
+        floors, phase = self._floors(k0, k1)
+        out = np.empty(k1 - k0)
+        tap = np.arange(1 - self._half - n0, 1 - self._half - n0 + self._kernel.shape[1])
         for start in range(0, k1 - k0, ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
-            # each row is summed by itself, in an order that only its length decides
-            out[rows] = (under[base[rows]] * self._kernel[phase[rows]]).sum(axis=1)
-        missing = np.concatenate([[0], np.cumsum(~valid)])
-        whole = missing[base + taps] == missing[base]
-        return np.where(whole, out, 0.0), whole
+            products = np.empty((len(tap), max(len(out[rows]), 2)))  # as in `_sum`
+            products[:] = x[tap[:, None] + floors[None, rows]] * self._kernel[phase[rows]].T
+            out[rows] = np.add.reduce(products, axis=0)[: len(out[rows])]
+        return out
+
+    def _sum(self, x: Float, side_by_side: Float | None, first: int, kernel: Float, count: int) -> Float:
+        """Outputs of one phase: m-th = sum over taps of `kernel[tap] * x[first + m * advance + tap]`.
+
+        Whole rows are added in the order of the taps, so that no bit depends on `count`; but for a single column,
+        which numpy would add up in pairs: there are always two.
+        side_by_side: (advance, n), sample i of `x` in row `i % advance`; the inputs of a tap are neighbours there,
+        which pays for the copy where outputs are many.
+        """
+        taps, columns = len(kernel), max(count, 2)
+        step = x.itemsize
+        products = np.empty((taps, columns))  # row by row in memory, or numpy would add up the taps in pairs
+        if side_by_side is None:
+            under = np.ndarray((taps, columns), np.float64, x, first * step, (step, self._advance * step))
+            np.multiply(under, kernel[:, None], out=products)
+        else:
+            for k in range(min(self._advance, taps)):
+                place, row = divmod(first + k, self._advance)
+                of_row = kernel[k :: self._advance, None]
+                offset = (row * side_by_side.shape[1] + place) * step
+                under = np.ndarray((len(of_row), columns), np.float64, side_by_side, offset, (step, step))
+                np.multiply(under, of_row, out=products[k :: self._advance])
+        return np.asarray(np.add.reduce(products, axis=0)[:count])
 
 
 def resample_record(

@@ -149,6 +149,7 @@ class Station:
         yield from self._said_early()
         if self._mode is not None:
             yield from self._mode.step()
+            self._seen()
 
     def finish(self) -> Iterator[Draft]:
         """The stream has ended: close what is open with what there is."""
@@ -272,8 +273,13 @@ class Station:
             for timeline in leaps:
                 timeline.give_up(min(timeline.ready_k + _k(timeline, LONG_GAP_S), timeline.leap_to(packet)))
             self._early += self._mode.step()
+            self._seen()
         for timeline in leaps:
             timeline.restart(max(timeline.leap_to(packet), timeline.ready_k))
+
+    def _seen(self) -> None:
+        for timeline in self._timelines.values():
+            timeline.seen()
 
     def _fast_enough(self, packet: Packet) -> bool:
         """False for a channel whose band leaves the trigger nothing above its high-pass."""

@@ -74,6 +74,8 @@ class Timeline:
         self._told: set[str] = set()  # components whose first absence was told
         self._max_wait_k = math.ceil(max_wait_s * spec.rate_hz)
         self._first_k: int | None = None  # index of column 0 of the buffers
+        self._seen_k = 0  # up to here everything was looked at
+        self._newest_start_ns = 0  # of all components
         self._began_k = 0  # where the component that spoke first began; the others are waited for from there
         size = int(spec.rate_hz * (KEEP_S + 2 * max_wait_s)) * 2
         self._wave: npt.NDArray[np.float32] = np.zeros((3, size), dtype=np.float32)
@@ -87,9 +89,11 @@ class Timeline:
     def restore(self, state: TimelineState) -> None:
         """Go on from `state`, with every sample before it missing."""
         self._first_k, self.ready_k, self._awaited = state.first_k, state.ready_k, set(state.awaited)
+        self._seen_k = self.ready_k
         self._began_k = state.ready_k if state.began_k is None else state.began_k
         for component, track in state.tracks.items():
             self.tracks[component].restore(track)
+        self._newest_start_ns = max(track.newest_start_ns or 0 for track in state.tracks.values())
 
     def carry_counters(self, earlier: Timeline) -> None:
         """Go on counting where the timeline before this one ended."""
@@ -120,13 +124,12 @@ class Timeline:
             # a component may have started earlier than the one that spoke first
             self._began_k = self.k_at(packet.starttime_ns)
             self._first_k = self._began_k - self._max_wait_k
-            self.ready_k = self._first_k
+            self.ready_k = self._seen_k = self._first_k
         track = self.tracks[component]
-        track.add(packet, usable=not packet.flags & RecordFlag.CALIBRATION)
+        track.add(packet, usable=not packet.flags & RecordFlag.CALIBRATION, wanted_k=self.ready_k)
         if packet.flags:
             self.flagged.append(FlaggedSpan(packet.starttime_ns, packet.endtime_ns, packet.flags))
-        self._write(component)
-        self._advance()
+        self._advance(packet.starttime_ns)
 
     def leap_to(self, packet: Packet) -> int:
         """Index up to which `packet` would give up everything; far beyond `ready_k` after a long gap."""
@@ -139,14 +142,19 @@ class Timeline:
 
     def restart(self, at_k: int) -> None:
         """Forget everything and go on at `at_k`; the buffers need not span a gap of hours."""
-        self._first_k = self.ready_k = at_k
+        self._write()
+        self._first_k = self.ready_k = self._seen_k = at_k
         self._wave[:], self._valid[:] = 0, False
         self.flagged.clear()
 
+    def seen(self) -> None:
+        """Everything that is ready was looked at: what lies `KEEP_S` before may be forgotten."""
+        self._seen_k = self.ready_k
+
     def _settle(self) -> None:
-        for component, track in self.tracks.items():
-            track.finish()
-            self._write(component)
+        for track in self.tracks.values():
+            track.finish(self.ready_k)
+        self._write()
 
     def finish(self) -> None:
         """No more packets: the timeline is ready to its end."""
@@ -157,6 +165,7 @@ class Timeline:
 
     def window(self, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Samples and mask, (3, k1 - k0) each, ZNE by way of `mix`, copies; 0 and False where there is no sample."""
+        self._write()
         wave = np.zeros((3, k1 - k0), dtype=np.float32)
         valid = np.zeros((3, k1 - k0), dtype=bool)
         first = self.oldest_k
@@ -176,23 +185,24 @@ class Timeline:
                 found |= span.flags
         return found
 
-    def _write(self, component: str) -> None:
-        row = COMPONENTS.index(component)
-        for k0, values, mask in self.tracks[component].take():
-            assert self._first_k is not None
-            self._reserve(k0 + len(values))
-            skip = max(max(self.ready_k, self._first_k) - k0, 0)  # what was given up stays given up
-            start = k0 + skip - self._first_k
-            here = slice(start, start + max(len(values) - skip, 0))
-            self._wave[row, here] = values[skip:]
-            self._valid[row, here] = mask[skip:]
+    def _write(self) -> None:
+        """Into the buffers what has become final."""
+        for row, component in enumerate(COMPONENTS):
+            for k0, values, mask in self.tracks[component].take():
+                assert self._first_k is not None
+                self._reserve(k0 + len(values))
+                skip = max(self._first_k - k0, 0)
+                start = k0 + skip - self._first_k
+                here = slice(start, start + max(len(values) - skip, 0))
+                self._wave[row, here] = values[skip:]
+                self._valid[row, here] = mask[skip:]
 
     def _reserve(self, end_k: int) -> None:
         assert self._first_k is not None
         size = self._wave.shape[1]
         if end_k - self._first_k <= size:
             return
-        first = max(self._first_k, self.ready_k - math.ceil(KEEP_S * self.spec.rate_hz))
+        first = max(self._first_k, self._seen_k - math.ceil(KEEP_S * self.spec.rate_hz))
         grown = max(size, 2 * (end_k - first))
         wave = np.zeros((3, grown), dtype=np.float32)
         valid = np.zeros((3, grown), dtype=bool)
@@ -203,9 +213,14 @@ class Timeline:
         oldest_ns = self.time_of(first)
         self.flagged = [span for span in self.flagged if span.end_ns > oldest_ns]
 
-    def _advance(self) -> None:
-        starts = [t.newest_start_ns for t in self.tracks.values() if t.newest_start_ns is not None]
-        given_up_k = self.k_at(max(starts)) - self._max_wait_k
+    def _advance(self, start_ns: int) -> None:
+        self._newest_start_ns = max(self._newest_start_ns, start_ns)
+        given_up_k = self.k_at(self._newest_start_ns) - self._max_wait_k
+        if len(self._awaited) == len(COMPONENTS):
+            slowest_k = min(self.ready_k if t.done_k is None else t.done_k for t in self.tracks.values())
+            if slowest_k >= given_up_k and slowest_k > self.ready_k:  # all are there: the usual case
+                self.ready_k = slowest_k
+                return
         passed: list[int] = []
         for component, track in self.tracks.items():
             done_k = track.done_k if track.done_k is not None else self.ready_k

@@ -105,6 +105,14 @@ class Segment:
 
     def put(self, index: int, samples: npt.NDArray[Any], counters: TrackCounters) -> None:
         """Store `samples` from `index` on; what is there already stays, what is settled is too late."""
+        if index == self.end == self.settled and samples.dtype.kind == "i":  # it simply goes on
+            end = index + len(samples)
+            self._reserve(end)
+            here = slice(index - self._first, end - self._first)
+            self._x[here], self._ok[here] = samples, True
+            self.end = self.settled = end
+            counters.samples += len(samples)
+            return
         late = min(max(self.settled - index, 0), len(samples))
         if late:
             held = min(max(self._first - index, 0), late)  # older than the buffer: can no longer be compared
@@ -184,7 +192,10 @@ class GridSpec:
 
 
 class Track:
-    """One component of a station; hands over resampled samples as they become final."""
+    """One component of a station; hands over resampled samples once they are final.
+
+    What is final is known with every packet; it is resampled when it is asked for, at once for many packets.
+    """
 
     def __init__(self, name: str, spec: GridSpec, reorder_wait_s: float) -> None:
         self.name = name
@@ -195,7 +206,8 @@ class Track:
         self.done_k: int | None = None  # outputs below are final; None before the first packet
         self._segment: Segment | None = None
         self._resampler: Resampler | None = None
-        self._next_k = 0  # first output not yet made
+        self._next_k = 0  # first output of the segment that is not final
+        self._due: list[tuple[int, int]] = []  # final outputs [k0, k1) not yet made, of the segment at hand
         self._restarted = False  # the first new segment was told; later ones are only counted
         self._pending: list[tuple[int, Float, Mask]] = []
 
@@ -220,8 +232,10 @@ class Track:
             first, _ = self._resampler.inputs_for(self._next_k, self._next_k + 1)
             self._segment = Segment.from_state(state.segment, first)
 
-    def add(self, packet: Packet, usable: bool) -> None:
+    def add(self, packet: Packet, usable: bool, wanted_k: int) -> None:
         """Take a packet; `usable` False stores nothing of it (calibration): it becomes a gap.
+
+        wanted_k: outputs before it that become final now are not wanted any more.
 
         Raises ValueError where the rate does not carry the band.
         """
@@ -240,27 +254,28 @@ class Track:
                     else f"rate {segment.rate_hz:g} to {packet.sampling_rate_hz:g} Hz",
                 )
                 self._restarted = True
-                self._flush(segment)
+                self._flush(segment, wanted_k)
                 self.counters.gaps += 1
                 self.counters.gap_samples += max(index - segment.end, 0)
                 segment = None
         if segment is None:
-            segment = self._open(packet)
-        index = segment.index_of(packet.starttime_ns)
+            segment, index = self._open(packet), 0
         if self.newest_start_ns is None or packet.starttime_ns > self.newest_start_ns:
             self.newest_start_ns = packet.starttime_ns
         if usable:
             segment.put(index, packet.samples, self.counters)
-        segment.settle(round(self.reorder_wait_s * segment.rate_hz), self.counters)
-        self._resample(segment)
+        if segment.settled < segment.end:
+            segment.settle(round(self.reorder_wait_s * segment.rate_hz), self.counters)
+        self._finalize(segment, wanted_k)
 
-    def finish(self) -> None:
+    def finish(self, wanted_k: int) -> None:
         """No more packets: everything still waiting for a late one is final now."""
         if self._segment is not None:
-            self._flush(self._segment)
+            self._flush(self._segment, wanted_k)
 
     def take(self) -> list[tuple[int, Float, Mask]]:
         """Outputs that became final since the last call: (first k, values, mask) each."""
+        self._resample()
         pending, self._pending = self._pending, []
         return pending
 
@@ -275,20 +290,30 @@ class Track:
         self.done_k = first_k if self.done_k is None else max(self.done_k, first_k)
         return self._segment
 
-    def _flush(self, segment: Segment) -> None:
+    def _flush(self, segment: Segment, wanted_k: int) -> None:
         segment.settle(0, self.counters)
-        self._resample(segment)
+        self._finalize(segment, wanted_k)
+        self._resample()
 
-    def _resample(self, segment: Segment) -> None:
-        resampler = self._resampler
-        assert resampler is not None
-        k0 = self._next_k
-        _, k1 = resampler.outputs_from(0, segment.settled)
+    def _finalize(self, segment: Segment, wanted_k: int) -> None:
+        assert self._resampler is not None
+        k0, k1 = self._next_k, self._resampler.outputs_from(0, segment.settled)[1]
         if k1 <= k0:
             return
-        n0, n1 = resampler.inputs_for(k0, k1)
-        values, whole = resampler(*segment.view(n0, n1), n0, k0, k1)
-        self._pending.append((k0, values, whole))
         self._next_k = k1
         self.done_k = k1 if self.done_k is None else max(self.done_k, k1)
-        segment.forget(resampler.inputs_for(k1, k1 + 1)[0])
+        k0 = max(k0, wanted_k)
+        if self._due and self._due[-1][1] == k0:
+            self._due[-1] = (self._due[-1][0], k1)
+        elif k1 > k0:
+            self._due.append((k0, k1))
+
+    def _resample(self) -> None:
+        if not self._due or self._segment is None or self._resampler is None:
+            return
+        due, self._due = self._due, []
+        for k0, k1 in due:
+            n0, n1 = self._resampler.inputs_for(k0, k1)
+            values, whole = self._resampler(*self._segment.view(n0, n1), n0, k0, k1)
+            self._pending.append((k0, values, whole))
+        self._segment.forget(self._resampler.inputs_for(self._next_k, self._next_k + 1)[0])

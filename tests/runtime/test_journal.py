@@ -113,7 +113,7 @@ def _attempt(
     drain = Drain(JsonLinesFile(state / "events.jsonl"), "file", journal)
     drain.start()
     loop = Loop(models, [], CONFIGS, mode=mode, journal=journal)  # type: ignore[arg-type]
-    source = open_source(url, until_end=True, connect_timeout_s=10, resume=journal.resume)
+    source = open_source(url, until_end=True, connect_timeout_s=10, resume=journal.resume, resume_ns=journal.resume_ns)
     try:
         with Deadly(source, packets) as deadly:
             loop.run(deadly)
@@ -172,6 +172,18 @@ def test_killed_between_packets(part: Path, tmp_path: Path, models: Models, comm
 def test_killed_with_other_tokens(part: Path, tmp_path: Path, models: Models, protocol: str) -> None:
     """SeedLink 3 has numbers of 24 bits a station, DataLink one row of numbers for all."""
     _kill(part, tmp_path, models, 5, 0.05, protocol=protocol)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "times"),
+    [
+        ("datalink", 5),
+        *(pytest.param(p, 60, marks=pytest.mark.long) for p in ("datalink", "seedlink3", "seedlink4")),
+    ],
+)
+def test_killed_around_a_change_of_rate(part: Path, tmp_path: Path, models: Models, protocol: str, times: int) -> None:
+    """DataLink goes back to the older of two stations' places: the other one must not see the old rate again."""
+    _kill(part, tmp_path, models, times, 0.0, protocol=protocol, faults=("rate-change:at=60",))
 
 
 FAULTS = [

@@ -194,6 +194,11 @@ class Journal:
         """Token after which the stream of each station goes on, for `open_source`."""
         return {station: stored.point.token for station, stored in self._stored.items()}
 
+    @property
+    def resume_ns(self) -> dict[str, int]:
+        """A time that no sample of a station up to its token is after, for `open_source`."""
+        return {station: stored.point.newest_ns for station, stored in self._stored.items()}
+
     def close(self) -> None:
         """Without a last transaction: call `flush` for that."""
         with self._lock:

@@ -148,8 +148,20 @@ def test_resuming_loses_nothing(count: int, digitizer: Digitizer) -> None:
     _, whole = received(digitizer.url_for("datalink"))
     tokens = {p.source_id.station_id: p.token for p in whole[:count]}
     _, tail = received(digitizer.url_for("datalink"), resume=tokens)
-    oldest = min(int(token[3:].partition("@")[0]) for token in tokens.values())
-    assert [p.token for p in tail] == [p.token for p in whole[oldest:]]
+    assert [p.token for p in tail] == [p.token for p in whole[count:]]
+
+
+def test_what_a_station_was_given_it_is_not_given_again(digitizer: Digitizer) -> None:
+    """A server has one row of numbers: it begins behind the oldest place, and each station behind its own."""
+    _, whole = received(digitizer.url_for("datalink"))
+    places = {"PB.B918": 200, "PB.B921": 80}  # packets of the row
+    heads = {name: [p for p in whole[:n] if p.source_id.station_id == name] for name, n in places.items()}
+    tokens = {name: head[-1].token for name, head in heads.items()}
+    source, tail = received(digitizer.url_for("datalink"), resume=tokens)
+    for name, head in heads.items():
+        wanted = [p.token for p in whole if p.source_id.station_id == name][len(head) :]
+        assert [p.token for p in tail if p.source_id.station_id == name] == wanted
+    assert source.counters.duplicates == sum(p.source_id.station_id == "PB.B918" for p in whole[80:200])
 
 
 def test_a_place_that_is_gone_begins_at_the_earliest(digitizer: Digitizer, caplog: pytest.LogCaptureFixture) -> None:

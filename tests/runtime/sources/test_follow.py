@@ -118,8 +118,13 @@ def test_it_goes_on_behind_a_token(growing: Growing, tmp_path: Path, caplog: pyt
     tokens = {p.source_id.station_id: p.token for p in first[:20]}
     assert first[19].token == f"at:{20 * 512}@{growing.path.stat().st_ino}"
     again = Growing(growing.path, resume=tokens)
-    oldest = min(int(token[3:].partition("@")[0]) for token in tokens.values())
-    assert [p.token for p in again.new()] == [p.token for p in first[oldest // 512 :]]
+    assert [p.token for p in again.new()] == [p.token for p in first[20:]]
+    again.source.close()
+    begin = next(k for k, p in enumerate(first) if p.source_id.station_id == "PB.B918")
+    again = Growing(growing.path, resume=tokens | {"PB.B918": first[begin].token})
+    wanted_again = [p.token for p in first if p.source_id.station_id == "PB.B918"][1:]
+    assert [p.token for p in again.new() if p.source_id.station_id == "PB.B918"] == wanted_again
+    assert again.source.counters.duplicates == sum(p.source_id.station_id == "PB.B921" for p in first[begin:20])
     again.source.close()
     for token in ("at:512@1", f"at:999999@{growing.path.stat().st_ino}", "0000AA"):
         other = Growing(growing.path, resume={"PB.B918": token})

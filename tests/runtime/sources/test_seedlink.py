@@ -293,6 +293,22 @@ def test_ringserver_numbers_all_stations_in_one_row() -> None:
     }
 
 
+def test_what_a_station_was_given_it_is_not_given_again(scripted: Scripted, tmp_path: Path) -> None:
+    """By a server with one row of numbers, which begins at the oldest place of all stations."""
+    (tmp_path / "two.mseed").write_bytes(b"".join(B921[:2]))
+    with open_source(tmp_path / "two.mseed") as source:
+        newest_ns = max(p.endtime_ns for p in source.packets() if p is not None)
+    server = scripted([packet(6, B921[0]), packet(7, B921[1]), packet(8, B921[2]), b"END"])
+    server.hello = b"SeedLink v3.1 (ringserver)"
+    source, packets = received(
+        f"{server.url}/PB_B921,PB_B918",
+        resume={"PB.B921": "000007", "PB.B918": "000005"},
+        resume_ns={"PB.B921": newest_ns},
+    )
+    assert server.commands[0][2:3] == ["FETCH 000006"]
+    assert [p.token for p in packets] == ["000008"] and source.counters.duplicates == 2
+
+
 @pytest.fixture
 def refused_port() -> Iterator[int]:
     with socket.socket() as bound:  # bound, not listening: nobody else gets the port

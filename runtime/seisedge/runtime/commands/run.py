@@ -107,8 +107,10 @@ def command(
     files = [item for item in data if not item.endswith(".toml")]
     where = _where(files, urls, list(configs.values()))
     journal = open_journal(state, where, list(configs.values()))
-    resume = journal.resume if journal is not None else None
-    source = open_source(where, until_end=until_end, connect_timeout_s=connect_timeout, resume=resume)
+    resume, resume_ns = (journal.resume, journal.resume_ns) if journal is not None else (None, None)
+    source = open_source(
+        where, until_end=until_end, connect_timeout_s=connect_timeout, resume=resume, resume_ns=resume_ns
+    )
     default = None if configs else StationConfig()
     loaded = Models.load(_models_of(configs), models)
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)

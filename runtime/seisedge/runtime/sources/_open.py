@@ -32,6 +32,7 @@ def open_source(
     until_end: bool = False,
     connect_timeout_s: float | None = None,
     resume: Mapping[str, str] | None = None,
+    resume_ns: Mapping[str, int] | None = None,
     data_timeout_s: float = DATA_TIMEOUT_S,
 ) -> Source:
     """The source for a URL, a path, or several paths merged into one; not yet opened.
@@ -44,6 +45,7 @@ def open_source(
         until_end=until_end,
         connect_timeout_s=connect_timeout_s,
         resume=dict(resume or {}),
+        resume_ns=dict(resume_ns or {}),
         data_timeout_s=data_timeout_s,
     )
     scheme = _scheme(places[0]) if len(places) == 1 else None

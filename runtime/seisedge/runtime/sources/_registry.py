@@ -18,12 +18,16 @@ class SourceOptions:
     until_end: end when the server says that all is sent.
     connect_timeout_s: give up with ConnectError after so long without a connection; None: never in a live run.
     resume: last token taken per station id ('NET.STA'), from the journal.
+    resume_ns: per station id, a time that no sample taken up to that token is after. A source that can only go back to
+        the oldest token of several stations tells by it what a station was given before, and does not give it again:
+        a station that goes on from a place must see no packet from before it.
     data_timeout_s: a live connection without data for so long is given up and made anew.
     """
 
     until_end: bool = False
     connect_timeout_s: float | None = None
     resume: Mapping[str, str] = field(default_factory=dict)
+    resume_ns: Mapping[str, int] = field(default_factory=dict)
     data_timeout_s: float = DATA_TIMEOUT_S
 
 

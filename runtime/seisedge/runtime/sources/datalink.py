@@ -203,7 +203,7 @@ class DataLinkSource(LinkSource):
             return None
         source_id = packet.source_id
         last = self._last.get(source_id.station_id)
-        if last is not None and head.number <= last[0] and packet.endtime_ns <= self._ends.get(source_id, 0):
+        if last is not None and head.number <= last[0] and self._was_given(head, packet, last[1]):
             # Both must hold: a server that was set up anew begins its numbers again, with new data.
             self.counters.duplicates += 1
             return None
@@ -211,6 +211,11 @@ class DataLinkSource(LinkSource):
         self._ends[source_id] = packet.endtime_ns
         self.counters.records += 1
         return packet
+
+    def _was_given(self, head: PacketHead, packet: Packet, last_us: int) -> bool:
+        """By the channel's own data; before its first packet of this run, by when the server took the packets."""
+        end_ns = self._ends.get(packet.source_id)
+        return head.time_us <= last_us if end_ns is None else packet.endtime_ns <= end_ns
 
 
 @register_source("datalink")

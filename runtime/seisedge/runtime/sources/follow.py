@@ -32,8 +32,9 @@ class FollowSource(Source):
     its end first, then the new one from its beginning; one that is cut short is read again from its beginning. A file
     that is not there yet is waited for, for ever or for `connect_timeout_s` (then ConnectError).
 
-    Packets carry `at:OFFSET@INODE`, the place behind their record, as token; of several the earliest counts. A token
-    of another file, or beyond the end of this one, begins at its beginning: what comes twice is the journal's business.
+    Packets carry `at:OFFSET@INODE`, the place behind their record, as token; of several the earliest counts, and what a
+    station was given up to its own it is not given again. A token of another file, or beyond the end of this one,
+    begins at its beginning: what comes twice is the journal's business.
     """
 
     live = True
@@ -49,12 +50,14 @@ class FollowSource(Source):
         if self._path.is_dir():
             raise InputError(f"{url}: {path} is a folder; follow=true needs a file")
         self._places: list[tuple[int, int]] = []  # offset, inode
+        self._given: dict[str, int] = {}  # offset up to which a station has the records of this file
         for station_id, token in self.options.resume.items():
             match = _TOKEN.fullmatch(token)
             if match is None:
                 logger.warning("%s: %s: '%s' is no place in a file; ignored", url, station_id, token)
             else:
                 self._places.append((int(match[1]), int(match[2])))
+                self._given[station_id] = int(match[1])
         self._closed = threading.Event()
         self._decoder = Decoder()
         self._file: BinaryIO | None = None
@@ -121,6 +124,8 @@ class FollowSource(Source):
         if self._places and len(places) < len(self._places):
             logger.warning("%s: it is not the file that was read before; beginning at its beginning", self.url)
             places = []
+        if not places:
+            self._given.clear()
         self._places = []
         self._begin = min(places, default=0)
         file.seek(self._begin)
@@ -151,6 +156,7 @@ class FollowSource(Source):
         if self._file is not None:
             self._file.close()
             self._file = None
+            self._given.clear()
             self.counters.skipped_bytes += self._scanner.skipped_bytes
             self.counters.truncated += bool(self._scanner.truncated_bytes)
 
@@ -161,6 +167,10 @@ class FollowSource(Source):
             self.counters.bytes += len(record)
             if isinstance(packet, BadRecord):
                 self.set_aside(packet, f"byte {self._begin + offset}")
+                continue
+            station_id = packet.source_id.station_id
+            if place <= self._given.get(station_id, 0):
+                self.counters.duplicates += 1
                 continue
             self.counters.records += 1
             yield packet

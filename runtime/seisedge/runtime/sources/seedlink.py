@@ -229,7 +229,8 @@ class SeedLinkSource(LinkSource):
         source_id = packet.source_id
         last = self._last.get(source_id.station_id)
         again = last is not None and last.version == place.version and not place.is_after(last)
-        if again and packet.endtime_ns <= self._ends.get(source_id, 0):
+        before_ns = self._ends.get(source_id, self.options.resume_ns.get(source_id.station_id, 0))
+        if again and packet.endtime_ns <= before_ns:
             # Both must hold: a server that was set up anew begins its numbers again, with new data.
             self.counters.duplicates += 1
             return None

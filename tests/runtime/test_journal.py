@@ -438,7 +438,7 @@ def test_a_disk_in_trouble_at_the_start(
 
     monkeypatch.setattr(Path, "mkdir", mkdir)
     journal = Journal(tmp_path / "state", "list:")
-    assert "the run goes on without a memory" in caplog.text
+    assert "the run goes on without a memory" in caplog.text and "another try every 10 s" in caplog.text
     assert not journal.durable and journal.failing
     kept = Kept()
     drain = Drain(kept, "kept", journal)
@@ -447,6 +447,83 @@ def test_a_disk_in_trouble_at_the_start(
     assert drain.close(5) == 0
     # stopped, and yet closed with what there is: nobody could go on with it
     assert [line.revision for line in kept.lines if isinstance(line, Event)] == [0, 1, 2] * 2
+
+
+def test_a_disk_that_is_mended_in_mid_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """From then on the run is remembered, and what an earlier one had left comes to the sinks."""
+    journal = Journal(tmp_path, "list:")
+    for name in ("kept", "another"):
+        journal.subscribe(name, lambda: None)
+    _run(journal, 0, 60)
+    assert _lines(journal) == STORY[:2]
+    journal.delivered("kept", 1)
+    journal.delivered("another", 2)
+    journal.flush()
+    journal.close()
+    path, away = tmp_path / database.FILE_NAME, tmp_path / "away"
+    path.rename(away)
+    path.mkdir()  # what no journal can be opened as, whoever we are
+    clock = [0.0]
+    journal = Journal(tmp_path, "list:", now_s=lambda: clock[0])
+    assert not journal.durable and journal.resume == {}
+    kept = Kept()
+    drain = Drain(kept, "kept", journal)
+    drain.start()
+
+    def mended() -> None:
+        path.rmdir()
+        away.rename(path)
+
+    packets = _with_tokens()
+    loop = Loop(fake_models(), [], {}, default=PLAIN, journal=journal)
+
+    class Clocked(ListSource):
+        def packets(self) -> Iterator[Packet | None]:
+            for k, item in enumerate(packets):
+                clock[0] = float(k)
+                if k == 75:
+                    assert not journal.durable and [r.levelname for r in caplog.records] == ["WARNING"]
+                    mended()
+                if k == 90:
+                    assert journal.durable and not journal.failing
+                if k == 120:
+                    loop.stop()
+                yield item
+
+    loop.run(Clocked([], live=True))
+    assert "the journal is written again" in caplog.text
+    assert drain.close(5) == 0
+    said = [(line.id[-10:], line.revision) for line in kept.lines if isinstance(line, Event)]
+    assert sorted(said) == sorted([*STORY[:5], STORY[1]])  # the one that it had not got from the first run, too
+    assert journal.counters.known_lines == 0
+    journal.flush()
+    journal.close()
+    journal = Journal(tmp_path, "list:")
+    token = int(journal.resume["XX.STA"], 16)
+    assert 60 < token < 120  # of this run, not of the first
+    _run(journal, token + 1, stop=False)
+    assert journal.counters.lines == 1  # the rest, and nothing again
+
+
+def test_a_folder_that_another_run_has_taken_meanwhile(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock = [0.0]
+    (tmp_path / database.FILE_NAME).mkdir()
+    journal = Journal(tmp_path, "list:", now_s=lambda: clock[0])
+    assert journal._locked is not None
+    journal._locked.close()
+    journal._locked = None  # as where the folder itself could not be made
+    (tmp_path / database.FILE_NAME).rmdir()
+    other = Journal(tmp_path, "list:")
+    for _ in range(5):
+        clock[0] += 11
+        journal.flush()
+    assert not journal.durable
+    assert [r.levelname for r in caplog.records if "in use by another run" in r.message] == ["WARNING"]
+    other.close()
+    clock[0] += 11
+    journal.flush()
+    assert journal.durable
+    journal.close()
 
 
 def test_a_disk_that_is_full_for_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

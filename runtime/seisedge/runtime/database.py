@@ -13,6 +13,7 @@ import fcntl
 import logging
 import sqlite3
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -127,6 +128,32 @@ def read_database(folder: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise InputError(f"{path}: the journal cannot be read: {error}") from error
     return link
+
+
+def make_room(link: sqlite3.Connection, places: Mapping[str, int], seq: int) -> tuple[int, int]:
+    """Put what an earlier run has left for the sinks behind the `seq` lines of a run that began without the database.
+
+    places: the last line that each sink of this run has. What one of them had not got from the earlier run comes to
+    all of them, for they tell by (id, revision) what they have. Returns the newest number, and the count of lines.
+    """
+    link.execute("BEGIN IMMEDIATE")
+    try:
+        (newest,) = link.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
+        before = dict(link.execute("SELECT name, seq FROM sinks"))
+        given = min((before.get(name, newest) for name in places), default=newest)
+        link.execute("DELETE FROM outbox WHERE seq <= ?", (given,))
+        link.execute("UPDATE outbox SET seq = -seq")  # by way of numbers that none of them has
+        link.execute("UPDATE outbox SET seq = -seq + ?", (seq - given,))
+        now_ns = time.time_ns()
+        rows = [(name, place, now_ns) for name, place in places.items()]
+        link.executemany("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?)", rows)
+        found: tuple[int, int] = link.execute("SELECT coalesce(max(seq), ?), count(*) FROM outbox", (seq,)).fetchone()
+        link.execute("COMMIT")
+    except BaseException:
+        if link.in_transaction:
+            link.execute("ROLLBACK")
+        raise
+    return found
 
 
 def _opened(path: Path) -> sqlite3.Connection:

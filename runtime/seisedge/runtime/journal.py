@@ -8,8 +8,9 @@ have said; a line is told from one already said by (id, revision).
 The token kept of a station is that of a packet before the oldest sample that anything not yet said depends on
 (`Station.needed_ns`). Candidates are taken every `POINT_S` of data.
 
-Where the disk fails in mid-run, the run goes on: a warning, lines straight to the sinks, and another try every
-`RETRY_S`. Nothing is lost; a run that is killed while it lasts repeats lines, with the same ids and revisions.
+Where the disk fails, at the start or in mid-run, the run goes on: a warning, lines straight to the sinks, and another
+try every `RETRY_S`. Nothing is lost; a run that is killed while it lasts repeats lines, with the same ids and
+revisions, or, where the journal could not be had at all, begins where its source begins.
 Without a folder it is an outbox in memory.
 """
 
@@ -27,10 +28,11 @@ import msgspec
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_s
 from seisedge.runtime.config import JournalConfig
-from seisedge.runtime.database import FILE_NAME, Locked, Unusable, open_database, set_aside
+from seisedge.runtime.database import FILE_NAME, Locked, Unusable, make_room, open_database, set_aside
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.histogram import Histogram
+from seisedge.runtime.outbox import Line
 from seisedge.runtime.packet import Packet
 from seisedge.runtime.station import BackState, FrontState, Station
 
@@ -43,30 +45,6 @@ MAX_TIMED = 256  # lines whose time to be stored is known; sinks that are up tak
 MAX_UNSAVED = 10_000  # lines held while the disk fails or where there is none
 TIDY_S = 3600.0
 NS_PER_DAY = 86_400 * NS_PER_S
-
-# Made here, in one thread: msgspec 0.22 resolves a type when it first meets it and shows others the half-made result,
-# so that two sinks that decode their first line at once can crash the process (kill -9 test, once in some 150 starts).
-_EVENT, _HOP = msgspec.json.Decoder(Event), msgspec.json.Decoder(Hop)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the outbox; `body` is its JSON, `journal_ms` how long it took to be stored, where this run knows."""
-
-    seq: int
-    station: str
-    kind: str  # event, hop
-    body: bytes
-    journal_ms: float | None = None
-
-    def decoded(self) -> Event | Hop:
-        """The line, with the time of the transaction that holds it: the stored form cannot know that."""
-        line = _EVENT.decode(self.body) if self.kind == "event" else _HOP.decode(self.body)
-        if self.journal_ms is None:
-            return line
-        stored_ms, before = round(self.journal_ms, 3), line.latency_ms
-        latency = msgspec.structs.replace(before, journal=stored_ms, total=round(before.total + stored_ms, 3))
-        return msgspec.structs.replace(line, latency_ms=latency)
 
 
 @dataclass(slots=True)
@@ -117,7 +95,7 @@ class _Stored(msgspec.Struct, frozen=True):
 class Journal:
     """See the module. `source`: the URL whose tokens these are. Use from one thread, but for what sinks call.
 
-    `durable` is False without a folder and on a disk that did not take one at the start.
+    `durable` is False without a folder, and while a disk does not take one.
     Raises InputError for a folder that cannot be used.
     """
 
@@ -144,14 +122,16 @@ class Journal:
         self._stations: dict[str, Station] = {}
         self._touched: dict[str, Station] = {}
         self._unsaved: list[Line] = []
-        self._unsaved_keys: set[tuple[str, int]] = set()
+        self._unsaved_keys: dict[tuple[str, int], None] = {}  # in order
         self._made_s: dict[int, float] = {}  # when lines not yet stored came
         self._stored_ms: dict[int, float] = {}  # how long the last ones took to be stored
         self._places: dict[str, int] = {}  # of the sinks of this run: the last line each has
         self._places_moved = False
         self._seq = 0
         self._rows = 0
-        self._next_commit_s = self._next_tidy_s = 0.0
+        self._next_commit_s = self._next_tidy_s = self._next_open_s = 0.0
+        self._trouble = ""  # why there is no database
+        self._closed = False
         self._event_waits = False
         self._link: sqlite3.Connection | None = None
         self._locked: Locked | None = None
@@ -167,12 +147,7 @@ class Journal:
                 self._locked.close()
                 raise
         except Unusable as error:
-            self.failing = True
-            logger.warning(
-                "%s; the run goes on without a memory: a restart begins where its source begins, and what sinks have "
-                "not got by then is lost; mend the disk and start again",
-                error,
-            )
+            self._without(error)
             return
         rows = self._link.execute(
             "SELECT station, token, token_ns, front, back, settings FROM stations WHERE source = ?", (self.source,)
@@ -184,6 +159,38 @@ class Journal:
         self._seq, self._rows = self._link.execute("SELECT coalesce(max(seq), 0), count(*) FROM outbox").fetchone()
         (given,) = self._link.execute("SELECT coalesce(max(seq), 0) FROM sinks").fetchone()
         self._seq = max(self._seq, given)
+
+    def _without(self, error: Exception) -> None:
+        """There is no database: say why, once, and try again later."""
+        self.failing = True
+        self._next_open_s = self._now_s() + RETRY_S
+        level = logging.DEBUG if str(error) == self._trouble else logging.WARNING
+        self._trouble = str(error)
+        logger.log(
+            level,
+            "%s; the run goes on without a memory: until the disk is mended a restart begins where its source begins, "
+            "and what sinks have not got by then is lost; another try every %g s",
+            error,
+            RETRY_S,
+        )
+
+    def _open_again(self) -> None:
+        """Try for the database that could not be had, or was lost; what is in it gives way to this run's state."""
+        assert self.folder is not None
+        link: sqlite3.Connection | None = None
+        try:
+            if self._locked is None:
+                self._locked = Locked(self.folder)
+            link = open_database(self.folder)
+            with self._lock:
+                self._seq, self._rows = make_room(link, self._places, self._seq)
+                self._link = link
+        except (Unusable, InputError, sqlite3.Error) as error:
+            if link is not None:
+                link.close()
+            self._without(error)
+        else:
+            self._trouble = ""
 
     @property
     def durable(self) -> bool:
@@ -202,6 +209,7 @@ class Journal:
     def close(self) -> None:
         """Without a last transaction: call `flush` for that."""
         with self._lock:
+            self._closed = True
             self._unsaved.clear()
             if self._link is not None:
                 self._link.close()
@@ -271,10 +279,12 @@ class Journal:
             if self._link is not None:
                 self._made_s[self._seq] = self._now_s()
         if isinstance(line, Hop):
-            if self.durable:
+            if self.folder is not None:
                 self._hops[line.station] = place
-        elif self.durable and key is not None:
-            self._unsaved_keys.add(key)
+        elif self.folder is not None and key is not None:
+            self._unsaved_keys[key] = None
+            if len(self._unsaved_keys) > MAX_UNSAVED:
+                del self._unsaved_keys[next(iter(self._unsaved_keys))]
         self._event_waits = self._event_waits or kind == "event"
         self.counters.lines += 1
         return True
@@ -358,6 +368,9 @@ class Journal:
 
     def _commit(self, stations: list[Station]) -> None:
         now_s = self._now_s()
+        if self._link is None and self.folder is not None and now_s >= self._next_open_s and not self._closed:
+            self._open_again()
+            stations = list(self._touched.values())
         self._next_commit_s = now_s + (RETRY_S if self.failing else self._settings.commit_s)
         if not (self._unsaved or self._places_moved or stations):
             return
@@ -477,7 +490,7 @@ class Journal:
             self._rows, self._places_moved = 0, True
         except Unusable as trouble:
             self._link = None
-            logger.warning("%s; the run goes on without a memory", trouble)
+            self._without(trouble)
 
     def _trim_unsaved(self, *, all_given: bool) -> None:
         """Bound what is held in memory: what all sinks have goes first, then the oldest."""

@@ -83,7 +83,7 @@ class Operation:
         self._server: MetricsServer | None = None
         self._notifier: Notifier | None = None
         self._source = source
-        if journal is not None and journal.durable and journal.folder is not None:
+        if journal is not None and journal.folder is not None:
             from seisedge.runtime.deadletters import DeadLetters
 
             source.on_bad_record = DeadLetters(journal.folder, source.url)

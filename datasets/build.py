@@ -16,9 +16,9 @@ from typing import Any
 
 import h5py
 import numpy as np
-from onset import BAND_HZ, VISIBLE_RATIO, Onset, find_onset, power_from_record, snr_at
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
+from seisedge.train.dataset.onset import BAND_HZ, VISIBLE_RATIO, Onset, find_onset, power_from_record, snr_at
 from seisedge.train.split import assign_split, group_overlapping
 
 RIDGECREST_END_NS = ns_from_iso("2019-07-07T08:16:00")  # from here on the recording belongs to the demo

@@ -1,0 +1,87 @@
+"""The pieces of a build by themselves: travel times, stations, quiet stretches, picks in CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seisedge.runtime.clock import NS_PER_S, ns_from_iso
+from seisedge.runtime.demo import CATALOGUE, STATIONS
+from seisedge.runtime.packet import SourceId
+from seisedge.train.dataset.catalogue import events_from
+from seisedge.train.dataset.quiet import candidates, loudest_ratio, quiet_spans
+from seisedge.train.dataset.stations import Stations
+from seisedge.train.dataset.traveltimes import distance_km, travel_times_from
+
+
+def test_straight_rays() -> None:
+    p, s = travel_times_from("6").times_s(30.0, 40.0)
+    assert p == pytest.approx(50 / 6)
+    assert s == pytest.approx(50 / 6 * 1.73)
+
+
+def test_a_layered_earth_agrees_with_taup() -> None:
+    taup = pytest.importorskip("obspy.taup", reason="obspy is not installed")
+    times = travel_times_from("iasp91")
+    model = taup.TauPyModel("iasp91")
+    for distance, depth in ((7.3, 4.1), (44.4, 0.0), (151.7, 12.3), (199.0, 33.0)):
+        direct = model.get_travel_times(depth, distance / 111.19493, phase_list=["p", "P", "Pn", "Pg"])
+        assert times.times_s(distance, depth)[0] == pytest.approx(min(a.time for a in direct), abs=0.09)
+    assert times.times_s(10.0, -1.0) == times.times_s(10.0, 0.0)
+
+
+def test_distance() -> None:
+    assert distance_km(0, 0, 0, 1) == pytest.approx(111.195, abs=0.01)
+    assert distance_km(35.55733, -117.38667, 35.5865, -117.4622) == pytest.approx(7.57, abs=0.03)
+
+
+def test_station_files_give_positions_and_gains() -> None:
+    stations = Stations.read([STATIONS])
+    time_ns = ns_from_iso("2019-07-07")
+    site = stations.site("PB.B918", time_ns)
+    assert site is not None
+    assert (site.latitude_deg, site.longitude_deg) == (35.9357, -117.6017)
+    assert stations.gain(SourceId("PB", "B918", "", "EH1"), time_ns) == 7.81398e8
+    assert stations.gain(SourceId("PB", "B918", "00", "HHZ"), time_ns) is None
+    assert stations.site("PB.B999", time_ns) is None
+
+
+def test_picks_of_a_table(tmp_path: Path) -> None:
+    picks = tmp_path / "picks.csv"
+    picks.write_text(
+        "event_id,station,phase,time,status\n"
+        "ci38473831,PB.B921,P,2019-07-07T08:38:28.9Z,manual\n"
+        "ci38473831,PB.B921,Pg,2019-07-07T08:38:28.7Z,automatic\n"
+        "ci38473831,PB.B921,S,2019-07-07T08:38:30Z,\n"
+    )
+    event = next(e for e in events_from(CATALOGUE, picks) if e.id == "ci38473831")
+    pick = event.pick("P", "PB.B921")
+    assert pick is not None
+    assert (pick.time_ns, pick.status) == (ns_from_iso("2019-07-07T08:38:28.7"), "automatic")
+    assert event.pick("P", "PB.B918") is None
+    assert (event.magnitude, event.depth_km, event.type) == (3.16, -0.8, "earthquake")
+
+
+def test_quiet_is_what_is_recorded_and_not_busy() -> None:
+    assert quiet_spans([(0, 100), (200, 300)], [(90, 210), (-5, 5), (40, 50), (45, 60)]) == [
+        (5, 40),
+        (60, 90),
+        (210, 300),
+    ]
+    assert quiet_spans([(0, 10)], [(0, 10)]) == []
+
+
+def test_candidates_lie_side_by_side_in_a_settled_order() -> None:
+    spans = [(0, 100 * NS_PER_S), (500 * NS_PER_S, 530 * NS_PER_S)]
+    starts = list(candidates(spans, 30.0, "XX.A"))
+    assert sorted(starts) == [0, 30 * NS_PER_S, 60 * NS_PER_S, 500 * NS_PER_S]
+    assert starts == list(candidates(spans, 30.0, "XX.A"))
+
+
+def test_a_small_event_in_noise_is_heard() -> None:
+    x = np.random.default_rng(0).normal(0, 100, (3, 8000))
+    assert loudest_ratio(x, 100.0) < 2
+    x[:, 4000:4200] *= 6
+    assert loudest_ratio(x, 100.0) > 3

@@ -1,0 +1,329 @@
+"""From a catalogue and an archive to a data set: windows about every arrival, and noise from between the events.
+
+A window lies about the P pick of its station. Where there is none, about the P computed for the place of the station,
+moved to the first clear rise of energy near it if there is one; `trace_onset_basis` tells which. A computed arrival
+never goes into `trace_p_arrival_sample`. Counts stay as recorded, bit by bit; a gap is zeros and named in
+`trace_missing`. Components keep their codes: 1 and 2 are not called north and east.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
+from seisedge.runtime.errors import InputError
+from seisedge.train.dataset.catalogue import Event, Pick
+from seisedge.train.dataset.onset import VISIBLE_RATIO, find_onset, power_from_record, snr_at
+from seisedge.train.dataset.plan import Built, Plan
+from seisedge.train.dataset.progress import progress
+from seisedge.train.dataset.quiet import BEFORE_P_S, QUIET_RATIO, candidates, loudest_ratio, quiet_spans
+from seisedge.train.dataset.recordings import Recordings
+from seisedge.train.dataset.sensors import Sensor, Window, missing_text, sensors_of, window_of
+from seisedge.train.dataset.stations import Site, Stations
+from seisedge.train.dataset.traveltimes import TravelTimes, distance_km
+from seisedge.train.dataset.vocabulary import kind_of_word
+from seisedge.train.dataset.writer import Row, Writer
+from seisedge.train.split import assign_split, group_overlapping
+
+# A computed P is searched for a rise of energy within so much, and not so near to S that its rise is taken for P's.
+SEARCH_S, SEARCH_SHARE, SEARCH_S_MINUS_P = 0.5, 0.1, 0.6  # s, of the travel time, of S minus P
+RISE_S = 0.5
+NEEDED_S = (-1.0, 3.0)  # about the onset, on the vertical: a window with a gap there shows no onset
+UNPLACED_BUSY_S = (-10.0, 180.0)  # about an origin, at a station whose arrival is not known
+COLUMNS = [
+    "trace_name", "trace_name_original", "trace_category", "trace_start_time", "trace_sampling_rate_hz", "trace_npts",
+    "trace_channel", "trace_component_order", "trace_unit", "trace_gain_counts_per_m_s", "trace_completeness",
+    "trace_missing", "trace_onset_sample", "trace_onset_basis", "trace_onset_snr", "trace_visible",
+    "trace_p_arrival_sample", "trace_p_status", "trace_s_arrival_sample", "trace_s_status", "trace_p_predicted_sample",
+    "trace_s_predicted_sample", "trace_noise_ratio", "trace_licence", "source_id", "source_group", "source_type",
+    "source_origin_time", "source_magnitude", "source_magnitude_type", "source_latitude_deg", "source_longitude_deg",
+    "source_depth_km", "station_network_code", "station_code", "station_location_code", "station_latitude_deg",
+    "station_longitude_deg", "station_elevation_m", "path_ep_distance_km", "split", "fold",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Where a window goes. p_ns: pick, else computed. p_computed_ns, s_computed_ns: None without a place."""
+
+    p_ns: int
+    p_pick: Pick | None
+    s_pick: Pick | None
+    p_computed_ns: int | None
+    s_computed_ns: int | None
+    distance_km: float | None
+
+
+class Builder:
+    """Cuts windows of one plan out of recordings."""
+
+    def __init__(self, plan: Plan, recordings: Recordings, stations: Stations, times: TravelTimes) -> None:
+        self.plan, self.recordings, self.stations, self.times = plan, recordings, stations, times
+        self.sensors, passed = sensors_of(recordings, plan.channels)
+        self.left_out: Counter[str] = Counter()
+        self.passed = passed
+        self.disagreeing = 0
+
+    def build(self, events: list[Event], out: Path, source: dict[str, str]) -> Built:
+        """Write the data set. source: what it was made from, for build.json. Raises InputError."""
+        if not self.sensors:
+            why = "; ".join(self.passed) or "none"
+            raise InputError(f"no channel of a seismometer in the recordings ({why}); --channels chooses others")
+        with Writer(out) as writer:
+            for event in progress(events, "events cut"):
+                for station in self.sensors:
+                    self._add_event(event, station, writer)
+            if not writer.rows:
+                reasons = "; ".join(f"{n} × {reason}" for reason, n in self.left_out.most_common(4))
+                raise InputError(f"no window of an event could be cut: {reasons or 'no event'}")
+            n_events = len(writer.rows)
+            for station in progress(sorted(self.sensors), "stations searched for noise"):
+                self._add_noise(events, station, writer)
+            _put_sides(writer.rows)
+            built = Built(
+                folder=str(out),
+                records=len(writer.rows),
+                events=len({row["source_id"] for row in writer.rows[:n_events]}),
+                noise=len(writer.rows) - n_events,
+                stations=len({(r["station_network_code"], r["station_code"]) for r in writer.rows}),
+                basis=dict(Counter(row["trace_onset_basis"] for row in writer.rows[:n_events])),
+                left_out=dict(self.left_out.most_common()),
+                channels_passed_over=dict(self.passed),
+                bad_records=self.recordings.bad_records,
+                disagreeing_samples=self.disagreeing,
+            )
+            notes = {
+                "source": source,
+                "plan": asdict(self.plan),
+                "travel_times": self.times.name,
+                "built": asdict(built),
+            }
+            del notes["built"]["folder"]  # type: ignore[attr-defined]  # the same set elsewhere is the same set
+            text = msgspec.json.format(msgspec.json.encode(notes), indent=1).decode() + "\n"
+            writer.finish(COLUMNS, _data_format(self.plan, writer.rows), text)
+        return built
+
+    def arrival(self, event: Event, station: str) -> Arrival | None:
+        """Where P and S of an event are at a station; None where neither a pick nor a place tells."""
+        site = self.stations.site(station, event.origin_ns)
+        p_pick, s_pick = event.pick("P", station), event.pick("S", station)
+        distance = p_ns = s_ns = None
+        if site is not None:
+            distance = distance_km(event.latitude_deg, event.longitude_deg, site.latitude_deg, site.longitude_deg)
+            p_s, s_s = self.times.times_s(distance, event.depth_km)
+            if math.isfinite(p_s) and math.isfinite(s_s):
+                p_ns, s_ns = event.origin_ns + ns_from_s(p_s), event.origin_ns + ns_from_s(s_s)
+        if p_pick is None and p_ns is None:
+            return None
+        return Arrival(p_pick.time_ns if p_pick else p_ns or 0, p_pick, s_pick, p_ns, s_ns, distance)
+
+    def _add_event(self, event: Event, station: str, writer: Writer) -> None:
+        arrival = self.arrival(event, station)
+        if arrival is None:
+            self.left_out[f"{station} has neither a pick nor a known position"] += 1
+            return
+        too_far = arrival.distance_km is not None and arrival.distance_km > self.plan.max_distance_km
+        if arrival.p_pick is None and too_far:
+            self.left_out[f"beyond {self.plan.max_distance_km:g} km and not picked"] += 1
+            return
+        window = self._window(station, arrival.p_ns - ns_from_s(self.plan.before_s))
+        if isinstance(window, str):
+            self.left_out[window] += 1
+            return
+        sample = window.sample_at(arrival.p_ns)
+        first, last = (round(sample + s * window.rate_hz) for s in NEEDED_S)
+        if not window.valid[0, max(first, 0) : last].all():
+            self.left_out["a gap at the onset"] += 1
+            return
+        row, x = self._row(window, station), self._scaled(window)
+        if isinstance(x, str):
+            self.left_out[x] += 1
+            return
+        row |= self._onset(window, arrival, event.origin_ns)
+        row |= _source(event)
+        row["path_ep_distance_km"] = "" if arrival.distance_km is None else f"{arrival.distance_km:.2f}"
+        row["trace_name"] = f"{event.id}_{station}_{window.channels[0].location}_{row['trace_channel']}"
+        writer.add(row, x)
+
+    def _add_noise(self, events: list[Event], station: str, writer: Writer) -> None:
+        network, code = station.split(".", 1)
+        of_station = [r for r in writer.rows if (r["station_network_code"], r["station_code"]) == (network, code)]
+        wanted = math.ceil(self.plan.noise * len(of_station))
+        vertical = self.sensors[station][0].vertical
+        if not wanted or vertical is None:
+            return
+        busy = [self._busy(event, station) for event in events]
+        for row in of_station:
+            busy.append((row["start_ns"], row["end_ns"]))
+        spans = quiet_spans(self.recordings.spans(vertical), busy)
+        for start_ns in candidates(spans, self.plan.length_s, station):
+            if not wanted:
+                break
+            window = self._window(station, start_ns)
+            if isinstance(window, str) or not window.valid.all():
+                self.left_out["noise: gaps"] += 1
+                continue
+            ratio = loudest_ratio(window.samples, window.rate_hz)
+            if ratio > QUIET_RATIO:
+                self.left_out["noise: something rises in it"] += 1
+                continue
+            x = self._scaled(window)
+            if isinstance(x, str):
+                self.left_out[f"noise: {x}"] += 1
+                continue
+            row = self._row(window, station)
+            row |= {"trace_category": "noise", "trace_noise_ratio": f"{ratio:.2f}"}
+            row["trace_name"] = f"noise_{station}_{iso_from_ns(window.start_ns)}"
+            writer.add(row, x)
+            wanted -= 1
+
+    def _busy(self, event: Event, station: str) -> tuple[int, int]:
+        """When an event may be seen at a station."""
+        arrival = self.arrival(event, station)
+        if arrival is None:
+            return event.origin_ns + ns_from_s(UNPLACED_BUSY_S[0]), event.origin_ns + ns_from_s(UNPLACED_BUSY_S[1])
+        s_ns = arrival.s_pick.time_ns if arrival.s_pick else arrival.s_computed_ns or 2 * arrival.p_ns - event.origin_ns
+        return arrival.p_ns - ns_from_s(BEFORE_P_S), s_ns + ns_from_s(self.plan.coda_s)
+
+    def _window(self, station: str, start_ns: int) -> Window | str:
+        """Of the first sensor that has one; else why not."""
+        best: Window | str = "nothing recorded"
+        for sensor in self.sensors[station]:
+            window = self._cut(sensor, start_ns)
+            if not isinstance(window, str):
+                return window
+            best = window
+        return best
+
+    def _cut(self, sensor: Sensor, start_ns: int) -> Window | str:
+        if sensor.vertical is None:
+            return "no vertical"
+        window = window_of(self.recordings, sensor, start_ns, self.plan.length_s)
+        if window is None:
+            return "nothing recorded"
+        if window.valid[0].mean() < self.plan.min_coverage:
+            return f"less than {self.plan.min_coverage:.0%} recorded"
+        self.disagreeing += window.disagreeing
+        return window
+
+    def _scaled(self, window: Window) -> Any:
+        """Samples as they are to be written; or why they cannot be."""
+        if self.plan.unit == "counts":
+            return window.samples
+        gains = [self.stations.gain(channel, window.start_ns) for channel in window.channels]
+        if not all(gains):
+            return "no gain for m/s"
+        scale = np.array([float(g) for g in gains if g])[:, None]
+        return np.where(window.valid, window.samples / scale, 0.0).astype(np.float32)
+
+    def _row(self, window: Window, station: str) -> Row:
+        """What is the same for events and noise."""
+        first = window.channels[0]
+        site: Site | None = self.stations.site(station, window.start_ns)
+        gains = {self.stations.gain(channel, window.start_ns) for channel in window.channels}
+        gain = gains.pop() if len(gains) == 1 else None  # the column holds one for all components
+        n = window.samples.shape[1]
+        return dict.fromkeys(COLUMNS, "") | {
+            "start_ns": window.start_ns,
+            "end_ns": window.start_ns + round(n * NS_PER_S / window.rate_hz),
+            "trace_start_time": iso_from_ns(window.start_ns),
+            "trace_sampling_rate_hz": f"{window.rate_hz:.10g}",
+            "trace_npts": n,
+            "trace_channel": first.channel[:-1],
+            "trace_component_order": window.codes,
+            "trace_unit": self.plan.unit,
+            "trace_gain_counts_per_m_s": "1" if self.plan.unit == "m/s" else f"{gain:.6g}" if gain else "",
+            "trace_completeness": f"{window.valid.mean():.4f}",
+            "trace_missing": missing_text(window),
+            "trace_licence": self.plan.licence,
+            "station_network_code": first.network,
+            "station_code": first.station,
+            "station_location_code": first.location,
+            "station_latitude_deg": "" if site is None else site.latitude_deg,
+            "station_longitude_deg": "" if site is None else site.longitude_deg,
+            "station_elevation_m": "" if site is None or site.elevation_m is None else site.elevation_m,
+        }
+
+    def _onset(self, window: Window, arrival: Arrival, origin_ns: int) -> Row:
+        """The columns about arrivals. Gaps are filled with each component's median, so that they do not rise."""
+        sample = window.sample_at(arrival.p_ns)
+        x = window.samples.astype(np.float64)
+        for y, valid in zip(x, window.valid, strict=True):
+            y[~valid] = np.median(y[valid]) if valid.any() else 0.0
+        power = power_from_record(x, window.rate_hz)
+        basis = "P pick" if arrival.p_pick else f"P computed ({self.times.name})"
+        if arrival.p_pick is None and self.plan.refine:
+            at_s = sample / window.rate_hz
+            reach = SEARCH_S + SEARCH_SHARE * (arrival.p_ns - origin_ns) / NS_PER_S
+            late = min(reach, SEARCH_S_MINUS_P * ((arrival.s_computed_ns or 0) - arrival.p_ns) / NS_PER_S)
+            found = find_onset(power, window.rate_hz, (at_s - reach, at_s + late), at_s, RISE_S)
+            if found.basis == "energy":
+                sample, basis = found.sample, f"energy near {basis}"
+        snr = snr_at(power, window.rate_hz, sample)
+        row: Row = {
+            "trace_onset_sample": f"{sample:.2f}",
+            "trace_onset_basis": basis,
+            "trace_onset_snr": f"{snr:.2f}",
+            "trace_visible": str(snr >= VISIBLE_RATIO),
+        }
+        for letter, pick, computed in (
+            ("p", arrival.p_pick, arrival.p_computed_ns),
+            ("s", arrival.s_pick, arrival.s_computed_ns),
+        ):
+            if pick is not None:
+                row[f"trace_{letter}_arrival_sample"] = f"{window.sample_at(pick.time_ns):.2f}"
+                row[f"trace_{letter}_status"] = pick.status
+            if computed is not None:
+                row[f"trace_{letter}_predicted_sample"] = f"{window.sample_at(computed):.2f}"
+        return row
+
+
+def _source(event: Event) -> Row:
+    return {
+        "trace_category": event.type,
+        "source_id": event.id,
+        "source_type": event.type,
+        "source_origin_time": iso_from_ns(event.origin_ns),
+        "source_magnitude": "" if event.magnitude is None else event.magnitude,
+        "source_magnitude_type": event.magnitude_type,
+        "source_latitude_deg": event.latitude_deg,
+        "source_longitude_deg": event.longitude_deg,
+        "source_depth_km": event.depth_km,
+    }
+
+
+def _put_sides(rows: list[Row]) -> None:
+    """Group what shares samples, and hold out a fifth of the groups; the helpers' columns go."""
+    groups = group_overlapping(
+        [row["source_id"] or row["trace_name"] for row in rows],
+        [f"{row['station_network_code']}.{row['station_code']}" for row in rows],
+        [row.pop("start_ns") for row in rows],
+        [row.pop("end_ns") for row in rows],
+    )
+    sides, folds = assign_split(groups, [kind_of_word(row["trace_category"]) for row in rows])
+    for row, group, side, fold in zip(rows, groups, sides, folds, strict=True):
+        row |= {"source_group": group, "split": side, "fold": fold}
+
+
+def _data_format(plan: Plan, rows: list[Row]) -> dict[str, str]:
+    orders = {row["trace_component_order"] for row in rows}
+    out = {
+        "dimension_order": "CW",
+        "measurement": "velocity",
+        "unit": "mps" if plan.unit == "m/s" else "counts",
+        "instrument_response": "sensitivity removed" if plan.unit == "m/s" else "not restituted",
+    }
+    return out | ({"component_order": orders.pop()} if len(orders) == 1 else {})
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file, for build.json."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

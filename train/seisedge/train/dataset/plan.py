@@ -1,0 +1,62 @@
+"""What a data set is to be cut like, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to cut. before_s, after_s: about the onset. noise: windows for each window of an event, at most.
+    coda_s: after the computed S until a station is quiet again. unit: 'counts' or 'm/s'.
+    """
+
+    before_s: float = 20.0
+    after_s: float = 60.0
+    noise: float = 1.0
+    coda_s: float = 30.0
+    max_distance_km: float = 200.0
+    min_coverage: float = 0.8
+    unit: str = "counts"
+    channels: tuple[str, ...] = ()
+    refine: bool = True
+    licence: str = ""
+
+    @property
+    def length_s(self) -> float:
+        return self.before_s + self.after_s
+
+
+@dataclass(slots=True)
+class Built:
+    """What was written, and what was not and why."""
+
+    folder: str
+    records: int = 0
+    events: int = 0
+    noise: int = 0
+    stations: int = 0
+    basis: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    channels_passed_over: dict[str, int] = field(default_factory=dict)
+    bad_records: int = 0
+    disagreeing_samples: int = 0
+
+
+def text_from_built(built: Built) -> str:
+    """For the terminal."""
+    lines = [
+        f"{built.folder}: {built.records} records of {built.events} events at {built.stations} stations, "
+        f"{built.noise} of them noise"
+    ]
+    lines += [f"  {n:6} onset: {basis}" for basis, n in built.basis.items()]
+    lines += [f"  {n:6} left out: {reason}" for reason, n in built.left_out.items()]
+    lines += [f"  {n:6} channels passed over: {reason}" for reason, n in built.channels_passed_over.items()]
+    if built.bad_records:
+        lines.append(f"  {built.bad_records:6} miniSEED records that cannot be used")
+    if built.disagreeing_samples:
+        lines.append(
+            f"  {built.disagreeing_samples:6} samples that overlapping records give differently; the first stands"
+        )
+    lines.append(f"next: seisedge dataset check {built.folder}")
+    return "\n".join(lines)

@@ -1,0 +1,114 @@
+"""Which channels of a station belong together, and one window of them on one clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.channelcode import refusal_of
+from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.packet import SourceId
+from seisedge.train.dataset.recordings import Recordings
+
+ORDER = "ZNE12UVW"  # of components in a trace
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """One sensor of a station: its channels by component code, in ORDER."""
+
+    station: str
+    location: str
+    band_and_instrument: str
+    channels: tuple[SourceId, ...]
+
+    @property
+    def vertical(self) -> SourceId | None:
+        return next((c for c in self.channels if c.channel.endswith("Z")), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """samples: (components, n), zeros where nothing is. valid: same shape. codes: one letter a component, as recorded.
+
+    The clock is that of the first component; the others stand at its nearest sample.
+    """
+
+    samples: npt.NDArray[np.generic]
+    valid: npt.NDArray[np.bool_]
+    codes: str
+    channels: tuple[SourceId, ...]
+    start_ns: int
+    rate_hz: float
+    disagreeing: int
+
+    def sample_at(self, time_ns: int) -> float:
+        return (time_ns - self.start_ns) * self.rate_hz / NS_PER_S
+
+
+def sensors_of(recordings: Recordings, patterns: Sequence[str]) -> tuple[dict[str, list[Sensor]], Counter[str]]:
+    """Sensors by station, the ones to be preferred first: three components, then location code and band.
+
+    patterns: of channel codes, as `EH?`; without any, seismometers. Returns also channels passed over, by reason.
+    """
+    members: dict[tuple[str, str, str], list[SourceId]] = {}
+    passed: Counter[str] = Counter()
+    for channel in recordings.channels():
+        code = channel.channel
+        why = refusal_of(code) if not patterns else None
+        if patterns and not any(fnmatchcase(code, p) for p in patterns):
+            why = f"not asked for by --channels {','.join(patterns)}"
+        if why is None and code[-1:] not in ORDER:
+            why = "the last letter of its code is no component"
+        if why is not None:
+            passed[f"{code}: {why}"] += 1
+            continue
+        members.setdefault((channel.station_id, channel.location, code[:-1]), []).append(channel)
+    out: dict[str, list[Sensor]] = {}
+    for (station, location, band), channels in sorted(members.items()):
+        channels.sort(key=lambda c: ORDER.index(c.channel[-1]))
+        out.setdefault(station, []).append(Sensor(station, location, band, tuple(channels)))
+    for sensors in out.values():
+        sensors.sort(key=lambda s: (s.vertical is None, -len(s.channels)))
+    return out, passed
+
+
+def window_of(recordings: Recordings, sensor: Sensor, start_ns: int, length_s: float) -> Window | None:
+    """All components of a sensor that have the vertical's sampling rate; None where the vertical has no sample."""
+    first = sensor.vertical
+    cut = None if first is None else recordings.cut(first, start_ns, length_s)
+    if first is None or cut is None:
+        return None
+    cuts, channels = [cut], [first]
+    for channel in sensor.channels:
+        if channel == first:
+            continue
+        other = recordings.cut(channel, cut.start_ns, length_s)
+        if other is not None and other.rate_hz == cut.rate_hz and len(other.samples) == len(cut.samples):
+            cuts.append(other)
+            channels.append(channel)
+    dtype = np.result_type(*(c.samples for c in cuts))
+    return Window(
+        samples=np.stack([c.samples.astype(dtype) for c in cuts]),
+        valid=np.stack([c.valid for c in cuts]),
+        codes="".join(c.channel[-1] for c in channels),
+        channels=tuple(channels),
+        start_ns=cut.start_ns,
+        rate_hz=cut.rate_hz,
+        disagreeing=sum(c.disagreeing for c in cuts),
+    )
+
+
+def missing_text(window: Window) -> str:
+    """The gaps, as the column `trace_missing` has them."""
+    parts = []
+    for code, valid in zip(window.codes, window.valid, strict=True):
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], valid, [True]]).astype(np.int8)))
+        if len(edges):
+            parts.append(f"{code}:" + " ".join(f"{a}-{b}" for a, b in zip(edges[::2], edges[1::2], strict=True)))
+    return ";".join(parts)

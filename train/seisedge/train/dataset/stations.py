@@ -1,0 +1,118 @@
+"""Where stations are and what their counts mean: from StationXML, or from the station files of `seisedge run`.
+
+Gains come through the runtime's own reader of StationXML: what a model was trained on is what its station will say.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+from seisedge.runtime.config import load_config
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.packet import SourceId
+from seisedge.runtime.stationxml import EVER_NS, ChannelEpoch, StationXml, epoch_at
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A position, valid in [start_ns, end_ns)."""
+
+    latitude_deg: float
+    longitude_deg: float
+    elevation_m: float | None
+    start_ns: int = -EVER_NS
+    end_ns: int = EVER_NS
+
+
+class Stations:
+    """What is known of stations (`NET.STA`) and their channels, by time."""
+
+    def __init__(self) -> None:
+        self._sites: dict[str, list[Site]] = {}
+        self._epochs: dict[str, tuple[ChannelEpoch, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._sites)
+
+    @classmethod
+    def read(cls, paths: list[Path]) -> Stations:
+        """From StationXML (.xml), station files (.toml) and folders of them. Raises InputError."""
+        stations = cls()
+        for path in paths:
+            if not path.exists():
+                raise InputError(f"--stations {path}: no such file or folder")
+            files = sorted(p for p in path.rglob("*") if p.suffix in (".xml", ".toml")) if path.is_dir() else [path]
+            if not files:
+                raise InputError(f"--stations {path}: no StationXML (.xml) or station file (.toml) in this folder")
+            for file in files:
+                if file.suffix == ".toml":
+                    stations._add_station_file(file)
+                else:
+                    stations._add_stationxml(file)
+        return stations
+
+    def site(self, station: str, time_ns: int) -> Site | None:
+        """The position of NET.STA at a time; None where it is not known."""
+        covering = [s for s in self._sites.get(station, ()) if s.start_ns <= time_ns < s.end_ns]
+        return max(covering, key=lambda s: s.start_ns, default=None)
+
+    def gain(self, channel: SourceId, time_ns: int) -> float | None:
+        """Counts per m/s of ground velocity, None where unknown or of another quantity."""
+        epochs = self._epochs.get(channel.station_id, ())
+        fitting = tuple(e for e in epochs if e.channel == channel.channel and e.location in (channel.location, "*"))
+        epoch = epoch_at(fitting, time_ns)
+        return None if epoch is None or epoch.fault else epoch.sensitivity
+
+    def _add_stationxml(self, path: Path) -> None:
+        inventory = StationXml.read(path)  # refuses what is not StationXML, and a DOCTYPE
+        for station, site in _sites_of(path):
+            self._sites.setdefault(station, []).append(site)
+            self._epochs[station] = inventory.station(station)
+
+    def _add_station_file(self, path: Path) -> None:
+        config = load_config(path)
+        identity = config.station
+        if identity is None:
+            raise InputError(f"--stations {path}: [station] is missing")
+        station = f"{identity.network}.{identity.station}"
+        if identity.latitude_deg is not None and identity.longitude_deg is not None:
+            site = Site(identity.latitude_deg, identity.longitude_deg, None)
+            self._sites.setdefault(station, []).append(site)
+        self._epochs[station] = tuple(
+            ChannelEpoch("*", code, -EVER_NS, EVER_NS, entry.sensitivity, "M/S", "COUNTS")
+            for code, entry in config.channels.items()
+            if entry.sensitivity
+        )
+
+
+def _sites_of(path: Path) -> list[tuple[str, Site]]:
+    """Station and position of every Station element."""
+    from seisedge.runtime.clock import ns_from_iso
+
+    out = []
+    network = ""
+    for action, element in ET.iterparse(path, events=("start", "end")):
+        tag = element.tag.rpartition("}")[2]
+        if action == "start" and tag == "Network":
+            network = element.get("code", "").strip()
+        elif action == "end" and tag == "Station":
+            values = {child.tag.rpartition("}")[2]: (child.text or "").strip() for child in element}
+            start, end = element.get("startDate"), element.get("endDate")
+            name = f"{network}.{element.get('code', '').strip()}"
+            try:
+                site = Site(
+                    float(values["Latitude"]),
+                    float(values["Longitude"]),
+                    float(values["Elevation"]) if values.get("Elevation") else None,
+                    ns_from_iso(start) if start else -EVER_NS,
+                    ns_from_iso(end) if end else EVER_NS,
+                )
+            except (KeyError, ValueError):
+                raise InputError(
+                    f"{path}: station {name} has no latitude, longitude or time that can be read"
+                ) from None
+            out.append((name, site))
+            element.clear()
+    return out

@@ -1,0 +1,88 @@
+"""When P and S should arrive: a layered Earth by obspy's TauP, or straight rays."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from seisedge.runtime.errors import InputError
+
+EARTH_RADIUS_KM = 6371.0
+KM_PER_DEG = math.pi * EARTH_RADIUS_KM / 180
+VP_VS = 1.73
+MODELS = ("iasp91", "ak135", "prem")
+DISTANCE_STEP_KM, DEPTH_STEP_KM = 0.5, 0.5  # TauP is asked once per cell; of the cell's slowness that is 0.04 s
+
+
+class TravelTimes(Protocol):
+    """Seconds from the origin to the first P and S."""
+
+    @property
+    def name(self) -> str: ...
+
+    def times_s(self, distance_km: float, depth_km: float) -> tuple[float, float]: ...
+
+
+@dataclass(frozen=True)
+class StraightRays:
+    """One P speed in km/s, S by VP_VS."""
+
+    speed_km_s: float
+
+    @property
+    def name(self) -> str:
+        return f"straight rays, {self.speed_km_s:g} km/s"
+
+    def times_s(self, distance_km: float, depth_km: float) -> tuple[float, float]:
+        p = math.hypot(distance_km, depth_km) / self.speed_km_s
+        return p, p * VP_VS
+
+
+class LayeredEarth:
+    """A model of TauP. Depths above sea level count as 0."""
+
+    def __init__(self, model: str) -> None:
+        try:
+            from obspy.taup import TauPyModel
+        except ModuleNotFoundError:
+            raise InputError(
+                f"--travel-times {model} needs obspy; pip install 'seisedge[train]', or give a P speed in km/s"
+            ) from None
+        self._model: Any = TauPyModel(model)
+        self.name = model
+
+    def times_s(self, distance_km: float, depth_km: float) -> tuple[float, float]:
+        cell = round(distance_km / DISTANCE_STEP_KM), round(max(depth_km, 0.0) / DEPTH_STEP_KM)
+        return self._cell(*cell)
+
+    @functools.lru_cache(maxsize=100_000)  # noqa: B019  one model lives as long as the command
+    def _cell(self, distance: int, depth: int) -> tuple[float, float]:
+        degrees, depth_km = distance * DISTANCE_STEP_KM / KM_PER_DEG, depth * DEPTH_STEP_KM
+        times = []
+        for phases in (["p", "P", "Pn", "Pg"], ["s", "S", "Sn", "Sg"]):
+            arrivals = self._model.get_travel_times(depth_km, degrees, phase_list=phases)
+            times.append(min((float(a.time) for a in arrivals), default=math.inf))
+        return times[0], times[1]
+
+
+def travel_times_from(text: str) -> TravelTimes:
+    """A model's name, or a P speed in km/s. Raises InputError."""
+    if text in MODELS:
+        return LayeredEarth(text)
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.5 <= speed <= 10:
+        raise InputError(f"--travel-times {text}: must be {', '.join(MODELS)} or a P speed of 0.5 to 10 km/s")
+    return StraightRays(speed)
+
+
+def distance_km(latitude_deg: float, longitude_deg: float, to_latitude_deg: float, to_longitude_deg: float) -> float:
+    """Epicentral distance on a sphere."""
+    a, b = math.radians(latitude_deg), math.radians(to_latitude_deg)
+    turn = math.radians(to_longitude_deg - longitude_deg)
+    half = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(turn / 2) ** 2
+    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(half, 1.0)))

@@ -1,0 +1,90 @@
+"""Writes a data set in SeisBench format: whole, or not at all."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.errors import InputError
+
+BLOCK = 64  # traces of one shape and type in an array: SeisBench's trace blocks, quick to read and to write
+Row = dict[str, Any]
+Array = npt.NDArray[np.generic]
+
+
+class Writer:
+    """Traces go into a folder beside `out`, which takes that name when `finish` is called; else nothing is left.
+
+    Raises InputError where `out` exists or its folder cannot be written to.
+    """
+
+    def __init__(self, out: Path) -> None:
+        if out.exists():
+            raise InputError(f"{out}: is there already; name another folder, or remove it")
+        self.out = out
+        self.rows: list[Row] = []
+        self._held: dict[tuple[int, int, str], list[tuple[Row, Array]]] = {}
+        self._n_blocks = 0
+        try:
+            out.absolute().parent.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.absolute().parent))
+        except OSError as error:
+            raise InputError(f"{out}: cannot be written: {error.strerror}") from error
+        self._file = h5py.File(self._folder / "waveforms.hdf5", "w", libver="latest")  # its groups hold no times
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+
+    def add(self, row: Row, x: Array) -> None:
+        """Take a trace (components, n). `trace_name` becomes `trace_name_original`, and the place in a block."""
+        self.rows.append(row)
+        key = (*x.shape, str(x.dtype))
+        held = self._held.setdefault(key, [])
+        held.append((row, x))
+        if len(held) == BLOCK:
+            self._write(held)
+
+    def finish(self, columns: list[str], data_format: dict[str, str], notes: str) -> None:
+        """Write the table, in the order of `add`, and put the folder in its place. notes: of build.json."""
+        for held in self._held.values():
+            self._write(held)
+        for key, value in data_format.items():
+            self._file.create_dataset(f"data_format/{key}", data=value, track_times=False)
+        self._file.close()
+        with (self._folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+        (self._folder / "build.json").write_text(notes, encoding="utf-8")
+        self._folder.chmod(0o755)  # mkdtemp's folders are private
+        self._folder.rename(self.out)
+
+    def _write(self, held: list[tuple[Row, Array]]) -> None:
+        if not held:
+            return
+        data = np.stack([x for _, x in held])
+        name = f"block{self._n_blocks:05d}"
+        self._n_blocks += 1
+        self._file.create_dataset(
+            f"data/{name}", data=data, chunks=(1, 1, data.shape[2]), compression="gzip", compression_opts=4,
+            shuffle=True, track_times=False,
+        )  # fmt: skip
+        for i, (row, _) in enumerate(held):
+            row["trace_name_original"] = row["trace_name"]
+            row["trace_name"] = f"{name}${i},:{data.shape[1]},:{data.shape[2]}"
+        held.clear()

@@ -5,7 +5,7 @@ TORCH := torch==2.13.0
 TORCH_INDEX ?=
 BIN := .venv/bin
 
-.PHONY: demo test test-long check bench docs format clean
+.PHONY: demo test test-long check bench soak docs format clean
 
 demo: .venv/station
 	$(BIN)/seisedge demo
@@ -25,8 +25,11 @@ check: .venv/developer
 
 bench: .venv/developer
 	$(BIN)/seisedge bench model
-	$(BIN)/python benchmarks/archive.py
+	$(BIN)/python -m benchmarks.streams
 	$(BIN)/python benchmarks/detection.py
+
+soak: .venv/developer   # a day of stream time on a bad line, six times: about twenty minutes
+	$(BIN)/python -m benchmarks.soak --plot docs/img/soak.png
 
 docs: .venv/developer   # schemas and the command reference, from the code
 	$(BIN)/python -m tests.generated

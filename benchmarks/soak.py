@@ -1,0 +1,324 @@
+"""A day or more of stream time on a bad line, as fast as the station reads: is anything lost, doubled, or leaked?
+
+The data are a made day (`benchmarks/made_day.py`: real noise, real events) of two stations with gaps in it. First the
+file is run, undisturbed. Then the virtual digitizer serves the same records over SeedLink 3, SeedLink 4 and DataLink
+with random faults (`benchmarks/weather.py`), and `seisedge run --state` in a process of its own reads them: once
+without interruption, where its resident memory is watched (`/proc/PID/statm`), and once with `kill -9` at random
+moments and a new start each time. Lines of events are compared byte for byte, without the circumstances of the run.
+
+Run from the repository: `python -m benchmarks.soak [--plot FILE.png]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.made_day import CONFIGS, write_day
+from benchmarks.weather import REORDER_WAIT_S, Gaps, Weather
+from seisedge.runtime import machine
+from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.demo import STATIONS
+from seisedge.runtime.event import CIRCUMSTANCES
+from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.replay._recording import Recording
+
+PROTOCOLS = ("seedlink 3", "seedlink 4", "datalink")
+EVENTS_PER_HOUR = 6.0
+GAPS_PER_DAY = 24  # a station
+IDLE_EXIT_S = 10.0  # the pauses after a cut and a refused connection are 2 s, on a busy machine more
+SAMPLE_S = 0.25
+START_S = 0.7  # to load the models; killed before it, a run gets nowhere
+WARM_UP_H = 2.0
+PAGE = os.sysconf("SC_PAGE_SIZE")
+COUNTERS = {  # of /metrics: what is added up over components and stations
+    "reconnects": "source_reconnects_total",
+    "dead letters": "source_bad_records_total",
+    "skipped bytes": "source_skipped_bytes_total",
+    "duplicate records": "source_duplicates_total",
+    "duplicate samples": "component_duplicate_samples_total",
+    "disagreeing samples": "component_disagreeing_samples_total",
+    "events": "events_total",
+}
+
+
+@dataclass
+class Sample:
+    """The station process at one moment."""
+
+    stream_h: float
+    rss_mb: float
+    counters: dict[str, float]
+
+
+@dataclass
+class Run:
+    """What one run of the station over the whole day came to."""
+
+    protocol: str
+    lines: dict[str, list[bytes]] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    counters: Counter[str] = field(default_factory=Counter)  # at the end, of all processes together
+    kills: int = 0
+    killed_at_h: list[float] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    wall_s: float = 0.0
+
+    def growth_mb(self, warm_up_h: float) -> float:
+        """Largest resident memory after the warm-up, minus the median of the first quarter of what is after it."""
+        after = [sample for sample in self.samples if sample.stream_h >= warm_up_h]
+        first = after[: max(len(after) // 4, 1)]
+        return max(s.rss_mb for s in after) - statistics.median(s.rss_mb for s in first)
+
+    def drift_mb(self, warm_up_h: float) -> float:
+        """Median of the last quarter after the warm-up, minus the median of the first one."""
+        after = [sample.rss_mb for sample in self.samples if sample.stream_h >= warm_up_h]
+        n = max(len(after) // 4, 1)
+        return statistics.median(after[-n:]) - statistics.median(after[:n])
+
+
+def lost_and_doubled(run: Run, reference: dict[str, list[bytes]]) -> tuple[int, int, int]:
+    """Lines of the reference that are missing, lines said twice, lines that are in neither way the reference's."""
+    lost = doubled = other = 0
+    for station in {*reference, *run.lines}:
+        wanted, found = Counter(reference.get(station, [])), Counter(run.lines.get(station, []))
+        lost += (wanted - found).total()
+        keys = Counter((line["id"], line["revision"]) for line in map(json.loads, run.lines.get(station, [])))
+        doubled += sum(count - 1 for count in keys.values())
+        other += len(found.keys() - wanted.keys())
+    return lost, doubled, other
+
+
+class Soak:
+    """The data, their undisturbed events, and runs on them. Files go to `folder`; data: in place of a made day."""
+
+    def __init__(
+        self,
+        folder: Path,
+        hours: float,
+        seed: int,
+        stations: Sequence[str] = tuple(CONFIGS),
+        *,
+        packets: int = 3000,
+        data: Path | None = None,
+        idle_exit_s: float = IDLE_EXIT_S,
+    ) -> None:
+        self.folder, self.hours, self.seed, self.packets = folder, hours, seed, packets
+        self.idle_exit_s = idle_exit_s
+        self.stations = list(stations)
+        made = data or write_day(folder / "made.mseed", self.stations, hours, EVENTS_PER_HOUR, seed)
+        gaps = Gaps(seed, max(round(GAPS_PER_DAY * hours / 24), 1))
+        recording = Recording([made], 512, spoil=gaps.records)
+        row = recording.in_row
+        self.starttime_ns = recording.starttime_ns
+        self.day = folder / "day.mseed"
+        self.day.write_bytes(b"".join(numbered.entry.record for numbered in row))
+        self.configs = [self._config(station) for station in self.stations]
+        self.n_records = len(row)
+
+    def _config(self, station: str) -> Path:
+        path = self.folder / f"{station}.toml"
+        text = (STATIONS / f"{station}.toml").read_text(encoding="utf-8")
+        path.write_text(f"{text}\n[timeline]\nreorder_wait_s = {REORDER_WAIT_S:g}\n", encoding="utf-8")
+        return path
+
+    def reference(self) -> dict[str, list[bytes]]:
+        """Lines by station of the undisturbed file."""
+        events = self.folder / "reference.jsonl"
+        command = [*self._command(), str(self.day), "--events", str(events)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return contents(events)
+
+    def run(self, protocol: str, kills: int = 0, every_s: float = 2.0) -> Run:
+        """The day over a protocol with faults; killed so many times, each `every_s` after its start or so."""
+        run = Run(protocol)
+        rng = random.Random(f"{self.seed} kills {protocol}")
+        name = f"{protocol.replace(' ', '')}-{kills}"
+        events, log = self.folder / f"{name}.jsonl", self.folder / f"{name}.log"
+        weather = Weather(self.seed, self.packets, wrap=protocol == "seedlink 3")
+        began = time.monotonic()
+        with Digitizer(self.day, speed=0, record_length=512, faults=[weather]) as digitizer, log.open("wb") as errors:
+            scheme, _, version = protocol.partition(" ")
+            names = ",".join(station.replace(".", "_") for station in self.stations)
+            url = f"{digitizer.url_for(scheme)}/{names}?from=earliest" + (f"&protocol={version}" if version else "")
+            command = [
+                *self._command(), "--source", url, "--state", str(self.folder / name), "--events", str(events),
+                "--metrics", f"127.0.0.1:{digitizer.port + 1 if digitizer.port < 65_000 else digitizer.port - 1}",
+                "--idle-exit", str(self.idle_exit_s),
+            ]  # fmt: skip
+            metrics = f"http://{command[command.index('--metrics') + 1]}/metrics"
+            while True:
+                left_s = START_S + rng.uniform(0, 2 * every_s) if run.kills < kills else 3600.0
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+                if self._watch(process, metrics, run, left_s):
+                    break
+                run.kills += 1
+            if process.returncode != 0:
+                raise SystemExit(f"{protocol}: the station ended with {process.returncode}:\n{log.read_text()[-2000:]}")
+        run.wall_s = time.monotonic() - began
+        run.lines = contents(events)
+        run.faults = weather.drawn
+        return run
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "seisedge.cli", "run", *map(str, self.configs)]
+
+    def _watch(self, process: subprocess.Popen[bytes], metrics: str, run: Run, left_s: float) -> bool:
+        """Take samples until the process ends (True) or its time is over and it is killed (False)."""
+        until = time.monotonic() + left_s
+        counters: dict[str, float] = {}
+        stream_h = 0.0
+        try:
+            while process.poll() is None and time.monotonic() < until:
+                found = sample_of(process.pid, metrics, self.starttime_ns)
+                if found is not None:
+                    run.samples.append(found)
+                    counters, stream_h = found.counters, found.stream_h
+                time.sleep(max(min(SAMPLE_S, until - time.monotonic()), 0))
+            ended = process.poll() is not None
+        finally:
+            process.kill()
+            process.wait()
+        if not ended:
+            run.killed_at_h.append(stream_h)
+        run.counters.update({name: round(value) for name, value in counters.items()})
+        return ended
+
+
+def sample_of(pid: int, metrics: str, starttime_ns: int) -> Sample | None:
+    """None before there is data, and after the end."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        with urllib.request.urlopen(metrics, timeout=5) as answer:
+            lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+    except (OSError, ValueError, IndexError):
+        return None
+    now_ns = time.time_ns()
+    sums: Counter[str] = Counter()
+    ages: list[float] = []
+    for line in lines:
+        name, _, value = line.removeprefix("seisedge_").rpartition(" ")
+        name = name.partition("{")[0]
+        if name == "data_age_seconds":
+            ages.append(float(value))
+        sums[name] += float(value)  # type: ignore[assignment]  # a Counter of floats
+    if not ages:
+        return None
+    stream_h = (now_ns - starttime_ns - max(ages) * NS_PER_S) / NS_PER_S / 3600
+    return Sample(stream_h, pages * PAGE / 1e6, {name: float(sums[key]) for name, key in COUNTERS.items()})
+
+
+def contents(events: Path) -> dict[str, list[bytes]]:
+    """Lines of a file by station, without their circumstances."""
+    found: dict[str, list[bytes]] = {}
+    for text in events.read_text(encoding="utf-8").splitlines():
+        plain = {key: value for key, value in json.loads(text).items() if key not in CIRCUMSTANCES}
+        found.setdefault(plain["station"], []).append(json.dumps(plain).encode())
+    return found
+
+
+def plot(path: Path, steady: list[Run], killed: list[Run], warm_up_h: float) -> None:
+    """Memory and counters over stream time."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (memory, counts, restarts) = pyplot.subplots(
+        3, 1, figsize=(8, 8), sharex=True, height_ratios=(3, 3, 2), layout="constrained"
+    )
+    colours = dict(zip(PROTOCOLS, ("#1b6ca8", "#c8553d", "#3a7d44"), strict=True))
+    for run in steady:
+        hours = [sample.stream_h for sample in run.samples]
+        memory.plot(hours, [sample.rss_mb for sample in run.samples], color=colours[run.protocol], label=run.protocol)
+        for name, style in (("reconnects", "-"), ("dead letters", "--"), ("duplicate samples", ":")):
+            values = [sample.counters[name] for sample in run.samples]
+            counts.plot(hours, values, style, color=colours[run.protocol])
+    for style, name in (("-", "reconnects"), ("--", "dead letters"), (":", "duplicate samples")):
+        counts.plot([], [], style, color="0.3", label=name)
+    memory.axvspan(0, warm_up_h, color="0.92")
+    memory.set(ylabel="resident memory, MB", title="One process, two stations, random faults; no restart")
+    memory.set_ylim(bottom=0)
+    memory.legend(loc="lower right", ncols=3, frameon=False)
+    memory.annotate("warm-up", (warm_up_h / 2, 4), ha="center", color="0.4", fontsize=8)
+    counts.set(ylabel="counted so far", yscale="symlog", title="What the faults came to")
+    counts.set_ylim(bottom=0)
+    counts.legend(loc="lower right", ncols=3, frameon=False)
+    for level, run in enumerate(killed):
+        marks = [min(hour, run.samples[-1].stream_h) for hour in run.killed_at_h]
+        restarts.plot(marks, [level] * len(marks), "|", markersize=14, color=colours[run.protocol])
+    restarts.set(xlabel="stream time, h", title="kill -9 and a new start (a run of its own)", ylim=(-0.7, 2.7))
+    restarts.set_yticks(range(len(killed)), [run.protocol for run in killed])
+    for axes in (memory, counts, restarts):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", color="0.93")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+
+
+def table(runs: list[Run], reference: dict[str, list[bytes]], warm_up_h: float) -> list[str]:
+    rows = [
+        f"{'':12}{'kills':>6}{'lines':>7}{'lost':>6}{'doubled':>9}{'other':>7}{'RSS':>7}{'growth':>8}{'drift':>7}"
+        f"{'reconn.':>9}{'bad rec.':>9}{'dup. samples':>14}{'disagree':>10}{'wall s':>8}"
+    ]
+    for run in runs:
+        lost, doubled, other = lost_and_doubled(run, reference)
+        memory = f"{run.samples[-1].rss_mb:7.1f}"
+        if run.kills:  # each start begins with other memory
+            memory += f"{'-':>8}{'-':>7}"
+        else:
+            memory += f"{run.growth_mb(warm_up_h):8.2f}{run.drift_mb(warm_up_h):7.2f}"
+        counted = run.counters
+        rows.append(
+            f"{run.protocol:12}{run.kills:6}{sum(map(len, run.lines.values())):7}{lost:6}{doubled:9}{other:7}{memory}"
+            f"{counted['reconnects']:9}{counted['dead letters']:9}{counted['duplicate samples']:14,}"
+            f"{counted['disagreeing samples']:10,}{run.wall_s:8.0f}"
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hours", type=float, default=24.0)
+    parser.add_argument("--kills", type=int, default=20, help="of a protocol's second run; 0 for none")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plot", type=Path, help="a PNG of memory and counters over stream time")
+    arguments = parser.parse_args()
+    warm_up_h = min(WARM_UP_H, arguments.hours / 4)
+    with tempfile.TemporaryDirectory() as folder:
+        soak = Soak(Path(folder), arguments.hours, arguments.seed)
+        reference = soak.reference()
+        steady = [soak.run(protocol) for protocol in PROTOCOLS]
+        killed = []
+        if arguments.kills:
+            killed = [soak.run(r.protocol, arguments.kills, r.wall_s / arguments.kills) for r in steady]
+    print(machine.describe())
+    print(
+        f"{arguments.hours:g} h of stream time of {len(soak.stations)} stations in one process, {soak.n_records:,} "
+        f"records before faults; undisturbed file: {sum(map(len, reference.values()))} lines"
+    )
+    drawn = sorted(sum((run.faults for run in steady), Counter[str]()).items())
+    print("faults drawn (an hour of a station, or a connection): " + ", ".join(f"{name} {n}" for name, n in drawn))
+    print("\n".join(table(steady + killed, reference, warm_up_h)))
+    print(
+        f"memory in MB after {warm_up_h:g} h; growth: largest minus the median of the first quarter; drift: medians of"
+    )
+    print("the last quarter and of the first")
+    if arguments.plot is not None:
+        plot(arguments.plot, steady, killed, warm_up_h)
+
+
+if __name__ == "__main__":
+    main()

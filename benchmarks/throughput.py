@@ -1,0 +1,144 @@
+"""Rows of `benchmarks/streams.py`: data on disk to events, in triggered and in continuous mode."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import obspy
+from obspy.signal.trigger import recursive_sta_lta, trigger_onset
+
+from benchmarks.made_day import CONFIGS, RATE_HZ, Kept
+from benchmarks.measure import Row, take_turns
+from seisedge.runtime.config import Mode, ModelsConfig
+from seisedge.runtime.inference import Models
+from seisedge.runtime.loop import Loop
+from seisedge.runtime.report import RunReport
+from seisedge.runtime.sources import open_source
+
+NO_SEISBENCH = "left out: SeisBench PhaseNet annotate (pip install 'seisedge[bench]')"
+
+
+def has_seisbench() -> bool:
+    return importlib.util.find_spec("seisbench") is not None
+
+
+def run_files(data: Path, models: Models, mode: Mode = "triggered") -> RunReport:
+    with open_source(data) as source:
+        return Loop(models, [Kept()], CONFIGS, mode=mode).run(source)
+
+
+def archive_rows(data: Path, models: Models) -> tuple[list[Row], str]:
+    """Seconds of station data, from the file to events; and what was in them."""
+    reports: list[RunReport] = []
+
+    def ours() -> float:
+        reports.append(run_files(data, models))
+        return _station_s(reports[-1])
+
+    ours()
+    seconds = _station_s(reports[-1])
+
+    def plain() -> float:
+        """obspy: read, demean, band-pass, recursive STA/LTA on every vertical."""
+        for trace in obspy.read(str(data)).select(component="Z").merge():
+            rate = trace.stats.sampling_rate
+            trace.detrend("demean").filter("bandpass", freqmin=2, freqmax=20)
+            trigger_onset(recursive_sta_lta(trace.data, int(0.5 * rate), int(10 * rate)), 4, 1.5)
+        return seconds
+
+    variants: dict[str, Callable[[], float]] = {"seisedge: read, trigger, type, magnitude": ours}
+    if has_seisbench():
+        annotate = _phasenet()
+
+        def phasenet() -> float:
+            annotate(obspy.read(str(data)))
+            return seconds
+
+        variants["SeisBench PhaseNet annotate (random weights)"] = phasenet
+    variants["obspy: read, filter, recursive STA/LTA (Z only)"] = plain
+    rows = take_turns(variants, warm_up=False)
+    report, hours = reports[-1], seconds / 3600
+    return rows, (
+        f"{hours:.1f} station-hours, {report.triggers / hours:.1f} triggers/h, "
+        f"{report.inferences / hours:.0f} inferences/h a station"
+    )
+
+
+def _station_s(report: RunReport) -> float:
+    spans = [(s.last_ns - s.first_ns) / 1e9 for s in report.stations.values() if s.first_ns and s.last_ns]
+    return sum(spans)
+
+
+def _phasenet() -> Callable[[Any], Any]:
+    """`annotate` on one thread, with SeisBench's defaults; the weights are random, which takes as long."""
+    os.environ.setdefault("SEISBENCH_CACHE_ROOT", tempfile.mkdtemp(prefix="seisbench-"))
+    import seisbench.models
+    import torch
+
+    torch.set_num_threads(1)
+    model = seisbench.models.PhaseNet()
+    model.eval()
+
+    def annotate(stream: Any) -> Any:
+        return model.annotate(_named_zne(stream))
+
+    return annotate
+
+
+def _named_zne(stream: Any) -> Any:
+    for trace in stream:  # SeisBench knows Z, N and E
+        trace.stats.channel = trace.stats.channel[:2] + {"1": "N", "2": "E"}.get(
+            trace.stats.channel[2], trace.stats.channel[2]
+        )
+    return stream
+
+
+def continuous_rows(data: Path) -> tuple[list[Row], str]:
+    """Seconds of data of one station with an answer a second, beside the same model on windows cut beforehand."""
+    models = Models.load(ModelsConfig(magnitude="none"))
+    engine = models.event_type
+    assert engine is not None
+    reports: list[RunReport] = []
+
+    def ours() -> float:
+        reports.append(run_files(data, models, "continuous"))
+        return _station_s(reports[-1])
+
+    ours()
+    counts = _counts(data)
+    card = engine.card
+    length_n, hops = round(card.window_s * RATE_HZ), range(round(card.window_s), counts.shape[1] // RATE_HZ)
+    step = RATE_HZ / card.sampling_rate_hz
+    picks = (np.arange(card.n_samples) * step).astype(int)  # resampling is left out: the model's time is the same
+    valid = np.ones((1, 3, card.n_samples), np.float32)
+
+    def plain() -> float:
+        for second in hops:
+            window = counts[:, second * RATE_HZ - length_n : second * RATE_HZ][:, picks]
+            engine.infer(np.ascontiguousarray(window[None]), valid)
+        return float(len(hops))
+
+    rows = take_turns(
+        {
+            "seisedge --mode continuous, from the file": ours,
+            "the model alone, window by window, ready in memory": plain,
+        },
+        warm_up=False,
+    )
+    report, hours = reports[-1], _station_s(reports[-1]) / 3600
+    return rows, f"{hours:.2f} station-hours, hop 1 s, {report.inferences / hours:.0f} inferences/h a station"
+
+
+def _counts(data: Path) -> npt.NDArray[np.float32]:
+    """(3, n) of the first station in the file."""
+    stream = obspy.read(str(data)).merge()
+    traces = [trace for trace in stream if trace.stats.station == stream[0].stats.station]
+    n = min(len(trace.data) for trace in traces)
+    return np.stack([np.asarray(trace.data[:n], np.float32) for trace in traces])

@@ -77,6 +77,16 @@ class ClockSteps:
         self._newest_ns = max(state.starts.values(), default=0)
         self._heard, self._astray = [(a, b) for a, b in state.heard], set(state.astray)
 
+    def passes(self, component: str, packet: Packet) -> bool:
+        """True where the packet is taken at once: it is of the present, and none is held. Else ask `admit`."""
+        if self._held or self._astray or self._first_ns is None:
+            return False
+        if not -self._max_wait_ns <= packet.starttime_ns - self._newest_ns <= _FAR_NS:
+            return False
+        self._run = 0
+        self._present(component, packet)
+        return True
+
     def admit(self, component: str, packet: Packet) -> list[Admitted]:
         """What may be taken now that this packet has come, in order."""
         if self._first_ns is None:

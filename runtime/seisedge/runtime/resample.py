@@ -90,7 +90,11 @@ class Resampler:
 
     def outputs_from(self, n0: int, n1: int) -> tuple[int, int]:
         """Outputs [k0, k1) whose kernels lie within the input samples [n0, n1); empty where k1 <= k0."""
-        return self._first_with_floor(n0 - 1 + self._half), self._first_with_floor(n1 - self._half)
+        return self._first_with_floor(n0 - 1 + self._half), self.output_after(n1)
+
+    def output_after(self, n1: int) -> int:
+        """First output whose kernel reaches to input sample `n1` or beyond."""
+        return self._first_with_floor(n1 - self._half)
 
     def _first_with_floor(self, n: int) -> int:
         return -(-(n * self._unit + self._shift) // self._scale)

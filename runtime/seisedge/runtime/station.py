@@ -110,6 +110,7 @@ class Station:
         self._early: list[Draft] = []  # what a long gap or the end of a timeline made due
         self._turned = False  # a new timeline has begun and the end of the earlier one was not yet said
         self._earlier_ns = 0  # length of the data on earlier timelines
+        self._no_leap_ns = 0  # a packet that begins before this is not behind a long gap
 
     def add(self, packet: Packet) -> None:
         """Take a packet; those of other sensors, and those too slow to trigger on, are counted and left."""
@@ -121,6 +122,9 @@ class Station:
         if self._mode is None:
             self._build(packet.sampling_rate_hz)
         self.counters.packets += 1
+        if self.clock_steps.passes(component, packet):
+            self._take(component, packet)
+            return
         for admitted in self.clock_steps.admit(component, packet):
             if admitted.turn:
                 self._turn(admitted.packet)
@@ -128,9 +132,13 @@ class Station:
 
     def _take(self, component: str, packet: Packet) -> None:
         """Put a packet on the timelines."""
-        self._cross_gap(packet)
-        self.first_ns = min(self.first_ns or packet.starttime_ns, packet.starttime_ns)
-        self.last_ns = max(self.last_ns or packet.endtime_ns, packet.endtime_ns)
+        start_ns, end_ns = packet.starttime_ns, packet.endtime_ns
+        if start_ns > self._no_leap_ns:
+            self._cross_gap(packet)
+        if self.first_ns is None or start_ns < self.first_ns:
+            self.first_ns = start_ns
+        if self.last_ns is None or end_ns > self.last_ns:
+            self.last_ns = end_ns
         for spec, timeline in self._timelines.items():
             if reaches_band(packet.sampling_rate_hz, spec.pass_hz):
                 timeline.add(component, packet)
@@ -266,8 +274,11 @@ class Station:
     def _cross_gap(self, packet: Packet) -> None:
         """Before the first packet after a long gap: let what is open run out, then forget the empty stretch."""
         assert self._mode is not None
-        leaps = [t for t in self._timelines.values() if t.ready_k and t.leap_to(packet) > t.ready_k + _k(t, LONG_GAP_S)]
+        start_ns = packet.starttime_ns
+        leaps = [t for t in self._timelines.values() if t.ready_k and t.k_at(start_ns) > t.leap_from_k(LONG_GAP_S)]
         if not leaps:
+            ready = [t.time_of(t.leap_from_k(LONG_GAP_S)) if t.ready_k else 0 for t in self._timelines.values()]
+            self._no_leap_ns = min(ready)
             return
         for _ in range(math.ceil(KEEP_S / LONG_GAP_S)):
             for timeline in leaps:
@@ -299,7 +310,7 @@ class Station:
         return False
 
     def _build(self, rate_hz: float) -> None:
-        self._build_rate_hz = rate_hz
+        self._build_rate_hz, self._no_leap_ns = rate_hz, 0
         trigger_grid = TRIGGER_GRID
         if not reaches_band(rate_hz, trigger_grid.pass_hz):
             trigger_grid = GridSpec(TRIGGER_GRID.rate_hz, SLOW_SHARE * rate_hz / 2)

@@ -135,6 +135,10 @@ class Timeline:
         """Index up to which `packet` would give up everything; far beyond `ready_k` after a long gap."""
         return self.k_at(packet.starttime_ns) - self._max_wait_k
 
+    def leap_from_k(self, gap_s: float) -> int:
+        """Index beyond which a packet that begins there leaps over more than `gap_s`; it only grows."""
+        return self.ready_k + self._max_wait_k + round(gap_s * self.spec.rate_hz)
+
     def give_up(self, to_k: int) -> None:
         """What has not come before `to_k` is missing: the timeline is ready up to there."""
         self._settle()

@@ -297,7 +297,7 @@ class Track:
 
     def _finalize(self, segment: Segment, wanted_k: int) -> None:
         assert self._resampler is not None
-        k0, k1 = self._next_k, self._resampler.outputs_from(0, segment.settled)[1]
+        k0, k1 = self._next_k, self._resampler.output_after(segment.settled)
         if k1 <= k0:
             return
         self._next_k = k1

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+import mmap
 import os
 import sys
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import parse_qsl
@@ -21,10 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.errors import DataError, InputError
-from seisedge.runtime.miniseed import BadRecord, Decoder, Scanner
+from seisedge.runtime.miniseed import HEADER_BYTES, BadRecord, Decoder, Scanner, is_header, record_length
 from seisedge.runtime.packet import Packet, SourceId
 from seisedge.runtime.sources._base import Source
 from seisedge.runtime.sources._registry import SourceOptions, register_source
+from seisedge.runtime.sources._uniform import UniformRecords, uniform_records
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +132,8 @@ class MiniSeedSource(Source):
         try:
             with path.open("rb") as file:
                 self._files.append(path)
+                if self._index_table(file, file_number, index):
+                    return None
                 for offset, record in _scan(file, scanner):
                     header = self._decoder.header(record)
                     if isinstance(header, BadRecord):
@@ -153,6 +157,28 @@ class MiniSeedSource(Source):
         if not found:
             return f"no usable record: {n_bad} set aside, the first because of: {first_bad}"
         return None
+
+    def _index_table(self, file: BinaryIO, file_number: int, index: RecordIndex) -> bool:
+        """Add the records of a plain file all at once; False, and nothing added, where it is not one."""
+        head = file.read(HEADER_BYTES)
+        file.seek(0)
+        if len(head) < HEADER_BYTES or not is_header(head, 0):
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            found = uniform_records(data, record_length(head, 0) or 0)
+        if found is None:
+            return False
+        channels = {}
+        for name in np.unique(found.ids).tolist():
+            k = int(np.flatnonzero(found.ids == name)[0])
+            file.seek(k * found.length)
+            header = self._decoder.header(file.read(found.length))
+            if isinstance(header, BadRecord) or header.last_sample_ns != found.last_sample_ns[k]:
+                file.seek(0)
+                return False
+            channels[name] = header.source_id
+        index.add_many(found, channels, file_number)
+        return True
 
     def _report(self, path: Path | str, scanner: Scanner) -> None:
         self.counters.skipped_bytes += scanner.skipped_bytes
@@ -209,6 +235,18 @@ class RecordIndex:
         self._file.append(file)
         self._offset.append(offset)
         self._length.append(length)
+
+    def add_many(self, found: UniformRecords, channels: Mapping[bytes, SourceId], file: int) -> None:
+        """All records of a file that is a table."""
+        n = len(found.last_sample_ns)
+        number = np.zeros(n, dtype=np.int32)
+        for name, source_id in channels.items():
+            number[found.ids == name] = self._channels.setdefault(source_id, len(self._channels))
+        self._last_ns.frombytes(found.last_sample_ns.tobytes())
+        self._channel.frombytes(number.tobytes())
+        self._file.frombytes(np.full(n, file, dtype=np.int32).tobytes())
+        self._offset.frombytes((np.arange(n, dtype=np.int64) * found.length).tobytes())
+        self._length.frombytes(np.full(n, found.length, dtype=np.int32).tobytes())
 
     def sort(self) -> None:
         """By last sample, then source id, then as they stand in the files (a stable sort)."""

@@ -1,0 +1,124 @@
+"""A miniSEED 2 file of records of one length, read as a table: a day is indexed in hundredths of a second.
+
+Only plain files are taken: every record has the length that the first one states and says so itself, stands where it
+should, holds no second header, and has nothing in its header that takes more than arithmetic to understand. Of any
+other file nothing is said; it is scanned record by record.
+
+Format: FDSN SEED reference manual 2.4, chapter 8, fixed section of the data header, blockettes 1000 and 1001.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.clock import NS_PER_S
+
+MIN_YEAR, MAX_YEAR = 1970, 2100
+TIME_CORRECTION_APPLIED = 0x02  # of the activity flags
+
+
+@dataclass(frozen=True, slots=True)
+class UniformRecords:
+    """Columns over the records of a file, in its order. ids: network, station, location and channel, as they stand."""
+
+    length: int
+    ids: npt.NDArray[np.bytes_]
+    last_sample_ns: npt.NDArray[np.int64]
+
+
+def uniform_records(data: bytes | mmap.mmap, length: int) -> UniformRecords | None:
+    """Columns of a whole file whose first record states `length` bytes; None where it is not plain."""
+    if length < 128 or len(data) % length or len(data) < length:
+        return None
+    table = np.frombuffer(data, dtype=np.uint8).reshape(-1, length)
+    big = 1900 <= int(table[0, 20]) << 8 | int(table[0, 21]) <= 2100
+    order = ">" if big else "<"
+    kinds = np.frombuffer(data, dtype=f"{order}u2", count=32)[[24, 28]].tolist()
+    header = np.frombuffer(data, dtype=_header_type(length, order, kinds))
+    if not _plain(table, header, length, kinds):
+        return None
+    rate_hz = _rates(header["factor"].astype(np.float64), header["multiplier"].astype(np.float64))
+    if rate_hz is None:
+        return None
+    start_ns = _start_ns(header, 1001 in kinds[: int(header["blockettes"][0])])
+    last_ns = start_ns + np.rint((header["samples"].astype(np.float64) - 1) * NS_PER_S / rate_hz).astype(np.int64)
+    ids = np.ascontiguousarray(table[:, 8:20]).view("S12")[:, 0]
+    return UniformRecords(length, ids, last_ns)
+
+
+def _header_type(length: int, order: str, kinds: list[int]) -> np.dtype[np.void]:
+    """Fields of a record; kinds: of the one or two blockettes, 1000 with the length and 1001 with microseconds."""
+    of_length, of_time = (56, 48) if kinds == [1001, 1000] else (48, 56)
+    fields = {
+        "year": (f"{order}u2", 20), "day": (f"{order}u2", 22), "hour": ("u1", 24), "minute": ("u1", 25),
+        "second": ("u1", 26), "fraction": (f"{order}u2", 28), "samples": (f"{order}u2", 30),
+        "factor": (f"{order}i2", 32), "multiplier": (f"{order}i2", 34), "activity": ("u1", 36),
+        "blockettes": ("u1", 39), "correction": (f"{order}i4", 40), "first": (f"{order}u2", 46),
+        "type": (f"{order}u2", 48), "next": (f"{order}u2", 50), "exponent": ("u1", of_length + 6),
+        "type2": (f"{order}u2", 56), "next2": (f"{order}u2", 58), "micro": ("i1", of_time + 5),
+    }  # fmt: skip
+    names = list(fields)
+    return np.dtype(
+        {
+            "names": names,
+            "formats": [fields[name][0] for name in names],
+            "offsets": [fields[name][1] for name in names],
+            "itemsize": length,
+        }
+    )
+
+
+def _plain(table: npt.NDArray[np.uint8], header: npt.NDArray[np.void], length: int, kinds: list[int]) -> bool:
+    for place in range(0, length, 128):
+        here = _like_header(table[:, place : place + 40])
+        if not here.all() if place == 0 else here.any():
+            return False
+    alone = int(header["blockettes"][0]) == 1
+    if kinds[0] != 1000 if alone else sorted(kinds) != [1000, 1001]:
+        return False
+    same = {"first": 48, "type": kinds[0], "blockettes": 1 if alone else 2, "next": 0 if alone else 56}
+    same |= {} if alone else {"type2": kinds[1], "next2": 0}
+    within = {
+        "year": (MIN_YEAR, MAX_YEAR), "day": (1, 366), "hour": (0, 23), "minute": (0, 59), "second": (0, 59),
+        "fraction": (0, 9999), "samples": (1, 65_535), "exponent": (7, 16),
+    }  # fmt: skip
+    return (
+        all(bool((header[name] == value).all()) for name, value in same.items())
+        and all(bool(((header[name] >= a) & (header[name] <= b)).all()) for name, (a, b) in within.items())
+        and not bool(((header["day"] == 366) & ~_is_leap(header["year"])).any())
+        and bool((np.left_shift(1, header["exponent"].astype(np.int64)) == length).all())
+    )
+
+
+def _is_leap(year: npt.NDArray[np.uint16]) -> npt.NDArray[np.bool_]:
+    return np.asarray((year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0)), dtype=np.bool_)
+
+
+def _like_header(part: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """(n, 40) → where the bytes could begin a miniSEED 2 or 3 record."""
+    digits = ((part[:, :6] >= 48) & (part[:, :6] <= 57)) | (part[:, :6] == 32) | (part[:, :6] == 0)
+    two = np.isin(part[:, 6], list(b"DRQM")) & np.isin(part[:, 7], list(b" \x00")) & digits.all(axis=1)
+    return np.asarray(two | ((part[:, 0] == 0x4D) & (part[:, 1] == 0x53) & (part[:, 2] == 3)), dtype=np.bool_)
+
+
+def _rates(factor: npt.NDArray[np.float64], multiplier: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """Sampling rates in Hz; None where one is 0. A negative number is a period, or a divisor."""
+    if not (factor.all() and multiplier.all()):
+        return None
+    rate = np.where(factor > 0, factor, -1.0 / factor)
+    return np.where(multiplier > 0, rate * multiplier, -rate / multiplier)
+
+
+def _start_ns(header: npt.NDArray[np.void], has_micro: bool) -> npt.NDArray[np.int64]:
+    year = header["year"].astype(np.int64)
+    days = (np.array(year - 1970, dtype="datetime64[Y]").astype("datetime64[D]")).astype(np.int64)
+    days = days + header["day"].astype(np.int64) - 1
+    seconds = ((days * 24 + header["hour"]) * 60 + header["minute"]) * 60 + header["second"]
+    tenths_ms = header["fraction"].astype(np.int64)
+    tenths_ms += np.where(header["activity"] & TIME_CORRECTION_APPLIED, 0, header["correction"])
+    start_ns = seconds * NS_PER_S + tenths_ms * 100_000
+    return np.asarray(start_ns + header["micro"].astype(np.int64) * 1000 if has_micro else start_ns)

@@ -23,8 +23,9 @@ from seisedge.runtime.engines._base import Array
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import CIRCUMSTANCES, Event, Hop, content_of
 from seisedge.runtime.inference import Models
-from seisedge.runtime.journal import MAX_UNSAVED, Journal
+from seisedge.runtime.journal import Journal
 from seisedge.runtime.loop import Loop
+from seisedge.runtime.outbox import MAX_UNSAVED
 from seisedge.runtime.packet import Packet
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.sinks import Sink

@@ -6,7 +6,7 @@ goes on with the state of its last transaction, reads again from the token that 
 have said; a line is told from one already said by (id, revision).
 
 The token kept of a station is that of a packet before the oldest sample that anything not yet said depends on
-(`Station.needed_ns`). Candidates are taken every `POINT_S` of data.
+(`Station.needed_ns`); see `points`.
 
 Where the disk fails, at the start or in mid-run, the run goes on: a warning, lines straight to the sinks, and another
 try every `RETRY_S`. Nothing is lost; a run that is killed while it lasts repeats lines, with the same ids and
@@ -26,23 +26,20 @@ from pathlib import Path
 
 import msgspec
 
-from seisedge.runtime.clock import NS_PER_S, ns_from_s
+from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.config import JournalConfig
 from seisedge.runtime.database import FILE_NAME, Locked, Unusable, make_room, open_database, set_aside
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.histogram import Histogram
-from seisedge.runtime.outbox import Line
+from seisedge.runtime.outbox import Line, Unsaved
 from seisedge.runtime.packet import Packet
+from seisedge.runtime.points import HopPlace, Point, Points
 from seisedge.runtime.station import BackState, FrontState, Station
 
 logger = logging.getLogger(__name__)
 
-POINT_S = 5.0  # of data between two candidates for the token
-MAX_POINTS = 64  # a station; more are thinned out
 RETRY_S = 10.0
-MAX_TIMED = 256  # lines whose time to be stored is known; sinks that are up take them at once
-MAX_UNSAVED = 10_000  # lines held while the disk fails or where there is none
 TIDY_S = 3600.0
 NS_PER_DAY = 86_400 * NS_PER_S
 
@@ -59,35 +56,10 @@ class JournalCounters:
     longest_commit_ms: float = 0.0
 
 
-class _Point(msgspec.Struct, frozen=True):
-    """A place in the stream of a station, and the station's front there."""
-
-    token: str
-    newest_ns: int  # no sample up to here is newer
-    front: bytes
-    epoch: int = 0  # of the station: places before its clock went back are of no use after
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _HopPlace:
-    """A hop among those of its station: within an epoch by time."""
-
-    epoch: int
-    time: str
-
-    @classmethod
-    def parse(cls, text: str) -> _HopPlace:
-        epoch, slash, time = text.rpartition("/")
-        return cls(int(epoch) if slash else 0, time)
-
-    def __str__(self) -> str:
-        return f"{self.epoch}/{self.time}"
-
-
 class _Stored(msgspec.Struct, frozen=True):
     """A station's row from an earlier run."""
 
-    point: _Point
+    point: Point
     back: bytes
     settings: str
 
@@ -116,15 +88,12 @@ class Journal:
         self._now_s = now_s
         self._lock = threading.Lock()  # over everything that sinks' threads look at
         self._changed: list[Callable[[], None]] = []
-        self._points: dict[str, list[_Point]] = {}
+        self._points = Points()
         self._stored: dict[str, _Stored] = {}
-        self._hops: dict[str, _HopPlace] = {}  # the last one said
+        self._hops: dict[str, HopPlace] = {}  # the last one said
         self._stations: dict[str, Station] = {}
         self._touched: dict[str, Station] = {}
-        self._unsaved: list[Line] = []
-        self._unsaved_keys: dict[tuple[str, int], None] = {}  # in order
-        self._made_s: dict[int, float] = {}  # when lines not yet stored came
-        self._stored_ms: dict[int, float] = {}  # how long the last ones took to be stored
+        self._unsaved = Unsaved()
         self._places: dict[str, int] = {}  # of the sinks of this run: the last line each has
         self._places_moved = False
         self._seq = 0
@@ -153,9 +122,9 @@ class Journal:
             "SELECT station, token, token_ns, front, back, settings FROM stations WHERE source = ?", (self.source,)
         )
         for station, token, token_ns, front, back, settings in rows:
-            self._stored[station] = _Stored(_Point(token, token_ns, front.encode()), back.encode(), settings)
+            self._stored[station] = _Stored(Point(token, token_ns, front.encode()), back.encode(), settings)
         hops = self._link.execute("SELECT station, time FROM hops WHERE source = ?", (self.source,))
-        self._hops = {station: _HopPlace.parse(text) for station, text in hops}
+        self._hops = {station: HopPlace.parse(text) for station, text in hops}
         self._seq, self._rows = self._link.execute("SELECT coalesce(max(seq), 0), count(*) FROM outbox").fetchone()
         (given,) = self._link.execute("SELECT coalesce(max(seq), 0) FROM sinks").fetchone()
         self._seq = max(self._seq, given)
@@ -210,7 +179,7 @@ class Journal:
         """Without a last transaction: call `flush` for that."""
         with self._lock:
             self._closed = True
-            self._unsaved.clear()
+            self._unsaved.lines.clear()
             if self._link is not None:
                 self._link.close()
                 self._link = None
@@ -242,32 +211,22 @@ class Journal:
             )
             return
         station.restore(front, back)
-        self._points[station.station_id] = [msgspec.structs.replace(stored.point, epoch=station.epoch)]
+        self._points.begin(station, stored.point)
         logger.info("%s: goes on after token %s", station.station_id, stored.point.token)
 
     def took(self, station: Station, packet: Packet) -> None:
         """After `station.add(packet)`: a candidate for the token, every few seconds of data."""
         self._touched[station.station_id] = station
-        if not packet.token or station.last_ns is None:
-            return
-        points = self._points_of(station)
-        if points and station.last_ns < points[-1].newest_ns + ns_from_s(POINT_S):
-            return
-        front = station.front()
-        if front is None:
-            return
-        points.append(_Point(packet.token, station.last_ns, msgspec.json.encode(front), station.epoch))
-        if len(points) > MAX_POINTS:
-            del points[1::2]
+        self._points.took(station, packet)
 
     def add(self, line: Event | Hop) -> bool:
         """Take a line; False where it was said before."""
         key = None
         if isinstance(line, Event):
             key = (line.id, line.revision)
-            known = key in self._unsaved_keys or self._was_emitted(key)
+            known = key in self._unsaved.keys or self._was_emitted(key)
         else:
-            place = _HopPlace(self._epoch_of(line.station), line.time)
+            place = HopPlace(self._epoch_of(line.station), line.time)
             known = line.station in self._hops and place <= self._hops[line.station]
         if known:
             self.counters.known_lines += 1
@@ -275,16 +234,13 @@ class Journal:
         kind = "hop" if key is None else "event"
         with self._lock:
             self._seq += 1
-            self._unsaved.append(Line(self._seq, line.station, kind, msgspec.json.encode(line)))
-            if self._link is not None:
-                self._made_s[self._seq] = self._now_s()
+            entry = Line(self._seq, line.station, kind, msgspec.json.encode(line))
+            self._unsaved.add(entry, self._now_s() if self._link is not None else None)
         if isinstance(line, Hop):
             if self.folder is not None:
                 self._hops[line.station] = place
         elif self.folder is not None and key is not None:
-            self._unsaved_keys[key] = None
-            if len(self._unsaved_keys) > MAX_UNSAVED:
-                del self._unsaved_keys[next(iter(self._unsaved_keys))]
+            self._unsaved.add_key(key)
         self._event_waits = self._event_waits or kind == "event"
         self.counters.lines += 1
         return True
@@ -292,7 +248,7 @@ class Journal:
     def step(self) -> None:
         """A transaction where one is due: at once for an event, else once in `commit_s`."""
         if self._event_waits and (self._link is None or not self.failing):
-            events_of = {line.station for line in self._unsaved}
+            events_of = {line.station for line in self._unsaved.lines}
             self._commit([s for s in self._touched.values() if s.station_id in events_of])
         elif self._now_s() >= self._next_commit_s:
             self.flush()
@@ -333,11 +289,11 @@ class Journal:
                     logger.debug("%s: the outbox cannot be read: %s", self.folder, error)
                     rows = []
                 if rows:
-                    times = self._stored_ms
+                    times = self._unsaved.stored_ms
                     return [Line(seq, station, kind, body, times.get(seq)) for seq, station, kind, body in rows]
                 if not self.failing:
                     return []
-            return [line for line in self._unsaved if line.seq > seq][:limit]
+            return [line for line in self._unsaved.lines if line.seq > seq][:limit]
 
     def delivered(self, name: str, seq: int) -> None:
         """The sink has everything up to `seq`."""
@@ -372,7 +328,7 @@ class Journal:
             self._open_again()
             stations = list(self._touched.values())
         self._next_commit_s = now_s + (RETRY_S if self.failing else self._settings.commit_s)
-        if not (self._unsaved or self._places_moved or stations):
+        if not (self._unsaved.lines or self._places_moved or stations):
             return
         if self._link is None:
             self._trim_unsaved(all_given=True)
@@ -390,9 +346,7 @@ class Journal:
                 if self.failing:
                     logger.warning("%s: the journal is written again", self.folder)
                 self.failing = False
-                self._note_stored()
-                self._unsaved.clear()
-                self._unsaved_keys.clear()
+                self._unsaved.stored(self._now_s())
                 self._places_moved = False
                 for station in stations:
                     self._touched.pop(station.station_id, None)
@@ -411,28 +365,12 @@ class Journal:
     def _epoch_of(self, station_id: str) -> int:
         return self._stations[station_id].epoch if station_id in self._stations else 0
 
-    def _points_of(self, station: Station) -> list[_Point]:
-        points = self._points.setdefault(station.station_id, [])
-        points[:] = [point for point in points if point.epoch == station.epoch]
-        return points
-
-    def _note_stored(self) -> None:
-        """The lines at hand are in the database now."""
-        now_s = self._now_s()
-        self._stored_ms |= {seq: (now_s - made_s) * 1e3 for seq, made_s in self._made_s.items()}
-        self._made_s.clear()
-        for seq in list(self._stored_ms)[:-MAX_TIMED]:
-            del self._stored_ms[seq]
-
     def _row(self, station: Station) -> tuple[object, ...] | None:
         """What is stored of a station, or None while there is no place in its stream to go on from."""
-        needed_ns = station.needed_ns
-        points = self._points_of(station)
-        if needed_ns is None or not points or points[0].newest_ns > needed_ns:
+        point = self._points.needed(station)
+        if point is None:
             return None
-        while len(points) > 1 and points[1].newest_ns <= needed_ns:
-            points.pop(0)
-        point, back = points[0], msgspec.json.encode(station.back())
+        back = msgspec.json.encode(station.back())
         return (
             self.source, station.station_id, point.token, point.newest_ns, point.front.decode(), back.decode(),
             station.fingerprint, time.time_ns(),
@@ -445,18 +383,18 @@ class Journal:
         link.execute("BEGIN IMMEDIATE")
         try:
             link.executemany(
-                "INSERT OR IGNORE INTO emitted VALUES (?, ?, ?)", [(*k, now_ns) for k in self._unsaved_keys]
+                "INSERT OR IGNORE INTO emitted VALUES (?, ?, ?)", [(*k, now_ns) for k in self._unsaved.keys]
             )
             link.executemany(
                 "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
-                [(line.seq, line.station, line.kind, line.body, now_ns) for line in self._unsaved],
+                [(line.seq, line.station, line.kind, line.body, now_ns) for line in self._unsaved.lines],
             )
-            hops = {line.station for line in self._unsaved if line.kind == "hop"}
+            hops = {line.station for line in self._unsaved.lines if line.kind == "hop"}
             link.executemany(
                 "INSERT OR REPLACE INTO hops VALUES (?, ?, ?)", [(self.source, s, str(self._hops[s])) for s in hops]
             )
             link.executemany("INSERT OR REPLACE INTO stations VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            rows_now = self._rows + len(self._unsaved)
+            rows_now = self._rows + len(self._unsaved.lines)
             if self._places_moved:
                 places = [(name, seq, now_ns) for name, seq in self._places.items()]
                 link.executemany("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?)", places)
@@ -493,18 +431,8 @@ class Journal:
             self._without(trouble)
 
     def _trim_unsaved(self, *, all_given: bool) -> None:
-        """Bound what is held in memory: what all sinks have goes first, then the oldest."""
         with self._lock:
-            given = min(self._places.values(), default=self._seq)
-            if all_given:
-                self._unsaved = [line for line in self._unsaved if line.seq > given]
-            excess = len(self._unsaved) - MAX_UNSAVED
-            if excess > 0:
-                lost = sum(line.seq > given for line in self._unsaved[:excess])
-                for line in self._unsaved[:excess]:
-                    self._made_s.pop(line.seq, None)
-                del self._unsaved[:excess]
-                self._drop(lost)
+            self._drop(self._unsaved.trim(min(self._places.values(), default=self._seq), all_given=all_given))
 
     def _tidy(self) -> None:
         """Forget what is older than `keep_days`, and what is beyond `max_lines`."""

@@ -1,4 +1,4 @@
-"""Outbox: a line on its way from the journal to the sinks."""
+"""Outbox: lines on their way from the journal to the sinks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import msgspec
 
 from seisedge.runtime.event import Event, Hop
+
+MAX_TIMED = 256  # lines whose time to be stored is known; sinks that are up take them at once
+MAX_UNSAVED = 10_000  # lines held while the disk fails or where there is none
 
 # Made here, in one thread: msgspec 0.22 resolves a type when it first meets it and shows others the half-made result,
 # so that two sinks that decode their first line at once can crash the process (kill -9 test, once in some 150 starts).
@@ -31,3 +34,50 @@ class Line:
         stored_ms, before = round(self.journal_ms, 3), line.latency_ms
         latency = msgspec.structs.replace(before, journal=stored_ms, total=round(before.total + stored_ms, 3))
         return msgspec.structs.replace(line, latency_ms=latency)
+
+
+class Unsaved:
+    """Lines that no transaction holds yet, bounded; and how long the last ones that one holds took to get there.
+
+    lines: oldest first. keys: (id, revision) of events, in order; longer than their lines, which may be given out.
+    stored_ms: by number. Use under the journal's lock.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.keys: dict[tuple[str, int], None] = {}
+        self.stored_ms: dict[int, float] = {}
+        self._made_s: dict[int, float] = {}
+
+    def add(self, line: Line, now_s: float | None) -> None:
+        """now_s: on the clock that `stored` uses; None where nobody will know how long it took."""
+        self.lines.append(line)
+        if now_s is not None:
+            self._made_s[line.seq] = now_s
+
+    def add_key(self, key: tuple[str, int]) -> None:
+        """An event that must not be said again."""
+        self.keys[key] = None
+        if len(self.keys) > MAX_UNSAVED:
+            del self.keys[next(iter(self.keys))]
+
+    def stored(self, now_s: float) -> None:
+        """A transaction holds all of it now."""
+        self.stored_ms |= {seq: (now_s - made_s) * 1e3 for seq, made_s in self._made_s.items()}
+        for seq in list(self.stored_ms)[:-MAX_TIMED]:
+            del self.stored_ms[seq]
+        self._made_s.clear()
+        self.lines.clear()
+        self.keys.clear()
+
+    def trim(self, given: int, *, all_given: bool) -> int:
+        """Keep to the bound; with `all_given`, drop what all sinks have, up to number `given`. Returns how many
+        lines went that some sink has not.
+        """
+        if all_given:
+            self.lines = [line for line in self.lines if line.seq > given]
+        excess = self.lines[: max(len(self.lines) - MAX_UNSAVED, 0)]
+        del self.lines[: len(excess)]
+        for line in excess:
+            self._made_s.pop(line.seq, None)
+        return sum(line.seq > given for line in excess)

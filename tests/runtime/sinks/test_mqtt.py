@@ -1,6 +1,6 @@
 """Against a real mosquitto, where there is one."""
 
-import getpass
+import os
 import shutil
 import signal
 import socket
@@ -39,7 +39,7 @@ class Broker:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self._config = folder / "mosquitto.conf"
-        user = f"user {getpass.getuser()}\n"  # as root it would become another one, who cannot read the folder
+        user = "user root\n" if os.geteuid() == 0 else ""  # else it becomes another one, who cannot read the folder
         self._config.write_text(f"{user}listener {self.port} 127.0.0.1\n{settings}", encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -178,6 +178,33 @@ def test_half_a_sample_of_jitter_is_no_gap() -> None:
     assert timeline.tracks["Z"].counters == TrackCounters(samples=4000)
 
 
+@pytest.mark.parametrize("true_rate_hz", [100.01, 99.99])
+@pytest.mark.parametrize("packet_n", [137, 400, 3000])
+def test_a_drifting_clock_makes_no_gaps_and_keeps_time(true_rate_hz: float, packet_n: int) -> None:
+    """A hundred ppm, which no digitizer does, said to be 100 Hz: every packet has its true time."""
+    seconds = 600
+    t = np.arange(int(seconds * true_rate_hz)) / true_rate_hz
+    slow = (1e4 * np.sin(2 * np.pi * 0.5 * t)).round().astype(np.int32)
+    packets = [packet(slow[i : i + packet_n], i / true_rate_hz) for i in range(0, len(slow), packet_n)]
+    timeline = _fill(_timeline(components="Z"), packets)
+    counters = timeline.tracks["Z"].counters
+    assert counters.gaps == counters.duplicate_samples == counters.disagreeing_samples == 0
+    assert counters.samples == len(slow)
+    assert 5 <= counters.retimings <= 12  # one in half a sample, six samples in all
+    k0, k1 = timeline.ready_k - 4000, timeline.ready_k - 40
+    wave, valid = timeline.window(k0, k1)
+    assert valid[0].all()
+    true_t = np.array([timeline.time_of(k) - T0_NS for k in range(k0, k1)]) / 1e9
+    worst = np.abs(wave[0] - 1e4 * np.sin(2 * np.pi * 0.5 * true_t)).max() / (1e4 * np.pi)  # in seconds
+    assert worst < 0.0125  # a sample, and what a packet of 30 s drifts
+
+
+def test_a_missing_sample_is_a_gap_and_no_drift() -> None:
+    x = burst(40, [])
+    timeline = _fill(_timeline(components="Z"), [packet(x[:2000], 0), packet(x[2001:], 20.01)])
+    assert timeline.tracks["Z"].counters == TrackCounters(samples=3999, gaps=1, gap_samples=1)
+
+
 def test_memory_is_bounded_over_a_day() -> None:
     timeline = _timeline(components="Z")
     x = burst(60, [])

@@ -23,6 +23,7 @@ from seisedge.runtime.resample import Float, Mask, Resampler
 logger = logging.getLogger(__name__)
 
 SEGMENT_GAP_S = 30.0
+FOLLOWS_SAMPLES = 0.75  # a packet that begins nearer than this to the end of the one before follows it without a gap
 LARGEST = 1e30
 
 
@@ -37,6 +38,7 @@ class TrackCounters:
     disagreeing_samples: int = 0
     late_samples: int = 0
     unsound_samples: int = 0  # NaN, infinite or absurd
+    retimings: int = 0  # the digitizer's clock had drifted from its rate by half a sample
 
 
 class SegmentState(msgspec.Struct, frozen=True):
@@ -47,6 +49,7 @@ class SegmentState(msgspec.Struct, frozen=True):
     settled: int
     end: int
     known: list[tuple[int, int]]
+    heard_ns: int
 
 
 class TrackState(msgspec.Struct, frozen=True):
@@ -63,6 +66,7 @@ class Segment:
     """A run of samples at `anchor_ns + n / rate_hz`, gaps of up to `SEGMENT_GAP_S` inside it.
 
     settled: input below this index is final, be it a sample or a gap.
+    heard_ns: when `end` is, by the time of the packet that ends there.
     """
 
     def __init__(self, anchor_ns: int, rate_hz: float) -> None:
@@ -70,6 +74,7 @@ class Segment:
         self.rate_hz = rate_hz
         self.settled = 0
         self.end = 0  # index after the newest sample
+        self.heard_ns = anchor_ns
         self._first = 0  # index of the buffer's first sample
         self._keep = 0  # what may be forgotten lies before
         size = max(1024, int(rate_hz * 120))
@@ -81,7 +86,7 @@ class Segment:
         ahead = self._ok[self.settled - self._first : self.end - self._first]
         edges = np.flatnonzero(np.diff(np.concatenate([[False], ahead, [False]]))) + self.settled
         known = [(int(n0), int(n1)) for n0, n1 in zip(edges[::2], edges[1::2], strict=True)]
-        return SegmentState(self.anchor_ns, self.rate_hz, self.settled, self.end, known)
+        return SegmentState(self.anchor_ns, self.rate_hz, self.settled, self.end, known, self.heard_ns)
 
     @classmethod
     def from_state(cls, state: SegmentState, first: int) -> Segment:
@@ -94,7 +99,7 @@ class Segment:
         segment.settled, segment._first, segment._keep = state.settled, min(first, state.settled), first
         segment.end = state.settled  # of the samples, as far as the buffer holds them
         segment._reserve(state.end)
-        segment.end = state.end
+        segment.end, segment.heard_ns = state.end, state.heard_ns
         for n0, n1 in state.known:
             segment._ok[n0 - segment._first : n1 - segment._first] = True
         return segment
@@ -102,6 +107,16 @@ class Segment:
     def index_of(self, time_ns: int) -> int:
         """Nearest sample index; half a sample of jitter is tolerated."""
         return round((time_ns - self.anchor_ns) * self.rate_hz / NS_PER_S)
+
+    def has_drifted(self, packet: Packet, index: int) -> bool:
+        """True where the packet follows the one before, but the anchor's clock says a gap or an overlap."""
+        if index == self.end or self.settled < self.end:
+            return False
+        return abs(packet.starttime_ns - self.heard_ns) * self.rate_hz < FOLLOWS_SAMPLES * NS_PER_S
+
+    def retime(self, packet: Packet) -> None:
+        """Count time anew from this packet, which goes on at `end`; what stands before it moves by a sample."""
+        self.anchor_ns = packet.starttime_ns - round(self.end * NS_PER_S / self.rate_hz)
 
     def put(self, index: int, samples: npt.NDArray[Any], counters: TrackCounters) -> None:
         """Store `samples` from `index` on; what is there already stays, what is settled is too late."""
@@ -227,10 +242,11 @@ class Track:
         self.newest_start_ns, self.done_k, self._next_k = state.newest_start_ns, state.done_k, state.next_k
         self._segment = self._resampler = None
         if state.segment is not None:
-            anchor_ns, rate_hz = state.segment.anchor_ns, state.segment.rate_hz
-            self._resampler = Resampler(rate_hz, self.spec.rate_hz, self.spec.pass_hz, anchor_ns)
+            self._resampler = Resampler(
+                state.segment.rate_hz, self.spec.rate_hz, self.spec.pass_hz, state.segment.anchor_ns
+            )
             first, _ = self._resampler.inputs_for(self._next_k, self._next_k + 1)
-            self._segment = Segment.from_state(state.segment, first)
+            self._segment = Segment.from_state(state.segment, first - 2)
 
     def add(self, packet: Packet, usable: bool, wanted_k: int) -> None:
         """Take a packet; `usable` False stores nothing of it (calibration): it becomes a gap.
@@ -260,10 +276,18 @@ class Track:
                 segment = None
         if segment is None:
             segment, index = self._open(packet), 0
+        elif segment.has_drifted(packet, index):
+            self._resample()
+            segment.retime(packet)
+            index = segment.end
+            self._resampler = self._resampler_for(segment)
+            self.counters.retimings += 1
         if self.newest_start_ns is None or packet.starttime_ns > self.newest_start_ns:
             self.newest_start_ns = packet.starttime_ns
         if usable:
             segment.put(index, packet.samples, self.counters)
+            if index + len(packet.samples) == segment.end:
+                segment.heard_ns = packet.endtime_ns
         if segment.settled < segment.end:
             segment.settle(round(self.reorder_wait_s * segment.rate_hz), self.counters)
         self._finalize(segment, wanted_k)
@@ -280,15 +304,17 @@ class Track:
         return pending
 
     def _open(self, packet: Packet) -> Segment:
-        resampler = Resampler(packet.sampling_rate_hz, self.spec.rate_hz, self.spec.pass_hz, packet.starttime_ns)
-        self._resampler = resampler
         self._segment = Segment(packet.starttime_ns, packet.sampling_rate_hz)
+        self._resampler = resampler = self._resampler_for(self._segment)
         first_k, _ = resampler.outputs_from(0, 0)
         low, _ = resampler.inputs_for(first_k, first_k + 1)
         assert low >= 0
         self._next_k = first_k
         self.done_k = first_k if self.done_k is None else max(self.done_k, first_k)
         return self._segment
+
+    def _resampler_for(self, segment: Segment) -> Resampler:
+        return Resampler(segment.rate_hz, self.spec.rate_hz, self.spec.pass_hz, segment.anchor_ns)
 
     def _flush(self, segment: Segment, wanted_k: int) -> None:
         segment.settle(0, self.counters)
@@ -316,4 +342,5 @@ class Track:
             n0, n1 = self._resampler.inputs_for(k0, k1)
             values, whole = self._resampler(*self._segment.view(n0, n1), n0, k0, k1)
             self._pending.append((k0, values, whole))
-        self._segment.forget(self._resampler.inputs_for(self._next_k, self._next_k + 1)[0])
+        # two samples more: a clock that is set right may move them under the kernel
+        self._segment.forget(self._resampler.inputs_for(self._next_k, self._next_k + 1)[0] - 2)

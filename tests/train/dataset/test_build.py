@@ -343,6 +343,11 @@ CSV = "origin_time,latitude,longitude,event_type\n2020-01-01T00:02:00,45,7,earth
         (CSV.splitlines()[0] + "\n", [], "no events in this catalogue"),
         (CSV + CSV.splitlines()[1] + "\n", [], "is there twice"),
         (CSV, [], "no window of an event could be cut: 1 × XX.AAA has neither a pick nor a known position"),
+        (
+            CSV.replace("2020", "2021"),
+            ["--stations", "stations.xml"],
+            "1 × nothing recorded; the recordings are of 2020-01-01T00:00:00.000000Z to 2020-01-01T00:20:00.000000Z",
+        ),
         (CSV, ["--stations", "nowhere"], "--stations nowhere: no such file or folder"),
         (CSV, ["--stations", "catalogue.csv"], "catalogue.csv: not XML"),
         (CSV, ["--travel-times", "iasp90"], "--travel-times iasp90: must be iasp91, ak135, prem or a P speed"),
@@ -362,6 +367,7 @@ def test_bad_input(
         Path("catalogue.csv").write_text(catalogue)
     Path("picks.csv").write_text("event_id,station,phase,time\ne7,XX.AAA,P,2020-01-01T00:02:03\n")
     Path("rec").symlink_to(made / "rec")
+    Path("stations.xml").symlink_to(made / "stations.xml")
     data = [m for m in more if m.endswith(".mseed") or m.startswith("sds:")] or ["rec/aaa.mseed"]
     options = [m for m in more if m not in data]
     code, _, err = run("catalogue.csv", *data, "-o", "out", "--travel-times", "6", *options)

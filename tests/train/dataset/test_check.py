@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.cli import main
+from seisedge.train import probe
 from seisedge.train.dataset.check import Report, check
 from seisedge.train.dataset.survey import survey
 
@@ -149,6 +151,20 @@ def test_a_planted_shortcut_is_found_on_disk(tmp_path: Path) -> None:
     assert code == 0
     assert "WARNING  shortcuts (2): things give the label away to one who does not listen: length, rate, comp" in out
     assert "length                       100% (100% to 100%), blind 50%: a shortcut" in out
+
+
+def test_the_windows_of_a_recipe_are_asked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the bundled set tests/train/test_probe.py asks; here the way there, with a set of one's own."""
+    monkeypatch.setattr(probe, "probe", functools.partial(probe.probe, draws=600, edge_draws=200))
+    folder = write_set(tmp_path / "mine", rows_of(45), make_arrays(45, length=7000))
+    code, out, err = run("check", str(folder), "--recipe", "event-type", "--json")
+    assert code == 0, err
+    windows = {w["sees"]: w for w in json.loads(out)["windows"]}
+    for sees in ("components", "mask length", "components and mask length"):
+        assert windows[sees]["accuracy"] <= windows[sees]["prior"] + 3 * windows[sees]["error"]
+    code, _, err = run("check", str(folder), "--recipe", "magnitude")
+    assert code == 2
+    assert "--recipe magnitude: the probe asks for the event type" in err
 
 
 def test_info(datasets: Path) -> None:

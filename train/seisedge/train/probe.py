@@ -1,4 +1,4 @@
-"""Can the class be read from what was never meant? `python -m seisedge.train.probe [RECIPE] [--data DIR]`
+"""Can the class be read from what was never meant? `seisedge dataset check DIR --recipe RECIPE`
 
 Windows are drawn as in training; then classifiers that see only a nuisance are fitted on one half and asked on the
 other. Of a nuisance with few values the classifier is the table itself: per cell the commonest class, which no
@@ -11,16 +11,18 @@ data, and is reported: source and rate. No network is given them, but a network 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from seisedge.train.data import Archive, find_dataset, load_archive
+from seisedge.runtime.errors import InputError
+from seisedge.train.data import Archive, load_archive
 from seisedge.train.frontend import TypeFrontEnd
+from seisedge.train.mixture import with_sources
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
 from seisedge.train.recipe import Recipe, load_recipe
@@ -141,18 +143,21 @@ def probe(recipe: Recipe, archive: Archive, draws: int = 6000, edge_draws: int =
     return found
 
 
-@click.command()
-@click.argument("recipe", default="event-type")
-@click.option("--data", type=click.Path(path_type=Path), multiple=True, help="Folder in SeisBench format.")
-def main(recipe: str, data: tuple[Path, ...]) -> None:
-    """Print what a classifier makes of each nuisance."""
-    chosen = load_recipe(recipe)
-    model = create_model(chosen.model, **chosen.arguments)
-    archive = load_archive(list(data) or [find_dataset(Path.cwd())], model.geometry.rate_hz, chosen.data.pass_hz)
-    for f in probe(chosen, archive):
+def probe_folders(name: str, folders: Sequence[Path]) -> list[Finding]:
+    """All findings for the windows that a recipe would draw from folders. Raises InputError."""
+    recipe = load_recipe(name)
+    model = create_model(recipe.model, **recipe.arguments)
+    if model.task != "event_type" or not isinstance(model.front, TypeFrontEnd):
+        raise InputError(f"--recipe {name}: the probe asks for the event type, and this recipe learns another thing")
+    archive = load_archive(folders, model.geometry.rate_hz, recipe.data.pass_hz, split=recipe.data.split)
+    recipe, _ = with_sources(recipe, archive)
+    return probe(recipe, archive)
+
+
+def text_from_findings(name: str, findings: Sequence[Finding]) -> str:
+    """For the terminal."""
+    lines = [f"What gives the label of recipe {name}'s windows away (accuracy on windows not fitted on)"]
+    for f in findings:
         verdict = "beats the prior" if f.beats_prior else "nothing"
-        click.echo(f"{f.sees:36} {f.accuracy:.3f}, prior {f.prior:.3f} ± {f.error:.3f}: {verdict}")
-
-
-if __name__ == "__main__":
-    main()
+        lines.append(f"  {f.sees:34} {f.accuracy:4.0%}, prior {f.prior:.0%} ± {f.error:.1%}: {verdict}")
+    return "\n".join(lines)

@@ -82,8 +82,7 @@ class Builder:
                 for station in self.sensors:
                     self._add_event(event, station, writer)
             if not writer.rows:
-                reasons = "; ".join(f"{n} × {reason}" for reason, n in self.left_out.most_common(4))
-                raise InputError(f"no window of an event could be cut: {reasons or 'no event'}")
+                raise InputError(f"no window of an event could be cut: {self._why_nothing()}")
             n_events = len(writer.rows)
             for station in progress(sorted(self.sensors), "stations searched for noise"):
                 self._add_noise(events, station, writer)
@@ -110,6 +109,14 @@ class Builder:
             text = msgspec.json.format(msgspec.json.encode(notes), indent=1).decode() + "\n"
             writer.finish(COLUMNS, _data_format(self.plan, writer.rows), text)
         return built
+
+    def _why_nothing(self) -> str:
+        """The commonest reasons, and what time is recorded."""
+        spans = [span for sensors in self.sensors.values() for s in sensors for c in s.channels
+                 for span in self.recordings.spans(c)]  # fmt: skip
+        first, last = min(start for start, _ in spans), max(end for _, end in spans)
+        reasons = "; ".join(f"{n} × {reason}" for reason, n in self.left_out.most_common(4))
+        return f"{reasons}; the recordings are of {iso_from_ns(first)} to {iso_from_ns(last)}"
 
     def arrival(self, event: Event, station: str) -> Arrival | None:
         """Where P and S of an event are at a station; None where neither a pick nor a place tells."""

@@ -126,8 +126,9 @@ def info(folders: tuple[str, ...], as_json: bool) -> None:
 
 @dataset.command()
 @DIRS
+@click.option("--recipe", help="Ask also of the windows that this recipe would draw (needs torch).")
 @JSON
-def check(folders: tuple[str, ...], as_json: bool) -> None:
+def check(folders: tuple[str, ...], recipe: str | None, as_json: bool) -> None:
     """Faults of DIR (or seisbench:NAME), several at once as they would be trained on together.
 
     Duplicates and an event on two sides of the split make a training dishonest: exit 1. Flat, clipped, NaN and copied
@@ -141,10 +142,20 @@ def check(folders: tuple[str, ...], as_json: bool) -> None:
     from seisedge.train.dataset.check import text_from_report
     from seisedge.train.dataset.survey import survey
 
-    report = find(survey(folders_from(folders)))
-    click.echo(
-        msgspec.json.format(msgspec.json.encode(report), indent=1).decode() if as_json else text_from_report(report)
-    )
+    paths = folders_from(folders)
+    report = find(survey(paths))
+    windows = []
+    if recipe is not None:
+        from seisedge.train.probe import probe_folders, text_from_findings
+
+        windows = probe_folders(recipe, paths)
+    if as_json:
+        plain = msgspec.to_builtins(report) | ({"windows": msgspec.to_builtins(windows)} if recipe else {})
+        click.echo(msgspec.json.format(msgspec.json.encode(plain), indent=1).decode())
+    else:
+        click.echo(text_from_report(report))
+        if recipe is not None:
+            click.echo("\n" + text_from_findings(recipe, windows))
     if report.faults:
         codes = ", ".join(sorted({fault.code for fault in report.faults}))
         raise FailedError(f"{', '.join(folders)}: not fit for an honest training ({codes})")

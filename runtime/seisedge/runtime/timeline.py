@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.packet import Packet, RecordFlag
-from seisedge.runtime.track import GridSpec, Track, TrackState
+from seisedge.runtime.track import GridSpec, RawStretch, Track, TrackState
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ class Timeline:
         components: str = COMPONENTS,
         max_wait_s: float = 60.0,
         reorder_wait_s: float = 2.0,
+        raw_keep_s: float = 0.0,
     ) -> None:
         self.station_id = station_id
         self.spec = spec
@@ -70,6 +71,7 @@ class Timeline:
         self.flagged: list[FlaggedSpan] = []
         self.mix: Mix | None = None  # makes Z, N and E of the rows as recorded, in place, from an index on
         self.tracks = {c: Track(f"{station_id} {c}", spec, reorder_wait_s) for c in COMPONENTS}
+        self._raw_keep_k = math.ceil(raw_keep_s * spec.rate_hz)
         self._awaited = set(components)
         self._told: set[str] = set()  # components whose first absence was told
         self._max_wait_k = math.ceil(max_wait_s * spec.rate_hz)
@@ -154,6 +156,9 @@ class Timeline:
     def seen(self) -> None:
         """Everything that is ready was looked at: what lies `KEEP_S` before may be forgotten."""
         self._seen_k = self.ready_k
+        raw_from_ns = self.time_of(max(self._seen_k - self._raw_keep_k, 0))
+        for track in self.tracks.values():
+            track.raw_from_ns = raw_from_ns
 
     def _settle(self) -> None:
         for track in self.tracks.values():
@@ -180,6 +185,13 @@ class Timeline:
         if self.mix is not None:
             self.mix(self, k0, wave, valid)
         return wave, valid
+
+    def raw(self, component: str, k0: int, k1: int) -> list[RawStretch]:
+        """Raw samples under the outputs [k0, k1), kept from `raw_keep_s` before what was `seen`, as recorded.
+
+        Only those under an output that `window` calls valid are there for every run over the same samples.
+        """
+        return self.tracks[component].raw(k0, k1) if k1 > k0 else []
 
     def flags_between(self, start_ns: int, end_ns: int) -> RecordFlag:
         """What was flagged within [start_ns, end_ns)."""

@@ -186,6 +186,20 @@ class Segment:
         """Samples before `n0` are no longer needed; space is taken back when it runs short."""
         self._keep = n0
 
+    @property
+    def first(self) -> int:
+        """Index of the oldest sample held."""
+        return self._first
+
+    def trimmed(self, n0: int) -> Segment:
+        """A segment that only holds the samples from `n0` on; nothing can be put into it."""
+        n0 = min(max(n0, self._first), self.end)
+        other = Segment(self.anchor_ns, self.rate_hz)
+        other.settled, other.end, other._first = self.settled, self.end, n0
+        x, ok = self.view(n0, self.end)
+        other._x, other._ok = x.copy(), ok.copy()
+        return other
+
     def _reserve(self, end: int) -> None:
         if end - self._first <= len(self._x):
             return
@@ -206,10 +220,25 @@ class GridSpec:
     pass_hz: float
 
 
+@dataclass(frozen=True, slots=True)
+class RawStretch:
+    """Samples as the digitizer counted them: `x`, `ok` (n,) from `start_ns` on; views, valid until the next `add`.
+
+    reach_s: how far from a sample the outputs lie that it is part of.
+    """
+
+    x: Float
+    ok: Mask
+    start_ns: int
+    rate_hz: float
+    reach_s: float
+
+
 class Track:
     """One component of a station; hands over resampled samples once they are final.
 
     What is final is known with every packet; it is resampled when it is asked for, at once for many packets.
+    raw_from_ns: raw samples from here on are kept for `raw`; whoever needs them moves it.
     """
 
     def __init__(self, name: str, spec: GridSpec, reorder_wait_s: float) -> None:
@@ -221,6 +250,8 @@ class Track:
         self.done_k: int | None = None  # outputs below are final; None before the first packet
         self._segment: Segment | None = None
         self._resampler: Resampler | None = None
+        self.raw_from_ns = 0
+        self._past: list[tuple[Segment, Resampler]] = []  # earlier segments, as far as `raw` reaches
         self._next_k = 0  # first output of the segment that is not final
         self._due: list[tuple[int, int]] = []  # final outputs [k0, k1) not yet made, of the segment at hand
         self._restarted = False  # the first new segment was told; later ones are only counted
@@ -271,6 +302,7 @@ class Track:
                 )
                 self._restarted = True
                 self._flush(segment, wanted_k)
+                self._retire(segment)
                 self.counters.gaps += 1
                 self.counters.gap_samples += max(index - segment.end, 0)
                 segment = None
@@ -297,6 +329,19 @@ class Track:
         if self._segment is not None:
             self._flush(self._segment, wanted_k)
 
+    def raw(self, k0: int, k1: int) -> list[RawStretch]:
+        """Samples under the kernels of the outputs [k0, k1), one stretch a segment; all of them are final."""
+        now = [(self._segment, self._resampler)] if self._segment is not None and self._resampler is not None else []
+        found: list[RawStretch] = []
+        for segment, resampler in self._past + now:
+            n0, n1 = resampler.inputs_for(k0, k1)
+            n0, n1 = max(n0, segment.first), min(n1, segment.settled)
+            if n1 > n0:
+                x, ok = segment.view(n0, n1)
+                start_ns = segment.anchor_ns + round(n0 * NS_PER_S / segment.rate_hz)
+                found.append(RawStretch(x, ok, start_ns, segment.rate_hz, resampler.half_s))
+        return found
+
     def take(self) -> list[tuple[int, Float, Mask]]:
         """Outputs that became final since the last call: (first k, values, mask) each."""
         self._resample()
@@ -315,6 +360,11 @@ class Track:
 
     def _resampler_for(self, segment: Segment) -> Resampler:
         return Resampler(segment.rate_hz, self.spec.rate_hz, self.spec.pass_hz, segment.anchor_ns)
+
+    def _retire(self, segment: Segment) -> None:
+        assert self._resampler is not None
+        self._past = [(s, r) for s, r in self._past if s.index_of(self.raw_from_ns) < s.settled]
+        self._past.append((segment.trimmed(segment.index_of(self.raw_from_ns)), self._resampler))
 
     def _flush(self, segment: Segment, wanted_k: int) -> None:
         segment.settle(0, self.counters)
@@ -343,4 +393,5 @@ class Track:
             values, whole = self._resampler(*self._segment.view(n0, n1), n0, k0, k1)
             self._pending.append((k0, values, whole))
         # two samples more: a clock that is set right may move them under the kernel
-        self._segment.forget(self._resampler.inputs_for(self._next_k, self._next_k + 1)[0] - 2)
+        needed = self._resampler.inputs_for(self._next_k, self._next_k + 1)[0] - 2
+        self._segment.forget(min(needed, self._segment.index_of(self.raw_from_ns)))

@@ -3,7 +3,8 @@
 Hops lie on the sample clock: a hop's window ends at a multiple of `hop_s` since 1970. An event opens when
 1 - P(noise) has stayed at or above `open_threshold` for `min_duration_s`, and closes when it falls below
 `close_threshold` or after `max_duration_s`. Its onset is the end of the first of those hops. There is no magnitude:
-the window does not know where in it the event began.
+the window does not know where in it the event began. While a calibration pulse or tone is in the window, no event
+opens.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.runtime import pulse
 from seisedge.runtime.channels import Channels
-from seisedge.runtime.clock import iso_from_ns, ns_from_s
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.config import ContinuousConfig, StationConfig
 from seisedge.runtime.draft import Draft, EventDraft, HopDraft, StationCounters
 from seisedge.runtime.engines import Engine
@@ -23,10 +25,12 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.estimate import DECIMALS, NOISE, type_estimate
 from seisedge.runtime.event import Quality, Status, TriggerInfo, WindowInfo
 from seisedge.runtime.inference import Meter, Models, infer, unit_scale
+from seisedge.runtime.inspection import flag_remarks, inspect_window
+from seisedge.runtime.packet import RecordFlag
 from seisedge.runtime.timeline import Timeline
 from seisedge.runtime.track import GridSpec
 from seisedge.runtime.triggered import event_id
-from seisedge.runtime.windows import Window, cut_window, grid_of
+from seisedge.runtime.windows import Window, cut_window, grid_of, span_of_window
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -35,6 +39,8 @@ class Heard(msgspec.Struct, frozen=True):
     time_ns: int
     shares: list[float]  # float32, exactly
     window: WindowInfo
+    remarks: list[Quality] = []
+    questionable: bool = False
 
 
 class ContinuousState(msgspec.Struct, frozen=True):
@@ -43,6 +49,7 @@ class ContinuousState(msgspec.Struct, frozen=True):
     next_ns: int
     above: list[Heard]
     open: bool
+    pulse_ns: int | None = None
 
 
 class ContinuousMode:
@@ -73,13 +80,15 @@ class ContinuousMode:
         self._next_ns = 0
         self._above: list[Heard] = []  # hops of the event, or of its promise
         self._open = False
+        self._pulse_ns: int | None = None  # the newest hop at which a calibration had begun
 
     def state(self) -> ContinuousState:
-        return ContinuousState(self._next_ns, list(self._above), self._open)
+        return ContinuousState(self._next_ns, list(self._above), self._open, self._pulse_ns)
 
     def restore(self, state: ContinuousState) -> None:
         """Go on from `state`; the samples from `needed_ns` on must be given again."""
         self._next_ns, self._above, self._open = state.next_ns, list(state.above), state.open
+        self._pulse_ns = state.pulse_ns
 
     @property
     def needed_ns(self) -> int | None:
@@ -104,7 +113,10 @@ class ContinuousMode:
 
     def _hop(self, time_ns: int, timeline: Timeline) -> Iterator[Draft]:
         card = self._engine.card
-        window = cut_window(timeline, card, time_ns - ns_from_s(card.window_s), time_ns)
+        start_ns = time_ns - ns_from_s(card.window_s)
+        k0, k1 = span_of_window(timeline, card, start_ns, time_ns)
+        seen = inspect_window(timeline, k0, k1, k1)
+        window = cut_window(timeline, card, start_ns, time_ns, seen.mask)
         if not window.coverage:  # before the first sample, or in a long gap
             if self._open:
                 yield self._event("final", time_ns, Meter())
@@ -134,6 +146,7 @@ class ContinuousMode:
         )
         if shares is None:
             return
+        heard = _heard(time_ns, shares, window, seen.remarks, timeline.flags_between(start_ns, time_ns))
         score = 1.0 - float(shares[card.labels.index(NOISE)])
         duration_ns = time_ns - self._above[0].time_ns if self._above else 0
         settings = self._settings
@@ -142,9 +155,11 @@ class ContinuousMode:
                 yield self._event("final", time_ns, meter)
                 self._open, self._above = False, []
             else:
-                self._above.append(_heard(time_ns, shares, window))
+                self._above.append(heard)
+        elif self._calibrates(time_ns, timeline):
+            self._above = []
         elif score >= settings.open_threshold:
-            self._above.append(_heard(time_ns, shares, window))
+            self._above.append(heard)
             if time_ns - self._above[0].time_ns >= ns_from_s(settings.min_duration_s):
                 self._open = True
                 self._counters.events += 1
@@ -152,12 +167,30 @@ class ContinuousMode:
         else:
             self._above = []
 
+    def _calibrates(self, time_ns: int, timeline: Timeline) -> bool:
+        """True while a calibration that began is in the window; called at every hop outside of an event."""
+        window_s = self._engine.card.window_s
+        rate_hz = timeline.spec.rate_hz
+        before, after = round(pulse.BEFORE_S * rate_hz), round(pulse.AFTER_S * rate_hz)
+        end_k = timeline.k_at(time_ns)
+        known = self._pulse_ns is not None and time_ns - self._pulse_ns < ns_from_s(window_s)
+        longest_s = min(self._hop_ns / NS_PER_S, window_s - pulse.BEFORE_S - pulse.AFTER_S)
+        for back_s in np.arange(0.0, longest_s, 1.0):  # each looks at the starts of a second
+            onset_k = end_k - after - round(back_s * rate_hz)
+            waveform, valid = timeline.window(onset_k - before, onset_k + after)
+            if pulse.is_calibration(waveform, valid, rate_hz, before):
+                self._counters.calibration_triggers += not known
+                self._pulse_ns = time_ns
+                return True
+        return known
+
     def _event(self, status: Status, time_ns: int, meter: Meter) -> EventDraft:
         """The event so far; its type is the mean over its hops."""
         onset_ns = self._above[0].time_ns
         stacked = np.array([heard.shares for heard in self._above], dtype=np.float32)
         mean: npt.NDArray[np.float32] = stacked.mean(axis=0, dtype=np.float64).astype(np.float32)
         window = self._above[-1].window
+        remarks = list(dict.fromkeys(remark for heard in self._above for remark in heard.remarks))
         return EventDraft(
             id=event_id(self._station_id, onset_ns),
             revision=0 if status == "new" else 1,
@@ -169,14 +202,16 @@ class ContinuousMode:
             magnitude=None,
             window=msgspec.structs.replace(window, answer_s=round((time_ns - onset_ns) / 1e9, 3)),
             overlaps=[],
-            timing="ok",
-            quality=[Quality(code="ok", reason="nothing to remark")],
+            timing="questionable" if any(heard.questionable for heard in self._above) else "ok",
+            quality=remarks or [Quality(code="ok", reason="nothing to remark")],
             last_sample_ns=time_ns,
             meter=meter,
         )
 
 
-def _heard(time_ns: int, shares: npt.NDArray[np.float32], window: Window) -> Heard:
+def _heard(
+    time_ns: int, shares: npt.NDArray[np.float32], window: Window, remarks: list[Quality], flags: RecordFlag
+) -> Heard:
     info = WindowInfo(
         start=iso_from_ns(window.start_ns),
         length_s=round(window.span_s, 3),
@@ -184,4 +219,5 @@ def _heard(time_ns: int, shares: npt.NDArray[np.float32], window: Window) -> Hea
         coverage=round(window.coverage, DECIMALS),
         gaps=window.gaps,
     )
-    return Heard(time_ns, [float(share) for share in shares], info)
+    questionable = bool(flags & (RecordFlag.TIME_QUESTIONABLE | RecordFlag.CLOCK_UNLOCKED))
+    return Heard(time_ns, [float(share) for share in shares], info, [*remarks, *flag_remarks(flags)], questionable)

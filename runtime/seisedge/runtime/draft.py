@@ -37,6 +37,9 @@ class StationCounters:
     events: int = 0
     noise_answers: int = 0
     noise_events: int = 0  # triggers that were noise to the end: nothing was emitted
+    spike_triggers: int = 0  # triggers that were nothing but bad samples: no event was opened
+    step_triggers: int = 0
+    calibration_triggers: int = 0
     inferences: int = 0
     hops: int = 0
     dropped_windows: int = 0  # no inference: the run was behind a live stream

@@ -17,7 +17,20 @@ CIRCUMSTANCES = ("latency_ms", "cost", "emitted", "source")
 
 Status = Literal["new", "update", "final", "retracted"]
 QualityCode = Literal[
-    "ok", "insufficient", "clipped", "overlap", "timing", "band", "uncalibrated", "out_of_range", "dropped"
+    "ok",
+    "insufficient",
+    "clipped",
+    "overlap",
+    "timing",
+    "band",
+    "uncalibrated",
+    "out_of_range",
+    "dropped",
+    "spike",
+    "step",
+    "flat",
+    "teleseism",
+    "calibration",
 ]
 
 

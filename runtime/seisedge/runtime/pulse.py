@@ -4,9 +4,9 @@ A current switched on or off in the calibration coil is a step of force. The sei
 period T and damping h, answers with a / w' exp(-h w t) sin(w' t), where w = 2 pi / T and w' = w sqrt(1 - h^2)
 (Aki and Richards, Quantitative Seismology, chapter 12; at 120 s the first seconds are a ramp). A sine in the coil
 is a pure tone. Neither has a coda: one of the shapes, common to all components, explains all but `MISFIT` of the
-energy and the noise that was there before. So it must be in the samples and in the differences of successive samples: in the first
-alone, microseisms under a small earthquake look like a ramp. Periods below `PERIODS_S` are not looked for: with the
-15 Hz of the models their shape is lost.
+energy and the noise that was there before. It must do so for the samples and for the differences of successive
+samples: in the first alone, microseisms under a small earthquake look like a ramp. Periods below `PERIODS_S` are not
+looked for: with the 15 Hz of the models their shape is lost.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _explains(x: Float, explained: float, quiet: Float) -> bool:
     """True where `explained`, an energy, leaves no more of `x` than a calibration may; quiet: the noise before it."""
     noise = _energy(quiet - quiet.mean(axis=1, keepdims=True)) * x.shape[1] / quiet.shape[1]
     total = _energy(x)
-    return total - explained <= MISFIT * total + NOISE_ALLOWANCE * noise
+    return bool(total - explained <= MISFIT * total + NOISE_ALLOWANCE * noise)
 
 
 def _is_pulse(x: Float, rate_hz: float, quiet: int) -> bool:

@@ -34,7 +34,8 @@ SLOW_SHARE = 0.8  # of the Nyquist frequency a slow channel is triggered on
 TRIGGER_HEADROOM_HZ = 1.0  # the trigger's band must be at least this wide
 
 
-STATE_VERSION = 2  # of FrontState and BackState, and of what a trigger or a filter makes of the same samples
+STATE_VERSION = 3  # of FrontState and BackState, and of what a trigger or a filter makes of the same samples
+RAW_SLACK_S = 20.0  # raw samples are kept beyond the longest window; a window is looked at soon after its end
 NEEDED_MARGIN_S = 0.1  # against the rounding of sample times
 
 
@@ -324,6 +325,7 @@ class Station:
                 components=COMPONENTS if self.channels.triaxial else settings.components,
                 max_wait_s=settings.max_wait_s,
                 reorder_wait_s=settings.reorder_wait_s,
+                raw_keep_s=max(engine.card.window_s for engine in self._models.engines) + RAW_SLACK_S,
             )
             timeline.mix = self.channels.mix
         of_models = {grid: self._timelines[grid] for grid in carried}

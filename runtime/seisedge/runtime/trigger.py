@@ -94,7 +94,7 @@ class Trigger:
             raise ValueError(f"the trigger works at {TRIGGER_GRID.rate_hz:g} Hz; got {timeline.spec}")
         self.settings = settings
         self.scanned_hop: int | None = None
-        self._timeline = timeline
+        self.timeline = timeline
         self._taps = _highpass_taps(settings.highpass_hz, TRIGGER_GRID.rate_hz)
         self._sta = round(settings.sta_s * TRIGGER_GRID.rate_hz / HOP_N)
         self._lta = round(settings.lta_s * TRIGGER_GRID.rate_hz / HOP_N)
@@ -117,24 +117,39 @@ class Trigger:
         """Time of the oldest sample that what is not yet scanned depends on; None before the first scan."""
         if self.scanned_hop is None:
             return None
-        return self._timeline.time_of((self.scanned_hop - self._memory) * HOP_N - HALF_TAPS)
+        return self.timeline.time_of((self.scanned_hop - self._memory) * HOP_N - HALF_TAPS)
+
+    def span_of(self, hop0: int, hop1: int) -> tuple[int, int]:
+        """Outputs [k0, k1) of the timeline that the ratios of the hops from `hop0` to `hop1` look at."""
+        return (hop0 - self._lta + 1) * HOP_N - HALF_TAPS, (hop1 + 1) * HOP_N + HALF_TAPS
+
+    def would_fire(self, wave: Float, valid: npt.NDArray[np.bool_]) -> bool:
+        """True where a component (n,) of a `span_of` reaches the ratio at which the trigger goes on."""
+        energy, count = self._energies_of(wave[None], valid[None])
+        ratio, _ = self._ratios(energy, count, energy.shape[1] - self._lta + 1)
+        return bool((ratio >= self.settings.on_ratio).any())
+
+    @property
+    def reach_s(self) -> float:
+        """How far before a hop its ratio looks."""
+        return (self._lta * HOP_N + HALF_TAPS) / TRIGGER_GRID.rate_hz
 
     def time_of_hop(self, hop: int) -> int:
         """Time at which a hop begins, in ns."""
-        return self._timeline.time_of(hop * HOP_N)
+        return self.timeline.time_of(hop * HOP_N)
 
     def hop_after(self, time_ns: int) -> int:
         """First hop whose scan has seen everything before `time_ns`."""
-        return -(-self._timeline.k_at(time_ns) // HOP_N)
+        return -(-self.timeline.k_at(time_ns) // HOP_N)
 
     def scan(self) -> list[Onset]:
         """Onsets in what became ready since the last call, in order."""
-        ready_hop = (self._timeline.ready_k - HALF_TAPS) // HOP_N
+        ready_hop = (self.timeline.ready_k - HALF_TAPS) // HOP_N
         if self.scanned_hop is None:
-            if self._timeline.ready_k <= self._timeline.oldest_k:
+            if self.timeline.ready_k <= self.timeline.oldest_k:
                 return []
             self.scanned_hop = 0
-        oldest_hop = -(-(self._timeline.oldest_k + HALF_TAPS) // HOP_N)
+        oldest_hop = -(-(self.timeline.oldest_k + HALF_TAPS) // HOP_N)
         if oldest_hop > self.scanned_hop:  # the timeline was restarted after a long gap
             self.scanned_hop, self._armed = oldest_hop, True
             self._energy, self._count = np.zeros((1, 0)), np.zeros((1, 0))
@@ -162,17 +177,20 @@ class Trigger:
 
     def _energies(self, rows: list[int], hop0: int, hop1: int) -> tuple[Float, Float]:
         """Energy and number of valid samples of the high-passed hops [hop0, hop1): (len(rows), hops) each."""
-        wave, valid = self._timeline.window(hop0 * HOP_N - HALF_TAPS, hop1 * HOP_N + HALF_TAPS)
-        n = (hop1 - hop0) * HOP_N
-        x, exists = wave[rows].astype(np.float64), valid[rows]
-        high = np.zeros((len(rows), n))
-        whole = np.ones((len(rows), n), dtype=bool)
+        wave, valid = self.timeline.window(hop0 * HOP_N - HALF_TAPS, hop1 * HOP_N + HALF_TAPS)
+        return self._energies_of(wave[rows].astype(np.float64), valid[rows])
+
+    def _energies_of(self, x: Float, exists: npt.NDArray[np.bool_]) -> tuple[Float, Float]:
+        """The same of given samples (rows, n), which reach beyond their hops by the filter's `HALF_TAPS`."""
+        rows, n = len(x), x.shape[1] - 2 * HALF_TAPS
+        high = np.zeros((rows, n))
+        whole = np.ones((rows, n), dtype=bool)
         for tap, weight in enumerate(self._taps):
             high += weight * x[:, tap : tap + n]
             whole &= exists[:, tap : tap + n]
-        squares = np.where(whole, high * high, 0.0).reshape(len(rows), -1, HOP_N)
+        squares = np.where(whole, high * high, 0.0).reshape(rows, -1, HOP_N)
         energy = (squares[..., 0] + squares[..., 1]) + (squares[..., 2] + squares[..., 3])
-        count = whole.reshape(len(rows), -1, HOP_N).sum(axis=2).astype(np.float64)
+        count = whole.reshape(rows, -1, HOP_N).sum(axis=2).astype(np.float64)
         return energy, count
 
     def _ratios(self, energy: Float, count: Float, hops: int) -> tuple[Float, Float]:
@@ -226,4 +244,4 @@ class Trigger:
             back += 1
         hop = first + column
         begin = hop - max(back - 1, 0)
-        return Onset(self._timeline.time_of(begin * HOP_N), hop, round(float(snr), 2))
+        return Onset(self.timeline.time_of(begin * HOP_N), hop, round(float(snr), 2))

@@ -21,12 +21,14 @@ from seisedge.runtime.draft import EventDraft, StationCounters
 from seisedge.runtime.engines import Engine
 from seisedge.runtime.estimate import DECIMALS, NOISE, magnitude_estimate, type_estimate
 from seisedge.runtime.event import MagnitudeEstimate, Quality, Status, TriggerInfo, TypeEstimate, WindowInfo
+from seisedge.runtime.examination import LEAD_S, TELESEISM, Examiner
 from seisedge.runtime.inference import Meter, Models, infer, unit_scale
+from seisedge.runtime.inspection import Artefact, flag_remarks
 from seisedge.runtime.packet import RecordFlag
 from seisedge.runtime.timeline import Timeline
 from seisedge.runtime.track import GridSpec
 from seisedge.runtime.trigger import HOP_N, ONSET_SEARCH_HOPS, TRIGGER_GRID, Onset, Trigger, TriggerState
-from seisedge.runtime.windows import cut_window, grid_of, start_of_window
+from seisedge.runtime.windows import cut_window, grid_of, span_of_window, start_of_window
 
 OVERLAP_GUARD_S = 0.5  # an earlier window ends this long before the next onset
 MIN_ANSWER_S = 1.0  # of an event cut short by the next one; less carries no answer
@@ -48,6 +50,9 @@ class Life:
     window: WindowInfo | None = None
     remarks: dict[str, list[Quality]] = field(default_factory=dict)  # by what they are about
     questionable: bool = False
+    suspect: Artefact | None = None  # the trigger went on because of bad samples, as far as was known then
+    clipped: bool = False
+    teleseism: bool = False
 
 
 class TriggeredState(msgspec.Struct, frozen=True):
@@ -94,6 +99,7 @@ class TriggeredMode:
         self._due: list[tuple[int, int, Life]] = []  # hop, order of creation, event
         self._lives: list[Life] = []  # in order of onset; those that may still matter to a window
         self._created = 0
+        self._examiner = Examiner(models, trigger, timelines)
 
     def state(self) -> TriggeredState:
         """To be written out before the next step: the lives in it are those in use."""
@@ -118,7 +124,8 @@ class TriggeredMode:
         onsets = [self._trigger.time_of_hop(scanned) - search_ns]  # of an event that is yet to be found
         onsets += [onset.time_ns for onset in self._found]
         onsets += [life.onset.time_ns for _, _, life in self._due]
-        before_ns = ns_from_s(max(engine.card.onset_s for engine in self._models.engines))
+        before_s = max(engine.card.onset_s for engine in self._models.engines)
+        before_ns = ns_from_s(max(before_s, LEAD_S, self._trigger.reach_s))
         return min(min(onsets) - before_ns, remembered_ns)
 
     def step(self, *, ended: bool = False) -> Iterator[EventDraft]:
@@ -146,10 +153,19 @@ class TriggeredMode:
     def _open(self, onset: Onset) -> None:
         self._counters.triggers += 1
         separation_ns = ns_from_s(self._config.events.min_event_separation_s)
-        if self._lives and onset.time_ns - self._lives[-1].onset.time_ns < separation_ns:
+        newest = self._lives[-1] if self._lives else None
+        # what follows a spike is not part of it
+        if newest and newest.suspect is None and onset.time_ns - newest.onset.time_ns < separation_ns:
             self._counters.retriggers += 1
             return
-        life = Life(onset, event_id(self._station_id, onset.time_ns), list(self._answers))
+        suspect = self._examiner.artefact_of(onset)
+        life = Life(
+            onset,
+            event_id(self._station_id, onset.time_ns),
+            list(self._answers),
+            suspect=suspect,
+            suppressed=suspect is not None,
+        )
         self._lives.append(life)
         self._push(life)
 
@@ -165,6 +181,10 @@ class TriggeredMode:
         last = not life.answers
         end_ns = life.onset.time_ns + ns_from_s(answer_s)
         cut_ns = self._cut_before_next(life, end_ns)
+        if not life.seen_ns and self._is_artefact(life, answer_s):
+            life.suppressed, life.answers = True, []
+            self._forget()
+            return None
         meter = Meter()
         if cut_ns > life.seen_ns and self._drops():
             self._drop(life, answer_s)
@@ -220,6 +240,30 @@ class TriggeredMode:
         life.revision += 1
         return draft
 
+    def _is_artefact(self, life: Life, answer_s: float) -> bool:
+        """True where a spike, a step or a calibration is all there is; asked at the first answer."""
+        if life.suspect is not None:
+            separation_ns = ns_from_s(self._config.events.min_event_separation_s)
+            followed = any(0 < o.onset.time_ns - life.onset.time_ns < separation_ns for o in self._lives)
+            if followed or self._examiner.artefact_of(life.onset, answer_s) is not None:
+                self._counters.spike_triggers += life.suspect == "spike"
+                self._counters.step_triggers += life.suspect == "step"
+                return True
+            life.suspect, life.suppressed = None, False  # there is more after it
+        if not self._examiner.is_calibration(life.onset, answer_s):
+            return False
+        self._counters.calibration_triggers += 1
+        return True
+
+    def _examine(self, life: Life, answer_s: float, cut_ns: int) -> None:
+        """What speaks against an amplitude stays with the event."""
+        seen = self._examiner.examine(life.onset, min(life.onset.time_ns + ns_from_s(answer_s), cut_ns))
+        life.clipped |= seen.clipped
+        life.teleseism |= seen.teleseism
+        life.remarks["unsound"] = list(seen.remarks)
+        if life.teleseism:
+            life.remarks["unsound"].append(TELESEISM)
+
     def _drop(self, life: Life, answer_s: float) -> None:
         """Leave out a window; what the event knows from an earlier one stands."""
         self._counters.dropped_windows += 1
@@ -247,6 +291,7 @@ class TriggeredMode:
         if seconds < answer_s:
             reason = f"the next event begins {seconds + OVERLAP_GUARD_S:.1f} s after this one"
             life.remarks["overlap"] = [Quality(code="overlap", reason=reason)]
+        self._examine(life, answer_s, cut_ns)
         type_engine, magnitude_engine = self._models.event_type, self._models.magnitude
         if type_engine is not None:
             shares = self._ask(life, type_engine, answer_s, cut_ns, meter)
@@ -254,7 +299,8 @@ class TriggeredMode:
                 life.event_type = type_estimate(type_engine.card, type_engine.sha256, shares)
         if magnitude_engine is None:
             return
-        if life.event_type is not None and life.event_type.label == NOISE:
+        noise = life.event_type is not None and life.event_type.label == NOISE
+        if noise or life.clipped or life.teleseism:
             life.magnitude = None
             life.remarks.pop("magnitude", None)
             return
@@ -284,7 +330,11 @@ class TriggeredMode:
         start_ns = start_of_window(card, life.onset.time_ns)
         end_ns = min(life.onset.time_ns + ns_from_s(answer_s), cut_ns)
         timeline = self._timelines.get(grid_of(card))
-        window = cut_window(timeline, card, start_ns, end_ns) if timeline is not None else None
+        window = None
+        if timeline is not None:
+            k0, k1 = span_of_window(timeline, card, start_ns, end_ns)
+            seen = self._examiner.inspect(timeline, k0, k1, timeline.k_at(life.onset.time_ns))
+            window = cut_window(timeline, card, start_ns, end_ns, seen.mask)
         if engine is self._models.engines[0]:
             life.window = WindowInfo(
                 start=iso_from_ns(window.start_ns if window else start_ns),
@@ -298,11 +348,8 @@ class TriggeredMode:
             remarks.append(Quality(code="band", reason=reason))
             return None
         flags = timeline.flags_between(start_ns, end_ns)
-        if flags & (RecordFlag.TIME_QUESTIONABLE | RecordFlag.CLOCK_UNLOCKED):
-            life.questionable = True
-            remarks.append(Quality(code="timing", reason="the digitizer flags its time as questionable"))
-        if flags & (RecordFlag.CLIPPED | RecordFlag.SATURATED):
-            remarks.append(Quality(code="clipped", reason="the digitizer flags clipping or saturation"))
+        life.questionable |= bool(flags & (RecordFlag.TIME_QUESTIONABLE | RecordFlag.CLOCK_UNLOCKED))
+        remarks += flag_remarks(flags)
         if end_ns - life.onset.time_ns < ns_from_s(MIN_ANSWER_S):
             reason = f"less than {MIN_ANSWER_S:g} s before the next event"
             remarks.append(Quality(code="insufficient", reason=reason))

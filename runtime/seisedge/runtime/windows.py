@@ -39,12 +39,25 @@ class Window:
     gaps: int
 
 
-def cut_window(timeline: Timeline, card: ModelCard, start_ns: int, end_ns: int) -> Window:
-    """The window of `card` that starts at `start_ns`, with everything from `end_ns` on masked."""
+def span_of_window(timeline: Timeline, card: ModelCard, start_ns: int, end_ns: int) -> tuple[int, int]:
+    """Outputs [k0, k1) of the window of `card` that starts at `start_ns`, up to `end_ns`."""
     k0 = timeline.k_at(start_ns)
+    return k0, k0 + min(max(timeline.k_at(end_ns) - k0, 0), card.n_samples)
+
+
+def cut_window(
+    timeline: Timeline, card: ModelCard, start_ns: int, end_ns: int, unsound: npt.NDArray[np.bool_] | None = None
+) -> Window:
+    """The window of `card` that starts at `start_ns`, with everything from `end_ns` on masked.
+
+    unsound: (3, n), of the window's first n samples those to be masked, too.
+    """
+    k0, k1 = span_of_window(timeline, card, start_ns, end_ns)
     waveform, valid = timeline.window(k0, k0 + card.n_samples)
-    span = min(max(timeline.k_at(end_ns) - k0, 0), card.n_samples)
+    span = k1 - k0
     valid[:, span:] = False
+    if unsound is not None:
+        valid[:, : unsound.shape[1]] &= ~unsound[:, : card.n_samples]
     for row in valid:
         _drop_islands(row, round(MIN_ISLAND_S * card.sampling_rate_hz))
     waveform[~valid] = 0.0

@@ -25,7 +25,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.estimate import DECIMALS, NOISE, type_estimate
 from seisedge.runtime.event import Quality, Status, TriggerInfo, WindowInfo
 from seisedge.runtime.inference import Meter, Models, infer, unit_scale
-from seisedge.runtime.inspection import flag_remarks, inspect_window
+from seisedge.runtime.inspection import BEFORE_S, Inspector, flag_remarks
 from seisedge.runtime.packet import RecordFlag
 from seisedge.runtime.timeline import Timeline
 from seisedge.runtime.track import GridSpec
@@ -74,6 +74,7 @@ class ContinuousMode:
         self._engine: Engine = engine
         self._channels = channels
         self._timeline = timelines.get(grid_of(engine.card))
+        self._inspector = Inspector(self._timeline) if self._timeline is not None else None
         self._counters = counters
         self._drops = drops
         self._hop_ns = ns_from_s(config.continuous.hop_s)
@@ -95,7 +96,7 @@ class ContinuousMode:
         """Time of the oldest sample the next hop looks at; None before the first."""
         if not self._next_ns:
             return None
-        return self._next_ns - ns_from_s(self._engine.card.window_s)
+        return self._next_ns - ns_from_s(self._engine.card.window_s + BEFORE_S)
 
     def step(self, *, ended: bool = False) -> Iterator[Draft]:
         """Every hop that is ready; `ended` closes what is open."""
@@ -115,7 +116,8 @@ class ContinuousMode:
         card = self._engine.card
         start_ns = time_ns - ns_from_s(card.window_s)
         k0, k1 = span_of_window(timeline, card, start_ns, time_ns)
-        seen = inspect_window(timeline, k0, k1, k1)
+        assert self._inspector is not None
+        seen = self._inspector.window(k0, k1, k1)
         window = cut_window(timeline, card, start_ns, time_ns, seen.mask)
         if not window.coverage:  # before the first sample, or in a long gap
             if self._open:

@@ -8,7 +8,7 @@ from seisedge.runtime import pulse
 from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.event import Quality
 from seisedge.runtime.inference import Models
-from seisedge.runtime.inspection import Artefact, Inspection, artefact_of, inspect_window
+from seisedge.runtime.inspection import Artefact, Inspection, Inspector, artefact_of
 from seisedge.runtime.packet import RecordFlag
 from seisedge.runtime.teleseism import is_teleseism
 from seisedge.runtime.timeline import Timeline
@@ -39,7 +39,7 @@ class Examiner:
         self._card = models.engines[0].card
         self._trigger = trigger
         self._timelines = timelines
-        self._inspected: tuple[tuple[GridSpec, int, int, int], Inspection] | None = None
+        self._inspectors: dict[GridSpec, Inspector] = {}
 
     def artefact_of(self, onset: Onset, answer_s: float = 0.0) -> Artefact | None:
         """The bad samples without which the trigger would not have gone on until `answer_s` after the onset."""
@@ -75,11 +75,10 @@ class Examiner:
         )
 
     def inspect(self, timeline: Timeline, k0: int, k1: int, onset_k: int) -> Inspection:
-        """Both models look at the same window, and most often at the same samples: the last answer is kept."""
-        key = (timeline.spec, k0, k1, onset_k)
-        if self._inspected is None or self._inspected[0] != key:
-            self._inspected = key, inspect_window(timeline, k0, k1, onset_k)
-        return self._inspected[1]
+        """What is unsound in the outputs [k0, k1)."""
+        if timeline.spec not in self._inspectors:
+            self._inspectors[timeline.spec] = Inspector(timeline)
+        return self._inspectors[timeline.spec].window(k0, k1, onset_k)
 
     @property
     def _timeline(self) -> Timeline | None:

@@ -17,13 +17,35 @@ from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.event import Quality, QualityCode
 from seisedge.runtime.packet import RecordFlag
 from seisedge.runtime.resample import resample_record
-from seisedge.runtime.soundness import Unsound, repaired, unsound
+from seisedge.runtime.soundness import Rails, Run, Unsound, clipped, repaired, unsound
 from seisedge.runtime.timeline import COMPONENTS, Timeline
 from seisedge.runtime.track import RawStretch
 from seisedge.runtime.trigger import Trigger
 
 Mask = npt.NDArray[np.bool_]
 Artefact = Literal["spike", "step"]
+
+
+BLOCK_S = 5.0
+MARGIN_S = 1.0  # more than a spike or a step is compared with
+BEFORE_S = BLOCK_S + MARGIN_S  # so far before a window's start samples are looked at
+KEEP_S = 120.0
+MOST_BLOCKS = 200
+
+REASONS: dict[QualityCode, str] = {
+    "spike": "single samples far off their neighbours on {}: masked",
+    "step": "a jump of the level on {}: what lies beyond it is masked",
+    "flat": "a constant value on {}: masked",
+    "clipped": "cut-off crests on {}: the true amplitude is larger, no magnitude is given",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Of one block: outputs [low, high) with what they are under, and its extremes."""
+
+    spans: list[tuple[int, int, QualityCode]]
+    rails: list[Rails]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +60,86 @@ class Inspection:
     clipped: bool
 
 
-def inspect_window(timeline: Timeline, k0: int, k1: int, focus_k: int) -> Inspection:
-    """Look at the outputs [k0, k1) and the raw samples under them.
+class Inspector:
+    """Looks at windows of a timeline, block by block of the grid; a block that will not change is looked at once.
 
-    focus_k: what the window is about. Beyond a step, seen from there, a component is masked: its level is another.
+    A block is looked at with `MARGIN_S` around it, as far as outputs are valid without a break.
     """
-    mask = np.zeros((3, max(k1 - k0, 0)), dtype=bool)
-    found: dict[QualityCode, list[str]] = {"spike": [], "step": [], "flat": [], "clipped": []}
-    _, valid = timeline.window(k0, max(k1, k0))
-    for row, component in enumerate(COMPONENTS):
-        for stretch, bad in _stretches(timeline, component, k0, valid[row]):
-            for n0, n1 in bad.spikes:
-                found["spike"].append(component)
-                _cover(mask[row], timeline, k0, stretch, n0, n1)
-            for n0, n1 in bad.flats:
-                found["flat"].append(component)
-                _cover(mask[row], timeline, k0, stretch, n0, n1)
-            for n0, n1 in bad.steps:
-                found["step"].append(component)
-                low, high = _reach(timeline, k0, stretch, n0, n1)
-                if (low + high) / 2 <= focus_k - k0:
-                    mask[row, : max(high, 0)] = True
-                else:
-                    mask[row, max(low, 0) :] = True
-            if bad.clipped:
-                found["clipped"].append(component)
-    words: dict[QualityCode, str] = {
-        "spike": "single samples far off their neighbours on {}: masked",
-        "step": "a jump of the level on {}: what lies beyond it is masked",
-        "flat": "a constant value on {}: masked",
-        "clipped": "cut-off crests on {}: the true amplitude is larger, no magnitude is given",
-    }
-    remarks = [
-        Quality(code=code, reason=words[code].format(", ".join(dict.fromkeys(components))))
-        for code, components in found.items()
-        if components
-    ]
-    return Inspection(mask, remarks, bool(found["clipped"]))
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._block_n = round(BLOCK_S * timeline.spec.rate_hz)
+        self._margin_n = round(MARGIN_S * timeline.spec.rate_hz)
+        self._known: dict[tuple[int, int], list[_Found]] = {}  # by component and block
+
+    def window(self, k0: int, k1: int, focus_k: int) -> Inspection:
+        """Look at the outputs [k0, k1) and the raw samples under them.
+
+        focus_k: what the window is about. Beyond a step, seen from there, a component is masked: its level is
+        another.
+        """
+        timeline = self._timeline
+        mask = np.zeros((3, max(k1 - k0, 0)), dtype=bool)
+        said: dict[QualityCode, list[str]] = {"spike": [], "step": [], "flat": [], "clipped": []}
+        if k1 <= k0:
+            return Inspection(mask, [], False)
+        first = (k0 // self._block_n) * self._block_n - self._margin_n
+        _, valid = timeline.window(first, k1)
+        self._forget(k0)
+        for row, component in enumerate(COMPONENTS):
+            rails: list[Rails] = []
+            for found in self._blocks(row, first, k1, valid[row]):
+                rails += found.rails
+                for low, high, code in found.spans:
+                    if high <= k0 or low >= k1:
+                        continue
+                    said[code].append(component)
+                    if code == "step" and (low + high) / 2 <= focus_k:
+                        low = k0
+                    elif code == "step":
+                        high = k1
+                    mask[row, max(low - k0, 0) : max(high - k0, 0)] = True
+            if clipped(rails):
+                said["clipped"].append(component)
+        if timeline.mix is not None:  # each of Z, N and E is made of all rows
+            mask[:] = mask.any(axis=0)
+        remarks = [
+            Quality(code=code, reason=REASONS[code].format(", ".join(dict.fromkeys(components))))
+            for code, components in said.items()
+            if components
+        ]
+        return Inspection(mask, remarks, bool(said["clipped"]))
+
+    def _blocks(self, row: int, first: int, k1: int, valid: Mask) -> Iterator[_Found]:
+        """What is in each block, from `first` on; valid: of the outputs [first, k1)."""
+        for begin in range(first + self._margin_n, k1, self._block_n):
+            low, high = begin - self._margin_n, begin + self._block_n + self._margin_n
+            whole = high <= k1 and bool(valid[low - first : high - first].all())
+            key = (row, begin)
+            if whole and key in self._known:
+                yield from self._known[key]
+                continue
+            found = list(self._look(COMPONENTS[row], low, valid[low - first : min(high, k1) - first]))
+            if whole:
+                self._known[key] = found
+            yield from found
+
+    def _look(self, component: str, k0: int, valid: Mask) -> Iterator[_Found]:
+        for stretch, bad in _stretches(self._timeline, component, k0, valid):
+            spans: list[tuple[int, int, QualityCode]] = []
+            kinds: list[tuple[QualityCode, list[Run]]] = [
+                ("spike", bad.spikes),
+                ("step", bad.steps),
+                ("flat", bad.flats),
+            ]
+            for code, runs in kinds:
+                spans += [(*_reach(self._timeline, stretch, n0, n1), code) for n0, n1 in runs]
+            yield _Found(spans, [bad.rails] if bad.rails is not None else [])
+
+    def _forget(self, k0: int) -> None:
+        if len(self._known) > MOST_BLOCKS:
+            oldest = k0 - round(KEEP_S * self._timeline.spec.rate_hz)
+            self._known = {key: found for key, found in self._known.items() if key[1] >= oldest}
 
 
 def flag_remarks(flags: RecordFlag) -> list[Quality]:
@@ -92,6 +157,8 @@ def flag_remarks(flags: RecordFlag) -> list[Quality]:
 def artefact_of(trigger: Trigger, hop0: int, hop1: int) -> Artefact | None:
     """What a trigger in the hops from `hop0` to `hop1` is, where without spikes and steps it would not have gone on."""
     timeline = trigger.timeline
+    if timeline.mix is not None:  # a sample of one row is in all three components
+        return None
     k0, k1 = trigger.span_of(hop0, hop1)
     wave, valid = timeline.window(k0, k1)
     rows = [0] if valid[0, (k1 - k0) // 2 :].any() else [1, 2]
@@ -112,22 +179,15 @@ def _stretches(timeline: Timeline, component: str, k0: int, valid: Mask) -> Iter
     edges = np.flatnonzero(np.diff(np.concatenate([[False], valid, [False]])))
     for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         for stretch in timeline.raw(component, k0 + begin, k0 + end):
-            bad = unsound(stretch.x, stretch.ok, stretch.rate_hz)
-            if bad.any:
-                yield stretch, bad
+            yield stretch, unsound(stretch.x, stretch.ok, stretch.rate_hz)
 
 
-def _reach(timeline: Timeline, k0: int, stretch: RawStretch, n0: int, n1: int) -> tuple[int, int]:
-    """Outputs [low, high), counted from k0, that the samples [n0, n1) are part of."""
+def _reach(timeline: Timeline, stretch: RawStretch, n0: int, n1: int) -> tuple[int, int]:
+    """Outputs [low, high) that the samples [n0, n1) are part of."""
     reach_ns = ns_from_s(stretch.reach_s)
     first_ns = stretch.start_ns + ns_from_s(n0 / stretch.rate_hz) - reach_ns
     last_ns = stretch.start_ns + ns_from_s((n1 - 1) / stretch.rate_hz) + reach_ns
-    return timeline.k_at(first_ns) - k0, timeline.k_at(last_ns) + 1 - k0
-
-
-def _cover(mask: Mask, timeline: Timeline, k0: int, stretch: RawStretch, n0: int, n1: int) -> None:
-    low, high = _reach(timeline, k0, stretch, n0, n1)
-    mask[max(low, 0) : max(high, 0)] = True
+    return timeline.k_at(first_ns), timeline.k_at(last_ns) + 1
 
 
 def _change(timeline: Timeline, k0: int, n: int, stretch: RawStretch, bad: Unsound) -> npt.NDArray[np.float64]:

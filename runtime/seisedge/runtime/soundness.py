@@ -44,17 +44,24 @@ Run = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Rails:
+    """The extremes of a stretch, and how many samples are held there with a slope beside them."""
+
+    top: float
+    bottom: float
+    held_top: int
+    held_bottom: int
+    quantum: float
+
+
+@dataclass(frozen=True, slots=True)
 class Unsound:
     """What was found on one component; runs [n0, n1) of samples, each kind in order."""
 
     spikes: list[Run]
     steps: list[Run]
     flats: list[Run]
-    clipped: bool
-
-    @property
-    def any(self) -> bool:
-        return bool(self.spikes or self.steps or self.flats or self.clipped)
+    rails: Rails | None = None  # None where nothing moves
 
 
 def unsound(x: Float, ok: Mask, rate_hz: float) -> Unsound:
@@ -63,17 +70,27 @@ def unsound(x: Float, ok: Mask, rate_hz: float) -> Unsound:
     rise = np.where(both, x[1:] - x[:-1], 0.0)
     size = np.abs(rise)
     largest = float(size.max(initial=0.0))
-    flats = _flats(rise, both, round(FLAT_S * rate_hz))
+    same = both & (size == 0)
+    flats = _flats(same, round(FLAT_S * rate_hz))
     if not largest:
-        return Unsound([], [], flats, False)
-    moving = size > 0
-    quantum = float(size[moving].min())
-    mean = float(size.sum()) / len(size)
-    if largest < SPIKE_RATIO * mean:  # nothing stands out; a record that is mostly flat has a small mean
-        return Unsound([], [], flats, _clipped(x, ok, rise, both, flats, quantum))
-    spikes = _spikes(x, ok, rate_hz, quantum)
-    steps = _steps(x, ok, size, rate_hz, quantum)
-    return Unsound(spikes, steps, flats, _clipped(x, ok, rise, both, flats, quantum))
+        return Unsound([], [], flats)
+    quantum = float(size[size > 0].min())
+    rails = _rails(x, ok, size, same, flats, quantum)
+    if largest < SPIKE_RATIO * float(size.sum()) / len(size):  # nothing stands out; the mean of a flat record is small
+        return Unsound([], [], flats, rails)
+    return Unsound(_spikes(x, ok, rate_hz, quantum), _steps(x, ok, size, rate_hz, quantum), flats, rails)
+
+
+def clipped(parts: list[Rails]) -> bool:
+    """True where one of the extremes of all parts together is a rail."""
+    if not parts:
+        return False
+    top, bottom = max(part.top for part in parts), min(part.bottom for part in parts)
+    if top - bottom < CLIP_MIN_QUANTA * min(part.quantum for part in parts):
+        return False
+    held_top = sum(part.held_top for part in parts if part.top == top)
+    held_bottom = sum(part.held_bottom for part in parts if part.bottom == bottom)
+    return max(held_top, held_bottom) >= CLIP_TOTAL_N
 
 
 def repaired(x: Float, found: Unsound) -> Float:
@@ -86,8 +103,7 @@ def repaired(x: Float, found: Unsound) -> Float:
     return y
 
 
-def _flats(rise: Float, both: Mask, shortest: int) -> list[Run]:
-    same = both & (rise == 0)
+def _flats(same: Mask, shortest: int) -> list[Run]:
     if np.count_nonzero(same) < shortest - 1:
         return []
     return [(n0, n1 + 1) for n0, n1 in _runs(same, shortest - 1)]
@@ -153,28 +169,21 @@ def _steps(x: Float, ok: Mask, size: Float, rate_hz: float, quantum: float) -> l
     return sorted(found)
 
 
-def _clipped(x: Float, ok: Mask, rise: Float, both: Mask, flats: list[Run], quantum: float) -> bool:
-    same = both & (rise == 0)
-    if np.count_nonzero(same) < CLIP_TOTAL_N - 2:
-        return False
+def _rails(x: Float, ok: Mask, size: Float, same: Mask, flats: list[Run], quantum: float) -> Rails:
     if flats:
         ok = ok.copy()
         for n0, n1 in flats:
             ok[n0:n1] = False
-        if not ok.any():
-            return False
-    top, bottom = float(x[ok].max()), float(x[ok].min())
-    if top - bottom < CLIP_MIN_QUANTA * quantum:
-        return False
-    for rail in (top, bottom):
-        held = 0
-        for n0, n1 in _runs(ok & (x == rail), CLIP_N):
-            if max(_slope(rise, both, n0 - 1), _slope(rise, both, n1 - 1)) >= CLIP_SLOPE * quantum:
-                held += n1 - n0
-        if held >= CLIP_TOTAL_N:
-            return True
-    return False
-
-
-def _slope(rise: Float, both: Mask, at: int) -> float:
-    return abs(float(rise[at])) if 0 <= at < len(rise) and both[at] else 0.0
+    here = x[ok]
+    if not len(here):
+        return Rails(-np.inf, np.inf, 0, 0, quantum)
+    top, bottom = float(here.max()), float(here.min())
+    if np.count_nonzero(same) < CLIP_N - 1:
+        return Rails(top, bottom, 0, 0, quantum)
+    held = [0, 0]
+    for rail, value in enumerate((top, bottom)):
+        for n0, n1 in _runs(ok & (x == value), CLIP_N):
+            beside = size[max(n0 - 1, 0) : n0].sum(), size[n1 - 1 : n1].sum()
+            if max(beside) >= CLIP_SLOPE * quantum:
+                held[rail] += n1 - n0
+    return Rails(top, bottom, held[0], held[1], quantum)

@@ -53,6 +53,7 @@ class Timeline:
     """Three tracks on the grid `k / spec.rate_hz`; packets in, (3, n) arrays with a mask out.
 
     components: those the station has; the others are not waited for.
+    raw_keep_s: how long before what was seen raw samples are kept.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ from seisedge.runtime.estimate import DECIMALS, NOISE, magnitude_estimate, type_
 from seisedge.runtime.event import MagnitudeEstimate, Quality, Status, TriggerInfo, TypeEstimate, WindowInfo
 from seisedge.runtime.examination import LEAD_S, TELESEISM, Examiner
 from seisedge.runtime.inference import Meter, Models, infer, unit_scale
-from seisedge.runtime.inspection import Artefact, flag_remarks
+from seisedge.runtime.inspection import BEFORE_S, Artefact, flag_remarks
 from seisedge.runtime.packet import RecordFlag
 from seisedge.runtime.timeline import Timeline
 from seisedge.runtime.track import GridSpec
@@ -125,7 +125,7 @@ class TriggeredMode:
         onsets += [onset.time_ns for onset in self._found]
         onsets += [life.onset.time_ns for _, _, life in self._due]
         before_s = max(engine.card.onset_s for engine in self._models.engines)
-        before_ns = ns_from_s(max(before_s, LEAD_S, self._trigger.reach_s))
+        before_ns = ns_from_s(max(max(before_s, LEAD_S) + BEFORE_S, self._trigger.reach_s))
         return min(min(onsets) - before_ns, remembered_ns)
 
     def step(self, *, ended: bool = False) -> Iterator[EventDraft]:

@@ -41,10 +41,14 @@ class Examiner:
         self._timelines = timelines
         self._inspectors: dict[GridSpec, Inspector] = {}
 
-    def artefact_of(self, onset: Onset, answer_s: float = 0.0) -> Artefact | None:
-        """The bad samples without which the trigger would not have gone on until `answer_s` after the onset."""
-        last = self._trigger.hop_after(onset.time_ns + ns_from_s(answer_s)) - 1
-        return artefact_of(self._trigger, onset.hop, max(last, onset.hop))
+    def artefact_at(self, onset: Onset, known_hop: int) -> Artefact | None:
+        """The bad samples without which the trigger would not have gone on, from what is known up to a hop."""
+        return artefact_of(self._trigger, onset.hop, onset.hop, known_hop)
+
+    def artefact_until(self, onset: Onset, answer_s: float) -> Artefact | None:
+        """The bad samples without which it would not have gone on in all the time up to an answer."""
+        last = max(self._trigger.hop_after(onset.time_ns + ns_from_s(answer_s)) - 1, onset.hop)
+        return artefact_of(self._trigger, onset.hop, last, last)
 
     def is_calibration(self, onset: Onset, answer_s: float) -> bool:
         """True where a calibration pulse or tone begins; False before `pulse.AFTER_S`."""

@@ -101,8 +101,10 @@ class Inspector:
                     mask[row, max(low - k0, 0) : max(high - k0, 0)] = True
             if clipped(rails):
                 said["clipped"].append(component)
-        if timeline.mix is not None:  # each of Z, N and E is made of all rows
-            mask[:] = mask.any(axis=0)
+        if timeline.mix is not None:  # what a turned component is made of
+            sound = ~mask
+            timeline.mix(timeline, k0, np.zeros(mask.shape, dtype=np.float32), sound)
+            mask = ~sound
         remarks = [
             Quality(code=code, reason=REASONS[code].format(", ".join(dict.fromkeys(components))))
             for code, components in said.items()
@@ -112,9 +114,12 @@ class Inspector:
 
     def _blocks(self, row: int, first: int, k1: int, valid: Mask) -> Iterator[_Found]:
         """What is in each block, from `first` on; valid: of the outputs [first, k1)."""
+        if not valid.any():
+            return
+        unbroken = bool(valid.all())
         for begin in range(first + self._margin_n, k1, self._block_n):
             low, high = begin - self._margin_n, begin + self._block_n + self._margin_n
-            whole = high <= k1 and bool(valid[low - first : high - first].all())
+            whole = high <= k1 and (unbroken or bool(valid[low - first : high - first].all()))
             key = (row, begin)
             if whole and key in self._known:
                 yield from self._known[key]
@@ -154,23 +159,29 @@ def flag_remarks(flags: RecordFlag) -> list[Quality]:
     return remarks
 
 
-def artefact_of(trigger: Trigger, hop0: int, hop1: int) -> Artefact | None:
-    """What a trigger in the hops from `hop0` to `hop1` is, where without spikes and steps it would not have gone on."""
+def artefact_of(trigger: Trigger, hop0: int, hop1: int, known: int) -> Artefact | None:
+    """What a trigger in the hops from `hop0` to `hop1` is, where without spikes and steps it would not have gone on.
+
+    known: hop up to which samples may be looked at; what comes after a spike tells it from an onset.
+    """
     timeline = trigger.timeline
-    if timeline.mix is not None:  # a sample of one row is in all three components
-        return None
-    k0, k1 = trigger.span_of(hop0, hop1)
-    wave, valid = timeline.window(k0, k1)
-    rows = [0] if valid[0, (k1 - k0) // 2 :].any() else [1, 2]
+    (k0, k1), (_, end) = trigger.span_of(hop0, hop1), trigger.span_of(hop0, known)
+    wave, valid = timeline.window(k0, end)
+    change = np.zeros(wave.shape, dtype=np.float32)
     kind: Artefact | None = None
-    for row in rows:
-        without = wave[row].astype(np.float64)
-        for stretch, bad in _stretches(timeline, COMPONENTS[row], k0, valid[row]):
+    for row, component in enumerate(COMPONENTS):
+        for stretch, bad in _stretches(timeline, component, k0, valid[row]):
             if bad.spikes or bad.steps:
                 kind = "spike" if bad.spikes else "step"
-                without += _change(timeline, k0, len(without), stretch, bad)
-        if trigger.would_fire(without, valid[row]):
-            return None
+                change[row] += _change(timeline, k0, end - k0, stretch, bad)
+    if kind is None:
+        return None
+    if timeline.mix is not None:
+        timeline.mix(timeline, k0, change, np.ones(change.shape, dtype=bool))
+    rows = [0] if valid[0, (k1 - k0) // 2 : k1 - k0].any() else [1, 2]
+    without = wave.astype(np.float64) + change
+    if any(trigger.would_fire(without[row, : k1 - k0], valid[row, : k1 - k0]) for row in rows):
+        return None
     return kind
 
 

@@ -29,7 +29,7 @@ SPIKE_SIDE_S = 0.25
 MIN_SIDE_N = 10  # of slow channels
 STEP_N = 6
 STEP_SHARE = 0.3
-STEP_RATIO = 6.0
+STEP_RATIO = 4.0
 STEP_SIDE_S = 0.5
 FLAT_S = 0.5
 CLIP_N = 3
@@ -67,8 +67,8 @@ class Unsound:
 def unsound(x: Float, ok: Mask, rate_hz: float) -> Unsound:
     """Look at the samples `x` (n,), counts, of which those of `ok` (n,) exist, at `rate_hz`."""
     both = ok[1:] & ok[:-1]
-    rise = np.where(both, x[1:] - x[:-1], 0.0)
-    size = np.abs(rise)
+    size = np.abs(x[1:] - x[:-1])
+    size[~both] = 0.0
     largest = float(size.max(initial=0.0))
     same = both & (size == 0)
     flats = _flats(same, round(FLAT_S * rate_hz))
@@ -174,7 +174,7 @@ def _rails(x: Float, ok: Mask, size: Float, same: Mask, flats: list[Run], quantu
         ok = ok.copy()
         for n0, n1 in flats:
             ok[n0:n1] = False
-    here = x[ok]
+    here = x if ok.all() else x[ok]
     if not len(here):
         return Rails(-np.inf, np.inf, 0, 0, quantum)
     top, bottom = float(here.max()), float(here.min())

@@ -154,11 +154,14 @@ class TriggeredMode:
         self._counters.triggers += 1
         separation_ns = ns_from_s(self._config.events.min_event_separation_s)
         newest = self._lives[-1] if self._lives else None
-        # what follows a spike is not part of it
+        if newest and newest.suspect is None and not newest.seen_ns and newest.answers:
+            # what follows a spike is not part of it; a strong one is heard before it is there
+            newest.suspect = self._examiner.artefact_at(newest.onset, onset.hop)
+            newest.suppressed |= newest.suspect is not None
         if newest and newest.suspect is None and onset.time_ns - newest.onset.time_ns < separation_ns:
             self._counters.retriggers += 1
             return
-        suspect = self._examiner.artefact_of(onset)
+        suspect = self._examiner.artefact_at(onset, onset.hop)
         life = Life(
             onset,
             event_id(self._station_id, onset.time_ns),
@@ -242,14 +245,16 @@ class TriggeredMode:
 
     def _is_artefact(self, life: Life, answer_s: float) -> bool:
         """True where a spike, a step or a calibration is all there is; asked at the first answer."""
-        if life.suspect is not None:
-            separation_ns = ns_from_s(self._config.events.min_event_separation_s)
-            followed = any(0 < o.onset.time_ns - life.onset.time_ns < separation_ns for o in self._lives)
-            if followed or self._examiner.artefact_of(life.onset, answer_s) is not None:
-                self._counters.spike_triggers += life.suspect == "spike"
-                self._counters.step_triggers += life.suspect == "step"
-                return True
-            life.suspect, life.suppressed = None, False  # there is more after it
+        separation_ns = ns_from_s(self._config.events.min_event_separation_s)
+        followed = any(0 < o.onset.time_ns - life.onset.time_ns < separation_ns for o in self._lives)
+        kind = self._examiner.artefact_until(life.onset, answer_s)
+        if life.suspect is not None and followed:
+            kind = life.suspect
+        life.suspect, life.suppressed = kind, False
+        if kind is not None:
+            self._counters.spike_triggers += kind == "spike"
+            self._counters.step_triggers += kind == "step"
+            return True
         if not self._examiner.is_calibration(life.onset, answer_s):
             return False
         self._counters.calibration_triggers += 1

@@ -45,10 +45,12 @@ def cut(start_s: float, end_s: float) -> Traces:
     return {channel: x[int(start_s * RATE_HZ) : int(end_s * RATE_HZ)].copy() for channel, x in recording().items()}
 
 
-def run(traces: Traces, packet_s: float = 4.0, mode: str = "triggered") -> tuple[list[EventDraft], Station]:
-    """Through the station of the bundled models; samples are whole numbers, as a digitizer's."""
+def run(
+    traces: Traces, packet_s: float = 4.0, mode: str = "triggered", models: Models | None = None
+) -> tuple[list[EventDraft], Station]:
+    """Through a station, of the bundled models by default; samples are whole numbers, as a digitizer's."""
     config = next(c for c in map(load_config, STATIONS.glob("*.toml")) if str(c.station_id) == "PB.B918")
-    station = Station("PB.B918", config, Models.load(ModelsConfig()), mode)  # type: ignore[arg-type]
+    station = Station("PB.B918", config, models or Models.load(ModelsConfig()), mode)  # type: ignore[arg-type]
     step = round(packet_s * RATE_HZ)
     packets = [
         Packet(
@@ -93,7 +95,7 @@ def with_calibration(traces: Traces, at_s: float, counts: float, period_s: float
 
 def teleseism(n: int, at_s: float, corner_hz: float = 1.0, t_star_s: float = 1.0) -> Float:
     """Velocity of a P of a distant earthquake, (n,), largest value 1: Brune's spectrum of that corner frequency,
-    attenuation exp(-pi f t*) with the causal phase of Futterman's model, and a coda of 20 s of later, weaker arrivals."""
+    attenuation exp(-pi f t*) with the causal phase of Futterman's model, and 20 s of later, weaker arrivals."""
     size = 2 * n
     f = np.fft.rfftfreq(size, 1 / RATE_HZ)
     f[0] = f[1]

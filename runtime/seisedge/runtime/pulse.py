@@ -23,6 +23,7 @@ BEFORE_S = 2.0  # what is looked at, seconds before and after the onset
 AFTER_S = 3.0
 STARTS_S = (-0.4, 0.8)  # of the pulse, beside the onset, which a filter may put early
 MISFIT = 0.05
+ROUGH_MISFIT = 0.35  # of the differences, in which noise counts for more
 NOISE_ALLOWANCE = 2.0  # times the energy of the noise before it
 MIN_SNR = 10.0  # of amplitudes; a fainter pulse cannot be told
 TONE_AFTER_S = 0.5  # the transient of a tone that begins is over
@@ -58,11 +59,11 @@ def _energy(x: Float) -> float:
     return float((x**2).sum())
 
 
-def _explains(x: Float, explained: float, quiet: Float) -> bool:
+def _explains(x: Float, explained: float, quiet: Float, misfit: float = MISFIT) -> bool:
     """True where `explained`, an energy, leaves no more of `x` than a calibration may; quiet: the noise before it."""
     noise = _energy(quiet - quiet.mean(axis=1, keepdims=True)) * x.shape[1] / quiet.shape[1]
     total = _energy(x)
-    return bool(total - explained <= MISFIT * total + NOISE_ALLOWANCE * noise)
+    return bool(total - explained <= misfit * total + NOISE_ALLOWANCE * noise)
 
 
 def _is_pulse(x: Float, rate_hz: float, quiet: int) -> bool:
@@ -80,7 +81,7 @@ def _is_pulse(x: Float, rate_hz: float, quiet: int) -> bool:
     # the product with a difference of pulses is one with the pulses, of the difference the other way round
     turned = -np.diff(rise, axis=1, prepend=0.0, append=0.0)
     explained = ((turned.astype(np.float32) @ pulses.T) ** 2).sum(axis=0) / slopes
-    return _explains(rise, float(explained.max()), rise[:, :quiet])
+    return _explains(rise, float(explained.max()), rise[:, :quiet], ROUGH_MISFIT)
 
 
 @functools.cache

@@ -24,6 +24,7 @@ from seisedge.runtime.track import GridSpec, RawStretch, Track, TrackState
 logger = logging.getLogger(__name__)
 
 COMPONENTS = "ZNE"
+NO_RAW_NS = 2**62
 KEEP_S = 180.0  # behind `ready_k`: the longest window plus the filters' reach
 
 
@@ -73,6 +74,9 @@ class Timeline:
         self.mix: Mix | None = None  # makes Z, N and E of the rows as recorded, in place, from an index on
         self.tracks = {c: Track(f"{station_id} {c}", spec, reorder_wait_s) for c in COMPONENTS}
         self._raw_keep_k = math.ceil(raw_keep_s * spec.rate_hz)
+        if not self._raw_keep_k:
+            for track in self.tracks.values():
+                track.raw_from_ns = NO_RAW_NS
         self._awaited = set(components)
         self._told: set[str] = set()  # components whose first absence was told
         self._max_wait_k = math.ceil(max_wait_s * spec.rate_hz)
@@ -157,9 +161,10 @@ class Timeline:
     def seen(self) -> None:
         """Everything that is ready was looked at: what lies `KEEP_S` before may be forgotten."""
         self._seen_k = self.ready_k
-        raw_from_ns = self.time_of(max(self._seen_k - self._raw_keep_k, 0))
-        for track in self.tracks.values():
-            track.raw_from_ns = raw_from_ns
+        if self._raw_keep_k:
+            raw_from_ns = self.time_of(max(self._seen_k - self._raw_keep_k, 0))
+            for track in self.tracks.values():
+                track.raw_from_ns = raw_from_ns
 
     def _settle(self) -> None:
         for track in self.tracks.values():

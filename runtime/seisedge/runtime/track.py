@@ -234,6 +234,19 @@ class RawStretch:
     reach_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A segment with its clock of a time, up to output `end_k`."""
+
+    segment: Segment
+    resampler: Resampler
+    end_k: int
+
+    @property
+    def end_ns(self) -> int:
+        return round(self.end_k * NS_PER_S / float(self.resampler.rate_out))
+
+
 class Track:
     """One component of a station; hands over resampled samples once they are final.
 
@@ -251,7 +264,7 @@ class Track:
         self._segment: Segment | None = None
         self._resampler: Resampler | None = None
         self.raw_from_ns = 0
-        self._past: list[tuple[Segment, Resampler]] = []  # earlier segments, as far as `raw` reaches
+        self._past: list[_Piece] = []  # what was before, as far as `raw` reaches
         self._next_k = 0  # first output of the segment that is not final
         self._due: list[tuple[int, int]] = []  # final outputs [k0, k1) not yet made, of the segment at hand
         self._restarted = False  # the first new segment was told; later ones are only counted
@@ -302,7 +315,7 @@ class Track:
                 )
                 self._restarted = True
                 self._flush(segment, wanted_k)
-                self._retire(segment)
+                self._retire(ended=True)
                 self.counters.gaps += 1
                 self.counters.gap_samples += max(index - segment.end, 0)
                 segment = None
@@ -310,6 +323,7 @@ class Track:
             segment, index = self._open(packet), 0
         elif segment.has_drifted(packet, index):
             self._resample()
+            self._retire(ended=False)
             segment.retime(packet)
             index = segment.end
             self._resampler = self._resampler_for(segment)
@@ -331,15 +345,17 @@ class Track:
 
     def raw(self, k0: int, k1: int) -> list[RawStretch]:
         """Samples under the kernels of the outputs [k0, k1), one stretch a segment; all of them are final."""
-        now = [(self._segment, self._resampler)] if self._segment is not None and self._resampler is not None else []
         found: list[RawStretch] = []
-        for segment, resampler in self._past + now:
-            n0, n1 = resampler.inputs_for(k0, k1)
-            n0, n1 = max(n0, segment.first), min(n1, segment.settled)
+        for piece in [*self._past, *self._piece()]:
+            high = min(k1, piece.end_k)
+            n0, n1 = piece.resampler.inputs_for(k0, high) if high > k0 else (0, 0)
+            n0, n1 = max(n0, piece.segment.first), min(n1, piece.segment.settled)
             if n1 > n0:
-                x, ok = segment.view(n0, n1)
-                start_ns = segment.anchor_ns + round(n0 * NS_PER_S / segment.rate_hz)
-                found.append(RawStretch(x, ok, start_ns, segment.rate_hz, resampler.half_s))
+                x, ok = piece.segment.view(n0, n1)
+                rate_hz = piece.segment.rate_hz
+                start_ns = piece.resampler.anchor_ns + round(n0 * NS_PER_S / rate_hz)
+                found.append(RawStretch(x, ok, start_ns, rate_hz, piece.resampler.half_s))
+            k0 = max(k0, piece.end_k)
         return found
 
     def take(self) -> list[tuple[int, Float, Mask]]:
@@ -361,10 +377,20 @@ class Track:
     def _resampler_for(self, segment: Segment) -> Resampler:
         return Resampler(segment.rate_hz, self.spec.rate_hz, self.spec.pass_hz, segment.anchor_ns)
 
-    def _retire(self, segment: Segment) -> None:
-        assert self._resampler is not None
-        self._past = [(s, r) for s, r in self._past if s.index_of(self.raw_from_ns) < s.settled]
-        self._past.append((segment.trimmed(segment.index_of(self.raw_from_ns)), self._resampler))
+    def _piece(self) -> list[_Piece]:
+        """The segment at hand, as its clock is now."""
+        if self._segment is None or self._resampler is None:
+            return []
+        return [_Piece(self._segment, self._resampler, self._next_k)]
+
+    def _retire(self, *, ended: bool) -> None:
+        """Keep the segment at hand for `raw`: it has ended, or its clock is about to be set."""
+        self._past = [piece for piece in self._past if piece.end_ns > self.raw_from_ns]
+        for piece in self._piece():
+            if ended:
+                segment = piece.segment.trimmed(piece.segment.index_of(self.raw_from_ns))
+                piece = _Piece(segment, piece.resampler, piece.end_k)
+            self._past.append(piece)
 
     def _flush(self, segment: Segment, wanted_k: int) -> None:
         segment.settle(0, self.counters)

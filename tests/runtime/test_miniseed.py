@@ -101,6 +101,7 @@ def test_samples_as_obspy_reads_them() -> None:
         (QUALITY, 0x01, RecordFlag.SATURATED),
         (QUALITY, 0x02, RecordFlag.CLIPPED),
         (QUALITY, 0x04, RecordFlag.SPIKES),
+        (QUALITY, 0x08, RecordFlag.SPIKES),  # glitches
         (QUALITY, 0x80, RecordFlag.TIME_QUESTIONABLE),
         (QUALITY, 0x83, RecordFlag.TIME_QUESTIONABLE | RecordFlag.SATURATED | RecordFlag.CLIPPED),
         (CLOCK, LOCKED, RecordFlag.NONE),

@@ -339,7 +339,7 @@ def _record_flags(bits: int, extra: bytes) -> RecordFlag:
             flags |= RecordFlag.SATURATED
         if quality.get("DigitizerClipping"):
             flags |= RecordFlag.CLIPPED
-        if quality.get("Spikes"):
+        if quality.get("Spikes") or quality.get("Glitches"):
             flags |= RecordFlag.SPIKES
     if isinstance(fdsn.get("Calibration"), dict):
         flags |= RecordFlag.CALIBRATION

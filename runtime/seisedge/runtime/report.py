@@ -26,6 +26,12 @@ class RunReport:
         return sum(station.counters.triggers for station in self.stations.values())
 
     @property
+    def artefacts(self) -> int:
+        """Triggers that opened no event: spikes, steps, calibrations."""
+        counters = [station.counters for station in self.stations.values()]
+        return sum(c.spike_triggers + c.step_triggers + c.calibration_triggers for c in counters)
+
+    @property
     def inferences(self) -> int:
         return sum(station.counters.inferences for station in self.stations.values())
 

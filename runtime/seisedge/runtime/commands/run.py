@@ -209,6 +209,7 @@ def _summary(report: RunReport, source: Source, journal: Journal | None) -> None
         "truncated records": counters.truncated,
         "reconnects": counters.reconnects,
         "windows dropped, the run was behind the stream": report.dropped_windows,
+        "triggers that were a spike, a step or a calibration": report.artefacts,
         "packets of other stations": sum(report.other_stations.values()),
         "lines said in an earlier run": journal.counters.known_lines if journal is not None else 0,
     }

@@ -140,7 +140,7 @@ def _labels(traces: Sequence[Trace]) -> list[Finding]:
     events: dict[str, set[str]] = {}
     for t in traces:
         if t.kind in LABEL_OF_KIND:
-            events.setdefault(LABEL_OF_KIND[t.kind], set()).add(t.group or t.event)
+            events.setdefault(LABEL_OF_KIND[t.kind], set()).add(t.event)
     total = sum(map(len, events.values()))
     rare = {label: len(events.get(label, ())) for label in dict.fromkeys(LABEL_OF_KIND.values())}
     if any(t.noise_samples for t in traces if t.kind != "noise"):

@@ -72,6 +72,8 @@ def test_list_shows_every_recipe() -> None:
         (["event-type", "--set", "optimisation.step=4"], "step"),
         (["event-type", "--set", "optimisation.steps='many'"], "steps"),
         (["event-type", "--set", "model='resnet9'"], "no model named 'resnet9'"),
+        (["event-type", "--split", "evnt"], "split 'evnt': must be event, time"),
+        (["event-type", "--set", "data.split='region:1,2'"], "must be SOUTH,WEST,NORTH,EAST"),
         (["event-type", "--frobnicate"], "--frobnicate"),
     ],
 )

@@ -22,6 +22,7 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.resample import reaches_band, resample_record
 from seisedge.train.dataset.columns import Row, number, text, time_ns
+from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store, chunks_of
 from seisedge.train.dataset.vocabulary import KINDS, UNUSED, kind_of_word
 from seisedge.train.holdout import Place, settle
@@ -162,10 +163,11 @@ def load_archive(
     subsets: Sequence[str] | None = None,
     limit: int | None = None,
     split: str = "",
+    report: bool = False,
 ) -> Archive:
     """Read, resample and lay out. `limit`: every k-th record only, so that about so many remain (small tests).
 
-    split: a rule of `holdout`; '' keeps the data sets' own columns. Raises InputError.
+    split: a rule of `holdout`; '' keeps the data sets' own columns. report: show how far it is. Raises InputError.
     """
     reader = _Reader(rate_hz, pass_hz)
     for folder in folders:
@@ -175,7 +177,7 @@ def load_archive(
                 rows = [row for row in rows if row["subset"] in subsets]
             if limit is not None and len(rows) > limit:
                 rows = rows[:: -(-len(rows) // limit)]
-            for row in rows:
+            for row in progress(rows, f"records of {folder} read") if report else rows:
                 reader.add(store, row)
     if not reader.kept:
         why = "; ".join(f"{count} × {reason}" for reason, count in reader.left_out.items()) or "nothing selected"

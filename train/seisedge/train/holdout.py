@@ -45,14 +45,24 @@ class Sides:
 
 def hold_out(rule: str, places: Sequence[Place]) -> Sides:
     """Apply a rule by name. Raises InputError where it is unknown, cannot be applied or leaves a side empty."""
+    check_rule(rule)
     name, _, argument = rule.partition(":")
-    if name not in RULES or (argument and name not in ("time", "region")):
-        raise InputError(f"split '{rule}': must be {KNOWN}")
     sides = RULES[name](places, argument)
     for side in ("train", "test"):
         if side not in sides.side:
             raise InputError(f"split '{rule}' leaves no record for {side}; choose another of {KNOWN}")
     return sides
+
+
+def check_rule(rule: str) -> None:
+    """Raise InputError where a rule is unknown or its date or box cannot be read."""
+    name, _, argument = rule.partition(":")
+    if name not in RULES or (argument and name not in ("time", "region")):
+        raise InputError(f"split '{rule}': must be {KNOWN}")
+    if argument and name == "region":
+        _box(argument)
+    elif argument:
+        _date(argument)
 
 
 def leaks(places: Sequence[Place], side: Sequence[str]) -> list[str]:
@@ -92,10 +102,7 @@ def _by_time(places: Sequence[Place], date: str) -> Sides:
     if not latest:
         raise InputError("split 'time': no record has a source_origin_time or trace_start_time")
     if date:
-        try:
-            border_ns = ns_from_iso(date)
-        except ValueError:
-            raise InputError(f"split 'time:{date}': must be a date, as in time:2017-01-01") from None
+        border_ns = _date(date)
     else:
         order = sorted(latest.values())
         border_ns = order[-max(round(TEST_SHARE * len(order)), 1)]
@@ -105,6 +112,13 @@ def _by_time(places: Sequence[Place], date: str) -> Sides:
     }
     side = [where.get(place.group, NOWHERE) for place in places]
     return Sides(side, folds_of(places, side), f"by time: events from {iso_from_ns(border_ns)} on are test")
+
+
+def _date(text: str) -> int:
+    try:
+        return ns_from_iso(text)
+    except ValueError:
+        raise InputError(f"split 'time:{text}': must be a date, as in time:2017-01-01") from None
 
 
 def _by_station(places: Sequence[Place], _: str) -> Sides:

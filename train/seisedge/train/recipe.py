@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from seisedge.runtime.errors import InputError
+from seisedge.train.holdout import check_rule
 
 
 class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,9 +123,12 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
                 if not isinstance(branch, dict):
                     raise InputError(f"recipe {name}: '{key}' is no key of a recipe")
             branch[leaf] = value
-        return msgspec.convert(tree, Recipe)
+        recipe = msgspec.convert(tree, Recipe)
     except msgspec.MsgspecError as error:
         raise InputError(f"recipe {name}: {_with_suggestion(str(error))}") from error
+    if recipe.data.split:
+        check_rule(recipe.data.split)
+    return recipe
 
 
 def _with_suggestion(message: str) -> str:

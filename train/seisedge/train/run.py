@@ -105,7 +105,9 @@ def run_training(
 ) -> Run:
     """Train, calibrate on a fold left out, evaluate on the held-out events, write RUN. Raises InputError."""
     model = create_model(recipe.model, **recipe.arguments)
-    archive = load_archive(folders, model.geometry.rate_hz, recipe.data.pass_hz, limit=limit, split=recipe.data.split)
+    archive = load_archive(
+        folders, model.geometry.rate_hz, recipe.data.pass_hz, limit=limit, split=recipe.data.split, report=True
+    )
     for reason, count in archive.left_out.items():
         say(f"{count} records left out: {reason}")
     recipe, weighing = with_sources(recipe, archive)

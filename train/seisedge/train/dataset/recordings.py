@@ -26,6 +26,7 @@ SDS = "sds:"
 DAY_NS = 86_400 * NS_PER_S
 SLACK_NS = 7200 * NS_PER_S  # an SDS day file may hold records that reach so far over its midnights
 CHUNK_BYTES = 1 << 20
+RATE_TOLERANCE = 1e-4  # relative: headers of one channel may differ by rounding
 JOIN_S = 1.0  # recorded stretches with a shorter gap between them count as one
 _DAY_FILE = re.compile(r"([^.]*)\.([^.]+)\.([^.]*)\.([^.]+)\.D\.(\d{4})\.(\d{3})")
 
@@ -89,11 +90,6 @@ class Recordings:
         """All channels, sorted."""
         return sorted({*self._records, *self._days})
 
-    def rate_hz(self, channel: SourceId, time_ns: int) -> float | None:
-        """Sampling rate at a time, None where nothing is recorded."""
-        places = self._between(channel, time_ns, time_ns + 1)
-        return places[0].rate_hz if places else None
-
     def spans(self, channel: SourceId) -> list[tuple[int, int]]:
         """Recorded stretches [start, end), sorted; of an SDS archive whole days, looked at no closer."""
         spans = [(p.start_ns, p.end_ns) for p in self._records.get(channel, ())]
@@ -111,7 +107,7 @@ class Recordings:
         or where the sampling rate changes within.
         """
         places = self._between(channel, start_ns, start_ns + round(length_s * NS_PER_S))
-        if not places or len({p.rate_hz for p in places}) > 1:
+        if not places or not all(same_rate(p.rate_hz, places[0].rate_hz) for p in places):
             return None
         rate = places[0].rate_hz
         lead = round((start_ns - places[0].start_ns) * rate / NS_PER_S)  # samples from the first record to the window
@@ -198,6 +194,11 @@ class Recordings:
             self._days.setdefault(channel, {})[midnight] = path
         if not self._days:
             raise DataError(f"{SDS}{root}: no day file of an SDS archive there")
+
+
+def same_rate(a_hz: float, b_hz: float) -> bool:
+    """Equal but for the rounding of headers."""
+    return abs(a_hz - b_hz) <= RATE_TOLERANCE * b_hz
 
 
 def _read(places: Sequence[Place]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from seisedge.runtime.channelcode import refusal_of
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.packet import SourceId
-from seisedge.train.dataset.recordings import Recordings
+from seisedge.train.dataset.recordings import Recordings, same_rate
 
 ORDER = "ZNE12UVW"  # of components in a trace
 
@@ -89,7 +89,7 @@ def window_of(recordings: Recordings, sensor: Sensor, start_ns: int, length_s: f
         if channel == first:
             continue
         other = recordings.cut(channel, cut.start_ns, length_s)
-        if other is not None and other.rate_hz == cut.rate_hz and len(other.samples) == len(cut.samples):
+        if other is not None and same_rate(other.rate_hz, cut.rate_hz) and len(other.samples) == len(cut.samples):
             cuts.append(other)
             channels.append(channel)
     dtype = np.result_type(*(c.samples for c in cuts))

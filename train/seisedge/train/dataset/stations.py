@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
+from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.config import load_config
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.packet import SourceId
@@ -67,9 +68,11 @@ class Stations:
 
     def _add_stationxml(self, path: Path) -> None:
         inventory = StationXml.read(path)  # refuses what is not StationXML, and a DOCTYPE
-        for station, site in _sites_of(path):
+        sites = _sites_of(path)
+        for station, site in sites:
             self._sites.setdefault(station, []).append(site)
-            self._epochs[station] = inventory.station(station)
+        for station in {station for station, _ in sites}:  # a station may be in a file of each year
+            self._epochs[station] = (*self._epochs.get(station, ()), *inventory.station(station))
 
     def _add_station_file(self, path: Path) -> None:
         config = load_config(path)
@@ -89,8 +92,6 @@ class Stations:
 
 def _sites_of(path: Path) -> list[tuple[str, Site]]:
     """Station and position of every Station element."""
-    from seisedge.runtime.clock import ns_from_iso
-
     out = []
     network = ""
     for action, element in ET.iterparse(path, events=("start", "end")):

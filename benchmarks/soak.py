@@ -42,16 +42,20 @@ IDLE_EXIT_S = 10.0  # the pauses after a cut and a refused connection are 2 s, o
 SAMPLE_S = 0.25
 START_S = 0.7  # to load the models; killed before it, a run gets nowhere
 WARM_UP_H = 2.0
+ALLOWED_MB = 5.0  # of growth after it
 PAGE = os.sysconf("SC_PAGE_SIZE")
 COUNTERS = {  # of /metrics: what is added up over components and stations
     "reconnects": "source_reconnects_total",
-    "dead letters": "source_bad_records_total",
+    "set aside": "source_bad_records_total",
     "skipped bytes": "source_skipped_bytes_total",
     "duplicate records": "source_duplicates_total",
     "duplicate samples": "component_duplicate_samples_total",
     "disagreeing samples": "component_disagreeing_samples_total",
     "events": "events_total",
 }
+
+
+PLOTTED = ("reconnects", "set aside", "duplicate samples")
 
 
 @dataclass
@@ -237,30 +241,36 @@ def plot(path: Path, steady: list[Run], killed: list[Run], warm_up_h: float) -> 
     from matplotlib import pyplot
 
     figure, (memory, counts, restarts) = pyplot.subplots(
-        3, 1, figsize=(8, 8), sharex=True, height_ratios=(3, 3, 2), layout="constrained"
+        3, 1, figsize=(8, 7.5), sharex=True, height_ratios=(4, 4, 2), layout="constrained"
     )
     colours = dict(zip(PROTOCOLS, ("#1b6ca8", "#c8553d", "#3a7d44"), strict=True))
+    end_h = max(run.samples[-1].stream_h for run in steady)
     for run in steady:
         hours = [sample.stream_h for sample in run.samples]
         memory.plot(hours, [sample.rss_mb for sample in run.samples], color=colours[run.protocol], label=run.protocol)
-        for name, style in (("reconnects", "-"), ("dead letters", "--"), ("duplicate samples", ":")):
-            values = [sample.counters[name] for sample in run.samples]
-            counts.plot(hours, values, style, color=colours[run.protocol])
-    for style, name in (("-", "reconnects"), ("--", "dead letters"), (":", "duplicate samples")):
-        counts.plot([], [], style, color="0.3", label=name)
-    memory.axvspan(0, warm_up_h, color="0.92")
+        for name in PLOTTED:
+            counts.plot(hours, [s.counters[name] for s in run.samples], color=colours[run.protocol], linewidth=1)
+    for name in PLOTTED:
+        last = max(run.samples[-1].counters[name] for run in steady)
+        counts.annotate(f" {name}\n {last:,.0f}", (end_h, last), va="center", fontsize=8, annotation_clip=False)
+    after = [s.rss_mb for run in steady for s in run.samples if s.stream_h >= warm_up_h]
+    allowed = statistics.median(after) + ALLOWED_MB
+    memory.axhline(allowed, color="0.6", linestyle=":", linewidth=1)
+    memory.annotate(f"median + {ALLOWED_MB:g} MB", (end_h, allowed), ha="right", va="bottom", color="0.4", fontsize=8)
+    memory.axvspan(0, warm_up_h, color="0.93")
+    memory.annotate("warm-up", (warm_up_h / 2, min(after) - 12), ha="center", color="0.4", fontsize=8)
     memory.set(ylabel="resident memory, MB", title="One process, two stations, random faults; no restart")
-    memory.set_ylim(bottom=0)
+    memory.set_ylim(min(after) - 14, allowed + 4)
     memory.legend(loc="lower right", ncols=3, frameon=False)
-    memory.annotate("warm-up", (warm_up_h / 2, 4), ha="center", color="0.4", fontsize=8)
-    counts.set(ylabel="counted so far", yscale="symlog", title="What the faults came to")
-    counts.set_ylim(bottom=0)
-    counts.legend(loc="lower right", ncols=3, frameon=False)
+    counts.set(ylabel="counted so far", yscale="log", title="What the faults came to (three protocols)", ylim=(1, None))
     for level, run in enumerate(killed):
-        marks = [min(hour, run.samples[-1].stream_h) for hour in run.killed_at_h]
+        marks = [min(hour, end_h) for hour in run.killed_at_h]
         restarts.plot(marks, [level] * len(marks), "|", markersize=14, color=colours[run.protocol])
-    restarts.set(xlabel="stream time, h", title="kill -9 and a new start (a run of its own)", ylim=(-0.7, 2.7))
+    restarts.set(xlabel="stream time, h", title="kill -9 and a new start (runs of their own)", ylim=(-0.7, 2.7))
     restarts.set_yticks(range(len(killed)), [run.protocol for run in killed])
+    restarts.set_xlim(0, end_h)
+    if end_h > 12:
+        restarts.set_xticks(range(0, round(end_h) + 1, 3))
     for axes in (memory, counts, restarts):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", color="0.93")
@@ -271,7 +281,7 @@ def plot(path: Path, steady: list[Run], killed: list[Run], warm_up_h: float) -> 
 def table(runs: list[Run], reference: dict[str, list[bytes]], warm_up_h: float) -> list[str]:
     rows = [
         f"{'':12}{'kills':>6}{'lines':>7}{'lost':>6}{'doubled':>9}{'other':>7}{'RSS':>7}{'growth':>8}{'drift':>7}"
-        f"{'reconn.':>9}{'bad rec.':>9}{'dup. samples':>14}{'disagree':>10}{'wall s':>8}"
+        f"{'reconn.':>9}{'set aside':>11}{'dup. samples':>14}{'disagree':>10}{'wall s':>8}"
     ]
     for run in runs:
         lost, doubled, other = lost_and_doubled(run, reference)
@@ -283,7 +293,7 @@ def table(runs: list[Run], reference: dict[str, list[bytes]], warm_up_h: float) 
         counted = run.counters
         rows.append(
             f"{run.protocol:12}{run.kills:6}{sum(map(len, run.lines.values())):7}{lost:6}{doubled:9}{other:7}{memory}"
-            f"{counted['reconnects']:9}{counted['dead letters']:9}{counted['duplicate samples']:14,}"
+            f"{counted['reconnects']:9}{counted['set aside']:11}{counted['duplicate samples']:14,}"
             f"{counted['disagreeing samples']:10,}{run.wall_s:8.0f}"
         )
     return rows

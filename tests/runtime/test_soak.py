@@ -31,7 +31,7 @@ def test_six_hours(tmp_path: Path, protocol: str) -> None:
     for run in (steady, killed):
         assert lost_and_doubled(run, reference) == (0, 0, 0)
     assert steady.samples[-1].stream_h > 5.9 and len(steady.faults) > 8
-    assert steady.counters["dead letters"] > 50 and steady.counters["duplicate samples"] > 1000
+    assert steady.counters["set aside"] > 50 and steady.counters["duplicate samples"] > 1000
     assert steady.growth_mb(2.0) < 5.0
     assert killed.kills == 8
 

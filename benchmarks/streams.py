@@ -8,6 +8,8 @@ and its events (`benchmarks/made_day.py`). Run from the repository: `python -m b
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -105,14 +107,22 @@ SECTIONS: dict[str, Callable[[Path], list[str]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help="all, where none is named")
-    chosen = parser.parse_args().sections or list(SECTIONS)
-    print(f"{machine.describe()}; {time.strftime('%Y-%m-%d', time.gmtime())}; medians of {ROUNDS}, one thread each")
-    print(", ".join(filter(None, map(_version, PACKAGES))))
-    for name in chosen:
-        began = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            print("\n" + "\n".join(SECTIONS[name](Path(folder))), flush=True)
-        print(f"({time.monotonic() - began:.0f} s)", flush=True)
+    parser.add_argument("--bare", action="store_true", help="no line about the machine")
+    arguments = parser.parse_args()
+    chosen = arguments.sections or list(SECTIONS)
+    if unknown := set(chosen) - set(SECTIONS):
+        parser.error(f"{', '.join(sorted(unknown))}: no such section (known: {', '.join(SECTIONS)})")
+    if not arguments.bare:
+        print(f"{machine.describe()}; {time.strftime('%Y-%m-%d', time.gmtime())}; medians of {ROUNDS}, one thread each")
+        print(", ".join(filter(None, map(_version, PACKAGES))), flush=True)
+    if len(chosen) > 1:  # each in a process of its own: what one loads is not in the memory and threads of another
+        for name in chosen:
+            subprocess.run([sys.executable, "-m", "benchmarks.streams", name, "--bare"], check=True)
+        return
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        print("\n" + "\n".join(SECTIONS[chosen[0]](Path(folder))))
+    print(f"({time.monotonic() - began:.0f} s)")
 
 
 def _version(package: str) -> str:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from seisedge.train.split import N_FOLDS, TEST_SHARE, assign_split, group_overlapping
+from seisedge.train.split import N_FOLDS, TEST_SHARE, assign_split, group_overlapping, join_groups
 
 
 def test_overlap_joins_events_of_one_station_only() -> None:
@@ -36,3 +36,11 @@ def test_another_stratum_moves_nothing() -> None:
     before, _ = assign_split(groups, ["s"] * 50)
     after, _ = assign_split([*groups, "x", "y"], ["s"] * 50 + ["t"] * 2)
     assert after[:50] == before
+
+
+def test_groups_are_joined_by_either_name() -> None:
+    joined = join_groups(["a", "b", "c", "d"], ["x", "x", "y", "z"])
+    assert joined[0] == joined[1]
+    assert len(set(joined)) == 3
+    assert len(set(join_groups(["a", "a", "b", "b"], ["x", "y", "y", "z"]))) == 1
+    assert join_groups(["a", "x"], ["x", "q"]) == ["a", "x"]  # the two lists are names of different things

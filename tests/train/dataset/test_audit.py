@@ -22,7 +22,8 @@ def make_traces(n_events: int = 120, records: int = 3, seed: int = 0) -> list[Tr
                     name=f"t{i}.{j}", source=str(rng.choice(["a", "b"])), kind=("tectonic", "blast")[i % 2], word="",
                     event=f"e{i}", group="", station=f"XX.S{rng.integers(20)}", channel="",
                     rate_hz=float(rng.choice([50.0, 100.0])), components=str(rng.choice(["Z", "ZNE"])),
-                    n_samples=int(rng.choice([6000, 9000])), stored="int32", start_ns=None, onset_sample=0.0,
+                    n_samples=int(rng.choice([6000, 9000])), stored="int32", start_ns=None,
+                    origin_ns=None, latitude_deg=None, longitude_deg=None, onset_sample=0.0,
                     noise_samples=0, magnitude=None, magnitude_type="", licence="", split="", fold="", nan="", flat="",
                     clipped="", copied="", sha1=f"{i}.{j}",
                 )

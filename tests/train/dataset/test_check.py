@@ -13,7 +13,9 @@ from click.testing import CliRunner
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.cli import main
+from seisedge.runtime.errors import InputError
 from seisedge.train import probe
+from seisedge.train.data import load_archive
 from seisedge.train.dataset.check import Report, check
 from seisedge.train.dataset.survey import survey
 
@@ -54,6 +56,13 @@ def plant(name: str, rows: list[dict[str, Any]], arrays: list[np.ndarray]) -> No
         for row in rows[:4]:
             row |= {"trace_start_time": "2020-01-01T00:00:00Z", "source_id": "e", "station_code": "S"}
             row["source_type"] = "earthquake"
+    elif name in ("two names", "leak by two names"):
+        for i, row in enumerate(rows):
+            row |= {"source_origin_time": f"2020-01-01T00:00:0{i}Z" if i < 2 else "", "source_latitude_deg": 45}
+            row["source_longitude_deg"] = 7 + i / 10
+            if name == "leak by two names":
+                row["split"] = "test" if i == 1 else "train"
+        rows[1]["source_type"] = "earthquake"
     elif name == "nan":
         arrays[0] = arrays[0].astype(np.float32)
         arrays[0][1, 5] = np.nan
@@ -93,6 +102,7 @@ def plant(name: str, rows: list[dict[str, Any]], arrays: list[np.ndarray]) -> No
         ("leak by shared samples", "leak", "fault", 1, "two sides"),
         ("fold leak", "fold leak", "fault", 3, "two folds"),
         ("same windows", "same windows", "warning", 1, "there again"),
+        ("two names", "two names", "warning", 1, "of one of another name"),
         ("nan", "nan", "warning", 1, "NaN"),
         ("flat", "flat", "warning", 1, "without signal"),
         ("clipped", "clipped", "warning", 1, "rail"),
@@ -114,6 +124,17 @@ def test_what_is_planted_is_found(tmp_path: Path, name: str, code: str, level: s
     assert [f.code for f in report.findings] == [code]
     assert (report.findings[0].level, report.findings[0].count) == (level, count)
     assert says in report.findings[0].text
+
+
+def test_an_event_of_two_names_on_two_sides_is_a_leak(tmp_path: Path) -> None:
+    rows, arrays = rows_of(15), make_arrays(15)
+    plant("leak by two names", rows, arrays)
+    report = report_of(write_set(tmp_path, rows, arrays))
+    assert [(f.code, f.count) for f in report.faults] == [("leak", 1)]
+    with pytest.raises(InputError, match="puts event e0 on two sides"):
+        load_archive([tmp_path], 40.0, 15.0)
+    kept = load_archive([tmp_path], 40.0, 15.0, split="event").records
+    assert len({r.split for r in kept if r.event in ("e0", "e1")}) == 1
 
 
 def run(*arguments: str) -> tuple[int, str, str]:

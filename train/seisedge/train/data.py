@@ -26,7 +26,8 @@ from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store, chunks_of
 from seisedge.train.dataset.vocabulary import KINDS, UNUSED, kind_of_word
 from seisedge.train.holdout import Place, settle
-from seisedge.train.split import RULE, group_overlapping
+from seisedge.train.origins import same_origin
+from seisedge.train.split import RULE, group_overlapping, join_groups
 
 logger = logging.getLogger(__name__)
 
@@ -275,9 +276,8 @@ def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[l
     rows, records = [row for row, _, _ in reader.kept], [record for _, _, record in reader.kept]
     if len(folders) > 1 or not all(text(row, "source_group") for row in rows):
         spans = [_span(row) for row in rows]
-        groups = group_overlapping(
-            [r.group for r in records], [r.station for r in records], [s for s, _ in spans], [e for _, e in spans]
-        )
+        groups = join_groups([r.group for r in records], _origins(records))
+        groups = group_overlapping(groups, [r.station for r in records], [s for s, _ in spans], [e for _, e in spans])
         records = [dataclasses.replace(r, group=g) for r, g in zip(records, groups, strict=True)]
     places = [
         Place(r.event, r.group, f"{r.kind}/{r.source}", r.station, r.time_ns, r.latitude_deg, r.longitude_deg)
@@ -287,6 +287,14 @@ def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[l
     sides = settle(places, given, [text(row, "fold") for row in rows], split, ", ".join(map(str, folders)))
     records = [dataclasses.replace(r, split=s, fold=f) for r, s, f in zip(records, sides.side, sides.fold, strict=True)]
     return records, sides.rule
+
+
+def _origins(records: Sequence[Record]) -> list[str]:
+    """The event of each record, by one name where data sets have several for it."""
+    events = [r.event for r in records]
+    times = [None if r.kind == "noise" else r.time_ns for r in records]
+    names = same_origin(events, times, [r.latitude_deg for r in records], [r.longitude_deg for r in records])
+    return [names[event] for event in events]
 
 
 def _span(row: Row) -> tuple[int, int]:

@@ -51,6 +51,23 @@ def group_overlapping(
     return [root(event) for event in events]
 
 
+def join_groups(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    """A name per record, the same wherever records agree in `first` or in `second`, also by way of others."""
+    parent: dict[tuple[int, str], tuple[int, str]] = {}
+
+    def root(node: tuple[int, str]) -> tuple[int, str]:
+        parent.setdefault(node, node)
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    for a, b in zip(first, second, strict=True):
+        low, high = sorted((root((0, a)), root((1, b))))
+        parent[high] = low
+    return [root((0, a))[1] for a in first]
+
+
 def assign_split(groups: Sequence[str], strata: Sequence[str]) -> tuple[list[str], list[int]]:
     """`train` or `test`, and the fold (0 to N_FOLDS - 1; -1 for test), per record.
 

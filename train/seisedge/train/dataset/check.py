@@ -11,7 +11,8 @@ from seisedge.train.dataset.audit import Guess, audit
 from seisedge.train.dataset.survey import Trace
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND, UNUSED
 from seisedge.train.holdout import TUNING, Place, leaks
-from seisedge.train.split import group_overlapping
+from seisedge.train.origins import WITHIN_KM, WITHIN_S, same_origin
+from seisedge.train.split import group_overlapping, join_groups
 
 EXAMPLES = 3
 RARE = 0.1  # share of the events below which a label counts as rare
@@ -50,6 +51,7 @@ def check(traces: Sequence[Trace]) -> Report:
     findings = [
         *_duplicates(traces),
         *_sides(traces),
+        *_twins(traces),
         *_samples(traces),
         *_arrivals(traces),
         *_labels(traces),
@@ -88,8 +90,9 @@ def _duplicates(traces: Sequence[Trace]) -> list[Finding]:
 def _sides(traces: Sequence[Trace]) -> list[Finding]:
     if not any(t.split for t in traces):
         return []  # training will hold out events by itself
+    names = _origins(traces)
     groups = group_overlapping(
-        [t.group or t.event for t in traces],
+        join_groups([t.group or t.event for t in traces], [names[t.event] for t in traces]),
         [t.station for t in traces],
         [t.start_ns or 0 for t in traces],
         [t.end_ns or 0 for t in traces],
@@ -105,6 +108,24 @@ def _sides(traces: Sequence[Trace]) -> list[Finding]:
         ),
         *_found("fault", "fold leak", folded, "events in two folds: calibration would see what it was fitted on"),
     ]
+
+
+def _origins(traces: Sequence[Trace]) -> dict[str, str]:
+    """One name for each event."""
+    return same_origin(
+        [t.event for t in traces],
+        [t.origin_ns for t in traces],
+        [t.latitude_deg for t in traces],
+        [t.longitude_deg for t in traces],
+    )
+
+
+def _twins(traces: Sequence[Trace]) -> list[Finding]:
+    twins = [f"{event} = {name}" for event, name in _origins(traces).items() if event != name]
+    text = (
+        f"events with the origin (within {WITHIN_S:g} s and {WITHIN_KM:g} km) of one of another name; kept on one side"
+    )
+    return _found("warning", "two names", twins, text)
 
 
 def _samples(traces: Sequence[Trace]) -> list[Finding]:

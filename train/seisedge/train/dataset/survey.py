@@ -40,6 +40,9 @@ class Trace:
     n_samples: int
     stored: str  # type of the samples
     start_ns: int | None
+    origin_ns: int | None
+    latitude_deg: float | None  # of the source
+    longitude_deg: float | None
     onset_sample: float | None
     noise_samples: int  # that may be used as noise
     magnitude: float | None
@@ -102,6 +105,9 @@ def _trace(row: Row, folder: Path, x: Array | None) -> Trace:
         n_samples=n,
         stored="" if x is None else str(x.dtype),
         start_ns=time_ns(row, "trace_start_time"),
+        origin_ns=None if kind == "noise" else time_ns(row, "source_origin_time"),
+        latitude_deg=number(row, "source_latitude_deg"),
+        longitude_deg=number(row, "source_longitude_deg"),
         onset_sample=onset,
         noise_samples=n if kind == "noise" else int(number(row, "trace_noise_end_sample") or 0),
         magnitude=number(row, "source_magnitude"),

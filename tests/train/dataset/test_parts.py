@@ -64,6 +64,27 @@ def test_picks_of_a_table(tmp_path: Path) -> None:
     assert (event.magnitude, event.depth_km, event.type) == (3.16, -0.8, "earthquake")
 
 
+def test_a_catalogue_with_odd_entries(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    core = pytest.importorskip("obspy.core.event", reason="obspy is not installed")
+    obspy = pytest.importorskip("obspy")
+    names = ("quakeml:us/query?eventid=ci1&format=quakeml", "smi:local/event/2/", "smi:local/event/3")
+    origin = {"time": obspy.UTCDateTime("2020-01-01"), "latitude": 45.0, "longitude": 7.0}
+    core.Catalog(
+        [
+            core.Event(resource_id=core.ResourceIdentifier(names[0]), origins=[core.Origin(**origin)]),
+            core.Event(
+                resource_id=core.ResourceIdentifier(names[1]),
+                origins=[core.Origin(**(origin | {"time": obspy.UTCDateTime("2019-01-01")}))],
+                event_type="not reported",
+            ),
+            core.Event(resource_id=core.ResourceIdentifier(names[2])),
+        ]
+    ).write(str(tmp_path / "c.xml"), format="QUAKEML")
+    events = events_from(tmp_path / "c.xml", default_type="earthquake")
+    assert [(e.id, e.type) for e in events] == [("2", "earthquake"), ("ci1", "earthquake")]
+    assert "event 3 passed over: no origin" in caplog.text
+
+
 def test_quiet_is_what_is_recorded_and_not_busy() -> None:
     assert quiet_spans([(0, 100), (200, 300)], [(90, 210), (-5, 5), (40, 50), (45, 60)]) == [
         (5, 40),

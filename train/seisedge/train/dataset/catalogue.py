@@ -18,6 +18,8 @@ A CSV of picks has `event_id`, `station` (NET.STA), `phase` (begins with P or S)
 from __future__ import annotations
 
 import csv
+import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +28,9 @@ from typing import Any
 from seisedge.runtime.clock import iso_from_ns, ns_from_iso
 from seisedge.runtime.errors import InputError
 
+logger = logging.getLogger(__name__)
+
+NO_TYPE = ("", "not reported", "unknown")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "origin_time": ("time", "source_origin_time"),
     "latitude": ("latitude_deg", "lat", "source_latitude_deg"),
@@ -78,7 +83,8 @@ def events_from(path: Path, picks: Path | None = None, default_type: str = "") -
     events = _from_csv(path) if path.suffix.lower() == ".csv" else list(_from_obspy(path))
     if not events:
         raise InputError(f"{path}: no events in this catalogue")
-    events = [replace(e, type=e.type or default_type) for e in events]
+    if default_type:
+        events = [replace(e, type=default_type) if e.type.lower() in NO_TYPE else e for e in events]
     untyped = [e.id for e in events if not e.type]
     if untyped:
         raise InputError(
@@ -183,11 +189,12 @@ def _from_obspy(path: Path) -> Iterator[Event]:
     for entry in catalogue:
         origin = entry.preferred_origin() or next(iter(entry.origins), None)
         magnitude = entry.preferred_magnitude() or next(iter(entry.magnitudes), None)
-        name = _clean(str(entry.resource_id).replace("eventid=", "/").rpartition("/")[2])
+        name = _id_from_resource(str(entry.resource_id))
         if origin is None or origin.time is None or origin.latitude is None or origin.longitude is None:
-            raise InputError(f"{path}: event {name} has no origin with time, latitude and longitude")
+            logger.warning("%s: event %s passed over: no origin with time, latitude and longitude", path, name)
+            continue
         yield Event(
-            id=name,
+            id=name or f"at-{iso_from_ns(origin.time.ns)}",
             origin_ns=origin.time.ns,
             latitude_deg=origin.latitude,
             longitude_deg=origin.longitude,
@@ -210,6 +217,12 @@ def _picks_of(entry: Any, origin: Any) -> Iterator[Pick]:
         network = (where.network_code or "").strip("-")
         station = f"{network}.{where.station_code}" if network else where.station_code
         yield Pick(station, phase, pick.time.ns, pick.evaluation_mode or "")
+
+
+def _id_from_resource(name: str) -> str:
+    """The event's own part of a resource identifier: `quakeml:us/fdsnws/event/1/query?eventid=ci1&format=quakeml`."""
+    asked = re.search(r"event_?id=([^&;]+)", name, re.IGNORECASE)
+    return _clean(asked[1] if asked else name.rstrip("/").rpartition("/")[2])
 
 
 def _clean(name: str) -> str:

@@ -10,16 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from seisedge.train.augment import Augmenter, AugmentSpec
+from seisedge.train.augment import Chain, Chance, augmentations_from
 from seisedge.train.data import Archive
 from seisedge.train.models import create_model
 from seisedge.train.models._base import EventTypeModel, MagnitudeModel, Model
+from seisedge.train.noise_pool import NoisePool
 from seisedge.train.recipe import Recipe
-from seisedge.train.sampler import Draw, Ints
 from seisedge.train.task import Chosen, sampler_of
 from seisedge.train.windows import WindowCutter
 
@@ -76,13 +75,10 @@ def train_model(
     average = copy.deepcopy(model).eval()
     sampler = sampler_of(recipe, model, archive, chosen, seed)
     cutter = WindowCutter(archive, model.geometry, device)
-    a = recipe.augmentation
-    spec = AugmentSpec(a.flip, a.turn, a.gap_share, a.gap_s, a.noise_share, a.noise_ratio, a.colour, a.amplitude)
     lead = round(model.geometry.onset_s * model.geometry.rate_hz)
-    augment = Augmenter(spec, model.geometry.rate_hz, lead, seed, device)
-    n = model.geometry.n_samples
-    pool = noise_pool(archive, chosen, n)
-    rng = np.random.default_rng(seed + 1)
+    pool = NoisePool(archive, chosen, cutter)
+    chance = Chance(seed, device, model.geometry.rate_hz, lead, pool if len(pool) else None)
+    chain = Chain(augmentations_from(recipe.augmentation), model.task, chance)
     gains = GainTable(archive, device)
     terms = nn.Parameter(torch.zeros(max(len(gains.stations), 1), device=device))
     o = recipe.optimisation
@@ -108,14 +104,13 @@ def train_model(
             group["lr"] = rate * learning_rate(step, o.steps)
         draw = sampler.draw(o.batch)
         x, valid = cutter.cut(draw)
-        noise = None if len(pool) == 0 else cutter.cut(noise_draw(pool, archive, n, o.batch, rng))
-        x, valid = augment(x, valid, noise)
+        x, valid = chain.waveform(x, valid)
         if isinstance(model, EventTypeModel):
             label = torch.from_numpy(draw.label).to(device)
             loss = nn.functional.cross_entropy(model.raw(x, valid), label, label_smoothing=o.label_smoothing)
         elif isinstance(model, MagnitudeModel):
             record = torch.from_numpy(draw.record).to(device)
-            shift = (torch.rand(o.batch, device=device) * 2 - 1) * o.magnitude_shift
+            shift = chance.uniform(o.batch, low=-o.magnitude_shift, high=o.magnitude_shift)
             ground = x * (10**shift / gains.gain[record])[:, None, None]
             term = terms[gains.index[record]] * gains.unknown[record]
             likelihood, distance = model.losses(ground, valid, magnitudes[record] + shift, term, distances[record])
@@ -147,21 +142,6 @@ def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
             old.lerp_(new, 1 - keep)
         else:
             old.copy_(new)
-
-
-def noise_pool(archive: Archive, chosen: Chosen, n: int) -> Ints:
-    """Records with a noise stretch of at least n samples."""
-    return np.array([i for i, r in enumerate(archive.records) if chosen(r) and r.noise_end >= n], dtype=np.int64)
-
-
-def noise_draw(pool: Ints, archive: Archive, n_samples: int, size: int, rng: np.random.Generator) -> Draw:
-    """Full windows of noise, for adding."""
-    record = rng.choice(pool, size)
-    free = np.array([archive.records[i].noise_end - n_samples for i in record])
-    start = np.floor(rng.random(size) * (free + 1)).astype(np.int64)
-    zeros = np.zeros(size, np.int64)
-    length = np.full(size, n_samples)
-    return Draw(record, start, length, np.ones((size, 3), dtype=bool), zeros, zeros, start + length)
 
 
 def write_log(path: Path, log: list[dict[str, float]]) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from seisedge.runtime.errors import InputError
+from seisedge.train.augment import augmentations_from
 from seisedge.train.holdout import check_rule
 
 
@@ -43,19 +44,6 @@ class Nuisances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subset_share: float = 0.15
 
 
-class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """As `augment.AugmentSpec`."""
-
-    flip: bool = True
-    turn: bool = True
-    gap_share: float = 0.2
-    gap_s: tuple[float, float] = (0.2, 3.0)
-    noise_share: float = 0.3
-    noise_ratio: tuple[float, float] = (0.3, 2.0)
-    colour: float = 0.3
-    amplitude: float = 0.1
-
-
 class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """AdamW with a warm-up and a cosine; the weights kept are an exponential moving average.
 
@@ -77,14 +65,17 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One training run. `not_for` ends up in the card."""
+    """One training run. `not_for` ends up in the card.
+
+    augmentation: tables of `augment`, used in their order.
+    """
 
     name: str
     model: str
     data: DataSpec
     nuisance: Nuisances
     optimisation: Optimisation
-    augmentation: Augmentation = Augmentation()
+    augmentation: list[dict[str, Any]] = []
     arguments: dict[str, Any] = {}
     min_coverage: float = 0.6
     not_for: list[str] = []
@@ -128,6 +119,10 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
         raise InputError(f"recipe {name}: {_with_suggestion(str(error))}") from error
     if recipe.data.split:
         check_rule(recipe.data.split)
+    try:
+        augmentations_from(recipe.augmentation)
+    except InputError as error:
+        raise InputError(f"recipe {name}: {error}") from error
     return recipe
 
 
@@ -137,7 +132,7 @@ def _with_suggestion(message: str) -> str:
     if found is None:
         return message
     key, where = found.group(1), found.group(2) or ""
-    kinds = {"data": DataSpec, "nuisance": Nuisances, "optimisation": Optimisation, "augmentation": Augmentation}
+    kinds = {"data": DataSpec, "nuisance": Nuisances, "optimisation": Optimisation}
     known = list(kinds.get(where, Recipe).__struct_fields__)
     close = difflib.get_close_matches(key, known, 1)
     hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

@@ -29,7 +29,7 @@ from seisedge.train.predict import windows_of
 from seisedge.train.recipe import Recipe, json_from_recipe, recipe_from_json
 from seisedge.train.task import candidates_of, short_of
 
-FORMAT = 1
+FORMAT = 2  # of format 1 only the augmentation has changed, which nobody needs who uses a run
 Report = Callable[[str], None]
 
 
@@ -72,7 +72,10 @@ def load_run(path: Path) -> Run:
         raise InputError(f"{path}: no checkpoint.pt there; RUN is what 'seisedge train' wrote")
     try:
         values = torch.load(file, map_location="cpu", weights_only=True)
-        if values.pop("format") != FORMAT:
+        written = values.pop("format")
+        if written == 1:
+            values["recipe"] = json.dumps(json.loads(values["recipe"]) | {"augmentation": []})
+        elif written != FORMAT:
             raise InputError(f"{file}: written by another version of seisedge; train again")
         values["recipe"] = recipe_from_json(values["recipe"])
         values["metrics"] = msgspec.json.decode(values["metrics"], type=list[Metric])

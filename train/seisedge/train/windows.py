@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,14 +21,29 @@ class WindowCutter:
 
     def cut(self, draw: Draw) -> tuple[Tensor, Tensor]:
         """waveform and valid, float32 (batch, 3, n); zeros where nothing is or has arrived."""
+        to = {k: torch.from_numpy(getattr(draw, k)).to(self.device) for k in ("record", "start", "length", "bound")}
+        keep = torch.from_numpy(draw.keep).to(self.device)
+        return self.cut_at(to["record"], to["start"], to["length"], to["bound"], keep)
+
+    def cut_at(
+        self,
+        record: Tensor,
+        start: Tensor,
+        length: Tensor | None = None,
+        bound: Tensor | None = None,
+        keep: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """As `cut`, of tensors on the device (batch,), keep (batch, 3); what is left out limits nothing."""
         longest = self.waveform.shape[-1]
-        record = torch.from_numpy(draw.record).to(self.device)
-        sample = torch.from_numpy(draw.start).to(self.device)[:, None] + self.steps  # (batch, n)
-        bound = torch.from_numpy(np.minimum(draw.bound, longest)).to(self.device)[:, None]
-        inside = (sample >= 0) & (sample < bound)
-        inside &= self.steps < torch.from_numpy(draw.length).to(self.device)[:, None]
-        index = sample.clamp(0, longest - 1)[:, None].expand(-1, 3, -1)  # (batch, 3, n)
-        keep = torch.from_numpy(draw.keep).to(self.device)[:, :, None]
-        valid = self.present[record].gather(2, index) & inside[:, None] & keep
-        waveform = self.waveform[record].gather(2, index)
-        return torch.where(valid, waveform, 0.0), valid.float()
+        sample = start[:, None] + self.steps  # (batch, n)
+        inside = (sample >= 0) & (sample < longest)
+        if bound is not None:
+            inside &= sample < bound[:, None]
+        if length is not None:
+            inside &= self.steps < length[:, None]
+        row = record[:, None] * 3 + torch.arange(3, device=self.device)  # (batch, 3)
+        index = row[:, :, None] * longest + sample.clamp(0, longest - 1)[:, None]  # (batch, 3, n)
+        valid = self.present.take(index) & inside[:, None]
+        if keep is not None:
+            valid &= keep[:, :, None]
+        return torch.where(valid, self.waveform.take(index), 0.0), valid.float()

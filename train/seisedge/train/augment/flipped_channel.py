@@ -1,0 +1,20 @@
+"""One channel upside down: a sensor or cable of wrong polarity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seisedge.train.augment._base import Augmentation, Chance, Pair, live_of, pick_component
+from seisedge.train.augment._registry import register_augmentation
+
+
+@register_augmentation("flipped-channel")
+@dataclass(frozen=True, kw_only=True)
+class FlippedChannel(Augmentation):
+    """The sign of one component that is there."""
+
+    def change(self, x: Tensor, valid: Tensor, chance: Chance) -> Pair:
+        return torch.where(pick_component(live_of(valid), chance)[..., None], -x, x), valid

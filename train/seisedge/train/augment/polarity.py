@@ -1,0 +1,21 @@
+"""All components upside down together: the same source seen from the other side of its nodal planes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from seisedge.train.augment._base import Augmentation, Chance, Pair
+from seisedge.train.augment._registry import register_augmentation
+
+
+@register_augmentation("polarity")
+@dataclass(frozen=True, kw_only=True)
+class Polarity(Augmentation):
+    """The sign changes."""
+
+    share: float = 0.5
+
+    def change(self, x: Tensor, valid: Tensor, chance: Chance) -> Pair:
+        return -x, valid

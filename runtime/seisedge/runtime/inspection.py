@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.event import Quality, QualityCode
+from seisedge.runtime.masks import runs
 from seisedge.runtime.packet import RecordFlag
 from seisedge.runtime.resample import resample_record
 from seisedge.runtime.soundness import Rails, Run, Unsound, clipped, repaired, unsound
@@ -61,7 +62,7 @@ class Inspection:
 
 
 class Inspector:
-    """Looks at windows of a timeline, block by block of the grid; a block that will not change is looked at once.
+    """Looks at windows of a timeline, block by block of the grid; what will not change is looked at once.
 
     A block is looked at with `MARGIN_S` around it, as far as outputs are valid without a break.
     """
@@ -70,7 +71,7 @@ class Inspector:
         self._timeline = timeline
         self._block_n = round(BLOCK_S * timeline.spec.rate_hz)
         self._margin_n = round(MARGIN_S * timeline.spec.rate_hz)
-        self._known: dict[tuple[int, int], list[_Found]] = {}  # by component and block
+        self._known: dict[tuple[int, int, int], list[_Found]] = {}  # by component, begin and end
 
     def window(self, k0: int, k1: int, focus_k: int) -> Inspection:
         """Look at the outputs [k0, k1) and the raw samples under them.
@@ -118,14 +119,15 @@ class Inspector:
             return
         unbroken = bool(valid.all())
         for begin in range(first + self._margin_n, k1, self._block_n):
-            low, high = begin - self._margin_n, begin + self._block_n + self._margin_n
-            whole = high <= k1 and (unbroken or bool(valid[low - first : high - first].all()))
-            key = (row, begin)
-            if whole and key in self._known:
+            low, high = begin - self._margin_n, min(begin + self._block_n + self._margin_n, k1)
+            here = valid[low - first : high - first]
+            settled = unbroken or bool(here.all())  # else more samples may become valid
+            key = (row, begin, high)
+            if settled and key in self._known:
                 yield from self._known[key]
                 continue
-            found = list(self._look(COMPONENTS[row], low, valid[low - first : min(high, k1) - first]))
-            if whole:
+            found = list(self._look(COMPONENTS[row], low, here))
+            if settled:
                 self._known[key] = found
             yield from found
 
@@ -137,8 +139,8 @@ class Inspector:
                 ("step", bad.steps),
                 ("flat", bad.flats),
             ]
-            for code, runs in kinds:
-                spans += [(*_reach(self._timeline, stretch, n0, n1), code) for n0, n1 in runs]
+            for code, found in kinds:
+                spans += [(*_reach(self._timeline, stretch, n0, n1), code) for n0, n1 in found]
             yield _Found(spans, [bad.rails] if bad.rails is not None else [])
 
     def _forget(self, k0: int) -> None:
@@ -187,8 +189,7 @@ def artefact_of(trigger: Trigger, hop0: int, hop1: int, known: int) -> Artefact 
 
 def _stretches(timeline: Timeline, component: str, k0: int, valid: Mask) -> Iterator[tuple[RawStretch, Unsound]]:
     """Raw samples under each run of valid outputs, with what is unsound in them."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], valid, [False]])))
-    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+    for begin, end in runs(valid):
         for stretch in timeline.raw(component, k0 + begin, k0 + end):
             yield stretch, unsound(stretch.x, stretch.ok, stretch.rate_hz)
 

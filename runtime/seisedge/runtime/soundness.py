@@ -23,6 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.runtime.masks import runs
+
 SPIKE_N = 3
 SPIKE_RATIO = 8.0
 SPIKE_SIDE_S = 0.25
@@ -106,15 +108,7 @@ def repaired(x: Float, found: Unsound) -> Float:
 def _flats(same: Mask, shortest: int) -> list[Run]:
     if np.count_nonzero(same) < shortest - 1:
         return []
-    return [(n0, n1 + 1) for n0, n1 in _runs(same, shortest - 1)]
-
-
-def _runs(mask: Mask, shortest: int) -> list[Run]:
-    """Runs [n0, n1) of True of at least that length."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]])))
-    begins, ends = edges[::2], edges[1::2]
-    long = ends - begins >= shortest
-    return list(zip(begins[long].tolist(), ends[long].tolist(), strict=True))
+    return [(n0, n1 + 1) for n0, n1 in runs(same, shortest - 1)]
 
 
 def _largest(size: Float, apart: int) -> Iterator[int]:
@@ -128,6 +122,22 @@ def _largest(size: Float, apart: int) -> Iterator[int]:
         left[max(place - apart, 0) : place + apart + 1] = 0.0
 
 
+def _standing_out(size: Float, ratio: float, gap: int, side: int) -> Float:
+    """`size` where it is `ratio` times that of a few samples from `gap` on to within `side`, either way; else 0.
+
+    Weeds out all but a few places of ordinary shaking before each is looked at. Whoever calls leaves out the ends.
+    """
+    n = len(size)
+    out = size >= 0
+    for offset in dict.fromkeys(round(gap + (side - 1) * part) for part in (0.0, 0.08, 0.2, 0.45, 1.0)):
+        if offset >= n:
+            continue
+        scaled = ratio * size
+        out[offset:] &= size[offset:] >= scaled[: n - offset]
+        out[: n - offset] &= size[: n - offset] >= scaled[offset:]
+    return np.where(out, size, 0.0)
+
+
 def _spikes(x: Float, ok: Mask, rate_hz: float, quantum: float) -> list[Run]:
     n = len(x)
     lag = SPIKE_N
@@ -139,7 +149,7 @@ def _spikes(x: Float, ok: Mask, rate_hz: float, quantum: float) -> list[Run]:
     near = 2 * lag  # so far a spike shows in the bulge of others
     side = max(round(SPIKE_SIDE_S * rate_hz), MIN_SIDE_N)
     found: list[Run] = []
-    for place in _largest(bulge, near):
+    for place in _largest(_standing_out(bulge, SPIKE_RATIO, near + 1, side), near):
         low, high = place - near - side, place + near + side + 1
         if low < 0 or high > n or not ok[low:high].all():
             continue
@@ -156,10 +166,11 @@ def _steps(x: Float, ok: Mask, size: Float, rate_hz: float, quantum: float) -> l
     n = len(x)
     side = max(round(STEP_SIDE_S * rate_hz), MIN_SIDE_N)
     found: list[Run] = []
-    for place in _largest(size, side):
+    # a step makes up `STEP_SHARE` of a jump of `STEP_RATIO` times all that moves around it
+    for place in _largest(_standing_out(size, STEP_SHARE * STEP_RATIO, STEP_N + 1, side - 1), side):
         n0, n1 = place - STEP_N + 1, place + STEP_N + 1  # a filter before the digitizer's output rings that long
         low, high = n0 - side, n1 + side
-        if low < 0 or high > n or not ok[low:high].all():
+        if low < 0 or high > n or not _levels_differ(x, low, n0, n1, high) or not ok[low:high].all():
             continue
         before, after = x[low:n0], x[n1:high]
         jump = abs(float(after.mean() - before.mean()))
@@ -167,6 +178,21 @@ def _steps(x: Float, ok: Mask, size: Float, rate_hz: float, quantum: float) -> l
         if jump >= STEP_RATIO * spread and size[place] >= STEP_SHARE * jump:
             found.append((n0, n1))
     return sorted(found)
+
+
+def _levels_differ(x: Float, low: int, n0: int, n1: int, high: int) -> bool:
+    """False where a few samples of [low, n0) and [n1, high) show already that the means cannot lie far enough apart.
+
+    The means lie at most twice the range of a side further apart than any two samples of the sides.
+    """
+    before, after = x[n0 - 1], x[n1]
+    spread = max(
+        abs(before - x[low]),
+        abs(before - x[(low + n0) // 2]),
+        abs(after - x[high - 1]),
+        abs(after - x[(n1 + high) // 2]),
+    )
+    return bool(abs(after - before) >= (STEP_RATIO - 2) * spread)
 
 
 def _rails(x: Float, ok: Mask, size: Float, same: Mask, flats: list[Run], quantum: float) -> Rails:
@@ -182,7 +208,10 @@ def _rails(x: Float, ok: Mask, size: Float, same: Mask, flats: list[Run], quantu
         return Rails(top, bottom, 0, 0, quantum)
     held = [0, 0]
     for rail, value in enumerate((top, bottom)):
-        for n0, n1 in _runs(ok & (x == value), CLIP_N):
+        there = ok & (x == value)
+        if np.count_nonzero(there) < CLIP_N:
+            continue
+        for n0, n1 in runs(there, CLIP_N):
             beside = size[max(n0 - 1, 0) : n0].sum(), size[n1 - 1 : n1].sum()
             if max(beside) >= CLIP_SLOPE * quantum:
                 held[rail] += n1 - n0

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
+from seisedge.runtime.masks import runs
 from seisedge.runtime.packet import Packet
 from seisedge.runtime.resample import Float, Mask, Resampler
 
@@ -84,8 +85,7 @@ class Segment:
     def state(self) -> SegmentState:
         """What there is but the samples."""
         ahead = self._ok[self.settled - self._first : self.end - self._first]
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], ahead, [False]]))) + self.settled
-        known = [(int(n0), int(n1)) for n0, n1 in zip(edges[::2], edges[1::2], strict=True)]
+        known = [(n0 + self.settled, n1 + self.settled) for n0, n1 in runs(ahead)]
         return SegmentState(self.anchor_ns, self.rate_hz, self.settled, self.end, known, self.heard_ns)
 
     @classmethod

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.clock import ns_from_s
+from seisedge.runtime.masks import runs
 from seisedge.runtime.timeline import Timeline
 from seisedge.runtime.track import GridSpec
 
@@ -80,7 +81,6 @@ def start_of_window(card: ModelCard, onset_ns: int) -> int:
 
 
 def _drop_islands(valid: npt.NDArray[np.bool_], shortest: int) -> None:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], valid, [False]])))
-    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+    for begin, end in runs(valid):
         if end - begin < shortest:
             valid[begin:end] = False

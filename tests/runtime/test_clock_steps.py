@@ -10,6 +10,7 @@ from tests.fakes import fake_models, packet, packets_of
 
 from seisedge.runtime.clock_steps import Admitted, ClockSteps, ClockStepsState
 from seisedge.runtime.config import StationConfig
+from seisedge.runtime.draft import StationCounters
 from seisedge.runtime.station import Station
 
 HOUR = 3600.0
@@ -20,7 +21,8 @@ class Record:
     """Feeds three components; times in seconds after T0."""
 
     def __init__(self, max_wait_s: float = 60.0) -> None:
-        self.steps = ClockSteps(max_wait_s)
+        self.counters = StationCounters()
+        self.steps = ClockSteps(max_wait_s, self.counters)
         self.taken: list[tuple[str, float]] = []
         self.turns: list[float] = []
 
@@ -50,21 +52,21 @@ def test_an_hour_ahead_and_back_again_loses_nothing_and_turns_once() -> None:
     record = Record().say(0.0, 5.0, *ahead, 25.0, 30.0)
     assert record.times_of("Z") == [0.0, 5.0, *ahead, 25.0, 30.0]
     assert record.turns == [25.0]
-    assert record.steps.strays == 0
+    assert record.counters.stray_packets == 0
 
 
 def test_a_single_time_from_the_future_is_left_out_and_the_present_goes_on() -> None:
     record = Record().say(0.0, 5.0).say(HOUR, components="N").say(*np.arange(10.0, 100.0, 5.0))
     assert HOUR not in record.times_of("N")
     assert record.turns == []
-    assert record.steps.strays == 1
+    assert record.counters.stray_packets == 1
 
 
 def test_an_outage_of_hours_is_a_gap_and_an_archive_of_single_records_is_read_whole() -> None:
     islands = [0.0, HOUR, 3 * HOUR, 5 * HOUR]
     record = Record().say(*islands, components="Z").end()
     assert record.times_of("Z") == islands
-    assert record.turns == [] and record.steps.strays == 0
+    assert record.turns == [] and record.counters.stray_packets == 0
 
 
 def test_a_packet_under_way_at_the_outage_does_not_make_what_follows_a_stray() -> None:
@@ -79,7 +81,7 @@ def test_one_component_with_a_clock_of_its_own_does_not_move_the_others() -> Non
         record.say(time_s, components="ZN").say(time_s + HOUR, components="E") if time_s > 20 else record.say(time_s)
     assert record.times_of("Z") == list(np.arange(0.0, 300.0, 5.0))
     assert max(record.times_of("E")) == 20.0
-    assert record.steps.strays == 55
+    assert record.counters.stray_packets == 55
     assert not record.steps.holding  # a state can be stored
 
 
@@ -143,7 +145,7 @@ def test_a_station_goes_on_after_its_clock_came_back(caplog: pytest.LogCaptureFi
         "XX.STA: the clock went back, from 2020-09-14T12:30:16.000000Z to 2020-09-13T12:30:12.000000Z; "
         "a new timeline begins"
     ]
-    assert station.epoch == 1
+    assert station.epoch == station.counters.new_timelines == 1
     assert station.counters.packets == len(packets)
     counters = [track.counters for track in station.tracks[0].tracks.values()]
     assert sum(c.late_samples for c in counters) == 0

@@ -11,7 +11,8 @@ from seisedge.runtime.soundness import Unsound, clipped, repaired, unsound
 
 WAVEFORMS = Path(__file__).parents[2] / "datasets" / "waveforms.hdf5"
 
-# of the 1794 records; each was looked at: bursts of analogue telemetry, electronic glitches, 12-bit rails, padding
+# Of the 1794 records; most were plotted and looked at: bursts of analogue telemetry, electronic glitches, 12-bit rails,
+# padding.
 SPIKES = {
     "pnw": {9, 88, 149, 150, 290, 291, 461, 475, 605, 609, 625, 700},
     "esec": {1182, 1485},

@@ -134,6 +134,18 @@ def test_a_dead_component_is_given_up_once_and_taken_back() -> None:
     assert valid[0, 40 : 118 * 40].all()
 
 
+def test_a_component_that_is_always_late_is_waited_for_again_after_a_gap() -> None:
+    """Z comes 14 s after the others; a gap of 50 s puts it more than max_wait_s behind for a moment, not for ever."""
+    records = [(i * 5.0, c) for i in range(60) for c in "ZNE" if not 20 <= i < 30]
+    timeline = _timeline(max_wait_s=60.0)
+    for start_s, c in sorted(records, key=lambda r: r[0] + 14.0 * (r[1] == "Z")):
+        timeline.add(c, packet(np.ones(500, dtype=np.int32), start_s, f"HH{c}"))
+    k0 = timeline.k_at(T0_NS)
+    _, valid = timeline.window(k0, k0 + 290 * 40)
+    assert valid[1:, 151 * 40 : 290 * 40].all()
+    assert valid[0, 170 * 40 : 290 * 40].all()
+
+
 def test_calibration_is_masked_and_flags_are_found_again() -> None:
     x = burst(40, [])
     packets = [

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import msgspec
 
 from seisedge.runtime.clock import ns_from_s
+from seisedge.runtime.draft import StationCounters
 from seisedge.runtime.packet import Packet
 
 FAR_S = 600.0
@@ -49,8 +50,8 @@ class Admitted:
 class ClockSteps:
     """Admits the packets of one station in the order of arrival. max_wait_s: of data, as the timeline waits."""
 
-    def __init__(self, max_wait_s: float) -> None:
-        self.strays = 0  # packets with times that no other packet said
+    def __init__(self, max_wait_s: float, counters: StationCounters) -> None:
+        self._counters = counters
         self._max_wait_ns = ns_from_s(max_wait_s)
         self._first_ns: int | None = None  # of the present stretch
         self._newest_ns = 0  # newest start in it
@@ -104,7 +105,7 @@ class ClockSteps:
             return taken
         self._run += 1
         if component in self._astray:
-            self.strays += ahead
+            self._counters.stray_packets += ahead
             return [] if ahead else [Admitted(component, packet)]
         taken = []
         if self._held and not self._agrees(packet, ahead):
@@ -180,6 +181,6 @@ class ClockSteps:
         if astray:
             self._astray |= {component for component, _ in held}
         if self._ahead:
-            self.strays += len(held)
+            self._counters.stray_packets += len(held)
             return []
         return [Admitted(component, packet) for component, packet in held]

@@ -32,6 +32,8 @@ class StationCounters:
     """What a station has done so far."""
 
     packets: int = 0
+    stray_packets: int = 0  # with a time that no other packet said: left out
+    new_timelines: int = 0  # the clock went back
     triggers: int = 0
     retriggers: int = 0  # of an event that was already open
     events: int = 0

@@ -99,7 +99,7 @@ class Station:
         self.first_ns: int | None = None
         self.last_ns: int | None = None
         self.epoch = 0
-        self.clock_steps = ClockSteps(config.timeline.max_wait_s)
+        self.clock_steps = ClockSteps(config.timeline.max_wait_s, self.counters)
         self._config = config
         self._models = models
         self._mode_name: Mode = mode
@@ -271,6 +271,7 @@ class Station:
             if spec in earlier:
                 timeline.carry_counters(earlier[spec])
         self._turned = True
+        self.counters.new_timelines += 1
 
     def _cross_gap(self, packet: Packet) -> None:
         """Before the first packet after a long gap: let what is open run out, then forget the empty stretch."""

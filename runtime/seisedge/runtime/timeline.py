@@ -2,8 +2,8 @@
 
 The part up to `ready_k` will not change any more: each component has passed it, or was given up because another
 component's packet *starts* `max_wait_s` of data time later. Waiting is measured on packet starts, so that records
-of any length may follow each other channel by channel. A component that was given up is not waited for again
-until it has caught up.
+of any length may follow each other channel by channel. A component that was given up is waited for again
+as soon as it is less than that behind.
 """
 
 from __future__ import annotations
@@ -265,6 +265,6 @@ class Timeline:
         ready = min(passed) if passed else max(t.done_k or 0 for t in self.tracks.values())
         self.ready_k = max(self.ready_k, ready)
         for component, track in self.tracks.items():
-            if component not in self._awaited and track.done_k is not None and track.done_k >= self.ready_k:
+            if component not in self._awaited and track.done_k is not None and track.done_k >= given_up_k:
                 self._awaited.add(component)
                 logger.info("%s: component %s is back", self.station_id, component)

@@ -196,7 +196,7 @@ def _stopped_by_signals(loop: Loop, source: Source) -> Iterator[None]:
 
 
 def _summary(report: RunReport, source: Source, journal: Journal | None) -> None:
-    counters = source.counters
+    counters, stations = source.counters, report.stations.values()
     click.echo(
         f"{report.stream_s / 60:.1f} min of data from {len(report.stations)} station(s), "
         f"{report.packets} packets: {report.triggers} triggers, {report.events} events, "
@@ -210,10 +210,12 @@ def _summary(report: RunReport, source: Source, journal: Journal | None) -> None
         "reconnects": counters.reconnects,
         "windows dropped, the run was behind the stream": report.dropped_windows,
         "triggers that were a spike, a step or a calibration": report.artefacts,
+        "packets with a time that no other packet said": sum(s.counters.stray_packets for s in stations),
+        "times that a clock went back": sum(s.counters.new_timelines for s in stations),
         "packets of other stations": sum(report.other_stations.values()),
         "lines said in an earlier run": journal.counters.known_lines if journal is not None else 0,
     }
-    for station in report.stations.values():
+    for station in stations:
         for timeline in station.tracks[:1]:
             for component, track in timeline.tracks.items():
                 if track.counters.gaps:

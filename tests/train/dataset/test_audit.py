@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from seisedge.train.dataset.audit import Guess, audit, guess_from
+from seisedge.train.dataset.audit import Guess, audit, audit_magnitudes, guess_from
 from seisedge.train.dataset.survey import Trace
 
 
@@ -88,6 +88,30 @@ def test_an_event_is_never_fitted_on_and_asked() -> None:
     event = np.repeat(np.arange(n), 5)
     guess = guess_from("event", event, (event % 2).astype(np.int64), event.astype(str))
     assert guess.accuracy == pytest.approx(0.5)
+
+
+def magnitudes(traces: list[Trace], seed: int = 0) -> list[Trace]:
+    """Each event with a magnitude of its own, sd 0.5."""
+    rng = np.random.default_rng(seed)
+    of_event = {t.event: float(rng.normal(1.5, 0.5)) for t in traces}
+    return [dataclasses.replace(t, magnitude=of_event[t.event]) for t in traces]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_explains_magnitudes_where_nothing_does(seed: int) -> None:
+    explained, why_not = audit_magnitudes(magnitudes(make_traces(seed=seed), seed))
+    assert why_not == ""
+    assert [e for e in explained if e.beats_chance] == []
+
+
+def test_a_planted_shortcut_to_the_magnitude_is_found() -> None:
+    traces = magnitudes(make_traces())
+    traces = [dataclasses.replace(t, source="large" if (t.magnitude or 0) > 1.5 else "small") for t in traces]
+    explained = {e.sees: e for e in audit_magnitudes(traces)[0]}
+    assert explained["source"].beats_chance
+    assert explained["source"].share == pytest.approx(2 / np.pi, abs=0.08)  # of a normal variable cut at its mean
+    assert not any(e.beats_chance for sees, e in explained.items() if sees != "source")
+    assert audit_magnitudes(make_traces())[1] == "0 events with a magnitude are too few; 10 are needed"
 
 
 def test_too_little_is_said() -> None:

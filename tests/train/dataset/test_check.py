@@ -170,7 +170,7 @@ def test_a_planted_shortcut_is_found_on_disk(tmp_path: Path) -> None:
         row |= {"source_type": ("earthquake", "explosion")[i % 2], "station_code": f"S{i % 5}"}
     code, out, _ = run("check", str(write_set(tmp_path, rows, arrays)))
     assert code == 0
-    assert "WARNING  shortcuts (2): things give the label away to one who does not listen: length, rate, comp" in out
+    assert "WARNING  shortcuts (2): things give the label away to one who does not listen: length; rate, comp" in out
     assert "length                       100% (100% to 100%), blind 50%: a shortcut" in out
 
 

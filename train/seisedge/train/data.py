@@ -191,9 +191,11 @@ def load_archive(
     waveform = np.zeros((len(chosen), 3, longest), dtype=np.float32)
     valid = np.zeros((len(chosen), 3, longest), dtype=bool)
     for k, i in enumerate(chosen):
-        for place, (y, mask) in reader.kept[i][1].items():
+        parts = reader.kept[i][1]
+        for place, (y, mask) in parts.items():
             waveform[k, place, : len(y)] = y
             valid[k, place, : len(y)] = mask
+        parts.clear()  # a large set is in memory once, not twice
     for reason, count in reader.left_out.items():
         logger.info("%d records left out: %s", count, reason)
     kept = [records[i] for i in chosen]

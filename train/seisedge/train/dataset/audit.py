@@ -5,6 +5,9 @@ table itself: per value the label that is likeliest there. It is fitted on four 
 last, in turn. Every label counts the same, and every event of a label, so that blind guessing scores 1/labels
 whatever the balance of the set; the interval is a bootstrap over events. A nuisance that scores above chance is a
 shortcut that a network may take instead of listening.
+
+Of magnitudes the guesser is the mean per value, and the score the share of the variance that it explains on events
+it was not fitted on: 0 is blind, below 0 worse than that.
 """
 
 from __future__ import annotations
@@ -75,6 +78,59 @@ def audit(traces: Sequence[Trace]) -> tuple[list[Guess], str]:
         cell = np.unique([value(t) for t in used], return_inverse=True)[1].astype(np.int64)
         out.append(guess_from(sees, cell, label, group))
     return out, ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Share of the variance of magnitudes explained by one nuisance, on events not fitted on; 95 % interval."""
+
+    sees: str
+    share: float
+    low: float
+    high: float
+    values: int
+
+    @property
+    def beats_chance(self) -> bool:
+        """As of `Guess`."""
+        return self.share > 3 / 1.96 * (self.share - self.low)
+
+
+def audit_magnitudes(traces: Sequence[Trace]) -> tuple[list[Explained], str]:
+    """What explains the magnitudes per nuisance; or nothing, and why not, in words."""
+    used = [t for t in traces if t.kind in LABEL_OF_KIND and t.magnitude is not None]
+    group = np.array([t.group or t.event for t in used])
+    n = len(set(group.tolist()))
+    if n < MIN_EVENTS:
+        return [], f"{n} events with a magnitude are too few; {MIN_EVENTS} are needed"
+    magnitude = np.array([t.magnitude for t in used], dtype=np.float64)
+    out = []
+    for sees, value in SEES.items():
+        cell = np.unique([value(t) for t in used], return_inverse=True)[1].astype(np.int64)
+        out.append(explained_from(sees, cell, magnitude, group))
+    return out, ""
+
+
+def explained_from(sees: str, cell: Ints, magnitude: Floats, group: npt.NDArray[np.str_]) -> Explained:
+    """cell, magnitude, group: (records,)."""
+    _, place, size = np.unique(group, return_inverse=True, return_counts=True)
+    weight = 1.0 / size[place]
+    fold = _folds(group, np.zeros(len(cell), dtype=np.int64))
+    guess, blind = np.zeros(len(cell)), np.zeros(len(cell))
+    for k in range(N_FOLDS):
+        fit, ask = fold != k, fold == k
+        mean = float(np.average(magnitude[fit], weights=weight[fit]))
+        total = np.bincount(cell[fit], weight[fit], minlength=int(cell.max()) + 1)
+        summed = np.bincount(cell[fit], (weight * magnitude)[fit], minlength=len(total))
+        table = np.where(total > 0, summed / np.maximum(total, 1e-12), mean)  # the unseen: the mean of all
+        guess[ask], blind[ask] = table[cell[ask]], mean
+
+    def share(times: Floats) -> float:
+        w = weight * times
+        return 1 - float((w * (magnitude - guess) ** 2).sum() / max((w * (magnitude - blind) ** 2).sum(), 1e-12))
+
+    low, high = interval(group, share, draws=DRAWS)
+    return Explained(sees, share(np.ones(len(cell))), low, high, int(cell.max()) + 1)
 
 
 def guess_from(sees: str, cell: Ints, label: Ints, group: npt.NDArray[np.str_]) -> Guess:

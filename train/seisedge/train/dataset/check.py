@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from seisedge.train.dataset.audit import Guess, audit
+from seisedge.train.dataset.audit import Explained, Guess, audit, audit_magnitudes
 from seisedge.train.dataset.survey import Trace
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND, UNUSED
 from seisedge.train.holdout import TUNING, Place, leaks
@@ -16,7 +16,7 @@ from seisedge.train.split import group_overlapping, join_groups
 
 EXAMPLES = 3
 RARE = 0.1  # share of the events below which a label counts as rare
-SUMMED = ("rates", "magnitude types", "balance", "shortcuts")  # their text names all there is
+SUMMED = ("rates", "magnitude types", "balance", "shortcuts", "magnitude shortcuts")  # their text names all there is
 Level = Literal["fault", "warning"]
 
 
@@ -33,12 +33,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Findings, faults first; the audit, or why there is none."""
+    """Findings, faults first; the audits of label and magnitude, or why there is none."""
 
     records: int
     findings: list[Finding]
     audit: list[Guess]
     no_audit: str
+    magnitude_audit: list[Explained]
+    no_magnitude_audit: str
 
     @property
     def faults(self) -> list[Finding]:
@@ -48,6 +50,7 @@ class Report:
 def check(traces: Sequence[Trace]) -> Report:
     """Everything that can be said of the traces of one or more data sets that are to be used together."""
     guesses, no_audit = audit(traces)
+    explained, no_magnitude_audit = audit_magnitudes(traces)
     findings = [
         *_duplicates(traces),
         *_sides(traces),
@@ -56,10 +59,10 @@ def check(traces: Sequence[Trace]) -> Report:
         *_arrivals(traces),
         *_labels(traces),
         *_mixtures(traces),
-        *_shortcuts(guesses),
+        *_shortcuts(guesses, explained),
     ]
     findings.sort(key=lambda f: f.level != "fault")
-    return Report(len(traces), findings, guesses, no_audit)
+    return Report(len(traces), findings, guesses, no_audit, explained, no_magnitude_audit)
 
 
 def _found(level: Level, code: str, names: Iterable[str], text: str) -> list[Finding]:
@@ -198,10 +201,15 @@ def _mixtures(traces: Sequence[Trace]) -> list[Finding]:
     ]
 
 
-def _shortcuts(guesses: Sequence[Guess]) -> list[Finding]:
+def _shortcuts(guesses: Sequence[Guess], explained: Sequence[Explained]) -> list[Finding]:
     found = [g.sees for g in guesses if g.beats_chance]
-    text = "things give the label away to one who does not listen: " + ", ".join(found)
-    return _found("warning", "shortcuts", found, text)
+    of_magnitude = [e.sees for e in explained if e.beats_chance]
+    text = "things give the label away to one who does not listen: " + "; ".join(found)
+    of_magnitude_text = "things give part of the magnitude away to one who does not listen: " + "; ".join(of_magnitude)
+    return [
+        *_found("warning", "shortcuts", found, text),
+        *_found("warning", "magnitude shortcuts", of_magnitude, of_magnitude_text),
+    ]
 
 
 def text_from_report(report: Report) -> str:
@@ -219,4 +227,11 @@ def text_from_report(report: Report) -> str:
     for g in report.audit:
         verdict = "a shortcut" if g.beats_chance else "nothing"
         lines.append(f"  {g.sees:28} {g.accuracy:4.0%} ({g.low:.0%} to {g.high:.0%}), blind {g.chance:.0%}: {verdict}")
+    lines.append("")
+    lines.append("What explains the magnitude without listening (share of its variance on events not fitted on)")
+    if report.no_magnitude_audit:
+        lines.append(f"  not asked: {report.no_magnitude_audit}")
+    for e in report.magnitude_audit:
+        verdict = "a shortcut" if e.beats_chance else "nothing"
+        lines.append(f"  {e.sees:28} {max(e.share, 0):4.0%} ({max(e.low, 0):.0%} to {max(e.high, 0):.0%}): {verdict}")
     return "\n".join(lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.demo import CATALOGUE, STATIONS
+from seisedge.runtime.errors import InputError
 from seisedge.runtime.packet import SourceId
 from seisedge.train.dataset.catalogue import events_from
 from seisedge.train.dataset.quiet import candidates, loudest_ratio, quiet_spans
@@ -30,6 +33,34 @@ def test_a_layered_earth_agrees_with_taup() -> None:
         direct = model.get_travel_times(depth, distance / 111.19493, phase_list=["p", "P", "Pn", "Pg"])
         assert times.times_s(distance, depth)[0] == pytest.approx(min(a.time for a in direct), abs=0.05)
     assert times.times_s(10.0, -1.0) == times.times_s(10.0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["obspy", "obspy.taup"])
+def test_without_obspy_the_sentence_says_what_to_do(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    (tmp_path / "c.xml").write_text("<quakeml/>")
+    with pytest.raises(InputError, match=r"needs obspy; pip install 'seisedge\[train\]', or give"):
+        travel_times_from("iasp91") if name == "obspy.taup" else events_from(tmp_path / "c.xml")
+
+
+def test_the_commands_start_without_what_they_do_not_need(datasets: Path) -> None:
+    script = (
+        "import sys, importlib.util\nfrom click.testing import CliRunner\nfrom seisedge.cli import main\n"
+        "heavy = {'torch', 'obspy', 'pandas', 'seisbench', 'matplotlib', 'scipy'}\n"
+        "assert CliRunner().invoke(main, ['dataset', 'build', '--help']).exit_code == 0\n"
+        "print(sorted((heavy | {'h5py'}) & set(sys.modules)))\n"
+        f"assert CliRunner().invoke(main, ['dataset', 'info', {str(datasets)!r}]).exit_code == 0\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "real = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == 'h5py' else real(name, *more)\n"
+        "del sys.modules['seisedge.train.dataset.cli']\n"
+        "result = CliRunner().invoke(main, ['dataset', 'info', 'x'])\n"
+        "print(result.exit_code, result.output.strip())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "[]", "[]", "1 Error: 'seisedge dataset' needs h5py; pip install 'seisedge[train]'"
+    ]  # fmt: skip
 
 
 def test_distance() -> None:
@@ -67,7 +98,7 @@ def test_picks_of_a_table(tmp_path: Path) -> None:
 def test_a_catalogue_with_odd_entries(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     core = pytest.importorskip("obspy.core.event", reason="obspy is not installed")
     obspy = pytest.importorskip("obspy")
-    names = ("quakeml:us/query?eventid=ci1&format=quakeml", "smi:local/event/2/", "smi:local/event/3")
+    names = ("smi:local/query?eventid=ci1", "smi:local/event/2/", "smi:local/event/3")
     origin = {"time": obspy.UTCDateTime("2020-01-01"), "latitude": 45.0, "longitude": 7.0}
     core.Catalog(
         [

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import click
 
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.dataset.plan import Plan, text_from_built
+
+if importlib.util.find_spec("h5py") is None:  # the commands load it when they run: too late for a sentence
+    raise ModuleNotFoundError("No module named 'h5py'", name="h5py")
 
 EPILOG = """\b
 Examples:

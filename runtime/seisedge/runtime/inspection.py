@@ -31,7 +31,7 @@ BLOCK_S = 5.0
 MARGIN_S = 1.0  # more than a spike or a step is compared with
 BEFORE_S = BLOCK_S + MARGIN_S  # so far before a window's start samples are looked at
 KEEP_S = 120.0
-MOST_BLOCKS = 200
+MOST_BLOCKS = 1000
 
 REASONS: dict[QualityCode, str] = {
     "spike": "single samples far off their neighbours on {}: masked",

@@ -165,7 +165,8 @@ class Trigger:
         energy = np.concatenate([self._energy, energy], axis=1)
         count = np.concatenate([self._count, count], axis=1)
         missing = max(self._memory + new - energy.shape[1], 0)  # the very start: nothing was there before
-        energy, count = (np.pad(x, ((0, 0), (missing, 0))) for x in (energy, count))
+        if missing:
+            energy, count = (np.pad(x, ((0, 0), (missing, 0))) for x in (energy, count))
         self._energy, self._count = energy[:, -self._memory :], count[:, -self._memory :]
         if not count[0, -new:].all():
             across = self._energies([1, 2], ready_hop - energy.shape[1], ready_hop)
@@ -182,12 +183,16 @@ class Trigger:
 
     def _energies_of(self, x: Float, exists: npt.NDArray[np.bool_]) -> tuple[Float, Float]:
         """The same of given samples (rows, n), which reach beyond their hops by the filter's `HALF_TAPS`."""
-        rows, n = len(x), x.shape[1] - 2 * HALF_TAPS
-        high = np.zeros((rows, n))
+        rows, n, taps = len(x), x.shape[1] - 2 * HALF_TAPS, len(self._taps)
+        x = np.ascontiguousarray(x)
+        under = np.ndarray((taps, rows, n), np.float64, x, 0, (x.itemsize, *x.strides))
+        products = np.empty((taps, rows, n))  # row by row in memory: added in the order of the taps, whatever n is
+        np.multiply(under, self._taps[:, None, None], out=products)
+        high = np.add.reduce(products, axis=0)
         whole = np.ones((rows, n), dtype=bool)
-        for tap, weight in enumerate(self._taps):
-            high += weight * x[:, tap : tap + n]
-            whole &= exists[:, tap : tap + n]
+        if not exists.all():
+            gone = np.cumsum(~exists, axis=1)
+            whole = gone[:, taps - 1 :] == np.concatenate([np.zeros((rows, 1), gone.dtype), gone[:, : n - 1]], axis=1)
         squares = np.where(whole, high * high, 0.0).reshape(rows, -1, HOP_N)
         energy = (squares[..., 0] + squares[..., 1]) + (squares[..., 2] + squares[..., 3])
         count = whole.reshape(rows, -1, HOP_N).sum(axis=2).astype(np.float64)

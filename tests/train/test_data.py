@@ -71,6 +71,14 @@ def test_a_set_of_ones_own_is_split_by_the_same_rule(tmp_path: Path) -> None:
     assert sizes[0] > 5 * sizes[1] > 25 * sizes[2]  # rows came as E, N, Z and lie as Z, N, E
 
 
+def test_a_column_that_holds_nothing_out_is_said(tmp_path: Path) -> None:
+    write_set(tmp_path, 10, trace_p_arrival_sample="2000", split="train")
+    archive = load_archive([tmp_path], 40.0, 15.0)
+    assert {r.split for r in archive.records} == {"train"}
+    assert archive.notes[0].startswith("no event is held out by column split")
+    assert load_archive([tmp_path], 40.0, 15.0, split="event").notes == []
+
+
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [

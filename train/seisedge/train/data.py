@@ -199,10 +199,13 @@ def load_archive(
     for reason, count in reader.left_out.items():
         logger.info("%d records left out: %s", count, reason)
     kept = [records[i] for i in chosen]
+    notes = reader.notes()
+    if not any(record.split == "test" for record in kept):
+        notes.append(
+            "no event is held out by column split, so nothing will be known of accuracy; --split event holds some"
+        )
     sources = list(dict.fromkeys(record.source for record in kept))
-    return Archive(
-        rate_hz, kept, waveform, valid, fingerprint(folders), sources, dict(reader.left_out), reader.notes(), rule
-    )
+    return Archive(rate_hz, kept, waveform, valid, fingerprint(folders), sources, dict(reader.left_out), notes, rule)
 
 
 class _Reader:

@@ -9,6 +9,8 @@ station: 45 s at 40 Hz, a filterbank before the stem.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +32,7 @@ class GhostTrunk(nn.Module):
         channels_in: int,
         widths: Sequence[int],
         strides: Sequence[int],
-        expansion: int,
+        expanded: Sequence[int],
         last: int,
         n_labels: int,
         dropout: float,
@@ -38,8 +40,8 @@ class GhostTrunk(nn.Module):
         super().__init__()
         self.bottlenecks = nn.ModuleList()
         self.attentions = nn.ModuleList()
-        for width, stride in zip(widths, strides, strict=True):
-            self.bottlenecks.append(GhostBottleneck(channels_in, expansion * width, width, stride))
+        for width, stride, inner in zip(widths, strides, expanded, strict=True):
+            self.bottlenecks.append(GhostBottleneck(channels_in, inner, width, stride))
             self.attentions.append(CBAM(width))
             channels_in = width
         self.last = nn.Sequential(nn.Conv1d(channels_in, last, 1, bias=False), nn.BatchNorm1d(last), nn.ReLU())
@@ -65,7 +67,8 @@ class GANetPaper(EventTypeModel):
         super().__init__(Geometry(10_000, 100.0, 1.0), labels, (0.0, 40.0))
         self.front = TypeFrontEnd(10_000, 100.0, degree=10, low_hz=None)
         self.stem = nn.Sequential(nn.Conv1d(3, 16, 7, stride=2, padding=3, bias=False), nn.BatchNorm1d(16), nn.ReLU())
-        self.trunk = GhostTrunk(16, (32, 64, 128, 256, 512), (2, 2, 2, 2, 2), 3, 696, len(labels), 0.2)
+        widths = (32, 64, 128, 256, 512)
+        self.trunk = GhostTrunk(16, widths, (2, 2, 2, 2, 2), [3 * w for w in widths], 696, len(labels), 0.2)
 
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """(batch, 3, 10000) each → (batch, n_labels)."""
@@ -75,19 +78,32 @@ class GANetPaper(EventTypeModel):
         return out
 
 
+@dataclass(frozen=True, slots=True)
+class GhostShape:
+    """Widths of the station's network: what pruning changes. One entry a bottleneck; widths and expanded are even."""
+
+    stem: int
+    widths: Sequence[int]
+    expanded: Sequence[int]
+    strides: Sequence[int]
+    last: int
+
+
 class GANetSmall(EventTypeModel):
     """The station's network: filterbank, stem, ghost trunk."""
 
-    def __init__(self, width: int, n_bands: int, dropout: float, labels: list[str]) -> None:
+    def __init__(self, shape: GhostShape, n_bands: int, dropout: float, labels: list[str]) -> None:
         geometry = Geometry(1_800, 40.0, 5.0)
         super().__init__(geometry, labels, (1.0, 15.0))
         self.front = TypeFrontEnd(geometry.n_samples, geometry.rate_hz, degree=4)  # 1 Hz high-pass follows
         self.bank = Filterbank(geometry.rate_hz, n_bands, stride=20)
         self.stem = nn.Sequential(
-            nn.Conv1d(2 * n_bands + 2, width, 3, padding=1, bias=False), nn.BatchNorm1d(width), nn.ReLU()
+            nn.Conv1d(2 * n_bands + 2, shape.stem, 3, padding=1, bias=False), nn.BatchNorm1d(shape.stem), nn.ReLU()
         )
-        widths = (width, width * 3 // 2, width * 3 // 2, width * 2, width * 2)
-        self.trunk = GhostTrunk(width, widths, (2, 1, 1, 2, 1), 2, width * 4, len(labels), dropout)
+        self.shape = shape
+        self.trunk = GhostTrunk(
+            shape.stem, shape.widths, shape.strides, shape.expanded, shape.last, len(labels), dropout
+        )
 
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """(batch, 3, 1800) each → (batch, n_labels)."""
@@ -105,6 +121,13 @@ def ganet_paper(n_classes: int = 3) -> EventTypeModel:
 
 
 @register_model
-def ganet_small(width: int = 24, n_bands: int = 16, dropout: float = 0.3) -> EventTypeModel:
-    """GA-Net for the station: 45 s at 40 Hz, filterbank in front."""
-    return GANetSmall(width, n_bands, dropout, list(EVENT_TYPES))
+def ganet_small(
+    width: int = 24, n_bands: int = 16, dropout: float = 0.3, shape: dict[str, Any] | None = None
+) -> EventTypeModel:
+    """GA-Net for the station: 45 s at 40 Hz, filterbank in front. shape: of a pruned one, instead of `width`."""
+    if shape is None:
+        widths = (width, width * 3 // 2, width * 3 // 2, width * 2, width * 2)
+        chosen = GhostShape(width, widths, [2 * w for w in widths], (2, 1, 1, 2, 1), width * 4)
+    else:
+        chosen = GhostShape(**shape)
+    return GANetSmall(chosen, n_bands, dropout, list(EVENT_TYPES))

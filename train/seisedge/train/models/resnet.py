@@ -8,6 +8,8 @@ head, for a free softmax of 32 labels learns little from a thousand records.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,15 +26,15 @@ from seisedge.train.models.shrinkage import Shrinkage
 class ResidualBlock(nn.Module):
     """Two convolutions, shrinkage and CBAM on their output, beside the shortcut."""
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int, kernel: int = 3) -> None:
+    def __init__(self, channels_in: int, inner: int, channels_out: int, stride: int, kernel: int = 3) -> None:
         super().__init__()
         self.stride = stride
         pad = kernel // 2
         self.body = nn.Sequential(
-            nn.Conv1d(channels_in, channels_out, kernel, stride, pad, bias=False),
-            nn.BatchNorm1d(channels_out),
+            nn.Conv1d(channels_in, inner, kernel, stride, pad, bias=False),
+            nn.BatchNorm1d(inner),
             nn.ReLU(),
-            nn.Conv1d(channels_out, channels_out, kernel, 1, pad, bias=False),
+            nn.Conv1d(inner, channels_out, kernel, 1, pad, bias=False),
             nn.BatchNorm1d(channels_out),
         )
         self.shrink = Shrinkage(channels_out)
@@ -52,12 +54,26 @@ class ResidualBlock(nn.Module):
         return torch.relu(y + self.shortcut(x)) * mask_out, mask_out
 
 
-class ResidualTrunk(nn.Module):
-    """Stem, eight residual blocks, masked mean and maximum: (batch, channels_in, n) → (batch, 2 · widths[-1])."""
+@dataclass(frozen=True, slots=True)
+class ResidualShape:
+    """What pruning changes: widths a stage, and for each block of a stage the width between its convolutions."""
 
-    def __init__(self, channels_in: int, widths: Sequence[int], stem_stride: int) -> None:
+    widths: Sequence[int]
+    inner: Sequence[Sequence[int]]
+
+
+def whole_shape(widths: Sequence[int]) -> ResidualShape:
+    """Two blocks a stage, no narrower inside."""
+    return ResidualShape(widths, [(width, width) for width in widths])
+
+
+class ResidualTrunk(nn.Module):
+    """Stem, residual blocks, masked mean and maximum: (batch, channels_in, n) → (batch, 2 · widths[-1])."""
+
+    def __init__(self, channels_in: int, shape: ResidualShape, stem_stride: int) -> None:
         super().__init__()
-        self.stem_stride = stem_stride
+        self.stem_stride, self.shape = stem_stride, shape
+        widths = shape.widths
         self.stem = nn.Sequential(
             nn.Conv1d(channels_in, widths[0], 2 * stem_stride - 1, stem_stride, stem_stride - 1, bias=False),
             nn.BatchNorm1d(widths[0]),
@@ -65,10 +81,10 @@ class ResidualTrunk(nn.Module):
         )
         self.blocks = nn.ModuleList()
         previous = widths[0]
-        for i, width in enumerate(widths):
-            self.blocks.append(ResidualBlock(previous, width, 1 if i == 0 else 2))
-            self.blocks.append(ResidualBlock(width, width, 1))
-            previous = width
+        for i, (width, inner) in enumerate(zip(widths, shape.inner, strict=True)):
+            for k, between in enumerate(inner):
+                self.blocks.append(ResidualBlock(previous, between, width, 2 if k == 0 and i > 0 else 1))
+                previous = width
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """mask: (batch, 1, n)."""
@@ -111,7 +127,7 @@ class ResNetPaper(MagnitudeModel):
         labels, edges = magnitude_bins(outer)
         super().__init__(Geometry(6_000, 100.0, 5.0), labels, edges, (1.0, 40.0))
         self.front = MagnitudeFrontEnd(6_000, 100.0)
-        self.trunk = ResidualTrunk(9, (64, 128, 256, 512), 4)
+        self.trunk = ResidualTrunk(9, whole_shape((64, 128, 256, 512)), 4)
         self.classify = nn.Linear(2 * 512 + 1, len(labels))
 
     def logits(self, waveform: Tensor, valid: Tensor, station_term: Tensor | None = None) -> Tensor:
@@ -146,18 +162,18 @@ class ResNetOrdinal(MagnitudeModel):
     magnitude. A gain moves the location by slope · log10(gain) and does nothing else.
     """
 
-    def __init__(self, widths: Sequence[int], n_bands: int, hidden: int, dropout: float) -> None:
+    def __init__(self, shape: ResidualShape, n_bands: int, hidden: int, dropout: float) -> None:
         labels, edges = magnitude_bins(outer=True)
         geometry = Geometry(1_400, 40.0, 5.0)
         super().__init__(geometry, labels, edges, (1.0, 15.0))
         self.front = MagnitudeFrontEnd(geometry.n_samples, geometry.rate_hz, degree=4)  # 1 Hz high-pass follows
         self.bank = Filterbank(geometry.rate_hz, n_bands)
-        self.trunk = ResidualTrunk(2 * n_bands + 4, widths, 1)
+        self.trunk = ResidualTrunk(2 * n_bands + 4, shape, 1)
         last = nn.Linear(hidden, 3)
         nn.init.zeros_(last.weight)  # begin at the regression on size alone
         nn.init.zeros_(last.bias)
         self.head = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(2 * widths[-1], hidden), nn.ReLU(), nn.Dropout(dropout), last
+            nn.Dropout(dropout), nn.Linear(2 * shape.widths[-1], hidden), nn.ReLU(), nn.Dropout(dropout), last
         )
         self.slope = nn.Parameter(torch.tensor(0.9))
         self.offset = nn.Parameter(torch.tensor(6.9))
@@ -223,6 +239,16 @@ def resnet18_cbam_1d(outer: bool = False) -> MagnitudeModel:
 
 
 @register_model
-def resnet18_cbam_small(width: int = 16, n_bands: int = 8, hidden: int = 32, dropout: float = 0.3) -> MagnitudeModel:
-    """ResNet18 for the station: 35 s at 40 Hz, filterbank in front, widths from `width` to four times it."""
-    return ResNetOrdinal((width, width * 3 // 2, width * 5 // 2, width * 4), n_bands, hidden, dropout)
+def resnet18_cbam_small(
+    width: int = 16,
+    n_bands: int = 8,
+    hidden: int = 32,
+    dropout: float = 0.3,
+    shape: dict[str, Any] | None = None,
+) -> MagnitudeModel:
+    """ResNet18 for the station: 35 s at 40 Hz, filterbank in front, widths from `width` to four times it.
+
+    shape: of a pruned one, instead of `width`.
+    """
+    whole = whole_shape((width, width * 3 // 2, width * 5 // 2, width * 4))
+    return ResNetOrdinal(whole if shape is None else ResidualShape(**shape), n_bands, hidden, dropout)

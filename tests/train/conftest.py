@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seisedge.train.data import Archive, load_archive
@@ -20,3 +22,11 @@ def datasets() -> Path:
 def archive() -> Archive:
     """All records at 40 Hz, as the two bundled recipes see them."""
     return load_archive([DATASETS], 40.0, 15.0)
+
+
+@pytest.fixture(scope="session")
+def few(archive: Archive) -> Archive:
+    """Every tenth record."""
+    keep = np.arange(0, len(archive.records), 10)
+    records = [archive.records[i] for i in keep]
+    return dataclasses.replace(archive, records=records, waveform=archive.waveform[keep], valid=archive.valid[keep])

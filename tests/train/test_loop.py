@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 
 from seisedge.train.bootstrap import interval, weighted_mean
 from seisedge.train.data import Archive
-from seisedge.train.loop import Trained, learning_rate, train_model
+from seisedge.train.loop import Trained, train_model
 from seisedge.train.recipe import Recipe, load_recipe
 
 CPU = torch.device("cpu")
@@ -19,14 +17,6 @@ CPU = torch.device("cpu")
 def tiny(name: str, **more: object) -> Recipe:
     arguments = {"arguments.width": 8, "optimisation.batch": 16, "optimisation.average": 0.9}
     return load_recipe(name, arguments | {key.replace("__", "."): value for key, value in more.items()})
-
-
-@pytest.fixture(scope="module")
-def few(archive: Archive) -> Archive:
-    """Every tenth record."""
-    keep = np.arange(0, len(archive.records), 10)
-    records = [archive.records[i] for i in keep]
-    return dataclasses.replace(archive, records=records, waveform=archive.waveform[keep], valid=archive.valid[keep])
 
 
 def run(recipe: Recipe, archive: Archive, seed: int = 1) -> Trained:
@@ -53,13 +43,6 @@ def test_station_terms_are_learned_where_the_gain_is_unknown(few: Archive) -> No
     unknown = {r.station for r in few.records if r.gain is None and r.split == "train"}
     assert set(trained.station_term) < unknown  # only those of the recipe's records
     assert any(term != 0 for term in trained.station_term.values())
-
-
-def test_learning_rate_rises_and_falls() -> None:
-    rates = [learning_rate(step, 1000) for step in range(1000)]
-    assert rates[0] == pytest.approx(0.01)
-    assert max(rates) == pytest.approx(1.0)
-    assert rates[-1] < 0.02
 
 
 def test_interval_resamples_whole_events() -> None:

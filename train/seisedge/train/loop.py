@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import csv
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,52 +11,35 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from seisedge.train.augment import Chain, Chance, augmentations_from
+from seisedge.train.checkpoint import Keeper
 from seisedge.train.data import Archive
-from seisedge.train.models import create_model
-from seisedge.train.models._base import EventTypeModel, MagnitudeModel, Model
-from seisedge.train.noise_pool import NoisePool
+from seisedge.train.gains import UNKNOWN_GAIN
+from seisedge.train.models._base import Model
 from seisedge.train.recipe import Recipe
-from seisedge.train.task import Chosen, sampler_of
-from seisedge.train.windows import WindowCutter
+from seisedge.train.schedule import Course
+from seisedge.train.stage import Settings, Stage
+from seisedge.train.task import Chosen
 
-UNKNOWN_GAIN = 1e9  # counts per m/s assumed where none is known; the station term takes up the difference
-WARM_UP_STEPS = 100
+__all__ = ["UNKNOWN_GAIN", "Row", "Settings", "Trained", "train_model", "write_log"]
+
+LINES = 50  # of the log, about; more where the end of every epoch is looked at
+LOOKS = 10  # at the records left out, about; more where the end of every epoch is looked at
+LARGEST_GRADIENT = 5.0
+
+Row = dict[str, float]
+Report = Callable[[Row, Stage], None]
 
 
 @dataclass
 class Trained:
-    """The averaged model, the station terms (log10) of stations of unknown gain, and the log."""
+    """The averaged model, the station terms (log10) of stations of unknown gain, the log, and what was decided by
+    looking at records left out.
+    """
 
     model: Model
     station_term: dict[str, float]
-    log: list[dict[str, float]] = field(default_factory=list)
-
-
-def seed_all(seed: int) -> None:
-    """Seed torch; numpy generators are seeded where they are made."""
-    torch.manual_seed(seed)
-
-
-class GainTable:
-    """Per record: gain used, index of the station term, and whether the term applies."""
-
-    def __init__(self, archive: Archive, device: torch.device) -> None:
-        self.stations = sorted({r.station for r in archive.records if r.gain is None})
-        place = {station: i for i, station in enumerate(self.stations)}
-        gain = [UNKNOWN_GAIN if r.gain is None else r.gain for r in archive.records]
-        self.gain = torch.tensor(gain, dtype=torch.float32, device=device)
-        index = [place.get(r.station, 0) if r.gain is None else 0 for r in archive.records]
-        self.index = torch.tensor(index, device=device)
-        self.unknown = torch.tensor([float(r.gain is None) for r in archive.records], device=device)
-
-
-def learning_rate(step: int, steps: int) -> float:
-    """Share of the full rate: linear warm-up, then a cosine to a hundredth."""
-    warm = min(WARM_UP_STEPS, max(steps // 10, 1))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
+    log: list[Row] = field(default_factory=list)
+    course: Course = field(default_factory=Course)
 
 
 def train_model(
@@ -67,71 +48,82 @@ def train_model(
     chosen: Chosen,
     seed: int,
     device: torch.device,
-    report: Callable[[int, float], None] | None = None,
+    report: Report | None = None,
+    *,
+    held: Chosen | None = None,
+    course: Course | None = None,
+    keeper: Keeper | None = None,
+    settings: Settings | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Trained:
-    """Train on the records for which `chosen` is true. `report` is called with step and mean loss."""
-    seed_all(seed)
-    model = create_model(recipe.model, **recipe.arguments).to(device)
-    average = copy.deepcopy(model).eval()
-    sampler = sampler_of(recipe, model, archive, chosen, seed)
-    cutter = WindowCutter(archive, model.geometry, device)
-    lead = round(model.geometry.onset_s * model.geometry.rate_hz)
-    pool = NoisePool(archive, chosen, cutter)
-    chance = Chance(seed, device, model.geometry.rate_hz, lead, pool if len(pool) else None)
-    chain = Chain(augmentations_from(recipe.augmentation), model.task, chance)
-    gains = GainTable(archive, device)
-    terms = nn.Parameter(torch.zeros(max(len(gains.stations), 1), device=device))
-    o = recipe.optimisation
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": o.weight_decay},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        {"params": [terms], "weight_decay": 0.0, "lr": o.station_rate},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=o.rate)
-    base = [group["lr"] for group in optimiser.param_groups]
-    magnitudes = torch.tensor(
-        [math.nan if r.magnitude is None else r.magnitude for r in archive.records], device=device
+    """Train on the records for which `chosen` is true; with a `keeper` go on from where it was.
+
+    report: called with each row of the log. held: records left out, looked at between. course: of an earlier
+    training, to be followed. say: what the user should know. Raises InputError.
+    """
+    stage = Stage(recipe, archive, chosen, seed, device, held, course, settings or Settings(), say)
+    schedule, world = stage.schedule, stage.world
+    if keeper is not None:
+        keeper.restore(stage)
+    began = time.perf_counter() - stage.seconds
+    while stage.step < schedule.steps and not schedule.course.stopped:
+        train_step(stage)
+        stage.step += 1
+        stage.seconds = time.perf_counter() - began
+        last = stage.step == schedule.steps
+        at_epoch = stage.step % schedule.epoch_steps == 0 and schedule.looks
+        look = at_epoch or last or stage.step % max(schedule.steps // LOOKS, 1) == 0
+        if look or stage.step % max(schedule.steps // LINES, 1) == 0:
+            row = log_row(stage, look)
+            if at_epoch:
+                schedule.end_epoch(row["held_loss"])
+            stage.log.append(row)
+            if report is not None and world.first:
+                report(row, stage)
+        if keeper is not None and world.first:
+            keeper.save(stage, last or schedule.course.stopped)
+    return Trained(stage.average, stage.terms(), stage.log, schedule.course)
+
+
+def train_step(stage: Stage) -> None:
+    """One batch, one step of the optimiser, and the average after it."""
+    factor = stage.schedule.factor(stage.step)
+    for group, rate in zip(stage.optimiser.param_groups, stage.base_rates, strict=True):
+        group["lr"] = rate * factor
+    loss, score = stage.loss()
+    stage.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
+    nn.utils.clip_grad_norm_(stage.model.parameters(), LARGEST_GRADIENT)
+    stage.optimiser.step()
+    update_average(
+        stage.average, stage.model, min(stage.recipe.optimisation.average, (stage.step + 1) / (stage.step + 10))
     )
-    distances = torch.tensor(
-        [math.nan if r.distance_km is None else math.log10(max(r.distance_km, 1.0)) for r in archive.records],
-        device=device,
-    )
-    trained = Trained(average, {})
-    total, since, began = 0.0, 0, time.perf_counter()
-    model.train()
-    for step in range(o.steps):
-        for group, rate in zip(optimiser.param_groups, base, strict=True):
-            group["lr"] = rate * learning_rate(step, o.steps)
-        draw = sampler.draw(o.batch)
-        x, valid = cutter.cut(draw)
-        x, valid = chain.waveform(x, valid)
-        if isinstance(model, EventTypeModel):
-            label = torch.from_numpy(draw.label).to(device)
-            loss = nn.functional.cross_entropy(model.raw(x, valid), label, label_smoothing=o.label_smoothing)
-        elif isinstance(model, MagnitudeModel):
-            record = torch.from_numpy(draw.record).to(device)
-            shift = chance.uniform(o.batch, low=-o.magnitude_shift, high=o.magnitude_shift)
-            ground = x * (10**shift / gains.gain[record])[:, None, None]
-            term = terms[gains.index[record]] * gains.unknown[record]
-            likelihood, distance = model.losses(ground, valid, magnitudes[record] + shift, term, distances[record])
-            loss = likelihood.mean() + o.distance_weight * distance.mean() + o.station_weight * terms.square().sum()
-        else:
-            raise TypeError(f"no loss for {type(model).__name__}")
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
-        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
-        update_average(average, model, min(o.average, (step + 1) / (step + 10)))
-        total, since = total + float(loss.detach()), since + 1
-        if (step + 1) % max(o.steps // 50, 1) == 0 or step + 1 == o.steps:
-            mean = total / since
-            trained.log.append({"step": step + 1, "loss": mean, "seconds": time.perf_counter() - began})
-            if report is not None:
-                report(step + 1, mean)
-            total, since = 0.0, 0
-    seen = {archive.records[int(i)].station for pool in sampler.candidates for i in pool.indices}
-    trained.station_term = {s: float(terms[i].detach()) for i, s in enumerate(gains.stations) if s in seen}
-    return trained
+    stage.sums += torch.stack([loss.detach().float(), score.detach().float()])
+    stage.since += 1
+
+
+def log_row(stage: Stage, look: bool) -> Row:
+    """Means since the last row. look: also the loss and score on the records left out, nan where there are none."""
+    batch = stage.recipe.optimisation.batch
+    loss, score = (stage.world.mean(stage.sums) / max(stage.since, 1)).tolist()
+    earlier = stage.log[-1]["seconds"] if stage.log else 0.0
+    row = {
+        "step": stage.step,
+        "epoch": round(stage.step / stage.schedule.epoch_steps, 3),
+        "loss": loss,
+        "score": score,
+        "rate": stage.optimiser.param_groups[0]["lr"],
+        "held_loss": float("nan"),
+        "held_score": float("nan"),
+        "samples_s": batch * stage.since / max(stage.seconds - earlier, 1e-9),
+        "seconds": stage.seconds,
+    }
+    stage.sums.zero_()
+    stage.since = 0
+    if look and stage.validation is not None:
+        held_loss, held_score = stage.validation.measure(stage.objective, stage.average)
+        row["held_loss"], row["held_score"] = stage.world.from_first(held_loss), held_score
+    return row
 
 
 @torch.no_grad()
@@ -144,9 +136,9 @@ def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
             old.copy_(new)
 
 
-def write_log(path: Path, log: list[dict[str, float]]) -> None:
+def write_log(path: Path, log: list[Row]) -> None:
     """The loop's log as CSV."""
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["step", "loss", "seconds"], lineterminator="\n")
+        writer = csv.DictWriter(file, list(log[0]) if log else ["step"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(log)

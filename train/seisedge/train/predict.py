@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seisedge.runtime.estimate import bin_centres
 from seisedge.train.data import Archive
-from seisedge.train.loop import UNKNOWN_GAIN
+from seisedge.train.gains import UNKNOWN_GAIN
 from seisedge.train.models._base import Geometry, Model
 from seisedge.train.recipe import Recipe
 from seisedge.train.sampler import Draw

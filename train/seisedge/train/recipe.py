@@ -6,7 +6,7 @@ import difflib
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -44,20 +44,44 @@ class Nuisances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subset_share: float = 0.15
 
 
-class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """AdamW with a warm-up and a cosine; the weights kept are an exponential moving average.
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
 
-    label_smoothing: of the type loss. magnitude_shift: amplitude and label of a record move together by up to it.
+
+class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How it learns. At least one of `steps` and `epochs`; the nearer limit holds. The weights kept are an exponential
+    moving average.
+
+    schedule: of the rate: 'cosine' after a warm-up, 'step' (times rate_factor every rate_epochs), 'plateau' (the same,
+        after so many epochs without gain on records left out), or 'constant'.
+    patience: epochs without gain after which it stops; 0: never.
+    loss: 'cross-entropy', 'weighted' (rare labels more), 'focal' (focal_gamma), or 'ordinal' (bins of a magnitude).
+    label_smoothing: of all but the ordinal one.
+    balance: how often each kind of event is drawn: 'equal', or 'records', as often as the data have it.
+    batch_norm: 'frozen' takes the statistics it has, as several processes on CPUs must.
+    transfer: what is trained of weights from elsewhere: 'full', or 'last-layer'; 'scratch' takes none.
+    magnitude_shift: amplitude and label of a record move together by up to it.
     distance_weight: of the distance beside the magnitude.
     station_weight, station_rate: strength of the pull of station terms to zero, and their learning rate.
     """
 
-    steps: Annotated[int, msgspec.Meta(ge=1)]
-    batch: Annotated[int, msgspec.Meta(ge=1)] = 64
+    steps: Natural = 0
+    epochs: Natural = 0
+    batch: Positive = 64
+    optimiser: Literal["adam", "adamw", "ranger"] = "adamw"
     rate: Annotated[float, msgspec.Meta(gt=0)] = 2e-3
     weight_decay: float = 0.02
-    average: float = 0.998
-    label_smoothing: float = 0.05
+    schedule: Literal["cosine", "step", "plateau", "constant"] = "cosine"
+    rate_factor: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.1
+    rate_epochs: Positive = 10
+    patience: Natural = 0
+    loss: Literal["cross-entropy", "weighted", "focal", "ordinal"] = "cross-entropy"
+    focal_gamma: Annotated[float, msgspec.Meta(ge=0)] = 2.0
+    label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.05
+    balance: Literal["equal", "records"] = "equal"
+    batch_norm: Literal["live", "frozen"] = "live"
+    transfer: Literal["full", "last-layer", "scratch"] = "full"
+    average: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.998
     magnitude_shift: float = 0.0
     distance_weight: float = 1.0
     station_weight: float = 0.002
@@ -119,6 +143,8 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
         raise InputError(f"recipe {name}: {_with_suggestion(str(error))}") from error
     if recipe.data.split:
         check_rule(recipe.data.split)
+    if not recipe.optimisation.steps and not recipe.optimisation.epochs:
+        raise InputError(f"recipe {name}: optimisation needs steps or epochs, as in steps = 700")
     try:
         augmentations_from(recipe.augmentation)
     except InputError as error:

@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import pickle
 import platform
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,16 +19,23 @@ import torch
 
 from seisedge.runtime.card import Metric
 from seisedge.runtime.errors import InputError
+from seisedge.train.augment import augmentations_from
+from seisedge.train.augment.chain import check_augmentations
+from seisedge.train.board import draw_curves, write_board
 from seisedge.train.calibrate import fit_temperature
-from seisedge.train.data import Archive, load_archive
+from seisedge.train.checkpoint import Keeper, write_whole
+from seisedge.train.data import Archive, Record, load_archive
 from seisedge.train.evaluate import Table, answers_of, magnitude_table, markdown, type_table
-from seisedge.train.loop import Trained, train_model, write_log
+from seisedge.train.loop import Row, Settings, Trained, train_model, write_log
 from seisedge.train.mixture import with_sources
 from seisedge.train.models import create_model
 from seisedge.train.models._base import MagnitudeModel, Model
 from seisedge.train.predict import windows_of
+from seisedge.train.progress import Progress
 from seisedge.train.recipe import Recipe, json_from_recipe, recipe_from_json
-from seisedge.train.task import candidates_of, short_of
+from seisedge.train.request import STATE, Request, read_request, weights_from, write_request
+from seisedge.train.schedule import Course
+from seisedge.train.task import Chosen, candidates_of, short_of
 
 FORMAT = 2  # of format 1 only the augmentation has changed, which nobody needs who uses a run
 Report = Callable[[str], None]
@@ -62,7 +70,7 @@ def save_run(run: Run, path: Path) -> None:
     values: dict[str, Any] = {f.name: getattr(run, f.name) for f in dataclasses.fields(run)}
     values["recipe"] = json_from_recipe(run.recipe)
     values["metrics"] = msgspec.json.encode(run.metrics).decode()
-    torch.save({"format": FORMAT, **values}, path)
+    write_whole({"format": FORMAT, **values}, path)
 
 
 def load_run(path: Path) -> Run:
@@ -105,12 +113,64 @@ def run_training(
     limit: int | None = None,
     draws: int = 1000,
     say: Report = print,
+    settings: Settings | None = None,
+    weights: Path | None = None,
+    checkpoint_s: float = 60.0,
 ) -> Run:
-    """Train, calibrate on a fold left out, evaluate on the held-out events, write RUN. Raises InputError."""
+    """Train, calibrate on a fold left out, evaluate on the held-out events, write RUN. Raises InputError.
+
+    weights: a run or file to begin from. checkpoint_s: seconds between states on disk, for `resume_training`.
+    """
+    if (out / STATE).is_dir():
+        raise InputError(
+            f"{out}: holds a training that was interrupted; seisedge train --resume {out} goes on with it; "
+            "to begin anew remove the folder or name another with -o"
+        )
+    request = Request(recipe, [str(f.resolve()) for f in folders], seed, limit, str(weights or ""))
+    return _train(request, out, device, settings or Settings(), draws, say, checkpoint_s, weights)
+
+
+def resume_training(
+    out: Path,
+    device: torch.device,
+    *,
+    draws: int = 1000,
+    say: Report = print,
+    settings: Settings | None = None,
+    checkpoint_s: float = 60.0,
+) -> Run:
+    """Go on with RUN from its last whole state, to what it would have become. Raises InputError."""
+    request = read_request(out)
+    weights = out / STATE / "from.pt"
+    found = weights if weights.is_file() else None
+    return _train(request, out, device, settings or Settings(), draws, say, checkpoint_s, found)
+
+
+def _train(
+    request: Request,
+    out: Path,
+    device: torch.device,
+    settings: Settings,
+    draws: int,
+    say: Report,
+    checkpoint_s: float,
+    weights: Path | None,
+) -> Run:
+    recipe, seed, world = request.recipe, request.seed, settings.world
     model = create_model(recipe.model, **recipe.arguments)
+    check_augmentations(augmentations_from(recipe.augmentation), model.task)
+    if weights is not None:
+        settings = dataclasses.replace(settings, weights=weights_from(weights))
     archive = load_archive(
-        folders, model.geometry.rate_hz, recipe.data.pass_hz, limit=limit, split=recipe.data.split, report=True
+        [Path(folder) for folder in request.data],
+        model.geometry.rate_hz,
+        recipe.data.pass_hz,
+        limit=request.limit,
+        split=recipe.data.split,
+        report=world.first,
     )
+    if request.data_sha256 not in ("", archive.sha256):
+        raise InputError(f"--resume {out}: the data are not those it began with; train anew with another -o")
     for reason, count in archive.left_out.items():
         say(f"{count} records left out: {reason}")
     recipe, weighing = with_sources(recipe, archive)
@@ -121,16 +181,20 @@ def run_training(
     events = {archive.records[i].event for i in used}
     parameters = sum(p.numel() for p in model.parameters())
     say(f"{recipe.name}: {recipe.model}, {parameters} parameters; {len(used)} records of {len(events)} events")
-    out.mkdir(parents=True, exist_ok=True)
+    if world.first:
+        begin_folder(out, request, archive, device, settings.weights)
+    world.wait()
 
-    def report(stage: str) -> Callable[[int, float], None]:
-        return lambda step, loss: say(f"{stage}: step {step}/{recipe.optimisation.steps}, loss {loss:.4f}")
+    def stage(name: str, chosen: Chosen, held: Chosen | None, course: Course | None) -> Trained:
+        keeper = Keeper(out / STATE / f"{name}.pt", checkpoint_s)
+        return train_model(
+            recipe, archive, chosen, seed, device, Progress(name),
+            held=held, course=course, keeper=keeper, settings=settings, say=say,
+        )  # fmt: skip
 
-    part = train_model(
-        recipe, archive, lambda r: r.split == "train" and r.fold != 0, seed, device, report("calibration")
-    )
-    temperature = fit_temperature(recipe, part, archive, lambda r: r.split == "train" and r.fold == 0, device)
-    trained = train_model(recipe, archive, lambda r: r.split == "train", seed, device, report("training"))
+    part = stage("calibration", lambda r: r.split == "train" and r.fold != 0, in_fold_0, None)
+    temperature = fit_temperature(recipe, part, archive, in_fold_0, device)
+    trained = stage("training", lambda r: r.split == "train", None, part.course)
     trained.model.temperature.fill_(temperature)
     say(f"temperature {temperature:.3f}")
     table = table_of(recipe, trained, archive, device, draws)
@@ -149,14 +213,42 @@ def run_training(
         date=date,
         seisedge_version=version("seisedge"),
     )
-    write_log(out / "log.csv", trained.log)
-    (out / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(table.rows), indent=1))
-    heading = f"{recipe.name}: {len(used)} training records, figures on events held out"
-    (out / "metrics.md").write_text(markdown(table.rows, heading))
+    if world.first:
+        logs = {"calibration": part.log, "training": trained.log}
+        write_results(run, table, out, logs, say)
+    world.wait()
+    return run
+
+
+def in_fold_0(record: Record) -> bool:
+    """Left out of the first training, and what it is calibrated and looked at with."""
+    return record.split == "train" and record.fold == 0
+
+
+def begin_folder(
+    out: Path, request: Request, archive: Archive, device: torch.device, weights: dict[str, torch.Tensor] | None
+) -> None:
+    """What is known before the first step: the request, the split, the versions."""
+    (out / STATE).mkdir(parents=True, exist_ok=True)
+    if weights is not None:
+        write_whole(dict(weights), out / STATE / "from.pt")
+    write_request(msgspec.structs.replace(request, data_sha256=archive.sha256), out)
     sides = {r.name: {"event": r.event, "split": r.split, "fold": r.fold} for r in archive.records}
     (out / "split.json").write_text(json.dumps(sides, indent=0, sort_keys=True))
     versions = {name: version(name) for name in ("seisedge", "torch", "numpy", "h5py")}
-    versions |= {"python": platform.python_version(), "device": str(device), "seed": str(seed)}
+    versions |= {"python": platform.python_version(), "device": str(device), "seed": str(request.seed)}
     (out / "versions.json").write_text(json.dumps(versions, indent=1, sort_keys=True))
+
+
+def write_results(run: Run, table: Table, out: Path, logs: dict[str, list[Row]], say: Report) -> None:
+    """Logs, metrics and checkpoint; then the state is no longer needed."""
+    write_log(out / "log.csv", logs["training"])
+    write_log(out / "log_calibration.csv", logs["calibration"])
+    write_board(out / "tensorboard", logs, say)
+    score = "accuracy" if run.model().task == "event_type" else "mean error"
+    draw_curves(out / "loss.png", logs, f"{run.recipe.name}, seed {run.seed}", score, say)
+    (out / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(table.rows), indent=1))
+    heading = f"{run.recipe.name}: {run.n_records} training records, figures on events held out"
+    (out / "metrics.md").write_text(markdown(table.rows, heading))
     save_run(run, out / "checkpoint.pt")
-    return run
+    shutil.rmtree(out / STATE)

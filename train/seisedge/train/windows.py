@@ -8,15 +8,20 @@ from torch import Tensor
 from seisedge.train.data import Archive
 from seisedge.train.models._base import Geometry
 from seisedge.train.sampler import Draw
+from seisedge.train.samples import samples_on
 
 
 class WindowCutter:
-    """Holds an archive on a device and cuts batches out of it."""
+    """Holds an archive on a device and cuts batches out of it.
 
-    def __init__(self, archive: Archive, geometry: Geometry, device: torch.device) -> None:
+    budget: bytes that it may take there; None: half of what is free on a GPU, no limit on a CPU. notes: what to say
+    of how it is held.
+    """
+
+    def __init__(self, archive: Archive, geometry: Geometry, device: torch.device, budget: int | None = None) -> None:
         self.device, self.n = device, geometry.n_samples
-        self.waveform = torch.from_numpy(archive.waveform).to(device)
-        self.present = torch.from_numpy(archive.valid).to(device)
+        self.samples = samples_on(archive, device, budget)
+        self.notes = self.samples.notes
         self.steps = torch.arange(self.n, device=device)
 
     def cut(self, draw: Draw) -> tuple[Tensor, Tensor]:
@@ -34,7 +39,7 @@ class WindowCutter:
         keep: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """As `cut`, of tensors on the device (batch,), keep (batch, 3); what is left out limits nothing."""
-        longest = self.waveform.shape[-1]
+        longest = self.samples.longest
         sample = start[:, None] + self.steps  # (batch, n)
         inside = (sample >= 0) & (sample < longest)
         if bound is not None:
@@ -42,8 +47,8 @@ class WindowCutter:
         if length is not None:
             inside &= self.steps < length[:, None]
         row = record[:, None] * 3 + torch.arange(3, device=self.device)  # (batch, 3)
-        index = row[:, :, None] * longest + sample.clamp(0, longest - 1)[:, None]  # (batch, 3, n)
-        valid = self.present.take(index) & inside[:, None]
+        waveform, present = self.samples.take(row, sample.clamp(0, longest - 1))
+        valid = present & inside[:, None]
         if keep is not None:
             valid &= keep[:, :, None]
-        return torch.where(valid, self.waveform.take(index), 0.0), valid.float()
+        return torch.where(valid, waveform, 0.0), valid.float()

@@ -11,17 +11,21 @@ from seisedge.runtime.errors import InputError
 from seisedge.train.augment._base import Augmentation, Chance, Pair
 
 
+def check_augmentations(augmentations: Sequence[Augmentation], task: str) -> None:
+    """Raises InputError where a magnitude would be taught with a wrong amplitude."""
+    wrong = [a.name for a in augmentations if a.touches_amplitude]
+    if task == "magnitude" and wrong:
+        raise InputError(
+            f"augmentation '{wrong[0]}' changes the size of the signal, by which a magnitude is told, but not "
+            "the label; leave it out of a magnitude recipe (optimisation.magnitude_shift moves both together)"
+        )
+
+
 class Chain:
-    """In the order given. Raises InputError where a magnitude would be taught with a wrong amplitude."""
+    """In the order given. Raises InputError as `check_augmentations` does."""
 
     def __init__(self, augmentations: Sequence[Augmentation], task: str, chance: Chance) -> None:
-        if task == "magnitude":
-            wrong = [a.name for a in augmentations if a.touches_amplitude]
-            if wrong:
-                raise InputError(
-                    f"augmentation '{wrong[0]}' changes the size of the signal, by which a magnitude is told, but not "
-                    "the label; leave it out of a magnitude recipe (optimisation.magnitude_shift moves both together)"
-                )
+        check_augmentations(augmentations, task)
         self.chance = chance
         self.waveforms = [a for a in augmentations if a.acts_on == "waveform"]
         self.pictures = [a for a in augmentations if a.acts_on == "picture"]

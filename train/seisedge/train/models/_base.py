@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
+import functools
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ class Model(nn.Module, abc.ABC):
         """`raw` at the model's temperature as probabilities (batch, n_labels): here a softmax of logits."""
         return torch.softmax(raw / self.temperature, dim=-1)
 
+    def last_layer(self) -> nn.Module:
+        """What a transfer of the last layer alone trains: the last linear layer."""
+        return [m for m in self.modules() if isinstance(m, nn.Linear)][-1]
+
     def forward(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """waveform, valid: (batch, 3, n_samples) → probabilities (batch, n_labels)."""
         return self.probabilities(self.raw(waveform, valid))
@@ -55,6 +62,15 @@ class EventTypeModel(Model):
 
     task = "event_type"
     unit = "counts"
+
+
+class PictureModel(Model):
+    """A model that draws a picture of the waveform and looks at that.
+
+    distort: an augmentation of pictures (batch, channels, height, width), used in training mode only.
+    """
+
+    distort: Callable[[Tensor], Tensor] | None = None
 
 
 EVENT_TYPES = ["tectonic", "non-tectonic", "noise"]
@@ -93,9 +109,44 @@ class MagnitudeModel(Model):
     @abc.abstractmethod
     def losses(
         self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """(batch,) each: negative log likelihood of the magnitude, and the error of the distance.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(batch,) each: negative log likelihood of the magnitude, the error of the distance, and the magnitude
+        that is expected.
 
         magnitude, log_distance (log10 km): (batch,), nan where not known, and the loss is then 0;
         station_term: (batch,), log10 of an unknown gain. A model without a distance gives zeros for it.
         """
+
+
+class BinnedMagnitudeModel(MagnitudeModel):
+    """A magnitude model with a free logit a bin; `criterion` is the loss, (logits, labels) → (batch,)."""
+
+    centres: Tensor
+
+    def __init__(
+        self, geometry: Geometry, labels: list[str], edges: list[float | None], band_hz: tuple[float, float]
+    ) -> None:
+        super().__init__(geometry, labels, edges, band_hz)
+        self.criterion: Callable[[Tensor, Tensor], Tensor] = functools.partial(cross_entropy, reduction="none")
+        inner = self.inner_edges
+        centres = torch.cat([inner[:1] - 0.05, (inner[1:] + inner[:-1]) / 2, inner[-1:] + 0.05])
+        self.register_buffer("centres", centres, persistent=False)
+
+    @abc.abstractmethod
+    def logits(self, waveform: Tensor, valid: Tensor, station_term: Tensor | None = None) -> Tensor:
+        """(batch, n_labels), before temperature; station_term: (batch,), log10 of an unknown gain."""
+
+    def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
+        """Logits (batch, n_labels)."""
+        return self.logits(waveform, valid)
+
+    def losses(
+        self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The criterion of the bin; magnitudes beyond the bins count as the nearest. No distance."""
+        known = torch.isfinite(magnitude)
+        target = torch.bucketize(torch.where(known, magnitude, 0.0), self.inner_edges, right=False)
+        logits = self.logits(waveform, valid, station_term).float()
+        loss = self.criterion(logits, target)
+        expected = torch.softmax(logits, -1) @ self.centres
+        return torch.where(known, loss, 0.0), torch.zeros_like(loss), expected

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from seisedge.train.frontend import MagnitudeFrontEnd
-from seisedge.train.models._base import Geometry, MagnitudeModel, magnitude_bins
+from seisedge.train.models._base import BinnedMagnitudeModel, Geometry, MagnitudeModel, magnitude_bins
 from seisedge.train.models._registry import register_model
 from seisedge.train.models.cbam import CBAM
 from seisedge.train.models.filterbank import Filterbank
@@ -120,7 +120,7 @@ def network_input(
     return torch.cat([x, centred, mask], dim=1), mask.amax(1, keepdim=True), size
 
 
-class ResNetPaper(MagnitudeModel):
+class ResNetPaper(BinnedMagnitudeModel):
     """The paper's widths and free softmax over the bins."""
 
     def __init__(self, outer: bool) -> None:
@@ -138,19 +138,6 @@ class ResNetPaper(MagnitudeModel):
         features = torch.cat([self.trunk(x, mask), size[:, None] + 6.0], dim=1)
         out: Tensor = self.classify(features)
         return out
-
-    def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
-        """Logits (batch, n_labels)."""
-        return self.logits(waveform, valid)
-
-    def losses(
-        self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Cross-entropy of the bin; magnitudes beyond the bins count as the nearest. No distance."""
-        known = torch.isfinite(magnitude)
-        target = torch.bucketize(torch.where(known, magnitude, 0.0), self.inner_edges, right=False)
-        loss = nn.functional.cross_entropy(self.logits(waveform, valid, station_term), target, reduction="none")
-        return torch.where(known, loss, 0.0), torch.zeros_like(loss)
 
 
 class ResNetOrdinal(MagnitudeModel):
@@ -217,7 +204,7 @@ class ResNetOrdinal(MagnitudeModel):
 
     def losses(
         self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Of the logistic density at the catalogued magnitude: the bins' limit, and smooth in the tails; and of the
         distance.
         """
@@ -229,7 +216,7 @@ class ResNetOrdinal(MagnitudeModel):
         error = nn.functional.smooth_l1_loss(
             distance, torch.where(placed, log_distance, 0.0), reduction="none", beta=0.1
         )
-        return torch.where(known, likelihood, 0.0), torch.where(placed, error, 0.0)
+        return torch.where(known, likelihood, 0.0), torch.where(placed, error, 0.0), location
 
 
 @register_model

@@ -1,0 +1,61 @@
+"""The state of a training on disk: whole or not at all, so a run that is killed goes on from the last one."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from seisedge.runtime.errors import InputError
+
+FORMAT = 1
+
+
+class Kept(Protocol):
+    """What has a state."""
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+def write_whole(values: dict[str, Any], path: Path) -> None:
+    """torch.save beside, then renamed onto `path`: a reader finds the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        torch.save(values, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+class Keeper:
+    """One file, written again every so many seconds and when asked to."""
+
+    def __init__(self, path: Path, every_s: float = 60.0) -> None:
+        self.path, self.every_s = path, every_s
+        self.last = time.monotonic()
+
+    def save(self, kept: Kept, now: bool = False) -> None:
+        """Write if it is time, or `now`."""
+        if now or time.monotonic() - self.last >= self.every_s:
+            write_whole({"format": FORMAT, **kept.state()}, self.path)
+            self.last = time.monotonic()
+
+    def restore(self, kept: Kept) -> bool:
+        """Bring back what was last written; false where nothing was. Raises InputError."""
+        if not self.path.is_file():
+            return False
+        try:
+            values = torch.load(self.path, map_location="cpu", weights_only=True)
+            if values.pop("format") != FORMAT:
+                raise InputError(f"{self.path}: written by another version of seisedge; train again")
+            kept.restore(values)
+        except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, ValueError) as error:
+            raise InputError(f"{self.path}: no state of this training ({error})") from error
+        return True

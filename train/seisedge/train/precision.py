@@ -1,0 +1,46 @@
+"""Where less than float32 pays: the network in bfloat16 by autocast, the front end always in float32."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+from torch import nn
+
+from seisedge.runtime.errors import InputError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+FULL = ("front", "bank")  # detrend, scales and logarithms of power: parts of a model by attribute
+
+
+def wants_bf16(precision: str, device: torch.device) -> bool:
+    """auto: on a GPU that multiplies it in hardware; on CPUs never, where it is mostly slower. Raises InputError."""
+    if precision == "bf16":
+        if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+            raise InputError(f"--precision bf16: {torch.cuda.get_device_name(device)} has no bfloat16; take fp32")
+        return True
+    return precision == "auto" and device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def autocast(bf16: bool, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Around the objective."""
+    return torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+
+def keep_full(model: nn.Module, device: torch.device) -> None:
+    """The front end of a model outside autocast, in place; for a model that is trained, not exported."""
+    for name in FULL:
+        part = getattr(model, name, None)
+        if isinstance(part, nn.Module):
+            _wrap(part, device)
+
+
+def _wrap(part: nn.Module, device: torch.device) -> None:
+    inside = part.forward
+
+    def forward(*arguments: Any) -> Any:
+        with torch.autocast(device.type, enabled=False):
+            return inside(*arguments)
+
+    part.forward = forward

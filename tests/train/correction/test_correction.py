@@ -1,0 +1,146 @@
+"""`seisedge calibrate`: a known gain error is found again, on made curves and on the bundled recording."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from seisedge.cli import main
+from seisedge.runtime.channels import NOMINAL_COUNTS_PER_M_S
+from seisedge.runtime.config import load_config
+from seisedge.runtime.demo import CATALOGUE, RECORDING, STATIONS
+from seisedge.train.correction.fit import GRID, centre, fit
+from seisedge.train.correction.stationfile import with_correction, write_correction
+
+STATION = STATIONS / "PB.B918.toml"
+SENSITIVITY = 7.81398e8  # of all channels in that file
+
+
+def calibrate(*arguments: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["calibrate", *map(str, arguments)])
+    assert "Traceback" not in result.output
+    return result.exit_code, result.output
+
+
+def curves(offsets: np.ndarray, slope: float = 0.9) -> np.ndarray:
+    """Residuals of events whose magnitudes grow by `slope` a unit of correction and end at their bins' ends."""
+    return np.asarray(np.clip(slope * GRID[None] + offsets[:, None], -2.5, 2.5))
+
+
+def test_a_known_correction_is_found_and_its_error_is_right() -> None:
+    rng = np.random.default_rng(1)
+    n, slope, errors, found = 12, 0.9, [], []
+    for _ in range(150):
+        result = fit(curves(-0.45 + 0.3 * rng.standard_normal(n), slope))
+        assert result is not None
+        errors.append(result.error)
+        found.append(result.value)
+    assert np.mean(found) == pytest.approx(0.5, abs=0.03)
+    assert np.std(found) == pytest.approx(0.3 / slope / np.sqrt(n), rel=0.25)
+    assert np.mean(errors) == pytest.approx(np.std(found), rel=0.2)
+    assert result is not None
+    assert result.slope == pytest.approx(slope, abs=1e-6)
+
+
+def test_left_out_events_do_not_correct_themselves() -> None:
+    offsets = np.array([-0.1, 0.0, 0.1, 0.0, 0.6])
+    result = fit(curves(offsets))
+    assert result is not None
+    by_hand = fit(curves(np.delete(offsets, 4)))
+    assert by_hand is not None
+    assert result.left_one_out[4] == pytest.approx(by_hand.value)
+    assert result.after[4] == pytest.approx(0.6 + 0.9 * by_hand.value)
+    assert result.before == pytest.approx(offsets)
+
+
+def test_one_wild_event_pulls_little_and_few_events_give_nothing() -> None:
+    x = np.array([-0.1, 0.0, 0.1, 0.05, -0.05, 3.0])
+    assert abs(centre(x)) < 0.1 < x.mean()
+    assert centre(np.array([0.2, 0.2, 0.2, 5.0])) == pytest.approx(0.2)
+    assert fit(curves(np.zeros(3))) is None
+    assert fit(np.full((6, len(GRID)), 1.0)) is None  # no correction serves
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('[station]\nnetwork = "XX"', '[station]\nnetwork = "XX"\n\n[magnitude]\nstation_correction = 0.250\n'),
+        ("[magnitude]\nstation_correction = 1.0 # old\n[live]\n", "[magnitude]\nstation_correction_error = 0.100\n"
+         "station_correction = 0.250 # old\n[live]\n"),
+    ],
+)  # fmt: skip
+def test_a_station_file_is_edited_in_place(text: str, wanted: str) -> None:
+    assert wanted in with_correction(text, 0.25, 0.1)
+
+
+def test_written_values_are_read_again_and_comments_stay(tmp_path: Path) -> None:
+    out = tmp_path / "copy.toml"
+    write_correction(STATION, out, -0.1234, 0.0456)
+    config = load_config(out)
+    assert config.magnitude.station_correction == -0.123
+    assert config.magnitude.station_correction_error == 0.046
+    assert "# Borehole seismometer" in out.read_text()
+    write_correction(out, out, 0.5, 0.25)
+    assert load_config(out).magnitude.station_correction == 0.5
+    assert out.read_text().count("station_correction =") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["copy.toml"]
+
+
+def test_the_bundled_recording_agrees_with_its_gain(tmp_path: Path) -> None:
+    """And with a gain that is wrong by ten, or none, the correction makes up for it."""
+    common = ("--catalogue", CATALOGUE, RECORDING, "--travel-times", "6.0")
+    code, text = calibrate(STATION, *common, "--json")
+    assert code == 0, text
+    right = json.loads(text)
+    assert right["n_events"] >= 15
+    assert right["has_gain"]
+    assert abs(right["correction"]) < 3 * right["correction_error"] < 0.3
+    assert len(right["events"]) == right["n_events"]
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(STATION.read_text().replace("7.81398e8", "7.81398e9"))
+    before = wrong.read_text()
+    code, text = calibrate(wrong, *common, "--json")
+    assert json.loads(text)["correction"] == pytest.approx(right["correction"] + 1, abs=0.02)
+    assert wrong.read_text() == before  # nothing is written unless asked for
+    bare = tmp_path / "bare.toml"
+    bare.write_text('[station]\nnetwork = "PB"\nstation = "B918"\nlatitude_deg = 35.9357\nlongitude_deg = -117.6017\n')
+    code, text = calibrate(bare, *common, "--write")
+    assert code == 0, text
+    assert "no gain is known: the correction stands for it" in text
+    expected = right["correction"] - np.log10(SENSITIVITY / NOMINAL_COUNTS_PER_M_S)
+    assert load_config(bare).magnitude.station_correction == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "code", "message"),
+    [
+        ({}, [], 2, "no DATA"),
+        ({}, [str(RECORDING), "--write", "-o", "x.toml"], 2, "--write and -o: give one"),
+        ({"B918": "B999"}, [str(RECORDING)], 2, "no record of PB.B999 there; of PB.B918, PB.B921"),
+        ({"latitude_deg": "#"}, [str(RECORDING)], 1, "no pick at the station and no position to compute one from"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(
+    tmp_path: Path, change: dict[str, str], arguments: list[str], code: int, message: str
+) -> None:
+    text = STATION.read_text()
+    for old, new in change.items():
+        text = text.replace(old, new)
+    station = tmp_path / "station.toml"
+    station.write_text(text)
+    got, said = calibrate(station, "--catalogue", CATALOGUE, *arguments)
+    assert got == code, said
+    assert message in said
+
+
+def test_a_catalogue_of_another_time(tmp_path: Path) -> None:
+    catalogue = tmp_path / "old.csv"
+    catalogue.write_text(CATALOGUE.read_text().replace("2019-07-07", "2018-07-07"))
+    code, said = calibrate(STATION, "--catalogue", catalogue, RECORDING, "--travel-times", "6.0")
+    assert code == 1
+    assert "0 of 21 catalogued events can be used" in said
+    assert "20 outside the recordings" in said

@@ -1,0 +1,56 @@
+"""A station file with its two values of magnitude set, all else as it was, comments too."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from seisedge.runtime.config import load_config
+from seisedge.runtime.errors import InputError
+
+TABLE = "[magnitude]"
+
+
+def with_correction(text: str, value: float, error: float) -> str:
+    """The text of a station file with `station_correction` and its error.
+
+    >>> print(with_correction("[magnitude]\\n#station_correction = 0.0\\n", 0.123, 0.04), end="")
+    [magnitude]
+    station_correction = 0.123
+    station_correction_error = 0.040
+    #station_correction = 0.0
+    """
+    wanted = {"station_correction": f"{value:.3f}", "station_correction_error": f"{error:.3f}"}
+    lines = text.splitlines()
+    header = re.compile(r"\s*\[[^\]]+\]\s*(#.*)?$")
+    places = [i for i, line in enumerate(lines) if re.match(r"\s*\[\s*magnitude\s*\]\s*(#.*)?$", line)]
+    if not places:
+        blank = [""] if lines and lines[-1].strip() else []
+        return "\n".join([*lines, *blank, TABLE, *(f"{k} = {v}" for k, v in wanted.items())]) + "\n"
+    begin = places[0] + 1
+    end = next((i for i in range(begin, len(lines)) if header.match(lines[i])), len(lines))
+    body = lines[begin:end]
+    for key, number in list(wanted.items()):
+        for i, line in enumerate(body):
+            found = re.match(rf"(\s*{key}\s*=\s*)[^#]*?(\s*#.*)?$", line)
+            if found:
+                body[i] = f"{found[1]}{number}{found[2] or ''}"
+                del wanted[key]
+                break
+    return "\n".join([*lines[:begin], *(f"{k} = {v}" for k, v in wanted.items()), *body, *lines[end:]]) + "\n"
+
+
+def write_correction(station: Path, out: Path, value: float, error: float) -> None:
+    """Write the station file to `out` (it may be the same), whole or not at all. Raises InputError."""
+    text = with_correction(station.read_text(encoding="utf-8"), value, error)
+    part = out.with_name(f".{out.name}.partial")
+    try:
+        part.write_text(text, encoding="utf-8")
+        written = load_config(part).magnitude
+        if written.station_correction != round(value, 3) or written.station_correction_error != round(error, 3):
+            raise InputError(f"{station}: its [magnitude] cannot be edited; set the two values by hand")
+        part.replace(out)
+    except OSError as problem:
+        raise InputError(f"{out}: cannot be written: {problem.strerror}") from problem
+    finally:
+        part.unlink(missing_ok=True)

@@ -31,9 +31,18 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     ),
     "dataset": ("seisedge.train.dataset.cli:command", "train", "Build, check and describe training sets."),
     "train": ("seisedge.train.cli:train", "train", "Train a model from a recipe."),
+    "evaluate": ("seisedge.train.evaluation.cli:evaluate", "train", "What a model is worth on events it never saw."),
+    "calibrate": ("seisedge.train.correction.cli:calibrate", "train", "A station's correction, from a catalogue."),
     "export": ("seisedge.export.cli:export", "export", "Turn a training run into a model file."),
 }
-EXTRAS_OF = {"torch": "train", "h5py": "train", "obspy": "train", "onnx": "export", "onnxscript": "export"}
+EXTRAS_OF = {
+    "torch": "train",
+    "h5py": "train",
+    "obspy": "train",
+    "matplotlib": "train",
+    "onnx": "export",
+    "onnxscript": "export",
+}
 
 EPILOG = """\b
 Two commands to begin with:

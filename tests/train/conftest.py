@@ -7,8 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from seisedge.train.data import Archive, load_archive
+
+# Small batches: more threads cost more than they bring, and on a busy machine ten times as much.
+torch.set_num_threads(1)
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 

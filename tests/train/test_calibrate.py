@@ -11,7 +11,7 @@ import torch
 from seisedge.train import calibrate
 from seisedge.train.baselines import Measured, bandpassed, design, event_weight, fit_predict, measure
 from seisedge.train.data import Archive
-from seisedge.train.evaluate import Answers, calibration_error
+from seisedge.train.evaluate import Answers
 from seisedge.train.loop import Trained
 from seisedge.train.models import create_model
 from seisedge.train.predict import Windows, magnitude_from_bins, probabilities_of
@@ -39,13 +39,6 @@ def test_temperature_undoes_overconfidence(monkeypatch: pytest.MonkeyPatch, arch
     found = calibrate.fit_temperature(recipe, Trained(model, {}), archive, lambda r: True, torch.device("cpu"))
     assert found == pytest.approx(factor, rel=0.08)
     assert float(model.temperature) == 1.0
-
-
-def test_calibration_error_by_hand() -> None:
-    p = np.array([[0.95, 0.05]] * 4 + [[0.65, 0.35]] * 4)
-    hit = np.array([1, 1, 1, 0, 1, 1, 1, 1.0])
-    # bins 0.9-1.0: |0.75 - 0.95| = 0.2, half the weight; 0.6-0.7: |1 - 0.65| = 0.35, half the weight
-    assert calibration_error(p, hit)(np.ones(8, bool), np.ones(8)) == pytest.approx(0.275)
 
 
 def test_expected_magnitude_of_bins() -> None:

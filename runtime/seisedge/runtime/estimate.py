@@ -44,7 +44,7 @@ def magnitude_estimate(
     """
     assert card.magnitude is not None
     edges = card.magnitude.edges
-    best = _label(edges, probabilities)
+    best = int(magnitude_label(edges, probabilities))
     low, high = edges[best], edges[best + 1]
     numbers = calibrated and low is not None and high is not None
     return MagnitudeEstimate(
@@ -61,10 +61,19 @@ def magnitude_estimate(
     )
 
 
-def _label(edges: list[float | None], probabilities: Probabilities) -> int:
+def magnitude_label(edges: Sequence[float | None], probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """Index of the label that is said, (...,), of probabilities (..., n_labels)."""
     open_bin = np.array([None in pair for pair in itertools.pairwise(edges)])
-    outer = np.flatnonzero(open_bin & (probabilities > OUTER_SHARE))
-    return int(outer[0]) if len(outer) else int(np.argmax(np.where(open_bin, -1.0, probabilities)))
+    outer = open_bin & (probabilities > OUTER_SHARE)
+    inner = np.where(open_bin, -1.0, probabilities)
+    return np.asarray(np.where(outer.any(-1), outer.argmax(-1), inner.argmax(-1)))
+
+
+def interval_bins(probabilities: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """First and last bin of the central 90 % of the probability, (...,) each, of probabilities (..., n_labels)."""
+    below = np.cumsum(probabilities.astype(np.float64), axis=-1)
+    first, last = ((below < border).sum(-1) for border in INTERVAL)
+    return np.asarray(first), np.asarray(np.minimum(last, probabilities.shape[-1] - 1))
 
 
 def _share(p: np.floating) -> float:
@@ -88,7 +97,5 @@ def _expected(edges: list[float | None], probabilities: Probabilities) -> float:
 
 def _interval(edges: list[float | None], probabilities: Probabilities) -> tuple[float | None, float | None]:
     """The bin edges that enclose the central 90 % of the probability."""
-    below = np.cumsum(probabilities.astype(np.float64))
-    first = int(np.searchsorted(below, INTERVAL[0]))
-    last = min(int(np.searchsorted(below, INTERVAL[1])), len(probabilities) - 1)
-    return edges[first], edges[last + 1]
+    first, last = interval_bins(probabilities)
+    return edges[int(first)], edges[int(last) + 1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,46 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], float]  # weights of the records → value
+Statistics = Callable[[Floats], Floats]  # weights (k, records) → (k,)
 
 DRAWS = 1000
+BLOCK = 20_000_000  # weights at a time
+PERCENT = (2.5, 97.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value and its 95 % percentile interval; nan where undefined."""
+
+    value: float
+    low: float
+    high: float
+    n_groups: int
+    n_records: int
+
+
+def resamples(group: npt.NDArray[Any], draws: int, seed: int = 0) -> Iterator[Floats]:
+    """Weights (k, records), block by block, `draws` rows in all: how often each record's group was drawn."""
+    names, place = np.unique(group, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    step = max(min(BLOCK // max(len(group), 1), draws), 1)
+    share = np.full(len(names), 1 / max(len(names), 1))
+    for first in range(0, draws, step):
+        times = rng.multinomial(len(names), share, size=min(step, draws - first))
+        yield times[:, place].astype(np.float64)
+
+
+def estimate(group: npt.NDArray[Any], statistic: Statistics, draws: int = DRAWS, seed: int = 0) -> Estimate:
+    """A statistic of all records, and its interval over resampled groups.
+
+    `statistic` takes weights (k, records) and gives (k,), nan where it is undefined for a row.
+    """
+    n = len(group)
+    value = float(statistic(np.ones((1, n)))[0]) if n else float("nan")
+    values = np.concatenate([statistic(w) for w in resamples(group, draws, seed)]) if n else np.zeros(0)
+    values = values[np.isfinite(values)]
+    low, high = np.percentile(values, PERCENT) if len(values) else (np.nan, np.nan)
+    return Estimate(value, float(low), float(high), len(np.unique(group)), n)
 
 
 def interval(group: npt.NDArray[Any], statistic: Statistic, seed: int = 0, draws: int = DRAWS) -> tuple[float, float]:
@@ -26,7 +65,7 @@ def interval(group: npt.NDArray[Any], statistic: Statistic, seed: int = 0, draws
             values.append(value)
     if not values:
         return float("nan"), float("nan")
-    low, high = np.percentile(values, [2.5, 97.5])
+    low, high = np.percentile(values, PERCENT)
     return float(low), float(high)
 
 

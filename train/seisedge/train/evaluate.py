@@ -13,8 +13,9 @@ from torch import Tensor
 
 from seisedge.runtime.card import Metric
 from seisedge.train.baselines import design, event_weight, fit_predict, measure
-from seisedge.train.bootstrap import Floats, interval, weighted_mean, weighted_sd
+from seisedge.train.bootstrap import Floats, estimate
 from seisedge.train.data import Archive
+from seisedge.train.evaluation import metrics
 from seisedge.train.loop import Trained
 from seisedge.train.models._base import MagnitudeModel
 from seisedge.train.predict import Windows, facts, gains_of, magnitude_from_bins, predict, probabilities_of, windows_of
@@ -67,40 +68,42 @@ class Table:
         subset: str,
         which: Bool,
         group: npt.NDArray[Any],
-        statistic: Callable[[Bool, Floats], float],
+        statistic: Callable[[Bool, Floats], Floats],
         baseline: str = "",
     ) -> None:
-        """`statistic` takes the selection and weights of the selected records."""
-        n = int(which.sum())
-        if n < MIN_RECORDS:
+        """`statistic` takes the selection, and weights (k, n) of the selected records, and gives (k,)."""
+        if int(which.sum()) < MIN_RECORDS:
             return
-        value = statistic(which, np.ones(n))
-        if not np.isfinite(value):
+        e = estimate(group[which], lambda w: statistic(which, w), draws=self.draws)
+        if not np.isfinite(e.value):
             return
-        low, high = interval(group[which], lambda w: statistic(which, w), draws=self.draws)
-        events = len(np.unique(group[which]))
         self.rows.append(
             Metric(
                 name=name,
-                value=round(value, 4),
-                low=round(low, 4) if np.isfinite(low) else None,
-                high=round(high, 4) if np.isfinite(high) else None,
-                n_events=events,
-                n_records=n,
+                value=round(e.value, 4),
+                low=round(e.low, 4) if np.isfinite(e.low) else None,
+                high=round(e.high, 4) if np.isfinite(e.high) else None,
+                n_events=e.n_groups,
+                n_records=e.n_records,
                 subset=subset,
                 baseline=baseline,
             )
         )
 
 
-def mean_of(values: Floats) -> Callable[[Bool, Floats], float]:
+def mean_of(values: Floats) -> Callable[[Bool, Floats], Floats]:
     """Statistic: weighted mean."""
-    return lambda which, w: weighted_mean(values[which], w)
+    return lambda which, w: metrics.mean(w, values[which])
 
 
-def sd_of(values: Floats) -> Callable[[Bool, Floats], float]:
+def sd_of(values: Floats) -> Callable[[Bool, Floats], Floats]:
     """Statistic: weighted standard deviation."""
-    return lambda which, w: weighted_sd(values[which], w)
+    return lambda which, w: metrics.sd(w, values[which])
+
+
+def calibration_of(p: Floats, hit: Floats) -> Callable[[Bool, Floats], Floats]:
+    """Statistic: expected calibration error over bins of the largest probability."""
+    return lambda which, w: metrics.calibration_error(w, p[which].max(1), hit[which])
 
 
 def type_table(labels: list[str], answers: list[Answers], train_label: npt.NDArray[np.int64], draws: int) -> Table:
@@ -136,7 +139,7 @@ def type_table(labels: list[str], answers: list[Answers], train_label: npt.NDArr
         table.add("accuracy", f"{at}, recorded as vertical only", seen & ~f["three"].astype(bool), group, mean_of(hit))
         surprise = -np.log(np.clip(a.probabilities[np.arange(len(label)), label], 1e-9, 1))
         table.add("log loss", f"{at}, signal visible", seen, group, mean_of(surprise))
-        table.add("calibration error", f"{at}, signal visible", seen, group, calibration_error(a.probabilities, hit))
+        table.add("calibration error", f"{at}, signal visible", seen, group, calibration_of(a.probabilities, hit))
         for kind, k in (("tectonic", 0), ("blasts", 1)):
             events = event_hits(a, kinds[kind] & seen, k)
             everything = np.ones(len(events), bool)
@@ -149,19 +152,6 @@ def event_hits(a: Answers, which: Bool, label: int) -> Floats:
     events = a.facts["event"][which]
     logs = np.log(np.clip(a.probabilities[which], 1e-9, 1))
     return np.array([float(logs[events == e].mean(0).argmax() == label) for e in np.unique(events)])
-
-
-def calibration_error(p: Floats, hit: Floats, bins: int = 10) -> Callable[[Bool, Floats], float]:
-    """Statistic: expected calibration error over bins of the largest probability."""
-
-    def statistic(which: Bool, w: Floats) -> float:
-        top, right = p[which].max(1), hit[which]
-        place = np.minimum((top * bins).astype(int), bins - 1)
-        total = w.sum()
-        gaps = [abs((w * (right - top))[place == b].sum()) for b in range(bins)]
-        return float(sum(gaps) / total) if total > 0 else float("nan")
-
-    return statistic
 
 
 def magnitude_table(

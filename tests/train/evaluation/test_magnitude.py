@@ -1,0 +1,81 @@
+"""A magnitude is judged as the station would say it: its label, its number, its interval."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seisedge.train.evaluation import magnitude
+from seisedge.train.evaluation.answers import Answers
+from seisedge.train.evaluation.figure import Figures
+from seisedge.train.models._base import magnitude_bins
+from seisedge.train.predict import Windows
+
+EDGES = magnitude_bins(outer=True)[1]
+
+
+def answers(catalogued: list[float], said: list[dict[int, float]], events: str) -> Answers:
+    """said: label → probability, a record."""
+    n = len(catalogued)
+    p = np.zeros((n, len(EDGES) - 1))
+    for row, shares in zip(p, said, strict=True):
+        for label, share in shares.items():
+            row[label] = share
+    zeros = np.zeros(n, np.int64)
+    facts = {
+        "group": np.array(list(events)),
+        "event": np.array(list(events)),
+        "source": np.array(["x"] * n),
+        "gain": np.array([1.0] * n, dtype=object),
+        "visible": np.ones(n, bool),
+        "scaled": np.ones(n, bool),
+        "magnitude": np.array(catalogued),
+        "distance_km": np.full(n, 15.0),
+        "snr": np.full(n, 8.0),
+    }
+    return Answers(30.0, Windows(zeros, zeros, zeros, zeros), p, facts)
+
+
+def test_bins_are_open_below_and_closed_above() -> None:
+    assert magnitude.bins_of(EDGES, np.array([-0.5, 0.0, 0.05, 0.1, 0.11, 3.0, 3.1])).tolist() == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        30,
+        31,
+    ]
+    paper = magnitude_bins(outer=False)[1]
+    assert magnitude.bins_of(paper, np.array([0.05, 0.1, 0.11, 3.0])).tolist() == [0, 0, 1, 29]
+
+
+def test_figures_of_four_records() -> None:
+    # label k covers ((k - 1) / 10, k / 10], centre (k - 0.5) / 10
+    a = answers(
+        [1.05, 1.05, 2.0, 3.5],
+        [{11: 1.0}, {13: 1.0}, {20: 0.6, 21: 0.4}, {30: 0.45, 31: 0.55}],
+        "aabc",
+    )  # fmt: skip
+    out = Figures(50)
+    magnitude.add_figures(out, EDGES, a, {"nothing": np.full(4, np.nan)})
+    found = {(f.what, f.level): f for f in out.rows if f.on == "all" and f.who == "model"}
+    errors = np.array([0.0, 0.2, 0.6 * 1.95 + 0.4 * 2.05 - 2.0, 0.45 * 2.95 + 0.55 * 3.2 - 3.5])
+    assert found["MAE", "record"].value == pytest.approx(np.abs(errors).mean(), abs=1e-4)
+    assert found["RMSE", "record"].value == pytest.approx(np.sqrt((errors**2).mean()), abs=1e-4)
+    assert found["bias", "record"].value == pytest.approx(errors.mean(), abs=1e-4)
+    assert found["sd", "record"].value == pytest.approx(errors.std(), abs=1e-4)
+    assert found["within ±0.1", "record"].value == 0.5
+    assert found["within ±0.2", "record"].value == 0.75
+    assert found["bin accuracy", "record"].value == 0.75
+    assert found["number given", "record"].value == 0.75  # beyond 3.0 the station gives none
+    assert found["90 % interval covers", "record"].value == 0.75
+    assert found["MAE", "event by mean"].value == pytest.approx(np.abs([0.1, *errors[2:]]).mean(), abs=1e-4)
+    assert not [f for f in out.rows if f.who == "nothing"]
+
+
+def test_slices_name_their_part() -> None:
+    a = answers([1.05, 1.15, 1.25], [{11: 1.0}] * 3, "abc")
+    out = Figures(50)
+    magnitude.add_slices(out, EDGES, a)
+    assert {f.on for f in out.rows} == {"magnitude 1 to 1.5", "distance_km 10 to 20", "signal to noise 6 to 12"}

@@ -1,0 +1,82 @@
+"""One figure of a report, and the list they are collected in."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from seisedge.train.bootstrap import Statistics, estimate
+
+MIN_RECORDS = 3  # a figure on fewer is not given
+MIN_EVENTS = 3  # of fewer an interval would say nothing
+DECIMALS = 4
+MODEL = "model"
+
+Bool = npt.NDArray[np.bool_]
+
+
+class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A value with its 95 % bootstrap interval over events (over groups of events that share samples).
+
+    what: 'accuracy', 'sd' …; on: the part of the data; who: 'model' or a simple thing beside it. level: 'record',
+    'event by vote' or 'event by mean'. damage, amount: what was done to the records, where something was.
+    """
+
+    what: str
+    value: float
+    low: float | None
+    high: float | None
+    n_events: int
+    n_records: int
+    on: str = "all"
+    who: str = MODEL
+    level: str = "record"
+    answer_s: float | None = None
+    damage: str = ""
+    amount: float | None = None
+
+
+class Figures:
+    """Collects figures. draws: of the bootstrap."""
+
+    def __init__(self, draws: int) -> None:
+        self.draws = draws
+        self.rows: list[Figure] = []
+
+    def add(
+        self,
+        what: str,
+        group: npt.NDArray[np.generic],
+        statistic: Statistics,
+        *,
+        on: str = "all",
+        who: str = MODEL,
+        level: str = "record",
+        answer_s: float | None = None,
+        damage: str = "",
+        amount: float | None = None,
+    ) -> None:
+        """Left out where it is on too few records, or is undefined; without an interval on too few events."""
+        if len(group) < MIN_RECORDS:
+            return
+        e = estimate(group, statistic, self.draws)
+        if not np.isfinite(e.value):
+            return
+        sure = e.n_groups >= MIN_EVENTS and np.isfinite(e.low) and np.isfinite(e.high)
+        self.rows.append(
+            Figure(
+                what=what,
+                value=round(e.value, DECIMALS),
+                low=round(e.low, DECIMALS) if sure else None,
+                high=round(e.high, DECIMALS) if sure else None,
+                n_events=e.n_groups,
+                n_records=e.n_records,
+                on=on,
+                who=who,
+                level=level,
+                answer_s=answer_s,
+                damage=damage,
+                amount=amount,
+            )
+        )

@@ -1,0 +1,181 @@
+"""What a magnitude model is worth: errors against the catalogue, as the station would have said it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from seisedge.runtime.estimate import bin_centres, interval_bins, magnitude_label
+from seisedge.train.bootstrap import Floats, Statistics
+from seisedge.train.evaluation import metrics as m
+from seisedge.train.evaluation.answers import Answers
+from seisedge.train.evaluation.figure import MODEL, Figures
+
+Bool = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+LIMITS = (0.1, 0.2, 0.3)
+DISTANCES_KM = (0.0, 10.0, 20.0, 40.0, 80.0, np.inf)
+SNRS = (1.5, 3.0, 6.0, 12.0, 25.0, np.inf)
+MANY = 3000  # records from which on a class is a bin of its own; else half a magnitude
+TAU_RECORDS = 2000  # a rank correlation of more takes them at regular steps
+MEAN = "event by mean"
+
+
+class Point(Struct, frozen=True):
+    """A record of the plot: catalogued magnitude, expected one, its 90 % interval (nan-free: None where open)."""
+
+    name: str
+    catalogued: float
+    expected: float
+    low: float | None
+    high: float | None
+
+
+class MagnitudePart(Struct):
+    """What the plots of a magnitude model are made from, beside the figures: at the last answer."""
+
+    points: list[Point] = []
+
+
+def bins_of(edges: list[float | None], magnitude: Floats) -> Ints:
+    """The true label: (edges[k], edges[k + 1]]; beyond closed outer edges the nearest."""
+    inner = np.array([edge for edge in edges if edge is not None])
+    first = 0 if edges[0] is None else 1
+    return np.clip(np.digitize(magnitude, inner, right=True) - first, 0, len(edges) - 2)
+
+
+def expected(edges: list[float | None], p: Floats) -> Floats:
+    """The mean over the bins, open ones counted a little beyond their edge: as the station has it."""
+    return np.asarray(p @ bin_centres(edges))
+
+
+def add_figures(out: Figures, edges: list[float | None], a: Answers, simple: dict[str, Floats]) -> None:
+    """All figures of one answer length, on records with a visible signal and a known (or fitted) gain."""
+    f, truth, p = a.facts, a.facts["magnitude"].astype(np.float64), a.probabilities
+    known = np.array([g is not None for g in f["gain"]], dtype=bool)
+    base = f["visible"] & f["scaled"]
+    subsets = {"all": base}
+    for source in np.unique(f["source"]):
+        here = f["source"] == source
+        subsets[f"{source}, gain known"] = base & here & known
+        subsets[f"{source}, gain fitted in training"] = base & here & ~known
+    for on, which in subsets.items():
+        for who, guess in {MODEL: expected(edges, p), **simple}.items():
+            add_errors(out, guess - truth, which, a, on=on, who=who)
+    add_label_figures(out, edges, a, base)
+    event = f["event"][base]
+    if base.any():
+        names, place = np.unique(event, return_index=True)
+        for who, guess in {MODEL: expected(edges, p), **simple}.items():
+            means = np.array([np.nanmean(guess[base][event == n]) if np.isfinite(guess[base][event == n]).any()
+                              else np.nan for n in names])  # fmt: skip
+            error = means - truth[base][place]
+            good = np.isfinite(error)
+            group = a.group[base][place][good]
+            for what, statistic in errors(error[good]).items():
+                out.add(what, group, statistic, who=who, level=MEAN, answer_s=a.answer_s)
+
+
+def errors(e: Floats) -> dict[str, Statistics]:
+    """Statistics of errors (n,) by name."""
+    out: dict[str, Statistics] = {
+        "sd": lambda w: m.sd(w, e),
+        "bias": lambda w: m.mean(w, e),
+        "MAE": lambda w: m.mean(w, np.abs(e)),
+        "RMSE": lambda w: m.rmse(w, e),
+    }
+    for limit in LIMITS:
+        inside = (np.abs(e) <= limit + 1e-9).astype(np.float64)
+        out[f"within ±{limit}"] = partial(m.mean, x=inside)
+    return out
+
+
+def add_errors(
+    out: Figures, error: Floats, which: Bool, a: Answers, *, on: str, who: str = MODEL, only: tuple[str, ...] = ()
+) -> None:
+    """Those of `errors`, or the named ones, on the records for which `which` is true and the error known."""
+    good = which & np.isfinite(error)
+    for what, statistic in errors(error[good]).items():
+        if not only or what in only:
+            out.add(what, a.group[good], statistic, on=on, who=who, answer_s=a.answer_s)
+
+
+def add_label_figures(out: Figures, edges: list[float | None], a: Answers, which: Bool) -> None:
+    """Of the label that is said: its accuracy, whether a number comes with it, the centre; and the interval."""
+    p, truth = a.probabilities[which], a.facts["magnitude"].astype(np.float64)[which]
+    group = a.group[which]
+    label, true_bin = magnitude_label(edges, p), bins_of(edges, truth)
+    closed = np.array([None not in pair for pair in itertools.pairwise(edges)])
+    number = closed[label]
+    first, last = interval_bins(p)
+    covered = (true_bin >= first) & (true_bin <= last)
+    rows: dict[str, tuple[Bool, Floats]] = {
+        "bin accuracy": (np.ones(len(p), bool), (label == true_bin).astype(np.float64)),
+        "number given": (np.ones(len(p), bool), number.astype(np.float64)),
+        "90 % interval covers": (np.ones(len(p), bool), covered.astype(np.float64)),
+    }
+    error = bin_centres(edges)[label] - truth
+    for limit in LIMITS:
+        rows[f"centre of the bin within ±{limit}, where a number is given"] = (
+            number,
+            (np.abs(error) <= limit + 1e-9).astype(np.float64),
+        )
+    for what, (of, values) in rows.items():
+        out.add(what, group[of], partial(m.mean, x=values[of]), answer_s=a.answer_s)
+
+
+def add_slices(out: Figures, edges: list[float | None], a: Answers) -> None:
+    """Bias, spread and share within ±0.3 by class of magnitude, distance and signal to noise."""
+    f = a.facts
+    truth = f["magnitude"].astype(np.float64)
+    error, base = expected(edges, a.probabilities) - truth, f["visible"] & f["scaled"]
+    width = 0.1 if base.sum() >= MANY else 0.5
+    some = truth[base]
+    first, last = (np.floor(some.min() / width), np.ceil(some.max() / width)) if len(some) else (0.0, -1.0)
+    marks: Sequence[float] = [float(k) * width for k in np.arange(first, last + 1)]
+    for name, values, borders in (
+        ("magnitude", truth - 1e-9, marks),
+        ("distance_km", f["distance_km"].astype(np.float64), DISTANCES_KM),
+        ("signal to noise", f["snr"].astype(np.float64), SNRS),
+    ):
+        for low, high in itertools.pairwise(borders):
+            which = base & (values >= low) & (values < high)
+            on = f"{name} {low:.3g} to {high:.3g}" if np.isfinite(high) else f"{name} above {low:.3g}"
+            add_errors(out, error, which, a, on=on, only=("bias", "sd", "within ±0.3"))
+
+
+def add_kendall(out: Figures, a: Answers, features: dict[str, Floats]) -> None:
+    """Paper A's feature study: rank correlation of what can be measured with the magnitude."""
+    f = a.facts
+    truth = f["magnitude"].astype(np.float64)
+    for who, x in features.items():
+        rows = np.flatnonzero(f["visible"] & f["scaled"] & np.isfinite(x))
+        rows = rows[:: -(-len(rows) // TAU_RECORDS)] if len(rows) else rows
+        out.add(
+            "Kendall tau with magnitude", a.group[rows], partial(m.kendall, x=x[rows], y=truth[rows]),
+            who=who, answer_s=a.answer_s,
+        )  # fmt: skip
+
+
+def points_of(edges: list[float | None], archive_names: list[str], a: Answers) -> list[Point]:
+    """Records of the scatter plot. archive_names: by record."""
+    which = np.flatnonzero(a.facts["visible"] & a.facts["scaled"])
+    p = a.probabilities[which]
+    first, last = interval_bins(p)
+    guess = expected(edges, p)
+    return [
+        Point(
+            name=archive_names[int(a.windows.record[i])],
+            catalogued=round(float(a.facts["magnitude"][i]), 3),
+            expected=round(float(g), 3),
+            low=edges[int(lo)],
+            high=edges[int(hi) + 1],
+        )
+        for i, g, lo, hi in zip(which, guess, first, last, strict=True)
+    ]

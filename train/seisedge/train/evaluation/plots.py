@@ -1,0 +1,289 @@
+"""A report as pictures. Colours are the eight of Okabe and Ito, which the colour-blind can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from seisedge.runtime.errors import InputError
+from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNHARMED
+from seisedge.train.evaluation.damage import LADDERS
+from seisedge.train.evaluation.figure import MODEL, Figure
+from seisedge.train.evaluation.report import Report
+
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#777777",
+)
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
+DPI = 130
+
+
+def write_plots(report: Report, folder: Path) -> list[str]:
+    """Write the PNG files that the report has data for, and return their names. Raises InputError."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError:
+        raise InputError("the plots need matplotlib; pip install 'seisedge[train]', or give --no-plots") from None
+    matplotlib.use("Agg")
+    out = []
+    for name, draw in PLOTS.items():
+        figure = draw(report)
+        if figure is not None:
+            figure.savefig(folder / name, dpi=DPI)
+            out.append(name)
+    return out
+
+
+def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(width, height), layout="constrained")
+    return canvas, canvas.subplots(rows, columns, squeeze=False)
+
+
+def _plain(axes: Any) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def confusion(report: Report) -> Any:
+    """Counts and shares of the truth, records and events, at the last answer."""
+    if report.event_type is None:
+        return None
+    last = report.answers_s[-1]
+    matrices = [c for c in report.event_type.confusion if c.answer_s == last]
+    canvas, axes = _figure(4.3 * len(matrices), 4.2, len(matrices))
+    for ax, c in zip(axes[0], matrices, strict=True):
+        share = [[n / max(sum(row), 1) for n in row] for row in c.counts]
+        ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        for i, row in enumerate(c.counts):
+            for j, n in enumerate(row):
+                text = f"{n}\n{share[i][j]:.0%}" if sum(row) else "none"
+                ax.text(j, i, text, ha="center", va="center", color="white" if share[i][j] > 0.55 else "black")
+        ax.set_xticks(range(len(c.labels)), c.labels)
+        ax.set_yticks(range(len(c.labels)), c.labels, rotation=90, va="center")
+        ax.set_xlabel("called")
+        ax.set_ylabel("is")
+        ax.set_title(f"{c.level if c.level != 'record' else 'records'}, {last:g} s", fontsize=11)
+    return canvas
+
+
+def roc(report: Report) -> Any:
+    """Tectonic against non-tectonic, a line an answer length."""
+    if report.event_type is None or not report.event_type.roc:
+        return None
+    canvas, axes = _figure(5.4, 5.2)
+    ax = axes[0][0]
+    area = {(f.who, f.answer_s): f for f in report.figures if f.what == "AUC" and f.level == "record"}
+    for i, curve in enumerate(report.event_type.roc):
+        f = area.get((curve.who, curve.answer_s))
+        value = "" if f is None else f", AUC {f.value:.2f} ({f.low:.2f}–{f.high:.2f})"
+        simple = curve.who != MODEL
+        ax.plot(
+            *zip(*curve.points, strict=True), color=GREY if simple else COLOURS[i % len(COLOURS)],
+            linestyle="--" if simple else "-", linewidth=1.6, drawstyle="steps-post",
+            label=f"{curve.who} at {curve.answer_s:g} s{value}",
+        )  # fmt: skip
+    ax.plot([0, 1], [0, 1], color="black", linewidth=0.7, linestyle=":")
+    ax.set_xlabel("non-tectonic called tectonic (1 − specificity)")
+    ax.set_ylabel("tectonic called tectonic (sensitivity)")
+    ax.set_title("Tectonic against non-tectonic, held-out records", fontsize=11)
+    ax.legend(loc="lower right", fontsize=8, frameon=False)
+    _plain(ax)
+    return canvas
+
+
+def confidence(report: Report) -> Any:
+    """How sure, and how often right at that."""
+    if report.event_type is None or not report.event_type.confidence:
+        return None
+    bins = report.event_type.confidence
+    canvas, axes = _figure(9.4, 4.2, 2)
+    left, right = axes[0]
+    middle = [(b.low + b.high) / 2 for b in bins]
+    left.bar(middle, [b.right for b in bins], width=0.092, color=BLUE, label="right")
+    left.bar(middle, [b.wrong for b in bins], width=0.092, bottom=[b.right for b in bins], color=ORANGE, label="wrong")
+    left.set_xlabel("largest probability")
+    left.set_ylabel("records")
+    left.set_title(f"Confidence at {report.answers_s[-1]:g} s", fontsize=11)
+    left.legend(frameon=False)
+    some = [b for b in bins if b.mean is not None]
+    right.plot([0, 1], [0, 1], color="black", linewidth=0.7, linestyle=":")
+    right.plot([b.mean for b in some], [b.right / (b.right + b.wrong) for b in some], "o-", color=BLUE)
+    for b in some:
+        right.annotate(
+            str(b.right + b.wrong), (b.mean, b.right / (b.right + b.wrong)), (5, -11), fontsize=8,
+            textcoords="offset points", color=GREY,
+        )  # fmt: skip
+    error = next((f for f in reversed(report.figures) if f.what == "calibration error" and f.who == MODEL), None)
+    note = "" if error is None else f": error {error.value:.3f} ({error.low:.3f}–{error.high:.3f}), {len(bins)} bins"
+    right.set_title(f"Calibration{note}", fontsize=11)
+    right.set_xlabel("mean of the largest probability")
+    right.set_ylabel("share right (beside: records)")
+    right.set_xlim(0.25, 1.02)
+    right.set_ylim(0, 1.05)
+    for ax in (left, right):
+        _plain(ax)
+    return canvas
+
+
+def predicted(report: Report) -> Any:
+    """Expected magnitude against the catalogue's, with the ±0.3 lines and the 90 % intervals."""
+    if report.magnitude is None or not report.magnitude.points:
+        return None
+    points = report.magnitude.points
+    canvas, axes = _figure(5.8, 5.6)
+    ax = axes[0][0]
+    x, y = [p.catalogued for p in points], [p.expected for p in points]
+    low, high = min([*x, *y]) - 0.4, max([*x, *y]) + 0.4
+    if len(points) <= 500:
+        for p in points:
+            span = [low if p.low is None else p.low, high if p.high is None else p.high]
+            ax.plot([p.catalogued] * 2, span, color=SKY, linewidth=0.6, alpha=0.45, zorder=1)
+    ax.scatter(x, y, s=14 if len(points) <= 500 else 4, color=BLUE, alpha=0.75, linewidth=0, zorder=2)
+    ax.plot([low, high], [low, high], color="black", linewidth=0.9)
+    for shift in (-0.3, 0.3):
+        ax.plot([low, high], [low + shift, high + shift], color=RED, linewidth=0.9, linestyle="--")
+    ax.set_xlim(low, high)
+    ax.set_ylim(low, high)
+    ax.set_aspect("equal")
+    inside = next((f for f in reversed(report.figures) if f.what == "within ±0.3" and f.on == "all"
+                   and f.who == MODEL and f.level == "record"), None)  # fmt: skip
+    note = "" if inside is None else f"; {inside.value:.0%} within ±0.3"
+    ax.set_title(f"{len(points)} records at {report.answers_s[-1]:g} s{note}", fontsize=11)
+    ax.set_xlabel("catalogue")
+    ax.set_ylabel("model (dot: expected, bar: 90 % interval)")
+    _plain(ax)
+    return canvas
+
+
+def classes(report: Report) -> Any:
+    """Share within ±0.3 and bias, by class of magnitude, distance and signal to noise."""
+    if report.magnitude is None:
+        return None
+    names = {
+        "magnitude ": "catalogued magnitude",
+        "distance_km ": "distance, km",
+        "signal to noise ": "signal to noise",
+    }
+    canvas, axes = _figure(11.5, 6.4, 3, 2)
+    drawn = False
+    for column, (prefix, title) in enumerate(names.items()):
+        for row, what in enumerate(("within ±0.3", "bias")):
+            rows = [f for f in report.figures if f.on.startswith(prefix) and f.what == what]
+            ax = axes[row][column]
+            drawn = drawn or bool(rows)
+            place = range(len(rows))
+            spread = [[f.value - _low(f) for f in rows], [_high(f) - f.value for f in rows]]
+            if what == "bias":
+                ax.errorbar(place, [f.value for f in rows], yerr=spread, fmt="o", color=BLUE, ecolor=GREY, capsize=3)
+                ax.axhline(0, color="black", linewidth=0.8)
+                ax.set_ylabel("model − catalogue")
+            else:
+                ax.bar(place, [f.value for f in rows], yerr=spread, color=SKY, ecolor=GREY, capsize=3)
+                ax.set_ylim(0, 1.05)
+                ax.set_ylabel("share within ±0.3")
+            labels = [f"{f.on.removeprefix(prefix).replace(' to ', '–')}\n{f.n_records} ({f.n_events})" for f in rows]
+            ax.set_xticks(place, labels, fontsize=7.5)
+            ax.set_xlabel(f"{title}; records (events) below")
+            _plain(ax)
+    return canvas if drawn else None
+
+
+def early(report: Report) -> Any:
+    """The answer as it ripens."""
+    rows = [f for f in report.figures if f.on == EARLY]
+    if not rows:
+        return None
+    panels = [["MAE", "sd"], ["within ±0.3"]]
+    if report.event_type is not None:
+        panels = [["balanced accuracy"], [f"sensitivity, {name}" for name in report.labels]]
+    canvas, axes = _figure(10.4, 4.2, 2)
+    for ax, whats in zip(axes[0], panels, strict=True):
+        for colour, what in zip(COLOURS, whats, strict=False):
+            line = sorted((f for f in rows if f.what == what), key=lambda f: f.answer_s or 0.0)
+            x = [f.answer_s for f in line]
+            ax.plot(x, [f.value for f in line], "o-", color=colour, label=what, markersize=4)
+            ax.fill_between(x, [_low(f) for f in line], [_high(f) for f in line], color=colour, alpha=0.15, linewidth=0)
+        for answer in report.answers_s:
+            ax.axvline(answer, color=GREY, linewidth=0.7, linestyle=":")
+        ax.set_xscale("log")
+        ticks = [t for t in (1, 2, 3, 5, 10, 20, 30, 40, 60, 90) if t <= report.answers_s[-1]]
+        ax.set_xticks(ticks, [str(t) for t in ticks])
+        ax.minorticks_off()
+        ax.set_ylim(bottom=0)
+        if not {"MAE", "sd"} & set(whats):
+            ax.set_ylim(0, 1.03)
+        ax.set_xlabel("seconds after the onset (dotted: trained to answer)")
+        ax.legend(frameon=False, fontsize=8, loc="lower right" if "MAE" not in whats else "best")
+        _plain(ax)
+    records = f"{rows[0].n_records} records of {rows[0].n_events} events"
+    canvas.suptitle(f"{report.model}: early answers, the same {records}; bands are 95 % intervals", fontsize=11)
+    return canvas
+
+
+def damage(report: Report) -> Any:
+    """What each damage costs."""
+    rows = [f for f in report.figures if f.on == DAMAGED]
+    what = "balanced accuracy" if report.event_type is not None else "MAE"
+    rows = [f for f in rows if f.what == what]
+    ladders = [ladder for ladder in LADDERS if any(f.damage == ladder.name for f in rows)]
+    if not ladders:
+        return None
+    columns = 4
+    lines = -(-len(ladders) // columns)
+    canvas, axes = _figure(12.5, 2.7 * lines + 0.4, columns, lines)
+    top = max(_high(f) for f in rows)
+    for ax in axes.flat[len(ladders) :]:
+        ax.set_visible(False)
+    for ax, ladder in zip(axes.flat, ladders, strict=False):
+        line = [f for f in rows if f.damage == ladder.name]
+        unharmed = next((f for f in rows if f.damage == f"{UNHARMED} ({ladder.name})"), None)
+        if unharmed is not None:
+            ax.axhline(unharmed.value, color=GREY, linewidth=1, linestyle="--")
+            ax.axhspan(_low(unharmed), _high(unharmed), color=GREY, alpha=0.13, linewidth=0)
+        place = range(len(line))
+        spread = [[f.value - _low(f) for f in line], [_high(f) - f.value for f in line]]
+        ax.errorbar(place, [f.value for f in line], yerr=spread, fmt="o-", color=BLUE, capsize=3, markersize=4)
+        ax.set_xticks(place, [f"{f.amount:g}" if ladder.unit else "yes" for f in line])
+        ax.set_xlim(-0.6, len(line) - 0.4)
+        ax.set_ylim(0, 1.03 if what != "MAE" else 1.05 * top)
+        ax.set_title(ladder.name, fontsize=10)
+        ax.set_xlabel(ladder.unit or f"{line[0].n_records} records", fontsize=8.5)
+        _plain(ax)
+    for ax_row in axes:
+        ax_row[0].set_ylabel(what)
+    canvas.suptitle(
+        f"{report.model}: damaged records at {report.answers_s[-1]:g} s; grey: the same records unharmed, "
+        "bars and band: 95 % intervals",
+        fontsize=11,
+    )
+    return canvas
+
+
+def _low(f: Figure) -> float:
+    return f.value if f.low is None else min(f.low, f.value)
+
+
+def _high(f: Figure) -> float:
+    return f.value if f.high is None else max(f.high, f.value)
+
+
+PLOTS: dict[str, Callable[[Report], Any]] = {
+    "confusion.png": confusion,
+    "roc.png": roc,
+    "confidence.png": confidence,
+    "predicted.png": predicted,
+    "classes.png": classes,
+    "early.png": early,
+    "damage.png": damage,
+}

@@ -1,0 +1,166 @@
+"""The report of an evaluation: one document, from which tables and plots are made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from msgspec import Struct
+
+from seisedge.runtime.errors import InputError
+from seisedge.train.data import fingerprint, load_archive
+from seisedge.train.evaluation import event_type, magnitude
+from seisedge.train.evaluation.answers import Answers, Asker, windows_from
+from seisedge.train.evaluation.curves import add_damage, add_early
+from seisedge.train.evaluation.event_type import Prevalence, TypePart
+from seisedge.train.evaluation.figure import Figure, Figures
+from seisedge.train.evaluation.heldout import held_out
+from seisedge.train.evaluation.magnitude import MagnitudePart
+from seisedge.train.evaluation.simple import COMMONEST, features, magnitude_answers, type_answers
+from seisedge.train.evaluation.subject import Subject
+from seisedge.train.holdout import WHOLE
+
+SCHEMA = "seisedge.evaluation/1"
+
+
+class Report(Struct, kw_only=True):
+    """All that `seisedge evaluate` found.
+
+    held_out: which records count, in words. left_out: reason → records. simple: how the simple things were fitted.
+    prevalence: shares of the labels that the figures hold for; empty: those of the data, `shares`.
+    """
+
+    schema: str = SCHEMA
+    model: str
+    path: str
+    sha256: str
+    task: str
+    labels: list[str]
+    answers_s: list[float]
+    data: list[str]
+    data_sha256: str
+    sources: list[str]
+    own_data: bool
+    held_out: str
+    left_out: dict[str, int]
+    simple: str
+    prevalence: dict[str, float]
+    shares: dict[str, float]
+    n_events: int
+    n_records: int
+    draws: int
+    figures: list[Figure]
+    event_type: TypePart | None = None
+    magnitude: MagnitudePart | None = None
+
+
+def evaluate(
+    subject: Subject,
+    folders: list[Path],
+    device: torch.device,
+    *,
+    split: str = "",
+    prevalence: dict[str, float] | None = None,
+    draws: int = 1000,
+    curves: bool = True,
+) -> Report:
+    """Everything. split: a rule of `holdout`, for a model file whose card states it. Raises InputError."""
+    g = subject.geometry
+    own = fingerprint(folders) == subject.data_sha256
+    archive = load_archive(folders, g.rate_hz, subject.pass_hz, split=(split or subject.split) if own else WHOLE)
+    part = held_out(subject, archive)
+    ask = Asker(subject, archive, device)
+    out = Figures(draws)
+    left_out = dict(part.left_out)
+    answers: list[Answers] = []
+    simple: dict[float, dict[str, np.ndarray]] = {}
+    for answer_s in subject.answers_s:
+        windows = windows_from(subject, archive, part.counts, answer_s)
+        if not len(windows.record):
+            continue
+        fits = windows_from(subject, archive, part.fits, answer_s)
+        answers.append(ask(windows, answer_s))
+        compare = magnitude_answers if subject.task == "magnitude" else type_answers
+        simple[answer_s] = compare(ask, fits, windows, answer_s)
+    if not answers:
+        need = "with a magnitude " if subject.task == "magnitude" else ""
+        raise InputError(
+            f"{', '.join(map(str, folders))}: no record to evaluate {subject.name} on: it needs records {need}that "
+            f"begin {g.onset_s:g} s before the onset and last {subject.answers_s[0]:g} s after it"
+        )
+    last = answers[-1]
+    if subject.task == "magnitude" and not last.facts["scaled"].any():
+        raise InputError(
+            f"{', '.join(map(str, folders))}: no record has a gain (column trace_gain_counts_per_m_s), and without one "
+            f"{subject.name} has no amplitudes to go by"
+        )
+    shares = {name: float((last.label == k).mean()) for k, name in enumerate(subject.labels)}
+    report = Report(
+        model=subject.name,
+        path=subject.path,
+        sha256=subject.sha256,
+        task=subject.task,
+        labels=subject.labels,
+        answers_s=[a.answer_s for a in answers],
+        data=[str(folder) for folder in folders],
+        data_sha256=archive.sha256,
+        sources=archive.sources,
+        own_data=part.own,
+        held_out=part.why,
+        left_out=left_out,  # grows below
+        simple=(
+            "fitted on the model's own training records" if part.own
+            else "fitted on the other four fifths of these events, in turn: kinder to them than to the model"
+        ),
+        prevalence=prevalence or {},
+        shares={} if subject.task == "magnitude" else {k: round(v, 4) for k, v in shares.items()},
+        n_events=len(np.unique(last.group)),
+        n_records=len(np.unique(last.windows.record)),
+        draws=draws,
+        figures=out.rows,
+    )  # fmt: skip
+    wanted: Prevalence = [prevalence[name] for name in subject.labels] if prevalence else None
+    if subject.task == "magnitude":
+        report.magnitude = _magnitudes(ask, out, answers, simple, left_out)
+    else:
+        report.event_type = _types(ask, out, answers, simple, wanted)
+    if curves:
+        longest = windows_from(subject, archive, part.counts, answers[-1].answer_s)
+        add_early(out, ask, longest)
+        add_damage(out, ask, longest, part.counts, device)
+    return report
+
+
+def _types(
+    ask: Asker, out: Figures, answers: list[Answers], simple: dict[float, dict[str, np.ndarray]], wanted: Prevalence
+) -> TypePart:
+    part, labels = TypePart(), ask.subject.labels
+    for a in answers:
+        event_type.add_figures(out, labels, a, a.probabilities, "model", wanted)
+        for who, p in simple[a.answer_s].items():
+            event_type.add_figures(out, labels, a, p, who, wanted, short=who == COMMONEST)
+        event_type.add_pictures(part, labels, a, simple[a.answer_s], a is answers[-1])
+    return part
+
+
+def _magnitudes(
+    ask: Asker,
+    out: Figures,
+    answers: list[Answers],
+    simple: dict[float, dict[str, np.ndarray]],
+    left_out: dict[str, int],
+) -> MagnitudePart:
+    edges, last = ask.subject.edges, answers[-1]
+    for a in answers:
+        magnitude.add_figures(out, edges, a, simple[a.answer_s])
+    unscaled = int((~last.facts["scaled"]).sum())
+    if unscaled:
+        left_out["without a gain, known or fitted in training"] = unscaled
+    faint = int((last.facts["scaled"] & ~last.facts["visible"]).sum())
+    if faint:
+        left_out["too faint to be seen"] = faint
+    magnitude.add_slices(out, edges, last)
+    magnitude.add_kendall(out, last, features(ask, last.windows, last.answer_s))
+    names = [r.name for r in ask.archive.records]
+    return MagnitudePart(magnitude.points_of(edges, names, last))

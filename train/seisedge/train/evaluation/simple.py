@@ -1,0 +1,153 @@
+"""The simple things beside a model, fitted on its own training records; on foreign data on the other four fifths of
+the events, in turn, which is kinder to them than to the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.train.baselines import (
+    Measured,
+    design,
+    event_weight,
+    fit_logistic,
+    fit_predict,
+    logistic,
+    measure,
+    phase_ratios,
+)
+from seisedge.train.bootstrap import Floats
+from seisedge.train.evaluation.answers import Asker, Facts
+from seisedge.train.predict import Windows, gains_of
+
+COMMONEST = "commonest class"
+PHASES = "P/S ratio + logistic regression"
+MEDIAN = "median magnitude"
+AMPLITUDE = "log amplitude + duration"
+TOLD = "log amplitude + log distance, the distance told"
+OF_SOURCE = ", fitted on each source"
+N_FOLDS = 5
+LEAST = 20  # records of a source for a fit of its own
+
+Ints = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+Fit = Callable[[Bool, Bool], Floats]  # rows to fit on, rows to answer for → answers
+
+
+def folds_of(group: npt.NDArray[np.str_]) -> Ints:
+    """0 to N_FOLDS - 1, by a hash of the group's name."""
+    return np.array([int(hashlib.sha256(f"simple:{g}".encode()).hexdigest(), 16) % N_FOLDS for g in group])
+
+
+def answered(fit: Fit, own: Bool, group: npt.NDArray[np.str_], asked: Bool) -> Floats:
+    """Answers for the rows `asked`: fitted on `own`, or where that is empty on the other folds of `asked`."""
+    if own.any():
+        return fit(own, asked)
+    fold = folds_of(group)
+    parts = {k: asked & (fold == k) for k in range(N_FOLDS)}
+    out: Floats | None = None
+    for k, part in parts.items():
+        if not part.any():
+            continue
+        others = asked & (fold != k)
+        answers = fit(others if others.any() else asked, part)
+        if out is None:
+            out = np.full((len(group), *answers.shape[1:]), np.nan)
+        out[part] = answers
+    assert out is not None
+    return out[asked]
+
+
+def type_answers(ask: Asker, fits: Windows, windows: Windows, answer_s: float) -> dict[str, Floats]:
+    """Probabilities (windows, labels) of the simple things by name. fits: training windows, maybe none."""
+    archive, n_labels = ask.archive, len(ask.subject.labels)
+    record, start = np.concatenate([fits.record, windows.record]), np.concatenate([fits.start, windows.start])
+    label = np.concatenate([fits.label, windows.label])
+    f, g = ask.facts(fits), ask.facts(windows)
+    group = np.concatenate([f["group"], g["group"]])
+    event = np.concatenate([f["event"], g["event"]])
+    seen = np.concatenate([f["visible"] | f["noise"], g["visible"] | g["noise"]])
+    asked = np.arange(len(record)) >= len(fits.record)
+    onset = start + round(ask.subject.geometry.onset_s * archive.rate_hz)
+    x = phase_ratios(archive, record, onset, answer_s)
+
+    def commonest(rows: Bool, to: Bool) -> Floats:
+        share = np.bincount(label[rows], minlength=n_labels) / rows.sum()
+        return np.repeat(share[None], int(to.sum()), axis=0)
+
+    def phases(rows: Bool, to: Bool) -> Floats:
+        weight = event_weight(np.char.add(event[rows].astype(str), label[rows].astype(str)))
+        for k in range(n_labels):  # the classes weigh the same, as in training
+            of = label[rows] == k
+            weight[of] /= max(weight[of].sum(), 1e-12)
+        return logistic(x[to], fit_logistic(x[rows], label[rows], n_labels, weight))
+
+    out = {}
+    for name, fit in ((COMMONEST, commonest), (PHASES, phases)):
+        own = ~asked & seen
+        if not own.any():  # fit on what is visible of the others, answer for all
+
+            def within(rows: Bool, to: Bool, fit: Fit = fit) -> Floats:
+                return fit(rows & seen if (rows & seen).any() else rows, to)
+
+            out[name] = answered(within, own, group, asked)
+        else:
+            out[name] = answered(fit, own, group, asked)
+    return out
+
+
+def magnitude_answers(ask: Asker, fits: Windows, windows: Windows, answer_s: float) -> dict[str, Floats]:
+    """Magnitudes (windows,) by name, nan where one cannot answer. fits: training windows, maybe none."""
+    archive, term = ask.archive, ask.subject.station_term
+    record = np.concatenate([fits.record, windows.record])
+    f, g = ask.facts(fits), ask.facts(windows)
+    facts: Facts = {k: np.concatenate([f[k], g[k]]) for k in ("group", "event", "source", "visible", "scaled")}
+    magnitude = np.concatenate([f["magnitude"], g["magnitude"]]).astype(np.float64)
+    asked = np.arange(len(record)) >= len(fits.record)
+    gain = gains_of(archive, record, term).double().numpy()
+    m = measure(archive, record, gain, answer_s)
+    usable = facts["visible"] & facts["scaled"]
+    weight = event_weight(facts["event"])
+
+    def median(rows: Bool, to: Bool) -> Floats:
+        return np.full(int(to.sum()), float(np.median(magnitude[rows])))
+
+    def regression(x: Floats, of_source: bool) -> Fit:
+        def fit(rows: Bool, to: Bool) -> Floats:
+            good = rows & usable & np.isfinite(x).all(1)
+            if good.sum() < x.shape[1] + 1:
+                return np.full(int(to.sum()), np.nan)
+            out = np.full(len(record), np.nan)
+            out[to] = fit_predict(x[good], magnitude[good], weight[good], x[to])
+            for source in np.unique(facts["source"]) if of_source else []:
+                here = facts["source"] == source
+                if (good & here).sum() >= LEAST and (to & here).any():
+                    of = good & here
+                    out[to & here] = fit_predict(x[of], magnitude[of], weight[of], x[to & here])
+            return out[to]
+
+        return fit
+
+    wanted: dict[str, Fit] = {MEDIAN: median}
+    for name, x in ((AMPLITUDE, design(m, False, True)), (TOLD, design(m, True, False))):
+        wanted[name] = regression(x, False)
+        if len(np.unique(facts["source"])) > 1:
+            wanted[name + OF_SOURCE] = regression(x, True)
+    return {name: answered(fit, ~asked, facts["group"], asked) for name, fit in wanted.items()}
+
+
+def features(ask: Asker, windows: Windows, answer_s: float) -> dict[str, Floats]:
+    """What paper A's study ranks against magnitude, as a station could measure it: log10 of the peak, of the
+    duration (within the answer), and of the distance.
+    """
+    gain = gains_of(ask.archive, windows.record, ask.subject.station_term).double().numpy()
+    m: Measured = measure(ask.archive, windows.record, gain, answer_s)
+    return {
+        "log peak velocity": m.log_peak,
+        "log duration": np.log10(m.duration_s),
+        "log peak velocity + log distance": m.log_peak + np.log10(np.maximum(m.distance_km, 1.0)),
+    }

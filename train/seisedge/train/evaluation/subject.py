@@ -1,0 +1,129 @@
+"""What is evaluated: a training run, or a model file as a station has it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seisedge.runtime.engines import open_engine
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.inference import model_path
+from seisedge.train.models._base import Geometry, MagnitudeModel
+from seisedge.train.run import load_run
+
+Floats = npt.NDArray[np.float64]
+
+
+class Network(Protocol):
+    """waveform and valid, float32 (batch, 3, n), in the model's unit → probabilities (batch, n_labels)."""
+
+    def __call__(self, waveform: Tensor, valid: Tensor) -> Floats: ...
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with all that its evaluation needs.
+
+    answers_s: seconds after the onset that it was trained to answer at. edges: of a magnitude model.
+    station_term: log10 of the gain of stations whose gain is not known; a model file has none.
+    data_sha256: of what it was trained on. split: the rule's name, split_rule: in words.
+    sides: event → 'train' or 'test', where the run remembers; None for a model file.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    task: Literal["event_type", "magnitude"]
+    labels: list[str]
+    edges: list[float | None]
+    geometry: Geometry
+    pass_hz: float
+    answers_s: list[float]
+    network: Network
+    station_term: dict[str, float]
+    data_sha256: str
+    split: str
+    split_rule: str
+    sides: dict[str, str] | None
+
+
+def subject_from(name: str, device: torch.device) -> Subject:
+    """Of RUN (a folder, or its checkpoint.pt), of a model file, or of a bundled one by name. Raises InputError."""
+    path = Path(name)
+    if path.is_dir() or path.suffix == ".pt":
+        return _of_run(path, device)
+    return _of_file(model_path(name), name)
+
+
+def _of_run(path: Path, device: torch.device) -> Subject:
+    run = load_run(path)
+    model = run.model().to(device)
+    file = path / "checkpoint.pt" if path.is_dir() else path
+
+    @torch.no_grad()
+    def network(waveform: Tensor, valid: Tensor) -> Floats:
+        return np.asarray(model(waveform.to(device), valid.to(device)).double().cpu().numpy())
+
+    return Subject(
+        name=run.recipe.name,
+        path=str(path),
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        task=model.task,
+        labels=model.labels,
+        edges=model.edges if isinstance(model, MagnitudeModel) else [],
+        geometry=model.geometry,
+        pass_hz=run.recipe.data.pass_hz,
+        answers_s=list(run.recipe.nuisance.answers_s),
+        network=network,
+        station_term=run.station_term,
+        data_sha256=run.data_sha256,
+        split=run.recipe.data.split,
+        split_rule=run.split_rule,
+        sides=_sides(file.parent / "split.json"),
+    )
+
+
+def _sides(path: Path) -> dict[str, str]:
+    """Event → side, as the run wrote it. Raises InputError."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return {str(row["event"]): str(row["split"]) for row in rows.values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({type(error).__name__}); it says which events the run was trained on, and "
+            "without it nothing can be held out; keep it beside checkpoint.pt"
+        ) from None
+
+
+def _of_file(path: Path, given: str) -> Subject:
+    engine = open_engine(path)
+    card = engine.card
+
+    def network(waveform: Tensor, valid: Tensor) -> Floats:
+        return engine.infer(waveform.cpu().numpy(), valid.cpu().numpy())[0].astype(np.float64)
+
+    return Subject(
+        name=card.name,
+        path=given,
+        sha256=engine.sha256,
+        task=card.task,
+        labels=card.labels,
+        edges=card.magnitude.edges if card.magnitude is not None else [],
+        geometry=Geometry(card.n_samples, card.sampling_rate_hz, card.onset_s),
+        pass_hz=card.band_hz[1],
+        answers_s=card.answers_s,
+        network=network,
+        station_term={},
+        data_sha256=card.training.data_sha256,
+        split="",
+        split_rule=card.training.split,
+        sides=None,
+    )

@@ -37,7 +37,15 @@ def test_a_tiny_run_writes_all_there_is_to_know(tmp_path: Path, datasets: Path, 
     p = run.model()(torch.zeros(1, 3, n), torch.zeros(1, 3, n))
     assert torch.isfinite(p).all()
     with (out / "log.csv").open() as file:
-        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "3"]
+    assert set(rows[0]) >= {"epoch", "loss", "score", "rate", "held_loss", "samples_s", "seconds"}
+    request = json.loads((out / "run.json").read_text())
+    assert request["seed"] == 3
+    assert request["data_sha256"] == run.data_sha256
+    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert f"training: step 3/3 (epoch {float(rows[-1]['epoch']):.1f}), loss" in text
+    assert "samples/s, 0:00 left" in text
     metrics = json.loads((out / "metrics.json").read_text())
     baselines = {m.get("baseline", "") for m in metrics}
     assert baselines >= ({"commonest class"} if recipe == "event-type" else {"median magnitude"})
@@ -53,7 +61,13 @@ def test_a_tiny_run_writes_all_there_is_to_know(tmp_path: Path, datasets: Path, 
 def test_list_shows_every_recipe() -> None:
     code, text = train("--list")
     assert code == 0
-    assert recipe_names() == ["event-type", "ganet-paper", "magnitude", "resnet18-cbam-1d"]
+    assert recipe_names() == [
+        "event-type", "ganet-paper", "magnitude", "resnet18-cbam-1d", "resnet18-cbam-image-paper"
+    ]  # fmt: skip
+    head, *lines = text.splitlines()
+    assert head.split() == ["recipe", "model", "parameters", "window", "what", "it", "makes"]
+    assert len(lines) == len(recipe_names())
+    assert len({line.index(load_recipe(line.split()[0]).about) for line in lines}) == 1  # a table
     for name in recipe_names():
         assert name in text
         assert load_recipe(name).about in text
@@ -75,10 +89,18 @@ def test_list_shows_every_recipe() -> None:
         (["event-type", "--split", "evnt"], "split 'evnt': must be event, time"),
         (["event-type", "--set", "data.split='region:1,2'"], "must be SOUTH,WEST,NORTH,EAST"),
         (["event-type", "--frobnicate"], "--frobnicate"),
+        (["event-type", "--set", "optimisation.optimiser=sgd"], "sgd"),
+        (["event-type", "--set", "augmentation=[{name='gapp'}]"], "did you mean 'gap'"),
+        (
+            ["magnitude", "--data", "{datasets}", "--set", "augmentation=[{name='clipping'}]"],
+            "'clipping' changes the size",
+        ),
+        (["event-type", "--data", "{datasets}", "--set", "augmentation=[{name='picture-flip'}]"], "sees waveforms"),
     ],
 )
-def test_bad_input(arguments: list[str], message: str) -> None:
-    code, text = train(*arguments)
+def test_bad_input(arguments: list[str], message: str, datasets: Path, tmp_path: Path) -> None:
+    small = ["--limit", "100", "-o", str(tmp_path)] if "--data" in arguments else []
+    code, text = train(*[a.format(datasets=datasets) if "{datasets}" in a else a for a in arguments], *small)
     assert code == 2, text
     assert message in text
     assert "Traceback" not in text

@@ -65,6 +65,8 @@ class Record:
     time_ns: int | None = None  # of the origin, else of the first sample
     latitude_deg: float | None = None  # of the source; of noise that of the station
     longitude_deg: float | None = None
+    s_arrival: float | None = None  # sample
+    end: float | None = None  # sample at which the signal has died away
 
 
 @dataclass(frozen=True)
@@ -323,6 +325,7 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
     noise_end = number(row, "trace_noise_end_sample") or 0.0
     n_samples = len(parts[0][0])
     p, s = number(row, "trace_p_arrival_sample"), number(row, "trace_s_arrival_sample")
+    end = number(row, "trace_coda_end_sample")
     distance = None if epicentral is None else float(np.hypot(epicentral, depth or 0.0))
     if distance is None and p is not None and s is not None and s > p:
         distance = (s - p) / float(row["trace_sampling_rate_hz"]) * KM_PER_S_OF_S_MINUS_P
@@ -353,4 +356,6 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         time_ns=origin_ns if origin_ns is not None else time_ns(row, "trace_start_time"),
         latitude_deg=number(row, f"{where}_latitude_deg"),
         longitude_deg=number(row, f"{where}_longitude_deg"),
+        s_arrival=None if s is None else s * ratio + shift,
+        end=None if end is None else end * ratio + shift,
     )

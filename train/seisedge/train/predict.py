@@ -19,7 +19,7 @@ from seisedge.train.models._base import Geometry, Model
 from seisedge.train.recipe import Recipe
 from seisedge.train.sampler import Draw
 from seisedge.train.task import Chosen, parts_of, usable
-from seisedge.train.windows import WindowCutter
+from seisedge.train.windows import WindowCutter, show_marks
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -100,6 +100,7 @@ def predict(
     for first in range(0, len(draw.record), batch):
         part = Draw(**{k: getattr(draw, k)[first : first + batch] for k in Draw.__dataclass_fields__})
         x, valid = cutter.cut(part)
+        show_marks(model, cutter, part)
         if model.task == "magnitude":
             x = x / gains_of(archive, part.record, station_term).to(x.device)[:, None, None]
         out.append(model.raw(x, valid).cpu())

@@ -14,6 +14,7 @@ from seisedge.train.recipe import Recipe
 
 FILE = "run.json"
 STATE = "state"  # folder of what a run needs to be resumed; gone when it is done
+WEIGHTS = "from.pt"  # in it: what the run began with
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,6 +50,11 @@ def read_request(out: Path) -> Request:
         raise InputError(f"{file}: {error}") from error
 
 
+def is_interrupted(out: Path) -> bool:
+    """Is there a state to go on from."""
+    return any(file.name != WEIGHTS for file in (out / STATE).glob("*.pt"))
+
+
 def weights_from(path: Path) -> dict[str, Tensor]:
     """Of RUN, of its checkpoint, or of a file of tensors by name (torch.save of a state_dict). Raises InputError."""
     file = path / "checkpoint.pt" if path.is_dir() else path
@@ -57,9 +63,7 @@ def weights_from(path: Path) -> dict[str, Tensor]:
     try:
         values = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise InputError(
-            f"--from {path}: no weights that can be read safely ({type(error).__name__})"
-        ) from error
+        raise InputError(f"--from {path}: no weights that can be read safely ({type(error).__name__})") from error
     for key in ("state", "state_dict", "model"):
         if isinstance(values, dict) and isinstance(values.get(key), dict):
             values = values[key]

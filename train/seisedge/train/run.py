@@ -33,7 +33,7 @@ from seisedge.train.models._base import MagnitudeModel, Model
 from seisedge.train.predict import windows_of
 from seisedge.train.progress import Progress
 from seisedge.train.recipe import Recipe, json_from_recipe, recipe_from_json
-from seisedge.train.request import STATE, Request, read_request, weights_from, write_request
+from seisedge.train.request import STATE, WEIGHTS, Request, is_interrupted, read_request, weights_from, write_request
 from seisedge.train.schedule import Course
 from seisedge.train.task import Chosen, candidates_of, short_of
 
@@ -121,7 +121,7 @@ def run_training(
 
     weights: a run or file to begin from. checkpoint_s: seconds between states on disk, for `resume_training`.
     """
-    if (out / STATE).is_dir():
+    if is_interrupted(out):
         raise InputError(
             f"{out}: holds a training that was interrupted; seisedge train --resume {out} goes on with it; "
             "to begin anew remove the folder or name another with -o"
@@ -141,7 +141,7 @@ def resume_training(
 ) -> Run:
     """Go on with RUN from its last whole state, to what it would have become. Raises InputError."""
     request = read_request(out)
-    weights = out / STATE / "from.pt"
+    weights = out / STATE / WEIGHTS
     found = weights if weights.is_file() else None
     return _train(request, out, device, settings or Settings(), draws, say, checkpoint_s, found)
 
@@ -231,7 +231,7 @@ def begin_folder(
     """What is known before the first step: the request, the split, the versions."""
     (out / STATE).mkdir(parents=True, exist_ok=True)
     if weights is not None:
-        write_whole(dict(weights), out / STATE / "from.pt")
+        write_whole(dict(weights), out / STATE / WEIGHTS)
     write_request(msgspec.structs.replace(request, data_sha256=archive.sha256), out)
     sides = {r.name: {"event": r.event, "split": r.split, "fold": r.fold} for r in archive.records}
     (out / "split.json").write_text(json.dumps(sides, indent=0, sort_keys=True))

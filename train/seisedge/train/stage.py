@@ -26,7 +26,7 @@ from seisedge.train.sampler import Draw
 from seisedge.train.schedule import Course, Schedule
 from seisedge.train.task import Chosen, candidates_of, sampler_of
 from seisedge.train.validation import Validation
-from seisedge.train.windows import WindowCutter
+from seisedge.train.windows import WindowCutter, show_marks
 
 Weights = dict[str, Tensor]
 
@@ -140,6 +140,7 @@ class Stage:
         draw = self.sampler.draw(self.recipe.optimisation.batch)
         draw = Draw(**{field.name: getattr(draw, field.name)[self.rows] for field in dataclasses.fields(draw)})
         x, valid = self.chain.waveform(*self.cutter.cut(draw))
+        show_marks(self.model, self.cutter, draw)
         label, record = (torch.from_numpy(v).to(self.device) for v in (draw.label, draw.record))
         most = self.recipe.optimisation.magnitude_shift
         shift = self.chance.uniform(len(x), low=-most, high=most)

@@ -13,7 +13,7 @@ from seisedge.train.predict import windows_of
 from seisedge.train.recipe import Recipe
 from seisedge.train.sampler import Draw
 from seisedge.train.task import Chosen
-from seisedge.train.windows import WindowCutter
+from seisedge.train.windows import WindowCutter, show_marks
 
 AT_MOST = 256  # windows an answer length
 PIECE = 64
@@ -47,6 +47,7 @@ class Validation:
             for first in range(0, size, PIECE):
                 part = Draw(**{k: getattr(draw, k)[first : first + PIECE] for k in Draw.__dataclass_fields__})
                 x, valid = self.cutter.cut(part)
+                show_marks(objective.model, self.cutter, part)
                 label, record = (torch.from_numpy(v).to(x.device) for v in (part.label, part.record))
                 out = objective(x, valid, label, record, torch.zeros(len(x), device=x.device))
                 totals += torch.stack(out).float().cpu() * len(x) / size

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from seisedge.train.data import Archive
-from seisedge.train.models._base import Geometry
+from seisedge.train.models._base import Geometry, Model, PictureModel
 from seisedge.train.sampler import Draw
 from seisedge.train.samples import samples_on
 
@@ -20,6 +22,7 @@ class WindowCutter:
 
     def __init__(self, archive: Archive, geometry: Geometry, device: torch.device, budget: int | None = None) -> None:
         self.device, self.n = device, geometry.n_samples
+        self.records = archive.records
         self.samples = samples_on(archive, device, budget)
         self.notes = self.samples.notes
         self.steps = torch.arange(self.n, device=device)
@@ -52,3 +55,22 @@ class WindowCutter:
         if keep is not None:
             valid &= keep[:, :, None]
         return torch.where(valid, waveform, 0.0), valid.float()
+
+    def marks(self, draw: Draw) -> Tensor:
+        """P (the onset), S and end of the signal, in samples of the window, (batch, 3); nan where not known."""
+        values = [
+            (r.onset if r.kind != "noise" else math.nan, _or_nan(r.s_arrival), _or_nan(r.end))
+            for r in (self.records[int(i)] for i in draw.record)
+        ]
+        table = torch.tensor(values, dtype=torch.float64)
+        return (table - torch.from_numpy(draw.start)[:, None]).float().to(self.device)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def show_marks(model: Model, cutter: WindowCutter, draw: Draw) -> None:
+    """Give a model that looks at a marked picture the marks of the windows it is shown next."""
+    if isinstance(model, PictureModel) and model.wants_marks:
+        model.marks = cutter.marks(draw)

@@ -68,9 +68,13 @@ class PictureModel(Model):
     """A model that draws a picture of the waveform and looks at that.
 
     distort: an augmentation of pictures (batch, channels, height, width), used in training mode only.
+    wants_marks: the picture shows when P and S arrive and the signal ends; `marks` are those of the next batch,
+        (batch, 3), samples of the window, nan where not known.
     """
 
     distort: Callable[[Tensor], Tensor] | None = None
+    wants_marks: bool = False
+    marks: Tensor | None = None
 
 
 EVENT_TYPES = ["tectonic", "non-tectonic", "noise"]

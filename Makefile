@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 TORCH := torch==2.13.0
 TORCH_INDEX ?=
+STUBS := tensorrt-stubs==10.13.0.35.1  # without dependencies: it asks for tensorrt itself, which only machines with a GPU get
 BIN := .venv/bin
 
 .PHONY: demo test test-long check bench soak docs format clean
@@ -53,4 +54,5 @@ clean:
 .venv/developer: .venv/station
 	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable '.[train,export,dev]'
+	$(BIN)/python -m pip install --quiet --no-deps $(STUBS)
 	@touch $@

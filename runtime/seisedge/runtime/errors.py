@@ -7,7 +7,8 @@ SeisedgeError                exit code, one sentence
 │   ├── DataError            miniSEED that cannot be read
 │   └── CardError            a model file without, with a newer, or with a contradicting card
 └── FailedError              1: the thing asked for was tried and failed
-    └── ConnectError         no connection in the time allowed
+    ├── ConnectError         no connection in the time allowed
+    └── EngineError          an engine that cannot be built or used on this machine
 ```
 
 Messages name the file, key or value, what was expected, and how to mend it.
@@ -20,6 +21,7 @@ __all__ = [
     "ConfigError",
     "ConnectError",
     "DataError",
+    "EngineError",
     "FailedError",
     "InputError",
     "SeisedgeError",
@@ -62,3 +64,7 @@ class FailedError(SeisedgeError):
 
 class ConnectError(FailedError):
     """No connection to a server in the time allowed."""
+
+
+class EngineError(FailedError):
+    """An engine that cannot be built or used on this machine; a station then runs on onnxruntime."""

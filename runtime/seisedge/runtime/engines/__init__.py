@@ -1,16 +1,40 @@
-"""Engines: one file each. onnxruntime is loaded when the first engine is asked for, not before."""
+"""Engines: one file each. A library is loaded when the first engine of it is asked for, not before."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from seisedge.runtime.engines._base import Engine, InferenceCost
+from seisedge.runtime.errors import EngineError
 
-__all__ = ["Engine", "InferenceCost", "open_engine"]
+__all__ = ["ONNXRUNTIME", "Engine", "InferenceCost", "open_engine"]
+
+logger = logging.getLogger(__name__)
+
+ONNXRUNTIME = "onnxruntime"
 
 
-def open_engine(path: Path) -> Engine:
-    """The engine for a model file on this machine. Raises InputError, CardError."""
+def open_engine(path: Path, engine: str = ONNXRUNTIME, folder: Path | None = None, *, or_plain: bool = True) -> Engine:
+    """The engine for a model file on this machine.
+
+    engine: `onnxruntime`, `tensorrt` or `tensorrt-rtx`. folder: where built engines are kept; by default the
+    user's cache. Where the engine asked for cannot be had, onnxruntime is taken, which says so in `instead_of` and
+    `reason` and in the log; with or_plain=False EngineError is raised. Raises InputError, CardError.
+    """
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(path)
+    plain = OnnxRuntimeEngine(path)  # also checks the file for all other engines
+    if engine == ONNXRUNTIME:
+        return plain
+    try:
+        from seisedge.runtime.engines._cache import default_folder, usable_engine
+        from seisedge.runtime.engines.tensorrt import TensorRtEngine
+
+        return TensorRtEngine(path, usable_engine(plain, engine, folder or default_folder()), engine, plain=plain)
+    except EngineError as error:
+        if not or_plain:
+            raise
+        plain.instead_of, plain.reason = engine, str(error)
+        logger.warning("%s: on %s, not on %s: %s", path, plain.name, engine, error)
+        return plain

@@ -29,9 +29,12 @@ class Engine(abc.ABC):
     """Base of all engines: checks and timing once, the work in `_infer`.
 
     inference_ms: of every window that was ever looked at, without transfers; a batch's time is shared by its windows.
+    instead_of, reason: the engine that was asked for and why it is not this one; None and '' where it is.
     """
 
     name: str
+    instead_of: str | None = None
+    reason: str = ""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,9 +49,9 @@ class Engine(abc.ABC):
     def _infer(self, waveform: Array, valid: Array) -> Array:
         """Run the graph."""
 
-    def _transfers(self) -> tuple[float, float]:
-        """Milliseconds to and from the device in the last inference."""
-        return 0.0, 0.0
+    def _cost(self, elapsed_ms: float) -> InferenceCost:
+        """What the last inference cost, which took `elapsed_ms` as seen from here."""
+        return InferenceCost(0.0, elapsed_ms, 0.0)
 
     def infer(self, waveform: Array, valid: Array) -> tuple[Array, InferenceCost]:
         """Probabilities (batch, n_labels) of `waveform` and `valid` (batch, 3, n_samples), and the cost."""
@@ -60,8 +63,6 @@ class Engine(abc.ABC):
             )
         start = perf_counter_ns()
         probabilities = self._infer(waveform, valid)
-        elapsed_ms = (perf_counter_ns() - start) / 1e6
-        to_device_ms, from_device_ms = self._transfers()
-        cost = InferenceCost(to_device_ms, elapsed_ms - to_device_ms - from_device_ms, from_device_ms)
+        cost = self._cost((perf_counter_ns() - start) / 1e6)
         self.inference_ms.add(cost.infer_ms / max(len(waveform), 1), len(waveform))
         return probabilities, cost

@@ -1,0 +1,191 @@
+"""From ONNX to a serialized engine: one code path over TensorRT 10.3 to 11 and TensorRT-RTX.
+
+Networks are explicitly typed: the types in the ONNX file are what runs. Precision is chosen by the file (fp16 casts,
+int8 Q/DQ), never by a builder flag, and TF32 is off, since it would round the fp32 front end to 10 bits. There is no
+calibrator.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seisedge.runtime.engines._library import Library, load_library, make_logger
+from seisedge.runtime.engines._progress import Progress
+from seisedge.runtime.engines._sidecar import ANY_CAPABILITY
+from seisedge.runtime.errors import EngineError, InputError
+
+if TYPE_CHECKING:
+    import tensorrt as trt  # the stubs; at run time the module is the library's, which may be TensorRT-RTX
+
+INPUTS = {"waveform", "valid"}
+OUTPUTS = {"probabilities"}
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to build. compute_capability: as in `sm86`; None is this machine's GPU, or any where the library can.
+
+    Batches are from 1 to max_batch and fastest at 1, which is what a station asks for.
+    """
+
+    library: str
+    compute_capability: str | None = None
+    max_batch: int = 1
+    workspace_mb: int = 256
+
+
+def plan_from_target(target: str, max_batch: int, workspace_mb: int) -> Plan:
+    """Of `tensorrt`, `tensorrt-rtx` or `tensorrt-rtx:smNN`.
+
+    Raises InputError for any other, EngineError where the library is not here to say what it builds for.
+    """
+    name, colon, capability = target.partition(":")
+    if name not in ("tensorrt", "tensorrt-rtx"):
+        raise InputError(f"--target {target}: must be tensorrt, tensorrt-rtx or tensorrt-rtx:smNN")
+    if not colon:
+        return Plan(name, None, max_batch, workspace_mb)
+    if name == "tensorrt":
+        raise InputError(
+            f"--target {target}: TensorRT builds for the GPU it runs on; give --target tensorrt on the station itself"
+        )
+    library = load_library(name)
+    if capability not in library.capabilities:
+        raise InputError(
+            f"--target {target}: {name} {library.version} builds for {', '.join(library.capabilities)}, "
+            f"not for '{capability}'"
+        )
+    return Plan(name, capability, max_batch, workspace_mb)
+
+
+def build_engine(
+    model: Path, plan: Plan, progress: Callable[[float, str], None], timing_cache: Path | None = None
+) -> tuple[bytes, str]:
+    """The serialized engine, and the compute capability it is for.
+
+    progress: called with the share done and the phase. timing_cache: read and brought up to date where the library
+    times its kernels. Raises EngineError with the library's own reason.
+    """
+    library = load_library(plan.library)
+    api: Any = library.module
+    logger, log = make_logger(library)
+    try:
+        builder: trt.Builder = api.Builder(logger)
+    except (TypeError, RuntimeError) as error:  # pybind's "factory function returned nullptr": no driver, no GPU
+        raise EngineError(f"{plan.library} has no builder on this machine: {log.reason()}") from error
+    network = parsed_network(library, builder, logger, model)
+    config: trt.IBuilderConfig = builder.create_builder_config()
+    capability = _aim(library, config, plan)
+    config.set_memory_pool_limit(api.MemoryPoolType.WORKSPACE, plan.workspace_mb * MIB)
+    if hasattr(api.BuilderFlag, "TF32"):
+        config.clear_flag(api.BuilderFlag.TF32)
+    _add_profile(builder, network, config, plan.max_batch)
+    cache = _attach_timing_cache(config, timing_cache)
+    if hasattr(api, "IProgressMonitor"):
+        config.progress_monitor = _monitor(api, Progress(progress))
+    memory = builder.build_serialized_network(network, config)
+    if memory is None:
+        raise EngineError(f"{model}: {plan.library} {library.version} cannot build it: {log.reason()}")
+    if cache is not None and timing_cache is not None:
+        _save_timing_cache(config, timing_cache)
+    return bytes(memory), capability
+
+
+def parsed_network(library: Library, builder: trt.Builder, logger: Any, model: Path) -> trt.INetworkDefinition:
+    """The ONNX file as the library's network, explicitly typed. Raises EngineError naming the node it cannot take."""
+    api: Any = library.module
+    typed = getattr(api.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    # where the flag is gone, there is no other kind
+    network: trt.INetworkDefinition = builder.create_network(0 if typed is None else 1 << int(typed))
+    parser: trt.OnnxParser = api.OnnxParser(network, logger)
+    if not parser.parse(model.read_bytes()):
+        faults = [parser.get_error(i) for i in range(parser.num_errors)]
+        reason = f"{faults[0].desc()} (node {faults[0].node()})" if faults else "no reason given"
+        raise EngineError(f"{model}: {library.name} {library.version} cannot read it: {' '.join(reason.split())}")
+    inputs = {network.get_input(i).name for i in range(network.num_inputs)}
+    outputs = {network.get_output(i).name for i in range(network.num_outputs)}
+    if inputs != INPUTS or outputs != OUTPUTS:
+        raise EngineError(f"{model}: the network has {', '.join(sorted(inputs))} and {', '.join(sorted(outputs))}")
+    for tensor in (*(network.get_input(i) for i in range(2)), network.get_output(0)):
+        if tensor.dtype != api.DataType.FLOAT:
+            raise EngineError(f"{model}: {tensor.name} must be float32; got {tensor.dtype}")
+    return network
+
+
+def _aim(library: Library, config: trt.IBuilderConfig, plan: Plan) -> str:
+    """Set the GPU to build for; what the engine is for, in words of the sidecar."""
+    api: Any = library.module
+    if plan.compute_capability is not None:
+        aimed: Any = config  # the two names are TensorRT-RTX's alone, the stubs are TensorRT's
+        aimed.num_compute_capabilities = 1
+        chosen = getattr(api.ComputeCapability, plan.compute_capability.upper(), None)
+        if chosen is None or not aimed.set_compute_capability(chosen, 0):
+            raise EngineError(f"{library.name} {library.version} does not build for {plan.compute_capability}")
+        return plan.compute_capability
+    if library.builds_for_others:
+        return ANY_CAPABILITY
+    from seisedge.runtime.engines._cuda import open_device
+
+    return open_device().compute_capability
+
+
+def _add_profile(
+    builder: trt.Builder, network: trt.INetworkDefinition, config: trt.IBuilderConfig, max_batch: int
+) -> None:
+    profile = builder.create_optimization_profile()
+    for index in range(network.num_inputs):
+        tensor = network.get_input(index)
+        window = tuple(tensor.shape)[1:]
+        low, best, high = ((n, *window) for n in (1, 1, max_batch))
+        profile.set_shape(tensor.name, low, best, high)  # type: ignore[arg-type,unused-ignore]  # tuples do for Dims
+    if config.add_optimization_profile(profile) < 0:
+        raise EngineError(f"batches from 1 to {max_batch} are not a profile that the network can have")
+
+
+def _attach_timing_cache(config: trt.IBuilderConfig, path: Path | None) -> Any:
+    """The cache, filled from the file where that fits; None where none is asked for."""
+    if path is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TensorRT-RTX times nothing and says so
+        try:
+            stored = path.read_bytes()
+        except OSError:
+            stored = b""  # the first build on this machine
+        cache = config.create_timing_cache(stored)
+        if not config.set_timing_cache(cache, False) and stored:  # another GPU's or version's: begin a new one
+            cache = config.create_timing_cache(b"")
+            config.set_timing_cache(cache, False)
+    return cache
+
+
+def _save_timing_cache(config: trt.IBuilderConfig, path: Path) -> None:
+    from seisedge.runtime.engines._sidecar import write_whole
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # as above
+        write_whole(path, bytes(config.get_timing_cache().serialize()))
+
+
+def _monitor(api: Any, progress: Progress) -> Any:
+    """An IProgressMonitor that tells `progress`."""
+
+    class Monitor(api.IProgressMonitor):  # type: ignore[misc]  # the class is the library's, known when it is loaded
+        def __init__(self) -> None:
+            api.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            progress.start(phase_name, parent_phase, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            progress.step(phase_name, step)
+            return True  # False would end the build
+
+        def phase_finish(self, phase_name: str) -> None:
+            progress.finish(phase_name)
+
+    return Monitor()

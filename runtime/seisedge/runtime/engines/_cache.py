@@ -1,0 +1,165 @@
+"""From a model file to an engine that may be loaded here: found, checked, built where it must be, and tried.
+
+    sidecar fits? → tried here before? → loaded
+         no ↓             no ↓
+       build it       try it in a process of its own
+
+An engine that fails its trial is built anew once, unless it was just built; then the failure is remembered, and the
+station does not spend its starts on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from seisedge.runtime.engines._build import Plan
+from seisedge.runtime.engines._child import BUILD_LIMIT_S, TRIAL_LIMIT_S, Build, Built, Tried, Try, in_child
+from seisedge.runtime.engines._library import Here, examine, load_library
+from seisedge.runtime.engines._sidecar import (
+    ANY_CAPABILITY,
+    Sidecar,
+    Trial,
+    check_engine,
+    engine_name,
+    make_folder,
+    read_trial,
+    save_engine,
+    save_trial,
+    trial_path,
+)
+from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from seisedge.runtime.errors import EngineError
+
+logger = logging.getLogger(__name__)
+
+MAX_DIFFERENCE = 0.05  # of a probability, from onnxruntime: more than rounding of int8 does, less than a wrong engine
+
+
+def default_folder() -> Path:
+    """Where engines are kept: systemd's CacheDirectory=, else the user's cache."""
+    given = os.environ.get("CACHE_DIRECTORY")
+    if given:
+        return Path(given.partition(":")[0])
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "seisedge" / "engines"
+
+
+def compile_engine(
+    model: OnnxRuntimeEngine, plan: Plan, folder: Path, here: Here | None = None
+) -> tuple[Path, Sidecar]:
+    """Build an engine of a model file into `folder`, in a process of its own. Raises EngineError.
+
+    here: the machine, where the engine is for its GPU.
+    """
+    make_folder(folder)  # not after minutes of building
+    library = load_library(plan.library)
+    timing = f"timing-{library.name}-{library.version}.cache" if not library.builds_for_others else None
+    with tempfile.TemporaryDirectory(prefix="seisedge-") as work:
+        out = Path(work) / "engine"
+        job = Build(
+            model=str(model.path.resolve()),
+            library=plan.library,
+            compute_capability=plan.compute_capability,
+            max_batch=plan.max_batch,
+            workspace_mb=plan.workspace_mb,
+            timing_cache=str((folder / timing).resolve()) if timing is not None else None,
+            out=str(out),
+        )
+        built = in_child(job, BUILD_LIMIT_S)
+        assert isinstance(built, Built)
+        data = out.read_bytes()
+    sidecar = Sidecar(
+        library=library.name,
+        version=library.version,
+        compute_capability=built.compute_capability,
+        l4t=here.l4t if here is not None else None,
+        driver=here.driver if here is not None else None,
+        model=model.path.name,
+        model_sha256=model.sha256,
+        engine_sha256=hashlib.sha256(data).hexdigest(),
+        precision=model.card.precision,
+        min_batch=1,
+        best_batch=1,
+        max_batch=plan.max_batch,
+        n_samples=model.card.n_samples,
+        workspace_mb=plan.workspace_mb,
+        build_s=built.build_s,
+        seisedge_version=version("seisedge"),
+    )
+    path = folder / engine_name(model.path, model.sha256, library.name, built.compute_capability)
+    save_engine(path, data, sidecar)
+    trial_path(path).unlink(missing_ok=True)
+    return path, sidecar
+
+
+def usable_engine(model: OnnxRuntimeEngine, library: str, folder: Path) -> Path:
+    """An engine of a model file that has passed its trial on this machine. Raises EngineError with the reason."""
+    here = examine(library)
+    found = _found(model, here, folder)
+    if found is None:
+        return _tried(model, *_built(model, here, folder), here)
+    try:
+        return _tried(model, *found, here)
+    except EngineError as error:
+        if read_trial(*found, here) is not None and _was_built_here(found[1], here):
+            raise
+        logger.warning("%s; it is built anew", error)
+        return _tried(model, *_built(model, here, folder), here)
+
+
+def _found(model: OnnxRuntimeEngine, here: Here, folder: Path) -> tuple[Path, Sidecar] | None:
+    """An engine whose sidecar fits; None where there is none."""
+    for capability in (here.compute_capability, ANY_CAPABILITY):
+        path = folder / engine_name(model.path, model.sha256, here.library, capability)
+        if not path.exists():
+            continue
+        try:
+            return path, check_engine(path, here, model.sha256, model.card)
+        except EngineError as error:
+            logger.warning("%s; it is built anew", error)
+    return None
+
+
+def _was_built_here(sidecar: Sidecar, here: Here) -> bool:
+    return sidecar.driver == here.driver and sidecar.compute_capability == here.compute_capability
+
+
+def _built(model: OnnxRuntimeEngine, here: Here, folder: Path) -> tuple[Path, Sidecar]:
+    """An engine for this machine's GPU."""
+    library = load_library(here.library)
+    aim = here.compute_capability if library.builds_for_others else None
+    logger.warning("%s: building an engine for %s (%s); this takes minutes, once", model.path, here.gpu, here.library)
+    return compile_engine(model, Plan(here.library, aim), folder, here)
+
+
+def _tried(model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here) -> Path:
+    """The engine, after its trial. Raises EngineError with what came of it, now or earlier."""
+    trial = read_trial(engine, sidecar, here)
+    if trial is None:
+        trial = _trial(model, engine, sidecar, here)
+        try:
+            save_trial(engine, trial)
+        except EngineError as error:  # engines may come with a system image that is read-only
+            logger.warning("%s; it is tried again at the next start", error)
+    if trial.reason:
+        raise EngineError(f"{trial.reason}; to have it tried again delete {trial_path(engine)}")
+    return engine
+
+
+def _trial(model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here) -> Trial:
+    difference: float | None = None
+    try:
+        job = Try(model=str(model.path.resolve()), library=here.library, engine=str(engine.resolve()))
+        answer = in_child(job, TRIAL_LIMIT_S)
+        assert isinstance(answer, Tried)
+        difference, reason = answer.difference, ""
+        if difference > MAX_DIFFERENCE:
+            reason = f"{engine}: its probabilities are up to {difference:.2g} from onnxruntime's"
+    except EngineError as error:
+        reason = str(error)
+    return Trial(engine_sha256=sidecar.engine_sha256, here=here, reason=reason, difference=difference)

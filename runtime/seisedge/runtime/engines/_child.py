@@ -1,0 +1,151 @@
+"""Work that may end the process, in a process of its own: a build, and the first loading of an engine.
+
+`in_child` does a job there and returns its answer, or raises EngineError: with the job's own sentence, or with how the
+process ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+
+from seisedge.runtime.errors import EngineError, SeisedgeError
+
+BUILD_LIMIT_S = 3600.0  # minutes on the smallest Jetson
+TRIAL_LIMIT_S = 120.0
+
+
+class Build(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Build an engine from a model file into `out`."""
+
+    model: str
+    library: str
+    compute_capability: str | None
+    max_batch: int
+    workspace_mb: int
+    timing_cache: str | None
+    out: str
+
+
+class Try(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Load an engine and compare it with onnxruntime on real windows."""
+
+    model: str
+    library: str
+    engine: str
+
+
+class Built(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    compute_capability: str
+    build_s: float
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    difference: float
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    reason: str
+
+
+Job = Build | Try
+Answer = Built | Tried | Failed
+
+
+def in_child(
+    job: Job, limit_s: float, code: str = "from seisedge.runtime.engines._child import main; main()"
+) -> Answer:
+    """The answer to a job. Raises EngineError where the job failed, the process ended, or `limit_s` have passed.
+
+    The process is given the job on standard input and the path for its answer as argument; its standard output is not
+    read, since libraries write there. Progress goes to standard error.
+    """
+    with tempfile.TemporaryDirectory(prefix="seisedge-") as folder:
+        answer_path = Path(folder) / "answer.json"
+        command = [sys.executable, "-P", "-c", code, str(answer_path)]
+        trial = isinstance(job, Try)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if trial else None,  # what the library says of a bad engine is in the answer
+        )
+        try:
+            process.communicate(msgspec.json.encode(job), timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            raise EngineError(f"{_what(job)}: no answer within {limit_s:.0f} s") from None
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        try:
+            answer: Answer = msgspec.json.decode(answer_path.read_bytes(), type=Answer)
+        except (OSError, msgspec.MsgspecError):
+            raise EngineError(f"{_what(job)}: {_ending(process.returncode)}") from None
+    if isinstance(answer, Failed):
+        raise EngineError(answer.reason)
+    return answer
+
+
+def _what(job: Job) -> str:
+    return f"{job.engine}: loading it" if isinstance(job, Try) else f"{job.model}: building an engine of it"
+
+
+def _ending(status: int) -> str:
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"the process was ended by {signal.Signals(-status).name}"
+    return f"the process ended with status {status} and without an answer"
+
+
+def main() -> None:
+    """The child: read the job, do it, write the answer."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the libraries do not return to Python for minutes
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    do: Callable[[], Answer] = (lambda: _build(job)) if isinstance(job, Build) else (lambda: _try(job))
+    try:
+        answer = do()
+    except SeisedgeError as error:
+        answer = Failed(reason=str(error))
+    except Exception as error:
+        answer = Failed(reason=f"{_what(job)}: {type(error).__name__}: {' '.join(str(error).split())}")
+    Path(sys.argv[1]).write_bytes(msgspec.json.encode(answer))
+
+
+def _build(job: Build) -> Built:
+    from seisedge.runtime.engines._build import Plan, build_engine
+    from seisedge.runtime.engines._progress import Teller
+    from seisedge.runtime.engines._sidecar import write_whole
+
+    plan = Plan(job.library, job.compute_capability, job.max_batch, job.workspace_mb)
+    model = Path(job.model)
+    began = perf_counter()
+    cache = Path(job.timing_cache) if job.timing_cache is not None else None
+    data, capability = build_engine(model, plan, Teller(sys.stderr, f"{job.library}: {model.stem}"), cache)
+    write_whole(Path(job.out), data)
+    return Built(compute_capability=capability, build_s=round(perf_counter() - began, 2))
+
+
+def _try(job: Try) -> Tried:
+    import numpy as np
+
+    from seisedge.runtime.bench.model import windows_from
+    from seisedge.runtime.demo import RECORDING
+    from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
+    from seisedge.runtime.engines.tensorrt import TensorRtEngine
+
+    plain = OnnxRuntimeEngine(Path(job.model))
+    engine = TensorRtEngine(Path(job.model), Path(job.engine), job.library)
+    worst = 0.0
+    for waveform, valid in windows_from([RECORDING], plain, limit=8):
+        difference = float(np.abs(engine.infer(waveform, valid)[0] - plain.infer(waveform, valid)[0]).max())
+        worst = max(worst, difference if np.isfinite(difference) else 1.0)
+    return Tried(difference=worst)

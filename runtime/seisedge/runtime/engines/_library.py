@@ -1,0 +1,134 @@
+"""The two libraries that build and run engines, and what of this machine an engine depends on.
+
+TensorRT comes with JetPack or with NVIDIA's own packages, TensorRT-RTX (for RTX cards) is a wheel; both have one API.
+What is used of it here is common to TensorRT 10.3, 10.16, 11 and TensorRT-RTX 1.7.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from seisedge.runtime.errors import EngineError
+
+logger = logging.getLogger(__name__)
+
+MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # name for users → module
+HOW_TO_INSTALL = {
+    "tensorrt": "it comes with JetPack or from NVIDIA's package index, and a virtual environment sees the system's "
+    "with --system-site-packages",
+    "tensorrt-rtx": "pip install 'seisedge[tensorrt-rtx]'",
+}
+TEGRA_RELEASE = Path("/etc/nv_tegra_release")
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """One of MODULES, loaded."""
+
+    name: str
+    module: ModuleType
+    version: str
+
+    @property
+    def builds_for_others(self) -> bool:
+        """Whether it can build for a GPU that is not in this machine."""
+        return hasattr(self.module, "ComputeCapability")
+
+    @property
+    def capabilities(self) -> list[str]:
+        """What it can build for elsewhere, as in `sm86`."""
+        if not self.builds_for_others:
+            return []
+        names = self.module.ComputeCapability.__members__
+        return sorted((name.lower() for name in names if re.fullmatch(r"SM\d+", name)), key=lambda sm: int(sm[2:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The machine as far as an engine depends on it."""
+
+    library: str
+    version: str
+    compute_capability: str  # as in `sm87`
+    gpu: str
+    driver: str  # the newest CUDA that the driver serves, as in `12.6`
+    l4t: str | None  # release of Jetson Linux
+
+
+def load_library(name: str) -> Library:
+    """Raises EngineError where it is not installed or does not load."""
+    try:
+        module = importlib.import_module(MODULES[name])
+    except ModuleNotFoundError as error:
+        if error.name != MODULES[name]:
+            raise EngineError(f"{name} does not load: {error}") from error
+        raise EngineError(f"{name} is not installed; {HOW_TO_INSTALL[name]}") from None
+    except (ImportError, OSError, AttributeError) as error:  # a library that it needs is missing or of another version
+        raise EngineError(f"{name} does not load: {_first_line(error)}") from error
+    version = getattr(module, "__version__", None)
+    if version is None:  # a folder of that name, or type stubs without the library
+        raise EngineError(f"{name} is not installed; {HOW_TO_INSTALL[name]}")
+    return Library(name, module, str(version))
+
+
+def examine(name: str) -> Here:
+    """What an engine of library `name` meets here. Raises EngineError where none can run."""
+    library = load_library(name)
+    from seisedge.runtime.engines._cuda import open_device
+
+    device = open_device()
+    return Here(name, library.version, device.compute_capability, device.name, device.driver, l4t_release())
+
+
+def l4t_release(path: Path = TEGRA_RELEASE) -> str | None:
+    """Jetson Linux's release, as in `36.4.3`; None on any other machine."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r"R(\d+).*?REVISION:\s*([\d.]+)", text)
+    return f"{found[1]}.{found[2]}" if found else text.strip().splitlines()[0] if text.strip() else None
+
+
+class Log:
+    """What the library said; warnings and worse are kept, the last errors make the sentence of a failure."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def add(self, severity: int, message: str) -> None:
+        """severity: 0 internal error, 1 error, 2 warning, 3 information, 4 verbose."""
+        if severity <= 1:
+            self.errors.append(message)
+        logger.debug("%s", message)
+
+    def reason(self) -> str:
+        """The first error in one line, without the library's own places in its source."""
+        if not self.errors:
+            return "the library gave no reason"
+        return re.sub(r"\s*\(?In \S+ at /_src/\S+\)?", "", _first_line(self.errors[0])).strip()
+
+
+def make_logger(library: Library) -> tuple[Any, Log]:
+    """An ILogger of the library, and what it hears."""
+    trt: Any = library.module
+    log = Log()
+
+    class Logger(trt.ILogger):  # type: ignore[misc]  # the class is the library's, known only when it is loaded
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)  # not super(): pybind wants its own called
+
+        def log(self, severity: Any, msg: str) -> None:
+            log.add(int(severity), msg)
+
+    return Logger(), log
+
+
+def _first_line(error: object) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

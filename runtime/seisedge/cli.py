@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "evaluate": ("seisedge.train.evaluation.cli:evaluate", "train", "What a model is worth on events it never saw."),
     "calibrate": ("seisedge.train.correction.cli:calibrate", "train", "A station's correction, from a catalogue."),
     "export": ("seisedge.export.cli:export", "export", "Turn a training run into a model file."),
+    "compile": ("seisedge.export.compile:command", None, "Build TensorRT engines of model files."),
 }
 EXTRAS_OF = {
     "torch": "train",

@@ -26,6 +26,7 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Code = Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,8}$")]
 Mode = Literal["triggered", "continuous"]
+EngineName = Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
 
 BUNDLED = "bundled"
 
@@ -51,10 +52,12 @@ class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Model files: a path, `bundled`, or `none`."""
+    """Model files: a path, `bundled`, or `none`; what runs them; and where built engines are kept."""
 
     event_type: str = BUNDLED
     magnitude: str = BUNDLED
+    engine: EngineName = "onnxruntime"
+    engine_cache: Annotated[str, msgspec.Meta(min_length=1)] | None = None
 
 
 class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,6 +153,7 @@ def settings_of(config: StationConfig) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(config)
     if config.station is not None:
         del plain["station"]["stationxml"]  # what it says matters, not where it lies
+    del plain["models"]["engine"], plain["models"]["engine_cache"]  # what runs counts, not what was asked for
     return {key: value for key, value in plain.items() if key not in CIRCUMSTANTIAL}
 
 

@@ -92,6 +92,8 @@ class Health:
             amiss.append(f"{self.backlog.behind_s:.0f} s behind the stream: windows are dropped")
         if self.journal is not None and self.journal.failing:
             amiss.append("the journal cannot be written")
+        if self.models is not None:
+            amiss += self.models.stand_ins
         for drain in self.drains:
             if drain.down_since_s is not None:
                 waiting = self.journal.undelivered(drain.name) if self.journal is not None else 0
@@ -109,7 +111,9 @@ class Health:
             }
             for station_id, station in list(self.report.stations.items() if self.report is not None else ())
         }
-        return {"status": condition, "reasons": reasons, "stations": stations}
+        models = self.models.engines if self.models is not None else []
+        engines = {engine.card.name: engine.name for engine in models}
+        return {"status": condition, "reasons": reasons, "stations": stations, "engines": engines}
 
     def samples(self) -> list[Sample]:
         """For `/metrics`."""

@@ -71,15 +71,25 @@ class Models:
     def engines(self) -> list[Engine]:
         return [engine for engine in (self.event_type, self.magnitude) if engine is not None]
 
+    @property
+    def stand_ins(self) -> list[str]:
+        """A sentence for each model that does not run on the engine that was asked for."""
+        return [
+            f"{engine.card.name} runs on {engine.name}, not on {engine.instead_of}: {engine.reason}"
+            for engine in self.engines
+            if engine.instead_of is not None
+        ]
+
     @classmethod
     def load(cls, config: ModelsConfig, paths: tuple[Path, ...] = ()) -> Models:
         """Models of a station file, or in their place the files given. Raises InputError, CardError.
 
         A file given takes the task its card names; the other task keeps what the station file says.
         """
+        folder = Path(config.engine_cache) if config.engine_cache is not None else None
         found: dict[str, Engine] = {}
         for path in map(model_path, paths):
-            engine = open_engine(path)
+            engine = open_engine(path, config.engine, folder)
             if engine.card.task in found:
                 raise InputError(
                     f"{path}: a second model for the task '{engine.card.task}', "
@@ -90,7 +100,8 @@ class Models:
             wanted: str = getattr(config, task)
             if task in found or wanted == "none":
                 continue
-            engine = open_engine(bundled_model(task) if wanted == BUNDLED else model_path(wanted))
+            path = bundled_model(task) if wanted == BUNDLED else model_path(wanted)
+            engine = open_engine(path, config.engine, folder)
             if engine.card.task != task:
                 raise CardError(f"{wanted}: a model for the task '{engine.card.task}'; models.{task} needs '{task}'")
             found[task] = engine

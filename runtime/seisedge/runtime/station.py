@@ -179,7 +179,7 @@ class Station:
     @functools.cached_property
     def fingerprint(self) -> str:
         """Of all that a state depends on besides the samples: settings, models, and what a state holds."""
-        models = [(engine.card.task, engine.sha256) for engine in self._models.engines]
+        models = [(engine.card.task, engine.sha256, engine.name) for engine in self._models.engines]
         parts = (STATE_VERSION, self._mode_name, models, settings_of(self._config), self.channels.metadata)
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from seisedge.runtime import machine
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.config import EngineName
 from seisedge.runtime.demo import RECORDING
 
 EPILOG = """\b
@@ -33,14 +36,25 @@ def command() -> None:
     "--data", multiple=True, type=click.Path(path_type=Path), help="miniSEED; default: the bundled recording."
 )
 @click.option("--seconds", type=FiniteRange(min=0.5), default=10.0, show_default=True, help="At most, a model.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the engine.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of onnxruntime.")
+@click.option("--engine", default="onnxruntime", show_default=True, type=click.Choice(get_args(EngineName)))
+@click.option("--engine-cache", type=click.Path(path_type=Path), metavar="DIR", help="Where built engines are kept.")
 @click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
-def model(models: tuple[Path, ...], data: tuple[Path, ...], seconds: float, threads: int, as_json: bool) -> None:
+def model(
+    models: tuple[Path, ...],
+    data: tuple[Path, ...],
+    seconds: float,
+    threads: int,
+    engine: str,
+    engine_cache: Path | None,
+    as_json: bool,
+) -> None:
     """Latency of model files on real windows; without M.onnx, of the bundled models.
 
     Batch 1. Stops after --seconds, or when the p99 is known within 5 % (95 % interval by order statistics).
     """
     from seisedge.runtime.bench.model import bench_model, windows_from
+    from seisedge.runtime.engines import ONNXRUNTIME, Engine, open_engine
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
     from seisedge.runtime.inference import BUNDLED_FILES, bundled_model, model_path
 
@@ -48,23 +62,31 @@ def model(models: tuple[Path, ...], data: tuple[Path, ...], seconds: float, thre
     if not as_json:
         click.echo(f"seisedge {version('seisedge')}, onnxruntime {version('onnxruntime')} on {machine.describe()}")
     for path in [model_path(name) for name in models] or [bundled_model(task) for task in BUNDLED_FILES]:
-        engine = OnnxRuntimeEngine(path, threads)
-        windows = windows_from(list(data) or [RECORDING], engine)
-        row = bench_model(functools.partial(OnnxRuntimeEngine, path, threads), windows, seconds=seconds)
+        plain = OnnxRuntimeEngine(path, threads)
+        make: Callable[[], Engine] = functools.partial(OnnxRuntimeEngine, path, threads)
+        if engine != ONNXRUNTIME:  # the one asked for or none: a figure of another would be taken for its own
+            make = functools.partial(open_engine, path, engine, engine_cache, or_plain=False)
+        windows = windows_from(list(data) or [RECORDING], plain)
+        row = bench_model(make, windows, seconds=seconds)
         if as_json:
-            reports.append({"model": engine.card.name, "sha256": engine.sha256, "threads": threads} | asdict(row))
+            facts = {"model": plain.card.name, "sha256": plain.sha256, "engine": engine, "threads": threads}
+            reports.append(facts | asdict(row))
             continue
-        click.echo("\n".join(_lines(engine.card, path, threads, asdict(row))))
+        click.echo(
+            "\n".join(
+                _lines(plain.card, path, f"{threads} thread(s)" if engine == ONNXRUNTIME else engine, asdict(row))
+            )
+        )
     if as_json:
         click.echo(json.dumps({"machine": machine.describe(), "models": reports}, indent=2))
 
 
-def _lines(card: ModelCard, path: Path, threads: int, row: dict[str, float | None]) -> list[str]:
+def _lines(card: ModelCard, path: Path, where: str, row: dict[str, float | None]) -> list[str]:
     width, resident = row["p99_half_width"], row["resident_mib"]
     known = f"p99 known within {width:.1%}" if width is not None else "too few for an interval of the p99"
     return [
         "",
-        f"{card.name} ({path.name}, {card.precision}, {card.parameters / 1e3:.0f} k parameters), {threads} thread(s)",
+        f"{card.name} ({path.name}, {card.precision}, {card.parameters / 1e3:.0f} k parameters), {where}",
         f"  latency    p50 {row['p50_ms']:.2f}  p90 {row['p90_ms']:.2f}  p95 {row['p95_ms']:.2f}  "
         f"p99 {row['p99_ms']:.2f}  max {row['max_ms']:.2f} ms",
         f"  of that    to device {row['host_to_device_ms']:.2f}  infer {row['infer_ms']:.2f}  "

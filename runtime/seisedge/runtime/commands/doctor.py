@@ -17,10 +17,10 @@ import click
 
 from seisedge.runtime import machine
 from seisedge.runtime.bench.start import Start, describe, measure_start
-from seisedge.runtime.errors import FailedError
+from seisedge.runtime.errors import EngineError, FailedError
 
 STATION_PACKAGES = ("numpy", "click", "msgspec", "pymseed", "onnxruntime")
-OPTIONAL_PACKAGES = ("tensorrt", "pycuda", "torch", "onnx", "obspy")
+OPTIONAL_PACKAGES = ("tensorrt", "tensorrt-rtx-cu12", "pycuda", "torch", "onnx", "obspy")
 DISK_WARNING_MB = 500
 
 EPILOG = """\b
@@ -75,17 +75,23 @@ def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "present" if importlib.util.find_spec(package) is not None else None
+        spec = importlib.util.find_spec(package)
+        return "present" if spec is not None and spec.origin is not None else None  # no origin: type stubs alone
 
 
 def _engines(packages: dict[str, str | None]) -> dict[str, str]:
-    found = {"onnxruntime-cpu": "ready" if packages["onnxruntime"] else "onnxruntime is not installed"}
-    wanting = [name for name in ("tensorrt", "pycuda") if packages[name] is None]
-    found["tensorrt"] = (
-        f"not on this machine ({', '.join(wanting)} missing)"
-        if wanting
-        else "libraries present, but this release has no engine for them"
-    )
+    """What each engine would do here, in words."""
+    from seisedge.runtime.engines._library import MODULES, examine
+
+    found = {"onnxruntime": "ready" if packages["onnxruntime"] else "onnxruntime is not installed"}
+    for name in MODULES:
+        try:
+            here = examine(name)
+        except EngineError as error:
+            found[name] = str(error)
+            continue
+        jetson = f", Jetson Linux {here.l4t}" if here.l4t else ""
+        found[name] = f"ready: {here.version} on {here.gpu} ({here.compute_capability}), driver {here.driver}{jetson}"
     return found
 
 
@@ -105,7 +111,7 @@ def _lines(facts: dict[str, object]) -> list[str]:
     lines = [f"seisedge {facts['seisedge']} on {facts['machine']}", "", "packages"]
     for name, found in packages.items():
         need = "needed" if name in STATION_PACKAGES else "optional"
-        lines.append(f"  {name:14}{found or '-':12}{need}")
+        lines.append(f"  {name:19}{found or '-':14}{need}")
     lines += ["", "engines", *(f"  {name:18}{state}" for name, state in engines.items())]
     if isinstance(start, dict):
         lines += ["", "start-up, measured in a fresh process", *(f"  {line}" for line in describe(Start(**start)))]

@@ -11,10 +11,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, cast, get_args
 
 import click
+import msgspec
 
 from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._service import Operation, Outputs, log_to_stdout, open_journal
-from seisedge.runtime.config import Mode, ModelsConfig, StationConfig, check_metadata, load_config
+from seisedge.runtime.config import EngineName, Mode, ModelsConfig, StationConfig, check_metadata, load_config
 from seisedge.runtime.errors import DataError, InputError
 from seisedge.runtime.inference import Models
 from seisedge.runtime.loop import Loop
@@ -50,6 +51,9 @@ Examples:
 )
 @click.option("--model", "models", multiple=True, type=click.Path(path_type=Path), help="In place of a bundled model.")
 @click.option(
+    "--engine", type=click.Choice(get_args(EngineName)), help="Default: the station file's, else onnxruntime."
+)
+@click.option(
     "--stationxml",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -73,6 +77,7 @@ def command(
     data: tuple[str, ...],
     urls: tuple[str, ...],
     models: tuple[Path, ...],
+    engine: str | None,
     stationxml: Path | None,
     mode: str | None,
     events: Path | None,
@@ -112,7 +117,10 @@ def command(
         where, until_end=until_end, connect_timeout_s=connect_timeout, resume=resume, resume_ns=resume_ns
     )
     default = None if configs else StationConfig()
-    loaded = Models.load(_models_of(configs), models)
+    wanted = _models_of(configs)
+    if engine is not None:
+        wanted = msgspec.structs.replace(wanted, engine=cast("EngineName", engine))
+    loaded = Models.load(wanted, models)
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
     metrics = metrics or next((config.metrics for config in configs.values() if config.metrics), None)
     with Operation(journal, source, metrics) as operation:
@@ -139,7 +147,7 @@ def command(
     if not source.live and not loop.stopped:
         _refuse_unheard(report)
     if not as_json:
-        _summary(report, source, journal)
+        _summary(report, source, journal, loaded)
 
 
 def _where(files: list[str], urls: tuple[str, ...], configs: list[StationConfig]) -> str | list[str]:
@@ -195,7 +203,7 @@ def _stopped_by_signals(loop: Loop, source: Source) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _summary(report: RunReport, source: Source, journal: Journal | None) -> None:
+def _summary(report: RunReport, source: Source, journal: Journal | None, models: Models) -> None:
     counters, stations = source.counters, report.stations.values()
     click.echo(
         f"{report.stream_s / 60:.1f} min of data from {len(report.stations)} station(s), "
@@ -223,3 +231,5 @@ def _summary(report: RunReport, source: Source, journal: Journal | None) -> None
     for what, count in troubles.items():
         if count:
             click.echo(f"  {what}: {count}", err=True)
+    for sentence in models.stand_ins:
+        click.echo(f"  {sentence}", err=True)

@@ -106,3 +106,10 @@ def test_both_ways_give_the_same_packets(tmp_path: Path) -> None:
         assert one is not None and other is not None
         assert (one.source_id, one.starttime_ns) == (other.source_id, other.starttime_ns)
         assert np.array_equal(one.samples, other.samples)
+
+
+def test_a_file_of_a_single_record(tmp_path: Path) -> None:
+    path = tmp_path / "one.mseed"
+    path.write_bytes(RECORDING.read_bytes()[:512])
+    with MiniSeedSource([path]) as source:
+        assert len(list(source.packets())) == 1

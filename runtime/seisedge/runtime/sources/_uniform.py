@@ -46,7 +46,7 @@ def uniform_records(data: bytes | mmap.mmap, length: int) -> UniformRecords | No
         return None
     start_ns = _start_ns(header, 1001 in kinds[: int(header["blockettes"][0])])
     last_ns = start_ns + np.rint((header["samples"].astype(np.float64) - 1) * NS_PER_S / rate_hz).astype(np.int64)
-    ids = np.ascontiguousarray(table[:, 8:20]).view("S12")[:, 0]
+    ids = table[:, 8:20].copy().view("S12")[:, 0]  # a copy even of one record: nothing may hold on to `data`
     return UniformRecords(length, ids, last_ns)
 
 

@@ -151,3 +151,28 @@ def test_a_station_goes_on_after_its_clock_came_back(caplog: pytest.LogCaptureFi
     assert sum(c.late_samples for c in counters) == 0
     assert sum(c.samples for c in counters) == 3 * 60_000
     assert station.heard_ns > 590e9
+
+
+@pytest.mark.parametrize("again", [[10.0], [0.0, 5.0, 10.0, 15.0, 20.0]])
+def test_a_server_that_sends_the_same_old_records_for_ever_is_not_held_for_ever(again: list[float]) -> None:
+    record = Record().say(*np.arange(0.0, 300.0, 5.0))
+    most = 0
+    for _ in range(500):
+        record.say(*again)
+        most = max(most, len(record.steps._held))
+    assert record.steps.holding is False
+    assert most <= 8 * (60 + 5) / 5 + 3
+    assert record.turns == []
+    taken = len(record.taken)
+    record.say(300.0, 305.0)
+    assert record.times_of("Z")[-2:] == [300.0, 305.0]
+    assert len(record.taken) == taken + 6
+
+
+def test_a_far_time_between_repetitions_of_the_present_is_not_held_for_ever() -> None:
+    record = Record().say(0.0, 5.0)
+    for _ in range(500):
+        record.say(HOUR, 5.0, components="Z")
+        assert len(record.steps._held) <= 8 * (60 + 5) / 5 + 1
+    assert record.counters.stray_packets > 0
+    assert HOUR not in record.times_of("Z")

@@ -11,6 +11,7 @@ One packet alone therefore decides nothing. Far packets are held until others ag
   come back as soon as every live component is behind, or `max_wait_s` of data are. Where it says a time that was heard
   already, every live component must be behind for `max_wait_s` of data. Then a new timeline begins with what was held.
 - What is not believed within `max_wait_s` is given up: packets ahead are strays and left out, packets behind are late.
+  So is what repeats itself: more data than can lie between the times it says.
   A component given up so is not held again before it says a time of the present, or a step is believed.
 """
 
@@ -27,6 +28,7 @@ from seisedge.runtime.packet import Packet
 FAR_S = 600.0
 _FAR_NS = ns_from_s(FAR_S)
 MAX_STRETCHES = 32  # of times heard before the present; older ones count as never heard
+MAX_HELD = 8  # times the longest stretch of one component that can be held: three components, each sent twice, and some
 
 
 class ClockStepsState(msgspec.Struct, frozen=True):
@@ -59,6 +61,7 @@ class ClockSteps:
         self._heard: list[tuple[int, int]] = []
         self._astray: set[str] = set()
         self._held: list[tuple[str, Packet]] = []
+        self._held_data_ns = self._held_low_ns = self._held_high_ns = self._held_longest_ns = 0  # of these; the starts
         self._ahead = False  # what is held is ahead; else behind
         self._held_at_ns = 0  # the newest start when the first one was held
         self._run = 0  # far packets since the last one of the present
@@ -113,10 +116,10 @@ class ClockSteps:
             taken = self._step() if onward else self._give_up(astray=False)
         if not self._held:
             self._ahead, self._held_at_ns = ahead, newest_ns
-        self._held.append((component, packet))
+        self._hold(component, packet)
         if self._believed():
             taken += self._step()
-        elif self._span_ns() > self._max_wait_ns:
+        elif self._span_ns() > self._max_wait_ns or self._repeats():
             taken += self._give_up()
         return taken
 
@@ -138,9 +141,22 @@ class ClockSteps:
         off_ns = packet.starttime_ns - self._held[-1][1].starttime_ns
         return ahead == self._ahead and abs(off_ns) <= _FAR_NS
 
+    def _hold(self, component: str, packet: Packet) -> None:
+        start_ns, length_ns = packet.starttime_ns, packet.endtime_ns - packet.starttime_ns
+        if not self._held:
+            self._held_low_ns = self._held_high_ns = start_ns
+            self._held_data_ns = self._held_longest_ns = 0
+        self._held.append((component, packet))
+        self._held_low_ns = min(self._held_low_ns, start_ns)
+        self._held_high_ns = max(self._held_high_ns, start_ns)
+        self._held_data_ns += length_ns
+        self._held_longest_ns = max(self._held_longest_ns, length_ns)
+
     def _span_ns(self) -> int:
-        starts = [packet.starttime_ns for _, packet in self._held]
-        return max(starts) - min(starts)
+        return self._held_high_ns - self._held_low_ns
+
+    def _repeats(self) -> bool:
+        return self._held_data_ns > MAX_HELD * (self._max_wait_ns + self._held_longest_ns)
 
     def _believed(self) -> bool:
         if self._ahead:
@@ -148,9 +164,12 @@ class ClockSteps:
         if self._run < len(self._held) or len(self._held) < 2:
             return False  # the present goes on meanwhile, or nothing agrees yet
         live = {c for c, start_ns in self._starts.items() if self._newest_ns - start_ns <= self._max_wait_ns}
-        whole = live <= {component for component, _ in self._held}
         long = self._span_ns() >= self._max_wait_ns
-        return whole and long if self._was_heard(self._held[-1][1].starttime_ns) else whole or long
+        heard = self._was_heard(self._held[-1][1].starttime_ns)
+        if heard and not long:
+            return False
+        whole = live <= {component for component, _ in self._held}
+        return whole if heard else whole or long
 
     def _was_heard(self, time_ns: int) -> bool:
         assert self._first_ns is not None

@@ -133,10 +133,14 @@ def test_it_goes_on_behind_a_token(growing: Growing, tmp_path: Path, caplog: pyt
     assert caplog.text.count("it is not the file that was read before") == 2
 
 
-def test_a_file_that_is_not_there_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_not_there_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(follow, "TICK_S", 0.0)
     late = Growing(tmp_path / "late.mseed")
     assert late.new() == []
+    assert late.new() == []
+    assert caplog.text.count("late.mseed is not there; it is waited for") == 1
     late.append(RECORDS[0])
     assert len(late.new()) == 1
     late.source.close()

@@ -62,6 +62,7 @@ class FollowSource(Source):
         self._decoder = Decoder()
         self._file: BinaryIO | None = None
         self._inode = 0
+        self._missed = False  # it is not there, and that was told
         self._begin = 0  # offset of the first byte that went into the scanner
         self._scanner = Scanner()
 
@@ -101,6 +102,9 @@ class FollowSource(Source):
             self._leave()
 
     def _note_missing(self, waited_s: float) -> None:
+        if not self._missed:
+            self._missed = True
+            logger.warning("%s: %s is not there; it is waited for", self.url, self._path)
         allowed_s = self.options.connect_timeout_s
         if allowed_s is not None and waited_s > allowed_s and not self.counters.records:
             raise ConnectError(f"{self.url}: {self._path} is not there after {allowed_s:g} s")
@@ -130,6 +134,7 @@ class FollowSource(Source):
         self._begin = min(places, default=0)
         file.seek(self._begin)
         self._file, self._inode, self._scanner = file, status.st_ino, Scanner()
+        self._missed = False
         logger.info("%s: reading from byte %d on", self.url, self._begin)
         return True
 

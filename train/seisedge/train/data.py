@@ -25,7 +25,7 @@ from seisedge.train.dataset.columns import Row, number, text, time_ns
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store, chunks_of
 from seisedge.train.dataset.vocabulary import KINDS, UNUSED, kind_of_word
-from seisedge.train.holdout import Place, settle
+from seisedge.train.holdout import Place, folds_of, settle
 from seisedge.train.origins import same_origin
 from seisedge.train.split import RULE, group_overlapping, join_groups
 
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 # SEED orientation codes, by row. 1 and 2 are not geographic; they stand where the station puts them.
 ROW_OF = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
+SYNTHETIC = "synthetic: recipe key data.synthetic = true trains on them, nothing counts them in an accuracy"
 FLAT_S = 0.5  # equal samples for longer than this are no signal: padding, a dead channel, a clipped stretch
 KM_PER_S_OF_S_MINUS_P = 8.22  # P at 6.0 km/s, Vp/Vs 1.73
 
@@ -67,6 +68,7 @@ class Record:
     longitude_deg: float | None = None
     s_arrival: float | None = None  # sample
     end: float | None = None  # sample at which the signal has died away
+    synthetic: bool = False  # column trace_synthetic
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,11 @@ def kind_of(row: Row) -> str:
     return text(row, "source_class") or kind_of_word(row["source_type"])
 
 
+def is_synthetic(row: Row) -> bool:
+    """Marked as such in the column `trace_synthetic`."""
+    return text(row, "trace_synthetic").lower() in ("true", "1", "yes")
+
+
 def onset_of(row: Row) -> float | None:
     """The nominal onset, else the P arrival, as a sample of the trace; 0 for noise, which has none."""
     if kind_of(row) == "noise":
@@ -167,10 +174,13 @@ def load_archive(
     limit: int | None = None,
     split: str = "",
     report: bool = False,
+    synthetic: bool = False,
 ) -> Archive:
     """Read, resample and lay out. `limit`: every k-th record only, so that about so many remain (small tests).
 
-    split: a rule of `holdout`; '' keeps the data sets' own columns. report: show how far it is. Raises InputError.
+    split: a rule of `holdout`; '' keeps the data sets' own columns. report: show how far it is. synthetic: let
+    records in that are marked so; they are on the training side, in no fold that anything is calibrated on.
+    Raises InputError.
     """
     reader = _Reader(rate_hz, pass_hz)
     for folder in folders:
@@ -181,7 +191,10 @@ def load_archive(
             if limit is not None and len(rows) > limit:
                 rows = rows[:: -(-len(rows) // limit)]
             for row in progress(rows, f"records of {folder} read") if report else rows:
-                reader.add(store, row)
+                if is_synthetic(row) and not synthetic:
+                    reader.left_out[SYNTHETIC] += 1
+                else:
+                    reader.add(store, row)
     if not reader.kept:
         why = "; ".join(f"{count} × {reason}" for reason, count in reader.left_out.items()) or "nothing selected"
         raise InputError(f"no usable record in {', '.join(map(str, folders))}: {why}")
@@ -291,8 +304,17 @@ def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[l
         for r in records
     ]
     given = [text(row, "split").lower() for row in rows]
-    sides = settle(places, given, [text(row, "fold") for row in rows], split, ", ".join(map(str, folders)))
-    records = [dataclasses.replace(r, split=s, fold=f) for r, s, f in zip(records, sides.side, sides.fold, strict=True)]
+    real = [i for i, r in enumerate(records) if not r.synthetic]
+    folds = folds_of(places, ["train"] * len(places))
+    records = [dataclasses.replace(r, split="train", fold=max(f, 1)) for r, f in zip(records, folds, strict=True)]
+    if not real:
+        return records, "all records are synthetic, and nothing is held out"
+    sides = settle(
+        [places[i] for i in real], [given[i] for i in real], [text(rows[i], "fold") for i in real], split,
+        ", ".join(map(str, folders)),
+    )  # fmt: skip
+    for i, side, fold in zip(real, sides.side, sides.fold, strict=True):
+        records[i] = dataclasses.replace(records[i], split=side, fold=fold)
     return records, sides.rule
 
 
@@ -358,4 +380,5 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         longitude_deg=number(row, f"{where}_longitude_deg"),
         s_arrival=None if s is None else s * ratio + shift,
         end=None if end is None else end * ratio + shift,
+        synthetic=is_synthetic(row),
     )

@@ -22,6 +22,7 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tectonic, non_tectonic, noise: keys of `non_tectonic` are 'blast/SOURCE' or 'mass movement/SOURCE'; a source '*'
         stands for all that are not named.
     split: a rule of `holdout`; '' keeps the data's own column, else by event.
+    synthetic: train also on records marked `trace_synthetic`; they are never held out.
     """
 
     pass_hz: float
@@ -31,6 +32,7 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     distance_only: dict[str, float] = {}
     visible_only: bool = True
     split: str = ""
+    synthetic: bool = False
 
 
 class Nuisances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

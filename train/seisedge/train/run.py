@@ -168,6 +168,7 @@ def _train(
         limit=request.limit,
         split=recipe.data.split,
         report=world.first,
+        synthetic=recipe.data.synthetic,
     )
     if request.data_sha256 not in ("", archive.sha256):
         raise InputError(f"--resume {out}: the data are not those it began with; train anew with another -o")

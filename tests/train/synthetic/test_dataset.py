@@ -1,0 +1,82 @@
+"""Synthetic records are marked, let in only where asked for, and counted nowhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.train.evaluation.test_command import STEPS, make_set
+
+from seisedge.cli import main
+from seisedge.runtime.errors import InputError
+from seisedge.train.data import load_archive
+from seisedge.train.synthetic import Catalogue, write_dataset
+
+FEW = Catalogue(events=14, stations=2, explosions=0.5, length_s=80.0, noise_m_per_s=(1e-9, 1e-8))
+
+
+def seisedge(*arguments: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert "Traceback" not in result.output
+    return result.exit_code, result.output
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("synthetic") / "made"
+    assert write_dataset(folder, FEW, seed=3) == 28
+    return folder
+
+
+def test_every_record_says_what_it_is(made: Path, tmp_path: Path) -> None:
+    with (made / "metadata.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 28
+    assert {row["trace_synthetic"] for row in rows} == {"True"}
+    assert {row["source_type"] for row in rows} == {"earthquake", "explosion"}
+    assert json.loads((made / "build.json").read_text())["seed"] == 3
+    write_dataset(tmp_path / "again", FEW, seed=3)
+    assert (tmp_path / "again" / "waveforms.hdf5").read_bytes() == (made / "waveforms.hdf5").read_bytes()
+
+
+def test_the_records_are_not_let_in_by_chance(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="28 × synthetic"):
+        load_archive([made], 40.0, 15.0)
+    real = make_set(tmp_path / "real")
+    without, with_them = (load_archive([real, made], 40.0, 15.0, synthetic=flag) for flag in (False, True))
+    assert any("synthetic" in reason and n == 28 for reason, n in without.left_out.items())
+    assert len(with_them.records) == len(without.records) + 28
+    made_up = [r for r in with_them.records if r.synthetic]
+    assert {r.split for r in made_up} == {"train"}
+    assert 0 not in {r.fold for r in made_up}  # temperature is fitted on fold 0
+    sides = [{r.name: (r.split, r.fold) for r in a.records if not r.synthetic} for a in (without, with_them)]
+    assert sides[0] == sides[1]  # real events stay where they were
+    assert all(r.gain == 1.0 for r in made_up)
+
+
+def test_a_run_takes_them_only_with_its_key_and_no_evaluation_does(made: Path, tmp_path: Path) -> None:
+    real = make_set(tmp_path / "real")
+    both = ("--data", real, "--data", made)
+    code, text = seisedge("train", "event-type", *both, "-o", tmp_path / "without", *STEPS)
+    assert code == 0, text
+    assert "28 records left out: synthetic" in text
+    code, text = seisedge("train", "event-type", *both, "-o", tmp_path / "with", *STEPS, "--set", "data.synthetic=true")
+    assert code == 0, text
+    assert "28 records left out: synthetic" not in text
+    sides = json.loads((tmp_path / "with" / "split.json").read_text())
+    assert {row["split"] for row in sides.values() if row["event"].startswith("synthetic")} == {"train"}
+    code, text = seisedge("evaluate", tmp_path / "with", *both, "-o", tmp_path / "out", "--no-curves", "--draws", "20")
+    assert code == 0, text
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["sources"] == ["mine"]
+    assert any("synthetic" in reason and n == 28 for reason, n in report["left_out"].items())
+    alone = tmp_path / "alone"
+    shutil.copytree(made, alone)
+    code, text = seisedge("evaluate", "event-type", "--data", alone, "-o", tmp_path / "none")
+    assert code == 2
+    assert "no usable record" in text
+    assert "28 × synthetic" in text

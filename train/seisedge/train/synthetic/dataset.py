@@ -1,0 +1,119 @@
+"""A data set of synthetic records in SeisBench format; each says that it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seisedge.train.dataset.onset import VISIBLE_RATIO, power_from_record, snr_at
+from seisedge.train.dataset.writer import Writer
+from seisedge.train.synthetic.earth import Earth
+from seisedge.train.synthetic.record import Event, Kind, seismogram
+
+NETWORK = "SY"
+COLUMNS = [
+    "trace_name", "trace_synthetic", "trace_sampling_rate_hz", "trace_npts", "trace_component_order", "trace_unit",
+    "trace_p_arrival_sample", "trace_s_arrival_sample", "trace_onset_sample", "trace_onset_basis", "trace_onset_snr",
+    "trace_visible", "trace_noise_end_sample", "station_network_code", "station_code", "source_id", "source_type",
+    "source_magnitude", "source_magnitude_type", "source_depth_km", "source_stress_drop_pa", "source_corner_hz",
+    "path_ep_distance_km", "path_back_azimuth_deg", "subset", "trace_name_original",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What is drawn: evenly in magnitude, in the logarithm of distance and of stress drop, and in depth.
+
+    explosions: their share of the events; they are shallow. stations: records an event.
+    """
+
+    events: int = 100
+    explosions: float = 0.3
+    stations: int = 2
+    magnitude: tuple[float, float] = (0.0, 3.0)
+    distance_km: tuple[float, float] = (5.0, 60.0)
+    depth_km: tuple[float, float] = (2.0, 15.0)
+    stress_drop_pa: tuple[float, float] = (3e5, 3e7)
+    explosion_stress_drop_pa: tuple[float, float] = (1e4, 1e6)  # holes fired one after the other: low corners
+    noise_m_per_s: tuple[float, float] = (5e-9, 1e-7)
+    rate_hz: float = 100.0
+    length_s: float = 90.0
+    before_s: float = 25.0
+
+
+def write_dataset(out: Path, catalogue: Catalogue, seed: int, earth: Earth | None = None) -> int:
+    """Write the folder `out` and return the number of records. Raises InputError where it exists already."""
+    earth = earth or Earth()
+    rng = np.random.default_rng(seed)
+    count = 0
+    with Writer(out) as writer:
+        for i in range(catalogue.events):
+            kind: Kind = "explosion" if rng.random() < catalogue.explosions else "earthquake"
+            magnitude = round(float(rng.uniform(*catalogue.magnitude)), 2)
+            depth = 0.1 if kind == "explosion" else round(float(rng.uniform(*catalogue.depth_km)), 1)
+            drop = _log_uniform(
+                rng, catalogue.explosion_stress_drop_pa if kind == "explosion" else catalogue.stress_drop_pa
+            )
+            for station in range(catalogue.stations):
+                event = Event(
+                    magnitude, round(_log_uniform(rng, catalogue.distance_km), 2), depth, kind, drop,
+                    round(float(rng.uniform(0, 360)), 1),
+                )  # fmt: skip
+                row, x = _record(event, earth, catalogue, rng)
+                row |= {
+                    "trace_name": f"synthetic_{seed}_{i:05d}_{station}",
+                    "source_id": f"synthetic_{seed}_{i:05d}",
+                    "station_code": f"S{station:03d}",
+                }
+                writer.add(row, x)
+                count += 1
+        notes = {"synthetic": True, "seed": seed, "earth": asdict(earth), "catalogue": asdict(catalogue)}
+        form = {"dimension_order": "CW", "component_order": "ZNE", "unit": "m/s", "measurement": "velocity, synthetic"}
+        writer.finish(COLUMNS, form, json.dumps(notes, indent=1))
+    return count
+
+
+def _record(
+    event: Event, earth: Earth, catalogue: Catalogue, rng: np.random.Generator
+) -> tuple[dict[str, Any], np.ndarray]:
+    level = _log_uniform(rng, catalogue.noise_m_per_s)
+    made = seismogram(
+        event, earth, int(rng.integers(2**31)), rate_hz=catalogue.rate_hz, length_s=catalogue.length_s,
+        before_s=catalogue.before_s, noise=level,
+    )  # fmt: skip
+    x = made.waveform.astype(np.float32)
+    onset = made.p_s * made.rate_hz
+    ratio = snr_at(power_from_record(x, made.rate_hz), made.rate_hz, onset)
+    row = {
+        "trace_synthetic": True,
+        "trace_sampling_rate_hz": made.rate_hz,
+        "trace_npts": x.shape[1],
+        "trace_component_order": "ZNE",
+        "trace_unit": "m/s",
+        "trace_p_arrival_sample": round(onset, 2),
+        "trace_s_arrival_sample": round(made.s_s * made.rate_hz, 2),
+        "trace_onset_sample": round(onset, 2),
+        "trace_onset_basis": "synthetic",
+        "trace_onset_snr": round(ratio, 2),
+        "trace_visible": str(ratio >= VISIBLE_RATIO),
+        "trace_noise_end_sample": int(onset) - round(made.rate_hz),
+        "station_network_code": NETWORK,
+        "source_type": event.kind,
+        "source_magnitude": event.magnitude,
+        "source_magnitude_type": "Mw",
+        "source_depth_km": event.depth_km,
+        "source_stress_drop_pa": round(event.stress_drop_pa),
+        "source_corner_hz": round(made.corner_hz, 2),
+        "path_ep_distance_km": event.distance_km,
+        "path_back_azimuth_deg": event.back_azimuth_deg,
+        "subset": "synthetic",
+    }
+    return row, x
+
+
+def _log_uniform(rng: np.random.Generator, span: tuple[float, float]) -> float:
+    return float(np.exp(rng.uniform(np.log(span[0]), np.log(span[1]))))

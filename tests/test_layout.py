@@ -12,6 +12,7 @@ from tests import generated
 ROOT = Path(__file__).parents[1]
 ROOTS = [ROOT / name for name in ("runtime", "export", "train")]
 HEAVY = {"torch", "scipy", "obspy", "matplotlib", "pandas", "h5py", "onnx", "seisedge.train", "seisedge.export"}
+HEAVY |= {"tensorrt", "tensorrt_rtx", "pycuda"}  # loaded where an engine of theirs is asked for
 
 
 def test_namespace_has_no_init() -> None:

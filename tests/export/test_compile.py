@@ -14,7 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.fakes import card
 
 from seisedge.cli import main
+from seisedge.runtime.bench.model import windows_from
 from seisedge.runtime.card import CARD_KEY, json_from_card
+from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.engines._build import Plan, build_engine, plan_from_target
 from seisedge.runtime.engines._library import Here, load_library
 from seisedge.runtime.engines._sidecar import check_engine, read_sidecar, sidecar_path
@@ -284,3 +286,34 @@ def test_every_registered_network_is_built(tmp_path: Path, name: str) -> None:
     onnx.save(strip_metadata(graph_from_model(create_model(name))), path)
     data, _ = build_engine(path, Plan("tensorrt-rtx", "sm86"), quiet)
     assert len(data) > path.stat().st_size / 2
+
+
+def _quantized(task: str, out: Path, *, bias: bool) -> Path:
+    """A bundled model in int8 by onnxruntime's own tool, calibrated on windows of the bundled recording."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    model = OnnxRuntimeEngine(bundled_model(task))
+    windows = iter(windows_from([RECORDING], model, limit=8))
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime publishes no types
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            pair = next(windows, None)
+            return None if pair is None else dict(zip(("waveform", "valid"), pair, strict=True))
+
+    quantize_static(
+        model.path, out, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, weight_type=QuantType.QInt8,
+        activation_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Gemm"],
+        extra_options={"QuantizeBias": bias, "ActivationSymmetric": True, "WeightSymmetric": True},
+    )  # fmt: skip
+    return out
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("task", list(BUNDLED_FILES))
+def test_bundled_models_in_int8_are_built_unless_their_bias_is_quantized(task: str, tmp_path: Path) -> None:
+    path = _quantized(task, tmp_path / "int8.onnx", bias=False)
+    assert sum(node.op_type == "DequantizeLinear" for node in onnx.load(path).graph.node) > 10
+    data, _ = build_engine(path, Plan("tensorrt-rtx", "sm86"), quiet)
+    assert len(data) > 100_000
+    with pytest.raises(EngineError, match=r"bias\.onnx: .*Int32.*\(node .+\)$"):
+        build_engine(_quantized(task, tmp_path / "bias.onnx", bias=True), Plan("tensorrt-rtx", "sm86"), quiet)

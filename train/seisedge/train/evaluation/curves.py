@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from seisedge.train.bootstrap import Floats, Statistics
+from seisedge.train.dataset.progress import progress
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers, Asker
 from seisedge.train.evaluation.damage import LADDERS, damage_from, noise_of
@@ -42,7 +43,7 @@ def add_damage(out: Figures, ask: Asker, windows: Windows, chosen: Bool, device:
     unharmed = ask(windows, answer_s)
     noise = noise_of(ask, chosen)
     three = unharmed.facts["three"].astype(bool)
-    for ladder in LADDERS:
+    for ladder in progress(LADDERS, "kinds of damage done"):
         which = three if ladder.three else np.ones(len(three), dtype=bool)
         if not which.any() or (ladder.name == "mixed-noise" and noise is None):
             continue

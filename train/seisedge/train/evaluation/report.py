@@ -68,7 +68,8 @@ def evaluate(
     """Everything. split: a rule of `holdout`, for a model file whose card states it. Raises InputError."""
     g = subject.geometry
     own = fingerprint(folders) == subject.data_sha256
-    archive = load_archive(folders, g.rate_hz, subject.pass_hz, split=(split or subject.split) if own else WHOLE)
+    rule = (split or subject.split) if own else WHOLE
+    archive = load_archive(folders, g.rate_hz, subject.pass_hz, split=rule, report=True)
     part = held_out(subject, archive)
     ask = Asker(subject, archive, device)
     out = Figures(draws)

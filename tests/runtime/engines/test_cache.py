@@ -204,11 +204,20 @@ def test_an_engine_of_the_cache_runs(children: Children, tmp_path: Path) -> None
     assert np.array_equal(engine.infer(*window)[0], _plain().infer(*window)[0])
 
 
-def test_a_build_that_fails_leaves_nothing_and_onnxruntime_runs(children: Children, tmp_path: Path) -> None:
+def test_a_build_that_fails_is_remembered_and_onnxruntime_runs(
+    children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     children.build_fails = "event-type.onnx: tensorrt 10.16.2 cannot build it: out of memory"
     engine = open_engine(MODEL, "tensorrt", tmp_path)
     assert engine.name == "onnxruntime-cpu" and engine.reason == children.build_fails
-    assert list(tmp_path.iterdir()) == []
+    (memory,) = tmp_path.iterdir()
+    assert memory.name.endswith(".tensorrt-sm87.engine.tried.json") and children.jobs == ["Build"]
+    engine = open_engine(MODEL, "tensorrt", tmp_path)  # a station does not spend its starts on it
+    assert engine.reason == f"{children.build_fails}; to have it tried again delete {memory}"
+    assert children.jobs == ["Build"]
+    children.build_fails = ""
+    monkeypatch.setattr(FakeCuda, "driver", "13.0")  # an upgrade is another try
+    assert open_engine(MODEL, "tensorrt", tmp_path).name == "tensorrt"
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(children: Children, tmp_path: Path) -> None:

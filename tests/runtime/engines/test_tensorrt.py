@@ -11,7 +11,7 @@ import onnx
 import pytest
 from tests.fake_tensorrt import COPY_MS, KERNELS_MS, FakeCuda, fake_library
 
-from seisedge.runtime.engines import _cuda
+from seisedge.runtime.engines import _child, _cuda
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.engines.tensorrt import TensorRtEngine
 from seisedge.runtime.errors import EngineError
@@ -138,6 +138,20 @@ def test_a_device_that_fails_in_mid_run_leaves_the_station_on_onnxruntime(
     cuda.log.clear()
     engine.infer(*_windows(1))
     assert cuda.log == []  # the device is left alone
+
+
+def test_a_trial_is_of_the_device_and_not_of_what_stands_in_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child's own work: a device that fails must not be compared with onnxruntime by onnxruntime."""
+    job = _child.Try(model=str(MODEL), library="tensorrt", engine=str(MODEL))
+    for refuse, answer in (("", _child.Tried(difference=0.0)), ("execute_async_v3", None)):
+        cuda = FakeCuda()
+        monkeypatch.setitem(sys.modules, "tensorrt", fake_library(cuda, refuse=refuse))
+        monkeypatch.setattr("seisedge.runtime.engines.tensorrt.open_device", lambda cuda=cuda: cuda)
+        if answer is not None:
+            assert _child._try(job) == answer and cuda.log.count("execute") == 8
+            continue
+        with pytest.raises(EngineError, match=r"event-type\.onnx: it failed in mid-run: .*it does not run"):
+            _child._try(job)
 
 
 class _Driver(SimpleNamespace):

@@ -20,7 +20,8 @@ def open_engine(path: Path, engine: str = ONNXRUNTIME, folder: Path | None = Non
 
     engine: `onnxruntime`, `tensorrt` or `tensorrt-rtx`. folder: where built engines are kept; by default the
     user's cache. Where the engine asked for cannot be had, onnxruntime is taken, which says so in `instead_of` and
-    `reason` and in the log; with or_plain=False EngineError is raised. Raises InputError, CardError.
+    `reason` and in the log; with or_plain=False EngineError is raised, then and in mid-run.
+    Raises InputError, CardError.
     """
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
@@ -31,7 +32,8 @@ def open_engine(path: Path, engine: str = ONNXRUNTIME, folder: Path | None = Non
         from seisedge.runtime.engines._cache import default_folder, usable_engine
         from seisedge.runtime.engines.tensorrt import TensorRtEngine
 
-        return TensorRtEngine(path, usable_engine(plain, engine, folder or default_folder()), engine, plain=plain)
+        built = usable_engine(plain, engine, folder or default_folder())
+        return TensorRtEngine(path, built, engine, plain=plain, or_plain=or_plain)
     except EngineError as error:
         if not or_plain:
             raise

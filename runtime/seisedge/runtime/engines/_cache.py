@@ -4,8 +4,8 @@
          no ↓             no ↓
        build it       try it in a process of its own
 
-An engine that fails its trial is built anew once, unless it was just built; then the failure is remembered, and the
-station does not spend its starts on it.
+An engine from elsewhere that fails its trial is built anew here, once. A build or a trial that failed here is
+remembered, so that a station does not spend its starts on it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from seisedge.runtime.engines._child import BUILD_LIMIT_S, TRIAL_LIMIT_S, Build,
 from seisedge.runtime.engines._library import Here, examine, load_library
 from seisedge.runtime.engines._sidecar import (
     ANY_CAPABILITY,
+    NOT_BUILT,
     Sidecar,
     Trial,
     check_engine,
@@ -106,7 +107,8 @@ def usable_engine(model: OnnxRuntimeEngine, library: str, folder: Path) -> Path:
     try:
         return _tried(model, *found, here)
     except EngineError as error:
-        if read_trial(*found, here) is not None and _was_built_here(found[1], here):
+        path, sidecar = found
+        if read_trial(path, sidecar.engine_sha256, here) is not None and _was_built_here(sidecar, here):
             raise
         logger.warning("%s; it is built anew", error)
         return _tried(model, *_built(model, here, folder), here)
@@ -130,25 +132,41 @@ def _was_built_here(sidecar: Sidecar, here: Here) -> bool:
 
 
 def _built(model: OnnxRuntimeEngine, here: Here, folder: Path) -> tuple[Path, Sidecar]:
-    """An engine for this machine's GPU."""
+    """An engine for this machine's GPU. A build that fails is remembered, too. Raises EngineError."""
+    path = folder / engine_name(model.path, model.sha256, here.library, here.compute_capability)
+    earlier = read_trial(path, NOT_BUILT, here)
+    if earlier is not None:
+        raise _refusal(path, earlier)
     library = load_library(here.library)
     aim = here.compute_capability if library.builds_for_others else None
     logger.warning("%s: building an engine for %s (%s); this takes minutes, once", model.path, here.gpu, here.library)
-    return compile_engine(model, Plan(here.library, aim), folder, here)
+    try:
+        return compile_engine(model, Plan(here.library, aim), folder, here)
+    except EngineError as error:
+        _remember(path, Trial(engine_sha256=NOT_BUILT, here=here, reason=str(error)))
+        raise
 
 
 def _tried(model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here) -> Path:
     """The engine, after its trial. Raises EngineError with what came of it, now or earlier."""
-    trial = read_trial(engine, sidecar, here)
+    trial = read_trial(engine, sidecar.engine_sha256, here)
     if trial is None:
         trial = _trial(model, engine, sidecar, here)
-        try:
-            save_trial(engine, trial)
-        except EngineError as error:  # engines may come with a system image that is read-only
-            logger.warning("%s; it is tried again at the next start", error)
+        _remember(engine, trial)
     if trial.reason:
-        raise EngineError(f"{trial.reason}; to have it tried again delete {trial_path(engine)}")
+        raise _refusal(engine, trial)
     return engine
+
+
+def _refusal(engine: Path, trial: Trial) -> EngineError:
+    return EngineError(f"{trial.reason}; to have it tried again delete {trial_path(engine)}")
+
+
+def _remember(engine: Path, trial: Trial) -> None:
+    try:
+        save_trial(engine, trial)
+    except EngineError as error:  # engines may come with a system image that is read-only
+        logger.warning("%s; it is tried again at the next start", error)
 
 
 def _trial(model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here) -> Trial:

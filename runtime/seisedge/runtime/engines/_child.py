@@ -143,7 +143,7 @@ def _try(job: Try) -> Tried:
     from seisedge.runtime.engines.tensorrt import TensorRtEngine
 
     plain = OnnxRuntimeEngine(Path(job.model))
-    engine = TensorRtEngine(Path(job.model), Path(job.engine), job.library)
+    engine = TensorRtEngine(Path(job.model), Path(job.engine), job.library, or_plain=False)
     worst = 0.0
     for waveform, valid in windows_from([RECORDING], plain, limit=8):
         difference = float(np.abs(engine.infer(waveform, valid)[0] - plain.infer(waveform, valid)[0]).max())

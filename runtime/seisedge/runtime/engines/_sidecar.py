@@ -24,6 +24,7 @@ from seisedge.runtime.engines._library import Here
 from seisedge.runtime.errors import EngineError
 
 SCHEMA = 1
+NOT_BUILT = ""
 ANY_CAPABILITY = "any"  # TensorRT-RTX, built for no GPU in particular
 
 
@@ -52,7 +53,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """How an engine did when it was first loaded on a machine. reason: why it is not used; '' where it is."""
 
-    engine_sha256: str
+    engine_sha256: str  # NOT_BUILT where the build failed
     here: Here
     reason: str
     difference: float | None = None  # largest difference of a probability from onnxruntime's, on real windows
@@ -154,13 +155,13 @@ def check_engine(engine: Path, here: Here, model_sha256: str, card: ModelCard) -
     return sidecar
 
 
-def read_trial(engine: Path, sidecar: Sidecar, here: Here) -> Trial | None:
+def read_trial(engine: Path, engine_sha256: str, here: Here) -> Trial | None:
     """What came of the trial of this very engine on this very machine; None where there was none."""
     try:
         trial = msgspec.json.decode(trial_path(engine).read_bytes(), type=Trial)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None  # then it is tried again
-    return trial if (trial.engine_sha256, trial.here) == (sidecar.engine_sha256, here) else None
+    return trial if (trial.engine_sha256, trial.here) == (engine_sha256, here) else None
 
 
 def save_trial(engine: Path, trial: Trial) -> None:

@@ -35,7 +35,7 @@ class TensorRtEngine(Engine):
     """Runs a built engine. To be used from the thread that made it.
 
     A failure of the device in mid-run is not the end of the station: the engine says so, and goes on with
-    onnxruntime (`name`, `instead_of` and `reason` tell).
+    onnxruntime (`name`, `instead_of` and `reason` tell). With or_plain=False it raises EngineError.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class TensorRtEngine(Engine):
         *,
         plain: OnnxRuntimeEngine | None = None,
         cuda: Cuda | None = None,
+        or_plain: bool = True,
     ) -> None:
         """path: the model file, for card, name and a failing device. plain: that file, where it is open already.
 
@@ -56,6 +57,7 @@ class TensorRtEngine(Engine):
         self._library = load_library(library)
         self._cuda = cuda or open_device()
         self._plain: OnnxRuntimeEngine | None = plain
+        self._or_plain = or_plain
         self._times = (0.0, 0.0, 0.0)
         super().__init__(path)
 
@@ -163,8 +165,11 @@ class TensorRtEngine(Engine):
         return InferenceCost(to_device_ms, infer_ms, to_host_ms)
 
     def _give_up(self, error: Exception) -> OnnxRuntimeEngine:
+        reason = f"it failed in mid-run: {_first_line(error)}"
+        if not self._or_plain:
+            raise EngineError(f"{self._engine_path}: {reason}") from error
         plain = OnnxRuntimeEngine(self.path)
-        self.instead_of, self.reason = self.name, f"it failed in mid-run: {_first_line(error)}"
+        self.instead_of, self.reason = self.name, reason
         self.name = plain.name
         self._plain = plain
         logger.warning("%s: on %s from here on, not on %s: %s", self.path, self.name, self.instead_of, self.reason)

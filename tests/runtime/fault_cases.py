@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from seisedge.runtime.clock import ns_from_iso
+from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.config import ModelsConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.event import Event, Hop, content_of
@@ -79,8 +79,8 @@ BACK = "taken for a gap; when the clock comes back a new timeline begins"
 
 CASES = (
     Case("cut:every=40", counters=("reconnects",), says="reconnects and resumes behind the last packet"),
-    Case("refused:first=3", says="tries again with a growing pause"),
-    Case("half-open", says="gives the connection up when no answer comes"),
+    Case("refused:first=3", counters=("reconnects",), says="tries again with a growing pause"),
+    Case("half-open", counters=("reconnects",), says="gives the connection up when no answer comes"),
     Case(
         "stall:after=60",
         counters=("reconnects",),
@@ -108,12 +108,32 @@ CASES = (
     Case("dead:channel=EH1,at=60", "as_file", says="given up after max_wait_s, the others go on"),
     Case("rate-change:at=90", "as_file", says="a new segment at the new rate"),
     Case("empty", "none", says="nothing comes, and nothing breaks"),
-    Case("clock:by=2,at=60,length=20", "recovers", says="overlapping samples disagree and are counted"),
-    Case("clock:by=-2,at=60,length=20", "recovers", says="overlapping samples disagree and are counted"),
-    Case("clock:by=3600,at=60,length=20", "recovers", says=BACK),
-    Case("clock:by=-3600,at=60,length=20", "recovers", says="the wrong ones are late and left out"),
-    Case("clock:by=31536000,at=60,length=20", "recovers", says=BACK),
-    Case("clock:by=-31536000,at=60,length=20", "recovers", says="the wrong ones are late and left out"),
+    Case(
+        "clock:by=2,at=60,length=20",
+        "recovers",
+        counters=("disagreeing_samples",),
+        says="overlapping samples disagree and are counted",
+    ),
+    Case(
+        "clock:by=-2,at=60,length=20",
+        "recovers",
+        counters=("disagreeing_samples",),
+        says="overlapping samples disagree and are counted",
+    ),
+    Case("clock:by=3600,at=60,length=20", "recovers", counters=("new_timelines",), says=BACK),
+    Case(
+        "clock:by=-3600,at=60,length=20",
+        "recovers",
+        counters=("late_samples",),
+        says="the wrong ones are late and left out",
+    ),
+    Case("clock:by=31536000,at=60,length=20", "recovers", counters=("new_timelines",), says=BACK),
+    Case(
+        "clock:by=-31536000,at=60,length=20",
+        "recovers",
+        counters=("late_samples",),
+        says="the wrong ones are late and left out",
+    ),
 )
 
 
@@ -243,6 +263,7 @@ class Matrix:
         for name in ("bad_records", "skipped_bytes", "truncated", "duplicates", "reconnects"):
             outcome.counted[name] = getattr(counters, name)
         for station in report.stations.values():
+            outcome.counted["new_timelines"] += station.counters.new_timelines
             for track in (track for timeline in station.tracks[:1] for track in timeline.tracks.values()):
                 for name in ("gaps", "gap_samples", "duplicate_samples", "disagreeing_samples", "late_samples"):
                     outcome.counted[name] += getattr(track.counters, name)
@@ -328,17 +349,19 @@ RECOVERED_NS = ns_from_iso("2019-07-07T08:18:20")  # the wrong times end at 08:1
 
 
 def _recovery(plain: list[bytes], lines: list[bytes]) -> list[str]:
-    """The events that begin after the recovery must be those of the undisturbed run."""
+    """From the recovery on all lines must be those of the undisturbed run, and no revision may be said twice."""
 
     def late(some: list[bytes]) -> list[bytes]:
-        return [line for line in some if _onset_ns(line) >= RECOVERED_NS]
+        return [line for line in some if RECOVERED_NS <= _onset_ns(line) < RECOVERED_NS + 600 * NS_PER_S]
 
-    found = {line for line in lines if RECOVERED_NS <= _onset_ns(line) < RECOVERED_NS + 10**9 * 600}
-    wanted = late(plain)
+    wanted, found = late(plain), late(lines)
     if not wanted:
         return ["no event to compare after the recovery"]
-    missing = [line for line in wanted if line not in found]
-    return [f"{len(missing)} of {len(wanted)} lines after the recovery are missing"] if missing else []
+    said = [(event["id"], event["revision"]) for event in map(msgspec.json.decode, lines)]
+    faults = [f"{len(said) - len(set(said))} revisions said twice"] if len(said) > len(set(said)) else []
+    if found != wanted:
+        faults.append(f"after the recovery {len(found)} lines, not the {len(wanted)} of the undisturbed run")
+    return faults
 
 
 def _onset_ns(line: bytes) -> int:

@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from tests.fakes import ListSource, burst, fake_models, packets_of
+from tests.fakes import ListSource, burst, fake_models, packet, packets_of
 
 from seisedge.runtime.config import ChannelConfig, StationConfig, StationIdentity
 from seisedge.runtime.event import Event, Hop, content_of
-from seisedge.runtime.loop import Loop
+from seisedge.runtime.loop import MORE_STATIONS, Loop
 from seisedge.runtime.packet import Packet
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks.jsonl import JsonLinesSink
@@ -70,6 +70,14 @@ def test_stations_without_a_file_are_left_out_and_counted() -> None:
     loop = Loop(fake_models(), [], {"XX.OTHER": CONFIG})
     report = loop.run(ListSource(list(packets)))
     assert report.stations == {} and report.other_stations == {"XX.STA": len(packets)}
+
+
+def test_stations_are_bounded_where_no_file_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seisedge.runtime.loop.MAX_STATIONS", 3)
+    packets: list[Packet | None] = [packet(np.zeros(100, dtype=np.int32), station=f"S{k}") for k in range(9)]
+    report = Loop(fake_models(), [], {}, default=StationConfig()).run(ListSource(packets))
+    assert list(report.stations) == ["XX.S0", "XX.S1", "XX.S2"]
+    assert report.other_stations == {"XX.S3": 1, "XX.S4": 1, "XX.S5": 1, MORE_STATIONS: 3}
 
 
 def test_idle_exit_and_ticks() -> None:

@@ -5,8 +5,9 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from pymseed import MS3Record
+from pymseed import DataEncoding, MS3Record
 
 from seisedge.runtime.config import ModelsConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
@@ -18,6 +19,7 @@ from seisedge.runtime.replay._recording import Recording
 from seisedge.runtime.replay.shake import ShakeSender
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import open_source
+from seisedge.runtime.sources.miniseed import MiniSeedSource
 from seisedge.runtime.sources.shake_udp import ShakeUdpSource
 
 CONFIGS = {str(c.station_id): c for c in (load_config(path) for path in STATIONS.glob("*.toml"))}
@@ -114,6 +116,32 @@ def test_seedlink_at_speed_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize("record_length", [128, 4096, 65_536])
 def test_other_record_lengths(part: Path, from_file: dict[str, list[bytes]], record_length: int) -> None:
     assert _over_seedlink(part, 0.0, record_length) == from_file
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "encoding"),
+    [
+        (2, "i", "STEIM1"), (2, "i", "INT32"), (2, "f", "FLOAT32"), (2, "d", "FLOAT64"),
+        (3, "i", "STEIM1"), (3, "i", "STEIM2"), (3, "i", "INT32"), (3, "f", "FLOAT32"), (3, "d", "FLOAT64"),
+    ],
+)  # fmt: skip
+def test_other_encodings(
+    part: Path, tmp_path: Path, from_file: dict[str, list[bytes]], version: int, kind: str, encoding: str
+) -> None:
+    """The recording is Steim2 in miniSEED 2; its counts are exact in every one of these."""
+    path = tmp_path / "other.mseed"
+    records: list[bytes] = []
+    for packet in MiniSeedSource([part]).packets():
+        assert packet is not None
+        s = packet.source_id
+        record = MS3Record(reclen=4096)
+        record.formatversion, record.encoding = version, DataEncoding[encoding]
+        record.sourceid = f"FDSN:{s.network}_{s.station}_{s.location}_{'_'.join(s.channel)}"
+        record.starttime, record.samprate = packet.starttime_ns, packet.sampling_rate_hz
+        samples = packet.samples.astype({"i": np.int32, "f": np.float32, "d": np.float64}[kind])
+        records += record.generate(data_samples=samples, sample_type=kind)
+    path.write_bytes(b"".join(records))
+    assert _run([path]) == from_file
 
 
 def test_a_file_of_long_records(tmp_path: Path) -> None:

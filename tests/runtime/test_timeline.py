@@ -230,6 +230,16 @@ def test_memory_is_bounded_over_a_day() -> None:
     assert len(timeline.tracks["Z"]._segment._x) < 100 * 300  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("rate_hz", [20.0, 40.0, 50.0, 100.0, 33.3])
+def test_an_index_and_its_time_are_each_others_inverse(rate_hz: float) -> None:
+    timeline = Timeline("XX.STA", GridSpec(rate_hz, rate_hz / 4))
+    first = timeline.k_at(T0_NS)
+    for k in range(first, first + 5000):
+        assert timeline.k_at(timeline.time_of(k)) == k
+        assert timeline.k_at(timeline.time_of(k) + 2) == k + 1
+        assert abs(timeline.time_of(k) - k * 1_000_000_000 / rate_hz) <= 1000  # a float64 knows no better
+
+
 def test_segment_index() -> None:
     segment = Segment(T0_NS, 100.0)
     assert segment.index_of(T0_NS + 10_000_000) == 1

@@ -32,6 +32,8 @@ COMPARABLE_CLOCKS_S = 3600.0  # a record older than this was not sent as it was 
 # Samples of a file, a station, between two looks at what is due: 200 s of three components at 100 Hz. Live packets are
 # looked at one by one.
 FILE_BATCH_SAMPLES = 60_000
+MAX_STATIONS = 5000  # that no station file names; damaged or hostile streams may say any number of codes
+MORE_STATIONS = "more stations"
 
 
 def _transport_of_the_day(packet: Packet) -> float | None:
@@ -143,11 +145,11 @@ class Loop:
         key = packet.source_id.station_id
         station = self.report.stations.get(key)
         if station is None:
-            config = self._configs.get(key, self._default)
+            config = self._configs.get(key)
+            if config is None and len(self.report.stations) < MAX_STATIONS:
+                config = self._default
             if config is None:
-                if key not in self.report.other_stations:
-                    logger.warning("%s: not in any station file; its packets are left out", key)
-                self.report.other_stations[key] = self.report.other_stations.get(key, 0) + 1
+                self._leave_out(key)
                 return None
             mode, max_behind_s = self._mode or config.mode, config.live.max_behind_s
             station = Station(
@@ -163,6 +165,16 @@ class Loop:
             if self._journal is not None:
                 self._journal.begin(station)
         return station
+
+    def _leave_out(self, key: str) -> None:
+        """Count a packet of a station that is not listened to, up to a number of names."""
+        others = self.report.other_stations
+        if key not in others and len(others) >= MAX_STATIONS:
+            key = MORE_STATIONS
+        if key not in others:
+            why = "not in any station file" if self._default is None else f"more than {MAX_STATIONS} stations"
+            logger.warning("%s: %s; its packets are left out", key, why)
+        others[key] = others.get(key, 0) + 1
 
     def _step(self, pending: dict[str, Station], packet: Packet | None, source: Source, taken_ns: int) -> None:
         for station in pending.values():

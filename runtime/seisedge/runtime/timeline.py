@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import msgspec
 import numpy as np
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.packet import Packet, RecordFlag
+from seisedge.runtime.resample import MAX_RATE_DENOMINATOR
 from seisedge.runtime.track import GridSpec, RawStretch, Track, TrackState
 
 logger = logging.getLogger(__name__)
@@ -84,6 +86,8 @@ class Timeline:
         self._seen_k = 0  # up to here everything was looked at
         self._newest_start_ns = 0  # of all components
         self._began_k = 0  # where the component that spoke first began; the others are waited for from there
+        rate = Fraction(spec.rate_hz).limit_denominator(MAX_RATE_DENOMINATOR)
+        self._per_second, self._unit_ns = rate.numerator, rate.denominator * NS_PER_S  # index k is at k * unit / per
         size = int(spec.rate_hz * (KEEP_S + 2 * max_wait_s)) * 2
         self._wave: npt.NDArray[np.float32] = np.zeros((3, size), dtype=np.float32)
         self._valid: npt.NDArray[np.bool_] = np.zeros((3, size), dtype=bool)
@@ -118,12 +122,12 @@ class Timeline:
         return self._first_k or 0
 
     def k_at(self, time_ns: int) -> int:
-        """First grid index at or after a time."""
-        return math.ceil(time_ns * self.spec.rate_hz / NS_PER_S - 1e-9)
+        """First grid index at or after a time; of `time_of(k)`, which is to the nanosecond, it is k."""
+        return -((1 - time_ns) * self._per_second // self._unit_ns)
 
     def time_of(self, k: int) -> int:
-        """Time of grid index `k` in ns."""
-        return round(k * NS_PER_S / self.spec.rate_hz)
+        """Time of grid index `k` in ns, to the nearest."""
+        return (2 * k * self._unit_ns + self._per_second) // (2 * self._per_second)
 
     def add(self, component: str, packet: Packet) -> None:
         """Take a packet of one component. Raises ValueError where its rate does not carry the band."""

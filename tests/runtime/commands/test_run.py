@@ -51,6 +51,14 @@ def test_a_file_with_station_files(tmp_path: Path) -> None:
     assert "min of data from 2 station(s), 240 packets" in result.output
 
 
+def test_a_station_file_of_another_station(tmp_path: Path) -> None:
+    path = tmp_path / "station.toml"
+    path.write_text('[station]\nnetwork = "XX"\nstation = "OTHER"\n', encoding="utf-8")
+    result = _seisedge("run", path, _part(tmp_path / "part.mseed"))
+    assert result.exit_code == 2
+    assert "no record is of a station that a station file names; the data are of PB.B918, PB.B921" in result.output
+
+
 def test_standard_input_and_json() -> None:
     data = RECORDING.read_bytes()[: RECORD * 240]
     command = [sys.executable, "-m", "seisedge.cli", "run", "-", "--json"]

@@ -14,6 +14,7 @@ from seisedge.runtime.commands.replay import command
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.miniseed import BadRecord, Decoder, record_length
 from seisedge.runtime.packet import Packet
+from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.replay._fault import Fault, Link, Piece, fault_from_spec, known_faults, register_fault
 from seisedge.runtime.replay._recording import Entry, Recording
 from seisedge.runtime.replay.link_faults import Cut
@@ -208,3 +209,9 @@ def test_faults_of_links_and_of_miniseed_are_refused_for_udp(tmp_path: Path) -> 
         result = CliRunner().invoke(command, [str(one), "--shake-udp", "127.0.0.1", "--fault", spec])
         assert isinstance(result.exception, InputError)
         assert f"fault '{spec}' strikes {on}, and UDP has none" in str(result.exception)
+
+
+@pytest.mark.parametrize("fault", ["dead:channel=QQQ", "late:channel="])
+def test_a_channel_that_is_not_there(fault: str) -> None:
+    with pytest.raises(InputError, match=r"channel=.* there is none in the recording; there are EH1, EH2, EHZ"):
+        Digitizer(RECORDING, faults=(fault,))

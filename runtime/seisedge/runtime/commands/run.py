@@ -176,12 +176,15 @@ def _models_of(configs: dict[str, StationConfig]) -> ModelsConfig:
 
 
 def _refuse_unheard(report: RunReport) -> None:
-    """Raise DataError where no station of the files has a channel that can be listened to."""
+    """Raise DataError where the files hold no station of the station files, or none with a channel to listen to."""
     if any(station.counters.packets for station in report.stations.values()):
         return
     for station in report.stations.values():
         for name, why in station.channels.reasons.items():
             raise DataError(f"{station.station_id}: no channel that can be listened to; {name}: {why}")
+    if not report.stations and report.other_stations:
+        heard = ", ".join(sorted(report.other_stations)[:5])
+        raise DataError(f"no record is of a station that a station file names; the data are of {heard}")
 
 
 @contextlib.contextmanager

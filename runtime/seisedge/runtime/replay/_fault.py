@@ -9,7 +9,7 @@ import dataclasses
 import importlib
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -47,6 +47,13 @@ class Fault:
     """Base of all faults: each hook leaves things as they are."""
 
     on: ClassVar[str] = "records"  # 'records' of any source, 'miniseed' records, or a 'link' of a server
+
+    def require(self, channels: Collection[str]) -> None:
+        """Raise InputError where the fault is about a channel that the recording, of `channels`, does not have."""
+        wanted = getattr(self, "channel", None)
+        if wanted is not None and wanted not in channels:
+            known = ", ".join(sorted(channels))
+            raise InputError(f"channel={wanted} of the fault: there is none in the recording; there are {known}")
 
     def records(self, entries: list[Entry]) -> list[Entry]:
         """What becomes of a station's records; their order is the order in which they are sent."""

@@ -21,7 +21,7 @@ from seisedge.runtime.replay._client import Client, Served
 from seisedge.runtime.replay._clock import ReplayClock
 from seisedge.runtime.replay._datalink import DataLinkClient
 from seisedge.runtime.replay._fault import Fault, fault_from_spec
-from seisedge.runtime.replay._recording import Recording
+from seisedge.runtime.replay._recording import Entry, Recording
 from seisedge.runtime.replay._seedlink import SeedLinkClient
 from seisedge.runtime.sources._datalink_wire import PREFIX
 
@@ -67,12 +67,17 @@ class Digitizer:
         wrong = tuple(fault_from_spec(fault) if isinstance(fault, str) else fault for fault in faults)
         for fault in wrong:
             first_sequence = fault.first_sequence(first_sequence)
+        channels: set[str] = set()
+
+        def spoiled(entries: list[Entry]) -> list[Entry]:
+            channels.update(entry.source_id.channel for entry in entries)
+            return reduce(lambda some, fault: fault.records(some), wrong, entries)
+
         self.recording = Recording(
-            [paths] if isinstance(paths, str | Path) else paths,
-            record_length,
-            stations,
-            lambda entries: reduce(lambda some, fault: fault.records(some), wrong, entries),
+            [paths] if isinstance(paths, str | Path) else paths, record_length, stations, spoiled
         )
+        for fault in wrong:
+            fault.require(channels)
         self.speed = speed
         self._listen = listen
         self._on_client = on_client

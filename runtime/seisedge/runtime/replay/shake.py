@@ -57,6 +57,7 @@ class ShakeSender:
             fault = fault_from_spec(spec) if isinstance(spec, str) else spec
             if fault.on != "records":
                 raise InputError(f"fault '{spec}' strikes {fault.on}, and UDP has none")
+            fault.require({packet.source_id.channel for packet in packets})
             packets = fault.records(packets)
         self._packets = packets
 

@@ -7,8 +7,9 @@ from tests.fakes import T0_NS, burst, packet, packets_of
 
 from seisedge.runtime.packet import Packet, RecordFlag
 from seisedge.runtime.resample import resample_record
+from seisedge.runtime.segment import Segment, TrackCounters
 from seisedge.runtime.timeline import Timeline
-from seisedge.runtime.track import GridSpec, Segment, TrackCounters
+from seisedge.runtime.track import GridSpec
 
 GRID = GridSpec(40.0, 15.0)
 

@@ -1,7 +1,7 @@
 """The fault matrix as tables in docs/reliability.md, from a run of it. `python -m tests.fault_table`.
 
-The first table is of the faults that the virtual digitizer injects; the second of what else can go wrong, each row one or
-more tests by name.
+The first table is of the faults that the virtual digitizer injects; the second of what else can go wrong, each row one
+or more tests by name.
 """
 
 from __future__ import annotations

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from tests.train.dataset.sets import write_set
 
 from seisedge.cli import main
+from seisedge.train.data import fingerprint
 from seisedge.train.evaluation import curves, damage, markdown, plots
+from seisedge.train.evaluation.report import own_order
+from seisedge.train.evaluation.subject import subject_from
 
 N_EVENTS = 20
 RATE, LENGTH, ONSET = 40, 3800, 1900
@@ -167,6 +172,21 @@ def test_a_model_file_on_foreign_data(tmp_path: Path) -> None:
     code, text = seisedge("evaluate", "magnitude", "--data", blind, "-o", tmp_path / "out")
     assert code == 2
     assert "no record has a gain" in text
+
+
+def test_a_models_own_data_are_not_slipped_in_among_others(tmp_path: Path, datasets: Path) -> None:
+    other = make_set(tmp_path / "other", seed=4)
+    code, text = seisedge("evaluate", "event-type", "--data", other, "--data", datasets, "-o", tmp_path / "out")
+    assert code == 2
+    assert f"{datasets}: these are the data that event-type was trained on" in text
+
+
+def test_the_order_of_folders_does_not_matter(tmp_path: Path) -> None:
+    first, second = make_set(tmp_path / "first", seed=4), make_set(tmp_path / "second", seed=5)
+    subject = subject_from("event-type", torch.device("cpu"))
+    mine = dataclasses.replace(subject, data_sha256=fingerprint([first, second]))
+    assert own_order(mine, [second, first]) == [first, second]
+    assert own_order(subject, [second, first]) == [second, first]
 
 
 def test_short_records_are_one_sentence(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from seisedge.train.evaluation.subject import Subject
 from seisedge.train.holdout import WHOLE
 
 SCHEMA = "seisedge.evaluation/1"
+MAX_ORDERS = 3  # folders whose orders are tried: their fingerprint depends on it
 
 
 class Report(Struct, kw_only=True):
@@ -55,6 +57,26 @@ class Report(Struct, kw_only=True):
     magnitude: MagnitudePart | None = None
 
 
+def own_order(subject: Subject, folders: list[Path]) -> list[Path]:
+    """The folders in the order in which they are the subject's own data, if they are.
+
+    Raises InputError where its own data are one folder of several and it is a model file, which does not say which
+    events it was trained on.
+    """
+    if len(folders) < 2:
+        return folders
+    for order in itertools.permutations(folders) if len(folders) <= MAX_ORDERS else [tuple(folders)]:
+        if fingerprint(order) == subject.data_sha256:
+            return list(order)
+    for folder in folders if subject.sides is None else []:
+        if fingerprint([folder]) == subject.data_sha256:
+            raise InputError(
+                f"{folder}: these are the data that {subject.path} was trained on, and among others they would not be "
+                "held out; evaluate on them alone, or give the run in place of the model file"
+            )
+    return folders
+
+
 def evaluate(
     subject: Subject,
     folders: list[Path],
@@ -67,6 +89,7 @@ def evaluate(
 ) -> Report:
     """Everything. split: a rule of `holdout`, for a model file whose card states it. Raises InputError."""
     g = subject.geometry
+    folders = own_order(subject, folders)
     own = fingerprint(folders) == subject.data_sha256
     rule = (split or subject.split) if own else WHOLE
     archive = load_archive(folders, g.rate_hz, subject.pass_hz, split=rule, report=True)

@@ -317,3 +317,24 @@ def test_bundled_models_in_int8_are_built_unless_their_bias_is_quantized(task: s
     assert len(data) > 100_000
     with pytest.raises(EngineError, match=r"bias\.onnx: .*Int32.*\(node .+\)$"):
         build_engine(_quantized(task, tmp_path / "bias.onnx", bias=True), Plan("tensorrt-rtx", "sm86"), quiet)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("task", list(BUNDLED_FILES))
+def test_bundled_models_are_built_in_the_precisions_that_quantize_makes(
+    task: str, precision: str, tmp_path: Path
+) -> None:
+    """As `seisedge quantize` writes their graphs; the scales of int8 are all the same here, a builder does not mind."""
+    graph = onnx.load(bundled_model(task))
+    lacking = "this checkout has no `seisedge quantize`"
+    if precision == "fp16":
+        made = pytest.importorskip("seisedge.export.fp16", reason=lacking).half_precision(graph)
+        assert TensorProto.FLOAT16 in {tensor.data_type for tensor in made.graph.initializer}
+    else:
+        int8 = pytest.importorskip("seisedge.export.int8", reason=lacking)
+        layers = int8.quantizable(graph)
+        made = int8.quantize_layers(graph, {graph.graph.node[i].input[0]: 0.05 for i in layers}, layers)
+        assert TensorProto.INT8 in {tensor.data_type for tensor in made.graph.initializer}
+    onnx.save(made, tmp_path / "model.onnx")
+    data, capability = build_engine(tmp_path / "model.onnx", Plan("tensorrt-rtx", "sm86"), quiet)
+    assert capability == "sm86" and len(data) > 100_000

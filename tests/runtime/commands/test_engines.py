@@ -1,6 +1,7 @@
 """Choosing an engine on the command line and in the station file, on a machine that has no GPU."""
 
 import json
+import subprocess
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -119,3 +120,12 @@ def test_a_package_of_type_stubs_is_not_the_library(tmp_path: Path, monkeypatch:
     (tmp_path / "onlystubs" / "__init__.pyi").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     assert _version("onlystubs") is None
+
+
+def test_a_station_can_compile_without_the_workstations_libraries() -> None:
+    script = (
+        "import sys\nimport seisedge.export.compile\n"
+        "print(sorted({'torch', 'onnx', 'seisedge.train', 'tensorrt', 'tensorrt_rtx', 'pycuda'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

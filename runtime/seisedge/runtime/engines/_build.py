@@ -156,8 +156,9 @@ def _attach_timing_cache(config: trt.IBuilderConfig, path: Path | None) -> Any:
             stored = path.read_bytes()
         except OSError:
             stored = b""  # the first build on this machine
-        cache = config.create_timing_cache(stored)
-        if not config.set_timing_cache(cache, False) and stored:  # another GPU's or version's: begin a new one
+        cache: Any = config.create_timing_cache(stored)
+        # of another GPU or version, or no cache at all: begin a new one
+        if (cache is None or not config.set_timing_cache(cache, False)) and stored:
             cache = config.create_timing_cache(b"")
             config.set_timing_cache(cache, False)
     return cache

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from seisedge.export.flops import Count
+import msgspec
+import onnx
+
+from seisedge.export.flops import count_flops
+from seisedge.export.footprint import footprint_of
+from seisedge.export.graph import front_end_nodes
 from seisedge.runtime.card import MagnitudeScale, Metric, ModelCard, Training
 from seisedge.train.models._base import MagnitudeModel, Model
 from seisedge.train.run import Run
@@ -27,7 +32,23 @@ def headline(metrics: list[Metric]) -> list[Metric]:
     return [m for m in metrics if m.name not in NOT_ON_THE_CARD and ", vertical only" not in m.subset]
 
 
-def card_from_run(run: Run, model: Model, count: Count) -> ModelCard:
+def with_costs(card: ModelCard, graph: onnx.ModelProto) -> ModelCard:
+    """The card with everything that is counted from the graph."""
+    whole, front, size = count_flops(graph), count_flops(graph, front_end_nodes(graph)), footprint_of(graph)
+    return msgspec.structs.replace(
+        card,
+        macs=whole.macs,
+        flops=whole.flops,
+        flops_by_operator=whole.by_operator,
+        not_counted=whole.not_counted,
+        front_end_macs=front.macs,
+        front_end_flops=front.flops,
+        weight_bytes=size.weight_bytes,
+        peak_activation_bytes=size.peak_activation_bytes,
+    )
+
+
+def card_from_run(run: Run, model: Model, graph: onnx.ModelProto) -> ModelCard:
     """Put together the card."""
     g, recipe = model.geometry, run.recipe
     scale = None
@@ -38,7 +59,7 @@ def card_from_run(run: Run, model: Model, count: Count) -> ModelCard:
         modes.append("triggered")
     if recipe.nuisance.continuous_share > 0:
         modes.append("continuous")
-    return ModelCard(
+    card = ModelCard(
         name=recipe.name,
         task=model.task,
         labels=model.labels,
@@ -53,10 +74,10 @@ def card_from_run(run: Run, model: Model, count: Count) -> ModelCard:
         modes=modes,
         min_coverage=recipe.min_coverage,
         parameters=sum(p.numel() for p in model.parameters()),
-        macs=count.macs,
-        flops=count.flops,
-        flops_by_operator=count.by_operator,
-        not_counted=count.not_counted,
+        macs=0,
+        flops=0,
+        flops_by_operator={},
+        not_counted=[],
         temperature=float(model.temperature),
         training=Training(
             recipe=recipe.name,
@@ -71,7 +92,8 @@ def card_from_run(run: Run, model: Model, count: Count) -> ModelCard:
         metrics=headline(run.metrics),
         not_for=recipe.not_for,
         precision="fp32",
-        pruning="none",
+        pruning=run.pruning or "none",
         seisedge_version=run.seisedge_version,
         date=run.date,
     )
+    return with_costs(card, graph)

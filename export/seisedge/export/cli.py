@@ -8,7 +8,6 @@ import click
 import numpy as np
 
 from seisedge.export.card import card_from_run
-from seisedge.export.flops import count_flops
 from seisedge.export.onnx import (
     Array,
     check_graph,
@@ -72,18 +71,18 @@ def export(run: Path, out: Path | None, data: tuple[Path, ...], windows: int) ->
     path = out or folder / f"{loaded.recipe.name}.onnx"
     graph = strip_metadata(graph_from_model(model))
     check_graph(graph)
-    count = count_flops(graph)
-    file = write_card(graph, card_from_run(loaded, model, count))
+    card = card_from_run(loaded, model, graph)
+    file = write_card(graph, card)
     folders = list(data) or [find_dataset(Path.cwd())]
     wave, mask = real_windows(loaded, model, folders, windows)
     difference = parity_difference(model, file, wave, mask)
     save_model(path, file, difference)
     click.echo(
-        f"{path}: {len(file) / 1e6:.2f} MB, {count.flops / 1e6:.1f} MFLOP an inference; "
+        f"{path}: {len(file) / 1e6:.2f} MB, {card.flops / 1e6:.1f} MFLOP an inference; "
         f"torch and onnxruntime agree within {difference:.1e} on {len(wave)} real windows"
     )
-    if count.not_counted:
-        click.echo(f"operators without a FLOP rule: {', '.join(count.not_counted)}")
+    if card.not_counted:
+        click.echo(f"operators without a FLOP rule: {', '.join(card.not_counted)}")
 
 
 command = export

@@ -3,17 +3,19 @@
 Definition: what one inference at batch 1 asks for, not what an engine makes of it. Convolutions and matrix
 products count 2 a multiply-add and 1 a bias element; arithmetic, comparisons, and functions such as Sigmoid or
 Log count 1 an output element; reductions and pooling 1 an input element they look at; BatchNormalization 2 and
-Softmax 3 an element. Moving data counts nothing. Operators without a rule are named, never guessed.
+Softmax 3 an element; QuantizeLinear 2 and DequantizeLinear 1, nothing where what they read is a constant, which an
+engine works out once. Moving data and casts count nothing. Operators without a rule are named, never guessed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import onnx
 
+from seisedge.export.graph import single_batch
 from seisedge.runtime.errors import FailedError
 
 Shape = tuple[int, ...]
@@ -77,37 +79,45 @@ RULES: dict[str, Rule] = {
     "MaxPool": _pool,
     "BatchNormalization": lambda node, ins, outs: (0, 2 * size(outs[0])),
     "Softmax": lambda node, ins, outs: (0, 3 * size(outs[0])),
+    "QuantizeLinear": lambda node, ins, outs: (0, 2 * size(outs[0])),
+    "DequantizeLinear": lambda node, ins, outs: (0, size(outs[0])),
 }
 RULES |= {name: lambda node, ins, outs: (0, size(outs[0])) for name in ELEMENTWISE}
 RULES |= {name: lambda node, ins, outs: (0, size(ins[0])) for name in REDUCTIONS}
 RULES |= {name: lambda node, ins, outs: (0, 0) for name in MOVES_DATA}
 
 
-def count_flops(model: onnx.ModelProto) -> Count:
-    """Count at batch 1. Raises FailedError where the graph's shapes cannot be inferred."""
-    single = onnx.ModelProto()
-    single.CopyFrom(model)
-    for value in single.graph.input:
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    del single.graph.value_info[:]
-    for value in single.graph.output:
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    single = onnx.shape_inference.infer_shapes(single, strict_mode=True, data_prop=True)
+def shapes_of(single: onnx.ModelProto) -> dict[str, Shape]:
+    """Shape of each value of a graph at batch 1 that has one."""
     graph = single.graph
     shapes = {t.name: tuple(t.dims) for t in graph.initializer}
     for value in [*graph.input, *graph.value_info, *graph.output]:
         dims = value.type.tensor_type.shape.dim
         if all(d.HasField("dim_value") for d in dims):
             shapes[value.name] = tuple(d.dim_value for d in dims)
+    return shapes
+
+
+def count_flops(model: onnx.ModelProto, places: Collection[int] | None = None) -> Count:
+    """Count at batch 1, of all nodes or of those at `places`.
+
+    Raises FailedError where the graph's shapes cannot be inferred.
+    """
+    single = single_batch(model)
+    graph = single.graph
+    shapes = shapes_of(single)
+    constants = {t.name for t in graph.initializer}
     macs = flops = 0
     by_operator: dict[str, int] = {}
     not_counted: set[str] = set()
-    for node in graph.node:
+    for place, node in enumerate(graph.node):
+        if places is not None and place not in places:
+            continue
         rule = RULES.get(node.op_type)
         if rule is None:
             not_counted.add(node.op_type)
             continue
-        if node.op_type in MOVES_DATA:
+        if node.op_type in MOVES_DATA or (node.op_type == "DequantizeLinear" and node.input[0] in constants):
             continue
         missing = [name for name in [*node.input, *node.output] if name and name not in shapes]
         if missing:

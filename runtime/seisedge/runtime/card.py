@@ -57,6 +57,33 @@ class MagnitudeScale(msgspec.Struct, frozen=True, kw_only=True):
     type: str  # as catalogued, e.g. 'ML, Md (mixed)'
 
 
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """A model against the one it was made from, on held-out windows: what the gate measured."""
+
+    parent_sha256: str
+    windows: int
+    agreement: float  # share of the windows with the same label
+    mean_dp: float  # mean absolute difference of a probability
+    score: str  # what was scored, in words
+    parent_score: float
+    child_score: float
+    loss_points: float  # 100 × (parent - child); negative is a gain
+    low: float | None  # 95 % interval of the loss, whole events drawn again in pairs
+    high: float | None
+    allowed_points: float  # the larger of 0.5 and one event
+    n_events: int
+    passed: bool  # False only where the user asked for the file all the same (--allow-drop)
+
+
+class Quantization(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model came to its precision."""
+
+    calibration_sha256: str  # fingerprint of the windows that set the ranges; '' where none was needed
+    calibration_windows: int
+    layers: int  # in the lower precision
+    kept: list[str]  # layers that measurement left in fp32, most sensitive first
+
+
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     """The facts of one model file."""
 
@@ -87,6 +114,12 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     seisedge_version: str
     date: str  # of the training run, ISO 8601
     schema: int = SCHEMA
+    front_end_macs: int | None = None  # of `macs`; the front end is never pruned or quantized
+    front_end_flops: int | None = None
+    weight_bytes: int | None = None
+    peak_activation_bytes: int | None = None  # live tensors at batch 1 in the graph's own order
+    quantization: Quantization | None = None
+    comparison: Comparison | None = None  # with the parent of the last step
 
     @property
     def window_s(self) -> float:

@@ -57,6 +57,7 @@ class Run:
     metrics: list[Metric]
     date: str
     seisedge_version: str
+    pruning: str = ""  # what was removed, where the run was made by `seisedge prune`
 
     def model(self) -> Model:
         """The trained model, in evaluation mode."""

@@ -1,0 +1,214 @@
+"""Windows to compare models on: held-out records × answer lengths × damages, nothing random in them.
+
+All that is needed is a card and a data set, so a model file of anyone's making can be compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seisedge.runtime.card import ModelCard
+from seisedge.runtime.errors import InputError
+from seisedge.train.data import Archive, load_archive
+from seisedge.train.dataset.columns import text
+from seisedge.train.dataset.store import Store
+from seisedge.train.models._base import Geometry
+from seisedge.train.predict import Windows
+from seisedge.train.windows import WindowCutter
+
+Array = npt.NDArray[np.float32]
+Bool = npt.NDArray[np.bool_]
+UNKNOWN_GAIN = 1e9  # counts per m/s where a record says none; such windows are compared, not scored
+GAP_S = 1.0
+YES = ("true", "1", "yes")
+
+
+def _whole(x: Array, valid: Array, onset: int, rate_hz: float) -> tuple[Array, Array]:
+    return x, valid
+
+
+def _vertical(x: Array, valid: Array, onset: int, rate_hz: float) -> tuple[Array, Array]:
+    alone = valid.copy()
+    alone[:, 1:] = 0
+    return x, alone
+
+
+def _gap(x: Array, valid: Array, onset: int, rate_hz: float) -> tuple[Array, Array]:
+    """A second is missing from one second after the onset."""
+    holed = valid.copy()
+    first = onset + round(rate_hz)
+    holed[:, :, first : first + round(GAP_S * rate_hz)] = 0
+    return x, holed
+
+
+def _offset(x: Array, valid: Array, onset: int, rate_hz: float) -> tuple[Array, Array]:
+    """A step of ten times the record's own size: a mass that is not centred."""
+    size = np.abs(x).max((1, 2), keepdims=True)
+    return x + 10 * size * (valid > 0.5), valid
+
+
+def _turned(x: Array, valid: Array, onset: int, rate_hz: float) -> tuple[Array, Array]:
+    """Horizontals exchanged and the vertical upside down."""
+    return np.stack([-x[:, 0], x[:, 2], x[:, 1]], 1), np.stack([valid[:, 0], valid[:, 2], valid[:, 1]], 1)
+
+
+DAMAGES = {
+    "as recorded": _whole,
+    "vertical only": _vertical,
+    "a second missing": _gap,
+    "offset": _offset,
+    "horizontals exchanged": _turned,
+}
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """waveform, valid: float32 (n, 3, n_samples), in the card's unit. target: label, or magnitude (nan: none).
+
+    scored: undamaged, visible, and for magnitude of known gain; only these have a say in the score.
+    """
+
+    waveform: Array
+    valid: Array
+    target: npt.NDArray[np.float64]
+    scored: Bool
+    event: npt.NDArray[np.str_]
+    answer_s: npt.NDArray[np.float64]
+    damage: npt.NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.waveform)
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of the windows themselves."""
+        digest = hashlib.sha256()
+        for part in (self.waveform, self.valid):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+    def part(self, which: npt.NDArray[np.int64]) -> HeldOut:
+        """The windows at the given places."""
+        return HeldOut(
+            self.waveform[which],
+            self.valid[which],
+            self.target[which],
+            self.scored[which],
+            self.event[which],
+            self.answer_s[which],
+            self.damage[which],
+        )
+
+    def spread(self, count: int) -> HeldOut:
+        """About `count` of them, evenly over all."""
+        return self.part(np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.int64)))
+
+
+def refuse_synthetic(folders: Sequence[Path]) -> None:
+    """Raises InputError where a record is marked synthetic: no figure and no range may come from one."""
+    for folder in folders:
+        with Store(folder) as store:
+            made = sum(text(row, "trace_synthetic").lower() in YES for row in store.rows)
+        if made:
+            raise InputError(
+                f"{folder}: {made} records are marked synthetic (trace_synthetic); calibration and gate take real "
+                "records only"
+            )
+
+
+def load_records(card: ModelCard, folders: Sequence[Path]) -> Archive:
+    """The data set as the model's station would see it. Raises InputError."""
+    refuse_synthetic(folders)
+    return load_archive(list(folders), card.sampling_rate_hz, card.band_hz[1])
+
+
+def heldout_windows(
+    card: ModelCard,
+    archive: Archive,
+    count: int,
+    split: str = "test",
+    station_term: Mapping[str, float] | None = None,
+) -> HeldOut:
+    """About `count` windows of the records on a side of the split, undamaged ones of all records first.
+
+    station_term: log10 of the gain over the nominal one, of stations of unknown gain where the run fitted it.
+    Raises InputError where a record of that side is not there.
+    """
+    g = Geometry(card.n_samples, card.sampling_rate_hz, card.onset_s)
+    cutter = WindowCutter(archive, g, torch.device("cpu"))
+    parts = []
+    for answer_s in card.answers_s:
+        windows, target = _windows_of(card, archive, split, answer_s)
+        if not len(windows.record):
+            continue
+        x, mask = (t.numpy() for t in cutter.cut(windows.draw(g, answer_s, False)))
+        records = [archive.records[i] for i in windows.record]
+        known = np.ones(len(records), bool)
+        if card.unit == "m/s":
+            terms = station_term or {}
+            gain = [UNKNOWN_GAIN * 10 ** terms.get(r.station, 0.0) if r.gain is None else r.gain for r in records]
+            x = x / np.array(gain, np.float32)[:, None, None]
+            known = np.array([r.gain is not None or r.station in terms for r in records])
+        visible = np.array([r.visible or r.kind == "noise" for r in records])
+        if card.task == "event_type":
+            visible |= target == 2
+        event = np.array([r.group for r in records])
+        for damage, damaged in _damaged(x, mask, round(g.onset_s * g.rate_hz), g.rate_hz):
+            scored = visible & known & (damage == "as recorded")
+            n = len(records)
+            parts.append(
+                HeldOut(*damaged, target, scored, event, np.full(n, answer_s), np.full(n, damage, dtype="<U24"))
+            )
+    if not parts:
+        raise InputError(f"the data hold no {split} record that carries an answer of model '{card.name}'")
+    plain = [p for p in parts if p.damage[0] == "as recorded"]
+    other = [p for p in parts if p.damage[0] != "as recorded"]
+    whole = _joined(plain)
+    if len(whole) >= count or not other:
+        return whole.spread(count)
+    return _joined([whole, _joined(other).spread(count - len(whole))])
+
+
+def _damaged(x: Array, mask: Array, onset: int, rate_hz: float) -> Iterator[tuple[str, tuple[Array, Array]]]:
+    for name, damage in DAMAGES.items():
+        y, valid = damage(x, mask, onset, rate_hz)
+        yield name, (np.where(valid > 0.5, y, 0).astype(np.float32), valid.astype(np.float32))
+
+
+def _joined(parts: Sequence[HeldOut]) -> HeldOut:
+    return HeldOut(*(np.concatenate([getattr(p, f) for p in parts]) for f in HeldOut.__dataclass_fields__))
+
+
+def _windows_of(
+    card: ModelCard, archive: Archive, split: str, answer_s: float
+) -> tuple[Windows, npt.NDArray[np.float64]]:
+    """Of every record of a side, at the nominal place of the onset; of noise from the middle of its stretch."""
+    rate, lead = card.sampling_rate_hz, card.onset_s * card.sampling_rate_hz
+    span = round((card.onset_s + answer_s) * rate)
+    rows: list[tuple[int, int, int]] = []
+    target: list[float] = []
+    for i, r in enumerate(archive.records):
+        if r.split != split:
+            continue
+        if card.task == "event_type" and len(card.labels) > 2 and r.noise_end >= span:
+            rows.append((i, (r.noise_end - span) // 2, r.noise_end))
+            target.append(2.0)
+        start = round(r.onset - lead)
+        if r.kind == "noise" or start < 0 or start + span > r.n_samples:
+            continue
+        if card.task == "event_type":
+            target.append(0.0 if r.kind == "tectonic" else 1.0)
+        elif r.magnitude is not None:
+            target.append(r.magnitude)
+        else:
+            continue
+        rows.append((i, start, r.n_samples))
+    table = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    return Windows(table[:, 0], np.zeros(len(table), np.int64), table[:, 1], table[:, 2]), np.array(target)

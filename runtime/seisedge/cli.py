@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "calibrate": ("seisedge.train.correction.cli:calibrate", "train", "A station's correction, from a catalogue."),
     "export": ("seisedge.export.cli:export", "export", "Turn a training run into a model file."),
     "compile": ("seisedge.export.compile:command", None, "Build TensorRT engines of model files."),
+    "prune": ("seisedge.export.cli_prune:command", "export", "A narrower run, inside the gate."),
     "quantize": ("seisedge.export.cli_quantize:quantize", "export", "A model file in fp16 or int8, inside the gate."),
     "gate": ("seisedge.export.cli_quantize:gate", "export", "Is a model as good as the one it was made from?"),
 }

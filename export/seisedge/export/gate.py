@@ -126,7 +126,7 @@ def write_if_passed(path: Path, file: bytes, c: Comparison, allow_drop: bool) ->
     if not c.passed and not allow_drop:
         raise FailedError(
             f"{path}: not written, outside the gate: agreement {c.agreement:.2%}, mean |Δp| {c.mean_dp:.4f}, loss "
-            f"{c.loss_points:+.2f} points (allowed {c.allowed_points:.2f}); --allow-drop writes it, and its card says so"
+            f"{c.loss_points:+.2f} points (allowed {c.allowed_points:.2f}); --allow-drop writes it, marked"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")

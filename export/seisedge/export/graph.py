@@ -80,8 +80,9 @@ def single_batch(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def trained_layers(graph: onnx.ModelProto) -> list[int]:
-    """Places of the nodes with trained weights, in the graph's order."""
+    """Places of the nodes with trained weights, in the graph's order; the weights may be int8 behind a DQ."""
     trained = {t.name for t in graph.graph.initializer if not t.name.startswith(FIXED)}
+    trained |= {n.output[0] for n in graph.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in trained}
     return [
         i
         for i, node in enumerate(graph.graph.node)

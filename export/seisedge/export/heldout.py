@@ -19,13 +19,13 @@ from seisedge.runtime.errors import InputError
 from seisedge.train.data import Archive, load_archive
 from seisedge.train.dataset.columns import text
 from seisedge.train.dataset.store import Store
+from seisedge.train.gains import UNKNOWN_GAIN
 from seisedge.train.models._base import Geometry
 from seisedge.train.predict import Windows
 from seisedge.train.windows import WindowCutter
 
 Array = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
-UNKNOWN_GAIN = 1e9  # counts per m/s where a record says none; such windows are compared, not scored
 GAP_S = 1.0
 YES = ("true", "1", "yes")
 
@@ -72,7 +72,8 @@ DAMAGES = {
 class HeldOut:
     """waveform, valid: float32 (n, 3, n_samples), in the card's unit. target: label, or magnitude (nan: none).
 
-    scored: undamaged, visible, and for magnitude of known gain; only these have a say in the score.
+    scored: undamaged, visible, and for magnitude of known gain; only these have a say in the score. Windows of
+    unknown gain are compared at the nominal one.
     """
 
     waveform: Array

@@ -67,6 +67,13 @@ def strip_metadata(graph: onnx.ModelProto) -> onnx.ModelProto:
     return clean
 
 
+def checked_graph(model: Model) -> onnx.ModelProto:
+    """The stripped and checked graph of a model."""
+    graph = strip_metadata(graph_from_model(model))
+    check_graph(graph)
+    return graph
+
+
 def check_graph(graph: onnx.ModelProto) -> None:
     """onnx's own checker and strict shape inference. Raises FailedError."""
     try:

@@ -19,8 +19,9 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("model", type=click.Path(path_type=Path), metavar="M.onnx")
+@click.option("--roofline", is_flag=True, help="Also the least time on Jetson boards, projected from FLOPs and bytes.")
 @click.option("--json", "as_json", is_flag=True, help="The card as it stands in the file.")
-def command(model: Path, as_json: bool) -> None:
+def command(model: Path, roofline: bool, as_json: bool) -> None:
     """Print the card of a model file: what it says, what it was trained on, what it costs.
 
     `event-type` and `magnitude` stand for the bundled models.
@@ -33,6 +34,10 @@ def command(model: Path, as_json: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(engine.card), indent=2))
         return
     click.echo("\n".join(describe(engine.card, engine.sha256, path)))
+    if roofline:
+        from seisedge.runtime.bench.roofline import roofline_lines
+
+        click.echo("\n".join(["", "Roofline", *roofline_lines(engine.card, path.stat().st_size)]))
 
 
 def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
@@ -53,6 +58,25 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
         "licence": training.licence,
         "calibration": f"temperature {card.temperature:.3f}",
     }
+    if card.front_end_macs is not None and card.front_end_flops is not None:
+        rows["cost"] += (
+            f"; the front end {card.front_end_macs / 1e6:.1f} M MAC, {card.front_end_flops / 1e6:.1f} MFLOP of it"
+        )
+    if card.weight_bytes is not None and card.peak_activation_bytes is not None:
+        rows["memory"] = (
+            f"{card.weight_bytes / 1e3:.0f} kB of weights, {card.peak_activation_bytes / 1e3:.0f} kB of activations at "
+            "the peak, batch 1"
+        )
+    if card.quantization is not None:
+        q = card.quantization
+        rows["quantized"] = f"{q.layers} layers in {card.precision}, {len(q.kept)} left in fp32: {', '.join(q.kept)}"
+    if card.comparison is not None:
+        c = card.comparison
+        rows["parent"] = (
+            f"{c.parent_sha256[:16] or 'a run'}…: agreement {c.agreement:.2%}, mean |Δp| {c.mean_dp:.4f}, {c.score} "
+            f"{c.parent_score:.1%} → {c.child_score:.1%} on {c.windows} windows"
+            + ("" if c.passed else "; OUTSIDE THE GATE, written with --allow-drop")
+        )
     lines = [card.name, "=" * len(card.name)]
     lines += [f"{name + ':':13}{text}" for name, text in rows.items()]
     lines += ["", "FLOP by operator"]

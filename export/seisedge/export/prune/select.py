@@ -1,0 +1,176 @@
+"""What goes: blocks by what the answers lose without them, then channels by first-order Taylor on real windows.
+
+A channel's importance is the mean over windows of (Σ activation · gradient of the loss)², the squared first-order
+change of the loss when it is set to zero (Molchanov et al. 2019, https://arxiv.org/abs/1906.10771). Channels are taken
+from the group where a multiply-add saved costs least, until the network has lost the wanted share. Blocks come
+first, because at these sizes time follows the number of operators, not their width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seisedge.export.prune.ghost import GhostSurgery
+from seisedge.export.prune.residual import ResidualSurgery
+from seisedge.export.prune.surgery import Group, Surgery
+from seisedge.runtime.errors import InputError
+from seisedge.train.models import create_model
+from seisedge.train.models._base import Model
+from seisedge.train.models.ganet import GANetSmall
+from seisedge.train.models.resnet import ResNetOrdinal
+
+SLACK = 0.05  # a block may take the removed share so far above the wanted one
+FRONT = ("front", "bank")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What stays: places of the units by group; dropped blocks; the argument `shape` of the child."""
+
+    keep: dict[str, Tensor]
+    dropped: set[int]
+    shape: dict[str, Any]
+    macs_before: int
+    macs_after: int
+
+
+def surgery_on(model: Model) -> Surgery:
+    """Raises InputError where the architecture is not known to pruning."""
+    if isinstance(model, GANetSmall):
+        return GhostSurgery(model)
+    if isinstance(model, ResNetOrdinal):
+        return ResidualSurgery(model)
+    raise InputError(f"pruning knows ganet_small and resnet18_cbam_small; the run is a {type(model).__name__}")
+
+
+def network_macs(model: Model) -> int:
+    """Multiply-adds of convolutions and products outside the front end, one window."""
+    total = 0
+
+    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        assert isinstance(module.weight, Tensor)
+        total += output.numel() * module.weight[0].numel()
+
+    with ExitStack() as stack:
+        for name, module in model.named_modules():
+            if isinstance(module, nn.Conv1d | nn.Linear) and not name.startswith(FRONT):
+                stack.enter_context(_hooked(module, add))
+        x = torch.zeros(1, 3, model.geometry.n_samples)
+        with torch.no_grad():
+            model.eval()(x, torch.ones_like(x))
+    return total
+
+
+@contextmanager
+def _hooked(module: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def importance_of(model: Model, groups: list[Group], loss: Callable[[], Iterator[Tensor]]) -> dict[str, Tensor]:
+    """(units,) a group. loss: yields the (batch,) losses of one batch after another, from the model itself."""
+    out = {g.name: torch.zeros(g.units) for g in groups}
+    seen: list[tuple[Group, Tensor]] = []
+
+    def hook_for(group: Group) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
+            output.retain_grad()
+            seen.append((group, output))
+
+        return hook
+
+    model.eval()
+    with ExitStack() as stack:
+        for group in groups:
+            for module in group.outputs:
+                stack.enter_context(_hooked(module, hook_for(group)))
+        for values in loss():
+            model.zero_grad(set_to_none=True)
+            values.sum().backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
+            for group, output in seen:
+                assert output.grad is not None
+                change = (output.detach() * output.grad).sum(-1).square().mean(0)  # (channels,)
+                out[group.name] += change[: group.units] + change[group.units :] if group.paired else change
+            seen.clear()
+    model.zero_grad(set_to_none=True)
+    return out
+
+
+def _pass_over(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> object:
+    """Hook: (x, mask) as they came, or x alone where the module gives no mask."""
+    return inputs if isinstance(output, tuple) else inputs[0]
+
+
+def block_effects(model: Model, surgery: Surgery, x: Tensor, valid: Tensor) -> dict[int, float]:
+    """Mean difference of a probability when a block is passed over."""
+
+    @torch.no_grad()
+    def answers() -> Tensor:
+        out: Tensor = model.eval()(x, valid)
+        return out
+
+    whole = answers()
+    effects = {}
+    for place, modules in surgery.blocks().items():
+        with ExitStack() as stack:
+            for module in modules:
+                stack.enter_context(_hooked(module, _pass_over))
+            effects[place] = float((answers() - whole).abs().mean())
+    return effects
+
+
+def choose(
+    surgery: Surgery,
+    name: str,
+    arguments: dict[str, Any],
+    ratio: float,
+    importance: dict[str, Tensor],
+    effects: dict[int, float],
+    say: Say,
+) -> Choice:
+    """Blocks, then channels, until the network has lost `ratio` of its multiply-adds. Raises InputError."""
+    groups = {g.name: g for g in surgery.groups()}
+    units = {g.name: g.units for g in groups.values()}
+    dropped: set[int] = set()
+
+    def macs(changed: dict[str, int], without: set[int]) -> int:
+        shape = surgery.shape(changed, without)
+        return network_macs(create_model(name, **(arguments | {"shape": shape})))
+
+    before = now = macs(units, dropped)
+    for place in sorted(effects, key=lambda p: effects[p]):
+        trial = macs(units, dropped | {place})
+        if 1 - trial / before <= ratio + SLACK:
+            say(f"block {place} goes: without it probabilities change by {effects[place]:.4f} in the mean")
+            dropped, now = dropped | {place}, trial
+    order = {n: torch.argsort(importance[n]) for n in groups}  # the least important first
+    gone = {f"inside {i}" for i in dropped}
+    while 1 - now / before < ratio:
+        best: tuple[float, str, int] | None = None
+        for g in groups.values():
+            if g.name in gone or units[g.name] - g.step < g.least:
+                continue
+            trial = macs(units | {g.name: units[g.name] - g.step}, dropped)
+            taken = g.units - units[g.name]
+            cost = float(importance[g.name][order[g.name][taken : taken + g.step]].sum())
+            rate = cost / max(now - trial, 1)
+            if trial < now and (best is None or rate < best[0]):
+                best = rate, g.name, trial
+        if best is None:
+            raise InputError(f"--ratio {ratio:g}: cannot be had; at the least widths {1 - now / before:.0%} is gone")
+        units[best[1]] -= groups[best[1]].step
+        now = best[2]
+    keep = {n: order[n][g.units - units[n] :].sort().values for n, g in groups.items()}
+    return Choice(keep, dropped, surgery.shape(units, dropped), before, now)

@@ -1,0 +1,102 @@
+"""What pruning must know of an architecture: its groups of channels, the blocks it can do without, how to copy."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seisedge.train.models._base import Model
+
+Keep = Mapping[str, Tensor]  # group → places of the units that stay, ascending
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that stay or go together. outputs: modules whose output has them as channels.
+
+    paired: a unit is a map of a ghost module and its ghost, channels j and j + units.
+    step: units taken at a time. least: units that stay.
+    """
+
+    name: str
+    units: int
+    outputs: Sequence[nn.Module]
+    paired: bool = False
+    step: int = 2
+    least: int = 4
+
+
+class Surgery(abc.ABC):
+    """Of one model. A dropped block is one with an identity for its shortcut: without it the rest fits."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    @abc.abstractmethod
+    def blocks(self) -> dict[int, list[nn.Module]]:
+        """Blocks that can be dropped, by place: the modules that go, each giving on what it is given."""
+
+    @abc.abstractmethod
+    def groups(self) -> list[Group]:
+        """All groups of the whole model."""
+
+    @abc.abstractmethod
+    def shape(self, units: Mapping[str, int], dropped: Collection[int]) -> dict[str, Any]:
+        """The argument `shape` of a model with so many units a group and without the dropped blocks."""
+
+    @abc.abstractmethod
+    def copy(self, child: Model, keep: Keep, dropped: Collection[int]) -> None:
+        """Fill a model of that shape with the weights that stay."""
+
+
+@torch.no_grad()
+def copy_conv(to: nn.Module, of: nn.Module, out: Tensor, into: Tensor | None = None) -> None:
+    """Weights of the output channels `out` and input channels `into` (None: all, or depthwise)."""
+    assert isinstance(to, nn.Conv1d) and isinstance(of, nn.Conv1d)
+    weight = of.weight[out] if into is None else of.weight[out][:, into]
+    to.weight.copy_(weight)
+    if of.bias is not None and to.bias is not None:
+        to.bias.copy_(of.bias[out])
+
+
+@torch.no_grad()
+def copy_norm(to: nn.Module, of: nn.Module, channels: Tensor) -> None:
+    """Scale, shift and statistics."""
+    assert isinstance(to, nn.BatchNorm1d) and isinstance(of, nn.BatchNorm1d)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(to, name).copy_(getattr(of, name)[channels])
+
+
+@torch.no_grad()
+def copy_perceptron(to: nn.Sequential, of: nn.Sequential, channels: Tensor) -> None:
+    """Two layers over channels; of the hidden units those with the largest weights, in and out, stay."""
+    first, last = of[0], of[2]
+    assert isinstance(first, nn.Conv1d) and isinstance(last, nn.Conv1d)
+    narrow = to[0]
+    assert isinstance(narrow, nn.Conv1d)
+    size = first.weight[:, channels].flatten(1).norm(dim=1) * last.weight[channels].flatten(2).norm(dim=(0, 2))
+    hidden = size.topk(narrow.out_channels).indices.sort().values
+    copy_conv(narrow, first, hidden, channels)
+    copy_conv(to[2], last, channels, hidden)
+
+
+@torch.no_grad()
+def copy_same(to: nn.Module, of: nn.Module) -> None:
+    """All parameters and kept buffers, of the same shapes."""
+    to.load_state_dict(of.state_dict())
+
+
+def conv_of(module: nn.Module) -> nn.Conv1d:
+    """The module, which is a convolution."""
+    assert isinstance(module, nn.Conv1d)
+    return module
+
+
+def channels_of(group: Group, places: Tensor) -> Tensor:
+    """Channels of the units at these places."""
+    return torch.cat([places, places + group.units]) if group.paired else places

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "compile": ("seisedge.export.compile:command", None, "Build TensorRT engines of model files."),
     "prune": ("seisedge.export.cli_prune:command", "export", "A narrower run, inside the gate."),
     "quantize": ("seisedge.export.cli_quantize:quantize", "export", "A model file in fp16 or int8, inside the gate."),
+    "release": ("seisedge.export.cli_release:command", "export", "From a run to models, page and checksums."),
     "gate": ("seisedge.export.cli_quantize:gate", "export", "Is a model as good as the one it was made from?"),
 }
 EXTRAS_OF = {

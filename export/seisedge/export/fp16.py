@@ -76,7 +76,7 @@ def _cast(name: str, to: str, kind: int) -> onnx.NodeProto:
 
 def _half(tensor: TensorProto, name: str) -> TensorProto:
     values = numpy_helper.to_array(tensor)
-    half = values.astype(np.float16)
+    half = np.clip(values, -LARGEST, LARGEST).astype(np.float16)
     if np.abs(values).max(initial=0) > LARGEST or (values.size == 1 and values.any() and not half.any()):
         raise FailedError(f"{tensor.name}: {float(np.abs(values).max()):g} cannot be held in fp16")
     return numpy_helper.from_array(half, name)

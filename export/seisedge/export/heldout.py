@@ -109,7 +109,8 @@ class HeldOut:
 
     def spread(self, count: int) -> HeldOut:
         """About `count` of them, evenly over all."""
-        return self.part(np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.int64)))
+        n = min(count, len(self))
+        return self.part(np.arange(n) * (len(self) - 1) // max(n - 1, 1))
 
 
 def refuse_synthetic(folders: Sequence[Path]) -> None:

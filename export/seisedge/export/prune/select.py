@@ -8,6 +8,7 @@ first, because at these sizes time follows the number of operators, not their wi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from seisedge.train.models.ganet import GANetSmall
 from seisedge.train.models.resnet import ResNetOrdinal
 
 SLACK = 0.05  # a block may take the removed share so far above the wanted one
+LOOK_AGAIN = 8  # steps
+LARGEST_EFFECT = 0.05  # mean change of a probability without a block; beyond it a block stays
 FRONT = ("front", "bank")
 
 Say = Callable[[str], None]
@@ -51,23 +54,38 @@ def surgery_on(model: Model) -> Surgery:
     raise InputError(f"pruning knows ganet_small and resnet18_cbam_small; the run is a {type(model).__name__}")
 
 
-def network_macs(model: Model) -> int:
-    """Multiply-adds of convolutions and products outside the front end, one window."""
-    total = 0
+def positions_of(model: Model) -> dict[str, int]:
+    """How often each weight outside the front end is used in one window, by the name of its layer."""
+    out: dict[str, int] = {}
 
-    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        assert isinstance(module.weight, Tensor)
-        total += output.numel() * module.weight[0].numel()
+    def hook_for(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
+            out[name] = out.get(name, 0) + output.numel() // int(output.shape[1])
+
+        return hook
 
     with ExitStack() as stack:
         for name, module in model.named_modules():
             if isinstance(module, nn.Conv1d | nn.Linear) and not name.startswith(FRONT):
-                stack.enter_context(_hooked(module, add))
+                stack.enter_context(_hooked(module, hook_for(name)))
         x = torch.zeros(1, 3, model.geometry.n_samples)
         with torch.no_grad():
             model.eval()(x, torch.ones_like(x))
-    return total
+    return out
+
+
+def network_macs(model: Model, positions: dict[str, int] | None = None) -> int:
+    """Multiply-adds of convolutions and products outside the front end, one window.
+
+    positions: of a model that differs in widths only; found by running the model where not given.
+    """
+    used = positions_of(model) if positions is None else positions
+    return sum(_weights(model.get_submodule(name)) * count for name, count in used.items())
+
+
+def _weights(layer: nn.Module) -> int:
+    assert isinstance(layer, nn.Conv1d | nn.Linear)
+    return layer.weight.numel()
 
 
 @contextmanager
@@ -145,32 +163,40 @@ def choose(
     units = {g.name: g.units for g in groups.values()}
     dropped: set[int] = set()
 
-    def macs(changed: dict[str, int], without: set[int]) -> int:
-        shape = surgery.shape(changed, without)
-        return network_macs(create_model(name, **(arguments | {"shape": shape})))
+    def built(changed: dict[str, int], without: set[int]) -> Model:
+        return create_model(name, **(arguments | {"shape": surgery.shape(changed, without)}))
 
-    before = now = macs(units, dropped)
+    before = now = network_macs(surgery.model)
     for place in sorted(effects, key=lambda p: effects[p]):
-        trial = macs(units, dropped | {place})
+        if effects[place] > LARGEST_EFFECT:
+            say(f"block {place} stays: without it probabilities change by {effects[place]:.4f} in the mean")
+            continue
+        trial = network_macs(built(units, dropped | {place}))
         if 1 - trial / before <= ratio + SLACK:
             say(f"block {place} goes: without it probabilities change by {effects[place]:.4f} in the mean")
             dropped, now = dropped | {place}, trial
     order = {n: torch.argsort(importance[n]) for n in groups}  # the least important first
     gone = {f"inside {i}" for i in dropped}
-    while 1 - now / before < ratio:
-        best: tuple[float, str, int] | None = None
-        for g in groups.values():
-            if g.name in gone or units[g.name] - g.step < g.least:
-                continue
-            trial = macs(units | {g.name: units[g.name] - g.step}, dropped)
+    positions = positions_of(built(units, dropped))
+    saved: dict[str, int] = {}  # by a step of each group; looked at again now and then, for it changes slowly
+    for turn in itertools.count():
+        if 1 - now / before >= ratio:
+            break
+        open_groups = [g for g in groups.values() if g.name not in gone and units[g.name] - g.step >= g.least]
+        if not open_groups:
+            raise InputError(f"--ratio {ratio:g}: cannot be had; at the least widths {1 - now / before:.0%} is gone")
+        if turn % LOOK_AGAIN == 0:
+            for g in open_groups:
+                narrower = built(units | {g.name: units[g.name] - g.step}, dropped)
+                saved[g.name] = now - network_macs(narrower, positions)
+
+        def price(g: Group) -> float:
             taken = g.units - units[g.name]
             cost = float(importance[g.name][order[g.name][taken : taken + g.step]].sum())
-            rate = cost / max(now - trial, 1)
-            if trial < now and (best is None or rate < best[0]):
-                best = rate, g.name, trial
-        if best is None:
-            raise InputError(f"--ratio {ratio:g}: cannot be had; at the least widths {1 - now / before:.0%} is gone")
-        units[best[1]] -= groups[best[1]].step
-        now = best[2]
+            return cost / max(saved[g.name], 1)
+
+        cheapest = min(open_groups, key=price)
+        units[cheapest.name] -= cheapest.step
+        now = network_macs(built(units, dropped), positions)
     keep = {n: order[n][g.units - units[n] :].sort().values for n, g in groups.items()}
     return Choice(keep, dropped, surgery.shape(units, dropped), before, now)

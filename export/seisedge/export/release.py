@@ -1,0 +1,205 @@
+"""The line from a run to what a station is given: export → prune → quantize, each gated → measured → chosen.
+
+    DIR/NAME.onnx, NAME-fp16.onnx …   every model inside the gate
+    DIR/NAME….card.json               their cards
+    DIR/MODEL.md                      the model page
+    DIR/SHA256SUMS
+
+For onnxruntime the choice is the model of least measured time on this machine, for TensorRT on a Jetson the least
+projected one (`bench.roofline`); the full fp32 model is always a candidate, so nothing is chosen that gains nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from seisedge.export.card import card_from_run
+from seisedge.export.gate import Floats, answers_of, compare, enough, hits, lines_of
+from seisedge.export.graph import ModelFile, open_model
+from seisedge.export.heldout import HeldOut, heldout_windows
+from seisedge.export.latency import Latency, side_by_side
+from seisedge.export.onnx import checked_graph, parity_difference, save_model, write_card
+from seisedge.export.prune.run import Pruned
+from seisedge.export.quantize import Lower, fp16_from, int8_from
+from seisedge.runtime.bench.roofline import BOARDS, floor_of
+from seisedge.runtime.card import Comparison, ModelCard
+from seisedge.runtime.errors import FailedError
+from seisedge.train.bootstrap import interval
+from seisedge.train.data import Archive
+from seisedge.train.run import Run
+
+PARITY_WINDOWS = 64
+CALIBRATION_WINDOWS = 512
+ORIGINAL = "fp32"
+
+Say = Callable[[str], None]
+Prune = Callable[[Run], Pruned]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table. file: None where it lies outside the gate and was not written.
+
+    agreement_with_full: label agreement and mean |Δp| with the full fp32 model, whatever its own parent is.
+    """
+
+    name: str
+    card: ModelCard
+    size: int
+    file: Path | None
+    score: float
+    low: float
+    high: float
+    agreement_with_full: float
+    mean_dp_with_full: float
+    comparison: Comparison | None
+    latency: Latency | None
+
+
+@dataclass(frozen=True)
+class Release:
+    """All variants, and the chosen one by target, with its reason."""
+
+    name: str
+    variants: list[Variant]
+    chosen: dict[str, tuple[str, str]]
+    windows: int
+
+
+def export_file(run: Run, path: Path, windows: HeldOut, comparison: Comparison | None = None) -> ModelFile:
+    """The run as a model file, its torch parity checked on real windows. Raises FailedError."""
+    model = run.model()
+    graph = checked_graph(model)
+    card = msgspec.structs.replace(card_from_run(run, model, graph), comparison=comparison)
+    file = write_card(graph, card)
+    few = windows.spread(PARITY_WINDOWS)
+    save_model(path, file, parity_difference(model, file, few.waveform, few.valid))
+    return open_model(path)
+
+
+def make_release(run: Run, archive: Archive, out: Path, prune: Prune | None, windows: int, say: Say) -> Release:
+    """Run the line; files outside the gate are not written. prune: makes a narrower run of a run."""
+    out.mkdir(parents=True, exist_ok=True)
+    name = run.recipe.name
+    card = card_from_run(run, run.model(), checked_graph(run.model()))
+    held = enough(heldout_windows(card, archive, windows, station_term=run.station_term))
+    calibration = heldout_windows(card, archive, CALIBRATION_WINDOWS, "train", run.station_term)
+    full = export_file(run, out / f"{name}.onnx", held)
+    say(f"{full.path.name}: {full.card.flops / 1e6:.1f} MFLOP, {len(full.data) / 1e3:.0f} kB")
+    made: list[tuple[str, ModelFile | Lower]] = [(ORIGINAL, full)]
+    made += _lower(full, "", held, calibration, out, say)
+    if prune is not None:
+        narrow = prune(run)
+        path = out / f"{name}-pruned.onnx"
+        pruned = export_file(narrow.run, path, held)
+        result = compare(
+            answers_of(full.data, held), answers_of(pruned.data, held), held, full.card, full.sha256, pruned=True
+        )
+        say("pruned: " + "; ".join(lines_of(result, pruned=True)))
+        if result.passed:
+            pruned = export_file(narrow.run, path, held, result)
+            made.append(("pruned", pruned))
+            made += _lower(pruned, "pruned + ", held, calibration, out, say)
+        else:
+            path.unlink()
+            refused = msgspec.structs.replace(pruned.card, comparison=result)
+            made.append(("pruned", Lower(write_card(pruned.graph, refused), result)))
+    return _measured(name, made, held)
+
+
+def _lower(
+    model: ModelFile, prefix: str, held: HeldOut, calibration: HeldOut, out: Path, say: Say
+) -> list[tuple[str, ModelFile | Lower]]:
+    """fp16 and int8 of a model: written where inside the gate, else only what was measured."""
+    parent = answers_of(model.data, held)
+    rows: list[tuple[str, ModelFile | Lower]] = []
+    for precision in ("fp16", "int8"):
+        if precision == "fp16":
+            lower = fp16_from(model, held, parent)
+        else:
+            lower = int8_from(model, calibration, held, parent, say)
+        say(f"{prefix}{precision}: " + "; ".join(lines_of(lower.comparison)))
+        if lower.comparison.passed:
+            path = out / f"{model.path.stem}-{precision}.onnx"
+            path.write_bytes(lower.file)
+            rows.append((f"{prefix}{precision}", open_model(path)))
+        else:
+            rows.append((f"{prefix}{precision}", lower))
+    return rows
+
+
+def _measured(name: str, made: Sequence[tuple[str, ModelFile | Lower]], held: HeldOut) -> Release:
+    files = {row: part.data if isinstance(part, ModelFile) else part.file for row, part in made}
+    times = side_by_side(files, held)
+    full = answers_of(files[ORIGINAL], held)
+    variants = []
+    for row, part in made:
+        card = part.card if isinstance(part, ModelFile) else _card_in(part.file)
+        p = answers_of(files[row], held)
+        right, event = hits(card, p, held.target)[held.scored], held.event[held.scored]
+        low, high = interval(event, partial(_mean, right))
+        variants.append(
+            Variant(
+                name=row,
+                card=card,
+                size=len(files[row]),
+                file=part.path if isinstance(part, ModelFile) else None,
+                score=float(right.mean()),
+                low=low,
+                high=high,
+                agreement_with_full=float((p.argmax(1) == full.argmax(1)).mean()),
+                mean_dp_with_full=float(np.abs(p - full).mean()),
+                comparison=card.comparison,
+                latency=times[row],
+            )
+        )
+    return Release(name, variants, choose(variants), len(held))
+
+
+def _mean(values: Floats, weight: Floats) -> float:
+    return float((values * weight).sum() / weight.sum())
+
+
+def _card_in(file: bytes) -> ModelCard:
+    import onnx
+
+    from seisedge.runtime.card import CARD_KEY, card_from_json
+
+    properties = {p.key: p.value for p in onnx.load_from_string(file).metadata_props}
+    return card_from_json(properties.get(CARD_KEY), "a model of the release")
+
+
+def choose(variants: Sequence[Variant]) -> dict[str, tuple[str, str]]:
+    """The cheapest model inside the gate for each target, and why. Raises FailedError where there is none."""
+    inside = [v for v in variants if v.file is not None]
+    if not inside:
+        raise FailedError("no model of the release lies inside the gate")
+    out = {}
+    timed = [(v.latency.cpu_ms, v) for v in inside if v.latency is not None]
+    if timed:
+        best_ms, best = min(timed, key=lambda pair: pair[0])
+        base = next((ms for ms, v in timed if v.name == ORIGINAL), best_ms)
+        slower = [v.name for ms, v in timed if ms >= base and v.name != ORIGINAL]
+        why = f"{best_ms:.2f} ms measured against {base:.2f} of fp32"
+        if slower:
+            why += f"; no faster than fp32 here and not chosen: {', '.join(slower)}"
+        out["onnxruntime, one x86-64 thread"] = best.name, why
+    board = BOARDS[0]
+    floors = [(floor_of(v.card, v.card.weight_bytes or v.size, board).floor_us, v) for v in inside]
+    floor, best = min(floors, key=lambda pair: pair[0])
+    out[f"TensorRT, {board.name}"] = best.name, f"least floor, {floor:.2f} µs, projected and not measured"
+    return out
+
+
+def write_sums(folder: Path) -> None:
+    """SHA256SUMS of all files in a folder, as `sha256sum -c` reads it."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "SHA256SUMS")
+    lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder).as_posix()}\n" for p in files]
+    (folder / "SHA256SUMS").write_text("".join(lines))

@@ -1,0 +1,156 @@
+"""Pruning: what is left computes what it did, what is gone is gone from the exported graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from seisedge.export.flops import count_flops
+from seisedge.export.graph import network_nodes
+from seisedge.export.onnx import checked_graph
+from seisedge.export.prune.select import block_effects, choose, importance_of, network_macs, surgery_on
+from seisedge.export.prune.surgery import Surgery, channels_of
+from seisedge.runtime.errors import InputError
+from seisedge.train.models import create_model
+from seisedge.train.models._base import Model
+
+NAMES = ["ganet_small", "resnet18_cbam_small"]
+
+
+def lively(name: str, **arguments: Any) -> Model:
+    """Weights and statistics that are not at their start."""
+    torch.manual_seed(3)
+    model = create_model(name, **arguments).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1 and not parameter.any():
+                parameter.normal_(std=0.1)
+        for key, buffer in model.named_buffers():
+            if key.endswith("running_mean"):
+                buffer.normal_(std=0.1)
+            elif key.endswith("running_var"):
+                buffer.uniform_(0.5, 2.0)
+    return model
+
+
+def windows(model: Model) -> tuple[torch.Tensor, torch.Tensor]:
+    x = torch.randn(6, 3, model.geometry.n_samples) * (1e-6 if model.unit == "m/s" else 100)
+    valid = torch.ones_like(x)
+    valid[1, 1:] = 0
+    valid[2, :, 500:] = 0
+    return x, valid
+
+
+def child_of(
+    surgery: Surgery, name: str, units: dict[str, int], keep: dict[str, torch.Tensor], dropped: set[int]
+) -> Model:
+    child = create_model(name, shape=surgery.shape(units, dropped)).eval()
+    surgery.copy(child, keep, dropped)
+    return child
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_everything_kept_the_same_bits(name: str) -> None:
+    model = lively(name)
+    surgery = surgery_on(model)
+    units = {g.name: g.units for g in surgery.groups()}
+    child = child_of(surgery, name, units, {n: torch.arange(u) for n, u in units.items()}, set())
+    x, valid = windows(model)
+    assert torch.equal(model(x, valid), child(x, valid))
+
+
+def silence(module: nn.Module, channels: torch.Tensor) -> None:
+    """The channels of a batch norm's output become 0."""
+    assert isinstance(module, nn.BatchNorm1d)
+    with torch.no_grad():
+        module.weight[channels] = 0
+        module.bias[channels] = 0
+
+
+def test_silent_maps_of_a_ghost_block_go_without_a_trace() -> None:
+    model = lively("ganet_small")
+    surgery = surgery_on(model)
+    units = {g.name: g.units for g in surgery.groups()}
+    keep = {n: torch.arange(u) for n, u in units.items()}
+    inside = torch.tensor([1, 5, 20])  # maps, and with them their ghosts
+    block = model.get_submodule("trunk.bottlenecks.1.expand")
+    for part in (block.get_submodule("primary.1"), block.get_submodule("cheap.1")):
+        silence(part, inside)
+    last = torch.arange(0, 96, 2)  # through pooling and attention to the classifier
+    classify = model.get_submodule("trunk.classify")
+    assert isinstance(classify, nn.Linear)
+    silence(model.get_submodule("trunk.last.1"), last)
+    stay = {"inside 1": keep["inside 1"][~torch.isin(keep["inside 1"], inside)]}
+    child = child_of(surgery, "ganet_small", units | {"inside 1": 33}, keep | stay, set())
+    x, valid = windows(model)
+    torch.testing.assert_close(child(x, valid), model(x, valid), rtol=0, atol=2e-6)
+
+
+def test_silent_channels_inside_a_residual_block_go_without_a_trace() -> None:
+    model = lively("resnet18_cbam_small")
+    surgery = surgery_on(model)
+    units = {g.name: g.units for g in surgery.groups()}
+    keep = {n: torch.arange(u) for n, u in units.items()}
+    gone = torch.tensor([0, 3, 39])
+    silence(model.get_submodule("trunk.blocks.5.body.1"), gone)
+    stay = {"inside 5": keep["inside 5"][~torch.isin(keep["inside 5"], gone)]}
+    child = child_of(surgery, "resnet18_cbam_small", units | {"inside 5": 37}, keep | stay, set())
+    x, valid = windows(model)
+    torch.testing.assert_close(child(x, valid), model(x, valid), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dropped_block_is_one_passed_over(name: str) -> None:
+    model = lively(name)
+    surgery = surgery_on(model)
+    units = {g.name: g.units for g in surgery.groups()}
+    keep = {n: torch.arange(u) for n, u in units.items()}
+    x, valid = windows(model)
+    effects = block_effects(model, surgery, x, valid)
+    assert set(effects) == ({2, 4} if name == "ganet_small" else {1, 3, 5, 7})
+    for place, effect in effects.items():
+        child = child_of(surgery, name, units, keep, {place})
+        with torch.no_grad():
+            got = float((child(x, valid) - model(x, valid)).abs().mean())
+        assert got == pytest.approx(effect, abs=1e-6)
+        assert effect > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_of_the_multiply_adds_are_gone_from_the_exported_graph(name: str) -> None:
+    model = lively(name)
+    surgery = surgery_on(model)
+    x, valid = windows(model)
+
+    def losses() -> Any:
+        yield model(x, valid).clamp(min=1e-6).log()[:, 0].neg()
+
+    importance = importance_of(model, surgery.groups(), losses)
+    for group in surgery.groups():
+        assert importance[group.name].shape == (group.units,)
+        assert (importance[group.name] > 0).any()
+    choice = choose(surgery, name, {}, 0.5, importance, {}, lambda _: None)
+    child = child_of(surgery, name, {n: len(k) for n, k in choice.keep.items()}, choice.keep, choice.dropped)
+    before, after = (
+        count_flops(graph, network_nodes(graph)).macs for graph in (checked_graph(model), checked_graph(child))
+    )
+    assert (before, after) == (choice.macs_before, choice.macs_after)
+    assert after <= 0.5 * before
+    assert after > 0.4 * before  # and not much more than was asked for
+    assert network_macs(child) == after
+    for group in surgery.groups():
+        kept = channels_of(group, choice.keep[group.name])
+        assert len(set(kept.tolist())) == len(kept)
+
+
+def test_what_cannot_be_pruned_is_told() -> None:
+    model = lively("ganet_small", width=8)
+    surgery = surgery_on(model)
+    importance = {g.name: torch.ones(g.units) for g in surgery.groups()}
+    with pytest.raises(InputError, match=r"--ratio 0\.99: cannot be had"):
+        choose(surgery, "ganet_small", {}, 0.99, importance, {}, lambda _: None)
+    with pytest.raises(InputError, match="pruning knows"):
+        surgery_on(create_model("ganet_paper"))

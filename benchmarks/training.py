@@ -214,6 +214,7 @@ def has_seisbench() -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each variant runs")
     parser.add_argument("--one", nargs=3, metavar=("KIND", "WORKERS", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -225,7 +226,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if len(variants) > 1:
             write_for_seisbench(Path(folder))
-        for _ in range(ROUNDS):
+        for _ in range(arguments.rounds):
             for name, (kind, workers) in variants.items():
                 command = [sys.executable, "-m", "benchmarks.training", "--device", arguments.device]
                 command += ["--one", kind, str(workers), folder]
@@ -234,7 +235,7 @@ def main() -> None:
     names = ("seisedge", "torch", "numpy", *["seisbench"] * (len(variants) > 1))
     print(f"{machine.describe()}; {', '.join(f'{name} {version(name)}' for name in names)}")
     print(f"windows of 45 s at 40 Hz a second, batches of {BATCH}, on {arguments.device}, one torch thread a process;")
-    print(f"medians of {ROUNDS} rounds of {BATCHES} batches, the variants in turn")
+    print(f"medians of {arguments.rounds} round(s) of {BATCHES} batches, the variants in turn")
     keys = ("batches", "batches_cpu", "training", "training_cpu")
     print(f"{'':46}{'batches':>10}{'by CPU':>10}{'training':>10}{'by CPU':>10}{'peak MiB':>10}   ours by CPU")
     medians = {name: {k: statistics.median(r[k] for r in rows) for k in rows[0]} for name, rows in found.items()}

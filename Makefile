@@ -5,6 +5,10 @@ TORCH := torch==2.13.0
 TORCH_INDEX ?=
 STUBS := tensorrt-stubs==10.13.0.35.1  # without dependencies: it asks for tensorrt itself, which only machines with a GPU get
 BIN := .venv/bin
+# Tests run in WORKERS processes, each file in one of them; libraries inside them use one thread.
+WORKERS ?= 2
+IN_PARALLEL = -n $(WORKERS) --dist loadfile
+test test-long: export OMP_NUM_THREADS := 1
 
 .PHONY: demo test test-long check bench soak docs format clean
 
@@ -12,10 +16,10 @@ demo: .venv/station
 	$(BIN)/seisedge demo
 
 test: .venv/developer
-	$(BIN)/python -m pytest -m "not long" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not long" $(IN_PARALLEL) $(PYTEST_ARGS)
 
 test-long: .venv/developer
-	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m long $(IN_PARALLEL) $(PYTEST_ARGS)
 
 check: .venv/developer
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.fakes import card
 
 from seisedge.cli import main
-from seisedge.runtime.bench.model import windows_from
+from seisedge.runtime.bench.windows import windows_from
 from seisedge.runtime.card import CARD_KEY, json_from_card
 from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.engines._build import Plan, build_engine, plan_from_target
@@ -293,7 +293,7 @@ def _quantized(task: str, out: Path, *, bias: bool) -> Path:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     model = OnnxRuntimeEngine(bundled_model(task))
-    windows = iter(windows_from([RECORDING], model, limit=8))
+    windows = iter(windows_from([RECORDING], model.card, limit=8))
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime publishes no types
         def get_next(self) -> dict[str, np.ndarray] | None:

@@ -53,7 +53,8 @@ def model(
 
     Batch 1. Stops after --seconds, or when the p99 is known within 5 % (95 % interval by order statistics).
     """
-    from seisedge.runtime.bench.model import bench_model, windows_from
+    from seisedge.runtime.bench.model import bench_model
+    from seisedge.runtime.bench.windows import windows_from
     from seisedge.runtime.engines import ONNXRUNTIME, Engine, open_engine
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
     from seisedge.runtime.inference import BUNDLED_FILES, bundled_model, model_path
@@ -66,7 +67,7 @@ def model(
         make: Callable[[], Engine] = functools.partial(OnnxRuntimeEngine, path, threads)
         if engine != ONNXRUNTIME:  # the one asked for or none: a figure of another would be taken for its own
             make = functools.partial(open_engine, path, engine, engine_cache, or_plain=False)
-        windows = windows_from(list(data) or [RECORDING], plain)
+        windows = windows_from(list(data) or [RECORDING], plain.card)
         row = bench_model(make, windows, seconds=seconds)
         if as_json:
             facts = {"model": plain.card.name, "sha256": plain.sha256, "engine": engine, "threads": threads}

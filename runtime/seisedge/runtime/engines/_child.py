@@ -137,7 +137,7 @@ def _build(job: Build) -> Built:
 def _try(job: Try) -> Tried:
     import numpy as np
 
-    from seisedge.runtime.bench.model import windows_from
+    from seisedge.runtime.bench.windows import windows_from
     from seisedge.runtime.demo import RECORDING
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
     from seisedge.runtime.engines.tensorrt import TensorRtEngine
@@ -145,7 +145,7 @@ def _try(job: Try) -> Tried:
     plain = OnnxRuntimeEngine(Path(job.model))
     engine = TensorRtEngine(Path(job.model), Path(job.engine), job.library, or_plain=False)
     worst = 0.0
-    for waveform, valid in windows_from([RECORDING], plain, limit=8):
+    for waveform, valid in windows_from([RECORDING], plain.card, limit=8):
         difference = float(np.abs(engine.infer(waveform, valid)[0] - plain.infer(waveform, valid)[0]).max())
         worst = max(worst, difference if np.isfinite(difference) else 1.0)
     return Tried(difference=worst)

@@ -62,6 +62,16 @@ class GhostSurgery(Surgery):
         strides = [self.whole.strides[i] for i in left]
         return dataclasses.asdict(GhostShape(units["stem"], widths, expanded, strides, units["last"]))
 
+    def fits(self, units: Mapping[str, int], dropped: Collection[int]) -> bool:
+        """A block of equal widths would be built with an identity where this model has a learned shortcut."""
+        shape = self.shape(units, dropped)
+        into = [shape["stem"], *shape["widths"][:-1]]
+        left = [b for i, b in enumerate(self.bottlenecks) if i not in dropped]
+        return all(
+            isinstance(block.shortcut, nn.Identity) or block.stride > 1 or before != after
+            for block, before, after in zip(left, into, shape["widths"], strict=True)
+        )
+
     def copy(self, child: Model, keep: Keep, dropped: Collection[int]) -> None:
         assert isinstance(child, GANetSmall)
         groups = {g.name: g for g in self.groups()}

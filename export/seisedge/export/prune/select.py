@@ -2,13 +2,15 @@
 
 A channel's importance is the mean over windows of (Σ activation · gradient of the loss)², the squared first-order
 change of the loss when it is set to zero (Molchanov et al. 2019, https://arxiv.org/abs/1906.10771). Channels are taken
-from the group where a multiply-add saved costs least, until the network has lost the wanted share. Blocks come
+from the group where a multiply-add saved costs least, until the network has lost the wanted share; no group loses
+more than that share of its channels, for the first order says little of a group that is nearly gone. Blocks come
 first, because at these sizes time follows the number of operators, not their width.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -178,15 +180,22 @@ def choose(
     order = {n: torch.argsort(importance[n]) for n in groups}  # the least important first
     gone = {f"inside {i}" for i in dropped}
     positions = positions_of(built(units, dropped))
+    floor = {g.name: max(g.least, math.ceil((1 - ratio) * g.units)) for g in groups.values()}
     saved: dict[str, int] = {}  # by a step of each group; looked at again now and then, for it changes slowly
     for turn in itertools.count():
         if 1 - now / before >= ratio:
             break
-        open_groups = [g for g in groups.values() if g.name not in gone and units[g.name] - g.step >= g.least]
+        open_groups = [
+            g
+            for g in groups.values()
+            if g.name not in gone
+            and units[g.name] - g.step >= floor[g.name]
+            and surgery.fits(units | {g.name: units[g.name] - g.step}, dropped)
+        ]
         if not open_groups:
             raise InputError(f"--ratio {ratio:g}: cannot be had; at the least widths {1 - now / before:.0%} is gone")
-        if turn % LOOK_AGAIN == 0:
-            for g in open_groups:
+        for g in open_groups:
+            if turn % LOOK_AGAIN == 0 or g.name not in saved:
                 narrower = built(units | {g.name: units[g.name] - g.step}, dropped)
                 saved[g.name] = now - network_macs(narrower, positions)
 

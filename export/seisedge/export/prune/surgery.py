@@ -49,6 +49,10 @@ class Surgery(abc.ABC):
     def shape(self, units: Mapping[str, int], dropped: Collection[int]) -> dict[str, Any]:
         """The argument `shape` of a model with so many units a group and without the dropped blocks."""
 
+    def fits(self, units: Mapping[str, int], dropped: Collection[int]) -> bool:
+        """Does a model of that shape have the same layers, only narrower?"""
+        return True
+
     @abc.abstractmethod
     def copy(self, child: Model, keep: Keep, dropped: Collection[int]) -> None:
         """Fill a model of that shape with the weights that stay."""

@@ -83,7 +83,7 @@ def test_a_logger_of_the_library_hears_its_errors(real: Library) -> None:
 
 
 def test_reason_is_the_first_error_in_one_line() -> None:
-    log = Log()
+    log = Log("tensorrt-rtx")
     assert log.reason() == "the library gave no reason"
     log.add(2, "a warning")
     log.add(1, "Error Code 1: it broke (In parse at /_src/runtime/plan.cpp:780 (and so on)\nmore")

@@ -99,14 +99,15 @@ def l4t_release(path: Path = TEGRA_RELEASE) -> str | None:
 class Log:
     """What the library said; warnings and worse are kept, the last errors make the sentence of a failure."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.errors: list[str] = []
+        self._name = name
 
     def add(self, severity: int, message: str) -> None:
         """severity: 0 internal error, 1 error, 2 warning, 3 information, 4 verbose."""
         if severity <= 1:
             self.errors.append(message)
-        logger.debug("%s", message)
+        logger.debug("%s: %s", self._name, message)
 
     def reason(self) -> str:
         """The first error in one line, without the library's own places in its source."""
@@ -118,7 +119,7 @@ class Log:
 def make_logger(library: Library) -> tuple[Any, Log]:
     """An ILogger of the library, and what it hears."""
     trt: Any = library.module
-    log = Log()
+    log = Log(library.name)
 
     class Logger(trt.ILogger):  # type: ignore[misc]  # the class is the library's, known only when it is loaded
         def __init__(self) -> None:

@@ -12,9 +12,11 @@ Run from the repository: `python -m benchmarks.soak [--plot FILE.png]`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import socket
 import statistics
 import subprocess
 import sys
@@ -159,7 +161,7 @@ class Soak:
             url = f"{digitizer.url_for(scheme)}/{names}?from=earliest" + (f"&protocol={version}" if version else "")
             command = [
                 *self._command(), "--source", url, "--state", str(self.folder / name), "--events", str(events),
-                "--metrics", f"127.0.0.1:{digitizer.port + 1 if digitizer.port < 65_000 else digitizer.port - 1}",
+                "--metrics", f"127.0.0.1:{_free_port()}",
                 "--idle-exit", str(self.idle_exit_s),
             ]  # fmt: skip
             metrics = f"http://{command[command.index('--metrics') + 1]}/metrics"
@@ -199,6 +201,15 @@ class Soak:
             run.killed_at_h.append(stream_h)
         run.counters.update({name: round(value) for name, value in counters.items()})
         return ended
+
+
+def _free_port() -> int:
+    """A port that nobody listens on, below those that the system hands to clients; processes begin at their own."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+        with socket.socket() as trial, contextlib.suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            return port
+    raise SystemExit("no free port between 20,000 and 32,000")
 
 
 def sample_of(pid: int, metrics: str, starttime_ns: int) -> Sample | None:

@@ -14,7 +14,7 @@ WAVEFORMS = Path(__file__).parents[2] / "datasets" / "waveforms.hdf5"
 # Of the 1794 records; most were plotted and looked at: bursts of analogue telemetry, electronic glitches, 12-bit rails,
 # padding.
 SPIKES = {
-    "pnw": {9, 88, 149, 150, 290, 291, 461, 475, 605, 609, 625, 700},
+    "pnw": {9, 88, 149, 150, 238, 290, 291, 461, 475, 605, 609, 625, 700},
     "esec": {1182, 1485},
     "phasenet_ncedc": {1677},
 }

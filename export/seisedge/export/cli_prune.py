@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from seisedge.export.cli_quantize import DATA_HELP, folders_of
-from seisedge.export.gate import MIN_WINDOWS, lines_of
+from seisedge.export.cli_quantize import DATA_HELP, folders_of, windows_option
+from seisedge.export.gate import lines_of
 from seisedge.export.prune.run import load_training_data, prune_run, write_pruned
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.run import load_run
@@ -30,13 +30,7 @@ Examples:
 @click.option("--data", multiple=True, metavar="DIR", help=DATA_HELP)
 @click.option("--steps", type=click.IntRange(1), help="Of fine-tuning [default: half of the recipe's].")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of everything random.")
-@click.option(
-    "--windows",
-    type=click.IntRange(MIN_WINDOWS),
-    default=2_400,
-    show_default=True,
-    help="Held-out windows that the gate compares on.",
-)
+@windows_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The new run [default: RUN-pruned].")
 @click.option("--allow-drop", is_flag=True, help="Write the run also outside the gate.")
 def command(

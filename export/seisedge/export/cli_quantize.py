@@ -32,6 +32,15 @@ Examples:
 """
 
 
+windows_option = click.option(
+    "--windows",
+    type=click.IntRange(MIN_WINDOWS),
+    default=2_400,
+    show_default=True,
+    help="Held-out windows that the gate compares on.",
+)
+
+
 def folders_of(data: tuple[str, ...]) -> list[Path]:
     """The folders given, else the clone's own. Raises InputError."""
     return folders_from(data) or [find_dataset(Path.cwd())]
@@ -42,13 +51,7 @@ def folders_of(data: tuple[str, ...]) -> list[Path]:
 @click.option("--precision", type=click.Choice(["fp16", "int8"]), required=True, help="Of the network.")
 @click.option("--data", multiple=True, metavar="DIR", help=DATA_HELP)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Model file [default: M-PRECISION.onnx].")
-@click.option(
-    "--windows",
-    type=click.IntRange(MIN_WINDOWS),
-    default=2_400,
-    show_default=True,
-    help="Held-out windows that the gate compares on.",
-)
+@windows_option
 @click.option("--allow-drop", is_flag=True, help="Write the file also outside the gate; its card says so.")
 def quantize(
     model: Path, precision: str, data: tuple[str, ...], out: Path | None, windows: int, allow_drop: bool

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from seisedge.export.cli_quantize import DATA_HELP, folders_of
-from seisedge.export.gate import MIN_WINDOWS
+from seisedge.export.cli_quantize import DATA_HELP, folders_of, windows_option
 from seisedge.export.page import page_of
 from seisedge.export.prune.run import Pruned, load_training_data, prune_run
 from seisedge.export.release import make_release, write_sums
@@ -34,13 +33,7 @@ Examples:
     help="Also make a pruned model: the share of the network's multiply-adds to remove.",
 )
 @click.option("--steps", type=click.IntRange(1), help="Of fine-tuning a pruned model [default: half of the recipe's].")
-@click.option(
-    "--windows",
-    type=click.IntRange(MIN_WINDOWS),
-    default=2_400,
-    show_default=True,
-    help="Held-out windows that the gate compares on.",
-)
+@windows_option
 @click.option("--curves/--no-curves", default=True, help="Evaluate early answers and damaged records, too.")
 def command(
     run: Path, data: tuple[str, ...], out: Path, ratio: float | None, steps: int | None, windows: int, curves: bool

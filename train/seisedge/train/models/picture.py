@@ -43,8 +43,8 @@ class LinePlot(nn.Module):
         high = torch.where(there, x, -OUTSIDE).amax(-1, keepdim=True)
         y = (2 * x - low - high) / (high - low).clamp(min=1e-6)  # (batch, 3, n) in [-1, 1]
         shape = (-1, 3, self.side, self.columns.shape[0] // self.side)
-        lowest = torch.where(there, y, OUTSIDE)[..., self.columns].reshape(shape).amin(-1)
-        highest = torch.where(there, y, -OUTSIDE)[..., self.columns].reshape(shape).amax(-1)
+        lowest = torch.where(there, y, OUTSIDE).index_select(-1, self.columns).reshape(shape).amin(-1)
+        highest = torch.where(there, y, -OUTSIDE).index_select(-1, self.columns).reshape(shape).amax(-1)
         half = 1 / self.side
         value = self.rows[:, None]  # (side, 1) against (batch, 3, 1, side)
         drawn = (value >= lowest[:, :, None] - half) & (value <= highest[:, :, None] + half)

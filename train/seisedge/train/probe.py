@@ -2,8 +2,8 @@
 
 Windows are drawn as in training; then classifiers that see only a nuisance are fitted on one half and asked on the
 other. Of a nuisance with few values the classifier is the table itself: per cell the commonest class, which no
-other classifier can beat. Of the band edge it is a logistic regression on the power above 14 Hz after the front
-end, the one place where a sampling rate could still show.
+other classifier can beat. Of the band edge it is a logistic regression on what the network gets of the power above
+14.5 Hz (through its filterbank, where it has one), the one place where a sampling rate could still show.
 
 What must be nothing: components, mask length, their cell together, band edge. What cannot be nothing with these
 data, and is reported: source and rate. No network is given them, but a network may recognise a region.
@@ -25,11 +25,11 @@ from seisedge.train.frontend import TypeFrontEnd
 from seisedge.train.mixture import with_sources
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
+from seisedge.train.models.filterbank import EDGE_HZ, Filterbank
 from seisedge.train.recipe import Recipe, load_recipe
 from seisedge.train.task import sampler_of
 from seisedge.train.windows import WindowCutter
 
-EDGE_HZ = 14.0
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -82,17 +82,27 @@ def logistic_accuracy(x: Floats, label: Ints) -> float:
 
 
 def edge_power(model: Model, x: torch.Tensor, valid: torch.Tensor) -> Floats:
-    """(batch, 2): log10 share of the vertical's power above EDGE_HZ and above 17 Hz after the front end."""
+    """(batch, 2): log10 share of a component's power that comes from above EDGE_HZ, and from above 17 Hz, in what
+    the front end gives to the network. Less than a thousandth counts as a thousandth: nothing a network could learn.
+    """
     if not isinstance(model.front, TypeFrontEnd):
         raise TypeError("the probe is for event type models")
     with torch.no_grad():
         z, mask = model.front(x, valid)
-    first = (z * mask).numpy()[np.arange(len(z)), valid.amax(-1).argmax(1).numpy()]  # a component that is there
-    window = np.hanning(first.shape[-1])
-    power = np.abs(np.fft.rfft(first * window)) ** 2
-    f = np.fft.rfftfreq(first.shape[-1], 1 / model.geometry.rate_hz)
-    total = power.sum(1) + 1e-20
-    return np.stack([np.log10(power[:, f > edge].sum(1) / total + 1e-12) for edge in (EDGE_HZ, 17.0)], axis=1)
+        z = (z * mask)[torch.arange(len(z)), valid.amax(-1).argmax(1)][:, None]  # a component that is there
+        spectrum = torch.fft.rfft(z * torch.hann_window(z.shape[-1]))
+        f = torch.fft.rfftfreq(z.shape[-1], 1 / model.geometry.rate_hz)
+        bank = getattr(model, "bank", None)
+
+        def power(least_hz: float) -> torch.Tensor:
+            part = torch.fft.irfft(spectrum * (f > least_hz), n=z.shape[-1])
+            if not isinstance(bank, Filterbank):
+                return part.square().sum((1, 2))
+            return bank.power(part).sum((1, 2, 3))
+
+        total = power(-1.0).clamp(min=1e-12)
+        shares = [(power(edge) / total).clamp(min=1e-3) for edge in (EDGE_HZ, 17.0)]
+        return torch.stack(shares, dim=1).log10().double().numpy()
 
 
 def probe(recipe: Recipe, archive: Archive, draws: int = 6000, edge_draws: int = 1500, seed: int = 5) -> list[Finding]:

@@ -37,7 +37,7 @@ from seisedge.train.request import STATE, WEIGHTS, Request, is_interrupted, read
 from seisedge.train.schedule import Course
 from seisedge.train.task import Chosen, candidates_of, short_of
 
-FORMAT = 2  # of format 1 only the augmentation has changed, which nobody needs who uses a run
+FORMAT = 3  # before it the front end was another; weights learned behind that one are of no use here
 Report = Callable[[str], None]
 
 
@@ -82,10 +82,10 @@ def load_run(path: Path) -> Run:
     try:
         values = torch.load(file, map_location="cpu", weights_only=True)
         written = values.pop("format")
-        if written == 1:
-            values["recipe"] = json.dumps(json.loads(values["recipe"]) | {"augmentation": []})
-        elif written != FORMAT:
-            raise InputError(f"{file}: written by another version of seisedge; train again")
+        if written != FORMAT:
+            raise InputError(
+                f"{file}: format {written}, of a seisedge with another front end; this one reads format {FORMAT}: train again"
+            )
         values["recipe"] = recipe_from_json(values["recipe"])
         values["metrics"] = msgspec.json.decode(values["metrics"], type=list[Metric])
         return Run(**values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seisedge.train.models.masking import masked_max, masked_mean
+from seisedge.train.models.masking import shut_out
 
 
 class ChannelAttention(nn.Module):
@@ -20,8 +20,10 @@ class ChannelAttention(nn.Module):
         self.shared = nn.Sequential(nn.Conv1d(channels, hidden, 1), nn.ReLU(), nn.Conv1d(hidden, channels, 1))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x (batch, channels, n), mask (batch, 1, n) → x weighted a channel."""
-        weight = self.shared(masked_mean(x, mask)) + self.shared(masked_max(x, mask))
+        """x (batch, channels, n), zeros where mask (batch, 1, n) is 0 → x weighted a channel."""
+        mean = x.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1.0)
+        largest = shut_out(x, mask).amax(-1, keepdim=True)
+        weight = self.shared(torch.cat([mean, largest], dim=-1)).sum(-1, keepdim=True)
         return x * torch.sigmoid(weight)
 
 
@@ -47,6 +49,6 @@ class CBAM(nn.Module):
         self.spatial = SpatialAttention(kernel)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x (batch, channels, n), mask (batch, 1, n)."""
+        """x (batch, channels, n), zeros where mask (batch, 1, n) is 0."""
         out: Tensor = self.spatial(self.channel(x, mask))
         return out

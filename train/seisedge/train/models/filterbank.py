@@ -13,16 +13,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FLOOR = 1e-7  # of a record of unit power
+EDGE_HZ = 14.5  # of what a band may see
 
 
 def band_kernels(rate_hz: float, centres_hz: Tensor, taps: int) -> Tensor:
-    """(2 · bands, taps): Hann-windowed cosines, then sines; about three cycles long, 0.4 s to the whole."""
+    """(2 · bands, taps): Hann-windowed cosines, then sines, of mean zero; four cycles long, from 0.5 s to the whole,
+    and longer where a band would reach beyond EDGE_HZ, so that the digitizer's own filter, and with it the source's
+    sampling rate, does not show.
+    """
     t = (torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2) / rate_hz
     f = centres_hz.double()[:, None]
-    length = (4.0 / f).clamp(0.5, taps / rate_hz)
+    length = torch.maximum(4.0 / f, 3.0 / (EDGE_HZ - f)).clamp(0.5, taps / rate_hz)
     window = torch.where(t.abs() <= length / 2, 0.5 + 0.5 * torch.cos(2 * math.pi * t / length), 0.0)
-    window = window / window.pow(2).sum(1, keepdim=True).sqrt()
-    return torch.cat([window * torch.cos(2 * math.pi * f * t), window * torch.sin(2 * math.pi * f * t)]).float()
+    kernels = torch.cat([window * torch.cos(2 * math.pi * f * t), window * torch.sin(2 * math.pi * f * t)])
+    window = torch.cat([window, window])
+    kernels = kernels - window * (kernels.sum(1, keepdim=True) / window.sum(1, keepdim=True))
+    return (kernels / window.pow(2).sum(1, keepdim=True).sqrt()).float()
 
 
 class Filterbank(nn.Module):
@@ -38,7 +44,7 @@ class Filterbank(nn.Module):
         rate_hz: float,
         n_bands: int = 16,
         low_hz: float = 1.0,
-        high_hz: float = 13.0,
+        high_hz: float = 12.0,
         taps: int = 60,
         stride: int = 10,
     ) -> None:
@@ -50,14 +56,18 @@ class Filterbank(nn.Module):
         centres = low_hz * (high_hz / low_hz) ** steps
         self.register_buffer("kernels", band_kernels(rate_hz, centres, taps)[:, None], persistent=False)
 
-    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """x, mask: (batch, 3, n); n a multiple of the stride. Returns features and (batch, 2, frames) masks."""
+    def power(self, x: Tensor) -> Tensor:
+        """x (batch, components, n), n a multiple of the stride → (batch, components, bands, frames)."""
         batch, components, n = x.shape
-        frames = n // self.stride
         pad = (self.taps - self.stride) // 2
         y = F.conv1d(x.reshape(batch * components, 1, n), self.kernels, stride=self.stride, padding=pad)
-        y = y.reshape(batch, components, 2, self.n_bands, frames)
-        power = (y * y).sum(2)  # (batch, 3, bands, frames)
+        y = y.reshape(batch, components, 2, self.n_bands, n // self.stride)
+        return (y * y).sum(2)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """x, mask: (batch, 3, n); n a multiple of the stride. Returns features and (batch, 2, frames) masks."""
+        batch, frames = len(x), x.shape[-1] // self.stride
+        power = self.power(x)
         share = F.avg_pool1d(mask, self.stride)  # (batch, 3, frames)
         seen = (share > 0.5).to(x.dtype)
         vertical = power[:, 0] * seen[:, :1]

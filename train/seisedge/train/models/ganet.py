@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seisedge.train.frontend import TypeFrontEnd
+from seisedge.train.frontend import MaskedDetrend, MaskedHighpass, TypeFrontEnd
 from seisedge.train.models._base import EVENT_TYPES, EventTypeModel, Geometry
 from seisedge.train.models._registry import register_model
 from seisedge.train.models.cbam import CBAM
@@ -55,7 +55,7 @@ class GhostTrunk(nn.Module):
             x, mask = bottleneck(x, mask)
             x = attention(x, mask)
         x = masked_mean(self.last(x), mask)  # (batch, last, 1)
-        x = self.attention(x, torch.ones_like(x[:, :1]))
+        x = self.attention(x, x.new_ones(1, 1, 1))
         out: Tensor = self.classify(self.drop(x.flatten(1)))
         return out
 
@@ -65,7 +65,7 @@ class GANetPaper(EventTypeModel):
 
     def __init__(self, labels: list[str]) -> None:
         super().__init__(Geometry(10_000, 100.0, 1.0), labels, (0.0, 40.0))
-        self.front = TypeFrontEnd(10_000, 100.0, degree=10, low_hz=None)
+        self.front = TypeFrontEnd(MaskedDetrend(10_000))
         self.stem = nn.Sequential(nn.Conv1d(3, 16, 7, stride=2, padding=3, bias=False), nn.BatchNorm1d(16), nn.ReLU())
         widths = (32, 64, 128, 256, 512)
         self.trunk = GhostTrunk(16, widths, (2, 2, 2, 2, 2), [3 * w for w in widths], 696, len(labels), 0.2)
@@ -95,7 +95,7 @@ class GANetSmall(EventTypeModel):
     def __init__(self, shape: GhostShape, n_bands: int, dropout: float, labels: list[str]) -> None:
         geometry = Geometry(1_800, 40.0, 5.0)
         super().__init__(geometry, labels, (1.0, 15.0))
-        self.front = TypeFrontEnd(geometry.n_samples, geometry.rate_hz, degree=4)  # 1 Hz high-pass follows
+        self.front = TypeFrontEnd(MaskedHighpass(geometry.rate_hz))
         self.bank = Filterbank(geometry.rate_hz, n_bands, stride=20)
         self.stem = nn.Sequential(
             nn.Conv1d(2 * n_bands + 2, shape.stem, 3, padding=1, bias=False), nn.BatchNorm1d(shape.stem), nn.ReLU()

@@ -13,9 +13,14 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     return (x * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1.0)
 
 
+def shut_out(x: Tensor, mask: Tensor) -> Tensor:
+    """x (batch, channels, n), zeros where mask (batch, 1, n) is 0 → there below any activation."""
+    return x + (mask - 1.0) * -LOW
+
+
 def masked_max(x: Tensor, mask: Tensor) -> Tensor:
     """As `masked_mean`, the largest value."""
-    largest = (x * mask + (mask - 1.0) * -LOW).amax(-1, keepdim=True)
+    largest = shut_out(x * mask, mask).amax(-1, keepdim=True)
     return largest * mask.amax(-1, keepdim=True)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seisedge.train.frontend import MagnitudeFrontEnd
+from seisedge.train.frontend import MagnitudeFrontEnd, MaskedHighpass
 from seisedge.train.models._base import BinnedMagnitudeModel, Geometry, MagnitudeModel, magnitude_bins
 from seisedge.train.models._registry import register_model
 from seisedge.train.models.cbam import CBAM
@@ -50,7 +50,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """x (batch, channels_in, n), mask (batch, 1, n) → the same at the stride."""
         mask_out = pool_mask(mask, self.stride)
-        y = self.attend(self.shrink(self.body(x), mask_out), mask_out)
+        y = self.attend(self.shrink(self.body(x) * mask_out, mask_out), mask_out)
         return torch.relu(y + self.shortcut(x)) * mask_out, mask_out
 
 
@@ -101,9 +101,9 @@ SIZE_S = 12.0  # after the onset: the S of a local event has passed, the next ev
 
 def record_size(envelope: Tensor, mask: Tensor, geometry: Geometry) -> Tensor:
     """(batch,): the largest log10 envelope of each component up to SIZE_S after the nominal onset, averaged over
-    the components there are.
+    the components there are. envelope, mask: (batch, 3, points).
     """
-    end = round((geometry.onset_s + SIZE_S) * geometry.rate_hz)
+    end = round((geometry.onset_s + SIZE_S) * geometry.rate_hz * envelope.shape[-1] / geometry.n_samples)
     envelope, mask = envelope[..., :end], mask[..., :end]
     live = mask.amax(-1)  # (batch, 3)
     peak = torch.where(mask > 0.5, envelope, -1e4).amax(-1)
@@ -114,7 +114,7 @@ def network_input(
     front: MagnitudeFrontEnd, waveform: Tensor, valid: Tensor, geometry: Geometry
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Waveform, envelope less the record's size, and mask as nine channels; the union mask; the size."""
-    x, envelope, mask = front(waveform, valid)
+    x, envelope, mask, _ = front(waveform, valid)
     size = record_size(envelope, mask, geometry)
     centred = ((envelope - size[:, None, None]) * mask).clamp(min=-6.0)
     return torch.cat([x, centred, mask], dim=1), mask.amax(1, keepdim=True), size
@@ -126,7 +126,7 @@ class ResNetPaper(BinnedMagnitudeModel):
     def __init__(self, outer: bool) -> None:
         labels, edges = magnitude_bins(outer)
         super().__init__(Geometry(6_000, 100.0, 5.0), labels, edges, (1.0, 40.0))
-        self.front = MagnitudeFrontEnd(6_000, 100.0)
+        self.front = MagnitudeFrontEnd(MaskedHighpass(100.0, pool=10), 100.0, pool=1)
         self.trunk = ResidualTrunk(9, whole_shape((64, 128, 256, 512)), 4)
         self.classify = nn.Linear(2 * 512 + 1, len(labels))
 
@@ -153,7 +153,7 @@ class ResNetOrdinal(MagnitudeModel):
         labels, edges = magnitude_bins(outer=True)
         geometry = Geometry(1_400, 40.0, 5.0)
         super().__init__(geometry, labels, edges, (1.0, 15.0))
-        self.front = MagnitudeFrontEnd(geometry.n_samples, geometry.rate_hz, degree=4)  # 1 Hz high-pass follows
+        self.front = MagnitudeFrontEnd(MaskedHighpass(geometry.rate_hz), geometry.rate_hz)
         self.bank = Filterbank(geometry.rate_hz, n_bands)
         self.trunk = ResidualTrunk(2 * n_bands + 4, shape, 1)
         last = nn.Linear(hidden, 3)
@@ -168,11 +168,12 @@ class ResNetOrdinal(MagnitudeModel):
 
     def features(self, waveform: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Bands, log envelopes less the size, and masks (batch, channels, frames); union mask; size (batch,)."""
-        x, envelope, mask = self.front(waveform, valid)
-        size = record_size(envelope, mask, self.geometry)
+        x, envelope, mask, seen = self.front(waveform, valid)
+        size = record_size(envelope, seen, self.geometry)
         bands, frames = self.bank(x, mask)
-        share = nn.functional.avg_pool1d(mask, self.bank.stride)
-        steps = nn.functional.avg_pool1d((envelope - size[:, None, None]) * mask, self.bank.stride)
+        points = self.bank.stride * envelope.shape[-1] // self.geometry.n_samples  # of the envelope, a frame
+        share = nn.functional.avg_pool1d(seen, points)
+        steps = nn.functional.avg_pool1d((envelope - size[:, None, None]) * seen, points)
         steps = (steps / share.clamp(min=1e-3)).clamp(min=-6.0, max=1.0)  # (batch, 3, frames)
         absent = (share[:, 1:] < 0.5).to(steps.dtype) * 6.0
         horizontal = (steps[:, 1:] - absent).amax(1, keepdim=True)

@@ -7,8 +7,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seisedge.train.models.masking import masked_mean
-
 
 class Shrinkage(nn.Module):
     """y = sign(x) · max(|x| - τ, 0); τ = mean(|x|) · α with α in (0, 1) from a small perceptron."""
@@ -19,7 +17,7 @@ class Shrinkage(nn.Module):
         self.alpha = nn.Sequential(nn.Conv1d(channels, hidden, 1), nn.ReLU(), nn.Conv1d(hidden, channels, 1))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x (batch, channels, n), mask (batch, 1, n)."""
-        size = masked_mean(x.abs(), mask)
+        """x (batch, channels, n), zeros where mask (batch, 1, n) is 0."""
+        size = x.abs().sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1.0)
         threshold = size * torch.sigmoid(self.alpha(size))
-        return torch.relu(x - threshold) - torch.relu(-x - threshold)
+        return x - torch.minimum(torch.maximum(x, -threshold), threshold)

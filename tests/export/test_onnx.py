@@ -16,6 +16,7 @@ from seisedge.export.onnx import (
     check_graph,
     graph_from_model,
     parity_difference,
+    require_free_batch,
     save_model,
     strip_metadata,
 )
@@ -78,6 +79,17 @@ def test_contract_of_the_graph(name: str) -> None:
     assert shapes["waveform"] == shapes["valid"] == [batch, 3, model.geometry.n_samples]
     assert shapes["probabilities"] == [batch, len(model.labels)]
     assert [o.version for o in graph.opset_import if o.domain in ("", "ai.onnx")] == [18]
+
+
+def test_a_fixed_batch_is_refused() -> None:
+    """torch's exporter writes the example's batch, and no error, where a model's forward makes a number of it."""
+    _, graph = exported("ganet_small")
+    require_free_batch(graph, "GANetSmall")
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(graph)
+    fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    with pytest.raises(FailedError, match="GANetSmall: the graph's waveform has a fixed batch of 2"):
+        require_free_batch(fixed, "GANetSmall")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -49,7 +49,21 @@ def graph_from_model(model: Model) -> onnx.ModelProto:
         )
     if program is None:
         raise FailedError(f"torch gave no graph for {type(model).__name__}")
+    require_free_batch(program.model_proto, type(model).__name__)
     return program.model_proto
+
+
+def require_free_batch(graph: onnx.ModelProto, name: str) -> None:
+    """Raises FailedError where an input or output has a fixed batch: where torch cannot keep the batch free, its
+    exporter writes that of the example, and says nothing.
+    """
+    for value in [*graph.graph.input, *graph.graph.output]:
+        batch = value.type.tensor_type.shape.dim[0]
+        if not batch.dim_param:
+            raise FailedError(
+                f"{name}: the graph's {value.name} has a fixed batch of {batch.dim_value}; in the forward pass the "
+                "batch must stay a shape (x.shape[0]), never become a number (len(x), int(...))"
+            )
 
 
 def strip_metadata(graph: onnx.ModelProto) -> onnx.ModelProto:

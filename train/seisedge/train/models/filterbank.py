@@ -66,7 +66,7 @@ class Filterbank(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """x, mask: (batch, 3, n); n a multiple of the stride. Returns features and (batch, 2, frames) masks."""
-        batch, frames = len(x), x.shape[-1] // self.stride
+        batch, frames = x.shape[0], x.shape[-1] // self.stride  # not len(x), an int that export would write down
         power = self.power(x)
         share = F.avg_pool1d(mask, self.stride)  # (batch, 3, frames)
         seen = (share > 0.5).to(x.dtype)

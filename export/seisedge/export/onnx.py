@@ -67,7 +67,7 @@ def require_free_batch(graph: onnx.ModelProto, name: str) -> None:
 
 
 def strip_metadata(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Without stack traces, local paths, doc strings and producer notes; initializers sorted by name."""
+    """Without stack traces, local paths, doc strings and producer notes."""
     clean = onnx.ModelProto()
     clean.CopyFrom(graph)
     clean.doc_string = ""

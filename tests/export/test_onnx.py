@@ -9,8 +9,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from seisedge.export.flops import count_flops
+from seisedge.export.graph import WEIGHED
 from seisedge.export.onnx import (
     PARITY,
     check_graph,
@@ -35,7 +37,7 @@ def exported(name: str) -> tuple[Model, onnx.ModelProto]:
     model = create_model(name).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.ndim > 1 and not parameter.any():
+            if not parameter.any():  # also biases: the exporter leaves out those that are zero
                 parameter.normal_(std=0.1)
         for key, buffer in model.named_buffers():
             if key.endswith("running_mean"):
@@ -98,6 +100,50 @@ def test_no_loops_and_no_shapes_that_depend_on_values(name: str) -> None:
     operators = {node.op_type for node in graph.graph.node}
     assert not operators & {"Loop", "If", "Scan", "NonZero", "Unique", "TopK", "NonMaxSuppression", "Resize"}
     assert count_flops(graph).not_counted == []
+
+
+def torchs_count(model: Model) -> tuple[dict[str, int], int]:
+    """Multiply-adds of one window by operator, by torch's own counter; and the biases, by the modules that add them.
+
+    A batch normalisation after a convolution is folded into it by the exporter: its shift is the bias.
+    """
+    biases = 0
+
+    def hook(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
+        nonlocal biases
+        biases += output.numel()
+
+    norms = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
+    layers = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Linear)
+    handles = [
+        module.register_forward_hook(hook)
+        for module in model.modules()
+        if isinstance(module, norms) or (isinstance(module, layers) and module.bias is not None)
+    ]
+    x = torch.zeros(1, 3, model.geometry.n_samples)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(x, torch.ones_like(x))
+    for handle in handles:
+        handle.remove()
+    by_operator = counter.get_flop_counts()["Global"]
+    return {str(name).removeprefix("aten."): flops // 2 for name, flops in by_operator.items()}, biases
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_multiply_adds_are_those_of_torchs_own_counter(name: str) -> None:
+    """Beside them torch counts nothing, and ours counts biases, one an output element, and what its rules name."""
+    model, graph = exported(name)
+    torchs, biases = torchs_count(model)
+    nodes = graph.graph.node
+    ours = {kind: count_flops(graph, [i for i, n in enumerate(nodes) if n.op_type == kind]) for kind in WEIGHED}
+    assert set(torchs) <= {"convolution", "addmm", "mm", "bmm"}
+    assert ours["Conv"].macs == torchs["convolution"]
+    assert ours["Gemm"].macs + ours["MatMul"].macs == sum(torchs.values()) - torchs["convolution"]
+    whole = count_flops(graph)
+    assert whole.macs == sum(torchs.values())
+    weighed = sum(count.flops for count in ours.values())
+    assert weighed - 2 * whole.macs == biases
+    assert whole.flops - weighed == sum(n for kind, n in whole.by_operator.items() if kind not in WEIGHED)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

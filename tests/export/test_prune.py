@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
+from seisedge.cli import main
 from seisedge.export.flops import count_flops
 from seisedge.export.graph import network_nodes
 from seisedge.export.onnx import checked_graph
-from seisedge.export.prune.select import block_effects, choose, importance_of, network_macs, surgery_on
+from seisedge.export.prune.select import PRUNABLE, block_effects, choose, importance_of, network_macs, surgery_on
 from seisedge.export.prune.surgery import Surgery, channels_of
 from seisedge.runtime.errors import InputError
-from seisedge.train.models import create_model
+from seisedge.train.models import create_model, model_names
 from seisedge.train.models._base import Model
+from seisedge.train.recipe import load_recipe
+from seisedge.train.run import Run, save_run
 
 NAMES = ["ganet_small", "resnet18_cbam_small"]
 
@@ -169,3 +174,51 @@ def test_what_cannot_be_pruned_is_told() -> None:
         choose(surgery, "ganet_small", {}, 0.99, importance, {}, lambda _: None)
     with pytest.raises(InputError, match="pruning knows"):
         surgery_on(create_model("ganet_paper"))
+
+
+def run_of(recipe: str, folder: Path) -> Path:
+    """A run that has a recipe and nothing else: no weights, no data."""
+    folder.mkdir()
+    run = Run(
+        recipe=load_recipe(recipe),
+        seed=1,
+        state={},
+        station_term={},
+        data_sha256="",
+        data_sources=[],
+        n_events=0,
+        n_records=0,
+        split_rule="",
+        metrics=[],
+        date="",
+        seisedge_version="",
+    )
+    save_run(run, folder / "checkpoint.pt")
+    return folder
+
+
+OTHERS = {"ganet-paper": "ganet_paper", "resnet18-cbam-1d": "resnet18_cbam_1d"}
+OTHERS["resnet18-cbam-image-paper"] = "resnet18_cbam_image"
+
+
+@pytest.mark.parametrize("recipe", OTHERS)
+@pytest.mark.parametrize("command", ["prune {} --ratio 0.5", "release {} --prune 0.5 -o {}-release"])
+def test_other_models_are_refused_before_anything_is_read_or_trained(
+    recipe: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights are not there, nor the data: who looked at them would fail otherwise."""
+    monkeypatch.chdir(tmp_path)
+    run_of(recipe, tmp_path / "run")
+    result = CliRunner().invoke(main, [*command.format("run", "run").split(), "--data", "nowhere"])
+    assert result.exit_code == 2
+    assert result.output == (
+        f"Error: run: its model is {OTHERS[recipe]}, and pruning knows ganet_small and resnet18_cbam_small; export it "
+        "whole, or train one of those, as 'seisedge train event-type' and 'seisedge train magnitude' do\n"
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_every_registered_model_is_prunable_or_refused() -> None:
+    assert {*PRUNABLE, *OTHERS.values()} == set(model_names())
+    for name in PRUNABLE:
+        assert surgery_on(create_model(name)).groups()

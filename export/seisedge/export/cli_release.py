@@ -10,6 +10,7 @@ import msgspec
 from seisedge.export.cli_quantize import DATA_HELP, folders_of, windows_option
 from seisedge.export.page import page_of
 from seisedge.export.prune.run import Pruned, load_training_data, prune_run
+from seisedge.export.prune.select import require_prunable
 from seisedge.export.release import make_release, write_sums
 from seisedge.runtime import machine
 from seisedge.runtime.errors import InputError
@@ -46,6 +47,8 @@ def command(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already and not empty; choose another -o")
     source = load_run(run)
+    if ratio is not None:
+        require_prunable(source.recipe.model, run)
     folders = folders_of(data)
     archive = load_training_data(source, folders)
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ SLACK = 0.05  # a block may take the removed share so far above the wanted one
 LOOK_AGAIN = 8  # steps
 LARGEST_EFFECT = 0.05  # mean change of a probability without a block; beyond it a block stays
 FRONT = ("front", "bank")
+PRUNABLE = ("ganet_small", "resnet18_cbam_small")
 
 Say = Callable[[str], None]
 
@@ -47,13 +49,25 @@ class Choice:
     macs_after: int
 
 
+def require_prunable(name: str, path: Path) -> None:
+    """Raises InputError where pruning does not know a registered model; before data are read or anything is trained.
+
+    path: of the run, for the message.
+    """
+    if name not in PRUNABLE:
+        raise InputError(
+            f"{path}: its model is {name}, and pruning knows {' and '.join(PRUNABLE)}; export it whole, or train one "
+            "of those, as 'seisedge train event-type' and 'seisedge train magnitude' do"
+        )
+
+
 def surgery_on(model: Model) -> Surgery:
     """Raises InputError where the architecture is not known to pruning."""
     if isinstance(model, GANetSmall):
         return GhostSurgery(model)
     if isinstance(model, ResNetOrdinal):
         return ResidualSurgery(model)
-    raise InputError(f"pruning knows ganet_small and resnet18_cbam_small; the run is a {type(model).__name__}")
+    raise InputError(f"pruning knows {' and '.join(PRUNABLE)}; the model is a {type(model).__name__}")
 
 
 def positions_of(model: Model) -> dict[str, int]:

@@ -53,9 +53,9 @@ def command(models: tuple[Path, ...], target: str, out: Path, max_batch: int, wo
     found by its name. Exit status: 0 done, 1 the library is not here or cannot build it, 2 bad input.
     """
     plan = plan_from_target(target, max_batch, workspace)
+    opened = [OnnxRuntimeEngine(model_path(model)) for model in models]  # all are checked before the first is built
     library = load_library(plan.library)
     here = None if library.builds_for_others else examine(plan.library)
-    opened = [OnnxRuntimeEngine(model_path(model)) for model in models]  # all are checked before the first is built
     done: list[Sidecar] = []
     for model in opened:
         path, sidecar = compile_engine(model, plan, out, here)

@@ -59,10 +59,13 @@ def model(
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
     from seisedge.runtime.inference import BUNDLED_FILES, bundled_model, model_path
 
+    paths = [model_path(name) for name in models] or [bundled_model(task) for task in BUNDLED_FILES]
+    for path in paths:
+        OnnxRuntimeEngine(path)  # all are checked before the first is measured; kept is none, for memory is measured
     reports = []
     if not as_json:
         click.echo(f"seisedge {version('seisedge')}, onnxruntime {version('onnxruntime')} on {machine.describe()}")
-    for path in [model_path(name) for name in models] or [bundled_model(task) for task in BUNDLED_FILES]:
+    for path in paths:
         plain = OnnxRuntimeEngine(path, threads)
         make: Callable[[], Engine] = functools.partial(OnnxRuntimeEngine, path, threads)
         if engine != ONNXRUNTIME:  # the one asked for or none: a figure of another would be taken for its own

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
+import re
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -11,11 +13,15 @@ from click.testing import CliRunner
 from tests.export.conftest import bundled
 
 from seisedge.cli import main
+from seisedge.export.graph import open_model
 from seisedge.export.latency import Latency
-from seisedge.export.page import page_of, table_of
-from seisedge.export.release import Release, Variant, choose, write_sums
+from seisedge.export.page import page_of
+from seisedge.export.release import Release, Variant, choose
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.errors import FailedError
+from seisedge.train.evaluation.curves import DAMAGED, EARLY
+
+ROOT = Path(__file__).parents[2]
 
 CARD = msgspec.structs.replace(
     bundled("event-type").card, front_end_macs=2_246_400, front_end_flops=5_101_633, weight_bytes=181_288
@@ -27,7 +33,7 @@ def row(name: str, cpu_ms: float, card: ModelCard = CARD, inside: bool = True) -
         name=name,
         card=card,
         size=200_000,
-        file=Path(f"{name}.onnx") if inside else None,
+        file=bundled("event-type").path if inside else None,
         score=0.775,
         low=0.7,
         high=0.85,
@@ -58,25 +64,11 @@ def test_nothing_inside_the_gate_is_a_failure() -> None:
         choose([row("int8", 1.0, INT8, inside=False)])
 
 
-def test_the_page_says_what_not_to_trust_it_with() -> None:
-    rows = [row("fp32", 1.2), row("int8", 1.5, INT8, inside=False)]
-    release = Release("event-type", rows, choose(rows[:1]), 2_400)
-    page = page_of(release, "a machine", None)
-    for item in CARD.not_for:
-        assert f"- {item}" in page
-    assert all(len(line.split("|")) == len(table_of(release)[0].split("|")) for line in table_of(release))
-    assert "fp32 68% of the multiply-adds, 70% of the FLOP" in page
-    assert CARD.training.data_sha256 in page
-    assert "projected, not measured" in page
-
-
-def test_sums_are_those_of_the_files(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "a.onnx").write_bytes(b"a")
-    (tmp_path / "sub" / "b.md").write_bytes(b"b")
-    write_sums(tmp_path)
-    rows = [line.split("  ") for line in (tmp_path / "SHA256SUMS").read_text().splitlines()]
-    assert rows == [[hashlib.sha256(b"a").hexdigest(), "a.onnx"], [hashlib.sha256(b"b").hexdigest(), "sub/b.md"]]
+def test_without_curves_the_page_says_so() -> None:
+    rows = [row("fp32", 1.2)]
+    page = page_of(Release("event-type", rows, choose(rows), 2_400), "a machine", None)
+    assert "made with `--no-curves`" in page
+    assert "No model but the full one was made." in page
 
 
 @pytest.mark.long
@@ -86,12 +78,28 @@ def test_the_whole_line_from_a_run(tmp_path: Path, datasets: Path) -> None:
     result = CliRunner().invoke(main, [*arguments, "--set", "arguments.width=8"])
     assert result.exit_code == 0, result.output
     arguments = ["release", str(run), "--data", str(datasets), "-o", str(out), "--prune", "0.3", "--steps", "20"]
-    result = CliRunner().invoke(main, [*arguments, "--no-curves", "--windows", "2000"])
+    result = CliRunner().invoke(main, [*arguments, "--windows", "2000"])
     assert result.exit_code == 0, result.output
-    assert (out / "event-type.onnx").is_file()
-    assert "## Not to be trusted with" in (out / "MODEL.md").read_text()
-    for line in (out / "SHA256SUMS").read_text().splitlines():
-        digest, name = line.split("  ")
-        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
+    page = (out / "MODEL.md").read_text(encoding="utf-8")
+    cards = {p.name.removesuffix(".card.json"): json.loads(p.read_bytes()) for p in out.glob("*.card.json")}
+    assert cards.keys() == {p.stem for p in out.glob("*.onnx")} >= {"event-type"}
+    for name, card in cards.items():
+        assert (
+            msgspec.json.decode((out / f"{name}.card.json").read_bytes(), type=ModelCard)
+            == open_model(out / f"{name}.onnx").card
+        )
+        assert (card["comparison"] is None) if name == "event-type" else card["comparison"]["passed"]
+        assert f"`{name}.onnx`" in page
+    report = json.loads((out / "evaluation" / "report.json").read_bytes())
+    assert {figure["on"] for figure in report["figures"]} >= {EARLY, DAMAGED}
+    links = re.findall(r"\]\(([^)]*)\)", page)
+    assert {"evaluation/report.md", "evaluation/early.png", "evaluation/damage.png"} <= set(links)
+    assert all((out / link).is_file() for link in links)
+    for path in [*out.glob("**/*.md"), *out.glob("**/*.json"), *out.glob("*.onnx")]:
+        for folder in (tmp_path, ROOT, Path.home()):
+            assert f"{folder}/".encode() not in path.read_bytes(), path
+    assert (
+        subprocess.run(["sha256sum", "-c", "--strict", "--quiet", "SHA256SUMS"], cwd=out, check=False).returncode == 0
+    )
     again = CliRunner().invoke(main, arguments)
     assert again.exit_code == 2 and "not empty" in again.output

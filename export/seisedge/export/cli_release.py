@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
 from seisedge.export.cli_quantize import DATA_HELP, folders_of, windows_option
-from seisedge.export.page import page_of
+from seisedge.export.folder import write_curves, write_folder
 from seisedge.export.prune.run import Pruned, load_training_data, prune_run
 from seisedge.export.prune.select import require_prunable
-from seisedge.export.release import make_release, write_sums
+from seisedge.export.release import make_release
 from seisedge.runtime import machine
 from seisedge.runtime.errors import InputError
 from seisedge.train.run import Run, load_run
@@ -57,34 +56,11 @@ def command(
         return prune_run(full, archive, ratio or 0.5, chosen, full.seed, windows, click.echo)
 
     release = make_release(source, archive, out, narrower if ratio is not None else None, windows, click.echo)
-    for variant in release.variants:
-        if variant.file is not None:
-            card = msgspec.json.format(msgspec.json.encode(variant.card, order="sorted"), indent=1)
-            variant.file.with_suffix(".card.json").write_bytes(card)
-    evaluation = None
-    if curves:
-        evaluation = "evaluation/report.md"
-        _evaluate(run, folders, out / "evaluation")
-    page = page_of(release, machine.describe(), evaluation)
-    (out / "MODEL.md").write_text(page, encoding="utf-8")
-    write_sums(out)
+    write_folder(release, out, machine.describe(), write_curves(run, folders, out) if curves else None)
     for target, (name, why) in release.chosen.items():
         click.echo(f"{target}: {name} ({why})")
-    click.echo(f"{out}: {sum(v.file is not None for v in release.variants)} models, MODEL.md, SHA256SUMS")
-
-
-def _evaluate(run: Path, folders: list[Path], target: Path) -> None:
-    """The report of `seisedge evaluate`, with its plots."""
-    import torch
-
-    from seisedge.train.evaluation.markdown import markdown_of
-    from seisedge.train.evaluation.plots import write_plots
-    from seisedge.train.evaluation.report import evaluate
-    from seisedge.train.evaluation.subject import subject_from
-
-    device = torch.device("cpu")
-    report = evaluate(subject_from(str(run), device), folders, device)
-    target.mkdir(parents=True)
-    names = write_plots(report, target)
-    (target / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-    (target / "report.md").write_text(markdown_of(report, names), encoding="utf-8")
+    refused = [v.name for v in release.variants if v.file is None]
+    click.echo(
+        f"{out}: {len(release.variants) - len(refused)} models, MODEL.md, SHA256SUMS"
+        + (f"; outside the gate and not written: {', '.join(refused)}" if refused else "")
+    )

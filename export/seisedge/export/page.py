@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from seisedge.export.gate import score_name
-from seisedge.export.release import ORIGINAL, Release, Variant
+import hashlib
+import math
+from dataclasses import dataclass
+
+from seisedge.export.gate import lines_of, score_name
+from seisedge.export.release import ORIGINAL, PRUNED, Release, Variant
 from seisedge.runtime.bench.roofline import roofline_lines
+from seisedge.runtime.card import ModelCard
 
 HEAD = (
     "| model | precision | parameters | MFLOP | M MAC | of that network | kB | {score} | 95 % interval | agreement "
     "| mean abs Δp | gate | p50 ms | p99 ms | CPU ms |"
 )
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Early answers and damaged records of the full model: a report and pictures, by their names from the page."""
+
+    report: str
+    pictures: list[str]
+
+
+def span_of(low: float | None, high: float | None) -> str:
+    """An interval; nothing where there is none."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"{low:.3f} to {high:.3f}"
 
 
 def table_of(release: Release) -> list[str]:
@@ -34,7 +54,7 @@ def _row(v: Variant) -> str:
         f"{network:.2f}",
         f"{v.size / 1e3:.0f}",
         f"{v.score:.3f}",
-        f"{v.low:.3f} to {v.high:.3f}",
+        span_of(v.low, v.high),
         f"{v.agreement_with_full:.2%}",
         f"{v.mean_dp_with_full:.4f}",
         gate,
@@ -43,68 +63,155 @@ def _row(v: Variant) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def page_of(release: Release, machine: str, evaluation: str | None) -> str:
-    """The whole page. evaluation: name of the report beside it, with curves; None where none was made."""
+def page_of(release: Release, machine: str, curves: Curves | None) -> str:
+    """The whole page. curves: None where none were made, and the page says so."""
     card = next(v.card for v in release.variants if v.name == ORIGINAL)
-    training = card.training
-    lines = [f"# {card.name}", ""]
-    task = (
-        "the kind of an event: " + ", ".join(card.labels)
-        if card.magnitude is None
-        else (f"magnitude in {len(card.labels)} bins, {card.labels[0]} to {card.labels[-1]}, {card.magnitude.type}")
-    )
-    lines += [
+    parts = [
+        _purpose(card),
+        _chosen(release),
+        _precision(release, machine),
+        _gate(release),
+        _cost(release),
+        _data(card),
+        _metrics(card),
+        _curves(card, curves),
+        _roofline(release),
+    ]
+    return "\n".join([f"# {card.name}", *(line for part in parts for line in ["", *part]), ""])
+
+
+def _purpose(card: ModelCard) -> list[str]:
+    labels = ", ".join(card.labels)
+    if card.magnitude is not None:
+        labels = (
+            f"magnitude in {len(card.labels)} bins, {card.labels[0]} to {card.labels[-1]}, type {card.magnitude.type}"
+        )
+    return [
         "## For what",
         "",
         f"One station's three components ({card.components}, {card.unit}, {card.sampling_rate_hz:g} Hz, "
-        f"{card.band_hz[0]:g} to {card.band_hz[1]:g} Hz) after an onset: {task}. It answers "
+        f"{card.band_hz[0]:g} to {card.band_hz[1]:g} Hz) after an onset: "
+        f"{labels if card.magnitude is not None else 'the kind of an event: ' + labels}. It answers "
         f"{', '.join(f'{a:g}' for a in card.answers_s)} s after the onset, used {' and '.join(card.modes)}; nothing is "
         "associated or located.",
         "",
         "## Not to be trusted with",
         "",
         *(f"- {item}" for item in card.not_for),
-        "",
-        "## Chosen",
-        "",
-        *(f"- {target}: **{name}** ({why})" for target, (name, why) in release.chosen.items()),
-        "",
+    ]
+
+
+def _chosen(release: Release) -> list[str]:
+    files = {v.name: v.file for v in release.variants if v.file is not None}
+    lines = ["## Chosen", ""]
+    lines += [f"- {target}: **{name}**, `{files[name].name}` ({why})" for target, (name, why) in release.chosen.items()]
+    lines += ["", "| file | model | sha256 |", "| --- | --- | --- |"]
+    for name, file in files.items():
+        lines.append(f"| `{file.name}` | {name} | `{hashlib.sha256(file.read_bytes()).hexdigest()}` |")
+    refused = [v.name for v in release.variants if v.file is None]
+    if refused:
+        lines += ["", f"Outside the gate, and not in this folder: {', '.join(refused)}."]
+    return lines
+
+
+def _precision(release: Release, machine: str) -> list[str]:
+    timed = next((v.latency.inferences for v in release.variants if v.latency is not None), 0)
+    return [
         "## Precision and pruning",
         "",
         *table_of(release),
         "",
         f"Held-out windows: {release.windows} (records × answer lengths × damages), the score on the undamaged ones. "
         "Agreement and Δp are with the full fp32 model; the gate compares with the own parent. Latency: onnxruntime, "
-        f"one thread, batch 1, in turns, on {machine}; CPU is the median of the thread's own time.",
+        f"one thread, batch 1, {timed} inferences of each in turns, on {machine}; CPU is the median of the thread's "
+        "own time.",
         "",
         *_front_end(release),
+    ]
+
+
+def _gate(release: Release) -> list[str]:
+    """What each step cost in accuracy, with its parent."""
+    lines = ["## What each step cost", ""]
+    for v in release.variants:
+        if v.comparison is not None:
+            told = "; ".join(lines_of(v.comparison, pruned=v.name == PRUNED))
+            lines.append(f"- {v.name}: {told}.")
+            if v.card.quantization is not None and v.card.quantization.kept:
+                lines.append(f"  Left in fp32: {', '.join(v.card.quantization.kept)}.")
+    return lines if len(lines) > 2 else [*lines, "No model but the full one was made."]
+
+
+def _cost(release: Release) -> list[str]:
+    """FLOPs by operator, and memory."""
+    cards = {v.name: v.card for v in release.variants}
+    operators = sorted({name for card in cards.values() for name in card.flops_by_operator})
+    rows = [[name, *(f"{c.flops_by_operator.get(name, 0):,}" for c in cards.values())] for name in operators]
+    rows.append(["**all**", *(f"{c.flops:,}" for c in cards.values())])
+    rows.append(["weights, bytes", *(_count(c.weight_bytes) for c in cards.values())])
+    rows.append(["largest sum of live tensors, bytes", *(_count(c.peak_activation_bytes) for c in cards.values())])
+    missing = sorted({name for card in cards.values() for name in card.not_counted})
+    return [
+        "## FLOPs by operator",
         "",
+        f"| of one inference | {' | '.join(cards)} |",
+        "|" + " --- |" * (len(cards) + 1),
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        "Counted from the graph at batch 1, a multiply-add is two. Not counted: "
+        + (f"operators without a rule ({', '.join(missing)})" if missing else "moving data and casts")
+        + ".",
+    ]
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _data(card: ModelCard) -> list[str]:
+    training = card.training
+    return [
         "## Data",
         "",
+        f"Recipe {training.recipe}, seed {training.seed}, trained {card.date} with seisedge {card.seisedge_version} on "
         f"{training.n_records} records of {training.n_events} events; split {training.split}. Fingerprint "
         f"`{training.data_sha256}`.",
         "",
         *(f"- {source}" for source in training.data),
         "",
         f"Licence: {training.licence}.",
-        "",
+    ]
+
+
+def _metrics(card: ModelCard) -> list[str]:
+    lines = [
         "## On events never trained on",
         "",
         "| on | what | model or baseline | value | 95 % interval | records | events |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for m in card.metrics:
-        span = f"{m.low:.3f} to {m.high:.3f}" if m.low is not None and m.high is not None else ""
-        who = m.baseline or "model"
+        who, span = m.baseline or "model", span_of(m.low, m.high)
         lines.append(f"| {m.subset} | {m.name} | {who} | {m.value:.3f} | {span} | {m.n_records} | {m.n_events} |")
-    if evaluation is not None:
-        lines += ["", f"Early answers, damaged records, plots: [{evaluation}]({evaluation})."]
-    lines += ["", "## Roofline", "", "```"]
+    return lines
+
+
+def _curves(card: ModelCard, curves: Curves | None) -> list[str]:
+    lines = ["## Early answers and damaged records", ""]
+    if curves is None:
+        return [*lines, "Not evaluated: this release was made with `--no-curves`."]
+    lines.append(f"Of the full {card.precision} model; the tables are in [{curves.report}]({curves.report}).")
+    for name in curves.pictures:
+        lines += ["", f"![{name}]({name})"]
+    return lines
+
+
+def _roofline(release: Release) -> list[str]:
+    lines = ["## Roofline", "", "```"]
     for v in release.variants:
         if v.file is not None:
             lines += [v.name, *roofline_lines(v.card, v.size)]
-    lines += ["```", ""]
-    return "\n".join(lines)
+    return [*lines, "```"]
 
 
 def _front_end(release: Release) -> list[str]:
@@ -112,8 +219,8 @@ def _front_end(release: Release) -> list[str]:
     parts = []
     for v in release.variants:
         front, flops = v.card.front_end_macs, v.card.front_end_flops
-        if front is not None and flops is not None and v.name in (ORIGINAL, "pruned"):
+        if front is not None and flops is not None and v.name in (ORIGINAL, PRUNED):
             parts.append(
                 f"{v.name} {front / v.card.macs:.0%} of the multiply-adds, {flops / v.card.flops:.0%} of the FLOP"
             )
-    return [f"The front end is never pruned or quantized; its part: {'; '.join(parts)}."]
+    return [f"The front end is never pruned or quantized; its part: {'; '.join(parts)}."] if parts else []

@@ -1,17 +1,11 @@
 """The line from a run to what a station is given: export → prune → quantize, each gated → measured → chosen.
 
-    DIR/NAME.onnx, NAME-fp16.onnx …   every model inside the gate
-    DIR/NAME….card.json               their cards
-    DIR/MODEL.md                      the model page
-    DIR/SHA256SUMS
-
 For onnxruntime the choice is the model of least measured time on this machine, for TensorRT on a Jetson the least
 projected one (`bench.roofline`); the full fp32 model is always a candidate, so nothing is chosen that gains nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 
 from seisedge.export.card import card_from_run
 from seisedge.export.gate import Floats, answers_of, compare, enough, hits, lines_of
@@ -29,15 +24,16 @@ from seisedge.export.onnx import checked_graph, parity_difference, save_model, w
 from seisedge.export.prune.run import Pruned
 from seisedge.export.quantize import Lower, fp16_from, int8_from
 from seisedge.runtime.bench.roofline import BOARDS, floor_of
-from seisedge.runtime.card import Comparison, ModelCard
+from seisedge.runtime.card import CARD_KEY, Comparison, ModelCard, card_from_json
 from seisedge.runtime.errors import FailedError
 from seisedge.train.bootstrap import interval
 from seisedge.train.data import Archive
+from seisedge.train.models._base import Model
 from seisedge.train.run import Run
 
 PARITY_WINDOWS = 64
 CALIBRATION_WINDOWS = 512
-ORIGINAL = "fp32"
+ORIGINAL, PRUNED = "fp32", "pruned"
 
 Say = Callable[[str], None]
 Prune = Callable[[Run], Pruned]
@@ -73,14 +69,27 @@ class Release:
     windows: int
 
 
-def export_file(run: Run, path: Path, windows: HeldOut, comparison: Comparison | None = None) -> ModelFile:
-    """The run as a model file, its torch parity checked on real windows. Raises FailedError."""
+@dataclass(frozen=True)
+class Exported:
+    """A run as a graph, with its card, not yet on disk."""
+
+    model: Model
+    graph: onnx.ModelProto
+    card: ModelCard
+
+
+def exported(run: Run) -> Exported:
+    """Raises FailedError."""
     model = run.model()
     graph = checked_graph(model)
-    card = msgspec.structs.replace(card_from_run(run, model, graph), comparison=comparison)
-    file = write_card(graph, card)
+    return Exported(model, graph, card_from_run(run, model, graph))
+
+
+def save_exported(it: Exported, path: Path, windows: HeldOut, comparison: Comparison | None = None) -> ModelFile:
+    """Write the model file, its torch parity checked on real windows. Raises FailedError."""
+    file = write_card(it.graph, msgspec.structs.replace(it.card, comparison=comparison))
     few = windows.spread(PARITY_WINDOWS)
-    save_model(path, file, parity_difference(model, file, few.waveform, few.valid))
+    save_model(path, file, parity_difference(it.model, file, few.waveform, few.valid))
     return open_model(path)
 
 
@@ -88,29 +97,27 @@ def make_release(run: Run, archive: Archive, out: Path, prune: Prune | None, win
     """Run the line; files outside the gate are not written. prune: makes a narrower run of a run."""
     out.mkdir(parents=True, exist_ok=True)
     name = run.recipe.name
-    card = card_from_run(run, run.model(), checked_graph(run.model()))
-    held = enough(heldout_windows(card, archive, windows, station_term=run.station_term))
-    calibration = heldout_windows(card, archive, CALIBRATION_WINDOWS, "train", run.station_term)
-    full = export_file(run, out / f"{name}.onnx", held)
+    whole = exported(run)
+    held = enough(heldout_windows(whole.card, archive, windows, station_term=run.station_term))
+    calibration = heldout_windows(whole.card, archive, CALIBRATION_WINDOWS, "train", run.station_term)
+    full = save_exported(whole, out / f"{name}.onnx", held)
     say(f"{full.path.name}: {full.card.flops / 1e6:.1f} MFLOP, {len(full.data) / 1e3:.0f} kB")
     made: list[tuple[str, ModelFile | Lower]] = [(ORIGINAL, full)]
     made += _lower(full, "", held, calibration, out, say)
     if prune is not None:
-        narrow = prune(run)
-        path = out / f"{name}-pruned.onnx"
-        pruned = export_file(narrow.run, path, held)
+        narrow = exported(prune(run).run)
+        child = narrow.graph.SerializeToString()
         result = compare(
-            answers_of(full.data, held), answers_of(pruned.data, held), held, full.card, full.sha256, pruned=True
+            answers_of(full.data, held), answers_of(child, held), held, full.card, full.sha256, pruned=True
         )
         say("pruned: " + "; ".join(lines_of(result, pruned=True)))
         if result.passed:
-            pruned = export_file(narrow.run, path, held, result)
-            made.append(("pruned", pruned))
-            made += _lower(pruned, "pruned + ", held, calibration, out, say)
+            pruned = save_exported(narrow, out / f"{name}-pruned.onnx", held, result)
+            made.append((PRUNED, pruned))
+            made += _lower(pruned, f"{PRUNED} + ", held, calibration, out, say)
         else:
-            path.unlink()
-            refused = msgspec.structs.replace(pruned.card, comparison=result)
-            made.append(("pruned", Lower(write_card(pruned.graph, refused), result)))
+            refused = msgspec.structs.replace(narrow.card, comparison=result)
+            made.append((PRUNED, Lower(write_card(narrow.graph, refused), result)))
     return _measured(name, made, held)
 
 
@@ -168,10 +175,6 @@ def _mean(values: Floats, weight: Floats) -> float:
 
 
 def _card_in(file: bytes) -> ModelCard:
-    import onnx
-
-    from seisedge.runtime.card import CARD_KEY, card_from_json
-
     properties = {p.key: p.value for p in onnx.load_from_string(file).metadata_props}
     return card_from_json(properties.get(CARD_KEY), "a model of the release")
 
@@ -196,10 +199,3 @@ def choose(variants: Sequence[Variant]) -> dict[str, tuple[str, str]]:
     floor, best = min(floors, key=lambda pair: pair[0])
     out[f"TensorRT, {board.name}"] = best.name, f"least floor, {floor:.2f} µs, projected and not measured"
     return out
-
-
-def write_sums(folder: Path) -> None:
-    """SHA256SUMS of all files in a folder, as `sha256sum -c` reads it."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "SHA256SUMS")
-    lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder).as_posix()}\n" for p in files]
-    (folder / "SHA256SUMS").write_text("".join(lines))

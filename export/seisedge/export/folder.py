@@ -1,0 +1,57 @@
+"""A release on disk.
+
+    DIR/NAME.onnx, NAME-fp16.onnx …   every model inside the gate, written by the line itself
+    DIR/NAME….card.json               their cards
+    DIR/MODEL.md                      the model page
+    DIR/evaluation/                   early answers and damaged records of the full model, with plots
+    DIR/SHA256SUMS
+
+Nothing in it names a folder of the machine that it was made on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import torch
+
+from seisedge.export.page import Curves, page_of
+from seisedge.export.release import Release
+from seisedge.train.evaluation.markdown import markdown_of
+from seisedge.train.evaluation.plots import write_plots
+from seisedge.train.evaluation.report import evaluate
+from seisedge.train.evaluation.subject import subject_from
+
+EVALUATION = "evaluation"
+
+
+def write_curves(run: Path, folders: list[Path], out: Path) -> Curves:
+    """The report of `seisedge evaluate` on the run, with its plots, in a folder of the release."""
+    device = torch.device("cpu")
+    report = evaluate(subject_from(str(run), device), folders, device)
+    report = msgspec.structs.replace(report, path="the run's checkpoint", data=[f.resolve().name for f in folders])
+    target = out / EVALUATION
+    target.mkdir(parents=True)
+    names = write_plots(report, target)
+    (target / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+    (target / "report.md").write_text(markdown_of(report, names), encoding="utf-8")
+    return Curves(f"{EVALUATION}/report.md", [f"{EVALUATION}/{name}" for name in names])
+
+
+def write_folder(release: Release, out: Path, machine: str, curves: Curves | None) -> None:
+    """Cards, page and checksums beside the models."""
+    for variant in release.variants:
+        if variant.file is not None:
+            card = msgspec.json.format(msgspec.json.encode(variant.card, order="sorted"), indent=1)
+            variant.file.with_suffix(".card.json").write_bytes(card)
+    (out / "MODEL.md").write_text(page_of(release, machine, curves), encoding="utf-8")
+    write_sums(out)
+
+
+def write_sums(folder: Path) -> None:
+    """SHA256SUMS of all files in a folder, as `sha256sum -c` reads it."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "SHA256SUMS")
+    lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder).as_posix()}\n" for p in files]
+    (folder / "SHA256SUMS").write_text("".join(lines))

@@ -104,7 +104,7 @@ def test_a_slope_leaves_nothing_at_ends_and_gaps() -> None:
     assert float(MaskedHighpass(RATE)(x * mask, mask).abs().max()) < 2e-2
 
 
-@pytest.mark.parametrize("rate_hz", [0.0, 15.5, 16.0, 17.0, 18.0, 19.5])
+@pytest.mark.parametrize("rate_hz", [0.0, 16.0, 16.5, 17.0, 18.0, 19.5])
 def test_bands_see_nothing_beyond_the_edge(rate_hz: float) -> None:
     """Nor an offset: 40 dB below a tone of theirs, at least."""
     bank = Filterbank(RATE, 16, stride=20)
@@ -114,8 +114,8 @@ def test_bands_see_nothing_beyond_the_edge(rate_hz: float) -> None:
         x = torch.cos(2 * torch.pi * frequency_hz * t + 0.3).expand(1, 3, N).contiguous()
         return float(bank.power(x)[..., 10:-10].amax())
 
-    assert EDGE_HZ <= 15
-    assert most(rate_hz) < 1e-4 * most(12.0)
+    assert EDGE_HZ <= 15.5
+    assert most(rate_hz) < 1e-4 * most(13.0)
 
 
 @pytest.mark.parametrize("hidden", [float("nan"), float("inf"), 1e9, -1e30])

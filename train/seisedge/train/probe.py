@@ -3,7 +3,7 @@
 Windows are drawn as in training; then classifiers that see only a nuisance are fitted on one half and asked on the
 other. Of a nuisance with few values the classifier is the table itself: per cell the commonest class, which no
 other classifier can beat. Of the band edge it is a logistic regression on what the network gets of the power above
-14.5 Hz (through its filterbank, where it has one), the one place where a sampling rate could still show.
+15.5 Hz (through its filterbank, where it has one), the one place where a sampling rate could still show.
 
 What must be nothing: components, mask length, their cell together, band edge. What cannot be nothing with these
 data, and is reported: source and rate. No network is given them, but a network may recognise a region.

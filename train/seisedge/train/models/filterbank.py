@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FLOOR = 1e-7  # of a record of unit power
-EDGE_HZ = 14.5  # of what a band may see
+EDGE_HZ = 15.5  # of what a band may see
 
 
 def band_kernels(rate_hz: float, centres_hz: Tensor, taps: int) -> Tensor:
@@ -44,7 +44,7 @@ class Filterbank(nn.Module):
         rate_hz: float,
         n_bands: int = 16,
         low_hz: float = 1.0,
-        high_hz: float = 12.0,
+        high_hz: float = 13.0,
         taps: int = 60,
         stride: int = 10,
     ) -> None:

@@ -140,9 +140,8 @@ class MaskedHighpass(nn.Module):
         """x, mask as in MaskedDetrend; zeros where mask is 0."""
         batch, components, n = x.shape
         slow = self.line(x, mask, beyond=self.between.shape[-1] // 2)
-        slow = F.conv1d(slow.reshape(batch * components, 1, -1), self.between).transpose(1, 2)
-        slow = slow.reshape(batch, components, n)
-        return (x - slow) * mask
+        slow = F.conv1d(slow.reshape(batch * components, 1, -1), self.between)  # (…, pool, n / pool)
+        return (x - slow.transpose(1, 2).reshape(batch, components, n)) * mask
 
 
 class LocalMean(nn.Module):

@@ -84,8 +84,7 @@ def load_run(path: Path) -> Run:
         written = values.pop("format")
         if written != FORMAT:
             raise InputError(
-                f"{file}: format {written}, of a seisedge with another front end; this one reads format {FORMAT}: "
-                "train again"
+                f"{file}: of a seisedge with another front end (format {written}, here {FORMAT}); train again"
             )
         values["recipe"] = recipe_from_json(values["recipe"])
         values["metrics"] = msgspec.json.decode(values["metrics"], type=list[Metric])

@@ -95,11 +95,10 @@ def edge_power(model: Model, x: torch.Tensor, valid: torch.Tensor) -> Floats:
         bank = getattr(model, "bank", None)
 
         def power(least_hz: float) -> torch.Tensor:
-            part = torch.fft.irfft(spectrum * (f > least_hz), n=z.shape[-1])
+            part: torch.Tensor = torch.fft.irfft(spectrum * (f > least_hz), n=z.shape[-1])
             if not isinstance(bank, Filterbank):
                 return part.square().sum((1, 2))
-            through: torch.Tensor = bank.power(part).sum((1, 2, 3))
-            return through
+            return bank.power(part).sum((1, 2, 3))
 
         total = power(-1.0).clamp(min=1e-12)
         shares = [(power(edge) / total).clamp(min=1e-3) for edge in (EDGE_HZ, 17.0)]

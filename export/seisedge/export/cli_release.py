@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from seisedge.export.cli_prune import largest_effect_option
 from seisedge.export.cli_quantize import DATA_HELP, folders_of, windows_option
 from seisedge.export.folder import write_curves, write_folder
 from seisedge.export.prune.run import Pruned, load_training_data, prune_run
@@ -33,10 +34,18 @@ Examples:
     help="Also make a pruned model: the share of the network's multiply-adds to remove.",
 )
 @click.option("--steps", type=click.IntRange(1), help="Of fine-tuning a pruned model [default: half of the recipe's].")
+@largest_effect_option
 @windows_option
 @click.option("--curves/--no-curves", default=True, help="Evaluate early answers and damaged records, too.")
 def command(
-    run: Path, data: tuple[str, ...], out: Path, ratio: float | None, steps: int | None, windows: int, curves: bool
+    run: Path,
+    data: tuple[str, ...],
+    out: Path,
+    ratio: float | None,
+    steps: int | None,
+    largest_effect: float,
+    windows: int,
+    curves: bool,
 ) -> None:
     """Make what a station is given of RUN: models inside the gate, cards, a model page, checksums.
 
@@ -53,7 +62,9 @@ def command(
 
     def narrower(full: Run) -> Pruned:
         chosen = steps or max(full.recipe.optimisation.steps // 2, 1)
-        return prune_run(full, archive, ratio or 0.5, chosen, full.seed, windows, click.echo)
+        return prune_run(
+            full, archive, ratio or 0.5, chosen, full.seed, windows, click.echo, largest_effect=largest_effect
+        )
 
     release = make_release(source, archive, out, narrower if ratio is not None else None, windows, click.echo)
     write_folder(release, out, machine.describe(), write_curves(run, folders, out) if curves else None)

@@ -16,7 +16,7 @@ from seisedge.export.card import card_from_run
 from seisedge.export.gate import Floats, compare
 from seisedge.export.heldout import HeldOut, heldout_windows, refuse_synthetic
 from seisedge.export.onnx import checked_graph
-from seisedge.export.prune.select import block_effects, choose, importance_of, surgery_on
+from seisedge.export.prune.select import LARGEST_EFFECT, block_effects, choose, importance_of, surgery_on
 from seisedge.export.prune.tune import Batches, losses_on, tune
 from seisedge.runtime.card import Comparison
 from seisedge.runtime.errors import InputError
@@ -70,7 +70,15 @@ def load_training_data(run: Run, folders: list[Path], limit: int | None = None) 
 
 
 def prune_run(
-    run: Run, archive: Archive, ratio: float, steps: int, seed: int, windows: int, say: Say, draws: int = 1000
+    run: Run,
+    archive: Archive,
+    ratio: float,
+    steps: int,
+    seed: int,
+    windows: int,
+    say: Say,
+    draws: int = 1000,
+    largest_effect: float = LARGEST_EFFECT,
 ) -> Pruned:
     """Remove at least `ratio` of the network's multiply-adds. Raises InputError."""
     torch.manual_seed(seed)
@@ -82,7 +90,7 @@ def prune_run(
     effects = block_effects(parent, surgery, look.x, look.valid)
     importance = importance_of(parent, surgery.groups(), lambda: losses_on(parent, batches, WINDOWS, LOOKS))
     arguments = dict(run.recipe.arguments)
-    choice = choose(surgery, run.recipe.model, arguments, ratio, importance, effects, say)
+    choice = choose(surgery, run.recipe.model, arguments, ratio, importance, effects, say, largest_effect)
     say(f"shape {json.dumps(choice.shape)}")
     child = create_model(run.recipe.model, **(arguments | {"shape": choice.shape}))
     surgery.copy(child, choice.keep, choice.dropped)

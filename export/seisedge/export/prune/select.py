@@ -31,7 +31,7 @@ from seisedge.train.models.resnet import ResNetOrdinal
 
 SLACK = 0.05  # a block may take the removed share so far above the wanted one
 LOOK_AGAIN = 8  # steps
-LARGEST_EFFECT = 0.05  # mean change of a probability without a block; beyond it a block stays
+LARGEST_EFFECT = 0.05  # mean change of a probability without a block; beyond it a block stays, unless asked
 FRONT = ("front", "bank")
 PRUNABLE = ("ganet_small", "resnet18_cbam_small")
 
@@ -173,6 +173,7 @@ def choose(
     importance: dict[str, Tensor],
     effects: dict[int, float],
     say: Say,
+    largest_effect: float = LARGEST_EFFECT,
 ) -> Choice:
     """Blocks, then channels, until the network has lost `ratio` of its multiply-adds. Raises InputError."""
     groups = {g.name: g for g in surgery.groups()}
@@ -184,7 +185,7 @@ def choose(
 
     before = now = network_macs(surgery.model)
     for place in sorted(effects, key=lambda p: effects[p]):
-        if effects[place] > LARGEST_EFFECT:
+        if effects[place] > largest_effect:
             say(f"block {place} stays: without it probabilities change by {effects[place]:.4f} in the mean")
             continue
         trial = network_macs(built(units, dropped | {place}))

@@ -14,59 +14,72 @@ from torch.nn import functional as F
 
 FLOOR = 1e-7  # of a record of unit power
 EDGE_HZ = 15.5  # of what a band may see
+LONGEST_S = 1.5  # of a window
 
 
 def band_kernels(rate_hz: float, centres_hz: Tensor, taps: int) -> Tensor:
-    """(2 · bands, taps): Hann-windowed cosines, then sines, of mean zero; four cycles long, from 0.5 s to the whole,
-    and longer where a band would reach beyond EDGE_HZ, so that the digitizer's own filter, and with it the source's
-    sampling rate, does not show.
-    """
+    """(2 · bands, 1, taps): Hann-windowed cosines, then sines, of mean zero, as long as `lengths_s` says."""
     t = (torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2) / rate_hz
     f = centres_hz.double()[:, None]
-    length = torch.maximum(4.0 / f, 3.0 / (EDGE_HZ - f)).clamp(0.5, taps / rate_hz)
+    length = lengths_s(f)
     window = torch.where(t.abs() <= length / 2, 0.5 + 0.5 * torch.cos(2 * math.pi * t / length), 0.0)
     kernels = torch.cat([window * torch.cos(2 * math.pi * f * t), window * torch.sin(2 * math.pi * f * t)])
     window = torch.cat([window, window])
     kernels = kernels - window * (kernels.sum(1, keepdim=True) / window.sum(1, keepdim=True))
-    return (kernels / window.pow(2).sum(1, keepdim=True).sqrt()).float()
+    return (kernels / window.pow(2).sum(1, keepdim=True).sqrt())[:, None].float()
+
+
+def lengths_s(centres_hz: Tensor) -> Tensor:
+    """Of the windows: four cycles, from 0.5 s to LONGEST_S, and longer where a band would reach beyond EDGE_HZ, so that
+    the digitizer's own filter, and with it the source's sampling rate, does not show.
+    """
+    return torch.maximum(4.0 / centres_hz, 3.0 / (EDGE_HZ - centres_hz)).clamp(0.5, LONGEST_S)
 
 
 class Filterbank(nn.Module):
     """(batch, 3, n) → log10 power of Z and of the horizontals in bands: (batch, 2 · bands, n / stride).
 
-    Each record's mean log power is removed, so only the pattern is left.
+    Each record's mean log power is removed, so only the pattern is left. Bands below a ninth of the sampling rate are
+    worked out on every second sample, behind a short low-pass.
     """
 
-    kernels: Tensor
+    halving: Tensor
+    slow: Tensor
+    fast: Tensor
 
     def __init__(
-        self,
-        rate_hz: float,
-        n_bands: int = 16,
-        low_hz: float = 1.0,
-        high_hz: float = 13.0,
-        taps: int = 60,
-        stride: int = 10,
+        self, rate_hz: float, n_bands: int = 16, low_hz: float = 1.0, high_hz: float = 13.0, stride: int = 10
     ) -> None:
         super().__init__()
-        if (taps - stride) % 2:
-            raise ValueError(f"taps - stride must be even; got {taps} - {stride}")
-        self.n_bands, self.stride, self.taps = n_bands, stride, taps
-        steps = torch.linspace(0, 1, n_bands)
-        centres = low_hz * (high_hz / low_hz) ** steps
-        self.register_buffer("kernels", band_kernels(rate_hz, centres, taps)[:, None], persistent=False)
+        if stride % 2:
+            raise ValueError(f"stride must be even; got {stride}")
+        self.n_bands, self.stride = n_bands, stride
+        centres = low_hz * (high_hz / low_hz) ** torch.linspace(0, 1, n_bands)
+        slow = centres < rate_hz / 9
+        short = torch.tensor([1.0, 5.0, 10.0, 10.0, 5.0, 1.0]) / 32
+        heard = torch.cos(math.pi * centres[slow] / rate_hz) ** 5  # of these bands, behind it
+        self.register_buffer("halving", short[None, None], persistent=False)
+        kernels = band_kernels(rate_hz / 2, centres[slow], _taps(centres[slow], rate_hz / 2, stride // 2))
+        scale = math.sqrt(2.0) / torch.cat([heard, heard])[:, None, None]  # as half as many samples sum up
+        self.register_buffer("slow", kernels * scale, persistent=False)
+        taps = _taps(centres[~slow], rate_hz, stride)
+        self.register_buffer("fast", band_kernels(rate_hz, centres[~slow], taps), persistent=False)
 
     def power(self, x: Tensor) -> Tensor:
         """x (batch, components, n), n a multiple of the stride → (batch, components, bands, frames)."""
         batch, components, n = x.shape
-        pad = (self.taps - self.stride) // 2
-        y = F.conv1d(x.reshape(batch * components, 1, n), self.kernels, stride=self.stride, padding=pad)
-        y = y.reshape(batch, components, 2, self.n_bands, n // self.stride)
-        return (y * y).sum(2)
+        x = x.reshape(batch * components, 1, n)
+        half = F.conv1d(x, self.halving, stride=2, padding=2)
+        parts = []
+        for series, kernels, stride in ((half, self.slow, self.stride // 2), (x, self.fast, self.stride)):
+            y = F.conv1d(series, kernels, stride=stride, padding=(kernels.shape[-1] - stride) // 2)
+            y = y.reshape(batch, components, 2, len(kernels) // 2, n // self.stride)
+            parts.append((y * y).sum(2))
+        return torch.cat(parts, dim=2)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """x, mask: (batch, 3, n); n a multiple of the stride. Returns features and (batch, 2, frames) masks."""
-        batch, frames = x.shape[0], x.shape[-1] // self.stride  # not len(x), an int that export would write down
+        batch, frames = x.shape[0], x.shape[-1] // self.stride
         power = self.power(x)
         share = F.avg_pool1d(mask, self.stride)  # (batch, 3, frames)
         seen = (share > 0.5).to(x.dtype)
@@ -79,3 +92,9 @@ class Filterbank(nn.Module):
         mean = (log_power * weight).sum((1, 2, 3), keepdim=True) / count
         log_power = (log_power - mean) * weight
         return log_power.reshape(batch, 2 * self.n_bands, frames), frame
+
+
+def _taps(centres_hz: Tensor, rate_hz: float, stride: int) -> int:
+    """As many as the longest window wants, and as odd or even as the stride, so that frames lie in the middle."""
+    wanted = math.ceil(float(lengths_s(centres_hz).amax()) * rate_hz - 1e-3)
+    return wanted + (wanted - stride) % 2

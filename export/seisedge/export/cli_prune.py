@@ -9,7 +9,7 @@ import click
 from seisedge.export.cli_quantize import DATA_HELP, folders_of, windows_option
 from seisedge.export.gate import lines_of
 from seisedge.export.prune.run import load_training_data, prune_run, write_pruned
-from seisedge.export.prune.select import LARGEST_EFFECT
+from seisedge.export.prune.select import LARGEST_EFFECT, require_prunable
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.run import load_run
 
@@ -57,10 +57,12 @@ def command(
 ) -> None:
     """Remove whole blocks and channels from the network of RUN, fine-tune, and write an ordinary run.
 
-    Blocks go first, by what the answers lose without them, then channels by their measured importance. Fine-tuning
-    learns from the labels and from the parent's answers. Exit 1 and no run where it is worse than the gate allows.
+    RUN is of ganet_small or resnet18_cbam_small. Blocks go first, by what the answers lose without them, then
+    channels by their measured importance. Fine-tuning learns from the labels and from the parent's answers. Exit 1 and
+    no run where it is worse than the gate allows.
     """
     source = load_run(run)
+    require_prunable(source.recipe.model, run)
     folder = run if run.is_dir() else run.parent
     target = out or folder.with_name(f"{folder.name}-pruned")
     if target.exists():

@@ -42,6 +42,27 @@ def renamed() -> bytes:
     return bytes(graph.SerializeToString())
 
 
+def of_no_engine() -> bytes:
+    """The bundled model with an operator that nobody has."""
+    graph = onnx.ModelProto()
+    graph.CopyFrom(GOOD.graph)
+    graph.opset_import.append(onnx.helper.make_opsetid("org.nobody", 1))
+    softmax = next(n for n in graph.graph.node if "probabilities" in n.output)
+    softmax.op_type, softmax.domain = "Guess", "org.nobody"
+    return bytes(graph.SerializeToString())
+
+
+def with_weights_elsewhere() -> bytes:
+    """The bundled model, the largest of its tensors in a file that is not there."""
+    graph = onnx.ModelProto()
+    graph.CopyFrom(GOOD.graph)
+    tensor = max(graph.graph.initializer, key=lambda t: len(t.raw_data))
+    onnx.external_data_helper.set_external_data(tensor, "weights.bin", 0, len(tensor.raw_data))
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    return bytes(graph.SerializeToString())
+
+
 CASES: dict[str, tuple[Callable[[], bytes], str]] = {  # content, what the sentence must name
     "empty": (lambda: b"", ""),
     "text": (lambda: b"hello, this is no model\n" * 40, "ONNX model"),
@@ -54,6 +75,8 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {  # content, what the sente
     "card with another label": (lambda: changed(labels=["tectonic", "noise"]), "the card says"),
     "card that contradicts itself": (lambda: changed(band_hz=[1.0, 25.0]), "band_hz must lie below 20 Hz"),
     "other inputs": (renamed, "the graph"),
+    "an operator of nobody": (of_no_engine, "Guess"),
+    "weights in another file": (with_weights_elsewhere, "weights.bin"),
 }
 COMMANDS = {
     "quantize": "quantize {bad} --precision fp16 --data {data}",

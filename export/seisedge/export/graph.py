@@ -14,6 +14,7 @@ import onnx
 from onnx import helper
 
 from seisedge.runtime.card import CARD_KEY, ModelCard, card_from_json, json_from_card
+from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.errors import CardError, FailedError, InputError
 
 WEIGHED = ("Conv", "Gemm", "MatMul")
@@ -37,7 +38,10 @@ class ModelFile:
 
 
 def open_model(path: Path) -> ModelFile:
-    """Read a model file with its card and check it against the graph. Raises InputError, CardError."""
+    """Read a model file with its card, check it against the graph, and that onnxruntime takes it.
+
+    Raises InputError, CardError.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -57,6 +61,7 @@ def open_model(path: Path) -> ModelFile:
     }
     if found != wanted:
         raise CardError(f"{path}: the card says {wanted}, the graph says {found}")
+    OnnxRuntimeEngine(path)  # onnx's checker lets pass operators that no engine has
     return ModelFile(path, graph, card, hashlib.sha256(data).hexdigest())
 
 

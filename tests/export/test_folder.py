@@ -73,7 +73,7 @@ def made(held: HeldOut, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     (out / "evaluation").mkdir()
     for name in ("report.md", "early.png"):
         (out / "evaluation" / name).write_bytes(b"curves")
-    write_folder(it, out, "a machine of the test", Curves("evaluation/report.md", ["evaluation/early.png"]))
+    write_folder(it, out, "a machine of the test", Curves("x.onnx", "evaluation/report.md", ["evaluation/early.png"]))
     yield out, it
 
 

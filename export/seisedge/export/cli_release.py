@@ -67,7 +67,9 @@ def command(
         )
 
     release = make_release(source, archive, out, narrower if ratio is not None else None, windows, click.echo)
-    write_folder(release, out, machine.describe(), write_curves(run, folders, out) if curves else None)
+    shipped = release.shipped().file
+    report = write_curves(run, shipped, folders, out) if curves and shipped is not None else None
+    write_folder(release, out, machine.describe(), report)
     for target, (name, why) in release.chosen.items():
         click.echo(f"{target}: {name} ({why})")
     refused = [v.name for v in release.variants if v.file is None]

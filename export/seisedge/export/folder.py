@@ -3,7 +3,7 @@
     DIR/NAME.onnx, NAME-fp16.onnx …   every model inside the gate, written by the line itself
     DIR/NAME….card.json               their cards
     DIR/MODEL.md                      the model page
-    DIR/evaluation/                   early answers and damaged records of the full model, with plots
+    DIR/evaluation/                   early answers and damaged records of the model for onnxruntime, with plots
     DIR/SHA256SUMS
 
 Nothing in it names a folder of the machine that it was made on.
@@ -11,6 +11,7 @@ Nothing in it names a folder of the machine that it was made on.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -27,17 +28,20 @@ from seisedge.train.evaluation.subject import subject_from
 EVALUATION = "evaluation"
 
 
-def write_curves(run: Path, folders: list[Path], out: Path) -> Curves:
-    """The report of `seisedge evaluate` on the run, with its plots, in a folder of the release."""
+def write_curves(run: Path, model: Path, folders: list[Path], out: Path) -> Curves:
+    """The report of `seisedge evaluate` with its plots, in a folder of the release: answers of the model file, on what
+    the run held out, with the run's station terms.
+    """
     device = torch.device("cpu")
-    report = evaluate(subject_from(str(run), device), folders, device)
-    report = msgspec.structs.replace(report, path="the run's checkpoint", data=[f.resolve().name for f in folders])
+    held, file = subject_from(str(run), device), subject_from(str(model), device)
+    report = evaluate(dataclasses.replace(held, network=file.network, sha256=file.sha256), folders, device)
+    report = msgspec.structs.replace(report, path=model.name, data=[f.resolve().name for f in folders])
     target = out / EVALUATION
     target.mkdir(parents=True)
     names = write_plots(report, target)
     (target / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
     (target / "report.md").write_text(markdown_of(report, names), encoding="utf-8")
-    return Curves(f"{EVALUATION}/report.md", [f"{EVALUATION}/{name}" for name in names])
+    return Curves(model.name, f"{EVALUATION}/report.md", [f"{EVALUATION}/{name}" for name in names])
 
 
 def write_folder(release: Release, out: Path, machine: str, curves: Curves | None) -> None:

@@ -19,8 +19,9 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Curves:
-    """Early answers and damaged records of the full model: a report and pictures, by their names from the page."""
+    """Early answers and damaged records of a model: a report and pictures, by their names from the page."""
 
+    model: str
     report: str
     pictures: list[str]
 
@@ -65,7 +66,7 @@ def _row(v: Variant) -> str:
 
 def page_of(release: Release, machine: str, curves: Curves | None) -> str:
     """The whole page. curves: None where none were made, and the page says so."""
-    card = next(v.card for v in release.variants if v.name == ORIGINAL)
+    card = release.shipped().card
     parts = [
         _purpose(card),
         _chosen(release),
@@ -74,7 +75,7 @@ def page_of(release: Release, machine: str, curves: Curves | None) -> str:
         _cost(release),
         _data(card),
         _metrics(card),
-        _curves(card, curves),
+        _curves(curves),
         _roofline(release),
     ]
     return "\n".join([f"# {card.name}", *(line for part in parts for line in ["", *part]), ""])
@@ -196,11 +197,11 @@ def _metrics(card: ModelCard) -> list[str]:
     return lines
 
 
-def _curves(card: ModelCard, curves: Curves | None) -> list[str]:
+def _curves(curves: Curves | None) -> list[str]:
     lines = ["## Early answers and damaged records", ""]
     if curves is None:
         return [*lines, "Not evaluated: this release was made with `--no-curves`."]
-    lines.append(f"Of the full {card.precision} model; the tables are in [{curves.report}]({curves.report}).")
+    lines.append(f"Of {curves.model}; the tables are in [{curves.report}]({curves.report}).")
     for name in curves.pictures:
         lines += ["", f"![{name}]({name})"]
     return lines

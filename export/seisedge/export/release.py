@@ -34,6 +34,7 @@ from seisedge.train.run import Run
 PARITY_WINDOWS = 64
 CALIBRATION_WINDOWS = 512
 ORIGINAL, PRUNED = "fp32", "pruned"
+HERE = "onnxruntime, one x86-64 thread"  # a target
 
 Say = Callable[[str], None]
 Prune = Callable[[Run], Pruned]
@@ -67,6 +68,11 @@ class Release:
     variants: list[Variant]
     chosen: dict[str, tuple[str, str]]
     windows: int
+
+    def shipped(self) -> Variant:
+        """The one chosen for onnxruntime, which is what a station runs unless it has another engine."""
+        name = self.chosen[HERE][0] if HERE in self.chosen else ORIGINAL
+        return next(v for v in self.variants if v.name == name)
 
 
 @dataclass(frozen=True)
@@ -193,7 +199,7 @@ def choose(variants: Sequence[Variant]) -> dict[str, tuple[str, str]]:
         why = f"{best_ms:.2f} ms measured against {base:.2f} of fp32"
         if slower:
             why += f"; no faster than fp32 here and not chosen: {', '.join(slower)}"
-        out["onnxruntime, one x86-64 thread"] = best.name, why
+        out[HERE] = best.name, why
     board = BOARDS[0]
     floors = [(floor_of(v.card, v.card.weight_bytes or v.size, board).floor_us, v) for v in inside]
     floor, best = min(floors, key=lambda pair: pair[0])

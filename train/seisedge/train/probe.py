@@ -98,7 +98,8 @@ def edge_power(model: Model, x: torch.Tensor, valid: torch.Tensor) -> Floats:
             part: torch.Tensor = torch.fft.irfft(spectrum * (f > least_hz), n=z.shape[-1])
             if not isinstance(bank, Filterbank):
                 return part.square().sum((1, 2))
-            return bank.power(part).sum((1, 2, 3))
+            through: torch.Tensor = bank.power(part).sum((1, 2, 3))
+            return through
 
         total = power(-1.0).clamp(min=1e-12)
         shares = [(power(edge) / total).clamp(min=1e-3) for edge in (EDGE_HZ, 17.0)]

@@ -107,6 +107,17 @@ def test_explosions_have_little_s_and_an_rg() -> None:
     assert rg(blast) > 2 * rg(Event(2.0, 25.0, 6.0, "explosion"))  # a deep one makes none
 
 
+def test_rg_is_retrograde() -> None:
+    """At the top of its ellipse the ground moves towards the source: the radial is less the vertical's quadrature."""
+    event = Event(2.0, 25.0, 0.1, "explosion", back_azimuth_deg=180.0)  # north is away from the source
+    r = seismogram(event, Earth(), 4, noise=0)
+    f = np.fft.fftfreq(r.clean.shape[1], 1 / RATE)
+    keep = np.where((f > 0.5) & (f < 2), 2.0, 0.0)
+    at = round((r.p_s - Earth().times_s(25.0, 0.1)[0] + 25 / 2.4) * RATE)
+    up, out = (np.fft.ifft(np.fft.fft(x) * keep)[at : at + 400] for x in r.clean[:2])
+    assert np.vdot(up.imag, out.real) / (np.linalg.norm(up.imag) * np.linalg.norm(out.real)) < -0.8
+
+
 def test_noise_has_its_level_and_its_colour() -> None:
     x = coloured_noise(20_000, RATE, 1e-7, 1)
     f = np.fft.rfftfreq(20_000, 1 / RATE)

@@ -142,7 +142,7 @@ def _rg(
     wave = _shaped(rng, n, rate_hz, origin_s + travel_s, _pulse(n, rate_hz, 1.5 + 0.12 * r_km), spectrum, 2)
     turned = np.zeros((3, n))
     turned[0] = wave[0]
-    radial = np.imag(_analytic(wave[0])) * 0.7  # retrograde: a quarter of a period behind
+    radial = -np.imag(_analytic(wave[0])) * 0.7  # retrograde: a quarter of a period ahead, towards the source at the top
     azimuth = math.radians(event.back_azimuth_deg + 180.0)
     turned[1], turned[2] = radial * math.cos(azimuth), radial * math.sin(azimuth)
     return turned

@@ -12,7 +12,10 @@ import numpy as np
 from seisedge.train.dataset.onset import VISIBLE_RATIO, power_from_record, snr_at
 from seisedge.train.dataset.writer import Writer
 from seisedge.train.synthetic.earth import Earth
+from seisedge.train.synthetic.greens import tool
+from seisedge.train.synthetic.layers import Layers
 from seisedge.train.synthetic.record import Event, Kind, seismogram
+from seisedge.train.synthetic.source import any_mechanism
 
 NETWORK = "SY"
 COLUMNS = [
@@ -45,10 +48,14 @@ class Catalogue:
     before_s: float = 25.0
 
 
-def write_dataset(out: Path, catalogue: Catalogue, seed: int, earth: Earth | None = None) -> int:
-    """Write the folder `out` and return the number of records. Raises InputError where it exists already."""
+def write_dataset(out: Path, catalogue: Catalogue, seed: int, earth: Earth | Layers | None = None) -> int:
+    """Write the folder `out` and return the number of records. Raises InputError where it exists already, and what
+    `greens.response` raises for `Layers`.
+    """
     earth = earth or Earth()
     rng = np.random.default_rng(seed)
+    layered = isinstance(earth, Layers)
+    computed_by = tool() if layered else None  # before anything is written
     count = 0
     with Writer(out) as writer:
         for i in range(catalogue.events):
@@ -58,10 +65,12 @@ def write_dataset(out: Path, catalogue: Catalogue, seed: int, earth: Earth | Non
             drop = _log_uniform(
                 rng, catalogue.explosion_stress_drop_pa if kind == "explosion" else catalogue.stress_drop_pa
             )
+            # apart from the other draws, which are those of a uniform Earth
+            mechanism = any_mechanism(np.random.default_rng([seed, i])) if layered and kind == "earthquake" else None
             for station in range(catalogue.stations):
                 event = Event(
                     magnitude, round(_log_uniform(rng, catalogue.distance_km), 2), depth, kind, drop,
-                    round(float(rng.uniform(0, 360)), 1),
+                    round(float(rng.uniform(0, 360)), 1), mechanism,
                 )  # fmt: skip
                 row, x = _record(event, earth, catalogue, rng)
                 row |= {
@@ -72,13 +81,15 @@ def write_dataset(out: Path, catalogue: Catalogue, seed: int, earth: Earth | Non
                 writer.add(row, x)
                 count += 1
         notes = {"synthetic": True, "seed": seed, "earth": asdict(earth), "catalogue": asdict(catalogue)}
+        if computed_by:
+            notes["greens_functions"] = computed_by
         form = {"dimension_order": "CW", "component_order": "ZNE", "unit": "m/s", "measurement": "velocity, synthetic"}
         writer.finish(COLUMNS, form, json.dumps(notes, indent=1))
     return count
 
 
 def _record(
-    event: Event, earth: Earth, catalogue: Catalogue, rng: np.random.Generator
+    event: Event, earth: Earth | Layers, catalogue: Catalogue, rng: np.random.Generator
 ) -> tuple[dict[str, Any], np.ndarray]:
     level = _log_uniform(rng, catalogue.noise_m_per_s)
     made = seismogram(

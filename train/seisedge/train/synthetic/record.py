@@ -1,7 +1,8 @@
-"""One record: P, S, coda and Rg as windowed noise with the spectrum that source and path give.
+"""One record: P, S, coda and Rg as windowed noise with the spectrum that source and path give, or, in a layered Earth,
+its Green's function with the pulse that the source gives.
 
-The stochastic method: Boore (2003), Simulation of ground motion using the stochastic method, Pure Appl. Geophys. 160,
-635-676. Radiation patterns are averages over the focal sphere; an explosion has none, and little S.
+The first is the stochastic method: Boore (2003), Simulation of ground motion using the stochastic method, Pure Appl.
+Geophys. 160, 635-676. Radiation patterns are averages over the focal sphere; an explosion has none, and little S.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.train.synthetic.earth import Earth
+from seisedge.train.synthetic.greens import response
+from seisedge.train.synthetic.layers import Layers
 from seisedge.train.synthetic.noise import coloured_noise
-from seisedge.train.synthetic.source import P_CORNER, brune, corner_hz, moment_from_magnitude
+from seisedge.train.synthetic.source import P_CORNER, any_mechanism, brune, corner_hz, moment_from_magnitude
 
 Floats = npt.NDArray[np.float64]
 Kind = Literal["earthquake", "explosion"]
@@ -28,12 +31,17 @@ RG_BAND_HZ = (0.4, 2.5)
 RG_DEPTH_KM = 1.0  # Rg dies with depth: exp(−depth / this)
 SPREAD_S_PER_KM = 0.05  # a pulse grows longer on its way
 CODA_LEVEL = 0.8  # of the direct wave's spectrum
+LOW_PASS_ORDER = 48  # a hundredth and a half at `greens.CUT` times the highest frequency, where the computed ones end
 PEAK, END = 0.2, 0.05  # of the envelope: its greatest value at a fifth of its length, a twentieth at its end
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """distance_km: epicentral; back_azimuth_deg: from the station to the source."""
+    """distance_km: epicentral; back_azimuth_deg: from the station to the source.
+
+    mechanism_deg: strike, dip and rake of an earthquake, for `Layers`; None: any, drawn with the seed. `Earth` has the
+    average of all and does not look at it.
+    """
 
     magnitude: float
     distance_km: float
@@ -41,13 +49,14 @@ class Event:
     kind: Kind = "earthquake"
     stress_drop_pa: float = 3e6
     back_azimuth_deg: float = 45.0
+    mechanism_deg: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Seismogram:
     """waveform: (3, n), ZNE, ground velocity in m/s, with noise. clean: the same without.
 
-    p_s, s_s: seconds from the first sample. corner_hz: of S.
+    p_s, s_s: seconds from the first sample; in `Layers` the first of each kind, direct or refracted. corner_hz: of S.
     """
 
     waveform: Floats
@@ -60,7 +69,7 @@ class Seismogram:
 
 def seismogram(
     event: Event,
-    earth: Earth,
+    earth: Earth | Layers,
     seed: int,
     *,
     rate_hz: float = 100.0,
@@ -71,26 +80,55 @@ def seismogram(
     """The record that begins `before_s` before P.
 
     noise: (3, at least n) in m/s, as recorded somewhere, or the RMS of coloured noise in m/s (1 to 15 Hz); 0: none.
-    Raises ValueError for noise that is too short.
+    Raises ValueError for noise that is too short; for `Layers` what `greens.response` raises.
     """
     rng = np.random.default_rng(seed)
     n = round(length_s * rate_hz)
-    travel_p, travel_s = earth.times_s(event.distance_km, event.depth_km)
-    p_s, s_s = before_s, before_s + travel_s - travel_p
     corner = corner_hz(
         moment_from_magnitude(event.magnitude), event.stress_drop_pa, 1e3 * earth.speed(event.depth_km)[1]
     )
-    clean = _body_wave(event, earth, rng, n, rate_hz, p_s, travel_p, corner, True)
-    clean += _body_wave(event, earth, rng, n, rate_hz, s_s, travel_s, corner, False)
-    if event.kind == "explosion":
-        clean += _rg(event, earth, rng, n, rate_hz, before_s - travel_p, corner)
+    if isinstance(earth, Layers):
+        clean, s_s = _in_layers(event, earth, rng, n, rate_hz, before_s, corner)
+    else:
+        clean, s_s = _in_earth(event, earth, rng, n, rate_hz, before_s, corner)
     if isinstance(noise, np.ndarray):
         if noise.ndim != 2 or noise.shape[0] != 3 or noise.shape[1] < n:
             raise ValueError(f"noise must be (3, at least {n}); got {noise.shape}")
         ground = noise[:, :n].astype(np.float64)
     else:
         ground = coloured_noise(n, rate_hz, noise, rng) if noise > 0 else np.zeros((3, n))
-    return Seismogram(clean + ground, clean, rate_hz, p_s, s_s, corner)
+    return Seismogram(clean + ground, clean, rate_hz, before_s, s_s, corner)
+
+
+def _in_earth(
+    event: Event, earth: Earth, rng: np.random.Generator, n: int, rate_hz: float, p_s: float, corner: float
+) -> tuple[Floats, float]:
+    """(3, n), and when S comes."""
+    travel_p, travel_s = earth.times_s(event.distance_km, event.depth_km)
+    s_s = p_s + travel_s - travel_p
+    clean = _body_wave(event, earth, rng, n, rate_hz, p_s, travel_p, corner, True)
+    clean += _body_wave(event, earth, rng, n, rate_hz, s_s, travel_s, corner, False)
+    if event.kind == "explosion":
+        clean += _rg(event, earth, rng, n, rate_hz, p_s - travel_p, corner)
+    return clean, s_s
+
+
+def _in_layers(
+    event: Event, layers: Layers, rng: np.random.Generator, n: int, rate_hz: float, p_s: float, corner: float
+) -> tuple[Floats, float]:
+    """(3, n), and when S comes. One pulse for all waves: the corner of P is here that of S."""
+    mechanism = None
+    if event.kind == "earthquake":
+        mechanism = event.mechanism_deg or any_mechanism(rng)
+    path = response(layers, event.depth_km, event.distance_km, event.back_azimuth_deg + 180.0, mechanism, rate_hz)
+    size = 2 * (n + path.velocity.shape[1])
+    f: Floats = np.asarray(np.fft.rfftfreq(size, 1 / rate_hz), dtype=np.float64)
+    low_pass = 1 / np.sqrt(1 + (f / layers.highest_hz) ** LOW_PASS_ORDER)
+    pulse = minimum_phase(brune(f, corner) * np.exp(-np.pi * layers.kappa_s * f) * low_pass)
+    pulse *= moment_from_magnitude(event.magnitude)
+    shift_s = p_s - (path.p_s - path.begin_s)
+    z = np.fft.rfft(path.velocity, size, axis=1) * pulse * np.exp(-2j * np.pi * f * shift_s)
+    return np.asarray(np.fft.irfft(z, size, axis=1)[:, :n]), p_s + path.s_s - path.p_s
 
 
 def plateau_m_s(event: Event, earth: Earth, p_wave: bool) -> float:
@@ -142,7 +180,9 @@ def _rg(
     wave = _shaped(rng, n, rate_hz, origin_s + travel_s, _pulse(n, rate_hz, 1.5 + 0.12 * r_km), spectrum, 2)
     turned = np.zeros((3, n))
     turned[0] = wave[0]
-    radial = -np.imag(_analytic(wave[0])) * 0.7  # retrograde: a quarter of a period ahead, towards the source at the top
+    radial = (
+        -np.imag(_analytic(wave[0])) * 0.7
+    )  # retrograde: a quarter of a period ahead, towards the source at the top
     azimuth = math.radians(event.back_azimuth_deg + 180.0)
     turned[1], turned[2] = radial * math.cos(azimuth), radial * math.sin(azimuth)
     return turned

@@ -1,7 +1,8 @@
 """The source: moment, corner frequency and spectrum.
 
 Brune (1970), Tectonic stress and the spectra of seismic shear waves from earthquakes, J. Geophys. Res. 75, 4997-5009;
-Hanks and Kanamori (1979), A moment magnitude scale, J. Geophys. Res. 84, 2348-2350.
+Hanks and Kanamori (1979), A moment magnitude scale, J. Geophys. Res. 84, 2348-2350; Aki and Richards (2002),
+Quantitative seismology, 2nd ed., box 4.4.
 """
 
 from __future__ import annotations
@@ -45,3 +46,28 @@ def corner_hz(moment_nm: float, stress_drop_pa: float, s_m_per_s: float) -> floa
 def brune(f_hz: Floats, corner: float) -> Floats:
     """Displacement spectrum over its plateau, (n,)."""
     return np.asarray(1 / (1 + (f_hz / corner) ** FALL_OFF))
+
+
+def moment_tensor(strike_deg: float, dip_deg: float, rake_deg: float) -> Floats:
+    """(3, 3), north, east and down, of a double couple with moment 1: slip u on a plane with normal n has u n + n u.
+
+    >>> moment_tensor(0, 90, 0).round().astype(int).tolist()  # a vertical fault along north, left-lateral
+    [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
+    """
+    strike, dip, rake = (math.radians(x) for x in (strike_deg, dip_deg, rake_deg))
+    along = np.array([math.cos(strike), math.sin(strike), 0.0])
+    right = np.array([-math.sin(strike), math.cos(strike), 0.0])  # the side to which the plane dips
+    down = np.array([0.0, 0.0, 1.0])
+    up_dip = -right * math.cos(dip) - down * math.sin(dip)
+    slip = along * math.cos(rake) + up_dip * math.sin(rake)
+    normal = right * math.sin(dip) - down * math.cos(dip)  # out of the foot wall
+    return np.asarray(np.outer(slip, normal) + np.outer(normal, slip))
+
+
+def any_mechanism(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Strike, dip and rake of a double couple that lies anyhow, all orientations alike."""
+    return (
+        float(rng.uniform(0, 360)),
+        math.degrees(math.acos(rng.uniform(0, 1))),
+        float(rng.uniform(-180, 180)),
+    )

@@ -1,0 +1,174 @@
+"""Green's functions of a layered Earth, by PyGRT: all waves that flat layers make, with Q.
+
+The generalized reflection and transmission matrices with wavenumber integration: Yao and Harkrider (1983), A
+generalized reflection-transmission coefficient matrix and discrete wavenumber method for synthetic seismograms, Bull.
+Seism. Soc. Am. 73, 1685-1699; the integral by the self-adaptive Filon method, Chen and Zhang (2001), An efficient
+method for computing Green's functions for a layered half-space at large epicentral distances, Bull. Seism. Soc. Am.
+91, 858-869.
+
+PyGRT (pygrt-kit on PyPI, GPL-3.0) is the extra `layered`; it is imported, and its program run, only here and only when
+a layered record is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.errors import FailedError, InputError
+from seisedge.train.synthetic.layers import Layers
+from seisedge.train.synthetic.source import moment_tensor
+
+Floats = npt.NDArray[np.float64]
+
+NEAREST_KM = 0.1
+LEAD_S = 2.0  # of the response before P
+CUT = 1.25  # frequencies are computed to this many times the highest asked for; the filter lies between
+RG_OF_S = 0.85  # the slowest group of Rg, against the slowest S
+FLAT_PATH = 100  # distance over depth from which on the adaptive integral is the faster one
+DAMPING = 1.2  # × π: what comes after the end of the response, and so before its beginning, is 2 % of itself
+TOLERANCE = 1e-3  # of the adaptive integral: what it leaves before a weak P is 4 % of it; at 1e-2 it was 40 %
+STATIC_WAVENUMBERS = 5.0  # × π / depth: what lies beyond is e^-15 of the whole
+UNIT_M_PER_NM = 1e-2 / 1e13  # PyGRT's responses are in cm for 1e20 dyne cm
+FADE = 0.1  # of the response's length, at its end; half the lead at its beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """velocity: (3, n), ZNE, ground velocity in m/s after a sudden moment of 1 N m, free surface and Q included.
+
+    begin_s: its first sample; p_s, s_s: the first P and S, direct or refracted; all from the origin time.
+    """
+
+    velocity: Floats
+    begin_s: float
+    p_s: float
+    s_s: float
+
+
+def tool() -> str:
+    """Name and version of what computes. Raises InputError where it is missing."""
+    _model_class()
+    return f"pygrt-kit {version('pygrt-kit')}"
+
+
+def response(
+    layers: Layers,
+    depth_km: float,
+    distance_km: float,
+    azimuth_deg: float,
+    mechanism_deg: tuple[float, float, float] | None,
+    rate_hz: float,
+) -> Response:
+    """What a point source does at the surface; azimuth_deg: from the source to the station.
+
+    mechanism_deg: strike, dip and rake of a double couple (Aki and Richards), None for an explosion. On all cores, or
+    OMP_NUM_THREADS of them; their number does not change the result. Raises InputError where PyGRT is missing or the
+    geometry is out of its reach, FailedError where it fails.
+    """
+    if not distance_km >= NEAREST_KM:
+        raise InputError(f"distance_km must be at least {NEAREST_KM} in a layered Earth; got {distance_km}")
+    if not depth_km >= 0:
+        raise InputError(f"depth_km must be 0 or more; got {depth_km}")
+    with tempfile.TemporaryDirectory(prefix="seisedge-") as folder, _told():
+        return _response(Path(folder), layers, depth_km, distance_km, azimuth_deg, mechanism_deg, rate_hz)
+
+
+def _response(
+    folder: Path,
+    layers: Layers,
+    depth_km: float,
+    distance_km: float,
+    azimuth_deg: float,
+    mechanism_deg: tuple[float, float, float] | None,
+    rate_hz: float,
+) -> Response:
+    table = folder / "layers"
+    table.write_text(
+        "".join(
+            f"{x.thickness_km} {x.p_km_per_s} {x.s_km_per_s} {x.density / 1e3} {x.qp} {x.qs}\n" for x in layers.layers
+        )
+    )
+    model = _model_class()(grn=folder / "grn", modelpath=table)
+    p_s, s_s = model.travt(depsrc=depth_km, deprcv=0.0, dists=distance_km)
+    slowest = RG_OF_S * min(x.s_km_per_s for x in layers.layers)
+    last_s = max(s_s, distance_km / slowest, layers.echo_s(distance_km, depth_km))
+    length_s = LEAD_S + last_s - p_s + layers.tail_s
+    model.greenfn(
+        depsrc=depth_km,
+        deprcv=0.0,
+        dists=distance_km,
+        nt=2 * math.ceil(length_s * rate_hz / 2),
+        dt=1 / rate_hz,
+        freqband=(-1.0, min(CUT * layers.highest_hz, rate_hz / 2)),
+        zeta=DAMPING,
+        keepAllFreq=True,
+        k0=STATIC_WAVENUMBERS,
+        safilonTol=TOLERANCE if distance_km > FLAT_PATH * depth_km else 0.0,
+        ref_first_p=True,
+        delayT0=-LEAD_S,
+        gf_source=["EX"] if mechanism_deg is None else ["DC"],
+        print_log=False,
+    )
+    of, begin_s = _read(folder / "grn")
+    azimuth = math.radians(azimuth_deg)
+    if mechanism_deg is None:
+        up, out, across = of["EXZ"], of["EXR"], np.zeros_like(of["EXZ"])
+    else:
+        turn = np.array(
+            [[math.cos(azimuth), math.sin(azimuth), 0], [-math.sin(azimuth), math.cos(azimuth), 0], [0, 0, 1]]
+        )
+        m = turn @ moment_tensor(*mechanism_deg) @ turn.T  # along the path, across it, down
+        axial, oblique, flat = m[2, 2] / 2, -m[0, 2], (m[0, 0] - m[1, 1]) / 2  # shares of DD, DS and SS
+        up, out = (axial * of[f"DD{c}"] + oblique * of[f"DS{c}"] + flat * of[f"SS{c}"] for c in "ZR")
+        across = m[0, 1] * of["SST"] - m[1, 2] * of["DST"]
+    velocity = UNIT_M_PER_NM * np.stack(
+        [up, out * math.cos(azimuth) - across * math.sin(azimuth), out * math.sin(azimuth) + across * math.cos(azimuth)]
+    )
+    rise, fade = (_rise(round(k)) for k in (LEAD_S / 2 * rate_hz, FADE * velocity.shape[1]))
+    velocity[:, : len(rise)] *= rise
+    velocity[:, -len(fade) :] *= fade[::-1]
+    return Response(velocity, begin_s, float(p_s), float(s_s))
+
+
+def _rise(n: int) -> Floats:
+    """(n,): from 0 to nearly 1. The response is a piece of a periodic series of cut-off frequencies: its ends ring."""
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.arange(n) / n))
+
+
+def _read(folder: Path) -> tuple[dict[str, Floats], float]:
+    """The elementary responses by name, and when they begin."""
+    from obspy import read
+
+    traces = {path.stem: read(str(path))[0] for path in sorted(folder.glob("*/*.sac"))}
+    begin_s = next(iter(traces.values())).stats.sac.b
+    return {name: trace.data.astype(np.float64) for name, trace in traces.items()}, float(begin_s)
+
+
+def _model_class() -> Any:
+    try:
+        from pygrt import PyModel1D
+    except ImportError:
+        raise InputError("a layered Earth needs PyGRT; pip install 'seisedge[layered]'") from None
+    return PyModel1D
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Its errors as ours, its warnings on standard error: standard output may be someone's data."""
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except (RuntimeError, ValueError, OSError) as error:
+        last = str(error).strip().splitlines() or [type(error).__name__]
+        raise FailedError(f"PyGRT failed on this layered Earth: {last[-1]}") from error

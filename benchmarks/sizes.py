@@ -1,0 +1,76 @@
+"""What a smaller network saves: `python -m benchmarks.sizes RUN... [--data DIR] [--windows N]`
+
+A row a run: parameters, FLOPs of the exported graph, bytes, the score on events the run held out (accuracy, or
+magnitude within ±0.3; 95 % interval over events), and the time of one inference in onnxruntime on one thread. Networks of other
+windows see other records (a band that reaches 40 Hz leaves those of 50 Hz out), so scores of different geometries are
+not of the same records; how many events they are of stands beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from seisedge.export.gate import answers_of, hits
+from seisedge.export.heldout import heldout_windows
+from seisedge.export.latency import side_by_side
+from seisedge.export.onnx import write_card
+from seisedge.export.prune.run import load_training_data
+from seisedge.export.release import exported
+from seisedge.runtime import machine
+from seisedge.runtime.errors import SeisedgeError
+from seisedge.train.bootstrap import interval
+from seisedge.train.run import Run, load_run
+
+HEAD = "| run | steps | parameters | MFLOP | kB | score | 95 % interval | events | p50 ms | p99 ms | CPU ms |"
+
+
+def row_of(name: str, run: Run, folders: list[Path], windows: int, rounds: int) -> str:
+    """Raises SeisedgeError."""
+    archive = load_training_data(run, folders)
+    model = exported(run)
+    file = write_card(model.graph, model.card)
+    held = heldout_windows(model.card, archive, windows, station_term=run.station_term)
+    right = hits(model.card, answers_of(file, held), held.target)[held.scored]
+    event = held.event[held.scored]
+    low, high = interval(event, partial(_mean, right))
+    time = side_by_side({name: file}, held, rounds)[name]
+    o = run.recipe.optimisation
+    length = f"{o.steps}" if o.steps else f"{o.epochs} epochs"
+    return (
+        f"| {name} | {length} | {model.card.parameters:,} | {model.card.flops / 1e6:,.1f} | {len(file) / 1e3:,.0f} | "
+        f"{right.mean():.3f} | {low:.3f} to {high:.3f} | {len(np.unique(event))} | "
+        f"{time.p50_ms:.2f} | {time.p99_ms:.2f} | {time.cpu_ms:.2f} |"
+    )
+
+
+def _mean(values: np.ndarray, weight: np.ndarray) -> float:
+    return float((values * weight).sum() / weight.sum())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 2 for bad input."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--data", action="append", type=Path, default=None, metavar="DIR", help="default: datasets")
+    parser.add_argument("--windows", type=int, default=2000, help="held-out windows to score on, about")
+    parser.add_argument("--rounds", type=int, default=30, help="turns of ten inferences each")
+    given = parser.parse_args(arguments)
+    print(machine.describe())
+    print(HEAD)
+    print("| --- " * HEAD.count(" | ") + "| --- |")
+    for path in given.runs:
+        try:
+            print(row_of(path.name, load_run(path), given.data or [Path("datasets")], given.windows, given.rounds))
+        except SeisedgeError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

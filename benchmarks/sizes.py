@@ -1,9 +1,9 @@
 """What a smaller network saves: `python -m benchmarks.sizes RUN... [--data DIR] [--windows N]`
 
 A row a run: parameters, FLOPs of the exported graph, bytes, the score on events the run held out (accuracy, or
-magnitude within ±0.3; 95 % interval over events), and the time of one inference in onnxruntime on one thread. Networks of other
-windows see other records (a band that reaches 40 Hz leaves those of 50 Hz out), so scores of different geometries are
-not of the same records; how many events they are of stands beside them.
+magnitude within ±0.3; 95 % interval over events), and the time of one inference in onnxruntime on one thread. Networks
+of other windows see other records (a band that reaches 40 Hz leaves those of 50 Hz out), so scores of different
+geometries are not of the same records; how many events they are of stands beside them.
 """
 
 from __future__ import annotations

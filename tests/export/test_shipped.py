@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from seisedge.train.predict import Windows
 from seisedge.train.windows import WindowCutter
 
 NAMES = ["event-type", "magnitude"]
+ROOT = Path(__file__).parents[2]
 
 
 def path_of(name: str) -> Path:
@@ -61,6 +63,24 @@ def test_sizes() -> None:
         assert card.parameters <= limit
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_bundled_file_is_the_one_that_the_release_chose(name: str) -> None:
+    page = (ROOT / "docs" / "models" / name / "MODEL.md").read_text(encoding="utf-8")
+    digest = hashlib.sha256(path_of(name).read_bytes()).hexdigest()
+    chosen = re.search(r"^- onnxruntime, one x86-64 thread: \*\*(.+?)\*\*, `(.+?)`", page, re.MULTILINE)
+    assert chosen is not None
+    assert f"| `{chosen[2]}` | {chosen[1]} | `{digest}` |" in page
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_bundled_file_passed_its_gate(name: str) -> None:
+    model = onnx.load(path_of(name))
+    card = card_from_json({p.key: p.value for p in model.metadata_props}[CARD_KEY], name)
+    assert card.comparison is not None
+    assert card.comparison.passed
+    assert card.comparison.windows >= 2000
+
+
 def test_no_path_of_a_machine_in_the_files() -> None:
     for name in NAMES:
         file = path_of(name).read_bytes()
@@ -98,4 +118,3 @@ def test_stored_records_are_answered_as_they_were_at_release(datasets: Path) -> 
     p = session.run(None, {"waveform": x.numpy(), "valid": valid.numpy()})[0]
     assert p.shape == (len(test), 3)
     assert (p.argmax(1) == 0).mean() >= 0.8  # clear Californian earthquakes with analyst picks
-    assert hashlib.sha256(path_of("event-type").read_bytes()).hexdigest()

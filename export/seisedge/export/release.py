@@ -34,6 +34,7 @@ from seisedge.train.run import Run
 PARITY_WINDOWS = 64
 CALIBRATION_WINDOWS = 512
 ORIGINAL, PRUNED = "fp32", "pruned"
+ENOUGH = 0.95  # of the time; a lower precision that gains less is not worth what it loses
 HERE = "onnxruntime, one x86-64 thread"  # a target
 
 Say = Callable[[str], None]
@@ -193,7 +194,12 @@ def choose(variants: Sequence[Variant]) -> dict[str, tuple[str, str]]:
     out = {}
     timed = [(v.latency.cpu_ms, v) for v in inside if v.latency is not None]
     if timed:
-        best_ms, best = min(timed, key=lambda pair: pair[0])
+        by_precision = [[pair for pair in timed if pair[1].card.precision == p] for p in ("fp32", "fp16", "int8")]
+        fastest = [min(pairs, key=lambda pair: pair[0]) for pairs in by_precision if pairs]
+        best_ms, best = fastest[0]
+        for ms, v in fastest[1:]:
+            if ms < ENOUGH * best_ms:
+                best_ms, best = ms, v
         base = next((ms for ms, v in timed if v.name == ORIGINAL), best_ms)
         slower = [v.name for ms, v in timed if ms >= base and v.name != ORIGINAL]
         why = f"{best_ms:.2f} ms measured against {base:.2f} of fp32"

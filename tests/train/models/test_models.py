@@ -36,6 +36,11 @@ def test_forward_gives_probabilities(model: Model) -> None:
     assert (p >= 0).all()
 
 
+def test_its_band_lies_below_the_nyquist_frequency(model: Model) -> None:
+    low, high = model.band_hz
+    assert 0 <= low < high < model.geometry.rate_hz / 2  # else no card can be written
+
+
 def test_backward_reaches_every_parameter(model: Model) -> None:
     model.train()
     x, valid = batch(model)

@@ -53,7 +53,7 @@ class ResNetImage(PictureModel, BinnedMagnitudeModel):
 
     def __init__(self, marks: Marks) -> None:
         labels, edges = magnitude_bins(outer=False)
-        super().__init__(Geometry(6_000, 100.0, 7.5), labels, edges, (0.0, 50.0))
+        super().__init__(Geometry(6_000, 100.0, 7.5), labels, edges, (0.0, 40.0))
         if marks not in ("none", "catalogue"):
             raise InputError(f"model 'resnet18_cbam_image': marks must be none or catalogue; got {marks!r}")
         self.wants_marks = marks == "catalogue"

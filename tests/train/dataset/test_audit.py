@@ -119,3 +119,7 @@ def test_too_little_is_said() -> None:
     assert audit([t for t in traces if t.kind == "blast"])[1] == "only one label is there (non-tectonic)"
     few = [t for t in traces if t.kind == "tectonic" or int(t.event[1:]) < 10]
     assert audit(few)[1] == "5 events of label non-tectonic are too few; 10 are needed"
+    swarm = [dataclasses.replace(t, group=f"g{int(t.event[1:]) // 20}", magnitude=1.0) for t in traces]
+    assert audit_magnitudes(swarm)[1] == (
+        "6 events with a magnitude (of 120, those that share samples counted once) are too few; 10 are needed"
+    )

@@ -61,6 +61,15 @@ class Guess:
         return self.accuracy - self.chance > 3 / 1.96 * (self.accuracy - self.low)
 
 
+def too_few(traces: Sequence[Trace], what: str) -> str:
+    """Why these events cannot be asked, in words; empty where they are enough. Those that share samples count once."""
+    groups, events = len({t.group or t.event for t in traces}), len({t.event for t in traces})
+    if groups >= MIN_EVENTS:
+        return ""
+    of = f" (of {events}, those that share samples counted once)" if events > groups else ""
+    return f"{groups} events {what}{of} are too few; {MIN_EVENTS} are needed"
+
+
 def audit(traces: Sequence[Trace]) -> tuple[list[Guess], str]:
     """A guess per nuisance; or none, and why not, in words."""
     used = [t for t in traces if t.kind in LABEL_OF_KIND]
@@ -70,9 +79,8 @@ def audit(traces: Sequence[Trace]) -> tuple[list[Guess], str]:
     if len(names) < 2:
         return [], f"only one label is there ({', '.join(names) or 'none'})"
     for k, name in enumerate(names):
-        n = len(set(group[label == k]))
-        if n < MIN_EVENTS:
-            return [], f"{n} events of label {name} are too few; {MIN_EVENTS} are needed"
+        if few := too_few([t for t, of in zip(used, label, strict=True) if of == k], f"of label {name}"):
+            return [], few
     out = []
     for sees, value in SEES.items():
         cell = np.unique([value(t) for t in used], return_inverse=True)[1].astype(np.int64)
@@ -100,9 +108,8 @@ def audit_magnitudes(traces: Sequence[Trace]) -> tuple[list[Explained], str]:
     """What explains the magnitudes per nuisance; or nothing, and why not, in words."""
     used = [t for t in traces if t.kind in LABEL_OF_KIND and t.magnitude is not None]
     group = np.array([t.group or t.event for t in used])
-    n = len(set(group.tolist()))
-    if n < MIN_EVENTS:
-        return [], f"{n} events with a magnitude are too few; {MIN_EVENTS} are needed"
+    if few := too_few(used, "with a magnitude"):
+        return [], few
     magnitude = np.array([t.magnitude for t in used], dtype=np.float64)
     out = []
     for sees, value in SEES.items():

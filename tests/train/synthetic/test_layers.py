@@ -6,14 +6,15 @@ import json
 import math
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.synthetic import Catalogue, Earth, Event, Layer, Layers, Seismogram, seismogram, write_dataset
+from seisedge.train.synthetic.greens import tool
 from seisedge.train.synthetic.record import plateau_m_s
 
 RATE = 50.0
@@ -24,7 +25,17 @@ CRUST = Layers(
 LOSSLESS = Earth(q0=1e12, kappa_s=0.0)
 HALF_SPACE = Layers((Layer(0, 5.8, 5.8 / 1.73, 2700, 1e6, 1e6),), kappa_s=0.0, highest_hz=8.0)
 
-needs_tool = pytest.mark.skipif(find_spec("pygrt") is None, reason="needs pygrt-kit, the extra `layered`")
+
+def why_not() -> str:
+    """Why PyGRT cannot be used here; empty where it can."""
+    try:
+        tool()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+needs_tool = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 
 def made(event: Event, layers: Layers, seed: int = 1) -> Seismogram:
@@ -202,6 +213,16 @@ def test_without_the_tool_it_says_what_to_install(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(InputError, match="needs PyGRT"):
         write_dataset(tmp_path / "made", Catalogue(events=1), 1, CRUST)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_system_without_its_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unloadable(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise OSError("libgomp.so.1: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setitem(sys.modules, "pygrt", Unloadable("pygrt"))
+    with pytest.raises(InputError, match=r"PyGRT does not load: libgomp\.so\.1: .*; on Debian or Ubuntu: apt install"):
+        tool()
 
 
 ROCK = Layer(0, 6.0, 3.5, 2700)

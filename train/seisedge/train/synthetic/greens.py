@@ -160,6 +160,8 @@ def _model_class() -> Any:
         from pygrt import PyModel1D
     except ImportError:
         raise InputError("a layered Earth needs PyGRT; pip install 'seisedge[layered]'") from None
+    except OSError as error:  # a bare system lacks the OpenMP library that PyGRT is linked with
+        raise InputError(f"PyGRT does not load: {error}; on Debian or Ubuntu: apt install libgomp1") from None
     return PyModel1D
 
 

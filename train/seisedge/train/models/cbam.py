@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seisedge.train.models.masking import shut_out
+from seisedge.train.models.masking import shut_out, valid_mean
 
 
 class ChannelAttention(nn.Module):
@@ -21,7 +21,7 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (batch, channels, n), zeros where mask (batch, 1, n) is 0 → x weighted a channel."""
-        mean = x.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1.0)
+        mean = valid_mean(x, mask)
         largest = shut_out(x, mask).amax(-1, keepdim=True)
         weight = self.shared(torch.cat([mean, largest], dim=-1)).sum(-1, keepdim=True)
         return x * torch.sigmoid(weight)

@@ -8,9 +8,14 @@ from torch.nn import functional as F
 LOW = -1e4  # below any activation
 
 
+def valid_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """x (batch, channels, n), zeros where mask (batch, 1, n) is 0 → (batch, channels, 1); 0 where nothing is valid."""
+    return x.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1.0)
+
+
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """x (batch, channels, n), mask (batch, 1, n) → (batch, channels, 1); 0 where nothing is valid."""
-    return (x * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1.0)
+    """As `valid_mean`, of an x that is anything where the mask is 0."""
+    return valid_mean(x * mask, mask)
 
 
 def shut_out(x: Tensor, mask: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from seisedge.train.models.masking import valid_mean
+
 
 class Shrinkage(nn.Module):
     """y = sign(x) · max(|x| - τ, 0); τ = mean(|x|) · α with α in (0, 1) from a small perceptron."""
@@ -18,6 +20,6 @@ class Shrinkage(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (batch, channels, n), zeros where mask (batch, 1, n) is 0."""
-        size = x.abs().sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1.0)
+        size = valid_mean(x.abs(), mask)
         threshold = size * torch.sigmoid(self.alpha(size))
         return x - torch.minimum(torch.maximum(x, -threshold), threshold)

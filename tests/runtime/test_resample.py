@@ -82,3 +82,15 @@ def test_too_few_inputs_say_what_was_wanted() -> None:
     k0, _ = resampler.outputs_from(0, 1000)
     with pytest.raises(ValueError, match="need inputs"):
         resampler(np.zeros(10), np.ones(10, bool), 0, k0, k0 + 10)
+
+
+@pytest.mark.parametrize("rate_hz", [40.0, 50.0, 62.5, 99.99, 100.0, 200.0])
+def test_outputs_under_samples_are_those_that_miss_them(rate_hz: float) -> None:
+    x = np.zeros(4000)
+    for n0, n1 in ((1000, 1001), (1001, 1050), (1517, 1519)):
+        resampler = Resampler(rate_hz, 40.0, 15.0, T0_NS + 3_141_592)
+        valid = np.ones(len(x), bool)
+        valid[n0:n1] = False
+        first, end = resampler.outputs_from(0, len(x))
+        _, whole = resampler(x, valid, 0, first, end)
+        assert (first + np.flatnonzero(~whole)).tolist() == list(range(*resampler.outputs_under(n0, n1)))

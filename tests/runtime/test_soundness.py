@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from seisedge.runtime.soundness import Unsound, clipped, repaired, unsound
+from seisedge.runtime.soundness import Unsound, clipped, flat_runs, repaired, unsound
 
 WAVEFORMS = Path(__file__).parents[2] / "datasets" / "waveforms.hdf5"
 
@@ -66,6 +66,22 @@ def test_a_smooth_crest_is_not_clipped() -> None:
     t = np.arange(3000) / 100
     found = _look(np.round(3000 * np.sin(2 * np.pi * 0.1 * t)))  # holds its extremes for many samples
     assert found.rails is not None and not clipped([found.rails])
+
+
+@pytest.mark.parametrize("equal", [49, 50, 51])
+def test_a_flat_run_is_half_a_second_or_longer(equal: int) -> None:
+    x = np.random.default_rng(2).normal(0, 100, 1000)
+    x[300 : 300 + equal] = 7.5
+    expected = [(300, 300 + equal)] if equal >= 50 else []
+    assert flat_runs(x, np.ones(1000, bool), 100.0) == _look(x).flats == expected
+
+
+def test_a_gap_ends_a_flat_run() -> None:
+    x = np.random.default_rng(2).normal(0, 100, 1000)
+    x[300:360] = 0.0
+    ok = np.ones(1000, bool)
+    ok[330:332] = False
+    assert flat_runs(x, ok, 100.0) == unsound(x, ok, 100.0).flats == []
 
 
 def test_a_gap_is_not_an_extreme() -> None:

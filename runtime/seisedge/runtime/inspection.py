@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.event import Quality, QualityCode
 from seisedge.runtime.masks import runs
 from seisedge.runtime.packet import RecordFlag
@@ -140,7 +139,7 @@ class Inspector:
                 ("flat", bad.flats),
             ]
             for code, found in kinds:
-                spans += [(*_reach(self._timeline, stretch, n0, n1), code) for n0, n1 in found]
+                spans += [(*stretch.outputs_under(n0, n1), code) for n0, n1 in found]
             yield _Found(spans, [bad.rails] if bad.rails is not None else [])
 
     def _forget(self, k0: int) -> None:
@@ -192,14 +191,6 @@ def _stretches(timeline: Timeline, component: str, k0: int, valid: Mask) -> Iter
     for begin, end in runs(valid):
         for stretch in timeline.raw(component, k0 + begin, k0 + end):
             yield stretch, unsound(stretch.x, stretch.ok, stretch.rate_hz)
-
-
-def _reach(timeline: Timeline, stretch: RawStretch, n0: int, n1: int) -> tuple[int, int]:
-    """Outputs [low, high) that the samples [n0, n1) are part of."""
-    reach_ns = ns_from_s(stretch.reach_s)
-    first_ns = stretch.start_ns + ns_from_s(n0 / stretch.rate_hz) - reach_ns
-    last_ns = stretch.start_ns + ns_from_s((n1 - 1) / stretch.rate_hz) + reach_ns
-    return timeline.k_at(first_ns), timeline.k_at(last_ns) + 1
 
 
 def _change(timeline: Timeline, k0: int, n: int, stretch: RawStretch, bad: Unsound) -> npt.NDArray[np.float64]:

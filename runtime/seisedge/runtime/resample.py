@@ -92,6 +92,10 @@ class Resampler:
         """Outputs [k0, k1) whose kernels lie within the input samples [n0, n1); empty where k1 <= k0."""
         return self._first_with_floor(n0 - 1 + self._half), self.output_after(n1)
 
+    def outputs_under(self, n0: int, n1: int) -> tuple[int, int]:
+        """Outputs [k0, k1) that have any of the input samples [n0, n1) under their kernel."""
+        return self.output_after(n0), self._first_with_floor(n1 - 1 + self._half)
+
     def output_after(self, n1: int) -> int:
         """First output whose kernel reaches to input sample `n1` or beyond."""
         return self._first_with_floor(n1 - self._half)

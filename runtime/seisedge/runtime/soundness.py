@@ -7,7 +7,8 @@ Each compares a sample with its neighbours only, so that gain, units and the siz
   around them than any other sample within `SPIKE_SIDE_S` on either side, and at least so many quanta.
 - *Step*: the mean of the `STEP_SIDE_S` after a jump differs from that of those before it by `STEP_RATIO` times the
   whole range of either, and `STEP_SHARE` of that lies between two samples. `STEP_N` samples to either side may ring.
-- *Flat*: the same value for `FLAT_S` or longer: a held value, padding, a dead component. Training masks the same.
+- *Flat*: `FLAT_S` or more of equal samples in a row: a held value, padding, a dead component. Training masks these
+  runs through `resample_sound`.
 - *Clipped*: the largest or the smallest value is held for `CLIP_N` samples or more and is reached with a slope of at
   least `CLIP_SLOPE` quanta a sample, in all for `CLIP_TOTAL_N` samples: a wave that is cut off. A smooth crest that
   long has no slope beside it, and a rough one does not hold a value.
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.masks import runs
+from seisedge.runtime.resample import Resampler
 
 SPIKE_N = 3
 SPIKE_RATIO = 8.0
@@ -73,7 +75,7 @@ def unsound(x: Float, ok: Mask, rate_hz: float) -> Unsound:
     size[~both] = 0.0
     largest = float(size.max(initial=0.0))
     same = both & (size == 0)
-    flats = _flats(same, round(FLAT_S * rate_hz))
+    flats = _flats(same, rate_hz)
     if not largest:
         return Unsound([], [], flats)
     quantum = float(size[size > 0].min())
@@ -105,7 +107,40 @@ def repaired(x: Float, found: Unsound) -> Float:
     return y
 
 
-def _flats(same: Mask, shortest: int) -> list[Run]:
+def flat_runs(x: npt.NDArray[np.generic], ok: Mask, rate_hz: float) -> list[Run]:
+    """Runs [n0, n1) of equal samples, `FLAT_S` or longer, of those of `x` (n,) that exist in `ok` (n,)."""
+    return _flats(ok[1:] & ok[:-1] & (x[1:] == x[:-1]), rate_hz)
+
+
+def resample_sound(
+    x: npt.NDArray[np.floating] | npt.NDArray[np.integer],
+    ok: Mask,
+    starttime_ns: int,
+    rate_in_hz: float,
+    rate_out_hz: float,
+    pass_hz: float,
+) -> tuple[Float, Mask, int]:
+    """As `resample_record`, with every output masked that has a sample of a flat run under its kernel.
+
+    A station masks the same outputs: it looks for flat runs among the samples under each run of valid outputs.
+    """
+    resampler = Resampler(rate_in_hz, rate_out_hz, pass_hz, starttime_ns)
+    first, end = resampler.outputs_from(0, len(x))
+    if end <= first:
+        return np.zeros(0), np.zeros(0, dtype=bool), first
+    values, valid = resampler(np.asarray(x, dtype=np.float64), ok, 0, first, end)
+    for begin, end in runs(valid):
+        n0, n1 = resampler.inputs_for(first + begin, first + end)
+        for flat0, flat1 in flat_runs(x[n0:n1], ok[n0:n1], rate_in_hz):
+            low, high = resampler.outputs_under(n0 + flat0, n0 + flat1)
+            valid[max(low - first, 0) : max(high - first, 0)] = False
+    values[~valid] = 0.0
+    return values, valid, first
+
+
+def _flats(same: Mask, rate_hz: float) -> list[Run]:
+    """Flat runs, from `same` (n - 1,): True where a sample equals the one before it."""
+    shortest = round(FLAT_S * rate_hz)
     if np.count_nonzero(same) < shortest - 1:
         return []
     return [(n0, n1 + 1) for n0, n1 in runs(same, shortest - 1)]

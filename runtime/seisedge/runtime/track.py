@@ -43,14 +43,19 @@ class GridSpec:
 class RawStretch:
     """Samples as the digitizer counted them: `x`, `ok` (n,) from `start_ns` on; views, valid until the next `add`.
 
-    reach_s: how far from a sample the outputs lie that it is part of.
+    first: index of sample 0 on the clock of `resampler`, which makes the outputs.
     """
 
     x: Float
     ok: Mask
     start_ns: int
     rate_hz: float
-    reach_s: float
+    resampler: Resampler
+    first: int
+
+    def outputs_under(self, n0: int, n1: int) -> tuple[int, int]:
+        """Outputs [k0, k1) that have any of the samples [n0, n1) under their kernel."""
+        return self.resampler.outputs_under(self.first + n0, self.first + n1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +178,7 @@ class Track:
                 x, ok = piece.segment.view(n0, n1)
                 rate_hz = piece.segment.rate_hz
                 start_ns = piece.resampler.anchor_ns + round(n0 * NS_PER_S / rate_hz)
-                found.append(RawStretch(x, ok, start_ns, rate_hz, piece.resampler.half_s))
+                found.append(RawStretch(x, ok, start_ns, rate_hz, piece.resampler, n0))
             k0 = max(k0, piece.end_k)
         return found
 

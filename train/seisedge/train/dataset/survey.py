@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.train.data import FLAT_S, flat_runs, kind_of, onset_of
+from seisedge.runtime.soundness import flat_runs
+from seisedge.train.data import kind_of, onset_of
 from seisedge.train.dataset.columns import Row, number, text, time_ns
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store
@@ -129,7 +131,7 @@ def _faults(x: Array, order: str, rate_hz: float) -> dict[str, str]:
         finite = np.isfinite(y)
         if not finite.all():
             out["nan"].append(code)
-        if not finite.any() or flat_runs(y, round(FLAT_S * rate_hz)).mean() >= FLAT_SHARE:
+        if not finite.any() or _flat_n(y, finite, rate_hz) >= FLAT_SHARE * len(y):
             out["flat"].append(code)
             continue
         y = y[finite].astype(np.float64)
@@ -139,6 +141,11 @@ def _faults(x: Array, order: str, rate_hz: float) -> dict[str, str]:
             out["copied"].append(code)
         alive.append((code, y))
     return {fault: "".join(found) for fault, found in out.items()}
+
+
+def _flat_n(y: Array, finite: npt.NDArray[np.bool_], rate_hz: float) -> int:
+    """Number of samples in flat runs."""
+    return sum(n1 - n0 for n0, n1 in flat_runs(y, finite, rate_hz))
 
 
 def clipped(y: Array) -> bool:

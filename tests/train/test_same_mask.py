@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from tests.fakes import card
+from tests.train.dataset.sets import make_rows, write_set
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.runtime.inspection import Inspector
@@ -22,8 +24,6 @@ from seisedge.train.data import load_archive
 from seisedge.train.islands import without_islands
 from seisedge.train.models._base import Geometry
 from seisedge.train.windows import WindowCutter
-from tests.fakes import card
-from tests.train.dataset.sets import make_rows, write_set
 
 Bool = npt.NDArray[np.bool_]
 START_NS = ns_from_iso("2020-09-13T12:26:40.123Z")

@@ -28,8 +28,9 @@ from seisedge.runtime.orientation import (
     zne_from_uvw,
 )
 from seisedge.runtime.packet import Packet
-from seisedge.runtime.stationxml import END_SLACK_NS, EVER_NS, VELOCITY, ChannelEpoch, StationXml, epoch_at
+from seisedge.runtime.stationxml import END_SLACK_NS, EVER_NS, ChannelEpoch, StationXml, epoch_at, said_of_units
 from seisedge.runtime.timeline import Timeline
+from seisedge.runtime.units import metres_per_s
 
 logger = logging.getLogger(__name__)
 
@@ -186,8 +187,9 @@ class Channels:
             why = refusal_of(code)
             entry = self._config.channels.get(code)
             units = {epoch.input_units for epoch in self._epochs(location, code) if epoch.input_units}
-            if why is None and units and not (entry and entry.sensitivity) and VELOCITY not in units:
-                why = f"its input units are {', '.join(sorted(units))}, and the models take ground velocity, M/S"
+            no_velocity = units and all(metres_per_s(name) is None for name in units)
+            if why is None and no_velocity and not (entry and entry.sensitivity):
+                why = f"its input units are {said_of_units(*sorted(units))}"
             self._refusals[location, code] = why
         return self._refusals[location, code]
 
@@ -275,10 +277,10 @@ class Channels:
         epoch = epoch_at(self._epochs(location, code), time_ns)
         gain, sign = entry.sensitivity, 1.0
         if gain is None and self._metadata is not None:
-            if epoch is None or epoch.fault or epoch.sensitivity is None:
+            if epoch is None or epoch.gain is None:
                 remarks.append(f"{self._metadata.path}: {self._lack(location, code, epoch)}: no gain")
             else:
-                gain, sign = abs(epoch.sensitivity), np.sign(epoch.sensitivity)
+                gain, sign = abs(epoch.gain), np.sign(epoch.gain)
         azimuth_deg, dip_deg = entry.azimuth_deg, entry.dip_deg
         if epoch is not None:
             azimuth_deg = epoch.azimuth_deg if azimuth_deg is None else azimuth_deg

@@ -14,6 +14,7 @@ import msgspec
 
 from seisedge.runtime.clock import ns_from_iso, ns_from_s
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.units import metres_per_s, quantity_of
 
 VELOCITY = "M/S"
 EVER_NS = 2**63 - 1  # the end of an epoch that is open, and with a minus the start of one
@@ -36,7 +37,8 @@ NUMBERS = ("azimuth_deg", "dip_deg", "sensitivity")
 class ChannelEpoch(msgspec.Struct, frozen=True):
     """A channel as it was in [start_ns, end_ns); what is not stated is None.
 
-    sensitivity: output units per input unit, with its sign. Units are in capitals.
+    sensitivity: output units per input unit, with its sign. input_units: as written, for capitals may differ from
+    small letters (see `units`); a plain metre per second is always `M/S`. output_units: in capitals.
     """
 
     location: str
@@ -50,17 +52,33 @@ class ChannelEpoch(msgspec.Struct, frozen=True):
     dip_deg: float | None = None
 
     @property
+    def gain(self) -> float | None:
+        """Counts per m/s of ground velocity, with its sign; None where `fault` says why not."""
+        if self.fault is not None or self.sensitivity is None:
+            return None
+        return self.sensitivity / (metres_per_s(self.input_units or "") or 1.0)
+
+    @property
     def fault(self) -> str | None:
-        """Why its sensitivity is of no use, as a clause; None where it is of use."""
-        if not self.sensitivity:
+        """Why its sensitivity cannot be used, as a clause; None where it can."""
+        if self.sensitivity is None:
             return "has no InstrumentSensitivity"
-        if self.input_units != VELOCITY:
-            return (
-                f"has the input units {self.input_units or '(none)'}, and the models take ground velocity, {VELOCITY}"
-            )
+        if self.sensitivity == 0:
+            return "has an InstrumentSensitivity of 0"
+        if metres_per_s(self.input_units or "") is None:
+            return f"has the input units {said_of_units(self.input_units)}"
         if "COUNT" not in (self.output_units or ""):
             return f"has a sensitivity in {self.output_units or '(no units)'}, and counts are wanted"
         return None
+
+
+def said_of_units(*units: str | None) -> str:
+    """Units that are no velocity, and what the models take: the end of a sentence."""
+    names = []
+    for name in units:
+        quantity = quantity_of(name) if name else None
+        names.append(f"{name or '(none)'}{f' ({quantity})' if quantity else ''}")
+    return f"{', '.join(names)}, and the models take ground velocity, {VELOCITY} or with an SI prefix as NM/S"
 
 
 class StationXml:
@@ -177,7 +195,7 @@ class _Reader:
             channel=code,
             start_ns=self._time(name, "startDate", -EVER_NS),
             end_ns=self._time(name, "endDate", EVER_NS),
-            input_units=self._facts["input_units"].upper() if "input_units" in self._facts else None,
+            input_units=_input_units(self._facts.get("input_units")),
             output_units=self._facts["output_units"].upper() if "output_units" in self._facts else None,
             **numbers,
         )
@@ -204,6 +222,11 @@ class _Reader:
             raise InputError(
                 f"{self._path}: {name}: {key} must be a time as 2019-07-07T00:00:00; got '{text}'"
             ) from None
+
+
+def _input_units(text: str | None) -> str | None:
+    """As written; a plain metre per second in one spelling, so that no state of a station depends on the case."""
+    return VELOCITY if text is not None and metres_per_s(text) == 1 else text
 
 
 def epoch_at(epochs: tuple[ChannelEpoch, ...], time_ns: int) -> ChannelEpoch | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
 import logging
 import sys
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from importlib.metadata import version
 import click
 
 from seisedge.runtime.errors import SeisedgeError
+from seisedge.runtime.paths import text_from_path
 
 # command → module and attribute, the extra it needs, one line of help
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
@@ -93,8 +95,15 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except SeisedgeError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {text_from_path(str(error))}", err=True)
             ctx.exit(error.exit_code)
+
+
+class _Formatter(logging.Formatter):
+    """A log line in which every path is printable."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return text_from_path(super().format(record))
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -103,7 +112,12 @@ class LazyGroup(click.Group):
 def main(verbose: int) -> None:
     """Event type and magnitude at the seismic station: counts in, events out, and what it cost."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show must not end a run
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +304,27 @@ def test_no_record_in_metres_per_second_without_a_gain(made: Path, tmp_path: Pat
     )  # fmt: skip
     assert code == 2, out
     assert "× no gain for m/s: the channel has the input units M (displacement), and the models take" in err
+
+
+def test_names_that_are_not_utf8(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has no names that are not UTF-8")
+    catalogue = shutil.copy(made / "catalogue.xml", folder / os.fsdecode(b"cat\xe9logue.xml"))
+    recording = shutil.copy(made / "rec" / "aaa.mseed", folder / os.fsdecode(b"a\xe9.mseed"))
+    stations = shutil.copy(made / "stations.xml", folder / os.fsdecode(b"s\xe9.xml"))
+    out = folder / os.fsdecode(b"s\xe9t")
+    code, text, err = run(catalogue, recording, "--stations", stations, "-o", out, "--travel-times", 6, "--json")
+    assert code == 0, text + err
+    assert json.loads(text)["folder"] == str(tmp_path / r"caf\xe9" / r"s\xe9t")
+    assert json.loads((out / "build.json").read_text())["source"]["catalogue"] == r"cat\xe9logue.xml"
+    assert {r.source for r in load_archive([out], 40.0, 15.0).records} == {r"s\xe9t"}
+    for command in ("info", "check"):
+        result = CliRunner().invoke(main, ["dataset", command, str(out), "--json"])
+        assert result.exit_code in (0, 1) and isinstance(result.exception, SystemExit | None), result.exception
+        assert json.loads(result.stdout)
 
 
 def test_an_sds_archive_gives_the_same_set(made: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import torch
 
 from seisedge.runtime.card import Metric
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.paths import path_from_stored, stored_from_path, text_from_path
 from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
 from seisedge.train.board import draw_curves, write_board
@@ -127,7 +128,8 @@ def run_training(
             f"{out}: holds a training that was interrupted; seisedge train --resume {out} goes on with it; "
             "to begin anew remove the folder or name another with -o"
         )
-    request = Request(recipe, [str(f.resolve()) for f in folders], seed, limit, str(weights or ""))
+    data, begun_with = [stored_from_path(f.resolve()) for f in folders], text_from_path(weights or "")
+    request = Request(recipe, data, seed, limit, begun_with)
     return _train(request, out, device, settings or Settings(), draws, say, checkpoint_s, weights)
 
 
@@ -163,7 +165,7 @@ def _train(
     if weights is not None:
         settings = dataclasses.replace(settings, weights=weights_from(weights))
     archive = load_archive(
-        [Path(folder) for folder in request.data],
+        [path_from_stored(folder) for folder in request.data],
         model.geometry.rate_hz,
         recipe.data.pass_hz,
         limit=request.limit,

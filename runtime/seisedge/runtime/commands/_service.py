@@ -14,6 +14,7 @@ from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference import Models
 from seisedge.runtime.loop import Loop
+from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._config import SinksConfig
 from seisedge.runtime.sinks.jsonl import JsonLinesFile, JsonLinesSink
@@ -59,7 +60,7 @@ class Outputs:
         if journal.folder is not None:
             self.drains.append(Drain(shown, "standard output", journal, owned=False))
             if events is not None:
-                self.drains.append(Drain(JsonLinesFile(events), f"jsonl {events.resolve()}", journal))
+                self.drains.append(Drain(JsonLinesFile(events), f"jsonl {text_from_path(events.resolve())}", journal))
         self.drains += build_drains(configs, journal)
         for drain in self.drains:
             drain.start()
@@ -134,4 +135,5 @@ def open_journal(state: Path | None, where: str | Sequence[str], configs: list[S
     from seisedge.runtime.journal import Journal
 
     settings = configs[0].journal if configs else None
-    return Journal(folders[0] if folders else None, where if isinstance(where, str) else ",".join(where), settings)
+    source = text_from_path(where if isinstance(where, str) else ",".join(where))
+    return Journal(folders[0] if folders else None, source, settings)

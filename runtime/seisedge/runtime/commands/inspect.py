@@ -9,6 +9,7 @@ import msgspec
 
 from seisedge.runtime.card import Metric, ModelCard
 from seisedge.runtime.engines import open_engine
+from seisedge.runtime.paths import text_from_path
 
 EPILOG = """\b
 Examples:
@@ -44,7 +45,7 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
     """The card in words, a line an item."""
     training = card.training
     rows = {
-        "file": f"{path.name}, {path.stat().st_size / 1e3:.0f} kB, sha256 {sha256[:16]}…",
+        "file": f"{text_from_path(path.name)}, {path.stat().st_size / 1e3:.0f} kB, sha256 {sha256[:16]}…",
         "task": f"{card.task}: {_labels(card)}",
         "input": f"{card.components}, {card.n_samples} samples at {card.sampling_rate_hz:g} Hz "
         f"({card.window_s:g} s, onset at {card.onset_s:g} s), {card.unit}, {card.band_hz[0]:g}–{card.band_hz[1]:g} Hz",

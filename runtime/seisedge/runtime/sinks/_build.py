@@ -8,6 +8,7 @@ from typing import Any
 
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.journal import Journal
+from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.sinks._base import Sink
 from seisedge.runtime.sinks._config import JsonLinesConfig, MqttConfig, QuakeMLConfig, WebhookConfig, secret
 from seisedge.runtime.sinks._drain import Drain
@@ -19,13 +20,17 @@ def _jsonl(config: JsonLinesConfig, _stations: list[str]) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.jsonl import JsonLinesFile
 
     path = Path(config.path)
-    return JsonLinesFile(path, max_mb=config.max_mb, keep_files=config.keep_files), f"jsonl {path.resolve()}"
+    return JsonLinesFile(
+        path, max_mb=config.max_mb, keep_files=config.keep_files
+    ), f"jsonl {text_from_path(path.resolve())}"
 
 
 def _quakeml(config: QuakeMLConfig, _stations: list[str]) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.quakeml import QuakeMLSink
 
-    return QuakeMLSink(Path(config.folder), config.authority), f"quakeml {Path(config.folder).resolve()}"
+    return QuakeMLSink(
+        Path(config.folder), config.authority
+    ), f"quakeml {text_from_path(Path(config.folder).resolve())}"
 
 
 def _webhook(config: WebhookConfig, _stations: list[str]) -> tuple[Sink, str]:

@@ -15,6 +15,7 @@ from typing import Self
 
 from seisedge.runtime.miniseed import BadRecord
 from seisedge.runtime.packet import Packet
+from seisedge.runtime.paths import text_from_path
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class SourceCounters:
 class Source(abc.ABC):
     """Base of all sources.
 
-    url: as the user gave it, for messages and for the event's `source` field.
+    url: as the user gave it, printable (see `paths`), for messages and for the event's `source` field.
     live: True where packets come at the pace of the world and losing the connection is not the end.
     on_bad_record: called with each record that is set aside, for a dead-letter file; None to only count.
     idle_ns: when, on the monotonic clock, a live source last had nothing more to give; 0 where it never had.
@@ -48,7 +49,7 @@ class Source(abc.ABC):
     live: bool = False
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = text_from_path(url)
         self.counters = SourceCounters()
         self.on_bad_record: Callable[[BadRecord], None] | None = None
         self.idle_ns = 0

@@ -20,6 +20,7 @@ import numpy as np
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.paths import text_from_path
 from seisedge.train.dataset.catalogue import Event, Pick
 from seisedge.train.dataset.onset import VISIBLE_RATIO, find_onset, power_from_record, snr_at
 from seisedge.train.dataset.plan import Built, Plan
@@ -89,7 +90,7 @@ class Builder:
                 self._add_noise(events, station, writer)
             _put_sides(writer.rows)
             built = Built(
-                folder=str(out),
+                folder=text_from_path(out),
                 records=len(writer.rows),
                 events=len({row["source_id"] for row in writer.rows[:n_events]}),
                 noise=len(writer.rows) - n_events,

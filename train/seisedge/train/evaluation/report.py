@@ -10,6 +10,7 @@ import torch
 from msgspec import Struct
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.paths import text_from_path
 from seisedge.train.data import fingerprint, load_archive
 from seisedge.train.evaluation import event_type, magnitude
 from seisedge.train.evaluation.answers import Answers, Asker, windows_from
@@ -127,7 +128,7 @@ def evaluate(
         task=subject.task,
         labels=subject.labels,
         answers_s=[a.answer_s for a in answers],
-        data=[str(folder) for folder in folders],
+        data=[text_from_path(folder) for folder in folders],
         data_sha256=archive.sha256,
         sources=archive.sources,
         own_data=part.own,

@@ -16,6 +16,7 @@ from torch import Tensor
 from seisedge.runtime.engines import open_engine
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference import model_path
+from seisedge.runtime.paths import text_from_path
 from seisedge.train.models._base import Geometry, MagnitudeModel
 from seisedge.train.run import load_run
 
@@ -74,7 +75,7 @@ def _of_run(path: Path, device: torch.device) -> Subject:
 
     return Subject(
         name=run.recipe.name,
-        path=str(path),
+        path=text_from_path(path),
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         task=model.task,
         labels=model.labels,
@@ -112,7 +113,7 @@ def _of_file(path: Path, given: str) -> Subject:
 
     return Subject(
         name=card.name,
-        path=given,
+        path=text_from_path(given),
         sha256=engine.sha256,
         task=card.task,
         labels=card.labels,

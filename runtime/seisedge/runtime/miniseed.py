@@ -38,6 +38,9 @@ MAX_STARTTIME_NS = 4_133_980_800 * NS_PER_S  # 2101-01-01: the year 2100 is the 
 # A vendor's percentage. Writers that know nothing of the clock put 0 there, so 0 says nothing.
 POOR_TIMING_QUALITY_PERCENT = 50
 
+TEXT_ENCODING = 0  # ASCII in miniSEED 2, UTF-8 in miniSEED 3
+TEXT_REASON = "it holds text (a log), not samples"
+
 _PROTO2 = re.compile(rb"[0-9 \x00]{6}[DRQM][ \x00]|MS\x03", re.DOTALL)
 _SEQUENCE = frozenset(b"0123456789 \x00")
 _DATA_QUALITIES = frozenset(b"DRQM")
@@ -51,6 +54,11 @@ class BadRecord:
 
     record: bytes
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextRecord(BadRecord):
+    """A record of text, as a digitizer's log is: not damaged, but without samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +262,7 @@ class Decoder:
         n = msr.numsamples
         dtype = _DTYPES.get(msr.sampletype)
         if dtype is None:
-            return BadRecord(record, "it holds text, not samples")
+            return TextRecord(record, TEXT_REASON)
         if n != msr.samplecnt:
             return BadRecord(record, f"{msr.samplecnt} samples announced, {n} found")
         # libmseed compares the last decoded sample with the header's copy of it and only warns
@@ -275,6 +283,8 @@ class Decoder:
             messages = [m.removeprefix("Error: ").strip() for m in get_error_messages()]
             return BadRecord(record, "it cannot be decoded" + (f" ({messages[0]})" if messages else ""))
         msr = self._record[0]
+        if msr.encoding == TEXT_ENCODING:  # before the rate, which is 0 of a log
+            return TextRecord(record, TEXT_REASON)
         rate_hz = clibmseed.msr3_sampratehz(msr)  # the field itself holds a period where it is negative
         if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
             return BadRecord(record, f"sampling rate {rate_hz:g} Hz")

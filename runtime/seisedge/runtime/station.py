@@ -17,7 +17,7 @@ from seisedge.runtime.config import Mode, StationConfig, settings_of
 from seisedge.runtime.continuous import ContinuousMode, ContinuousState
 from seisedge.runtime.draft import Draft, StationCounters
 from seisedge.runtime.inference import Models
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.packet import Packet, RecordFlag
 from seisedge.runtime.resample import reaches_band
 from seisedge.runtime.stationxml import StationXml
 from seisedge.runtime.timeline import COMPONENTS, KEEP_S, Timeline, TimelineState
@@ -103,11 +103,13 @@ class Station:
         self._config = config
         self._models = models
         self._mode_name: Mode = mode
+        self._listens = False  # a trigger or a model takes samples of the timelines
+        self.used = False  # a sample has reached a timeline that a trigger or a model looks at
         self._drops = drops
         self._build_rate_hz = 0.0
         self._timelines: dict[GridSpec, Timeline] = {}
         self._mode: TriggeredMode | ContinuousMode | None = None
-        self._too_slow: set[str] = set()
+        self._unused: dict[str, str] = {}  # why a channel's samples reach no model or trigger, by its name
         self._early: list[Draft] = []  # what a long gap or the end of a timeline made due
         self._turned = False  # a new timeline has begun and the end of the earlier one was not yet said
         self._earlier_ns = 0  # length of the data on earlier timelines
@@ -140,11 +142,15 @@ class Station:
             self.first_ns = start_ns
         if self.last_ns is None or end_ns > self.last_ns:
             self.last_ns = end_ns
+        if packet.flags & RecordFlag.CALIBRATION:
+            self._unused.setdefault(str(packet.source_id), "its records are flagged as calibration")
+        elif self._listens:
+            self.used = True
         for spec, timeline in self._timelines.items():
             if reaches_band(packet.sampling_rate_hz, spec.pass_hz):
                 timeline.add(component, packet)
-            elif (name := f"{packet.source_id} {spec.pass_hz:g}") not in self._too_slow:
-                self._too_slow.add(name)
+            elif (name := f"{packet.source_id} {spec.pass_hz:g}") not in self._unused:
+                self._unused[name] = f"{packet.sampling_rate_hz:g} Hz does not carry {spec.pass_hz:g} Hz"
                 logger.warning(
                     "%s: %s at %g Hz does not carry %g Hz; that component is left out",
                     self.station_id,
@@ -224,6 +230,7 @@ class Station:
         for name in back.counters.__slots__:
             setattr(self.counters, name, getattr(back.counters, name))
         self.counters.packets = front.packets
+        self.used = True
         if isinstance(self._mode, TriggeredMode) and back.triggered is not None:
             self._mode.restore(back.triggered)
         elif isinstance(self._mode, ContinuousMode) and back.continuous is not None:
@@ -244,6 +251,11 @@ class Station:
     def tracks(self) -> list[Timeline]:
         """The timelines, for their counters."""
         return list(self._timelines.values())
+
+    @property
+    def refusals(self) -> dict[str, str]:
+        """Channels that are not used, and why."""
+        return self._unused | self.channels.reasons
 
     @property
     def heard_ns(self) -> int:
@@ -300,8 +312,11 @@ class Station:
         if SLOW_SHARE * packet.sampling_rate_hz / 2 >= lowest_hz:
             return True
         name = str(packet.source_id)
-        if name not in self._too_slow:
-            self._too_slow.add(name)
+        if name not in self._unused:
+            self._unused[name] = (
+                f"{packet.sampling_rate_hz:g} Hz is too slow for a trigger above "
+                f"{self._config.trigger.highpass_hz:g} Hz"
+            )
             logger.warning(
                 "%s: %s at %g Hz is too slow for a trigger above %g Hz; it is left out",
                 self.station_id,
@@ -319,6 +334,11 @@ class Station:
         settings = self._config.timeline
         model_grids = [grid_of(engine.card) for engine in self._models.engines]
         carried = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
+        self._listens = bool(carried) or self._mode_name == "triggered"
+        if not self._listens and self.station_id not in self._unused:
+            why = f"{rate_hz:g} Hz does not carry the models' band up to {min(g.pass_hz for g in model_grids):g} Hz"
+            self._unused[self.station_id] = why
+            logger.warning("%s: %s; it gets no answer", self.station_id, why)
         for grid in dict.fromkeys([trigger_grid, *carried]):
             timeline = self._timelines[grid] = Timeline(
                 self.station_id,

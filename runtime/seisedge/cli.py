@@ -12,7 +12,7 @@ from importlib.metadata import version
 import click
 
 from seisedge.runtime.errors import SeisedgeError
-from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.paths import PRINTABLE, text_from_path
 
 # command → module and attribute, the extra it needs, one line of help
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
@@ -114,7 +114,7 @@ def main(verbose: int) -> None:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show must not end a run
+            stream.reconfigure(errors=PRINTABLE)  # a name that the terminal cannot show must not end a run
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=level)

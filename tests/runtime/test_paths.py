@@ -13,7 +13,7 @@ import pytest
 from seisedge.runtime.deadletters import FILE_NAME
 from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.inference import bundled_model
-from seisedge.runtime.paths import path_from_stored, stored_from_path, text_from_path
+from seisedge.runtime.paths import PRINTABLE, path_from_stored, stored_from_path, text_from_path
 
 RECORD = 512
 NAME = b"caf\xe9.mseed"
@@ -49,6 +49,13 @@ def test_text_from_path() -> None:
     assert text_from_path("/a/\u00e9\u65e5.mseed") == "/a/\u00e9\u65e5.mseed"
     assert text_from_path(text_from_path(os.fsdecode(NAME))) == SHOWN
     assert text_from_path("\ud800") == r"\ud800"
+
+
+def test_a_terminal_escapes_what_it_cannot_show() -> None:
+    text = os.fsdecode(NAME) + " \u00e9\u65e5"
+    assert text.encode("utf-8", PRINTABLE) == SHOWN.encode() + " \u00e9\u65e5".encode()
+    assert text.encode("latin-1", PRINTABLE) == SHOWN.encode() + b" \xe9\\u65e5"
+    assert text.encode("ascii", PRINTABLE) == SHOWN.encode() + rb" \xe9\u65e5"
 
 
 @pytest.mark.parametrize("name", [NAME, b"plain", b"a%20b\\xe9", b"100%\xff", "\u00e9".encode()])

@@ -6,11 +6,13 @@ is printed, logged or stored, it passes one of the functions below.
 
 from __future__ import annotations
 
+import codecs
 import os
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 FILE_URI = "file://"
+PRINTABLE = "seisedge-printable"  # how a text stream of the terminal handles what it cannot encode
 
 
 def text_from_path(path: str | Path) -> str:
@@ -33,3 +35,14 @@ def path_from_stored(text: str) -> Path:
     if not text.startswith(FILE_URI):
         return Path(text)
     return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(FILE_URI))))
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """For `PRINTABLE`: a byte of a path as in `text_from_path`, any other character as Python's literal."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    part = text_from_path(error.object[error.start : error.end])
+    return part.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error(PRINTABLE, _escaped)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.resample import reaches_band
 from seisedge.runtime.soundness import resample_sound
 from seisedge.train.dataset.columns import Row, number, text, time_ns
@@ -183,7 +184,7 @@ def load_archive(
                 rows = [row for row in rows if row["subset"] in subsets]
             if limit is not None and len(rows) > limit:
                 rows = rows[:: -(-len(rows) // limit)]
-            for row in progress(rows, f"records of {folder} read") if report else rows:
+            for row in progress(rows, f"records of {text_from_path(folder)} read") if report else rows:
                 if is_synthetic(row) and not synthetic:
                     reader.left_out[SYNTHETIC] += 1
                 else:

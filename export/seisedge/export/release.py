@@ -6,6 +6,7 @@ projected one (`bench.roofline`); the full fp32 model is always a candidate, so 
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +36,8 @@ PARITY_WINDOWS = 64
 CALIBRATION_WINDOWS = 512
 ORIGINAL, PRUNED = "fp32", "pruned"
 ENOUGH = 0.95  # of the time; a lower precision that gains less is not worth what it loses
-HERE = "onnxruntime, one x86-64 thread"  # a target
+ARCHITECTURE = platform.machine().lower().replace("x86_64", "x86-64").replace("amd64", "x86-64")
+HERE = f"onnxruntime, one {ARCHITECTURE} thread"  # a target: the machine that measures
 
 Say = Callable[[str], None]
 Prune = Callable[[Run], Pruned]

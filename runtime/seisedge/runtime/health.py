@@ -127,7 +127,7 @@ class Health:
         memory = resident_mib()
         found = [
             Sample("up", "gauge", "1 where events can be made, 0 in an outage.", 0.0 if condition == "outage" else 1.0),
-            Sample("run_seconds", "counter", "Since the run began.", up_s),
+            Sample("run_seconds", "gauge", "Since the run began.", up_s),
             Sample("real_time_factor", "gauge", "Seconds of data a second.", stream_s / up_s if up_s else None),
             Sample(
                 "behind_seconds",

@@ -72,6 +72,14 @@ class Models:
         return [engine for engine in (self.event_type, self.magnitude) if engine is not None]
 
     @property
+    def scale_remarks(self) -> dict[str, str]:
+        """SHA-256 of the magnitude model → the remark of its card on the magnitude type, where it has one."""
+        engine = self.magnitude
+        if engine is None or engine.card.magnitude is None or not engine.card.magnitude.remark:
+            return {}
+        return {engine.sha256: engine.card.magnitude.remark}
+
+    @property
     def stand_ins(self) -> list[str]:
         """A sentence for each model that does not run on the engine that was asked for."""
         return [

@@ -194,7 +194,7 @@ def guarded(authority: Path, tmp_path: Path) -> Iterator[Broker]:
 
 def _sink(config: MqttConfig) -> MqttSink:
     """As a station file makes it."""
-    sink, _ = BUILDERS[MqttConfig](config, ["XX.STA"])
+    sink, _ = BUILDERS[MqttConfig](config, ["XX.STA"], {})
     assert isinstance(sink, MqttSink)
     return sink
 

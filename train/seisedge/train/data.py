@@ -23,10 +23,11 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.resample import reaches_band
 from seisedge.runtime.soundness import resample_sound
-from seisedge.train.dataset.columns import Row, number, text, time_ns
+from seisedge.train.dataset.columns import Row, licence_of, number, text, time_ns
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store, chunks_of
 from seisedge.train.dataset.vocabulary import KINDS, UNUSED, kind_of_word
+from seisedge.train.event_hashes import event_key
 from seisedge.train.holdout import Place, folds_of, settle
 from seisedge.train.origins import same_origin
 from seisedge.train.split import RULE, group_overlapping, join_groups
@@ -70,6 +71,9 @@ class Record:
     s_arrival: float | None = None  # sample
     end: float | None = None  # sample at which the signal has died away
     synthetic: bool = False  # column trace_synthetic
+    key: str = ""  # of the event, as in `event_hashes.event_key`
+    magnitude_type: str = ""  # as catalogued; '' where not stated
+    licence: str = ""  # column trace_licence; '' where not stated
 
 
 @dataclass(frozen=True)
@@ -375,4 +379,7 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         s_arrival=None if s is None else s * ratio + shift,
         end=None if end is None else end * ratio + shift,
         synthetic=is_synthetic(row),
+        key=event_key(row),
+        magnitude_type=text(row, "source_magnitude_type"),
+        licence=licence_of(row),
     )

@@ -91,8 +91,10 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One training run. `not_for` ends up in the card.
+    """One training run. `not_for` and `licence` end up in the card.
 
+    not_for: limits that hold whatever the data are; those of a data set are in its `sources.toml`.
+    licence: of the trained weights; '' where whoever trains does not state one.
     augmentation: tables of `augment`, used in their order.
     """
 
@@ -105,6 +107,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arguments: dict[str, Any] = {}
     min_coverage: float = 0.6
     not_for: list[str] = []
+    licence: str = ""
     about: str = ""
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seisedge.runtime.errors import InputError
+from seisedge.train.provenance import Provenance
 from seisedge.train.recipe import Recipe
 
 FILE = "run.json"
@@ -18,7 +19,10 @@ WEIGHTS = "from.pt"  # in it: what the run began with
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """data: folders, absolute. weights: where they came from, '' for none. data_sha256: '' until the data are read."""
+    """data: folders, absolute. weights: where they came from, '' for none. data_sha256: '' until the data are read.
+
+    weights_provenance: of the run that the weights came from; None where they do not state it.
+    """
 
     recipe: Recipe
     data: list[str]
@@ -26,6 +30,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: int | None = None
     weights: str = ""
     data_sha256: str = ""
+    weights_provenance: Provenance | None = None
 
 
 def write_request(request: Request, out: Path) -> None:

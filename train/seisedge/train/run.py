@@ -8,7 +8,7 @@ import json
 import pickle
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,8 +33,10 @@ from seisedge.train.models import create_model
 from seisedge.train.models._base import MagnitudeModel, Model
 from seisedge.train.predict import windows_of
 from seisedge.train.progress import Progress
+from seisedge.train.provenance import Provenance, provenance_of, with_initial_weights
 from seisedge.train.recipe import Recipe, json_from_recipe, recipe_from_json
 from seisedge.train.request import STATE, WEIGHTS, Request, is_interrupted, read_request, weights_from, write_request
+from seisedge.train.sampler import Candidates
 from seisedge.train.schedule import Course
 from seisedge.train.task import Chosen, candidates_of, short_of
 
@@ -59,6 +61,7 @@ class Run:
     date: str
     seisedge_version: str
     pruning: str = ""  # what was removed, where the run was made by `seisedge prune`
+    provenance: Provenance | None = None  # None: of a seisedge that did not keep it
 
     def model(self) -> Model:
         """The trained model, in evaluation mode."""
@@ -72,6 +75,7 @@ def save_run(run: Run, path: Path) -> None:
     values: dict[str, Any] = {f.name: getattr(run, f.name) for f in dataclasses.fields(run)}
     values["recipe"] = json_from_recipe(run.recipe)
     values["metrics"] = msgspec.json.encode(run.metrics).decode()
+    values["provenance"] = msgspec.json.encode(run.provenance).decode()
     write_whole({"format": FORMAT, **values}, path)
 
 
@@ -89,6 +93,7 @@ def load_run(path: Path) -> Run:
             )
         values["recipe"] = recipe_from_json(values["recipe"])
         values["metrics"] = msgspec.json.decode(values["metrics"], type=list[Metric])
+        values["provenance"] = msgspec.json.decode(values.get("provenance", "null"), type=Provenance | None)
         return Run(**values)
     except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError, AttributeError) as error:
         raise InputError(f"{file}: not a checkpoint of seisedge") from error
@@ -129,7 +134,8 @@ def run_training(
             "to begin anew remove the folder or name another with -o"
         )
     data, begun_with = [stored_from_path(f.resolve()) for f in folders], text_from_path(weights or "")
-    request = Request(recipe, data, seed, limit, begun_with)
+    earlier = None if weights is None else provenance_in(weights)
+    request = Request(recipe, data, seed, limit, begun_with, weights_provenance=earlier)
     return _train(request, out, device, settings or Settings(), draws, say, checkpoint_s, weights)
 
 
@@ -181,7 +187,10 @@ def _train(
     for note in [*archive.notes, *short_of(archive, model.geometry), *weighing]:
         say(note)
     chosen = candidates_of(recipe, model, archive, lambda r: r.split == "train")
-    used = sorted({int(i) for c in chosen for i in c.indices})
+    used = records_used(chosen)
+    provenance = provenance_of(archive, used, [Path(folder) for folder in request.data], model.task)
+    if request.weights:
+        provenance = with_initial_weights(provenance, request.weights_provenance)
     events = {archive.records[i].event for i in used}
     parameters = sum(p.numel() for p in model.parameters())
     say(f"{recipe.name}: {recipe.model}, {parameters} parameters; {len(used)} records of {len(events)} events")
@@ -216,12 +225,26 @@ def _train(
         metrics=table.rows,
         date=date,
         seisedge_version=version("seisedge"),
+        provenance=provenance,
     )
     if world.first:
         logs = {"calibration": part.log, "training": trained.log}
         write_results(run, table, out, logs, say)
     world.wait()
     return run
+
+
+def provenance_in(weights: Path) -> Provenance | None:
+    """Of the run that weights come from; None where they are no run's, or that of an older seisedge."""
+    try:
+        return load_run(weights).provenance
+    except InputError:  # a file of tensors; where it is none of these either, `weights_from` raises
+        return None
+
+
+def records_used(chosen: Sequence[Candidates]) -> list[int]:
+    """Places of the records that stand for a label, each once."""
+    return sorted({int(i) for c in chosen for i in c.indices})
 
 
 def in_fold_0(record: Record) -> bool:

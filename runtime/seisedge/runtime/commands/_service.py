@@ -43,7 +43,12 @@ class Outputs:
     """
 
     def __init__(
-        self, journal: Journal | None, shown: Sink, events: Path | None, configs: Sequence[StationConfig]
+        self,
+        journal: Journal | None,
+        shown: Sink,
+        events: Path | None,
+        configs: Sequence[StationConfig],
+        models: Models,
     ) -> None:
         self._journal = journal
         self._file: Sink | None = None
@@ -61,7 +66,7 @@ class Outputs:
             self.drains.append(Drain(shown, "standard output", journal, owned=False))
             if events is not None:
                 self.drains.append(Drain(JsonLinesFile(events), f"jsonl {text_from_path(events.resolve())}", journal))
-        self.drains += build_drains(configs, journal)
+        self.drains += build_drains(configs, journal, models.scale_remarks)
         for drain in self.drains:
             drain.start()
 

@@ -87,14 +87,16 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
     lines += ["", "On events never trained on: value [95 % interval over events], events/records"]
     lines += _metric_table(card.metrics)
     lines += ["", "Not to be trusted with"]
-    lines += [f"  - {item}" for item in card.not_for]
+    lines += [f"  - {item}" for item in card.not_for or ["not stated"]]
     return lines
 
 
 def _labels(card: ModelCard) -> str:
     if card.magnitude is None:
         return ", ".join(card.labels)
-    return f"{len(card.labels)} bins, {card.labels[0]} … {card.labels[-1]}, {card.magnitude.type}"
+    scale = card.magnitude
+    remark = f" ({scale.remark})" if scale.remark else ""
+    return f"{len(card.labels)} bins, {card.labels[0]} … {card.labels[-1]}, type {scale.type}{remark}"
 
 
 def _metric_table(metrics: list[Metric]) -> list[str]:

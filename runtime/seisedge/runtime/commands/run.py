@@ -125,7 +125,7 @@ def command(
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
     metrics = metrics or next((config.metrics for config in configs.values() if config.metrics), None)
     with Operation(journal, source, metrics) as operation:
-        outputs = Outputs(journal, shown, events, list(configs.values()))
+        outputs = Outputs(journal, shown, events, list(configs.values()), loaded)
         chosen = cast("Mode | None", mode)
         loop = Loop(
             loaded,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.soundness import flat_runs
 from seisedge.train.data import kind_of, onset_of
-from seisedge.train.dataset.columns import Row, number, text, time_ns
+from seisedge.train.dataset.columns import Row, licence_of, number, text, time_ns
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store
 
@@ -114,7 +114,7 @@ def _trace(row: Row, folder: Path, x: Array | None) -> Trace:
         noise_samples=n if kind == "noise" else int(number(row, "trace_noise_end_sample") or 0),
         magnitude=number(row, "source_magnitude"),
         magnitude_type=text(row, "source_magnitude_type"),
-        licence=text(row, "trace_licence") or text(row, "trace_license") or _licence_beside(folder),
+        licence=licence_of(row) or _licence_beside(folder),
         split=text(row, "split").lower(),
         fold=text(row, "fold"),
         sha1="" if x is None else hashlib.sha1(x.astype(np.float64).tobytes(), usedforsecurity=False).hexdigest(),

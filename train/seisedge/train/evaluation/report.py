@@ -61,15 +61,15 @@ class Report(Struct, kw_only=True):
 def own_order(subject: Subject, folders: list[Path]) -> list[Path]:
     """The folders in the order in which they are the subject's own data, if they are.
 
-    Raises InputError where its own data are one folder of several and it is a model file, which does not say which
-    events it was trained on.
+    Raises InputError where its own data are one folder of several and it is a model file whose card does not name the
+    training events.
     """
     if len(folders) < 2:
         return folders
     for order in itertools.permutations(folders) if len(folders) <= MAX_ORDERS else [tuple(folders)]:
         if fingerprint(order) == subject.data_sha256:
             return list(order)
-    for folder in folders if subject.sides is None else []:
+    for folder in folders if subject.event_hashes is None else []:
         if fingerprint([folder]) == subject.data_sha256:
             raise InputError(
                 f"{folder}: these are the data that {subject.path} was trained on, and among others they would not be "

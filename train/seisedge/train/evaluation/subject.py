@@ -17,6 +17,7 @@ from seisedge.runtime.engines import open_engine
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference import model_path
 from seisedge.runtime.paths import text_from_path
+from seisedge.train.event_hashes import event_hash, hashes_from_text, key_of_id
 from seisedge.train.models._base import Geometry, MagnitudeModel
 from seisedge.train.run import load_run
 
@@ -37,6 +38,8 @@ class Subject:
     station_term: log10 of the gain of stations whose gain is not known; a model file has none.
     data_sha256: of what it was trained on. split: the rule's name, split_rule: in words.
     sides: event → 'train' or 'test', where the run remembers; None for a model file.
+    event_hashes: of the events it was trained on (`seisedge.train.event_hashes`); None where it does not name them.
+    n_unnamed_records: trained on, and not in event_hashes for want of an event id.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Subject:
     split: str
     split_rule: str
     sides: dict[str, str] | None
+    event_hashes: frozenset[bytes] | None = None
+    n_unnamed_records: int = 0
 
 
 def subject_from(name: str, device: torch.device) -> Subject:
@@ -68,6 +73,11 @@ def _of_run(path: Path, device: torch.device) -> Subject:
     run = load_run(path)
     model = run.model().to(device)
     file = path / "checkpoint.pt" if path.is_dir() else path
+    sides, stated = _sides(file.parent / "split.json"), run.provenance
+    if stated is not None:
+        hashes = hashes_from_text(stated.event_hashes, str(path))
+    else:  # an older run: all events of its training side
+        hashes = frozenset(event_hash(key_of_id(event)) for event, side in sides.items() if side == "train")
 
     @torch.no_grad()
     def network(waveform: Tensor, valid: Tensor) -> Floats:
@@ -88,7 +98,9 @@ def _of_run(path: Path, device: torch.device) -> Subject:
         data_sha256=run.data_sha256,
         split=run.recipe.data.split,
         split_rule=run.split_rule,
-        sides=_sides(file.parent / "split.json"),
+        sides=sides,
+        event_hashes=hashes,
+        n_unnamed_records=stated.n_unnamed_records if stated is not None else 0,
     )
 
 
@@ -107,6 +119,7 @@ def _sides(path: Path) -> dict[str, str]:
 def _of_file(path: Path, given: str) -> Subject:
     engine = open_engine(path)
     card = engine.card
+    named = card.training.event_hashes
 
     def network(waveform: Tensor, valid: Tensor) -> Floats:
         return engine.infer(waveform.cpu().numpy(), valid.cpu().numpy())[0].astype(np.float64)
@@ -127,4 +140,6 @@ def _of_file(path: Path, given: str) -> Subject:
         split="",
         split_rule=card.training.split,
         sides=None,
+        event_hashes=None if named is None else hashes_from_text(named, given),
+        n_unnamed_records=card.training.n_unnamed_records,
     )

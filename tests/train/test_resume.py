@@ -21,7 +21,7 @@ from seisedge.train.checkpoint import Keeper
 from seisedge.train.data import Archive, Record
 from seisedge.train.loop import Row, Trained, train_model
 from seisedge.train.recipe import Recipe, load_recipe
-from seisedge.train.run import load_run
+from seisedge.train.run_file import load_run
 from seisedge.train.stage import Stage
 
 CPU = torch.device("cpu")

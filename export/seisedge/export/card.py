@@ -10,9 +10,10 @@ import onnx
 from seisedge.export.flops import count_flops
 from seisedge.export.footprint import footprint_of
 from seisedge.export.graph import front_end_nodes
-from seisedge.runtime.card import MagnitudeScale, Metric, ModelCard, Training
+from seisedge.runtime.card import MagnitudeScale, ModelCard, Training
+from seisedge.train.evaluation.card_metrics import headline
 from seisedge.train.models._base import MagnitudeModel, Model
-from seisedge.train.run import Run
+from seisedge.train.run_file import Run
 
 LICENCES = {
     "pnw": "pnw (repository MIT, open FDSN networks)",
@@ -22,14 +23,6 @@ LICENCES = {
     "sechilienne": "sechilienne (Apache-2.0, network MT CC BY 4.0)",
     "seisbench_chile": "seisbench_chile (network CX and catalogue CC BY 4.0)",
 }
-
-
-NOT_ON_THE_CARD = {"log loss", "bias", "within ±0.2", "bin accuracy"}  # in the run's metrics.md
-
-
-def headline(metrics: list[Metric]) -> list[Metric]:
-    """What a user of the model should see first; the rest stays with the run."""
-    return [m for m in metrics if m.name not in NOT_ON_THE_CARD and ", vertical only" not in m.subset]
 
 
 def with_costs(card: ModelCard, graph: onnx.ModelProto) -> ModelCard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from torch import Tensor
 from seisedge.runtime.engines import open_engine
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference import model_path
-from seisedge.train.models._base import Geometry, MagnitudeModel
-from seisedge.train.run import load_run
+from seisedge.train.data import Archive
+from seisedge.train.models._base import Geometry, MagnitudeModel, Model
+from seisedge.train.recipe import Recipe
+from seisedge.train.run_file import load_run
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +38,8 @@ class Subject:
     answers_s: seconds after the onset that it was trained to answer at. edges: of a magnitude model.
     station_term: log10 of the gain of stations whose gain is not known; a model file has none.
     data_sha256: of what it was trained on. split: the rule's name, split_rule: in words.
-    sides: event → 'train' or 'test', where the run remembers; None for a model file.
+    sides: event → 'train' or 'test', where the run remembers; None for a model file. model: the network in torch,
+    None for a model file.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Subject:
     split: str
     split_rule: str
     sides: dict[str, str] | None
+    model: Model | None = None
 
 
 def subject_from(name: str, device: torch.device) -> Subject:
@@ -68,26 +73,54 @@ def _of_run(path: Path, device: torch.device) -> Subject:
     model = run.model().to(device)
     file = path / "checkpoint.pt" if path.is_dir() else path
 
-    @torch.no_grad()
-    def network(waveform: Tensor, valid: Tensor) -> Floats:
-        return np.asarray(model(waveform.to(device), valid.to(device)).double().cpu().numpy())
-
-    return Subject(
-        name=run.recipe.name,
+    subject = subject_of_model(run.recipe, model, run.station_term, device)
+    return dataclasses.replace(
+        subject,
         path=str(path),
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        data_sha256=run.data_sha256,
+        split_rule=run.split_rule,
+        sides=_sides(file.parent / "split.json"),
+    )
+
+
+def subject_of_training(
+    recipe: Recipe, model: Model, station_term: dict[str, float], archive: Archive, device: torch.device
+) -> Subject:
+    """Of a model just trained on the archive, before anything is written."""
+    subject = subject_of_model(recipe, model, station_term, device)
+    return dataclasses.replace(
+        subject,
+        data_sha256=archive.sha256,
+        split_rule=archive.split_rule,
+        sides={r.event: r.split for r in archive.records},
+    )
+
+
+def subject_of_model(recipe: Recipe, model: Model, station_term: dict[str, float], device: torch.device) -> Subject:
+    """Of a model in torch; the data it was trained on are still to be named."""
+
+    @torch.no_grad()
+    def network(waveform: Tensor, valid: Tensor) -> Floats:
+        return np.asarray(model.eval()(waveform.to(device), valid.to(device)).double().cpu().numpy())
+
+    return Subject(
+        name=recipe.name,
+        path=recipe.name,
+        sha256="",
         task=model.task,
         labels=model.labels,
         edges=model.edges if isinstance(model, MagnitudeModel) else [],
         geometry=model.geometry,
-        pass_hz=run.recipe.data.pass_hz,
-        answers_s=list(run.recipe.nuisance.answers_s),
+        pass_hz=recipe.data.pass_hz,
+        answers_s=list(recipe.nuisance.answers_s),
         network=network,
-        station_term=run.station_term,
-        data_sha256=run.data_sha256,
-        split=run.recipe.data.split,
-        split_rule=run.split_rule,
-        sides=_sides(file.parent / "split.json"),
+        station_term=station_term,
+        data_sha256="",
+        split=recipe.data.split,
+        split_rule="",
+        sides=None,
+        model=model,
     )
 
 

@@ -15,8 +15,12 @@ from seisedge.train.evaluation.subject import Subject
 Bool = npt.NDArray[np.bool_]
 
 
+class NothingToEvaluate(InputError):
+    """No record is left that a figure could be computed on."""
+
+
 @dataclass(frozen=True)
-class HeldOut:
+class Unseen:
     """counts: (records,), may be counted. fits: may be used to fit the simple things; none where the data are not
     the model's own. why: in words. left_out: reason → records.
     """
@@ -32,13 +36,14 @@ class HeldOut:
         return bool(self.fits.any())
 
 
-def held_out(subject: Subject, archive: Archive) -> HeldOut:
+def unseen_records(subject: Subject, archive: Archive) -> Unseen:
     """Of a run the events that it did not train on, of a model file the data's own test side if they are its data.
 
-    The archive holds no synthetic record. Raises InputError where nothing is left, or where the card's split is not
-    that of the data.
+    Synthetic records never count. Raises NothingToEvaluate where nothing is left, InputError where the card's split
+    is not that of the data.
     """
     records = archive.records
+    real = np.array([not r.synthetic for r in records], dtype=bool)
     own = archive.sha256 == subject.data_sha256
     left_out: Counter[str] = Counter(archive.left_out)
     if subject.sides is not None:
@@ -72,7 +77,8 @@ def held_out(subject: Subject, archive: Archive) -> HeldOut:
             "all records: these data are not the model's own. Its card does not name its training events; that none "
             "of them is here is for you to know"
         )
+    counts, fits = counts & real, fits & real
     if not counts.any():
         reasons = "; ".join(f"{n} records {reason}" for reason, n in left_out.items()) or "all were trained on"
-        raise InputError(f"{subject.path}: no record is left to evaluate on: {reasons}")
-    return HeldOut(counts, fits, why, dict(left_out))
+        raise NothingToEvaluate(f"{subject.path}: no record is left to evaluate on: {reasons}")
+    return Unseen(counts, fits, why, dict(left_out))

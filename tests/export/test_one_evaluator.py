@@ -116,6 +116,7 @@ def test_training_and_evaluation_give_the_same_figures(roads: Roads) -> None:
 def test_the_card_holds_the_headline_of_the_run(roads: Roads) -> None:
     assert roads.card == headline(roads.metrics)
     assert {m.baseline for m in roads.card} > {""}
+    assert {m.name for m in roads.card if m.baseline} in ({"accuracy"}, {"sd", "within ±0.3"})
     every = by_name(roads.metrics)
     assert 20 < len(roads.card) < len(every) / 2
 

@@ -10,8 +10,8 @@ import pytest
 from tests.export.conftest import bundled
 
 from seisedge.export.gate import compare, enough, hits, lines_of, write_if_passed
+from seisedge.export.gate_windows import HeldOut
 from seisedge.export.graph import ModelFile
-from seisedge.export.heldout import HeldOut
 from seisedge.runtime.errors import FailedError, InputError
 
 CARD = bundled("event-type").card

@@ -17,7 +17,7 @@ from seisedge.runtime.engines import open_engine
 from seisedge.train.data import load_archive
 from seisedge.train.event_hashes import event_hash, hashes_from_text
 from seisedge.train.recipe import load_recipe, recipe_names
-from seisedge.train.run import load_run
+from seisedge.train.run_file import load_run
 
 STEPS = ("--set", "optimisation.steps=2", "--set", "optimisation.batch=8", "--set", "arguments.width=8")
 BUNDLED_ONLY = ("Ridgecrest", "Pacific Northwest", "SCSN", "Md", "pnw", "60 km", "27 events", "datasets/", "Apache")

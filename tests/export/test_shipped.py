@@ -15,7 +15,7 @@ import pytest
 from seisedge.export.flops import count_flops
 from seisedge.runtime.card import CARD_KEY, ModelCard, card_from_json
 from seisedge.train.data import fingerprint, load_archive
-from seisedge.train.predict import Windows
+from seisedge.train.evaluation.predict import Windows
 from seisedge.train.windows import WindowCutter
 
 NAMES = ["event-type", "magnitude"]

@@ -14,7 +14,7 @@ from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.cli import main
 from seisedge.train.recipe import load_recipe, recipe_names
-from seisedge.train.run import load_run
+from seisedge.train.run_file import load_run
 
 
 def train(*arguments: str) -> tuple[int, str]:

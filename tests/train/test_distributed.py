@@ -16,7 +16,8 @@ from seisedge.runtime.errors import InputError
 from seisedge.train.distributed import World, shared_among
 from seisedge.train.models import create_model
 from seisedge.train.recipe import load_recipe
-from seisedge.train.run import load_run, run_training
+from seisedge.train.run import run_training
+from seisedge.train.run_file import load_run
 
 
 def test_a_batch_is_divided() -> None:

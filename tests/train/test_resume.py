@@ -24,7 +24,7 @@ from seisedge.train.data import Archive, Record
 from seisedge.train.event_hashes import joined_texts, text_from_keys
 from seisedge.train.loop import Row, Trained, train_model
 from seisedge.train.recipe import Recipe, load_recipe
-from seisedge.train.run import load_run, save_run
+from seisedge.train.run_file import load_run, save_run
 from seisedge.train.stage import Stage
 
 CPU = torch.device("cpu")

@@ -10,17 +10,11 @@ import onnx
 from seisedge.export.flops import count_flops
 from seisedge.export.footprint import footprint_of
 from seisedge.export.graph import front_end_nodes
-from seisedge.runtime.card import UNSPECIFIED_SCALE, MagnitudeScale, Metric, ModelCard, Training
+from seisedge.runtime.card import UNSPECIFIED_SCALE, MagnitudeScale, ModelCard, Training
+from seisedge.train.evaluation.card_metrics import headline
 from seisedge.train.models._base import MagnitudeModel, Model
 from seisedge.train.provenance import NOT_STATED, magnitude_scale
-from seisedge.train.run import Run
-
-NOT_ON_THE_CARD = {"log loss", "bias", "within ±0.2", "bin accuracy"}  # in the run's metrics.md
-
-
-def headline(metrics: list[Metric]) -> list[Metric]:
-    """What a user of the model should see first; the rest stays with the run."""
-    return [m for m in metrics if m.name not in NOT_ON_THE_CARD and ", vertical only" not in m.subset]
+from seisedge.train.run_file import Run
 
 
 def with_costs(card: ModelCard, graph: onnx.ModelProto) -> ModelCard:

@@ -19,10 +19,10 @@ from seisedge.export.onnx import (
 )
 from seisedge.runtime.errors import InputError
 from seisedge.train.data import find_dataset, load_archive
+from seisedge.train.evaluation.predict import training_windows
 from seisedge.train.loop import UNKNOWN_GAIN
 from seisedge.train.models._base import Model
-from seisedge.train.predict import windows_of
-from seisedge.train.run import Run, load_run
+from seisedge.train.run_file import Run, load_run
 from seisedge.train.windows import WindowCutter
 
 EPILOG = """\b
@@ -41,7 +41,7 @@ def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tup
     waves, masks = [], []
     answers = run.recipe.nuisance.answers_s
     for answer_s in answers:
-        windows = windows_of(run.recipe, model, archive, lambda r: True, answer_s)
+        windows = training_windows(run.recipe, model, archive, lambda _: True, answer_s)
         step = max(len(windows.record) * len(answers) // count, 1)
         x, valid = cutter.cut(
             windows.part(np.arange(len(windows.record)) % step == 0).draw(model.geometry, answer_s, False)

@@ -11,7 +11,7 @@ from seisedge.export.gate import lines_of
 from seisedge.export.prune.run import load_training_data, prune_run, write_pruned
 from seisedge.export.prune.select import LARGEST_EFFECT, require_prunable
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.train.run import load_run
+from seisedge.train.run_file import load_run
 
 EPILOG = """\b
 Examples:

@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from seisedge.export.gate import MIN_WINDOWS, answers_of, compare, enough, lines_of, write_if_passed
+from seisedge.export.gate_windows import gate_windows, load_records
 from seisedge.export.graph import open_model
-from seisedge.export.heldout import heldout_windows, load_records
 from seisedge.export.latency import side_by_side
 from seisedge.export.quantize import fp16_from, int8_from, require_fp32
 from seisedge.runtime.errors import FailedError, InputError
@@ -67,12 +67,12 @@ def quantize(
     if target.resolve() == model.resolve():
         raise InputError(f"{target}: is the model itself; choose another -o")
     archive = load_records(source.card, folders_of(data))
-    held = enough(heldout_windows(source.card, archive, windows))
+    held = enough(gate_windows(source.card, archive, windows))
     before = answers_of(source.data, held)
     if precision == "fp16":
         lower = fp16_from(source, held, before)
     else:
-        calibration = heldout_windows(source.card, archive, CALIBRATION_WINDOWS, split="train")
+        calibration = gate_windows(source.card, archive, CALIBRATION_WINDOWS, split="train")
         lower = int8_from(source, calibration, held, before, click.echo)
     click.echo("\n".join(lines_of(lower.comparison)))
     write_if_passed(target, lower.file, lower.comparison, allow_drop)
@@ -108,7 +108,7 @@ def gate(parent: Path, child: Path, data: tuple[str, ...], windows: int, pruned:
         if ours != theirs:
             raise InputError(f"{child}: {name} is {theirs}, of {parent} it is {ours}; these two cannot be compared")
     pruned = pruned or second.card.pruning != first.card.pruning
-    held = enough(heldout_windows(first.card, load_records(first.card, folders_of(data)), windows))
+    held = enough(gate_windows(first.card, load_records(first.card, folders_of(data)), windows))
     result = compare(
         answers_of(first.data, held), answers_of(second.data, held), held, first.card, first.sha256, pruned=pruned
     )

@@ -14,7 +14,7 @@ from seisedge.export.prune.select import require_prunable
 from seisedge.export.release import make_release
 from seisedge.runtime import machine
 from seisedge.runtime.errors import InputError
-from seisedge.train.run import Run, load_run
+from seisedge.train.run_file import Run, load_run
 
 EPILOG = """\b
 Examples:

@@ -8,17 +8,19 @@ A pruned model may disagree and be as good: it must meet the second part, and th
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from seisedge.export.heldout import HeldOut
+from seisedge.export.gate_windows import HeldOut
 from seisedge.runtime.card import Comparison, ModelCard
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.train.bootstrap import interval
-from seisedge.train.predict import magnitude_from_bins
+from seisedge.train.evaluation.bootstrap import estimate
+from seisedge.train.evaluation.metrics import mean
+from seisedge.train.evaluation.predict import magnitude_from_bins
 
 AGREEMENT = 0.99
 MEAN_DP = 0.01
@@ -80,7 +82,7 @@ def compare(
     if not n_events:
         raise InputError("no held-out window can be scored: none is visible, or no gain is known")
     loss = 100 * (before - after)
-    low, high = interval(event, lambda w: float((loss * w).sum() / w.sum()))
+    span = estimate(event, partial(mean, x=loss))
     allowed = max(POINTS, 100 / n_events)
     same = agreement >= AGREEMENT and mean_dp <= MEAN_DP
     as_good = float(loss.mean()) <= allowed
@@ -93,8 +95,8 @@ def compare(
         parent_score=round(float(before.mean()), 4),
         child_score=round(float(after.mean()), 4),
         loss_points=round(float(loss.mean()), 3),
-        low=round(low, 3) if np.isfinite(low) else None,
-        high=round(high, 3) if np.isfinite(high) else None,
+        low=round(span.low, 3) if np.isfinite(span.low) else None,
+        high=round(span.high, 3) if np.isfinite(span.high) else None,
         allowed_points=round(allowed, 3),
         n_events=n_events,
         passed=as_good and (same or pruned),

@@ -14,8 +14,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from seisedge.export.gate import BATCH, session_of
+from seisedge.export.gate_windows import HeldOut
 from seisedge.export.graph import checked, network_nodes, trained_layers
-from seisedge.export.heldout import HeldOut
 
 LEVELS = 127
 BINS = 2_048

@@ -9,7 +9,7 @@ from time import perf_counter_ns, thread_time_ns
 import numpy as np
 
 from seisedge.export.gate import session_of
-from seisedge.export.heldout import HeldOut
+from seisedge.export.gate_windows import HeldOut
 
 ROUND = 10  # inferences of a model before the next has its turn
 

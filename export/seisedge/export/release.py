@@ -17,9 +17,9 @@ import numpy as np
 import onnx
 
 from seisedge.export.card import card_from_run
-from seisedge.export.gate import Floats, answers_of, compare, enough, hits, lines_of
+from seisedge.export.gate import answers_of, compare, enough, hits, lines_of
+from seisedge.export.gate_windows import HeldOut, gate_windows
 from seisedge.export.graph import ModelFile, open_model
-from seisedge.export.heldout import HeldOut, heldout_windows
 from seisedge.export.latency import Latency, side_by_side
 from seisedge.export.onnx import checked_graph, parity_difference, save_model, write_card
 from seisedge.export.prune.run import Pruned
@@ -27,10 +27,11 @@ from seisedge.export.quantize import Lower, fp16_from, int8_from
 from seisedge.runtime.bench.roofline import BOARDS, floor_of
 from seisedge.runtime.card import CARD_KEY, Comparison, ModelCard, card_from_json
 from seisedge.runtime.errors import FailedError
-from seisedge.train.bootstrap import interval
 from seisedge.train.data import Archive
+from seisedge.train.evaluation.bootstrap import estimate
+from seisedge.train.evaluation.metrics import mean
 from seisedge.train.models._base import Model
-from seisedge.train.run import Run
+from seisedge.train.run_file import Run
 
 PARITY_WINDOWS = 64
 CALIBRATION_WINDOWS = 512
@@ -107,8 +108,8 @@ def make_release(run: Run, archive: Archive, out: Path, prune: Prune | None, win
     out.mkdir(parents=True, exist_ok=True)
     name = run.recipe.name
     whole = exported(run)
-    held = enough(heldout_windows(whole.card, archive, windows, station_term=run.station_term))
-    calibration = heldout_windows(whole.card, archive, CALIBRATION_WINDOWS, "train", run.station_term)
+    held = enough(gate_windows(whole.card, archive, windows, station_term=run.station_term))
+    calibration = gate_windows(whole.card, archive, CALIBRATION_WINDOWS, "train", run.station_term)
     full = save_exported(whole, out / f"{name}.onnx", held)
     say(f"{full.path.name}: {full.card.flops / 1e6:.1f} MFLOP, {len(full.data) / 1e3:.0f} kB")
     made: list[tuple[str, ModelFile | Lower]] = [(ORIGINAL, full)]
@@ -160,16 +161,16 @@ def _measured(name: str, made: Sequence[tuple[str, ModelFile | Lower]], held: He
         card = part.card if isinstance(part, ModelFile) else _card_in(part.file)
         p = answers_of(files[row], held)
         right, event = hits(card, p, held.target)[held.scored], held.event[held.scored]
-        low, high = interval(event, partial(_mean, right))
+        share = estimate(event, partial(mean, x=right))
         variants.append(
             Variant(
                 name=row,
                 card=card,
                 size=len(files[row]),
                 file=part.path if isinstance(part, ModelFile) else None,
-                score=float(right.mean()),
-                low=low,
-                high=high,
+                score=share.value,
+                low=share.low,
+                high=share.high,
                 agreement_with_full=float((p.argmax(1) == full.argmax(1)).mean()),
                 mean_dp_with_full=float(np.abs(p - full).mean()),
                 comparison=card.comparison,
@@ -177,10 +178,6 @@ def _measured(name: str, made: Sequence[tuple[str, ModelFile | Lower]], held: He
             )
         )
     return Release(name, variants, choose(variants), len(held))
-
-
-def _mean(values: Floats, weight: Floats) -> float:
-    return float((values * weight).sum() / weight.sum())
 
 
 def _card_in(file: bytes) -> ModelCard:

@@ -17,11 +17,11 @@ from seisedge.cli import main
 from seisedge.runtime.errors import InputError
 from seisedge.train.data import Archive, fingerprint, load_archive
 from seisedge.train.evaluation import curves, damage, markdown, plots
-from seisedge.train.evaluation.heldout import TRAINED_ON, held_out
 from seisedge.train.evaluation.report import own_order
 from seisedge.train.evaluation.subject import subject_from
+from seisedge.train.evaluation.unseen import TRAINED_ON, unseen_records
 from seisedge.train.event_hashes import event_hash, key_of_id
-from seisedge.train.run import load_run, save_run
+from seisedge.train.run_file import load_run, save_run
 
 N_EVENTS = 20
 RATE, LENGTH, ONSET = 40, 3800, 1900
@@ -207,7 +207,7 @@ def test_training_events_are_found_by_their_ids(archive_of_mine: Archive) -> Non
     subject = subject_from("magnitude", torch.device("cpu"))
     written = [f" {e.upper()} " for e in ("e0", "e3", "e17")]
     named = dataclasses.replace(subject, event_hashes=frozenset(event_hash(key_of_id(e)) for e in written))
-    part = held_out(named, archive_of_mine)
+    part = unseen_records(named, archive_of_mine)
     assert {r.event for r, counts in zip(archive_of_mine.records, part.counts, strict=True) if not counts} == {
         "e0",
         "e3",
@@ -217,11 +217,11 @@ def test_training_events_are_found_by_their_ids(archive_of_mine: Archive) -> Non
     assert "; 3 events that the model was trained on are left out" in part.why
     every = frozenset(event_hash(r.key) for r in archive_of_mine.records)
     with pytest.raises(InputError, match=f"no record is left to evaluate on: 40 records {TRAINED_ON}; give --data"):
-        held_out(dataclasses.replace(subject, event_hashes=every), archive_of_mine)
-    older = held_out(dataclasses.replace(subject, event_hashes=None), archive_of_mine)
+        unseen_records(dataclasses.replace(subject, event_hashes=every), archive_of_mine)
+    older = unseen_records(dataclasses.replace(subject, event_hashes=None), archive_of_mine)
     assert older.counts.all()
     assert "does not name the training events" in older.why
-    unnamed = held_out(dataclasses.replace(named, n_unnamed_records=5), archive_of_mine)
+    unnamed = unseen_records(dataclasses.replace(named, n_unnamed_records=5), archive_of_mine)
     assert "but for 5 training records without one" in unnamed.why
 
 
@@ -232,8 +232,8 @@ def test_own_test_events_that_the_card_names_do_not_count(archive_of_mine: Archi
     subject = dataclasses.replace(
         subject_from("magnitude", torch.device("cpu")), data_sha256=mine.sha256, split_rule=mine.split_rule
     )
-    before = held_out(dataclasses.replace(subject, event_hashes=frozenset()), mine)
-    after = held_out(dataclasses.replace(subject, event_hashes=frozenset({event_hash(held.key)})), mine)
+    before = unseen_records(dataclasses.replace(subject, event_hashes=frozenset()), mine)
+    after = unseen_records(dataclasses.replace(subject, event_hashes=frozenset({event_hash(held.key)})), mine)
     assert before.own and before.counts.sum() == len(mine.indices(split="test"))
     assert before.counts.sum() - after.counts.sum() == after.left_out[TRAINED_ON] == 2
 

@@ -1,113 +1,63 @@
-"""A training run on disk: RUN/checkpoint.pt explains itself; log, metrics, split and versions lie beside it."""
+"""A training run: train, calibrate, evaluate, and write RUN with its log, metrics, split and versions."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
 import json
-import pickle
 import platform
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
 
-from seisedge.runtime.card import Metric
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import path_from_stored, stored_from_path, text_from_path
 from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
 from seisedge.train.board import draw_curves, write_board
-from seisedge.train.calibrate import fit_temperature
 from seisedge.train.checkpoint import Keeper, write_whole
 from seisedge.train.data import Archive, Record, load_archive
-from seisedge.train.evaluate import Table, answers_of, magnitude_table, markdown, type_table
+from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
+from seisedge.train.evaluation.report import Report as Evaluation
+from seisedge.train.evaluation.report import evaluate_archive
+from seisedge.train.evaluation.subject import subject_of_training
+from seisedge.train.evaluation.temperature import fit_temperature
+from seisedge.train.evaluation.unseen import NothingToEvaluate
 from seisedge.train.loop import Row, Settings, Trained, train_model, write_log
 from seisedge.train.mixture import with_sources
 from seisedge.train.models import create_model
-from seisedge.train.models._base import MagnitudeModel, Model
-from seisedge.train.predict import windows_of
 from seisedge.train.progress import Progress
 from seisedge.train.provenance import Provenance, provenance_of, with_initial_weights
-from seisedge.train.recipe import Recipe, json_from_recipe, recipe_from_json
+from seisedge.train.recipe import Recipe
 from seisedge.train.request import STATE, WEIGHTS, Request, is_interrupted, read_request, weights_from, write_request
+from seisedge.train.run_file import Run, load_run, save_run
 from seisedge.train.sampler import Candidates
 from seisedge.train.schedule import Course
 from seisedge.train.task import Chosen, candidates_of, short_of
 
-FORMAT = 3  # before it the front end was another; weights learned behind that one are of no use here
-Report = Callable[[str], None]
+Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a checkpoint holds."""
-
-    recipe: Recipe
-    seed: int
-    state: dict[str, torch.Tensor]
-    station_term: dict[str, float]
-    data_sha256: str
-    data_sources: list[str]
-    n_events: int
-    n_records: int
-    split_rule: str
-    metrics: list[Metric]
-    date: str
-    seisedge_version: str
-    pruning: str = ""  # what was removed, where the run was made by `seisedge prune`
-    provenance: Provenance | None = None  # None: of a seisedge that did not keep it
-
-    def model(self) -> Model:
-        """The trained model, in evaluation mode."""
-        model = create_model(self.recipe.model, **self.recipe.arguments)
-        model.load_state_dict(self.state)
-        return model.eval()
-
-
-def save_run(run: Run, path: Path) -> None:
-    """Write a checkpoint: only tensors, text and numbers, so that reading it runs nothing."""
-    values: dict[str, Any] = {f.name: getattr(run, f.name) for f in dataclasses.fields(run)}
-    values["recipe"] = json_from_recipe(run.recipe)
-    values["metrics"] = msgspec.json.encode(run.metrics).decode()
-    values["provenance"] = msgspec.json.encode(run.provenance).decode()
-    write_whole({"format": FORMAT, **values}, path)
-
-
-def load_run(path: Path) -> Run:
-    """Read RUN or RUN/checkpoint.pt. Raises InputError."""
-    file = path / "checkpoint.pt" if path.is_dir() else path
-    if not file.is_file():
-        raise InputError(f"{path}: no checkpoint.pt there; RUN is what 'seisedge train' wrote")
+def report_of(
+    recipe: Recipe,
+    trained: Trained,
+    archive: Archive,
+    provenance: Provenance | None,
+    device: torch.device,
+    draws: int,
+    say: Say,
+) -> Evaluation | None:
+    """Figures on the held-out events; None where no record can be evaluated, and `say` gets the reason."""
+    subject = subject_of_training(recipe, trained.model, trained.station_term, archive, provenance, device)
     try:
-        values = torch.load(file, map_location="cpu", weights_only=True)
-        written = values.pop("format")
-        if written != FORMAT:
-            raise InputError(
-                f"{file}: of a seisedge with another front end (format {written}, here {FORMAT}); train again"
-            )
-        values["recipe"] = recipe_from_json(values["recipe"])
-        values["metrics"] = msgspec.json.decode(values["metrics"], type=list[Metric])
-        values["provenance"] = msgspec.json.decode(values.get("provenance", "null"), type=Provenance | None)
-        return Run(**values)
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError, AttributeError) as error:
-        raise InputError(f"{file}: not a checkpoint of seisedge") from error
-
-
-def table_of(recipe: Recipe, trained: Trained, archive: Archive, device: torch.device, draws: int) -> Table:
-    """Metrics on the held-out events."""
-    model = trained.model
-    answers = list(answers_of(recipe, trained, archive, lambda r: r.split == "test", device))
-    longest = max(recipe.nuisance.answers_s)
-    fit = windows_of(recipe, model, archive, lambda r: r.split == "train", longest, faint=False)
-    if isinstance(model, MagnitudeModel):
-        return magnitude_table(model, answers, trained, archive, fit, draws)
-    return type_table(model.labels, answers, fit.label, draws)
+        return evaluate_archive(subject, archive, [], device, draws=draws, curves=False)
+    except NothingToEvaluate as error:
+        say(f"not evaluated: {error}")
+        return None
 
 
 def run_training(
@@ -119,7 +69,7 @@ def run_training(
     *,
     limit: int | None = None,
     draws: int = 1000,
-    say: Report = print,
+    say: Say = print,
     settings: Settings | None = None,
     weights: Path | None = None,
     checkpoint_s: float = 60.0,
@@ -144,7 +94,7 @@ def resume_training(
     device: torch.device,
     *,
     draws: int = 1000,
-    say: Report = print,
+    say: Say = print,
     settings: Settings | None = None,
     checkpoint_s: float = 60.0,
 ) -> Run:
@@ -161,7 +111,7 @@ def _train(
     device: torch.device,
     settings: Settings,
     draws: int,
-    say: Report,
+    say: Say,
     checkpoint_s: float,
     weights: Path | None,
 ) -> Run:
@@ -188,7 +138,7 @@ def _train(
         say(note)
     chosen = candidates_of(recipe, model, archive, lambda r: r.split == "train")
     used = records_used(chosen)
-    provenance = provenance_of(archive, used, [Path(folder) for folder in request.data], model.task)
+    provenance = provenance_of(archive, used, [path_from_stored(folder) for folder in request.data], model.task)
     if request.weights:
         provenance = with_initial_weights(provenance, request.weights_provenance)
     events = {archive.records[i].event for i in used}
@@ -210,7 +160,7 @@ def _train(
     trained = stage("training", lambda r: r.split == "train", None, part.course)
     trained.model.temperature.fill_(temperature)
     say(f"temperature {temperature:.3f}")
-    table = table_of(recipe, trained, archive, device, draws)
+    report = report_of(recipe, trained, archive, provenance, device, draws, say)
     date = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     run = Run(
         recipe=recipe,
@@ -222,14 +172,14 @@ def _train(
         n_events=len(events),
         n_records=len(used),
         split_rule=archive.split_rule,
-        metrics=table.rows,
+        metrics=metrics_of(report),
         date=date,
         seisedge_version=version("seisedge"),
         provenance=provenance,
     )
     if world.first:
         logs = {"calibration": part.log, "training": trained.log}
-        write_results(run, table, out, logs, say)
+        write_results(run, report, out, logs, say)
     world.wait()
     return run
 
@@ -267,15 +217,13 @@ def begin_folder(
     (out / "versions.json").write_text(json.dumps(versions, indent=1, sort_keys=True))
 
 
-def write_results(run: Run, table: Table, out: Path, logs: dict[str, list[Row]], say: Report) -> None:
+def write_results(run: Run, report: Evaluation | None, out: Path, logs: dict[str, list[Row]], say: Say) -> None:
     """Logs, metrics and checkpoint; then the state is no longer needed."""
     write_log(out / "log.csv", logs["training"])
     write_log(out / "log_calibration.csv", logs["calibration"])
     write_board(out / "tensorboard", logs, say)
     score = "accuracy" if run.model().task == "event_type" else "mean error"
     draw_curves(out / "loss.png", logs, f"{run.recipe.name}, seed {run.seed}", score, say)
-    (out / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(table.rows), indent=1))
-    heading = f"{run.recipe.name}: {run.n_records} training records, figures on events held out"
-    (out / "metrics.md").write_text(markdown(table.rows, heading))
+    write_metrics(run.recipe.name, run.metrics, report, out)
     save_run(run, out / "checkpoint.pt")
     shutil.rmtree(out / STATE)

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from seisedge.train.data import Archive
+from seisedge.train.evaluation.predict import training_windows
 from seisedge.train.models._base import Model
 from seisedge.train.objective import Objective
-from seisedge.train.predict import windows_of
 from seisedge.train.recipe import Recipe
 from seisedge.train.sampler import Draw
 from seisedge.train.task import Chosen
@@ -26,7 +26,7 @@ class Validation:
         self.cutter = cutter
         self.draws: list[Draw] = []
         for answer_s in recipe.nuisance.answers_s:
-            windows = windows_of(recipe, model, archive, chosen, answer_s, faint=False)
+            windows = training_windows(recipe, model, archive, chosen, answer_s, faint=False)
             step = max(-(-len(windows.record) // AT_MOST), 1)
             windows = windows.part(np.arange(len(windows.record)) % step == 0)
             for label in np.unique(windows.label):

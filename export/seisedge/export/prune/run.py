@@ -14,19 +14,21 @@ import torch
 
 from seisedge.export.card import card_from_run
 from seisedge.export.gate import Floats, compare
-from seisedge.export.heldout import HeldOut, heldout_windows, refuse_synthetic
+from seisedge.export.gate_windows import HeldOut, gate_windows, refuse_synthetic
 from seisedge.export.onnx import checked_graph
 from seisedge.export.prune.select import LARGEST_EFFECT, block_effects, choose, importance_of, surgery_on
 from seisedge.export.prune.tune import Batches, losses_on, tune
 from seisedge.runtime.card import Comparison
 from seisedge.runtime.errors import InputError
 from seisedge.train.data import Archive, load_archive
-from seisedge.train.evaluate import markdown
+from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
+from seisedge.train.evaluation.report import Report
 from seisedge.train.loop import Trained
 from seisedge.train.mixture import with_sources
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
-from seisedge.train.run import Run, save_run, table_of
+from seisedge.train.run import report_of
+from seisedge.train.run_file import Run, save_run
 
 WINDOWS = 64  # a batch for importance and effects
 LOOKS = 8  # batches
@@ -44,6 +46,7 @@ class Pruned:
     whole_macs: tuple[int, int]  # with the front end
     flops: tuple[int, int]
     log: list[dict[str, float]]
+    report: Report | None  # figures on the held-out events
 
 
 @torch.no_grad()
@@ -100,20 +103,20 @@ def prune_run(
         lambda step, apart: say(f"fine-tuning: step {step}/{steps}, apart from the parent by {apart:.4f} nats"),
     )  # fmt: skip
     trained = Trained(tuned, run.station_term)
-    table = table_of(recipe, trained, archive, torch.device("cpu"), draws)
+    report = report_of(recipe, trained, archive, run.provenance, torch.device("cpu"), draws, say)
     share = 1 - choice.macs_after / choice.macs_before
     made = dataclasses.replace(
         run,
         recipe=msgspec.structs.replace(run.recipe, arguments=arguments | {"shape": choice.shape}),
         state=tuned.state_dict(),
-        metrics=table.rows,
+        metrics=metrics_of(report),
         pruning=f"{share:.0%} of the network's multiply-adds removed from the run of {run.date}, {steps} steps of "
         f"fine-tuning, seed {seed}",
     )
     cards = []
     for source, model in ((run, parent), (made, tuned)):
         cards.append(card_from_run(source, model, checked_graph(model)))
-    held = heldout_windows(cards[0], archive, windows, station_term=run.station_term)
+    held = gate_windows(cards[0], archive, windows, station_term=run.station_term)
     comparison = compare(torch_answers(parent, held), torch_answers(tuned, held), held, cards[0], "", pruned=True)
     fronts = [card.front_end_macs or 0 for card in cards]
     return Pruned(
@@ -123,6 +126,7 @@ def prune_run(
         (cards[0].macs, cards[1].macs),
         (cards[0].flops, cards[1].flops),
         log,
+        report,
     )
 
 
@@ -136,7 +140,6 @@ def write_pruned(pruned: Pruned, parent: Path, out: Path) -> None:
             (out / name).write_bytes(source.read_bytes())
     rows = "".join(f"{row['step']:.0f},{row['apart']:.6f}\n" for row in pruned.log)
     (out / "log.csv").write_text("step,apart_from_parent_nats\n" + rows)
-    (out / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(run.metrics), indent=1))
-    (out / "metrics.md").write_text(markdown(run.metrics, f"{run.recipe.name}, pruned: figures on events held out"))
+    write_metrics(run.recipe.name, run.metrics, pruned.report, out)
     (out / "gate.json").write_bytes(msgspec.json.format(msgspec.json.encode(pruned.comparison), indent=1))
     save_run(run, out / "checkpoint.pt")

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from seisedge.train.data import Archive
+from seisedge.train.evaluation.predict import gains_of
 from seisedge.train.loop import update_average
 from seisedge.train.models._base import MagnitudeModel, Model
-from seisedge.train.predict import gains_of
-from seisedge.train.run import Run
+from seisedge.train.run_file import Run
 from seisedge.train.sampler import Draw
 from seisedge.train.task import Chosen, sampler_of
 from seisedge.train.windows import WindowCutter

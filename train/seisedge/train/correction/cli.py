@@ -61,7 +61,7 @@ def calibrate(
     from seisedge.runtime.inference import Models
     from seisedge.train.correction.result import result_of, text_from_result
     from seisedge.train.correction.stationfile import write_correction
-    from seisedge.train.correction.windows import Windows
+    from seisedge.train.correction.windows import EventCutter
     from seisedge.train.dataset.catalogue import events_from
     from seisedge.train.dataset.recordings import Recordings
     from seisedge.train.dataset.stations import Stations
@@ -81,7 +81,7 @@ def calibrate(
     if name not in heard:
         raise InputError(f"{', '.join(data)}: no record of {name} there; of {', '.join(sorted(heard))}")
     site = Stations.read([station, *stations]).site(name, events[0].origin_ns)
-    windows = Windows(config, recordings, engine.card, site, travel_times_from(travel_times))
+    windows = EventCutter(config, recordings, engine.card, site, travel_times_from(travel_times))
     result = result_of(engine, windows, events)
     if result.correction is None:
         why = "; ".join(f"{n} {reason}" for reason, n in result.left_out.items()) or "none left out"

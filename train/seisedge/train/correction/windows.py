@@ -57,8 +57,8 @@ def p_time_ns(event: Event, station: str, site: Site | None, times: TravelTimes)
     return (event.origin_ns + ns_from_s(p_s), False) if np.isfinite(p_s) and far <= LARGEST_KM else None
 
 
-class Windows:
-    """Cuts windows of events. left_out: reason → events, filled by `cut`."""
+class EventCutter:
+    """Cuts windows of events out of recordings, as the station would. left_out: reason → events, filled by `cut`."""
 
     def __init__(
         self, config: StationConfig, recordings: Recordings, card: ModelCard, site: Site | None, times: TravelTimes

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from seisedge.train.augment import Chance, augmentation_from
 from seisedge.train.augment._base import Augmentation
-from seisedge.train.evaluation.answers import Asker, Damage
+from seisedge.train.evaluation.answers import Asker
+from seisedge.train.evaluation.predict import Damage
 from seisedge.train.evaluation.subject import Subject
 from seisedge.train.sampler import Draw
 

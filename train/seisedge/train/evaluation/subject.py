@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ from seisedge.runtime.engines import open_engine
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference import model_path
 from seisedge.runtime.paths import text_from_path
+from seisedge.train.data import Archive
 from seisedge.train.event_hashes import event_hash, hashes_from_text, key_of_id
-from seisedge.train.models._base import Geometry, MagnitudeModel
-from seisedge.train.run import load_run
+from seisedge.train.models._base import Geometry, MagnitudeModel, Model
+from seisedge.train.provenance import Provenance
+from seisedge.train.recipe import Recipe
+from seisedge.train.run_file import load_run
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,6 +44,7 @@ class Subject:
     sides: event → 'train' or 'test', where the run remembers; None for a model file.
     event_hashes: of the events it was trained on (`seisedge.train.event_hashes`); None where it does not name them.
     n_unnamed_records: trained on, and not in event_hashes for want of an event id.
+    model: the network in torch, None for a model file.
     """
 
     name: str
@@ -59,6 +64,7 @@ class Subject:
     sides: dict[str, str] | None
     event_hashes: frozenset[bytes] | None = None
     n_unnamed_records: int = 0
+    model: Model | None = None
 
 
 def subject_from(name: str, device: torch.device) -> Subject:
@@ -79,28 +85,63 @@ def _of_run(path: Path, device: torch.device) -> Subject:
     else:  # an older run: all events of its training side
         hashes = frozenset(event_hash(key_of_id(event)) for event, side in sides.items() if side == "train")
 
-    @torch.no_grad()
-    def network(waveform: Tensor, valid: Tensor) -> Floats:
-        return np.asarray(model(waveform.to(device), valid.to(device)).double().cpu().numpy())
-
-    return Subject(
-        name=run.recipe.name,
+    subject = subject_of_model(run.recipe, model, run.station_term, device)
+    return dataclasses.replace(
+        subject,
         path=text_from_path(path),
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-        task=model.task,
-        labels=model.labels,
-        edges=model.edges if isinstance(model, MagnitudeModel) else [],
-        geometry=model.geometry,
-        pass_hz=run.recipe.data.pass_hz,
-        answers_s=list(run.recipe.nuisance.answers_s),
-        network=network,
-        station_term=run.station_term,
         data_sha256=run.data_sha256,
-        split=run.recipe.data.split,
         split_rule=run.split_rule,
         sides=sides,
         event_hashes=hashes,
         n_unnamed_records=stated.n_unnamed_records if stated is not None else 0,
+    )
+
+
+def subject_of_training(
+    recipe: Recipe,
+    model: Model,
+    station_term: dict[str, float],
+    archive: Archive,
+    provenance: Provenance | None,
+    device: torch.device,
+) -> Subject:
+    """Of a model just trained on the archive, before anything is written."""
+    subject = subject_of_model(recipe, model, station_term, device)
+    return dataclasses.replace(
+        subject,
+        data_sha256=archive.sha256,
+        split_rule=archive.split_rule,
+        sides={r.event: r.split for r in archive.records},
+        event_hashes=None if provenance is None else hashes_from_text(provenance.event_hashes, recipe.name),
+        n_unnamed_records=0 if provenance is None else provenance.n_unnamed_records,
+    )
+
+
+def subject_of_model(recipe: Recipe, model: Model, station_term: dict[str, float], device: torch.device) -> Subject:
+    """Of a model in torch; the data it was trained on are still to be named."""
+
+    @torch.no_grad()
+    def network(waveform: Tensor, valid: Tensor) -> Floats:
+        return np.asarray(model.eval()(waveform.to(device), valid.to(device)).double().cpu().numpy())
+
+    return Subject(
+        name=recipe.name,
+        path=recipe.name,
+        sha256="",
+        task=model.task,
+        labels=model.labels,
+        edges=model.edges if isinstance(model, MagnitudeModel) else [],
+        geometry=model.geometry,
+        pass_hz=recipe.data.pass_hz,
+        answers_s=list(recipe.nuisance.answers_s),
+        network=network,
+        station_term=station_term,
+        data_sha256="",
+        split=recipe.data.split,
+        split_rule="",
+        sides=None,
+        model=model,
     )
 
 

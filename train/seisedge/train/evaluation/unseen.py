@@ -17,8 +17,12 @@ from seisedge.train.event_hashes import event_hash
 Bool = npt.NDArray[np.bool_]
 
 
+class NothingToEvaluate(InputError):
+    """No record is left that a figure could be computed on."""
+
+
 @dataclass(frozen=True)
-class HeldOut:
+class Unseen:
     """counts: (records,), may be counted. fits: may be used to fit the simple things; none where the data are not
     the model's own. why: in words. left_out: reason → records.
     """
@@ -37,14 +41,15 @@ class HeldOut:
 TRAINED_ON = "of an event that the model was trained on"
 
 
-def held_out(subject: Subject, archive: Archive) -> HeldOut:
+def unseen_records(subject: Subject, archive: Archive) -> Unseen:
     """The records that may count. No event that the subject names as trained on counts, whatever the data are.
 
     On the subject's own data the test side counts: of a run that which it kept, of a model file that of the data. On
-    other data all records count but those of training events. The archive holds no synthetic record. Raises InputError
-    where nothing is left, or where the card's split is not that of the data.
+    other data all records count but those of training events. Synthetic records never count. Raises NothingToEvaluate
+    where nothing is left, InputError where the card's split is not that of the data.
     """
     records = archive.records
+    real = np.array([not r.synthetic for r in records], dtype=bool)
     own = archive.sha256 == subject.data_sha256
     left_out: Counter[str] = Counter(archive.left_out)
     trained = trained_on(subject, records)
@@ -68,15 +73,16 @@ def held_out(subject: Subject, archive: Archive) -> HeldOut:
         left_out[TRAINED_ON] = n_trained
         n_events = len({r.event for r, hit in zip(records, trained, strict=True) if hit})
         why += f"; {n_events} events that the model was trained on are left out"
+    counts, fits = counts & real, fits & real
     if not counts.any():
         reasons = (
             "; ".join(f"{n} records {reason}" for reason, n in left_out.items()) or "no record is on the test side"
         )
-        raise InputError(
+        raise NothingToEvaluate(
             f"{subject.path}: no record is left to evaluate on: {reasons}; give --data with events that the model was "
             "not trained on"
         )
-    return HeldOut(counts, fits, why, dict(left_out))
+    return Unseen(counts, fits, why, dict(left_out))
 
 
 def trained_on(subject: Subject, records: Sequence[Record]) -> Bool:

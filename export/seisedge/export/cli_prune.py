@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from seisedge.export.cli_quantize import DATA_HELP, folders_of, windows_option
-from seisedge.export.gate import lines_of
+from seisedge.export.cli_quantize import DATA_HELP, accept_option, folders_of, windows_option
+from seisedge.export.gate import Rule, lines_of
 from seisedge.export.prune.run import load_training_data, prune_run, write_pruned
 from seisedge.export.prune.select import LARGEST_EFFECT, require_prunable
 from seisedge.runtime.errors import FailedError, InputError
@@ -15,7 +15,7 @@ from seisedge.train.run import load_run
 
 EPILOG = """\b
 Examples:
-  seisedge prune runs/event-type --ratio 0.5
+  seisedge prune runs/event-type --ratio 0.5 --accept-resolution 2
   seisedge prune runs/magnitude --ratio 0.6 --data datasets -o runs/magnitude-narrow
 """
 
@@ -43,7 +43,8 @@ largest_effect_option = click.option(
 @largest_effect_option
 @windows_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The new run [default: RUN-pruned].")
-@click.option("--allow-drop", is_flag=True, help="Write the run also outside the gate.")
+@accept_option
+@click.option("--allow-drop", is_flag=True, help="Write the run whatever the gate's verdict is; gate.json states it.")
 def command(
     run: Path,
     ratio: float,
@@ -53,13 +54,14 @@ def command(
     largest_effect: float,
     windows: int,
     out: Path | None,
+    accept_points: float | None,
     allow_drop: bool,
 ) -> None:
     """Remove whole blocks and channels from the network of RUN, fine-tune, and write an ordinary run.
 
     RUN is of ganet_small or resnet18_cbam_small. Blocks go first, by what the answers lose without them, then
     channels by their measured importance. Fine-tuning learns from the labels and from the parent's answers. Exit 1 and
-    no run where it is worse than the gate allows.
+    no run where the gate does not accept it.
     """
     source = load_run(run)
     require_prunable(source.recipe.model, run)
@@ -69,7 +71,11 @@ def command(
         raise InputError(f"{target}: is there already; choose another -o")
     archive = load_training_data(source, folders_of(data))
     chosen = steps or max(source.recipe.optimisation.steps // 2, 1)
-    made = prune_run(source, archive, ratio, chosen, seed, windows, click.echo, largest_effect=largest_effect)
+    rule = Rule(pruned=True, accept_points=accept_points)
+    made = prune_run(
+        source, archive, ratio, chosen, seed, windows, click.echo,
+        largest_effect=largest_effect, rule=rule, allow_drop=allow_drop,
+    )  # fmt: skip
     before, after = made.macs
     click.echo(
         f"network {before / 1e6:.2f} → {after / 1e6:.2f} M MAC ({1 - after / before:.0%} removed); with the front end "
@@ -77,9 +83,9 @@ def command(
         f"{made.flops[0] / 1e6:.1f} → {made.flops[1] / 1e6:.1f} MFLOP, counted from the exported graphs"
     )
     click.echo("\n".join(lines_of(made.comparison, pruned=True)))
-    if not made.comparison.passed and not allow_drop:
+    if not made.comparison.accepted and not allow_drop:
         raise FailedError(
-            f"{target}: not written, outside the gate; more --steps, a smaller --ratio, or --allow-drop writes it"
+            f"{target}: not written, outside the gate; increase --steps, lower --ratio, or write it with --allow-drop"
         )
     write_pruned(made, folder, target)
     click.echo(f"{target}: next: seisedge export {target}")

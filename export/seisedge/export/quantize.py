@@ -14,7 +14,7 @@ import onnx
 
 from seisedge.export.card import with_costs
 from seisedge.export.fp16 import half_precision
-from seisedge.export.gate import Floats, answers_of, compare
+from seisedge.export.gate import Parent, Rule, answers_of, compare
 from seisedge.export.graph import ModelFile, bytes_of, layer_name
 from seisedge.export.heldout import HeldOut
 from seisedge.export.int8 import Scales, calibrate, quantizable, quantize_layers
@@ -39,17 +39,17 @@ def require_fp32(model: ModelFile) -> None:
         raise InputError(f"{model.path}: is {model.card.precision} already; quantize the fp32 file it was made from")
 
 
-def fp16_from(model: ModelFile, windows: HeldOut, parent: Floats) -> Lower:
+def fp16_from(model: ModelFile, windows: HeldOut, parent: Parent, rule: Rule) -> Lower:
     """The network in fp16. parent: its answers on the windows."""
     require_fp32(model)
     graph = half_precision(model.graph)
-    comparison = compare(parent, answers_of(graph.SerializeToString(), windows), windows, model.card, model.sha256)
+    comparison = compare(parent, answers_of(graph.SerializeToString(), windows), windows, rule)
     n = len({layer_name(model.graph, i) for i in quantizable(model.graph)})
     how = Quantization(calibration_sha256="", calibration_windows=0, layers=n, kept=[])
     return _finished(model, graph, "fp16", how, comparison)
 
 
-def int8_from(model: ModelFile, calibration: HeldOut, windows: HeldOut, parent: Floats, say: Say) -> Lower:
+def int8_from(model: ModelFile, calibration: HeldOut, windows: HeldOut, parent: Parent, rule: Rule, say: Say) -> Lower:
     """As many layers in int8 as pass the gate; the ones that measurement finds most sensitive stay fp32.
 
     Where no layer can be had inside the gate, all are quantized and the comparison says that it failed.
@@ -64,7 +64,7 @@ def int8_from(model: ModelFile, calibration: HeldOut, windows: HeldOut, parent: 
     def attempt(kept: int) -> tuple[onnx.ModelProto, Comparison]:
         places = [i for name in order[kept:] for i in uses[name]]
         graph = quantize_layers(model.graph, scales, places)
-        result = compare(parent, answers_of(graph.SerializeToString(), windows), windows, model.card, model.sha256)
+        result = compare(parent, answers_of(graph.SerializeToString(), windows), windows, rule)
         say(
             f"int8 with {kept} of {len(order)} layers left in fp32: agreement {result.agreement:.2%}, "
             f"mean |Δp| {result.mean_dp:.4f}, loss {result.loss_points:+.2f} points"
@@ -73,13 +73,13 @@ def int8_from(model: ModelFile, calibration: HeldOut, windows: HeldOut, parent: 
 
     kept = 0
     graph, result = attempt(0)
-    if not result.passed:
+    if result.outcome == "failed":
         low, high = 0, len(order)  # `low` kept fails, `high` kept is the parent itself
         best = None
         while high - low > 1:
             middle = (low + high) // 2
             trial = attempt(middle)
-            if trial[1].passed:
+            if trial[1].outcome != "failed":
                 high, best = middle, trial
             else:
                 low = middle

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 
 from seisedge.export.card import card_from_run
-from seisedge.export.gate import Floats, answers_of, compare, enough, hits, lines_of
+from seisedge.export.gate import Floats, Parent, Rule, answers_of, compare, enough, hits, lines_of, require_resolution
 from seisedge.export.graph import ModelFile, open_model
 from seisedge.export.heldout import HeldOut, heldout_windows
 from seisedge.export.latency import Latency, side_by_side
@@ -43,7 +43,7 @@ Prune = Callable[[Run], Pruned]
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of the table. file: None where it lies outside the gate and was not written.
+    """One row of the table. file: None where the gate did not accept it and it was not written.
 
     agreement_with_full: label agreement and mean |Δp| with the full fp32 model, whatever its own parent is.
     """
@@ -100,28 +100,41 @@ def save_exported(it: Exported, path: Path, windows: HeldOut, comparison: Compar
     return open_model(path)
 
 
-def make_release(run: Run, archive: Archive, out: Path, prune: Prune | None, windows: int, say: Say) -> Release:
-    """Run the line; files outside the gate are not written. prune: makes a narrower run of a run."""
+def make_release(
+    run: Run,
+    archive: Archive,
+    out: Path,
+    prune: Prune | None,
+    windows: int,
+    say: Say,
+    accept_points: float | None = None,
+) -> Release:
+    """Run the line; only models that the gate accepts are written. prune: makes a narrower run of a run.
+
+    accept_points: as `gate.Rule`. Raises FailedError where a pruned model is wanted that the gate could not accept.
+    """
     out.mkdir(parents=True, exist_ok=True)
     name = run.recipe.name
     whole = exported(run)
     held = enough(heldout_windows(whole.card, archive, windows, station_term=run.station_term))
+    if prune is not None:
+        require_resolution(held, Rule(True, accept_points))
     calibration = heldout_windows(whole.card, archive, CALIBRATION_WINDOWS, "train", run.station_term)
     full = save_exported(whole, out / f"{name}.onnx", held)
     say(f"{full.path.name}: {full.card.flops / 1e6:.1f} MFLOP, {len(full.data) / 1e3:.0f} kB")
     made: list[tuple[str, ModelFile | Lower]] = [(ORIGINAL, full)]
-    made += _lower(full, "", held, calibration, out, say)
+    rule = Rule(accept_points=accept_points)
+    made += _lower(full, "", held, calibration, out, rule, say)
     if prune is not None:
         narrow = exported(prune(run).run)
         child = narrow.graph.SerializeToString()
-        result = compare(
-            answers_of(full.data, held), answers_of(child, held), held, full.card, full.sha256, pruned=True
-        )
+        parent = Parent(full.card, full.sha256, answers_of(full.data, held))
+        result = compare(parent, answers_of(child, held), held, Rule(True, accept_points))
         say("pruned: " + "; ".join(lines_of(result, pruned=True)))
-        if result.passed:
+        if result.accepted:
             pruned = save_exported(narrow, out / f"{name}-pruned.onnx", held, result)
             made.append((PRUNED, pruned))
-            made += _lower(pruned, f"{PRUNED} + ", held, calibration, out, say)
+            made += _lower(pruned, f"{PRUNED} + ", held, calibration, out, rule, say)
         else:
             refused = msgspec.structs.replace(narrow.card, comparison=result)
             made.append((PRUNED, Lower(write_card(narrow.graph, refused), result)))
@@ -129,18 +142,18 @@ def make_release(run: Run, archive: Archive, out: Path, prune: Prune | None, win
 
 
 def _lower(
-    model: ModelFile, prefix: str, held: HeldOut, calibration: HeldOut, out: Path, say: Say
+    model: ModelFile, prefix: str, held: HeldOut, calibration: HeldOut, out: Path, rule: Rule, say: Say
 ) -> list[tuple[str, ModelFile | Lower]]:
-    """fp16 and int8 of a model: written where inside the gate, else only what was measured."""
-    parent = answers_of(model.data, held)
+    """fp16 and int8 of a model: written where the gate accepts them, else only what was measured."""
+    parent = Parent(model.card, model.sha256, answers_of(model.data, held))
     rows: list[tuple[str, ModelFile | Lower]] = []
     for precision in ("fp16", "int8"):
         if precision == "fp16":
-            lower = fp16_from(model, held, parent)
+            lower = fp16_from(model, held, parent, rule)
         else:
-            lower = int8_from(model, calibration, held, parent, say)
+            lower = int8_from(model, calibration, held, parent, rule, say)
         say(f"{prefix}{precision}: " + "; ".join(lines_of(lower.comparison)))
-        if lower.comparison.passed:
+        if lower.comparison.accepted:
             path = out / f"{model.path.stem}-{precision}.onnx"
             path.write_bytes(lower.file)
             rows.append((f"{prefix}{precision}", open_model(path)))
@@ -187,10 +200,10 @@ def _card_in(file: bytes) -> ModelCard:
 
 
 def choose(variants: Sequence[Variant]) -> dict[str, tuple[str, str]]:
-    """The cheapest model inside the gate for each target, and why. Raises FailedError where there is none."""
+    """The cheapest written model for each target, and why. Raises FailedError where there is none."""
     inside = [v for v in variants if v.file is not None]
     if not inside:
-        raise FailedError("no model of the release lies inside the gate")
+        raise FailedError("the release has no model that the gate accepts")
     out = {}
     timed = [(v.latency.cpu_ms, v) for v in inside if v.latency is not None]
     if timed:

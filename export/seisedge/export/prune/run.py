@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from seisedge.export.card import card_from_run
-from seisedge.export.gate import Floats, compare
+from seisedge.export.gate import Floats, Parent, Rule, compare, require_resolution
 from seisedge.export.heldout import HeldOut, heldout_windows, refuse_synthetic
 from seisedge.export.onnx import checked_graph
 from seisedge.export.prune.select import LARGEST_EFFECT, block_effects, choose, importance_of, surgery_on
@@ -30,6 +30,7 @@ from seisedge.train.run import Run, save_run, table_of
 
 WINDOWS = 64  # a batch for importance and effects
 LOOKS = 8  # batches
+PRUNED = Rule(pruned=True)
 
 Say = Callable[[str], None]
 
@@ -79,10 +80,19 @@ def prune_run(
     say: Say,
     draws: int = 1000,
     largest_effect: float = LARGEST_EFFECT,
+    rule: Rule = PRUNED,
+    allow_drop: bool = False,
 ) -> Pruned:
-    """Remove at least `ratio` of the network's multiply-adds. Raises InputError."""
-    torch.manual_seed(seed)
+    """Remove at least `ratio` of the network's multiply-adds. Raises InputError.
+
+    Raises FailedError before fine-tuning where the held-out events are too few for `rule`, unless `allow_drop`.
+    """
     parent = run.model()
+    parent_card = card_from_run(run, parent, checked_graph(parent))
+    held = heldout_windows(parent_card, archive, windows, station_term=run.station_term)
+    if not allow_drop:
+        require_resolution(held, rule)
+    torch.manual_seed(seed)
     surgery = surgery_on(parent)
     recipe, _ = with_sources(run.recipe, archive)
     batches = Batches(dataclasses.replace(run, recipe=recipe), parent, archive, lambda r: r.split == "train", seed)
@@ -110,11 +120,8 @@ def prune_run(
         pruning=f"{share:.0%} of the network's multiply-adds removed from the run of {run.date}, {steps} steps of "
         f"fine-tuning, seed {seed}",
     )
-    cards = []
-    for source, model in ((run, parent), (made, tuned)):
-        cards.append(card_from_run(source, model, checked_graph(model)))
-    held = heldout_windows(cards[0], archive, windows, station_term=run.station_term)
-    comparison = compare(torch_answers(parent, held), torch_answers(tuned, held), held, cards[0], "", pruned=True)
+    cards = [parent_card, card_from_run(made, tuned, checked_graph(tuned))]
+    comparison = compare(Parent(parent_card, "", torch_answers(parent, held)), torch_answers(tuned, held), held, rule)
     fronts = [card.front_end_macs or 0 for card in cards]
     return Pruned(
         made,

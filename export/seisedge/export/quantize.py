@@ -1,6 +1,6 @@
 """From a model file to one of lower precision, inside the gate.
 
-half_precision, or calibrate → sensitivity → the most layers in int8 that pass → card
+half_precision, or calibrate → sensitivity → the most layers in int8 that calibration permits → gate → card
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import onnx
 
 from seisedge.export.card import with_costs
 from seisedge.export.fp16 import half_precision
-from seisedge.export.gate import Parent, Rule, answers_of, compare
+from seisedge.export.gate import AGREEMENT, MEAN_DP, Parent, Rule, answers_of, compare, differences
 from seisedge.export.graph import ModelFile, bytes_of, layer_name
 from seisedge.export.heldout import HeldOut
 from seisedge.export.int8 import Scales, calibrate, quantizable, quantize_layers
@@ -22,6 +22,9 @@ from seisedge.runtime.card import Comparison, Quantization
 from seisedge.runtime.errors import InputError
 
 ABLATION_WINDOWS = 256
+# Half of the difference that the gate permits: layers are chosen on training windows, and held-out ones differ more.
+CALIBRATION_AGREEMENT = (1 + AGREEMENT) / 2
+CALIBRATION_MEAN_DP = MEAN_DP / 2
 Say = Callable[[str], None]
 
 
@@ -40,7 +43,7 @@ def require_fp32(model: ModelFile) -> None:
 
 
 def fp16_from(model: ModelFile, windows: HeldOut, parent: Parent, rule: Rule) -> Lower:
-    """The network in fp16. parent: its answers on the windows."""
+    """The network in fp16. parent: the model's own answers on the windows."""
     require_fp32(model)
     graph = half_precision(model.graph)
     comparison = compare(parent, answers_of(graph.SerializeToString(), windows), windows, rule)
@@ -50,48 +53,56 @@ def fp16_from(model: ModelFile, windows: HeldOut, parent: Parent, rule: Rule) ->
 
 
 def int8_from(model: ModelFile, calibration: HeldOut, windows: HeldOut, parent: Parent, rule: Rule, say: Say) -> Lower:
-    """As many layers in int8 as pass the gate; the ones that measurement finds most sensitive stay fp32.
+    """As many layers in int8 as the calibration windows permit; the most sensitive layers stay fp32.
 
-    Where no layer can be had inside the gate, all are quantized and the comparison says that it failed.
+    calibration: training windows; ranges, the order of the layers and the number kept in fp32 come from them alone.
+    windows: held-out windows; the chosen model, and no other, is compared with its parent on them.
     """
     require_fp32(model)
+    graph, how = choose_layers(model, calibration, say)
+    comparison = compare(parent, answers_of(graph.SerializeToString(), windows), windows, rule)
+    return _finished(model, graph, "int8", how, comparison)
+
+
+def choose_layers(model: ModelFile, calibration: HeldOut, say: Say) -> tuple[onnx.ModelProto, Quantization]:
+    """The graph with the chosen layers in int8. Where no number of kept layers is enough, all layers are quantized, and
+    the gate decides.
+    """
     scales = calibrate(model.graph, calibration)
     uses: dict[str, list[int]] = {}  # layer → places; shared weights are one layer
     for i in quantizable(model.graph):
         uses.setdefault(layer_name(model.graph, i), []).append(i)
-    order = _by_sensitivity(model, scales, uses, windows.spread(ABLATION_WINDOWS), say)
+    order = _by_sensitivity(model, scales, uses, calibration.spread(ABLATION_WINDOWS), say)
+    parent = answers_of(model.data, calibration)
 
-    def attempt(kept: int) -> tuple[onnx.ModelProto, Comparison]:
+    def attempt(kept: int) -> tuple[onnx.ModelProto, bool]:
         places = [i for name in order[kept:] for i in uses[name]]
         graph = quantize_layers(model.graph, scales, places)
-        result = compare(parent, answers_of(graph.SerializeToString(), windows), windows, rule)
+        agreement, mean_dp = differences(parent, answers_of(graph.SerializeToString(), calibration))
         say(
-            f"int8 with {kept} of {len(order)} layers left in fp32: agreement {result.agreement:.2%}, "
-            f"mean |Δp| {result.mean_dp:.4f}, loss {result.loss_points:+.2f} points"
+            f"int8 with {kept} of {len(order)} layers left in fp32, on {len(calibration)} calibration windows: "
+            f"agreement {agreement:.2%}, mean |Δp| {mean_dp:.4f}"
         )
-        return graph, result
+        return graph, agreement >= CALIBRATION_AGREEMENT and mean_dp <= CALIBRATION_MEAN_DP
 
     kept = 0
-    graph, result = attempt(0)
-    if result.outcome == "failed":
-        low, high = 0, len(order)  # `low` kept fails, `high` kept is the parent itself
-        best = None
+    graph, enough = attempt(0)
+    if not enough:
+        low, high = 0, len(order)  # `low` kept is not enough, `high` kept is the parent itself
         while high - low > 1:
             middle = (low + high) // 2
-            trial = attempt(middle)
-            if trial[1].outcome != "failed":
-                high, best = middle, trial
+            trial, enough = attempt(middle)
+            if enough:
+                high, kept, graph = middle, middle, trial
             else:
                 low = middle
-        if best is not None:
-            kept, (graph, result) = high, best
     how = Quantization(
         calibration_sha256=calibration.sha256,
         calibration_windows=len(calibration),
         layers=len(order) - kept,
         kept=order[:kept],
     )
-    return _finished(model, graph, "int8", how, result)
+    return graph, how
 
 
 def _by_sensitivity(

@@ -37,7 +37,8 @@ def graph_in(file: bytes) -> bytes:
     """The model without its card."""
     graph = onnx.load_from_string(file)
     del graph.metadata_props[:]
-    return graph.SerializeToString(deterministic=True)
+    data: bytes = graph.SerializeToString(deterministic=True)
+    return data
 
 
 def test_held_out_windows_have_no_influence_on_the_layers(

@@ -26,6 +26,7 @@ from seisedge.export.quantize import Lower, fp16_from, int8_from
 from seisedge.runtime.bench.roofline import BOARDS, floor_of
 from seisedge.runtime.card import CARD_KEY, Comparison, ModelCard, card_from_json
 from seisedge.runtime.errors import FailedError
+from seisedge.runtime.files import write_atomically
 from seisedge.train.bootstrap import interval
 from seisedge.train.data import Archive
 from seisedge.train.models._base import Model
@@ -155,7 +156,7 @@ def _lower(
         say(f"{prefix}{precision}: " + "; ".join(lines_of(lower.comparison)))
         if lower.comparison.accepted:
             path = out / f"{model.path.stem}-{precision}.onnx"
-            path.write_bytes(lower.file)
+            write_atomically(path, lower.file)
             rows.append((f"{prefix}{precision}", open_model(path)))
         else:
             rows.append((f"{prefix}{precision}", lower))

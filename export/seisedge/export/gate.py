@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from seisedge.export.heldout import HeldOut
 from seisedge.runtime.card import Comparison, ModelCard, Verdict, accepts
+from seisedge.runtime.engines.onnxruntime import session_from
 from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.files import write_atomically
 from seisedge.train.bootstrap import interval
 from seisedge.train.predict import magnitude_from_bins
 
@@ -35,17 +36,9 @@ BATCH = 32
 Floats = npt.NDArray[np.float64]
 
 
-def session_of(data: bytes) -> ort.InferenceSession:
-    """onnxruntime on one thread, as at the station."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-
-
 def answers_of(data: bytes, windows: HeldOut) -> Floats:
     """Probabilities (windows, labels) of a model file's bytes. Raises FailedError where one is not finite."""
-    session = session_of(data)
+    session = session_from(data)
     out = [
         session.run(
             ["probabilities"], {"waveform": windows.waveform[i : i + BATCH], "valid": windows.valid[i : i + BATCH]}
@@ -209,6 +202,4 @@ def write_if_accepted(path: Path, file: bytes, c: Comparison, *, allow_drop: boo
     if not allow_drop:
         require_accepted(path, c)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(file)
-    part.replace(path)
+    write_atomically(path, file)

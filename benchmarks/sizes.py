@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from seisedge.export.exported import export_run
 from seisedge.export.gate import answers_of, hits
 from seisedge.export.heldout import heldout_windows
 from seisedge.export.latency import side_by_side
 from seisedge.export.onnx import write_card
 from seisedge.export.prune.run import load_training_data
-from seisedge.export.release import exported
 from seisedge.runtime import machine
 from seisedge.runtime.errors import SeisedgeError
 from seisedge.train.bootstrap import interval
@@ -32,7 +32,7 @@ HEAD = "| run | steps | parameters | MFLOP | kB | score | 95 % interval | events
 def row_of(name: str, run: Run, folders: list[Path], windows: int, rounds: int) -> str:
     """Raises SeisedgeError."""
     archive = load_training_data(run, folders)
-    model = exported(run)
+    model = export_run(run)
     file = write_card(model.graph, model.card)
     held = heldout_windows(model.card, archive, windows, station_term=run.station_term)
     right = hits(model.card, answers_of(file, held), held.target)[held.scored]

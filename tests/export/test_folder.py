@@ -72,7 +72,10 @@ def made(held: HeldOut, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(release, "int8_from", whole)
         patch.setattr(release, "fp16_from", spoiled_from)
-        rows = [(ORIGINAL, full), *release._lower(full, "", held, held, out, Rule(accept_points=100), lambda _: None)]
+        rows = [
+            (ORIGINAL, full),
+            *release.Gate(held, held, Rule(accept_points=100), out, lambda _: None).lower(full, ""),
+        ]
         it = release._measured("event-type", rows, held)
     (out / "evaluation").mkdir()
     for name in ("report.md", "early.png"):

@@ -71,3 +71,87 @@ def test_held_out_windows_are_answered_once(
     of_others = [some for some in asked if id(some) not in known]  # a part of the calibration windows, for sensitivity
     assert of_others and all(np.isin(some.event, calibration.event).all() for some in of_others)
     assert made.comparison.windows == len(windows)
+
+
+class Layers:
+    """A model of layers a, b, c …, where int8 in a layer changes the answers of calibration windows by a known amount.
+
+    Answers: (200, 2); a layer moves the probability of each window by `dp`, and swaps the labels of `flips` windows.
+    """
+
+    def __init__(self, effects: dict[str, tuple[float, int]]) -> None:
+        self.effects = effects
+        self.names = list(effects)
+        self.tried: list[list[str]] = []
+
+    def graph(self, model: onnx.ModelProto, scales: object, places: list[int]) -> onnx.ModelProto:
+        out = onnx.ModelProto()
+        out.doc_string = ",".join(self.names[i] for i in places)
+        return out
+
+    def answers(self, data: bytes, windows: object) -> np.ndarray:
+        p = np.tile([0.9, 0.1], (200, 1))
+        if data == b"parent":
+            return p
+        names = [name for name in onnx.load_from_string(data).doc_string.split(",") if name]
+        self.tried.append(names)
+        flipped = sum(self.effects[name][1] for name in names)
+        p[:flipped] = p[:flipped, ::-1]
+        p[:, 0] -= sum(self.effects[name][0] for name in names)
+        return p
+
+
+class FakeModel:
+    graph, data = onnx.ModelProto(), b"parent"
+
+
+class FakeWindows:
+    sha256 = "ab"
+
+    def __len__(self) -> int:
+        return 200
+
+    def spread(self, count: int) -> FakeWindows:
+        return self
+
+
+def chosen(effects: dict[str, tuple[float, int]], monkeypatch: pytest.MonkeyPatch) -> tuple[Layers, list[str], int]:
+    """The layers left in fp32, and how many are int8."""
+    layers = Layers(effects)
+    monkeypatch.setattr(quantize, "calibrate", lambda graph, windows: {})
+    monkeypatch.setattr(quantize, "quantizable", lambda graph: list(range(len(effects))))
+    monkeypatch.setattr(quantize, "layer_name", lambda graph, place: layers.names[place])
+    monkeypatch.setattr(quantize, "quantize_layers", layers.graph)
+    monkeypatch.setattr(quantize, "answers_of", layers.answers)
+    graph, how = choose_layers(FakeModel(), FakeWindows(), silent)  # type: ignore[arg-type]  # what choose_layers reads
+    assert graph.doc_string.split(",") == [n for n in sorted(layers.names, key=lambda n: -effects[n][0])][how.layers * -1 :]
+    assert (how.calibration_sha256, how.calibration_windows) == ("ab", 200)
+    return layers, how.kept, how.layers
+
+
+@pytest.mark.parametrize(
+    ("effects", "kept"),
+    [
+        ({"a": (0.001, 0), "b": (0.002, 0), "c": (0.0015, 0)}, []),
+        ({"a": (0.001, 0), "b": (0.02, 0), "c": (0.002, 0), "d": (0.0001, 0)}, ["b"]),
+        ({"a": (0.03, 0), "b": (0.02, 0), "c": (0.01, 0), "d": (0.004, 0)}, ["a", "b", "c"]),
+        ({"a": (0.03, 0), "b": (0.02, 0), "c": (0.01, 0), "d": (0.006, 0)}, []),  # not even the last: the gate decides
+        ({"a": (0.003, 0), "b": (0.002, 2)}, ["b"]),
+    ],
+)
+def test_the_most_sensitive_layers_stay_as_few_as_will_do(
+    effects: dict[str, tuple[float, int]], kept: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kept == ["b"] and "c" not in effects:
+        effects = {"b": (0.0021, 2), "a": (0.002, 0)}  # b: two of 200 labels, 99 %, less than half of the limit leaves
+    _, found, n_int8 = chosen(effects, monkeypatch)
+    assert found == kept and n_int8 == len(effects) - len(kept)
+
+
+@pytest.mark.parametrize(("dp", "flips", "kept"), [(0.005, 0, []), (0.00501, 0, ["a"]), (0.0, 1, []), (0.0, 2, ["a"])])
+def test_half_of_the_gates_difference_is_permitted_on_calibration_windows(
+    dp: float, flips: int, kept: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.005 in the mean and one of 200 labels are permitted; a flip of 0.9 and 0.1 is 0.8 / 200 = 0.004 in the mean."""
+    _, found, _ = chosen({"a": (dp - flips * 1e-9, flips), "b": (0.0, 0)}, monkeypatch)
+    assert found == kept

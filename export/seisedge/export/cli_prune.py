@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from seisedge.export.cli_quantize import DATA_HELP, accept_option, folders_of, windows_option
-from seisedge.export.gate import Rule, lines_of
-from seisedge.export.prune.run import load_training_data, prune_run, write_pruned
-from seisedge.export.prune.select import LARGEST_EFFECT, require_prunable
+from seisedge.export.gate import lines_of
+from seisedge.export.prune.run import PruneSpec, load_training_data, prune_run, write_pruned
+from seisedge.export.prune.select import LARGEST_EFFECT
+from seisedge.export.prune.surgery import require_prunable
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.run import load_run
 
@@ -64,22 +65,21 @@ def command(
     no run where the gate does not accept it.
     """
     source = load_run(run)
-    require_prunable(source.recipe.model, run)
+    require_prunable(source.recipe, run)
     folder = run if run.is_dir() else run.parent
     target = out or folder.with_name(f"{folder.name}-pruned")
     if target.exists():
         raise InputError(f"{target}: is there already; choose another -o")
     archive = load_training_data(source, folders_of(data))
-    chosen = steps or max(source.recipe.optimisation.steps // 2, 1)
-    rule = Rule(pruned=True, accept_points=accept_points)
-    made = prune_run(
-        source, archive, ratio, chosen, seed, windows, click.echo,
-        largest_effect=largest_effect, rule=rule, allow_drop=allow_drop,
+    spec = PruneSpec(
+        ratio=ratio, steps=steps, seed=seed, windows=windows, largest_effect=largest_effect,
+        accept_points=accept_points, allow_drop=allow_drop,
     )  # fmt: skip
-    before, after = made.macs
+    made = prune_run(source, archive, spec, click.echo)
+    before, after = made.network_macs
     click.echo(
         f"network {before / 1e6:.2f} → {after / 1e6:.2f} M MAC ({1 - after / before:.0%} removed); with the front end "
-        f"{made.whole_macs[0] / 1e6:.2f} → {made.whole_macs[1] / 1e6:.2f} M MAC, "
+        f"{made.macs[0] / 1e6:.2f} → {made.macs[1] / 1e6:.2f} M MAC, "
         f"{made.flops[0] / 1e6:.1f} → {made.flops[1] / 1e6:.1f} MFLOP, counted from the exported graphs"
     )
     click.echo("\n".join(lines_of(made.comparison, pruned=True)))

@@ -9,13 +9,12 @@ import click
 from seisedge.export.cli_prune import largest_effect_option
 from seisedge.export.cli_quantize import DATA_HELP, accept_option, folders_of, windows_option
 from seisedge.export.folder import write_curves, write_folder
-from seisedge.export.gate import Rule
-from seisedge.export.prune.run import Pruned, load_training_data, prune_run
-from seisedge.export.prune.select import require_prunable
-from seisedge.export.release import make_release
+from seisedge.export.prune.run import PruneSpec, load_training_data
+from seisedge.export.prune.surgery import require_prunable
+from seisedge.export.release import ReleaseSpec, make_release
 from seisedge.runtime import machine
 from seisedge.runtime.errors import InputError
-from seisedge.train.run import Run, load_run
+from seisedge.train.run import load_run
 
 EPILOG = """\b
 Examples:
@@ -59,20 +58,17 @@ def command(
         raise InputError(f"{out}: is there already and not empty; choose another -o")
     source = load_run(run)
     if ratio is not None:
-        require_prunable(source.recipe.model, run)
+        require_prunable(source.recipe, run)
     folders = folders_of(data)
     archive = load_training_data(source, folders)
 
-    def narrower(full: Run) -> Pruned:
-        chosen = steps or max(full.recipe.optimisation.steps // 2, 1)
-        return prune_run(
-            full, archive, ratio or 0.5, chosen, full.seed, windows, click.echo,
-            largest_effect=largest_effect, rule=Rule(pruned=True, accept_points=accept_points),
+    prune = None
+    if ratio is not None:
+        prune = PruneSpec(
+            ratio=ratio, steps=steps, seed=source.seed, windows=windows, largest_effect=largest_effect,
+            accept_points=accept_points,
         )  # fmt: skip
-
-    release = make_release(
-        source, archive, out, narrower if ratio is not None else None, windows, click.echo, accept_points
-    )
+    release = make_release(source, archive, out, ReleaseSpec(windows, accept_points, prune), click.echo)
     shipped = release.shipped().file
     report = write_curves(run, shipped, folders, out) if curves and shipped is not None else None
     write_folder(release, out, machine.describe(), report)

@@ -14,26 +14,20 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from seisedge.export.prune.ghost import GhostSurgery
-from seisedge.export.prune.residual import ResidualSurgery
 from seisedge.export.prune.surgery import Group, Surgery
 from seisedge.runtime.errors import InputError
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
-from seisedge.train.models.ganet import GANetSmall
-from seisedge.train.models.resnet import ResNetOrdinal
 
 SLACK = 0.05  # a block may take the removed share so far above the wanted one
 LOOK_AGAIN = 8  # steps
 LARGEST_EFFECT = 0.05  # mean change of a probability without a block; beyond it a block stays, unless asked
 FRONT = ("front", "bank")
-PRUNABLE = ("ganet_small", "resnet18_cbam_small")
 
 Say = Callable[[str], None]
 
@@ -47,27 +41,6 @@ class Choice:
     shape: dict[str, Any]
     macs_before: int
     macs_after: int
-
-
-def require_prunable(name: str, path: Path) -> None:
-    """Raises InputError where pruning does not know a registered model; before data are read or anything is trained.
-
-    path: of the run, for the message.
-    """
-    if name not in PRUNABLE:
-        raise InputError(
-            f"{path}: its model is {name}, and pruning knows {' and '.join(PRUNABLE)}; export it whole, or train one "
-            "of those, as 'seisedge train event-type' and 'seisedge train magnitude' do"
-        )
-
-
-def surgery_on(model: Model) -> Surgery:
-    """Raises InputError where the architecture is not known to pruning."""
-    if isinstance(model, GANetSmall):
-        return GhostSurgery(model)
-    if isinstance(model, ResNetOrdinal):
-        return ResidualSurgery(model)
-    raise InputError(f"pruning knows {' and '.join(PRUNABLE)}; the model is a {type(model).__name__}")
 
 
 def positions_of(model: Model) -> dict[str, int]:
@@ -208,7 +181,10 @@ def choose(
             and surgery.fits(units | {g.name: units[g.name] - g.step}, dropped)
         ]
         if not open_groups:
-            raise InputError(f"--ratio {ratio:g}: cannot be had; at the least widths {1 - now / before:.0%} is gone")
+            raise InputError(
+                f"--ratio {ratio:g}: too large: at the smallest widths {1 - now / before:.0%} of the network's "
+                "multiply-adds are removed; give at most that"
+            )
         for g in open_groups:
             if turn % LOOK_AGAIN == 0 or g.name not in saved:
                 narrower = built(units | {g.name: units[g.name] - g.step}, dropped)

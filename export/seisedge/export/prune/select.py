@@ -183,7 +183,7 @@ def choose(
         if not open_groups:
             raise InputError(
                 f"--ratio {ratio:g}: too large: at the smallest widths {1 - now / before:.0%} of the network's "
-                "multiply-adds are removed; give at most that"
+                "multiply-adds are removed; lower --ratio, or raise --largest-effect so that more blocks go"
             )
         for g in open_groups:
             if turn % LOOK_AGAIN == 0 or g.name not in saved:

@@ -64,10 +64,8 @@ def made(held: HeldOut, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     (out / "event-type.onnx").write_bytes(bytes_of(source.graph, card))
     full = open_model(out / "event-type.onnx")
 
-    def whole(
-        model: ModelFile, calibration: HeldOut, windows: HeldOut, parent: Parent, rule: Rule, say: Any
-    ) -> quantize.Lower:
-        return quantize.fp16_from(model, windows, parent, rule)
+    def whole(model: ModelFile, calibration: HeldOut, parent: Parent, rule: Rule, say: Any) -> quantize.Lower:
+        return quantize.fp16_from(model, parent, rule)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(release, "int8_from", whole)
@@ -84,10 +82,10 @@ def made(held: HeldOut, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     yield out, it
 
 
-def spoiled_from(model: ModelFile, windows: HeldOut, parent: Parent, rule: Rule) -> quantize.Lower:
+def spoiled_from(model: ModelFile, parent: Parent, rule: Rule) -> quantize.Lower:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantize, "half_precision", spoiled)
-        return quantize.fp16_from(model, windows, parent, rule)
+        return quantize.fp16_from(model, parent, rule)
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def test_weights_of_the_network_are_fp16_and_the_front_end_is_fp32(halves: onnx.
 def test_answers_agree_on_real_windows(model: ModelFile, halves: onnx.ModelProto, windows: HeldOut) -> None:
     parent, child = (answers_of(g.SerializeToString(), windows) for g in (model.graph, halves))
     assert 0 < np.abs(parent - child).max() < 0.05  # it is another precision, and close
-    c = compare(Parent(model.card, model.sha256, parent), child, windows, Rule())
+    c = compare(Parent(model.card, model.sha256, windows, parent), child, Rule())
     assert c.mean_dp < 1e-3 and c.loss_points <= c.allowed_points
 
 

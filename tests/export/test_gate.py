@@ -48,7 +48,7 @@ STRICT, PRUNED = Rule(), Rule(pruned=True)
 def measured(
     parent: np.ndarray, child: np.ndarray, held: HeldOut, rule: Rule = STRICT, card: ModelCard = CARD
 ) -> Comparison:
-    return compare(Parent(card, "parent", parent), child, held, rule)
+    return compare(Parent(card, "parent", held, parent), child, rule)
 
 
 def test_the_same_answers_pass() -> None:

@@ -16,7 +16,7 @@ from seisedge.export.graph import network_nodes
 from seisedge.export.onnx import checked_graph
 from seisedge.export.prune import surgery as surgery_module
 from seisedge.export.prune.ghost import GhostSurgery
-from seisedge.export.prune.select import block_effects, choose, importance_of, network_macs
+from seisedge.export.prune.select import Target, block_effects, choose, importance_of, network_macs
 from seisedge.export.prune.surgery import Surgery, channels_of, prunable_models, register_surgery, surgery_on
 from seisedge.runtime.errors import InputError
 from seisedge.train.models import create_model, model_names
@@ -143,7 +143,7 @@ def test_half_of_the_multiply_adds_are_chosen(name: str) -> None:
     for group in surgery.groups():
         assert importance[group.name].shape == (group.units,)
         assert (importance[group.name] > 0).any()
-    choice = choose(surgery, name, {}, 0.5, importance, {}, lambda _: None)
+    choice = choose(surgery, Target(name, {}, 0.5), importance, {}, lambda _: None)
     assert choice.macs_before == network_macs(model) == WHOLE[name]
     assert 0.4 * choice.macs_before < choice.macs_after <= 0.5 * choice.macs_before
     for group in surgery.groups():
@@ -174,7 +174,7 @@ def test_what_cannot_be_pruned_is_told() -> None:
     surgery = surgery_on(model, "ganet_small")
     importance = {g.name: torch.ones(g.units) for g in surgery.groups()}
     with pytest.raises(InputError, match=r"--ratio 0\.99: too large: at the smallest widths "):
-        choose(surgery, "ganet_small", {}, 0.99, importance, {}, lambda _: None)
+        choose(surgery, Target("ganet_small", {"width": 8}, 0.99), importance, {}, lambda _: None)
 
 
 def run_of(recipe: str, folder: Path) -> Path:

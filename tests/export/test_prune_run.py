@@ -51,7 +51,7 @@ def run(request: pytest.FixtureRequest, some_records: Archive) -> Run:
 def pruned(run: Run, some_records: Archive) -> Pruned:
     """The figures of the run's own evaluation are left out; they are tested with training."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prune_module, "table_of", lambda *_: Table([], []))
+        patch.setattr(prune_module, "table_of", lambda *_: Table())
         return prune_run(run, some_records, SPEC, silent)
 
 

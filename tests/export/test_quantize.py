@@ -28,9 +28,7 @@ def calibration(model: ModelFile, some_records: Archive) -> HeldOut:
 
 
 def int8_of(model: ModelFile, calibration: HeldOut, held: HeldOut) -> Lower:
-    return int8_from(
-        model, calibration, held, Parent(model.card, model.sha256, answers_of(model.data, held)), RULE, silent
-    )
+    return int8_from(model, calibration, Parent.from_file(model, held), RULE, silent)
 
 
 def graph_in(file: bytes) -> bytes:
@@ -63,9 +61,9 @@ def test_held_out_windows_are_answered_once(
         asked.append(some)
         return answers_of(data, some)
 
-    parent = Parent(model.card, model.sha256, answers_of(model.data, windows))
+    parent = Parent.from_file(model, windows)
     monkeypatch.setattr(quantize, "answers_of", counted)
-    made = int8_from(model, calibration, windows, parent, RULE, silent)
+    made = int8_from(model, calibration, parent, RULE, silent)
     known = {id(calibration), id(windows)}
     assert [id(some) for some in asked].count(id(windows)) == 1
     of_others = [some for some in asked if id(some) not in known]  # a part of the calibration windows, for sensitivity

@@ -13,6 +13,7 @@ from seisedge.export.prune.select import (
     LARGEST_EFFECT,
     SLACK,
     Choice,
+    Target,
     block_effects,
     choose,
     importance_of,
@@ -40,7 +41,8 @@ def choice_of(
     effects: dict[int, float] | None = None,
     largest_effect: float = LARGEST_EFFECT,
 ) -> Choice:
-    return choose(surgery, name, {"width": WIDTH[name]}, ratio, importance, effects or {}, silent, largest_effect)
+    target = Target(name, {"width": WIDTH[name]}, ratio, largest_effect)
+    return choose(surgery, target, importance, effects or {}, silent)
 
 
 def everything(surgery: Surgery, value: float = FAR) -> dict[str, Tensor]:

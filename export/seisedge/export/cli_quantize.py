@@ -95,13 +95,13 @@ def quantize(
         raise InputError(f"{target}: is the model itself; choose another -o")
     archive = load_records(source.card, folders_of(data))
     held = enough(heldout_windows(source.card, archive, windows))
-    parent = Parent(source.card, source.sha256, answers_of(source.data, held))
+    parent = Parent.from_file(source, held)
     rule = Rule(accept_points=accept_points)
     if precision == "fp16":
-        lower = fp16_from(source, held, parent, rule)
+        lower = fp16_from(source, parent, rule)
     else:
         calibration = heldout_windows(source.card, archive, CALIBRATION_WINDOWS, split="train")
-        lower = int8_from(source, calibration, held, parent, rule, click.echo)
+        lower = int8_from(source, calibration, parent, rule, click.echo)
     click.echo("\n".join(lines_of(lower.comparison)))
     write_if_accepted(target, lower.file, lower.comparison, allow_drop=allow_drop)
     made = open_model(target)
@@ -149,8 +149,7 @@ def gate(
             raise InputError(f"{child}: {name} is {theirs}, of {parent} it is {ours}; these two cannot be compared")
     pruned = pruned or second.card.pruning != first.card.pruning
     held = enough(heldout_windows(first.card, load_records(first.card, folders_of(data)), windows))
-    before = Parent(first.card, first.sha256, answers_of(first.data, held))
-    result = compare(before, answers_of(second.data, held), held, Rule(pruned, accept_points))
+    result = compare(Parent.from_file(first, held), answers_of(second.data, held), Rule(pruned, accept_points))
     click.echo(
         json.dumps(msgspec.to_builtins(result), indent=2) if as_json else "\n".join(lines_of(result, pruned=pruned))
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.export.graph import ModelFile
 from seisedge.export.heldout import HeldOut
 from seisedge.runtime.card import Comparison, ModelCard, Verdict, accepts
 from seisedge.runtime.engines.onnxruntime import session_from
@@ -65,14 +66,20 @@ def score_name(card: ModelCard) -> str:
 
 @dataclass(frozen=True)
 class Parent:
-    """The model that a child is compared with. answers: its probabilities (windows, labels) on the gate's windows.
+    """The model that a child is compared with, on held-out windows. answers: its probabilities (windows, labels).
 
     sha256: of its file; '' where it is a run that was not exported.
     """
 
     card: ModelCard
     sha256: str
+    windows: HeldOut
     answers: Floats
+
+    @classmethod
+    def from_file(cls, model: ModelFile, windows: HeldOut) -> Parent:
+        """A model file and its answers."""
+        return cls(model.card, model.sha256, windows, answers_of(model.data, windows))
 
 
 @dataclass(frozen=True)
@@ -110,8 +117,9 @@ def differences(parent: Floats, child: Floats) -> tuple[float, float]:
     return float((parent.argmax(1) == child.argmax(1)).mean()), float(np.abs(parent - child).mean())
 
 
-def compare(parent: Parent, child: Floats, windows: HeldOut, rule: Rule) -> Comparison:
-    """Measure both parts and decide. child: probabilities (windows, labels). Raises InputError."""
+def compare(parent: Parent, child: Floats, rule: Rule) -> Comparison:
+    """Measure both parts and decide. child: probabilities (windows, labels) on the same windows. Raises InputError."""
+    windows = parent.windows
     agreement, mean_dp = differences(parent.answers, child)
     which = windows.scored
     event = windows.event[which]

@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Lower:
-    """A model of lower precision: its file, and what the gate says of it."""
+    """A model of lower precision: its file and the gate's comparison."""
 
     file: bytes
     comparison: Comparison
@@ -42,25 +42,25 @@ def require_fp32(model: ModelFile) -> None:
         raise InputError(f"{model.path}: is {model.card.precision} already; quantize the fp32 file it was made from")
 
 
-def fp16_from(model: ModelFile, windows: HeldOut, parent: Parent, rule: Rule) -> Lower:
-    """The network in fp16. parent: the model's own answers on the windows."""
+def fp16_from(model: ModelFile, parent: Parent, rule: Rule) -> Lower:
+    """The network in fp16. parent: the model itself, on held-out windows."""
     require_fp32(model)
     graph = half_precision(model.graph)
-    comparison = compare(parent, answers_of(graph.SerializeToString(), windows), windows, rule)
+    comparison = compare(parent, answers_of(graph.SerializeToString(), parent.windows), rule)
     n = len({layer_name(model.graph, i) for i in quantizable(model.graph)})
     how = Quantization(calibration_sha256="", calibration_windows=0, layers=n, kept=[])
     return _finished(model, graph, "fp16", how, comparison)
 
 
-def int8_from(model: ModelFile, calibration: HeldOut, windows: HeldOut, parent: Parent, rule: Rule, say: Say) -> Lower:
+def int8_from(model: ModelFile, calibration: HeldOut, parent: Parent, rule: Rule, say: Say) -> Lower:
     """As many layers in int8 as the calibration windows permit; the most sensitive layers stay fp32.
 
     calibration: training windows; ranges, the order of the layers and the number kept in fp32 come from them alone.
-    windows: held-out windows; the chosen model, and no other, is compared with its parent on them.
+    parent: the model itself, on held-out windows; the chosen model, and no other, is compared with it there.
     """
     require_fp32(model)
     graph, how = choose_layers(model, calibration, say)
-    comparison = compare(parent, answers_of(graph.SerializeToString(), windows), windows, rule)
+    comparison = compare(parent, answers_of(graph.SerializeToString(), parent.windows), rule)
     return _finished(model, graph, "int8", how, comparison)
 
 

@@ -103,13 +103,13 @@ class Gate:
 
     def lower(self, model: ModelFile, prefix: str) -> list[Row]:
         """fp16 and int8 of a model, each named with the prefix: a file where it is accepted, else only its figures."""
-        parent = Parent(model.card, model.sha256, answers_of(model.data, self.held))
+        parent = Parent.from_file(model, self.held)
         rows: list[Row] = []
         for precision in ("fp16", "int8"):
             if precision == "fp16":
-                lower = fp16_from(model, self.held, parent, self.rule)
+                lower = fp16_from(model, parent, self.rule)
             else:
-                lower = int8_from(model, self.calibration, self.held, parent, self.rule, self.say)
+                lower = int8_from(model, self.calibration, parent, self.rule, self.say)
             self.say(f"{prefix}{precision}: " + "; ".join(lines_of(lower.comparison)))
             if lower.comparison.accepted:
                 path = self.out / f"{model.path.stem}-{precision}.onnx"
@@ -140,8 +140,7 @@ def make_release(run: Run, archive: Archive, out: Path, spec: ReleaseSpec, say: 
     if spec.prune is not None:
         narrow = export_run(prune_run(run, archive, spec.prune, say).run)
         child = narrow.graph.SerializeToString()
-        parent = Parent(full.card, full.sha256, answers_of(full.data, held))
-        result = compare(parent, answers_of(child, held), held, spec.prune.rule)
+        result = compare(Parent.from_file(full, held), answers_of(child, held), spec.prune.rule)
         say("pruned: " + "; ".join(lines_of(result, pruned=True)))
         if result.accepted:
             pruned = _save(narrow, out / f"{name}-pruned.onnx", held, result)

@@ -16,7 +16,7 @@ from torch import Tensor
 from seisedge.export.exported import export_run
 from seisedge.export.gate import Floats, Parent, Rule, compare, require_resolution
 from seisedge.export.heldout import HeldOut, heldout_windows, refuse_synthetic
-from seisedge.export.prune.select import LARGEST_EFFECT, Choice, block_effects, choose, importance_of
+from seisedge.export.prune.select import LARGEST_EFFECT, Choice, Target, block_effects, choose, importance_of
 from seisedge.export.prune.surgery import Surgery, surgery_on
 from seisedge.runtime.card import Comparison, ModelCard
 from seisedge.runtime.errors import InputError
@@ -129,8 +129,8 @@ def prune_run(run: Run, archive: Archive, spec: PruneSpec, say: Say) -> Pruned:
         pruning=f"{1 - choice.macs_after / choice.macs_before:.0%} of the network's multiply-adds removed from the run "
         f"of {run.date}, {tuned.log[-1]['step']:.0f} steps of fine-tuning, seed {spec.seed}",
     )
-    before = Parent(parent.card, "", torch_answers(parent.model, held))
-    comparison = compare(before, torch_answers(tuned.model, held), held, spec.rule)
+    before = Parent(parent.card, "", held, torch_answers(parent.model, held))
+    comparison = compare(before, torch_answers(tuned.model, held), spec.rule)
     cards = (parent.card, export_run(narrow).card)
     return Pruned(
         narrow,
@@ -164,8 +164,8 @@ def select(run: Run, recipe: Recipe, archive: Archive, spec: PruneSpec, say: Say
     x, valid = windows_for_effects(stage)
     effects = block_effects(model, surgery, x, valid)
     importance = importance_of(model, surgery.groups(), lambda: losses_on(stage))
-    arguments = dict(recipe.arguments)
-    choice = choose(surgery, recipe.model, arguments, spec.ratio, importance, effects, say, spec.largest_effect)
+    target = Target(recipe.model, dict(recipe.arguments), spec.ratio, spec.largest_effect)
+    choice = choose(surgery, target, importance, effects, say)
     say(f"shape {json.dumps(choice.shape)}")
     return choice, surgery
 

@@ -13,12 +13,12 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from seisedge.export.exported import export_run
 from seisedge.export.gate import answers_of, hits
 from seisedge.export.gate_windows import gate_windows
 from seisedge.export.latency import side_by_side
 from seisedge.export.onnx import write_card
 from seisedge.export.prune.run import load_training_data
-from seisedge.export.release import exported
 from seisedge.runtime import machine
 from seisedge.runtime.errors import SeisedgeError
 from seisedge.train.evaluation.bootstrap import estimate
@@ -31,7 +31,7 @@ HEAD = "| run | steps | parameters | MFLOP | kB | score | 95 % interval | events
 def row_of(name: str, run: Run, folders: list[Path], windows: int, rounds: int) -> str:
     """Raises SeisedgeError."""
     archive = load_training_data(run, folders)
-    model = exported(run)
+    model = export_run(run)
     file = write_card(model.graph, model.card)
     held = gate_windows(model.card, archive, windows, station_term=run.station_term)
     right = hits(model.card, answers_of(file, held), held.target)[held.scored]

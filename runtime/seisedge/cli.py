@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import io
 import logging
@@ -13,6 +12,7 @@ import click
 
 from seisedge.runtime.errors import SeisedgeError
 from seisedge.runtime.paths import PRINTABLE, text_from_path
+from seisedge.runtime.suggestion import suggestion
 
 # command → module and attribute, the extra it needs, one line of help
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
@@ -82,9 +82,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(COMMANDS)}"
-            raise click.UsageError(f"no command '{args[0]}'; {hint}", ctx)
+            raise click.UsageError(f"no command '{args[0]}'; {suggestion(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

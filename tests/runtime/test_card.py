@@ -3,7 +3,7 @@ import json
 import pytest
 from tests.fakes import card
 
-from seisedge.runtime.card import card_from_json, json_from_card
+from seisedge.runtime.card import accepts, card_from_json, json_from_card
 from seisedge.runtime.errors import CardError
 
 
@@ -75,3 +75,47 @@ def test_bins_and_labels_must_agree() -> None:
 def test_no_card(text: str | None) -> None:
     with pytest.raises(CardError, match=r"^m\.onnx: "):
         card_from_json(text, "m.onnx")
+
+
+OLDER = {  # a comparison as seisedge 0.1.0 wrote it
+    "parent_sha256": "ab", "windows": 2400, "agreement": 1.0, "mean_dp": 0.0, "score": "accuracy", "parent_score": 0.8,
+    "child_score": 0.8, "loss_points": 0.0, "low": None, "high": None, "allowed_points": 0.5, "n_events": 200,
+    "passed": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "accepted", "text"),
+    [
+        ({}, "passed", True, "inside the gate"),
+        ({"passed": False}, "failed", False, "outside the gate"),
+        (
+            {"allowed_points": 1.333, "n_events": 75},
+            "not tested",
+            False,
+            "cannot be tested at 0.5 points (75 events, 200 are needed); tested at 1.33 points: not worse than that",
+        ),
+        (
+            {"allowed_points": 1.333, "n_events": 75, "passed": False},
+            "failed",
+            False,
+            "outside the gate, tested at 1.33 points",
+        ),
+    ],
+)
+def test_an_older_comparison_is_read_by_its_figures(
+    change: dict[str, object], outcome: str, accepted: bool, text: str
+) -> None:
+    """Those cards say `passed` of a test at any resolution."""
+    tree = json.loads(json_from_card(card())) | {"comparison": OLDER | change}
+    c = card_from_json(json.dumps(tree), "m.onnx").comparison
+    assert c is not None
+    assert (c.verdict, c.outcome, c.accepted, c.verdict_text) == (None, outcome, accepted, text)
+
+
+@pytest.mark.parametrize(
+    ("accepted_points", "points", "accepted"),
+    [(None, 0.6, False), (1.33, 100 / 75, True), (1.32, 100 / 75, False), (4.76, 100 / 21, True), (50.0, 12.5, True)],
+)
+def test_a_resolution_as_printed_is_enough(accepted_points: float | None, points: float, accepted: bool) -> None:
+    assert accepts(accepted_points, points) is accepted

@@ -7,16 +7,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from seisedge.export.card import card_from_run
-from seisedge.export.onnx import (
-    Array,
-    check_graph,
-    graph_from_model,
-    parity_difference,
-    save_model,
-    strip_metadata,
-    write_card,
-)
+from seisedge.export.exported import export_run
+from seisedge.export.onnx import Array
 from seisedge.runtime.errors import InputError
 from seisedge.train.data import find_dataset, load_archive
 from seisedge.train.evaluation.predict import training_windows
@@ -66,19 +58,15 @@ def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tup
 def export(run: Path, out: Path | None, data: tuple[Path, ...], windows: int) -> None:
     """Turn a training RUN into one .onnx file with its card, checked against torch on stored real windows."""
     loaded = load_run(run)
-    model = loaded.model()
     folder = run if run.is_dir() else run.parent
     path = out or folder / f"{loaded.recipe.name}.onnx"
-    graph = strip_metadata(graph_from_model(model))
-    check_graph(graph)
-    card = card_from_run(loaded, model, graph)
-    file = write_card(graph, card)
+    exported = export_run(loaded)
     folders = list(data) or [find_dataset(Path.cwd())]
-    wave, mask = real_windows(loaded, model, folders, windows)
-    difference = parity_difference(model, file, wave, mask)
-    save_model(path, file, difference)
+    wave, mask = real_windows(loaded, exported.model, folders, windows)
+    difference = exported.save(path, wave, mask)
+    card = exported.card
     click.echo(
-        f"{path}: {len(file) / 1e6:.2f} MB, {card.flops / 1e6:.1f} MFLOP an inference; "
+        f"{path}: {path.stat().st_size / 1e6:.2f} MB, {card.flops / 1e6:.1f} MFLOP an inference; "
         f"torch and onnxruntime agree within {difference:.1e} on {len(wave)} real windows"
     )
     if card.not_counted:

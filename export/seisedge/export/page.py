@@ -42,7 +42,7 @@ def table_of(release: Release) -> list[str]:
 def _row(v: Variant) -> str:
     card = v.card
     network = (card.macs - (card.front_end_macs or 0)) / 1e6
-    gate = "parent of all" if v.comparison is None else "inside" if v.comparison.passed else "outside, not written"
+    gate = _verdict(v)
     times = ["", "", ""]
     if v.latency is not None:
         times = [f"{v.latency.p50_ms:.2f}", f"{v.latency.p99_ms:.2f}", f"{v.latency.cpu_ms:.2f}"]
@@ -62,6 +62,19 @@ def _row(v: Variant) -> str:
         *times,
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _verdict(v: Variant) -> str:
+    """The gate's verdict in a cell."""
+    c = v.comparison
+    if c is None:
+        return "parent of all"
+    cell = {"passed": "inside", "failed": "outside", "not tested": f"not tested at {c.required_points:g} points"}[
+        c.outcome
+    ]
+    if c.coarse:
+        cell += f", tested at {c.allowed_points:.3g}"
+    return cell if v.file is not None else f"{cell}, not written"
 
 
 def page_of(release: Release, machine: str, curves: Curves | None) -> str:
@@ -113,7 +126,7 @@ def _chosen(release: Release) -> list[str]:
         lines.append(f"| `{file.name}` | {name} | `{hashlib.sha256(file.read_bytes()).hexdigest()}` |")
     refused = [v.name for v in release.variants if v.file is None]
     if refused:
-        lines += ["", f"Outside the gate, and not in this folder: {', '.join(refused)}."]
+        lines += ["", f"Not accepted by the gate, and not in this folder: {', '.join(refused)}."]
     return lines
 
 

@@ -11,6 +11,7 @@ Preprocessing is part of the graph; the runtime normalises nothing.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -71,8 +72,15 @@ class MagnitudeScale(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
+Verdict = Literal["passed", "not tested", "failed"]
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """A model against the one it was made from, on held-out windows: what the gate measured."""
+    """A model against the one it was made from, on held-out windows: what the gate measured.
+
+    The gate excludes a loss of more than `required_points`. With few events a single event is more than that; the test
+    is then coarser (`allowed_points`), and a model that passes it has the verdict "not tested", not "passed".
+    """
 
     parent_sha256: str
     windows: int
@@ -84,9 +92,56 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     loss_points: float  # 100 × (parent - child); negative is a gain
     low: float | None  # 95 % interval of the loss, whole events drawn again in pairs
     high: float | None
-    allowed_points: float  # the larger of 0.5 and one event
+    allowed_points: float  # largest loss that this test let pass: the larger of required_points and one event
     n_events: int
-    passed: bool  # False only where the user asked for the file all the same (--allow-drop)
+    passed: bool  # is the verdict "passed"? in cards without a verdict: did it pass at allowed_points?
+    verdict: Verdict | None = None  # None: a card of seisedge 0.1.0 or earlier; see `outcome`
+    required_points: float = 0.5  # largest loss that the gate permits
+    accepted_points: float | None = None  # coarsest test that was accepted (--accept-resolution); None: no coarser test
+
+    @property
+    def coarse(self) -> bool:
+        """Were the events too few to test at `required_points`?"""
+        return self.allowed_points > self.required_points
+
+    @property
+    def outcome(self) -> Verdict:
+        """The verdict; of an older card, the one that its figures give."""
+        if self.verdict is not None:
+            return self.verdict
+        if not self.passed:
+            return "failed"
+        return "not tested" if self.coarse else "passed"
+
+    @property
+    def accepted(self) -> bool:
+        """May the model be used: passed, or not worse in a coarser test that was accepted explicitly?"""
+        if self.outcome != "not tested":
+            return self.outcome == "passed"
+        return accepts(self.accepted_points, self.allowed_points)
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict in words."""
+        if self.outcome == "passed":
+            return "inside the gate"
+        tested = f"tested at {self.allowed_points:.3g} points"
+        if self.outcome == "failed":
+            return "outside the gate" + (f", {tested}" if self.coarse else "")
+        text = (
+            f"cannot be tested at {self.required_points:g} points ({self.n_events} events, "
+            f"{math.ceil(100 / self.required_points)} are needed); {tested}: not worse than that"
+        )
+        if self.accepted_points is not None:
+            text += (
+                f"; {'accepted' if self.accepted else 'not accepted'} with --accept-resolution {self.accepted_points:g}"
+            )
+        return text
+
+
+def accepts(accepted_points: float | None, points: float) -> bool:
+    """Is a test as coarse as `points` accepted? `points` as printed, with two decimals, is enough."""
+    return accepted_points is not None and points < accepted_points + 0.01
 
 
 class Quantization(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,6 @@ Each setting is documented in `firmware_configs/stations/example.toml`.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -18,6 +17,7 @@ from seisedge.runtime.errors import ConfigError, InputError
 from seisedge.runtime.orientation import ON_AXIS_DEG
 from seisedge.runtime.sinks._config import SinksConfig
 from seisedge.runtime.stationxml import StationXml
+from seisedge.runtime.suggestion import suggestion
 from seisedge.runtime.timeline import COMPONENTS
 from seisedge.runtime.trigger import TriggerSettings
 
@@ -257,9 +257,7 @@ def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -
     for key, value in data.items():
         name = f"{prefix}{key}"
         if key not in fields:
-            close = difflib.get_close_matches(key, fields, n=1)
-            known = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(fields)}"
-            faults.append(f"{name}: unknown key; {known}")
+            faults.append(f"{name}: unknown key; {suggestion(key, fields)}")
             continue
         inner = fields[key].type
         struct = next((k for k in (inner, *get_args(inner)) if _is_struct(k)), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from seisedge.runtime.config import BUNDLED, ModelsConfig
 from seisedge.runtime.engines import Engine, open_engine
 from seisedge.runtime.errors import CardError, InputError
 from seisedge.runtime.event import Cost
+from seisedge.runtime.suggestion import suggestion
 from seisedge.runtime.windows import Window
 
 BUNDLED_FILES = {"event_type": "event-type.onnx", "magnitude": "magnitude.onnx"}
@@ -32,9 +32,7 @@ def model_path(name: str | Path) -> Path:
         return path
     if str(name) in bundled:
         return bundled_model(bundled[str(name)])
-    close = difflib.get_close_matches(str(name), bundled, 1)
-    hint = f"did you mean '{close[0]}'?" if close else f"bundled are {' and '.join(bundled)}"
-    raise InputError(f"{name}: no such model file; {hint}")
+    raise InputError(f"{name}: no such model file and no bundled model; {suggestion(str(name), bundled)}")
 
 
 @dataclass(slots=True)

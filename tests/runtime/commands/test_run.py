@@ -356,7 +356,11 @@ def test_model_files_that_cannot_be_used(tmp_path: Path) -> None:
     onnx.save(model, bare)
     _refused(_seisedge("run", part, "--model", bare), 2, "bare.onnx: no card in the file")
     _refused(_seisedge("run", part, "--model", newer), 2, "newer.onnx: the card has schema 7")
-    _refused(_seisedge("run", part, "--model", tmp_path / "no.onnx"), 2, "no.onnx: no such model file; bundled are")
+    _refused(
+        _seisedge("run", part, "--model", tmp_path / "no.onnx"),
+        2,
+        "no.onnx: no such model file and no bundled model; known: event-type, magnitude",
+    )
     station = tmp_path / "station.toml"
     station.write_text(
         f'[station]\nnetwork = "PB"\nstation = "B918"\n[models]\nevent_type = "{bundled_model("magnitude")}"\n',

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.fake_tensorrt import FakeCuda, fake_library
 
-from seisedge.runtime.engines import _cache, _cuda, _library, open_engine
+from seisedge.runtime.engines import _cache, _cuda, _library, _sidecar, open_engine
 from seisedge.runtime.engines._build import Plan
 from seisedge.runtime.engines._cache import compile_engine, default_folder, usable_engine
 from seisedge.runtime.engines._child import Answer, Build, Built, Job, Tried, Try
@@ -236,7 +236,7 @@ def test_a_cache_that_cannot_be_written_serves_what_is_in_it(
     def read_only(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("tempfile.mkstemp", read_only)
+    monkeypatch.setattr(_sidecar, "write_atomically", read_only)
     assert usable_engine(_plain(), "tensorrt", tmp_path) == path
     assert "Read-only file system; it is tried again at the next start" in caplog.text
 

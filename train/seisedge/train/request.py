@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import write_atomically
 from seisedge.train.provenance import Provenance
 from seisedge.train.recipe import Recipe
 
@@ -37,9 +38,7 @@ def write_request(request: Request, out: Path) -> None:
     """RUN/run.json."""
     out.mkdir(parents=True, exist_ok=True)
     text = msgspec.json.format(msgspec.json.encode(request), indent=1)
-    part = out / (FILE + ".part")
-    part.write_bytes(text)
-    part.replace(out / FILE)
+    write_atomically(out / FILE, text)
 
 
 def read_request(out: Path) -> Request:

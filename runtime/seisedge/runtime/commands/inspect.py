@@ -75,8 +75,8 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
         c = card.comparison
         rows["parent"] = (
             f"{c.parent_sha256[:16] or 'a run'}…: agreement {c.agreement:.2%}, mean |Δp| {c.mean_dp:.4f}, {c.score} "
-            f"{c.parent_score:.1%} → {c.child_score:.1%} on {c.windows} windows"
-            + ("" if c.passed else "; OUTSIDE THE GATE, written with --allow-drop")
+            f"{c.parent_score:.1%} → {c.child_score:.1%} on {c.windows} windows; {c.verdict_text}"
+            + (", written with --allow-drop" if c.outcome == "failed" else "")
         )
     lines = [card.name, "=" * len(card.name)]
     lines += [f"{name + ':':13}{text}" for name, text in rows.items()]

@@ -9,7 +9,6 @@ https://quake.ethz.ch/quakeml/docs/REC?action=AttachFile&do=view&target=QuakeML-
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +17,7 @@ from xml.etree import ElementTree
 from seisedge.runtime.card import MAGNITUDE_CODE, UNSPECIFIED_SCALE
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop, MagnitudeEstimate
+from seisedge.runtime.files import write_atomically
 from seisedge.runtime.sinks._base import Sink
 
 QUAKEML, BED = "http://quakeml.org/xmlns/quakeml/1.2", "http://quakeml.org/xmlns/bed/1.2"
@@ -48,18 +48,7 @@ class QuakeMLSink(Sink):
             return
         folder = self._folder / line.onset[:10]
         folder.mkdir(exist_ok=True)
-        path = folder / f"{line.id}.xml"
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            file.write(quakeml_from_event(line, self._authority, self._scale_remarks))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        entry = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(entry)  # the new name, too
-        finally:
-            os.close(entry)
+        write_atomically(folder / f"{line.id}.xml", quakeml_from_event(line, self._authority, self._scale_remarks))
 
 
 def quakeml_from_event(event: Event, authority: str = "local", scale_remarks: Mapping[str, str] | None = None) -> bytes:

@@ -137,7 +137,7 @@ def add_slices(out: Figures, edges: list[float | None], a: Answers) -> None:
     error, base = expected(edges, a.probabilities) - truth, f["visible"] & f["scaled"]
     width = 0.1 if base.sum() >= MANY else 0.5
     some = truth[base]
-    first, last = (np.floor(some.min() / width), np.ceil(some.max() / width)) if len(some) else (0.0, -1.0)
+    first, last = (np.floor(np.min(some) / width), np.ceil(np.max(some) / width)) if len(some) else (0.0, -1.0)
     marks: Sequence[float] = [float(k) * width for k in np.arange(first, last + 1)]
     for name, values, borders in (
         ("magnitude", truth - 1e-9, marks),

@@ -79,7 +79,7 @@ def test_whole_recording() -> None:
 
 
 def test_samples_as_obspy_reads_them() -> None:
-    obspy = pytest.importorskip("obspy", reason="obspy is the oracle here; pip install 'seisedge[dev]'")
+    obspy = pytest.importorskip("obspy", reason="obspy is the oracle here; pip install obspy")
     decoder = Decoder()
     ours: dict[str, list[Packet]] = {}
     for _, record in scan(DATA)[1]:

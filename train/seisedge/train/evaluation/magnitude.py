@@ -157,7 +157,7 @@ def add_slices(out: Figures, edges: list[float | None], a: Answers) -> None:
     error, base = magnitude_from_bins(a.probabilities, edges) - truth, f["visible"] & f["scaled"]
     width = 0.1 if base.sum() >= MANY else 0.5
     some = truth[base]
-    first, last = (np.floor(some.min() / width), np.ceil(some.max() / width)) if len(some) else (0.0, -1.0)
+    first, last = (np.floor(np.min(some) / width), np.ceil(np.max(some) / width)) if len(some) else (0.0, -1.0)
     marks: Sequence[float] = [float(k) * width for k in np.arange(first, last + 1)]
     slices: list[tuple[Floats, Sequence[float]]] = [
         (truth - 1e-9, marks),

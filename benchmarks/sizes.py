@@ -21,7 +21,7 @@ from seisedge.export.onnx import write_card
 from seisedge.export.prune.run import load_training_data
 from seisedge.runtime import machine
 from seisedge.runtime.errors import SeisedgeError
-from seisedge.train.evaluation.bootstrap import estimate
+from seisedge.train.bootstrap import estimate
 from seisedge.train.evaluation.metrics import mean
 from seisedge.train.run_file import Run, load_run
 

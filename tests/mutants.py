@@ -34,23 +34,37 @@ RUNTIME, EXPORT, TRAIN = "runtime/seisedge/runtime", "export/seisedge/export", "
 # module → its file or folder, and the tests that cover it, the fastest first
 MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "timeline": (
-        f"{RUNTIME}/timeline.py",
-        ("tests/runtime/test_timeline.py", "tests/runtime/test_channels.py", "tests/runtime/test_triaxial.py"),
+        f"{RUNTIME}/timeline/timeline.py",
+        (
+            "tests/runtime/timeline/test_timeline.py",
+            "tests/runtime/station/test_channels.py",
+            "tests/runtime/station/test_triaxial.py",
+        ),
     ),
-    "trigger": (f"{RUNTIME}/trigger.py", ("tests/runtime/test_trigger.py",)),
-    "triggered": (f"{RUNTIME}/triggered.py", ("tests/runtime/test_triggered.py",)),
-    "continuous": (f"{RUNTIME}/continuous.py", ("tests/runtime/test_continuous.py",)),
+    "trigger": (f"{RUNTIME}/detection/trigger.py", ("tests/runtime/detection/test_trigger.py",)),
+    "triggered": (f"{RUNTIME}/station/triggered.py", ("tests/runtime/station/test_triggered.py",)),
+    "continuous": (f"{RUNTIME}/station/continuous.py", ("tests/runtime/station/test_continuous.py",)),
     "journal": (
-        f"{RUNTIME}/journal.py",
-        ("tests/runtime/test_journal.py", "tests/runtime/sinks/test_drain.py", "tests/runtime/test_restore.py"),
+        f"{RUNTIME}/journal/journal.py",
+        (
+            "tests/runtime/journal/test_journal.py",
+            "tests/runtime/sinks/test_drain.py",
+            "tests/runtime/station/test_restore.py",
+        ),
     ),
-    "soundness": (f"{RUNTIME}/soundness.py", ("tests/runtime/test_soundness.py",)),
-    "estimate": (f"{RUNTIME}/estimate.py", ("tests/runtime/test_estimate.py",)),
-    "windows": (f"{RUNTIME}/windows.py", ("tests/runtime/test_windows.py",)),
+    "soundness": (f"{RUNTIME}/detection/soundness.py", ("tests/runtime/detection/test_soundness.py",)),
+    "estimate": (f"{RUNTIME}/inference/estimate.py", ("tests/runtime/inference/test_estimate.py",)),
+    "windows": (f"{RUNTIME}/inference/windows.py", ("tests/runtime/inference/test_windows.py",)),
     "gate": (f"{EXPORT}/gate.py", ("tests/export/test_gate.py",)),
-    "prune": (f"{EXPORT}/prune", ("tests/export/test_prune.py",)),
-    "quantize": (f"{EXPORT}/quantize.py", ("tests/export/test_int8.py", "tests/export/test_quantize_cli.py")),
-    "split": (f"{TRAIN}/split.py", ("tests/train/test_split.py", "tests/train/test_holdout.py")),
+    "prune": (
+        f"{EXPORT}/prune",
+        ("tests/export/test_select.py", "tests/export/test_prune.py", "tests/export/test_prune_run.py"),
+    ),
+    "quantize": (
+        f"{EXPORT}/quantize.py",
+        ("tests/export/test_quantize.py", "tests/export/test_int8.py", "tests/export/commands/test_quantize.py"),
+    ),
+    "split": (f"{TRAIN}/split.py", ("tests/train/dataset/test_split.py", "tests/train/dataset/test_holdout.py")),
 }
 COPIED = ("runtime", "export", "train", "tests")  # the rest of the tree is linked
 PATIENCE = 5  # times the tests' own time, and GRACE_S, until a mutant counts as killed

@@ -9,7 +9,7 @@ import pytest
 
 from seisedge.export.gate_windows import HeldOut, gate_windows
 from seisedge.export.graph import ModelFile, open_model
-from seisedge.train.data import Archive, load_archive
+from seisedge.train.archive.archive import Archive, load_archive
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 NAMES = ("event-type", "magnitude")

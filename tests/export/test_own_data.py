@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.train.evaluation.test_command import make_set
+from tests.train.commands.test_evaluate import make_set
 
 from seisedge.cli import main
 from seisedge.export.card import card_from_run
 from seisedge.export.onnx import checked_graph
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.engines import open_engine
-from seisedge.train.data import load_archive
-from seisedge.train.event_hashes import event_hash, hashes_from_text
-from seisedge.train.recipe import load_recipe, recipe_names
+from seisedge.train.archive.archive import load_archive
+from seisedge.train.dataset.event_hashes import event_hash, hashes_from_text
+from seisedge.train.recipes.recipe import load_recipe, recipe_names
 from seisedge.train.run_file import load_run
 
 STEPS = ("--set", "optimisation.steps=2", "--set", "optimisation.batch=8", "--set", "arguments.width=8")

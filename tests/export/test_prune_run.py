@@ -18,9 +18,9 @@ from seisedge.export.prune.run import Pruned, PruneSpec, prune_run, tuning_recip
 from seisedge.export.prune.select import network_macs
 from seisedge.runtime.card import Comparison
 from seisedge.runtime.errors import FailedError
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
 from seisedge.train.models import create_model
-from seisedge.train.recipe import load_recipe
+from seisedge.train.recipes.recipe import load_recipe
 from seisedge.train.run_file import Run, load_run
 
 SPEC = PruneSpec(ratio=0.3, steps=3, windows=60, accept_points=100, draws=20)

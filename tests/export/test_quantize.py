@@ -13,7 +13,7 @@ from seisedge.export.gate import Parent, Rule, answers_of
 from seisedge.export.gate_windows import HeldOut, gate_windows
 from seisedge.export.graph import ModelFile
 from seisedge.export.quantize import Lower, choose_layers, int8_from
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
 
 RULE = Rule(accept_points=100)
 

@@ -16,9 +16,9 @@ from seisedge.export.graph import ModelFile, open_model
 from seisedge.export.recard import archive_of, file_with, main, recarded
 from seisedge.runtime.card import CARD_KEY, Metric, json_from_card
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.train.data import Archive, load_archive
-from seisedge.train.event_hashes import event_hash, hashes_from_text
-from seisedge.train.recipe import load_recipe
+from seisedge.train.archive.archive import Archive, load_archive
+from seisedge.train.dataset.event_hashes import event_hash, hashes_from_text
+from seisedge.train.recipes.recipe import load_recipe
 
 SENTENCE = "as catalogued: ML, Md and SCSN, mixed"
 

@@ -26,11 +26,11 @@ from seisedge.runtime.commands._service import Outputs
 from seisedge.runtime.config import Mode, ModelsConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.event import Event, Hop
-from seisedge.runtime.health import Health
-from seisedge.runtime.inference import Models
-from seisedge.runtime.journal import Journal
-from seisedge.runtime.loop import Loop
-from seisedge.runtime.metrics import text_from_health
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.service.health import Health
+from seisedge.runtime.service.loop import Loop
+from seisedge.runtime.service.metrics import text_from_health
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._config import JsonLinesConfig, QuakeMLConfig, SinksConfig, WebhookConfig
 from seisedge.runtime.sinks.quakeml import quakeml_from_event

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from seisedge.runtime.deadletters import FILE_NAME
 from seisedge.runtime.demo import RECORDING
-from seisedge.runtime.inference import bundled_model
+from seisedge.runtime.inference.infer import bundled_model
 from seisedge.runtime.paths import PRINTABLE, path_from_stored, stored_from_path, text_from_path
+from seisedge.runtime.service.dead_letters import FILE_NAME
 
 RECORD = 512
 NAME = b"caf\xe9.mseed"

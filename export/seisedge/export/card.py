@@ -11,9 +11,9 @@ from seisedge.export.flops import count_flops
 from seisedge.export.footprint import footprint_of
 from seisedge.export.graph import front_end_nodes
 from seisedge.runtime.card import UNSPECIFIED_SCALE, MagnitudeScale, ModelCard, Training
+from seisedge.train.archive.provenance import NOT_STATED, magnitude_scale
 from seisedge.train.evaluation.card_metrics import headline
 from seisedge.train.models._base import MagnitudeModel, Model
-from seisedge.train.provenance import NOT_STATED, magnitude_scale
 from seisedge.train.run_file import Run
 
 

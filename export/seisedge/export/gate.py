@@ -25,7 +25,7 @@ from seisedge.runtime.card import Comparison, ModelCard, Verdict, accepts
 from seisedge.runtime.engines.onnxruntime import session_from
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import write_atomically
-from seisedge.train.evaluation.bootstrap import estimate
+from seisedge.train.bootstrap import estimate
 from seisedge.train.evaluation.metrics import mean
 from seisedge.train.evaluation.predict import magnitude_from_bins
 

@@ -17,12 +17,12 @@ import msgspec
 from seisedge.export.graph import ModelFile, bytes_of, open_model
 from seisedge.runtime.card import SCHEMA, Metric, ModelCard
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.train.data import Archive, load_archive
+from seisedge.train.archive.archive import Archive, load_archive
+from seisedge.train.archive.provenance import magnitude_scale, provenance_of
+from seisedge.train.archive.task import candidates_of
+from seisedge.train.fit.run import records_used
 from seisedge.train.models import create_model
-from seisedge.train.provenance import magnitude_scale, provenance_of
-from seisedge.train.recipe import Recipe, load_recipe
-from seisedge.train.run import records_used
-from seisedge.train.task import candidates_of
+from seisedge.train.recipes.recipe import Recipe, load_recipe
 
 
 def archive_of(card: ModelCard, recipe: Recipe, folders: list[Path]) -> Archive:

@@ -28,8 +28,8 @@ from seisedge.runtime.bench.roofline import BOARDS, floor_of
 from seisedge.runtime.card import CARD_KEY, Comparison, ModelCard, card_from_json
 from seisedge.runtime.errors import FailedError
 from seisedge.runtime.files import write_atomically
-from seisedge.train.data import Archive
-from seisedge.train.evaluation.bootstrap import estimate
+from seisedge.train.archive.archive import Archive
+from seisedge.train.bootstrap import estimate
 from seisedge.train.evaluation.metrics import mean
 from seisedge.train.run_file import Run
 

@@ -53,7 +53,9 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     n_events: int
     n_records: int
     licence: str  # of the weights, or 'not stated'
-    event_hashes: str | None = None  # events trained on, see `seisedge.train.event_hashes`; None: not named (schema 1)
+    event_hashes: str | None = (
+        None  # events trained on, see `seisedge.train.dataset.event_hashes`; None: not named (schema 1)
+    )
     n_unnamed_records: int = 0  # of n_records: without event id, station and start time, so not in event_hashes
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seisedge.runtime.errors import FailedError
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
 from seisedge.train.evaluation.baselines import (
     Measured,
     bandpassed,

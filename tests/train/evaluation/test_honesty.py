@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 
 from seisedge.cli import main
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
 from seisedge.train.evaluation import event_type, magnitude
 from seisedge.train.evaluation.answers import Answers, Asker, windows_from
 from seisedge.train.evaluation.event_type import PAIR, VISIBLE

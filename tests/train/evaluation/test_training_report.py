@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
 from seisedge.train.evaluation.subject import subject_of_training
 from seisedge.train.evaluation.unseen import unseen_records
-from seisedge.train.loop import Trained
+from seisedge.train.fit.loop import Trained
+from seisedge.train.fit.run import report_of
 from seisedge.train.models import create_model
-from seisedge.train.recipe import load_recipe
-from seisedge.train.run import report_of
+from seisedge.train.recipes.recipe import load_recipe
 
 CPU = torch.device("cpu")
 

@@ -13,11 +13,11 @@ import torch
 
 from seisedge.runtime.card import Metric
 from seisedge.runtime.errors import InputError
+from seisedge.train.archive.provenance import Provenance
 from seisedge.train.checkpoint import write_whole
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
-from seisedge.train.provenance import Provenance
-from seisedge.train.recipe import Recipe, json_from_recipe, recipe_from_json
+from seisedge.train.recipes.recipe import Recipe, json_from_recipe, recipe_from_json
 
 FORMAT = 3  # before it the front end was another; weights learned behind that one are of no use here
 

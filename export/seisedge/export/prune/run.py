@@ -21,18 +21,18 @@ from seisedge.export.prune.surgery import Surgery, surgery_on
 from seisedge.runtime.card import Comparison, ModelCard
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
-from seisedge.train.data import Archive, Record, load_archive
+from seisedge.train.archive.archive import Archive, Record, load_archive
+from seisedge.train.archive.mixture import with_sources
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
 from seisedge.train.evaluation.report import Report
-from seisedge.train.loop import Row, Trained, train_model, write_log
-from seisedge.train.mixture import with_sources
+from seisedge.train.fit.loop import Row, Trained, train_model, write_log
+from seisedge.train.fit.progress import Progress
+from seisedge.train.fit.run import report_of
+from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
-from seisedge.train.progress import Progress
-from seisedge.train.recipe import Recipe
-from seisedge.train.run import report_of
+from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import Run, save_run
-from seisedge.train.stage import Settings, Stage
 
 BATCH = 64  # windows, for importance and effects
 IMPORTANCE_BATCHES = 8

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from seisedge.runtime.miniseed import BadRecord, TextRecord
-from seisedge.runtime.packet import Packet
 from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.records.miniseed import BadRecord, TextRecord
+from seisedge.runtime.records.packet import Packet
 
 logger = logging.getLogger(__name__)
 

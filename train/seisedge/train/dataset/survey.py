@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.runtime.soundness import flat_runs
-from seisedge.train.data import kind_of, onset_of
+from seisedge.runtime.detection.soundness import flat_runs
+from seisedge.train.archive.archive import kind_of, onset_of
 from seisedge.train.dataset.columns import Row, licence_of, number, text, time_ns
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.cutter import WindowCutter
+from seisedge.train.archive.sampler import Draw
 from seisedge.train.evaluation.predict import Damage, Windows, batches, facts, noise_label, windows_of
 from seisedge.train.evaluation.subject import Floats, Subject
-from seisedge.train.sampler import Draw
-from seisedge.train.windows import WindowCutter
 
 Bool = npt.NDArray[np.bool_]
 Facts = dict[str, npt.NDArray[Any]]

@@ -10,7 +10,7 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]  # scipy pub
 from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]  # scipy publishes no types
 
 from seisedge.runtime.errors import FailedError
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

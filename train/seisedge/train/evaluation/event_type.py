@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from seisedge.runtime.estimate import NOISE
+from seisedge.runtime.inference.estimate import NOISE
+from seisedge.train.bootstrap import Floats, Statistics
 from seisedge.train.dataset.vocabulary import KINDS
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers
-from seisedge.train.evaluation.bootstrap import Floats, Statistics
 from seisedge.train.evaluation.figure import MODEL, VERTICAL, Figures
 
 Bool = npt.NDArray[np.bool_]

@@ -12,15 +12,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seisedge.runtime.estimate import NOISE, bin_centres
-from seisedge.train.data import Archive
+from seisedge.runtime.inference.estimate import NOISE, bin_centres
+from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.cutter import WindowCutter, show_marks
+from seisedge.train.archive.gains import UNKNOWN_GAIN
+from seisedge.train.archive.sampler import Draw
+from seisedge.train.archive.task import Chosen, parts_of, usable
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
-from seisedge.train.gains import UNKNOWN_GAIN
 from seisedge.train.models._base import Geometry, Model
-from seisedge.train.recipe import Recipe
-from seisedge.train.sampler import Draw
-from seisedge.train.task import Chosen, parts_of, usable
-from seisedge.train.windows import WindowCutter, show_marks
+from seisedge.train.recipes.recipe import Recipe
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
-from seisedge.train.data import Archive, fingerprint, load_archive
+from seisedge.train.archive.archive import Archive, fingerprint, load_archive
+from seisedge.train.dataset.holdout import WHOLE
 from seisedge.train.evaluation import event_type, magnitude
 from seisedge.train.evaluation.answers import Answers, Asker, Bool, windows_from
 from seisedge.train.evaluation.curves import add_damage, add_early
@@ -22,7 +23,6 @@ from seisedge.train.evaluation.predict import Windows
 from seisedge.train.evaluation.simple import COMMONEST, features, magnitude_answers, type_answers
 from seisedge.train.evaluation.subject import Subject
 from seisedge.train.evaluation.unseen import NothingToEvaluate, unseen_records
-from seisedge.train.holdout import WHOLE
 
 SCHEMA = "seisedge.evaluation/1"
 MAX_ORDERS = 3  # folders whose orders are tried: their fingerprint depends on it

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.train.bootstrap import Floats
 from seisedge.train.evaluation.answers import Asker, Facts
 from seisedge.train.evaluation.baselines import (
     Measured,
@@ -21,7 +22,6 @@ from seisedge.train.evaluation.baselines import (
     measure,
     phase_ratios,
 )
-from seisedge.train.evaluation.bootstrap import Floats
 from seisedge.train.evaluation.predict import Windows, gains_of
 
 COMMONEST = "commonest class"

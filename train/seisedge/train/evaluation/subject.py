@@ -16,13 +16,13 @@ from torch import Tensor
 
 from seisedge.runtime.engines import open_engine
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.inference import model_path
+from seisedge.runtime.inference.infer import model_path
 from seisedge.runtime.paths import text_from_path
-from seisedge.train.data import Archive
-from seisedge.train.event_hashes import event_hash, hashes_from_text, key_of_id
+from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.provenance import Provenance
+from seisedge.train.dataset.event_hashes import event_hash, hashes_from_text, key_of_id
 from seisedge.train.models._base import Geometry, MagnitudeModel, Model
-from seisedge.train.provenance import Provenance
-from seisedge.train.recipe import Recipe
+from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import load_run
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +42,7 @@ class Subject:
     station_term: log10 of the gain of stations whose gain is not known; a model file has none.
     data_sha256: of what it was trained on. split: the rule's name, split_rule: in words.
     sides: event → 'train' or 'test', where the run remembers; None for a model file.
-    event_hashes: of the events it was trained on (`seisedge.train.event_hashes`); None where it does not name them.
+    event_hashes: of the events it was trained on (see `dataset.event_hashes`); None where it does not name them.
     n_unnamed_records: trained on, and not in event_hashes for want of an event id.
     model: the network in torch, None for a model file.
     """

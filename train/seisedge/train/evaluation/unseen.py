@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.data import Archive, Record
+from seisedge.train.archive.archive import Archive, Record
+from seisedge.train.dataset.event_hashes import event_hash
 from seisedge.train.evaluation.subject import Subject
-from seisedge.train.event_hashes import event_hash
 
 Bool = npt.NDArray[np.bool_]
 

@@ -23,8 +23,8 @@ from seisedge.export.prune.run import load_training_data
 from seisedge.export.release import exported
 from seisedge.runtime import machine
 from seisedge.runtime.errors import SeisedgeError
-from seisedge.train.bootstrap import interval
-from seisedge.train.run import Run, load_run
+from seisedge.train.evaluation.bootstrap import interval
+from seisedge.train.fit.run import Run, load_run
 
 HEAD = "| run | steps | parameters | MFLOP | kB | score | 95 % interval | events | p50 ms | p99 ms | CPU ms |"
 

@@ -9,7 +9,7 @@ import pytest
 
 from seisedge.export.graph import ModelFile, open_model
 from seisedge.export.heldout import HeldOut, heldout_windows
-from seisedge.train.data import Archive, load_archive
+from seisedge.train.archive.archive import Archive, load_archive
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 NAMES = ("event-type", "magnitude")

@@ -25,7 +25,7 @@ from seisedge.export.graph import ModelFile, bytes_of, open_model, trained_layer
 from seisedge.export.heldout import HeldOut, heldout_windows
 from seisedge.export.page import Curves
 from seisedge.export.release import ORIGINAL, Release
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
 
 SECTIONS = [
     "For what",

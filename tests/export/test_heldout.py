@@ -12,7 +12,7 @@ import pytest
 from seisedge.export.graph import ModelFile
 from seisedge.export.heldout import DAMAGES, HeldOut, heldout_windows, refuse_synthetic
 from seisedge.runtime.errors import InputError
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
 
 
 def test_only_records_held_out(model: ModelFile, some_records: Archive, windows: HeldOut) -> None:

@@ -17,10 +17,10 @@ from seisedge.export.onnx import checked_graph
 from seisedge.export.prune.select import PRUNABLE, block_effects, choose, importance_of, network_macs, surgery_on
 from seisedge.export.prune.surgery import Surgery, channels_of
 from seisedge.runtime.errors import InputError
+from seisedge.train.fit.run import Run, save_run
 from seisedge.train.models import create_model, model_names
 from seisedge.train.models._base import Model
-from seisedge.train.recipe import load_recipe
-from seisedge.train.run import Run, save_run
+from seisedge.train.recipes.recipe import load_recipe
 
 NAMES = ["ganet_small", "resnet18_cbam_small"]
 

@@ -24,14 +24,14 @@ from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.config import ModelsConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.event import Event, Hop, content_of
-from seisedge.runtime.inference import Models
-from seisedge.runtime.loop import Loop
-from seisedge.runtime.miniseed import Decoder, record_length
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.records.miniseed import Decoder, record_length
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.replay._fault import fault_from_spec, known_faults
 from seisedge.runtime.replay._recording import Recording
 from seisedge.runtime.replay.shake import ShakeSender
+from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import Source, open_source
 from seisedge.runtime.sources._registry import SourceOptions

@@ -11,8 +11,8 @@ from seisedge.export.flops import count_flops
 from seisedge.export.footprint import footprint_of
 from seisedge.export.graph import front_end_nodes
 from seisedge.runtime.card import MagnitudeScale, Metric, ModelCard, Training
+from seisedge.train.fit.run import Run
 from seisedge.train.models._base import MagnitudeModel, Model
-from seisedge.train.run import Run
 
 LICENCES = {
     "pnw": "pnw (repository MIT, open FDSN networks)",

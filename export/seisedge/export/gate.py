@@ -17,8 +17,8 @@ import onnxruntime as ort
 from seisedge.export.heldout import HeldOut
 from seisedge.runtime.card import Comparison, ModelCard
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.train.bootstrap import interval
-from seisedge.train.predict import magnitude_from_bins
+from seisedge.train.evaluation.bootstrap import interval
+from seisedge.train.evaluation.predict import magnitude_from_bins
 
 AGREEMENT = 0.99
 MEAN_DP = 0.01

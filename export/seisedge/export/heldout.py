@@ -16,13 +16,13 @@ import torch
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.errors import InputError
-from seisedge.train.data import Archive, load_archive
+from seisedge.train.archive.archive import Archive, load_archive
+from seisedge.train.archive.cutter import WindowCutter
+from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.dataset.columns import text
 from seisedge.train.dataset.store import Store
-from seisedge.train.gains import UNKNOWN_GAIN
+from seisedge.train.evaluation.predict import Windows
 from seisedge.train.models._base import Geometry
-from seisedge.train.predict import Windows
-from seisedge.train.windows import WindowCutter
 
 Array = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]

@@ -26,10 +26,10 @@ from seisedge.export.quantize import Lower, fp16_from, int8_from
 from seisedge.runtime.bench.roofline import BOARDS, floor_of
 from seisedge.runtime.card import CARD_KEY, Comparison, ModelCard, card_from_json
 from seisedge.runtime.errors import FailedError
-from seisedge.train.bootstrap import interval
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
+from seisedge.train.evaluation.bootstrap import interval
+from seisedge.train.fit.run import Run
 from seisedge.train.models._base import Model
-from seisedge.train.run import Run
 
 PARITY_WINDOWS = 64
 CALIBRATION_WINDOWS = 512

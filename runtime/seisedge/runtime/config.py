@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from seisedge.runtime.channelcode import ROW_OF, TRIAXIAL, VERTICAL, refusal_of
+from seisedge.runtime.detection.trigger import TriggerSettings
 from seisedge.runtime.errors import ConfigError, InputError
-from seisedge.runtime.orientation import ON_AXIS_DEG
+from seisedge.runtime.records.channelcode import ROW_OF, TRIAXIAL, VERTICAL, refusal_of
+from seisedge.runtime.records.orientation import ON_AXIS_DEG
+from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.sinks._config import SinksConfig
-from seisedge.runtime.stationxml import StationXml
-from seisedge.runtime.timeline import COMPONENTS
-from seisedge.runtime.trigger import TriggerSettings
+from seisedge.runtime.timeline.timeline import COMPONENTS
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -61,7 +61,7 @@ class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """See `seisedge.runtime.trigger`."""
+    """See `seisedge.runtime.detection.trigger`."""
 
     highpass_hz: Annotated[float, msgspec.Meta(gt=0, lt=15)] = 4.0
     sta_s: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 0.5
@@ -106,13 +106,13 @@ class ContinuousConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a live stream may ask of this machine; see `seisedge.runtime.backlog`."""
+    """What a live stream may ask of this machine; see `seisedge.runtime.station.backlog`."""
 
     max_behind_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 30.0
 
 
 class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much and how long is remembered in the state folder; see `seisedge.runtime.journal`."""
+    """How much and how long is remembered in the state folder; see `seisedge.runtime.journal.journal`."""
 
     commit_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
     keep_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0

@@ -16,7 +16,7 @@ from tests.fakes import described, stationxml
 from seisedge.cli import main
 from seisedge.runtime.card import CARD_KEY
 from seisedge.runtime.demo import RECORDING, STATIONS
-from seisedge.runtime.inference import bundled_model
+from seisedge.runtime.inference.infer import bundled_model
 
 RECORD = 512
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from seisedge.runtime.event import Event
-from seisedge.runtime.journal import Journal
+from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.sinks import Refused
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.sinks.webhook import WebhookSink

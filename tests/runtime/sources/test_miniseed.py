@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.paths import RECORDING
 
 from seisedge.runtime.errors import DataError, InputError
-from seisedge.runtime.miniseed import BadRecord
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.records.miniseed import BadRecord
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sources import open_source
 from seisedge.runtime.sources.miniseed import MAX_OPEN_FILES, MiniSeedSource
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 RECORDS = [DATA[k : k + 512] for k in range(0, len(DATA), 512)]
 RATE_0 = RECORDS[9][:32] + b"\0\0" + RECORDS[9][34:]

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from seisedge.cli import main
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.demo import CATALOGUE, RECORDING, STATIONS
-from seisedge.train.data import load_archive
+from seisedge.train.archive.archive import load_archive
 from seisedge.train.dataset import build as build_module
 from seisedge.train.dataset.store import Store
 

@@ -12,7 +12,7 @@ import pytest
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.demo import CATALOGUE, STATIONS
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.packet import SourceId
+from seisedge.runtime.records.packet import SourceId
 from seisedge.train.dataset.catalogue import events_from
 from seisedge.train.dataset.quiet import candidates, loudest_ratio, quiet_spans
 from seisedge.train.dataset.stations import Stations
@@ -53,7 +53,7 @@ def test_the_commands_start_without_what_they_do_not_need(datasets: Path) -> Non
         "print(sorted(heavy & set(sys.modules)))\n"
         "real = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *more: None if name == 'h5py' else real(name, *more)\n"
-        "del sys.modules['seisedge.train.dataset.cli']\n"
+        "del sys.modules['seisedge.train.commands.dataset']\n"
         "result = CliRunner().invoke(main, ['dataset', 'info', 'x'])\n"
         "print(result.exit_code, result.output.strip())\n"
     )

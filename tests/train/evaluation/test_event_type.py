@@ -8,7 +8,7 @@ import pytest
 from seisedge.train.evaluation.answers import Answers
 from seisedge.train.evaluation.event_type import MEAN, PAIR, VISIBLE, VOTE, add_figures, events_of, roc
 from seisedge.train.evaluation.figure import Figures
-from seisedge.train.predict import Windows
+from seisedge.train.evaluation.predict import Windows
 
 LABELS = ["tectonic", "non-tectonic", "noise"]
 

@@ -8,8 +8,8 @@ import pytest
 from seisedge.train.evaluation import magnitude
 from seisedge.train.evaluation.answers import Answers
 from seisedge.train.evaluation.figure import Figures
+from seisedge.train.evaluation.predict import Windows
 from seisedge.train.models._base import magnitude_bins
-from seisedge.train.predict import Windows
 
 EDGES = magnitude_bins(outer=True)[1]
 

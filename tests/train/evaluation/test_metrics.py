@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seisedge.train.bootstrap import estimate, interval, resamples, weighted_mean
 from seisedge.train.evaluation import metrics as m
+from seisedge.train.evaluation.bootstrap import estimate, interval, resamples, weighted_mean
 
 ONE = np.ones((1, 8))
 TRUTH = np.array([0, 0, 0, 0, 1, 1, 1, 2])

@@ -20,13 +20,13 @@ from seisedge.export.prune.select import LARGEST_EFFECT, block_effects, choose, 
 from seisedge.export.prune.tune import Batches, losses_on, tune
 from seisedge.runtime.card import Comparison
 from seisedge.runtime.errors import InputError
-from seisedge.train.data import Archive, load_archive
-from seisedge.train.evaluate import markdown
-from seisedge.train.loop import Trained
-from seisedge.train.mixture import with_sources
+from seisedge.train.archive.archive import Archive, load_archive
+from seisedge.train.archive.mixture import with_sources
+from seisedge.train.evaluation.evaluate import markdown
+from seisedge.train.fit.loop import Trained
+from seisedge.train.fit.run import Run, save_run, table_of
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
-from seisedge.train.run import Run, save_run, table_of
 
 WINDOWS = 64  # a batch for importance and effects
 LOOKS = 8  # batches

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seisedge.train.data import Archive
-from seisedge.train.loop import update_average
+from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.cutter import WindowCutter
+from seisedge.train.archive.sampler import Draw
+from seisedge.train.archive.task import Chosen, sampler_of
+from seisedge.train.evaluation.predict import gains_of
+from seisedge.train.fit.loop import update_average
+from seisedge.train.fit.run import Run
 from seisedge.train.models._base import MagnitudeModel, Model
-from seisedge.train.predict import gains_of
-from seisedge.train.run import Run
-from seisedge.train.sampler import Draw
-from seisedge.train.task import Chosen, sampler_of
-from seisedge.train.windows import WindowCutter
 
 WARM_UP = 0.05  # of the steps
 LARGEST_GRADIENT = 5.0

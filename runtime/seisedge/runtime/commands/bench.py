@@ -54,10 +54,10 @@ def model(
     Batch 1. Stops after --seconds, or when the p99 is known within 5 % (95 % interval by order statistics).
     """
     from seisedge.runtime.bench.model import bench_model
-    from seisedge.runtime.bench.windows import windows_from
+    from seisedge.runtime.bench.recorded import windows_from
     from seisedge.runtime.engines import ONNXRUNTIME, Engine, open_engine
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
-    from seisedge.runtime.inference import BUNDLED_FILES, bundled_model, model_path
+    from seisedge.runtime.inference.infer import BUNDLED_FILES, bundled_model, model_path
 
     paths = [model_path(name) for name in models] or [bundled_model(task) for task in BUNDLED_FILES]
     for path in paths:

@@ -26,7 +26,7 @@ def command(model: Path, roofline: bool, as_json: bool) -> None:
 
     `event-type` and `magnitude` stand for the bundled models.
     """
-    from seisedge.runtime.inference import model_path
+    from seisedge.runtime.inference.infer import model_path
 
     path = model_path(model)
     engine = open_engine(path)

@@ -17,16 +17,16 @@ from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._service import Operation, Outputs, log_to_stdout, open_journal
 from seisedge.runtime.config import EngineName, Mode, ModelsConfig, StationConfig, check_metadata, load_config
 from seisedge.runtime.errors import DataError, InputError
-from seisedge.runtime.inference import Models
-from seisedge.runtime.loop import Loop
-from seisedge.runtime.report import RunReport
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks.jsonl import JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import Source, open_source
-from seisedge.runtime.stationxml import StationXml
+from seisedge.runtime.station.run_report import RunReport
 
 if TYPE_CHECKING:
-    from seisedge.runtime.journal import Journal  # loaded where there is something to remember or to hand on
+    from seisedge.runtime.journal.journal import Journal  # loaded where there is something to remember or to hand on
 
 SINKS_END_S = 30.0  # how long sinks are waited for when the data have ended
 SINKS_STOP_S = 3.0  # and when the run is told to stop

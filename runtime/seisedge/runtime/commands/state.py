@@ -31,7 +31,7 @@ def show(folder: Path, as_json: bool) -> None:
 
     Only looks; a run may be using the folder.
     """
-    from seisedge.runtime.database import SCHEMA_VERSION, read_database
+    from seisedge.runtime.journal.database import SCHEMA_VERSION, read_database
 
     link = read_database(folder)
     try:

@@ -137,7 +137,7 @@ def _build(job: Build) -> Built:
 def _try(job: Try) -> Tried:
     import numpy as np
 
-    from seisedge.runtime.bench.windows import windows_from
+    from seisedge.runtime.bench.recorded import windows_from
     from seisedge.runtime.demo import RECORDING
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
     from seisedge.runtime.engines.tensorrt import TensorRtEngine

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seisedge.runtime.config import StationConfig
-from seisedge.runtime.journal import Journal
+from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.sinks._base import Sink
 from seisedge.runtime.sinks._config import JsonLinesConfig, MqttConfig, QuakeMLConfig, WebhookConfig, secret
 from seisedge.runtime.sinks._drain import Drain

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from seisedge.runtime.miniseed import BadRecord
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.records.miniseed import BadRecord
+from seisedge.runtime.records.packet import Packet
 
 logger = logging.getLogger(__name__)
 

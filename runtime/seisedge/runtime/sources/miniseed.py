@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.errors import DataError, InputError
-from seisedge.runtime.miniseed import HEADER_BYTES, BadRecord, Decoder, Scanner, is_header, record_length
-from seisedge.runtime.packet import Packet, SourceId
+from seisedge.runtime.records.miniseed import HEADER_BYTES, BadRecord, Decoder, Scanner, is_header, record_length
+from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources._base import Source
 from seisedge.runtime.sources._registry import SourceOptions, register_source
 from seisedge.runtime.sources._uniform import UniformRecords, uniform_records

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.engines import Engine
-from seisedge.runtime.estimate import bin_centres
+from seisedge.runtime.inference.estimate import bin_centres
+from seisedge.train.correction.cuts import Cut, Windows
 from seisedge.train.correction.fit import GRID, LEAST_EVENTS, centre, fit
-from seisedge.train.correction.windows import Cut, Windows
 from seisedge.train.dataset.catalogue import Event
 
 BATCH = 128

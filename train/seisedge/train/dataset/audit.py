@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from seisedge.train.bootstrap import interval
 from seisedge.train.dataset.survey import Trace
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
+from seisedge.train.evaluation.bootstrap import interval
 
 N_FOLDS = 5
 MIN_EVENTS = 10  # of a label; fewer say nothing

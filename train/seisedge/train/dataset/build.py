@@ -27,11 +27,11 @@ from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.quiet import BEFORE_P_S, QUIET_RATIO, candidates, loudest_ratio, quiet_spans
 from seisedge.train.dataset.recordings import Recordings
 from seisedge.train.dataset.sensors import Sensor, Window, missing_text, sensors_of, window_of
+from seisedge.train.dataset.split import assign_split, group_overlapping
 from seisedge.train.dataset.stations import Site, Stations
 from seisedge.train.dataset.traveltimes import TravelTimes, distance_km
 from seisedge.train.dataset.vocabulary import kind_of_word
 from seisedge.train.dataset.writer import Row, Writer
-from seisedge.train.split import assign_split, group_overlapping
 
 # A computed P is searched for a rise of energy within so much, and not so near to S that its rise is taken for P's.
 SEARCH_S, SEARCH_SHARE, SEARCH_S_MINUS_P = 0.5, 0.1, 0.6  # s, of the travel time, of S minus P

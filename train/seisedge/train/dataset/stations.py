@@ -12,8 +12,8 @@ from pathlib import Path
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.config import load_config
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.packet import SourceId
-from seisedge.runtime.stationxml import EVER_NS, ChannelEpoch, StationXml, epoch_at
+from seisedge.runtime.records.packet import SourceId
+from seisedge.runtime.records.stationxml import EVER_NS, ChannelEpoch, StationXml, epoch_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.train.data import FLAT_S, flat_runs, kind_of, onset_of
+from seisedge.train.archive.archive import FLAT_S, flat_runs, kind_of, onset_of
 from seisedge.train.dataset.columns import Row, number, text, time_ns
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.cutter import WindowCutter
+from seisedge.train.archive.sampler import Draw
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
+from seisedge.train.evaluation.predict import Windows, facts, gains_of
 from seisedge.train.evaluation.subject import Floats, Subject
-from seisedge.train.predict import Windows, facts, gains_of
-from seisedge.train.sampler import Draw
-from seisedge.train.windows import WindowCutter
 
 Bool = npt.NDArray[np.bool_]
 Facts = dict[str, npt.NDArray[Any]]

@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from seisedge.train.bootstrap import Floats, Statistics
 from seisedge.train.dataset.progress import progress
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers, Asker
+from seisedge.train.evaluation.bootstrap import Floats, Statistics
 from seisedge.train.evaluation.damage import LADDERS, damage_from, noise_of
 from seisedge.train.evaluation.figure import Figures
 from seisedge.train.evaluation.magnitude import errors, expected
-from seisedge.train.predict import Windows
+from seisedge.train.evaluation.predict import Windows
 
 Bool = npt.NDArray[np.bool_]
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from seisedge.train.bootstrap import Floats, Statistics
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers
+from seisedge.train.evaluation.bootstrap import Floats, Statistics
 from seisedge.train.evaluation.figure import MODEL, Figures
 
 Bool = npt.NDArray[np.bool_]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from seisedge.train.bootstrap import Statistics, estimate
+from seisedge.train.evaluation.bootstrap import Statistics, estimate
 
 MIN_RECORDS = 3  # a figure on fewer is not given
 MIN_EVENTS = 3  # of fewer an interval would say nothing

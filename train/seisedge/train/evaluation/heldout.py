@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
 from seisedge.train.evaluation.subject import Subject
 
 Bool = npt.NDArray[np.bool_]

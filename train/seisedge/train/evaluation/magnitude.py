@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from seisedge.runtime.estimate import bin_centres, interval_bins, magnitude_label
-from seisedge.train.bootstrap import Floats, Statistics
+from seisedge.runtime.inference.estimate import bin_centres, interval_bins, magnitude_label
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers
+from seisedge.train.evaluation.bootstrap import Floats, Statistics
 from seisedge.train.evaluation.figure import MODEL, Figures
 
 Bool = npt.NDArray[np.bool_]

@@ -10,7 +10,8 @@ import torch
 from msgspec import Struct
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.data import fingerprint, load_archive
+from seisedge.train.archive.archive import fingerprint, load_archive
+from seisedge.train.dataset.holdout import WHOLE
 from seisedge.train.evaluation import event_type, magnitude
 from seisedge.train.evaluation.answers import Answers, Asker, windows_from
 from seisedge.train.evaluation.curves import add_damage, add_early
@@ -20,7 +21,6 @@ from seisedge.train.evaluation.heldout import held_out
 from seisedge.train.evaluation.magnitude import MagnitudePart
 from seisedge.train.evaluation.simple import COMMONEST, features, magnitude_answers, type_answers
 from seisedge.train.evaluation.subject import Subject
-from seisedge.train.holdout import WHOLE
 
 SCHEMA = "seisedge.evaluation/1"
 MAX_ORDERS = 3  # folders whose orders are tried: their fingerprint depends on it

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from seisedge.train.baselines import (
+from seisedge.train.evaluation.answers import Asker, Facts
+from seisedge.train.evaluation.baselines import (
     Measured,
     design,
     event_weight,
@@ -20,9 +21,8 @@ from seisedge.train.baselines import (
     measure,
     phase_ratios,
 )
-from seisedge.train.bootstrap import Floats
-from seisedge.train.evaluation.answers import Asker, Facts
-from seisedge.train.predict import Windows, gains_of
+from seisedge.train.evaluation.bootstrap import Floats
+from seisedge.train.evaluation.predict import Windows, gains_of
 
 COMMONEST = "commonest class"
 PHASES = "P/S ratio + logistic regression"

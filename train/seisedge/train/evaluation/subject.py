@@ -15,9 +15,9 @@ from torch import Tensor
 
 from seisedge.runtime.engines import open_engine
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.inference import model_path
+from seisedge.runtime.inference.infer import model_path
+from seisedge.train.fit.run import load_run
 from seisedge.train.models._base import Geometry, MagnitudeModel
-from seisedge.train.run import load_run
 
 Floats = npt.NDArray[np.float64]
 

@@ -15,11 +15,10 @@ import msgspec
 
 from seisedge.runtime.detection.trigger import TriggerSettings
 from seisedge.runtime.errors import ConfigError, InputError
-from seisedge.runtime.records.channelcode import ROW_OF, TRIAXIAL, VERTICAL, refusal_of
+from seisedge.runtime.records.channelcode import COMPONENT_OF_ORIENTATION, COMPONENTS, TRIAXIAL, VERTICAL, refusal_of
 from seisedge.runtime.records.orientation import ON_AXIS_DEG
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.sinks._config import SinksConfig
-from seisedge.runtime.timeline.timeline import COMPONENTS
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -201,8 +200,9 @@ def _contradictions(config: StationConfig) -> list[str]:
     for code in config.channels:
         if len(code) != 3 or not code.isalnum() or not code.isupper():
             faults.append(f"channels.{code}: a channel code has three characters, as in EHZ")
-        elif code[-1] not in ROW_OF:
-            faults.append(f"channels.{code}: the last letter must be one of {', '.join(ROW_OF)}; got {code[-1]}")
+        elif code[-1] not in COMPONENT_OF_ORIENTATION:
+            letters = ", ".join(COMPONENT_OF_ORIENTATION)
+            faults.append(f"channels.{code}: the last letter must be one of {letters}; got {code[-1]}")
         elif why := refusal_of(code):
             faults.append(f"channels.{code}: {why}")
         else:

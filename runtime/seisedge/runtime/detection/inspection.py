@@ -17,10 +17,11 @@ from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.detection.soundness import Rails, Run, Unsound, clipped, repaired, unsound
 from seisedge.runtime.detection.trigger import Trigger
 from seisedge.runtime.event import Quality, QualityCode
+from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.packet import RecordFlag
 from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import resample_record
-from seisedge.runtime.timeline.timeline import COMPONENTS, Timeline
+from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import RawStretch
 
 Mask = npt.NDArray[np.bool_]

@@ -52,9 +52,11 @@ OTHER_INSTRUMENTS = {
     "Z": "a synthesized beam",
 }
 
+COMPONENTS = "ZNE"  # in the order of an array's rows
 VERTICAL, TRIAXIAL = "Z", "UVW"
 HORIZONTALS = ("NE", "12")
-ROW_OF = {"Z": "Z", "N": "N", "E": "E", "1": "N", "2": "E", "U": "Z", "V": "N", "W": "E"}
+# component in whose row a channel is stored, by its orientation code
+COMPONENT_OF_ORIENTATION = {"Z": "Z", "N": "N", "E": "E", "1": "N", "2": "E", "U": "Z", "V": "N", "W": "E"}
 
 
 def instrument_of(code: str) -> str:

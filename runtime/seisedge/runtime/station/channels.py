@@ -18,7 +18,7 @@ import numpy.typing as npt
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.config import ChannelConfig, StationConfig
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.records.channelcode import HORIZONTALS, ROW_OF, TRIAXIAL, VERTICAL, refusal_of
+from seisedge.runtime.records.channelcode import COMPONENT_OF_ORIENTATION, HORIZONTALS, TRIAXIAL, VERTICAL, refusal_of
 from seisedge.runtime.records.orientation import (
     ON_AXIS_DEG,
     Matrix,
@@ -127,7 +127,7 @@ class Channels:
         Raises InputError, see `strict`.
         """
         code, location = packet.source_id.channel, packet.source_id.location
-        row = ROW_OF.get(code[-1:])
+        row = COMPONENT_OF_ORIENTATION.get(code[-1:])
         sensor = (location, code[:-1])
         if row is not None and self._codes.get(row) == code and sensor == self._sensor:
             return row
@@ -199,8 +199,8 @@ class Channels:
                 if self._sensor is not None:
                     heard = f"{', '.join(self._codes.values())} at location '{self._sensor[0]}'"
                 why = f"this station listens to {heard}"
-                if name[-1] not in ROW_OF:
-                    why = f"its last letter is none of {', '.join(ROW_OF)}"
+                if name[-1] not in COMPONENT_OF_ORIENTATION:
+                    why = f"its last letter is none of {', '.join(COMPONENT_OF_ORIENTATION)}"
                 logger.warning("%s: channel %s is ignored, %s", self.station_id, name, why)
             else:
                 level = logging.DEBUG if why in self._told else logging.WARNING  # once for a sensor's channels

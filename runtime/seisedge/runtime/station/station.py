@@ -15,6 +15,7 @@ from seisedge.runtime.config import Mode, StationConfig, settings_of
 from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.inference.windows import grid_of
+from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.station.channels import Channels
@@ -23,7 +24,7 @@ from seisedge.runtime.station.continuous import ContinuousMode, ContinuousState
 from seisedge.runtime.station.draft import Draft, StationCounters
 from seisedge.runtime.station.triggered import TriggeredMode, TriggeredState
 from seisedge.runtime.timeline.resample import reaches_band
-from seisedge.runtime.timeline.timeline import COMPONENTS, KEEP_S, Timeline, TimelineState
+from seisedge.runtime.timeline.timeline import KEEP_S, Timeline, TimelineState
 from seisedge.runtime.timeline.track import GridSpec
 
 logger = logging.getLogger(__name__)

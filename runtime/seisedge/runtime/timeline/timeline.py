@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.timeline.resample import MAX_RATE_DENOMINATOR
 from seisedge.runtime.timeline.track import GridSpec, RawStretch, Track, TrackState
 
 logger = logging.getLogger(__name__)
 
-COMPONENTS = "ZNE"
 NO_RAW_NS = 2**62
 KEEP_S = 180.0  # behind `ready_k`: the longest window plus the filters' reach
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from tests.fakes import T0_NS, burst, packet, packets_of
 
-from seisedge.runtime.detection.trigger import TRIGGER_GRID, Onset, Trigger, TriggerSettings, _moving_sum
+from seisedge.runtime.config import TriggerConfig
+from seisedge.runtime.detection.trigger import TRIGGER_GRID, Onset, Trigger, _moving_sum
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
@@ -12,7 +13,7 @@ TRACES = {f"HH{c}": burst(90, ONSETS_S, seed=i) for i, c in enumerate("ZNE")}
 
 def _scan(traces: dict[str, np.ndarray], packet_s: float, every: int = 1, components: str = "ZNE") -> list[Onset]:
     timeline = Timeline("XX.STA", TRIGGER_GRID, components=components)
-    trigger = Trigger(timeline, TriggerSettings())
+    trigger = Trigger(timeline, TriggerConfig())
     found: list[Onset] = []
     for i, p in enumerate(packets_of(traces, packet_s)):
         timeline.add(p.source_id.channel[-1], p)
@@ -50,7 +51,7 @@ def test_where_the_vertical_stops_the_horizontals_take_over_whatever_the_packets
 def test_noise_alone_triggers_nothing_and_neither_does_a_gap() -> None:
     noise = burst(120, [])
     timeline = Timeline("XX.STA", TRIGGER_GRID, components="Z")
-    trigger = Trigger(timeline, TriggerSettings())
+    trigger = Trigger(timeline, TriggerConfig())
     for p in (packet(noise[:5000], 0), packet(noise[6000:] + 5000, 60)):  # the offset steps across the gap
         timeline.add("Z", p)
     timeline.finish()
@@ -60,7 +61,7 @@ def test_noise_alone_triggers_nothing_and_neither_does_a_gap() -> None:
 def test_it_is_blind_for_no_more_than_half_the_long_average_after_a_gap() -> None:
     x = burst(60, [46.0])
     timeline = Timeline("XX.STA", TRIGGER_GRID, components="Z")
-    trigger = Trigger(timeline, TriggerSettings())
+    trigger = Trigger(timeline, TriggerConfig())
     for p in (packet(x[:2000], 0), packet(x[4000:], 40)):
         timeline.add("Z", p)
     timeline.finish()
@@ -76,4 +77,4 @@ def test_moving_sum(width: int) -> None:
 
 def test_another_clock_is_refused() -> None:
     with pytest.raises(ValueError, match="40 Hz"):
-        Trigger(Timeline("XX.STA", GridSpec(100.0, 40.0)), TriggerSettings())
+        Trigger(Timeline("XX.STA", GridSpec(100.0, 40.0)), TriggerConfig())

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.runtime.config import TriggerConfig
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
@@ -30,17 +31,6 @@ ONSET_AMPLITUDE_RATIO = 2.0  # a hop belongs to the onset while its amplitude is
 ONSET_SEARCH_HOPS = 8
 
 Float = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class TriggerSettings:
-    """Thresholds are ratios of amplitudes."""
-
-    highpass_hz: float = 4.0
-    sta_s: float = 0.5
-    lta_s: float = 8.0
-    on_ratio: float = 4.2
-    off_ratio: float = 1.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +79,7 @@ def _moving_sum(x: Float, width: int) -> Float:
 class Trigger:
     """Scans a timeline for onsets; `scanned_hop` is the first hop not yet looked at."""
 
-    def __init__(self, timeline: Timeline, settings: TriggerSettings) -> None:
+    def __init__(self, timeline: Timeline, settings: TriggerConfig) -> None:
         if timeline.spec.rate_hz != TRIGGER_GRID.rate_hz:
             raise ValueError(f"the trigger works at {TRIGGER_GRID.rate_hz:g} Hz; got {timeline.spec}")
         self.settings = settings

@@ -336,7 +336,7 @@ class Station:
                 self.station_id, self._config, self._models, self.channels, of_models, self.counters, self._drops
             )
         else:
-            trigger = Trigger(self._timelines[trigger_grid], self._config.trigger.settings())
+            trigger = Trigger(self._timelines[trigger_grid], self._config.trigger)
             self._mode = TriggeredMode(
                 self.station_id,
                 self._config,

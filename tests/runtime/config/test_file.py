@@ -7,7 +7,7 @@ from tests.fakes import described, stationxml
 from seisedge.runtime.config import StationConfig, load_config, settings_of
 from seisedge.runtime.errors import ConfigError, InputError
 
-EXAMPLE = Path(__file__).parents[2] / "firmware_configs" / "stations" / "example.toml"
+EXAMPLE = Path(__file__).parents[3] / "firmware_configs" / "stations" / "example.toml"
 STATION = '[station]\nnetwork = "XX"\nstation = "STA"\n'
 
 

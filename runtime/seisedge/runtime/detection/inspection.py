@@ -103,9 +103,9 @@ class Inspector:
                     mask[row, max(low - k0, 0) : max(high - k0, 0)] = True
             if clipped(rails):
                 said["clipped"].append(component)
-        if timeline.mix is not None:  # what a turned component is made of
+        if timeline.weights:  # a rotated component is masked where one of those that it is a sum of is
             sound = ~mask
-            timeline.mix(timeline, k0, np.zeros(mask.shape, dtype=np.float32), sound)
+            timeline.rotate(k0, np.zeros(mask.shape, dtype=np.float32), sound)
             mask = ~sound
         remarks = [
             Quality(code=code, reason=REASONS[code].format(", ".join(dict.fromkeys(components))))
@@ -179,8 +179,7 @@ def artefact_of(trigger: Trigger, hop0: int, hop1: int, known: int) -> Artefact 
                 change[row] += _change(timeline, k0, end - k0, stretch, bad)
     if kind is None:
         return None
-    if timeline.mix is not None:
-        timeline.mix(timeline, k0, change, np.ones(change.shape, dtype=bool))
+    timeline.rotate(k0, change, np.ones(change.shape, dtype=bool))
     rows = [0] if valid[0, (k1 - k0) // 2 : k1 - k0].any() else [1, 2]
     without = wave.astype(np.float64) + change
     if any(trigger.would_fire(without[row, : k1 - k0], valid[row, : k1 - k0]) for row in rows):

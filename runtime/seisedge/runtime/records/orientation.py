@@ -25,6 +25,10 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 
+# Pieces (begin_ns, weights) in order of time: from `begin_ns` on until the next piece, rows are combined with `weights`
+# (3, 3) as in `mix`; None leaves them as recorded. Empty: rows are Z, N and E as recorded, at all times.
+WeightsByTime = tuple[tuple[int, Matrix | None], ...]
+
 GALPERIN_DIP_DEG = -math.degrees(math.atan(1 / math.sqrt(2)))
 GALPERIN_AZIMUTHS_DEG = (270.0, 30.0, 150.0)
 ON_AXIS_DEG = 5.0  # SEED calls a channel N, E or Z up to this far from it

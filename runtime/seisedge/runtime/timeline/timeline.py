@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.records.channelcode import COMPONENTS
+from seisedge.runtime.records.orientation import WeightsByTime, mix
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.timeline.resample import MAX_RATE_DENOMINATOR
 from seisedge.runtime.timeline.track import GridSpec, RawStretch, Track, TrackState
@@ -49,14 +49,12 @@ class TimelineState(msgspec.Struct, frozen=True):
     began_k: int | None = None
 
 
-Mix = Callable[["Timeline", int, npt.NDArray[np.float32], npt.NDArray[np.bool_]], None]
-
-
 class Timeline:
     """Three tracks on the grid `k / spec.rate_hz`; packets in, (3, n) arrays with a mask out.
 
     components: those the station has; the others are not waited for.
     raw_keep_s: how long before what was seen raw samples are kept.
+    weights: how the rows as recorded are combined to Z, N and E; may be replaced at any time.
     """
 
     def __init__(
@@ -73,7 +71,7 @@ class Timeline:
         self.spec = spec
         self.ready_k = 0
         self.flagged: list[FlaggedSpan] = []
-        self.mix: Mix | None = None  # makes Z, N and E of the rows as recorded, in place, from an index on
+        self.weights: WeightsByTime = ()
         self.tracks = {c: Track(f"{station_id} {c}", spec, reorder_wait_s) for c in COMPONENTS}
         self._raw_keep_k = math.ceil(raw_keep_s * spec.rate_hz)
         if not self._raw_keep_k:
@@ -120,6 +118,11 @@ class Timeline:
     def oldest_k(self) -> int:
         """First index still held; 0 before the first packet."""
         return self._first_k or 0
+
+    @property
+    def seen_k(self) -> int:
+        """Index after the last output that was ready at the last call of `seen`."""
+        return self._seen_k
 
     def k_at(self, time_ns: int) -> int:
         """First grid index at or after a time; of `time_of(k)`, which is to the nanosecond, it is k."""
@@ -183,7 +186,13 @@ class Timeline:
             self.ready_k = max(self.ready_k, *done)
 
     def window(self, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Samples and mask, (3, k1 - k0) each, ZNE by way of `mix`, copies; 0 and False where there is no sample."""
+        """Samples and mask, (3, k1 - k0) each, in Z, N and E, copies; 0 and False where a sample is missing."""
+        wave, valid = self.recorded(k0, k1)
+        self.rotate(k0, wave, valid)
+        return wave, valid
+
+    def recorded(self, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """As `window`, with the rows as recorded, before `weights` are applied."""
         self._write()
         wave = np.zeros((3, k1 - k0), dtype=np.float32)
         valid = np.zeros((3, k1 - k0), dtype=bool)
@@ -192,9 +201,16 @@ class Timeline:
         if high > low:
             wave[:, low - k0 : high - k0] = self._wave[:, low - first : high - first]
             valid[:, low - k0 : high - k0] = self._valid[:, low - first : high - first]
-        if self.mix is not None:
-            self.mix(self, k0, wave, valid)
         return wave, valid
+
+    def rotate(self, k0: int, wave: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
+        """Apply `weights` in place to rows as recorded, (3, n) each, from index `k0` on."""
+        if not self.weights:
+            return
+        begins = [max(self.k_at(begin_ns) - k0, 0) for begin_ns, _ in self.weights]
+        for begin, end, (_, weights) in zip(begins, [*begins[1:], wave.shape[1]], self.weights, strict=True):
+            if weights is not None and end > begin:
+                mix(weights, wave[:, begin:end], valid[:, begin:end])
 
     def raw(self, component: str, k0: int, k1: int) -> list[RawStretch]:
         """Raw samples under the outputs [k0, k1), kept from `raw_keep_s` before what was `seen`, as recorded.

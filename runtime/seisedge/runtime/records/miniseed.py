@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 import struct
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,12 +18,8 @@ from typing import Any
 
 import numpy as np
 
-# The binding below pymseed's classes: one struct reused for all records decodes three times as fast as
-# `MS3Record.parse` with its properties, and a decode is most of what a file source does.
-from pymseed.clib import clibmseed, ffi
-from pymseed.logging import ensure_thread_logging, get_error_messages
-
 from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.records import _libmseed
 from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 
 MIN_RECORD_BYTES = 128
@@ -227,19 +222,14 @@ class Scanner:
 
 
 class Decoder:
-    """Packets from records. One per thread: the record structure below is reused."""
+    """Makes packets from records. Use one decoder per thread: it reuses the struct of the parsed record."""
 
     def __init__(self) -> None:
-        self._record = ffi.new("MS3Record **")
-        self._thread = 0
-
-    def __del__(self) -> None:
-        if self._record[0] != ffi.NULL:
-            clibmseed.msr3_free(self._record)
+        self._parser = _libmseed.RecordParser()
 
     def header(self, record: bytes) -> RecordHeader | BadRecord:
-        """What `record` says of itself; the samples are not looked at."""
-        parsed = self._parse(record, clibmseed.MSF_ATENDOFFILE)
+        """The header of `record`; its samples are not decoded."""
+        parsed = self._parse(record, with_samples=False)
         if isinstance(parsed, BadRecord):
             return parsed
         msr, source_id, rate_hz, flags = parsed
@@ -247,51 +237,42 @@ class Decoder:
 
     def packet(self, record: bytes, arrival_ns: int, token: str = "") -> Packet | BadRecord:
         """Decode one record; the samples are a copy (int32, float32 or float64) and belong to the packet."""
-        parsed = self._parse(record, clibmseed.MSF_ATENDOFFILE | clibmseed.MSF_UNPACKDATA)
+        parsed = self._parse(record, with_samples=True)
         if isinstance(parsed, BadRecord):
             return parsed
         msr, source_id, rate_hz, flags = parsed
-        n = msr.numsamples
         dtype = _DTYPES.get(msr.sampletype)
         if dtype is None:
             return BadRecord(record, "it holds text, not samples")
-        if n != msr.samplecnt:
-            return BadRecord(record, f"{msr.samplecnt} samples announced, {n} found")
-        # libmseed compares the last decoded sample with the header's copy of it and only warns
-        if clibmseed.ms_rlog_free(ffi.NULL) and self._integrity_fails(record):
+        if msr.numsamples != msr.samplecnt:
+            return BadRecord(record, f"{msr.samplecnt} samples announced, {msr.numsamples} found")
+        # libmseed compares the last decoded sample with the header's copy of it, and only warns
+        if _libmseed.discard_messages() and self._integrity_fails(record):
             return BadRecord(record, "the decoded samples contradict the record's check value")
-        samples = np.frombuffer(ffi.buffer(msr.datasamples, n * dtype.itemsize), dtype=dtype).copy()
+        samples = _libmseed.samples(msr, dtype)
         return Packet(source_id, msr.starttime, rate_hz, samples, flags, arrival_ns, token)
 
-    def _parse(self, record: bytes, control: int) -> tuple[Any, SourceId, float, RecordFlag] | BadRecord:
-        """The record structure below, with what needs more than a look into it."""
-        thread = threading.get_ident()
-        if thread != self._thread:  # libmseed keeps its messages per thread, and prints them where not told
-            ensure_thread_logging()
-            self._thread = thread
-        clibmseed.ms_rlog_free(ffi.NULL)
-        status = clibmseed.msr3_parse(ffi.from_buffer(record), len(record), self._record, control, 0)
-        if status != 0:
-            messages = [m.removeprefix("Error: ").strip() for m in get_error_messages()]
+    def _parse(self, record: bytes, *, with_samples: bool) -> tuple[Any, SourceId, float, RecordFlag] | BadRecord:
+        """The parsed struct, valid until the next call, with its source id, sampling rate (Hz) and flags."""
+        msr = self._parser.parse(record, with_samples=with_samples)
+        if msr is None:
+            messages = _libmseed.messages()
             return BadRecord(record, "it cannot be decoded" + (f" ({messages[0]})" if messages else ""))
-        msr = self._record[0]
-        rate_hz = clibmseed.msr3_sampratehz(msr)  # the field itself holds a period where it is negative
+        rate_hz = _libmseed.sampling_rate_hz(msr)
         if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
             return BadRecord(record, f"sampling rate {rate_hz:g} Hz")
         if not MIN_STARTTIME_NS <= msr.starttime < MAX_STARTTIME_NS:
             return BadRecord(record, "start time outside the years 1970 to 2100")
         if msr.samplecnt <= 0:
             return BadRecord(record, "no samples")
-        source_id = _source_id(ffi.string(msr.sid))
+        source_id = _source_id(_libmseed.source_id(msr))
         if source_id is None:
             return BadRecord(record, "no network, station and channel code that can be read")
-        extra = ffi.string(msr.extra) if msr.extralength else b""
-        return msr, source_id, rate_hz, _record_flags(msr.flags, extra)
+        return msr, source_id, rate_hz, _record_flags(msr.flags, _libmseed.extra_headers(msr))
 
     def _integrity_fails(self, record: bytes) -> bool:
-        control = clibmseed.MSF_ATENDOFFILE | clibmseed.MSF_UNPACKDATA
-        clibmseed.msr3_parse(ffi.from_buffer(record), len(record), self._record, control, 0)
-        return any("integrity" in message for message in get_error_messages())
+        self._parser.parse(record, with_samples=True)
+        return any("integrity" in message for message in _libmseed.messages())
 
 
 _DTYPES: dict[bytes, np.dtype[Any]] = {

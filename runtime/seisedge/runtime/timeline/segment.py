@@ -41,14 +41,14 @@ class SegmentState(msgspec.Struct, frozen=True):
     settled: int
     end: int
     known: list[tuple[int, int]]
-    heard_ns: int
+    end_ns: int = msgspec.field(name="heard_ns")  # the name in states that are already stored
 
 
 class Segment:
     """A run of samples at `anchor_ns + n / rate_hz`, gaps of up to `SEGMENT_GAP_S` inside it.
 
     settled: input below this index is final, be it a sample or a gap.
-    heard_ns: when `end` is, by the time of the packet that ends there.
+    end_ns: time of `end` by the header of the packet that ends there.
     """
 
     def __init__(self, anchor_ns: int, rate_hz: float) -> None:
@@ -56,7 +56,7 @@ class Segment:
         self.rate_hz = rate_hz
         self.settled = 0
         self.end = 0  # index after the newest sample
-        self.heard_ns = anchor_ns
+        self.end_ns = anchor_ns
         self._first = 0  # index of the buffer's first sample
         self._keep = 0  # what may be forgotten lies before
         size = max(1024, int(rate_hz * 120))
@@ -67,7 +67,7 @@ class Segment:
         """What there is but the samples."""
         ahead = self._ok[self.settled - self._first : self.end - self._first]
         known = [(n0 + self.settled, n1 + self.settled) for n0, n1 in runs(ahead)]
-        return SegmentState(self.anchor_ns, self.rate_hz, self.settled, self.end, known, self.heard_ns)
+        return SegmentState(self.anchor_ns, self.rate_hz, self.settled, self.end, known, self.end_ns)
 
     @classmethod
     def from_state(cls, state: SegmentState, first: int) -> Segment:
@@ -80,7 +80,7 @@ class Segment:
         segment.settled, segment._first, segment._keep = state.settled, min(first, state.settled), first
         segment.end = state.settled  # of the samples, as far as the buffer holds them
         segment._reserve(state.end)
-        segment.end, segment.heard_ns = state.end, state.heard_ns
+        segment.end, segment.end_ns = state.end, state.end_ns
         for n0, n1 in state.known:
             segment._ok[n0 - segment._first : n1 - segment._first] = True
         return segment
@@ -93,7 +93,7 @@ class Segment:
         """True where the packet follows the one before, but the anchor's clock says a gap or an overlap."""
         if index == self.end or self.settled < self.end:
             return False
-        return abs(packet.starttime_ns - self.heard_ns) * self.rate_hz < FOLLOWS_SAMPLES * NS_PER_S
+        return abs(packet.starttime_ns - self.end_ns) * self.rate_hz < FOLLOWS_SAMPLES * NS_PER_S
 
     def retime(self, packet: Packet) -> None:
         """Count time anew from this packet, which goes on at `end`; what stands before it moves by a sample."""

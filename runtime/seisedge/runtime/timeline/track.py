@@ -152,7 +152,7 @@ class Track:
         if usable:
             segment.put(index, packet.samples, self.counters)
             if index + len(packet.samples) == segment.end:
-                segment.heard_ns = packet.endtime_ns
+                segment.end_ns = packet.endtime_ns
         if segment.settled < segment.end:
             segment.settle(round(self.reorder_wait_s * segment.rate_hz), self.counters)
         self._finalize(segment, wanted_k)

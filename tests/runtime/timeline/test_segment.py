@@ -96,6 +96,9 @@ def test_an_overlap_with_samples_that_are_not_final_keeps_those() -> None:
     _put(segment, 195, 10, counters, offset=1)
     assert counters == TrackCounters(samples=175, duplicate_samples=20, disagreeing_samples=5)
     assert _indices(segment, 100, 200) == list(range(140, 200))
+    _put(segment, 100, 45, counters)  # from the first sample that is not final
+    assert counters == TrackCounters(samples=215, duplicate_samples=25, disagreeing_samples=5)
+    assert _indices(segment, 100, 200) == list(range(100, 200))
     assert segment.end == 220
 
 

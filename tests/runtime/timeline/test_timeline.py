@@ -255,7 +255,7 @@ def test_a_component_that_comes_and_goes_is_warned_of_once(caplog: pytest.LogCap
                 samples = np.zeros(200, dtype=np.int32)
                 timeline.add(component, packet(samples, float(start_s), f"HH{component}"))
     said = [(r.levelname, r.message) for r in caplog.records]
-    gone = [level for level, text in said if "component E is not waited for any more" in text]
+    gone = [level for level, text in said if "component E is late; processing continues without it" in text]
     anew = [level for level, text in said if text.startswith("XX.STA E: new segment")]
     assert gone == ["WARNING", *["DEBUG"] * 4]
     assert anew == ["WARNING", *["DEBUG"] * 3]

@@ -36,7 +36,9 @@ class RecordParser:
         `messages` then has the reason. The samples are decoded only `with_samples`.
         """
         thread = threading.get_ident()
-        if thread != self._thread:  # libmseed keeps its messages per thread, and prints them unless it is told to
+        if (
+            thread != self._thread
+        ):  # libmseed stores its messages per thread, and prints them in a thread without this call
             ensure_thread_logging()
             self._thread = thread
         clibmseed.ms_rlog_free(ffi.NULL)

@@ -80,9 +80,9 @@ def test_another_clock_is_refused() -> None:
         Trigger(Timeline("XX.STA", GridSpec(100.0, 40.0)), TriggerConfig())
 
 
-def _filled(traces: dict[str, np.ndarray], gap_s: tuple[float, float] | None = None) -> Timeline:
+def _filled(traces: dict[str, np.ndarray], gap_s: tuple[float, float] | None = None, shift_s: float = 0.0) -> Timeline:
     timeline = Timeline("XX.STA", TRIGGER_GRID)
-    for p in packets_of(traces, 1.0):
+    for p in packets_of(traces, 1.0, start_s=shift_s):
         start_s = (p.starttime_ns - T0_NS) / 1e9
         if gap_s is None or p.source_id.channel != "HHZ" or not gap_s[0] <= start_s < gap_s[1]:
             timeline.add(p.source_id.channel[-1], p)
@@ -150,13 +150,13 @@ def _bursts(seed: int) -> dict[str, np.ndarray]:
     ("seed", "gap_s"), [(0, None), (1, (31.0, 33.0)), (2, (20.0, 26.0)), (3, (30.0, 41.0)), (4, (50.0, 60.0))]
 )
 def test_onsets_are_those_of_the_definition(seed: int, gap_s: tuple[float, float] | None) -> None:
-    timeline = _filled(_bursts(seed), gap_s)
+    timeline = _filled(_bursts(seed), gap_s, 0.025 * seed)  # a gap ends anywhere in a hop
     for config in (TriggerConfig(), TriggerConfig(on_ratio=2.5, off_ratio=2.0)):
         found = Trigger(timeline, config).scan()
         expected = _onsets_by_definition(timeline, config)
         assert len(expected) >= 3
         assert [o.time_ns for o in found] == [time_ns for time_ns, _ in expected]
-        assert [o.snr for o in found] == pytest.approx([snr for _, snr in expected], abs=0.006)
+        assert [o.snr for o in found] == pytest.approx([snr for _, snr in expected], abs=0.00501)
 
 
 def test_the_highpass_halves_the_amplitude_at_its_corner() -> None:

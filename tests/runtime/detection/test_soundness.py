@@ -122,10 +122,55 @@ def test_a_spike_is_eight_times_further_off_than_any_other_sample(height: int, f
 
 
 @pytest.mark.parametrize("width", [1, 2, 3])
-def test_a_spike_has_up_to_three_samples(width: int) -> None:
+@pytest.mark.parametrize("at", [200, 201])
+@pytest.mark.parametrize("height", [50, -50])
+def test_a_spike_has_up_to_three_samples(width: int, at: int, height: int) -> None:
     x = _alternating()
-    x[200 : 200 + width] += 50
-    assert _look(x).spikes == [(200, 200 + width)]
+    x[at : at + width] += height
+    assert _look(x).spikes == [(at, at + width)]
+
+
+@pytest.mark.parametrize(("beside", "end"), [(2, 201), (3, 202)])
+def test_the_samples_of_a_spike_are_twice_as_far_off_as_others(beside: int, end: int) -> None:
+    x = _alternating()
+    x[200], x[201] = 50, beside
+    assert _look(x).spikes == [(200, end)]
+
+
+@pytest.mark.parametrize(("off", "found"), [(7, False), (6, True), (-6, True), (-7, False)])
+def test_a_spike_is_compared_with_samples_beyond_six(off: int, found: bool) -> None:
+    x = _alternating()
+    x[200] = 51
+    x[200 + off] += 9  # more than an eighth; its own neighbours feel half of it
+    assert bool(_look(x).spikes) is found
+
+
+def test_a_spike_on_a_slope_has_one_sample() -> None:
+    x = _alternating()
+    x[150:250] += 40 * np.arange(100)
+    x[250:] += 4000
+    x[200] += 1000
+    assert _look(x).spikes == [(200, 201)]
+
+
+@pytest.mark.parametrize("n", range(1, 90))
+def test_nothing_is_found_in_a_record_that_is_too_short(n: int) -> None:
+    x = _alternating(n)
+    x[n // 2] = 50.0
+    found = _look(x)
+    assert bool(found.spikes) is (n >= 63) and not found.steps
+
+
+def test_gain_and_offset_do_not_matter() -> None:
+    spiked, stepped = _alternating(), _one_in_eight()
+    spiked[200] = 50
+    stepped[405:] += 100
+    for scale in (1e-9, 1e-3, 1.0, -1.0, 1e6):
+        assert _look(scale * spiked).spikes == [(200, 201)]
+        assert _look(scale * stepped, 128.0).steps == [(399, 411)]
+    for offset in (1e4, -50.0, -1e4):
+        assert _look(offset + spiked).spikes == [(200, 201)]
+        assert _look(offset + stepped, 128.0).steps == [(399, 411)]
 
 
 def test_six_samples_are_no_spike() -> None:
@@ -148,10 +193,11 @@ def test_a_spike_needs_all_samples_around_it(rate_hz: float, side_n: int) -> Non
         x = _alternating()
         x[200] = 50
         x[gap] = np.nan
-        assert bool(_look(x, rate_hz).spikes) is found, gap
+        for scale in (1.0, 1e-3):
+            assert bool(_look(scale * x, rate_hz).spikes) is found, gap
 
 
-@pytest.mark.parametrize("apart", [32, 34, *range(35, 80, 3)])
+@pytest.mark.parametrize("apart", [32, 34, *range(35, 56), 70])
 def test_a_spike_is_compared_with_a_quarter_of_a_second_on_either_side(apart: int) -> None:
     x = _alternating()
     x[100] = x[100 + apart] = 51.0
@@ -173,11 +219,14 @@ def test_the_six_largest_spikes_are_found() -> None:
     for number, place in enumerate(places):
         x[place] = 200 - 10 * number
     assert _look(x).spikes == [(place, place + 1) for place in places[:6]]
+    x[150:153] += 2000  # its neighbours feel half of it, and are no spikes of their own
+    assert _look(x).spikes == sorted([(150, 153), *((place, place + 1) for place in places[:5])])
 
 
 @pytest.mark.parametrize(("jump", "found"), [(4.0, True), (3.5, False), (-4.0, True), (-3.5, False)])
-def test_a_step_is_four_times_the_range_on_either_side(jump: float, found: bool) -> None:
-    x = _one_in_eight()
+@pytest.mark.parametrize("phase", [0, 1, 2, 4, 5, 6])  # not where a 1 makes the jump larger or smaller
+def test_a_step_is_four_times_the_range_on_either_side(jump: float, found: bool, phase: int) -> None:
+    x = np.roll(_one_in_eight(), phase)
     x[405:] += jump
     assert _look(x, 128.0).steps == ([(399, 411)] if found else [])
     assert _look(x, 128.0).spikes == []
@@ -218,10 +267,24 @@ def test_six_samples_on_either_side_of_a_step_may_ring() -> None:
     x[405:] += 100
     x[399:411] += np.array([1, -2, 3, -4, 5, -6, 6, -5, 4, -3, 2, -1])
     assert _look(x, 128.0).steps == [(399, 411)]
+    strong = _one_in_eight()
+    strong[405:] += 100
+    strong[404] += 40
+    strong[409] += 55
+    strong[400] += 50
+    assert _look(strong, 128.0).steps == [(399, 411)]
     for ringing in (398, 411):
         y = x.copy()
         y[ringing] += 30
         assert _look(y, 128.0).steps == []
+
+
+@pytest.mark.parametrize("apart", [*range(70, 82), 100])
+def test_two_steps_are_found_when_each_has_its_own_level(apart: int) -> None:
+    x = _one_in_eight()
+    x[301:] += 100
+    x[301 + apart :] += 100
+    assert _look(x, 128.0).steps == [(295, 307), (295 + apart, 307 + apart)]
 
 
 def test_repair_puts_a_line_through_a_spike_and_takes_a_step_back() -> None:
@@ -245,6 +308,8 @@ def test_half_a_second_of_one_value_is_flat(equal: int) -> None:
     x = np.arange(300.0) ** 1.5
     x[100 : 100 + equal] = 7e4
     assert _look(x).flats == ([(100, 100 + equal)] if equal >= 50 else [])
+    x[200:250] = 8e4
+    assert _look(x).flats == ([(100, 100 + equal)] if equal >= 50 else []) + [(200, 250)]
 
 
 def test_a_dead_channel_is_flat_and_has_no_extremes() -> None:
@@ -273,6 +338,12 @@ def test_an_extreme_held_at_the_ends_of_a_record_counts() -> None:
     x = _alternating()
     x[:3], x[3], x[-4:], x[-5] = 1000.0, 992.0, -1000.0, -992.0
     assert _look(x).rails == Rails(1000.0, -1000.0, 3, 4, 1.0)
+
+
+def test_an_extreme_held_from_the_second_sample_on_counts() -> None:
+    x = _alternating()
+    x[:6] = [992.0, 1000.0, 1000.0, 1000.0, 999.0, 998.0]
+    assert _look(x).rails == Rails(1000.0, 0.0, 3, 0, 1.0)
 
 
 def test_a_flat_run_is_not_an_extreme() -> None:

@@ -231,7 +231,7 @@ def test_a_trigger_by_a_spike_or_a_step_is_an_artefact() -> None:
     assert _artefact(_burst(NOISE, 5000)) is None
 
 
-def test_a_trigger_by_an_earthquake_with_a_spike_is_none() -> None:
+def test_a_trigger_by_an_earthquake_with_a_spike_is_no_artefact() -> None:
     traces = _burst(NOISE, 5000)
     traces[1, 5005] += 40_000
     assert _artefact(traces) is None

@@ -47,13 +47,13 @@ def test_a_tone_is_found(frequency_hz: float) -> None:
 
 
 @pytest.mark.parametrize("frequency_hz", [2.0, 4.0, 6.0])
-def test_an_onset_with_a_coda_is_none(frequency_hz: float) -> None:
+def test_an_onset_with_a_coda_is_no_calibration(frequency_hz: float) -> None:
     x = _burst(frequency_hz)
     assert not _found(x)
     assert not _found(1000 * _pulse(1.0, 0.7), x)  # one shape for all components
 
 
-def test_a_trace_of_zeros_is_none() -> None:
+def test_a_trace_of_zeros_is_no_calibration() -> None:
     assert not _found()
 
 

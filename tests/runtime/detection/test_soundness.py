@@ -1,4 +1,4 @@
-"""Rules for raw samples, on real records that hold what they look for, and on all those that do not."""
+"""Rules for samples as recorded, on real records with and without artefacts, and at their limits."""
 
 import csv
 from pathlib import Path

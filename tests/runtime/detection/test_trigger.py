@@ -34,7 +34,7 @@ def test_onsets_do_not_depend_on_packets(packet_s: float, every: int) -> None:
     assert _scan(TRACES, packet_s, every) == _scan(TRACES, 4.0)
 
 
-def test_without_the_vertical_the_horizontals_decide() -> None:
+def test_without_the_vertical_the_horizontals_are_used() -> None:
     horizontals = {c: x for c, x in TRACES.items() if c != "HHZ"}
     found = _scan(horizontals, 4.0, components="NE")
     assert [(o.time_ns - T0_NS) / 1e9 for o in found] == pytest.approx(ONSETS_S, abs=0.35)
@@ -58,7 +58,7 @@ def test_noise_alone_triggers_nothing_and_neither_does_a_gap() -> None:
     assert trigger.scan() == []
 
 
-def test_it_is_blind_for_no_more_than_half_the_long_average_after_a_gap() -> None:
+def test_after_a_gap_it_detects_again_within_half_the_long_average() -> None:
     x = burst(60, [46.0])
     timeline = Timeline("XX.STA", TRIGGER_GRID, components="Z")
     trigger = Trigger(timeline, TriggerConfig())
@@ -75,7 +75,7 @@ def test_moving_sum(width: int) -> None:
     assert _moving_sum(x, width) == pytest.approx(expected)
 
 
-def test_another_clock_is_refused() -> None:
+def test_another_sampling_rate_is_refused() -> None:
     with pytest.raises(ValueError, match="40 Hz"):
         Trigger(Timeline("XX.STA", GridSpec(100.0, 40.0)), TriggerConfig())
 

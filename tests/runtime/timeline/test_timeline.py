@@ -113,7 +113,7 @@ def test_ready_waits_for_a_component_by_packet_starts() -> None:
     assert timeline.ready_k > timeline.k_at(T0_NS + 30 * 10**9)
 
 
-def test_a_dead_component_is_given_up_once_and_taken_back() -> None:
+def test_a_dead_component_is_waited_for_only_once_until_it_returns() -> None:
     timeline = _timeline(max_wait_s=10.0)
     x = burst(120, [])
     parts = [(c, i) for i in range(24) for c in "ZNE"]
@@ -125,18 +125,18 @@ def test_a_dead_component_is_given_up_once_and_taken_back() -> None:
         ready[i] = (timeline.ready_k - timeline.k_at(T0_NS)) / 40
     assert ready[4] < 20.1  # waits
     assert ready[5] < 20.1
-    assert ready[7] > 39  # given up: no wait any more
+    assert ready[7] > 39  # no longer waited for
     assert ready[11] > 59
     assert ready[23] > 119
     k0 = timeline.k_at(T0_NS)
     _, valid = timeline.window(k0, k0 + 119 * 40)
     assert not valid[2, 22 * 40 : 58 * 40].any()
-    assert valid[2, 66 * 40 : 118 * 40].all()  # from the packet after the one it came back with
+    assert valid[2, 66 * 40 : 118 * 40].all()  # from the packet after the first one on its return
     assert valid[0, 40 : 118 * 40].all()
 
 
 def test_a_component_that_is_always_late_is_waited_for_again_after_a_gap() -> None:
-    """Z comes 14 s after the others; a gap of 50 s puts it more than max_wait_s behind for a moment, not for ever."""
+    """Z arrives 14 s after the others; a gap of 50 s makes it later than max_wait_s only for a moment."""
     records = [(i * 5.0, c) for i in range(60) for c in "ZNE" if not 20 <= i < 30]
     timeline = _timeline(max_wait_s=60.0)
     for start_s, c in sorted(records, key=lambda r: r[0] + 14.0 * (r[1] == "Z")):
@@ -163,7 +163,7 @@ def test_calibration_is_masked_and_flags_are_found_again() -> None:
 
 
 @pytest.mark.parametrize("by_s", [2.0, 20.0, 59.0])
-def test_a_component_that_speaks_late_from_the_first_packet_on_is_waited_for(by_s: float) -> None:
+def test_a_component_that_is_late_from_the_first_packet_on_is_waited_for(by_s: float) -> None:
     x = burst(120, [])
     traces = {channel: packets_of({channel: x}) for channel in ("HHE", "HHN", "HHZ")}
     in_time = sorted((p for some in traces.values() for p in some), key=lambda p: p.endtime_ns)
@@ -174,7 +174,7 @@ def test_a_component_that_speaks_late_from_the_first_packet_on_is_waited_for(by_
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1e35])
-def test_floats_that_are_no_numbers_are_missing(value: float) -> None:
+def test_invalid_floats_are_missing_samples(value: float) -> None:
     x = burst(40, []).astype(np.float64)
     x[2000] = value
     timeline = _fill(_timeline(components="Z"), [packet(x, 0)])
@@ -194,7 +194,7 @@ def test_half_a_sample_of_jitter_is_no_gap() -> None:
 @pytest.mark.parametrize("true_rate_hz", [100.01, 99.99])
 @pytest.mark.parametrize("packet_n", [137, 400, 3000])
 def test_a_drifting_clock_makes_no_gaps_and_keeps_time(true_rate_hz: float, packet_n: int) -> None:
-    """A hundred ppm, which no digitizer does, said to be 100 Hz: every packet has its true time."""
+    """A drift of 100 ppm, more than that of any digitizer; every packet has its true start time."""
     seconds = 600
     t = np.arange(int(seconds * true_rate_hz)) / true_rate_hz
     slow = (1e4 * np.sin(2 * np.pi * 0.5 * t)).round().astype(np.int32)
@@ -203,7 +203,7 @@ def test_a_drifting_clock_makes_no_gaps_and_keeps_time(true_rate_hz: float, pack
     counters = timeline.tracks["Z"].counters
     assert counters.gaps == counters.duplicate_samples == counters.disagreeing_samples == 0
     assert counters.samples == len(slow)
-    assert 5 <= counters.retimings <= 12  # one in half a sample, six samples in all
+    assert 5 <= counters.retimings <= 12  # one per half a sample, six samples in total
     k0, k1 = timeline.ready_k - 4000, timeline.ready_k - 40
     wave, valid = timeline.window(k0, k1)
     assert valid[0].all()
@@ -232,13 +232,13 @@ def test_memory_is_bounded_over_a_day() -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [20.0, 40.0, 50.0, 100.0, 33.3])
-def test_an_index_and_its_time_are_each_others_inverse(rate_hz: float) -> None:
+def test_index_and_time_are_inverse_functions(rate_hz: float) -> None:
     timeline = Timeline("XX.STA", GridSpec(rate_hz, rate_hz / 4))
     first = timeline.k_at(T0_NS)
     for k in range(first, first + 5000):
         assert timeline.k_at(timeline.time_of(k)) == k
         assert timeline.k_at(timeline.time_of(k) + 2) == k + 1
-        assert abs(timeline.time_of(k) - k * 1_000_000_000 / rate_hz) <= 1000  # a float64 knows no better
+        assert abs(timeline.time_of(k) - k * 1_000_000_000 / rate_hz) <= 1000  # the precision of float64
 
 
 def test_segment_index() -> None:
@@ -246,7 +246,7 @@ def test_segment_index() -> None:
     assert segment.index_of(T0_NS + 10_000_000) == 1
 
 
-def test_a_component_that_comes_and_goes_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_intermittent_component_is_logged_as_a_warning_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     timeline = Timeline("XX.STA", GridSpec(40.0, 15.0), max_wait_s=5.0)
     for start_s in range(0, 400, 2):
@@ -311,7 +311,7 @@ def test_a_component_that_comes_back_is_waited_for_once_it_is_within_max_wait() 
     assert _awaited(timeline) == "ENZ"
 
 
-def test_a_component_is_taken_back_exactly_at_the_limit() -> None:
+def test_a_component_is_waited_for_again_exactly_at_the_limit() -> None:
     timeline = _timeline(max_wait_s=10.0)
     k0 = timeline.k_at(T0_NS)
     for component in "ZNE":
@@ -348,7 +348,7 @@ def test_a_component_that_never_came_is_waited_for_from_the_first_packet_on(
 
 
 def test_without_any_component_that_is_waited_for_the_newest_output_decides() -> None:
-    """A wait for late packets that is longer than that for components: the only one is given up for a while."""
+    """The wait for late packets is longer than that for components: the only component counts as late for a while."""
     timeline = _timeline(max_wait_s=10.0, reorder_wait_s=60.0, components="Z")
     k0 = timeline.k_at(T0_NS)
     _step(timeline, "Z", k0, 10.0)
@@ -365,7 +365,7 @@ def test_without_any_component_that_is_waited_for_the_newest_output_decides() ->
     assert _awaited(timeline) == "Z"
 
 
-def test_a_window_beyond_what_is_held_is_missing_there() -> None:
+def test_a_window_is_missing_where_it_exceeds_the_buffer() -> None:
     timeline = _fill(_timeline(), packets_of(TRACES))
     timeline.finish()
     first, end = timeline.oldest_k, timeline.ready_k
@@ -438,7 +438,7 @@ def test_flags_are_those_of_spans_that_overlap() -> None:
         assert timeline.flags_between(T0_NS + start_ns, T0_NS + end_ns) == expected
 
 
-def test_a_restart_forgets_everything_before() -> None:
+def test_a_restart_clears_all_earlier_outputs_and_flags() -> None:
     timeline = _timeline(components="Z", max_wait_s=10.0)
     x = burst(30, [])
     timeline.add("Z", packet(x, 0, flags=RecordFlag.SPIKES))
@@ -462,7 +462,7 @@ def test_a_restart_forgets_everything_before() -> None:
     assert valid[0].all() and np.array_equal(wave[0], expected.astype(np.float32))
 
 
-def test_what_is_given_up_is_written_with_what_waited_for_late_packets() -> None:
+def test_outputs_that_waited_for_late_packets_are_final_after_give_up() -> None:
     x = burst(30, [])
     timeline = _timeline(components="Z", reorder_wait_s=60.0)
     timeline.add("Z", packet(x[:1000], 0))
@@ -474,7 +474,7 @@ def test_what_is_given_up_is_written_with_what_waited_for_late_packets() -> None
     assert timeline.tracks["Z"].counters.gaps == 1
 
 
-def test_the_end_is_ready_as_far_as_any_component_goes() -> None:
+def test_after_the_end_the_longest_component_is_ready() -> None:
     timeline = _timeline()
     timeline.finish()
     assert timeline.ready_k == 0
@@ -489,7 +489,7 @@ def test_the_end_is_ready_as_far_as_any_component_goes() -> None:
     assert timeline.ready_k == longer
 
 
-def test_three_minutes_behind_what_was_seen_stay_readable() -> None:
+def test_three_minutes_before_the_outputs_read_last_are_kept() -> None:
     """The buffer holds 12 minutes at first; after 40 it has been moved several times."""
     x = np.random.default_rng(0).normal(0, 100, 40 * 6000).round().astype(np.int32)
     timeline = _timeline(components="Z")
@@ -506,7 +506,7 @@ def test_three_minutes_behind_what_was_seen_stay_readable() -> None:
     assert timeline.flags_between(T0_NS + 38 * 60 * 10**9, 2**62) == RecordFlag.SPIKES
 
 
-def test_what_was_not_seen_stays_readable() -> None:
+def test_outputs_that_were_not_read_are_kept() -> None:
     x = np.random.default_rng(0).normal(0, 100, 30 * 6000).round().astype(np.int32)
     timeline = _timeline(components="Z")
     for minute in range(30):
@@ -518,7 +518,7 @@ def test_what_was_not_seen_stays_readable() -> None:
     assert np.array_equal(wave[0], expected.astype(np.float32)[: wave.shape[1]])
 
 
-def test_raw_samples_are_kept_for_the_given_time_behind_what_was_seen() -> None:
+def test_samples_as_recorded_are_kept_for_the_given_time() -> None:
     timeline = _timeline(components="Z", raw_keep_s=20.0)
     assert all(track.raw_from_ns == 0 for track in timeline.tracks.values())
     timeline.seen()
@@ -538,7 +538,7 @@ def test_raw_samples_are_kept_for_the_given_time_behind_what_was_seen() -> None:
     assert all(track.raw_from_ns == NO_RAW_NS for track in without.tracks.values())
 
 
-def test_a_restored_timeline_goes_on_with_the_same_outputs() -> None:
+def test_a_restored_timeline_continues_with_the_same_outputs() -> None:
     packets = packets_of(TRACES, 1.0)
     one, other = _timeline(), _timeline()
     _fill(one, packets[:90])

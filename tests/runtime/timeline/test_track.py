@@ -260,7 +260,7 @@ def test_raw_samples_across_a_clock_that_was_set_are_on_both_clocks() -> None:
 
 
 @pytest.mark.parametrize("cut", [1200, 2000])
-def test_a_restored_track_goes_on_with_the_same_outputs(cut: int) -> None:
+def test_a_restored_track_continues_with_the_same_outputs(cut: int) -> None:
     one = _track()
     _add(one, 0, 1000)
     _add(one, 1100, cut)

@@ -23,7 +23,15 @@ from tests.runtime.sinks.receiver import Receiver, serving
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.commands._service import Outputs
-from seisedge.runtime.config import Mode, ModelsConfig, load_config
+from seisedge.runtime.config import (
+    JsonLinesConfig,
+    Mode,
+    ModelsConfig,
+    QuakeMLConfig,
+    SinksConfig,
+    WebhookConfig,
+    load_config,
+)
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.inference.infer import Models
@@ -32,7 +40,6 @@ from seisedge.runtime.service.health import Health
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.service.metrics import text_from_health
 from seisedge.runtime.sinks import Sink
-from seisedge.runtime.sinks._config import JsonLinesConfig, QuakeMLConfig, SinksConfig, WebhookConfig
 from seisedge.runtime.sinks.quakeml import quakeml_from_event
 from seisedge.runtime.sinks.terminal import sentence_from_event
 from seisedge.runtime.sources import open_source

@@ -1,4 +1,4 @@
-"""StationXML against obspy's reader, on files of data centres that come with it, and what is refused."""
+"""StationXML compared with the reader of obspy, on its files from data centres; and files that are refused."""
 
 from pathlib import Path
 
@@ -123,7 +123,7 @@ def test_the_epoch_of_a_time(tmp_path: Path) -> None:
         ({"output_units": "V"}, "has a sensitivity in V, and counts are wanted"),
     ],
 )
-def test_a_sensitivity_that_is_of_no_use(tmp_path: Path, changes: dict[str, object], fault: str) -> None:
+def test_a_sensitivity_that_cannot_be_used_is_reported(tmp_path: Path, changes: dict[str, object], fault: str) -> None:
     path = stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ", **changes)])  # type: ignore[arg-type]
     with pytest.raises(InputError, match=rf"a\.xml: XX\.STA EHZ {fault}"):
         StationXml.read(path).check("XX.STA", ["EHZ"])
@@ -176,7 +176,7 @@ def test_a_file_that_is_refused(tmp_path: Path, text: str, fault: str) -> None:
         StationXml.read(path)
 
 
-def test_numbers_and_times_that_are_none(tmp_path: Path) -> None:
+def test_invalid_numbers_and_times_are_refused(tmp_path: Path) -> None:
     path = stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ", start="yesterday")])
     with pytest.raises(InputError, match=r"XX\.STA EHZ: startDate must be a time .*; got 'yesterday'"):
         StationXml.read(path)
@@ -193,7 +193,7 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
     assert len(StationXml.read(path).station("XX.STA")) == 2
 
 
-def test_a_folder_or_nothing(tmp_path: Path) -> None:
+def test_a_folder_or_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.xml: no such StationXML file"):
         StationXml.read(tmp_path / "none.xml")
     with pytest.raises(InputError, match="cannot be read"):

@@ -14,9 +14,10 @@ from tests.train.dataset.sets import make_rows, write_set
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.runtime.detection.inspection import Inspector
 from seisedge.runtime.inference.windows import cut_window
+from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 from seisedge.runtime.timeline.masks import drop_islands, runs
-from seisedge.runtime.timeline.timeline import COMPONENTS, Timeline
+from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 from seisedge.train.archive.archive import load_archive
 from seisedge.train.archive.cutter import WindowCutter

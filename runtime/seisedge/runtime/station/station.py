@@ -15,6 +15,8 @@ from seisedge.runtime.config import Mode, StationConfig, settings_of
 from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.inference.windows import grid_of
+from seisedge.runtime.records.channelcode import COMPONENTS
+from seisedge.runtime.records.orientation import WeightsByTime
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.station.channels import Channels
@@ -23,7 +25,7 @@ from seisedge.runtime.station.continuous import ContinuousMode, ContinuousState
 from seisedge.runtime.station.draft import Draft, StationCounters
 from seisedge.runtime.station.triggered import TriggeredMode, TriggeredState
 from seisedge.runtime.timeline.resample import reaches_band
-from seisedge.runtime.timeline.timeline import COMPONENTS, KEEP_S, Timeline, TimelineState
+from seisedge.runtime.timeline.timeline import KEEP_S, Timeline, TimelineState
 from seisedge.runtime.timeline.track import GridSpec
 
 logger = logging.getLogger(__name__)
@@ -108,6 +110,7 @@ class Station:
         self._drops = drops
         self._build_rate_hz = 0.0
         self._timelines: dict[GridSpec, Timeline] = {}
+        self._weights: WeightsByTime = ()  # of the timelines
         self._mode: TriggeredMode | ContinuousMode | None = None
         self._unused: dict[str, str] = {}  # why a channel's samples reach no model or trigger, by its name
         self._early: list[Draft] = []  # what a long gap or the end of a timeline made due
@@ -124,6 +127,8 @@ class Station:
             return
         if self._mode is None:
             self._build(packet.sampling_rate_hz)
+        elif self.channels.weights is not self._weights:  # the packet is the first of its channel
+            self._set_weights()
         self.counters.packets += 1
         if self.clock_steps.passes(component, packet):
             self._take(component, packet)
@@ -175,6 +180,7 @@ class Station:
             for timeline in self._timelines.values():
                 timeline.finish()
             yield from self._mode.step(ended=True)
+            self._check_axes()
 
     def _said_early(self) -> Iterator[Draft]:
         early, self._early = self._early, []
@@ -275,6 +281,7 @@ class Station:
         for timeline in earlier.values():
             timeline.finish()
         self._early += self._mode.step(ended=True)
+        self._check_axes()
         self._earlier_ns = self.heard_ns
         self.first_ns = self.last_ns = None
         self._timelines = {}
@@ -303,8 +310,22 @@ class Station:
             timeline.restart(max(timeline.leap_to(packet), timeline.ready_k))
 
     def _seen(self) -> None:
+        self._check_axes()
         for timeline in self._timelines.values():
             timeline.seen()
+
+    def _check_axes(self) -> None:
+        """Look for a missing axis of a triaxial sensor in what became ready since the last `_seen`."""
+        if not self.channels.triaxial:
+            return
+        timeline = next(iter(self._timelines.values()))
+        _, valid = timeline.recorded(timeline.seen_k, timeline.ready_k)
+        self.channels.check_axes(valid, timeline.time_of(timeline.seen_k), timeline.spec.rate_hz)
+
+    def _set_weights(self) -> None:
+        self._weights = self.channels.weights
+        for timeline in self._timelines.values():
+            timeline.weights = self._weights
 
     def _fast_enough(self, packet: Packet) -> bool:
         """False for a channel whose band leaves the trigger nothing above its high-pass."""
@@ -340,7 +361,7 @@ class Station:
             self._unused[self.station_id] = why
             logger.warning("%s: %s; it gets no answer", self.station_id, why)
         for grid in dict.fromkeys([trigger_grid, *carried]):
-            timeline = self._timelines[grid] = Timeline(
+            self._timelines[grid] = Timeline(
                 self.station_id,
                 grid,
                 components=COMPONENTS if self.channels.triaxial else settings.components,
@@ -348,14 +369,14 @@ class Station:
                 reorder_wait_s=settings.reorder_wait_s,
                 raw_keep_s=max(engine.card.window_s for engine in self._models.engines) + RAW_SLACK_S,
             )
-            timeline.mix = self.channels.mix
+        self._set_weights()
         of_models = {grid: self._timelines[grid] for grid in carried}
         if self._mode_name == "continuous":
             self._mode = ContinuousMode(
                 self.station_id, self._config, self._models, self.channels, of_models, self.counters, self._drops
             )
         else:
-            trigger = Trigger(self._timelines[trigger_grid], self._config.trigger.settings())
+            trigger = Trigger(self._timelines[trigger_grid], self._config.trigger)
             self._mode = TriggeredMode(
                 self.station_id,
                 self._config,

@@ -1,4 +1,4 @@
-"""Masks: runs of True in a row, and the shortest run of valid samples that a model sees."""
+"""Masks: runs of consecutive True values, and the shortest run of valid samples that a model receives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MIN_ISLAND_S = 0.2  # a shorter run of valid samples between gaps carries no sig
 
 
 def runs(mask: npt.NDArray[np.bool_], shortest: int = 1) -> list[tuple[int, int]]:
-    """Runs [n0, n1) of True of at least `shortest`, in order; mask: (n,)."""
+    """Runs [n0, n1) of at least `shortest` consecutive True values, in order; mask: (n,)."""
     if not mask.any():
         return []
     if mask.all():

@@ -106,7 +106,7 @@ def test_a_model_that_is_too_slow(caplog: pytest.LogCaptureFixture) -> None:
     assert counters.dropped_windows + counters.inferences / 2 == expected.inferences / 2 == 12
     assert counters.dropped_windows == 4
     assert (counters.triggers, counters.packets) == (expected.triggers, expected.packets)
-    tracks = [run.report.stations["XX.STA"].tracks[0].tracks["Z"].counters for run in (loop, undisturbed)]
+    tracks = [run.report.stations["XX.STA"].timelines[0].tracks["Z"].counters for run in (loop, undisturbed)]
     assert tracks[0] == tracks[1] and tracks[0].samples == 28_000
     assert expected.dropped_windows == 0 and len(whole) == 12
     assert _story(lines) == [

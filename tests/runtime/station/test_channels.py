@@ -201,7 +201,7 @@ def _is_ground(
     station = Station("XX.STA", config, fake_models(), "triggered")
     for code in codes:
         station.add(packet(ONE, channel=code))
-    timeline = station.tracks[0]
+    timeline = station.timelines[0]
     wave, valid = recorded.copy(), np.ones(recorded.shape, dtype=bool)
     station.channels.mix(timeline, timeline.k_at(T0_NS), wave, valid)
     scale = station.channels.at(T0_NS)

@@ -9,8 +9,8 @@ import pytest
 from tests.fakes import fake_models, packet, packets_of
 
 from seisedge.runtime.config import StationConfig
+from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.station.clock_steps import Admitted, ClockSteps, ClockStepsState
-from seisedge.runtime.station.draft import StationCounters
 from seisedge.runtime.station.station import Station
 
 HOUR = 3600.0
@@ -147,7 +147,7 @@ def test_a_station_goes_on_after_its_clock_came_back(caplog: pytest.LogCaptureFi
     ]
     assert station.epoch == station.counters.new_timelines == 1
     assert station.counters.packets == len(packets)
-    counters = [track.counters for track in station.tracks[0].tracks.values()]
+    counters = [track.counters for track in station.timelines[0].tracks.values()]
     assert sum(c.late_samples for c in counters) == 0
     assert sum(c.samples for c in counters) == 3 * 60_000
     assert station.heard_ns > 590e9

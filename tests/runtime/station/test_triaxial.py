@@ -44,7 +44,7 @@ def test_a_sample_is_mixed_as_at_its_own_time(tmp_path: Path) -> None:
     station = Station("XX.STA", StationConfig(), fake_models(), "triggered", metadata=metadata)
     for p in packets_of(_uvw([burst(120, [59.5], seed=i) for i in range(3)])):
         station.add(p)
-    timeline = station.tracks[0]
+    timeline = station.timelines[0]
     begin, end = timeline.k_at(T0_NS + 10 * 10**9), timeline.k_at(T0_NS + 110 * 10**9)
     wave, valid = timeline.window(begin, end)
     cut = timeline.k_at(T0_NS + 60 * 10**9 + 7_000_000)

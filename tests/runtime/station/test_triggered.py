@@ -260,4 +260,4 @@ def test_an_event_before_a_gap_of_a_year_is_finished_before_it() -> None:
     assert len({d.id for d in drafts}) == 2
     assert [d.status for d in drafts] == ["new", "update", "final"] * 2
     assert drafts[0].id[:-4] == "XX.STA-20200913T122719" and drafts[-1].id[:-4] == "XX.STA-20210913T122719"
-    assert all(t._wave.nbytes < 10e6 for t in station.tracks)
+    assert all(t._wave.nbytes < 10e6 for t in station.timelines)

@@ -227,7 +227,7 @@ def _summary(report: RunReport, source: Source, journal: Journal | None, models:
         "lines said in an earlier run": journal.counters.known_lines if journal is not None else 0,
     }
     for station in stations:
-        for timeline in station.tracks[:1]:
+        for timeline in station.timelines[:1]:
             for component, track in timeline.tracks.items():
                 if track.counters.gaps:
                     troubles[f"gaps on {station.station_id} {component}"] = track.counters.gaps

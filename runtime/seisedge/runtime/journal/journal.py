@@ -28,9 +28,9 @@ import msgspec
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.config import JournalConfig
+from seisedge.runtime.counters import Histogram
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
-from seisedge.runtime.histogram import Histogram
 from seisedge.runtime.journal.database import FILE_NAME, Locked, Unusable, make_room, open_database, set_aside
 from seisedge.runtime.journal.outbox import Line, Unsaved
 from seisedge.runtime.journal.points import HopPlace, Point, Points

@@ -13,7 +13,7 @@ from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, Literal
 
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.runtime.histogram import Histogram
+from seisedge.runtime.counters import Histogram
 from seisedge.runtime.machine import resident_mib, temperatures_c
 from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sources import Source
@@ -163,7 +163,7 @@ class Health:
             found.append(Sample("arrival_age_seconds", "gauge", "Since the last packet came.", arrival, of))
             for name, count in dataclasses.asdict(station.counters).items():
                 found.append(Sample(f"{name}_total", "counter", f"Station: {name.replace('_', ' ')}.", count, of))
-            for timeline in station.tracks[:1]:
+            for timeline in station.timelines[:1]:
                 for component, track in timeline.tracks.items():
                     which = of | {"component": component}
                     for name, count in dataclasses.asdict(track.counters).items():

@@ -13,8 +13,8 @@ import threading
 from collections.abc import Sequence
 from http import HTTPStatus
 
+from seisedge.runtime.counters import Histogram
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.histogram import Histogram
 from seisedge.runtime.listening import cannot_listen
 from seisedge.runtime.service.health import Health, Sample
 

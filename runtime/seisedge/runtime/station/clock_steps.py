@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import msgspec
 
 from seisedge.runtime.clock import ns_from_s
+from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.records.packet import Packet
-from seisedge.runtime.station.draft import StationCounters
 
 FAR_S = 600.0
 _FAR_NS = ns_from_s(FAR_S)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.config import ContinuousConfig, StationConfig
+from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection import pulse
 from seisedge.runtime.detection.inspection import BEFORE_S, Inspector, flag_remarks
 from seisedge.runtime.engines import Engine
@@ -27,7 +28,7 @@ from seisedge.runtime.inference.infer import Meter, Models, infer, unit_scale
 from seisedge.runtime.inference.windows import Window, cut_window, grid_of, span_of_window
 from seisedge.runtime.records.packet import RecordFlag
 from seisedge.runtime.station.channels import Channels
-from seisedge.runtime.station.draft import Draft, EventDraft, HopDraft, StationCounters
+from seisedge.runtime.station.draft import Draft, EventDraft, HopDraft
 from seisedge.runtime.station.triggered import event_id
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec

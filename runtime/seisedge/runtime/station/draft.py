@@ -27,27 +27,6 @@ from seisedge.runtime.inference.infer import Meter
 NOT_MEASURED = Latency(assemble=0.0, host_to_device=0.0, infer=0.0, device_to_host=0.0, emit=0.0, total=0.0)
 
 
-@dataclass(slots=True)
-class StationCounters:
-    """What a station has done so far."""
-
-    packets: int = 0
-    stray_packets: int = 0  # with a time that no other packet said: left out
-    new_timelines: int = 0  # the clock went back
-    triggers: int = 0
-    retriggers: int = 0  # of an event that was already open
-    events: int = 0
-    noise_answers: int = 0
-    noise_events: int = 0  # triggers that were noise to the end: nothing was emitted
-    spike_triggers: int = 0  # triggers that were nothing but bad samples: no event was opened
-    step_triggers: int = 0
-    calibration_triggers: int = 0
-    inferences: int = 0
-    hops: int = 0
-    dropped_windows: int = 0  # no inference: the run was behind a live stream
-    dropped_events: int = 0  # none of their windows was looked at: nothing was emitted
-
-
 @dataclass(frozen=True, slots=True)
 class EventDraft:
     """An event's revision but for its circumstances."""

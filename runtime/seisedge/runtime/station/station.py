@@ -12,6 +12,7 @@ import msgspec
 
 from seisedge.runtime.clock import iso_from_ns, ns_from_s
 from seisedge.runtime.config import Mode, StationConfig, settings_of
+from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.inference.windows import grid_of
@@ -20,7 +21,7 @@ from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.station.channels import Channels
 from seisedge.runtime.station.clock_steps import ClockSteps, ClockStepsState
 from seisedge.runtime.station.continuous import ContinuousMode, ContinuousState
-from seisedge.runtime.station.draft import Draft, StationCounters
+from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.triggered import TriggeredMode, TriggeredState
 from seisedge.runtime.timeline.resample import reaches_band
 from seisedge.runtime.timeline.timeline import COMPONENTS, KEEP_S, Timeline, TimelineState
@@ -241,7 +242,7 @@ class Station:
         return min(needed_ns, ready_ns) - ns_from_s(reach_s)
 
     @property
-    def tracks(self) -> list[Timeline]:
+    def timelines(self) -> list[Timeline]:
         """The timelines, for their counters."""
         return list(self._timelines.values())
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.config import StationConfig
+from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection.inspection import BEFORE_S, Artefact, flag_remarks
 from seisedge.runtime.detection.trigger import HOP_N, ONSET_SEARCH_HOPS, TRIGGER_GRID, Onset, Trigger, TriggerState
 from seisedge.runtime.engines import Engine
@@ -25,7 +26,7 @@ from seisedge.runtime.inference.infer import Meter, Models, infer, unit_scale
 from seisedge.runtime.inference.windows import cut_window, grid_of, span_of_window, start_of_window
 from seisedge.runtime.records.packet import RecordFlag
 from seisedge.runtime.station.channels import Channels
-from seisedge.runtime.station.draft import EventDraft, StationCounters
+from seisedge.runtime.station.draft import EventDraft
 from seisedge.runtime.station.examination import LEAD_S, TELESEISM, Examiner
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec

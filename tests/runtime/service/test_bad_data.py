@@ -6,7 +6,7 @@ from tests.fakes import NOISE, TECTONIC, fake_models
 from tests.runtime.bad_data import Traces, cut, run, teleseism, with_calibration, with_spike, with_step
 
 from seisedge.runtime.engines._base import Array
-from seisedge.runtime.station.draft import EventDraft
+from seisedge.runtime.event import Event
 
 AT_S = 30.0  # in the noise
 ONSET_S = 35.7  # of the earthquake in its stretch
@@ -21,7 +21,7 @@ def _earthquake() -> Traces:
     return cut(650, 712)
 
 
-def _about(drafts: list[EventDraft]) -> list[tuple[str, str | None, bool, list[str]]]:
+def _about(events: list[Event]) -> list[tuple[str, str | None, bool, list[str]]]:
     """Time of the onset, type, whether there is a magnitude, and remarks, by revision."""
     return [
         (
@@ -30,7 +30,7 @@ def _about(drafts: list[EventDraft]) -> list[tuple[str, str | None, bool, list[s
             d.magnitude is not None,
             sorted({q.code for q in d.quality} - {"insufficient"}),  # the stretches end before the last answer
         )
-        for d in drafts
+        for d in events
     ]
 
 

@@ -5,7 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fakes import T0_NS, ListSource, RuleEngine, burst, described, fake_models, packet, packets_of, stationxml
+from tests.fakes import (
+    T0_NS,
+    ListSource,
+    RuleEngine,
+    burst,
+    described,
+    events_of,
+    fake_models,
+    packet,
+    packets_of,
+    stationxml,
+)
 
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.config import ChannelConfig, MagnitudeConfig, StationConfig
@@ -18,7 +29,7 @@ from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.station.channels import Channels, Scale
-from seisedge.runtime.station.draft import Draft, EventDraft
+from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 
 ONE = np.ones(100, dtype=np.int32)
@@ -46,14 +57,14 @@ def _scale(metadata: StationXml | None = None, entries: dict[str, ChannelConfig]
     return channels.at(T0_NS)
 
 
-def _run(packets: list[Packet], models: Models, config: StationConfig) -> tuple[list[EventDraft], Station]:
+def _run(packets: list[Packet], models: Models, config: StationConfig) -> tuple[list[Event], Station]:
     station = Station("XX.STA", config, models, "triggered")
     drafts: list[Draft] = []
     for p in packets:
         station.add(p)
         drafts += station.step()
     drafts += station.finish()
-    return [d for d in drafts if isinstance(d, EventDraft)], station
+    return events_of(drafts), station
 
 
 # which sensor

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from tests.fakes import NOISE, TECTONIC, RuleEngine, burst, card, packets_of
+from tests.fakes import NOISE, TECTONIC, RuleEngine, burst, card, events_of, hops_of, packets_of
 
 from seisedge.runtime.config import ContinuousConfig, StationConfig
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.event import content_of
 from seisedge.runtime.inference.infer import Models
-from seisedge.runtime.station.draft import Draft, EventDraft, HopDraft
+from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 
 TRACES = {f"HH{c}": burst(150, [60.0], seed=i) for i, c in enumerate("ZNE")}
@@ -27,7 +28,7 @@ def _run(packet_s: float = 4.0, config: StationConfig | None = None) -> list[Dra
 
 
 def test_hops_lie_on_the_sample_clock() -> None:
-    hops = [line for line in _run() if isinstance(line, HopDraft)]
+    hops = hops_of(_run())
     assert hops[0].probabilities is None and hops[0].coverage < 0.6  # the window fills first
     answered = [h for h in hops if h.probabilities]
     assert answered[0].time == "2020-09-13T12:27:02.000000Z"  # 60 % of 35 s after the first sample
@@ -36,7 +37,7 @@ def test_hops_lie_on_the_sample_clock() -> None:
 
 
 def test_an_event_opens_after_its_minimum_duration_and_closes() -> None:
-    events = [line for line in _run() if isinstance(line, EventDraft)]
+    events = events_of(_run())
     assert [e.status for e in events] == ["new", "final"]
     opened, closed = events
     assert opened.onset == "2020-09-13T12:27:41.000000Z"  # the first hop that ends after the burst began
@@ -49,20 +50,15 @@ def test_an_event_opens_after_its_minimum_duration_and_closes() -> None:
 
 @pytest.mark.parametrize("packet_s", [0.5, 30.0, 150.0])
 def test_lines_do_not_depend_on_packets(packet_s: float) -> None:
-    def plain(lines: list[Draft]) -> list[tuple[object, ...]]:
-        return [
-            (line.time, line.coverage, line.probabilities)
-            if isinstance(line, HopDraft)
-            else (line.id, line.status, line.event_type, line.window)
-            for line in lines
-        ]
+    def plain(drafts: list[Draft]) -> list[bytes]:
+        return [content_of(draft.line) for draft in drafts]
 
     assert plain(_run(packet_s)) == plain(_run())
 
 
 def test_a_longer_minimum_lets_nothing_open() -> None:
     config = StationConfig(continuous=ContinuousConfig(min_duration_s=60))
-    assert not [line for line in _run(config=config) if isinstance(line, EventDraft)]
+    assert not events_of(_run(config=config))
 
 
 def test_a_model_not_trained_for_it_is_refused() -> None:

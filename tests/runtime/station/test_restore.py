@@ -12,11 +12,13 @@ from tests.fakes import NOISE, T0_NS, TECTONIC, answer_of, burst, fake_models, p
 from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.config import ChannelConfig, ContinuousConfig, Mode, StationConfig, TimelineConfig
 from seisedge.runtime.engines._base import Array
+from seisedge.runtime.event import Event, content_of
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.records.stationxml import EVER_NS, ChannelEpoch, StationXml
-from seisedge.runtime.station.draft import Draft, EventDraft
-from seisedge.runtime.station.station import BackState, FrontState, Station
+from seisedge.runtime.station.draft import Draft
+from seisedge.runtime.station.state import BackState, FrontState
+from seisedge.runtime.station.station import Station
 
 CONFIG = StationConfig(
     channels={f"HH{c}": ChannelConfig(sensitivity=1e9) for c in "ZNE"} | {f"HH{c}": ChannelConfig() for c in "UVW"},
@@ -147,8 +149,7 @@ def _station(mode: Mode) -> Station:
 
 
 def _text(draft: Draft) -> str:
-    meterless = {name: getattr(draft, name) for name in draft.__slots__ if name not in ("meter",)}
-    return repr(meterless)
+    return f"{draft.last_sample_ns} {content_of(draft.line).decode()}"
 
 
 def _through_text(station: Station) -> BackState:
@@ -232,7 +233,7 @@ def test_what_is_needed_moves_on() -> None:
     for p in _plain():
         station.add(p)
         for draft in station.step():
-            assert isinstance(draft, EventDraft)
+            assert isinstance(draft.line, Event)
         if station.needed_ns is not None and station.last_ns is not None:
             behind.append((station.last_ns - station.needed_ns) / 1e9)
     assert min(behind) < 22 and max(behind) < 60

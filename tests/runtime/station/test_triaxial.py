@@ -5,28 +5,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fakes import T0_NS, burst, described, fake_models, packets_of, stationxml
+from tests.fakes import T0_NS, burst, described, events_of, fake_models, packets_of, stationxml
 
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.config import ChannelConfig, ModelsConfig, StationConfig, TimelineConfig
 from seisedge.runtime.demo import RECORDING
+from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.orientation import zne_from_uvw
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.sources import open_source
-from seisedge.runtime.station.draft import Draft, EventDraft
+from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 
 
-def _run(packets: list[Packet], models: Models, config: StationConfig) -> tuple[list[EventDraft], Station]:
+def _run(packets: list[Packet], models: Models, config: StationConfig) -> tuple[list[Event], Station]:
     station = Station("XX.STA", config, models, "triggered")
     drafts: list[Draft] = []
     for p in packets:
         station.add(p)
         drafts += station.step()
     drafts += station.finish()
-    return [d for d in drafts if isinstance(d, EventDraft)], station
+    return events_of(drafts), station
 
 
 def _uvw(traces: list[np.ndarray]) -> dict[str, np.ndarray]:

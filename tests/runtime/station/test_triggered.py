@@ -11,6 +11,7 @@ from tests.fakes import (
     RuleEngine,
     answer_of,
     burst,
+    events_of,
     fake_models,
     one_bin,
     packet,
@@ -25,9 +26,10 @@ from seisedge.runtime.config import (
     TimelineConfig,
 )
 from seisedge.runtime.engines._base import Array
+from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet, RecordFlag
-from seisedge.runtime.station.draft import EventDraft
+from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 
 GAIN = {f"HH{c}": ChannelConfig(sensitivity=1e9) for c in "ZNE"}
@@ -39,18 +41,18 @@ def _traces(onsets_s: list[float], seconds: float = 120.0) -> dict[str, np.ndarr
 
 def _run(
     packets: list[Packet], models: Models | None = None, config: StationConfig | None = None, every: int = 1
-) -> tuple[list[EventDraft], Station]:
+) -> tuple[list[Event], Station]:
     station = Station("XX.STA", config or StationConfig(channels=GAIN), models or fake_models(), "triggered")
-    drafts: list[EventDraft] = []
+    drafts: list[Draft] = []
     for i, p in enumerate(packets):
         station.add(p)
         if i % every == 0:
-            drafts += [d for d in station.step() if isinstance(d, EventDraft)]
-    drafts += [d for d in station.finish() if isinstance(d, EventDraft)]
-    return drafts, station
+            drafts += station.step()
+    drafts += station.finish()
+    return events_of(drafts), station
 
 
-def _story(drafts: list[EventDraft]) -> list[tuple[int, str, float]]:
+def _story(drafts: list[Event]) -> list[tuple[int, str, float]]:
     return [(d.revision, d.status, d.window.answer_s) for d in drafts]
 
 
@@ -87,7 +89,7 @@ def test_events_do_not_depend_on_packets(packet_s: float, every: int) -> None:
     assert len(reference) > 8
 
 
-def _plain(draft: EventDraft) -> tuple[object, ...]:
+def _plain(draft: Event) -> tuple[object, ...]:
     return (
         draft.id,
         draft.revision,

@@ -131,8 +131,11 @@ def infer(engine: Engine, window: Window, scale: npt.NDArray[np.float64], meter:
     return shares
 
 
-def unit_scale(
+def model_units_per_count(
     card: ModelCard, polarity: npt.NDArray[np.float64], metres_per_count: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """What counts are multiplied with to be in the card's unit: (3,), NaN where a component has no gain."""
+    """Factors (3,) from counts to the unit of the card; NaN for a component without a gain.
+
+    polarity: (3,), +1 or -1. metres_per_count: (3,), m/s per count; not used by a model in counts.
+    """
     return polarity if card.unit == "counts" else polarity * metres_per_count

@@ -35,7 +35,8 @@ from seisedge.runtime.journal.database import FILE_NAME, Locked, Unusable, make_
 from seisedge.runtime.journal.outbox import Line, Unsaved
 from seisedge.runtime.journal.points import HopPlace, Point, Points
 from seisedge.runtime.records.packet import Packet
-from seisedge.runtime.station.station import BackState, FrontState, Station
+from seisedge.runtime.station.state import BackState, FrontState
+from seisedge.runtime.station.station import Station
 
 logger = logging.getLogger(__name__)
 

@@ -203,7 +203,7 @@ class Loop:
             transport_ms = self._transport(packet)
             wait_ms = max(began_ns - packet.arrival_ns, 0) / 1e6
         engine_ms = meter.host_to_device_ms + meter.infer_ms + meter.device_to_host_ms
-        line = draft.line(iso_from_ns(time_ns()), source.url, meter.cost())
+        line = msgspec.structs.replace(draft.line, emitted=iso_from_ns(time_ns()), source=source.url, cost=meter.cost())
         emit_ms = (monotonic_ns() - answered_ns) / 1e6
         work_ms = (answered_ns - began_ns) / 1e6
         if self._health is not None and meter.inferences:

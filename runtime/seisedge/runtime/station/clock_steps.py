@@ -42,11 +42,11 @@ class ClockStepsState(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A packet that is taken now; `turn`: it begins a new timeline, the clock went back."""
+    """A packet that is taken now; `set_back`: it begins a new timeline, the clock went back."""
 
     component: str
     packet: Packet
-    turn: bool = False
+    set_back: bool = False
 
 
 class ClockSteps:
@@ -187,12 +187,12 @@ class ClockSteps:
         self._starts.clear()
         self._astray.clear()
         self._run = 0
-        turn = not self._ahead
+        set_back = not self._ahead
         taken = []
         for component, packet in held:
             self._present(component, packet)
-            taken.append(Admitted(component, packet, turn))
-            turn = False
+            taken.append(Admitted(component, packet, set_back))
+            set_back = False
         return taken
 
     def _give_up(self, *, astray: bool = True) -> list[Admitted]:

@@ -42,4 +42,4 @@ class RunReport:
     @property
     def stream_s(self) -> float:
         """Length of the longest station's data."""
-        return max((station.heard_ns for station in self.stations.values()), default=0) / NS_PER_S
+        return max((station.data_ns for station in self.stations.values()), default=0) / NS_PER_S

@@ -1,8 +1,8 @@
 """Triggered mode: each onset opens an event, and the event is answered again as its window fills.
 
-All decisions follow the sample clock: an answer is due at the first trigger hop after its last sample, and takes into
-account the onsets found up to that hop and no later ones. The result therefore does not depend on how much data
-arrives at once.
+All decisions follow the sample clock: an answer is given after the scan of the first trigger hop that begins at or after
+its end, and takes into account the onsets found up to that hop and no later ones. The result therefore does not depend
+on how much data arrives at once.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class TriggeredMode:
             hop = self._due[0][0] if self._due else None
             if self._onsets and (hop is None or self._onsets[0].hop <= hop):
                 self._open(self._onsets.pop(0))
-            elif hop is not None and (ended or (hop <= scanned and self._ready(hop))):
+            elif hop is not None and (ended or (hop < scanned and self._ready(hop))):
                 _, _, event = heapq.heappop(self._due)
                 draft = self._answer(event)
                 if draft is not None:
@@ -165,12 +165,13 @@ class TriggeredMode:
         meter = Meter()
         self._analyse(event, answer_s, end_ns, meter)
         status = self._status(event, inferred=meter.inferences > 0)
+        overlaps = self._overlaps(event, end_ns)
         if event.answers:
             self._schedule(event)
         self._forget()
         if status is None:
             return None
-        line = event.line(self._station_id, status, self._overlaps(event, end_ns))
+        line = event.line(self._station_id, status, overlaps)
         if not event.shown:
             self._counters.events += 1
         event.shown = True

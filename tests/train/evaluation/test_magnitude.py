@@ -36,20 +36,6 @@ def answers(catalogued: list[float], said: list[dict[int, float]], events: str) 
     return Answers(30.0, Windows(zeros, zeros, zeros, zeros), p, facts)
 
 
-def test_bins_are_open_below_and_closed_above() -> None:
-    assert magnitude.bins_of(EDGES, np.array([-0.5, 0.0, 0.05, 0.1, 0.11, 3.0, 3.1])).tolist() == [
-        0,
-        0,
-        1,
-        1,
-        2,
-        30,
-        31,
-    ]
-    paper = magnitude_bins(outer=False)[1]
-    assert magnitude.bins_of(paper, np.array([0.05, 0.1, 0.11, 3.0])).tolist() == [0, 0, 1, 29]
-
-
 def test_figures_of_four_records() -> None:
     # label k covers ((k - 1) / 10, k / 10], centre (k - 0.5) / 10
     a = answers(

@@ -1,8 +1,8 @@
 """Triggered mode: each onset opens an event, and the event is answered again as its window fills.
 
-All decisions follow the sample clock: an answer is given after the scan of the first trigger hop that begins at or after
-its end, and takes into account the onsets found up to that hop and no later ones. The result therefore does not depend
-on how much data arrives at once.
+All decisions follow the sample clock: an answer is given after the scan of the first trigger hop that begins at or
+after its end, and takes into account the onsets found up to that hop and no later ones. The result therefore does not
+depend on how much data arrives at once.
 """
 
 from __future__ import annotations

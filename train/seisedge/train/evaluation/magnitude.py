@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from seisedge.runtime.inference.estimate import bin_centres, interval_bins, magnitude_label
+from seisedge.runtime.inference.estimate import bin_centres, bins_of, interval_bins, magnitude_label
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers
 from seisedge.train.evaluation.bootstrap import Floats, Statistics
@@ -41,13 +41,6 @@ class MagnitudePart(Struct):
     """What the plots of a magnitude model are made from, beside the figures: at the last answer."""
 
     points: list[Point] = []
-
-
-def bins_of(edges: list[float | None], magnitude: Floats) -> Ints:
-    """The true label: (edges[k], edges[k + 1]]; beyond closed outer edges the nearest."""
-    inner = np.array([edge for edge in edges if edge is not None])
-    first = 0 if edges[0] is None else 1
-    return np.clip(np.digitize(magnitude, inner, right=True) - first, 0, len(edges) - 2)
 
 
 def expected(edges: list[float | None], p: Floats) -> Floats:

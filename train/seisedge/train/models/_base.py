@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from seisedge.runtime.inference.estimate import bins_of
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -106,9 +108,7 @@ class MagnitudeModel(Model):
 
     def bin_of(self, magnitude: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Label (n,) of magnitudes; beyond closed outer edges the nearest label."""
-        first = 0 if self.edges[0] is None else 1
-        inner = np.array([edge for edge in self.edges if edge is not None])
-        return np.clip(np.digitize(magnitude, inner, right=True) - first, 0, len(self.labels) - 1)
+        return bins_of(self.edges, magnitude)
 
     @abc.abstractmethod
     def losses(

@@ -1,4 +1,4 @@
-"""A station that goes on from a state without samples and the packets since says what it would have said."""
+"""A station restored from a state without samples, and given the packets since, yields the lines of an uninterrupted run."""
 
 import dataclasses
 from collections.abc import Callable
@@ -156,14 +156,17 @@ def _through_text(station: Station) -> BackState:
     return msgspec.json.decode(msgspec.json.encode(station.back()), type=BackState)
 
 
-def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[list[str], int | None]:
-    """What is said by a run that is killed after `stop` packets and goes on; and the packets read twice."""
+def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[list[str], int | None, Station]:
+    """Lines of a run that is killed after `stop` packets and restored, the number of packets read twice, and the station.
+
+    The number is None where there was no state to restore.
+    """
     station = _station(mode)
-    said: list[str] = []
+    lines: list[str] = []
     fronts: list[tuple[int, FrontState]] = []
     for k, p in enumerate(packets[:stop]):
         station.add(p)
-        said += map(_text, station.step())
+        lines += map(_text, station.step())
         front = station.front()
         if k % every == 0 and front is not None:
             fronts.append((k, front))
@@ -174,15 +177,15 @@ def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[
         if needed_ns is not None and front.last_ns <= needed_ns and front.epoch == station.epoch
     ]
     if not usable:
-        return said, None
+        return lines, None, station
     begin, text = usable[-1]
     station = _station(mode)
     station.restore(msgspec.json.decode(text, type=FrontState), back)
     for p in packets[begin + 1 :]:
         station.add(p)
-        said += map(_text, station.step())
-    said += map(_text, station.finish())
-    return said, stop - begin
+        lines += map(_text, station.step())
+    lines += map(_text, station.finish())
+    return lines, stop - begin, station
 
 
 RECORDS = [
@@ -217,11 +220,13 @@ def _kill(record: Callable[[], list[Packet]], mode: Mode, times: int) -> None:
     stops = sorted(rng.integers(len(packets) // 3, len(packets), times).tolist())
     resumed = 0
     for stop in stops:
-        said, again = _resumed(packets, mode, stop, every=2)
+        lines, again, restored = _resumed(packets, mode, stop, every=2)
         if again is None:
             continue
         resumed += 1
-        assert said == whole, f"killed after packet {stop} of {len(packets)}, {again} packets again"
+        assert lines == whole, f"killed after packet {stop} of {len(packets)}, {again} packets again"
+        assert restored.counters == station.counters
+        assert (restored.epoch, restored.data_ns) == (station.epoch, station.data_ns)
         assert again < len(packets) / 1.5
     assert resumed >= times // 2 + 1
 

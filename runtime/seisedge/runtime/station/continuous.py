@@ -42,8 +42,8 @@ class EventHop(msgspec.Struct, frozen=True):
     time_ns: int
     probabilities: list[float] = msgspec.field(name="shares")
     window: WindowInfo
-    remarks: list[Quality] = []
-    questionable: bool = False
+    remarks: list[Quality]
+    questionable: bool
 
 
 class ContinuousState(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class ContinuousState(msgspec.Struct, frozen=True):
     next_ns: int
     hops: list[EventHop] = msgspec.field(name="above")
     open: bool
-    pulse_ns: int | None = None
+    pulse_ns: int | None
 
 
 class ContinuousMode:
@@ -66,7 +66,7 @@ class ContinuousMode:
         channels: Channels,
         timelines: dict[GridSpec, Timeline],
         counters: StationCounters,
-        drops: Callable[[], bool] = lambda: False,
+        drops: Callable[[], bool],
     ) -> None:
         """drops: called before a window is classified; True: skip the hop, the run is behind a live stream.
 

@@ -53,7 +53,7 @@ class TriggeredMode:
         trigger: Trigger,
         timelines: dict[GridSpec, Timeline],
         counters: StationCounters,
-        drops: Callable[[], bool] = lambda: False,
+        drops: Callable[[], bool],
     ) -> None:
         """timelines: of the models whose band this station's channels carry.
 

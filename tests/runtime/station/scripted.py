@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tests.fakes import T0_NS, events_of, packets_of
 
-from seisedge.runtime.config import ChannelConfig, StationConfig
-from seisedge.runtime.detection.trigger import Onset, Trigger, TriggerSettings
+from seisedge.runtime.config import ChannelConfig, StationConfig, TriggerConfig
+from seisedge.runtime.detection.trigger import Onset, Trigger
 from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet
@@ -30,7 +30,7 @@ class ScriptedTrigger(Trigger):
     onsets_s: Iterable[float]
     delay_hops: int = 0
 
-    def started(self, timeline: Timeline, settings: TriggerSettings) -> ScriptedTrigger:
+    def started(self, timeline: Timeline, settings: TriggerConfig) -> ScriptedTrigger:
         super().__init__(timeline, settings)
         return self
 

@@ -214,7 +214,7 @@ def _is_ground(
         station.add(packet(ONE, channel=code))
     timeline = station.timelines[0]
     wave, valid = recorded.copy(), np.ones(recorded.shape, dtype=bool)
-    station.channels.mix(timeline, timeline.k_at(T0_NS), wave, valid)
+    timeline.rotate(timeline.k_at(T0_NS), wave, valid)
     scale = station.channels.at(T0_NS)
     assert valid.all() and scale.calibrated
     made_of_several = slice(0 if station.channels.triaxial else 1, 3)

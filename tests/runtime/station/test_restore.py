@@ -1,4 +1,4 @@
-"""A station restored from a state without samples, and given the packets since, yields the lines of an uninterrupted run."""
+"""A station restored from a state without samples and given the packets since yields the lines of one whole run."""
 
 import dataclasses
 from collections.abc import Callable
@@ -157,7 +157,7 @@ def _through_text(station: Station) -> BackState:
 
 
 def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[list[str], int | None, Station]:
-    """Lines of a run that is killed after `stop` packets and restored, the number of packets read twice, and the station.
+    """Lines of a run that is killed after `stop` packets and restored; the number of packets read twice; the station.
 
     The number is None where there was no state to restore.
     """

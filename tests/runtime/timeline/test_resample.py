@@ -71,9 +71,9 @@ def test_outputs_and_inputs_agree_with_each_other() -> None:
 
 
 def test_a_channel_that_does_not_carry_the_band_is_refused() -> None:
-    with pytest.raises(ValueError, match="20 Hz does not carry the band up to 15 Hz"):
+    with pytest.raises(ValueError, match="20 Hz does not contain the pass band up to 15 Hz"):
         Resampler(20, 40, 15, T0_NS)
-    with pytest.raises(ValueError, match="must end below 20 Hz"):
+    with pytest.raises(ValueError, match="must end below 20 Hz, half the output rate; got 20 Hz"):
         Resampler(100, 40, 20, T0_NS)
 
 

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
-from seisedge.runtime.config import StationConfig
+from seisedge.runtime.config import SinksConfig, StationConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
-from seisedge.runtime.sinks._config import SinksConfig
 from seisedge.runtime.sinks.jsonl import JsonLinesFile, JsonLinesSink
 from seisedge.runtime.sources import Source
 

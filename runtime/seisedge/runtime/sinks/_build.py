@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from seisedge.runtime.config import StationConfig
+from seisedge.runtime.config import JsonLinesConfig, MqttConfig, QuakeMLConfig, StationConfig, WebhookConfig, secret
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.sinks._base import Sink
-from seisedge.runtime.sinks._config import JsonLinesConfig, MqttConfig, QuakeMLConfig, WebhookConfig, secret
 from seisedge.runtime.sinks._drain import Drain
 
 SinkConfig = JsonLinesConfig | QuakeMLConfig | WebhookConfig | MqttConfig

@@ -16,6 +16,8 @@ from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.inference.windows import grid_of
+from seisedge.runtime.records.channelcode import COMPONENTS
+from seisedge.runtime.records.orientation import WeightsByTime
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.station.channels import Channels
@@ -25,7 +27,7 @@ from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.state import STATE_VERSION, BackState, FrontState
 from seisedge.runtime.station.triggered import TriggeredMode
 from seisedge.runtime.timeline.resample import reaches_band
-from seisedge.runtime.timeline.timeline import COMPONENTS, KEEP_S, Timeline
+from seisedge.runtime.timeline.timeline import KEEP_S, Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
 logger = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class Station:
         self._drops = drops
         self._build_rate_hz = 0.0
         self._timelines: dict[GridSpec, Timeline] = {}
+        self._weights: WeightsByTime = ()  # of the timelines
         self._mode: TriggeredMode | ContinuousMode | None = None
         self._too_slow: set[str] = set()
         self._pending: list[Draft] = []  # became due before a long gap or at the end of the earlier timelines
@@ -95,6 +98,8 @@ class Station:
             return
         if self._mode is None:
             self._build(packet.sampling_rate_hz)
+        elif self.channels.weights is not self._weights:  # the packet is the first of its channel
+            self._set_weights()
         self.counters.packets += 1
         if self.clock_steps.passes(component, packet):
             self._take(component, packet)
@@ -142,6 +147,7 @@ class Station:
             for timeline in self._timelines.values():
                 timeline.finish()
             yield from self._mode.step(ended=True)
+            self._check_axes()
 
     def _take_pending(self) -> Iterator[Draft]:
         pending, self._pending = self._pending, []
@@ -236,6 +242,7 @@ class Station:
         for timeline in earlier.values():
             timeline.finish()
         self._pending += self._mode.step(ended=True)
+        self._check_axes()
         self._earlier_ns = self.data_ns
         self.first_ns = self.last_ns = None
         self._timelines = {}
@@ -264,8 +271,22 @@ class Station:
             timeline.restart(max(timeline.leap_to(packet), timeline.ready_k))
 
     def _seen(self) -> None:
+        self._check_axes()
         for timeline in self._timelines.values():
             timeline.seen()
+
+    def _check_axes(self) -> None:
+        """Look for a missing axis of a triaxial sensor in what became ready since the last `_seen`."""
+        if not self.channels.triaxial:
+            return
+        timeline = next(iter(self._timelines.values()))
+        _, valid = timeline.recorded(timeline.seen_k, timeline.ready_k)
+        self.channels.check_axes(valid, timeline.time_of(timeline.seen_k), timeline.spec.rate_hz)
+
+    def _set_weights(self) -> None:
+        self._weights = self.channels.weights
+        for timeline in self._timelines.values():
+            timeline.weights = self._weights
 
     def _fast_enough(self, packet: Packet) -> bool:
         """False, with a warning, for a channel whose band ends below the trigger's high-pass plus some headroom."""
@@ -293,7 +314,7 @@ class Station:
         model_grids = [grid_of(engine.card) for engine in self._models.engines]
         reached = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
         for grid in dict.fromkeys([trigger_grid, *reached]):
-            timeline = self._timelines[grid] = Timeline(
+            self._timelines[grid] = Timeline(
                 self.station_id,
                 grid,
                 components=COMPONENTS if self.channels.triaxial else settings.components,
@@ -301,14 +322,14 @@ class Station:
                 reorder_wait_s=settings.reorder_wait_s,
                 raw_keep_s=max(engine.card.window_s for engine in self._models.engines) + RAW_SLACK_S,
             )
-            timeline.mix = self.channels.mix
+        self._set_weights()
         of_models = {grid: self._timelines[grid] for grid in reached}
         if self._mode_name == "continuous":
             self._mode = ContinuousMode(
                 self.station_id, self._config, self._models, self.channels, of_models, self.counters, self._drops
             )
         else:
-            trigger = Trigger(self._timelines[trigger_grid], self._config.trigger.settings())
+            trigger = Trigger(self._timelines[trigger_grid], self._config.trigger)
             self._mode = TriggeredMode(
                 self.station_id,
                 self._config,

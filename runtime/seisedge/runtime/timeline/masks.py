@@ -1,4 +1,4 @@
-"""Masks: runs of True in a row."""
+"""Masks: runs of consecutive True values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 
 def runs(mask: npt.NDArray[np.bool_], shortest: int = 1) -> list[tuple[int, int]]:
-    """Runs [n0, n1) of True of at least `shortest`, in order; mask: (n,)."""
+    """Runs [n0, n1) of at least `shortest` consecutive True values, in order; mask: (n,)."""
     if not mask.any():
         return []
     if mask.all():

@@ -128,13 +128,13 @@ class Windows:
         length_s = BEFORE_S + card.onset_s + card.window_s + LATE_S + 5.0
         channels = Channels(self.station, self._config)
         timeline = Timeline(self.station, grid_of(card))
-        timeline.mix = channels.mix
         packets = [p for c in self._recordings.channels() if c.station_id == self.station
                    for p in self._packets(c, start_ns, length_s)]  # fmt: skip
         for packet in sorted(packets, key=lambda p: (p.starttime_ns, p.source_id)):
             component = channels.row_of(packet)
             if component is not None and packet.sampling_rate_hz / 2 > card.band_hz[1]:
                 timeline.add(component, packet)
+        timeline.weights = channels.weights
         timeline.finish()
         k0 = timeline.k_at(p_ns - ns_from_s(card.onset_s))
         _, valid = timeline.window(k0, k0 + card.n_samples)

@@ -71,7 +71,7 @@ def _content(lines: list[Event | Hop]) -> list[bytes]:
     return list(map(content_of, lines))
 
 
-def test_seconds_of_work_less_seconds_of_data() -> None:
+def test_the_backlog_is_seconds_of_work_less_seconds_of_data() -> None:
     clock = Clock()
     backlog = Backlog(clock)
 
@@ -128,7 +128,7 @@ def test_an_event_whose_windows_were_all_dropped_is_counted() -> None:
     assert _story(lines) == [("27:19", "new", ["ok"]), ("27:19", "final", ["dropped"])]
 
 
-def test_it_recovers_where_the_stream_had_nothing_more_to_give(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_recovers_when_the_stream_has_no_more_data(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "seisedge.runtime.station.backlog")
     pause = next(k for k, p in enumerate(PACKETS) if p.starttime_ns - T0_NS > 150e9)
     packets: list[Packet | None] = [*PACKETS[:pause], None, *PACKETS[pause:]]
@@ -139,7 +139,7 @@ def test_it_recovers_where_the_stream_had_nothing_more_to_give(caplog: pytest.Lo
         ("30:19", "new"), ("30:19", "final"),
     ]  # fmt: skip
     assert loop.report.stations["XX.STA"].counters.dropped_events == 1  # the second one, before the pause
-    assert caplog.text.count("windows are dropped") == 2 and caplog.text.count("level with the stream again") == 1
+    assert caplog.text.count("windows are dropped") == 2 and caplog.text.count("caught up with the stream") == 1
 
 
 @pytest.mark.parametrize("source", [ListSource(list(PACKETS)), Patient(list(PACKETS), live=True)])
@@ -149,13 +149,13 @@ def test_a_source_that_waits_loses_nothing(source: ListSource) -> None:
     assert _content(lines) == _content(_run(ListSource(list(PACKETS)), 0.0)[0])
 
 
-def test_history_that_is_read_faster_than_it_was_made_is_no_backlog() -> None:
+def test_history_that_is_read_faster_than_it_was_recorded_is_no_backlog() -> None:
     """All of it waits at once, and no moment is idle: 280 s of data, 24 s of work."""
     lines, loop = _run(ListSource(list(PACKETS), live=True), 2.0)
     assert loop.report.dropped_windows == 0 and len(lines) == 12
 
 
-def test_continuous_mode_leaves_hops_out() -> None:
+def test_continuous_mode_skips_hops() -> None:
     def run(infer_s: float) -> tuple[int, int, int]:
         clock, kept = Clock(), Kept()
 
@@ -177,7 +177,7 @@ def test_continuous_mode_leaves_hops_out() -> None:
     assert 180 <= done <= 195  # two thirds of 280 s, and what it may be behind
 
 
-def test_what_is_shown_of_it() -> None:
+def test_health_and_metrics_show_the_backlog() -> None:
     _, loop = _run(ListSource(list(PACKETS), live=True), 400.0)
     health = Health()
     health.report, health.backlog = loop.report, loop.backlog
@@ -191,7 +191,7 @@ def test_what_is_shown_of_it() -> None:
 
 
 @pytest.mark.parametrize(("scheme", "query"), [("seedlink", "&protocol=3"), ("seedlink", ""), ("datalink", "")])
-def test_a_stream_says_when_it_has_nothing_more(tmp_path: Path, scheme: str, query: str) -> None:
+def test_a_stream_reports_when_it_has_no_more_data(tmp_path: Path, scheme: str, query: str) -> None:
     part = tmp_path / "part.mseed"
     part.write_bytes(RECORDING.read_bytes()[: 512 * 60])
     with Digitizer([part], speed=100.0) as digitizer:

@@ -47,7 +47,7 @@ class Record:
         return [time_s for c, time_s in self.taken if c == component]
 
 
-def test_an_hour_ahead_and_back_again_loses_nothing_and_turns_once() -> None:
+def test_an_hour_ahead_and_back_again_loses_nothing_and_restarts_once() -> None:
     ahead = [HOUR + t for t in (10.0, 15.0, 20.0)]
     record = Record().say(0.0, 5.0, *ahead, 25.0, 30.0)
     assert record.times_of("Z") == [0.0, 5.0, *ahead, 25.0, 30.0]
@@ -55,7 +55,7 @@ def test_an_hour_ahead_and_back_again_loses_nothing_and_turns_once() -> None:
     assert record.counters.stray_packets == 0
 
 
-def test_a_single_time_from_the_future_is_left_out_and_the_present_goes_on() -> None:
+def test_a_single_time_from_the_future_is_discarded() -> None:
     record = Record().say(0.0, 5.0).say(HOUR, components="N").say(*np.arange(10.0, 100.0, 5.0))
     assert HOUR not in record.times_of("N")
     assert record.set_back_s == []
@@ -96,7 +96,7 @@ def test_a_component_that_is_ten_minutes_late_for_good_is_late_and_nothing_else(
 
 
 @pytest.mark.parametrize(("components", "set_back"), [("ZNE", 1), ("N", 0)])
-def test_old_times_once_more_are_a_clock_only_where_every_component_says_them_for_long(
+def test_known_times_mean_a_new_clock_only_where_every_component_has_them_for_long(
     components: str, set_back: int
 ) -> None:
     """One component after the other is how some archives are written; a clock takes all along."""
@@ -112,14 +112,14 @@ def test_old_records_sent_again_for_a_few_seconds_are_late() -> None:
     assert record.times_of("Z")[-6:] == list(np.arange(500.0, 530.0, 5.0))  # late: the timeline counts them
 
 
-def test_what_is_held_is_bounded() -> None:
+def test_the_number_of_held_packets_is_bounded() -> None:
     record = Record().say(*np.arange(0.0, HOUR, 5.0), components="Z")
     for time_s in np.arange(0.0, 2000.0, 5.0):
         record.say(time_s, components="N")
         assert len(record.steps._held) <= 14
 
 
-def test_the_state_goes_on_where_it_was() -> None:
+def test_a_restored_state_continues() -> None:
     one = Record().say(0.0, 5.0, HOUR, HOUR + 5)
     other = Record()
     other.steps.restore(one.steps.state())
@@ -130,7 +130,7 @@ def test_the_state_goes_on_where_it_was() -> None:
     assert one.steps.state() == other.steps.state() != ClockStepsState()
 
 
-def test_a_station_goes_on_after_its_clock_came_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_station_continues_after_its_clock_was_set_back(caplog: pytest.LogCaptureFixture) -> None:
     trace = {f"HH{c}": np.random.default_rng(k).normal(0, 20, 60_000).astype(np.int32) for k, c in enumerate("ZNE")}
     packets = packets_of(trace, 4.0)
     station = Station("XX.STA", StationConfig(), fake_models(), "triggered")
@@ -154,7 +154,7 @@ def test_a_station_goes_on_after_its_clock_came_back(caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize("again", [[10.0], [0.0, 5.0, 10.0, 15.0, 20.0]])
-def test_a_server_that_sends_the_same_old_records_for_ever_is_not_held_for_ever(again: list[float]) -> None:
+def test_endlessly_repeated_old_records_are_not_held_for_ever(again: list[float]) -> None:
     record = Record().say(*np.arange(0.0, 300.0, 5.0))
     most = 0
     for _ in range(500):

@@ -109,7 +109,7 @@ def _moved(p: Packet, by_s: float) -> Packet:
 
 
 def _clock_ahead_for_a_while() -> list[Packet]:
-    """An hour ahead between 45 and 65 s, then right again: into times that were never heard."""
+    """An hour ahead between 45 and 65 s, then right again: back into times that no packet had."""
     packets = _plain()
     begin_ns = packets[0].starttime_ns
     wrong = {id(p) for p in packets if 45e9 <= p.starttime_ns - begin_ns < 65e9}
@@ -117,7 +117,7 @@ def _clock_ahead_for_a_while() -> list[Packet]:
 
 
 def _clock_set_back() -> list[Packet]:
-    """A minute back from 80 s on: into times that were heard."""
+    """A minute back from 80 s on: into times that earlier packets had."""
     packets = _plain()
     return [_moved(p, -60) if p.starttime_ns - packets[0].starttime_ns >= 80e9 else p for p in packets]
 
@@ -132,7 +132,7 @@ def _triaxial() -> list[Packet]:
 
 
 def _by_amplitude(waveform: Array, valid: Array) -> list[float]:
-    """Labels that depend on every bit of the window, so that nothing can be wrong unnoticed."""
+    """Probabilities that depend on every bit of the window, so that any difference is noticed."""
     x = float(np.abs(waveform).sum(dtype=np.float64)) + answer_of(valid)
     share = 0.2 + 0.75 * (np.sin(x) ** 2)
     loud = float(np.abs(waveform).max(initial=0.0)) > 150
@@ -231,8 +231,8 @@ def _kill(record: Callable[[], list[Packet]], mode: Mode, times: int) -> None:
     assert resumed >= times // 2 + 1
 
 
-def test_what_is_needed_moves_on() -> None:
-    """45 s at the most while an event is open, and less without: not the whole past."""
+def test_the_samples_needed_are_limited() -> None:
+    """At most 60 s while an event is open, and less without one."""
     station = _station("triggered")
     behind: list[float] = []
     for p in _plain():
@@ -246,14 +246,14 @@ def test_what_is_needed_moves_on() -> None:
 
 @pytest.mark.parametrize("mode", ["triggered", "continuous"])
 def test_a_triaxial_sensor_in_packets_of_any_length(mode: Mode) -> None:
-    """Its gains change in an open event; what is said depends on neither packets nor steps."""
+    """Its gains change during an event; the lines depend neither on packets nor on steps."""
     traces = {f"HH{c}": burst(240.0, ONSETS_S, seed=i) for i, c in enumerate("UVW")}
-    said = []
+    runs = []
     for packet_s in (0.31, 4.0, 37.0):
         station = _station(mode)
         lines: list[str] = []
         for p in packets_of(traces, packet_s):
             station.add(p)
             lines += map(_text, station.step())
-        said.append([*lines, *map(_text, station.finish())])
-    assert len(said[0]) > 8 and said[0] == said[1] == said[2]
+        runs.append([*lines, *map(_text, station.finish())])
+    assert len(runs[0]) > 8 and runs[0] == runs[1] == runs[2]

@@ -34,7 +34,7 @@ def _uvw(traces: list[np.ndarray]) -> dict[str, np.ndarray]:
     return {f"HH{c}": x for c, x in zip("UVW", zne_from_uvw().T @ np.array(traces), strict=True)}
 
 
-def test_a_sample_is_mixed_as_at_its_own_time(tmp_path: Path) -> None:
+def test_a_sample_is_rotated_with_the_orientation_at_its_own_time(tmp_path: Path) -> None:
     """The same whether a stretch across the border of an epoch is read whole or in pieces."""
     border = iso_from_ns(T0_NS + 60 * 10**9 + 7_000_000)
     channels = [
@@ -59,7 +59,7 @@ def test_a_sample_is_mixed_as_at_its_own_time(tmp_path: Path) -> None:
     assert np.allclose(wave[0, cut - begin :], after, rtol=1e-5, atol=1e-3)
 
 
-def test_the_lack_of_an_axis_is_told_and_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_axis_is_logged_and_there_are_no_events(caplog: pytest.LogCaptureFixture) -> None:
     traces = _uvw([burst(240, [120.0], seed=i) for i in range(3)])
     del traces["HHW"]
     config = StationConfig(timeline=TimelineConfig(max_wait_s=20.0))

@@ -1,4 +1,4 @@
-"""The rules of life of an event, on made records and an engine that answers by rule."""
+"""Events of the real trigger, on synthetic records and with engines that compute by a given rule."""
 
 from collections.abc import Callable
 
@@ -69,7 +69,7 @@ def test_one_event_is_new_then_updated_then_final() -> None:
     assert (station.counters.events, station.counters.inferences) == (1, 6)
 
 
-def test_an_answer_sees_nothing_after_its_end() -> None:
+def test_an_answer_uses_no_sample_after_its_end() -> None:
     models = fake_models()
     _run(packets_of(_traces([40.0])), models)
     engine = models.event_type
@@ -110,7 +110,7 @@ def test_s_within_the_separation_belongs_to_the_event() -> None:
     assert len({d.id for d in drafts}) == 2
 
 
-def test_a_later_onset_masks_the_earlier_window_and_both_say_so() -> None:
+def test_a_later_onset_cuts_the_earlier_window_and_is_listed() -> None:
     models = fake_models()
     drafts, _ = _run(packets_of(_traces([40.0, 58.0])), models)
     first_id, second_id = dict.fromkeys(d.id for d in drafts)
@@ -236,7 +236,7 @@ def test_a_slow_station_is_triggered_but_gets_no_label() -> None:
     assert [d.status for d in drafts] == ["new", "final"]
 
 
-def test_a_channel_too_slow_for_the_trigger_is_left_out() -> None:
+def test_a_channel_too_slow_for_the_trigger_is_not_used() -> None:
     station = Station("XX.STA", StationConfig(), fake_models(), "triggered")
     station.add(packet(burst(60, [], rate_hz=1.0), channel="LHZ", rate_hz=1.0))
     assert station.counters.packets == 0
@@ -253,7 +253,7 @@ def test_another_sensor_of_the_station_is_ignored() -> None:
     assert station.channels.ignored == {"XX_STA__HNZ": 1, "XX_STA__HHF": 1}
 
 
-def test_an_event_before_a_gap_of_a_year_is_finished_before_it() -> None:
+def test_an_event_before_a_gap_of_a_year_ends_before_it() -> None:
     traces = _traces([40.0], 60.0)
     before = packets_of(traces)
     year_s = 365 * 86_400.0

@@ -54,6 +54,13 @@ def test_the_expected_magnitude_is_the_mean_over_the_bins() -> None:
     assert estimate.expected == round(0.525 + 0.345 + 0.64, 2)
 
 
+def test_numbers_are_rounded() -> None:
+    """The centre of a bin, 1.000625, to 0.001; the mean, 1.005625, to 0.01."""
+    fine = card("magnitude", labels=["a", "b"], magnitude=MagnitudeScale(edges=[1.0, 1.00125, 1.1], type="ML"))
+    estimate = magnitude_estimate(fine, "ab", np.array([0.9, 0.1], dtype=np.float32), calibrated=True)
+    assert (estimate.value, estimate.expected) == (1.001, 1.01)
+
+
 def test_a_narrow_distribution_has_a_narrow_interval() -> None:
     estimate = magnitude_estimate(card("magnitude"), "ab", _probabilities(b11=1.0), calibrated=True)
     assert estimate.interval_90 == (1.0, 1.1)
@@ -135,6 +142,11 @@ def test_the_interval_leaves_at_most_5_percent_outside_on_either_side(
     assert (int(found[0]), int(found[1])) == (first, last)
     assert p[:first].sum() <= 0.05 and p[last + 1 :].sum() <= 0.05
     assert p[: first + 1].sum() > 0.05 - 1e-6 and p[last:].sum() > 0.05 - 1e-6  # the narrowest such interval
+
+
+def test_a_bin_that_ends_at_exactly_5_percent_is_in_the_interval() -> None:
+    first, _ = interval_bins(np.array([0.05, 0.9, 0.05]))
+    assert int(first) == 0
 
 
 def test_a_sum_that_rounds_below_95_percent_ends_at_the_last_bin() -> None:

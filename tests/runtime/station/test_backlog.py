@@ -1,4 +1,4 @@
-"""Windows are dropped where inference falls behind a live stream, and nowhere else; samples and onsets never are."""
+"""Windows are dropped only where inference is too slow for a live stream; samples and onsets are never dropped."""
 
 import logging
 from pathlib import Path
@@ -26,7 +26,7 @@ PACKETS = packets_of({f"HH{c}": burst(280.0, ONSETS_S, seed=i) for i, c in enume
 
 
 class Clock:
-    """Ours; goes on while a model thinks."""
+    """The clock of the test; an inference advances it."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -44,13 +44,13 @@ class Kept(Sink):
 
 
 class Patient(ListSource):
-    """Live, and yet it waits for the station, as a server does with `--until-end`."""
+    """A live source that waits for the station, as a server does with `--until-end`."""
 
     back_pressure = True
 
 
 def _run(source: ListSource, infer_s: float, mode: str = "triggered") -> tuple[list[Event | Hop], Loop]:
-    """A run whose type model takes `infer_s` for an inference, by our clock; all else takes no time."""
+    """A run whose type model takes `infer_s` per inference by the clock of the test; all else takes no time."""
     clock, kept = Clock(), Kept()
 
     def slow(_waveform: Array, _valid: Array) -> list[float]:
@@ -97,7 +97,7 @@ def test_the_backlog_is_seconds_of_work_less_seconds_of_data() -> None:
 
 
 def test_a_model_that_is_too_slow(caplog: pytest.LogCaptureFixture) -> None:
-    """40 s an inference, 12 of them in 280 s of data: a third of the windows is dropped, no sample and no onset."""
+    """40 s per inference, 12 of them in 280 s of data: a third of the windows is dropped, no sample and no onset."""
     caplog.set_level(logging.DEBUG, "seisedge.runtime.station.backlog")
     lines, loop = _run(ListSource(list(PACKETS), live=True), 40.0)
     whole, undisturbed = _run(ListSource(list(PACKETS), live=True), 0.0)
@@ -150,7 +150,7 @@ def test_a_source_that_waits_loses_nothing(source: ListSource) -> None:
 
 
 def test_history_that_is_read_faster_than_it_was_recorded_is_no_backlog() -> None:
-    """All of it waits at once, and no moment is idle: 280 s of data, 24 s of work."""
+    """All packets are available at once and the source is never idle: 280 s of data, 24 s of work."""
     lines, loop = _run(ListSource(list(PACKETS), live=True), 2.0)
     assert loop.report.dropped_windows == 0 and len(lines) == 12
 

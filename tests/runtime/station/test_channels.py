@@ -1,4 +1,4 @@
-"""Which sensor is listened to, and what its channels are made of: rows, gains, orientation, by time."""
+"""Which sensor is used, and the row, the gain and the orientation of its channels, by time."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which far times are believed, and what becomes of the packets meanwhile."""
+"""Which far times are accepted, and what happens to the packets meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ X = np.ones(500, dtype=np.int32)  # 5 s
 
 
 class Record:
-    """Feeds three components; times in seconds after T0."""
+    """Feeds three components and keeps what is admitted; times in seconds after T0."""
 
     def __init__(self, max_wait_s: float = 60.0) -> None:
         self.counters = StationCounters()
@@ -99,7 +99,7 @@ def test_a_component_that_is_ten_minutes_late_for_good_is_late_and_nothing_else(
 def test_known_times_mean_a_new_clock_only_where_every_component_has_them_for_long(
     components: str, set_back: int
 ) -> None:
-    """One component after the other is how some archives are written; a clock takes all along."""
+    """Some archives hold one component after the other; a clock that is set back affects all of them."""
     record = Record().say(*np.arange(0.0, HOUR, 5.0), components="Z" if components == "N" else "ZNE")
     record.say(*np.arange(100.0, 500.0, 5.0), components=components).end()
     assert len(record.set_back_s) == set_back

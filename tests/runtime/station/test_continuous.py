@@ -49,7 +49,7 @@ class Scripted:
             return score if isinstance(score, list) else [score, 0.0, 1.0 - score]
 
         skips = iter(skipped)
-        config = StationConfig(continuous=ContinuousConfig(**settings))  # type: ignore[arg-type]
+        config = StationConfig(continuous=ContinuousConfig(**settings))
         models = Models(RuleEngine(card(), rule), None)
         self.station = Station("XX.STA", config, models, "continuous", lambda: next(skips, False))
         self.drafts: list[Draft] = []

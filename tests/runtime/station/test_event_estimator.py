@@ -21,7 +21,7 @@ from seisedge.runtime.engines._base import Array
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet, RecordFlag
 
-LONG = {"n_samples": 1800, "answers_s": [3.0, 10.0, 30.0, 40.0]}  # as the bundled event type model
+LONG_ANSWERS_S = [3.0, 10.0, 30.0, 40.0]  # of the bundled event type model
 
 
 def _tectonic(_waveform: Array, _valid: Array) -> list[float]:
@@ -59,12 +59,14 @@ def test_the_bundled_models_have_different_answer_lengths() -> None:
     """So the tests below are about the bundled models, too."""
     models = Models.load(ModelsConfig())
     assert models.event_type is not None and models.magnitude is not None
-    assert models.event_type.card.answers_s == LONG["answers_s"]
+    assert models.event_type.card.answers_s == LONG_ANSWERS_S
     assert models.magnitude.card.answers_s == [3.0, 10.0, 30.0]
 
 
 def test_no_magnitude_is_computed_beyond_the_longest_answer_of_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    models = Models(RuleEngine(card(**LONG), _tectonic), RuleEngine(card("magnitude"), _by_length))
+    models = Models(
+        RuleEngine(card(n_samples=1800, answers_s=LONG_ANSWERS_S), _tectonic), RuleEngine(card("magnitude"), _by_length)
+    )
     made = run(monkeypatch, models, [40.0])
     assert made.story() == [("new", 3.0), ("update", 10.0), ("update", 30.0), ("final", 40.0)]
     assert _answers(models.event_type) == [3.0, 10.0, 30.0, 40.0] and _answers(models.magnitude) == [3.0, 10.0, 30.0]
@@ -76,7 +78,10 @@ def test_no_magnitude_is_computed_beyond_the_longest_answer_of_its_model(monkeyp
 def test_a_magnitude_that_is_late_is_computed_from_its_longest_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Probably noise for 30 s, but not confidently: no magnitude. Then 40 s are known, and the model gets 30 s."""
     models = Models(
-        RuleEngine(card(**LONG), lambda _w, valid: [0.3, 0.25, 0.45] if answer_of(valid) < 35 else TECTONIC),
+        RuleEngine(
+            card(n_samples=1800, answers_s=LONG_ANSWERS_S),
+            lambda _w, valid: [0.3, 0.25, 0.45] if answer_of(valid) < 35 else TECTONIC,
+        ),
         RuleEngine(card("magnitude"), _by_length),
     )
     made = run(monkeypatch, models, [40.0])
@@ -86,7 +91,9 @@ def test_a_magnitude_that_is_late_is_computed_from_its_longest_answer(monkeypatc
 
 def test_a_magnitude_of_a_cut_window_is_computed_again_with_more_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next event cuts the window at 27 s: of the last answer no new data are left for the magnitude."""
-    models = Models(RuleEngine(card(**LONG), _tectonic), RuleEngine(card("magnitude"), _by_length))
+    models = Models(
+        RuleEngine(card(n_samples=1800, answers_s=LONG_ANSWERS_S), _tectonic), RuleEngine(card("magnitude"), _by_length)
+    )
     made = run(monkeypatch, models, [40.0, 67.5])
     assert made.story(0)[2:] == [("update", 30.0), ("final", 30.0)]
     assert _answers(models.magnitude)[:3] == [3.0, 10.0, 27.0]

@@ -91,14 +91,14 @@ def test_the_end_of_the_data_gives_every_remaining_answer_with_the_samples_avail
 def test_a_model_on_a_grid_of_its_own_gets_all_samples_of_its_window(
     monkeypatch: pytest.MonkeyPatch, packet_s: float
 ) -> None:
-    """The narrower the band, the later the grid's samples are final: later than those of the trigger."""
+    """The closer the band is to the Nyquist frequency, the longer the filter: here 2.3 s, the trigger's has 0.5 s."""
     models = Models(
-        RuleEngine(card(sampling_rate_hz=40.0, band_hz=(1.0, 4.0)), lambda _w, _v: TECTONIC),
+        RuleEngine(card(sampling_rate_hz=40.0, band_hz=(1.0, 19.0)), lambda _w, _v: TECTONIC),
         RuleEngine(card("magnitude", sampling_rate_hz=50.0, n_samples=1750), lambda _w, _v: one_bin(11)),
     )
     made = begin(monkeypatch, models, [40.0])
     rng = np.random.default_rng(1)
-    made.feed(packets_of({f"HH{c}": rng.integers(-50, 50, 12_000) for c in "ZNE"}, packet_s))
+    made.feed(packets_of({f"HH{c}": rng.integers(-50, 50, 12_000).astype(np.int32) for c in "ZNE"}, packet_s))
     assert made.story() == [("new", 3.0), ("update", 10.0), ("final", 30.0)]
     for event in made.events:
         assert event.window.coverage == 1.0 and event.quality[0].code == "ok"
@@ -288,6 +288,19 @@ def test_samples_are_needed_from_before_the_earliest_open_onset(
     assert _needed_s(made) == 40.0 - before_s
     made.feed([p for p in noise(76.0) if p.starttime_ns >= T0_NS + 56 * 10**9])
     assert _needed_s(made) == 60.0 - before_s
+
+
+def test_samples_are_needed_for_the_model_whose_window_begins_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = Models(
+        RuleEngine(card(onset_s=2.0, answers_s=[3.0, 20.0]), lambda _w, _v: TECTONIC),
+        RuleEngine(card("magnitude", onset_s=8.0, answers_s=[3.0, 20.0]), lambda _w, _v: one_bin(11)),
+    )
+    made = begin(monkeypatch, models, [40.0])
+    made.feed(noise(56.0))
+    assert _needed_s(made) == 40.0 - 14.0
+    made = begin(monkeypatch, models, [40.0, 47.0])
+    made.feed(noise(80.0))
+    assert [event.overlaps for event in made.events][-1] == [made.events[0].id]
 
 
 def test_without_an_event_samples_are_needed_from_before_the_next_possible_onset(

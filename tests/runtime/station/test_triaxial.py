@@ -1,4 +1,4 @@
-"""Three alike axes, U, V, W, from records to events."""
+"""Triaxial sensors, with the axes U, V and W, from records to events."""
 
 import itertools
 from pathlib import Path
@@ -35,7 +35,7 @@ def _uvw(traces: list[np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def test_a_sample_is_rotated_with_the_orientation_at_its_own_time(tmp_path: Path) -> None:
-    """The same whether a stretch across the border of an epoch is read whole or in pieces."""
+    """The result does not depend on whether a stretch across the border of an epoch is read whole or in pieces."""
     border = iso_from_ns(T0_NS + 60 * 10**9 + 7_000_000)
     channels = [
         *(described(f"HH{c}", end=border, sensitivity=1e9) for c in "UVW"),
@@ -109,7 +109,7 @@ def _recorded() -> dict[str, np.ndarray]:
 
 
 def test_the_real_recording_by_a_triaxial_sensor() -> None:
-    """Turned by the inverse of the formula and recorded with three gains, it gives the same events."""
+    """Rotated by the inverse of the formula and recorded with three gains, it gives the same events."""
     zne = _recorded()
     gains = {"EHU": 1.0, "EHV": 1.25, "EHW": -0.8}
     turned = zne_from_uvw().T @ np.array(list(zne.values()))

@@ -81,7 +81,7 @@ def test_an_answer_uses_no_sample_after_its_end() -> None:
 
 @pytest.mark.parametrize(("packet_s", "every"), [(0.25, 1), (1.0, 9), (10.0, 1), (120.0, 1)])
 def test_events_do_not_depend_on_packets(packet_s: float, every: int) -> None:
-    """Promise 1, on the station itself: also which onset was known when an earlier event answered."""
+    """Nor does the set of onsets that was known at an answer of an earlier event."""
     traces = _traces([30.0, 40.0, 42.0, 66.0, 71.5])
     reference, _ = _run(packets_of(traces, 4.0))
     other, _ = _run(packets_of(traces, packet_s), every=every)

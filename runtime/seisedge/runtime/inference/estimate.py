@@ -90,7 +90,7 @@ def bins_of(edges: Sequence[float | None], magnitude: npt.NDArray[np.floating]) 
     """
     closed = np.array([edge for edge in edges if edge is not None])
     first = 0 if edges[0] is None else 1
-    return np.clip(np.digitize(magnitude, closed, right=True) - first, 0, len(edges) - 2)
+    return np.asarray(np.clip(np.digitize(magnitude, closed, right=True) - first, 0, len(edges) - 2))
 
 
 def bin_centres(edges: Sequence[float | None]) -> npt.NDArray[np.float64]:

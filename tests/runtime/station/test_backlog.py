@@ -173,7 +173,7 @@ def test_continuous_mode_skips_hops() -> None:
     every, none, lines = run(0.0)
     assert (every, none) == (258, 0)
     done, dropped, fewer = run(1.5)
-    assert done + dropped == every and fewer == lines - dropped  # a hop that was not looked at says nothing
+    assert done + dropped == every and fewer == lines - dropped  # a skipped hop has no line
     assert 180 <= done <= 195  # two thirds of 280 s, and what it may be behind
 
 

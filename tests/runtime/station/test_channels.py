@@ -116,7 +116,7 @@ def test_units_refuse_an_accelerometer_with_the_code_of_a_seismometer(tmp_path: 
     channels = Channels("XX.STA", StationConfig(), metadata)
     assert _rows(channels, "HHZ", "EHZ") == [None, "Z"]
     assert "its input units are M/S**2" in channels.reasons["XX_STA__HHZ"]
-    explicit = StationConfig(channels={"HHZ": ChannelConfig(sensitivity=1e9)})  # the station file knows better
+    explicit = StationConfig(channels={"HHZ": ChannelConfig(sensitivity=1e9)})  # the station file takes precedence
     assert _rows(Channels("XX.STA", explicit, metadata), "HHZ") == ["Z"]
 
 

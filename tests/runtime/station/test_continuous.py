@@ -184,7 +184,7 @@ def test_the_end_of_the_data_closes_an_event_at_its_last_hop() -> None:
     assert made.drafts[-1].meter.inferences == 0
 
 
-def test_the_end_of_the_data_leaves_a_candidate_unsaid() -> None:
+def test_the_end_of_the_data_emits_no_candidate() -> None:
     assert Scripted([0.9] * 100, min_duration_s=30.0).run(40.0) == []
 
 
@@ -208,7 +208,7 @@ def test_a_long_gap_has_no_hops() -> None:
     assert max(s for s in hops_s if s < 2000) == 74.0 and min(s for s in hops_s if s > 2000) == 4001.0
 
 
-# what is said of an event
+# the line of an event
 
 
 def test_the_type_is_the_mean_over_the_hops_but_the_one_that_closes() -> None:

@@ -65,8 +65,9 @@ def test_a_missing_axis_is_logged_and_there_are_no_events(caplog: pytest.LogCapt
     config = StationConfig(timeline=TimelineConfig(max_wait_s=20.0))
     drafts, _ = _run(packets_of(traces), fake_models(), config)
     assert drafts == []
-    told = [r.getMessage() for r in caplog.records if "triaxial" in r.getMessage()]
-    assert len(told) == 1 and told[0].startswith("XX.STA: W of the triaxial sensor HH missing since 2020-09-13T12:26")
+    warnings = [r.getMessage() for r in caplog.records if "triaxial" in r.getMessage()]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("XX.STA: the triaxial sensor HH has had no W since 2020-09-13T12:26")
 
 
 def test_an_axis_that_dies_in_an_event_leaves_its_later_answers_insufficient() -> None:
@@ -81,7 +82,7 @@ def test_an_axis_that_dies_in_an_event_leaves_its_later_answers_insufficient() -
     ]
 
 
-def test_all_three_axes_are_waited_for_whatever_the_station_file_says() -> None:
+def test_the_timeline_waits_for_all_three_axes_whatever_the_station_file_states() -> None:
     traces = _uvw([burst(120, [40.0], seed=i) for i in range(3)])
     late = sorted(packets_of(traces), key=lambda p: p.endtime_ns + (10 * 10**9 if p.source_id.channel == "HHW" else 0))
     whole, _ = _run(packets_of(traces), fake_models(), StationConfig())

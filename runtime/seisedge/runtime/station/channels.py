@@ -177,10 +177,10 @@ class Channels:
             self._logged.add("axis")
             missing = [letter for letter, exists in zip(TRIAXIAL, valid[:, some[-1]], strict=True) if not exists]
             logger.warning(
-                "%s: %s of the triaxial sensor %s missing since %s: without all of U, V, W there is no vertical",
+                "%s: the triaxial sensor %s has had no %s since %s; without all of U, V, W there is no vertical",
                 self.station_id,
-                " and ".join(missing),
                 self._sensor[1] if self._sensor else "",
+                " and no ".join(missing),
                 iso_from_ns(self._whole_ns),
             )
 

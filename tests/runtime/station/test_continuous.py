@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
 import numpy as np
 import pytest
 from tests.fakes import NOISE, T0_NS, TECTONIC, RuleEngine, burst, card, events_of, hops_of, packet, packets_of
@@ -14,7 +15,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Hop, content_of
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet, RecordFlag
-from seisedge.runtime.station.continuous import ContinuousMode
+from seisedge.runtime.station.continuous import ContinuousMode, ContinuousState
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 
@@ -269,11 +270,28 @@ def test_flags_in_the_window_of_any_hop_become_remarks(flags: RecordFlag) -> Non
 def test_samples_are_needed_from_before_the_window_of_the_next_hop() -> None:
     made = Scripted([])
     assert made.station.needed_ns is None
+    made.feed(noise(60.0)[:1])
+    assert made.station.needed_ns is None  # the timeline waits for the other components: no hop yet
     made.feed(noise(60.0))
     mode = made.station._mode
     assert isinstance(mode, ContinuousMode) and mode.needed_ns is not None
     newest_s = _after_t0_s(hops_of(made.drafts)[-1].time)
     assert (mode.needed_ns - T0_NS) / 1e9 == newest_s + 1 - 35 - 6  # 6 s for the inspection of samples
+
+
+def test_a_restored_mode_has_the_state_of_the_stored_one() -> None:
+    made = Scripted([0.9] * 60)
+    made.feed(noise(40.0))
+    mode = made.station._mode
+    assert isinstance(mode, ContinuousMode)
+    state = msgspec.structs.replace(mode.state(), pulse_ns=T0_NS)
+    assert state.open and len(state.hops) > 10 and state.next_ns > T0_NS
+    other = Scripted([])
+    other.feed(noise(0.2, packet_s=0.2))
+    mode = other.station._mode
+    assert isinstance(mode, ContinuousMode)
+    mode.restore(msgspec.json.decode(msgspec.json.encode(state), type=ContinuousState))
+    assert mode.state() == state
 
 
 def test_a_longer_minimum_lets_nothing_open() -> None:

@@ -1,5 +1,6 @@
 """When an event opens, when it is answered, and what ends it: at the exact borders of each rule."""
 
+import msgspec
 import numpy as np
 import pytest
 from tests.fakes import NOISE, T0_NS, TECTONIC, RuleEngine, answer_of, card, fake_models, one_bin, packets_of
@@ -7,6 +8,7 @@ from tests.runtime.station.scripted import GAIN, ScriptedStation, begin, noise, 
 
 from seisedge.runtime.config import EventsConfig, StationConfig
 from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.station.triggered import TriggeredState
 
 
 def _separation(seconds: float, **events: float) -> StationConfig:
@@ -106,6 +108,12 @@ def test_a_model_on_a_grid_of_its_own_gets_all_samples_of_its_window(
         assert isinstance(engine, RuleEngine)
         lengths = [valid.any(axis=0).sum() / engine.card.sampling_rate_hz for _, valid in engine.shown]
         assert lengths == [8.0, 15.0, 35.0]
+
+
+def test_answers_due_in_the_same_hop_come_in_the_order_of_their_scheduling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 50 s the second answer of the first event and the first answer of the second event are due."""
+    made = run(monkeypatch, fake_models(), [40.0, 47.0])
+    assert [(e.onset[17:19], e.window.answer_s) for e in made.events][:3] == [("20", 3.0), ("20", 10.0), ("27", 3.0)]
 
 
 # the next event
@@ -337,3 +345,14 @@ def test_the_answers_of_all_models_are_due_in_order(monkeypatch: pytest.MonkeyPa
     )
     made = run(monkeypatch, models, [40.0])
     assert made.story() == [("new", 2.0), ("update", 4.0), ("update", 20.0), ("final", 30.0)]
+
+
+def test_a_restored_mode_has_the_state_of_the_stored_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = begin(monkeypatch, fake_models(), [40.0, 50.0, 60.0])
+    made.feed(noise(64.5))
+    text = msgspec.json.encode(made.mode.state())
+    assert text.count(b'"onset"') == 3
+    other = begin(monkeypatch, fake_models(), [])
+    other.feed(noise(0.2, packet_s=0.2))
+    other.mode.restore(msgspec.json.decode(text, type=TriggeredState))
+    assert msgspec.json.encode(other.mode.state()) == text

@@ -11,6 +11,7 @@ import pytest
 
 from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._drain import Drain
 
@@ -47,7 +48,7 @@ def test_one_is_down_the_other_is_not(tmp_path: Path, events: list[Event], block
     dead, alive = Switched(), Switched()
     dead.blocked = blocked
     alive.up.set()
-    drains = [Drain(s, name, journal, backoff_first_s=0.01) for s, name in ((dead, "dead"), (alive, "alive"))]
+    drains = [Drain(s, name, journal.outbox, backoff_first_s=0.01) for s, name in ((dead, "dead"), (alive, "alive"))]
     for drain in drains:
         drain.start()
     for event in events:
@@ -55,7 +56,7 @@ def test_one_is_down_the_other_is_not(tmp_path: Path, events: list[Event], block
         journal.step()
     assert drains[1].close(5) == 0 and _content(alive.lines) == _content(events)
     assert dead.tried.wait(5) and dead.lines == []
-    assert journal.undelivered("dead") == 3 and alive.closed
+    assert journal.outbox.undelivered("dead") == 3 and alive.closed
     dead.up.set()
     assert drains[0].close(5) == 0 and _content(dead.lines) == _content(events)
 
@@ -63,7 +64,7 @@ def test_one_is_down_the_other_is_not(tmp_path: Path, events: list[Event], block
 def test_what_it_missed_comes_after_a_restart(tmp_path: Path, events: list[Event]) -> None:
     journal = Journal(tmp_path, "list:")
     dead = Switched()
-    drain = Drain(dead, "hook", journal, backoff_first_s=0.01)
+    drain = Drain(dead, "hook", journal.outbox, backoff_first_s=0.01)
     drain.start()
     for event in events[:2]:
         journal.add(event)
@@ -73,7 +74,7 @@ def test_what_it_missed_comes_after_a_restart(tmp_path: Path, events: list[Event
     journal.close()
     journal = Journal(tmp_path, "list:")
     dead.up.set()
-    drain = Drain(dead, "hook", journal)
+    drain = Drain(dead, "hook", journal.outbox)
     drain.start()
     assert journal.add(events[2])
     assert not journal.add(events[1])
@@ -87,8 +88,8 @@ def test_the_time_of_the_journal_is_added_behind_it(tmp_path: Path, events: list
     journal = Journal(tmp_path, "list:", now_s=lambda: now_s[0])
     sink = Switched()
     sink.up.set()
-    drain = Drain(sink, "hook", journal)
-    journal.subscribe("another, which takes nothing", lambda: None)
+    drain = Drain(sink, "hook", journal.outbox)
+    journal.outbox.subscribe("another, which takes nothing", lambda: None)
     drain.start()
     journal.add(events[0])
     now_s[0] += 0.0125
@@ -101,16 +102,16 @@ def test_the_time_of_the_journal_is_added_behind_it(tmp_path: Path, events: list
     journal.flush()
     journal.close()
     journal = Journal(tmp_path, "list:")
-    (again,) = journal.lines_after(0)
+    (again,) = journal.outbox.lines_after(0)
     assert again.decoded() == events[0] and events[0].latency_ms.journal is None
     journal.close()
 
 
 def test_only_its_stations(tmp_path: Path, revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest
-    journal = Journal(None, "list:")
+    journal = MemoryJournal("list:")
     sink = Switched()
     sink.up.set()
-    drain = Drain(sink, "hook", journal, stations={"XX.B"})
+    drain = Drain(sink, "hook", journal.outbox, stations={"XX.B"})
     drain.start()
     for station in ("XX.A", "XX.B", "XX.C"):
         journal.add(revision(station=station, id=station))
@@ -126,9 +127,9 @@ def test_a_fault_of_the_sink_is_not_the_end(events: list[Event], caplog: pytest.
                 raise ZeroDivisionError
             self.lines.append(line)
 
-    journal = Journal(None, "list:")
+    journal = MemoryJournal("list:")
     sink = Faulty()
-    drain = Drain(sink, "hook", journal)
+    drain = Drain(sink, "hook", journal.outbox)
     drain.start()
     for event in events:
         journal.add(event)
@@ -141,7 +142,7 @@ def test_a_fault_of_the_sink_is_not_the_end(events: list[Event], caplog: pytest.
 def test_sinks_that_decode_their_first_line_at_once(events: list[Event]) -> None:
     """In a new process each, as a restart has it. With a decoder made in each thread one in five of these crashes."""
     script = (
-        "import sys, threading\nfrom seisedge.runtime.journal.outbox import Line\nsys.setswitchinterval(1e-6)\n"
+        "import sys, threading\nfrom seisedge.runtime.journal.line import Line\nsys.setswitchinterval(1e-6)\n"
         "line = Line(1, 'XX.STA', 'event', sys.stdin.buffer.read())\nstart = threading.Barrier(3)\n"
         "def decode():\n    start.wait()\n    assert line.decoded().id\n"
         "threads = [threading.Thread(target=decode) for _ in range(3)]\n"

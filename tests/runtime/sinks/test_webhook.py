@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from seisedge.runtime.event import Event
-from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.sinks import Refused
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.sinks.webhook import WebhookSink
@@ -87,15 +87,15 @@ def test_nobody_there(events: list[Event]) -> None:
 
 def test_down_and_back_in_order(receiver: Receiver, events: list[Event], caplog: pytest.LogCaptureFixture) -> None:
     receiver.codes = [503, 503, 400]
-    journal = Journal(None, "list:")
-    drain = Drain(WebhookSink(receiver.url), "webhook", journal, backoff_first_s=0.01)
+    journal = MemoryJournal("list:")
+    drain = Drain(WebhookSink(receiver.url), "webhook", journal.outbox, backoff_first_s=0.01)
     drain.start()
     for event in events:
         journal.add(event)
     journal.step()
     done = threading.Event()
     for _ in range(500):
-        if journal.undelivered("webhook") == 0 or done.wait(0.01):
+        if journal.outbox.undelivered("webhook") == 0 or done.wait(0.01):
             break
     assert drain.close(5) == 0
     keys = [headers["Idempotency-Key"].rpartition("/")[2] for headers, _ in receiver.got]

@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.histogram import Histogram
+from seisedge.runtime.journal._base import BaseJournal
+from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.machine import resident_mib, temperatures_c
 from seisedge.runtime.service.notify import Notifier
-from seisedge.runtime.sources import Source
+from seisedge.runtime.sources import LinkState, Source
+from seisedge.runtime.station.backlog import Backlog
+from seisedge.runtime.station.run_report import RunReport
 
 if TYPE_CHECKING:
     from seisedge.runtime.inference.infer import Models
-    from seisedge.runtime.journal.journal import Journal
     from seisedge.runtime.service.dead_letters import DeadLetters
     from seisedge.runtime.sinks._drain import Drain
-    from seisedge.runtime.station.backlog import Backlog
-    from seisedge.runtime.station.run_report import RunReport
 
 Condition = Literal["ok", "degraded", "outage"]
 
@@ -38,10 +39,10 @@ class Health:
 
     def __init__(self, notifier: Notifier | None = None, now_s: Callable[[], float] = monotonic) -> None:
         self.work_ms = Histogram()  # of a revision: from the packet in hand to the finished line
-        self.report: RunReport | None = None
+        self.report = RunReport()
         self.source: Source | None = None
-        self.journal: Journal | None = None
-        self.backlog: Backlog | None = None
+        self.journal: BaseJournal = MemoryJournal()
+        self.backlog = Backlog()
         self.models: Models | None = None
         self.drains: list[Drain] = []
         self.dead_letters: DeadLetters | None = None
@@ -50,7 +51,7 @@ class Health:
         self._began_s = self._turned_s = now_s()
         self._heard_s: dict[str, float] = {}
 
-    def turn(self, station_id: str | None) -> None:
+    def record_item(self, station_id: str | None) -> None:
         """The loop has come round, with a packet of a station or without.
 
         The watchdog is kept quiet while packets come, or while the source knows that it has none to give: it is
@@ -63,10 +64,13 @@ class Health:
             self._notifier.ping()
 
     @property
+    def _link(self) -> LinkState:
+        return LinkState.STREAMING if self.source is None else self.source.state
+
+    @property
     def outage_known(self) -> bool:
         """True where silence is accounted for."""
-        state = getattr(self.source, "state", None)
-        if not self._heard_s or (state is not None and state.name != "STREAMING"):
+        if not self._heard_s or self._link is not LinkState.STREAMING:
             return True
         return self._now_s() - max(self._heard_s.values()) < SILENT_S
 
@@ -85,18 +89,17 @@ class Health:
         ages = {station: self._now_s() - heard_s for station, heard_s in list(self._heard_s.items())}
         silent = [f"{station}: no packet for {age:.0f} s" for station, age in ages.items() if age > SILENT_S]
         (outage if len(silent) == len(ages) else amiss).extend(silent)
-        state = getattr(self.source, "state", None)
-        if state is not None and state.name != "STREAMING":
-            (amiss if ages and not outage else outage).append(f"the source is {state.value}")
-        if self.backlog is not None and self.backlog.dropping:
+        if self._link is not LinkState.STREAMING:
+            (amiss if ages and not outage else outage).append(f"the source is {self._link.value}")
+        if self.backlog.dropping:
             amiss.append(f"{self.backlog.behind_s:.0f} s behind the stream: windows are dropped")
-        if self.journal is not None and self.journal.failing:
+        if self.journal.failing:
             amiss.append("the journal cannot be written")
         if self.models is not None:
             amiss += self.models.stand_ins
         for drain in self.drains:
             if drain.down_since_s is not None:
-                waiting = self.journal.undelivered(drain.name) if self.journal is not None else 0
+                waiting = self.journal.outbox.undelivered(drain.name)
                 amiss.append(f"{drain.name}: down for {monotonic() - drain.down_since_s:.0f} s, {waiting} lines wait")
         return ("outage" if outage else "degraded" if amiss else "ok"), outage + amiss
 
@@ -109,7 +112,7 @@ class Health:
                 "data_age_s": _rounded(_data_age_s(station.last_ns)),
                 "events": station.counters.events,
             }
-            for station_id, station in list(self.report.stations.items() if self.report is not None else ())
+            for station_id, station in list(self.report.stations.items())
         }
         models = self.models.engines if self.models is not None else []
         engines = {engine.card.name: engine.name for engine in models}
@@ -122,7 +125,7 @@ class Health:
 
     def _of_process(self) -> list[Sample]:
         up_s = self._now_s() - self._began_s
-        stream_s = self.report.stream_s if self.report is not None else 0.0
+        stream_s = self.report.stream_s
         condition, _ = self.condition()
         memory = resident_mib()
         found = [
@@ -133,7 +136,7 @@ class Health:
                 "behind_seconds",
                 "gauge",
                 "Behind a live stream: work less data since it last had nothing more to give.",
-                None if self.backlog is None else self.backlog.behind_s,
+                self.backlog.behind_s,
             ),
             Sample("resident_bytes", "gauge", "Memory.", None if memory is None else memory * 2**20),
         ]
@@ -156,7 +159,7 @@ class Health:
 
     def _of_stations(self) -> list[Sample]:
         found: list[Sample] = []
-        for station_id, station in list(self.report.stations.items() if self.report is not None else ()):
+        for station_id, station in list(self.report.stations.items()):
             of = {"station": station_id}
             age, arrival = _data_age_s(station.last_ns), self.arrival_age_s(station_id)
             found.append(Sample("data_age_seconds", "gauge", "From the newest sample to now.", age, of))
@@ -173,7 +176,7 @@ class Health:
 
     def _of_outbox(self) -> list[Sample]:
         journal = self.journal
-        if journal is None:
+        if journal.folder is None and not self.drains:
             return []
         found = [
             Sample("journal_up", "gauge", "1 where the journal can be written.", float(not journal.failing)),
@@ -183,7 +186,7 @@ class Health:
         ]
         for drain in self.drains:
             of = {"sink": drain.name}
-            waiting, age_s = float(journal.undelivered(drain.name)), journal.oldest_waiting_s(drain.name)
+            waiting, age_s = float(journal.outbox.undelivered(drain.name)), journal.outbox.oldest_waiting_s(drain.name)
             down_s = 0.0 if drain.down_since_s is None else monotonic() - drain.down_since_s
             found += [
                 Sample("sink_waiting_lines", "gauge", "Lines that a sink has yet to take.", waiting, of),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic_ns, time_ns
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,18 +12,17 @@ from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.config import Mode, StationConfig
 from seisedge.runtime.event import Event, Hop, Latency
 from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.journal._base import BaseJournal
+from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.service.health import Health
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import Source
 from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.run_report import RunReport
 from seisedge.runtime.station.station import Station
-
-if TYPE_CHECKING:
-    from seisedge.runtime.journal.journal import Journal  # a run without a state needs no database
-    from seisedge.runtime.service.health import Health
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +62,7 @@ class Loop:
         default: StationConfig | None = None,
         mode: Mode | None = None,
         transport: Callable[[Packet], float | None] = _transport_of_the_day,
-        journal: Journal | None = None,
+        journal: BaseJournal | None = None,
         health: Health | None = None,
         backlog: Backlog | None = None,
         metadata: StationXml | None = None,
@@ -75,9 +73,9 @@ class Loop:
         self._default = default
         self._mode = mode
         self._transport = transport
-        self._journal = journal
-        self._health = health
-        self.backlog = backlog if backlog is not None else Backlog()
+        self._journal = journal or MemoryJournal()
+        self._health = health or Health()
+        self.backlog = backlog or Backlog()
         self._metadata = metadata
         self._stopped = False
         self.report = RunReport()
@@ -104,8 +102,7 @@ class Loop:
             for item in source.packets():
                 if self._stopped:
                     break
-                if self._health is not None:
-                    self._health.turn(item.source_id.station_id if item is not None else None)
+                self._health.record_item(item.source_id.station_id if item is not None else None)
                 if item is None:
                     self.backlog.clear()
                     self._step(pending, packet, source, taken_ns)
@@ -123,8 +120,7 @@ class Loop:
                 if not source.back_pressure:
                     self.backlog.take(packet, source.idle_ns)
                 station.add(packet)
-                if self._journal is not None:
-                    self._journal.took(station, packet)
+                self._journal.record_packet(station, packet)
                 pending[station.station_id] = station
                 samples += len(packet.samples)
                 if source.live or samples >= FILE_BATCH_SAMPLES * len(pending):
@@ -132,11 +128,10 @@ class Loop:
                     samples = 0
                 self.backlog.rest()
             self._step(pending, packet, source, taken_ns)
-            if not (self._stopped and self._journal is not None and self._journal.durable):
+            if not (self._stopped and self._journal.durable):
                 for station in self.report.stations.values():
                     self._emit_all(station.finish(), None, source, monotonic_ns())
-            if self._journal is not None:
-                self._journal.flush()
+            self._journal.flush()
         finally:
             self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S
         return self.report
@@ -162,8 +157,7 @@ class Loop:
                 strict=strict,
             )
             self.report.stations[key] = station
-            if self._journal is not None:
-                self._journal.begin(station)
+            self._journal.restore(station)
         return station
 
     def _leave_out(self, key: str) -> None:
@@ -180,14 +174,13 @@ class Loop:
         for station in pending.values():
             self._emit_all(station.step(), packet, source, taken_ns)
         pending.clear()
-        if self._journal is not None:
-            self._journal.step()
+        self._journal.step()
 
     def _emit_all(self, drafts: Iterator[Draft], packet: Packet | None, source: Source, taken_ns: int) -> None:
         """Write what is due. `packet`: the one that made it due; `taken_ns`: when the work on it began."""
         for draft in drafts:
             line = self._line(draft, packet, taken_ns, source)
-            if self._journal is not None and not self._journal.add(line):
+            if not self._journal.add(line):
                 continue
             for sink in self._sinks:
                 sink.write(line)
@@ -206,7 +199,7 @@ class Loop:
         line = draft.line(iso_from_ns(time_ns()), source.url, meter.cost())
         emit_ms = (monotonic_ns() - answered_ns) / 1e6
         work_ms = (answered_ns - began_ns) / 1e6
-        if self._health is not None and meter.inferences:
+        if meter.inferences:
             self._health.work_ms.add(work_ms)
         latency = Latency(
             record_fill=_rounded(fill_ms),

@@ -100,7 +100,7 @@ def text_from_health(health: Health) -> str:
     of_models = [({"model": engine.card.name}, engine.inference_ms) for engine in engines]
     lines += _histogram("inference_milliseconds", "Of an inference, shown or not.", of_models)
     lines += _histogram("work_milliseconds", "From the packet in hand to the finished line.", [({}, health.work_ms)])
-    if health.journal is not None:
+    if health.journal.folder is not None or health.drains:
         lines += _histogram("commit_milliseconds", "Of a transaction.", [({}, health.journal.commit_ms)])
     return "\n".join(lines) + "\n"
 

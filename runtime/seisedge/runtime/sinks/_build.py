@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seisedge.runtime.config import StationConfig
-from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.sinks._base import Sink
 from seisedge.runtime.sinks._config import JsonLinesConfig, MqttConfig, QuakeMLConfig, WebhookConfig, secret
 from seisedge.runtime.sinks._drain import Drain
@@ -62,11 +62,11 @@ def sinks_named(configs: Iterable[StationConfig]) -> dict[SinkConfig, list[str]]
     return named
 
 
-def build_drains(configs: Iterable[StationConfig], journal: Journal) -> list[Drain]:
+def build_drains(configs: Iterable[StationConfig], outbox: Outbox) -> list[Drain]:
     """A drain for each sink, not yet started. Raises InputError where one cannot be."""
     drains = []
     for config, stations in sinks_named(configs).items():
         sink, name = BUILDERS[type(config)](config, stations)
         hops = isinstance(config, JsonLinesConfig)
-        drains.append(Drain(sink, name, journal, stations=frozenset(stations), hops=hops))
+        drains.append(Drain(sink, name, outbox, stations=frozenset(stations), hops=hops))
     return drains

@@ -12,8 +12,8 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from seisedge.runtime.journal.journal import Journal
-from seisedge.runtime.journal.outbox import Line
+from seisedge.runtime.journal.line import Line
+from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.sinks._base import Refused, Sink
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Drain:
         self,
         sink: Sink,
         name: str,
-        journal: Journal,
+        outbox: Outbox,
         *,
         stations: Collection[str] | None = None,
         hops: bool = True,
@@ -55,7 +55,7 @@ class Drain:
         self.counters = DrainCounters()
         self.down_since_s: float | None = None  # on the monotonic clock
         self._sink = sink
-        self._journal = journal
+        self._outbox = outbox
         self._stations = stations
         self._hops = hops
         self._owned = owned
@@ -63,7 +63,7 @@ class Drain:
         self._wake = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
-        self._place = journal.subscribe(name, self._wake.set)
+        self._place = outbox.subscribe(name, self._wake.set)
 
     def start(self) -> None:
         self._wake.set()  # what an earlier run has left
@@ -77,22 +77,22 @@ class Drain:
             self._thread.join(within_s)
         if self._owned and not self._thread.is_alive():
             self._sink.close()
-        left = self._journal.undelivered(self.name)
+        left = self._outbox.undelivered(self.name)
         if left:
             fate = (
-                "they wait in the state folder" if self._journal.durable else "there is no state folder: they are lost"
+                "they wait in the state folder" if self._outbox.durable else "there is no state folder: they are lost"
             )
             logger.warning("%s: %d lines not delivered; %s", self.name, left, fate)
         return left
 
     def _run(self) -> None:
         while True:
-            lines = self._journal.lines_after(self._place)
+            lines = self._outbox.lines_after(self._place)
             for line in lines:
                 if not self._give(line):
                     return
                 self._place = line.seq
-                self._journal.delivered(self.name, line.seq)
+                self._outbox.delivered(self.name, line.seq)
             if lines:
                 continue
             if self._ending.is_set():

@@ -44,18 +44,18 @@ OTHER = (  # what, what must come of it, tests
     (
         "`kill -9` at random moments (200 times in the long run)",
         "goes on; no line lost or doubled",
-        ["test_journal.py::test_kill_9", "test_journal.py::test_killed_between_packets"],
+        ["journal/test_kill.py::test_kill_9", "journal/test_kill.py::test_killed_between_packets"],
     ),
     (
         "a state that is torn or damaged",
         "set aside, the stream is read again from where the source begins",
-        ["test_journal.py::test_a_damaged_journal_is_set_aside"],
+        ["journal/test_store.py::test_a_damaged_journal_is_set_aside"],
     ),
     (
         "a full disk",
         "events go on to the sinks, the journal is tried again every 10 s",
         [
-            "test_journal.py::test_a_disk_that_is_full_for_a_while",
+            "journal/test_store.py::test_a_disk_that_is_full_for_a_while",
             "sinks/test_jsonl.py::test_a_full_disk_leaves_whole_lines",
         ],
     ),
@@ -63,8 +63,8 @@ OTHER = (  # what, what must come of it, tests
         "a read-only or broken disk at the start",
         "the run goes on without a memory until it is mended",
         [
-            "test_journal.py::test_a_disk_in_trouble_at_the_start",
-            "test_journal.py::test_a_disk_that_is_mended_in_mid_run",
+            "journal/test_store.py::test_a_disk_in_trouble_at_the_start",
+            "journal/test_store.py::test_a_disk_that_is_mended_in_mid_run",
         ],
     ),
     (

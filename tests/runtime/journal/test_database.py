@@ -15,9 +15,9 @@ from seisedge.runtime.journal.database import (
     WAL_LIMIT_BYTES,
     Damaged,
     Database,
-    Unavailable,
-    read_database,
+    DatabaseReader,
 )
+from seisedge.runtime.journal.folder_lock import Unavailable
 from seisedge.runtime.journal.journal import PRUNE_S, Journal
 
 DAY_S = 86_400.0
@@ -134,26 +134,34 @@ def test_a_state_show_may_read_while_a_run_writes(tmp_path: Path, connections: C
     assert link.execute("PRAGMA journal_size_limit").fetchone() == (WAL_LIMIT_BYTES,)
     journal.add(event(0))
     journal.step()
-    reader = read_database(tmp_path)
-    assert reader.execute("PRAGMA busy_timeout").fetchone() == (BUSY_MS,)
-    assert reader.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reader.execute("DELETE FROM outbox")
-    reader.rollback()
-    reader.execute("BEGIN")
-    reader.execute("SELECT * FROM outbox").fetchone()
-    journal.add(event(1))
-    journal.step()  # a reader holds up nobody
-    assert not journal.failing
-    reader.close()
+    with DatabaseReader(tmp_path) as reader:
+        link = connections[-1]
+        assert link.execute("PRAGMA busy_timeout").fetchone() == (BUSY_MS,)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            link.execute("DELETE FROM outbox")
+        link.rollback()
+        link.execute("BEGIN")
+        assert (reader.line_count(), reader.revision_count()) == (1, 1)
+        journal.add(event(1))
+        journal.step()  # a reader does not delay the run
+        assert not journal.failing
+        link.rollback()
+        assert (reader.line_count(), reader.revision_count()) == (2, 2)
+        journal.outbox.subscribe("another", lambda: None)
+        journal.flush()
+        assert [(name, waiting) for name, waiting, _ in reader.sinks()] == [
+            ("a sink that takes nothing", 2), ("another", 0)
+        ]  # fmt: skip
+    with pytest.raises(sqlite3.ProgrammingError):
+        reader.line_count()
 
 
 def test_a_journal_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no journal there: journal.sqlite is missing"):
-        read_database(tmp_path)
+        DatabaseReader(tmp_path)
     (tmp_path / FILE_NAME).write_bytes(b"x" * 10_000)
     with pytest.raises(InputError, match="the journal cannot be read"):
-        read_database(tmp_path)
+        DatabaseReader(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == b"x" * 10_000
 
 

@@ -9,7 +9,10 @@ from tests.runtime.journal.runs import STORY, Clock, event, hop, run, waiting
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.memory import MemoryJournal
-from seisedge.runtime.journal.outbox import MAX_TIMED, MAX_UNSAVED, Outbox
+from seisedge.runtime.journal.outbox import Outbox
+
+MAX_TIMED = 256
+MAX_UNSAVED = 10_000
 
 
 def _nothing() -> None:

@@ -165,6 +165,24 @@ def test_a_journal_that_cannot_be_read(tmp_path: Path) -> None:
     assert (tmp_path / FILE_NAME).read_bytes() == b"x" * 10_000
 
 
+def test_a_new_file_is_of_the_released_schema(tmp_path: Path) -> None:
+    """The released version must be able to read it after a downgrade."""
+    Database(tmp_path / FILE_NAME).close()
+    assert FILE_NAME == "journal.sqlite"
+    with sqlite3.connect(tmp_path / FILE_NAME) as link:
+        assert link.execute("PRAGMA user_version").fetchone() == (1,)
+        assert link.execute("PRAGMA application_id").fetchone() == (0x5E15ED6E,)
+        tables = [name for (name,) in link.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        columns = {table: [row[1] for row in link.execute(f"PRAGMA table_info({table})")] for table in tables}
+    assert columns == {
+        "emitted": ["id", "revision", "emitted_ns"],
+        "hops": ["source", "station", "time"],
+        "outbox": ["seq", "station", "kind", "body", "created_ns"],
+        "sinks": ["name", "seq", "updated_ns"],
+        "stations": ["source", "station", "token", "token_ns", "front", "back", "settings", "updated_ns"],
+    }
+
+
 def test_reading_fails_quietly_and_writing_does_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     database = Database(tmp_path / FILE_NAME)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.fakes import TECTONIC, ListSource, fake_models
 from tests.runtime.journal.conftest import Connections
-from tests.runtime.journal.runs import CONFIGS, PLAIN, STORY, Clock, event, hop, run, waiting, with_tokens
+from tests.runtime.journal.runs import CONFIGS, PLAIN, STORY, Clock, event, hop, run, state_of, waiting, with_tokens
 
 from seisedge.runtime.config import EventsConfig, JournalConfig, StationConfig, TriggerConfig
 from seisedge.runtime.engines._base import Array
@@ -180,7 +180,8 @@ def test_a_folder_of_the_released_version_is_resumed(tmp_path: Path) -> None:
 def _transactions(statements: list[str]) -> list[tuple[str, list[str]]]:
     """(value of `synchronous`, statements) of each transaction that was committed, without BEGIN and COMMIT."""
     found: list[tuple[str, list[str]]] = []
-    synchronous, body = "", None
+    synchronous = ""
+    body: list[str] | None = None
     for statement in statements:
         words = statement.replace(";", " ").split()
         if words[:2] == ["PRAGMA", "synchronous"]:
@@ -211,7 +212,8 @@ def test_events_are_flushed_to_the_disk_before_a_sink_sees_them(tmp_path: Path, 
     run(journal, stop=False)
     journal.add(hop(1))
     journal.flush()
-    with_event, without = [], []
+    with_event: list[str] = []
+    without: list[str] = []
     for synchronous, body in _transactions(connections.statements):
         event_lines = [x for x in body if "INTO outbox" in x and "'event'" in x]
         (with_event if event_lines else without).append(synchronous)
@@ -228,12 +230,12 @@ def test_a_retried_event_is_flushed_to_the_disk_too(tmp_path: Path, connections:
     connections[0].execute("PRAGMA query_only = 1")
     journal.add(event(0))
     journal.step()
-    assert journal.state is StoreState.FAILING
+    assert state_of(journal) is StoreState.FAILING
     connections[0].execute("PRAGMA query_only = 0")
     connections.statements.clear()
     clock.now_s += 11
     journal.step()
-    assert journal.state is StoreState.STORING
+    assert state_of(journal) is StoreState.STORING
     assert {synchronous for synchronous, _ in _transactions(connections.statements)} == {"FULL"}
     assert waiting(journal.outbox) == [("XX.STA-1", 0)]
 

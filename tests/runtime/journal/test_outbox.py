@@ -191,6 +191,21 @@ def test_lines_held_in_memory_are_bounded() -> None:
     assert [line.seq for line in journal.outbox.unsaved] == list(range(MAX_UNSAVED + 1, MAX_UNSAVED + 7))
 
 
+def test_lines_to_be_stored_are_kept_although_delivered() -> None:
+    outbox = Outbox()
+    outbox.subscribe("sink", _nothing)
+    for revision in range(MAX_UNSAVED + 5):
+        outbox.add(event(revision))
+    outbox.delivered("sink", 2)
+    assert outbox.trim(keep_delivered=True) == 3  # of the five removed ones the sink has two
+    assert [line.seq for line in outbox.unsaved[:2]] == [6, 7]
+    outbox.delivered("sink", 8)
+    assert outbox.trim(keep_delivered=True) == 0
+    assert len(outbox.unsaved) == MAX_UNSAVED
+    assert outbox.trim(keep_delivered=False) == 0
+    assert [line.seq for line in outbox.unsaved[:2]] == [9, 10]
+
+
 def test_dropped_lines_are_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     journal = MemoryJournal("list:")

@@ -106,7 +106,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.ENODEV, errno.ENXIO])
-def test_a_disk_in_trouble_at_the_start(
+def test_a_disk_fault_at_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """An unattended station emits events even if it cannot store them."""
@@ -127,7 +127,7 @@ def test_a_disk_in_trouble_at_the_start(
     assert [line.revision for line in kept.lines if isinstance(line, Event)] == [0, 1, 2] * 2
 
 
-def test_a_disk_that_is_mended_in_mid_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_that_is_repaired_during_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """From then on the run is stored, and lines left by an earlier run reach the sinks."""
     journal = Journal(tmp_path, "list:")
     for name in ("kept", "another"):

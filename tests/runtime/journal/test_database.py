@@ -10,9 +10,7 @@ from tests.runtime.journal.runs import Clock, event, hop
 from seisedge.runtime.config import JournalConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.journal.database import (
-    BUSY_MS,
     FILE_NAME,
-    WAL_LIMIT_BYTES,
     Damaged,
     Database,
     DatabaseReader,
@@ -130,13 +128,13 @@ def test_a_state_show_may_read_while_a_run_writes(tmp_path: Path, connections: C
     journal = _journal(tmp_path, Clock(), JournalConfig())
     (link,) = connections
     assert link.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert link.execute("PRAGMA busy_timeout").fetchone() == (BUSY_MS,)
-    assert link.execute("PRAGMA journal_size_limit").fetchone() == (WAL_LIMIT_BYTES,)
+    assert link.execute("PRAGMA busy_timeout").fetchone() == (5000,)
+    assert link.execute("PRAGMA journal_size_limit").fetchone() == (4_194_304,)
     journal.add(event(0))
     journal.step()
     with DatabaseReader(tmp_path) as reader:
         link = connections[-1]
-        assert link.execute("PRAGMA busy_timeout").fetchone() == (BUSY_MS,)
+        assert link.execute("PRAGMA busy_timeout").fetchone() == (5000,)
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             link.execute("DELETE FROM outbox")
         link.rollback()

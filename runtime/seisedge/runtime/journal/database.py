@@ -29,7 +29,7 @@ FILE_NAME = "journal.sqlite"
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x5E15ED6E
 WAL_LIMIT_BYTES = 4 << 20
-BUSY_MS = 5000  # `seisedge state show` may be reading
+BUSY_S = 5.0  # wait for another connection: `seisedge state show` may be reading
 
 TABLES = """
 CREATE TABLE stations (
@@ -107,9 +107,8 @@ class Database:
         """Open or create. Raises InputError for a file of another program or of a newer release, sqlite3.Error."""
         self.path = path
         self._lock = threading.RLock()
-        self._link = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._link = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            self._link.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
             self._link.execute("PRAGMA journal_mode = WAL")
             self._link.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
             if not self._link.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -287,8 +286,7 @@ class DatabaseReader:
                 f"{folder}: no journal there: {FILE_NAME} is missing; give the folder of `seisedge run --state`"
             )
         try:
-            self._link = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True)
-            self._link.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            self._link = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", BUSY_S, uri=True)
             _check_version(self._link, self.path)
         except sqlite3.Error as error:
             raise InputError(f"{self.path}: the journal cannot be read: {error}") from error

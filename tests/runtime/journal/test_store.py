@@ -28,7 +28,9 @@ def _levels(caplog: pytest.LogCaptureFixture, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("damage", ["garbage", "torn page", "cut off"])
-def test_a_damaged_journal_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str) -> None:
+def test_a_damaged_journal_is_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, connections: Connections, damage: str
+) -> None:
     journal = Journal(tmp_path, "list:")
     journal.outbox.subscribe("a sink that takes nothing", lambda: None)
     run(journal)
@@ -47,6 +49,9 @@ def test_a_damaged_journal_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptur
     journal = Journal(tmp_path, "list:")
     assert "the journal is damaged" in caplog.text
     assert state_of(journal) is StoreState.STORING and journal.durable and journal.resume == {}
+    for closed in connections[:2]:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            closed.execute("SELECT 1")
     run(journal)
     (kept,) = tmp_path.glob("*.damaged")
     assert kept.read_bytes() == damaged

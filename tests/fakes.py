@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from seisedge.runtime.card import MagnitudeScale, ModelCard, Training
 from seisedge.runtime.engines._base import Array, Engine
+from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 from seisedge.runtime.sources import Source
+from seisedge.runtime.station.draft import Draft
 
 Rule = Callable[[Array, Array], list[float]]
 
@@ -134,6 +136,16 @@ def packets_of(
         for i in range(0, len(x), step)
     ]
     return sorted(made, key=lambda p: (p.endtime_ns, str(p.source_id)))
+
+
+def events_of(drafts: Iterable[Draft]) -> list[Event]:
+    """The lines of events among drafts."""
+    return [draft.line for draft in drafts if isinstance(draft.line, Event)]
+
+
+def hops_of(drafts: Iterable[Draft]) -> list[Hop]:
+    """The lines of hops among drafts."""
+    return [draft.line for draft in drafts if isinstance(draft.line, Hop)]
 
 
 class ListSource(Source):

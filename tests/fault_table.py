@@ -63,8 +63,8 @@ OTHER = (  # failure, required outcome, tests
         "a read-only or broken disk at the start",
         "runs without storing until the disk works",
         [
-            "test_a_disk_in_trouble_at_the_start",
-            "test_a_disk_that_is_mended_in_mid_run",
+            "test_a_disk_fault_at_the_start",
+            "test_a_disk_that_is_repaired_during_the_run",
         ],
     ),
     (

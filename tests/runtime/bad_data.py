@@ -6,13 +6,15 @@ import functools
 
 import numpy as np
 import numpy.typing as npt
+from tests.fakes import events_of
 
 from seisedge.runtime.config import ModelsConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
+from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.miniseed import Decoder, Scanner
 from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
-from seisedge.runtime.station.draft import EventDraft
+from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 
 RATE_HZ = 100.0
@@ -47,7 +49,7 @@ def cut(start_s: float, end_s: float) -> Traces:
 
 def run(
     traces: Traces, packet_s: float = 4.0, mode: str = "triggered", models: Models | None = None
-) -> tuple[list[EventDraft], Station]:
+) -> tuple[list[Event], Station]:
     """Through a station, of the bundled models by default; samples are whole numbers, as a digitizer's."""
     config = next(c for c in map(load_config, STATIONS.glob("*.toml")) if str(c.station_id) == "PB.B918")
     station = Station("PB.B918", config, models or Models.load(ModelsConfig()), mode)  # type: ignore[arg-type]
@@ -65,12 +67,12 @@ def run(
         for channel, x in traces.items()
         for i in range(0, len(x), step)
     ]
-    drafts: list[EventDraft] = []
+    drafts: list[Draft] = []
     for packet in sorted(packets, key=lambda p: (p.endtime_ns, str(p.source_id))):
         station.add(packet)
-        drafts += [draft for draft in station.step() if isinstance(draft, EventDraft)]
-    drafts += [draft for draft in station.finish() if isinstance(draft, EventDraft)]
-    return drafts, station
+        drafts += station.step()
+    drafts += station.finish()
+    return events_of(drafts), station
 
 
 def with_spike(traces: Traces, at_s: float, counts: float, channel: str = "EHZ") -> Traces:

@@ -267,7 +267,7 @@ class Matrix:
             outcome.counted[name] = getattr(counters, name)
         for station in report.stations.values():
             outcome.counted["new_timelines"] += station.counters.new_timelines
-            for track in (track for timeline in station.tracks[:1] for track in timeline.tracks.values()):
+            for track in (track for timeline in station.timelines[:1] for track in timeline.tracks.values()):
                 for name in ("gaps", "gap_samples", "duplicate_samples", "disagreeing_samples", "late_samples"):
                     outcome.counted[name] += getattr(track.counters, name)
         outcome.counted["set_aside"] = counters.bad_records + counters.skipped_bytes + counters.truncated

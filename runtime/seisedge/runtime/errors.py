@@ -1,17 +1,17 @@
-"""What can go wrong, as a user sees it.
+"""Errors meant for users.
 
 ```
 SeisedgeError                exit code, one sentence
 ├── InputError               2: a file, key, option or value that cannot be used
 │   ├── ConfigError          a station file, with every fault listed
-│   ├── DataError            miniSEED that cannot be read
-│   └── CardError            a model file without, with a newer, or with a contradicting card
-└── FailedError              1: the thing asked for was tried and failed
+│   ├── DataError            a recording without usable data
+│   └── CardError            a model file whose card is missing, too new, or contradicts its graph
+└── FailedError              1: the operation was tried and failed
     ├── ConnectError         no connection in the time allowed
     └── EngineError          an engine that cannot be built or used on this machine
 ```
 
-Messages name the file, key or value, what was expected, and how to mend it.
+A message names the file, key or value, what was expected, and how to fix it.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class SeisedgeError(Exception):
 
 
 class InputError(SeisedgeError):
-    """Something given by the user cannot be used."""
+    """A file, key, option or value from the user cannot be used."""
 
     exit_code = 2
 
 
 class ConfigError(InputError):
-    """A station file with one or more faults, all listed."""
+    """A station file with one or more faults; the message lists all of them."""
 
     def __init__(self, path: str, faults: list[str]) -> None:
         self.path = path
@@ -51,15 +51,15 @@ class ConfigError(InputError):
 
 
 class DataError(InputError):
-    """A recording that holds nothing usable."""
+    """A recording without usable data."""
 
 
 class CardError(InputError):
-    """A model file whose card is missing, newer than this release, or at odds with its graph."""
+    """A model file whose card is missing, newer than this release, or contradicts its graph."""
 
 
 class FailedError(SeisedgeError):
-    """What was asked for was tried and failed."""
+    """An operation was tried and failed."""
 
 
 class ConnectError(FailedError):
@@ -67,4 +67,4 @@ class ConnectError(FailedError):
 
 
 class EngineError(FailedError):
-    """An engine that cannot be built or used on this machine; a station then runs on onnxruntime."""
+    """An engine cannot be built or used on this machine; a station then uses onnxruntime."""

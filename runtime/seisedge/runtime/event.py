@@ -1,6 +1,7 @@
-"""Event: what the station says, one JSON line a revision, schema `seisedge.event/1`.
+"""Event: the output of a station, one JSON line per revision, schema `seisedge.event/1`.
 
-A field that the data do not carry is absent, and `quality` says why. Probabilities have four decimals.
+A field that cannot be derived from the data is absent, and `quality` gives the reason. Probabilities have four
+decimals.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from typing import Literal
 
 import msgspec
 
+from seisedge.runtime.clock import iso_from_ns
+
 SCHEMA = "seisedge.event/1"
 HOP_SCHEMA = "seisedge.hop/1"
 
-# They tell how a revision came about, not what it says: two runs over the same samples differ only here.
+# When and how a revision was computed, not what it states: two runs over the same samples differ only in these fields.
 CIRCUMSTANCES = ("latency_ms", "cost", "emitted", "source")
 
 Status = Literal["new", "update", "final", "retracted"]
@@ -35,25 +38,25 @@ QualityCode = Literal[
 
 
 class _Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Common settings: a field at its default (None) is left out."""
+    """Common settings: a field at its default (None) is omitted."""
 
 
 class Quality(_Part, frozen=True, kw_only=True):
-    """One remark on the event."""
+    """One remark on the data or the estimates of the event."""
 
     code: QualityCode
     reason: str
 
 
 class TriggerInfo(_Part, frozen=True, kw_only=True):
-    """How the event was noticed: `sta_lta` with its amplitude ratio, or `continuous` classification."""
+    """What detected the event: `sta_lta` with its amplitude ratio, or `continuous` classification."""
 
     kind: Literal["sta_lta", "continuous"]
     snr: float | None = None
 
 
 class TypeEstimate(_Part, frozen=True, kw_only=True):
-    """Event type; `probability` belongs to `label`."""
+    """Event type; `probability` is that of `label`."""
 
     label: str
     probability: float
@@ -63,22 +66,22 @@ class TypeEstimate(_Part, frozen=True, kw_only=True):
 
 
 class MagnitudeEstimate(_Part, frozen=True, kw_only=True):
-    """Magnitude bin (lo, hi]; None is open. No `value`, `expected`, `interval_90` where they would mislead."""
+    """Magnitude bin (lo, hi]; None is open. `value`, `expected`, `interval_90` are absent where they would mislead."""
 
     label: str
     bin: tuple[float | None, float | None]
     probability: float
     type: str
-    value: float | None = None  # the bin's centre
+    value: float | None = None  # centre of the bin
     expected: float | None = None  # mean over the bins
     interval_90: tuple[float | None, float | None] | None = None
-    provisional: bool | None = None  # True: the gain is not known
+    provisional: bool | None = None  # True: the gain is unknown
     model: str
     sha256: str
 
 
 class WindowInfo(_Part, frozen=True, kw_only=True):
-    """What the models saw: from `start` for `length_s`; `answer_s` is the time after the onset."""
+    """Input of the models: `length_s` from `start`; `answer_s` is the time after the onset."""
 
     start: str
     length_s: float
@@ -88,22 +91,22 @@ class WindowInfo(_Part, frozen=True, kw_only=True):
 
 
 class Latency(_Part, frozen=True, kw_only=True):
-    """Milliseconds. `total` runs from the last needed sample to the emitted line; of a file, only the work counts."""
+    """Milliseconds. `total`: from the last sample needed to the emitted line; for a file, the computing time only."""
 
-    record_fill: float | None = None  # data time from the last needed sample to the end of the record that held it
-    transport: float | None = None  # end of that record to its arrival, where the clocks can be compared
-    wait: float | None = None  # arrival to assembly: the queue, and what else that record made due
+    record_fill: float | None = None  # data time from the last sample needed to the end of its record
+    transport: float | None = None  # from the end of that record to its arrival, where the clocks can be compared
+    wait: float | None = None  # from arrival to assembly: the queue, and other answers due with the same record
     assemble: float
     host_to_device: float
     infer: float
     device_to_host: float
-    journal: float | None = None  # the line made to it stored; only behind the outbox of a state folder
+    journal: float | None = None  # from the finished line to its commit; only with the outbox of a state folder
     emit: float
     total: float
 
 
 class Cost(_Part, frozen=True, kw_only=True):
-    """What this revision's inferences cost."""
+    """Cost of the inferences made for this revision."""
 
     flops: int
     gflops_per_s: float
@@ -135,13 +138,13 @@ class Event(_Part, frozen=True, kw_only=True):
 
 
 class Hop(_Part, frozen=True, kw_only=True):
-    """One step of continuous mode: probabilities of the window that ends at `time`."""
+    """One hop of continuous mode: probabilities of the window that ends at `time`."""
 
     schema: str
     station: str
     time: str
     coverage: float
-    probabilities: dict[str, float] | None = None  # absent where coverage is too small
+    probabilities: dict[str, float] | None = None  # absent where the coverage is too low
     model: str
     emitted: str
     source: str
@@ -149,7 +152,13 @@ class Hop(_Part, frozen=True, kw_only=True):
     cost: Cost
 
 
+def event_id(station_id: str, onset_ns: int) -> str:
+    """Deterministic: the station and its onset to the millisecond."""
+    stamp = iso_from_ns(onset_ns)[:-4].replace("-", "").replace(":", "")
+    return f"{station_id}-{stamp}"
+
+
 def content_of(line: Event | Hop) -> bytes:
-    """The line without its circumstances: the part that promise 1 is about."""
+    """The line as JSON without its circumstances: the part that is the same in every run over the same samples."""
     plain = msgspec.to_builtins(line)
     return msgspec.json.encode({key: value for key, value in plain.items() if key not in CIRCUMSTANCES})

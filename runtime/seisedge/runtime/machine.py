@@ -1,4 +1,4 @@
-"""What can be read of this machine and this process, without anything beyond the standard library."""
+"""Facts about this machine and this process, read with the standard library only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def resident_mib() -> float | None:
-    """Resident memory of this process in MiB; None where /proc does not tell."""
+    """Resident memory of this process in MiB; None where /proc does not have it."""
     return _status_mib("VmRSS:")
 
 
@@ -18,7 +18,7 @@ def peak_mib() -> float | None:
 
 
 def processor() -> str:
-    """Name of the processor as the kernel tells it."""
+    """Name of the processor, as the kernel reports it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             key, _, value = line.partition(":")
@@ -30,7 +30,7 @@ def processor() -> str:
 
 
 def board() -> str | None:
-    """Name of the board where a device tree tells it (Jetson, Raspberry Pi)."""
+    """Name of the board, from the device tree (Jetson, Raspberry Pi); None where there is no device tree."""
     try:
         return Path("/proc/device-tree/model").read_text(encoding="utf-8").strip("\0\n ") or None
     except OSError:
@@ -38,24 +38,24 @@ def board() -> str | None:
 
 
 def temperatures_c() -> dict[str, float]:
-    """Thermal zones that can be read, in degrees Celsius."""
+    """Temperature of each readable thermal zone, in degrees Celsius."""
     found: dict[str, float] = {}
     for zone in sorted(Path("/sys/class/thermal").glob("thermal_zone*")):
         try:
             name = (zone / "type").read_text(encoding="utf-8").strip()
             found[f"{zone.name.removeprefix('thermal_zone')} {name}"] = int((zone / "temp").read_text()) / 1000
         except (OSError, ValueError):
-            continue  # some zones exist but cannot be read while their device sleeps
+            continue  # a zone cannot be read while its device sleeps
     return found
 
 
 def cores() -> int:
-    """Processors this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def describe() -> str:
-    """Machine in one line, for the head of a report."""
+    """The machine in one line, for the head of a report."""
     names = [name for name in (board(), processor()) if name]
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     return f"{', '.join(names)}, {cores()} core(s), {system}"

@@ -286,7 +286,7 @@ def test_a_station_that_no_station_file_names_among_other_reasons(tmp_path: Path
 def test_continuous_mode_below_the_band_of_the_models(tmp_path: Path) -> None:
     path = tmp_path / "a.mseed"
     path.write_bytes(_changed(240, codes=b"BH", rate=(20, 1)))
-    words = ["PB.B918, PB.B921: 20 Hz does not carry the models' band up to 15 Hz"]
+    words = ["PB.B918, PB.B921: 20 Hz does not reach the models' band up to 15 Hz"]
     _refused(_seisedge("run", path, "--mode", "continuous"), 2, *words)
     assert _seisedge("run", path, "--mode", "triggered").exit_code == 0
 
@@ -303,7 +303,7 @@ def test_records_whose_samples_cannot_be_decoded(tmp_path: Path) -> None:
         data[i + 200] ^= 0x55
     path = tmp_path / "a.mseed"
     path.write_bytes(data)
-    _refused(_seisedge("run", path), 2, "2 record(s) left out: the decoded samples contradict the record's check value")
+    _refused(_seisedge("run", path), 2, "2 record(s) left out: the last decoded sample differs from the check value in the record")
 
 
 def test_a_refused_host(tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ def test_signal_handlers_are_given_back(tmp_path: Path) -> None:
 
 def test_events_that_cannot_be_written(tmp_path: Path) -> None:
     result = _seisedge("run", RECORDING, "--events", tmp_path / "no" / "such" / "folder.jsonl")
-    _refused(result, 2, "events cannot be written there")
+    _refused(result, 2, "events cannot be written to this file")
 
 
 def test_help_has_examples() -> None:

@@ -1,113 +1,202 @@
+"""Labels, numbers and intervals from given probabilities, worked out by hand."""
+
+import itertools
+
 import numpy as np
 import pytest
-from tests.fakes import card
+from tests.fakes import EDGES, card
 
 from seisedge.runtime.card import MagnitudeScale
 from seisedge.runtime.inference.estimate import (
     bin_centres,
+    bins_of,
     interval_bins,
     magnitude_estimate,
     magnitude_label,
     type_estimate,
 )
+from seisedge.runtime.inference.infer import model_units_per_count
+
+CLOSED: list[float | None] = [0.0, 0.1, 0.2, 0.3]
+OPEN: list[float | None] = [None, 0.0, 0.1, 0.2, None]
 
 
-def _shares(**bins: float) -> np.ndarray:
-    shares = np.zeros(32, dtype=np.float32)
+def _probabilities(**bins: float) -> np.ndarray:
+    """(32,): b11=0.5 is a probability of 0.5 in bin 11, (1.0, 1.1]."""
+    probabilities = np.zeros(32, dtype=np.float32)
     for name, p in bins.items():
-        shares[int(name[1:])] = p
-    return shares
+        probabilities[int(name[1:])] = p
+    return probabilities
 
 
-def test_type() -> None:
+def test_the_event_type_is_the_most_probable_label() -> None:
     estimate = type_estimate(card(), "ab", np.array([0.123456, 0.8, 0.076544], dtype=np.float32))
     assert (estimate.label, estimate.probability) == ("non-tectonic", 0.8)
     assert estimate.probabilities == {"tectonic": 0.1235, "non-tectonic": 0.8, "noise": 0.0765}
+    assert (estimate.model, estimate.sha256) == ("fake-event_type", "ab")
+
+
+# the magnitude of a window
 
 
 def test_magnitude_by_hand() -> None:
     # bins 10, 11, 12 are (0.9, 1.0], (1.0, 1.1], (1.1, 1.2]
-    estimate = magnitude_estimate(card("magnitude"), "ab", _shares(b10=0.25, b11=0.5, b12=0.25), calibrated=True)
-    assert estimate.bin == (1.0, 1.1) and estimate.value == 1.05
-    assert estimate.expected == 1.05
-    assert estimate.interval_90 == (0.9, 1.2)
+    estimate = magnitude_estimate(card("magnitude"), "ab", _probabilities(b10=0.25, b11=0.5, b12=0.25), calibrated=True)
+    assert (estimate.label, estimate.bin, estimate.probability) == ("bin 11", (1.0, 1.1), 0.5)
+    assert (estimate.value, estimate.expected) == (1.05, 1.05)
+    assert estimate.interval_90 == (0.9, 1.2) and estimate.provisional is None
+    assert (estimate.type, estimate.model, estimate.sha256) == ("ML", "fake-magnitude", "ab")
+
+
+def test_the_expected_magnitude_is_the_mean_over_the_bins() -> None:
+    # 0.5 at 1.05, 0.3 at 1.15, 0.2 at the open bin's 3.2
+    estimate = magnitude_estimate(card("magnitude"), "ab", _probabilities(b11=0.5, b12=0.3, b31=0.2), calibrated=True)
+    assert estimate.expected == round(0.525 + 0.345 + 0.64, 2)
+
+
+def test_numbers_are_rounded() -> None:
+    """The centre of a bin, 1.000625, to 0.001; the mean, 1.005625, to 0.01."""
+    fine = card("magnitude", labels=["a", "b"], magnitude=MagnitudeScale(edges=[1.0, 1.00125, 1.1], type="ML"))
+    estimate = magnitude_estimate(fine, "ab", np.array([0.9, 0.1], dtype=np.float32), calibrated=True)
+    assert (estimate.value, estimate.expected) == (1.001, 1.01)
 
 
 def test_a_narrow_distribution_has_a_narrow_interval() -> None:
-    estimate = magnitude_estimate(card("magnitude"), "ab", _shares(b11=1.0), calibrated=True)
+    estimate = magnitude_estimate(card("magnitude"), "ab", _probabilities(b11=1.0), calibrated=True)
     assert estimate.interval_90 == (1.0, 1.1)
 
 
 def test_an_interval_that_reaches_the_open_bin_is_open() -> None:
-    estimate = magnitude_estimate(card("magnitude"), "ab", _shares(b30=0.8, b31=0.2), calibrated=True)
+    estimate = magnitude_estimate(card("magnitude"), "ab", _probabilities(b30=0.8, b31=0.2), calibrated=True)
     assert estimate.value == 2.95 and estimate.interval_90 == (2.9, None)
 
 
-def test_an_open_bin_is_the_label_only_where_it_holds_more_than_half() -> None:
-    # magnitude 2.7 or so: the open bin is the largest single one because it is the widest
-    wide = magnitude_estimate(card("magnitude"), "ab", _shares(b27=0.2, b28=0.25, b29=0.2, b31=0.35), calibrated=True)
+def test_an_open_bin_is_the_label_only_where_its_probability_exceeds_one_half() -> None:
+    # a magnitude of about 2.7: the open bin is the most probable single one because it is the widest
+    wide = magnitude_estimate(
+        card("magnitude"), "ab", _probabilities(b27=0.2, b28=0.25, b29=0.2, b31=0.35), calibrated=True
+    )
     assert wide.bin == (2.7, 2.8) and wide.value == 2.75
-    beyond = magnitude_estimate(card("magnitude"), "ab", _shares(b30=0.45, b31=0.55), calibrated=True)
+    beyond = magnitude_estimate(card("magnitude"), "ab", _probabilities(b30=0.45, b31=0.55), calibrated=True)
     assert beyond.bin == (3.0, None) and beyond.value is None
 
 
 def test_not_calibrated_and_out_of_range_give_no_number() -> None:
-    for shares, calibrated in ((_shares(b11=1.0), False), (_shares(b0=1.0), True), (_shares(b31=1.0), True)):
-        estimate = magnitude_estimate(card("magnitude"), "ab", shares, calibrated=calibrated)
+    for probabilities, calibrated in (
+        (_probabilities(b11=1.0), False),
+        (_probabilities(b0=1.0), True),
+        (_probabilities(b31=1.0), True),
+    ):
+        estimate = magnitude_estimate(card("magnitude"), "ab", probabilities, calibrated=calibrated)
         assert estimate.value is None and estimate.expected is None and estimate.interval_90 is None
         assert estimate.provisional is (None if calibrated else True)
+        assert estimate.probability == 1.0
+
+
+# the label
 
 
 @pytest.mark.parametrize(
-    ("shares", "first", "last"),
+    ("probabilities", "label"),
     [
-        ((0.04, 0.06, 0.8, 0.06, 0.04), 1, 3),  # 4 % below and above lie outside
-        ((0.06, 0.88, 0.06), 0, 2),  # more than 5 % in each outer bin: both are needed
-        ((0.04, 0.92, 0.04), 1, 1),
-        ((0.05, 0.45, 0.5), 0, 2),  # exactly 5 % in the first bin: it is within
-        ((0.5, 0.45, 0.05), 0, 1),  # 95 % reached exactly with the second bin: the third is not needed
-        ((0.3, 0.3, 0.3), 0, 2),  # a sum below 95 %, by rounding: the last bin at most
-        ((1.0, 0.0, 0.0), 0, 0),
-        ((0.0, 0.0, 1.0), 2, 2),
+        ([0.5, 0.2, 0.3, 0.0, 0.0], 2),  # not more than half: the best of the closed bins
+        ([0.51, 0.09, 0.4, 0.0, 0.0], 0),
+        ([0.0, 0.1, 0.1, 0.3, 0.5], 3),
+        ([0.0, 0.0, 0.1, 0.3, 0.6], 4),
+        ([0.4, 0.05, 0.05, 0.1, 0.4], 3),  # both open bins are more probable than any other
     ],
 )
-def test_the_interval_holds_the_central_90_percent(shares: tuple[float, ...], first: int, last: int) -> None:
-    found = interval_bins(np.array(shares))
+def test_the_label_of_probabilities(probabilities: list[float], label: int) -> None:
+    edges: list[float | None] = [None, 0.0, 0.1, 0.2, 0.3, None]
+    assert magnitude_label(edges, np.array(probabilities)) == label
+
+
+def test_labels_of_many_windows_at_once() -> None:
+    rows = np.array([[0.6, 0.3, 0.1, 0.0], [0.2, 0.3, 0.5, 0.0], [0.1, 0.2, 0.1, 0.6]])
+    assert magnitude_label(OPEN, rows).tolist() == [0, 2, 3]
+    assert magnitude_label(CLOSED, rows[:, :3]).tolist() == [0, 2, 1]
+    assert magnitude_label(OPEN, rows[None]).shape == (1, 3)
+
+
+# the 90 % interval
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "first", "last"),
+    [
+        ([0.04, 0.92, 0.04, 0.0], 1, 1),  # 4 % lie outside on either side
+        ([0.06, 0.88, 0.06, 0.0], 0, 2),  # 6 % do not
+        ([0.0625, 0.875, 0.0625, 0.0], 0, 2),
+        ([0.0, 0.03, 0.03, 0.94], 2, 3),  # 3 % and 6 % below the second and the third bin
+        ([0.94, 0.02, 0.02, 0.02], 0, 1),  # 94 % and 96 % up to the first and the second
+        ([0.25, 0.25, 0.25, 0.25], 0, 3),
+        ([0.0, 0.0, 0.0, 1.0], 3, 3),
+        ([1.0, 0.0, 0.0, 0.0], 0, 0),
+    ],
+)
+def test_the_interval_leaves_at_most_5_percent_outside_on_either_side(
+    probabilities: list[float], first: int, last: int
+) -> None:
+    p = np.array(probabilities, dtype=np.float32)
+    found = interval_bins(p)
     assert (int(found[0]), int(found[1])) == (first, last)
+    assert p[:first].sum() <= 0.05 and p[last + 1 :].sum() <= 0.05
+    assert p[: first + 1].sum() > 0.05 - 1e-6 and p[last:].sum() > 0.05 - 1e-6  # the narrowest such interval
 
 
-def test_the_interval_of_many_windows_is_that_of_each() -> None:
-    rng = np.random.default_rng(3)
-    many = rng.dirichlet(np.ones(6), (4, 5))
-    first, last = interval_bins(many)
-    assert first.shape == last.shape == (4, 5)
-    for at in np.ndindex(4, 5):
-        assert [int(x) for x in interval_bins(many[at])] == [first[at], last[at]]
-        assert many[at][: first[at]].sum() < 0.05 <= many[at][: first[at] + 1].sum()
-        assert many[at][: last[at]].sum() < 0.95 <= many[at][: last[at] + 1].sum()
+def test_a_bin_that_ends_at_exactly_5_percent_is_in_the_interval() -> None:
+    first, _ = interval_bins(np.array([0.05, 0.9, 0.05]))
+    assert int(first) == 0
 
 
-EDGES = (None, 0.0, 0.5, 1.0, None)
+def test_a_sum_that_rounds_below_95_percent_ends_at_the_last_bin() -> None:
+    """float32 probabilities of a model whose sum is 0.94 must not point behind the last bin."""
+    _, last = interval_bins(np.array([0.47, 0.47], dtype=np.float32))
+    assert int(last) == 1
 
 
-@pytest.mark.parametrize(
-    ("shares", "label"),
-    [
-        ((0.5, 0.2, 0.3, 0.0), 2),  # half is not more than half
-        ((0.51, 0.29, 0.2, 0.0), 0),
-        ((0.1, 0.2, 0.15, 0.55), 3),
-        ((0.3, 0.31, 0.0, 0.39), 1),
-        ((0.5, 0.0, 0.0, 0.5), 1),  # the first of the bins with an end
-    ],
-)
-def test_the_label_by_hand(shares: tuple[float, ...], label: int) -> None:
-    assert int(magnitude_label(EDGES, np.array(shares))) == label
-    assert magnitude_label(EDGES, np.array([shares, shares])).tolist() == [label, label]
+def test_intervals_of_many_windows_at_once() -> None:
+    first, last = interval_bins(np.array([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]))
+    assert first.tolist() == [1, 0] and last.tolist() == [1, 2]
 
 
-def test_an_open_bin_counts_from_a_little_beyond_its_edge() -> None:
-    assert bin_centres(EDGES).tolist() == pytest.approx([-0.2, 0.25, 0.75, 1.2])
-    assert bin_centres((None, 2.0, None)).tolist() == pytest.approx([1.8, 2.2])
+# bins
+
+
+def test_a_bin_is_open_below_and_closed_above() -> None:
+    magnitudes = np.array([-0.5, 0.0, 0.05, 0.1, 0.11, 3.0, 3.1])
+    assert bins_of(EDGES, magnitudes).tolist() == [0, 0, 1, 1, 2, 30, 31]
+
+
+def test_a_magnitude_outside_closed_edges_gets_the_nearest_bin() -> None:
+    assert bins_of(CLOSED, np.array([-1.0, 0.0, 0.05, 0.1, 0.11, 0.3, 0.31, 9.0])).tolist() == [0, 0, 0, 0, 1, 2, 2, 2]
+
+
+def test_every_centre_lies_in_its_bin() -> None:
+    for edges in (OPEN, CLOSED, EDGES):
+        assert bins_of(edges, bin_centres(edges)).tolist() == list(range(len(edges) - 1))
+
+
+def test_centres_by_hand() -> None:
+    assert bin_centres(OPEN).tolist() == pytest.approx([-0.2, 0.05, 0.15, 0.4])
+    assert bin_centres([None, 1.0, None]).tolist() == pytest.approx([0.8, 1.2])
+    assert len(bin_centres(CLOSED)) == len(list(itertools.pairwise(CLOSED)))
+
+
+def test_a_scale_with_closed_outer_bins_has_numbers_in_all_of_them() -> None:
+    closed = card("magnitude", labels=["a", "b", "c"], magnitude=MagnitudeScale(edges=CLOSED, type="Mw"))
+    estimate = magnitude_estimate(closed, "ab", np.array([0.7, 0.2, 0.1], dtype=np.float32), calibrated=True)
+    assert (estimate.label, estimate.value, estimate.interval_90) == ("a", 0.05, (0.0, 0.3))
+
+
+# units
+
+
+def test_factors_from_counts_to_the_unit_of_a_model() -> None:
+    polarity, metres_per_count = np.array([1.0, -1.0, 1.0]), np.array([1e-9, 2e-9, np.nan])
+    assert model_units_per_count(card(), polarity, metres_per_count).tolist() == [1.0, -1.0, 1.0]
+    factors = model_units_per_count(card("magnitude"), polarity, metres_per_count)
+    assert factors[:2].tolist() == [1e-9, -2e-9] and np.isnan(factors[2])
 
 
 def test_a_magnitude_has_all_its_fields() -> None:
@@ -124,13 +213,3 @@ def test_a_magnitude_has_all_its_fields() -> None:
     assert (estimate.type, estimate.model, estimate.sha256, estimate.provisional) == ("Mw", model.name, "ab", None)
     provisional = magnitude_estimate(model, "ab", shares, calibrated=False)
     assert (provisional.label, provisional.bin, provisional.provisional) == ("high", (0.4111, 1.0), True)
-
-
-def test_the_first_bin_may_be_open_downwards() -> None:
-    below = magnitude_estimate(card("magnitude"), "ab", _shares(b0=0.6, b1=0.4), calibrated=True)
-    assert below.bin[0] is None and below.value is None and below.expected is None and below.interval_90 is None
-
-
-def test_a_type_names_its_model() -> None:
-    estimate = type_estimate(card(), "ab", np.array([0.2, 0.3, 0.5], dtype=np.float32))
-    assert (estimate.label, estimate.model, estimate.sha256) == ("noise", card().name, "ab")

@@ -1,4 +1,4 @@
-"""`/healthz` and `/metrics` of a run, and when the watchdog is kept quiet."""
+"""`/healthz` and `/metrics` of a run, and when the watchdog is notified."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tests.fakes import NOISE, ListSource, burst, fake_models, packets_of
 
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.runtime.histogram import BUCKETS_MS, Histogram
+from seisedge.runtime.journal.database import FILE_NAME
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.service.health import SILENT_S, STUCK_S, Health
 from seisedge.runtime.service.loop import Loop
@@ -19,14 +19,14 @@ from seisedge.runtime.service.metrics import MetricsServer, address_from_text, t
 from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.sinks.terminal import TerminalSink
-from seisedge.runtime.sources._link import LinkState
+from seisedge.runtime.sources import LinkState
 
 TRACES = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
 LINE = re.compile(r'[a-z_]+(\{([a-z]+="[^"\n]*",?)+\})? (-?[0-9.e+-]+|\+Inf)')
 
 
 class Clock:
-    """Ours."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -61,7 +61,7 @@ def test_a_run_as_prometheus_sees_it(tmp_path: Path) -> None:
     health = Health()
     source = ListSource(list(packets_of(TRACES)), live=True)
     journal = Journal(tmp_path, source.url)
-    drain = Drain(TerminalSink(lambda _line: None), 'a "quoted" sink', journal)
+    drain = Drain(TerminalSink(lambda _line: None), 'a "quoted" sink', journal.outbox)
     drain.start()
     models = health.models = fake_models()
     loop = Loop(models, [], {}, default=StationConfig(), journal=journal, health=health)
@@ -115,17 +115,17 @@ def test_an_address_of_ipv6() -> None:
     server.close()
 
 
-def test_a_sink_that_takes_nothing(tmp_path: Path) -> None:
+def test_metrics_of_a_sink_that_receives_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "list:")
     health = Health()
-    health.journal, health.drains = journal, [Drain(TerminalSink(lambda _line: None), "never started", journal)]
+    health.journal, health.drains = journal, [Drain(TerminalSink(lambda _line: None), "never started", journal.outbox)]
     Loop(fake_models(), [], {}, default=StationConfig(), journal=journal).run(
         ListSource(list(packets_of(TRACES)), live=True)
     )
     values = _values(text_from_health(health))
     assert values['seisedge_sink_waiting_lines{sink="never started"}'] == 3
     assert 0 < values['seisedge_sink_oldest_waiting_seconds{sink="never started"}'] < 60
-    journal.delivered("never started", 3)
+    journal.outbox.delivered("never started", 3)
     assert _values(text_from_health(health))['seisedge_sink_oldest_waiting_seconds{sink="never started"}'] < 0.01
 
 
@@ -134,70 +134,70 @@ def test_addresses() -> None:
     assert address_from_text(":9108") == ("127.0.0.1", 9108)
     assert address_from_text("[::1]:9108") == ("::1", 9108)
     for wrong in ("9108", "host:", "host:metrics", "host:99999"):
-        with pytest.raises(InputError, match="must be HOST:PORT"):
+        with pytest.raises(InputError, match="expected HOST:PORT, such as 127"):
             address_from_text(wrong)
 
 
-def _linked(state: LinkState) -> ListSource:
+def _source(state: LinkState) -> ListSource:
     source = ListSource([], live=True)
-    source.state = state  # type: ignore[attr-defined]  # as sources with a connection have
+    source.state = state
     return source
 
 
-def test_the_watchdog_hears_of_packets_and_of_known_outages_only() -> None:
+def test_the_watchdog_is_notified_of_packets_and_of_explained_silence_only() -> None:
     clock, pings = Clock(), Pings()
     health = Health(pings, clock)
-    health.source = source = _linked(LinkState.CONNECTING)
+    health.source = source = _source(LinkState.CONNECTING)
 
-    def turns(*stations: str | None) -> int:
+    def notified(*stations: str | None) -> int:
         before = pings.count
         for station in stations:
-            health.turn(station)
+            health.record_item(station)
         return pings.count - before
 
-    assert turns(None, None) == 2  # nothing has come yet: waiting is all there is to do
-    source.state = LinkState.STREAMING  # type: ignore[attr-defined]
-    assert turns("XX.STA", None) == 2
+    assert notified(None, None) == 2  # before the first packet
+    source.state = LinkState.STREAMING
+    assert notified("XX.STA", None) == 2
     clock.now_s += SILENT_S + 1
-    assert turns(None, None) == 0  # connected, and silent for longer than the source would bear
-    source.state = LinkState.WAITING  # type: ignore[attr-defined]
-    assert turns(None) == 1
-    source.state = LinkState.STREAMING  # type: ignore[attr-defined]
-    assert turns("XX.STA", None) == 2
+    assert notified(None, None) == 0  # connected, and without data for too long
+    source.state = LinkState.WAITING
+    assert notified(None) == 1
+    source.state = LinkState.STREAMING
+    assert notified("XX.STA", None) == 2
 
 
-def test_conditions(tmp_path: Path) -> None:
+def test_conditions_and_their_reasons(tmp_path: Path) -> None:
     clock = Clock()
     health = Health(None, clock)
-    health.source = source = _linked(LinkState.CONNECTING)
+    health.source = source = _source(LinkState.CONNECTING)
     assert health.condition() == ("outage", ["the source is connecting"])
-    source.state = LinkState.STREAMING  # type: ignore[attr-defined]
-    health.turn("XX.A")
-    health.turn("XX.B")
+    source.state = LinkState.STREAMING
+    health.record_item("XX.A")
+    health.record_item("XX.B")
     assert health.condition() == ("ok", [])
-    source.state = LinkState.WAITING  # type: ignore[attr-defined]
+    source.state = LinkState.WAITING
     assert health.condition() == ("degraded", ["the source is waiting"])
-    source.state = LinkState.STREAMING  # type: ignore[attr-defined]
+    source.state = LinkState.STREAMING
     clock.now_s += SILENT_S + 1
-    health.turn("XX.B")
+    health.record_item("XX.B")
     assert health.condition() == ("degraded", [f"XX.A: no packet for {SILENT_S + 1:.0f} s"])
     clock.now_s += SILENT_S + 1
-    health.turn(None)
+    health.record_item(None)
     condition, reasons = health.condition()
     assert condition == "outage" and len(reasons) == 2
-    health.turn("XX.A")
-    health.turn("XX.B")
+    health.record_item("XX.A")
+    health.record_item("XX.B")
     clock.now_s += STUCK_S + 1
-    assert health.condition() == ("outage", [f"the loop has not come round for {STUCK_S + 1:.0f} s"])
-    health.turn("XX.A")
+    assert health.condition() == ("outage", [f"the loop has been stuck for {STUCK_S + 1:.0f} s"])
+    health.record_item("XX.A")
+    (tmp_path / FILE_NAME).mkdir()  # no database can be opened there
     health.journal = Journal(tmp_path, "x")
-    health.journal.failing = True
     assert health.condition() == ("degraded", ["the journal cannot be written"])
 
 
 def test_an_outage_is_503() -> None:
     server = MetricsServer(Health(), ("127.0.0.1", 0))
-    server._server.health.source = _linked(LinkState.CONNECTING)
+    server._server.health.source = _source(LinkState.CONNECTING)
     try:
         code, text = _get(server.port, "/healthz")
     finally:
@@ -205,7 +205,7 @@ def test_an_outage_is_503() -> None:
     assert code == 503 and json.loads(text)["status"] == "outage"
 
 
-def test_inferences_that_show_nothing_are_counted_too() -> None:
+def test_inferences_without_a_line_are_counted() -> None:
     health = Health()
     health.models = models = fake_models(lambda _waveform, _valid: NOISE)
     lines: list[str] = []
@@ -217,12 +217,5 @@ def test_inferences_that_show_nothing_are_counted_too() -> None:
     assert values['seisedge_inference_milliseconds_count{model="fake-magnitude"}'] == 0
 
 
-def test_histogram() -> None:
-    histogram = Histogram()
-    for value in (0.5, 0.51, 3.0, 5000.0):
-        histogram.add(value)
-    histogram.add(2.0, times=3)
-    assert histogram.counts[:4] == [1, 1, 3, 1] and histogram.counts[-1] == 1
-    assert sum(histogram.counts) == 7 and histogram.total == pytest.approx(5010.01)
-    assert len(histogram.counts) == len(BUCKETS_MS) + 1
+def test_an_empty_histogram_has_all_its_buckets() -> None:
     assert 'seisedge_work_milliseconds_bucket{le="0.5"} 0' in text_from_health(Health())

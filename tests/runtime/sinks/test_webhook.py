@@ -1,4 +1,4 @@
-"""Against a real HTTP server that answers as it is told."""
+"""Against a real HTTP server that answers with given status codes."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from tests.runtime.sinks.receiver import Receiver, serving
 
 from seisedge.runtime.event import Event
-from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.sinks import Refused
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.sinks.webhook import WebhookSink
@@ -20,7 +20,7 @@ def receiver() -> Iterator[Receiver]:
         yield server
 
 
-def test_a_post_a_revision(receiver: Receiver, events: list[Event]) -> None:
+def test_one_post_per_revision(receiver: Receiver, events: list[Event]) -> None:
     sink = WebhookSink(receiver.url, token="hush")
     sink.write(events[1])
     ((headers, body),) = receiver.got
@@ -35,7 +35,7 @@ def test_a_post_a_revision(receiver: Receiver, events: list[Event]) -> None:
      (302, ConnectionError), (401, ConnectionError), (404, ConnectionError), (429, ConnectionError),
      (503, ConnectionError)],
 )  # fmt: skip
-def test_answers(receiver: Receiver, events: list[Event], code: int, error: type[Exception] | None) -> None:
+def test_status_codes(receiver: Receiver, events: list[Event], code: int, error: type[Exception] | None) -> None:
     receiver.codes = [code]
     if error is None:
         WebhookSink(receiver.url).write(events[0])
@@ -45,7 +45,7 @@ def test_answers(receiver: Receiver, events: list[Event], code: int, error: type
     assert len(receiver.got) == 1
 
 
-def test_nobody_there(events: list[Event]) -> None:
+def test_a_refused_connection(events: list[Event]) -> None:
     with Receiver() as server:
         url = server.url
     with pytest.raises(ConnectionError, match="refused"):
@@ -54,20 +54,20 @@ def test_nobody_there(events: list[Event]) -> None:
 
 def test_down_and_back_in_order(receiver: Receiver, events: list[Event], caplog: pytest.LogCaptureFixture) -> None:
     receiver.codes = [503, 503, 400]
-    journal = Journal(None, "list:")
-    drain = Drain(WebhookSink(receiver.url), "webhook", journal, backoff_first_s=0.01)
+    journal = MemoryJournal("list:")
+    drain = Drain(WebhookSink(receiver.url), "webhook", journal.outbox, backoff_first_s=0.01)
     drain.start()
     for event in events:
         journal.add(event)
     journal.step()
     done = threading.Event()
     for _ in range(500):
-        if journal.undelivered("webhook") == 0 or done.wait(0.01):
+        if journal.outbox.undelivered("webhook") == 0 or done.wait(0.01):
             break
     assert drain.close(5) == 0
     keys = [headers["Idempotency-Key"].rpartition("/")[2] for headers, _ in receiver.got]
     assert keys == ["0", "0", "0", "1", "2"]
     assert (drain.counters.delivered, drain.counters.failures, drain.counters.refused) == (2, 2, 1)
     warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert len([text for text in warned if "trying again" in text]) == 1
+    assert len([text for text in warned if "retrying" in text]) == 1
     assert any("refused" in text and "XX.STA" in text for text in warned)

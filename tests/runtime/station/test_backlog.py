@@ -1,4 +1,4 @@
-"""Windows are dropped where inference falls behind a live stream, and nowhere else; samples and onsets never are."""
+"""Windows are dropped only where inference is too slow for a live stream; samples and onsets are never dropped."""
 
 import logging
 from pathlib import Path
@@ -26,7 +26,7 @@ PACKETS = packets_of({f"HH{c}": burst(280.0, ONSETS_S, seed=i) for i, c in enume
 
 
 class Clock:
-    """Ours; goes on while a model thinks."""
+    """The clock of the test; an inference advances it."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -44,13 +44,13 @@ class Kept(Sink):
 
 
 class Patient(ListSource):
-    """Live, and yet it waits for the station, as a server does with `--until-end`."""
+    """A live source that waits for the station, as a server does with `--until-end`."""
 
     back_pressure = True
 
 
 def _run(source: ListSource, infer_s: float, mode: str = "triggered") -> tuple[list[Event | Hop], Loop]:
-    """A run whose type model takes `infer_s` for an inference, by our clock; all else takes no time."""
+    """A run whose type model takes `infer_s` per inference by the clock of the test; all else takes no time."""
     clock, kept = Clock(), Kept()
 
     def slow(_waveform: Array, _valid: Array) -> list[float]:
@@ -71,7 +71,7 @@ def _content(lines: list[Event | Hop]) -> list[bytes]:
     return list(map(content_of, lines))
 
 
-def test_seconds_of_work_less_seconds_of_data() -> None:
+def test_the_backlog_is_seconds_of_work_less_seconds_of_data() -> None:
     clock = Clock()
     backlog = Backlog(clock)
 
@@ -97,7 +97,7 @@ def test_seconds_of_work_less_seconds_of_data() -> None:
 
 
 def test_a_model_that_is_too_slow(caplog: pytest.LogCaptureFixture) -> None:
-    """40 s an inference, 12 of them in 280 s of data: a third of the windows is dropped, no sample and no onset."""
+    """40 s per inference, 12 of them in 280 s of data: a third of the windows is dropped, no sample and no onset."""
     caplog.set_level(logging.DEBUG, "seisedge.runtime.station.backlog")
     lines, loop = _run(ListSource(list(PACKETS), live=True), 40.0)
     whole, undisturbed = _run(ListSource(list(PACKETS), live=True), 0.0)
@@ -106,7 +106,7 @@ def test_a_model_that_is_too_slow(caplog: pytest.LogCaptureFixture) -> None:
     assert counters.dropped_windows + counters.inferences / 2 == expected.inferences / 2 == 12
     assert counters.dropped_windows == 4
     assert (counters.triggers, counters.packets) == (expected.triggers, expected.packets)
-    tracks = [run.report.stations["XX.STA"].tracks[0].tracks["Z"].counters for run in (loop, undisturbed)]
+    tracks = [run.report.stations["XX.STA"].timelines[0].tracks["Z"].counters for run in (loop, undisturbed)]
     assert tracks[0] == tracks[1] and tracks[0].samples == 28_000
     assert expected.dropped_windows == 0 and len(whole) == 12
     assert _story(lines) == [
@@ -128,7 +128,7 @@ def test_an_event_whose_windows_were_all_dropped_is_counted() -> None:
     assert _story(lines) == [("27:19", "new", ["ok"]), ("27:19", "final", ["dropped"])]
 
 
-def test_it_recovers_where_the_stream_had_nothing_more_to_give(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_recovers_when_the_stream_has_no_more_data(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "seisedge.runtime.station.backlog")
     pause = next(k for k, p in enumerate(PACKETS) if p.starttime_ns - T0_NS > 150e9)
     packets: list[Packet | None] = [*PACKETS[:pause], None, *PACKETS[pause:]]
@@ -139,7 +139,7 @@ def test_it_recovers_where_the_stream_had_nothing_more_to_give(caplog: pytest.Lo
         ("30:19", "new"), ("30:19", "final"),
     ]  # fmt: skip
     assert loop.report.stations["XX.STA"].counters.dropped_events == 1  # the second one, before the pause
-    assert caplog.text.count("windows are dropped") == 2 and caplog.text.count("level with the stream again") == 1
+    assert caplog.text.count("windows are dropped") == 2 and caplog.text.count("caught up with the stream") == 1
 
 
 @pytest.mark.parametrize("source", [ListSource(list(PACKETS)), Patient(list(PACKETS), live=True)])
@@ -149,13 +149,13 @@ def test_a_source_that_waits_loses_nothing(source: ListSource) -> None:
     assert _content(lines) == _content(_run(ListSource(list(PACKETS)), 0.0)[0])
 
 
-def test_history_that_is_read_faster_than_it_was_made_is_no_backlog() -> None:
-    """All of it waits at once, and no moment is idle: 280 s of data, 24 s of work."""
+def test_history_that_is_read_faster_than_it_was_recorded_is_no_backlog() -> None:
+    """All packets are available at once and the source is never idle: 280 s of data, 24 s of work."""
     lines, loop = _run(ListSource(list(PACKETS), live=True), 2.0)
     assert loop.report.dropped_windows == 0 and len(lines) == 12
 
 
-def test_continuous_mode_leaves_hops_out() -> None:
+def test_continuous_mode_skips_hops() -> None:
     def run(infer_s: float) -> tuple[int, int, int]:
         clock, kept = Clock(), Kept()
 
@@ -173,15 +173,15 @@ def test_continuous_mode_leaves_hops_out() -> None:
     every, none, lines = run(0.0)
     assert (every, none) == (258, 0)
     done, dropped, fewer = run(1.5)
-    assert done + dropped == every and fewer == lines - dropped  # a hop that was not looked at says nothing
+    assert done + dropped == every and fewer == lines - dropped  # a skipped hop has no line
     assert 180 <= done <= 195  # two thirds of 280 s, and what it may be behind
 
 
-def test_what_is_shown_of_it() -> None:
+def test_health_and_metrics_show_the_backlog() -> None:
     _, loop = _run(ListSource(list(PACKETS), live=True), 400.0)
     health = Health()
     health.report, health.backlog = loop.report, loop.backlog
-    health.turn("XX.STA")
+    health.record_item("XX.STA")
     text = text_from_health(health)
     assert 'seisedge_dropped_windows_total{station="XX.STA"} 11' in text
     assert 'seisedge_dropped_events_total{station="XX.STA"} 3' in text
@@ -191,7 +191,7 @@ def test_what_is_shown_of_it() -> None:
 
 
 @pytest.mark.parametrize(("scheme", "query"), [("seedlink", "&protocol=3"), ("seedlink", ""), ("datalink", "")])
-def test_a_stream_says_when_it_has_nothing_more(tmp_path: Path, scheme: str, query: str) -> None:
+def test_a_stream_reports_when_it_has_no_more_data(tmp_path: Path, scheme: str, query: str) -> None:
     part = tmp_path / "part.mseed"
     part.write_bytes(RECORDING.read_bytes()[: 512 * 60])
     with Digitizer([part], speed=100.0) as digitizer:

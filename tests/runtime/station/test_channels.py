@@ -1,11 +1,22 @@
-"""Which sensor is listened to, and what its channels are made of: rows, gains, orientation, by time."""
+"""Which sensor is used, and the row, the gain and the orientation of its channels, by time."""
 
 import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fakes import T0_NS, ListSource, RuleEngine, burst, described, fake_models, packet, packets_of, stationxml
+from tests.fakes import (
+    T0_NS,
+    ListSource,
+    RuleEngine,
+    burst,
+    described,
+    events_of,
+    fake_models,
+    packet,
+    packets_of,
+    stationxml,
+)
 
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.config import ChannelConfig, MagnitudeConfig, StationConfig
@@ -18,7 +29,7 @@ from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.station.channels import Channels, Scale
-from seisedge.runtime.station.draft import Draft, EventDraft
+from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 
 ONE = np.ones(100, dtype=np.int32)
@@ -46,14 +57,14 @@ def _scale(metadata: StationXml | None = None, entries: dict[str, ChannelConfig]
     return channels.at(T0_NS)
 
 
-def _run(packets: list[Packet], models: Models, config: StationConfig) -> tuple[list[EventDraft], Station]:
+def _run(packets: list[Packet], models: Models, config: StationConfig) -> tuple[list[Event], Station]:
     station = Station("XX.STA", config, models, "triggered")
     drafts: list[Draft] = []
     for p in packets:
         station.add(p)
         drafts += station.step()
     drafts += station.finish()
-    return [d for d in drafts if isinstance(d, EventDraft)], station
+    return events_of(drafts), station
 
 
 # which sensor
@@ -71,7 +82,7 @@ def test_an_accelerometer_is_refused_once_even_when_it_comes_first(caplog: pytes
     ]
 
 
-def test_a_shake_with_an_accelerometer_listens_to_its_geophone() -> None:
+def test_a_shake_with_an_accelerometer_uses_its_geophone() -> None:
     traces = {f"EN{c}": burst(120, [70.0], seed=i) for i, c in enumerate("ZNE")} | {"EHZ": burst(120, [40.0])}
     drafts, station = _run(packets_of(traces), fake_models(), StationConfig())
     assert len(drafts) == 3 and {d.onset[:19] for d in drafts} == {"2020-09-13T12:27:19"}  # just before 40 s
@@ -79,33 +90,33 @@ def test_a_shake_with_an_accelerometer_listens_to_its_geophone() -> None:
 
 
 @pytest.mark.parametrize("code", ["HNZ", "BMZ", "LDZ", "HGZ", "HJZ", "LOG", "SXZ", "H_N_Z", "HH", ""])
-def test_what_is_no_seismometer(code: str) -> None:
+def test_a_channel_that_is_no_seismometer_is_refused(code: str) -> None:
     channels = Channels("XX.STA", StationConfig())
     assert _rows(channels, code) == [None]
     assert "the models take ground velocity" in channels.reasons[f"XX_STA__{code}"]
 
 
-def test_what_is_ignored_is_told_why() -> None:
+def test_an_ignored_channel_has_a_reason() -> None:
     channels = Channels("XX.STA", StationConfig(channels={"EHZ": ChannelConfig(), "BHZ": ChannelConfig()}))
     assert _rows(channels, "HHZ", "EHZ", "BHZ", "EHA") == [None, "Z", None, None]
     assert list(channels.reasons.values()) == [
-        "this station listens to the station file's channels",
-        "this station listens to EHZ at location ''",
-        "its last letter is none of Z, N, E, 1, 2, U, V, W",
+        "this station uses the channels of the station file",
+        "this station uses EHZ at location ''",
+        "its last letter is not one of Z, N, E, 1, 2, U, V, W",
     ]
 
 
 @pytest.mark.parametrize("code", ["EHZ", "HLZ", "DPZ", "H_H_Z"])
-def test_what_is_one(code: str) -> None:
+def test_a_seismometer_is_used(code: str) -> None:
     assert _rows(Channels("XX.STA", StationConfig()), code) == ["Z"]
 
 
-def test_units_tell_an_accelerometer_that_its_code_does_not(tmp_path: Path) -> None:
+def test_units_refuse_an_accelerometer_with_the_code_of_a_seismometer(tmp_path: Path) -> None:
     metadata = _metadata(tmp_path, described("HHZ", input_units="M/S**2"), described("EHZ"))
     channels = Channels("XX.STA", StationConfig(), metadata)
     assert _rows(channels, "HHZ", "EHZ") == [None, "Z"]
     assert "its input units are M/S**2" in channels.reasons["XX_STA__HHZ"]
-    explicit = StationConfig(channels={"HHZ": ChannelConfig(sensitivity=1e9)})  # the station file knows better
+    explicit = StationConfig(channels={"HHZ": ChannelConfig(sensitivity=1e9)})  # the station file takes precedence
     assert _rows(Channels("XX.STA", explicit, metadata), "HHZ") == ["Z"]
 
 
@@ -136,7 +147,7 @@ def test_families_are_not_mixed(first: tuple[str, ...], then: tuple[str, ...]) -
     assert _rows(channels, *then) == [None] * len(then)
 
 
-def test_a_restored_station_knows_its_family() -> None:
+def test_a_restored_station_keeps_its_sensor() -> None:
     first = Channels("XX.STA", StationConfig())
     _rows(first, "HHV")
     again = Channels("XX.STA", StationConfig())
@@ -148,13 +159,13 @@ def test_a_restored_station_knows_its_family() -> None:
 # what a count means
 
 
-def test_the_common_case_is_not_touched() -> None:
+def test_z_n_and_e_are_not_rotated() -> None:
     scale = _scale(None, {c: ChannelConfig(sensitivity=2.0) for c in ("EHZ", "EH1", "EH2")})
     assert scale.weights is None and scale.polarity.tolist() == [1, 1, 1] and scale.calibrated
     assert scale.metres_per_count.tolist() == [0.5, 0.5, 0.5]
 
 
-def test_stationxml_gives_what_the_station_file_does_not(tmp_path: Path) -> None:
+def test_stationxml_has_what_the_station_file_does_not_state(tmp_path: Path) -> None:
     metadata = _metadata(
         tmp_path,
         described("EHZ", sensitivity=4.0, dip=90.0),
@@ -172,7 +183,7 @@ def test_stationxml_gives_what_the_station_file_does_not(tmp_path: Path) -> None
     assert scale.polarity[0] == -1 and scale.metres_per_count[0] == 1 / 4
 
 
-def test_a_station_file_says_which_way_round_a_channel_is(tmp_path: Path) -> None:
+def test_the_polarity_of_the_station_file_takes_precedence(tmp_path: Path) -> None:
     metadata = _metadata(tmp_path, described("EHN", azimuth=182.0), described("EHE", azimuth=91.0))
     assert _scale(metadata, None, "EHN", "EHE").polarity.tolist() == [1, -1, 1]
     entries = {"EHN": ChannelConfig(polarity=1), "EHE": ChannelConfig(polarity=-1)}
@@ -213,7 +224,7 @@ def _is_ground(
     station = Station("XX.STA", config, fake_models(), "triggered")
     for code in codes:
         station.add(packet(ONE, channel=code))
-    timeline = station.tracks[0]
+    timeline = station.timelines[0]
     wave, valid = recorded.copy(), np.ones(recorded.shape, dtype=bool)
     timeline.rotate(timeline.k_at(T0_NS), wave, valid)
     scale = station.channels.at(T0_NS)
@@ -224,9 +235,9 @@ def _is_ground(
     assert np.allclose(made, ground, atol=1e-11)
 
 
-@pytest.mark.parametrize("lacking", "UVW")
-def test_a_gain_that_one_axis_lacks_leaves_none(lacking: str) -> None:
-    entries = {f"HH{c}": ChannelConfig(None if c == lacking else 1e9) for c in "UVW"}
+@pytest.mark.parametrize("missing", "UVW")
+def test_without_the_gain_of_one_axis_there_is_no_gain(missing: str) -> None:
+    entries = {f"HH{c}": ChannelConfig(None if c == missing else 1e9) for c in "UVW"}
     scale = _scale(None, entries, "HHU", "HHV", "HHW")
     assert not scale.calibrated and np.isfinite(scale.metres_per_count).all()
     config = StationConfig(channels=entries, magnitude=MagnitudeConfig(station_correction=0.5))
@@ -238,27 +249,27 @@ def test_a_gain_that_one_axis_lacks_leaves_none(lacking: str) -> None:
 @pytest.mark.parametrize(
     ("channels", "codes", "remark"),
     [
-        ([described("EH1", azimuth=0.0), described("EH2", azimuth=0.0)], ("EH1", "EH2"), "are one direction"),
+        ([described("EH1", azimuth=0.0), described("EH2", azimuth=0.0)], ("EH1", "EH2"), "are parallel"),
         ([described("EH1", azimuth=30.0), described("EH2")], ("EH1", "EH2"), "one of 1 and 2 has an azimuth"),
-        ([described("EHZ", dip=-60.0)], ("EHZ",), "Z is said to dip -60 degrees; it is taken as vertical"),
+        ([described("EHZ", dip=-60.0)], ("EHZ",), "Z has a dip of -60 degrees; it is used as vertical"),
         (
             [described("EHN", dip=-20.0), described("EHE")],
             ("EHN",),
-            "N is said to dip -20 degrees; it is taken as level",
+            "N has a dip of -20 degrees; it is used as horizontal",
         ),
-        ([described(f"EH{a}", azimuth=0.0, dip=0.0) for a in "UVW"], ("EHU",), "not three directions"),
+        ([described(f"EH{a}", azimuth=0.0, dip=0.0) for a in "UVW"], ("EHU",), "not independent directions"),
         ([described("EHU", azimuth=1.0, dip=0.0), described("EHV"), described("EHW")], ("EHU",), "not all of U, V, W"),
-        ([described("EHN")], ("EHZ",), "EHZ at location '' is not there: no gain"),
+        ([described("EHN")], ("EHZ",), "EHZ at location '' is missing: no gain"),
         ([described("EHZ", end="2019-01-01T00:00:00")], ("EHZ",), "EHZ at location '' has no epoch: no gain"),
     ],
 )
-def test_what_is_amiss_is_told_once(
+def test_a_fault_in_the_metadata_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, channels: list[str], codes: tuple[str, ...], remark: str
 ) -> None:
-    heard = Channels("XX.STA", StationConfig(), _metadata(tmp_path, *channels))
-    _rows(heard, *codes)
+    used = Channels("XX.STA", StationConfig(), _metadata(tmp_path, *channels))
+    _rows(used, *codes)
     for _ in range(3):
-        heard.at(T0_NS)
+        used.at(T0_NS)
     assert sum(remark in record.getMessage() for record in caplog.records) == 1
 
 
@@ -270,7 +281,7 @@ def test_what_is_amiss_is_told_once(
         ([described("EHZ", sensitivity=None)], r"XX\.STA EHZ has no InstrumentSensitivity"),
     ],
 )
-def test_a_run_over_files_ends_where_the_metadata_lack(tmp_path: Path, channels: list[str], words: str) -> None:
+def test_a_run_over_files_ends_where_the_metadata_have_no_gain(tmp_path: Path, channels: list[str], words: str) -> None:
     metadata = _metadata(tmp_path, *channels)
     with pytest.raises(InputError, match=words):
         _rows(Channels("XX.STA", StationConfig(), metadata, strict=True), "EHZ")
@@ -278,7 +289,7 @@ def test_a_run_over_files_ends_where_the_metadata_lack(tmp_path: Path, channels:
     assert _rows(Channels("XX.STA", explicit, metadata, strict=True), "EHZ") == ["Z"]
 
 
-def test_a_live_run_goes_on_without_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_live_run_continues_without_a_gain_and_logs_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     metadata = _metadata(tmp_path, described("HHZ"))
     packets: list[Packet | None] = [*packets_of({"EHZ": burst(90, [40.0])})]
     kept = _Kept()
@@ -286,7 +297,7 @@ def test_a_live_run_goes_on_without_and_says_so(tmp_path: Path, caplog: pytest.L
     loop.run(ListSource(packets, live=True))
     assert len(kept.lines) == 3
     assert all(q.code == "uncalibrated" for line in kept.lines if isinstance(line, Event) for q in line.quality)
-    assert "EHZ at location '' is not there: no gain" in caplog.text
+    assert "EHZ at location '' is missing: no gain" in caplog.text
     with pytest.raises(InputError, match=r"has no channel EHZ; it has HHZ"):
         Loop(fake_models(), [], {}, default=StationConfig(), metadata=metadata).run(ListSource(packets))
 
@@ -313,7 +324,7 @@ def test_a_gain_changes_at_the_border_of_an_epoch(tmp_path: Path) -> None:
     assert gains == pytest.approx([1e9] * 3 + [2e9] * 3, rel=1e-6)
 
 
-def test_the_fingerprint_has_what_stationxml_says(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_stationxml(tmp_path: Path) -> None:
     def fingerprint(config: StationConfig, *channels: str) -> str:
         metadata = _metadata(tmp_path, *channels) if channels else None
         return Station("XX.STA", config, fake_models(), "triggered", metadata=metadata).fingerprint

@@ -1,4 +1,4 @@
-"""A station that goes on from a state without samples and the packets since says what it would have said."""
+"""A station restored from a state without samples and given the packets since yields the lines of one whole run."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,11 +12,13 @@ from tests.fakes import NOISE, T0_NS, TECTONIC, answer_of, burst, fake_models, p
 from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.config import ChannelConfig, ContinuousConfig, Mode, StationConfig, TimelineConfig
 from seisedge.runtime.engines._base import Array
+from seisedge.runtime.event import Event, content_of
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.records.stationxml import EVER_NS, ChannelEpoch, StationXml
-from seisedge.runtime.station.draft import Draft, EventDraft
-from seisedge.runtime.station.station import BackState, FrontState, Station
+from seisedge.runtime.station.draft import Draft
+from seisedge.runtime.station.state import BackState, FrontState
+from seisedge.runtime.station.station import Station
 
 CONFIG = StationConfig(
     channels={f"HH{c}": ChannelConfig(sensitivity=1e9) for c in "ZNE"} | {f"HH{c}": ChannelConfig() for c in "UVW"},
@@ -107,7 +109,7 @@ def _moved(p: Packet, by_s: float) -> Packet:
 
 
 def _clock_ahead_for_a_while() -> list[Packet]:
-    """An hour ahead between 45 and 65 s, then right again: into times that were never heard."""
+    """An hour ahead between 45 and 65 s, then right again: back into times that no packet had."""
     packets = _plain()
     begin_ns = packets[0].starttime_ns
     wrong = {id(p) for p in packets if 45e9 <= p.starttime_ns - begin_ns < 65e9}
@@ -115,7 +117,7 @@ def _clock_ahead_for_a_while() -> list[Packet]:
 
 
 def _clock_set_back() -> list[Packet]:
-    """A minute back from 80 s on: into times that were heard."""
+    """A minute back from 80 s on: into times that earlier packets had."""
     packets = _plain()
     return [_moved(p, -60) if p.starttime_ns - packets[0].starttime_ns >= 80e9 else p for p in packets]
 
@@ -130,7 +132,7 @@ def _triaxial() -> list[Packet]:
 
 
 def _by_amplitude(waveform: Array, valid: Array) -> list[float]:
-    """Labels that depend on every bit of the window, so that nothing can be wrong unnoticed."""
+    """Probabilities that depend on every bit of the window, so that any difference is noticed."""
     x = float(np.abs(waveform).sum(dtype=np.float64)) + answer_of(valid)
     share = 0.2 + 0.75 * (np.sin(x) ** 2)
     loud = float(np.abs(waveform).max(initial=0.0)) > 150
@@ -147,22 +149,24 @@ def _station(mode: Mode) -> Station:
 
 
 def _text(draft: Draft) -> str:
-    meterless = {name: getattr(draft, name) for name in draft.__slots__ if name not in ("meter",)}
-    return repr(meterless)
+    return f"{draft.last_sample_ns} {content_of(draft.line).decode()}"
 
 
 def _through_text(station: Station) -> BackState:
     return msgspec.json.decode(msgspec.json.encode(station.back()), type=BackState)
 
 
-def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[list[str], int | None]:
-    """What is said by a run that is killed after `stop` packets and goes on; and the packets read twice."""
+def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[list[str], int | None, Station]:
+    """Lines of a run that is killed after `stop` packets and restored; the number of packets read twice; the station.
+
+    The number is None where there was no state to restore.
+    """
     station = _station(mode)
-    said: list[str] = []
+    lines: list[str] = []
     fronts: list[tuple[int, FrontState]] = []
     for k, p in enumerate(packets[:stop]):
         station.add(p)
-        said += map(_text, station.step())
+        lines += map(_text, station.step())
         front = station.front()
         if k % every == 0 and front is not None:
             fronts.append((k, front))
@@ -173,15 +177,15 @@ def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[
         if needed_ns is not None and front.last_ns <= needed_ns and front.epoch == station.epoch
     ]
     if not usable:
-        return said, None
+        return lines, None, station
     begin, text = usable[-1]
     station = _station(mode)
     station.restore(msgspec.json.decode(text, type=FrontState), back)
     for p in packets[begin + 1 :]:
         station.add(p)
-        said += map(_text, station.step())
-    said += map(_text, station.finish())
-    return said, stop - begin
+        lines += map(_text, station.step())
+    lines += map(_text, station.finish())
+    return lines, stop - begin, station
 
 
 RECORDS = [
@@ -216,23 +220,25 @@ def _kill(record: Callable[[], list[Packet]], mode: Mode, times: int) -> None:
     stops = sorted(rng.integers(len(packets) // 3, len(packets), times).tolist())
     resumed = 0
     for stop in stops:
-        said, again = _resumed(packets, mode, stop, every=2)
+        lines, again, restored = _resumed(packets, mode, stop, every=2)
         if again is None:
             continue
         resumed += 1
-        assert said == whole, f"killed after packet {stop} of {len(packets)}, {again} packets again"
+        assert lines == whole, f"killed after packet {stop} of {len(packets)}, {again} packets again"
+        assert restored.counters == station.counters
+        assert (restored.epoch, restored.data_ns) == (station.epoch, station.data_ns)
         assert again < len(packets) / 1.5
     assert resumed >= times // 2 + 1
 
 
-def test_what_is_needed_moves_on() -> None:
-    """45 s at the most while an event is open, and less without: not the whole past."""
+def test_the_samples_needed_are_limited() -> None:
+    """At most 60 s while an event is open, and less without one."""
     station = _station("triggered")
     behind: list[float] = []
     for p in _plain():
         station.add(p)
         for draft in station.step():
-            assert isinstance(draft, EventDraft)
+            assert isinstance(draft.line, Event)
         if station.needed_ns is not None and station.last_ns is not None:
             behind.append((station.last_ns - station.needed_ns) / 1e9)
     assert min(behind) < 22 and max(behind) < 60
@@ -240,14 +246,14 @@ def test_what_is_needed_moves_on() -> None:
 
 @pytest.mark.parametrize("mode", ["triggered", "continuous"])
 def test_a_triaxial_sensor_in_packets_of_any_length(mode: Mode) -> None:
-    """Its gains change in an open event; what is said depends on neither packets nor steps."""
+    """Its gains change during an event; the lines depend neither on packets nor on steps."""
     traces = {f"HH{c}": burst(240.0, ONSETS_S, seed=i) for i, c in enumerate("UVW")}
-    said = []
+    runs = []
     for packet_s in (0.31, 4.0, 37.0):
         station = _station(mode)
         lines: list[str] = []
         for p in packets_of(traces, packet_s):
             station.add(p)
             lines += map(_text, station.step())
-        said.append([*lines, *map(_text, station.finish())])
-    assert len(said[0]) > 8 and said[0] == said[1] == said[2]
+        runs.append([*lines, *map(_text, station.finish())])
+    assert len(runs[0]) > 8 and runs[0] == runs[1] == runs[2]

@@ -1,4 +1,4 @@
-"""Promise 1 on the real recording: the same samples give the same events, byte for byte."""
+"""The same samples of the real recording give the same events, byte for byte, from every source."""
 
 import json
 import threading
@@ -36,7 +36,7 @@ class _Kept(Sink):
 
 
 def _run(where: str | list[str | Path], mode: str | None = None) -> dict[str, list[bytes]]:
-    """Lines by station: stations are independent of each other, so only the order within one is promised."""
+    """Lines by station: stations are independent of each other, so the order is defined only within one."""
     kept = _Kept()
     with open_source(where, until_end=True, connect_timeout_s=10) as source:
         loop = Loop(Models.load(ModelsConfig()), [kept], CONFIGS, mode=mode)  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ def test_other_encodings(
 
 
 def test_a_file_of_long_records(tmp_path: Path) -> None:
-    """Eight minutes a record: the whole recording comes with two dozen packets."""
+    """Eight minutes per record: the whole recording is two dozen packets."""
     path = tmp_path / "long.mseed"
     stations = Recording([RECORDING], 65_536).stations
     path.write_bytes(b"".join(entry.record for station in stations for entry in station.entries))

@@ -1,40 +1,41 @@
-"""Three alike axes, U, V, W, from records to events."""
+"""Triaxial sensors, with the axes U, V and W, from records to events."""
 
 import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fakes import T0_NS, burst, described, fake_models, packets_of, stationxml
+from tests.fakes import T0_NS, burst, described, events_of, fake_models, packets_of, stationxml
 
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.config import ChannelConfig, ModelsConfig, StationConfig, TimelineConfig
 from seisedge.runtime.demo import RECORDING
+from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.orientation import zne_from_uvw
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.sources import open_source
-from seisedge.runtime.station.draft import Draft, EventDraft
+from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 
 
-def _run(packets: list[Packet], models: Models, config: StationConfig) -> tuple[list[EventDraft], Station]:
+def _run(packets: list[Packet], models: Models, config: StationConfig) -> tuple[list[Event], Station]:
     station = Station("XX.STA", config, models, "triggered")
     drafts: list[Draft] = []
     for p in packets:
         station.add(p)
         drafts += station.step()
     drafts += station.finish()
-    return [d for d in drafts if isinstance(d, EventDraft)], station
+    return events_of(drafts), station
 
 
 def _uvw(traces: list[np.ndarray]) -> dict[str, np.ndarray]:
     return {f"HH{c}": x for c, x in zip("UVW", zne_from_uvw().T @ np.array(traces), strict=True)}
 
 
-def test_a_sample_is_mixed_as_at_its_own_time(tmp_path: Path) -> None:
-    """The same whether a stretch across the border of an epoch is read whole or in pieces."""
+def test_a_sample_is_rotated_with_the_orientation_at_its_own_time(tmp_path: Path) -> None:
+    """The result does not depend on whether a stretch across the border of an epoch is read whole or in pieces."""
     border = iso_from_ns(T0_NS + 60 * 10**9 + 7_000_000)
     channels = [
         *(described(f"HH{c}", end=border, sensitivity=1e9) for c in "UVW"),
@@ -44,7 +45,7 @@ def test_a_sample_is_mixed_as_at_its_own_time(tmp_path: Path) -> None:
     station = Station("XX.STA", StationConfig(), fake_models(), "triggered", metadata=metadata)
     for p in packets_of(_uvw([burst(120, [59.5], seed=i) for i in range(3)])):
         station.add(p)
-    timeline = station.tracks[0]
+    timeline = station.timelines[0]
     begin, end = timeline.k_at(T0_NS + 10 * 10**9), timeline.k_at(T0_NS + 110 * 10**9)
     wave, valid = timeline.window(begin, end)
     cut = timeline.k_at(T0_NS + 60 * 10**9 + 7_000_000)
@@ -58,14 +59,15 @@ def test_a_sample_is_mixed_as_at_its_own_time(tmp_path: Path) -> None:
     assert np.allclose(wave[0, cut - begin :], after, rtol=1e-5, atol=1e-3)
 
 
-def test_the_lack_of_an_axis_is_told_and_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_axis_is_logged_and_there_are_no_events(caplog: pytest.LogCaptureFixture) -> None:
     traces = _uvw([burst(240, [120.0], seed=i) for i in range(3)])
     del traces["HHW"]
     config = StationConfig(timeline=TimelineConfig(max_wait_s=20.0))
     drafts, _ = _run(packets_of(traces), fake_models(), config)
     assert drafts == []
-    told = [r.getMessage() for r in caplog.records if "triaxial" in r.getMessage()]
-    assert len(told) == 1 and told[0].startswith("XX.STA: W of the triaxial sensor HH missing since 2020-09-13T12:26")
+    warnings = [r.getMessage() for r in caplog.records if "triaxial" in r.getMessage()]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("XX.STA: the triaxial sensor HH has had no W since 2020-09-13T12:26")
 
 
 def test_an_axis_that_dies_in_an_event_leaves_its_later_answers_insufficient() -> None:
@@ -80,7 +82,7 @@ def test_an_axis_that_dies_in_an_event_leaves_its_later_answers_insufficient() -
     ]
 
 
-def test_all_three_axes_are_waited_for_whatever_the_station_file_says() -> None:
+def test_the_timeline_waits_for_all_three_axes_whatever_the_station_file_states() -> None:
     traces = _uvw([burst(120, [40.0], seed=i) for i in range(3)])
     late = sorted(packets_of(traces), key=lambda p: p.endtime_ns + (10 * 10**9 if p.source_id.channel == "HHW" else 0))
     whole, _ = _run(packets_of(traces), fake_models(), StationConfig())
@@ -108,7 +110,7 @@ def _recorded() -> dict[str, np.ndarray]:
 
 
 def test_the_real_recording_by_a_triaxial_sensor() -> None:
-    """Turned by the inverse of the formula and recorded with three gains, it gives the same events."""
+    """Rotated by the inverse of the formula and recorded with three gains, it gives the same events."""
     zne = _recorded()
     gains = {"EHU": 1.0, "EHV": 1.25, "EHW": -0.8}
     turned = zne_from_uvw().T @ np.array(list(zne.values()))

@@ -1,4 +1,4 @@
-"""The rules of life of an event, on made records and an engine that answers by rule."""
+"""Events of the real trigger, on synthetic records and with engines that compute by a given rule."""
 
 from collections.abc import Callable
 
@@ -11,6 +11,7 @@ from tests.fakes import (
     RuleEngine,
     answer_of,
     burst,
+    events_of,
     fake_models,
     one_bin,
     packet,
@@ -25,9 +26,10 @@ from seisedge.runtime.config import (
     TimelineConfig,
 )
 from seisedge.runtime.engines._base import Array
+from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet, RecordFlag
-from seisedge.runtime.station.draft import EventDraft
+from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 
 GAIN = {f"HH{c}": ChannelConfig(sensitivity=1e9) for c in "ZNE"}
@@ -39,18 +41,18 @@ def _traces(onsets_s: list[float], seconds: float = 120.0) -> dict[str, np.ndarr
 
 def _run(
     packets: list[Packet], models: Models | None = None, config: StationConfig | None = None, every: int = 1
-) -> tuple[list[EventDraft], Station]:
+) -> tuple[list[Event], Station]:
     station = Station("XX.STA", config or StationConfig(channels=GAIN), models or fake_models(), "triggered")
-    drafts: list[EventDraft] = []
+    drafts: list[Draft] = []
     for i, p in enumerate(packets):
         station.add(p)
         if i % every == 0:
-            drafts += [d for d in station.step() if isinstance(d, EventDraft)]
-    drafts += [d for d in station.finish() if isinstance(d, EventDraft)]
-    return drafts, station
+            drafts += station.step()
+    drafts += station.finish()
+    return events_of(drafts), station
 
 
-def _story(drafts: list[EventDraft]) -> list[tuple[int, str, float]]:
+def _story(drafts: list[Event]) -> list[tuple[int, str, float]]:
     return [(d.revision, d.status, d.window.answer_s) for d in drafts]
 
 
@@ -67,7 +69,7 @@ def test_one_event_is_new_then_updated_then_final() -> None:
     assert (station.counters.events, station.counters.inferences) == (1, 6)
 
 
-def test_an_answer_sees_nothing_after_its_end() -> None:
+def test_an_answer_uses_no_sample_after_its_end() -> None:
     models = fake_models()
     _run(packets_of(_traces([40.0])), models)
     engine = models.event_type
@@ -79,7 +81,7 @@ def test_an_answer_sees_nothing_after_its_end() -> None:
 
 @pytest.mark.parametrize(("packet_s", "every"), [(0.25, 1), (1.0, 9), (10.0, 1), (120.0, 1)])
 def test_events_do_not_depend_on_packets(packet_s: float, every: int) -> None:
-    """Promise 1, on the station itself: also which onset was known when an earlier event answered."""
+    """Nor does the set of onsets that was known at an answer of an earlier event."""
     traces = _traces([30.0, 40.0, 42.0, 66.0, 71.5])
     reference, _ = _run(packets_of(traces, 4.0))
     other, _ = _run(packets_of(traces, packet_s), every=every)
@@ -87,7 +89,7 @@ def test_events_do_not_depend_on_packets(packet_s: float, every: int) -> None:
     assert len(reference) > 8
 
 
-def _plain(draft: EventDraft) -> tuple[object, ...]:
+def _plain(draft: Event) -> tuple[object, ...]:
     return (
         draft.id,
         draft.revision,
@@ -108,7 +110,7 @@ def test_s_within_the_separation_belongs_to_the_event() -> None:
     assert len({d.id for d in drafts}) == 2
 
 
-def test_a_later_onset_masks_the_earlier_window_and_both_say_so() -> None:
+def test_a_later_onset_cuts_the_earlier_window_and_is_listed() -> None:
     models = fake_models()
     drafts, _ = _run(packets_of(_traces([40.0, 58.0])), models)
     first_id, second_id = dict.fromkeys(d.id for d in drafts)
@@ -234,7 +236,7 @@ def test_a_slow_station_is_triggered_but_gets_no_label() -> None:
     assert [d.status for d in drafts] == ["new", "final"]
 
 
-def test_a_channel_too_slow_for_the_trigger_is_left_out() -> None:
+def test_a_channel_too_slow_for_the_trigger_is_not_used() -> None:
     station = Station("XX.STA", StationConfig(), fake_models(), "triggered")
     station.add(packet(burst(60, [], rate_hz=1.0), channel="LHZ", rate_hz=1.0))
     assert station.counters.packets == 0
@@ -251,7 +253,7 @@ def test_another_sensor_of_the_station_is_ignored() -> None:
     assert station.channels.ignored == {"XX_STA__HNZ": 1, "XX_STA__HHF": 1}
 
 
-def test_an_event_before_a_gap_of_a_year_is_finished_before_it() -> None:
+def test_an_event_before_a_gap_of_a_year_ends_before_it() -> None:
     traces = _traces([40.0], 60.0)
     before = packets_of(traces)
     year_s = 365 * 86_400.0
@@ -260,4 +262,4 @@ def test_an_event_before_a_gap_of_a_year_is_finished_before_it() -> None:
     assert len({d.id for d in drafts}) == 2
     assert [d.status for d in drafts] == ["new", "update", "final"] * 2
     assert drafts[0].id[:-4] == "XX.STA-20200913T122719" and drafts[-1].id[:-4] == "XX.STA-20210913T122719"
-    assert all(t._wave.nbytes < 10e6 for t in station.tracks)
+    assert all(t._wave.nbytes < 10e6 for t in station.timelines)

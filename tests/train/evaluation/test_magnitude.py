@@ -10,7 +10,7 @@ from seisedge.train.evaluation.answers import Answers
 from seisedge.train.evaluation.figure import Figures
 from seisedge.train.evaluation.magnitude import EITHER, FITTED, KNOWN
 from seisedge.train.evaluation.predict import Windows
-from seisedge.train.models._base import bin_of, magnitude_bins
+from seisedge.train.models._base import magnitude_bins
 
 EDGES = magnitude_bins(outer=True)[1]
 
@@ -35,13 +35,6 @@ def answers(catalogued: list[float], said: list[dict[int, float]], events: str) 
         "snr": np.full(n, 8.0),
     }
     return Answers(30.0, Windows(zeros, zeros, zeros, zeros), p, facts)
-
-
-def test_bins_are_open_below_and_closed_above() -> None:
-    magnitudes = np.array([-0.5, 0.0, 0.05, 0.1, 0.11, 3.0, 3.1])
-    assert bin_of(EDGES, magnitudes).tolist() == [0, 0, 1, 1, 2, 30, 31]
-    paper = magnitude_bins(outer=False)[1]
-    assert bin_of(paper, np.array([0.05, 0.1, 0.11, 3.0])).tolist() == [0, 0, 1, 29]
 
 
 def test_an_open_bin_is_the_label_only_above_one_half() -> None:

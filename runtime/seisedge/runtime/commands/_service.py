@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from seisedge.runtime.config import SinksConfig, StationConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.journal._base import BaseJournal
+from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.service.dead_letters import DeadLetters
+from seisedge.runtime.service.health import Health
 from seisedge.runtime.service.loop import Loop
+from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks.jsonl import JsonLinesFile, JsonLinesSink
 from seisedge.runtime.sources import Source
 
 if TYPE_CHECKING:
-    from seisedge.runtime.journal.journal import Journal
-    from seisedge.runtime.service.dead_letters import DeadLetters
-    from seisedge.runtime.service.health import Health
     from seisedge.runtime.service.metrics import MetricsServer
-    from seisedge.runtime.service.notify import Notifier
     from seisedge.runtime.sinks._drain import Drain
 
 
@@ -43,7 +43,7 @@ class Outputs:
 
     def __init__(
         self,
-        journal: Journal | None,
+        journal: BaseJournal,
         shown: Sink,
         events: Path | None,
         configs: Sequence[StationConfig],
@@ -53,19 +53,20 @@ class Outputs:
         self._file: Sink | None = None
         self.drains: list[Drain] = []
         self.direct: list[Sink] = []
-        if journal is None or journal.folder is None:
+        if journal.folder is None:
             self._file = JsonLinesSink.to_file(events) if events is not None else None
             self.direct = [sink for sink in (self._file, shown) if sink is not None]
-        if journal is None:
+        if journal.folder is None and not _has_sinks(configs):
             return
         from seisedge.runtime.sinks._build import build_drains
         from seisedge.runtime.sinks._drain import Drain
 
         if journal.folder is not None:
-            self.drains.append(Drain(shown, "standard output", journal, owned=False))
+            self.drains.append(Drain(shown, "standard output", journal.outbox, owned=False))
             if events is not None:
-                self.drains.append(Drain(JsonLinesFile(events), f"jsonl {text_from_path(events.resolve())}", journal))
-        self.drains += build_drains(configs, journal, models.scale_remarks)
+                name = f"jsonl {text_from_path(events.resolve())}"
+                self.drains.append(Drain(JsonLinesFile(events), name, journal.outbox))
+        self.drains += build_drains(configs, journal.outbox, models.scale_remarks)
         for drain in self.drains:
             drain.start()
 
@@ -75,32 +76,21 @@ class Outputs:
         until_s = time.monotonic() + within_s
         for drain in self.drains:
             drain.close(max(until_s - time.monotonic(), 0.1))
-        if self._journal is not None:
-            self._journal.save_places()
-            self._journal.close()
+        self._journal.save_places()
+        self._journal.close()
 
 
 class Operation:
     """What a service needs: health, metrics, the watchdog, dead letters. Nothing where it is asked for nothing."""
 
-    def __init__(self, journal: Journal | None, source: Source, metrics: str | None) -> None:
-        self.health: Health | None = None
-        self._server: MetricsServer | None = None
-        self._notifier: Notifier | None = None
+    def __init__(self, journal: BaseJournal, source: Source, metrics: str | None) -> None:
         self._source = source
-        if journal is not None and journal.folder is not None:
-            from seisedge.runtime.service.dead_letters import DeadLetters
-
-            source.on_bad_record = DeadLetters(journal.folder, source.url)
-        if metrics is None and "NOTIFY_SOCKET" not in os.environ:
-            return
-        from seisedge.runtime.service.health import Health
-        from seisedge.runtime.service.notify import Notifier
-
         self._notifier = Notifier()
+        self._server: MetricsServer | None = None
         self.health = Health(self._notifier)
         self.health.source, self.health.journal = source, journal
-        self.health.dead_letters = cast("DeadLetters | None", source.on_bad_record)
+        if journal.folder is not None:
+            source.on_bad_record = self.health.dead_letters = DeadLetters(journal.folder, source.url)
         if metrics is not None:
             from seisedge.runtime.service.metrics import MetricsServer, address_from_text
 
@@ -112,32 +102,31 @@ class Operation:
     def __exit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
-        if self._notifier is not None:
-            self._notifier.close()
+        self._notifier.close()
 
     def watch(self, loop: Loop, models: Models, drains: list[Drain]) -> None:
-        if self.health is not None:
-            self.health.models = models
-            self.health.report, self.health.backlog, self.health.drains = loop.report, loop.backlog, drains
+        self.health.models = models
+        self.health.report, self.health.backlog, self.health.drains = loop.report, loop.backlog, drains
 
     def ready(self) -> None:
-        if self._notifier is not None:
-            self._notifier.ready(f"reading {self._source.url}")
+        self._notifier.ready(f"reading {self._source.url}")
 
     def stopping(self) -> None:
-        if self._notifier is not None:
-            self._notifier.stopping()
+        self._notifier.stopping()
 
 
-def open_journal(state: Path | None, where: str | Sequence[str], configs: list[StationConfig]) -> Journal | None:
-    """The journal of `--state`, else of the station files; None where there is nothing to remember or to hand on."""
+def open_journal(state: Path | None, where: str | Sequence[str], configs: list[StationConfig]) -> BaseJournal:
+    """The journal of `--state`, else of the station files' state folder, else one in memory."""
     folders = [state] if state is not None else list(dict.fromkeys(Path(c.state) for c in configs if c.state))
     if len(folders) > 1:
         raise InputError(f"the station files name {len(folders)} state folders; run one process a folder, or --state")
-    if not folders and all(config.sinks == SinksConfig() for config in configs):
-        return None
+    source = text_from_path(where if isinstance(where, str) else ",".join(where))
+    if not folders:
+        return MemoryJournal(source)
     from seisedge.runtime.journal.journal import Journal
 
-    settings = configs[0].journal if configs else None
-    source = text_from_path(where if isinstance(where, str) else ",".join(where))
-    return Journal(folders[0] if folders else None, source, settings)
+    return Journal(folders[0], source, configs[0].journal if configs else None)
+
+
+def _has_sinks(configs: Sequence[StationConfig]) -> bool:
+    return any(config.sinks != SinksConfig() for config in configs)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, cast, get_args
+from typing import cast, get_args
 
 import click
 import msgspec
@@ -18,15 +18,13 @@ from seisedge.runtime.commands._service import Operation, Outputs, log_to_stdout
 from seisedge.runtime.config import EngineName, Mode, ModelsConfig, StationConfig, check_metadata, load_config
 from seisedge.runtime.errors import DataError, InputError
 from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks.jsonl import JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import Source, open_source
 from seisedge.runtime.station.run_report import RunReport
-
-if TYPE_CHECKING:
-    from seisedge.runtime.journal.journal import Journal  # loaded where there is something to remember or to hand on
 
 MAX_NAMES = 5  # of channels or stations in one sentence
 SINKS_END_S = 30.0  # how long sinks are waited for when the data have ended
@@ -113,9 +111,12 @@ def command(
     files = [item for item in data if not item.endswith(".toml")]
     where = _where(files, urls, list(configs.values()))
     journal = open_journal(state, where, list(configs.values()))
-    resume, resume_ns = (journal.resume, journal.resume_ns) if journal is not None else (None, None)
     source = open_source(
-        where, until_end=until_end, connect_timeout_s=connect_timeout, resume=resume, resume_ns=resume_ns
+        where,
+        until_end=until_end,
+        connect_timeout_s=connect_timeout,
+        resume=journal.resume,
+        resume_ns=journal.resume_ns,
     )
     default = None if configs else StationConfig()
     wanted = _models_of(configs)
@@ -219,7 +220,7 @@ def _stopped_by_signals(loop: Loop, source: Source) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _summary(report: RunReport, source: Source, journal: Journal | None, models: Models) -> None:
+def _summary(report: RunReport, source: Source, journal: BaseJournal, models: Models) -> None:
     counters, stations = source.counters, report.stations.values()
     click.echo(
         f"{report.stream_s / 60:.1f} min of data from {len(report.stations)} station(s), "
@@ -238,10 +239,10 @@ def _summary(report: RunReport, source: Source, journal: Journal | None, models:
         "packets with a time that no other packet said": sum(s.counters.stray_packets for s in stations),
         "times that a clock went back": sum(s.counters.new_timelines for s in stations),
         "packets of other stations": sum(report.other_stations.values()),
-        "lines said in an earlier run": journal.counters.known_lines if journal is not None else 0,
+        "lines said in an earlier run": journal.counters.repeated_lines,
     }
     for station in stations:
-        for timeline in station.tracks[:1]:
+        for timeline in station.timelines[:1]:
             for component, track in timeline.tracks.items():
                 if track.counters.gaps:
                     troubles[f"gaps on {station.station_id} {component}"] = track.counters.gaps

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
-from seisedge.runtime.histogram import Histogram
+from seisedge.runtime.counters import Histogram
 
 Array = npt.NDArray[np.float32]
 

@@ -1,1 +1,1 @@
-"""Inference: windows to probabilities to estimates."""
+"""Inference: windows, probabilities and estimates."""

@@ -1,4 +1,4 @@
-"""From probabilities to what is said of an event."""
+"""Estimates: from the probabilities of a model to the event type and the magnitude of an event line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from seisedge.runtime.event import MagnitudeEstimate, TypeEstimate
 
 NOISE = "noise"
 DECIMALS = 4
-INTERVAL = (0.05, 0.95)
-OPEN_BIN_REACH = 0.2  # magnitudes
-OUTER_SHARE = 0.5  # an open bin is the label from here on
+INTERVAL = (0.05, 0.95)  # quantiles of `interval_90`
+OPEN_BIN_REACH = 0.2  # magnitude units from the edge of an open bin to the value that stands for it
+OUTER_SHARE = 0.5  # an open bin must have more than this probability to become the label
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -23,11 +23,10 @@ Probabilities = npt.NDArray[np.float32]
 def type_estimate(card: ModelCard, sha256: str, probabilities: Probabilities) -> TypeEstimate:
     """Event type of one window; `probabilities` (n_labels,)."""
     best = int(np.argmax(probabilities))
-    shares = {label: _share(p) for label, p in zip(card.labels, probabilities, strict=True)}
     return TypeEstimate(
         label=card.labels[best],
-        probability=_share(probabilities[best]),
-        probabilities=shares,
+        probability=_rounded(probabilities[best]),
+        probabilities={label: _rounded(p) for label, p in zip(card.labels, probabilities, strict=True)},
         model=card.name,
         sha256=sha256,
     )
@@ -38,23 +37,27 @@ def magnitude_estimate(
 ) -> MagnitudeEstimate:
     """Magnitude of one window; `probabilities` (n_labels,).
 
-    The label is the most probable bin; an open outer bin, which is wider than all others, only where it holds more
-    than half. Not calibrated (no gain, no station correction): the bin is provisional and no number is given. In an
-    open outer bin no number is given either.
+    The label follows from `magnitude_label`. calibrated: False where there is neither a gain nor a station correction;
+    the bin is then provisional, and `value`, `expected` and `interval_90` are absent, as they are in an open outer bin.
     """
     assert card.magnitude is not None
     edges = card.magnitude.edges
     best = int(magnitude_label(edges, probabilities))
     low, high = edges[best], edges[best + 1]
-    numbers = calibrated and low is not None and high is not None
+    value = expected = interval = None
+    if calibrated and low is not None and high is not None:
+        value = round((low + high) / 2, 3)
+        expected = round(float(probabilities.astype(np.float64) @ bin_centres(edges)), 2)
+        first, last = interval_bins(probabilities)
+        interval = (edges[int(first)], edges[int(last) + 1])
     return MagnitudeEstimate(
         label=card.labels[best],
         bin=(low, high),
-        probability=_share(probabilities[best]),
+        probability=_rounded(probabilities[best]),
         type=card.magnitude.type,
-        value=round((low + high) / 2, 3) if numbers and low is not None and high is not None else None,
-        expected=_expected(edges, probabilities) if numbers else None,
-        interval_90=_interval(edges, probabilities) if numbers else None,
+        value=value,
+        expected=expected,
+        interval_90=interval,
         provisional=None if calibrated else True,
         model=card.name,
         sha256=sha256,
@@ -62,7 +65,10 @@ def magnitude_estimate(
 
 
 def magnitude_label(edges: Sequence[float | None], probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
-    """Index of the label that is said, (...,), of probabilities (..., n_labels)."""
+    """Index of the label, (...,), from probabilities (..., n_labels).
+
+    The most probable bin; an open outer bin, which is wider than the others, only if its probability exceeds 0.5.
+    """
     open_bin = np.array([None in pair for pair in itertools.pairwise(edges)])
     outer = open_bin & (probabilities > OUTER_SHARE)
     inner = np.where(open_bin, -1.0, probabilities)
@@ -70,18 +76,25 @@ def magnitude_label(edges: Sequence[float | None], probabilities: npt.NDArray[np
 
 
 def interval_bins(probabilities: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """First and last bin of the central 90 % of the probability, (...,) each, of probabilities (..., n_labels)."""
+    """First and last bin of the central 90 % of the probability, (...,) each, from probabilities (..., n_labels)."""
     below = np.cumsum(probabilities.astype(np.float64), axis=-1)
-    first, last = ((below < border).sum(-1) for border in INTERVAL)
+    first, last = ((below < quantile).sum(-1) for quantile in INTERVAL)
     return np.asarray(first), np.asarray(np.minimum(last, probabilities.shape[-1] - 1))
 
 
-def _share(p: np.floating) -> float:
-    return round(float(p), DECIMALS)
+def bins_of(edges: Sequence[float | None], magnitude: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """Index of the bin (edges[k], edges[k + 1]] of each magnitude, (...,) each.
+
+    A magnitude outside closed outer edges gets the nearest bin. Training and evaluation import this rule, so that a
+    label means the same there and at the station.
+    """
+    closed = np.array([edge for edge in edges if edge is not None])
+    first = 0 if edges[0] is None else 1
+    return np.asarray(np.clip(np.digitize(magnitude, closed, right=True) - first, 0, len(edges) - 2))
 
 
 def bin_centres(edges: Sequence[float | None]) -> npt.NDArray[np.float64]:
-    """What each bin counts for in a mean, (n_labels,): its centre, or a little beyond the edge of an open one."""
+    """The value that stands for each bin in a mean, (n_labels,): its centre, or `OPEN_BIN_REACH` outside its edge."""
     centres = []
     for low, high in itertools.pairwise(edges):
         if low is None or high is None:
@@ -91,11 +104,5 @@ def bin_centres(edges: Sequence[float | None]) -> npt.NDArray[np.float64]:
     return np.array(centres)
 
 
-def _expected(edges: list[float | None], probabilities: Probabilities) -> float:
-    return round(float(probabilities.astype(np.float64) @ bin_centres(edges)), 2)
-
-
-def _interval(edges: list[float | None], probabilities: Probabilities) -> tuple[float | None, float | None]:
-    """The bin edges that enclose the central 90 % of the probability."""
-    first, last = interval_bins(probabilities)
-    return edges[int(first)], edges[int(last) + 1]
+def _rounded(p: np.floating) -> float:
+    return round(float(p), DECIMALS)

@@ -1,4 +1,4 @@
-"""Inference: one window through one model, and what it cost."""
+"""Inference: the models of a station, and the probabilities of one window by one of them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ BUNDLED_FILES = {"event_type": "event-type.onnx", "magnitude": "magnitude.onnx"}
 
 
 def bundled_model(task: str) -> Path:
-    """Path of the model file that comes with the package."""
+    """Path of the bundled model file of a task."""
     return Path(__file__).parents[1] / "models" / BUNDLED_FILES[task]
 
 
 def model_path(name: str | Path) -> Path:
-    """A model file, or a bundled one by its name (`event-type`, `magnitude`). Raises InputError."""
+    """Path of a model file, or of a bundled one by its name (`event-type`, `magnitude`). Raises InputError."""
     path = Path(name)
     bundled = {Path(file).stem: task for task, file in BUNDLED_FILES.items()}
     if path.exists():
@@ -37,7 +37,7 @@ def model_path(name: str | Path) -> Path:
 
 @dataclass(slots=True)
 class Meter:
-    """Sums over the inferences of one revision; milliseconds."""
+    """Sums over the inferences of one line."""
 
     host_to_device_ms: float = 0.0
     infer_ms: float = 0.0
@@ -59,7 +59,7 @@ class Meter:
 
 
 class Models:
-    """The engines of a station: at most one a task, loaded once and shared by all stations of the process."""
+    """The engines of a station, at most one per task; loaded once and shared by all stations of the process."""
 
     def __init__(self, event_type: Engine | None, magnitude: Engine | None) -> None:
         self.event_type = event_type
@@ -79,7 +79,7 @@ class Models:
 
     @property
     def stand_ins(self) -> list[str]:
-        """A sentence for each model that does not run on the engine that was asked for."""
+        """A sentence for each model that does not run on the engine in the settings."""
         return [
             f"{engine.card.name} runs on {engine.name}, not on {engine.instead_of}: {engine.reason}"
             for engine in self.engines
@@ -88,9 +88,10 @@ class Models:
 
     @classmethod
     def load(cls, config: ModelsConfig, paths: tuple[Path, ...] = ()) -> Models:
-        """Models of a station file, or in their place the files given. Raises InputError, CardError.
+        """Models of a station file; `paths` take precedence for the tasks on their cards.
 
-        A file given takes the task its card names; the other task keeps what the station file says.
+        Raises InputError where a file is missing, given twice for a task, or no model is left; CardError where the
+        card of a file names another task.
         """
         folder = Path(config.engine_cache) if config.engine_cache is not None else None
         found: dict[str, Engine] = {}
@@ -116,14 +117,16 @@ class Models:
         return cls(found.get("event_type"), found.get("magnitude"))
 
 
-def infer(engine: Engine, window: Window, scale: npt.NDArray[np.float64], meter: Meter) -> npt.NDArray[np.float32]:
-    """Probabilities (n_labels,) of a window.
+def infer(
+    engine: Engine, window: Window, units_per_count: npt.NDArray[np.float64], meter: Meter
+) -> npt.NDArray[np.float32]:
+    """Probabilities (n_labels,) of a window; adds the cost to `meter`.
 
-    scale: (3,), what each component's counts are multiplied with; NaN masks the component.
+    units_per_count: (3,), the factor of each component, see `model_units_per_count`; NaN masks the component.
     """
-    usable = np.isfinite(scale)
+    usable = np.isfinite(units_per_count)
     valid = window.valid & usable[:, None]
-    waveform = window.waveform * np.where(usable, scale, 0.0)[:, None]
+    waveform = window.waveform * np.where(usable, units_per_count, 0.0)[:, None]
     batch = np.ascontiguousarray(waveform, dtype=np.float32)[None], valid.astype(np.float32)[None]
     probabilities, cost = engine.infer(*batch)
     meter.host_to_device_ms += cost.host_to_device_ms
@@ -133,12 +136,15 @@ def infer(engine: Engine, window: Window, scale: npt.NDArray[np.float64], meter:
     meter.inferences += 1
     meter.engines.append(engine.name)
     meter.precisions.append(engine.card.precision)
-    shares: npt.NDArray[np.float32] = probabilities[0]
-    return shares
+    of_window: npt.NDArray[np.float32] = probabilities[0]
+    return of_window
 
 
-def unit_scale(
+def model_units_per_count(
     card: ModelCard, polarity: npt.NDArray[np.float64], metres_per_count: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """What counts are multiplied with to be in the card's unit: (3,), NaN where a component has no gain."""
+    """Factors (3,) from counts to the unit of the card; NaN for a component without a gain.
+
+    polarity: (3,), +1 or -1. metres_per_count: (3,), m/s per count; not used by a model in counts.
+    """
     return polarity if card.unit == "counts" else polarity * metres_per_count

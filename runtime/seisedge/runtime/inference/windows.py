@@ -1,4 +1,4 @@
-"""Window: what a model is shown, cut from the timeline by sample time."""
+"""Window: the input of a model, cut from a timeline by sample times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seisedge.runtime.timeline.track import GridSpec
 
 
 def grid_of(card: ModelCard) -> GridSpec:
-    """The clock a model listens on."""
+    """The grid of the samples that a model takes."""
     return GridSpec(card.sampling_rate_hz, card.band_hz[1])
 
 
@@ -23,11 +23,11 @@ def grid_of(card: ModelCard) -> GridSpec:
 class Window:
     """Input of one inference.
 
-    waveform: float32 (3, n_samples), ZNE, counts, 0 where nothing is valid.
+    waveform: float32 (3, n_samples), ZNE, counts, 0 where a sample is not valid.
     valid: bool (3, n_samples).
-    span_s: length of the part that could have samples, from the window's start to the cut.
-    coverage: share of that part the best component holds.
-    gaps: runs of missing samples in it, on that component.
+    span_s: length from the start of the window to the cut.
+    coverage: share of valid samples in that span, of the component that has most.
+    gaps: number of runs of missing samples in that span, on that component.
     """
 
     waveform: npt.NDArray[np.float32]
@@ -47,9 +47,9 @@ def span_of_window(timeline: Timeline, card: ModelCard, start_ns: int, end_ns: i
 def cut_window(
     timeline: Timeline, card: ModelCard, start_ns: int, end_ns: int, unsound: npt.NDArray[np.bool_] | None = None
 ) -> Window:
-    """The window of `card` that starts at `start_ns`, with everything from `end_ns` on masked.
+    """The window of `card` that starts at `start_ns`, masked from `end_ns` on.
 
-    unsound: (3, n), of the window's first n samples those to be masked, too.
+    unsound: (3, n), True for samples that are masked as well, from the start of the window on.
     """
     k0, k1 = span_of_window(timeline, card, start_ns, end_ns)
     waveform, valid = timeline.window(k0, k0 + card.n_samples)
@@ -74,5 +74,5 @@ def cut_window(
 
 
 def start_of_window(card: ModelCard, onset_ns: int) -> int:
-    """Where the window of an onset starts."""
+    """Start time of the window of an onset."""
     return onset_ns - ns_from_s(card.onset_s)

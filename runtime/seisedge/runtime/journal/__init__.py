@@ -1,1 +1,1 @@
-"""Journal: resume tokens, emitted events and the outbox, in one SQLite file."""
+"""Journal: resume tokens, emitted lines and the outbox of a run, in one SQLite file or in memory."""

@@ -1,44 +1,44 @@
-"""Database: the one SQLite file of a state folder, opened, locked, or set aside where it is damaged.
+"""Database: the SQLite file of a state folder. All SQL of the journal is in this module.
 
-Write-ahead log. `synchronous` is FULL for a transaction that stores a line of an event: when a sink may have it, it
-outlives a loss of power. It is NORMAL for those of every second in between, which so cost no flush of the disk (and
-no wear of a memory card): a loss of power may take the last of them back, whole, and then the stream is read again
-from a slightly older token and says the same. A killed process loses neither.
+The file has a write-ahead log. A transaction that stores a line of an event is written with `synchronous = FULL`: it
+is on the disk before a sink receives the line, and a loss of power cannot undo it. All other transactions (once a
+second) are written with `NORMAL` and do not flush the disk, which saves the write cycles of a memory card. A loss of
+power can undo the last of these, each as a whole; the stream is then read again from a slightly older token and gives
+the same lines. A killed process loses neither kind.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
+import contextlib
 import logging
 import sqlite3
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any, Self
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.journal.folder_lock import Unavailable
+from seisedge.runtime.journal.line import Line
 
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "journal.sqlite"
-LOCK_NAME = "lock"
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x5E15ED6E
 WAL_LIMIT_BYTES = 4 << 20
-BUSY_MS = 5000  # `seisedge state show` may be reading
-
-# A machine in trouble, which an unattended station must live through; all else is a wrong argument.
-TROUBLE = {errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.ENODEV, errno.ENXIO}
+BUSY_S = 5.0  # wait for another connection: `seisedge state show` may be reading
 
 TABLES = """
 CREATE TABLE stations (
     source TEXT NOT NULL, station TEXT NOT NULL,
-    token TEXT NOT NULL,         -- the stream goes on after it
+    token TEXT NOT NULL,         -- the stream continues after it
     token_ns INTEGER NOT NULL,   -- no sample up to the token is newer
     front TEXT NOT NULL,         -- timelines after the token's packet, without samples
-    back TEXT NOT NULL,          -- what was made of all packets at the time of the transaction
-    settings TEXT NOT NULL,      -- fingerprint of what both were made with
+    back TEXT NOT NULL,          -- results from all packets up to the time of the transaction
+    settings TEXT NOT NULL,      -- fingerprint of the settings and models of both
     updated_ns INTEGER NOT NULL,
     PRIMARY KEY (source, station)
 );
@@ -54,58 +54,217 @@ CREATE TABLE sinks (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, updated_ns INTE
 """
 
 
-class Unusable(Exception):
-    """The disk does not take a journal now; the reason is the message."""
+class Damaged(Exception):
+    """The content of the database is damaged; the message gives the reason."""
 
 
-class Locked:
-    """A state folder that is ours alone while this lives."""
+@dataclass(frozen=True, slots=True)
+class StationRow:
+    """One row of `stations`, without its source and time."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises InputError for a folder that cannot be or is in use, Unusable for a disk in trouble."""
-        self.folder = folder
+    station: str
+    token: str
+    token_ns: int
+    front: str
+    back: str
+    settings: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What one transaction stores.
+
+    events: (id, revision) of the events emitted. hops: by station, the position of the last hop emitted.
+    places: by sink, the number of the last line received; None if unchanged. now_ns: wall clock, ns UTC.
+    """
+
+    source: str
+    stations: Sequence[StationRow]
+    lines: Sequence[Line]
+    events: Sequence[tuple[str, int]]
+    hops: Mapping[str, str]
+    places: Mapping[str, int] | None
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What earlier runs have stored: rows of stations and hops of one source, places of sinks, the newest number."""
+
+    stations: Sequence[StationRow]
+    hops: Mapping[str, str]
+    places: Mapping[str, int]
+    seq: int
+
+
+class Database:
+    """An open database. All methods may be called from any thread; each is one transaction.
+
+    Methods that read a line or a key return nothing where the disk cannot be read; that is logged at DEBUG.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or create. Raises InputError for a file of another program or of a newer release, sqlite3.Error."""
+        self.path = path
+        self._lock = threading.RLock()
+        self._link = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file: IO[bytes] = (folder / LOCK_NAME).open("wb")
-        except OSError as error:
-            if error.errno in TROUBLE:
-                raise Unusable(f"{folder}: {error.strerror}") from error
-            reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
-            raise InputError(f"{folder}: cannot be the state folder: {reason}; give another --state") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise InputError(f"{folder}: this state folder is in use by another run; one folder a process") from None
+            self._link.execute("PRAGMA journal_mode = WAL")
+            self._link.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+            if not self._link.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                self._link.executescript(
+                    f"BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; "
+                    f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                )
+            _check_version(self._link, path)
+            verdict = self._link.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+        except BaseException:
+            self._link.close()
+            raise
 
     def close(self) -> None:
-        self._file.close()
+        with self._lock:
+            self._link.close()
+
+    def contents(self, source: str) -> Contents:
+        """Everything that a new run continues with. Raises Unavailable or Damaged."""
+        with self._lock, _translated_errors():
+            stations = self._link.execute(
+                "SELECT station, token, token_ns, front, back, settings FROM stations WHERE source = ?", (source,)
+            ).fetchall()
+            hops = self._link.execute("SELECT station, time FROM hops WHERE source = ?", (source,)).fetchall()
+            places = dict(self._link.execute("SELECT name, seq FROM sinks"))
+            (newest,) = self._link.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
+        seq = max(newest, *places.values(), 0)
+        return Contents([StationRow(*row) for row in stations], dict(hops), places, seq)
+
+    def write(self, transaction: Transaction) -> None:
+        """Store everything or nothing; remove lines that every sink of `places` has. Raises Unavailable or Damaged."""
+        now_ns, source = transaction.now_ns, transaction.source
+        has_event = any(line.kind == "event" for line in transaction.lines)
+        with self._lock, _translated_errors():
+            self._link.execute(f"PRAGMA synchronous = {'FULL' if has_event else 'NORMAL'}")
+            with self._atomic():
+                self._link.executemany(
+                    "INSERT OR IGNORE INTO emitted VALUES (?, ?, ?)", [(*key, now_ns) for key in transaction.events]
+                )
+                self._link.executemany(
+                    "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
+                    [(line.seq, line.station, line.kind, line.body, now_ns) for line in transaction.lines],
+                )
+                self._link.executemany(
+                    "INSERT OR REPLACE INTO hops VALUES (?, ?, ?)",
+                    [(source, station, position) for station, position in transaction.hops.items()],
+                )
+                self._link.executemany(
+                    "INSERT OR REPLACE INTO stations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    [
+                        (source, x.station, x.token, x.token_ns, x.front, x.back, x.settings, now_ns)
+                        for x in transaction.stations
+                    ],
+                )
+                if transaction.places:
+                    self._store_places(transaction.places, now_ns)
+                    delivered = min(transaction.places.values())
+                    self._link.execute("DELETE FROM outbox WHERE seq <= ?", (delivered,))
+
+    def merge(self, places: Mapping[str, int], seq: int, now_ns: int) -> int:
+        """Renumber the lines of an earlier run behind the `seq` lines of a run that began without the database.
+
+        places: by sink of this run, the number of the last line received. Every sink of this run receives each line
+        of the earlier run that one of them lacked; a sink recognises a repetition by (id, revision).
+        Returns the newest number. Raises Unavailable or Damaged.
+        """
+        with self._lock, _translated_errors(), self._atomic():
+            (newest,) = self._link.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
+            earlier = dict(self._link.execute("SELECT name, seq FROM sinks"))
+            delivered = min((earlier.get(name, newest) for name in places), default=newest)
+            self._link.execute("DELETE FROM outbox WHERE seq <= ?", (delivered,))
+            self._link.execute("UPDATE outbox SET seq = -seq")  # first to numbers that no line has
+            self._link.execute("UPDATE outbox SET seq = -seq + ?", (seq - delivered,))
+            self._store_places(places, now_ns)
+            (newest,) = self._link.execute("SELECT coalesce(max(seq), ?) FROM outbox", (seq,)).fetchone()
+        return int(newest)
+
+    def prune(self, before_ns: int, max_lines: int) -> int:
+        """Remove keys and lines stored before `before_ns`, and all lines but the newest `max_lines`.
+
+        Returns the number of lines removed. Raises Unavailable or Damaged.
+        """
+        with self._lock, _translated_errors(), self._atomic():
+            self._link.execute("DELETE FROM emitted WHERE emitted_ns < ?", (before_ns,))
+            old = self._link.execute("DELETE FROM outbox WHERE created_ns < ?", (before_ns,)).rowcount
+            excess = self._link.execute(
+                "DELETE FROM outbox WHERE seq <= (SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1 OFFSET ?)",
+                (max_lines,),
+            ).rowcount
+        return old + excess
+
+    def was_emitted(self, event_id: str, revision: int) -> bool:
+        """True if this revision of an event is stored as emitted."""
+        rows = self._read("SELECT 1 FROM emitted WHERE id = ? AND revision = ?", event_id, revision)
+        return bool(rows)
+
+    def lines_after(self, seq: int, limit: int) -> list[Line]:
+        """Up to `limit` lines with numbers above `seq`, in order."""
+        rows = self._read("SELECT seq, station, kind, body FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
+        return [Line(*row) for row in rows]
+
+    def oldest_created_ns(self, after_seq: int) -> int | None:
+        """When the oldest line with a number above `after_seq` was stored; None if there is no such line."""
+        rows = self._read("SELECT created_ns FROM outbox WHERE seq > ? ORDER BY seq LIMIT 1", after_seq)
+        return int(rows[0][0]) if rows else None
+
+    def _store_places(self, places: Mapping[str, int], now_ns: int) -> None:
+        rows = [(name, seq, now_ns) for name, seq in places.items()]
+        self._link.executemany("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?)", rows)
+
+    @contextlib.contextmanager
+    def _atomic(self) -> Iterator[None]:
+        self._link.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._link.execute("COMMIT")
+        except BaseException:
+            if self._link.in_transaction:
+                self._link.execute("ROLLBACK")
+            raise
+
+    def _read(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
+        with self._lock:
+            try:
+                return self._link.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                logger.debug("%s: cannot be read: %s", self.path, error)
+                return []
 
 
-def open_database(folder: Path) -> sqlite3.Connection:
-    """The journal of a locked folder; a new one where there is none, or where what is there is damaged.
+def open_database(folder: Path) -> Database:
+    """The database of a locked folder; a new one if there is none, or if the one there is damaged and set aside.
 
-    Raises InputError where it was made by a newer release or is not ours, Unusable for a disk in trouble.
+    Raises InputError for a file of another program or of a newer release, Unavailable for a disk fault.
     """
     path = folder / FILE_NAME
     try:
-        return _opened(path)
+        return Database(path)
     except sqlite3.OperationalError as error:
-        raise Unusable(f"{path}: {error}") from error
+        raise Unavailable(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:
         set_aside(path, str(error))
     try:
-        return _opened(path)
+        return Database(path)
     except sqlite3.Error as error:
-        raise Unusable(f"{path}: {error}") from error
+        raise Unavailable(f"{path}: {error}") from error
 
 
 def set_aside(path: Path, reason: str) -> None:
-    """Keep a damaged journal under another name, so that a new one can be begun."""
+    """Rename a damaged database, so that a new one can be created in its place."""
     kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.damaged")
     logger.warning(
-        "%s: the journal is damaged (%s); kept as %s, begun anew: the stream goes on from where its source begins, "
-        "and what was open or not yet delivered is only in that file",
+        "%s: the journal is damaged (%s); it was renamed to %s and a new one was created: the stream is read from "
+        "where its source begins, and open events and undelivered lines are only in the renamed file",
         path,
         reason,
         kept.name,
@@ -116,73 +275,65 @@ def set_aside(path: Path, reason: str) -> None:
             part.replace(kept.with_name(kept.name + suffix))
 
 
-def read_database(folder: Path) -> sqlite3.Connection:
-    """For looking only; raises InputError where there is no journal that can be read."""
-    path = folder / FILE_NAME
-    if not path.exists():
-        raise InputError(f"{folder}: no journal there ({FILE_NAME}); give the folder that `seisedge run --state` has")
-    try:
-        link = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        link.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        _check(link, path)
-    except sqlite3.Error as error:
-        raise InputError(f"{path}: the journal cannot be read: {error}") from error
-    return link
+class DatabaseReader:
+    """Read-only view of a database that a run may be writing to, for `seisedge state show`."""
 
-
-def make_room(link: sqlite3.Connection, places: Mapping[str, int], seq: int) -> tuple[int, int]:
-    """Put what an earlier run has left for the sinks behind the `seq` lines of a run that began without the database.
-
-    places: the last line that each sink of this run has. What one of them had not got from the earlier run comes to
-    all of them, for they tell by (id, revision) what they have. Returns the newest number, and the count of lines.
-    """
-    link.execute("BEGIN IMMEDIATE")
-    try:
-        (newest,) = link.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
-        before = dict(link.execute("SELECT name, seq FROM sinks"))
-        given = min((before.get(name, newest) for name in places), default=newest)
-        link.execute("DELETE FROM outbox WHERE seq <= ?", (given,))
-        link.execute("UPDATE outbox SET seq = -seq")  # by way of numbers that none of them has
-        link.execute("UPDATE outbox SET seq = -seq + ?", (seq - given,))
-        now_ns = time.time_ns()
-        rows = [(name, place, now_ns) for name, place in places.items()]
-        link.executemany("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?)", rows)
-        found: tuple[int, int] = link.execute("SELECT coalesce(max(seq), ?), count(*) FROM outbox", (seq,)).fetchone()
-        link.execute("COMMIT")
-    except BaseException:
-        if link.in_transaction:
-            link.execute("ROLLBACK")
-        raise
-    return found
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    link = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        link.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        link.execute("PRAGMA journal_mode = WAL")
-        link.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
-        if not link.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            link.executescript(
-                f"BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; "
-                f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    def __init__(self, folder: Path) -> None:
+        """Raises InputError if there is no readable journal."""
+        self.path = folder / FILE_NAME
+        if not self.path.exists():
+            raise InputError(
+                f"{folder}: no journal there: {FILE_NAME} is missing; give the folder of `seisedge run --state`"
             )
-        _check(link, path)
-        verdict = link.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
-    except BaseException:
-        link.close()
-        raise
-    return link
+        try:
+            self._link = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", BUSY_S, uri=True)
+            _check_version(self._link, self.path)
+        except sqlite3.Error as error:
+            raise InputError(f"{self.path}: the journal cannot be read: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.close()
+
+    def stations(self) -> list[tuple[str, str, str, int, str, int]]:
+        """(source, station, token, token_ns, back, updated_ns) of each station."""
+        return self._link.execute(
+            "SELECT source, station, token, token_ns, back, updated_ns FROM stations ORDER BY source, station"
+        ).fetchall()
+
+    def sinks(self) -> list[tuple[str, int, int]]:
+        """(name, number of waiting lines, updated_ns) of each sink."""
+        (newest,) = self._link.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
+        rows = self._link.execute("SELECT name, seq, updated_ns FROM sinks ORDER BY name")
+        return [(name, max(newest - seq, 0), updated_ns) for name, seq, updated_ns in rows]
+
+    def line_count(self) -> int:
+        """Number of lines in the outbox."""
+        return int(self._link.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+    def revision_count(self) -> int:
+        """Number of revisions stored as emitted."""
+        return int(self._link.execute("SELECT count(*) FROM emitted").fetchone()[0])
 
 
-def _check(link: sqlite3.Connection, path: Path) -> None:
+@contextlib.contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Unavailable(str(error)) from error
+    except sqlite3.DatabaseError as error:
+        raise Damaged(str(error)) from error
+
+
+def _check_version(link: sqlite3.Connection, path: Path) -> None:
     if link.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise InputError(f"{path}: not a journal of seisedge; give another --state")
     version = link.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise InputError(
-            f"{path}: made by a newer seisedge (journal schema {version}, this one knows {SCHEMA_VERSION}); "
+            f"{path}: made by a newer seisedge (journal schema {version}, this release reads up to {SCHEMA_VERSION}); "
             "update seisedge or give another --state"
         )

@@ -1,84 +1,192 @@
-"""Outbox: lines on their way from the journal to the sinks."""
+"""Outbox: lines on their way to the sinks, and how far each sink has got.
+
+Lines are numbered in the order in which they were added and delivered in this order. Those that a transaction has
+stored are in the database; the others are held in memory.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.journal.line import Line, LineKind
 
-MAX_TIMED = 256  # lines whose time to be stored is known; sinks that are up take them at once
-MAX_UNSAVED = 10_000  # lines held while the disk fails or where there is none
+if TYPE_CHECKING:
+    from seisedge.runtime.journal.database import Database  # a run without a state folder does not load sqlite3
 
-# Built at import, in one thread: msgspec resolves a type when it is first used and shows other threads the unfinished
-# result, so that two sinks that decode their first line at once can crash the process (kill -9 test, once in some 150
-# starts). Every release from 0.18.6 to 0.22.0 crashes in a script of four threads; no lower bound avoids it.
-_EVENT, _HOP = msgspec.json.Decoder(Event), msgspec.json.Decoder(Hop)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the outbox; `body` is its JSON, `journal_ms` how long it took to be stored, where this run knows."""
-
-    seq: int
-    station: str
-    kind: str  # event, hop
-    body: bytes
-    journal_ms: float | None = None
-
-    def decoded(self) -> Event | Hop:
-        """The line, with the time of the transaction that holds it: the stored form cannot know that."""
-        line = _EVENT.decode(self.body) if self.kind == "event" else _HOP.decode(self.body)
-        if self.journal_ms is None:
-            return line
-        stored_ms, before = round(self.journal_ms, 3), line.latency_ms
-        latency = msgspec.structs.replace(before, journal=stored_ms, total=round(before.total + stored_ms, 3))
-        return msgspec.structs.replace(line, latency_ms=latency)
+MAX_TIMED = 256  # newest stored lines whose `journal_ms` is kept; a sink that is up takes them at once
+MAX_UNSAVED = 10_000  # lines held in memory while they cannot be stored
 
 
-class Unsaved:
-    """Lines that no transaction holds yet, bounded; and how long the last ones that one holds took to get there.
+class Outbox:
+    """Numbered lines, and the number of the last line that each sink has received.
 
-    lines: oldest first. keys: (id, revision) of events, in order; longer than their lines, which may be given out.
-    stored_ms: by number. Use under the journal's lock.
+    All methods may be called from any thread. `lock` is held by the journal for the length of a transaction.
     """
 
-    def __init__(self) -> None:
-        self.lines: list[Line] = []
-        self.keys: dict[tuple[str, int], None] = {}
-        self.stored_ms: dict[int, float] = {}
-        self._made_s: dict[int, float] = {}
+    def __init__(
+        self, *, now_s: Callable[[], float] = time.monotonic, time_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.lock = threading.RLock()
+        self._now_s = now_s
+        self._time_ns = time_ns
+        self._database: Database | None = None
+        self._stored_only = False
+        self._seq = 0  # of the newest line
+        self._unsaved: list[Line] = []  # oldest first
+        self._added_s: dict[int, float] = {}  # of unsaved lines, by number
+        self._stored_ms: dict[int, float] = {}  # of stored lines, by number
+        self._places: dict[str, int] = {}  # of the sinks of this run
+        self._stored_places: dict[str, int] = {}  # of the sinks of earlier runs
+        self._places_changed = False
+        self._callbacks: list[Callable[[], None]] = []
 
-    def add(self, line: Line, now_s: float | None) -> None:
-        """now_s: on the clock that `stored` uses; None where nobody will know how long it took."""
-        self.lines.append(line)
-        if now_s is not None:
-            self._made_s[line.seq] = now_s
+    # for sinks
 
-    def add_key(self, key: tuple[str, int]) -> None:
-        """An event that must not be said again."""
-        self.keys[key] = None
-        if len(self.keys) > MAX_UNSAVED:
-            del self.keys[next(iter(self.keys))]
+    def subscribe(self, name: str, changed: Callable[[], None]) -> int:
+        """Register a sink before the first line is added. Returns the number of the last line it has received.
 
-    def stored(self, now_s: float) -> None:
-        """A transaction holds all of it now."""
-        self.stored_ms |= {seq: (now_s - made_s) * 1e3 for seq, made_s in self._made_s.items()}
-        for seq in list(self.stored_ms)[:-MAX_TIMED]:
-            del self.stored_ms[seq]
-        self._made_s.clear()
-        self.lines.clear()
-        self.keys.clear()
-
-    def trim(self, given: int, *, all_given: bool) -> int:
-        """Keep to the bound; with `all_given`, drop what all sinks have, up to number `given`. Returns how many
-        lines went that some sink has not.
+        A sink without a stored place starts after the newest line. changed: called when there are new lines.
         """
-        if all_given:
-            self.lines = [line for line in self.lines if line.seq > given]
-        excess = self.lines[: max(len(self.lines) - MAX_UNSAVED, 0)]
-        del self.lines[: len(excess)]
-        for line in excess:
-            self._made_s.pop(line.seq, None)
-        return sum(line.seq > given for line in excess)
+        with self.lock:
+            place = self._stored_places.get(name, self._seq)
+            self._places[name] = place
+            self._places_changed = True
+            self._callbacks.append(changed)
+            return place
+
+    def lines_after(self, seq: int, limit: int = 100) -> list[Line]:
+        """The next lines after number `seq`, in order: stored ones, and unsaved ones while they cannot be stored."""
+        with self.lock:
+            lines = self._database.lines_after(seq, limit) if self._database is not None else []
+            lines = [dataclasses.replace(line, journal_ms=self._stored_ms.get(line.seq)) for line in lines]
+            if self._stored_only:
+                return lines
+            unsaved = [line for line in self._unsaved if line.seq > seq]
+            # lines of an earlier run are numbered after those of a run that started without the database
+            return sorted(lines + unsaved, key=lambda line: line.seq)[:limit]
+
+    def delivered(self, name: str, seq: int) -> None:
+        """The sink has received every line up to number `seq`."""
+        with self.lock:
+            self._places[name] = seq
+            self._places_changed = True
+
+    def undelivered(self, name: str) -> int:
+        """The number of lines that the sink has yet to receive; fewer, where some were dropped."""
+        with self.lock:
+            return self._seq - self._places[name]
+
+    def oldest_waiting_s(self, name: str) -> float:
+        """Age of the oldest stored line that the sink has yet to receive; 0 if there is none."""
+        with self.lock:
+            if self._database is None:
+                return 0.0
+            created_ns = self._database.oldest_created_ns(self._places[name])
+        return 0.0 if created_ns is None else max(self._time_ns() - created_ns, 0) / NS_PER_S
+
+    @property
+    def durable(self) -> bool:
+        """True while a database is open: undelivered lines survive the end of the process."""
+        return self._database is not None
+
+    # for the journal
+
+    def connect(self, database: Database | None, *, stored_only: bool) -> None:
+        """Read stored lines from this database, which has yet to store the places of the sinks.
+
+        stored_only: sinks receive no line before it is stored.
+        """
+        with self.lock:
+            self._places_changed = True
+            self._database = database
+            self._stored_only = stored_only
+
+    def start(self, seq: int, places: Mapping[str, int]) -> None:
+        """Continue after line `seq` of earlier runs, with the places that their sinks had."""
+        with self.lock:
+            self._seq = seq
+            self._stored_places = dict(places)
+
+    def renumber(self, seq: int) -> None:
+        """The newest line is now number `seq`: lines of an earlier run were put behind those of this run."""
+        with self.lock:
+            self._seq = seq
+
+    @property
+    def seq(self) -> int:
+        """Number of the newest line."""
+        return self._seq
+
+    @property
+    def places(self) -> dict[str, int]:
+        """By sink of this run, the number of the last line it has received."""
+        return dict(self._places)
+
+    @property
+    def places_changed(self) -> bool:
+        """True if a place has changed since the last transaction, or, without a database, the last `trim`."""
+        return self._places_changed
+
+    @property
+    def unsaved(self) -> list[Line]:
+        """Lines that no transaction has stored, oldest first."""
+        return list(self._unsaved)
+
+    @property
+    def subscribed(self) -> bool:
+        """True if any sink has subscribed."""
+        return bool(self._callbacks)
+
+    def add(self, line: Event | Hop) -> None:
+        """Number a line and hold it until it is stored or delivered."""
+        with self.lock:
+            self._seq += 1
+            kind: LineKind = "event" if isinstance(line, Event) else "hop"
+            self._unsaved.append(Line(self._seq, line.station, kind, msgspec.json.encode(line)))
+            if self._database is not None:
+                self._added_s[self._seq] = self._now_s()
+
+    def stored(self) -> None:
+        """A transaction has stored all lines and places."""
+        now_s = self._now_s()
+        with self.lock:
+            self._stored_ms |= {seq: (now_s - added_s) * 1e3 for seq, added_s in self._added_s.items()}
+            for seq in list(self._stored_ms)[:-MAX_TIMED]:
+                del self._stored_ms[seq]
+            self._added_s.clear()
+            self._unsaved.clear()
+            self._places_changed = False
+
+    def trim(self, *, keep_delivered: bool) -> int:
+        """Hold at most `MAX_UNSAVED` lines; unless `keep_delivered`, none that every sink has received.
+
+        Returns the number of removed lines that some sink has not received.
+        """
+        with self.lock:
+            delivered = min(self._places.values(), default=self._seq)
+            if not keep_delivered:
+                self._unsaved = [line for line in self._unsaved if line.seq > delivered]
+                self._places_changed = self._places_changed and self._database is not None
+            excess = self._unsaved[: max(len(self._unsaved) - MAX_UNSAVED, 0)]
+            del self._unsaved[: len(excess)]
+            for line in excess:
+                self._added_s.pop(line.seq, None)
+            return sum(line.seq > delivered for line in excess)
+
+    def notify(self) -> None:
+        """Wake the sinks."""
+        for changed in self._callbacks:
+            changed()
+
+    def clear(self) -> None:
+        """Forget the lines in memory: the run ends."""
+        with self.lock:
+            self._unsaved.clear()

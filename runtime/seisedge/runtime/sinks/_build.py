@@ -1,4 +1,4 @@
-"""From the station files to drains: stations that name the same sink share it."""
+"""Builds drains from the station files; stations with the same sink settings share one sink."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seisedge.runtime.config import JsonLinesConfig, MqttConfig, QuakeMLConfig, StationConfig, WebhookConfig, secret
-from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.sinks._base import Sink
 from seisedge.runtime.sinks._drain import Drain
@@ -45,7 +45,7 @@ def _mqtt(config: MqttConfig, stations: list[str], _remarks: Mapping[str, str]) 
     return MqttSink(config, stations, password), f"mqtt {config.host}:{config.port}/{config.topic}"
 
 
-# Each loads what it needs, and no more.
+# Each imports only the module that it needs.
 BUILDERS: dict[type, Callable[[Any, list[str], Mapping[str, str]], tuple[Sink, str]]] = {
     JsonLinesConfig: _jsonl,
     QuakeMLConfig: _quakeml,
@@ -55,7 +55,7 @@ BUILDERS: dict[type, Callable[[Any, list[str], Mapping[str, str]], tuple[Sink, s
 
 
 def sinks_named(configs: Iterable[StationConfig]) -> dict[SinkConfig, list[str]]:
-    """The sinks of all station files, with the stations that name each."""
+    """The sinks of all station files, each with the ids of the stations that use it."""
     named: dict[SinkConfig, list[str]] = {}
     for config in configs:
         sinks = config.sinks
@@ -65,11 +65,11 @@ def sinks_named(configs: Iterable[StationConfig]) -> dict[SinkConfig, list[str]]
     return named
 
 
-def build_drains(configs: Iterable[StationConfig], journal: Journal, scale_remarks: Mapping[str, str]) -> list[Drain]:
-    """A drain for each sink, not yet started. scale_remarks: see QuakeMLSink. Raises InputError where one cannot be."""
+def build_drains(configs: Iterable[StationConfig], outbox: Outbox, scale_remarks: Mapping[str, str]) -> list[Drain]:
+    """One drain per sink, not yet started. scale_remarks: see QuakeMLSink. Raises InputError if one fails to open."""
     drains = []
     for config, stations in sinks_named(configs).items():
         sink, name = BUILDERS[type(config)](config, stations, scale_remarks)
         hops = isinstance(config, JsonLinesConfig)
-        drains.append(Drain(sink, name, journal, stations=frozenset(stations), hops=hops))
+        drains.append(Drain(sink, name, outbox, stations=frozenset(stations), hops=hops))
     return drains

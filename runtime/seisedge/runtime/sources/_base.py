@@ -7,6 +7,7 @@ A source is opened, iterated once and closed. Files give back-pressure by being 
 from __future__ import annotations
 
 import abc
+import enum
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,16 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 MAX_REASONS = 8
+
+
+class LinkState(enum.Enum):
+    """State of a source's connection, for metrics, `/healthz` and the watchdog."""
+
+    CONNECTING = "connecting"
+    NEGOTIATING = "negotiating"
+    STREAMING = "streaming"
+    WAITING = "waiting"  # before the next attempt
+    CLOSED = "closed"
 
 
 @dataclass(slots=True)
@@ -44,12 +55,14 @@ class Source(abc.ABC):
 
     url: as the user gave it, printable (see `paths`), for messages and for the event's `source` field.
     live: True where packets come at the pace of the world and losing the connection is not the end.
+    state: of the connection; always STREAMING for a source without one.
     on_bad_record: called with each record that is set aside, for a dead-letter file; None to only count.
     reasons: why records were set aside, with their number; up to `MAX_REASONS` different ones.
     idle_ns: when, on the monotonic clock, a live source last had nothing more to give; 0 where it never had.
     """
 
     live: bool = False
+    state: LinkState = LinkState.STREAMING
 
     def __init__(self, url: str) -> None:
         self.url = text_from_path(url)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import enum
 import logging
 import random
 import select
@@ -19,7 +18,7 @@ from queue import Empty, SimpleQueue
 
 from seisedge.runtime.errors import ConnectError
 from seisedge.runtime.records.packet import Packet
-from seisedge.runtime.sources._base import TICK_S, Source
+from seisedge.runtime.sources._base import TICK_S, LinkState, Source
 from seisedge.runtime.sources._registry import SourceOptions
 
 logger = logging.getLogger(__name__)
@@ -39,16 +38,6 @@ class Lost(Exception):
 
 class AskAgain(Exception):
     """The server wants to be asked in other words: connect again at once."""
-
-
-class LinkState(enum.Enum):
-    """Where a connection is; `LinkSource.state`, for metrics and tests."""
-
-    CONNECTING = "connecting"
-    NEGOTIATING = "negotiating"
-    STREAMING = "streaming"
-    WAITING = "waiting"  # before the next attempt
-    CLOSED = "closed"
 
 
 class Receiver:

@@ -17,7 +17,8 @@ from seisedge.runtime.errors import FailedError
 from seisedge.runtime.records.miniseed import BadRecord, Decoder
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources import _server_url as url_parts
-from seisedge.runtime.sources._link import AskAgain, LinkSource, LinkState, Lost
+from seisedge.runtime.sources._base import LinkState
+from seisedge.runtime.sources._link import AskAgain, LinkSource, Lost
 from seisedge.runtime.sources._registry import SourceOptions, register_source
 from seisedge.runtime.sources._seedlink_dialect import DIALECTS, Dialect, Dialect3, versions_offered
 from seisedge.runtime.sources._seedlink_place import Place, place_from_token

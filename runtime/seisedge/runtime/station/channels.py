@@ -1,8 +1,8 @@
-"""Channels of a station: which sensor it listens to, which row each channel is, and what one count means.
+"""Channels of a station: which sensor is used, which component each channel is, and the physical value of one count.
 
-What is known of a channel comes from the station file and, where that is silent, from StationXML; it may change with
-time, at the borders of StationXML's epochs. A sample is mixed to Z, N and E as at its own time, a window gets its
-physical scale as at its onset: both depend on sample times and on nothing else.
+Gain and orientation of a channel come from the station file and, where it does not state them, from StationXML. They
+may change with time, at the borders of the epochs in StationXML. A sample is rotated to Z, N and E by the orientation
+at its own time; a window is scaled by the gain at its onset. Both depend on sample times only.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ from seisedge.runtime.records.units import metres_per_s
 
 logger = logging.getLogger(__name__)
 
-# A 24-bit digitizer behind a common seismometer; only for the provisional bin of a station without a gain.
+# A 24-bit digitizer with a common seismometer; used only for the provisional bin of a station without a gain.
 NOMINAL_COUNTS_PER_M_S = 6e8
 
-MISSING_S = 30.0  # one axis of a triaxial sensor lacks for so long: it is told
+MISSING_S = 30.0  # an axis of a triaxial sensor missing for so long is logged
 NOMINAL_AZIMUTH_DEG = {"N": 0.0, "E": 90.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the rows of a window are, for a stretch of time.
+    """How the rows of a window are scaled and rotated, valid for an interval of time.
 
     polarity: (3,), ZNE, +1 or -1.
-    metres_per_count: (3,), m/s per count with the station correction; NaN for a component without a gain beside one
-        with. With no gain at all a nominal one stands in; what comes of it is provisional unless a station correction
-        was fitted to it.
+    metres_per_count: (3,), m/s per count, including the station correction; NaN for a component without a gain where
+        another one has a gain. Without any gain a nominal one is used; magnitudes are then provisional, unless a
+        station correction was fitted to it.
     calibrated: amplitudes have a physical scale, by a gain or a station correction.
-    weights: (3, 3), what the rows as recorded are mixed with to be Z, N and E; None where they are that already.
-    remarks: what is amiss in it, told when it is first used.
+    weights: (3, 3), matrix from the rows as recorded to Z, N and E; None where they are these already.
+    remarks: faults in the metadata, logged when the scale is first used.
     """
 
     polarity: npt.NDArray[np.float64]
@@ -62,9 +62,9 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """One channel at one time, from the station file and StationXML together.
+    """Gain and orientation of one channel at one time, from the station file and StationXML together.
 
-    given_azimuth: the azimuth is the station file's. sign: of all but the azimuth and dip.
+    gain: counts per m/s, NaN where it is unknown. sign: -1 for a reversed channel, apart from its azimuth and dip.
     """
 
     letter: str
@@ -75,13 +75,13 @@ class _Facts:
 
 
 class Channels:
-    """One sensor of a station: the first location, band and instrument heard, or those of the station file.
+    """One sensor of a station: the location, band and instrument of the first packet, or those of the station file.
 
-    Channels that are no seismometer's never count. Of horizontals the pair heard first is taken, N and E or 1 and 2;
-    U, V and W are a sensor of their own and are never mixed with Z, N or E.
+    Channels that do not belong to a seismometer are refused. Of the horizontals the first pair received is used, N and
+    E or 1 and 2. U, V and W are a sensor of their own and are never combined with Z, N or E.
 
-    metadata: goes before the StationXML file that the station file names.
-    strict: raise InputError from `row_of` where the metadata have no gain for the first channel heard; else warn.
+    metadata: takes precedence over the StationXML file that the station file names.
+    strict: raise InputError from `row_of` where the metadata have no gain for the first channel; otherwise log it.
     """
 
     def __init__(
@@ -95,35 +95,35 @@ class Channels:
         self._strict = strict
         self._sensor: tuple[str, str] | None = None  # location, band and instrument code
         self._codes: dict[str, str] = {}  # row → channel code
-        self._pieces: list[tuple[int, Scale]] = []  # from when on it holds; made when a channel is first heard
+        self._pieces: list[tuple[int, Scale]] = []  # start time and scale, in order of time; empty until it is needed
         self._weights: WeightsByTime = ()  # of `_pieces`
         self._refusals: dict[tuple[str, str], str | None] = {}  # by location and channel code
-        self._told: set[str] = set()
-        self._whole_ns: int | None = None  # of a triaxial sensor: the newest sample that all axes have
+        self._logged: set[str] = set()
+        self._whole_ns: int | None = None  # of a triaxial sensor: the newest sample that exists on all axes
         self.ignored: dict[str, int] = {}  # packets of other channels, by source id
-        self.reasons: dict[str, str] = {}  # why, by source id
+        self.reasons: dict[str, str] = {}  # why they are not used, by source id
 
     def state(self) -> tuple[tuple[str, str] | None, dict[str, str]]:
-        """The sensor heard (location, band and instrument code), and the channel code in each row."""
+        """The sensor (location; band and instrument code), and the channel code of each component."""
         return self._sensor, dict(self._codes)
 
     def restore(self, sensor: tuple[str, str] | None, codes: dict[str, str]) -> None:
-        """Go on listening to the same sensor."""
+        """Continue with the sensor and the channels of an earlier `state`."""
         self._sensor, self._codes = sensor, dict(codes)
         self._pieces = []
 
     @property
     def metadata(self) -> tuple[ChannelEpoch, ...]:
-        """What StationXML says of this station; part of what its events depend on."""
+        """The epochs of this station in StationXML; its events depend on them."""
         return self._metadata.station(self.station_id) if self._metadata is not None else ()
 
     @property
     def triaxial(self) -> bool:
-        """True for U, V, W: nothing can be said without all three."""
+        """True for U, V, W: Z, N and E can be computed only where all three exist."""
         return any(code[-1] in TRIAXIAL for code in self._codes.values())
 
     def row_of(self, packet: Packet) -> str | None:
-        """Row of a packet's channel, by the component's name (Z, N or E); None where it is not one of ours.
+        """Component (Z, N or E) whose row a packet's channel is; None where the channel is not used.
 
         Raises InputError, see `strict`.
         """
@@ -140,32 +140,32 @@ class Channels:
             self._require(location, code, packet.starttime_ns)
         self._sensor, self._codes[row] = sensor, code
         self._pieces = []
-        self.at(packet.starttime_ns)  # what is amiss is told now, not at the first event
+        self.at(packet.starttime_ns)  # logs faults in the metadata now, not at the first event
         return row
 
     def at(self, time_ns: int) -> Scale:
-        """What rows and counts mean for a window with this onset."""
-        pieces = self._made()
+        """Scale of a window with this onset; logs each of its remarks once."""
+        pieces = self._scales()
         _, scale = pieces[bisect.bisect_right(pieces, time_ns, key=lambda piece: piece[0]) - 1]
         for remark in scale.remarks:
-            if remark not in self._told:
-                self._told.add(remark)
+            if remark not in self._logged:
+                self._logged.add(remark)
                 logger.warning("%s: at %s: %s", self.station_id, iso_from_ns(time_ns), remark)
         return scale
 
     @property
     def weights(self) -> WeightsByTime:
-        """How the rows as recorded are combined to Z, N and E, by time; empty where they are these at all times."""
-        self._made()
+        """Matrices from the rows as recorded to Z, N and E, by time; empty where the rows are these at all times."""
+        self._scales()
         return self._weights
 
     def check_axes(self, valid: npt.NDArray[np.bool_], start_ns: int, rate_hz: float) -> None:
-        """Warn once where a triaxial sensor misses an axis for `MISSING_S`: then it has no vertical and no events.
+        """Log once that an axis of a triaxial sensor is missing for `MISSING_S`: without it there are no events.
 
-        valid: (3, n), of the rows as recorded, which follow each other from `start_ns` on.
+        valid: (3, n), of the rows as recorded, from `start_ns` on.
         """
         some = np.flatnonzero(valid.any(axis=0))
-        if not self.triaxial or not len(some) or "axis" in self._told:
+        if not self.triaxial or not len(some) or "axis" in self._logged:
             return
         whole = np.flatnonzero(valid.all(axis=0))
         newest_ns = start_ns + ns_from_s(int(some[-1]) / rate_hz)
@@ -175,25 +175,25 @@ class Channels:
             self._whole_ns = start_ns + ns_from_s(int(some[0]) / rate_hz)
         assert self._whole_ns is not None
         if newest_ns - self._whole_ns > MISSING_S * NS_PER_S:
-            self._told.add("axis")
+            self._logged.add("axis")
             missing = [letter for letter, exists in zip(TRIAXIAL, valid[:, some[-1]], strict=True) if not exists]
             logger.warning(
-                "%s: %s of the triaxial sensor %s missing since %s: without all of U, V, W there is no vertical",
+                "%s: the triaxial sensor %s has had no %s since %s; without all of U, V, W there is no vertical",
                 self.station_id,
-                " and ".join(missing),
                 self._sensor[1] if self._sensor else "",
+                " and no ".join(missing),
                 iso_from_ns(self._whole_ns),
             )
 
     def _fits(self, sensor: tuple[str, str], code: str) -> bool:
-        """True where a channel is of the same sensor as those heard so far, and goes with them."""
+        """True where a channel belongs to the same sensor as the present channels and can be combined with them."""
         if self._sensor not in (None, sensor):
             return False
-        heard = {other[-1] for other in self._codes.values()}
+        present = {other[-1] for other in self._codes.values()}
         family = next((f for f in (TRIAXIAL, *HORIZONTALS) if code[-1] in f), VERTICAL)
         if family == VERTICAL:
-            return not heard & set(TRIAXIAL)
-        return heard <= set(family if family == TRIAXIAL else VERTICAL + family)
+            return not present & set(TRIAXIAL)
+        return present <= set(family if family == TRIAXIAL else VERTICAL + family)
 
     def _listed(self, code: str, location: str) -> bool:
         config = self._config
@@ -202,7 +202,7 @@ class Channels:
         return not (config.station and config.station.location) or config.station.location == location
 
     def _refusal(self, location: str, code: str) -> str | None:
-        """Why this channel is no seismometer's: by its code, or by the units in StationXML."""
+        """Reason why a channel does not belong to a seismometer, by its code or by its units; None where it does."""
         if (location, code) not in self._refusals:
             why = refusal_of(code)
             entry = self._config.channels.get(code)
@@ -217,16 +217,16 @@ class Channels:
         name = str(packet.source_id)
         if name not in self.ignored:
             if why is None:
-                heard = "the station file's channels"
+                used = "the channels of the station file"
                 if self._sensor is not None:
-                    heard = f"{', '.join(self._codes.values())} at location '{self._sensor[0]}'"
-                why = f"this station listens to {heard}"
+                    used = f"{', '.join(self._codes.values())} at location '{self._sensor[0]}'"
+                why = f"this station uses {used}"
                 if name[-1] not in COMPONENT_OF_ORIENTATION:
-                    why = f"its last letter is none of {', '.join(COMPONENT_OF_ORIENTATION)}"
-                logger.warning("%s: channel %s is ignored, %s", self.station_id, name, why)
+                    why = f"its last letter is not one of {', '.join(COMPONENT_OF_ORIENTATION)}"
+                logger.warning("%s: channel %s is ignored: %s", self.station_id, name, why)
             else:
-                level = logging.DEBUG if why in self._told else logging.WARNING  # once for a sensor's channels
-                self._told.add(why)
+                level = logging.DEBUG if why in self._logged else logging.WARNING  # one warning per sensor
+                self._logged.add(why)
                 logger.log(level, "%s: channel %s is refused: %s", self.station_id, name, why)
             self.reasons[name] = why
         self.ignored[name] = self.ignored.get(name, 0) + 1
@@ -239,20 +239,20 @@ class Channels:
         epochs = self._epochs(location, code)
         epoch = epoch_at(epochs, time_ns)
         if epoch is None or epoch.fault:
-            lack = self._lack(location, code, epoch)
-            raise InputError(f"{self._metadata.path}: {self.station_id} {lack} at {iso_from_ns(time_ns)}")
+            missing = self._missing(location, code, epoch)
+            raise InputError(f"{self._metadata.path}: {self.station_id} {missing} at {iso_from_ns(time_ns)}")
 
-    def _lack(self, location: str, code: str, epoch: ChannelEpoch | None) -> str:
+    def _missing(self, location: str, code: str, epoch: ChannelEpoch | None) -> str:
         name = f"{code} at location '{location}'"
         if epoch is not None:
             return f"{name} {epoch.fault}"
-        return f"{name} has no epoch" if self._epochs(location, code) else f"{name} is not there"
+        return f"{name} has no epoch" if self._epochs(location, code) else f"{name} is missing"
 
     def _epochs(self, location: str, code: str) -> tuple[ChannelEpoch, ...]:
         return tuple(e for e in self.metadata if e.channel == code and e.location == location)
 
-    def _made(self) -> list[tuple[int, Scale]]:
-        """The scales in order of time; the first holds from ever."""
+    def _scales(self) -> list[tuple[int, Scale]]:
+        """Start times and scales, in order of time; the first is valid at all earlier times."""
         if not self._pieces:
             letters = self._letters()
             location, prefix = self._sensor or ("", "")
@@ -265,9 +265,9 @@ class Channels:
         return self._pieces
 
     def _letters(self) -> str:
-        """Orientation codes of the three rows, as far as they are decided."""
-        heard = {code[-1] for code in self._codes.values()}
-        family = next((f for f in (TRIAXIAL, *HORIZONTALS) if heard & set(f)), "")
+        """Orientation codes of the three rows, as far as they follow from the channels received."""
+        present = {code[-1] for code in self._codes.values()}
+        family = next((f for f in (TRIAXIAL, *HORIZONTALS) if present & set(f)), "")
         return family if family == TRIAXIAL else VERTICAL + family
 
     def _scale(self, letters: str, time_ns: int) -> Scale:
@@ -300,7 +300,7 @@ class Channels:
         gain, sign = entry.sensitivity, 1.0
         if gain is None and self._metadata is not None:
             if epoch is None or epoch.gain is None:
-                remarks.append(f"{self._metadata.path}: {self._lack(location, code, epoch)}: no gain")
+                remarks.append(f"{self._metadata.path}: {self._missing(location, code, epoch)}: no gain")
             else:
                 gain, sign = abs(epoch.gain), np.sign(epoch.gain)
         azimuth_deg, dip_deg = entry.azimuth_deg, entry.dip_deg
@@ -314,61 +314,62 @@ class Channels:
             sign = float(entry.polarity)
             if letter in NOMINAL_AZIMUTH_DEG and azimuth_deg is not None and entry.azimuth_deg is None:
                 reversed_ = np.cos(np.radians(azimuth_deg - NOMINAL_AZIMUTH_DEG[letter])) < 0
-                azimuth_deg += 180.0 if reversed_ else 0.0  # the station file says which way round it is
+                azimuth_deg += 180.0 if reversed_ else 0.0  # the polarity of the station file decides the direction
         return _Facts(letter, np.nan if gain is None else gain, float(sign), azimuth_deg, dip_deg)
 
 
 def _triaxial(facts: list[_Facts], remarks: list[str]) -> Matrix:
-    """(3, 3) from U, V, W to ZNE, by stated directions or the common ones."""
+    """(3, 3) from U, V, W to ZNE, by the azimuths and dips in the metadata, or else those of an STS-2."""
     stated = [(f.azimuth_deg, f.dip_deg) for f in facts if f.azimuth_deg is not None and f.dip_deg is not None]
     if len(stated) == len(facts):
         matrix = zne_from_triaxial([(azimuth or 0.0, dip or 0.0) for azimuth, dip in stated])
         if matrix is not None:
             return matrix
-        remarks.append("the azimuths and dips of U, V, W are not three directions; taken as an STS-2's")
+        remarks.append("the azimuths and dips of U, V, W are not independent directions; those of an STS-2 are used")
     elif stated:
-        remarks.append("not all of U, V, W have an azimuth and dip; taken as an STS-2's")
+        remarks.append("not all of U, V, W have an azimuth and a dip; those of an STS-2 are used")
     return zne_from_uvw()
 
 
 def _level(facts: list[_Facts], remarks: list[str]) -> Matrix:
-    """(3, 3) from a vertical and two horizontals to ZNE; the identity where their azimuths are not known."""
+    """(3, 3) from a vertical and two horizontals to ZNE; the identity where their azimuths are unknown."""
     for fact in facts:
         if fact.dip_deg is None:
             continue
-        taken, off_deg = "level", abs(fact.dip_deg)
+        assumed, off_deg = "horizontal", abs(fact.dip_deg)
         if fact.letter == VERTICAL:
-            taken, off_deg = "vertical", 90.0 - abs(fact.dip_deg)
+            assumed, off_deg = "vertical", 90.0 - abs(fact.dip_deg)
         if off_deg > ON_AXIS_DEG:
-            remarks.append(f"{fact.letter} is said to dip {fact.dip_deg:g} degrees; it is taken as {taken}")
+            remarks.append(f"{fact.letter} has a dip of {fact.dip_deg:g} degrees; it is used as {assumed}")
     azimuths = [
         NOMINAL_AZIMUTH_DEG.get(fact.letter) if fact.azimuth_deg is None else fact.azimuth_deg for fact in facts[1:]
     ]
     first, second = azimuths if len(azimuths) == 2 else (None, None)
     if first is None or second is None:
         if first is not second:
-            remarks.append("one of 1 and 2 has an azimuth, the other not; they are not rotated")
+            remarks.append("only one of 1 and 2 has an azimuth; they are not rotated")
         return np.eye(3)
     matrix = zne_from_horizontals((first, second))
     if matrix is None:
         remarks.append(
-            f"horizontals at azimuths {first:g} and {second:g} degrees are one direction; they are not rotated"
+            f"the horizontals at azimuths {first:g} and {second:g} degrees are parallel; they are not rotated"
         )
         return np.eye(3)
     return matrix
 
 
 def _weights(signed: Matrix, gains: npt.NDArray[np.float64]) -> tuple[Matrix, npt.NDArray[np.float64]]:
-    """Weights of counts from weights of velocities, and the gain (3,) of what they make.
+    """Weights for counts from weights for velocities, and the gains (3,) of the resulting rows.
 
-    Rows that share channels come out in counts of the first of these, so that a model in counts sees their true
-    proportions; NaN where one of the channels has no gain, which then counts like the others.
+    Rows that are combined from several channels are in counts of the first of these, so that a model in counts sees
+    true proportions. Their gain is NaN where one of the channels has none; its counts then have the same weight as
+    those of the others.
     """
-    weights, made = signed.copy(), np.full(3, np.nan)
-    whole = np.count_nonzero(signed[0]) > 1  # the vertical is made of several: a triaxial sensor
+    weights, combined = signed.copy(), np.full(3, np.nan)
+    triaxial = np.count_nonzero(signed[0]) > 1  # the vertical is combined from several channels
     for row in range(3):
-        columns = np.arange(3) if whole else np.flatnonzero(signed[row])
+        columns = np.arange(3) if triaxial else np.flatnonzero(signed[row])
         if np.isfinite(gains[columns]).all():
-            made[row] = gains[columns[0]]
-            weights[row, columns] *= made[row] / gains[columns]
-    return weights, made
+            combined[row] = gains[columns[0]]
+            weights[row, columns] *= combined[row] / gains[columns]
+    return weights, combined

@@ -1,18 +1,20 @@
-"""Clock steps: whether times far from those before are believed, and what becomes of the packets meanwhile.
+"""Clock steps: whether times far from the previous ones are accepted, and what happens to such packets meanwhile.
 
-A digitizer that loses its time reference says times that are an hour or a year off, for one record, for a while or for
-good; a network outage, an archive of single events or a server that sends old records once more look much the same.
-One packet alone therefore decides nothing. Far packets are held until others agree, by data time alone:
+A digitizer without its time reference sends times that are an hour or a year wrong, for one record, for a while or for
+ever. A network outage, an archive of single events, or a server that sends old records again look much the same. A
+single packet therefore decides nothing: packets with far times are held until others confirm them. Only data time
+counts.
 
-- *Ahead* is a packet that begins more than `FAR_S` after the newest one. It is believed with the next that agrees, if
-  none of the present came between the two, or with one that is farther ahead still.
-- *Behind* is a packet that ends more than `max_wait_s` before the newest one began: too late for the timeline. Where it
-  says a time that was never heard (it lies in what a step ahead left out, or before the first packet), the clock has
-  come back as soon as every live component is behind, or `max_wait_s` of data are. Where it says a time that was heard
-  already, every live component must be behind for `max_wait_s` of data. Then a new timeline begins with what was held.
-- What is not believed within `max_wait_s` is given up: packets ahead are strays and left out, packets behind are late.
-  So is what repeats itself: more data than can lie between the times it says.
-  A component given up so is not held again before it says a time of the present, or a step is believed.
+- A packet is *ahead* if it begins more than `FAR_S` after the newest one. Its time is accepted with the next packet
+  that confirms it, unless a packet with a present time came in between, or with a packet that is farther ahead.
+- A packet is *behind* if it ends more than `max_wait_s` before the newest one begins: too late for the timeline.
+  If no packet had its time before (it lies in a stretch that a step ahead left out, or before the first packet), the
+  clock has been corrected as soon as every live component is behind, or `max_wait_s` of data are. If packets had its
+  time before, every live component must be behind for `max_wait_s` of data. Then a new timeline begins with the
+  packets held.
+- Times that are not confirmed within `max_wait_s` are given up: packets ahead are discarded as strays, packets behind
+  are late. The same holds for repetitions, which are more data than fit between their times. A component given up in
+  this way is not held again until it has a present time, or a step is accepted.
 """
 
 from __future__ import annotations
@@ -22,112 +24,117 @@ from dataclasses import dataclass
 import msgspec
 
 from seisedge.runtime.clock import ns_from_s
+from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.records.packet import Packet
-from seisedge.runtime.station.draft import StationCounters
 
 FAR_S = 600.0
 _FAR_NS = ns_from_s(FAR_S)
-MAX_STRETCHES = 32  # of times heard before the present; older ones count as never heard
-MAX_HELD = 8  # times the longest stretch of one component that can be held: three components, each sent twice, and some
+MAX_STRETCHES = 32  # earlier stretches of time that are remembered
+MAX_HELD = 8  # times the longest stretch of one component: enough for three components, each sent twice
 
 
 class ClockStepsState(msgspec.Struct, frozen=True):
-    """Between two packets, with none held. heard: stretches [first start, newest start] before the present one."""
+    """State between two packets while none is held.
+
+    first_ns: first start in the present stretch of time. starts: newest start in it, by component.
+    known: earlier stretches, [first start, newest start]. astray: components whose far times were given up.
+    """
 
     first_ns: int | None = None
     starts: dict[str, int] = {}
-    heard: list[tuple[int, int]] = []
+    known: list[tuple[int, int]] = msgspec.field(default_factory=list, name="heard")
     astray: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A packet that is taken now; `turn`: it begins a new timeline, the clock went back."""
+    """A packet to be processed now. set_back: it begins a new timeline, because the clock was set back."""
 
     component: str
     packet: Packet
-    turn: bool = False
+    set_back: bool = False
 
 
 class ClockSteps:
-    """Admits the packets of one station in the order of arrival. max_wait_s: of data, as the timeline waits."""
+    """Admits the packets of one station in order of arrival. max_wait_s: the timeline's, in data time."""
 
     def __init__(self, max_wait_s: float, counters: StationCounters) -> None:
         self._counters = counters
         self._max_wait_ns = ns_from_s(max_wait_s)
-        self._first_ns: int | None = None  # of the present stretch
+        self._first_ns: int | None = None  # first start in the present stretch
         self._newest_ns = 0  # newest start in it
-        self._starts: dict[str, int] = {}  # newest start of each component in it
-        self._heard: list[tuple[int, int]] = []
+        self._starts: dict[str, int] = {}  # newest start in it, by component
+        self._known: list[tuple[int, int]] = []
         self._astray: set[str] = set()
         self._held: list[tuple[str, Packet]] = []
-        self._held_data_ns = self._held_low_ns = self._held_high_ns = self._held_longest_ns = 0  # of these; the starts
-        self._ahead = False  # what is held is ahead; else behind
-        self._held_at_ns = 0  # the newest start when the first one was held
-        self._run = 0  # far packets since the last one of the present
+        self._held_data_ns = self._held_longest_ns = 0  # length of the packets held: sum and longest
+        self._held_low_ns = self._held_high_ns = 0  # their first and newest start
+        self._ahead = False  # the packets held are ahead; else they are behind
+        self._held_at_ns = 0  # the newest start when the first of them was held
+        self._far = 0  # number of far packets since the last one with a present time
 
     @property
     def holding(self) -> bool:
-        """True while packets are held: their fate depends on what comes."""
+        """True while packets are held until later ones decide."""
         return bool(self._held)
 
     def state(self) -> ClockStepsState:
-        """What there is but the packets held."""
-        return ClockStepsState(self._first_ns, dict(self._starts), list(self._heard), sorted(self._astray))
+        """The state without the packets held."""
+        return ClockStepsState(self._first_ns, dict(self._starts), list(self._known), sorted(self._astray))
 
     def restore(self, state: ClockStepsState) -> None:
-        """Go on from `state`."""
+        """Resume from `state`."""
         self._first_ns, self._starts = state.first_ns, dict(state.starts)
         self._newest_ns = max(state.starts.values(), default=0)
-        self._heard, self._astray = [(a, b) for a, b in state.heard], set(state.astray)
+        self._known, self._astray = [(a, b) for a, b in state.known], set(state.astray)
 
     def passes(self, component: str, packet: Packet) -> bool:
-        """True where the packet is taken at once: it is of the present, and none is held. Else ask `admit`."""
+        """True for a packet with a present time while none is held: process it at once. Else call `admit`."""
         if self._held or self._astray or self._first_ns is None:
             return False
         if not -self._max_wait_ns <= packet.starttime_ns - self._newest_ns <= _FAR_NS:
             return False
-        self._run = 0
-        self._present(component, packet)
+        self._far = 0
+        self._record(component, packet)
         return True
 
     def admit(self, component: str, packet: Packet) -> list[Admitted]:
-        """What may be taken now that this packet has come, in order."""
+        """The packets to be processed after the arrival of this one, in order."""
         if self._first_ns is None:
-            self._present(component, packet)
+            self._record(component, packet)
             return [Admitted(component, packet)]
         newest_ns = self._newest_ns
         ahead = packet.starttime_ns - newest_ns > _FAR_NS
         if not ahead and newest_ns - packet.endtime_ns <= self._max_wait_ns:
-            self._run = 0
+            self._far = 0
             self._astray.discard(component)
-            self._present(component, packet)
+            self._record(component, packet)
             taken = [Admitted(component, packet)]
             if self._held and self._newest_ns - self._held_at_ns > self._max_wait_ns:
                 taken += self._give_up()
             return taken
-        self._run += 1
+        self._far += 1
         if component in self._astray:
             self._counters.stray_packets += ahead
             return [] if ahead else [Admitted(component, packet)]
         taken = []
         if self._held and not self._agrees(packet, ahead):
             onward = ahead and self._ahead and packet.starttime_ns > self._held[-1][1].starttime_ns
-            taken = self._step() if onward else self._give_up(astray=False)
+            taken = self._accept() if onward else self._give_up(astray=False)
         if not self._held:
             self._ahead, self._held_at_ns = ahead, newest_ns
         self._hold(component, packet)
-        if self._believed():
-            taken += self._step()
+        if self._confirmed():
+            taken += self._accept()
         elif self._span_ns() > self._max_wait_ns or self._repeats():
             taken += self._give_up()
         return taken
 
     def finish(self) -> list[Admitted]:
-        """No more packets: what is held is taken, ahead as it is, behind as late."""
-        return self._step() if self._ahead else self._give_up()
+        """No more packets will come: admit those held, ahead with their times, behind as late packets."""
+        return self._accept() if self._ahead else self._give_up()
 
-    def _present(self, component: str, packet: Packet) -> None:
+    def _record(self, component: str, packet: Packet) -> None:
         start_ns = packet.starttime_ns
         if self._first_ns is None:
             self._first_ns = self._newest_ns = start_ns
@@ -158,41 +165,41 @@ class ClockSteps:
     def _repeats(self) -> bool:
         return self._held_data_ns > MAX_HELD * (self._max_wait_ns + self._held_longest_ns)
 
-    def _believed(self) -> bool:
+    def _confirmed(self) -> bool:
         if self._ahead:
-            return self._run >= 2 and len(self._held) >= 2
-        if self._run < len(self._held) or len(self._held) < 2:
-            return False  # the present goes on meanwhile, or nothing agrees yet
+            return self._far >= 2 and len(self._held) >= 2
+        if self._far < len(self._held) or len(self._held) < 2:
+            return False  # packets with present times came in between, or none confirms the time yet
         live = {c for c, start_ns in self._starts.items() if self._newest_ns - start_ns <= self._max_wait_ns}
         long = self._span_ns() >= self._max_wait_ns
-        heard = self._was_heard(self._held[-1][1].starttime_ns)
-        if heard and not long:
+        known = self._is_known(self._held[-1][1].starttime_ns)
+        if known and not long:
             return False
         whole = live <= {component for component, _ in self._held}
-        return whole if heard else whole or long
+        return whole if known else whole or long
 
-    def _was_heard(self, time_ns: int) -> bool:
+    def _is_known(self, time_ns: int) -> bool:
         assert self._first_ns is not None
         present = (self._first_ns, self._newest_ns)
-        return any(first_ns <= time_ns <= last_ns for first_ns, last_ns in [*self._heard, present])
+        return any(first_ns <= time_ns <= last_ns for first_ns, last_ns in [*self._known, present])
 
-    def _step(self) -> list[Admitted]:
-        """What is held is the present now."""
+    def _accept(self) -> list[Admitted]:
+        """Accept the times of the packets held as the present."""
         held, self._held = self._held, []
         if not held:
             return []
         assert self._first_ns is not None
-        self._heard = [*self._heard, (self._first_ns, self._newest_ns)][-MAX_STRETCHES:]
+        self._known = [*self._known, (self._first_ns, self._newest_ns)][-MAX_STRETCHES:]
         self._first_ns = None
         self._starts.clear()
         self._astray.clear()
-        self._run = 0
-        turn = not self._ahead
+        self._far = 0
+        set_back = not self._ahead
         taken = []
         for component, packet in held:
-            self._present(component, packet)
-            taken.append(Admitted(component, packet, turn))
-            turn = False
+            self._record(component, packet)
+            taken.append(Admitted(component, packet, set_back))
+            set_back = False
         return taken
 
     def _give_up(self, *, astray: bool = True) -> list[Admitted]:

@@ -1,10 +1,10 @@
-"""Continuous mode: the type model looks at the last window at every hop; events open and close by thresholds.
+"""Continuous mode: the event type model classifies the latest window at every hop; thresholds open and close events.
 
-Hops lie on the sample clock: a hop's window ends at a multiple of `hop_s` since 1970. An event opens when
-1 - P(noise) has stayed at or above `open_threshold` for `min_duration_s`, and closes when it falls below
-`close_threshold` or after `max_duration_s`. Its onset is the end of the first of those hops. There is no magnitude:
-the window does not know where in it the event began. While a calibration pulse or tone is in the window, no event
-opens.
+Hops lie on the sample clock: the window of a hop ends at a multiple of `hop_s` since 1970. The score of a hop is
+1 - P(noise). An event opens when the score has stayed at or above `open_threshold` for `min_duration_s`. It closes when
+the score falls below `close_threshold`, or after `max_duration_s`. Its onset is the end of the window of the first of
+these hops. Events have no magnitude, because the position of the onset in the window is unknown. No event opens while
+a calibration pulse or tone is in the window.
 """
 
 from __future__ import annotations
@@ -17,39 +17,42 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.config import ContinuousConfig, StationConfig
+from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection import pulse
 from seisedge.runtime.detection.inspection import BEFORE_S, Inspector, flag_remarks
 from seisedge.runtime.engines import Engine
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.event import Quality, Status, TriggerInfo, WindowInfo
+from seisedge.runtime.event import HOP_SCHEMA, SCHEMA, Event, Hop, Quality, Status, TriggerInfo, WindowInfo, event_id
 from seisedge.runtime.inference.estimate import DECIMALS, NOISE, type_estimate
-from seisedge.runtime.inference.infer import Meter, Models, infer, unit_scale
+from seisedge.runtime.inference.infer import Meter, Models, infer, model_units_per_count
 from seisedge.runtime.inference.windows import Window, cut_window, grid_of, span_of_window
 from seisedge.runtime.records.packet import RecordFlag
 from seisedge.runtime.station.channels import Channels
-from seisedge.runtime.station.draft import Draft, EventDraft, HopDraft, StationCounters
-from seisedge.runtime.station.triggered import event_id
+from seisedge.runtime.station.draft import PENDING_COST, PENDING_LATENCY, PENDING_TEXT, Draft
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
 
-class Heard(msgspec.Struct, frozen=True):
-    """One hop of an event, or of the promise of one: its end, the probabilities, and what of its window is told."""
+class EventHop(msgspec.Struct, frozen=True):
+    """One hop of an event, or of a candidate that has not lasted `min_duration_s` yet.
+
+    time_ns: end of its window. probabilities: (n_labels,), float32 values.
+    """
 
     time_ns: int
-    shares: list[float]  # float32, exactly
+    probabilities: list[float] = msgspec.field(name="shares")
     window: WindowInfo
-    remarks: list[Quality] = []
-    questionable: bool = False
+    remarks: list[Quality]
+    questionable: bool
 
 
 class ContinuousState(msgspec.Struct, frozen=True):
-    """Everything but the samples."""
+    """State without samples."""
 
     next_ns: int
-    above: list[Heard]
+    hops: list[EventHop] = msgspec.field(name="above")
     open: bool
-    pulse_ns: int | None = None
+    pulse_ns: int | None
 
 
 class ContinuousMode:
@@ -63,9 +66,12 @@ class ContinuousMode:
         channels: Channels,
         timelines: dict[GridSpec, Timeline],
         counters: StationCounters,
-        drops: Callable[[], bool] = lambda: False,
+        drops: Callable[[], bool],
     ) -> None:
-        """drops: asked before a window is looked at; True: leave the hop out, the run is behind a live stream."""
+        """drops: called before a window is classified; True: skip the hop, the run is behind a live stream.
+
+        Raises InputError where there is no event type model, or it was not trained for continuous mode.
+        """
         engine = models.event_type
         if engine is None or "continuous" not in engine.card.modes:
             raise InputError("continuous mode needs an event type model that was trained for it; see its card")
@@ -79,147 +85,163 @@ class ContinuousMode:
         self._drops = drops
         self._hop_ns = ns_from_s(config.continuous.hop_s)
         self._next_ns = 0
-        self._above: list[Heard] = []  # hops of the event, or of its promise
+        self._hops: list[EventHop] = []  # of the open event or of the candidate
         self._open = False
-        self._pulse_ns: int | None = None  # the newest hop at which a calibration had begun
+        self._pulse_ns: int | None = None  # the newest hop at which a calibration was found
 
     def state(self) -> ContinuousState:
-        return ContinuousState(self._next_ns, list(self._above), self._open, self._pulse_ns)
+        return ContinuousState(self._next_ns, list(self._hops), self._open, self._pulse_ns)
 
     def restore(self, state: ContinuousState) -> None:
-        """Go on from `state`; the samples from `needed_ns` on must be given again."""
-        self._next_ns, self._above, self._open = state.next_ns, list(state.above), state.open
+        """Resume from `state`; the samples from `needed_ns` on must be supplied again."""
+        self._next_ns, self._hops, self._open = state.next_ns, list(state.hops), state.open
         self._pulse_ns = state.pulse_ns
 
     @property
     def needed_ns(self) -> int | None:
-        """Time of the oldest sample the next hop looks at; None before the first."""
+        """Time of the oldest sample that the next hop uses; None before the first hop."""
         if not self._next_ns:
             return None
         return self._next_ns - ns_from_s(self._engine.card.window_s + BEFORE_S)
 
     def step(self, *, ended: bool = False) -> Iterator[Draft]:
-        """Every hop that is ready; `ended` closes what is open."""
+        """Yield the lines of every hop that is ready. ended: no more samples will come; close the open event."""
         timeline = self._timeline
         if timeline is None or timeline.ready_k <= timeline.oldest_k:
             return
         oldest_ns = -(-timeline.time_of(timeline.oldest_k) // self._hop_ns) * self._hop_ns
-        self._next_ns = max(self._next_ns, oldest_ns)  # a long gap is not walked through
+        self._next_ns = max(self._next_ns, oldest_ns)  # skips the hops of a long gap
         while timeline.k_at(self._next_ns) <= timeline.ready_k:
             yield from self._hop(self._next_ns, timeline)
             self._next_ns += self._hop_ns
         if ended and self._open:
-            yield self._event("final", self._above[-1].time_ns, Meter())
-            self._open, self._above = False, []
+            yield self._event("final", self._hops[-1].time_ns, Meter())
+            self._open, self._hops = False, []
 
     def _hop(self, time_ns: int, timeline: Timeline) -> Iterator[Draft]:
+        """The line of one hop, and that of an event which opens or closes with it."""
         card = self._engine.card
         start_ns = time_ns - ns_from_s(card.window_s)
         k0, k1 = span_of_window(timeline, card, start_ns, time_ns)
         assert self._inspector is not None
-        seen = self._inspector.window(k0, k1, k1)
-        window = cut_window(timeline, card, start_ns, time_ns, seen.mask)
+        inspection = self._inspector.window(k0, k1, k1)
+        window = cut_window(timeline, card, start_ns, time_ns, inspection.mask)
         if not window.coverage:  # before the first sample, or in a long gap
             if self._open:
                 yield self._event("final", time_ns, Meter())
-            self._open, self._above = False, []
+            self._open, self._hops = False, []
             return
         if window.coverage >= card.min_coverage and self._drops():
             self._counters.dropped_windows += 1
             return
         meter = Meter()
-        shares: npt.NDArray[np.float32] | None = None
+        probabilities: npt.NDArray[np.float32] | None = None
         if window.coverage >= card.min_coverage:
-            meaning = self._channels.at(time_ns)
-            scale = unit_scale(card, meaning.polarity, meaning.metres_per_count)
-            shares = infer(self._engine, window, scale, meter)
+            scale = self._channels.at(time_ns)
+            units_per_count = model_units_per_count(card, scale.polarity, scale.metres_per_count)
+            probabilities = infer(self._engine, window, units_per_count, meter)
         self._counters.hops += 1
         self._counters.inferences += meter.inferences
-        yield HopDraft(
-            station=self._station_id,
-            time=iso_from_ns(time_ns),
-            coverage=round(window.coverage, DECIMALS),
-            probabilities=None
-            if shares is None
-            else {label: round(float(p), DECIMALS) for label, p in zip(card.labels, shares, strict=True)},
-            model=card.name,
-            last_sample_ns=time_ns,
-            meter=meter,
-        )
-        if shares is None:
+        yield Draft(self._hop_line(time_ns, window, probabilities), time_ns, meter)
+        if probabilities is None:
             return
-        heard = _heard(time_ns, shares, window, seen.remarks, timeline.flags_between(start_ns, time_ns))
-        score = 1.0 - float(shares[card.labels.index(NOISE)])
-        duration_ns = time_ns - self._above[0].time_ns if self._above else 0
+        flags = timeline.flags_between(start_ns, time_ns)
+        yield from self._follow(_event_hop(time_ns, probabilities, window, inspection.remarks, flags), timeline, meter)
+
+    def _follow(self, hop: EventHop, timeline: Timeline, meter: Meter) -> Iterator[Draft]:
+        """Apply the thresholds to a hop: open, extend or close an event."""
         settings = self._settings
+        score = 1.0 - hop.probabilities[self._engine.card.labels.index(NOISE)]
         if self._open:
+            duration_ns = hop.time_ns - self._hops[0].time_ns
             if score < settings.close_threshold or duration_ns >= ns_from_s(settings.max_duration_s):
-                yield self._event("final", time_ns, meter)
-                self._open, self._above = False, []
+                yield self._event("final", hop.time_ns, meter)
+                self._open, self._hops = False, []
             else:
-                self._above.append(heard)
-        elif self._calibrates(time_ns, timeline):
-            self._above = []
+                self._hops.append(hop)
+        elif self._is_calibrating(hop.time_ns, timeline):
+            self._hops = []
         elif score >= settings.open_threshold:
-            self._above.append(heard)
-            if time_ns - self._above[0].time_ns >= ns_from_s(settings.min_duration_s):
+            self._hops.append(hop)
+            if hop.time_ns - self._hops[0].time_ns >= ns_from_s(settings.min_duration_s):
                 self._open = True
                 self._counters.events += 1
-                yield self._event("new", time_ns, meter)
+                yield self._event("new", hop.time_ns, meter)
         else:
-            self._above = []
+            self._hops = []
 
-    def _calibrates(self, time_ns: int, timeline: Timeline) -> bool:
-        """True while a calibration that began is in the window; called at every hop outside of an event."""
+    def _is_calibrating(self, time_ns: int, timeline: Timeline) -> bool:
+        """True while a calibration that was found is in the window; called at every hop outside of an event."""
         window_s = self._engine.card.window_s
         rate_hz = timeline.spec.rate_hz
         before, after = round(pulse.BEFORE_S * rate_hz), round(pulse.AFTER_S * rate_hz)
         end_k = timeline.k_at(time_ns)
-        known = self._pulse_ns is not None and time_ns - self._pulse_ns < ns_from_s(window_s)
+        in_window = self._pulse_ns is not None and time_ns - self._pulse_ns < ns_from_s(window_s)
         longest_s = min(self._hop_ns / NS_PER_S, window_s - pulse.BEFORE_S - pulse.AFTER_S)
-        for back_s in np.arange(0.0, longest_s, 1.0):  # each looks at the starts of a second
+        for back_s in np.arange(0.0, longest_s, 1.0):  # each iteration tests the onsets within one second
             onset_k = end_k - after - round(back_s * rate_hz)
             waveform, valid = timeline.window(onset_k - before, onset_k + after)
             if pulse.is_calibration(waveform, valid, rate_hz, before):
-                self._counters.calibration_triggers += not known
+                self._counters.calibration_triggers += not in_window
                 self._pulse_ns = time_ns
                 return True
-        return known
+        return in_window
 
-    def _event(self, status: Status, time_ns: int, meter: Meter) -> EventDraft:
-        """The event so far; its type is the mean over its hops."""
-        onset_ns = self._above[0].time_ns
-        stacked = np.array([heard.shares for heard in self._above], dtype=np.float32)
+    def _hop_line(self, time_ns: int, window: Window, probabilities: npt.NDArray[np.float32] | None) -> Hop:
+        card = self._engine.card
+        rounded = None
+        if probabilities is not None:
+            rounded = {label: round(float(p), DECIMALS) for label, p in zip(card.labels, probabilities, strict=True)}
+        return Hop(
+            schema=HOP_SCHEMA,
+            station=self._station_id,
+            time=iso_from_ns(time_ns),
+            coverage=round(window.coverage, DECIMALS),
+            probabilities=rounded,
+            model=card.name,
+            emitted=PENDING_TEXT,
+            source=PENDING_TEXT,
+            latency_ms=PENDING_LATENCY,
+            cost=PENDING_COST,
+        )
+
+    def _event(self, status: Status, time_ns: int, meter: Meter) -> Draft:
+        """The event up to now; its type is the mean over its hops."""
+        onset_ns = self._hops[0].time_ns
+        stacked = np.array([hop.probabilities for hop in self._hops], dtype=np.float32)
         mean: npt.NDArray[np.float32] = stacked.mean(axis=0, dtype=np.float64).astype(np.float32)
-        window = self._above[-1].window
-        remarks = list(dict.fromkeys(remark for heard in self._above for remark in heard.remarks))
-        return EventDraft(
+        window = self._hops[-1].window
+        remarks = list(dict.fromkeys(remark for hop in self._hops for remark in hop.remarks))
+        line = Event(
+            schema=SCHEMA,
             id=event_id(self._station_id, onset_ns),
             revision=0 if status == "new" else 1,
             status=status,
             station=self._station_id,
             onset=iso_from_ns(onset_ns),
+            emitted=PENDING_TEXT,
+            source=PENDING_TEXT,
             trigger=TriggerInfo(kind="continuous"),
             event_type=type_estimate(self._engine.card, self._engine.sha256, mean),
-            magnitude=None,
             window=msgspec.structs.replace(window, answer_s=round((time_ns - onset_ns) / 1e9, 3)),
             overlaps=[],
-            timing="questionable" if any(heard.questionable for heard in self._above) else "ok",
+            timing="questionable" if any(hop.questionable for hop in self._hops) else "ok",
             quality=remarks or [Quality(code="ok", reason="nothing to remark")],
-            last_sample_ns=time_ns,
-            meter=meter,
+            latency_ms=PENDING_LATENCY,
+            cost=PENDING_COST,
         )
+        return Draft(line, time_ns, meter)
 
 
-def _heard(
-    time_ns: int, shares: npt.NDArray[np.float32], window: Window, remarks: list[Quality], flags: RecordFlag
-) -> Heard:
+def _event_hop(
+    time_ns: int, probabilities: npt.NDArray[np.float32], window: Window, remarks: list[Quality], flags: RecordFlag
+) -> EventHop:
     info = WindowInfo(
         start=iso_from_ns(window.start_ns),
         length_s=round(window.span_s, 3),
-        answer_s=0.0,  # told when the event is
+        answer_s=0.0,  # set in the line of the event
         coverage=round(window.coverage, DECIMALS),
         gaps=window.gaps,
     )
     questionable = bool(flags & (RecordFlag.TIME_QUESTIONABLE | RecordFlag.CLOCK_UNLOCKED))
-    return Heard(time_ns, [float(share) for share in shares], info, [*remarks, *flag_remarks(flags)], questionable)
+    return EventHop(time_ns, [float(p) for p in probabilities], info, [*remarks, *flag_remarks(flags)], questionable)

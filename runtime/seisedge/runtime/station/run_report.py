@@ -1,4 +1,4 @@
-"""What a run did so far, for the last lines on the terminal and for those who watch."""
+"""RunReport: totals of a run over its stations, for the terminal, `/metrics` and the benchmarks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from seisedge.runtime.station.station import Station
 
 @dataclass(slots=True)
 class RunReport:
-    """What a run did, for the last lines on the terminal."""
+    """Totals of a run, up to now."""
 
     stations: dict[str, Station] = field(default_factory=dict)
     packets: int = 0
-    other_stations: dict[str, int] = field(default_factory=dict)  # packets of stations not configured
+    other_stations: dict[str, int] = field(default_factory=dict)  # packets by station id; not configured
     wall_s: float = 0.0
 
     @property
@@ -42,4 +42,4 @@ class RunReport:
     @property
     def stream_s(self) -> float:
         """Length of the longest station's data."""
-        return max((station.heard_ns for station in self.stations.values()), default=0) / NS_PER_S
+        return max((station.data_ns for station in self.stations.values()), default=0) / NS_PER_S

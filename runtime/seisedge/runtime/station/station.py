@@ -1,4 +1,4 @@
-"""Station: packets of one station in, drafts of lines out."""
+"""Station: takes the packets of one station and yields drafts of its output lines."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 
 from seisedge.runtime.clock import iso_from_ns, ns_from_s
 from seisedge.runtime.config import Mode, StationConfig, settings_of
+from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.inference.windows import grid_of
@@ -20,64 +21,33 @@ from seisedge.runtime.records.orientation import WeightsByTime
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.station.channels import Channels
-from seisedge.runtime.station.clock_steps import ClockSteps, ClockStepsState
-from seisedge.runtime.station.continuous import ContinuousMode, ContinuousState
-from seisedge.runtime.station.draft import Draft, StationCounters
-from seisedge.runtime.station.triggered import TriggeredMode, TriggeredState
+from seisedge.runtime.station.clock_steps import ClockSteps
+from seisedge.runtime.station.continuous import ContinuousMode
+from seisedge.runtime.station.draft import Draft
+from seisedge.runtime.station.state import STATE_VERSION, BackState, FrontState
+from seisedge.runtime.station.triggered import TriggeredMode
 from seisedge.runtime.timeline.resample import reaches_band
-from seisedge.runtime.timeline.timeline import KEEP_S, Timeline, TimelineState
+from seisedge.runtime.timeline.timeline import KEEP_S, Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
 logger = logging.getLogger(__name__)
 
-LONG_GAP_S = 30.0  # beyond the time components are waited for
+LONG_GAP_S = 30.0  # on top of the time that the timeline waits for a component
 
-SLOW_SHARE = 0.8  # of the Nyquist frequency a slow channel is triggered on
-TRIGGER_HEADROOM_HZ = 1.0  # the trigger's band must be at least this wide
+SLOW_SHARE = 0.8  # part of the Nyquist frequency that the trigger uses of a slow channel
+TRIGGER_HEADROOM_HZ = 1.0  # minimum width of the trigger's band
 
-
-STATE_VERSION = 3  # of FrontState and BackState, and of what a trigger or a filter makes of the same samples
-RAW_SLACK_S = 20.0  # raw samples are kept beyond the longest window; a window is looked at soon after its end
-NEEDED_MARGIN_S = 0.1  # against the rounding of sample times
-
-
-class FrontState(msgspec.Struct, frozen=True):
-    """The station up to the samples on its timelines, after a certain packet.
-
-    build_rate_hz: of the first packet of these timelines; epoch: how many there were before them.
-    """
-
-    build_rate_hz: float
-    packets: int
-    first_ns: int
-    last_ns: int
-    timelines: list[TimelineState]
-    clock_steps: ClockStepsState
-    epoch: int
-    earlier_ns: int
-
-
-class BackState(msgspec.Struct, frozen=True):
-    """The station from its timelines on: what was made of the samples so far. One of the modes is None."""
-
-    sensor: tuple[str, str] | None
-    codes: dict[str, str]
-    counters: StationCounters
-    triggered: TriggeredState | None = None
-    continuous: ContinuousState | None = None
+RAW_SLACK_S = 20.0  # raw samples are kept this much longer than the longest window
+NEEDED_MARGIN_S = 0.1  # covers the rounding of sample times
 
 
 class Station:
-    """Everything that is per station; built when its first usable packet tells the sampling rate.
+    """One station. Its timelines and its mode are built at the first usable packet, which has the sampling rate.
 
-    Its state without its samples comes in two parts, which need not be of the same moment. `restore` with a front of
-    an earlier packet and a back of a later one, followed by the packets after the earlier one, leads to the station
-    of the uninterrupted run: the front takes the same decisions on the same packets, and the back does nothing until
-    the front is where it was. It holds where no packet up to the earlier one has samples after `needed_ns` at the
-    time of the back, and both are of the same epoch.
-
-    first_ns, last_ns: of the data on the timelines at hand. A clock that goes back opens new ones; `epoch` counts
-    them, from the step on in which the last of the earlier ones was said.
+    first_ns, last_ns: span of the data on the present timelines.
+    epoch: number of earlier sets of timelines, each ended by a clock that was set back; counted from the step on that
+        yields their last line.
+    For the state without samples see `state.py`.
     """
 
     def __init__(
@@ -91,7 +61,7 @@ class Station:
         metadata: StationXml | None = None,
         strict: bool = False,
     ) -> None:
-        """drops: see `Backlog.drops`; True where the window that is due is to be left out.
+        """drops: True where the window that is due is to be skipped; see `Backlog.drops`.
 
         metadata, strict: see `Channels`.
         """
@@ -105,21 +75,24 @@ class Station:
         self._config = config
         self._models = models
         self._mode_name: Mode = mode
-        self._listens = False  # a trigger or a model takes samples of the timelines
+        self._analysed = False  # a trigger or a model takes samples of the timelines
         self.used = False  # a sample has reached a timeline that a trigger or a model looks at
         self._drops = drops
         self._build_rate_hz = 0.0
         self._timelines: dict[GridSpec, Timeline] = {}
         self._weights: WeightsByTime = ()  # of the timelines
         self._mode: TriggeredMode | ContinuousMode | None = None
-        self._unused: dict[str, str] = {}  # why a channel's samples reach no model or trigger, by its name
-        self._early: list[Draft] = []  # what a long gap or the end of a timeline made due
-        self._turned = False  # a new timeline has begun and the end of the earlier one was not yet said
+        self._unused: dict[str, str] = {}  # reason why a channel reaches no model or trigger, by its name
+        self._pending: list[Draft] = []  # became due before a long gap or at the end of the earlier timelines
+        self._restarted = False  # new timelines have begun, and `_pending` was not yielded since
         self._earlier_ns = 0  # length of the data on earlier timelines
-        self._no_leap_ns = 0  # a packet that begins before this is not behind a long gap
+        self._no_leap_ns = 0  # a packet that begins before this does not follow a long gap
 
     def add(self, packet: Packet) -> None:
-        """Take a packet; those of other sensors, and those too slow to trigger on, are counted and left."""
+        """Take a packet. Packets of other sensors and of channels too slow for the trigger are ignored with a warning.
+
+        Raises InputError, see `Channels.row_of`.
+        """
         if not self._fast_enough(packet):
             return
         component = self.channels.row_of(packet)
@@ -134,8 +107,8 @@ class Station:
             self._take(component, packet)
             return
         for admitted in self.clock_steps.admit(component, packet):
-            if admitted.turn:
-                self._turn(admitted.packet)
+            if admitted.set_back:
+                self._restart_timelines(admitted.packet)
             self._take(admitted.component, admitted.packet)
 
     def _take(self, component: str, packet: Packet) -> None:
@@ -149,15 +122,15 @@ class Station:
             self.last_ns = end_ns
         if packet.flags & RecordFlag.CALIBRATION:
             self._unused.setdefault(str(packet.source_id), "its records are flagged as calibration")
-        elif self._listens:
+        elif self._analysed:
             self.used = True
         for spec, timeline in self._timelines.items():
             if reaches_band(packet.sampling_rate_hz, spec.pass_hz):
                 timeline.add(component, packet)
             elif (name := f"{packet.source_id} {spec.pass_hz:g}") not in self._unused:
-                self._unused[name] = f"{packet.sampling_rate_hz:g} Hz does not carry {spec.pass_hz:g} Hz"
+                self._unused[name] = f"{packet.sampling_rate_hz:g} Hz does not reach {spec.pass_hz:g} Hz"
                 logger.warning(
-                    "%s: %s at %g Hz does not carry %g Hz; that component is left out",
+                    "%s: %s at %g Hz does not reach %g Hz; the component is not used",
                     self.station_id,
                     packet.source_id,
                     packet.sampling_rate_hz,
@@ -165,41 +138,41 @@ class Station:
                 )
 
     def step(self) -> Iterator[Draft]:
-        """Everything that the packets so far make due."""
-        yield from self._said_early()
+        """Yield all lines that are due after the packets so far."""
+        yield from self._take_pending()
         if self._mode is not None:
             yield from self._mode.step()
             self._seen()
 
     def finish(self) -> Iterator[Draft]:
-        """The stream has ended: close what is open with what there is."""
+        """The stream has ended: yield all remaining lines, with the samples available."""
         for admitted in self.clock_steps.finish():
             self._take(admitted.component, admitted.packet)
-        yield from self._said_early()
+        yield from self._take_pending()
         if self._mode is not None:
             for timeline in self._timelines.values():
                 timeline.finish()
             yield from self._mode.step(ended=True)
             self._check_axes()
 
-    def _said_early(self) -> Iterator[Draft]:
-        early, self._early = self._early, []
-        yield from early
-        self.epoch += self._turned
-        self._turned = False
+    def _take_pending(self) -> Iterator[Draft]:
+        pending, self._pending = self._pending, []
+        yield from pending
+        self.epoch += self._restarted
+        self._restarted = False
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Of all that a state depends on besides the samples: settings, models, and what a state holds."""
+        """SHA-256 of all that a state depends on besides the samples: its version, settings, models and metadata."""
         models = [(engine.card.task, engine.sha256, engine.name) for engine in self._models.engines]
         parts = (STATE_VERSION, self._mode_name, models, settings_of(self._config), self.channels.metadata)
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
     def front(self) -> FrontState | None:
-        """The front after the packets so far; None before the first, and while the fate of some is open."""
+        """The front after the packets so far; None before the first and while packets are held or lines pending."""
         if self._mode is None or self.first_ns is None or self.last_ns is None:
             return None
-        if self.clock_steps.holding or self._turned:
+        if self.clock_steps.holding or self._restarted:
             return None
         return FrontState(
             self._build_rate_hz,
@@ -213,7 +186,7 @@ class Station:
         )
 
     def back(self) -> BackState:
-        """The back after the steps so far; to be written out before the next one."""
+        """The back after the steps so far. Shares its events with the mode: encode it before the next step."""
         sensor, codes = self.channels.state()
         mode = self._mode
         return BackState(
@@ -225,7 +198,7 @@ class Station:
         )
 
     def restore(self, front: FrontState, back: BackState) -> None:
-        """Go on from an earlier run under the same settings, before the first packet."""
+        """Resume an earlier run with the same settings; call before the first packet."""
         self.channels.restore(back.sensor, back.codes)
         self._build(front.build_rate_hz)
         for timeline, state in zip(self._timelines.values(), front.timelines, strict=True):
@@ -244,7 +217,7 @@ class Station:
 
     @property
     def needed_ns(self) -> int | None:
-        """Everything that is not yet said depends on samples from here on; None where that is not known yet."""
+        """Time of the oldest sample that a future line depends on; None where it is unknown yet."""
         needed_ns = self._mode.needed_ns if self._mode is not None else None
         if needed_ns is None:
             return None
@@ -254,25 +227,25 @@ class Station:
         return min(needed_ns, ready_ns) - ns_from_s(reach_s)
 
     @property
-    def tracks(self) -> list[Timeline]:
-        """The timelines, for their counters."""
+    def timelines(self) -> list[Timeline]:
+        """The present timelines: the trigger's first, then those of the models."""
         return list(self._timelines.values())
 
     @property
     def refusals(self) -> dict[str, str]:
-        """Channels that are not used, and why."""
+        """Channels that are not used, with the reason."""
         return self._unused | self.channels.reasons
 
     @property
-    def heard_ns(self) -> int:
-        """Length of the data, over all timelines."""
+    def data_ns(self) -> int:
+        """Length of the data, summed over the present and all earlier timelines."""
         return self._earlier_ns + ((self.last_ns or 0) - (self.first_ns or 0))
 
-    def _turn(self, packet: Packet) -> None:
-        """The clock went back: close what is open with what there is, and begin anew."""
+    def _restart_timelines(self, packet: Packet) -> None:
+        """The clock was set back: close open events with the samples available, and begin new timelines."""
         assert self._mode is not None and self.last_ns is not None
         logger.warning(
-            "%s: the clock went back, from %s to %s; a new timeline begins",
+            "%s: the clock was set back from %s to %s; a new timeline begins",
             self.station_id,
             iso_from_ns(self.last_ns),
             iso_from_ns(packet.starttime_ns),
@@ -280,20 +253,20 @@ class Station:
         earlier = self._timelines
         for timeline in earlier.values():
             timeline.finish()
-        self._early += self._mode.step(ended=True)
+        self._pending += self._mode.step(ended=True)
         self._check_axes()
-        self._earlier_ns = self.heard_ns
+        self._earlier_ns = self.data_ns
         self.first_ns = self.last_ns = None
         self._timelines = {}
         self._build(packet.sampling_rate_hz)
         for spec, timeline in self._timelines.items():
             if spec in earlier:
                 timeline.carry_counters(earlier[spec])
-        self._turned = True
+        self._restarted = True
         self.counters.new_timelines += 1
 
     def _cross_gap(self, packet: Packet) -> None:
-        """Before the first packet after a long gap: let what is open run out, then forget the empty stretch."""
+        """Before the first packet after a long gap: give the due answers, then skip the gap on the timelines."""
         assert self._mode is not None
         start_ns = packet.starttime_ns
         leaps = [t for t in self._timelines.values() if t.ready_k and t.k_at(start_ns) > t.leap_from_k(LONG_GAP_S)]
@@ -304,7 +277,7 @@ class Station:
         for _ in range(math.ceil(KEEP_S / LONG_GAP_S)):
             for timeline in leaps:
                 timeline.give_up(min(timeline.ready_k + _k(timeline, LONG_GAP_S), timeline.leap_to(packet)))
-            self._early += self._mode.step()
+            self._pending += self._mode.step()
             self._seen()
         for timeline in leaps:
             timeline.restart(max(timeline.leap_to(packet), timeline.ready_k))
@@ -328,7 +301,7 @@ class Station:
             timeline.weights = self._weights
 
     def _fast_enough(self, packet: Packet) -> bool:
-        """False for a channel whose band leaves the trigger nothing above its high-pass."""
+        """False, with a warning, for a channel whose band ends below the trigger's high-pass plus some headroom."""
         lowest_hz = self._config.trigger.highpass_hz + TRIGGER_HEADROOM_HZ
         if SLOW_SHARE * packet.sampling_rate_hz / 2 >= lowest_hz:
             return True
@@ -339,7 +312,7 @@ class Station:
                 f"{self._config.trigger.highpass_hz:g} Hz"
             )
             logger.warning(
-                "%s: %s at %g Hz is too slow for a trigger above %g Hz; it is left out",
+                "%s: %s at %g Hz is too slow for a trigger above %g Hz; the channel is not used",
                 self.station_id,
                 name,
                 packet.sampling_rate_hz,
@@ -354,13 +327,13 @@ class Station:
             trigger_grid = GridSpec(TRIGGER_GRID.rate_hz, SLOW_SHARE * rate_hz / 2)
         settings = self._config.timeline
         model_grids = [grid_of(engine.card) for engine in self._models.engines]
-        carried = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
-        self._listens = bool(carried) or self._mode_name == "triggered"
-        if not self._listens and self.station_id not in self._unused:
-            why = f"{rate_hz:g} Hz does not carry the models' band up to {min(g.pass_hz for g in model_grids):g} Hz"
+        reached = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
+        self._analysed = bool(reached) or self._mode_name == "triggered"
+        if not self._analysed and self.station_id not in self._unused:
+            why = f"{rate_hz:g} Hz does not reach the models' band up to {min(g.pass_hz for g in model_grids):g} Hz"
             self._unused[self.station_id] = why
-            logger.warning("%s: %s; it gets no answer", self.station_id, why)
-        for grid in dict.fromkeys([trigger_grid, *carried]):
+            logger.warning("%s: %s; the station is not analysed", self.station_id, why)
+        for grid in dict.fromkeys([trigger_grid, *reached]):
             self._timelines[grid] = Timeline(
                 self.station_id,
                 grid,
@@ -370,7 +343,7 @@ class Station:
                 raw_keep_s=max(engine.card.window_s for engine in self._models.engines) + RAW_SLACK_S,
             )
         self._set_weights()
-        of_models = {grid: self._timelines[grid] for grid in carried}
+        of_models = {grid: self._timelines[grid] for grid in reached}
         if self._mode_name == "continuous":
             self._mode = ContinuousMode(
                 self.station_id, self._config, self._models, self.channels, of_models, self.counters, self._drops

@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from seisedge.runtime.inference.estimate import bin_centres, interval_bins, magnitude_label
+from seisedge.runtime.inference.estimate import bin_centres, bins_of, interval_bins, magnitude_label
 from seisedge.train.bootstrap import Floats, Statistics
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers
 from seisedge.train.evaluation.figure import MODEL, VERTICAL, Figures
 from seisedge.train.evaluation.predict import magnitude_from_bins
-from seisedge.train.models._base import bin_of
 
 Bool = npt.NDArray[np.bool_]
 
@@ -130,7 +129,7 @@ def add_label_figures(out: Figures, edges: list[float | None], a: Answers, which
     """
     p, truth = a.probabilities[which], a.facts["magnitude"].astype(np.float64)[which]
     group = a.group[which]
-    label, true_bin = magnitude_label(edges, p), bin_of(edges, truth)
+    label, true_bin = magnitude_label(edges, p), bins_of(edges, truth)
     closed = np.array([None not in pair for pair in itertools.pairwise(edges)])
     number = closed[label]
     first, last = interval_bins(p)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seisedge.runtime.inference.estimate import bins_of
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.task import Chosen
@@ -23,7 +24,7 @@ from seisedge.train.evaluation.predict import (
     training_windows,
 )
 from seisedge.train.fit.loop import Trained
-from seisedge.train.models._base import MagnitudeModel, Model, bin_of
+from seisedge.train.models._base import MagnitudeModel, Model
 from seisedge.train.recipes.recipe import Recipe
 
 CANDIDATES = np.exp(np.linspace(np.log(0.5), np.log(4.0), 43))
@@ -79,7 +80,7 @@ def target_of(model: Model, archive: Archive, windows: Windows, station_term: di
     if isinstance(model, MagnitudeModel):
         pairs = zip(f["gain"], f["station"], strict=True)
         known = np.array([gain is not None or station in station_term for gain, station in pairs], dtype=bool)
-        return bin_of(model.edges, f["magnitude"]), (f["visible"] & known).astype(np.float64)
+        return bins_of(model.edges, f["magnitude"]), (f["visible"] & known).astype(np.float64)
     noise = windows.label == noise_label(model.labels)
     weight = (f["visible"] | noise).astype(np.float64)
     kinds = np.where(noise, "noise", f["kind"])

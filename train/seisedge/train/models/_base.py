@@ -5,12 +5,10 @@ from __future__ import annotations
 import abc
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -87,15 +85,6 @@ def magnitude_bins(outer: bool) -> tuple[list[str], list[float | None]]:
     if not outer:
         return labels, list(marks)
     return ["≤0.0", *labels, ">3.0"], [None, *marks, None]
-
-
-def bin_of(edges: Sequence[float | None], magnitude: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """True label (n,) of magnitudes (n,): k where (edges[k], edges[k + 1]] holds them; beyond closed outer edges
-    the nearest label.
-    """
-    inner = np.array([edge for edge in edges if edge is not None])
-    first = 0 if edges[0] is None else 1
-    return np.clip(np.digitize(magnitude, inner, right=True) - first, 0, len(edges) - 2)
 
 
 class MagnitudeModel(Model):

@@ -1,0 +1,80 @@
+"""Emitted: which lines were already emitted, by this run or an earlier one.
+
+A run that resumes from an older token computes some lines a second time. An event is recognised by (id, revision), a
+hop by its position: hops of a station come in order, so that all up to the last emitted one are repetitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.journal.outbox import MAX_UNSAVED
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HopPosition:
+    """Position of a hop among those of its station: first by the epoch of the station's clock, then by time."""
+
+    epoch: int
+    time: str
+
+    @classmethod
+    def parse(cls, text: str) -> HopPosition:
+        """Inverse of `str`; a text without an epoch is of epoch 0."""
+        epoch, slash, time = text.rpartition("/")
+        return cls(int(epoch) if slash else 0, time)
+
+    def __str__(self) -> str:
+        return f"{self.epoch}/{self.time}"
+
+
+class Emitted:
+    """Keys of the lines emitted. hops: by station, the stored position of the last hop emitted by an earlier run."""
+
+    def __init__(self, hops: Mapping[str, str]) -> None:
+        self._hops = {station: HopPosition.parse(text) for station, text in hops.items()}
+        self._unsaved_events: dict[tuple[str, int], None] = {}  # oldest first
+        self._unsaved_hops: set[str] = set()  # stations
+
+    def add(self, line: Event | Hop, epoch: int, is_stored: Callable[[str, int], bool]) -> bool:
+        """Note a line as emitted; False if it was before.
+
+        epoch: of the station's clock. is_stored: whether a revision of an event is in the database.
+        """
+        if isinstance(line, Event):
+            key = (line.id, line.revision)
+            if key in self._unsaved_events or is_stored(*key):
+                return False
+            self._unsaved_events[key] = None
+            if len(self._unsaved_events) > MAX_UNSAVED:
+                del self._unsaved_events[next(iter(self._unsaved_events))]
+            return True
+        position = HopPosition(epoch, line.time)
+        last = self._hops.get(line.station)
+        if last is not None and position <= last:
+            return False
+        self._hops[line.station] = position
+        self._unsaved_hops.add(line.station)
+        return True
+
+    def epoch_of(self, station_id: str) -> int | None:
+        """Epoch of the station's last hop; None if it has emitted none."""
+        last = self._hops.get(station_id)
+        return None if last is None else last.epoch
+
+    @property
+    def unsaved_events(self) -> list[tuple[str, int]]:
+        """(id, revision) of events that no transaction has stored, oldest first; at most the newest MAX_UNSAVED."""
+        return list(self._unsaved_events)
+
+    @property
+    def unsaved_hops(self) -> dict[str, str]:
+        """By station, the position of its last hop, if no transaction has stored it."""
+        return {station: str(self._hops[station]) for station in sorted(self._unsaved_hops)}
+
+    def stored(self) -> None:
+        """A transaction has stored all keys."""
+        self._unsaved_events.clear()
+        self._unsaved_hops.clear()

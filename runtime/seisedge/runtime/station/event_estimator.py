@@ -1,0 +1,126 @@
+"""EventEstimator: runs the models on the window of a triggered event and stores the estimates in the event."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
+from seisedge.runtime.detection.inspection import flag_remarks
+from seisedge.runtime.engines import Engine
+from seisedge.runtime.event import Quality, WindowInfo
+from seisedge.runtime.inference.estimate import DECIMALS, NOISE, magnitude_estimate, type_estimate
+from seisedge.runtime.inference.infer import Meter, Models, infer, model_units_per_count
+from seisedge.runtime.inference.windows import cut_window, grid_of, span_of_window, start_of_window
+from seisedge.runtime.records.packet import RecordFlag
+from seisedge.runtime.station.channels import Channels
+from seisedge.runtime.station.examination import TELESEISM, Examiner
+from seisedge.runtime.station.triggered_event import TriggeredEvent
+from seisedge.runtime.timeline.timeline import Timeline
+from seisedge.runtime.timeline.track import GridSpec
+
+MIN_ANSWER_S = 1.0  # a window cut shorter than this by the next event is not classified
+
+
+class EventEstimator:
+    """The models of a station with what they need: physical scale, timelines, and the examination of samples."""
+
+    def __init__(
+        self, models: Models, channels: Channels, timelines: dict[GridSpec, Timeline], examiner: Examiner
+    ) -> None:
+        """timelines: by the grid of the models whose band the station's channels carry."""
+        self._models = models
+        self._channels = channels
+        self._timelines = timelines
+        self._examiner = examiner
+
+    def estimate(self, event: TriggeredEvent, answer_s: float, cut_ns: int, meter: Meter) -> None:
+        """Update type, magnitude and remarks with the data up to `cut_ns`.
+
+        Where these data do not suffice for a model, its earlier estimate is kept.
+        """
+        self._examine(event, answer_s, cut_ns)
+        type_engine, magnitude_engine = self._models.event_type, self._models.magnitude
+        if type_engine is not None:
+            probabilities = self._probabilities(event, type_engine, answer_s, cut_ns, meter)
+            if probabilities is not None:
+                event.event_type = type_estimate(type_engine.card, type_engine.sha256, probabilities)
+        if magnitude_engine is not None:
+            self._estimate_magnitude(event, magnitude_engine, answer_s, cut_ns, meter)
+
+    def _examine(self, event: TriggeredEvent, answer_s: float, cut_ns: int) -> None:
+        """Look for clipping and for a teleseism; once found they hold for all later answers."""
+        end_ns = min(event.onset.time_ns + ns_from_s(answer_s), cut_ns)
+        examination = self._examiner.examine(event.onset, end_ns)
+        event.clipped |= examination.clipped
+        event.teleseism |= examination.teleseism
+        event.remarks["unsound"] = list(examination.remarks)
+        if event.teleseism:
+            event.remarks["unsound"].append(TELESEISM)
+
+    def _estimate_magnitude(
+        self, event: TriggeredEvent, engine: Engine, answer_s: float, cut_ns: int, meter: Meter
+    ) -> None:
+        noise = event.event_type is not None and event.event_type.label == NOISE
+        if noise or event.clipped or event.teleseism:
+            event.magnitude = None
+            event.remarks.pop("magnitude", None)
+            return
+        longest_s = min(answer_s, engine.card.answers_s[-1])
+        if event.magnitude is not None and event.onset.time_ns + ns_from_s(longest_s) <= event.seen_ns:
+            return  # the model has already used the longest window it was trained for
+        probabilities = self._probabilities(event, engine, longest_s, cut_ns, meter)
+        if probabilities is None:
+            return
+        calibrated = self._channels.at(event.onset.time_ns).calibrated
+        event.magnitude = magnitude_estimate(engine.card, engine.sha256, probabilities, calibrated=calibrated)
+        if not calibrated:
+            reason = "no sensitivity and no station correction: the magnitude bin is provisional"
+            event.remarks[engine.card.task].append(Quality(code="uncalibrated", reason=reason))
+        elif None in event.magnitude.bin:
+            reason = f"the magnitude is {event.magnitude.label}, outside the model's bins: no value"
+            event.remarks[engine.card.task].append(Quality(code="out_of_range", reason=reason))
+
+    def _probabilities(
+        self, event: TriggeredEvent, engine: Engine, answer_s: float, cut_ns: int, meter: Meter
+    ) -> npt.NDArray[np.float32] | None:
+        """Output of a model (n_labels,); None, with a remark, where the data do not suffice for it."""
+        card = engine.card
+        remarks = event.remarks[card.task] = []
+        start_ns = start_of_window(card, event.onset.time_ns)
+        end_ns = min(event.onset.time_ns + ns_from_s(answer_s), cut_ns)
+        timeline = self._timelines.get(grid_of(card))
+        window = None
+        if timeline is not None:
+            k0, k1 = span_of_window(timeline, card, start_ns, end_ns)
+            inspection = self._examiner.inspect(timeline, k0, k1, timeline.k_at(event.onset.time_ns))
+            window = cut_window(timeline, card, start_ns, end_ns, inspection.mask)
+        if engine is self._models.engines[0]:
+            event.window = WindowInfo(
+                start=iso_from_ns(window.start_ns if window else start_ns),
+                length_s=round(window.span_s if window else (end_ns - start_ns) / NS_PER_S, 3),
+                answer_s=answer_s,
+                coverage=round(window.coverage, DECIMALS) if window else 0.0,
+                gaps=window.gaps if window else 0,
+            )
+        if timeline is None or window is None:
+            reason = f"the channels do not carry the band of {card.name}, up to {card.band_hz[1]:g} Hz"
+            remarks.append(Quality(code="band", reason=reason))
+            return None
+        flags = timeline.flags_between(start_ns, end_ns)
+        event.questionable |= bool(flags & (RecordFlag.TIME_QUESTIONABLE | RecordFlag.CLOCK_UNLOCKED))
+        remarks += flag_remarks(flags)
+        if end_ns - event.onset.time_ns < ns_from_s(MIN_ANSWER_S):
+            reason = f"less than {MIN_ANSWER_S:g} s before the next event"
+            remarks.append(Quality(code="insufficient", reason=reason))
+            return None
+        if window.coverage < card.min_coverage:
+            reason = f"{window.coverage:.0%} of the samples are there, {card.name} needs {card.min_coverage:.0%}"
+            remarks.append(Quality(code="insufficient", reason=reason))
+            return None
+        scale = self._channels.at(event.onset.time_ns)
+        units_per_count = model_units_per_count(card, scale.polarity, scale.metres_per_count)
+        if not window.valid[np.isfinite(units_per_count)].any():
+            remarks.append(Quality(code="insufficient", reason=f"no component with a gain has samples for {card.name}"))
+            return None
+        return infer(engine, window, units_per_count, meter)

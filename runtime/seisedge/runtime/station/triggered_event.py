@@ -1,0 +1,70 @@
+"""TriggeredEvent: what is known about one event, from its onset to its last answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from seisedge.runtime.clock import iso_from_ns
+from seisedge.runtime.detection.inspection import Artefact
+from seisedge.runtime.detection.trigger import Onset
+from seisedge.runtime.event import (
+    SCHEMA,
+    Event,
+    MagnitudeEstimate,
+    Quality,
+    Status,
+    TriggerInfo,
+    TypeEstimate,
+    WindowInfo,
+)
+from seisedge.runtime.station.draft import PENDING_COST, PENDING_LATENCY, PENDING_TEXT
+
+
+@dataclass(slots=True)
+class TriggeredEvent:
+    """Mutable; stored in the journal by its field names."""
+
+    onset: Onset
+    id: str
+    answers: list[float]  # answers still due, in seconds after the onset
+    shown: bool = False  # at least one revision was emitted
+    suppressed: bool = False  # the last answer was confident noise, or the trigger was caused by bad samples
+    revision: int = 0  # number of the next revision
+    seen_ns: int = 0  # end of the data used by the last answer; 0 before the first
+    event_type: TypeEstimate | None = None
+    magnitude: MagnitudeEstimate | None = None
+    window: WindowInfo | None = None
+    remarks: dict[str, list[Quality]] = field(default_factory=dict)  # by topic, in order of output
+    questionable: bool = False
+    suspect: Artefact | None = None  # bad samples that caused the trigger, judged by the data available so far
+    clipped: bool = False
+    teleseism: bool = False
+
+    @property
+    def quality(self) -> list[Quality]:
+        """All remarks, each once; `ok` where there is no remark."""
+        remarks = dict.fromkeys(remark for topic in self.remarks.values() for remark in topic)
+        return list(remarks) or [Quality(code="ok", reason="nothing to remark")]
+
+    def line(self, station_id: str, status: Status, overlaps: list[str]) -> Event:
+        """The current revision, without its circumstances; a window must have been analysed before."""
+        assert self.window is not None
+        return Event(
+            schema=SCHEMA,
+            id=self.id,
+            revision=self.revision,
+            status=status,
+            station=station_id,
+            onset=iso_from_ns(self.onset.time_ns),
+            emitted=PENDING_TEXT,
+            source=PENDING_TEXT,
+            trigger=TriggerInfo(kind="sta_lta", snr=self.onset.snr),
+            event_type=self.event_type,
+            magnitude=self.magnitude,
+            window=self.window,
+            overlaps=overlaps,
+            timing="questionable" if self.questionable else "ok",
+            quality=self.quality,
+            latency_ms=PENDING_LATENCY,
+            cost=PENDING_COST,
+        )

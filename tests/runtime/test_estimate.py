@@ -128,3 +128,8 @@ def test_the_first_bin_may_be_open_downwards() -> None:
 def test_a_type_names_its_model() -> None:
     estimate = type_estimate(card(), "ab", np.array([0.2, 0.3, 0.5], dtype=np.float32))
     assert (estimate.label, estimate.model, estimate.sha256) == ("noise", card().name, "ab")
+
+
+def test_probabilities_of_another_model_are_an_error() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        type_estimate(card(), "ab", np.array([0.2, 0.8], dtype=np.float32))

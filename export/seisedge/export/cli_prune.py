@@ -44,7 +44,7 @@ largest_effect_option = click.option(
 @windows_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The new run [default: RUN-pruned].")
 @click.option("--allow-drop", is_flag=True, help="Write the run also outside the gate.")
-def command(
+def command(  # noqa: PLR0913 - one parameter for each option of the command
     run: Path,
     ratio: float,
     data: tuple[str, ...],

@@ -12,7 +12,7 @@ from seisedge.runtime.errors import FailedError
 LARGEST = float(np.finfo(np.float16).max)
 
 
-def half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
+def half_precision(model: onnx.ModelProto) -> onnx.ModelProto:  # noqa: C901 - one pass over the graph that rewrites inputs, casts and outputs of each node
     """The graph with the network in fp16. Raises FailedError where a constant cannot be held in it."""
     source = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     network = set(network_nodes(source))

@@ -55,7 +55,7 @@ class Loop:
         files, and is a warning in a live one, where another station must not stop those that are well.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - independent inputs, each used as it is
         self,
         models: Models,
         sinks: Sequence[Sink],
@@ -94,7 +94,7 @@ class Loop:
         """True once `stop` was called."""
         return self._stopped
 
-    def run(self, source: Source, *, idle_exit_s: float | None = None) -> RunReport:
+    def run(self, source: Source, *, idle_exit_s: float | None = None) -> RunReport:  # noqa: C901 - the main loop, in the order of its steps
         """Read the source to its end; with `idle_exit_s`, also end when nothing came for so long."""
         began_ns = heard_ns = taken_ns = monotonic_ns()
         pending: dict[str, Station] = {}

@@ -179,7 +179,7 @@ class TriggeredMode:
         heapq.heappush(self._due, (hop, self._created, life))
         self._created += 1
 
-    def _answer(self, life: Life) -> EventDraft | None:
+    def _answer(self, life: Life) -> EventDraft | None:  # noqa: C901 - the rules of one answer, in their order
         answer_s = life.answers.pop(0)
         last = not life.answers
         end_ns = life.onset.time_ns + ns_from_s(answer_s)

@@ -104,7 +104,7 @@ def table_of(recipe: Recipe, trained: Trained, archive: Archive, device: torch.d
     return type_table(model.labels, answers, fit.label, draws)
 
 
-def run_training(
+def run_training(  # noqa: PLR0913 - independent inputs, each used as it is
     recipe: Recipe,
     folders: list[Path],
     out: Path,

@@ -69,7 +69,7 @@ def load_training_data(run: Run, folders: list[Path], limit: int | None = None) 
     return archive
 
 
-def prune_run(
+def prune_run(  # noqa: PLR0913 - independent inputs, each used as it is
     run: Run,
     archive: Archive,
     ratio: float,

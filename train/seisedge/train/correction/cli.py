@@ -34,7 +34,7 @@ Examples:
 @click.option("--write", is_flag=True, help="Put the two values into STATION.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write a copy of STATION with the two values.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def calibrate(
+def calibrate(  # noqa: PLR0913 - one parameter for each option of the command
     station: Path,
     data: tuple[str, ...],
     catalogue: Path,

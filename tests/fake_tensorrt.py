@@ -102,7 +102,7 @@ class ILogger:
     def log(self, severity: int, msg: str) -> None: ...
 
 
-def fake_library(cuda: FakeCuda, *, max_batch: int = 2, graphs: bool = False, refuse: str = "") -> ModuleType:
+def fake_library(cuda: FakeCuda, *, max_batch: int = 2, graphs: bool = False, refuse: str = "") -> ModuleType:  # noqa: C901 - one function that holds the classes of a whole fake module
     """A module that runs model files on `cuda`. refuse: the name of a method that fails."""
 
     class IExecutionContext:

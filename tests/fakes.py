@@ -183,7 +183,7 @@ def unreachable_port() -> Iterator[int]:
         yield full.getsockname()[1]
 
 
-def described(
+def described(  # noqa: PLR0913 - one parameter for each attribute of the element
     channel: str,
     *,
     location: str = "",

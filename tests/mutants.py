@@ -148,7 +148,7 @@ def _is_log(node: ast.AST) -> bool:
     )
 
 
-def _variants(node: ast.expr | ast.stmt) -> list[ast.expr | ast.stmt]:
+def _variants(node: ast.expr | ast.stmt) -> list[ast.expr | ast.stmt]:  # noqa: C901 - one case for each kind of node
     """What the node may be replaced by."""
     out: list[ast.expr | ast.stmt] = []
     match node:

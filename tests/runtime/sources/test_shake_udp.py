@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -42,14 +43,24 @@ def source() -> Iterator[ShakeUdpSource]:
 class Hand:
     """Sends datagrams to a source, from an address of choice."""
 
+    opened: ClassVar[list[socket.socket]] = []
+
     def __init__(self, source: ShakeUdpSource, host: str = "127.0.0.1") -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((host, 0))
         self.socket.connect(("127.0.0.1", source.port))
+        self.opened.append(self.socket)
 
     def send(self, *datagrams: bytes) -> None:
         for data in datagrams:
             self.socket.send(data)
+
+
+@pytest.fixture(autouse=True)
+def closed_hands() -> Iterator[None]:
+    yield
+    while Hand.opened:
+        Hand.opened.pop().close()
 
 
 def made(k: int, channel: str = "EHZ", n: int = 25, rate_hz: float = 100.0) -> bytes:

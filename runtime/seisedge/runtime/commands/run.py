@@ -72,7 +72,7 @@ Examples:
 @click.option("--idle-exit", type=FiniteRange(min=0.1), metavar="S", help="End after S seconds without a packet.")
 @click.option("--connect-timeout", type=FiniteRange(min=0.1), metavar="S", help="Fail without a server.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
-def command(
+def command(  # noqa: PLR0913 - one parameter for each option of the command
     data: tuple[str, ...],
     urls: tuple[str, ...],
     models: tuple[Path, ...],

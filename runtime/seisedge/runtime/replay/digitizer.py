@@ -49,7 +49,7 @@ class Digitizer:
     FailedError where the address cannot be listened on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - independent inputs, each used as it is
         self,
         paths: Sequence[str | Path] | str | Path,
         listen: tuple[str, int] = ("127.0.0.1", 0),

@@ -59,7 +59,7 @@ def dataset() -> None:
 @click.option("--channels", default="", metavar="CODES", help="As EH?,HH? [default: all seismometers].")
 @click.option("--licence", default="", metavar="TEXT", help="Of the records, and whom to cite; kept with each.")
 @JSON
-def build(
+def build(  # noqa: PLR0913 - one parameter for each option of the command
     catalogue: Path,
     data: tuple[str, ...],
     out: Path,

@@ -45,7 +45,7 @@ class Figures:
         self.draws = draws
         self.rows: list[Figure] = []
 
-    def add(
+    def add(  # noqa: PLR0913 - one parameter for each column of the table
         self,
         what: str,
         group: npt.NDArray[np.generic],

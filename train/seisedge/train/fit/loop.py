@@ -42,7 +42,7 @@ class Trained:
     course: Course = field(default_factory=Course)
 
 
-def train_model(
+def train_model(  # noqa: PLR0913 - independent inputs, each used as it is
     recipe: Recipe,
     archive: Archive,
     chosen: Chosen,

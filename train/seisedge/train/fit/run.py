@@ -68,7 +68,7 @@ def report_of(
         return None
 
 
-def run_training(
+def run_training(  # noqa: PLR0913 - independent inputs, each used as it is
     recipe: Recipe,
     folders: list[Path],
     out: Path,

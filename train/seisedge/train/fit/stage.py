@@ -55,7 +55,7 @@ class Stage:
     course: of an earlier training, to follow. Raises InputError.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - independent inputs, each used as it is
         self,
         recipe: Recipe,
         archive: Archive,

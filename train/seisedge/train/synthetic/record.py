@@ -142,7 +142,7 @@ def plateau_m_s(event: Event, earth: Earth, p_wave: bool) -> float:
     return earth.free_surface * radiation * moment / (4 * math.pi * earth.density * speed**3 * r_m)
 
 
-def _body_wave(
+def _body_wave(  # noqa: PLR0913 - the quantities of one formula
     event: Event, earth: Earth, rng: np.random.Generator, n: int, rate_hz: float, at_s: float, travel_s: float,
     corner: float, p_wave: bool,
 ) -> Floats:  # fmt: skip

@@ -33,12 +33,12 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "train": ("seisedge.train.cli:train", "train", "Train a model from a recipe."),
     "evaluate": ("seisedge.train.evaluation.cli:evaluate", "train", "What a model is worth on events it never saw."),
     "calibrate": ("seisedge.train.correction.cli:calibrate", "train", "A station's correction, from a catalogue."),
-    "export": ("seisedge.export.cli:export", "export", "Turn a training run into a model file."),
-    "compile": ("seisedge.export.compile:command", None, "Build TensorRT engines of model files."),
-    "prune": ("seisedge.export.cli_prune:command", "export", "A narrower run, inside the gate."),
-    "quantize": ("seisedge.export.cli_quantize:quantize", "export", "A model file in fp16 or int8, inside the gate."),
-    "release": ("seisedge.export.cli_release:command", "export", "From a run to models, page and checksums."),
-    "gate": ("seisedge.export.cli_quantize:gate", "export", "Is a model as good as the one it was made from?"),
+    "export": ("seisedge.export.cli:export", "export", "Write a training run as a model file."),
+    "compile": ("seisedge.export.compile:command", None, "Build TensorRT engines from model files."),
+    "prune": ("seisedge.export.cli_prune:command", "export", "Remove blocks and channels from a run's network."),
+    "quantize": ("seisedge.export.cli_quantize:quantize", "export", "Convert a model file to fp16 or int8."),
+    "release": ("seisedge.export.cli_release:command", "export", "Write models, page and checksums of a run."),
+    "gate": ("seisedge.export.cli_quantize:gate", "export", "Compare a model with the one it was made from."),
 }
 EXTRAS_OF = {
     "torch": "train",

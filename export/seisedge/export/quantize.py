@@ -37,9 +37,11 @@ class Lower:
 
 
 def require_fp32(model: ModelFile) -> None:
-    """Raises InputError for a file that has been quantized already."""
+    """Raises InputError for a file whose precision is not fp32."""
     if model.card.precision != "fp32":
-        raise InputError(f"{model.path}: is {model.card.precision} already; quantize the fp32 file it was made from")
+        raise InputError(
+            f"{model.path}: the precision is {model.card.precision}; give the fp32 file that it was made from"
+        )
 
 
 def fp16_from(model: ModelFile, parent: Parent, rule: Rule) -> Lower:
@@ -108,7 +110,7 @@ def choose_layers(model: ModelFile, calibration: HeldOut, say: Say) -> tuple[onn
 def _by_sensitivity(
     model: ModelFile, scales: Scales, uses: dict[str, list[int]], windows: HeldOut, say: Say
 ) -> list[str]:
-    """Layers by the mean difference of a probability that each makes alone in int8, the largest first."""
+    """Layers by the mean change of a probability when only that layer is int8, the largest first."""
     parent = answers_of(model.graph.SerializeToString(), windows)
     effect = {}
     for name, places in uses.items():

@@ -20,8 +20,8 @@ from seisedge.runtime.demo import CATALOGUE, RECORDING, STATIONS
 from seisedge.runtime.demo.report import last_revisions
 from seisedge.runtime.demo.truth import Earthquake, belongs, catalogue_from_csv
 from seisedge.runtime.event import Event, Hop
-from seisedge.runtime.inference import Models
-from seisedge.runtime.loop import Loop
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import open_source
 

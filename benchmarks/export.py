@@ -22,7 +22,7 @@ from seisedge.runtime.engines._build import Plan, build_engine, plan_from_target
 from seisedge.runtime.engines._library import load_library
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.errors import SeisedgeError
-from seisedge.runtime.inference import model_path
+from seisedge.runtime.inference.infer import model_path
 
 TARGETS = ["tensorrt-rtx", "tensorrt-rtx:sm86", "tensorrt-rtx:sm89", "tensorrt-rtx:sm120"]
 WORKSPACE_MB = 256

@@ -20,11 +20,11 @@ import numpy as np
 from benchmarks.made_day import CONFIGS, RATE_HZ, Kept, counts_of_recording, write_counts
 from benchmarks.measure import Row, take_turns
 from seisedge.runtime.event import Event
-from seisedge.runtime.inference import Models
-from seisedge.runtime.loop import Loop
+from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.machine import resident_mib
-from seisedge.runtime.report import RunReport
+from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sources import open_source
+from seisedge.runtime.station.run_report import RunReport
 
 STATION = "PB.B918"
 CONFIG = msgspec.structs.replace(CONFIGS[STATION], station=None)  # for copies under other codes

@@ -22,9 +22,9 @@ from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.config import ModelsConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.event import Event, Hop
-from seisedge.runtime.inference import Models
-from seisedge.runtime.loop import Loop
-from seisedge.runtime.miniseed import BadRecord, Decoder
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.records.miniseed import BadRecord, Decoder
+from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import open_source
 from seisedge.runtime.sources.miniseed import MiniSeedSource

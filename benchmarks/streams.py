@@ -21,7 +21,7 @@ from benchmarks.measure import ROUNDS, rate_lines
 from seisedge.runtime import machine
 from seisedge.runtime.config import ModelsConfig
 from seisedge.runtime.demo import RECORDING
-from seisedge.runtime.inference import Models
+from seisedge.runtime.inference.infer import Models
 
 STATION = "PB.B918"
 PACKAGES = ("seisedge", "onnxruntime", "numpy", "pymseed", "obspy", "seedlink-client", "seisbench", "torch")

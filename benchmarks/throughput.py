@@ -17,10 +17,10 @@ from obspy.signal.trigger import recursive_sta_lta, trigger_onset
 from benchmarks.made_day import CONFIGS, RATE_HZ, Kept
 from benchmarks.measure import Row, take_turns
 from seisedge.runtime.config import Mode, ModelsConfig
-from seisedge.runtime.inference import Models
-from seisedge.runtime.loop import Loop
-from seisedge.runtime.report import RunReport
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sources import open_source
+from seisedge.runtime.station.run_report import RunReport
 
 NO_SEISBENCH = "left out: SeisBench PhaseNet annotate (pip install 'seisedge[bench]')"
 

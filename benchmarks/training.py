@@ -33,11 +33,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seisedge.runtime import machine
-from seisedge.train.data import Archive, find_dataset, load_archive
-from seisedge.train.loop import train_step
+from seisedge.train.archive.archive import Archive, find_dataset, load_archive
+from seisedge.train.fit.loop import train_step
+from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models import create_model
-from seisedge.train.recipe import Recipe, load_recipe
-from seisedge.train.stage import Settings, Stage
+from seisedge.train.recipes.recipe import Recipe, load_recipe
 
 BATCH = 64
 WARM_UP, BATCHES = 3, 20

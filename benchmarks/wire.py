@@ -21,8 +21,8 @@ from seedlink_client import Protocol, SeedLink
 
 from benchmarks.made_day import RECORD_BYTES
 from benchmarks.measure import Row, take_turns
-from seisedge.runtime.miniseed import Decoder
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.records.miniseed import Decoder
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sources import open_source
 
 SLOW_RECORDS = 1000  # what obspy is given, record by record

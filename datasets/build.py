@@ -19,7 +19,7 @@ import numpy as np
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.train.dataset.onset import BAND_HZ, VISIBLE_RATIO, Onset, find_onset, power_from_record, snr_at
-from seisedge.train.split import assign_split, group_overlapping
+from seisedge.train.dataset.split import assign_split, group_overlapping
 
 RIDGECREST_END_NS = ns_from_iso("2019-07-07T08:16:00")  # from here on the recording belongs to the demo
 KEEP_S = {"pnw": 105.0, "esec": 140.0, "sechilienne": 120.0}  # from the record's start; others whole
@@ -118,7 +118,7 @@ def main() -> None:
         h5py.File(args.out / "waveforms.hdf5", "w", libver="latest") as target,
     ):
         waveforms = archive["data"]
-        noise = {}
+        noise: dict[str, list[Row]] = {}
         for row in table:
             if row["subset"].startswith("noise_"):
                 noise.setdefault(row["source_path"], []).append(row)

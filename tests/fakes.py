@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from seisedge.runtime.card import MagnitudeScale, ModelCard, Training
 from seisedge.runtime.engines._base import Array, Engine
-from seisedge.runtime.inference import Models
-from seisedge.runtime.packet import Packet, RecordFlag, SourceId
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 from seisedge.runtime.sources import Source
 
 Rule = Callable[[Array, Array], list[float]]

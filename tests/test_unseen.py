@@ -9,7 +9,7 @@ from seisedge.runtime.card import ModelCard
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.demo import CATALOGUE, RECORDING
 from seisedge.runtime.engines import open_engine
-from seisedge.runtime.inference import BUNDLED_FILES, bundled_model
+from seisedge.runtime.inference.infer import BUNDLED_FILES, bundled_model
 from seisedge.runtime.sources import open_source
 
 ROOT = Path(__file__).parents[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import sys
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from importlib.metadata import version
 import click
 
 from seisedge.runtime.errors import SeisedgeError
+from seisedge.runtime.paths import PRINTABLE, text_from_path
 from seisedge.runtime.suggestion import suggestion
 
 # command → module and attribute, the extra it needs, one line of help
@@ -29,16 +31,16 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         None,
         "What this machine has: engines, versions, clock, disk.",
     ),
-    "dataset": ("seisedge.train.dataset.cli:command", "train", "Build, check and describe training sets."),
-    "train": ("seisedge.train.cli:train", "train", "Train a model from a recipe."),
-    "evaluate": ("seisedge.train.evaluation.cli:evaluate", "train", "What a model is worth on events it never saw."),
-    "calibrate": ("seisedge.train.correction.cli:calibrate", "train", "A station's correction, from a catalogue."),
-    "export": ("seisedge.export.cli:export", "export", "Write a training run as a model file."),
-    "compile": ("seisedge.export.compile:command", None, "Build TensorRT engines from model files."),
-    "prune": ("seisedge.export.cli_prune:command", "export", "Remove blocks and channels from a run's network."),
-    "quantize": ("seisedge.export.cli_quantize:quantize", "export", "Convert a model file to fp16 or int8."),
-    "release": ("seisedge.export.cli_release:command", "export", "Write models, page and checksums of a run."),
-    "gate": ("seisedge.export.cli_quantize:gate", "export", "Compare a model with the one it was made from."),
+    "dataset": ("seisedge.train.commands.dataset:command", "train", "Build, check and describe training sets."),
+    "train": ("seisedge.train.commands.train:command", "train", "Train a model from a recipe."),
+    "evaluate": ("seisedge.train.commands.evaluate:command", "train", "What a model is worth on events it never saw."),
+    "calibrate": ("seisedge.train.commands.calibrate:command", "train", "A station's correction, from a catalogue."),
+    "export": ("seisedge.export.commands.export:command", "export", "Write a training run as a model file."),
+    "compile": ("seisedge.export.commands.compile:command", None, "Build TensorRT engines from model files."),
+    "prune": ("seisedge.export.commands.prune:command", "export", "Remove blocks and channels from a run's network."),
+    "quantize": ("seisedge.export.commands.quantize:command", "export", "Convert a model file to fp16 or int8."),
+    "release": ("seisedge.export.commands.release:command", "export", "Write models, page and checksums of a run."),
+    "gate": ("seisedge.export.commands.quantize:gate", "export", "Compare a model with the one it was made from."),
 }
 EXTRAS_OF = {
     "torch": "train",
@@ -91,8 +93,15 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except SeisedgeError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {text_from_path(str(error))}", err=True)
             ctx.exit(error.exit_code)
+
+
+class _Formatter(logging.Formatter):
+    """A log line in which every path is printable."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return text_from_path(super().format(record))
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -101,7 +110,12 @@ class LazyGroup(click.Group):
 def main(verbose: int) -> None:
     """Event type and magnitude at the seismic station: counts in, events out, and what it cost."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=PRINTABLE)  # a name that the terminal cannot show must not end a run
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level)
 
 
 if __name__ == "__main__":

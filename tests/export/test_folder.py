@@ -21,11 +21,11 @@ from seisedge.export.card import with_costs
 from seisedge.export.folder import write_folder
 from seisedge.export.fp16 import half_precision
 from seisedge.export.gate import Parent, Rule, answers_of
+from seisedge.export.gate_windows import HeldOut, gate_windows
 from seisedge.export.graph import ModelFile, bytes_of, open_model, trained_layers
-from seisedge.export.heldout import HeldOut, heldout_windows
 from seisedge.export.page import Curves
 from seisedge.export.release import ORIGINAL, Release
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
 
 SECTIONS = [
     "For what",
@@ -52,7 +52,7 @@ def spoiled(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 @pytest.fixture(scope="module")
 def held(some_records: Archive) -> HeldOut:
-    return heldout_windows(bundled("event-type").card, some_records, 160)
+    return gate_windows(bundled("event-type").card, some_records, 160)
 
 
 @pytest.fixture(scope="module")

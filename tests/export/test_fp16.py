@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from seisedge.export.flops import count_flops
 from seisedge.export.fp16 import half_precision
 from seisedge.export.gate import Parent, Rule, answers_of, compare
+from seisedge.export.gate_windows import HeldOut
 from seisedge.export.graph import ModelFile, front_end_nodes, trained_layers
-from seisedge.export.heldout import HeldOut
 from seisedge.runtime.errors import FailedError
 
 

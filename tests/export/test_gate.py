@@ -26,8 +26,8 @@ from seisedge.export.gate import (
     verdict_of,
     write_if_accepted,
 )
+from seisedge.export.gate_windows import HeldOut
 from seisedge.export.graph import ModelFile
-from seisedge.export.heldout import HeldOut
 from seisedge.runtime.card import Comparison, ModelCard
 from seisedge.runtime.engines.onnxruntime import session_from
 from seisedge.runtime.errors import FailedError, InputError

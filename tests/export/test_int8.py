@@ -9,8 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from seisedge.export.flops import count_flops
 from seisedge.export.gate import answers_of
+from seisedge.export.gate_windows import HeldOut
 from seisedge.export.graph import ModelFile, front_end_nodes, layer_name, network_nodes
-from seisedge.export.heldout import HeldOut
 from seisedge.export.int8 import LEVELS, Scales, calibrate, quantizable, quantize_layers
 from seisedge.runtime.engines.onnxruntime import session_from
 

@@ -22,8 +22,8 @@ from seisedge.runtime.errors import InputError
 from seisedge.train.models import create_model, model_names
 from seisedge.train.models._base import Model
 from seisedge.train.models.ganet import GANetSmall
-from seisedge.train.recipe import load_recipe
-from seisedge.train.run import Run, save_run
+from seisedge.train.recipes.recipe import load_recipe
+from seisedge.train.run_file import Run, save_run
 
 NAMES = ["ganet_small", "resnet18_cbam_small"]
 

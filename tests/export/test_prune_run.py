@@ -18,11 +18,10 @@ from seisedge.export.prune.run import Pruned, PruneSpec, prune_run, tuning_recip
 from seisedge.export.prune.select import network_macs
 from seisedge.runtime.card import Comparison
 from seisedge.runtime.errors import FailedError
-from seisedge.train.data import Archive
-from seisedge.train.evaluate import Table
+from seisedge.train.archive.archive import Archive
 from seisedge.train.models import create_model
-from seisedge.train.recipe import load_recipe
-from seisedge.train.run import Run, load_run
+from seisedge.train.recipes.recipe import load_recipe
+from seisedge.train.run_file import Run, load_run
 
 SPEC = PruneSpec(ratio=0.3, steps=3, windows=60, accept_points=100, draws=20)
 TASKS = ["event-type", "magnitude"]
@@ -51,7 +50,7 @@ def run(request: pytest.FixtureRequest, some_records: Archive) -> Run:
 def pruned(run: Run, some_records: Archive) -> Pruned:
     """The figures of the run's own evaluation are left out; they are tested with training."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prune_module, "table_of", lambda *_: Table())
+        patch.setattr(prune_module, "report_of", lambda *_: None)
         return prune_run(run, some_records, SPEC, silent)
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from seisedge.export import quantize
 from seisedge.export.gate import Parent, Rule, answers_of
+from seisedge.export.gate_windows import HeldOut, gate_windows
 from seisedge.export.graph import ModelFile
-from seisedge.export.heldout import HeldOut, heldout_windows
 from seisedge.export.quantize import Lower, choose_layers, int8_from
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
 
 RULE = Rule(accept_points=100)
 
@@ -24,7 +24,7 @@ def silent(_: str) -> None:
 
 @pytest.fixture(scope="module")
 def calibration(model: ModelFile, some_records: Archive) -> HeldOut:
-    return heldout_windows(model.card, some_records, 24, "train")
+    return gate_windows(model.card, some_records, 24, "train")
 
 
 def int8_of(model: ModelFile, calibration: HeldOut, held: HeldOut) -> Lower:

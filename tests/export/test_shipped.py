@@ -14,9 +14,9 @@ import pytest
 
 from seisedge.export.flops import count_flops
 from seisedge.runtime.card import CARD_KEY, ModelCard, card_from_json
-from seisedge.train.data import fingerprint, load_archive
-from seisedge.train.predict import Windows
-from seisedge.train.windows import WindowCutter
+from seisedge.train.archive.archive import fingerprint, load_archive
+from seisedge.train.archive.cutter import WindowCutter
+from seisedge.train.evaluation.predict import Windows
 
 NAMES = ["event-type", "magnitude"]
 ROOT = Path(__file__).parents[2]

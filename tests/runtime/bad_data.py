@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from seisedge.runtime.config import ModelsConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
-from seisedge.runtime.draft import EventDraft
-from seisedge.runtime.inference import Models
-from seisedge.runtime.miniseed import Decoder, Scanner
-from seisedge.runtime.packet import Packet, RecordFlag, SourceId
-from seisedge.runtime.station import Station
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.records.miniseed import Decoder, Scanner
+from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
+from seisedge.runtime.station.draft import EventDraft
+from seisedge.runtime.station.station import Station
 
 RATE_HZ = 100.0
 T0_NS = 1_600_000_000_000_000_000

@@ -19,7 +19,7 @@ def test_window_is_derived() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 99}, "the card has schema 99, this seisedge reads up to 1; upgrade"),
+        ({"schema": 99}, "the card has schema 99, this seisedge reads up to 2; upgrade"),
         ({"answers_s": [10, 3]}, "answers_s must ascend"),
         ({"answers_s": []}, "answers_s must ascend"),
         ({"answers_s": [31]}, "the last answer, 31 s, lies beyond the window"),
@@ -35,6 +35,34 @@ def test_a_card_that_cannot_be_used_says_why(change: dict[str, object], message:
     with pytest.raises(CardError) as caught:
         card_from_json(text, "m.onnx")
     assert str(caught.value).startswith("m.onnx: ") and message in str(caught.value)
+
+
+SENTENCE = "as catalogued: ML, Md and SCSN, mixed"
+
+
+def with_type(schema: int, kind: str) -> str:
+    """A magnitude card as text; one of schema 1 has not the fields that came with schema 2."""
+    tree = json.loads(json_from_card(card("magnitude")))
+    tree |= {"schema": schema, "magnitude": {"edges": tree["magnitude"]["edges"], "type": kind}}
+    if schema == 1:
+        del tree["training"]["event_hashes"], tree["training"]["n_unnamed_records"]
+    return json.dumps(tree)
+
+
+@pytest.mark.parametrize(("kind", "code", "remark"), [(SENTENCE, "M", SENTENCE), ("ML", "ML", "")])
+def test_a_card_of_schema_1_is_read(kind: str, code: str, remark: str) -> None:
+    found = card_from_json(with_type(1, kind), "m.onnx")
+    assert found.magnitude is not None
+    assert (found.magnitude.type, found.magnitude.remark) == (code, remark)
+    assert (found.training.event_hashes, found.schema) == (None, 2)
+    assert card_from_json(json_from_card(found), "m.onnx") == found
+
+
+@pytest.mark.parametrize("kind", [SENTENCE, "M" * 33, "", "M L", "5"])
+def test_a_magnitude_type_that_is_no_code_is_refused(kind: str) -> None:
+    with pytest.raises(CardError, match=r"^m\.onnx: .*magnitude.type must be a code of at most 32 characters"):
+        card_from_json(with_type(2, kind), "m.onnx")
+    assert card_from_json(with_type(2, "M" * 32), "m.onnx").magnitude is not None
 
 
 def test_bins_and_labels_must_agree() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from seisedge.train.data import Archive, load_archive
+from seisedge.train.archive.archive import Archive, load_archive
 
 # Small batches: more threads cost more than they bring, and on a busy machine ten times as much.
 torch.set_num_threads(1)

@@ -12,7 +12,7 @@ from seisedge.export.card import card_from_run
 from seisedge.export.onnx import Array, checked_graph, parity_difference, save_model, write_card
 from seisedge.runtime.card import Comparison, ModelCard
 from seisedge.train.models._base import Model
-from seisedge.train.run import Run
+from seisedge.train.run_file import Run
 
 
 @dataclass(frozen=True)

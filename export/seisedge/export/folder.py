@@ -21,6 +21,7 @@ import torch
 from seisedge.export.page import Curves, page_of
 from seisedge.export.release import Release
 from seisedge.runtime.files import write_atomically
+from seisedge.runtime.paths import text_from_path
 from seisedge.train.evaluation.markdown import markdown_of
 from seisedge.train.evaluation.plots import write_plots
 from seisedge.train.evaluation.report import evaluate
@@ -36,7 +37,9 @@ def write_curves(run: Path, model: Path, folders: list[Path], out: Path) -> Curv
     device = torch.device("cpu")
     held, file = subject_from(str(run), device), subject_from(str(model), device)
     report = evaluate(dataclasses.replace(held, network=file.network, sha256=file.sha256), folders, device)
-    report = msgspec.structs.replace(report, path=model.name, data=[f.resolve().name for f in folders])
+    report = msgspec.structs.replace(
+        report, path=text_from_path(model.name), data=[text_from_path(f.resolve().name) for f in folders]
+    )
     target = out / EVALUATION
     target.mkdir(parents=True)
     names = write_plots(report, target)

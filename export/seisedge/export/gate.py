@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.export.gate_windows import HeldOut
 from seisedge.export.graph import ModelFile
-from seisedge.export.heldout import HeldOut
 from seisedge.runtime.card import Comparison, ModelCard, Verdict, accepts
 from seisedge.runtime.engines.onnxruntime import session_from
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import write_atomically
-from seisedge.train.bootstrap import interval
-from seisedge.train.predict import magnitude_from_bins
+from seisedge.train.bootstrap import estimate
+from seisedge.train.evaluation.metrics import mean
+from seisedge.train.evaluation.predict import magnitude_from_bins
 
 AGREEMENT = 0.99
 MEAN_DP = 0.01
@@ -127,7 +129,7 @@ def compare(parent: Parent, child: Floats, rule: Rule) -> Comparison:
     before, after = (hits(parent.card, p, windows.target)[which] for p in (parent.answers, child))
     n_events = events_scored(windows)
     loss = 100 * (before - after)
-    low, high = interval(event, lambda w: float((loss * w).sum() / w.sum()))
+    span = estimate(event, partial(mean, x=loss))
     verdict = verdict_of(same_answers(agreement, mean_dp), float(loss.mean()), n_events, rule)
     return Comparison(
         parent_sha256=parent.sha256,
@@ -138,8 +140,8 @@ def compare(parent: Parent, child: Floats, rule: Rule) -> Comparison:
         parent_score=round(float(before.mean()), 4),
         child_score=round(float(after.mean()), 4),
         loss_points=round(float(loss.mean()), 3),
-        low=round(low, 3) if np.isfinite(low) else None,
-        high=round(high, 3) if np.isfinite(high) else None,
+        low=round(span.low, 3) if np.isfinite(span.low) else None,
+        high=round(span.high, 3) if np.isfinite(span.high) else None,
         allowed_points=round(resolution_points(n_events), 3),
         n_events=n_events,
         passed=verdict == "passed",

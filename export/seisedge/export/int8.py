@@ -14,8 +14,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from seisedge.export.gate import BATCH
+from seisedge.export.gate_windows import HeldOut
 from seisedge.export.graph import checked, network_nodes, trained_layers
-from seisedge.export.heldout import HeldOut
 from seisedge.runtime.engines.onnxruntime import session_from
 
 LEVELS = 127

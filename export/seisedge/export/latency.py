@@ -8,7 +8,7 @@ from time import perf_counter_ns, thread_time_ns
 
 import numpy as np
 
-from seisedge.export.heldout import HeldOut
+from seisedge.export.gate_windows import HeldOut
 from seisedge.runtime.engines.onnxruntime import session_from
 
 ROUND = 10  # inferences of a model in one turn

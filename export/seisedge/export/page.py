@@ -97,8 +97,10 @@ def page_of(release: Release, machine: str, curves: Curves | None) -> str:
 def _purpose(card: ModelCard) -> list[str]:
     labels = ", ".join(card.labels)
     if card.magnitude is not None:
+        remark = f" ({card.magnitude.remark})" if card.magnitude.remark else ""
         labels = (
             f"magnitude in {len(card.labels)} bins, {card.labels[0]} to {card.labels[-1]}, type {card.magnitude.type}"
+            f"{remark}"
         )
     return [
         "## For what",
@@ -111,7 +113,7 @@ def _purpose(card: ModelCard) -> list[str]:
         "",
         "## Not to be trusted with",
         "",
-        *(f"- {item}" for item in card.not_for),
+        *(f"- {item}" for item in card.not_for or ["not stated"]),
     ]
 
 
@@ -193,11 +195,25 @@ def _data(card: ModelCard) -> list[str]:
         "",
         *(f"- {source}" for source in training.data),
         "",
-        f"Licence: {training.licence}.",
+        f"Licence of the weights: {training.licence}.",
+        "",
+        _named(card),
     ]
 
 
+def _named(card: ModelCard) -> str:
+    training = card.training
+    if training.event_hashes is None:
+        return "The card does not name the training events."
+    unnamed = (
+        f"; {training.n_unnamed_records} records without event id are not named" if training.n_unnamed_records else ""
+    )
+    return f"The card names the training events by hashes of their ids; `seisedge evaluate` leaves them out{unnamed}."
+
+
 def _metrics(card: ModelCard) -> list[str]:
+    if not card.metrics:
+        return ["## On events never trained on", "", "No figures: too few events were held out."]
     lines = [
         "## On events never trained on",
         "",

@@ -15,8 +15,8 @@ import onnx
 from seisedge.export.card import with_costs
 from seisedge.export.fp16 import half_precision
 from seisedge.export.gate import AGREEMENT, MEAN_DP, Parent, Rule, answers_of, compare, differences
+from seisedge.export.gate_windows import HeldOut
 from seisedge.export.graph import ModelFile, bytes_of, layer_name
-from seisedge.export.heldout import HeldOut
 from seisedge.export.int8 import Scales, calibrate, quantizable, quantize_layers
 from seisedge.runtime.card import Comparison, Quantization
 from seisedge.runtime.errors import InputError

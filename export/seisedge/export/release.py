@@ -6,6 +6,7 @@ projected time (`bench.roofline`). The full fp32 model is always a candidate.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +17,9 @@ import numpy as np
 import onnx
 
 from seisedge.export.exported import Exported, export_run
-from seisedge.export.gate import Floats, Parent, Rule, answers_of, compare, enough, hits, lines_of, require_resolution
+from seisedge.export.gate import Parent, Rule, answers_of, compare, enough, hits, lines_of, require_resolution
+from seisedge.export.gate_windows import HeldOut, gate_windows
 from seisedge.export.graph import ModelFile, open_model
-from seisedge.export.heldout import HeldOut, heldout_windows
 from seisedge.export.latency import Latency, side_by_side
 from seisedge.export.onnx import write_card
 from seisedge.export.prune.run import PruneSpec, prune_run
@@ -27,15 +28,17 @@ from seisedge.runtime.bench.roofline import BOARDS, floor_of
 from seisedge.runtime.card import CARD_KEY, Comparison, ModelCard, card_from_json
 from seisedge.runtime.errors import FailedError
 from seisedge.runtime.files import write_atomically
-from seisedge.train.bootstrap import interval
-from seisedge.train.data import Archive
-from seisedge.train.run import Run
+from seisedge.train.archive.archive import Archive
+from seisedge.train.bootstrap import estimate
+from seisedge.train.evaluation.metrics import mean
+from seisedge.train.run_file import Run
 
 PARITY_WINDOWS = 64
 CALIBRATION_WINDOWS = 512
 ORIGINAL, PRUNED = "fp32", "pruned"
 ENOUGH = 0.95  # of the time of the best higher precision; a lower precision must be at least this much faster
-HERE = "onnxruntime, one x86-64 thread"  # a target
+ARCHITECTURE = platform.machine().lower().replace("x86_64", "x86-64").replace("amd64", "x86-64")
+HERE = f"onnxruntime, one {ARCHITECTURE} thread"  # a target: the machine that measures
 
 Say = Callable[[str], None]
 Row = tuple[str, ModelFile | Lower]  # name and model
@@ -128,10 +131,10 @@ def make_release(run: Run, archive: Archive, out: Path, spec: ReleaseSpec, say: 
     out.mkdir(parents=True, exist_ok=True)
     name = run.recipe.name
     whole = export_run(run)
-    held = enough(heldout_windows(whole.card, archive, spec.windows, station_term=run.station_term))
+    held = enough(gate_windows(whole.card, archive, spec.windows, station_term=run.station_term))
     if spec.prune is not None:
         require_resolution(held, spec.prune.rule)
-    calibration = heldout_windows(whole.card, archive, CALIBRATION_WINDOWS, "train", run.station_term)
+    calibration = gate_windows(whole.card, archive, CALIBRATION_WINDOWS, "train", run.station_term)
     full = _save(whole, out / f"{name}.onnx", held)
     say(f"{full.path.name}: {full.card.flops / 1e6:.1f} MFLOP, {len(full.data) / 1e3:.0f} kB")
     made: list[Row] = [(ORIGINAL, full)]
@@ -161,16 +164,16 @@ def _measured(name: str, made: Sequence[Row], held: HeldOut) -> Release:
         card = part.card if isinstance(part, ModelFile) else _card_in(part.file)
         p = answers_of(files[row], held)
         right, event = hits(card, p, held.target)[held.scored], held.event[held.scored]
-        low, high = interval(event, partial(_mean, right))
+        share = estimate(event, partial(mean, x=right))
         variants.append(
             Variant(
                 name=row,
                 card=card,
                 size=len(files[row]),
                 file=part.path if isinstance(part, ModelFile) else None,
-                score=float(right.mean()),
-                low=low,
-                high=high,
+                score=share.value,
+                low=share.low,
+                high=share.high,
                 agreement_with_full=float((p.argmax(1) == full.argmax(1)).mean()),
                 mean_dp_with_full=float(np.abs(p - full).mean()),
                 comparison=card.comparison,
@@ -178,10 +181,6 @@ def _measured(name: str, made: Sequence[Row], held: HeldOut) -> Release:
             )
         )
     return Release(name, variants, choose(variants), len(held))
-
-
-def _mean(values: Floats, weight: Floats) -> float:
-    return float((values * weight).sum() / weight.sum())
 
 
 def _card_in(file: bytes) -> ModelCard:

@@ -18,9 +18,9 @@ from seisedge.runtime.commands.doctor import _version
 from seisedge.runtime.config import ModelsConfig, StationConfig, settings_of
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.engines import _cuda
-from seisedge.runtime.health import Health
-from seisedge.runtime.inference import Models
-from seisedge.runtime.station import Station
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.service.health import Health
+from seisedge.runtime.station.station import Station
 
 RECORD = 512
 ABSENT = "tensorrt is not installed"
@@ -124,7 +124,7 @@ def test_a_package_of_type_stubs_is_not_the_library(tmp_path: Path, monkeypatch:
 
 def test_a_station_can_compile_without_the_workstations_libraries() -> None:
     script = (
-        "import sys\nimport seisedge.export.compile\n"
+        "import sys\nimport seisedge.export.commands.compile\n"
         "print(sorted({'torch', 'onnx', 'seisedge.train', 'tensorrt', 'tensorrt_rtx', 'pycuda'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

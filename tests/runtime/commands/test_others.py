@@ -10,7 +10,7 @@ from seisedge.cli import main
 from seisedge.runtime.bench.start import MEMORY_TARGET_MIB
 from seisedge.runtime.commands import doctor
 from seisedge.runtime.demo import CATALOGUE, RECORDING
-from seisedge.runtime.inference import bundled_model
+from seisedge.runtime.inference.infer import bundled_model
 
 
 def _seisedge(*args: object) -> Result:

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.paths import RECORDING
 
 from seisedge.runtime.commands.replay import command
 from seisedge.runtime.errors import SeisedgeError
 from seisedge.runtime.sources import open_source
 from seisedge.runtime.sources.shake_udp import ShakeUdpSource
-
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

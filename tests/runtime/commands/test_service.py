@@ -19,8 +19,8 @@ from tests.fakes import silent_port, unreachable_port
 
 from seisedge.runtime.commands.run import command as run_command
 from seisedge.runtime.demo import RECORDING, STATIONS
-from seisedge.runtime.health import STUCK_S
 from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.service.health import STUCK_S
 
 STOP_S = 5.0
 

@@ -21,7 +21,7 @@ from seisedge.runtime.engines._library import Here
 from seisedge.runtime.engines._sidecar import check_engine, read_sidecar, save_engine, sidecar_path, trial_path
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.errors import CardError, EngineError
-from seisedge.runtime.inference import bundled_model
+from seisedge.runtime.inference.infer import bundled_model
 
 MODEL = bundled_model("event_type")
 

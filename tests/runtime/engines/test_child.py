@@ -7,7 +7,7 @@ import pytest
 
 from seisedge.runtime.engines._child import Build, Tried, Try, in_child
 from seisedge.runtime.errors import EngineError
-from seisedge.runtime.inference import bundled_model
+from seisedge.runtime.inference.infer import bundled_model
 
 MODEL = str(bundled_model("event_type"))
 TRY = Try(model=MODEL, library="tensorrt-rtx", engine="x.engine")

@@ -13,7 +13,7 @@ import pytest
 
 from seisedge.runtime.engines import _cuda, open_engine
 from seisedge.runtime.errors import EngineError
-from seisedge.runtime.inference import bundled_model
+from seisedge.runtime.inference.infer import bundled_model
 
 DRIVER = '''
 """As much of pycuda.driver as finds a device."""

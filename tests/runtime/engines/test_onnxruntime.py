@@ -15,7 +15,7 @@ from seisedge.runtime.card import CARD_KEY
 from seisedge.runtime.config import ModelsConfig
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.errors import CardError, InputError
-from seisedge.runtime.inference import BUNDLED_FILES, Models, bundled_model
+from seisedge.runtime.inference.infer import BUNDLED_FILES, Models, bundled_model
 
 TASKS = list(BUNDLED_FILES)
 

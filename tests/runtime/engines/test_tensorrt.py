@@ -15,7 +15,7 @@ from seisedge.runtime.engines import _child, _cuda
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.engines.tensorrt import TensorRtEngine
 from seisedge.runtime.errors import EngineError
-from seisedge.runtime.inference import bundled_model
+from seisedge.runtime.inference.infer import bundled_model
 
 MODEL = bundled_model("event_type")
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.paths import RECORDING
 
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.sources._datalink_wire import Message, MessageCutter, message
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 300, 512)]
 

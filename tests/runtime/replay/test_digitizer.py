@@ -12,15 +12,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from tests.paths import RECORDING
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import DataError, FailedError, InputError
-from seisedge.runtime.miniseed import Decoder, text_from_record
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.records.miniseed import Decoder, text_from_record
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.sources import open_source
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 300, 512)]
 BEGIN_NS = ns_from_iso("2019-07-07T08:16:00.377986")
@@ -361,9 +361,7 @@ def test_as_seedlink_client_sees_it(digitizer: Digitizer) -> None:
 
 
 def test_as_obspy_sees_it(digitizer: Digitizer) -> None:
-    basic_client = pytest.importorskip(
-        "obspy.clients.seedlink.basic_client", reason="the oracle: pip install 'seisedge[dev]'"
-    )
+    basic_client = pytest.importorskip("obspy.clients.seedlink.basic_client", reason="the oracle: pip install obspy")
     from obspy import UTCDateTime
 
     client = basic_client.Client("127.0.0.1", digitizer.port, timeout=5)

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tests.paths import RECORDING
 
 from seisedge.runtime.commands.replay import command
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.miniseed import BadRecord, Decoder, record_length
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.records.miniseed import BadRecord, Decoder, record_length
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.replay._fault import Fault, Link, Piece, fault_from_spec, known_faults, register_fault
 from seisedge.runtime.replay._recording import Entry, Recording
 from seisedge.runtime.replay.link_faults import Cut
 from seisedge.runtime.replay.record_faults import Gap, Poison
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DECODER = Decoder()
 
 

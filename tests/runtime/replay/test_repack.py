@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from pymseed import DataEncoding, MS3Record
+from tests.paths import RECORDING
 
 from seisedge.runtime.clock import ns_from_iso
-from seisedge.runtime.miniseed import Decoder
-from seisedge.runtime.packet import Packet, RecordFlag
+from seisedge.runtime.records.miniseed import Decoder
+from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.replay._repack import repack
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 EHZ = [r for k in range(0, 512 * 400, 512) if (r := DATA[k : k + 512])[8:18] == b"B921   EHZ"]
 START_NS = ns_from_iso("2024-01-01T00:00:00")

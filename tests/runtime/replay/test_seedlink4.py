@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.paths import RECORDING
 
-from seisedge.runtime.packet import SourceId
+from seisedge.runtime.records.packet import SourceId
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.replay._select import Selector, is_selected
 from seisedge.runtime.sources._seedlink_wire4 import HEADER
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 300, 512)]
 

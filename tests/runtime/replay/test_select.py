@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seisedge.runtime.packet import SourceId
+from seisedge.runtime.records.packet import SourceId
 from seisedge.runtime.replay._recording import Entry, Station
 from seisedge.runtime.replay._select import Request, Selector, Subscription, is_selected
 

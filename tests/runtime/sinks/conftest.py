@@ -8,7 +8,7 @@ from tests.fakes import ListSource, burst, fake_models, packets_of
 
 from seisedge.runtime.config import ChannelConfig, StationConfig, StationIdentity
 from seisedge.runtime.event import Event, Hop
-from seisedge.runtime.loop import Loop
+from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
 
 MakeEvent = Callable[..., Event]

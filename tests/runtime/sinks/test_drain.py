@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from seisedge.runtime.event import Event, Hop, content_of
-from seisedge.runtime.journal import Journal
+from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._drain import Drain
 
@@ -141,7 +141,7 @@ def test_a_fault_of_the_sink_is_not_the_end(events: list[Event], caplog: pytest.
 def test_sinks_that_decode_their_first_line_at_once(events: list[Event]) -> None:
     """In a new process each, as a restart has it. With a decoder made in each thread one in five of these crashes."""
     script = (
-        "import sys, threading\nfrom seisedge.runtime.outbox import Line\nsys.setswitchinterval(1e-6)\n"
+        "import sys, threading\nfrom seisedge.runtime.journal.outbox import Line\nsys.setswitchinterval(1e-6)\n"
         "line = Line(1, 'XX.STA', 'event', sys.stdin.buffer.read())\nstart = threading.Barrier(3)\n"
         "def decode():\n    start.wait()\n    assert line.decoded().id\n"
         "threads = [threading.Thread(target=decode) for _ in range(3)]\n"

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.paths import RECORDING
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import ConnectError, FailedError
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.sources import _link, open_source
 from seisedge.runtime.sources._datalink_wire import message
 from seisedge.runtime.sources.datalink import DataLinkSource
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 300, 512)]
 B921 = [record for record in RECORDS if record[8:12] == b"B921"]

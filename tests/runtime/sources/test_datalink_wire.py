@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import re
-from pathlib import Path
 
 import pytest
+from tests.paths import RECORDING
 
 from seisedge.runtime.sources._datalink_wire import Message, MessageCutter, PacketHead, message, pattern_of
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 40, 512)]
 

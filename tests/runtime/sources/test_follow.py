@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.paths import RECORDING
 
 from seisedge.runtime.errors import ConnectError, InputError
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sources import follow, open_source
 from seisedge.runtime.sources.follow import FollowSource
 from seisedge.runtime.sources.miniseed import MiniSeedSource
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 40, 512)]
 

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.paths import RECORDING
 
 from seisedge.runtime.errors import ConnectError, FailedError
-from seisedge.runtime.miniseed import BadRecord
-from seisedge.runtime.packet import Packet, SourceId
+from seisedge.runtime.records.miniseed import BadRecord
+from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.sources import _link, open_source
 from seisedge.runtime.sources._seedlink_place import Place
 from seisedge.runtime.sources.seedlink import LinkState, SeedLinkSource
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 600, 512)]
 B921 = [record for record in RECORDS if record[8:12] == b"B921"]

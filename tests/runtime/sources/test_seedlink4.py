@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.paths import RECORDING
 
 from seisedge.runtime.errors import FailedError
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.sources import _link, open_source
 from seisedge.runtime.sources._seedlink_dialect import Dialect3, Dialect4, versions_offered
 from seisedge.runtime.sources._seedlink_wire4 import HEADER
 from seisedge.runtime.sources.seedlink import SeedLinkSource
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 60, 512)]
 B921 = [record for record in RECORDS if record[8:12] == b"B921"]

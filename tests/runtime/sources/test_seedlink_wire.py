@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import pytest
+from tests.paths import RECORDING
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.sources._seedlink_wire import Frame, FrameCutter, time_from_ns
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 40, 512)]
 LENGTH = 62  # byte of the record's length exponent

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-from pathlib import Path
 
 import pytest
+from tests.paths import RECORDING
 
 from seisedge.runtime.sources._seedlink_place import UNSET_4
 from seisedge.runtime.sources._seedlink_wire import Frame
 from seisedge.runtime.sources._seedlink_wire4 import HEADER, FrameCutter4
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 40, 512)]
 LENGTH = 62  # byte of the record's length exponent

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.paths import RECORDING
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import ConnectError, FailedError, InputError
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay._recording import Recording
 from seisedge.runtime.replay.shake import ShakeSender, datagram, shake_packets
 from seisedge.runtime.sources import open_source
 from seisedge.runtime.sources.shake_udp import ShakeAddress, ShakeUdpSource, address_from_url, datagram_from_bytes
 
-RECORDING = Path(__file__).parents[3] / "runtime/seisedge/runtime/demo/data/ridgecrest.mseed"
 DATA = RECORDING.read_bytes()
 B918 = [DATA[k : k + 512] for k in range(0, 512 * 100, 512) if DATA[k + 8 : k + 12] == b"B918"]
 REAL = b"{'EHZ', 1582315130.292, 14168, 14927, -16112, 17537}"

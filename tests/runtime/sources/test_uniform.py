@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seisedge.runtime.demo import RECORDING
-from seisedge.runtime.miniseed import BadRecord, Decoder
+from seisedge.runtime.records.miniseed import BadRecord, Decoder
 from seisedge.runtime.replay._recording import Recording
 from seisedge.runtime.sources._uniform import uniform_records
 from seisedge.runtime.sources.miniseed import MiniSeedSource

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from seisedge.cli import main
-from seisedge.runtime.channels import NOMINAL_COUNTS_PER_M_S
 from seisedge.runtime.config import load_config
 from seisedge.runtime.demo import CATALOGUE, RECORDING, STATIONS
+from seisedge.runtime.station.channels import NOMINAL_COUNTS_PER_M_S
 from seisedge.train.correction.fit import GRID, centre, fit
 from seisedge.train.correction.stationfile import with_correction, write_correction
 

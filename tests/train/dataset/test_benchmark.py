@@ -11,7 +11,7 @@ import pytest
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.train.data import load_archive
+from seisedge.train.archive.archive import load_archive
 from seisedge.train.dataset.benchmark import folders_from
 
 

@@ -14,10 +14,10 @@ from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.cli import main
 from seisedge.runtime.errors import InputError
-from seisedge.train import probe
-from seisedge.train.data import load_archive
+from seisedge.train.archive.archive import load_archive
 from seisedge.train.dataset.check import Report, check
 from seisedge.train.dataset.survey import survey
+from seisedge.train.evaluation import probe
 
 WHERE = {"station_network_code": "XX", "trace_licence": "CC BY 4.0", "trace_component_order": "ZNE"}
 
@@ -175,7 +175,7 @@ def test_a_planted_shortcut_is_found_on_disk(tmp_path: Path) -> None:
 
 
 def test_the_windows_of_a_recipe_are_asked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the bundled set tests/train/test_probe.py asks; here the way there, with a set of one's own."""
+    """Of the bundled set tests/train/evaluation/test_probe.py asks; here the way there, with a set of one's own."""
     monkeypatch.setattr(probe, "probe", functools.partial(probe.probe, draws=600, edge_draws=200))
     folder = write_set(tmp_path / "mine", rows_of(45), make_arrays(45, length=7000))
     code, out, err = run("check", str(folder), "--recipe", "event-type", "--json")

@@ -12,7 +12,7 @@ import pytest
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.demo import CATALOGUE, STATIONS
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.packet import SourceId
+from seisedge.runtime.records.packet import SourceId
 from seisedge.train.dataset.catalogue import events_from
 from seisedge.train.dataset.quiet import candidates, loudest_ratio, quiet_spans
 from seisedge.train.dataset.stations import Stations
@@ -53,7 +53,7 @@ def test_the_commands_start_without_what_they_do_not_need(datasets: Path) -> Non
         "print(sorted(heavy & set(sys.modules)))\n"
         "real = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *more: None if name == 'h5py' else real(name, *more)\n"
-        "del sys.modules['seisedge.train.dataset.cli']\n"
+        "del sys.modules['seisedge.train.commands.dataset']\n"
         "result = CliRunner().invoke(main, ['dataset', 'info', 'x'])\n"
         "print(result.exit_code, result.output.strip())\n"
     )
@@ -75,7 +75,9 @@ def test_station_files_give_positions_and_gains() -> None:
     assert site is not None
     assert (site.latitude_deg, site.longitude_deg) == (35.9357, -117.6017)
     assert stations.gain(SourceId("PB", "B918", "", "EH1"), time_ns) == 7.81398e8
-    assert stations.gain(SourceId("PB", "B918", "00", "HHZ"), time_ns) is None
+    assert stations.gain(SourceId("PB", "B918", "00", "HHZ"), time_ns) == (
+        "no StationXML or station file gives one for the channel"
+    )
     assert stations.site("PB.B999", time_ns) is None
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.data import load_archive
+from seisedge.train.archive.archive import load_archive
 from seisedge.train.dataset.store import Store
 
 

@@ -14,13 +14,13 @@ import torch
 from click.testing import CliRunner
 
 from seisedge.cli import main
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
 from seisedge.train.evaluation import event_type, magnitude
 from seisedge.train.evaluation.answers import Answers, Asker, windows_from
 from seisedge.train.evaluation.event_type import PAIR, VISIBLE
 from seisedge.train.evaluation.figure import Figure, Figures
+from seisedge.train.evaluation.predict import Windows
 from seisedge.train.evaluation.subject import subject_from
-from seisedge.train.predict import Windows
 
 CPU = torch.device("cpu")
 

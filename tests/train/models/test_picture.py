@@ -9,13 +9,13 @@ import torch
 
 from seisedge.export.onnx import graph_from_model, strip_metadata
 from seisedge.runtime.errors import InputError
-from seisedge.train.data import Archive
+from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.cutter import WindowCutter, show_marks
+from seisedge.train.archive.task import sampler_of
 from seisedge.train.models import create_model
 from seisedge.train.models._base import PictureModel
 from seisedge.train.models.picture import LinePlot
-from seisedge.train.recipe import load_recipe
-from seisedge.train.task import sampler_of
-from seisedge.train.windows import WindowCutter, show_marks
+from seisedge.train.recipes.recipe import load_recipe
 
 
 def drawn(x: torch.Tensor, valid: torch.Tensor | None = None, side: int = 4) -> torch.Tensor:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.train.evaluation.test_command import STEPS, make_set
+from tests.train.commands.test_evaluate import STEPS, make_set
 
 from seisedge.cli import main
 from seisedge.runtime.errors import InputError
-from seisedge.train.data import load_archive
+from seisedge.train.archive.archive import load_archive
 from seisedge.train.synthetic import Catalogue, write_dataset
 
 FEW = Catalogue(events=14, stations=2, explosions=0.5, length_s=80.0, noise_m_per_s=(1e-9, 1e-8))

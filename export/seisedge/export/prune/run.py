@@ -15,22 +15,24 @@ from torch import Tensor
 
 from seisedge.export.exported import export_run
 from seisedge.export.gate import Floats, Parent, Rule, compare, require_resolution
-from seisedge.export.heldout import HeldOut, heldout_windows, refuse_synthetic
+from seisedge.export.gate_windows import HeldOut, gate_windows, refuse_synthetic
 from seisedge.export.prune.select import LARGEST_EFFECT, Choice, Target, block_effects, choose, importance_of
 from seisedge.export.prune.surgery import Surgery, surgery_on
 from seisedge.runtime.card import Comparison, ModelCard
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
-from seisedge.train.data import Archive, Record, load_archive
-from seisedge.train.evaluate import markdown
-from seisedge.train.loop import Row, Trained, train_model, write_log
-from seisedge.train.mixture import with_sources
+from seisedge.train.archive.archive import Archive, Record, load_archive
+from seisedge.train.archive.mixture import with_sources
+from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
+from seisedge.train.evaluation.report import Report
+from seisedge.train.fit.loop import Row, Trained, train_model, write_log
+from seisedge.train.fit.progress import Progress
+from seisedge.train.fit.run import report_of
+from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
-from seisedge.train.progress import Progress
-from seisedge.train.recipe import Recipe
-from seisedge.train.run import Run, save_run, table_of
-from seisedge.train.stage import Settings, Stage
+from seisedge.train.recipes.recipe import Recipe
+from seisedge.train.run_file import Run, save_run
 
 BATCH = 64  # windows, for importance and effects
 IMPORTANCE_BATCHES = 8
@@ -76,6 +78,7 @@ class Pruned:
     macs: tuple[int, int]  # with the front end
     flops: tuple[int, int]
     log: list[Row]
+    report: Report | None  # figures on the held-out events
 
 
 @torch.no_grad()
@@ -107,7 +110,7 @@ def prune_run(run: Run, archive: Archive, spec: PruneSpec, say: Say) -> Pruned:
     Raises FailedError before anything is trained where the held-out events are too few for the gate.
     """
     parent = export_run(run)
-    held = heldout_windows(parent.card, archive, spec.windows, station_term=run.station_term)
+    held = gate_windows(parent.card, archive, spec.windows, station_term=run.station_term)
     if not spec.allow_drop:
         require_resolution(held, spec.rule)
     recipe, _ = with_sources(run.recipe, archive)
@@ -120,12 +123,13 @@ def prune_run(run: Run, archive: Archive, spec: PruneSpec, say: Say) -> Pruned:
         tuning_recipe(recipe, arguments, spec.steps), archive, in_training, spec.seed, CPU, Progress("fine-tuning"),
         settings=settings,
     )  # fmt: skip
-    table = table_of(recipe, Trained(tuned.model, run.station_term), archive, CPU, spec.draws)
+    trained = Trained(tuned.model, run.station_term)
+    report = report_of(recipe, trained, archive, run.provenance, CPU, spec.draws, say)
     narrow = dataclasses.replace(
         run,
         recipe=msgspec.structs.replace(run.recipe, arguments=arguments),
         state=tuned.model.state_dict(),
-        metrics=table.rows,
+        metrics=metrics_of(report),
         pruning=f"{1 - choice.macs_after / choice.macs_before:.0%} of the network's multiply-adds removed from the run "
         f"of {run.date}, {tuned.log[-1]['step']:.0f} steps of fine-tuning, seed {spec.seed}",
     )
@@ -139,6 +143,7 @@ def prune_run(run: Run, archive: Archive, spec: PruneSpec, say: Say) -> Pruned:
         (cards[0].macs, cards[1].macs),
         (cards[0].flops, cards[1].flops),
         tuned.log,
+        report,
     )
 
 
@@ -223,8 +228,6 @@ def write_pruned(pruned: Pruned, parent: Path, out: Path) -> None:
         if source.is_file():
             write_atomically(out / name, source.read_bytes())
     write_log(out / "log.csv", pruned.log)
-    write_atomically(out / "metrics.json", msgspec.json.format(msgspec.json.encode(run.metrics), indent=1))
-    page = markdown(run.metrics, f"{run.recipe.name}, pruned: figures on events held out")
-    write_atomically(out / "metrics.md", page.encode())
+    write_metrics(run.recipe.name, run.metrics, pruned.report, out)
     write_atomically(out / "gate.json", msgspec.json.format(msgspec.json.encode(pruned.comparison), indent=1))
     save_run(run, out / "checkpoint.pt")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from seisedge.runtime.errors import InputError
 from seisedge.train.models import create_model, model_names
 from seisedge.train.models._base import Model
-from seisedge.train.recipe import Recipe
+from seisedge.train.recipes.recipe import Recipe
 
 Keep = Mapping[str, Tensor]  # group → places of the units that stay, ascending
 

@@ -15,7 +15,7 @@ from time import monotonic, perf_counter_ns
 
 import numpy as np
 
-from seisedge.runtime.bench.windows import Pair
+from seisedge.runtime.bench.recorded import Pair
 from seisedge.runtime.engines import Engine
 from seisedge.runtime.machine import peak_mib, resident_mib
 

@@ -16,9 +16,9 @@ MEMORY_TARGET_MIB = 120.0
 _SCRIPT = """
 import time; began = time.perf_counter()
 import numpy as np; numpy_there = time.perf_counter()
-import seisedge.runtime.loop, seisedge.runtime.sources; imported = time.perf_counter()
+import seisedge.runtime.service.loop, seisedge.runtime.sources; imported = time.perf_counter()
 from seisedge.runtime.config import ModelsConfig
-from seisedge.runtime.inference import Models
+from seisedge.runtime.inference.infer import Models
 for engine in Models.load(ModelsConfig()).engines:
     engine.infer(*(np.zeros((1, 3, engine.card.n_samples), np.float32) for _ in range(2)))
 ready = time.perf_counter()

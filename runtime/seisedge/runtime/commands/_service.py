@@ -10,21 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
-from seisedge.runtime.config import StationConfig
+from seisedge.runtime.config import SinksConfig, StationConfig
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.inference import Models
-from seisedge.runtime.loop import Loop
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
-from seisedge.runtime.sinks._config import SinksConfig
 from seisedge.runtime.sinks.jsonl import JsonLinesFile, JsonLinesSink
 from seisedge.runtime.sources import Source
 
 if TYPE_CHECKING:
-    from seisedge.runtime.deadletters import DeadLetters
-    from seisedge.runtime.health import Health
-    from seisedge.runtime.journal import Journal
-    from seisedge.runtime.metrics import MetricsServer
-    from seisedge.runtime.notify import Notifier
+    from seisedge.runtime.journal.journal import Journal
+    from seisedge.runtime.service.dead_letters import DeadLetters
+    from seisedge.runtime.service.health import Health
+    from seisedge.runtime.service.metrics import MetricsServer
+    from seisedge.runtime.service.notify import Notifier
     from seisedge.runtime.sinks._drain import Drain
 
 
@@ -42,7 +42,12 @@ class Outputs:
     """
 
     def __init__(
-        self, journal: Journal | None, shown: Sink, events: Path | None, configs: Sequence[StationConfig]
+        self,
+        journal: Journal | None,
+        shown: Sink,
+        events: Path | None,
+        configs: Sequence[StationConfig],
+        models: Models,
     ) -> None:
         self._journal = journal
         self._file: Sink | None = None
@@ -59,8 +64,8 @@ class Outputs:
         if journal.folder is not None:
             self.drains.append(Drain(shown, "standard output", journal, owned=False))
             if events is not None:
-                self.drains.append(Drain(JsonLinesFile(events), f"jsonl {events.resolve()}", journal))
-        self.drains += build_drains(configs, journal)
+                self.drains.append(Drain(JsonLinesFile(events), f"jsonl {text_from_path(events.resolve())}", journal))
+        self.drains += build_drains(configs, journal, models.scale_remarks)
         for drain in self.drains:
             drain.start()
 
@@ -84,20 +89,20 @@ class Operation:
         self._notifier: Notifier | None = None
         self._source = source
         if journal is not None and journal.folder is not None:
-            from seisedge.runtime.deadletters import DeadLetters
+            from seisedge.runtime.service.dead_letters import DeadLetters
 
             source.on_bad_record = DeadLetters(journal.folder, source.url)
         if metrics is None and "NOTIFY_SOCKET" not in os.environ:
             return
-        from seisedge.runtime.health import Health
-        from seisedge.runtime.notify import Notifier
+        from seisedge.runtime.service.health import Health
+        from seisedge.runtime.service.notify import Notifier
 
         self._notifier = Notifier()
         self.health = Health(self._notifier)
         self.health.source, self.health.journal = source, journal
         self.health.dead_letters = cast("DeadLetters | None", source.on_bad_record)
         if metrics is not None:
-            from seisedge.runtime.metrics import MetricsServer, address_from_text
+            from seisedge.runtime.service.metrics import MetricsServer, address_from_text
 
             self._server = MetricsServer(self.health, address_from_text(metrics))
 
@@ -131,7 +136,8 @@ def open_journal(state: Path | None, where: str | Sequence[str], configs: list[S
         raise InputError(f"the station files name {len(folders)} state folders; run one process a folder, or --state")
     if not folders and all(config.sinks == SinksConfig() for config in configs):
         return None
-    from seisedge.runtime.journal import Journal
+    from seisedge.runtime.journal.journal import Journal
 
     settings = configs[0].journal if configs else None
-    return Journal(folders[0] if folders else None, where if isinstance(where, str) else ",".join(where), settings)
+    source = text_from_path(where if isinstance(where, str) else ",".join(where))
+    return Journal(folders[0] if folders else None, source, settings)

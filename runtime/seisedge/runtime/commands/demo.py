@@ -15,15 +15,15 @@ from seisedge.runtime.demo import AUTOMATIC, CATALOGUE, RECORDING, STATIONS
 from seisedge.runtime.demo.report import event_table, last_revisions, latency_table, match, verdict
 from seisedge.runtime.demo.truth import automatic_from_csv, catalogue_from_csv
 from seisedge.runtime.event import Event, Hop
-from seisedge.runtime.inference import Models
-from seisedge.runtime.loop import Loop
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay import Digitizer
-from seisedge.runtime.report import RunReport
+from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks.jsonl import JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import open_source
+from seisedge.runtime.station.run_report import RunReport
 
 SPEED = 60.0  # 26 minutes in 26 seconds
 LATE = 1.05  # times what the replay takes by itself

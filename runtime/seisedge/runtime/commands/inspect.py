@@ -9,6 +9,7 @@ import msgspec
 
 from seisedge.runtime.card import Metric, ModelCard
 from seisedge.runtime.engines import open_engine
+from seisedge.runtime.paths import text_from_path
 
 EPILOG = """\b
 Examples:
@@ -26,7 +27,7 @@ def command(model: Path, roofline: bool, as_json: bool) -> None:
 
     `event-type` and `magnitude` stand for the bundled models.
     """
-    from seisedge.runtime.inference import model_path
+    from seisedge.runtime.inference.infer import model_path
 
     path = model_path(model)
     engine = open_engine(path)
@@ -44,7 +45,7 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
     """The card in words, a line an item."""
     training = card.training
     rows = {
-        "file": f"{path.name}, {path.stat().st_size / 1e3:.0f} kB, sha256 {sha256[:16]}…",
+        "file": f"{text_from_path(path.name)}, {path.stat().st_size / 1e3:.0f} kB, sha256 {sha256[:16]}…",
         "task": f"{card.task}: {_labels(card)}",
         "input": f"{card.components}, {card.n_samples} samples at {card.sampling_rate_hz:g} Hz "
         f"({card.window_s:g} s, onset at {card.onset_s:g} s), {card.unit}, {card.band_hz[0]:g}–{card.band_hz[1]:g} Hz",
@@ -86,14 +87,16 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
     lines += ["", "On events never trained on: value [95 % interval over events], events/records"]
     lines += _metric_table(card.metrics)
     lines += ["", "Not to be trusted with"]
-    lines += [f"  - {item}" for item in card.not_for]
+    lines += [f"  - {item}" for item in card.not_for or ["not stated"]]
     return lines
 
 
 def _labels(card: ModelCard) -> str:
     if card.magnitude is None:
         return ", ".join(card.labels)
-    return f"{len(card.labels)} bins, {card.labels[0]} … {card.labels[-1]}, {card.magnitude.type}"
+    scale = card.magnitude
+    remark = f" ({scale.remark})" if scale.remark else ""
+    return f"{len(card.labels)} bins, {card.labels[0]} … {card.labels[-1]}, type {scale.type}{remark}"
 
 
 def _metric_table(metrics: list[Metric]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, cast, get_args
@@ -17,17 +17,18 @@ from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._service import Operation, Outputs, log_to_stdout, open_journal
 from seisedge.runtime.config import EngineName, Mode, ModelsConfig, StationConfig, check_metadata, load_config
 from seisedge.runtime.errors import DataError, InputError
-from seisedge.runtime.inference import Models
-from seisedge.runtime.loop import Loop
-from seisedge.runtime.report import RunReport
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks.jsonl import JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import Source, open_source
-from seisedge.runtime.stationxml import StationXml
+from seisedge.runtime.station.run_report import RunReport
 
 if TYPE_CHECKING:
-    from seisedge.runtime.journal import Journal  # loaded where there is something to remember or to hand on
+    from seisedge.runtime.journal.journal import Journal  # loaded where there is something to remember or to hand on
 
+MAX_NAMES = 5  # of channels or stations in one sentence
 SINKS_END_S = 30.0  # how long sinks are waited for when the data have ended
 SINKS_STOP_S = 3.0  # and when the run is told to stop
 
@@ -124,7 +125,7 @@ def command(
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
     metrics = metrics or next((config.metrics for config in configs.values() if config.metrics), None)
     with Operation(journal, source, metrics) as operation:
-        outputs = Outputs(journal, shown, events, list(configs.values()))
+        outputs = Outputs(journal, shown, events, list(configs.values()), loaded)
         chosen = cast("Mode | None", mode)
         loop = Loop(
             loaded,
@@ -145,7 +146,7 @@ def command(
             operation.stopping()
             outputs.close(SINKS_STOP_S if loop.stopped else SINKS_END_S)
     if not source.live and not loop.stopped:
-        _refuse_unheard(report)
+        _refuse_unusable(report, source)
     if not as_json:
         _summary(report, source, journal, loaded)
 
@@ -175,16 +176,28 @@ def _models_of(configs: dict[str, StationConfig]) -> ModelsConfig:
     return wanted.get(first, ModelsConfig())
 
 
-def _refuse_unheard(report: RunReport) -> None:
-    """Raise DataError where the files hold no station of the station files, or none with a channel to listen to."""
-    if any(station.counters.packets for station in report.stations.values()):
+def _refuse_unusable(report: RunReport, source: Source) -> None:
+    """Raise DataError with every reason where nothing of the files reached a station's timeline."""
+    if any(station.used for station in report.stations.values()):
         return
+    why: dict[str, list[str]] = {}  # reason → channels
     for station in report.stations.values():
-        for name, why in station.channels.reasons.items():
-            raise DataError(f"{station.station_id}: no channel that can be listened to; {name}: {why}")
-    if not report.stations and report.other_stations:
-        heard = ", ".join(sorted(report.other_stations)[:5])
-        raise DataError(f"no record is of a station that a station file names; the data are of {heard}")
+        for name, reason in station.refusals.items():
+            why.setdefault(reason, []).append(name)
+    reasons = [f"{_few(names)}: {reason}" for reason, names in why.items()]
+    if report.other_stations:
+        reasons.append(
+            f"no record is of a station that a station file names; the data are of {_few(report.other_stations)}"
+        )
+    reasons += [f"{count} record(s) left out: {reason}" for reason, count in source.reasons.items()]
+    raise DataError(f"{source.url}: nothing that can be used: {'; '.join(reasons) or 'no record'}")
+
+
+def _few(names: Iterable[str]) -> str:
+    """The first names in order, and how many more there are."""
+    ordered = sorted(names)
+    more = len(ordered) - MAX_NAMES
+    return ", ".join(ordered[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 @contextlib.contextmanager
@@ -216,6 +229,7 @@ def _summary(report: RunReport, source: Source, journal: Journal | None, models:
     )
     troubles = {
         "damaged records left out": counters.bad_records,
+        "text records (logs) left out": counters.text_records,
         "bytes skipped between records": counters.skipped_bytes,
         "truncated records": counters.truncated,
         "reconnects": counters.reconnects,

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
+from seisedge.runtime.paths import text_from_path
 
 EPILOG = """\b
 Example:
@@ -31,11 +32,11 @@ def show(folder: Path, as_json: bool) -> None:
 
     Only looks; a run may be using the folder.
     """
-    from seisedge.runtime.database import SCHEMA_VERSION, read_database
+    from seisedge.runtime.journal.database import SCHEMA_VERSION, read_database
 
     link = read_database(folder)
     try:
-        facts = {"folder": str(folder), "schema": SCHEMA_VERSION} | _facts(link)
+        facts = {"folder": text_from_path(folder), "schema": SCHEMA_VERSION} | _facts(link)
     finally:
         link.close()
     facts["damaged"] = sorted(path.name for path in folder.glob("*.damaged"))

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from xml.sax.saxutils import quoteattr
 
 from seisedge.runtime.clock import iso_from_ns
-from seisedge.runtime.miniseed import MAX_RECORD_BYTES
-from seisedge.runtime.packet import SourceId
+from seisedge.runtime.records.miniseed import MAX_RECORD_BYTES
+from seisedge.runtime.records.packet import SourceId
 from seisedge.runtime.replay._client import SOFTWARE, Client, Gone, Served
 from seisedge.runtime.replay._recording import Entry, Numbered
 from seisedge.runtime.sources._datalink_wire import PREFIX, message

@@ -13,8 +13,8 @@ from pathlib import Path
 from pymseed import MS3Record
 
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.miniseed import MAX_RECORD_BYTES, MIN_RECORD_BYTES, BadRecord, Decoder
-from seisedge.runtime.packet import SourceId
+from seisedge.runtime.records.miniseed import MAX_RECORD_BYTES, MIN_RECORD_BYTES, BadRecord, Decoder
+from seisedge.runtime.records.packet import SourceId
 from seisedge.runtime.replay._repack import repack
 from seisedge.runtime.sources.miniseed import MiniSeedSource
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from seisedge.runtime.packet import SourceId
+from seisedge.runtime.records.packet import SourceId
 from seisedge.runtime.replay._recording import Station
 from seisedge.runtime.sources._seedlink_place import SEQUENCE_MODULUS
 

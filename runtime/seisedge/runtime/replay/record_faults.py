@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_s
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.miniseed import Decoder
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.records.miniseed import Decoder
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay._fault import Fault, chosen, key, register_fault
 from seisedge.runtime.replay._recording import Entry
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.runtime.miniseed import BadRecord, Decoder
-from seisedge.runtime.packet import SourceId
+from seisedge.runtime.records.miniseed import BadRecord, Decoder
+from seisedge.runtime.records.packet import SourceId
 from seisedge.runtime.replay._clock import ReplayClock
 from seisedge.runtime.replay._fault import Fault, fault_from_spec
 from seisedge.runtime.replay._recording import Entry, Recording, Station

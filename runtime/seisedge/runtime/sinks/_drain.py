@@ -12,8 +12,8 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from seisedge.runtime.journal import Journal
-from seisedge.runtime.outbox import Line
+from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.journal.outbox import Line
 from seisedge.runtime.sinks._base import Refused, Sink
 
 logger = logging.getLogger(__name__)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from seisedge.runtime.miniseed import BadRecord
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.records.miniseed import BadRecord, TextRecord
+from seisedge.runtime.records.packet import Packet
 
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
+MAX_REASONS = 8
 
 
 @dataclass(slots=True)
@@ -28,6 +30,7 @@ class SourceCounters:
     records: int = 0
     bytes: int = 0
     bad_records: int = 0  # quarantined: not decodable, rate 0, absurd time
+    text_records: int = 0  # logs of a digitizer: text, no samples
     skipped_bytes: int = 0  # between records, while looking for the next good one
     truncated: int = 0  # a last record that ends too early
     duplicates: int = 0  # sent again by a server after a reconnection, and dropped
@@ -39,18 +42,20 @@ class SourceCounters:
 class Source(abc.ABC):
     """Base of all sources.
 
-    url: as the user gave it, for messages and for the event's `source` field.
+    url: as the user gave it, printable (see `paths`), for messages and for the event's `source` field.
     live: True where packets come at the pace of the world and losing the connection is not the end.
     on_bad_record: called with each record that is set aside, for a dead-letter file; None to only count.
+    reasons: why records were set aside, with their number; up to `MAX_REASONS` different ones.
     idle_ns: when, on the monotonic clock, a live source last had nothing more to give; 0 where it never had.
     """
 
     live: bool = False
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = text_from_path(url)
         self.counters = SourceCounters()
         self.on_bad_record: Callable[[BadRecord], None] | None = None
+        self.reasons: dict[str, int] = {}
         self.idle_ns = 0
 
     @property
@@ -59,7 +64,17 @@ class Source(abc.ABC):
         return not self.live
 
     def set_aside(self, bad: BadRecord, where: str) -> None:
-        """Count a record that cannot be used; `where` is its place in the source, for the log."""
+        """Count a record that cannot be used; `where` is its place in the source, for the log.
+
+        Text is not damaged: it is counted apart, and is no dead letter.
+        """
+        if bad.reason in self.reasons or len(self.reasons) < MAX_REASONS:
+            self.reasons[bad.reason] = self.reasons.get(bad.reason, 0) + 1
+        if isinstance(bad, TextRecord):
+            self.counters.text_records += 1
+            level = logging.INFO if self.counters.text_records == 1 else logging.DEBUG
+            logger.log(level, "%s: record at %s left out: %s", self.url, where, bad.reason)
+            return
         self.counters.bad_records += 1
         level = logging.WARNING if self.counters.bad_records == 1 else logging.DEBUG
         logger.log(level, "%s: record at %s set aside: %s", self.url, where, bad.reason)

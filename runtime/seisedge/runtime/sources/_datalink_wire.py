@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from seisedge.runtime.miniseed import is_header
+from seisedge.runtime.records.miniseed import is_header
 from seisedge.runtime.sources._cutter import Cutter
 
 PREFIX = b"DL"

@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterator
 from queue import Empty, SimpleQueue
 
 from seisedge.runtime.errors import ConnectError
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sources._base import TICK_S, Source
 from seisedge.runtime.sources._registry import SourceOptions
 

@@ -7,7 +7,7 @@ import re
 import time
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
-from seisedge.runtime.miniseed import text_from_record
+from seisedge.runtime.records.miniseed import text_from_record
 from seisedge.runtime.sources._link import Lost
 from seisedge.runtime.sources._seedlink_place import Place
 from seisedge.runtime.sources._seedlink_talk import Cutter

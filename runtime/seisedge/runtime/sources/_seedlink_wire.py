@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
-from seisedge.runtime.miniseed import HEADER_BYTES, MAX_RECORD_BYTES, is_header, record_length
+from seisedge.runtime.records.miniseed import HEADER_BYTES, MAX_RECORD_BYTES, is_header, record_length
 from seisedge.runtime.sources._cutter import Cutter
 
 PREFIX_BYTES = 8

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import struct
 
-from seisedge.runtime.miniseed import is_header, record_length
+from seisedge.runtime.records.miniseed import is_header, record_length
 from seisedge.runtime.sources._cutter import Cutter
 from seisedge.runtime.sources._seedlink_place import UNSET_4
 from seisedge.runtime.sources._seedlink_wire import LAST_WORD, Frame, last_frame

@@ -14,8 +14,8 @@ import time
 from collections.abc import Generator
 
 from seisedge.runtime.errors import FailedError
-from seisedge.runtime.miniseed import BadRecord, Decoder
-from seisedge.runtime.packet import Packet, SourceId
+from seisedge.runtime.records.miniseed import BadRecord, Decoder
+from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources._datalink_wire import Message, MessageCutter, PacketHead, message, pattern_of
 from seisedge.runtime.sources._link import REPLY_TIMEOUT_S, LinkSource, Lost, Receiver
 from seisedge.runtime.sources._registry import SourceOptions, register_source

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from seisedge.runtime.errors import ConnectError, InputError
-from seisedge.runtime.miniseed import BadRecord, Decoder, Scanner
-from seisedge.runtime.packet import Packet
+from seisedge.runtime.records.miniseed import BadRecord, Decoder, Scanner
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sources._base import TICK_S, Source
 from seisedge.runtime.sources._registry import SourceOptions
 

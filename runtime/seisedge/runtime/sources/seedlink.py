@@ -14,8 +14,8 @@ from fnmatch import fnmatchcase
 from importlib.metadata import version
 
 from seisedge.runtime.errors import FailedError
-from seisedge.runtime.miniseed import BadRecord, Decoder
-from seisedge.runtime.packet import Packet, SourceId
+from seisedge.runtime.records.miniseed import BadRecord, Decoder
+from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources import _server_url as url_parts
 from seisedge.runtime.sources._link import AskAgain, LinkSource, LinkState, Lost
 from seisedge.runtime.sources._registry import SourceOptions, register_source

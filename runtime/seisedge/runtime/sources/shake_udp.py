@@ -21,8 +21,8 @@ import numpy as np
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.errors import ConnectError, FailedError, InputError
 from seisedge.runtime.listening import cannot_listen
-from seisedge.runtime.miniseed import MAX_STARTTIME_NS, MIN_STARTTIME_NS, BadRecord
-from seisedge.runtime.packet import Packet, RecordFlag, SourceId
+from seisedge.runtime.records.miniseed import MAX_STARTTIME_NS, MIN_STARTTIME_NS, BadRecord
+from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 from seisedge.runtime.sources._base import TICK_S, Source
 from seisedge.runtime.sources._registry import SourceOptions, register_source
 from seisedge.runtime.suggestion import suggestion

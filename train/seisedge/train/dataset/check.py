@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seisedge.train.dataset.audit import Explained, Guess, audit, audit_magnitudes
+from seisedge.train.dataset.holdout import TUNING, Place, leaks
+from seisedge.train.dataset.origins import WITHIN_KM, WITHIN_S, same_origin
+from seisedge.train.dataset.split import group_overlapping, join_groups
 from seisedge.train.dataset.survey import Trace
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND, UNUSED
-from seisedge.train.holdout import TUNING, Place, leaks
-from seisedge.train.origins import WITHIN_KM, WITHIN_S, same_origin
-from seisedge.train.split import group_overlapping, join_groups
 
 EXAMPLES = 3
 RARE = 0.1  # share of the events below which a label counts as rare

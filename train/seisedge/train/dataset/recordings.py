@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.errors import DataError, InputError
-from seisedge.runtime.miniseed import BadRecord, Decoder, RecordHeader, Scanner
-from seisedge.runtime.packet import SourceId
+from seisedge.runtime.records.miniseed import BadRecord, Decoder, RecordHeader, Scanner
+from seisedge.runtime.records.packet import SourceId
 from seisedge.train.dataset.progress import progress
 
 SDS = "sds:"

@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 import numpy as np
 import numpy.typing as npt
 
-from seisedge.runtime.channelcode import refusal_of
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.runtime.packet import SourceId
+from seisedge.runtime.records.channelcode import refusal_of
+from seisedge.runtime.records.packet import SourceId
 from seisedge.train.dataset.recordings import Recordings, same_rate
 
 ORDER = "ZNE12UVW"  # of components in a trace

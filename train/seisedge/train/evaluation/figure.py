@@ -12,6 +12,7 @@ MIN_RECORDS = 3  # a figure on fewer is not given
 MIN_EVENTS = 3  # of fewer an interval would say nothing
 DECIMALS = 4
 MODEL = "model"
+VERTICAL = "vertical only, of three-component records"  # the horizontals were taken away
 
 Bool = npt.NDArray[np.bool_]
 

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seisedge.train.frontend import MaskedDetrend, MaskedHighpass, TypeFrontEnd
 from seisedge.train.models._base import EVENT_TYPES, EventTypeModel, Geometry
 from seisedge.train.models._registry import register_model
 from seisedge.train.models.cbam import CBAM
 from seisedge.train.models.filterbank import Filterbank
+from seisedge.train.models.frontend import MaskedDetrend, MaskedHighpass, TypeFrontEnd
 from seisedge.train.models.ghost import GhostBottleneck
 from seisedge.train.models.masking import masked_mean, pool_mask
 

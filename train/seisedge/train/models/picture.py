@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seisedge.train.frontend import select_valid, unit_scale
+from seisedge.train.models.frontend import select_valid, unit_scale
 
 OUTSIDE = 2.0  # beyond any scaled sample
 

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seisedge.train.frontend import MagnitudeFrontEnd, MaskedHighpass
 from seisedge.train.models._base import BinnedMagnitudeModel, Geometry, MagnitudeModel, magnitude_bins
 from seisedge.train.models._registry import register_model
 from seisedge.train.models.cbam import CBAM
 from seisedge.train.models.filterbank import Filterbank
+from seisedge.train.models.frontend import MagnitudeFrontEnd, MaskedHighpass
 from seisedge.train.models.masking import masked_max, masked_mean, pool_mask
 from seisedge.train.models.shrinkage import Shrinkage
 

@@ -1,0 +1,80 @@
+"""`seisedge export`: from a run to the model file of a station."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from seisedge.export.exported import export_run
+from seisedge.export.onnx import Array
+from seisedge.runtime.errors import InputError
+from seisedge.train.archive.archive import find_dataset, load_archive
+from seisedge.train.archive.cutter import WindowCutter
+from seisedge.train.evaluation.predict import training_windows
+from seisedge.train.fit.loop import UNKNOWN_GAIN
+from seisedge.train.models._base import Model
+from seisedge.train.run_file import Run, load_run
+
+EPILOG = """\b
+Examples:
+  seisedge export runs/event-type
+  seisedge export runs/magnitude -o magnitude.onnx
+"""
+
+
+def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tuple[Array, Array]:
+    """Stored windows for the parity check: waveform and valid (count, 3, n), spread over the answer lengths."""
+    import torch
+
+    archive = load_archive(folders, model.geometry.rate_hz, run.recipe.data.pass_hz, limit=8 * count)
+    cutter = WindowCutter(archive, model.geometry, torch.device("cpu"))
+    waves, masks = [], []
+    answers = run.recipe.nuisance.answers_s
+    for answer_s in answers:
+        windows = training_windows(run.recipe, model, archive, lambda _: True, answer_s)
+        step = max(len(windows.record) * len(answers) // count, 1)
+        x, valid = cutter.cut(
+            windows.part(np.arange(len(windows.record)) % step == 0).draw(model.geometry, answer_s, False)
+        )
+        waves.append(x.numpy())
+        masks.append(valid.numpy())
+    wave, mask = np.concatenate(waves), np.concatenate(masks)
+    if model.unit == "m/s":
+        wave = wave / np.float32(UNKNOWN_GAIN)
+    if not len(wave):
+        raise InputError(
+            "the data hold no window to compare torch and onnxruntime on; give other records with --data DIR"
+        )
+    return wave, mask
+
+
+@click.command("export", epilog=EPILOG)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Model file [default: RUN/NAME.onnx].")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Folder with real records for the parity check [default: the clone's datasets/].",
+)
+@click.option(
+    "--windows", default=64, show_default=True, type=click.IntRange(1), help="Number of windows for the parity check."
+)
+def command(run: Path, out: Path | None, data: tuple[Path, ...], windows: int) -> None:
+    """Write a training RUN as one .onnx file with its card, and compare it with torch on real windows."""
+    loaded = load_run(run)
+    folder = run if run.is_dir() else run.parent
+    path = out or folder / f"{loaded.recipe.name}.onnx"
+    exported = export_run(loaded)
+    folders = list(data) or [find_dataset(Path.cwd())]
+    wave, mask = real_windows(loaded, exported.model, folders, windows)
+    difference = exported.save(path, wave, mask)
+    card = exported.card
+    click.echo(
+        f"{path}: {path.stat().st_size / 1e6:.2f} MB, {card.flops / 1e6:.1f} MFLOP an inference; "
+        f"torch and onnxruntime agree within {difference:.1e} on {len(wave)} real windows"
+    )
+    if card.not_counted:
+        click.echo(f"operators without a FLOP rule: {', '.join(card.not_counted)}")

@@ -1,0 +1,74 @@
+"""Settings of the sinks. A station file holds no secrets: they are read from a file or from the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from seisedge.runtime.errors import InputError
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=600)]
+
+
+class JsonLinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """JSON lines appended to a file, which is rotated by size; see `sinks.jsonl`."""
+
+    path: str
+    max_mb: Annotated[float, msgspec.Meta(gt=0)] = 64.0
+    keep_files: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 8
+
+
+class QuakeMLConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One QuakeML document per event; see `sinks.quakeml`."""
+
+    folder: str
+    authority: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{2,}$")] = "local"
+
+
+class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One HTTP POST per revision of an event; see `sinks.webhook`."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^https?://")]
+    token_file: str | None = None
+    timeout_s: Seconds = 10.0
+
+
+class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One MQTT message per revision of an event; see `sinks.mqtt`."""
+
+    host: Annotated[str, msgspec.Meta(min_length=1)]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
+    topic: Annotated[str, msgspec.Meta(pattern="^[^+#]+$")] = "seisedge"
+    username: str | None = None
+    password_file: str | None = None
+    tls: bool = False
+    ca_file: str | None = None
+    timeout_s: Seconds = 10.0
+
+
+class SinksConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sinks besides the terminal and `--events`; each kind at most once per station."""
+
+    jsonl: JsonLinesConfig | None = None
+    quakeml: QuakeMLConfig | None = None
+    webhook: WebhookConfig | None = None
+    mqtt: MqttConfig | None = None
+
+
+def secret(path: str | None, variable: str) -> str | None:
+    """The first line of the file at `path`; without a path the environment variable, None where it is not set.
+
+    Raises InputError where the file cannot be read or is empty.
+    """
+    if path is None:
+        return os.environ.get(variable)
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot read the secret from this file: {error}") from error
+    if not lines:
+        raise InputError(f"{path}: the file is empty; write the secret into its first line")
+    return lines[0].strip()

@@ -1,0 +1,1 @@
+"""Detection: onsets, and samples that are not ground motion."""

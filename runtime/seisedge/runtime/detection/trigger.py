@@ -1,0 +1,248 @@
+"""Trigger: onsets by the ratio of a short to a long average (STA/LTA).
+
+The short average is the square root of the mean energy; the long one is the mean of the amplitudes of the hops. An
+earlier event raises a mean amplitude less than a mean energy, so that in a swarm the next onset is still detected.
+
+The trigger works on hops of 0.1 s of the sample clock. The energy of a hop, the averages over hops, and so each onset
+depend only on a fixed number of samples before it (apart from the re-arming), not on how the packets were cut.
+The filter has zero phase: its ringing may put a very strong onset up to 0.3 s early.
+The vertical component is used; where it is missing, the horizontal with the larger ratio.
+
+The defaults were chosen on the Ridgecrest recording before 08:16 UTC on 2019-07-07; see docs/detection.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.config import TriggerConfig
+from seisedge.runtime.timeline.timeline import Timeline
+from seisedge.runtime.timeline.track import GridSpec
+
+TRIGGER_GRID = GridSpec(rate_hz=40.0, pass_hz=15.0)  # for channels with a lower Nyquist frequency, `pass_hz` is lower
+HOP_N = 4  # grid samples per hop, 0.1 s
+HALF_TAPS = 20  # reach of the high-pass to either side, 0.5 s
+MIN_SHARE = 0.5  # smallest share of the samples of an average that must exist
+ONSET_AMPLITUDE_RATIO = (
+    2.0  # hops before the trigger belong to the onset while their amplitude is this many times the long average
+)
+ONSET_SEARCH_HOPS = 8
+
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """A detection: the start of the signal, and the hop in which the ratio reached `on_ratio`."""
+
+    time_ns: int
+    hop: int
+    snr: float  # ratio of the amplitudes in that hop
+
+
+class TriggerState(msgspec.Struct, frozen=True):
+    """State of a trigger that cannot be computed from the samples before `scanned_hop`."""
+
+    scanned_hop: int | None
+    armed: bool
+
+
+def _highpass_taps(highpass_hz: float, rate_hz: float) -> Float:
+    n = np.arange(-HALF_TAPS, HALF_TAPS + 1)
+    low = np.sinc(2 * highpass_hz / rate_hz * n) * np.hamming(2 * HALF_TAPS + 1)
+    taps = -low / low.sum()
+    taps[HALF_TAPS] += 1.0
+    return np.asarray(taps, dtype=np.float64)
+
+
+def _moving_sum(x: Float, width: int) -> Float:
+    """Sums over `width` values: (…, n) → (…, n - width + 1).
+
+    The values are added in a fixed order, by doubling: unlike a running sum it carries no rounding errors along.
+    """
+    total: Float | None = None
+    partial, size, offset = x, 1, 0
+    n = x.shape[-1] - width + 1
+    rest = width
+    while rest:
+        if rest & 1:
+            piece = partial[..., offset : offset + n]
+            total = piece.copy() if total is None else total + piece
+            offset += size
+        rest >>= 1
+        if rest:
+            partial = partial[..., :-size] + partial[..., size:]
+            size *= 2
+    assert total is not None
+    return total
+
+
+class Trigger:
+    """Scans a timeline for onsets; `scanned_hop` is the first hop that is not yet scanned."""
+
+    def __init__(self, timeline: Timeline, settings: TriggerConfig) -> None:
+        if timeline.spec.rate_hz != TRIGGER_GRID.rate_hz:
+            raise ValueError(f"the trigger works at {TRIGGER_GRID.rate_hz:g} Hz; got {timeline.spec}")
+        self.settings = settings
+        self.scanned_hop: int | None = None
+        self.timeline = timeline
+        self._taps = _highpass_taps(settings.highpass_hz, TRIGGER_GRID.rate_hz)
+        self._sta = round(settings.sta_s * TRIGGER_GRID.rate_hz / HOP_N)
+        self._lta = round(settings.lta_s * TRIGGER_GRID.rate_hz / HOP_N)
+        self._history_hops = self._lta + ONSET_SEARCH_HOPS
+        self._armed = True
+        # of the vertical, for the last `_history_hops` before `scanned_hop`
+        self._energy: Float = np.zeros((1, 0))
+        self._count: Float = np.zeros((1, 0))
+        self._has_history = True  # False after `restore`: the energies are then computed again
+
+    def state(self) -> TriggerState:
+        """The state without the samples."""
+        return TriggerState(self.scanned_hop, self._armed)
+
+    def restore(self, state: TriggerState) -> None:
+        """Resume from `state`; the next scan needs the samples from `needed_ns` on."""
+        self.scanned_hop, self._armed, self._has_history = state.scanned_hop, state.armed, state.scanned_hop is None
+
+    @property
+    def needed_ns(self) -> int | None:
+        """Time of the oldest sample that the next scan needs; None before the first scan."""
+        if self.scanned_hop is None:
+            return None
+        return self.timeline.time_of((self.scanned_hop - self._history_hops) * HOP_N - HALF_TAPS)
+
+    def span_of(self, hop0: int, hop1: int) -> tuple[int, int]:
+        """Outputs [k0, k1) of the timeline that the ratios of the hops from `hop0` to `hop1` (included) depend on."""
+        return (hop0 - self._lta + 1) * HOP_N - HALF_TAPS, (hop1 + 1) * HOP_N + HALF_TAPS
+
+    def would_fire(self, wave: Float, valid: npt.NDArray[np.bool_]) -> bool:
+        """True if a component, (n,) samples and mask of a `span_of`, reaches `on_ratio`."""
+        energy, count = self._energies_of(wave[None], valid[None])
+        ratio, _ = self._ratios(energy, count, energy.shape[1] - self._lta + 1)
+        return bool((ratio >= self.settings.on_ratio).any())
+
+    @property
+    def reach_s(self) -> float:
+        """Length of the samples before a hop that its ratio depends on, in seconds."""
+        return (self._lta * HOP_N + HALF_TAPS) / TRIGGER_GRID.rate_hz
+
+    def time_of_hop(self, hop: int) -> int:
+        """Start time of a hop, in ns."""
+        return self.timeline.time_of(hop * HOP_N)
+
+    def hop_after(self, time_ns: int) -> int:
+        """First hop that starts at or after a time."""
+        return -(-self.timeline.k_at(time_ns) // HOP_N)
+
+    def scan(self) -> list[Onset]:
+        """Onsets in what became ready since the last call, in order."""
+        ready_hop = (self.timeline.ready_k - HALF_TAPS) // HOP_N
+        if self.scanned_hop is None:
+            if self.timeline.ready_k <= self.timeline.oldest_k:
+                return []
+            self.scanned_hop = 0
+        oldest_hop = -(-(self.timeline.oldest_k + HALF_TAPS) // HOP_N)
+        if oldest_hop > self.scanned_hop:  # the timeline was restarted after a long gap
+            self.scanned_hop, self._armed = oldest_hop, True
+            self._energy, self._count = np.zeros((1, 0)), np.zeros((1, 0))
+            self._has_history = True
+        first = self.scanned_hop
+        if ready_hop <= first:
+            return []
+        if not self._has_history:
+            self._energy, self._count = self._energies([0], first - self._history_hops, first)
+            self._has_history = True
+        new = ready_hop - first
+        energy, count = self._energies([0], first, ready_hop)
+        energy = np.concatenate([self._energy, energy], axis=1)
+        count = np.concatenate([self._count, count], axis=1)
+        missing = max(self._history_hops + new - energy.shape[1], 0)  # the start of the data
+        if missing:
+            energy, count = (np.pad(x, ((0, 0), (missing, 0))) for x in (energy, count))
+        self._energy, self._count = energy[:, -self._history_hops :], count[:, -self._history_hops :]
+        if not count[0, -new:].all():
+            across = self._energies([1, 2], ready_hop - energy.shape[1], ready_hop)
+            energy, count = np.concatenate([energy, across[0]]), np.concatenate([count, across[1]])
+        ratio, average = self._ratios(energy, count, new)
+        onsets = self._onsets(ratio, average, energy, count, first)
+        self.scanned_hop = ready_hop
+        return onsets
+
+    def _energies(self, rows: list[int], hop0: int, hop1: int) -> tuple[Float, Float]:
+        """Energy and number of valid samples of the high-passed hops [hop0, hop1): (len(rows), hops) each."""
+        wave, valid = self.timeline.window(hop0 * HOP_N - HALF_TAPS, hop1 * HOP_N + HALF_TAPS)
+        return self._energies_of(wave[rows].astype(np.float64), valid[rows])
+
+    def _energies_of(self, x: Float, exists: npt.NDArray[np.bool_]) -> tuple[Float, Float]:
+        """As `_energies`, from samples (rows, n) that extend `HALF_TAPS` beyond the hops on either side."""
+        rows, n, taps = len(x), x.shape[1] - 2 * HALF_TAPS, len(self._taps)
+        x = np.ascontiguousarray(x)
+        under = np.ndarray((taps, rows, n), np.float64, x, 0, (x.itemsize, *x.strides))
+        products = np.empty((taps, rows, n))  # by rows in memory, so that numpy adds in the order of the taps for any n
+        np.multiply(under, self._taps[:, None, None], out=products)
+        high = np.add.reduce(products, axis=0)
+        whole = np.ones((rows, n), dtype=bool)
+        if not exists.all():
+            gone = np.cumsum(~exists, axis=1)
+            whole = gone[:, taps - 1 :] == np.concatenate([np.zeros((rows, 1), gone.dtype), gone[:, : n - 1]], axis=1)
+        squares = np.where(whole, high * high, 0.0).reshape(rows, -1, HOP_N)
+        energy = (squares[..., 0] + squares[..., 1]) + (squares[..., 2] + squares[..., 3])
+        count = whole.reshape(rows, -1, HOP_N).sum(axis=2).astype(np.float64)
+        return energy, count
+
+    def _ratios(self, energy: Float, count: Float, hops: int) -> tuple[Float, Float]:
+        """(rows, hops) each: ratio (0 where too many samples are missing) and the long average of the amplitude."""
+        # energy ends with the newest hop; the long window of the first new hop starts `lta - 1` hops before it
+        amplitude = np.sqrt(np.divide(energy, count, out=np.zeros_like(energy), where=count > 0))
+        tail = slice(energy.shape[1] - hops - self._lta + 1, None)
+        long_count = _moving_sum(count[:, tail], self._lta)
+        long_amplitude = _moving_sum(amplitude[:, tail] * count[:, tail], self._lta) / np.maximum(long_count, 1)
+        short = slice(energy.shape[1] - hops - self._sta + 1, None)
+        short_count = _moving_sum(count[:, short], self._sta)
+        short_energy = _moving_sum(energy[:, short], self._sta) / np.maximum(short_count, 1)
+        enough = (long_count >= MIN_SHARE * self._lta * HOP_N) & (short_count >= MIN_SHARE * self._sta * HOP_N)
+        average = np.where(enough, long_amplitude, 0.0)
+        ratio = np.divide(np.sqrt(short_energy), average, out=np.zeros_like(average), where=average > 0)
+        return ratio, average
+
+    def _onsets(self, ratio: Float, average: Float, energy: Float, count: Float, first: int) -> list[Onset]:
+        columns = np.arange(ratio.shape[1])
+        row = np.zeros(len(columns), dtype=np.int64)
+        if len(ratio) > 1:
+            has_vertical = count[0, -len(columns) :] > 0
+            row = np.where(has_vertical, 0, 1 + np.argmax(ratio[1:], axis=0))
+        best = ratio[row, columns]
+        found: list[Onset] = []
+        column = 0
+        while column < len(best):
+            over = best[column:] >= self.settings.on_ratio if self._armed else best[column:] < self.settings.off_ratio
+            hits = np.flatnonzero(over)
+            if not len(hits):
+                break
+            column += int(hits[0])
+            if self._armed:
+                found.append(self._onset(column, row[column], best[column], average, energy, count, first))
+            self._armed = not self._armed
+            column += 1
+        return found
+
+    def _onset(
+        self, column: int, row: int, snr: float, average: Float, energy: Float, count: Float, first: int
+    ) -> Onset:
+        """Walk back from the hop that triggered to the hop where the amplitude rose above the long average."""
+        newest = energy.shape[1] - average.shape[1] + column
+        threshold = (ONSET_AMPLITUDE_RATIO * average[row, column]) ** 2
+        back = 0
+        while (
+            back < ONSET_SEARCH_HOPS
+            and count[row, newest - back] > 0
+            and energy[row, newest - back] / count[row, newest - back] >= threshold
+        ):
+            back += 1
+        hop = first + column
+        begin = hop - max(back - 1, 0)
+        return Onset(self.timeline.time_of(begin * HOP_N), hop, round(float(snr), 2))

@@ -1,0 +1,1 @@
+"""Inference: windows to probabilities to estimates."""

@@ -1,0 +1,144 @@
+"""Inference: one window through one model, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.card import ModelCard
+from seisedge.runtime.config import BUNDLED, ModelsConfig
+from seisedge.runtime.engines import Engine, open_engine
+from seisedge.runtime.errors import CardError, InputError
+from seisedge.runtime.event import Cost
+from seisedge.runtime.inference.windows import Window
+from seisedge.runtime.suggestion import suggestion
+
+BUNDLED_FILES = {"event_type": "event-type.onnx", "magnitude": "magnitude.onnx"}
+
+
+def bundled_model(task: str) -> Path:
+    """Path of the model file that comes with the package."""
+    return Path(__file__).parents[1] / "models" / BUNDLED_FILES[task]
+
+
+def model_path(name: str | Path) -> Path:
+    """A model file, or a bundled one by its name (`event-type`, `magnitude`). Raises InputError."""
+    path = Path(name)
+    bundled = {Path(file).stem: task for task, file in BUNDLED_FILES.items()}
+    if path.exists():
+        return path
+    if str(name) in bundled:
+        return bundled_model(bundled[str(name)])
+    raise InputError(f"{name}: no such model file and no bundled model; {suggestion(str(name), bundled)}")
+
+
+@dataclass(slots=True)
+class Meter:
+    """Sums over the inferences of one revision; milliseconds."""
+
+    host_to_device_ms: float = 0.0
+    infer_ms: float = 0.0
+    device_to_host_ms: float = 0.0
+    flops: int = 0
+    inferences: int = 0
+    engines: list[str] = field(default_factory=list)
+    precisions: list[str] = field(default_factory=list)
+
+    def cost(self) -> Cost:
+        seconds = self.infer_ms / 1e3
+        return Cost(
+            flops=self.flops,
+            gflops_per_s=round(self.flops / seconds / 1e9, 2) if seconds else 0.0,
+            engine="+".join(dict.fromkeys(self.engines)),
+            precision="+".join(dict.fromkeys(self.precisions)),
+            inferences=self.inferences,
+        )
+
+
+class Models:
+    """The engines of a station: at most one a task, loaded once and shared by all stations of the process."""
+
+    def __init__(self, event_type: Engine | None, magnitude: Engine | None) -> None:
+        self.event_type = event_type
+        self.magnitude = magnitude
+
+    @property
+    def engines(self) -> list[Engine]:
+        return [engine for engine in (self.event_type, self.magnitude) if engine is not None]
+
+    @property
+    def scale_remarks(self) -> dict[str, str]:
+        """SHA-256 of the magnitude model → the remark of its card on the magnitude type, where it has one."""
+        engine = self.magnitude
+        if engine is None or engine.card.magnitude is None or not engine.card.magnitude.remark:
+            return {}
+        return {engine.sha256: engine.card.magnitude.remark}
+
+    @property
+    def stand_ins(self) -> list[str]:
+        """A sentence for each model that does not run on the engine that was asked for."""
+        return [
+            f"{engine.card.name} runs on {engine.name}, not on {engine.instead_of}: {engine.reason}"
+            for engine in self.engines
+            if engine.instead_of is not None
+        ]
+
+    @classmethod
+    def load(cls, config: ModelsConfig, paths: tuple[Path, ...] = ()) -> Models:
+        """Models of a station file, or in their place the files given. Raises InputError, CardError.
+
+        A file given takes the task its card names; the other task keeps what the station file says.
+        """
+        folder = Path(config.engine_cache) if config.engine_cache is not None else None
+        found: dict[str, Engine] = {}
+        for path in map(model_path, paths):
+            engine = open_engine(path, config.engine, folder)
+            if engine.card.task in found:
+                raise InputError(
+                    f"{path}: a second model for the task '{engine.card.task}', "
+                    f"after {found[engine.card.task].path}; give one a task"
+                )
+            found[engine.card.task] = engine
+        for task in BUNDLED_FILES:
+            wanted: str = getattr(config, task)
+            if task in found or wanted == "none":
+                continue
+            path = bundled_model(task) if wanted == BUNDLED else model_path(wanted)
+            engine = open_engine(path, config.engine, folder)
+            if engine.card.task != task:
+                raise CardError(f"{wanted}: a model for the task '{engine.card.task}'; models.{task} needs '{task}'")
+            found[task] = engine
+        if not found:
+            raise InputError("no model at all: models.event_type and models.magnitude are both 'none'")
+        return cls(found.get("event_type"), found.get("magnitude"))
+
+
+def infer(engine: Engine, window: Window, scale: npt.NDArray[np.float64], meter: Meter) -> npt.NDArray[np.float32]:
+    """Probabilities (n_labels,) of a window.
+
+    scale: (3,), what each component's counts are multiplied with; NaN masks the component.
+    """
+    usable = np.isfinite(scale)
+    valid = window.valid & usable[:, None]
+    waveform = window.waveform * np.where(usable, scale, 0.0)[:, None]
+    batch = np.ascontiguousarray(waveform, dtype=np.float32)[None], valid.astype(np.float32)[None]
+    probabilities, cost = engine.infer(*batch)
+    meter.host_to_device_ms += cost.host_to_device_ms
+    meter.infer_ms += cost.infer_ms
+    meter.device_to_host_ms += cost.device_to_host_ms
+    meter.flops += engine.card.flops
+    meter.inferences += 1
+    meter.engines.append(engine.name)
+    meter.precisions.append(engine.card.precision)
+    shares: npt.NDArray[np.float32] = probabilities[0]
+    return shares
+
+
+def unit_scale(
+    card: ModelCard, polarity: npt.NDArray[np.float64], metres_per_count: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """What counts are multiplied with to be in the card's unit: (3,), NaN where a component has no gain."""
+    return polarity if card.unit == "counts" else polarity * metres_per_count

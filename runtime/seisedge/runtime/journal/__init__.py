@@ -1,0 +1,1 @@
+"""Journal: resume tokens, emitted events and the outbox, in one SQLite file."""

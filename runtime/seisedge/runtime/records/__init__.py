@@ -1,0 +1,1 @@
+"""Records: miniSEED to packets, channel codes, station metadata."""

@@ -1,0 +1,1 @@
+"""Service: the loop of a running station, its health and metrics."""

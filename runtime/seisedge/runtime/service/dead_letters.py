@@ -1,0 +1,71 @@
+"""Dead letters: records that could not be used, kept for whoever wants to know why.
+
+JSON lines of time, source, reason, and the record in base64. Bounded: a file of `MAX_BYTES` and the one before it,
+and `MAX_PER_S`; what is beyond is counted only, here and by the source.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from seisedge.runtime.clock import iso_from_ns
+from seisedge.runtime.records.miniseed import BadRecord
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "dead-letters.jsonl"
+MAX_BYTES = 4 << 20
+MAX_RECORD_BYTES = 4096  # of a record that is kept; the head tells most
+MAX_PER_S = 20
+
+
+class DeadLetters:
+    """For `Source.on_bad_record`. folder: of the state."""
+
+    def __init__(self, folder: Path, source: str, *, now_s: Callable[[], float] = time.monotonic) -> None:
+        self.kept = 0
+        self.left_out = 0
+        self._path = folder / FILE_NAME
+        self._source = source
+        self._now_s = now_s
+        self._second_began_s = -1.0
+        self._in_this_second = 0
+        self._failing = False
+
+    def __call__(self, bad: BadRecord) -> None:
+        now_s = self._now_s()
+        if now_s - self._second_began_s >= 1.0:
+            self._second_began_s, self._in_this_second = now_s, 0
+        self._in_this_second += 1
+        if self._in_this_second > MAX_PER_S:
+            self.left_out += 1
+            return
+        letter = {
+            "time": iso_from_ns(time.time_ns()),
+            "source": self._source,
+            "reason": bad.reason,
+            "bytes": len(bad.record),
+            "record": base64.b64encode(bad.record[:MAX_RECORD_BYTES]).decode(),
+        }
+        try:
+            self._write(json.dumps(letter) + "\n")
+        except OSError as error:
+            level = logging.DEBUG if self._failing else logging.WARNING
+            logger.log(level, "%s: dead letters cannot be kept: %s", self._path, error)
+            self._failing = True
+            self.left_out += 1
+        else:
+            self._failing = False
+            self.kept += 1
+
+    def _write(self, line: str) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line)
+            full = file.tell() > MAX_BYTES
+        if full:
+            self._path.replace(self._path.with_name(f"{FILE_NAME}.1"))

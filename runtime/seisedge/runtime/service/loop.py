@@ -1,0 +1,226 @@
+"""The loop of the station: source → stations → lines → sinks, and how long each step took."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from time import monotonic_ns, time_ns
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns
+from seisedge.runtime.config import Mode, StationConfig
+from seisedge.runtime.event import Event, Hop, Latency
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.sinks import Sink
+from seisedge.runtime.sources import Source
+from seisedge.runtime.station.backlog import Backlog
+from seisedge.runtime.station.draft import Draft
+from seisedge.runtime.station.run_report import RunReport
+from seisedge.runtime.station.station import Station
+
+if TYPE_CHECKING:
+    from seisedge.runtime.journal.journal import Journal  # a run without a state needs no database
+    from seisedge.runtime.service.health import Health
+
+logger = logging.getLogger(__name__)
+
+COMPARABLE_CLOCKS_S = 3600.0  # a record older than this was not sent as it was made
+# Samples of a file, a station, between two looks at what is due: 200 s of three components at 100 Hz. Live packets are
+# looked at one by one.
+FILE_BATCH_SAMPLES = 60_000
+MAX_STATIONS = 5000  # that no station file names; damaged or hostile streams may say any number of codes
+MORE_STATIONS = "more stations"
+
+
+def _transport_of_the_day(packet: Packet) -> float | None:
+    """Milliseconds from the end of a record to its arrival, by this machine's clock; None for old data."""
+    arrived_ns = time_ns() - (monotonic_ns() - packet.arrival_ns)
+    delay_s = (arrived_ns - packet.endtime_ns) / NS_PER_S
+    return delay_s * 1e3 if 0 <= delay_s < COMPARABLE_CLOCKS_S else None
+
+
+class Loop:
+    """Runs one source to its end, or until `stop`.
+
+    configs: one a station; None: any station that speaks, with `default`.
+    transport: milliseconds a packet was under way, where that can be known.
+    journal: what is said is recorded there, and not said again; sinks of its own take it from there.
+    health: told of every packet and every tick.
+    backlog: knows how far the run is behind a stream that does not wait, and drops windows where it is too far.
+    metadata: StationXML for all stations; goes before what their station files name. What it lacks ends a run over
+        files, and is a warning in a live one, where another station must not stop those that are well.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        sinks: Sequence[Sink],
+        configs: Mapping[str, StationConfig],
+        *,
+        default: StationConfig | None = None,
+        mode: Mode | None = None,
+        transport: Callable[[Packet], float | None] = _transport_of_the_day,
+        journal: Journal | None = None,
+        health: Health | None = None,
+        backlog: Backlog | None = None,
+        metadata: StationXml | None = None,
+    ) -> None:
+        self._models = models
+        self._sinks = sinks
+        self._configs = configs
+        self._default = default
+        self._mode = mode
+        self._transport = transport
+        self._journal = journal
+        self._health = health
+        self.backlog = backlog if backlog is not None else Backlog()
+        self._metadata = metadata
+        self._stopped = False
+        self.report = RunReport()
+
+    def stop(self) -> None:
+        """End the run after the packet at hand.
+
+        With a durable journal what is open stays open, for the next run; else it is closed with what there is.
+        """
+        self._stopped = True
+
+    @property
+    def stopped(self) -> bool:
+        """True once `stop` was called."""
+        return self._stopped
+
+    def run(self, source: Source, *, idle_exit_s: float | None = None) -> RunReport:
+        """Read the source to its end; with `idle_exit_s`, also end when nothing came for so long."""
+        began_ns = heard_ns = taken_ns = monotonic_ns()
+        pending: dict[str, Station] = {}
+        packet: Packet | None = None
+        samples = 0  # since the last look
+        try:
+            for item in source.packets():
+                if self._stopped:
+                    break
+                if self._health is not None:
+                    self._health.turn(item.source_id.station_id if item is not None else None)
+                if item is None:
+                    self.backlog.clear()
+                    self._step(pending, packet, source, taken_ns)
+                    if idle_exit_s is not None and monotonic_ns() - heard_ns > idle_exit_s * NS_PER_S:
+                        logger.info("%s: nothing came for %g s; done", source.url, idle_exit_s)
+                        break
+                    continue
+                packet = item
+                taken_ns = monotonic_ns()
+                heard_ns = packet.arrival_ns
+                self.report.packets += 1
+                station = self._station(packet, strict=not source.live)
+                if station is None:
+                    continue
+                if not source.back_pressure:
+                    self.backlog.take(packet, source.idle_ns)
+                station.add(packet)
+                if self._journal is not None:
+                    self._journal.took(station, packet)
+                pending[station.station_id] = station
+                samples += len(packet.samples)
+                if source.live or samples >= FILE_BATCH_SAMPLES * len(pending):
+                    self._step(pending, packet, source, taken_ns)
+                    samples = 0
+                self.backlog.rest()
+            self._step(pending, packet, source, taken_ns)
+            if not (self._stopped and self._journal is not None and self._journal.durable):
+                for station in self.report.stations.values():
+                    self._emit_all(station.finish(), None, source, monotonic_ns())
+            if self._journal is not None:
+                self._journal.flush()
+        finally:
+            self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S
+        return self.report
+
+    def _station(self, packet: Packet, *, strict: bool) -> Station | None:
+        key = packet.source_id.station_id
+        station = self.report.stations.get(key)
+        if station is None:
+            config = self._configs.get(key)
+            if config is None and len(self.report.stations) < MAX_STATIONS:
+                config = self._default
+            if config is None:
+                self._leave_out(key)
+                return None
+            mode, max_behind_s = self._mode or config.mode, config.live.max_behind_s
+            station = Station(
+                key,
+                config,
+                self._models,
+                mode,
+                lambda: self.backlog.drops(key, max_behind_s),
+                metadata=self._metadata,
+                strict=strict,
+            )
+            self.report.stations[key] = station
+            if self._journal is not None:
+                self._journal.begin(station)
+        return station
+
+    def _leave_out(self, key: str) -> None:
+        """Count a packet of a station that is not listened to, up to a number of names."""
+        others = self.report.other_stations
+        if key not in others and len(others) >= MAX_STATIONS:
+            key = MORE_STATIONS
+        if key not in others:
+            why = "not in any station file" if self._default is None else f"more than {MAX_STATIONS} stations"
+            logger.warning("%s: %s; its packets are left out", key, why)
+        others[key] = others.get(key, 0) + 1
+
+    def _step(self, pending: dict[str, Station], packet: Packet | None, source: Source, taken_ns: int) -> None:
+        for station in pending.values():
+            self._emit_all(station.step(), packet, source, taken_ns)
+        pending.clear()
+        if self._journal is not None:
+            self._journal.step()
+
+    def _emit_all(self, drafts: Iterator[Draft], packet: Packet | None, source: Source, taken_ns: int) -> None:
+        """Write what is due. `packet`: the one that made it due; `taken_ns`: when the work on it began."""
+        for draft in drafts:
+            line = self._line(draft, packet, taken_ns, source)
+            if self._journal is not None and not self._journal.add(line):
+                continue
+            for sink in self._sinks:
+                sink.write(line)
+            taken_ns = monotonic_ns()  # the next answer waited for this one
+
+    def _line(self, draft: Draft, packet: Packet | None, began_ns: int, source: Source) -> Event | Hop:
+        """The draft with its circumstances."""
+        answered_ns = monotonic_ns()
+        meter = draft.meter
+        fill_ms = transport_ms = wait_ms = None
+        if packet is not None and source.live:
+            fill_ms = max(packet.endtime_ns - draft.last_sample_ns, 0) / 1e6
+            transport_ms = self._transport(packet)
+            wait_ms = max(began_ns - packet.arrival_ns, 0) / 1e6
+        engine_ms = meter.host_to_device_ms + meter.infer_ms + meter.device_to_host_ms
+        line = draft.line(iso_from_ns(time_ns()), source.url, meter.cost())
+        emit_ms = (monotonic_ns() - answered_ns) / 1e6
+        work_ms = (answered_ns - began_ns) / 1e6
+        if self._health is not None and meter.inferences:
+            self._health.work_ms.add(work_ms)
+        latency = Latency(
+            record_fill=_rounded(fill_ms),
+            transport=_rounded(transport_ms),
+            wait=_rounded(wait_ms),
+            assemble=round(max(work_ms - engine_ms, 0.0), 3),
+            host_to_device=round(meter.host_to_device_ms, 3),
+            infer=round(meter.infer_ms, 3),
+            device_to_host=round(meter.device_to_host_ms, 3),
+            emit=round(emit_ms, 3),
+            total=round((fill_ms or 0.0) + (transport_ms or 0.0) + (wait_ms or 0.0) + work_ms + emit_ms, 3),
+        )
+        return msgspec.structs.replace(line, latency_ms=latency)
+
+
+def _rounded(ms: float | None) -> float | None:
+    return None if ms is None else round(ms, 3)

@@ -1,0 +1,1 @@
+"""Station: the packets of one station to events."""

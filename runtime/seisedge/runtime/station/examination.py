@@ -1,0 +1,89 @@
+"""Examination: all that is asked about an onset before its window goes to a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seisedge.runtime.clock import ns_from_s
+from seisedge.runtime.detection import pulse
+from seisedge.runtime.detection.inspection import Artefact, Inspection, Inspector, artefact_of
+from seisedge.runtime.detection.teleseism import is_teleseism
+from seisedge.runtime.detection.trigger import Onset, Trigger
+from seisedge.runtime.event import Quality
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.inference.windows import grid_of, span_of_window, start_of_window
+from seisedge.runtime.records.packet import RecordFlag
+from seisedge.runtime.timeline.timeline import Timeline
+from seisedge.runtime.timeline.track import GridSpec
+
+LEAD_S = 5.0  # before an onset, at least, is looked at
+TELESEISM = Quality(
+    code="teleseism",
+    reason="the onset has its energy below 2 Hz, as of a distant earthquake: no local magnitude is given",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Of one answer: what is to be said of its samples, and what speaks against an amplitude."""
+
+    remarks: list[Quality]
+    clipped: bool = False
+    teleseism: bool = False
+
+
+class Examiner:
+    """Looks at what the first model will look at. Everything it says follows from samples that are final."""
+
+    def __init__(self, models: Models, trigger: Trigger, timelines: dict[GridSpec, Timeline]) -> None:
+        self._card = models.engines[0].card
+        self._trigger = trigger
+        self._timelines = timelines
+        self._inspectors: dict[GridSpec, Inspector] = {}
+
+    def artefact_at(self, onset: Onset, known_hop: int) -> Artefact | None:
+        """The bad samples without which the trigger would not have gone on, from what is known up to a hop."""
+        return artefact_of(self._trigger, onset.hop, onset.hop, known_hop)
+
+    def artefact_until(self, onset: Onset, answer_s: float) -> Artefact | None:
+        """The bad samples without which it would not have gone on in all the time up to an answer."""
+        last = max(self._trigger.hop_after(onset.time_ns + ns_from_s(answer_s)) - 1, onset.hop)
+        return artefact_of(self._trigger, onset.hop, last, last)
+
+    def is_calibration(self, onset: Onset, answer_s: float) -> bool:
+        """True where a calibration pulse or tone begins; False before `pulse.AFTER_S`."""
+        timeline = self._timeline
+        if timeline is None or answer_s < pulse.AFTER_S:
+            return False
+        onset_k, rate_hz = timeline.k_at(onset.time_ns), timeline.spec.rate_hz
+        before, after = round(pulse.BEFORE_S * rate_hz), round(pulse.AFTER_S * rate_hz)
+        waveform, valid = timeline.window(onset_k - before, onset_k + after)
+        return pulse.is_calibration(waveform, valid, rate_hz, before)
+
+    def examine(self, onset: Onset, end_ns: int) -> Examination:
+        """What an answer with samples up to `end_ns` must say; nothing where the band is not carried."""
+        timeline = self._timeline
+        if timeline is None:
+            return Examination([])
+        onset_k, rate_hz = timeline.k_at(onset.time_ns), timeline.spec.rate_hz
+        k0, k1 = span_of_window(timeline, self._card, start_of_window(self._card, onset.time_ns), end_ns)
+        k0 = min(k0, onset_k - round(LEAD_S * rate_hz))
+        seen = self.inspect(timeline, k0, k1, onset_k)
+        flags = timeline.flags_between(timeline.time_of(k0), timeline.time_of(k1))
+        waveform, valid = timeline.window(k0, max(k1, k0))
+        sound = valid & ~seen.mask
+        return Examination(
+            seen.remarks,
+            clipped=seen.clipped or bool(flags & (RecordFlag.CLIPPED | RecordFlag.SATURATED)),
+            teleseism=is_teleseism(waveform, sound, rate_hz, onset_k - k0, waveform.shape[1]),
+        )
+
+    def inspect(self, timeline: Timeline, k0: int, k1: int, onset_k: int) -> Inspection:
+        """What is unsound in the outputs [k0, k1)."""
+        if timeline.spec not in self._inspectors:
+            self._inspectors[timeline.spec] = Inspector(timeline)
+        return self._inspectors[timeline.spec].window(k0, k1, onset_k)
+
+    @property
+    def _timeline(self) -> Timeline | None:
+        return self._timelines.get(grid_of(self._card))

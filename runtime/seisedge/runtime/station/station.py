@@ -1,0 +1,393 @@
+"""Station: packets of one station in, drafts of lines out."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from seisedge.runtime.clock import iso_from_ns, ns_from_s
+from seisedge.runtime.config import Mode, StationConfig, settings_of
+from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.inference.windows import grid_of
+from seisedge.runtime.records.channelcode import COMPONENTS
+from seisedge.runtime.records.orientation import WeightsByTime
+from seisedge.runtime.records.packet import Packet, RecordFlag
+from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.station.channels import Channels
+from seisedge.runtime.station.clock_steps import ClockSteps, ClockStepsState
+from seisedge.runtime.station.continuous import ContinuousMode, ContinuousState
+from seisedge.runtime.station.draft import Draft, StationCounters
+from seisedge.runtime.station.triggered import TriggeredMode, TriggeredState
+from seisedge.runtime.timeline.resample import reaches_band
+from seisedge.runtime.timeline.timeline import KEEP_S, Timeline, TimelineState
+from seisedge.runtime.timeline.track import GridSpec
+
+logger = logging.getLogger(__name__)
+
+LONG_GAP_S = 30.0  # beyond the time components are waited for
+
+SLOW_SHARE = 0.8  # of the Nyquist frequency a slow channel is triggered on
+TRIGGER_HEADROOM_HZ = 1.0  # the trigger's band must be at least this wide
+
+
+STATE_VERSION = 3  # of FrontState and BackState, and of what a trigger or a filter makes of the same samples
+RAW_SLACK_S = 20.0  # raw samples are kept beyond the longest window; a window is looked at soon after its end
+NEEDED_MARGIN_S = 0.1  # against the rounding of sample times
+
+
+class FrontState(msgspec.Struct, frozen=True):
+    """The station up to the samples on its timelines, after a certain packet.
+
+    build_rate_hz: of the first packet of these timelines; epoch: how many there were before them.
+    """
+
+    build_rate_hz: float
+    packets: int
+    first_ns: int
+    last_ns: int
+    timelines: list[TimelineState]
+    clock_steps: ClockStepsState
+    epoch: int
+    earlier_ns: int
+
+
+class BackState(msgspec.Struct, frozen=True):
+    """The station from its timelines on: what was made of the samples so far. One of the modes is None."""
+
+    sensor: tuple[str, str] | None
+    codes: dict[str, str]
+    counters: StationCounters
+    triggered: TriggeredState | None = None
+    continuous: ContinuousState | None = None
+
+
+class Station:
+    """Everything that is per station; built when its first usable packet tells the sampling rate.
+
+    Its state without its samples comes in two parts, which need not be of the same moment. `restore` with a front of
+    an earlier packet and a back of a later one, followed by the packets after the earlier one, leads to the station
+    of the uninterrupted run: the front takes the same decisions on the same packets, and the back does nothing until
+    the front is where it was. It holds where no packet up to the earlier one has samples after `needed_ns` at the
+    time of the back, and both are of the same epoch.
+
+    first_ns, last_ns: of the data on the timelines at hand. A clock that goes back opens new ones; `epoch` counts
+    them, from the step on in which the last of the earlier ones was said.
+    """
+
+    def __init__(
+        self,
+        station_id: str,
+        config: StationConfig,
+        models: Models,
+        mode: Mode,
+        drops: Callable[[], bool] = lambda: False,
+        *,
+        metadata: StationXml | None = None,
+        strict: bool = False,
+    ) -> None:
+        """drops: see `Backlog.drops`; True where the window that is due is to be left out.
+
+        metadata, strict: see `Channels`.
+        """
+        self.station_id = station_id
+        self.counters = StationCounters()
+        self.channels = Channels(station_id, config, metadata, strict=strict)
+        self.first_ns: int | None = None
+        self.last_ns: int | None = None
+        self.epoch = 0
+        self.clock_steps = ClockSteps(config.timeline.max_wait_s, self.counters)
+        self._config = config
+        self._models = models
+        self._mode_name: Mode = mode
+        self._listens = False  # a trigger or a model takes samples of the timelines
+        self.used = False  # a sample has reached a timeline that a trigger or a model looks at
+        self._drops = drops
+        self._build_rate_hz = 0.0
+        self._timelines: dict[GridSpec, Timeline] = {}
+        self._weights: WeightsByTime = ()  # of the timelines
+        self._mode: TriggeredMode | ContinuousMode | None = None
+        self._unused: dict[str, str] = {}  # why a channel's samples reach no model or trigger, by its name
+        self._early: list[Draft] = []  # what a long gap or the end of a timeline made due
+        self._turned = False  # a new timeline has begun and the end of the earlier one was not yet said
+        self._earlier_ns = 0  # length of the data on earlier timelines
+        self._no_leap_ns = 0  # a packet that begins before this is not behind a long gap
+
+    def add(self, packet: Packet) -> None:
+        """Take a packet; those of other sensors, and those too slow to trigger on, are counted and left."""
+        if not self._fast_enough(packet):
+            return
+        component = self.channels.row_of(packet)
+        if component is None:
+            return
+        if self._mode is None:
+            self._build(packet.sampling_rate_hz)
+        elif self.channels.weights is not self._weights:  # the packet is the first of its channel
+            self._set_weights()
+        self.counters.packets += 1
+        if self.clock_steps.passes(component, packet):
+            self._take(component, packet)
+            return
+        for admitted in self.clock_steps.admit(component, packet):
+            if admitted.turn:
+                self._turn(admitted.packet)
+            self._take(admitted.component, admitted.packet)
+
+    def _take(self, component: str, packet: Packet) -> None:
+        """Put a packet on the timelines."""
+        start_ns, end_ns = packet.starttime_ns, packet.endtime_ns
+        if start_ns > self._no_leap_ns:
+            self._cross_gap(packet)
+        if self.first_ns is None or start_ns < self.first_ns:
+            self.first_ns = start_ns
+        if self.last_ns is None or end_ns > self.last_ns:
+            self.last_ns = end_ns
+        if packet.flags & RecordFlag.CALIBRATION:
+            self._unused.setdefault(str(packet.source_id), "its records are flagged as calibration")
+        elif self._listens:
+            self.used = True
+        for spec, timeline in self._timelines.items():
+            if reaches_band(packet.sampling_rate_hz, spec.pass_hz):
+                timeline.add(component, packet)
+            elif (name := f"{packet.source_id} {spec.pass_hz:g}") not in self._unused:
+                self._unused[name] = f"{packet.sampling_rate_hz:g} Hz does not carry {spec.pass_hz:g} Hz"
+                logger.warning(
+                    "%s: %s at %g Hz does not carry %g Hz; that component is left out",
+                    self.station_id,
+                    packet.source_id,
+                    packet.sampling_rate_hz,
+                    spec.pass_hz,
+                )
+
+    def step(self) -> Iterator[Draft]:
+        """Everything that the packets so far make due."""
+        yield from self._said_early()
+        if self._mode is not None:
+            yield from self._mode.step()
+            self._seen()
+
+    def finish(self) -> Iterator[Draft]:
+        """The stream has ended: close what is open with what there is."""
+        for admitted in self.clock_steps.finish():
+            self._take(admitted.component, admitted.packet)
+        yield from self._said_early()
+        if self._mode is not None:
+            for timeline in self._timelines.values():
+                timeline.finish()
+            yield from self._mode.step(ended=True)
+            self._check_axes()
+
+    def _said_early(self) -> Iterator[Draft]:
+        early, self._early = self._early, []
+        yield from early
+        self.epoch += self._turned
+        self._turned = False
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of all that a state depends on besides the samples: settings, models, and what a state holds."""
+        models = [(engine.card.task, engine.sha256, engine.name) for engine in self._models.engines]
+        parts = (STATE_VERSION, self._mode_name, models, settings_of(self._config), self.channels.metadata)
+        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+    def front(self) -> FrontState | None:
+        """The front after the packets so far; None before the first, and while the fate of some is open."""
+        if self._mode is None or self.first_ns is None or self.last_ns is None:
+            return None
+        if self.clock_steps.holding or self._turned:
+            return None
+        return FrontState(
+            self._build_rate_hz,
+            self.counters.packets,
+            self.first_ns,
+            self.last_ns,
+            [timeline.state() for timeline in self._timelines.values()],
+            self.clock_steps.state(),
+            self.epoch,
+            self._earlier_ns,
+        )
+
+    def back(self) -> BackState:
+        """The back after the steps so far; to be written out before the next one."""
+        sensor, codes = self.channels.state()
+        mode = self._mode
+        return BackState(
+            sensor,
+            codes,
+            self.counters,
+            triggered=mode.state() if isinstance(mode, TriggeredMode) else None,
+            continuous=mode.state() if isinstance(mode, ContinuousMode) else None,
+        )
+
+    def restore(self, front: FrontState, back: BackState) -> None:
+        """Go on from an earlier run under the same settings, before the first packet."""
+        self.channels.restore(back.sensor, back.codes)
+        self._build(front.build_rate_hz)
+        for timeline, state in zip(self._timelines.values(), front.timelines, strict=True):
+            timeline.restore(state)
+        self.first_ns, self.last_ns = front.first_ns, front.last_ns
+        self.clock_steps.restore(front.clock_steps)
+        self.epoch, self._earlier_ns = front.epoch, front.earlier_ns
+        for name in back.counters.__slots__:
+            setattr(self.counters, name, getattr(back.counters, name))
+        self.counters.packets = front.packets
+        self.used = True
+        if isinstance(self._mode, TriggeredMode) and back.triggered is not None:
+            self._mode.restore(back.triggered)
+        elif isinstance(self._mode, ContinuousMode) and back.continuous is not None:
+            self._mode.restore(back.continuous)
+
+    @property
+    def needed_ns(self) -> int | None:
+        """Everything that is not yet said depends on samples from here on; None where that is not known yet."""
+        needed_ns = self._mode.needed_ns if self._mode is not None else None
+        if needed_ns is None:
+            return None
+        used = [timeline for timeline in self._timelines.values() if timeline.ready_k]
+        ready_ns = min(timeline.time_of(timeline.ready_k) for timeline in used)
+        reach_s = max(timeline.reach_s for timeline in used) + NEEDED_MARGIN_S
+        return min(needed_ns, ready_ns) - ns_from_s(reach_s)
+
+    @property
+    def tracks(self) -> list[Timeline]:
+        """The timelines, for their counters."""
+        return list(self._timelines.values())
+
+    @property
+    def refusals(self) -> dict[str, str]:
+        """Channels that are not used, and why."""
+        return self._unused | self.channels.reasons
+
+    @property
+    def heard_ns(self) -> int:
+        """Length of the data, over all timelines."""
+        return self._earlier_ns + ((self.last_ns or 0) - (self.first_ns or 0))
+
+    def _turn(self, packet: Packet) -> None:
+        """The clock went back: close what is open with what there is, and begin anew."""
+        assert self._mode is not None and self.last_ns is not None
+        logger.warning(
+            "%s: the clock went back, from %s to %s; a new timeline begins",
+            self.station_id,
+            iso_from_ns(self.last_ns),
+            iso_from_ns(packet.starttime_ns),
+        )
+        earlier = self._timelines
+        for timeline in earlier.values():
+            timeline.finish()
+        self._early += self._mode.step(ended=True)
+        self._check_axes()
+        self._earlier_ns = self.heard_ns
+        self.first_ns = self.last_ns = None
+        self._timelines = {}
+        self._build(packet.sampling_rate_hz)
+        for spec, timeline in self._timelines.items():
+            if spec in earlier:
+                timeline.carry_counters(earlier[spec])
+        self._turned = True
+        self.counters.new_timelines += 1
+
+    def _cross_gap(self, packet: Packet) -> None:
+        """Before the first packet after a long gap: let what is open run out, then forget the empty stretch."""
+        assert self._mode is not None
+        start_ns = packet.starttime_ns
+        leaps = [t for t in self._timelines.values() if t.ready_k and t.k_at(start_ns) > t.leap_from_k(LONG_GAP_S)]
+        if not leaps:
+            ready = [t.time_of(t.leap_from_k(LONG_GAP_S)) if t.ready_k else 0 for t in self._timelines.values()]
+            self._no_leap_ns = min(ready)
+            return
+        for _ in range(math.ceil(KEEP_S / LONG_GAP_S)):
+            for timeline in leaps:
+                timeline.give_up(min(timeline.ready_k + _k(timeline, LONG_GAP_S), timeline.leap_to(packet)))
+            self._early += self._mode.step()
+            self._seen()
+        for timeline in leaps:
+            timeline.restart(max(timeline.leap_to(packet), timeline.ready_k))
+
+    def _seen(self) -> None:
+        self._check_axes()
+        for timeline in self._timelines.values():
+            timeline.seen()
+
+    def _check_axes(self) -> None:
+        """Look for a missing axis of a triaxial sensor in what became ready since the last `_seen`."""
+        if not self.channels.triaxial:
+            return
+        timeline = next(iter(self._timelines.values()))
+        _, valid = timeline.recorded(timeline.seen_k, timeline.ready_k)
+        self.channels.check_axes(valid, timeline.time_of(timeline.seen_k), timeline.spec.rate_hz)
+
+    def _set_weights(self) -> None:
+        self._weights = self.channels.weights
+        for timeline in self._timelines.values():
+            timeline.weights = self._weights
+
+    def _fast_enough(self, packet: Packet) -> bool:
+        """False for a channel whose band leaves the trigger nothing above its high-pass."""
+        lowest_hz = self._config.trigger.highpass_hz + TRIGGER_HEADROOM_HZ
+        if SLOW_SHARE * packet.sampling_rate_hz / 2 >= lowest_hz:
+            return True
+        name = str(packet.source_id)
+        if name not in self._unused:
+            self._unused[name] = (
+                f"{packet.sampling_rate_hz:g} Hz is too slow for a trigger above "
+                f"{self._config.trigger.highpass_hz:g} Hz"
+            )
+            logger.warning(
+                "%s: %s at %g Hz is too slow for a trigger above %g Hz; it is left out",
+                self.station_id,
+                name,
+                packet.sampling_rate_hz,
+                self._config.trigger.highpass_hz,
+            )
+        return False
+
+    def _build(self, rate_hz: float) -> None:
+        self._build_rate_hz, self._no_leap_ns = rate_hz, 0
+        trigger_grid = TRIGGER_GRID
+        if not reaches_band(rate_hz, trigger_grid.pass_hz):
+            trigger_grid = GridSpec(TRIGGER_GRID.rate_hz, SLOW_SHARE * rate_hz / 2)
+        settings = self._config.timeline
+        model_grids = [grid_of(engine.card) for engine in self._models.engines]
+        carried = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
+        self._listens = bool(carried) or self._mode_name == "triggered"
+        if not self._listens and self.station_id not in self._unused:
+            why = f"{rate_hz:g} Hz does not carry the models' band up to {min(g.pass_hz for g in model_grids):g} Hz"
+            self._unused[self.station_id] = why
+            logger.warning("%s: %s; it gets no answer", self.station_id, why)
+        for grid in dict.fromkeys([trigger_grid, *carried]):
+            self._timelines[grid] = Timeline(
+                self.station_id,
+                grid,
+                components=COMPONENTS if self.channels.triaxial else settings.components,
+                max_wait_s=settings.max_wait_s,
+                reorder_wait_s=settings.reorder_wait_s,
+                raw_keep_s=max(engine.card.window_s for engine in self._models.engines) + RAW_SLACK_S,
+            )
+        self._set_weights()
+        of_models = {grid: self._timelines[grid] for grid in carried}
+        if self._mode_name == "continuous":
+            self._mode = ContinuousMode(
+                self.station_id, self._config, self._models, self.channels, of_models, self.counters, self._drops
+            )
+        else:
+            trigger = Trigger(self._timelines[trigger_grid], self._config.trigger)
+            self._mode = TriggeredMode(
+                self.station_id,
+                self._config,
+                self._models,
+                self.channels,
+                trigger,
+                of_models,
+                self.counters,
+                self._drops,
+            )
+
+
+def _k(timeline: Timeline, seconds: float) -> int:
+    return round(seconds * timeline.spec.rate_hz)

@@ -1,0 +1,1 @@
+"""Timeline: packets to three components on one sample clock, gaps masked."""

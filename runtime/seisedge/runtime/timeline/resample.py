@@ -1,0 +1,203 @@
+"""Resampling to the clock of a model by a windowed-sinc kernel of finite length; each output is independent.
+
+Outputs lie on the absolute grid `k / rate_out_hz` seconds since 1970, so that all components of a station are on one
+clock whatever the phase of their digitizers. An output is a sum over the taps of the kernel in a fixed order: its bits
+depend only on the samples under the kernel, not on when or with how many others it is computed. Training resamples
+with the same code, so that a network receives at the station what it was trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.clock import NS_PER_S
+
+ATTENUATION_DB = 60.0
+ROWS_AT_ONCE = 4096  # outputs per phase that are computed at once; limits the memory for a long record
+FEW_PHASES = 16  # of the outputs relative to the inputs; there are 2 for 100 Hz to 40 Hz, 4,000 for 99.99 Hz
+MANY_ROWS = 2048  # outputs per phase from which on another layout of the inputs is faster
+MAX_RATE_DENOMINATOR = 10_000
+
+Float = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+def stop_hz(pass_hz: float, rate_out_hz: float) -> float:
+    """Start of the stop band: four fifths of the way from the pass band's edge to the output's Nyquist."""
+    return pass_hz + 0.8 * (rate_out_hz / 2 - pass_hz)
+
+
+def reaches_band(rate_in_hz: float, pass_hz: float) -> bool:
+    """True if the Nyquist frequency of a channel lies above the pass band."""
+    return rate_in_hz / 2 > pass_hz
+
+
+class Resampler:
+    """From samples at `anchor_ns + n / rate_in_hz` to samples at `k / rate_out_hz` since the epoch.
+
+    pass_hz: amplitudes are kept (within 0.2 %) up to here; from `stop_hz(...)` on they are attenuated by 60 dB.
+    half_s: half the length of the kernel.
+
+    Raises ValueError if `pass_hz` is not below the Nyquist frequencies of the input and of the output.
+    """
+
+    def __init__(self, rate_in_hz: float, rate_out_hz: float, pass_hz: float, anchor_ns: int) -> None:
+        if rate_in_hz / 2 <= pass_hz:
+            raise ValueError(f"a channel of {rate_in_hz:g} Hz does not contain the pass band up to {pass_hz:g} Hz")
+        if pass_hz >= rate_out_hz / 2:
+            raise ValueError(
+                f"the pass band must end below {rate_out_hz / 2:g} Hz, half the output rate; got {pass_hz:g} Hz"
+            )
+        self.rate_in = Fraction(rate_in_hz).limit_denominator(MAX_RATE_DENOMINATOR)
+        self.rate_out = Fraction(rate_out_hz).limit_denominator(MAX_RATE_DENOMINATOR)
+        self.anchor_ns = anchor_ns
+        step = self.rate_in / self.rate_out
+        self._advance, self._phases = step.numerator, step.denominator  # numbers of inputs and outputs in one period
+        stop = min(stop_hz(pass_hz, rate_out_hz), rate_in_hz - pass_hz)  # nor images of a channel with a lower rate
+        transition_hz = stop - pass_hz
+        self.half_s = (ATTENUATION_DB - 7.95) / (2 * 14.36 * transition_hz)
+        self._half = math.ceil(self.half_s * rate_in_hz)
+        cutoff_hz = pass_hz + transition_hz / 2
+        # output k lies at (k * scale - shift) / unit on the input's sample axis, in exact integers
+        begin = Fraction(anchor_ns, NS_PER_S) * self.rate_in
+        self._unit = math.lcm(step.denominator, begin.denominator)
+        self._scale = step.numerator * (self._unit // step.denominator)
+        self._shift = begin.numerator * (self._unit // begin.denominator)
+        first = [divmod(phase * self._scale - self._shift, self._unit) for phase in range(self._phases)]
+        self._floor = np.array([whole for whole, _ in first], dtype=np.int64)
+        fraction = np.array([rest / self._unit for _, rest in first])
+        tap = np.arange(1 - self._half, self._half + 1)
+        tau_s = (tap[None, :] - fraction[:, None]) / rate_in_hz  # (phases, taps)
+        beta = 0.1102 * (ATTENUATION_DB - 8.7)
+        inside = np.clip(1 - (tau_s / (self._half / rate_in_hz)) ** 2, 0, None)
+        kernel = np.sinc(2 * cutoff_hz * tau_s) * np.i0(beta * np.sqrt(inside))
+        self._kernel: Float = kernel / kernel.sum(axis=1, keepdims=True)
+
+    def _floor_at(self, k: int) -> int:
+        """Index of the last input at or before output k."""
+        return (k * self._scale - self._shift) // self._unit
+
+    def _floors(self, k0: int, k1: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        period, phase = np.divmod(np.arange(k0, k1, dtype=np.int64), self._phases)
+        return self._floor[phase] + period * self._advance, phase
+
+    def inputs_for(self, k0: int, k1: int) -> tuple[int, int]:
+        """Input samples [n0, n1) under the kernels of outputs [k0, k1)."""
+        return self._floor_at(k0) + 1 - self._half, self._floor_at(k1 - 1) + 1 + self._half
+
+    def outputs_from(self, n0: int, n1: int) -> tuple[int, int]:
+        """Outputs [k0, k1) whose kernels lie within the input samples [n0, n1); empty where k1 <= k0."""
+        return self._first_with_floor(n0 - 1 + self._half), self.output_after(n1)
+
+    def outputs_under(self, n0: int, n1: int) -> tuple[int, int]:
+        """Outputs [k0, k1) that have any of the input samples [n0, n1) under their kernel."""
+        return self.output_after(n0), self._first_with_floor(n1 - 1 + self._half)
+
+    def output_after(self, n1: int) -> int:
+        """First output whose kernel reaches to input sample `n1` or beyond."""
+        return self._first_with_floor(n1 - self._half)
+
+    def _first_with_floor(self, n: int) -> int:
+        return -(-(n * self._unit + self._shift) // self._scale)
+
+    def __call__(self, x: Float, valid: Mask, n_first: int, k0: int, k1: int) -> tuple[Float, Mask]:
+        """Outputs [k0, k1).
+
+        x, valid: (n,), input samples from index `n_first` on; must contain all of `inputs_for(k0, k1)`.
+        Returns values and mask (k1 - k0,); 0 and False where a sample under the kernel is missing.
+        Raises ValueError if `x` does not contain the inputs.
+        """
+        if k1 <= k0:
+            return np.zeros(0), np.zeros(0, dtype=bool)
+        n0, n1 = self.inputs_for(k0, k1)
+        if n0 < n_first or n1 > n_first + len(x):
+            raise ValueError(f"outputs [{k0}, {k1}) need inputs {(n0, n1)}; got [{n_first}, {n_first + len(x)})")
+        x, valid = x[n0 - n_first : n1 - n_first], valid[n0 - n_first : n1 - n_first]
+        whole_input = bool(valid.all())
+        known = x if whole_input else np.where(valid, x, 0.0)
+        outputs = self._by_phase if self._phases <= FEW_PHASES else self._one_by_one
+        out = outputs(known, n0, k0, k1)
+        if whole_input:
+            return out, np.ones(k1 - k0, dtype=bool)
+        base = self._floors(k0, k1)[0] + (1 - self._half - n0)
+        missing = np.concatenate([[0], np.cumsum(~valid)])
+        whole = missing[base + self._kernel.shape[1]] == missing[base]
+        return np.where(whole, out, 0.0), whole
+
+    def _by_phase(self, x: Float, n0: int, k0: int, k1: int) -> Float:
+        """Outputs [k0, k1) from the samples `x`, which begin at index `n0`: those of one phase together."""
+        # one or two periods of zeros at the end: `_sum` always computes at least two outputs
+        inputs = np.zeros((len(x) // self._advance + 2) * self._advance)
+        inputs[: len(x)] = x
+        side_by_side = None
+        if k1 - k0 >= MANY_ROWS * self._phases:
+            side_by_side = np.ascontiguousarray(inputs.reshape(-1, self._advance).T)
+        out = np.empty(k1 - k0)
+        for phase in range(min(self._phases, k1 - k0)):
+            k = k0 + phase
+            first = self._floor_at(k) + 1 - self._half - n0
+            of_phase = out[phase :: self._phases]
+            for start in range(0, len(of_phase), ROWS_AT_ONCE):
+                part = of_phase[start : start + ROWS_AT_ONCE]
+                at = first + start * self._advance
+                part[:] = self._sum(inputs, side_by_side, at, self._kernel[k % self._phases], len(part))
+        return out
+
+    def _one_by_one(self, x: Float, n0: int, k0: int, k1: int) -> Float:
+        """As `_by_phase`, for rates with very many phases, such as 99.99 Hz."""
+        floors, phase = self._floors(k0, k1)
+        out = np.empty(k1 - k0)
+        tap = np.arange(1 - self._half - n0, 1 - self._half - n0 + self._kernel.shape[1])
+        for start in range(0, k1 - k0, ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            products = np.empty((len(tap), max(len(out[rows]), 2)))  # as in `_sum`
+            products[:] = x[tap[:, None] + floors[None, rows]] * self._kernel[phase[rows]].T
+            out[rows] = np.add.reduce(products, axis=0)[: len(out[rows])]
+        return out
+
+    def _sum(self, x: Float, side_by_side: Float | None, first: int, kernel: Float, count: int) -> Float:
+        """Outputs of one phase: m-th = sum over taps of `kernel[tap] * x[first + m * advance + tap]`.
+
+        Whole rows are added in the order of the taps, so that no bit depends on `count`. numpy adds a single column in
+        another order (pairwise), so that there are always at least two columns.
+        side_by_side: (advance, n), sample i of `x` in row `i % advance`: the inputs of a tap are contiguous, which for
+        many outputs saves more time than the copy takes.
+        """
+        taps, columns = len(kernel), max(count, 2)
+        step = x.itemsize
+        products = np.empty((taps, columns))  # by rows in memory, otherwise numpy adds the taps pairwise
+        if side_by_side is None:
+            under = np.ndarray((taps, columns), np.float64, x, first * step, (step, self._advance * step))
+            np.multiply(under, kernel[:, None], out=products)
+        else:
+            for k in range(min(self._advance, taps)):
+                place, row = divmod(first + k, self._advance)
+                of_row = kernel[k :: self._advance, None]
+                offset = (row * side_by_side.shape[1] + place) * step
+                under = np.ndarray((len(of_row), columns), np.float64, side_by_side, offset, (step, step))
+                np.multiply(under, of_row, out=products[k :: self._advance])
+        return np.asarray(np.add.reduce(products, axis=0)[:count])
+
+
+def resample_record(
+    x: npt.NDArray[np.floating] | npt.NDArray[np.integer],
+    valid: Mask,
+    starttime_ns: int,
+    rate_in_hz: float,
+    rate_out_hz: float,
+    pass_hz: float,
+) -> tuple[Float, Mask, int]:
+    """Resample a whole record.
+
+    x, valid: (n,). Returns values and mask (m,), and the grid index of the first output.
+    """
+    resampler = Resampler(rate_in_hz, rate_out_hz, pass_hz, starttime_ns)
+    k0, k1 = resampler.outputs_from(0, len(x))
+    if k1 <= k0:
+        return np.zeros(0), np.zeros(0, dtype=bool), k0
+    values, whole = resampler(np.asarray(x, dtype=np.float64), valid, 0, k0, k1)
+    return values, whole, k0

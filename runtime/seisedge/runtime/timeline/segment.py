@@ -1,0 +1,196 @@
+"""Segment: consecutive samples of one component on one clock, each sample once, with its gaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.timeline.masks import runs
+from seisedge.runtime.timeline.resample import Float, Mask
+
+SEGMENT_GAP_S = 30.0
+FOLLOWS_SAMPLES = 0.75  # a packet that starts closer than this to the end of the previous one follows it without a gap
+LARGEST = 1e30  # of float samples; larger ones are invalid
+
+
+@dataclass(slots=True)
+class TrackCounters:
+    """Numbers of samples and of irregularities of a component, since the start of the run."""
+
+    samples: int = 0
+    gaps: int = 0
+    gap_samples: int = 0
+    duplicate_samples: int = 0
+    disagreeing_samples: int = 0
+    late_samples: int = 0
+    unsound_samples: int = 0  # NaN, infinite, or not below `LARGEST`
+    retimings: int = 0  # times that the clock was set, because the times of packets had drifted by half a sample
+
+
+class SegmentState(msgspec.Struct, frozen=True):
+    """State of a segment without its samples; known: runs [n0, n1) of existing samples between `settled` and `end`."""
+
+    anchor_ns: int
+    rate_hz: float
+    settled: int
+    end: int
+    known: list[tuple[int, int]]
+    end_ns: int = msgspec.field(name="heard_ns")  # stored states have this name
+
+
+class Segment:
+    """Samples at the times `anchor_ns + n / rate_hz`, with gaps of up to `SEGMENT_GAP_S`.
+
+    settled: every index below is final, either a sample or a gap.
+    end: index after the newest sample.
+    end_ns: time of `end` by the header of the packet that ends there.
+    """
+
+    def __init__(self, anchor_ns: int, rate_hz: float) -> None:
+        self.anchor_ns = anchor_ns
+        self.rate_hz = rate_hz
+        self.settled = 0
+        self.end = 0
+        self.end_ns = anchor_ns
+        self._first = 0  # index of the first sample in the buffer
+        self._keep = 0  # samples before this index may be dropped
+        size = max(1024, int(rate_hz * 120))
+        self._x: Float = np.zeros(size)
+        self._ok: Mask = np.zeros(size, dtype=bool)
+
+    def state(self) -> SegmentState:
+        """The state without the samples."""
+        ahead = self._ok[self.settled - self._first : self.end - self._first]
+        known = [(n0 + self.settled, n1 + self.settled) for n0, n1 in runs(ahead)]
+        return SegmentState(self.anchor_ns, self.rate_hz, self.settled, self.end, known, self.end_ns)
+
+    @classmethod
+    def from_state(cls, state: SegmentState, first: int) -> Segment:
+        """Restore a segment; the values of its samples are lost.
+
+        Samples from index `first` to `settled` are missing. Those in `known` exist with the value 0, so that gaps
+        are detected as before; outputs that depend on them must not be used.
+        """
+        segment = cls(state.anchor_ns, state.rate_hz)
+        segment.settled, segment._first, segment._keep = state.settled, min(first, state.settled), first
+        segment.end = state.settled  # `_reserve` copies samples up to here
+        segment._reserve(state.end)
+        segment.end, segment.end_ns = state.end, state.end_ns
+        for n0, n1 in state.known:
+            segment._ok[n0 - segment._first : n1 - segment._first] = True
+        return segment
+
+    def index_of(self, time_ns: int) -> int:
+        """Index of the sample nearest to a time: start times of packets may jitter by half a sample."""
+        return round((time_ns - self.anchor_ns) * self.rate_hz / NS_PER_S)
+
+    def has_drifted(self, packet: Packet, index: int) -> bool:
+        """True if the packet follows the previous one by its time, although `index` means a gap or an overlap."""
+        if index == self.end or self.settled < self.end:
+            return False
+        return abs(packet.starttime_ns - self.end_ns) * self.rate_hz < FOLLOWS_SAMPLES * NS_PER_S
+
+    def retime(self, packet: Packet) -> None:
+        """Set the clock so that this packet starts at `end`; the times of earlier samples shift by up to a sample."""
+        self.anchor_ns = packet.starttime_ns - round(self.end * NS_PER_S / self.rate_hz)
+
+    def put(self, index: int, samples: npt.NDArray[Any], counters: TrackCounters) -> None:
+        """Store `samples` from `index` on; existing samples are kept, and samples below `settled` are too late."""
+        if index == self.end == self.settled and samples.dtype.kind == "i":  # the usual case: they follow without a gap
+            end = index + len(samples)
+            self._reserve(end)
+            here = slice(index - self._first, end - self._first)
+            self._x[here], self._ok[here] = samples, True
+            self.end = self.settled = end
+            counters.samples += len(samples)
+            return
+        late = min(max(self.settled - index, 0), len(samples))
+        if late:
+            held = min(
+                max(self._first - index, 0), late
+            )  # older than the buffer: there is nothing to compare them with
+            self._compare(index + held, samples[held:late], counters)
+            counters.late_samples += held
+            index, samples = index + late, samples[late:]
+        if not len(samples):
+            return
+        self._reserve(index + len(samples))
+        here = slice(index - self._first, index - self._first + len(samples))
+        known = self._ok[here].copy()
+        if known.any():
+            self._compare(index, samples, counters)
+        # models take float32: a float that this type cannot hold is invalid
+        sound = np.abs(samples, dtype=np.float64) < LARGEST if samples.dtype.kind == "f" else ~known
+        new = ~known & sound
+        self._x[here][new] = samples[new]
+        self._ok[here] |= new
+        counters.samples += int(new.sum())
+        counters.unsound_samples += int((~known & ~sound).sum())
+        self.end = max(self.end, index + len(samples))
+
+    def _compare(self, index: int, samples: npt.NDArray[Any], counters: TrackCounters) -> None:
+        here = slice(index - self._first, index - self._first + len(samples))
+        known = self._ok[here]
+        differ = int((known & (self._x[here] != samples)).sum())
+        counters.disagreeing_samples += differ
+        counters.duplicate_samples += int(known.sum()) - differ
+        settled = np.arange(index, index + len(samples)) < self.settled
+        counters.late_samples += int((~known & settled).sum())
+
+    def settle(self, reorder_n: int, counters: TrackCounters) -> None:
+        """Move `settled` past existing samples, and past gaps that began at least `reorder_n` samples before `end`."""
+        while self.settled < self.end:
+            ahead = self._ok[self.settled - self._first : self.end - self._first]
+            missing = np.flatnonzero(~ahead)
+            if not len(missing):
+                self.settled = self.end
+                return
+            gap_at = self.settled + int(missing[0])
+            if self.end - gap_at < reorder_n:
+                self.settled = gap_at
+                return
+            after = np.flatnonzero(ahead[missing[0] :])
+            length = int(after[0]) if len(after) else len(ahead) - int(missing[0])
+            counters.gaps += 1
+            counters.gap_samples += length
+            self.settled = gap_at + length
+
+    def view(self, n0: int, n1: int) -> tuple[Float, Mask]:
+        """Samples and mask of the indices [n0, n1): views of the buffer, valid until the next `put`."""
+        here = slice(n0 - self._first, n1 - self._first)
+        return self._x[here], self._ok[here]
+
+    def forget(self, n0: int) -> None:
+        """Allow samples before `n0` to be dropped when the buffer needs space."""
+        self._keep = n0
+
+    @property
+    def first(self) -> int:
+        """Index of the oldest sample in the buffer."""
+        return self._first
+
+    def trimmed(self, n0: int) -> Segment:
+        """A copy with the samples from `n0` on, for reading only."""
+        n0 = min(max(n0, self._first), self.end)
+        other = Segment(self.anchor_ns, self.rate_hz)
+        other.settled, other.end, other._first = self.settled, self.end, n0
+        x, ok = self.view(n0, self.end)
+        other._x, other._ok = x.copy(), ok.copy()
+        return other
+
+    def _reserve(self, end: int) -> None:
+        if end - self._first <= len(self._x):
+            return
+        keep = max(min(self._keep, self.settled), self._first)
+        x, ok = self._x[keep - self._first :], self._ok[keep - self._first :]
+        size = max(len(self._x), 2 * (end - keep))
+        self._x, self._ok = np.zeros(size), np.zeros(size, dtype=bool)
+        used = min(len(x), self.end - keep)
+        self._x[:used], self._ok[:used] = x[:used], ok[:used]
+        self._first = keep

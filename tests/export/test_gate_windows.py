@@ -1,0 +1,61 @@
+"""Windows to compare on: whose records, which damages, what is scored."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seisedge.export.gate_windows import DAMAGES, HeldOut, gate_windows, refuse_synthetic
+from seisedge.export.graph import ModelFile
+from seisedge.runtime.errors import InputError
+from seisedge.train.archive.archive import Archive
+
+
+def test_only_records_held_out(model: ModelFile, some_records: Archive, windows: HeldOut) -> None:
+    test = {r.group for r in some_records.records if r.split == "test"}
+    train = {r.group for r in some_records.records if r.split == "train"}
+    assert set(windows.event) <= test - train
+    calibration = gate_windows(model.card, some_records, 50, split="train")
+    assert not set(calibration.event) & set(windows.event)
+
+
+def test_all_answers_and_the_same_windows_twice(model: ModelFile, some_records: Archive, windows: HeldOut) -> None:
+    assert set(windows.answer_s) == set(model.card.answers_s)
+    assert gate_windows(model.card, some_records, 160).sha256 == windows.sha256
+    assert gate_windows(model.card, some_records, 40).sha256 != windows.sha256
+
+
+def test_damages_come_when_the_plain_ones_are_used_up(model: ModelFile, some_records: Archive) -> None:
+    many = gate_windows(model.card, some_records, 100_000)
+    assert set(many.damage) == set(DAMAGES)
+    assert (many.damage == "as recorded").sum() * len(DAMAGES) == len(many)
+    assert many.scored.any() and (many.damage[many.scored] == "as recorded").all()
+    vertical = many.damage == "vertical only"
+    assert not many.valid[vertical][:, 1:].any()
+    gap = many.part(np.flatnonzero(many.damage == "a second missing"))
+    hole = round((model.card.onset_s + 1.5) * model.card.sampling_rate_hz)
+    assert not gap.valid[:, :, hole].any() and gap.valid[:, 0, hole - 40].any()
+    assert np.isfinite(many.waveform).all()
+    assert not many.waveform[many.valid < 0.5].any()
+
+
+def test_a_side_that_is_not_there(model: ModelFile, some_records: Archive) -> None:
+    with pytest.raises(InputError, match="hold no nowhere record"):
+        gate_windows(model.card, some_records, 10, split="nowhere")
+
+
+def test_synthetic_records_are_refused(datasets: Path, tmp_path: Path) -> None:
+    refuse_synthetic([datasets])
+    with (datasets / "metadata.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (tmp_path / "metadata.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "trace_synthetic"])
+        writer.writeheader()
+        writer.writerows(row | {"trace_synthetic": "True" if i < 3 else ""} for i, row in enumerate(rows))
+    shutil.copy(datasets / "waveforms.hdf5", tmp_path)
+    with pytest.raises(InputError, match="3 records are marked synthetic"):
+        refuse_synthetic([tmp_path])

@@ -1,0 +1,200 @@
+"""StationXML compared with the reader of obspy, on its files from data centres; and files that are refused."""
+
+from pathlib import Path
+
+import obspy
+import pytest
+from obspy.core.inventory import Inventory
+from tests.fakes import described, stationxml
+
+from seisedge.runtime.clock import ns_from_iso
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.records.stationxml import EVER_NS, StationXml, epoch_at
+
+THEIRS = Path(obspy.__file__).parent / "io" / "stationxml" / "tests" / "data"
+FILES = [
+    "IRIS_single_channel_with_response.xml",
+    "stationxml_BK.CMB.__.LKS.xml",
+    "stationxml_IU.ANTO.30.LDO.xml",
+    "F1_423_small.xml",
+    "full_random_stationxml_1_0.xml",
+]
+
+
+def _by_obspy(inventory: Inventory) -> dict[str, list[tuple[object, ...]]]:
+    found: dict[str, list[tuple[object, ...]]] = {}
+    for network in inventory:
+        for station in network:
+            for channel in station:
+                total = channel.response.instrument_sensitivity if channel.response else None
+                found.setdefault(f"{network.code}.{station.code}", []).append(
+                    (
+                        channel.location_code,
+                        channel.code,
+                        channel.start_date.ns if channel.start_date else -EVER_NS,
+                        channel.end_date.ns if channel.end_date else EVER_NS,
+                        total.value if total else None,
+                        total.input_units.upper() if total and total.input_units else None,
+                        total.output_units.upper() if total and total.output_units else None,
+                        channel.azimuth,
+                        channel.dip,
+                    )
+                )
+    return found
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_as_obspy_reads_it(name: str) -> None:
+    expected = _by_obspy(obspy.read_inventory(str(THEIRS / name), format="STATIONXML"))
+    ours = StationXml.read(THEIRS / name)
+    assert expected
+    for station_id, channels in expected.items():
+        assert [
+            (
+                e.location,
+                e.channel,
+                e.start_ns,
+                e.end_ns,
+                e.sensitivity,
+                e.input_units.upper() if e.input_units else None,
+                e.output_units,
+                e.azimuth_deg,
+                e.dip_deg,
+            )
+            for e in ours.station(station_id)
+        ] == channels
+
+
+def test_as_obspy_reads_ours(tmp_path: Path) -> None:
+    path = stationxml(
+        tmp_path / "a.xml",
+        "XX.STA",
+        [
+            described("EHZ", location="00", end="2019-01-01T00:00:00.5Z", azimuth=0.0, dip=90.0, sensitivity=-1.5e9),
+            described("EH1", sensitivity=None),
+        ],
+    )
+    ours = [
+        (e.location, e.channel, e.start_ns, e.end_ns, e.sensitivity, e.azimuth_deg, e.dip_deg)
+        for e in StationXml.read(path).station("XX.STA")
+    ]
+    theirs = _by_obspy(obspy.read_inventory(str(path)))["XX.STA"]
+    assert ours == [(*c[:5], *c[7:]) for c in theirs]
+    assert ours[0][2:5] == (ns_from_iso("2010-01-01"), ns_from_iso("2019-01-01T00:00:00.5"), -1.5e9)
+
+
+def test_the_epoch_of_a_time(tmp_path: Path) -> None:
+    path = stationxml(
+        tmp_path / "a.xml",
+        "XX.STA",
+        [
+            described("EHZ", start=None, end="2014-12-31T23:59:59", sensitivity=1.0),
+            described("EHZ", start="2015-01-01T00:00:00", end="2018-01-01T00:00:00", sensitivity=2.0),
+            described("EHZ", start="2020-01-01T00:00:00", sensitivity=3.0),
+            described("EHZ", start="2021-01-01T00:00:00", sensitivity=4.0),
+        ],
+    )
+    epochs = StationXml.read(path).station("XX.STA")
+
+    def gain(time: str) -> float | None:
+        epoch = epoch_at(epochs, ns_from_iso(time))
+        return epoch.sensitivity if epoch else None
+
+    assert gain("1950-01-01T00:00:00") == gain("2014-12-31T23:59:58") == gain("2014-12-31T23:59:59.5") == 1.0
+    assert gain("2015-01-01T00:00:00") == gain("2017-12-31T23:59:59.9") == 2.0
+    assert gain("2019-01-01T00:00:00") is None
+    assert gain("2020-06-01T00:00:00") == 3.0
+    assert gain("2022-01-01T00:00:00") == 4.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"sensitivity": None}, "has no InstrumentSensitivity"),
+        ({"sensitivity": 0.0}, "has an InstrumentSensitivity of 0"),
+        (
+            {"input_units": "m/s**2"},
+            r"has the input units m/s\*\*2 \(acceleration\), and the models take",
+        ),
+        ({"input_units": "CM/S**2"}, r"has the input units CM/S\*\*2 \(acceleration\), "),
+        ({"input_units": "M"}, r"has the input units M \(displacement\), "),
+        ({"input_units": "Pa"}, r"has the input units Pa \(pressure\), "),
+        ({"input_units": "V"}, "has the input units V, "),
+        ({"output_units": "V"}, "has a sensitivity in V, and counts are wanted"),
+    ],
+)
+def test_a_sensitivity_that_cannot_be_used_is_reported(tmp_path: Path, changes: dict[str, object], fault: str) -> None:
+    path = stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ", **changes)])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=rf"a\.xml: XX\.STA EHZ {fault}"):
+        StationXml.read(path).check("XX.STA", ["EHZ"])
+
+
+@pytest.mark.parametrize(
+    ("units", "counts_per_m_s"),
+    [
+        ("M/S", 1e9), ("m/s", 1e9), ("m*s**-1", 1e9), ("NM/S", 1e18), ("nm/s", 1e18), ("um/s", 1e15), ("CM/S", 1e11),
+        ("mm/s", 1e12), ("MM/S", 1e12), ("Mm/s", 1e3),
+    ],
+)  # fmt: skip
+def test_a_velocity_in_any_units_is_scaled(tmp_path: Path, units: str, counts_per_m_s: float) -> None:
+    path = stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ", input_units=units, sensitivity=-1e9)])
+    metadata = StationXml.read(path)
+    metadata.check("XX.STA", ["EHZ"])
+    assert metadata.station("XX.STA")[0].gain == pytest.approx(-counts_per_m_s, rel=1e-12)
+
+
+def test_units_in_any_case(tmp_path: Path) -> None:
+    path = stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ", input_units="m/s", output_units="counts")])
+    StationXml.read(path).check("XX.STA", ["EHZ"])
+
+
+def test_location_is_matched(tmp_path: Path) -> None:
+    metadata = StationXml.read(stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ", location="00")]))
+    metadata.check("XX.STA", ["EHZ"])
+    with pytest.raises(InputError, match=r"XX\.STA has no channel EHZ at location '10'; it has EHZ"):
+        metadata.check("XX.STA", ["EHZ"], "10")
+
+
+BOMB = '<!DOCTYPE lolz [<!ENTITY a "lol"><!ENTITY b "&a;&a;">]>'
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("Dear diary", "a.xml: not XML: "),
+        ("", "a.xml: not XML: "),
+        ('<FDSNStationXML schemaVersion="1.1"><Network code="XX">', "a.xml: not XML: "),
+        ("<quakeml/>", "a.xml: not StationXML: the root element is quakeml, not FDSNStationXML"),
+        ('<FDSNStationXML schemaVersion="2.0"/>', r"a.xml: StationXML of version '2.0'; this release reads 1.x"),
+        (BOMB + '<FDSNStationXML schemaVersion="1.1"/>', "a.xml: has a DOCTYPE"),
+    ],
+)
+def test_a_file_that_is_refused(tmp_path: Path, text: str, fault: str) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=fault):
+        StationXml.read(path)
+
+
+def test_invalid_numbers_and_times_are_refused(tmp_path: Path) -> None:
+    path = stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ", start="yesterday")])
+    with pytest.raises(InputError, match=r"XX\.STA EHZ: startDate must be a time .*; got 'yesterday'"):
+        StationXml.read(path)
+    path = stationxml(tmp_path / "b.xml", "XX.STA", [described("EHZ", dip="down")])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"XX\.STA EHZ: dip_deg must be a number; got 'down'"):
+        StationXml.read(path)
+
+
+def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
+    path = stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ")])
+    first = StationXml.read(path)
+    assert StationXml.read(path) is first
+    stationxml(path, "XX.STA", [described("EHZ"), described("EHN")])
+    assert len(StationXml.read(path).station("XX.STA")) == 2
+
+
+def test_a_folder_or_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.xml: no such StationXML file"):
+        StationXml.read(tmp_path / "none.xml")
+    with pytest.raises(InputError, match="cannot be read"):
+        StationXml.read(tmp_path)

@@ -1,0 +1,141 @@
+import io
+import itertools
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from tests.fakes import ListSource, burst, fake_models, packet, packets_of
+
+from seisedge.runtime.config import ChannelConfig, StationConfig, StationIdentity
+from seisedge.runtime.event import Event, Hop, content_of
+from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.service.loop import MORE_STATIONS, Loop
+from seisedge.runtime.sinks import Sink
+from seisedge.runtime.sinks.jsonl import JsonLinesSink
+from seisedge.runtime.sinks.terminal import TerminalSink, sentence_from_event
+
+TRACES = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
+CONFIG = StationConfig(
+    station=StationIdentity("XX", "STA"), channels={c: ChannelConfig(sensitivity=1e9) for c in TRACES}
+)
+
+
+class Kept(Sink):
+    def __init__(self) -> None:
+        self.lines: list[Event | Hop] = []
+
+    def write(self, line: Event | Hop) -> None:
+        self.lines.append(line)
+
+
+def _run(packets: list[Packet | None], *, live: bool, **settings: object) -> tuple[list[Event], Loop]:
+    kept = Kept()
+    loop = Loop(fake_models(), [kept], {"XX.STA": CONFIG}, **settings)  # type: ignore[arg-type]
+    loop.run(ListSource(packets, live=live))
+    return [line for line in kept.lines if isinstance(line, Event)], loop
+
+
+def test_live_and_file_say_the_same() -> None:
+    live, _ = _run(list(packets_of(TRACES, 0.5)), live=True)
+    filed, loop = _run(list(packets_of(TRACES)), live=False)
+    assert [content_of(e) for e in live] == [content_of(e) for e in filed]
+    assert loop.report.events == 1 and loop.report.packets == 75
+    assert loop.report.stream_s == 100.0
+
+
+def test_latency_adds_up_and_says_nothing_of_the_wire_for_files() -> None:
+    live, _ = _run(list(packets_of(TRACES, 4.0)), live=True, transport=lambda _packet: 5.0)
+    first = live[0].latency_ms
+    assert first.transport == 5.0
+    assert first.record_fill is not None and 0 <= first.record_fill <= 4000
+    parts = (
+        first.record_fill, first.transport, first.wait, first.assemble, first.infer,
+        first.host_to_device, first.device_to_host, first.emit,
+    )  # fmt: skip
+    assert first.total == pytest.approx(sum(part for part in parts if part is not None), abs=0.01)
+    filed, _ = _run(list(packets_of(TRACES)), live=False)
+    assert filed[0].latency_ms.record_fill is None and filed[0].latency_ms.wait is None
+
+
+def test_cost_is_that_of_the_revision() -> None:
+    events, _ = _run(list(packets_of(TRACES)), live=False)
+    assert events[0].cost.flops == 400 and events[0].cost.inferences == 2
+    assert events[0].cost.engine == "rule" and events[0].cost.precision == "fp32"
+
+
+def test_stations_without_a_file_are_left_out_and_counted() -> None:
+    packets = packets_of(TRACES)
+    loop = Loop(fake_models(), [], {"XX.OTHER": CONFIG})
+    report = loop.run(ListSource(list(packets)))
+    assert report.stations == {} and report.other_stations == {"XX.STA": len(packets)}
+
+
+def test_stations_are_bounded_where_no_file_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seisedge.runtime.service.loop.MAX_STATIONS", 3)
+    packets: list[Packet | None] = [packet(np.zeros(100, dtype=np.int32), station=f"S{k}") for k in range(9)]
+    report = Loop(fake_models(), [], {}, default=StationConfig()).run(ListSource(packets))
+    assert list(report.stations) == ["XX.S0", "XX.S1", "XX.S2"]
+    assert report.other_stations == {"XX.S3": 1, "XX.S4": 1, "XX.S5": 1, MORE_STATIONS: 3}
+
+
+def test_idle_exit_and_ticks() -> None:
+    source = ListSource([*packets_of(TRACES), *itertools.repeat(None, 3)], live=True)
+    report = Loop(fake_models(), [], {}, default=CONFIG).run(source, idle_exit_s=1e-9)
+    assert report.events == 1
+
+
+def test_stop_closes_what_is_open() -> None:
+    kept = Kept()
+    loop = Loop(fake_models(), [kept], {"XX.STA": CONFIG})
+    packets = [p for p in packets_of(TRACES, 1.0) if p.endtime_ns - packets_of(TRACES)[0].starttime_ns < 55 * 10**9]
+
+    def stopping() -> list[Packet | None]:
+        return [*packets, None]
+
+    source = ListSource(stopping(), live=True)
+    iterator = source.packets
+    source.packets = lambda: itertools.chain(iterator(), _then(loop))  # type: ignore[method-assign]
+    loop.run(source)
+    statuses = [line.status for line in kept.lines if isinstance(line, Event)]
+    assert statuses == ["new", "update", "final"]
+    last = kept.lines[-1]
+    assert isinstance(last, Event) and last.window.coverage < 1
+
+
+def _then(loop: Loop):  # type: ignore[no-untyped-def]  # a generator that stops the loop from within
+    loop.stop()
+    yield None
+
+
+def test_json_lines_are_whole_lines(tmp_path: Path) -> None:
+    events, _ = _run(list(packets_of(TRACES)), live=False)
+    path = tmp_path / "events.jsonl"
+    path.write_text("old\n", encoding="utf-8")
+    sink = JsonLinesSink.to_file(path)
+    for event in events:
+        sink.write(event)
+        assert path.read_bytes().endswith(b"}\n")
+    sink.close()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["new", "update", "final"]
+    assert msgspec.json.decode(lines[0], type=Event) == events[0]
+    assert "host_to_device" in lines[0] and "journal" not in lines[0]
+
+
+def test_json_lines_to_a_stream() -> None:
+    events, _ = _run(list(packets_of(TRACES)), live=False)
+    stream = io.BytesIO()
+    JsonLinesSink(stream).write(events[0])
+    assert json.loads(stream.getvalue())["schema"] == "seisedge.event/1"
+
+
+def test_the_readable_line() -> None:
+    events, _ = _run(list(packets_of(TRACES)), live=False)
+    said: list[str] = []
+    TerminalSink(said.append).write(events[0])
+    assert said == [sentence_from_event(events[0])]
+    for word in ("12:27:19.8", "XX.STA", "new", "tectonic", "0.90", "M 1.1", "at +3", "ms"):
+        assert word in said[0], said[0]
+    assert np.isfinite(events[0].latency_ms.total)

@@ -1,0 +1,228 @@
+"""`/healthz` and `/metrics` of a run, and when the watchdog is kept quiet."""
+
+import json
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from tests.fakes import NOISE, ListSource, burst, fake_models, packets_of
+
+from seisedge.runtime.config import StationConfig
+from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.histogram import BUCKETS_MS, Histogram
+from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.service.health import SILENT_S, STUCK_S, Health
+from seisedge.runtime.service.loop import Loop
+from seisedge.runtime.service.metrics import MetricsServer, address_from_text, text_from_health
+from seisedge.runtime.service.notify import Notifier
+from seisedge.runtime.sinks._drain import Drain
+from seisedge.runtime.sinks.terminal import TerminalSink
+from seisedge.runtime.sources._link import LinkState
+
+TRACES = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
+LINE = re.compile(r'[a-z_]+(\{([a-z]+="[^"\n]*",?)+\})? (-?[0-9.e+-]+|\+Inf)')
+
+
+class Clock:
+    """Ours."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Pings(Notifier):
+    def __init__(self) -> None:
+        super().__init__({})
+        self.count = 0
+
+    def ping(self) -> None:
+        self.count += 1
+
+
+def _get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def _values(text: str) -> dict[str, float]:
+    return {name: float(value) for name, value in (x.rsplit(" ", 1) for x in text.splitlines() if x[0] != "#")}
+
+
+def test_a_run_as_prometheus_sees_it(tmp_path: Path) -> None:
+    health = Health()
+    source = ListSource(list(packets_of(TRACES)), live=True)
+    journal = Journal(tmp_path, source.url)
+    drain = Drain(TerminalSink(lambda _line: None), 'a "quoted" sink', journal)
+    drain.start()
+    models = health.models = fake_models()
+    loop = Loop(models, [], {}, default=StationConfig(), journal=journal, health=health)
+    health.report, health.source, health.journal, health.drains = loop.report, source, journal, [drain]
+    loop.run(source)
+    assert drain.close(5) == 0
+    server = MetricsServer(health, ("127.0.0.1", 0))
+    try:
+        code, text = _get(server.port, "/metrics")
+        assert code == 200
+        assert [
+            line for line in text.splitlines() if line[0] != "#" and not LINE.fullmatch(line.replace('\\"', ""))
+        ] == []
+        values = _values(text)
+        assert values['seisedge_events_total{station="XX.STA"}'] == 1
+        assert values['seisedge_packets_total{station="XX.STA"}'] == 75
+        assert values['seisedge_component_samples_total{station="XX.STA",component="Z"}'] == 10000
+        assert values['seisedge_data_age_seconds{station="XX.STA"}'] > 1e7
+        assert 0 <= values['seisedge_arrival_age_seconds{station="XX.STA"}'] < 60
+        for model in ("fake-event_type", "fake-magnitude"):
+            assert values[f'seisedge_inference_milliseconds_count{{model="{model}"}}'] == 3
+            assert values[f'seisedge_inference_milliseconds_bucket{{model="{model}",le="+Inf"}}'] == 3
+        assert values["seisedge_commit_milliseconds_count"] == journal.counters.commits > 3
+        assert values["seisedge_work_milliseconds_count"] == 3
+        assert values["seisedge_journal_up"] == 1 and values["seisedge_disk_free_bytes"] > 0
+        assert values['seisedge_sink_delivered_total{sink="a \\"quoted\\" sink"}'] == 3
+        assert values["seisedge_source_reconnects_total"] == 0 and values["seisedge_up"] == 1
+        assert values["seisedge_real_time_factor"] > 10
+        for name in {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}:
+            assert f"# HELP {name} " in text
+        code, text = _get(server.port, "/healthz")
+        document = json.loads(text)
+        assert (code, document["status"], document["reasons"]) == (200, "ok", [])
+        assert document["stations"]["XX.STA"]["events"] == 1
+        assert _get(server.port, "/elsewhere")[0] == 404
+        with pytest.raises(FailedError, match=f"cannot listen on 127.0.0.1 port {server.port}"):
+            MetricsServer(health, ("127.0.0.1", server.port))
+    finally:
+        server.close()
+    with pytest.raises(InputError, match=r"metrics: the host 'no-such-host.invalid' is unknown; give an address"):
+        MetricsServer(health, ("no-such-host.invalid", 9108))
+
+
+def test_an_address_of_ipv6() -> None:
+    try:
+        server = MetricsServer(Health(), address_from_text("[::1]:0"))
+    except FailedError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    with urllib.request.urlopen(f"http://[::1]:{server.port}/healthz", timeout=5) as answer:
+        assert json.load(answer)["status"] == "ok"
+    server.close()
+
+
+def test_a_sink_that_takes_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "list:")
+    health = Health()
+    health.journal, health.drains = journal, [Drain(TerminalSink(lambda _line: None), "never started", journal)]
+    Loop(fake_models(), [], {}, default=StationConfig(), journal=journal).run(
+        ListSource(list(packets_of(TRACES)), live=True)
+    )
+    values = _values(text_from_health(health))
+    assert values['seisedge_sink_waiting_lines{sink="never started"}'] == 3
+    assert 0 < values['seisedge_sink_oldest_waiting_seconds{sink="never started"}'] < 60
+    journal.delivered("never started", 3)
+    assert _values(text_from_health(health))['seisedge_sink_oldest_waiting_seconds{sink="never started"}'] < 0.01
+
+
+def test_addresses() -> None:
+    assert address_from_text("0.0.0.0:9108") == ("0.0.0.0", 9108)
+    assert address_from_text(":9108") == ("127.0.0.1", 9108)
+    assert address_from_text("[::1]:9108") == ("::1", 9108)
+    for wrong in ("9108", "host:", "host:metrics", "host:99999"):
+        with pytest.raises(InputError, match="must be HOST:PORT"):
+            address_from_text(wrong)
+
+
+def _linked(state: LinkState) -> ListSource:
+    source = ListSource([], live=True)
+    source.state = state  # type: ignore[attr-defined]  # as sources with a connection have
+    return source
+
+
+def test_the_watchdog_hears_of_packets_and_of_known_outages_only() -> None:
+    clock, pings = Clock(), Pings()
+    health = Health(pings, clock)
+    health.source = source = _linked(LinkState.CONNECTING)
+
+    def turns(*stations: str | None) -> int:
+        before = pings.count
+        for station in stations:
+            health.turn(station)
+        return pings.count - before
+
+    assert turns(None, None) == 2  # nothing has come yet: waiting is all there is to do
+    source.state = LinkState.STREAMING  # type: ignore[attr-defined]
+    assert turns("XX.STA", None) == 2
+    clock.now_s += SILENT_S + 1
+    assert turns(None, None) == 0  # connected, and silent for longer than the source would bear
+    source.state = LinkState.WAITING  # type: ignore[attr-defined]
+    assert turns(None) == 1
+    source.state = LinkState.STREAMING  # type: ignore[attr-defined]
+    assert turns("XX.STA", None) == 2
+
+
+def test_conditions(tmp_path: Path) -> None:
+    clock = Clock()
+    health = Health(None, clock)
+    health.source = source = _linked(LinkState.CONNECTING)
+    assert health.condition() == ("outage", ["the source is connecting"])
+    source.state = LinkState.STREAMING  # type: ignore[attr-defined]
+    health.turn("XX.A")
+    health.turn("XX.B")
+    assert health.condition() == ("ok", [])
+    source.state = LinkState.WAITING  # type: ignore[attr-defined]
+    assert health.condition() == ("degraded", ["the source is waiting"])
+    source.state = LinkState.STREAMING  # type: ignore[attr-defined]
+    clock.now_s += SILENT_S + 1
+    health.turn("XX.B")
+    assert health.condition() == ("degraded", [f"XX.A: no packet for {SILENT_S + 1:.0f} s"])
+    clock.now_s += SILENT_S + 1
+    health.turn(None)
+    condition, reasons = health.condition()
+    assert condition == "outage" and len(reasons) == 2
+    health.turn("XX.A")
+    health.turn("XX.B")
+    clock.now_s += STUCK_S + 1
+    assert health.condition() == ("outage", [f"the loop has not come round for {STUCK_S + 1:.0f} s"])
+    health.turn("XX.A")
+    health.journal = Journal(tmp_path, "x")
+    health.journal.failing = True
+    assert health.condition() == ("degraded", ["the journal cannot be written"])
+
+
+def test_an_outage_is_503() -> None:
+    server = MetricsServer(Health(), ("127.0.0.1", 0))
+    server._server.health.source = _linked(LinkState.CONNECTING)
+    try:
+        code, text = _get(server.port, "/healthz")
+    finally:
+        server.close()
+    assert code == 503 and json.loads(text)["status"] == "outage"
+
+
+def test_inferences_that_show_nothing_are_counted_too() -> None:
+    health = Health()
+    health.models = models = fake_models(lambda _waveform, _valid: NOISE)
+    lines: list[str] = []
+    loop = Loop(models, [TerminalSink(lines.append)], {}, default=StationConfig(), health=health)
+    report = loop.run(ListSource(list(packets_of(TRACES))))
+    values = _values(text_from_health(health))
+    assert lines == [] and report.inferences == 3
+    assert values['seisedge_inference_milliseconds_count{model="fake-event_type"}'] == 3
+    assert values['seisedge_inference_milliseconds_count{model="fake-magnitude"}'] == 0
+
+
+def test_histogram() -> None:
+    histogram = Histogram()
+    for value in (0.5, 0.51, 3.0, 5000.0):
+        histogram.add(value)
+    histogram.add(2.0, times=3)
+    assert histogram.counts[:4] == [1, 1, 3, 1] and histogram.counts[-1] == 1
+    assert sum(histogram.counts) == 7 and histogram.total == pytest.approx(5010.01)
+    assert len(histogram.counts) == len(BUCKETS_MS) + 1
+    assert 'seisedge_work_milliseconds_bucket{le="0.5"} 0' in text_from_health(Health())

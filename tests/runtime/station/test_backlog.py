@@ -1,0 +1,209 @@
+"""Windows are dropped where inference falls behind a live stream, and nowhere else; samples and onsets never are."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from tests.fakes import NOISE, T0_NS, TECTONIC, ListSource, RuleEngine, burst, card, fake_models, packet, packets_of
+
+from seisedge.runtime.config import ChannelConfig, LiveConfig, StationConfig
+from seisedge.runtime.demo import RECORDING
+from seisedge.runtime.engines._base import Array
+from seisedge.runtime.event import Event, Hop, content_of
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.service.health import Health
+from seisedge.runtime.service.loop import Loop
+from seisedge.runtime.service.metrics import text_from_health
+from seisedge.runtime.sinks import Sink
+from seisedge.runtime.sources import open_source
+from seisedge.runtime.station.backlog import Backlog
+
+CONFIG = StationConfig(channels={f"HH{c}": ChannelConfig(sensitivity=1e9) for c in "ZNE"})
+ONSETS_S = [40.0, 100.0, 160.0, 220.0]
+PACKETS = packets_of({f"HH{c}": burst(280.0, ONSETS_S, seed=i) for i, c in enumerate("ZNE")}, 2.0)
+
+
+class Clock:
+    """Ours; goes on while a model thinks."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Kept(Sink):
+    def __init__(self) -> None:
+        self.lines: list[Event | Hop] = []
+
+    def write(self, line: Event | Hop) -> None:
+        self.lines.append(line)
+
+
+class Patient(ListSource):
+    """Live, and yet it waits for the station, as a server does with `--until-end`."""
+
+    back_pressure = True
+
+
+def _run(source: ListSource, infer_s: float, mode: str = "triggered") -> tuple[list[Event | Hop], Loop]:
+    """A run whose type model takes `infer_s` for an inference, by our clock; all else takes no time."""
+    clock, kept = Clock(), Kept()
+
+    def slow(_waveform: Array, _valid: Array) -> list[float]:
+        clock.now_s += infer_s
+        return TECTONIC
+
+    loop = Loop(fake_models(slow), [kept], {"XX.STA": CONFIG}, mode=mode, backlog=Backlog(clock))  # type: ignore[arg-type]
+    loop.run(source)
+    return kept.lines, loop
+
+
+def _story(lines: list[Event | Hop]) -> list[tuple[str, str, list[str]]]:
+    events = [line for line in lines if isinstance(line, Event)]
+    return [(event.onset[14:19], event.status, [q.code for q in event.quality]) for event in events]
+
+
+def _content(lines: list[Event | Hop]) -> list[bytes]:
+    return list(map(content_of, lines))
+
+
+def test_seconds_of_work_less_seconds_of_data() -> None:
+    clock = Clock()
+    backlog = Backlog(clock)
+
+    def work(p: Packet, seconds: float, idle_ns: int = 7) -> float:
+        backlog.take(p, idle_ns)
+        clock.now_s += seconds
+        behind_s = backlog.behind_s
+        backlog.rest()
+        clock.now_s += 100.0  # waiting is no work
+        assert backlog.behind_s == behind_s
+        return behind_s
+
+    z, e = packet(burst(4.0, [])), packet(burst(4.0, []), channel="HHE")
+    assert work(z, 3.0) == 0.0
+    assert work(e, 3.0) == pytest.approx(2.0)  # 6 s for 4 s of both channels
+    assert work(z, 0.0) == pytest.approx(0.0)
+    assert work(e, 20.0) == pytest.approx(18.0)
+    assert work(z, 4.0, idle_ns=8) == 0.0  # it had nothing more to give in between: level
+    assert work(z, 4.0, idle_ns=8) == 0.0
+    assert work(z, 4.5, idle_ns=8) == pytest.approx(0.5)
+    backlog.clear()
+    assert backlog.behind_s == 0.0
+
+
+def test_a_model_that_is_too_slow(caplog: pytest.LogCaptureFixture) -> None:
+    """40 s an inference, 12 of them in 280 s of data: a third of the windows is dropped, no sample and no onset."""
+    caplog.set_level(logging.DEBUG, "seisedge.runtime.station.backlog")
+    lines, loop = _run(ListSource(list(PACKETS), live=True), 40.0)
+    whole, undisturbed = _run(ListSource(list(PACKETS), live=True), 0.0)
+    counters, expected = loop.report.stations["XX.STA"].counters, undisturbed.report.stations["XX.STA"].counters
+    assert counters.dropped_windows == loop.backlog.dropped == loop.report.dropped_windows
+    assert counters.dropped_windows + counters.inferences / 2 == expected.inferences / 2 == 12
+    assert counters.dropped_windows == 4
+    assert (counters.triggers, counters.packets) == (expected.triggers, expected.packets)
+    tracks = [run.report.stations["XX.STA"].tracks[0].tracks["Z"].counters for run in (loop, undisturbed)]
+    assert tracks[0] == tracks[1] and tracks[0].samples == 28_000
+    assert expected.dropped_windows == 0 and len(whole) == 12
+    assert _story(lines) == [
+        ("27:19", "new", ["ok"]), ("27:19", "update", ["ok"]), ("27:19", "final", ["ok"]),
+        ("28:19", "new", ["ok"]), ("28:19", "final", ["ok"]),
+        ("29:19", "new", ["ok"]), ("29:19", "final", ["dropped"]),  # with the type it had
+        ("30:19", "new", ["ok"]), ("30:19", "final", ["ok"]),
+    ]  # fmt: skip
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["WARNING"] + ["DEBUG"] * (counters.dropped_windows - 1)
+    assert "XX.STA: 48 s behind the stream" in caplog.text and "windows are dropped, samples are not" in caplog.text
+
+
+def test_an_event_whose_windows_were_all_dropped_is_counted() -> None:
+    lines, loop = _run(ListSource(list(PACKETS), live=True), 400.0)
+    counters = loop.report.stations["XX.STA"].counters
+    assert (counters.triggers, counters.events, counters.dropped_events) == (4, 1, 3)
+    assert counters.dropped_windows == 11
+    assert _story(lines) == [("27:19", "new", ["ok"]), ("27:19", "final", ["dropped"])]
+
+
+def test_it_recovers_where_the_stream_had_nothing_more_to_give(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "seisedge.runtime.station.backlog")
+    pause = next(k for k, p in enumerate(PACKETS) if p.starttime_ns - T0_NS > 150e9)
+    packets: list[Packet | None] = [*PACKETS[:pause], None, *PACKETS[pause:]]
+    lines, loop = _run(ListSource(packets, live=True), 100.0)
+    assert [(onset, status) for onset, status, _ in _story(lines)] == [
+        ("27:19", "new"), ("27:19", "final"),
+        ("29:19", "new"), ("29:19", "final"),
+        ("30:19", "new"), ("30:19", "final"),
+    ]  # fmt: skip
+    assert loop.report.stations["XX.STA"].counters.dropped_events == 1  # the second one, before the pause
+    assert caplog.text.count("windows are dropped") == 2 and caplog.text.count("level with the stream again") == 1
+
+
+@pytest.mark.parametrize("source", [ListSource(list(PACKETS)), Patient(list(PACKETS), live=True)])
+def test_a_source_that_waits_loses_nothing(source: ListSource) -> None:
+    lines, loop = _run(source, 400.0)
+    assert loop.report.dropped_windows == 0
+    assert _content(lines) == _content(_run(ListSource(list(PACKETS)), 0.0)[0])
+
+
+def test_history_that_is_read_faster_than_it_was_made_is_no_backlog() -> None:
+    """All of it waits at once, and no moment is idle: 280 s of data, 24 s of work."""
+    lines, loop = _run(ListSource(list(PACKETS), live=True), 2.0)
+    assert loop.report.dropped_windows == 0 and len(lines) == 12
+
+
+def test_continuous_mode_leaves_hops_out() -> None:
+    def run(infer_s: float) -> tuple[int, int, int]:
+        clock, kept = Clock(), Kept()
+
+        def slow(_waveform: Array, _valid: Array) -> list[float]:
+            clock.now_s += infer_s
+            return NOISE
+
+        config = StationConfig(live=LiveConfig(max_behind_s=5.0))
+        models = Models(RuleEngine(card(), slow), None)
+        loop = Loop(models, [kept], {}, default=config, mode="continuous", backlog=Backlog(clock))
+        loop.run(ListSource(list(PACKETS), live=True))
+        counters = loop.report.stations["XX.STA"].counters
+        return counters.inferences, counters.dropped_windows, len(kept.lines)
+
+    every, none, lines = run(0.0)
+    assert (every, none) == (258, 0)
+    done, dropped, fewer = run(1.5)
+    assert done + dropped == every and fewer == lines - dropped  # a hop that was not looked at says nothing
+    assert 180 <= done <= 195  # two thirds of 280 s, and what it may be behind
+
+
+def test_what_is_shown_of_it() -> None:
+    _, loop = _run(ListSource(list(PACKETS), live=True), 400.0)
+    health = Health()
+    health.report, health.backlog = loop.report, loop.backlog
+    health.turn("XX.STA")
+    text = text_from_health(health)
+    assert 'seisedge_dropped_windows_total{station="XX.STA"} 11' in text
+    assert 'seisedge_dropped_events_total{station="XX.STA"} 3' in text
+    assert "seisedge_behind_seconds 12" in text
+    condition, reasons = health.condition()
+    assert condition == "degraded" and "behind the stream: windows are dropped" in reasons[0]
+
+
+@pytest.mark.parametrize(("scheme", "query"), [("seedlink", "&protocol=3"), ("seedlink", ""), ("datalink", "")])
+def test_a_stream_says_when_it_has_nothing_more(tmp_path: Path, scheme: str, query: str) -> None:
+    part = tmp_path / "part.mseed"
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 60])
+    with Digitizer([part], speed=100.0) as digitizer:
+        url = f"{digitizer.url_for(scheme)}/PB_B918?from=earliest{query}"
+        with open_source(url) as source:
+            assert not source.back_pressure and source.idle_ns == 0
+            taken: list[int] = []
+            for item in source.packets():
+                if item is not None:
+                    taken.append(source.idle_ns)
+                if len(taken) == 20:
+                    break
+        assert len(set(taken)) > 3 and taken == sorted(taken)  # it waited between the packets
+        with open_source(url, until_end=True) as source:
+            assert source.back_pressure

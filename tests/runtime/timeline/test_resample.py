@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from seisedge.runtime.timeline.resample import Resampler, resample_record
+
+T0_NS = 1_562_487_360_003_100_000  # not on any grid
+RATES_HZ = [40, 50, 99.99, 100, 120, 125, 200, 250, 500]
+
+
+def _sine(frequency_hz: float, rate_hz: float, seconds: float = 60.0) -> np.ndarray:
+    wave: np.ndarray = np.sin(2 * np.pi * frequency_hz * np.arange(int(seconds * rate_hz)) / rate_hz)
+    return wave
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+@pytest.mark.parametrize("frequency_hz", [1.0, 8.0, 14.9])
+def test_pass_band_is_kept_in_amplitude_and_time(rate_hz: float, frequency_hz: float) -> None:
+    x = _sine(frequency_hz, rate_hz)
+    y, valid, k0 = resample_record(x, np.ones(len(x), bool), T0_NS, rate_hz, 40, 15)
+    # exact times of the outputs, relative to the first sample, in integers
+    seconds = np.array([(k * 25_000_000 - T0_NS) / 1e9 for k in range(k0, k0 + len(y))])
+    assert valid.all()
+    expected = np.sin(2 * np.pi * frequency_hz * seconds)
+    assert np.abs(y - expected).max() < 2e-3
+
+
+@pytest.mark.parametrize("rate_hz", [50, 100, 250, 500])
+@pytest.mark.parametrize("frequency_hz", [19.2, 24.0])
+def test_frequencies_that_alias_are_attenuated_by_60_db(rate_hz: float, frequency_hz: float) -> None:
+    x = _sine(frequency_hz, rate_hz)
+    y, _, _ = resample_record(x, np.ones(len(x), bool), T0_NS, rate_hz, 40, 15)
+    assert np.abs(y).max() < 2e-3
+
+
+@pytest.mark.parametrize(("group", "seconds"), [(1, 30), (2, 30), (37, 30), (1999, 700), (4097, 700)])
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_bits_do_not_depend_on_the_number_of_outputs(rate_hz: float, group: int, seconds: float) -> None:
+    """The whole record uses the layout for many outputs, its pieces the one for few."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=int(seconds * rate_hz))
+    valid = np.ones(len(x), bool)
+    resampler = Resampler(rate_hz, 40, 15, T0_NS)
+    k0, k1 = resampler.outputs_from(0, len(x))
+    whole, _ = resampler(x, valid, 0, k0, k1)
+    pieces = []
+    for start in range(k0, k1, group):
+        stop = min(start + group, k1)
+        n0, n1 = resampler.inputs_for(start, stop)
+        pieces.append(resampler(x[n0:n1], valid[n0:n1], n0, start, stop)[0])
+    assert np.array_equal(np.concatenate(pieces), whole)
+
+
+def test_a_missing_sample_masks_the_outputs_whose_kernel_it_lies_under() -> None:
+    x, valid = np.ones(3000), np.ones(3000, bool)
+    valid[1500] = False
+    x[1500] = 1e12
+    y, whole, _ = resample_record(x, valid, T0_NS, 100, 40, 15)
+    reach = Resampler(100, 40, 15, T0_NS).half_s
+    assert (~whole).sum() == pytest.approx(2 * reach * 40, abs=2)
+    assert np.allclose(y[whole], 1.0, atol=1e-9)
+    assert (y[~whole] == 0).all()
+
+
+def test_outputs_and_inputs_agree_with_each_other() -> None:
+    resampler = Resampler(125, 40, 15, T0_NS)
+    k0, k1 = resampler.outputs_from(100, 5000)
+    n0, n1 = resampler.inputs_for(k0, k1)
+    assert n0 >= 100 and n1 <= 5000
+    assert resampler.inputs_for(k0 - 1, k1)[0] < 100
+    assert resampler.inputs_for(k0, k1 + 1)[1] > 5000
+
+
+def test_a_channel_without_the_pass_band_is_refused() -> None:
+    with pytest.raises(ValueError, match="20 Hz does not contain the pass band up to 15 Hz"):
+        Resampler(20, 40, 15, T0_NS)
+    with pytest.raises(ValueError, match="must end below 20 Hz, half the output rate; got 20 Hz"):
+        Resampler(100, 40, 20, T0_NS)
+
+
+def test_too_few_inputs_are_an_error_that_names_the_inputs() -> None:
+    resampler = Resampler(100, 40, 15, T0_NS)
+    k0, _ = resampler.outputs_from(0, 1000)
+    with pytest.raises(ValueError, match="need inputs"):
+        resampler(np.zeros(10), np.ones(10, bool), 0, k0, k0 + 10)
+
+
+@pytest.mark.parametrize("rate_hz", [40.0, 50.0, 62.5, 99.99, 100.0, 200.0])
+def test_outputs_under_samples_are_those_that_miss_them(rate_hz: float) -> None:
+    x = np.zeros(4000)
+    for n0, n1 in ((1000, 1001), (1001, 1050), (1517, 1519)):
+        resampler = Resampler(rate_hz, 40.0, 15.0, T0_NS + 3_141_592)
+        valid = np.ones(len(x), bool)
+        valid[n0:n1] = False
+        first, end = resampler.outputs_from(0, len(x))
+        _, whole = resampler(x, valid, 0, first, end)
+        assert (first + np.flatnonzero(~whole)).tolist() == list(range(*resampler.outputs_under(n0, n1)))

@@ -1,0 +1,72 @@
+"""The log as event files and as a picture; without the packages that draw them, a sentence."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seisedge.train.fit.board import draw_curves, write_board
+from seisedge.train.fit.progress import clock, line_of
+
+
+def rows() -> list[dict[str, float]]:
+    keys = ("loss", "score", "rate", "samples_s", "seconds")
+    return [
+        {"step": s, "epoch": s / 10, "held_loss": 1 / s if s % 2 else math.nan, "held_score": 0.5}
+        | dict.fromkeys(keys, 1.0 / s)
+        for s in range(1, 9)
+    ]
+
+
+def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """As if it were not installed."""
+    true_import = builtins.__import__
+
+    def fail(name: str, *arguments: Any, **more: Any) -> Any:
+        if name.startswith(package):
+            raise ImportError(name)
+        return true_import(name, *arguments, **more)
+
+    monkeypatch.setattr(builtins, "__import__", fail)
+
+
+def test_event_files_hold_every_figure(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    said: list[str] = []
+    write_board(tmp_path, {"training": rows()}, said.append)
+    assert said == []
+    events = EventAccumulator(str(tmp_path / "training")).Reload()
+    assert [(e.step, round(e.value, 6)) for e in events.Scalars("loss")] == [(s, round(1 / s, 6)) for s in range(1, 9)]
+    assert [e.step for e in events.Scalars("held_loss")] == [1, 3, 5, 7]
+
+
+@pytest.mark.parametrize("package", ["torch.utils.tensorboard", "matplotlib"])
+def test_without_the_package_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    without(monkeypatch, package)
+    said: list[str] = []
+    if package == "matplotlib":
+        draw_curves(tmp_path / "loss.png", {"training": rows()}, "title", "accuracy", said.append)
+    else:
+        write_board(tmp_path, {"training": rows()}, said.append)
+    assert len(said) == 1
+    assert "pip install" in said[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_picture(tmp_path: Path) -> None:
+    draw_curves(tmp_path / "loss.png", {"calibration": rows(), "training": rows()}, "title", "accuracy", pytest.fail)
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_line_for_people() -> None:
+    row = rows()[3] | {"seconds": 8.0, "samples_s": 812.4}
+    line = line_of(row, "training", 12, "accuracy")
+    assert line == "training: step 4/12 (epoch 0.4), loss 0.2500, accuracy 0.250, 812 samples/s, 0:16 left"
+    assert "left out: loss 0.3333, accuracy 0.500" in line_of(rows()[2], "training", 12, "accuracy")
+    assert [clock(s) for s in (7, 750, 3723)] == ["0:07", "12:30", "1:02:03"]

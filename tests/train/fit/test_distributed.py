@@ -1,0 +1,63 @@
+"""Two processes are one: the same batch, the same losses, to rounding."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tests.train.dataset.sets import make_arrays, make_rows, write_set
+
+from seisedge.runtime.errors import InputError
+from seisedge.train.fit.distributed import World, shared_among
+from seisedge.train.fit.run import run_training
+from seisedge.train.models import create_model
+from seisedge.train.recipes.recipe import load_recipe
+from seisedge.train.run_file import load_run
+
+
+def test_a_batch_is_divided() -> None:
+    assert [World(rank, 4).rows(32) for rank in range(4)] == [slice(8 * r, 8 * r + 8) for r in range(4)]
+    with pytest.raises(InputError, match="batch 30 does not divide among 4 processes"):
+        World(0, 4).rows(30)
+
+
+def test_live_batch_norm_is_refused_on_cpus() -> None:
+    model = create_model("ganet_small").train()
+    with pytest.raises(InputError, match=r"--set optimisation\.batch_norm=frozen"):
+        shared_among(model, World(0, 2), torch.device("cpu"))
+
+
+def losses(run: Path) -> list[float]:
+    with (run / "log.csv").open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.long
+def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
+    rows, arrays = make_rows(40), make_arrays(40, length=3000)
+    for i, row in enumerate(rows):
+        kind = ("earthquake", "quarry blast", "noise")[i % 3]
+        row |= {"source_type": kind, "trace_P_arrival_sample": "" if kind == "noise" else 1200}
+    data = write_set(tmp_path / "mine", rows, arrays, block=True)
+    changes = {
+        "optimisation.steps": 5, "optimisation.batch": 8, "optimisation.batch_norm": "frozen",
+        "arguments.width": 8, "arguments.dropout": 0.0, "data.split": "event",
+    }  # fmt: skip
+    recipe = load_recipe("event-type", changes)
+    run_training(recipe, [data], tmp_path / "one", 1, torch.device("cpu"), draws=10, say=lambda _: None)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "seisedge.cli", "train", "event-type", "--data", str(data), "-o", str(tmp_path / "two")]
+    command += [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    assert result.returncode == 0, result.stderr[-2000:]
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(set(one)) == 5
+    assert two == pytest.approx(one, rel=1e-4)
+    a, b = load_run(tmp_path / "one").state, load_run(tmp_path / "two").state
+    assert all(torch.allclose(a[key].float(), b[key].float(), atol=1e-4) for key in a if key != "temperature")

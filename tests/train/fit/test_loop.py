@@ -1,0 +1,44 @@
+"""The loop on a few records: it learns, it is seeded, and on shuffled labels it learns nothing that carries over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from seisedge.train.archive.archive import Archive
+from seisedge.train.fit.loop import Trained, train_model
+from seisedge.train.recipes.recipe import Recipe, load_recipe
+
+CPU = torch.device("cpu")
+
+
+def tiny(name: str, **more: object) -> Recipe:
+    arguments = {"arguments.width": 8, "optimisation.batch": 16, "optimisation.average": 0.9}
+    return load_recipe(name, arguments | {key.replace("__", "."): value for key, value in more.items()})
+
+
+def run(recipe: Recipe, archive: Archive, seed: int = 1) -> Trained:
+    return train_model(recipe, archive, lambda r: r.split == "train", seed, CPU)
+
+
+@pytest.mark.parametrize("name", ["event-type", "magnitude"])
+def test_loss_goes_down(few: Archive, name: str) -> None:
+    log = run(tiny(name, optimisation__steps=40, optimisation__rate=8e-3, arguments__dropout=0.0), few).log
+    first = np.mean([row["loss"] for row in log[:5]])
+    last = np.mean([row["loss"] for row in log[-10:]])
+    assert last < first - 0.05
+
+
+def test_same_seed_same_weights(few: Archive) -> None:
+    recipe = tiny("event-type", optimisation__steps=3)
+    a, b, c = (run(recipe, few, seed).model.state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert any(not torch.equal(a[k], c[k]) for k in a)
+
+
+def test_station_terms_are_learned_where_the_gain_is_unknown(few: Archive) -> None:
+    trained = run(tiny("magnitude", optimisation__steps=5), few)
+    unknown = {r.station for r in few.records if r.gain is None and r.split == "train"}
+    assert set(trained.station_term) < unknown  # only those of the recipe's records
+    assert any(term != 0 for term in trained.station_term.values())

@@ -1,0 +1,185 @@
+"""A training that is interrupted anywhere ends with the weights of one that was not, bit by bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from click.testing import CliRunner
+from tests.train.dataset.sets import make_arrays, make_rows, write_set
+
+from seisedge.cli import main
+from seisedge.runtime.errors import InputError
+from seisedge.train.archive.archive import Archive, Record
+from seisedge.train.checkpoint import Keeper
+from seisedge.train.dataset.event_hashes import joined_texts, text_from_keys
+from seisedge.train.fit.loop import Row, Trained, train_model
+from seisedge.train.fit.stage import Stage
+from seisedge.train.recipes.recipe import Recipe, load_recipe
+from seisedge.train.run_file import load_run, save_run
+
+CPU = torch.device("cpu")
+
+
+class Interrupted(Exception):
+    """As a power cut, between two steps."""
+
+
+def left_out(record: Record) -> bool:
+    return record.split == "train" and record.fold == 0
+
+
+def run(recipe: Recipe, archive: Archive, keeper: Keeper | None = None, stop_at: int = 0) -> Trained:
+    def report(row: Row, _: Stage) -> None:
+        if row["step"] == stop_at:
+            raise Interrupted
+
+    return train_model(
+        recipe, archive, lambda r: r.split == "train" and r.fold != 0, 1, CPU, report, held=left_out, keeper=keeper
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("event-type", {"optimisation.optimiser": "ranger", "optimisation.schedule": "plateau"}),
+        ("magnitude", {"optimisation.patience": 3}),
+    ],
+)
+def test_bit_by_bit(few: Archive, tmp_path: Path, name: str, more: dict[str, object]) -> None:
+    recipe = load_recipe(name, {"arguments.width": 8, "optimisation.batch": 32, "optimisation.steps": 8, **more})
+    whole = run(recipe, few)
+    keeper = Keeper(tmp_path / "state.pt", every_s=0)
+    with pytest.raises(Interrupted):
+        run(recipe, few, keeper, stop_at=6)  # the state is that of the step before
+    (tmp_path / "state.pt.part").write_bytes(b"cut off while it was written")
+    rest = run(recipe, few, keeper)
+    a, b = whole.model.state_dict(), rest.model.state_dict()
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert whole.station_term == rest.station_term
+    assert whole.course == rest.course
+    strip = [{k: str(v) for k, v in row.items() if k not in ("seconds", "samples_s")} for row in whole.log]
+    assert strip == [{k: str(v) for k, v in row.items() if k not in ("seconds", "samples_s")} for row in rest.log]
+
+
+def test_a_state_of_another_training_is_refused(few: Archive, tmp_path: Path) -> None:
+    base = {"optimisation.batch": 8, "optimisation.steps": 1}
+    keeper = Keeper(tmp_path / "state.pt", every_s=0)
+    run(load_recipe("event-type", base | {"arguments.width": 8}), few, keeper)
+    with pytest.raises(InputError, match="no state of this training"):
+        run(load_recipe("event-type", base | {"arguments.width": 12}), few, keeper)
+    (tmp_path / "state.pt").write_bytes(b"half a file")
+    with pytest.raises(InputError, match="no state of this training"):
+        run(load_recipe("event-type", base | {"arguments.width": 8}), few, keeper)
+
+
+def arguments(data: Path, out: Path, steps: int = 8) -> list[str]:
+    return [
+        "train", "event-type", "--data", str(data), "--split", "event", "-o", str(out), "--checkpoint-every", "0",
+        "--set", f"optimisation.steps={steps}", "--set", "optimisation.batch=4", "--set", "arguments.width=8",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 made records of 30 s."""
+    rows, arrays = make_rows(40), make_arrays(40, length=3000)
+    for i, row in enumerate(rows):
+        kind = ("earthquake", "quarry blast", "noise")[i % 3]
+        row |= {"source_type": kind, "trace_P_arrival_sample": "" if kind == "noise" else 1200}
+    return write_set(tmp_path_factory.mktemp("data") / "mine", rows, arrays, block=True)
+
+
+def test_killed_in_the_middle_and_resumed(small_set: Path, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-m", "seisedge.cli", *arguments(small_set, killed, steps=300)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+    state = killed / "state" / "calibration.pt"
+    until = time.monotonic() + 120
+    while not state.is_file() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert state.is_file()
+    assert not (killed / "checkpoint.pt").exists()
+    step = torch.load(state, weights_only=True)["step"]
+    assert 0 < step < 300
+
+    again = CliRunner().invoke(main, arguments(small_set, killed))
+    assert again.exit_code == 2
+    assert "holds a training that was interrupted" in again.output
+    request = json.loads((killed / "run.json").read_text())
+    request["recipe"]["optimisation"]["steps"] = step + 4  # the rest of 300 would take long
+    (killed / "run.json").write_text(json.dumps(request))
+    resumed = CliRunner().invoke(main, ["train", "--resume", str(killed)])
+    assert resumed.exit_code == 0, resumed.output
+    assert f"step {step + 4}/{step + 4}" in resumed.output
+    assert load_run(killed).recipe.optimisation.steps == step + 4
+    assert not (killed / "state").exists()
+    finished = CliRunner().invoke(main, ["train", "--resume", str(killed)])
+    assert finished.exit_code == 2
+    assert "this run is finished" in finished.output
+
+
+def test_a_run_begins_with_the_weights_of_another(small_set: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert CliRunner().invoke(main, arguments(small_set, first, steps=2)).exit_code == 0
+    run = load_run(first)
+    assert run.provenance is not None
+    elsewhere = msgspec.structs.replace(run.provenance, data=["elsewhere (CC0)"], event_hashes=text_from_keys(["far"]))
+    save_run(dataclasses.replace(run, provenance=elsewhere), first / "checkpoint.pt")
+    more = ["--from", str(first), "--set", "optimisation.transfer=last-layer", "--set", "optimisation.average=0.0"]
+    result = CliRunner().invoke(main, [*arguments(small_set, second, steps=2), *more])
+    assert result.exit_code == 0, result.output
+    stated = load_run(second).provenance
+    assert stated is not None
+    assert stated.data == [*run.provenance.data, "by the initial weights: elsewhere (CC0)"]
+    assert stated.event_hashes == joined_texts(run.provenance.event_hashes, elsewhere.event_hashes)
+    a, b = load_run(first).state, load_run(second).state
+    changed = {key for key in a if not torch.equal(a[key], b[key])}
+    assert {"trunk.classify.weight", "trunk.classify.bias"} <= changed <= {
+        "trunk.classify.weight", "trunk.classify.bias", "temperature"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--from", "nowhere"], "--from nowhere: no such run or file of weights"),
+        (["--from", "{text}"], "no weights that can be read safely"),
+        (["--from", "{other}"], "none of its weights fits this recipe's model"),
+        (["--from", "{other}", "--set", "optimisation.transfer=scratch"], "transfer 'scratch' takes no weights"),
+        (["--set", "optimisation.transfer=last-layer"], "give --from RUN or M.pt"),
+        (["--set", "optimisation.loss=ordinal"], "needs labels with an order"),
+        (["--set", "optimisation.steps=0"], "optimisation needs steps or epochs"),
+        (["--resume", "nowhere"], "--resume goes on with what its RUN was asked for"),
+    ],
+)
+def test_bad_input(small_set: Path, tmp_path: Path, more: list[str], message: str) -> None:
+    (tmp_path / "text.pt").write_text("weights")
+    torch.save({"layer.weight": torch.zeros(3, 3)}, tmp_path / "other.pt")
+    more = [m.format(text=tmp_path / "text.pt", other=tmp_path / "other.pt") for m in more]
+    result = CliRunner().invoke(main, [*arguments(small_set, tmp_path / "run", steps=1), *more])
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+
+
+def test_out_of_memory_is_a_sentence(small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Stage) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 7 GiB")
+
+    monkeypatch.setattr(Stage, "loss", full)
+    result = CliRunner().invoke(main, arguments(small_set, tmp_path / "run"))
+    assert result.exit_code == 1
+    assert "out of memory; lower the batch (--set optimisation.batch=16)" in result.output
+    assert "Traceback" not in result.output

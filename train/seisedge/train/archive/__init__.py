@@ -1,0 +1,1 @@
+"""Archive: labelled records in memory, and the windows drawn from them."""

@@ -1,0 +1,385 @@
+"""A data set in memory: SeisBench folders read, resampled as the station resamples, laid out for sampling.
+
+The columns used are those of `datasets/README.md`; of any other SeisBench set only `trace_name`, a sampling rate,
+a label and an onset (`trace_onset_sample` or a P arrival) must be there, in any of SeisBench's spellings. What the
+labels mean is in `seisedge.train.dataset.vocabulary`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.detection.soundness import resample_sound
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.timeline.resample import reaches_band
+from seisedge.train.dataset.columns import Row, licence_of, number, text, time_ns
+from seisedge.train.dataset.event_hashes import event_key
+from seisedge.train.dataset.holdout import Place, folds_of, settle
+from seisedge.train.dataset.origins import same_origin
+from seisedge.train.dataset.progress import progress
+from seisedge.train.dataset.split import RULE, group_overlapping, join_groups
+from seisedge.train.dataset.store import Array, Store, chunks_of
+from seisedge.train.dataset.vocabulary import KINDS, UNUSED, kind_of_word
+
+logger = logging.getLogger(__name__)
+
+# SEED orientation codes, by row. 1 and 2 are not geographic; they stand where the station puts them.
+ROW_OF = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
+SYNTHETIC = "synthetic: recipe key data.synthetic = true trains on them, nothing counts them in an accuracy"
+KM_PER_S_OF_S_MINUS_P = 8.22  # P at 6.0 km/s, Vp/Vs 1.73
+
+Bool = npt.NDArray[np.bool_]
+Parts = dict[int, tuple[npt.NDArray[np.float32], Bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The facts of one record, on the common clock. Samples are indices into `Archive.waveform`."""
+
+    name: str
+    source: str  # data set it came from
+    event: str
+    group: str  # events that share samples
+    kind: str  # 'tectonic', 'blast', 'mass movement' or 'noise'
+    station: str  # NET.STA
+    rate_hz: float  # as recorded
+    three: bool  # has horizontal components
+    onset: float  # sample
+    noise_end: int  # samples before it are noise; 0: none
+    n_samples: int
+    visible: bool
+    snr: float
+    magnitude: float | None
+    distance_km: float | None  # hypocentral where a depth is known; else from the S minus P of picks
+    gain: float | None  # counts per m/s; 1 where the samples are m/s
+    split: str
+    fold: int
+    time_ns: int | None = None  # of the origin, else of the first sample
+    latitude_deg: float | None = None  # of the source; of noise that of the station
+    longitude_deg: float | None = None
+    s_arrival: float | None = None  # sample
+    end: float | None = None  # sample at which the signal has died away
+    synthetic: bool = False  # column trace_synthetic
+    key: str = ""  # of the event, as in `event_hashes.event_key`
+    magnitude_type: str = ""  # as catalogued; '' where not stated
+    licence: str = ""  # column trace_licence; '' where not stated
+
+
+@dataclass(frozen=True)
+class Archive:
+    """All records of one or more folders at one rate.
+
+    waveform: float32 (records, 3, longest), counts, zeros where nothing is.
+    valid: bool, same shape.
+    """
+
+    rate_hz: float
+    records: list[Record]
+    waveform: npt.NDArray[np.float32]
+    valid: Bool
+    sha256: str
+    sources: list[str]
+    left_out: dict[str, int] = field(default_factory=dict)  # reason → records
+    notes: list[str] = field(default_factory=list)  # what was done to the records that are in it
+    split_rule: str = RULE
+
+    def indices(self, **wanted: object) -> npt.NDArray[np.int64]:
+        """Records whose fields have the wanted values: `archive.indices(split="test", kind="blast")`."""
+        hits = [i for i, r in enumerate(self.records) if all(getattr(r, k) == v for k, v in wanted.items())]
+        return np.array(hits, dtype=np.int64)
+
+
+def find_dataset(start: Path) -> Path:
+    """The repository's `datasets/` at or above `start`. Raises InputError."""
+    for folder in (start, *start.parents):
+        candidate = folder / "datasets"
+        if (candidate / "metadata.csv").is_file() and (folder / "pyproject.toml").is_file():
+            return candidate
+    raise InputError(f"no --data given and no datasets/metadata.csv at or above {start}; give --data DIR")
+
+
+def fingerprint(folders: Sequence[Path]) -> str:
+    """SHA-256 over metadata and waveforms of the folders, in their order."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for chunk in chunks_of(folder):
+            for path in (folder / f"metadata{chunk}.csv", folder / f"waveforms{chunk}.hdf5"):
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
+    return digest.hexdigest()
+
+
+def kind_of(row: Row) -> str:
+    """`source_class` where given, else from the label; 'unused' where that says nothing that is trained on."""
+    return text(row, "source_class") or kind_of_word(row["source_type"])
+
+
+def is_synthetic(row: Row) -> bool:
+    """Marked as such in the column `trace_synthetic`."""
+    return text(row, "trace_synthetic").lower() in ("true", "1", "yes")
+
+
+def onset_of(row: Row) -> float | None:
+    """The nominal onset, else the P arrival, as a sample of the trace; 0 for noise, which has none."""
+    if kind_of(row) == "noise":
+        return 0.0
+    onset = number(row, "trace_onset_sample")
+    return onset if onset is not None else number(row, "trace_p_arrival_sample")
+
+
+def components_of(data: Array, order: str) -> dict[int, tuple[str, Array]]:
+    """Code and samples by row of ZNE: 1 and 2 stand for N and E where those are not there; others are not used."""
+    rows: dict[int, tuple[str, Array]] = {}
+    for code, x in zip(order, data, strict=False):
+        row = ROW_OF.get(code)
+        if row is not None and (row not in rows or code in "NE"):
+            rows[row] = code, x
+    return rows
+
+
+def missing_of(row: Row) -> dict[str, list[tuple[int, int]]]:
+    """Stretches [first, last) without samples by component, from `trace_missing` (`Z:0-50 300-400;1:0-50`)."""
+    out: dict[str, list[tuple[int, int]]] = {}
+    for part in filter(None, text(row, "trace_missing").split(";")):
+        code, _, spans = part.partition(":")
+        try:
+            pairs = [span.split("-") for span in spans.split()]
+            out[code] = [(int(first), int(last)) for first, last in pairs]
+        except ValueError:
+            raise InputError(
+                f"{row['trace_name']}: trace_missing must be as in 'Z:0-50 300-400;1:0-50'; got '{part}'"
+            ) from None
+    return out
+
+
+def load_archive(
+    folders: Sequence[Path],
+    rate_hz: float,
+    pass_hz: float,
+    subsets: Sequence[str] | None = None,
+    limit: int | None = None,
+    split: str = "",
+    report: bool = False,
+    synthetic: bool = False,
+) -> Archive:
+    """Read, resample and lay out. `limit`: every k-th record only, so that about so many remain (small tests).
+
+    split: a rule of `holdout`; '' keeps the data sets' own columns. report: show how far it is. synthetic: let
+    records in that are marked so; they are on the training side, in no fold that anything is calibrated on.
+    Raises InputError.
+    """
+    reader = _Reader(rate_hz, pass_hz)
+    for folder in folders:
+        with Store(folder) as store:
+            rows = store.rows
+            if subsets is not None:
+                rows = [row for row in rows if row["subset"] in subsets]
+            if limit is not None and len(rows) > limit:
+                rows = rows[:: -(-len(rows) // limit)]
+            for row in progress(rows, f"records of {text_from_path(folder)} read") if report else rows:
+                if is_synthetic(row) and not synthetic:
+                    reader.left_out[SYNTHETIC] += 1
+                else:
+                    reader.add(store, row)
+    if not reader.kept:
+        why = "; ".join(f"{count} × {reason}" for reason, count in reader.left_out.items()) or "nothing selected"
+        raise InputError(f"no usable record in {', '.join(map(str, folders))}: {why}")
+    records, rule = _with_sides(reader, split, folders)
+    chosen = [i for i, record in enumerate(records) if record.split]
+    if len(chosen) < len(records):
+        reader.left_out["on neither side of the split"] = len(records) - len(chosen)
+    longest = max(records[i].n_samples for i in chosen)
+    waveform = np.zeros((len(chosen), 3, longest), dtype=np.float32)
+    valid = np.zeros((len(chosen), 3, longest), dtype=bool)
+    for k, i in enumerate(chosen):
+        parts = reader.kept[i][1]
+        for place, (y, mask) in parts.items():
+            waveform[k, place, : len(y)] = y
+            valid[k, place, : len(y)] = mask
+        parts.clear()  # a large set is in memory once, not twice
+    for reason, count in reader.left_out.items():
+        logger.info("%d records left out: %s", count, reason)
+    kept = [records[i] for i in chosen]
+    notes = reader.notes()
+    if not any(record.split == "test" for record in kept):
+        notes.append(
+            "no event is held out by column split, so nothing will be known of accuracy; --split event holds some"
+        )
+    sources = list(dict.fromkeys(record.source for record in kept))
+    return Archive(rate_hz, kept, waveform, valid, fingerprint(folders), sources, dict(reader.left_out), notes, rule)
+
+
+class _Reader:
+    """Takes records one by one, resampled, and counts what is not taken and why."""
+
+    def __init__(self, rate_hz: float, pass_hz: float) -> None:
+        self.rate_hz, self.pass_hz = rate_hz, pass_hz
+        self.kept: list[tuple[Row, Parts, Record]] = []
+        self.left_out: Counter[str] = Counter()
+        self.rates: Counter[float] = Counter()
+        self.with_nan = 0
+
+    def add(self, store: Store, row: Row) -> None:
+        """Read, mask and resample one record, or count it as left out."""
+        rate = float(row["trace_sampling_rate_hz"])
+        kind, onset = kind_of(row), onset_of(row)
+        reason = (
+            f"Nyquist below {self.pass_hz:g} Hz" if not reaches_band(rate, self.pass_hz)
+            else f"no class for source type '{row['source_type']}'" if kind == UNUSED
+            else "no onset" if onset is None
+            else ""
+        )  # fmt: skip
+        if not reason and kind not in KINDS:
+            raise InputError(f"{row['trace_name']}: source_class must be one of {', '.join(KINDS)}; got '{kind}'")
+        parts: Parts = {}
+        first = start_ns = 0
+        if not reason:
+            start_ns = time_ns(row, "trace_start_time") or 0
+            components = components_of(store.samples(row), row["trace_component_order"])
+            gaps, n_finite, n_nan = missing_of(row), 0, 0
+            for place, (code, x) in components.items():
+                present = np.ones(len(x), dtype=bool)
+                for begin, end in gaps.get(code, []):
+                    present[begin:end] = False
+                y = x.astype(np.float64)
+                finite = np.isfinite(y)
+                if not finite.all():
+                    n_nan += 1
+                    present &= finite
+                    y[~finite] = 0.0
+                if place == 0:
+                    n_finite = int(finite.sum())
+                z, mask, first = resample_sound(y, present, start_ns, rate, self.rate_hz, self.pass_hz)
+                if mask.any():
+                    parts[place] = z.astype(np.float32), mask
+            reason = (
+                "" if 0 in parts
+                else "no vertical" if 0 not in components
+                else "not a number in the vertical" if not n_finite
+                else "flat vertical"
+            )  # fmt: skip
+            self.with_nan += bool(n_nan and not reason)
+        if reason:
+            self.left_out[reason] += 1
+            return
+        self.rates[rate] += 1
+        record = _record(row, kind, onset or 0.0, parts, self.rate_hz / rate, _grid(start_ns, self.rate_hz, first))
+        self.kept.append((row, parts, record))
+
+    def notes(self) -> list[str]:
+        """What a user should know of the records that were taken."""
+        out = []
+        if len(self.rates) > 1:
+            rates = ", ".join(f"{rate:g} Hz ({count})" for rate, count in sorted(self.rates.items()))
+            out.append(f"mixed sampling rates, all resampled to {self.rate_hz:g} Hz: {rates}")
+        if self.with_nan:
+            out.append(f"{self.with_nan} records hold NaN in some samples, which are masked")
+        return out
+
+
+def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[list[Record], str]:
+    """The records with group, side and fold; split '' for those on neither side. The rule in words."""
+    rows, records = [row for row, _, _ in reader.kept], [record for _, _, record in reader.kept]
+    if len(folders) > 1 or not all(text(row, "source_group") for row in rows):
+        spans = [_span(row) for row in rows]
+        groups = join_groups([r.group for r in records], _origins(records))
+        groups = group_overlapping(groups, [r.station for r in records], [s for s, _ in spans], [e for _, e in spans])
+        records = [dataclasses.replace(r, group=g) for r, g in zip(records, groups, strict=True)]
+    places = [
+        Place(r.event, r.group, f"{r.kind}/{r.source}", r.station, r.time_ns, r.latitude_deg, r.longitude_deg)
+        for r in records
+    ]
+    given = [text(row, "split").lower() for row in rows]
+    real = [i for i, r in enumerate(records) if not r.synthetic]
+    folds = folds_of(places, ["train"] * len(places))
+    records = [dataclasses.replace(r, split="train", fold=max(f, 1)) for r, f in zip(records, folds, strict=True)]
+    if not real:
+        return records, "all records are synthetic, and nothing is held out"
+    sides = settle(
+        [places[i] for i in real], [given[i] for i in real], [text(rows[i], "fold") for i in real], split,
+        ", ".join(map(str, folders)),
+    )  # fmt: skip
+    for i, side, fold in zip(real, sides.side, sides.fold, strict=True):
+        records[i] = dataclasses.replace(records[i], split=side, fold=fold)
+    return records, sides.rule
+
+
+def _origins(records: Sequence[Record]) -> list[str]:
+    """The event of each record, by one name where data sets have several for it."""
+    events = [r.event for r in records]
+    times = [None if r.kind == "noise" else r.time_ns for r in records]
+    names = same_origin(events, times, [r.latitude_deg for r in records], [r.longitude_deg for r in records])
+    return [names[event] for event in events]
+
+
+def _span(row: Row) -> tuple[int, int]:
+    """Times of the first sample and after the last, (0, 0) where unknown."""
+    start_ns, n = time_ns(row, "trace_start_time"), number(row, "trace_npts")
+    if start_ns is None or n is None:
+        return 0, 0
+    return start_ns, start_ns + round(n / float(row["trace_sampling_rate_hz"]) * NS_PER_S)
+
+
+def _grid(start_ns: int, rate_hz: float, first: int) -> float:
+    """Place of the record's first sample relative to output `first`, exact for times of today."""
+    whole, rest = divmod(start_ns, 1_000_000_000)
+    return (whole * rate_hz - first) + rest / 1e9 * rate_hz
+
+
+def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift: float) -> Record:
+    noise = kind == "noise"
+    epicentral, depth = number(row, "path_ep_distance_km"), number(row, "source_depth_km")
+    event = text(row, "source_id") or row["trace_name"]
+    noise_end = number(row, "trace_noise_end_sample") or 0.0
+    n_samples = len(parts[0][0])
+    p, s = number(row, "trace_p_arrival_sample"), number(row, "trace_s_arrival_sample")
+    end = number(row, "trace_coda_end_sample")
+    distance = None if epicentral is None else float(np.hypot(epicentral, depth or 0.0))
+    if distance is None and p is not None and s is not None and s > p:
+        distance = (s - p) / float(row["trace_sampling_rate_hz"]) * KM_PER_S_OF_S_MINUS_P
+    where = "station" if noise else "source"
+    origin_ns = time_ns(row, "source_origin_time")
+    gain = number(row, "trace_gain_counts_per_m_s")
+    if gain is None and text(row, "trace_unit").lower() in ("m/s", "mps"):
+        gain = 1.0
+    return Record(
+        name=row["trace_name"],
+        source=row["subset"],
+        event=event,
+        group=text(row, "source_group") or event,
+        kind=kind,
+        station=f"{row.get('station_network_code', '')}.{row.get('station_code', '')}",
+        rate_hz=float(row["trace_sampling_rate_hz"]),
+        three=len(parts) == 3,
+        onset=onset * ratio + shift,
+        noise_end=n_samples if noise else int(max(noise_end * ratio + shift, 0.0)) if noise_end else 0,
+        n_samples=n_samples,
+        visible=row.get("trace_visible", "True") != "False",
+        snr=number(row, "trace_onset_snr") or 0.0,
+        magnitude=number(row, "source_magnitude"),
+        distance_km=distance,
+        gain=gain,
+        split="",
+        fold=-1,
+        time_ns=origin_ns if origin_ns is not None else time_ns(row, "trace_start_time"),
+        latitude_deg=number(row, f"{where}_latitude_deg"),
+        longitude_deg=number(row, f"{where}_longitude_deg"),
+        s_arrival=None if s is None else s * ratio + shift,
+        end=None if end is None else end * ratio + shift,
+        synthetic=is_synthetic(row),
+        key=event_key(row),
+        magnitude_type=text(row, "source_magnitude_type"),
+        licence=licence_of(row),
+    )

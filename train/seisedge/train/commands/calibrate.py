@@ -1,0 +1,98 @@
+"""`seisedge calibrate`: what to add to log10 of the amplitude, that magnitudes agree with a catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from seisedge.runtime.errors import FailedError, InputError
+
+EPILOG = """\b
+Examples:
+  seisedge calibrate station.toml --catalogue events.xml sds:archive
+  seisedge calibrate station.toml --catalogue events.csv recording.mseed --write
+"""
+
+
+@click.command("calibrate", epilog=EPILOG)
+@click.argument("station", type=click.Path(path_type=Path))
+@click.argument("data", nargs=-1)
+@click.option("--catalogue", type=click.Path(path_type=Path), required=True, help="QuakeML, or CSV with magnitudes.")
+@click.option("--picks", type=click.Path(path_type=Path), help="Picks in CSV: event_id, station, phase, time.")
+@click.option(
+    "--model", "model_file", type=click.Path(path_type=Path), help="A magnitude model [default: the station's]."
+)
+@click.option(
+    "--stations", type=click.Path(path_type=Path), multiple=True,
+    help="Its position, where the station file has none: StationXML or a station file.",
+)  # fmt: skip
+@click.option(
+    "--travel-times", default="iasp91", show_default=True, metavar="MODEL",
+    help="Where there is no pick: iasp91, ak135, prem (obspy's TauP), or the P speed of straight rays in km/s.",
+)  # fmt: skip
+@click.option("--write", is_flag=True, help="Put the two values into STATION.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write a copy of STATION with the two values.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def command(
+    station: Path,
+    data: tuple[str, ...],
+    catalogue: Path,
+    picks: Path | None,
+    model_file: Path | None,
+    stations: tuple[Path, ...],
+    travel_times: str,
+    write: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Fit the correction of STATION (a station file) from catalogued events in DATA: miniSEED, folders or sds:DIR.
+
+    Prints the correction with its standard error, and how well magnitudes then agree: each event corrected by the
+    others. Changes no file but with --write or -o.
+    """
+    if not data:
+        raise InputError("no DATA: name the records of this station, miniSEED files, folders or sds:DIR")
+    if write and out is not None:
+        raise InputError("--write and -o: give one; --write changes STATION itself, -o writes a copy")
+    import msgspec
+
+    from seisedge.runtime.config import load_config
+    from seisedge.runtime.inference.infer import Models
+    from seisedge.train.correction.cuts import EventCutter
+    from seisedge.train.correction.result import result_of, text_from_result
+    from seisedge.train.correction.stationfile import write_correction
+    from seisedge.train.dataset.catalogue import events_from
+    from seisedge.train.dataset.recordings import Recordings
+    from seisedge.train.dataset.stations import Stations
+    from seisedge.train.dataset.traveltimes import travel_times_from
+
+    config = load_config(station)
+    models = msgspec.structs.replace(config.models, event_type="none")
+    if model_file is None and models.magnitude == "none":
+        raise InputError(f"{station}: models.magnitude is 'none'; name a model with --model")
+    engine = Models.load(models, (model_file,) if model_file else ()).magnitude
+    if engine is None or engine.card.magnitude is None:
+        raise InputError(f"--model {model_file}: is no magnitude model")
+    events = events_from(catalogue, picks, "earthquake")
+    recordings = Recordings(data)
+    name = str(config.station_id)
+    heard = {c.station_id for c in recordings.channels()}
+    if name not in heard:
+        raise InputError(f"{', '.join(data)}: no record of {name} there; of {', '.join(sorted(heard))}")
+    site = Stations.read([station, *stations]).site(name, events[0].origin_ns)
+    windows = EventCutter(config, recordings, engine.card, site, travel_times_from(travel_times))
+    result = result_of(engine, windows, events)
+    if result.correction is None:
+        why = "; ".join(f"{n} {reason}" for reason, n in result.left_out.items()) or "none left out"
+        raise FailedError(
+            f"{name}: {result.n_events} of {len(events)} catalogued events can be used, and at least "
+            f"{result.least_events} are needed that agree on a correction ({why})"
+        )
+    click.echo(
+        msgspec.json.format(msgspec.json.encode(result), indent=1).decode() if as_json else text_from_result(result)
+    )
+    target = station if write else out
+    if target is not None:
+        write_correction(station, target, result.correction, result.correction_error or 0.0)
+        click.echo(f"{target}: station_correction written", err=as_json)

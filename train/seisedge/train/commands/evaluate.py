@@ -1,0 +1,95 @@
+"""`seisedge evaluate`: what a model is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from seisedge.runtime.errors import InputError
+
+EPILOG = """\b
+Examples:
+  seisedge evaluate runs/event-type
+  seisedge evaluate magnitude --data mine -o magnitude-on-mine --json
+"""
+
+
+def prevalence_from(text: str, labels: list[str]) -> dict[str, float]:
+    """`tectonic=0.2,non-tectonic=0.1,noise=0.7` → shares. Raises InputError."""
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.strip().partition("=")
+        try:
+            shares[name] = float(value)
+        except ValueError:
+            shares[name] = -1.0
+        if name not in labels or not 0 <= shares[name] <= 1:
+            raise InputError(f"--prevalence {text}: must be LABEL=SHARE of {', '.join(labels)}, shares from 0 to 1")
+    if set(shares) != set(labels) or abs(sum(shares.values()) - 1) > 1e-6:
+        raise InputError(f"--prevalence {text}: must name {', '.join(labels)}, with shares that sum to 1")
+    return shares
+
+
+@click.command("evaluate", epilog=EPILOG)
+@click.argument("model", metavar="RUN|MODEL")
+@click.option(
+    "--data", multiple=True, metavar="DIR", help="Folder in SeisBench format, or seisbench:NAME; may be repeated."
+)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the report goes [default: beside the run].")
+@click.option("--prevalence", metavar="LABEL=SHARE,…", help="Shares of the types that accuracy and precision hold for.")
+@click.option("--split", default="", help="The rule a model file was trained with, where the data's own is another.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda[:N]; of a run.")
+@click.option("--draws", default=1000, show_default=True, type=click.IntRange(20), help="Resamplings of the intervals.")
+@click.option(
+    "--curves/--no-curves", default=True, help="Early answers and damaged records: most of the time it takes."
+)
+@click.option("--plots/--no-plots", default=True, help="PNG files; they need matplotlib.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON on standard output.")
+def command(
+    model: str,
+    data: tuple[str, ...],
+    out: Path | None,
+    prevalence: str | None,
+    split: str,
+    device: str,
+    draws: int,
+    curves: bool,
+    plots: bool,
+    as_json: bool,
+) -> None:
+    """Figures with 95 % intervals over events, tables and plots, of a training RUN or a MODEL file.
+
+    On the model's own data only what was held out counts; on other data all records, except those of events that the
+    model was trained on, which are counted and reported.
+    Without --data the repository's own datasets/ is used when run inside a clone. Writes report.json, report.md and
+    PNG files.
+    """
+    import msgspec
+
+    from seisedge.train.archive.archive import find_dataset
+    from seisedge.train.commands.train import device_from
+    from seisedge.train.dataset.benchmark import folders_from
+    from seisedge.train.evaluation.markdown import markdown_of
+    from seisedge.train.evaluation.plots import write_plots
+    from seisedge.train.evaluation.report import evaluate as report_of
+    from seisedge.train.evaluation.subject import subject_from
+
+    where = device_from(device)
+    subject = subject_from(model, where)
+    if prevalence is not None and subject.task != "event_type":
+        raise InputError(f"--prevalence {prevalence}: is for event types; {subject.name} is a magnitude model")
+    shares = prevalence_from(prevalence, subject.labels) if prevalence is not None else None
+    folders = folders_from(data) or [find_dataset(Path.cwd())]
+    target = out or (Path(model) / "evaluation" if Path(model).is_dir() else Path(f"{Path(model).stem}-evaluation"))
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target}: a file is there; -o wants a folder for the report")
+    report = report_of(subject, folders, where, split=split, prevalence=shares, draws=draws, curves=curves)
+    target.mkdir(parents=True, exist_ok=True)
+    names = write_plots(report, target) if plots else []
+    encoded = msgspec.json.format(msgspec.json.encode(report), indent=1)
+    (target / "report.json").write_bytes(encoded)
+    page = markdown_of(report, names)
+    (target / "report.md").write_text(page, encoding="utf-8")
+    click.echo(encoded.decode() if as_json else page.partition("\n![")[0].rstrip())
+    click.echo(f"{target}: report.json, report.md{''.join(', ' + name for name in names)}", err=as_json)

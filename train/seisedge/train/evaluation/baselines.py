@@ -1,0 +1,142 @@
+"""The simple things a network has to beat, fitted on the same training records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize  # type: ignore[import-untyped]  # scipy publishes no types
+from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]  # scipy publishes no types
+
+from seisedge.runtime.errors import FailedError
+from seisedge.train.archive.archive import Archive
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+LARGEST_SLOPE = 1e-5  # of a fitted logistic regression
+CODA_FLOOR = 2.0  # the signal lasts while its 1 s RMS is above so many times the noise before
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Classical quantities a window. log_peak: log10 of the vertical's peak in m/s; duration_s; distance_km."""
+
+    log_peak: Floats
+    duration_s: Floats
+    distance_km: Floats
+
+
+def bandpassed(x: Floats, rate_hz: float, low_hz: float = 1.5, high_hz: float = 13.0) -> Floats:
+    """(n,), by FFT with cosine flanks."""
+    n = len(x)
+    taper = np.clip(np.minimum(np.arange(n), np.arange(n)[::-1]) / rate_hz, 0, 1)
+    f = np.fft.rfftfreq(n, 1 / rate_hz)
+    gain = np.clip((f / low_hz - 0.75) / 0.25, 0, 1) * np.clip((1.15 - f / high_hz) / 0.15, 0, 1)
+    return np.asarray(np.fft.irfft(np.fft.rfft((x - np.median(x)) * taper) * gain, n))
+
+
+def measure(archive: Archive, record: Ints, gain: Floats, answer_s: float) -> Measured:
+    """From 10 s before the onset (or the record's start) to the answer's end; gain (n,): counts per m/s."""
+    rate = archive.rate_hz
+    peak, duration, distance = [], [], []
+    for i, g in zip(record, gain, strict=True):
+        r = archive.records[i]
+        onset = round(r.onset)
+        first = max(onset - round(10 * rate), 0)
+        y = bandpassed(archive.waveform[i, 0, first : onset + round(answer_s * rate)].astype(np.float64), rate)
+        after = onset - first
+        second = round(rate)
+        rms = np.sqrt(np.convolve(y**2, np.ones(second) / second, mode="same"))
+        noise = float(np.quantile(rms[second : max(after - second, second + 1)], 0.3))
+        above = np.flatnonzero(rms[after:] > CODA_FLOOR * max(noise, 1e-30))
+        peak.append(np.log10(max(float(np.abs(y[after:]).max(initial=0.0)) / g, 1e-12)))
+        duration.append((above[-1] + 1) / rate if len(above) else 1 / rate)
+        distance.append(np.nan if r.distance_km is None else r.distance_km)
+    return Measured(np.array(peak), np.array(duration), np.array(distance, dtype=np.float64))
+
+
+def design(measured: Measured, distance: bool, duration: bool) -> Floats:
+    """Columns of a regression: 1, log peak, and log duration or log distance where asked for."""
+    columns = [np.ones_like(measured.log_peak), measured.log_peak]
+    if duration:
+        columns.append(np.log10(measured.duration_s))
+    if distance:
+        columns.append(np.log10(np.maximum(measured.distance_km, 1.0)))
+    return np.stack(columns, axis=1)
+
+
+def fit_predict(train_x: Floats, train_y: Floats, weight: Floats, test_x: Floats) -> Floats:
+    """Weighted least squares; rows with a nan are not fitted and give nan."""
+    good = np.isfinite(train_x).all(1)
+    w = np.sqrt(weight[good])[:, None]
+    coefficients = np.linalg.lstsq(train_x[good] * w, train_y[good] * w[:, 0], rcond=None)[0]
+    return np.asarray(test_x @ coefficients)
+
+
+def event_weight(events: npt.NDArray[np.str_]) -> Floats:
+    """1 / records of the event."""
+    _, place, count = np.unique(events, return_inverse=True, return_counts=True)
+    return np.asarray(1.0 / count[place])
+
+
+BANDS_HZ = ((2.0, 4.0), (4.0, 8.0), (8.0, 14.0))
+P_S = 1.5  # the P window, from the onset on
+LATER_S = 2.0  # the S window is where the RMS of so long is largest after the P window
+NOISE_S = 10.0  # before the onset, at most
+
+
+def phase_ratios(archive: Archive, record: Ints, onset: Ints, answer_s: float) -> Floats:
+    """(n, 5): 1, log10 P/S amplitude ratio in each of BANDS_HZ, log10 signal to noise; of the vertical.
+
+    S is taken where the amplitude is largest after the P window, for a station is not told a distance, and records
+    that have none are noise: to use it would give the class away. onset: (n,), sample of the record.
+    """
+    rate = archive.rate_hz
+    p_n, s_n = round(P_S * rate), round(LATER_S * rate)
+    rows = []
+    for i, at in zip(record, onset, strict=True):
+        first = max(int(at) - round(NOISE_S * rate), 0)
+        x = archive.waveform[i, 0, first : int(at) + round(answer_s * rate)].astype(np.float64)
+        after = int(at) - first
+        features = [1.0]
+        whole = bandpassed(x, rate, BANDS_HZ[0][0], BANDS_HZ[-1][1])
+        for low, high in BANDS_HZ:
+            y = bandpassed(x, rate, low, high)
+            late = np.abs(y[after + p_n :])
+            if len(late) > s_n:
+                power = np.convolve(late**2, np.ones(s_n), mode="valid")
+                late = late[int(power.argmax()) :][:s_n]
+            p, s = np.abs(y[after : after + p_n]).max(initial=0.0), late.max(initial=0.0)
+            features.append(float(np.log10(max(p, 1e-12) / max(s, 1e-12))))
+        signal, noise = whole[after:], whole[: max(after - 1, 1)]
+        features.append(float(np.log10((signal.std() + 1e-12) / (noise.std() + 1e-12))))
+        rows.append(features)
+    return np.array(rows).reshape(-1, 2 + len(BANDS_HZ))
+
+
+def fit_logistic(x: Floats, label: Ints, n_labels: int, weight: Floats, ridge: float = 1e-3) -> Floats:
+    """Coefficients (columns, n_labels) of a multinomial logistic regression; `ridge` on all.
+
+    Raises FailedError where the optimiser does not converge.
+    """
+    shape = (x.shape[1], n_labels)
+    w = weight / weight.sum()
+    target = np.eye(n_labels)[label]
+
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        beta = flat.reshape(shape)
+        logs = log_softmax(x @ beta, axis=1)
+        value = -(w * (target * logs).sum(1)).sum() + 0.5 * ridge * (beta**2).sum()
+        return float(value), (x.T @ (w[:, None] * (np.exp(logs) - target)) + ridge * beta).ravel()
+
+    found = minimize(loss, np.zeros(shape).ravel(), jac=True, method="BFGS", options={"gtol": 1e-8, "maxiter": 2000})
+    if not np.abs(found.jac).max() <= LARGEST_SLOPE:  # nan too
+        raise FailedError(f"the logistic regression on {len(x)} records does not converge: {found.message}")
+    return np.asarray(found.x.reshape(shape))
+
+
+def logistic(x: Floats, beta: Floats) -> Floats:
+    """Probabilities (rows, n_labels)."""
+    return np.asarray(softmax(x @ beta, axis=1))

@@ -1,0 +1,163 @@
+"""Can the class be read from what was never meant? `seisedge dataset check DIR --recipe RECIPE`
+
+Windows are drawn as in training; then classifiers that see only a nuisance are fitted on one half and asked on the
+other. Of a nuisance with few values the classifier is the table itself: per cell the commonest class, which no
+other classifier can beat. Of the band edge it is a logistic regression on what the network gets of the power above
+15.5 Hz (through its filterbank, where it has one), the one place where a sampling rate could still show.
+
+What must be nothing: components, mask length, their cell together, band edge. What cannot be nothing with these
+data, and is reported: source and rate. No network is given them, but a network may recognise a region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seisedge.runtime.errors import InputError
+from seisedge.train.archive.archive import Archive, load_archive
+from seisedge.train.archive.cutter import WindowCutter
+from seisedge.train.archive.mixture import with_sources
+from seisedge.train.archive.task import sampler_of
+from seisedge.train.evaluation.baselines import fit_logistic
+from seisedge.train.models import create_model
+from seisedge.train.models._base import Model
+from seisedge.train.models.filterbank import EDGE_HZ, Filterbank
+from seisedge.train.models.frontend import TypeFrontEnd
+from seisedge.train.recipes.recipe import Recipe, load_recipe
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """accuracy of a probe on the half it has not seen, the prior's, and the standard error of the difference."""
+
+    sees: str
+    accuracy: float
+    prior: float
+    error: float
+
+    @property
+    def beats_prior(self) -> bool:
+        """More than three standard errors above the prior."""
+        return self.accuracy > self.prior + 3 * self.error
+
+
+def table_accuracy(cell: Ints, label: Ints) -> float:
+    """Per cell the commonest class of the first half, asked on the second."""
+    half = len(label) // 2
+    n_labels = int(label.max()) + 1
+    overall = np.bincount(label[:half], minlength=n_labels)
+    votes = np.zeros((int(cell.max()) + 1, n_labels))
+    np.add.at(votes, (cell[:half], label[:half]), 1)
+    guess = np.where(votes.sum(1) > 0, votes.argmax(1), overall.argmax())
+    return float((guess[cell[half:]] == label[half:]).mean())
+
+
+def logistic_accuracy(x: Floats, label: Ints) -> float:
+    """Multinomial logistic regression on standardised columns, fitted on the first half."""
+    half = len(label) // 2
+    z = (x - x[:half].mean(0)) / np.maximum(x[:half].std(0), 1e-9)
+    z = np.concatenate([np.ones((len(z), 1)), z], axis=1)
+    beta = fit_logistic(z[:half], label[:half], int(label.max()) + 1, np.ones(half), ridge=1e-6)
+    return float(((z[half:] @ beta).argmax(1) == label[half:]).mean())
+
+
+def edge_power(model: Model, x: torch.Tensor, valid: torch.Tensor) -> Floats:
+    """(batch, 2): log10 share of a component's power that comes from above EDGE_HZ, and from above 17 Hz, in what
+    the front end gives to the network. Less than a thousandth counts as a thousandth: nothing a network could learn.
+    """
+    if not isinstance(model.front, TypeFrontEnd):
+        raise TypeError("the probe is for event type models")
+    with torch.no_grad():
+        z, mask = model.front(x, valid)
+        z = (z * mask)[torch.arange(len(z)), valid.amax(-1).argmax(1)][:, None]  # a component that is there
+        spectrum = torch.fft.rfft(z * torch.hann_window(z.shape[-1]))
+        f = torch.fft.rfftfreq(z.shape[-1], 1 / model.geometry.rate_hz)
+        bank = getattr(model, "bank", None)
+
+        def power(least_hz: float) -> torch.Tensor:
+            part: torch.Tensor = torch.fft.irfft(spectrum * (f > least_hz), n=z.shape[-1])
+            if not isinstance(bank, Filterbank):
+                return part.square().sum((1, 2))
+            through: torch.Tensor = bank.power(part).sum((1, 2, 3))
+            return through
+
+        total = power(-1.0).clamp(min=1e-12)
+        shares = [(power(edge) / total).clamp(min=1e-3) for edge in (EDGE_HZ, 17.0)]
+        return torch.stack(shares, dim=1).log10().double().numpy()
+
+
+def probe(recipe: Recipe, archive: Archive, draws: int = 6000, edge_draws: int = 1500, seed: int = 5) -> list[Finding]:
+    """All findings for a recipe's sampler."""
+    model = create_model(recipe.model, **recipe.arguments)
+    sampler = sampler_of(recipe, model, archive, lambda r: r.split == "train", seed)
+    draw = sampler.draw(draws)
+    label = draw.label
+    half = draws // 2
+    prior = float((label[half:] == np.bincount(label[:half]).argmax()).mean())
+    error = float(np.sqrt(prior * (1 - prior) / half) * np.sqrt(2))
+    cutter = WindowCutter(archive, model.geometry, torch.device("cpu"))
+    lengths, edges = [], []
+    for first in range(0, draws, 250):
+        part = type(draw)(**{k: getattr(draw, k)[first : first + 250] for k in type(draw).__dataclass_fields__})
+        x, valid = cutter.cut(part)
+        lengths.append((valid.sum(-1) / model.geometry.rate_hz).numpy())
+        if first < edge_draws:
+            edges.append(edge_power(model, x, valid))
+    arrived = np.concatenate(lengths)  # (draws, 3): seconds valid a component
+    keep = draw.keep @ np.array([1, 2, 4])
+    seconds = np.round(arrived.max(1) / 2.0).astype(np.int64)
+    source = np.unique([archive.records[i].source for i in draw.record], return_inverse=True)[1]
+    rate = np.unique([archive.records[i].rate_hz for i in draw.record], return_inverse=True)[1]
+    found = [
+        Finding("components", table_accuracy(keep, label), prior, error),
+        Finding("mask length", table_accuracy(seconds, label), prior, error),
+        Finding("components and mask length", table_accuracy(keep * 1000 + seconds, label), prior, error),
+    ]
+    edge, edge_label = np.concatenate(edges), label[: sum(map(len, edges))]
+    edge_half = len(edge_label) // 2
+    edge_prior = float((edge_label[edge_half:] == np.bincount(edge_label[:edge_half]).argmax()).mean())
+    edge_error = float(np.sqrt(edge_prior * (1 - edge_prior) / edge_half) * np.sqrt(2))
+    found.append(Finding("band edge", logistic_accuracy(edge, edge_label), edge_prior, edge_error))
+    found.append(Finding("source (not given)", table_accuracy(source, label), prior, error))
+    vertical = ~draw.keep[:, 1:].any(1)
+    if vertical.sum() > 100:
+        part_prior = float((label[vertical] == np.bincount(label[vertical]).argmax()).mean())
+        found.append(
+            Finding(
+                "source, vertical only (not given)",
+                table_accuracy(source[vertical], label[vertical]),
+                part_prior,
+                error,
+            )
+        )
+    found.append(Finding("rate (not given)", table_accuracy(rate, label), prior, error))
+    return found
+
+
+def probe_folders(name: str, folders: Sequence[Path]) -> list[Finding]:
+    """All findings for the windows that a recipe would draw from folders. Raises InputError."""
+    recipe = load_recipe(name)
+    model = create_model(recipe.model, **recipe.arguments)
+    if model.task != "event_type" or not isinstance(model.front, TypeFrontEnd):
+        raise InputError(f"--recipe {name}: the probe asks for the event type, and this recipe learns another thing")
+    archive = load_archive(folders, model.geometry.rate_hz, recipe.data.pass_hz, split=recipe.data.split)
+    recipe, _ = with_sources(recipe, archive)
+    return probe(recipe, archive)
+
+
+def text_from_findings(name: str, findings: Sequence[Finding]) -> str:
+    """For the terminal."""
+    lines = [f"What gives the label of recipe {name}'s windows away (accuracy on windows not fitted on)"]
+    for f in findings:
+        verdict = "beats the prior" if f.beats_prior else "nothing"
+        lines.append(f"  {f.sees:34} {f.accuracy:4.0%}, prior {f.prior:.0%} ± {f.error:.1%}: {verdict}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Fit: the training loop, from a recipe to a run."""

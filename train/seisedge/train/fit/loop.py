@@ -1,0 +1,144 @@
+"""The training loop, top to bottom."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.gains import UNKNOWN_GAIN
+from seisedge.train.archive.task import Chosen
+from seisedge.train.checkpoint import Keeper
+from seisedge.train.fit.schedule import Course
+from seisedge.train.fit.stage import Settings, Stage
+from seisedge.train.models._base import Model
+from seisedge.train.recipes.recipe import Recipe
+
+__all__ = ["UNKNOWN_GAIN", "Row", "Settings", "Trained", "train_model", "write_log"]
+
+LINES = 50  # of the log, about; more where the end of every epoch is looked at
+LOOKS = 10  # at the records left out, about; more where the end of every epoch is looked at
+LARGEST_GRADIENT = 5.0
+
+Row = dict[str, float]
+Report = Callable[[Row, Stage], None]
+
+
+@dataclass
+class Trained:
+    """The averaged model, the station terms (log10) of stations of unknown gain, the log, and what was decided by
+    looking at records left out.
+    """
+
+    model: Model
+    station_term: dict[str, float]
+    log: list[Row] = field(default_factory=list)
+    course: Course = field(default_factory=Course)
+
+
+def train_model(
+    recipe: Recipe,
+    archive: Archive,
+    chosen: Chosen,
+    seed: int,
+    device: torch.device,
+    report: Report | None = None,
+    *,
+    held: Chosen | None = None,
+    course: Course | None = None,
+    keeper: Keeper | None = None,
+    settings: Settings | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Trained:
+    """Train on the records for which `chosen` is true; with a `keeper` go on from where it was.
+
+    report: called with each row of the log. held: records left out, looked at between. course: of an earlier
+    training, to be followed. say: what the user should know. Raises InputError.
+    """
+    stage = Stage(recipe, archive, chosen, seed, device, held, course, settings or Settings(), say)
+    schedule, world = stage.schedule, stage.world
+    if keeper is not None:
+        keeper.restore(stage)
+    began = time.perf_counter() - stage.seconds
+    while stage.step < schedule.steps and not schedule.course.stopped:
+        train_step(stage)
+        stage.step += 1
+        stage.seconds = time.perf_counter() - began
+        last = stage.step == schedule.steps
+        at_epoch = stage.step % schedule.epoch_steps == 0 and schedule.looks
+        look = at_epoch or last or stage.step % max(schedule.steps // LOOKS, 1) == 0
+        if look or stage.step % max(schedule.steps // LINES, 1) == 0:
+            row = log_row(stage, look)
+            if at_epoch:
+                schedule.end_epoch(row["held_loss"])
+            stage.log.append(row)
+            if report is not None and world.first:
+                report(row, stage)
+        if keeper is not None and world.first:
+            keeper.save(stage, last or schedule.course.stopped)
+    return Trained(stage.average, stage.terms(), stage.log, schedule.course)
+
+
+def train_step(stage: Stage) -> None:
+    """One batch, one step of the optimiser, and the average after it."""
+    factor = stage.schedule.factor(stage.step)
+    for group, rate in zip(stage.optimiser.param_groups, stage.base_rates, strict=True):
+        group["lr"] = rate * factor
+    loss, score = stage.loss()
+    stage.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
+    nn.utils.clip_grad_norm_(stage.model.parameters(), LARGEST_GRADIENT)
+    stage.optimiser.step()
+    update_average(
+        stage.average, stage.model, min(stage.recipe.optimisation.average, (stage.step + 1) / (stage.step + 10))
+    )
+    stage.sums += torch.stack([loss.detach().float(), score.detach().float()])
+    stage.since += 1
+
+
+def log_row(stage: Stage, look: bool) -> Row:
+    """Means since the last row. look: also the loss and score on the records left out, nan where there are none."""
+    batch = stage.recipe.optimisation.batch
+    loss, score = (stage.world.mean(stage.sums) / max(stage.since, 1)).tolist()
+    earlier = stage.log[-1]["seconds"] if stage.log else 0.0
+    row = {
+        "step": stage.step,
+        "epoch": round(stage.step / stage.schedule.epoch_steps, 3),
+        "loss": loss,
+        "score": score,
+        "rate": stage.optimiser.param_groups[0]["lr"],
+        "held_loss": float("nan"),
+        "held_score": float("nan"),
+        "samples_s": batch * stage.since / max(stage.seconds - earlier, 1e-9),
+        "seconds": stage.seconds,
+    }
+    stage.sums.zero_()
+    stage.since = 0
+    if look and stage.validation is not None:
+        held_loss, held_score = stage.validation.measure(stage.objective, stage.average)
+        row["held_loss"], row["held_score"] = stage.world.from_first(held_loss), held_score
+    return row
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
+    """Exponential moving average of weights and batch statistics."""
+    for old, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if old.dtype.is_floating_point:
+            old.lerp_(new, 1 - keep)
+        else:
+            old.copy_(new)
+
+
+def write_log(path: Path, log: list[Row]) -> None:
+    """The loop's log as CSV."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(log[0]) if log else ["step"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(log)

@@ -1,0 +1,130 @@
+"""Model, station terms and loss as one module: what is trained, compiled, and shared by several processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from seisedge.runtime.errors import InputError
+from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.gains import UNKNOWN_GAIN
+from seisedge.train.fit.losses import balanced_weight, criterion_from
+from seisedge.train.models._base import BinnedMagnitudeModel, EventTypeModel, MagnitudeModel, Model
+from seisedge.train.recipes.recipe import Recipe
+
+TEACHER_WEIGHT = 4.0  # of a teacher's answers beside the labels
+
+
+class RecordFacts(nn.Module):
+    """By record: gain used, index of the station term and whether it applies, magnitude and log distance."""
+
+    gain: Tensor
+    index: Tensor
+    unknown: Tensor
+    magnitude: Tensor
+    log_distance: Tensor
+
+    def __init__(self, archive: Archive) -> None:
+        super().__init__()
+        records = archive.records
+        self.stations = sorted({r.station for r in records if r.gain is None})
+        place = {station: i for i, station in enumerate(self.stations)}
+        columns: dict[str, list[float]] = {
+            "gain": [UNKNOWN_GAIN if r.gain is None else r.gain for r in records],
+            "unknown": [float(r.gain is None) for r in records],
+            "magnitude": [math.nan if r.magnitude is None else r.magnitude for r in records],
+            "log_distance": [
+                math.nan if r.distance_km is None else math.log10(max(r.distance_km, 1.0)) for r in records
+            ],
+        }
+        for name, values in columns.items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
+        index = [place.get(r.station, 0) if r.gain is None else 0 for r in records]
+        self.register_buffer("index", torch.tensor(index), persistent=False)
+
+
+class Objective(nn.Module):
+    """forward(x, valid, label, record, shift) → mean loss of the batch, and its score: share right for kinds of
+    events, mean absolute error for magnitudes.
+    """
+
+    def __init__(
+        self, recipe: Recipe, model: Model, facts: RecordFacts, counts: Tensor, teacher: Model | None = None
+    ) -> None:
+        """counts: (labels,), how often each label is drawn, for a weighted loss. teacher: a model whose answers are
+        learned beside the labels. Raises InputError.
+        """
+        super().__init__()
+        o = recipe.optimisation
+        self._teacher = [teacher] if teacher is not None else []  # in a list: it is neither trained nor stored
+        self.spec, self.model, self.facts = o, model, facts
+        ordered = model.task == "magnitude"
+        criterion = criterion_from(o.loss, ordered, balanced_weight(counts.float()), o.label_smoothing, o.focal_gamma)
+        self.criterion = criterion
+        self.terms = nn.Parameter(torch.zeros(max(len(facts.stations), 1))) if ordered else None
+        if isinstance(model, BinnedMagnitudeModel):
+            model.criterion = criterion
+        elif isinstance(model, MagnitudeModel) and o.loss != "cross-entropy":
+            raise InputError(
+                f"optimisation.loss '{o.loss}': model '{recipe.model}' has a likelihood of its own; leave it out"
+            )
+
+    def forward(self, x: Tensor, valid: Tensor, label: Tensor, record: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """x, valid: (batch, 3, n), counts; label, record: (batch,) int64; shift: (batch,), log10 of a factor by which
+        amplitude and magnitude grow together.
+        """
+        model, o = self.model, self.spec
+        if isinstance(model, EventTypeModel):
+            logits = model.raw(x, valid).float()
+            right = (logits.argmax(1) == label).float().mean()
+            loss = self.criterion(logits, label).mean()
+            return (loss + self.divergence(x, valid) if self._teacher else loss), right
+        if not isinstance(model, MagnitudeModel) or self.terms is None:
+            raise TypeError(f"no loss for {type(model).__name__}")
+        f = self.facts
+        ground = x * (10**shift / f.gain[record])[:, None, None]
+        term = self.term(record)
+        magnitude = f.magnitude[record] + shift
+        likelihood, distance, expected = model.losses(ground, valid, magnitude, term, f.log_distance[record])
+        loss = likelihood.mean() + o.distance_weight * distance.mean() + o.station_weight * self.terms.square().sum()
+        if self._teacher:
+            loss = loss + self.divergence(self.in_unit(x * 10 ** shift[:, None, None], record), valid)
+        known = torch.isfinite(magnitude)
+        error = torch.where(known, (expected - magnitude).abs(), 0.0).sum() / known.sum().clamp(min=1)
+        return loss, error.detach()
+
+    def term(self, record: Tensor) -> Tensor:
+        """(batch,): log10 of the gain over the nominal one, 0 where the gain is known; record: (batch,) int64."""
+        if self.terms is None:
+            return torch.zeros(len(record), device=record.device)
+        return self.terms[self.facts.index[record]] * self.facts.unknown[record]
+
+    def in_unit(self, x: Tensor, record: Tensor) -> Tensor:
+        """x (batch, 3, n) from counts to the model's unit: by the gain, or by the nominal one and the station term."""
+        if self.model.unit == "counts":
+            return x
+        return x / (self.facts.gain[record] * 10 ** self.term(record).detach())[:, None, None]
+
+    @torch.no_grad()
+    def set_terms(self, station_term: Mapping[str, float]) -> None:
+        """Begin with these station terms (log10); other stations begin with 0."""
+        if self.terms is not None:
+            for i, station in enumerate(self.facts.stations):
+                self.terms[i] = station_term.get(station, 0.0)
+
+    def divergence(self, x: Tensor, valid: Tensor) -> Tensor:
+        """TEACHER_WEIGHT times the mean Kullback-Leibler divergence of the model's probabilities from the teacher's;
+        x: (batch, 3, n) in the model's unit.
+        """
+        with torch.no_grad():
+            wanted: Tensor = self._teacher[0].eval()(x, valid).float()
+        got: Tensor = self.model(x, valid).float().clamp(min=1e-7)
+        return TEACHER_WEIGHT * (wanted * (wanted.clamp(min=1e-7).log() - got.log())).sum(1).mean()
+
+    @property
+    def score_name(self) -> str:
+        """What the second number is."""
+        return "accuracy" if self.model.task == "event_type" else "mean error"

@@ -1,0 +1,238 @@
+"""A training run: train, calibrate, evaluate, and write RUN with its log, metrics, split and versions."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import platform
+import shutil
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import torch
+
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.paths import path_from_stored, stored_from_path, text_from_path
+from seisedge.train.archive.archive import Archive, Record, load_archive
+from seisedge.train.archive.mixture import with_sources
+from seisedge.train.archive.provenance import Provenance, provenance_of, with_initial_weights
+from seisedge.train.archive.sampler import Candidates
+from seisedge.train.archive.task import Chosen, candidates_of, short_of
+from seisedge.train.augment import augmentations_from
+from seisedge.train.augment.chain import check_augmentations
+from seisedge.train.checkpoint import Keeper, write_whole
+from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
+from seisedge.train.evaluation.report import Report as Evaluation
+from seisedge.train.evaluation.report import evaluate_archive
+from seisedge.train.evaluation.subject import subject_of_training
+from seisedge.train.evaluation.unseen import NothingToEvaluate
+from seisedge.train.fit.board import draw_curves, write_board
+from seisedge.train.fit.loop import Row, Settings, Trained, train_model, write_log
+from seisedge.train.fit.progress import Progress
+from seisedge.train.fit.request import (
+    STATE,
+    WEIGHTS,
+    Request,
+    is_interrupted,
+    read_request,
+    weights_from,
+    write_request,
+)
+from seisedge.train.fit.schedule import Course
+from seisedge.train.fit.temperature import fit_temperature
+from seisedge.train.models import create_model
+from seisedge.train.recipes.recipe import Recipe
+from seisedge.train.run_file import Run, load_run, save_run
+
+Say = Callable[[str], None]
+
+
+def report_of(
+    recipe: Recipe,
+    trained: Trained,
+    archive: Archive,
+    provenance: Provenance | None,
+    device: torch.device,
+    draws: int,
+    say: Say,
+) -> Evaluation | None:
+    """Figures on the held-out events; None where no record can be evaluated, and `say` gets the reason."""
+    subject = subject_of_training(recipe, trained.model, trained.station_term, archive, provenance, device)
+    try:
+        return evaluate_archive(subject, archive, [], device, draws=draws, curves=False)
+    except NothingToEvaluate as error:
+        say(f"not evaluated: {error}")
+        return None
+
+
+def run_training(
+    recipe: Recipe,
+    folders: list[Path],
+    out: Path,
+    seed: int,
+    device: torch.device,
+    *,
+    limit: int | None = None,
+    draws: int = 1000,
+    say: Say = print,
+    settings: Settings | None = None,
+    weights: Path | None = None,
+    checkpoint_s: float = 60.0,
+) -> Run:
+    """Train, calibrate on a fold left out, evaluate on the held-out events, write RUN. Raises InputError.
+
+    weights: a run or file to begin from. checkpoint_s: seconds between states on disk, for `resume_training`.
+    """
+    if is_interrupted(out):
+        raise InputError(
+            f"{out}: holds a training that was interrupted; seisedge train --resume {out} goes on with it; "
+            "to begin anew remove the folder or name another with -o"
+        )
+    data, begun_with = [stored_from_path(f.resolve()) for f in folders], text_from_path(weights or "")
+    earlier = None if weights is None else provenance_in(weights)
+    request = Request(recipe, data, seed, limit, begun_with, weights_provenance=earlier)
+    return _train(request, out, device, settings or Settings(), draws, say, checkpoint_s, weights)
+
+
+def resume_training(
+    out: Path,
+    device: torch.device,
+    *,
+    draws: int = 1000,
+    say: Say = print,
+    settings: Settings | None = None,
+    checkpoint_s: float = 60.0,
+) -> Run:
+    """Go on with RUN from its last whole state, to what it would have become. Raises InputError."""
+    request = read_request(out)
+    weights = out / STATE / WEIGHTS
+    found = weights if weights.is_file() else None
+    return _train(request, out, device, settings or Settings(), draws, say, checkpoint_s, found)
+
+
+def _train(
+    request: Request,
+    out: Path,
+    device: torch.device,
+    settings: Settings,
+    draws: int,
+    say: Say,
+    checkpoint_s: float,
+    weights: Path | None,
+) -> Run:
+    recipe, seed, world = request.recipe, request.seed, settings.world
+    model = create_model(recipe.model, **recipe.arguments)
+    check_augmentations(augmentations_from(recipe.augmentation), model.task)
+    if weights is not None:
+        settings = dataclasses.replace(settings, weights=weights_from(weights))
+    archive = load_archive(
+        [path_from_stored(folder) for folder in request.data],
+        model.geometry.rate_hz,
+        recipe.data.pass_hz,
+        limit=request.limit,
+        split=recipe.data.split,
+        report=world.first,
+        synthetic=recipe.data.synthetic,
+    )
+    if request.data_sha256 not in ("", archive.sha256):
+        raise InputError(f"--resume {out}: the data are not those it began with; train anew with another -o")
+    for reason, count in archive.left_out.items():
+        say(f"{count} records left out: {reason}")
+    recipe, weighing = with_sources(recipe, archive)
+    for note in [*archive.notes, *short_of(archive, model.geometry), *weighing]:
+        say(note)
+    chosen = candidates_of(recipe, model, archive, lambda r: r.split == "train")
+    used = records_used(chosen)
+    provenance = provenance_of(archive, used, [path_from_stored(folder) for folder in request.data], model.task)
+    if request.weights:
+        provenance = with_initial_weights(provenance, request.weights_provenance)
+    events = {archive.records[i].event for i in used}
+    parameters = sum(p.numel() for p in model.parameters())
+    say(f"{recipe.name}: {recipe.model}, {parameters} parameters; {len(used)} records of {len(events)} events")
+    if world.first:
+        begin_folder(out, request, archive, device, settings.weights)
+    world.wait()
+
+    def stage(name: str, chosen: Chosen, held: Chosen | None, course: Course | None) -> Trained:
+        keeper = Keeper(out / STATE / f"{name}.pt", checkpoint_s)
+        return train_model(
+            recipe, archive, chosen, seed, device, Progress(name),
+            held=held, course=course, keeper=keeper, settings=settings, say=say,
+        )  # fmt: skip
+
+    part = stage("calibration", lambda r: r.split == "train" and r.fold != 0, in_fold_0, None)
+    temperature = fit_temperature(recipe, part, archive, in_fold_0, device)
+    trained = stage("training", lambda r: r.split == "train", None, part.course)
+    trained.model.temperature.fill_(temperature)
+    say(f"temperature {temperature:.3f}")
+    report = report_of(recipe, trained, archive, provenance, device, draws, say)
+    date = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    run = Run(
+        recipe=recipe,
+        seed=seed,
+        state={k: v.cpu() for k, v in trained.model.state_dict().items()},
+        station_term=trained.station_term,
+        data_sha256=archive.sha256,
+        data_sources=sorted({archive.records[i].source for i in used}),
+        n_events=len(events),
+        n_records=len(used),
+        split_rule=archive.split_rule,
+        metrics=metrics_of(report),
+        date=date,
+        seisedge_version=version("seisedge"),
+        provenance=provenance,
+    )
+    if world.first:
+        logs = {"calibration": part.log, "training": trained.log}
+        write_results(run, report, out, logs, say)
+    world.wait()
+    return run
+
+
+def provenance_in(weights: Path) -> Provenance | None:
+    """Of the run that weights come from; None where they are no run's, or that of an older seisedge."""
+    try:
+        return load_run(weights).provenance
+    except InputError:  # a file of tensors; where it is none of these either, `weights_from` raises
+        return None
+
+
+def records_used(chosen: Sequence[Candidates]) -> list[int]:
+    """Places of the records that stand for a label, each once."""
+    return sorted({int(i) for c in chosen for i in c.indices})
+
+
+def in_fold_0(record: Record) -> bool:
+    """Left out of the first training, and what it is calibrated and looked at with."""
+    return record.split == "train" and record.fold == 0
+
+
+def begin_folder(
+    out: Path, request: Request, archive: Archive, device: torch.device, weights: dict[str, torch.Tensor] | None
+) -> None:
+    """What is known before the first step: the request, the split, the versions."""
+    (out / STATE).mkdir(parents=True, exist_ok=True)
+    if weights is not None:
+        write_whole(dict(weights), out / STATE / WEIGHTS)
+    write_request(msgspec.structs.replace(request, data_sha256=archive.sha256), out)
+    sides = {r.name: {"event": r.event, "split": r.split, "fold": r.fold} for r in archive.records}
+    (out / "split.json").write_text(json.dumps(sides, indent=0, sort_keys=True))
+    versions = {name: version(name) for name in ("seisedge", "numpy", "h5py")}
+    versions["torch"] = str(torch.__version__)  # with the build, "2.13.0+cu130"; the distribution says only "2.13.0"
+    versions |= {"python": platform.python_version(), "device": str(device), "seed": str(request.seed)}
+    (out / "versions.json").write_text(json.dumps(versions, indent=1, sort_keys=True))
+
+
+def write_results(run: Run, report: Evaluation | None, out: Path, logs: dict[str, list[Row]], say: Say) -> None:
+    """Logs, metrics and checkpoint; then the state is no longer needed."""
+    write_log(out / "log.csv", logs["training"])
+    write_log(out / "log_calibration.csv", logs["calibration"])
+    write_board(out / "tensorboard", logs, say)
+    score = "accuracy" if run.model().task == "event_type" else "mean error"
+    draw_curves(out / "loss.png", logs, f"{run.recipe.name}, seed {run.seed}", score, say)
+    write_metrics(run.recipe.name, run.metrics, report, out)
+    save_run(run, out / "checkpoint.pt")
+    shutil.rmtree(out / STATE)

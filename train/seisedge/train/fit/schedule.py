@@ -1,0 +1,90 @@
+"""Learning rate by step, and when to stop.
+
+A run trains twice: first without the fold that calibrates, on which a loss can be had at the end of each epoch; then
+on everything, where there is nothing to look at. What was decided by looking, where to lower the rate and where to
+stop, is a `Course`, and the second training follows it epoch by epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from seisedge.train.recipes.recipe import Optimisation
+
+WARM_UP_STEPS = 100
+GAIN = 1e-4  # of the loss: less is none
+
+
+def cosine(step: int, steps: int) -> float:
+    """Share of the full rate: linear warm-up, then a cosine to a hundredth."""
+    warm = min(WARM_UP_STEPS, max(steps // 10, 1))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
+
+
+@dataclass
+class Course:
+    """What the first training decided: the share of the rate in each epoch it had, and whether it stopped early."""
+
+    shares: list[float] = field(default_factory=list)
+    stopped: bool = False
+
+
+class Schedule:
+    """Of one training. epoch_steps: steps in which as many windows are drawn as there are records."""
+
+    def __init__(self, spec: Optimisation, epoch_steps: int, course: Course | None = None) -> None:
+        self.spec, self.epoch_steps, self.given = spec, epoch_steps, course
+        limits = [spec.steps] if spec.steps else []
+        if spec.epochs:
+            limits.append(spec.epochs * epoch_steps)
+        self.planned = min(limits)
+        self.steps = self.planned
+        if course is not None and course.stopped:
+            self.steps = min(self.planned, len(course.shares) * epoch_steps)
+        self.course = Course()
+        self.share, self.best, self.since, self.since_lowered = 1.0, math.inf, 0, 0
+
+    @property
+    def looks(self) -> bool:
+        """Does anything depend on the loss on records left out?"""
+        return self.given is None and (self.spec.patience > 0 or self.spec.schedule == "plateau")
+
+    def factor(self, step: int) -> float:
+        """Share of the full rate at a step."""
+        epoch = step // self.epoch_steps
+        if self.spec.schedule == "cosine":
+            return cosine(step, self.planned)
+        if self.spec.schedule == "step":
+            return float(self.spec.rate_factor ** (epoch // self.spec.rate_epochs))
+        if self.spec.schedule == "plateau":
+            if self.given is not None and self.given.shares:
+                return self.given.shares[min(epoch, len(self.given.shares) - 1)]
+            return self.share
+        return 1.0
+
+    def end_epoch(self, loss: float) -> bool:
+        """loss: on records left out. True where it is time to stop."""
+        self.course.shares.append(self.share)
+        if loss < self.best - GAIN:
+            self.best, self.since, self.since_lowered = loss, 0, 0
+        else:
+            self.since, self.since_lowered = self.since + 1, self.since_lowered + 1
+        if self.spec.schedule == "plateau" and self.since_lowered >= self.spec.rate_epochs:
+            self.share, self.since_lowered = self.share * self.spec.rate_factor, 0
+        self.course.stopped = 0 < self.spec.patience <= self.since
+        return self.course.stopped
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        keys = ("share", "best", "since", "since_lowered")
+        course = {"shares": list(self.course.shares), "stopped": self.course.stopped}
+        return {key: getattr(self, key) for key in keys} | {"course": course}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Inverse of `state`."""
+        for key, value in state.items():
+            setattr(self, key, Course(**value) if key == "course" else value)

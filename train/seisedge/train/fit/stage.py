@@ -1,0 +1,238 @@
+"""All that a training is made of while it runs, and its state for a checkpoint."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seisedge.runtime.errors import InputError
+from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.cutter import WindowCutter, show_marks
+from seisedge.train.archive.noise_pool import NoisePool
+from seisedge.train.archive.sampler import Draw
+from seisedge.train.archive.task import Chosen, candidates_of, sampler_of
+from seisedge.train.augment import Chain, Chance, augmentations_from
+from seisedge.train.fit.distributed import ALONE, World, shared_among, synchronised
+from seisedge.train.fit.objective import Objective, RecordFacts
+from seisedge.train.fit.optimisers import optimiser_from
+from seisedge.train.fit.precision import autocast, keep_full, wants_bf16
+from seisedge.train.fit.schedule import Course, Schedule
+from seisedge.train.fit.validation import Validation
+from seisedge.train.models import create_model
+from seisedge.train.models._base import Model, PictureModel
+from seisedge.train.recipes.recipe import Recipe
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a machine does it; nothing here changes what is learned but by rounding.
+
+    precision: of `precision.PRECISIONS`. compiled: by torch.compile. device_memory_gb: for the data; None: half of
+    what is free. weights: to begin from. station_term: log10 by station, to begin from. teacher: a model whose answers
+    are learned beside the labels; the temperature is then the teacher's.
+    """
+
+    precision: str = "auto"
+    compiled: bool = False
+    device_memory_gb: float | None = None
+    world: World = ALONE
+    weights: Weights | None = None
+    station_term: Mapping[str, float] = field(default_factory=dict)
+    teacher: Model | None = None
+
+
+class Stage:
+    """A training on the records for which `chosen` is true. held: records left out, to look at meanwhile.
+
+    course: of an earlier training, to follow. Raises InputError.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        archive: Archive,
+        chosen: Chosen,
+        seed: int,
+        device: torch.device,
+        held: Chosen | None,
+        course: Course | None,
+        settings: Settings,
+        say: Callable[[str], None],
+    ) -> None:
+        torch.manual_seed(seed)
+        o = recipe.optimisation
+        self.recipe, self.device, self.settings, self.world = recipe, device, settings, settings.world
+        self.rows = self.world.rows(o.batch)
+        model = create_model(recipe.model, **recipe.arguments)
+        notes = take_weights(model, settings.weights, o.transfer)
+        if settings.teacher is not None:
+            model.temperature.copy_(settings.teacher.temperature)
+        model.to(device)
+        self.model = model
+        self.average = copy.deepcopy(model).eval()
+        set_modes(model, recipe)
+
+        candidates = candidates_of(recipe, model, archive, chosen)
+        used = {int(i) for c in candidates for i in c.indices}
+        self.stations = {archive.records[i].station for i in used}
+        counts = [float(len(c.indices)) for c in candidates]
+        drawn = counts if o.balance == "records" else [1.0] * len(counts)
+        self.sampler = sampler_of(recipe, model, archive, chosen, seed, drawn)
+        budget = settings.device_memory_gb
+        self.cutter = WindowCutter(archive, model.geometry, device, None if budget is None else round(budget * 1e9))
+        notes += self.cutter.notes
+        pool = NoisePool(archive, chosen, self.cutter)
+        lead = round(model.geometry.onset_s * model.geometry.rate_hz)
+        source = pool if len(pool) else None
+        self.chance = Chance(seed, device, model.geometry.rate_hz, lead, source, self.world.rank, self.world.size)
+        self.chain = Chain(augmentations_from(recipe.augmentation), model.task, self.chance)
+        if source is None and any(a.name in ("noise", "mixed-noise") for a in self.chain.waveforms):
+            notes.append("no record holds noise as long as the window: nothing is added by the augmentations of noise")
+        if isinstance(model, PictureModel):
+            model.distort = self.chain.picture
+        elif self.chain.pictures:
+            name = self.chain.pictures[0].name
+            raise InputError(f"augmentation '{name}' acts on pictures, and model '{recipe.model}' sees waveforms")
+
+        facts = RecordFacts(archive)
+        self.objective = Objective(recipe, model, facts, torch.tensor(counts), settings.teacher).to(device)
+        self.objective.set_terms(settings.station_term)
+        self.bf16 = wants_bf16(settings.precision, device)
+        if self.bf16:
+            keep_full(model, device)
+        synchronised(model, self.world, device)
+        self.shared = shared_among(self.objective, self.world, device)
+        self.call: nn.Module = torch.compile(self.shared) if settings.compiled else self.shared  # type: ignore[assignment]  # the same module, compiled
+        self.optimiser = optimiser_from(o.optimiser, self._groups(), o.rate, o.weight_decay)
+        self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.schedule = Schedule(o, max(-(-len(used) // o.batch), 1), course)
+        self.validation: Validation | None = None
+        if held is not None:
+            found = Validation(recipe, model, archive, held, self.cutter)
+            self.validation = found if len(found) else None
+        if self.schedule.looks and self.validation is None:
+            raise InputError(
+                f"recipe '{recipe.name}' stops or lowers its rate by the loss on records left out, and there are none; "
+                "set optimisation.patience = 0 and another schedule"
+            )
+        self.step, self.log = 0, list[dict[str, float]]()
+        self.sums = torch.zeros(2, device=device)  # of loss and score since the last row of the log
+        self.since, self.seconds = 0, 0.0
+        if self.world.first:
+            for note in notes:
+                say(note)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        o = self.recipe.optimisation
+        free = [p for p in self.model.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in free if p.ndim > 1], "weight_decay": o.weight_decay},
+            {"params": [p for p in free if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        if self.objective.terms is not None:
+            groups.append({"params": [self.objective.terms], "weight_decay": 0.0, "lr": o.station_rate})
+        return [group for group in groups if group["params"]]
+
+    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The next batch, this process's rows: the arguments of `Objective.forward`."""
+        draw = self.sampler.draw(self.recipe.optimisation.batch)
+        draw = Draw(**{f.name: getattr(draw, f.name)[self.rows] for f in dataclasses.fields(draw)})
+        x, valid = self.chain.waveform(*self.cutter.cut(draw))
+        show_marks(self.model, self.cutter, draw)
+        label, record = (torch.from_numpy(v).to(self.device) for v in (draw.label, draw.record))
+        most = self.recipe.optimisation.magnitude_shift
+        return x, valid, label, record, self.chance.uniform(len(x), low=-most, high=most)
+
+    def loss(self) -> tuple[Tensor, Tensor]:
+        """Loss and score of the next batch."""
+        batch = self.batch()
+        with autocast(self.bf16, self.device):
+            loss, score = self.call(*batch)
+        return loss, score
+
+    def terms(self) -> dict[str, float]:
+        """Station terms (log10) of the stations that were seen."""
+        if self.objective.terms is None:
+            return {}
+        values = self.objective.terms.detach().cpu()
+        return {s: float(values[i]) for i, s in enumerate(self.objective.facts.stations) if s in self.stations}
+
+    def state(self) -> dict[str, Any]:
+        """Everything that an uninterrupted training would have at this step."""
+        rng = self.sampler.rng.bit_generator.state
+        values = {
+            "step": self.step,
+            "objective": self.objective.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state(),
+            "sampler": rng,
+            "chance": self.chance.state(),
+            "torch": torch.get_rng_state(),
+            "log": self.log,
+            "sums": self.sums.clone(),
+            "since": self.since,
+            "seconds": self.seconds,
+        }
+        if self.device.type == "cuda":
+            values["cuda"] = torch.cuda.get_rng_state(self.device)
+        return values
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Inverse of `state`."""
+        self.objective.load_state_dict(state["objective"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.restore(state["schedule"])
+        self.sampler.rng.bit_generator.state = state["sampler"]
+        self.chance.restore(state["chance"])
+        torch.set_rng_state(state["torch"])
+        if "cuda" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"], self.device)
+        self.step, self.log = state["step"], list(state["log"])
+        self.sums.copy_(state["sums"])
+        self.since, self.seconds = state["since"], state["seconds"]
+
+
+def set_modes(model: Model, recipe: Recipe) -> None:
+    """Training mode; what the recipe freezes is frozen."""
+    model.train()
+    o = recipe.optimisation
+    if o.transfer == "last-layer":
+        model.eval()
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in model.last_layer().parameters():
+            parameter.requires_grad_(True)
+    elif o.batch_norm == "frozen":
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
+def take_weights(model: Model, weights: Weights | None, transfer: str) -> list[str]:
+    """Weights of another run into a new model, in place; what to say about it. Raises InputError.
+
+    Those of another shape (another number of labels, say) begin anew; a temperature is never taken.
+    """
+    if weights is None:
+        if transfer == "last-layer":
+            raise InputError("transfer 'last-layer' trains the end of a network that exists; give --from RUN or M.pt")
+        return []
+    if transfer == "scratch":
+        raise InputError("transfer 'scratch' takes no weights, and --from gives some; leave one of them out")
+    own = model.state_dict()
+    fits = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape and k != "temperature"}
+    if not any(own[k].dtype.is_floating_point and own[k].ndim > 1 for k in fits):
+        raise InputError("--from: none of its weights fits this recipe's model; both must be of one architecture")
+    model.load_state_dict(own | fits)
+    anew = [k for k in own if k not in fits and k != "temperature"]
+    return [f"{len(fits)} tensors taken over" + (f"; begun anew: {', '.join(anew)}" if anew else "")]

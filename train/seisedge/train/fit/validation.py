@@ -1,0 +1,56 @@
+"""The loss on records left out, while training goes on: always the same windows, nothing drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.cutter import WindowCutter, show_marks
+from seisedge.train.archive.sampler import Draw
+from seisedge.train.archive.task import Chosen
+from seisedge.train.evaluation.predict import training_windows
+from seisedge.train.fit.objective import Objective
+from seisedge.train.models._base import Model
+from seisedge.train.recipes.recipe import Recipe
+
+AT_MOST = 256  # windows an answer length
+PIECE = 64
+
+
+class Validation:
+    """Windows of the chosen records at each answer length; every label weighs the same."""
+
+    def __init__(self, recipe: Recipe, model: Model, archive: Archive, chosen: Chosen, cutter: WindowCutter) -> None:
+        self.cutter = cutter
+        self.draws: list[Draw] = []
+        for answer_s in recipe.nuisance.answers_s:
+            windows = training_windows(recipe, model, archive, chosen, answer_s, faint=False)
+            step = max(-(-len(windows.record) // AT_MOST), 1)
+            windows = windows.part(np.arange(len(windows.record)) % step == 0)
+            for label in np.unique(windows.label):
+                self.draws.append(windows.part(windows.label == label).draw(model.geometry, answer_s, False))
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    @torch.no_grad()
+    def measure(self, objective: Objective, average: nn.Module) -> tuple[float, float]:
+        """Loss and score of the averaged model."""
+        trained = objective.model
+        objective.model = average  # type: ignore[assignment]  # a copy of it
+        average.eval()
+        totals = torch.zeros(2)
+        for draw in self.draws:
+            size = len(draw.record)
+            for first in range(0, size, PIECE):
+                part = Draw(**{k: getattr(draw, k)[first : first + PIECE] for k in Draw.__dataclass_fields__})
+                x, valid = self.cutter.cut(part)
+                show_marks(objective.model, self.cutter, part)
+                label, record = (torch.from_numpy(v).to(x.device) for v in (part.label, part.record))
+                out = objective(x, valid, label, record, torch.zeros(len(x), device=x.device))
+                totals += torch.stack(out).float().cpu() * len(x) / size
+        objective.model = trained
+        loss, score = (totals / len(self.draws)).tolist()
+        return loss, score

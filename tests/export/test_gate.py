@@ -251,6 +251,9 @@ def test_outside_the_gate_nothing_is_written(tmp_path: Path) -> None:
 def test_too_few_windows_and_other_labels(model: ModelFile, windows: HeldOut) -> None:
     with pytest.raises(InputError, match="needs 2000 held-out windows, the data give 160"):
         enough(windows)
+    assert enough(windows, len(windows)) is windows
+    with pytest.raises(InputError, match="needs 161 held-out windows"):
+        enough(windows, 161)
     with pytest.raises(InputError, match="same labels"):
         measured(answers(10, 0), np.ones((10, 4)) / 4, made(10, 2))
     nothing = made(10, 2)

@@ -66,6 +66,11 @@ def int8_from(model: ModelFile, calibration: HeldOut, parent: Parent, rule: Rule
     return _finished(model, graph, "int8", how, comparison)
 
 
+def close_enough(agreement: float, mean_dp: float) -> bool:
+    """Do these differences on calibration windows leave a reserve for held-out windows?"""
+    return agreement >= CALIBRATION_AGREEMENT and mean_dp <= CALIBRATION_MEAN_DP
+
+
 def choose_layers(model: ModelFile, calibration: HeldOut, say: Say) -> tuple[onnx.ModelProto, Quantization]:
     """The graph with the chosen layers in int8. Where no number of kept layers is enough, all layers are quantized, and
     the gate decides.
@@ -85,7 +90,7 @@ def choose_layers(model: ModelFile, calibration: HeldOut, say: Say) -> tuple[onn
             f"int8 with {kept} of {len(order)} layers left in fp32, on {len(calibration)} calibration windows: "
             f"agreement {agreement:.2%}, mean |Δp| {mean_dp:.4f}"
         )
-        return graph, agreement >= CALIBRATION_AGREEMENT and mean_dp <= CALIBRATION_MEAN_DP
+        return graph, close_enough(agreement, mean_dp)
 
     kept = 0
     graph, enough = attempt(0)

@@ -42,6 +42,8 @@ def test_fp16_of_the_bundled_model_is_not_tested_at_half_a_point(source: Path, d
     assert made.card.precision == "fp16"
     c = made.card.comparison
     assert c is not None and made.card.quantization is not None
+    q = made.card.quantization
+    assert (q.calibration_sha256, q.calibration_windows, q.kept) == ("", 0, []) and q.layers > 30
     assert c.parent_sha256 == parent.sha256 and c.windows == 2_000
     assert (c.verdict, c.passed, c.required_points, c.accepted_points) == ("not tested", False, 0.5, 14.3)
     assert made.card.front_end_macs == parent.card.front_end_macs == 366_336

@@ -35,16 +35,12 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "train": ("seisedge.train.commands.train:command", "train", "Train a model from a recipe."),
     "evaluate": ("seisedge.train.commands.evaluate:command", "train", "What a model is worth on events it never saw."),
     "calibrate": ("seisedge.train.commands.calibrate:command", "train", "A station's correction, from a catalogue."),
-    "export": ("seisedge.export.commands.export:command", "export", "Turn a training run into a model file."),
-    "compile": ("seisedge.export.commands.compile:command", None, "Build TensorRT engines of model files."),
-    "prune": ("seisedge.export.commands.prune:command", "export", "A narrower run, inside the gate."),
-    "quantize": (
-        "seisedge.export.commands.quantize:command",
-        "export",
-        "A model file in fp16 or int8, inside the gate.",
-    ),
-    "release": ("seisedge.export.commands.release:command", "export", "From a run to models, page and checksums."),
-    "gate": ("seisedge.export.commands.quantize:gate", "export", "Is a model as good as the one it was made from?"),
+    "export": ("seisedge.export.commands.export:command", "export", "Write a training run as a model file."),
+    "compile": ("seisedge.export.commands.compile:command", None, "Build TensorRT engines from model files."),
+    "prune": ("seisedge.export.commands.prune:command", "export", "Remove blocks and channels from a run's network."),
+    "quantize": ("seisedge.export.commands.quantize:command", "export", "Convert a model file to fp16 or int8."),
+    "release": ("seisedge.export.commands.release:command", "export", "Write models, page and checksums of a run."),
+    "gate": ("seisedge.export.commands.quantize:gate", "export", "Compare a model with the one it was made from."),
 }
 EXTRAS_OF = {
     "torch": "train",

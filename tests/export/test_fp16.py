@@ -66,5 +66,5 @@ def test_a_weight_beyond_fp16_is_refused() -> None:
     graph = helper.make_model(
         helper.make_graph([node], "g", [x], [y], [weight]), opset_imports=[helper.make_opsetid("", 18)]
     )
-    with pytest.raises(FailedError, match=r"stem\.0\.weight: 1e\+06 cannot be held in fp16"):
+    with pytest.raises(FailedError, match=r"stem\.0\.weight: 1e\+06 cannot be represented in fp16"):
         half_precision(graph)

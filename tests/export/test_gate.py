@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from tests.export.conftest import bundled
 
+from seisedge.export import gate
 from seisedge.export.gate import (
+    BATCH,
+    WITHIN,
     Parent,
     Rule,
+    answers_of,
     compare,
     enough,
     hits,
     lines_of,
     require_resolution,
     same_answers,
+    score_name,
     verdict_of,
     write_if_accepted,
 )
 from seisedge.export.gate_windows import HeldOut
 from seisedge.export.graph import ModelFile
 from seisedge.runtime.card import Comparison, ModelCard
+from seisedge.runtime.engines.onnxruntime import session_from
 from seisedge.runtime.errors import FailedError, InputError
 
 CARD = bundled("event-type").card
@@ -80,7 +87,7 @@ def test_different_labels_alone_fail() -> None:
 
 def test_probabilities_alone_can_fail() -> None:
     c = measured(answers(2_000, 0, 0.9), answers(2_000, 0, 0.88), made(2_000, 200))
-    assert c.agreement == 1 and c.loss_points == 0 and c.mean_dp == pytest.approx(0.04 / 3, abs=1e-6)
+    assert c.agreement == 1 and c.loss_points == 0 and c.mean_dp == 0.013333
     assert c.verdict == "failed"
 
 
@@ -133,6 +140,7 @@ def test_a_pruned_model_may_disagree_and_be_as_good() -> None:
     assert c.verdict == "passed"
     assert measured(parent, answers(2_000, 90), held, PRUNED).verdict == "failed"
     assert "not required of a pruned model" in lines_of(c, pruned=True)[0]
+    assert "pruned" not in lines_of(c)[0]
     assert lines_of(c)[-1] == "inside the gate"
 
 
@@ -188,6 +196,45 @@ def test_a_magnitude_is_hit_within_three_tenths() -> None:
     p = np.zeros((3, 32))
     p[:, 16] = 1  # (1.5, 1.6], centre 1.55
     assert hits(card, p, np.array([1.26, 1.84, 1.86])).tolist() == [1, 1, 0]
+    p[:] = 0
+    p[:, 1] = 1  # (0.0, 0.1], centre 0.05
+    assert abs(0.05 - 0.35) == WITHIN
+    assert hits(card, p, np.array([0.35, 0.351, -0.251])).tolist() == [1, 0, 0]
+    assert (score_name(card), score_name(CARD)) == ("magnitude within ±0.3", "accuracy")
+
+
+def test_the_interval_is_of_the_mean_loss_over_events() -> None:
+    """20 of 2,000 answers become wrong, in 20 of 200 events of ten windows: 1 point, give or take 0.4."""
+    held = made(2_000, 200)
+    c = measured(answers(2_000, 0), answers(2_000, 20), held, PRUNED)
+    assert c.loss_points == 1.0 and c.low is not None and c.high is not None
+    assert 0.4 < c.low < 0.8 < 1.2 < c.high < 1.7
+    assert f"loss +1.00 points, 95 % interval {c.low:+.2f} to {c.high:+.2f}; 200 events" in lines_of(c)[1]
+    for missing in ({"low": None}, {"high": None}):
+        assert "interval" not in lines_of(msgspec.structs.replace(c, **missing))[1]
+
+
+def test_answers_are_those_of_the_model_window_by_window(model: ModelFile, windows: HeldOut) -> None:
+    """More windows than a batch, and a number that is no multiple of it."""
+    some = windows.spread(2 * BATCH + 3)
+    p = answers_of(model.data, some)
+    assert p.shape == (2 * BATCH + 3, len(model.card.labels)) and p.dtype == np.float64
+    session = session_from(model.data)
+    for i in (0, BATCH - 1, BATCH, 2 * BATCH, 2 * BATCH + 2):
+        feed = {"waveform": some.waveform[i : i + 1], "valid": some.valid[i : i + 1]}
+        np.testing.assert_allclose(p[i], session.run(["probabilities"], feed)[0][0], atol=1e-6)
+
+
+def test_an_answer_that_is_not_finite_is_a_failure(windows: HeldOut, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Session:
+        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+            p = np.ones((len(feed["waveform"]), 3))
+            p[0, 1] = np.nan
+            return [p]
+
+    monkeypatch.setattr(gate, "session_from", lambda data: Session())
+    with pytest.raises(FailedError, match="2 of 33 windows"):
+        answers_of(b"", windows.spread(BATCH + 1))
 
 
 def test_outside_the_gate_nothing_is_written(tmp_path: Path) -> None:
@@ -204,6 +251,9 @@ def test_outside_the_gate_nothing_is_written(tmp_path: Path) -> None:
 def test_too_few_windows_and_other_labels(model: ModelFile, windows: HeldOut) -> None:
     with pytest.raises(InputError, match="needs 2000 held-out windows, the data give 160"):
         enough(windows)
+    assert enough(windows, len(windows)) is windows
+    with pytest.raises(InputError, match="needs 161 held-out windows"):
+        enough(windows, 161)
     with pytest.raises(InputError, match="same labels"):
         measured(answers(10, 0), np.ones((10, 4)) / 4, made(10, 2))
     nothing = made(10, 2)

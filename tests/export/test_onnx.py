@@ -90,7 +90,7 @@ def test_a_fixed_batch_is_refused() -> None:
     fixed = onnx.ModelProto()
     fixed.CopyFrom(graph)
     fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
-    with pytest.raises(FailedError, match="GANetSmall: the graph's waveform has a fixed batch of 2"):
+    with pytest.raises(FailedError, match="GANetSmall: 'waveform' of the graph has a fixed batch of 2"):
         require_free_batch(fixed, "GANetSmall")
 
 

@@ -169,7 +169,7 @@ def test_widths_that_would_lose_a_learned_shortcut_do_not_fit() -> None:
     assert not surgery.fits(units | {"width 1": units["width 0"]}, set())
 
 
-def test_what_cannot_be_pruned_is_told() -> None:
+def test_what_cannot_be_pruned_is_refused() -> None:
     model = lively("ganet_small", width=8)
     surgery = surgery_on(model, "ganet_small")
     importance = {g.name: torch.ones(g.units) for g in surgery.groups()}
@@ -241,5 +241,5 @@ def test_a_plug_in_brings_its_own_surgery(monkeypatch: pytest.MonkeyPatch) -> No
         surgery_on(model, "wider")
     register_surgery(Wider)(GhostSurgery)
     assert isinstance(surgery_on(model, "wider"), GhostSurgery)
-    with pytest.raises(ValueError, match="Wider has a surgery: GhostSurgery"):
+    with pytest.raises(ValueError, match="Wider already has a surgery: GhostSurgery"):
         register_surgery(Wider)(GhostSurgery)

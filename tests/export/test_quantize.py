@@ -12,7 +12,8 @@ from seisedge.export import quantize
 from seisedge.export.gate import Parent, Rule, answers_of
 from seisedge.export.gate_windows import HeldOut, gate_windows
 from seisedge.export.graph import ModelFile
-from seisedge.export.quantize import Lower, choose_layers, int8_from
+from seisedge.export.quantize import Lower, choose_layers, close_enough, int8_from
+from seisedge.runtime.card import CARD_KEY, card_from_json
 from seisedge.train.archive.archive import Archive
 
 RULE = Rule(accept_points=100)
@@ -49,6 +50,11 @@ def test_held_out_windows_have_no_influence_on_the_layers(
     loud = dataclasses.replace(windows, waveform=noise, target=np.roll(windows.target, 7))
     first, second = int8_of(model, calibration, windows), int8_of(model, calibration, loud)
     assert graph_in(first.file) == graph_in(second.file)
+    properties = {p.key: p.value for p in onnx.load_from_string(first.file).metadata_props}
+    card = card_from_json(properties[CARD_KEY], "made")
+    assert card.precision == "int8" and card.comparison == first.comparison
+    assert card.quantization is not None and card.quantization.calibration_windows == len(calibration)
+    assert card.quantization.calibration_sha256 == calibration.sha256
     assert first.comparison.mean_dp != second.comparison.mean_dp
 
 
@@ -143,6 +149,14 @@ def test_the_most_sensitive_layers_stay_as_few_as_will_do(
     """A layer moves one of two probabilities, so the mean difference is half of its effect; 0.005 are permitted."""
     _, found, n_int8 = chosen(effects, monkeypatch)
     assert found == kept and n_int8 == len(effects) - len(kept)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "mean_dp", "enough"),
+    [(0.995, 0.005, True), (0.99499, 0.005, False), (0.995, 0.0050001, False), (1.0, 0.0, True)],
+)
+def test_boundaries_on_calibration_windows(agreement: float, mean_dp: float, enough: bool) -> None:
+    assert close_enough(agreement, mean_dp) is enough
 
 
 @pytest.mark.parametrize(

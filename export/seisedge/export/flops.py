@@ -1,10 +1,10 @@
-"""FLOPs of a model file, counted from its graph: a table from operator to rule, one multiply-add is two FLOP.
+"""FLOPs of a model file, counted from its graph by one rule for each operator; a multiply-add is two FLOP.
 
-Definition: what one inference at batch 1 asks for, not what an engine makes of it. Convolutions and matrix
-products count 2 a multiply-add and 1 a bias element; arithmetic, comparisons, and functions such as Sigmoid or
-Log count 1 an output element; reductions and pooling 1 an input element they look at; BatchNormalization 2 and
-Softmax 3 an element; QuantizeLinear 2 and DequantizeLinear 1, nothing where what they read is a constant, which an
-engine works out once. Moving data and casts count nothing. Operators without a rule are named, never guessed.
+Definition: the operations of one inference at batch 1, before any optimisation by an engine. Convolutions and matrix
+products count 2 per multiply-add and 1 per bias element; arithmetic, comparisons, and functions such as Sigmoid or Log
+1 per output element; reductions and pooling 1 per input element; BatchNormalization 2 and Softmax 3 per element;
+QuantizeLinear 2 and DequantizeLinear 1 per element, and nothing on a constant, which an engine converts once. Data
+movement and casts count nothing. Operators without a rule are listed by name and not counted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REDUCTIONS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """macs: multiply-adds of convolutions and products; flops: all, 2 · macs included."""
+    """macs: multiply-adds of convolutions and matrix products; flops: all operations, including 2 · macs."""
 
     macs: int
     flops: int
@@ -47,7 +47,7 @@ class Count:
 
 
 def size(shape: Shape) -> int:
-    """Elements of a tensor."""
+    """Number of elements of a tensor."""
     return math.prod(shape)
 
 
@@ -88,7 +88,7 @@ RULES |= {name: lambda node, ins, outs: (0, 0) for name in MOVES_DATA}
 
 
 def shapes_of(single: onnx.ModelProto) -> dict[str, Shape]:
-    """Shape of each value of a graph at batch 1 that has one."""
+    """Shape of each value of a graph at batch 1 whose shape is static."""
     graph = single.graph
     shapes = {t.name: tuple(t.dims) for t in graph.initializer}
     for value in [*graph.input, *graph.value_info, *graph.output]:
@@ -99,7 +99,7 @@ def shapes_of(single: onnx.ModelProto) -> dict[str, Shape]:
 
 
 def count_flops(model: onnx.ModelProto, places: Collection[int] | None = None) -> Count:
-    """Count at batch 1, of all nodes or of those at `places`.
+    """Count at batch 1, all nodes or those at `places`.
 
     Raises FailedError where the graph's shapes cannot be inferred.
     """
@@ -121,7 +121,10 @@ def count_flops(model: onnx.ModelProto, places: Collection[int] | None = None) -
             continue
         missing = [name for name in [*node.input, *node.output] if name and name not in shapes]
         if missing:
-            raise FailedError(f"FLOPs: no shape for '{missing[0]}' ({node.op_type}); the graph is not static")
+            raise FailedError(
+                f"FLOPs cannot be counted: '{missing[0]}' ({node.op_type}) has no static shape; export the model with "
+                "a fixed window length"
+            )
         ins = [shapes[name] for name in node.input if name]
         node_macs, other = rule(node, ins, [shapes[name] for name in node.output if name])
         macs += node_macs

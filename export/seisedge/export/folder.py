@@ -1,12 +1,12 @@
 """A release on disk.
 
-    DIR/NAME.onnx, NAME-fp16.onnx …   every model inside the gate, written by the line itself
-    DIR/NAME….card.json               their cards
+    DIR/NAME.onnx, NAME-fp16.onnx …   every model that the gate accepted, written by `make_release`
+    DIR/NAME….card.json               the cards
     DIR/MODEL.md                      the model page
     DIR/evaluation/                   early answers and damaged records of the model for onnxruntime, with plots
     DIR/SHA256SUMS
 
-Nothing in it names a folder of the machine that it was made on.
+No file contains a path of the machine that made the release.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ EVALUATION = "evaluation"
 
 
 def write_curves(run: Path, model: Path, folders: list[Path], out: Path) -> Curves:
-    """The report of `seisedge evaluate` with its plots, in a folder of the release: answers of the model file, on what
-    the run held out, with the run's station terms.
+    """Write the report of `seisedge evaluate` with its plots: answers of the model file on the run's held-out records,
+    with the run's station terms.
     """
     device = torch.device("cpu")
     held, file = subject_from(str(run), device), subject_from(str(model), device)
@@ -49,7 +49,7 @@ def write_curves(run: Path, model: Path, folders: list[Path], out: Path) -> Curv
 
 
 def write_folder(release: Release, out: Path, machine: str, curves: Curves | None) -> None:
-    """Cards, page and checksums beside the models."""
+    """Write cards, page and checksums beside the models."""
     for variant in release.variants:
         if variant.file is not None:
             card = msgspec.json.format(msgspec.json.encode(variant.card, order="sorted"), indent=1)
@@ -59,7 +59,7 @@ def write_folder(release: Release, out: Path, machine: str, curves: Curves | Non
 
 
 def write_sums(folder: Path) -> None:
-    """SHA256SUMS of all files in a folder, as `sha256sum -c` reads it."""
+    """Write SHA256SUMS of all files in a folder, in the format of `sha256sum -c`."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "SHA256SUMS")
     lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder).as_posix()}\n" for p in files]
     write_atomically(folder / "SHA256SUMS", "".join(lines).encode())

@@ -50,12 +50,13 @@ def answers_of(data: bytes, windows: HeldOut) -> Floats:
     ]
     p = np.concatenate(out).astype(np.float64)
     if not np.isfinite(p).all():
-        raise FailedError(f"{int((~np.isfinite(p)).any(1).sum())} of {len(p)} windows have no finite answer")
+        bad = int((~np.isfinite(p)).any(1).sum())
+        raise FailedError(f"the model's probabilities are not finite on {bad} of {len(p)} windows")
     return p
 
 
 def hits(card: ModelCard, p: Floats, target: Floats) -> Floats:
-    """1 where the answer is right: the label, or a magnitude within WITHIN of the catalogued one."""
+    """(windows,): 1 where the answer is right: the label, or a magnitude within WITHIN of the catalogued one."""
     if card.magnitude is not None:
         return np.asarray(np.abs(magnitude_from_bins(p, card.magnitude.edges) - target) <= WITHIN, dtype=np.float64)
     return np.asarray(p.argmax(1) == target, dtype=np.float64)
@@ -172,9 +173,11 @@ def events_scored(windows: HeldOut) -> int:
 
 
 def enough(windows: HeldOut, wanted: int = MIN_WINDOWS) -> HeldOut:
-    """The windows, if there are as many as the gate needs. Raises InputError."""
+    """The windows, where they are as many as the gate needs. Raises InputError where they are fewer."""
     if len(windows) < wanted:
-        raise InputError(f"the gate needs {wanted} held-out windows, the data give {len(windows)}; give more --data")
+        raise InputError(
+            f"the gate needs {wanted} held-out windows, the data give {len(windows)}; add folders with --data"
+        )
     return windows
 
 

@@ -1,7 +1,7 @@
-"""A model file as a graph: its card, its parts, the shapes in it.
+"""A model file as a graph: its card, its parts and its shapes.
 
-The front end is what comes before the first layer with trained weights, and keeps fp32 in every precision. The
-network is what lies between the first and the last such layer; what follows it, softmax or bins, is the head.
+The front end is everything before the first layer with trained weights; it stays fp32 in every precision. The network
+is everything from the first to the last such layer. The head, softmax or bins, follows it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ModelFile:
 
 
 def open_model(path: Path) -> ModelFile:
-    """Read a model file with its card, check it against the graph, and that onnxruntime takes it.
+    """Read a model file, check its card against its graph, and check that onnxruntime can load it.
 
     Raises InputError, CardError.
     """
@@ -51,7 +51,7 @@ def open_model(path: Path) -> ModelFile:
         onnx.checker.check_model(graph)
     except Exception as error:  # protobuf and onnx raise classes that share only this base
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CardError(f"{path}: not a whole ONNX model: {reason}") from error
+        raise CardError(f"{path}: not a complete ONNX model: {reason}") from error
     card = card_from_json({p.key: p.value for p in graph.metadata_props}.get(CARD_KEY), str(path))
     window = [3, card.n_samples]
     wanted = {"waveform": window, "valid": window, "probabilities": [len(card.labels)]}
@@ -61,12 +61,12 @@ def open_model(path: Path) -> ModelFile:
     }
     if found != wanted:
         raise CardError(f"{path}: the card says {wanted}, the graph says {found}")
-    OnnxRuntimeEngine(path)  # onnx's checker lets pass operators that no engine has
+    OnnxRuntimeEngine(path)  # onnx's checker accepts operators that no engine implements
     return ModelFile(path, graph, card, hashlib.sha256(data).hexdigest())
 
 
 def bytes_of(graph: onnx.ModelProto, card: ModelCard) -> bytes:
-    """The model file's bytes, the card in its metadata; the same graph and card give the same bytes."""
+    """The model file's bytes, with the card in the metadata; equal graphs and cards give equal bytes."""
     out = onnx.ModelProto()
     out.CopyFrom(graph)
     helper.set_model_props(out, {CARD_KEY: json_from_card(card)})
@@ -75,7 +75,7 @@ def bytes_of(graph: onnx.ModelProto, card: ModelCard) -> bytes:
 
 
 def single_batch(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy at batch 1, with a shape for each value."""
+    """A copy at batch 1, with the shape of each value."""
     single = onnx.ModelProto()
     single.CopyFrom(model)
     for value in [*single.graph.input, *single.graph.output]:
@@ -85,7 +85,7 @@ def single_batch(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def trained_layers(graph: onnx.ModelProto) -> list[int]:
-    """Places of the nodes with trained weights, in the graph's order; the weights may be int8 behind a DQ."""
+    """Places of the nodes with trained weights, in the graph's order; int8 weights come through a DequantizeLinear."""
     trained = {t.name for t in graph.graph.initializer if not t.name.startswith(FIXED)}
     trained |= {n.output[0] for n in graph.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in trained}
     return [
@@ -96,13 +96,15 @@ def trained_layers(graph: onnx.ModelProto) -> list[int]:
 
 
 def network_nodes(graph: onnx.ModelProto, path: str = "the model") -> list[int]:
-    """Places of the network's nodes: after a layer with trained weights and before the last one, or such a layer.
+    """Places of the network's nodes: layers with trained weights, and the nodes between the first and the last of them.
 
-    Raises InputError where there is none, as in a file that seisedge did not make.
+    Raises InputError where the graph has no such layer, for instance because another program wrote the file.
     """
     layers = trained_layers(graph)
     if not layers:
-        raise InputError(f"{path}: no layer with trained weights in the graph; export it with seisedge")
+        raise InputError(
+            f"{path}: the graph has no layer with trained weights; export the model with 'seisedge export'"
+        )
     nodes = graph.graph.node
     after: set[str] = set()
     below = set()
@@ -120,7 +122,7 @@ def network_nodes(graph: onnx.ModelProto, path: str = "the model") -> list[int]:
 
 
 def front_end_nodes(graph: onnx.ModelProto) -> list[int]:
-    """Places of the nodes that no layer with trained weights comes before, and on which one depends."""
+    """Places of the nodes on which a layer with trained weights depends, and which depend on none."""
     nodes, layers = graph.graph.node, trained_layers(graph)
     network = set(network_nodes(graph))
     after = {name for i in network for name in nodes[i].output}
@@ -140,12 +142,12 @@ def front_end_nodes(graph: onnx.ModelProto) -> list[int]:
 
 
 def layer_name(graph: onnx.ModelProto, place: int) -> str:
-    """What a layer is called: the name of its weights, less '.weight'; two uses of shared weights share it."""
+    """Name of a layer: the name of its weights without '.weight'; layers that share weights share the name."""
     return str(graph.graph.node[place].input[1]).removesuffix(".weight")
 
 
 def checked(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with fresh shapes, through onnx's own checker. Raises FailedError."""
+    """The graph with its shapes inferred again, checked by onnx. Raises FailedError."""
     out = onnx.ModelProto()
     out.CopyFrom(graph)
     del out.graph.value_info[:]
@@ -153,5 +155,5 @@ def checked(graph: onnx.ModelProto) -> onnx.ModelProto:
         out = onnx.shape_inference.infer_shapes(out, strict_mode=True, data_prop=True)
         onnx.checker.check_model(out, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise FailedError(f"the graph is not valid ONNX any more: {error}") from error
+        raise FailedError(f"the converted graph is not valid ONNX: {error}") from error
     return out

@@ -1,7 +1,7 @@
-"""int8 by explicit Q/DQ: static, per channel of the weights, symmetric, biases left alone.
+"""int8 by explicit Q/DQ nodes: static, symmetric, weights per channel, biases in fp32.
 
-A quantized layer has Q and DQ on its input and an int8 weight with its DQ, nothing else, as typed engines want it.
-The range of an input is the one of least squared error over the calibration windows.
+A quantized layer has QuantizeLinear and DequantizeLinear on its input and an int8 weight with a DequantizeLinear, as
+typed engines require. The range of an input is the one with the least squared error over the calibration windows.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from seisedge.runtime.engines.onnxruntime import session_from
 
 LEVELS = 127
 BINS = 2_048
-RANGES = np.linspace(0.3, 1.0, 29)  # of the largest value, tried
+RANGES = np.linspace(0.3, 1.0, 29)  # tried, as shares of the largest value
 Scales = dict[str, float]
 
 
 def quantizable(model: onnx.ModelProto) -> list[int]:
-    """Places of convolutions and products of the network with constant weights."""
+    """Places of the network's convolutions and matrix products with constant weights."""
     network = set(network_nodes(model))
     return [i for i in trained_layers(model) if i in network and model.graph.node[i].op_type in ("Conv", "Gemm")]
 
 
 def calibrate(model: onnx.ModelProto, windows: HeldOut) -> Scales:
-    """Scale of each quantizable layer's input, from real windows."""
+    """Scale of each quantizable layer's input, from calibration windows."""
     names = list(dict.fromkeys(model.graph.node[i].input[0] for i in quantizable(model)))
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
@@ -53,7 +53,7 @@ def calibrate(model: onnx.ModelProto, windows: HeldOut) -> Scales:
 
 
 def _best_range(count: npt.NDArray[np.float64], largest: float) -> float:
-    """The range whose rounding and clipping together cost the least squared error."""
+    """The range with the least squared error of rounding and clipping. count: (BINS,), histogram of magnitudes."""
     centre = (np.arange(BINS) + 0.5) / BINS * largest
 
     def error(limit: float) -> float:
@@ -105,7 +105,7 @@ def quantize_layers(model: onnx.ModelProto, scales: Scales, layers: Collection[i
 
 
 def _transposed_gemm(node: onnx.NodeProto) -> bool:
-    """Gemm whose weights are (in, out): the channels of the output are its second axis."""
+    """True for a Gemm with weights (in, out): its output channels are the second axis."""
     return node.op_type == "Gemm" and not any(a.name == "transB" and a.i for a in node.attribute)
 
 

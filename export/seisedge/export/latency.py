@@ -1,4 +1,4 @@
-"""Is it faster? Models side by side on one thread, in turns, so that what else the machine does hits all alike."""
+"""Latency of models side by side on one thread, in turns, so that other load on the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from seisedge.export.gate_windows import HeldOut
 from seisedge.runtime.engines.onnxruntime import session_from
 
-ROUND = 10  # inferences of a model before the next has its turn
+ROUND = 10  # inferences of a model in one turn
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds of one inference at batch 1. cpu: of the thread's own time, which a busy machine disturbs less."""
+    """Milliseconds of one inference at batch 1. cpu: the thread's processor time, which other load affects less."""
 
     p50_ms: float
     p99_ms: float
@@ -25,7 +25,7 @@ class Latency:
 
 
 def side_by_side(models: Mapping[str, bytes], windows: HeldOut, rounds: int = 30) -> dict[str, Latency]:
-    """Each model on the same real windows, `rounds` turns of ROUND inferences each."""
+    """Time each model on the same real windows, in `rounds` turns of ROUND inferences."""
     sessions = {name: session_from(data) for name, data in models.items()}
     wall: dict[str, list[int]] = {name: [] for name in models}
     cpu: dict[str, list[int]] = {name: [] for name in models}
@@ -36,7 +36,7 @@ def side_by_side(models: Mapping[str, bytes], windows: HeldOut, rounds: int = 30
                 feed = {"waveform": windows.waveform[i : i + 1], "valid": windows.valid[i : i + 1]}
                 begin, used = perf_counter_ns(), thread_time_ns()
                 session.run(None, feed)
-                if turn:  # the first turn warms up
+                if turn:  # the first turn is a warm-up and not counted
                     wall[name].append(perf_counter_ns() - begin)
                     cpu[name].append(thread_time_ns() - used)
     return {

@@ -1,8 +1,8 @@
-"""From a training run to a model file: a line of small steps, each checked.
+"""From a trained model to a model file, in small steps that are each checked.
 
     graph_from_model → strip_metadata → write_card → check_parity
 
-The same run gives the same bytes: nothing of the machine, its paths or the time of export is in the file.
+The same run gives the same bytes: the file holds no host name, no path and no time of export.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Array = npt.NDArray[np.float32]
 
 
 def graph_from_model(model: Model) -> onnx.ModelProto:
-    """The model as an ONNX graph: inputs waveform and valid, output probabilities, batch free, window fixed."""
+    """The model as an ONNX graph: inputs waveform and valid, output probabilities; free batch, fixed window."""
     model = model.cpu().eval()
     shape = (2, 3, model.geometry.n_samples)
     waveform, valid = torch.randn(shape), torch.ones(shape)
     batch = torch.export.Dim("batch", min=1, max=4096)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # deprecations inside the exporter, none of ours
+        warnings.simplefilter("ignore")  # deprecations inside torch's exporter
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
             model,
@@ -50,26 +50,26 @@ def graph_from_model(model: Model) -> onnx.ModelProto:
             verbose=False,
         )
     if program is None:
-        raise FailedError(f"torch gave no graph for {type(model).__name__}")
+        raise FailedError(f"torch exported no graph of {type(model).__name__}")
     require_free_batch(program.model_proto, type(model).__name__)
     return program.model_proto
 
 
 def require_free_batch(graph: onnx.ModelProto, name: str) -> None:
-    """Raises FailedError where an input or output has a fixed batch: where torch cannot keep the batch free, its
-    exporter writes that of the example, and says nothing.
+    """Raises FailedError where an input or output has a fixed batch. Where torch cannot keep the batch free, its
+    exporter writes the batch of the example without a warning.
     """
     for value in [*graph.graph.input, *graph.graph.output]:
         batch = value.type.tensor_type.shape.dim[0]
         if not batch.dim_param:
             raise FailedError(
-                f"{name}: the graph's {value.name} has a fixed batch of {batch.dim_value}; in the forward pass the "
-                "batch must stay a shape (x.shape[0]), never become a number (len(x), int(...))"
+                f"{name}: '{value.name}' of the graph has a fixed batch of {batch.dim_value}; in the forward pass use "
+                "x.shape[0] for the batch, never len(x) or int(...)"
             )
 
 
 def strip_metadata(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Without stack traces, local paths, doc strings and producer notes."""
+    """A copy without stack traces, local paths, doc strings and producer metadata."""
     clean = onnx.ModelProto()
     clean.CopyFrom(graph)
     clean.doc_string = ""
@@ -99,14 +99,14 @@ def check_graph(graph: onnx.ModelProto) -> None:
 
 
 def write_card(graph: onnx.ModelProto, card: ModelCard) -> bytes:
-    """The model file's bytes, the card in its metadata."""
+    """The model file's bytes, with the card in the metadata."""
     onnx.helper.set_model_props(graph, {CARD_KEY: json_from_card(card)})
     file: bytes = graph.SerializeToString(deterministic=True)
     return file
 
 
 def parity_difference(model: Model, file: bytes, waveform: Array, valid: Array) -> float:
-    """Largest difference of a probability between torch and onnxruntime on real windows, one by one."""
+    """Largest difference of a probability between torch and onnxruntime; inf where one is not finite."""
     session = session_from(file)
     worst = 0.0
     with torch.no_grad():
@@ -119,11 +119,11 @@ def parity_difference(model: Model, file: bytes, waveform: Array, valid: Array) 
 
 
 def save_model(path: Path, file: bytes, difference: float) -> None:
-    """Write the file if parity holds. Raises FailedError, and writes nothing, otherwise."""
+    """Write the file if torch and onnxruntime agree; else write nothing and raise FailedError."""
     if not difference <= PARITY:
         raise FailedError(
-            f"{path}: not written; torch and onnxruntime differ by {difference:.2e} on real windows, "
-            f"allowed are {PARITY:g}"
+            f"{path}: not written: a probability differs by {difference:.2e} between torch and onnxruntime on real "
+            f"windows; at most {PARITY:g} is permitted"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, file)

@@ -1,4 +1,4 @@
-"""The model page: what a model is for, what it is not, what was measured, in Markdown."""
+"""The model page in Markdown: purpose, limits, chosen files, measurements, data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Curves:
-    """Early answers and damaged records of a model: a report and pictures, by their names from the page."""
+    """Early answers and damaged records of a model: paths of the report and the plots, relative to the page."""
 
     model: str
     report: str
@@ -27,14 +27,14 @@ class Curves:
 
 
 def span_of(low: float | None, high: float | None) -> str:
-    """An interval; nothing where there is none."""
+    """An interval in words; an empty string where it is undefined."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
     return f"{low:.3f} to {high:.3f}"
 
 
 def table_of(release: Release) -> list[str]:
-    """A row a variant; agreement is with the full fp32 model, the gate is that with the own parent."""
+    """One row for each variant; agreement is with the full fp32 model, the gate compares with the own parent."""
     head = HEAD.format(score=score_name(release.variants[0].card))
     return [head, "|" + " --- |" * (head.count("|") - 1), *(_row(v) for v in release.variants)]
 
@@ -78,7 +78,7 @@ def _verdict(v: Variant) -> str:
 
 
 def page_of(release: Release, machine: str, curves: Curves | None) -> str:
-    """The whole page. curves: None where none were made, and the page says so."""
+    """The whole page. curves: None where they were not evaluated, which the page states."""
     card = release.shipped().card
     parts = [
         _purpose(card),
@@ -138,24 +138,24 @@ def _precision(release: Release, machine: str) -> list[str]:
         *table_of(release),
         "",
         f"Held-out windows: {release.windows} (records × answer lengths × damages), the score on the undamaged ones. "
-        "Agreement and Δp are with the full fp32 model; the gate compares with the own parent. Latency: onnxruntime, "
-        f"one thread, batch 1, {timed} inferences of each in turns, on {machine}; CPU is the median of the thread's "
-        "own time.",
+        "Agreement and Δp are with the full fp32 model; the gate compares each model with its own parent. Latency: "
+        f"onnxruntime, one thread, batch 1, {timed} inferences of each in turns, on {machine}; CPU is the median "
+        "processor time of the thread.",
         "",
         *_front_end(release),
     ]
 
 
 def _gate(release: Release) -> list[str]:
-    """What each step cost in accuracy, with its parent."""
+    """The comparison of each variant with its parent."""
     lines = ["## What each step cost", ""]
     for v in release.variants:
         if v.comparison is not None:
-            told = "; ".join(lines_of(v.comparison, pruned=v.name == PRUNED))
-            lines.append(f"- {v.name}: {told}.")
+            text = "; ".join(lines_of(v.comparison, pruned=v.name == PRUNED))
+            lines.append(f"- {v.name}: {text}.")
             if v.card.quantization is not None and v.card.quantization.kept:
                 lines.append(f"  Left in fp32: {', '.join(v.card.quantization.kept)}.")
-    return lines if len(lines) > 2 else [*lines, "No model but the full one was made."]
+    return lines if len(lines) > 2 else [*lines, "Only the full model was made."]
 
 
 def _cost(release: Release) -> list[str]:
@@ -175,7 +175,7 @@ def _cost(release: Release) -> list[str]:
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
         "Counted from the graph at batch 1, a multiply-add is two. Not counted: "
-        + (f"operators without a rule ({', '.join(missing)})" if missing else "moving data and casts")
+        + (f"operators without a rule ({', '.join(missing)})" if missing else "data movement and casts")
         + ".",
     ]
 
@@ -245,7 +245,7 @@ def _roofline(release: Release) -> list[str]:
 
 
 def _front_end(release: Release) -> list[str]:
-    """What part of the cost cannot be pruned."""
+    """The front end's share of the cost."""
     parts = []
     for v in release.variants:
         front, flops = v.card.front_end_macs, v.card.front_end_flops
@@ -253,4 +253,4 @@ def _front_end(release: Release) -> list[str]:
             parts.append(
                 f"{v.name} {front / v.card.macs:.0%} of the multiply-adds, {flops / v.card.flops:.0%} of the FLOP"
             )
-    return [f"The front end is never pruned or quantized; its part: {'; '.join(parts)}."] if parts else []
+    return [f"The front end is never pruned or quantized; its share: {'; '.join(parts)}."] if parts else []

@@ -37,9 +37,11 @@ class Lower:
 
 
 def require_fp32(model: ModelFile) -> None:
-    """Raises InputError for a file that has been quantized already."""
+    """Raises InputError for a file whose precision is not fp32."""
     if model.card.precision != "fp32":
-        raise InputError(f"{model.path}: is {model.card.precision} already; quantize the fp32 file it was made from")
+        raise InputError(
+            f"{model.path}: the precision is {model.card.precision}; give the fp32 file that it was made from"
+        )
 
 
 def fp16_from(model: ModelFile, parent: Parent, rule: Rule) -> Lower:
@@ -64,6 +66,11 @@ def int8_from(model: ModelFile, calibration: HeldOut, parent: Parent, rule: Rule
     return _finished(model, graph, "int8", how, comparison)
 
 
+def close_enough(agreement: float, mean_dp: float) -> bool:
+    """Do these differences on calibration windows leave a reserve for held-out windows?"""
+    return agreement >= CALIBRATION_AGREEMENT and mean_dp <= CALIBRATION_MEAN_DP
+
+
 def choose_layers(model: ModelFile, calibration: HeldOut, say: Say) -> tuple[onnx.ModelProto, Quantization]:
     """The graph with the chosen layers in int8. Where no number of kept layers is enough, all layers are quantized, and
     the gate decides.
@@ -83,7 +90,7 @@ def choose_layers(model: ModelFile, calibration: HeldOut, say: Say) -> tuple[onn
             f"int8 with {kept} of {len(order)} layers left in fp32, on {len(calibration)} calibration windows: "
             f"agreement {agreement:.2%}, mean |Δp| {mean_dp:.4f}"
         )
-        return graph, agreement >= CALIBRATION_AGREEMENT and mean_dp <= CALIBRATION_MEAN_DP
+        return graph, close_enough(agreement, mean_dp)
 
     kept = 0
     graph, enough = attempt(0)
@@ -108,7 +115,7 @@ def choose_layers(model: ModelFile, calibration: HeldOut, say: Say) -> tuple[onn
 def _by_sensitivity(
     model: ModelFile, scales: Scales, uses: dict[str, list[int]], windows: HeldOut, say: Say
 ) -> list[str]:
-    """Layers by the mean difference of a probability that each makes alone in int8, the largest first."""
+    """Layers by the mean change of a probability when only that layer is int8, the largest first."""
     parent = answers_of(model.graph.SerializeToString(), windows)
     effect = {}
     for name, places in uses.items():

@@ -1,7 +1,7 @@
-"""The line from a run to what a station is given: export → prune → quantize, each gated → measured → chosen.
+"""From a run to the models of a station: export → prune → quantize, each compared by the gate → measured → chosen.
 
-For onnxruntime the choice is the model of least measured time on this machine, for TensorRT on a Jetson the least
-projected one (`bench.roofline`); the full fp32 model is always a candidate, so nothing is chosen that gains nothing.
+For onnxruntime the fastest measured model on this machine is chosen, for TensorRT on a Jetson the one with the least
+projected time (`bench.roofline`). The full fp32 model is always a candidate.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from seisedge.train.run_file import Run
 PARITY_WINDOWS = 64
 CALIBRATION_WINDOWS = 512
 ORIGINAL, PRUNED = "fp32", "pruned"
-ENOUGH = 0.95  # of the time; a lower precision that gains less is not worth what it loses
+ENOUGH = 0.95  # of the time of the best higher precision; a lower precision must be at least this much faster
 ARCHITECTURE = platform.machine().lower().replace("x86_64", "x86-64").replace("amd64", "x86-64")
 HERE = f"onnxruntime, one {ARCHITECTURE} thread"  # a target: the machine that measures
 
@@ -55,9 +55,9 @@ class ReleaseSpec:
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of the table. file: None where the gate did not accept it and it was not written.
+    """One model of the release. file: None where the gate did not accept it, so that it was not written.
 
-    agreement_with_full: label agreement and mean |Δp| with the full fp32 model, whatever its own parent is.
+    agreement_with_full, mean_dp_with_full: with the full fp32 model, whichever model is the parent.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Release:
-    """All variants, and the chosen one by target, with its reason."""
+    """All variants; for each target the name of the chosen one and the reason."""
 
     name: str
     variants: list[Variant]
@@ -83,7 +83,7 @@ class Release:
     windows: int
 
     def shipped(self) -> Variant:
-        """The one chosen for onnxruntime, which is what a station runs unless it has another engine."""
+        """The variant that was chosen for onnxruntime, the default engine of a station."""
         name = self.chosen[HERE][0] if HERE in self.chosen else ORIGINAL
         return next(v for v in self.variants if v.name == name)
 
@@ -96,7 +96,7 @@ def _save(it: Exported, path: Path, held: HeldOut, comparison: Comparison | None
 
 @dataclass(frozen=True)
 class Gate:
-    """Where lower precisions are compared and written. held: windows of the gate; calibration: training windows."""
+    """Makes, compares and writes lower precisions. held: windows of the gate; calibration: training windows."""
 
     held: HeldOut
     calibration: HeldOut
@@ -105,7 +105,7 @@ class Gate:
     say: Say
 
     def lower(self, model: ModelFile, prefix: str) -> list[Row]:
-        """fp16 and int8 of a model, each named with the prefix: a file where it is accepted, else only its figures."""
+        """fp16 and int8 of a model, named with the prefix; a model that the gate does not accept is not written."""
         parent = Parent.from_file(model, self.held)
         rows: list[Row] = []
         for precision in ("fp16", "int8"):
@@ -189,7 +189,7 @@ def _card_in(file: bytes) -> ModelCard:
 
 
 def choose(variants: Sequence[Variant]) -> dict[str, tuple[str, str]]:
-    """The cheapest written model for each target, and why. Raises FailedError where there is none."""
+    """The cheapest written model for each target, and the reason. Raises FailedError where none was written."""
     inside = [v for v in variants if v.file is not None]
     if not inside:
         raise FailedError("the release has no model that the gate accepts")
@@ -204,12 +204,12 @@ def choose(variants: Sequence[Variant]) -> dict[str, tuple[str, str]]:
                 best_ms, best = ms, v
         base = next((ms for ms, v in timed if v.name == ORIGINAL), best_ms)
         slower = [v.name for ms, v in timed if ms >= base and v.name != ORIGINAL]
-        why = f"{best_ms:.2f} ms measured against {base:.2f} of fp32"
+        why = f"{best_ms:.2f} ms measured, fp32 {base:.2f} ms"
         if slower:
-            why += f"; no faster than fp32 here and not chosen: {', '.join(slower)}"
+            why += f"; not chosen, because not faster than fp32 on this machine: {', '.join(slower)}"
         out[HERE] = best.name, why
     board = BOARDS[0]
     floors = [(floor_of(v.card, v.card.weight_bytes or v.size, board).floor_us, v) for v in inside]
     floor, best = min(floors, key=lambda pair: pair[0])
-    out[f"TensorRT, {board.name}"] = best.name, f"least floor, {floor:.2f} µs, projected and not measured"
+    out[f"TensorRT, {board.name}"] = best.name, f"least projected time, {floor:.2f} µs; not measured"
     return out

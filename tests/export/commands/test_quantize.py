@@ -42,12 +42,14 @@ def test_fp16_of_the_bundled_model_is_not_tested_at_half_a_point(source: Path, d
     assert made.card.precision == "fp16"
     c = made.card.comparison
     assert c is not None and made.card.quantization is not None
+    q = made.card.quantization
+    assert (q.calibration_sha256, q.calibration_windows, q.kept) == ("", 0, []) and q.layers > 30
     assert c.parent_sha256 == parent.sha256 and c.windows == 2_000
     assert (c.verdict, c.passed, c.required_points, c.accepted_points) == ("not tested", False, 0.5, 14.3)
     assert made.card.front_end_macs == parent.card.front_end_macs == 366_336
     assert made.card.metrics == parent.card.metrics
     code, text = seisedge("quantize", str(made.path), "--precision", "int8", "--data", str(datasets))
-    assert code == 2 and "is fp16 already" in text
+    assert code == 2 and "the precision is fp16" in text
     code, text = seisedge("inspect", str(made.path), "--roofline")
     assert code == 0 and "Jetson AGX Orin" in text and "projected, not measured" in text
     assert "cannot be tested at 0.5 points" in text and "accepted with --accept-resolution 14.3" in text
@@ -60,12 +62,12 @@ def test_fp16_of_the_bundled_model_is_not_tested_at_half_a_point(source: Path, d
     assert (found["verdict"], found["passed"], found["accepted_points"]) == ("not tested", False, 15)
 
 
-def test_what_cannot_be_compared_is_told(source: Path, datasets: Path) -> None:
+def test_what_cannot_be_compared_is_refused(source: Path, datasets: Path) -> None:
     other = str(bundled("event-type").path)
     code, text = seisedge("gate", str(source), other, "--data", str(datasets))
     assert code == 2 and "cannot be compared" in text
     code, text = seisedge("quantize", str(source), "--precision", "int8", "-o", str(source), "--data", str(datasets))
-    assert code == 2 and "is the model itself" in text
+    assert code == 2 and "names the model itself" in text
     code, text = seisedge("quantize", str(source), "--precision", "fp16", "--data", str(source.parent))
     assert code == 2 and "Traceback" not in text
 

@@ -1,4 +1,4 @@
-"""`seisedge compile`: from model files to engines. Needs no torch, so a station can do it too."""
+"""`seisedge compile`: from model files to engines. It needs no torch, so it also runs on a station."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Examples:
     show_default=True,
     type=click.IntRange(1, 4096),
     metavar="N",
-    help="Windows in one inference; a station asks for one.",
+    help="Windows in one inference; a station uses one.",
 )
 @click.option(
     "--workspace",
@@ -42,18 +42,20 @@ Examples:
     show_default=True,
     type=click.IntRange(1),
     metavar="MB",
-    help="Memory on the GPU that a kernel may take for itself.",
+    help="GPU memory that one kernel may use.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The sidecars, for a machine to read.")
+@click.option("--json", "as_json", is_flag=True, help="Print the sidecars as JSON.")
 def command(models: tuple[Path, ...], target: str, out: Path, max_batch: int, workspace: int, as_json: bool) -> None:
-    """Build an engine of each model file for a GPU, with its sidecar beside it.
+    """Build a GPU engine from each model file, with its sidecar beside it.
 
-    tensorrt builds for the GPU of this machine; tensorrt-rtx builds here for any RTX card, named by its compute
-    capability, and needs no GPU. Precision is the model file's own. In a station's `engine_cache` the engine is
-    found by its name. Exit status: 0 done, 1 the library is not here or cannot build it, 2 bad input.
+    tensorrt builds for the GPU of this machine. tensorrt-rtx builds for any RTX card, given by its compute
+    capability, and needs no GPU. The precision is that of the model file. A station finds the engine in its
+    `engine_cache` by file name. Exit status: 0 success, 1 the library is missing or cannot build, 2 bad input.
     """
     plan = plan_from_target(target, max_batch, workspace)
-    opened = [OnnxRuntimeEngine(model_path(model)) for model in models]  # all are checked before the first is built
+    opened = [
+        OnnxRuntimeEngine(model_path(model)) for model in models
+    ]  # all files are checked before the first is built
     library = load_library(plan.library)
     here = None if library.builds_for_others else examine(plan.library)
     done: list[Sidecar] = []
@@ -61,12 +63,12 @@ def command(models: tuple[Path, ...], target: str, out: Path, max_batch: int, wo
         path, sidecar = compile_engine(model, plan, out, here)
         done.append(sidecar)
         if not as_json:
-            click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {_told(sidecar)}; {sidecar_path(path).name}")
+            click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {_summary(sidecar)}; {sidecar_path(path).name}")
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(done), indent=2))
 
 
-def _told(sidecar: Sidecar) -> str:
+def _summary(sidecar: Sidecar) -> str:
     aim = "any card it supports" if sidecar.compute_capability == ANY_CAPABILITY else sidecar.compute_capability
     return (
         f"{sidecar.precision}, {sidecar.library} {sidecar.version} for {aim}, "

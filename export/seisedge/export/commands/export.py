@@ -25,7 +25,7 @@ Examples:
 
 
 def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tuple[Array, Array]:
-    """Stored windows for the parity check: (count, 3, n) each, at every answer length in turn."""
+    """Stored windows for the parity check: waveform and valid (count, 3, n), spread over the answer lengths."""
     import torch
 
     archive = load_archive(folders, model.geometry.rate_hz, run.recipe.data.pass_hz, limit=8 * count)
@@ -44,7 +44,9 @@ def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tup
     if model.unit == "m/s":
         wave = wave / np.float32(UNKNOWN_GAIN)
     if not len(wave):
-        raise InputError("no stored window to compare torch and onnxruntime on; give --data DIR")
+        raise InputError(
+            "the data hold no window to compare torch and onnxruntime on; give other records with --data DIR"
+        )
     return wave, mask
 
 
@@ -52,11 +54,16 @@ def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tup
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Model file [default: RUN/NAME.onnx].")
 @click.option(
-    "--data", type=click.Path(path_type=Path), multiple=True, help="Folder with real windows for the parity check."
+    "--data",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Folder with real records for the parity check [default: the clone's datasets/].",
 )
-@click.option("--windows", default=64, show_default=True, type=click.IntRange(1), help="How many to compare on.")
+@click.option(
+    "--windows", default=64, show_default=True, type=click.IntRange(1), help="Number of windows for the parity check."
+)
 def command(run: Path, out: Path | None, data: tuple[Path, ...], windows: int) -> None:
-    """Turn a training RUN into one .onnx file with its card, checked against torch on stored real windows."""
+    """Write a training RUN as one .onnx file with its card, and compare it with torch on real windows."""
     loaded = load_run(run)
     folder = run if run.is_dir() else run.parent
     path = out or folder / f"{loaded.recipe.name}.onnx"

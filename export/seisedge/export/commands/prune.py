@@ -26,7 +26,7 @@ largest_effect_option = click.option(
     type=click.FloatRange(0, 1),
     default=LARGEST_EFFECT,
     show_default=True,
-    help="A block stays where the probabilities change by more without it, in the mean and before fine-tuning.",
+    help="A block stays if the probabilities change by more without it, on average and before fine-tuning.",
 )
 
 
@@ -36,11 +36,11 @@ largest_effect_option = click.option(
     "--ratio",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     required=True,
-    help="Share of the network's multiply-adds to remove, at least; the front end stays.",
+    help="Smallest share of the network's multiply-adds to remove; the front end stays.",
 )
 @click.option("--data", multiple=True, metavar="DIR", help=DATA_HELP)
-@click.option("--steps", type=click.IntRange(1), help="Of fine-tuning [default: half of the recipe's].")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of everything random.")
+@click.option("--steps", type=click.IntRange(1), help="Steps of fine-tuning [default: half of the recipe's].")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of the random generators.")
 @largest_effect_option
 @windows_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The new run [default: RUN-pruned].")
@@ -58,10 +58,10 @@ def command(
     accept_points: float | None,
     allow_drop: bool,
 ) -> None:
-    """Remove whole blocks and channels from the network of RUN, fine-tune, and write an ordinary run.
+    """Remove blocks and channels from the network of RUN, fine-tune it, and write an ordinary run.
 
-    RUN is of ganet_small or resnet18_cbam_small. Blocks go first, by what the answers lose without them, then
-    channels by their measured importance. Fine-tuning learns from the labels and from the parent's answers. Exit 1 and
+    Blocks are removed first, by how much the answers change without them, then channels by their measured
+    importance. Fine-tuning learns from the labels and from the parent's answers. Exit 1 and
     no run where the gate does not accept it.
     """
     source = load_run(run)
@@ -69,7 +69,7 @@ def command(
     folder = run if run.is_dir() else run.parent
     target = out or folder.with_name(f"{folder.name}-pruned")
     if target.exists():
-        raise InputError(f"{target}: is there already; choose another -o")
+        raise InputError(f"{target}: exists already; choose another folder with -o")
     archive = load_training_data(source, folders_of(data))
     spec = PruneSpec(
         ratio=ratio, steps=steps, seed=seed, windows=windows, largest_effect=largest_effect,

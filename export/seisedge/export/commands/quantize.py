@@ -48,7 +48,7 @@ windows_option = click.option(
     type=click.IntRange(MIN_WINDOWS),
     default=2_400,
     show_default=True,
-    help="Held-out windows that the gate compares on.",
+    help="Held-out windows for the comparison.",
 )
 
 
@@ -62,13 +62,13 @@ accept_option = click.option(
 
 
 def folders_of(data: tuple[str, ...]) -> list[Path]:
-    """The folders given, else the clone's own. Raises InputError."""
+    """The given folders, by default datasets/ of the clone. Raises InputError."""
     return folders_from(data) or [find_dataset(Path.cwd())]
 
 
 @click.command("quantize", epilog=QUANTIZE_EPILOG)
 @click.argument("model", type=click.Path(path_type=Path), metavar="M.onnx")
-@click.option("--precision", type=click.Choice(["fp16", "int8"]), required=True, help="Of the network.")
+@click.option("--precision", type=click.Choice(["fp16", "int8"]), required=True, help="Precision of the network.")
 @click.option("--data", multiple=True, metavar="DIR", help=DATA_HELP)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Model file [default: M-PRECISION.onnx].")
 @windows_option
@@ -83,7 +83,7 @@ def command(
     accept_points: float | None,
     allow_drop: bool,
 ) -> None:
-    """Put the network of M.onnx into fp16 or int8; the front end, softmax and bins stay fp32.
+    """Convert the network of M.onnx to fp16 or int8; the front end, softmax and bins stay fp32.
 
     int8 is explicit Q/DQ: static, per channel, symmetric, calibrated on real training windows. Layers that
     are too sensitive on those windows stay fp32. Exit 1 and no file where the gate does not accept the result.
@@ -92,7 +92,7 @@ def command(
     require_fp32(source)
     target = out or model.with_name(f"{model.stem}-{precision}.onnx")
     if target.resolve() == model.resolve():
-        raise InputError(f"{target}: is the model itself; choose another -o")
+        raise InputError(f"{target}: -o names the model itself; choose another file")
     archive = load_records(source.card, folders_of(data))
     held = enough(gate_windows(source.card, archive, windows))
     parent = Parent.from_file(source, held)
@@ -108,11 +108,13 @@ def command(
     time = side_by_side({"before": source.data, "after": made.data}, held)
     before_ms, after_ms = time["before"].cpu_ms, time["after"].cpu_ms
     click.echo(
-        f"{target}: {len(lower.file) / 1e3:.0f} kB (before {len(source.data) / 1e3:.0f}); onnxruntime on this "
-        f"machine, one thread: {before_ms:.2f} → {after_ms:.2f} ms of processor time"
+        f"{target}: {len(source.data) / 1e3:.0f} → {len(lower.file) / 1e3:.0f} kB; onnxruntime on this machine, one "
+        f"thread: {before_ms:.2f} → {after_ms:.2f} ms of processor time"
     )
     if after_ms >= before_ms:
-        click.echo(f"slower here than {source.card.precision}: on this engine keep {model}")
+        click.echo(
+            f"not faster than {source.card.precision} with onnxruntime on this machine: use {model} with this engine"
+        )
 
 
 @click.command(epilog=GATE_EPILOG)
@@ -124,11 +126,11 @@ def command(
     type=click.IntRange(MIN_WINDOWS),
     default=2_400,
     show_default=True,
-    help="Held-out windows to compare on.",
+    help="Held-out windows for the comparison.",
 )
 @click.option("--pruned", is_flag=True, help="CHILD may answer differently, as long as its score is not worse.")
 @accept_option
-@click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def gate(
     parent: Path,
     child: Path,
@@ -146,7 +148,7 @@ def gate(
     for name in ("task", "labels", "sampling_rate_hz", "n_samples", "unit"):
         ours, theirs = getattr(first.card, name), getattr(second.card, name)
         if ours != theirs:
-            raise InputError(f"{child}: {name} is {theirs}, of {parent} it is {ours}; these two cannot be compared")
+            raise InputError(f"{child}: {name} is {theirs}, but {ours} in {parent}; the two models cannot be compared")
     pruned = pruned or second.card.pruning != first.card.pruning
     held = enough(gate_windows(first.card, load_records(first.card, folders_of(data)), windows))
     result = compare(Parent.from_file(first, held), answers_of(second.data, held), Rule(pruned, accept_points))

@@ -1,4 +1,4 @@
-"""`seisedge release`: the whole line, and the page that says what came of it."""
+"""`seisedge release`: all steps from a run to the models of a station, with a model page."""
 
 from __future__ import annotations
 
@@ -26,18 +26,26 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--data", multiple=True, metavar="DIR", help=DATA_HELP)
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the release.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the release; must be empty or missing.",
+)
 @click.option(
     "--prune",
     "ratio",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Also make a pruned model: the share of the network's multiply-adds to remove.",
+    help="Also make a pruned model: smallest share of the network's multiply-adds to remove.",
 )
-@click.option("--steps", type=click.IntRange(1), help="Of fine-tuning a pruned model [default: half of the recipe's].")
+@click.option(
+    "--steps", type=click.IntRange(1), help="Steps of fine-tuning the pruned model [default: half of the recipe's]."
+)
 @largest_effect_option
 @windows_option
 @accept_option
-@click.option("--curves/--no-curves", default=True, help="Evaluate early answers and damaged records, too.")
+@click.option("--curves/--no-curves", default=True, help="Also evaluate early answers and damaged records.")
 def command(
     run: Path,
     data: tuple[str, ...],
@@ -51,11 +59,11 @@ def command(
 ) -> None:
     """Write what a station needs of RUN: models that the gate accepts, cards, a model page, checksums.
 
-    Export, then fp16 and int8, with --prune the same of a narrower model; each is compared with its parent on held-out
-    windows, all are timed side by side, and the cheapest accepted model is named for each target.
+    The run is exported and converted to fp16 and int8; with --prune a narrower model, too. Each model is compared with
+    its parent on held-out windows, all are timed side by side, and the page names the cheapest for each target.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: is there already and not empty; choose another -o")
+        raise InputError(f"{out}: exists already and is not an empty folder; choose another folder with -o")
     source = load_run(run)
     if ratio is not None:
         require_prunable(source.recipe, run)

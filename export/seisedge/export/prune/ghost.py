@@ -1,4 +1,4 @@
-"""Surgery on GA-Net for the station: ghost modules keep each map together with its ghost."""
+"""Surgery on the station's GA-Net: a ghost module loses a map together with its ghost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from seisedge.train.models.ghost import GhostBottleneck, GhostModule
 
 @register_surgery(GANetSmall)
 class GhostSurgery(Surgery):
-    """Groups: the stem; a width for each run of blocks tied by identities; the inside of each block; the last."""
+    """Groups: the stem; the output width of blocks tied by identities; the inside of each block; the last layer."""
 
     def __init__(self, model: GANetSmall) -> None:
         super().__init__(model)
@@ -37,7 +37,7 @@ class GhostSurgery(Surgery):
         self.bottlenecks = [b for b in model.trunk.bottlenecks if isinstance(b, GhostBottleneck)]
         self.attentions = [a for a in model.trunk.attentions if isinstance(a, CBAM)]
         self.whole = model.shape
-        self.width: list[str] = []  # of each block, the group of its output
+        self.width: list[str] = []  # by block: the group of its output
         for i, block in enumerate(self.bottlenecks):
             tied = isinstance(block.shortcut, nn.Identity)
             self.width.append((self.width[-1] if self.width else "stem") if tied else f"width {i}")
@@ -65,7 +65,7 @@ class GhostSurgery(Surgery):
         return dataclasses.asdict(GhostShape(units["stem"], widths, expanded, strides, units["last"]))
 
     def fits(self, units: Mapping[str, int], dropped: Collection[int]) -> bool:
-        """A block of equal widths would be built with an identity where this model has a learned shortcut."""
+        """False where a block would have equal widths: it would be built without its learned shortcut."""
         shape = self.shape(units, dropped)
         into = [shape["stem"], *shape["widths"][:-1]]
         left = [b for i, b in enumerate(self.bottlenecks) if i not in dropped]

@@ -1,4 +1,4 @@
-"""Surgery on the ResNet for the station: a width a stage, and inside each block one of its own."""
+"""Surgery on the station's ResNet: one width for each stage, and one for the inside of each block."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from seisedge.train.models.resnet import ResidualBlock, ResidualShape, ResNetOrd
 
 @register_surgery(ResNetOrdinal)
 class ResidualSurgery(Surgery):
-    """Groups: stages, the stem with the first; the inside of each block."""
+    """Groups: each stage, the first with the stem; the inside of each block."""
 
     def __init__(self, model: ResNetOrdinal) -> None:
         super().__init__(model)

@@ -24,7 +24,7 @@ Keep = Mapping[str, Tensor]  # group → places of the units that stay, ascendin
 
 @dataclass(frozen=True)
 class Group:
-    """Channels that stay or go together. outputs: modules whose output has them as channels.
+    """Channels that are kept or removed together. outputs: modules whose output has these channels.
 
     paired: a unit is a map of a ghost module and its ghost, channels j and j + units.
     step: units taken at a time. least: units that stay.
@@ -39,14 +39,14 @@ class Group:
 
 
 class Surgery(abc.ABC):
-    """Of one model. A dropped block is one with an identity for its shortcut: without it the rest fits."""
+    """The surgery of one model. Only blocks whose shortcut is an identity can be dropped: others change the shape."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
 
     @abc.abstractmethod
     def blocks(self) -> dict[int, list[nn.Module]]:
-        """Blocks that can be dropped, by place: the modules that go, each giving on what it is given."""
+        """Modules of each block that can be dropped, by the place of the block; skipped, each returns its input."""
 
     @abc.abstractmethod
     def groups(self) -> list[Group]:
@@ -54,15 +54,15 @@ class Surgery(abc.ABC):
 
     @abc.abstractmethod
     def shape(self, units: Mapping[str, int], dropped: Collection[int]) -> dict[str, Any]:
-        """The argument `shape` of a model with so many units a group and without the dropped blocks."""
+        """The argument `shape` of a model with these numbers of units by group and without the dropped blocks."""
 
     def fits(self, units: Mapping[str, int], dropped: Collection[int]) -> bool:
-        """Does a model of that shape have the same layers, only narrower?"""
+        """True if a model of that shape has the same layers, only narrower."""
         return True
 
     @abc.abstractmethod
     def copy(self, child: Model, keep: Keep, dropped: Collection[int]) -> None:
-        """Fill a model of that shape with the weights that stay."""
+        """Copy the weights that are kept into a model of that shape."""
 
 
 Kind = TypeVar("Kind", bound=type[Surgery])
@@ -71,13 +71,13 @@ _SURGERIES: dict[type[Model], type[Surgery]] = {}
 
 
 def register_surgery(model_class: type[Model]) -> Callable[[Kind], Kind]:
-    """Decorate the surgery of a class of models. A subclass needs a registration of its own, for it may have other
-    layers. Raises ValueError where the class has a surgery.
+    """Register the decorated surgery for a class of models. A subclass must be registered separately, because its
+    layers may differ. Raises ValueError where the class already has a surgery.
     """
 
     def register(surgery: Kind) -> Kind:
         if model_class in _SURGERIES:
-            raise ValueError(f"{model_class.__name__} has a surgery: {_SURGERIES[model_class].__qualname__}")
+            raise ValueError(f"{model_class.__name__} already has a surgery: {_SURGERIES[model_class].__qualname__}")
         _SURGERIES[model_class] = surgery
         return surgery
 
@@ -123,7 +123,7 @@ def copy_conv(to: nn.Module, of: nn.Module, out: Tensor, into: Tensor | None = N
 
 @torch.no_grad()
 def copy_norm(to: nn.Module, of: nn.Module, channels: Tensor) -> None:
-    """Scale, shift and statistics."""
+    """Scale, shift and running statistics of these channels."""
     assert isinstance(to, nn.BatchNorm1d) and isinstance(of, nn.BatchNorm1d)
     for name in ("weight", "bias", "running_mean", "running_var"):
         getattr(to, name).copy_(getattr(of, name)[channels])
@@ -131,7 +131,7 @@ def copy_norm(to: nn.Module, of: nn.Module, channels: Tensor) -> None:
 
 @torch.no_grad()
 def copy_perceptron(to: nn.Sequential, of: nn.Sequential, channels: Tensor) -> None:
-    """Two layers over channels; of the hidden units those with the largest weights, in and out, stay."""
+    """Two layers over channels; the hidden units with the largest input and output weights are kept."""
     first, last = of[0], of[2]
     assert isinstance(first, nn.Conv1d) and isinstance(last, nn.Conv1d)
     narrow = to[0]
@@ -144,12 +144,12 @@ def copy_perceptron(to: nn.Sequential, of: nn.Sequential, channels: Tensor) -> N
 
 @torch.no_grad()
 def copy_same(to: nn.Module, of: nn.Module) -> None:
-    """All parameters and kept buffers, of the same shapes."""
+    """All parameters and persistent buffers; the shapes are equal."""
     to.load_state_dict(of.state_dict())
 
 
 def conv_of(module: nn.Module) -> nn.Conv1d:
-    """The module, which is a convolution."""
+    """The module, typed as a convolution."""
     assert isinstance(module, nn.Conv1d)
     return module
 

@@ -186,7 +186,10 @@ def test_gain_and_offset_do_not_matter() -> None:
         assert _look(scale * stepped, 128.0).steps == [(399, 411)]
     for offset in (1e4, -50.0, -1e4):
         assert _look(offset + spiked).spikes == [(200, 201)]
-        assert _look(offset + stepped, 128.0).steps == [(399, 411)]
+        for phase in (0, 1, 2, 4, 5, 6):
+            x = np.roll(_one_in_eight(), phase)
+            x[405:] += 100
+            assert _look(offset + x, 128.0).steps == [(399, 411)]
 
 
 def test_six_samples_are_no_spike() -> None:
@@ -234,7 +237,8 @@ def test_the_six_largest_spikes_are_found() -> None:
     places = list(range(100, 800, 100))
     for number, place in enumerate(places):
         x[place] = 200 - 10 * number
-    assert _look(x).spikes == [(place, place + 1) for place in places[:6]]
+    for scale in (1.0, 1e-3):
+        assert _look(scale * x).spikes == [(place, place + 1) for place in places[:6]]
     x[150:153] += 2000  # its neighbours feel half of it, and are no spikes of their own
     assert _look(x).spikes == sorted([(150, 153), *((place, place + 1) for place in places[:5])])
 

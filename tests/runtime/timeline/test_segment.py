@@ -247,3 +247,11 @@ def test_a_segment_that_has_dropped_samples_is_trimmed_to_what_it_holds() -> Non
     segment, _ = _grown()
     assert segment.trimmed(0).first == 900
     assert _indices(segment.trimmed(2000), 2000, 3000) == list(range(2000, 3000))
+
+
+def test_all_samples_are_kept_unless_they_may_be_dropped() -> None:
+    segment, counters = Segment(T0_NS, 1.0), TrackCounters()
+    for index in range(0, 9000, 500):
+        _put(segment, index, 500, counters)
+    assert segment.first == 0
+    assert _indices(segment, 0, 9000) == list(range(9000))

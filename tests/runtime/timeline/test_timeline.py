@@ -454,7 +454,8 @@ def test_a_restart_clears_all_earlier_outputs_and_flags() -> None:
     timeline.restart(k1 - 400)
     assert timeline.oldest_k == timeline.ready_k == timeline.seen_k == k1 - 400
     assert timeline.flags_between(0, 2**62) == RecordFlag.NONE
-    assert not timeline.window(k1 - 400, k1 + 400)[1].any()
+    wave, valid = timeline.window(k1 - 400, k1 + 400)
+    assert not wave.any() and not valid.any()
     timeline.add("Z", later)
     timeline.finish()
     expected, _, first = resample_record(x, np.ones(3000, bool), later.starttime_ns, 100, 40, 15)
@@ -582,3 +583,25 @@ def test_counters_are_carried_over_to_the_next_timeline() -> None:
     _fill(later, packets_of(TRACES))
     assert {c: track.counters.samples for c, track in later.tracks.items()} == dict.fromkeys("ZNE", 12_000)
     assert later.reach_s == later.tracks["Z"].reach_s > 0.1
+
+
+def test_a_timeline_before_its_first_packet() -> None:
+    timeline = _timeline()
+    assert (timeline.oldest_k, timeline.ready_k, timeline.seen_k, timeline.reach_s) == (0, 0, 0, 0.0)
+    assert {track.reorder_wait_s for track in timeline.tracks.values()} == {2.0}
+    state = timeline.state()
+    assert (state.first_k, state.ready_k, state.awaited, state.began_k) == (None, 0, ["E", "N", "Z"], 0)
+    timeline.add("N", packet(np.zeros(100, dtype=np.int32)))
+    assert timeline.reach_s == timeline.tracks["N"].reach_s > 0.1
+
+
+def test_the_end_makes_outputs_ready_that_waited_for_late_packets() -> None:
+    x = burst(30, [])
+    timeline = _timeline(components="Z", reorder_wait_s=60.0)
+    timeline.add("Z", packet(x[:1000], 0))
+    timeline.add("Z", packet(x[1500:], 15))
+    waiting_k = timeline.ready_k
+    timeline.finish()
+    assert timeline.ready_k == timeline.tracks["Z"].done_k
+    assert timeline.ready_k > waiting_k + 15 * 40
+    assert timeline.tracks["Z"].counters.gaps == 1

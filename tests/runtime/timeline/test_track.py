@@ -58,7 +58,7 @@ def test_outputs_are_final_when_all_samples_under_their_kernel_are() -> None:
     assert track.reach_s == 0.0
     for n0 in range(0, 2000, 100):
         _add(track, n0, n0 + 100)
-        assert track.done_k == resampler.output_after(n0 + 100) if n0 else resampler.outputs_from(0, 100)[0]
+        assert track.done_k == resampler.output_after(n0 + 100)
     assert track.reach_s == resampler.half_s > 0.1
     assert track.newest_start_ns == T0_NS + 19 * 10**9
     pieces = track.take()
@@ -67,6 +67,32 @@ def test_outputs_are_final_when_all_samples_under_their_kernel_are() -> None:
     assert track.take() == []
     _add(track, 2000, 2100)
     assert track.take()[0][0] == resampler.output_after(2000)
+
+
+@pytest.mark.parametrize("packet_n", [1, 7, 13])
+def test_packets_shorter_than_the_kernel(packet_n: int) -> None:
+    track, resampler = _track(), Resampler(100.0, 40.0, 15.0, T0_NS)
+    first_k = resampler.outputs_from(0, 1000)[0]
+    for n0 in range(0, 400, packet_n):
+        _add(track, n0, n0 + packet_n)
+        end = n0 + packet_n
+        assert track.done_k == max(first_k, resampler.output_after(end))
+        if n0 % 3 == 0:
+            assert min([k0 for k0, _, _ in track.take()], default=first_k) >= first_k
+    # the first packet of a new segment: outputs up to the first one with all samples are missing, and final
+    _add(track, 10_000, 10_000 + packet_n)
+    assert track.done_k == Resampler(100.0, 40.0, 15.0, T0_NS + 100 * 10**9).outputs_from(0, 1000)[0]
+
+
+def test_a_segment_that_starts_earlier_does_not_take_back_what_is_final() -> None:
+    track = _track()
+    _add(track, 0, 1000)
+    done_k = track.done_k
+    assert done_k is not None
+    _add(track, 1000, 1010, rate_hz=200.0, start_s=2.0)
+    assert track.done_k == Resampler(100.0, 40.0, 15.0, T0_NS).output_after(1000) == done_k
+    _add(track, 1010, 1400, rate_hz=200.0, start_s=2.05)
+    assert track.done_k == done_k and track.state().next_k < done_k
 
 
 def test_outputs_before_the_wanted_ones_are_not_made() -> None:
@@ -256,7 +282,7 @@ def test_raw_samples_across_a_clock_that_was_set_are_on_both_clocks() -> None:
     assert (after.start_ns - behind_ns) % 10**7 == 0
     n0 = (after.start_ns - behind_ns) // 10**7
     assert after.x.tolist() == NOISE[n0 : n0 + len(after.x)].tolist()
-    assert n0 < 2600 < n0 + len(after.x)
+    assert 2600 - 100 * 2 * track.reach_s - 3 < n0 < 2600 < n0 + len(after.x)
 
 
 @pytest.mark.parametrize("cut", [1200, 2000])

@@ -164,6 +164,9 @@ class Channels:
 
         valid: (3, n), of the rows as recorded, from `start_ns` on.
         """
+        if valid.all():  # the usual case
+            self._whole_ns = start_ns + ns_from_s((valid.shape[1] - 1) / rate_hz)
+            return
         some = np.flatnonzero(valid.any(axis=0))
         if not self.triaxial or not len(some) or "axis" in self._logged:
             return

@@ -289,9 +289,9 @@ class Station:
 
     def _check_axes(self) -> None:
         """Look for a missing axis of a triaxial sensor in what became ready since the last `_seen`."""
-        if not self.channels.triaxial:
-            return
         timeline = next(iter(self._timelines.values()))
+        if timeline.seen_k == timeline.ready_k or not self.channels.triaxial:
+            return
         _, valid = timeline.recorded(timeline.seen_k, timeline.ready_k)
         self.channels.check_axes(valid, timeline.time_of(timeline.seen_k), timeline.spec.rate_hz)
 

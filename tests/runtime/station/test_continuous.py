@@ -41,7 +41,12 @@ class Scripted:
     """A station in continuous mode whose hops have given scores, 1 - P(noise), one after the other; then 0."""
 
     def __init__(
-        self, scores: Sequence[float | list[float]], *, skipped: Iterable[bool] = (), **settings: float
+        self,
+        scores: Sequence[float | list[float]],
+        *,
+        skipped: Iterable[bool] = (),
+        min_coverage: float = 0.6,
+        **settings: float,
     ) -> None:
         rest = iter(scores)
 
@@ -51,7 +56,7 @@ class Scripted:
 
         skips = iter(skipped)
         config = StationConfig(continuous=ContinuousConfig(**settings))
-        models = Models(RuleEngine(card(), rule), None)
+        models = Models(RuleEngine(card(min_coverage=min_coverage), rule), None)
         self.station = Station("XX.STA", config, models, "continuous", lambda: next(skips, False))
         self.drafts: list[Draft] = []
 
@@ -102,6 +107,15 @@ def test_hops_have_the_probabilities_of_the_model_and_its_name() -> None:
     hop = next(h for h in hops_of(made.drafts) if h.probabilities)
     assert hop.probabilities == {"tectonic": 0.1235, "non-tectonic": 0.3765, "noise": 0.5}
     assert (hop.station, hop.model, hop.coverage) == ("XX.STA", "fake-event_type", 0.6157)
+
+
+@pytest.mark.parametrize(("samples", "first_s"), [(862, FIRST_S), (863, FIRST_S + 1.0)])
+def test_a_hop_is_classified_from_the_minimum_coverage_of_the_card_on(samples: int, first_s: float) -> None:
+    for skipped in ([], [True]):
+        made = Scripted([], min_coverage=samples / 1400, skipped=skipped)
+        made.run(30.0)
+        answered_s = [_after_t0_s(h.time) for h in hops_of(made.drafts) if h.probabilities]
+        assert answered_s[0] == first_s + len(skipped)
 
 
 def test_hops_and_inferences_are_counted() -> None:

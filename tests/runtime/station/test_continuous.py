@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from tests.fakes import NOISE, T0_NS, TECTONIC, RuleEngine, burst, card, events_of, hops_of, packet, packets_of
+from tests.runtime.bad_data import with_calibration
 from tests.runtime.station.scripted import noise
 
 from seisedge.runtime.clock import ns_from_iso
@@ -172,6 +173,17 @@ def test_without_a_minimum_duration_an_event_opens_at_once() -> None:
 def test_a_hop_below_the_opening_threshold_begins_the_candidate_anew() -> None:
     story = Scripted([0.9, 0.9, 0.9, 0.7, 0.9, 0.9, 0.9, 0.9], min_duration_s=3.0).run()
     assert story[0] == ("new", 4.0, 3.0)
+
+
+def test_a_calibration_begins_the_candidate_anew() -> None:
+    """The pulse at 40 s is found at 43 s, is in the window of 35 s until 78 s, and counts once."""
+    rng = np.random.default_rng(3)
+    traces = with_calibration({f"EH{c}": rng.normal(0, 20, 13_000) for c in "Z12"}, 40.0, 3e5, 1.0)
+    made = Scripted([0.9] * 200, min_duration_s=30.0)
+    made.feed(packets_of({channel: x.round().astype(np.int32) for channel, x in traces.items()}))
+    opened = events_of(made.drafts)[0]
+    assert _after_t0_s(opened.onset) == 78.0 and opened.window.answer_s == 30.0
+    assert made.station.counters.calibration_triggers == 1
 
 
 # closing

@@ -252,7 +252,7 @@ def test_a_spike_opens_no_event_and_neither_cuts_nor_overlaps_another_one(monkey
     assert (counters.triggers, counters.events, counters.spike_triggers, counters.inferences) == (2, 1, 1, 6)
 
 
-@pytest.mark.parametrize("delay_hops", [-4, 0, 5])
+@pytest.mark.parametrize("delay_hops", [-10, -4, 0, 5])
 def test_an_onset_after_a_spike_is_an_event_of_its_own(monkeypatch: pytest.MonkeyPatch, delay_hops: int) -> None:
     """Whether or not the spike was recognised when it triggered: that needs some samples after it."""
     made = begin(monkeypatch, fake_models(), [60.0, 62.0], delay_hops=delay_hops)
@@ -261,6 +261,15 @@ def test_an_onset_after_a_spike_is_an_event_of_its_own(monkeypatch: pytest.Monke
     assert {event.id for event in made.events} == {"XX.STA-20200913T122742.000"} and len(made.events) == 3
     counters = made.station.counters
     assert (counters.triggers, counters.retriggers, counters.spike_triggers, counters.events) == (2, 0, 1, 1)
+
+
+def test_a_spike_recognised_at_the_next_onset_no_longer_cuts_an_earlier_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer of the first event is due at 62 s, after the onset at 62 s is found and before the spike's answer."""
+    made = begin(monkeypatch, fake_models(), [52.0, 60.0, 62.0], delay_hops=-10)
+    traces = {f"HH{c}": burst(140.0, [62.0], seed=k) for k, c in enumerate("ZNE")}
+    made.feed(_with_spike(packets_of(traces), 60.0))
+    second = [event for event in made.events if event.onset[17:19] == "32"][1]
+    assert second.window.answer_s == 10.0 and second.window.length_s == 15.0
 
 
 # windows that are skipped

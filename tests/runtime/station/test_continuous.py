@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from tests.fakes import NOISE, T0_NS, TECTONIC, RuleEngine, burst, card, events_of, hops_of, packet, packets_of
+from tests.runtime.bad_data import with_calibration
 from tests.runtime.station.scripted import noise
 
 from seisedge.runtime.clock import ns_from_iso
@@ -41,7 +42,12 @@ class Scripted:
     """A station in continuous mode whose hops have given scores, 1 - P(noise), one after the other; then 0."""
 
     def __init__(
-        self, scores: Sequence[float | list[float]], *, skipped: Iterable[bool] = (), **settings: float
+        self,
+        scores: Sequence[float | list[float]],
+        *,
+        skipped: Iterable[bool] = (),
+        min_coverage: float = 0.6,
+        **settings: float,
     ) -> None:
         rest = iter(scores)
 
@@ -51,7 +57,7 @@ class Scripted:
 
         skips = iter(skipped)
         config = StationConfig(continuous=ContinuousConfig(**settings))
-        models = Models(RuleEngine(card(), rule), None)
+        models = Models(RuleEngine(card(min_coverage=min_coverage), rule), None)
         self.station = Station("XX.STA", config, models, "continuous", lambda: next(skips, False))
         self.drafts: list[Draft] = []
 
@@ -102,6 +108,15 @@ def test_hops_have_the_probabilities_of_the_model_and_its_name() -> None:
     hop = next(h for h in hops_of(made.drafts) if h.probabilities)
     assert hop.probabilities == {"tectonic": 0.1235, "non-tectonic": 0.3765, "noise": 0.5}
     assert (hop.station, hop.model, hop.coverage) == ("XX.STA", "fake-event_type", 0.6157)
+
+
+@pytest.mark.parametrize(("samples", "first_s"), [(862, FIRST_S), (863, FIRST_S + 1.0)])
+def test_a_hop_is_classified_from_the_minimum_coverage_of_the_card_on(samples: int, first_s: float) -> None:
+    for skipped in ([], [True]):
+        made = Scripted([], min_coverage=samples / 1400, skipped=skipped)
+        made.run(30.0)
+        answered_s = [_after_t0_s(h.time) for h in hops_of(made.drafts) if h.probabilities]
+        assert answered_s[0] == first_s + len(skipped)
 
 
 def test_hops_and_inferences_are_counted() -> None:
@@ -158,6 +173,17 @@ def test_without_a_minimum_duration_an_event_opens_at_once() -> None:
 def test_a_hop_below_the_opening_threshold_begins_the_candidate_anew() -> None:
     story = Scripted([0.9, 0.9, 0.9, 0.7, 0.9, 0.9, 0.9, 0.9], min_duration_s=3.0).run()
     assert story[0] == ("new", 4.0, 3.0)
+
+
+def test_a_calibration_begins_the_candidate_anew() -> None:
+    """The pulse at 40 s is found at 43 s, is in the window of 35 s until 78 s, and counts once."""
+    rng = np.random.default_rng(3)
+    traces = with_calibration({f"EH{c}": rng.normal(0, 20, 13_000) for c in "Z12"}, 40.0, 3e5, 1.0)
+    made = Scripted([0.9] * 200, min_duration_s=30.0)
+    made.feed(packets_of({channel: x.round().astype(np.int32) for channel, x in traces.items()}))
+    opened = events_of(made.drafts)[0]
+    assert _after_t0_s(opened.onset) == 78.0 and opened.window.answer_s == 30.0
+    assert made.station.counters.calibration_triggers == 1
 
 
 # closing

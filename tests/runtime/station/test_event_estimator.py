@@ -130,6 +130,14 @@ def test_a_flag_counts_from_the_beginning_of_the_window_on(monkeypatch: pytest.M
         assert [event.magnitude is None for event in made.events] == [clipped] * 3
 
 
+def test_clipping_in_the_next_event_does_not_exclude_a_magnitude(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next event begins at 46 s and cuts the window at 45.5 s; its records are flagged from 46 s on."""
+    made = begin(monkeypatch, fake_models(), [40.0, 46.0])
+    made.feed(_flagged(noise(120.0, packet_s=1.0), 46.0, 50.0, RecordFlag.CLIPPED))
+    assert [event.magnitude is None for event in made.events if event.id.endswith("20.000")] == [False] * 3
+    assert [event.magnitude is None for event in made.events if event.id.endswith("26.000")] == [True] * 3
+
+
 # windows that do not suffice
 
 

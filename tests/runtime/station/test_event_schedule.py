@@ -3,11 +3,12 @@
 import msgspec
 import numpy as np
 import pytest
-from tests.fakes import NOISE, T0_NS, TECTONIC, RuleEngine, answer_of, card, fake_models, one_bin, packets_of
+from tests.fakes import NOISE, T0_NS, TECTONIC, RuleEngine, answer_of, burst, card, fake_models, one_bin, packets_of
 from tests.runtime.station.scripted import GAIN, ScriptedStation, begin, noise, run
 
 from seisedge.runtime.config import EventsConfig, StationConfig
 from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.station.triggered import TriggeredState
 
 
@@ -227,6 +228,48 @@ def test_noise_that_becomes_an_event_and_noise_again_is_retracted_once(monkeypat
     made = run(monkeypatch, models, [40.0])
     assert made.story() == [("new", 10.0), ("retracted", 30.0)]
     assert (made.station.counters.noise_answers, made.station.counters.noise_events) == (2, 0)
+
+
+# triggers that bad samples caused
+
+
+def _with_spike(packets: list[Packet], at_s: float) -> list[Packet]:
+    """A single sample of 100,000 counts on the vertical."""
+    at_ns = T0_NS + round(at_s * 1e9)
+    for packet in packets:
+        if packet.source_id.channel == "HHZ" and packet.starttime_ns <= at_ns < packet.endtime_ns:
+            packet.samples[round((at_ns - packet.starttime_ns) / 1e7)] = 100_000
+    return packets
+
+
+def test_a_spike_opens_no_event_and_neither_cuts_nor_overlaps_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = fake_models()
+    made = begin(monkeypatch, models, [40.0, 60.0])
+    made.feed(_with_spike(noise(140.0), 60.0))
+    assert made.story() == [("new", 3.0), ("update", 10.0), ("final", 30.0)] and len(made.events) == 3
+    assert made.events[-1].window.length_s == 35.0 and made.events[-1].overlaps == []
+    counters = made.station.counters
+    assert (counters.triggers, counters.events, counters.spike_triggers, counters.inferences) == (2, 1, 1, 6)
+
+
+@pytest.mark.parametrize("delay_hops", [-10, -4, 0, 5])
+def test_an_onset_after_a_spike_is_an_event_of_its_own(monkeypatch: pytest.MonkeyPatch, delay_hops: int) -> None:
+    """Whether or not the spike was recognised when it triggered: that needs some samples after it."""
+    made = begin(monkeypatch, fake_models(), [60.0, 62.0], delay_hops=delay_hops)
+    traces = {f"HH{c}": burst(140.0, [62.0], seed=k) for k, c in enumerate("ZNE")}
+    made.feed(_with_spike(packets_of(traces), 60.0))
+    assert {event.id for event in made.events} == {"XX.STA-20200913T122742.000"} and len(made.events) == 3
+    counters = made.station.counters
+    assert (counters.triggers, counters.retriggers, counters.spike_triggers, counters.events) == (2, 0, 1, 1)
+
+
+def test_a_spike_recognised_at_the_next_onset_no_longer_cuts_an_earlier_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer of the first event is due at 62 s, after the onset at 62 s is found and before the spike's answer."""
+    made = begin(monkeypatch, fake_models(), [52.0, 60.0, 62.0], delay_hops=-10)
+    traces = {f"HH{c}": burst(140.0, [62.0], seed=k) for k, c in enumerate("ZNE")}
+    made.feed(_with_spike(packets_of(traces), 60.0))
+    second = [event for event in made.events if event.onset[17:19] == "32"][1]
+    assert second.window.answer_s == 10.0 and second.window.length_s == 15.0
 
 
 # windows that are skipped

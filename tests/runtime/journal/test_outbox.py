@@ -131,6 +131,17 @@ def test_a_new_sink_starts_with_the_next_line(tmp_path: Path) -> None:
     assert _revisions(journal.outbox, place) == [1] and _revisions(journal.outbox) == [0, 1]
 
 
+def test_the_place_of_a_new_sink_is_stored_before_its_first_delivery(tmp_path: Path) -> None:
+    journal = _journal(tmp_path, "old")
+    journal.add(event(0))
+    journal.flush()
+    assert journal.outbox.subscribe("new", _nothing) == 1
+    journal.add(event(1))
+    journal.flush()
+    journal.close()
+    assert _journal(tmp_path).outbox.subscribe("new", _nothing) == 1
+
+
 def test_the_age_of_the_oldest_line_that_waits(tmp_path: Path) -> None:
     clock = Clock(1000.0)
     journal = _journal(tmp_path, "sink", clock=clock)

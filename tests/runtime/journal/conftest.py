@@ -43,7 +43,9 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
         link = connect(*args, **settings)
         link.set_trace_callback(opened.statements.append)
         opened.append(link)
-        opened.on_open.get(len(opened) - 1, lambda _link: None)(link)
+        prepare = opened.on_open.get(len(opened) - 1)
+        if prepare is not None:
+            prepare(link)
         return link
 
     monkeypatch.setattr(sqlite3, "connect", traced)

@@ -345,15 +345,15 @@ def test_a_quiet_second_costs_one_transaction(tmp_path: Path, connections: Conne
 
 
 def test_the_duration_of_transactions_is_measured(tmp_path: Path) -> None:
-    clock = iter(x / 8 for x in range(10**6))  # each look at the clock is 125 ms after the last
+    clock = iter(100 + x / 8 for x in range(10**6))  # each look at the clock is 125 ms after the last
     journal = Journal(tmp_path, "list:", now_s=lambda: next(clock))
     for revision in range(3):
         journal.add(event(revision))
         journal.step()
     counters = journal.counters
     assert counters.commits == 3 and sum(journal.commit_ms.counts) == 3
-    assert counters.longest_commit_ms >= 125 and counters.longest_commit_ms % 125 == 0
-    assert journal.commit_ms.total <= 3 * counters.longest_commit_ms
+    assert 125 <= counters.longest_commit_ms <= 1000 and counters.longest_commit_ms % 125 == 0
+    assert 375 <= journal.commit_ms.total <= 3 * counters.longest_commit_ms
 
 
 def test_memory_journal_keeps_lines_for_its_sinks_only() -> None:

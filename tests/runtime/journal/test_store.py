@@ -335,6 +335,18 @@ def test_a_failing_transaction_is_retried_every_ten_seconds(tmp_path: Path, conn
     assert not journal.add(event(1050))  # delivered and then stored: a later run recognises it
 
 
+def test_lines_in_memory_are_bounded_while_the_disk_fails(tmp_path: Path, connections: Connections) -> None:
+    journal = Journal(tmp_path, "list:", now_s=Clock())
+    journal.outbox.subscribe("sink", lambda: None)
+    connections[0].execute("PRAGMA query_only = 1")
+    for revision in range(10_003):
+        journal.add(event(revision))
+    journal.step()
+    assert journal.failing and journal.counters.dropped_lines == 3
+    seqs = [line.seq for line in journal.outbox.unsaved]
+    assert (seqs[0], len(seqs)) == (4, 10_000)
+
+
 def _until(reached: Callable[[], bool]) -> None:
     """Wait for another thread; fail after 5 s."""
     for _ in range(500):

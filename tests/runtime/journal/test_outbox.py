@@ -202,18 +202,16 @@ def test_lines_held_in_memory_are_bounded() -> None:
     assert [line.seq for line in journal.outbox.unsaved] == list(range(MAX_UNSAVED + 1, MAX_UNSAVED + 7))
 
 
-def test_lines_to_be_stored_are_kept_although_delivered() -> None:
+def test_trimming_counts_the_lines_that_a_sink_has_not_received() -> None:
     outbox = Outbox()
     outbox.subscribe("sink", _nothing)
     for revision in range(MAX_UNSAVED + 5):
         outbox.add(event(revision))
     outbox.delivered("sink", 2)
-    assert outbox.trim(keep_delivered=True) == 3  # of the five removed ones the sink has two
+    assert outbox.trim() == 3  # the sink has two of the five removed ones
     assert [line.seq for line in outbox.unsaved[:2]] == [6, 7]
     outbox.delivered("sink", 8)
-    assert outbox.trim(keep_delivered=True) == 0
-    assert len(outbox.unsaved) == MAX_UNSAVED
-    assert outbox.trim(keep_delivered=False) == 0
+    assert outbox.trim() == 0
     assert [line.seq for line in outbox.unsaved[:2]] == [9, 10]
 
 

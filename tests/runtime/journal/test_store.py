@@ -73,6 +73,8 @@ def test_damage_during_the_run_is_set_aside(
     journal.step()
     assert state_of(journal) is StoreState.FAILING and journal.durable
     assert len(list(tmp_path.glob("*.damaged"))) == 1
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connections[0].execute("SELECT 1")
     assert waiting(journal.outbox) == [("XX.STA-1", 1)]  # the sink receives it without waiting for the disk
     clock.now_s += 9.9
     journal.step()

@@ -43,9 +43,9 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
         link = connect(*args, **settings)
         link.set_trace_callback(opened.statements.append)
         opened.append(link)
-        hook = opened.on_open.get(len(opened) - 1)
-        if hook is not None:
-            hook(link)
+        prepare = opened.on_open.get(len(opened) - 1)
+        if prepare is not None:
+            prepare(link)
         return link
 
     monkeypatch.setattr(sqlite3, "connect", traced)

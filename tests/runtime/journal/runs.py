@@ -48,11 +48,14 @@ class Clock:
         return round(self.now_s * 1e9)
 
 
+def numbered() -> list[Packet]:
+    """Packets of TRACES; the token of a packet is its number."""
+    return [dataclasses.replace(packet, token=f"{k:06X}") for k, packet in enumerate(packets_of(TRACES, 3.0))]
+
+
 def with_tokens(first: int = 0) -> list[Packet | None]:
-    """Packets of TRACES from number `first` on; the token of a packet is its number."""
-    packets = packets_of(TRACES, 3.0)
-    numbered = [dataclasses.replace(packet, token=f"{k:06X}") for k, packet in enumerate(packets)]
-    return list(numbered[first:])
+    """Packets of TRACES from number `first` on, for a source."""
+    return list(numbered()[first:])
 
 
 def run(

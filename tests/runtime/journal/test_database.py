@@ -16,9 +16,10 @@ from seisedge.runtime.journal.database import (
     DatabaseReader,
 )
 from seisedge.runtime.journal.folder_lock import Unavailable
-from seisedge.runtime.journal.journal import PRUNE_S, Journal
+from seisedge.runtime.journal.journal import Journal
 
 DAY_S = 86_400.0
+PRUNE_S = 3600.0
 
 
 def _journal(folder: Path, clock: Clock, settings: JournalConfig) -> Journal:
@@ -37,32 +38,27 @@ def _stored(folder: Path) -> tuple[list[int], list[int]]:
 def test_revisions_and_lines_are_kept_for_keep_days(tmp_path: Path) -> None:
     clock = Clock(100 * DAY_S)
     journal = _journal(tmp_path, clock, JournalConfig(keep_days=2.0))
-    for revision in range(3):  # the first one prunes, and finds nothing
+    for revision, after_s in enumerate((0.0, PRUNE_S - 1, PRUNE_S, PRUNE_S + 1)):
+        clock.now_s = 100 * DAY_S + after_s
         journal.add(event(revision))
         journal.step()
-        clock.now_s += DAY_S / 2
-    assert _stored(tmp_path) == ([0, 1, 2], [1, 2, 3])
     clock.now_s = 102 * DAY_S
-    journal.add(event(3))
-    journal.step()
-    assert _stored(tmp_path) == ([0, 1, 2, 3], [1, 2, 3, 4])  # the first is two days old to the nanosecond
-    clock.now_s = 102 * DAY_S + PRUNE_S - 1
     journal.add(event(4))
     journal.step()
-    assert _stored(tmp_path)[0] == [0, 1, 2, 3, 4]  # too old by now, and it is not yet time to look
-    clock.now_s = 102 * DAY_S + PRUNE_S
+    assert _stored(tmp_path) == ([0, 1, 2, 3, 4], [1, 2, 3, 4, 5])  # the first is exactly two days old
+    clock.now_s = 102 * DAY_S + PRUNE_S - 1
     journal.add(event(5))
     journal.step()
-    assert _stored(tmp_path) == ([1, 2, 3, 4, 5], [2, 3, 4, 5, 6])
-    assert journal.counters.dropped_lines == 1
-    clock.now_s = 102.5 * DAY_S
+    assert _stored(tmp_path)[0] == [0, 1, 2, 3, 4, 5]  # the first is too old, but pruning is not yet due
+    clock.now_s = 102 * DAY_S + PRUNE_S
     journal.add(event(6))
     journal.step()
-    assert _stored(tmp_path)[1] == [2, 3, 4, 5, 6, 7]
-    assert not journal.add(event(1)) and journal.add(event(0))  # it was too long ago
+    assert _stored(tmp_path) == ([2, 3, 4, 5, 6], [3, 4, 5, 6, 7])  # the second is too old by a second
+    assert journal.counters.dropped_lines == 2
+    assert not journal.add(event(2)) and journal.add(event(1))  # the key was removed
     clock.now_s = 110 * DAY_S
     journal.flush()
-    assert _stored(tmp_path) == ([0], [8]) and journal.counters.dropped_lines == 7
+    assert _stored(tmp_path) == ([1], [8]) and journal.counters.dropped_lines == 7
 
 
 def test_the_newest_max_lines_are_kept(tmp_path: Path) -> None:
@@ -122,6 +118,23 @@ def test_a_pruning_that_fails_is_a_failure(tmp_path: Path, connections: Connecti
     connections[0].execute("PRAGMA query_only = 0")
     clock.now_s += 10
     assert not journal.add(event(1))
+
+
+def test_a_transaction_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    clock = Clock()
+    journal = _journal(tmp_path, clock, JournalConfig())
+    journal.flush()
+    with sqlite3.connect(tmp_path / FILE_NAME, timeout=0) as link:
+        link.execute("ALTER TABLE outbox RENAME TO elsewhere")
+    journal.add(event(0))
+    journal.step()  # the key can be inserted, the line cannot
+    assert journal.failing
+    with sqlite3.connect(tmp_path / FILE_NAME, timeout=0) as link:  # the transaction does not stay open
+        link.execute("ALTER TABLE elsewhere RENAME TO outbox")
+    assert _stored(tmp_path) == ([], [])
+    clock.now_s += 10
+    journal.step()
+    assert not journal.failing and _stored(tmp_path) == ([0], [1])
 
 
 def test_a_state_show_may_read_while_a_run_writes(tmp_path: Path, connections: Connections) -> None:

@@ -131,6 +131,17 @@ def test_a_new_sink_starts_with_the_next_line(tmp_path: Path) -> None:
     assert _revisions(journal.outbox, place) == [1] and _revisions(journal.outbox) == [0, 1]
 
 
+def test_the_place_of_a_new_sink_is_stored_before_its_first_delivery(tmp_path: Path) -> None:
+    journal = _journal(tmp_path, "old")
+    journal.add(event(0))
+    journal.flush()
+    assert journal.outbox.subscribe("new", _nothing) == 1
+    journal.add(event(1))
+    journal.flush()
+    journal.close()
+    assert _journal(tmp_path).outbox.subscribe("new", _nothing) == 1
+
+
 def test_the_age_of_the_oldest_line_that_waits(tmp_path: Path) -> None:
     clock = Clock(1000.0)
     journal = _journal(tmp_path, "sink", clock=clock)
@@ -191,18 +202,16 @@ def test_lines_held_in_memory_are_bounded() -> None:
     assert [line.seq for line in journal.outbox.unsaved] == list(range(MAX_UNSAVED + 1, MAX_UNSAVED + 7))
 
 
-def test_lines_to_be_stored_are_kept_although_delivered() -> None:
+def test_trimming_counts_the_lines_that_a_sink_has_not_received() -> None:
     outbox = Outbox()
     outbox.subscribe("sink", _nothing)
     for revision in range(MAX_UNSAVED + 5):
         outbox.add(event(revision))
     outbox.delivered("sink", 2)
-    assert outbox.trim(keep_delivered=True) == 3  # of the five removed ones the sink has two
+    assert outbox.trim() == 3  # the sink has two of the five removed ones
     assert [line.seq for line in outbox.unsaved[:2]] == [6, 7]
     outbox.delivered("sink", 8)
-    assert outbox.trim(keep_delivered=True) == 0
-    assert len(outbox.unsaved) == MAX_UNSAVED
-    assert outbox.trim(keep_delivered=False) == 0
+    assert outbox.trim() == 0
     assert [line.seq for line in outbox.unsaved[:2]] == [9, 10]
 
 

@@ -73,6 +73,8 @@ def test_damage_during_the_run_is_set_aside(
     journal.step()
     assert state_of(journal) is StoreState.FAILING and journal.durable
     assert len(list(tmp_path.glob("*.damaged"))) == 1
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connections[0].execute("SELECT 1")
     assert waiting(journal.outbox) == [("XX.STA-1", 1)]  # the sink receives it without waiting for the disk
     clock.now_s += 9.9
     journal.step()
@@ -333,6 +335,18 @@ def test_a_failing_transaction_is_retried_every_ten_seconds(tmp_path: Path, conn
     journal.step()
     assert not journal.failing and waiting(journal.outbox) == []
     assert not journal.add(event(1050))  # delivered and then stored: a later run recognises it
+
+
+def test_lines_in_memory_are_bounded_while_the_disk_fails(tmp_path: Path, connections: Connections) -> None:
+    journal = Journal(tmp_path, "list:", now_s=Clock())
+    journal.outbox.subscribe("sink", lambda: None)
+    connections[0].execute("PRAGMA query_only = 1")
+    for revision in range(10_003):
+        journal.add(event(revision))
+    journal.step()
+    assert journal.failing and journal.counters.dropped_lines == 3
+    seqs = [line.seq for line in journal.outbox.unsaved]
+    assert (seqs[0], len(seqs)) == (4, 10_000)
 
 
 def _until(reached: Callable[[], bool]) -> None:

@@ -153,7 +153,7 @@ class Journal(BaseJournal):
         if self.durable:
             self._write(stations, now_s)
         else:
-            self._count_dropped(self.outbox.trim(keep_delivered=False))
+            self._count_dropped(self.outbox.trim())
         self._event_pending = False
         self.outbox.notify()
         if self.state is StoreState.STORING and now_s >= self._next_prune_s:
@@ -172,7 +172,7 @@ class Journal(BaseJournal):
                 self._unsaved_stations.pop(station_id, None)
         else:
             self._next_commit_s = now_s + RETRY_S
-            self._count_dropped(self.outbox.trim(keep_delivered=True))
+            self._count_dropped(self.outbox.trim())
         self.counters.commits += 1
         commit_ms = (self._now_s() - now_s) * 1e3
         self.commit_ms.add(commit_ms)

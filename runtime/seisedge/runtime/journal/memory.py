@@ -24,5 +24,5 @@ class MemoryJournal(BaseJournal):
     def step(self) -> None:
         if self._added or self.outbox.places_changed:
             self._added = False
-            self._count_dropped(self.outbox.trim(keep_delivered=False))
+            self._count_dropped(self.outbox.trim())
             self.outbox.notify()

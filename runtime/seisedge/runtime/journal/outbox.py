@@ -165,21 +165,19 @@ class Outbox:
             self._unsaved.clear()
             self._places_changed = False
 
-    def trim(self, *, keep_delivered: bool) -> int:
-        """Hold at most `MAX_UNSAVED` lines; unless `keep_delivered`, none that every sink has received.
+    def trim(self) -> int:
+        """Hold only lines that some sink has yet to receive, and at most `MAX_UNSAVED` of them.
 
         Returns the number of removed lines that some sink has not received.
         """
         with self.lock:
             delivered = min(self._places.values(), default=self._seq)
-            if not keep_delivered:
-                self._unsaved = [line for line in self._unsaved if line.seq > delivered]
-                self._places_changed = self._places_changed and self._database is not None
-            excess = self._unsaved[: max(len(self._unsaved) - MAX_UNSAVED, 0)]
-            del self._unsaved[: len(excess)]
-            for line in excess:
-                self._added_s.pop(line.seq, None)
-            return sum(line.seq > delivered for line in excess)
+            waiting = [line for line in self._unsaved if line.seq > delivered]
+            self._unsaved = waiting[-MAX_UNSAVED:]
+            held = {line.seq for line in self._unsaved}
+            self._added_s = {seq: added_s for seq, added_s in self._added_s.items() if seq in held}
+            self._places_changed = self._places_changed and self._database is not None
+            return len(waiting) - len(self._unsaved)
 
     def notify(self) -> None:
         """Wake the sinks."""

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from tests.fake_tensorrt import FakeCuda, fake_library
 
+from seisedge.runtime.card import ModelCard
 from seisedge.runtime.engines import _cache, _cuda, _library, open_engine
+from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.engines._build import Plan
 from seisedge.runtime.engines._cache import compile_engine, default_folder, usable_engine
-from seisedge.runtime.engines._child import Answer, Build, Built, Job, Tried, Try
+from seisedge.runtime.engines._child import Answer, Build, Built, Job, Tried, Try, load_windows
 from seisedge.runtime.engines._library import Here
 from seisedge.runtime.engines._sidecar import check_engine, read_sidecar, save_engine, sidecar_path, trial_path
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -42,6 +44,8 @@ class Children:
             Path(job.out).write_bytes(Path(job.model).read_bytes())
             return Built(compute_capability="sm87", build_s=1.0)
         assert isinstance(job, Try)
+        found, expected = load_windows(Path(job.windows)), _windows(_plain().card)
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
         if isinstance(self.difference, str):
             raise EngineError(self.difference)
         return Tried(difference=self.difference)
@@ -64,8 +68,23 @@ def _plain() -> OnnxRuntimeEngine:
     return OnnxRuntimeEngine(MODEL)
 
 
+def _windows(card: ModelCard) -> list[Pair]:
+    rng, shape = np.random.default_rng(0), (1, 3, card.n_samples)
+    return [
+        (rng.normal(0, 1000, shape).astype(np.float32), (rng.random(shape) < 0.9).astype(np.float32)) for _ in range(3)
+    ]
+
+
+def test_without_windows_a_new_engine_is_not_used_and_no_result_is_stored(children: Children, tmp_path: Path) -> None:
+    engine = open_engine(MODEL, "tensorrt", tmp_path)
+    assert engine.name == "onnxruntime-cpu" and children.jobs == ["Build"]
+    assert engine.reason.endswith("not yet tried on this machine, and no windows were given to try it on")
+    assert open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows).name == "tensorrt"
+    assert open_engine(MODEL, "tensorrt", tmp_path).name == "tensorrt"  # it has passed its trial
+
+
 def test_the_first_start_builds_and_tries_and_later_ones_do_neither(children: Children, tmp_path: Path) -> None:
-    path = usable_engine(_plain(), "tensorrt", tmp_path)
+    path = usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     assert children.jobs == ["Build", "Try"]
     assert path.name == f"event-type-{_plain().sha256[:8]}.tensorrt-sm87.engine"
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.name, f"{path.name}.json", f"{path.name}.tried.json"]
@@ -78,7 +97,7 @@ def test_the_first_start_builds_and_tries_and_later_ones_do_neither(children: Ch
         "build_s": 1.0, "seisedge_version": facts["seisedge_version"], "schema": 1,
     }  # fmt: skip
     children.jobs.clear()
-    assert usable_engine(_plain(), "tensorrt", tmp_path) == path
+    assert usable_engine(_plain(), "tensorrt", tmp_path, _windows) == path
     assert children.jobs == []
 
 
@@ -123,13 +142,13 @@ def test_an_engine_that_does_not_fit_is_not_loaded_but_built_anew(
     children: Children, tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
     tamper, message = FAULTS[fault]
-    path = usable_engine(_plain(), "tensorrt", tmp_path)
+    path = usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     tamper(path)
     with pytest.raises(EngineError) as caught:
         check_engine(path, _library.examine("tensorrt"), _plain().sha256, _plain().card)
     assert message in str(caught.value) and "\n" not in str(caught.value) and path.name in str(caught.value)
     children.jobs.clear()
-    assert usable_engine(_plain(), "tensorrt", tmp_path) == path
+    assert usable_engine(_plain(), "tensorrt", tmp_path, _windows) == path
     assert children.jobs == ["Build", "Try"] and message in caplog.text
     check_engine(path, _library.examine("tensorrt"), _plain().sha256, _plain().card)
 
@@ -138,33 +157,33 @@ def test_a_trial_that_fails_is_remembered_and_onnxruntime_taken(
     children: Children, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     children.difference = "x.engine: loading it: the process was ended by SIGSEGV"
-    engine = open_engine(MODEL, "tensorrt", tmp_path)
+    engine = open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows)
     assert (engine.name, engine.instead_of) == ("onnxruntime-cpu", "tensorrt")
     assert engine.reason.startswith(children.difference) and "to have it tried again delete" in engine.reason
     assert children.jobs == ["Build", "Try"] and "on onnxruntime-cpu, not on tensorrt" in caplog.text
     children.jobs.clear()
-    assert open_engine(MODEL, "tensorrt", tmp_path).reason == engine.reason
+    assert open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows).reason == engine.reason
     assert children.jobs == []  # a station does not spend its starts on it
     with pytest.raises(EngineError, match="SIGSEGV"):
-        open_engine(MODEL, "tensorrt", tmp_path, or_plain=False)
+        open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows, or_plain=False)
     (memory,) = tmp_path.glob("*.tried.json")
     memory.unlink()
     children.difference = 0.0
-    assert open_engine(MODEL, "tensorrt", tmp_path).name == "tensorrt"
+    assert open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows).name == "tensorrt"
 
 
 def test_an_engine_that_answers_otherwise_than_onnxruntime_is_not_used(children: Children, tmp_path: Path) -> None:
     children.difference = 0.4
-    engine = open_engine(MODEL, "tensorrt", tmp_path)
+    engine = open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows)
     assert engine.name == "onnxruntime-cpu"
     assert "its probabilities are up to 0.4 from onnxruntime's" in engine.reason
 
 
 def test_another_driver_is_another_trial(children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usable_engine(_plain(), "tensorrt", tmp_path)
+    usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     children.jobs.clear()
     monkeypatch.setattr(FakeCuda, "driver", "13.0")
-    usable_engine(_plain(), "tensorrt", tmp_path)
+    usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     assert children.jobs == ["Try"]
 
 
@@ -184,20 +203,20 @@ def test_an_engine_from_elsewhere_that_fails_its_trial_is_built_here_once(
 
     monkeypatch.setattr(_cache, "in_child", one_after_the_other)
     children.jobs.clear()
-    assert usable_engine(_plain(), "tensorrt", tmp_path) == path
+    assert usable_engine(_plain(), "tensorrt", tmp_path, _windows) == path
     assert children.jobs == ["Try", "Build", "Try"] and read_sidecar(path).driver == "12.6"
 
 
 def test_a_damaged_memory_of_a_trial_means_another_trial(children: Children, tmp_path: Path) -> None:
-    path = usable_engine(_plain(), "tensorrt", tmp_path)
+    path = usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     trial_path(path).write_text("{")
     children.jobs.clear()
-    usable_engine(_plain(), "tensorrt", tmp_path)
+    usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     assert children.jobs == ["Try"]
 
 
 def test_an_engine_of_the_cache_runs(children: Children, tmp_path: Path) -> None:
-    engine = open_engine(MODEL, "tensorrt", tmp_path)
+    engine = open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows)
     assert engine.name == "tensorrt" and engine.instead_of is None
     shape = (1, 3, engine.card.n_samples)
     window = np.random.default_rng(0).normal(0, 1000, shape).astype(np.float32), np.ones(shape, np.float32)
@@ -208,22 +227,24 @@ def test_a_build_that_fails_is_remembered_and_onnxruntime_runs(
     children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     children.build_fails = "event-type.onnx: tensorrt 10.16.2 cannot build it: out of memory"
-    engine = open_engine(MODEL, "tensorrt", tmp_path)
+    engine = open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows)
     assert engine.name == "onnxruntime-cpu" and engine.reason == children.build_fails
     (memory,) = tmp_path.iterdir()
     assert memory.name.endswith(".tensorrt-sm87.engine.tried.json") and children.jobs == ["Build"]
-    engine = open_engine(MODEL, "tensorrt", tmp_path)  # a station does not spend its starts on it
+    engine = open_engine(
+        MODEL, "tensorrt", tmp_path, trial_windows=_windows
+    )  # a station does not spend its starts on it
     assert engine.reason == f"{children.build_fails}; to have it tried again delete {memory}"
     assert children.jobs == ["Build"]
     children.build_fails = ""
     monkeypatch.setattr(FakeCuda, "driver", "13.0")  # an upgrade is another try
-    assert open_engine(MODEL, "tensorrt", tmp_path).name == "tensorrt"
+    assert open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows).name == "tensorrt"
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(children: Children, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    engine = open_engine(MODEL, "tensorrt", blocked / "engines")
+    engine = open_engine(MODEL, "tensorrt", blocked / "engines", trial_windows=_windows)
     assert engine.name == "onnxruntime-cpu" and children.jobs == []
     assert "cannot be made into a folder: Not a directory" in engine.reason
 
@@ -237,7 +258,7 @@ def test_a_cache_that_cannot_be_written_serves_what_is_in_it(
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("tempfile.mkstemp", read_only)
-    assert usable_engine(_plain(), "tensorrt", tmp_path) == path
+    assert usable_engine(_plain(), "tensorrt", tmp_path, _windows) == path
     assert "Read-only file system; it is tried again at the next start" in caplog.text
 
 
@@ -245,14 +266,14 @@ def test_half_a_model_file_is_refused_before_any_engine(children: Children, tmp_
     half = tmp_path / "half.onnx"
     half.write_bytes(MODEL.read_bytes()[:5000])
     with pytest.raises(CardError, match=r"half\.onnx: not an ONNX model"):
-        open_engine(half, "tensorrt", tmp_path)
+        open_engine(half, "tensorrt", tmp_path, trial_windows=_windows)
     assert children.jobs == []
 
 
 def test_a_write_that_is_cut_off_leaves_the_old_pair(
     children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = usable_engine(_plain(), "tensorrt", tmp_path)
+    path = usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     sidecar, data = read_sidecar(path), path.read_bytes()
 
     def full(_self: Path, _target: Path) -> Path:
@@ -288,11 +309,11 @@ def test_an_engine_for_any_card_is_taken_where_there_is_none_for_this_one(childr
     save_engine(portable, path.read_bytes(), msgspec.structs.replace(sidecar, compute_capability="any"))
     path.unlink()
     sidecar_path(path).unlink()
-    assert usable_engine(_plain(), "tensorrt", tmp_path) == portable
+    assert usable_engine(_plain(), "tensorrt", tmp_path, _windows) == portable
 
 
 def test_here_is_what_a_trial_holds_for(children: Children, tmp_path: Path) -> None:
-    path = usable_engine(_plain(), "tensorrt", tmp_path)
+    path = usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     trial = json.loads(trial_path(path).read_text())
     assert msgspec.convert(trial["here"], Here) == _library.examine("tensorrt")
     assert trial["reason"] == "" and trial["difference"] == 0.001

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from seisedge.runtime.engines._child import Build, Tried, Try, in_child
+from seisedge.runtime.engines._child import Build, Tried, Try, in_child, save_windows
 from seisedge.runtime.errors import EngineError
 from seisedge.runtime.inference.infer import bundled_model
 
 MODEL = str(bundled_model("event_type"))
-TRY = Try(model=MODEL, library="tensorrt-rtx", engine="x.engine")
+TRY = Try(model=MODEL, library="tensorrt-rtx", engine="x.engine", windows="x.npz")
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,11 @@ def test_a_job_that_fails_says_its_own_sentence(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"half\.onnx: tensorrt-rtx [\d.]+ cannot read it: "):
         in_child(job, 120)
     with pytest.raises(EngineError, match=r"gone\.onnx"):
-        in_child(Try(model=str(tmp_path / "gone.onnx"), library="tensorrt-rtx", engine="x"), 120)
+        in_child(Try(model=str(tmp_path / "gone.onnx"), library="tensorrt-rtx", engine="x", windows="x.npz"), 120)
     assert not (tmp_path / "engine").exists()
+
+
+def test_a_trial_without_a_window_is_refused(tmp_path: Path) -> None:
+    """The largest difference over no windows would be 0, and the engine would pass."""
+    with pytest.raises(EngineError, match="no window to compare"):
+        save_windows(tmp_path / "windows.npz", [])

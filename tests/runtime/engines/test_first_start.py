@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from seisedge.runtime.bench.recorded import trial_windows
 from seisedge.runtime.engines import _cuda, open_engine
 from seisedge.runtime.errors import EngineError
 from seisedge.runtime.inference.infer import bundled_model
@@ -60,7 +61,7 @@ def test_the_library_refuses_and_the_station_runs(
     capability: tuple[int, int], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model, folder = bundled_model("event_type"), tmp_path / "engines"
-    engine = open_engine(model, "tensorrt-rtx", folder)
+    engine = open_engine(model, "tensorrt-rtx", folder, trial_windows=trial_windows)
     assert (engine.name, engine.instead_of) == ("onnxruntime-cpu", "tensorrt-rtx")
     if capability == (8, 7):
         assert engine.reason == f"tensorrt-rtx {_version()} does not build for sm87"
@@ -72,7 +73,7 @@ def test_the_library_refuses_and_the_station_runs(
     assert engine.reason.startswith(json.loads(tried.read_text())["reason"])
     before = built.stat().st_mtime_ns
     with pytest.raises(EngineError, match="CUDA driver version is insufficient"):
-        open_engine(model, "tensorrt-rtx", folder, or_plain=False)
+        open_engine(model, "tensorrt-rtx", folder, trial_windows=trial_windows, or_plain=False)
     assert built.stat().st_mtime_ns == before  # neither built nor tried again
 
 

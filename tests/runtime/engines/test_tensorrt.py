@@ -140,9 +140,11 @@ def test_a_device_that_fails_in_mid_run_leaves_the_station_on_onnxruntime(
     assert cuda.log == []  # the device is left alone
 
 
-def test_a_trial_is_of_the_device_and_not_of_what_stands_in_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_runs_on_the_device_and_not_on_its_replacement(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The child's own work: a device that fails must not be compared with onnxruntime by onnxruntime."""
-    job = _child.Try(model=str(MODEL), library="tensorrt", engine=str(MODEL))
+    windows = tmp_path / "windows.npz"
+    _child.save_windows(windows, [_windows(1, seed) for seed in range(8)])
+    job = _child.Try(model=str(MODEL), library="tensorrt", engine=str(MODEL), windows=str(windows))
     for refuse, answer in (("", _child.Tried(difference=0.0)), ("execute_async_v3", None)):
         cuda = FakeCuda()
         monkeypatch.setitem(sys.modules, "tensorrt", fake_library(cuda, refuse=refuse))

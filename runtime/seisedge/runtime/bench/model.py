@@ -15,8 +15,8 @@ from time import monotonic, perf_counter_ns
 
 import numpy as np
 
-from seisedge.runtime.bench.recorded import Pair
 from seisedge.runtime.engines import Engine
+from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.machine import peak_mib, resident_mib
 
 HALF_WIDTH = 0.05  # of the p99: stop when its 95 % interval is this narrow

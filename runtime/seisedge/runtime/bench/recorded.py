@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.clock import ns_from_s
+from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger, TriggerSettings
+from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.windows import cut_window, grid_of, start_of_window
 from seisedge.runtime.records.packet import RecordFlag
@@ -17,8 +18,12 @@ from seisedge.runtime.sources import open_source
 from seisedge.runtime.timeline.timeline import Timeline
 
 WINDOW_LIMIT = 200
+TRIAL_WINDOW_LIMIT = 8
 
-Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+def trial_windows(card: ModelCard) -> list[Pair]:
+    """Windows of the bundled recording, to compare a new engine with onnxruntime on."""
+    return windows_from([RECORDING], card, limit=TRIAL_WINDOW_LIMIT)
 
 
 def windows_from(data: list[str | Path], card: ModelCard, limit: int = WINDOW_LIMIT) -> list[Pair]:

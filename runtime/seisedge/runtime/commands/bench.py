@@ -54,7 +54,7 @@ def model(
     Batch 1. Stops after --seconds, or when the p99 is known within 5 % (95 % interval by order statistics).
     """
     from seisedge.runtime.bench.model import bench_model
-    from seisedge.runtime.bench.recorded import windows_from
+    from seisedge.runtime.bench.recorded import trial_windows, windows_from
     from seisedge.runtime.engines import ONNXRUNTIME, Engine, open_engine
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
     from seisedge.runtime.inference.infer import BUNDLED_FILES, bundled_model, model_path
@@ -69,7 +69,9 @@ def model(
         plain = OnnxRuntimeEngine(path, threads)
         make: Callable[[], Engine] = functools.partial(OnnxRuntimeEngine, path, threads)
         if engine != ONNXRUNTIME:  # the one asked for or none: a figure of another would be taken for its own
-            make = functools.partial(open_engine, path, engine, engine_cache, or_plain=False)
+            make = functools.partial(
+                open_engine, path, engine, engine_cache, trial_windows=trial_windows, or_plain=False
+            )
         windows = windows_from(list(data) or [RECORDING], plain.card)
         row = bench_model(make, windows, seconds=seconds)
         if as_json:

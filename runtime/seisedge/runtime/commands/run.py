@@ -13,6 +13,7 @@ from typing import cast, get_args
 import click
 import msgspec
 
+from seisedge.runtime.bench.recorded import trial_windows
 from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._service import Operation, Outputs, log_to_stdout, open_journal
 from seisedge.runtime.config import EngineName, Mode, ModelsConfig, StationConfig, check_metadata, load_config
@@ -121,7 +122,7 @@ def command(
     wanted = _models_of(configs)
     if engine is not None:
         wanted = msgspec.structs.replace(wanted, engine=cast("EngineName", engine))
-    loaded = Models.load(wanted, models)
+    loaded = Models.load(wanted, models, trial_windows)
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
     metrics = metrics or next((config.metrics for config in configs.values() if config.metrics), None)
     with Operation(journal, source, metrics) as operation:

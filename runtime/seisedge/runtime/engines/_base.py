@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
@@ -14,6 +15,8 @@ from seisedge.runtime.card import ModelCard
 from seisedge.runtime.histogram import Histogram
 
 Array = npt.NDArray[np.float32]
+Pair = tuple[Array, Array]  # waveform and valid, (batch, 3, n_samples) each
+TrialWindows = Callable[[ModelCard], Iterable[Pair]]  # real windows for a model, to compare engines on
 
 
 @dataclass(frozen=True, slots=True)

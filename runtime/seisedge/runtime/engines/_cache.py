@@ -17,8 +17,18 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from seisedge.runtime.engines._base import TrialWindows
 from seisedge.runtime.engines._build import Plan
-from seisedge.runtime.engines._child import BUILD_LIMIT_S, TRIAL_LIMIT_S, Build, Built, Tried, Try, in_child
+from seisedge.runtime.engines._child import (
+    BUILD_LIMIT_S,
+    TRIAL_LIMIT_S,
+    Build,
+    Built,
+    Tried,
+    Try,
+    in_child,
+    save_windows,
+)
 from seisedge.runtime.engines._library import Here, examine, load_library
 from seisedge.runtime.engines._sidecar import (
     ANY_CAPABILITY,
@@ -98,20 +108,25 @@ def compile_engine(
     return path, sidecar
 
 
-def usable_engine(model: OnnxRuntimeEngine, library: str, folder: Path) -> Path:
-    """An engine of a model file that has passed its trial on this machine. Raises EngineError with the reason."""
+def usable_engine(
+    model: OnnxRuntimeEngine, library: str, folder: Path, trial_windows: TrialWindows | None = None
+) -> Path:
+    """An engine of a model file that has passed its trial on this machine. Raises EngineError with the reason.
+
+    trial_windows: makes the windows of a trial; called only if there is one.
+    """
     here = examine(library)
     found = _found(model, here, folder)
     if found is None:
-        return _tried(model, *_built(model, here, folder), here)
+        return _tried(model, *_built(model, here, folder), here, trial_windows)
     try:
-        return _tried(model, *found, here)
+        return _tried(model, *found, here, trial_windows)
     except EngineError as error:
         path, sidecar = found
         if read_trial(path, sidecar.engine_sha256, here) is not None and _was_built_here(sidecar, here):
             raise
         logger.warning("%s; it is built anew", error)
-        return _tried(model, *_built(model, here, folder), here)
+        return _tried(model, *_built(model, here, folder), here, trial_windows)
 
 
 def _found(model: OnnxRuntimeEngine, here: Here, folder: Path) -> tuple[Path, Sidecar] | None:
@@ -147,11 +162,15 @@ def _built(model: OnnxRuntimeEngine, here: Here, folder: Path) -> tuple[Path, Si
         raise
 
 
-def _tried(model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here) -> Path:
+def _tried(
+    model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here, trial_windows: TrialWindows | None
+) -> Path:
     """The engine, after its trial. Raises EngineError with what came of it, now or earlier."""
     trial = read_trial(engine, sidecar.engine_sha256, here)
     if trial is None:
-        trial = _trial(model, engine, sidecar, here)
+        if trial_windows is None:
+            raise EngineError(f"{engine}: not yet tried on this machine, and no windows were given to try it on")
+        trial = _trial(model, engine, sidecar, here, trial_windows)
         _remember(engine, trial)
     if trial.reason:
         raise _refusal(engine, trial)
@@ -169,11 +188,19 @@ def _remember(engine: Path, trial: Trial) -> None:
         logger.warning("%s; it is tried again at the next start", error)
 
 
-def _trial(model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here) -> Trial:
+def _trial(model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here, trial_windows: TrialWindows) -> Trial:
     difference: float | None = None
     try:
-        job = Try(model=str(model.path.resolve()), library=here.library, engine=str(engine.resolve()))
-        answer = in_child(job, TRIAL_LIMIT_S)
+        with tempfile.TemporaryDirectory(prefix="seisedge-") as work:
+            windows = Path(work) / "windows.npz"
+            save_windows(windows, trial_windows(model.card))
+            job = Try(
+                model=str(model.path.resolve()),
+                library=here.library,
+                engine=str(engine.resolve()),
+                windows=str(windows),
+            )
+            answer = in_child(job, TRIAL_LIMIT_S)
         assert isinstance(answer, Tried)
         difference, reason = answer.difference, ""
         if difference > MAX_DIFFERENCE:

@@ -11,12 +11,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter
 
 import msgspec
+import numpy as np
 
+from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.errors import EngineError, SeisedgeError
 
 BUILD_LIMIT_S = 3600.0  # minutes on the smallest Jetson
@@ -36,11 +38,15 @@ class Build(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Load an engine and compare it with onnxruntime on real windows."""
+    """Load an engine and compare it with onnxruntime.
+
+    windows: a file of `save_windows`.
+    """
 
     model: str
     library: str
     engine: str
+    windows: str
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -95,6 +101,21 @@ def in_child(
     return answer
 
 
+def save_windows(path: Path, windows: Iterable[Pair]) -> None:
+    """Write the windows of a trial, each a waveform and its mask, (1, 3, n_samples). Raises EngineError for none."""
+    pairs = list(windows)
+    if not pairs:
+        raise EngineError("no window to compare an engine with onnxruntime on")
+    waveforms, masks = (np.stack([pair[k] for pair in pairs]) for k in range(2))
+    np.savez(path, waveform=waveforms, valid=masks)
+
+
+def load_windows(path: Path) -> list[Pair]:
+    """The windows of a file of `save_windows`."""
+    with np.load(path) as file:
+        return list(zip(file["waveform"], file["valid"], strict=True))
+
+
 def _what(job: Job) -> str:
     return f"{job.engine}: loading it" if isinstance(job, Try) else f"{job.model}: building an engine of it"
 
@@ -135,17 +156,13 @@ def _build(job: Build) -> Built:
 
 
 def _try(job: Try) -> Tried:
-    import numpy as np
-
-    from seisedge.runtime.bench.recorded import windows_from
-    from seisedge.runtime.demo import RECORDING
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
     from seisedge.runtime.engines.tensorrt import TensorRtEngine
 
     plain = OnnxRuntimeEngine(Path(job.model))
     engine = TensorRtEngine(Path(job.model), Path(job.engine), job.library, or_plain=False)
     worst = 0.0
-    for waveform, valid in windows_from([RECORDING], plain.card, limit=8):
+    for waveform, valid in load_windows(Path(job.windows)):
         difference = float(np.abs(engine.infer(waveform, valid)[0] - plain.infer(waveform, valid)[0]).max())
         worst = max(worst, difference if np.isfinite(difference) else 1.0)
     return Tried(difference=worst)

@@ -57,6 +57,7 @@ def command(
         raise InputError("--write and -o: give one; --write changes STATION itself, -o writes a copy")
     import msgspec
 
+    from seisedge.runtime.bench.recorded import trial_windows
     from seisedge.runtime.config import load_config
     from seisedge.runtime.inference.infer import Models
     from seisedge.train.correction.cuts import Windows
@@ -71,7 +72,7 @@ def command(
     models = msgspec.structs.replace(config.models, event_type="none")
     if model_file is None and models.magnitude == "none":
         raise InputError(f"{station}: models.magnitude is 'none'; name a model with --model")
-    engine = Models.load(models, (model_file,) if model_file else ()).magnitude
+    engine = Models.load(models, (model_file,) if model_file else (), trial_windows).magnitude
     if engine is None or engine.card.magnitude is None:
         raise InputError(f"--model {model_file}: is no magnitude model")
     events = events_from(catalogue, picks, "earthquake")

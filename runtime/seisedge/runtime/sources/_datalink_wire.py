@@ -61,23 +61,19 @@ class PacketHead:
         return f"{match[1]}.{match[2]}" if match else ""
 
 
-class MessageCutter(Cutter):
+class MessageCutter(Cutter[Message]):
     """Cuts messages out of a stream of bytes; bytes between them are skipped and counted."""
 
-    def next(self) -> Message | None:
-        """The next message, or None where more bytes are needed."""
-        while True:
-            data, at = self._data, self._at
-            if len(data) - at < 3:
-                return None
-            end = at + 3 + data[at + 2]
-            if data.startswith(PREFIX, at) and len(data) < end and _may_begin(data, at):
-                return None
-            words = self._words(at)
-            if words is not None:
-                return self._message(words, end)
-            if not self._resync(at + 1):
-                return None
+    def _read(self, at: int) -> Message | None:
+        data = self._data
+        end = at + 3 + data[at + 2]
+        if data.startswith(PREFIX, at) and len(data) < end and _may_begin(data, at):
+            return None
+        words = self._words(at)
+        if words is not None:
+            return self._message(words, end)
+        self._resync(at + 1)
+        return None
 
     def _words(self, at: int) -> list[str] | None:
         """The header at `at`, which is all there; None where there is none."""
@@ -113,16 +109,15 @@ class MessageCutter(Cutter):
                 return at
         return None
 
-    def _resync(self, search_from: int) -> bool:
-        """Go to the next message that can be read; False where more bytes are needed."""
+    def _resync(self, search_from: int) -> None:
+        """Skip to the next message, complete or not; else keep the last bytes, in which one may begin."""
         data = self._data
         for match in _START.finditer(data, search_from):
             at = match.start()
-            if self._words(at) is not None:
-                return self._skip_to(at, True)
-            if len(data) < at + 3 + data[at + 2]:
-                return self._skip_to(at, False)
-        return self._skip_to(max(self._at, len(data) - 12), False)
+            if self._words(at) is not None or len(data) < at + 3 + data[at + 2]:
+                self._skip_to(at)
+                return
+        self._skip_to(max(self._at, len(data) - 12))
 
 
 def _may_begin(data: bytearray, at: int) -> bool:

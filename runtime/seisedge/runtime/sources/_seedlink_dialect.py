@@ -8,10 +8,10 @@ import time
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.records.miniseed import text_from_record
+from seisedge.runtime.sources._cutter import Cutter
 from seisedge.runtime.sources._link import Lost
 from seisedge.runtime.sources._seedlink_place import Place
-from seisedge.runtime.sources._seedlink_talk import Cutter
-from seisedge.runtime.sources._seedlink_wire import FrameCutter, time_from_ns
+from seisedge.runtime.sources._seedlink_wire import Frame, FrameCutter, time_from_ns
 from seisedge.runtime.sources._seedlink_wire4 import FrameCutter4
 from seisedge.runtime.sources._server_url import LATEST
 
@@ -26,7 +26,7 @@ class Dialect(abc.ABC):
     version: int
 
     @abc.abstractmethod
-    def cutter(self) -> Cutter:
+    def cutter(self) -> Cutter[Frame]:
         """What cuts its packets out of the stream."""
 
     @abc.abstractmethod
@@ -51,7 +51,7 @@ class Dialect3(Dialect):
 
     version = 3
 
-    def cutter(self) -> Cutter:
+    def cutter(self) -> Cutter[Frame]:
         return FrameCutter()
 
     def station(self, network: str, station: str) -> str:
@@ -95,7 +95,7 @@ class Dialect4(Dialect):
 
     version = 4
 
-    def cutter(self) -> Cutter:
+    def cutter(self) -> Cutter[Frame]:
         return FrameCutter4()
 
     def station(self, network: str, station: str) -> str:

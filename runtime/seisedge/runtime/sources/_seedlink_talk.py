@@ -5,22 +5,10 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Generator
-from typing import Protocol
 
+from seisedge.runtime.sources._cutter import Cutter
 from seisedge.runtime.sources._link import REPLY_TIMEOUT_S, Lost, Receiver
 from seisedge.runtime.sources._seedlink_wire import Frame, FrameCutter, error_text
-
-
-class Cutter(Protocol):
-    """Cuts packets out of what is fed; one a version of the protocol."""
-
-    skipped_bytes: int
-
-    def feed(self, data: bytes) -> None:
-        """Append what was received."""
-
-    def next(self) -> Frame | None:
-        """The next packet, or None where more bytes are needed."""
 
 
 class Conversation(Receiver):
@@ -28,7 +16,7 @@ class Conversation(Receiver):
 
     def __init__(self, link: socket.socket) -> None:
         super().__init__(link)
-        self.cutter: Cutter = FrameCutter()
+        self.cutter: Cutter[Frame] = FrameCutter()
         self._text = bytearray()
 
     def send(self, command: str) -> None:

@@ -56,7 +56,7 @@ def last_frame(word: re.Match[bytes]) -> Frame:
     return Frame("error", reason=error_text((word["reason"] or b"").decode("ascii")))
 
 
-class FrameCutter(Cutter):
+class FrameCutter(Cutter[Frame]):
     """Cuts packets out of a stream of bytes, whatever the records' lengths.
 
     A record whose header cannot be read is given as `bad`, with as many bytes as the records before it had or up
@@ -67,12 +67,9 @@ class FrameCutter(Cutter):
         super().__init__()
         self._usual_bytes = DEFAULT_RECORD_BYTES
 
-    def next(self) -> Frame | None:
-        """The next packet, or None where more bytes are needed."""
-        data, at = self._data, self._at
+    def _read(self, at: int) -> Frame | None:
+        data = self._data
         available = len(data) - at
-        if available < 3:
-            return None
         if data[at] != 0x53 or data[at + 1] != 0x4C:  # 'SL'
             last = LAST_WORD.fullmatch(data, at)
             if last is not None:
@@ -80,12 +77,12 @@ class FrameCutter(Cutter):
                 return last_frame(last)
             if available >= PREFIX_BYTES:
                 self._resync()
-            return None if self._at == at else self.next()
+            return None
         if available < PREFIX_BYTES:
             return None
         if not _PREFIX.match(data, at):
             self._resync()
-            return None if self._at == at else self.next()
+            return None
         if available < PREFIX_BYTES + HEADER_BYTES:
             return None
         begin = at + PREFIX_BYTES
@@ -154,4 +151,4 @@ class FrameCutter(Cutter):
             place = max(self._at, len(self._data) - PREFIX_BYTES - 40)
             if self._data.endswith(b"END"):
                 place = len(self._data) - 3
-        self._skip_to(place, True)
+        self._skip_to(place)

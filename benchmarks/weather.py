@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.replay._fault import Fault, Link, Piece, fault_from_spec
 from seisedge.runtime.replay._recording import Entry
-from seisedge.runtime.sources._seedlink_place import SEQUENCE_MODULUS
+from seisedge.runtime.sources._seedlink_position import SEQUENCE_MODULUS
 
 HOUR_NS = 3600 * NS_PER_S
 REORDER_WAIT_S = 20.0  # a record may come behind the next one of its channel; quiet records hold six seconds

@@ -152,7 +152,7 @@ def test_where_the_log_goes(tmp_path: Path, as_json: bool) -> None:
     command = [sys.executable, "-m", "seisedge.cli", "run", str(part), *(["--json"] if as_json else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     with_log, without = (done.stderr, done.stdout) if as_json else (done.stdout, done.stderr)
-    warning = f"WARNING {part}: the last record is cut off after 412 bytes"
+    warning = f"WARNING {part}: the last record is truncated after 412 bytes"
     assert warning in with_log.splitlines() and "WARNING" not in without
     if as_json:
         assert all(json.loads(line)["schema"] == "seisedge.event/1" for line in done.stdout.splitlines())

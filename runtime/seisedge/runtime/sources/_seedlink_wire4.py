@@ -1,8 +1,8 @@
-"""SeedLink 4.0 on the wire: packets cut out of a stream of bytes.
+"""Wire format of SeedLink 4.0: packets cut out of a stream of bytes.
 
-A packet is 'SE', payload format and subformat (a character each), payload length (32 bits) and sequence number
-(64 bits, both little-endian), length of the station id (8 bits), station id, payload. 'END' says that all is sent,
-'ERROR' with a code and a message that something was not understood.
+A packet is 'SE', payload format and subformat (one character each), payload length (32 bits) and sequence number
+(64 bits, both little-endian), length of the station id (8 bits), station id, payload. 'END' marks the end of the data,
+'ERROR' with a code and a message a command that failed.
 https://docs.fdsn.org/projects/seedlink
 """
 
@@ -13,12 +13,12 @@ import struct
 
 from seisedge.runtime.records.miniseed import is_header, record_length
 from seisedge.runtime.sources._cutter import Cutter
-from seisedge.runtime.sources._seedlink_place import UNSET_4
+from seisedge.runtime.sources._seedlink_position import UNSET_4
 from seisedge.runtime.sources._seedlink_wire import LAST_WORD, Frame, last_frame
 
 HEADER = struct.Struct("<2sccIQB")
 MINISEED_FORMATS = b"23"
-MAX_PAYLOAD_BYTES = 1 << 22  # of an answer to INFO; records are far smaller
+MAX_PAYLOAD_BYTES = 1 << 22  # of a reply to INFO; records are far smaller
 MAX_RECORD_PAYLOAD_BYTES = 1 << 17
 MAX_STATION_BYTES = 21
 
@@ -29,8 +29,8 @@ _STATION = re.compile(rb"[A-Za-z0-9]+_[A-Za-z0-9]+")
 class FrameCutter4(Cutter[Frame]):
     """As `FrameCutter`, for version 4.
 
-    The stated length is not believed where another packet begins inside it, or where the record says otherwise
-    and the next packet follows that one: what is cut off is given as `bad`, with its station where it can be read.
+    A packet is returned as `bad`, with its station if readable, if another packet begins inside its stated length, or
+    if the record in it states another length.
     """
 
     def _read(self, at: int) -> Frame | None:
@@ -53,7 +53,7 @@ class FrameCutter4(Cutter[Frame]):
         return None
 
     def _header(self, at: int) -> tuple[int, int, int, int, bytes] | None:
-        """Begin and end of the payload, sequence, station bytes and format; None where it is no header."""
+        """Begin and end of the payload, sequence, station bytes and format; None if there is no valid header."""
         if not _START.match(self._data, at):
             return None
         _, kind, _, length, sequence, n_station = HEADER.unpack_from(self._data, at)
@@ -89,7 +89,7 @@ class FrameCutter4(Cutter[Frame]):
         return Frame("data", payload, sequence, station=station)
 
     def _packet_within(self, begin: int, end: int) -> int | None:
-        """Place of another packet that begins with a record before `end`."""
+        """Position of another packet before `end` whose payload begins with a record; else None."""
         for match in _START.finditer(self._data, begin, end):
             header = self._header(match.start())
             if header is not None and header[4] in MINISEED_FORMATS and is_header(self._data, header[0]):

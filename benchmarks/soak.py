@@ -126,8 +126,8 @@ class Soak:
         self.stations = list(stations)
         made = data or write_day(folder / "made.mseed", self.stations, hours, EVENTS_PER_HOUR, seed)
         gaps = Gaps(seed, max(round(GAPS_PER_DAY * hours / 24), 1))
-        recording = Recording([made], 512, spoil=gaps.records)
-        row = recording.in_row
+        recording = Recording([made], 512, change_records=gaps.records)
+        row = recording.in_sequence
         self.starttime_ns = recording.starttime_ns
         self.day = folder / "day.mseed"
         self.day.write_bytes(b"".join(numbered.entry.record for numbered in row))

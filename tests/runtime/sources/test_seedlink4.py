@@ -121,7 +121,7 @@ def test_a_token_of_the_other_version_starts_at_the_earliest_packet(
 def test_the_servers_message_is_reported(cut: Path, scripted: Scripted, caplog: pytest.LogCaptureFixture) -> None:
     with Digitizer(cut, speed=0) as digitizer, caplog.at_level(logging.WARNING):
         received(f"{digitizer.url}/XX_NONE,PB_B921")
-    assert "no station XX.NONE (the server replied: ARGUMENTS no such station here)" in caplog.text
+    assert "no station XX.NONE (the server replied: ARGUMENTS unknown station)" in caplog.text
     server = scripted([], refuse=("SELECT",))
     server.hello = BOTH
     with pytest.raises(FailedError, match=r"refused select=\*_E_H_Z \(the server replied ERROR\)"):

@@ -70,7 +70,7 @@ def model(
         make: Callable[[], Engine] = functools.partial(OnnxRuntimeEngine, path, threads)
         if engine != ONNXRUNTIME:  # the one asked for or none: a figure of another would be taken for its own
             make = functools.partial(
-                open_engine, path, engine, engine_cache, trial_windows=trial_windows, or_plain=False
+                open_engine, path, engine, engine_cache, trial_windows=trial_windows, allow_fallback=False
             )
         windows = windows_from(list(data) or [RECORDING], plain.card)
         row = bench_model(make, windows, seconds=seconds)

@@ -1,4 +1,4 @@
-"""Engines: one file each. A library is loaded when the first engine of it is asked for, not before."""
+"""Engines, one file per library. A library is loaded when its first engine is opened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def open_engine(
     folder: Path | None = None,
     *,
     trial_windows: TrialWindows | None = None,
-    or_plain: bool = True,
+    allow_fallback: bool = True,
 ) -> Engine:
     """The engine for a model file on this machine.
 
@@ -29,11 +29,11 @@ def open_engine(
     cache. trial_windows: makes the real windows on which an engine that is new on this machine is compared with
     onnxruntime; without it such an engine is not used.
     If the requested engine is unavailable, returns onnxruntime, logs a warning and sets `instead_of` and `reason`;
-    with or_plain=False raises EngineError instead, now and during the run. Raises InputError, CardError.
+    with allow_fallback=False raises EngineError instead, now and during the run. Raises InputError, CardError.
     """
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
-    plain = OnnxRuntimeEngine(path)  # also checks the file for all other engines
+    plain = OnnxRuntimeEngine(path)  # also checks the model file for the other engines
     if engine == ONNXRUNTIME:
         return plain
     try:
@@ -41,10 +41,10 @@ def open_engine(
         from seisedge.runtime.engines.tensorrt import TensorRtEngine
 
         built = usable_engine(plain, engine, folder or default_folder(), trial_windows)
-        return TensorRtEngine(path, built, engine, plain=plain, or_plain=or_plain)
+        return TensorRtEngine(path, built, engine, plain=plain, allow_fallback=allow_fallback)
     except EngineError as error:
-        if not or_plain:
+        if not allow_fallback:
             raise
         plain.instead_of, plain.reason = engine, str(error)
-        logger.warning("%s: on %s, not on %s: %s", path, plain.name, engine, error)
+        logger.warning("%s: using %s instead of %s: %s", path, plain.name, engine, error)
         return plain

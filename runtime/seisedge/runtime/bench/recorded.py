@@ -1,4 +1,4 @@
-"""Real windows for a model, cut from a recording at the onsets of the station's own trigger, at each answer length."""
+"""Real windows for a model, cut from a recording at the onsets of the station's trigger."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ TRIAL_WINDOW_LIMIT = 8
 
 
 def trial_windows(card: ModelCard) -> list[Pair]:
-    """Windows of the bundled recording, to compare a new engine with onnxruntime on."""
+    """Windows of the bundled recording on which a new engine is compared with onnxruntime."""
     return windows_from([RECORDING], card, limit=TRIAL_WINDOW_LIMIT)
 
 
 def windows_from(data: list[str | Path], card: ModelCard, limit: int = WINDOW_LIMIT) -> list[Pair]:
-    """Real windows for a model: one pair (1, 3, n), (1, 3, n) an onset and answer length. Raises DataError."""
+    """One waveform and mask, (1, 3, n) each, per onset and answer length of the model; at most `limit`.
+
+    Raises DataError without an onset, and the errors of open_source.
+    """
     stations: dict[str, tuple[Timeline, Trigger, Timeline]] = {}
     pairs: list[Pair] = []
     waiting: list[tuple[Timeline, int]] = []
@@ -59,5 +62,7 @@ def windows_from(data: list[str | Path], card: ModelCard, limit: int = WINDOW_LI
             if len(pairs) >= limit:
                 break
     if not pairs:
-        raise DataError(f"{', '.join(map(str, data))}: no onset in it, so no window to measure with")
+        raise DataError(
+            f"{', '.join(map(str, data))}: the trigger finds no onset, so there is no window to measure with"
+        )
     return pairs[:limit]

@@ -27,8 +27,8 @@ from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import Source, open_source
 from seisedge.runtime.station.run_report import RunReport
 
-SINKS_END_S = 30.0  # how long sinks are waited for when the data have ended
-SINKS_STOP_S = 3.0  # and when the run is told to stop
+SINKS_END_S = 30.0  # time for sinks to deliver their lines at the end of the data
+SINKS_STOP_S = 3.0  # the same after SIGTERM or Ctrl-C
 
 EPILOG = """\b
 Examples:
@@ -46,32 +46,62 @@ Examples:
     "urls",
     multiple=True,
     metavar="URL",
-    help="seedlink://HOST/NET_STA, datalink://…, shake-udp://:PORT?station=NET_STA, sds:DIR, file:PATH[?follow=true]",
+    help="Read this source instead of DATA; takes precedence over `source` of the station files. Forms: "
+    "seedlink://HOST/NET_STA, datalink://HOST/NET_STA, shake-udp://:PORT?station=NET_STA, sds:DIR, "
+    "file:PATH[?follow=true].",
 )
-@click.option("--model", "models", multiple=True, type=click.Path(path_type=Path), help="In place of a bundled model.")
 @click.option(
-    "--engine", type=click.Choice(get_args(EngineName)), help="Default: the station file's, else onnxruntime."
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Use this model file for its task; may be repeated. Default: the station file's, else the bundled model.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(get_args(EngineName)),
+    help="Engine for the models. Default: the station file's, else onnxruntime.",
 )
 @click.option(
     "--stationxml",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Gains and orientations; in place of the station files'.",
+    help="Take gains and orientations from this StationXML file instead of the station files.",
 )
-@click.option("--mode", type=click.Choice(get_args(Mode)), help="Default: the station file's, else triggered.")
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(Mode)),
+    help="Analyse triggered windows, or all data. Default: the station file's, else triggered.",
+)
 @click.option(
     "--events",
     type=click.Path(path_type=Path),
-    help="Write JSON lines to this file; emptied, or appended to with --state.",
+    help="Also write the events to this file, as JSON lines. It is overwritten; with --state, appended to.",
 )
 @click.option(
-    "--state", type=click.Path(path_type=Path), metavar="DIR", help="Remember there, and go on after a restart."
+    "--state",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Store the state of the run in this folder and resume from it after a restart. Default: the station file's.",
 )
-@click.option("--metrics", metavar="HOST:PORT", help="Serve /healthz and /metrics there, as in 127.0.0.1:9108.")
-@click.option("--until-end", is_flag=True, help="End when the server says that all is sent.")
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    help="Serve /healthz and /metrics on this address, for example 127.0.0.1:9108. Default: the station file's.",
+)
+@click.option(
+    "--until-end",
+    is_flag=True,
+    help="Start at the earliest data, unless the URL has from=, and end with the server's last packet.",
+)
 @click.option("--idle-exit", type=FiniteRange(min=0.1), metavar="S", help="End after S seconds without a packet.")
-@click.option("--connect-timeout", type=FiniteRange(min=0.1), metavar="S", help="Fail without a server.")
-@click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
+@click.option(
+    "--connect-timeout",
+    type=FiniteRange(min=0.1),
+    metavar="S",
+    help="Fail after S seconds without a connection. Default: retry without limit; with --until-end, fail at once.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, and log to standard error.")
 def command(
     data: tuple[str, ...],
     urls: tuple[str, ...],
@@ -89,11 +119,12 @@ def command(
 ) -> None:
     """Read a stream, files, folders or standard input (-) and emit events.
 
-    Standard output has readable lines of events and the log, for people; with --json it has JSON lines and nothing
-    else, and the log goes to standard error.
+    Arguments that end in .toml are station files, all others are miniSEED. With station files, only data of their
+    stations are analysed.
 
-    Of DATA, what ends in .toml is a station file; all else is miniSEED. With station files only their stations
-    are listened to. Exit status: 0 done, 1 no connection, 2 input that cannot be used.
+    Readable lines and the log go to standard output. With --json only JSON lines go to standard output.
+
+    Exit status: 0 success, 1 no connection or another failure, 2 unusable input.
     """
     if not as_json:
         log_to_stdout()
@@ -102,7 +133,7 @@ def command(
         config = load_config(path)
         station_id = str(config.station_id)
         if station_id in configs:
-            raise InputError(f"{path}: a second station file for {station_id}")
+            raise InputError(f"{path}: there is already a station file for {station_id}; give one per station")
         configs[station_id] = config
     metadata = StationXml.read(stationxml) if stationxml is not None else None
     if metadata is not None:
@@ -157,23 +188,23 @@ def _where(files: list[str], urls: tuple[str, ...], configs: list[StationConfig]
     if files and urls:
         raise InputError("give DATA or --source, not both")
     if len(urls) > 1:
-        raise InputError("one --source a run; several stations of one server: seedlink://host/NET_STA,NET_STA")
+        raise InputError("give --source once; for several stations of one server write seedlink://host/NET_STA,NET_STA")
     if not files and not urls:
         urls = tuple(dict.fromkeys(config.source for config in configs if config.source))
         if not urls:
             raise InputError("nothing to read: give DATA, --source URL, or a station file with a source")
         if len(urls) > 1:
-            raise InputError(f"the station files name {len(urls)} sources; run one process a source")
+            raise InputError(f"the station files name {len(urls)} sources; run one process per source, or use --source")
     return urls[0] if urls else files
 
 
 def _models_of(configs: dict[str, StationConfig]) -> ModelsConfig:
-    """The models all station files agree on: a process loads each once. Raises InputError where they differ."""
+    """The models of all station files. Raises InputError if they differ: a process loads one set of models."""
     wanted = {station_id: config.models for station_id, config in configs.items()}
     first = next(iter(wanted), "")
     for station_id, models in wanted.items():
         if models != wanted[first]:
-            raise InputError(f"{first} and {station_id} ask for different models; run one process a set of models")
+            raise InputError(f"{first} and {station_id} have different models; run one process per set of models")
     return wanted.get(first, ModelsConfig())
 
 
@@ -191,9 +222,9 @@ def _refuse_unheard(report: RunReport) -> None:
 
 @contextlib.contextmanager
 def _stopped_by_signals(loop: Loop, source: Source) -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the run in order, exit status 0.
+    """Make SIGTERM and Ctrl-C end the run normally, with exit status 0.
 
-    What is open is closed and written; with a state it stays open for the next run.
+    Open events are closed and written; with a state folder they stay open for the next run.
     """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -216,24 +247,24 @@ def _summary(report: RunReport, source: Source, journal: BaseJournal, models: Mo
         f"{report.inferences} inferences in {report.wall_s:.1f} s",
         err=True,
     )
-    troubles = {
+    problems = {
         "damaged records left out": counters.bad_records,
         "bytes skipped between records": counters.skipped_bytes,
         "truncated records": counters.truncated,
         "reconnects": counters.reconnects,
-        "windows dropped, the run was behind the stream": report.dropped_windows,
-        "triggers that were a spike, a step or a calibration": report.artefacts,
-        "packets with a time that no other packet said": sum(s.counters.stray_packets for s in stations),
-        "times that a clock went back": sum(s.counters.new_timelines for s in stations),
-        "packets of other stations": sum(report.other_stations.values()),
-        "lines said in an earlier run": journal.counters.repeated_lines,
+        "windows dropped because the run was behind the stream": report.dropped_windows,
+        "triggers caused by a spike, a step or a calibration": report.artefacts,
+        "packets whose time no other packet confirms": sum(s.counters.stray_packets for s in stations),
+        "times a clock was set back": sum(s.counters.new_timelines for s in stations),
+        "packets of other stations, ignored": sum(report.other_stations.values()),
+        "lines already emitted by an earlier run": journal.counters.repeated_lines,
     }
     for station in stations:
         for timeline in station.tracks[:1]:
             for component, track in timeline.tracks.items():
                 if track.counters.gaps:
-                    troubles[f"gaps on {station.station_id} {component}"] = track.counters.gaps
-    for what, count in troubles.items():
+                    problems[f"gaps on {station.station_id} {component}"] = track.counters.gaps
+    for what, count in problems.items():
         if count:
             click.echo(f"  {what}: {count}", err=True)
     for sentence in models.stand_ins:

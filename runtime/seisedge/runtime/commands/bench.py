@@ -40,7 +40,13 @@ def command() -> None:
 )
 @click.option("--seconds", type=FiniteRange(min=0.5), default=10.0, show_default=True, help="Maximum time per model.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of onnxruntime.")
-@click.option("--engine", default="onnxruntime", show_default=True, type=click.Choice(get_args(EngineName)))
+@click.option(
+    "--engine",
+    default="onnxruntime",
+    show_default=True,
+    type=click.Choice(get_args(EngineName)),
+    help="Engine to measure.",
+)
 @click.option(
     "--engine-cache",
     type=click.Path(path_type=Path),

@@ -41,8 +41,8 @@ def command(speed: float, events: Path | None, quiet: bool) -> None:
     """Replay 26 minutes of the Ridgecrest sequence over SeedLink into a station.
 
     The data are real records of two borehole stations; the models are the bundled ones. Prints the events as they
-    are emitted. Then compares them with the catalogue, and reports missed earthquakes, latency by stage, floating-point
-    operations and memory on this machine.
+    are emitted. Then compares them with the catalogue, and reports missed earthquakes, latency by stage, FLOPs and
+    memory on this machine.
     """
     configs = demo_configs()
     models = Models.load(ModelsConfig())
@@ -64,7 +64,7 @@ def command(speed: float, events: Path | None, quiet: bool) -> None:
         ["", *verdict(matches, catalogue, list(configs))],
         ["Each station detects on its own; detections are neither associated nor located.", ""],
         [*count_lines(report), ""],
-        latency_table(emitted.events),
+        [*latency_table(emitted.events), ""],
         cost_lines(models, emitted.events, report, speed),
     ]
     click.echo("\n".join(line for part in parts for line in part))

@@ -49,9 +49,9 @@ class _WithFaults(click.Command):
     epilog="""\b
 Examples:
   seisedge replay recording.mseed --speed 10
-  seisedge replay recording.mseed --fault cut:every=50 --fault gap:at=60,length=10
+  seisedge replay recording.mseed --fault gap:at=60,length=10 --fault cut
   seisedge replay recording.mseed --shake-udp 127.0.0.1:8888
-  seisedge run --source "seedlink://127.0.0.1:18000/PB_B918?from=earliest" --until-end
+  seisedge run --source seedlink://127.0.0.1/PB_B918 --until-end
 """,
 )
 @click.argument("data", nargs=-1, required=True, type=click.Path())

@@ -11,16 +11,15 @@ from types import FrameType
 from typing import cast, get_args
 
 import click
-import msgspec
 
 from seisedge.runtime.bench.recorded import trial_windows
 from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.commands._run_inputs import read_inputs
 from seisedge.runtime.commands._service import Operation, Outputs, log_to_stdout, open_journal
-from seisedge.runtime.config import EngineName, Mode, ModelsConfig, StationConfig, check_metadata, load_config
-from seisedge.runtime.errors import DataError, InputError
+from seisedge.runtime.config import EngineName, Mode, StationConfig
+from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
-from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks.jsonl import JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink
@@ -33,9 +32,9 @@ SINKS_STOP_S = 3.0  # the same after SIGTERM or Ctrl-C
 EPILOG = """\b
 Examples:
   seisedge run recording.mseed
-  seisedge run station.toml --source seedlink://127.0.0.1:18000/PB_B918 --events events.jsonl
+  seisedge run station.toml --source seedlink://127.0.0.1/PB_B918
   cat *.mseed | seisedge run - --json
-  seisedge run station.toml --state /var/lib/seisedge/B918 --events events.jsonl
+  seisedge run station.toml --state state/B918 --events events.jsonl
 """
 
 
@@ -46,9 +45,9 @@ Examples:
     "urls",
     multiple=True,
     metavar="URL",
-    help="Read this source instead of DATA; takes precedence over `source` of the station files. Forms: "
-    "seedlink://HOST/NET_STA, datalink://HOST/NET_STA, shake-udp://:PORT?station=NET_STA, sds:DIR, "
-    "file:PATH[?follow=true].",
+    help="\b\nRead this source instead of DATA. Takes\nprecedence over `source` of a station file.\n"
+    "  seedlink://HOST/NET_STA\n  datalink://HOST/NET_STA\n  shake-udp://:PORT?station=NET_STA\n  sds:DIR\n"
+    "  file:PATH[?follow=true]",
 )
 @click.option(
     "--model",
@@ -99,7 +98,7 @@ Examples:
     "--connect-timeout",
     type=FiniteRange(min=0.1),
     metavar="S",
-    help="Fail after S seconds without a connection. Default: retry without limit; with --until-end, fail at once.",
+    help="Fail after S seconds without a connection. Default: no limit, or the first failure with --until-end.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, and log to standard error.")
 def command(
@@ -128,46 +127,31 @@ def command(
     """
     if not as_json:
         log_to_stdout()
-    configs: dict[str, StationConfig] = {}
-    for path in (Path(item) for item in data if item.endswith(".toml")):
-        config = load_config(path)
-        station_id = str(config.station_id)
-        if station_id in configs:
-            raise InputError(f"{path}: there is already a station file for {station_id}; give one per station")
-        configs[station_id] = config
-    metadata = StationXml.read(stationxml) if stationxml is not None else None
-    if metadata is not None:
-        for config in configs.values():
-            check_metadata(config, metadata)
-    files = [item for item in data if not item.endswith(".toml")]
-    where = _where(files, urls, list(configs.values()))
-    journal = open_journal(state, where, list(configs.values()))
+    inputs = read_inputs(data, urls, stationxml, engine)
+    configs = list(inputs.configs.values())
+    journal = open_journal(state, inputs.where, configs)
     source = open_source(
-        where,
+        inputs.where,
         until_end=until_end,
         connect_timeout_s=connect_timeout,
         resume=journal.resume,
         resume_ns=journal.resume_ns,
     )
-    default = None if configs else StationConfig()
-    wanted = _models_of(configs)
-    if engine is not None:
-        wanted = msgspec.structs.replace(wanted, engine=cast("EngineName", engine))
-    loaded = Models.load(wanted, models, trial_windows)
+    loaded = Models.load(inputs.models, models, trial_windows)
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
-    metrics = metrics or next((config.metrics for config in configs.values() if config.metrics), None)
+    metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
     with Operation(journal, source, metrics) as operation:
-        outputs = Outputs(journal, shown, events, list(configs.values()))
+        outputs = Outputs(journal, shown, events, configs)
         chosen = cast("Mode | None", mode)
         loop = Loop(
             loaded,
             outputs.direct,
-            configs,
-            default=default,
+            inputs.configs,
+            default=None if configs else StationConfig(),
             mode=chosen,
             journal=journal,
             health=operation.health,
-            metadata=metadata,
+            metadata=inputs.metadata,
         )
         operation.watch(loop, loaded, outputs.drains)
         try:
@@ -181,31 +165,6 @@ def command(
         _refuse_unheard(report)
     if not as_json:
         _summary(report, source, journal, loaded)
-
-
-def _where(files: list[str], urls: tuple[str, ...], configs: list[StationConfig]) -> str | list[str]:
-    """What to read: one URL, or files."""
-    if files and urls:
-        raise InputError("give DATA or --source, not both")
-    if len(urls) > 1:
-        raise InputError("give --source once; for several stations of one server write seedlink://host/NET_STA,NET_STA")
-    if not files and not urls:
-        urls = tuple(dict.fromkeys(config.source for config in configs if config.source))
-        if not urls:
-            raise InputError("nothing to read: give DATA, --source URL, or a station file with a source")
-        if len(urls) > 1:
-            raise InputError(f"the station files name {len(urls)} sources; run one process per source, or use --source")
-    return urls[0] if urls else files
-
-
-def _models_of(configs: dict[str, StationConfig]) -> ModelsConfig:
-    """The models of all station files. Raises InputError if they differ: a process loads one set of models."""
-    wanted = {station_id: config.models for station_id, config in configs.items()}
-    first = next(iter(wanted), "")
-    for station_id, models in wanted.items():
-        if models != wanted[first]:
-            raise InputError(f"{first} and {station_id} have different models; run one process per set of models")
-    return wanted.get(first, ModelsConfig())
 
 
 def _refuse_unheard(report: RunReport) -> None:

@@ -24,7 +24,7 @@ def command() -> None:
     """Inspect the state folder of `seisedge run --state DIR`."""
 
 
-@command.command("show", epilog=EPILOG)
+@command.command("show", epilog=EPILOG, short_help="Show positions, open events, waiting lines.")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(folder: Path, as_json: bool) -> None:

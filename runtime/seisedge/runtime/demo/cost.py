@@ -24,7 +24,7 @@ def cost_lines(models: Models, events: Sequence[Event], report: RunReport, speed
         )
     rates = sorted(event.cost.gflops_per_s for event in events if event.cost.inferences)
     if rates:
-        lines.append(f"median over the revisions: {rates[len(rates) // 2]:.1f} GFLOP/s")
+        lines.append(f"computing rate: {rates[len(rates) // 2]:.1f} GFLOP/s (median over the revisions)")
     resident = machine.resident_mib()
     if resident is not None:
         lines.append(f"resident memory {resident:.0f} MiB, including the virtual digitizer")

@@ -78,7 +78,7 @@ def _distance_km(quake: Earthquake, config: StationConfig) -> float:
 def event_table(matches: Matches, catalogue: Sequence[Earthquake], configs: Mapping[str, StationConfig]) -> list[str]:
     """One row per earthquake, one column per station."""
     stations = list(configs)
-    lines = [f"{'catalogue':22}" + "".join(f"{station:44}" for station in stations)]
+    lines = [f"{'catalogue':22}" + "".join(f"{station:44}" for station in stations).rstrip()]
     for quake in catalogue:
         row = f"{iso_from_ns(quake.origin_ns)[11:21]}  M {quake.magnitude:4.2f}    "
         for station in stations:

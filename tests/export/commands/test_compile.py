@@ -194,7 +194,7 @@ def test_a_quantized_bias_is_refused_by_the_name_of_its_node(tmp_path: Path) -> 
     ("make", "message"),
     [
         (lambda path: tiny(path, output="scores"), "the network has valid, waveform and scores"),
-        (lambda path: tiny(path, "fp16", kind=TensorProto.FLOAT16), "waveform must be float32; got|cannot read it"),
+        (lambda path: tiny(path, "fp16", kind=TensorProto.FLOAT16), "waveform must be float32; got|cannot parse it"),
     ],
 )
 def test_a_graph_that_is_no_model_file(tmp_path: Path, make: Callable[[Path], Path], message: str) -> None:

@@ -24,12 +24,15 @@ OTHER = (  # what, what must come of it, tests
     (
         "records of 128 to 65,536 bytes",
         "all events, byte for byte",
-        ["test_same_events.py::test_other_record_lengths", "test_same_events.py::test_a_file_of_long_records"],
+        [
+            "station/test_same_events.py::test_other_record_lengths",
+            "station/test_same_events.py::test_a_file_of_long_records",
+        ],
     ),
     (
         "Steim 1 and 2, integers and floats, miniSEED 2 and 3",
         "all events, byte for byte",
-        ["test_same_events.py::test_other_encodings"],
+        ["station/test_same_events.py::test_other_encodings"],
     ),
     (
         "a client that reads slowly",
@@ -39,37 +42,37 @@ OTHER = (  # what, what must come of it, tests
     (
         "a station too slow for its stream",
         "the oldest windows are dropped and counted, no sample is",
-        ["test_backlog.py"],
+        ["station/test_backlog.py"],
     ),
     (
         "`kill -9` at random moments (200 times in the long run)",
-        "goes on; no line lost or doubled",
-        ["test_journal.py::test_kill_9", "test_journal.py::test_killed_between_packets"],
+        "resumes; no line lost or repeated",
+        ["journal/test_kill.py::test_kill_9", "journal/test_kill.py::test_killed_between_packets"],
     ),
     (
         "a state that is torn or damaged",
         "set aside, the stream is read again from where the source begins",
-        ["test_journal.py::test_a_damaged_journal_is_set_aside"],
+        ["journal/test_store.py::test_a_damaged_journal_is_set_aside"],
     ),
     (
         "a full disk",
-        "events go on to the sinks, the journal is tried again every 10 s",
+        "sinks receive all events, the journal is retried every 10 s",
         [
-            "test_journal.py::test_a_disk_that_is_full_for_a_while",
+            "journal/test_store.py::test_a_disk_that_is_full_for_a_while",
             "sinks/test_jsonl.py::test_a_full_disk_leaves_whole_lines",
         ],
     ),
     (
         "a read-only or broken disk at the start",
-        "the run goes on without a memory until it is mended",
+        "the run continues without a journal until the disk is repaired",
         [
-            "test_journal.py::test_a_disk_in_trouble_at_the_start",
-            "test_journal.py::test_a_disk_that_is_mended_in_mid_run",
+            "journal/test_store.py::test_a_disk_fault_at_the_start",
+            "journal/test_store.py::test_a_disk_that_is_repaired_during_the_run",
         ],
     ),
     (
         "a sink that is down",
-        "inference goes on, the lines come in order when it is back",
+        "inference continues, the sink receives its lines in order when it works again",
         [
             "sinks/test_drain.py::test_one_is_down_the_other_is_not",
             "sinks/test_webhook.py::test_down_and_back_in_order",
@@ -86,12 +89,12 @@ OTHER = (  # what, what must come of it, tests
     (
         "spikes, steps, flat and clipped traces, calibrations, teleseisms, none of them flagged",
         "masked and told; no event of their own, no magnitude",
-        ["test_bad_data.py"],
+        ["service/test_bad_data.py"],
     ),
     (
         "a clock that drifts from its rate",
         "no gap, time counted anew every half sample",
-        ["test_timeline.py::test_a_drifting_clock_makes_no_gaps_and_keeps_time"],
+        ["timeline/test_timeline.py::test_a_drifting_clock_makes_no_gaps_and_keeps_time"],
     ),
 )
 EXPECTED = {

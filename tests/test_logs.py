@@ -6,7 +6,10 @@ from pathlib import Path
 RUNTIME = Path(__file__).parents[1] / "runtime" / "seisedge" / "runtime"
 LEVELS = {"debug", "info", "warning", "error", "exception", "log"}
 # About the whole process, or about a client of the virtual digitizer, whose line it is.
-ABOUT_NOTHING_ELSE = {"%d windows were dropped so far; level with the stream again", "systemd cannot be told '%s': %s"}
+ABOUT_NOTHING_ELSE = {
+    "%d windows were dropped so far; level with the stream again",
+    "the message '%s' to systemd failed: %s",
+}
 
 
 def _formats(path: Path) -> list[str]:

@@ -37,7 +37,7 @@ class Connections(list[sqlite3.Connection]):
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
     opened = Connections()
-    connect = sqlite3.connect
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def traced(*args: Any, **settings: Any) -> sqlite3.Connection:
         link = connect(*args, **settings)

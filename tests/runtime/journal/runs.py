@@ -9,7 +9,9 @@ from seisedge.runtime.config import StationConfig, load_config
 from seisedge.runtime.demo import STATIONS
 from seisedge.runtime.event import Cost, Event, Hop, Latency, TriggerInfo, WindowInfo
 from seisedge.runtime.journal._base import BaseJournal
+from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.outbox import Outbox
+from seisedge.runtime.journal.store import StoreState
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
@@ -46,11 +48,14 @@ class Clock:
         return round(self.now_s * 1e9)
 
 
+def numbered() -> list[Packet]:
+    """Packets of TRACES; the token of a packet is its number."""
+    return [dataclasses.replace(packet, token=f"{k:06X}") for k, packet in enumerate(packets_of(TRACES, 3.0))]
+
+
 def with_tokens(first: int = 0) -> list[Packet | None]:
-    """Packets of TRACES from number `first` on; the token of a packet is its number."""
-    packets = packets_of(TRACES, 3.0)
-    numbered = [dataclasses.replace(packet, token=f"{k:06X}") for k, packet in enumerate(packets)]
-    return list(numbered[first:])
+    """Packets of TRACES from number `first` on, for a source."""
+    return list(numbered()[first:])
 
 
 def run(
@@ -78,6 +83,11 @@ def waiting(outbox: Outbox) -> list[tuple[str, int]]:
     """(end of the id, revision) of all events in the outbox, in order."""
     decoded = [line.decoded() for line in outbox.lines_after(0, 10**6)]
     return [(line.id[-10:], line.revision) for line in decoded if isinstance(line, Event)]
+
+
+def state_of(journal: Journal) -> StoreState:
+    """The state now; mypy takes a property for constant."""
+    return journal.state
 
 
 def event(revision: int, station: str = "XX.STA") -> Event:

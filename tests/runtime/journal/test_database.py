@@ -10,17 +10,16 @@ from tests.runtime.journal.runs import Clock, event, hop
 from seisedge.runtime.config import JournalConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.journal.database import (
-    BUSY_MS,
     FILE_NAME,
-    WAL_LIMIT_BYTES,
     Damaged,
     Database,
-    Unavailable,
-    read_database,
+    DatabaseReader,
 )
-from seisedge.runtime.journal.journal import PRUNE_S, Journal
+from seisedge.runtime.journal.folder_lock import Unavailable
+from seisedge.runtime.journal.journal import Journal
 
 DAY_S = 86_400.0
+PRUNE_S = 3600.0
 
 
 def _journal(folder: Path, clock: Clock, settings: JournalConfig) -> Journal:
@@ -39,32 +38,27 @@ def _stored(folder: Path) -> tuple[list[int], list[int]]:
 def test_revisions_and_lines_are_kept_for_keep_days(tmp_path: Path) -> None:
     clock = Clock(100 * DAY_S)
     journal = _journal(tmp_path, clock, JournalConfig(keep_days=2.0))
-    for revision in range(3):  # the first one prunes, and finds nothing
+    for revision, after_s in enumerate((0.0, PRUNE_S - 1, PRUNE_S, PRUNE_S + 1)):
+        clock.now_s = 100 * DAY_S + after_s
         journal.add(event(revision))
         journal.step()
-        clock.now_s += DAY_S / 2
-    assert _stored(tmp_path) == ([0, 1, 2], [1, 2, 3])
     clock.now_s = 102 * DAY_S
-    journal.add(event(3))
-    journal.step()
-    assert _stored(tmp_path) == ([0, 1, 2, 3], [1, 2, 3, 4])  # the first is two days old to the nanosecond
-    clock.now_s = 102 * DAY_S + PRUNE_S - 1
     journal.add(event(4))
     journal.step()
-    assert _stored(tmp_path)[0] == [0, 1, 2, 3, 4]  # too old by now, and it is not yet time to look
-    clock.now_s = 102 * DAY_S + PRUNE_S
+    assert _stored(tmp_path) == ([0, 1, 2, 3, 4], [1, 2, 3, 4, 5])  # the first is exactly two days old
+    clock.now_s = 102 * DAY_S + PRUNE_S - 1
     journal.add(event(5))
     journal.step()
-    assert _stored(tmp_path) == ([1, 2, 3, 4, 5], [2, 3, 4, 5, 6])
-    assert journal.counters.dropped_lines == 1
-    clock.now_s = 102.5 * DAY_S
+    assert _stored(tmp_path)[0] == [0, 1, 2, 3, 4, 5]  # the first is too old, but pruning is not yet due
+    clock.now_s = 102 * DAY_S + PRUNE_S
     journal.add(event(6))
     journal.step()
-    assert _stored(tmp_path)[1] == [2, 3, 4, 5, 6, 7]
-    assert not journal.add(event(1)) and journal.add(event(0))  # it was too long ago
+    assert _stored(tmp_path) == ([2, 3, 4, 5, 6], [3, 4, 5, 6, 7])  # the second is too old by a second
+    assert journal.counters.dropped_lines == 2
+    assert not journal.add(event(2)) and journal.add(event(1))  # the key was removed
     clock.now_s = 110 * DAY_S
     journal.flush()
-    assert _stored(tmp_path) == ([0], [8]) and journal.counters.dropped_lines == 7
+    assert _stored(tmp_path) == ([1], [8]) and journal.counters.dropped_lines == 7
 
 
 def test_the_newest_max_lines_are_kept(tmp_path: Path) -> None:
@@ -126,35 +120,78 @@ def test_a_pruning_that_fails_is_a_failure(tmp_path: Path, connections: Connecti
     assert not journal.add(event(1))
 
 
+def test_a_transaction_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    clock = Clock()
+    journal = _journal(tmp_path, clock, JournalConfig())
+    journal.flush()
+    with sqlite3.connect(tmp_path / FILE_NAME, timeout=0) as link:
+        link.execute("ALTER TABLE outbox RENAME TO elsewhere")
+    journal.add(event(0))
+    journal.step()  # the key can be inserted, the line cannot
+    assert journal.failing
+    with sqlite3.connect(tmp_path / FILE_NAME, timeout=0) as link:  # the transaction does not stay open
+        link.execute("ALTER TABLE elsewhere RENAME TO outbox")
+    assert _stored(tmp_path) == ([], [])
+    clock.now_s += 10
+    journal.step()
+    assert not journal.failing and _stored(tmp_path) == ([0], [1])
+
+
 def test_a_state_show_may_read_while_a_run_writes(tmp_path: Path, connections: Connections) -> None:
     journal = _journal(tmp_path, Clock(), JournalConfig())
     (link,) = connections
     assert link.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert link.execute("PRAGMA busy_timeout").fetchone() == (BUSY_MS,)
-    assert link.execute("PRAGMA journal_size_limit").fetchone() == (WAL_LIMIT_BYTES,)
+    assert link.execute("PRAGMA busy_timeout").fetchone() == (5000,)
+    assert link.execute("PRAGMA journal_size_limit").fetchone() == (4_194_304,)
     journal.add(event(0))
     journal.step()
-    reader = read_database(tmp_path)
-    assert reader.execute("PRAGMA busy_timeout").fetchone() == (BUSY_MS,)
-    assert reader.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reader.execute("DELETE FROM outbox")
-    reader.rollback()
-    reader.execute("BEGIN")
-    reader.execute("SELECT * FROM outbox").fetchone()
-    journal.add(event(1))
-    journal.step()  # a reader holds up nobody
-    assert not journal.failing
-    reader.close()
+    with DatabaseReader(tmp_path) as reader:
+        link = connections[-1]
+        assert link.execute("PRAGMA busy_timeout").fetchone() == (5000,)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            link.execute("DELETE FROM outbox")
+        link.rollback()
+        link.execute("BEGIN")
+        assert (reader.line_count(), reader.revision_count()) == (1, 1)
+        journal.add(event(1))
+        journal.step()  # a reader does not delay the run
+        assert not journal.failing
+        link.rollback()
+        assert (reader.line_count(), reader.revision_count()) == (2, 2)
+        journal.outbox.subscribe("another", lambda: None)
+        journal.flush()
+        assert [(name, waiting) for name, waiting, _ in reader.sinks()] == [
+            ("a sink that takes nothing", 2), ("another", 0)
+        ]  # fmt: skip
+    with pytest.raises(sqlite3.ProgrammingError):
+        reader.line_count()
 
 
 def test_a_journal_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no journal there: journal.sqlite is missing"):
-        read_database(tmp_path)
+        DatabaseReader(tmp_path)
     (tmp_path / FILE_NAME).write_bytes(b"x" * 10_000)
     with pytest.raises(InputError, match="the journal cannot be read"):
-        read_database(tmp_path)
+        DatabaseReader(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == b"x" * 10_000
+
+
+def test_a_new_file_is_of_the_released_schema(tmp_path: Path) -> None:
+    """The released version must be able to read it after a downgrade."""
+    Database(tmp_path / FILE_NAME).close()
+    assert FILE_NAME == "journal.sqlite"
+    with sqlite3.connect(tmp_path / FILE_NAME) as link:
+        assert link.execute("PRAGMA user_version").fetchone() == (1,)
+        assert link.execute("PRAGMA application_id").fetchone() == (0x5E15ED6E,)
+        tables = [name for (name,) in link.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        columns = {table: [row[1] for row in link.execute(f"PRAGMA table_info({table})")] for table in tables}
+    assert columns == {
+        "emitted": ["id", "revision", "emitted_ns"],
+        "hops": ["source", "station", "time"],
+        "outbox": ["seq", "station", "kind", "body", "created_ns"],
+        "sinks": ["name", "seq", "updated_ns"],
+        "stations": ["source", "station", "token", "token_ns", "front", "back", "settings", "updated_ns"],
+    }
 
 
 def test_reading_fails_quietly_and_writing_does_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

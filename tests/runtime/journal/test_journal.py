@@ -1,6 +1,7 @@
 """What a later run continues with, and what one transaction holds."""
 
 import dataclasses
+import json
 import sqlite3
 from itertools import pairwise
 from pathlib import Path
@@ -8,12 +9,24 @@ from pathlib import Path
 import pytest
 from tests.fakes import TECTONIC, ListSource, fake_models
 from tests.runtime.journal.conftest import Connections
-from tests.runtime.journal.runs import CONFIGS, PLAIN, STORY, Clock, event, hop, run, waiting, with_tokens
+from tests.runtime.journal.runs import (
+    CONFIGS,
+    PLAIN,
+    STORY,
+    Clock,
+    event,
+    hop,
+    numbered,
+    run,
+    state_of,
+    waiting,
+    with_tokens,
+)
 
 from seisedge.runtime.config import EventsConfig, JournalConfig, StationConfig, TriggerConfig
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.inference.infer import Models
-from seisedge.runtime.journal.database import FILE_NAME
+from seisedge.runtime.journal.database import FILE_NAME, DatabaseReader
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.journal.store import StoreState
@@ -30,7 +43,7 @@ def _subscribed(folder: Path, **settings: object) -> Journal:
 
 def test_a_run_resumes_from_before_the_oldest_sample_it_needs(tmp_path: Path) -> None:
     journal = _subscribed(tmp_path)
-    assert journal.resume == {}
+    assert (journal.folder, journal.source, journal.resume) == (tmp_path, "list:", {})
     run(journal, 0, 60)  # to second 60: an event is open
     assert waiting(journal.outbox) == STORY[:2]
     journal.close()
@@ -38,7 +51,7 @@ def test_a_run_resumes_from_before_the_oldest_sample_it_needs(tmp_path: Path) ->
     token = int(journal.resume["XX.STA"], 16)
     newest_s = token // 3 * 3.0 + 3
     assert 20 < newest_s <= 34.8  # the window of the open event begins five seconds before its onset
-    assert journal.resume_ns["XX.STA"] == with_tokens()[token].endtime_ns  # type: ignore[union-attr]
+    assert journal.resume_ns["XX.STA"] == numbered()[token].endtime_ns
     run(journal, token + 1, stop=False)
     assert waiting(journal.outbox) == STORY
 
@@ -76,6 +89,49 @@ def test_an_exception_in_the_middle_of_a_step_loses_nothing(tmp_path: Path) -> N
     journal = Journal(tmp_path, "list:")
     run(journal, int(journal.resume["XX.STA"], 16) + 1, stop=False)
     assert waiting(journal.outbox) == STORY
+
+
+def test_places_are_saved_without_the_stations(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "list:")
+    journal.outbox.subscribe("sink", lambda: None)
+    run(journal, 0, 60)
+    stored = _row(tmp_path)
+    station = Station("XX.STA", PLAIN, fake_models(), "triggered")
+    journal.record_packet(station, numbered()[60])  # in the middle of a step: its state must not be stored
+    journal.outbox.delivered("sink", 1)
+    journal.save_places()
+    journal.close()
+    assert _row(tmp_path) == stored
+    assert Journal(tmp_path, "list:").outbox.subscribe("sink", lambda: None) == 1
+
+
+def test_the_point_of_an_earlier_run_stays_a_candidate(tmp_path: Path) -> None:
+    """A second kill soon after the first resumes from the same token, with the newer state."""
+    journal = _subscribed(tmp_path)
+    run(journal, 0, 60)
+    journal.close()
+    token, packet_count = _row(tmp_path)
+    assert (int(token, 16), packet_count) == (24, 60)
+    journal = _subscribed(tmp_path)
+    run(journal, 25, 31)
+    journal.close()
+    assert _row(tmp_path) == (token, 31)
+
+
+def _row(folder: Path) -> tuple[str, int]:
+    """Token and number of packets of the stored station."""
+    with DatabaseReader(folder) as reader:
+        ((_, _, token, _, back, _),) = reader.stations()
+    return token, json.loads(back)["counters"]["packets"]
+
+
+def test_close_forgets_lines_that_were_not_stored(tmp_path: Path) -> None:
+    journal = _subscribed(tmp_path)
+    journal.add(event(0))
+    journal.close()
+    assert journal.state is StoreState.CLOSED and waiting(journal.outbox) == []
+    journal = _subscribed(tmp_path)
+    assert waiting(journal.outbox) == [] and journal.add(event(0))
 
 
 def test_tokens_belong_to_one_source(tmp_path: Path) -> None:
@@ -180,7 +236,8 @@ def test_a_folder_of_the_released_version_is_resumed(tmp_path: Path) -> None:
 def _transactions(statements: list[str]) -> list[tuple[str, list[str]]]:
     """(value of `synchronous`, statements) of each transaction that was committed, without BEGIN and COMMIT."""
     found: list[tuple[str, list[str]]] = []
-    synchronous, body = "", None
+    synchronous = ""
+    body: list[str] | None = None
     for statement in statements:
         words = statement.replace(";", " ").split()
         if words[:2] == ["PRAGMA", "synchronous"]:
@@ -211,7 +268,8 @@ def test_events_are_flushed_to_the_disk_before_a_sink_sees_them(tmp_path: Path, 
     run(journal, stop=False)
     journal.add(hop(1))
     journal.flush()
-    with_event, without = [], []
+    with_event: list[str] = []
+    without: list[str] = []
     for synchronous, body in _transactions(connections.statements):
         event_lines = [x for x in body if "INTO outbox" in x and "'event'" in x]
         (with_event if event_lines else without).append(synchronous)
@@ -228,12 +286,12 @@ def test_a_retried_event_is_flushed_to_the_disk_too(tmp_path: Path, connections:
     connections[0].execute("PRAGMA query_only = 1")
     journal.add(event(0))
     journal.step()
-    assert journal.state is StoreState.FAILING
+    assert state_of(journal) is StoreState.FAILING
     connections[0].execute("PRAGMA query_only = 0")
     connections.statements.clear()
     clock.now_s += 11
     journal.step()
-    assert journal.state is StoreState.STORING
+    assert state_of(journal) is StoreState.STORING
     assert {synchronous for synchronous, _ in _transactions(connections.statements)} == {"FULL"}
     assert waiting(journal.outbox) == [("XX.STA-1", 0)]
 
@@ -272,7 +330,7 @@ def test_a_quiet_second_costs_one_transaction(tmp_path: Path, connections: Conne
     before = journal.counters.commits
     station = Station("XX.STA", PLAIN, fake_models(), "triggered")
     for _ in range(10):
-        journal.record_packet(station, with_tokens()[0])  # type: ignore[arg-type]
+        journal.record_packet(station, numbered()[0])
         journal.step()
     assert journal.counters.commits == before
     clock.now_s += 1.99

@@ -9,7 +9,10 @@ from tests.runtime.journal.runs import STORY, Clock, event, hop, run, waiting
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.memory import MemoryJournal
-from seisedge.runtime.journal.outbox import MAX_TIMED, MAX_UNSAVED, Outbox
+from seisedge.runtime.journal.outbox import Outbox
+
+MAX_TIMED = 256
+MAX_UNSAVED = 10_000
 
 
 def _nothing() -> None:
@@ -128,6 +131,17 @@ def test_a_new_sink_starts_with_the_next_line(tmp_path: Path) -> None:
     assert _revisions(journal.outbox, place) == [1] and _revisions(journal.outbox) == [0, 1]
 
 
+def test_the_place_of_a_new_sink_is_stored_before_its_first_delivery(tmp_path: Path) -> None:
+    journal = _journal(tmp_path, "old")
+    journal.add(event(0))
+    journal.flush()
+    assert journal.outbox.subscribe("new", _nothing) == 1
+    journal.add(event(1))
+    journal.flush()
+    journal.close()
+    assert _journal(tmp_path).outbox.subscribe("new", _nothing) == 1
+
+
 def test_the_age_of_the_oldest_line_that_waits(tmp_path: Path) -> None:
     clock = Clock(1000.0)
     journal = _journal(tmp_path, "sink", clock=clock)
@@ -186,6 +200,21 @@ def test_lines_held_in_memory_are_bounded() -> None:
     journal.outbox.delivered("slow", MAX_UNSAVED)
     journal.step()
     assert [line.seq for line in journal.outbox.unsaved] == list(range(MAX_UNSAVED + 1, MAX_UNSAVED + 7))
+
+
+def test_lines_to_be_stored_are_kept_although_delivered() -> None:
+    outbox = Outbox()
+    outbox.subscribe("sink", _nothing)
+    for revision in range(MAX_UNSAVED + 5):
+        outbox.add(event(revision))
+    outbox.delivered("sink", 2)
+    assert outbox.trim(keep_delivered=True) == 3  # of the five removed ones the sink has two
+    assert [line.seq for line in outbox.unsaved[:2]] == [6, 7]
+    outbox.delivered("sink", 8)
+    assert outbox.trim(keep_delivered=True) == 0
+    assert len(outbox.unsaved) == MAX_UNSAVED
+    assert outbox.trim(keep_delivered=False) == 0
+    assert [line.seq for line in outbox.unsaved[:2]] == [9, 10]
 
 
 def test_dropped_lines_are_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

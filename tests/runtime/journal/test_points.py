@@ -7,7 +7,7 @@ import pytest
 from tests.fakes import T0_NS, fake_models, packet, packets_of
 from tests.runtime.journal.runs import PLAIN, TRACES
 
-from seisedge.runtime.journal.points import MAX_POINTS, POINT_S, Point, Points
+from seisedge.runtime.journal.points import Point, Points
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.station.station import Station
 
@@ -39,7 +39,8 @@ def _at(station: Station, points: Points, ns: int, token: str = "") -> None:
 
 
 _PACKET: Packet = packet(packets_of(TRACES, 3.0)[0].samples)
-STEP_NS = round(POINT_S * 1e9)
+STEP_NS = 5_000_000_000
+MAX_POINTS = 64
 
 
 def test_a_candidate_every_five_seconds(station: Placed) -> None:
@@ -125,7 +126,7 @@ def test_candidates_of_an_earlier_epoch_are_useless() -> None:
 def test_a_restored_station_has_the_point_it_resumed_from() -> None:
     station, points = Placed(), Points()
     station.epoch = 2
-    points.restore(station, Point("earlier", T0_NS, b"{}"))
+    points.restore(station, Point("earlier", T0_NS, b"{}", 2))
     station.needed = T0_NS
     assert points.resume_point(station) == Point("earlier", T0_NS, b"{}", 2)
     _at(station, points, T0_NS + STEP_NS - 1, "too soon")

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from tests.fakes import ListSource, fake_models
 from tests.runtime.journal.conftest import Connections
-from tests.runtime.journal.runs import PLAIN, STORY, Clock, Kept, event, run, waiting, with_tokens
+from tests.runtime.journal.runs import PLAIN, STORY, Clock, Kept, event, run, state_of, waiting, with_tokens
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
@@ -28,7 +28,9 @@ def _levels(caplog: pytest.LogCaptureFixture, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("damage", ["garbage", "torn page", "cut off"])
-def test_a_damaged_journal_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str) -> None:
+def test_a_damaged_journal_is_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, connections: Connections, damage: str
+) -> None:
     journal = Journal(tmp_path, "list:")
     journal.outbox.subscribe("a sink that takes nothing", lambda: None)
     run(journal)
@@ -46,7 +48,10 @@ def test_a_damaged_journal_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptur
     damaged = path.read_bytes()
     journal = Journal(tmp_path, "list:")
     assert "the journal is damaged" in caplog.text
-    assert journal.state is StoreState.STORING and journal.durable and journal.resume == {}
+    assert state_of(journal) is StoreState.STORING and journal.durable and journal.resume == {}
+    for closed in connections[:2]:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            closed.execute("SELECT 1")
     run(journal)
     (kept,) = tmp_path.glob("*.damaged")
     assert kept.read_bytes() == damaged
@@ -66,15 +71,15 @@ def test_damage_during_the_run_is_set_aside(
     connections[0].execute("CREATE UNIQUE INDEX torn ON outbox (station)")
     journal.add(event(1))
     journal.step()
-    assert journal.state is StoreState.FAILING and journal.durable
+    assert state_of(journal) is StoreState.FAILING and journal.durable
     assert len(list(tmp_path.glob("*.damaged"))) == 1
     assert waiting(journal.outbox) == [("XX.STA-1", 1)]  # the sink receives it without waiting for the disk
     clock.now_s += 9.9
     journal.step()
-    assert journal.state is StoreState.FAILING
+    assert state_of(journal) is StoreState.FAILING
     clock.now_s += 0.1
     journal.step()
-    assert journal.state is StoreState.STORING
+    assert state_of(journal) is StoreState.STORING
     assert _levels(caplog, "the journal cannot be written") == ["WARNING"]
     assert _levels(caplog, "can be written again") == ["WARNING"]
     journal.close()
@@ -106,7 +111,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.ENODEV, errno.ENXIO])
-def test_a_disk_in_trouble_at_the_start(
+def test_a_disk_fault_at_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """An unattended station emits events even if it cannot store them."""
@@ -117,7 +122,7 @@ def test_a_disk_in_trouble_at_the_start(
     monkeypatch.setattr(Path, "mkdir", mkdir)
     journal = Journal(tmp_path / "state", "list:")
     assert "the run continues without a journal" in caplog.text and "retry every 10 s" in caplog.text
-    assert journal.state is StoreState.UNAVAILABLE and not journal.durable and journal.failing
+    assert state_of(journal) is StoreState.UNAVAILABLE and not journal.durable and journal.failing
     kept = Kept()
     drain = Drain(kept, "kept", journal.outbox)
     drain.start()
@@ -127,7 +132,7 @@ def test_a_disk_in_trouble_at_the_start(
     assert [line.revision for line in kept.lines if isinstance(line, Event)] == [0, 1, 2] * 2
 
 
-def test_a_disk_that_is_mended_in_mid_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_that_is_repaired_during_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """From then on the run is stored, and lines left by an earlier run reach the sinks."""
     journal = Journal(tmp_path, "list:")
     for name in ("kept", "another"):
@@ -206,14 +211,14 @@ def test_no_line_is_passed_over_while_a_reopened_database_cannot_be_written(
     number = len(connections)
     connections.on_open[number] = lambda link: _set_size(link, 0)  # lines can be renumbered, but none can be added
     journal.flush()
-    assert journal.state is StoreState.FAILING
+    assert state_of(journal) is StoreState.FAILING
     lines = [line.decoded() for line in journal.outbox.lines_after(1)]
     assert [line.revision for line in lines if isinstance(line, Event)] == [11, 12, 0, 1]
     assert [line.seq for line in journal.outbox.lines_after(2, limit=2)] == [3, 4]
     _set_size(connections[number], 1000)
     clock.now_s += 10
     journal.flush()
-    assert journal.state is StoreState.STORING
+    assert state_of(journal) is StoreState.STORING
     lines = [line.decoded() for line in journal.outbox.lines_after(1)]
     assert [line.revision for line in lines if isinstance(line, Event)] == [11, 12, 0, 1]
     assert journal.outbox.undelivered("sink") == 4
@@ -240,18 +245,18 @@ def test_a_folder_that_another_run_has_taken_meanwhile(
     for _ in range(5):
         clock.now_s += 11
         journal.flush()
-    assert journal.state is StoreState.UNAVAILABLE
+    assert state_of(journal) is StoreState.UNAVAILABLE
     assert _levels(caplog, "in use by another run") == ["WARNING"]
     other.close()
     clock.now_s += 11
     journal.add(event(0))
     journal.flush()
-    assert journal.state is StoreState.STORING
+    assert state_of(journal) is StoreState.STORING
     journal.close()
-    assert journal.state is StoreState.CLOSED and not journal.durable
+    assert state_of(journal) is StoreState.CLOSED and not journal.durable
     clock.now_s += 11
     journal.flush()
-    assert journal.state is StoreState.CLOSED  # it is not opened again
+    assert state_of(journal) is StoreState.CLOSED  # it is not opened again
     Journal(tmp_path, "list:").close()
 
 
@@ -265,12 +270,12 @@ def test_an_unavailable_database_is_tried_every_ten_seconds(tmp_path: Path, conn
     journal.add(event(0))
     clock.now_s = 59.9
     journal.step()
-    assert journal.state is StoreState.UNAVAILABLE
+    assert state_of(journal) is StoreState.UNAVAILABLE
     assert waiting(journal.outbox) == [("XX.STA-1", 0)]  # at once, all the same
     clock.now_s = 60.0
     journal.add(event(1))
     journal.step()
-    assert journal.state is StoreState.STORING
+    assert state_of(journal) is StoreState.STORING
     assert waiting(journal.outbox) == [("XX.STA-1", 0), ("XX.STA-1", 1)]
     journal.close()
     journal = Journal(tmp_path, "list:")

@@ -1,4 +1,4 @@
-"""Bad data through the whole station with the bundled models: what opens no event, and what is said of the others."""
+"""Bad data through the whole station with the bundled models: what opens no event, and quality remarks of the rest."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ ONSET_S = 35.7  # of the earthquake in its stretch
 
 
 def _noise() -> Traces:
-    """52 s in which the trigger hears nothing."""
+    """52 s without a trigger."""
     return cut(548, 600)
 
 
@@ -34,7 +34,7 @@ def _about(drafts: list[EventDraft]) -> list[tuple[str, str | None, bool, list[s
     ]
 
 
-def test_the_noise_is_quiet_and_the_earthquake_is_one() -> None:
+def test_noise_opens_no_event_and_an_earthquake_opens_one() -> None:
     drafts, station = run(_noise())
     assert not drafts and station.counters.triggers == 0
     drafts, _ = run(_earthquake())
@@ -64,17 +64,17 @@ def test_an_earthquake_after_a_spike_is_found_and_the_spike_is_masked(before_s: 
     assert _about(drafts)[0] == ("27:15.8", "tectonic", True, ["spike"])
     plain, _ = run(_earthquake())
     assert drafts[0].magnitude is not None and plain[0].magnitude is not None
-    assert drafts[0].window.coverage == 1.0  # of the best component; the vertical lacks a second
+    assert drafts[0].window.coverage == 1.0  # of the best component; the vertical has a second less
 
 
-def test_a_step_later_in_the_window_is_told() -> None:
+def test_a_step_later_in_the_window_is_remarked() -> None:
     drafts, station = run(with_step(_earthquake(), ONSET_S + 6, 2e4))
     first, second = _about(drafts)[:2]
     assert first == ("27:15.7", "tectonic", True, ["ok"]) and second == ("27:15.7", "tectonic", True, ["step"])
     assert station.counters.step_triggers == 1
 
 
-def test_a_dead_component_is_masked_and_told() -> None:
+def test_a_dead_component_is_masked_and_remarked() -> None:
     traces = _earthquake()
     traces["EH1"][:] = 123.0
     drafts, _ = run(traces)
@@ -147,6 +147,6 @@ def test_continuous_mode_opens_no_event(traces: Traces, calibrations: int, packe
     assert station.counters.calibration_triggers == calibrations
 
 
-def test_continuous_mode_opens_one_for_what_is_loud_and_sound() -> None:
+def test_continuous_mode_opens_an_event_for_loud_good_data() -> None:
     drafts, _ = run(_earthquake(), mode="continuous", models=fake_models(_loud))
     assert drafts and [q.code for q in drafts[0].quality] == ["ok"]

@@ -9,7 +9,7 @@ from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.service.dead_letters import FILE_NAME, MAX_BYTES, MAX_PER_S, MAX_RECORD_BYTES, DeadLetters
 
 
-def test_a_letter_tells_what_why_and_where(tmp_path: Path) -> None:
+def test_a_letter_has_the_record_its_source_and_the_reason(tmp_path: Path) -> None:
     letters = DeadLetters(tmp_path, "seedlink://host")
     letters(BadRecord(bytes(range(256)) * 2, "its sampling rate is 0"))
     (letter,) = map(json.loads, (tmp_path / FILE_NAME).read_text(encoding="utf-8").splitlines())
@@ -18,7 +18,7 @@ def test_a_letter_tells_what_why_and_where(tmp_path: Path) -> None:
     assert letter["time"].endswith("Z") and letter["bytes"] == 512
 
 
-def test_it_is_bounded(tmp_path: Path) -> None:
+def test_rate_and_size_are_bounded(tmp_path: Path) -> None:
     now_s = [0.0]
     letters = DeadLetters(tmp_path, "x", now_s=lambda: now_s[0])
     bad = BadRecord(b"\0" * 65536, "nonsense")
@@ -35,7 +35,7 @@ def test_it_is_bounded(tmp_path: Path) -> None:
     assert max(files.values()) < MAX_BYTES + 2 * MAX_RECORD_BYTES
 
 
-def test_a_full_disk_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_fault_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     letters = DeadLetters(tmp_path / "gone", "x")
     for _ in range(3):

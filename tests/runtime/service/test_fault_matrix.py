@@ -1,4 +1,4 @@
-"""Every fault of the virtual digitizer against every source that can have it. The table: `fault_cases.py`."""
+"""Every fault of the virtual digitizer on every source that it applies to. The table is in `fault_cases.py`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seisedge.runtime.replay._fault import known_faults
 
 
 def _is_short(number: int, case: Case, source: str) -> bool:
-    """In turn, one server a fault; the growing file with every third, UDP with one."""
+    """One server per fault, in rotation; the growing file for every third fault, UDP for one."""
     if source == "file":
         return True
     if source == "shake-udp":
@@ -44,5 +44,5 @@ def test_every_fault_has_a_row() -> None:
     assert {case.name for case in CASES} == set(known_faults())
 
 
-def test_the_part_holds_events_to_compare(matrix: Matrix, tmp_path: Path) -> None:
+def test_the_part_contains_events_to_compare(matrix: Matrix, tmp_path: Path) -> None:
     assert len(matrix.undisturbed("file", CASES[0]).lines) >= 20

@@ -37,7 +37,7 @@ def _run(packets: list[Packet | None], *, live: bool, **settings: object) -> tup
     return [line for line in kept.lines if isinstance(line, Event)], loop
 
 
-def test_live_and_file_say_the_same() -> None:
+def test_a_live_source_and_a_file_give_the_same_events() -> None:
     live, _ = _run(list(packets_of(TRACES, 0.5)), live=True)
     filed, loop = _run(list(packets_of(TRACES)), live=False)
     assert [content_of(e) for e in live] == [content_of(e) for e in filed]
@@ -45,7 +45,7 @@ def test_live_and_file_say_the_same() -> None:
     assert loop.report.stream_s == 100.0
 
 
-def test_latency_adds_up_and_says_nothing_of_the_wire_for_files() -> None:
+def test_latency_is_the_sum_of_its_parts_and_has_no_transport_for_files() -> None:
     live, _ = _run(list(packets_of(TRACES, 4.0)), live=True, transport=lambda _packet: 5.0)
     first = live[0].latency_ms
     assert first.transport == 5.0
@@ -65,14 +65,14 @@ def test_cost_is_that_of_the_revision() -> None:
     assert events[0].cost.engine == "rule" and events[0].cost.precision == "fp32"
 
 
-def test_stations_without_a_file_are_left_out_and_counted() -> None:
+def test_packets_of_stations_without_a_file_are_counted() -> None:
     packets = packets_of(TRACES)
     loop = Loop(fake_models(), [], {"XX.OTHER": CONFIG})
     report = loop.run(ListSource(list(packets)))
     assert report.stations == {} and report.other_stations == {"XX.STA": len(packets)}
 
 
-def test_stations_are_bounded_where_no_file_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_stations_without_a_file_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seisedge.runtime.service.loop.MAX_STATIONS", 3)
     packets: list[Packet | None] = [packet(np.zeros(100, dtype=np.int32), station=f"S{k}") for k in range(9)]
     report = Loop(fake_models(), [], {}, default=StationConfig()).run(ListSource(packets))
@@ -86,7 +86,7 @@ def test_idle_exit_and_ticks() -> None:
     assert report.events == 1
 
 
-def test_stop_closes_what_is_open() -> None:
+def test_stop_closes_open_events() -> None:
     kept = Kept()
     loop = Loop(fake_models(), [kept], {"XX.STA": CONFIG})
     packets = [p for p in packets_of(TRACES, 1.0) if p.endtime_ns - packets_of(TRACES)[0].starttime_ns < 55 * 10**9]
@@ -109,7 +109,7 @@ def _then(loop: Loop):  # type: ignore[no-untyped-def]  # a generator that stops
     yield None
 
 
-def test_json_lines_are_whole_lines(tmp_path: Path) -> None:
+def test_json_lines_are_complete_lines(tmp_path: Path) -> None:
     events, _ = _run(list(packets_of(TRACES)), live=False)
     path = tmp_path / "events.jsonl"
     path.write_text("old\n", encoding="utf-8")
@@ -133,9 +133,9 @@ def test_json_lines_to_a_stream() -> None:
 
 def test_the_readable_line() -> None:
     events, _ = _run(list(packets_of(TRACES)), live=False)
-    said: list[str] = []
-    TerminalSink(said.append).write(events[0])
-    assert said == [sentence_from_event(events[0])]
+    shown: list[str] = []
+    TerminalSink(shown.append).write(events[0])
+    assert shown == [sentence_from_event(events[0])]
     for word in ("12:27:19.8", "XX.STA", "new", "tectonic", "0.90", "M 1.1", "at +3", "ms"):
-        assert word in said[0], said[0]
+        assert word in shown[0], shown[0]
     assert np.isfinite(events[0].latency_ms.total)

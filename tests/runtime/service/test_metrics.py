@@ -1,4 +1,4 @@
-"""`/healthz` and `/metrics` of a run, and when the watchdog is kept quiet."""
+"""`/healthz` and `/metrics` of a run, and when the watchdog is notified."""
 
 import json
 import re
@@ -27,7 +27,7 @@ LINE = re.compile(r'[a-z_]+(\{([a-z]+="[^"\n]*",?)+\})? (-?[0-9.e+-]+|\+Inf)')
 
 
 class Clock:
-    """Ours."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -116,7 +116,7 @@ def test_an_address_of_ipv6() -> None:
     server.close()
 
 
-def test_a_sink_that_takes_nothing(tmp_path: Path) -> None:
+def test_metrics_of_a_sink_that_receives_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "list:")
     health = Health()
     health.journal, health.drains = journal, [Drain(TerminalSink(lambda _line: None), "never started", journal.outbox)]
@@ -135,42 +135,42 @@ def test_addresses() -> None:
     assert address_from_text(":9108") == ("127.0.0.1", 9108)
     assert address_from_text("[::1]:9108") == ("::1", 9108)
     for wrong in ("9108", "host:", "host:metrics", "host:99999"):
-        with pytest.raises(InputError, match="must be HOST:PORT"):
+        with pytest.raises(InputError, match="expected HOST:PORT, such as 127"):
             address_from_text(wrong)
 
 
-def _linked(state: LinkState) -> ListSource:
+def _source(state: LinkState) -> ListSource:
     source = ListSource([], live=True)
     source.state = state
     return source
 
 
-def test_the_watchdog_hears_of_packets_and_of_known_outages_only() -> None:
+def test_the_watchdog_is_notified_of_packets_and_of_explained_silence_only() -> None:
     clock, pings = Clock(), Pings()
     health = Health(pings, clock)
-    health.source = source = _linked(LinkState.CONNECTING)
+    health.source = source = _source(LinkState.CONNECTING)
 
-    def turns(*stations: str | None) -> int:
+    def notified(*stations: str | None) -> int:
         before = pings.count
         for station in stations:
             health.record_item(station)
         return pings.count - before
 
-    assert turns(None, None) == 2  # nothing has come yet: waiting is all there is to do
+    assert notified(None, None) == 2  # before the first packet
     source.state = LinkState.STREAMING
-    assert turns("XX.STA", None) == 2
+    assert notified("XX.STA", None) == 2
     clock.now_s += SILENT_S + 1
-    assert turns(None, None) == 0  # connected, and silent for longer than the source would bear
+    assert notified(None, None) == 0  # connected, and without data for too long
     source.state = LinkState.WAITING
-    assert turns(None) == 1
+    assert notified(None) == 1
     source.state = LinkState.STREAMING
-    assert turns("XX.STA", None) == 2
+    assert notified("XX.STA", None) == 2
 
 
-def test_conditions(tmp_path: Path) -> None:
+def test_conditions_and_their_reasons(tmp_path: Path) -> None:
     clock = Clock()
     health = Health(None, clock)
-    health.source = source = _linked(LinkState.CONNECTING)
+    health.source = source = _source(LinkState.CONNECTING)
     assert health.condition() == ("outage", ["the source is connecting"])
     source.state = LinkState.STREAMING
     health.record_item("XX.A")
@@ -189,7 +189,7 @@ def test_conditions(tmp_path: Path) -> None:
     health.record_item("XX.A")
     health.record_item("XX.B")
     clock.now_s += STUCK_S + 1
-    assert health.condition() == ("outage", [f"the loop has not come round for {STUCK_S + 1:.0f} s"])
+    assert health.condition() == ("outage", [f"the loop has been stuck for {STUCK_S + 1:.0f} s"])
     health.record_item("XX.A")
     (tmp_path / FILE_NAME).mkdir()  # no database can be opened there
     health.journal = Journal(tmp_path, "x")
@@ -198,7 +198,7 @@ def test_conditions(tmp_path: Path) -> None:
 
 def test_an_outage_is_503() -> None:
     server = MetricsServer(Health(), ("127.0.0.1", 0))
-    server._server.health.source = _linked(LinkState.CONNECTING)
+    server._server.health.source = _source(LinkState.CONNECTING)
     try:
         code, text = _get(server.port, "/healthz")
     finally:
@@ -206,7 +206,7 @@ def test_an_outage_is_503() -> None:
     assert code == 503 and json.loads(text)["status"] == "outage"
 
 
-def test_inferences_that_show_nothing_are_counted_too() -> None:
+def test_inferences_without_a_line_are_counted() -> None:
     health = Health()
     health.models = models = fake_models(lambda _waveform, _valid: NOISE)
     lines: list[str] = []

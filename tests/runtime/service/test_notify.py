@@ -1,4 +1,4 @@
-"""What systemd would hear."""
+"""Messages that systemd receives."""
 
 import os
 import socket
@@ -17,13 +17,13 @@ def systemd(tmp_path: Path) -> socket.socket:
     return link
 
 
-def _heard(link: socket.socket) -> list[str]:
-    heard = []
+def _received(link: socket.socket) -> list[str]:
+    received = []
     while True:
         try:
-            heard.append(link.recv(1000).decode())
+            received.append(link.recv(1000).decode())
         except BlockingIOError:
-            return heard
+            return received
 
 
 def test_ready_watchdog_and_stopping(systemd: socket.socket) -> None:
@@ -33,21 +33,21 @@ def test_ready_watchdog_and_stopping(systemd: socket.socket) -> None:
         notifier.ping()
     notifier.stopping()
     notifier.close()
-    assert _heard(systemd) == ["READY=1\nSTATUS=reading x", "WATCHDOG=1", "STOPPING=1"]
+    assert _received(systemd) == ["READY=1\nSTATUS=reading x", "WATCHDOG=1", "STOPPING=1"]
 
 
 @pytest.mark.parametrize("watchdog", [{}, {"WATCHDOG_USEC": "1", "WATCHDOG_PID": str(os.getpid() + 1)}])
 def test_no_watchdog(systemd: socket.socket, watchdog: dict[str, str]) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": str(systemd.getsockname())} | watchdog)
     notifier.ping()
-    assert _heard(systemd) == []
+    assert _received(systemd) == []
 
 
-def test_pings_go_on(systemd: socket.socket) -> None:
+def test_the_watchdog_is_notified_repeatedly(systemd: socket.socket) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": str(systemd.getsockname()), "WATCHDOG_USEC": "1"})
     for _ in range(3):
         notifier.ping()
-    assert _heard(systemd) == ["WATCHDOG=1"] * 3
+    assert _received(systemd) == ["WATCHDOG=1"] * 3
 
 
 def test_an_abstract_socket() -> None:
@@ -57,7 +57,7 @@ def test_an_abstract_socket() -> None:
         assert link.recv(100) == b"READY=1\nSTATUS=x"
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_without_a_socket_nothing_is_sent(tmp_path: Path) -> None:
     for environment in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "1"}):
         notifier = Notifier(environment)
         notifier.ready("x")
@@ -65,8 +65,8 @@ def test_nobody_listens(tmp_path: Path) -> None:
         notifier.close()
 
 
-def test_a_supervisor_that_does_not_read_holds_up_nobody(systemd: socket.socket) -> None:
+def test_a_supervisor_that_does_not_read_does_not_block(systemd: socket.socket) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": str(systemd.getsockname()), "WATCHDOG_USEC": "1"})
     for _ in range(2000):
         notifier.ping()
-    assert 0 < len(_heard(systemd)) < 2000
+    assert 0 < len(_received(systemd)) < 2000

@@ -1,4 +1,4 @@
-"""Stream time on a bad line, drawn at random: nothing lost, nothing twice, no growth. See benchmarks/soak.py."""
+"""Hours of stream time with random faults: no line lost or repeated, no growth of memory. See benchmarks/soak.py."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_minutes_with_kills(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_six_hours(tmp_path: Path, protocol: str) -> None:
-    """A day of all three is `python -m benchmarks.soak`."""
+    """For a day of all three protocols: `python -m benchmarks.soak`."""
     soak = Soak(tmp_path, 6.0, 2, ["PB.B918"])
     reference = soak.reference()
     steady, killed = soak.run(protocol), soak.run(protocol, kills=8, every_s=2.0)
@@ -36,7 +36,7 @@ def test_six_hours(tmp_path: Path, protocol: str) -> None:
     assert killed.kills == 8
 
 
-def test_what_is_lost_doubled_and_grown_is_seen() -> None:
+def test_lost_and_repeated_lines_and_growth_are_measured() -> None:
     def line(onset: str, revision: int) -> bytes:
         return f'{{"id": "{onset}", "revision": {revision}}}'.encode()
 

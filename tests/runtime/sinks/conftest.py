@@ -1,4 +1,4 @@
-"""Revisions of one made event, as sinks get them."""
+"""Revisions of one synthetic event, as sinks receive them."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ MakeEvent = Callable[..., Event]
 
 
 class Kept(Sink):
-    """Keeps what it gets."""
+    """Keeps what it receives."""
 
     def __init__(self) -> None:
         self.lines: list[Event | Hop] = []
@@ -26,7 +26,7 @@ class Kept(Sink):
 
 @pytest.fixture(scope="session")
 def events() -> list[Event]:
-    """new, update and final of a calibrated event."""
+    """The revisions new, update and final of a calibrated event."""
     traces = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
     config = StationConfig(
         station=StationIdentity("XX", "STA"), channels={c: ChannelConfig(sensitivity=1e9) for c in traces}

@@ -1,4 +1,4 @@
-"""A sink that is down holds up nobody, and gets its lines in order when it is back."""
+"""A sink that fails does not delay others, and receives its lines in order when it works again."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from seisedge.runtime.sinks._drain import Drain
 
 
 class Switched(Sink):
-    """Up and down by a switch; `blocked`: does not even answer until then."""
+    """Fails until `up` is set. blocked: does not even return until then."""
 
     def __init__(self) -> None:
         self.up = threading.Event()
@@ -61,7 +61,7 @@ def test_one_is_down_the_other_is_not(tmp_path: Path, events: list[Event], block
     assert drains[0].close(5) == 0 and _content(dead.lines) == _content(events)
 
 
-def test_what_it_missed_comes_after_a_restart(tmp_path: Path, events: list[Event]) -> None:
+def test_undelivered_lines_are_delivered_after_a_restart(tmp_path: Path, events: list[Event]) -> None:
     journal = Journal(tmp_path, "list:")
     dead = Switched()
     drain = Drain(dead, "hook", journal.outbox, backoff_first_s=0.01)
@@ -82,14 +82,14 @@ def test_what_it_missed_comes_after_a_restart(tmp_path: Path, events: list[Event
     assert drain.close(5) == 0 and _content(dead.lines) == _content(events)
 
 
-def test_the_time_of_the_journal_is_added_behind_it(tmp_path: Path, events: list[Event]) -> None:
-    """A line is stored before anybody knows how long that took; another run does not know it at all."""
+def test_the_time_to_be_stored_is_added_to_the_delivered_line(tmp_path: Path, events: list[Event]) -> None:
+    """The stored line cannot contain this time, and a later run does not know it."""
     now_s = [100.0]
     journal = Journal(tmp_path, "list:", now_s=lambda: now_s[0])
     sink = Switched()
     sink.up.set()
     drain = Drain(sink, "hook", journal.outbox)
-    journal.outbox.subscribe("another, which takes nothing", lambda: None)
+    journal.outbox.subscribe("a sink that takes nothing", lambda: None)
     drain.start()
     journal.add(events[0])
     now_s[0] += 0.0125
@@ -120,7 +120,7 @@ def test_only_its_stations(tmp_path: Path, revision) -> None:  # type: ignore[no
     assert [line.station for line in sink.lines] == ["XX.B"]
 
 
-def test_a_fault_of_the_sink_is_not_the_end(events: list[Event], caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_in_a_sink_skips_one_line(events: list[Event], caplog: pytest.LogCaptureFixture) -> None:
     class Faulty(Switched):
         def write(self, line: Event | Hop) -> None:
             if isinstance(line, Event) and line.revision == 1:
@@ -139,8 +139,8 @@ def test_a_fault_of_the_sink_is_not_the_end(events: list[Event], caplog: pytest.
     assert drain.counters.refused == 1 and "ZeroDivisionError" in caplog.text
 
 
-def test_sinks_that_decode_their_first_line_at_once(events: list[Event]) -> None:
-    """In a new process each, as a restart has it. With a decoder made in each thread one in five of these crashes."""
+def test_sinks_can_decode_their_first_line_at_the_same_time(events: list[Event]) -> None:
+    """Each in a new process, as after a restart. With a decoder per thread, one process in five crashes."""
     script = (
         "import sys, threading\nfrom seisedge.runtime.journal.line import Line\nsys.setswitchinterval(1e-6)\n"
         "line = Line(1, 'XX.STA', 'event', sys.stdin.buffer.read())\nstart = threading.Barrier(3)\n"

@@ -12,7 +12,7 @@ def _revisions(path: Path) -> list[int]:
     return [msgspec.json.decode(line, type=Event).revision for line in path.read_bytes().splitlines()]
 
 
-def test_a_file_is_gone_on_with_and_has_each_line_once(tmp_path: Path, events: list[Event]) -> None:
+def test_a_file_is_appended_to_and_has_each_line_once(tmp_path: Path, events: list[Event]) -> None:
     path = tmp_path / "events.jsonl"
     sink = JsonLinesFile(path)
     sink.write(events[0])
@@ -25,7 +25,7 @@ def test_a_file_is_gone_on_with_and_has_each_line_once(tmp_path: Path, events: l
     assert _revisions(path) == [0, 1, 2]
 
 
-def test_half_a_line_is_taken_away(tmp_path: Path, events: list[Event]) -> None:
+def test_an_incomplete_line_is_removed(tmp_path: Path, events: list[Event]) -> None:
     path = tmp_path / "events.jsonl"
     whole = msgspec.json.encode(events[0]) + b"\n"
     for left in (whole + b'{"schema":"seisedge.ev', b'{"schema":', b"", b"x" * 200_000):
@@ -48,7 +48,7 @@ def test_rotation(tmp_path: Path, revision) -> None:  # type: ignore[no-untyped-
     assert _revisions(tmp_path / "events.jsonl.2") == [3, 4, 5]
     assert len(list(tmp_path.iterdir())) == 3
     sink = JsonLinesFile(path, max_mb=3.5 * size / 1e6, keep_files=2)
-    sink.write(revision(revision=8))  # is in the file before
+    sink.write(revision(revision=8))  # is in the rotated file
     sink.write(revision(revision=11))
     sink.close()
     assert _revisions(path) == [9, 10, 11]
@@ -61,7 +61,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, events: list[Event]) -> 
     inner = sink._file
 
     class Full:
-        """A disk that takes a hundred bytes more."""
+        """A disk with little space: it accepts a part of a line."""
 
         def write(self, data: bytes) -> int:
             if len(data) < 200:
@@ -84,13 +84,13 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, events: list[Event]) -> 
     sink.close()
 
 
-def test_where_it_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="events cannot be written there"):
+def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="events cannot be written to this file"):
         JsonLinesFile(tmp_path / "no" / "folder.jsonl")
     assert not list(tmp_path.iterdir())
 
 
-def test_an_event_is_on_the_disk_when_it_is_said_to_be(
+def test_an_event_is_flushed_to_the_disk_when_write_returns(
     tmp_path: Path, events: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[bytes] = []

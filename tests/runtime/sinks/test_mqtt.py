@@ -1,4 +1,4 @@
-"""Against a real mosquitto, where there is one."""
+"""Against a real mosquitto, if it is installed."""
 
 import os
 import shutil
@@ -27,19 +27,19 @@ MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/
 
 NAME, PASSWORD = "station", "not in the station file"
 
-pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto here; apt-get install mosquitto")
-paho = pytest.importorskip("paho.mqtt.client", reason="no paho-mqtt here; pip install 'seisedge[mqtt]'")
+pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed; apt-get install mosquitto")
+paho = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed; pip install 'seisedge[mqtt]'")
 
 
 class Broker:
-    """mosquitto on a port of its own; `start` and `stop` as a test likes."""
+    """A mosquitto process on a free port, which a test starts and stops."""
 
     def __init__(self, folder: Path, settings: str = "allow_anonymous true\n") -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self._config = folder / "mosquitto.conf"
-        user = "user root\n" if os.geteuid() == 0 else ""  # else it becomes another one, who cannot read the folder
+        user = "user root\n" if os.geteuid() == 0 else ""  # else it switches to a user who cannot read the folder
         self._config.write_text(f"{user}listener {self.port} 127.0.0.1\n{settings}", encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -67,13 +67,13 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 
 class Listener:
-    """A subscriber to everything; `heard` is (topic, payload, retained)."""
+    """A subscriber to all topics. received: (topic, payload, retained) of each message."""
 
     def __init__(self, port: int, ca: Path | None = None) -> None:
-        self.heard: list[tuple[str, bytes, bool]] = []
+        self.received: list[tuple[str, bytes, bool]] = []
         self._ready = threading.Event()
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-        self._client.on_message = lambda _c, _d, m: self.heard.append((m.topic, m.payload, m.retain))
+        self._client.on_message = lambda _c, _d, m: self.received.append((m.topic, m.payload, m.retain))
         self._client.on_subscribe = lambda *_: self._ready.set()
         if ca is not None:
             self._client.tls_set(ca_certs=str(ca))
@@ -101,17 +101,17 @@ def test_messages_and_status(broker: Broker, events: list[Event]) -> None:
     listener = Listener(broker.port)
     sink = MqttSink(MqttConfig("127.0.0.1", broker.port), ["XX.STA"])
     status = "seisedge/XX.STA/status"
-    _until(lambda: (status, b"online", False) in listener.heard)
+    _until(lambda: (status, b"online", False) in listener.received)
     for event in events:
         sink.write(event)
-    _until(lambda: len(listener.heard) == 4)
-    bodies = [payload for topic, payload, _ in listener.heard if topic == "seisedge/XX.STA/event"]
+    _until(lambda: len(listener.received) == 4)
+    bodies = [payload for topic, payload, _ in listener.received if topic == "seisedge/XX.STA/event"]
     assert [msgspec.json.decode(body, type=Event) for body in bodies] == events
     sink.close()
-    _until(lambda: (status, b"offline", False) in listener.heard)
+    _until(lambda: (status, b"offline", False) in listener.received)
     listener.close()
     later = Listener(broker.port)
-    _until(lambda: later.heard == [(status, b"offline", True)])
+    _until(lambda: later.received == [(status, b"offline", True)])
     later.close()
 
 
@@ -119,17 +119,17 @@ def test_the_last_will(broker: Broker) -> None:
     listener = Listener(broker.port)
     sink = MqttSink(MqttConfig("127.0.0.1", broker.port, topic="mine/x"), ["XX.STA"])
     status = "mine/x/XX.STA/status"
-    _until(lambda: (status, b"online", False) in listener.heard)
+    _until(lambda: (status, b"online", False) in listener.received)
     link = sink._client.socket()
     assert link is not None
     sink._client.loop_stop()
-    link.close()  # cut off, without a word
-    _until(lambda: (status, b"offline", False) in listener.heard)
+    link.close()  # the connection is lost without a DISCONNECT
+    _until(lambda: (status, b"offline", False) in listener.received)
     listener.close()
 
 
 def test_the_last_will_of_a_killed_run(broker: Broker, tmp_path: Path) -> None:
-    """`kill -9`: nobody could say goodbye, and the broker does."""
+    """After `kill -9` the broker publishes `offline`."""
     part, station = tmp_path / "part.mseed", tmp_path / "station.toml"
     part.write_bytes(RECORDING.read_bytes()[: 512 * 120])
     text = (STATIONS / "PB.B918.toml").read_text(encoding="utf-8")
@@ -140,23 +140,27 @@ def test_the_last_will_of_a_killed_run(broker: Broker, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "seisedge.cli", "run", str(station), "--source", url]
         run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
-            _until(lambda: any(topic == "seisedge/PB.B918/event" for topic, _, _ in listener.heard), 60)
-            assert (status, b"online", False) in listener.heard and (status, b"offline", False) not in listener.heard
+            _until(lambda: any(topic == "seisedge/PB.B918/event" for topic, _, _ in listener.received), 60)
+            assert (status, b"online", False) in listener.received and (
+                status,
+                b"offline",
+                False,
+            ) not in listener.received
         finally:
             run.kill()
         assert run.wait() == -signal.SIGKILL
-    _until(lambda: (status, b"offline", False) in listener.heard)
+    _until(lambda: (status, b"offline", False) in listener.received)
     listener.close()
     later = Listener(broker.port)
-    _until(lambda: later.heard == [(status, b"offline", True)])
+    _until(lambda: later.received == [(status, b"offline", True)])
     later.close()
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two authorities of our own, ca.pem and other.pem; broker.pem is 127.0.0.1's, by the first."""
+    """Two test authorities, ca.pem and other.pem; broker.pem is for 127.0.0.1, signed by the first."""
     if shutil.which("openssl") is None:
-        pytest.skip("no openssl here; apt-get install openssl")
+        pytest.skip("openssl is not installed; apt-get install openssl")
     folder = tmp_path_factory.mktemp("authority")
 
     def openssl(*args: str) -> None:
@@ -179,7 +183,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def guarded(authority: Path, tmp_path: Path) -> Iterator[Broker]:
-    """A broker that speaks TLS only, and wants a password."""
+    """A broker that requires TLS and a password."""
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), NAME, PASSWORD], check=True, capture_output=True)
     made = Broker(
@@ -193,7 +197,7 @@ def guarded(authority: Path, tmp_path: Path) -> Iterator[Broker]:
 
 
 def _sink(config: MqttConfig) -> MqttSink:
-    """As a station file makes it."""
+    """Built as from a station file."""
     sink, _ = BUILDERS[MqttConfig](config, ["XX.STA"])
     assert isinstance(sink, MqttSink)
     return sink
@@ -212,9 +216,9 @@ def test_tls_and_a_password(
     sink = _sink(config)
     _until(sink._client.is_connected)
     sink.write(events[0])
-    _until(lambda: "seisedge/XX.STA/event" in {topic for topic, _, _ in listener.heard})
+    _until(lambda: "seisedge/XX.STA/event" in {topic for topic, _, _ in listener.received})
     sink.close()
-    _until(lambda: ("seisedge/XX.STA/status", b"offline", False) in listener.heard)
+    _until(lambda: ("seisedge/XX.STA/status", b"offline", False) in listener.received)
     listener.close()
 
 
@@ -222,12 +226,12 @@ def test_tls_and_a_password(
     ("changes", "reason"),
     [
         ({"ca_file": "other.pem"}, "certificate verify failed"),
-        ({"ca_file": None}, "certificate verify failed"),  # the system's authorities do not know ours
-        ({"password_file": "ca.pem"}, "the broker refuses: Not authorized"),
+        ({"ca_file": None}, "certificate verify failed"),  # the authorities of the system have not signed it
+        ({"password_file": "ca.pem"}, "the broker refused the connection: Not authorized"),
         ({"tls": False, "ca_file": None}, "not connected"),
     ],
 )
-def test_a_guarded_broker_refuses(
+def test_a_guarded_broker_refuses_a_connection(
     guarded: Broker, authority: Path, events: list[Event], changes: dict[str, str | bool | None], reason: str
 ) -> None:
     wanted = {"ca_file": "ca.pem", "password_file": "password", "tls": True} | changes
@@ -252,8 +256,8 @@ def test_an_authority_that_cannot_be_read(tmp_path: Path) -> None:
             _sink(MqttConfig("127.0.0.1", 1, tls=True, ca_file=str(path)))
 
 
-def test_closed_while_a_connection_hangs() -> None:
-    """paho waits five seconds for one, which a run that is told to stop has not."""
+def test_close_does_not_wait_for_a_connection() -> None:
+    """paho waits five seconds for a connection, which is too long for a run that was stopped."""
     with unreachable_port() as port:
         sink = MqttSink(MqttConfig("127.0.0.1", port), ["XX.STA"])
         began_s = time.monotonic()
@@ -261,7 +265,7 @@ def test_closed_while_a_connection_hangs() -> None:
         assert time.monotonic() - began_s < 3.0
 
 
-def test_a_broker_that_is_not_there_and_comes(tmp_path: Path, events: list[Event]) -> None:
+def test_a_broker_that_starts_later(tmp_path: Path, events: list[Event]) -> None:
     broker = Broker(tmp_path)
     sink = MqttSink(MqttConfig("127.0.0.1", broker.port), ["XX.STA"])
     with pytest.raises(ConnectionError, match="not connected"):

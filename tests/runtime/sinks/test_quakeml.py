@@ -1,4 +1,4 @@
-"""Documents are read back, and held against the schema, by obspy."""
+"""obspy validates the documents against the schema and reads them back."""
 
 import io
 from pathlib import Path
@@ -54,14 +54,14 @@ def test_retracted(revision) -> None:  # type: ignore[no-untyped-def]  # a fixtu
     assert read.event_type == "not existing" and read.picks[0].evaluation_status == "rejected"
 
 
-def test_no_number_where_there_is_none(revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest
+def test_no_station_magnitude_without_a_value(revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest
     size = msgspec.structs.replace(revision().magnitude, value=None, expected=None, interval_90=None, provisional=True)
     (read,) = _read(revision(magnitude=size))
     assert read.station_magnitudes == []
     assert any("provisional" in comment.text for comment in read.comments)
 
 
-def test_one_document_an_event_replaced_whole(tmp_path: Path, events: list[Event]) -> None:
+def test_one_document_per_event_with_the_newest_revision(tmp_path: Path, events: list[Event]) -> None:
     sink = QuakeMLSink(tmp_path / "quakeml", "example.org")
     for event in [*events, events[-1]]:
         sink.write(event)
@@ -73,7 +73,7 @@ def test_one_document_an_event_replaced_whole(tmp_path: Path, events: list[Event
     assert str(read.resource_id).startswith("smi:example.org/seisedge/XX.STA-")
 
 
-def test_where_it_cannot_be(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="QuakeML cannot be written there"):
+    with pytest.raises(InputError, match="QuakeML cannot be written to this folder"):
         QuakeMLSink(tmp_path / "file")

@@ -1,4 +1,4 @@
-"""Against a real HTTP server that answers as it is told."""
+"""Against a real HTTP server that answers with given status codes."""
 
 import http.server
 import threading
@@ -15,7 +15,7 @@ from seisedge.runtime.sinks.webhook import WebhookSink
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """Answers with `codes` in turn, then 200; keeps what it was sent."""
+    """Answers with `codes` one by one, then with 200; keeps the requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
@@ -40,7 +40,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Not on the terminal."""
+        """Requests are not printed."""
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def receiver() -> Iterator[Receiver]:
         thread.join()
 
 
-def test_a_post_a_revision(receiver: Receiver, events: list[Event]) -> None:
+def test_one_post_per_revision(receiver: Receiver, events: list[Event]) -> None:
     sink = WebhookSink(receiver.url, token="hush")
     sink.write(events[1])
     ((headers, body),) = receiver.got
@@ -68,7 +68,7 @@ def test_a_post_a_revision(receiver: Receiver, events: list[Event]) -> None:
      (302, ConnectionError), (401, ConnectionError), (404, ConnectionError), (429, ConnectionError),
      (503, ConnectionError)],
 )  # fmt: skip
-def test_answers(receiver: Receiver, events: list[Event], code: int, error: type[Exception] | None) -> None:
+def test_status_codes(receiver: Receiver, events: list[Event], code: int, error: type[Exception] | None) -> None:
     receiver.codes = [code]
     if error is None:
         WebhookSink(receiver.url).write(events[0])
@@ -78,7 +78,7 @@ def test_answers(receiver: Receiver, events: list[Event], code: int, error: type
     assert len(receiver.got) == 1
 
 
-def test_nobody_there(events: list[Event]) -> None:
+def test_a_refused_connection(events: list[Event]) -> None:
     with Receiver() as server:
         url = server.url
     with pytest.raises(ConnectionError, match="refused"):
@@ -102,5 +102,5 @@ def test_down_and_back_in_order(receiver: Receiver, events: list[Event], caplog:
     assert keys == ["0", "0", "0", "1", "2"]
     assert (drain.counters.delivered, drain.counters.failures, drain.counters.refused) == (2, 2, 1)
     warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert len([text for text in warned if "trying again" in text]) == 1
+    assert len([text for text in warned if "retrying" in text]) == 1
     assert any("refused" in text and "XX.STA" in text for text in warned)

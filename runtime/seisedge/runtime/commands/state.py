@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
+
+if TYPE_CHECKING:
+    from seisedge.runtime.journal.database import DatabaseReader
 
 EPILOG = """\b
 Examples:
@@ -32,13 +34,10 @@ def show(folder: Path, as_json: bool) -> None:
 
     Read only: a run may be using the folder.
     """
-    from seisedge.runtime.journal.database import SCHEMA_VERSION, read_database
+    from seisedge.runtime.journal.database import SCHEMA_VERSION, DatabaseReader
 
-    link = read_database(folder)
-    try:
-        facts = {"folder": str(folder), "schema": SCHEMA_VERSION} | _facts(link)
-    finally:
-        link.close()
+    with DatabaseReader(folder) as reader:
+        facts = {"folder": str(folder), "schema": SCHEMA_VERSION} | _facts(reader)
     facts["damaged"] = sorted(path.name for path in folder.glob("*.damaged"))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
@@ -46,12 +45,9 @@ def show(folder: Path, as_json: bool) -> None:
         _print(facts)
 
 
-def _facts(link: sqlite3.Connection) -> dict[str, Any]:
+def _facts(reader: DatabaseReader) -> dict[str, Any]:
     stations = []
-    rows = link.execute(
-        "SELECT source, station, token, token_ns, back, updated_ns FROM stations ORDER BY source, station"
-    )
-    for source, station, token, token_ns, back, updated_ns in rows:
+    for source, station, token, token_ns, back, updated_ns in reader.stations():
         remembered = msgspec.json.decode(back)
         triggered = remembered.get("triggered") or {}
         lives = triggered.get("lives", [])
@@ -70,14 +66,16 @@ def _facts(link: sqlite3.Connection) -> dict[str, Any]:
                 "counters": remembered["counters"],
             }
         )
-    (newest,) = link.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
     sinks = [
-        {"name": name, "waiting": max(newest - seq, 0), "updated": iso_from_ns(updated_ns)}
-        for name, seq, updated_ns in link.execute("SELECT name, seq, updated_ns FROM sinks ORDER BY name")
+        {"name": name, "waiting": waiting, "updated": iso_from_ns(updated_ns)}
+        for name, waiting, updated_ns in reader.sinks()
     ]
-    (lines,) = link.execute("SELECT count(*) FROM outbox").fetchone()
-    (emitted,) = link.execute("SELECT count(*) FROM emitted").fetchone()
-    return {"stations": stations, "sinks": sinks, "outbox_lines": lines, "known_revisions": emitted}
+    return {
+        "stations": stations,
+        "sinks": sinks,
+        "outbox_lines": reader.line_count(),
+        "known_revisions": reader.revision_count(),
+    }
 
 
 def _print(facts: dict[str, Any]) -> None:

@@ -10,8 +10,6 @@ the same lines. A killed process loses neither kind.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import logging
 import sqlite3
 import threading
@@ -19,22 +17,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Self
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.journal.folder_lock import Unavailable
 from seisedge.runtime.journal.line import Line
 
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "journal.sqlite"
-LOCK_NAME = "lock"
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x5E15ED6E
 WAL_LIMIT_BYTES = 4 << 20
-BUSY_MS = 5000  # `seisedge state show` may be reading
-
-# Faults of a machine, which an unattended station must survive; any other error is a wrong argument.
-DISK_FAULTS = {errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.ENODEV, errno.ENXIO}
+BUSY_S = 5.0  # wait for another connection: `seisedge state show` may be reading
 
 TABLES = """
 CREATE TABLE stations (
@@ -57,10 +52,6 @@ CREATE TABLE outbox (
 );
 CREATE TABLE sinks (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, updated_ns INTEGER NOT NULL);
 """
-
-
-class Unavailable(Exception):
-    """The disk cannot be read or written at present; the message gives the reason."""
 
 
 class Damaged(Exception):
@@ -106,31 +97,6 @@ class Contents:
     seq: int
 
 
-class FolderLock:
-    """An exclusive lock on a state folder, which is created if missing; released by `close`."""
-
-    def __init__(self, folder: Path) -> None:
-        """Raises InputError for a folder that is in use or cannot be created, Unavailable for a disk fault."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file: IO[bytes] = (folder / LOCK_NAME).open("wb")
-        except OSError as error:
-            if error.errno in DISK_FAULTS:
-                raise Unavailable(f"{folder}: {error.strerror}") from error
-            reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
-            raise InputError(f"{folder}: cannot be the state folder: {reason}; give another --state") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise InputError(
-                f"{folder}: this state folder is in use by another run; give each process its own --state"
-            ) from None
-
-    def close(self) -> None:
-        self._file.close()
-
-
 class Database:
     """An open database. All methods may be called from any thread; each is one transaction.
 
@@ -141,9 +107,8 @@ class Database:
         """Open or create. Raises InputError for a file of another program or of a newer release, sqlite3.Error."""
         self.path = path
         self._lock = threading.RLock()
-        self._link = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._link = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            self._link.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
             self._link.execute("PRAGMA journal_mode = WAL")
             self._link.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
             if not self._link.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -310,20 +275,47 @@ def set_aside(path: Path, reason: str) -> None:
             part.replace(kept.with_name(kept.name + suffix))
 
 
-def read_database(folder: Path) -> sqlite3.Connection:
-    """A read-only connection, which a run may be writing to. Raises InputError if there is no readable journal."""
-    path = folder / FILE_NAME
-    if not path.exists():
-        raise InputError(
-            f"{folder}: no journal there: {FILE_NAME} is missing; give the folder of `seisedge run --state`"
-        )
-    try:
-        link = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        link.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        _check_version(link, path)
-    except sqlite3.Error as error:
-        raise InputError(f"{path}: the journal cannot be read: {error}") from error
-    return link
+class DatabaseReader:
+    """Read-only view of a database that a run may be writing to, for `seisedge state show`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises InputError if there is no readable journal."""
+        self.path = folder / FILE_NAME
+        if not self.path.exists():
+            raise InputError(
+                f"{folder}: no journal there: {FILE_NAME} is missing; give the folder of `seisedge run --state`"
+            )
+        try:
+            self._link = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", BUSY_S, uri=True)
+            _check_version(self._link, self.path)
+        except sqlite3.Error as error:
+            raise InputError(f"{self.path}: the journal cannot be read: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.close()
+
+    def stations(self) -> list[tuple[str, str, str, int, str, int]]:
+        """(source, station, token, token_ns, back, updated_ns) of each station."""
+        return self._link.execute(
+            "SELECT source, station, token, token_ns, back, updated_ns FROM stations ORDER BY source, station"
+        ).fetchall()
+
+    def sinks(self) -> list[tuple[str, int, int]]:
+        """(name, number of waiting lines, updated_ns) of each sink."""
+        (newest,) = self._link.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
+        rows = self._link.execute("SELECT name, seq, updated_ns FROM sinks ORDER BY name")
+        return [(name, max(newest - seq, 0), updated_ns) for name, seq, updated_ns in rows]
+
+    def line_count(self) -> int:
+        """Number of lines in the outbox."""
+        return int(self._link.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+    def revision_count(self) -> int:
+        """Number of revisions stored as emitted."""
+        return int(self._link.execute("SELECT count(*) FROM emitted").fetchone()[0])
 
 
 @contextlib.contextmanager

@@ -108,7 +108,7 @@ class Journal(BaseJournal):
             )
             return
         station.restore(front, back)
-        self._points.restore(station, Point(row.token, row.token_ns, row.front.encode()))
+        self._points.restore(station, Point(row.token, row.token_ns, row.front.encode(), station.epoch))
         logger.info("%s: resumes after token %s", station.station_id, row.token)
 
     def record_packet(self, station: Station, packet: Packet) -> None:

@@ -82,14 +82,14 @@ class Outbox:
     def undelivered(self, name: str) -> int:
         """The number of lines that the sink has yet to receive; fewer, where some were dropped."""
         with self.lock:
-            return self._seq - self._places.get(name, 0)
+            return self._seq - self._places[name]
 
     def oldest_waiting_s(self, name: str) -> float:
         """Age of the oldest stored line that the sink has yet to receive; 0 if there is none."""
         with self.lock:
             if self._database is None:
                 return 0.0
-            created_ns = self._database.oldest_created_ns(self._places.get(name, 0))
+            created_ns = self._database.oldest_created_ns(self._places[name])
         return 0.0 if created_ns is None else max(self._time_ns() - created_ns, 0) / NS_PER_S
 
     @property
@@ -100,9 +100,12 @@ class Outbox:
     # for the journal
 
     def connect(self, database: Database | None, *, stored_only: bool) -> None:
-        """Read stored lines from this database. stored_only: sinks receive no line before it is stored."""
+        """Read stored lines from this database, which has yet to store the places of the sinks.
+
+        stored_only: sinks receive no line before it is stored.
+        """
         with self.lock:
-            self._places_changed = self._places_changed or database is not self._database
+            self._places_changed = True
             self._database = database
             self._stored_only = stored_only
 

@@ -22,7 +22,7 @@ class Point(msgspec.Struct, frozen=True):
     token: str
     newest_ns: int  # no sample up to the token is newer
     front: bytes
-    epoch: int = 0  # of the station's clock; a point of an earlier epoch is useless
+    epoch: int  # of the station's clock; a point of an earlier epoch is useless
 
 
 class Points:
@@ -33,7 +33,7 @@ class Points:
 
     def restore(self, station: Station, point: Point) -> None:
         """The station resumes from a point of an earlier run."""
-        self._points[station.station_id] = [msgspec.structs.replace(point, epoch=station.epoch)]
+        self._points[station.station_id] = [point]
 
     def add(self, station: Station, packet: Packet) -> None:
         """Take the packet's token as a candidate if the last one is old enough; call after `station.add(packet)`."""

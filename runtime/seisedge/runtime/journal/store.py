@@ -17,12 +17,11 @@ from seisedge.runtime.journal.database import (
     Contents,
     Damaged,
     Database,
-    FolderLock,
     Transaction,
-    Unavailable,
     open_database,
     set_aside,
 )
+from seisedge.runtime.journal.folder_lock import FolderLock, Unavailable
 from seisedge.runtime.journal.outbox import Outbox
 
 logger = logging.getLogger(__name__)

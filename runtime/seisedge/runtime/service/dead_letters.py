@@ -1,7 +1,7 @@
-"""Dead letters: records that could not be used, kept for whoever wants to know why.
+"""Dead letters: unusable records, stored for later diagnosis.
 
-JSON lines of time, source, reason, and the record in base64. Bounded: a file of `MAX_BYTES` and the one before it,
-and `MAX_PER_S`; what is beyond is counted only, here and by the source.
+A file of JSON lines: time, source, reason, and the record in base64. A file that exceeds `MAX_BYTES` replaces the one
+before it; at most `MAX_PER_S` records per second are stored, the others are only counted, here and by the source.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ logger = logging.getLogger(__name__)
 
 FILE_NAME = "dead-letters.jsonl"
 MAX_BYTES = 4 << 20
-MAX_RECORD_BYTES = 4096  # of a record that is kept; the head tells most
+MAX_RECORD_BYTES = 4096  # stored of a record; its header is what matters
 MAX_PER_S = 20
 
 
 class DeadLetters:
-    """For `Source.on_bad_record`. folder: of the state."""
+    """For `Source.on_bad_record`. folder: the state folder. source: URL.
+
+    kept, left_out: numbers of records that were stored and not stored.
+    """
 
     def __init__(self, folder: Path, source: str, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self.kept = 0
@@ -56,7 +59,7 @@ class DeadLetters:
             self._write(json.dumps(letter) + "\n")
         except OSError as error:
             level = logging.DEBUG if self._failing else logging.WARNING
-            logger.log(level, "%s: dead letters cannot be kept: %s", self._path, error)
+            logger.log(level, "%s: unusable records cannot be stored: %s", self._path, error)
             self._failing = True
             self.left_out += 1
         else:

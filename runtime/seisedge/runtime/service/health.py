@@ -1,7 +1,7 @@
-"""Health: is the station at work, and what it has done. Read by `/healthz`, `/metrics` and the watchdog.
+"""Health: the condition and the counters of a run, for `/healthz`, `/metrics` and the systemd watchdog.
 
-The loop calls `turn` for every packet and every tick; all else is looked up when somebody asks, from another thread,
-in counters that only grow.
+The loop calls `record_item` for every packet and every tick. Everything else is read on request, from another thread,
+from counters that only grow.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 Condition = Literal["ok", "degraded", "outage"]
 
-# Longer than any source waits for data before it makes its connection anew (120 s) and has tried that.
+# Longer than any source waits for data (120 s) and then needs to reconnect.
 SILENT_S = 300.0
-STUCK_S = 30.0  # without a packet or a tick; ticks come every half second
+STUCK_S = 30.0  # without a packet or a tick; a source gives a tick every half second
 
 
 class Health:
-    """What is known of a run. `source` and `report` are set when they are there."""
+    """What is observed of a run. Its attributes are set as soon as the parts of the run exist."""
 
     def __init__(self, notifier: Notifier | None = None, now_s: Callable[[], float] = monotonic) -> None:
-        self.work_ms = Histogram()  # of a revision: from the packet in hand to the finished line
+        self.work_ms = Histogram()  # per line: from the start of the work on its packet to the finished line
         self.report = RunReport()
         self.source: Source | None = None
         self.journal: BaseJournal = MemoryJournal()
@@ -48,19 +48,19 @@ class Health:
         self.dead_letters: DeadLetters | None = None
         self._notifier = notifier
         self._now_s = now_s
-        self._began_s = self._turned_s = now_s()
-        self._heard_s: dict[str, float] = {}
+        self._began_s = self._last_item_s = now_s()
+        self._last_packet_s: dict[str, float] = {}  # by station
 
     def record_item(self, station_id: str | None) -> None:
-        """The loop has come round, with a packet of a station or without.
+        """Note a packet of a station, or a tick (None) of the source.
 
-        The watchdog is kept quiet while packets come, or while the source knows that it has none to give: it is
-        not connected, or the silence is not yet longer than it would bear.
+        Notifies the watchdog for a packet, and for a tick if the silence is explained. A connected source that gives
+        no packets for longer than it should is restarted by the watchdog.
         """
-        self._turned_s = now_s = self._now_s()
+        self._last_item_s = now_s = self._now_s()
         if station_id is not None:
-            self._heard_s[station_id] = now_s
-        if self._notifier is not None and (station_id is not None or self.outage_known):
+            self._last_packet_s[station_id] = now_s
+        if self._notifier is not None and (station_id is not None or self._silence_explained):
             self._notifier.ping()
 
     @property
@@ -68,43 +68,45 @@ class Health:
         return LinkState.STREAMING if self.source is None else self.source.state
 
     @property
-    def outage_known(self) -> bool:
-        """True where silence is accounted for."""
-        if not self._heard_s or self._link is not LinkState.STREAMING:
+    def _silence_explained(self) -> bool:
+        """True before the first packet, without a connection, and within SILENT_S of the last packet."""
+        if not self._last_packet_s or self._link is not LinkState.STREAMING:
             return True
-        return self._now_s() - max(self._heard_s.values()) < SILENT_S
+        return self._now_s() - max(self._last_packet_s.values()) < SILENT_S
 
     def arrival_age_s(self, station_id: str) -> float | None:
-        """Seconds since the last packet of a station came."""
-        heard_s = self._heard_s.get(station_id)
-        return None if heard_s is None else self._now_s() - heard_s
+        """Seconds since the last packet of a station arrived; None before the first."""
+        last_s = self._last_packet_s.get(station_id)
+        return None if last_s is None else self._now_s() - last_s
 
     def condition(self) -> tuple[Condition, list[str]]:
-        """`outage`: nothing is being analysed; `degraded`: events are, but something is amiss."""
+        """`outage`: no data are analysed; `degraded`: they are, but not everything works. With the reasons."""
         outage: list[str] = []
-        amiss: list[str] = []
-        stuck_s = self._now_s() - self._turned_s
+        degraded: list[str] = []
+        stuck_s = self._now_s() - self._last_item_s
         if stuck_s > STUCK_S:
-            outage.append(f"the loop has not come round for {stuck_s:.0f} s")
-        ages = {station: self._now_s() - heard_s for station, heard_s in list(self._heard_s.items())}
+            outage.append(f"the loop has been stuck for {stuck_s:.0f} s")
+        ages = {station: self._now_s() - last_s for station, last_s in list(self._last_packet_s.items())}
         silent = [f"{station}: no packet for {age:.0f} s" for station, age in ages.items() if age > SILENT_S]
-        (outage if len(silent) == len(ages) else amiss).extend(silent)
+        (outage if len(silent) == len(ages) else degraded).extend(silent)
         if self._link is not LinkState.STREAMING:
-            (amiss if ages and not outage else outage).append(f"the source is {self._link.value}")
+            (degraded if ages and not outage else outage).append(f"the source is {self._link.value}")
         if self.backlog.dropping:
-            amiss.append(f"{self.backlog.behind_s:.0f} s behind the stream: windows are dropped")
+            degraded.append(f"{self.backlog.behind_s:.0f} s behind the stream: windows are dropped")
         if self.journal.failing:
-            amiss.append("the journal cannot be written")
+            degraded.append("the journal cannot be written")
         if self.models is not None:
-            amiss += self.models.stand_ins
+            degraded += self.models.stand_ins
         for drain in self.drains:
             if drain.down_since_s is not None:
                 waiting = self.journal.outbox.undelivered(drain.name)
-                amiss.append(f"{drain.name}: down for {monotonic() - drain.down_since_s:.0f} s, {waiting} lines wait")
-        return ("outage" if outage else "degraded" if amiss else "ok"), outage + amiss
+                degraded.append(
+                    f"{drain.name}: down for {monotonic() - drain.down_since_s:.0f} s, {waiting} lines waiting"
+                )
+        return ("outage" if outage else "degraded" if degraded else "ok"), outage + degraded
 
     def document(self) -> dict[str, Any]:
-        """For `/healthz`."""
+        """The JSON document of `/healthz`."""
         condition, reasons = self.condition()
         stations = {
             station_id: {
@@ -119,7 +121,7 @@ class Health:
         return {"status": condition, "reasons": reasons, "stations": stations, "engines": engines}
 
     def samples(self) -> list[Sample]:
-        """For `/metrics`."""
+        """The values of `/metrics`, without the histograms."""
         found = [*self._of_process(), *self._of_source(), *self._of_stations(), *self._of_outbox()]
         return [sample for sample in found if sample.value is not None]
 
@@ -129,19 +131,25 @@ class Health:
         condition, _ = self.condition()
         memory = resident_mib()
         found = [
-            Sample("up", "gauge", "1 where events can be made, 0 in an outage.", 0.0 if condition == "outage" else 1.0),
-            Sample("run_seconds", "counter", "Since the run began.", up_s),
-            Sample("real_time_factor", "gauge", "Seconds of data a second.", stream_s / up_s if up_s else None),
+            Sample("up", "gauge", "1 if data are analysed, 0 in an outage.", 0.0 if condition == "outage" else 1.0),
+            Sample("run_seconds", "counter", "Seconds since the run began.", up_s),
+            Sample(
+                "real_time_factor", "gauge", "Seconds of data analysed per second.", stream_s / up_s if up_s else None
+            ),
             Sample(
                 "behind_seconds",
                 "gauge",
-                "Behind a live stream: work less data since it last had nothing more to give.",
+                "Seconds behind a live stream: work minus data since the stream last had nothing more to send.",
                 self.backlog.behind_s,
             ),
-            Sample("resident_bytes", "gauge", "Memory.", None if memory is None else memory * 2**20),
+            Sample(
+                "resident_bytes", "gauge", "Resident memory of the process.", None if memory is None else memory * 2**20
+            ),
         ]
         for zone, celsius in temperatures_c().items():
-            found.append(Sample("temperature_celsius", "gauge", "Of a thermal zone.", celsius, {"zone": zone}))
+            found.append(
+                Sample("temperature_celsius", "gauge", "Temperature of a thermal zone.", celsius, {"zone": zone})
+            )
         return found
 
     def _of_source(self) -> list[Sample]:
@@ -162,8 +170,8 @@ class Health:
         for station_id, station in list(self.report.stations.items()):
             of = {"station": station_id}
             age, arrival = _data_age_s(station.last_ns), self.arrival_age_s(station_id)
-            found.append(Sample("data_age_seconds", "gauge", "From the newest sample to now.", age, of))
-            found.append(Sample("arrival_age_seconds", "gauge", "Since the last packet came.", arrival, of))
+            found.append(Sample("data_age_seconds", "gauge", "Seconds from the newest sample to now.", age, of))
+            found.append(Sample("arrival_age_seconds", "gauge", "Seconds since the last packet arrived.", arrival, of))
             for name, count in dataclasses.asdict(station.counters).items():
                 found.append(Sample(f"{name}_total", "counter", f"Station: {name.replace('_', ' ')}.", count, of))
             for timeline in station.tracks[:1]:
@@ -179,31 +187,51 @@ class Health:
         if journal.folder is None and not self.drains:
             return []
         found = [
-            Sample("journal_up", "gauge", "1 where the journal can be written.", float(not journal.failing)),
-            Sample("journal_commits_total", "counter", "Transactions.", float(journal.counters.commits)),
-            Sample("journal_failures_total", "counter", "Transactions failed.", float(journal.counters.failures)),
-            Sample("journal_dropped_lines_total", "counter", "Lines dropped.", float(journal.counters.dropped_lines)),
+            Sample("journal_up", "gauge", "1 if the journal can be written.", float(not journal.failing)),
+            Sample(
+                "journal_commits_total",
+                "counter",
+                "Transactions, including failed ones.",
+                float(journal.counters.commits),
+            ),
+            Sample("journal_failures_total", "counter", "Failed transactions.", float(journal.counters.failures)),
+            Sample(
+                "journal_dropped_lines_total",
+                "counter",
+                "Lines dropped from the outbox before every sink had received them.",
+                float(journal.counters.dropped_lines),
+            ),
         ]
         for drain in self.drains:
             of = {"sink": drain.name}
             waiting, age_s = float(journal.outbox.undelivered(drain.name)), journal.outbox.oldest_waiting_s(drain.name)
             down_s = 0.0 if drain.down_since_s is None else monotonic() - drain.down_since_s
             found += [
-                Sample("sink_waiting_lines", "gauge", "Lines that a sink has yet to take.", waiting, of),
-                Sample("sink_oldest_waiting_seconds", "gauge", "Age of the oldest of them.", age_s, of),
-                Sample("sink_down_seconds", "gauge", "Since a sink stopped taking lines.", down_s, of),
-                Sample("sink_delivered_total", "counter", "Lines delivered.", float(drain.counters.delivered), of),
-                Sample("sink_refused_total", "counter", "Lines refused.", float(drain.counters.refused), of),
+                Sample("sink_waiting_lines", "gauge", "Lines that a sink has yet to receive.", waiting, of),
+                Sample(
+                    "sink_oldest_waiting_seconds",
+                    "gauge",
+                    "Age of the oldest line that a sink has yet to receive.",
+                    age_s,
+                    of,
+                ),
+                Sample("sink_down_seconds", "gauge", "Seconds since a sink began to fail; 0 if it works.", down_s, of),
+                Sample(
+                    "sink_delivered_total", "counter", "Lines delivered to a sink.", float(drain.counters.delivered), of
+                ),
+                Sample(
+                    "sink_refused_total", "counter", "Lines that a sink has refused.", float(drain.counters.refused), of
+                ),
             ]
         if journal.folder is not None and journal.folder.exists():
             free = float(shutil.disk_usage(journal.folder).free)
-            found.append(Sample("disk_free_bytes", "gauge", "On the disk of the state folder.", free))
+            found.append(Sample("disk_free_bytes", "gauge", "Free bytes on the disk of the state folder.", free))
         return found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """One value of one metric; None is left out."""
+    """One value of one metric. A metric with the value None is omitted."""
 
     name: str
     kind: Literal["gauge", "counter"]

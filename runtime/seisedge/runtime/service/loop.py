@@ -1,4 +1,4 @@
-"""The loop of the station: source → stations → lines → sinks, and how long each step took."""
+"""Loop: packets from a source to stations, event lines from stations to sinks, and the duration of each step."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from seisedge.runtime.station.station import Station
 
 logger = logging.getLogger(__name__)
 
-COMPARABLE_CLOCKS_S = 3600.0  # a record older than this was not sent as it was made
-# Samples of a file, a station, between two looks at what is due: 200 s of three components at 100 Hz. Live packets are
-# looked at one by one.
+COMPARABLE_CLOCKS_S = 3600.0  # an older record was not sent when it was recorded
+# Samples of a file per station between two steps: 200 s of three components at 100 Hz. A live source has a step per
+# packet.
 FILE_BATCH_SAMPLES = 60_000
-MAX_STATIONS = 5000  # that no station file names; damaged or hostile streams may say any number of codes
+MAX_STATIONS = 5000  # without a station file; a damaged or hostile stream can hold any number of station codes
 MORE_STATIONS = "more stations"
 
 
-def _transport_of_the_day(packet: Packet) -> float | None:
+def _transport_ms(packet: Packet) -> float | None:
     """Milliseconds from the end of a record to its arrival, by this machine's clock; None for old data."""
     arrived_ns = time_ns() - (monotonic_ns() - packet.arrival_ns)
     delay_s = (arrived_ns - packet.endtime_ns) / NS_PER_S
@@ -44,13 +44,14 @@ def _transport_of_the_day(packet: Packet) -> float | None:
 class Loop:
     """Runs one source to its end, or until `stop`.
 
-    configs: one a station; None: any station that speaks, with `default`.
-    transport: milliseconds a packet was under way, where that can be known.
-    journal: what is said is recorded there, and not said again; sinks of its own take it from there.
-    health: told of every packet and every tick.
-    backlog: knows how far the run is behind a stream that does not wait, and drops windows where it is too far.
-    metadata: StationXML for all stations; goes before what their station files name. What it lacks ends a run over
-        files, and is a warning in a live one, where another station must not stop those that are well.
+    sinks: receive each line directly; sinks of the journal's outbox receive it from there.
+    configs: by station id. default: for stations that are not in `configs`; None: their packets are ignored.
+    transport: milliseconds from the end of a record to its arrival; None if that cannot be measured.
+    journal: stores lines and stations; a line that an earlier run has emitted is not emitted again.
+    health: is called for every packet and every tick.
+    backlog: measures how far a live run is behind its stream, and decides whether windows are dropped.
+    metadata: StationXML for all stations; takes precedence over the file that a station file names. A missing channel
+        or epoch raises in a run over files and is logged in a live run, where it must not stop other stations.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Loop:
         *,
         default: StationConfig | None = None,
         mode: Mode | None = None,
-        transport: Callable[[Packet], float | None] = _transport_of_the_day,
+        transport: Callable[[Packet], float | None] = _transport_ms,
         journal: BaseJournal | None = None,
         health: Health | None = None,
         backlog: Backlog | None = None,
@@ -81,9 +82,9 @@ class Loop:
         self.report = RunReport()
 
     def stop(self) -> None:
-        """End the run after the packet at hand.
+        """End the run after the current packet.
 
-        With a durable journal what is open stays open, for the next run; else it is closed with what there is.
+        With a durable journal, open events stay open for the next run; otherwise they are closed with the data so far.
         """
         self._stopped = True
 
@@ -93,11 +94,11 @@ class Loop:
         return self._stopped
 
     def run(self, source: Source, *, idle_exit_s: float | None = None) -> RunReport:
-        """Read the source to its end; with `idle_exit_s`, also end when nothing came for so long."""
-        began_ns = heard_ns = taken_ns = monotonic_ns()
+        """Read the source to its end. idle_exit_s: also end after so many seconds without a packet."""
+        began_ns = arrival_ns = taken_ns = monotonic_ns()
         pending: dict[str, Station] = {}
         packet: Packet | None = None
-        samples = 0  # since the last look
+        samples = 0  # since the last step
         try:
             for item in source.packets():
                 if self._stopped:
@@ -106,13 +107,13 @@ class Loop:
                 if item is None:
                     self.backlog.clear()
                     self._step(pending, packet, source, taken_ns)
-                    if idle_exit_s is not None and monotonic_ns() - heard_ns > idle_exit_s * NS_PER_S:
-                        logger.info("%s: nothing came for %g s; done", source.url, idle_exit_s)
+                    if idle_exit_s is not None and monotonic_ns() - arrival_ns > idle_exit_s * NS_PER_S:
+                        logger.info("%s: no packet for %g s; the run ends", source.url, idle_exit_s)
                         break
                     continue
                 packet = item
                 taken_ns = monotonic_ns()
-                heard_ns = packet.arrival_ns
+                arrival_ns = packet.arrival_ns
                 self.report.packets += 1
                 station = self._station(packet, strict=not source.live)
                 if station is None:
@@ -144,7 +145,7 @@ class Loop:
             if config is None and len(self.report.stations) < MAX_STATIONS:
                 config = self._default
             if config is None:
-                self._leave_out(key)
+                self._count_ignored(key)
                 return None
             mode, max_behind_s = self._mode or config.mode, config.live.max_behind_s
             station = Station(
@@ -160,14 +161,14 @@ class Loop:
             self._journal.restore(station)
         return station
 
-    def _leave_out(self, key: str) -> None:
-        """Count a packet of a station that is not listened to, up to a number of names."""
+    def _count_ignored(self, key: str) -> None:
+        """Count a packet of a station that has no configuration, by station up to MAX_STATIONS."""
         others = self.report.other_stations
         if key not in others and len(others) >= MAX_STATIONS:
             key = MORE_STATIONS
         if key not in others:
-            why = "not in any station file" if self._default is None else f"more than {MAX_STATIONS} stations"
-            logger.warning("%s: %s; its packets are left out", key, why)
+            reason = "not in any station file" if self._default is None else f"more than {MAX_STATIONS} stations"
+            logger.warning("%s: %s; its packets are ignored", key, reason)
         others[key] = others.get(key, 0) + 1
 
     def _step(self, pending: dict[str, Station], packet: Packet | None, source: Source, taken_ns: int) -> None:
@@ -177,14 +178,14 @@ class Loop:
         self._journal.step()
 
     def _emit_all(self, drafts: Iterator[Draft], packet: Packet | None, source: Source, taken_ns: int) -> None:
-        """Write what is due. `packet`: the one that made it due; `taken_ns`: when the work on it began."""
+        """Write the lines that are due. packet: the one that made them due; taken_ns: when work on it began."""
         for draft in drafts:
             line = self._line(draft, packet, taken_ns, source)
             if not self._journal.add(line):
                 continue
             for sink in self._sinks:
                 sink.write(line)
-            taken_ns = monotonic_ns()  # the next answer waited for this one
+            taken_ns = monotonic_ns()  # the next line has waited for this one
 
     def _line(self, draft: Draft, packet: Packet | None, began_ns: int, source: Source) -> Event | Hop:
         """The draft with its circumstances."""

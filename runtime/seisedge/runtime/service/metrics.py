@@ -1,6 +1,6 @@
-"""Metrics: `/healthz` and `/metrics` over HTTP, from a thread of their own.
+"""Metrics: `/healthz` and `/metrics` over HTTP, served by a thread.
 
-`/healthz`: JSON; 200 while events can be made, 503 in an outage. `/metrics`: Prometheus' text format 0.0.4.
+`/healthz`: JSON, with status 200, or 503 in an outage. `/metrics`: Prometheus text format 0.0.4.
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
@@ -23,15 +23,15 @@ LOOPBACK = "127.0.0.1"
 
 
 def address_from_text(text: str) -> tuple[str, int]:
-    """`HOST:PORT`, or `:PORT` for this machine only. Raises InputError."""
+    """Host and port of `HOST:PORT`; `:PORT` is the loopback interface. Raises InputError."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
-        raise InputError(f"--metrics {text}: must be HOST:PORT, as in {LOOPBACK}:9108")
+        raise InputError(f"--metrics {text}: expected HOST:PORT, such as {LOOPBACK}:9108")
     return host.strip("[]") or LOOPBACK, int(port)
 
 
 class MetricsServer:
-    """Serves until `close`. Raises InputError for a host that is unknown, FailedError where listening fails."""
+    """Serves until `close`. Raises InputError for an unknown host, FailedError if the port cannot be opened."""
 
     def __init__(self, health: Health, address: tuple[str, int]) -> None:
         try:
@@ -61,7 +61,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: _Server
-    timeout = 10.0  # a client that says nothing is hung up on
+    timeout = 10.0  # a client that sends nothing is disconnected
 
     def do_GET(self) -> None:
         health = self.server.health
@@ -83,11 +83,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Who asks is not worth a line."""
+        """Requests are not logged."""
 
 
 def text_from_health(health: Health) -> str:
-    """Prometheus' text of everything."""
+    """All metrics as Prometheus text."""
     by_name: dict[str, list[Sample]] = {}
     for sample in health.samples():
         by_name.setdefault(sample.name, []).append(sample)
@@ -98,10 +98,16 @@ def text_from_health(health: Health) -> str:
         lines += [f"{PREFIX}{name}{_labels(sample.labels)} {sample.value:.10g}" for sample in samples]
     engines = health.models.engines if health.models is not None else []
     of_models = [({"model": engine.card.name}, engine.inference_ms) for engine in engines]
-    lines += _histogram("inference_milliseconds", "Of an inference, shown or not.", of_models)
-    lines += _histogram("work_milliseconds", "From the packet in hand to the finished line.", [({}, health.work_ms)])
+    lines += _histogram(
+        "inference_milliseconds", "Duration of an inference, whether or not it led to a line.", of_models
+    )
+    lines += _histogram(
+        "work_milliseconds",
+        "Duration from the start of the work on a packet to the finished line.",
+        [({}, health.work_ms)],
+    )
     if health.journal.folder is not None or health.drains:
-        lines += _histogram("commit_milliseconds", "Of a transaction.", [({}, health.journal.commit_ms)])
+        lines += _histogram("commit_milliseconds", "Duration of a transaction.", [({}, health.journal.commit_ms)])
     return "\n".join(lines) + "\n"
 
 

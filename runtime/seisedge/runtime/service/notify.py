@@ -1,4 +1,4 @@
-"""Notify: what systemd is told, over the socket it names; nothing where there is none.
+"""Notify: messages to systemd over the socket that it names; without that socket nothing is sent.
 
 https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 """
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Notifier:
-    """`READY=1` once, then `WATCHDOG=1` in time, from the thread that does the work."""
+    """Sends `READY=1` once, then `WATCHDOG=1` regularly, from the thread that does the work."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._socket: socket.socket | None = None
@@ -24,7 +24,7 @@ class Notifier:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)  # a supervisor that does not read must not hold up a station
             self._address = "\0" + address[1:] if address.startswith("@") else address
-        # half of the time after which systemd gives up; 0: no watchdog
+        # half of the time after which systemd restarts the service; 0: no watchdog
         ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         micros = environment.get("WATCHDOG_USEC", "")
         self._every_s = int(micros) / 2e6 if micros.isdigit() and ours else 0.0
@@ -34,7 +34,7 @@ class Notifier:
         self._send(f"READY=1\nSTATUS={status}")
 
     def ping(self) -> None:
-        """Tell that all is well; sent no oftener than needed."""
+        """Report that the run works; call it as often as you like, it sends no more messages than systemd needs."""
         if self._every_s and monotonic() >= self._next_s:
             self._next_s = monotonic() + self._every_s / 2
             self._send("WATCHDOG=1")
@@ -53,4 +53,4 @@ class Notifier:
         try:
             self._socket.sendto(text.encode(), self._address)
         except OSError as error:
-            logger.debug("systemd cannot be told '%s': %s", text.partition("\n")[0], error)
+            logger.debug("the message '%s' to systemd failed: %s", text.partition("\n")[0], error)

@@ -1,4 +1,4 @@
-"""Sinks of events: one file each."""
+"""Sinks: destinations of event lines, one module each."""
 
 from seisedge.runtime.sinks._base import Refused, Sink
 

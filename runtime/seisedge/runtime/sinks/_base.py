@@ -1,4 +1,4 @@
-"""Sink: where lines go. One file each."""
+"""Sink: a destination of event lines. Each sink has a module of its own."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from seisedge.runtime.event import Event, Hop
 
 
 class Refused(Exception):
-    """A line that this sink will never take, whatever is tried; the message says why."""
+    """The sink will never accept this line, and a retry is useless; the message gives the reason."""
 
 
 class Sink(abc.ABC):
     """Base of all sinks.
 
-    Behind an outbox a sink may be given a revision again that it had before a crash: it must come to the same,
-    by (id, revision). It raises OSError (ConnectionError, TimeoutError …) where another try may help, and Refused
-    where none will.
+    After a crash, the outbox can deliver a revision for a second time: the result must be the same, by
+    (id, revision).
     """
 
     @abc.abstractmethod
     def write(self, line: Event | Hop) -> None:
-        """Take one line; it is out when this returns."""
+        """Deliver one line. Raises OSError (ConnectionError, TimeoutError …) if a retry may help, Refused if not."""
 
-    def close(self) -> None:  # noqa: B027  a hook, not every sink holds something
-        """Give back files; may be called twice."""
+    def close(self) -> None:  # noqa: B027  a hook, not every sink holds a resource
+        """Release files and connections; may be called twice."""

@@ -1,4 +1,4 @@
-"""From the station files to drains: stations that name the same sink share it."""
+"""Builds drains from the station files; stations with the same sink settings share one sink."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _mqtt(config: MqttConfig, stations: list[str]) -> tuple[Sink, str]:
     return MqttSink(config, stations, password), f"mqtt {config.host}:{config.port}/{config.topic}"
 
 
-# Each loads what it needs, and no more.
+# Each imports only the module that it needs.
 BUILDERS: dict[type, Callable[[Any, list[str]], tuple[Sink, str]]] = {
     JsonLinesConfig: _jsonl,
     QuakeMLConfig: _quakeml,
@@ -52,7 +52,7 @@ BUILDERS: dict[type, Callable[[Any, list[str]], tuple[Sink, str]]] = {
 
 
 def sinks_named(configs: Iterable[StationConfig]) -> dict[SinkConfig, list[str]]:
-    """The sinks of all station files, with the stations that name each."""
+    """The sinks of all station files, each with the ids of the stations that use it."""
     named: dict[SinkConfig, list[str]] = {}
     for config in configs:
         sinks = config.sinks
@@ -63,7 +63,7 @@ def sinks_named(configs: Iterable[StationConfig]) -> dict[SinkConfig, list[str]]
 
 
 def build_drains(configs: Iterable[StationConfig], outbox: Outbox) -> list[Drain]:
-    """A drain for each sink, not yet started. Raises InputError where one cannot be."""
+    """One drain per sink, not yet started. Raises InputError if a sink cannot be opened."""
     drains = []
     for config, stations in sinks_named(configs).items():
         sink, name = BUILDERS[type(config)](config, stations)

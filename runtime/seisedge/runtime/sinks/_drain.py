@@ -1,6 +1,6 @@
-"""Drain: gives one sink its lines from the outbox, in order, in a thread of its own.
+"""Drain: delivers lines from the outbox to one sink, in order, in a thread of its own.
 
-A sink that is down is tried again with a growing wait; nobody else waits for it.
+A sink that fails is retried with a growing delay; neither the station nor other sinks wait for it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 300.0
 BACKOFF_JITTER = 0.3
-LOOK_S = 5.0  # a look at the outbox without being called
+POLL_S = 5.0  # the outbox is read at least this often
 
 
 @dataclass(slots=True)
 class DrainCounters:
-    """What a sink was given."""
+    """Totals of one sink."""
 
     delivered: int = 0
     failures: int = 0
@@ -34,10 +34,11 @@ class DrainCounters:
 
 
 class Drain:
-    """From the journal to `sink`. name: what its place in the outbox is kept under.
+    """Delivers lines of `outbox` to `sink`. name: key of the sink's place in the outbox.
 
-    stations: those whose lines it gets; None: all. hops: whether lines of continuous mode are for it.
-    owned: the sink is closed in the end.
+    stations: ids of the stations whose lines are delivered; None: all. hops: whether hops are delivered, too.
+    owned: whether `close` closes the sink.
+    down_since_s: when the sink began to fail, on the monotonic clock; None while it works.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Drain:
     ) -> None:
         self.name = name
         self.counters = DrainCounters()
-        self.down_since_s: float | None = None  # on the monotonic clock
+        self.down_since_s: float | None = None
         self._sink = sink
         self._outbox = outbox
         self._stations = stations
@@ -66,11 +67,11 @@ class Drain:
         self._place = outbox.subscribe(name, self._wake.set)
 
     def start(self) -> None:
-        self._wake.set()  # what an earlier run has left
+        self._wake.set()  # for lines of an earlier run
         self._thread.start()
 
     def close(self, within_s: float) -> int:
-        """Give out what there is, no longer than `within_s`; returns how many lines are left."""
+        """Deliver the remaining lines within `within_s`; returns the number of undelivered ones."""
         self._ending.set()
         self._wake.set()
         if self._thread.ident is not None:
@@ -79,17 +80,16 @@ class Drain:
             self._sink.close()
         left = self._outbox.undelivered(self.name)
         if left:
-            fate = (
-                "they wait in the state folder" if self._outbox.durable else "there is no state folder: they are lost"
-            )
-            logger.warning("%s: %d lines not delivered; %s", self.name, left, fate)
+            durable = self._outbox.durable
+            result = "they wait in the state folder" if durable else "they are lost, because there is no state folder"
+            logger.warning("%s: %d lines not delivered; %s", self.name, left, result)
         return left
 
     def _run(self) -> None:
         while True:
             lines = self._outbox.lines_after(self._place)
             for line in lines:
-                if not self._give(line):
+                if not self._deliver(line):
                     return
                 self._place = line.seq
                 self._outbox.delivered(self.name, line.seq)
@@ -97,11 +97,11 @@ class Drain:
                 continue
             if self._ending.is_set():
                 return
-            self._wake.wait(LOOK_S)
+            self._wake.wait(POLL_S)
             self._wake.clear()
 
-    def _give(self, line: Line) -> bool:
-        """False where the run ends before the sink has taken it."""
+    def _deliver(self, line: Line) -> bool:
+        """False if the run ended before the sink accepted the line."""
         if (self._stations is not None and line.station not in self._stations) or (
             line.kind == "hop" and not self._hops
         ):
@@ -117,28 +117,30 @@ class Drain:
                 self._refuse(line, str(error))
                 return True
             except Exception:
-                logger.exception("%s: %s: a fault of the sink", line.station, self.name)
-                self._refuse(line, "a fault of the sink")
+                logger.exception("%s: %s: programming error in the sink", line.station, self.name)
+                self._refuse(line, "programming error in the sink")
                 return True
             else:
                 if self.down_since_s is not None:
-                    logger.warning("%s: takes lines again", self.name)
+                    logger.warning("%s: the sink works again", self.name)
                 self.down_since_s = None
                 self.counters.delivered += 1
                 return True
             if self._ending.is_set():
                 return False
-            self._ending.wait(backoff_s * (1 + random.uniform(-BACKOFF_JITTER, BACKOFF_JITTER)))  # then a last try
+            self._ending.wait(
+                backoff_s * (1 + random.uniform(-BACKOFF_JITTER, BACKOFF_JITTER))
+            )  # then one last attempt
             backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
 
     def _failed(self, line: Line, error: OSError) -> None:
         self.counters.failures += 1
         level = logging.WARNING if self.down_since_s is None else logging.DEBUG
-        logger.log(level, "%s: %s: %s; trying again", line.station, self.name, error)
+        logger.log(level, "%s: %s: %s; retrying", line.station, self.name, error)
         if self.down_since_s is None:
             self.down_since_s = time.monotonic()
 
     def _refuse(self, line: Line, reason: str) -> None:
         level = logging.WARNING if not self.counters.refused else logging.DEBUG
-        logger.log(level, "%s: %s: line %d refused: %s; left out", line.station, self.name, line.seq, reason)
+        logger.log(level, "%s: %s: line %d was refused: %s; it is skipped", line.station, self.name, line.seq, reason)
         self.counters.refused += 1

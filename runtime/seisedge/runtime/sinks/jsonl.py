@@ -1,4 +1,4 @@
-"""JSON lines: one line a revision, whole or not at all."""
+"""JSON lines: one line per revision; a line is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.sinks._base import Sink
 
-MEMORY_BYTES = 4 << 20  # of the file's end, looked at for what is there already
+MEMORY_BYTES = 4 << 20  # read from the end of the file to find lines that are already there
 MAX_MB, KEEP_FILES = 64.0, 8
 
 
 class JsonLinesSink(Sink):
-    """Writes to a stream it is given; each line is flushed."""
+    """Writes to an open stream and flushes each line."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
     @classmethod
     def to_file(cls, path: Path) -> JsonLinesSink:
-        """A new file; one that is there is emptied. Raises InputError where it cannot be written."""
+        """Write to a file, which is emptied first. Raises InputError if it cannot be written."""
         try:
             return cls(path.open("wb"))
         except OSError as error:
-            raise InputError(f"{path}: events cannot be written there: {error.strerror}") from error
+            raise InputError(f"{path}: events cannot be written to this file: {error.strerror}") from error
 
     def write(self, line: Event | Hop) -> None:
         self._stream.write(msgspec.json.encode(line) + b"\n")
@@ -41,13 +41,13 @@ class JsonLinesSink(Sink):
 
 
 class JsonLinesFile(Sink):
-    """A file that is gone on with. At `max_mb` it becomes `PATH.1`, that one `PATH.2`, up to `keep_files` of them.
+    """Appends to a file. At `max_mb` it is renamed to `PATH.1`, that one to `PATH.2`, up to `keep_files` of them.
 
-    A line that is in the last `MEMORY_BYTES` of the file, or of the one before it, when the sink is made, is not
-    written again; half a line, left by a loss of power or a full disk, is taken away. An event is on the disk when
-    `write` returns; hops are with the next event.
+    A line that is already in the last `MEMORY_BYTES` of the file or of `PATH.1` at the start is not written again. An
+    incomplete last line, left by a loss of power or a full disk, is removed. An event is flushed to the disk when
+    `write` returns; a hop is flushed with the next event.
 
-    Raises InputError where the file cannot be written.
+    Raises InputError if the file cannot be written.
     """
 
     def __init__(self, path: Path, *, max_mb: float = MAX_MB, keep_files: int = KEEP_FILES) -> None:
@@ -57,12 +57,12 @@ class JsonLinesFile(Sink):
         try:
             self._file = path.open("ab", buffering=0)
             self._size = self._whole_lines()
-            self._there = _keys(self._rotated(1)) | _keys(path)
+            self._present = _keys(self._rotated(1)) | _keys(path)
         except OSError as error:
-            raise InputError(f"{path}: events cannot be written there: {error.strerror}") from error
+            raise InputError(f"{path}: events cannot be written to this file: {error.strerror}") from error
 
     def write(self, line: Event | Hop) -> None:
-        if _key(line) in self._there:
+        if _key(line) in self._present:
             return
         body = msgspec.json.encode(line) + b"\n"
         if self._size and self._size + len(body) > self._max_bytes:
@@ -72,12 +72,12 @@ class JsonLinesFile(Sink):
             while written < len(body):
                 written += self._file.write(body[written:])
         except OSError:
-            with contextlib.suppress(OSError):  # the next start takes it away
+            with contextlib.suppress(OSError):  # the next start removes the rest
                 self._file.truncate(self._size)
             raise
         self._size += len(body)
         if isinstance(line, Event):
-            os.fdatasync(self._file.fileno())  # the journal will say that it is here
+            os.fdatasync(self._file.fileno())  # the journal will record it as delivered
 
     def close(self) -> None:
         self._file.close()
@@ -86,7 +86,7 @@ class JsonLinesFile(Sink):
         return self._path.with_name(f"{self._path.name}.{number}")
 
     def _rotate(self) -> None:
-        if self._path.exists():  # else the last try came no further than this
+        if self._path.exists():  # else an earlier attempt failed after the renaming
             for number in range(self._keep_files - 1, 0, -1):
                 if self._rotated(number).exists():
                     self._rotated(number).replace(self._rotated(number + 1))
@@ -99,7 +99,7 @@ class JsonLinesFile(Sink):
         self._file, self._size = fresh, 0
 
     def _whole_lines(self) -> int:
-        """Length of the file up to the end of its last whole line; the rest is cut off."""
+        """Remove an incomplete last line; returns the length of the file in bytes."""
         with self._path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             end = size
@@ -117,9 +117,9 @@ class JsonLinesFile(Sink):
 
 
 class _Head(msgspec.Struct):
-    """What tells a line from all others: an event by id and revision, a hop by what it says.
+    """The fields that identify a line: id and revision of an event; station, time and content of a hop.
 
-    Station and time alone do not tell a hop: a clock that was set back says its times twice.
+    Station and time are not enough for a hop: after a clock was set back, different hops have the same time.
     """
 
     station: str = ""
@@ -137,7 +137,7 @@ def _key(line: Event | Hop | _Head) -> tuple[str, int]:
 
 
 def _keys(path: Path) -> set[tuple[str, int]]:
-    """Keys of the lines at the end of a file; lines of others are passed over."""
+    """Keys of the lines at the end of a file; lines of other programs are skipped."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - MEMORY_BYTES))

@@ -1,8 +1,8 @@
-"""QuakeML 1.2: one document an event, holding its newest revision.
+"""QuakeML 1.2: one document per event, with its newest revision.
 
-A pick always (the onset, a presumed P), the type with its probability, and a station magnitude with its 90 % bounds
-where the event has a number. There is no origin, nothing was located: the `originID` that the schema wants of a
-station magnitude names what an associator would have to make.
+A document always has a pick (the onset, assumed to be P) and the event type with its probability. It has a station
+magnitude with its 90 % interval if the event has a magnitude value. It has no origin, because a single station does not
+locate; the `originID` that the schema requires of a station magnitude names an origin that an associator could create.
 
 https://quake.ethz.ch/quakeml/docs/REC?action=AttachFile&do=view&target=QuakeML-BED-20130214b.pdf
 """
@@ -20,15 +20,15 @@ from seisedge.runtime.sinks._base import Sink
 
 QUAKEML, BED = "http://quakeml.org/xmlns/quakeml/1.2", "http://quakeml.org/xmlns/bed/1.2"
 
-# A label of the type model → QuakeML's event type. A weak "noise" that was emitted says nothing of a source.
+# A label of the type model → QuakeML's event type. An emitted event of type "noise" says nothing about its source.
 TYPES = {"tectonic": "earthquake", "non-tectonic": "other event", "noise": "not reported"}
 
 
 class QuakeMLSink(Sink):
-    """Writes FOLDER/YYYY-MM-DD/ID.xml, each file replaced as a whole.
+    """Writes FOLDER/YYYY-MM-DD/ID.xml; a newer revision replaces the whole file atomically.
 
     authority: of the resource identifiers, `smi:AUTHORITY/…`; a domain name, or `local`.
-    Raises InputError where the folder cannot be made.
+    Raises InputError if the folder cannot be created.
     """
 
     def __init__(self, folder: Path, authority: str = "local") -> None:
@@ -37,7 +37,7 @@ class QuakeMLSink(Sink):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{folder}: QuakeML cannot be written there: {error.strerror}") from error
+            raise InputError(f"{folder}: QuakeML cannot be written to this folder: {error.strerror}") from error
 
     def write(self, line: Event | Hop) -> None:
         if not isinstance(line, Event):
@@ -53,13 +53,13 @@ class QuakeMLSink(Sink):
         part.replace(path)
         entry = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(entry)  # the new name, too
+            os.fsync(entry)  # the rename
         finally:
             os.close(entry)
 
 
 def quakeml_from_event(event: Event, authority: str = "local") -> bytes:
-    """The document of one revision."""
+    """One revision as a QuakeML document, in UTF-8."""
     base = f"smi:{authority}/seisedge/{event.id}"
     root = ElementTree.Element(f"{{{QUAKEML}}}quakeml")
     parameters = _child(root, "eventParameters", publicID=f"{base}/parameters")

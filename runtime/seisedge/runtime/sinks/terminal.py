@@ -1,4 +1,4 @@
-"""One readable line a revision, for whoever watches."""
+"""Terminal: one readable line per revision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sentence_from_event(event: Event) -> str:
     else:
         parts.append(f"M {size.label:10}{'?' if size.provisional else ' ':8} ")
     parts.append(f"at +{event.window.answer_s:<4g}s")
-    latency = event.latency_ms  # from the packet's arrival: what the station itself adds
+    latency = event.latency_ms  # from the arrival of the packet: the share of the station itself
     total = latency.total - (latency.record_fill or 0.0) - (latency.transport or 0.0)
     parts.append(f"{total:6.1f} ms")
     remarks = ",".join(dict.fromkeys(remark.code for remark in event.quality if remark.code != "ok"))
@@ -33,7 +33,7 @@ def sentence_from_event(event: Event) -> str:
 
 
 class TerminalSink(Sink):
-    """Readable lines through `echo`; hops of continuous mode are left to JSON."""
+    """Passes readable lines to `echo`; hops of continuous mode are skipped."""
 
     def __init__(self, echo: Callable[[str], None]) -> None:
         self._echo = echo

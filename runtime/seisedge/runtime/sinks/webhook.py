@@ -1,6 +1,6 @@
-"""Webhook: each revision as a POST of JSON.
+"""Webhook: one POST of JSON per revision.
 
-The header `Idempotency-Key: ID/REVISION` tells a receiver what it has already; 409 is taken for that.
+By the header `Idempotency-Key: ID/REVISION` a receiver recognises a repetition; it may answer one with 409.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import msgspec
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.sinks._base import Refused, Sink
 
-# About this line, and no other try will help. All else (a wrong token, a missing page) may be mended over there.
-HOPELESS = {
+# The line itself is rejected, and a retry is useless. Other errors (wrong token, missing page) can be repaired there.
+REJECTED = {
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -26,14 +26,14 @@ HOPELESS = {
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A POST that is sent elsewhere would become a GET: it is a failure."""
+    """A redirect is a failure: urllib would turn the POST into a GET."""
 
     def redirect_request(self, *_: object, **__: object) -> None:
         return None
 
 
 class WebhookSink(Sink):
-    """POSTs to `url`; `token`: sent as `Authorization: Bearer`."""
+    """POSTs to `url`. token: sent as `Authorization: Bearer`."""
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 10.0) -> None:
         self._url = url
@@ -55,9 +55,9 @@ class WebhookSink(Sink):
             error.close()
             if error.code == HTTPStatus.CONFLICT:
                 return
-            if error.code in HOPELESS:
-                raise Refused(f"{self._url} answers {error.code} {error.reason}") from None
-            raise ConnectionError(f"{self._url} answers {error.code} {error.reason}") from None
+            if error.code in REJECTED:
+                raise Refused(f"{self._url} answered {error.code} {error.reason}") from None
+            raise ConnectionError(f"{self._url} answered {error.code} {error.reason}") from None
         except urllib.error.URLError as error:
             raise ConnectionError(f"{self._url}: {error.reason}") from None
         except HTTPException as error:

@@ -5,12 +5,15 @@ TORCH := torch==2.13.0
 TORCH_INDEX ?=
 STUBS := tensorrt-stubs==10.13.0.35.1  # without dependencies: it asks for tensorrt itself, which only machines with a GPU get
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip
+PINS := .ci/constraints.txt
+export ORT_DISABLE_TELEMETRY := 1  # onnxruntime sends usage data otherwise
 # Tests run in WORKERS processes, each file in one of them; libraries inside them use one thread.
 WORKERS ?= 2
 IN_PARALLEL = -n $(WORKERS) --dist loadfile
 test test-long: export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-long check bench soak docs format clean
+.PHONY: demo test test-long check bench soak docs format pins lowest package fresh mutants clean
 
 demo: .venv/station
 	$(BIN)/seisedge demo
@@ -43,8 +46,26 @@ format: .venv/developer
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+pins: .venv/developer   # the versions now in .venv become those of every developer; upgrade there with pip first
+	@echo '# Versions for developers, written by `make pins`; the station and users of the package are not bound by them.' > $(PINS)
+	$(PIP) freeze --exclude-editable | grep -vE '^(torch|triton|tensorrt-stubs|nvidia-.*|cuda-.*)==' >> $(PINS)
+
+# The jobs below need minutes and a network; developers run them by hand.
+
+lowest:   # the runtime tests with the lowest versions that pyproject.toml states
+	.ci/lowest "$(PYTHON)" $(PYTEST_ARGS)
+
+package: .venv/developer   # sdist, a wheel built from it, and the demo from that wheel
+	.ci/package
+
+fresh:    # demo, test and check on bare Debian systems; as root; SUITES=trixie for one of them
+	.ci/fresh $(SUITES)
+
+mutants: .venv/developer   # the share of small changes of the code that its tests notice; MODULES='estimate windows' for some
+	$(BIN)/python -m tests.mutants $(MODULES)
+
 clean:
-	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-lowest dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/python:
 	@.ci/make-venv "$(PYTHON)"
@@ -52,11 +73,13 @@ clean:
 
 # What a station has: light, no torch.
 .venv/station: .venv/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable .
+	$(PIP) install --quiet --editable .
 	@touch $@
 
-.venv/developer: .venv/station
-	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
-	$(BIN)/python -m pip install --quiet --editable '.[train,export,dev]'
-	$(BIN)/python -m pip install --quiet --no-deps $(STUBS)
+# All versions but torch's are those of $(PINS): what passed its checks and tests yesterday passes them today.
+.venv/developer: .venv/station $(PINS)
+	$(PIP) install --quiet 'pip>=25.1'  # Debian 12 has 23, which cannot read [dependency-groups]
+	$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(PIP) install --quiet --constraint $(PINS) --editable '.[train,export]' --group dev
+	$(PIP) install --quiet --no-deps $(STUBS)
 	@touch $@

@@ -13,18 +13,17 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
+from seisedge.export.exported import export_run
 from seisedge.export.gate import answers_of, hits
-from seisedge.export.heldout import heldout_windows
+from seisedge.export.gate_windows import gate_windows
 from seisedge.export.latency import side_by_side
 from seisedge.export.onnx import write_card
 from seisedge.export.prune.run import load_training_data
-from seisedge.export.release import exported
 from seisedge.runtime import machine
 from seisedge.runtime.errors import SeisedgeError
-from seisedge.train.evaluation.bootstrap import interval
-from seisedge.train.fit.run import Run, load_run
+from seisedge.train.bootstrap import estimate
+from seisedge.train.evaluation.metrics import mean
+from seisedge.train.run_file import Run, load_run
 
 HEAD = "| run | steps | parameters | MFLOP | kB | score | 95 % interval | events | p50 ms | p99 ms | CPU ms |"
 
@@ -32,24 +31,20 @@ HEAD = "| run | steps | parameters | MFLOP | kB | score | 95 % interval | events
 def row_of(name: str, run: Run, folders: list[Path], windows: int, rounds: int) -> str:
     """One row of the table. Raises SeisedgeError."""
     archive = load_training_data(run, folders)
-    model = exported(run)
+    model = export_run(run)
     file = write_card(model.graph, model.card)
-    held = heldout_windows(model.card, archive, windows, station_term=run.station_term)
+    held = gate_windows(model.card, archive, windows, station_term=run.station_term)
     right = hits(model.card, answers_of(file, held), held.target)[held.scored]
     event = held.event[held.scored]
-    low, high = interval(event, partial(_mean, right))
+    share = estimate(event, partial(mean, x=right))
     time = side_by_side({name: file}, held, rounds)[name]
     o = run.recipe.optimisation
     length = f"{o.steps}" if o.steps else f"{o.epochs} epochs"
     return (
         f"| {name} | {length} | {model.card.parameters:,} | {model.card.flops / 1e6:,.1f} | {len(file) / 1e3:,.0f} | "
-        f"{right.mean():.3f} | {low:.3f} to {high:.3f} | {len(np.unique(event))} | "
+        f"{share.value:.3f} | {share.low:.3f} to {share.high:.3f} | {share.n_groups} | "
         f"{time.p50_ms:.2f} | {time.p99_ms:.2f} | {time.cpu_ms:.2f} |"
     )
-
-
-def _mean(values: np.ndarray, weight: np.ndarray) -> float:
-    return float((values * weight).sum() / weight.sum())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -118,7 +118,7 @@ def main() -> None:
         h5py.File(args.out / "waveforms.hdf5", "w", libver="latest") as target,
     ):
         waveforms = archive["data"]
-        noise = {}
+        noise: dict[str, list[Row]] = {}
         for row in table:
             if row["subset"].startswith("noise_"):
                 noise.setdefault(row["source_path"], []).append(row)

@@ -1,7 +1,7 @@
-"""The fault matrix as tables in docs/reliability.md, from a run of it. `python -m tests.fault_table`.
+"""Run the fault matrix and write its tables into docs/reliability.md: `python -m tests.fault_table`.
 
-The first table is of the faults that the virtual digitizer injects; the second of what else can go wrong, each row one
-or more tests by name.
+The first table has the faults that the virtual digitizer injects. The second has other failures; each row names the
+tests that show it, by function or by file.
 """
 
 from __future__ import annotations
@@ -20,81 +20,78 @@ DOCS = Path(__file__).parents[1] / "docs" / "reliability.md"
 BEGIN, END = "<!-- fault matrix: begin -->", "<!-- fault matrix: end -->"
 OTHER_BEGIN, OTHER_END = "<!-- other failures: begin -->", "<!-- other failures: end -->"
 TESTS = Path(__file__).parent / "runtime"
-OTHER = (  # what, what must come of it, tests
+OTHER = (  # failure, required outcome, tests
     (
         "records of 128 to 65,536 bytes",
         "all events, byte for byte",
-        [
-            "station/test_same_events.py::test_other_record_lengths",
-            "station/test_same_events.py::test_a_file_of_long_records",
-        ],
+        ["test_other_record_lengths", "test_a_file_of_long_records"],
     ),
     (
         "Steim 1 and 2, integers and floats, miniSEED 2 and 3",
         "all events, byte for byte",
-        ["station/test_same_events.py::test_other_encodings"],
+        ["test_other_encodings"],
     ),
     (
         "a client that reads slowly",
-        "it gets everything",
-        ["replay/test_digitizer.py::test_a_slow_reader_gets_everything"],
+        "receives everything",
+        ["test_a_slow_reader_receives_everything"],
     ),
     (
-        "a station too slow for its stream",
-        "the oldest windows are dropped and counted, no sample is",
-        ["station/test_backlog.py"],
+        "inference slower than the stream",
+        "drops and counts the oldest windows, but no sample",
+        ["test_backlog.py"],
     ),
     (
         "`kill -9` at random moments (200 times in the long run)",
-        "resumes; no line lost or repeated",
-        ["journal/test_kill.py::test_kill_9", "journal/test_kill.py::test_killed_between_packets"],
+        "resumes; no line lost or doubled",
+        ["test_kill_9", "test_killed_between_packets"],
     ),
     (
-        "a state that is torn or damaged",
-        "set aside, the stream is read again from where the source begins",
-        ["journal/test_store.py::test_a_damaged_journal_is_set_aside"],
+        "a damaged state file",
+        "renames the file and reads the stream again from where the source begins",
+        ["test_a_damaged_journal_is_set_aside"],
     ),
     (
         "a full disk",
-        "sinks receive all events, the journal is retried every 10 s",
+        "sends events to the sinks, retries the journal every 10 s",
         [
-            "journal/test_store.py::test_a_disk_that_is_full_for_a_while",
-            "sinks/test_jsonl.py::test_a_full_disk_leaves_whole_lines",
+            "test_a_disk_that_is_full_for_a_while",
+            "test_a_full_disk_leaves_whole_lines",
         ],
     ),
     (
         "a read-only or broken disk at the start",
-        "the run continues without a journal until the disk is repaired",
+        "runs without storing until the disk works",
         [
-            "journal/test_store.py::test_a_disk_fault_at_the_start",
-            "journal/test_store.py::test_a_disk_that_is_repaired_during_the_run",
+            "test_a_disk_fault_at_the_start",
+            "test_a_disk_that_is_repaired_during_the_run",
         ],
     ),
     (
         "a sink that is down",
-        "inference continues, the sink receives its lines in order when it works again",
+        "continues inference, delivers the lines in order later",
         [
-            "sinks/test_drain.py::test_one_is_down_the_other_is_not",
-            "sinks/test_webhook.py::test_down_and_back_in_order",
+            "test_one_is_down_the_other_is_not",
+            "test_down_and_back_in_order",
         ],
     ),
     (
-        "SIGTERM, also with a sink that hangs",
+        "SIGTERM, also while a sink hangs",
         "exit status 0 within 5 s",
         [
-            "commands/test_service.py::test_stopped_in_the_stream_and_gone_on_with",
-            "commands/test_service.py::test_stopped_with_a_hanging_sink",
+            "test_stopped_in_the_stream_and_resumed",
+            "test_stopped_with_a_hanging_sink",
         ],
     ),
     (
-        "spikes, steps, flat and clipped traces, calibrations, teleseisms, none of them flagged",
-        "masked and told; no event of their own, no magnitude",
-        ["service/test_bad_data.py"],
+        "spikes, steps, flat and clipped traces, calibrations, teleseisms without a flag of the digitizer",
+        "masks and reports them; they open no event and get no magnitude",
+        ["test_bad_data.py"],
     ),
     (
-        "a clock that drifts from its rate",
-        "no gap, time counted anew every half sample",
-        ["timeline/test_timeline.py::test_a_drifting_clock_makes_no_gaps_and_keeps_time"],
+        "a sampling rate that drifts",
+        "makes no gap, corrects the time every half sample",
+        ["test_a_drifting_clock_makes_no_gaps_and_keeps_time"],
     ),
 )
 EXPECTED = {
@@ -106,7 +103,7 @@ EXPECTED = {
 
 
 def table() -> tuple[list[str], list[str]]:
-    """Rows of the table, and what was not as expected."""
+    """Rows of the table, and the cases that failed."""
     rows = [
         f"| fault | events | what the station does | {' | '.join(SOURCES)} |",
         f"|---|---|---|{'---|' * len(SOURCES)}",
@@ -130,18 +127,28 @@ def _cell(matrix: Matrix, case: Case, source: str, failed: list[str]) -> str:
 
 
 def other_table() -> tuple[list[str], list[str]]:
-    """Rows of what no digitizer injects, and what failed."""
-    rows = ["| failure | what must come of it | shown by | |", "|---|---|---|---|"]
+    """Rows of the other failures, and those whose tests failed."""
+    rows = ["| failure | required outcome | shown by | |", "|---|---|---|---|"]
     failed: list[str] = []
     for what, outcome, tests in OTHER:
-        paths = [str(TESTS / test) for test in tests]
+        paths = [located(test) for test in tests]
         with contextlib.redirect_stdout(io.StringIO()):
             status = pytest.main(["-q", "-p", "no:cacheprovider", "-m", "not long", *paths])
         if status:
             failed.append(f"{what}: {', '.join(tests)}")
-        names = ", ".join(f"`{test.rpartition('::')[2]}`" for test in tests)
+        names = ", ".join(f"`{test}`" for test in tests)
         rows.append(f"| {what} | {outcome} | {names} | {'**failed**' if status else 'ok'} |")
     return rows, failed
+
+
+def located(test: str) -> str:
+    """The pytest address of a test function or a test file below tests/runtime. Raises LookupError."""
+    for path in sorted(TESTS.rglob("test_*.py")):
+        if path.name == test:
+            return str(path)
+        if f"def {test}(" in path.read_text(encoding="utf-8"):
+            return f"{path}::{test}"
+    raise LookupError(f"no test or test file '{test}' below {TESTS}")
 
 
 def _between(text: str, begin: str, end: str, rows: list[str]) -> str:
@@ -151,10 +158,10 @@ def _between(text: str, begin: str, end: str, rows: list[str]) -> str:
 
 
 def run() -> int:
-    """Write the tables into the page; 1 where a cell failed."""
-    logging.disable(logging.CRITICAL)  # faults are what this is about
+    """Write the tables into the page; return 1 if a cell failed."""
+    logging.disable(logging.CRITICAL)  # the faults log warnings
     rows, failed = table()
-    logging.disable(logging.NOTSET)  # tests look at the log
+    logging.disable(logging.NOTSET)  # tests read the log
     others, others_failed = other_table()
     failed += others_failed
     text = DOCS.read_text(encoding="utf-8")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
+import io
 import logging
 import sys
 from importlib.metadata import version
@@ -11,6 +11,8 @@ from importlib.metadata import version
 import click
 
 from seisedge.runtime.errors import SeisedgeError
+from seisedge.runtime.paths import PRINTABLE, text_from_path
+from seisedge.runtime.suggestion import suggestion
 
 # command → module and attribute, the extra it needs, one line of help
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
@@ -88,9 +90,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(COMMANDS)}"
-            raise click.UsageError(f"no command '{args[0]}'; {hint}", ctx)
+            raise click.UsageError(f"no command '{args[0]}'; {suggestion(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -101,8 +101,15 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except SeisedgeError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {text_from_path(str(error))}", err=True)
             ctx.exit(error.exit_code)
+
+
+class _Formatter(logging.Formatter):
+    """A log line in which every path is printable."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return text_from_path(super().format(record))
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -111,7 +118,12 @@ class LazyGroup(click.Group):
 def main(verbose: int) -> None:
     """Classify seismic events and estimate their magnitude at the station, from raw counts."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=PRINTABLE)  # a name that the terminal cannot show must not end a run
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level)
 
 
 if __name__ == "__main__":

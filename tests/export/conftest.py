@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from seisedge.export.gate_windows import HeldOut, gate_windows
 from seisedge.export.graph import ModelFile, open_model
-from seisedge.export.heldout import HeldOut, heldout_windows
 from seisedge.train.archive.archive import Archive, load_archive
 
 DATASETS = Path(__file__).parents[2] / "datasets"
@@ -37,4 +37,4 @@ def model(request: pytest.FixtureRequest) -> ModelFile:
 
 @pytest.fixture(scope="session")
 def windows(model: ModelFile, some_records: Archive) -> HeldOut:
-    return heldout_windows(model.card, some_records, 160)
+    return gate_windows(model.card, some_records, 160)

@@ -20,9 +20,9 @@ from seisedge.export import quantize, release
 from seisedge.export.card import with_costs
 from seisedge.export.folder import write_folder
 from seisedge.export.fp16 import half_precision
-from seisedge.export.gate import answers_of
+from seisedge.export.gate import Parent, Rule, answers_of
+from seisedge.export.gate_windows import HeldOut, gate_windows
 from seisedge.export.graph import ModelFile, bytes_of, open_model, trained_layers
-from seisedge.export.heldout import HeldOut, heldout_windows
 from seisedge.export.page import Curves
 from seisedge.export.release import ORIGINAL, Release
 from seisedge.train.archive.archive import Archive
@@ -52,7 +52,7 @@ def spoiled(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 @pytest.fixture(scope="module")
 def held(some_records: Archive) -> HeldOut:
-    return heldout_windows(bundled("event-type").card, some_records, 160)
+    return gate_windows(bundled("event-type").card, some_records, 160)
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +64,16 @@ def made(held: HeldOut, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     (out / "event-type.onnx").write_bytes(bytes_of(source.graph, card))
     full = open_model(out / "event-type.onnx")
 
-    def whole(model: ModelFile, calibration: HeldOut, windows: HeldOut, parent: Any, say: Any) -> quantize.Lower:
-        return quantize.fp16_from(model, windows, parent)
+    def whole(model: ModelFile, calibration: HeldOut, parent: Parent, rule: Rule, say: Any) -> quantize.Lower:
+        return quantize.fp16_from(model, parent, rule)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(release, "int8_from", whole)
         patch.setattr(release, "fp16_from", spoiled_from)
-        rows = [(ORIGINAL, full), *release._lower(full, "", held, held, out, lambda _: None)]
+        rows = [
+            (ORIGINAL, full),
+            *release.Gate(held, held, Rule(accept_points=100), out, lambda _: None).lower(full, ""),
+        ]
         it = release._measured("event-type", rows, held)
     (out / "evaluation").mkdir()
     for name in ("report.md", "early.png"):
@@ -79,10 +82,10 @@ def made(held: HeldOut, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     yield out, it
 
 
-def spoiled_from(model: ModelFile, windows: HeldOut, parent: Any) -> quantize.Lower:
+def spoiled_from(model: ModelFile, parent: Parent, rule: Rule) -> quantize.Lower:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantize, "half_precision", spoiled)
-        return quantize.fp16_from(model, windows, parent)
+        return quantize.fp16_from(model, parent, rule)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +161,12 @@ def test_the_precision_table_is_that_of_the_files(
         assert low <= right <= high and low < high
         assert got["agreement"] == f"{(p.argmax(1) == full.argmax(1)).mean():.2%}"
         assert got["mean abs Δp"] == f"{np.abs(p - full).mean():.4f}"
-    assert [rows[name]["gate"] for name in rows] == ["parent of all", "outside, not written", "inside"]
+    tested = f"tested at {card_of(made[0], 'event-type-int8')['comparison']['allowed_points']:.3g}"
+    assert [rows[name]["gate"] for name in rows] == [
+        "parent of all",
+        f"outside, {tested}, not written",
+        f"not tested at 0.5 points, {tested}",
+    ]
     assert float(rows["fp16"]["agreement"].strip("%")) < 90
     for v in made[1].variants:
         assert v.latency is not None
@@ -173,12 +181,13 @@ def test_what_each_step_cost_is_the_gates(page: dict[str, str], made: tuple[Path
     assert list(cost) == ["- fp16", "- int8"]
     c = card_of(made[0], "event-type-int8")["comparison"]
     assert f"loss {c['loss_points']:+.2f} points, 95 % interval {c['low']:+.2f} to {c['high']:+.2f}" in cost["- int8"]
-    assert f"allowed {c['allowed_points']:.2f} ({c['n_events']} events)" in cost["- int8"]
-    assert cost["- int8"].endswith("; inside the gate.")
+    assert c["n_events"] < 200
+    assert f"; {c['n_events']} events, tested at {c['allowed_points']:.3g} points; " in cost["- int8"]
+    assert cost["- int8"].endswith(": not worse than that; accepted with --accept-resolution 100.")
     refused = next(v.comparison for v in made[1].variants if v.name == "fp16")
     assert refused is not None and refused.loss_points > refused.allowed_points
     assert f"loss {refused.loss_points:+.2f} points" in cost["- fp16"]
-    assert cost["- fp16"].endswith("; outside the gate.")
+    assert cost["- fp16"].endswith(f"; outside the gate, tested at {refused.allowed_points:.3g} points.")
 
 
 def test_flops_add_up(page: dict[str, str], made: tuple[Path, Release]) -> None:
@@ -198,7 +207,7 @@ def test_what_the_gate_refused_is_not_in_the_folder_and_said_so(
 ) -> None:
     models = {f"{stem}{suffix}" for stem in FILES.values() for suffix in (".onnx", ".card.json")}
     assert {p.name for p in made[0].iterdir()} == models | {"MODEL.md", "SHA256SUMS", "evaluation"}
-    assert "Outside the gate, and not in this folder: fp16." in page["Chosen"]
+    assert "Not accepted by the gate, and not in this folder: fp16." in page["Chosen"]
     assert "fp16" not in {name for name, _ in made[1].chosen.values()}
     for name, _ in made[1].chosen.values():
         assert f"**{name}**, `{FILES[name]}.onnx`" in page["Chosen"]

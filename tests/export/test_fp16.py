@@ -9,9 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from seisedge.export.flops import count_flops
 from seisedge.export.fp16 import half_precision
-from seisedge.export.gate import answers_of, compare
+from seisedge.export.gate import Parent, Rule, answers_of, compare
+from seisedge.export.gate_windows import HeldOut
 from seisedge.export.graph import ModelFile, front_end_nodes, trained_layers
-from seisedge.export.heldout import HeldOut
 from seisedge.runtime.errors import FailedError
 
 
@@ -34,7 +34,7 @@ def test_weights_of_the_network_are_fp16_and_the_front_end_is_fp32(halves: onnx.
 def test_answers_agree_on_real_windows(model: ModelFile, halves: onnx.ModelProto, windows: HeldOut) -> None:
     parent, child = (answers_of(g.SerializeToString(), windows) for g in (model.graph, halves))
     assert 0 < np.abs(parent - child).max() < 0.05  # it is another precision, and close
-    c = compare(parent, child, windows, model.card, model.sha256)
+    c = compare(Parent(model.card, model.sha256, windows, parent), child, Rule())
     assert c.mean_dp < 1e-3 and c.loss_points <= c.allowed_points
 
 

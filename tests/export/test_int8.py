@@ -8,10 +8,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from seisedge.export.flops import count_flops
-from seisedge.export.gate import answers_of, session_of
+from seisedge.export.gate import answers_of
+from seisedge.export.gate_windows import HeldOut
 from seisedge.export.graph import ModelFile, front_end_nodes, layer_name, network_nodes
-from seisedge.export.heldout import HeldOut
 from seisedge.export.int8 import LEVELS, Scales, calibrate, quantizable, quantize_layers
+from seisedge.runtime.engines.onnxruntime import session_from
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_a_layer_by_hand() -> None:
     np.testing.assert_allclose(parts["stem.0.weight_scale"], [0.02, 0.001], rtol=1e-6)
     assert parts["stem.0.bias"].dtype == np.float32  # the bias is not quantized
     assert [n.op_type for n in made.graph.node] == ["QuantizeLinear", "DequantizeLinear", "DequantizeLinear", "Conv"]
-    out = session_of(made.SerializeToString()).run(None, {"x": np.array([[[0.14, 20.0, -3.0]]], np.float32)})[0]
+    out = session_from(made.SerializeToString()).run(None, {"x": np.array([[[0.14, 20.0, -3.0]]], np.float32)})[0]
     # 0.14 → 0.1, 20 → 127 · 0.1 = 12.7, -3 → -3
     np.testing.assert_allclose(out[0, 0], np.array([0.1, 12.7, -3.0]) * 2.54 + 0.5, rtol=1e-5)
     # Q 2 and DQ 1 an element of x, 3 each; weights are worked out once; Conv 6 MAC and 6 biases
@@ -82,7 +83,7 @@ def test_ranges_are_those_of_the_windows(model: ModelFile, scales: Scales, windo
     probe = onnx.ModelProto()
     probe.CopyFrom(model.graph)
     probe.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    x = session_of(probe.SerializeToString()).run([name], {"waveform": windows.waveform, "valid": windows.valid})[0]
+    x = session_from(probe.SerializeToString()).run([name], {"waveform": windows.waveform, "valid": windows.valid})[0]
     assert 0.29 * np.abs(x).max() <= scales[name] * LEVELS <= np.abs(x).max() * 1.0001
 
 

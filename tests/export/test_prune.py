@@ -14,13 +14,16 @@ from seisedge.cli import main
 from seisedge.export.flops import count_flops
 from seisedge.export.graph import network_nodes
 from seisedge.export.onnx import checked_graph
-from seisedge.export.prune.select import PRUNABLE, block_effects, choose, importance_of, network_macs, surgery_on
-from seisedge.export.prune.surgery import Surgery, channels_of
+from seisedge.export.prune import surgery as surgery_module
+from seisedge.export.prune.ghost import GhostSurgery
+from seisedge.export.prune.select import Target, block_effects, choose, importance_of, network_macs
+from seisedge.export.prune.surgery import Surgery, channels_of, prunable_models, register_surgery, surgery_on
 from seisedge.runtime.errors import InputError
-from seisedge.train.fit.run import Run, save_run
 from seisedge.train.models import create_model, model_names
 from seisedge.train.models._base import Model
+from seisedge.train.models.ganet import GANetSmall
 from seisedge.train.recipes.recipe import load_recipe
+from seisedge.train.run_file import Run, save_run
 
 NAMES = ["ganet_small", "resnet18_cbam_small"]
 
@@ -60,7 +63,7 @@ def child_of(
 @pytest.mark.parametrize("name", NAMES)
 def test_with_everything_kept_the_same_bits(name: str) -> None:
     model = lively(name)
-    surgery = surgery_on(model)
+    surgery = surgery_on(model, name)
     units = {g.name: g.units for g in surgery.groups()}
     child = child_of(surgery, name, units, {n: torch.arange(u) for n, u in units.items()}, set())
     x, valid = windows(model)
@@ -77,7 +80,7 @@ def silence(module: nn.Module, channels: torch.Tensor) -> None:
 
 def test_silent_maps_of_a_ghost_block_go_without_a_trace() -> None:
     model = lively("ganet_small")
-    surgery = surgery_on(model)
+    surgery = surgery_on(model, "ganet_small")
     units = {g.name: g.units for g in surgery.groups()}
     keep = {n: torch.arange(u) for n, u in units.items()}
     inside = torch.tensor([1, 5, 20])  # maps, and with them their ghosts
@@ -96,7 +99,7 @@ def test_silent_maps_of_a_ghost_block_go_without_a_trace() -> None:
 
 def test_silent_channels_inside_a_residual_block_go_without_a_trace() -> None:
     model = lively("resnet18_cbam_small")
-    surgery = surgery_on(model)
+    surgery = surgery_on(model, "resnet18_cbam_small")
     units = {g.name: g.units for g in surgery.groups()}
     keep = {n: torch.arange(u) for n, u in units.items()}
     gone = torch.tensor([0, 3, 39])
@@ -110,7 +113,7 @@ def test_silent_channels_inside_a_residual_block_go_without_a_trace() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_dropped_block_is_one_passed_over(name: str) -> None:
     model = lively(name)
-    surgery = surgery_on(model)
+    surgery = surgery_on(model, name)
     units = {g.name: g.units for g in surgery.groups()}
     keep = {n: torch.arange(u) for n, u in units.items()}
     x, valid = windows(model)
@@ -130,7 +133,7 @@ WHOLE = {"ganet_small": 1_043_032, "resnet18_cbam_small": 2_456_612}  # of the b
 @pytest.mark.parametrize("name", NAMES)
 def test_half_of_the_multiply_adds_are_chosen(name: str) -> None:
     model = lively(name)
-    surgery = surgery_on(model)
+    surgery = surgery_on(model, name)
     x, valid = windows(model)
 
     def losses() -> Any:
@@ -140,7 +143,7 @@ def test_half_of_the_multiply_adds_are_chosen(name: str) -> None:
     for group in surgery.groups():
         assert importance[group.name].shape == (group.units,)
         assert (importance[group.name] > 0).any()
-    choice = choose(surgery, name, {}, 0.5, importance, {}, lambda _: None)
+    choice = choose(surgery, Target(name, {}, 0.5), importance, {}, lambda _: None)
     assert choice.macs_before == network_macs(model) == WHOLE[name]
     assert 0.4 * choice.macs_before < choice.macs_after <= 0.5 * choice.macs_before
     for group in surgery.groups():
@@ -151,7 +154,7 @@ def test_half_of_the_multiply_adds_are_chosen(name: str) -> None:
 @pytest.mark.parametrize("name", ["ganet_small", pytest.param("resnet18_cbam_small", marks=pytest.mark.long)])
 def test_what_is_gone_is_gone_from_the_exported_graph(name: str) -> None:
     model = lively(name)
-    surgery = surgery_on(model)
+    surgery = surgery_on(model, name)
     units = {g.name: g.units - g.step for g in surgery.groups()}
     keep = {n: torch.arange(u) for n, u in units.items()}
     child = child_of(surgery, name, units, keep, set())
@@ -160,7 +163,7 @@ def test_what_is_gone_is_gone_from_the_exported_graph(name: str) -> None:
 
 
 def test_widths_that_would_lose_a_learned_shortcut_do_not_fit() -> None:
-    surgery = surgery_on(lively("ganet_small"))
+    surgery = surgery_on(lively("ganet_small"), "ganet_small")
     units = {g.name: g.units for g in surgery.groups()}
     assert surgery.fits(units, set())
     assert not surgery.fits(units | {"width 1": units["width 0"]}, set())
@@ -168,12 +171,10 @@ def test_widths_that_would_lose_a_learned_shortcut_do_not_fit() -> None:
 
 def test_what_cannot_be_pruned_is_told() -> None:
     model = lively("ganet_small", width=8)
-    surgery = surgery_on(model)
+    surgery = surgery_on(model, "ganet_small")
     importance = {g.name: torch.ones(g.units) for g in surgery.groups()}
-    with pytest.raises(InputError, match=r"--ratio 0\.99: cannot be had"):
-        choose(surgery, "ganet_small", {}, 0.99, importance, {}, lambda _: None)
-    with pytest.raises(InputError, match="pruning knows"):
-        surgery_on(create_model("ganet_paper"))
+    with pytest.raises(InputError, match=r"--ratio 0\.99: too large: at the smallest widths "):
+        choose(surgery, Target("ganet_small", {"width": 8}, 0.99), importance, {}, lambda _: None)
 
 
 def run_of(recipe: str, folder: Path) -> Path:
@@ -201,6 +202,9 @@ OTHERS = {"ganet-paper": "ganet_paper", "resnet18-cbam-1d": "resnet18_cbam_1d"}
 OTHERS["resnet18-cbam-image-paper"] = "resnet18_cbam_image"
 
 
+CLASSES = {"ganet-paper": "GANetPaper", "resnet18-cbam-1d": "ResNetPaper", "resnet18-cbam-image-paper": "ResNetImage"}
+
+
 @pytest.mark.parametrize("recipe", OTHERS)
 @pytest.mark.parametrize("command", ["prune {} --ratio 0.5", "release {} --prune 0.5 -o {}-release"])
 def test_other_models_are_refused_before_anything_is_read_or_trained(
@@ -212,13 +216,30 @@ def test_other_models_are_refused_before_anything_is_read_or_trained(
     result = CliRunner().invoke(main, [*command.format("run", "run").split(), "--data", "nowhere"])
     assert result.exit_code == 2
     assert result.output == (
-        f"Error: run: its model is {OTHERS[recipe]}, and pruning knows ganet_small and resnet18_cbam_small; export it "
-        "whole, or train one of those, as 'seisedge train event-type' and 'seisedge train magnitude' do\n"
+        f"Error: run: model '{OTHERS[recipe]}' cannot be pruned: {CLASSES[recipe]} has no registered surgery; "
+        "models with one: ganet_small, resnet18_cbam_small; export the run without pruning\n"
     )
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
 def test_every_registered_model_is_prunable_or_refused() -> None:
-    assert {*PRUNABLE, *OTHERS.values()} == set(model_names())
-    for name in PRUNABLE:
-        assert surgery_on(create_model(name)).groups()
+    assert set(prunable_models()) == set(model_names()) - set(OTHERS.values()) == set(NAMES)
+    for name in NAMES:
+        assert surgery_on(create_model(name), name).groups()
+
+
+def test_a_plug_in_brings_its_own_surgery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subclass of a prunable network may have other layers: it is refused until it registers a surgery."""
+
+    class Wider(GANetSmall):
+        pass
+
+    model = lively("ganet_small")
+    model.__class__ = Wider
+    monkeypatch.setattr(surgery_module, "_SURGERIES", dict(surgery_module._SURGERIES))
+    with pytest.raises(InputError, match="model 'wider' cannot be pruned: Wider has no registered surgery"):
+        surgery_on(model, "wider")
+    register_surgery(Wider)(GhostSurgery)
+    assert isinstance(surgery_on(model, "wider"), GhostSurgery)
+    with pytest.raises(ValueError, match="Wider has a surgery: GhostSurgery"):
+        register_surgery(Wider)(GhostSurgery)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -17,7 +18,7 @@ from seisedge.export.graph import open_model
 from seisedge.export.latency import Latency
 from seisedge.export.page import page_of
 from seisedge.export.release import Release, Variant, choose
-from seisedge.runtime.card import ModelCard
+from seisedge.runtime.card import Comparison, ModelCard
 from seisedge.runtime.errors import FailedError
 from seisedge.train.evaluation.curves import DAMAGED, EARLY
 
@@ -65,7 +66,7 @@ def test_a_lower_precision_that_gains_next_to_nothing_is_not_chosen() -> None:
 
 
 def test_nothing_inside_the_gate_is_a_failure() -> None:
-    with pytest.raises(FailedError, match="no model of the release"):
+    with pytest.raises(FailedError, match="no model that the gate accepts"):
         choose([row("int8", 1.0, INT8, inside=False)])
 
 
@@ -76,6 +77,35 @@ def test_without_curves_the_page_says_so() -> None:
     assert "No model but the full one was made." in page
 
 
+def test_the_page_says_what_could_not_be_tested() -> None:
+    """Three rows: accepted in a coarse test, not accepted in it, passed; nobody reads "inside" of the first two."""
+    c = Comparison(
+        parent_sha256="ab", windows=2_400, agreement=1.0, mean_dp=0.0, score="accuracy", parent_score=0.8,
+        child_score=0.8, loss_points=0.0, low=0.0, high=0.0, allowed_points=1.333, n_events=75, passed=False,
+        verdict="not tested", accepted_points=2.0,
+    )  # fmt: skip
+    fine = msgspec.structs.replace(c, allowed_points=0.5, n_events=200, passed=True, verdict="passed")
+    coarse = msgspec.structs.replace(c, accepted_points=None)
+    rows = [
+        row("fp32", 1.2),
+        dataclasses.replace(row("int8", 1.5, INT8), comparison=c),
+        dataclasses.replace(row("fp16", 1.5, inside=False), comparison=coarse),
+        dataclasses.replace(row("pruned", 0.9), comparison=fine),
+    ]
+    page = page_of(Release("event-type", rows, choose(rows), 2_400), "a machine", None)
+    lines = {
+        name: [line for line in page.splitlines() if line.startswith(name)]
+        for name in ("| int8 ", "| fp16 ", "| pruned ", "- int8", "- fp16")
+    }
+    assert "| not tested at 0.5 points, tested at 1.33 |" in lines["| int8 "][0]
+    assert "| not tested at 0.5 points, tested at 1.33, not written |" in lines["| fp16 "][0]
+    assert "| inside |" in lines["| pruned "][0]
+    told = "cannot be tested at 0.5 points (75 events, 200 are needed); tested at 1.33 points: not worse than that"
+    assert lines["- int8"][0].endswith(f"; {told}; accepted with --accept-resolution 2.")
+    assert lines["- fp16"][0].endswith(f"; {told}.")
+    assert "Not accepted by the gate, and not in this folder: fp16." in page
+
+
 @pytest.mark.long
 def test_the_whole_line_from_a_run(tmp_path: Path, datasets: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "release"
@@ -83,7 +113,8 @@ def test_the_whole_line_from_a_run(tmp_path: Path, datasets: Path) -> None:
     result = CliRunner().invoke(main, [*arguments, "--set", "arguments.width=8"])
     assert result.exit_code == 0, result.output
     arguments = ["release", str(run), "--data", str(datasets), "-o", str(out), "--prune", "0.3", "--steps", "20"]
-    result = CliRunner().invoke(main, [*arguments, "--windows", "2000"])
+    arguments += ["--windows", "2000", "--accept-resolution", "5"]
+    result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     page = (out / "MODEL.md").read_text(encoding="utf-8")
     cards = {p.name.removesuffix(".card.json"): json.loads(p.read_bytes()) for p in out.glob("*.card.json")}
@@ -93,7 +124,7 @@ def test_the_whole_line_from_a_run(tmp_path: Path, datasets: Path) -> None:
             msgspec.json.decode((out / f"{name}.card.json").read_bytes(), type=ModelCard)
             == open_model(out / f"{name}.onnx").card
         )
-        assert (card["comparison"] is None) if name == "event-type" else card["comparison"]["passed"]
+        assert (card["comparison"] is None) if name == "event-type" else card["comparison"]["verdict"] == "not tested"
         assert f"`{name}.onnx`" in page
     report = json.loads((out / "evaluation" / "report.json").read_bytes())
     assert {figure["on"] for figure in report["figures"]} >= {EARLY, DAMAGED}

@@ -75,51 +75,63 @@ class Case:
         return SOURCES if on == "records" else SOURCES[:-1]
 
 
-AGAIN = "a new timeline; a gap when the clock is right again (in a file, sorted by time, a gap only)"
-BACK = "taken for a gap; when the clock comes back a new timeline begins"
+AGAIN = "begins a new timeline; a gap when the clock is right again (in a file, sorted by time, only a gap)"
+BACK = "treats it as a gap; begins a new timeline when the clock returns"
 
 CASES = (
     Case("cut:every=40", counters=("reconnects",), says="reconnects and resumes behind the last packet"),
-    Case("refused:first=3", says="tries again with a growing pause"),
-    Case("half-open", says="gives the connection up when no answer comes"),
+    Case("refused:first=3", says="retries with a growing pause"),
+    Case("half-open", says="closes the connection when no answer arrives, then reconnects"),
     Case(
         "stall:after=60",
         counters=("reconnects",),
         data_timeout_s=0.4,
-        says="noticed by the age of the data, then resumed",
+        says="detected by the age of the data, then reconnects and resumes",
     ),
-    Case("end:every=50", counters=("reconnects",), says="a live run takes it for a lost connection"),
-    Case("slow:chunk=97", says="packets come in many pieces"),
-    Case("garbage:every=20", counters=("skipped_bytes",), says="skipped to the next packet"),
-    Case("sequence-wrap:after=40", says="FFFFFF is followed by 000000"),
-    Case("duplicate:every=5", counters=("duplicate_samples",), says="every sample is used once"),
-    Case("reorder:every=8", reorder_wait_s=20.0, says="with a reorder wait longer than the disorder"),
-    Case("overlap:every=6", counters=("duplicate_samples",), says="agreeing samples are dropped"),
+    Case("end:every=50", counters=("reconnects",), says="treated as a lost connection in a live run"),
+    Case("slow:chunk=97", says="packets are assembled from many pieces"),
+    Case("garbage:every=20", counters=("skipped_bytes",), says="skips to the next packet"),
+    Case("sequence-wrap:after=40", says="continues from FFFFFF to 000000"),
+    Case("duplicate:every=5", counters=("duplicate_samples",), says="uses every sample once"),
+    Case("reorder:every=8", reorder_wait_s=20.0, says="waits `reorder_wait_s` and sorts the packets"),
+    Case("overlap:every=6", counters=("duplicate_samples",), says="drops samples that agree with earlier ones"),
     Case(
         "overlap:every=6,differ=5",
         counters=("disagreeing_samples",),
-        says="the first ones stay, the others are counted",
+        says="keeps the first samples, counts the others",
     ),
-    Case("poison:every=20", counters=("set_aside",), says="set aside, the next record follows"),
-    Case("truncated:every=20", counters=("set_aside",), says="set aside, the next record follows"),
-    Case("forged-length:every=20", counters=("set_aside_or_duplicate",), says="the length is not believed"),
-    Case("rate-0:every=20", counters=("bad_records",), says="set aside, the next record follows"),
-    Case("late:by=20", says="waited for, within max_wait_s"),
-    Case("gap:at=60,length=10", "as_file", counters=("gaps",), says="masked and reported"),
-    Case("dead:channel=EH1,at=60", "as_file", says="given up after max_wait_s, the others go on"),
-    Case("rate-change:at=90", "as_file", says="a new segment at the new rate"),
-    Case("empty", "none", says="nothing comes, and nothing breaks"),
+    Case(
+        "poison:every=20",
+        counters=("set_aside",),
+        says="writes the record to the dead letters, continues with the next",
+    ),
+    Case(
+        "truncated:every=20",
+        counters=("set_aside",),
+        says="writes the record to the dead letters, continues with the next",
+    ),
+    Case("forged-length:every=20", counters=("set_aside_or_duplicate",), says="rejects the stated length"),
+    Case(
+        "rate-0:every=20",
+        counters=("bad_records",),
+        says="writes the record to the dead letters, continues with the next",
+    ),
+    Case("late:by=20", says="waits for the late channel, up to `max_wait_s`"),
+    Case("gap:at=60,length=10", "as_file", counters=("gaps",), says="masks and reports the gap"),
+    Case("dead:channel=EH1,at=60", "as_file", says="continues without the component after `max_wait_s`"),
+    Case("rate-change:at=90", "as_file", says="begins a new segment at the new rate"),
+    Case("empty", "none", says="waits for data"),
     Case(
         "clock:by=2,at=60,length=20",
         "recovers",
         counters=("disagreeing_samples",),
-        says="overlapping samples disagree and are counted",
+        says="counts overlapping samples that disagree",
     ),
     Case(
         "clock:by=-2,at=60,length=20",
         "recovers",
         counters=("disagreeing_samples",),
-        says="overlapping samples disagree and are counted",
+        says="counts overlapping samples that disagree",
     ),
     Case("clock:by=3600,at=60,length=20", "recovers", counters=("new_timelines",), says=BACK),
     Case("clock:by=-3600,at=60,length=20", "recovers", says=AGAIN),
@@ -312,7 +324,7 @@ class _Sent(ShakeUdpSource):
         for data in self._datagrams:
             datagram = self._read(data, "127.0.0.1")
             if datagram is not None:
-                yield from self._in_rate(datagram, 0)
+                yield from self._with_rate(datagram, 0)
 
 
 def judge(matrix: Matrix, source: str, case: Case, outcome: Outcome) -> list[str]:

@@ -3,7 +3,7 @@ import json
 import pytest
 from tests.fakes import card
 
-from seisedge.runtime.card import card_from_json, json_from_card
+from seisedge.runtime.card import accepts, card_from_json, json_from_card
 from seisedge.runtime.errors import CardError
 
 
@@ -19,7 +19,7 @@ def test_window_is_derived() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 99}, "the card has schema 99, this seisedge reads up to 1; upgrade"),
+        ({"schema": 99}, "the card has schema 99, this seisedge reads up to 2; upgrade"),
         ({"answers_s": [10, 3]}, "answers_s must ascend"),
         ({"answers_s": []}, "answers_s must ascend"),
         ({"answers_s": [31]}, "the last answer, 31 s, lies beyond the window"),
@@ -37,6 +37,34 @@ def test_a_card_that_cannot_be_used_says_why(change: dict[str, object], message:
     assert str(caught.value).startswith("m.onnx: ") and message in str(caught.value)
 
 
+SENTENCE = "as catalogued: ML, Md and SCSN, mixed"
+
+
+def with_type(schema: int, kind: str) -> str:
+    """A magnitude card as text; one of schema 1 has not the fields that came with schema 2."""
+    tree = json.loads(json_from_card(card("magnitude")))
+    tree |= {"schema": schema, "magnitude": {"edges": tree["magnitude"]["edges"], "type": kind}}
+    if schema == 1:
+        del tree["training"]["event_hashes"], tree["training"]["n_unnamed_records"]
+    return json.dumps(tree)
+
+
+@pytest.mark.parametrize(("kind", "code", "remark"), [(SENTENCE, "M", SENTENCE), ("ML", "ML", "")])
+def test_a_card_of_schema_1_is_read(kind: str, code: str, remark: str) -> None:
+    found = card_from_json(with_type(1, kind), "m.onnx")
+    assert found.magnitude is not None
+    assert (found.magnitude.type, found.magnitude.remark) == (code, remark)
+    assert (found.training.event_hashes, found.schema) == (None, 2)
+    assert card_from_json(json_from_card(found), "m.onnx") == found
+
+
+@pytest.mark.parametrize("kind", [SENTENCE, "M" * 33, "", "M L", "5"])
+def test_a_magnitude_type_that_is_no_code_is_refused(kind: str) -> None:
+    with pytest.raises(CardError, match=r"^m\.onnx: .*magnitude.type must be a code of at most 32 characters"):
+        card_from_json(with_type(2, kind), "m.onnx")
+    assert card_from_json(with_type(2, "M" * 32), "m.onnx").magnitude is not None
+
+
 def test_bins_and_labels_must_agree() -> None:
     text = json_from_card(card("magnitude")).replace('"bin 31"', '"bin 31","bin 32"')
     with pytest.raises(CardError, match="33 labels need 34 bin edges"):
@@ -47,3 +75,47 @@ def test_bins_and_labels_must_agree() -> None:
 def test_no_card(text: str | None) -> None:
     with pytest.raises(CardError, match=r"^m\.onnx: "):
         card_from_json(text, "m.onnx")
+
+
+OLDER = {  # a comparison as seisedge 0.1.0 wrote it
+    "parent_sha256": "ab", "windows": 2400, "agreement": 1.0, "mean_dp": 0.0, "score": "accuracy", "parent_score": 0.8,
+    "child_score": 0.8, "loss_points": 0.0, "low": None, "high": None, "allowed_points": 0.5, "n_events": 200,
+    "passed": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "accepted", "text"),
+    [
+        ({}, "passed", True, "inside the gate"),
+        ({"passed": False}, "failed", False, "outside the gate"),
+        (
+            {"allowed_points": 1.333, "n_events": 75},
+            "not tested",
+            False,
+            "cannot be tested at 0.5 points (75 events, 200 are needed); tested at 1.33 points: not worse than that",
+        ),
+        (
+            {"allowed_points": 1.333, "n_events": 75, "passed": False},
+            "failed",
+            False,
+            "outside the gate, tested at 1.33 points",
+        ),
+    ],
+)
+def test_an_older_comparison_is_read_by_its_figures(
+    change: dict[str, object], outcome: str, accepted: bool, text: str
+) -> None:
+    """Those cards say `passed` of a test at any resolution."""
+    tree = json.loads(json_from_card(card())) | {"comparison": OLDER | change}
+    c = card_from_json(json.dumps(tree), "m.onnx").comparison
+    assert c is not None
+    assert (c.verdict, c.outcome, c.accepted, c.verdict_text) == (None, outcome, accepted, text)
+
+
+@pytest.mark.parametrize(
+    ("accepted_points", "points", "accepted"),
+    [(None, 0.6, False), (1.33, 100 / 75, True), (1.32, 100 / 75, False), (4.76, 100 / 21, True), (50.0, 12.5, True)],
+)
+def test_a_resolution_as_printed_is_enough(accepted_points: float | None, points: float, accepted: bool) -> None:
+    assert accepts(accepted_points, points) is accepted

@@ -12,7 +12,7 @@ from seisedge.runtime.clock import iso_from_ns, ns_from_iso, ns_from_s
         ("2016-12-31T23:59:59.999999Z", 1_483_228_799_999_999_000),
     ],
 )
-def test_there_and_back(text: str, ns: int) -> None:
+def test_times_are_formatted_and_parsed(text: str, ns: int) -> None:
     assert iso_from_ns(ns) == text
     assert ns_from_iso(text) == ns
 
@@ -26,11 +26,11 @@ def test_there_and_back(text: str, ns: int) -> None:
         ("2019-07-07", 1_562_457_600_000_000_000),
     ],
 )
-def test_other_forms_are_read(text: str, ns: int) -> None:
+def test_other_iso_8601_forms_are_parsed(text: str, ns: int) -> None:
     assert ns_from_iso(text) == ns
 
 
-def test_what_is_no_time_is_refused() -> None:
+def test_invalid_times_are_refused() -> None:
     with pytest.raises(ValueError):
         ns_from_iso("yesterday")
 

@@ -1,4 +1,4 @@
-"""The card of a run: facts of the run, the data and the graph, none typed by hand."""
+"""The card of a run: facts of the run, the data and the graph, none typed by hand; else 'not stated'."""
 
 from __future__ import annotations
 
@@ -10,26 +10,11 @@ import onnx
 from seisedge.export.flops import count_flops
 from seisedge.export.footprint import footprint_of
 from seisedge.export.graph import front_end_nodes
-from seisedge.runtime.card import MagnitudeScale, Metric, ModelCard, Training
-from seisedge.train.fit.run import Run
+from seisedge.runtime.card import UNSPECIFIED_SCALE, MagnitudeScale, ModelCard, Training
+from seisedge.train.archive.provenance import NOT_STATED, magnitude_scale
+from seisedge.train.evaluation.card_metrics import headline
 from seisedge.train.models._base import MagnitudeModel, Model
-
-LICENCES = {
-    "pnw": "pnw (repository MIT, open FDSN networks)",
-    "esec": "esec (repository MIT, USGS catalogue public domain, open FDSN networks)",
-    "ridgecrest": "ridgecrest before 2019-07-07T08:16 UTC (network PB open)",
-    "phasenet_ncedc": "phasenet_ncedc (repository MIT, NCEDC open)",
-    "sechilienne": "sechilienne (Apache-2.0, network MT CC BY 4.0)",
-    "seisbench_chile": "seisbench_chile (network CX and catalogue CC BY 4.0)",
-}
-
-
-NOT_ON_THE_CARD = {"log loss", "bias", "within ±0.2", "bin accuracy"}  # in the run's metrics.md
-
-
-def headline(metrics: list[Metric]) -> list[Metric]:
-    """What a user of the model should see first; the rest stays with the run."""
-    return [m for m in metrics if m.name not in NOT_ON_THE_CARD and ", vertical only" not in m.subset]
+from seisedge.train.run_file import Run
 
 
 def with_costs(card: ModelCard, graph: onnx.ModelProto) -> ModelCard:
@@ -50,10 +35,11 @@ def with_costs(card: ModelCard, graph: onnx.ModelProto) -> ModelCard:
 
 def card_from_run(run: Run, model: Model, graph: onnx.ModelProto) -> ModelCard:
     """Put together the card."""
-    g, recipe = model.geometry, run.recipe
+    g, recipe, stated = model.geometry, run.recipe, run.provenance
     scale = None
     if isinstance(model, MagnitudeModel):
-        scale = MagnitudeScale(edges=model.edges, type="as catalogued: ML, Md and SCSN, mixed")
+        code, remark = (UNSPECIFIED_SCALE, NOT_STATED) if stated is None else magnitude_scale(stated.magnitude_types)
+        scale = MagnitudeScale(edges=model.edges, type=code, remark=remark)
     modes: list[Literal["triggered", "continuous"]] = []
     if recipe.nuisance.continuous_share < 1:
         modes.append("triggered")
@@ -82,15 +68,17 @@ def card_from_run(run: Run, model: Model, graph: onnx.ModelProto) -> ModelCard:
         training=Training(
             recipe=recipe.name,
             seed=run.seed,
-            data=[LICENCES.get(source, source) for source in run.data_sources],
+            data=[f"{s} (licence {NOT_STATED})" for s in run.data_sources] if stated is None else stated.data,
             data_sha256=run.data_sha256,
             split=run.split_rule,
             n_events=run.n_events,
             n_records=run.n_records,
-            licence="sources as listed in datasets/README.md; weights Apache-2.0",
+            licence=recipe.licence or NOT_STATED,
+            event_hashes=None if stated is None else stated.event_hashes,
+            n_unnamed_records=0 if stated is None else stated.n_unnamed_records,
         ),
         metrics=headline(run.metrics),
-        not_for=recipe.not_for,
+        not_for=[*recipe.not_for, *(stated.not_for if stated is not None else [])],
         precision="fp32",
         pruning=run.pruning or "none",
         seisedge_version=run.seisedge_version,

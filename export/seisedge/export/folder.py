@@ -20,6 +20,8 @@ import torch
 
 from seisedge.export.page import Curves, page_of
 from seisedge.export.release import Release
+from seisedge.runtime.files import write_atomically
+from seisedge.runtime.paths import text_from_path
 from seisedge.train.evaluation.markdown import markdown_of
 from seisedge.train.evaluation.plots import write_plots
 from seisedge.train.evaluation.report import evaluate
@@ -35,12 +37,14 @@ def write_curves(run: Path, model: Path, folders: list[Path], out: Path) -> Curv
     device = torch.device("cpu")
     held, file = subject_from(str(run), device), subject_from(str(model), device)
     report = evaluate(dataclasses.replace(held, network=file.network, sha256=file.sha256), folders, device)
-    report = msgspec.structs.replace(report, path=model.name, data=[f.resolve().name for f in folders])
+    report = msgspec.structs.replace(
+        report, path=text_from_path(model.name), data=[text_from_path(f.resolve().name) for f in folders]
+    )
     target = out / EVALUATION
     target.mkdir(parents=True)
     names = write_plots(report, target)
-    (target / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-    (target / "report.md").write_text(markdown_of(report, names), encoding="utf-8")
+    write_atomically(target / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
+    write_atomically(target / "report.md", markdown_of(report, names).encode())
     return Curves(model.name, f"{EVALUATION}/report.md", [f"{EVALUATION}/{name}" for name in names])
 
 
@@ -49,8 +53,8 @@ def write_folder(release: Release, out: Path, machine: str, curves: Curves | Non
     for variant in release.variants:
         if variant.file is not None:
             card = msgspec.json.format(msgspec.json.encode(variant.card, order="sorted"), indent=1)
-            variant.file.with_suffix(".card.json").write_bytes(card)
-    (out / "MODEL.md").write_text(page_of(release, machine, curves), encoding="utf-8")
+            write_atomically(variant.file.with_suffix(".card.json"), card)
+    write_atomically(out / "MODEL.md", page_of(release, machine, curves).encode())
     write_sums(out)
 
 
@@ -58,4 +62,4 @@ def write_sums(folder: Path) -> None:
     """SHA256SUMS of all files in a folder, as `sha256sum -c` reads it."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "SHA256SUMS")
     lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder).as_posix()}\n" for p in files]
-    (folder / "SHA256SUMS").write_text("".join(lines))
+    write_atomically(folder / "SHA256SUMS", "".join(lines).encode())

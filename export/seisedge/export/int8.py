@@ -13,9 +13,10 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from seisedge.export.gate import BATCH, session_of
+from seisedge.export.gate import BATCH
+from seisedge.export.gate_windows import HeldOut
 from seisedge.export.graph import checked, network_nodes, trained_layers
-from seisedge.export.heldout import HeldOut
+from seisedge.runtime.engines.onnxruntime import session_from
 
 LEVELS = 127
 BINS = 2_048
@@ -35,7 +36,7 @@ def calibrate(model: onnx.ModelProto, windows: HeldOut) -> Scales:
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     probe.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
-    session = session_of(probe.SerializeToString())
+    session = session_from(probe.SerializeToString())
     batches = [
         {"waveform": windows.waveform[i : i + BATCH], "valid": windows.valid[i : i + BATCH]}
         for i in range(0, len(windows), BATCH)

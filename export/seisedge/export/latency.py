@@ -8,8 +8,8 @@ from time import perf_counter_ns, thread_time_ns
 
 import numpy as np
 
-from seisedge.export.gate import session_of
-from seisedge.export.heldout import HeldOut
+from seisedge.export.gate_windows import HeldOut
+from seisedge.runtime.engines.onnxruntime import session_from
 
 ROUND = 10  # inferences of a model before the next has its turn
 
@@ -26,7 +26,7 @@ class Latency:
 
 def side_by_side(models: Mapping[str, bytes], windows: HeldOut, rounds: int = 30) -> dict[str, Latency]:
     """Each model on the same real windows, `rounds` turns of ROUND inferences each."""
-    sessions = {name: session_of(data) for name, data in models.items()}
+    sessions = {name: session_from(data) for name, data in models.items()}
     wall: dict[str, list[int]] = {name: [] for name in models}
     cpu: dict[str, list[int]] = {name: [] for name in models}
     for turn in range(rounds + 1):

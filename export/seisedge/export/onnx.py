@@ -19,7 +19,9 @@ import onnx
 import torch
 
 from seisedge.runtime.card import CARD_KEY, ModelCard, json_from_card
+from seisedge.runtime.engines.onnxruntime import session_from
 from seisedge.runtime.errors import FailedError
+from seisedge.runtime.files import write_atomically
 from seisedge.train.models._base import Model
 
 OPSET = 18
@@ -105,12 +107,7 @@ def write_card(graph: onnx.ModelProto, card: ModelCard) -> bytes:
 
 def parity_difference(model: Model, file: bytes, waveform: Array, valid: Array) -> float:
     """Largest difference of a probability between torch and onnxruntime on real windows, one by one."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    session = session_from(file)
     worst = 0.0
     with torch.no_grad():
         for x, v in zip(waveform, valid, strict=True):
@@ -129,4 +126,4 @@ def save_model(path: Path, file: bytes, difference: float) -> None:
             f"allowed are {PARITY:g}"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(file)
+    write_atomically(path, file)

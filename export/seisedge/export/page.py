@@ -42,7 +42,7 @@ def table_of(release: Release) -> list[str]:
 def _row(v: Variant) -> str:
     card = v.card
     network = (card.macs - (card.front_end_macs or 0)) / 1e6
-    gate = "parent of all" if v.comparison is None else "inside" if v.comparison.passed else "outside, not written"
+    gate = _verdict(v)
     times = ["", "", ""]
     if v.latency is not None:
         times = [f"{v.latency.p50_ms:.2f}", f"{v.latency.p99_ms:.2f}", f"{v.latency.cpu_ms:.2f}"]
@@ -62,6 +62,19 @@ def _row(v: Variant) -> str:
         *times,
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _verdict(v: Variant) -> str:
+    """The gate's verdict in a cell."""
+    c = v.comparison
+    if c is None:
+        return "parent of all"
+    cell = {"passed": "inside", "failed": "outside", "not tested": f"not tested at {c.required_points:g} points"}[
+        c.outcome
+    ]
+    if c.coarse:
+        cell += f", tested at {c.allowed_points:.3g}"
+    return cell if v.file is not None else f"{cell}, not written"
 
 
 def page_of(release: Release, machine: str, curves: Curves | None) -> str:
@@ -84,8 +97,10 @@ def page_of(release: Release, machine: str, curves: Curves | None) -> str:
 def _purpose(card: ModelCard) -> list[str]:
     labels = ", ".join(card.labels)
     if card.magnitude is not None:
+        remark = f" ({card.magnitude.remark})" if card.magnitude.remark else ""
         labels = (
             f"magnitude in {len(card.labels)} bins, {card.labels[0]} to {card.labels[-1]}, type {card.magnitude.type}"
+            f"{remark}"
         )
     return [
         "## For what",
@@ -98,7 +113,7 @@ def _purpose(card: ModelCard) -> list[str]:
         "",
         "## Not to be trusted with",
         "",
-        *(f"- {item}" for item in card.not_for),
+        *(f"- {item}" for item in card.not_for or ["not stated"]),
     ]
 
 
@@ -111,7 +126,7 @@ def _chosen(release: Release) -> list[str]:
         lines.append(f"| `{file.name}` | {name} | `{hashlib.sha256(file.read_bytes()).hexdigest()}` |")
     refused = [v.name for v in release.variants if v.file is None]
     if refused:
-        lines += ["", f"Outside the gate, and not in this folder: {', '.join(refused)}."]
+        lines += ["", f"Not accepted by the gate, and not in this folder: {', '.join(refused)}."]
     return lines
 
 
@@ -180,11 +195,25 @@ def _data(card: ModelCard) -> list[str]:
         "",
         *(f"- {source}" for source in training.data),
         "",
-        f"Licence: {training.licence}.",
+        f"Licence of the weights: {training.licence}.",
+        "",
+        _named(card),
     ]
 
 
+def _named(card: ModelCard) -> str:
+    training = card.training
+    if training.event_hashes is None:
+        return "The card does not name the training events."
+    unnamed = (
+        f"; {training.n_unnamed_records} records without event id are not named" if training.n_unnamed_records else ""
+    )
+    return f"The card names the training events by hashes of their ids; `seisedge evaluate` leaves them out{unnamed}."
+
+
 def _metrics(card: ModelCard) -> list[str]:
+    if not card.metrics:
+        return ["## On events never trained on", "", "No figures: too few events were held out."]
     lines = [
         "## On events never trained on",
         "",

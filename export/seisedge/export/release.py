@@ -6,6 +6,7 @@ projected one (`bench.roofline`); the full fp32 model is always a candidate, so 
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,35 +16,46 @@ import msgspec
 import numpy as np
 import onnx
 
-from seisedge.export.card import card_from_run
-from seisedge.export.gate import Floats, answers_of, compare, enough, hits, lines_of
+from seisedge.export.exported import Exported, export_run
+from seisedge.export.gate import Parent, Rule, answers_of, compare, enough, hits, lines_of, require_resolution
+from seisedge.export.gate_windows import HeldOut, gate_windows
 from seisedge.export.graph import ModelFile, open_model
-from seisedge.export.heldout import HeldOut, heldout_windows
 from seisedge.export.latency import Latency, side_by_side
-from seisedge.export.onnx import checked_graph, parity_difference, save_model, write_card
-from seisedge.export.prune.run import Pruned
+from seisedge.export.onnx import write_card
+from seisedge.export.prune.run import PruneSpec, prune_run
 from seisedge.export.quantize import Lower, fp16_from, int8_from
 from seisedge.runtime.bench.roofline import BOARDS, floor_of
 from seisedge.runtime.card import CARD_KEY, Comparison, ModelCard, card_from_json
 from seisedge.runtime.errors import FailedError
+from seisedge.runtime.files import write_atomically
 from seisedge.train.archive.archive import Archive
-from seisedge.train.evaluation.bootstrap import interval
-from seisedge.train.fit.run import Run
-from seisedge.train.models._base import Model
+from seisedge.train.bootstrap import estimate
+from seisedge.train.evaluation.metrics import mean
+from seisedge.train.run_file import Run
 
 PARITY_WINDOWS = 64
 CALIBRATION_WINDOWS = 512
 ORIGINAL, PRUNED = "fp32", "pruned"
 ENOUGH = 0.95  # of the time; a lower precision that gains less is not worth what it loses
-HERE = "onnxruntime, one x86-64 thread"  # a target
+ARCHITECTURE = platform.machine().lower().replace("x86_64", "x86-64").replace("amd64", "x86-64")
+HERE = f"onnxruntime, one {ARCHITECTURE} thread"  # a target: the machine that measures
 
 Say = Callable[[str], None]
-Prune = Callable[[Run], Pruned]
+Row = tuple[str, ModelFile | Lower]  # name and model
+
+
+@dataclass(frozen=True)
+class ReleaseSpec:
+    """windows: held-out windows of the gate. accept_points: as `gate.Rule`. prune: also make a narrower model."""
+
+    windows: int = 2_400
+    accept_points: float | None = None
+    prune: PruneSpec | None = None
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of the table. file: None where it lies outside the gate and was not written.
+    """One row of the table. file: None where the gate did not accept it and it was not written.
 
     agreement_with_full: label agreement and mean |Δp| with the full fp32 model, whatever its own parent is.
     """
@@ -76,80 +88,74 @@ class Release:
         return next(v for v in self.variants if v.name == name)
 
 
-@dataclass(frozen=True)
-class Exported:
-    """A run as a graph, with its card, not yet on disk."""
-
-    model: Model
-    graph: onnx.ModelProto
-    card: ModelCard
-
-
-def exported(run: Run) -> Exported:
-    """Raises FailedError."""
-    model = run.model()
-    graph = checked_graph(model)
-    return Exported(model, graph, card_from_run(run, model, graph))
-
-
-def save_exported(it: Exported, path: Path, windows: HeldOut, comparison: Comparison | None = None) -> ModelFile:
-    """Write the model file, its torch parity checked on real windows. Raises FailedError."""
-    file = write_card(it.graph, msgspec.structs.replace(it.card, comparison=comparison))
-    few = windows.spread(PARITY_WINDOWS)
-    save_model(path, file, parity_difference(it.model, file, few.waveform, few.valid))
+def _save(it: Exported, path: Path, held: HeldOut, comparison: Comparison | None = None) -> ModelFile:
+    few = held.spread(PARITY_WINDOWS)
+    it.save(path, few.waveform, few.valid, comparison)
     return open_model(path)
 
 
-def make_release(run: Run, archive: Archive, out: Path, prune: Prune | None, windows: int, say: Say) -> Release:
-    """Run the line; files outside the gate are not written. prune: makes a narrower run of a run."""
+@dataclass(frozen=True)
+class Gate:
+    """Where lower precisions are compared and written. held: windows of the gate; calibration: training windows."""
+
+    held: HeldOut
+    calibration: HeldOut
+    rule: Rule
+    out: Path
+    say: Say
+
+    def lower(self, model: ModelFile, prefix: str) -> list[Row]:
+        """fp16 and int8 of a model, each named with the prefix: a file where it is accepted, else only its figures."""
+        parent = Parent.from_file(model, self.held)
+        rows: list[Row] = []
+        for precision in ("fp16", "int8"):
+            if precision == "fp16":
+                lower = fp16_from(model, parent, self.rule)
+            else:
+                lower = int8_from(model, self.calibration, parent, self.rule, self.say)
+            self.say(f"{prefix}{precision}: " + "; ".join(lines_of(lower.comparison)))
+            if lower.comparison.accepted:
+                path = self.out / f"{model.path.stem}-{precision}.onnx"
+                write_atomically(path, lower.file)
+                rows.append((f"{prefix}{precision}", open_model(path)))
+            else:
+                rows.append((f"{prefix}{precision}", lower))
+        return rows
+
+
+def make_release(run: Run, archive: Archive, out: Path, spec: ReleaseSpec, say: Say) -> Release:
+    """Make all models of a run; only those that the gate accepts are written.
+
+    Raises FailedError, before anything is pruned, where the held-out events are too few for the gate.
+    """
     out.mkdir(parents=True, exist_ok=True)
     name = run.recipe.name
-    whole = exported(run)
-    held = enough(heldout_windows(whole.card, archive, windows, station_term=run.station_term))
-    calibration = heldout_windows(whole.card, archive, CALIBRATION_WINDOWS, "train", run.station_term)
-    full = save_exported(whole, out / f"{name}.onnx", held)
+    whole = export_run(run)
+    held = enough(gate_windows(whole.card, archive, spec.windows, station_term=run.station_term))
+    if spec.prune is not None:
+        require_resolution(held, spec.prune.rule)
+    calibration = gate_windows(whole.card, archive, CALIBRATION_WINDOWS, "train", run.station_term)
+    full = _save(whole, out / f"{name}.onnx", held)
     say(f"{full.path.name}: {full.card.flops / 1e6:.1f} MFLOP, {len(full.data) / 1e3:.0f} kB")
-    made: list[tuple[str, ModelFile | Lower]] = [(ORIGINAL, full)]
-    made += _lower(full, "", held, calibration, out, say)
-    if prune is not None:
-        narrow = exported(prune(run).run)
+    made: list[Row] = [(ORIGINAL, full)]
+    gate = Gate(held, calibration, Rule(accept_points=spec.accept_points), out, say)
+    made += gate.lower(full, "")
+    if spec.prune is not None:
+        narrow = export_run(prune_run(run, archive, spec.prune, say).run)
         child = narrow.graph.SerializeToString()
-        result = compare(
-            answers_of(full.data, held), answers_of(child, held), held, full.card, full.sha256, pruned=True
-        )
+        result = compare(Parent.from_file(full, held), answers_of(child, held), spec.prune.rule)
         say("pruned: " + "; ".join(lines_of(result, pruned=True)))
-        if result.passed:
-            pruned = save_exported(narrow, out / f"{name}-pruned.onnx", held, result)
+        if result.accepted:
+            pruned = _save(narrow, out / f"{name}-pruned.onnx", held, result)
             made.append((PRUNED, pruned))
-            made += _lower(pruned, f"{PRUNED} + ", held, calibration, out, say)
+            made += gate.lower(pruned, f"{PRUNED} + ")
         else:
             refused = msgspec.structs.replace(narrow.card, comparison=result)
             made.append((PRUNED, Lower(write_card(narrow.graph, refused), result)))
     return _measured(name, made, held)
 
 
-def _lower(
-    model: ModelFile, prefix: str, held: HeldOut, calibration: HeldOut, out: Path, say: Say
-) -> list[tuple[str, ModelFile | Lower]]:
-    """fp16 and int8 of a model: written where inside the gate, else only what was measured."""
-    parent = answers_of(model.data, held)
-    rows: list[tuple[str, ModelFile | Lower]] = []
-    for precision in ("fp16", "int8"):
-        if precision == "fp16":
-            lower = fp16_from(model, held, parent)
-        else:
-            lower = int8_from(model, calibration, held, parent, say)
-        say(f"{prefix}{precision}: " + "; ".join(lines_of(lower.comparison)))
-        if lower.comparison.passed:
-            path = out / f"{model.path.stem}-{precision}.onnx"
-            path.write_bytes(lower.file)
-            rows.append((f"{prefix}{precision}", open_model(path)))
-        else:
-            rows.append((f"{prefix}{precision}", lower))
-    return rows
-
-
-def _measured(name: str, made: Sequence[tuple[str, ModelFile | Lower]], held: HeldOut) -> Release:
+def _measured(name: str, made: Sequence[Row], held: HeldOut) -> Release:
     files = {row: part.data if isinstance(part, ModelFile) else part.file for row, part in made}
     times = side_by_side(files, held)
     full = answers_of(files[ORIGINAL], held)
@@ -158,16 +164,16 @@ def _measured(name: str, made: Sequence[tuple[str, ModelFile | Lower]], held: He
         card = part.card if isinstance(part, ModelFile) else _card_in(part.file)
         p = answers_of(files[row], held)
         right, event = hits(card, p, held.target)[held.scored], held.event[held.scored]
-        low, high = interval(event, partial(_mean, right))
+        share = estimate(event, partial(mean, x=right))
         variants.append(
             Variant(
                 name=row,
                 card=card,
                 size=len(files[row]),
                 file=part.path if isinstance(part, ModelFile) else None,
-                score=float(right.mean()),
-                low=low,
-                high=high,
+                score=share.value,
+                low=share.low,
+                high=share.high,
                 agreement_with_full=float((p.argmax(1) == full.argmax(1)).mean()),
                 mean_dp_with_full=float(np.abs(p - full).mean()),
                 comparison=card.comparison,
@@ -177,20 +183,16 @@ def _measured(name: str, made: Sequence[tuple[str, ModelFile | Lower]], held: He
     return Release(name, variants, choose(variants), len(held))
 
 
-def _mean(values: Floats, weight: Floats) -> float:
-    return float((values * weight).sum() / weight.sum())
-
-
 def _card_in(file: bytes) -> ModelCard:
     properties = {p.key: p.value for p in onnx.load_from_string(file).metadata_props}
     return card_from_json(properties.get(CARD_KEY), "a model of the release")
 
 
 def choose(variants: Sequence[Variant]) -> dict[str, tuple[str, str]]:
-    """The cheapest model inside the gate for each target, and why. Raises FailedError where there is none."""
+    """The cheapest written model for each target, and why. Raises FailedError where there is none."""
     inside = [v for v in variants if v.file is not None]
     if not inside:
-        raise FailedError("no model of the release lies inside the gate")
+        raise FailedError("the release has no model that the gate accepts")
     out = {}
     timed = [(v.latency.cpu_ms, v) for v in inside if v.latency is not None]
     if timed:

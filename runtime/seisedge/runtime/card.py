@@ -11,14 +11,19 @@ Preprocessing is part of the graph; the runtime normalises nothing.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+import re
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from seisedge.runtime.errors import CardError
 
 CARD_KEY = "seisedge.card"
-SCHEMA = 1
+SCHEMA = 2  # 1: `magnitude.type` could be a sentence; the training events were not named
+
+UNSPECIFIED_SCALE = "M"  # the standard code where scales are mixed, or where the data do not state one
+MAGNITUDE_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_()./-]{0,31}")  # QuakeML allows 32 characters
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -42,23 +47,42 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
     recipe: str
     seed: int
-    data: list[str]  # data sets, each with its licence
+    data: list[str]  # data sets, each with its licence, or 'licence not stated'
     data_sha256: str  # fingerprint of metadata and waveforms
     split: str  # the rule, in words
     n_events: int
     n_records: int
-    licence: str
+    licence: str  # of the weights, or 'not stated'
+    event_hashes: str | None = (
+        None  # events trained on, see `seisedge.train.dataset.event_hashes`; None: not named (schema 1)
+    )
+    n_unnamed_records: int = 0  # of n_records: without event id, station and start time, so not in event_hashes
 
 
 class MagnitudeScale(msgspec.Struct, frozen=True, kw_only=True):
     """The bins of a magnitude model: label k covers (edges[k], edges[k + 1]]; None is open."""
 
     edges: list[float | None]
-    type: str  # as catalogued, e.g. 'ML, Md (mixed)'
+    type: str  # a code, e.g. 'ML'; 'M' where the scales are mixed or not stated
+    remark: str = ""  # what the code does not say, e.g. 'as catalogued: ML (334 records), Md (116); not converted'
+
+    def __post_init__(self) -> None:
+        if not MAGNITUDE_CODE.fullmatch(self.type):
+            raise ValueError(
+                f"magnitude.type must be a code of at most 32 characters without spaces, as 'ML'; got '{self.type}'; "
+                "write the code M there and the sentence under magnitude.remark"
+            )
+
+
+Verdict = Literal["passed", "not tested", "failed"]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """A model against the one it was made from, on held-out windows: what the gate measured."""
+    """A model against the one it was made from, on held-out windows: what the gate measured.
+
+    The gate excludes a loss of more than `required_points`. With few events a single event is more than that; the test
+    is then coarser (`allowed_points`), and a model that passes it has the verdict "not tested", not "passed".
+    """
 
     parent_sha256: str
     windows: int
@@ -70,9 +94,56 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     loss_points: float  # 100 × (parent - child); negative is a gain
     low: float | None  # 95 % interval of the loss, whole events drawn again in pairs
     high: float | None
-    allowed_points: float  # the larger of 0.5 and one event
+    allowed_points: float  # largest loss that this test let pass: the larger of required_points and one event
     n_events: int
-    passed: bool  # False only where the user asked for the file all the same (--allow-drop)
+    passed: bool  # is the verdict "passed"? in cards without a verdict: did it pass at allowed_points?
+    verdict: Verdict | None = None  # None: a card of seisedge 0.1.0 or earlier; see `outcome`
+    required_points: float = 0.5  # largest loss that the gate permits
+    accepted_points: float | None = None  # coarsest test that was accepted (--accept-resolution); None: no coarser test
+
+    @property
+    def coarse(self) -> bool:
+        """Were the events too few to test at `required_points`?"""
+        return self.allowed_points > self.required_points
+
+    @property
+    def outcome(self) -> Verdict:
+        """The verdict; of an older card, the one that its figures give."""
+        if self.verdict is not None:
+            return self.verdict
+        if not self.passed:
+            return "failed"
+        return "not tested" if self.coarse else "passed"
+
+    @property
+    def accepted(self) -> bool:
+        """May the model be used: passed, or not worse in a coarser test that was accepted explicitly?"""
+        if self.outcome != "not tested":
+            return self.outcome == "passed"
+        return accepts(self.accepted_points, self.allowed_points)
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict in words."""
+        if self.outcome == "passed":
+            return "inside the gate"
+        tested = f"tested at {self.allowed_points:.3g} points"
+        if self.outcome == "failed":
+            return "outside the gate" + (f", {tested}" if self.coarse else "")
+        text = (
+            f"cannot be tested at {self.required_points:g} points ({self.n_events} events, "
+            f"{math.ceil(100 / self.required_points)} are needed); {tested}: not worse than that"
+        )
+        if self.accepted_points is not None:
+            text += (
+                f"; {'accepted' if self.accepted else 'not accepted'} with --accept-resolution {self.accepted_points:g}"
+            )
+        return text
+
+
+def accepts(accepted_points: float | None, points: float) -> bool:
+    """Is a test as coarse as `points` accepted? `points` as printed, with two decimals, is enough."""
+    return accepted_points is not None and points < accepted_points + 0.01
 
 
 class Quantization(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,16 +216,26 @@ def json_from_card(card: ModelCard) -> str:
 
 
 def card_from_json(text: str | None, path: str) -> ModelCard:
-    """Read a card; `path` is the model file, for the message. Raises CardError."""
+    """Read a card of this schema or an older one; `path` is the model file, for the message. Raises CardError."""
     if not text:
         raise CardError(f"{path}: no card in the file (metadata key '{CARD_KEY}'); export it with seisedge")
     try:
         schema = msgspec.json.decode(text, type=_Schema).schema
         if schema > SCHEMA:
             raise CardError(f"{path}: the card has schema {schema}, this seisedge reads up to {SCHEMA}; upgrade")
+        if schema < SCHEMA:
+            return msgspec.convert(_from_schema_1(msgspec.json.decode(text)), ModelCard)
         return msgspec.json.decode(text, type=ModelCard)
     except msgspec.MsgspecError as error:
         raise CardError(f"{path}: the card cannot be read: {error}") from error
+
+
+def _from_schema_1(tree: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a schema 1 card as schema 2: a sentence in `magnitude.type` becomes the remark of code 'M'."""
+    scale = tree.get("magnitude")
+    if isinstance(scale, dict) and isinstance(scale.get("type"), str) and not MAGNITUDE_CODE.fullmatch(scale["type"]):
+        scale = scale | {"type": UNSPECIFIED_SCALE, "remark": scale["type"]}
+    return tree | {"magnitude": scale, "schema": SCHEMA}
 
 
 class _Schema(msgspec.Struct):

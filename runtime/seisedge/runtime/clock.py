@@ -1,6 +1,6 @@
-"""Time: integer nanoseconds since 1970-01-01 UTC, leap seconds ignored as POSIX does.
+"""Time: integer nanoseconds since 1970-01-01 UTC, without leap seconds, as in POSIX.
 
-The one place where other forms of time are made or read.
+Other forms of time are converted from and to nanoseconds here and nowhere else.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ NS_PER_S = 1_000_000_000
 
 
 def ns_from_s(seconds: float) -> int:
-    """Nanoseconds nearest to `seconds`."""
+    """Convert seconds to nanoseconds, rounded to the nearest."""
     return round(seconds * NS_PER_S)
 
 
 def iso_from_ns(time_ns: int) -> str:
-    """ISO 8601 with a `Z` and microseconds (rounded down): `2019-07-07T08:16:25.290000Z`.
+    """Format a time as ISO 8601 with a `Z` and microseconds (rounded down).
 
     >>> iso_from_ns(1_562_487_385_290_000_000)
     '2019-07-07T08:16:25.290000Z'
@@ -27,9 +27,9 @@ def iso_from_ns(time_ns: int) -> str:
 
 
 def ns_from_iso(text: str) -> int:
-    """Inverse of `iso_from_ns`; a time without an offset is UTC. Up to nine decimals are kept.
+    """Parse an ISO 8601 time; without an offset it is UTC. Up to nine decimals of the seconds are kept.
 
-    Raises ValueError where `text` is not ISO 8601.
+    Raises ValueError if `text` is not ISO 8601.
 
     >>> ns_from_iso("2019-07-07T08:16:25.29")
     1562487385290000000

@@ -90,7 +90,7 @@ def test_accelerometers_alone_are_refused(tmp_path: Path) -> None:
     path = _renamed(tmp_path / "n.mseed", {b"EHZ": b"HNZ", b"EH1": b"HNN", b"EH2": b"HNE"})
     events = tmp_path / "events.jsonl"
     result = _seisedge("run", path, "--events", events)
-    _refused(result, 2, "no channel that can be listened to; PB_B9", "HN", "instrument code N is an accelerometer")
+    _refused(result, 2, "nothing that can be used: PB_B9", "HN", "instrument code N is an accelerometer")
     assert events.read_bytes() == b""
 
 
@@ -132,7 +132,7 @@ def test_unusable_stationxml(tmp_path: Path, station_id: str, channels: list[str
     (tmp_path / "b918.mseed").write_bytes(one)
     path = stationxml(tmp_path / "meta.xml", station_id, channels)
     result = _seisedge("run", tmp_path / "b918.mseed", "--stationxml", path)
-    _refused(result, 2, "PB.B918", *words)
+    _refused(result, 2, "B918", *words)
 
 
 def test_stationxml_is_checked_against_the_station_files_at_once(tmp_path: Path) -> None:
@@ -190,6 +190,122 @@ def test_only_records_of_rate_0(tmp_path: Path) -> None:
     _refused(_seisedge("run", path), 2, "rate0.mseed")
 
 
+def _changed(
+    records: int = 12,
+    *,
+    codes: bytes = b"",
+    rate: tuple[int, int] | None = None,
+    encoding: int | None = None,
+    samples: int | None = None,
+    activity: int = 0,
+) -> bytes:
+    """Records of the recording with other headers. codes: of band and instrument. rate: factor and multiplier."""
+    data = bytearray(RECORDING.read_bytes()[: RECORD * records])
+    for i in range(0, len(data), RECORD):
+        data[i + 15 : i + 15 + len(codes)] = codes
+        data[i + 36] |= activity
+        if rate is not None:
+            struct.pack_into(">hh", data, i + 32, *rate)
+        if encoding is not None:
+            data[i + 60] = encoding
+        if samples is not None:
+            struct.pack_into(">H", data, i + 30, samples)
+    return bytes(data)
+
+
+LOGS = _changed(codes=b"LO", rate=(0, 0), encoding=0)
+TEXT = _changed(encoding=0)
+SLOW = _changed(codes=b"LH", rate=(1, 1))
+VERY_SLOW = _changed(codes=b"VH", rate=(-10, 1))
+ACCELEROMETERS = _changed(codes=b"HN")
+NO_SAMPLES = _changed(samples=0)
+RATE_0 = _changed(rate=(0, 0))
+CALIBRATION = _changed(activity=1)
+NOTHING = [
+    (LOGS, ["12 left out: it holds text (a log), not samples"]),
+    (TEXT, ["12 left out: it holds text (a log), not samples"]),
+    (SLOW, ["PB_B918__LHZ", "1 Hz is too slow for a trigger above 4 Hz"]),
+    (VERY_SLOW, ["PB_B918__VHZ", "0.1 Hz is too slow for a trigger above 4 Hz"]),
+    (ACCELEROMETERS, ["PB_B918__HNZ", "instrument code N is an accelerometer"]),
+    (NO_SAMPLES, ["12 left out: no samples"]),
+    (RATE_0, ["12 left out: sampling rate 0 Hz"]),
+    (CALIBRATION, ["PB_B918__EHZ", "its records are flagged as calibration"]),
+    (
+        TEXT + SLOW + RATE_0 + ACCELEROMETERS + NO_SAMPLES,
+        [
+            "12 record(s) left out: it holds text (a log), not samples", "12 record(s) left out: no samples",
+            "12 record(s) left out: sampling rate 0 Hz", "1 Hz is too slow", "N is an accelerometer",
+        ],
+    ),
+]  # fmt: skip
+KINDS = ["logs", "text", "1 Hz", "0.1 Hz", "accelerometers", "no samples", "rate 0", "calibration", "several"]
+
+
+@pytest.mark.parametrize(("data", "words"), NOTHING, ids=KINDS)
+@pytest.mark.parametrize("mode", ["triggered", "continuous"])
+def test_files_with_nothing_that_can_be_used(tmp_path: Path, data: bytes, words: list[str], mode: str) -> None:
+    path = tmp_path / "a.mseed"
+    path.write_bytes(data)
+    result = _seisedge("run", path, "--mode", mode)
+    _refused(result, 2, f"Error: {path}: no", *words)
+    assert "min of data" not in result.output
+
+
+@pytest.mark.parametrize(("data", "words"), NOTHING, ids=KINDS)
+def test_standard_input_with_nothing_that_can_be_used(data: bytes, words: list[str]) -> None:
+    result = CliRunner().invoke(main, ["run", "-", "--json"], input=data)
+    _refused(result, 2, *words)
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(("data", "words"), NOTHING, ids=KINDS)
+def test_good_records_among_others_are_used(tmp_path: Path, data: bytes, words: list[str]) -> None:
+    path = tmp_path / "a.mseed"
+    path.write_bytes(data + RECORDING.read_bytes()[: RECORD * 24] + data)
+    result = _seisedge("run", path)
+    assert result.exit_code == 0, result.output
+    assert "0.2 min of data from 2 station(s)" in result.output
+
+
+def test_logs_are_text_and_not_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.mseed"
+    path.write_bytes(LOGS + RECORDING.read_bytes()[: RECORD * 24] + RATE_0)
+    result = _seisedge("run", path)
+    assert "text records (logs) left out: 12" in result.output
+    assert "damaged records left out: 12" in result.output  # those of rate 0
+
+
+def test_a_station_that_no_station_file_names_among_other_reasons(tmp_path: Path) -> None:
+    station, path = tmp_path / "station.toml", tmp_path / "a.mseed"
+    station.write_text('[station]\nnetwork = "XX"\nstation = "OTHER"\n', encoding="utf-8")
+    path.write_bytes(RECORDING.read_bytes()[: RECORD * 24] + LOGS)
+    words = ["no record is of a station that a station file names; the data are of PB.B918, PB.B921"]
+    _refused(_seisedge("run", station, path), 2, *words, "12 record(s) left out: it holds text (a log), not samples")
+
+
+def test_continuous_mode_below_the_band_of_the_models(tmp_path: Path) -> None:
+    path = tmp_path / "a.mseed"
+    path.write_bytes(_changed(240, codes=b"BH", rate=(20, 1)))
+    words = ["PB.B918, PB.B921: 20 Hz does not carry the models' band up to 15 Hz"]
+    _refused(_seisedge("run", path, "--mode", "continuous"), 2, *words)
+    assert _seisedge("run", path, "--mode", "triggered").exit_code == 0
+
+
+def test_a_single_record_is_used(tmp_path: Path) -> None:
+    result = _seisedge("run", _part(tmp_path / "one.mseed", 1))
+    assert result.exit_code == 0, result.output
+
+
+def test_records_whose_samples_cannot_be_decoded(tmp_path: Path) -> None:
+    """Their headers are good, so that the file is indexed."""
+    data = bytearray(RECORDING.read_bytes()[: RECORD * 3])
+    for i in range(0, len(data), RECORD):
+        data[i + 200] ^= 0x55
+    path = tmp_path / "a.mseed"
+    path.write_bytes(data)
+    _refused(_seisedge("run", path), 2, "2 record(s) left out: the decoded samples contradict the record's check value")
+
+
 def test_a_refused_host(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -240,7 +356,11 @@ def test_unusable_model_files(tmp_path: Path) -> None:
     onnx.save(model, bare)
     _refused(_seisedge("run", part, "--model", bare), 2, "bare.onnx: no card in the file")
     _refused(_seisedge("run", part, "--model", newer), 2, "newer.onnx: the card has schema 7")
-    _refused(_seisedge("run", part, "--model", tmp_path / "no.onnx"), 2, "no.onnx: no such model file; bundled are")
+    _refused(
+        _seisedge("run", part, "--model", tmp_path / "no.onnx"),
+        2,
+        "no.onnx: no such model file and no bundled model; known: event-type, magnitude",
+    )
     station = tmp_path / "station.toml"
     station.write_text(
         f'[station]\nnetwork = "PB"\nstation = "B918"\n[models]\nevent_type = "{bundled_model("magnitude")}"\n',

@@ -14,7 +14,7 @@ import pytest
 from tests.fake_tensorrt import FakeCuda, fake_library
 
 from seisedge.runtime.card import ModelCard
-from seisedge.runtime.engines import _cache, _cuda, _library, open_engine
+from seisedge.runtime.engines import _cache, _cuda, _library, _sidecar, open_engine
 from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.engines._build import Plan
 from seisedge.runtime.engines._cache import compile_engine, default_folder, usable_engine
@@ -263,7 +263,7 @@ def test_engines_of_a_read_only_cache_are_used(
     def read_only(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("tempfile.mkstemp", read_only)
+    monkeypatch.setattr(_sidecar, "write_atomically", read_only)
     assert usable_engine(_plain(), "tensorrt", tmp_path, _windows) == path
     assert "Read-only file system; the engine is tried again at the next start" in caplog.text
 

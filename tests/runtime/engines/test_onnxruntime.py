@@ -1,6 +1,10 @@
 """The onnxruntime engine, and model files that it must refuse."""
 
+import ast
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +127,36 @@ def test_models_take_the_task_of_their_card() -> None:
         Models.load(ModelsConfig(), (magnitude, magnitude))
     with pytest.raises(InputError, match="no model at all"):
         Models.load(ModelsConfig(event_type="none", magnitude="none"))
+
+
+def test_one_module_imports_onnxruntime() -> None:
+    """So that its telemetry is switched off before it is loaded, whichever command loads it."""
+    root = Path(__file__).parents[3]
+    found = set()
+    for path in (p for part in ("runtime", "train", "export") for p in (root / part).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.split(".")[0] == "onnxruntime" for name in names):
+                found.add(path.relative_to(root).as_posix())
+    assert [Path(path).name for path in found] == ["onnxruntime.py"]
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("0", "0")])
+def test_telemetry_is_off_before_onnxruntime_is_loaded(given: str | None, expected: str) -> None:
+    """The variable as it is at the moment of the import; who sets it decides."""
+    script = (
+        "import os, sys\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'onnxruntime': print(os.environ.get('ORT_DISABLE_TELEMETRY'))\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "import seisedge.runtime.engines.onnxruntime\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    if given is not None:
+        environment["ORT_DISABLE_TELEMETRY"] = given
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [expected]

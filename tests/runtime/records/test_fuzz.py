@@ -1,4 +1,4 @@
-"""Mutated miniSEED and protocol bytes: nothing raises, hangs or grows, and what is good behind the damage arrives."""
+"""Mutated miniSEED and protocol bytes: no error, no hang, no memory growth, and later intact records are found."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SEEDS = [DATA[k : k + 512] for k in range(0, 512 * 30, 512)] + [
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
-    """One of: some bytes changed, bits flipped, a piece cut out, doubled, or put in; or left alone."""
+    """Change bytes, flip bits, or remove, repeat or insert a piece at random; or change nothing."""
     out = bytearray(data)
     kind = rng.randrange(7)
     place = rng.randrange(len(out)) if rng.random() < 0.5 else rng.randrange(min(64, len(out)))
@@ -78,7 +78,7 @@ def _resident_bytes() -> int:
 
 
 def _watched(count: int, one_batch: Callable[[random.Random], None]) -> None:
-    """Run batches until `count` records went through; none may take long, and memory must not grow."""
+    """Process `count` records in batches; no batch may take long, and memory must not grow."""
     rng = random.Random(count)
     warm_bytes = 0
     for done in range(0, count, BATCH):
@@ -127,7 +127,7 @@ def test_a_stream_of_records(count: int) -> None:
             found += [record for _, record in scanner.feed(data[k : k + step])]
         found += [record for _, record in scanner.finish()]
         assert all(isinstance(decoder.packet(record, 0), Packet | BadRecord) for record in found)
-        assert found[-2:] == tail[1:]  # the first good one may be taken for a part of what is before it
+        assert found[-2:] == tail[1:]  # the first intact record may be taken for a part of the damaged data
 
     _watched(count, batch)
 
@@ -163,7 +163,7 @@ def test_a_stream_of_packets(packet: Callable[[int, bytes], bytes], cutter: Call
     def batch(rng: random.Random) -> None:
         data = b"".join(mutated(packet(k, rng.choice(SEEDS)), rng) for k in range(BATCH - 3))
         data += b"".join(packet(1000 + k, record) for k, record in enumerate(SEEDS[:3]))
-        data += packet(2000, SEEDS[0]) * 9  # a frame that claims more than it has is seen through by what follows
+        data += packet(2000, SEEDS[0]) * 9  # a frame with a wrong length is detected by the frames that follow
         step = rng.choice([100, 1000, 70_000])
         found = _cut(cutter(), (data[k : k + step] for k in range(0, len(data), step)))
         assert found[-3:] == [SEEDS[0]] * 3

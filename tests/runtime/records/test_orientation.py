@@ -1,4 +1,4 @@
-"""Against obspy's rotation, which was written by others from the same conventions."""
+"""Rotation compared with that of obspy, an independent implementation of the same conventions."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_the_common_triaxial_sensor_by_formula_by_directions_and_by_obspy() -> N
     directions = [(azimuth, GALPERIN_DIP_DEG) for azimuth in GALPERIN_AZIMUTHS_DEG]
     by_directions = zne_from_triaxial(directions)
     assert by_directions is not None and np.allclose(by_directions, zne_from_uvw())
-    assert np.allclose(zne_from_uvw() @ zne_from_uvw().T, np.eye(3))  # a rotation: amplitudes stay
+    assert np.allclose(zne_from_uvw() @ zne_from_uvw().T, np.eye(3))  # orthogonal: amplitudes are kept
     u, v, w = _traces()
     theirs = rotate2zne(*(x for trace, d in zip((u, v, w), directions, strict=True) for x in (trace, *d)))
     assert np.allclose(zne_from_uvw() @ [u, v, w], theirs)
@@ -62,16 +62,18 @@ def test_horizontals(azimuths: tuple[float, float]) -> None:
         ((358.0, 271.0), [[0, 1, 0], [0, 0, -1]]),
     ],
 )
-def test_near_the_axes_neither_horizontal_needs_the_other(azimuths: tuple[float, float], rows: list[list[int]]) -> None:
+def test_horizontals_near_the_axes_are_independent_of_each_other(
+    azimuths: tuple[float, float], rows: list[list[int]]
+) -> None:
     matrix = zne_from_horizontals(azimuths)
     assert matrix is not None and np.array_equal(matrix, [[1, 0, 0], *rows])
 
 
-def test_one_direction_is_not_two() -> None:
+def test_parallel_horizontals_are_refused() -> None:
     assert zne_from_horizontals((0.0, 0.0)) is None and zne_from_horizontals((10.0, 185.0)) is None
 
 
-def test_mixed_samples_are_valid_where_all_that_they_are_made_of_is() -> None:
+def test_rotated_samples_are_valid_where_all_components_of_the_sum_are() -> None:
     wave = np.arange(12, dtype=np.float32).reshape(3, 4)
     valid = np.ones((3, 4), dtype=bool)
     valid[2, 1] = valid[0, 3] = False
@@ -81,7 +83,7 @@ def test_mixed_samples_are_valid_where_all_that_they_are_made_of_is() -> None:
     assert np.array_equal(valid, [[1, 1, 1, 0], [1, 0, 1, 1], [1, 0, 1, 1]])
 
 
-def test_a_sample_does_not_depend_on_how_many_are_mixed_at_once() -> None:
+def test_a_rotated_sample_does_not_depend_on_the_number_of_samples() -> None:
     whole = np.random.default_rng(3).normal(size=(3, 1001)).astype(np.float32)
     pieces, valid = whole.copy(), np.ones((3, 1001), dtype=bool)
     mix(zne_from_uvw(), whole, valid.copy())

@@ -1,4 +1,4 @@
-"""StationXML against obspy's reader, on files of data centres that come with it, and what is refused."""
+"""StationXML compared with the reader of obspy, on its files from data centres; and files that are refused."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def test_as_obspy_reads_it(name: str) -> None:
                 e.start_ns,
                 e.end_ns,
                 e.sensitivity,
-                e.input_units,
+                e.input_units.upper() if e.input_units else None,
                 e.output_units,
                 e.azimuth_deg,
                 e.dip_deg,
@@ -111,16 +111,36 @@ def test_the_epoch_of_a_time(tmp_path: Path) -> None:
     ("changes", "fault"),
     [
         ({"sensitivity": None}, "has no InstrumentSensitivity"),
-        ({"sensitivity": 0.0}, "has no InstrumentSensitivity"),
-        ({"input_units": "m/s**2"}, r"has the input units M/S\*\*2, and the models take ground velocity, M/S"),
-        ({"input_units": "M"}, "has the input units M, "),
+        ({"sensitivity": 0.0}, "has an InstrumentSensitivity of 0"),
+        (
+            {"input_units": "m/s**2"},
+            r"has the input units m/s\*\*2 \(acceleration\), and the models take",
+        ),
+        ({"input_units": "CM/S**2"}, r"has the input units CM/S\*\*2 \(acceleration\), "),
+        ({"input_units": "M"}, r"has the input units M \(displacement\), "),
+        ({"input_units": "Pa"}, r"has the input units Pa \(pressure\), "),
+        ({"input_units": "V"}, "has the input units V, "),
         ({"output_units": "V"}, "has a sensitivity in V, and counts are wanted"),
     ],
 )
-def test_a_sensitivity_that_is_of_no_use(tmp_path: Path, changes: dict[str, object], fault: str) -> None:
+def test_a_sensitivity_that_cannot_be_used_is_reported(tmp_path: Path, changes: dict[str, object], fault: str) -> None:
     path = stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ", **changes)])  # type: ignore[arg-type]
     with pytest.raises(InputError, match=rf"a\.xml: XX\.STA EHZ {fault}"):
         StationXml.read(path).check("XX.STA", ["EHZ"])
+
+
+@pytest.mark.parametrize(
+    ("units", "counts_per_m_s"),
+    [
+        ("M/S", 1e9), ("m/s", 1e9), ("m*s**-1", 1e9), ("NM/S", 1e18), ("nm/s", 1e18), ("um/s", 1e15), ("CM/S", 1e11),
+        ("mm/s", 1e12), ("MM/S", 1e12), ("Mm/s", 1e3),
+    ],
+)  # fmt: skip
+def test_a_velocity_in_any_units_is_scaled(tmp_path: Path, units: str, counts_per_m_s: float) -> None:
+    path = stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ", input_units=units, sensitivity=-1e9)])
+    metadata = StationXml.read(path)
+    metadata.check("XX.STA", ["EHZ"])
+    assert metadata.station("XX.STA")[0].gain == pytest.approx(-counts_per_m_s, rel=1e-12)
 
 
 def test_units_in_any_case(tmp_path: Path) -> None:
@@ -156,7 +176,7 @@ def test_a_file_that_is_refused(tmp_path: Path, text: str, fault: str) -> None:
         StationXml.read(path)
 
 
-def test_numbers_and_times_that_are_none(tmp_path: Path) -> None:
+def test_invalid_numbers_and_times_are_refused(tmp_path: Path) -> None:
     path = stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ", start="yesterday")])
     with pytest.raises(InputError, match=r"XX\.STA EHZ: startDate must be a time .*; got 'yesterday'"):
         StationXml.read(path)
@@ -173,7 +193,7 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
     assert len(StationXml.read(path).station("XX.STA")) == 2
 
 
-def test_a_folder_or_nothing(tmp_path: Path) -> None:
+def test_a_folder_or_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.xml: no such StationXML file"):
         StationXml.read(tmp_path / "none.xml")
     with pytest.raises(InputError, match="cannot be read"):

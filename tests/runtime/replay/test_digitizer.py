@@ -361,9 +361,7 @@ def test_with_seedlink_client(digitizer: Digitizer) -> None:
 
 
 def test_with_obspy(digitizer: Digitizer) -> None:
-    basic_client = pytest.importorskip(
-        "obspy.clients.seedlink.basic_client", reason="the oracle: pip install 'seisedge[dev]'"
-    )
+    basic_client = pytest.importorskip("obspy.clients.seedlink.basic_client", reason="the oracle: pip install obspy")
     from obspy import UTCDateTime
 
     client = basic_client.Client("127.0.0.1", digitizer.port, timeout=5)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.fault_table import OTHER, located
 from tests.runtime.fault_cases import CASES, SERVERS, Case, Matrix, judge, short_waits
 
 from seisedge.runtime.replay._fault import known_faults
@@ -38,6 +39,12 @@ def _parameters() -> Iterator[object]:
 @pytest.mark.parametrize(("case", "source"), list(_parameters()))
 def test_fault(case: Case, source: str, matrix: Matrix) -> None:
     assert judge(matrix, source, case, matrix.run(source, case)) == []
+
+
+def test_the_tests_named_in_the_docs_exist() -> None:
+    for _, _, tests in OTHER:
+        for test in tests:
+            assert located(test)
 
 
 def test_every_fault_has_a_row() -> None:

@@ -61,6 +61,13 @@ def test_no_station_magnitude_without_a_value(revision) -> None:  # type: ignore
     assert any("provisional" in comment.text for comment in read.comments)
 
 
+def test_a_type_that_an_older_seisedge_left_in_the_journal(revision) -> None:  # type: ignore[no-untyped-def]
+    sentence = "as catalogued: ML, Md and SCSN, mixed"
+    (read,) = _read(revision(magnitude=msgspec.structs.replace(revision().magnitude, type=sentence)))
+    assert [size.station_magnitude_type for size in read.station_magnitudes] == ["M"]
+    assert f"magnitude type: {sentence}" in [comment.text for comment in read.comments]
+
+
 def test_one_document_per_event_with_the_newest_revision(tmp_path: Path, events: list[Event]) -> None:
     sink = QuakeMLSink(tmp_path / "quakeml", "example.org")
     for event in [*events, events[-1]]:

@@ -1,11 +1,11 @@
 """Against a real HTTP server that answers with given status codes."""
 
-import http.server
 import threading
 from collections.abc import Iterator
 
 import msgspec
 import pytest
+from tests.runtime.sinks.receiver import Receiver, serving
 
 from seisedge.runtime.event import Event
 from seisedge.runtime.journal.memory import MemoryJournal
@@ -14,43 +14,10 @@ from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.sinks.webhook import WebhookSink
 
 
-class Receiver(http.server.ThreadingHTTPServer):
-    """Answers with `codes` one by one, then with 200; keeps the requests."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.codes: list[int] = []
-        self.got: list[tuple[dict[str, str], bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/events"
-
-
-class Answer(http.server.BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append((dict(self.headers), body))
-        code = self.server.codes.pop(0) if self.server.codes else 200
-        self.send_response(code)
-        if code == 302:
-            self.send_header("Location", "/elsewhere")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests are not printed."""
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Receiver()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_one_post_per_revision(receiver: Receiver, events: list[Event]) -> None:

@@ -20,6 +20,8 @@ from seisedge.runtime.sources.miniseed import MAX_OPEN_FILES, MiniSeedSource
 DATA = RECORDING.read_bytes()
 RECORDS = [DATA[k : k + 512] for k in range(0, len(DATA), 512)]
 RATE_0 = RECORDS[9][:32] + b"\0\0" + RECORDS[9][34:]
+# Of a digitizer's log: channel LOG, rate 0, text.
+LOG = RECORDS[3][:15] + b"LOG" + RECORDS[3][18:32] + bytes(4) + RECORDS[3][36:60] + bytes(1) + RECORDS[3][61:]
 
 
 def packets(source: MiniSeedSource) -> list[Packet]:
@@ -125,7 +127,7 @@ def test_unusable_standard_input(data: bytes, message: str, monkeypatch: pytest.
         (b"Dear reader, this is text.\n" * 50, "is not miniSEED: it starts with 'Dear reader, this is"),
         (b"\x89HDF\r\n\x1a\n" + bytes(4000), "is not miniSEED: it starts with 89 48 44 46"),
         (RECORDS[0][:300], "the only one is cut off"),
-        (RATE_0 * 3, "no usable record: 3 set aside, the first because of: sampling rate 0 Hz"),
+        (RATE_0 * 3, "no usable record: 3 left out: sampling rate 0 Hz"),
     ],
 )
 def test_unusable_files(content: bytes, message: str, tmp_path: Path) -> None:
@@ -147,6 +149,28 @@ def test_folder_without_miniseed(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("nothing here")
     with pytest.raises(DataError, match=r"no miniSEED in this folder \(1 files looked at\)"):
         MiniSeedSource([tmp_path]).open()
+
+
+def test_a_folder_without_a_usable_record_says_why(tmp_path: Path) -> None:
+    (tmp_path / "readme.txt").write_text("nothing here")
+    written(tmp_path / "log.mseed", [LOG] * 2)
+    why = r"no usable record in this folder \(2 files\); .*log\.mseed: no usable record: 2 left out: it holds text"
+    with pytest.raises(DataError, match=why):
+        MiniSeedSource([tmp_path]).open()
+
+
+@pytest.mark.parametrize("text", [LOG, RECORDS[3][:60] + bytes(1) + RECORDS[3][61:]])  # of rate 0, and of 100 Hz
+def test_text_among_good_records_is_counted_as_text(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: bytes
+) -> None:
+    source = MiniSeedSource([written(tmp_path / "a.mseed", [*RECORDS[:3], text, text, *RECORDS[4:6]])])
+    quarantine: list[BadRecord] = []
+    source.on_bad_record = quarantine.append
+    assert len(packets(source)) == 5
+    counters = source.counters
+    assert (counters.records, counters.text_records, counters.bad_records) == (5, 2, 0)
+    assert source.reasons == {"it holds text (a log), not samples": 2}
+    assert not quarantine and not caplog.records
 
 
 def test_skipped_files_in_a_folder_are_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

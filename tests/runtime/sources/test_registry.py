@@ -40,7 +40,7 @@ def test_a_file_with_a_colon_in_its_name(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("seedlnk://host", ["unknown kind of source 'seedlnk'", "did you mean 'seedlink'?", "sds"]),
+        ("seedlnk://host", ["unknown kind of source 'seedlnk'; did you mean 'seedlink'?"]),
         ("gopher://host", ["unknown kind of source 'gopher'", "known: "]),
         ("file:", ["a path must follow"]),
         ("sds:/no/such/folder", ["is not a folder"]),

@@ -109,6 +109,18 @@ def test_units_tell_an_accelerometer_that_its_code_does_not(tmp_path: Path) -> N
     assert _rows(Channels("XX.STA", explicit, metadata), "HHZ") == ["Z"]
 
 
+def test_a_velocity_in_nm_per_s_is_listened_to_and_scaled(tmp_path: Path) -> None:
+    units = {"HHZ": "NM/S", "HHN": "nm/s", "HHE": "CM/S"}
+    metadata = _metadata(
+        tmp_path, *(described(code, input_units=name, sensitivity=-2.0) for code, name in units.items())
+    )
+    channels = Channels("XX.STA", StationConfig(), metadata, strict=True)
+    assert _rows(channels, *units) == ["Z", "N", "E"]
+    scale = channels.at(T0_NS)
+    assert scale.calibrated and scale.polarity.tolist() == [-1.0, -1.0, -1.0]
+    assert scale.metres_per_count == pytest.approx([0.5e-9, 0.5e-9, 0.5e-2], rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("first", "then"),
     [
@@ -203,7 +215,7 @@ def _is_ground(
         station.add(packet(ONE, channel=code))
     timeline = station.tracks[0]
     wave, valid = recorded.copy(), np.ones(recorded.shape, dtype=bool)
-    station.channels.mix(timeline, timeline.k_at(T0_NS), wave, valid)
+    timeline.rotate(timeline.k_at(T0_NS), wave, valid)
     scale = station.channels.at(T0_NS)
     assert valid.all() and scale.calibrated
     made_of_several = slice(0 if station.channels.triaxial else 1, 3)

@@ -52,8 +52,7 @@ def test_a_sample_is_mixed_as_at_its_own_time(tmp_path: Path) -> None:
         part, there = timeline.window(k0, k1)
         assert np.array_equal(part, wave[:, k0 - begin : k1 - begin]) and there.all()
     assert valid.all()
-    timeline.mix = None
-    (u, v, w), _ = timeline.window(begin, end)
+    (u, v, w), _ = timeline.recorded(begin, end)
     assert np.allclose(wave[0, : cut - begin], ((u + v + w) / np.sqrt(3))[: cut - begin], rtol=1e-5, atol=1e-3)
     after = ((u + v * 2 / 3 + w * 2) / np.sqrt(3))[cut - begin :]
     assert np.allclose(wave[0, cut - begin :], after, rtol=1e-5, atol=1e-3)
@@ -66,7 +65,7 @@ def test_the_lack_of_an_axis_is_told_and_nothing_is_said(caplog: pytest.LogCaptu
     drafts, _ = _run(packets_of(traces), fake_models(), config)
     assert drafts == []
     told = [r.getMessage() for r in caplog.records if "triaxial" in r.getMessage()]
-    assert len(told) == 1 and told[0].startswith("XX.STA: W of the triaxial sensor HH lacks since 2020-09-13T12:26")
+    assert len(told) == 1 and told[0].startswith("XX.STA: W of the triaxial sensor HH missing since 2020-09-13T12:26")
 
 
 def test_an_axis_that_dies_in_an_event_leaves_its_later_answers_insufficient() -> None:

@@ -26,7 +26,7 @@ def test_pass_band_is_kept_in_amplitude_and_time(rate_hz: float, frequency_hz: f
 
 @pytest.mark.parametrize("rate_hz", [50, 100, 250, 500])
 @pytest.mark.parametrize("frequency_hz", [19.2, 24.0])
-def test_what_would_alias_is_down_by_60_db(rate_hz: float, frequency_hz: float) -> None:
+def test_frequencies_that_alias_are_attenuated_by_60_db(rate_hz: float, frequency_hz: float) -> None:
     x = _sine(frequency_hz, rate_hz)
     y, _, _ = resample_record(x, np.ones(len(x), bool), T0_NS, rate_hz, 40, 15)
     assert np.abs(y).max() < 2e-3
@@ -34,8 +34,8 @@ def test_what_would_alias_is_down_by_60_db(rate_hz: float, frequency_hz: float) 
 
 @pytest.mark.parametrize(("group", "seconds"), [(1, 30), (2, 30), (37, 30), (1999, 700), (4097, 700)])
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
-def test_bits_do_not_depend_on_how_many_outputs_are_asked_for(rate_hz: float, group: int, seconds: float) -> None:
-    """The long record at once takes the way of many outputs, its pieces that of few."""
+def test_bits_do_not_depend_on_the_number_of_outputs(rate_hz: float, group: int, seconds: float) -> None:
+    """The whole record uses the layout for many outputs, its pieces the one for few."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=int(seconds * rate_hz))
     valid = np.ones(len(x), bool)
@@ -70,15 +70,27 @@ def test_outputs_and_inputs_agree_with_each_other() -> None:
     assert resampler.inputs_for(k0, k1 + 1)[1] > 5000
 
 
-def test_a_channel_that_does_not_carry_the_band_is_refused() -> None:
-    with pytest.raises(ValueError, match="20 Hz does not carry the band up to 15 Hz"):
+def test_a_channel_without_the_pass_band_is_refused() -> None:
+    with pytest.raises(ValueError, match="20 Hz does not contain the pass band up to 15 Hz"):
         Resampler(20, 40, 15, T0_NS)
-    with pytest.raises(ValueError, match="must end below 20 Hz"):
+    with pytest.raises(ValueError, match="must end below 20 Hz, half the output rate; got 20 Hz"):
         Resampler(100, 40, 20, T0_NS)
 
 
-def test_too_few_inputs_say_what_was_wanted() -> None:
+def test_too_few_inputs_are_an_error_that_names_the_inputs() -> None:
     resampler = Resampler(100, 40, 15, T0_NS)
     k0, _ = resampler.outputs_from(0, 1000)
     with pytest.raises(ValueError, match="need inputs"):
         resampler(np.zeros(10), np.ones(10, bool), 0, k0, k0 + 10)
+
+
+@pytest.mark.parametrize("rate_hz", [40.0, 50.0, 62.5, 99.99, 100.0, 200.0])
+def test_outputs_under_samples_are_those_that_miss_them(rate_hz: float) -> None:
+    x = np.zeros(4000)
+    for n0, n1 in ((1000, 1001), (1001, 1050), (1517, 1519)):
+        resampler = Resampler(rate_hz, 40.0, 15.0, T0_NS + 3_141_592)
+        valid = np.ones(len(x), bool)
+        valid[n0:n1] = False
+        first, end = resampler.outputs_from(0, len(x))
+        _, whole = resampler(x, valid, 0, first, end)
+        assert (first + np.flatnonzero(~whole)).tolist() == list(range(*resampler.outputs_under(n0, n1)))

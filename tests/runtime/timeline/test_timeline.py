@@ -8,7 +8,7 @@ from tests.fakes import T0_NS, burst, packet, packets_of
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.timeline.resample import resample_record
 from seisedge.runtime.timeline.segment import Segment, TrackCounters
-from seisedge.runtime.timeline.timeline import Timeline
+from seisedge.runtime.timeline.timeline import NO_RAW_NS, Timeline, TimelineState
 from seisedge.runtime.timeline.track import GridSpec
 
 GRID = GridSpec(40.0, 15.0)
@@ -113,7 +113,7 @@ def test_ready_waits_for_a_component_by_packet_starts() -> None:
     assert timeline.ready_k > timeline.k_at(T0_NS + 30 * 10**9)
 
 
-def test_a_dead_component_is_given_up_once_and_taken_back() -> None:
+def test_a_dead_component_is_waited_for_only_once_until_it_returns() -> None:
     timeline = _timeline(max_wait_s=10.0)
     x = burst(120, [])
     parts = [(c, i) for i in range(24) for c in "ZNE"]
@@ -125,18 +125,18 @@ def test_a_dead_component_is_given_up_once_and_taken_back() -> None:
         ready[i] = (timeline.ready_k - timeline.k_at(T0_NS)) / 40
     assert ready[4] < 20.1  # waits
     assert ready[5] < 20.1
-    assert ready[7] > 39  # given up: no wait any more
+    assert ready[7] > 39  # no longer waited for
     assert ready[11] > 59
     assert ready[23] > 119
     k0 = timeline.k_at(T0_NS)
     _, valid = timeline.window(k0, k0 + 119 * 40)
     assert not valid[2, 22 * 40 : 58 * 40].any()
-    assert valid[2, 66 * 40 : 118 * 40].all()  # from the packet after the one it came back with
+    assert valid[2, 66 * 40 : 118 * 40].all()  # from the packet after the first one on its return
     assert valid[0, 40 : 118 * 40].all()
 
 
 def test_a_component_that_is_always_late_is_waited_for_again_after_a_gap() -> None:
-    """Z comes 14 s after the others; a gap of 50 s puts it more than max_wait_s behind for a moment, not for ever."""
+    """Z arrives 14 s after the others; a gap of 50 s makes it later than max_wait_s only for a moment."""
     records = [(i * 5.0, c) for i in range(60) for c in "ZNE" if not 20 <= i < 30]
     timeline = _timeline(max_wait_s=60.0)
     for start_s, c in sorted(records, key=lambda r: r[0] + 14.0 * (r[1] == "Z")):
@@ -163,7 +163,7 @@ def test_calibration_is_masked_and_flags_are_found_again() -> None:
 
 
 @pytest.mark.parametrize("by_s", [2.0, 20.0, 59.0])
-def test_a_component_that_speaks_late_from_the_first_packet_on_is_waited_for(by_s: float) -> None:
+def test_a_component_that_is_late_from_the_first_packet_on_is_waited_for(by_s: float) -> None:
     x = burst(120, [])
     traces = {channel: packets_of({channel: x}) for channel in ("HHE", "HHN", "HHZ")}
     in_time = sorted((p for some in traces.values() for p in some), key=lambda p: p.endtime_ns)
@@ -174,7 +174,7 @@ def test_a_component_that_speaks_late_from_the_first_packet_on_is_waited_for(by_
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1e35])
-def test_floats_that_are_no_numbers_are_missing(value: float) -> None:
+def test_invalid_floats_are_missing_samples(value: float) -> None:
     x = burst(40, []).astype(np.float64)
     x[2000] = value
     timeline = _fill(_timeline(components="Z"), [packet(x, 0)])
@@ -194,7 +194,7 @@ def test_half_a_sample_of_jitter_is_no_gap() -> None:
 @pytest.mark.parametrize("true_rate_hz", [100.01, 99.99])
 @pytest.mark.parametrize("packet_n", [137, 400, 3000])
 def test_a_drifting_clock_makes_no_gaps_and_keeps_time(true_rate_hz: float, packet_n: int) -> None:
-    """A hundred ppm, which no digitizer does, said to be 100 Hz: every packet has its true time."""
+    """A drift of 100 ppm, more than that of any digitizer; every packet has its true start time."""
     seconds = 600
     t = np.arange(int(seconds * true_rate_hz)) / true_rate_hz
     slow = (1e4 * np.sin(2 * np.pi * 0.5 * t)).round().astype(np.int32)
@@ -203,7 +203,7 @@ def test_a_drifting_clock_makes_no_gaps_and_keeps_time(true_rate_hz: float, pack
     counters = timeline.tracks["Z"].counters
     assert counters.gaps == counters.duplicate_samples == counters.disagreeing_samples == 0
     assert counters.samples == len(slow)
-    assert 5 <= counters.retimings <= 12  # one in half a sample, six samples in all
+    assert 5 <= counters.retimings <= 12  # one per half a sample, six samples in total
     k0, k1 = timeline.ready_k - 4000, timeline.ready_k - 40
     wave, valid = timeline.window(k0, k1)
     assert valid[0].all()
@@ -232,13 +232,13 @@ def test_memory_is_bounded_over_a_day() -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [20.0, 40.0, 50.0, 100.0, 33.3])
-def test_an_index_and_its_time_are_each_others_inverse(rate_hz: float) -> None:
+def test_index_and_time_are_inverse_functions(rate_hz: float) -> None:
     timeline = Timeline("XX.STA", GridSpec(rate_hz, rate_hz / 4))
     first = timeline.k_at(T0_NS)
     for k in range(first, first + 5000):
         assert timeline.k_at(timeline.time_of(k)) == k
         assert timeline.k_at(timeline.time_of(k) + 2) == k + 1
-        assert abs(timeline.time_of(k) - k * 1_000_000_000 / rate_hz) <= 1000  # a float64 knows no better
+        assert abs(timeline.time_of(k) - k * 1_000_000_000 / rate_hz) <= 1000  # the precision of float64
 
 
 def test_segment_index() -> None:
@@ -246,7 +246,7 @@ def test_segment_index() -> None:
     assert segment.index_of(T0_NS + 10_000_000) == 1
 
 
-def test_a_component_that_comes_and_goes_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_intermittent_component_is_logged_as_a_warning_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     timeline = Timeline("XX.STA", GridSpec(40.0, 15.0), max_wait_s=5.0)
     for start_s in range(0, 400, 2):
@@ -255,7 +255,330 @@ def test_a_component_that_comes_and_goes_is_warned_of_once(caplog: pytest.LogCap
                 samples = np.zeros(200, dtype=np.int32)
                 timeline.add(component, packet(samples, float(start_s), f"HH{component}"))
     said = [(r.levelname, r.message) for r in caplog.records]
-    gone = [level for level, text in said if "component E is not waited for any more" in text]
+    gone = [level for level, text in said if "component E is late; processing continues without it" in text]
     anew = [level for level, text in said if text.startswith("XX.STA E: new segment")]
     assert gone == ["WARNING", *["DEBUG"] * 4]
     assert anew == ["WARNING", *["DEBUG"] * 3]
+
+
+def _step(timeline: Timeline, component: str, k: int, seconds: float = 1.0) -> None:
+    """A packet of zeros that begins at grid index `k`."""
+    start_s = (timeline.time_of(k) - T0_NS) / 1e9
+    timeline.add(component, packet(np.zeros(round(100 * seconds), dtype=np.int32), start_s, f"HH{component}"))
+
+
+def _awaited(timeline: Timeline) -> str:
+    return "".join(sorted(timeline.state().awaited))
+
+
+def test_a_component_is_waited_for_until_another_packet_starts_max_wait_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    timeline = _timeline(max_wait_s=10.0)
+    k0 = timeline.k_at(T0_NS)
+    for component in "ZNE":
+        _step(timeline, component, k0, 20.0)
+    done_k = timeline.tracks["E"].done_k
+    assert done_k is not None and timeline.ready_k == done_k
+    for component in "ZN":
+        _step(timeline, component, k0 + 800, 30.0)
+    _step(timeline, "Z", done_k + 400)
+    assert _awaited(timeline) == "ENZ" and timeline.ready_k == done_k
+    _step(timeline, "N", done_k + 401)
+    assert _awaited(timeline) == "NZ" and timeline.ready_k == done_k + 1
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert "component E" in caplog.text
+    _step(timeline, "Z", k0 + 2000)
+    assert timeline.ready_k == min(timeline.tracks[c].done_k or 0 for c in "ZN") > done_k + 1
+
+
+def test_a_component_that_comes_back_is_waited_for_once_it_is_within_max_wait() -> None:
+    timeline = _timeline(max_wait_s=10.0)
+    k0 = timeline.k_at(T0_NS)
+    for component in "ZNE":
+        _step(timeline, component, k0, 20.0)
+    for k in range(k0 + 800, k0 + 2400, 200):
+        for component in "ZN":
+            _step(timeline, component, k, 5.0)
+    assert _awaited(timeline) == "NZ"
+    newest_k = k0 + 2200
+    for k in range(k0 + 800, k0 + 2400, 10):
+        _step(timeline, "E", k, 0.25)
+        done_k = timeline.tracks["E"].done_k
+        assert done_k is not None
+        assert ("E" in _awaited(timeline)) == (done_k >= newest_k - 400)
+    assert _awaited(timeline) == "ENZ"
+
+
+def test_a_component_is_waited_for_again_exactly_at_the_limit() -> None:
+    timeline = _timeline(max_wait_s=10.0)
+    k0 = timeline.k_at(T0_NS)
+    for component in "ZNE":
+        _step(timeline, component, k0, 20.0)
+    reference = _timeline().tracks["E"]
+    reference.add(packet(np.zeros(2000, dtype=np.int32), 0.0), True, 0)
+    reference.add(packet(np.zeros(1000, dtype=np.int32), 20.0), True, 0)
+    assert reference.done_k is not None
+    limit_k = reference.done_k + 400
+    for component in "ZN":
+        _step(timeline, component, k0 + 800, 30.0)
+    _step(timeline, "Z", limit_k)
+    assert _awaited(timeline) == "NZ"
+    _step(timeline, "E", k0 + 800, 10.0)
+    assert timeline.tracks["E"].done_k == limit_k - 400 and _awaited(timeline) == "ENZ"
+
+
+def test_a_component_that_never_came_is_waited_for_from_the_first_packet_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    timeline = _timeline(max_wait_s=10.0)
+    k0 = timeline.k_at(T0_NS)
+    for component in "ZN":
+        _step(timeline, component, k0, 20.0)
+    assert timeline.ready_k == timeline.oldest_k == k0 - 400
+    _step(timeline, "Z", k0 + 400)
+    assert _awaited(timeline) == "ENZ" and timeline.ready_k == k0
+    _step(timeline, "Z", k0 + 401)
+    assert _awaited(timeline) == "NZ" and timeline.ready_k == k0 + 1
+    _step(timeline, "Z", k0 + 402)
+    assert timeline.ready_k == timeline.tracks["N"].done_k
+    assert [r.levelname for r in caplog.records] == ["INFO"]  # the station may not have it
+
+
+def test_without_any_component_that_is_waited_for_the_newest_output_decides() -> None:
+    """The wait for late packets is longer than that for components: the only component counts as late for a while."""
+    timeline = _timeline(max_wait_s=10.0, reorder_wait_s=60.0, components="Z")
+    k0 = timeline.k_at(T0_NS)
+    _step(timeline, "Z", k0, 10.0)
+    done_k = timeline.tracks["Z"].done_k
+    assert done_k is not None
+    ready = {}
+    for second in range(15, 100):
+        _step(timeline, "Z", k0 + 40 * second)
+        ready[second] = timeline.ready_k
+    given_up = next(second for second in ready if k0 + 40 * second - 400 > done_k)
+    assert ready[given_up - 1] == done_k
+    assert {ready[second] for second in range(given_up, 69)} == {k0 + 40 * given_up - 400}
+    assert ready[75] == timeline.tracks["Z"].done_k - 24 * 40  # type: ignore[operator]  # not None any more
+    assert _awaited(timeline) == "Z"
+
+
+def test_a_window_is_missing_where_it_exceeds_the_buffer() -> None:
+    timeline = _fill(_timeline(), packets_of(TRACES))
+    timeline.finish()
+    first, end = timeline.oldest_k, timeline.ready_k
+    k0 = timeline.k_at(T0_NS)
+    assert first == k0 - 60 * 40
+    whole, valid = timeline.window(first, end)
+    assert whole.shape == valid.shape == (3, end - first)
+    assert whole.dtype == np.float32 and valid.dtype == np.bool_
+    held = slice(k0 - first + 100, k0 - first + 300)
+    wider, there = timeline.window(first - 50, end + 100_000)
+    assert np.array_equal(wider[:, 50 : 50 + end - first], whole)
+    assert np.array_equal(there[:, 50 : 50 + end - first], valid)
+    assert not there[:, :50].any() and not there[:, 50 + end - first :].any()
+    assert not wider[:, :50].any() and not wider[:, 50 + end - first :].any()
+    for far in (first - 1000, first + 10**6):
+        nothing, no = timeline.window(far, far + 10)
+        assert nothing.shape == no.shape == (3, 10) and not nothing.any() and not no.any()
+    part, _ = timeline.window(k0 + 100, k0 + 300)
+    assert np.array_equal(part, whole[:, held]) and valid[:, held].all()
+    part[:] = 0.0  # a copy
+    assert np.array_equal(timeline.window(first, end)[0], whole)
+    empty, none = timeline.window(k0, k0)
+    assert empty.shape == none.shape == (3, 0)
+
+
+def test_weights_hold_from_their_time_on() -> None:
+    timeline = _fill(_timeline(), packets_of(TRACES))
+    timeline.finish()
+    k0 = timeline.k_at(T0_NS) + 400
+    recorded, valid = timeline.window(k0, k0 + 400)
+    swap, double = np.eye(3)[[1, 0, 2]], 2 * np.eye(3)
+    timeline.weights = (
+        (-(2**62), swap),
+        (timeline.time_of(k0 + 100), None),
+        (timeline.time_of(k0 + 200) - 1_000_000, double),  # a grid index belongs to the piece in which it lies
+        (timeline.time_of(k0 + 300) + 1_000_000, swap),
+        (timeline.time_of(k0 + 1000), double),
+    )
+    expected = recorded.copy()
+    expected[:, :100] = recorded[[1, 0, 2], :100]
+    expected[:, 200:301] *= 2
+    expected[:, 301:] = recorded[[1, 0, 2], 301:]
+    wave, there = timeline.window(k0, k0 + 400)
+    assert np.array_equal(wave, expected) and np.array_equal(there, valid)
+    assert np.array_equal(timeline.recorded(k0, k0 + 400)[0], recorded)
+    for low, high in ((0, 99), (99, 101), (150, 250), (300, 302), (301, 400)):
+        assert np.array_equal(timeline.window(k0 + low, k0 + high)[0], expected[:, low:high])
+    made, exists = recorded.copy(), valid.copy()
+    exists[1, :50] = False
+    timeline.rotate(k0, made, exists)
+    assert not exists[0, :50].any() and exists[1].all() and exists[0, 50:].all()
+    assert np.array_equal(made[:, 50:], expected[:, 50:])
+
+
+def test_flags_are_those_of_spans_that_overlap() -> None:
+    timeline = _timeline(components="Z")
+    x = burst(30, [])
+    for i, flags in enumerate((RecordFlag.NONE, RecordFlag.CLIPPED, RecordFlag.SPIKES)):
+        timeline.add("Z", packet(x[1000 * i : 1000 * i + 1000], 10.0 * i, flags=flags))
+    s = 10**9
+    for start_ns, end_ns, expected in (
+        (0, 10 * s, RecordFlag.NONE),
+        (0, 10 * s + 1, RecordFlag.CLIPPED),
+        (20 * s - 1, 20 * s, RecordFlag.CLIPPED),
+        (20 * s - 1, 20 * s + 1, RecordFlag.CLIPPED | RecordFlag.SPIKES),
+        (20 * s, 21 * s, RecordFlag.SPIKES),
+        (30 * s - 1, 40 * s, RecordFlag.SPIKES),
+        (30 * s, 40 * s, RecordFlag.NONE),
+    ):
+        assert timeline.flags_between(T0_NS + start_ns, T0_NS + end_ns) == expected
+
+
+def test_a_restart_clears_all_earlier_outputs_and_flags() -> None:
+    timeline = _timeline(components="Z", max_wait_s=10.0)
+    x = burst(30, [])
+    timeline.add("Z", packet(x, 0, flags=RecordFlag.SPIKES))
+    later = packet(x, 3600.0)
+    k1 = timeline.k_at(later.starttime_ns)
+    assert timeline.leap_to(later) == k1 - 400
+    assert timeline.leap_from_k(30.0) == timeline.ready_k + 400 + 1200
+    ready_k = timeline.ready_k
+    timeline.give_up(ready_k - 10)
+    assert timeline.ready_k == ready_k
+    timeline.give_up(ready_k + 200)
+    assert timeline.ready_k == ready_k + 200
+    timeline.restart(k1 - 400)
+    assert timeline.oldest_k == timeline.ready_k == timeline.seen_k == k1 - 400
+    assert timeline.flags_between(0, 2**62) == RecordFlag.NONE
+    assert not timeline.window(k1 - 400, k1 + 400)[1].any()
+    timeline.add("Z", later)
+    timeline.finish()
+    expected, _, first = resample_record(x, np.ones(3000, bool), later.starttime_ns, 100, 40, 15)
+    wave, valid = timeline.window(first, first + len(expected))
+    assert valid[0].all() and np.array_equal(wave[0], expected.astype(np.float32))
+
+
+def test_outputs_that_waited_for_late_packets_are_final_after_give_up() -> None:
+    x = burst(30, [])
+    timeline = _timeline(components="Z", reorder_wait_s=60.0)
+    timeline.add("Z", packet(x[:1000], 0))
+    timeline.add("Z", packet(x[1500:], 15))
+    before = timeline.ready_k
+    timeline.give_up(before + 100)
+    _, valid = timeline.window(before, before + 2000)
+    assert valid[0, 15 * 40 : 15 * 40 + 100].all()
+    assert timeline.tracks["Z"].counters.gaps == 1
+
+
+def test_after_the_end_the_longest_component_is_ready() -> None:
+    timeline = _timeline()
+    timeline.finish()
+    assert timeline.ready_k == 0
+    z = burst(60, [])
+    for channel, n in (("HHZ", 3000), ("HHN", 6000)):
+        timeline.add(channel[-1], packet(z[:n], 0, channel))
+    timeline.finish()
+    assert timeline.ready_k == timeline.tracks["N"].done_k
+    longer = timeline.ready_k + 4000
+    timeline.give_up(longer)
+    timeline.finish()
+    assert timeline.ready_k == longer
+
+
+def test_three_minutes_before_the_outputs_read_last_are_kept() -> None:
+    """The buffer holds 12 minutes at first; after 40 it has been moved several times."""
+    x = np.random.default_rng(0).normal(0, 100, 40 * 6000).round().astype(np.int32)
+    timeline = _timeline(components="Z")
+    for minute in range(40):
+        flags = RecordFlag.SPIKES if minute in (0, 38) else RecordFlag.NONE
+        timeline.add("Z", packet(x[6000 * minute : 6000 * minute + 6000], 60.0 * minute, flags=flags))
+        wave, valid = timeline.window(timeline.ready_k - 7200, timeline.ready_k)
+        timeline.seen()
+        assert timeline.seen_k == timeline.ready_k
+    assert valid[0].all()
+    expected, _, k0 = resample_record(x, np.ones(len(x), bool), T0_NS, 100, 40, 15)
+    assert np.array_equal(wave[0], expected.astype(np.float32)[timeline.ready_k - 7200 - k0 :][:7200])
+    assert timeline.flags_between(T0_NS, T0_NS + 60 * 10**9) == RecordFlag.NONE  # no longer held
+    assert timeline.flags_between(T0_NS + 38 * 60 * 10**9, 2**62) == RecordFlag.SPIKES
+
+
+def test_outputs_that_were_not_read_are_kept() -> None:
+    x = np.random.default_rng(0).normal(0, 100, 30 * 6000).round().astype(np.int32)
+    timeline = _timeline(components="Z")
+    for minute in range(30):
+        timeline.add("Z", packet(x[6000 * minute : 6000 * minute + 6000], 60.0 * minute))
+        timeline.window(timeline.ready_k - 1, timeline.ready_k)
+    expected, _, k0 = resample_record(x, np.ones(len(x), bool), T0_NS, 100, 40, 15)
+    wave, valid = timeline.window(k0, timeline.ready_k)
+    assert valid[0].all()
+    assert np.array_equal(wave[0], expected.astype(np.float32)[: wave.shape[1]])
+
+
+def test_samples_as_recorded_are_kept_for_the_given_time() -> None:
+    timeline = _timeline(components="Z", raw_keep_s=20.0)
+    assert all(track.raw_from_ns == 0 for track in timeline.tracks.values())
+    timeline.seen()
+    assert all(track.raw_from_ns == 0 for track in timeline.tracks.values())
+    x = burst(60, [])
+    timeline.add("Z", packet(x, 0))
+    timeline.window(timeline.ready_k - 1, timeline.ready_k)
+    timeline.seen()
+    assert all(t.raw_from_ns == timeline.time_of(timeline.ready_k - 800) for t in timeline.tracks.values())
+    k1 = timeline.ready_k
+    (stretch,) = timeline.raw("Z", k1 - 10, k1)
+    index = (stretch.start_ns - T0_NS) // 10**7
+    assert stretch.x.tolist() == x[index : index + len(stretch.x)].tolist() and len(stretch.x) > 25
+    assert timeline.raw("Z", k1, k1) == [] and timeline.raw("N", k1 - 10, k1) == []
+    without = _timeline()
+    without.seen()
+    assert all(track.raw_from_ns == NO_RAW_NS for track in without.tracks.values())
+
+
+def test_a_restored_timeline_continues_with_the_same_outputs() -> None:
+    packets = packets_of(TRACES, 1.0)
+    one, other = _timeline(), _timeline()
+    _fill(one, packets[:90])
+    state = one.state()
+    assert state.awaited == ["E", "N", "Z"] and state.began_k == one.k_at(T0_NS)
+    other.restore(state)
+    assert other.state() == state
+    assert (other.ready_k, other.seen_k, other.oldest_k) == (one.ready_k, one.ready_k, one.oldest_k)
+    cut = one.ready_k
+    for timeline in (one, other):
+        _fill(timeline, packets[90:])
+        timeline.finish()
+    assert other.state() == one.state()
+    margin = 1 + int(one.reach_s * 40)
+    (wave, valid), (again, there) = (t.window(cut + 2 * margin, t.ready_k) for t in (one, other))
+    assert np.array_equal(wave, again) and np.array_equal(valid, there) and valid.all()
+    assert not other.window(cut - 400, cut)[1].any()
+
+
+def test_a_restored_timeline_waits_as_before() -> None:
+    one, other = _timeline(max_wait_s=10.0), _timeline(max_wait_s=10.0)
+    k0 = one.k_at(T0_NS)
+    for k in range(k0, k0 + 2400, 200):
+        for component in "ZN":
+            _step(one, component, k, 5.0)
+    assert _awaited(one) == "NZ"
+    other.restore(one.state())
+    for timeline in (one, other):
+        _step(timeline, "E", k0, 0.25)  # far behind the newest packet of Z and N
+        assert _awaited(timeline) == "NZ"
+        _step(timeline, "Z", k0 + 2400)
+    assert other.state() == one.state()
+    old = TimelineState(k0 - 400, k0 + 50, ["Z"], one.state().tracks, None)  # of an earlier release
+    other.restore(old)
+    assert other.state().began_k == k0 + 50
+
+
+def test_counters_are_carried_over_to_the_next_timeline() -> None:
+    earlier, later = _fill(_timeline(), packets_of(TRACES)), _timeline()
+    later.carry_counters(earlier)
+    _fill(later, packets_of(TRACES))
+    assert {c: track.counters.samples for c, track in later.tracks.items()} == dict.fromkeys("ZNE", 12_000)
+    assert later.reach_s == later.tracks["Z"].reach_s > 0.1

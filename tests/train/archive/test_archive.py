@@ -11,13 +11,7 @@ import pytest
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.timeline.resample import resample_record
-from seisedge.train.archive.archive import Archive, find_dataset, flat_runs, load_archive
-
-
-def test_flat_runs_are_longer_than_the_limit() -> None:
-    x = np.array([1, 1, 1, 2, 3, 3, 3, 3, 4])
-    assert flat_runs(x, 3).tolist() == [False] * 4 + [True] * 4 + [False]
-    assert not flat_runs(np.arange(9), 3).any()
+from seisedge.train.archive.archive import Archive, find_dataset, load_archive
 
 
 def test_all_that_carry_the_band_are_there(archive: Archive) -> None:

@@ -14,10 +14,14 @@ from click.testing import CliRunner
 from tests.train.dataset.sets import write_set
 
 from seisedge.cli import main
-from seisedge.train.archive.archive import fingerprint
+from seisedge.runtime.errors import InputError
+from seisedge.train.archive.archive import Archive, fingerprint, load_archive
+from seisedge.train.dataset.event_hashes import event_hash, key_of_id
 from seisedge.train.evaluation import curves, damage, markdown, plots
 from seisedge.train.evaluation.report import own_order
 from seisedge.train.evaluation.subject import subject_from
+from seisedge.train.evaluation.unseen import TRAINED_ON, unseen_records
+from seisedge.train.run_file import load_run, save_run
 
 N_EVENTS = 20
 RATE, LENGTH, ONSET = 40, 3800, 1900
@@ -109,7 +113,8 @@ def test_events_of_the_training_are_not_counted_elsewhere(trained: tuple[Path, P
     assert code == 0, text
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     n_trained = sum(side == "train" for side in sides(run).values())
-    assert report["left_out"]["of an event in the run's training part"] == 2 * n_trained
+    assert report["left_out"]["of an event that the model was trained on"] == 2 * n_trained
+    assert f"; {n_trained} events that the model was trained on are left out" in report["held_out"]
     assert report["n_events"] == N_EVENTS - n_trained
     assert not report["own_data"]
     assert "the other four fifths" in report["simple"]
@@ -121,7 +126,7 @@ def test_nothing_left_is_one_sentence(trained: tuple[Path, Path], tmp_path: Path
     other = make_set(tmp_path / "other", seed=1, source_id=one)
     code, text = seisedge("evaluate", run, "--data", other, "-o", tmp_path / "out")
     assert code == 2
-    assert "no record is left to evaluate on: 40 records of an event in the run's training part" in text
+    assert "no record is left to evaluate on: 40 records of an event that the model was trained on" in text
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "checkpoint.pt").write_bytes((run / "checkpoint.pt").read_bytes())
     code, text = seisedge("evaluate", tmp_path / "copy", "--data", other, "-o", tmp_path / "out")
@@ -163,7 +168,7 @@ def test_a_model_file_on_foreign_data(tmp_path: Path) -> None:
     code, text = seisedge("evaluate", "magnitude", "--data", data, "-o", tmp_path / "out", "--draws", "20")
     assert code == 0, text
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert "not the model's own" in report["held_out"]
+    assert "these data are not its own. Training events are recognised by event id" in report["held_out"]
     assert report["n_events"] == N_EVENTS
     whos = {f.get("who", "model") for f in report["figures"]}
     assert {"median magnitude", "log amplitude + duration", "log peak velocity"} <= whos
@@ -174,11 +179,72 @@ def test_a_model_file_on_foreign_data(tmp_path: Path) -> None:
     assert "no record has a gain" in text
 
 
-def test_a_models_own_data_are_not_slipped_in_among_others(tmp_path: Path, datasets: Path) -> None:
+def test_a_model_file_is_not_judged_on_its_training_events(tmp_path: Path, datasets: Path) -> None:
+    """Its own data among others: the events that it was trained on are left out, counted and reported."""
     other = make_set(tmp_path / "other", seed=4)
-    code, text = seisedge("evaluate", "event-type", "--data", other, "--data", datasets, "-o", tmp_path / "out")
-    assert code == 2
-    assert f"{datasets}: these are the data that event-type was trained on" in text
+    code, text = seisedge(
+        "evaluate", "event-type", "--data", other, "--data", datasets, "-o", tmp_path / "out", "--no-curves",
+        "--no-plots", "--draws", "20",
+    )  # fmt: skip
+    assert code == 0, text
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    subject = subject_from("event-type", torch.device("cpu"))
+    assert subject.event_hashes is not None
+    assert "; 306 events that the model was trained on are left out" in report["held_out"]
+    assert report["left_out"]["of an event that the model was trained on"] >= 1080
+    older = dataclasses.replace(subject, event_hashes=None)
+    with pytest.raises(InputError, match="these are the data that event-type was trained on"):
+        own_order(older, [other, datasets])
+
+
+@pytest.fixture(scope="module")
+def archive_of_mine(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    return load_archive([make_set(tmp_path_factory.mktemp("mine") / "set", source_magnitude_type="Mw")], 40.0, 15.0)
+
+
+def test_training_events_are_found_by_their_ids(archive_of_mine: Archive) -> None:
+    """However the ids are written; all of them is an error, and a card that names none is counted whole."""
+    subject = subject_from("magnitude", torch.device("cpu"))
+    written = [f" {e.upper()} " for e in ("e0", "e3", "e17")]
+    named = dataclasses.replace(subject, event_hashes=frozenset(event_hash(key_of_id(e)) for e in written))
+    part = unseen_records(named, archive_of_mine)
+    assert {r.event for r, counts in zip(archive_of_mine.records, part.counts, strict=True) if not counts} == {
+        "e0",
+        "e3",
+        "e17",
+    }
+    assert part.left_out[TRAINED_ON] == 6
+    assert "; 3 events that the model was trained on are left out" in part.why
+    every = frozenset(event_hash(r.key) for r in archive_of_mine.records)
+    with pytest.raises(InputError, match=f"no record is left to evaluate on: 40 records {TRAINED_ON}; give --data"):
+        unseen_records(dataclasses.replace(subject, event_hashes=every), archive_of_mine)
+    older = unseen_records(dataclasses.replace(subject, event_hashes=None), archive_of_mine)
+    assert older.counts.all()
+    assert "does not name the training events" in older.why
+    unnamed = unseen_records(dataclasses.replace(named, n_unnamed_records=5), archive_of_mine)
+    assert "but for 5 training records without one" in unnamed.why
+
+
+def test_own_test_events_that_the_card_names_do_not_count(archive_of_mine: Archive) -> None:
+    """A card whose split does not agree with its training events: what it was trained on does not count."""
+    mine = archive_of_mine
+    held = next(r for r in mine.records if r.split == "test")
+    subject = dataclasses.replace(
+        subject_from("magnitude", torch.device("cpu")), data_sha256=mine.sha256, split_rule=mine.split_rule
+    )
+    before = unseen_records(dataclasses.replace(subject, event_hashes=frozenset()), mine)
+    after = unseen_records(dataclasses.replace(subject, event_hashes=frozenset({event_hash(held.key)})), mine)
+    assert before.own and before.counts.sum() == len(mine.indices(split="test"))
+    assert before.counts.sum() - after.counts.sum() == after.left_out[TRAINED_ON] == 2
+
+
+def test_a_run_of_an_older_seisedge_names_its_training_side(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    _, run = trained
+    (tmp_path / "split.json").write_bytes((run / "split.json").read_bytes())
+    save_run(dataclasses.replace(load_run(run), provenance=None), tmp_path / "checkpoint.pt")
+    older, newer = (subject_from(str(path), torch.device("cpu")) for path in (tmp_path, run))
+    assert older.event_hashes == newer.event_hashes
+    assert len(older.event_hashes or ()) == sum(side == "train" for side in sides(run).values())
 
 
 def test_the_order_of_folders_does_not_matter(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +253,78 @@ def test_metres_per_second_by_gain(made: Path, tmp_path: Path) -> None:
             assert np.array_equal(mps.samples(b), (counts.samples(a) / 1e9).astype(np.float32))
     assert {(r["trace_unit"], r["trace_gain_counts_per_m_s"]) for r in rows} == {("m/s", "1")}
     assert load_archive([tmp_path / "mps"], 40.0, 15.0).records[0].gain == 1.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "gain", "reason"),
+    [
+        ("", "", "1e+09", None),
+        ("<Name>M/S</Name>", "<Name>NM/S</Name>", "1e+18", None),
+        ("<Name>M/S</Name>", "<Name>Mm/s</Name>", "1000", None),
+        ("<Name>M/S</Name>", "<Name>M/S**2</Name>", "", r"the channel has the input units M/S\*\*2 \(acceleration\)"),
+        ("<Value>1000000000.0</Value>", "<Value>0</Value>", "", "the channel has an InstrumentSensitivity of 0"),
+        ('code="HHZ"', 'code="EHZ"', "", "no StationXML or station file gives one for the channel"),
+        ('startDate="2019-01-01', 'startDate="2031-01-01', "", "StationXML has no epoch of the channel at the time"),
+        ("one component", "", "", "the components have different gains, and the column holds one"),
+    ],
+)
+def test_records_without_a_gain_are_counted_with_the_reason(
+    made: Path, tmp_path: Path, old: str, new: str, gain: str, reason: str | None
+) -> None:
+    text = (made / "stations.xml").read_text()
+    if old == "one component":
+        text = re.sub(r"<Value>1000000000\.0</Value>", "<Value>999999999.0</Value>", text, count=1)
+    else:
+        assert old in text
+        text = text.replace(old, new)
+    stations = tmp_path / "stations.xml"
+    stations.write_text(text)
+    code, out, err = run(
+        made / "catalogue.xml", made / "rec", "--stations", stations, "-o", tmp_path / "out", "--travel-times", 6
+    )
+    assert code == 0, out + err
+    rows = table(tmp_path / "out")
+    assert {r["trace_gain_counts_per_m_s"] for r in rows} == {gain}
+    counted = re.findall(r"^ +(\d+) without a gain: (.*)$", out, re.MULTILINE)
+    kept = json.loads((tmp_path / "out" / "build.json").read_text())["built"]["without_gain"]
+    assert kept == {why: int(n) for n, why in counted}
+    if reason is None:
+        assert not counted
+    else:
+        assert [int(n) for n, _ in counted] == [len(rows)]
+        assert re.match(reason, counted[0][1])
+
+
+def test_no_record_in_metres_per_second_without_a_gain(made: Path, tmp_path: Path) -> None:
+    stations = tmp_path / "stations.xml"
+    stations.write_text((made / "stations.xml").read_text().replace("<Name>M/S</Name>", "<Name>M</Name>"))
+    code, out, err = run(
+        made / "catalogue.xml", made / "rec", "--stations", stations, "-o", tmp_path / "out", "--travel-times", 6,
+        "--unit", "m/s",
+    )  # fmt: skip
+    assert code == 2, out
+    assert "× no gain for m/s: the channel has the input units M (displacement), and the models take" in err
+
+
+def test_names_that_are_not_utf8(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has no names that are not UTF-8")
+    catalogue = shutil.copy(made / "catalogue.xml", folder / os.fsdecode(b"cat\xe9logue.xml"))
+    recording = shutil.copy(made / "rec" / "aaa.mseed", folder / os.fsdecode(b"a\xe9.mseed"))
+    stations = shutil.copy(made / "stations.xml", folder / os.fsdecode(b"s\xe9.xml"))
+    out = folder / os.fsdecode(b"s\xe9t")
+    code, text, err = run(catalogue, recording, "--stations", stations, "-o", out, "--travel-times", 6, "--json")
+    assert code == 0, text + err
+    assert json.loads(text)["folder"] == str(tmp_path / r"caf\xe9" / r"s\xe9t")
+    assert json.loads((out / "build.json").read_text())["source"]["catalogue"] == r"cat\xe9logue.xml"
+    assert {r.source for r in load_archive([out], 40.0, 15.0).records} == {r"s\xe9t"}
+    for command in ("info", "check"):
+        result = CliRunner().invoke(main, ["dataset", command, str(out), "--json"])
+        assert result.exit_code in (0, 1) and isinstance(result.exception, SystemExit | None), result.exception
+        assert json.loads(result.stdout)
 
 
 def test_an_sds_archive_gives_the_same_set(made: Path, tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ def test_station_files_give_positions_and_gains() -> None:
     assert site is not None
     assert (site.latitude_deg, site.longitude_deg) == (35.9357, -117.6017)
     assert stations.gain(SourceId("PB", "B918", "", "EH1"), time_ns) == 7.81398e8
-    assert stations.gain(SourceId("PB", "B918", "00", "HHZ"), time_ns) is None
+    assert stations.gain(SourceId("PB", "B918", "00", "HHZ"), time_ns) == (
+        "no StationXML or station file gives one for the channel"
+    )
     assert stations.site("PB.B999", time_ns) is None
 
 

@@ -24,6 +24,7 @@ def answers(rows: list[tuple[str, str, int, tuple[float, float, float]]]) -> Ans
         "kind": kind,
         "source": np.array(["x"] * n),
         "visible": np.ones(n, bool),
+        "three": np.ones(n, bool),
         "noise": kind == "noise",
     }
     windows = Windows(zeros, np.array([r[2] for r in rows]), zeros, zeros)
@@ -44,9 +45,9 @@ CASE = answers(
 
 
 def test_vote_and_mean() -> None:
-    truth, answer, blast, _ = events_of(CASE, CASE.probabilities, VOTE)
+    truth, answer, kind, _ = events_of(CASE, CASE.probabilities, VOTE)
     assert truth.tolist() == [0, 1, 1]
-    assert blast.tolist() == [False, True, False]
+    assert kind.tolist() == ["tectonic", "blast", "mass movement"]
     assert answer.tolist() == [0, 1, 1]
     assert events_of(CASE, CASE.probabilities, MEAN)[1].tolist() == [1, 1, 1]
 

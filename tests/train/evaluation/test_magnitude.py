@@ -8,8 +8,9 @@ import pytest
 from seisedge.train.evaluation import magnitude
 from seisedge.train.evaluation.answers import Answers
 from seisedge.train.evaluation.figure import Figures
+from seisedge.train.evaluation.magnitude import EITHER, FITTED, KNOWN
 from seisedge.train.evaluation.predict import Windows
-from seisedge.train.models._base import magnitude_bins
+from seisedge.train.models._base import bin_of, magnitude_bins
 
 EDGES = magnitude_bins(outer=True)[1]
 
@@ -37,17 +38,21 @@ def answers(catalogued: list[float], said: list[dict[int, float]], events: str) 
 
 
 def test_bins_are_open_below_and_closed_above() -> None:
-    assert magnitude.bins_of(EDGES, np.array([-0.5, 0.0, 0.05, 0.1, 0.11, 3.0, 3.1])).tolist() == [
-        0,
-        0,
-        1,
-        1,
-        2,
-        30,
-        31,
-    ]
+    magnitudes = np.array([-0.5, 0.0, 0.05, 0.1, 0.11, 3.0, 3.1])
+    assert bin_of(EDGES, magnitudes).tolist() == [0, 0, 1, 1, 2, 30, 31]
     paper = magnitude_bins(outer=False)[1]
-    assert magnitude.bins_of(paper, np.array([0.05, 0.1, 0.11, 3.0])).tolist() == [0, 0, 1, 29]
+    assert bin_of(paper, np.array([0.05, 0.1, 0.11, 3.0])).tolist() == [0, 0, 1, 29]
+
+
+def test_an_open_bin_is_the_label_only_above_one_half() -> None:
+    """At 0.4 the most probable bin is the open one, and the station reports the next."""
+    a = answers(
+        [3.5, 3.5, 3.5], [{31: 0.6, 30: 0.4}, {31: 0.4, 30: 0.35, 29: 0.25}, {31: 0.4, 30: 0.3, 29: 0.3}], "abc"
+    )
+    out = Figures(50)
+    magnitude.add_figures(out, EDGES, a, {})
+    found = next(f for f in out.rows if f.what == "bin accuracy")
+    assert found.value == pytest.approx(1 / 3, abs=1e-4)
 
 
 def test_figures_of_four_records() -> None:
@@ -59,7 +64,7 @@ def test_figures_of_four_records() -> None:
     )  # fmt: skip
     out = Figures(50)
     magnitude.add_figures(out, EDGES, a, {"nothing": np.full(4, np.nan)})
-    found = {(f.what, f.level): f for f in out.rows if f.on == "all" and f.who == "model"}
+    found = {(f.what, f.level): f for f in out.rows if f.on == KNOWN and f.who == "model"}
     errors = np.array([0.0, 0.2, 0.6 * 1.95 + 0.4 * 2.05 - 2.0, 0.45 * 2.95 + 0.55 * 3.2 - 3.5])
     assert found["MAE", "record"].value == pytest.approx(np.abs(errors).mean(), abs=1e-4)
     assert found["RMSE", "record"].value == pytest.approx(np.sqrt((errors**2).mean()), abs=1e-4)
@@ -79,3 +84,18 @@ def test_slices_name_their_part() -> None:
     out = Figures(50)
     magnitude.add_slices(out, EDGES, a)
     assert {f.on for f in out.rows} == {"magnitude 1 to 1.5", "distance_km 10 to 20", "signal to noise 6 to 12"}
+
+
+def test_parts_are_those_of_the_data() -> None:
+    """By where the gain comes from and by the sources' own names; a part is not named where it would be the whole."""
+    a = answers([1.05, 1.15, 1.25, 1.35, 1.45, 1.55], [{11: 1.0}] * 6, "abcdef")
+    a.facts["source"] = np.array(["alps"] * 3 + ["oslo"] * 3)
+    out = Figures(50)
+    magnitude.add_figures(out, EDGES, a, {})
+    assert {f.on for f in out.rows} == {KNOWN, f"source alps, {KNOWN}", f"source oslo, {KNOWN}"}
+    a.facts["gain"][:3] = None  # stations of the training, whose gain was fitted
+    out = Figures(50)
+    magnitude.add_figures(out, EDGES, a, {})
+    assert {f.on for f in out.rows} == {KNOWN, FITTED, EITHER, f"source alps, {FITTED}", f"source oslo, {KNOWN}"}
+    found = {f.on: f.n_records for f in out.rows if f.what == "sd" and f.level == "record"}
+    assert (found[KNOWN], found[FITTED], found[EITHER]) == (3, 3, 6)

@@ -14,9 +14,10 @@ from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.runtime.errors import InputError
 from seisedge.train.fit.distributed import World, shared_among
-from seisedge.train.fit.run import load_run, run_training
+from seisedge.train.fit.run import run_training
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import load_recipe
+from seisedge.train.run_file import load_run
 
 
 def test_a_batch_is_divided() -> None:

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from seisedge.train.archive.archive import Archive
-from seisedge.train.evaluation.bootstrap import interval, weighted_mean
 from seisedge.train.fit.loop import Trained, train_model
 from seisedge.train.recipes.recipe import Recipe, load_recipe
 
@@ -43,11 +42,3 @@ def test_station_terms_are_learned_where_the_gain_is_unknown(few: Archive) -> No
     unknown = {r.station for r in few.records if r.gain is None and r.split == "train"}
     assert set(trained.station_term) < unknown  # only those of the recipe's records
     assert any(term != 0 for term in trained.station_term.values())
-
-
-def test_interval_resamples_whole_events() -> None:
-    group = np.repeat(np.arange(20), 50)
-    values = np.repeat(np.arange(20) % 2, 50).astype(float)  # an event is all right or all wrong
-    low, high = interval(group, lambda w: weighted_mean(values, w))
-    assert 0.2 < low < 0.35
-    assert 0.65 < high < 0.8  # by records alone it would be 0.47 to 0.53

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from click.testing import CliRunner
@@ -18,11 +20,12 @@ from tests.train.dataset.sets import make_arrays, make_rows, write_set
 from seisedge.cli import main
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record
-from seisedge.train.fit.checkpoint import Keeper
+from seisedge.train.checkpoint import Keeper
+from seisedge.train.dataset.event_hashes import joined_texts, text_from_keys
 from seisedge.train.fit.loop import Row, Trained, train_model
-from seisedge.train.fit.run import load_run
 from seisedge.train.fit.stage import Stage
 from seisedge.train.recipes.recipe import Recipe, load_recipe
+from seisedge.train.run_file import load_run, save_run
 
 CPU = torch.device("cpu")
 
@@ -131,9 +134,17 @@ def test_killed_in_the_middle_and_resumed(small_set: Path, tmp_path: Path) -> No
 def test_a_run_begins_with_the_weights_of_another(small_set: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     assert CliRunner().invoke(main, arguments(small_set, first, steps=2)).exit_code == 0
+    run = load_run(first)
+    assert run.provenance is not None
+    elsewhere = msgspec.structs.replace(run.provenance, data=["elsewhere (CC0)"], event_hashes=text_from_keys(["far"]))
+    save_run(dataclasses.replace(run, provenance=elsewhere), first / "checkpoint.pt")
     more = ["--from", str(first), "--set", "optimisation.transfer=last-layer", "--set", "optimisation.average=0.0"]
     result = CliRunner().invoke(main, [*arguments(small_set, second, steps=2), *more])
     assert result.exit_code == 0, result.output
+    stated = load_run(second).provenance
+    assert stated is not None
+    assert stated.data == [*run.provenance.data, "by the initial weights: elsewhere (CC0)"]
+    assert stated.event_hashes == joined_texts(run.provenance.event_hashes, elsewhere.event_hashes)
     a, b = load_run(first).state, load_run(second).state
     changed = {key for key in a if not torch.equal(a[key], b[key])}
     assert {"trunk.classify.weight", "trunk.classify.bias"} <= changed <= {

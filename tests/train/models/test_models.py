@@ -7,7 +7,7 @@ import torch
 
 from seisedge.runtime.errors import InputError
 from seisedge.train.models import create_model, model_names, register_model
-from seisedge.train.models._base import EventTypeModel, MagnitudeModel, Model
+from seisedge.train.models._base import EventTypeModel, MagnitudeModel, Model, bin_of
 
 SMALL = {"ganet_small": 500_000, "resnet18_cbam_small": 1_500_000}
 
@@ -105,7 +105,7 @@ def test_magnitude_bins_are_closed_above() -> None:
     model = create_model("resnet18_cbam_small")
     assert isinstance(model, MagnitudeModel)
     assert len(model.labels) == 32
-    labels = [model.labels[k] for k in model.bin_of(np.array([-0.3, 0.0, 0.05, 1.0, 1.01, 3.0, 3.1]))]
+    labels = [model.labels[k] for k in bin_of(model.edges, np.array([-0.3, 0.0, 0.05, 1.0, 1.01, 3.0, 3.1]))]
     assert labels == ["≤0.0", "≤0.0", "(0.0,0.1]", "(0.9,1.0]", "(1.0,1.1]", "(2.9,3.0]", ">3.0"]
 
 

@@ -13,7 +13,17 @@ import numpy as np
 import pytest
 
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.train.synthetic import Catalogue, Earth, Event, Layer, Layers, Seismogram, seismogram, write_dataset
+from seisedge.train.synthetic import (
+    Catalogue,
+    Earth,
+    Event,
+    Layer,
+    Layers,
+    Seismogram,
+    greens,
+    seismogram,
+    write_dataset,
+)
 from seisedge.train.synthetic.greens import tool
 from seisedge.train.synthetic.record import plateau_m_s
 
@@ -222,6 +232,27 @@ def test_a_system_without_its_library_is_told(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setitem(sys.modules, "pygrt", Unloadable("pygrt"))
     with pytest.raises(InputError, match=r"PyGRT does not load: libgomp\.so\.1: .*; on Debian or Ubuntu: apt install"):
+        tool()
+
+
+def test_a_program_that_does_not_load_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its library loads in this process, where torch has brought libgomp.so.1; the program is another process."""
+    program = tmp_path / "grt"
+    program.write_text(
+        "#!/bin/sh\n"
+        "echo 'grt: error while loading shared libraries: libgomp.so.1: cannot open shared object file' >&2\nexit 127\n"
+    )
+    program.chmod(0o755)
+    package, cli = ModuleType("pygrt"), ModuleType("pygrt.cli")
+    vars(package)["PyModel1D"] = object
+    vars(cli)["find_grt"] = lambda: str(program)
+    monkeypatch.setitem(sys.modules, "pygrt", package)
+    monkeypatch.setitem(sys.modules, "pygrt.cli", cli)
+    greens._check_program.cache_clear()
+    with pytest.raises(InputError, match=r"PyGRT does not load: grt: .* libgomp\.so\.1: .*: apt install libgomp1$"):
+        tool()
+    program.unlink()
+    with pytest.raises(InputError, match=r"PyGRT does not load: .*No such file or directory: .*grt'$"):
         tool()
 
 

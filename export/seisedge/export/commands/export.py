@@ -7,23 +7,15 @@ from pathlib import Path
 import click
 import numpy as np
 
-from seisedge.export.card import card_from_run
-from seisedge.export.onnx import (
-    Array,
-    check_graph,
-    graph_from_model,
-    parity_difference,
-    save_model,
-    strip_metadata,
-    write_card,
-)
+from seisedge.export.exported import export_run
+from seisedge.export.onnx import Array
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import find_dataset, load_archive
 from seisedge.train.archive.cutter import WindowCutter
-from seisedge.train.evaluation.predict import windows_of
+from seisedge.train.evaluation.predict import training_windows
 from seisedge.train.fit.loop import UNKNOWN_GAIN
-from seisedge.train.fit.run import Run, load_run
 from seisedge.train.models._base import Model
+from seisedge.train.run_file import Run, load_run
 
 EPILOG = """\b
 Examples:
@@ -41,7 +33,7 @@ def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tup
     waves, masks = [], []
     answers = run.recipe.nuisance.answers_s
     for answer_s in answers:
-        windows = windows_of(run.recipe, model, archive, lambda r: True, answer_s)
+        windows = training_windows(run.recipe, model, archive, lambda _: True, answer_s)
         step = max(len(windows.record) * len(answers) // count, 1)
         x, valid = cutter.cut(
             windows.part(np.arange(len(windows.record)) % step == 0).draw(model.geometry, answer_s, False)
@@ -66,19 +58,15 @@ def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tup
 def command(run: Path, out: Path | None, data: tuple[Path, ...], windows: int) -> None:
     """Turn a training RUN into one .onnx file with its card, checked against torch on stored real windows."""
     loaded = load_run(run)
-    model = loaded.model()
     folder = run if run.is_dir() else run.parent
     path = out or folder / f"{loaded.recipe.name}.onnx"
-    graph = strip_metadata(graph_from_model(model))
-    check_graph(graph)
-    card = card_from_run(loaded, model, graph)
-    file = write_card(graph, card)
+    exported = export_run(loaded)
     folders = list(data) or [find_dataset(Path.cwd())]
-    wave, mask = real_windows(loaded, model, folders, windows)
-    difference = parity_difference(model, file, wave, mask)
-    save_model(path, file, difference)
+    wave, mask = real_windows(loaded, exported.model, folders, windows)
+    difference = exported.save(path, wave, mask)
+    card = exported.card
     click.echo(
-        f"{path}: {len(file) / 1e6:.2f} MB, {card.flops / 1e6:.1f} MFLOP an inference; "
+        f"{path}: {path.stat().st_size / 1e6:.2f} MB, {card.flops / 1e6:.1f} MFLOP an inference; "
         f"torch and onnxruntime agree within {difference:.1e} on {len(wave)} real windows"
     )
     if card.not_counted:

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import click
 
-from seisedge.export.commands.quantize import DATA_HELP, folders_of, windows_option
+from seisedge.export.commands.quantize import DATA_HELP, accept_option, folders_of, windows_option
 from seisedge.export.gate import lines_of
-from seisedge.export.prune.run import load_training_data, prune_run, write_pruned
-from seisedge.export.prune.select import LARGEST_EFFECT, require_prunable
+from seisedge.export.prune.run import PruneSpec, load_training_data, prune_run, write_pruned
+from seisedge.export.prune.select import LARGEST_EFFECT
+from seisedge.export.prune.surgery import require_prunable
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.train.fit.run import load_run
+from seisedge.train.run_file import load_run
 
 EPILOG = """\b
 Examples:
-  seisedge prune runs/event-type --ratio 0.5
+  seisedge prune runs/event-type --ratio 0.5 --accept-resolution 2
   seisedge prune runs/magnitude --ratio 0.6 --data datasets -o runs/magnitude-narrow
 """
 
@@ -43,7 +44,8 @@ largest_effect_option = click.option(
 @largest_effect_option
 @windows_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The new run [default: RUN-pruned].")
-@click.option("--allow-drop", is_flag=True, help="Write the run also outside the gate.")
+@accept_option
+@click.option("--allow-drop", is_flag=True, help="Write the run whatever the gate's verdict is; gate.json states it.")
 def command(
     run: Path,
     ratio: float,
@@ -53,33 +55,37 @@ def command(
     largest_effect: float,
     windows: int,
     out: Path | None,
+    accept_points: float | None,
     allow_drop: bool,
 ) -> None:
     """Remove whole blocks and channels from the network of RUN, fine-tune, and write an ordinary run.
 
     RUN is of ganet_small or resnet18_cbam_small. Blocks go first, by what the answers lose without them, then
     channels by their measured importance. Fine-tuning learns from the labels and from the parent's answers. Exit 1 and
-    no run where it is worse than the gate allows.
+    no run where the gate does not accept it.
     """
     source = load_run(run)
-    require_prunable(source.recipe.model, run)
+    require_prunable(source.recipe, run)
     folder = run if run.is_dir() else run.parent
     target = out or folder.with_name(f"{folder.name}-pruned")
     if target.exists():
         raise InputError(f"{target}: is there already; choose another -o")
     archive = load_training_data(source, folders_of(data))
-    chosen = steps or max(source.recipe.optimisation.steps // 2, 1)
-    made = prune_run(source, archive, ratio, chosen, seed, windows, click.echo, largest_effect=largest_effect)
-    before, after = made.macs
+    spec = PruneSpec(
+        ratio=ratio, steps=steps, seed=seed, windows=windows, largest_effect=largest_effect,
+        accept_points=accept_points, allow_drop=allow_drop,
+    )  # fmt: skip
+    made = prune_run(source, archive, spec, click.echo)
+    before, after = made.network_macs
     click.echo(
         f"network {before / 1e6:.2f} → {after / 1e6:.2f} M MAC ({1 - after / before:.0%} removed); with the front end "
-        f"{made.whole_macs[0] / 1e6:.2f} → {made.whole_macs[1] / 1e6:.2f} M MAC, "
+        f"{made.macs[0] / 1e6:.2f} → {made.macs[1] / 1e6:.2f} M MAC, "
         f"{made.flops[0] / 1e6:.1f} → {made.flops[1] / 1e6:.1f} MFLOP, counted from the exported graphs"
     )
     click.echo("\n".join(lines_of(made.comparison, pruned=True)))
-    if not made.comparison.passed and not allow_drop:
+    if not made.comparison.accepted and not allow_drop:
         raise FailedError(
-            f"{target}: not written, outside the gate; more --steps, a smaller --ratio, or --allow-drop writes it"
+            f"{target}: not written, outside the gate; increase --steps, lower --ratio, or write it with --allow-drop"
         )
     write_pruned(made, folder, target)
     click.echo(f"{target}: next: seisedge export {target}")

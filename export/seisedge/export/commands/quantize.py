@@ -8,9 +8,20 @@ from pathlib import Path
 import click
 import msgspec
 
-from seisedge.export.gate import MIN_WINDOWS, answers_of, compare, enough, lines_of, write_if_passed
+from seisedge.export.gate import (
+    MIN_WINDOWS,
+    POINTS,
+    Parent,
+    Rule,
+    answers_of,
+    compare,
+    enough,
+    lines_of,
+    too_coarse,
+    write_if_accepted,
+)
+from seisedge.export.gate_windows import gate_windows, load_records
 from seisedge.export.graph import open_model
-from seisedge.export.heldout import heldout_windows, load_records
 from seisedge.export.latency import side_by_side
 from seisedge.export.quantize import fp16_from, int8_from, require_fp32
 from seisedge.runtime.errors import FailedError, InputError
@@ -22,12 +33,12 @@ DATA_HELP = "Folder in SeisBench format with real records; may be repeated [defa
 
 QUANTIZE_EPILOG = """\b
 Examples:
-  seisedge quantize event-type.onnx --precision fp16
-  seisedge quantize magnitude.onnx --precision int8 --data datasets -o magnitude-int8.onnx
+  seisedge quantize event-type.onnx --precision fp16 --accept-resolution 2
+  seisedge quantize magnitude.onnx --precision int8 --data data/mine -o magnitude-int8.onnx
 """
 GATE_EPILOG = """\b
 Examples:
-  seisedge gate event-type.onnx event-type-int8.onnx
+  seisedge gate event-type.onnx event-type-int8.onnx --accept-resolution 2
   seisedge gate parent.onnx narrow.onnx --pruned --data datasets --json
 """
 
@@ -38,6 +49,15 @@ windows_option = click.option(
     default=2_400,
     show_default=True,
     help="Held-out windows that the gate compares on.",
+)
+
+
+accept_option = click.option(
+    "--accept-resolution",
+    "accept_points",
+    type=click.FloatRange(POINTS, 100),
+    metavar="POINTS",
+    help=f"Accept a test of the score that resolves only POINTS, where the held-out events are too few for {POINTS:g}.",
 )
 
 
@@ -52,14 +72,21 @@ def folders_of(data: tuple[str, ...]) -> list[Path]:
 @click.option("--data", multiple=True, metavar="DIR", help=DATA_HELP)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Model file [default: M-PRECISION.onnx].")
 @windows_option
-@click.option("--allow-drop", is_flag=True, help="Write the file also outside the gate; its card says so.")
+@accept_option
+@click.option("--allow-drop", is_flag=True, help="Write the file whatever the gate's verdict is; its card states it.")
 def command(
-    model: Path, precision: str, data: tuple[str, ...], out: Path | None, windows: int, allow_drop: bool
+    model: Path,
+    precision: str,
+    data: tuple[str, ...],
+    out: Path | None,
+    windows: int,
+    accept_points: float | None,
+    allow_drop: bool,
 ) -> None:
     """Put the network of M.onnx into fp16 or int8; the front end, softmax and bins stay fp32.
 
     int8 is explicit Q/DQ: static, per channel, symmetric, calibrated on real training windows. Layers that
-    measurement finds too sensitive stay fp32. Exit 1 and no file where the result lies outside the gate.
+    are too sensitive on those windows stay fp32. Exit 1 and no file where the gate does not accept the result.
     """
     source = open_model(model)
     require_fp32(source)
@@ -67,15 +94,16 @@ def command(
     if target.resolve() == model.resolve():
         raise InputError(f"{target}: is the model itself; choose another -o")
     archive = load_records(source.card, folders_of(data))
-    held = enough(heldout_windows(source.card, archive, windows))
-    before = answers_of(source.data, held)
+    held = enough(gate_windows(source.card, archive, windows))
+    parent = Parent.from_file(source, held)
+    rule = Rule(accept_points=accept_points)
     if precision == "fp16":
-        lower = fp16_from(source, held, before)
+        lower = fp16_from(source, parent, rule)
     else:
-        calibration = heldout_windows(source.card, archive, CALIBRATION_WINDOWS, split="train")
-        lower = int8_from(source, calibration, held, before, click.echo)
+        calibration = gate_windows(source.card, archive, CALIBRATION_WINDOWS, split="train")
+        lower = int8_from(source, calibration, parent, rule, click.echo)
     click.echo("\n".join(lines_of(lower.comparison)))
-    write_if_passed(target, lower.file, lower.comparison, allow_drop)
+    write_if_accepted(target, lower.file, lower.comparison, allow_drop=allow_drop)
     made = open_model(target)
     time = side_by_side({"before": source.data, "after": made.data}, held)
     before_ms, after_ms = time["before"].cpu_ms, time["after"].cpu_ms
@@ -98,22 +126,34 @@ def command(
     show_default=True,
     help="Held-out windows to compare on.",
 )
-@click.option("--pruned", is_flag=True, help="CHILD may disagree, as long as it is as good.")
+@click.option("--pruned", is_flag=True, help="CHILD may answer differently, as long as its score is not worse.")
+@accept_option
 @click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
-def gate(parent: Path, child: Path, data: tuple[str, ...], windows: int, pruned: bool, as_json: bool) -> None:
-    """Compare CHILD.onnx with the PARENT.onnx it was made from, on held-out windows. Exit 1 outside the gate."""
+def gate(
+    parent: Path,
+    child: Path,
+    data: tuple[str, ...],
+    windows: int,
+    pruned: bool,
+    accept_points: float | None,
+    as_json: bool,
+) -> None:
+    """Compare CHILD.onnx with the PARENT.onnx it was made from, on held-out windows.
+
+    Exit 1 where the gate does not accept it: outside the gate, or not tested at 0.5 points on too few events.
+    """
     first, second = open_model(parent), open_model(child)
     for name in ("task", "labels", "sampling_rate_hz", "n_samples", "unit"):
         ours, theirs = getattr(first.card, name), getattr(second.card, name)
         if ours != theirs:
             raise InputError(f"{child}: {name} is {theirs}, of {parent} it is {ours}; these two cannot be compared")
     pruned = pruned or second.card.pruning != first.card.pruning
-    held = enough(heldout_windows(first.card, load_records(first.card, folders_of(data)), windows))
-    result = compare(
-        answers_of(first.data, held), answers_of(second.data, held), held, first.card, first.sha256, pruned=pruned
-    )
+    held = enough(gate_windows(first.card, load_records(first.card, folders_of(data)), windows))
+    result = compare(Parent.from_file(first, held), answers_of(second.data, held), Rule(pruned, accept_points))
     click.echo(
         json.dumps(msgspec.to_builtins(result), indent=2) if as_json else "\n".join(lines_of(result, pruned=pruned))
     )
-    if not result.passed:
+    if result.outcome == "failed":
         raise FailedError(f"{child}: outside the gate of {parent}")
+    if not result.accepted:
+        raise FailedError(f"{child}: {too_coarse(result.n_events)}")

@@ -7,19 +7,19 @@ from pathlib import Path
 import click
 
 from seisedge.export.commands.prune import largest_effect_option
-from seisedge.export.commands.quantize import DATA_HELP, folders_of, windows_option
+from seisedge.export.commands.quantize import DATA_HELP, accept_option, folders_of, windows_option
 from seisedge.export.folder import write_curves, write_folder
-from seisedge.export.prune.run import Pruned, load_training_data, prune_run
-from seisedge.export.prune.select import require_prunable
-from seisedge.export.release import make_release
+from seisedge.export.prune.run import PruneSpec, load_training_data
+from seisedge.export.prune.surgery import require_prunable
+from seisedge.export.release import ReleaseSpec, make_release
 from seisedge.runtime import machine
 from seisedge.runtime.errors import InputError
-from seisedge.train.fit.run import Run, load_run
+from seisedge.train.run_file import load_run
 
 EPILOG = """\b
 Examples:
-  seisedge release runs/event-type -o release/event-type
-  seisedge release runs/magnitude --prune 0.5 --data datasets -o release/magnitude
+  seisedge release runs/event-type --accept-resolution 2 -o release/event-type
+  seisedge release runs/mine --prune 0.5 --data data/mine -o release/mine
 """
 
 
@@ -36,6 +36,7 @@ Examples:
 @click.option("--steps", type=click.IntRange(1), help="Of fine-tuning a pruned model [default: half of the recipe's].")
 @largest_effect_option
 @windows_option
+@accept_option
 @click.option("--curves/--no-curves", default=True, help="Evaluate early answers and damaged records, too.")
 def command(
     run: Path,
@@ -45,28 +46,29 @@ def command(
     steps: int | None,
     largest_effect: float,
     windows: int,
+    accept_points: float | None,
     curves: bool,
 ) -> None:
-    """Make what a station is given of RUN: models inside the gate, cards, a model page, checksums.
+    """Write what a station needs of RUN: models that the gate accepts, cards, a model page, checksums.
 
     Export, then fp16 and int8, with --prune the same of a narrower model; each is compared with its parent on held-out
-    windows, all are timed side by side, and the cheapest inside the gate is named for each target.
+    windows, all are timed side by side, and the cheapest accepted model is named for each target.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already and not empty; choose another -o")
     source = load_run(run)
     if ratio is not None:
-        require_prunable(source.recipe.model, run)
+        require_prunable(source.recipe, run)
     folders = folders_of(data)
     archive = load_training_data(source, folders)
 
-    def narrower(full: Run) -> Pruned:
-        chosen = steps or max(full.recipe.optimisation.steps // 2, 1)
-        return prune_run(
-            full, archive, ratio or 0.5, chosen, full.seed, windows, click.echo, largest_effect=largest_effect
-        )
-
-    release = make_release(source, archive, out, narrower if ratio is not None else None, windows, click.echo)
+    prune = None
+    if ratio is not None:
+        prune = PruneSpec(
+            ratio=ratio, steps=steps, seed=source.seed, windows=windows, largest_effect=largest_effect,
+            accept_points=accept_points,
+        )  # fmt: skip
+    release = make_release(source, archive, out, ReleaseSpec(windows, accept_points, prune), click.echo)
     shipped = release.shipped().file
     report = write_curves(run, shipped, folders, out) if curves and shipped is not None else None
     write_folder(release, out, machine.describe(), report)
@@ -75,5 +77,5 @@ def command(
     refused = [v.name for v in release.variants if v.file is None]
     click.echo(
         f"{out}: {len(release.variants) - len(refused)} models, MODEL.md, SHA256SUMS"
-        + (f"; outside the gate and not written: {', '.join(refused)}" if refused else "")
+        + (f"; not accepted by the gate and not written: {', '.join(refused)}" if refused else "")
     )

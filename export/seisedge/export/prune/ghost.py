@@ -19,6 +19,7 @@ from seisedge.export.prune.surgery import (
     copy_norm,
     copy_perceptron,
     copy_same,
+    register_surgery,
 )
 from seisedge.train.models._base import Model
 from seisedge.train.models.cbam import CBAM
@@ -26,6 +27,7 @@ from seisedge.train.models.ganet import GANetSmall, GhostShape
 from seisedge.train.models.ghost import GhostBottleneck, GhostModule
 
 
+@register_surgery(GANetSmall)
 class GhostSurgery(Surgery):
     """Groups: the stem; a width for each run of blocks tied by identities; the inside of each block; the last."""
 

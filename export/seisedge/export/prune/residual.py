@@ -18,11 +18,13 @@ from seisedge.export.prune.surgery import (
     copy_norm,
     copy_perceptron,
     copy_same,
+    register_surgery,
 )
 from seisedge.train.models._base import Model
 from seisedge.train.models.resnet import ResidualBlock, ResidualShape, ResNetOrdinal
 
 
+@register_surgery(ResNetOrdinal)
 class ResidualSurgery(Surgery):
     """Groups: stages, the stem with the first; the inside of each block."""
 

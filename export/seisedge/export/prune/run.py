@@ -4,139 +4,230 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor
 
-from seisedge.export.card import card_from_run
-from seisedge.export.gate import Floats, compare
-from seisedge.export.heldout import HeldOut, heldout_windows, refuse_synthetic
-from seisedge.export.onnx import checked_graph
-from seisedge.export.prune.select import LARGEST_EFFECT, block_effects, choose, importance_of, surgery_on
-from seisedge.export.prune.tune import Batches, losses_on, tune
-from seisedge.runtime.card import Comparison
+from seisedge.export.exported import export_run
+from seisedge.export.gate import Floats, Parent, Rule, compare, require_resolution
+from seisedge.export.gate_windows import HeldOut, gate_windows, refuse_synthetic
+from seisedge.export.prune.select import LARGEST_EFFECT, Choice, Target, block_effects, choose, importance_of
+from seisedge.export.prune.surgery import Surgery, surgery_on
+from seisedge.runtime.card import Comparison, ModelCard
 from seisedge.runtime.errors import InputError
-from seisedge.train.archive.archive import Archive, load_archive
+from seisedge.runtime.files import write_atomically
+from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.mixture import with_sources
-from seisedge.train.evaluation.evaluate import markdown
-from seisedge.train.fit.loop import Trained
-from seisedge.train.fit.run import Run, save_run, table_of
+from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
+from seisedge.train.evaluation.report import Report
+from seisedge.train.fit.loop import Row, Trained, train_model, write_log
+from seisedge.train.fit.progress import Progress
+from seisedge.train.fit.run import report_of
+from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
+from seisedge.train.recipes.recipe import Recipe
+from seisedge.train.run_file import Run, save_run
 
-WINDOWS = 64  # a batch for importance and effects
-LOOKS = 8  # batches
+BATCH = 64  # windows, for importance and effects
+IMPORTANCE_BATCHES = 8
+EFFECT_BATCHES = 4
+AVERAGE = 0.99  # of the weights; fine-tuning is short
+GAPS = {"name": "gap", "share": 0.3, "length_s": [0.2, 3.0]}
+CPU = torch.device("cpu")
 
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PruneSpec:
+    """What to prune and how.
+
+    ratio: share of the network's multiply-adds to remove, at least. steps: of fine-tuning; None: half of the recipe's.
+    windows: held-out windows of the gate. allow_drop: prune also where the gate could not accept the result. draws: of
+    the bootstrap of the run's figures.
+    """
+
+    ratio: float
+    steps: int | None = None
+    seed: int = 1
+    windows: int = 2_400
+    largest_effect: float = LARGEST_EFFECT
+    accept_points: float | None = None
+    allow_drop: bool = False
+    draws: int = 1_000
+
+    @property
+    def rule(self) -> Rule:
+        """What the gate requires of the child."""
+        return Rule(pruned=True, accept_points=self.accept_points)
+
+
 @dataclass(frozen=True)
 class Pruned:
-    """The child, what the gate says of it, and what it cost and gained on the exported graphs."""
+    """The narrower run, the gate's comparison, and costs counted on the exported graphs, of parent and child."""
 
     run: Run
     comparison: Comparison
-    macs: tuple[int, int]  # of the network: parent, child
-    whole_macs: tuple[int, int]  # with the front end
+    network_macs: tuple[int, int]
+    macs: tuple[int, int]  # with the front end
     flops: tuple[int, int]
-    log: list[dict[str, float]]
+    log: list[Row]
+    report: Report | None  # figures on the held-out events
 
 
 @torch.no_grad()
 def torch_answers(model: Model, windows: HeldOut) -> Floats:
     """Probabilities (windows, labels)."""
     out = [
-        model.eval()(torch.from_numpy(windows.waveform[i : i + 64]), torch.from_numpy(windows.valid[i : i + 64]))
-        for i in range(0, len(windows), 64)
+        model.eval()(torch.from_numpy(windows.waveform[i : i + BATCH]), torch.from_numpy(windows.valid[i : i + BATCH]))
+        for i in range(0, len(windows), BATCH)
     ]
     return np.asarray(torch.cat(out).double().numpy())
 
 
 def load_training_data(run: Run, folders: list[Path], limit: int | None = None) -> Archive:
-    """The run's own data. Raises InputError where they are others, or synthetic."""
+    """The data that the run was trained on. Raises InputError where they are other data, or synthetic."""
     refuse_synthetic(folders)
     g = run.model().geometry
     archive = load_archive(folders, g.rate_hz, run.recipe.data.pass_hz, limit=limit, split=run.recipe.data.split)
     if archive.sha256 != run.data_sha256:
         raise InputError(
-            f"{', '.join(map(str, folders))}: not the data that the run was trained on; what it held out would be "
-            "seen in fine-tuning"
+            f"{', '.join(map(str, folders))}: not the data that the run was trained on, so fine-tuning could use "
+            "events that the run held out; give the same folders with --data"
         )
     return archive
 
 
-def prune_run(
-    run: Run,
-    archive: Archive,
-    ratio: float,
-    steps: int,
-    seed: int,
-    windows: int,
-    say: Say,
-    draws: int = 1000,
-    largest_effect: float = LARGEST_EFFECT,
-) -> Pruned:
-    """Remove at least `ratio` of the network's multiply-adds. Raises InputError."""
-    torch.manual_seed(seed)
-    parent = run.model()
-    surgery = surgery_on(parent)
+def prune_run(run: Run, archive: Archive, spec: PruneSpec, say: Say) -> Pruned:
+    """Remove at least `spec.ratio` of the network's multiply-adds. Raises InputError.
+
+    Raises FailedError before anything is trained where the held-out events are too few for the gate.
+    """
+    parent = export_run(run)
+    held = gate_windows(parent.card, archive, spec.windows, station_term=run.station_term)
+    if not spec.allow_drop:
+        require_resolution(held, spec.rule)
     recipe, _ = with_sources(run.recipe, archive)
-    batches = Batches(dataclasses.replace(run, recipe=recipe), parent, archive, lambda r: r.split == "train", seed)
-    look = batches.draw(4 * WINDOWS)
-    effects = block_effects(parent, surgery, look.x, look.valid)
-    importance = importance_of(parent, surgery.groups(), lambda: losses_on(parent, batches, WINDOWS, LOOKS))
-    arguments = dict(run.recipe.arguments)
-    choice = choose(surgery, run.recipe.model, arguments, ratio, importance, effects, say, largest_effect)
-    say(f"shape {json.dumps(choice.shape)}")
-    child = create_model(run.recipe.model, **(arguments | {"shape": choice.shape}))
+    choice, surgery = select(run, recipe, archive, spec, say)
+    arguments = dict(run.recipe.arguments) | {"shape": choice.shape}
+    child = create_model(recipe.model, **arguments)
     surgery.copy(child, choice.keep, choice.dropped)
-    o = run.recipe.optimisation
-    tuned, log = tune(
-        child, parent, batches, steps, o.batch, o.rate / 2,
-        lambda step, apart: say(f"fine-tuning: step {step}/{steps}, apart from the parent by {apart:.4f} nats"),
+    settings = Settings(weights=child.state_dict(), station_term=run.station_term, teacher=parent.model)
+    tuned = train_model(
+        tuning_recipe(recipe, arguments, spec.steps), archive, in_training, spec.seed, CPU, Progress("fine-tuning"),
+        settings=settings,
     )  # fmt: skip
-    trained = Trained(tuned, run.station_term)
-    table = table_of(recipe, trained, archive, torch.device("cpu"), draws)
-    share = 1 - choice.macs_after / choice.macs_before
-    made = dataclasses.replace(
+    trained = Trained(tuned.model, run.station_term)
+    report = report_of(recipe, trained, archive, run.provenance, CPU, spec.draws, say)
+    narrow = dataclasses.replace(
         run,
-        recipe=msgspec.structs.replace(run.recipe, arguments=arguments | {"shape": choice.shape}),
-        state=tuned.state_dict(),
-        metrics=table.rows,
-        pruning=f"{share:.0%} of the network's multiply-adds removed from the run of {run.date}, {steps} steps of "
-        f"fine-tuning, seed {seed}",
+        recipe=msgspec.structs.replace(run.recipe, arguments=arguments),
+        state=tuned.model.state_dict(),
+        metrics=metrics_of(report),
+        pruning=f"{1 - choice.macs_after / choice.macs_before:.0%} of the network's multiply-adds removed from the run "
+        f"of {run.date}, {tuned.log[-1]['step']:.0f} steps of fine-tuning, seed {spec.seed}",
     )
-    cards = []
-    for source, model in ((run, parent), (made, tuned)):
-        cards.append(card_from_run(source, model, checked_graph(model)))
-    held = heldout_windows(cards[0], archive, windows, station_term=run.station_term)
-    comparison = compare(torch_answers(parent, held), torch_answers(tuned, held), held, cards[0], "", pruned=True)
-    fronts = [card.front_end_macs or 0 for card in cards]
+    before = Parent(parent.card, "", held, torch_answers(parent.model, held))
+    comparison = compare(before, torch_answers(tuned.model, held), spec.rule)
+    cards = (parent.card, export_run(narrow).card)
     return Pruned(
-        made,
+        narrow,
         comparison,
-        (cards[0].macs - fronts[0], cards[1].macs - fronts[1]),
+        (_network_macs(cards[0]), _network_macs(cards[1])),
         (cards[0].macs, cards[1].macs),
         (cards[0].flops, cards[1].flops),
-        log,
+        tuned.log,
+        report,
     )
+
+
+def _network_macs(card: ModelCard) -> int:
+    return card.macs - (card.front_end_macs or 0)
+
+
+def in_training(record: Record) -> bool:
+    """Is the record on the training side?"""
+    return record.split == "train"
+
+
+def select(run: Run, recipe: Recipe, archive: Archive, spec: PruneSpec, say: Say) -> tuple[Choice, Surgery]:
+    """Which blocks and channels stay, by training windows without augmentation; and the surgery on the run's model."""
+    optimisation = msgspec.structs.replace(tuning_recipe(recipe, recipe.arguments, 1).optimisation, batch=BATCH)
+    plain = msgspec.structs.replace(recipe, augmentation=[], optimisation=optimisation)
+    stage = Stage(
+        plain, archive, in_training, spec.seed, CPU, None, None, Settings(station_term=run.station_term), lambda _: None
+    )
+    stage.model.load_state_dict(run.state)
+    model = stage.model.eval()
+    surgery = surgery_on(model, recipe.model)
+    x, valid = windows_for_effects(stage)
+    effects = block_effects(model, surgery, x, valid)
+    importance = importance_of(model, surgery.groups(), lambda: losses_on(stage))
+    target = Target(recipe.model, dict(recipe.arguments), spec.ratio, spec.largest_effect)
+    choice = choose(surgery, target, importance, effects, say)
+    say(f"shape {json.dumps(choice.shape)}")
+    return choice, surgery
+
+
+def windows_for_effects(stage: Stage) -> tuple[Tensor, Tensor]:
+    """Training windows (n, 3, n_samples), in the model's unit."""
+    xs, valids = [], []
+    for _ in range(EFFECT_BATCHES):
+        x, valid, _, record, _ = stage.batch()
+        xs.append(stage.objective.in_unit(x, record).detach())
+        valids.append(valid)
+    return torch.cat(xs), torch.cat(valids)
+
+
+def losses_on(stage: Stage) -> Iterator[Tensor]:
+    """Mean label loss of one batch of training windows after another."""
+    for _ in range(IMPORTANCE_BATCHES):
+        yield stage.objective(*stage.batch())[0]
+
+
+def tuning_recipe(recipe: Recipe, arguments: dict[str, object], steps: int | None) -> Recipe:
+    """Fine-tuning by the training loop: half the rate and half the length, gaps and no other augmentation.
+
+    Station terms stay as they are. steps: None: half of the recipe's limits.
+    """
+    o = recipe.optimisation
+    optimisation = msgspec.structs.replace(
+        o,
+        steps=_half(o.steps) if steps is None else steps,
+        epochs=_half(o.epochs) if steps is None else 0,
+        rate=o.rate / 2,
+        schedule="cosine",
+        patience=0,
+        label_smoothing=0.0,
+        balance="equal",
+        transfer="full",
+        average=AVERAGE,
+        magnitude_shift=0.0,
+        station_rate=0.0,
+    )
+    return msgspec.structs.replace(recipe, arguments=arguments, augmentation=[GAPS], optimisation=optimisation)
+
+
+def _half(limit: int) -> int:
+    """Half of a limit; 0, which is none, stays 0, and 1 stays 1."""
+    return (limit + 1) // 2
 
 
 def write_pruned(pruned: Pruned, parent: Path, out: Path) -> None:
-    """The child as an ordinary run folder; what the split was is the parent's."""
+    """The child as an ordinary run folder; its split is the parent's."""
     out.mkdir(parents=True, exist_ok=True)
     run = pruned.run
     for name in ("split.json", "versions.json"):
         source = parent / name
         if source.is_file():
-            (out / name).write_bytes(source.read_bytes())
-    rows = "".join(f"{row['step']:.0f},{row['apart']:.6f}\n" for row in pruned.log)
-    (out / "log.csv").write_text("step,apart_from_parent_nats\n" + rows)
-    (out / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(run.metrics), indent=1))
-    (out / "metrics.md").write_text(markdown(run.metrics, f"{run.recipe.name}, pruned: figures on events held out"))
-    (out / "gate.json").write_bytes(msgspec.json.format(msgspec.json.encode(pruned.comparison), indent=1))
+            write_atomically(out / name, source.read_bytes())
+    write_log(out / "log.csv", pruned.log)
+    write_metrics(run.recipe.name, run.metrics, pruned.report, out)
+    write_atomically(out / "gate.json", msgspec.json.format(msgspec.json.encode(pruned.comparison), indent=1))
     save_run(run, out / "checkpoint.pt")

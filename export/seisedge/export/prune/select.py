@@ -1,46 +1,39 @@
-"""What goes: blocks by what the answers lose without them, then channels by first-order Taylor on real windows.
+"""What pruning removes: blocks by how the answers change without them, then channels by their importance.
 
-A channel's importance is the mean over windows of (Σ activation · gradient of the loss)², the squared first-order
-change of the loss when it is set to zero (Molchanov et al. 2019, https://arxiv.org/abs/1906.10771). Channels are taken
-from the group where a multiply-add saved costs least, until the network has lost the wanted share; no group loses
-more than that share of its channels, for the first order says little of a group that is nearly gone. Blocks come
-first, because at these sizes time follows the number of operators, not their width.
+The importance of a channel is the mean over windows of (Σ activation · gradient of the loss)², the squared first-order
+change of the loss when the channel is set to zero (Molchanov et al. 2019, https://arxiv.org/abs/1906.10771). Channels
+are taken from the group where a saved multiply-add costs least importance, until the wanted share is removed. No group
+loses more than that share of its channels, because a first-order estimate is poor when most of a group is removed.
+Blocks are removed first, because at these sizes time depends on the number of operators more than on their width.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from seisedge.export.prune.ghost import GhostSurgery
-from seisedge.export.prune.residual import ResidualSurgery
 from seisedge.export.prune.surgery import Group, Surgery
 from seisedge.runtime.errors import InputError
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
-from seisedge.train.models.ganet import GANetSmall
-from seisedge.train.models.resnet import ResNetOrdinal
 
-SLACK = 0.05  # a block may take the removed share so far above the wanted one
-LOOK_AGAIN = 8  # steps
-LARGEST_EFFECT = 0.05  # mean change of a probability without a block; beyond it a block stays, unless asked
+SLACK = 0.05  # with a block, the removed share may exceed the wanted one by this much
+LOOK_AGAIN = 8  # steps between two measurements of what a step saves
+LARGEST_EFFECT = 0.05  # default of --largest-effect: mean change of a probability without a block
 FRONT = ("front", "bank")
-PRUNABLE = ("ganet_small", "resnet18_cbam_small")
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What stays: places of the units by group; dropped blocks; the argument `shape` of the child."""
+    """Places of the units that stay, by group; the dropped blocks; the argument `shape` of the child."""
 
     keep: dict[str, Tensor]
     dropped: set[int]
@@ -49,29 +42,25 @@ class Choice:
     macs_after: int
 
 
-def require_prunable(name: str, path: Path) -> None:
-    """Raises InputError where pruning does not know a registered model; before data are read or anything is trained.
+@dataclass(frozen=True)
+class Target:
+    """What to prune to. model, arguments: as in the recipe. ratio: share of the network's multiply-adds to remove.
 
-    path: of the run, for the message.
+    largest_effect: mean change of a probability without a block, beyond which the block stays.
     """
-    if name not in PRUNABLE:
-        raise InputError(
-            f"{path}: its model is {name}, and pruning knows {' and '.join(PRUNABLE)}; export it whole, or train one "
-            "of those, as 'seisedge train event-type' and 'seisedge train magnitude' do"
-        )
 
+    model: str
+    arguments: dict[str, Any]
+    ratio: float
+    largest_effect: float = LARGEST_EFFECT
 
-def surgery_on(model: Model) -> Surgery:
-    """Raises InputError where the architecture is not known to pruning."""
-    if isinstance(model, GANetSmall):
-        return GhostSurgery(model)
-    if isinstance(model, ResNetOrdinal):
-        return ResidualSurgery(model)
-    raise InputError(f"pruning knows {' and '.join(PRUNABLE)}; the model is a {type(model).__name__}")
+    def build(self, surgery: Surgery, units: dict[str, int], dropped: Collection[int]) -> Model:
+        """A model with so many units in each group and without the dropped blocks."""
+        return create_model(self.model, **(self.arguments | {"shape": surgery.shape(units, dropped)}))
 
 
 def positions_of(model: Model) -> dict[str, int]:
-    """How often each weight outside the front end is used in one window, by the name of its layer."""
+    """How often each weight outside the front end is used in one window, by layer name."""
     out: dict[str, int] = {}
 
     def hook_for(name: str) -> Callable[..., None]:
@@ -91,9 +80,9 @@ def positions_of(model: Model) -> dict[str, int]:
 
 
 def network_macs(model: Model, positions: dict[str, int] | None = None) -> int:
-    """Multiply-adds of convolutions and products outside the front end, one window.
+    """Multiply-adds of convolutions and matrix products outside the front end, for one window.
 
-    positions: of a model that differs in widths only; found by running the model where not given.
+    positions: of a model that differs in widths only; by default the model is run to count them.
     """
     used = positions_of(model) if positions is None else positions
     return sum(_weights(model.get_submodule(name)) * count for name, count in used.items())
@@ -114,7 +103,7 @@ def _hooked(module: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
 
 
 def importance_of(model: Model, groups: list[Group], loss: Callable[[], Iterator[Tensor]]) -> dict[str, Tensor]:
-    """(units,) a group. loss: yields the (batch,) losses of one batch after another, from the model itself."""
+    """Importance by group, (units,). loss: yields the loss of one batch after another, computed by the model itself."""
     out = {g.name: torch.zeros(g.units) for g in groups}
     seen: list[tuple[Group, Tensor]] = []
 
@@ -143,12 +132,12 @@ def importance_of(model: Model, groups: list[Group], loss: Callable[[], Iterator
 
 
 def _pass_over(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> object:
-    """Hook: (x, mask) as they came, or x alone where the module gives no mask."""
+    """Hook: return the input (x, mask), or x alone where the module returns no mask."""
     return inputs if isinstance(output, tuple) else inputs[0]
 
 
 def block_effects(model: Model, surgery: Surgery, x: Tensor, valid: Tensor) -> dict[int, float]:
-    """Mean difference of a probability when a block is passed over."""
+    """Mean absolute change of a probability without each block. x, valid: (n, 3, n_samples)."""
 
     @torch.no_grad()
     def answers() -> Tensor:
@@ -166,61 +155,86 @@ def block_effects(model: Model, surgery: Surgery, x: Tensor, valid: Tensor) -> d
 
 
 def choose(
-    surgery: Surgery,
-    name: str,
-    arguments: dict[str, Any],
-    ratio: float,
-    importance: dict[str, Tensor],
-    effects: dict[int, float],
-    say: Say,
-    largest_effect: float = LARGEST_EFFECT,
+    surgery: Surgery, target: Target, importance: dict[str, Tensor], effects: dict[int, float], say: Say
 ) -> Choice:
-    """Blocks, then channels, until the network has lost `ratio` of its multiply-adds. Raises InputError."""
-    groups = {g.name: g for g in surgery.groups()}
-    units = {g.name: g.units for g in groups.values()}
+    """Remove blocks, then channels, until the network has lost `target.ratio` of its multiply-adds.
+
+    importance: by group, (units,). effects: by block, the mean change of a probability without it. Raises InputError.
+    """
+    before = network_macs(surgery.model)
+    dropped = _blocks_to_drop(surgery, target, effects, before, say)
+    narrowing = _Narrowing(surgery, target, importance, dropped)
+    while 1 - narrowing.macs / before < target.ratio:
+        if not narrowing.step():
+            raise InputError(
+                f"--ratio {target.ratio:g}: too large: at the smallest widths {1 - narrowing.macs / before:.0%} of the "
+                "network's multiply-adds are removed; lower --ratio, or raise --largest-effect so that more blocks go"
+            )
+    return Choice(narrowing.keep(), dropped, surgery.shape(narrowing.units, dropped), before, narrowing.macs)
+
+
+def _blocks_to_drop(surgery: Surgery, target: Target, effects: dict[int, float], before: int, say: Say) -> set[int]:
+    """Blocks in the order of their effect, as long as they take at most the ratio and SLACK."""
+    units = {g.name: g.units for g in surgery.groups()}
     dropped: set[int] = set()
-
-    def built(changed: dict[str, int], without: set[int]) -> Model:
-        return create_model(name, **(arguments | {"shape": surgery.shape(changed, without)}))
-
-    before = now = network_macs(surgery.model)
     for place in sorted(effects, key=lambda p: effects[p]):
-        if effects[place] > largest_effect:
-            say(f"block {place} stays: without it probabilities change by {effects[place]:.4f} in the mean")
-            continue
-        trial = network_macs(built(units, dropped | {place}))
-        if 1 - trial / before <= ratio + SLACK:
-            say(f"block {place} goes: without it probabilities change by {effects[place]:.4f} in the mean")
-            dropped, now = dropped | {place}, trial
-    order = {n: torch.argsort(importance[n]) for n in groups}  # the least important first
-    gone = {f"inside {i}" for i in dropped}
-    positions = positions_of(built(units, dropped))
-    floor = {g.name: max(g.least, math.ceil((1 - ratio) * g.units)) for g in groups.values()}
-    saved: dict[str, int] = {}  # by a step of each group; looked at again now and then, for it changes slowly
-    for turn in itertools.count():
-        if 1 - now / before >= ratio:
-            break
-        open_groups = [
-            g
-            for g in groups.values()
-            if g.name not in gone
-            and units[g.name] - g.step >= floor[g.name]
-            and surgery.fits(units | {g.name: units[g.name] - g.step}, dropped)
-        ]
-        if not open_groups:
-            raise InputError(f"--ratio {ratio:g}: cannot be had; at the least widths {1 - now / before:.0%} is gone")
-        for g in open_groups:
-            if turn % LOOK_AGAIN == 0 or g.name not in saved:
-                narrower = built(units | {g.name: units[g.name] - g.step}, dropped)
-                saved[g.name] = now - network_macs(narrower, positions)
+        change = f"without it probabilities change by {effects[place]:.4f} on average"
+        if effects[place] > target.largest_effect:
+            say(f"block {place} stays: {change}")
+        elif 1 - network_macs(target.build(surgery, units, dropped | {place})) / before <= target.ratio + SLACK:
+            say(f"block {place} is removed: {change}")
+            dropped.add(place)
+    return dropped
 
-        def price(g: Group) -> float:
-            taken = g.units - units[g.name]
-            cost = float(importance[g.name][order[g.name][taken : taken + g.step]].sum())
-            return cost / max(saved[g.name], 1)
 
-        cheapest = min(open_groups, key=price)
-        units[cheapest.name] -= cheapest.step
-        now = network_macs(built(units, dropped), positions)
-    keep = {n: order[n][g.units - units[n] :].sort().values for n, g in groups.items()}
-    return Choice(keep, dropped, surgery.shape(units, dropped), before, now)
+class _Narrowing:
+    """Widths while channels are removed, the cheapest step first. units: left in each group. macs: of the network."""
+
+    def __init__(self, surgery: Surgery, target: Target, importance: dict[str, Tensor], dropped: set[int]) -> None:
+        self.surgery, self.target, self.dropped = surgery, target, dropped
+        gone = {f"inside {i}" for i in dropped}
+        groups = surgery.groups()
+        self.groups = [g for g in groups if g.name not in gone]
+        self.units = {g.name: g.units for g in groups}
+        self.importance = importance
+        self.order = {g.name: torch.argsort(importance[g.name]) for g in groups}  # the least important first
+        self.floor = {g.name: max(g.least, math.ceil((1 - target.ratio) * g.units)) for g in groups}
+        whole = target.build(surgery, self.units, dropped)
+        self.positions = positions_of(whole)
+        self.macs = network_macs(whole, self.positions)
+        self.saved: dict[str, int] = {}  # by one step of each group; measured again now and then, for it changes slowly
+        self.turn = 0
+
+    def step(self) -> bool:
+        """Remove the cheapest step of channels; False where no group can lose another step."""
+        candidates = [g for g in self.groups if self._open(g)]
+        if not candidates:
+            return False
+        for g in candidates:
+            if self.turn % LOOK_AGAIN == 0 or g.name not in self.saved:
+                self.saved[g.name] = self.macs - self._macs(self._narrower(g))
+        cheapest = min(candidates, key=self._price)
+        self.units = self._narrower(cheapest)
+        self.macs = self._macs(self.units)
+        self.turn += 1
+        return True
+
+    def keep(self) -> dict[str, Tensor]:
+        """Places of the units that stay, by group, ascending."""
+        return {n: order[len(order) - self.units[n] :].sort().values for n, order in self.order.items()}
+
+    def _open(self, g: Group) -> bool:
+        narrower = self._narrower(g)
+        return narrower[g.name] >= self.floor[g.name] and self.surgery.fits(narrower, self.dropped)
+
+    def _narrower(self, g: Group) -> dict[str, int]:
+        return self.units | {g.name: self.units[g.name] - g.step}
+
+    def _macs(self, units: dict[str, int]) -> int:
+        return network_macs(self.target.build(self.surgery, units, self.dropped), self.positions)
+
+    def _price(self, g: Group) -> float:
+        """Importance of the units that go next, for a multiply-add saved."""
+        taken = g.units - self.units[g.name]
+        cost = float(self.importance[g.name][self.order[g.name][taken : taken + g.step]].sum())
+        return cost / max(self.saved[g.name], 1)

@@ -1,16 +1,23 @@
-"""What pruning must know of an architecture: its groups of channels, the blocks it can do without, how to copy."""
+"""What a network brings so that it can be pruned: groups of channels, optional blocks, and how to copy weights.
+
+A network becomes prunable by a subclass of `Surgery` under `@register_surgery(ItsClass)`, in any imported module.
+"""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from seisedge.runtime.errors import InputError
+from seisedge.train.models import create_model, model_names
 from seisedge.train.models._base import Model
+from seisedge.train.recipes.recipe import Recipe
 
 Keep = Mapping[str, Tensor]  # group → places of the units that stay, ascending
 
@@ -56,6 +63,52 @@ class Surgery(abc.ABC):
     @abc.abstractmethod
     def copy(self, child: Model, keep: Keep, dropped: Collection[int]) -> None:
         """Fill a model of that shape with the weights that stay."""
+
+
+Kind = TypeVar("Kind", bound=type[Surgery])
+
+_SURGERIES: dict[type[Model], type[Surgery]] = {}
+
+
+def register_surgery(model_class: type[Model]) -> Callable[[Kind], Kind]:
+    """Decorate the surgery of a class of models. A subclass needs a registration of its own, for it may have other
+    layers. Raises ValueError where the class has a surgery.
+    """
+
+    def register(surgery: Kind) -> Kind:
+        if model_class in _SURGERIES:
+            raise ValueError(f"{model_class.__name__} has a surgery: {_SURGERIES[model_class].__qualname__}")
+        _SURGERIES[model_class] = surgery
+        return surgery
+
+    return register
+
+
+def prunable_models() -> list[str]:
+    """Names of the registered models that have a surgery, sorted."""
+    return [name for name in model_names() if type(create_model(name)) in _SURGERIES]
+
+
+def surgery_on(model: Model, name: str) -> Surgery:
+    """The surgery of a model; name: what it is registered as. Raises InputError where it has none."""
+    surgery = _SURGERIES.get(type(model))
+    if surgery is None:
+        raise InputError(
+            f"model '{name}' cannot be pruned: {type(model).__name__} has no registered surgery; models with one: "
+            f"{', '.join(prunable_models())}"
+        )
+    return surgery(model)
+
+
+def require_prunable(recipe: Recipe, path: Path) -> None:
+    """Raises InputError where the recipe's model has no surgery: before data are read or anything is trained.
+
+    path: of the run, for the message.
+    """
+    try:
+        surgery_on(create_model(recipe.model, **recipe.arguments), recipe.model)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; export the run without pruning") from error
 
 
 @torch.no_grad()

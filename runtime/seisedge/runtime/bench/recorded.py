@@ -8,8 +8,9 @@ import numpy as np
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.clock import ns_from_s
+from seisedge.runtime.config import TriggerConfig
 from seisedge.runtime.demo import RECORDING
-from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger, TriggerSettings
+from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
 from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.windows import cut_window, grid_of, start_of_window
@@ -45,7 +46,7 @@ def windows_from(data: list[str | Path], card: ModelCard, limit: int = WINDOW_LI
             if key not in stations:
                 listen = Timeline(key, TRIGGER_GRID)
                 model = listen if grid_of(card) == TRIGGER_GRID else Timeline(key, grid_of(card))
-                stations[key] = listen, Trigger(listen, TriggerSettings()), model
+                stations[key] = listen, Trigger(listen, TriggerConfig()), model
             listen, trigger, model = stations[key]
             for timeline in {id(t): t for t in (listen, model)}.values():
                 timeline.add(component, packet)

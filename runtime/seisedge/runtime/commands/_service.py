@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from seisedge.runtime.config import StationConfig
+from seisedge.runtime.config import SinksConfig, StationConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
+from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.service.dead_letters import DeadLetters
 from seisedge.runtime.service.health import Health
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sinks import Sink
-from seisedge.runtime.sinks._config import SinksConfig
 from seisedge.runtime.sinks.jsonl import JsonLinesFile, JsonLinesSink
 from seisedge.runtime.sources import Source
 
@@ -42,7 +42,12 @@ class Outputs:
     """
 
     def __init__(
-        self, journal: BaseJournal, shown: Sink, events: Path | None, configs: Sequence[StationConfig]
+        self,
+        journal: BaseJournal,
+        shown: Sink,
+        events: Path | None,
+        configs: Sequence[StationConfig],
+        models: Models,
     ) -> None:
         self._journal = journal
         self._file: Sink | None = None
@@ -59,8 +64,9 @@ class Outputs:
         if journal.folder is not None:
             self.drains.append(Drain(shown, "standard output", journal.outbox, owned=False))
             if events is not None:
-                self.drains.append(Drain(JsonLinesFile(events), f"jsonl {events.resolve()}", journal.outbox))
-        self.drains += build_drains(configs, journal.outbox)
+                name = f"jsonl {text_from_path(events.resolve())}"
+                self.drains.append(Drain(JsonLinesFile(events), name, journal.outbox))
+        self.drains += build_drains(configs, journal.outbox, models.scale_remarks)
         for drain in self.drains:
             drain.start()
 

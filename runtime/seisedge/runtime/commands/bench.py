@@ -17,6 +17,7 @@ from seisedge.runtime.card import ModelCard
 from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.config import EngineName
 from seisedge.runtime.demo import RECORDING
+from seisedge.runtime.paths import text_from_path
 
 EPILOG = """\b
 Examples:
@@ -105,9 +106,10 @@ def model(
 def _lines(card: ModelCard, path: Path, where: str, row: dict[str, float | None]) -> list[str]:
     width, resident = row["p99_half_width"], row["resident_mib"]
     known = f"p99 known within {width:.1%}" if width is not None else "too few for an interval of the p99"
+    name = text_from_path(path.name)
     return [
         "",
-        f"{card.name} ({path.name}, {card.precision}, {card.parameters / 1e3:.0f} k parameters), {where}",
+        f"{card.name} ({name}, {card.precision}, {card.parameters / 1e3:.0f} k parameters), {where}",
         f"  latency    p50 {row['p50_ms']:.2f}  p90 {row['p90_ms']:.2f}  p95 {row['p95_ms']:.2f}  "
         f"p99 {row['p99_ms']:.2f}  max {row['max_ms']:.2f} ms",
         f"  parts      to device {row['host_to_device_ms']:.2f}  infer {row['infer_ms']:.2f}  "

@@ -9,6 +9,7 @@ import msgspec
 
 from seisedge.runtime.card import Metric, ModelCard
 from seisedge.runtime.engines import open_engine
+from seisedge.runtime.paths import text_from_path
 
 EPILOG = """\b
 Examples:
@@ -46,7 +47,7 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
     """The card as text, one line per item."""
     training = card.training
     rows = {
-        "file": f"{path.name}, {path.stat().st_size / 1e3:.0f} kB, sha256 {sha256[:16]}…",
+        "file": f"{text_from_path(path.name)}, {path.stat().st_size / 1e3:.0f} kB, sha256 {sha256[:16]}…",
         "task": f"{card.task}: {_labels(card)}",
         "input": f"{card.components}, {card.n_samples} samples at {card.sampling_rate_hz:g} Hz "
         f"({card.window_s:g} s, onset at {card.onset_s:g} s), {card.unit}, {card.band_hz[0]:g}–{card.band_hz[1]:g} Hz",
@@ -76,8 +77,8 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
         c = card.comparison
         rows["parent"] = (
             f"{c.parent_sha256[:16] or 'a run'}…: agreement {c.agreement:.2%}, mean |Δp| {c.mean_dp:.4f}, {c.score} "
-            f"{c.parent_score:.1%} → {c.child_score:.1%} on {c.windows} windows"
-            + ("" if c.passed else "; OUTSIDE THE GATE, written with --allow-drop")
+            f"{c.parent_score:.1%} → {c.child_score:.1%} on {c.windows} windows; {c.verdict_text}"
+            + (", written with --allow-drop" if c.outcome == "failed" else "")
         )
     lines = [card.name, "=" * len(card.name)]
     lines += [f"{name + ':':13}{text}" for name, text in rows.items()]
@@ -88,14 +89,16 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
     lines += ["", "Accuracy on events not used for training: value [95 % interval over events], events/records"]
     lines += _metric_table(card.metrics)
     lines += ["", "Not suitable for"]
-    lines += [f"  - {item}" for item in card.not_for]
+    lines += [f"  - {item}" for item in card.not_for or ["not stated"]]
     return lines
 
 
 def _labels(card: ModelCard) -> str:
     if card.magnitude is None:
         return ", ".join(card.labels)
-    return f"{len(card.labels)} bins, {card.labels[0]} … {card.labels[-1]}, {card.magnitude.type}"
+    scale = card.magnitude
+    remark = f" ({scale.remark})" if scale.remark else ""
+    return f"{len(card.labels)} bins, {card.labels[0]} … {card.labels[-1]}, type {scale.type}{remark}"
 
 
 def _metric_table(metrics: list[Metric]) -> list[str]:

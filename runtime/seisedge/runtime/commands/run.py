@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import cast, get_args
@@ -26,6 +26,7 @@ from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import Source, open_source
 from seisedge.runtime.station.run_report import RunReport
 
+MAX_NAMES = 5  # of channels or stations in one message
 SINKS_END_S = 30.0  # time for sinks to deliver their lines at the end of the data
 SINKS_STOP_S = 3.0  # the same after SIGTERM or Ctrl-C
 
@@ -141,7 +142,7 @@ def command(
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
     metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
     with Operation(journal, source, metrics) as operation:
-        outputs = Outputs(journal, shown, events, configs)
+        outputs = Outputs(journal, shown, events, configs, loaded)
         chosen = cast("Mode | None", mode)
         loop = Loop(
             loaded,
@@ -162,21 +163,33 @@ def command(
             operation.stopping()
             outputs.close(SINKS_STOP_S if loop.stopped else SINKS_END_S)
     if not source.live and not loop.stopped:
-        _refuse_unheard(report)
+        _refuse_unusable(report, source)
     if not as_json:
         _summary(report, source, journal, loaded)
 
 
-def _refuse_unheard(report: RunReport) -> None:
-    """Raise DataError where the files hold no station of the station files, or none with a channel to listen to."""
-    if any(station.counters.packets for station in report.stations.values()):
+def _refuse_unusable(report: RunReport, source: Source) -> None:
+    """Raises DataError with all reasons if no data of the files reached the timeline of a station."""
+    if any(station.used for station in report.stations.values()):
         return
+    why: dict[str, list[str]] = {}  # reason → channels
     for station in report.stations.values():
-        for name, why in station.channels.reasons.items():
-            raise DataError(f"{station.station_id}: no channel that can be listened to; {name}: {why}")
-    if not report.stations and report.other_stations:
-        heard = ", ".join(sorted(report.other_stations)[:5])
-        raise DataError(f"no record is of a station that a station file names; the data are of {heard}")
+        for name, reason in station.refusals.items():
+            why.setdefault(reason, []).append(name)
+    reasons = [f"{_few(names)}: {reason}" for reason, names in why.items()]
+    if report.other_stations:
+        reasons.append(
+            f"no record is of a station that a station file names; the data are of {_few(report.other_stations)}"
+        )
+    reasons += [f"{count} record(s) left out: {reason}" for reason, count in source.reasons.items()]
+    raise DataError(f"{source.url}: nothing that can be used: {'; '.join(reasons) or 'no record'}")
+
+
+def _few(names: Iterable[str]) -> str:
+    """The first names in order, and how many more there are."""
+    ordered = sorted(names)
+    more = len(ordered) - MAX_NAMES
+    return ", ".join(ordered[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 @contextlib.contextmanager
@@ -208,6 +221,7 @@ def _summary(report: RunReport, source: Source, journal: BaseJournal, models: Mo
     )
     problems = {
         "damaged records left out": counters.bad_records,
+        "text records (logs) left out": counters.text_records,
         "bytes skipped between records": counters.skipped_bytes,
         "truncated records": counters.truncated,
         "reconnects": counters.reconnects,

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
+from seisedge.runtime.paths import text_from_path
 
 if TYPE_CHECKING:
     from seisedge.runtime.journal.database import DatabaseReader
@@ -37,7 +38,7 @@ def show(folder: Path, as_json: bool) -> None:
     from seisedge.runtime.journal.database import SCHEMA_VERSION, DatabaseReader
 
     with DatabaseReader(folder) as reader:
-        facts = {"folder": str(folder), "schema": SCHEMA_VERSION} | _facts(reader)
+        facts = {"folder": text_from_path(folder), "schema": SCHEMA_VERSION} | _facts(reader)
     facts["damaged"] = sorted(path.name for path in folder.glob("*.damaged"))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())

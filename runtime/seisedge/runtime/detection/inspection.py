@@ -1,7 +1,7 @@
-"""Inspection: a window, or a trigger, looked at before any model is asked; see `soundness` for the rules.
+"""Inspection of a window or of a trigger before a model is run; `soundness` has the rules.
 
-All that is looked at are samples under valid outputs of the timeline, and they are final: the same samples lead to
-the same words, whatever the packets were.
+Only samples under valid outputs of the timeline are inspected. These are final, so that the same samples give the same
+findings however the packets were cut.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.detection.soundness import Rails, Run, Unsound, clipped, repaired, unsound
 from seisedge.runtime.detection.trigger import Trigger
 from seisedge.runtime.event import Quality, QualityCode
+from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.packet import RecordFlag
 from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import resample_record
-from seisedge.runtime.timeline.timeline import COMPONENTS, Timeline
+from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import RawStretch
 
 Mask = npt.NDArray[np.bool_]
@@ -28,22 +28,22 @@ Artefact = Literal["spike", "step"]
 
 
 BLOCK_S = 5.0
-MARGIN_S = 1.0  # more than a spike or a step is compared with
-BEFORE_S = BLOCK_S + MARGIN_S  # so far before a window's start samples are looked at
-KEEP_S = 120.0
-MOST_BLOCKS = 1000
+MARGIN_S = 1.0  # more than the samples that a spike or a step is compared with
+BEFORE_S = BLOCK_S + MARGIN_S  # length of the samples before a window that are inspected
+KEEP_S = 120.0  # age of the findings that are kept once there are more than `MAX_BLOCKS`
+MAX_BLOCKS = 1000
 
 REASONS: dict[QualityCode, str] = {
     "spike": "single samples far off their neighbours on {}: masked",
-    "step": "a jump of the level on {}: what lies beyond it is masked",
+    "step": "a jump of the level on {}: the samples beyond it are masked",
     "flat": "a constant value on {}: masked",
-    "clipped": "cut-off crests on {}: the true amplitude is larger, no magnitude is given",
+    "clipped": "clipped amplitudes on {}: the true amplitude is larger, so no magnitude is estimated",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Of one block: outputs [low, high) with what they are under, and its extremes."""
+    """Findings in one block: outputs [low, high) with the kind of bad samples under them, and the extremes."""
 
     spans: list[tuple[int, int, QualityCode]]
     rails: list[Rails]
@@ -51,9 +51,9 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a window holds that is no ground motion.
+    """Parts of a window that are not ground motion.
 
-    mask: (3, n), True where a model must not look. clipped: on any component.
+    mask: (3, n), True for samples that a model must not use. clipped: True if any component is.
     """
 
     mask: Mask
@@ -62,26 +62,26 @@ class Inspection:
 
 
 class Inspector:
-    """Looks at windows of a timeline, block by block of the grid; what will not change is looked at once.
+    """Inspects windows of a timeline in blocks of the grid; findings that cannot change any more are cached.
 
-    A block is looked at with `MARGIN_S` around it, as far as outputs are valid without a break.
+    A block is inspected with `MARGIN_S` on either side, as far as the outputs are valid without a gap.
     """
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._block_n = round(BLOCK_S * timeline.spec.rate_hz)
         self._margin_n = round(MARGIN_S * timeline.spec.rate_hz)
-        self._known: dict[tuple[int, int, int], list[_Found]] = {}  # by component, begin and end
+        self._cache: dict[tuple[int, int, int], list[_Found]] = {}  # by component, begin and end
 
     def window(self, k0: int, k1: int, focus_k: int) -> Inspection:
-        """Look at the outputs [k0, k1) and the raw samples under them.
+        """Inspect the samples as recorded under the outputs [k0, k1).
 
-        focus_k: what the window is about. Beyond a step, seen from there, a component is masked: its level is
-        another.
+        focus_k: output of interest, such as the onset. A component with a step is masked on the side of the step that
+        does not contain it.
         """
         timeline = self._timeline
         mask = np.zeros((3, max(k1 - k0, 0)), dtype=bool)
-        said: dict[QualityCode, list[str]] = {"spike": [], "step": [], "flat": [], "clipped": []}
+        found_on: dict[QualityCode, list[str]] = {"spike": [], "step": [], "flat": [], "clipped": []}
         if k1 <= k0:
             return Inspection(mask, [], False)
         first = (k0 // self._block_n) * self._block_n - self._margin_n
@@ -94,44 +94,44 @@ class Inspector:
                 for low, high, code in found.spans:
                     if high <= k0 or low >= k1:
                         continue
-                    said[code].append(component)
+                    found_on[code].append(component)
                     if code == "step" and (low + high) / 2 <= focus_k:
                         low = k0
                     elif code == "step":
                         high = k1
                     mask[row, max(low - k0, 0) : max(high - k0, 0)] = True
             if clipped(rails):
-                said["clipped"].append(component)
-        if timeline.mix is not None:  # what a turned component is made of
+                found_on["clipped"].append(component)
+        if timeline.weights:  # a rotated component is masked where any component of its sum is
             sound = ~mask
-            timeline.mix(timeline, k0, np.zeros(mask.shape, dtype=np.float32), sound)
+            timeline.rotate(k0, np.zeros(mask.shape, dtype=np.float32), sound)
             mask = ~sound
         remarks = [
             Quality(code=code, reason=REASONS[code].format(", ".join(dict.fromkeys(components))))
-            for code, components in said.items()
+            for code, components in found_on.items()
             if components
         ]
-        return Inspection(mask, remarks, bool(said["clipped"]))
+        return Inspection(mask, remarks, bool(found_on["clipped"]))
 
     def _blocks(self, row: int, first: int, k1: int, valid: Mask) -> Iterator[_Found]:
-        """What is in each block, from `first` on; valid: of the outputs [first, k1)."""
+        """Findings in each block from output `first` on; valid: mask of the outputs [first, k1)."""
         if not valid.any():
             return
         unbroken = bool(valid.all())
         for begin in range(first + self._margin_n, k1, self._block_n):
             low, high = begin - self._margin_n, min(begin + self._block_n + self._margin_n, k1)
             here = valid[low - first : high - first]
-            settled = unbroken or bool(here.all())  # else more samples may become valid
+            settled = unbroken or bool(here.all())  # otherwise more samples may become valid
             key = (row, begin, high)
-            if settled and key in self._known:
-                yield from self._known[key]
+            if settled and key in self._cache:
+                yield from self._cache[key]
                 continue
-            found = list(self._look(COMPONENTS[row], low, here))
+            found = list(self._inspect(COMPONENTS[row], low, here))
             if settled:
-                self._known[key] = found
+                self._cache[key] = found
             yield from found
 
-    def _look(self, component: str, k0: int, valid: Mask) -> Iterator[_Found]:
+    def _inspect(self, component: str, k0: int, valid: Mask) -> Iterator[_Found]:
         for stretch, bad in _stretches(self._timeline, component, k0, valid):
             spans: list[tuple[int, int, QualityCode]] = []
             kinds: list[tuple[QualityCode, list[Run]]] = [
@@ -140,17 +140,17 @@ class Inspector:
                 ("flat", bad.flats),
             ]
             for code, found in kinds:
-                spans += [(*_reach(self._timeline, stretch, n0, n1), code) for n0, n1 in found]
+                spans += [(*stretch.outputs_under(n0, n1), code) for n0, n1 in found]
             yield _Found(spans, [bad.rails] if bad.rails is not None else [])
 
     def _forget(self, k0: int) -> None:
-        if len(self._known) > MOST_BLOCKS:
+        if len(self._cache) > MAX_BLOCKS:
             oldest = k0 - round(KEEP_S * self._timeline.spec.rate_hz)
-            self._known = {key: found for key, found in self._known.items() if key[1] >= oldest}
+            self._cache = {key: found for key, found in self._cache.items() if key[1] >= oldest}
 
 
 def flag_remarks(flags: RecordFlag) -> list[Quality]:
-    """What the digitizer's own flags say of a window."""
+    """Remarks on a window from the flags of the digitizer."""
     remarks: list[Quality] = []
     if flags & (RecordFlag.TIME_QUESTIONABLE | RecordFlag.CLOCK_UNLOCKED):
         remarks.append(Quality(code="timing", reason="the digitizer flags its time as questionable"))
@@ -161,13 +161,13 @@ def flag_remarks(flags: RecordFlag) -> list[Quality]:
     return remarks
 
 
-def artefact_of(trigger: Trigger, hop0: int, hop1: int, known: int) -> Artefact | None:
-    """What a trigger in the hops from `hop0` to `hop1` is, where without spikes and steps it would not have gone on.
+def artefact_of(trigger: Trigger, hop0: int, hop1: int, last_hop: int) -> Artefact | None:
+    """Kind of artefact that caused a trigger in the hops `hop0` to `hop1`; None if it triggers without artefacts too.
 
-    known: hop up to which samples may be looked at; what comes after a spike tells it from an onset.
+    last_hop: last hop whose samples are used; the samples after a spike distinguish it from an onset.
     """
     timeline = trigger.timeline
-    (k0, k1), (_, end) = trigger.span_of(hop0, hop1), trigger.span_of(hop0, known)
+    (k0, k1), (_, end) = trigger.span_of(hop0, hop1), trigger.span_of(hop0, last_hop)
     wave, valid = timeline.window(k0, end)
     change = np.zeros(wave.shape, dtype=np.float32)
     kind: Artefact | None = None
@@ -178,8 +178,7 @@ def artefact_of(trigger: Trigger, hop0: int, hop1: int, known: int) -> Artefact 
                 change[row] += _change(timeline, k0, end - k0, stretch, bad)
     if kind is None:
         return None
-    if timeline.mix is not None:
-        timeline.mix(timeline, k0, change, np.ones(change.shape, dtype=bool))
+    timeline.rotate(k0, change, np.ones(change.shape, dtype=bool))
     rows = [0] if valid[0, (k1 - k0) // 2 : k1 - k0].any() else [1, 2]
     without = wave.astype(np.float64) + change
     if any(trigger.would_fire(without[row, : k1 - k0], valid[row, : k1 - k0]) for row in rows):
@@ -188,22 +187,14 @@ def artefact_of(trigger: Trigger, hop0: int, hop1: int, known: int) -> Artefact 
 
 
 def _stretches(timeline: Timeline, component: str, k0: int, valid: Mask) -> Iterator[tuple[RawStretch, Unsound]]:
-    """Raw samples under each run of valid outputs, with what is unsound in them."""
+    """Samples as recorded under each run of valid outputs, with the findings on them."""
     for begin, end in runs(valid):
         for stretch in timeline.raw(component, k0 + begin, k0 + end):
             yield stretch, unsound(stretch.x, stretch.ok, stretch.rate_hz)
 
 
-def _reach(timeline: Timeline, stretch: RawStretch, n0: int, n1: int) -> tuple[int, int]:
-    """Outputs [low, high) that the samples [n0, n1) are part of."""
-    reach_ns = ns_from_s(stretch.reach_s)
-    first_ns = stretch.start_ns + ns_from_s(n0 / stretch.rate_hz) - reach_ns
-    last_ns = stretch.start_ns + ns_from_s((n1 - 1) / stretch.rate_hz) + reach_ns
-    return timeline.k_at(first_ns), timeline.k_at(last_ns) + 1
-
-
 def _change(timeline: Timeline, k0: int, n: int, stretch: RawStretch, bad: Unsound) -> npt.NDArray[np.float64]:
-    """(n,), what the repair of raw samples changes in the outputs from k0 on."""
+    """(n,), change of the outputs from `k0` on by the repair of the samples."""
     change = np.zeros(n)
     delta = repaired(stretch.x, bad) - stretch.x
     spec = timeline.spec

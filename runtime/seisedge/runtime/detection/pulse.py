@@ -1,12 +1,12 @@
-"""Pulse: what a calibration makes of a seismometer, told from ground motion by its shape alone.
+"""Pulse: calibration signals of a seismometer, recognised by their shape alone.
 
 A current switched on or off in the calibration coil is a step of force. The seismometer, a damped pendulum of free
 period T and damping h, answers with a / w' exp(-h w t) sin(w' t), where w = 2 pi / T and w' = w sqrt(1 - h^2)
 (Aki and Richards, Quantitative Seismology, chapter 12; at 120 s the first seconds are a ramp). A sine in the coil
-is a pure tone. Neither has a coda: one of the shapes, common to all components, explains all but `MISFIT` of the
-energy and the noise that was there before. It must do so for the samples and for the differences of successive
-samples: in the first alone, microseisms under a small earthquake look like a ramp. Periods below `PERIODS_S` are not
-looked for: with the 15 Hz of the models their shape is lost.
+is a pure tone. Neither has a coda: one shape, common to all components, explains all of the energy except `MISFIT` of
+it and the noise before the onset. The shape must fit the samples and also the differences of successive samples: the
+samples alone are not enough, because microseisms under a small earthquake look like a ramp. Free periods below
+`PERIODS_S` are not searched: the 15 Hz band of the models does not preserve their shape.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ import numpy.typing as npt
 PERIODS_S = (0.3, 240.0)
 N_PERIODS = 22
 DAMPINGS = (0.45, 0.6, 0.75, 0.95)
-BEFORE_S = 2.0  # what is looked at, seconds before and after the onset
+BEFORE_S = 2.0  # length of the samples used, before and after the onset
 AFTER_S = 3.0
-STARTS_S = (-0.4, 0.8)  # of the pulse, beside the onset, which a filter may put early
-MISFIT = 0.05
-ROUGH_MISFIT = 0.35  # of the differences, in which noise counts for more
-NOISE_ALLOWANCE = 2.0  # times the energy of the noise before it
-MIN_SNR = 10.0  # of amplitudes; a fainter pulse cannot be told
-TONE_AFTER_S = 0.5  # the transient of a tone that begins is over
-MIN_WAVES = 2  # of a tone
-COARSE = 3  # in a first look
-PREVIEW = 0.6  # of the energy that the first look must explain
+STARTS_S = (-0.4, 0.8)  # range of the start of the pulse after the onset, which a filter may put early
+MISFIT = 0.05  # largest share of the energy that the shape may leave unexplained
+ROUGH_MISFIT = 0.35  # the same for the differences, in which noise has a larger share
+NOISE_ALLOWANCE = 2.0  # energy of noise that may stay unexplained, in units of that before the onset
+MIN_SNR = 10.0  # ratio of amplitudes; weaker pulses cannot be recognised
+TONE_AFTER_S = 0.5  # from here on the initial transient of a tone is over
+MIN_WAVES = 2  # smallest number of cycles of a tone
+COARSE = 3  # step through the shapes in the first, cheap search
+PREVIEW = 0.6  # share of the energy that the first search must explain
 
 Float = npt.NDArray[np.float64]
 
 
 def is_calibration(waveform: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], rate_hz: float, onset: int) -> bool:
-    """True where the `AFTER_S` from sample `onset` on hold a calibration pulse or tone.
+    """True if the `AFTER_S` from sample `onset` on contain a calibration pulse or tone.
 
-    waveform, valid: (3, n) on a grid of `rate_hz`. False where no component has all the samples that are looked at.
+    waveform, valid: (3, n) on a grid of `rate_hz`. False if no component has all of the samples needed.
     """
     first, last = onset - round(BEFORE_S * rate_hz), onset + round(AFTER_S * rate_hz)
     if first < 0 or last > waveform.shape[1]:
@@ -60,7 +60,7 @@ def _energy(x: Float) -> float:
 
 
 def _explains(x: Float, explained: float, quiet: Float, misfit: float = MISFIT) -> bool:
-    """True where `explained`, an energy, leaves no more of `x` than a calibration may; quiet: the noise before it."""
+    """True if the energy of `x` without `explained` is small enough for a calibration; quiet: the noise before."""
     noise = _energy(quiet - quiet.mean(axis=1, keepdims=True)) * x.shape[1] / quiet.shape[1]
     total = _energy(x)
     return bool(total - explained <= misfit * total + NOISE_ALLOWANCE * noise)
@@ -78,7 +78,7 @@ def _is_pulse(x: Float, rate_hz: float, quiet: int) -> bool:
         return False
     rise = np.diff(x, axis=1)
     rise -= rise.mean(axis=1, keepdims=True)
-    # the product with a difference of pulses is one with the pulses, of the difference the other way round
+    # summation by parts: the product with a difference of the pulses equals that of a difference of `rise` with them
     turned = -np.diff(rise, axis=1, prepend=0.0, append=0.0)
     explained = ((turned.astype(np.float32) @ pulses.T) ** 2).sum(axis=0) / slopes
     return _explains(rise, float(explained.max()), rise[:, :quiet], ROUGH_MISFIT)
@@ -93,9 +93,9 @@ def _line(n: int) -> Float:
 
 @functools.cache
 def _pulses(rate_hz: float, coarse: int) -> tuple[npt.NDArray[np.float32], Float, Float]:
-    """(shapes, n): the pulses of all periods, dampings and starts; their energies without a line; of the differences.
+    """Pulses (shapes, n) of all periods, dampings and starts; their energies without a line; those of the differences.
 
-    coarse: every so many-th period, damping and start only, to find out cheaply that it is none.
+    coarse: only every `coarse`-th period, damping and start, for a cheap first search.
     """
     t = np.arange(-round(BEFORE_S * rate_hz), round(AFTER_S * rate_hz)) / rate_hz
     periods, dampings, starts = np.meshgrid(

@@ -1,18 +1,19 @@
-"""Soundness: what of one component's raw samples is no ground motion, by rules that need no flag of the digitizer.
+"""Soundness: samples of one component, as recorded, that are not ground motion, by rules without the digitizer's flags.
 
-The rules look at samples as the digitizer counted them, before any filter: a filter turns a spike into a wavelet.
-Each compares a sample with its neighbours only, so that gain, units and the size of an earthquake do not matter:
+The rules are applied to samples as recorded, before any filter: a filter turns a spike into a wavelet. Each rule
+compares a sample with its neighbours only, so that gain, units and the size of an earthquake have no influence:
 
-- *Spike*: up to `SPIKE_N` samples that stand `SPIKE_RATIO` times further from the line between the samples
-  around them than any other sample within `SPIKE_SIDE_S` on either side, and at least so many quanta.
+- *Spike*: up to `SPIKE_N` samples that are `SPIKE_RATIO` times further from the line between the samples
+  around them than any other sample within `SPIKE_SIDE_S` on either side, and at least as many quanta.
 - *Step*: the mean of the `STEP_SIDE_S` after a jump differs from that of those before it by `STEP_RATIO` times the
-  whole range of either, and `STEP_SHARE` of that lies between two samples. `STEP_N` samples to either side may ring.
-- *Flat*: the same value for `FLAT_S` or longer: a held value, padding, a dead component. Training masks the same.
+  range of either, and `STEP_SHARE` of it lies between two samples. `STEP_N` samples on either side may ring.
+- *Flat*: the same value for `FLAT_S` or longer: a held value, padding, a dead component. Training masks these runs
+  through `resample_sound`.
 - *Clipped*: the largest or the smallest value is held for `CLIP_N` samples or more and is reached with a slope of at
-  least `CLIP_SLOPE` quanta a sample, in all for `CLIP_TOTAL_N` samples: a wave that is cut off. A smooth crest that
-  long has no slope beside it, and a rough one does not hold a value.
+  least `CLIP_SLOPE` quanta per sample, for `CLIP_TOTAL_N` samples in total. A smooth crest of this length has no such
+  slope beside it, and a rough crest does not hold a value.
 
-A quantum is the smallest difference between successive samples, one count of a digitizer.
+A quantum is the smallest difference between successive samples: one count of most digitizers.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.timeline.masks import runs
+from seisedge.runtime.timeline.resample import Resampler
 
 SPIKE_N = 3
 SPIKE_RATIO = 8.0
 SPIKE_SIDE_S = 0.25
-MIN_SIDE_N = 10  # of slow channels
+MIN_SIDE_N = 10  # smallest number of samples on either side, for low sampling rates
 STEP_N = 6
 STEP_SHARE = 0.3
 STEP_RATIO = 4.0
@@ -37,8 +39,8 @@ FLAT_S = 0.5
 CLIP_N = 3
 CLIP_TOTAL_N = 4
 CLIP_SLOPE = 8.0
-CLIP_MIN_QUANTA = 1000.0  # from crest to trough; a faint trace holds its extremes by chance
-CANDIDATES = 6  # of each kind, the largest ones; more of them are no longer few bad samples
+CLIP_MIN_QUANTA = 1000.0  # range of the samples; with fewer quanta an extreme may be held by chance
+CANDIDATES = 6  # largest number of spikes and of steps; a record with more has other problems
 
 Float = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -47,7 +49,7 @@ Run = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Rails:
-    """The extremes of a stretch, and how many samples are held there with a slope beside them."""
+    """Extremes of a stretch of samples, and the number of samples held at each with a slope beside them."""
 
     top: float
     bottom: float
@@ -58,33 +60,35 @@ class Rails:
 
 @dataclass(frozen=True, slots=True)
 class Unsound:
-    """What was found on one component; runs [n0, n1) of samples, each kind in order."""
+    """Findings on one component: runs [n0, n1) of samples, in order for each kind."""
 
     spikes: list[Run]
     steps: list[Run]
     flats: list[Run]
-    rails: Rails | None = None  # None where nothing moves
+    rails: Rails | None = None  # None if all samples are equal
 
 
 def unsound(x: Float, ok: Mask, rate_hz: float) -> Unsound:
-    """Look at the samples `x` (n,), counts, of which those of `ok` (n,) exist, at `rate_hz`."""
+    """Apply the rules to samples as recorded; x: (n,), counts, at `rate_hz`; ok: (n,), True where a sample exists."""
     both = ok[1:] & ok[:-1]
     size = np.abs(x[1:] - x[:-1])
     size[~both] = 0.0
     largest = float(size.max(initial=0.0))
     same = both & (size == 0)
-    flats = _flats(same, round(FLAT_S * rate_hz))
+    flats = _flats(same, rate_hz)
     if not largest:
         return Unsound([], [], flats)
     quantum = float(size[size > 0].min())
     rails = _rails(x, ok, size, same, flats, quantum)
-    if largest < SPIKE_RATIO * float(size.sum()) / len(size):  # nothing stands out; the mean of a flat record is small
+    if largest < SPIKE_RATIO * float(size.sum()) / len(
+        size
+    ):  # cheap test: no difference is large enough for a spike or a step
         return Unsound([], [], flats, rails)
     return Unsound(_spikes(x, ok, rate_hz, quantum), _steps(x, ok, size, rate_hz, quantum), flats, rails)
 
 
 def clipped(parts: list[Rails]) -> bool:
-    """True where one of the extremes of all parts together is a rail."""
+    """True if the top or the bottom of all parts together is held by `CLIP_TOTAL_N` samples or more."""
     if not parts:
         return False
     top, bottom = max(part.top for part in parts), min(part.bottom for part in parts)
@@ -96,7 +100,7 @@ def clipped(parts: list[Rails]) -> bool:
 
 
 def repaired(x: Float, found: Unsound) -> Float:
-    """`x` with a straight line through each spike and without its steps: to ask what else there is, not for a model."""
+    """`x` without its steps, and with a straight line in place of each spike and step; for the trigger, not a model."""
     y = x.copy()
     for n0, n1 in found.steps:
         y[n1:] -= y[n1 : n1 + MIN_SIDE_N].mean() - y[n0 - MIN_SIDE_N : n0].mean()
@@ -105,14 +109,47 @@ def repaired(x: Float, found: Unsound) -> Float:
     return y
 
 
-def _flats(same: Mask, shortest: int) -> list[Run]:
+def flat_runs(x: npt.NDArray[np.generic], ok: Mask, rate_hz: float) -> list[Run]:
+    """Runs [n0, n1) of equal samples, `FLAT_S` or longer, of those of `x` (n,) that exist in `ok` (n,)."""
+    return _flats(ok[1:] & ok[:-1] & (x[1:] == x[:-1]), rate_hz)
+
+
+def resample_sound(
+    x: npt.NDArray[np.floating] | npt.NDArray[np.integer],
+    ok: Mask,
+    starttime_ns: int,
+    rate_in_hz: float,
+    rate_out_hz: float,
+    pass_hz: float,
+) -> tuple[Float, Mask, int]:
+    """As `resample_record`, with every output masked that has a sample of a flat run under its kernel.
+
+    A station masks the same outputs: it looks for flat runs among the samples under each run of valid outputs.
+    """
+    resampler = Resampler(rate_in_hz, rate_out_hz, pass_hz, starttime_ns)
+    first, end = resampler.outputs_from(0, len(x))
+    if end <= first:
+        return np.zeros(0), np.zeros(0, dtype=bool), first
+    values, valid = resampler(np.asarray(x, dtype=np.float64), ok, 0, first, end)
+    for begin, end in runs(valid):
+        n0, n1 = resampler.inputs_for(first + begin, first + end)
+        for flat0, flat1 in flat_runs(x[n0:n1], ok[n0:n1], rate_in_hz):
+            low, high = resampler.outputs_under(n0 + flat0, n0 + flat1)
+            valid[max(low - first, 0) : max(high - first, 0)] = False
+    values[~valid] = 0.0
+    return values, valid, first
+
+
+def _flats(same: Mask, rate_hz: float) -> list[Run]:
+    """Flat runs, from `same` (n - 1,): True where a sample equals the one before it."""
+    shortest = round(FLAT_S * rate_hz)
     if np.count_nonzero(same) < shortest - 1:
         return []
     return [(n0, n1 + 1) for n0, n1 in runs(same, shortest - 1)]
 
 
 def _largest(size: Float, apart: int) -> Iterator[int]:
-    """Places of the largest values, largest first, at most `CANDIDATES`, none within `apart` of a larger one."""
+    """Indices of the largest values in descending order, at most `CANDIDATES`, none within `apart` of a larger one."""
     left = size.copy()
     for _ in range(CANDIDATES):
         place = int(left.argmax())
@@ -123,9 +160,10 @@ def _largest(size: Float, apart: int) -> Iterator[int]:
 
 
 def _standing_out(size: Float, ratio: float, gap: int, side: int) -> Float:
-    """`size` where it is `ratio` times that of a few samples from `gap` on to within `side`, either way; else 0.
+    """`size` where it is at least `ratio` times that of a few samples at distances from `gap` on; else 0.
 
-    Weeds out all but a few places of ordinary shaking before each is looked at. Whoever calls leaves out the ends.
+    The distances lie in [gap, gap + side) on either side. This cheap test leaves only a few candidates for the full
+    rule; the caller ignores those at the ends of the record.
     """
     n = len(size)
     out = size >= 0
@@ -144,9 +182,9 @@ def _spikes(x: Float, ok: Mask, rate_hz: float, quantum: float) -> list[Run]:
     if n <= 2 * lag:
         return []
     whole = ok[2 * lag :] & ok[lag:-lag] & ok[: -2 * lag]
-    bulge = np.zeros(n)  # of each sample over the middle of those `lag` before and after
+    bulge = np.zeros(n)  # distance of each sample from the mean of those `lag` before and after it
     bulge[lag:-lag] = np.where(whole, np.abs(x[lag:-lag] - (x[2 * lag :] + x[: -2 * lag]) / 2), 0.0)
-    near = 2 * lag  # so far a spike shows in the bulge of others
+    near = 2 * lag  # a spike changes the bulge of samples up to this far away
     side = max(round(SPIKE_SIDE_S * rate_hz), MIN_SIDE_N)
     found: list[Run] = []
     for place in _largest(_standing_out(bulge, SPIKE_RATIO, near + 1, side), near):
@@ -154,7 +192,7 @@ def _spikes(x: Float, ok: Mask, rate_hz: float, quantum: float) -> list[Run]:
         if low < 0 or high > n or not ok[low:high].all():
             continue
         others = max(bulge[low : place - near].max(), bulge[place + near + 1 : high].max(), quantum)
-        returns = abs(x[place - lag] - x[place + lag]) <= bulge[place] / 2  # a step does not
+        returns = abs(x[place - lag] - x[place + lag]) <= bulge[place] / 2  # unlike a step
         if returns and bulge[place] >= SPIKE_RATIO * others:
             around = x[place - near : place + near + 1]
             off = np.flatnonzero(np.abs(around - np.linspace(around[0], around[-1], len(around))) > 2 * others)
@@ -166,9 +204,9 @@ def _steps(x: Float, ok: Mask, size: Float, rate_hz: float, quantum: float) -> l
     n = len(x)
     side = max(round(STEP_SIDE_S * rate_hz), MIN_SIDE_N)
     found: list[Run] = []
-    # a step makes up `STEP_SHARE` of a jump of `STEP_RATIO` times all that moves around it
+    # the largest difference is at least `STEP_SHARE` of a jump, which is `STEP_RATIO` times the range on either side
     for place in _largest(_standing_out(size, STEP_SHARE * STEP_RATIO, STEP_N + 1, side - 1), side):
-        n0, n1 = place - STEP_N + 1, place + STEP_N + 1  # a filter before the digitizer's output rings that long
+        n0, n1 = place - STEP_N + 1, place + STEP_N + 1  # the filter of the digitizer rings for this long
         low, high = n0 - side, n1 + side
         if low < 0 or high > n or not _levels_differ(x, low, n0, n1, high) or not ok[low:high].all():
             continue
@@ -181,9 +219,9 @@ def _steps(x: Float, ok: Mask, size: Float, rate_hz: float, quantum: float) -> l
 
 
 def _levels_differ(x: Float, low: int, n0: int, n1: int, high: int) -> bool:
-    """False where a few samples of [low, n0) and [n1, high) show already that the means cannot lie far enough apart.
+    """False if a few samples of [low, n0) and [n1, high) already show that the means are too close to each other.
 
-    The means lie at most twice the range of a side further apart than any two samples of the sides.
+    The difference of the means exceeds that of any two samples of the sides by at most twice the range of a side.
     """
     before, after = x[n0 - 1], x[n1]
     spread = max(

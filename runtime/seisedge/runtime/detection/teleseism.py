@@ -1,9 +1,9 @@
-"""Teleseism: long-period energy of an onset against what it has in the trigger's band.
+"""Teleseism: long-period energy of an onset compared with its energy in the band of the trigger.
 
 On a path of thousands of kilometres attenuation (t* of about 1 s for P, Aki and Richards, Quantitative Seismology)
-takes away what lies above 2 Hz: of two onsets of equal strength at 1 Hz, that of a teleseism has a thousandth of
-the amplitude at 4 Hz. What a trigger above 4 Hz still hears of a large one is its foot. Energies are those of the
-seconds after the onset less those of the noise before it, so that steady microseisms do not count.
+removes frequencies above 2 Hz: of two onsets of equal amplitude at 1 Hz, that of a teleseism has a thousandth of the
+amplitude at 4 Hz. A trigger above 4 Hz detects only the upper edge of the spectrum of a large one. The energies are
+those after the onset minus those of the noise before it, so that steady microseisms have no influence.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ import numpy.typing as npt
 
 LONG_HZ = (0.3, 2.0)
 SHORT_HZ = (4.0, 15.0)
-BEFORE_S = 4.8  # the onset may be late by what it takes to rise
-LEAD_S = 0.4  # the taper rises before the onset
-MIN_AFTER_S = 2.9
+BEFORE_S = 4.8  # length of the noise before the onset
+LEAD_S = 0.4  # length of the taper, which ends at the onset
+MIN_AFTER_S = 2.9  # shortest and longest signal after the onset
 MAX_AFTER_S = 10.0
-DOMINANCE = 1000.0  # of energies
-MIN_SNR = 5.0  # of amplitudes, in the long-period band
+DOMINANCE = 1000.0  # ratio of the energies from which on an onset is a teleseism
+MIN_SNR = 5.0  # ratio of amplitudes in the long-period band
 
 
 def dominance_of(
     waveform: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], rate_hz: float, onset: int, end: int
 ) -> float:
-    """Ratio of the energies, long over short, of the samples from `onset` up to `end`; 0 where it means nothing.
+    """Ratio of the energies, long-period to short-period, of the samples [onset, end); 0 if it cannot be determined.
 
-    waveform, valid: (3, n) on a grid of `rate_hz`; of components with all samples. At most `MAX_AFTER_S` are used.
+    waveform, valid: (3, n) on a grid of `rate_hz`. Components with missing samples are not used, and no samples later
+    than `MAX_AFTER_S` after the onset.
     """
     first = onset - round(BEFORE_S * rate_hz)
     last = min(end, onset + round(MAX_AFTER_S * rate_hz))
@@ -46,7 +47,7 @@ def dominance_of(
 def is_teleseism(
     waveform: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], rate_hz: float, onset: int, end: int
 ) -> bool:
-    """True where the onset is long-period beyond what a local event of any size can be."""
+    """True if the onset has more long-period energy than a local event of any size."""
     return dominance_of(waveform, valid, rate_hz, onset, end) >= DOMINANCE
 
 

@@ -1,12 +1,12 @@
 """Trigger: onsets by the ratio of a short to a long average (STA/LTA).
 
-The short average is the root of the mean energy; the long one is the mean of the hops' amplitudes, which the burst
-of an earlier event raises less than a mean energy: in a swarm the next onset still stands out.
+The short average is the square root of the mean energy; the long one is the mean of the amplitudes of the hops. An
+earlier event raises a mean amplitude less than a mean energy, so that in a swarm the next onset is still detected.
 
-Works on hops of 0.1 s of the sample clock. The energy of a hop, the averages over hops and so every onset depend
-on a fixed stretch of samples before it and on nothing older (but for the re-arming), whatever the packets were.
-The filters are of zero phase: before a very strong onset their ringing may put it 0.3 s early.
-The vertical component decides; where it is missing, the stronger of the horizontals.
+The trigger works on hops of 0.1 s of the sample clock. The energy of a hop, the averages over hops, and so each onset
+depend only on a fixed number of samples before it (apart from the re-arming), not on how the packets were cut.
+The filter has zero phase: its ringing may put a very strong onset up to 0.3 s early.
+The vertical component is used; where it is missing, the horizontal with the larger ratio.
 
 The defaults were chosen on the Ridgecrest recording before 08:16 UTC on 2019-07-07; see docs/detection.md.
 """
@@ -19,41 +19,33 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.runtime.config import TriggerConfig
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
-TRIGGER_GRID = GridSpec(rate_hz=40.0, pass_hz=15.0)  # a slow channel is triggered on what it carries
-HOP_N = 4  # grid samples a hop, 0.1 s
+TRIGGER_GRID = GridSpec(rate_hz=40.0, pass_hz=15.0)  # for channels with a lower Nyquist frequency, `pass_hz` is lower
+HOP_N = 4  # grid samples per hop, 0.1 s
 HALF_TAPS = 20  # reach of the high-pass to either side, 0.5 s
-MIN_SHARE = 0.5  # of an average's samples must exist
-ONSET_AMPLITUDE_RATIO = 2.0  # a hop belongs to the onset while its amplitude is this much above the long average
+MIN_SHARE = 0.5  # smallest share of the samples of an average that must exist
+ONSET_AMPLITUDE_RATIO = (
+    2.0  # hops before the trigger belong to the onset while their amplitude is this many times the long average
+)
 ONSET_SEARCH_HOPS = 8
 
 Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class TriggerSettings:
-    """Thresholds are ratios of amplitudes."""
-
-    highpass_hz: float = 4.0
-    sta_s: float = 0.5
-    lta_s: float = 8.0
-    on_ratio: float = 4.2
-    off_ratio: float = 1.7
-
-
-@dataclass(frozen=True, slots=True)
 class Onset:
-    """A trigger: where the signal begins, and the hop at whose end that was known."""
+    """A detection: the start of the signal, and the hop in which the ratio reached `on_ratio`."""
 
     time_ns: int
     hop: int
-    snr: float  # the ratio of amplitudes when the trigger went on
+    snr: float  # ratio of the amplitudes in that hop
 
 
 class TriggerState(msgspec.Struct, frozen=True):
-    """What a trigger remembers that is not in the samples before `scanned_hop`."""
+    """State of a trigger that cannot be computed from the samples before `scanned_hop`."""
 
     scanned_hop: int | None
     armed: bool
@@ -68,7 +60,10 @@ def _highpass_taps(highpass_hz: float, rate_hz: float) -> Float:
 
 
 def _moving_sum(x: Float, width: int) -> Float:
-    """(…, n) → (…, n - width + 1); added in a fixed order by doubling, so no running sum carries its past."""
+    """Sums over `width` values: (…, n) → (…, n - width + 1).
+
+    The values are added in a fixed order, by doubling: unlike a running sum it carries no rounding errors along.
+    """
     total: Float | None = None
     partial, size, offset = x, 1, 0
     n = x.shape[-1] - width + 1
@@ -87,9 +82,9 @@ def _moving_sum(x: Float, width: int) -> Float:
 
 
 class Trigger:
-    """Scans a timeline for onsets; `scanned_hop` is the first hop not yet looked at."""
+    """Scans a timeline for onsets; `scanned_hop` is the first hop that is not yet scanned."""
 
-    def __init__(self, timeline: Timeline, settings: TriggerSettings) -> None:
+    def __init__(self, timeline: Timeline, settings: TriggerConfig) -> None:
         if timeline.spec.rate_hz != TRIGGER_GRID.rate_hz:
             raise ValueError(f"the trigger works at {TRIGGER_GRID.rate_hz:g} Hz; got {timeline.spec}")
         self.settings = settings
@@ -98,48 +93,49 @@ class Trigger:
         self._taps = _highpass_taps(settings.highpass_hz, TRIGGER_GRID.rate_hz)
         self._sta = round(settings.sta_s * TRIGGER_GRID.rate_hz / HOP_N)
         self._lta = round(settings.lta_s * TRIGGER_GRID.rate_hz / HOP_N)
-        self._memory = self._lta + ONSET_SEARCH_HOPS
+        self._history_hops = self._lta + ONSET_SEARCH_HOPS
         self._armed = True
-        # of the vertical, of the hops before `scanned_hop`, as far as remembered
+        # of the vertical, for the last `_history_hops` before `scanned_hop`
         self._energy: Float = np.zeros((1, 0))
         self._count: Float = np.zeros((1, 0))
-        self._remembers = True  # False after `restore`: energies of the past are computed again
+        self._has_history = True  # False after `restore`: the energies are then computed again
 
     def state(self) -> TriggerState:
+        """The state without the samples."""
         return TriggerState(self.scanned_hop, self._armed)
 
     def restore(self, state: TriggerState) -> None:
-        """Go on from `state`; what is scanned next needs the samples from `needed_ns` on."""
-        self.scanned_hop, self._armed, self._remembers = state.scanned_hop, state.armed, state.scanned_hop is None
+        """Resume from `state`; the next scan needs the samples from `needed_ns` on."""
+        self.scanned_hop, self._armed, self._has_history = state.scanned_hop, state.armed, state.scanned_hop is None
 
     @property
     def needed_ns(self) -> int | None:
-        """Time of the oldest sample that what is not yet scanned depends on; None before the first scan."""
+        """Time of the oldest sample that the next scan needs; None before the first scan."""
         if self.scanned_hop is None:
             return None
-        return self.timeline.time_of((self.scanned_hop - self._memory) * HOP_N - HALF_TAPS)
+        return self.timeline.time_of((self.scanned_hop - self._history_hops) * HOP_N - HALF_TAPS)
 
     def span_of(self, hop0: int, hop1: int) -> tuple[int, int]:
-        """Outputs [k0, k1) of the timeline that the ratios of the hops from `hop0` to `hop1` look at."""
+        """Outputs [k0, k1) of the timeline that the ratios of the hops from `hop0` to `hop1` (included) depend on."""
         return (hop0 - self._lta + 1) * HOP_N - HALF_TAPS, (hop1 + 1) * HOP_N + HALF_TAPS
 
     def would_fire(self, wave: Float, valid: npt.NDArray[np.bool_]) -> bool:
-        """True where a component (n,) of a `span_of` reaches the ratio at which the trigger goes on."""
+        """True if a component, (n,) samples and mask of a `span_of`, reaches `on_ratio`."""
         energy, count = self._energies_of(wave[None], valid[None])
         ratio, _ = self._ratios(energy, count, energy.shape[1] - self._lta + 1)
         return bool((ratio >= self.settings.on_ratio).any())
 
     @property
     def reach_s(self) -> float:
-        """How far before a hop its ratio looks."""
+        """Length of the samples before a hop that its ratio depends on, in seconds."""
         return (self._lta * HOP_N + HALF_TAPS) / TRIGGER_GRID.rate_hz
 
     def time_of_hop(self, hop: int) -> int:
-        """Time at which a hop begins, in ns."""
+        """Start time of a hop, in ns."""
         return self.timeline.time_of(hop * HOP_N)
 
     def hop_after(self, time_ns: int) -> int:
-        """First hop whose scan has seen everything before `time_ns`."""
+        """First hop that starts at or after a time."""
         return -(-self.timeline.k_at(time_ns) // HOP_N)
 
     def scan(self) -> list[Onset]:
@@ -153,21 +149,21 @@ class Trigger:
         if oldest_hop > self.scanned_hop:  # the timeline was restarted after a long gap
             self.scanned_hop, self._armed = oldest_hop, True
             self._energy, self._count = np.zeros((1, 0)), np.zeros((1, 0))
-            self._remembers = True
+            self._has_history = True
         first = self.scanned_hop
         if ready_hop <= first:
             return []
-        if not self._remembers:
-            self._energy, self._count = self._energies([0], first - self._memory, first)
-            self._remembers = True
+        if not self._has_history:
+            self._energy, self._count = self._energies([0], first - self._history_hops, first)
+            self._has_history = True
         new = ready_hop - first
         energy, count = self._energies([0], first, ready_hop)
         energy = np.concatenate([self._energy, energy], axis=1)
         count = np.concatenate([self._count, count], axis=1)
-        missing = max(self._memory + new - energy.shape[1], 0)  # the very start: nothing was there before
+        missing = max(self._history_hops + new - energy.shape[1], 0)  # the start of the data
         if missing:
             energy, count = (np.pad(x, ((0, 0), (missing, 0))) for x in (energy, count))
-        self._energy, self._count = energy[:, -self._memory :], count[:, -self._memory :]
+        self._energy, self._count = energy[:, -self._history_hops :], count[:, -self._history_hops :]
         if not count[0, -new:].all():
             across = self._energies([1, 2], ready_hop - energy.shape[1], ready_hop)
             energy, count = np.concatenate([energy, across[0]]), np.concatenate([count, across[1]])
@@ -182,11 +178,11 @@ class Trigger:
         return self._energies_of(wave[rows].astype(np.float64), valid[rows])
 
     def _energies_of(self, x: Float, exists: npt.NDArray[np.bool_]) -> tuple[Float, Float]:
-        """The same of given samples (rows, n), which reach beyond their hops by the filter's `HALF_TAPS`."""
+        """As `_energies`, from samples (rows, n) that extend `HALF_TAPS` beyond the hops on either side."""
         rows, n, taps = len(x), x.shape[1] - 2 * HALF_TAPS, len(self._taps)
         x = np.ascontiguousarray(x)
         under = np.ndarray((taps, rows, n), np.float64, x, 0, (x.itemsize, *x.strides))
-        products = np.empty((taps, rows, n))  # row by row in memory: added in the order of the taps, whatever n is
+        products = np.empty((taps, rows, n))  # by rows in memory, so that numpy adds in the order of the taps for any n
         np.multiply(under, self._taps[:, None, None], out=products)
         high = np.add.reduce(products, axis=0)
         whole = np.ones((rows, n), dtype=bool)
@@ -199,7 +195,7 @@ class Trigger:
         return energy, count
 
     def _ratios(self, energy: Float, count: Float, hops: int) -> tuple[Float, Float]:
-        """(rows, hops) each: ratio (0 where there are too little data) and the long average of the amplitude."""
+        """(rows, hops) each: ratio (0 where too many samples are missing) and the long average of the amplitude."""
         # energy ends with the newest hop; the long window of the first new hop starts `lta - 1` hops before it
         amplitude = np.sqrt(np.divide(energy, count, out=np.zeros_like(energy), where=count > 0))
         tail = slice(energy.shape[1] - hops - self._lta + 1, None)
@@ -217,8 +213,8 @@ class Trigger:
         columns = np.arange(ratio.shape[1])
         row = np.zeros(len(columns), dtype=np.int64)
         if len(ratio) > 1:
-            heard = count[0, -len(columns) :] > 0
-            row = np.where(heard, 0, 1 + np.argmax(ratio[1:], axis=0))
+            has_vertical = count[0, -len(columns) :] > 0
+            row = np.where(has_vertical, 0, 1 + np.argmax(ratio[1:], axis=0))
         best = ratio[row, columns]
         found: list[Onset] = []
         column = 0
@@ -237,7 +233,7 @@ class Trigger:
     def _onset(
         self, column: int, row: int, snr: float, average: Float, energy: Float, count: Float, first: int
     ) -> Onset:
-        """Walk back from the hop that fired to where the amplitude rose above the long average."""
+        """Walk back from the hop that triggered to the hop where the amplitude rose above the long average."""
         newest = energy.shape[1] - average.shape[1] + column
         threshold = (ONSET_AMPLITUDE_RATIO * average[row, column]) ** 2
         back = 0

@@ -45,6 +45,7 @@ from seisedge.runtime.engines._sidecar import (
 )
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.errors import EngineError
+from seisedge.runtime.paths import stored_from_path, text_from_path
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +76,13 @@ def compile_engine(
     with tempfile.TemporaryDirectory(prefix="seisedge-") as work:
         out = Path(work) / "engine"
         job = Build(
-            model=str(model.path.resolve()),
+            model=stored_from_path(model.path.resolve()),
             library=plan.library,
             compute_capability=plan.compute_capability,
             max_batch=plan.max_batch,
             workspace_mb=plan.workspace_mb,
-            timing_cache=str((folder / timing).resolve()) if timing is not None else None,
-            out=str(out),
+            timing_cache=stored_from_path((folder / timing).resolve()) if timing is not None else None,
+            out=stored_from_path(out),
         )
         built = in_child(job, BUILD_LIMIT_S)
         assert isinstance(built, Built)
@@ -92,7 +93,7 @@ def compile_engine(
         compute_capability=built.compute_capability,
         l4t=here.l4t if here is not None else None,
         driver=here.driver if here is not None else None,
-        model=model.path.name,
+        model=text_from_path(model.path.name),
         model_sha256=model.sha256,
         engine_sha256=hashlib.sha256(data).hexdigest(),
         precision=model.card.precision,
@@ -199,16 +200,16 @@ def _trial(model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here,
             windows = Path(work) / "windows.npz"
             save_windows(windows, trial_windows(model.card))
             job = Try(
-                model=str(model.path.resolve()),
+                model=stored_from_path(model.path.resolve()),
                 library=here.library,
-                engine=str(engine.resolve()),
-                windows=str(windows),
+                engine=stored_from_path(engine.resolve()),
+                windows=stored_from_path(windows),
             )
             answer = in_child(job, TRIAL_LIMIT_S)
         assert isinstance(answer, Tried)
         difference, reason = answer.difference, ""
         if difference > MAX_DIFFERENCE:
-            reason = f"{engine}: its probabilities are up to {difference:.2g} from onnxruntime's"
+            reason = f"{text_from_path(engine)}: its probabilities are up to {difference:.2g} from onnxruntime's"
     except EngineError as error:
-        reason = str(error)
+        reason = text_from_path(str(error))
     return Trial(engine_sha256=sidecar.engine_sha256, here=here, reason=reason, difference=difference)

@@ -20,6 +20,7 @@ import numpy as np
 
 from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.errors import EngineError, SeisedgeError
+from seisedge.runtime.paths import path_from_stored, text_from_path
 
 BUILD_LIMIT_S = 3600.0  # a build takes minutes on the smallest Jetson
 TRIAL_LIMIT_S = 120.0
@@ -135,9 +136,9 @@ def main() -> None:
     try:
         answer = do()
     except SeisedgeError as error:
-        answer = Failed(reason=str(error))
+        answer = Failed(reason=text_from_path(str(error)))
     except Exception as error:
-        answer = Failed(reason=f"{_what(job)}: {type(error).__name__}: {' '.join(str(error).split())}")
+        answer = Failed(reason=f"{_what(job)}: {type(error).__name__}: {' '.join(text_from_path(str(error)).split())}")
     Path(sys.argv[1]).write_bytes(msgspec.json.encode(answer))
 
 
@@ -147,11 +148,11 @@ def _build(job: Build) -> Built:
     from seisedge.runtime.engines._sidecar import write_whole
 
     plan = Plan(job.library, job.compute_capability, job.max_batch, job.workspace_mb)
-    model = Path(job.model)
+    model = path_from_stored(job.model)
     began = perf_counter()
-    cache = Path(job.timing_cache) if job.timing_cache is not None else None
+    cache = path_from_stored(job.timing_cache) if job.timing_cache is not None else None
     data, capability = build_engine(model, plan, ProgressPrinter(sys.stderr, f"{job.library}: {model.stem}"), cache)
-    write_whole(Path(job.out), data)
+    write_whole(path_from_stored(job.out), data)
     return Built(compute_capability=capability, build_s=round(perf_counter() - began, 2))
 
 
@@ -159,8 +160,10 @@ def _try(job: Try) -> Tried:
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
     from seisedge.runtime.engines.tensorrt import TensorRtEngine
 
-    plain = OnnxRuntimeEngine(Path(job.model))
-    engine = TensorRtEngine(Path(job.model), Path(job.engine), job.library, allow_fallback=False)
+    plain = OnnxRuntimeEngine(path_from_stored(job.model))
+    engine = TensorRtEngine(
+        path_from_stored(job.model), path_from_stored(job.engine), job.library, allow_fallback=False
+    )
     worst = 0.0
     for waveform, valid in load_windows(Path(job.windows)):
         difference = float(np.abs(engine.infer(waveform, valid)[0] - plain.infer(waveform, valid)[0]).max())

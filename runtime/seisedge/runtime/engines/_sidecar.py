@@ -11,10 +11,7 @@ The result of that trial is stored in a third file.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -22,6 +19,7 @@ import msgspec
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.engines._library import Here
 from seisedge.runtime.errors import EngineError
+from seisedge.runtime.files import write_atomically
 
 SCHEMA = 1
 NOT_BUILT = ""
@@ -84,18 +82,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all. Raises EngineError where the folder cannot be written."""
     make_folder(path.parent)
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)  # mkstemp's is for the owner alone
-            Path(temporary).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-            raise
+        write_atomically(path, data)
     except OSError as error:
         raise EngineError(f"{path}: cannot be written: {error.strerror or error}") from error
 

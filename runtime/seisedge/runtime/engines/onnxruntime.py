@@ -1,18 +1,37 @@
-"""onnxruntime on the CPU, one thread: the engine every station has."""
+"""onnxruntime on the CPU, one thread: the engine every station has.
+
+This is the only module of seisedge that imports onnxruntime.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from seisedge.runtime.card import CARD_KEY, ModelCard, card_from_json
 from seisedge.runtime.engines._base import Array, Engine
 from seisedge.runtime.errors import CardError, InputError
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime 1.29 and later send usage data when imported
+import onnxruntime as ort  # after the variable is set
+
 ERRORS_ONLY = 3  # onnxruntime's log level
+
+
+def session_from(model: bytes, threads: int = 1) -> ort.InferenceSession:
+    """A session on the CPU with a fixed number of threads, so that the same input gives the same bits.
+
+    Raises classes of onnxruntime that share only the base Exception where it cannot run the model.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # the arena never frees the memory of the largest batch
+    options.log_severity_level = ERRORS_ONLY
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 class OnnxRuntimeEngine(Engine):
@@ -29,13 +48,8 @@ class OnnxRuntimeEngine(Engine):
             data = path.read_bytes()
         except OSError as error:
             raise InputError(f"{path}: the model file cannot be read: {error.strerror}") from error
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False  # the arena keeps the peak of the largest batch for ever
-        options.log_severity_level = ERRORS_ONLY
         try:
-            self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            self._session = session_from(data, self._threads)
         except Exception as error:  # onnxruntime raises classes of its own that share only this base
             raise CardError(f"{path}: not an ONNX model this engine can run: {_first_line(error)}") from error
         card = card_from_json(self._session.get_modelmeta().custom_metadata_map.get(CARD_KEY), str(path))

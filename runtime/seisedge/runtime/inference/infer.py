@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from seisedge.runtime.engines import Engine, TrialWindows, open_engine
 from seisedge.runtime.errors import CardError, InputError
 from seisedge.runtime.event import Cost
 from seisedge.runtime.inference.windows import Window
+from seisedge.runtime.suggestion import suggestion
 
 BUNDLED_FILES = {"event_type": "event-type.onnx", "magnitude": "magnitude.onnx"}
 
@@ -32,9 +32,7 @@ def model_path(name: str | Path) -> Path:
         return path
     if str(name) in bundled:
         return bundled_model(bundled[str(name)])
-    close = difflib.get_close_matches(str(name), bundled, 1)
-    hint = f"did you mean '{close[0]}'?" if close else f"bundled are {' and '.join(bundled)}"
-    raise InputError(f"{name}: no such model file; {hint}")
+    raise InputError(f"{name}: no such model file and no bundled model; {suggestion(str(name), bundled)}")
 
 
 @dataclass(slots=True)
@@ -70,6 +68,14 @@ class Models:
     @property
     def engines(self) -> list[Engine]:
         return [engine for engine in (self.event_type, self.magnitude) if engine is not None]
+
+    @property
+    def scale_remarks(self) -> dict[str, str]:
+        """SHA-256 of the magnitude model → the remark of its card on the magnitude type, where it has one."""
+        engine = self.magnitude
+        if engine is None or engine.card.magnitude is None or not engine.card.magnitude.remark:
+            return {}
+        return {engine.sha256: engine.card.magnitude.remark}
 
     @property
     def stand_ins(self) -> list[str]:

@@ -9,11 +9,9 @@ import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.clock import ns_from_s
-from seisedge.runtime.timeline.masks import runs
+from seisedge.runtime.timeline.masks import drop_islands
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
-
-MIN_ISLAND_S = 0.2  # shorter runs of samples between gaps carry nothing and upset the detrend
 
 
 def grid_of(card: ModelCard) -> GridSpec:
@@ -60,7 +58,7 @@ def cut_window(
     if unsound is not None:
         valid[:, : unsound.shape[1]] &= ~unsound[:, : card.n_samples]
     for row in valid:
-        _drop_islands(row, round(MIN_ISLAND_S * card.sampling_rate_hz))
+        drop_islands(row, card.sampling_rate_hz)
     waveform[~valid] = 0.0
     held = valid[:, :span].sum(axis=1)
     best = int(np.argmax(held))
@@ -78,9 +76,3 @@ def cut_window(
 def start_of_window(card: ModelCard, onset_ns: int) -> int:
     """Where the window of an onset starts."""
     return onset_ns - ns_from_s(card.onset_s)
-
-
-def _drop_islands(valid: npt.NDArray[np.bool_], shortest: int) -> None:
-    for begin, end in runs(valid):
-        if end - begin < shortest:
-            valid[begin:end] = False

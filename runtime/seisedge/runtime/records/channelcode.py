@@ -1,9 +1,9 @@
-"""Channel code: band, instrument and orientation, as the FDSN source identifiers have them.
+"""Channel code: band, instrument and orientation code, as defined by the FDSN source identifiers.
 
 https://docs.fdsn.org/projects/source-identifiers/en/v1.0/channel-codes.html
 
-Instrument (source) codes. The models were trained on ground velocity; the first three are listened to, all others
-are refused:
+Instrument (source) codes. The models were trained on ground velocity: channels with one of the first three codes are
+used, all others are refused:
 
     H  high gain seismometer      L  low gain seismometer      P  geophone
 
@@ -15,11 +15,11 @@ are refused:
     F  magnetometer               N  accelerometer             V  volumetric strain
                                   O  water current
 
-Orientation (subsource) codes that have a row among the three components; a row holds what was recorded, and is made
-Z, N or E where a window is read (`seisedge.runtime.records.orientation`):
+Orientation (subsource) codes that are used. Each has a row among the three components. A row holds the samples as
+recorded; they are rotated to Z, N and E when a window is read (`seisedge.runtime.records.orientation`):
 
-    Z N E   geographic            Z 1 2   orthogonal, 1 and 2 in the rows of N and E
-    U V W   the three alike axes of a triaxial sensor, in the rows of Z, N and E
+    Z N E   geographic            Z 1 2   orthogonal; 1 and 2 are in the rows of N and E
+    U V W   the three equal axes of a triaxial sensor, in the rows of Z, N and E
 """
 
 from __future__ import annotations
@@ -52,20 +52,22 @@ OTHER_INSTRUMENTS = {
     "Z": "a synthesized beam",
 }
 
+COMPONENTS = "ZNE"  # in the order of an array's rows
 VERTICAL, TRIAXIAL = "Z", "UVW"
 HORIZONTALS = ("NE", "12")
-ROW_OF = {"Z": "Z", "N": "N", "E": "E", "1": "N", "2": "E", "U": "Z", "V": "N", "W": "E"}
+# component in whose row a channel is stored, by its orientation code
+COMPONENT_OF_ORIENTATION = {"Z": "Z", "N": "N", "E": "E", "1": "N", "2": "E", "U": "Z", "V": "N", "W": "E"}
 
 
 def instrument_of(code: str) -> str:
-    """Instrument code of a channel code, be it `EHZ` or `E_H_Z`; '' where it has none."""
+    """Instrument code of a channel code, written as `EHZ` or as `E_H_Z`; '' if it has none."""
     if "_" in code:
         return code.split("_")[1]
     return code[1] if len(code) == 3 else ""
 
 
 def refusal_of(code: str) -> str | None:
-    """Why a channel is not listened to: a clause that begins with what it is; None for a seismometer."""
+    """The reason why a channel is refused, as a clause for a message; None for a seismometer."""
     instrument = instrument_of(code)
     if instrument in SEISMOMETERS:
         return None

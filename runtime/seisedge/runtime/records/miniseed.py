@@ -1,7 +1,7 @@
 """miniSEED 2 and 3: where records begin and end in a stream of bytes, and what is in one.
 
-`Scanner` finds records in bytes as they come, and finds the next good one by itself after damage; `Decoder`
-makes a `Packet` of a record, or says in a few words why it will not. Neither raises on what it is given.
+`Scanner` finds records in a stream of bytes, and the next intact one after damage; `Decoder` decodes a record to a
+`Packet`, or returns a `BadRecord` with the reason. Neither raises an error, whatever the bytes are.
 
 Formats: FDSN SEED reference manual 2.4, chapter 8 (miniSEED 2); FDSN miniSEED 3 specification.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 import struct
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,24 +18,23 @@ from typing import Any
 
 import numpy as np
 
-# The binding below pymseed's classes: one struct reused for all records decodes three times as fast as
-# `MS3Record.parse` with its properties, and a decode is most of what a file source does.
-from pymseed.clib import clibmseed, ffi
-from pymseed.logging import ensure_thread_logging, get_error_messages
-
 from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.records import _libmseed
 from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 
 MIN_RECORD_BYTES = 128
 MAX_RECORD_BYTES = 65_536
-HEADER_BYTES = 64  # enough of a record to learn its length
+HEADER_BYTES = 64  # enough to determine the length of most records
 MIN_RATE_HZ = 1e-4
 MAX_RATE_HZ = 100_000.0
 MIN_STARTTIME_NS = 0  # 1970
 MAX_STARTTIME_NS = 4_133_980_800 * NS_PER_S  # 2101-01-01: the year 2100 is the last accepted
 
-# A vendor's percentage. Writers that know nothing of the clock put 0 there, so 0 says nothing.
+# The scale is the manufacturer's. 0 is ignored: digitizers without information on their clock write it.
 POOR_TIMING_QUALITY_PERCENT = 50
+
+TEXT_ENCODING = 0  # ASCII in miniSEED 2, UTF-8 in miniSEED 3
+TEXT_REASON = "it holds text (a log), not samples"
 
 _PROTO2 = re.compile(rb"[0-9 \x00]{6}[DRQM][ \x00]|MS\x03", re.DOTALL)
 _SEQUENCE = frozenset(b"0123456789 \x00")
@@ -47,15 +45,20 @@ _SIZES = tuple(1 << k for k in range(7, 17))
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """A record that is not used, and why, in words that go into a sentence."""
+    """A record that is not used, with the reason as a clause for a message."""
 
     record: bytes
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
+class TextRecord(BadRecord):
+    """A record of text, as a digitizer's log is: not damaged, but without samples."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordHeader:
-    """What a record says of itself, without its samples."""
+    """The header of a record."""
 
     source_id: SourceId
     starttime_ns: int
@@ -65,12 +68,12 @@ class RecordHeader:
 
     @property
     def last_sample_ns(self) -> int:
-        """Time of the last sample: when a digitizer could send the record at the earliest."""
+        """Time of the last sample, in ns: the earliest time at which a digitizer can send the record."""
         return self.starttime_ns + round((self.n_samples - 1) * NS_PER_S / self.sampling_rate_hz)
 
 
 def is_header(data: bytes | bytearray | memoryview, at: int) -> bool:
-    """True where a record header begins at `at`; needs 40 bytes from there."""
+    """True if a record header begins at `at`; False if fewer than 40 bytes follow."""
     if len(data) - at < 40:
         return False
     if _is_version_3(data, at):
@@ -90,7 +93,7 @@ def _is_version_3(data: bytes | bytearray | memoryview, at: int) -> bool:
 
 
 def _byte_order(data: bytes | bytearray | memoryview, at: int) -> str:
-    """Of a miniSEED 2 header, by the year; where that decides nothing, by the smaller blockette offset."""
+    """Byte order of a miniSEED 2 header, by its year; if both orders are plausible, by the smaller blockette offset."""
     big = data[at + 20] << 8 | data[at + 21]
     little = data[at + 21] << 8 | data[at + 20]
     if (1900 <= big <= 2100) != (1900 <= little <= 2100):
@@ -99,9 +102,9 @@ def _byte_order(data: bytes | bytearray | memoryview, at: int) -> str:
 
 
 def record_length(data: bytes | bytearray | memoryview, at: int) -> int | None:
-    """Length in bytes that the record at `at` claims; 0 where it claims none or an impossible one.
+    """Length in bytes that the header at `at` states; 0 if it states none or an invalid one.
 
-    None: more bytes are needed to tell. `is_header(data, at)` must hold.
+    None if more bytes are needed. `is_header(data, at)` must be True.
     """
     if _is_version_3(data, at):
         id_length, extra_length, data_length = struct.unpack_from("<xBHI", data, at + 32)
@@ -126,28 +129,28 @@ def record_length(data: bytes | bytearray | memoryview, at: int) -> int | None:
 
 
 class Scanner:
-    """Finds records in bytes that are fed piece by piece.
+    """Finds records in a stream of bytes that arrives piece by piece.
 
-    After damage it goes on at the next header. A length that runs over a later record is not believed; bytes
-    that belong to no record are counted in `skipped_bytes`. A miniSEED 2 record that does not state its length
-    (no blockette 1000) ends where the next one begins.
+    After damage it resumes at the next header. A stated length that reaches beyond the next header is ignored and
+    counted in `forged_lengths`; bytes that belong to no record are counted in `skipped_bytes`. A miniSEED 2 record
+    that does not state its length (no blockette 1000) ends where the next one begins.
     """
 
     def __init__(self) -> None:
         self.skipped_bytes = 0
         self.forged_lengths = 0
-        self.truncated_bytes = 0  # of a last record that ends too early
+        self.truncated_bytes = 0  # of an incomplete last record
         self._rest = bytearray()
-        self._offset = 0  # of _rest in the stream
-        self._searched = 0  # up to here in _rest there is no other header inside the record that _rest begins with
+        self._offset = 0  # of `_rest` in the stream
+        self._searched = 0  # `_rest` begins with a record; up to here no other header was found in it
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Records, each with its offset in the stream, that are complete with `data`."""
+        """Append `data`; yields the records that are now complete, each with its offset in the stream."""
         self._rest += data
         return self._scan(at_end=False)
 
     def finish(self) -> Iterator[tuple[int, bytes]]:
-        """What is left at the end of the stream."""
+        """End of the stream: yields the records that remain."""
         return self._scan(at_end=True)
 
     def _scan(self, at_end: bool) -> Iterator[tuple[int, bytes]]:
@@ -156,7 +159,7 @@ class Scanner:
         while at < len(rest):
             if not is_header(rest, at):
                 at = self._next_header(at, at_end)
-                if not is_header(rest, at):  # the end, or too few bytes to tell
+                if not is_header(rest, at):  # the end, or too few bytes to decide
                     break
                 continue
             claimed = record_length(rest, at)
@@ -181,7 +184,7 @@ class Scanner:
         del rest[:at]
 
     def _next_header(self, at: int, at_end: bool) -> int:
-        """Place of the next header after `at`, or from where on it may come with more bytes."""
+        """Position of the next header after `at`, or the first position where one can begin once more bytes arrive."""
         rest = self._rest
         start = at
         for match in _PROTO2.finditer(rest, at + 1 if is_header(rest, at) else at):
@@ -193,9 +196,9 @@ class Scanner:
         return end
 
     def _header_within(self, at: int, length: int) -> int:
-        """Offset of another header inside the `length` bytes from `at`; 0 where there is none.
+        """Offset of another header within the `length` bytes from `at`; 0 if there is none.
 
-        Where the next header follows the record, only the places are looked at at which a true length could end.
+        If a header follows directly after these bytes, only the offsets that are valid record lengths are searched.
         """
         rest = self._rest
         for size in _SIZES:
@@ -210,7 +213,7 @@ class Scanner:
             if match.start() < end and is_header(rest, match.start()):
                 return match.start() - at
         if at == 0:
-            self._searched = max(end - 48, 0)  # a header may be there in part
+            self._searched = max(end - 48, 0)  # the end may hold a part of a header
         return 0
 
     def _length_by_next(self, at: int, at_end: bool) -> int | None:
@@ -222,24 +225,19 @@ class Scanner:
                 return length
         remaining = len(rest) - at
         if remaining >= MAX_RECORD_BYTES + 40:
-            return MIN_RECORD_BYTES  # no length and no neighbour: too little to be decoded, and refused as such
+            return MIN_RECORD_BYTES  # no length and no next header: too short to decode, so the decoder refuses it
         return remaining if at_end and remaining in _SIZES else None
 
 
 class Decoder:
-    """Packets from records. One per thread: the record structure below is reused."""
+    """Makes packets from records. Use one decoder per thread: it reuses the struct of the parsed record."""
 
     def __init__(self) -> None:
-        self._record = ffi.new("MS3Record **")
-        self._thread = 0
-
-    def __del__(self) -> None:
-        if self._record[0] != ffi.NULL:
-            clibmseed.msr3_free(self._record)
+        self._parser = _libmseed.RecordParser()
 
     def header(self, record: bytes) -> RecordHeader | BadRecord:
-        """What `record` says of itself; the samples are not looked at."""
-        parsed = self._parse(record, clibmseed.MSF_ATENDOFFILE)
+        """The header of `record`; its samples are not decoded."""
+        parsed = self._parse(record, with_samples=False)
         if isinstance(parsed, BadRecord):
             return parsed
         msr, source_id, rate_hz, flags = parsed
@@ -247,51 +245,44 @@ class Decoder:
 
     def packet(self, record: bytes, arrival_ns: int, token: str = "") -> Packet | BadRecord:
         """Decode one record; the samples are a copy (int32, float32 or float64) and belong to the packet."""
-        parsed = self._parse(record, clibmseed.MSF_ATENDOFFILE | clibmseed.MSF_UNPACKDATA)
+        parsed = self._parse(record, with_samples=True)
         if isinstance(parsed, BadRecord):
             return parsed
         msr, source_id, rate_hz, flags = parsed
-        n = msr.numsamples
         dtype = _DTYPES.get(msr.sampletype)
         if dtype is None:
-            return BadRecord(record, "it holds text, not samples")
-        if n != msr.samplecnt:
-            return BadRecord(record, f"{msr.samplecnt} samples announced, {n} found")
-        # libmseed compares the last decoded sample with the header's copy of it and only warns
-        if clibmseed.ms_rlog_free(ffi.NULL) and self._integrity_fails(record):
-            return BadRecord(record, "the decoded samples contradict the record's check value")
-        samples = np.frombuffer(ffi.buffer(msr.datasamples, n * dtype.itemsize), dtype=dtype).copy()
+            return TextRecord(record, TEXT_REASON)
+        if msr.numsamples != msr.samplecnt:
+            return BadRecord(record, f"its header states {msr.samplecnt} samples, {msr.numsamples} were decoded")
+        # libmseed compares the last decoded sample with the header's copy of it, and only warns
+        if _libmseed.discard_messages() and self._integrity_fails(record):
+            return BadRecord(record, "the last decoded sample differs from the check value in the record")
+        samples = _libmseed.samples(msr, dtype)
         return Packet(source_id, msr.starttime, rate_hz, samples, flags, arrival_ns, token)
 
-    def _parse(self, record: bytes, control: int) -> tuple[Any, SourceId, float, RecordFlag] | BadRecord:
-        """The record structure below, with what needs more than a look into it."""
-        thread = threading.get_ident()
-        if thread != self._thread:  # libmseed keeps its messages per thread, and prints them where not told
-            ensure_thread_logging()
-            self._thread = thread
-        clibmseed.ms_rlog_free(ffi.NULL)
-        status = clibmseed.msr3_parse(ffi.from_buffer(record), len(record), self._record, control, 0)
-        if status != 0:
-            messages = [m.removeprefix("Error: ").strip() for m in get_error_messages()]
+    def _parse(self, record: bytes, *, with_samples: bool) -> tuple[Any, SourceId, float, RecordFlag] | BadRecord:
+        """The parsed struct, valid until the next call, with its source id, sampling rate (Hz) and flags."""
+        msr = self._parser.parse(record, with_samples=with_samples)
+        if msr is None:
+            messages = _libmseed.messages()
             return BadRecord(record, "it cannot be decoded" + (f" ({messages[0]})" if messages else ""))
-        msr = self._record[0]
-        rate_hz = clibmseed.msr3_sampratehz(msr)  # the field itself holds a period where it is negative
+        if msr.encoding == TEXT_ENCODING:  # before the rate, which is 0 in a log record
+            return TextRecord(record, TEXT_REASON)
+        rate_hz = _libmseed.sampling_rate_hz(msr)
         if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
             return BadRecord(record, f"sampling rate {rate_hz:g} Hz")
         if not MIN_STARTTIME_NS <= msr.starttime < MAX_STARTTIME_NS:
             return BadRecord(record, "start time outside the years 1970 to 2100")
         if msr.samplecnt <= 0:
             return BadRecord(record, "no samples")
-        source_id = _source_id(ffi.string(msr.sid))
+        source_id = _source_id(_libmseed.source_id(msr))
         if source_id is None:
-            return BadRecord(record, "no network, station and channel code that can be read")
-        extra = ffi.string(msr.extra) if msr.extralength else b""
-        return msr, source_id, rate_hz, _record_flags(msr.flags, extra)
+            return BadRecord(record, "its network, station or channel code is invalid")
+        return msr, source_id, rate_hz, _record_flags(msr.flags, _libmseed.extra_headers(msr))
 
     def _integrity_fails(self, record: bytes) -> bool:
-        control = clibmseed.MSF_ATENDOFFILE | clibmseed.MSF_UNPACKDATA
-        clibmseed.msr3_parse(ffi.from_buffer(record), len(record), self._record, control, 0)
-        return any("integrity" in message for message in get_error_messages())
+        self._parser.parse(record, with_samples=True)
+        return any("integrity" in message for message in _libmseed.messages())
 
 
 _DTYPES: dict[bytes, np.dtype[Any]] = {
@@ -303,7 +294,7 @@ _DTYPES: dict[bytes, np.dtype[Any]] = {
 
 @lru_cache(maxsize=65_536)
 def _source_id(sid: bytes) -> SourceId | None:
-    """Codes from `FDSN:NET_STA_LOC_B_S_s`; None where it is none."""
+    """Codes of a source identifier `FDSN:NET_STA_LOC_B_S_s`; None if it is invalid."""
     try:
         text = sid.decode("ascii")
     except UnicodeDecodeError:
@@ -314,13 +305,13 @@ def _source_id(sid: bytes) -> SourceId | None:
     network, station, location, *channel = parts
     if not station or not any(channel):
         return None
-    # three single letters are the old channel code; longer ones keep their separators
+    # three single letters make a SEED channel code; longer codes keep their separators
     return SourceId(network, station, location, ("" if max(map(len, channel)) <= 1 else "_").join(channel))
 
 
 @lru_cache(maxsize=1024)
 def _record_flags(bits: int, extra: bytes) -> RecordFlag:
-    """Flags from the record's flag byte and its extra headers; libmseed puts miniSEED 2's bits into both."""
+    """Flags from the flag byte and the extra headers of a record; libmseed copies the bits of miniSEED 2 to both."""
     flags = RecordFlag.NONE
     if bits & 0x01:
         flags |= RecordFlag.CALIBRATION
@@ -347,13 +338,13 @@ def _record_flags(bits: int, extra: bytes) -> RecordFlag:
     percent = time.get("Quality") if isinstance(time, dict) else None
     if isinstance(percent, int | float) and 0 < percent < POOR_TIMING_QUALITY_PERCENT:
         flags |= RecordFlag.TIME_QUESTIONABLE
-        if not locked:  # most writers never set 'clock locked': its absence alone says nothing
+        if not locked:  # most digitizers never set 'clock locked', so that its absence alone has no meaning
             flags |= RecordFlag.CLOCK_UNLOCKED
     return flags
 
 
 def text_from_record(record: bytes) -> str:
-    """The text of a miniSEED 2 log record, as SeedLink's INFO answers are."""
+    """Text of a miniSEED 2 log record; SeedLink sends its INFO responses in such records."""
     order = _byte_order(record, 0)
     n = struct.unpack_from(f"{order}H", record, 30)[0]
     begin = struct.unpack_from(f"{order}H", record, 44)[0]

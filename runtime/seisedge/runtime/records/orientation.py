@@ -1,10 +1,10 @@
-"""Orientation: from the directions of three channels to Z, N and E.
+"""Orientation: rotation of three channels to Z, N and E by their directions.
 
-A channel's direction is its azimuth (degrees clockwise from north) and dip (degrees down from the horizontal) as in
-SEED and StationXML: the direction of ground motion that gives positive counts. A vertical channel has dip -90.
+The direction of a channel is the direction of ground motion that gives positive counts, as azimuth (degrees clockwise
+from north) and dip (degrees down from the horizontal), as in SEED and StationXML. A vertical channel has dip -90.
 
-U, V, W without stated directions are taken for the common homogeneous triaxial sensor (Galperin's arrangement) in the
-orientation of the Streckeisen STS-2: three alike axes, each arctan(1/sqrt(2)) = 35.26 degrees above the horizontal,
+U, V, W without stated directions are treated as a homogeneous triaxial sensor (Galperin's arrangement) in the
+orientation of the Streckeisen STS-2: three equal axes, each arctan(1/sqrt(2)) = 35.26 degrees above the horizontal,
 U to the west, V to N 30 E, W to N 150 E. E. Wielandt, "Seismic Sensors and their Calibration", chapter 5 of the New
 Manual of Seismological Observatory Practice (P. Bormann, ed., GFZ Potsdam), section on the triaxial arrangement:
 
@@ -12,8 +12,8 @@ Manual of Seismological Observatory Practice (P. Bormann, ed., GFZ Potsdam), sec
     north = (V - W) / sqrt(2)
     up    = (U + V + W) / sqrt(3)
 
-Other makers turn it: Nanometrics' U points east. The vertical is the same either way; for true horizontals give
-azimuth and dip.
+Other manufacturers use another orientation: Nanometrics' U points east. The vertical is the same in each case; for
+correct horizontals set azimuth and dip in the station file or in StationXML.
 """
 
 from __future__ import annotations
@@ -25,20 +25,24 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 
+# Pieces (begin_ns, weights) in order of time: from `begin_ns` on until the next piece, rows are combined with `weights`
+# (3, 3) as in `mix`; None leaves them as recorded. Empty: rows are Z, N and E as recorded, at all times.
+WeightsByTime = tuple[tuple[int, Matrix | None], ...]
+
 GALPERIN_DIP_DEG = -math.degrees(math.atan(1 / math.sqrt(2)))
 GALPERIN_AZIMUTHS_DEG = (270.0, 30.0, 150.0)
-ON_AXIS_DEG = 5.0  # SEED calls a channel N, E or Z up to this far from it
-INDEPENDENT = 0.5  # determinant of the directions: 1 is orthogonal, 0 is in one plane
+ON_AXIS_DEG = 5.0  # a channel this close to an axis may be called N, E or Z in SEED
+INDEPENDENT = 0.5  # smallest determinant of the directions: 1 is orthogonal, 0 is in one plane
 
 
 def direction(azimuth_deg: float, dip_deg: float) -> Matrix:
-    """(3,): up, north and east parts of a channel's unit vector."""
+    """(3,): up, north and east components of a channel's unit vector."""
     azimuth, dip = math.radians(azimuth_deg), math.radians(dip_deg)
     return np.array([-math.sin(dip), math.cos(dip) * math.cos(azimuth), math.cos(dip) * math.sin(azimuth)])
 
 
 def zne_from_triaxial(azimuths_and_dips: list[tuple[float, float]]) -> Matrix | None:
-    """(3, 3), ZNE = matrix @ channels; None where the directions are too close to one plane."""
+    """(3, 3), ZNE = matrix @ channels; None if the directions are too close to one plane."""
     directions = np.array([direction(azimuth, dip) for azimuth, dip in azimuths_and_dips])
     if abs(np.linalg.det(directions)) < INDEPENDENT:
         return None
@@ -47,15 +51,16 @@ def zne_from_triaxial(azimuths_and_dips: list[tuple[float, float]]) -> Matrix | 
 
 
 def zne_from_uvw() -> Matrix:
-    """(3, 3), ZNE = matrix @ UVW of the STS-2's orientation; the module's formula."""
+    """(3, 3), ZNE = matrix @ UVW for the orientation of the STS-2, by the formula above."""
     up, north, east = 1 / math.sqrt(3), 1 / math.sqrt(2), 1 / math.sqrt(6)
     return np.array([[up, up, up], [0.0, north, -north], [-2 * east, east, east]])
 
 
 def zne_from_horizontals(azimuths_deg: tuple[float, float]) -> Matrix | None:
-    """(3, 3) for a vertical and two level channels; None where these are too close to one line.
+    """(3, 3) for a vertical and two horizontal channels; None if the horizontals are too close to one line.
 
-    Where both are within `ON_AXIS_DEG` of different axes they are taken to be on them: neither then needs the other.
+    If each is within `ON_AXIS_DEG` of another axis, both are treated as lying on these axes, so that each can be used
+    without the other.
     """
     quarters = [round(azimuth / 90.0) for azimuth in azimuths_deg]
     on_axis = all(abs(a - 90.0 * q) <= ON_AXIS_DEG for a, q in zip(azimuths_deg, quarters, strict=True))
@@ -75,9 +80,10 @@ def zne_from_horizontals(azimuths_deg: tuple[float, float]) -> Matrix | None:
 
 
 def mix(weights: Matrix, wave: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
-    """In place, (3, n) each: row r becomes the sum of weights[r, c] times row c, valid where all its rows are.
+    """Rotate in place: row r becomes the sum of weights[r, c] times row c, valid where all rows of the sum are.
 
-    Added row by row in float64: a sample's value does not depend on how many are read at once.
+    weights: (3, 3). wave, valid: (3, n). The sum is made row by row in float64, so that the value of a sample does not
+    depend on the number of samples.
     """
     recorded, exists = wave.astype(np.float64), valid.copy()
     for row, weight in enumerate(weights):

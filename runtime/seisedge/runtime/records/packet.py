@@ -1,4 +1,4 @@
-"""Packet: what every source hands to the station, one decoded record of one channel."""
+"""Packet: one decoded record of one channel, the unit that every source delivers to the station."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Samples = npt.NDArray[np.int32] | npt.NDArray[np.float32] | npt.NDArray[np.float
 
 
 class RecordFlag(enum.IntFlag):
-    """What the digitizer said about a record (miniSEED 2 quality bits and blockettes, miniSEED 3 flags)."""
+    """Flags that the digitizer set in a record (miniSEED 2 quality bits and blockettes, miniSEED 3 flags)."""
 
     NONE = 0
     CALIBRATION = 1
@@ -30,7 +30,7 @@ class RecordFlag(enum.IntFlag):
 
 @dataclass(frozen=True, slots=True, order=True)
 class SourceId:
-    """One channel of one station, in FDSN words; an empty location is ''."""
+    """FDSN codes of one channel of one station; an empty location code is ''."""
 
     network: str
     station: str
@@ -39,7 +39,7 @@ class SourceId:
 
     @property
     def station_id(self) -> str:
-        """`NET.STA`, the key of everything that is per station."""
+        """`NET.STA`, the key of all data that belong to one station."""
         return f"{self.network}.{self.station}"
 
     def __str__(self) -> str:
@@ -48,9 +48,9 @@ class SourceId:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """Samples of one channel, contiguous, as they came.
+    """Contiguous samples of one channel, as received.
 
-    `samples`: (n,), counts, as decoded; owned by the packet (a copy, never a view of a reused buffer).
+    samples: (n,), counts, as decoded; a copy that belongs to the packet, never a view of a reused buffer.
     """
 
     source_id: SourceId
@@ -59,9 +59,9 @@ class Packet:
     samples: npt.NDArray[Any]
     flags: RecordFlag
     arrival_ns: int  # time.monotonic_ns() when the last byte was read
-    token: str  # resume token of the source after this packet; '' where the source has no history
+    token: str  # where the source resumes after this packet; '' if the source cannot resume
 
     @property
     def endtime_ns(self) -> int:
-        """Time of the sample that would follow the last one."""
+        """Time of the sample that follows the last one, in ns."""
         return self.starttime_ns + round(len(self.samples) * NS_PER_S / self.sampling_rate_hz)

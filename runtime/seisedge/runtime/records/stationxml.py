@@ -1,7 +1,7 @@
-"""StationXML: what the channels of a station are, by time: gain, units and orientation.
+"""StationXML: gain, units and orientation of the channels of a station, by time.
 
-FDSN StationXML 1.x, https://docs.fdsn.org/projects/stationxml. Only the total sensitivity is used, not the response by
-frequency: it holds within the band of the models where the channel is flat there.
+FDSN StationXML 1.x, https://docs.fdsn.org/projects/stationxml. Only the total sensitivity is used, not the frequency
+response; it is correct if the response of the channel is flat within the band of the models.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import msgspec
 
 from seisedge.runtime.clock import ns_from_iso, ns_from_s
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.records.units import metres_per_s, quantity_of
 
 VELOCITY = "M/S"
-EVER_NS = 2**63 - 1  # the end of an epoch that is open, and with a minus the start of one
-END_SLACK_NS = ns_from_s(1.0)  # epochs are often closed at 23:59:59 and followed at 00:00:00
+EVER_NS = 2**63 - 1  # end of an open epoch; negative: start of one without a start date
+END_SLACK_NS = ns_from_s(1.0)  # an epoch often ends at 23:59:59 and the next one starts at 00:00:00
 CHUNK = 1 << 16
 
 ROOT = "FDSNStationXML"
@@ -34,9 +35,10 @@ NUMBERS = ("azimuth_deg", "dip_deg", "sensitivity")
 
 
 class ChannelEpoch(msgspec.Struct, frozen=True):
-    """A channel as it was in [start_ns, end_ns); what is not stated is None.
+    """Metadata of a channel for the time [start_ns, end_ns); None for values that the file does not contain.
 
-    sensitivity: output units per input unit, with its sign. Units are in capitals.
+    sensitivity: output units per input unit, with its sign. input_units: as written, for capitals may differ from
+    small letters (see `units`); a plain metre per second is always `M/S`. output_units: in capitals.
     """
 
     location: str
@@ -50,21 +52,37 @@ class ChannelEpoch(msgspec.Struct, frozen=True):
     dip_deg: float | None = None
 
     @property
+    def gain(self) -> float | None:
+        """Counts per m/s of ground velocity, with its sign; None where `fault` says why not."""
+        if self.fault is not None or self.sensitivity is None:
+            return None
+        return self.sensitivity / (metres_per_s(self.input_units or "") or 1.0)
+
+    @property
     def fault(self) -> str | None:
-        """Why its sensitivity is of no use, as a clause; None where it is of use."""
-        if not self.sensitivity:
+        """The reason why the sensitivity cannot be used, as a clause for a message; None if it can."""
+        if self.sensitivity is None:
             return "has no InstrumentSensitivity"
-        if self.input_units != VELOCITY:
-            return (
-                f"has the input units {self.input_units or '(none)'}, and the models take ground velocity, {VELOCITY}"
-            )
+        if self.sensitivity == 0:
+            return "has an InstrumentSensitivity of 0"
+        if metres_per_s(self.input_units or "") is None:
+            return f"has the input units {said_of_units(self.input_units)}"
         if "COUNT" not in (self.output_units or ""):
             return f"has a sensitivity in {self.output_units or '(no units)'}, and counts are wanted"
         return None
 
 
+def said_of_units(*units: str | None) -> str:
+    """Units that are no velocity, and what the models take: the end of a sentence."""
+    names = []
+    for name in units:
+        quantity = quantity_of(name) if name else None
+        names.append(f"{name or '(none)'}{f' ({quantity})' if quantity else ''}")
+    return f"{', '.join(names)}, and the models take ground velocity, {VELOCITY} or with an SI prefix as NM/S"
+
+
 class StationXml:
-    """A file: for each station (`NET.STA`) its channels' epochs, in the order of the file."""
+    """Content of a file: for each station (`NET.STA`) the epochs of its channels, in the order of the file."""
 
     def __init__(self, path: Path, stations: dict[str, tuple[ChannelEpoch, ...]]) -> None:
         self.path = path
@@ -72,7 +90,7 @@ class StationXml:
 
     @classmethod
     def read(cls, path: Path) -> StationXml:
-        """Read a file, once for all stations of a process. Raises InputError in one sentence."""
+        """Read a file; it is cached until it changes. Raises InputError if it cannot be read or is not StationXML."""
         try:
             stat = path.stat()
         except FileNotFoundError:
@@ -82,13 +100,13 @@ class StationXml:
         return _read(path, stat.st_mtime_ns, stat.st_size)
 
     def station(self, station_id: str) -> tuple[ChannelEpoch, ...]:
-        """All epochs of a station; none where the file is not about it."""
+        """All epochs of a station; empty if the file does not contain it."""
         return self._stations.get(station_id, ())
 
     def check(self, station_id: str, channels: list[str], location: str = "") -> None:
-        """Raise InputError where the station, or one of these channels, is not there or is of no use at any time.
+        """Check that the station has a usable sensitivity for each of the channels, at least at some time.
 
-        location: '' for any.
+        location: '' for any. Raises InputError if the station or a channel is missing, or has no usable epoch.
         """
         epochs = self.station(station_id)
         if not epochs:
@@ -107,7 +125,7 @@ class StationXml:
 
 @functools.lru_cache(maxsize=8)
 def _read(path: Path, _mtime_ns: int, _size: int) -> StationXml:
-    import xml.etree.ElementTree as ET  # 10 ms that a station without StationXML need not wait
+    import xml.etree.ElementTree as ET  # takes 10 ms, which a station without StationXML saves
 
     reader = _Reader(path)
     parser = ET.XMLParser(target=reader)
@@ -124,19 +142,19 @@ def _read(path: Path, _mtime_ns: int, _size: int) -> StationXml:
 
 
 class _Reader:
-    """Target of the parser: keeps the few texts that count, so that a network's file needs no memory of its size."""
+    """Target of the XML parser: keeps only the few values that are used, so that large files need little memory."""
 
     def __init__(self, path: Path) -> None:
         self.stations: dict[str, list[ChannelEpoch]] = {}
         self._path = path
         self._open: list[str] = []
-        self._codes: dict[str, str] = {}  # of the network and station at hand
-        self._attributes: dict[str, str] = {}  # of the channel at hand
+        self._codes: dict[str, str] = {}  # of the current network and station
+        self._attributes: dict[str, str] = {}  # of the current channel
         self._facts: dict[str, str] = {}
         self._text: list[str] = []
 
     def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
-        raise InputError(f"{self._path}: has a DOCTYPE, which StationXML has not; remove it")
+        raise InputError(f"{self._path}: has a DOCTYPE, which StationXML does not allow; remove it")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self._open.append(tag.rpartition("}")[2])
@@ -177,7 +195,7 @@ class _Reader:
             channel=code,
             start_ns=self._time(name, "startDate", -EVER_NS),
             end_ns=self._time(name, "endDate", EVER_NS),
-            input_units=self._facts["input_units"].upper() if "input_units" in self._facts else None,
+            input_units=_input_units(self._facts.get("input_units")),
             output_units=self._facts["output_units"].upper() if "output_units" in self._facts else None,
             **numbers,
         )
@@ -206,8 +224,13 @@ class _Reader:
             ) from None
 
 
+def _input_units(text: str | None) -> str | None:
+    """As written; a plain metre per second in one spelling, so that no state of a station depends on the case."""
+    return VELOCITY if text is not None and metres_per_s(text) == 1 else text
+
+
 def epoch_at(epochs: tuple[ChannelEpoch, ...], time_ns: int) -> ChannelEpoch | None:
-    """The epoch that covers a time; of several the one that began last."""
+    """The epoch that covers a time, the one that began last if there are several; None if there is none."""
     covering = [e for e in epochs if e.start_ns <= time_ns < e.end_ns]
     if not covering:
         covering = [e for e in epochs if e.start_ns <= time_ns < e.end_ns + END_SLACK_NS]

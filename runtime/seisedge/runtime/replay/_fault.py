@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.replay._recording import Entry
-from seisedge.runtime.sources._registry import closest
+from seisedge.runtime.suggestion import suggestion
 
 # The modules that register the built-in faults; imported when the first fault is used.
 BUILT_IN = ("seisedge.runtime.replay.link_faults", "seisedge.runtime.replay.record_faults")
@@ -106,15 +106,13 @@ def fault_from_spec(spec: str) -> Fault:
     faults = known_faults()
     name, _, rest = spec.partition(":")
     if name not in faults:
-        known = ", ".join(faults)
-        raise InputError(f"fault '{name}' is unknown (known: {known}){closest(name, list(faults))}")
+        raise InputError(f"fault '{name}' is unknown; {suggestion(name, faults)}")
     keys = {field.name: field for field in dataclasses.fields(faults[name])}
     values: dict[str, Any] = {}
     for item in filter(None, rest.split(",")):
         word, mark, text = item.partition("=")
         if word not in keys:
-            known = ", ".join(keys) or "none"
-            raise InputError(f"fault '{name}' has no key '{word}' (known: {known}){closest(word, list(keys))}")
+            raise InputError(f"fault '{name}' has no key '{word}'; {suggestion(word, keys)}")
         if not mark:
             raise InputError(f"fault '{name}': '{item}' must be {word}=VALUE")
         values[word] = _value(name, keys[word], text)

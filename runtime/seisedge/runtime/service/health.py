@@ -132,7 +132,7 @@ class Health:
         memory = resident_mib()
         found = [
             Sample("up", "gauge", "1 if data are analysed, 0 in an outage.", 0.0 if condition == "outage" else 1.0),
-            Sample("run_seconds", "counter", "Seconds since the run began.", up_s),
+            Sample("run_seconds", "gauge", "Seconds since the run began.", up_s),
             Sample(
                 "real_time_factor", "gauge", "Seconds of data analysed per second.", stream_s / up_s if up_s else None
             ),

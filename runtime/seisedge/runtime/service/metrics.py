@@ -95,7 +95,7 @@ def text_from_health(health: Health) -> str:
     for name, samples in by_name.items():
         lines.append(f"# HELP {PREFIX}{name} {samples[0].help}")
         lines.append(f"# TYPE {PREFIX}{name} {samples[0].kind}")
-        lines += [f"{PREFIX}{name}{_labels(sample.labels)} {sample.value:.10g}" for sample in samples]
+        lines += [f"{PREFIX}{name}{_labels(sample.labels)} {sample.value:.15g}" for sample in samples]
     engines = health.models.engines if health.models is not None else []
     of_models = [({"model": engine.card.name}, engine.inference_ms) for engine in engines]
     lines += _histogram(

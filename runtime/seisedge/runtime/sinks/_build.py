@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seisedge.runtime.config import StationConfig
+from seisedge.runtime.config import JsonLinesConfig, MqttConfig, QuakeMLConfig, StationConfig, WebhookConfig, secret
 from seisedge.runtime.journal.outbox import Outbox
+from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.sinks._base import Sink
-from seisedge.runtime.sinks._config import JsonLinesConfig, MqttConfig, QuakeMLConfig, WebhookConfig, secret
 from seisedge.runtime.sinks._drain import Drain
 
 SinkConfig = JsonLinesConfig | QuakeMLConfig | WebhookConfig | MqttConfig
 
 
-def _jsonl(config: JsonLinesConfig, _stations: list[str]) -> tuple[Sink, str]:
+def _jsonl(config: JsonLinesConfig, _stations: list[str], _remarks: Mapping[str, str]) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.jsonl import JsonLinesFile
 
     path = Path(config.path)
-    return JsonLinesFile(path, max_mb=config.max_mb, keep_files=config.keep_files), f"jsonl {path.resolve()}"
+    return JsonLinesFile(
+        path, max_mb=config.max_mb, keep_files=config.keep_files
+    ), f"jsonl {text_from_path(path.resolve())}"
 
 
-def _quakeml(config: QuakeMLConfig, _stations: list[str]) -> tuple[Sink, str]:
+def _quakeml(config: QuakeMLConfig, _stations: list[str], remarks: Mapping[str, str]) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.quakeml import QuakeMLSink
 
-    return QuakeMLSink(Path(config.folder), config.authority), f"quakeml {Path(config.folder).resolve()}"
+    folder = Path(config.folder)
+    return QuakeMLSink(folder, config.authority, remarks), f"quakeml {text_from_path(folder.resolve())}"
 
 
-def _webhook(config: WebhookConfig, _stations: list[str]) -> tuple[Sink, str]:
+def _webhook(config: WebhookConfig, _stations: list[str], _remarks: Mapping[str, str]) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.webhook import WebhookSink
 
     token = secret(config.token_file, "SEISEDGE_WEBHOOK_TOKEN")
     return WebhookSink(config.url, token=token, timeout_s=config.timeout_s), f"webhook {config.url}"
 
 
-def _mqtt(config: MqttConfig, stations: list[str]) -> tuple[Sink, str]:
+def _mqtt(config: MqttConfig, stations: list[str], _remarks: Mapping[str, str]) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.mqtt import MqttSink
 
     password = secret(config.password_file, "SEISEDGE_MQTT_PASSWORD")
@@ -43,7 +46,7 @@ def _mqtt(config: MqttConfig, stations: list[str]) -> tuple[Sink, str]:
 
 
 # Each imports only the module that it needs.
-BUILDERS: dict[type, Callable[[Any, list[str]], tuple[Sink, str]]] = {
+BUILDERS: dict[type, Callable[[Any, list[str], Mapping[str, str]], tuple[Sink, str]]] = {
     JsonLinesConfig: _jsonl,
     QuakeMLConfig: _quakeml,
     WebhookConfig: _webhook,
@@ -62,11 +65,14 @@ def sinks_named(configs: Iterable[StationConfig]) -> dict[SinkConfig, list[str]]
     return named
 
 
-def build_drains(configs: Iterable[StationConfig], outbox: Outbox) -> list[Drain]:
-    """One drain per sink, not yet started. Raises InputError if a sink cannot be opened."""
+def build_drains(configs: Iterable[StationConfig], outbox: Outbox, scale_remarks: Mapping[str, str]) -> list[Drain]:
+    """One drain per sink, not yet started. Raises InputError if a sink cannot be opened.
+
+    scale_remarks: see QuakeMLSink.
+    """
     drains = []
     for config, stations in sinks_named(configs).items():
-        sink, name = BUILDERS[type(config)](config, stations)
+        sink, name = BUILDERS[type(config)](config, stations, scale_remarks)
         hops = isinstance(config, JsonLinesConfig)
         drains.append(Drain(sink, name, outbox, stations=frozenset(stations), hops=hops))
     return drains

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from seisedge.runtime.config import MqttConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.sinks._base import Sink
-from seisedge.runtime.sinks._config import MqttConfig
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client

@@ -9,13 +9,15 @@ https://quake.ethz.ch/quakeml/docs/REC?action=AttachFile&do=view&target=QuakeML-
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
 
+from seisedge.runtime.card import MAGNITUDE_CODE, UNSPECIFIED_SCALE
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop, MagnitudeEstimate
+from seisedge.runtime.files import write_atomically
 from seisedge.runtime.sinks._base import Sink
 
 QUAKEML, BED = "http://quakeml.org/xmlns/quakeml/1.2", "http://quakeml.org/xmlns/bed/1.2"
@@ -28,12 +30,14 @@ class QuakeMLSink(Sink):
     """Writes FOLDER/YYYY-MM-DD/ID.xml; a newer revision replaces the whole file atomically.
 
     authority: of the resource identifiers, `smi:AUTHORITY/…`; a domain name, or `local`.
+    scale_remarks: SHA-256 of a magnitude model → the remark of its card on the magnitude type, for a comment.
     Raises InputError if the folder cannot be created.
     """
 
-    def __init__(self, folder: Path, authority: str = "local") -> None:
+    def __init__(self, folder: Path, authority: str = "local", scale_remarks: Mapping[str, str] | None = None) -> None:
         self._folder = folder
         self._authority = authority
+        self._scale_remarks = scale_remarks or {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -44,22 +48,11 @@ class QuakeMLSink(Sink):
             return
         folder = self._folder / line.onset[:10]
         folder.mkdir(exist_ok=True)
-        path = folder / f"{line.id}.xml"
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            file.write(quakeml_from_event(line, self._authority))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        entry = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(entry)  # the rename
-        finally:
-            os.close(entry)
+        write_atomically(folder / f"{line.id}.xml", quakeml_from_event(line, self._authority, self._scale_remarks))
 
 
-def quakeml_from_event(event: Event, authority: str = "local") -> bytes:
-    """One revision as a QuakeML document, in UTF-8."""
+def quakeml_from_event(event: Event, authority: str = "local", scale_remarks: Mapping[str, str] | None = None) -> bytes:
+    """One revision as a QuakeML document, in UTF-8. scale_remarks: as for QuakeMLSink."""
     base = f"smi:{authority}/seisedge/{event.id}"
     root = ElementTree.Element(f"{{{QUAKEML}}}quakeml")
     parameters = _child(root, "eventParameters", publicID=f"{base}/parameters")
@@ -73,7 +66,7 @@ def quakeml_from_event(event: Event, authority: str = "local") -> bytes:
     if not rejected and label in ("tectonic", "non-tectonic"):
         _child(element, "typeCertainty", "suspected")
     _text(_child(element, "description"), event)
-    for remark in _remarks(event):
+    for remark in _remarks(event, scale_remarks or {}):
         _child(_child(element, "comment"), "text", remark)
     _creation(element, event)
     ElementTree.register_namespace("q", QUAKEML)
@@ -128,11 +121,12 @@ def _station_magnitude(
         _child(mag, "upperUncertainty", f"{max(high - expected, 0.0):.3g}")
     if low is not None or high is not None:
         _child(mag, "confidenceLevel", "90")
-    _child(element, "type", size.type)
+    # An event that an older seisedge left in the journal can hold a sentence; the schema allows 32 characters.
+    _child(element, "type", size.type if MAGNITUDE_CODE.fullmatch(size.type) else UNSPECIFIED_SCALE)
     _waveform(element, event)
 
 
-def _remarks(event: Event) -> list[str]:
+def _remarks(event: Event, scale_remarks: Mapping[str, str]) -> list[str]:
     remarks = [f"revision {event.revision}, {event.status}"]
     if event.event_type is not None:
         kind = event.event_type
@@ -143,5 +137,8 @@ def _remarks(event: Event) -> list[str]:
         size = event.magnitude
         provisional = ", provisional: the gain is not known" if size.provisional else ""
         remarks.append(f"magnitude bin {size.label}, probability {size.probability:.4f}{provisional}")
+        remark = scale_remarks.get(size.sha256, "" if MAGNITUDE_CODE.fullmatch(size.type) else size.type)
+        if remark:
+            remarks.append(f"magnitude type: {remark}")
     remarks += [f"{remark.code}: {remark.reason}" for remark in event.quality if remark.code != "ok"]
     return remarks

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from seisedge.runtime.records.miniseed import BadRecord
+from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.records.miniseed import BadRecord, TextRecord
 from seisedge.runtime.records.packet import Packet
 
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
+MAX_REASONS = 8
 
 
 class LinkState(enum.Enum):
@@ -39,6 +41,7 @@ class SourceCounters:
     records: int = 0
     bytes: int = 0
     bad_records: int = 0  # set aside: not decodable, sampling rate 0, time out of range
+    text_records: int = 0  # logs of a digitizer: text, no samples
     skipped_bytes: int = 0  # between records, skipped to find the next readable record
     truncated: int = 0  # last records of a file that are incomplete
     duplicates: int = 0  # sent again by a server after a reconnection, and dropped
@@ -50,10 +53,11 @@ class SourceCounters:
 class Source(abc.ABC):
     """Base of all sources.
 
-    url: as the user gave it, for messages and for the event's `source` field.
+    url: as the user gave it, printable (see `paths`), for messages and for the event's `source` field.
     live: True where packets come at the pace of the world and losing the connection is not the end.
     state: of the connection; always STREAMING for a source without one.
     on_bad_record: called with each record that is set aside, for a dead-letter file; None to only count.
+    reasons: why records were set aside, with their number; up to `MAX_REASONS` different ones.
     idle_ns: when, on the monotonic clock, a live source last had nothing more to give; 0 where it never had.
     """
 
@@ -61,9 +65,10 @@ class Source(abc.ABC):
     state: LinkState = LinkState.STREAMING
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = text_from_path(url)
         self.counters = SourceCounters()
         self.on_bad_record: Callable[[BadRecord], None] | None = None
+        self.reasons: dict[str, int] = {}
         self.idle_ns = 0
 
     @property
@@ -72,7 +77,17 @@ class Source(abc.ABC):
         return not self.live
 
     def set_aside(self, bad: BadRecord, where: str) -> None:
-        """Count a record that cannot be used; `where` is its place in the source, for the log."""
+        """Count a record that cannot be used; `where` is its place in the source, for the log.
+
+        Text is not damaged: it is counted apart, and is no dead letter.
+        """
+        if bad.reason in self.reasons or len(self.reasons) < MAX_REASONS:
+            self.reasons[bad.reason] = self.reasons.get(bad.reason, 0) + 1
+        if isinstance(bad, TextRecord):
+            self.counters.text_records += 1
+            level = logging.INFO if self.counters.text_records == 1 else logging.DEBUG
+            logger.log(level, "%s: record at %s left out: %s", self.url, where, bad.reason)
+            return
         self.counters.bad_records += 1
         level = logging.WARNING if self.counters.bad_records == 1 else logging.DEBUG
         logger.log(level, "%s: record at %s set aside: %s", self.url, where, bad.reason)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.sources._base import Source
-from seisedge.runtime.sources._registry import DATA_TIMEOUT_S, FACTORIES, SourceOptions, closest
+from seisedge.runtime.sources._registry import DATA_TIMEOUT_S, FACTORIES, SourceOptions
+from seisedge.runtime.suggestion import suggestion
 
 # The modules that register the built-in sources; imported by the first `open_source`.
 BUILT_IN = tuple(
@@ -51,10 +52,7 @@ def open_source(
     scheme = _scheme(places[0]) if len(places) == 1 else None
     if scheme is not None:
         if scheme not in FACTORIES:
-            known = ", ".join(schemes)
-            raise InputError(
-                f"{places[0]}: unknown kind of source '{scheme}' (known: {known}){closest(scheme, schemes)}"
-            )
+            raise InputError(f"{places[0]}: unknown kind of source '{scheme}'; {suggestion(scheme, schemes)}")
         return FACTORIES[scheme](str(places[0]), options)
     for place in places:
         if _scheme(place) is not None:

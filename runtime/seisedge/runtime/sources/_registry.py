@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from seisedge.runtime.sources._base import Source
@@ -29,12 +28,6 @@ class SourceOptions:
     resume: Mapping[str, str] = field(default_factory=dict)
     resume_ns: Mapping[str, int] = field(default_factory=dict)
     data_timeout_s: float = DATA_TIMEOUT_S
-
-
-def closest(word: str, known: Sequence[str]) -> str:
-    """`; did you mean 'x'?` where one of the known words is near, else ''."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 SourceFactory = Callable[[str, SourceOptions], Source]

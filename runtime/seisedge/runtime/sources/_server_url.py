@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.sources._registry import closest
+from seisedge.runtime.suggestion import suggestion
 
 SEEDLINK_PORT = 18_000
 DATALINK_PORT = 16_000
@@ -71,7 +71,7 @@ def address_from_url(url: str, scheme: str = "seedlink") -> ServerAddress:
                 raise InputError(f"{url}: protocol={value} must be 3 or 4, or omitted for the highest of the server")
             protocol = int(value)
         else:
-            raise InputError(f"{url}: unknown key '{key}' (known: {', '.join(keys)}){closest(key, keys)}")
+            raise InputError(f"{url}: unknown key '{key}'; {suggestion(key, keys)}")
     names = [name for name in unquote(parts.path).strip("/").split(",") if name]
     stations = tuple(_station(url, name) for name in names)
     return ServerAddress(host, port or _PORTS[scheme], stations, selectors, start, protocol)

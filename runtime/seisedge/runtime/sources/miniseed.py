@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -24,13 +25,14 @@ import numpy.typing as npt
 from seisedge.runtime.errors import DataError, InputError
 from seisedge.runtime.records.miniseed import HEADER_BYTES, BadRecord, Decoder, Scanner, is_header, record_length
 from seisedge.runtime.records.packet import Packet, SourceId
-from seisedge.runtime.sources._base import Source
+from seisedge.runtime.sources._base import MAX_REASONS, Source
 from seisedge.runtime.sources._registry import SourceOptions, register_source
 from seisedge.runtime.sources._uniform import UniformRecords, uniform_records
 
 logger = logging.getLogger(__name__)
 
 STDIN = "-"
+NO_RECORD = "no usable record"
 CHUNK_BYTES = 1 << 20
 MAX_OPEN_FILES = 64
 SORTED_AT_ONCE = 4096  # positions converted to Python integers at a time
@@ -105,10 +107,14 @@ class MiniSeedSource(Source):
 
     def _add(self, path: Path, index: RecordIndex) -> None:
         if path.is_dir():
-            before, passed_over = len(index), []
+            before, passed_over, unusable = len(index), [], ""
             for file in sorted(path.rglob("*")):
-                if file.is_file() and self._index_file(file, index) is not None:
+                fault = self._index_file(file, index) if file.is_file() else None
+                if fault is not None:
                     passed_over.append(file)
+                    unusable = unusable or (f"{file}: {fault}" if fault.startswith(NO_RECORD) else "")
+            if len(index) == before and unusable:
+                raise DataError(f"{path}: no usable record in this folder ({len(passed_over)} files); {unusable}")
             if len(index) == before:
                 raise DataError(f"{path}: no miniSEED in this folder ({len(passed_over)} files looked at)")
             if passed_over:
@@ -127,8 +133,8 @@ class MiniSeedSource(Source):
 
     def _index_file(self, path: Path, index: RecordIndex) -> str | None:
         """Add the records of a file. Returns the reason if it has no usable record, else None."""
-        scanner, file_number, found, n_bad = Scanner(), len(self._files), 0, 0
-        first_bytes, first_bad = b"", ""
+        scanner, file_number, found = Scanner(), len(self._files), 0
+        first_bytes, why = b"", Counter[str]()
         try:
             with path.open("rb") as file:
                 self._files.append(path)
@@ -137,8 +143,7 @@ class MiniSeedSource(Source):
                 for offset, record in _scan(file, scanner):
                     header = self._decoder.header(record)
                     if isinstance(header, BadRecord):
-                        n_bad += 1
-                        first_bad = first_bad or header.reason
+                        why[header.reason] += 1
                         self.set_aside(header, f"{path}, byte {offset}")
                         continue
                     found += 1
@@ -149,13 +154,13 @@ class MiniSeedSource(Source):
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         if not first_bytes:
             return "the file is empty"
-        if not found and not n_bad:
+        if not found and not why:
             if scanner.truncated_bytes:
-                return "no usable record: the only one is cut off"
+                return f"{NO_RECORD}: the only one is cut off"
             return f"is not miniSEED: it starts with {_readable(first_bytes)}"
         self._report(path, scanner)
         if not found:
-            return f"no usable record: {n_bad} set aside, the first because of: {first_bad}"
+            return f"{NO_RECORD}: {_counted(why)}"
         return None
 
     def _index_table(self, file: BinaryIO, file_number: int, index: RecordIndex) -> bool:
@@ -189,7 +194,7 @@ class MiniSeedSource(Source):
             logger.warning("%s: the last record is truncated after %d bytes", path, scanner.truncated_bytes)
 
     def _from_stream(self, stream: BinaryIO) -> Iterator[tuple[bytes, Packet]]:
-        scanner, first_bytes, n_bad = Scanner(), b"", self.counters.bad_records
+        scanner, first_bytes = Scanner(), b""
         read = getattr(stream, "read1", stream.read)  # the available bytes, without waiting for a full chunk
         more = True
         while more and not self._closed:
@@ -208,8 +213,8 @@ class MiniSeedSource(Source):
         if not first_bytes:
             raise DataError("standard input is empty; pipe miniSEED into it")
         if not self.counters.records and not self._closed:
-            if self.counters.bad_records > n_bad:
-                raise DataError(f"standard input: no usable record ({self.counters.bad_records} set aside)")
+            if self.reasons:
+                raise DataError(f"standard input: {NO_RECORD}: {_counted(self.reasons)}")
             raise DataError(f"standard input is not miniSEED: it starts with {_readable(first_bytes)}")
         self._report("standard input", scanner)
 
@@ -297,6 +302,11 @@ class _Readers:
             file = self._files[number].open("rb", buffering=0)
         self._open[number] = file  # moved to the end: the dict is in order of use
         return os.pread(file.fileno(), length, offset)
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    """Reasons and their number of records, the commonest first, as a clause."""
+    return "; ".join(f"{n} left out: {why}" for why, n in Counter(reasons).most_common(MAX_REASONS))
 
 
 def _scan(file: BinaryIO, scanner: Scanner) -> Iterator[tuple[int, bytes]]:

@@ -39,7 +39,7 @@ class SdsSource(MiniSeedSource):
         self._root = root
 
     def _index_in_parts(self) -> Iterator[RecordIndex]:
-        held, any_records = RecordIndex(), False
+        held, any_records, why = RecordIndex(), False, ""
         for start_ns, paths in self._days():
             ready, held = held.split(start_ns - OVERLAP_NS)
             if len(ready):
@@ -48,9 +48,10 @@ class SdsSource(MiniSeedSource):
                 fault = self._index_file(path, held)
                 if fault is not None:
                     logger.warning("%s: passed over: %s", path, fault)
+                    why = why or f"; {path}: {fault}"
             any_records = any_records or len(held) > 0
         if not any_records:
-            raise DataError(f"{self._root}: no day file with miniSEED in this SDS archive")
+            raise DataError(f"{self._root}: no day file with miniSEED in this SDS archive{why}")
         held.sort()
         yield held
 

@@ -24,7 +24,8 @@ from seisedge.runtime.listening import cannot_listen
 from seisedge.runtime.records.miniseed import MAX_STARTTIME_NS, MIN_STARTTIME_NS, BadRecord
 from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 from seisedge.runtime.sources._base import TICK_S, Source
-from seisedge.runtime.sources._registry import SourceOptions, closest, register_source
+from seisedge.runtime.sources._registry import SourceOptions, register_source
+from seisedge.runtime.suggestion import suggestion
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def address_from_url(url: str) -> ShakeAddress:
     values = dict(parse_qsl(parts.query, keep_blank_values=True))
     for key in values:
         if key not in _KEYS:
-            raise InputError(f"{url}: unknown key '{key}' (known: {', '.join(_KEYS)}){closest(key, _KEYS)}")
+            raise InputError(f"{url}: unknown key '{key}'; {suggestion(key, _KEYS)}")
     station = values.get("station", "")
     if not re.fullmatch(r"[A-Z0-9]{1,8}_[A-Z0-9]{1,8}", station):
         raise InputError(f"{url}: the packets do not state the station; add it, for example station=AM_R1234")

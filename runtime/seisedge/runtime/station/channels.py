@@ -15,21 +15,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from seisedge.runtime.clock import NS_PER_S, iso_from_ns
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.config import ChannelConfig, StationConfig
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.records.channelcode import HORIZONTALS, ROW_OF, TRIAXIAL, VERTICAL, refusal_of
+from seisedge.runtime.records.channelcode import COMPONENT_OF_ORIENTATION, HORIZONTALS, TRIAXIAL, VERTICAL, refusal_of
 from seisedge.runtime.records.orientation import (
     ON_AXIS_DEG,
     Matrix,
-    mix,
+    WeightsByTime,
     zne_from_horizontals,
     zne_from_triaxial,
     zne_from_uvw,
 )
 from seisedge.runtime.records.packet import Packet
-from seisedge.runtime.records.stationxml import END_SLACK_NS, EVER_NS, VELOCITY, ChannelEpoch, StationXml, epoch_at
-from seisedge.runtime.timeline.timeline import Timeline
+from seisedge.runtime.records.stationxml import END_SLACK_NS, EVER_NS, ChannelEpoch, StationXml, epoch_at, said_of_units
+from seisedge.runtime.records.units import metres_per_s
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +96,7 @@ class Channels:
         self._sensor: tuple[str, str] | None = None  # location, band and instrument code
         self._codes: dict[str, str] = {}  # row → channel code
         self._pieces: list[tuple[int, Scale]] = []  # from when on it holds; made when a channel is first heard
+        self._weights: WeightsByTime = ()  # of `_pieces`
         self._refusals: dict[tuple[str, str], str | None] = {}  # by location and channel code
         self._told: set[str] = set()
         self._whole_ns: int | None = None  # of a triaxial sensor: the newest sample that all axes have
@@ -127,7 +128,7 @@ class Channels:
         Raises InputError, see `strict`.
         """
         code, location = packet.source_id.channel, packet.source_id.location
-        row = ROW_OF.get(code[-1:])
+        row = COMPONENT_OF_ORIENTATION.get(code[-1:])
         sensor = (location, code[:-1])
         if row is not None and self._codes.get(row) == code and sensor == self._sensor:
             return row
@@ -152,17 +153,37 @@ class Channels:
                 logger.warning("%s: at %s: %s", self.station_id, iso_from_ns(time_ns), remark)
         return scale
 
-    def mix(self, timeline: Timeline, k0: int, wave: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
-        """In place: rows as recorded, from index `k0` on, become Z, N and E; (3, n) each."""
-        pieces = self._made()
-        if all(scale.weights is None for _, scale in pieces):
+    @property
+    def weights(self) -> WeightsByTime:
+        """How the rows as recorded are combined to Z, N and E, by time; empty where they are these at all times."""
+        self._made()
+        return self._weights
+
+    def check_axes(self, valid: npt.NDArray[np.bool_], start_ns: int, rate_hz: float) -> None:
+        """Warn once where a triaxial sensor misses an axis for `MISSING_S`: then it has no vertical and no events.
+
+        valid: (3, n), of the rows as recorded, which follow each other from `start_ns` on.
+        """
+        some = np.flatnonzero(valid.any(axis=0))
+        if not self.triaxial or not len(some) or "axis" in self._told:
             return
-        if self.triaxial:
-            self._watch(timeline, k0, valid)
-        begins = [max(timeline.k_at(begin_ns) - k0, 0) for begin_ns, _ in pieces]
-        for begin, end, (_, scale) in zip(begins, [*begins[1:], wave.shape[1]], pieces, strict=True):
-            if scale.weights is not None and end > begin:
-                mix(scale.weights, wave[:, begin:end], valid[:, begin:end])
+        whole = np.flatnonzero(valid.all(axis=0))
+        newest_ns = start_ns + ns_from_s(int(some[-1]) / rate_hz)
+        if len(whole):
+            self._whole_ns = max(self._whole_ns or 0, start_ns + ns_from_s(int(whole[-1]) / rate_hz))
+        elif self._whole_ns is None:
+            self._whole_ns = start_ns + ns_from_s(int(some[0]) / rate_hz)
+        assert self._whole_ns is not None
+        if newest_ns - self._whole_ns > MISSING_S * NS_PER_S:
+            self._told.add("axis")
+            missing = [letter for letter, exists in zip(TRIAXIAL, valid[:, some[-1]], strict=True) if not exists]
+            logger.warning(
+                "%s: %s of the triaxial sensor %s missing since %s: without all of U, V, W there is no vertical",
+                self.station_id,
+                " and ".join(missing),
+                self._sensor[1] if self._sensor else "",
+                iso_from_ns(self._whole_ns),
+            )
 
     def _fits(self, sensor: tuple[str, str], code: str) -> bool:
         """True where a channel is of the same sensor as those heard so far, and goes with them."""
@@ -186,8 +207,9 @@ class Channels:
             why = refusal_of(code)
             entry = self._config.channels.get(code)
             units = {epoch.input_units for epoch in self._epochs(location, code) if epoch.input_units}
-            if why is None and units and not (entry and entry.sensitivity) and VELOCITY not in units:
-                why = f"its input units are {', '.join(sorted(units))}, and the models take ground velocity, M/S"
+            no_velocity = units and all(metres_per_s(name) is None for name in units)
+            if why is None and no_velocity and not (entry and entry.sensitivity):
+                why = f"its input units are {said_of_units(*sorted(units))}"
             self._refusals[location, code] = why
         return self._refusals[location, code]
 
@@ -199,8 +221,8 @@ class Channels:
                 if self._sensor is not None:
                     heard = f"{', '.join(self._codes.values())} at location '{self._sensor[0]}'"
                 why = f"this station listens to {heard}"
-                if name[-1] not in ROW_OF:
-                    why = f"its last letter is none of {', '.join(ROW_OF)}"
+                if name[-1] not in COMPONENT_OF_ORIENTATION:
+                    why = f"its last letter is none of {', '.join(COMPONENT_OF_ORIENTATION)}"
                 logger.warning("%s: channel %s is ignored, %s", self.station_id, name, why)
             else:
                 level = logging.DEBUG if why in self._told else logging.WARNING  # once for a sensor's channels
@@ -238,6 +260,8 @@ class Channels:
             borders = {border for e in epochs for border in (e.start_ns, e.end_ns, e.end_ns + END_SLACK_NS)}
             borders.add(-EVER_NS)
             self._pieces = [(border, self._scale(letters, border)) for border in sorted(borders)]
+            rotated = any(scale.weights is not None for _, scale in self._pieces)
+            self._weights = tuple((border, scale.weights) for border, scale in self._pieces) if rotated else ()
         return self._pieces
 
     def _letters(self) -> str:
@@ -275,10 +299,10 @@ class Channels:
         epoch = epoch_at(self._epochs(location, code), time_ns)
         gain, sign = entry.sensitivity, 1.0
         if gain is None and self._metadata is not None:
-            if epoch is None or epoch.fault or epoch.sensitivity is None:
+            if epoch is None or epoch.gain is None:
                 remarks.append(f"{self._metadata.path}: {self._lack(location, code, epoch)}: no gain")
             else:
-                gain, sign = abs(epoch.sensitivity), np.sign(epoch.sensitivity)
+                gain, sign = abs(epoch.gain), np.sign(epoch.gain)
         azimuth_deg, dip_deg = entry.azimuth_deg, entry.dip_deg
         if epoch is not None:
             azimuth_deg = epoch.azimuth_deg if azimuth_deg is None else azimuth_deg
@@ -292,29 +316,6 @@ class Channels:
                 reversed_ = np.cos(np.radians(azimuth_deg - NOMINAL_AZIMUTH_DEG[letter])) < 0
                 azimuth_deg += 180.0 if reversed_ else 0.0  # the station file says which way round it is
         return _Facts(letter, np.nan if gain is None else gain, float(sign), azimuth_deg, dip_deg)
-
-    def _watch(self, timeline: Timeline, k0: int, valid: npt.NDArray[np.bool_]) -> None:
-        """Tell once that an axis of a triaxial sensor lacks: without it there is no vertical, and no event."""
-        some = np.flatnonzero(valid.any(axis=0))
-        if not len(some) or "axis" in self._told:
-            return
-        whole = np.flatnonzero(valid.all(axis=0))
-        newest_ns = timeline.time_of(k0 + int(some[-1]))
-        if len(whole):
-            self._whole_ns = max(self._whole_ns or 0, timeline.time_of(k0 + int(whole[-1])))
-        elif self._whole_ns is None:
-            self._whole_ns = timeline.time_of(k0 + int(some[0]))
-        assert self._whole_ns is not None
-        if newest_ns - self._whole_ns > MISSING_S * NS_PER_S:
-            self._told.add("axis")
-            lacking = [letter for letter, exists in zip(TRIAXIAL, valid[:, some[-1]], strict=True) if not exists]
-            logger.warning(
-                "%s: %s of the triaxial sensor %s lacks since %s: without all of U, V, W there is no vertical",
-                self.station_id,
-                " and ".join(lacking),
-                self._sensor[1] if self._sensor else "",
-                iso_from_ns(self._whole_ns),
-            )
 
 
 def _triaxial(facts: list[_Facts], remarks: list[str]) -> Matrix:

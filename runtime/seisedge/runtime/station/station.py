@@ -15,7 +15,9 @@ from seisedge.runtime.config import Mode, StationConfig, settings_of
 from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.inference.windows import grid_of
-from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.records.channelcode import COMPONENTS
+from seisedge.runtime.records.orientation import WeightsByTime
+from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.station.channels import Channels
 from seisedge.runtime.station.clock_steps import ClockSteps, ClockStepsState
@@ -23,7 +25,7 @@ from seisedge.runtime.station.continuous import ContinuousMode, ContinuousState
 from seisedge.runtime.station.draft import Draft, StationCounters
 from seisedge.runtime.station.triggered import TriggeredMode, TriggeredState
 from seisedge.runtime.timeline.resample import reaches_band
-from seisedge.runtime.timeline.timeline import COMPONENTS, KEEP_S, Timeline, TimelineState
+from seisedge.runtime.timeline.timeline import KEEP_S, Timeline, TimelineState
 from seisedge.runtime.timeline.track import GridSpec
 
 logger = logging.getLogger(__name__)
@@ -103,11 +105,14 @@ class Station:
         self._config = config
         self._models = models
         self._mode_name: Mode = mode
+        self._listens = False  # a trigger or a model takes samples of the timelines
+        self.used = False  # a sample has reached a timeline that a trigger or a model looks at
         self._drops = drops
         self._build_rate_hz = 0.0
         self._timelines: dict[GridSpec, Timeline] = {}
+        self._weights: WeightsByTime = ()  # of the timelines
         self._mode: TriggeredMode | ContinuousMode | None = None
-        self._too_slow: set[str] = set()
+        self._unused: dict[str, str] = {}  # why a channel's samples reach no model or trigger, by its name
         self._early: list[Draft] = []  # what a long gap or the end of a timeline made due
         self._turned = False  # a new timeline has begun and the end of the earlier one was not yet said
         self._earlier_ns = 0  # length of the data on earlier timelines
@@ -122,6 +127,8 @@ class Station:
             return
         if self._mode is None:
             self._build(packet.sampling_rate_hz)
+        elif self.channels.weights is not self._weights:  # the packet is the first of its channel
+            self._set_weights()
         self.counters.packets += 1
         if self.clock_steps.passes(component, packet):
             self._take(component, packet)
@@ -140,11 +147,15 @@ class Station:
             self.first_ns = start_ns
         if self.last_ns is None or end_ns > self.last_ns:
             self.last_ns = end_ns
+        if packet.flags & RecordFlag.CALIBRATION:
+            self._unused.setdefault(str(packet.source_id), "its records are flagged as calibration")
+        elif self._listens:
+            self.used = True
         for spec, timeline in self._timelines.items():
             if reaches_band(packet.sampling_rate_hz, spec.pass_hz):
                 timeline.add(component, packet)
-            elif (name := f"{packet.source_id} {spec.pass_hz:g}") not in self._too_slow:
-                self._too_slow.add(name)
+            elif (name := f"{packet.source_id} {spec.pass_hz:g}") not in self._unused:
+                self._unused[name] = f"{packet.sampling_rate_hz:g} Hz does not carry {spec.pass_hz:g} Hz"
                 logger.warning(
                     "%s: %s at %g Hz does not carry %g Hz; that component is left out",
                     self.station_id,
@@ -169,6 +180,7 @@ class Station:
             for timeline in self._timelines.values():
                 timeline.finish()
             yield from self._mode.step(ended=True)
+            self._check_axes()
 
     def _said_early(self) -> Iterator[Draft]:
         early, self._early = self._early, []
@@ -224,6 +236,7 @@ class Station:
         for name in back.counters.__slots__:
             setattr(self.counters, name, getattr(back.counters, name))
         self.counters.packets = front.packets
+        self.used = True
         if isinstance(self._mode, TriggeredMode) and back.triggered is not None:
             self._mode.restore(back.triggered)
         elif isinstance(self._mode, ContinuousMode) and back.continuous is not None:
@@ -246,6 +259,11 @@ class Station:
         return list(self._timelines.values())
 
     @property
+    def refusals(self) -> dict[str, str]:
+        """Channels that are not used, and why."""
+        return self._unused | self.channels.reasons
+
+    @property
     def heard_ns(self) -> int:
         """Length of the data, over all timelines."""
         return self._earlier_ns + ((self.last_ns or 0) - (self.first_ns or 0))
@@ -263,6 +281,7 @@ class Station:
         for timeline in earlier.values():
             timeline.finish()
         self._early += self._mode.step(ended=True)
+        self._check_axes()
         self._earlier_ns = self.heard_ns
         self.first_ns = self.last_ns = None
         self._timelines = {}
@@ -291,8 +310,22 @@ class Station:
             timeline.restart(max(timeline.leap_to(packet), timeline.ready_k))
 
     def _seen(self) -> None:
+        self._check_axes()
         for timeline in self._timelines.values():
             timeline.seen()
+
+    def _check_axes(self) -> None:
+        """Look for a missing axis of a triaxial sensor in what became ready since the last `_seen`."""
+        if not self.channels.triaxial:
+            return
+        timeline = next(iter(self._timelines.values()))
+        _, valid = timeline.recorded(timeline.seen_k, timeline.ready_k)
+        self.channels.check_axes(valid, timeline.time_of(timeline.seen_k), timeline.spec.rate_hz)
+
+    def _set_weights(self) -> None:
+        self._weights = self.channels.weights
+        for timeline in self._timelines.values():
+            timeline.weights = self._weights
 
     def _fast_enough(self, packet: Packet) -> bool:
         """False for a channel whose band leaves the trigger nothing above its high-pass."""
@@ -300,8 +333,11 @@ class Station:
         if SLOW_SHARE * packet.sampling_rate_hz / 2 >= lowest_hz:
             return True
         name = str(packet.source_id)
-        if name not in self._too_slow:
-            self._too_slow.add(name)
+        if name not in self._unused:
+            self._unused[name] = (
+                f"{packet.sampling_rate_hz:g} Hz is too slow for a trigger above "
+                f"{self._config.trigger.highpass_hz:g} Hz"
+            )
             logger.warning(
                 "%s: %s at %g Hz is too slow for a trigger above %g Hz; it is left out",
                 self.station_id,
@@ -319,8 +355,13 @@ class Station:
         settings = self._config.timeline
         model_grids = [grid_of(engine.card) for engine in self._models.engines]
         carried = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
+        self._listens = bool(carried) or self._mode_name == "triggered"
+        if not self._listens and self.station_id not in self._unused:
+            why = f"{rate_hz:g} Hz does not carry the models' band up to {min(g.pass_hz for g in model_grids):g} Hz"
+            self._unused[self.station_id] = why
+            logger.warning("%s: %s; it gets no answer", self.station_id, why)
         for grid in dict.fromkeys([trigger_grid, *carried]):
-            timeline = self._timelines[grid] = Timeline(
+            self._timelines[grid] = Timeline(
                 self.station_id,
                 grid,
                 components=COMPONENTS if self.channels.triaxial else settings.components,
@@ -328,14 +369,14 @@ class Station:
                 reorder_wait_s=settings.reorder_wait_s,
                 raw_keep_s=max(engine.card.window_s for engine in self._models.engines) + RAW_SLACK_S,
             )
-            timeline.mix = self.channels.mix
+        self._set_weights()
         of_models = {grid: self._timelines[grid] for grid in carried}
         if self._mode_name == "continuous":
             self._mode = ContinuousMode(
                 self.station_id, self._config, self._models, self.channels, of_models, self.counters, self._drops
             )
         else:
-            trigger = Trigger(self._timelines[trigger_grid], self._config.trigger.settings())
+            trigger = Trigger(self._timelines[trigger_grid], self._config.trigger)
             self._mode = TriggeredMode(
                 self.station_id,
                 self._config,

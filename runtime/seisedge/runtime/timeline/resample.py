@@ -1,9 +1,9 @@
-"""Resampling to a model's clock: one windowed-sinc kernel, finite memory, every output on its own.
+"""Resampling to the clock of a model by a windowed-sinc kernel of finite length; each output is independent.
 
-Outputs lie on the absolute grid `k / rate_out_hz` seconds since 1970, so that the components of a station meet
-on one clock whatever the phase of their digitizers. An output is a sum over the kernel's taps in a fixed order;
-its bits depend on the samples under the kernel and on nothing else: not on how many outputs are asked for at once,
-not on when. Training resamples through here too, so a network meets at the station what it was trained on.
+Outputs lie on the absolute grid `k / rate_out_hz` seconds since 1970, so that all components of a station are on one
+clock whatever the phase of their digitizers. An output is a sum over the taps of the kernel in a fixed order: its bits
+depend only on the samples under the kernel, not on when or with how many others it is computed. Training resamples
+with the same code, so that a network receives at the station what it was trained on.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy.typing as npt
 from seisedge.runtime.clock import NS_PER_S
 
 ATTENUATION_DB = 60.0
-ROWS_AT_ONCE = 4096  # outputs of a phase; bounds the memory of a long record
-FEW_PHASES = 16  # of outputs between the inputs; 2 at 100 Hz to 40 Hz, 4,000 at 99.99 Hz
-MANY_ROWS = 2048  # outputs of a phase from which on another layout of the inputs pays
+ROWS_AT_ONCE = 4096  # outputs per phase that are computed at once; limits the memory for a long record
+FEW_PHASES = 16  # of the outputs relative to the inputs; there are 2 for 100 Hz to 40 Hz, 4,000 for 99.99 Hz
+MANY_ROWS = 2048  # outputs per phase from which on another layout of the inputs is faster
 MAX_RATE_DENOMINATOR = 10_000
 
 Float = npt.NDArray[np.float64]
@@ -32,31 +32,32 @@ def stop_hz(pass_hz: float, rate_out_hz: float) -> float:
 
 
 def reaches_band(rate_in_hz: float, pass_hz: float) -> bool:
-    """True where a channel of this rate carries the whole pass band."""
+    """True if the Nyquist frequency of a channel lies above the pass band."""
     return rate_in_hz / 2 > pass_hz
 
 
 class Resampler:
     """From samples at `anchor_ns + n / rate_in_hz` to samples at `k / rate_out_hz` since the epoch.
 
-    pass_hz: amplitudes are kept (within 0.2 %) up to here; from `stop_hz(...)` on they are down by 60 dB.
-    half_s: reach of the kernel to either side of an output.
+    pass_hz: amplitudes are kept (within 0.2 %) up to here; from `stop_hz(...)` on they are attenuated by 60 dB.
+    half_s: half the length of the kernel.
 
-    Raises ValueError where the input's Nyquist frequency lies below `pass_hz` or the pass band does not
-    fit the output.
+    Raises ValueError if `pass_hz` is not below the Nyquist frequencies of the input and of the output.
     """
 
     def __init__(self, rate_in_hz: float, rate_out_hz: float, pass_hz: float, anchor_ns: int) -> None:
         if rate_in_hz / 2 <= pass_hz:
-            raise ValueError(f"a channel of {rate_in_hz:g} Hz does not carry the band up to {pass_hz:g} Hz")
+            raise ValueError(f"a channel of {rate_in_hz:g} Hz does not contain the pass band up to {pass_hz:g} Hz")
         if pass_hz >= rate_out_hz / 2:
-            raise ValueError(f"the pass band ({pass_hz:g} Hz) must end below {rate_out_hz / 2:g} Hz")
+            raise ValueError(
+                f"the pass band must end below {rate_out_hz / 2:g} Hz, half the output rate; got {pass_hz:g} Hz"
+            )
         self.rate_in = Fraction(rate_in_hz).limit_denominator(MAX_RATE_DENOMINATOR)
         self.rate_out = Fraction(rate_out_hz).limit_denominator(MAX_RATE_DENOMINATOR)
         self.anchor_ns = anchor_ns
         step = self.rate_in / self.rate_out
-        self._advance, self._phases = step.numerator, step.denominator  # inputs and outputs of one period
-        stop = min(stop_hz(pass_hz, rate_out_hz), rate_in_hz - pass_hz)  # no images of a slower channel either
+        self._advance, self._phases = step.numerator, step.denominator  # numbers of inputs and outputs in one period
+        stop = min(stop_hz(pass_hz, rate_out_hz), rate_in_hz - pass_hz)  # nor images of a channel with a lower rate
         transition_hz = stop - pass_hz
         self.half_s = (ATTENUATION_DB - 7.95) / (2 * 14.36 * transition_hz)
         self._half = math.ceil(self.half_s * rate_in_hz)
@@ -77,7 +78,7 @@ class Resampler:
         self._kernel: Float = kernel / kernel.sum(axis=1, keepdims=True)
 
     def _floor_at(self, k: int) -> int:
-        """Index of the input at or before output k."""
+        """Index of the last input at or before output k."""
         return (k * self._scale - self._shift) // self._unit
 
     def _floors(self, k0: int, k1: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -92,6 +93,10 @@ class Resampler:
         """Outputs [k0, k1) whose kernels lie within the input samples [n0, n1); empty where k1 <= k0."""
         return self._first_with_floor(n0 - 1 + self._half), self.output_after(n1)
 
+    def outputs_under(self, n0: int, n1: int) -> tuple[int, int]:
+        """Outputs [k0, k1) that have any of the input samples [n0, n1) under their kernel."""
+        return self.output_after(n0), self._first_with_floor(n1 - 1 + self._half)
+
     def output_after(self, n1: int) -> int:
         """First output whose kernel reaches to input sample `n1` or beyond."""
         return self._first_with_floor(n1 - self._half)
@@ -102,8 +107,9 @@ class Resampler:
     def __call__(self, x: Float, valid: Mask, n_first: int, k0: int, k1: int) -> tuple[Float, Mask]:
         """Outputs [k0, k1).
 
-        x, valid: (n,), input samples from index `n_first` on; must hold all of `inputs_for(k0, k1)`.
-        Returns (k1 - k0,) values and a mask, False and 0 where a sample under the kernel is missing.
+        x, valid: (n,), input samples from index `n_first` on; must contain all of `inputs_for(k0, k1)`.
+        Returns values and mask (k1 - k0,); 0 and False where a sample under the kernel is missing.
+        Raises ValueError if `x` does not contain the inputs.
         """
         if k1 <= k0:
             return np.zeros(0), np.zeros(0, dtype=bool)
@@ -123,8 +129,8 @@ class Resampler:
         return np.where(whole, out, 0.0), whole
 
     def _by_phase(self, x: Float, n0: int, k0: int, k1: int) -> Float:
-        """Outputs [k0, k1) of `x`, which begins with sample `n0`: those of a phase together."""
-        # one period of zeros behind, or two: `_sum` never adds up a single output
+        """Outputs [k0, k1) from the samples `x`, which begin at index `n0`: those of one phase together."""
+        # one or two periods of zeros at the end: `_sum` always computes at least two outputs
         inputs = np.zeros((len(x) // self._advance + 2) * self._advance)
         inputs[: len(x)] = x
         side_by_side = None
@@ -142,7 +148,7 @@ class Resampler:
         return out
 
     def _one_by_one(self, x: Float, n0: int, k0: int, k1: int) -> Float:
-        """The same for a rate with next to no period, as 99.99 Hz has."""
+        """As `_by_phase`, for rates with very many phases, such as 99.99 Hz."""
         floors, phase = self._floors(k0, k1)
         out = np.empty(k1 - k0)
         tap = np.arange(1 - self._half - n0, 1 - self._half - n0 + self._kernel.shape[1])
@@ -156,14 +162,14 @@ class Resampler:
     def _sum(self, x: Float, side_by_side: Float | None, first: int, kernel: Float, count: int) -> Float:
         """Outputs of one phase: m-th = sum over taps of `kernel[tap] * x[first + m * advance + tap]`.
 
-        Whole rows are added in the order of the taps, so that no bit depends on `count`; but for a single column,
-        which numpy would add up in pairs: there are always two.
-        side_by_side: (advance, n), sample i of `x` in row `i % advance`; the inputs of a tap are neighbours there,
-        which pays for the copy where outputs are many.
+        Whole rows are added in the order of the taps, so that no bit depends on `count`. numpy adds a single column in
+        another order (pairwise), so that there are always at least two columns.
+        side_by_side: (advance, n), sample i of `x` in row `i % advance`: the inputs of a tap are contiguous, which for
+        many outputs saves more time than the copy takes.
         """
         taps, columns = len(kernel), max(count, 2)
         step = x.itemsize
-        products = np.empty((taps, columns))  # row by row in memory, or numpy would add up the taps in pairs
+        products = np.empty((taps, columns))  # by rows in memory, otherwise numpy adds the taps pairwise
         if side_by_side is None:
             under = np.ndarray((taps, columns), np.float64, x, first * step, (step, self._advance * step))
             np.multiply(under, kernel[:, None], out=products)
@@ -185,7 +191,10 @@ def resample_record(
     rate_out_hz: float,
     pass_hz: float,
 ) -> tuple[Float, Mask, int]:
-    """A whole record at once: `x`, `valid` (n,) → values, mask (m,) and the grid index of the first output."""
+    """Resample a whole record.
+
+    x, valid: (n,). Returns values and mask (m,), and the grid index of the first output.
+    """
     resampler = Resampler(rate_in_hz, rate_out_hz, pass_hz, starttime_ns)
     k0, k1 = resampler.outputs_from(0, len(x))
     if k1 <= k0:

@@ -1,4 +1,4 @@
-"""Segment: a run of one component's samples on one clock, each once, gaps known."""
+"""Segment: consecutive samples of one component on one clock, each sample once, with its gaps."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import Float, Mask
 
 SEGMENT_GAP_S = 30.0
-FOLLOWS_SAMPLES = 0.75  # a packet that begins nearer than this to the end of the one before follows it without a gap
-LARGEST = 1e30
+FOLLOWS_SAMPLES = 0.75  # a packet that starts closer than this to the end of the previous one follows it without a gap
+LARGEST = 1e30  # of float samples; larger ones are invalid
 
 
 @dataclass(slots=True)
 class TrackCounters:
-    """Samples that did not simply follow the one before."""
+    """Numbers of samples and of irregularities of a component, since the start of the run."""
 
     samples: int = 0
     gaps: int = 0
@@ -29,79 +29,80 @@ class TrackCounters:
     duplicate_samples: int = 0
     disagreeing_samples: int = 0
     late_samples: int = 0
-    unsound_samples: int = 0  # NaN, infinite or absurd
-    retimings: int = 0  # the digitizer's clock had drifted from its rate by half a sample
+    unsound_samples: int = 0  # NaN, infinite, or not below `LARGEST`
+    retimings: int = 0  # times that the clock was set, because the times of packets had drifted by half a sample
 
 
 class SegmentState(msgspec.Struct, frozen=True):
-    """A segment without its samples; `known`: runs [n0, n1) of samples between `settled` and `end`."""
+    """State of a segment without its samples; known: runs [n0, n1) of existing samples between `settled` and `end`."""
 
     anchor_ns: int
     rate_hz: float
     settled: int
     end: int
     known: list[tuple[int, int]]
-    heard_ns: int
+    end_ns: int = msgspec.field(name="heard_ns")  # stored states have this name
 
 
 class Segment:
-    """A run of samples at `anchor_ns + n / rate_hz`, gaps of up to `SEGMENT_GAP_S` inside it.
+    """Samples at the times `anchor_ns + n / rate_hz`, with gaps of up to `SEGMENT_GAP_S`.
 
-    settled: input below this index is final, be it a sample or a gap.
-    heard_ns: when `end` is, by the time of the packet that ends there.
+    settled: every index below is final, either a sample or a gap.
+    end: index after the newest sample.
+    end_ns: time of `end` by the header of the packet that ends there.
     """
 
     def __init__(self, anchor_ns: int, rate_hz: float) -> None:
         self.anchor_ns = anchor_ns
         self.rate_hz = rate_hz
         self.settled = 0
-        self.end = 0  # index after the newest sample
-        self.heard_ns = anchor_ns
-        self._first = 0  # index of the buffer's first sample
-        self._keep = 0  # what may be forgotten lies before
+        self.end = 0
+        self.end_ns = anchor_ns
+        self._first = 0  # index of the first sample in the buffer
+        self._keep = 0  # samples before this index may be dropped
         size = max(1024, int(rate_hz * 120))
         self._x: Float = np.zeros(size)
         self._ok: Mask = np.zeros(size, dtype=bool)
 
     def state(self) -> SegmentState:
-        """What there is but the samples."""
+        """The state without the samples."""
         ahead = self._ok[self.settled - self._first : self.end - self._first]
         known = [(n0 + self.settled, n1 + self.settled) for n0, n1 in runs(ahead)]
-        return SegmentState(self.anchor_ns, self.rate_hz, self.settled, self.end, known, self.heard_ns)
+        return SegmentState(self.anchor_ns, self.rate_hz, self.settled, self.end, known, self.end_ns)
 
     @classmethod
     def from_state(cls, state: SegmentState, first: int) -> Segment:
-        """A segment of which the past is known to have been, but not what it was.
+        """Restore a segment; the values of its samples are lost.
 
-        Samples from index `first` to `settled` are missing; those of `known` are there, and 0: they decide what is
-        a gap as before, and whoever restores asks for no output that they are under.
+        Samples from index `first` to `settled` are missing. Those in `known` exist with the value 0, so that gaps
+        are detected as before; outputs that depend on them must not be used.
         """
         segment = cls(state.anchor_ns, state.rate_hz)
         segment.settled, segment._first, segment._keep = state.settled, min(first, state.settled), first
-        segment.end = state.settled  # of the samples, as far as the buffer holds them
+        segment.end = state.settled  # `_reserve` copies samples up to here
         segment._reserve(state.end)
-        segment.end, segment.heard_ns = state.end, state.heard_ns
+        segment.end, segment.end_ns = state.end, state.end_ns
         for n0, n1 in state.known:
             segment._ok[n0 - segment._first : n1 - segment._first] = True
         return segment
 
     def index_of(self, time_ns: int) -> int:
-        """Nearest sample index; half a sample of jitter is tolerated."""
+        """Index of the sample nearest to a time: start times of packets may jitter by half a sample."""
         return round((time_ns - self.anchor_ns) * self.rate_hz / NS_PER_S)
 
     def has_drifted(self, packet: Packet, index: int) -> bool:
-        """True where the packet follows the one before, but the anchor's clock says a gap or an overlap."""
+        """True if the packet follows the previous one by its time, although `index` means a gap or an overlap."""
         if index == self.end or self.settled < self.end:
             return False
-        return abs(packet.starttime_ns - self.heard_ns) * self.rate_hz < FOLLOWS_SAMPLES * NS_PER_S
+        return abs(packet.starttime_ns - self.end_ns) * self.rate_hz < FOLLOWS_SAMPLES * NS_PER_S
 
     def retime(self, packet: Packet) -> None:
-        """Count time anew from this packet, which goes on at `end`; what stands before it moves by a sample."""
+        """Set the clock so that this packet starts at `end`; the times of earlier samples shift by up to a sample."""
         self.anchor_ns = packet.starttime_ns - round(self.end * NS_PER_S / self.rate_hz)
 
     def put(self, index: int, samples: npt.NDArray[Any], counters: TrackCounters) -> None:
-        """Store `samples` from `index` on; what is there already stays, what is settled is too late."""
-        if index == self.end == self.settled and samples.dtype.kind == "i":  # it simply goes on
+        """Store `samples` from `index` on; existing samples are kept, and samples below `settled` are too late."""
+        if index == self.end == self.settled and samples.dtype.kind == "i":  # the usual case: they follow without a gap
             end = index + len(samples)
             self._reserve(end)
             here = slice(index - self._first, end - self._first)
@@ -111,7 +112,9 @@ class Segment:
             return
         late = min(max(self.settled - index, 0), len(samples))
         if late:
-            held = min(max(self._first - index, 0), late)  # older than the buffer: can no longer be compared
+            held = min(
+                max(self._first - index, 0), late
+            )  # older than the buffer: there is nothing to compare them with
             self._compare(index + held, samples[held:late], counters)
             counters.late_samples += held
             index, samples = index + late, samples[late:]
@@ -122,7 +125,7 @@ class Segment:
         known = self._ok[here].copy()
         if known.any():
             self._compare(index, samples, counters)
-        # of floats, what float32 cannot carry to a model is no sample
+        # models take float32: a float that this type cannot hold is invalid
         sound = np.abs(samples, dtype=np.float64) < LARGEST if samples.dtype.kind == "f" else ~known
         new = ~known & sound
         self._x[here][new] = samples[new]
@@ -141,7 +144,7 @@ class Segment:
         counters.late_samples += int((~known & settled).sum())
 
     def settle(self, reorder_n: int, counters: TrackCounters) -> None:
-        """Move `settled` over samples, and over gaps that are `reorder_n` samples old."""
+        """Move `settled` past existing samples, and past gaps that began at least `reorder_n` samples before `end`."""
         while self.settled < self.end:
             ahead = self._ok[self.settled - self._first : self.end - self._first]
             missing = np.flatnonzero(~ahead)
@@ -159,21 +162,21 @@ class Segment:
             self.settled = gap_at + length
 
     def view(self, n0: int, n1: int) -> tuple[Float, Mask]:
-        """Samples and mask of [n0, n1); views into the buffer, valid until the next `put`."""
+        """Samples and mask of the indices [n0, n1): views of the buffer, valid until the next `put`."""
         here = slice(n0 - self._first, n1 - self._first)
         return self._x[here], self._ok[here]
 
     def forget(self, n0: int) -> None:
-        """Samples before `n0` are no longer needed; space is taken back when it runs short."""
+        """Allow samples before `n0` to be dropped when the buffer needs space."""
         self._keep = n0
 
     @property
     def first(self) -> int:
-        """Index of the oldest sample held."""
+        """Index of the oldest sample in the buffer."""
         return self._first
 
     def trimmed(self, n0: int) -> Segment:
-        """A segment that only holds the samples from `n0` on; nothing can be put into it."""
+        """A copy with the samples from `n0` on, for reading only."""
         n0 = min(max(n0, self._first), self.end)
         other = Segment(self.anchor_ns, self.rate_hz)
         other.settled, other.end, other._first = self.settled, self.end, n0

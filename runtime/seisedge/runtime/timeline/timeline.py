@@ -1,16 +1,15 @@
-"""Timeline: the three components of a station on one clock, and how far it may be read.
+"""Timeline: the three components of a station on one clock.
 
-The part up to `ready_k` will not change any more: each component has passed it, or was given up because another
-component's packet *starts* `max_wait_s` of data time later. Waiting is measured on packet starts, so that records
-of any length may follow each other channel by channel. A component that was given up is waited for again
-as soon as it is less than that behind.
+Outputs below `ready_k` are final: each component has reached `ready_k`, or processing no longer waits for it because a
+packet of another component *starts* more than `max_wait_s` of data time later. The wait is measured at the starts of
+packets, so that records of any length may follow each other channel by channel. Processing waits for a component again
+as soon as it is no more than `max_wait_s` behind.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -19,20 +18,21 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.records.channelcode import COMPONENTS
+from seisedge.runtime.records.orientation import WeightsByTime, mix
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.timeline.resample import MAX_RATE_DENOMINATOR
 from seisedge.runtime.timeline.track import GridSpec, RawStretch, Track, TrackState
 
 logger = logging.getLogger(__name__)
 
-COMPONENTS = "ZNE"
 NO_RAW_NS = 2**62
-KEEP_S = 180.0  # behind `ready_k`: the longest window plus the filters' reach
+KEEP_S = 180.0  # length of the outputs kept: the longest window and the reach of the filters
 
 
 @dataclass(frozen=True, slots=True)
 class FlaggedSpan:
-    """A stretch of time [start_ns, end_ns) the digitizer flagged."""
+    """Time [start_ns, end_ns) of a packet with flags of the digitizer."""
 
     start_ns: int
     end_ns: int
@@ -40,7 +40,7 @@ class FlaggedSpan:
 
 
 class TimelineState(msgspec.Struct, frozen=True):
-    """A timeline without its samples and flags."""
+    """State of a timeline without its samples and flags."""
 
     first_k: int | None
     ready_k: int
@@ -49,14 +49,12 @@ class TimelineState(msgspec.Struct, frozen=True):
     began_k: int | None = None
 
 
-Mix = Callable[["Timeline", int, npt.NDArray[np.float32], npt.NDArray[np.bool_]], None]
-
-
 class Timeline:
     """Three tracks on the grid `k / spec.rate_hz`; packets in, (3, n) arrays with a mask out.
 
-    components: those the station has; the others are not waited for.
-    raw_keep_s: how long before what was seen raw samples are kept.
+    components: the components to wait for.
+    raw_keep_s: length of the samples as recorded that are kept before `seen_k`.
+    weights: weights by which the rows as recorded are combined to Z, N and E; may be replaced at any time.
     """
 
     def __init__(
@@ -73,19 +71,19 @@ class Timeline:
         self.spec = spec
         self.ready_k = 0
         self.flagged: list[FlaggedSpan] = []
-        self.mix: Mix | None = None  # makes Z, N and E of the rows as recorded, in place, from an index on
+        self.weights: WeightsByTime = ()
         self.tracks = {c: Track(f"{station_id} {c}", spec, reorder_wait_s) for c in COMPONENTS}
         self._raw_keep_k = math.ceil(raw_keep_s * spec.rate_hz)
         if not self._raw_keep_k:
             for track in self.tracks.values():
                 track.raw_from_ns = NO_RAW_NS
         self._awaited = set(components)
-        self._told: set[str] = set()  # components whose first absence was told
+        self._warned_of: set[str] = set()  # components whose first absence was logged as a warning
         self._max_wait_k = math.ceil(max_wait_s * spec.rate_hz)
         self._first_k: int | None = None  # index of column 0 of the buffers
-        self._seen_k = 0  # up to here everything was looked at
+        self._seen_k = 0  # outputs before this index were read
         self._newest_start_ns = 0  # of all components
-        self._began_k = 0  # where the component that spoke first began; the others are waited for from there
+        self._began_k = 0  # start of the first packet: the wait for other components begins there
         rate = Fraction(spec.rate_hz).limit_denominator(MAX_RATE_DENOMINATOR)
         self._per_second, self._unit_ns = rate.numerator, rate.denominator * NS_PER_S  # index k is at k * unit / per
         size = int(spec.rate_hz * (KEEP_S + 2 * max_wait_s)) * 2
@@ -93,12 +91,12 @@ class Timeline:
         self._valid: npt.NDArray[np.bool_] = np.zeros((3, size), dtype=bool)
 
     def state(self) -> TimelineState:
-        """What there is but samples and flags; see `TrackState`."""
+        """The state without samples and flags; see `TrackState`."""
         tracks = {component: track.state() for component, track in self.tracks.items()}
         return TimelineState(self._first_k, self.ready_k, sorted(self._awaited), tracks, self._began_k)
 
     def restore(self, state: TimelineState) -> None:
-        """Go on from `state`, with every sample before it missing."""
+        """Resume from `state`; all earlier samples are missing."""
         self._first_k, self.ready_k, self._awaited = state.first_k, state.ready_k, set(state.awaited)
         self._seen_k = self.ready_k
         self._began_k = state.ready_k if state.began_k is None else state.began_k
@@ -107,32 +105,37 @@ class Timeline:
         self._newest_start_ns = max(track.newest_start_ns or 0 for track in state.tracks.values())
 
     def carry_counters(self, earlier: Timeline) -> None:
-        """Go on counting where the timeline before this one ended."""
+        """Continue the counters of the previous timeline."""
         for component, track in self.tracks.items():
             track.counters = earlier.tracks[component].counters
 
     @property
     def reach_s(self) -> float:
-        """How far before an output its samples lie."""
+        """Length of the samples before an output that it depends on, in seconds."""
         return max(track.reach_s for track in self.tracks.values())
 
     @property
     def oldest_k(self) -> int:
-        """First index still held; 0 before the first packet."""
+        """Index of the oldest output in the buffer; 0 before the first packet."""
         return self._first_k or 0
 
+    @property
+    def seen_k(self) -> int:
+        """Value of `ready_k` at the last call of `seen`."""
+        return self._seen_k
+
     def k_at(self, time_ns: int) -> int:
-        """First grid index at or after a time; of `time_of(k)`, which is to the nanosecond, it is k."""
+        """First grid index at or after a time, with a tolerance of 1 ns, so that `k_at(time_of(k)) == k`."""
         return -((1 - time_ns) * self._per_second // self._unit_ns)
 
     def time_of(self, k: int) -> int:
-        """Time of grid index `k` in ns, to the nearest."""
+        """Time of grid index `k`, rounded to the nearest nanosecond."""
         return (2 * k * self._unit_ns + self._per_second) // (2 * self._per_second)
 
     def add(self, component: str, packet: Packet) -> None:
-        """Take a packet of one component. Raises ValueError where its rate does not carry the band."""
+        """Add a packet of one component. Raises ValueError if its Nyquist frequency is not above `spec.pass_hz`."""
         if self._first_k is None:
-            # a component may have started earlier than the one that spoke first
+            # the packets of another component may have started earlier than the first packet received
             self._began_k = self.k_at(packet.starttime_ns)
             self._first_k = self._began_k - self._max_wait_k
             self.ready_k = self._seen_k = self._first_k
@@ -143,27 +146,27 @@ class Timeline:
         self._advance(packet.starttime_ns)
 
     def leap_to(self, packet: Packet) -> int:
-        """Index up to which `packet` would give up everything; far beyond `ready_k` after a long gap."""
+        """Index up to which the wait for all components ends with `packet`; after a long gap far beyond `ready_k`."""
         return self.k_at(packet.starttime_ns) - self._max_wait_k
 
     def leap_from_k(self, gap_s: float) -> int:
-        """Index beyond which a packet that begins there leaps over more than `gap_s`; it only grows."""
+        """A packet that starts after this index follows a gap of more than `gap_s`; the index never decreases."""
         return self.ready_k + self._max_wait_k + round(gap_s * self.spec.rate_hz)
 
     def give_up(self, to_k: int) -> None:
-        """What has not come before `to_k` is missing: the timeline is ready up to there."""
+        """Stop waiting for outputs before `to_k`: those that are not final are missing."""
         self._settle()
         self.ready_k = max(self.ready_k, to_k)
 
     def restart(self, at_k: int) -> None:
-        """Forget everything and go on at `at_k`; the buffers need not span a gap of hours."""
+        """Clear the buffers and continue at `at_k`, so that a gap of hours needs no memory."""
         self._write()
         self._first_k = self.ready_k = self._seen_k = at_k
         self._wave[:], self._valid[:] = 0, False
         self.flagged.clear()
 
     def seen(self) -> None:
-        """Everything that is ready was looked at: what lies `KEEP_S` before may be forgotten."""
+        """Mark all ready outputs as read: those more than `KEEP_S` before may be dropped."""
         self._seen_k = self.ready_k
         if self._raw_keep_k:
             raw_from_ns = self.time_of(max(self._seen_k - self._raw_keep_k, 0))
@@ -176,14 +179,20 @@ class Timeline:
         self._write()
 
     def finish(self) -> None:
-        """No more packets: the timeline is ready to its end."""
+        """End of the packets: the timeline is ready up to its last output."""
         self._settle()
         done = [track.done_k for track in self.tracks.values() if track.done_k is not None]
         if done:
             self.ready_k = max(self.ready_k, *done)
 
     def window(self, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Samples and mask, (3, k1 - k0) each, ZNE by way of `mix`, copies; 0 and False where there is no sample."""
+        """Samples and mask, (3, k1 - k0) each, in Z, N and E, copies; 0 and False where a sample is missing."""
+        wave, valid = self.recorded(k0, k1)
+        self.rotate(k0, wave, valid)
+        return wave, valid
+
+    def recorded(self, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """As `window`, with the rows as recorded, before `weights` are applied."""
         self._write()
         wave = np.zeros((3, k1 - k0), dtype=np.float32)
         valid = np.zeros((3, k1 - k0), dtype=bool)
@@ -192,19 +201,26 @@ class Timeline:
         if high > low:
             wave[:, low - k0 : high - k0] = self._wave[:, low - first : high - first]
             valid[:, low - k0 : high - k0] = self._valid[:, low - first : high - first]
-        if self.mix is not None:
-            self.mix(self, k0, wave, valid)
         return wave, valid
 
-    def raw(self, component: str, k0: int, k1: int) -> list[RawStretch]:
-        """Raw samples under the outputs [k0, k1), kept from `raw_keep_s` before what was `seen`, as recorded.
+    def rotate(self, k0: int, wave: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
+        """Apply `weights` in place to rows as recorded, (3, n) each, from index `k0` on."""
+        if not self.weights:
+            return
+        begins = [max(self.k_at(begin_ns) - k0, 0) for begin_ns, _ in self.weights]
+        for begin, end, (_, weights) in zip(begins, [*begins[1:], wave.shape[1]], self.weights, strict=True):
+            if weights is not None and end > begin:
+                mix(weights, wave[:, begin:end], valid[:, begin:end])
 
-        Only those under an output that `window` calls valid are there for every run over the same samples.
+    def raw(self, component: str, k0: int, k1: int) -> list[RawStretch]:
+        """Samples as recorded under the kernels of the outputs [k0, k1), kept from `raw_keep_s` before `seen_k` on.
+
+        Only samples under valid outputs are the same in each run over the same data; others depend on the packets.
         """
         return self.tracks[component].raw(k0, k1) if k1 > k0 else []
 
     def flags_between(self, start_ns: int, end_ns: int) -> RecordFlag:
-        """What was flagged within [start_ns, end_ns)."""
+        """All flags of packets that overlap [start_ns, end_ns)."""
         found = RecordFlag.NONE
         for span in self.flagged:
             if span.start_ns < end_ns and span.end_ns > start_ns:
@@ -212,7 +228,7 @@ class Timeline:
         return found
 
     def _write(self) -> None:
-        """Into the buffers what has become final."""
+        """Copy the outputs that have become final into the buffers."""
         for row, component in enumerate(COMPONENTS):
             for k0, values, mask in self.tracks[component].take():
                 assert self._first_k is not None
@@ -244,7 +260,7 @@ class Timeline:
         given_up_k = self.k_at(self._newest_start_ns) - self._max_wait_k
         if len(self._awaited) == len(COMPONENTS):
             slowest_k = min(self.ready_k if t.done_k is None else t.done_k for t in self.tracks.values())
-            if slowest_k >= given_up_k and slowest_k > self.ready_k:  # all are there: the usual case
+            if slowest_k >= given_up_k and slowest_k > self.ready_k:  # the usual case: no component is late
                 self.ready_k = slowest_k
                 return
         passed: list[int] = []
@@ -255,20 +271,20 @@ class Timeline:
             known = track.done_k is not None
             if (done_k if known else self._began_k) < given_up_k and component in self._awaited:
                 self._awaited.discard(component)
-                level = logging.INFO  # it may not exist
+                level = logging.INFO  # the station may not have it
                 if known:
-                    level = logging.DEBUG if component in self._told else logging.WARNING
-                    self._told.add(component)
+                    level = logging.DEBUG if component in self._warned_of else logging.WARNING
+                    self._warned_of.add(component)
                 logger.log(
                     level,
-                    "%s: component %s is not waited for %s",
+                    "%s: component %s is %s; processing continues without it",
                     self.station_id,
                     component,
-                    "any more" if known else "(nothing came from it)",
+                    "late" if known else "missing: no packet received",
                 )
         ready = min(passed) if passed else max(t.done_k or 0 for t in self.tracks.values())
         self.ready_k = max(self.ready_k, ready)
         for component, track in self.tracks.items():
             if component not in self._awaited and track.done_k is not None and track.done_k >= given_up_k:
                 self._awaited.add(component)
-                logger.info("%s: component %s is back", self.station_id, component)
+                logger.info("%s: component %s is in time again", self.station_id, component)

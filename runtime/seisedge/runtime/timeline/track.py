@@ -1,8 +1,8 @@
-"""Track: the samples of one component on their own clock, in order, each once, gaps known.
+"""Track: the samples of one component, put in order, each once, and resampled to the clock of a model.
 
-Packets may come out of order within `reorder_wait_s` of data time, twice, or overlapping. What is missing longer
-than that is a gap; it stays missing. A gap longer than `SEGMENT_GAP_S` or a new sampling rate starts a new
-segment with a new anchor, so that the buffer never grows with a gap.
+Packets may arrive out of order within `reorder_wait_s` of data time, twice, or overlapping. Samples that are missing
+for longer are a gap, which is never filled. A gap longer than `SEGMENT_GAP_S` or a new sampling rate starts a new
+segment, so that long gaps need no memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrackState(msgspec.Struct, frozen=True):
-    """A track without its samples: with it and the same packets from there on, every later decision is the same."""
+    """State of a track without its samples; a restored track makes the same decisions on the packets that follow."""
 
     counters: TrackCounters
     newest_start_ns: int | None
@@ -33,7 +33,7 @@ class TrackState(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class GridSpec:
-    """A model's clock: outputs at `k / rate_hz`, kept up to `pass_hz`."""
+    """Clock of a model: outputs at `k / rate_hz` seconds since 1970; frequencies up to `pass_hz` are kept."""
 
     rate_hz: float
     pass_hz: float
@@ -41,21 +41,27 @@ class GridSpec:
 
 @dataclass(frozen=True, slots=True)
 class RawStretch:
-    """Samples as the digitizer counted them: `x`, `ok` (n,) from `start_ns` on; views, valid until the next `add`.
+    """Samples as recorded, before resampling: views of the buffer, valid until the next `add`.
 
-    reach_s: how far from a sample the outputs lie that it is part of.
+    x: (n,), counts, from `start_ns` on. ok: (n,), True where the sample exists. first: index of sample 0 on the clock
+    of `resampler`, which makes the outputs.
     """
 
     x: Float
     ok: Mask
     start_ns: int
     rate_hz: float
-    reach_s: float
+    resampler: Resampler
+    first: int
+
+    def outputs_under(self, n0: int, n1: int) -> tuple[int, int]:
+        """Outputs [k0, k1) that have any of the samples [n0, n1) under their kernel."""
+        return self.resampler.outputs_under(self.first + n0, self.first + n1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A segment with its clock of a time, up to output `end_k`."""
+    """A segment with the clock that was valid for outputs before `end_k`."""
 
     segment: Segment
     resampler: Resampler
@@ -67,10 +73,11 @@ class _Piece:
 
 
 class Track:
-    """One component of a station; hands over resampled samples once they are final.
+    """One component of a station; returns resampled samples once they are final.
 
-    What is final is known with every packet; it is resampled when it is asked for, at once for many packets.
-    raw_from_ns: raw samples from here on are kept for `raw`; whoever needs them moves it.
+    `add` determines which outputs are final; `take` resamples those of several packets at once.
+    done_k: outputs below this index are final; None before the first packet.
+    raw_from_ns: samples from this time on are kept for `raw`; set by the user of the track.
     """
 
     def __init__(self, name: str, spec: GridSpec, reorder_wait_s: float) -> None:
@@ -79,28 +86,30 @@ class Track:
         self.reorder_wait_s = reorder_wait_s
         self.counters = TrackCounters()
         self.newest_start_ns: int | None = None
-        self.done_k: int | None = None  # outputs below are final; None before the first packet
+        self.done_k: int | None = None
         self._segment: Segment | None = None
         self._resampler: Resampler | None = None
         self.raw_from_ns = 0
-        self._past: list[_Piece] = []  # what was before, as far as `raw` reaches
+        self._past: list[_Piece] = []  # earlier segments and clocks, as far as `raw` needs them
         self._next_k = 0  # first output of the segment that is not final
-        self._due: list[tuple[int, int]] = []  # final outputs [k0, k1) not yet made, of the segment at hand
-        self._restarted = False  # the first new segment was told; later ones are only counted
+        self._due: list[
+            tuple[int, int]
+        ] = []  # final outputs [k0, k1) of the current segment that are not yet resampled
+        self._warned_of_segment = False  # the first new segment is logged as a warning
         self._pending: list[tuple[int, Float, Mask]] = []
 
     @property
     def reach_s(self) -> float:
-        """How far to either side of an output its samples lie."""
+        """Half the length of the resampling kernel: an output depends on samples up to this far on either side."""
         return self._resampler.half_s if self._resampler is not None else 0.0
 
     def state(self) -> TrackState:
-        """What there is but the samples."""
+        """The state without the samples."""
         segment = self._segment.state() if self._segment is not None else None
         return TrackState(dataclasses.replace(self.counters), self.newest_start_ns, self.done_k, self._next_k, segment)
 
     def restore(self, state: TrackState) -> None:
-        """Go on from `state`; outputs with samples from before it under their kernel come out as missing."""
+        """Resume from `state`; outputs that depend on earlier samples are missing."""
         self.counters = dataclasses.replace(state.counters)
         self.newest_start_ns, self.done_k, self._next_k = state.newest_start_ns, state.done_k, state.next_k
         self._segment = self._resampler = None
@@ -112,11 +121,10 @@ class Track:
             self._segment = Segment.from_state(state.segment, first - 2)
 
     def add(self, packet: Packet, usable: bool, wanted_k: int) -> None:
-        """Take a packet; `usable` False stores nothing of it (calibration): it becomes a gap.
+        """Add a packet; one that is not `usable` (calibration) becomes a gap.
 
-        wanted_k: outputs before it that become final now are not wanted any more.
-
-        Raises ValueError where the rate does not carry the band.
+        wanted_k: outputs before this index are not needed, and not resampled.
+        Raises ValueError if the Nyquist frequency of the packet is not above `spec.pass_hz`.
         """
         segment = self._segment
         if segment is not None:
@@ -124,7 +132,7 @@ class Track:
             jump_s = (index - segment.end) / segment.rate_hz
             if packet.sampling_rate_hz != segment.rate_hz or jump_s > SEGMENT_GAP_S:
                 logger.log(
-                    logging.DEBUG if self._restarted else logging.WARNING,
+                    logging.DEBUG if self._warned_of_segment else logging.WARNING,
                     "%s: new segment at %s: %s",
                     self.name,
                     iso_from_ns(packet.starttime_ns),
@@ -132,7 +140,7 @@ class Track:
                     if packet.sampling_rate_hz == segment.rate_hz
                     else f"rate {segment.rate_hz:g} to {packet.sampling_rate_hz:g} Hz",
                 )
-                self._restarted = True
+                self._warned_of_segment = True
                 self._flush(segment, wanted_k)
                 self._retire(ended=True)
                 self.counters.gaps += 1
@@ -152,18 +160,18 @@ class Track:
         if usable:
             segment.put(index, packet.samples, self.counters)
             if index + len(packet.samples) == segment.end:
-                segment.heard_ns = packet.endtime_ns
+                segment.end_ns = packet.endtime_ns
         if segment.settled < segment.end:
             segment.settle(round(self.reorder_wait_s * segment.rate_hz), self.counters)
         self._finalize(segment, wanted_k)
 
     def finish(self, wanted_k: int) -> None:
-        """No more packets: everything still waiting for a late one is final now."""
+        """End of the packets: everything that waits for late packets becomes final."""
         if self._segment is not None:
             self._flush(self._segment, wanted_k)
 
     def raw(self, k0: int, k1: int) -> list[RawStretch]:
-        """Samples under the kernels of the outputs [k0, k1), one stretch a segment; all of them are final."""
+        """Final samples under the kernels of the outputs [k0, k1), one stretch per segment and clock."""
         found: list[RawStretch] = []
         for piece in [*self._past, *self._piece()]:
             high = min(k1, piece.end_k)
@@ -173,12 +181,12 @@ class Track:
                 x, ok = piece.segment.view(n0, n1)
                 rate_hz = piece.segment.rate_hz
                 start_ns = piece.resampler.anchor_ns + round(n0 * NS_PER_S / rate_hz)
-                found.append(RawStretch(x, ok, start_ns, rate_hz, piece.resampler.half_s))
+                found.append(RawStretch(x, ok, start_ns, rate_hz, piece.resampler, n0))
             k0 = max(k0, piece.end_k)
         return found
 
     def take(self) -> list[tuple[int, Float, Mask]]:
-        """Outputs that became final since the last call: (first k, values, mask) each."""
+        """Outputs that became final since the last call, each piece as (first k, values, mask)."""
         self._resample()
         pending, self._pending = self._pending, []
         return pending
@@ -197,13 +205,13 @@ class Track:
         return Resampler(segment.rate_hz, self.spec.rate_hz, self.spec.pass_hz, segment.anchor_ns)
 
     def _piece(self) -> list[_Piece]:
-        """The segment at hand, as its clock is now."""
+        """The current segment with its current clock."""
         if self._segment is None or self._resampler is None:
             return []
         return [_Piece(self._segment, self._resampler, self._next_k)]
 
     def _retire(self, *, ended: bool) -> None:
-        """Keep the segment at hand for `raw`: it has ended, or its clock is about to be set."""
+        """Keep the current segment for `raw`, before a new one starts (`ended`) or its clock is set."""
         self._past = [piece for piece in self._past if piece.end_ns > self.raw_from_ns]
         for piece in self._piece():
             if ended:
@@ -237,6 +245,6 @@ class Track:
             n0, n1 = self._resampler.inputs_for(k0, k1)
             values, whole = self._resampler(*self._segment.view(n0, n1), n0, k0, k1)
             self._pending.append((k0, values, whole))
-        # two samples more: a clock that is set right may move them under the kernel
+        # two more samples: they may come under the kernel when the clock is set
         needed = self._resampler.inputs_for(self._next_k, self._next_k + 1)[0] - 2
         self._segment.forget(min(needed, self._segment.index_of(self.raw_from_ns)))

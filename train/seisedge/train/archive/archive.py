@@ -19,9 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.detection.soundness import resample_sound
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.timeline.resample import reaches_band, resample_record
-from seisedge.train.dataset.columns import Row, number, text, time_ns
+from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.timeline.resample import reaches_band
+from seisedge.train.dataset.columns import Row, licence_of, number, text, time_ns
+from seisedge.train.dataset.event_hashes import event_key
 from seisedge.train.dataset.holdout import Place, folds_of, settle
 from seisedge.train.dataset.origins import same_origin
 from seisedge.train.dataset.progress import progress
@@ -34,7 +37,6 @@ logger = logging.getLogger(__name__)
 # SEED orientation codes, by row. 1 and 2 are not geographic; they stand where the station puts them.
 ROW_OF = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
 SYNTHETIC = "synthetic: recipe key data.synthetic = true trains on them, nothing counts them in an accuracy"
-FLAT_S = 0.5  # equal samples for longer than this are no signal: padding, a dead channel, a clipped stretch
 KM_PER_S_OF_S_MINUS_P = 8.22  # P at 6.0 km/s, Vp/Vs 1.73
 
 Bool = npt.NDArray[np.bool_]
@@ -69,6 +71,9 @@ class Record:
     s_arrival: float | None = None  # sample
     end: float | None = None  # sample at which the signal has died away
     synthetic: bool = False  # column trace_synthetic
+    key: str = ""  # of the event, as in `event_hashes.event_key`
+    magnitude_type: str = ""  # as catalogued; '' where not stated
+    licence: str = ""  # column trace_licence; '' where not stated
 
 
 @dataclass(frozen=True)
@@ -93,13 +98,6 @@ class Archive:
         """Records whose fields have the wanted values: `archive.indices(split="test", kind="blast")`."""
         hits = [i for i, r in enumerate(self.records) if all(getattr(r, k) == v for k, v in wanted.items())]
         return np.array(hits, dtype=np.int64)
-
-
-def flat_runs(x: npt.NDArray[np.generic], longest: int) -> Bool:
-    """True where x (n,) stays exactly equal for more than `longest` samples."""
-    change = np.flatnonzero(np.concatenate([[True], x[1:] != x[:-1], [True]]))
-    length = np.diff(change)
-    return np.repeat(length > longest, length)
 
 
 def find_dataset(start: Path) -> Path:
@@ -190,7 +188,7 @@ def load_archive(
                 rows = [row for row in rows if row["subset"] in subsets]
             if limit is not None and len(rows) > limit:
                 rows = rows[:: -(-len(rows) // limit)]
-            for row in progress(rows, f"records of {folder} read") if report else rows:
+            for row in progress(rows, f"records of {text_from_path(folder)} read") if report else rows:
                 if is_synthetic(row) and not synthetic:
                     reader.left_out[SYNTHETIC] += 1
                 else:
@@ -252,7 +250,7 @@ class _Reader:
             components = components_of(store.samples(row), row["trace_component_order"])
             gaps, n_finite, n_nan = missing_of(row), 0, 0
             for place, (code, x) in components.items():
-                present = ~flat_runs(x, round(FLAT_S * rate))
+                present = np.ones(len(x), dtype=bool)
                 for begin, end in gaps.get(code, []):
                     present[begin:end] = False
                 y = x.astype(np.float64)
@@ -263,7 +261,7 @@ class _Reader:
                     y[~finite] = 0.0
                 if place == 0:
                     n_finite = int(finite.sum())
-                z, mask, first = resample_record(y, present, start_ns, rate, self.rate_hz, self.pass_hz)
+                z, mask, first = resample_sound(y, present, start_ns, rate, self.rate_hz, self.pass_hz)
                 if mask.any():
                     parts[place] = z.astype(np.float32), mask
             reason = (
@@ -381,4 +379,7 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         s_arrival=None if s is None else s * ratio + shift,
         end=None if end is None else end * ratio + shift,
         synthetic=is_synthetic(row),
+        key=event_key(row),
+        magnitude_type=text(row, "source_magnitude_type"),
+        licence=licence_of(row),
     )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.islands import without_islands
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.archive.samples import samples_on
 from seisedge.train.models._base import Geometry, Model, PictureModel
@@ -21,7 +22,7 @@ class WindowCutter:
     """
 
     def __init__(self, archive: Archive, geometry: Geometry, device: torch.device, budget: int | None = None) -> None:
-        self.device, self.n = device, geometry.n_samples
+        self.device, self.n, self.rate_hz = device, geometry.n_samples, archive.rate_hz
         self.records = archive.records
         self.samples = samples_on(archive, device, budget)
         self.notes = self.samples.notes
@@ -54,7 +55,8 @@ class WindowCutter:
         valid = present & inside[:, None]
         if keep is not None:
             valid &= keep[:, :, None]
-        return torch.where(valid, waveform, 0.0), valid.float()
+        there = without_islands(valid.float(), self.rate_hz)
+        return torch.where(there > 0.5, waveform, 0.0), there
 
     def marks(self, draw: Draw) -> Tensor:
         """P (the onset), S and end of the signal, in samples of the window, (batch, 3); nan where not known."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.suggestion import suggestion
 from seisedge.train.augment._base import Augmentation
 
 Kind = TypeVar("Kind", bound=type[Augmentation])
@@ -38,7 +38,7 @@ def augmentation_names() -> list[str]:
 def augmentation_class(name: str) -> type[Augmentation]:
     """Raises InputError for an unknown name."""
     if name not in _KINDS:
-        raise InputError(f"no augmentation named '{name}'; {_hint(name, augmentation_names())}")
+        raise InputError(f"no augmentation named '{name}'; {suggestion(name, augmentation_names())}")
     return _KINDS[name]
 
 
@@ -51,7 +51,7 @@ def augmentation_from(table: dict[str, Any]) -> Augmentation:
     known = [field.name for field in dataclasses.fields(kind)]
     for key in sizes:
         if key not in known:
-            raise InputError(f"augmentation.{kind.name}.{key}: unknown key; {_hint(key, known)}")
+            raise InputError(f"augmentation.{kind.name}.{key}: unknown key; {suggestion(key, known)}")
     try:
         return msgspec.convert(sizes, kind)
     except msgspec.ValidationError as error:
@@ -61,8 +61,3 @@ def augmentation_from(table: dict[str, Any]) -> Augmentation:
 def augmentations_from(tables: Sequence[dict[str, Any]]) -> list[Augmentation]:
     """All tables of a recipe, in their order, which is that of their use. Raises InputError."""
     return [augmentation_from(table) for table in tables]
-
-
-def _hint(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, 1)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seisedge.runtime.errors import InputError
+from seisedge.train.archive.islands import without_islands
 from seisedge.train.augment._base import Augmentation, Chance, Pair
 
 
@@ -35,7 +36,8 @@ class Chain:
         """x, valid: (batch, 3, n)."""
         for augmentation in self.waveforms:
             x, valid = augmentation(x, valid, self.chance)
-        return x, valid
+        there = without_islands(valid, self.chance.rate_hz)  # a gap may leave some
+        return torch.where(there > 0.5, x, 0.0), there
 
     @torch.no_grad()
     def picture(self, x: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def command(
     from seisedge.runtime.bench.recorded import trial_windows
     from seisedge.runtime.config import load_config
     from seisedge.runtime.inference.infer import Models
-    from seisedge.train.correction.cuts import Windows
+    from seisedge.train.correction.cuts import EventCutter
     from seisedge.train.correction.result import result_of, text_from_result
     from seisedge.train.correction.stationfile import write_correction
     from seisedge.train.dataset.catalogue import events_from
@@ -82,7 +82,7 @@ def command(
     if name not in heard:
         raise InputError(f"{', '.join(data)}: no record of {name} there; of {', '.join(sorted(heard))}")
     site = Stations.read([station, *stations]).site(name, events[0].origin_ns)
-    windows = Windows(config, recordings, engine.card, site, travel_times_from(travel_times))
+    windows = EventCutter(config, recordings, engine.card, site, travel_times_from(travel_times))
     result = result_of(engine, windows, events)
     if result.correction is None:
         why = "; ".join(f"{n} {reason}" for reason, n in result.left_out.items()) or "none left out"

@@ -91,6 +91,7 @@ def build(
         raise InputError("--unit m/s needs gains; give --stations with StationXML or station files")
     import msgspec
 
+    from seisedge.runtime.paths import text_from_path
     from seisedge.train.dataset.build import Builder, sha256_of
     from seisedge.train.dataset.catalogue import events_from
     from seisedge.train.dataset.recordings import Recordings
@@ -105,7 +106,7 @@ def build(
         refine=refine, licence=licence,
     )  # fmt: skip
     builder = Builder(plan, Recordings(data), Stations.read(list(stations)), travel_times_from(travel_times))
-    source = {"catalogue": catalogue.name, "sha256": sha256_of(catalogue), "events": str(len(events))}
+    source = {"catalogue": text_from_path(catalogue.name), "sha256": sha256_of(catalogue), "events": str(len(events))}
     built = builder.build(events, out, source)
     click.echo(
         msgspec.json.format(msgspec.json.encode(built), indent=1).decode() if as_json else text_from_built(built)

@@ -60,7 +60,8 @@ def command(
 ) -> None:
     """Figures with 95 % intervals over events, tables and plots, of a training RUN or a MODEL file.
 
-    On the run's own data only what it held out counts; on other data all records, but for events it was trained on.
+    On the model's own data only what was held out counts; on other data all records, except those of events that the
+    model was trained on, which are counted and reported.
     Without --data the repository's own datasets/ is used when run inside a clone. Writes report.json, report.md and
     PNG files.
     """

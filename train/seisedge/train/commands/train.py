@@ -145,7 +145,7 @@ def command(
     finally:
         leave_world(world)
     if world.first:
-        click.echo((target / "metrics.md").read_text())
+        click.echo((target / "metrics.md").read_text(encoding="utf-8"))
         click.echo(f"{target}: checkpoint of {run.n_records} records; next: seisedge export {target}")
 
 

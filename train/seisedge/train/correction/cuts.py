@@ -57,8 +57,8 @@ def p_time_ns(event: Event, station: str, site: Site | None, times: TravelTimes)
     return (event.origin_ns + ns_from_s(p_s), False) if np.isfinite(p_s) and far <= LARGEST_KM else None
 
 
-class Windows:
-    """Cuts windows of events. left_out: reason → events, filled by `cut`."""
+class EventCutter:
+    """Cuts windows of events out of recordings, as the station would. left_out: reason → events, filled by `cut`."""
 
     def __init__(
         self, config: StationConfig, recordings: Recordings, card: ModelCard, site: Site | None, times: TravelTimes
@@ -128,13 +128,13 @@ class Windows:
         length_s = BEFORE_S + card.onset_s + card.window_s + LATE_S + 5.0
         channels = Channels(self.station, self._config)
         timeline = Timeline(self.station, grid_of(card))
-        timeline.mix = channels.mix
         packets = [p for c in self._recordings.channels() if c.station_id == self.station
                    for p in self._packets(c, start_ns, length_s)]  # fmt: skip
         for packet in sorted(packets, key=lambda p: (p.starttime_ns, p.source_id)):
             component = channels.row_of(packet)
             if component is not None and packet.sampling_rate_hz / 2 > card.band_hz[1]:
                 timeline.add(component, packet)
+        timeline.weights = channels.weights
         timeline.finish()
         k0 = timeline.k_at(p_ns - ns_from_s(card.onset_s))
         _, valid = timeline.window(k0, k0 + card.n_samples)

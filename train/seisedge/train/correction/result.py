@@ -11,7 +11,7 @@ from msgspec import Struct
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.engines import Engine
 from seisedge.runtime.inference.estimate import bin_centres
-from seisedge.train.correction.cuts import Cut, Windows
+from seisedge.train.correction.cuts import Cut, EventCutter
 from seisedge.train.correction.fit import GRID, LEAST_EVENTS, centre, fit
 from seisedge.train.dataset.catalogue import Event
 
@@ -72,7 +72,7 @@ def curve_of(engine: Engine, cut: Cut) -> npt.NDArray[np.float64]:
     return np.asarray(np.concatenate(out) @ bin_centres(engine.card.magnitude.edges))
 
 
-def result_of(engine: Engine, windows: Windows, events: Sequence[Event]) -> Result:
+def result_of(engine: Engine, windows: EventCutter, events: Sequence[Event]) -> Result:
     """Cut, ask the model, fit."""
     cuts = list(windows.cut(events))
     result = Result(

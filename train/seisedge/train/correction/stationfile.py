@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seisedge.runtime.config import load_config
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import write_atomically
 
 TABLE = "[magnitude]"
 
@@ -43,14 +44,14 @@ def with_correction(text: str, value: float, error: float) -> str:
 def write_correction(station: Path, out: Path, value: float, error: float) -> None:
     """Write the station file to `out` (it may be the same), whole or not at all. Raises InputError."""
     text = with_correction(station.read_text(encoding="utf-8"), value, error)
-    part = out.with_name(f".{out.name}.partial")
+    trial = out.with_name(f".{out.name}.trial")  # beside `out`: the path of a StationXML may be relative to it
     try:
-        part.write_text(text, encoding="utf-8")
-        written = load_config(part).magnitude
+        trial.write_text(text, encoding="utf-8")
+        written = load_config(trial).magnitude
         if written.station_correction != round(value, 3) or written.station_correction_error != round(error, 3):
             raise InputError(f"{station}: its [magnitude] cannot be edited; set the two values by hand")
-        part.replace(out)
+        write_atomically(out, text.encode())
     except OSError as problem:
         raise InputError(f"{out}: cannot be written: {problem.strerror}") from problem
     finally:
-        part.unlink(missing_ok=True)
+        trial.unlink(missing_ok=True)

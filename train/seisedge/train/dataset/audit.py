@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.train.bootstrap import estimate
 from seisedge.train.dataset.survey import Trace
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
-from seisedge.train.evaluation.bootstrap import interval
 
 N_FOLDS = 5
 MIN_EVENTS = 10  # of a label; fewer say nothing
@@ -132,12 +132,12 @@ def explained_from(sees: str, cell: Ints, magnitude: Floats, group: npt.NDArray[
         table = np.where(total > 0, summed / np.maximum(total, 1e-12), mean)  # the unseen: the mean of all
         guess[ask], blind[ask] = table[cell[ask]], mean
 
-    def share(times: Floats) -> float:
+    def share(times: Floats) -> Floats:
         w = weight * times
-        return 1 - float((w * (magnitude - guess) ** 2).sum() / max((w * (magnitude - blind) ** 2).sum(), 1e-12))
+        return 1 - (w @ (magnitude - guess) ** 2) / np.maximum(w @ (magnitude - blind) ** 2, 1e-12)
 
-    low, high = interval(group, share, draws=DRAWS)
-    return Explained(sees, share(np.ones(len(cell))), low, high, int(cell.max()) + 1)
+    e = estimate(group, share, draws=DRAWS)
+    return Explained(sees, e.value, e.low, e.high, int(cell.max()) + 1)
 
 
 def guess_from(sees: str, cell: Ints, label: Ints, group: npt.NDArray[np.str_]) -> Guess:
@@ -159,13 +159,12 @@ def guess_from(sees: str, cell: Ints, label: Ints, group: npt.NDArray[np.str_]) 
         share /= share.sum(1, keepdims=True)
         hit[ask] = share[cell[ask], label[ask]]
 
-    def balanced(times: Floats) -> float:
-        w = weight * times
-        per_label = [(hit * w)[label == k].sum() / max(w[label == k].sum(), 1e-12) for k in range(n_labels)]
-        return float(np.mean(per_label))
+    def balanced(times: Floats) -> Floats:
+        member = weight[:, None] * np.eye(n_labels)[label]
+        return np.asarray(np.mean((times @ (hit[:, None] * member)) / np.maximum(times @ member, 1e-12), axis=1))
 
-    low, high = interval(group, balanced, draws=DRAWS)
-    return Guess(sees, balanced(np.ones(len(label))), low, high, 1 / n_labels, n_cells)
+    e = estimate(group, balanced, draws=DRAWS)
+    return Guess(sees, e.value, e.low, e.high, 1 / n_labels, n_cells)
 
 
 def _folds(group: npt.NDArray[np.str_], label: Ints) -> Ints:

@@ -6,7 +6,6 @@ then read like any other folder.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import logging
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.suggestion import suggestion
 
 PREFIX = "seisbench:"
 
@@ -36,9 +36,7 @@ def _cached(name: str) -> list[Path]:
         raise InputError(f"--data {PREFIX}{name} needs seisbench; pip install seisbench, or name a folder") from None
     known = {n: getattr(module, n) for n in module.__all__ if _is_benchmark(getattr(module, n, None))}
     if name not in known:
-        by_lower = {n.lower(): n for n in known}
-        close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-        hint = f"did you mean '{PREFIX}{by_lower[close[0]]}'?" if close else f"known: {', '.join(sorted(known))}"
+        hint = suggestion(PREFIX + name, (PREFIX + n for n in sorted(known)))
         raise InputError(f"--data {PREFIX}{name}: seisbench has no data set of that name; {hint}")
     try:
         dataset = known[name]()

@@ -20,6 +20,7 @@ import numpy as np
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.paths import text_from_path
 from seisedge.train.dataset.catalogue import Event, Pick
 from seisedge.train.dataset.onset import VISIBLE_RATIO, find_onset, power_from_record, snr_at
 from seisedge.train.dataset.plan import Built, Plan
@@ -69,6 +70,7 @@ class Builder:
         self.plan, self.recordings, self.stations, self.times = plan, recordings, stations, times
         self.sensors, passed = sensors_of(recordings, plan.channels)
         self.left_out: Counter[str] = Counter()
+        self.without_gain: Counter[str] = Counter()  # reason → records written
         self.passed = passed
         self.disagreeing = 0
 
@@ -88,13 +90,14 @@ class Builder:
                 self._add_noise(events, station, writer)
             _put_sides(writer.rows)
             built = Built(
-                folder=str(out),
+                folder=text_from_path(out),
                 records=len(writer.rows),
                 events=len({row["source_id"] for row in writer.rows[:n_events]}),
                 noise=len(writer.rows) - n_events,
                 stations=len({(r["station_network_code"], r["station_code"]) for r in writer.rows}),
                 basis=dict(Counter(row["trace_onset_basis"] for row in writer.rows[:n_events])),
                 left_out=dict(self.left_out.most_common()),
+                without_gain=dict(self.without_gain.most_common()),
                 channels_passed_over=dict(self.passed),
                 bad_records=self.recordings.bad_records,
                 disagreeing_samples=self.disagreeing,
@@ -158,7 +161,7 @@ class Builder:
         row |= _source(event)
         row["path_ep_distance_km"] = "" if arrival.distance_km is None else f"{arrival.distance_km:.2f}"
         row["trace_name"] = f"{event.id}_{station}_{window.channels[0].location}_{row['trace_channel']}"
-        writer.add(row, x)
+        self._add(row, x, window, writer)
 
     def _add_noise(self, events: list[Event], station: str, writer: Writer) -> None:
         network, code = station.split(".", 1)
@@ -189,7 +192,7 @@ class Builder:
             row = self._row(window, station)
             row |= {"trace_category": "noise", "trace_noise_ratio": f"{ratio:.2f}"}
             row["trace_name"] = f"noise_{station}_{iso_from_ns(window.start_ns)}"
-            writer.add(row, x)
+            self._add(row, x, window, writer)
             wanted -= 1
 
     def _busy(self, event: Event, station: str) -> tuple[int, int]:
@@ -226,17 +229,16 @@ class Builder:
         if self.plan.unit == "counts":
             return window.samples
         gains = [self.stations.gain(channel, window.start_ns) for channel in window.channels]
-        if not all(gains):
-            return "no gain for m/s"
-        scale = np.array([float(g) for g in gains if g])[:, None]
+        why = next((g for g in gains if isinstance(g, str)), None)
+        if why is not None:
+            return f"no gain for m/s: {why}"
+        scale = np.array([float(g) for g in gains])[:, None]
         return np.where(window.valid, window.samples / scale, 0.0).astype(np.float32)
 
     def _row(self, window: Window, station: str) -> Row:
         """What is the same for events and noise."""
         first = window.channels[0]
         site: Site | None = self.stations.site(station, window.start_ns)
-        gains = {self.stations.gain(channel, window.start_ns) for channel in window.channels}
-        gain = gains.pop() if len(gains) == 1 else None  # the column holds one for all components
         n = window.samples.shape[1]
         return dict.fromkeys(COLUMNS, "") | {
             "start_ns": window.start_ns,
@@ -247,7 +249,6 @@ class Builder:
             "trace_channel": first.channel[:-1],
             "trace_component_order": window.codes,
             "trace_unit": self.plan.unit,
-            "trace_gain_counts_per_m_s": "1" if self.plan.unit == "m/s" else f"{gain:.6g}" if gain else "",
             "trace_completeness": f"{window.valid.mean():.4f}",
             "trace_missing": missing_text(window),
             "trace_licence": self.plan.licence,
@@ -258,6 +259,25 @@ class Builder:
             "station_longitude_deg": "" if site is None else site.longitude_deg,
             "station_elevation_m": "" if site is None or site.elevation_m is None else site.elevation_m,
         }
+
+    def _add(self, row: Row, x: Any, window: Window, writer: Writer) -> None:
+        """Write a record with its gain, or count why it has none."""
+        gain = self._gain(window)
+        if isinstance(gain, str):
+            self.without_gain[gain] += 1
+        else:
+            row["trace_gain_counts_per_m_s"] = f"{gain:.6g}"
+        writer.add(row, x)
+
+    def _gain(self, window: Window) -> float | str:
+        """One gain for all components; where there is none, the reason, as a clause."""
+        if self.plan.unit == "m/s":
+            return 1.0
+        gains = [self.stations.gain(channel, window.start_ns) for channel in window.channels]
+        why = next((g for g in gains if isinstance(g, str)), None)
+        if why is not None:
+            return why
+        return gains[0] if len(set(gains)) == 1 else "the components have different gains, and the column holds one"
 
     def _onset(self, window: Window, arrival: Arrival, origin_ns: int) -> Row:
         """The columns about arrivals. Gaps are filled with each component's median, so that they do not rise."""

@@ -18,6 +18,7 @@ A CSV of picks has `event_id`, `station` (NET.STA), `phase` (begins with P or S)
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import re
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from typing import Any
 
 from seisedge.runtime.clock import iso_from_ns, ns_from_iso
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.paths import text_from_path
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +185,9 @@ def _from_obspy(path: Path) -> Iterator[Event]:
     except ModuleNotFoundError:
         raise InputError(f"{path}: reading QuakeML needs obspy; pip install 'seisedge[train]', or give CSV") from None
     try:
-        catalogue = obspy.read_events(str(path))
+        # obspy's XML reader cannot open a name that is not UTF-8
+        plain = str(path) == text_from_path(path)
+        catalogue = obspy.read_events(str(path) if plain else io.BytesIO(path.read_bytes()))
     except Exception as error:  # whatever obspy's many readers raise
         raise InputError(f"{path}: not a catalogue that obspy can read: {error or type(error).__name__}") from error
     for entry in catalogue:

@@ -48,6 +48,11 @@ def text(row: Row, key: str) -> str:
     return "" if value.lower() in EMPTY else value
 
 
+def licence_of(row: Row) -> str:
+    """The licence that a record states itself; '' where it states none."""
+    return text(row, "trace_licence") or text(row, "trace_license")
+
+
 def time_ns(row: Row, key: str) -> int | None:
     """A column's time, None where absent or empty. Raises InputError where it is no time."""
     stamp = text(row, key)

@@ -29,7 +29,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Built:
-    """What was written, and what was not and why."""
+    """What was written, and what was not and why. without_gain: records written without a gain, by reason."""
 
     folder: str
     records: int = 0
@@ -38,6 +38,7 @@ class Built:
     stations: int = 0
     basis: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
+    without_gain: dict[str, int] = field(default_factory=dict)
     channels_passed_over: dict[str, int] = field(default_factory=dict)
     bad_records: int = 0
     disagreeing_samples: int = 0
@@ -51,6 +52,7 @@ def text_from_built(built: Built) -> str:
     ]
     lines += [f"  {n:6} onset: {basis}" for basis, n in built.basis.items()]
     lines += [f"  {n:6} left out: {reason}" for reason, n in built.left_out.items()]
+    lines += [f"  {n:6} without a gain: {reason}" for reason, n in built.without_gain.items()]
     lines += [f"  {n:6} channels passed over: {reason}" for reason, n in built.channels_passed_over.items()]
     if built.bad_records:
         lines.append(f"  {built.bad_records:6} miniSEED records that cannot be used")

@@ -59,12 +59,16 @@ class Stations:
         covering = [s for s in self._sites.get(station, ()) if s.start_ns <= time_ns < s.end_ns]
         return max(covering, key=lambda s: s.start_ns, default=None)
 
-    def gain(self, channel: SourceId, time_ns: int) -> float | None:
-        """Counts per m/s of ground velocity, None where unknown or of another quantity."""
+    def gain(self, channel: SourceId, time_ns: int) -> float | str:
+        """Counts per m/s of ground velocity; where there is no gain, the reason, as a clause."""
         epochs = self._epochs.get(channel.station_id, ())
         fitting = tuple(e for e in epochs if e.channel == channel.channel and e.location in (channel.location, "*"))
+        if not fitting:
+            return "no StationXML or station file gives one for the channel"
         epoch = epoch_at(fitting, time_ns)
-        return None if epoch is None or epoch.fault else epoch.sensitivity
+        if epoch is None:
+            return "StationXML has no epoch of the channel at the time of the window"
+        return f"the channel {epoch.fault}" if epoch.gain is None else epoch.gain
 
     def _add_stationxml(self, path: Path) -> None:
         inventory = StationXml.read(path)  # refuses what is not StationXML, and a DOCTYPE

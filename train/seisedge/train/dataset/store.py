@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.paths import text_from_path
 from seisedge.train.dataset.columns import LABELS, Row, canonical, has_label, number, text
 
 CHUNK = "trace_chunk"
@@ -126,7 +127,7 @@ class Store:
         for row in rows:
             row = canonical(row)
             row[CHUNK] = chunk
-            row.setdefault("subset", self.folder.name)
+            row.setdefault("subset", text_from_path(self.folder.name))
             row["trace_component_order"] = text(row, "trace_component_order") or components or "ZNE"
             step = number(row, "trace_dt_s")
             if not text(row, "trace_sampling_rate_hz"):

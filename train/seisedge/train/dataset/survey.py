@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.train.archive.archive import FLAT_S, flat_runs, kind_of, onset_of
-from seisedge.train.dataset.columns import Row, number, text, time_ns
+from seisedge.runtime.detection.soundness import flat_runs
+from seisedge.train.archive.archive import kind_of, onset_of
+from seisedge.train.dataset.columns import Row, licence_of, number, text, time_ns
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store
 
@@ -112,7 +114,7 @@ def _trace(row: Row, folder: Path, x: Array | None) -> Trace:
         noise_samples=n if kind == "noise" else int(number(row, "trace_noise_end_sample") or 0),
         magnitude=number(row, "source_magnitude"),
         magnitude_type=text(row, "source_magnitude_type"),
-        licence=text(row, "trace_licence") or text(row, "trace_license") or _licence_beside(folder),
+        licence=licence_of(row) or _licence_beside(folder),
         split=text(row, "split").lower(),
         fold=text(row, "fold"),
         sha1="" if x is None else hashlib.sha1(x.astype(np.float64).tobytes(), usedforsecurity=False).hexdigest(),
@@ -129,7 +131,7 @@ def _faults(x: Array, order: str, rate_hz: float) -> dict[str, str]:
         finite = np.isfinite(y)
         if not finite.all():
             out["nan"].append(code)
-        if not finite.any() or flat_runs(y, round(FLAT_S * rate_hz)).mean() >= FLAT_SHARE:
+        if not finite.any() or _flat_n(y, finite, rate_hz) >= FLAT_SHARE * len(y):
             out["flat"].append(code)
             continue
         y = y[finite].astype(np.float64)
@@ -139,6 +141,11 @@ def _faults(x: Array, order: str, rate_hz: float) -> dict[str, str]:
             out["copied"].append(code)
         alive.append((code, y))
     return {fault: "".join(found) for fault, found in out.items()}
+
+
+def _flat_n(y: Array, finite: npt.NDArray[np.bool_], rate_hz: float) -> int:
+    """Number of samples in flat runs."""
+    return sum(n1 - n0 for n0, n1 in flat_runs(y, finite, rate_hz))
 
 
 def clipped(y: Array) -> bool:

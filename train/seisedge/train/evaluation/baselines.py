@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize  # type: ignore[import-untyped]  # scipy publishes no types
+from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]  # scipy publishes no types
 
+from seisedge.runtime.errors import FailedError
 from seisedge.train.archive.archive import Archive
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+LARGEST_SLOPE = 1e-5  # of a fitted logistic regression
 CODA_FLOOR = 2.0  # the signal lasts while its 1 s RMS is above so many times the noise before
 
 
@@ -113,27 +117,26 @@ def phase_ratios(archive: Archive, record: Ints, onset: Ints, answer_s: float) -
 
 
 def fit_logistic(x: Floats, label: Ints, n_labels: int, weight: Floats, ridge: float = 1e-3) -> Floats:
-    """Coefficients (columns, n_labels) of a multinomial logistic regression, by Newton's steps; `ridge` on all."""
-    n, k = x.shape[1], n_labels
+    """Coefficients (columns, n_labels) of a multinomial logistic regression; `ridge` on all.
+
+    Raises FailedError where the optimiser does not converge.
+    """
+    shape = (x.shape[1], n_labels)
     w = weight / weight.sum()
-    target = np.eye(k)[label]
-    beta = np.zeros((n, k))
-    for _ in range(50):
-        p = logistic(x, beta)
-        gradient = x.T @ (w[:, None] * (p - target)) + ridge * beta
-        curve = np.einsum("i,ia,ib,ic,cd->abcd", w, x, x, p, np.eye(k)) - np.einsum(
-            "i,ia,ib,ic,id->abcd", w, x, x, p, p
-        )
-        hessian = curve.transpose(0, 2, 1, 3).reshape(n * k, n * k) + ridge * np.eye(n * k)
-        step = np.linalg.solve(hessian, gradient.ravel()).reshape(n, k)
-        beta -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    return beta
+    target = np.eye(n_labels)[label]
+
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        beta = flat.reshape(shape)
+        logs = log_softmax(x @ beta, axis=1)
+        value = -(w * (target * logs).sum(1)).sum() + 0.5 * ridge * (beta**2).sum()
+        return float(value), (x.T @ (w[:, None] * (np.exp(logs) - target)) + ridge * beta).ravel()
+
+    found = minimize(loss, np.zeros(shape).ravel(), jac=True, method="BFGS", options={"gtol": 1e-8, "maxiter": 2000})
+    if not np.abs(found.jac).max() <= LARGEST_SLOPE:  # nan too
+        raise FailedError(f"the logistic regression on {len(x)} records does not converge: {found.message}")
+    return np.asarray(found.x.reshape(shape))
 
 
 def logistic(x: Floats, beta: Floats) -> Floats:
     """Probabilities (rows, n_labels)."""
-    z = x @ beta
-    e = np.exp(z - z.max(1, keepdims=True))
-    return np.asarray(e / e.sum(1, keepdims=True))
+    return np.asarray(softmax(x @ beta, axis=1))

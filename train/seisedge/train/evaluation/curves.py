@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from seisedge.train.bootstrap import Floats, Statistics
 from seisedge.train.dataset.progress import progress
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers, Asker
-from seisedge.train.evaluation.bootstrap import Floats, Statistics
 from seisedge.train.evaluation.damage import LADDERS, damage_from, noise_of
 from seisedge.train.evaluation.figure import Figures
-from seisedge.train.evaluation.magnitude import errors, expected
-from seisedge.train.evaluation.predict import Windows
+from seisedge.train.evaluation.magnitude import errors
+from seisedge.train.evaluation.predict import Windows, magnitude_from_bins
 
 Bool = npt.NDArray[np.bool_]
 
@@ -62,7 +62,7 @@ def _add(out: Figures, ask: Asker, a: Answers, on: str, damage: str, amount: flo
 
     if subject.task == "magnitude":
         rows = which & f["visible"] & f["scaled"]
-        found = errors((expected(subject.edges, a.probabilities) - f["magnitude"].astype(np.float64))[rows])
+        found = errors((magnitude_from_bins(a.probabilities, subject.edges) - f["magnitude"].astype(np.float64))[rows])
         for what in ("MAE", "bias", "sd", "within ±0.3"):
             add(what, rows, found[what])
         return

@@ -12,7 +12,8 @@ from torch import Tensor
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.augment import Chance, augmentation_from
 from seisedge.train.augment._base import Augmentation
-from seisedge.train.evaluation.answers import Asker, Damage
+from seisedge.train.evaluation.answers import Asker
+from seisedge.train.evaluation.predict import Damage
 from seisedge.train.evaluation.subject import Subject
 
 SEED = 11

@@ -1,4 +1,4 @@
-"""What an event type model is worth: figures, confusion, ROC, confidence."""
+"""Figures of an event type model, and what its plots are drawn from: confusion, ROC, confidence."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from seisedge.runtime.inference.estimate import NOISE
+from seisedge.train.bootstrap import Floats, Statistics
+from seisedge.train.dataset.vocabulary import KINDS
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers
-from seisedge.train.evaluation.bootstrap import Floats, Statistics
-from seisedge.train.evaluation.figure import MODEL, Figures
+from seisedge.train.evaluation.figure import MODEL, VERTICAL, Figures
 
 Bool = npt.NDArray[np.bool_]
 Prevalence = Sequence[float] | None
@@ -97,16 +99,39 @@ def add_figures(
     add("log loss", seen, lambda w: m.mean(w, surprise[seen]))
     everything = np.ones(len(label), dtype=bool)
     add("accuracy", everything, lambda w: m.accuracy(confused(w, everything)), ALL)
-    for kind in ("tectonic", "blast", "mass movement"):
+    for kind, member in kinds_of(a).items():
         for on, which in ((VISIBLE, seen), (ALL, everything)):
-            of = which & ~f["noise"] & (f["kind"] == kind)
-            add(f"recall, {kind}", of, partial(m.mean, x=hit[of]), on)
+            if on == VISIBLE or kind != NOISE:  # noise is never too faint
+                of = which & member
+                add(f"recall, {kind}", of, partial(m.mean, x=hit[of]), on)
     for source in np.unique(f["source"]):
         of = seen & (f["source"] == source)
         add("accuracy", of, partial(m.mean, x=hit[of]), f"{VISIBLE}, source {source}")
+    three = f["three"].astype(bool)
+    if three.any() and not three.all():
+        of = seen & ~three
+        add("accuracy", of, partial(m.mean, x=hit[of]), f"{VISIBLE}, recorded as vertical only")
     _pair(out, labels, a, p, who)
     for level in (VOTE, MEAN):
         _events(out, labels, a, p, who, level)
+
+
+def kinds_of(a: Answers) -> dict[str, Bool]:
+    """Which windows are of each kind of the data, noise windows of every record being of kind 'noise'."""
+    kind = np.where(a.facts["noise"], NOISE, a.facts["kind"])
+    return {name: kind == name for name in KINDS if (kind == name).any()}
+
+
+def add_vertical(out: Figures, a: Answers) -> None:
+    """Of records of three components that the subject got without the horizontals. a: answers of those."""
+    f = a.facts
+    seen = f["visible"] | f["noise"]
+    hit = (a.probabilities.argmax(1) == a.label).astype(np.float64)
+    on = f"{VISIBLE}, {VERTICAL}"
+    parts = {"accuracy": np.ones(len(hit), bool)} | {f"recall, {k}": member for k, member in kinds_of(a).items()}
+    for what, member in parts.items():
+        of = seen & member
+        out.add(what, a.group[of], partial(m.mean, x=hit[of]), on=on, answer_s=a.answer_s)
 
 
 def _pair(out: Figures, labels: list[str], a: Answers, p: Floats, who: str) -> None:
@@ -127,14 +152,16 @@ def _pair(out: Figures, labels: list[str], a: Answers, p: Floats, who: str) -> N
         out.add(what, a.group[which], figure, on=PAIR, who=who, answer_s=a.answer_s)
 
 
-def events_of(a: Answers, p: Floats, level: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Bool, Floats]:
-    """Events with a visible record: true label, answer, what is a blast, and the place of a record of each.
+def events_of(
+    a: Answers, p: Floats, level: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.str_], npt.NDArray[np.int64]]:
+    """Events with a visible record: true label, answer, kind, and the place of a record of each.
 
     By vote: the commonest answer of its records, the mean probability deciding a tie; by mean: of probabilities.
     """
     which = np.flatnonzero(a.facts["visible"] & ~a.facts["noise"])
     event = a.facts["event"][which]
-    truth, answer, blast, place = [], [], [], []
+    truth, answer, kind, place = [], [], [], []
     for name in np.unique(event):
         rows = which[event == name]
         score = p[rows].mean(0)
@@ -142,20 +169,21 @@ def events_of(a: Answers, p: Floats, level: str) -> tuple[npt.NDArray[np.int64],
             score = np.bincount(p[rows].argmax(1), minlength=p.shape[1]) + 0.5 * score
         truth.append(a.label[rows[0]])
         answer.append(int(score.argmax()))
-        blast.append(a.facts["kind"][rows[0]] == "blast")
+        kind.append(str(a.facts["kind"][rows[0]]))
         place.append(rows[0])
     ints = np.int64
-    return np.array(truth, ints), np.array(answer, ints), np.array(blast, bool), np.array(place, ints)
+    return np.array(truth, ints), np.array(answer, ints), np.array(kind, np.str_), np.array(place, ints)
 
 
 def _events(out: Figures, labels: list[str], a: Answers, p: Floats, who: str, level: str) -> None:
-    truth, answer, blast, place = events_of(a, p, level)
+    truth, answer, kind, place = events_of(a, p, level)
     if not len(truth):
         return
-    group = a.group[np.asarray(place, np.int64)]
+    group = a.group[place]
     hit = (truth == answer).astype(np.float64)
-    kinds = {f"recall, {name}": truth == k for k, name in enumerate(labels) if (truth == k).any()}
-    for what, which in {"accuracy": np.ones(len(truth), bool), **kinds, "recall, blast": blast}.items():
+    parts = {f"recall, {name}": truth == k for k, name in enumerate(labels) if (truth == k).any()}
+    parts |= {f"recall, {name}": kind == name for name in KINDS if (kind == name).any()}
+    for what, which in {"accuracy": np.ones(len(truth), bool), **parts}.items():
         out.add(
             what, group[which], partial(m.mean, x=hit[which]),
             on=VISIBLE, who=who, level=level, answer_s=a.answer_s,

@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from seisedge.train.evaluation.bootstrap import Statistics, estimate
+from seisedge.train.bootstrap import Statistics, estimate
 
 MIN_RECORDS = 3  # a figure on fewer is not given
 MIN_EVENTS = 3  # of fewer an interval would say nothing
 DECIMALS = 4
 MODEL = "model"
+VERTICAL = "vertical only, of three-component records"  # the horizontals were taken away
 
 Bool = npt.NDArray[np.bool_]
 

@@ -1,4 +1,4 @@
-"""What a magnitude model is worth: errors against the catalogue, as the station would have said it."""
+"""Figures of a magnitude model: errors against the catalogue, of what the station would report."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from seisedge.runtime.inference.estimate import bin_centres, interval_bins, magnitude_label
+from seisedge.train.bootstrap import Floats, Statistics
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers
-from seisedge.train.evaluation.bootstrap import Floats, Statistics
-from seisedge.train.evaluation.figure import MODEL, Figures
+from seisedge.train.evaluation.figure import MODEL, VERTICAL, Figures
+from seisedge.train.evaluation.predict import magnitude_from_bins
+from seisedge.train.models._base import bin_of
 
 Bool = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 
 LIMITS = (0.1, 0.2, 0.3)
 DISTANCES_KM = (0.0, 10.0, 20.0, 40.0, 80.0, np.inf)
@@ -25,6 +26,9 @@ SNRS = (1.5, 3.0, 6.0, 12.0, 25.0, np.inf)
 MANY = 3000  # records from which on a class is a bin of its own; else half a magnitude
 TAU_RECORDS = 2000  # a rank correlation of more takes them at regular steps
 MEAN = "event by mean"
+KNOWN, FITTED = "gain known", "gain fitted in training"
+EITHER = "gain known or fitted in training"
+SLICES = ("magnitude", "distance_km", "signal to noise")
 
 
 class Point(Struct, frozen=True):
@@ -43,43 +47,56 @@ class MagnitudePart(Struct):
     points: list[Point] = []
 
 
-def bins_of(edges: list[float | None], magnitude: Floats) -> Ints:
-    """The true label: (edges[k], edges[k + 1]]; beyond closed outer edges the nearest."""
-    inner = np.array([edge for edge in edges if edge is not None])
-    first = 0 if edges[0] is None else 1
-    return np.clip(np.digitize(magnitude, inner, right=True) - first, 0, len(edges) - 2)
-
-
-def expected(edges: list[float | None], p: Floats) -> Floats:
-    """The mean over the bins, open ones counted a little beyond their edge: as the station has it."""
-    return np.asarray(p @ bin_centres(edges))
+def gain_parts(a: Answers) -> dict[str, Bool]:
+    """Windows with a visible signal, by where their gain comes from; nothing of a part that is empty."""
+    f = a.facts
+    known = np.array([g is not None for g in f["gain"]], dtype=bool)
+    fitted = f["visible"] & f["scaled"] & ~known
+    parts = {KNOWN: f["visible"] & known}
+    if fitted.any():
+        parts |= {FITTED: fitted, EITHER: f["visible"] & f["scaled"]}
+    return parts
 
 
 def add_figures(out: Figures, edges: list[float | None], a: Answers, simple: dict[str, Floats]) -> None:
-    """All figures of one answer length, on records with a visible signal and a known (or fitted) gain."""
+    """All figures of one answer length, on records with a visible signal and a gain.
+
+    simple: magnitudes (windows,) by name of a baseline.
+    """
     f, truth, p = a.facts, a.facts["magnitude"].astype(np.float64), a.probabilities
-    known = np.array([g is not None for g in f["gain"]], dtype=bool)
-    base = f["visible"] & f["scaled"]
-    subsets = {"all": base}
-    for source in np.unique(f["source"]):
-        here = f["source"] == source
-        subsets[f"{source}, gain known"] = base & here & known
-        subsets[f"{source}, gain fitted in training"] = base & here & ~known
-    for on, which in subsets.items():
-        for who, guess in {MODEL: expected(edges, p), **simple}.items():
+    parts = gain_parts(a)
+    by_source = {
+        f"source {source}, {name}": which & (f["source"] == source)
+        for source in np.unique(f["source"])
+        for name, which in parts.items()
+        if name != EITHER
+    }
+    guesses = {MODEL: magnitude_from_bins(p, edges), **simple}
+    for on, which in (parts | by_source).items():
+        for who, guess in guesses.items():
             add_errors(out, guess - truth, which, a, on=on, who=who)
-    add_label_figures(out, edges, a, base)
-    event = f["event"][base]
-    if base.any():
-        names, place = np.unique(event, return_index=True)
-        for who, guess in {MODEL: expected(edges, p), **simple}.items():
-            means = np.array([np.nanmean(guess[base][event == n]) if np.isfinite(guess[base][event == n]).any()
-                              else np.nan for n in names])  # fmt: skip
-            error = means - truth[base][place]
-            good = np.isfinite(error)
-            group = a.group[base][place][good]
-            for what, statistic in errors(error[good]).items():
-                out.add(what, group, statistic, who=who, level=MEAN, answer_s=a.answer_s)
+    for on, which in parts.items():
+        add_label_figures(out, edges, a, which, on)
+        for who, guess in guesses.items():
+            _add_events(out, guess - truth, which, a, on, who)
+
+
+def _add_events(out: Figures, error: Floats, which: Bool, a: Answers, on: str, who: str) -> None:
+    """Errors of the mean magnitude of an event's records, one per event."""
+    rows = np.flatnonzero(which & np.isfinite(error))
+    if not len(rows):
+        return
+    _, first, place = np.unique(a.facts["event"][rows], return_index=True, return_inverse=True)
+    mean = np.bincount(place, error[rows]) / np.bincount(place)
+    for what, statistic in errors(mean).items():
+        out.add(what, a.group[rows][first], statistic, on=on, who=who, level=MEAN, answer_s=a.answer_s)
+
+
+def add_vertical(out: Figures, edges: list[float | None], a: Answers) -> None:
+    """Of records of three components that the subject got without the horizontals. a: answers of those."""
+    error = magnitude_from_bins(a.probabilities, edges) - a.facts["magnitude"].astype(np.float64)
+    for on, which in gain_parts(a).items():
+        add_errors(out, error, which, a, on=f"{on}, {VERTICAL}")
 
 
 def errors(e: Floats) -> dict[str, Statistics]:
@@ -106,11 +123,14 @@ def add_errors(
             out.add(what, a.group[good], statistic, on=on, who=who, answer_s=a.answer_s)
 
 
-def add_label_figures(out: Figures, edges: list[float | None], a: Answers, which: Bool) -> None:
-    """Of the label that is said: its accuracy, whether a number comes with it, the centre; and the interval."""
+def add_label_figures(out: Figures, edges: list[float | None], a: Answers, which: Bool, on: str) -> None:
+    """Of the reported label: its accuracy, whether a number is given with it, its centre; and of the interval.
+
+    The label is the station's: an open outer bin only above one half.
+    """
     p, truth = a.probabilities[which], a.facts["magnitude"].astype(np.float64)[which]
     group = a.group[which]
-    label, true_bin = magnitude_label(edges, p), bins_of(edges, truth)
+    label, true_bin = magnitude_label(edges, p), bin_of(edges, truth)
     closed = np.array([None not in pair for pair in itertools.pairwise(edges)])
     number = closed[label]
     first, last = interval_bins(p)
@@ -127,27 +147,33 @@ def add_label_figures(out: Figures, edges: list[float | None], a: Answers, which
             (np.abs(error) <= limit + 1e-9).astype(np.float64),
         )
     for what, (of, values) in rows.items():
-        out.add(what, group[of], partial(m.mean, x=values[of]), answer_s=a.answer_s)
+        out.add(what, group[of], partial(m.mean, x=values[of]), on=on, answer_s=a.answer_s)
 
 
 def add_slices(out: Figures, edges: list[float | None], a: Answers) -> None:
     """Bias, spread and share within ±0.3 by class of magnitude, distance and signal to noise."""
     f = a.facts
     truth = f["magnitude"].astype(np.float64)
-    error, base = expected(edges, a.probabilities) - truth, f["visible"] & f["scaled"]
+    error, base = magnitude_from_bins(a.probabilities, edges) - truth, f["visible"] & f["scaled"]
     width = 0.1 if base.sum() >= MANY else 0.5
     some = truth[base]
-    first, last = (np.floor(some.min() / width), np.ceil(some.max() / width)) if len(some) else (0.0, -1.0)
+    first, last = (np.floor(np.min(some) / width), np.ceil(np.max(some) / width)) if len(some) else (0.0, -1.0)
     marks: Sequence[float] = [float(k) * width for k in np.arange(first, last + 1)]
-    for name, values, borders in (
-        ("magnitude", truth - 1e-9, marks),
-        ("distance_km", f["distance_km"].astype(np.float64), DISTANCES_KM),
-        ("signal to noise", f["snr"].astype(np.float64), SNRS),
-    ):
+    slices: list[tuple[Floats, Sequence[float]]] = [
+        (truth - 1e-9, marks),
+        (f["distance_km"].astype(np.float64), DISTANCES_KM),
+        (f["snr"].astype(np.float64), SNRS),
+    ]
+    for name, (values, borders) in zip(SLICES, slices, strict=True):
         for low, high in itertools.pairwise(borders):
             which = base & (values >= low) & (values < high)
             on = f"{name} {low:.3g} to {high:.3g}" if np.isfinite(high) else f"{name} above {low:.3g}"
             add_errors(out, error, which, a, on=on, only=("bias", "sd", "within ±0.3"))
+
+
+def is_slice(on: str) -> bool:
+    """Whether a part of the data is one of `add_slices`."""
+    return on.startswith(tuple(f"{name} " for name in SLICES))
 
 
 def add_kendall(out: Figures, a: Answers, features: dict[str, Floats]) -> None:
@@ -168,7 +194,7 @@ def points_of(edges: list[float | None], archive_names: list[str], a: Answers) -
     which = np.flatnonzero(a.facts["visible"] & a.facts["scaled"])
     p = a.probabilities[which]
     first, last = interval_bins(p)
-    guess = expected(edges, p)
+    guess = magnitude_from_bins(p, edges)
     return [
         Point(
             name=archive_names[int(a.windows.record[i])],

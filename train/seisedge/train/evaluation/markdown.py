@@ -7,16 +7,19 @@ from collections.abc import Iterable
 from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNHARMED
 from seisedge.train.evaluation.damage import LADDERS
 from seisedge.train.evaluation.figure import MODEL, Figure
+from seisedge.train.evaluation.magnitude import is_slice
 from seisedge.train.evaluation.report import Report
 
 
 def markdown_of(report: Report, plots: Iterable[str] = ()) -> str:
     """The page. plots: file names to show at its end."""
     lines = [f"# {report.model}: evaluation", ""]
+    sha256 = f", sha256 {report.sha256[:16]}…" if report.sha256 else ""
+    sources = ", ".join(report.sources)
+    folders = f"{', '.join(f'`{d}`' for d in report.data)} ({sources})" if report.data else sources
     lines += [
-        f"- Model: `{report.path}`, sha256 {report.sha256[:16]}…, task {report.task}.",
-        f"- Data: {', '.join(f'`{d}`' for d in report.data)} ({', '.join(report.sources)}), "
-        f"fingerprint {report.data_sha256[:16]}….",
+        f"- Model: `{report.path}`{sha256}, task {report.task}.",
+        f"- Data: {folders}, fingerprint {report.data_sha256[:16]}….",
         f"- Counted: {report.held_out}. {report.n_records} records in {report.n_events} groups of events.",
         f"- Simple things: {report.simple}.",
         f"- In brackets: 95 % intervals, {report.draws} resamplings of whole events (of groups that share samples); "
@@ -33,11 +36,11 @@ def markdown_of(report: Report, plots: Iterable[str] = ()) -> str:
     for level in dict.fromkeys(f.level for f in main):
         for on in dict.fromkeys(f.on for f in main if f.level == level):
             rows = [f for f in main if f.level == level and f.on == on]
-            if _is_slice(on):
+            if is_slice(on):
                 continue
             lines += ["", f"## {'Records' if level == 'record' else level.capitalize()}: {on}", ""]
             lines += _by_answer(rows)
-    slices = [f for f in main if _is_slice(f.on)]
+    slices = [f for f in main if is_slice(f.on)]
     if slices:
         lines += ["", "## Bias and spread by magnitude, distance and signal to noise, at the last answer", ""]
         lines += _slices(slices)
@@ -74,10 +77,6 @@ def _by_answer(rows: list[Figure]) -> list[str]:
             name = f"**{who}**" if who == MODEL else who
             out.append([what, name, *(cell(c) if c else "" for c in cells), str(last.n_records), str(last.n_events)])
     return _table(["what", "who", *(f"{a:g} s" for a in answers), "records", "events"], out)
-
-
-def _is_slice(on: str) -> bool:
-    return on.startswith(("magnitude ", "distance_km ", "signal to noise "))
 
 
 def _slices(rows: list[Figure]) -> list[str]:

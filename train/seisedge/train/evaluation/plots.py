@@ -10,6 +10,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNHARMED
 from seisedge.train.evaluation.damage import LADDERS
 from seisedge.train.evaluation.figure import MODEL, Figure
+from seisedge.train.evaluation.magnitude import EITHER, KNOWN
 from seisedge.train.evaluation.report import Report
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
@@ -156,7 +157,7 @@ def predicted(report: Report) -> Any:
     ax.set_xlim(low, high)
     ax.set_ylim(low, high)
     ax.set_aspect("equal")
-    inside = next((f for f in reversed(report.figures) if f.what == "within ±0.3" and f.on == "all"
+    inside = next((f for f in reversed(report.figures) if f.what == "within ±0.3" and f.on in (KNOWN, EITHER)
                    and f.who == MODEL and f.level == "record"), None)  # fmt: skip
     note = "" if inside is None else f"; {inside.value:.0%} within ±0.3"
     ax.set_title(f"{len(points)} records at {report.answers_s[-1]:g} s{note}", fontsize=11)

@@ -1,8 +1,8 @@
-"""What a model answers on stored records: fixed windows, one a record and answer length, no chance in it."""
+"""What a model answers on stored records: fixed windows, one per record and answer length, nothing random."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,21 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seisedge.runtime.inference.estimate import bin_centres
+from seisedge.runtime.inference.estimate import NOISE, bin_centres
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter, show_marks
 from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.archive.task import Chosen, parts_of, usable
+from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
 from seisedge.train.models._base import Geometry, Model
 from seisedge.train.recipes.recipe import Recipe
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+Damage = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -51,59 +55,95 @@ class Windows:
         limit = np.minimum(self.bound, np.array([archive.records[i].n_samples for i in self.record]))
         return np.asarray((self.start >= 0) & (end <= limit))
 
-    def part(self, which: npt.NDArray[np.bool_]) -> Windows:
-        """The windows for which `which` is true."""
+    def part(self, which: Bool | Ints) -> Windows:
+        """The windows for which `which` is true, or those at the places it holds."""
         return Windows(self.record[which], self.label[which], self.start[which], self.bound[which])
 
 
 def windows_of(
-    recipe: Recipe, model: Model, archive: Archive, chosen: Chosen, answer_s: float, faint: bool = True
+    task: str, labels: Sequence[str], geometry: Geometry, archive: Archive, chosen: Bool, answer_s: float
 ) -> Windows:
-    """Every record of the recipe's sources for which `chosen` is true; with `faint` also those too faint to
-    train on. Noise is cut from the middle of its stretch.
+    """Windows of the records for which `chosen` (records,) is true, where they reach to the answer.
+
+    Of a magnitude model one window per event record with a magnitude. Of an event type model one per event record
+    whose kind has a label in `labels`, and one of noise, from the middle of the record's noise stretch, where noise
+    is a label and the stretch is long enough.
     """
-    g = model.geometry
-    if faint:
-        recipe = msgspec.structs.replace(recipe, data=msgspec.structs.replace(recipe.data, visible_only=False))
-    span, lead = round((g.onset_s + answer_s) * g.rate_hz), g.onset_s * g.rate_hz
+    span, lead = round((geometry.onset_s + answer_s) * geometry.rate_hz), geometry.onset_s * geometry.rate_hz
     rows: list[tuple[int, int, int, int]] = []
-    for part in parts_of(recipe, model):
-        for i, record in enumerate(archive.records):
-            if not chosen(record) or not usable(recipe, model, record, part):
-                continue
-            if model.task == "magnitude" and record.magnitude is None:
-                continue
-            if part.noise:
-                rows.append((i, part.label, (record.noise_end - span) // 2, record.noise_end))
-            else:
-                rows.append((i, part.label, round(record.onset - lead), record.n_samples))
+    for i in map(int, np.flatnonzero(chosen)):
+        r = archive.records[i]
+        event = (round(r.onset - lead), r.n_samples)
+        if task == "magnitude":
+            if r.kind != NOISE and r.magnitude is not None:
+                rows.append((i, 0, *event))
+            continue
+        label = LABEL_OF_KIND[r.kind]
+        if label != NOISE and label in labels:
+            rows.append((i, labels.index(label), *event))
+        if r.noise_end > 0 and NOISE in labels:
+            rows.append((i, labels.index(NOISE), (r.noise_end - span) // 2, r.noise_end))
     table = np.array(rows, dtype=np.int64).reshape(-1, 4)
     windows = Windows(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
-    return windows.part(windows.fitting(archive, g, answer_s))
+    return windows.part(windows.fitting(archive, geometry, answer_s))
 
 
-@torch.no_grad()
-def predict(
-    model: Model,
+def noise_label(labels: Sequence[str]) -> int:
+    """Index of the label for noise, -1 where the model has none."""
+    return list(labels).index(NOISE) if NOISE in labels else -1
+
+
+def training_windows(
+    recipe: Recipe, model: Model, archive: Archive, chosen: Chosen, answer_s: float, *, faint: bool = True
+) -> Windows:
+    """Those of `windows_of` that the recipe trains on, in the order of their labels.
+
+    faint: also records too faint to train on.
+    """
+    if faint:
+        recipe = msgspec.structs.replace(recipe, data=msgspec.structs.replace(recipe.data, visible_only=False))
+    records = archive.records
+    windows = windows_of(
+        model.task, model.labels, model.geometry, archive, np.array([chosen(r) for r in records], dtype=bool), answer_s
+    )
+    parts = {part.label: part for part in parts_of(recipe, model)}
+    pairs = zip(windows.record, windows.label, strict=True)
+    used = [int(k) in parts and usable(recipe, model, records[i], parts[int(k)]) for i, k in pairs]
+    windows = windows.part(np.array(used, dtype=bool))
+    return windows.part(np.argsort(windows.label, kind="stable"))
+
+
+def batches(
     archive: Archive,
     cutter: WindowCutter,
     draw: Draw,
-    station_term: dict[str, float],
-    batch: int = 128,
-) -> Tensor:
-    """What the model says before calibration, (windows, k), on the CPU.
+    model: Model | None,
+    station_term: dict[str, float] | None,
+    damage: Damage | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """waveform and valid (batch, 3, n), as the network gets them.
 
-    For magnitude the counts become m/s by the gain, or by the fitted station term.
+    model: gets the marks of each batch where its picture shows them. station_term: counts become m/s by the gain or
+    the fitted term; None keeps counts. damage: what is done to the counts before.
     """
-    model.eval()
-    out = []
-    for first in range(0, len(draw.record), batch):
-        part = Draw(**{k: getattr(draw, k)[first : first + batch] for k in Draw.__dataclass_fields__})
+    for first in range(0, len(draw.record), BATCH):
+        part = Draw(**{k: getattr(draw, k)[first : first + BATCH] for k in Draw.__dataclass_fields__})
         x, valid = cutter.cut(part)
-        show_marks(model, cutter, part)
-        if model.task == "magnitude":
+        if damage is not None:
+            x, valid = damage(x, valid)
+        if model is not None:
+            show_marks(model, cutter, part)
+        if station_term is not None:
             x = x / gains_of(archive, part.record, station_term).to(x.device)[:, None, None]
-        out.append(model.raw(x, valid).cpu())
+        yield x, valid
+
+
+@torch.no_grad()
+def predict(model: Model, archive: Archive, cutter: WindowCutter, draw: Draw, station_term: dict[str, float]) -> Tensor:
+    """Output of the model before the temperature, (windows, k), on the CPU."""
+    model.eval()
+    scale = station_term if model.task == "magnitude" else None
+    out = [model.raw(x, valid).cpu() for x, valid in batches(archive, cutter, draw, model, scale)]
     return torch.cat(out) if out else torch.zeros(0, len(model.labels))
 
 

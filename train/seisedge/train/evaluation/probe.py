@@ -24,6 +24,7 @@ from seisedge.train.archive.archive import Archive, load_archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.mixture import with_sources
 from seisedge.train.archive.task import sampler_of
+from seisedge.train.evaluation.baselines import fit_logistic
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
 from seisedge.train.models.filterbank import EDGE_HZ, Filterbank
@@ -64,21 +65,9 @@ def logistic_accuracy(x: Floats, label: Ints) -> float:
     """Multinomial logistic regression on standardised columns, fitted on the first half."""
     half = len(label) // 2
     z = (x - x[:half].mean(0)) / np.maximum(x[:half].std(0), 1e-9)
-    inputs, target = torch.from_numpy(z).float(), torch.from_numpy(label)
-    model = torch.nn.Linear(z.shape[1], int(label.max()) + 1)
-    torch.nn.init.zeros_(model.weight)
-    torch.nn.init.zeros_(model.bias)
-    optimiser = torch.optim.LBFGS(model.parameters(), max_iter=100)
-
-    def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(inputs[:half]), target[:half])
-        loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
-        return loss
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]  # the same
-    with torch.no_grad():
-        return float((model(inputs[half:]).argmax(1) == target[half:]).float().mean())
+    z = np.concatenate([np.ones((len(z), 1)), z], axis=1)
+    beta = fit_logistic(z[:half], label[:half], int(label.max()) + 1, np.ones(half), ridge=1e-6)
+    return float(((z[half:] @ beta).argmax(1) == label[half:]).mean())
 
 
 def edge_power(model: Model, x: torch.Tensor, valid: torch.Tensor) -> Floats:

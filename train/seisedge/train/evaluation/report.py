@@ -10,17 +10,19 @@ import torch
 from msgspec import Struct
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.archive.archive import fingerprint, load_archive
+from seisedge.runtime.paths import text_from_path
+from seisedge.train.archive.archive import Archive, fingerprint, load_archive
 from seisedge.train.dataset.holdout import WHOLE
 from seisedge.train.evaluation import event_type, magnitude
-from seisedge.train.evaluation.answers import Answers, Asker, windows_from
+from seisedge.train.evaluation.answers import Answers, Asker, Bool, windows_from
 from seisedge.train.evaluation.curves import add_damage, add_early
 from seisedge.train.evaluation.event_type import Prevalence, TypePart
 from seisedge.train.evaluation.figure import Figure, Figures
-from seisedge.train.evaluation.heldout import held_out
 from seisedge.train.evaluation.magnitude import MagnitudePart
+from seisedge.train.evaluation.predict import Windows
 from seisedge.train.evaluation.simple import COMMONEST, features, magnitude_answers, type_answers
 from seisedge.train.evaluation.subject import Subject
+from seisedge.train.evaluation.unseen import NothingToEvaluate, unseen_records
 
 SCHEMA = "seisedge.evaluation/1"
 MAX_ORDERS = 3  # folders whose orders are tried: their fingerprint depends on it
@@ -60,15 +62,15 @@ class Report(Struct, kw_only=True):
 def own_order(subject: Subject, folders: list[Path]) -> list[Path]:
     """The folders in the order in which they are the subject's own data, if they are.
 
-    Raises InputError where its own data are one folder of several and it is a model file, which does not say which
-    events it was trained on.
+    Raises InputError where its own data are one folder of several and it is a model file whose card does not name the
+    training events.
     """
     if len(folders) < 2:
         return folders
     for order in itertools.permutations(folders) if len(folders) <= MAX_ORDERS else [tuple(folders)]:
         if fingerprint(order) == subject.data_sha256:
             return list(order)
-    for folder in folders if subject.sides is None else []:
+    for folder in folders if subject.event_hashes is None else []:
         if fingerprint([folder]) == subject.data_sha256:
             raise InputError(
                 f"{folder}: these are the data that {subject.path} was trained on, and among others they would not be "
@@ -93,30 +95,62 @@ def evaluate(
     own = fingerprint(folders) == subject.data_sha256
     rule = (split or subject.split) if own else WHOLE
     archive = load_archive(folders, g.rate_hz, subject.pass_hz, split=rule, report=True)
-    part = held_out(subject, archive)
+    names = [text_from_path(folder) for folder in folders]
+    return evaluate_archive(subject, archive, names, device, prevalence=prevalence, draws=draws, curves=curves)
+
+
+def fit_windows(subject: Subject, archive: Archive, fits: Bool, answer_s: float) -> Windows:
+    """Windows of training records that the baselines are fitted on: of those that reach to the last answer, so that
+    they are the same at every answer; where that is less than half, of all that reach to this one.
+    """
+    here = windows_from(subject, archive, fits, answer_s)
+    last = windows_from(subject, archive, fits, subject.answers_s[-1])
+    return last if 2 * len(last.record) >= len(here.record) else here
+
+
+def evaluate_archive(
+    subject: Subject,
+    archive: Archive,
+    data: list[str],
+    device: torch.device,
+    *,
+    prevalence: dict[str, float] | None = None,
+    draws: int = 1000,
+    curves: bool = True,
+) -> Report:
+    """The one evaluator: the figures of `seisedge evaluate`, of a run's metrics.md and of the card.
+
+    data: names of the folders. Raises NothingToEvaluate.
+    """
+    g, where = subject.geometry, ", ".join(data or archive.sources)
+    part = unseen_records(subject, archive)
     ask = Asker(subject, archive, device)
     out = Figures(draws)
     left_out = dict(part.left_out)
     answers: list[Answers] = []
+    vertical: list[Answers] = []  # of three-component records, without the horizontals
     simple: dict[float, dict[str, np.ndarray]] = {}
     for answer_s in subject.answers_s:
         windows = windows_from(subject, archive, part.counts, answer_s)
         if not len(windows.record):
             continue
-        fits = windows_from(subject, archive, part.fits, answer_s)
+        fits = fit_windows(subject, archive, part.fits, answer_s)
         answers.append(ask(windows, answer_s))
+        three = windows.part(np.array([archive.records[i].three for i in windows.record], dtype=bool))
+        if len(three.record):
+            vertical.append(ask(three, answer_s, vertical=True))
         compare = magnitude_answers if subject.task == "magnitude" else type_answers
         simple[answer_s] = compare(ask, fits, windows, answer_s)
     if not answers:
         need = "with a magnitude " if subject.task == "magnitude" else ""
-        raise InputError(
-            f"{', '.join(map(str, folders))}: no record to evaluate {subject.name} on: it needs records {need}that "
+        raise NothingToEvaluate(
+            f"{where}: no record to evaluate {subject.name} on: it needs records {need}that "
             f"begin {g.onset_s:g} s before the onset and last {subject.answers_s[0]:g} s after it"
         )
     last = answers[-1]
     if subject.task == "magnitude" and not last.facts["scaled"].any():
-        raise InputError(
-            f"{', '.join(map(str, folders))}: no record has a gain (column trace_gain_counts_per_m_s), and without one "
+        raise NothingToEvaluate(
+            f"{where}: no record has a gain (column trace_gain_counts_per_m_s), and without one "
             f"{subject.name} has no amplitudes to go by"
         )
     shares = {name: float((last.label == k).mean()) for k, name in enumerate(subject.labels)}
@@ -127,7 +161,7 @@ def evaluate(
         task=subject.task,
         labels=subject.labels,
         answers_s=[a.answer_s for a in answers],
-        data=[str(folder) for folder in folders],
+        data=data,
         data_sha256=archive.sha256,
         sources=archive.sources,
         own_data=part.own,
@@ -147,8 +181,12 @@ def evaluate(
     wanted: Prevalence = [prevalence[name] for name in subject.labels] if prevalence else None
     if subject.task == "magnitude":
         report.magnitude = _magnitudes(ask, out, answers, simple, left_out)
+        for a in vertical:
+            magnitude.add_vertical(out, subject.edges, a)
     else:
         report.event_type = _types(ask, out, answers, simple, wanted)
+        for a in vertical:
+            event_type.add_vertical(out, a)
     if curves:
         longest = windows_from(subject, archive, part.counts, answers[-1].answer_s)
         add_early(out, ask, longest)

@@ -1,5 +1,5 @@
-"""The simple things beside a model, fitted on its own training records; on foreign data on the other four fifths of
-the events, in turn, which is kinder to them than to the model.
+"""Baselines of a model, fitted on its own training records; on other data on the other four fifths of the events, in
+turn, which favours them over the model.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.train.bootstrap import Floats
 from seisedge.train.evaluation.answers import Asker, Facts
 from seisedge.train.evaluation.baselines import (
     Measured,
@@ -21,14 +22,13 @@ from seisedge.train.evaluation.baselines import (
     measure,
     phase_ratios,
 )
-from seisedge.train.evaluation.bootstrap import Floats
 from seisedge.train.evaluation.predict import Windows, gains_of
 
 COMMONEST = "commonest class"
 PHASES = "P/S ratio + logistic regression"
 MEDIAN = "median magnitude"
 AMPLITUDE = "log amplitude + duration"
-TOLD = "log amplitude + log distance, the distance told"
+DISTANCE = "log amplitude + log distance, catalogued distance"
 OF_SOURCE = ", fitted on each source"
 N_FOLDS = 5
 LEAST = 20  # records of a source for a fit of its own
@@ -110,14 +110,16 @@ def magnitude_answers(ask: Asker, fits: Windows, windows: Windows, answer_s: flo
     asked = np.arange(len(record)) >= len(fits.record)
     gain = gains_of(archive, record, term).double().numpy()
     m = measure(archive, record, gain, answer_s)
-    usable = facts["visible"] & facts["scaled"]
-    weight = event_weight(facts["event"])
+    visible, usable = facts["visible"], facts["visible"] & facts["scaled"]
 
     def median(rows: Bool, to: Bool) -> Floats:
-        return np.full(int(to.sum()), float(np.median(magnitude[rows])))
+        some = rows & visible
+        return np.full(int(to.sum()), float(np.median(magnitude[some])) if some.any() else np.nan)
 
     def regression(x: Floats, of_source: bool) -> Fit:
         def fit(rows: Bool, to: Bool) -> Floats:
+            weight = np.zeros(len(record))
+            weight[rows & usable] = event_weight(facts["event"][rows & usable])
             good = rows & usable & np.isfinite(x).all(1)
             if good.sum() < x.shape[1] + 1:
                 return np.full(int(to.sum()), np.nan)
@@ -133,7 +135,7 @@ def magnitude_answers(ask: Asker, fits: Windows, windows: Windows, answer_s: flo
         return fit
 
     wanted: dict[str, Fit] = {MEDIAN: median}
-    for name, x in ((AMPLITUDE, design(m, False, True)), (TOLD, design(m, True, False))):
+    for name, x in ((AMPLITUDE, design(m, False, True)), (DISTANCE, design(m, True, False))):
         wanted[name] = regression(x, False)
         if len(np.unique(facts["source"])) > 1:
             wanted[name + OF_SOURCE] = regression(x, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -16,8 +17,13 @@ from torch import Tensor
 from seisedge.runtime.engines import open_engine
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import model_path
-from seisedge.train.fit.run import load_run
-from seisedge.train.models._base import Geometry, MagnitudeModel
+from seisedge.runtime.paths import text_from_path
+from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.provenance import Provenance
+from seisedge.train.dataset.event_hashes import event_hash, hashes_from_text, key_of_id
+from seisedge.train.models._base import Geometry, MagnitudeModel, Model
+from seisedge.train.recipes.recipe import Recipe
+from seisedge.train.run_file import load_run
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,6 +42,9 @@ class Subject:
     station_term: log10 of the gain of stations whose gain is not known; a model file has none.
     data_sha256: of what it was trained on. split: the rule's name, split_rule: in words.
     sides: event → 'train' or 'test', where the run remembers; None for a model file.
+    event_hashes: of the events it was trained on (see `dataset.event_hashes`); None where it does not name them.
+    n_unnamed_records: trained on, and not in event_hashes for want of an event id.
+    model: the network in torch, None for a model file.
     """
 
     name: str
@@ -53,6 +62,9 @@ class Subject:
     split: str
     split_rule: str
     sides: dict[str, str] | None
+    event_hashes: frozenset[bytes] | None = None
+    n_unnamed_records: int = 0
+    model: Model | None = None
 
 
 def subject_from(name: str, device: torch.device) -> Subject:
@@ -67,27 +79,69 @@ def _of_run(path: Path, device: torch.device) -> Subject:
     run = load_run(path)
     model = run.model().to(device)
     file = path / "checkpoint.pt" if path.is_dir() else path
+    sides, stated = _sides(file.parent / "split.json"), run.provenance
+    if stated is not None:
+        hashes = hashes_from_text(stated.event_hashes, str(path))
+    else:  # an older run: all events of its training side
+        hashes = frozenset(event_hash(key_of_id(event)) for event, side in sides.items() if side == "train")
+
+    subject = subject_of_model(run.recipe, model, run.station_term, device)
+    return dataclasses.replace(
+        subject,
+        path=text_from_path(path),
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        data_sha256=run.data_sha256,
+        split_rule=run.split_rule,
+        sides=sides,
+        event_hashes=hashes,
+        n_unnamed_records=stated.n_unnamed_records if stated is not None else 0,
+    )
+
+
+def subject_of_training(
+    recipe: Recipe,
+    model: Model,
+    station_term: dict[str, float],
+    archive: Archive,
+    provenance: Provenance | None,
+    device: torch.device,
+) -> Subject:
+    """Of a model just trained on the archive, before anything is written."""
+    subject = subject_of_model(recipe, model, station_term, device)
+    return dataclasses.replace(
+        subject,
+        data_sha256=archive.sha256,
+        split_rule=archive.split_rule,
+        sides={r.event: r.split for r in archive.records},
+        event_hashes=None if provenance is None else hashes_from_text(provenance.event_hashes, recipe.name),
+        n_unnamed_records=0 if provenance is None else provenance.n_unnamed_records,
+    )
+
+
+def subject_of_model(recipe: Recipe, model: Model, station_term: dict[str, float], device: torch.device) -> Subject:
+    """Of a model in torch; the data it was trained on are still to be named."""
 
     @torch.no_grad()
     def network(waveform: Tensor, valid: Tensor) -> Floats:
-        return np.asarray(model(waveform.to(device), valid.to(device)).double().cpu().numpy())
+        return np.asarray(model.eval()(waveform.to(device), valid.to(device)).double().cpu().numpy())
 
     return Subject(
-        name=run.recipe.name,
-        path=str(path),
-        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        name=recipe.name,
+        path=recipe.name,
+        sha256="",
         task=model.task,
         labels=model.labels,
         edges=model.edges if isinstance(model, MagnitudeModel) else [],
         geometry=model.geometry,
-        pass_hz=run.recipe.data.pass_hz,
-        answers_s=list(run.recipe.nuisance.answers_s),
+        pass_hz=recipe.data.pass_hz,
+        answers_s=list(recipe.nuisance.answers_s),
         network=network,
-        station_term=run.station_term,
-        data_sha256=run.data_sha256,
-        split=run.recipe.data.split,
-        split_rule=run.split_rule,
-        sides=_sides(file.parent / "split.json"),
+        station_term=station_term,
+        data_sha256="",
+        split=recipe.data.split,
+        split_rule="",
+        sides=None,
+        model=model,
     )
 
 
@@ -106,13 +160,14 @@ def _sides(path: Path) -> dict[str, str]:
 def _of_file(path: Path, given: str) -> Subject:
     engine = open_engine(path)
     card = engine.card
+    named = card.training.event_hashes
 
     def network(waveform: Tensor, valid: Tensor) -> Floats:
         return engine.infer(waveform.cpu().numpy(), valid.cpu().numpy())[0].astype(np.float64)
 
     return Subject(
         name=card.name,
-        path=given,
+        path=text_from_path(given),
         sha256=engine.sha256,
         task=card.task,
         labels=card.labels,
@@ -126,4 +181,6 @@ def _of_file(path: Path, given: str) -> Subject:
         split="",
         split_rule=card.training.split,
         sides=None,
+        event_hashes=None if named is None else hashes_from_text(named, given),
+        n_unnamed_records=card.training.n_unnamed_records,
     )

@@ -14,7 +14,7 @@ from torch import nn
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.archive.task import Chosen
-from seisedge.train.fit.checkpoint import Keeper
+from seisedge.train.checkpoint import Keeper
 from seisedge.train.fit.schedule import Course
 from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models._base import Model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.fit.losses import balanced_weight, criterion_from
 from seisedge.train.models._base import BinnedMagnitudeModel, EventTypeModel, MagnitudeModel, Model
 from seisedge.train.recipes.recipe import Recipe
+
+TEACHER_WEIGHT = 4.0  # of a teacher's answers beside the labels
 
 
 class RecordFacts(nn.Module):
@@ -48,10 +51,15 @@ class Objective(nn.Module):
     events, mean absolute error for magnitudes.
     """
 
-    def __init__(self, recipe: Recipe, model: Model, facts: RecordFacts, counts: Tensor) -> None:
-        """counts: (labels,), how often each label is drawn, for a weighted loss. Raises InputError."""
+    def __init__(
+        self, recipe: Recipe, model: Model, facts: RecordFacts, counts: Tensor, teacher: Model | None = None
+    ) -> None:
+        """counts: (labels,), how often each label is drawn, for a weighted loss. teacher: a model whose answers are
+        learned beside the labels. Raises InputError.
+        """
         super().__init__()
         o = recipe.optimisation
+        self._teacher = [teacher] if teacher is not None else []  # in a list: it is neither trained nor stored
         self.spec, self.model, self.facts = o, model, facts
         ordered = model.task == "magnitude"
         criterion = criterion_from(o.loss, ordered, balanced_weight(counts.float()), o.label_smoothing, o.focal_gamma)
@@ -72,18 +80,49 @@ class Objective(nn.Module):
         if isinstance(model, EventTypeModel):
             logits = model.raw(x, valid).float()
             right = (logits.argmax(1) == label).float().mean()
-            return self.criterion(logits, label).mean(), right
+            loss = self.criterion(logits, label).mean()
+            return (loss + self.divergence(x, valid) if self._teacher else loss), right
         if not isinstance(model, MagnitudeModel) or self.terms is None:
             raise TypeError(f"no loss for {type(model).__name__}")
         f = self.facts
         ground = x * (10**shift / f.gain[record])[:, None, None]
-        term = self.terms[f.index[record]] * f.unknown[record]
+        term = self.term(record)
         magnitude = f.magnitude[record] + shift
         likelihood, distance, expected = model.losses(ground, valid, magnitude, term, f.log_distance[record])
         loss = likelihood.mean() + o.distance_weight * distance.mean() + o.station_weight * self.terms.square().sum()
+        if self._teacher:
+            loss = loss + self.divergence(self.in_unit(x * 10 ** shift[:, None, None], record), valid)
         known = torch.isfinite(magnitude)
         error = torch.where(known, (expected - magnitude).abs(), 0.0).sum() / known.sum().clamp(min=1)
         return loss, error.detach()
+
+    def term(self, record: Tensor) -> Tensor:
+        """(batch,): log10 of the gain over the nominal one, 0 where the gain is known; record: (batch,) int64."""
+        if self.terms is None:
+            return torch.zeros(len(record), device=record.device)
+        return self.terms[self.facts.index[record]] * self.facts.unknown[record]
+
+    def in_unit(self, x: Tensor, record: Tensor) -> Tensor:
+        """x (batch, 3, n) from counts to the model's unit: by the gain, or by the nominal one and the station term."""
+        if self.model.unit == "counts":
+            return x
+        return x / (self.facts.gain[record] * 10 ** self.term(record).detach())[:, None, None]
+
+    @torch.no_grad()
+    def set_terms(self, station_term: Mapping[str, float]) -> None:
+        """Begin with these station terms (log10); other stations begin with 0."""
+        if self.terms is not None:
+            for i, station in enumerate(self.facts.stations):
+                self.terms[i] = station_term.get(station, 0.0)
+
+    def divergence(self, x: Tensor, valid: Tensor) -> Tensor:
+        """TEACHER_WEIGHT times the mean Kullback-Leibler divergence of the model's probabilities from the teacher's;
+        x: (batch, 3, n) in the model's unit.
+        """
+        with torch.no_grad():
+            wanted: Tensor = self._teacher[0].eval()(x, valid).float()
+        got: Tensor = self.model(x, valid).float().clamp(min=1e-7)
+        return TEACHER_WEIGHT * (wanted * (wanted.clamp(min=1e-7).log() - got.log())).sum(1).mean()
 
     @property
     def score_name(self) -> str:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import write_atomically
+from seisedge.train.archive.provenance import Provenance
 from seisedge.train.recipes.recipe import Recipe
 
 FILE = "run.json"
@@ -18,7 +20,10 @@ WEIGHTS = "from.pt"  # in it: what the run began with
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """data: folders, absolute. weights: where they came from, '' for none. data_sha256: '' until the data are read."""
+    """data: folders, absolute. weights: where they came from, '' for none. data_sha256: '' until the data are read.
+
+    weights_provenance: of the run that the weights came from; None where they do not state it.
+    """
 
     recipe: Recipe
     data: list[str]
@@ -26,15 +31,14 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: int | None = None
     weights: str = ""
     data_sha256: str = ""
+    weights_provenance: Provenance | None = None
 
 
 def write_request(request: Request, out: Path) -> None:
     """RUN/run.json."""
     out.mkdir(parents=True, exist_ok=True)
     text = msgspec.json.format(msgspec.json.encode(request), indent=1)
-    part = out / (FILE + ".part")
-    part.write_bytes(text)
-    part.replace(out / FILE)
+    write_atomically(out / FILE, text)
 
 
 def read_request(out: Path) -> Request:

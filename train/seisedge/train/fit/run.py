@@ -1,34 +1,35 @@
-"""A training run on disk: RUN/checkpoint.pt explains itself; log, metrics, split and versions lie beside it."""
+"""A training run: train, calibrate, evaluate, and write RUN with its log, metrics, split and versions."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
 import json
-import pickle
 import platform
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
 
-from seisedge.runtime.card import Metric
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.paths import path_from_stored, stored_from_path, text_from_path
 from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.mixture import with_sources
+from seisedge.train.archive.provenance import Provenance, provenance_of, with_initial_weights
+from seisedge.train.archive.sampler import Candidates
 from seisedge.train.archive.task import Chosen, candidates_of, short_of
 from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
-from seisedge.train.evaluation.calibrate import fit_temperature
-from seisedge.train.evaluation.evaluate import Table, answers_of, magnitude_table, markdown, type_table
-from seisedge.train.evaluation.predict import windows_of
+from seisedge.train.checkpoint import Keeper, write_whole
+from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
+from seisedge.train.evaluation.report import Report as Evaluation
+from seisedge.train.evaluation.report import evaluate_archive
+from seisedge.train.evaluation.subject import subject_of_training
+from seisedge.train.evaluation.unseen import NothingToEvaluate
 from seisedge.train.fit.board import draw_curves, write_board
-from seisedge.train.fit.checkpoint import Keeper, write_whole
 from seisedge.train.fit.loop import Row, Settings, Trained, train_model, write_log
 from seisedge.train.fit.progress import Progress
 from seisedge.train.fit.request import (
@@ -41,75 +42,30 @@ from seisedge.train.fit.request import (
     write_request,
 )
 from seisedge.train.fit.schedule import Course
+from seisedge.train.fit.temperature import fit_temperature
 from seisedge.train.models import create_model
-from seisedge.train.models._base import MagnitudeModel, Model
-from seisedge.train.recipes.recipe import Recipe, json_from_recipe, recipe_from_json
+from seisedge.train.recipes.recipe import Recipe
+from seisedge.train.run_file import Run, load_run, save_run
 
-FORMAT = 3  # before it the front end was another; weights learned behind that one are of no use here
-Report = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a checkpoint holds."""
-
-    recipe: Recipe
-    seed: int
-    state: dict[str, torch.Tensor]
-    station_term: dict[str, float]
-    data_sha256: str
-    data_sources: list[str]
-    n_events: int
-    n_records: int
-    split_rule: str
-    metrics: list[Metric]
-    date: str
-    seisedge_version: str
-    pruning: str = ""  # what was removed, where the run was made by `seisedge prune`
-
-    def model(self) -> Model:
-        """The trained model, in evaluation mode."""
-        model = create_model(self.recipe.model, **self.recipe.arguments)
-        model.load_state_dict(self.state)
-        return model.eval()
+Say = Callable[[str], None]
 
 
-def save_run(run: Run, path: Path) -> None:
-    """Write a checkpoint: only tensors, text and numbers, so that reading it runs nothing."""
-    values: dict[str, Any] = {f.name: getattr(run, f.name) for f in dataclasses.fields(run)}
-    values["recipe"] = json_from_recipe(run.recipe)
-    values["metrics"] = msgspec.json.encode(run.metrics).decode()
-    write_whole({"format": FORMAT, **values}, path)
-
-
-def load_run(path: Path) -> Run:
-    """Read RUN or RUN/checkpoint.pt. Raises InputError."""
-    file = path / "checkpoint.pt" if path.is_dir() else path
-    if not file.is_file():
-        raise InputError(f"{path}: no checkpoint.pt there; RUN is what 'seisedge train' wrote")
+def report_of(
+    recipe: Recipe,
+    trained: Trained,
+    archive: Archive,
+    provenance: Provenance | None,
+    device: torch.device,
+    draws: int,
+    say: Say,
+) -> Evaluation | None:
+    """Figures on the held-out events; None where no record can be evaluated, and `say` gets the reason."""
+    subject = subject_of_training(recipe, trained.model, trained.station_term, archive, provenance, device)
     try:
-        values = torch.load(file, map_location="cpu", weights_only=True)
-        written = values.pop("format")
-        if written != FORMAT:
-            raise InputError(
-                f"{file}: of a seisedge with another front end (format {written}, here {FORMAT}); train again"
-            )
-        values["recipe"] = recipe_from_json(values["recipe"])
-        values["metrics"] = msgspec.json.decode(values["metrics"], type=list[Metric])
-        return Run(**values)
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError, AttributeError) as error:
-        raise InputError(f"{file}: not a checkpoint of seisedge") from error
-
-
-def table_of(recipe: Recipe, trained: Trained, archive: Archive, device: torch.device, draws: int) -> Table:
-    """Metrics on the held-out events."""
-    model = trained.model
-    answers = list(answers_of(recipe, trained, archive, lambda r: r.split == "test", device))
-    longest = max(recipe.nuisance.answers_s)
-    fit = windows_of(recipe, model, archive, lambda r: r.split == "train", longest, faint=False)
-    if isinstance(model, MagnitudeModel):
-        return magnitude_table(model, answers, trained, archive, fit, draws)
-    return type_table(model.labels, answers, fit.label, draws)
+        return evaluate_archive(subject, archive, [], device, draws=draws, curves=False)
+    except NothingToEvaluate as error:
+        say(f"not evaluated: {error}")
+        return None
 
 
 def run_training(
@@ -121,7 +77,7 @@ def run_training(
     *,
     limit: int | None = None,
     draws: int = 1000,
-    say: Report = print,
+    say: Say = print,
     settings: Settings | None = None,
     weights: Path | None = None,
     checkpoint_s: float = 60.0,
@@ -135,7 +91,9 @@ def run_training(
             f"{out}: holds a training that was interrupted; seisedge train --resume {out} goes on with it; "
             "to begin anew remove the folder or name another with -o"
         )
-    request = Request(recipe, [str(f.resolve()) for f in folders], seed, limit, str(weights or ""))
+    data, begun_with = [stored_from_path(f.resolve()) for f in folders], text_from_path(weights or "")
+    earlier = None if weights is None else provenance_in(weights)
+    request = Request(recipe, data, seed, limit, begun_with, weights_provenance=earlier)
     return _train(request, out, device, settings or Settings(), draws, say, checkpoint_s, weights)
 
 
@@ -144,7 +102,7 @@ def resume_training(
     device: torch.device,
     *,
     draws: int = 1000,
-    say: Report = print,
+    say: Say = print,
     settings: Settings | None = None,
     checkpoint_s: float = 60.0,
 ) -> Run:
@@ -161,7 +119,7 @@ def _train(
     device: torch.device,
     settings: Settings,
     draws: int,
-    say: Report,
+    say: Say,
     checkpoint_s: float,
     weights: Path | None,
 ) -> Run:
@@ -171,7 +129,7 @@ def _train(
     if weights is not None:
         settings = dataclasses.replace(settings, weights=weights_from(weights))
     archive = load_archive(
-        [Path(folder) for folder in request.data],
+        [path_from_stored(folder) for folder in request.data],
         model.geometry.rate_hz,
         recipe.data.pass_hz,
         limit=request.limit,
@@ -187,7 +145,10 @@ def _train(
     for note in [*archive.notes, *short_of(archive, model.geometry), *weighing]:
         say(note)
     chosen = candidates_of(recipe, model, archive, lambda r: r.split == "train")
-    used = sorted({int(i) for c in chosen for i in c.indices})
+    used = records_used(chosen)
+    provenance = provenance_of(archive, used, [path_from_stored(folder) for folder in request.data], model.task)
+    if request.weights:
+        provenance = with_initial_weights(provenance, request.weights_provenance)
     events = {archive.records[i].event for i in used}
     parameters = sum(p.numel() for p in model.parameters())
     say(f"{recipe.name}: {recipe.model}, {parameters} parameters; {len(used)} records of {len(events)} events")
@@ -207,7 +168,7 @@ def _train(
     trained = stage("training", lambda r: r.split == "train", None, part.course)
     trained.model.temperature.fill_(temperature)
     say(f"temperature {temperature:.3f}")
-    table = table_of(recipe, trained, archive, device, draws)
+    report = report_of(recipe, trained, archive, provenance, device, draws, say)
     date = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     run = Run(
         recipe=recipe,
@@ -219,15 +180,29 @@ def _train(
         n_events=len(events),
         n_records=len(used),
         split_rule=archive.split_rule,
-        metrics=table.rows,
+        metrics=metrics_of(report),
         date=date,
         seisedge_version=version("seisedge"),
+        provenance=provenance,
     )
     if world.first:
         logs = {"calibration": part.log, "training": trained.log}
-        write_results(run, table, out, logs, say)
+        write_results(run, report, out, logs, say)
     world.wait()
     return run
+
+
+def provenance_in(weights: Path) -> Provenance | None:
+    """Of the run that weights come from; None where they are no run's, or that of an older seisedge."""
+    try:
+        return load_run(weights).provenance
+    except InputError:  # a file of tensors; where it is none of these either, `weights_from` raises
+        return None
+
+
+def records_used(chosen: Sequence[Candidates]) -> list[int]:
+    """Places of the records that stand for a label, each once."""
+    return sorted({int(i) for c in chosen for i in c.indices})
 
 
 def in_fold_0(record: Record) -> bool:
@@ -245,20 +220,19 @@ def begin_folder(
     write_request(msgspec.structs.replace(request, data_sha256=archive.sha256), out)
     sides = {r.name: {"event": r.event, "split": r.split, "fold": r.fold} for r in archive.records}
     (out / "split.json").write_text(json.dumps(sides, indent=0, sort_keys=True))
-    versions = {name: version(name) for name in ("seisedge", "torch", "numpy", "h5py")}
+    versions = {name: version(name) for name in ("seisedge", "numpy", "h5py")}
+    versions["torch"] = str(torch.__version__)  # with the build, "2.13.0+cu130"; the distribution says only "2.13.0"
     versions |= {"python": platform.python_version(), "device": str(device), "seed": str(request.seed)}
     (out / "versions.json").write_text(json.dumps(versions, indent=1, sort_keys=True))
 
 
-def write_results(run: Run, table: Table, out: Path, logs: dict[str, list[Row]], say: Report) -> None:
+def write_results(run: Run, report: Evaluation | None, out: Path, logs: dict[str, list[Row]], say: Say) -> None:
     """Logs, metrics and checkpoint; then the state is no longer needed."""
     write_log(out / "log.csv", logs["training"])
     write_log(out / "log_calibration.csv", logs["calibration"])
     write_board(out / "tensorboard", logs, say)
     score = "accuracy" if run.model().task == "event_type" else "mean error"
     draw_curves(out / "loss.png", logs, f"{run.recipe.name}, seed {run.seed}", score, say)
-    (out / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(table.rows), indent=1))
-    heading = f"{run.recipe.name}: {run.n_records} training records, figures on events held out"
-    (out / "metrics.md").write_text(markdown(table.rows, heading))
+    write_metrics(run.recipe.name, run.metrics, report, out)
     save_run(run, out / "checkpoint.pt")
     shutil.rmtree(out / STATE)

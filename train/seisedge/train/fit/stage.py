@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -36,7 +36,8 @@ class Settings:
     """How a machine does it; nothing here changes what is learned but by rounding.
 
     precision: of `precision.PRECISIONS`. compiled: by torch.compile. device_memory_gb: for the data; None: half of
-    what is free. weights: to begin from.
+    what is free. weights: to begin from. station_term: log10 by station, to begin from. teacher: a model whose answers
+    are learned beside the labels; the temperature is then the teacher's.
     """
 
     precision: str = "auto"
@@ -44,6 +45,8 @@ class Settings:
     device_memory_gb: float | None = None
     world: World = ALONE
     weights: Weights | None = None
+    station_term: Mapping[str, float] = field(default_factory=dict)
+    teacher: Model | None = None
 
 
 class Stage:
@@ -70,6 +73,8 @@ class Stage:
         self.rows = self.world.rows(o.batch)
         model = create_model(recipe.model, **recipe.arguments)
         notes = take_weights(model, settings.weights, o.transfer)
+        if settings.teacher is not None:
+            model.temperature.copy_(settings.teacher.temperature)
         model.to(device)
         self.model = model
         self.average = copy.deepcopy(model).eval()
@@ -98,7 +103,8 @@ class Stage:
             raise InputError(f"augmentation '{name}' acts on pictures, and model '{recipe.model}' sees waveforms")
 
         facts = RecordFacts(archive)
-        self.objective = Objective(recipe, model, facts, torch.tensor(counts)).to(device)
+        self.objective = Objective(recipe, model, facts, torch.tensor(counts), settings.teacher).to(device)
+        self.objective.set_terms(settings.station_term)
         self.bf16 = wants_bf16(settings.precision, device)
         if self.bf16:
             keep_full(model, device)
@@ -135,17 +141,21 @@ class Stage:
             groups.append({"params": [self.objective.terms], "weight_decay": 0.0, "lr": o.station_rate})
         return [group for group in groups if group["params"]]
 
-    def loss(self) -> tuple[Tensor, Tensor]:
-        """Of the next batch, this process's rows: loss and score."""
+    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The next batch, this process's rows: the arguments of `Objective.forward`."""
         draw = self.sampler.draw(self.recipe.optimisation.batch)
-        draw = Draw(**{field.name: getattr(draw, field.name)[self.rows] for field in dataclasses.fields(draw)})
+        draw = Draw(**{f.name: getattr(draw, f.name)[self.rows] for f in dataclasses.fields(draw)})
         x, valid = self.chain.waveform(*self.cutter.cut(draw))
         show_marks(self.model, self.cutter, draw)
         label, record = (torch.from_numpy(v).to(self.device) for v in (draw.label, draw.record))
         most = self.recipe.optimisation.magnitude_shift
-        shift = self.chance.uniform(len(x), low=-most, high=most)
+        return x, valid, label, record, self.chance.uniform(len(x), low=-most, high=most)
+
+    def loss(self) -> tuple[Tensor, Tensor]:
+        """Loss and score of the next batch."""
+        batch = self.batch()
         with autocast(self.bf16, self.device):
-            loss, score = self.call(x, valid, label, record, shift)
+            loss, score = self.call(*batch)
         return loss, score
 
     def terms(self) -> dict[str, float]:

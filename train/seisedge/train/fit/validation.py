@@ -10,7 +10,7 @@ from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter, show_marks
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.archive.task import Chosen
-from seisedge.train.evaluation.predict import windows_of
+from seisedge.train.evaluation.predict import training_windows
 from seisedge.train.fit.objective import Objective
 from seisedge.train.models._base import Model
 from seisedge.train.recipes.recipe import Recipe
@@ -26,7 +26,7 @@ class Validation:
         self.cutter = cutter
         self.draws: list[Draw] = []
         for answer_s in recipe.nuisance.answers_s:
-            windows = windows_of(recipe, model, archive, chosen, answer_s, faint=False)
+            windows = training_windows(recipe, model, archive, chosen, answer_s, faint=False)
             step = max(-(-len(windows.record) // AT_MOST), 1)
             windows = windows.part(np.arange(len(windows.record)) % step == 0)
             for label in np.unique(windows.label):

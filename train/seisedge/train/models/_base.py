@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,6 +89,15 @@ def magnitude_bins(outer: bool) -> tuple[list[str], list[float | None]]:
     return ["≤0.0", *labels, ">3.0"], [None, *marks, None]
 
 
+def bin_of(edges: Sequence[float | None], magnitude: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """True label (n,) of magnitudes (n,): k where (edges[k], edges[k + 1]] holds them; beyond closed outer edges
+    the nearest label.
+    """
+    inner = np.array([edge for edge in edges if edge is not None])
+    first = 0 if edges[0] is None else 1
+    return np.clip(np.digitize(magnitude, inner, right=True) - first, 0, len(edges) - 2)
+
+
 class MagnitudeModel(Model):
     """A model whose labels are bins of magnitude; label k covers (edges[k], edges[k + 1]]."""
 
@@ -103,12 +112,6 @@ class MagnitudeModel(Model):
         self.edges = edges
         inner = [edge for edge in edges[1:-1] if edge is not None]
         self.register_buffer("inner_edges", torch.tensor(inner), persistent=False)
-
-    def bin_of(self, magnitude: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """Label (n,) of magnitudes; beyond closed outer edges the nearest label."""
-        first = 0 if self.edges[0] is None else 1
-        inner = np.array([edge for edge in self.edges if edge is not None])
-        return np.clip(np.digitize(magnitude, inner, right=True) - first, 0, len(self.labels) - 1)
 
     @abc.abstractmethod
     def losses(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.suggestion import suggestion
 from seisedge.train.models._base import Model
 
 Builder = TypeVar("Builder", bound=Callable[..., Model])
@@ -31,9 +31,7 @@ def model_names() -> list[str]:
 def create_model(name: str, **arguments: Any) -> Model:
     """Build a model by name. Raises InputError for an unknown name or argument."""
     if name not in _BUILDERS:
-        close = difflib.get_close_matches(name, _BUILDERS, 1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(model_names())}"
-        raise InputError(f"no model named '{name}'; {hint}")
+        raise InputError(f"no model named '{name}'; {suggestion(name, model_names())}")
     try:
         return _BUILDERS[name](**arguments)
     except TypeError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from importlib import resources
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.suggestion import suggestion
 from seisedge.train.augment import augmentations_from
 from seisedge.train.dataset.holdout import check_rule
 
@@ -91,8 +91,10 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One training run. `not_for` ends up in the card.
+    """One training run. `not_for` and `licence` end up in the card.
 
+    not_for: limits that hold whatever the data are; those of a data set are in its `sources.toml`.
+    licence: of the trained weights; '' where whoever trains does not state one.
     augmentation: tables of `augment`, used in their order.
     """
 
@@ -105,6 +107,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arguments: dict[str, Any] = {}
     min_coverage: float = 0.6
     not_for: list[str] = []
+    licence: str = ""
     about: str = ""
 
 
@@ -127,9 +130,7 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
     elif name in recipe_names():
         data = (resources.files("seisedge.train") / "recipes" / f"{name}.toml").read_bytes()
     else:
-        close = difflib.get_close_matches(name, recipe_names(), 1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(recipe_names())}"
-        raise InputError(f"no recipe named '{name}'; {hint}")
+        raise InputError(f"no recipe named '{name}'; {suggestion(name, recipe_names())}")
     try:
         tree = msgspec.toml.decode(data)
         for key, value in (overrides or {}).items():
@@ -162,9 +163,7 @@ def _with_suggestion(message: str) -> str:
     key, where = found.group(1), found.group(2) or ""
     kinds = {"data": DataSpec, "nuisance": Nuisances, "optimisation": Optimisation}
     known = list(kinds.get(where, Recipe).__struct_fields__)
-    close = difflib.get_close_matches(key, known, 1)
-    hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
-    return f"{where + '.' if where else ''}{key}: unknown key; {hint}"
+    return f"{where + '.' if where else ''}{key}: unknown key; {suggestion(key, known)}"
 
 
 def json_from_recipe(recipe: Recipe) -> str:

@@ -13,11 +13,13 @@ a layered record is asked for.
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -156,13 +158,37 @@ def _read(folder: Path) -> tuple[dict[str, Floats], float]:
 
 
 def _model_class() -> Any:
+    """PyGRT's class of models. Raises InputError where PyGRT is missing, or its library or program does not load."""
     try:
         from pygrt import PyModel1D
     except ImportError:
         raise InputError("a layered Earth needs PyGRT; pip install 'seisedge[layered]'") from None
-    except OSError as error:  # a bare system lacks the OpenMP library that PyGRT is linked with
-        raise InputError(f"PyGRT does not load: {error}; on Debian or Ubuntu: apt install libgomp1") from None
+    except OSError as error:
+        raise _not_loaded(str(error)) from None
+    _check_program()
     return PyModel1D
+
+
+@cache
+def _check_program() -> None:
+    """Run PyGRT's program once: it loads its libraries in its own process, without those that this one has loaded.
+
+    torch brings a copy of the OpenMP library with it, so that PyGRT's library can load here where its program cannot.
+    """
+    from pygrt.cli import find_grt
+
+    try:
+        done = subprocess.run([find_grt(), "-v"], capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        raise _not_loaded(str(error)) from None
+    if done.returncode:
+        last = done.stderr.strip().splitlines() or [f"its program ended with exit code {done.returncode}"]
+        raise _not_loaded(last[-1])
+
+
+def _not_loaded(reason: str) -> InputError:
+    advice = "; on Debian or Ubuntu: apt install libgomp1" if "libgomp" in reason else ""
+    return InputError(f"PyGRT does not load: {reason}{advice}")
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seisedge.export.gate_windows import DAMAGES, HeldOut, gate_windows, refuse_synthetic
 from seisedge.export.graph import ModelFile
-from seisedge.export.heldout import DAMAGES, HeldOut, heldout_windows, refuse_synthetic
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive
 
@@ -19,18 +19,18 @@ def test_only_records_held_out(model: ModelFile, some_records: Archive, windows:
     test = {r.group for r in some_records.records if r.split == "test"}
     train = {r.group for r in some_records.records if r.split == "train"}
     assert set(windows.event) <= test - train
-    calibration = heldout_windows(model.card, some_records, 50, split="train")
+    calibration = gate_windows(model.card, some_records, 50, split="train")
     assert not set(calibration.event) & set(windows.event)
 
 
 def test_all_answers_and_the_same_windows_twice(model: ModelFile, some_records: Archive, windows: HeldOut) -> None:
     assert set(windows.answer_s) == set(model.card.answers_s)
-    assert heldout_windows(model.card, some_records, 160).sha256 == windows.sha256
-    assert heldout_windows(model.card, some_records, 40).sha256 != windows.sha256
+    assert gate_windows(model.card, some_records, 160).sha256 == windows.sha256
+    assert gate_windows(model.card, some_records, 40).sha256 != windows.sha256
 
 
 def test_damages_come_when_the_plain_ones_are_used_up(model: ModelFile, some_records: Archive) -> None:
-    many = heldout_windows(model.card, some_records, 100_000)
+    many = gate_windows(model.card, some_records, 100_000)
     assert set(many.damage) == set(DAMAGES)
     assert (many.damage == "as recorded").sum() * len(DAMAGES) == len(many)
     assert many.scored.any() and (many.damage[many.scored] == "as recorded").all()
@@ -45,7 +45,7 @@ def test_damages_come_when_the_plain_ones_are_used_up(model: ModelFile, some_rec
 
 def test_a_side_that_is_not_there(model: ModelFile, some_records: Archive) -> None:
     with pytest.raises(InputError, match="hold no nowhere record"):
-        heldout_windows(model.card, some_records, 10, split="nowhere")
+        gate_windows(model.card, some_records, 10, split="nowhere")
 
 
 def test_synthetic_records_are_refused(datasets: Path, tmp_path: Path) -> None:

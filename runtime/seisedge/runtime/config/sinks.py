@@ -1,4 +1,4 @@
-"""What a station file says of its sinks. Secrets are not in it: a file or the environment holds them."""
+"""Settings of the sinks. A station file holds no secrets: they are read from a file or from the environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=600)]
 
 
 class JsonLinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file that is gone on with; see `sinks.jsonl`."""
+    """JSON lines appended to a file, which is rotated by size; see `sinks.jsonl`."""
 
     path: str
     max_mb: Annotated[float, msgspec.Meta(gt=0)] = 64.0
@@ -22,14 +22,14 @@ class JsonLinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QuakeMLConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A document an event; see `sinks.quakeml`."""
+    """One QuakeML document per event; see `sinks.quakeml`."""
 
     folder: str
     authority: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{2,}$")] = "local"
 
 
 class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A POST a revision; see `sinks.webhook`."""
+    """One HTTP POST per revision of an event; see `sinks.webhook`."""
 
     url: Annotated[str, msgspec.Meta(pattern="^https?://")]
     token_file: str | None = None
@@ -37,7 +37,7 @@ class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A message a revision; see `sinks.mqtt`."""
+    """One MQTT message per revision of an event; see `sinks.mqtt`."""
 
     host: Annotated[str, msgspec.Meta(min_length=1)]
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
@@ -50,7 +50,7 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SinksConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Sinks besides the terminal and `--events`; each at most once a station."""
+    """Sinks besides the terminal and `--events`; each kind at most once per station."""
 
     jsonl: JsonLinesConfig | None = None
     quakeml: QuakeMLConfig | None = None
@@ -59,10 +59,16 @@ class SinksConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def secret(path: str | None, variable: str) -> str | None:
-    """First line of a file, else an environment variable, else None. Raises InputError where a file cannot be read."""
+    """The first line of the file at `path`; without a path the environment variable, None where it is not set.
+
+    Raises InputError where the file cannot be read or is empty.
+    """
     if path is None:
         return os.environ.get(variable)
     try:
-        return Path(path).read_text(encoding="utf-8").splitlines()[0].strip()
-    except (OSError, UnicodeDecodeError, IndexError) as error:
-        raise InputError(f"{path}: no secret can be read from there: {error}") from error
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot read the secret from this file: {error}") from error
+    if not lines:
+        raise InputError(f"{path}: the file is empty; write the secret into its first line")
+    return lines[0].strip()

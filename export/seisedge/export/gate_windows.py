@@ -21,7 +21,7 @@ from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.dataset.columns import text
 from seisedge.train.dataset.store import Store
-from seisedge.train.evaluation.predict import Windows
+from seisedge.train.evaluation.predict import Windows, noise_label, windows_of
 from seisedge.train.models._base import Geometry
 
 Array = npt.NDArray[np.float32]
@@ -131,7 +131,7 @@ def load_records(card: ModelCard, folders: Sequence[Path]) -> Archive:
     return load_archive(list(folders), card.sampling_rate_hz, card.band_hz[1])
 
 
-def heldout_windows(
+def gate_windows(
     card: ModelCard,
     archive: Archive,
     count: int,
@@ -160,7 +160,7 @@ def heldout_windows(
             known = np.array([r.gain is not None or r.station in terms for r in records])
         visible = np.array([r.visible or r.kind == "noise" for r in records])
         if card.task == "event_type":
-            visible |= target == 2
+            visible |= target == noise_label(card.labels)
         event = np.array([r.group for r in records])
         for damage, damaged in _damaged(x, mask, round(g.onset_s * g.rate_hz), g.rate_hz):
             scored = visible & known & (damage == "as recorded")
@@ -191,26 +191,11 @@ def _joined(parts: Sequence[HeldOut]) -> HeldOut:
 def _windows_of(
     card: ModelCard, archive: Archive, split: str, answer_s: float
 ) -> tuple[Windows, npt.NDArray[np.float64]]:
-    """Of every record of a side, at the nominal place of the onset; of noise from the middle of its stretch."""
-    rate, lead = card.sampling_rate_hz, card.onset_s * card.sampling_rate_hz
-    span = round((card.onset_s + answer_s) * rate)
-    rows: list[tuple[int, int, int]] = []
-    target: list[float] = []
-    for i, r in enumerate(archive.records):
-        if r.split != split:
-            continue
-        if card.task == "event_type" and len(card.labels) > 2 and r.noise_end >= span:
-            rows.append((i, (r.noise_end - span) // 2, r.noise_end))
-            target.append(2.0)
-        start = round(r.onset - lead)
-        if r.kind == "noise" or start < 0 or start + span > r.n_samples:
-            continue
-        if card.task == "event_type":
-            target.append(0.0 if r.kind == "tectonic" else 1.0)
-        elif r.magnitude is not None:
-            target.append(r.magnitude)
-        else:
-            continue
-        rows.append((i, start, r.n_samples))
-    table = np.array(rows, dtype=np.int64).reshape(-1, 3)
-    return Windows(table[:, 0], np.zeros(len(table), np.int64), table[:, 1], table[:, 2]), np.array(target)
+    """Windows of every record of a side, a record's noise before its event; and their targets (n,)."""
+    g = Geometry(card.n_samples, card.sampling_rate_hz, card.onset_s)
+    side = np.array([r.split == split for r in archive.records], dtype=bool)
+    windows = windows_of(card.task, card.labels, g, archive, side, answer_s)
+    windows = windows.part(np.lexsort((windows.label != noise_label(card.labels), windows.record)))
+    if card.task == "event_type":
+        return windows, windows.label.astype(np.float64)
+    return windows, np.array([archive.records[i].magnitude for i in windows.record], dtype=np.float64)

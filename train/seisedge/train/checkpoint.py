@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import pickle
 import time
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import write_atomically
 
 FORMAT = 1
 
@@ -24,14 +25,11 @@ class Kept(Protocol):
 
 
 def write_whole(values: dict[str, Any], path: Path) -> None:
-    """torch.save beside, then renamed onto `path`: a reader finds the old one or the new one."""
+    """torch.save onto `path`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        torch.save(values, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    buffer = io.BytesIO()
+    torch.save(values, buffer)
+    write_atomically(path, buffer.getvalue())
 
 
 class Keeper:

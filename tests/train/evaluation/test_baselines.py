@@ -1,44 +1,23 @@
-"""Temperature and the classical baselines on cases with a known answer."""
+"""The classical baselines on cases with a known answer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
 
+from seisedge.runtime.errors import FailedError
 from seisedge.train.archive.archive import Archive
-from seisedge.train.evaluation import calibrate
-from seisedge.train.evaluation.baselines import Measured, bandpassed, design, event_weight, fit_predict, measure
-from seisedge.train.evaluation.evaluate import Answers
-from seisedge.train.evaluation.predict import Windows, magnitude_from_bins, probabilities_of
-from seisedge.train.fit.loop import Trained
-from seisedge.train.models import create_model
-from seisedge.train.recipes.recipe import load_recipe
-
-
-@pytest.mark.parametrize("factor", [0.8, 2.0, 3.0])
-def test_temperature_undoes_overconfidence(monkeypatch: pytest.MonkeyPatch, archive: Archive, factor: float) -> None:
-    rng = np.random.default_rng(1)
-    n = 6000
-    logits = rng.standard_normal((n, 3)) * 2
-    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    label = (p.cumsum(1) < rng.random((n, 1))).sum(1)
-    model = create_model("ganet_small")
-    raw = torch.from_numpy(logits * factor).float()
-    ints = np.zeros(n, np.int64)
-    facts = {"visible": np.ones(n, bool), "kind": np.array(["blast"] * n)}
-    answer = Answers(3.0, False, Windows(ints, label, ints, ints), raw, probabilities_of(model, raw), facts)
-
-    def answers(*_: object) -> Iterator[Answers]:
-        yield answer
-
-    monkeypatch.setattr(calibrate, "answers_of", answers)
-    recipe = load_recipe("event-type")
-    found = calibrate.fit_temperature(recipe, Trained(model, {}), archive, lambda r: True, torch.device("cpu"))
-    assert found == pytest.approx(factor, rel=0.08)
-    assert float(model.temperature) == 1.0
+from seisedge.train.evaluation.baselines import (
+    Measured,
+    bandpassed,
+    design,
+    event_weight,
+    fit_logistic,
+    fit_predict,
+    logistic,
+    measure,
+)
+from seisedge.train.evaluation.predict import magnitude_from_bins
 
 
 def test_expected_magnitude_of_bins() -> None:
@@ -74,3 +53,19 @@ def test_band_of_the_baseline() -> None:
 
 def test_records_of_an_event_share_one_weight() -> None:
     assert event_weight(np.array(["a", "b", "a", "a"])).tolist() == pytest.approx([1 / 3, 1, 1 / 3, 1 / 3])
+
+
+def test_logistic_regression_recovers_its_coefficients() -> None:
+    """With a full set of weights the fitted probabilities are the shares, class by class."""
+    x = np.array([[1.0, 0.0], [1.0, 1.0]])
+    shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    rows, label = np.repeat(x, 3, axis=0), np.tile(np.arange(3), 2)
+    beta = fit_logistic(rows, label, 3, shares.ravel(), ridge=1e-9)
+    assert logistic(x, beta) == pytest.approx(shares, abs=1e-4)
+    heavy = fit_logistic(rows, label, 3, shares.ravel(), ridge=1e3)
+    assert logistic(x, heavy) == pytest.approx(np.full((2, 3), 1 / 3), abs=1e-2)
+
+
+def test_a_logistic_regression_without_a_solution_is_an_error() -> None:
+    with pytest.raises(FailedError, match="does not converge"):
+        fit_logistic(np.array([[1.0, np.nan], [1.0, 2.0]]), np.array([0, 1]), 2, np.ones(2))

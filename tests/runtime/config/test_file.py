@@ -7,7 +7,7 @@ from tests.fakes import described, stationxml
 from seisedge.runtime.config import StationConfig, load_config, settings_of
 from seisedge.runtime.errors import ConfigError, InputError
 
-EXAMPLE = Path(__file__).parents[2] / "firmware_configs" / "stations" / "example.toml"
+EXAMPLE = Path(__file__).parents[3] / "firmware_configs" / "stations" / "example.toml"
 STATION = '[station]\nnetwork = "XX"\nstation = "STA"\n'
 
 
@@ -25,7 +25,7 @@ def _faults(tmp_path: Path, text: str) -> list[str]:
     return caught.value.faults
 
 
-def test_the_example_loads_and_shows_every_default(tmp_path: Path) -> None:
+def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -> None:
     config = load_config(EXAMPLE)
     assert config.station_id == "PB.B918" and config.channels["EHZ"].sensitivity == 7.81398e8
     text = EXAMPLE.read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def test_the_example_loads_and_shows_every_default(tmp_path: Path) -> None:
     shown = _load(tmp_path, uncommented)
     assert shown.station is not None and shown.station.stationxml == str(tmp_path / "B918.xml")
     assert "stationxml =" in text
-    assert shown.models.engine_cache is not None  # its default is a place, which depends on who runs it
+    assert shown.models.engine_cache is not None  # its default is a folder that depends on the user
     shown = msgspec.structs.replace(shown, models=msgspec.structs.replace(shown.models, engine_cache=None))
     for part in ("models", "trigger", "events", "timeline", "continuous", "live", "journal"):
         assert getattr(shown, part) == getattr(StationConfig(), part), part
@@ -66,27 +66,36 @@ def test_the_example_loads_and_shows_every_default(tmp_path: Path) -> None:
         (STATION + '[trigger]\non_ratio = "high"\n', "trigger.on_ratio: Expected `float`, got `str`; got 'high'"),
         (STATION + "[channels.EHZ]\nsensitivity = -1\n", "channels.EHZ.sensitivity: Expected `float` > 0.0; got -1"),
         (STATION + "[channels]\nEHZ = 3\n", "channels.EHZ: must be a table; got 3"),
-        (STATION + "[channels.Z]\n", "channels.Z: a channel code has three characters, as in EHZ"),
+        (STATION + "[channels.Z]\n", "channels.Z: a channel code must be three capital letters or digits, as in EHZ"),
         (STATION + "[channels.EHX]\n", "channels.EHX: the last letter must be one of Z, N, E, 1, 2, U, V, W; got X"),
         (STATION + "[channels.HNZ]\n", "channels.HNZ: instrument code N is an accelerometer, and the models take"),
         (STATION + "[channels.HMZ]\n", "channels.HMZ: instrument code M is a mass position"),
-        (STATION + "[channels.EHZ]\nazimuth_deg = 3\n", "channels.EHZ.azimuth_deg: a vertical channel has none"),
-        (STATION + "[channels.EHZ]\ndip_deg = 10\n", "channels.EHZ.dip_deg: a vertical channel has -90"),
-        (STATION + "[channels.EHN]\ndip_deg = 10\n", "channels.EHN.dip_deg: a horizontal channel has 0; got 10"),
+        (
+            STATION + "[channels.EHZ]\nazimuth_deg = 3\n",
+            "channels.EHZ.azimuth_deg: a vertical channel has no azimuth; remove the key",
+        ),
+        (
+            STATION + "[channels.EHZ]\ndip_deg = 10\n",
+            "channels.EHZ.dip_deg: the dip of a vertical channel must be -90 (up is positive) or 90; got 10",
+        ),
+        (
+            STATION + "[channels.EHN]\ndip_deg = 10\n",
+            "channels.EHN.dip_deg: the dip of a horizontal channel must be 0; got 10",
+        ),
         (STATION + "[channels.EHN]\nazimuth_deg = 400\n", "channels.EHN.azimuth_deg: Expected `float` <= 360.0"),
         (
             STATION + "[channels.EH1]\nazimuth_deg = 3\n[channels.EH2]\n",
-            "channels.EH2.azimuth_deg is missing: 1 and 2 are rotated together, EH1 has one",
+            "channels.EH2.azimuth_deg is missing: EH1 has an azimuth, and 1 and 2 are rotated together",
         ),
         (
             STATION + "[channels.HHU]\nazimuth_deg = 270\ndip_deg = -35\n[channels.HHV]\n[channels.HHW]\n",
-            "channels.HHU: give azimuth_deg and dip_deg for all of U, V and W, or for none",
+            "channels.HHU: give azimuth_deg and dip_deg for all three of U, V and W, or for none",
         ),
         (STATION + "[trigger]\non_ratio = 2\noff_ratio = 2\n", "trigger.off_ratio must be below trigger.on_ratio (2)"),
         (STATION + "[trigger]\nsta_s = 5\nlta_s = 5\n", "trigger.sta_s must be below trigger.lta_s (5)"),
         (
             STATION + "[continuous]\nclose_threshold = 0.9\n",
-            "continuous.close_threshold must not be above continuous.open_threshold",
+            "continuous.close_threshold must not be above continuous.open_threshold (0.8); got 0.9",
         ),
         ('mode = "sometimes"\n' + STATION, "mode: Invalid enum value 'sometimes'; got 'sometimes'"),
         (
@@ -106,12 +115,12 @@ def test_each_fault_names_its_key_and_value(tmp_path: Path, text: str, fault: st
     assert any(fault in found for found in _faults(tmp_path, text))
 
 
-def test_every_fault_is_listed_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:
     faults = _faults(tmp_path, "[trigger]\nsta_s = 0\nlta = 3\n[events]\nnoise_threshold = 2\n")
     assert len(faults) == 4
 
 
-def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.toml: no such station file"):
         load_config(tmp_path / "nowhere.toml")
 

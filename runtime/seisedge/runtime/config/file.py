@@ -1,0 +1,155 @@
+"""Reading a station file: one TOML file per station, validated as a whole, with every fault listed."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import msgspec
+
+from seisedge.runtime.config.settings import ChannelConfig, StationConfig
+from seisedge.runtime.errors import ConfigError, InputError
+from seisedge.runtime.records.channelcode import COMPONENT_OF_ORIENTATION, TRIAXIAL, VERTICAL, refusal_of
+from seisedge.runtime.records.orientation import ON_AXIS_DEG
+from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.suggestion import suggestion
+
+
+def load_config(path: Path) -> StationConfig:
+    """Read and validate a station file and the StationXML file that it names.
+
+    Raises InputError where a file is missing or the StationXML does not contain the station, and ConfigError with
+    the list of all faults.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such station file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot read the station file: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), [f"not valid TOML: {error}"]) from error
+    faults: list[str] = []
+    _collect(data, StationConfig, "", faults)
+    if "station" not in data:
+        faults.insert(0, "[station] is missing: add it with the keys network and station")
+    if not faults:
+        config = msgspec.convert(data, StationConfig)
+        faults = _cross_faults(config)
+        if not faults:
+            return _with_metadata(config, path.parent)
+    raise ConfigError(str(path), faults)
+
+
+def _cross_faults(config: StationConfig) -> list[str]:
+    """Faults of valid values that contradict each other, and of channel codes."""
+    faults = []
+    if config.trigger.off_ratio >= config.trigger.on_ratio:
+        faults.append(
+            f"trigger.off_ratio must be below trigger.on_ratio ({config.trigger.on_ratio:g}); "
+            f"got {config.trigger.off_ratio:g}"
+        )
+    if config.trigger.sta_s >= config.trigger.lta_s:
+        faults.append(
+            f"trigger.sta_s must be below trigger.lta_s ({config.trigger.lta_s:g}); got {config.trigger.sta_s:g}"
+        )
+    if config.continuous.close_threshold > config.continuous.open_threshold:
+        faults.append(
+            f"continuous.close_threshold must not be above continuous.open_threshold "
+            f"({config.continuous.open_threshold:g}); got {config.continuous.close_threshold:g}"
+        )
+    mqtt = config.sinks.mqtt
+    if mqtt is not None and mqtt.password_file is not None and mqtt.username is None:
+        faults.append("sinks.mqtt.password_file needs sinks.mqtt.username: a broker accepts no password without it")
+    for code in config.channels:
+        if len(code) != 3 or not code.isalnum() or not code.isupper():
+            faults.append(f"channels.{code}: a channel code must be three capital letters or digits, as in EHZ")
+        elif code[-1] not in COMPONENT_OF_ORIENTATION:
+            letters = ", ".join(COMPONENT_OF_ORIENTATION)
+            faults.append(f"channels.{code}: the last letter must be one of {letters}; got {code[-1]}")
+        elif why := refusal_of(code):
+            faults.append(f"channels.{code}: {why}")
+        else:
+            faults += _direction_faults(code, config.channels)
+    return faults
+
+
+def _direction_faults(code: str, channels: dict[str, ChannelConfig]) -> list[str]:
+    """Faults of the azimuth and dip of channel `code`."""
+    azimuth_deg, dip_deg = channels[code].azimuth_deg, channels[code].dip_deg
+    if code[-1] == VERTICAL:
+        if azimuth_deg is not None:
+            return [f"channels.{code}.azimuth_deg: a vertical channel has no azimuth; remove the key"]
+        if dip_deg is not None and abs(dip_deg) < 90 - ON_AXIS_DEG:
+            expected = "the dip of a vertical channel must be -90 (up is positive) or 90"
+            return [f"channels.{code}.dip_deg: {expected}; got {dip_deg:g}"]
+        return []
+    if code[-1] not in TRIAXIAL:
+        if dip_deg is not None and abs(dip_deg) > ON_AXIS_DEG:
+            return [f"channels.{code}.dip_deg: the dip of a horizontal channel must be 0; got {dip_deg:g}"]
+        other = code[:-1] + {"1": "2", "2": "1"}.get(code[-1], code[-1])
+        if azimuth_deg is not None and other in channels and channels[other].azimuth_deg is None:
+            return [f"channels.{other}.azimuth_deg is missing: {code} has an azimuth, and 1 and 2 are rotated together"]
+        return []
+    stated = [
+        (channels[c].azimuth_deg, channels[c].dip_deg) for c in (code[:-1] + a for a in TRIAXIAL) if c in channels
+    ]
+    given = {value is not None for pair in stated for value in pair}
+    if code[-1] == TRIAXIAL[0] and len(given) > 1:
+        return [f"channels.{code}: give azimuth_deg and dip_deg for all three of U, V and W, or for none of them"]
+    return []
+
+
+def _with_metadata(config: StationConfig, folder: Path) -> StationConfig:
+    """Read and check the StationXML file, and return the settings with its full path."""
+    station = config.station
+    if station is None or station.stationxml is None:
+        return config
+    path = folder / station.stationxml
+    check_metadata(config, StationXml.read(path))
+    return msgspec.structs.replace(config, station=msgspec.structs.replace(station, stationxml=str(path)))
+
+
+def check_metadata(config: StationConfig, metadata: StationXml) -> None:
+    """Check that StationXML has what the station file leaves out.
+
+    Raises InputError where it does not contain the station, or has no gain for a channel listed without sensitivity.
+    """
+    wanted = [code for code, entry in config.channels.items() if entry.sensitivity is None]
+    metadata.check(str(config.station_id), wanted, config.station.location if config.station is not None else "")
+
+
+def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -> None:
+    """Append all faults of the table `data` at `prefix`, validated as the struct `kind`.
+
+    msgspec stops at the first fault; an operator wants to see all of them at once.
+    """
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        if key not in fields:
+            faults.append(f"{name}: unknown key; {suggestion(key, fields)}")
+            continue
+        inner = fields[key].type
+        struct = next((k for k in (inner, *get_args(inner)) if _is_struct(k)), None)
+        if get_origin(inner) is dict and isinstance(value, dict):
+            for code, entry in value.items():
+                if isinstance(entry, dict):
+                    _collect(entry, get_args(inner)[1], f"{name}.{code}.", faults)
+                else:
+                    faults.append(f"{name}.{code}: must be a table; got {entry!r}")
+        elif struct is not None and isinstance(value, dict):
+            _collect(value, struct, f"{name}.", faults)
+        else:
+            try:
+                msgspec.convert(value, inner)
+            except msgspec.ValidationError as error:
+                faults.append(f"{name}: {error}; got {value!r}")
+    for name, field in fields.items():
+        if field.required and name not in data:
+            faults.append(f"{prefix}{name} is missing")
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)

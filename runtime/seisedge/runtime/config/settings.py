@@ -1,0 +1,146 @@
+"""Settings of a station: one struct per table of the station file; `file` reads and validates them.
+
+Sensitivities and the station correction give magnitudes their physical scale; every other setting has a default.
+`firmware_configs/stations/example.toml` documents each setting.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from seisedge.runtime.config.sinks import SinksConfig
+from seisedge.runtime.records.channelcode import COMPONENTS
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Code = Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,8}$")]
+Mode = Literal["triggered", "continuous"]
+EngineName = Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
+
+BUNDLED = "bundled"
+
+
+class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One channel of the station; a value given here takes precedence over StationXML."""
+
+    sensitivity: Positive | None = None  # counts per m/s of ground velocity
+    polarity: Literal[1, -1] | None = None  # default: by StationXML's dip or azimuth, else 1
+    azimuth_deg: Annotated[float, msgspec.Meta(ge=0, le=360)] | None = None
+    dip_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
+
+
+class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Codes and position of the station, and its StationXML file."""
+
+    network: Code
+    station: Code
+    location: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{0,8}$")] = ""
+    latitude_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
+    longitude_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
+    stationxml: Annotated[str, msgspec.Meta(min_length=1)] | None = None  # `load_config` adds the folder
+
+
+class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Model files (a path, `bundled` or `none`), the engine that runs them, and the folder of built engines."""
+
+    event_type: str = BUNDLED
+    magnitude: str = BUNDLED
+    engine: EngineName = "onnxruntime"
+    engine_cache: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+
+
+class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """STA/LTA trigger: high-pass corner (Hz), lengths of the averages (s), ratios of amplitudes."""
+
+    highpass_hz: Annotated[float, msgspec.Meta(gt=0, lt=15)] = 4.0
+    sta_s: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 0.5
+    lta_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 8.0
+    on_ratio: Annotated[float, msgspec.Meta(gt=1)] = 4.2
+    off_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1.7
+
+
+class EventsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a trigger starts a new event, and when an event is retracted as noise."""
+
+    min_event_separation_s: NotNegative = 5.0
+    noise_threshold: Share = 0.5
+
+
+class TimelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to wait for late samples and late components, in seconds of data time."""
+
+    components: Annotated[str, msgspec.Meta(pattern="^Z?N?E?$", min_length=1)] = COMPONENTS
+    max_wait_s: Annotated[float, msgspec.Meta(ge=1, le=600)] = 60.0
+    reorder_wait_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 2.0
+
+
+class MagnitudeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Station correction, added to log10 of the amplitude before the model receives the window."""
+
+    station_correction: float | None = None
+    station_correction_error: NotNegative | None = None
+
+
+class ContinuousConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Continuous mode: hop, thresholds on 1 - P(noise), and durations of an event, in seconds."""
+
+    hop_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
+    open_threshold: Share = 0.8
+    close_threshold: Share = 0.5
+    min_duration_s: NotNegative = 3.0
+    max_duration_s: Positive = 120.0
+
+
+class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far inference may lag behind a live stream before windows are dropped, in seconds."""
+
+    max_behind_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 30.0
+
+
+class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often the journal in the state folder is committed, and how long and how much it keeps."""
+
+    commit_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
+    keep_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    max_lines: Annotated[int, msgspec.Meta(ge=100)] = 100_000
+
+
+class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All settings of a station file."""
+
+    station: StationIdentity | None = None
+    source: str | None = None
+    mode: Mode = "triggered"
+    state: str | None = None
+    metrics: Annotated[str, msgspec.Meta(pattern=r"^.*:[0-9]{1,5}$")] | None = None
+    channels: dict[str, ChannelConfig] = {}
+    models: ModelsConfig = ModelsConfig()
+    trigger: TriggerConfig = TriggerConfig()
+    events: EventsConfig = EventsConfig()
+    timeline: TimelineConfig = TimelineConfig()
+    magnitude: MagnitudeConfig = MagnitudeConfig()
+    continuous: ContinuousConfig = ContinuousConfig()
+    live: LiveConfig = LiveConfig()
+    journal: JournalConfig = JournalConfig()
+    sinks: SinksConfig = SinksConfig()
+
+    @property
+    def station_id(self) -> str | None:
+        """`NET.STA`, or None without a [station] table."""
+        return f"{self.station.network}.{self.station.station}" if self.station else None
+
+
+# Settings of input, output and storage: events do not depend on them.
+WITHOUT_EFFECT_ON_EVENTS = ("source", "state", "metrics", "live", "journal", "sinks")
+
+
+def settings_of(config: StationConfig) -> dict[str, Any]:
+    """The settings that the events of a station depend on, as plain values."""
+    plain: dict[str, Any] = msgspec.to_builtins(config)
+    if config.station is not None:
+        del plain["station"]["stationxml"]  # events depend on its content, not on its path
+    del plain["models"]["engine"], plain["models"]["engine_cache"]  # the engine in use may be another one
+    return {key: value for key, value in plain.items() if key not in WITHOUT_EFFECT_ON_EVENTS}

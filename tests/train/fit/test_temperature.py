@@ -1,0 +1,83 @@
+"""The temperature: what it undoes, on which windows, and with which weights."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from seisedge.train.archive.archive import Archive, Record
+from seisedge.train.archive.mixture import with_sources
+from seisedge.train.evaluation.predict import training_windows
+from seisedge.train.fit.loop import Trained
+from seisedge.train.fit.temperature import Outputs, best_temperature, fit_temperature, target_of
+from seisedge.train.models import create_model
+from seisedge.train.models._base import MagnitudeModel
+from seisedge.train.recipes.recipe import load_recipe
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("factor", [0.8, 2.0, 3.0])
+def test_temperature_undoes_overconfidence(factor: float) -> None:
+    rng = np.random.default_rng(1)
+    n = 6000
+    logits = rng.standard_normal((n, 3)) * 2
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    label = (p.cumsum(1) < rng.random((n, 1))).sum(1)
+    model = create_model("ganet_small")
+    right = Outputs(torch.from_numpy(logits * factor).float(), label, np.ones(n))
+    wrong = Outputs(torch.from_numpy(logits * 9).float(), label[::-1].copy(), np.zeros(n))  # without a weight
+    assert best_temperature(model, [right, wrong]) == pytest.approx(factor, rel=0.08)
+    assert float(model.temperature) == 1.0
+    assert best_temperature(model, [wrong]) == 1.0
+
+
+def test_kinds_and_noise_weigh_the_same(few: Archive) -> None:
+    recipe, _ = with_sources(load_recipe("event-type"), few)
+    model = create_model(recipe.model, width=8)
+    windows = training_windows(recipe, model, few, lambda r: r.split == "train", 3.0)
+    label, weight = target_of(model, few, windows, {})
+    records = [few.records[i] for i in windows.record]
+    noise = label == model.labels.index("noise")
+    kind = np.where(noise, "noise", [r.kind for r in records])
+    assert {k: round(float(weight[kind == k].sum()), 6) for k in np.unique(kind)} == dict.fromkeys(
+        ["blast", "mass movement", "noise", "tectonic"], 1.0
+    )
+    visible = np.array([r.visible for r in records])
+    assert not visible[~noise].all()
+    assert not weight[~visible & ~noise].any()
+    assert weight[noise].all()
+
+
+def test_magnitudes_without_a_gain_have_no_weight(few: Archive) -> None:
+    recipe, _ = with_sources(load_recipe("magnitude"), few)
+    model = create_model(recipe.model, **(recipe.arguments | {"width": 8}))
+    assert isinstance(model, MagnitudeModel)
+    windows = training_windows(recipe, model, few, lambda r: r.split == "train", 3.0)
+    records = [few.records[i] for i in windows.record]
+    known = np.array([r.gain is not None for r in records])
+    visible = np.array([r.visible for r in records])
+    term = next(r.station for r, k in zip(records, known, strict=True) if not k)
+    _, weight = target_of(model, few, windows, {term: 0.1})
+    fitted = np.array([r.station == term for r in records])
+    assert weight.astype(bool).tolist() == (visible & (known | fitted)).tolist()
+
+
+def test_only_the_chosen_records_count(few: Archive) -> None:
+    """The temperature does not move when the records that are not chosen are changed."""
+    recipe, _ = with_sources(load_recipe("event-type", {"nuisance.answers_s": [3.0]}), few)
+    torch.manual_seed(0)
+    model = create_model(recipe.model, width=8)
+
+    def chosen(r: Record) -> bool:
+        return r.split == "train" and r.fold == 0
+
+    found = fit_temperature(recipe, Trained(model, {}), few, chosen, CPU)
+    wave = few.waveform.copy()
+    for i, r in enumerate(few.records):
+        if not chosen(r):
+            wave[i] = 0
+    assert fit_temperature(recipe, Trained(model, {}), dataclasses.replace(few, waveform=wave), chosen, CPU) == found

@@ -1,0 +1,146 @@
+"""What a model file states about the data it was trained on: taken from the data, or 'not stated'.
+
+From the metadata come the magnitude types (`source_magnitude_type`), the licences (`trace_licence`), the events. What
+metadata have no column for stands in `sources.toml` beside them, one table a source (column `subset`):
+
+    [pnw]
+    part = "before 2019-07-07"           # if the folder holds only a part of that source
+    licence = "CC BY 4.0"                # where the metadata have no column trace_licence
+    region = "Pacific Northwest"
+    not_for.magnitude = ["..."]          # by task: what a model trained on this source must not be trusted with
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from seisedge.runtime.card import MAGNITUDE_CODE, UNSPECIFIED_SCALE
+from seisedge.runtime.errors import InputError
+from seisedge.train.archive.archive import Archive, Record
+from seisedge.train.dataset.event_hashes import joined_texts, text_from_keys
+
+FILE = "sources.toml"
+NOT_STATED = "not stated"
+SPELLINGS = ("M", "ML", "MLv", "MLh", "Md", "Mh", "Mw", "Mwp", "Mwc", "Mwb", "Mwr", "Mww", "Ms", "mb", "mB", "Mc")
+
+Task = Literal["event_type", "magnitude"]
+
+
+class SourceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of `sources.toml`."""
+
+    part: str = ""
+    licence: str = ""
+    region: str = ""
+    not_for: dict[Task, list[str]] = {}
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Kept in the run, for the card.
+
+    data: 'SOURCE (LICENCE)' of each source. magnitude_types: as catalogued, '' where not stated → records.
+    not_for: limits that the data set, not the recipe, brings. event_hashes: see `event_hashes`.
+    """
+
+    data: list[str]
+    magnitude_types: dict[str, int]
+    not_for: list[str]
+    event_hashes: str
+    n_unnamed_records: int
+
+
+def provenance_of(archive: Archive, used: Sequence[int], folders: Sequence[Path], task: Task) -> Provenance:
+    """Of the records at the places `used`. Raises InputError where a `sources.toml` cannot be read."""
+    records = [archive.records[i] for i in used]
+    facts = read_facts(folders)
+    sources = sorted({r.source for r in records})
+    types = Counter(r.magnitude_type for r in records if r.magnitude is not None)
+    groups = {r.group for r in records}
+    return Provenance(
+        data=[_described(name, [r for r in records if r.source == name], facts.get(name, [])) for name in sources],
+        magnitude_types=dict(sorted(types.items())),
+        not_for=_limits(sources, facts, task),
+        event_hashes=text_from_keys(r.key for r in archive.records if r.group in groups),  # they share samples
+        n_unnamed_records=sum(not r.key for r in records),
+    )
+
+
+def with_initial_weights(own: Provenance, earlier: Provenance | None) -> Provenance:
+    """Of a training that began from weights: what these were trained on belongs to it. None: they do not state it."""
+    if earlier is None:
+        return msgspec.structs.replace(own, data=[*own.data, f"the initial weights (training data {NOT_STATED})"])
+    return msgspec.structs.replace(
+        own,
+        data=[*own.data, *(f"by the initial weights: {text}" for text in earlier.data if text not in own.data)],
+        event_hashes=joined_texts(own.event_hashes, earlier.event_hashes),
+        n_unnamed_records=own.n_unnamed_records + earlier.n_unnamed_records,
+    )
+
+
+def read_facts(folders: Iterable[Path]) -> dict[str, list[SourceFacts]]:
+    """Source → what the folders state about it; a folder without the file states nothing. Raises InputError."""
+    out: dict[str, list[SourceFacts]] = {}
+    for folder in folders:
+        path = folder / FILE
+        if not path.is_file():
+            continue
+        try:
+            tables = msgspec.toml.decode(path.read_bytes(), type=dict[str, SourceFacts])
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not a table of facts for each source: {error}") from error
+        for name, facts in tables.items():
+            out.setdefault(name, []).append(facts)
+    return out
+
+
+def _described(name: str, records: Sequence[Record], facts: Sequence[SourceFacts]) -> str:
+    beside = _stated(f.licence for f in facts)
+    licences = sorted({r.licence or beside for r in records})
+    text = "; ".join(licence or f"licence {NOT_STATED}" for licence in licences)
+    parts = _stated(f.part for f in facts)
+    synthetic = sum(r.synthetic for r in records)
+    return f"{name or 'unnamed source'}{' ' + parts if parts else ''} ({text})" + (
+        f", {synthetic} of {len(records)} records synthetic" if synthetic else ""
+    )
+
+
+def _stated(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(text for text in texts if text))
+
+
+def _limits(sources: Sequence[str], facts: dict[str, list[SourceFacts]], task: Task) -> list[str]:
+    regions = {name: _stated(f.region for f in facts.get(name, [])) for name in sources}
+    where = [region or f"{name or 'unnamed source'} (region {NOT_STATED})" for name, region in regions.items()]
+    limits = [f"regions other than those of the training data: {'; '.join(dict.fromkeys(where))}"]
+    stated = (limit for name in sources for f in facts.get(name, []) for limit in f.not_for.get(task, []))
+    return list(dict.fromkeys([*limits, *stated]))
+
+
+def magnitude_scale(types: dict[str, int]) -> tuple[str, str]:
+    """Code and remark of the magnitudes of a model, from the types as catalogued ('': not stated) → records.
+
+    One type that is a code: that code, in its usual spelling. Else 'M', and the remark lists what there is.
+    """
+    merged: Counter[str] = Counter()
+    for name, count in types.items():
+        merged[spelling_of(name)] += count
+    if len(merged) == 1 and MAGNITUDE_CODE.fullmatch(next(iter(merged))):
+        return next(iter(merged)), ""
+    if not any(merged):
+        return UNSPECIFIED_SCALE, "the data do not state the magnitude type"
+    found = sorted(merged.items(), key=lambda item: (not item[0], -item[1], item[0]))
+    listed = ", ".join(f"{name or NOT_STATED} ({count} records)" for name, count in found)
+    return UNSPECIFIED_SCALE, f"as catalogued: {listed}; not converted"
+
+
+def spelling_of(name: str) -> str:
+    """A magnitude type in its usual spelling ('ml' → 'ML'); mb and mB differ, so they stay as they are."""
+    if name in SPELLINGS:
+        return name
+    close = [code for code in SPELLINGS if code.lower() == name.lower()]
+    return close[0] if len(close) == 1 else name

@@ -1,9 +1,9 @@
-"""Recall of catalogued earthquakes: ours beside a plain recursive STA/LTA (obspy, 0.5/10 s, 2-20 Hz, 4/1.5).
+"""Recall of catalogued earthquakes, compared with a recursive STA/LTA of obspy (0.5/10 s, 2-20 Hz, 4/1.5).
 
-Counts, per station, the catalogued earthquakes with an onset from 2 s before to 3.5 s after the straight-ray P, and
-how many onsets it took. Ours twice: what opens an event, and what is emitted once the type model has called noise
-noise. Run from the repository: `python benchmarks/detection.py`, or with a recording and a catalogue of the columns
-of `runtime/seisedge/runtime/demo/data/catalogue.csv`.
+Counts, per station, the catalogued earthquakes with an onset from 2 s before to 3.5 s after the P arrival of a straight
+ray, and the number of onsets. seisedge has two rows: onsets that open an event, and events that the type model does not
+classify as noise. Run from the repository: `python benchmarks/detection.py`, or with a recording and a catalogue with
+the columns of `runtime/seisedge/runtime/demo/data/catalogue.csv`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def plain(files: list[Path]) -> dict[str, list[int]]:
 
 
 def ours(files: list[Path], configs: dict[str, StationConfig]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
-    """Onsets that open an event, and those of what is emitted to the end; ns, by station."""
+    """Onsets that open an event, and those of events that are not retracted; ns, by station."""
     opened: dict[str, list[int]] = {}
     emitted: dict[str, list[int]] = {}
     for models, found in (
@@ -69,7 +69,7 @@ def ours(files: list[Path], configs: dict[str, StationConfig]) -> tuple[dict[str
 
 
 def hits(onsets: list[int], quakes: list[Earthquake], config: StationConfig) -> int:
-    """Earthquakes with an onset near enough to their P."""
+    """Earthquakes with an onset close enough to their predicted P arrival."""
     place = config.station
     assert place is not None and place.latitude_deg is not None and place.longitude_deg is not None
     count = 0
@@ -93,7 +93,7 @@ def main() -> None:
         "seisedge: events emitted after the type model": emitted,
     }
     first, last = (iso_from_ns(q.origin_ns)[:19] for q in (quakes[0], quakes[-1]))
-    print(f"{len(quakes)} catalogued earthquakes, {first} to {last}; found / onsets")
+    print(f"{len(quakes)} catalogued earthquakes, {first} to {last}; detected / onsets")
     print(f"{'':52}" + "".join(f"{station:>16}" for station in configs))
     for name, found in rows.items():
         cells = (f"{hits(found[s], quakes, configs[s])} / {len(found[s])}" for s in configs)

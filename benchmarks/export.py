@@ -1,9 +1,9 @@
 """Build time and engine size by target and precision: `python -m benchmarks.export [M.onnx]... [--target T]...`
 
-Beside each engine stands what onnxruntime needs for the same file: its bytes, and the time to open it. A build is from
-the bytes of the ONNX file to the bytes of the engine, for one window a batch, in a process that has built before, so
-without loading the library; medians of the rounds. TensorRT-RTX leaves the last step, kernels for the very card, to the
-first inference there, so its time is not TensorRT's.
+Each engine is compared with onnxruntime for the same file: its bytes, and the time to open it. A build is from the
+bytes of the ONNX file to the bytes of the engine, for a batch of one window, in a process that has already built one,
+so without loading the library; medians of the rounds. TensorRT-RTX compiles the kernels for a GPU at the first
+inference on it, so its build time cannot be compared with that of TensorRT.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WORKSPACE_MB = 256
 
 
 def rows(models: list[Path], targets: list[str], rounds: int) -> list[str]:
-    """A line a model and target, onnxruntime's first."""
+    """One line per model and target, that of onnxruntime first."""
     plans = [plan_from_target(target, 1, WORKSPACE_MB) for target in targets]
     opened = [OnnxRuntimeEngine(path) for path in models]
     for plan in {plan.library: plan for plan in plans}.values():
@@ -53,7 +53,7 @@ def _build(model: Path, plan: Plan, sizes: list[int]) -> None:
 
 
 def _medians_s(work: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Of wall clock, and of processor time of all threads, which is what an idle machine would take at the least."""
+    """Medians of wall-clock time and of processor time of all threads, a lower limit of the time on an idle machine."""
     taken = []
     for _ in range(rounds):
         wall_s, cpu_s = time.perf_counter(), time.process_time()
@@ -64,7 +64,7 @@ def _medians_s(work: Callable[[], object], rounds: int) -> tuple[float, float]:
 
 
 def _quietly(_share: float, _phase: str) -> None:
-    """Progress is no part of the measurement."""
+    """Ignore the progress."""
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
-"""Rows of `benchmarks/streams.py`: a live SeedLink connection, how long an event takes and how many stations it bears.
+"""Rows of `benchmarks/streams.py`: a live SeedLink connection, its latency and the number of stations per process.
 
-The server is `seisedge replay` in a process of its own; the station is the loop in this one.
+The server is `seisedge replay` in a separate process; the station is the loop in this process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STAGES = ("wait", "assemble", "host_to_device", "infer", "device_to_host", "emit
 
 @contextmanager
 def digitizer(data: Path, speed: float, copies: int = 1) -> Iterator[str]:
-    """URL of the virtual digitizer in a process of its own."""
+    """URL of the virtual digitizer in a separate process."""
     command = [
         sys.executable, "-m", "seisedge.cli", "replay", str(data),
         "--listen", "127.0.0.1:0", "--speed", str(speed), "--stations", str(copies),
@@ -56,7 +56,7 @@ def run_live(url: str, models: Models) -> tuple[RunReport, list[Event]]:
 
 
 def shifted_swarm(path: Path, stations: int, seconds: float) -> Path:
-    """The bundled swarm as it is at other stations at other times: each begins elsewhere in the recording."""
+    """The bundled swarm at many stations with shifted times: each station starts elsewhere in the recording."""
     whole = counts_of_recording(STATION)
     n = round(seconds * RATE_HZ)
     begins = np.linspace(0, whole.shape[1] - n, stations).astype(int)
@@ -85,7 +85,7 @@ def latency_lines(title: str, data: Path, models: Models, copies: int = 1) -> li
 
 
 def sustained_rows(data: dict[str, Path], models: Models, copies: int) -> tuple[list[Row], list[str]]:
-    """Station-seconds a second, packet by packet over SeedLink as fast as they come: stations in real time."""
+    """Station-seconds per second over SeedLink at full speed: the number of stations in real time."""
     reports: dict[str, RunReport] = {}
 
     def of(name: str, path: Path) -> float:
@@ -111,13 +111,13 @@ class Held:
 
     stations: int
     stream_s: float
-    late_s: float  # how long after the data the run ended, less the time to start
+    late_s: float  # end of the run after the end of the data, without the time to start
     core_share: float
     memory_mib: float
 
 
 def held_in_real_time(data: Path, models: Models, copies: int) -> Held:
-    """So many stations at speed 1; their records come all at once, as those of copies do."""
+    """A number of stations at speed 1; their records arrive at the same moment, since the stations are copies."""
     with digitizer(data, 1.0, copies) as url:
         began, cpu = perf_counter(), process_time()
         report, _ = run_live(url, models)

@@ -1,9 +1,9 @@
-"""A day of data made of real samples: noise and events of the bundled recording, cut out and joined anew.
+"""A synthetic day of real samples: noise and events of the bundled recording, cut out and joined again.
 
-The recording is half an hour of a swarm, with two onsets a minute; a station's usual day is quiet. Stretches without
-an onset are noise, stretches that begin 5 s before an onset and end before the next are events. Noise follows on
-noise in random order, and so many events an hour are put in between; neighbours are faded into each other over a
-second. All three components are cut alike. The same seed gives the same bytes.
+The recording is half an hour of a swarm, with two onsets per minute; a usual day of a station is quiet. Segments
+without an onset are noise; segments that begin 5 s before an onset and end before the next one are events. Noise
+segments are joined in random order, and a given number of events per hour is inserted. Neighbouring segments are
+cross-faded over one second. All three components are cut at the same times. The same seed gives the same bytes.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ RECORD_BYTES = 512
 STARTTIME_NS = ns_from_iso("2020-01-01T00:00:00Z")
 FADE_N = 1 * RATE_HZ
 BEFORE_N = 5 * RATE_HZ  # of an event, before its onset
-CODA_N = 12 * RATE_HZ  # after an onset there is no noise for so long
+CODA_N = 12 * RATE_HZ  # after an onset, without noise
 MARGIN_N = 2 * RATE_HZ  # before the next onset
 SHORTEST_N = 5 * RATE_HZ
-QUIET_QUANTILE, QUIET_RATIO = 0.1, 1.45  # a second is quiet up to so many times that quantile of all
+QUIET_QUANTILE, QUIET_RATIO = 0.1, 1.45  # a second is quiet up to this ratio to this quantile of all
 SHORTEST_EVENT_N = 20 * RATE_HZ
 
 Counts = npt.NDArray[np.int32]
 
 
 class Kept(Sink):
-    """Lines in memory."""
+    """Keeps lines in memory."""
 
     def __init__(self) -> None:
         self.lines: list[Event | Hop] = []
@@ -57,7 +57,7 @@ class Kept(Sink):
 
 @dataclass(frozen=True)
 class Pieces:
-    """What a station's day is made of; each piece is (3, n) counts."""
+    """The pieces of a station's day, each (3, n) counts."""
 
     station: str
     noise: list[Counts]
@@ -66,7 +66,7 @@ class Pieces:
 
 @functools.cache
 def pieces_of_recording() -> dict[str, Pieces]:
-    """Noise and events of each station of the bundled recording, by the onsets of the station's own trigger."""
+    """Noise and events of each station of the bundled recording, from the onsets of the station's trigger."""
     kept = Kept()
     with open_source(RECORDING) as source:
         Loop(Models.load(ModelsConfig(event_type="none")), [kept], CONFIGS).run(source)
@@ -89,14 +89,14 @@ def pieces_of_recording() -> dict[str, Pieces]:
 
 
 def roughness(counts: Counts) -> npt.NDArray[np.float64]:
-    """(n // RATE_HZ,): root mean square, second by second, of the vertical's steps; noise that is low is smooth."""
+    """(n // RATE_HZ,): root mean square of the vertical's sample differences, per second; low noise is smooth."""
     steps = np.diff(counts[0].astype(np.float64), prepend=float(counts[0, 0])) if counts.size else np.zeros(0)
     by_second = steps[: len(steps) // RATE_HZ * RATE_HZ].reshape(-1, RATE_HZ)
     return np.asarray(np.sqrt((by_second**2).mean(axis=1)), dtype=np.float64)
 
 
 def quiet_parts(counts: Counts, limit: float) -> list[Counts]:
-    """Stretches of SHORTEST_N or more without a second that is rougher than `limit`."""
+    """Ranges of SHORTEST_N or more samples in which no second exceeds `limit`."""
     found = []
     begin = 0
     rough = [*(roughness(counts) > limit), True]
@@ -134,7 +134,7 @@ def counts_of_day(pieces: Pieces, hours: float, events_per_hour: float, seed: in
     at = sorted(rng.randrange(n) for _ in range(round(hours * events_per_hour)))
     day = np.zeros((3, n), np.float64)
     ramp = np.linspace(0.0, 1.0, FADE_N)
-    end = 0  # of what is written so far; its last FADE_N samples are faded into what follows
+    end = 0  # of the samples written so far; the last FADE_N of them are cross-faded with the next piece
     while end < n:
         piece = (rng.choice(pieces.events) if at and at[0] <= end else rng.choice(pieces.noise)).astype(np.float64)
         if at and at[0] <= end:
@@ -143,7 +143,7 @@ def counts_of_day(pieces: Pieces, hours: float, events_per_hour: float, seed: in
         piece = piece[:, : n - begin]
         if begin:
             level = day[:, begin:end].mean(axis=1) - piece[:, : end - begin].mean(axis=1)
-            piece = piece + level[:, None]  # an offset is no signal
+            piece = piece + level[:, None]  # an offset is not a signal
             fade = ramp[: end - begin]
             piece[:, : len(fade)] = day[:, begin:end] * (1 - fade) + piece[:, : len(fade)] * fade
         day[:, begin : begin + piece.shape[1]] = piece
@@ -154,7 +154,7 @@ def counts_of_day(pieces: Pieces, hours: float, events_per_hour: float, seed: in
 def write_day(
     path: Path, stations: Iterable[str], hours: float = 24.0, events_per_hour: float = 2.0, seed: int = 1
 ) -> Path:
-    """A made day of each of these stations of the recording, as `write_counts` writes it."""
+    """Write a synthetic day of each of these stations of the recording, as `write_counts`."""
     pieces = pieces_of_recording()
     return write_counts(path, {s: counts_of_day(pieces[s], hours, events_per_hour, seed) for s in stations})
 

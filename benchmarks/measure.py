@@ -1,4 +1,4 @@
-"""Rows of a table: the variants take turns, several rounds; medians of wall-clock and of processor time."""
+"""Rows of a table: variants run in turn, several rounds; medians of wall-clock and of processor time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """A variant's medians. amount: what one round handled (records, or seconds of data); cpu_s: of all threads."""
+    """Medians of a variant. amount: of one round, in records or seconds of data. cpu_s: of all threads."""
 
     name: str
     amount: float
@@ -23,12 +23,12 @@ class Row:
 
     @property
     def rate(self) -> float:
-        """Amount a second of wall clock."""
+        """Amount per second of wall-clock time."""
         return self.amount / self.wall_s
 
     @property
     def cpu_rate(self) -> float:
-        """Amount a second of processor time of this process; what the wall-clock rate is on an idle machine."""
+        """Amount per second of processor time of this process: the wall-clock rate on an idle machine."""
         return self.amount / self.cpu_s
 
 
@@ -51,7 +51,7 @@ def take_turns(variants: Mapping[str, Callable[[], float]], rounds: int = ROUNDS
 
 
 def rate_lines(title: str, unit: str, rows: list[Row]) -> list[str]:
-    """Title, head and a line a row; the first row is ours, the last column is how many times as fast it is."""
+    """Title, header and one line per row; the first row is seisedge, the last column its speed ratio to each row."""
     lines = [title, f"{'':52}{unit:>14}{'by CPU time':>14}{'ours is':>10}"]
     for row in rows:
         ratio = f"{rows[0].cpu_rate / row.cpu_rate:9.2f}x" if row is not rows[0] else f"{'':10}"

@@ -1,6 +1,6 @@
-"""A SeedLink server that has its answer ready: the first client's packets are kept, joined, and sent to all others.
+"""A SeedLink server with a prepared answer: the first client's packets are kept, joined, and sent to all others.
 
-So the server is not what limits a client that is measured. `python -m benchmarks.precut DATA` prints its URL.
+So the server does not limit the measured client. `python -m benchmarks.precut DATA` prints its URL.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ JOINED_BYTES = 1 << 16
 
 @dataclass
 class Precut(Fault):
-    """Not a fault, but in the place of one: what is sent does not depend on the client but for its protocol."""
+    """Uses the hook of a fault: the bytes sent depend only on the protocol of the client."""
 
     kept: dict[bytes, list[Piece]] = field(default_factory=dict)
 

@@ -1,9 +1,9 @@
-"""What a smaller network saves: `python -m benchmarks.sizes RUN... [--data DIR] [--windows N]`
+"""Cost and accuracy of smaller networks: `python -m benchmarks.sizes RUN... [--data DIR] [--windows N]`
 
-A row a run: parameters, FLOPs of the exported graph, bytes, the score on events the run held out (accuracy, or
+One row per run: parameters, FLOPs of the exported graph, bytes, the score on events held out by the run (accuracy, or
 magnitude within ±0.3; 95 % interval over events), and the time of one inference in onnxruntime on one thread. Networks
-of other windows see other records (a band that reaches 40 Hz leaves those of 50 Hz out), so scores of different
-geometries are not of the same records; how many events they are of stands beside them.
+with other windows use other records (a band up to 40 Hz excludes records at 50 Hz), so scores of different windows are
+on different records; the number of events is given with each score.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEAD = "| run | steps | parameters | MFLOP | kB | score | 95 % interval | events
 
 
 def row_of(name: str, run: Run, folders: list[Path], windows: int, rounds: int) -> str:
-    """Raises SeisedgeError."""
+    """One row of the table. Raises SeisedgeError."""
     archive = load_training_data(run, folders)
     model = export_run(run)
     file = write_card(model.graph, model.card)
@@ -52,8 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--data", action="append", type=Path, default=None, metavar="DIR", help="default: datasets")
-    parser.add_argument("--windows", type=int, default=2000, help="held-out windows to score on, about")
-    parser.add_argument("--rounds", type=int, default=30, help="turns of ten inferences each")
+    parser.add_argument(
+        "--windows", type=int, default=2000, help="approximate number of held-out windows for the score"
+    )
+    parser.add_argument("--rounds", type=int, default=30, help="rounds of ten inferences each")
     given = parser.parse_args(arguments)
     print(machine.describe())
     print(HEAD)

@@ -1,10 +1,10 @@
-"""A day or more of stream time on a bad line, as fast as the station reads: is anything lost, doubled, or leaked?
+"""A day or more of stream time over a bad connection, at full speed: is anything lost, repeated or leaked?
 
-The data are a made day (`benchmarks/made_day.py`: real noise, real events) of two stations with gaps in it. First the
-file is run, undisturbed. Then the virtual digitizer serves the same records over SeedLink 3, SeedLink 4 and DataLink
-with random faults (`benchmarks/weather.py`), and `seisedge run --state` in a process of its own reads them: once
-without interruption, where its resident memory is watched (`/proc/PID/statm`), and once with `kill -9` at random
-moments and a new start each time. Lines of events are compared byte for byte, without the circumstances of the run.
+The data are a synthetic day (`benchmarks/made_day.py`: real noise, real events) of two stations, with gaps. First the
+file is analysed undisturbed. Then the virtual digitizer serves the same records over SeedLink 3, SeedLink 4 and
+DataLink with random faults (`benchmarks/weather.py`), and `seisedge run --state` reads them in a separate process: once
+without interruption, to watch its resident memory (`/proc/PID/statm`), and once with `kill -9` at random moments and a
+restart after each. The lines of events are compared byte for byte, without the circumstances of the run.
 
 Run from the repository: `python -m benchmarks.soak [--plot FILE.png]`.
 """
@@ -39,12 +39,12 @@ from seisedge.runtime.replay._recording import Recording
 
 PROTOCOLS = ("seedlink 3", "seedlink 4", "datalink")
 EVENTS_PER_HOUR = 6.0
-GAPS_PER_DAY = 24  # a station
-IDLE_EXIT_S = 10.0  # the pauses after a cut and a refused connection are 2 s, on a busy machine more
+GAPS_PER_DAY = 24  # per station
+IDLE_EXIT_S = 10.0  # the pauses after a cut and a refused connection are 2 s, longer on a busy machine
 SAMPLE_S = 0.25
-START_S = 0.7  # to load the models; killed before it, a run gets nowhere
+START_S = 0.7  # time to load the models; a run killed earlier makes no progress
 WARM_UP_H = 2.0
-ALLOWED_MB = 5.0  # of growth after it
+ALLOWED_MB = 5.0  # growth after the warm-up
 PAGE = os.sysconf("SC_PAGE_SIZE")
 COUNTERS = {  # of /metrics: what is added up over components and stations
     "reconnects": "source_reconnects_total",
@@ -71,7 +71,7 @@ class Sample:
 
 @dataclass
 class Run:
-    """What one run of the station over the whole day came to."""
+    """Results of one run of the station over the whole day."""
 
     protocol: str
     lines: dict[str, list[bytes]] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Run:
 
 
 def lost_and_doubled(run: Run, reference: dict[str, list[bytes]]) -> tuple[int, int, int]:
-    """Lines of the reference that are missing, lines said twice, lines that are in neither way the reference's."""
+    """Missing lines of the reference, repeated lines, and lines that are not in the reference."""
     lost = doubled = other = 0
     for station in {*reference, *run.lines}:
         wanted, found = Counter(reference.get(station, [])), Counter(run.lines.get(station, []))
@@ -108,7 +108,7 @@ def lost_and_doubled(run: Run, reference: dict[str, list[bytes]]) -> tuple[int, 
 
 
 class Soak:
-    """The data, their undisturbed events, and runs on them. Files go to `folder`; data: in place of a made day."""
+    """The data, their undisturbed events, and runs on them. Files go to `folder`. data: replaces the synthetic day."""
 
     def __init__(
         self,
@@ -126,8 +126,8 @@ class Soak:
         self.stations = list(stations)
         made = data or write_day(folder / "made.mseed", self.stations, hours, EVENTS_PER_HOUR, seed)
         gaps = Gaps(seed, max(round(GAPS_PER_DAY * hours / 24), 1))
-        recording = Recording([made], 512, spoil=gaps.records)
-        row = recording.in_row
+        recording = Recording([made], 512, change_records=gaps.records)
+        row = recording.in_sequence
         self.starttime_ns = recording.starttime_ns
         self.day = folder / "day.mseed"
         self.day.write_bytes(b"".join(numbered.entry.record for numbered in row))
@@ -148,7 +148,7 @@ class Soak:
         return contents(events)
 
     def run(self, protocol: str, kills: int = 0, every_s: float = 2.0) -> Run:
-        """The day over a protocol with faults; killed so many times, each `every_s` after its start or so."""
+        """The day over a protocol with faults; killed `kills` times, each about `every_s` after its start."""
         run = Run(protocol)
         rng = random.Random(f"{self.seed} kills {protocol}")
         name = f"{protocol.replace(' ', '')}-{kills}"
@@ -182,7 +182,7 @@ class Soak:
         return [sys.executable, "-m", "seisedge.cli", "run", *map(str, self.configs)]
 
     def _watch(self, process: subprocess.Popen[bytes], metrics: str, run: Run, left_s: float) -> bool:
-        """Take samples until the process ends (True) or its time is over and it is killed (False)."""
+        """Sample until the process ends (True), or kill it at the end of its time (False)."""
         until = time.monotonic() + left_s
         counters: dict[str, float] = {}
         stream_h = 0.0
@@ -204,7 +204,7 @@ class Soak:
 
 
 def _free_port() -> int:
-    """A port that nobody listens on, below those that the system hands to clients; processes begin at their own."""
+    """An unused port below those that the system assigns to clients; each process starts at another one."""
     for port in range(20_000 + os.getpid() % 10_000, 32_000):
         with socket.socket() as trial, contextlib.suppress(OSError):
             trial.bind(("127.0.0.1", port))
@@ -213,7 +213,7 @@ def _free_port() -> int:
 
 
 def sample_of(pid: int, metrics: str, starttime_ns: int) -> Sample | None:
-    """None before there is data, and after the end."""
+    """None before the first data, and after the end."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         with urllib.request.urlopen(metrics, timeout=5) as answer:
@@ -297,7 +297,7 @@ def table(runs: list[Run], reference: dict[str, list[bytes]], warm_up_h: float) 
     for run in runs:
         lost, doubled, other = lost_and_doubled(run, reference)
         memory = f"{run.samples[-1].rss_mb:7.1f}"
-        if run.kills:  # each start begins with other memory
+        if run.kills:  # memory differs after each start
             memory += f"{'-':>8}{'-':>7}"
         else:
             memory += f"{run.growth_mb(warm_up_h):8.2f}{run.drift_mb(warm_up_h):7.2f}"
@@ -313,7 +313,7 @@ def table(runs: list[Run], reference: dict[str, list[bytes]], warm_up_h: float) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=24.0)
-    parser.add_argument("--kills", type=int, default=20, help="of a protocol's second run; 0 for none")
+    parser.add_argument("--kills", type=int, default=20, help="kills in the second run of each protocol; 0 for none")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plot", type=Path, help="a PNG of memory and counters over stream time")
     arguments = parser.parse_args()
@@ -331,7 +331,7 @@ def main() -> None:
         f"records before faults; undisturbed file: {sum(map(len, reference.values()))} lines"
     )
     drawn = sorted(sum((run.faults for run in steady), Counter[str]()).items())
-    print("faults drawn (an hour of a station, or a connection): " + ", ".join(f"{name} {n}" for name, n in drawn))
+    print("faults drawn (per hour of a station, or per connection): " + ", ".join(f"{name} {n}" for name, n in drawn))
     print("\n".join(table(steady + killed, reference, warm_up_h)))
     print(
         f"memory in MB after {warm_up_h:g} h; growth: largest minus the median of the first quarter; drift: medians of"

@@ -1,8 +1,8 @@
-"""Streams, measured: decoding, taking in, archives, continuous mode, latency, stations sustained.
+"""Benchmarks of streams: decoding, receiving, archives, continuous mode, latency, number of stations.
 
-Each row of ours has an alternative beside it where there is one, in the same run, the variants taking turns; medians
-of three by wall clock and by processor time, one thread each. Data: the bundled recording, and days made of its noise
-and its events (`benchmarks/made_day.py`). Run from the repository: `python -m benchmarks.streams [SECTION...]`.
+Each row of seisedge is compared with an alternative, if there is one, in the same run, in turn; medians of three rounds
+by wall-clock and by processor time, one thread each. Data: the bundled recording, and synthetic days of its noise and
+events (`benchmarks/made_day.py`). Run from the repository: `python -m benchmarks.streams [SECTION...]`.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ SECTIONS: dict[str, Callable[[Path], list[str]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help="all, where none is named")
-    parser.add_argument("--bare", action="store_true", help="no line about the machine")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help="default: all")
+    parser.add_argument("--bare", action="store_true", help="omit the line about the machine")
     arguments = parser.parse_args()
     chosen = arguments.sections or list(SECTIONS)
     if unknown := set(chosen) - set(SECTIONS):
@@ -115,7 +115,9 @@ def main() -> None:
     if not arguments.bare:
         print(f"{machine.describe()}; {time.strftime('%Y-%m-%d', time.gmtime())}; medians of {ROUNDS}, one thread each")
         print(", ".join(filter(None, map(_version, PACKAGES))), flush=True)
-    if len(chosen) > 1:  # each in a process of its own: what one loads is not in the memory and threads of another
+    if (
+        len(chosen) > 1
+    ):  # each in a separate process, so that libraries of one do not affect memory and threads of another
         for name in chosen:
             subprocess.run([sys.executable, "-m", "benchmarks.streams", name, "--bare"], check=True)
         return

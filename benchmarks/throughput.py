@@ -35,7 +35,7 @@ def run_files(data: Path, models: Models, mode: Mode = "triggered") -> RunReport
 
 
 def archive_rows(data: Path, models: Models) -> tuple[list[Row], str]:
-    """Seconds of station data, from the file to events; and what was in them."""
+    """Seconds of station data, from the file to events; and their contents."""
     reports: list[RunReport] = []
 
     def ours() -> float:
@@ -93,7 +93,7 @@ def _phasenet() -> Callable[[Any], Any]:
 
 
 def _named_zne(stream: Any) -> Any:
-    for trace in stream:  # SeisBench knows Z, N and E
+    for trace in stream:  # SeisBench needs Z, N and E
         trace.stats.channel = trace.stats.channel[:2] + {"1": "N", "2": "E"}.get(
             trace.stats.channel[2], trace.stats.channel[2]
         )
@@ -101,7 +101,7 @@ def _named_zne(stream: Any) -> Any:
 
 
 def continuous_rows(data: Path) -> tuple[list[Row], str]:
-    """Seconds of data of one station with an answer a second, beside the same model on windows cut beforehand."""
+    """Seconds of data of one station with one answer per second, compared with the same model on prepared windows."""
     models = Models.load(ModelsConfig(magnitude="none"))
     engine = models.event_type
     assert engine is not None
@@ -116,7 +116,7 @@ def continuous_rows(data: Path) -> tuple[list[Row], str]:
     card = engine.card
     length_n, hops = round(card.window_s * RATE_HZ), range(round(card.window_s), counts.shape[1] // RATE_HZ)
     step = RATE_HZ / card.sampling_rate_hz
-    picks = (np.arange(card.n_samples) * step).astype(int)  # resampling is left out: the model's time is the same
+    picks = (np.arange(card.n_samples) * step).astype(int)  # without resampling: the model's time is the same
     valid = np.ones((1, 3, card.n_samples), np.float32)
 
     def plain() -> float:

@@ -1,10 +1,10 @@
-"""Windows trained on a second: ours beside SeisBench's `generate` with a DataLoader, on the same records and network.
+"""Training windows per second, compared with SeisBench's `generate` and a DataLoader, same records and network.
 
-Same network (event-type), window (45 s at 40 Hz), batch, optimiser and kinds of augmentation: white noise, horizontals
-turned, a dead channel, a gap, each by the library's own module. SeisBench's data set is written at 40 Hz beforehand and
-held in its memory cache, so neither disk nor resampling is charged to it. Each variant is a process of its own, in
-turn, three rounds, medians; `batches` only makes them, `training` also steps the network. Processor time is that of
-all processes of a variant. Memory is the peak of the main process; each worker has about as much again.
+Same network (event-type), window (45 s at 40 Hz), batch, optimiser and kinds of augmentation: white noise, rotated
+horizontals, a dead channel, a gap, each with the library's own module. SeisBench's data set is written at 40 Hz before
+and is in its memory cache, so its time includes neither disk nor resampling. Each variant runs in a separate process,
+in turn, three rounds, medians. `batches` only makes batches, `training` also trains the network. Processor time is that
+of all processes of a variant. Memory is the peak of the main process; each worker needs about the same again.
 
 Run from the repository: `python -m benchmarks.training [--device cuda]`.
 """
@@ -99,7 +99,7 @@ def our_batches(device: torch.device) -> tuple[Stage, Callable[[], object]]:
 
 
 def their_batches(folder: Path, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Waveforms (batch, 3, 1800) and labels, for ever."""
+    """Waveforms (batch, 3, 1800) and labels, without end."""
     import seisbench.generate as sbg
     from seisbench.data import WaveformDataset
     from torch.utils.data import DataLoader
@@ -155,7 +155,7 @@ def their_step(device: torch.device) -> Callable[[Tensor, Tensor], None]:
 
 @dataclass(frozen=True)
 class Rate:
-    """Windows a second, by wall clock and by the processor time of all processes."""
+    """Windows per second of wall-clock time, and of processor time of all processes."""
 
     wall: float
     cpu: float
@@ -186,7 +186,7 @@ def cpu_s() -> float:
 
 
 def run_variant(kind: str, workers: int, folder: Path, device: torch.device) -> dict[str, float]:
-    """Windows a second, making batches and training; peak memory of this process, MiB."""
+    """Windows per second when making batches and when training; peak memory of this process, MiB."""
     torch.set_num_threads(1)
     if kind == "ours":
         stage, batch = our_batches(device)
@@ -203,7 +203,7 @@ def run_variant(kind: str, workers: int, folder: Path, device: torch.device) -> 
 
 
 def has_seisbench() -> bool:
-    """Is the alternative installed."""
+    """True if SeisBench is installed."""
     try:
         version("seisbench")
     except PackageNotFoundError:
@@ -234,10 +234,12 @@ def main() -> None:
                 found[name].append(json.loads(result.stdout.splitlines()[-1]))
     names = ("seisedge", "torch", "numpy", *["seisbench"] * (len(variants) > 1))
     print(f"{machine.describe()}; {', '.join(f'{name} {version(name)}' for name in names)}")
-    print(f"windows of 45 s at 40 Hz a second, batches of {BATCH}, on {arguments.device}, one torch thread a process;")
+    print(
+        f"windows of 45 s at 40 Hz per second, batches of {BATCH}, on {arguments.device}, one torch thread per process;"
+    )
     print(f"medians of {arguments.rounds} round(s) of {BATCHES} batches, the variants in turn")
     keys = ("batches", "batches_cpu", "training", "training_cpu")
-    print(f"{'':46}{'batches':>10}{'by CPU':>10}{'training':>10}{'by CPU':>10}{'peak MiB':>10}   ours by CPU")
+    print(f"{'':46}{'batches':>10}{'by CPU':>10}{'training':>10}{'by CPU':>10}{'peak MiB':>10}   speed ratio by CPU")
     medians = {name: {k: statistics.median(r[k] for r in rows) for k in rows[0]} for name, rows in found.items()}
     ours = medians["seisedge"]
     for name, row in medians.items():

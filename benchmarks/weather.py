@@ -1,10 +1,10 @@
-"""Random faults, several at once and changing: one fault of the virtual digitizer that is made of many others.
+"""Random, changing combinations of faults: one fault of the virtual digitizer that applies many others.
 
-Every hour of data has record faults of its own, every connection has link faults of its own, all drawn by a generator
-with a seed. None of them loses a sample, so the events must be those of the undisturbed file, byte for byte. Left
-out are those that do lose samples or change their times (`gap`, which `Gaps` makes of the file itself; `dead`,
-`rate-change`, `clock`, `empty`), and the two that cost a station's time-out of 20 s or 120 s of wall clock each
-(`half-open`, `stall`); the fault matrix has them all.
+Each hour of data has its own record faults and each connection its own link faults, all drawn with a seed. None of them
+loses a sample, so the events must be those of the undisturbed file, byte for byte. Excluded are faults that lose
+samples or change their times (`gap`, which `Gaps` applies to the file itself; `dead`, `rate-change`, `clock`, `empty`),
+and the two that each cost a timeout of the station of 20 s or 120 s of real time (`half-open`, `stall`); the fault
+matrix includes all of them.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from dataclasses import dataclass, field
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.replay._fault import Fault, Link, Piece, fault_from_spec
 from seisedge.runtime.replay._recording import Entry
-from seisedge.runtime.sources._seedlink_place import SEQUENCE_MODULUS
+from seisedge.runtime.sources._seedlink_position import SEQUENCE_MODULUS
 
 HOUR_NS = 3600 * NS_PER_S
-REORDER_WAIT_S = 20.0  # a record may come behind the next one of its channel; quiet records hold six seconds
+REORDER_WAIT_S = 20.0  # a record may arrive after the next one of its channel; records of low noise have six seconds
 RESET_EVERY = 5  # connections
 LONGEST_GAP_S = 20.0  # with a channel that is late by as much, and two records, still within max_wait_s (60 s)
 WRAP_AFTER = 20_000  # records of a station, on SeedLink 3
 
-# Those that change the order come first: an overlap that disagrees must come after what it contradicts. Then those
-# that need a whole record, before others have made fragments.
+# Faults that change the order are applied first: a contradicting overlap must arrive after the original. Then those
+# that need complete records, before others truncate them.
 FIRST = ("reorder", "late", "forged-length")
 EXTRA = ("duplicate", "overlap", "disagreement", "poison", "truncated", "rate-0")
 
 
 @dataclass
 class Weather(Fault):
-    """Faults drawn anew for each hour and each connection; `drawn` counts them."""
+    """Draws faults for each hour and each connection; `drawn` counts them."""
 
     seed: int
-    packets: int  # a connection lasts about so many
-    wrap: bool = False  # SeedLink 3 only: other protocols' numbers do not go round
+    packets: int  # approximate number of packets per connection
+    wrap: bool = False  # SeedLink 3 only: the numbers of other protocols do not wrap
     drawn: Counter[str] = field(default_factory=Counter)
 
     def first_sequence(self, first: int) -> int:
@@ -57,7 +57,9 @@ class Weather(Fault):
         return found
 
     def answers(self, number: int) -> str:
-        is_reset = number % RESET_EVERY == self.seed % RESET_EVERY  # never two in a row: the pause doubles with each
+        is_reset = (
+            number % RESET_EVERY == self.seed % RESET_EVERY
+        )  # never two in succession: the pause doubles with each
         self.drawn["refused"] += is_reset
         return "reset" if is_reset else "serve"
 
@@ -84,7 +86,7 @@ def record_faults(rng: random.Random) -> list[str]:
 
 
 def link_faults(rng: random.Random, packets: int) -> list[str]:
-    """How a connection goes, and how it ends: cut in a packet, or by a server that says that all is sent."""
+    """Faults during a connection, and its end: inside a packet, or with the server's end of the data."""
     specs = []
     if rng.random() < 0.4:
         length, seed = rng.randint(1, 2000), rng.randrange(1 << 30)
@@ -98,7 +100,7 @@ def link_faults(rng: random.Random, packets: int) -> list[str]:
 
 @dataclass
 class Gaps(Fault):
-    """Gaps of up to LONGEST_GAP_S in so many places, of a whole station or of one of its channels."""
+    """Gaps of up to LONGEST_GAP_S at `number` random times, of a whole station or of one channel."""
 
     seed: int
     number: int

@@ -1,4 +1,4 @@
-"""Rows of `benchmarks/streams.py`: decoding miniSEED, and taking it from a SeedLink server."""
+"""Rows of `benchmarks/streams.py`: decoding miniSEED, and receiving it from a SeedLink server."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from seisedge.runtime.records.miniseed import Decoder
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sources import open_source
 
-SLOW_RECORDS = 1000  # what obspy is given, record by record
+SLOW_RECORDS = 1000  # number of records for obspy, decoded one by one
 WAIT_S = 60
-CHANNELS = "EH?"  # all there are; obspy's clients must be told
+CHANNELS = "EH?"  # all channels of the recording; required by obspy's clients
 
 
 def decode_rows(data: Path) -> list[Row]:
@@ -73,7 +73,7 @@ def decode_rows(data: Path) -> list[Row]:
 
 @contextmanager
 def precut_server(data: Path) -> Iterator[str]:
-    """URL of a server in a process of its own that has its packets ready."""
+    """URL of a server with prepared packets, in a separate process."""
     server = subprocess.Popen([sys.executable, "-m", "benchmarks.precut", str(data)], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
@@ -84,11 +84,11 @@ def precut_server(data: Path) -> Iterator[str]:
 
 
 def ingest_rows(data: Path, station: str) -> list[Row]:
-    """Packets of one station taken from a server on this machine, which has them ready."""
+    """Packets of one station received from a server on this machine that has them prepared."""
     n = data.stat().st_size // RECORD_BYTES
     network, code = station.split(".")
     with precut_server(data) as url, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # obspy's own
+        warnings.simplefilter("ignore")  # warnings of obspy
         port = int(url.rpartition(":")[2])
 
         def ours(protocol: int) -> Callable[[], float]:

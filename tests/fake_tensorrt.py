@@ -1,4 +1,4 @@
-"""TensorRT and CUDA in host memory: what is put into the stream is done at `wait`, and no sooner, as on a device.
+"""TensorRT and CUDA in host memory: work in the stream is done at `wait`, not before, as on a device.
 
 An engine file of the fake library is the model file itself, and its kernels are onnxruntime: so the answers are exact.
 Names and parameters of the fake library are compared with those of the real one in test_library.py.
@@ -16,11 +16,11 @@ import onnxruntime
 
 from seisedge.runtime.engines._cuda import Floats, Mark
 
-COPY_MS, KERNELS_MS = 0.25, 1.5  # what the fake's clock goes on by
+COPY_MS, KERNELS_MS = 0.25, 1.5  # time that each step adds to the fake clock
 
 
 class FakeCuda:
-    """One device whose memory is arrays at made-up addresses. `log` has all calls but `pinned`, in order."""
+    """One device whose memory is arrays at invented addresses. `log` has all calls except `pinned`, in order."""
 
     compute_capability = "sm87"
     name = "Fake Orin"
@@ -76,7 +76,7 @@ class FakeCuda:
 
 
 class FakeMark:
-    """Takes the time when the stream passes it."""
+    """Stores the time at which the stream reaches it."""
 
     def __init__(self, cuda: FakeCuda) -> None:
         self._cuda = cuda

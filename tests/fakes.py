@@ -1,4 +1,4 @@
-"""Real implementations of small things, for tests: an engine that computes by a given rule, and made packets."""
+"""Real implementations of small parts, for tests: an engine that computes a given function, and synthetic packets."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def card(task: str = "event_type", **changes: Any) -> ModelCard:
 
 
 class RuleEngine(Engine):
-    """An engine whose graph is a Python function of (3, n) waveform and mask; remembers what it was shown."""
+    """An engine whose network is a Python function of (3, n) waveform and mask; stores its inputs."""
 
     name = "rule"
 
@@ -83,13 +83,13 @@ class RuleEngine(Engine):
 
 
 def answer_of(valid: Array) -> float:
-    """Seconds after the onset that a window of `card` holds."""
+    """Seconds after the onset in a window of `card`."""
     held = np.flatnonzero(valid.any(axis=0))
     return float(held[-1] + 1) / 40.0 - 5.0 if len(held) else 0.0
 
 
 def one_bin(k: int) -> list[float]:
-    """All probability but a little in bin k of 32."""
+    """Nearly all probability in bin k of 32."""
     return [0.9 if index == k else 0.1 / 31 for index in range(32)]
 
 
@@ -162,7 +162,7 @@ class ListSource(Source):
 
 @contextlib.contextmanager
 def silent_port() -> Iterator[int]:
-    """A port of this machine that takes connections, and never says a word."""
+    """A port of this machine that accepts connections and never sends anything."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(8)
@@ -171,7 +171,7 @@ def silent_port() -> Iterator[int]:
 
 @contextlib.contextmanager
 def unreachable_port() -> Iterator[int]:
-    """A port where a connection is neither taken nor refused, as behind a firewall: its queue is full."""
+    """A port where a connection is neither accepted nor refused, as behind a firewall: its queue is full."""
     with contextlib.ExitStack() as opened:
         full = opened.enter_context(socket.socket())
         full.bind(("127.0.0.1", 0))

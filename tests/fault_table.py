@@ -34,7 +34,7 @@ OTHER = (  # failure, required outcome, tests
     (
         "a client that reads slowly",
         "receives everything",
-        ["test_a_slow_reader_gets_everything"],
+        ["test_a_slow_reader_receives_everything"],
     ),
     (
         "inference slower than the stream",
@@ -79,7 +79,7 @@ OTHER = (  # failure, required outcome, tests
         "SIGTERM, also while a sink hangs",
         "exit status 0 within 5 s",
         [
-            "test_stopped_in_the_stream_and_gone_on_with",
+            "test_stopped_in_the_stream_and_resumed",
             "test_stopped_with_a_hanging_sink",
         ],
     ),

@@ -93,6 +93,13 @@ def test_imports_point_one_way() -> None:
     assert found == []
 
 
+def test_engines_are_below_bench_demo_and_sources() -> None:
+    for path in (ROOT / "runtime/seisedge/runtime/engines").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        for room in ("bench", "demo", "sources", "commands"):
+            assert f"seisedge.runtime.{room}" not in text, f"{path.name}: {room}"
+
+
 @pytest.mark.parametrize("path", list(generated.files()), ids=lambda path: path.name)
 def test_generated_files_are_what_the_code_says(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == generated.files()[path], "run `make docs`"

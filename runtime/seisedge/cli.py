@@ -1,4 +1,4 @@
-"""The `seisedge` command: a lazy click group. A command is imported when it is asked for, and no sooner."""
+"""The `seisedge` command: a lazy click group, which imports a command only when it is used."""
 
 from __future__ import annotations
 
@@ -16,30 +16,38 @@ from seisedge.runtime.suggestion import suggestion
 
 # command → module and attribute, the extra it needs, one line of help
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
-    "demo": ("seisedge.runtime.commands.demo:command", None, "Replay the bundled recording through the whole chain."),
+    "demo": ("seisedge.runtime.commands.demo:command", None, "Replay the bundled recording through a station."),
     "run": ("seisedge.runtime.commands.run:command", None, "Read a stream or files and emit events."),
     "replay": (
         "seisedge.runtime.commands.replay:command",
         None,
-        "A virtual digitizer: serve recorded data over SeedLink.",
+        "Serve recorded data over SeedLink: a virtual digitizer.",
     ),
-    "state": ("seisedge.runtime.commands.state:command", None, "What a run with --state remembers."),
-    "inspect": ("seisedge.runtime.commands.inspect:command", None, "The card of a model file, and its FLOPs."),
-    "bench": ("seisedge.runtime.commands.bench:command", None, "Latency, FLOPs and memory, honestly measured."),
+    "state": ("seisedge.runtime.commands.state:command", None, "Inspect the state folder of a run."),
+    "inspect": ("seisedge.runtime.commands.inspect:command", None, "Print the card of a model file."),
+    "bench": ("seisedge.runtime.commands.bench:command", None, "Measure latency, FLOPs and memory of models."),
     "doctor": (
         "seisedge.runtime.commands.doctor:command",
         None,
-        "What this machine has: engines, versions, clock, disk.",
+        "Check this machine: packages, engines, clock, disk.",
     ),
     "dataset": ("seisedge.train.commands.dataset:command", "train", "Build, check and describe training sets."),
     "train": ("seisedge.train.commands.train:command", "train", "Train a model from a recipe."),
-    "evaluate": ("seisedge.train.commands.evaluate:command", "train", "What a model is worth on events it never saw."),
-    "calibrate": ("seisedge.train.commands.calibrate:command", "train", "A station's correction, from a catalogue."),
-    "export": ("seisedge.export.commands.export:command", "export", "Write a training run as a model file."),
-    "compile": ("seisedge.export.commands.compile:command", None, "Build TensorRT engines from model files."),
-    "prune": ("seisedge.export.commands.prune:command", "export", "Remove blocks and channels from a run's network."),
-    "quantize": ("seisedge.export.commands.quantize:command", "export", "Convert a model file to fp16 or int8."),
-    "release": ("seisedge.export.commands.release:command", "export", "Write models, page and checksums of a run."),
+    "evaluate": (
+        "seisedge.train.commands.evaluate:command",
+        "train",
+        "Measure a model on events not used for training.",
+    ),
+    "calibrate": ("seisedge.train.commands.calibrate:command", "train", "Fit a station's magnitude correction."),
+    "export": ("seisedge.export.commands.export:command", "export", "Export a training run as a model file."),
+    "compile": ("seisedge.export.commands.compile:command", None, "Build TensorRT engines of model files."),
+    "prune": ("seisedge.export.commands.prune:command", "export", "Make a smaller run that passes the gate."),
+    "quantize": (
+        "seisedge.export.commands.quantize:command",
+        "export",
+        "Convert a model to fp16 or int8, with the gate.",
+    ),
+    "release": ("seisedge.export.commands.release:command", "export", "Make model files, page and checksums of a run."),
     "gate": ("seisedge.export.commands.quantize:gate", "export", "Compare a model with the one it was made from."),
 }
 EXTRAS_OF = {
@@ -52,14 +60,14 @@ EXTRAS_OF = {
 }
 
 EPILOG = """\b
-Two commands to begin with:
+Examples:
   seisedge demo
   seisedge run recording.mseed --events events.jsonl
 """
 
 
 class LazyGroup(click.Group):
-    """Finds commands by name; what a command needs is loaded with it."""
+    """Finds commands by name; a command is imported with its dependencies when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -106,9 +114,9 @@ class _Formatter(logging.Formatter):
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("seisedge"), prog_name="seisedge")
-@click.option("-v", "--verbose", count=True, help="More about what happens; twice for everything.")
+@click.option("-v", "--verbose", count=True, help="Log more; twice for debugging.")
 def main(verbose: int) -> None:
-    """Event type and magnitude at the seismic station: counts in, events out, and what it cost."""
+    """Classify seismic events and estimate their magnitude at the station, from raw counts."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

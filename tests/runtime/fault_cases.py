@@ -324,7 +324,7 @@ class _Sent(ShakeUdpSource):
         for data in self._datagrams:
             datagram = self._read(data, "127.0.0.1")
             if datagram is not None:
-                yield from self._in_rate(datagram, 0)
+                yield from self._with_rate(datagram, 0)
 
 
 def judge(matrix: Matrix, source: str, case: Case, outcome: Outcome) -> list[str]:
@@ -374,12 +374,12 @@ def _onset_ns(line: bytes) -> int:
 @contextmanager
 def short_waits() -> Iterator[None]:
     """Pauses and time limits of links in tests."""
-    from seisedge.runtime.sources import _link, _seedlink_talk, datalink
+    from seisedge.runtime.sources import _link, _seedlink_conversation, datalink
 
     changed = [
         (_link, "BACKOFF_FIRST_S", 0.01),
         (_link, "TICK_S", 0.1),
-        (_seedlink_talk, "REPLY_TIMEOUT_S", 0.4),
+        (_seedlink_conversation, "REPLY_TIMEOUT_S", 0.4),
         (datalink, "REPLY_TIMEOUT_S", 0.4),
     ]
     saved = [(module, name, getattr(module, name)) for module, name, _ in changed]

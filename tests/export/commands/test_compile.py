@@ -185,7 +185,7 @@ def test_a_graph_of_every_precision_is_built_as_it_is_typed(tmp_path: Path, prec
 
 def test_a_quantized_bias_is_refused_by_the_name_of_its_node(tmp_path: Path) -> None:
     path = tiny(tmp_path / "bias.onnx", "int8-bias")
-    with pytest.raises(EngineError, match=r"bias\.onnx: tensorrt-rtx [\d.]+ cannot read it: .*Int32") as caught:
+    with pytest.raises(EngineError, match=r"bias\.onnx: tensorrt-rtx [\d.]+ cannot parse it: .*Int32") as caught:
         build_engine(path, Plan("tensorrt-rtx", "sm86"), quiet)
     assert "\n" not in str(caught.value)
 
@@ -194,7 +194,7 @@ def test_a_quantized_bias_is_refused_by_the_name_of_its_node(tmp_path: Path) -> 
     ("make", "message"),
     [
         (lambda path: tiny(path, output="scores"), "the network has valid, waveform and scores"),
-        (lambda path: tiny(path, "fp16", kind=TensorProto.FLOAT16), "waveform must be float32; got|cannot read it"),
+        (lambda path: tiny(path, "fp16", kind=TensorProto.FLOAT16), "waveform must be float32; got|cannot parse it"),
     ],
 )
 def test_a_graph_that_is_no_model_file(tmp_path: Path, make: Callable[[Path], Path], message: str) -> None:
@@ -239,7 +239,7 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     code, text = compile_("event-type", "--target", TARGET, "-o", blocked / "engines")
-    assert code == 1 and "cannot be made into a folder: Not a directory" in text
+    assert code == 1 and "cannot create this folder: Not a directory" in text
 
 
 def test_json_has_the_sidecars(tmp_path: Path) -> None:

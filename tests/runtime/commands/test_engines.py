@@ -48,7 +48,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_run_without_its_engine_goes_on_and_says_so_everywhere(tmp_path: Path, part: Path) -> None:
+def test_a_run_without_its_engine_uses_onnxruntime_and_reports_it(tmp_path: Path, part: Path) -> None:
     events, plain = tmp_path / "events.jsonl", tmp_path / "plain.jsonl"
     result = _seisedge("run", part, "--engine", "tensorrt", "--events", events)
     assert result.exit_code == 0, result.output
@@ -65,7 +65,7 @@ def test_a_run_without_its_engine_goes_on_and_says_so_everywhere(tmp_path: Path,
     assert lines == others
 
 
-def test_the_station_file_names_an_engine_and_the_command_line_goes_before_it(tmp_path: Path, part: Path) -> None:
+def test_engine_of_the_station_file_and_of_the_command_line(tmp_path: Path, part: Path) -> None:
     text = next(STATIONS.glob("*.toml")).read_text(encoding="utf-8")
     station = tmp_path / "station.toml"
     station.write_text(f'{text}\n[models]\nengine = "tensorrt"\nengine_cache = "{tmp_path}"\n', encoding="utf-8")
@@ -79,7 +79,7 @@ def test_the_station_file_names_an_engine_and_the_command_line_goes_before_it(tm
     assert _seisedge("run", part, "--engine", "cuda").exit_code == 2
 
 
-def test_health_names_the_engines_and_is_degraded_without_the_one_asked_for() -> None:
+def test_health_is_degraded_without_the_requested_engine() -> None:
     health = Health()
     health.models = Models.load(ModelsConfig(engine="tensorrt"))
     document = health.document()
@@ -90,7 +90,7 @@ def test_health_names_the_engines_and_is_degraded_without_the_one_asked_for() ->
     assert not any("tensorrt" in reason for reason in health.document()["reasons"])
 
 
-def test_a_state_is_of_the_engine_that_ran_not_of_the_one_asked_for(tmp_path: Path) -> None:
+def test_a_state_belongs_to_the_engine_that_ran(tmp_path: Path) -> None:
     asked = StationConfig(models=ModelsConfig(engine="tensorrt", engine_cache=str(tmp_path)))
     assert settings_of(asked) == settings_of(StationConfig())
     plain, other = fake_models(), fake_models()
@@ -100,12 +100,12 @@ def test_a_state_is_of_the_engine_that_ran_not_of_the_one_asked_for(tmp_path: Pa
     assert same == Station("XX.STA", asked, fake_models(), "triggered").fingerprint != changed
 
 
-def test_bench_measures_the_engine_asked_for_or_none() -> None:
+def test_bench_measures_only_the_requested_engine() -> None:
     result = _seisedge("bench", "model", "event-type", "--engine", "tensorrt", "--seconds", "0.5")
     assert result.exit_code == 1 and f"Error: {ABSENT}" in result.output and "p50" not in result.output
 
 
-def test_doctor_tells_what_each_engine_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_the_state_of_each_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     engines = json.loads(_seisedge("doctor", "--json").output)["engines"]
     assert engines["onnxruntime"] == "ready" and engines["tensorrt"].startswith(ABSENT)
     cuda = FakeCuda()
@@ -115,7 +115,7 @@ def test_doctor_tells_what_each_engine_would_do(monkeypatch: pytest.MonkeyPatch)
     assert engines["tensorrt"] == "ready: 10.16.2 on Fake Orin (sm87), driver 12.6"
 
 
-def test_a_package_of_type_stubs_is_not_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_type_stubs_are_not_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "onlystubs").mkdir()
     (tmp_path / "onlystubs" / "__init__.pyi").write_text("")
     monkeypatch.syspath_prepend(tmp_path)

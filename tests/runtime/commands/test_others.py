@@ -1,4 +1,4 @@
-"""inspect, doctor, bench and demo as their users meet them."""
+"""inspect, doctor, bench and demo on the command line."""
 
 import json
 from pathlib import Path
@@ -22,39 +22,39 @@ def test_inspect(task: str) -> None:
     path = bundled_model(task)
     result = _seisedge("inspect", path)
     assert result.exit_code == 0, result.output
-    for word in ("task:", "FLOP by operator", "Not to be trusted with", "licence:", "On events never trained on"):
+    for word in ("task:", "FLOP by operator", "Not suitable for", "licence:", "Accuracy on events"):
         assert word in result.output
     assert _seisedge("inspect", path.stem).output == result.output
     card = json.loads(_seisedge("inspect", path, "--json").output)
     assert card["task"] == task and card["flops"] == sum(card["flops_by_operator"].values())
 
 
-def test_inspect_refuses_what_is_no_model(tmp_path: Path) -> None:
+def test_inspect_refuses_a_file_that_is_not_a_model(tmp_path: Path) -> None:
     path = tmp_path / "no.onnx"
     path.write_text("no", encoding="utf-8")
     result = _seisedge("inspect", path)
     assert result.exit_code == 2 and "no.onnx" in result.output and "Traceback" not in result.output
 
 
-def test_doctor_says_what_a_start_costs() -> None:
+def test_doctor_reports_the_cost_of_a_start() -> None:
     result = _seisedge("doctor")
     assert result.exit_code == 0, result.output
-    assert "A station can run here." in result.output and "heavy imports           none" in result.output
+    assert "This machine can run a station." in result.output and "libraries   none loaded" in result.output
     facts = json.loads(_seisedge("doctor", "--json").output)
     assert facts["start"]["heavy"] == []
     assert facts["start"]["resident_mib"] < MEMORY_TARGET_MIB
 
 
-def test_doctor_fails_where_something_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_fails_if_a_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "STATION_PACKAGES", (*doctor.STATION_PACKAGES, "no-such-package"))
     result = _seisedge("doctor")
-    assert result.exit_code == 1 and "MISSING: no-such-package" in result.output
+    assert result.exit_code == 1 and "Missing: no-such-package" in result.output
 
 
-def test_a_station_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_a_station_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seisedge.runtime.bench.start._SCRIPT", "raise RuntimeError('no numpy')")
     result = _seisedge("doctor")
-    assert result.exit_code == 1 and "does not start here: RuntimeError: no numpy" in result.output
+    assert result.exit_code == 1 and "cannot start on this machine: RuntimeError: no numpy" in result.output
 
 
 def test_bench_model() -> None:
@@ -63,19 +63,19 @@ def test_bench_model() -> None:
     row = json.loads(result.output)["models"][0]
     assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] <= row["max_ms"]
     assert row["windows"] == 200 and row["inferences"] > 10 and row["cold_load_ms"] > 0
-    said = _seisedge("bench", "model", bundled_model("magnitude"), "--seconds", 0.5).output
+    printed = _seisedge("bench", "model", bundled_model("magnitude"), "--seconds", 0.5).output
     for word in ("p99", "GFLOP/s", "real windows", "warm up", "memory"):
-        assert word in said
+        assert word in printed
 
 
 def test_bench_needs_windows(tmp_path: Path) -> None:
     quiet = tmp_path / "quiet.mseed"
     quiet.write_bytes(RECORDING.read_bytes()[: 512 * 12])
     result = _seisedge("bench", "model", "--data", quiet, "--seconds", 0.5)
-    assert result.exit_code == 2 and "no onset in it" in result.output
+    assert result.exit_code == 2 and "the trigger finds no onset" in result.output
 
 
-def test_demo_as_fast_as_it_goes(tmp_path: Path) -> None:
+def test_demo_at_full_speed(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
     result = _seisedge("demo", "--speed", 0, "--events", events)
     assert result.exit_code == 0, result.output
@@ -83,13 +83,13 @@ def test_demo_as_fast_as_it_goes(tmp_path: Path) -> None:
     rows = [line for line in result.output.splitlines() if " km  " in line]
     assert len(rows) == quakes
     for words in (
-        "used for no training",
+        "was used for training, fitting",
         f"of {quakes} catalogued earthquakes",
-        "uncatalogued",
+        "only in the automatic catalogue",
         "2733 packets",
-        "arrival to event",
+        "total in the station",
         "MFLOP",
-        "import above numpy",
+        "imports without numpy",
         "resident memory",
     ):
         assert words in result.output, words
@@ -99,7 +99,7 @@ def test_demo_as_fast_as_it_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["demo", "run", "replay", "inspect", "bench", "doctor"])
-def test_every_help_ends_in_examples_one_can_paste(command: str) -> None:
+def test_every_help_ends_with_examples(command: str) -> None:
     result = _seisedge(command, "--help")
     assert result.exit_code == 0
     examples = [line.strip() for line in result.output.splitlines() if line.strip().startswith("seisedge ")]

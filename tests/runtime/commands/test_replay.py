@@ -20,7 +20,7 @@ from seisedge.runtime.sources.shake_udp import ShakeUdpSource
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serves_until_it_is_told_to_end(number: signal.Signals) -> None:
+def test_serves_until_a_signal(number: signal.Signals) -> None:
     program = "from seisedge.runtime.commands.replay import command; command()"
     arguments = [str(RECORDING), "--listen", "127.0.0.1:0", "--speed", "0", "--record-length", "4096"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -29,7 +29,7 @@ def test_serves_until_it_is_told_to_end(number: signal.Signals) -> None:
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # as a script's background job has it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # as in a background job of a script
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -38,13 +38,13 @@ def test_serves_until_it_is_told_to_end(number: signal.Signals) -> None:
         assert "302 records of 4096 bytes, as fast as clients read" in line
         with open_source(f"{match[1]}/PB_B918", until_end=True) as source:
             assert sum(p is not None for p in source.packets()) > 100
-        assert re.match(r"client 127\.0\.0\.1:\d+ came", process.stdout.readline())
-        assert re.match(r"client 127\.0\.0\.1:\d+ went after \d+ packets", process.stdout.readline())
+        assert re.match(r"client 127\.0\.0\.1:\d+ connected", process.stdout.readline())
+        assert re.match(r"client 127\.0\.0\.1:\d+ disconnected after \d+ packets", process.stdout.readline())
         process.send_signal(number)
         try:
             assert process.wait(10) == 0
         finally:
-            process.kill()  # or the context would wait for ever
+            process.kill()  # else the context waits without limit
 
 
 def test_help_has_examples() -> None:
@@ -87,7 +87,7 @@ def test_as_a_raspberry_shake(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message", "exit_code"),
     [
-        ([str(RECORDING), "--shake-udp", "127.0.0.1"], "give data of one station", 2),
+        ([str(RECORDING), "--shake-udp", "127.0.0.1"], "--shake-udp sends one station", 2),
         (["no-such.mseed"], "no-such.mseed: no such file", 2),
         (["-"], "standard input", 2),
         ([str(RECORDING), "--record-length", "500"], "power of two", 2),
@@ -96,7 +96,7 @@ def test_as_a_raspberry_shake(tmp_path: Path) -> None:
         ([str(RECORDING), "--listen", f"{'x' * 70}:1"], "is unknown; give an address of this machine", 2),
     ],
 )
-def test_what_cannot_be_served(arguments: list[str], message: str, exit_code: int) -> None:
+def test_invalid_options(arguments: list[str], message: str, exit_code: int) -> None:
     result = CliRunner().invoke(command, arguments)
     assert isinstance(result.exception, SeisedgeError)
     assert message in str(result.exception)

@@ -1,4 +1,4 @@
-"""`seisedge run` as its user meets it: what it reads, what it says to bad input, how it exits."""
+"""`seisedge run` on the command line: input, errors for invalid input, exit status."""
 
 import json
 import signal
@@ -95,7 +95,7 @@ def test_accelerometers_alone_are_refused(tmp_path: Path) -> None:
 
 
 def test_stationxml_gives_the_gains(tmp_path: Path) -> None:
-    """Both stations in one file: byte for byte what their station files give."""
+    """Both stations in one file: the same lines as with their station files."""
     part = _part(tmp_path / "part.mseed")
     channels = [described(f"EH{c}", sensitivity=7.81398e8) for c in "Z12"]
     text = stationxml(tmp_path / "b918.xml", "PB.B918", channels).read_text(encoding="utf-8")
@@ -126,7 +126,7 @@ def test_stationxml_gives_the_gains(tmp_path: Path) -> None:
         ("PB.B918", [described(f"EH{c}", sensitivity=None) for c in "Z12"], ["has no InstrumentSensitivity"]),
     ],
 )
-def test_stationxml_that_does_not_help(tmp_path: Path, station_id: str, channels: list[str], words: list[str]) -> None:
+def test_unusable_stationxml(tmp_path: Path, station_id: str, channels: list[str], words: list[str]) -> None:
     data = RECORDING.read_bytes()
     one = b"".join(data[i : i + RECORD] for i in range(0, RECORD * 240, RECORD) if data[i + 8 : i + 12] == b"B918")
     (tmp_path / "b918.mseed").write_bytes(one)
@@ -150,14 +150,14 @@ def test_stationxml_is_checked_against_the_station_files_at_once(tmp_path: Path)
         ("text.mseed", b"Dear diary, today the ground shook.\n" * 40, ["text.mseed", "not miniSEED"]),
     ],
 )
-def test_data_that_is_none(tmp_path: Path, name: str, content: bytes | None, words: list[str]) -> None:
+def test_files_without_data(tmp_path: Path, name: str, content: bytes | None, words: list[str]) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
     _refused(_seisedge("run", path), 2, *words)
 
 
-def test_truncated_and_damaged_files_lose_only_what_is_lost(tmp_path: Path) -> None:
+def test_truncated_and_damaged_files_lose_only_the_damaged_part(tmp_path: Path) -> None:
     data = RECORDING.read_bytes()[: RECORD * 240]
     truncated = tmp_path / "truncated.mseed"
     truncated.write_bytes(data[:-200])
@@ -171,7 +171,7 @@ def test_truncated_and_damaged_files_lose_only_what_is_lost(tmp_path: Path) -> N
     assert "240 packets" in result.output and "bytes skipped between records: 700" in result.output
 
 
-def test_a_record_of_rate_0_among_good_ones_is_left_out(tmp_path: Path) -> None:
+def test_a_record_of_rate_0_among_good_ones_is_skipped(tmp_path: Path) -> None:
     data = bytearray(RECORDING.read_bytes()[: RECORD * 240])
     struct.pack_into(">hh", data, RECORD * 50 + 32, 0, 0)  # factor and multiplier of the fixed header
     path = tmp_path / "rate0.mseed"
@@ -303,7 +303,11 @@ def test_records_whose_samples_cannot_be_decoded(tmp_path: Path) -> None:
         data[i + 200] ^= 0x55
     path = tmp_path / "a.mseed"
     path.write_bytes(data)
-    _refused(_seisedge("run", path), 2, "2 record(s) left out: the last decoded sample differs from the check value in the record")
+    _refused(
+        _seisedge("run", path),
+        2,
+        "2 record(s) left out: the last decoded sample differs from the check value in the record",
+    )
 
 
 def test_a_refused_host(tmp_path: Path) -> None:
@@ -330,7 +334,7 @@ def test_a_refused_host(tmp_path: Path) -> None:
         (["rum"], ["no command 'rum'", "did you mean 'run'"]),
     ],
 )
-def test_usage_is_refused_in_one_sentence(args: list[str], words: list[str]) -> None:
+def test_invalid_usage(args: list[str], words: list[str]) -> None:
     result = _seisedge(*args)
     assert result.exit_code == 2, result.output
     assert "Traceback" not in result.output
@@ -344,7 +348,7 @@ def test_an_unknown_key_of_the_station_file(tmp_path: Path) -> None:
     _refused(_seisedge("run", path, RECORDING), 2, "station.locatoin: unknown key; did you mean 'location'?")
 
 
-def test_model_files_that_cannot_be_used(tmp_path: Path) -> None:
+def test_unusable_model_files(tmp_path: Path) -> None:
     part = _part(tmp_path / "part.mseed")
     model = onnx.load(bundled_model("event_type"))
     card = model.metadata_props[0]
@@ -371,21 +375,21 @@ def test_model_files_that_cannot_be_used(tmp_path: Path) -> None:
     )
 
 
-def test_station_files_that_ask_for_different_models(tmp_path: Path) -> None:
+def test_station_files_with_different_models(tmp_path: Path) -> None:
     for code, models in (("B918", ""), ("B921", '[models]\nmagnitude = "none"\n')):
         text = f'[station]\nnetwork = "PB"\nstation = "{code}"\n{models}'
         (tmp_path / f"{code}.toml").write_text(text, encoding="utf-8")
     result = _seisedge("run", tmp_path / "B918.toml", tmp_path / "B921.toml", RECORDING)
-    _refused(result, 2, "PB.B918 and PB.B921 ask for different models")
+    _refused(result, 2, "PB.B918 and PB.B921 have different models")
 
 
-def test_signal_handlers_are_given_back(tmp_path: Path) -> None:
+def test_signal_handlers_are_restored(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     assert _seisedge("run", _part(tmp_path / "part.mseed", 30)).exit_code == 0
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_events_that_cannot_be_written(tmp_path: Path) -> None:
+def test_an_events_file_that_cannot_be_written(tmp_path: Path) -> None:
     result = _seisedge("run", RECORDING, "--events", tmp_path / "no" / "such" / "folder.jsonl")
     _refused(result, 2, "events cannot be written to this file")
 

@@ -1,4 +1,4 @@
-"""A run as a service: told to stop, watched, asked."""
+"""A run as a service: stopped, monitored, queried."""
 
 import configparser
 import contextlib
@@ -69,8 +69,8 @@ def _pings(notified: socket.socket, count: int) -> None:
         assert notified.recv(1000) == b"WATCHDOG=1"
 
 
-def test_stopped_in_the_stream_and_gone_on_with(part: Path, tmp_path: Path, notified: socket.socket) -> None:
-    """Two stops and an end say what one run says; and no event is closed for a stop."""
+def test_stopped_in_the_stream_and_resumed(part: Path, tmp_path: Path, notified: socket.socket) -> None:
+    """Three runs with two stops emit the same lines as one run; a stop closes no event."""
     state, events, whole = tmp_path / "state", tmp_path / "events.jsonl", tmp_path / "whole.jsonl"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -100,7 +100,7 @@ def test_stopped_in_the_stream_and_gone_on_with(part: Path, tmp_path: Path, noti
     assert by_id and by_id.items() <= expected.items()
 
 
-def test_stopped_while_nobody_answers(tmp_path: Path, notified: socket.socket) -> None:
+def test_stopped_without_a_server(tmp_path: Path, notified: socket.socket) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(8)
@@ -146,13 +146,13 @@ def test_stopped_with_a_hanging_sink(
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_where_the_log_goes(tmp_path: Path, as_json: bool) -> None:
-    """With the readable lines; not where JSON lines are."""
+    """With the readable lines; never with JSON lines."""
     part = tmp_path / "part.mseed"
-    part.write_bytes(RECORDING.read_bytes()[: 512 * 240 - 100])  # the last record is cut off: a warning
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 240 - 100])  # the last record is truncated: a warning
     command = [sys.executable, "-m", "seisedge.cli", "run", str(part), *(["--json"] if as_json else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     with_log, without = (done.stderr, done.stdout) if as_json else (done.stdout, done.stderr)
-    warning = f"WARNING {part}: the last record is cut off after 412 bytes"
+    warning = f"WARNING {part}: the last record is truncated after 412 bytes"
     assert warning in with_log.splitlines() and "WARNING" not in without
     if as_json:
         assert all(json.loads(line)["schema"] == "seisedge.event/1" for line in done.stdout.splitlines())
@@ -160,7 +160,7 @@ def test_where_the_log_goes(tmp_path: Path, as_json: bool) -> None:
         assert "PB.B918    new" in done.stdout and "PB.B918    new" not in done.stderr
 
 
-def test_a_plain_run_loads_nothing_of_it(part: Path) -> None:
+def test_a_plain_run_does_not_import_the_service(part: Path) -> None:
     script = (
         "import sys\nfrom click.testing import CliRunner\nfrom seisedge.cli import main\n"
         f"result = CliRunner().invoke(main, ['run', {str(part)!r}])\nassert result.exit_code == 0, result.output\n"
@@ -170,7 +170,7 @@ def test_a_plain_run_loads_nothing_of_it(part: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_unit_file_starts_what_there_is() -> None:
+def test_the_unit_file_uses_existing_options() -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment, method-assign]  # systemd's names have capitals
     unit.read(Path(__file__).parents[3] / "firmware_configs" / "systemd" / "seisedge@.service", encoding="utf-8")

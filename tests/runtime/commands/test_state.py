@@ -19,7 +19,7 @@ def _part(path: Path, records: int = 360) -> Path:
     return path
 
 
-def test_a_run_and_what_it_remembers(tmp_path: Path) -> None:
+def test_a_run_and_its_state(tmp_path: Path) -> None:
     state, events = tmp_path / "state", tmp_path / "events.jsonl"
     with Digitizer([_part(tmp_path / "part.mseed")], speed=0.0) as digitizer:
         command = [
@@ -44,7 +44,7 @@ def test_a_run_and_what_it_remembers(tmp_path: Path) -> None:
         assert station["token_time"] > "2019-07-07T08:17:00" and station["open_events"] == []
     readable = _seisedge("state", "show", state)
     assert readable.exit_code == 0, readable.output
-    for word in ("PB.B918", "goes on after token", "sink standard output: 0 lines waiting", "revisions known"):
+    for word in ("PB.B918", "resumes after token", "sink standard output: 0 lines waiting", "revisions stored"):
         assert word in readable.output
 
 
@@ -53,11 +53,11 @@ def test_files_twice(tmp_path: Path) -> None:
     first, again = (_seisedge("run", part, "--state", state) for _ in range(2))
     assert first.exit_code == again.exit_code == 0
     assert "tectonic" in first.stdout and again.stdout == ""
-    assert "lines said in an earlier run: " in again.stderr and "earlier run" not in first.stderr
-    assert "no station with a place in a stream" in _seisedge("state", "show", state).output
+    assert "lines already emitted by an earlier run: " in again.stderr and "earlier run" not in first.stderr
+    assert "no station with a stored position" in _seisedge("state", "show", state).output
 
 
-def test_what_cannot_be_shown_or_used(tmp_path: Path) -> None:
+def test_unusable_state_folders(tmp_path: Path) -> None:
     result = _seisedge("state", "show", tmp_path)
     assert result.exit_code == 2 and "no journal there" in result.stderr
     (tmp_path / "journal.sqlite").write_bytes(b"x" * 10000)
@@ -91,6 +91,6 @@ def test_sinks_of_the_station_file(tmp_path: Path) -> None:
     documents = {path.stem for path in (tmp_path / "quakeml").rglob("*.xml")}
     assert documents == {name for name in ids if name.startswith("PB.B918")} != set()
     assert _seisedge("run", *files, part, "--state", tmp_path / "state").exit_code == 0
-    assert (tmp_path / "shared.jsonl").read_bytes() == lines  # it has these already
+    assert (tmp_path / "shared.jsonl").read_bytes() == lines  # it already has these
     sinks = json.loads(_seisedge("state", "show", tmp_path / "state", "--json").output)["sinks"]
     assert [sink["name"].partition(" ")[0] for sink in sinks] == ["jsonl", "quakeml", "standard"]

@@ -1,4 +1,4 @@
-"""From a model file to an engine that may be loaded: what fits, what is built anew, what is tried and remembered."""
+"""The engine of a model file on this machine: checked, rebuilt, tried, and the result of the trial stored."""
 
 import functools
 import hashlib
@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from tests.fake_tensorrt import FakeCuda, fake_library
 
+from seisedge.runtime.card import ModelCard
 from seisedge.runtime.engines import _cache, _cuda, _library, _sidecar, open_engine
+from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.engines._build import Plan
 from seisedge.runtime.engines._cache import compile_engine, default_folder, usable_engine
-from seisedge.runtime.engines._child import Answer, Build, Built, Job, Tried, Try
+from seisedge.runtime.engines._child import Answer, Build, Built, Job, Tried, Try, load_windows
 from seisedge.runtime.engines._library import Here
 from seisedge.runtime.engines._sidecar import check_engine, read_sidecar, save_engine, sidecar_path, trial_path
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -27,11 +29,11 @@ MODEL = bundled_model("event_type")
 
 
 class Children:
-    """In place of child processes: builds by copying the model file, and tries as told."""
+    """Replaces child processes: a build copies the model file, a trial returns `difference`."""
 
     def __init__(self) -> None:
         self.jobs: list[str] = []
-        self.difference: float | str = 0.001  # or the sentence of a failure
+        self.difference: float | str = 0.001  # or the message of a failure
         self.build_fails = ""
 
     def __call__(self, job: Job, limit_s: float) -> Answer:
@@ -42,6 +44,8 @@ class Children:
             Path(job.out).write_bytes(Path(job.model).read_bytes())
             return Built(compute_capability="sm87", build_s=1.0)
         assert isinstance(job, Try)
+        found, expected = load_windows(Path(job.windows)), _windows(_plain().card)
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
         if isinstance(self.difference, str):
             raise EngineError(self.difference)
         return Tried(difference=self.difference)
@@ -64,8 +68,23 @@ def _plain() -> OnnxRuntimeEngine:
     return OnnxRuntimeEngine(MODEL)
 
 
+def _windows(card: ModelCard) -> list[Pair]:
+    rng, shape = np.random.default_rng(0), (1, 3, card.n_samples)
+    return [
+        (rng.normal(0, 1000, shape).astype(np.float32), (rng.random(shape) < 0.9).astype(np.float32)) for _ in range(3)
+    ]
+
+
+def test_without_windows_a_new_engine_is_not_used_and_no_result_is_stored(children: Children, tmp_path: Path) -> None:
+    engine = open_engine(MODEL, "tensorrt", tmp_path)
+    assert engine.name == "onnxruntime-cpu" and children.jobs == ["Build"]
+    assert engine.reason.endswith("not yet tried on this machine, and no windows were given to try it on")
+    assert open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows).name == "tensorrt"
+    assert open_engine(MODEL, "tensorrt", tmp_path).name == "tensorrt"  # it has passed its trial
+
+
 def test_the_first_start_builds_and_tries_and_later_ones_do_neither(children: Children, tmp_path: Path) -> None:
-    path = usable_engine(_plain(), "tensorrt", tmp_path)
+    path = usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     assert children.jobs == ["Build", "Try"]
     assert path.name == f"event-type-{_plain().sha256[:8]}.tensorrt-sm87.engine"
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.name, f"{path.name}.json", f"{path.name}.tried.json"]
@@ -78,7 +97,7 @@ def test_the_first_start_builds_and_tries_and_later_ones_do_neither(children: Ch
         "build_s": 1.0, "seisedge_version": facts["seisedge_version"], "schema": 1,
     }  # fmt: skip
     children.jobs.clear()
-    assert usable_engine(_plain(), "tensorrt", tmp_path) == path
+    assert usable_engine(_plain(), "tensorrt", tmp_path, _windows) == path
     assert children.jobs == []
 
 
@@ -91,87 +110,95 @@ def _edited(change: dict[str, Any]) -> Callable[[Path], None]:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "another GPU": (_edited({"compute_capability": "sm86"}), "another GPU: built for sm86, here is sm87"),
-    "another version": (_edited({"version": "10.3.0"}), "another version of the library: built for 10.3.0, here is"),
-    "another library": (_edited({"library": "tensorrt-rtx"}), "another library: built for tensorrt-rtx, here is"),
-    "another system": (_edited({"l4t": "36.4.3"}), "another Jetson Linux: built for 36.4.3, here is 38.2"),
-    "another model": (_edited({"model_sha256": "0" * 64}), "another model: built for 00000000, here is"),
+    "another GPU": (_edited({"compute_capability": "sm86"}), "another GPU: built for sm86; needed is sm87"),
+    "another version": (_edited({"version": "10.3.0"}), "another version of the library: built for 10.3.0; needed is"),
+    "another library": (_edited({"library": "tensorrt-rtx"}), "another library: built for tensorrt-rtx; needed is"),
+    "another system": (_edited({"l4t": "36.4.3"}), "another Jetson Linux: built for 36.4.3; needed is 38.2"),
+    "another model": (_edited({"model_sha256": "0" * 64}), "another model: built for 00000000; needed is"),
     "another model, the same eight digits": (
         lambda path: _edited({"model_sha256": _plain().sha256[:8] + "0" * 56})(path),
         "built from another model file",
     ),
-    "another precision": (_edited({"precision": "int8"}), "another precision: built for int8, here is fp32"),
-    "another window": (_edited({"n_samples": 7}), "another window: built for 7 samples, here is"),
+    "another precision": (_edited({"precision": "int8"}), "another precision: built for int8; needed is fp32"),
+    "another window": (_edited({"n_samples": 7}), "another window: built for 7 samples; needed is"),
     "no batch of one": (
         _edited({"min_batch": 2, "best_batch": 2, "max_batch": 4}),
-        "gives batches 2 to 4; 1 is needed",
+        "states batches 2 to 4; 1 is needed",
     ),
     "a newer sidecar": (_edited({"schema": 2}), "schema 2, this seisedge reads up to 1"),
-    "an edited checksum": (_edited({"engine_sha256": "0" * 64}), "not the file that its sidecar tells of"),
-    "no sidecar": (lambda path: sidecar_path(path).unlink(), "it has no sidecar"),
-    "half a sidecar": (lambda path: sidecar_path(path).write_text('{"library": "tens'), "not a sidecar of an engine"),
-    "a sidecar of bytes": (lambda path: sidecar_path(path).write_bytes(b"\xff\xfe\x00"), "not a sidecar of an engine"),
-    "a sidecar of other types": (_edited({"max_batch": "many"}), "not a sidecar of an engine"),
-    "half an engine": (lambda path: path.write_bytes(path.read_bytes()[:5000]), "half-written or changed"),
-    "an empty engine": (lambda path: path.write_bytes(b""), "half-written or changed"),
-    "one byte changed": (lambda path: path.write_bytes(b"x" + path.read_bytes()[1:]), "half-written or changed"),
+    "an edited checksum": (_edited({"engine_sha256": "0" * 64}), "its checksum differs from its sidecar"),
+    "no sidecar": (lambda path: sidecar_path(path).unlink(), "is missing, so the engine cannot be checked"),
+    "half a sidecar": (
+        lambda path: sidecar_path(path).write_text('{"library": "tens'),
+        "not a valid sidecar of an engine",
+    ),
+    "a sidecar of bytes": (
+        lambda path: sidecar_path(path).write_bytes(b"\xff\xfe\x00"),
+        "not a valid sidecar of an engine",
+    ),
+    "a sidecar of other types": (_edited({"max_batch": "many"}), "not a valid sidecar of an engine"),
+    "half an engine": (lambda path: path.write_bytes(path.read_bytes()[:5000]), "incomplete or was changed"),
+    "an empty engine": (lambda path: path.write_bytes(b""), "incomplete or was changed"),
+    "one byte changed": (lambda path: path.write_bytes(b"x" + path.read_bytes()[1:]), "incomplete or was changed"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_an_engine_that_does_not_fit_is_not_loaded_but_built_anew(
+def test_an_engine_that_does_not_match_is_rebuilt(
     children: Children, tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
     tamper, message = FAULTS[fault]
-    path = usable_engine(_plain(), "tensorrt", tmp_path)
+    path = usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     tamper(path)
     with pytest.raises(EngineError) as caught:
         check_engine(path, _library.examine("tensorrt"), _plain().sha256, _plain().card)
     assert message in str(caught.value) and "\n" not in str(caught.value) and path.name in str(caught.value)
     children.jobs.clear()
-    assert usable_engine(_plain(), "tensorrt", tmp_path) == path
+    assert usable_engine(_plain(), "tensorrt", tmp_path, _windows) == path
     assert children.jobs == ["Build", "Try"] and message in caplog.text
     check_engine(path, _library.examine("tensorrt"), _plain().sha256, _plain().card)
 
 
-def test_a_trial_that_fails_is_remembered_and_onnxruntime_taken(
+def test_a_failed_trial_is_stored_and_onnxruntime_used(
     children: Children, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    children.difference = "x.engine: loading it: the process was ended by SIGSEGV"
-    engine = open_engine(MODEL, "tensorrt", tmp_path)
+    children.difference = "x.engine: loading the engine: the process was killed by SIGSEGV"
+    engine = open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows)
     assert (engine.name, engine.instead_of) == ("onnxruntime-cpu", "tensorrt")
-    assert engine.reason.startswith(children.difference) and "to have it tried again delete" in engine.reason
-    assert children.jobs == ["Build", "Try"] and "on onnxruntime-cpu, not on tensorrt" in caplog.text
+    assert engine.reason.startswith(children.difference) and "to try it again, delete" in engine.reason
+    assert children.jobs == ["Build", "Try"] and "using onnxruntime-cpu instead of tensorrt" in caplog.text
     children.jobs.clear()
-    assert open_engine(MODEL, "tensorrt", tmp_path).reason == engine.reason
-    assert children.jobs == []  # a station does not spend its starts on it
+    assert open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows).reason == engine.reason
+    assert children.jobs == []  # not repeated at each start
     with pytest.raises(EngineError, match="SIGSEGV"):
-        open_engine(MODEL, "tensorrt", tmp_path, or_plain=False)
+        open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows, allow_fallback=False)
     (memory,) = tmp_path.glob("*.tried.json")
     memory.unlink()
     children.difference = 0.0
-    assert open_engine(MODEL, "tensorrt", tmp_path).name == "tensorrt"
+    assert open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows).name == "tensorrt"
 
 
-def test_an_engine_that_answers_otherwise_than_onnxruntime_is_not_used(children: Children, tmp_path: Path) -> None:
+def test_an_engine_that_differs_from_onnxruntime_is_not_used(children: Children, tmp_path: Path) -> None:
     children.difference = 0.4
-    engine = open_engine(MODEL, "tensorrt", tmp_path)
+    engine = open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows)
     assert engine.name == "onnxruntime-cpu"
     assert "its probabilities are up to 0.4 from onnxruntime's" in engine.reason
 
 
-def test_another_driver_is_another_trial(children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usable_engine(_plain(), "tensorrt", tmp_path)
+def test_another_driver_needs_another_trial(
+    children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     children.jobs.clear()
     monkeypatch.setattr(FakeCuda, "driver", "13.0")
-    usable_engine(_plain(), "tensorrt", tmp_path)
+    usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     assert children.jobs == ["Try"]
 
 
-def test_an_engine_from_elsewhere_that_fails_its_trial_is_built_here_once(
+def test_an_engine_built_elsewhere_that_fails_its_trial_is_rebuilt_once(
     children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `seisedge compile` on a workstation writes it: it knows no driver."""
+    """As written by `seisedge compile` on a workstation, without a driver version."""
     path, sidecar = compile_engine(_plain(), Plan("tensorrt"), tmp_path)
     assert sidecar.driver is None and read_sidecar(path) == sidecar
     answers: list[float | str] = ["does not load", 0.001]
@@ -184,51 +211,51 @@ def test_an_engine_from_elsewhere_that_fails_its_trial_is_built_here_once(
 
     monkeypatch.setattr(_cache, "in_child", one_after_the_other)
     children.jobs.clear()
-    assert usable_engine(_plain(), "tensorrt", tmp_path) == path
+    assert usable_engine(_plain(), "tensorrt", tmp_path, _windows) == path
     assert children.jobs == ["Try", "Build", "Try"] and read_sidecar(path).driver == "12.6"
 
 
-def test_a_damaged_memory_of_a_trial_means_another_trial(children: Children, tmp_path: Path) -> None:
-    path = usable_engine(_plain(), "tensorrt", tmp_path)
+def test_a_damaged_trial_file_needs_another_trial(children: Children, tmp_path: Path) -> None:
+    path = usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     trial_path(path).write_text("{")
     children.jobs.clear()
-    usable_engine(_plain(), "tensorrt", tmp_path)
+    usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     assert children.jobs == ["Try"]
 
 
 def test_an_engine_of_the_cache_runs(children: Children, tmp_path: Path) -> None:
-    engine = open_engine(MODEL, "tensorrt", tmp_path)
+    engine = open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows)
     assert engine.name == "tensorrt" and engine.instead_of is None
     shape = (1, 3, engine.card.n_samples)
     window = np.random.default_rng(0).normal(0, 1000, shape).astype(np.float32), np.ones(shape, np.float32)
     assert np.array_equal(engine.infer(*window)[0], _plain().infer(*window)[0])
 
 
-def test_a_build_that_fails_is_remembered_and_onnxruntime_runs(
+def test_a_failed_build_is_stored_and_onnxruntime_used(
     children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     children.build_fails = "event-type.onnx: tensorrt 10.16.2 cannot build it: out of memory"
-    engine = open_engine(MODEL, "tensorrt", tmp_path)
+    engine = open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows)
     assert engine.name == "onnxruntime-cpu" and engine.reason == children.build_fails
     (memory,) = tmp_path.iterdir()
     assert memory.name.endswith(".tensorrt-sm87.engine.tried.json") and children.jobs == ["Build"]
-    engine = open_engine(MODEL, "tensorrt", tmp_path)  # a station does not spend its starts on it
-    assert engine.reason == f"{children.build_fails}; to have it tried again delete {memory}"
+    engine = open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows)  # not repeated at each start
+    assert engine.reason == f"{children.build_fails}; to try it again, delete {memory}"
     assert children.jobs == ["Build"]
     children.build_fails = ""
-    monkeypatch.setattr(FakeCuda, "driver", "13.0")  # an upgrade is another try
-    assert open_engine(MODEL, "tensorrt", tmp_path).name == "tensorrt"
+    monkeypatch.setattr(FakeCuda, "driver", "13.0")  # after an upgrade it is tried again
+    assert open_engine(MODEL, "tensorrt", tmp_path, trial_windows=_windows).name == "tensorrt"
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(children: Children, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written(children: Children, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    engine = open_engine(MODEL, "tensorrt", blocked / "engines")
+    engine = open_engine(MODEL, "tensorrt", blocked / "engines", trial_windows=_windows)
     assert engine.name == "onnxruntime-cpu" and children.jobs == []
-    assert "cannot be made into a folder: Not a directory" in engine.reason
+    assert "cannot create this folder: Not a directory" in engine.reason
 
 
-def test_a_cache_that_cannot_be_written_serves_what_is_in_it(
+def test_engines_of_a_read_only_cache_are_used(
     children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, _ = compile_engine(_plain(), Plan("tensorrt"), tmp_path)
@@ -237,22 +264,22 @@ def test_a_cache_that_cannot_be_written_serves_what_is_in_it(
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(_sidecar, "write_atomically", read_only)
-    assert usable_engine(_plain(), "tensorrt", tmp_path) == path
-    assert "Read-only file system; it is tried again at the next start" in caplog.text
+    assert usable_engine(_plain(), "tensorrt", tmp_path, _windows) == path
+    assert "Read-only file system; the engine is tried again at the next start" in caplog.text
 
 
-def test_half_a_model_file_is_refused_before_any_engine(children: Children, tmp_path: Path) -> None:
+def test_a_truncated_model_file_is_refused_before_any_engine(children: Children, tmp_path: Path) -> None:
     half = tmp_path / "half.onnx"
     half.write_bytes(MODEL.read_bytes()[:5000])
     with pytest.raises(CardError, match=r"half\.onnx: not an ONNX model"):
-        open_engine(half, "tensorrt", tmp_path)
+        open_engine(half, "tensorrt", tmp_path, trial_windows=_windows)
     assert children.jobs == []
 
 
-def test_a_write_that_is_cut_off_leaves_the_old_pair(
+def test_an_interrupted_write_leaves_the_old_engine_and_sidecar(
     children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = usable_engine(_plain(), "tensorrt", tmp_path)
+    path = usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     sidecar, data = read_sidecar(path), path.read_bytes()
 
     def full(_self: Path, _target: Path) -> Path:
@@ -274,7 +301,7 @@ def test_a_write_that_is_cut_off_leaves_the_old_pair(
         ({"HOME": "/home/station"}, "/home/station/.cache/seisedge/engines"),
     ],
 )
-def test_where_engines_are_kept(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], folder: str) -> None:
+def test_the_folder_of_built_engines(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], folder: str) -> None:
     for name in ("CACHE_DIRECTORY", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
@@ -282,17 +309,17 @@ def test_where_engines_are_kept(monkeypatch: pytest.MonkeyPatch, environment: di
     assert default_folder() == Path(folder)
 
 
-def test_an_engine_for_any_card_is_taken_where_there_is_none_for_this_one(children: Children, tmp_path: Path) -> None:
+def test_an_engine_for_any_gpu_is_used_if_there_is_none_for_this_one(children: Children, tmp_path: Path) -> None:
     path, sidecar = compile_engine(_plain(), Plan("tensorrt"), tmp_path)
     portable = path.with_name(path.name.replace("sm87", "any"))
     save_engine(portable, path.read_bytes(), msgspec.structs.replace(sidecar, compute_capability="any"))
     path.unlink()
     sidecar_path(path).unlink()
-    assert usable_engine(_plain(), "tensorrt", tmp_path) == portable
+    assert usable_engine(_plain(), "tensorrt", tmp_path, _windows) == portable
 
 
-def test_here_is_what_a_trial_holds_for(children: Children, tmp_path: Path) -> None:
-    path = usable_engine(_plain(), "tensorrt", tmp_path)
+def test_a_trial_stores_the_machine(children: Children, tmp_path: Path) -> None:
+    path = usable_engine(_plain(), "tensorrt", tmp_path, _windows)
     trial = json.loads(trial_path(path).read_text())
     assert msgspec.convert(trial["here"], Here) == _library.examine("tensorrt")
     assert trial["reason"] == "" and trial["difference"] == 0.001

@@ -1,4 +1,4 @@
-"""The real library where it is installed (TensorRT-RTX needs no GPU to be imported), and machines without one."""
+"""The real library if installed (TensorRT-RTX can be imported without a GPU), and machines without it."""
 
 import inspect
 import re
@@ -46,8 +46,8 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("kind", "name"), CALLS)
-def test_what_the_engine_calls_is_what_the_library_has(real: Library, kind: str, name: str) -> None:
-    """The engine runs against fakes in test_tensorrt.py: each of their methods, with its parameters, is a real one."""
+def test_the_library_has_the_methods_that_the_engine_calls(real: Library, kind: str, name: str) -> None:
+    """test_tensorrt.py uses fakes: the real library must have each of their methods, with the same parameters."""
     theirs = inspect.getattr_static(getattr(real.module, kind), name)
     ours = getattr(FAKES, kind).__dict__[name]
     if isinstance(ours, property):
@@ -57,25 +57,25 @@ def test_what_the_engine_calls_is_what_the_library_has(real: Library, kind: str,
     assert parameters in _parameters(getattr(real.module, kind).__dict__[name].__doc__), theirs.__doc__
 
 
-def test_a_cuda_graph_is_asked_for_as_the_library_wants_it(real: Library) -> None:
+def test_a_cuda_graph_is_requested_with_existing_names(real: Library) -> None:
     module: Any = real.module
     assert isinstance(inspect.getattr_static(module.IRuntimeConfig, "cuda_graph_strategy"), property)
     assert "WHOLE_GRAPH_CAPTURE" in module.CudaGraphStrategy.__members__
 
 
 def test_no_flag_or_calibrator_sets_a_precision() -> None:
-    """The precision is the model file's own; TensorRT 11 has taken the flags away."""
+    """The model file sets the precision; TensorRT 11 has no such flags."""
     sources = Path(inspect.getfile(load_library)).parent.glob("*.py")
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     assert not re.search(r"BuilderFlag\.(FP16|INT8|BF16|FP8)|[Cc]alibrator\(|set_calibration", text)
 
 
-def test_the_library_tells_what_it_builds_for(real: Library) -> None:
+def test_compute_capabilities_of_the_library(real: Library) -> None:
     assert real.builds_for_others and "sm86" in real.capabilities and real.capabilities[0] == "sm75"
     assert re.fullmatch(r"[\d.]+", real.version)
 
 
-def test_a_logger_of_the_library_hears_its_errors(real: Library) -> None:
+def test_errors_of_the_library_are_logged(real: Library) -> None:
     logger, log = make_logger(real)
     runtime = real.module.Runtime(logger)
     assert runtime.deserialize_cuda_engine(b"no engine" * 100) is None
@@ -92,16 +92,16 @@ def test_reason_is_the_first_error_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
-def test_a_library_that_is_not_here_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_missing_library_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     module = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}[name]
     for absent in (None, ModuleType(module)):  # not installed; only its type stubs are
-        monkeypatch.setitem(sys.modules, module, absent)  # None: not to be had
+        monkeypatch.setitem(sys.modules, module, absent)  # None: cannot be imported
         with pytest.raises(EngineError) as caught:
             load_library(name)
         assert str(caught.value) == f"{name} is not installed; {HOW_TO_INSTALL[name]}"
 
 
-def test_a_library_that_does_not_load_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_library_that_does_not_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     package = tmp_path / "tensorrt_rtx"
     package.mkdir()
     (package / "__init__.py").write_text("raise ImportError('libnvinfer.so.10: cannot open\\nshared object file')")
@@ -128,14 +128,14 @@ def test_here_is_library_device_and_system(monkeypatch: pytest.MonkeyPatch) -> N
         (None, None),
     ],
 )
-def test_jetson_linux_tells_its_release(tmp_path: Path, text: str | None, release: str | None) -> None:
+def test_release_of_jetson_linux(tmp_path: Path, text: str | None, release: str | None) -> None:
     path = tmp_path / "nv_tegra_release"
     if text is not None:
         path.write_text(text, encoding="utf-8")
     assert l4t_release(path) == release
 
 
-def test_a_capability_is_what_the_library_names() -> None:
+def test_only_capabilities_of_the_library_are_accepted() -> None:
     members = dict.fromkeys(["NONE", "CURRENT", "SM120", "SM75"])
     module: Any = SimpleNamespace(ComputeCapability=SimpleNamespace(__members__=members))
     assert Library("tensorrt-rtx", module, "1").capabilities == ["sm75", "sm120"]

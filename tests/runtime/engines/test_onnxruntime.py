@@ -1,4 +1,4 @@
-"""The engine every station has, and model files it must refuse."""
+"""The onnxruntime engine, and model files that it must refuse."""
 
 import ast
 import json
@@ -41,7 +41,7 @@ def test_probabilities(engine: OnnxRuntimeEngine) -> None:
     assert cost.infer_ms > 0 and cost.host_to_device_ms == 0
 
 
-def test_the_same_bits_again_and_from_another_session(engine: OnnxRuntimeEngine) -> None:
+def test_the_same_input_gives_the_same_bits_in_every_session(engine: OnnxRuntimeEngine) -> None:
     other = OnnxRuntimeEngine(engine.path)
     first = engine.infer(*_window(engine))[0]
     engine.infer(*_window(engine, 1))
@@ -50,7 +50,7 @@ def test_the_same_bits_again_and_from_another_session(engine: OnnxRuntimeEngine)
 
 
 @pytest.mark.parametrize("behind", [1e9, np.nan, np.inf])
-def test_what_stands_behind_the_mask_changes_no_bit(engine: OnnxRuntimeEngine, behind: float) -> None:
+def test_masked_samples_change_no_bit(engine: OnnxRuntimeEngine, behind: float) -> None:
     waveform, valid = _window(engine)
     changed = np.where(valid > 0.5, waveform, np.float32(behind))
     assert np.array_equal(engine.infer(changed, valid)[0], engine.infer(waveform, valid)[0])
@@ -71,7 +71,7 @@ def test_degenerate_input_gives_finite_probabilities(engine: OnnxRuntimeEngine, 
     assert np.isfinite(shares).all() and shares.sum() == pytest.approx(1.0, abs=1e-4)
 
 
-def test_a_wrong_shape_says_what_was_wanted(engine: OnnxRuntimeEngine) -> None:
+def test_a_wrong_shape_is_refused(engine: OnnxRuntimeEngine) -> None:
     with pytest.raises(ValueError, match=rf"must be \(batch, 3, {engine.card.n_samples}\); got \(1, 3, 5\)"):
         engine.infer(*(np.zeros((1, 3, 5), np.float32) for _ in range(2)))
 
@@ -94,8 +94,8 @@ def _changed(tmp_path: Path, card: dict[str, object] | None) -> Path:
     [
         (None, "no card in the file"),
         ({"schema": 2}, "schema 2"),
-        ({"n_samples": 2000, "answers_s": [3]}, "the card says waveform is [3, 2000], the graph says"),
-        ({"labels": ["a", "b"]}, "the card says probabilities is [2], the graph says [3]"),
+        ({"n_samples": 2000, "answers_s": [3]}, "waveform has shape [3, 2000] in the card and [3,"),
+        ({"labels": ["a", "b"]}, "probabilities has shape [2] in the card and [3] in the graph"),
     ],
 )
 def test_a_card_that_is_missing_newer_or_contradicts_the_graph(
@@ -106,7 +106,7 @@ def test_a_card_that_is_missing_newer_or_contradicts_the_graph(
     assert message in str(caught.value) and "changed.onnx" in str(caught.value)
 
 
-def test_a_truncated_file_and_one_that_is_no_model(tmp_path: Path) -> None:
+def test_a_truncated_file_and_a_file_that_is_not_a_model(tmp_path: Path) -> None:
     whole = bundled_model("event_type").read_bytes()
     for name, data in {"half.onnx": whole[: len(whole) // 2], "text.onnx": b"not a model", "empty.onnx": b""}.items():
         path = tmp_path / name

@@ -1,10 +1,10 @@
-"""Progress of a build: nested phases to one share that never goes back."""
+"""Progress of a build: nested phases as one share that never decreases."""
 
 import io
 
 import pytest
 
-from seisedge.runtime.engines._progress import Progress, Teller
+from seisedge.runtime.engines._progress import Progress, ProgressPrinter
 
 
 def test_a_phase_is_a_part_of_one_step_of_its_parent() -> None:
@@ -21,13 +21,13 @@ def test_a_phase_is_a_part_of_one_step_of_its_parent() -> None:
     assert progress.share == pytest.approx(0.25 + 0.25 * (0.5 + 0.5 * 0.5))
     progress.finish("innermost")
     progress.finish("inner")
-    assert progress.share < 0.5  # what a phase has done is its parent's to say
+    assert progress.share < 0.5  # a finished phase counts only as a step of its parent
     progress.step("all", 3)
     progress.finish("all")
     assert progress.share == 1.0 and told == sorted(told)
 
 
-def test_phases_that_nobody_began_and_without_steps_do_no_harm() -> None:
+def test_unknown_phases_and_phases_without_steps_are_ignored() -> None:
     progress = Progress(lambda share, phase: None)
     progress.step("unknown", 3)
     progress.finish("unknown")
@@ -42,10 +42,10 @@ class _Terminal(io.StringIO):
         return True
 
 
-def test_lines_each_tenth_or_a_bar_on_a_terminal() -> None:
+def test_a_line_per_10_percent_or_a_bar_on_a_terminal() -> None:
     plain, terminal = io.StringIO(), _Terminal()
     for stream in (plain, terminal):
-        tell = Teller(stream, "rtx: m")
+        tell = ProgressPrinter(stream, "rtx: m")
         for percent in range(0, 101, 2):
             tell(percent / 100, "Building")
     lines = plain.getvalue().splitlines()

@@ -1,4 +1,4 @@
-"""The virtual digitizer as a DataLink server, as datalink-client sees it and by hand."""
+"""The virtual digitizer as a DataLink server, with datalink-client and with raw sockets."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ def wire(digitizer: Digitizer) -> Iterator[Wire]:
         ("POSITION SET 5 17", b"", ["ERROR", "0"], "Packet not found"),
         ("POSITION SET 301", b"", ["ERROR", "0"], "Packet not found"),
         ("POSITION AFTER 9999999999999999", b"", ["ERROR", "0"], "Packet not found"),
-        ("POSITION AFTER soon", b"", ["ERROR", "0"], "POSITION wants SET"),
-        ("POSITION", b"", ["ERROR", "0"], "POSITION wants SET"),
+        ("POSITION AFTER soon", b"", ["ERROR", "0"], "POSITION needs SET"),
+        ("POSITION", b"", ["ERROR", "0"], "POSITION needs SET"),
         ("MATCH 4", b"E_H_", ["OK", "6"], "6 streams selected"),
-        ("MATCH 2", b"((", ["ERROR", "0"], "that is no regular expression"),
-        ("READ 5", b"", ["ERROR", "0"], "READ is not understood here"),
-        ("INFO GAPS", b"", ["ERROR", "0"], "INFO GAPS is not served"),
+        ("MATCH 2", b"((", ["ERROR", "0"], "not a regular expression"),
+        ("READ 5", b"", ["ERROR", "0"], "READ is not supported"),
+        ("INFO GAPS", b"", ["ERROR", "0"], "INFO GAPS is not supported"),
     ],
 )
 def test_answers(header: str, payload: bytes, answer: list[str], text: str, wire: Wire) -> None:
     found = wire.ask(header, payload)
     assert found.words[:2] == answer
     assert found.text.startswith(text)
-    assert wire.ask("ID me").words[:2] == ["ID", "DataLink"]  # the conversation goes on
+    assert wire.ask("ID me").words[:2] == ["ID", "DataLink"]  # the connection continues
 
 
 def test_a_stream_can_be_stopped_and_resumed(wire: Wire) -> None:
@@ -86,7 +86,7 @@ def test_a_stream_can_be_stopped_and_resumed(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("line", [b"DL", b"DL\xff" + b"x" * 300, b"DLxGARBAGE" * 50, b"DL\x10MATCH 9999999999"])
-def test_nonsense_disturbs_nobody(line: bytes, digitizer: Digitizer) -> None:
+def test_invalid_commands_do_not_affect_other_clients(line: bytes, digitizer: Digitizer) -> None:
     rude = Wire(digitizer)
     rude.socket.sendall(line)
     rude.socket.close()
@@ -95,7 +95,7 @@ def test_nonsense_disturbs_nobody(line: bytes, digitizer: Digitizer) -> None:
     other.socket.close()
 
 
-def test_as_datalink_client_sees_it(digitizer: Digitizer) -> None:
+def test_with_datalink_client(digitizer: Digitizer) -> None:
     datalink_client = pytest.importorskip("datalink_client", reason="the oracle: pip install datalink-client")
     with datalink_client.DataLink("127.0.0.1", digitizer.port) as client:
         assert "seisedge" in client.identify("test")

@@ -1,4 +1,4 @@
-"""The virtual digitizer on the wire: by hand, and by other people's clients."""
+"""The virtual digitizer as a SeedLink 3 server, with raw sockets and with other clients."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Wire:
-    """A client that types."""
+    """A client that sends single commands."""
 
     def __init__(self, digitizer: Digitizer) -> None:
         self.socket = socket.create_connection(("127.0.0.1", digitizer.port), timeout=5)
@@ -132,18 +132,18 @@ def test_hello_and_cat(wire: Wire) -> None:
 )
 def test_answers(command: str, answer: str, wire: Wire) -> None:
     assert wire.ask(command) == answer
-    assert wire.ask("STATION B918 PB") == "OK"  # the conversation goes on
+    assert wire.ask("STATION B918 PB") == "OK"  # the connection continues
 
 
 @pytest.mark.parametrize("line", [b"\xff" * 40 + b"\r\n", b"x" * 5000, b"\r\n\r\n", b"STATION " + b"A" * 900 + b"\r\n"])
-def test_nonsense_disturbs_nobody(line: bytes, digitizer: Digitizer) -> None:
+def test_invalid_commands_do_not_affect_other_clients(line: bytes, digitizer: Digitizer) -> None:
     with Wire(digitizer) as wire:
         wire.socket.sendall(line)
     with Wire(digitizer) as other:
         assert other.ask("STATION B918 PB") == "OK"
 
 
-def test_records_pass_through_byte_by_byte_with_a_number_per_station(wire: Wire) -> None:
+def test_records_are_unchanged_and_numbered_per_station(wire: Wire) -> None:
     assert wire.ask("STATION B9* PB") == "OK"
     assert wire.ask("FETCH 000001") == "OK"
     wire.say("END")
@@ -169,7 +169,7 @@ def test_resume_per_station(wire: Wire) -> None:
     assert min(head for head, record in packets if station_of(record) == "B921") == "SL000020"
 
 
-def test_time_window_ends_by_itself(wire: Wire) -> None:
+def test_a_time_window_ends_with_end(wire: Wire) -> None:
     assert wire.ask("STATION B918 PB") == "OK"
     assert wire.ask("TIME 2019,7,7,8,17,0 2019,07,07,08,17,30") == "OK"
     wire.say("END")
@@ -181,7 +181,7 @@ def test_time_window_ends_by_itself(wire: Wire) -> None:
         assert p.endtime_ns > begin_ns and p.starttime_ns < end_ns
 
 
-def test_a_live_client_is_left_waiting_and_may_ask_and_go(wire: Wire) -> None:
+def test_a_live_client_stays_connected_and_may_send_info_and_bye(wire: Wire) -> None:
     assert wire.ask("STATION B918 PB") == "OK"
     assert wire.ask("DATA") == "OK"
     wire.say("END")
@@ -206,8 +206,8 @@ def test_info_stations_and_streams(wire: Wire) -> None:
     assert min(s.attrib["begin_time"] for s in streams) == "2019/07/07 08:16:00.3779"
 
 
-def test_info_that_is_not_served(wire: Wire) -> None:
-    assert "INFO GAPS is not served" in (wire.info("GAPS").findtext("error") or "")
+def test_unsupported_info(wire: Wire) -> None:
+    assert "INFO GAPS is not supported" in (wire.info("GAPS").findtext("error") or "")
 
 
 def test_the_clock(cut: Path) -> None:
@@ -232,7 +232,7 @@ def test_the_clock(cut: Path) -> None:
                 wall_ns = release_ns
                 packet = wire.packet()
                 assert packet is not None and packet[1] == record
-            with Wire(digitizer) as late:  # a second live client begins now
+            with Wire(digitizer) as late:  # a second live client starts at the current time
                 late.say("STATION B9* PB", "DATA", "END")
                 assert late.file.readline() + late.file.readline() == b"OK\r\nOK\r\n"
                 assert late.silent(0.05)
@@ -241,7 +241,7 @@ def test_the_clock(cut: Path) -> None:
                 assert packet is not None and packet[1] == RECORDS[12]
 
 
-def test_dial_up_ends_when_the_recording_is_over(cut: Path) -> None:
+def test_dial_up_ends_with_the_recording(cut: Path) -> None:
     wall_ns = 0
     with Digitizer(cut, speed=1, now=lambda: wall_ns) as digitizer, Wire(digitizer) as wire:
         wire.say("STATION B9* PB", "TIME 1970,1,1", "ENDFETCH")
@@ -269,11 +269,11 @@ def test_several_clients_at_once(digitizer: Digitizer) -> None:
         assert len(results[number]) == wanted
 
 
-def test_a_slow_reader_gets_everything(digitizer: Digitizer) -> None:
+def test_a_slow_reader_receives_everything(digitizer: Digitizer) -> None:
     with Wire(digitizer) as wire:
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
         wire.say("FETCH 000001")
-        time.sleep(0.2)  # the server's send must block meanwhile
+        time.sleep(0.2)  # so that the server's send blocks
         assert len(wire.all_packets()) == 300
 
 
@@ -325,17 +325,17 @@ def test_copies_of_miniseed_3(tmp_path: Path) -> None:
         ({"paths": __file__}, DataError, "is not miniSEED"),
     ],
 )
-def test_what_cannot_be_served(options: dict[str, Any], error: type, message: str, cut: Path) -> None:
+def test_invalid_options(options: dict[str, Any], error: type, message: str, cut: Path) -> None:
     with pytest.raises(error, match=message):
         Digitizer(**{"paths": cut, **options})
 
 
-def test_a_port_that_is_taken(digitizer: Digitizer, cut: Path) -> None:
+def test_a_port_in_use(digitizer: Digitizer, cut: Path) -> None:
     with pytest.raises(FailedError, match=f"cannot listen on 127.0.0.1 port {digitizer.port}"):
         Digitizer(cut, listen=("127.0.0.1", digitizer.port)).open()
 
 
-def test_close_hangs_up(cut: Path) -> None:
+def test_close_disconnects_clients(cut: Path) -> None:
     digitizer = Digitizer(cut, speed=1)
     digitizer.open()
     with Wire(digitizer) as wire:
@@ -348,7 +348,7 @@ def test_close_hangs_up(cut: Path) -> None:
     digitizer.close()
 
 
-def test_as_seedlink_client_sees_it(digitizer: Digitizer) -> None:
+def test_with_seedlink_client(digitizer: Digitizer) -> None:
     seedlink_client = pytest.importorskip("seedlink_client", reason="the oracle: pip install seedlink-client")
     with seedlink_client.SeedLink("127.0.0.1", digitizer.port, dialup=True) as client:
         assert "B918" in client.info("STREAMS")
@@ -360,7 +360,7 @@ def test_as_seedlink_client_sees_it(digitizer: Digitizer) -> None:
     assert [p.seqnum for p in packets if p.station_id == "PB_B921"][:2] == [0x20, 0x21]
 
 
-def test_as_obspy_sees_it(digitizer: Digitizer) -> None:
+def test_with_obspy(digitizer: Digitizer) -> None:
     basic_client = pytest.importorskip("obspy.clients.seedlink.basic_client", reason="the oracle: pip install obspy")
     from obspy import UTCDateTime
 

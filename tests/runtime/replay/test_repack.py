@@ -86,7 +86,7 @@ def test_differences_beyond_steim_2() -> None:
     ("rate_hz", "starttime", "version"),
     [
         (100.0, "2024-01-01T00:00:00.000001", 2),
-        (100.0, "2024-01-01T00:00:00.000000001", 3),  # a nanosecond is too fine for miniSEED 2
+        (100.0, "2024-01-01T00:00:00.000000001", 3),  # miniSEED 2 has no nanoseconds
         (128.0, "2024-01-01T00:00:00", 3),  # 7.8125 ms: the second record begins between microseconds
         (300.0, "2024-01-01T00:00:00", 3),
         (0.1, "2024-01-01T00:00:00", 2),

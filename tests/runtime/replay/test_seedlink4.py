@@ -1,4 +1,4 @@
-"""The virtual digitizer as a SeedLink 4 server: by hand, and by seedlink-client."""
+"""The virtual digitizer as a SeedLink 4 server, with raw sockets and with seedlink-client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Wire:
-    """A client that types."""
+    """A client that sends single commands."""
 
     def __init__(self, digitizer: Digitizer) -> None:
         self.socket = socket.create_connection(("127.0.0.1", digitizer.port), timeout=5)
@@ -74,25 +74,25 @@ def wire(cut: Path) -> Iterator[Wire]:
         ("STATION PB_B918", "OK"),
         ("STATION PB_B9*", "OK"),
         ("STATION *", "OK"),
-        ("STATION XX_NONE", "ERROR ARGUMENTS no such station here"),
-        ("STATION B918 PB", "ERROR ARGUMENTS that is no station"),
+        ("STATION XX_NONE", "ERROR ARGUMENTS unknown station"),
+        ("STATION B918 PB", "ERROR ARGUMENTS invalid station"),
         ("SELECT *_E_H_Z", "OK"),
         ("SELECT *_E_H_Z !*_E_H_1 00_*_*_*.2D:native", "OK"),
-        ("SELECT EHZ", "ERROR ARGUMENTS that is no channel pattern"),
-        ("SELECT *:3", "ERROR ARGUMENTS that is no channel pattern"),
-        ("SELECT", "ERROR ARGUMENTS that is no channel pattern"),
-        ("DATA", "ERROR UNEXPECTED name a STATION first"),
-        ("DATA XYZ", "ERROR ARGUMENTS that is neither a sequence number nor a time"),
-        ("FETCH 000001", "ERROR UNSUPPORTED FETCH is not understood"),
-        ("SLPROTO 5.0", "ERROR UNSUPPORTED SeedLink 3.1 and 4.0 are spoken here"),
+        ("SELECT EHZ", "ERROR ARGUMENTS invalid channel pattern"),
+        ("SELECT *:3", "ERROR ARGUMENTS invalid channel pattern"),
+        ("SELECT", "ERROR ARGUMENTS invalid channel pattern"),
+        ("DATA", "ERROR UNEXPECTED send STATION first"),
+        ("DATA XYZ", "ERROR ARGUMENTS invalid sequence number or time"),
+        ("FETCH 000001", "ERROR UNSUPPORTED FETCH is not supported"),
+        ("SLPROTO 5.0", "ERROR UNSUPPORTED SeedLink 3.1 and 4.0 are supported"),
     ],
 )
 def test_answers(command: str, answer: str, wire: Wire) -> None:
     assert wire.ask(command) == answer
-    assert wire.ask("STATION PB_B918") == "OK"  # the conversation goes on
+    assert wire.ask("STATION PB_B918") == "OK"  # the connection continues
 
 
-def test_records_pass_through_with_numbers_that_do_not_go_round(wire: Wire) -> None:
+def test_records_are_unchanged_and_numbers_do_not_wrap(wire: Wire) -> None:
     assert wire.ask("STATION PB_B9*") == wire.ask("DATA ALL") == "OK"
     wire.socket.sendall(b"ENDFETCH\r\n")
     packets = list(iter(wire.packet, None))
@@ -103,7 +103,7 @@ def test_records_pass_through_with_numbers_that_do_not_go_round(wire: Wire) -> N
         assert numbers == list(range(0xFFFFF0, 0xFFFFF0 + len(numbers)))
 
 
-def test_a_place_and_a_window(wire: Wire) -> None:
+def test_a_position_and_a_time_window(wire: Wire) -> None:
     assert wire.ask("STATION PB_B918") == wire.ask("DATA 16777220") == "OK"
     assert wire.ask("STATION PB_B921") == wire.ask("DATA ALL 2019-07-07T08:17:00Z 2019-07-07T08:17:30.5Z") == "OK"
     wire.socket.sendall(b"ENDFETCH\r\n")
@@ -145,7 +145,7 @@ def test_patterns(pattern: str, ehz: bool, hhe: bool) -> None:
     assert found == [ehz, hhe]
 
 
-def test_as_seedlink_client_sees_it(cut: Path) -> None:
+def test_with_seedlink_client(cut: Path) -> None:
     seedlink_client = pytest.importorskip("seedlink_client", reason="the oracle: pip install seedlink-client")
     with (
         Digitizer(cut, speed=0) as digitizer,

@@ -1,4 +1,4 @@
-"""Channel patterns and places to begin."""
+"""Channel patterns and start positions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_patterns(patterns: str, ehz: bool, hhe: bool) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "!", "EH", "EHZZ", "00EHZZ", "EH Z", "EHZ.", "EHZ.DD", "eh?", "É??"])
-def test_no_pattern(text: str) -> None:
+def test_invalid_patterns(text: str) -> None:
     assert Selector.from_text(text) is None
 
 
@@ -50,7 +50,7 @@ def subscription(first_sequence: int = 1, **request: int) -> Subscription:
 
 
 def taken(wanted: Subscription, n_released: int = 0) -> list[int]:
-    wanted.place(n_released)
+    wanted.set_range(n_released)
     return [k for k in range(wanted.next, wanted.stop) if wanted.takes(k)]
 
 
@@ -59,16 +59,16 @@ def taken(wanted: Subscription, n_released: int = 0) -> list[int]:
     [
         (1, 1, 0),
         (41, 1, 40),
-        (101, 1, 100),  # the next one, not there yet
-        (500, 1, 100),  # unknown, ahead: waits
-        (0xFFFFFF, 1, 0),  # unknown, behind: the oldest
-        (0, 0xFFFFF0, 16),  # round the end of the numbers
+        (101, 1, 100),  # the next one, not recorded yet
+        (500, 1, 100),  # unknown, in the future: waits
+        (0xFFFFFF, 1, 0),  # unknown, in the past: the oldest
+        (0, 0xFFFFF0, 16),  # across the wrap of the numbers
         (5, 0xFFFFF0, 21),
     ],
 )
 def test_resume(sequence: int, first_sequence: int, begins: int) -> None:
     wanted = subscription(first_sequence, sequence=sequence)
-    wanted.place(0)
+    wanted.set_range(0)
     assert wanted.next == begins
     assert begins == 100 or sequence == 0xFFFFFF or wanted.sequence(wanted.next) == sequence
 

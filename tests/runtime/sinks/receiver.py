@@ -1,4 +1,4 @@
-"""A real HTTP server that answers as it is told, for the webhook."""
+"""A real HTTP server that answers with given status codes, for the webhook."""
 
 import http.server
 import threading
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """Answers with `codes` in turn, then 200; keeps what it was sent."""
+    """Answers with `codes` one by one, then with 200; keeps the requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
@@ -32,7 +32,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Not on the terminal."""
+        """Requests are not printed."""
 
 
 @contextmanager

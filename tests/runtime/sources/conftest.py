@@ -1,4 +1,4 @@
-"""A scripted SeedLink server: says exactly what a test wants said, and remembers what it was asked."""
+"""A scripted SeedLink server: sends what a test specifies and stores the commands it received."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 class ScriptedServer:
-    """`scripts`: per connection, what is sent once data were asked for; the connection is closed behind it.
+    """`scripts`: per connection, the bytes sent after the request for data; then the connection is closed.
 
     None in a script keeps the connection open until the client goes. refuse: commands answered with ERROR.
     """
@@ -19,7 +19,7 @@ class ScriptedServer:
     def __init__(self, scripts: list[list[bytes | None]], refuse: tuple[str, ...] = ()) -> None:
         self.commands: list[list[str]] = []
         self.hello = b"SeedLink v3.1 (scripted)"
-        self.missing_at_first = False  # whether the first connection knows no station
+        self.missing_at_first = False  # whether the first connection refuses every station
         self._scripts = scripts
         self._refuse = refuse
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -47,7 +47,7 @@ class ScriptedServer:
                 try:
                     self._serve(link, script)
                 except OSError:
-                    continue  # the client went
+                    continue  # the client disconnected
 
     def _serve(self, link: socket.socket, script: list[bytes | None]) -> None:
         commands: list[str] = []

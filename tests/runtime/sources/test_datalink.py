@@ -1,4 +1,4 @@
-"""The DataLink client, against the virtual digitizer and against a server that says what it should not."""
+"""The DataLink client, against the virtual digitizer and against a server that breaks the protocol."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def packet(number: int, record: bytes, time_us: int = 1_000_000) -> bytes:
 
 
 class Scripted:
-    """Answers commands with OK, and says `scripts[k]` on connection k once STREAM was said."""
+    """Replies OK to commands, and sends `scripts[k]` on connection k after STREAM."""
 
     def __init__(self, *scripts: bytes, refuse: tuple[str, ...] = (), newest: int = 0) -> None:
         self.commands: list[list[str]] = []
@@ -118,7 +118,7 @@ def test_the_same_records_in_the_same_order(digitizer: Digitizer, cut: Path) -> 
     assert source.counters.bad_records == source.counters.reconnects == source.counters.skipped_bytes == 0
 
 
-def test_at_speed_until_the_recording_is_over(tmp_path: Path) -> None:
+def test_at_real_speed_the_source_ends_with_the_recording(tmp_path: Path) -> None:
     path = tmp_path / "minute.mseed"
     path.write_bytes(b"".join(RECORDS[:100]))
     with Digitizer(path, speed=100) as digitizer:
@@ -144,18 +144,18 @@ def test_from_a_time(digitizer: Digitizer) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 150, 299, 300])
-def test_resuming_loses_nothing(count: int, digitizer: Digitizer) -> None:
+def test_a_resumed_run_loses_no_packet(count: int, digitizer: Digitizer) -> None:
     _, whole = received(digitizer.url_for("datalink"))
     tokens = {p.source_id.station_id: p.token for p in whole[:count]}
     _, tail = received(digitizer.url_for("datalink"), resume=tokens)
     assert [p.token for p in tail] == [p.token for p in whole[count:]]
 
 
-def test_what_a_station_was_given_it_is_not_given_again(digitizer: Digitizer) -> None:
-    """A server has one row of numbers: it begins behind the oldest place, and each station behind its own."""
+def test_packets_a_station_already_received_are_dropped(digitizer: Digitizer) -> None:
+    """A server has one sequence of numbers: it starts after the oldest token, and each station after its own."""
     _, whole = received(digitizer.url_for("datalink"))
-    places = {"PB.B918": 200, "PB.B921": 80}  # packets of the row
-    heads = {name: [p for p in whole[:n] if p.source_id.station_id == name] for name, n in places.items()}
+    numbers = {"PB.B918": 200, "PB.B921": 80}  # numbers of packets
+    heads = {name: [p for p in whole[:n] if p.source_id.station_id == name] for name, n in numbers.items()}
     tokens = {name: head[-1].token for name, head in heads.items()}
     source, tail = received(digitizer.url_for("datalink"), resume=tokens)
     for name, head in heads.items():
@@ -164,20 +164,22 @@ def test_what_a_station_was_given_it_is_not_given_again(digitizer: Digitizer) ->
     assert source.counters.duplicates == sum(p.source_id.station_id == "PB.B918" for p in whole[80:200])
 
 
-def test_a_place_that_is_gone_begins_at_the_earliest(digitizer: Digitizer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_token_the_server_no_longer_has_starts_at_the_earliest_packet(
+    digitizer: Digitizer, caplog: pytest.LogCaptureFixture
+) -> None:
     url = digitizer.url_for("datalink")
     for token in ("dl:100000@1", "dl:5@1"):  # unknown; known, but of another time
         _, packets = received(url, resume={"PB.B918": token})
         assert len(packets) == 300
-    assert caplog.text.count("beginning at the earliest") == 2
+    assert caplog.text.count("starting at the earliest packet") == 2
     _, packets = received(url, resume={"PB.B918": "v4:7"})
-    assert "'v4:7' is no place in a DataLink stream" in caplog.text
+    assert "'v4:7' is not a DataLink token" in caplog.text
 
 
-def test_what_is_asked_of_a_server() -> None:
+def test_commands_sent_to_a_server() -> None:
     with Scripted(packet(7, B921[0]), packet(9, B921[1]), newest=7) as server:
         _, packets = received(f"{server.url}/PB_B921?select=EHZ,!EH1")
-        assert len(packets) == 1  # up to the newest that the server had
+        assert len(packets) == 1  # up to the newest packet of the server
     match = len("^(FDSN:)?(PB_B921)_([^_/]*_E_?H_?Z)/MSEED3?$")
     reject = len("^(FDSN:)?(PB_B921)_([^_/]*_E_?H_?1)/MSEED3?$")
     wanted = ["ID", f"MATCH {match}", f"REJECT {reject}", "POSITION SET EARLIEST", "INFO STREAMS", "STREAM"]
@@ -187,7 +189,7 @@ def test_what_is_asked_of_a_server() -> None:
     assert server.commands[0][2:] == ["POSITION SET 7 5", "INFO STREAMS", "STREAM"]
 
 
-def test_a_cut_connection_is_resumed_behind_the_last_packet() -> None:
+def test_a_lost_connection_is_resumed_after_the_last_packet() -> None:
     with Scripted(packet(1, B921[0]) + packet(2, B921[1])[:200], packet(2, B921[1]), newest=2) as server:
         source, packets = received(f"{server.url}/PB_B921")
     assert [p.token for p in packets] == ["dl:1@1000000", "dl:2@1000000"]
@@ -195,7 +197,7 @@ def test_a_cut_connection_is_resumed_behind_the_last_packet() -> None:
     assert "POSITION SET 1 1000000" in server.commands[1]
 
 
-def test_what_comes_twice_is_dropped_and_poison_set_aside() -> None:
+def test_repeated_packets_are_dropped_and_damaged_ones_set_aside() -> None:
     script = packet(1, B921[0]) + packet(1, B921[0]) + packet(2, b"\xff" * 512) + packet(3, B921[2])
     with Scripted(script, newest=3) as server:
         source, packets = received(f"{server.url}/PB_B921")
@@ -219,7 +221,7 @@ def test_no_server() -> None:
             received(f"datalink://127.0.0.1:{bound.getsockname()[1]}")
 
 
-def test_a_live_run_takes_an_end_for_a_loss() -> None:
+def test_a_live_run_treats_an_end_as_a_lost_connection() -> None:
     with Scripted(packet(1, B921[0]) + message("ENDSTREAM"), packet(2, B921[1])) as server:
         source = open_source(f"{server.url}/PB_B921")
         found = []

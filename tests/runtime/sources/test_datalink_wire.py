@@ -1,4 +1,4 @@
-"""DataLink messages cut out of a stream of bytes, and the patterns that choose streams."""
+"""DataLink messages cut out of a stream of bytes, and patterns that select streams."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def numbers(found: list[Message]) -> list[int]:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 560, 1 << 16])
-def test_any_pieces(chunk: int) -> None:
+def test_any_chunk_size_gives_the_same_packets(chunk: int) -> None:
     data = message("ID DataLink x :: DLPROTO:1.0") + message("OK 5 4", b"done")
     data += b"".join(packet(k, record) for k, record in enumerate(RECORDS)) + message("ENDSTREAM")
     cutter, found = cut(data, chunk)
@@ -61,20 +61,20 @@ def test_any_pieces(chunk: int) -> None:
     ],
 )
 @pytest.mark.parametrize("chunk", [100, 560, 1 << 16])
-def test_the_next_good_packet_after_a_poisoned_one(poison: bytes, chunk: int) -> None:
+def test_the_next_packet_after_a_damaged_one_is_read(poison: bytes, chunk: int) -> None:
     data = packet(1, RECORDS[0]) + poison + packet(3, RECORDS[2]) + packet(4, RECORDS[3]) + packet(5, RECORDS[4])
     _, found = cut(data, chunk)
     assert [n for n in numbers(found) if n != 2] == [1, 3, 4, 5]
 
 
-def test_what_is_cut_off_is_given_as_such() -> None:
+def test_a_truncated_packet_is_marked() -> None:
     _, found = cut(packet(1, RECORDS[0]) + packet(2, RECORDS[1])[:300] + packet(3, RECORDS[2]))
     assert [one.whole for one in found] == [True, False, True]
     head = PacketHead.from_words(found[1].words)
     assert head is not None and (head.number, head.station_id) == (2, "PB.B918")
 
 
-def test_nothing_that_is_fed_raises_or_stalls() -> None:
+def test_random_bytes_neither_raise_nor_stall() -> None:
     rng = random.Random(1)
     for _ in range(300):
         data = bytearray(b"".join(packet(k, record) for k, record in enumerate(RECORDS[:12])))
@@ -104,7 +104,7 @@ def test_patterns(stations: tuple[tuple[str, str], ...], selectors: tuple[str, .
         "a": "FDSN:PB_B918__E_H_Z/MSEED",
         "b": "FDSN:PB_B918__E_H_1/MSEED3",
         "c": "FDSN:PB_B921__E_H_Z/MSEED",
-        "d": "PB_B918__EHZ/MSEED",  # as older servers name them
+        "d": "PB_B918__EHZ/MSEED",  # the form of older servers
         "x": "PB_B918__EHZ/JSON",
     }
     pattern = re.compile(pattern_of(stations, selectors))

@@ -1,4 +1,4 @@
-"""A file that grows under our eyes."""
+"""A growing file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RECORDS = [DATA[k : k + 512] for k in range(0, 512 * 40, 512)]
 
 
 class Growing:
-    """A file, and the packets that a source has made of it so far."""
+    """A file, and the packets that a source has read from it."""
 
     def __init__(self, path: Path, **options: object) -> None:
         self.path = path
@@ -35,7 +35,7 @@ class Growing:
                 file.write(piece)
 
     def new(self) -> list[Packet]:
-        """Packets until nothing more comes."""
+        """Packets until the source has read everything."""
         found = []
         while (packet := next(self._stream)) is not None:
             found.append(packet)
@@ -59,14 +59,14 @@ def starts(packets: list[Packet]) -> list[tuple[str, int]]:
 def wanted(tmp_path: Path, first: int, last: int) -> list[tuple[str, int]]:
     path = tmp_path / "wanted.mseed"
     found = []
-    for record in RECORDS[first:last]:  # one by one: a file source would sort them
+    for record in RECORDS[first:last]:  # one at a time: a file source would sort them
         path.write_bytes(record)
         with MiniSeedSource([path]) as source:
             found += starts([p for p in source.packets() if p is not None])
     return found
 
 
-def test_what_is_there_and_what_is_appended(growing: Growing, tmp_path: Path) -> None:
+def test_existing_and_appended_records_are_read(growing: Growing, tmp_path: Path) -> None:
     assert starts(growing.new()) == wanted(tmp_path, 0, 1)
     assert growing.new() == []
     growing.append(*RECORDS[1:4])
@@ -74,7 +74,7 @@ def test_what_is_there_and_what_is_appended(growing: Growing, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("cut", [1, 30, 47, 64, 511])
-def test_a_record_that_is_not_complete_yet_is_waited_for(cut: int, growing: Growing, tmp_path: Path) -> None:
+def test_an_incomplete_record_is_read_once_complete(cut: int, growing: Growing, tmp_path: Path) -> None:
     growing.new()
     growing.append(RECORDS[1], RECORDS[2][:cut])
     assert starts(growing.new()) == wanted(tmp_path, 1, 2)
@@ -83,11 +83,11 @@ def test_a_record_that_is_not_complete_yet_is_waited_for(cut: int, growing: Grow
     assert growing.source.counters.skipped_bytes == growing.source.counters.truncated == 0
 
 
-def test_a_file_that_is_replaced_is_read_to_its_end_first(growing: Growing, tmp_path: Path) -> None:
+def test_a_replaced_file_is_read_to_its_end_first(growing: Growing, tmp_path: Path) -> None:
     growing.new()
     old = growing.path.open("ab")
     growing.path.rename(tmp_path / "live.mseed.1")
-    assert growing.new() == []  # moved away, and the next one is not there
+    assert growing.new() == []  # moved away, and the new file does not exist yet
     old.write(RECORDS[1] + RECORDS[2][:100])
     old.close()
     growing.path.write_bytes(RECORDS[3])
@@ -95,24 +95,24 @@ def test_a_file_that_is_replaced_is_read_to_its_end_first(growing: Growing, tmp_
     assert growing.source.counters.truncated == 1
 
 
-def test_a_file_that_is_cut_short_is_read_anew(
+def test_a_truncated_file_is_read_from_its_start(
     growing: Growing, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     growing.append(*RECORDS[1:6])
     assert len(growing.new()) == 6
     growing.path.write_bytes(RECORDS[6])
     assert starts(growing.new()) == wanted(tmp_path, 6, 7)
-    assert "cut short from 3072 to 512 bytes" in caplog.text
+    assert "truncated from 3072 to 512 bytes" in caplog.text
 
 
-def test_damage_is_set_aside_and_the_next_record_comes(growing: Growing, tmp_path: Path) -> None:
+def test_damage_is_set_aside_and_the_next_record_is_read(growing: Growing, tmp_path: Path) -> None:
     growing.new()
     growing.append(b"\xa5" * 700, RECORDS[1], RECORDS[2][:32] + b"\0\0" + RECORDS[2][34:], RECORDS[3])
     assert starts(growing.new()) == wanted(tmp_path, 1, 2) + wanted(tmp_path, 3, 4)
     assert growing.source.counters.bad_records == 1
 
 
-def test_it_goes_on_behind_a_token(growing: Growing, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_resumes_after_a_token(growing: Growing, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     growing.append(*RECORDS[1:])
     first = growing.new()
     tokens = {p.source_id.station_id: p.token for p in first[:20]}
@@ -130,45 +130,45 @@ def test_it_goes_on_behind_a_token(growing: Growing, tmp_path: Path, caplog: pyt
         other = Growing(growing.path, resume={"PB.B918": token})
         assert len(other.new()) == 40
         other.source.close()
-    assert caplog.text.count("it is not the file that was read before") == 2
+    assert caplog.text.count("this is not the file that was read before") == 2
 
 
-def test_a_file_that_is_not_there_yet(
+def test_a_missing_file_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(follow, "TICK_S", 0.0)
     late = Growing(tmp_path / "late.mseed")
     assert late.new() == []
     assert late.new() == []
-    assert caplog.text.count("late.mseed is not there; it is waited for") == 1
+    assert caplog.text.count("late.mseed does not exist; waiting for it") == 1
     late.append(RECORDS[0])
     assert len(late.new()) == 1
     late.source.close()
     never = Growing(tmp_path / "never.mseed", connect_timeout_s=0.05)
-    with pytest.raises(ConnectError, match=r"never\.mseed is not there after 0\.05 s"):
+    with pytest.raises(ConnectError, match=r"never\.mseed does not exist after 0\.05 s"):
         while True:
             never.new()
 
 
-def test_silence_is_reported(growing: Growing, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_silence_is_logged(growing: Growing, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     growing.source.options = growing.source.options.__class__(data_timeout_s=0.0)
     with caplog.at_level(logging.INFO):
         growing.new()
         growing.new()
         growing.append(RECORDS[1])
         growing.new()
-    assert caplog.text.count("nothing appended for") == 1 + caplog.text.count("it grows again")
+    assert caplog.text.count("nothing appended for") == 1 + caplog.text.count("growing again")
 
 
 @pytest.mark.parametrize(
     ("url", "options", "message"),
     [
         ("file:{}?follow=true", {}, "is a folder; follow=true needs a file"),
-        ("file:{}/x?follow=true", {"until_end": True}, "a file that is followed has no end"),
-        ("file:{}/x?follow=perhaps", {}, "follow=perhaps' is not understood"),
-        ("file:{}/x?folow=true", {}, "folow=true' is not understood"),
+        ("file:{}/x?follow=true", {"until_end": True}, "--until-end and follow=true exclude each other"),
+        ("file:{}/x?follow=perhaps", {}, "follow=perhaps' is invalid"),
+        ("file:{}/x?folow=true", {}, "folow=true' is invalid"),
     ],
 )
-def test_what_cannot_be_followed(url: str, options: dict[str, bool], message: str, tmp_path: Path) -> None:
+def test_invalid_follow_urls(url: str, options: dict[str, bool], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         open_source(url.format(tmp_path), **options)  # type: ignore[arg-type]  # as given

@@ -62,7 +62,7 @@ def test_any_layout_gives_the_same_packets_in_the_same_order(tmp_path: Path) -> 
     for name, records in by_channel.items():
         station, channel = name[:5].decode().strip(), name[7:10].decode()
         day = tmp_path / "sds/2019/PB" / station / f"{channel}.D" / f"PB.{station}..{channel}.D.2019.188"
-        written(day, records[::-1])  # not even in order of time
+        written(day, records[::-1])  # in reverse order of time
     assert [key(p) for p in packets(MiniSeedSource([tmp_path / "sds"]))] == wanted
     source = open_source(f"sds:{tmp_path / 'sds'}")
     assert source.url == f"sds:{tmp_path / 'sds'}"
@@ -93,7 +93,7 @@ def test_file_urls(form: str, tmp_path: Path) -> None:
     assert isinstance(source, MiniSeedSource) and len(packets(source)) == 5
 
 
-def test_standard_input_in_the_order_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_is_read_in_order_of_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stdin:
         buffer = io.BytesIO(b"".join(RECORDS[:20][::-1]))
 
@@ -106,12 +106,12 @@ def test_standard_input_in_the_order_it_comes(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "nothing came"),
+        (b"", "standard input is empty"),
         (b"not miniSEED at all, " * 10, "is not miniSEED: it starts with 'not miniSEED"),
         (RATE_0, "no usable record"),
     ],
 )
-def test_standard_input_that_cannot_be_used(data: bytes, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusable_standard_input(data: bytes, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stdin:
         buffer = io.BytesIO(data)
 
@@ -130,7 +130,7 @@ def test_standard_input_that_cannot_be_used(data: bytes, message: str, monkeypat
         (RATE_0 * 3, "no usable record: 3 left out: sampling rate 0 Hz"),
     ],
 )
-def test_files_that_cannot_be_used(content: bytes, message: str, tmp_path: Path) -> None:
+def test_unusable_files(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "a.mseed"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
@@ -173,7 +173,7 @@ def test_text_among_good_records_is_counted_as_text(
     assert not quarantine and not caplog.records
 
 
-def test_other_files_in_a_folder_are_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_skipped_files_in_a_folder_are_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     written(tmp_path / "good.mseed", RECORDS[:3])
     for name in "abc":
         (tmp_path / f"{name}.txt").write_text("nothing here")
@@ -184,12 +184,12 @@ def test_other_files_in_a_folder_are_reported_once(tmp_path: Path, caplog: pytes
     ]
 
 
-def test_stdin_is_not_merged_with_files() -> None:
+def test_standard_input_cannot_be_combined_with_files() -> None:
     with pytest.raises(InputError, match="standard input"):
         MiniSeedSource(["-", str(RECORDING)])
 
 
-def test_damage_among_good_records_is_counted_not_raised(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_among_good_records_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     damaged = bytes(RECORDS[5][:300]) + bytes([RECORDS[5][300] ^ 0x55]) + RECORDS[5][301:]
     pieces = [*RECORDS[:5], damaged, b"\xff" * 700, RATE_0, *RECORDS[6:9], RECORDS[10][:200]]
     path = written(tmp_path / "a.mseed", pieces)
@@ -204,11 +204,11 @@ def test_damage_among_good_records_is_counted_not_raised(tmp_path: Path, caplog:
     assert (counters.skipped_bytes, counters.truncated) == (700, 1)
     assert {bad.record for bad in quarantine} == {damaged, RATE_0}
     assert {r.levelno for r in caplog.records} == {logging.WARNING}
-    assert any("700 bytes are no miniSEED" in r.message for r in caplog.records)
-    assert any("cut off after 200 bytes" in r.message for r in caplog.records)
+    assert any("700 bytes are not miniSEED" in r.message for r in caplog.records)
+    assert any("truncated after 200 bytes" in r.message for r in caplog.records)
 
 
-def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+def test_a_file_that_is_truncated_while_it_is_read(tmp_path: Path) -> None:
     path = written(tmp_path / "a.mseed", RECORDS[:10])
     source = MiniSeedSource([path])
     with source:
@@ -219,7 +219,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
     assert source.counters.bad_records == 6
 
 
-def test_close_ends_it() -> None:
+def test_close_ends_the_packets() -> None:
     source = MiniSeedSource([RECORDING])
     with source:
         stream = source.packets()
@@ -228,7 +228,7 @@ def test_close_ends_it() -> None:
         assert list(stream) == []
 
 
-def test_decoded_lazily() -> None:
+def test_records_are_decoded_lazily() -> None:
     source = MiniSeedSource([RECORDING])
     with source:
         first = next(iter(source.packets()))

@@ -1,4 +1,4 @@
-"""Which source a URL or path gets."""
+"""The source for a URL or path."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def test_a_file_with_a_colon_in_its_name(tmp_path: Path, monkeypatch: pytest.Mon
         ("sds:/no/such/folder", ["is not a folder"]),
     ],
 )
-def test_urls_that_cannot_be_used(url: str, words: list[str]) -> None:
+def test_invalid_urls(url: str, words: list[str]) -> None:
     with pytest.raises(InputError) as caught:
         open_source(url)
     assert all(word in str(caught.value) for word in words)
     assert url in str(caught.value)
 
 
-def test_urls_are_not_merged() -> None:
-    with pytest.raises(InputError, match="cannot be merged"):
+def test_urls_cannot_be_combined() -> None:
+    with pytest.raises(InputError, match="cannot be combined"):
         open_source(["a.mseed", "seedlink://host"])
 
 
-def test_a_scheme_has_one_source() -> None:
+def test_a_second_source_of_a_scheme_is_refused() -> None:
     known_schemes()
-    with pytest.raises(ValueError, match="'file' is registered already"):
+    with pytest.raises(ValueError, match="'file' is already registered"):
         register_source("file")(lambda url, options: MiniSeedSource([url]))

@@ -15,7 +15,7 @@ from seisedge.runtime.sources import open_source
 from seisedge.runtime.sources.miniseed import MiniSeedSource
 from seisedge.runtime.sources.sds import DAY_NS, SdsSource
 
-BEGIN_NS = ns_from_iso("2019-12-30T00:00:00")  # three days that cross a year
+BEGIN_NS = ns_from_iso("2019-12-30T00:00:00")  # three days across the end of a year
 
 
 def archive(root: Path, days: int = 3, channels: tuple[str, ...] = ("EHE", "EHZ")) -> Path:
@@ -48,20 +48,20 @@ def test_true_order_over_days_and_years(tmp_path: Path) -> None:
     assert found == sorted(found) and len(found) == 618 + 617
 
 
-def test_two_days_are_held_at_a_time(tmp_path: Path) -> None:
+def test_headers_of_two_days_are_in_memory_at_a_time(tmp_path: Path) -> None:
     archive(tmp_path, days=9)
     source = open_source(f"sds:{tmp_path}")
     assert isinstance(source, SdsSource)
     with source:
         stream = source.packets()
         next(stream)
-        assert len(source._files) == 2  # the next day is looked at when this one is nearly over
+        assert len(source._files) == 2  # the next day is indexed near the end of this one
         days = [len(part) for part in SdsSource(tmp_path, "sds:x")._index_in_parts()]
     assert max(days) <= 2 * 206 + 36
     assert len(days) == 9
 
 
-def test_a_day_that_is_missing_and_files_that_are_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_days_and_other_files_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     archive(tmp_path)
     next(tmp_path.rglob("*EHZ.D.2019.365")).unlink()
     next(tmp_path.rglob("*EHE.D.2020.001")).write_bytes(b"no miniSEED at all, " * 30)
@@ -71,13 +71,13 @@ def test_a_day_that_is_missing_and_files_that_are_none(tmp_path: Path, caplog: p
         found = places(SdsSource(tmp_path, "sds:x"))
     assert found == sorted(found) and len(found) == 618 + 617 - 206 - 206
     assert "XX.ABC.00.EHE.D.2020.001: passed over: is not miniSEED" in caplog.text
-    assert "2 files that are no day files passed over" in caplog.text
+    assert "skipped 2 files that are not day files" in caplog.text
 
 
-def test_what_cannot_be_used(tmp_path: Path) -> None:
+def test_unusable_archives(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no day file with miniSEED in this SDS archive"):
         SdsSource(tmp_path, "sds:x").open()
     with pytest.raises(InputError, match="is not a folder"):
         open_source(f"sds:{tmp_path / 'none'}")
-    with pytest.raises(InputError, match="an SDS archive has no keys"):
+    with pytest.raises(InputError, match="sds: has no keys"):
         open_source(f"sds:{tmp_path}?follow=true")

@@ -1,4 +1,4 @@
-"""The SeedLink client, against the virtual digitizer and against a server that says what it should not."""
+"""The SeedLink client, against the virtual digitizer and against a server that breaks the protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.sources import _link, open_source
-from seisedge.runtime.sources._seedlink_place import Place
+from seisedge.runtime.sources._seedlink_position import Position
 from seisedge.runtime.sources.seedlink import LinkState, SeedLinkSource
 
 DATA = RECORDING.read_bytes()
@@ -56,7 +56,7 @@ def received(url: str, **options: Any) -> tuple[SeedLinkSource, list[Packet]]:
 
 
 def by_channel(packets: list[Packet]) -> dict[SourceId, tuple[int, npt.NDArray[Any]]]:
-    """Start and samples of each channel, which must be without a gap."""
+    """Start and samples of each channel; fails for a gap."""
     found: dict[SourceId, list[Packet]] = {}
     for p in packets:
         known = found.setdefault(p.source_id, [])
@@ -100,7 +100,7 @@ def test_records_of_the_same_length_come_in_the_order_of_the_file(cut: Path) -> 
     assert len(packets) == 600
 
 
-def test_at_speed_the_same_packets_and_none_too_early(tmp_path: Path) -> None:
+def test_at_real_speed_no_packet_arrives_early(tmp_path: Path) -> None:
     path = tmp_path / "minute.mseed"
     path.write_bytes(b"".join(RECORDS[:100]))
     with Digitizer(path, speed=100) as digitizer:
@@ -114,7 +114,7 @@ def test_at_speed_the_same_packets_and_none_too_early(tmp_path: Path) -> None:
             assert released_ns is not None and p.arrival_ns >= released_ns
 
 
-def test_a_token_beats_the_url(cut: Path) -> None:
+def test_a_token_takes_precedence_over_the_url(cut: Path) -> None:
     with Digitizer(cut, speed=0) as digitizer:
         _, packets = received(f"{digitizer.url}/PB_B921?from=earliest", resume={"PB.B921": "000010"})
     assert packets[0].token == "000011"
@@ -135,11 +135,11 @@ def test_unknown_station(cut: Path) -> None:
     with Digitizer(cut, speed=0) as digitizer:
         _, packets = received(f"{digitizer.url}/XX_NONE,PB_B921")
         assert {p.source_id.station_id for p in packets} == {"PB.B921"}
-        with pytest.raises(FailedError, match=r"does not have what was asked for: XX\.NONE"):
+        with pytest.raises(FailedError, match=r"has none of the requested stations: XX\.NONE"):
             received(f"{digitizer.url}/XX_NONE")
 
 
-def test_a_live_run_waits_for_a_station_that_is_not_there_yet(scripted: Scripted) -> None:
+def test_a_live_run_waits_for_a_missing_station(scripted: Scripted) -> None:
     server = scripted([], [packet(1, B921[0]), None])
     server.missing_at_first = True
     with open_source(f"{server.url}/PB_B921?from=latest") as source:
@@ -157,7 +157,7 @@ def test_from_a_time(protocol: int, cut: Path) -> None:
 
 @pytest.mark.parametrize("first_sequence", [1, 0xFFFF80])
 @pytest.mark.parametrize("stations", ["", "PB_B918,PB_B921", "PB_B9*"])
-def test_resuming_in_the_middle_loses_and_doubles_nothing(
+def test_a_resumed_run_loses_and_repeats_no_packet(
     stations: str, first_sequence: int, protocol: int, cut: Path
 ) -> None:
     with Digitizer(cut, speed=0, first_sequence=first_sequence) as digitizer:
@@ -180,21 +180,21 @@ def test_resuming_in_the_middle_loses_and_doubles_nothing(
         assert around <= {p.token for p in whole}
 
 
-def test_resuming_after_the_last_record_gives_nothing_more(cut: Path) -> None:
+def test_resuming_after_the_last_record_gives_no_packet(cut: Path) -> None:
     with Digitizer(cut, speed=0) as digitizer:
         _, whole = received(digitizer.url)
         tokens = {p.source_id.station_id: p.token for p in whole}
         assert received(digitizer.url, resume=tokens)[1] == []
 
 
-def test_a_resume_token_that_is_none(cut: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_resume_token_is_ignored(cut: Path, caplog: pytest.LogCaptureFixture) -> None:
     with Digitizer(cut, speed=0) as digitizer:
         _, packets = received(digitizer.url, resume={"PB.B918": "?", "PB.B921": ""})
     assert len(packets) == 600
-    assert "'?' is no sequence number" in caplog.text
+    assert "'?' is not a sequence number" in caplog.text
 
 
-def test_what_is_asked_of_a_server(scripted: Scripted) -> None:
+def test_commands_sent_to_a_server(scripted: Scripted) -> None:
     server = scripted([b"END"], [b"END"], [b"END"], [None])
     received(f"{server.url}/XX_A,YY_B?select=EHZ", resume={"XX.A": "FFFFFF"})
     received(f"{server.url}/XX_A?from=2019-07-07T08:18:00Z")
@@ -214,7 +214,7 @@ def test_what_is_asked_of_a_server(scripted: Scripted) -> None:
     ]
 
 
-def test_a_server_that_does_not_know_endfetch(scripted: Scripted) -> None:
+def test_a_server_without_endfetch(scripted: Scripted) -> None:
     server = scripted([], [packet(1, B921[0]), b"END"], refuse=("ENDFETCH",))
     _, packets = received(f"{server.url}/PB_B921")
     assert len(packets) == 1
@@ -233,7 +233,7 @@ def test_a_server_that_does_not_know_endfetch(scripted: Scripted) -> None:
         B921[1][:100],
     ],
 )
-def test_a_poisoned_record_is_set_aside_and_the_next_one_arrives(poison: bytes, scripted: Scripted) -> None:
+def test_a_damaged_record_is_set_aside_and_the_next_one_arrives(poison: bytes, scripted: Scripted) -> None:
     server = scripted([packet(1, B921[0]), packet(2, poison), packet(3, B921[2]), b"END"])
     quarantine: list[BadRecord] = []
     with open_source(f"{server.url}/PB_B921", until_end=True) as source:
@@ -242,10 +242,10 @@ def test_a_poisoned_record_is_set_aside_and_the_next_one_arrives(poison: bytes, 
     assert [p.token for p in packets] == ["000001", "000003"]
     assert source.counters.bad_records == len(quarantine) == 1
     assert quarantine[0].record == poison
-    assert len(server.commands) == 1  # and no new connection for it
+    assert len(server.commands) == 1  # no new connection
 
 
-def test_a_poisoned_record_is_not_asked_for_again(scripted: Scripted) -> None:
+def test_a_damaged_record_is_not_requested_again(scripted: Scripted) -> None:
     server = scripted([packet(1, B921[0]), packet(2, b"\xff" * 512)], [packet(3, B921[2]), b"END"])
     source, packets = received(f"{server.url}/PB_B921")
     assert [p.token for p in packets] == ["000001", "000003"]
@@ -253,7 +253,7 @@ def test_a_poisoned_record_is_not_asked_for_again(scripted: Scripted) -> None:
     assert source.counters.bad_records == 1
 
 
-def test_cut_in_the_middle_of_a_packet(scripted: Scripted) -> None:
+def test_a_connection_lost_inside_a_packet(scripted: Scripted) -> None:
     server = scripted(
         [packet(1, B921[0]), packet(2, B921[1])[:300]],
         [packet(2, B921[1]), packet(3, B921[2]), b"END"],
@@ -264,7 +264,7 @@ def test_cut_in_the_middle_of_a_packet(scripted: Scripted) -> None:
     assert "FETCH 000002" in server.commands[1]
 
 
-def test_what_a_server_sends_again_is_dropped(scripted: Scripted) -> None:
+def test_repeated_packets_are_dropped(scripted: Scripted) -> None:
     first = [packet(k, B921[k]) for k in range(1, 4)]
     server = scripted(first, [*first[1:], packet(4, B921[4]), b"END"])
     source, packets = received(f"{server.url}/PB_B921")
@@ -272,29 +272,29 @@ def test_what_a_server_sends_again_is_dropped(scripted: Scripted) -> None:
     assert source.counters.duplicates == 2
 
 
-def test_a_server_that_begins_its_numbers_again_is_believed(scripted: Scripted) -> None:
+def test_new_data_of_a_server_with_restarted_numbers_are_accepted(scripted: Scripted) -> None:
     server = scripted([packet(0x500, B921[0])], [packet(1, B921[1]), packet(2, B921[2]), b"END"])
     source, packets = received(f"{server.url}/PB_B921")
     assert [p.token for p in packets] == ["000500", "000001", "000002"]
     assert source.counters.duplicates == 0
 
 
-def test_ringserver_numbers_all_stations_in_one_row() -> None:
+def test_ringserver_numbers_all_stations_in_one_sequence() -> None:
     source = SeedLinkSource("seedlink://host")
-    source._last = {"PB.B918": Place(3, 0x000005), "PB.B921": Place(3, 0xFFFFF0), "PB.B916": Place(4, 7)}
+    source._last = {"PB.B918": Position(3, 0x000005), "PB.B921": Position(3, 0xFFFFF0), "PB.B916": Position(4, 7)}
     stations = [("PB", "B918"), ("PB", "B921"), ("PB", "B916")]
-    assert source._places(stations, one_row_for_all=False) == {
-        "PB.B918": Place(3, 5),
-        "PB.B921": Place(3, 0xFFFFF0),
+    assert source._positions(stations, shared_numbers=False) == {
+        "PB.B918": Position(3, 5),
+        "PB.B921": Position(3, 0xFFFFF0),
     }
-    assert source._places(stations, one_row_for_all=True) == {
-        "PB.B918": Place(3, 0xFFFFF0),
-        "PB.B921": Place(3, 0xFFFFF0),
+    assert source._positions(stations, shared_numbers=True) == {
+        "PB.B918": Position(3, 0xFFFFF0),
+        "PB.B921": Position(3, 0xFFFFF0),
     }
 
 
-def test_what_a_station_was_given_it_is_not_given_again(scripted: Scripted, tmp_path: Path) -> None:
-    """By a server with one row of numbers, which begins at the oldest place of all stations."""
+def test_packets_a_station_already_received_are_dropped(scripted: Scripted, tmp_path: Path) -> None:
+    """From a server with one sequence of numbers, which starts at the oldest token of all stations."""
     (tmp_path / "two.mseed").write_bytes(b"".join(B921[:2]))
     with open_source(tmp_path / "two.mseed") as source:
         newest_ns = max(p.endtime_ns for p in source.packets() if p is not None)
@@ -311,26 +311,26 @@ def test_what_a_station_was_given_it_is_not_given_again(scripted: Scripted, tmp_
 
 @pytest.fixture
 def refused_port() -> Iterator[int]:
-    with socket.socket() as bound:  # bound, not listening: nobody else gets the port
+    with socket.socket() as bound:  # bound, not listening: no other process gets the port
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
 
 
-def test_refused_until_end(refused_port: int) -> None:
+def test_a_refused_connection_with_until_end(refused_port: int) -> None:
     with pytest.raises(ConnectError) as caught:
         received(f"seedlink://127.0.0.1:{refused_port}")
     assert f"no connection to 127.0.0.1 port {refused_port}: connection refused" in str(caught.value)
     assert caught.value.exit_code == 1
 
 
-def test_refused_in_the_time_allowed(refused_port: int) -> None:
+def test_a_connection_refused_until_the_timeout(refused_port: int) -> None:
     began = time.monotonic()
     with pytest.raises(ConnectError, match="connection refused"):
         received(f"seedlink://127.0.0.1:{refused_port}", until_end=False, connect_timeout_s=0.2)
     assert 0.2 <= time.monotonic() - began < 2
 
 
-def test_a_live_run_tries_for_ever_and_logs_once(
+def test_a_live_run_retries_without_limit_and_logs_once(
     refused_port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_link, "BACKOFF_MAX_S", 0.01)
@@ -339,7 +339,7 @@ def test_a_live_run_tries_for_ever_and_logs_once(
         stream = source.packets()
         for _ in range(6):
             assert next(stream) is None
-    levels = [r.levelno for r in caplog.records if "trying again" in r.message]
+    levels = [r.levelno for r in caplog.records if "retrying" in r.message]
     assert len(levels) >= 3
     assert levels == [logging.WARNING] + [logging.DEBUG] * (len(levels) - 1)
 
@@ -351,7 +351,7 @@ def test_recovery_is_logged(
     with caplog.at_level(logging.INFO):
         _, packets = received(f"{server.url}/PB_B921")
     assert len(packets) == 1
-    assert any("connected again after 1 failures" in r.message for r in caplog.records)
+    assert any("reconnected after 1 failures" in r.message for r in caplog.records)
 
 
 def test_unknown_host() -> None:
@@ -359,7 +359,9 @@ def test_unknown_host() -> None:
         received("seedlink://no-such-host.invalid", connect_timeout_s=0.0)
 
 
-def test_silence_is_noticed_by_the_age_of_the_data(scripted: Scripted, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_silent_connection_is_detected_by_the_age_of_the_data(
+    scripted: Scripted, caplog: pytest.LogCaptureFixture
+) -> None:
     server = scripted([packet(1, B921[0]), None], [packet(2, B921[1]), b"END"])
     source, packets = received(f"{server.url}/PB_B921", data_timeout_s=0.3)
     assert [p.token for p in packets] == ["000001", "000002"]
@@ -367,7 +369,7 @@ def test_silence_is_noticed_by_the_age_of_the_data(scripted: Scripted, caplog: p
     assert "no data for" in caplog.text
 
 
-def test_ticks_while_nothing_comes(scripted: Scripted) -> None:
+def test_ticks_while_no_packet_arrives(scripted: Scripted) -> None:
     server = scripted([packet(1, B921[0]), None])
     with open_source(f"{server.url}/PB_B921?from=latest") as source:
         assert isinstance(source, SeedLinkSource)
@@ -380,7 +382,7 @@ def test_ticks_while_nothing_comes(scripted: Scripted) -> None:
         assert time.monotonic() - began < 0.8
 
 
-def test_close_from_another_thread_ends_it_at_once(scripted: Scripted) -> None:
+def test_close_from_another_thread_ends_packets_at_once(scripted: Scripted) -> None:
     server = scripted([packet(1, B921[0]), None])
     source = open_source(f"{server.url}/PB_B921?from=latest")
     arrived, found = threading.Event(), []
@@ -399,4 +401,4 @@ def test_close_from_another_thread_ends_it_at_once(scripted: Scripted) -> None:
     thread.join(5)
     assert not thread.is_alive() and time.monotonic() - began < 0.3
     assert len(found) == 1
-    source.close()  # twice is allowed
+    source.close()  # a second call is allowed

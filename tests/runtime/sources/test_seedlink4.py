@@ -1,4 +1,4 @@
-"""What the SeedLink client says in version 4, which version it chooses, and what it makes of tokens of the other."""
+"""Commands of the SeedLink client in version 4, its choice of the version, and tokens of the other version."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def received(url: str, **options: Any) -> tuple[SeedLinkSource, list[Packet]]:
         return source, [p for p in source.packets() if p is not None]
 
 
-def test_what_is_asked_of_a_server(scripted: Scripted) -> None:
+def test_commands_sent_to_a_server(scripted: Scripted) -> None:
     server = scripted([b"END"], [b"END"], [None])
     server.hello = BOTH
     received(f"{server.url}/XX_A,YY_B?select=EHZ,00BH?", resume={"XX.A": "v4:4294967296"})
@@ -75,7 +75,7 @@ def test_what_is_asked_of_a_server(scripted: Scripted) -> None:
     [
         (BOTH, "", {}, 4),
         (BOTH, "?protocol=3", {}, 3),
-        (BOTH, "", {"PB.B921": "000001"}, 3),  # what can be resumed is resumed
+        (BOTH, "", {"PB.B921": "000001"}, 3),  # the version of the token
         (BOTH, "", {"PB.B921": "v4:1"}, 4),
         (b"SeedLink v3.1 (old)", "", {}, 3),
         (b"SeedLink v3.3 (old) :: SLPROTO:3.1 CAP EXTREPLY", "", {"PB.B921": "v4:1"}, 3),
@@ -93,12 +93,12 @@ def test_the_version(hello: bytes, query: str, tokens: dict[str, str], version: 
 @pytest.mark.parametrize(
     ("hello", "query", "words"),
     [
-        (b"SeedLink v3.1 (old)", "?protocol=4", "the server speaks SeedLink 3, not 4 (SeedLink v3.1 (old))"),
-        (b"SeedLink v4.0 :: SLPROTO:4.0", "?protocol=3", "the server speaks SeedLink 4, not 3"),
-        (b"SeedLink v9 :: SLPROTO:9.0", "", "the server speaks SeedLink another version, not 3 or 4"),
+        (b"SeedLink v3.1 (old)", "?protocol=4", "the server supports SeedLink 3, not 4 (SeedLink v3.1 (old))"),
+        (b"SeedLink v4.0 :: SLPROTO:4.0", "?protocol=3", "the server supports SeedLink 4, not 3"),
+        (b"SeedLink v9 :: SLPROTO:9.0", "", "the server supports SeedLink another version, not 3 or 4"),
     ],
 )
-def test_a_version_that_cannot_be_had(hello: bytes, query: str, words: str, scripted: Scripted) -> None:
+def test_an_unsupported_version(hello: bytes, query: str, words: str, scripted: Scripted) -> None:
     server = scripted([b"END"])
     server.hello = hello
     with pytest.raises(FailedError) as caught:
@@ -106,25 +106,29 @@ def test_a_version_that_cannot_be_had(hello: bytes, query: str, words: str, scri
     assert words in str(caught.value)
 
 
-def test_a_token_of_the_other_version_begins_at_the_earliest(cut: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_token_of_the_other_version_starts_at_the_earliest_packet(
+    cut: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with Digitizer(cut, speed=0) as digitizer:
         for protocol, token in ((3, "v4:20"), (4, "000020")):
             _, packets = received(f"{digitizer.url}/PB_B921?protocol={protocol}", resume={"PB.B921": token})
             assert len(packets) == len(B921)
-            assert f"PB.B921: token {token} is not of SeedLink {protocol}; beginning at the earliest" in caplog.text
+            assert (
+                f"PB.B921: token {token} is not of SeedLink {protocol}; starting at the earliest packet" in caplog.text
+            )
 
 
-def test_what_the_server_says_is_passed_on(cut: Path, scripted: Scripted, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_servers_message_is_reported(cut: Path, scripted: Scripted, caplog: pytest.LogCaptureFixture) -> None:
     with Digitizer(cut, speed=0) as digitizer, caplog.at_level(logging.WARNING):
         received(f"{digitizer.url}/XX_NONE,PB_B921")
-    assert "no station XX.NONE (the server says: ARGUMENTS no such station here)" in caplog.text
+    assert "no station XX.NONE (the server replied: ARGUMENTS unknown station)" in caplog.text
     server = scripted([], refuse=("SELECT",))
     server.hello = BOTH
-    with pytest.raises(FailedError, match=r"does not accept select=\*_E_H_Z \(the server says ERROR\)"):
+    with pytest.raises(FailedError, match=r"refused select=\*_E_H_Z \(the server replied ERROR\)"):
         received(f"{server.url}/PB_B921?select=EHZ")
 
 
-def test_cut_in_the_middle_of_a_packet(scripted: Scripted) -> None:
+def test_a_connection_lost_inside_a_packet(scripted: Scripted) -> None:
     server = scripted(
         [packet(1 << 33, B921[0]), packet((1 << 33) + 1, B921[1])[:300]],
         [packet((1 << 33) + 1, B921[1]), packet((1 << 33) + 5, B921[2]), b"END"],
@@ -136,7 +140,7 @@ def test_cut_in_the_middle_of_a_packet(scripted: Scripted) -> None:
     assert "DATA 8589934593" in server.commands[1]
 
 
-def test_a_poisoned_record_is_not_asked_for_again(scripted: Scripted) -> None:
+def test_a_damaged_record_is_not_requested_again(scripted: Scripted) -> None:
     server = scripted([packet(1, B921[0]), packet(2, b"\xff" * 512)], [packet(3, B921[2]), b"END"])
     server.hello = BOTH
     source, packets = received(f"{server.url}/PB_B921,PB_B918", resume={"PB.B921": "v4:0", "PB.B918": "v4:0"})
@@ -144,14 +148,12 @@ def test_a_poisoned_record_is_not_asked_for_again(scripted: Scripted) -> None:
     assert source.counters.bad_records == 1
 
 
-def test_an_error_in_the_stream_is_the_reason_of_the_next_attempt(
-    scripted: Scripted, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_error_in_the_stream_is_logged_as_the_reason(scripted: Scripted, caplog: pytest.LogCaptureFixture) -> None:
     server = scripted([b"ERROR LIMIT too many clients\r\n"], [packet(1, B921[0]), b"END"])
     server.hello = BOTH
     _, packets = received(f"{server.url}/PB_B921")
     assert len(packets) == 1
-    assert "the server says: LIMIT too many clients; trying again" in caplog.text
+    assert "the server replied: LIMIT too many clients; retrying" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -174,10 +176,10 @@ def test_channel_patterns_of_both_versions(pattern: str, three: str | None, four
     assert Dialect4().selector(pattern) == four
 
 
-def test_stations_of_an_answer() -> None:
+def test_stations_of_a_reply() -> None:
     answer = json.dumps({"station": [{"id": "PB_B918"}, {"id": "XX_A_B"}, {"id": "odd"}]}).encode()
     assert Dialect4().stations_from_info([answer]) == [("PB", "B918"), ("XX", "A_B")]
-    with pytest.raises(_link.Lost, match="cannot be read"):
+    with pytest.raises(_link.Lost, match="cannot be parsed"):
         Dialect4().stations_from_info([b"{"])
 
 

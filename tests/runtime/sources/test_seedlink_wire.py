@@ -29,7 +29,7 @@ def cut(data: bytes, chunk: int = 1 << 20) -> tuple[FrameCutter, list[Frame]]:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 519, 520, 521, 1 << 16])
-def test_any_pieces(chunk: int) -> None:
+def test_any_chunk_size_gives_the_same_packets(chunk: int) -> None:
     sequences = [(0xFFFFF0 + k) % (1 << 24) for k in range(40)]
     data = b"".join(map(packet, sequences, RECORDS)) + b"END"
     cutter, frames = cut(data, chunk)
@@ -61,14 +61,14 @@ def test_error() -> None:
         bytes(512),
         b"SL00" * 128,
         b"END" * 170 + b"EN",
-        RECORDS[9][:LENGTH] + b"\x10" + RECORDS[9][LENGTH + 1 :],  # says it has 65,536 bytes
+        RECORDS[9][:LENGTH] + b"\x10" + RECORDS[9][LENGTH + 1 :],  # states a length of 65,536 bytes
         RECORDS[9][:LENGTH] + b"\x63" + RECORDS[9][LENGTH + 1 :],
         RECORDS[9][:200],
         RECORDS[9] + b"\xee" * 30,
     ],
 )
 @pytest.mark.parametrize("chunk", [100, 520, 1 << 16])
-def test_the_next_good_packet_after_a_poisoned_one(poison: bytes, chunk: int) -> None:
+def test_the_next_packet_after_a_damaged_one_is_read(poison: bytes, chunk: int) -> None:
     data = packet(1, RECORDS[0]) + packet(2, poison) + packet(3, RECORDS[2]) + packet(4, RECORDS[3]) + b"END"
     _, frames = cut(data, chunk)
     assert [f.record for f in frames if f.kind == "data" and f.sequence != 2] == [
@@ -79,7 +79,7 @@ def test_the_next_good_packet_after_a_poisoned_one(poison: bytes, chunk: int) ->
     assert frames[-1].kind == "end"
 
 
-def test_a_poisoned_packet_is_given_with_its_sequence_number() -> None:
+def test_a_damaged_packet_has_its_sequence_number() -> None:
     _, frames = cut(packet(1, RECORDS[0]) + packet(0xABCDEF, b"\xff" * 512) + packet(3, RECORDS[2]))
     assert [(frame.kind, frame.sequence) for frame in frames] == [("data", 1), ("bad", 0xABCDEF), ("data", 3)]
     assert frames[1].record == b"\xff" * 512
@@ -93,13 +93,13 @@ def test_garbage_between_packets_is_skipped_and_counted() -> None:
 
 
 @pytest.mark.parametrize("word", [b"END", b"END\r\n", b"ERROR\r\n", b"ERROR LIMIT no\r\n"])
-def test_a_last_word_with_packets_behind_it_is_damage(word: bytes) -> None:
+def test_an_end_followed_by_packets_is_damage(word: bytes) -> None:
     cutter, frames = cut(packet(1, RECORDS[0]) + word + packet(2, RECORDS[1]) + packet(3, RECORDS[2]) + b"END\r\n")
     assert [frame.kind for frame in frames] == ["data", "data", "data", "end"]
     assert cutter.skipped_bytes == len(word)
 
 
-def test_nothing_that_is_fed_raises_or_stalls() -> None:
+def test_random_bytes_neither_raise_nor_stall() -> None:
     rng = random.Random(1)
     for _ in range(300):
         data = bytearray(b"".join(packet(k, record) for k, record in enumerate(RECORDS[:12])))

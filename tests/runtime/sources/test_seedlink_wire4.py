@@ -8,7 +8,7 @@ import random
 import pytest
 from tests.paths import RECORDING
 
-from seisedge.runtime.sources._seedlink_place import UNSET_4
+from seisedge.runtime.sources._seedlink_position import UNSET_4
 from seisedge.runtime.sources._seedlink_wire import Frame
 from seisedge.runtime.sources._seedlink_wire4 import HEADER, FrameCutter4
 
@@ -32,7 +32,7 @@ def cut(data: bytes, chunk: int = 1 << 20) -> tuple[FrameCutter4, list[Frame]]:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 535, 536, 537, 1 << 16])
-def test_any_pieces(chunk: int) -> None:
+def test_any_chunk_size_gives_the_same_packets(chunk: int) -> None:
     sequences = [(1 << 40) + 3 * k for k in range(40)]
     data = b"".join(map(packet, sequences, RECORDS)) + b"END"
     cutter, frames = cut(data, chunk)
@@ -51,9 +51,9 @@ def test_info_among_data() -> None:
     assert frames[1].record == text
 
 
-def test_an_error_says_why() -> None:
+def test_an_error_has_its_reason() -> None:
     (frame,) = cut(b"ERROR LIMIT too many stations\r\n", 5)[1]
-    assert (frame.kind, frame.reason) == ("error", "the server says: LIMIT too many stations")
+    assert (frame.kind, frame.reason) == ("error", "the server replied: LIMIT too many stations")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_an_error_says_why() -> None:
         packet(2, b"\xff" * 512),
         packet(2, b""),
         packet(2, b"SE2D" * 128),
-        packet(2, RECORDS[9][:LENGTH] + b"\x10" + RECORDS[9][LENGTH + 1 :]),  # says it has 65,536 bytes
+        packet(2, RECORDS[9][:LENGTH] + b"\x10" + RECORDS[9][LENGTH + 1 :]),  # states a length of 65,536 bytes
         packet(2, RECORDS[9][:200]),
         packet(2, RECORDS[9], length=2000),
         packet(2, RECORDS[9], length=131_000),
@@ -75,14 +75,14 @@ def test_an_error_says_why() -> None:
     ],
 )
 @pytest.mark.parametrize("chunk", [100, 536, 1 << 16])
-def test_the_next_good_packet_after_a_poisoned_one(poison: bytes, chunk: int) -> None:
+def test_the_next_packet_after_a_damaged_one_is_read(poison: bytes, chunk: int) -> None:
     data = packet(1, RECORDS[0]) + poison + packet(3, RECORDS[2]) + packet(4, RECORDS[3]) + b"END"
     _, frames = cut(data, chunk)
     assert [f.record for f in frames if f.kind == "data" and f.sequence != 2] == [RECORDS[0], RECORDS[2], RECORDS[3]]
     assert frames[-1].kind == "end"
 
 
-def test_a_poisoned_packet_is_given_with_its_place_and_station() -> None:
+def test_a_damaged_packet_has_its_sequence_number_and_station() -> None:
     _, frames = cut(packet(1, RECORDS[0]) + packet(1 << 33, b"\xff" * 512) + packet(3, RECORDS[2]))
     assert [(f.kind, f.sequence, f.station) for f in frames] == [
         ("data", 1, "PB.B918"),
@@ -99,13 +99,13 @@ def test_garbage_between_packets_is_skipped_and_counted() -> None:
 
 
 @pytest.mark.parametrize("word", [b"END", b"END\r\n", b"ERROR\r\n", b"ERROR LIMIT no\r\n"])
-def test_a_last_word_with_packets_behind_it_is_damage(word: bytes) -> None:
+def test_an_end_followed_by_packets_is_damage(word: bytes) -> None:
     cutter, frames = cut(packet(1, RECORDS[0]) + word + packet(2, RECORDS[1]) + packet(3, RECORDS[2]) + b"END\r\n")
     assert [frame.kind for frame in frames] == ["data", "data", "data", "end"]
     assert cutter.skipped_bytes == len(word)
 
 
-def test_nothing_that_is_fed_raises_or_stalls() -> None:
+def test_random_bytes_neither_raise_nor_stall() -> None:
     rng = random.Random(1)
     for _ in range(300):
         data = bytearray(b"".join(packet(k, record) for k, record in enumerate(RECORDS[:12])))

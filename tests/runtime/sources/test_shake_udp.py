@@ -107,7 +107,7 @@ def test_one_packet(source: ShakeUdpSource) -> None:
         b"{'EHZ', 1582315130.292" + b", 1" * 3000,
     ],
 )
-def test_what_is_no_packet(data: bytes) -> None:
+def test_invalid_packets(data: bytes) -> None:
     assert isinstance(datagram_from_bytes(data), str)
 
 
@@ -116,7 +116,7 @@ def test_other_spacing(data: bytes) -> None:
     assert not isinstance(datagram_from_bytes(data), str)
 
 
-def test_malformed_ones_are_set_aside_and_term_is_ignored(source: ShakeUdpSource) -> None:
+def test_malformed_packets_are_set_aside_and_term_is_ignored(source: ShakeUdpSource) -> None:
     quarantine: list[bytes] = []
     source.on_bad_record = lambda bad: quarantine.append(bad.record)
     Hand(source).send(made(0), b"TERM", REAL[:-1], b"TERM\n", made(1))
@@ -125,25 +125,25 @@ def test_malformed_ones_are_set_aside_and_term_is_ignored(source: ShakeUdpSource
     assert source.counters.bad_records == 1
 
 
-def test_interleaved_and_late_ones_are_handed_on_as_they_come(source: ShakeUdpSource) -> None:
+def test_interleaved_and_late_packets_keep_their_order(source: ShakeUdpSource) -> None:
     Hand(source).send(made(0), made(0, "EHN"), made(2), made(1, "EHN"), made(1))
     found = [(p.source_id.channel, int(p.samples[0])) for p in take(source, 5)]
     assert found == [("EHZ", 0), ("EHN", 0), ("EHZ", 50), ("EHN", 25), ("EHZ", 25)]
 
 
-def test_the_first_sender_is_kept(source: ShakeUdpSource, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_the_first_sender_is_used(source: ShakeUdpSource, caplog: pytest.LogCaptureFixture) -> None:
     ours, theirs = Hand(source), Hand(source, "127.0.0.2")
-    theirs.send(b"no packet")  # whoever sends nonsense is not taken for the Shake
+    theirs.send(b"no packet")  # a sender of invalid packets is not selected
     ours.send(made(0))
     take(source, 1)
     theirs.send(made(7), made(8))
     ours.send(made(1))
     assert [int(p.samples[0]) for p in take(source, 1)] == [25]
     assert source.counters.foreign == 2
-    assert caplog.text.count("packets of 127.0.0.2 left out; those of 127.0.0.1 are kept") == 1
+    assert caplog.text.count("dropping packets of 127.0.0.2; only those of 127.0.0.1 are used") == 1
 
 
-def test_the_sender_that_is_named() -> None:
+def test_only_the_sender_of_the_url_is_used() -> None:
     with ShakeUdpSource("shake-udp://127.0.0.2:0?station=AM_R1234&rate=100&listen=127.0.0.1") as source:
         Hand(source).send(made(0))
         Hand(source, "127.0.0.2").send(made(1))
@@ -152,36 +152,39 @@ def test_the_sender_that_is_named() -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [50.0, 100.0, 200.0])
-def test_the_rate_is_inferred_and_nothing_is_lost_meanwhile(rate_hz: float) -> None:
+def test_the_rate_is_inferred_and_no_packet_is_lost(rate_hz: float) -> None:
     with ShakeUdpSource("shake-udp://:0?station=AM_R1234&listen=127.0.0.1") as source:
-        sent = [0, 1, 2, 4, 5, 6, 7, 8]  # one is lost on the way
+        sent = [0, 1, 2, 4, 5, 6, 7, 8]  # one packet is lost
         Hand(source).send(*(made(k, rate_hz=rate_hz) for k in sent))
         packets = take(source, len(sent))
     assert {p.sampling_rate_hz for p in packets} == {rate_hz}
     assert [int(p.samples[0]) for p in packets] == [25 * k for k in sent]
 
 
-def test_no_usual_rate() -> None:
+def test_an_unusual_rate_is_refused() -> None:
     with ShakeUdpSource("shake-udp://:0?station=AM_R1234&listen=127.0.0.1") as source:
         Hand(source).send(*(made(k, rate_hz=70) for k in range(8)))
-        with pytest.raises(FailedError, match=r"at 70\.\d+ Hz, no usual sampling rate; give it as rate="):
+        with pytest.raises(FailedError, match=r"have 70\.\d+ Hz, not a usual sampling rate; give it as rate=HZ"):
             take(source, 1)
 
 
-def test_it_waits_for_the_first_packet_and_ticks(source: ShakeUdpSource) -> None:
+def test_ticks_until_the_first_packet(source: ShakeUdpSource) -> None:
     stream = source.packets()
     assert next(stream) is None
     Hand(source).send(made(0))
     assert any(p is not None for p in (next(stream), next(stream)))
 
 
-def test_no_packet_in_the_time_allowed() -> None:
+def test_no_packet_until_the_timeout() -> None:
     url = "shake-udp://:0?station=AM_R1234&listen=127.0.0.1"
-    with open_source(url, connect_timeout_s=0.1) as source, pytest.raises(ConnectError, match=r"no packet in 0\.1 s"):
+    with (
+        open_source(url, connect_timeout_s=0.1) as source,
+        pytest.raises(ConnectError, match=r"no packet within 0\.1 s"),
+    ):
         next(p for p in source.packets() if p is not None)
 
 
-def test_silence_is_reported_once_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_start_and_end_of_a_silence_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     url = "shake-udp://:0?station=AM_R1234&rate=100&listen=127.0.0.1"
     with open_source(url, data_timeout_s=0.1) as source, caplog.at_level(logging.INFO):
         assert isinstance(source, ShakeUdpSource)
@@ -195,7 +198,7 @@ def test_silence_is_reported_once_and_its_end(caplog: pytest.LogCaptureFixture) 
     assert "packets again" in caplog.text
 
 
-def test_a_port_that_is_taken(source: ShakeUdpSource) -> None:
+def test_a_port_in_use(source: ShakeUdpSource) -> None:
     url = f"shake-udp://:{source.port}?station=AM_R1234&listen=127.0.0.1"
     with pytest.raises(FailedError, match=f"cannot listen on 127.0.0.1 port {source.port}"):
         open_source(url).open()
@@ -221,21 +224,21 @@ def test_urls(url: str, address: ShakeAddress) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("shake-udp://:8888", "say which it is: station=NET_STA"),
-        ("shake-udp://:8888?station=R1234", "say which it is: station=NET_STA"),
-        ("shake-udp://:8888/AM_R1234", "the packets name no station, so it is a key"),
+        ("shake-udp://:8888", "for example station=AM_R1234"),
+        ("shake-udp://:8888?station=R1234", "for example station=AM_R1234"),
+        ("shake-udp://:8888/AM_R1234", "the station must be a key"),
         ("shake-udp://:88888?station=AM_R1234", "the port must be a number from 1 to 65535"),
         ("shake-udp://:8888?station=AM_R1234&rate=fast", "rate=fast must be a sampling rate"),
         ("shake-udp://:8888?station=AM_R1234&rate=0", "rate=0 must be a sampling rate"),
         ("shake-udp://:8888?statoin=AM_R1234", "unknown key 'statoin'"),
     ],
 )
-def test_urls_that_cannot_be_used(url: str, message: str) -> None:
+def test_invalid_urls(url: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_source(url)
 
 
-def test_until_end_has_no_meaning() -> None:
+def test_until_end_is_refused() -> None:
     with pytest.raises(InputError, match="a UDP stream has no end"):
         open_source("shake-udp://:8888?station=AM_R1234", until_end=True)
 
@@ -262,6 +265,6 @@ def test_the_virtual_shake_sends_every_sample(recording: Path, source: ShakeUdpS
     ("paths", "speed", "message"),
     [(RECORDING, 1.0, "give data of one station, not of PB.B918, PB.B921"), (None, 0.0, "speed 0: must be above 0")],
 )
-def test_what_cannot_be_sent(paths: Path | None, speed: float, message: str, recording: Path) -> None:
+def test_unusable_recordings(paths: Path | None, speed: float, message: str, recording: Path) -> None:
     with pytest.raises(InputError, match=message):
         ShakeSender(paths or recording, ("127.0.0.1", 8888), speed)

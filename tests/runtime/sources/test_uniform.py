@@ -1,4 +1,4 @@
-"""A plain miniSEED 2 file read as a table says what its records say one by one; any other file is left to them."""
+"""A uniform miniSEED 2 file read as a table equals its records read one by one; any other file is scanned."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _one_by_one(data: bytes, length: int) -> list[int]:
 
 
 @pytest.mark.parametrize("data", [RECORDING.read_bytes()[: 512 * N], _record(512), _record(4096)])
-def test_the_table_says_what_the_records_say(data: bytes) -> None:
+def test_the_table_equals_the_record_headers(data: bytes) -> None:
     length = len(data) // N
     found = uniform_records(data, length)
     assert found is not None
@@ -78,7 +78,7 @@ def test_a_correction_that_was_applied_is_not_applied_again() -> None:
         "no leap year",
     ],
 )  # fmt: skip
-def test_one_odd_record_and_the_file_is_scanned(change: Callable[[bytearray], None]) -> None:
+def test_a_file_with_one_different_record_is_scanned(change: Callable[[bytearray], None]) -> None:
     data = bytearray(_record())
     part = data[512 * 5 : 512 * 6]
     change(part)
@@ -86,7 +86,7 @@ def test_one_odd_record_and_the_file_is_scanned(change: Callable[[bytearray], No
     assert uniform_records(bytes(data), 512) is None
 
 
-def test_a_header_within_a_record_a_tail_and_garbage_are_left_to_the_scanner() -> None:
+def test_a_header_inside_a_record_a_tail_and_garbage_are_scanned() -> None:
     data = bytearray(_record())
     assert uniform_records(bytes(data[:-1]), 512) is None
     assert uniform_records(b"", 512) is None
@@ -99,7 +99,7 @@ def test_both_ways_give_the_same_packets(tmp_path: Path) -> None:
     plain, scanned = tmp_path / "plain.mseed", tmp_path / "scanned.mseed"
     data = RECORDING.read_bytes()[: 512 * 300]
     plain.write_bytes(data)
-    scanned.write_bytes(data + b"x")  # one byte more, and it is scanned
+    scanned.write_bytes(data + b"x")  # one byte more, so the file is scanned
     packets = [list(MiniSeedSource([path]).packets()) for path in (plain, scanned)]
     assert len(packets[0]) == len(packets[1]) == 300
     for one, other in zip(*packets, strict=True):

@@ -46,7 +46,7 @@ largest_effect_option = click.option(
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The new run [default: RUN-pruned].")
 @accept_option
 @click.option("--allow-drop", is_flag=True, help="Write the run whatever the gate's verdict is; gate.json states it.")
-def command(
+def command(  # noqa: PLR0913 - one parameter for each option of the command
     run: Path,
     ratio: float,
     data: tuple[str, ...],

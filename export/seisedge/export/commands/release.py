@@ -46,7 +46,7 @@ Examples:
 @windows_option
 @accept_option
 @click.option("--curves/--no-curves", default=True, help="Also evaluate early answers and damaged records.")
-def command(
+def command(  # noqa: PLR0913 - one parameter for each option of the command
     run: Path,
     data: tuple[str, ...],
     out: Path,

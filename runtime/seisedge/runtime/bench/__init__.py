@@ -1,1 +1,1 @@
-"""Measurements a station can be judged by."""
+"""Measurements of models and of a station on this machine."""

@@ -1,8 +1,8 @@
-"""Latency of one model on real windows: what is reported is defined here and nowhere else.
+"""Latency of one model on real windows; defines what `seisedge bench model` reports.
 
-Windows: cut from the bundled recording (or one that is given) at the onsets of the station's own trigger, each at
-each of the model's answer lengths, in random order of a fixed seed. Batch 1, one stream. One inference is timed
-from the arrays in host memory to the probabilities in host memory. The first `warm_up` inferences are not counted.
+Windows: cut at the onsets that the station's trigger finds in the bundled (or a given) recording, one for each answer
+length of the model, in random order with a fixed seed. Batch 1, one stream. The time of an inference is from the arrays
+in host memory to the probabilities in host memory. The first `warm_up` inferences are not counted.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from time import monotonic, perf_counter_ns
 
 import numpy as np
 
-from seisedge.runtime.bench.recorded import Pair
 from seisedge.runtime.engines import Engine
+from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.machine import peak_mib, resident_mib
 
-HALF_WIDTH = 0.05  # of the p99: stop when its 95 % interval is this narrow
+HALF_WIDTH = 0.05  # stop when the half width of the p99's 95 % interval is below this share of the p99
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class ModelBench:
     p95_ms: float
     p99_ms: float
     max_ms: float
-    p99_half_width: float | None  # share of p99, by order statistics; None where there are too few
+    p99_half_width: float | None  # share of the p99, by order statistics; None for too few inferences
     host_to_device_ms: float  # medians
     infer_ms: float
     device_to_host_ms: float
-    cold_load_ms: float  # file to session
-    cold_first_ms: float  # first inference after it
+    cold_load_ms: float  # from file to session
+    cold_first_ms: float  # first inference after loading
     gflops_per_s: float  # at the median
     resident_mib: float | None
     peak_mib: float | None
@@ -98,7 +98,10 @@ def bench_model(
 
 
 def p99_half_width(values: list[float]) -> float | None:
-    """Half width of the p99's 95 % interval as a share of it, from binomial order statistics; None below 1,000."""
+    """Half width of the p99's 95 % interval, as a share of the p99; None below 1,000 values.
+
+    From binomial order statistics.
+    """
     n = len(values)
     if n < 1000:
         return None

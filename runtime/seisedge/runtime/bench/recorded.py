@@ -1,16 +1,17 @@
-"""Real windows for a model, cut from a recording at the onsets of the station's own trigger, at each answer length."""
+"""Real windows for a model, cut from a recording at the onsets of the station's trigger."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.config import TriggerConfig
+from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
+from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.windows import cut_window, grid_of, start_of_window
 from seisedge.runtime.records.packet import RecordFlag
@@ -18,12 +19,19 @@ from seisedge.runtime.sources import open_source
 from seisedge.runtime.timeline.timeline import Timeline
 
 WINDOW_LIMIT = 200
+TRIAL_WINDOW_LIMIT = 8
 
-Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+def trial_windows(card: ModelCard) -> list[Pair]:
+    """Windows of the bundled recording on which a new engine is compared with onnxruntime."""
+    return windows_from([RECORDING], card, limit=TRIAL_WINDOW_LIMIT)
 
 
 def windows_from(data: list[str | Path], card: ModelCard, limit: int = WINDOW_LIMIT) -> list[Pair]:
-    """Real windows for a model: one pair (1, 3, n), (1, 3, n) an onset and answer length. Raises DataError."""
+    """One waveform and mask, (1, 3, n) each, per onset and answer length of the model; at most `limit`.
+
+    Raises DataError without an onset, and the errors of open_source.
+    """
     stations: dict[str, tuple[Timeline, Trigger, Timeline]] = {}
     pairs: list[Pair] = []
     waiting: list[tuple[Timeline, int]] = []
@@ -55,5 +63,7 @@ def windows_from(data: list[str | Path], card: ModelCard, limit: int = WINDOW_LI
             if len(pairs) >= limit:
                 break
     if not pairs:
-        raise DataError(f"{', '.join(map(str, data))}: no onset in it, so no window to measure with")
+        raise DataError(
+            f"{', '.join(map(str, data))}: the trigger finds no onset, so there is no window to measure with"
+        )
     return pairs[:limit]

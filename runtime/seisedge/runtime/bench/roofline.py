@@ -1,9 +1,9 @@
-"""The least time a model can take on a board, from its FLOPs and bytes: projected, measured by nobody here.
+"""Minimum time of a model on a board, from its FLOPs and bytes: projected, not measured.
 
 floor = max(FLOP / peak rate, bytes / memory bandwidth), with the front end at the fp32 rate and the network at the rate
-of its precision; bytes are weights, input and output, once each. Peak rates are cores × 2 × clock for fp32, eight times
-that for dense fp16 and sixteen times for dense int8 on tensor cores; no sparsity, no DLA. Not counted: starting
-kernels, some microseconds each, which at these sizes is most of the time.
+of its precision. Bytes are weights, input and output, once each. Peak rates are cores × 2 × clock for fp32, eight times
+that for dense fp16 and sixteen times for dense int8 on tensor cores; no sparsity, no DLA. Kernel launches are not
+counted: some microseconds each, which for such small models is most of the time.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from seisedge.runtime.card import ModelCard
 
-RATE = {"fp32": 1, "fp16": 8, "int8": 16}  # of the fp32 rate
+RATE = {"fp32": 1, "fp16": 8, "int8": 16}  # times the fp32 rate
 FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """cores: CUDA cores; clock_ghz: of the GPU in the largest power mode; bandwidth_gb_s: of memory."""
+    """cores: CUDA cores. clock_ghz: of the GPU in the highest power mode. bandwidth_gb_s: of the memory."""
 
     name: str
     cores: int
@@ -26,7 +26,7 @@ class Board:
     bandwidth_gb_s: float
 
     def gflops(self, precision: str) -> float:
-        """Dense peak in GFLOP/s."""
+        """Dense peak rate in GFLOP/s."""
         return self.cores * 2 * self.clock_ghz * RATE[precision]
 
 
@@ -39,7 +39,7 @@ BOARDS = (
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Microseconds of one inference at batch 1."""
+    """Minimum times of one inference at batch 1, in microseconds."""
 
     board: str
     compute_us: float
@@ -47,17 +47,17 @@ class Floor:
 
     @property
     def floor_us(self) -> float:
-        """The larger of the two."""
+        """The larger of compute and memory time."""
         return max(self.compute_us, self.memory_us)
 
     @property
     def bound(self) -> str:
-        """What sets the floor."""
+        """What limits the time: 'compute' or 'memory'."""
         return "compute" if self.compute_us >= self.memory_us else "memory"
 
 
 def floor_of(card: ModelCard, weight_bytes: int, board: Board) -> Floor:
-    """The floor on one board. A card that does not tell the front end's part counts all at the fp32 rate."""
+    """The floor on one board. If the card does not state the FLOPs of the front end, all count at the fp32 rate."""
     front = card.flops if card.front_end_flops is None else card.front_end_flops
     compute = front / board.gflops("fp32") + (card.flops - front) / board.gflops(card.precision)
     moved = weight_bytes + FLOAT_BYTES * (2 * 3 * card.n_samples + len(card.labels))
@@ -65,12 +65,12 @@ def floor_of(card: ModelCard, weight_bytes: int, board: Board) -> Floor:
 
 
 def roofline_lines(card: ModelCard, file_bytes: int) -> list[str]:
-    """The table of `seisedge inspect --roofline`. Weights count as the whole file where the card is silent."""
+    """The table of `inspect --roofline`. If the card does not state the size of the weights, the file size is used."""
     weights = file_bytes if card.weight_bytes is None else card.weight_bytes
     moved = weights + FLOAT_BYTES * (2 * 3 * card.n_samples + len(card.labels))
     lines = [
         f"projected, not measured: {card.flops / 1e6:.2f} MFLOP, {moved / 1e3:.0f} kB, "
-        f"{card.flops / moved:.1f} FLOP a byte; kernel launches not counted",
+        f"{card.flops / moved:.1f} FLOP per byte; kernel launches not counted",
         f"  {'board':32}{'fp32':>8}{card.precision if card.precision != 'fp32' else '':>8}"
         f"{'GB/s':>8}{'compute':>11}{'memory':>11}{'floor':>11}",
     ]

@@ -1,4 +1,4 @@
-"""What a station pays before its first packet: imports, both models, memory; measured in a fresh process."""
+"""Start-up cost of a station: imports, both models, memory; measured in a new process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from seisedge.runtime.errors import FailedError
 
-IMPORT_TARGET_S = 0.25  # above bare numpy
+IMPORT_TARGET_S = 0.25  # without the import of numpy
 READY_TARGET_S = 2.0
 MEMORY_TARGET_MIB = 120.0
 
@@ -34,34 +34,36 @@ print(json.dumps({
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """import_s: above bare numpy. ready_s: from nothing to both bundled models having answered once."""
+    """import_s: without numpy. ready_s: from the start of Python to the first inference of both bundled models."""
 
     import_s: float
     ready_s: float
     resident_mib: float | None
-    heavy: list[str]  # workstation libraries that were loaded; none should be
+    heavy: list[str]  # workstation libraries that were imported; should be empty
 
 
 def measure_start() -> Start:
-    """Start a station in a fresh process. Raises FailedError with its last line where it does not come up."""
+    """Start a station in a new process. Raises FailedError with its last output line if that fails."""
     done = subprocess.run([sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise FailedError(f"a station does not start here: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        raise FailedError(
+            f"a station cannot start on this machine: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
+        )
     return Start(**json.loads(done.stdout))
 
 
 def describe(start: Start) -> list[str]:
-    """A line a figure, beside its target."""
+    """One line per figure, with its target."""
     return [
-        _against("import above numpy", start.import_s, IMPORT_TARGET_S, "s"),
-        _against("ready, both models", start.ready_s, READY_TARGET_S, "s"),
-        _against("resident memory", start.resident_mib, MEMORY_TARGET_MIB, "MiB"),
-        f"{'heavy imports':24}{', '.join(start.heavy) or 'none'}",
+        _compared("imports without numpy", start.import_s, IMPORT_TARGET_S, "s"),
+        _compared("ready with both models", start.ready_s, READY_TARGET_S, "s"),
+        _compared("resident memory", start.resident_mib, MEMORY_TARGET_MIB, "MiB"),
+        f"{'workstation libraries':24}{', '.join(start.heavy) or 'none loaded'}",
     ]
 
 
-def _against(what: str, value: float | None, target: float, unit: str) -> str:
+def _compared(what: str, value: float | None, target: float, unit: str) -> str:
     if value is None:
-        return f"{what:24}not readable here"
-    verdict = "ok" if value <= target else "over"
+        return f"{what:24}unavailable on this machine"
+    verdict = "ok" if value <= target else "exceeded"
     return f"{what:24}{value:8.2f} {unit:4} (target {target:g} {unit}: {verdict})"

@@ -1,4 +1,4 @@
-"""The commands of the runtime: one file each, `command` in it."""
+"""The commands of the runtime: one file each, with a click command called `command`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 
 class FiniteRange(click.FloatRange):
-    """A range of numbers; `nan`, which no bound keeps out, is refused."""
+    """A range of finite numbers; refuses also `nan`, which passes the bounds of click."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number: float = super().convert(value, param, ctx)

@@ -1,4 +1,4 @@
-"""What a run is besides its loop: where lines go, what is remembered, who watches; each loaded where asked for."""
+"""The parts of a run besides its loop: outputs, state and monitoring. Optional parts are imported only if used."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 
 def log_to_stdout() -> None:
-    """The log of a service is on standard output, where whoever runs it looks; not where JSON lines are there."""
+    """Write the log to standard output, with the readable lines; not used if JSON lines go there."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
             handler.setStream(sys.stdout)
 
 
 class Outputs:
-    """Where lines go: straight to the terminal and to `--events`, or, with a state, by way of the journal's outbox.
+    """The sinks of a run: terminal and `--events` directly or, with a state folder, through the journal's outbox.
 
-    The sinks of the station files always go by way of an outbox, which without a state is in memory.
+    The sinks of the station files always receive lines through an outbox; without a state folder it is in memory.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Outputs:
 
 
 class Operation:
-    """What a service needs: health, metrics, the watchdog, dead letters. Nothing where it is asked for nothing."""
+    """Monitoring of a run: health, metrics, systemd's watchdog, dead letters."""
 
     def __init__(self, journal: BaseJournal, source: Source, metrics: str | None) -> None:
         self._source = source
@@ -119,7 +119,9 @@ def open_journal(state: Path | None, where: str | Sequence[str], configs: list[S
     """The journal of `--state`, else of the station files' state folder, else one in memory."""
     folders = [state] if state is not None else list(dict.fromkeys(Path(c.state) for c in configs if c.state))
     if len(folders) > 1:
-        raise InputError(f"the station files name {len(folders)} state folders; run one process a folder, or --state")
+        raise InputError(
+            f"the station files name {len(folders)} state folders; run one process per folder, or use --state"
+        )
     source = text_from_path(where if isinstance(where, str) else ",".join(where))
     if not folders:
         return MemoryJournal(source)

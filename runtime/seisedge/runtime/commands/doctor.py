@@ -31,11 +31,11 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(as_json: bool) -> None:
-    """Say what this machine has: engines, versions, memory, clock, disk; and what start-up costs here.
+    """Check this machine: packages, engines, clock, disk, temperature, and the start-up cost of a station.
 
-    Exit status: 0 a station can run here, 1 something it needs is missing.
+    Exit status: 0 if a station can run here, 1 if a requirement is missing.
     """
     facts = examine()
     if as_json:
@@ -47,7 +47,7 @@ def command(as_json: bool) -> None:
 
 
 def examine() -> dict[str, object]:
-    """All facts, as plain values; None where this machine does not tell."""
+    """All results, as plain values; None if unavailable on this machine."""
     packages = {name: _version(name) for name in (*STATION_PACKAGES, *OPTIONAL_PACKAGES)}
     missing = [name for name in STATION_PACKAGES if packages[name] is None]
     start: dict[str, object] | None = None
@@ -76,11 +76,11 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         spec = importlib.util.find_spec(package)
-        return "present" if spec is not None and spec.origin is not None else None  # no origin: type stubs alone
+        return "present" if spec is not None and spec.origin is not None else None  # no origin: only type stubs
 
 
 def _engines(packages: dict[str, str | None]) -> dict[str, str]:
-    """What each engine would do here, in words."""
+    """State of each engine on this machine, as text."""
     from seisedge.runtime.engines._library import MODULES, examine
 
     found = {"onnxruntime": "ready" if packages["onnxruntime"] else "onnxruntime is not installed"}
@@ -96,7 +96,7 @@ def _engines(packages: dict[str, str | None]) -> dict[str, str]:
 
 
 def _clock() -> bool | None:
-    """Whether the system clock is disciplined; None where nothing tells."""
+    """True if the system clock is synchronised; None if unknown."""
     try:
         done = subprocess.run(["timedatectl", "show"], capture_output=True, text=True, check=False, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
@@ -110,22 +110,22 @@ def _lines(facts: dict[str, object]) -> list[str]:
     assert isinstance(packages, dict) and isinstance(engines, dict)
     lines = [f"seisedge {facts['seisedge']} on {facts['machine']}", "", "packages"]
     for name, found in packages.items():
-        need = "needed" if name in STATION_PACKAGES else "optional"
+        need = "required" if name in STATION_PACKAGES else "optional"
         lines.append(f"  {name:19}{found or '-':14}{need}")
     lines += ["", "engines", *(f"  {name:18}{state}" for name, state in engines.items())]
     if isinstance(start, dict):
-        lines += ["", "start-up, measured in a fresh process", *(f"  {line}" for line in describe(Start(**start)))]
-    synchronised = {True: "synchronised", False: "NOT synchronised", None: "unknown (timedatectl does not tell)"}
-    lines += ["", f"clock: {synchronised[facts['clock_synchronised']]}"]  # type: ignore[index]  # bool or None
+        lines += ["", "start-up, measured in a new process", *(f"  {line}" for line in describe(Start(**start)))]
+    synchronised = {True: "synchronised", False: "NOT synchronised", None: "unknown (timedatectl reports nothing)"}
+    lines += ["", f"clock:       {synchronised[facts['clock_synchronised']]}"]  # type: ignore[index]  # bool or None
     free = facts["disk_free_mb"]
     assert isinstance(free, int)
-    lines.append(f"disk:  {free:,} MB free here{' - LOW' if free < DISK_WARNING_MB else ''}")
+    lines.append(f"disk:        {free:,} MB free in this folder{' - LOW' if free < DISK_WARNING_MB else ''}")
     zones = facts["temperatures_c"]
     assert isinstance(zones, dict)
     hottest = max(zones.items(), key=lambda item: item[1], default=None)
-    lines.append(f"heat:  {f'{hottest[1]:.0f} °C ({hottest[0]})' if hottest else 'no sensor can be read'}")
+    lines.append(f"temperature: {f'{hottest[1]:.0f} °C ({hottest[0]})' if hottest else 'no readable sensor'}")
     missing = facts["missing"]
     assert isinstance(missing, list)
     lines.append("")
-    lines.append(f"MISSING: {'; '.join(missing)}" if missing else "A station can run here.")
+    lines.append(f"Missing: {'; '.join(missing)}" if missing else "This machine can run a station.")
     return lines

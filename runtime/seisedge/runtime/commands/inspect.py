@@ -13,19 +13,21 @@ from seisedge.runtime.paths import text_from_path
 
 EPILOG = """\b
 Examples:
-  seisedge inspect magnitude.onnx
-  seisedge inspect event-type.onnx --json
+  seisedge inspect magnitude
+  seisedge inspect my-model.onnx --json
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("model", type=click.Path(path_type=Path), metavar="M.onnx")
-@click.option("--roofline", is_flag=True, help="Also the least time on Jetson boards, projected from FLOPs and bytes.")
-@click.option("--json", "as_json", is_flag=True, help="The card as it stands in the file.")
+@click.option(
+    "--roofline", is_flag=True, help="Also print the minimum time on Jetson boards, projected from FLOPs and bytes."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the card as JSON, as stored in the file.")
 def command(model: Path, roofline: bool, as_json: bool) -> None:
-    """Print the card of a model file: what it says, what it was trained on, what it costs.
+    """Print the card of a model file: task, input, training data, accuracy, cost.
 
-    `event-type` and `magnitude` stand for the bundled models.
+    `event-type` and `magnitude` are the names of the bundled models.
     """
     from seisedge.runtime.inference.infer import model_path
 
@@ -42,17 +44,17 @@ def command(model: Path, roofline: bool, as_json: bool) -> None:
 
 
 def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
-    """The card in words, a line an item."""
+    """The card as text, one line per item."""
     training = card.training
     rows = {
         "file": f"{text_from_path(path.name)}, {path.stat().st_size / 1e3:.0f} kB, sha256 {sha256[:16]}…",
         "task": f"{card.task}: {_labels(card)}",
         "input": f"{card.components}, {card.n_samples} samples at {card.sampling_rate_hz:g} Hz "
         f"({card.window_s:g} s, onset at {card.onset_s:g} s), {card.unit}, {card.band_hz[0]:g}–{card.band_hz[1]:g} Hz",
-        "answers": f"{', '.join(f'{a:g}' for a in card.answers_s)} s after the onset; {' and '.join(card.modes)}; "
-        f"at least {card.min_coverage:.0%} of the samples",
+        "answers": f"{', '.join(f'{a:g}' for a in card.answers_s)} s after the onset; {' and '.join(card.modes)} mode; "
+        f"needs at least {card.min_coverage:.0%} of the samples",
         "size": f"{card.parameters / 1e3:.0f} k parameters, {card.precision}, pruning: {card.pruning}",
-        "cost": f"{card.macs / 1e6:.1f} M MAC, {card.flops / 1e6:.1f} MFLOP an inference (1 MAC = 2 FLOP)",
+        "cost": f"{card.macs / 1e6:.1f} M MAC, {card.flops / 1e6:.1f} MFLOP per inference (1 MAC = 2 FLOP)",
         "trained": f"recipe {training.recipe}, seed {training.seed}, {card.date}, seisedge {card.seisedge_version}",
         "data": f"{training.n_records} records of {training.n_events} events; {'; '.join(training.data)}",
         "split": training.split,
@@ -61,16 +63,16 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
     }
     if card.front_end_macs is not None and card.front_end_flops is not None:
         rows["cost"] += (
-            f"; the front end {card.front_end_macs / 1e6:.1f} M MAC, {card.front_end_flops / 1e6:.1f} MFLOP of it"
+            f"; of these the front end {card.front_end_macs / 1e6:.1f} M MAC, {card.front_end_flops / 1e6:.1f} MFLOP"
         )
     if card.weight_bytes is not None and card.peak_activation_bytes is not None:
         rows["memory"] = (
-            f"{card.weight_bytes / 1e3:.0f} kB of weights, {card.peak_activation_bytes / 1e3:.0f} kB of activations at "
-            "the peak, batch 1"
+            f"{card.weight_bytes / 1e3:.0f} kB of weights, {card.peak_activation_bytes / 1e3:.0f} kB of activations "
+            "(peak, batch 1)"
         )
     if card.quantization is not None:
         q = card.quantization
-        rows["quantized"] = f"{q.layers} layers in {card.precision}, {len(q.kept)} left in fp32: {', '.join(q.kept)}"
+        rows["quantized"] = f"{q.layers} layers in {card.precision}, {len(q.kept)} kept in fp32: {', '.join(q.kept)}"
     if card.comparison is not None:
         c = card.comparison
         rows["parent"] = (
@@ -84,9 +86,9 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
     for operator, count in sorted(card.flops_by_operator.items(), key=lambda item: -item[1]):
         lines.append(f"  {operator:22}{count:>14,}  {count / max(card.flops, 1):6.1%}")
     lines.append(f"  not counted: {', '.join(card.not_counted) or 'nothing'}")
-    lines += ["", "On events never trained on: value [95 % interval over events], events/records"]
+    lines += ["", "Accuracy on events not used for training: value [95 % interval over events], events/records"]
     lines += _metric_table(card.metrics)
-    lines += ["", "Not to be trusted with"]
+    lines += ["", "Not suitable for"]
     lines += [f"  - {item}" for item in card.not_for or ["not stated"]]
     return lines
 
@@ -100,7 +102,7 @@ def _labels(card: ModelCard) -> str:
 
 
 def _metric_table(metrics: list[Metric]) -> list[str]:
-    """A line a figure, columns as wide as they need to be."""
+    """One line per figure, with columns as wide as their contents."""
     rows = [
         (
             metric.subset,

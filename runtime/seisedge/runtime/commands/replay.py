@@ -24,7 +24,7 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> tu
 
 
 def _target(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, int] | None:
-    """HOST:PORT, HOST or :PORT; the port of a Shake's stream where none is given."""
+    """HOST:PORT, HOST or :PORT; default: the port of a Shake's stream."""
     if text is None:
         return None
     host, port = _address(context, option, text if ":" in text else f"{text}:{SHAKE_PORT}")
@@ -34,12 +34,12 @@ def _target(context: click.Context, option: click.Parameter, text: str | None) -
 
 
 class _WithFaults(click.Command):
-    """Its help ends with the faults there are."""
+    """A command whose help lists the faults."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from seisedge.runtime.replay._fault import help_lines
 
-        with formatter.section("Faults, with their keys and defaults"):
+        with formatter.section("Faults with their keys and defaults (AT, LENGTH, PAUSE, BY in seconds)"):
             formatter.write_dl(help_lines(), col_max=28)
         super().format_epilog(ctx, formatter)
 
@@ -49,9 +49,9 @@ class _WithFaults(click.Command):
     epilog="""\b
 Examples:
   seisedge replay recording.mseed --speed 10
-  seisedge replay recording.mseed --fault cut:every=50 --fault gap:at=60,length=10
+  seisedge replay recording.mseed --fault gap:at=60,length=10 --fault cut
   seisedge replay recording.mseed --shake-udp 127.0.0.1:8888
-  seisedge run --source "seedlink://127.0.0.1:18000/PB_B918?from=earliest" --until-end
+  seisedge run --source seedlink://127.0.0.1/PB_B918 --until-end
 """,
 )
 @click.argument("data", nargs=-1, required=True, type=click.Path())
@@ -61,14 +61,14 @@ Examples:
     metavar="HOST:PORT",
     default=f"127.0.0.1:{SEEDLINK_PORT}",
     show_default=True,
-    help="Address to serve on; port 0 takes a free one.",
+    help="Address to listen on; port 0 selects a free one.",
 )
 @click.option(
     "--speed",
     type=float,
     default=1.0,
     show_default=True,
-    help="Times as fast as recorded; 0 is as fast as clients read.",
+    help="Replay speed, times real time; 0: as fast as clients read.",
 )
 @click.option(
     "--record-length",
@@ -76,7 +76,7 @@ Examples:
     default=512,
     show_default=True,
     metavar="BYTES",
-    help="Of the records served, a power of two from 128 to 65536.",
+    help="Length of the records sent, a power of two from 128 to 65536.",
 )
 @click.option(
     "--stations",
@@ -84,20 +84,21 @@ Examples:
     default=1,
     show_default=True,
     metavar="N",
-    help="Serve N copies of each station, under codes of their own.",
+    help="Serve N copies of each station, each under its own code.",
 )
 @click.option(
     "--fault",
     "faults",
     multiple=True,
     metavar="NAME[:key=value,...]",
-    help="Let something go wrong (below); may be given several times, and the order counts.",
+    help="Inject a fault (see below). May be repeated; faults are applied in this order.",
 )
 @click.option(
     "--shake-udp",
     callback=_target,
     metavar="HOST:PORT",
-    help="Serve nothing, but send the packets of a Raspberry Shake there; ends with the recording.",
+    help="Instead of serving, send the packets of a Raspberry Shake to this address (default port 8888); ends with the "
+    "recording.",
 )
 def command(
     data: tuple[str, ...],
@@ -110,10 +111,10 @@ def command(
 ) -> None:
     """Serve recorded miniSEED as a SeedLink (3.1 and 4.0) and DataLink server: a virtual digitizer.
 
-    DATA are miniSEED files and folders. All channels are merged in order of the records' ends; a record can be
-    had when its last sample is past on the replay's clock, which starts with the first client. Ctrl-C ends it.
+    DATA are miniSEED files and folders. All channels are merged in order of the records' ends. A record is available
+    when its last sample is past on the replay clock, which starts with the first client. Ctrl-C stops the server.
     """
-    from seisedge.runtime.replay import Digitizer  # after the options: `--help` needs no decoder
+    from seisedge.runtime.replay import Digitizer  # imported here: `--help` needs no decoder
 
     if "-" in data:
         raise InputError("replay cannot serve standard input; give files or folders")
@@ -130,16 +131,16 @@ def command(
         click.echo(
             f"{digitizer.url}  {names}  {iso_from_ns(recording.starttime_ns)[:19]}Z to "
             f"{iso_from_ns(recording.endtime_ns)[:19]}Z, {recording.n_records} records of {record_length} bytes, "
-            f"{f'speed {speed:g}' if speed else 'as fast as clients read'}"
+            f"{f'{speed:g} times real time' if speed else 'as fast as clients read'}"
         )
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            click.echo("ended")
+            click.echo("stopped")
 
 
 def _end_on_signals() -> None:
-    """SIGTERM ends it as Ctrl-C does; and Ctrl-C does, too, where a script started it in the background."""
+    """Make SIGTERM, and Ctrl-C also in a background job of a script, raise KeyboardInterrupt."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -150,7 +151,7 @@ def _send_as_shake(data: tuple[str, ...], to: tuple[str, int], speed: float, fau
 
     _end_on_signals()
     sender = ShakeSender(data, to, speed, faults=faults)
-    click.echo(f"sending {sender.recording.stations[0].id} to {to[0]} UDP port {to[1]}, speed {speed:g}")
+    click.echo(f"sending {sender.recording.stations[0].id} to {to[0]} UDP port {to[1]} at {speed:g} times real time")
     with contextlib.suppress(KeyboardInterrupt):
         sender.run()
     click.echo(f"{sender.n_sent} packets sent")

@@ -11,31 +11,31 @@ from types import FrameType
 from typing import cast, get_args
 
 import click
-import msgspec
 
+from seisedge.runtime.bench.recorded import trial_windows
 from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.commands._run_inputs import read_inputs
 from seisedge.runtime.commands._service import Operation, Outputs, log_to_stdout, open_journal
-from seisedge.runtime.config import EngineName, Mode, ModelsConfig, StationConfig, check_metadata, load_config
-from seisedge.runtime.errors import DataError, InputError
+from seisedge.runtime.config import EngineName, Mode, StationConfig
+from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
-from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks.jsonl import JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import Source, open_source
 from seisedge.runtime.station.run_report import RunReport
 
-MAX_NAMES = 5  # of channels or stations in one sentence
-SINKS_END_S = 30.0  # how long sinks are waited for when the data have ended
-SINKS_STOP_S = 3.0  # and when the run is told to stop
+MAX_NAMES = 5  # of channels or stations in one message
+SINKS_END_S = 30.0  # time for sinks to deliver their lines at the end of the data
+SINKS_STOP_S = 3.0  # the same after SIGTERM or Ctrl-C
 
 EPILOG = """\b
 Examples:
   seisedge run recording.mseed
-  seisedge run station.toml --source seedlink://127.0.0.1:18000/PB_B918 --events events.jsonl
+  seisedge run station.toml --source seedlink://127.0.0.1/PB_B918
   cat *.mseed | seisedge run - --json
-  seisedge run station.toml --state /var/lib/seisedge/B918 --events events.jsonl
+  seisedge run station.toml --state state/B918 --events events.jsonl
 """
 
 
@@ -46,32 +46,62 @@ Examples:
     "urls",
     multiple=True,
     metavar="URL",
-    help="seedlink://HOST/NET_STA, datalink://…, shake-udp://:PORT?station=NET_STA, sds:DIR, file:PATH[?follow=true]",
+    help="\b\nRead this source instead of DATA. Takes\nprecedence over `source` of a station file.\n"
+    "  seedlink://HOST/NET_STA\n  datalink://HOST/NET_STA\n  shake-udp://:PORT?station=NET_STA\n  sds:DIR\n"
+    "  file:PATH[?follow=true]",
 )
-@click.option("--model", "models", multiple=True, type=click.Path(path_type=Path), help="In place of a bundled model.")
 @click.option(
-    "--engine", type=click.Choice(get_args(EngineName)), help="Default: the station file's, else onnxruntime."
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Use this model file for its task; may be repeated. Default: the station file's, else the bundled model.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(get_args(EngineName)),
+    help="Engine for the models. Default: the station file's, else onnxruntime.",
 )
 @click.option(
     "--stationxml",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Gains and orientations; in place of the station files'.",
+    help="Take gains and orientations from this StationXML file instead of the station files.",
 )
-@click.option("--mode", type=click.Choice(get_args(Mode)), help="Default: the station file's, else triggered.")
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(Mode)),
+    help="Analyse triggered windows, or all data. Default: the station file's, else triggered.",
+)
 @click.option(
     "--events",
     type=click.Path(path_type=Path),
-    help="Write JSON lines to this file; emptied, or appended to with --state.",
+    help="Also write the events to this file, as JSON lines. It is overwritten; with --state, appended to.",
 )
 @click.option(
-    "--state", type=click.Path(path_type=Path), metavar="DIR", help="Remember there, and go on after a restart."
+    "--state",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Store the state of the run in this folder and resume from it after a restart. Default: the station file's.",
 )
-@click.option("--metrics", metavar="HOST:PORT", help="Serve /healthz and /metrics there, as in 127.0.0.1:9108.")
-@click.option("--until-end", is_flag=True, help="End when the server says that all is sent.")
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    help="Serve /healthz and /metrics on this address, for example 127.0.0.1:9108. Default: the station file's.",
+)
+@click.option(
+    "--until-end",
+    is_flag=True,
+    help="Start at the earliest data, unless the URL has from=, and end with the server's last packet.",
+)
 @click.option("--idle-exit", type=FiniteRange(min=0.1), metavar="S", help="End after S seconds without a packet.")
-@click.option("--connect-timeout", type=FiniteRange(min=0.1), metavar="S", help="Fail without a server.")
-@click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
+@click.option(
+    "--connect-timeout",
+    type=FiniteRange(min=0.1),
+    metavar="S",
+    help="Fail after S seconds without a connection. Default: no limit, or the first failure with --until-end.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, and log to standard error.")
 def command(  # noqa: PLR0913 - one parameter for each option of the command
     data: tuple[str, ...],
     urls: tuple[str, ...],
@@ -89,54 +119,40 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
 ) -> None:
     """Read a stream, files, folders or standard input (-) and emit events.
 
-    Standard output has readable lines of events and the log, for people; with --json it has JSON lines and nothing
-    else, and the log goes to standard error.
+    Arguments that end in .toml are station files, all others are miniSEED. With station files, only data of their
+    stations are analysed.
 
-    Of DATA, what ends in .toml is a station file; all else is miniSEED. With station files only their stations
-    are listened to. Exit status: 0 done, 1 no connection, 2 input that cannot be used.
+    Readable lines and the log go to standard output. With --json only JSON lines go to standard output.
+
+    Exit status: 0 success, 1 no connection or another failure, 2 unusable input.
     """
     if not as_json:
         log_to_stdout()
-    configs: dict[str, StationConfig] = {}
-    for path in (Path(item) for item in data if item.endswith(".toml")):
-        config = load_config(path)
-        station_id = str(config.station_id)
-        if station_id in configs:
-            raise InputError(f"{path}: a second station file for {station_id}")
-        configs[station_id] = config
-    metadata = StationXml.read(stationxml) if stationxml is not None else None
-    if metadata is not None:
-        for config in configs.values():
-            check_metadata(config, metadata)
-    files = [item for item in data if not item.endswith(".toml")]
-    where = _where(files, urls, list(configs.values()))
-    journal = open_journal(state, where, list(configs.values()))
+    inputs = read_inputs(data, urls, stationxml, engine)
+    configs = list(inputs.configs.values())
+    journal = open_journal(state, inputs.where, configs)
     source = open_source(
-        where,
+        inputs.where,
         until_end=until_end,
         connect_timeout_s=connect_timeout,
         resume=journal.resume,
         resume_ns=journal.resume_ns,
     )
-    default = None if configs else StationConfig()
-    wanted = _models_of(configs)
-    if engine is not None:
-        wanted = msgspec.structs.replace(wanted, engine=cast("EngineName", engine))
-    loaded = Models.load(wanted, models)
+    loaded = Models.load(inputs.models, models, trial_windows)
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
-    metrics = metrics or next((config.metrics for config in configs.values() if config.metrics), None)
+    metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
     with Operation(journal, source, metrics) as operation:
-        outputs = Outputs(journal, shown, events, list(configs.values()), loaded)
+        outputs = Outputs(journal, shown, events, configs, loaded)
         chosen = cast("Mode | None", mode)
         loop = Loop(
             loaded,
             outputs.direct,
-            configs,
-            default=default,
+            inputs.configs,
+            default=None if configs else StationConfig(),
             mode=chosen,
             journal=journal,
             health=operation.health,
-            metadata=metadata,
+            metadata=inputs.metadata,
         )
         operation.watch(loop, loaded, outputs.drains)
         try:
@@ -152,33 +168,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         _summary(report, source, journal, loaded)
 
 
-def _where(files: list[str], urls: tuple[str, ...], configs: list[StationConfig]) -> str | list[str]:
-    """What to read: one URL, or files."""
-    if files and urls:
-        raise InputError("give DATA or --source, not both")
-    if len(urls) > 1:
-        raise InputError("one --source a run; several stations of one server: seedlink://host/NET_STA,NET_STA")
-    if not files and not urls:
-        urls = tuple(dict.fromkeys(config.source for config in configs if config.source))
-        if not urls:
-            raise InputError("nothing to read: give DATA, --source URL, or a station file with a source")
-        if len(urls) > 1:
-            raise InputError(f"the station files name {len(urls)} sources; run one process a source")
-    return urls[0] if urls else files
-
-
-def _models_of(configs: dict[str, StationConfig]) -> ModelsConfig:
-    """The models all station files agree on: a process loads each once. Raises InputError where they differ."""
-    wanted = {station_id: config.models for station_id, config in configs.items()}
-    first = next(iter(wanted), "")
-    for station_id, models in wanted.items():
-        if models != wanted[first]:
-            raise InputError(f"{first} and {station_id} ask for different models; run one process a set of models")
-    return wanted.get(first, ModelsConfig())
-
-
 def _refuse_unusable(report: RunReport, source: Source) -> None:
-    """Raise DataError with every reason where nothing of the files reached a station's timeline."""
+    """Raises DataError with all reasons if no data of the files reached the timeline of a station."""
     if any(station.used for station in report.stations.values()):
         return
     why: dict[str, list[str]] = {}  # reason → channels
@@ -203,9 +194,9 @@ def _few(names: Iterable[str]) -> str:
 
 @contextlib.contextmanager
 def _stopped_by_signals(loop: Loop, source: Source) -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the run in order, exit status 0.
+    """Make SIGTERM and Ctrl-C end the run normally, with exit status 0.
 
-    What is open is closed and written; with a state it stays open for the next run.
+    Open events are closed and written; with a state folder they stay open for the next run.
     """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -228,25 +219,25 @@ def _summary(report: RunReport, source: Source, journal: BaseJournal, models: Mo
         f"{report.inferences} inferences in {report.wall_s:.1f} s",
         err=True,
     )
-    troubles = {
+    problems = {
         "damaged records left out": counters.bad_records,
         "text records (logs) left out": counters.text_records,
         "bytes skipped between records": counters.skipped_bytes,
         "truncated records": counters.truncated,
         "reconnects": counters.reconnects,
-        "windows dropped, the run was behind the stream": report.dropped_windows,
-        "triggers that were a spike, a step or a calibration": report.artefacts,
-        "packets with a time that no other packet said": sum(s.counters.stray_packets for s in stations),
-        "times that a clock went back": sum(s.counters.new_timelines for s in stations),
-        "packets of other stations": sum(report.other_stations.values()),
-        "lines said in an earlier run": journal.counters.repeated_lines,
+        "windows dropped because the run was behind the stream": report.dropped_windows,
+        "triggers caused by a spike, a step or a calibration": report.artefacts,
+        "packets whose time no other packet confirms": sum(s.counters.stray_packets for s in stations),
+        "times a clock was set back": sum(s.counters.new_timelines for s in stations),
+        "packets of other stations, ignored": sum(report.other_stations.values()),
+        "lines already emitted by an earlier run": journal.counters.repeated_lines,
     }
     for station in stations:
         for timeline in station.timelines[:1]:
             for component, track in timeline.tracks.items():
                 if track.counters.gaps:
-                    troubles[f"gaps on {station.station_id} {component}"] = track.counters.gaps
-    for what, count in troubles.items():
+                    problems[f"gaps on {station.station_id} {component}"] = track.counters.gaps
+    for what, count in problems.items():
         if count:
             click.echo(f"  {what}: {count}", err=True)
     for sentence in models.stand_ins:

@@ -16,23 +16,24 @@ if TYPE_CHECKING:
     from seisedge.runtime.journal.database import DatabaseReader
 
 EPILOG = """\b
-Example:
+Examples:
   seisedge state show /var/lib/seisedge/B918
+  seisedge state show /var/lib/seisedge/B918 --json
 """
 
 
 @click.group(epilog=EPILOG)
 def command() -> None:
-    """What `seisedge run --state DIR` remembers."""
+    """Inspect the state folder of `seisedge run --state DIR`."""
 
 
-@command.command("show")
+@command.command("show", epilog=EPILOG, short_help="Show positions, open events, waiting lines.")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(folder: Path, as_json: bool) -> None:
-    """Where each station's stream goes on, what is open, and what each sink has yet to get.
+    """Show where each station resumes, its open events, and the lines that each sink has not received.
 
-    Only looks; a run may be using the folder.
+    Read only: a run may be using the folder.
     """
     from seisedge.runtime.journal.database import SCHEMA_VERSION, DatabaseReader
 
@@ -82,15 +83,15 @@ def _print(facts: dict[str, Any]) -> None:
     for station in facts["stations"]:
         age_s = time.time() - ns_from_iso(station["updated"]) / NS_PER_S
         click.echo(f"{station['station']}  {station['source']}")
-        click.echo(f"  goes on after token {station['token']} ({station['token_time']}), stored {age_s:.0f} s ago")
-        click.echo(f"  open: {', '.join(station['open_events']) or 'nothing'}")
+        click.echo(f"  resumes after token {station['token']} ({station['token_time']}), stored {age_s:.0f} s ago")
+        click.echo(f"  open events: {', '.join(station['open_events']) or 'none'}")
         counters = station["counters"]
         words = (f"{counters[key]} {key}" for key in ("packets", "triggers", "events", "inferences"))
-        click.echo(f"  so far: {', '.join(words)}")
+        click.echo(f"  counters: {', '.join(words)}")
     if not facts["stations"]:
-        click.echo("no station with a place in a stream to go on from")
+        click.echo("no station with a stored position in a stream")
     for sink in facts["sinks"]:
         click.echo(f"sink {sink['name']}: {sink['waiting']} lines waiting")
-    click.echo(f"{facts['outbox_lines']} lines in the outbox, {facts['known_revisions']} revisions known")
+    click.echo(f"{facts['outbox_lines']} lines in the outbox, {facts['known_revisions']} emitted revisions stored")
     for name in facts["damaged"]:
-        click.echo(f"set aside: {name}")
+        click.echo(f"damaged file, set aside: {name}")

@@ -1,4 +1,4 @@
-"""The bundled recording and what is known of it."""
+"""The bundled recording, its catalogues and its station files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The demo's tables: events beside the catalogue, misses and false ones as what they are, and what it cost."""
+"""The tables of the demo: detections compared with the catalogue, counts and latencies."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from seisedge.runtime.clock import iso_from_ns, ns_from_iso
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.demo.truth import Earthquake, belongs
 from seisedge.runtime.event import Event, Latency
+from seisedge.runtime.station.run_report import RunReport
 
 STAGES = ("record_fill", "transport", "wait", "assemble", "infer", "emit")
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Which events are which earthquakes. Events are the last revision of each, retracted ones left out.
+    """Events assigned to earthquakes. Of each event its last revision, without retracted events.
 
-    catalogued: per earthquake, station → event. automatic: events of the automatic list only. unlisted: of neither.
+    catalogued: earthquake id → station → event. automatic: events only in the automatic catalogue. unlisted: events in
+    neither catalogue.
     """
 
     catalogued: dict[str, dict[str, Event]]
@@ -29,7 +31,7 @@ class Matches:
 
 
 def last_revisions(lines: Iterable[Event]) -> list[Event]:
-    """The last word on each event that was not retracted, in order of onset."""
+    """The last revision of each event that was not retracted, in order of onset."""
     latest = {line.id: line for line in lines}
     return sorted(
         (e for e in latest.values() if e.status != "retracted"), key=lambda event: (event.onset, event.station)
@@ -42,7 +44,7 @@ def match(
     automatic: Sequence[Earthquake],
     configs: Mapping[str, StationConfig],
 ) -> Matches:
-    """Give each event to the earthquake whose predicted P is nearest, if it is near enough."""
+    """Assign each event to the earthquake with the nearest predicted P arrival, if `belongs`."""
     catalogued: dict[str, dict[str, Event]] = {quake.id: {} for quake in catalogue}
     of_automatic: list[Event] = []
     unlisted: list[Event] = []
@@ -74,9 +76,9 @@ def _distance_km(quake: Earthquake, config: StationConfig) -> float:
 
 
 def event_table(matches: Matches, catalogue: Sequence[Earthquake], configs: Mapping[str, StationConfig]) -> list[str]:
-    """One row an earthquake, one column a station."""
+    """One row per earthquake, one column per station."""
     stations = list(configs)
-    lines = [f"{'catalogue':22}" + "".join(f"{station:44}" for station in stations)]
+    lines = [f"{'catalogue':22}" + "".join(f"{station:44}" for station in stations).rstrip()]
     for quake in catalogue:
         row = f"{iso_from_ns(quake.origin_ns)[11:21]}  M {quake.magnitude:4.2f}    "
         for station in stations:
@@ -99,23 +101,20 @@ def _cell(event: Event) -> str:
 
 
 def verdict(matches: Matches, catalogue: Sequence[Earthquake], stations: Sequence[str]) -> list[str]:
-    """Counts: found, missed, uncatalogued, unlisted; types and magnitudes of what was found."""
+    """Numbers of detected and unlisted events; types and magnitude errors of the detected earthquakes."""
     found = {s: sum(s in events for events in matches.catalogued.values()) for s in stations}
     both = sum(bool(events) for events in matches.catalogued.values())
+    per_station = ", ".join(f"{station} {count}" for station, count in found.items())
     lines = [
-        f"found {both} of {len(catalogue)} catalogued earthquakes on at least one station ("
-        + ", ".join(f"{station} {count}" for station, count in found.items())
-        + ")"
+        f"{both} of {len(catalogue)} catalogued earthquakes detected by at least one station ({per_station})",
+        f"{len(matches.automatic)} further events are only in the automatic catalogue; {len(matches.unlisted)} are in "
+        "neither (unlisted small earthquakes, or false)",
     ]
-    lines.append(
-        f"{len(matches.automatic)} more events are on the automatic list: uncatalogued; "
-        f"{len(matches.unlisted)} on neither list: small earthquakes nobody listed, or false"
-    )
     pairs = [
         (quake, event) for quake in catalogue for event in matches.catalogued[quake.id].values() if event.event_type
     ]
     right = sum(event.event_type is not None and event.event_type.label == "tectonic" for _, event in pairs)
-    lines.append(f"of the {len(pairs)} found records, {right} are called tectonic")
+    lines.append(f"{right} of {len(pairs)} detections of catalogued earthquakes have the type tectonic")
     errors = [
         event.magnitude.expected - quake.magnitude
         for quake, event in pairs
@@ -123,7 +122,7 @@ def verdict(matches: Matches, catalogue: Sequence[Earthquake], stations: Sequenc
     ]
     if len(errors) >= 2:
         lines.append(
-            f"magnitude minus catalogue, {len(errors)} records: mean {statistics.mean(errors):+.2f}, "
+            f"magnitude minus catalogue, {len(errors)} detections: mean {statistics.mean(errors):+.2f}, "
             f"sd {statistics.stdev(errors):.2f}, within 0.2 {_within(errors, 0.2):.0%}, "
             f"within 0.3 {_within(errors, 0.3):.0%}"
         )
@@ -134,23 +133,37 @@ def _within(errors: list[float], bound: float) -> float:
     return sum(abs(error) <= bound for error in errors) / len(errors)
 
 
+def count_lines(report: RunReport) -> list[str]:
+    """Data, packets, triggers, events and inferences of the run."""
+    first_ns = min(s.first_ns for s in report.stations.values() if s.first_ns)
+    noise = sum(station.counters.noise_events for station in report.stations.values())
+    repeated = sum(station.counters.retriggers for station in report.stations.values())
+    per_station = ", ".join(f"{name} {s.counters.triggers}" for name, s in report.stations.items())
+    return [
+        f"{report.stream_s / 60:.1f} min of data from {iso_from_ns(first_ns)[:19]}Z in {report.wall_s:.1f} s, "
+        f"{report.packets} packets",
+        f"{report.triggers} triggers ({per_station}): {repeated} during an open event, {noise} classified as noise; "
+        f"{report.events} events, {report.inferences} inferences",
+    ]
+
+
 def latency_table(lines: Sequence[Event]) -> list[str]:
-    """p50, p95 and p99 of each stage over all emitted revisions; milliseconds."""
-    table = [f"{'stage':38}{'p50':>9}{'p95':>9}{'p99':>9}  ms"]
+    """p50, p95 and p99 of each stage over all emitted revisions, in milliseconds."""
+    table = [f"{'latency by stage':38}{'p50':>9}{'p95':>9}{'p99':>9}  ms"]
     names = {
-        "record_fill": "record fill (data time)",
+        "record_fill": "last sample to end of record (data)",
         "transport": "transport (digitizer to arrival)",
-        "wait": "wait (queue, other answers)",
-        "assemble": "assemble",
-        "infer": "infer",
-        "emit": "emit",
+        "wait": "queue and other work of the record",
+        "assemble": "assembly of the window",
+        "infer": "inference",
+        "emit": "output",
     }
     for stage in STAGES:
         values = [v for line in lines if (v := getattr(line.latency_ms, stage)) is not None]
         if values:
             table.append(f"{names[stage]:38}" + _percentiles(values))
     own = [_own(line.latency_ms) for line in lines]
-    return [*table, f"{'arrival to event, all of the station':38}" + _percentiles(own)]
+    return [*table, f"{'total in the station (from arrival)':38}" + _percentiles(own)]
 
 
 def _own(latency: Latency) -> float:

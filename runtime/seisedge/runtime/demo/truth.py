@@ -1,4 +1,4 @@
-"""What is known of the bundled stretch: two lists, and when their P waves should come."""
+"""The two catalogues of the bundled recording, and predicted P arrivals."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from seisedge.runtime.clock import ns_from_iso, ns_from_s
 
-P_SPEED_KM_S = 6.0  # straight rays, as the data set's own predictions
-EARLY_S, LATE_S = 2.0, 3.5  # an onset this close to the predicted P belongs to the earthquake
+P_SPEED_KM_S = 6.0  # straight rays, as for the predictions of the data set
+EARLY_S, LATE_S = 2.0, 3.5  # largest difference of an onset from the predicted P arrival of its earthquake
 EARTH_RADIUS_KM = 6371.0
 
 
 @dataclass(frozen=True, slots=True)
 class Earthquake:
-    """One entry of a list."""
+    """One entry of a catalogue."""
 
     id: str
     origin_ns: int
@@ -26,19 +26,19 @@ class Earthquake:
     depth_km: float
 
     def distance_km(self, latitude_deg: float, longitude_deg: float) -> float:
-        """Epicentral distance of a station, on a sphere."""
+        """Epicentral distance of a point, on a sphere."""
         here, there = math.radians(latitude_deg), math.radians(self.latitude_deg)
         turn = math.radians(longitude_deg - self.longitude_deg)
         half = math.sin((here - there) / 2) ** 2 + math.cos(here) * math.cos(there) * math.sin(turn / 2) ** 2
         return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(half))
 
     def predicted_p_ns(self, distance_km: float) -> int:
-        """Arrival of P by a straight ray."""
+        """Predicted P arrival, with a straight ray."""
         return self.origin_ns + ns_from_s(math.hypot(distance_km, self.depth_km) / P_SPEED_KM_S)
 
 
 def belongs(onset_ns: int, predicted_ns: int) -> bool:
-    """True where an onset is close enough to a predicted P to be that earthquake's."""
+    """True if an onset is close enough to the predicted P arrival of an earthquake."""
     return -ns_from_s(EARLY_S) <= onset_ns - predicted_ns <= ns_from_s(LATE_S)
 
 

@@ -1,42 +1,50 @@
-"""Engines: one file each. A library is loaded when the first engine of it is asked for, not before."""
+"""Engines, one file per library. A library is loaded when its first engine is opened."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
-from seisedge.runtime.engines._base import Engine, InferenceCost
+from seisedge.runtime.engines._base import Engine, InferenceCost, TrialWindows
 from seisedge.runtime.errors import EngineError
 
-__all__ = ["ONNXRUNTIME", "Engine", "InferenceCost", "open_engine"]
+__all__ = ["ONNXRUNTIME", "Engine", "InferenceCost", "TrialWindows", "open_engine"]
 
 logger = logging.getLogger(__name__)
 
 ONNXRUNTIME = "onnxruntime"
 
 
-def open_engine(path: Path, engine: str = ONNXRUNTIME, folder: Path | None = None, *, or_plain: bool = True) -> Engine:
+def open_engine(
+    path: Path,
+    engine: str = ONNXRUNTIME,
+    folder: Path | None = None,
+    *,
+    trial_windows: TrialWindows | None = None,
+    allow_fallback: bool = True,
+) -> Engine:
     """The engine for a model file on this machine.
 
-    engine: `onnxruntime`, `tensorrt` or `tensorrt-rtx`. folder: where built engines are kept; by default the
-    user's cache. Where the engine asked for cannot be had, onnxruntime is taken, which says so in `instead_of` and
-    `reason` and in the log; with or_plain=False EngineError is raised, then and in mid-run.
-    Raises InputError, CardError.
+    engine: `onnxruntime`, `tensorrt` or `tensorrt-rtx`. folder: where built engines are kept; default: the user's
+    cache. trial_windows: makes the real windows on which an engine that is new on this machine is compared with
+    onnxruntime; without it such an engine is not used.
+    If the requested engine is unavailable, returns onnxruntime, logs a warning and sets `instead_of` and `reason`;
+    with allow_fallback=False raises EngineError instead, now and during the run. Raises InputError, CardError.
     """
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
-    plain = OnnxRuntimeEngine(path)  # also checks the file for all other engines
+    plain = OnnxRuntimeEngine(path)  # also checks the model file for the other engines
     if engine == ONNXRUNTIME:
         return plain
     try:
         from seisedge.runtime.engines._cache import default_folder, usable_engine
         from seisedge.runtime.engines.tensorrt import TensorRtEngine
 
-        built = usable_engine(plain, engine, folder or default_folder())
-        return TensorRtEngine(path, built, engine, plain=plain, or_plain=or_plain)
+        built = usable_engine(plain, engine, folder or default_folder(), trial_windows)
+        return TensorRtEngine(path, built, engine, plain=plain, allow_fallback=allow_fallback)
     except EngineError as error:
-        if not or_plain:
+        if not allow_fallback:
             raise
         plain.instead_of, plain.reason = engine, str(error)
-        logger.warning("%s: on %s, not on %s: %s", path, plain.name, engine, error)
+        logger.warning("%s: using %s instead of %s: %s", path, plain.name, engine, error)
         return plain

@@ -1,8 +1,9 @@
-"""Engine: what runs a model file. One file an engine; each is a subclass with two hooks."""
+"""Engine: runs a model file. Each engine is a subclass with two hooks, in a file of its own."""
 
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
@@ -14,11 +15,13 @@ from seisedge.runtime.card import ModelCard
 from seisedge.runtime.counters import Histogram
 
 Array = npt.NDArray[np.float32]
+Pair = tuple[Array, Array]  # waveform and valid, (batch, 3, n_samples) each
+TrialWindows = Callable[[ModelCard], Iterable[Pair]]  # real windows for a model, to compare engines on
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceCost:
-    """Where the time of one inference went, in milliseconds; transfers are 0 where memory is shared."""
+    """Time of the parts of one inference, in milliseconds; transfers are 0 on the CPU."""
 
     host_to_device_ms: float
     infer_ms: float
@@ -26,10 +29,10 @@ class InferenceCost:
 
 
 class Engine(abc.ABC):
-    """Base of all engines: checks and timing once, the work in `_infer`.
+    """Base of all engines: checks and timing here, the inference in `_infer`.
 
-    inference_ms: of every window that was ever looked at, without transfers; a batch's time is shared by its windows.
-    instead_of, reason: the engine that was asked for and why it is not this one; None and '' where it is.
+    inference_ms: histogram over all windows, without transfers; the time of a batch is divided by its windows.
+    instead_of, reason: the requested engine that this one replaces, and why; None and '' if this is the requested one.
     """
 
     name: str
@@ -43,18 +46,21 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def _load(self, path: Path) -> tuple[str, ModelCard]:
-        """Open the file; returns its sha256 and card. Raises CardError."""
+        """Open the model file; returns its sha256 and card. Raises CardError."""
 
     @abc.abstractmethod
     def _infer(self, waveform: Array, valid: Array) -> Array:
-        """Run the graph."""
+        """Run the network: probabilities (batch, n_labels)."""
 
     def _cost(self, elapsed_ms: float) -> InferenceCost:
-        """What the last inference cost, which took `elapsed_ms` as seen from here."""
+        """Cost of the last inference, for which `elapsed_ms` were measured on the host."""
         return InferenceCost(0.0, elapsed_ms, 0.0)
 
     def infer(self, waveform: Array, valid: Array) -> tuple[Array, InferenceCost]:
-        """Probabilities (batch, n_labels) of `waveform` and `valid` (batch, 3, n_samples), and the cost."""
+        """Probabilities (batch, n_labels) for `waveform` and `valid`, (batch, 3, n_samples) each, and the cost.
+
+        Raises ValueError for other shapes.
+        """
         expected = (3, self.card.n_samples)
         if waveform.shape != valid.shape or waveform.shape[1:] != expected:
             raise ValueError(

@@ -1,8 +1,7 @@
-"""From ONNX to a serialized engine: one code path over TensorRT 10.3 to 11 and TensorRT-RTX.
+"""Build a serialized engine from an ONNX file, with TensorRT 10.3 to 11 and TensorRT-RTX.
 
-Networks are explicitly typed: the types in the ONNX file are what runs. Precision is chosen by the file (fp16 casts,
-int8 Q/DQ), never by a builder flag, and TF32 is off, since it would round the fp32 front end to 10 bits. There is no
-calibrator.
+Networks are strongly typed: the engine uses the types of the ONNX file. The file sets the precision (fp16 casts, int8
+Q/DQ), never a builder flag. TF32 is off, since it would round the fp32 front end to 10 bits. No calibrator is used.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to build. compute_capability: as in `sm86`; None is this machine's GPU, or any where the library can.
+    """What to build. compute_capability: for example `sm86`; None for this machine's GPU, or any GPU if supported.
 
-    Batches are from 1 to max_batch and fastest at 1, which is what a station asks for.
+    Batches from 1 to max_batch; optimised for 1, the batch size of a station.
     """
 
     library: str
@@ -40,9 +39,9 @@ class Plan:
 
 
 def plan_from_target(target: str, max_batch: int, workspace_mb: int) -> Plan:
-    """Of `tensorrt`, `tensorrt-rtx` or `tensorrt-rtx:smNN`.
+    """The plan for a target `tensorrt`, `tensorrt-rtx` or `tensorrt-rtx:smNN`.
 
-    Raises InputError for any other, EngineError where the library is not here to say what it builds for.
+    Raises InputError for an unsupported target, EngineError if the library is unavailable.
     """
     name, colon, capability = target.partition(":")
     if name not in ("tensorrt", "tensorrt-rtx"):
@@ -65,10 +64,10 @@ def plan_from_target(target: str, max_batch: int, workspace_mb: int) -> Plan:
 def build_engine(
     model: Path, plan: Plan, progress: Callable[[float, str], None], timing_cache: Path | None = None
 ) -> tuple[bytes, str]:
-    """The serialized engine, and the compute capability it is for.
+    """The serialized engine, and its compute capability.
 
-    progress: called with the share done and the phase. timing_cache: read and brought up to date where the library
-    times its kernels. Raises EngineError with the library's own reason.
+    progress: called with the completed share and the phase. timing_cache: read and updated if the library times its
+    kernels. Raises EngineError with the library's message.
     """
     library = load_library(plan.library)
     api: Any = library.module
@@ -76,7 +75,7 @@ def build_engine(
     try:
         builder: trt.Builder = api.Builder(logger)
     except (TypeError, RuntimeError) as error:  # pybind's "factory function returned nullptr": no driver, no GPU
-        raise EngineError(f"{plan.library} has no builder on this machine: {log.reason()}") from error
+        raise EngineError(f"{plan.library} cannot create a builder on this machine: {log.reason()}") from error
     network = parsed_network(library, builder, logger, model)
     config: trt.IBuilderConfig = builder.create_builder_config()
     capability = _aim(library, config, plan)
@@ -96,16 +95,16 @@ def build_engine(
 
 
 def parsed_network(library: Library, builder: trt.Builder, logger: Any, model: Path) -> trt.INetworkDefinition:
-    """The ONNX file as the library's network, explicitly typed. Raises EngineError naming the node it cannot take."""
+    """The ONNX file as a strongly typed network of the library. Raises EngineError with the node it cannot parse."""
     api: Any = library.module
     typed = getattr(api.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    # where the flag is gone, there is no other kind
+    # newer versions have no such flag: all networks are strongly typed
     network: trt.INetworkDefinition = builder.create_network(0 if typed is None else 1 << int(typed))
     parser: trt.OnnxParser = api.OnnxParser(network, logger)
     if not parser.parse(model.read_bytes()):
         faults = [parser.get_error(i) for i in range(parser.num_errors)]
         reason = f"{faults[0].desc()} (node {faults[0].node()})" if faults else "no reason given"
-        raise EngineError(f"{model}: {library.name} {library.version} cannot read it: {' '.join(reason.split())}")
+        raise EngineError(f"{model}: {library.name} {library.version} cannot parse it: {' '.join(reason.split())}")
     inputs = {network.get_input(i).name for i in range(network.num_inputs)}
     outputs = {network.get_output(i).name for i in range(network.num_outputs)}
     if inputs != INPUTS or outputs != OUTPUTS:
@@ -117,10 +116,10 @@ def parsed_network(library: Library, builder: trt.Builder, logger: Any, model: P
 
 
 def _aim(library: Library, config: trt.IBuilderConfig, plan: Plan) -> str:
-    """Set the GPU to build for; what the engine is for, in words of the sidecar."""
+    """Set the GPU to build for; returns its name as in the sidecar."""
     api: Any = library.module
     if plan.compute_capability is not None:
-        aimed: Any = config  # the two names are TensorRT-RTX's alone, the stubs are TensorRT's
+        aimed: Any = config  # these two attributes exist only in TensorRT-RTX, the type stubs are of TensorRT
         aimed.num_compute_capabilities = 1
         chosen = getattr(api.ComputeCapability, plan.compute_capability.upper(), None)
         if chosen is None or not aimed.set_compute_capability(chosen, 0):
@@ -141,23 +140,23 @@ def _add_profile(
         tensor = network.get_input(index)
         window = tuple(tensor.shape)[1:]
         low, best, high = ((n, *window) for n in (1, 1, max_batch))
-        profile.set_shape(tensor.name, low, best, high)  # type: ignore[arg-type,unused-ignore]  # tuples do for Dims
+        profile.set_shape(tensor.name, low, best, high)  # type: ignore[arg-type,unused-ignore]  # tuples are accepted for Dims
     if config.add_optimization_profile(profile) < 0:
-        raise EngineError(f"batches from 1 to {max_batch} are not a profile that the network can have")
+        raise EngineError(f"the network does not support batches from 1 to {max_batch}; choose a smaller --max-batch")
 
 
 def _attach_timing_cache(config: trt.IBuilderConfig, path: Path | None) -> Any:
-    """The cache, filled from the file where that fits; None where none is asked for."""
+    """The timing cache, with the contents of the file if they fit; None if `path` is None."""
     if path is None:
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # TensorRT-RTX times nothing and says so
+        warnings.simplefilter("ignore", DeprecationWarning)  # TensorRT-RTX has no timing cache and warns
         try:
             stored = path.read_bytes()
         except OSError:
             stored = b""  # the first build on this machine
         cache: Any = config.create_timing_cache(stored)
-        # of another GPU or version, or no cache at all: begin a new one
+        # the file is of another GPU or version, or damaged: start a new cache
         if (cache is None or not config.set_timing_cache(cache, False)) and stored:
             cache = config.create_timing_cache(b"")
             config.set_timing_cache(cache, False)
@@ -173,9 +172,9 @@ def _save_timing_cache(config: trt.IBuilderConfig, path: Path) -> None:
 
 
 def _monitor(api: Any, progress: Progress) -> Any:
-    """An IProgressMonitor that tells `progress`."""
+    """An IProgressMonitor that updates `progress`."""
 
-    class Monitor(api.IProgressMonitor):  # type: ignore[misc]  # the class is the library's, known when it is loaded
+    class Monitor(api.IProgressMonitor):  # type: ignore[misc]  # the class is known only after the library is loaded
         def __init__(self) -> None:
             api.IProgressMonitor.__init__(self)
 
@@ -184,7 +183,7 @@ def _monitor(api: Any, progress: Progress) -> Any:
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             progress.step(phase_name, step)
-            return True  # False would end the build
+            return True  # False would cancel the build
 
         def phase_finish(self, phase_name: str) -> None:
             progress.finish(phase_name)

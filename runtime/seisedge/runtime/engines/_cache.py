@@ -1,11 +1,11 @@
-"""From a model file to an engine that may be loaded here: found, checked, built where it must be, and tried.
+"""Find, check, build and try the engine of a model file on this machine.
 
-    sidecar fits? → tried here before? → loaded
-         no ↓             no ↓
-       build it       try it in a process of its own
+    sidecar matches? → tried on this machine? → load
+          no ↓                  no ↓
+         build          try in a separate process
 
-An engine from elsewhere that fails its trial is built anew here, once. A build or a trial that failed here is
-remembered, so that a station does not spend its starts on it.
+An engine built elsewhere that fails its trial is rebuilt here, once. The result of a failed build or trial is stored,
+so that it is not repeated at each start of a station.
 """
 
 from __future__ import annotations
@@ -17,8 +17,18 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from seisedge.runtime.engines._base import TrialWindows
 from seisedge.runtime.engines._build import Plan
-from seisedge.runtime.engines._child import BUILD_LIMIT_S, TRIAL_LIMIT_S, Build, Built, Tried, Try, in_child
+from seisedge.runtime.engines._child import (
+    BUILD_LIMIT_S,
+    TRIAL_LIMIT_S,
+    Build,
+    Built,
+    Tried,
+    Try,
+    in_child,
+    save_windows,
+)
 from seisedge.runtime.engines._library import Here, examine, load_library
 from seisedge.runtime.engines._sidecar import (
     ANY_CAPABILITY,
@@ -39,11 +49,13 @@ from seisedge.runtime.paths import stored_from_path, text_from_path
 
 logger = logging.getLogger(__name__)
 
-MAX_DIFFERENCE = 0.05  # of a probability, from onnxruntime: more than rounding of int8 does, less than a wrong engine
+MAX_DIFFERENCE = (
+    0.05  # of probabilities from onnxruntime: above the rounding of int8, below the errors of a wrong engine
+)
 
 
 def default_folder() -> Path:
-    """Where engines are kept: systemd's CacheDirectory=, else the user's cache."""
+    """Folder of built engines: systemd's CacheDirectory=, else the user's cache."""
     given = os.environ.get("CACHE_DIRECTORY")
     if given:
         return Path(given.partition(":")[0])
@@ -54,11 +66,11 @@ def default_folder() -> Path:
 def compile_engine(
     model: OnnxRuntimeEngine, plan: Plan, folder: Path, here: Here | None = None
 ) -> tuple[Path, Sidecar]:
-    """Build an engine of a model file into `folder`, in a process of its own. Raises EngineError.
+    """Build an engine of a model file into `folder`, in a separate process. Raises EngineError.
 
-    here: the machine, where the engine is for its GPU.
+    here: this machine, if the engine is for its GPU.
     """
-    make_folder(folder)  # not after minutes of building
+    make_folder(folder)  # before a build of some minutes
     library = load_library(plan.library)
     timing = f"timing-{library.name}-{library.version}.cache" if not library.builds_for_others else None
     with tempfile.TemporaryDirectory(prefix="seisedge-") as work:
@@ -99,24 +111,29 @@ def compile_engine(
     return path, sidecar
 
 
-def usable_engine(model: OnnxRuntimeEngine, library: str, folder: Path) -> Path:
-    """An engine of a model file that has passed its trial on this machine. Raises EngineError with the reason."""
+def usable_engine(
+    model: OnnxRuntimeEngine, library: str, folder: Path, trial_windows: TrialWindows | None = None
+) -> Path:
+    """An engine of a model file that has passed its trial on this machine. Raises EngineError with the reason.
+
+    trial_windows: makes the windows of a trial; called only if there is one.
+    """
     here = examine(library)
     found = _found(model, here, folder)
     if found is None:
-        return _tried(model, *_built(model, here, folder), here)
+        return _tried(model, *_built(model, here, folder), here, trial_windows)
     try:
-        return _tried(model, *found, here)
+        return _tried(model, *found, here, trial_windows)
     except EngineError as error:
         path, sidecar = found
         if read_trial(path, sidecar.engine_sha256, here) is not None and _was_built_here(sidecar, here):
             raise
-        logger.warning("%s; it is built anew", error)
-        return _tried(model, *_built(model, here, folder), here)
+        logger.warning("%s; rebuilding the engine", error)
+        return _tried(model, *_built(model, here, folder), here, trial_windows)
 
 
 def _found(model: OnnxRuntimeEngine, here: Here, folder: Path) -> tuple[Path, Sidecar] | None:
-    """An engine whose sidecar fits; None where there is none."""
+    """An engine whose sidecar matches; else None."""
     for capability in (here.compute_capability, ANY_CAPABILITY):
         path = folder / engine_name(model.path, model.sha256, here.library, capability)
         if not path.exists():
@@ -124,7 +141,7 @@ def _found(model: OnnxRuntimeEngine, here: Here, folder: Path) -> tuple[Path, Si
         try:
             return path, check_engine(path, here, model.sha256, model.card)
         except EngineError as error:
-            logger.warning("%s; it is built anew", error)
+            logger.warning("%s; rebuilding the engine", error)
     return None
 
 
@@ -133,52 +150,62 @@ def _was_built_here(sidecar: Sidecar, here: Here) -> bool:
 
 
 def _built(model: OnnxRuntimeEngine, here: Here, folder: Path) -> tuple[Path, Sidecar]:
-    """An engine for this machine's GPU. A build that fails is remembered, too. Raises EngineError."""
+    """Build an engine for this machine's GPU; a failure is stored. Raises EngineError."""
     path = folder / engine_name(model.path, model.sha256, here.library, here.compute_capability)
     earlier = read_trial(path, NOT_BUILT, here)
     if earlier is not None:
         raise _refusal(path, earlier)
     library = load_library(here.library)
-    aim = here.compute_capability if library.builds_for_others else None
-    logger.warning("%s: building an engine for %s (%s); this takes minutes, once", model.path, here.gpu, here.library)
+    target = here.compute_capability if library.builds_for_others else None
+    logger.warning(
+        "%s: building an engine for %s (%s); this takes some minutes, once", model.path, here.gpu, here.library
+    )
     try:
-        return compile_engine(model, Plan(here.library, aim), folder, here)
+        return compile_engine(model, Plan(here.library, target), folder, here)
     except EngineError as error:
-        _remember(path, Trial(engine_sha256=NOT_BUILT, here=here, reason=str(error)))
+        _store(path, Trial(engine_sha256=NOT_BUILT, here=here, reason=str(error)))
         raise
 
 
-def _tried(model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here) -> Path:
-    """The engine, after its trial. Raises EngineError with what came of it, now or earlier."""
+def _tried(
+    model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here, trial_windows: TrialWindows | None
+) -> Path:
+    """The engine, after its trial. Raises EngineError if the trial failed, now or earlier."""
     trial = read_trial(engine, sidecar.engine_sha256, here)
     if trial is None:
-        trial = _trial(model, engine, sidecar, here)
-        _remember(engine, trial)
+        if trial_windows is None:
+            raise EngineError(f"{engine}: not yet tried on this machine, and no windows were given to try it on")
+        trial = _trial(model, engine, sidecar, here, trial_windows)
+        _store(engine, trial)
     if trial.reason:
         raise _refusal(engine, trial)
     return engine
 
 
 def _refusal(engine: Path, trial: Trial) -> EngineError:
-    return EngineError(f"{trial.reason}; to have it tried again delete {trial_path(engine)}")
+    return EngineError(f"{trial.reason}; to try it again, delete {trial_path(engine)}")
 
 
-def _remember(engine: Path, trial: Trial) -> None:
+def _store(engine: Path, trial: Trial) -> None:
     try:
         save_trial(engine, trial)
-    except EngineError as error:  # engines may come with a system image that is read-only
-        logger.warning("%s; it is tried again at the next start", error)
+    except EngineError as error:  # engines may be part of a read-only system image
+        logger.warning("%s; the engine is tried again at the next start", error)
 
 
-def _trial(model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here) -> Trial:
+def _trial(model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here, trial_windows: TrialWindows) -> Trial:
     difference: float | None = None
     try:
-        job = Try(
-            model=stored_from_path(model.path.resolve()),
-            library=here.library,
-            engine=stored_from_path(engine.resolve()),
-        )
-        answer = in_child(job, TRIAL_LIMIT_S)
+        with tempfile.TemporaryDirectory(prefix="seisedge-") as work:
+            windows = Path(work) / "windows.npz"
+            save_windows(windows, trial_windows(model.card))
+            job = Try(
+                model=stored_from_path(model.path.resolve()),
+                library=here.library,
+                engine=stored_from_path(engine.resolve()),
+                windows=stored_from_path(windows),
+            )
+            answer = in_child(job, TRIAL_LIMIT_S)
         assert isinstance(answer, Tried)
         difference, reason = answer.difference, ""
         if difference > MAX_DIFFERENCE:

@@ -1,7 +1,7 @@
-"""Work that may end the process, in a process of its own: a build, and the first loading of an engine.
+"""Run work that may crash the process in a child process: a build, and the first loading of an engine.
 
-`in_child` does a job there and returns its answer, or raises EngineError: with the job's own sentence, or with how the
-process ended.
+`in_child` runs a job and returns its answer. It raises EngineError with the job's own message, or with how the process
+ended.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter
 
 import msgspec
+import numpy as np
 
+from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.errors import EngineError, SeisedgeError
 from seisedge.runtime.paths import path_from_stored, text_from_path
 
-BUILD_LIMIT_S = 3600.0  # minutes on the smallest Jetson
+BUILD_LIMIT_S = 3600.0  # a build takes minutes on the smallest Jetson
 TRIAL_LIMIT_S = 120.0
 
 
@@ -37,11 +39,15 @@ class Build(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Load an engine and compare it with onnxruntime on real windows."""
+    """Load an engine and compare it with onnxruntime.
+
+    windows: a file of `save_windows`.
+    """
 
     model: str
     library: str
     engine: str
+    windows: str
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -64,10 +70,10 @@ Answer = Built | Tried | Failed
 def in_child(
     job: Job, limit_s: float, code: str = "from seisedge.runtime.engines._child import main; main()"
 ) -> Answer:
-    """The answer to a job. Raises EngineError where the job failed, the process ended, or `limit_s` have passed.
+    """Run a job. Raises EngineError if the job fails, the process ends without an answer, or `limit_s` is exceeded.
 
-    The process is given the job on standard input and the path for its answer as argument; its standard output is not
-    read, since libraries write there. Progress goes to standard error.
+    The process reads the job from standard input and writes its answer to the path given as argument. Its standard
+    output is ignored, since libraries write to it. Progress goes to standard error.
     """
     with tempfile.TemporaryDirectory(prefix="seisedge-") as folder:
         answer_path = Path(folder) / "answer.json"
@@ -77,12 +83,12 @@ def in_child(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL if trial else None,  # what the library says of a bad engine is in the answer
+            stderr=subprocess.DEVNULL if trial else None,  # the library's messages about a bad engine are in the answer
         )
         try:
             process.communicate(msgspec.json.encode(job), timeout=limit_s)
         except subprocess.TimeoutExpired:
-            raise EngineError(f"{_what(job)}: no answer within {limit_s:.0f} s") from None
+            raise EngineError(f"{_what(job)}: no result within {limit_s:.0f} s") from None
         finally:
             if process.poll() is None:
                 process.kill()
@@ -96,20 +102,35 @@ def in_child(
     return answer
 
 
+def save_windows(path: Path, windows: Iterable[Pair]) -> None:
+    """Write the windows of a trial, each a waveform and its mask, (1, 3, n_samples). Raises EngineError for none."""
+    pairs = list(windows)
+    if not pairs:
+        raise EngineError("no window to compare an engine with onnxruntime on")
+    waveforms, masks = (np.stack([pair[k] for pair in pairs]) for k in range(2))
+    np.savez(path, waveform=waveforms, valid=masks)
+
+
+def load_windows(path: Path) -> list[Pair]:
+    """The windows of a file of `save_windows`."""
+    with np.load(path) as file:
+        return list(zip(file["waveform"], file["valid"], strict=True))
+
+
 def _what(job: Job) -> str:
-    return f"{job.engine}: loading it" if isinstance(job, Try) else f"{job.model}: building an engine of it"
+    return f"{job.engine}: loading the engine" if isinstance(job, Try) else f"{job.model}: building its engine"
 
 
 def _ending(status: int) -> str:
     if status < 0:
         with contextlib.suppress(ValueError):
-            return f"the process was ended by {signal.Signals(-status).name}"
-    return f"the process ended with status {status} and without an answer"
+            return f"the process was killed by {signal.Signals(-status).name}"
+    return f"the process ended with status {status} and without a result"
 
 
 def main() -> None:
-    """The child: read the job, do it, write the answer."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the libraries do not return to Python for minutes
+    """The child process: read the job, run it, write the answer."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the libraries return to Python only after minutes
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     do: Callable[[], Answer] = (lambda: _build(job)) if isinstance(job, Build) else (lambda: _try(job))
     try:
@@ -123,30 +144,28 @@ def main() -> None:
 
 def _build(job: Build) -> Built:
     from seisedge.runtime.engines._build import Plan, build_engine
-    from seisedge.runtime.engines._progress import Teller
+    from seisedge.runtime.engines._progress import ProgressPrinter
     from seisedge.runtime.engines._sidecar import write_whole
 
     plan = Plan(job.library, job.compute_capability, job.max_batch, job.workspace_mb)
     model = path_from_stored(job.model)
     began = perf_counter()
     cache = path_from_stored(job.timing_cache) if job.timing_cache is not None else None
-    data, capability = build_engine(model, plan, Teller(sys.stderr, f"{job.library}: {model.stem}"), cache)
+    data, capability = build_engine(model, plan, ProgressPrinter(sys.stderr, f"{job.library}: {model.stem}"), cache)
     write_whole(path_from_stored(job.out), data)
     return Built(compute_capability=capability, build_s=round(perf_counter() - began, 2))
 
 
 def _try(job: Try) -> Tried:
-    import numpy as np
-
-    from seisedge.runtime.bench.recorded import windows_from
-    from seisedge.runtime.demo import RECORDING
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
     from seisedge.runtime.engines.tensorrt import TensorRtEngine
 
     plain = OnnxRuntimeEngine(path_from_stored(job.model))
-    engine = TensorRtEngine(path_from_stored(job.model), path_from_stored(job.engine), job.library, or_plain=False)
+    engine = TensorRtEngine(
+        path_from_stored(job.model), path_from_stored(job.engine), job.library, allow_fallback=False
+    )
     worst = 0.0
-    for waveform, valid in windows_from([RECORDING], plain.card, limit=8):
+    for waveform, valid in load_windows(Path(job.windows)):
         difference = float(np.abs(engine.infer(waveform, valid)[0] - plain.infer(waveform, valid)[0]).max())
         worst = max(worst, difference if np.isfinite(difference) else 1.0)
     return Tried(difference=worst)

@@ -1,7 +1,7 @@
-"""CUDA as the TensorRT engine needs it, through pycuda, which is loaded when the first device is asked for.
+"""The part of CUDA that the TensorRT engine uses, through pycuda, which is loaded when the device is opened.
 
-The engine is written against `Cuda`; tests put one made of host memory in its place. Addresses are device addresses
-as integers, all copies are asynchronous on one stream.
+The engine uses the interface `Cuda`; tests replace it by one in host memory. Addresses are device addresses as
+integers. All copies are asynchronous on one stream.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Floats = npt.NDArray[np.float32]
 
 
 class Mark(Protocol):
-    """A CUDA event: a point in the stream with its time."""
+    """A CUDA event: a point in the stream, with its time."""
 
     def record(self) -> None:
-        """Put it into the stream."""
+        """Put the event into the stream."""
 
     def ms_since(self, earlier: Mark) -> float:
-        """Milliseconds of device time between the two; both must have been passed."""
+        """Milliseconds of device time between two completed events."""
 
 
 class Cuda(Protocol):
@@ -37,30 +37,30 @@ class Cuda(Protocol):
     stream: int  # handle
 
     def allocate(self, n_bytes: int) -> int:
-        """Device memory that lives as long as this object; its address."""
+        """Allocate device memory that lives as long as this object; returns its address."""
 
     def pinned(self, shape: tuple[int, ...]) -> Floats:
-        """Page-locked host memory, zeroed."""
+        """Page-locked host memory, filled with zeros."""
 
     def mark(self) -> Mark: ...
 
     def to_device(self, address: int, host: Floats) -> None:
-        """Start a copy; `host` is page-locked and contiguous, and stays as it is until `wait`."""
+        """Start a copy. `host` must be page-locked and contiguous, and unchanged until `wait`."""
 
     def to_host(self, host: Floats, address: int) -> None: ...
 
     def wait(self) -> None:
-        """Until all that was put into the stream is done."""
+        """Wait until all work in the stream is complete."""
 
 
 class PyCuda:
-    """The first device, in its primary context, which TensorRT shares. To be used from the thread that made it."""
+    """The first device, in its primary context, shared with TensorRT. Use only from the thread that created it."""
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
         driver.init()
         if driver.Device.count() == 0:
-            raise EngineError("no CUDA device: the driver sees none")
+            raise EngineError("the CUDA driver finds no device")
         device = driver.Device(0)
         major, minor = device.compute_capability()
         self.compute_capability = f"sm{major}{minor}"
@@ -69,10 +69,10 @@ class PyCuda:
         self.driver = f"{version // 1000}.{version % 1000 // 10}"
         context = device.retain_primary_context()
         context.push()
-        atexit.register(context.pop)  # pycuda aborts the process where one is left at its end
+        atexit.register(context.pop)  # pycuda aborts the process if a context is left at its end
         self._stream = driver.Stream()
         self.stream = int(self._stream.handle)
-        self._held: list[Any] = []  # pycuda frees what nobody holds
+        self._held: list[Any] = []  # pycuda frees memory without a reference
 
     def allocate(self, n_bytes: int) -> int:
         memory = self._driver.mem_alloc(n_bytes)
@@ -113,16 +113,16 @@ class PyCudaMark:
 
 @functools.lru_cache(maxsize=1)
 def open_device() -> Cuda:
-    """The device of this process. Raises EngineError where there is none, or no pycuda."""
+    """The device of this process. Raises EngineError without a device or without pycuda."""
     try:
         from pycuda import driver
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "pycuda":
             raise EngineError(f"pycuda does not load: {error}") from error
-        raise EngineError("pycuda is not installed; pip install pycuda builds it where CUDA's nvcc is") from None
-    except ImportError as error:  # the driver's library is missing
+        raise EngineError("pycuda is not installed; 'pip install pycuda' builds it and needs CUDA's nvcc") from None
+    except ImportError as error:  # the library of the driver is missing
         raise EngineError(f"pycuda does not load: {error}") from error
     try:
         return PyCuda(driver)
     except driver.Error as error:
-        raise EngineError(f"no CUDA device can be used: {error}") from error
+        raise EngineError(f"no usable CUDA device: {error}") from error

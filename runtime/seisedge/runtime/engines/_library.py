@@ -1,7 +1,7 @@
-"""The two libraries that build and run engines, and what of this machine an engine depends on.
+"""The two libraries that build and run engines, and the properties of this machine on which an engine depends.
 
-TensorRT comes with JetPack or with NVIDIA's own packages, TensorRT-RTX (for RTX cards) is a wheel; both have one API.
-What is used of it here is common to TensorRT 10.3, 10.16, 11 and TensorRT-RTX 1.7.
+TensorRT is part of JetPack or of NVIDIA's packages; TensorRT-RTX (for RTX cards) is a wheel. Both have the same API.
+seisedge uses only what TensorRT 10.3, 10.16, 11 and TensorRT-RTX 1.7 have in common.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from seisedge.runtime.errors import EngineError
 
 logger = logging.getLogger(__name__)
 
-MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # name for users → module
+MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # name in options → module
 HOW_TO_INSTALL = {
-    "tensorrt": "it comes with JetPack or from NVIDIA's package index, and a virtual environment sees the system's "
-    "with --system-site-packages",
+    "tensorrt": "it is part of JetPack and of NVIDIA's package index; create the virtual environment with "
+    "--system-site-packages to use the system's",
     "tensorrt-rtx": "pip install 'seisedge[tensorrt-rtx]'",
 }
 TEGRA_RELEASE = Path("/etc/nv_tegra_release")
@@ -29,7 +29,7 @@ TEGRA_RELEASE = Path("/etc/nv_tegra_release")
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """One of MODULES, loaded."""
+    """A loaded library of MODULES."""
 
     name: str
     module: ModuleType
@@ -37,12 +37,12 @@ class Library:
 
     @property
     def builds_for_others(self) -> bool:
-        """Whether it can build for a GPU that is not in this machine."""
+        """True if it can build for a GPU that is not in this machine."""
         return hasattr(self.module, "ComputeCapability")
 
     @property
     def capabilities(self) -> list[str]:
-        """What it can build for elsewhere, as in `sm86`."""
+        """Compute capabilities for which it can build on any machine, for example `sm86`."""
         if not self.builds_for_others:
             return []
         names = self.module.ComputeCapability.__members__
@@ -51,34 +51,34 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """The machine as far as an engine depends on it."""
+    """Properties of this machine on which an engine depends."""
 
     library: str
     version: str
-    compute_capability: str  # as in `sm87`
+    compute_capability: str  # for example `sm87`
     gpu: str
-    driver: str  # the newest CUDA that the driver serves, as in `12.6`
-    l4t: str | None  # release of Jetson Linux
+    driver: str  # newest CUDA version that the driver supports, for example `12.6`
+    l4t: str | None  # release of Jetson Linux; None on other machines
 
 
 def load_library(name: str) -> Library:
-    """Raises EngineError where it is not installed or does not load."""
+    """Load a library of MODULES. Raises EngineError if it is not installed or does not load."""
     try:
         module = importlib.import_module(MODULES[name])
     except ModuleNotFoundError as error:
         if error.name != MODULES[name]:
             raise EngineError(f"{name} does not load: {error}") from error
         raise EngineError(f"{name} is not installed; {HOW_TO_INSTALL[name]}") from None
-    except (ImportError, OSError, AttributeError) as error:  # a library that it needs is missing or of another version
+    except (ImportError, OSError, AttributeError) as error:  # a dependency is missing or of another version
         raise EngineError(f"{name} does not load: {_first_line(error)}") from error
     version = getattr(module, "__version__", None)
-    if version is None:  # a folder of that name, or type stubs without the library
+    if version is None:  # a folder with that name, or type stubs without the library
         raise EngineError(f"{name} is not installed; {HOW_TO_INSTALL[name]}")
     return Library(name, module, str(version))
 
 
 def examine(name: str) -> Here:
-    """What an engine of library `name` meets here. Raises EngineError where none can run."""
+    """This machine, for engines of library `name`. Raises EngineError if they cannot run here."""
     library = load_library(name)
     from seisedge.runtime.engines._cuda import open_device
 
@@ -87,7 +87,7 @@ def examine(name: str) -> Here:
 
 
 def l4t_release(path: Path = TEGRA_RELEASE) -> str | None:
-    """Jetson Linux's release, as in `36.4.3`; None on any other machine."""
+    """Release of Jetson Linux, for example `36.4.3`; None on other machines."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:
@@ -97,7 +97,7 @@ def l4t_release(path: Path = TEGRA_RELEASE) -> str | None:
 
 
 class Log:
-    """What the library said; warnings and worse are kept, the last errors make the sentence of a failure."""
+    """Messages of the library: all are logged, errors are kept as the reason of a failure."""
 
     def __init__(self, name: str) -> None:
         self.errors: list[str] = []
@@ -110,20 +110,20 @@ class Log:
         logger.debug("%s: %s", self._name, message)
 
     def reason(self) -> str:
-        """The first error in one line, without the library's own places in its source."""
+        """The first error in one line, without positions in the library's source code."""
         if not self.errors:
             return "the library gave no reason"
         return re.sub(r"\s*\(?In \S+ at /_src/\S+\)?", "", _first_line(self.errors[0])).strip()
 
 
 def make_logger(library: Library) -> tuple[Any, Log]:
-    """An ILogger of the library, and what it hears."""
+    """An ILogger of the library, and the log that it writes to."""
     trt: Any = library.module
     log = Log(library.name)
 
-    class Logger(trt.ILogger):  # type: ignore[misc]  # the class is the library's, known only when it is loaded
+    class Logger(trt.ILogger):  # type: ignore[misc]  # the class is known only after the library is loaded
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)  # not super(): pybind wants its own called
+            trt.ILogger.__init__(self)  # not super(): required by pybind
 
         def log(self, severity: Any, msg: str) -> None:
             log.add(int(severity), msg)

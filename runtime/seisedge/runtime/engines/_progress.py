@@ -1,4 +1,4 @@
-"""Progress of a build: nested phases to one share, and that share to a terminal or to lines."""
+"""Progress of a build: from nested phases to one share, shown as a bar or as lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 BAR_WIDTH = 30
-LINE_STEP = 0.1  # without a terminal: a line each tenth
+LINE_STEP = 0.1  # without a terminal: one line per 10 %
 
 
 @dataclass(slots=True)
@@ -18,10 +18,10 @@ class _Phase:
 
 
 class Progress:
-    """Phases within phases, each of a number of steps, as IProgressMonitor tells them. The share never goes back."""
+    """Nested phases, each with a number of steps, as reported by IProgressMonitor. The share never decreases."""
 
-    def __init__(self, tell: Callable[[float, str], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[float, str], None]) -> None:
+        self._report = report
         self._phases: dict[str, _Phase] = {}
         self.share = 0.0
 
@@ -39,25 +39,25 @@ class Progress:
         phase = self._phases.pop(name, None)
         if phase is not None and phase.parent is None:
             self.share = 1.0
-            self._tell(1.0, name)
+            self._report(1.0, name)
 
     def _update(self, name: str) -> None:
         share, inner = 0.0, self._phases.get(name)
-        while inner is not None:  # from the innermost out: its share is a part of one step of its parent
+        while inner is not None:  # from the innermost phase outwards: its share is part of one step of its parent
             share = min((inner.done + share) / inner.steps, 1.0)
             inner = self._phases.get(inner.parent) if inner.parent is not None else None
         self.share = max(self.share, share)
-        self._tell(self.share, name)
+        self._report(self.share, name)
 
 
-class Teller:
-    """A bar on a terminal, a line each tenth elsewhere."""
+class ProgressPrinter:
+    """Writes a bar to a terminal, else one line per 10 %."""
 
     def __init__(self, stream: TextIO, what: str) -> None:
         self._stream = stream
         self._what = what
         self._bar = stream.isatty()
-        self._told = -1.0
+        self._printed = -1.0
 
     def __call__(self, share: float, phase: str) -> None:
         if self._bar:
@@ -68,7 +68,7 @@ class Teller:
             if share >= 1.0:
                 self._stream.write("\n")
             self._stream.flush()
-        elif share - self._told >= LINE_STEP or (share >= 1.0 > self._told):
-            self._told = share
+        elif share - self._printed >= LINE_STEP or (share >= 1.0 > self._printed):
+            self._printed = share
             self._stream.write(f"{self._what}: {share:.0%}, {phase}\n")
             self._stream.flush()

@@ -1,12 +1,12 @@
-"""The sidecar of an engine: what it was built from, by what and for what. Read before the engine is.
+"""The sidecar of an engine: from what, with what and for what it was built. Read before the engine.
 
-An engine file is a program for one GPU and one version of the library; given another, the library may refuse it, or
-end the process. So nothing is deserialised whose sidecar does not fit, and what fits is tried in a process of its own
-first; what came of that stands in a third file.
+An engine file is a program for one GPU and one version of the library. With another GPU or version the library may
+refuse it, or crash the process. So an engine is loaded only if its sidecar matches, and first in a separate process.
+The result of that trial is stored in a third file.
 
     event-type-1a2b3c4d.tensorrt-sm87.engine             the engine
     event-type-1a2b3c4d.tensorrt-sm87.engine.json        its sidecar
-    event-type-1a2b3c4d.tensorrt-sm87.engine.tried.json  how it did here
+    event-type-1a2b3c4d.tensorrt-sm87.engine.tried.json  the result of its trial on this machine
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from seisedge.runtime.files import write_atomically
 
 SCHEMA = 1
 NOT_BUILT = ""
-ANY_CAPABILITY = "any"  # TensorRT-RTX, built for no GPU in particular
+ANY_CAPABILITY = "any"  # TensorRT-RTX, built for any GPU
 
 
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts of one engine file."""
+    """Properties of an engine file."""
 
     library: str
     version: str
     compute_capability: str
-    l4t: str | None  # of the machine it was built on; None where that is no Jetson
-    driver: str | None  # the same; None where it was built without a GPU
+    l4t: str | None  # of the machine that built it; None if that is not a Jetson
+    driver: str | None  # of the machine that built it; None if built without a GPU
     model: str
     model_sha256: str
     engine_sha256: str
@@ -49,12 +49,12 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """How an engine did when it was first loaded on a machine. reason: why it is not used; '' where it is."""
+    """Result of the first loading of an engine on a machine. reason: why it is not used; '' if it is used."""
 
-    engine_sha256: str  # NOT_BUILT where the build failed
+    engine_sha256: str  # NOT_BUILT if the build failed
     here: Here
     reason: str
-    difference: float | None = None  # largest difference of a probability from onnxruntime's, on real windows
+    difference: float | None = None  # largest difference of a probability from onnxruntime, on real windows
 
 
 def engine_name(model: Path, sha256: str, library: str, compute_capability: str) -> str:
@@ -71,11 +71,11 @@ def trial_path(engine: Path) -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Raises EngineError where it cannot be made."""
+    """Create a folder. Raises EngineError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EngineError(f"{path}: cannot be made into a folder: {error.strerror or error}") from error
+        raise EngineError(f"{path}: cannot create this folder: {error.strerror or error}") from error
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -88,31 +88,31 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def save_engine(engine: Path, data: bytes, sidecar: Sidecar) -> None:
-    """The engine first, its sidecar last: between the two, the old sidecar does not fit and nothing is loaded."""
+    """Write the engine, then its sidecar: in between, the old sidecar does not match and the engine is not loaded."""
     write_whole(engine, data)
     write_whole(sidecar_path(engine), msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n")
 
 
 def read_sidecar(engine: Path) -> Sidecar:
-    """Raises EngineError where it is missing, newer, or not a sidecar."""
+    """The sidecar of an engine. Raises EngineError if it is missing, of a newer schema, or invalid."""
     path = sidecar_path(engine)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise EngineError(f"{engine}: it has no sidecar {path.name}, so nobody knows what it is for") from None
+        raise EngineError(f"{engine}: its sidecar {path.name} is missing, so the engine cannot be checked") from None
     except OSError as error:
         raise EngineError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         sidecar = msgspec.json.decode(data, type=Sidecar)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise EngineError(f"{path}: not a sidecar of an engine: {error}") from error
+        raise EngineError(f"{path}: not a valid sidecar of an engine: {error}") from error
     if sidecar.schema > SCHEMA:
         raise EngineError(f"{path}: schema {sidecar.schema}, this seisedge reads up to {SCHEMA}")
     return sidecar
 
 
 def check_engine(engine: Path, here: Here, model_sha256: str, card: ModelCard) -> Sidecar:
-    """The sidecar of an engine that may be loaded here. Raises EngineError with the first thing that does not fit."""
+    """The sidecar of an engine that may be loaded here. Raises EngineError for the first difference."""
     sidecar = read_sidecar(engine)
     fits_any = sidecar.compute_capability == ANY_CAPABILITY
     wanted = {
@@ -126,28 +126,28 @@ def check_engine(engine: Path, here: Here, model_sha256: str, card: ModelCard) -
     }
     for what, (built, found) in wanted.items():
         if built != found:
-            raise EngineError(f"{engine}: another {what}: built for {built}, here is {found}")
+            raise EngineError(f"{engine}: another {what}: built for {built}; needed is {found}")
     if sidecar.model_sha256 != model_sha256:
         raise EngineError(f"{engine}: built from another model file")
     if not 1 <= sidecar.min_batch <= sidecar.best_batch <= sidecar.max_batch or sidecar.min_batch != 1:
         raise EngineError(
-            f"{engine}: its sidecar gives batches {sidecar.min_batch} to {sidecar.max_batch}; 1 is needed"
+            f"{engine}: its sidecar states batches {sidecar.min_batch} to {sidecar.max_batch}; 1 is needed"
         )
     try:
         data = engine.read_bytes()
     except OSError as error:
         raise EngineError(f"{engine}: cannot be read: {error.strerror}") from error
     if hashlib.sha256(data).hexdigest() != sidecar.engine_sha256:
-        raise EngineError(f"{engine}: not the file that its sidecar tells of; half-written or changed")
+        raise EngineError(f"{engine}: its checksum differs from its sidecar; the file is incomplete or was changed")
     return sidecar
 
 
 def read_trial(engine: Path, engine_sha256: str, here: Here) -> Trial | None:
-    """What came of the trial of this very engine on this very machine; None where there was none."""
+    """Stored result of the trial of this engine on this machine; None if there is none, or it is unreadable."""
     try:
         trial = msgspec.json.decode(trial_path(engine).read_bytes(), type=Trial)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return None  # then it is tried again
+        return None  # the engine is tried again
     return trial if (trial.engine_sha256, trial.here) == (engine_sha256, here) else None
 
 

@@ -57,15 +57,17 @@ class OnnxRuntimeEngine(Engine):
         return hashlib.sha256(data).hexdigest(), card
 
     def _check(self, card: ModelCard, path: Path) -> None:
-        """The card's shapes against the graph's. Raises CardError."""
+        """Compare the shapes in the card with those of the graph. Raises CardError."""
         window = [3, card.n_samples]
         graph = {node.name: node.shape for node in (*self._session.get_inputs(), *self._session.get_outputs())}
         wanted = {"waveform": window, "valid": window, "probabilities": [len(card.labels)]}
         if graph.keys() != wanted.keys():
-            raise CardError(f"{path}: the graph must have {', '.join(wanted)}; it has {', '.join(graph)}")
+            raise CardError(f"{path}: the graph must have {', '.join(wanted)}; got {', '.join(graph)}")
         for name, shape in wanted.items():
             if list(graph[name][1:]) != shape:
-                raise CardError(f"{path}: the card says {name} is {shape}, the graph says {list(graph[name][1:])}")
+                raise CardError(
+                    f"{path}: {name} has shape {shape} in the card and {list(graph[name][1:])} in the graph"
+                )
 
     def _infer(self, waveform: Array, valid: Array) -> Array:
         result: Array = self._session.run(["probabilities"], {"waveform": waveform, "valid": valid})[0]

@@ -1,8 +1,8 @@
-"""TensorRT, and TensorRT-RTX by the same calls: a built engine on the first CUDA device.
+"""TensorRT and TensorRT-RTX, with the same calls: run a built engine on the first CUDA device.
 
-All memory is taken when the engine is made: device buffers and page-locked host buffers for the largest batch, one
-stream, four events. An inference fills the page-locked buffer and puts copy, kernels and copy into the stream; it
-allocates nothing on the device and no page-locked memory.
+All memory is allocated when the engine is loaded: device buffers and page-locked host buffers for the largest batch,
+one stream, four events. An inference fills the page-locked buffers and puts copy, kernels and copy into the stream; it
+allocates no device memory and no page-locked memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.errors import EngineError
 
 if TYPE_CHECKING:
-    import tensorrt as trt  # the stubs; at run time the module is the library's, which may be TensorRT-RTX
+    import tensorrt as trt  # only type stubs; at run time the module is that of the library, which may be TensorRT-RTX
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +32,10 @@ OUTPUT = "probabilities"
 
 
 class TensorRtEngine(Engine):
-    """Runs a built engine. To be used from the thread that made it.
+    """Runs a built engine. Use only from the thread that created it.
 
-    A failure of the device in mid-run is not the end of the station: the engine says so, and goes on with
-    onnxruntime (`name`, `instead_of` and `reason` tell). With or_plain=False it raises EngineError.
+    If the device fails during the run, the engine logs a warning and continues with onnxruntime; `name`, `instead_of`
+    and `reason` then change. With allow_fallback=False it raises EngineError instead.
     """
 
     def __init__(
@@ -46,23 +46,23 @@ class TensorRtEngine(Engine):
         *,
         plain: OnnxRuntimeEngine | None = None,
         cuda: Cuda | None = None,
-        or_plain: bool = True,
+        allow_fallback: bool = True,
     ) -> None:
-        """path: the model file, for card, name and a failing device. plain: that file, where it is open already.
+        """path: the model file, for its card and for onnxruntime. plain: that file, if it is already open.
 
-        Raises CardError for the model file, EngineError where the engine is not one of it or does not load.
+        Raises CardError for the model file, EngineError if the engine does not match it or does not load.
         """
         self.name = library
         self._engine_path = engine_path
         self._library = load_library(library)
         self._cuda = cuda or open_device()
         self._plain: OnnxRuntimeEngine | None = plain
-        self._or_plain = or_plain
+        self._allow_fallback = allow_fallback
         self._times = (0.0, 0.0, 0.0)
         super().__init__(path)
 
     def _load(self, path: Path) -> tuple[str, ModelCard]:
-        plain = self._plain or OnnxRuntimeEngine(path)  # it checks the file, its card and its graph
+        plain = self._plain or OnnxRuntimeEngine(path)  # checks the file, its card and its graph
         self._plain = None
         try:
             data = self._engine_path.read_bytes()
@@ -70,34 +70,34 @@ class TensorRtEngine(Engine):
             raise EngineError(f"{self._engine_path}: cannot be read: {error.strerror}") from error
         self._logger, self._log = make_logger(self._library)
         api: Any = self._library.module
-        self._runtime: trt.Runtime = api.Runtime(self._logger)  # held: an engine must not outlive it
+        self._runtime: trt.Runtime = api.Runtime(self._logger)  # kept: the runtime must outlive the engine
         engine: trt.ICudaEngine | None = self._runtime.deserialize_cuda_engine(data)
         if engine is None:
-            raise EngineError(f"{self._engine_path}: {self._library.name} does not load it: {self._log.reason()}")
+            raise EngineError(f"{self._engine_path}: {self._library.name} cannot load it: {self._log.reason()}")
         self._engine = engine
         self._max_batch = self._check(engine, plain.card)
         context: trt.IExecutionContext | None = self._context(engine)
         if context is None:
-            raise EngineError(f"{self._engine_path}: no memory to run it: {self._log.reason()}")
+            raise EngineError(f"{self._engine_path}: not enough memory to run it: {self._log.reason()}")
         self._execution = context
         self._allocate(plain.card)
         return plain.sha256, plain.card
 
     def _check(self, engine: trt.ICudaEngine, card: ModelCard) -> int:
-        """The largest batch. Raises EngineError where inputs and outputs are not those of the card."""
+        """The largest batch. Raises EngineError if inputs and outputs differ from the card."""
         names = {engine.get_tensor_name(i) for i in range(engine.num_io_tensors)}
         shapes = dict.fromkeys(INPUTS, (COMPONENTS, card.n_samples)) | {OUTPUT: (len(card.labels),)}
         if names != shapes.keys():
-            raise EngineError(f"{self._engine_path}: it has {', '.join(sorted(names))}, not {', '.join(shapes)}")
+            raise EngineError(f"{self._engine_path}: it must have {', '.join(shapes)}; got {', '.join(sorted(names))}")
         for name, shape in shapes.items():
             found = tuple(engine.get_tensor_shape(name))[1:]
             if found != shape:
-                raise EngineError(f"{self._engine_path}: {name} is {list(found)}, the card says {list(shape)}")
+                raise EngineError(f"{self._engine_path}: {name} has shape {list(found)}, and {list(shape)} in the card")
         largest = [tuple(engine.get_tensor_profile_shape(name, 0)[2]) for name in INPUTS]
         return min(int(shape[0]) for shape in largest)
 
     def _context(self, engine: trt.ICudaEngine) -> trt.IExecutionContext | None:
-        """With a CUDA graph of all kernels where the library captures one by itself (TensorRT-RTX)."""
+        """Uses a CUDA graph of all kernels if the library can capture one itself (TensorRT-RTX)."""
         api: Any = self._library.module
         if not hasattr(api, "CudaGraphStrategy"):
             return engine.create_execution_context()
@@ -112,24 +112,22 @@ class TensorRtEngine(Engine):
         self._device = {name: self._cuda.allocate(FLOAT_BYTES * host.size) for name, host in self._host.items()}
         for name, address in self._device.items():
             if not self._execution.set_tensor_address(name, address):
-                raise EngineError(f"{self._engine_path}: it does not take a buffer for {name}: {self._log.reason()}")
+                raise EngineError(f"{self._engine_path}: it refuses the buffer for {name}: {self._log.reason()}")
         self._marks = [self._cuda.mark() for _ in range(4)]
-        self._batch = 0  # what the context's shapes are set to
+        self._batch = 0  # batch size set in the context
 
     def _infer(self, waveform: Array, valid: Array) -> Array:
         if self._plain is not None:
             return self._plain._infer(waveform, valid)
         if len(waveform) > self._max_batch:
-            raise ValueError(
-                f"a batch must be of at most {self._max_batch}, as the engine was built; got {len(waveform)}"
-            )
+            raise ValueError(f"the engine was built for a batch of at most {self._max_batch}; got {len(waveform)}")
         try:
             return self._run(waveform, valid)
-        except Exception as error:  # pycuda's errors have no base that exists without pycuda; ours are EngineError
-            return self._give_up(error)._infer(waveform, valid)
+        except Exception as error:  # pycuda's errors share no base class outside pycuda; ours are EngineError
+            return self._fall_back(error)._infer(waveform, valid)
 
     def _run(self, waveform: Array, valid: Array) -> Array:
-        """One inference on the device; the array returned is the caller's own."""
+        """One inference on the device; returns a copy of the output buffer."""
         n, cuda, marks = len(waveform), self._cuda, self._marks
         if n != self._batch:
             self._set_batch(n)
@@ -140,7 +138,7 @@ class TensorRtEngine(Engine):
             cuda.to_device(self._device[name], self._host[name][:n])
         marks[1].record()
         if not self._execution.execute_async_v3(cuda.stream):
-            raise EngineError(f"{self._engine_path}: it does not run: {self._log.reason()}")
+            raise EngineError(f"{self._engine_path}: inference failed: {self._log.reason()}")
         marks[2].record()
         cuda.to_host(self._host[OUTPUT][:n], self._device[OUTPUT])
         marks[3].record()
@@ -155,7 +153,7 @@ class TensorRtEngine(Engine):
     def _set_batch(self, n: int) -> None:
         for name in INPUTS:
             if not self._execution.set_input_shape(name, (n, COMPONENTS, self.card.n_samples)):
-                raise EngineError(f"{self._engine_path}: it does not take a batch of {n}: {self._log.reason()}")
+                raise EngineError(f"{self._engine_path}: it refuses a batch of {n}: {self._log.reason()}")
         self._batch = n
 
     def _cost(self, elapsed_ms: float) -> InferenceCost:
@@ -164,15 +162,15 @@ class TensorRtEngine(Engine):
         to_device_ms, infer_ms, to_host_ms = self._times
         return InferenceCost(to_device_ms, infer_ms, to_host_ms)
 
-    def _give_up(self, error: Exception) -> OnnxRuntimeEngine:
-        reason = f"it failed in mid-run: {_first_line(error)}"
-        if not self._or_plain:
+    def _fall_back(self, error: Exception) -> OnnxRuntimeEngine:
+        reason = f"it failed during the run: {_first_line(error)}"
+        if not self._allow_fallback:
             raise EngineError(f"{self._engine_path}: {reason}") from error
         plain = OnnxRuntimeEngine(self.path)
         self.instead_of, self.reason = self.name, reason
         self.name = plain.name
         self._plain = plain
-        logger.warning("%s: on %s from here on, not on %s: %s", self.path, self.name, self.instead_of, self.reason)
+        logger.warning("%s: using %s instead of %s from now on: %s", self.path, self.name, self.instead_of, self.reason)
         return plain
 
 

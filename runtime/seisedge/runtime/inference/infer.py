@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.config import BUNDLED, ModelsConfig
-from seisedge.runtime.engines import Engine, open_engine
+from seisedge.runtime.engines import Engine, TrialWindows, open_engine
 from seisedge.runtime.errors import CardError, InputError
 from seisedge.runtime.event import Cost
 from seisedge.runtime.inference.windows import Window
@@ -87,16 +87,18 @@ class Models:
         ]
 
     @classmethod
-    def load(cls, config: ModelsConfig, paths: tuple[Path, ...] = ()) -> Models:
+    def load(
+        cls, config: ModelsConfig, paths: tuple[Path, ...] = (), trial_windows: TrialWindows | None = None
+    ) -> Models:
         """Models of a station file; `paths` take precedence for the tasks on their cards.
 
-        Raises InputError where a file is missing, given twice for a task, or no model is left; CardError where the
-        card of a file names another task.
+        trial_windows: as in `open_engine`. Raises InputError where a file is missing, given twice for a task, or no
+        model is left; CardError where the card of a file names another task.
         """
         folder = Path(config.engine_cache) if config.engine_cache is not None else None
         found: dict[str, Engine] = {}
         for path in map(model_path, paths):
-            engine = open_engine(path, config.engine, folder)
+            engine = open_engine(path, config.engine, folder, trial_windows=trial_windows)
             if engine.card.task in found:
                 raise InputError(
                     f"{path}: a second model for the task '{engine.card.task}', "
@@ -108,7 +110,7 @@ class Models:
             if task in found or wanted == "none":
                 continue
             path = bundled_model(task) if wanted == BUNDLED else model_path(wanted)
-            engine = open_engine(path, config.engine, folder)
+            engine = open_engine(path, config.engine, folder, trial_windows=trial_windows)
             if engine.card.task != task:
                 raise CardError(f"{wanted}: a model for the task '{engine.card.task}'; models.{task} needs '{task}'")
             found[task] = engine

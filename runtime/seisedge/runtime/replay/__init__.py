@@ -1,4 +1,4 @@
-"""The virtual digitizer: recorded miniSEED served as if it were measured now."""
+"""The virtual digitizer: serves recorded miniSEED like a live digitizer."""
 
 from seisedge.runtime.replay.digitizer import Digitizer
 

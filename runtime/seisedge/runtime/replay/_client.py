@@ -1,4 +1,4 @@
-"""One client of the virtual digitizer: what all protocols share."""
+"""One client of the virtual digitizer: the part common to all protocols."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from seisedge.runtime.replay._select import Subscription
 SITE = "seisedge virtual digitizer"
 SOFTWARE = f"seisedge {version('seisedge')}"
 MAX_LINE_BYTES = 1024
-BATCH_BYTES = 1 << 16  # sent at once at the most; a slow reader holds back no more than this and its socket
+BATCH_BYTES = 1 << 16  # at most, per send; for a slow reader no more than this and the socket's buffer is held
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What all clients share."""
+    """The state shared by all clients."""
 
     recording: Recording
     clock: ReplayClock
     speed: float
     first_sequence: int
-    poll_s: float  # longest wait before the clock is looked at again
+    poll_s: float  # longest wait before the clock is read again
     closing: threading.Event
     faults: tuple[Fault, ...] = ()
 
     def n_released(self, station: Station) -> int:
-        """Records of a station that are finished by now; at speed 0 there is no now: all are."""
+        """Number of records of a station that are complete at the current replay time; at speed 0 all of them."""
         data_ns = self.clock.data_ns()
         if data_ns is None:
             return 0 if self.speed else len(station.entries)
@@ -44,16 +44,16 @@ class Served:
 
 
 class Gone(Exception):
-    """The client has hung up, or is to be hung up on."""
+    """The client has disconnected, or must be disconnected."""
 
 
 class Client(abc.ABC):
-    """Talks with one client until it goes or all is sent; a subclass speaks a protocol.
+    """Serves one client until it disconnects or everything is sent; a subclass implements a protocol.
 
-    number: of the connection, from 1 on.
+    number: of the connection, starting at 1.
     """
 
-    end_word: bytes  # what the protocol says at the end of the data
+    end_word: bytes  # message of the protocol at the end of the data
 
     def __init__(self, link: socket.socket, served: Served, number: int = 1) -> None:
         self._link = link
@@ -63,20 +63,20 @@ class Client(abc.ABC):
         self.n_sent = 0
 
     def run(self) -> None:
-        """Serve it; returns when the conversation is over."""
+        """Serve the client; returns at the end of the connection."""
         try:
             self._link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._converse()
         except (Gone, OSError):
-            pass  # clients come and go as they like
+            pass  # a client may disconnect at any time
 
     @abc.abstractmethod
     def _converse(self) -> None:
-        """The whole conversation; raises Gone where the client has hung up."""
+        """Commands, then the stream. Raises Gone if the client has disconnected."""
 
     @abc.abstractmethod
-    def _hear(self) -> None:
-        """Understand what came while streaming."""
+    def _handle_received(self) -> None:
+        """Handle commands received while streaming."""
 
     def _receive(self) -> None:
         data = self._link.recv(4096)
@@ -106,7 +106,7 @@ class Client(abc.ABC):
         self._link.sendall(data)
 
     def _send_in_time(self, packets: Iterator[tuple[int, bytes]]) -> None:
-        """Send packets, each at its release time on the replay's clock; raises Gone where a fault hangs up."""
+        """Send packets, each at its release time on the replay clock. Raises Gone if a fault ends the connection."""
         served = self._served
         batch = bytearray()
         for piece in self._pieces(packets):
@@ -131,8 +131,8 @@ class Client(abc.ABC):
             pieces = fault.pieces(pieces, link)
         return pieces
 
-    def _wait_for_ever(self) -> None:
-        """All is sent; a live client waits for what does not come."""
+    def _wait_for_disconnect(self) -> None:
+        """Everything is sent; keep a live client connected."""
         while True:
             self._listen(self._served.poll_s)
 
@@ -143,18 +143,18 @@ class Client(abc.ABC):
         self._listen(0.0)
 
     def _listen(self, wait_s: float) -> None:
-        """Wait for what the client may say while streaming."""
+        """Wait up to `wait_s` for commands of the client while streaming."""
         if self._served.closing.is_set():
             raise Gone
         poll = select.poll()
         poll.register(self._link, select.POLLIN)
         if poll.poll(wait_s * 1000):
             self._receive()
-            self._hear()
+            self._handle_received()
 
 
 def in_order(subscriptions: list[Subscription]) -> Iterator[tuple[int, Subscription, int]]:
-    """Release time, subscription and index of every entry that was asked for, in order of release."""
+    """Release time, subscription and index of every requested entry, in order of release."""
     streams = [_entries(number, subscription) for number, subscription in enumerate(subscriptions)]
     for release_ns, _, number, index in heapq.merge(*streams):
         yield release_ns, subscriptions[number], index

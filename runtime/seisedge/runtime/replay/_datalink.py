@@ -1,4 +1,4 @@
-"""One client that speaks DataLink 1.0: the conversation, then the stream.
+"""One DataLink 1.0 client: commands, then the stream.
 
 https://iris-edu.github.io/libdali/datalink-protocol.html
 """
@@ -23,10 +23,10 @@ MAX_PATTERN_BYTES = 65_536
 
 
 class DataLinkClient(Client):
-    """Talks with one client until it goes, or all is sent to one that said STREAM DIALUP.
+    """Serves one client until it disconnects; after STREAM DIALUP until everything is sent.
 
-    Packets of all stations are numbered in one row from `first_sequence` on. Data come from behind the position;
-    without a position, from now on. At speed 0 there is no now: they come from the first.
+    Packets of all stations are numbered in one sequence from `first_sequence`. The stream starts after the client's
+    position; without one at the current replay time, at speed 0 with the first packet.
     """
 
     end_word = message("ENDSTREAM")
@@ -35,7 +35,7 @@ class DataLinkClient(Client):
         super().__init__(link, served, number)
         self._match: re.Pattern[str] | None = None
         self._reject: re.Pattern[str] | None = None
-        self._next: int | None = None  # index of the next packet; None for what comes from now on
+        self._next: int | None = None  # index of the next packet; None: start at the current replay time
         self._streaming = False
         self._dial_up = False
 
@@ -51,12 +51,12 @@ class DataLinkClient(Client):
             while self._streaming:
                 self._listen(self._served.poll_s)
 
-    def _hear(self) -> None:
+    def _handle_received(self) -> None:
         while (found := self._buffered_message()) is not None:
             self._command(found)
 
     def _receive_whole(self) -> None:
-        """One message, waited for."""
+        """Wait for one complete command and handle it."""
         while (found := self._buffered_message()) is None:
             if self._served.closing.is_set():
                 raise Gone
@@ -64,12 +64,12 @@ class DataLinkClient(Client):
         self._command(found)
 
     def _buffered_message(self) -> tuple[list[str], bytes] | None:
-        """Words and payload of a command that is all there."""
+        """Words and payload of a complete command; None if bytes are missing. Raises Gone for an invalid one."""
         data = self._received
         if len(data) < 3:
             return None
         if not data.startswith(PREFIX):
-            raise Gone  # without a common beat there is no way back
+            raise Gone  # the start of the next command cannot be found
         end = 3 + data[2]
         if len(data) < end:
             return None
@@ -106,23 +106,23 @@ class DataLinkClient(Client):
             self._streaming = False
             self._send(self.end_word)
         else:
-            self._answer("ERROR", 0, f"{word[:20]} is not understood here")
+            self._answer("ERROR", 0, f"{word[:20]} is not supported")
 
     def _restrict(self, word: str, payload: bytes) -> None:
         try:
             pattern = re.compile(payload.decode("ascii")) if payload else None
         except (re.error, UnicodeDecodeError) as error:
-            self._answer("ERROR", 0, f"that is no regular expression: {error}")
+            self._answer("ERROR", 0, f"not a regular expression: {error}")
             return
         if word == "MATCH":
             self._match = pattern
         else:
             self._reject = pattern
-        n = len({p.entry.source_id for p in self._served.recording.in_row if self._takes(p)})
+        n = len({p.entry.source_id for p in self._served.recording.in_sequence if self._takes(p)})
         self._answer("OK", n, f"{n} streams selected")
 
     def _position(self, arguments: list[str]) -> None:
-        row, first = self._served.recording.in_row, self._served.first_sequence
+        row, first = self._served.recording.in_sequence, self._served.first_sequence
         released = self._n_released()
         try:
             how, where, *rest = arguments
@@ -140,7 +140,7 @@ class DataLinkClient(Client):
             else:
                 raise ValueError(how)
         except ValueError:
-            self._answer("ERROR", 0, "POSITION wants SET number|EARLIEST|LATEST or AFTER microseconds")
+            self._answer("ERROR", 0, "POSITION needs SET number|EARLIEST|LATEST or AFTER microseconds")
             return
         if not known:
             self._answer("ERROR", 0, "Packet not found")
@@ -150,7 +150,7 @@ class DataLinkClient(Client):
 
     def _n_released(self) -> int:
         data_ns = self._served.clock.data_ns()
-        row = self._served.recording.in_row
+        row = self._served.recording.in_sequence
         if data_ns is None:
             return 0 if self._served.speed else len(row)
         return bisect.bisect_right(row, data_ns, key=lambda packet: packet.entry.release_ns)
@@ -163,7 +163,7 @@ class DataLinkClient(Client):
 
     def _packets(self) -> Iterator[tuple[int, bytes]]:
         served = self._served
-        row = served.recording.in_row
+        row = served.recording.in_sequence
         if self._next is None:
             self._next = self._n_released() if served.speed else 0
         while self._streaming and self._next < len(row):
@@ -177,7 +177,7 @@ class DataLinkClient(Client):
                 yield entry.release_ns, message(f"PACKET {name} {number} {times} {len(record)}", record)
 
     def _info(self, level: str) -> None:
-        row, released, first = self._served.recording.in_row, self._n_released(), self._served.first_sequence
+        row, released, first = self._served.recording.in_sequence, self._n_released(), self._served.first_sequence
         if level == "STATUS":
             ends = f' EarliestPacketID="{first}" LatestPacketID="{first + released - 1}"' if released else ""
             inner = f'<Status RingVersion="1" PacketSize="{MAX_RECORD_BYTES}"{ends}/>'
@@ -187,7 +187,7 @@ class DataLinkClient(Client):
         elif level == "CONNECTIONS":
             inner = '<ConnectionList TotalConnections="1"/>'
         else:
-            self._answer("ERROR", 0, f"INFO {level[:20]} is not served")
+            self._answer("ERROR", 0, f"INFO {level[:20]} is not supported")
             return
         head = f'<DataLink Version="1.0" ServerID={quoteattr(SOFTWARE)} Capabilities="{CAPABILITIES}">'
         payload = f'<?xml version="1.0"?>\n{head}{inner}</DataLink>\n'.encode()
@@ -203,7 +203,7 @@ def stream_name(network: str, station: str, entry: Entry) -> str:
 
 
 def _us(packet: Numbered) -> int:
-    """When the server took a packet: as soon as it was full."""
+    """Time at which the server received a packet: when its record was complete."""
     return packet.entry.release_ns // 1000
 
 

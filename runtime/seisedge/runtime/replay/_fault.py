@@ -1,4 +1,4 @@
-"""Faults of the virtual digitizer: what one is, and how it is named on the command line.
+"""Faults of the virtual digitizer: base class, registry and the form on the command line.
 
 `NAME` or `NAME:key=value,key=value`. A fault is a dataclass, registered under its name; its fields are its keys.
 """
@@ -17,7 +17,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.replay._recording import Entry
 from seisedge.runtime.suggestion import suggestion
 
-# The modules that register the built-in faults, looked into when the first one is named.
+# The modules that register the built-in faults; imported when the first fault is used.
 BUILT_IN = ("seisedge.runtime.replay.link_faults", "seisedge.runtime.replay.record_faults")
 
 _FAULTS: dict[str, type[Fault]] = {}
@@ -25,18 +25,18 @@ _FAULTS: dict[str, type[Fault]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes to send at a time of the recording; `alone`: not together with others, `last`: and hang up then."""
+    """Bytes to send at a time of the recording. alone: in a send of its own. last: then disconnect."""
 
     release_ns: int
     data: bytes
     alone: bool = False
     last: bool = False
-    pause_s: float = 0.0  # before it is sent
+    pause_s: float = 0.0  # before sending
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One connection: its number, from 1 on, and what its protocol says at the end of the data."""
+    """One connection: its number, starting at 1, and the message of its protocol at the end of the data."""
 
     number: int
     end_word: bytes
@@ -44,31 +44,33 @@ class Link:
 
 @dataclass
 class Fault:
-    """Base of all faults: each hook leaves things as they are."""
+    """Base of all faults; the default of each hook changes nothing."""
 
-    on: ClassVar[str] = "records"  # 'records' of any source, 'miniseed' records, or a 'link' of a server
+    on: ClassVar[str] = (
+        "records"  # what it changes: 'records' of any source, 'miniseed' records, or the 'link' of a server
+    )
 
     def require(self, channels: Collection[str]) -> None:
-        """Raise InputError where the fault is about a channel that the recording, of `channels`, does not have."""
+        """Raises InputError if the fault names a channel that is not one of `channels`, those of the recording."""
         wanted = getattr(self, "channel", None)
         if wanted is not None and wanted not in channels:
             known = ", ".join(sorted(channels))
-            raise InputError(f"channel={wanted} of the fault: there is none in the recording; there are {known}")
+            raise InputError(f"channel={wanted} of the fault is not in the recording; its channels are {known}")
 
     def records(self, entries: list[Entry]) -> list[Entry]:
-        """What becomes of a station's records; their order is the order in which they are sent."""
+        """The changed records of a station, in the order in which they are sent."""
         return entries
 
     def first_sequence(self, first: int) -> int:
-        """The number of each station's first record."""
+        """Sequence number of each station's first record."""
         return first
 
     def answers(self, number: int) -> str:
-        """How connection `number` is received: 'serve', 'reset' or 'silence'."""
+        """How connection `number` is handled: 'serve', 'reset' or 'silence'."""
         return "serve"
 
     def pieces(self, pieces: Iterator[Piece], link: Link) -> Iterator[Piece]:
-        """What becomes of the packets on a connection."""
+        """The changed packets of a connection."""
         return pieces
 
 
@@ -76,11 +78,11 @@ F = TypeVar("F", bound=Fault)
 
 
 def register_fault(name: str) -> Callable[[type[F]], type[F]]:
-    """Decorate a dataclass; its docstring is the line in `--help`."""
+    """Decorate a fault; the first line of its docstring is shown by `--help`. Raises ValueError for a known name."""
 
     def register(fault: type[F]) -> type[F]:
         if name in _FAULTS:
-            raise ValueError(f"fault {name!r} is registered already")
+            raise ValueError(f"fault {name!r} is already registered")
         _FAULTS[name] = fault
         return fault
 
@@ -88,7 +90,7 @@ def register_fault(name: str) -> Callable[[type[F]], type[F]]:
 
 
 def key(default: Any, at_least: float = -math.inf) -> Any:
-    """A key of a fault, with its default and the smallest value that makes sense."""
+    """A key of a fault, with its default and its smallest value."""
     return dataclasses.field(default=default, metadata={"at_least": at_least})
 
 
@@ -100,7 +102,7 @@ def known_faults() -> dict[str, type[Fault]]:
 
 
 def fault_from_spec(spec: str) -> Fault:
-    """Raises InputError, naming the fault, the key and what was expected."""
+    """Raises InputError that names the fault, the key and the expected value."""
     faults = known_faults()
     name, _, rest = spec.partition(":")
     if name not in faults:
@@ -133,7 +135,7 @@ def _value(name: str, field: dataclasses.Field[Any], text: str) -> Any:
 
 
 def help_lines() -> list[tuple[str, str]]:
-    """`NAME:key=default,…` and what it does, for each fault."""
+    """`NAME:key=default,…` and the description of each fault."""
     rows = []
     for name, fault in known_faults().items():
         keys = ",".join(f"{field.name}={field.default}" for field in dataclasses.fields(fault))
@@ -142,6 +144,6 @@ def help_lines() -> list[tuple[str, str]]:
 
 
 def chosen(count: int, every: int, seed: int) -> list[bool]:
-    """Which of `count` things a fault strikes: one in `every`, at random; the same ones for the same seed."""
+    """Which of `count` items a fault changes: one in `every` on average, at random; reproducible by the seed."""
     rng = random.Random(seed)
     return [rng.randrange(every) == 0 for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Answers to INFO: XML in miniSEED log records, as SeedLink 3 has it, and JSON, as SeedLink 4 has it."""
+"""Replies to INFO: XML in miniSEED log records for SeedLink 3, JSON for SeedLink 4."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.replay._recording import Entry, Station
-from seisedge.runtime.sources._seedlink_place import SEQUENCE_MODULUS
+from seisedge.runtime.sources._seedlink_position import SEQUENCE_MODULUS
 
 INFO_RECORD_BYTES = 512
 CAPABILITIES = (
@@ -27,12 +27,12 @@ _HEADER = struct.Struct(">6scc5s2s3s2sHHBBBxHHhhBBBBiHH")  # fixed section of da
 _BLOCKETTE_1000 = struct.Struct(">HHBBBx")
 _TEXT_ENCODING = 0
 
-# of a station: records released so far, and the sequence number of the first
+# of a station: number of records released so far, and the sequence number of the first
 Progress = Callable[[Station], tuple[int, int]]
 
 
 def info_packets(text: str, is_error: bool = False) -> list[bytes]:
-    """`text` as SLINFO packets; all but the last say that more follow."""
+    """`text` as SLINFO packets; all but the last are marked as continued."""
     data = text.encode("utf-8")
     size = INFO_RECORD_BYTES - _DATA_OFFSET
     pieces = [data[k : k + size] for k in range(0, len(data), size)] or [b""]
@@ -52,7 +52,7 @@ def _log_record(number: int, text: bytes, channel: bytes) -> bytes:
         b"  ",
         channel,
         b"SL",
-        *(1970, 1, 0, 0, 0, 0),  # a text has no time
+        *(1970, 1, 0, 0, 0, 0),  # text has no time
         len(text),
         *(0, 0),  # nor a rate
         *(0, 0, 0),
@@ -67,7 +67,7 @@ def _log_record(number: int, text: bytes, channel: bytes) -> bytes:
 
 
 def info_text(level: str, software: str, site: str, stations: Iterable[Station], progress: Progress) -> str | None:
-    """The XML for INFO `level`; None for a level that is not served."""
+    """The XML for INFO `level`; None for an unsupported level."""
     inner = ""
     if level == "CAPABILITIES":
         inner = "".join(f"<capability name={quoteattr(name)}/>" for name in CAPABILITIES)
@@ -80,7 +80,7 @@ def info_text(level: str, software: str, site: str, stations: Iterable[Station],
 
 
 def info_json(level: str, software: str, site: str, stations: Iterable[Station], progress: Progress) -> str:
-    """The JSON for INFO `level`; with an `error` first for a level that is not served."""
+    """The JSON for INFO `level`; begins with an `error` for an unsupported level."""
     answer: dict[str, Any] = {"software": software, "organization": site}
     if level == "CAPABILITIES":
         answer["capability"] = ["SLPROTO:4.0", "SLPROTO:3.1"]
@@ -92,7 +92,7 @@ def info_json(level: str, software: str, site: str, stations: Iterable[Station],
     elif level in ("STATIONS", "STREAMS"):
         answer["station"] = [_station_4(station, progress, level == "STREAMS") for station in stations]
     elif level != "ID":
-        error = {"code": "UNSUPPORTED", "message": f"INFO {level} is not served"}
+        error = {"code": "UNSUPPORTED", "message": f"INFO {level} is not supported"}
         return json.dumps({"error": error} | answer)
     return json.dumps(answer)
 

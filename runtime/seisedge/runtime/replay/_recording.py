@@ -1,4 +1,4 @@
-"""What the virtual digitizer serves: records of stations in the order in which they were finished."""
+"""The recording of the virtual digitizer: records per station, in the order in which they were completed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from seisedge.runtime.sources.miniseed import MiniSeedSource
 
 logger = logging.getLogger(__name__)
 
-MAX_COPIES = 20_000  # of each station: codes of five characters for all of them
+MAX_COPIES = 20_000  # of each station, limited by station codes of five characters
 
 MAX_STATION_CHARACTERS = 5
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -28,17 +28,17 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One record: its channel, its time, when it can be sent, its bytes."""
+    """One record: channel, start time, release time, bytes."""
 
     source_id: SourceId
     starttime_ns: int
-    release_ns: int  # time of the last sample: before it the record is not full
+    release_ns: int  # time of the last sample, when the record is complete and can be sent
     record: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A station as clients see it; clones share the entries of the station they copy."""
+    """A station as clients see it; a clone shares the entries of the station that it copies."""
 
     network: str
     code: str
@@ -54,25 +54,25 @@ class Station:
         return _renamed(entry.record, self.code) if self.is_clone else entry.record
 
     def n_released(self, data_ns: int) -> int:
-        """How many entries are finished at `data_ns`."""
+        """Number of entries that are complete at `data_ns`."""
         return bisect.bisect_right(self.entries, data_ns, key=lambda entry: entry.release_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """An entry in the row of all stations; its place there is its number."""
+    """An entry in the sequence of all stations; its index there is its number."""
 
     station: Station
     entry: Entry
 
 
 class Recording:
-    """Recorded miniSEED, whole in memory, cut into records of `record_bytes`.
+    """Recorded miniSEED, entirely in memory, in records of `record_bytes`.
 
-    Records that have that length are passed on byte by byte; others are packed anew with the same samples at the
-    same times. `copies` > 1 serves every station so many times, under station codes of its own.
-    `spoil` is what becomes of the records of each station; what it returns is sent in that order.
-    Raises InputError and DataError as MiniSeedSource does, and where `record_bytes` or `copies` cannot be.
+    If all records of a channel have that length they are kept unchanged; else they are packed again with the same
+    samples at the same times. copies: how many times each station is served, each copy under its own station code.
+    change_records: applied to the records of each station; they are sent in the order that it returns.
+    Raises InputError and DataError as MiniSeedSource, and InputError for an invalid `record_bytes` or `copies`.
     """
 
     def __init__(
@@ -80,14 +80,14 @@ class Recording:
         paths: Sequence[str | Path],
         record_bytes: int,
         copies: int = 1,
-        spoil: Callable[[list[Entry]], list[Entry]] | None = None,
+        change_records: Callable[[list[Entry]], list[Entry]] | None = None,
     ) -> None:
         if not MIN_RECORD_BYTES <= record_bytes <= MAX_RECORD_BYTES or record_bytes & (record_bytes - 1):
             raise InputError(
-                f"record length {record_bytes}: must be a power of two from {MIN_RECORD_BYTES} to {MAX_RECORD_BYTES}"
+                f"--record-length {record_bytes}: must be a power of two from {MIN_RECORD_BYTES} to {MAX_RECORD_BYTES}"
             )
         if not 1 <= copies <= MAX_COPIES:
-            raise InputError(f"stations {copies}: must be from 1 to {MAX_COPIES}")
+            raise InputError(f"--stations {copies}: must be from 1 to {MAX_COPIES}")
         entries = sorted(_entries(paths, record_bytes), key=lambda entry: (entry.release_ns, entry.source_id))
         by_station: dict[tuple[str, str], list[Entry]] = {}
         for entry in entries:
@@ -95,8 +95,8 @@ class Recording:
             by_station.setdefault(key, []).append(entry)
         self.starttime_ns = min(entry.starttime_ns for entry in entries)
         self.endtime_ns = entries[-1].release_ns
-        if spoil is not None:
-            by_station = {key: _never_back(spoil(entries)) for key, entries in by_station.items()}
+        if change_records is not None:
+            by_station = {key: _non_decreasing(change_records(entries)) for key, entries in by_station.items()}
         self.stations = [Station(*key, by_station[key]) for key in sorted(by_station)]
         self.n_records = sum(map(len, by_station.values())) * copies
         taken = {station.code for station in self.stations}
@@ -107,8 +107,8 @@ class Recording:
                 self.stations.append(clone)
 
     @cached_property
-    def in_row(self) -> list[Numbered]:
-        """The entries of all stations in order of release, as protocols with one row of numbers have them."""
+    def in_sequence(self) -> list[Numbered]:
+        """The entries of all stations in order of release, for protocols with one sequence of numbers."""
         streams = [
             [(entry.release_ns, str(entry.source_id), number, entry) for entry in station.entries]
             for number, station in enumerate(self.stations)
@@ -116,8 +116,8 @@ class Recording:
         return [Numbered(self.stations[number], entry) for _, _, number, entry in heapq.merge(*streams, key=_place)]
 
 
-def _never_back(entries: list[Entry]) -> list[Entry]:
-    """The same order, with release times that never go back: what is behind another is not sent before it."""
+def _non_decreasing(entries: list[Entry]) -> list[Entry]:
+    """The same order, with release times that never decrease, so that no entry is sent before its predecessor."""
     found: list[Entry] = []
     for entry in entries:
         if found and entry.release_ns < found[-1].release_ns:
@@ -139,15 +139,15 @@ def _entries(paths: Sequence[str | Path], record_bytes: int) -> Iterator[Entry]:
             if not isinstance(header, BadRecord):
                 by_channel.setdefault(header.source_id, []).append(record)
     for records in by_channel.values():
-        as_they_are = all(len(record) == record_bytes for record in records)
-        for record in records if as_they_are else repack(iter(records), record_bytes):
+        unchanged = all(len(record) == record_bytes for record in records)
+        for record in records if unchanged else repack(iter(records), record_bytes):
             header = decoder.header(record)
-            assert not isinstance(header, BadRecord)  # decoded before, or made here
+            assert not isinstance(header, BadRecord)  # decoded before, or packed here
             yield Entry(header.source_id, header.starttime_ns, header.last_sample_ns, record)
 
 
 def _free_codes(taken: set[str]) -> Iterator[str]:
-    """Station codes C0001, C0002 … in base 36, none of them taken."""
+    """Station codes C0001, C0002 … in base 36 that are not in use."""
     for number in range(1, 36 ** (MAX_STATION_CHARACTERS - 1)):
         code, rest = "", number
         for _ in range(MAX_STATION_CHARACTERS - 1):
@@ -160,7 +160,7 @@ def _free_codes(taken: set[str]) -> Iterator[str]:
 def _renamed(record: bytes, code: str) -> bytes:
     if record[:3] != b"MS\x03":
         return record[:8] + code.ljust(MAX_STATION_CHARACTERS).encode("ascii") + record[13:]
-    parsed = MS3Record.parse(record, unpack_data=True)  # has a checksum over all, so it is made anew
+    parsed = MS3Record.parse(record, unpack_data=True)  # its checksum covers the whole record, so it is packed again
     network, _, *rest = parsed.sourceid.removeprefix("FDSN:").split("_")
     parsed.sourceid = "FDSN:" + "_".join([network, code, *rest])
     parsed.reclen = MAX_RECORD_BYTES

@@ -1,4 +1,4 @@
-"""Records of another length from recorded ones: the same samples at the same times."""
+"""Pack recorded miniSEED into records of another length: the same samples at the same times."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from seisedge.runtime.clock import NS_PER_S
 
 STEIM2_LIMIT = 1 << 29  # differences are 30-bit two's complement
 MICROSECOND_NS = 1000
-MAX_SPAN_SAMPLES = 1 << 20  # packed at once; bounds the memory of a long gap-free recording
+MAX_SPAN_SAMPLES = 1 << 20  # packed at a time; limits the memory for a long recording without gaps
 
 _ENCODINGS = {"f": DataEncoding.FLOAT32, "d": DataEncoding.FLOAT64}
 
 
 @dataclass(slots=True)
 class _Span:
-    """Samples of one channel without a gap, with one rate and one set of flags."""
+    """Contiguous samples of one channel with one sampling rate and one set of flags."""
 
     sid: str
     starttime_ns: int
@@ -35,7 +35,7 @@ class _Span:
     def time_ns(self, n: int) -> int:
         return self.starttime_ns + round(n * NS_PER_S / self.rate_hz)
 
-    def goes_on_with(self, other: MS3Record) -> bool:
+    def continues_with(self, other: MS3Record) -> bool:
         return (
             self.n < MAX_SPAN_SAMPLES
             and other.starttime == self.time_ns(self.n)
@@ -47,21 +47,21 @@ class _Span:
 
 
 def repack(records: Iterator[bytes], record_bytes: int) -> Iterator[bytes]:
-    """Records of at most `record_bytes` holding the samples of `records`, all of one channel and decodable.
+    """Records of at most `record_bytes` with the samples of `records`, which must be decodable and of one channel.
 
-    Integers are packed as Steim2, or as 32-bit integers where a difference does not fit; floats as they are.
-    A new record begins where the time of a sample is not exactly that of the one before plus the interval, and
-    where flags change. miniSEED 2, in records of exactly that length, unless it cannot hold a start time (whole
-    microseconds) or the rate: then miniSEED 3, which can.
+    Integers are packed as Steim2, or as 32-bit integers if a difference does not fit; floats unchanged. A new record
+    begins at a gap, at any other deviation from the sample interval, and at a change of flags. The format is
+    miniSEED 2, in records of exactly that length; miniSEED 3 if miniSEED 2 cannot represent a start time (it has
+    whole microseconds) or the sampling rate.
     """
     span: _Span | None = None
     for record in records:
         parsed = MS3Record.parse(record, unpack_data=True)
         samples = parsed.np_datasamples.copy()
-        if span is None or not span.goes_on_with(parsed):
+        if span is None or not span.continues_with(parsed):
             if span is not None:
                 yield from _packed(span, record_bytes)
-            assert parsed.sampletype is not None  # decodable, says the contract
+            assert parsed.sampletype is not None  # the records are decodable
             span = _Span(
                 parsed.sourceid,
                 parsed.starttime,
@@ -103,7 +103,7 @@ def _encoding(sample_type: str, samples: npt.NDArray[Any]) -> DataEncoding:
 
 
 def _is_exact(span: _Span, records: list[bytes]) -> bool:
-    """True where every record of a packed span has the time and rate it should have."""
+    """True if every record of a packed span has the correct time and rate."""
     n = 0
     for record in records:
         header = MS3Record.parse(record)

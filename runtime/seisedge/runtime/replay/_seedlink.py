@@ -1,4 +1,4 @@
-"""One client that speaks SeedLink 3.1 or 4.0: the conversation, then the stream."""
+"""One SeedLink 3.1 or 4.0 client: commands, then the stream."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from seisedge.runtime.replay._recording import Station
 from seisedge.runtime.replay._seedlink_dialect import OK, Dialect, Dialect3, Dialect4, Refusal
 from seisedge.runtime.replay._select import Request, Subscription
 
-MAX_REQUESTS = 10_000  # stations that one client may ask for
+MAX_REQUESTS = 10_000  # stations that one client may request
 
 
 class SeedLinkClient(Client):
-    """Talks with one client until it goes, says BYE, or all is sent to a dial-up client."""
+    """Serves one client until it disconnects or sends BYE; in dial-up mode until everything is sent."""
 
     end_word = b"END"
 
@@ -23,7 +23,7 @@ class SeedLinkClient(Client):
         super().__init__(link, served, number)
         self._dialect: Dialect = Dialect3()
         self._requests: list[Request] = []
-        self._current = Request()  # before the first STATION: for all stations
+        self._current = Request()  # before the first STATION: all stations
         self._streaming = False
         self._dial_up = False
 
@@ -37,10 +37,10 @@ class SeedLinkClient(Client):
         if self._dial_up or all(s.request.dial_up or s.request.end_ns is not None for s in subscriptions):
             self._send(self.end_word)
             return
-        self._wait_for_ever()
+        self._wait_for_disconnect()
 
-    def _hear(self) -> None:
-        """INFO and BYE are understood while streaming."""
+    def _handle_received(self) -> None:
+        """INFO and BYE are accepted while streaming."""
         while (line := self._buffered_line()) is not None:
             word, *arguments = line.upper().split() or [""]
             if word == "BYE":
@@ -79,7 +79,7 @@ class SeedLinkClient(Client):
             self._dial_up = self._dial_up or word == "ENDFETCH"
             self._streaming = True
         else:
-            self._answer(Refusal("UNSUPPORTED", f"{word[:20]} is not understood"))
+            self._answer(Refusal("UNSUPPORTED", f"{word[:20]} is not supported"))
 
     def _switch(self, arguments: list[str]) -> Refusal | None:
         if arguments == ["4.0"]:
@@ -87,17 +87,17 @@ class SeedLinkClient(Client):
         elif arguments == ["3.1"]:
             self._dialect = Dialect3()
         else:
-            return Refusal("UNSUPPORTED", "SeedLink 3.1 and 4.0 are spoken here")
+            return Refusal("UNSUPPORTED", "SeedLink 3.1 and 4.0 are supported")
         return None
 
     def _station(self, arguments: list[str]) -> Refusal | None:
         request = self._dialect.station(arguments)
         if request is None:
-            return Refusal("ARGUMENTS", "that is no station")
+            return Refusal("ARGUMENTS", "invalid station")
         if not any(request.takes(station) for station in self._served.recording.stations):
-            return Refusal("ARGUMENTS", "no such station here")
+            return Refusal("ARGUMENTS", "unknown station")
         if len(self._requests) >= MAX_REQUESTS:
-            return Refusal("LIMIT", f"no more than {MAX_REQUESTS} stations")
+            return Refusal("LIMIT", f"at most {MAX_REQUESTS} stations")
         self._current = request
         self._requests.append(request)
         return None
@@ -105,21 +105,21 @@ class SeedLinkClient(Client):
     def _select(self, arguments: list[str]) -> Refusal | None:
         selectors = self._dialect.selectors(arguments)
         if selectors is None:
-            return Refusal("ARGUMENTS", "that is no channel pattern")
+            return Refusal("ARGUMENTS", "invalid channel pattern")
         self._current.selectors = (*self._current.selectors, *selectors) if arguments else ()
         return None
 
     def _start(self, word: str, arguments: list[str]) -> None:
-        """DATA, FETCH or TIME: for the station at hand, or (in version 3) for all and at once where none was named."""
+        """DATA, FETCH or TIME: for the last STATION; without one, in version 3, for all stations at once."""
         try:
             self._dialect.start(self._current, word, arguments)
         except (ValueError, IndexError):
-            self._answer(Refusal("ARGUMENTS", "that is neither a sequence number nor a time"))
+            self._answer(Refusal("ARGUMENTS", "invalid sequence number or time"))
             return
         if self._requests:
             self._answer(None)
         elif self._dialect.version == 4:
-            self._answer(Refusal("UNEXPECTED", "name a STATION first"))
+            self._answer(Refusal("UNEXPECTED", "send STATION first"))
         else:
             self._requests.append(self._current)
             self._streaming = True
@@ -137,13 +137,13 @@ class SeedLinkClient(Client):
         for request in self._requests:
             for station in served.recording.stations:
                 if request.takes(station):
-                    # a station asked for twice: the later request holds
+                    # for a station requested twice the later request applies
                     found[station.id] = Subscription(
                         station, replace(request), served.first_sequence, self._dialect.modulus
                     )
         for subscription in found.values():
-            # at speed 0 every client has the recording from its beginning
-            subscription.place(served.n_released(subscription.station) if served.speed else 0)
+            # at speed 0 every client receives the recording from its start
+            subscription.set_range(served.n_released(subscription.station) if served.speed else 0)
         return list(found.values())
 
     def _packets(self, subscriptions: list[Subscription]) -> Iterator[tuple[int, bytes]]:

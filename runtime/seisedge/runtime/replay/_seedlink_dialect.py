@@ -1,4 +1,4 @@
-"""How the two versions of SeedLink are understood and answered: one class each."""
+"""Commands and replies of SeedLink 3 and 4, from the server's side: one class per version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seisedge.runtime.replay._client import SITE, SOFTWARE
 from seisedge.runtime.replay._info import Progress, info_json, info_packets, info_text
 from seisedge.runtime.replay._recording import Station
 from seisedge.runtime.replay._select import Request, Selector
-from seisedge.runtime.sources._seedlink_place import SEQUENCE_MODULUS, UNSET_4
+from seisedge.runtime.sources._seedlink_position import SEQUENCE_MODULUS, UNSET_4
 from seisedge.runtime.sources._seedlink_wire4 import HEADER
 
 OK = b"OK\r\n"
@@ -22,7 +22,7 @@ _CODE = re.compile(r"[A-Z0-9?*]{1,8}")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a command is answered with ERROR; version 3 only says that it is."""
+    """Why the reply to a command is ERROR; version 3 does not transmit the reason."""
 
     code: str
     message: str
@@ -37,19 +37,19 @@ class Dialect(abc.ABC):
 
     @abc.abstractmethod
     def error(self, refusal: Refusal) -> bytes:
-        """The answer to a command that is refused."""
+        """The reply to a refused command."""
 
     @abc.abstractmethod
     def station(self, arguments: list[str]) -> Request | None:
-        """What STATION asks for; None where that is no station."""
+        """The request of STATION; None for an invalid station."""
 
     @abc.abstractmethod
     def selectors(self, arguments: list[str]) -> list[Selector] | None:
-        """What SELECT asks for; None where that is no pattern."""
+        """The selectors of SELECT; None for an invalid pattern."""
 
     @abc.abstractmethod
     def start(self, request: Request, word: str, arguments: list[str]) -> None:
-        """Note where to begin and end; raises ValueError or IndexError where that cannot be read."""
+        """Set start and end of `request`. Raises ValueError or IndexError for invalid arguments."""
 
     @abc.abstractmethod
     def packet(self, station: Station, sequence: int, record: bytes) -> bytes:
@@ -57,7 +57,7 @@ class Dialect(abc.ABC):
 
     @abc.abstractmethod
     def info(self, level: str, stations: Iterable[Station], progress: Progress) -> bytes:
-        """The answer to INFO."""
+        """The reply to INFO."""
 
 
 class Dialect3(Dialect):
@@ -96,7 +96,7 @@ class Dialect3(Dialect):
     def info(self, level: str, stations: Iterable[Station], progress: Progress) -> bytes:
         text = info_text(level, f"SeedLink v3.1 ({SOFTWARE})", SITE, stations, progress)
         if text is None:
-            wrong = f'<?xml version="1.0"?>\n<seedlink><error>INFO {level} is not served</error></seedlink>\n'
+            wrong = f'<?xml version="1.0"?>\n<seedlink><error>INFO {level} is not supported</error></seedlink>\n'
             return b"".join(info_packets(wrong, is_error=True))
         return b"".join(info_packets(text))
 
@@ -148,7 +148,7 @@ def _packet4(kind: bytes, sub: bytes, sequence: int, station: str, payload: byte
 
 
 def _time(text: str) -> int:
-    """`2019,07,07,08,16,00`, as SeedLink 3 writes it, the parts with or without leading zeros; ValueError else."""
+    """`2019,07,07,08,16,00`, the form of SeedLink 3, with or without leading zeros. Raises ValueError."""
     parts = [int(part) for part in text.split(",")]
     if not 3 <= len(parts) <= 6:
         raise ValueError(text)

@@ -1,4 +1,4 @@
-"""What a client asked for: channels by pattern, a place to begin, an end."""
+"""The request of a client: channels by pattern, start, end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from seisedge.runtime.records.packet import SourceId
 from seisedge.runtime.replay._recording import Station
-from seisedge.runtime.sources._seedlink_place import SEQUENCE_MODULUS
+from seisedge.runtime.sources._seedlink_position import SEQUENCE_MODULUS
 
 _PATTERN = re.compile(
     r"(?P<no>!?)(?:(?P<location>[A-Z0-9?-]{2})?(?P<channel>[A-Z0-9?]{3}|\*)(?:\.(?P<kind>[A-Z]))?|(?P<only_kind>[A-Z]))"
@@ -22,7 +22,7 @@ _PATTERN_4 = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One pattern: '?' for any character, '!' for not.
+    """One pattern: '?' matches any character, a leading '!' excludes.
 
     Of SeedLink 3, [!][LL]CCC[.T] with '-' for a blank location; or of SeedLink 4, [!]LOC_B_S_SS[.FT][:native].
     """
@@ -30,12 +30,12 @@ class Selector:
     negative: bool
     location: str  # '' for any
     channel: str
-    kind: str  # '' or 'D' for data; other kinds are never sent here
+    kind: str  # '' or 'D' for data; other kinds are never sent
     version: int = 3
 
     @classmethod
     def from_text(cls, text: str) -> Selector | None:
-        """None where `text` is no pattern."""
+        """None if `text` is not a pattern."""
         match = _PATTERN.fullmatch(text)
         if not match:
             return None
@@ -44,7 +44,7 @@ class Selector:
 
     @classmethod
     def from_text_4(cls, text: str) -> Selector | None:
-        """None where `text` is no pattern of SeedLink 4, or asks for records to be converted."""
+        """None if `text` is not a pattern of SeedLink 4, or requests a conversion of records."""
         match = _PATTERN_4.fullmatch(text)
         if not match or text in ("", "!"):
             return None
@@ -65,7 +65,7 @@ class Selector:
 
 
 def is_selected(source_id: SourceId, selectors: Iterable[Selector]) -> bool:
-    """A channel is sent where a positive pattern, or none at all, takes it and no negative one refuses it."""
+    """True if a positive pattern matches, or there is none, and no negative pattern matches."""
     positive, taken = False, False
     for selector in selectors:
         if selector.negative:
@@ -79,7 +79,7 @@ def is_selected(source_id: SourceId, selectors: Iterable[Selector]) -> bool:
 
 @dataclass(slots=True)
 class Request:
-    """One station (or all, by patterns) as a client asked for it; `None` where it said nothing."""
+    """A client's request for one station, or for several by patterns; None for what was not specified."""
 
     network: str = "*"
     station: str = "*"
@@ -87,7 +87,7 @@ class Request:
     sequence: int | None = None
     begin_ns: int | None = None
     end_ns: int | None = None
-    dial_up: bool = False  # FETCH: 'END' when all is sent
+    dial_up: bool = False  # FETCH: 'END' after the last record
     from_now: bool = True  # DATA without a number
 
     def takes(self, station: Station) -> bool:
@@ -96,7 +96,7 @@ class Request:
 
 @dataclass(slots=True)
 class Subscription:
-    """Which entries of a station go to a client: [next, stop), of them those that `request` takes."""
+    """The entries of a station for a client: those of [next, stop) that match `request`."""
 
     station: Station
     request: Request
@@ -105,8 +105,8 @@ class Subscription:
     next: int = 0
     stop: int = 0
 
-    def place(self, n_released: int) -> None:
-        """Find the first and the last entry; `n_released` of them are finished by now."""
+    def set_range(self, n_released: int) -> None:
+        """Set `next` and `stop`; `n_released` entries are complete."""
         entries, request = self.station.entries, self.request
         self.next, self.stop = 0, len(entries)
         if request.sequence is not None:
@@ -129,7 +129,7 @@ class Subscription:
         )
 
     def _index_from_sequence(self, sequence: int) -> int:
-        """An unknown number ahead waits for what is to come; one behind begins at the oldest."""
+        """Index of a sequence number: a future one waits for the next record, a past one starts at the oldest."""
         n = len(self.station.entries)
         index = (sequence - self.first_sequence) % self.modulus
         if index <= n:

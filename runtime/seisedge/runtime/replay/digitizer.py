@@ -28,25 +28,24 @@ from seisedge.runtime.sources._datalink_wire import PREFIX
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
-POLL_FOREIGN_CLOCK_S = 0.01  # a clock that is not ours cannot be waited for
+POLL_FOREIGN_CLOCK_S = 0.01  # an injected clock cannot be waited for
 CLOSE_WAIT_S = 2.0
 FIRST_BYTES_POLL_S = 0.01
 
 
 class Digitizer:
-    """Serves a recording as a station would have sent it; use it as a context manager.
+    """Serves a recording as a station would have sent it; a context manager.
 
-    paths: miniSEED files and folders. listen: host and port, port 0 for a free one (see `port`).
-    speed: how many times as fast as it was recorded; a record can be had when its last sample is past on that
-    clock, which starts with the first client that streams. 0: as fast as clients read, each from the beginning,
-    and nothing is dropped. record_length: bytes, a power of two from 128 to 65536. stations: serve so many copies
-    of each station, the first under its own code. faults: what goes wrong, as `--fault` has it. first_sequence: of
-    each station's first record. now: monotonic clock in ns. on_client: called from the client's thread with a line
-    of text when one comes and when one goes.
+    paths: miniSEED files and folders. listen: host and port; port 0 selects a free one (see `port`).
+    speed: times real time. A record is available when its last sample is past on the replay clock, which starts with
+    the first client that streams. 0: as fast as clients read, each from the start, without loss.
+    record_length: bytes, a power of two from 128 to 65536. stations: number of copies of each station, the first under
+    its own code. faults: as for `--fault`. first_sequence: of each station's first record. now: monotonic clock in ns.
+    on_client: called from the client's thread with a line of text when a client connects and disconnects.
 
-    A client in dial-up mode (FETCH, ENDFETCH, TIME with an end; STREAM DIALUP in DataLink) is told END when the
-    recording is over; a live one is left waiting. Raises InputError and DataError for what cannot be served,
-    FailedError where the address cannot be listened on.
+    A client in dial-up mode (FETCH, ENDFETCH, TIME with an end; STREAM DIALUP in DataLink) receives END after the
+    recording; a live client stays connected. Raises InputError and DataError for an unusable recording or option,
+    FailedError if the port cannot be opened.
     """
 
     def __init__(  # noqa: PLR0913 - independent inputs, each used as it is
@@ -63,20 +62,20 @@ class Digitizer:
         on_client: Callable[[str], None] | None = None,
     ) -> None:
         if not (math.isfinite(speed) and speed >= 0):
-            raise InputError(f"speed {speed:g}: must be 0 (as fast as clients read) or more")
-        wrong = tuple(fault_from_spec(fault) if isinstance(fault, str) else fault for fault in faults)
-        for fault in wrong:
+            raise InputError(f"--speed {speed:g}: must be 0 (as fast as clients read) or more")
+        parsed = tuple(fault_from_spec(fault) if isinstance(fault, str) else fault for fault in faults)
+        for fault in parsed:
             first_sequence = fault.first_sequence(first_sequence)
         channels: set[str] = set()
 
-        def spoiled(entries: list[Entry]) -> list[Entry]:
+        def changed(entries: list[Entry]) -> list[Entry]:
             channels.update(entry.source_id.channel for entry in entries)
-            return reduce(lambda some, fault: fault.records(some), wrong, entries)
+            return reduce(lambda some, fault: fault.records(some), parsed, entries)
 
         self.recording = Recording(
-            [paths] if isinstance(paths, str | Path) else paths, record_length, stations, spoiled
+            [paths] if isinstance(paths, str | Path) else paths, record_length, stations, changed
         )
-        for fault in wrong:
+        for fault in parsed:
             fault.require(channels)
         self.speed = speed
         self._listen = listen
@@ -90,7 +89,7 @@ class Digitizer:
             first_sequence,
             POLL_S if now is time.monotonic_ns else POLL_FOREIGN_CLOCK_S,
             self._closing,
-            wrong,
+            parsed,
         )
         self._n_links = 0
         self._socket: socket.socket | None = None
@@ -100,48 +99,48 @@ class Digitizer:
 
     @property
     def host(self) -> str:
-        """The address listened on."""
+        """The host given as `listen`."""
         return self._listen[0]
 
     @property
     def port(self) -> int:
-        """The port listened on; known once it is open."""
+        """The port; available after `open`."""
         assert self._socket is not None
         return int(self._socket.getsockname()[1])
 
     @property
     def url(self) -> str:
-        """What a SeedLink client gives as its source."""
+        """The source URL for a SeedLink client."""
         return self.url_for("seedlink")
 
     def url_for(self, scheme: str) -> str:
-        """What a client of a protocol, `seedlink` or `datalink`, gives as its source."""
+        """The source URL for a client of a protocol, `seedlink` or `datalink`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}:{self.port}"
 
     def released_ns(self, last_sample_ns: int) -> int | None:
-        """When, on the monotonic clock, a record with that last sample could be had; None before the start."""
+        """Monotonic time at which a record with that last sample became available; None before the start."""
         return self._clock.wall_ns(last_sample_ns)
 
     def open(self) -> None:
-        """Listen, and serve in threads of its own. Raises InputError for a host that is unknown, FailedError."""
+        """Listen, and serve in separate threads. Raises InputError for an unknown host, FailedError."""
         host, port = self._listen
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            socket.getaddrinfo(host, None, family)  # create_server hides which part of its work failed
+            socket.getaddrinfo(host, None, family)  # create_server does not tell which step failed
             self._socket = socket.create_server((host, port), family=family, backlog=128)
         except (OSError, OverflowError, UnicodeError) as error:
             raise cannot_listen("--listen", host, port, error) from error
         self._start(self._accept, "digitizer")
 
     def close(self) -> None:
-        """Hang up on all clients and stop listening; may be called twice."""
+        """Disconnect all clients and stop listening; may be called twice."""
         self._closing.set()
         with self._lock:
             links = list(self._links)
             threads = list(self._threads)
         for link in [*links, *([self._socket] if self._socket is not None else [])]:
-            with contextlib.suppress(OSError):  # gone already
+            with contextlib.suppress(OSError):  # already disconnected
                 link.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join(CLOSE_WAIT_S)
@@ -172,7 +171,7 @@ class Digitizer:
             except OSError as error:
                 if not self._closing.is_set():
                     logger.warning("a client could not be accepted: %s", error)
-                    self._closing.wait(POLL_S)  # out of descriptors: until some client goes
+                    self._closing.wait(POLL_S)  # out of file descriptors: wait until a client disconnects
                 continue
             name = f"{address[0]}:{address[1]}"
             self._start(lambda link=link, name=name: self._serve(link, name), f"digitizer {name}")  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
@@ -183,9 +182,9 @@ class Digitizer:
             self._n_links += 1
             number = self._n_links
         client: Client | None = None
-        self._note(f"client {name} came")
+        self._note(f"client {name} connected")
         try:
-            if self._is_received(link, number):
+            if self._is_served(link, number):
                 begin = self._first_bytes(link)
                 client = (DataLinkClient if begin == PREFIX else SeedLinkClient)(link, self._served, number)
                 client.run()
@@ -193,23 +192,23 @@ class Digitizer:
             with self._lock:
                 self._links.discard(link)
             link.close()
-            self._note(f"client {name} went after {client.n_sent if client else 0} packets")
+            self._note(f"client {name} disconnected after {client.n_sent if client else 0} packets")
 
-    def _is_received(self, link: socket.socket, number: int) -> bool:
-        """False where a fault keeps a connection from being served; returns when it is over."""
+    def _is_served(self, link: socket.socket, number: int) -> bool:
+        """False if a fault prevents this connection from being served; returns at its end then."""
         answers = {fault.answers(number) for fault in self._served.faults}
         if "reset" in answers:
-            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with a reset
             return False
         if "silence" in answers:
-            with contextlib.suppress(OSError):  # the client's end of it
+            with contextlib.suppress(OSError):  # the client disconnected
                 while link.recv(4096):
                     pass
             return False
         return True
 
     def _first_bytes(self, link: socket.socket) -> bytes:
-        """What a client says first, left where it is: it tells the protocol."""
+        """The first bytes of a client, not removed from the socket: they show which protocol it uses."""
         begin = b""
         while len(begin) < len(PREFIX) and not self._closing.is_set():
             try:

@@ -1,4 +1,4 @@
-"""Faults of connections: they strike SeedLink and DataLink alike."""
+"""Faults of connections, for SeedLink and DataLink."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seisedge.runtime.replay._fault import Fault, Link, Piece, key, register_fault
-from seisedge.runtime.sources._seedlink_place import SEQUENCE_MODULUS
+from seisedge.runtime.sources._seedlink_position import SEQUENCE_MODULUS
 
 
 @register_fault("cut")
 @dataclass
 class Cut(Fault):
-    """Hang up in the middle of a packet, about every so many packets."""
+    """Disconnect inside a packet, after about EVERY packets."""
 
     on: ClassVar[str] = "link"
     every: int = key(50, 2)
@@ -33,7 +33,7 @@ class Cut(Fault):
 @register_fault("end")
 @dataclass
 class End(Fault):
-    """Say that all is sent, and hang up, every so many packets."""
+    """Send the end-of-data message and disconnect after EVERY packets."""
 
     on: ClassVar[str] = "link"
     every: int = key(100, 1)
@@ -47,7 +47,7 @@ class End(Fault):
 @register_fault("garbage")
 @dataclass
 class Garbage(Fault):
-    """Put bytes that mean nothing between two packets, about every so many packets."""
+    """Insert LENGTH random bytes between two packets, after one in EVERY."""
 
     on: ClassVar[str] = "link"
     every: int = key(40, 1)
@@ -65,7 +65,7 @@ class Garbage(Fault):
 @register_fault("half-open")
 @dataclass
 class HalfOpen(Fault):
-    """Accept the first connections and never say a word."""
+    """Accept the FIRST connections and never send anything."""
 
     on: ClassVar[str] = "link"
     first: int = key(1, 1)
@@ -77,7 +77,7 @@ class HalfOpen(Fault):
 @register_fault("refused")
 @dataclass
 class Refused(Fault):
-    """Reset the first connections as soon as they are made."""
+    """Reset the FIRST connections as soon as they are made."""
 
     on: ClassVar[str] = "link"
     first: int = key(2, 1)
@@ -89,7 +89,7 @@ class Refused(Fault):
 @register_fault("sequence-wrap")
 @dataclass
 class SequenceWrap(Fault):
-    """Let the 24-bit sequence numbers of SeedLink 3 go round after so many records of a station."""
+    """Wrap the 24-bit sequence numbers of SeedLink 3 after AFTER records per station."""
 
     on: ClassVar[str] = "link"
     after: int = key(60, 0)
@@ -101,7 +101,7 @@ class SequenceWrap(Fault):
 @register_fault("slow")
 @dataclass
 class Slow(Fault):
-    """Send in pieces of so many bytes, with a pause of so many seconds before each."""
+    """Send in pieces of CHUNK bytes, with PAUSE seconds before each."""
 
     on: ClassVar[str] = "link"
     chunk: int = key(200, 1)
@@ -116,7 +116,7 @@ class Slow(Fault):
 @register_fault("stall")
 @dataclass
 class Stall(Fault):
-    """Stop sending after so many packets of the first connections, and stay connected."""
+    """Stop sending after AFTER packets of the FIRST connections, but stay connected."""
 
     on: ClassVar[str] = "link"
     after: int = key(100, 0)

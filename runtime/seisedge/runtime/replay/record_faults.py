@@ -1,4 +1,4 @@
-"""Faults of records: they strike a station's records before these are sent or written to a file."""
+"""Faults of records: applied to a station's records before they are sent or written to a file."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _ENCODINGS = {"i": ("i", "INT32"), "f": ("f", "FLOAT32"), "d": ("d", "FLOAT64")}
 
 
 def _extra(entries: list[Entry], every: int, seed: int, made: Callable[[Entry], bytes]) -> list[Entry]:
-    """About one entry in `every` followed by one more, with bytes `made` of it."""
+    """Insert a further entry, with bytes from `made`, after about one entry in `every`."""
     found: list[Entry] = []
-    for entry, struck in zip(entries, chosen(len(entries), every, seed), strict=True):
+    for entry, changed in zip(entries, chosen(len(entries), every, seed), strict=True):
         found.append(entry)
-        if struck:
+        if changed:
             found.append(replace(entry, record=made(entry)))
     return found
 
 
 def _packed(packet: Packet, starttime_ns: int, rate_hz: float, samples: npt.NDArray[Any]) -> list[bytes]:
-    """Records of miniSEED 2 with these samples, of the channel of `packet`."""
+    """miniSEED 2 records with these samples, of the channel of `packet`."""
     from pymseed import DataEncoding, MS3Record
 
     kind, encoding = _ENCODINGS[packet.samples.dtype.char]
@@ -44,21 +44,21 @@ def _packed(packet: Packet, starttime_ns: int, rate_hz: float, samples: npt.NDAr
 
 
 def _decoded(entry: Entry) -> Packet | None:
-    """None for what another fault has made unreadable."""
+    """The packet of an entry; None if another fault made it unreadable."""
     packet = Decoder().packet(entry.record, 0)
     return packet if isinstance(packet, Packet) else None
 
 
 def _version_2(record: bytes, fault: str) -> bytes:
     if record[:3] == b"MS\x03":
-        raise InputError(f"fault '{fault}' strikes records of miniSEED 2, and these are of miniSEED 3")
+        raise InputError(f"fault '{fault}' needs miniSEED 2 records; these are miniSEED 3")
     return record
 
 
 @register_fault("clock")
 @dataclass
 class Clock(Fault):
-    """From `at` s on, for `length` s, records say a time that is `by` s off; all others are right."""
+    """Shift the times of the records in the LENGTH s from AT s by BY s."""
 
     on: ClassVar[str] = "miniseed"
     by: float = key(2.0)
@@ -82,7 +82,7 @@ class Clock(Fault):
 @register_fault("dead")
 @dataclass
 class Dead(Fault):
-    """Nothing comes from a channel from `at` s on."""
+    """Send no record of CHANNEL from AT s onwards."""
 
     channel: str = key("EHZ")
     at: float = key(60.0, 0)
@@ -95,7 +95,7 @@ class Dead(Fault):
 @register_fault("duplicate")
 @dataclass
 class Duplicate(Fault):
-    """Send a record twice, about one in so many."""
+    """Send about one record in EVERY twice."""
 
     every: int = key(10, 1)
     seed: int = key(0)
@@ -107,7 +107,7 @@ class Duplicate(Fault):
 @register_fault("empty")
 @dataclass
 class Empty(Fault):
-    """The station is there and sends nothing."""
+    """Send no record at all."""
 
     def records(self, entries: list[Entry]) -> list[Entry]:
         return []
@@ -116,7 +116,7 @@ class Empty(Fault):
 @register_fault("forged-length")
 @dataclass
 class ForgedLength(Fault):
-    """Send one record more, about one in so many, that says it has 65,536 bytes."""
+    """After about one record in EVERY, send a copy that states a length of 65,536 bytes."""
 
     on: ClassVar[str] = "miniseed"
     every: int = key(30, 1)
@@ -133,13 +133,13 @@ def _with_length(record: bytes) -> bytes:
         if kind == 1000:
             return record[: offset + 6] + b"\x10" + record[offset + 7 :]
         offset = following
-    raise InputError("fault 'forged-length' strikes records that state their length, and these do not")
+    raise InputError("fault 'forged-length' needs records that state their length; these do not")
 
 
 @register_fault("gap")
 @dataclass
 class Gap(Fault):
-    """Leave out every record that has samples in the `length` s from `at` s on."""
+    """Omit all records with samples in the LENGTH s from AT s."""
 
     at: float = key(60.0, 0)
     length: float = key(10.0, 0)
@@ -153,7 +153,7 @@ class Gap(Fault):
 @register_fault("late")
 @dataclass
 class Late(Fault):
-    """One channel comes `by` s later than the others."""
+    """Send the records of CHANNEL BY s late."""
 
     channel: str = key("EHZ")
     by: float = key(20.0, 0)
@@ -169,7 +169,7 @@ class Late(Fault):
 @register_fault("overlap")
 @dataclass
 class Overlap(Fault):
-    """Send the second half of a record once more, about one in so many; `differ` is added to its samples."""
+    """Send the second half of about one record in EVERY again, with DIFFER added to its samples."""
 
     on: ClassVar[str] = "miniseed"
     every: int = key(10, 1)
@@ -178,9 +178,9 @@ class Overlap(Fault):
 
     def records(self, entries: list[Entry]) -> list[Entry]:
         found: list[Entry] = []
-        for entry, struck in zip(entries, chosen(len(entries), self.every, self.seed), strict=True):
+        for entry, changed in zip(entries, chosen(len(entries), self.every, self.seed), strict=True):
             found.append(entry)
-            packet = _decoded(entry) if struck else None
+            packet = _decoded(entry) if changed else None
             if packet is not None:
                 k = len(packet.samples) // 2
                 start_ns = packet.starttime_ns + round(k * NS_PER_S / packet.sampling_rate_hz)
@@ -192,7 +192,7 @@ class Overlap(Fault):
 @register_fault("poison")
 @dataclass
 class Poison(Fault):
-    """Send one record more, about one in so many, that is nothing but random bytes."""
+    """After about one record in EVERY, send one of random bytes."""
 
     every: int = key(30, 1)
     seed: int = key(0)
@@ -205,7 +205,7 @@ class Poison(Fault):
 @register_fault("rate-0")
 @dataclass
 class Rate0(Fault):
-    """Send one record more, about one in so many, with a sampling rate of 0."""
+    """After about one record in EVERY, send a copy with a sampling rate of 0."""
 
     on: ClassVar[str] = "miniseed"
     every: int = key(30, 1)
@@ -222,7 +222,7 @@ def _without_rate(record: bytes) -> bytes:
 @register_fault("rate-change")
 @dataclass
 class RateChange(Fault):
-    """From `at` s on only every second sample is sent, at half the rate."""
+    """From AT s onwards send only every second sample, at half the sampling rate."""
 
     on: ClassVar[str] = "miniseed"
     at: float = key(90.0, 0)
@@ -246,15 +246,15 @@ class RateChange(Fault):
 @register_fault("reorder")
 @dataclass
 class Reorder(Fault):
-    """Send a record behind the next one of its channel, about one in so many."""
+    """Send about one record in EVERY after the next one of its channel."""
 
     every: int = key(10, 1)
     seed: int = key(0)
 
     def records(self, entries: list[Entry]) -> list[Entry]:
         found = list(entries)
-        for k, struck in enumerate(chosen(len(entries), self.every, self.seed)):
-            if not struck:
+        for k, changed in enumerate(chosen(len(entries), self.every, self.seed)):
+            if not changed:
                 continue
             channel = found[k].source_id
             other = next((j for j in range(k + 1, len(found)) if found[j].source_id == channel), None)
@@ -266,7 +266,7 @@ class Reorder(Fault):
 @register_fault("truncated")
 @dataclass
 class Truncated(Fault):
-    """Send one record more, about one in so many, of which the second half is missing."""
+    """After about one record in EVERY, send the first half of a copy."""
 
     every: int = key(30, 1)
     seed: int = key(0)

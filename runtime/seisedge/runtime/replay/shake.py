@@ -1,4 +1,4 @@
-"""The virtual Raspberry Shake: a recording sent as UDP packets of 25 samples."""
+"""The virtual Raspberry Shake: sends a recording as UDP packets of 25 samples."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ MS_NS = 1_000_000
 
 
 class ShakeSender:
-    """Sends the recording of one station, whose channels must hold integers, to `to` (host, port), packet by packet.
+    """Sends the recording of one station, with integer samples, to `to` (host, port), packet by packet.
 
-    speed: times as fast as recorded, above 0, for UDP has no way to slow a sender down. faults: what goes wrong, as
-    `--fault` has it, of those that strike any record. now: monotonic clock in ns. Raises InputError for what cannot
-    be sent so, and as Recording.
+    speed: times real time, above 0, since UDP has no flow control. faults: as for `--fault`, only those that change
+    records of any source. now: monotonic clock in ns. Raises InputError for an unusable recording or option, and the
+    errors of Recording.
     """
 
     def __init__(
@@ -43,11 +43,13 @@ class ShakeSender:
         now: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         if not (math.isfinite(speed) and speed > 0):
-            raise InputError(f"speed {speed:g}: must be above 0, for UDP cannot tell how fast the other side reads")
+            raise InputError(f"--speed {speed:g}: must be above 0 with --shake-udp, since UDP has no flow control")
         self.recording = Recording([paths] if isinstance(paths, str | Path) else paths, RECORD_BYTES)
         if len(self.recording.stations) > 1:
             names = ", ".join(station.id for station in self.recording.stations)
-            raise InputError(f"the packets name no station, so give data of one station, not of {names}")
+            raise InputError(
+                f"--shake-udp sends one station, since the packets do not state it; the data are of {names}"
+            )
         self.to = to
         self.n_sent = 0
         self._clock = ReplayClock(self.recording.starttime_ns, speed, now)
@@ -56,17 +58,17 @@ class ShakeSender:
         for spec in faults:
             fault = fault_from_spec(spec) if isinstance(spec, str) else spec
             if fault.on != "records":
-                raise InputError(f"fault '{spec}' strikes {fault.on}, and UDP has none")
+                raise InputError(f"fault '{spec}' needs miniSEED records or a connection; --shake-udp has neither")
             fault.require({packet.source_id.channel for packet in packets})
             packets = fault.records(packets)
         self._packets = packets
 
     def close(self) -> None:
-        """End `run`, from another thread."""
+        """End `run`; called from another thread."""
         self._closing.set()
 
     def run(self) -> None:
-        """Send all, each packet when its last sample is past on the replay's clock."""
+        """Send all packets, each when its last sample is past on the replay clock. Raises FailedError."""
         try:
             family, _, _, _, target = socket.getaddrinfo(*self.to, socket.AF_INET, socket.SOCK_DGRAM)[0]
         except OSError as error:
@@ -83,7 +85,7 @@ class ShakeSender:
 def shake_packets(station: Station) -> Iterator[Entry]:
     """The packets of a station, channel by channel.
 
-    A packet begins anew where the samples do not follow each other; times are to the nearest millisecond.
+    A new packet begins at each gap or overlap; times are rounded to the millisecond.
     """
     decoder = Decoder()
     by_channel: dict[SourceId, list[bytes]] = {}
@@ -94,9 +96,9 @@ def shake_packets(station: Station) -> Iterator[Entry]:
         held_ns, next_ns, rate_hz = 0, -1, 0.0
         for record in records:
             packet = decoder.packet(record, 0)
-            assert not isinstance(packet, BadRecord)  # the recording was read before
+            assert not isinstance(packet, BadRecord)  # the recording was decoded before
             if packet.samples.dtype != np.int32:
-                raise InputError(f"{source_id}: a Raspberry Shake sends integers, and these are {packet.samples.dtype}")
+                raise InputError(f"{source_id}: --shake-udp needs integer samples; got {packet.samples.dtype}")
             if packet.starttime_ns != next_ns or packet.sampling_rate_hz != rate_hz:
                 yield from _cut(source_id, held, held_ns, rate_hz, to_end=True)
                 held, held_ns, rate_hz = packet.samples, packet.starttime_ns, packet.sampling_rate_hz

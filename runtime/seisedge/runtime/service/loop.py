@@ -54,7 +54,7 @@ class Loop:
         or epoch raises in a run over files and is logged in a live run, where it must not stop other stations.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - independent inputs, each used as it is
         self,
         models: Models,
         sinks: Sequence[Sink],

@@ -66,7 +66,10 @@ def sinks_named(configs: Iterable[StationConfig]) -> dict[SinkConfig, list[str]]
 
 
 def build_drains(configs: Iterable[StationConfig], outbox: Outbox, scale_remarks: Mapping[str, str]) -> list[Drain]:
-    """One drain per sink, not yet started. scale_remarks: see QuakeMLSink. Raises InputError if one fails to open."""
+    """One drain per sink, not yet started. Raises InputError if a sink cannot be opened.
+
+    scale_remarks: see QuakeMLSink.
+    """
     drains = []
     for config, stations in sinks_named(configs).items():
         sink, name = BUILDERS[type(config)](config, stations, scale_remarks)

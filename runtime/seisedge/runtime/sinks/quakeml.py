@@ -52,7 +52,7 @@ class QuakeMLSink(Sink):
 
 
 def quakeml_from_event(event: Event, authority: str = "local", scale_remarks: Mapping[str, str] | None = None) -> bytes:
-    """One revision as a QuakeML document, in UTF-8; `scale_remarks` as for QuakeMLSink."""
+    """One revision as a QuakeML document, in UTF-8. scale_remarks: as for QuakeMLSink."""
     base = f"smi:{authority}/seisedge/{event.id}"
     root = ElementTree.Element(f"{{{QUAKEML}}}quakeml")
     parameters = _child(root, "eventParameters", publicID=f"{base}/parameters")

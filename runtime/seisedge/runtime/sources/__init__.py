@@ -1,4 +1,4 @@
-"""Sources of packets: one file each."""
+"""Sources of packets, one file per kind."""
 
 from seisedge.runtime.sources._base import TICK_S, LinkState, Source, SourceCounters
 from seisedge.runtime.sources._open import known_schemes, open_source

@@ -1,7 +1,7 @@
-"""Source: where packets come from. One file a source; each is a subclass with two hooks.
+"""Source: where packets come from. One file per kind of source; each is a subclass with two hooks.
 
-A source is opened, iterated once and closed. Files give back-pressure by being iterated; live sources yield
-`None` at least every `TICK_S` while nothing comes, so that the station can look at its clocks.
+A source is opened, iterated once and closed. Files give back-pressure because they are only read when iterated. Live
+sources yield `None` at least every `TICK_S` while no packet arrives, so that the station can check its timers.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class LinkState(enum.Enum):
 
 @dataclass(slots=True)
 class SourceCounters:
-    """What a source has met so far; the station reports it at the end and in its metrics."""
+    """Counters of a source, for the summary at the end and the metrics."""
 
     records: int = 0
     bytes: int = 0
-    bad_records: int = 0  # quarantined: not decodable, rate 0, absurd time
+    bad_records: int = 0  # set aside: not decodable, sampling rate 0, time out of range
     text_records: int = 0  # logs of a digitizer: text, no samples
-    skipped_bytes: int = 0  # between records, while looking for the next good one
-    truncated: int = 0  # a last record that ends too early
+    skipped_bytes: int = 0  # between records, skipped to find the next readable record
+    truncated: int = 0  # last records of a file that are incomplete
     duplicates: int = 0  # sent again by a server after a reconnection, and dropped
     reconnects: int = 0
-    foreign: int = 0  # packets of another sender than the one listened to
-    dropped: int = 0  # packets that came faster than they could be taken, from a sender that cannot be slowed
+    foreign: int = 0  # packets of another sender than the selected one
+    dropped: int = 0  # packets lost because they arrived faster than they were read, from a sender without flow control
 
 
 class Source(abc.ABC):
@@ -73,7 +73,7 @@ class Source(abc.ABC):
 
     @property
     def back_pressure(self) -> bool:
-        """True where nothing is lost by being slow: the source waits. Files, and streams read to their end."""
+        """True if a slow reader loses nothing, since the source waits: files, and streams read to their end."""
         return not self.live
 
     def set_aside(self, bad: BadRecord, where: str) -> None:
@@ -104,11 +104,11 @@ class Source(abc.ABC):
         self.close()
 
     def open(self) -> None:  # noqa: B027  a hook, not every source needs it
-        """Check what can be checked before the first packet; raises InputError with one sentence."""
+        """Check what can be checked before the first packet. Raises InputError."""
 
     @abc.abstractmethod
     def packets(self) -> Iterator[Packet | None]:
-        """Packets in the order of the source; None as a tick while waiting; ends when there is no more."""
+        """Packets in the order of the source; None as a tick while waiting. Ends with the data."""
 
     def close(self) -> None:  # noqa: B027  a hook, not every source needs it
-        """Give back files and sockets; may be called twice, and from another thread to end `packets`."""
+        """Close files and sockets. May be called twice, and from another thread to end `packets`."""

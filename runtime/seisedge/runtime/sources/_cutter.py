@@ -1,12 +1,19 @@
-"""Cutter: what every protocol needs that cuts its messages out of a stream of bytes."""
+"""Cutter: the receive buffer of every protocol whose messages are cut out of a stream of bytes."""
 
 from __future__ import annotations
 
+import abc
+from typing import Generic, TypeVar
 
-class Cutter:
-    """Received bytes, and the place in them behind the last message. A subclass has `next`.
+T = TypeVar("T")
 
-    skipped_bytes: those between messages, passed over while looking for one that can be read.
+MIN_BYTES = 3  # no message is shorter
+
+
+class Cutter(abc.ABC, Generic[T]):
+    """Received bytes, and the position behind the last message.
+
+    skipped_bytes: bytes between messages that were skipped to find the next readable message.
     """
 
     def __init__(self) -> None:
@@ -15,14 +22,30 @@ class Cutter:
         self._at = 0
 
     def feed(self, data: bytes) -> None:
-        """Append what was received."""
+        """Append received bytes."""
         if self._at:
             del self._data[: self._at]
             self._at = 0
         self._data += data
 
-    def _skip_to(self, place: int, found: bool) -> bool:
-        """Pass over the bytes before `place`; returns `found`: whether a message can be read there."""
+    def next(self) -> T | None:
+        """The next message; None if more bytes are needed."""
+        while len(self._data) - self._at >= MIN_BYTES:
+            at = self._at
+            message = self._read(at)
+            if message is not None or self._at == at:
+                return message
+        return None
+
+    @abc.abstractmethod
+    def _read(self, at: int) -> T | None:
+        """The message at `at`, with the position set behind it.
+
+        None if more bytes are needed, or if there is no message at `at`; then the position is set to the next place
+        where a message may begin.
+        """
+
+    def _skip_to(self, place: int) -> None:
+        """Set the position to `place`, and count the bytes between."""
         self.skipped_bytes += place - self._at
         self._at = place
-        return found

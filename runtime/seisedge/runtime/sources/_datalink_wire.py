@@ -1,7 +1,7 @@
-"""DataLink 1.0 on the wire: messages cut out of a stream of bytes, stream ids, patterns.
+"""Wire format of DataLink 1.0: messages cut out of a stream of bytes, stream ids, patterns.
 
-A message is 'DL', the length of its header (8 bits), the header (words in ASCII) and, where the header's last word
-says so, that many bytes of payload. https://iris-edu.github.io/libdali/datalink-protocol.html
+A message is 'DL', the length of its header (8 bits), the header (ASCII words) and, if the header states a size, that
+many bytes of payload. https://iris-edu.github.io/libdali/datalink-protocol.html
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from seisedge.runtime.sources._cutter import Cutter
 
 PREFIX = b"DL"
 MAX_HEADER_BYTES = 255
-MAX_PAYLOAD_BYTES = 1 << 24  # of an answer to INFO
+MAX_PAYLOAD_BYTES = 1 << 24  # of a reply to INFO
 MAX_RECORD_PAYLOAD_BYTES = 1 << 17
 
 _WORD = rb"(?:PACKET|OK|ERROR|INFO|ID|ENDSTREAM)"
@@ -25,7 +25,7 @@ _SIZE_AT = {"PACKET": 6, "OK": 2, "ERROR": 2, "INFO": 2}
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: the words of its header, and its payload. `whole` False: cut off where another began."""
+    """One message: the words of its header, and its payload. `whole` is False if another message began inside it."""
 
     words: list[str]
     payload: bytes = b""
@@ -39,15 +39,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class PacketHead:
-    """What PACKET says of its payload."""
+    """The header of a PACKET message."""
 
     stream: str
     number: int
-    time_us: int  # when the server took it
+    time_us: int  # when the server received it
 
     @classmethod
     def from_words(cls, words: list[str]) -> PacketHead | None:
-        """None where that is no head of a packet."""
+        """None if the words are not the header of a packet."""
         try:
             _, stream, number, time_us, _, _, _ = words
             return cls(stream, int(number), int(time_us))
@@ -56,31 +56,27 @@ class PacketHead:
 
     @property
     def station_id(self) -> str:
-        """'NET.STA', or '' where the stream's name has another form."""
+        """'NET.STA'; '' if the stream name has another form."""
         match = re.fullmatch(r"(?:FDSN:)?([A-Za-z0-9]+)_([A-Za-z0-9]+)_.*", self.stream)
         return f"{match[1]}.{match[2]}" if match else ""
 
 
-class MessageCutter(Cutter):
-    """Cuts messages out of a stream of bytes; bytes between them are skipped and counted."""
+class MessageCutter(Cutter[Message]):
+    """Cuts messages out of a stream of bytes; skips and counts the bytes between them."""
 
-    def next(self) -> Message | None:
-        """The next message, or None where more bytes are needed."""
-        while True:
-            data, at = self._data, self._at
-            if len(data) - at < 3:
-                return None
-            end = at + 3 + data[at + 2]
-            if data.startswith(PREFIX, at) and len(data) < end and _may_begin(data, at):
-                return None
-            words = self._words(at)
-            if words is not None:
-                return self._message(words, end)
-            if not self._resync(at + 1):
-                return None
+    def _read(self, at: int) -> Message | None:
+        data = self._data
+        end = at + 3 + data[at + 2]
+        if data.startswith(PREFIX, at) and len(data) < end and _may_begin(data, at):
+            return None
+        words = self._words(at)
+        if words is not None:
+            return self._message(words, end)
+        self._resync(at + 1)
+        return None
 
     def _words(self, at: int) -> list[str] | None:
-        """The header at `at`, which is all there; None where there is none."""
+        """Words of the complete, valid header at `at`; else None."""
         data = self._data
         if not data.startswith(PREFIX, at):
             return None
@@ -105,7 +101,7 @@ class MessageCutter(Cutter):
         return Message(words, bytes(data[begin:end]))
 
     def _packet_within(self, begin: int, end: int) -> int | None:
-        """Place of another packet that begins with a record before `end`."""
+        """Position of another packet before `end` whose payload begins with a record; else None."""
         for match in _START.finditer(self._data, begin, end):
             at = match.start()
             words = self._words(at)
@@ -113,26 +109,25 @@ class MessageCutter(Cutter):
                 return at
         return None
 
-    def _resync(self, search_from: int) -> bool:
-        """Go to the next message that can be read; False where more bytes are needed."""
+    def _resync(self, search_from: int) -> None:
+        """Skip to the next message, complete or not; else keep the last bytes, in which one may begin."""
         data = self._data
         for match in _START.finditer(data, search_from):
             at = match.start()
-            if self._words(at) is not None:
-                return self._skip_to(at, True)
-            if len(data) < at + 3 + data[at + 2]:
-                return self._skip_to(at, False)
-        return self._skip_to(max(self._at, len(data) - 12), False)
+            if self._words(at) is not None or len(data) < at + 3 + data[at + 2]:
+                self._skip_to(at)
+                return
+        self._skip_to(max(self._at, len(data) - 12))
 
 
 def _may_begin(data: bytearray, at: int) -> bool:
-    """False where the bytes at `at` cannot become a message any more."""
+    """True if the incomplete bytes at `at` can still become a message."""
     seen = bytes(data[at + 3 : at + 12]).partition(b" ")[0]
     return any(word.startswith(seen) for word in (b"PACKET", b"OK", b"ERROR", b"INFO", b"ID", b"ENDSTREAM"))
 
 
 def _payload_bytes(words: list[str]) -> int | None:
-    """What a header says of its payload; None where that cannot be."""
+    """Size of the payload stated in a header; None if it is missing, not a number or too large."""
     place = _SIZE_AT.get(words[0])
     if place is None or len(words) <= place:
         return 0 if words[0] != "PACKET" else None
@@ -143,17 +138,17 @@ def _payload_bytes(words: list[str]) -> int | None:
 
 
 def message(header: str, payload: bytes = b"") -> bytes:
-    """A message; the header already says how long the payload is."""
+    """A message. The header must state the size of the payload. Raises ValueError for a header over 255 bytes."""
     data = header.encode("ascii")
     if len(data) > MAX_HEADER_BYTES:
-        raise ValueError(f"a header of {len(data)} bytes")
+        raise ValueError(f"the header must have at most {MAX_HEADER_BYTES} bytes; got {len(data)}")
     return PREFIX + bytes([len(data)]) + data + payload
 
 
 def pattern_of(stations: tuple[tuple[str, str], ...], selectors: tuple[str, ...]) -> str:
-    """The regular expression that MATCH and REJECT want: stream ids of these stations and channels, as miniSEED.
+    """Regular expression for MATCH and REJECT: stream ids of these stations and channels, in miniSEED.
 
-    selectors: [LL]CCC or LOC_B_S_SS, without '!'; none for all channels.
+    selectors: [LL]CCC or LOC_B_S_SS, without '!'; empty for all channels.
     """
     places = "|".join(f"{_glob(network)}_{_glob(station)}" for network, station in stations) or "[^_/]*_[^_/]*"
     channels = "|".join(_channel(selector) for selector in selectors) or "[^/]*"

@@ -1,6 +1,6 @@
-"""A link to a server that may be lost: dialling, waiting, trying again, giving up.
+"""A connection to a server that may be lost: connect, wait, retry, give up.
 
-Shared by all sources that connect; what is said on a connection is theirs.
+Shared by all sources that connect to a server; the protocol is in the subclasses.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from seisedge.runtime.sources._registry import SourceOptions
 logger = logging.getLogger(__name__)
 
 DIAL_TIMEOUT_S = 10.0  # for one attempt: name look-up and connection
-REPLY_TIMEOUT_S = 20.0  # for the answer to a command; busy servers take seconds
+REPLY_TIMEOUT_S = 20.0  # for the reply to a command; busy servers take seconds
 RECEIVE_BYTES = 1 << 16
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 60.0
-BACKOFF_JITTER = 0.3  # share of the wait that is random: stations must not come back all at once
-LOST_UNTIL_END_S = 60.0  # --until-end: how long a lost connection is tried again, where no timeout is given
+BACKOFF_JITTER = 0.3  # random share of the wait, so that many stations do not reconnect at the same moment
+LOST_UNTIL_END_S = 60.0  # --until-end without a timeout: how long a lost connection is retried
 
 
 class Lost(Exception):
-    """The connection is of no more use; the reason, for the log."""
+    """The connection can no longer be used; the message is the reason, for the log."""
 
 
-class AskAgain(Exception):
-    """The server wants to be asked in other words: connect again at once."""
+class Renegotiate(Exception):
+    """The server needs other commands: reconnect at once."""
 
 
 class Receiver:
-    """Bytes from a socket that times out after TICK_S, and when they came."""
+    """Bytes from a socket with a timeout of TICK_S, and their arrival time."""
 
     def __init__(self, link: socket.socket) -> None:
         self.link = link
         self.received_ns = time.monotonic_ns()
 
     def receive(self) -> bytes:
-        """What is there; b'' after TICK_S without anything. Raises Lost where the server has closed."""
+        """The bytes available; b'' if none arrive within TICK_S. Raises Lost if the server closed the connection."""
         try:
             data = self.link.recv(RECEIVE_BYTES)
         except TimeoutError:
@@ -62,11 +62,11 @@ class Receiver:
 class LinkSource(Source):
     """Base of sources that connect to a server.
 
-    A subclass says what it wants in `_negotiate` and hands out packets in `_stream`; both raise Lost where the
-    connection is of no more use, and are generators so that ticks go on while they wait.
+    A subclass requests data in `_negotiate` and yields packets in `_stream`. Both raise Lost if the connection can no
+    longer be used, and both are generators, so that ticks continue while they wait.
 
-    `packets` raises ConnectError where no connection is made in the time allowed (`connect_timeout_s`; with
-    `until_end` and without a timeout, at the first refusal); a live run without `connect_timeout_s` tries for ever.
+    `packets` raises ConnectError if no connection is made within `connect_timeout_s` (with `until_end` and without a
+    timeout: at the first failure). A live run without `connect_timeout_s` retries without limit.
     """
 
     live = True
@@ -83,19 +83,19 @@ class LinkSource(Source):
 
     @abc.abstractmethod
     def _negotiate(self, link: socket.socket) -> Generator[None]:
-        """Say what is wanted; raises FailedError where that cannot be had and waiting will not help."""
+        """Request the data. Raises FailedError if the server cannot provide them and a retry will not help."""
 
     @abc.abstractmethod
     def _stream(self) -> Generator[Packet | None, None, bool]:
-        """Packets of the connection; True where the server said that all is sent."""
+        """Packets of the connection. Returns True if the server reported the end of the data."""
 
     @property
     def back_pressure(self) -> bool:
-        """With `until_end` the server is not in a hurry."""
+        """True with `until_end`: the server then waits for the reader."""
         return self.options.until_end
 
     def _note_idle(self) -> None:
-        """Before waiting for bytes: where none are there, the station is level with the stream."""
+        """Called before waiting for bytes: if none are available, the station has caught up with the stream."""
         link = self._socket
         if link is not None and link.fileno() >= 0:
             poll = select.poll()
@@ -103,20 +103,20 @@ class LinkSource(Source):
             if not poll.poll(0):
                 self.idle_ns = time.monotonic_ns()
 
-    def _left(self) -> None:
-        """The connection is over; count what is to be counted."""
+    def _disconnected(self) -> None:
+        """Called at the end of a connection, to update counters."""
 
     def close(self) -> None:
-        """End `packets` at once, from whichever thread."""
+        """End `packets` at once; may be called from any thread."""
         self._closed.set()
         self.state = LinkState.CLOSED
         link = self._socket
         if link is not None:
             with contextlib.suppress(OSError):  # not connected any more
-                link.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits in recv
+                link.shutdown(socket.SHUT_RDWR)  # wakes up a thread that is blocked in recv
 
     def packets(self) -> Iterator[Packet | None]:
-        """Packets as they come; None at least every TICK_S while nothing does."""
+        """Packets as they arrive; None at least every TICK_S while none arrives."""
         backoff_s = BACKOFF_FIRST_S
         outage_began = time.monotonic()
         while not self._closed.is_set():
@@ -125,7 +125,7 @@ class LinkSource(Source):
                 ended = yield from self._session()
                 if ended or self._closed.is_set():
                     return
-            except AskAgain:
+            except Renegotiate:
                 continue
             except (Lost, OSError) as error:
                 if self._closed.is_set():
@@ -134,28 +134,28 @@ class LinkSource(Source):
                     backoff_s, outage_began = BACKOFF_FIRST_S, time.monotonic()
                 self._note_failure(error, time.monotonic() - outage_began)
             finally:
-                self._hang_up()
+                self._close_socket()
             wait_s = backoff_s * (1 + random.uniform(-BACKOFF_JITTER, BACKOFF_JITTER))
-            allowed_s = self._allowed_s()
-            if allowed_s is not None:  # the last attempt is at the end of the time allowed
-                wait_s = min(wait_s, max(0.0, outage_began + allowed_s - time.monotonic()))
+            limit_s = self._time_limit_s()
+            if limit_s is not None:  # the last attempt is made when the limit is reached
+                wait_s = min(wait_s, max(0.0, outage_began + limit_s - time.monotonic()))
             yield from self._pause(wait_s)
             backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
 
     def _note_failure(self, error: Exception, outage_s: float) -> None:
-        """Log a failed or lost connection; raises ConnectError where the time allowed is over."""
-        allowed_s = self._allowed_s()
-        if allowed_s is not None and outage_s >= allowed_s:
+        """Log a failed or lost connection. Raises ConnectError once the time limit is reached."""
+        limit_s = self._time_limit_s()
+        if limit_s is not None and outage_s >= limit_s:
             waited = f" in {outage_s:.0f} s" if outage_s >= 1 else ""
             raise ConnectError(
                 f"{self.url}: no connection to {self._host} port {self._port}{waited}: "
-                f"{reason_of(error)}; is the server running and the address right?"
+                f"{reason_of(error)}; check that the server is running and that host and port are correct"
             ) from error
         level = logging.WARNING if self._failures == 0 else logging.DEBUG
-        logger.log(level, "%s: %s; trying again", self.url, reason_of(error))
+        logger.log(level, "%s: %s; retrying", self.url, reason_of(error))
         self._failures += 1
 
-    def _allowed_s(self) -> float | None:
+    def _time_limit_s(self) -> float | None:
         if self._was_connected:
             if not self.options.until_end:
                 return None
@@ -170,17 +170,17 @@ class LinkSource(Source):
         while (left := until - time.monotonic()) > 0 and not self._closed.wait(min(left, TICK_S)):
             yield None
 
-    def _hang_up(self) -> None:
+    def _close_socket(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def _session(self) -> Generator[Packet | None, None, bool]:
-        """Connect, ask, receive; True where the server said that all is sent."""
+        """Connect, negotiate, receive. Returns True if the server reported the end of the data."""
         self.state = LinkState.CONNECTING
         link = yield from self._dial()
         self._socket = link
-        if self._closed.is_set():  # closed while the socket was not yet known
+        if self._closed.is_set():  # `close` was called before the socket was stored
             return False
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -191,17 +191,17 @@ class LinkSource(Source):
             if self._was_connected:
                 self.counters.reconnects += 1
             if self._failures:
-                logger.info("%s: connected again after %d failures", self.url, self._failures)
+                logger.info("%s: reconnected after %d failures", self.url, self._failures)
             else:
                 logger.info("%s: connected", self.url)
             self._was_connected, self._failures = True, 0
             self.state = LinkState.STREAMING
             return (yield from self._stream())
         finally:
-            self._left()
+            self._disconnected()
 
     def _dial(self) -> Generator[None, None, socket.socket]:
-        """A connected socket; name look-up and connection wait in a thread, so that ticks go on."""
+        """A connected socket. Name look-up and connection run in a thread, so that ticks continue."""
         answer: SimpleQueue[socket.socket | OSError] = SimpleQueue()
         gone = threading.Event()
         timeout_s = min(DIAL_TIMEOUT_S, self.options.connect_timeout_s or DIAL_TIMEOUT_S)
@@ -231,21 +231,21 @@ class LinkSource(Source):
                 raise result
             return result
         gone.set()
-        raise Lost(f"no answer in {timeout_s:g} s")
+        raise Lost(f"no reply within {timeout_s:g} s")
 
     def _check_age(self, data_ns: int) -> None:
-        """Raises Lost where the last data, at `data_ns` on the monotonic clock, are too long ago."""
+        """Raises Lost if the last data, received at `data_ns` (monotonic clock), are older than `data_timeout_s`."""
         age_s = (time.monotonic_ns() - data_ns) / 1e9
         if age_s > self.options.data_timeout_s:
             raise Lost(f"no data for {age_s:.0f} s")
 
 
 def reason_of(error: Exception) -> str:
-    """Why a connection failed, in words that go into a sentence."""
+    """Why a connection failed, as part of a sentence."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, socket.gaierror):
         return "the host name is unknown"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[:1].lower() + error.strerror[1:]
-    return str(error) or "no answer"
+    return str(error) or "no reply"

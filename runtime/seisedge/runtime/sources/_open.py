@@ -12,7 +12,7 @@ from seisedge.runtime.sources._base import Source
 from seisedge.runtime.sources._registry import DATA_TIMEOUT_S, FACTORIES, SourceOptions
 from seisedge.runtime.suggestion import suggestion
 
-# The modules that register the built-in sources, looked into at the first `open_source`.
+# The modules that register the built-in sources; imported by the first `open_source`.
 BUILT_IN = tuple(
     f"seisedge.runtime.sources.{name}" for name in ("miniseed", "sds", "seedlink", "datalink", "shake_udp")
 )
@@ -21,7 +21,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
 
 def known_schemes() -> list[str]:
-    """Schemes that `open_source` understands, in alphabetical order."""
+    """Schemes of `open_source`, in alphabetical order."""
     for module in BUILT_IN:
         importlib.import_module(module)
     return sorted(FACTORIES)
@@ -38,7 +38,7 @@ def open_source(
 ) -> Source:
     """The source for a URL, a path, or several paths merged into one; not yet opened.
 
-    Raises InputError for an unknown scheme or a URL that cannot be used.
+    Options: see `SourceOptions`. Raises InputError for an unknown scheme or an invalid URL.
     """
     schemes = known_schemes()
     places = [where] if isinstance(where, str | Path) else list(where)
@@ -56,8 +56,8 @@ def open_source(
         return FACTORIES[scheme](str(places[0]), options)
     for place in places:
         if _scheme(place) is not None:
-            raise InputError(f"{place}: a source URL cannot be merged with other data; give it alone")
-    from seisedge.runtime.sources.miniseed import MiniSeedSource  # one of BUILT_IN, which are here by now
+            raise InputError(f"{place}: a source URL cannot be combined with other data; give only the URL")
+    from seisedge.runtime.sources.miniseed import MiniSeedSource  # one of BUILT_IN, already imported
 
     return MiniSeedSource(places)
 

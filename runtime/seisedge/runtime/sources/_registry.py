@@ -1,4 +1,4 @@
-"""Which source reads which kind of URL: a new source is one file and one decorator."""
+"""Registry of sources by URL scheme: a new source is one file and one decorator."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ DATA_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """What a run asks of a source besides its URL.
+    """Options of a source besides its URL.
 
-    until_end: end when the server says that all is sent.
-    connect_timeout_s: give up with ConnectError after so long without a connection; None: never in a live run.
-    resume: last token taken per station id ('NET.STA'), from the journal.
-    resume_ns: per station id, a time that no sample taken up to that token is after. A source that can only go back to
-        the oldest token of several stations tells by it what a station was given before, and does not give it again:
-        a station that goes on from a place must see no packet from before it.
-    data_timeout_s: a live connection without data for so long is given up and made anew.
+    until_end: end when the server reports the end of the data.
+    connect_timeout_s: raise ConnectError after this time without a connection; None: no limit in a live run.
+    resume: last processed token per station id ('NET.STA'), from the journal.
+    resume_ns: per station id, time of the last sample processed up to that token. A source that can only resume from
+        the oldest token of several stations uses it to drop packets that a station already processed: a resumed
+        station must not receive a packet from before its position.
+    data_timeout_s: a live connection without data for this time is closed and opened again.
     """
 
     until_end: bool = False
@@ -35,11 +35,11 @@ FACTORIES: dict[str, SourceFactory] = {}
 
 
 def register_source(scheme: str) -> Callable[[SourceFactory], SourceFactory]:
-    """Decorate the function that makes a source of a URL `scheme:…`; a scheme has one source."""
+    """Decorate the function that makes the source of a URL `scheme:…`. Raises ValueError for a second one."""
 
     def register(factory: SourceFactory) -> SourceFactory:
         if scheme in FACTORIES:
-            raise ValueError(f"source scheme {scheme!r} is registered already")
+            raise ValueError(f"source scheme {scheme!r} is already registered")
         FACTORIES[scheme] = factory
         return factory
 

@@ -1,7 +1,7 @@
-"""SeedLink 3.1 on the wire, without a socket: packets cut out of a stream of bytes.
+"""Wire format of SeedLink 3.1: packets cut out of a stream of bytes.
 
-A data packet is 'SL', six hexadecimal digits of sequence number, and one miniSEED record of any length; an answer
-to INFO has 'SLINFO ' and '*' where more follow. 'END' says that all is sent.
+A data packet is 'SL', the sequence number in six hexadecimal digits, and one miniSEED record of any length. A reply to
+INFO has 'SLINFO ' instead, and then '*' if more packets follow. 'END' marks the end of the data.
 https://www.seiscomp.de/doc/apps/seedlink.html
 """
 
@@ -16,9 +16,9 @@ from seisedge.runtime.records.miniseed import HEADER_BYTES, MAX_RECORD_BYTES, is
 from seisedge.runtime.sources._cutter import Cutter
 
 PREFIX_BYTES = 8
-DEFAULT_RECORD_BYTES = 512  # what a server means that does not say, and a guess for a record that cannot be read
+DEFAULT_RECORD_BYTES = 512  # assumed if the record does not state its length, or cannot be read
 
-# Only where nothing follows: in the middle of a stream it is damage. ERROR has its reason behind it in version 4.
+# Valid only as the last received bytes: inside a stream it is damage. In version 4 a reason follows ERROR.
 LAST_WORD = re.compile(rb"(?:END|ERROR(?P<reason>[ \r][ -~]{0,250})?)\r?\n?")
 
 _PREFIX = re.compile(rb"SL(?:[0-9A-Fa-f]{6}|INFO [ *])")
@@ -28,51 +28,48 @@ FrameKind = Literal["data", "info", "bad", "end", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One packet: `sequence` of data (-1 where there is none), `last` of an INFO answer."""
+    """One packet. sequence: of data, else -1. last: whether this is the last packet of an INFO reply."""
 
     kind: FrameKind
     record: bytes = b""
     sequence: int = -1
     last: bool = True
     reason: str = ""
-    station: str = ""  # 'NET.STA' where the packet itself says so (version 4)
+    station: str = ""  # 'NET.STA' if the packet states it (version 4)
 
 
 def error_text(line: str) -> str:
-    """What a server says behind ERROR, in words that go into a sentence."""
-    said = line.strip().removeprefix("ERROR").replace("\r", " ").strip()
-    return f"the server says: {said}" if said else "the server says ERROR"
+    """The server's message after ERROR, as part of a sentence."""
+    text = line.strip().removeprefix("ERROR").replace("\r", " ").strip()
+    return f"the server replied: {text}" if text else "the server replied ERROR"
 
 
 def time_from_ns(time_ns: int) -> str:
-    """The protocol's form of a time, to whole seconds, rounded down: `2019,07,07,08,16,00`."""
+    """A time in the form of the protocol, rounded down to whole seconds: `2019,07,07,08,16,00`."""
     return iso_from_ns(time_ns // NS_PER_S * NS_PER_S)[:19].translate(str.maketrans("-T:", ",,,"))
 
 
 def last_frame(word: re.Match[bytes]) -> Frame:
-    """What a match of LAST_WORD says."""
+    """The frame for a match of LAST_WORD."""
     if word[0].startswith(b"END"):
         return Frame("end")
     return Frame("error", reason=error_text((word["reason"] or b"").decode("ascii")))
 
 
-class FrameCutter(Cutter):
-    """Cuts packets out of a stream of bytes, whatever the records' lengths.
+class FrameCutter(Cutter[Frame]):
+    """Cuts packets with records of any length out of a stream of bytes.
 
-    A record whose header cannot be read is given as `bad`, with as many bytes as the records before it had or up
-    to the next packet that can be read, and the stream goes on behind it. `skipped_bytes` counts what lay between.
+    A record with an unreadable header is returned as `bad`: as many bytes as the previous record had, or up to the
+    next readable packet. Reading continues behind it.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._usual_bytes = DEFAULT_RECORD_BYTES
 
-    def next(self) -> Frame | None:  # noqa: C901 - one branch for each form of a packet, in the order of the bytes
-        """The next packet, or None where more bytes are needed."""
-        data, at = self._data, self._at
+    def _read(self, at: int) -> Frame | None:  # noqa: C901 - one branch for each form of a packet, in the order of the bytes
+        data = self._data
         available = len(data) - at
-        if available < 3:
-            return None
         if data[at] != 0x53 or data[at + 1] != 0x4C:  # 'SL'
             last = LAST_WORD.fullmatch(data, at)
             if last is not None:
@@ -80,16 +77,16 @@ class FrameCutter(Cutter):
                 return last_frame(last)
             if available >= PREFIX_BYTES:
                 self._resync()
-            return None if self._at == at else self.next()
+            return None
         if available < PREFIX_BYTES:
             return None
         if not _PREFIX.match(data, at):
             self._resync()
-            return None if self._at == at else self.next()
+            return None
         if available < PREFIX_BYTES + HEADER_BYTES:
             return None
         begin = at + PREFIX_BYTES
-        is_info = data[at + 2] == 0x49 and data[at + 3] == 0x4E  # 'IN': no hexadecimal digits
+        is_info = data[at + 2] == 0x49 and data[at + 3] == 0x4E  # 'IN': not hexadecimal
         sequence = -1 if is_info else int(data[at + 2 : at + 8], 16)
         length: int | None = 0
         if is_header(data, begin):
@@ -113,7 +110,7 @@ class FrameCutter(Cutter):
         return self._unreadable(begin, sequence)
 
     def _unreadable(self, begin: int, sequence: int) -> Frame | None:
-        """A packet whose record has no header: its end is where the next packet begins."""
+        """A packet whose record has no readable header; it ends where the next packet begins."""
         data = self._data
         usual = begin + self._usual_bytes
         if len(data) >= usual and (len(data) == usual or data.startswith((b"SL", b"END"), usual)):
@@ -130,7 +127,7 @@ class FrameCutter(Cutter):
         return Frame("bad", bytes(self._data[begin : begin + length]), sequence, reason=reason)
 
     def _packet_within(self, begin: int, length: int) -> int | None:
-        """Length up to another packet inside a record that claims `length`; None where more bytes must tell."""
+        """Length up to another packet in a record that states `length`, else `length`; None if bytes are missing."""
         data = self._data
         match = _PREFIX.search(data, begin, begin + length + PREFIX_BYTES - 1)
         while match is not None:
@@ -148,10 +145,10 @@ class FrameCutter(Cutter):
         return None
 
     def _resync(self) -> None:
-        """Go to the next packet that can be read; keep what may be the beginning of one."""
+        """Skip to the next readable packet; else keep the last bytes, in which one may begin."""
         place = self._next_packet(self._at)
         if place is None:
             place = max(self._at, len(self._data) - PREFIX_BYTES - 40)
             if self._data.endswith(b"END"):
                 place = len(self._data) - 3
-        self._skip_to(place, True)
+        self._skip_to(place)

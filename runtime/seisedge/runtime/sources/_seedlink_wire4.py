@@ -1,8 +1,8 @@
-"""SeedLink 4.0 on the wire: packets cut out of a stream of bytes.
+"""Wire format of SeedLink 4.0: packets cut out of a stream of bytes.
 
-A packet is 'SE', payload format and subformat (a character each), payload length (32 bits) and sequence number
-(64 bits, both little-endian), length of the station id (8 bits), station id, payload. 'END' says that all is sent,
-'ERROR' with a code and a message that something was not understood.
+A packet is 'SE', payload format and subformat (one character each), payload length (32 bits) and sequence number
+(64 bits, both little-endian), length of the station id (8 bits), station id, payload. 'END' marks the end of the data,
+'ERROR' with a code and a message a command that failed.
 https://docs.fdsn.org/projects/seedlink
 """
 
@@ -13,12 +13,12 @@ import struct
 
 from seisedge.runtime.records.miniseed import is_header, record_length
 from seisedge.runtime.sources._cutter import Cutter
-from seisedge.runtime.sources._seedlink_place import UNSET_4
+from seisedge.runtime.sources._seedlink_position import UNSET_4
 from seisedge.runtime.sources._seedlink_wire import LAST_WORD, Frame, last_frame
 
 HEADER = struct.Struct("<2sccIQB")
 MINISEED_FORMATS = b"23"
-MAX_PAYLOAD_BYTES = 1 << 22  # of an answer to INFO; records are far smaller
+MAX_PAYLOAD_BYTES = 1 << 22  # of a reply to INFO; records are far smaller
 MAX_RECORD_PAYLOAD_BYTES = 1 << 17
 MAX_STATION_BYTES = 21
 
@@ -26,41 +26,34 @@ _START = re.compile(rb"SE[23JX][!-~].{12}[\x00-\x15]", re.DOTALL)
 _STATION = re.compile(rb"[A-Za-z0-9]+_[A-Za-z0-9]+")
 
 
-class FrameCutter4(Cutter):
+class FrameCutter4(Cutter[Frame]):
     """As `FrameCutter`, for version 4.
 
-    The stated length is not believed where another packet begins inside it, or where the record says otherwise
-    and the next packet follows that one: what is cut off is given as `bad`, with its station where it can be read.
+    A packet is returned as `bad`, with its station if readable, if another packet begins inside its stated length, or
+    if the record in it states another length.
     """
 
-    def next(self) -> Frame | None:
-        """The next packet, or None where more bytes are needed."""
-        while True:
-            data, at = self._data, self._at
-            available = len(data) - at
-            if available < 3:
-                return None
-            last = LAST_WORD.fullmatch(data, at) if data[at] == 0x45 else None  # 'E'
-            if last is not None:
-                if data.startswith(b"ERR", at) and not data.endswith(b"\n"):
-                    return None  # its reason is still to come
-                self._at = len(data)
-                return last_frame(last)
-            if not data.startswith(b"SE", at):
-                if not self._resync(at):
-                    return None
-                continue
-            if available < HEADER.size:
-                return None
-            header = self._header(at)
-            if header is None:
-                if not self._resync(at + 2):
-                    return None
-                continue
+    def _read(self, at: int) -> Frame | None:
+        data = self._data
+        last = LAST_WORD.fullmatch(data, at) if data[at] == 0x45 else None  # 'E'
+        if last is not None:
+            if data.startswith(b"ERR", at) and not data.endswith(b"\n"):
+                return None  # the reason has not arrived yet
+            self._at = len(data)
+            return last_frame(last)
+        if not data.startswith(b"SE", at):
+            self._resync(at)
+            return None
+        if len(data) - at < HEADER.size:
+            return None
+        header = self._header(at)
+        if header is not None:
             return self._packet(*header)
+        self._resync(at + 2)
+        return None
 
     def _header(self, at: int) -> tuple[int, int, int, int, bytes] | None:
-        """Begin and end of the payload, sequence, station bytes and format; None where it is no header."""
+        """Begin and end of the payload, sequence, station bytes and format; None if there is no valid header."""
         if not _START.match(self._data, at):
             return None
         _, kind, _, length, sequence, n_station = HEADER.unpack_from(self._data, at)
@@ -96,24 +89,25 @@ class FrameCutter4(Cutter):
         return Frame("data", payload, sequence, station=station)
 
     def _packet_within(self, begin: int, end: int) -> int | None:
-        """Place of another packet that begins with a record before `end`."""
+        """Position of another packet before `end` whose payload begins with a record; else None."""
         for match in _START.finditer(self._data, begin, end):
             header = self._header(match.start())
             if header is not None and header[4] in MINISEED_FORMATS and is_header(self._data, header[0]):
                 return match.start()
         return None
 
-    def _resync(self, search_from: int) -> bool:
-        """Go to the next packet that can be read; False where more bytes are needed."""
+    def _resync(self, search_from: int) -> None:
+        """Skip to the next packet, complete or not; else keep the last bytes, in which one may begin."""
         data = self._data
         for match in _START.finditer(data, search_from):
             header = self._header(match.start())
             if header is None:
                 continue
-            if len(data) < header[0] + 40:
-                return self._skip_to(match.start(), False)
-            if header[4] not in MINISEED_FORMATS or is_header(data, header[0]):
-                return self._skip_to(match.start(), True)
+            incomplete = len(data) < header[0] + 40
+            if incomplete or header[4] not in MINISEED_FORMATS or is_header(data, header[0]):
+                self._skip_to(match.start())
+                return
         if data.endswith((b"END", b"END\r\n")) and data.rfind(b"END") >= search_from:
-            return self._skip_to(data.rfind(b"END"), True)
-        return self._skip_to(max(self._at, len(data) - HEADER.size), False)
+            self._skip_to(data.rfind(b"END"))
+        else:
+            self._skip_to(max(self._at, len(data) - HEADER.size))

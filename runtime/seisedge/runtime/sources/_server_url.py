@@ -1,4 +1,4 @@
-"""`SCHEME://host[:port][/NET_STA,…][?select=EH?,…&from=earliest|latest|TIME]`, read and checked.
+"""Parse and check `SCHEME://host[:port][/NET_STA,…][?select=EH?,…&from=earliest|latest|TIME]`.
 
 SeedLink also has `protocol=3|4`.
 """
@@ -27,12 +27,12 @@ _SELECTOR = re.compile(r"!?(?:[A-Z0-9?*-]{1,5}(?:\.[A-Z])?|[A-Z0-9?*]*_[A-Z0-9?*
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """Where to ask for what.
+    """Server, stations, channels and start time of a URL.
 
-    stations: (network, station) pairs; empty for all that the server has.
-    selectors: patterns of SeedLink 3, [LL]CCC, or 4, LOC_B_S_SS, with '?' and a leading '!' for not; empty for all.
-    start: 'earliest', 'latest', a time in ns, or None where the URL does not say.
-    protocol: 3, 4, or None for the best that the server offers.
+    stations: (network, station) pairs; empty for all stations of the server.
+    selectors: patterns of SeedLink 3, [LL]CCC, or 4, LOC_B_S_SS, with '?'; a leading '!' excludes; empty for all.
+    start: 'earliest', 'latest', a time in ns; None if the URL does not state it.
+    protocol: 3, 4; None for the highest that the server offers.
     """
 
     host: str
@@ -44,7 +44,7 @@ class ServerAddress:
 
 
 def address_from_url(url: str, scheme: str = "seedlink") -> ServerAddress:
-    """Raises InputError, naming the part of the URL and what was expected."""
+    """Raises InputError that names the invalid part of the URL and the expected form."""
     form, keys = f"{scheme}://host:port/NET_STA?select=EH?&from=earliest", _KEYS[scheme]
     try:
         parts = urlsplit(url)
@@ -68,7 +68,7 @@ def address_from_url(url: str, scheme: str = "seedlink") -> ServerAddress:
             start = _start(url, value)
         elif key == "protocol" and key in keys:
             if value not in ("3", "4"):
-                raise InputError(f"{url}: protocol={value} must be 3 or 4, or left out for the best the server offers")
+                raise InputError(f"{url}: protocol={value} must be 3 or 4, or omitted for the highest of the server")
             protocol = int(value)
         else:
             raise InputError(f"{url}: unknown key '{key}'; {suggestion(key, keys)}")
@@ -79,14 +79,14 @@ def address_from_url(url: str, scheme: str = "seedlink") -> ServerAddress:
 
 def _station(url: str, name: str) -> tuple[str, str]:
     if not _CODE.fullmatch(name):
-        raise InputError(f"{url}: '{name}' is no station; write NET_STA, as in PB_B918")
+        raise InputError(f"{url}: '{name}' is not a station; write NET_STA, for example PB_B918")
     network, _, station = name.partition("_")
     return network, station
 
 
 def _checked(url: str, pattern: str) -> str:
     if not _SELECTOR.fullmatch(pattern):
-        raise InputError(f"{url}: select '{pattern}' is no channel pattern; write EHZ, EH?, 00EH?, !EHZ or 00_E_H_Z")
+        raise InputError(f"{url}: select={pattern} is not a channel pattern; write EHZ, EH?, 00EH?, !EHZ or 00_E_H_Z")
     return pattern
 
 
@@ -98,4 +98,4 @@ def _start(url: str, value: str) -> str | int:
             return ns_from_iso(value)
         except ValueError:
             pass
-    raise InputError(f"{url}: from={value} is neither 'earliest' nor 'latest' nor a time such as 2019-07-07T08:16:00Z")
+    raise InputError(f"{url}: from={value} must be 'earliest', 'latest' or a time such as 2019-07-07T08:16:00Z")

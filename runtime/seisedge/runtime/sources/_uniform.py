@@ -1,8 +1,8 @@
-"""A miniSEED 2 file of records of one length, read as a table: a day is indexed in hundredths of a second.
+"""Read a miniSEED 2 file of equally long records as a table: a day is indexed in hundredths of a second.
 
-Only plain files are taken: every record has the length that the first one states and says so itself, stands where it
-should, holds no second header, and has nothing in its header that takes more than arithmetic to understand. Of any
-other file nothing is said; it is scanned record by record.
+Only uniform files are read in this way: every record has the length that the first one states, states it itself, begins
+at a multiple of it, contains no second header, and its header can be read with arithmetic alone. All other files are
+scanned record by record.
 
 Format: FDSN SEED reference manual 2.4, chapter 8, fixed section of the data header, blockettes 1000 and 1001.
 """
@@ -23,7 +23,7 @@ TIME_CORRECTION_APPLIED = 0x02  # of the activity flags
 
 @dataclass(frozen=True, slots=True)
 class UniformRecords:
-    """Columns over the records of a file, in its order. ids: network, station, location and channel, as they stand."""
+    """Columns over the records of a file, in file order. ids: station, location, channel and network, as stored."""
 
     length: int
     ids: npt.NDArray[np.bytes_]
@@ -31,7 +31,7 @@ class UniformRecords:
 
 
 def uniform_records(data: bytes | mmap.mmap, length: int) -> UniformRecords | None:
-    """Columns of a whole file whose first record states `length` bytes; None where it is not plain."""
+    """Columns of a whole file whose first record states `length` bytes; None if the file is not uniform."""
     if length < 128 or len(data) % length or len(data) < length:
         return None
     table = np.frombuffer(data, dtype=np.uint8).reshape(-1, length)
@@ -39,14 +39,14 @@ def uniform_records(data: bytes | mmap.mmap, length: int) -> UniformRecords | No
     order = ">" if big else "<"
     kinds = np.frombuffer(data, dtype=f"{order}u2", count=32)[[24, 28]].tolist()
     header = np.frombuffer(data, dtype=_header_type(length, order, kinds))
-    if not _plain(table, header, length, kinds):
+    if not _is_uniform(table, header, length, kinds):
         return None
     rate_hz = _rates(header["factor"].astype(np.float64), header["multiplier"].astype(np.float64))
     if rate_hz is None:
         return None
     start_ns = _start_ns(header, 1001 in kinds[: int(header["blockettes"][0])])
     last_ns = start_ns + np.rint((header["samples"].astype(np.float64) - 1) * NS_PER_S / rate_hz).astype(np.int64)
-    ids = table[:, 8:20].copy().view("S12")[:, 0]  # a copy even of one record: nothing may hold on to `data`
+    ids = table[:, 8:20].copy().view("S12")[:, 0]  # a copy, so that nothing refers to `data`
     return UniformRecords(length, ids, last_ns)
 
 
@@ -72,7 +72,7 @@ def _header_type(length: int, order: str, kinds: list[int]) -> np.dtype[np.void]
     )
 
 
-def _plain(table: npt.NDArray[np.uint8], header: npt.NDArray[np.void], length: int, kinds: list[int]) -> bool:
+def _is_uniform(table: npt.NDArray[np.uint8], header: npt.NDArray[np.void], length: int, kinds: list[int]) -> bool:
     for place in range(0, length, 128):
         here = _like_header(table[:, place : place + 40])
         if not here.all() if place == 0 else here.any():
@@ -99,14 +99,14 @@ def _is_leap(year: npt.NDArray[np.uint16]) -> npt.NDArray[np.bool_]:
 
 
 def _like_header(part: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """(n, 40) → where the bytes could begin a miniSEED 2 or 3 record."""
+    """(n, 40) → (n,), True for bytes that could begin a miniSEED 2 or 3 record."""
     digits = ((part[:, :6] >= 48) & (part[:, :6] <= 57)) | (part[:, :6] == 32) | (part[:, :6] == 0)
     two = np.isin(part[:, 6], list(b"DRQM")) & np.isin(part[:, 7], list(b" \x00")) & digits.all(axis=1)
     return np.asarray(two | ((part[:, 0] == 0x4D) & (part[:, 1] == 0x53) & (part[:, 2] == 3)), dtype=np.bool_)
 
 
 def _rates(factor: npt.NDArray[np.float64], multiplier: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
-    """Sampling rates in Hz; None where one is 0. A negative number is a period, or a divisor."""
+    """Sampling rates in Hz; None if one is 0. A negative factor is a period, a negative multiplier a divisor."""
     if not (factor.all() and multiplier.all()):
         return None
     rate = np.where(factor > 0, factor, -1.0 / factor)

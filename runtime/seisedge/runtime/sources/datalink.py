@@ -1,7 +1,7 @@
 """DataLink: packets from a ringserver or the virtual digitizer.
 
-A client of our own, on the same base as SeedLink's: `datalink-client` gives up a connection for one message that it
-cannot read, and ours sets it aside and goes on.
+This client shares its base with the SeedLink client. The package `datalink-client` closes the connection after one
+unreadable message; this client sets the message aside and continues.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ _TOKEN = re.compile(r"dl:([0-9]{1,19})@(-?[0-9]{1,19})")
 class DataLinkSource(LinkSource):
     """A DataLink server.
 
-    Where it begins: after the oldest token of `resume`, else where the URL's `from` says, else at the earliest with
-    `until_end` and at the latest without. A server numbers all its packets in one row; tokens are that number and the
-    time at which the server took the packet, `dl:NUMBER@MICROSECONDS`, so that a server set up anew is noticed: then
-    the source begins at the earliest. What was handed out before is dropped.
+    Start: after the oldest token of `resume`; else the URL's `from`; else the earliest packet with `until_end` and the
+    latest without. A server numbers the packets of all stations in one sequence. A token is that number and the time
+    at which the server received the packet, `dl:NUMBER@MICROSECONDS`, so that a replaced server is detected: the
+    source then starts at the earliest packet. Packets that were already delivered are dropped.
 
-    DataLink has no word for the end of the data: with `until_end` the source ends behind the newest packet that the
-    server had at the beginning, or where a server says that it serves a recording (our virtual digitizer does, by
-    DIALUP among its capabilities), when that one is over.
+    DataLink has no message for the end of the data. With `until_end` the source ends after the newest packet that the
+    server had at the start. If the server replays a recording (the virtual digitizer has the capability DIALUP), the
+    source ends with the recording.
 
-    `packets` raises ConnectError as every LinkSource does, and FailedError where a pattern is refused.
+    `packets` raises ConnectError as every LinkSource, and FailedError if the server refuses a pattern.
     """
 
     def __init__(self, url: str, options: SourceOptions | None = None) -> None:
-        """Raises InputError where the URL cannot be used."""
+        """Raises InputError for an invalid URL."""
         self.address = address_from_url(url, "datalink")
         super().__init__(url, options, self.address.host, self.address.port)
         self._last: dict[str, tuple[int, int]] = {}  # number and time of the last packet of a station
         for station_id, token in self.options.resume.items():
             match = _TOKEN.fullmatch(token)
             if match is None:
-                logger.warning("%s: %s: '%s' is no place in a DataLink stream; ignored", url, station_id, token)
+                logger.warning("%s: %s: '%s' is not a DataLink token; ignored", url, station_id, token)
             else:
                 self._last[station_id] = (int(match[1]), int(match[2]))
         self._ends: dict[SourceId, int] = {}
         self._decoder = Decoder()
         self._cutter = MessageCutter()
         self._receiver: Receiver | None = None
-        self._end_number: int | None = None  # of the last packet wanted
+        self._end_number: int | None = None  # of the last packet requested
 
     def _negotiate(self, link: socket.socket) -> Generator[None]:
         self._receiver, self._cutter = Receiver(link), MessageCutter()
@@ -82,7 +82,7 @@ class DataLinkSource(LinkSource):
         self._receiver.link.sendall(message(header, payload))
 
     def _ask(self, header: str, payload: bytes = b"", answer: str = "OK") -> Generator[None, None, Message]:
-        """Send and wait for the answer: of kind `answer`, or ERROR."""
+        """Send a message and wait for the reply: of kind `answer`, or ERROR. Raises Lost for another or none."""
         assert self._receiver is not None
         self._send(header, payload)
         until = time.monotonic() + REPLY_TIMEOUT_S
@@ -93,12 +93,12 @@ class DataLinkSource(LinkSource):
                 self._cutter.feed(data)
                 if not data:
                     if time.monotonic() > until:
-                        raise Lost(f"no answer to {header.split()[0]} in {REPLY_TIMEOUT_S:.0f} s")
+                        raise Lost(f"no reply to {header.split()[0]} within {REPLY_TIMEOUT_S:.0f} s")
                     yield None
             elif found.words[0] in (answer, "ERROR"):
                 return found
             elif found.words[0] != "PACKET":
-                raise Lost(f"the server answers {header.split()[0]} with {found.words[0]}")
+                raise Lost(f"the server replied to {header.split()[0]} with {found.words[0]}")
 
     def _restrict(self, word: str, pattern: str) -> Generator[None]:
         data = pattern.encode("ascii")
@@ -107,14 +107,14 @@ class DataLinkSource(LinkSource):
             raise FailedError(f"{self.url}: the server does not accept the pattern {pattern} ({answer.text})")
 
     def _position(self) -> Generator[None, None, int | None]:
-        """Say where to begin; returns the number of the packet behind which it is, where that is known."""
+        """Set the start; returns the number of the packet before it, None if that is unknown."""
         if self._last:
             (number, time_us), station_id = min((place, station) for station, place in self._last.items())
             answer = yield from self._ask(f"POSITION SET {number} {time_us}")
             if answer.words[0] == "OK":
                 return number
             logger.warning(
-                "%s: %s: the server does not have packet %d any more (%s); beginning at the earliest",
+                "%s: %s: the server no longer has packet %d (%s); starting at the earliest packet",
                 self.url,
                 station_id,
                 number,
@@ -128,12 +128,12 @@ class DataLinkSource(LinkSource):
         command = f"POSITION AFTER {start // 1000}" if isinstance(start, int) else f"POSITION SET {start.upper()}"
         answer = yield from self._ask(command)
         if answer.words[0] == "ERROR" and not isinstance(start, int):
-            raise Lost(f"the server refuses '{command}' ({answer.text})")
-        return None  # a time behind the newest packet is refused, and the next one is waited for
+            raise Lost(f"the server refused '{command}' ({answer.text})")
+        return None  # a time after the newest packet is refused; streaming then starts with the next one
 
     def _newest(self, match: str, reject: str) -> Generator[None, None, int]:
-        """Number of the newest packet of what was asked for; 0 where there is none."""
-        from xml.etree import ElementTree  # only here: a live run needs no XML
+        """Number of the newest packet of the requested streams; 0 if there is none."""
+        from xml.etree import ElementTree  # imported here: a live run needs no XML
 
         answer = yield from self._ask("INFO STREAMS", answer="INFO")
         try:
@@ -144,10 +144,10 @@ class DataLinkSource(LinkSource):
                 if re.search(match, stream.attrib["Name"]) and not (reject and re.search(reject, stream.attrib["Name"]))
             ]
         except (ElementTree.ParseError, KeyError, ValueError) as error:
-            raise Lost(f"the answer to INFO STREAMS cannot be read: {error}") from error
+            raise Lost(f"the reply to INFO STREAMS cannot be parsed: {error}") from error
         return max(numbers, default=0)
 
-    def _left(self) -> None:
+    def _disconnected(self) -> None:
         self.counters.skipped_bytes += self._cutter.skipped_bytes
         self._cutter = MessageCutter()
 
@@ -173,9 +173,9 @@ class DataLinkSource(LinkSource):
             if kind == "ENDSTREAM":
                 if self.options.until_end:
                     return True
-                raise Lost("the server ended the transmission")
+                raise Lost("the server ended the stream")
             if kind == "ERROR":
-                raise Lost(f"the server says: {found.text or 'ERROR'}")
+                raise Lost(f"the server replied: {found.text or 'ERROR'}")
             head = PacketHead.from_words(found.words) if kind == "PACKET" else None
             if head is None:
                 continue
@@ -188,7 +188,7 @@ class DataLinkSource(LinkSource):
         return False
 
     def _packet(self, head: PacketHead, found: Message, arrival_ns: int) -> Packet | None:
-        """Decode a packet; None where it is set aside or was here before."""
+        """Decode a packet; None if it is set aside or was already delivered."""
         self.counters.bytes += len(found.payload)
         token = f"dl:{head.number}@{head.time_us}"
         packet: Packet | BadRecord
@@ -203,8 +203,8 @@ class DataLinkSource(LinkSource):
             return None
         source_id = packet.source_id
         last = self._last.get(source_id.station_id)
-        if last is not None and head.number <= last[0] and self._was_given(head, packet, last[1]):
-            # Both must hold: a server that was set up anew begins its numbers again, with new data.
+        if last is not None and head.number <= last[0] and self._was_delivered(head, packet, last[1]):
+            # Both conditions: a replaced server restarts its numbers, with new data.
             self.counters.duplicates += 1
             return None
         self._last[source_id.station_id] = (head.number, head.time_us)
@@ -212,8 +212,8 @@ class DataLinkSource(LinkSource):
         self.counters.records += 1
         return packet
 
-    def _was_given(self, head: PacketHead, packet: Packet, last_us: int) -> bool:
-        """By the channel's own data; before its first packet of this run, by when the server took the packets."""
+    def _was_delivered(self, head: PacketHead, packet: Packet, last_us: int) -> bool:
+        """Compares the end of the channel's data; before its first packet of this run, the server's receive times."""
         end_ns = self._ends.get(packet.source_id)
         return head.time_us <= last_us if end_ns is None else packet.endtime_ns <= end_ns
 

@@ -35,17 +35,17 @@ STDIN = "-"
 NO_RECORD = "no usable record"
 CHUNK_BYTES = 1 << 20
 MAX_OPEN_FILES = 64
-SORTED_AT_ONCE = 4096  # places turned into Python's integers at a time
+SORTED_AT_ONCE = 4096  # positions converted to Python integers at a time
 
 
 class MiniSeedSource(Source):
-    """Recorded miniSEED, in the order of a digitizer; from standard input in the order it comes.
+    """Recorded miniSEED, in the order of a digitizer; from standard input in order of arrival.
 
-    paths: files, folders (searched through, other files passed over) and `-`, which must then be the only one.
+    paths: files, folders (searched recursively, other files skipped), or `-` alone for standard input.
 
-    `open` reads all headers: 36 bytes of memory a record, no samples. Raises InputError for what does not
-    exist, DataError where a named file holds no record that can be used. Truncated tails, damage and refused
-    records among good ones are counted and logged.
+    `open` reads all headers: 36 bytes of memory per record, no samples. Raises InputError for a path that does not
+    exist, DataError for a named file without a usable record. Truncated, damaged and unusable records among good ones
+    are counted and logged.
     """
 
     def __init__(self, paths: Sequence[str | Path], url: str | None = None) -> None:
@@ -54,21 +54,21 @@ class MiniSeedSource(Source):
         if not self._paths:
             raise InputError("no data given; name miniSEED files, folders or '-' for standard input")
         if STDIN in self._paths and len(self._paths) > 1:
-            raise InputError("standard input ('-') cannot be merged with files; give one or the other")
+            raise InputError("standard input ('-') cannot be combined with files; give either")
         self._decoder = Decoder()
         self._files: list[Path] = []
         self._indexes: Iterator[RecordIndex] | None = None
         self._closed = False
 
     def open(self) -> None:
-        """Index the files, or as many as the first packets need."""
+        """Index the files, or as many of them as the first packets need."""
         if self._paths == [STDIN] or self._indexes is not None:
             return
         indexes = self._index_in_parts()
         self._indexes = itertools.chain([next(indexes)], indexes)
 
     def _index_in_parts(self) -> Iterator[RecordIndex]:
-        """Sorted indexes, each of records that all come before those of the next; here all in one."""
+        """Sorted indexes; all records of one come before those of the next. Here: one index of all files."""
         index = RecordIndex()
         for path in self._paths:
             self._add(Path(path), index)
@@ -81,7 +81,7 @@ class MiniSeedSource(Source):
             yield packet
 
     def records(self) -> Iterator[tuple[bytes, Packet]]:
-        """As `packets`, each with the record that it was made from."""
+        """As `packets`, each with its record."""
         if self._paths == [STDIN]:
             yield from self._from_stream(sys.stdin.buffer)
             return
@@ -102,7 +102,7 @@ class MiniSeedSource(Source):
                 yield record, packet
 
     def close(self) -> None:
-        """End `packets` after the packet it is at."""
+        """End `packets` after the current packet."""
         self._closed = True
 
     def _add(self, path: Path, index: RecordIndex) -> None:
@@ -132,7 +132,7 @@ class MiniSeedSource(Source):
             raise DataError(f"{path}: {fault}")
 
     def _index_file(self, path: Path, index: RecordIndex) -> str | None:
-        """Add the records of a file; returns why not, where it holds none that can be used."""
+        """Add the records of a file. Returns the reason if it has no usable record, else None."""
         scanner, file_number, found = Scanner(), len(self._files), 0
         first_bytes, why = b"", Counter[str]()
         try:
@@ -164,7 +164,7 @@ class MiniSeedSource(Source):
         return None
 
     def _index_table(self, file: BinaryIO, file_number: int, index: RecordIndex) -> bool:
-        """Add the records of a plain file all at once; False, and nothing added, where it is not one."""
+        """Add the records of a uniform file all at once; returns False, and adds nothing, for any other file."""
         head = file.read(HEADER_BYTES)
         file.seek(0)
         if len(head) < HEADER_BYTES or not is_header(head, 0):
@@ -188,14 +188,14 @@ class MiniSeedSource(Source):
     def _report(self, path: Path | str, scanner: Scanner) -> None:
         self.counters.skipped_bytes += scanner.skipped_bytes
         if scanner.skipped_bytes:
-            logger.warning("%s: %d bytes are no miniSEED and were skipped", path, scanner.skipped_bytes)
+            logger.warning("%s: %d bytes are not miniSEED and were skipped", path, scanner.skipped_bytes)
         if scanner.truncated_bytes:
             self.counters.truncated += 1
-            logger.warning("%s: the last record is cut off after %d bytes", path, scanner.truncated_bytes)
+            logger.warning("%s: the last record is truncated after %d bytes", path, scanner.truncated_bytes)
 
     def _from_stream(self, stream: BinaryIO) -> Iterator[tuple[bytes, Packet]]:
         scanner, first_bytes = Scanner(), b""
-        read = getattr(stream, "read1", stream.read)  # what is there, without waiting for a full chunk
+        read = getattr(stream, "read1", stream.read)  # the available bytes, without waiting for a full chunk
         more = True
         while more and not self._closed:
             data = read(CHUNK_BYTES)
@@ -211,7 +211,7 @@ class MiniSeedSource(Source):
                 self.counters.bytes += len(record)
                 yield record, packet
         if not first_bytes:
-            raise DataError("standard input: nothing came; pipe miniSEED into it")
+            raise DataError("standard input is empty; pipe miniSEED into it")
         if not self.counters.records and not self._closed:
             if self.reasons:
                 raise DataError(f"standard input: {NO_RECORD}: {_counted(self.reasons)}")
@@ -220,7 +220,7 @@ class MiniSeedSource(Source):
 
 
 class RecordIndex:
-    """Where the records are: packed columns, so that an archive of millions of records fits."""
+    """Positions of records in packed columns, so that an archive of millions of records fits into memory."""
 
     def __init__(self) -> None:
         self._last_ns = array("q")
@@ -242,7 +242,7 @@ class RecordIndex:
         self._length.append(length)
 
     def add_many(self, found: UniformRecords, channels: Mapping[bytes, SourceId], file: int) -> None:
-        """All records of a file that is a table."""
+        """Add all records of a uniform file."""
         n = len(found.last_sample_ns)
         number = np.zeros(n, dtype=np.int32)
         for name, source_id in channels.items():
@@ -254,7 +254,7 @@ class RecordIndex:
         self._length.frombytes(np.full(n, found.length, dtype=np.int32).tobytes())
 
     def sort(self) -> None:
-        """By last sample, then source id, then as they stand in the files (a stable sort)."""
+        """Sort by last sample, then source id, then order in the files (a stable sort)."""
         rank = np.zeros(len(self._channels), dtype=np.int32)
         for place, source_id in enumerate(sorted(self._channels)):
             rank[self._channels[source_id]] = place
@@ -262,7 +262,7 @@ class RecordIndex:
         self._order = np.lexsort((channel, np.frombuffer(self._last_ns, dtype=np.int64)))
 
     def split(self, limit_ns: int) -> tuple[RecordIndex, RecordIndex]:
-        """The records with a last sample before `limit_ns`, sorted, and the others, not yet sorted."""
+        """The records whose last sample is before `limit_ns`, sorted; and the others, unsorted."""
         before, others = RecordIndex(), RecordIndex()
         names = {number: source_id for source_id, number in self._channels.items()}
         for k in range(len(self)):
@@ -279,7 +279,7 @@ class RecordIndex:
 
 
 class _Readers:
-    """Files kept open while they are read from, the least recently used closed first."""
+    """Open files, at most MAX_OPEN_FILES; the least recently used is closed first."""
 
     def __init__(self, files: list[Path]) -> None:
         self._files = files
@@ -294,13 +294,13 @@ class _Readers:
         self._open.clear()
 
     def read(self, number: int, offset: int, length: int) -> bytes:
-        """Bytes of file `number`; fewer where the file has shrunk since it was indexed."""
+        """Bytes of file `number`; fewer if the file has shrunk since it was indexed."""
         file = self._open.pop(number, None)
         if file is None:
             if len(self._open) >= MAX_OPEN_FILES:
                 self._open.pop(next(iter(self._open))).close()
             file = self._files[number].open("rb", buffering=0)
-        self._open[number] = file  # last in the dict: its order is that of use
+        self._open[number] = file  # moved to the end: the dict is in order of use
         return os.pread(file.fileno(), length, offset)
 
 
@@ -316,7 +316,7 @@ def _scan(file: BinaryIO, scanner: Scanner) -> Iterator[tuple[int, bytes]]:
 
 
 def _readable(data: bytes) -> str:
-    """The first bytes of a file for a message: as text where they are text, else in hexadecimal."""
+    """The first bytes of a file for a message: as text if they are text, else in hexadecimal."""
     text = data.decode("ascii", errors="replace")
     if all(character.isprintable() or character in "\r\n\t" for character in text) and "\ufffd" not in text:
         return repr(text)
@@ -325,11 +325,11 @@ def _readable(data: bytes) -> str:
 
 @register_source("file")
 def _file_source(url: str, options: SourceOptions) -> Source:
-    """`file:PATH`, or `file:PATH?follow=true` for a file that grows"""
+    """`file:PATH`, or `file:PATH?follow=true` for a growing file"""
     path, values = path_from_url(url)
     for key, value in values.items():
         if key != "follow" or value not in ("true", "false"):
-            raise InputError(f"{url}: '{key}={value}' is not understood; a file has follow=true or follow=false")
+            raise InputError(f"{url}: '{key}={value}' is invalid; the only key of file: is follow=true or follow=false")
     if values.get("follow") == "true":
         from seisedge.runtime.sources.follow import FollowSource
 
@@ -340,7 +340,7 @@ def _file_source(url: str, options: SourceOptions) -> Source:
 def path_from_url(url: str) -> tuple[str, dict[str, str]]:
     """Path and keys of `file:PATH`, `file:///PATH` and `sds:DIR`, with or without `?key=value`."""
     rest = url.partition(":")[2]
-    if rest.startswith("//"):  # an authority, empty for this machine
+    if rest.startswith("//"):  # the host of the URL, empty for this machine
         rest = rest[2:]
     path, mark, query = rest.rpartition("?")
     if not mark or "=" not in query or Path(rest).exists():  # a question mark may be part of a name

@@ -1,6 +1,6 @@
-"""An SDS archive (SeisComP Data Structure), day by day in true order of time.
+"""An SDS archive (SeisComP Data Structure), day by day in order of time.
 
-YEAR/NET/STA/CHAN.D/NET.STA.LOC.CHAN.D.YEAR.DAY, one file a channel and day.
+YEAR/NET/STA/CHAN.D/NET.STA.LOC.CHAN.D.YEAR.DAY, one file per channel and day.
 https://www.seiscomp.de/seiscomp3/doc/applications/slarchive/SDS.html
 """
 
@@ -19,17 +19,17 @@ from seisedge.runtime.sources.miniseed import MiniSeedSource, RecordIndex, path_
 logger = logging.getLogger(__name__)
 
 DAY_NS = 86_400 * NS_PER_S
-OVERLAP_NS = 7200 * NS_PER_S  # a day's files may hold records that end so long before or after its midnights
+OVERLAP_NS = 7200 * NS_PER_S  # how far records of a day's file may end before or after that day
 
 _NAME = re.compile(r"[^.]*\.[^.]+\.[^.]*\.[^.]+\.D\.(\d{4})\.(\d{3})")
 
 
 class SdsSource(MiniSeedSource):
-    """All channels of an archive merged in order of the records' last samples.
+    """All channels of an archive, merged in order of the records' last samples.
 
-    The headers of two days are held at a time, so that an archive of years needs no more memory and begins no later
-    than one of a week. A record may end up to two hours beyond the day of its file. Files with other names are
-    passed over. Raises InputError where `root` is no folder, DataError where it holds no day file with data.
+    The headers of two days are in memory at a time, so that an archive of years needs as much memory, and starts as
+    soon, as one of a week. A record may end up to two hours beyond the day of its file. Files with other names are
+    skipped. Raises InputError if `root` is not a folder, DataError if no day file has usable data.
     """
 
     def __init__(self, root: Path, url: str) -> None:
@@ -56,7 +56,7 @@ class SdsSource(MiniSeedSource):
         yield held
 
     def _days(self) -> list[tuple[int, list[Path]]]:
-        """Midnight and files of each day, in order."""
+        """Start and files of each day, in order."""
         days: dict[tuple[int, int], list[Path]] = {}
         others = 0
         for path in self._root.rglob("*"):
@@ -66,7 +66,7 @@ class SdsSource(MiniSeedSource):
             elif path.is_file():
                 others += 1
         if others:
-            logger.info("%s: %d files that are no day files passed over", self._root, others)
+            logger.info("%s: skipped %d files that are not day files", self._root, others)
         return [
             (ns_from_iso(f"{year:04d}-01-01") + (day - 1) * DAY_NS, sorted(days[year, day]))
             for year, day in sorted(days)
@@ -78,5 +78,5 @@ def _sds_source(url: str, options: SourceOptions) -> SdsSource:
     """`sds:DIR`"""
     path, values = path_from_url(url)
     if values:
-        raise InputError(f"{url}: an SDS archive has no keys; write sds:DIR")
+        raise InputError(f"{url}: sds: has no keys; write sds:DIR")
     return SdsSource(Path(path), url)

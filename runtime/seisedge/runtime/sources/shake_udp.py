@@ -1,4 +1,4 @@
-"""Raspberry Shake's UDP stream ("datacast"): ASCII packets, a quarter of a second each, without history.
+"""Raspberry Shake's UDP stream ("datacast"): ASCII packets of a quarter of a second, without history.
 
 `{'EHZ', 1582315130.292, 14168, 14927, …}`: channel, time of the first sample in seconds (UTC, to the millisecond),
 counts. https://manual.raspberryshake.org/udp.html
@@ -32,11 +32,11 @@ logger = logging.getLogger(__name__)
 DEFAULT_PORT = 8888
 MAX_DATAGRAM_BYTES = 65_536
 MAX_WAITING = 8192  # datagrams between the socket and the station: minutes of a four-channel Shake
-RECEIVE_BUFFER_BYTES = 1 << 22  # asked of the system, which may give less
+RECEIVE_BUFFER_BYTES = 1 << 22  # requested; the system may grant less
 RATE_INTERVALS = 6  # between packets of one channel, before the sampling rate is inferred
 RATES_HZ = (10.0, 20.0, 25.0, 40.0, 50.0, 80.0, 100.0, 120.0, 125.0, 200.0, 250.0, 500.0)
 RATE_TOLERANCE = 0.03
-TERM = b"TERM"  # programs that forward the stream send it when they end
+TERM = b"TERM"  # sent at their end by programs that forward the stream
 
 _FORM = "shake-udp://[sender]:8888?station=AM_R1234"
 _KEYS = ("station", "location", "rate", "listen")
@@ -48,7 +48,7 @@ _INT32 = np.iinfo(np.int32)
 
 @dataclass(frozen=True, slots=True)
 class ShakeAddress:
-    """Where to listen for whom. sender: '' for the first who speaks; rate_hz: None to infer it."""
+    """Address and station of a URL. sender: '' for the first one received. rate_hz: None to infer it."""
 
     sender: str
     port: int
@@ -61,7 +61,7 @@ class ShakeAddress:
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
-    """What one packet says."""
+    """Contents of one packet."""
 
     channel: str
     starttime_ns: int
@@ -69,24 +69,24 @@ class Datagram:
 
 
 def address_from_url(url: str) -> ShakeAddress:
-    """Raises InputError, naming the part of the URL and what was expected."""
+    """Raises InputError that names the invalid part of the URL and the expected form."""
     try:
         parts = urlsplit(url)
         sender, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise InputError(f"{url}: the port must be a number from 1 to 65535 ({_FORM})") from error
     if parts.path.strip("/"):
-        raise InputError(f"{url}: the packets name no station, so it is a key: {_FORM}")
+        raise InputError(f"{url}: the station must be a key, since the packets do not state it: {_FORM}")
     values = dict(parse_qsl(parts.query, keep_blank_values=True))
     for key in values:
         if key not in _KEYS:
             raise InputError(f"{url}: unknown key '{key}'; {suggestion(key, _KEYS)}")
     station = values.get("station", "")
     if not re.fullmatch(r"[A-Z0-9]{1,8}_[A-Z0-9]{1,8}", station):
-        raise InputError(f"{url}: the packets name no station; say which it is: station=NET_STA, as in AM_R1234")
+        raise InputError(f"{url}: the packets do not state the station; add it, for example station=AM_R1234")
     location = values.get("location", "00").replace("-", "")
     if not re.fullmatch(r"[A-Z0-9]{0,8}", location):
-        raise InputError(f"{url}: location={location} is no location code")
+        raise InputError(f"{url}: location={location} must have at most 8 letters or digits")
     rate_hz: float | None = None
     if "rate" in values:
         try:
@@ -101,10 +101,10 @@ def address_from_url(url: str) -> ShakeAddress:
 
 
 def datagram_from_bytes(data: bytes) -> Datagram | str:
-    """Read one packet; a text says why it cannot be."""
+    """Parse one packet; returns the reason as text if it is invalid."""
     match = _DATAGRAM.fullmatch(data)
     if match is None:
-        return "it is no packet of a Raspberry Shake"
+        return "it is not a packet of a Raspberry Shake"
     seconds, fraction = int(match[2]), (match[3] or b"").ljust(9, b"0")
     starttime_ns = seconds * NS_PER_S + int(fraction)
     if not MIN_STARTTIME_NS <= starttime_ns < MAX_STARTTIME_NS:
@@ -116,7 +116,7 @@ def datagram_from_bytes(data: bytes) -> Datagram | str:
 
 
 class _RateFinder:
-    """The sampling rate from the spacing of packets and their sizes; packets wait until it is known."""
+    """Infers the sampling rate from times and sizes of packets; packets are kept until it is known."""
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Datagram, int]] = []
@@ -124,7 +124,7 @@ class _RateFinder:
         self._rates: list[float] = []
 
     def add(self, datagram: Datagram, arrival_ns: int) -> float | None:
-        """The rate, once it is known."""
+        """Keep a packet; returns the rate once it is known. Raises FailedError if no usual rate fits."""
         self.waiting.append((datagram, arrival_ns))
         last = self._last.get(datagram.channel)
         self._last[datagram.channel] = datagram
@@ -132,34 +132,34 @@ class _RateFinder:
             self._rates.append(len(last.samples) * NS_PER_S / (datagram.starttime_ns - last.starttime_ns))
         if len(self._rates) < RATE_INTERVALS:
             return None
-        # the median: a lost packet makes the rate look lower, never higher
+        # the median: a lost packet lowers a single estimate and never raises it
         measured_hz = sorted(self._rates)[len(self._rates) // 2]
         nearest_hz = min(RATES_HZ, key=lambda rate_hz: abs(rate_hz - measured_hz))
         if abs(nearest_hz - measured_hz) <= RATE_TOLERANCE * nearest_hz:
             return nearest_hz
-        raise FailedError(f"the packets come at {measured_hz:.2f} Hz, no usual sampling rate; give it as rate=…")
+        raise FailedError(f"the packets have {measured_hz:.2f} Hz, not a usual sampling rate; give it as rate=HZ")
 
 
 class ShakeUdpSource(Source):
     """The UDP stream of one Raspberry Shake.
 
-    Waits for ever for the first packet, unless `connect_timeout_s` is given (then ConnectError). Of several senders
-    the URL's is kept, else the first; packets of others are counted and left out. UDP has no history: packets carry
-    no token, and what was sent while this was not running is a gap.
+    Waits for the first packet without limit, or for `connect_timeout_s` (then ConnectError). Only packets of one sender
+    are used, that of the URL or else the first; packets of others are counted and dropped. UDP has no history: packets
+    have no token, and data sent while the source was not running are a gap.
 
-    The sampling rate is not in the packets: the URL's `rate`, else it is inferred from the first packets' spacing.
-    Raises FailedError where the port cannot be listened on or no usual rate fits.
+    The packets do not state the sampling rate: it is the URL's `rate`, or else inferred from the first packets.
+    Raises FailedError if the port cannot be opened or no usual rate fits.
     """
 
     live = True
 
     def __init__(self, url: str, options: SourceOptions | None = None) -> None:
-        """Raises InputError where the URL cannot be used."""
+        """Raises InputError for an invalid URL."""
         super().__init__(url)
         self.options = options if options is not None else SourceOptions()
         self.address = address_from_url(url)
         if self.options.until_end:
-            raise InputError(f"{url}: a UDP stream has no end, so there is nothing to read until; use --idle-exit S")
+            raise InputError(f"{url}: --until-end cannot be used, since a UDP stream has no end; use --idle-exit S")
         self._socket: socket.socket | None = None
         self._queue: SimpleQueue[tuple[bytes, str, int]] = SimpleQueue()
         self._closed = threading.Event()
@@ -169,12 +169,12 @@ class ShakeUdpSource(Source):
 
     @property
     def port(self) -> int:
-        """The port listened on; known once it is open."""
+        """The port; available after `open`."""
         assert self._socket is not None
         return int(self._socket.getsockname()[1])
 
     def open(self) -> None:
-        """Listen, in a thread of its own: a long inference must not cost packets."""
+        """Receive in a separate thread, so that no packet is lost during a long inference."""
         if self._socket is not None:
             return
         address = self.address
@@ -217,9 +217,9 @@ class ShakeUdpSource(Source):
                     self.counters.dropped += 1
 
     def packets(self) -> Iterator[Packet | None]:
-        """Packets as they come; None at least every TICK_S while nothing does."""
+        """Packets as they arrive; None at least every TICK_S while none arrives."""
         self.open()
-        heard_ns = time.monotonic_ns()
+        received_ns = time.monotonic_ns()
         silent = False
         while not self._closed.is_set():
             if self._queue.empty():
@@ -227,22 +227,22 @@ class ShakeUdpSource(Source):
             try:
                 data, host, arrival_ns = self._queue.get(timeout=TICK_S)
             except Empty:
-                silent = self._note_silence((time.monotonic_ns() - heard_ns) / NS_PER_S, silent)
+                silent = self._note_silence((time.monotonic_ns() - received_ns) / NS_PER_S, silent)
                 yield None
                 continue
             datagram = self._read(data, host)
             if datagram is None:
                 continue
             if silent:
-                logger.info("%s: packets again", self.url)
-            heard_ns, silent = arrival_ns, False
-            yield from self._in_rate(datagram, arrival_ns)
+                logger.info("%s: receiving packets again", self.url)
+            received_ns, silent = arrival_ns, False
+            yield from self._with_rate(datagram, arrival_ns)
 
     def _note_silence(self, age_s: float, silent: bool) -> bool:
-        allowed_s = self.options.connect_timeout_s
-        if allowed_s is not None and not self.counters.records and not self._finder.waiting and age_s > allowed_s:
+        limit_s = self.options.connect_timeout_s
+        if limit_s is not None and not self.counters.records and not self._finder.waiting and age_s > limit_s:
             raise ConnectError(
-                f"{self.url}: no packet in {allowed_s:g} s; does the Shake send to this machine and port?"
+                f"{self.url}: no packet within {limit_s:g} s; check that the Shake sends to this machine and port"
             )
         if age_s > self.options.data_timeout_s and not silent:
             logger.warning("%s: no packet for %.0f s", self.url, age_s)
@@ -254,19 +254,19 @@ class ShakeUdpSource(Source):
         if self._sender is not None and host != self._sender:
             self.counters.foreign += 1
             if self.counters.foreign == 1:
-                logger.warning("%s: packets of %s left out; those of %s are kept", self.url, host, self._sender)
+                logger.warning("%s: dropping packets of %s; only those of %s are used", self.url, host, self._sender)
             return None
         datagram = datagram_from_bytes(data)
         if isinstance(datagram, str):
-            self.set_aside(BadRecord(data, datagram), f"a packet of {host}")
+            self.set_aside(BadRecord(data, datagram), f"a packet from {host}")
             return None
         if self._sender is None:
             self._sender = host
-            logger.info("%s: packets of %s", self.url, host)
+            logger.info("%s: receiving packets from %s", self.url, host)
         self.counters.bytes += len(data)
         return datagram
 
-    def _in_rate(self, datagram: Datagram, arrival_ns: int) -> Iterator[Packet]:
+    def _with_rate(self, datagram: Datagram, arrival_ns: int) -> Iterator[Packet]:
         if self._rate_hz is None:
             try:
                 self._rate_hz = self._finder.add(datagram, arrival_ns)

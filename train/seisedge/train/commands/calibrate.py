@@ -34,7 +34,7 @@ Examples:
 @click.option("--write", is_flag=True, help="Put the two values into STATION.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write a copy of STATION with the two values.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def command(
+def command(  # noqa: PLR0913 - one parameter for each option of the command
     station: Path,
     data: tuple[str, ...],
     catalogue: Path,
@@ -57,6 +57,7 @@ def command(
         raise InputError("--write and -o: give one; --write changes STATION itself, -o writes a copy")
     import msgspec
 
+    from seisedge.runtime.bench.recorded import trial_windows
     from seisedge.runtime.config import load_config
     from seisedge.runtime.inference.infer import Models
     from seisedge.train.correction.cuts import EventCutter
@@ -71,7 +72,7 @@ def command(
     models = msgspec.structs.replace(config.models, event_type="none")
     if model_file is None and models.magnitude == "none":
         raise InputError(f"{station}: models.magnitude is 'none'; name a model with --model")
-    engine = Models.load(models, (model_file,) if model_file else ()).magnitude
+    engine = Models.load(models, (model_file,) if model_file else (), trial_windows).magnitude
     if engine is None or engine.card.magnitude is None:
         raise InputError(f"--model {model_file}: is no magnitude model")
     events = events_from(catalogue, picks, "earthquake")

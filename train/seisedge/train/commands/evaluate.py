@@ -46,7 +46,7 @@ def prevalence_from(text: str, labels: list[str]) -> dict[str, float]:
 )
 @click.option("--plots/--no-plots", default=True, help="PNG files; they need matplotlib.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on standard output.")
-def command(
+def command(  # noqa: PLR0913 - one parameter for each option of the command
     model: str,
     data: tuple[str, ...],
     out: Path | None,

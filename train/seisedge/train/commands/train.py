@@ -95,7 +95,7 @@ def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
     "--checkpoint-every", type=click.FloatRange(0), default=60.0, show_default=True, metavar="S", help="For --resume."
 )
 @click.option("--limit", type=click.IntRange(1), help="Use about so many records a folder (for a quick look).")
-def command(
+def command(  # noqa: PLR0913 - one parameter for each option of the command
     recipe: str | None,
     listing: bool,
     data: tuple[str, ...],

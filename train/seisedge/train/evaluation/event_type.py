@@ -59,7 +59,7 @@ class TypePart(Struct):
     confidence: list[ConfidenceBin] = []  # at the last answer
 
 
-def add_figures(
+def add_figures(  # noqa: C901 - one block for each group of figures
     out: Figures, labels: list[str], a: Answers, p: Floats, who: str, prevalence: Prevalence, short: bool = False
 ) -> None:
     """All figures of one answer length. p: (windows, labels), the subject's or a simple thing's. short: the first

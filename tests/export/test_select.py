@@ -124,7 +124,8 @@ def test_importance_is_the_squared_first_order_change_of_the_loss() -> None:
         expected += change[: group.units] + change[group.units :]
     model.zero_grad(set_to_none=True)
     importance = importance_of(model, surgery.groups(), lambda: losses(model))
-    torch.testing.assert_close(importance["inside 1"], expected)
+    assert expected.max() > 0
+    torch.testing.assert_close(importance["inside 1"], expected, rtol=1e-4, atol=0)
 
 
 def test_the_price_is_that_of_the_units_that_go_next() -> None:
@@ -147,7 +148,7 @@ def test_the_price_is_for_a_multiply_add_saved() -> None:
     poor, rich = sorted(saving, key=lambda n: saving[n])
     assert saving[rich] > 1.05 * saving[poor] > 0
     importance = everything(surgery)
-    importance[rich][:2] = importance[poor][:2] = 1.0
+    importance[rich][:2], importance[poor][:2] = 1.02, 1.0  # dearer, but for more multiply-adds
     choice = choice_of(surgery, RESNET, whole + saving[rich] - 1e-9, importance, effects)
     assert choice.dropped == blocks
     assert removed(surgery, choice) == {rich: [0, 1]}
@@ -180,6 +181,9 @@ def test_blocks_go_by_their_effect_and_up_to_the_ratio() -> None:
     assert one.dropped == {3} and removed(surgery, one) == {}
     two = choice_of(surgery, RESNET, shares[1] + shares[3], importance, effects | {5: 0.2})
     assert two.dropped == {1, 3}
+    assert min(shares[3], shares[5]) > SLACK  # so that only one of them fits
+    first = choice_of(surgery, RESNET, max(shares[3], shares[5]), everything(surgery, 1.0), {3: 0.04, 5: 0.01})
+    assert first.dropped == {5}
     limit = sum(shares[p] for p in (1, 3, 5))
     assert choice_of(surgery, RESNET, limit, importance, effects).dropped == {1, 3, 5}  # at the limit it may go
     assert 7 in choice_of(surgery, RESNET, limit, importance, {7: 0.051}, largest_effect=0.06).dropped

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from tests.fakes import described, stationxml
 
 from seisedge.cli import main
-from seisedge.runtime.card import CARD_KEY
+from seisedge.runtime.card import CARD_KEY, SCHEMA
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.inference.infer import bundled_model
 
@@ -354,7 +354,7 @@ def test_unusable_model_files(tmp_path: Path) -> None:
     card = model.metadata_props[0]
     assert card.key == CARD_KEY
     newer, bare = tmp_path / "newer.onnx", tmp_path / "bare.onnx"
-    card.value = card.value.replace('"schema":1', '"schema":7')
+    card.value = card.value.replace(f'"schema":{SCHEMA}', '"schema":7')
     onnx.save(model, newer)
     del model.metadata_props[:]
     onnx.save(model, bare)

@@ -28,14 +28,14 @@ from seisedge.export.release import ORIGINAL, Release
 from seisedge.train.archive.archive import Archive
 
 SECTIONS = [
-    "For what",
-    "Not to be trusted with",
-    "Chosen",
+    "Purpose",
+    "Limits",
+    "Recommended files",
     "Precision and pruning",
-    "What each step cost",
+    "Effect of each step",
     "FLOPs by operator",
     "Data",
-    "On events never trained on",
+    "Metrics on held-out events",
     "Early answers and damaged records",
     "Roofline",
 ]
@@ -118,8 +118,8 @@ def test_every_section_is_there(page: dict[str, str]) -> None:
 
 def test_use_limits_data_and_licences_are_those_of_the_card(page: dict[str, str], made: tuple[Path, Release]) -> None:
     card = card_of(made[0], "event-type")
-    assert all(label in page["For what"] for label in card["labels"])
-    assert page["Not to be trusted with"].strip().splitlines() == [f"- {item}" for item in card["not_for"]]
+    assert all(label in page["Purpose"] for label in card["labels"])
+    assert page["Limits"].strip().splitlines() == [f"- {item}" for item in card["not_for"]]
     training = card["training"]
     for fact in (training["data_sha256"], training["split"], training["licence"], str(training["n_records"])):
         assert fact in page["Data"]
@@ -127,7 +127,7 @@ def test_use_limits_data_and_licences_are_those_of_the_card(page: dict[str, str]
 
 
 def test_figures_and_intervals_are_those_of_the_card(page: dict[str, str], made: tuple[Path, Release]) -> None:
-    rows, metrics = table(page["On events never trained on"]), card_of(made[0], "event-type")["metrics"]
+    rows, metrics = table(page["Metrics on held-out events"]), card_of(made[0], "event-type")["metrics"]
     assert len(rows) == len(metrics) > 10
     for got, m in zip(rows, metrics, strict=True):
         assert (got["on"], got["what"], got["model or baseline"]) == (
@@ -177,7 +177,7 @@ def test_the_precision_table_is_that_of_the_files(
 
 
 def test_what_each_step_cost_is_the_gates(page: dict[str, str], made: tuple[Path, Release]) -> None:
-    cost = {line.split(":")[0]: line for line in page["What each step cost"].strip().splitlines()}
+    cost = {line.split(":")[0]: line for line in page["Effect of each step"].strip().splitlines()}
     assert list(cost) == ["- fp16", "- int8"]
     c = card_of(made[0], "event-type-int8")["comparison"]
     assert f"loss {c['loss_points']:+.2f} points, 95 % interval {c['low']:+.2f} to {c['high']:+.2f}" in cost["- int8"]
@@ -207,10 +207,10 @@ def test_what_the_gate_refused_is_not_in_the_folder_and_said_so(
 ) -> None:
     models = {f"{stem}{suffix}" for stem in FILES.values() for suffix in (".onnx", ".card.json")}
     assert {p.name for p in made[0].iterdir()} == models | {"MODEL.md", "SHA256SUMS", "evaluation"}
-    assert "Not accepted by the gate, and not in this folder: fp16." in page["Chosen"]
+    assert "Not accepted by the gate, and not in this folder: fp16." in page["Recommended files"]
     assert "fp16" not in {name for name, _ in made[1].chosen.values()}
     for name, _ in made[1].chosen.values():
-        assert f"**{name}**, `{FILES[name]}.onnx`" in page["Chosen"]
+        assert f"**{name}**, `{FILES[name]}.onnx`" in page["Recommended files"]
     assert [line for line in page["Roofline"].splitlines() if line in ("fp32", "fp16", "int8")] == list(FILES)
 
 
@@ -233,7 +233,7 @@ def test_sums_are_checked_by_sha256sum(made: tuple[Path, Release], page: dict[st
     sums = {line[66:]: line[:64] for line in (copy / "SHA256SUMS").read_text().splitlines()}
     assert set(sums) == {p.relative_to(copy).as_posix() for p in copy.rglob("*") if p.is_file()} - {"SHA256SUMS"}
     assert check().returncode == 0
-    for row in table(page["Chosen"]):
+    for row in table(page["Recommended files"]):
         assert row["sha256"].strip("`") == sums[row["file"].strip("`")]
     model = copy / "event-type-int8.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"!")

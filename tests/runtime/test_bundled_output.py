@@ -33,7 +33,7 @@ from seisedge.runtime.config import (
     load_config,
 )
 from seisedge.runtime.demo import RECORDING, STATIONS
-from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.service.health import Health
@@ -144,7 +144,9 @@ def test_json_lines_keep_their_schemas(emitted: Emitted) -> None:
     assert len(emitted.events) > 10
     assert faults_of(emitted.jsonl) == []
     assert faults_of(emitted.posted) == []
-    assert sorted(emitted.jsonl) == sorted(msgspec.json.encode(line) for line in emitted.lines)
+    written = [msgspec.json.decode(line, type=Hop if b'"seisedge.hop/1"' in line else Event) for line in emitted.jsonl]
+    # `latency_ms.journal` is known only for the newest lines, so a slow sink may receive a line without it
+    assert sorted(map(content_of, written)) == sorted(map(content_of, emitted.lines))
     assert len(emitted.posted) == len(emitted.events)
     kinds = Counter(json.loads(line)["schema"] for line in emitted.jsonl)
     assert kinds["seisedge.event/1"] == len(emitted.events)

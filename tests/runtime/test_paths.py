@@ -74,13 +74,13 @@ def test_run_writes_events_and_log(tmp_path: Path, encoding: str) -> None:
     done = seisedge("run", path, "--events", events, encoding=encoding)
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stdout + done.stderr
-    assert f"{SHOWN}: the last record is cut off".encode() in done.stdout
+    assert f"{SHOWN}: the last record is truncated after".encode() in done.stdout
     lines = [json.loads(line) for line in events.read_bytes().splitlines()]
     assert lines and {line["source"] for line in lines} == {str(tmp_path / SHOWN)}
     done = seisedge("run", path, "--json", encoding=encoding)
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [line["id"] for line in lines]
-    assert f"{SHOWN}: the last record is cut off".encode() in done.stderr
+    assert f"{SHOWN}: the last record is truncated after".encode() in done.stderr
 
 
 def test_run_remembers(tmp_path: Path) -> None:

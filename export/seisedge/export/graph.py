@@ -60,7 +60,7 @@ def open_model(path: Path) -> ModelFile:
         for v in [*graph.graph.input, *graph.graph.output]
     }
     if found != wanted:
-        raise CardError(f"{path}: the card says {wanted}, the graph says {found}")
+        raise CardError(f"{path}: {wanted} in the card, {found} in the graph; export the run again")
     OnnxRuntimeEngine(path)  # onnx's checker accepts operators that no engine implements
     return ModelFile(path, graph, card, hashlib.sha256(data).hexdigest())
 

@@ -103,7 +103,7 @@ def _purpose(card: ModelCard) -> list[str]:
             f"{remark}"
         )
     return [
-        "## For what",
+        "## Purpose",
         "",
         f"One station's three components ({card.components}, {card.unit}, {card.sampling_rate_hz:g} Hz, "
         f"{card.band_hz[0]:g} to {card.band_hz[1]:g} Hz) after an onset: "
@@ -111,7 +111,7 @@ def _purpose(card: ModelCard) -> list[str]:
         f"{', '.join(f'{a:g}' for a in card.answers_s)} s after the onset, used {' and '.join(card.modes)}; nothing is "
         "associated or located.",
         "",
-        "## Not to be trusted with",
+        "## Limits",
         "",
         *(f"- {item}" for item in card.not_for or ["not stated"]),
     ]
@@ -119,7 +119,7 @@ def _purpose(card: ModelCard) -> list[str]:
 
 def _chosen(release: Release) -> list[str]:
     files = {v.name: v.file for v in release.variants if v.file is not None}
-    lines = ["## Chosen", ""]
+    lines = ["## Recommended files", ""]
     lines += [f"- {target}: **{name}**, `{files[name].name}` ({why})" for target, (name, why) in release.chosen.items()]
     lines += ["", "| file | model | sha256 |", "| --- | --- | --- |"]
     for name, file in files.items():
@@ -148,7 +148,7 @@ def _precision(release: Release, machine: str) -> list[str]:
 
 def _gate(release: Release) -> list[str]:
     """The comparison of each variant with its parent."""
-    lines = ["## What each step cost", ""]
+    lines = ["## Effect of each step", ""]
     for v in release.variants:
         if v.comparison is not None:
             text = "; ".join(lines_of(v.comparison, pruned=v.name == PRUNED))
@@ -213,9 +213,9 @@ def _named(card: ModelCard) -> str:
 
 def _metrics(card: ModelCard) -> list[str]:
     if not card.metrics:
-        return ["## On events never trained on", "", "No figures: too few events were held out."]
+        return ["## Metrics on held-out events", "", "No figures: too few events were held out."]
     lines = [
-        "## On events never trained on",
+        "## Metrics on held-out events",
         "",
         "| on | what | model or baseline | value | 95 % interval | records | events |",
         "| --- | --- | --- | --- | --- | --- | --- |",

@@ -1,10 +1,12 @@
-"""Write the card of a model file anew from the data it was trained on, for developers; the graph keeps its bytes.
+"""Rewrite the card of a model file from the data it was trained on, for developers; the graph keeps its bytes.
 
     python -m seisedge.export.recard MODEL.onnx --data datasets [-o OUT.onnx] [--licence TEXT] [--metrics metrics.json]
+        [--comparison gate.json]
 
-It brings a card of an older schema up to date, or puts other metrics in it. What it writes is computed: the magnitude
-type, the sources with their licences, the training events. The data must be those of the card (fingerprint), and the
-card's recipe must find as many records and events in them as the card states. The same input gives the same bytes.
+It updates a card of an older schema, or replaces its metrics or its comparison with the parent. The magnitude type, the
+sources with their licences and the training events are computed from the data. The data must be those of the card
+(fingerprint), and the card's recipe must find as many records and events in them as the card states. The same input
+gives the same bytes.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import click
 import msgspec
 
 from seisedge.export.graph import ModelFile, bytes_of, open_model
-from seisedge.runtime.card import SCHEMA, Metric, ModelCard
+from seisedge.runtime.card import SCHEMA, Comparison, Metric, ModelCard
 from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.files import write_atomically
 from seisedge.train.archive.archive import Archive, load_archive
 from seisedge.train.archive.provenance import magnitude_scale, provenance_of
 from seisedge.train.archive.task import candidates_of
@@ -44,8 +47,9 @@ def recarded(
     *,
     licence: str | None = None,
     metrics: list[Metric] | None = None,
+    comparison: Comparison | None = None,
 ) -> ModelCard:
-    """The card with what the data state. None keeps the card's licence of the weights, or its metrics.
+    """The card with the facts that the data state. None keeps the card's licence of the weights, metrics or comparison.
 
     Raises FailedError where the recipe finds other training records than the card states.
     """
@@ -77,6 +81,7 @@ def recarded(
         magnitude=scale,
         training=training,
         metrics=card.metrics if metrics is None else metrics,
+        comparison=card.comparison if comparison is None else comparison,
     )
 
 
@@ -97,6 +102,14 @@ def read_metrics(path: Path) -> list[Metric]:
         raise InputError(f"{path}: not a list of metrics: {error}") from error
 
 
+def read_comparison(path: Path) -> Comparison:
+    """A gate.json, as `seisedge prune` and `seisedge gate --json` write it. Raises InputError."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Comparison)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise InputError(f"{path}: not a comparison of two models: {error}") from error
+
+
 @click.command(help=__doc__)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", multiple=True, required=True, type=click.Path(path_type=Path), help="Its training data.")
@@ -104,15 +117,30 @@ def read_metrics(path: Path) -> list[Metric]:
 @click.option("--recipe", help="Name or file [default: the recipe that the card names].")
 @click.option("--licence", help="Of the weights.")
 @click.option("--metrics", type=click.Path(path_type=Path), help="metrics.json, in place of the card's metrics.")
+@click.option("--comparison", type=click.Path(path_type=Path), help="gate.json, in place of the card's comparison.")
 def main(
-    model: Path, data: tuple[Path, ...], out: Path | None, recipe: str | None, licence: str | None, metrics: Path | None
+    model: Path,
+    data: tuple[Path, ...],
+    out: Path | None,
+    recipe: str | None,
+    licence: str | None,
+    metrics: Path | None,
+    comparison: Path | None,
 ) -> None:
     file = open_model(model)
     chosen = load_recipe(recipe or file.card.training.recipe)
     archive = archive_of(file.card, chosen, list(data))
     rows = read_metrics(metrics) if metrics is not None else None
-    card = recarded(file.card, chosen, archive, list(data), licence=licence, metrics=rows)
-    (out or model).write_bytes(file_with(file, card))
+    card = recarded(
+        file.card,
+        chosen,
+        archive,
+        list(data),
+        licence=licence,
+        metrics=rows,
+        comparison=None if comparison is None else read_comparison(comparison),
+    )
+    write_atomically(out or model, file_with(file, card))
     click.echo(f"{out or model}: sha256 {open_model(out or model).sha256}")
 
 

@@ -93,7 +93,7 @@ def _changed(tmp_path: Path, card: dict[str, object] | None) -> Path:
     ("card", "message"),
     [
         (None, "no card in the file"),
-        ({"schema": 2}, "schema 2"),
+        ({"schema": 99}, "schema 99"),
         ({"n_samples": 2000, "answers_s": [3]}, "waveform has shape [3, 2000] in the card and [3,"),
         ({"labels": ["a", "b"]}, "probabilities has shape [2] in the card and [3] in the graph"),
     ],

@@ -48,7 +48,8 @@ class ShakeSender:
         if len(self.recording.stations) > 1:
             names = ", ".join(station.id for station in self.recording.stations)
             raise InputError(
-                f"--shake-udp sends one station, since the packets do not state it; the data are of {names}"
+                f"--shake-udp sends one station, since the packets do not state it; the data are of {names}; "
+                "give data of one station"
             )
         self.to = to
         self.n_sent = 0

@@ -21,9 +21,9 @@ from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 from seisedge.train.archive.archive import load_archive
 from seisedge.train.archive.cutter import WindowCutter
-from seisedge.train.archive.islands import without_islands
 from seisedge.train.augment import Chance
 from seisedge.train.augment.chain import Chain
+from seisedge.train.augment.islands import without_islands
 from seisedge.train.models._base import Geometry
 
 Bool = npt.NDArray[np.bool_]

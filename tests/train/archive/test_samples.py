@@ -13,7 +13,7 @@ from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.archive.samples import Resident, Streamed, samples_on
 from seisedge.train.archive.task import sampler_of
-from seisedge.train.fit.precision import autocast, keep_full, wants_bf16
+from seisedge.train.fit.precision import autocast, keep_float32, wants_bf16
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import load_recipe
 
@@ -80,7 +80,7 @@ def test_the_front_end_stays_float32(few: Archive, draw: Draw) -> None:
     assert isinstance(front, torch.nn.Module)
     with torch.no_grad():
         plain, expected = model.raw(x, valid), front(x, valid)[0]
-        keep_full(model, CPU)
+        keep_float32(model, CPU)
         assert wants_bf16("bf16", CPU)
         assert not wants_bf16("auto", CPU)
         with autocast(True, CPU):

@@ -8,7 +8,7 @@ import pytest
 from seisedge.train.evaluation.answers import Answers
 from seisedge.train.evaluation.event_type import MEAN, PAIR, VISIBLE, VOTE, add_figures, events_of, roc
 from seisedge.train.evaluation.figure import Figures
-from seisedge.train.evaluation.predict import Windows
+from seisedge.train.evaluation.predict import FixedWindows
 
 LABELS = ["tectonic", "non-tectonic", "noise"]
 
@@ -27,7 +27,7 @@ def answers(rows: list[tuple[str, str, int, tuple[float, float, float]]]) -> Ans
         "three": np.ones(n, bool),
         "noise": kind == "noise",
     }
-    windows = Windows(zeros, np.array([r[2] for r in rows]), zeros, zeros)
+    windows = FixedWindows(zeros, np.array([r[2] for r in rows]), zeros, zeros)
     return Answers(10.0, windows, np.array([r[3] for r in rows]), facts)
 
 

@@ -16,20 +16,20 @@ from click.testing import CliRunner
 from seisedge.cli import main
 from seisedge.train.archive.archive import Archive
 from seisedge.train.evaluation import event_type, magnitude
-from seisedge.train.evaluation.answers import Answers, Asker, windows_from
+from seisedge.train.evaluation.answers import Answers, Predictor, windows_from
 from seisedge.train.evaluation.event_type import PAIR, VISIBLE
 from seisedge.train.evaluation.figure import Figure, Figures
-from seisedge.train.evaluation.predict import Windows
+from seisedge.train.evaluation.predict import FixedWindows
 from seisedge.train.evaluation.subject import subject_from
 
 CPU = torch.device("cpu")
 
 
-def answers_of(name: str, archive: Archive) -> tuple[Asker, Answers]:
+def answers_of(name: str, archive: Archive) -> tuple[Predictor, Answers]:
     """The bundled model on the held-out events, 10 s after the onset."""
-    ask = Asker(subject_from(name, CPU), archive, CPU)
+    predictor = Predictor(subject_from(name, CPU), archive, CPU)
     chosen = np.array([r.split == "test" for r in archive.records])
-    return ask, ask(windows_from(ask.subject, archive, chosen, 10.0), 10.0)
+    return predictor, predictor(windows_from(predictor.subject, archive, chosen, 10.0), 10.0)
 
 
 def at_chance(f: Figure, chance: float, sigmas: float = 3.0) -> bool:
@@ -40,8 +40,8 @@ def at_chance(f: Figure, chance: float, sigmas: float = 3.0) -> bool:
 
 
 def test_types_dealt_anew_are_guessed_no_better_than_by_chance(archive: Archive) -> None:
-    ask, a = answers_of("event-type", archive)
-    labels, rng = ask.subject.labels, np.random.default_rng(7)
+    predictor, a = answers_of("event-type", archive)
+    labels, rng = predictor.subject.labels, np.random.default_rng(7)
     unit = np.char.add(a.facts["group"].astype(str), np.where(a.facts["noise"], " noise", ""))
     _, first, place = np.unique(unit, return_index=True, return_inverse=True)
     label = rng.permutation(a.label[first])[place]
@@ -49,7 +49,7 @@ def test_types_dealt_anew_are_guessed_no_better_than_by_chance(archive: Archive)
     facts["kind"] = np.array(["tectonic", "mass movement", "noise"])[label]
     facts["event"] = facts["group"] = unit
     w = a.windows
-    shuffled = Answers(a.answer_s, Windows(w.record, label, w.start, w.bound), a.probabilities, facts)
+    shuffled = Answers(a.answer_s, FixedWindows(w.record, label, w.start, w.bound), a.probabilities, facts)
     out = Figures(300)
     event_type.add_figures(out, labels, shuffled, a.probabilities, "model", None)
     said = np.bincount(a.probabilities.argmax(1), minlength=3) / len(label)
@@ -69,7 +69,7 @@ def test_types_dealt_anew_are_guessed_no_better_than_by_chance(archive: Archive)
 
 
 def test_magnitudes_dealt_anew_are_no_better_known_than_their_spread(archive: Archive) -> None:
-    ask, a = answers_of("magnitude", archive)
+    predictor, a = answers_of("magnitude", archive)
     known = a.facts["scaled"] & a.facts["visible"]
     events = np.unique(a.facts["event"][known])
     truth = {e: float(a.facts["magnitude"][a.facts["event"] == e][0]) for e in events}
@@ -79,7 +79,7 @@ def test_magnitudes_dealt_anew_are_no_better_known_than_their_spread(archive: Ar
         new = np.array([dealt.get(e, np.nan) for e in a.facts["event"]])
         shuffled = dataclasses.replace(a, facts=a.facts | {"magnitude": new})
         out = Figures(20)
-        magnitude.add_figures(out, ask.subject.edges, shuffled, {})
+        magnitude.add_figures(out, predictor.subject.edges, shuffled, {})
         sds.append(next(f.value for f in out.rows if f.what == "sd" and f.level == magnitude.MEAN))
     assert np.mean(sds) > spread
 

@@ -9,7 +9,7 @@ from seisedge.train.evaluation import magnitude
 from seisedge.train.evaluation.answers import Answers
 from seisedge.train.evaluation.figure import Figures
 from seisedge.train.evaluation.magnitude import EITHER, FITTED, KNOWN
-from seisedge.train.evaluation.predict import Windows
+from seisedge.train.evaluation.predict import FixedWindows
 from seisedge.train.models._base import magnitude_bins
 
 EDGES = magnitude_bins(outer=True)[1]
@@ -34,7 +34,7 @@ def answers(catalogued: list[float], said: list[dict[int, float]], events: str) 
         "distance_km": np.full(n, 15.0),
         "snr": np.full(n, 8.0),
     }
-    return Answers(30.0, Windows(zeros, zeros, zeros, zeros), p, facts)
+    return Answers(30.0, FixedWindows(zeros, zeros, zeros, zeros), p, facts)
 
 
 def test_an_open_bin_is_the_label_only_above_one_half() -> None:

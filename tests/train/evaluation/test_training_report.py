@@ -13,7 +13,7 @@ from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
 from seisedge.train.evaluation.subject import subject_of_training
 from seisedge.train.evaluation.unseen import unseen_records
 from seisedge.train.fit.loop import Trained
-from seisedge.train.fit.run import report_of
+from seisedge.train.fit.run import evaluation_of
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import load_recipe
 
@@ -24,7 +24,7 @@ def test_without_held_out_events_the_run_says_that_it_is_not_evaluated(few: Arch
     everything = [dataclasses.replace(r, split="train") for r in few.records]
     archive = dataclasses.replace(few, records=everything)
     model, said = create_model("ganet_small", width=8), list[str]()
-    report = report_of(load_recipe("event-type"), Trained(model, {}), archive, None, CPU, 20, said.append)
+    report = evaluation_of(load_recipe("event-type"), Trained(model, {}), archive, None, CPU, 20, said.append)
     assert report is None
     assert len(said) == 1
     assert said[0].startswith("not evaluated: event-type: no record is left to evaluate on")

@@ -20,7 +20,7 @@ from tests.train.dataset.sets import make_arrays, make_rows, write_set
 from seisedge.cli import main
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record
-from seisedge.train.checkpoint import Keeper
+from seisedge.train.checkpoint import CheckpointFile
 from seisedge.train.dataset.event_hashes import joined_texts, text_from_keys
 from seisedge.train.fit.loop import Row, Trained, train_model
 from seisedge.train.fit.stage import Stage
@@ -38,13 +38,20 @@ def left_out(record: Record) -> bool:
     return record.split == "train" and record.fold == 0
 
 
-def run(recipe: Recipe, archive: Archive, keeper: Keeper | None = None, stop_at: int = 0) -> Trained:
+def run(recipe: Recipe, archive: Archive, checkpoint: CheckpointFile | None = None, stop_at: int = 0) -> Trained:
     def report(row: Row, _: Stage) -> None:
         if row["step"] == stop_at:
             raise Interrupted
 
     return train_model(
-        recipe, archive, lambda r: r.split == "train" and r.fold != 0, 1, CPU, report, held=left_out, keeper=keeper
+        recipe,
+        archive,
+        lambda r: r.split == "train" and r.fold != 0,
+        1,
+        CPU,
+        report,
+        held_out=left_out,
+        checkpoint=checkpoint,
     )
 
 
@@ -58,28 +65,28 @@ def run(recipe: Recipe, archive: Archive, keeper: Keeper | None = None, stop_at:
 def test_bit_by_bit(few: Archive, tmp_path: Path, name: str, more: dict[str, object]) -> None:
     recipe = load_recipe(name, {"arguments.width": 8, "optimisation.batch": 32, "optimisation.steps": 8, **more})
     whole = run(recipe, few)
-    keeper = Keeper(tmp_path / "state.pt", every_s=0)
+    checkpoint = CheckpointFile(tmp_path / "state.pt", every_s=0)
     with pytest.raises(Interrupted):
-        run(recipe, few, keeper, stop_at=6)  # the state is that of the step before
+        run(recipe, few, checkpoint, stop_at=6)  # the state is that of the step before
     (tmp_path / "state.pt.part").write_bytes(b"cut off while it was written")
-    rest = run(recipe, few, keeper)
+    rest = run(recipe, few, checkpoint)
     a, b = whole.model.state_dict(), rest.model.state_dict()
     assert all(torch.equal(a[key], b[key]) for key in a)
     assert whole.station_term == rest.station_term
-    assert whole.course == rest.course
+    assert whole.decisions == rest.decisions
     strip = [{k: str(v) for k, v in row.items() if k not in ("seconds", "samples_s")} for row in whole.log]
     assert strip == [{k: str(v) for k, v in row.items() if k not in ("seconds", "samples_s")} for row in rest.log]
 
 
 def test_a_state_of_another_training_is_refused(few: Archive, tmp_path: Path) -> None:
     base = {"optimisation.batch": 8, "optimisation.steps": 1}
-    keeper = Keeper(tmp_path / "state.pt", every_s=0)
-    run(load_recipe("event-type", base | {"arguments.width": 8}), few, keeper)
+    checkpoint = CheckpointFile(tmp_path / "state.pt", every_s=0)
+    run(load_recipe("event-type", base | {"arguments.width": 8}), few, checkpoint)
     with pytest.raises(InputError, match="no state of this training"):
-        run(load_recipe("event-type", base | {"arguments.width": 12}), few, keeper)
+        run(load_recipe("event-type", base | {"arguments.width": 12}), few, checkpoint)
     (tmp_path / "state.pt").write_bytes(b"half a file")
     with pytest.raises(InputError, match="no state of this training"):
-        run(load_recipe("event-type", base | {"arguments.width": 8}), few, keeper)
+        run(load_recipe("event-type", base | {"arguments.width": 8}), few, checkpoint)
 
 
 def arguments(data: Path, out: Path, steps: int = 8) -> list[str]:

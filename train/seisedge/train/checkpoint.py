@@ -16,7 +16,7 @@ from seisedge.runtime.files import write_atomically
 FORMAT = 1
 
 
-class Kept(Protocol):
+class Stateful(Protocol):
     """What has a state."""
 
     def state(self) -> dict[str, Any]: ...
@@ -24,7 +24,7 @@ class Kept(Protocol):
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
-def write_whole(values: dict[str, Any], path: Path) -> None:
+def save_atomically(values: dict[str, Any], path: Path) -> None:
     """torch.save onto `path`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
@@ -32,20 +32,20 @@ def write_whole(values: dict[str, Any], path: Path) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-class Keeper:
+class CheckpointFile:
     """One file, written again every so many seconds and when asked to."""
 
     def __init__(self, path: Path, every_s: float = 60.0) -> None:
         self.path, self.every_s = path, every_s
         self.last = time.monotonic()
 
-    def save(self, kept: Kept, now: bool = False) -> None:
+    def save(self, stateful: Stateful, now: bool = False) -> None:
         """Write if it is time, or `now`."""
         if now or time.monotonic() - self.last >= self.every_s:
-            write_whole({"format": FORMAT, **kept.state()}, self.path)
+            save_atomically({"format": FORMAT, **stateful.state()}, self.path)
             self.last = time.monotonic()
 
-    def restore(self, kept: Kept) -> bool:
+    def restore(self, stateful: Stateful) -> bool:
         """Bring back what was last written; false where nothing was. Raises InputError."""
         if not self.path.is_file():
             return False
@@ -53,7 +53,7 @@ class Keeper:
             values = torch.load(self.path, map_location="cpu", weights_only=True)
             if values.pop("format") != FORMAT:
                 raise InputError(f"{self.path}: written by another version of seisedge; train again")
-            kept.restore(values)
+            stateful.restore(values)
         except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, ValueError) as error:
             raise InputError(f"{self.path}: no state of this training ({error})") from error
         return True

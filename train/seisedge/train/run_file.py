@@ -14,7 +14,7 @@ import torch
 from seisedge.runtime.card import Metric
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.provenance import Provenance
-from seisedge.train.checkpoint import write_whole
+from seisedge.train.checkpoint import save_atomically
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
 from seisedge.train.recipes.recipe import Recipe, json_from_recipe, recipe_from_json
@@ -54,7 +54,7 @@ def save_run(run: Run, path: Path) -> None:
     values["recipe"] = json_from_recipe(run.recipe)
     values["metrics"] = msgspec.json.encode(run.metrics).decode()
     values["provenance"] = msgspec.json.encode(run.provenance).decode()
-    write_whole({"format": FORMAT, **values}, path)
+    save_atomically({"format": FORMAT, **values}, path)
 
 
 def load_run(path: Path) -> Run:

@@ -23,19 +23,19 @@ from seisedge.runtime.detection.soundness import resample_sound
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.timeline.resample import reaches_band
-from seisedge.train.dataset.columns import Row, licence_of, number, text, time_ns
+from seisedge.train.dataset.columns import Row, is_synthetic, kind_of, licence_of, number, onset_of, text, time_ns
 from seisedge.train.dataset.event_hashes import event_key
 from seisedge.train.dataset.holdout import Place, folds_of, settle
 from seisedge.train.dataset.origins import same_origin
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.split import RULE, group_overlapping, join_groups
 from seisedge.train.dataset.store import Array, Store, chunks_of
-from seisedge.train.dataset.vocabulary import KINDS, UNUSED, kind_of_word
+from seisedge.train.dataset.vocabulary import KINDS, UNUSED
 
 logger = logging.getLogger(__name__)
 
 # SEED orientation codes, by row. 1 and 2 are not geographic; they stand where the station puts them.
-ROW_OF = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
+ROW_OF_ORIENTATION = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
 SYNTHETIC = "synthetic: recipe key data.synthetic = true trains on them, nothing counts them in an accuracy"
 KM_PER_S_OF_S_MINUS_P = 8.22  # P at 6.0 km/s, Vp/Vs 1.73
 
@@ -121,29 +121,11 @@ def fingerprint(folders: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def kind_of(row: Row) -> str:
-    """`source_class` where given, else from the label; 'unused' where that says nothing that is trained on."""
-    return text(row, "source_class") or kind_of_word(row["source_type"])
-
-
-def is_synthetic(row: Row) -> bool:
-    """Marked as such in the column `trace_synthetic`."""
-    return text(row, "trace_synthetic").lower() in ("true", "1", "yes")
-
-
-def onset_of(row: Row) -> float | None:
-    """The nominal onset, else the P arrival, as a sample of the trace; 0 for noise, which has none."""
-    if kind_of(row) == "noise":
-        return 0.0
-    onset = number(row, "trace_onset_sample")
-    return onset if onset is not None else number(row, "trace_p_arrival_sample")
-
-
 def components_of(data: Array, order: str) -> dict[int, tuple[str, Array]]:
     """Code and samples by row of ZNE: 1 and 2 stand for N and E where those are not there; others are not used."""
     rows: dict[int, tuple[str, Array]] = {}
     for code, x in zip(order, data, strict=False):
-        row = ROW_OF.get(code)
+        row = ROW_OF_ORIENTATION.get(code)
         if row is not None and (row not in rows or code in "NE"):
             rows[row] = code, x
     return rows
@@ -171,12 +153,12 @@ def load_archive(
     subsets: Sequence[str] | None = None,
     limit: int | None = None,
     split: str = "",
-    report: bool = False,
+    show_progress: bool = False,
     synthetic: bool = False,
 ) -> Archive:
     """Read, resample and lay out. `limit`: every k-th record only, so that about so many remain (small tests).
 
-    split: a rule of `holdout`; '' keeps the data sets' own columns. report: show how far it is. synthetic: let
+    split: a rule of `holdout`; '' keeps the data sets' own columns. show_progress: print how many records were read. synthetic: let
     records in that are marked so; they are on the training side, in no fold that anything is calibrated on.
     Raises InputError.
     """
@@ -188,7 +170,7 @@ def load_archive(
                 rows = [row for row in rows if row["subset"] in subsets]
             if limit is not None and len(rows) > limit:
                 rows = rows[:: -(-len(rows) // limit)]
-            for row in progress(rows, f"records of {text_from_path(folder)} read") if report else rows:
+            for row in progress(rows, f"records of {text_from_path(folder)} read") if show_progress else rows:
                 if is_synthetic(row) and not synthetic:
                     reader.left_out[SYNTHETIC] += 1
                 else:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from seisedge.train.archive.archive import Archive
-from seisedge.train.archive.islands import without_islands
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.archive.samples import samples_on
+from seisedge.train.augment.islands import without_islands
 from seisedge.train.models._base import Geometry, Model, PictureModel
 
 

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter
-from seisedge.train.archive.task import Chosen
+from seisedge.train.archive.task import RecordFilter
 from seisedge.train.augment import Chance
 
 
 class NoisePool:
     """Stretches of a whole window before the onset, drawn on the device; a source for `Chance`."""
 
-    def __init__(self, archive: Archive, chosen: Chosen, cutter: WindowCutter) -> None:
+    def __init__(self, archive: Archive, chosen: RecordFilter, cutter: WindowCutter) -> None:
         self.cutter = cutter
         fits = [i for i, r in enumerate(archive.records) if chosen(r) and r.noise_end >= cutter.n]
         self.record = torch.from_numpy(np.array(fits, dtype=np.int64)).to(cutter.device)

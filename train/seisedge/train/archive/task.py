@@ -11,7 +11,7 @@ from seisedge.train.archive.sampler import Candidates, NuisanceSpec, Sampler
 from seisedge.train.models._base import Geometry, Model
 from seisedge.train.recipes.recipe import Recipe
 
-Chosen = Callable[[Record], bool]
+RecordFilter = Callable[[Record], bool]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def usable(recipe: Recipe, model: Model, record: Record, part: Part) -> bool:
     return record.visible or not recipe.data.visible_only
 
 
-def candidates_of(recipe: Recipe, model: Model, archive: Archive, chosen: Chosen) -> list[Candidates]:
+def candidates_of(recipe: Recipe, model: Model, archive: Archive, chosen: RecordFilter) -> list[Candidates]:
     """One entry a label, of the records for which `chosen` is true. Raises InputError where one is empty."""
     out = []
     for part in parts_of(recipe, model):
@@ -65,7 +65,7 @@ def _nothing_for(model: Model, archive: Archive, part: Part) -> str:
     return f"the data hold no training record for {what}; of kinds there are {', '.join(kinds)}"
 
 
-def short_of(archive: Archive, geometry: Geometry) -> list[str]:
+def notes_on_short_records(archive: Archive, geometry: Geometry) -> list[str]:
     """What to say of records shorter than the window: they serve the answers they carry, the rest is masked."""
     short = sum(r.n_samples < geometry.n_samples for r in archive.records)
     if not short:
@@ -83,7 +83,12 @@ def nuisance_of(recipe: Recipe) -> NuisanceSpec:
 
 
 def sampler_of(
-    recipe: Recipe, model: Model, archive: Archive, chosen: Chosen, seed: int, prior: Sequence[float] | None = None
+    recipe: Recipe,
+    model: Model,
+    archive: Archive,
+    chosen: RecordFilter,
+    seed: int,
+    prior: Sequence[float] | None = None,
 ) -> Sampler:
     """A sampler over the chosen records; all labels equally likely unless `prior` says otherwise."""
     candidates = candidates_of(recipe, model, archive, chosen)

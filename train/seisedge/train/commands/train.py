@@ -126,12 +126,12 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         raise click.UsageError("name a RECIPE, or --list them")
     world, where = join_world(device_from(device))
     how = Settings(precision, compiled, device_memory, world)
-    say = click.echo if world.first else _silent
+    report = click.echo if world.first else _silent
     try:
-        with memory_told():
+        with out_of_memory_as_error():
             if resume is not None:
                 target = resume
-                run = resume_training(target, where, say=say, settings=how, checkpoint_s=checkpoint_every)
+                run = resume_training(target, where, report=report, settings=how, checkpoint_s=checkpoint_every)
             else:
                 chosen = load_recipe(recipe or "", overrides_from(settings) | ({"data.split": split} if split else {}))
                 folders = folders_from(data) or [find_dataset(Path.cwd())]
@@ -140,7 +140,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                     raise InputError(f"{target}: a file is there; -o wants a folder for the run")
                 run = run_training(
                     chosen, folders, target, seed, where,
-                    limit=limit, say=say, settings=how, weights=source, checkpoint_s=checkpoint_every,
+                    limit=limit, report=report, settings=how, weights=source, checkpoint_s=checkpoint_every,
                 )  # fmt: skip
     finally:
         leave_world(world)
@@ -154,7 +154,7 @@ def _silent(_: str) -> None:
 
 
 @contextlib.contextmanager
-def memory_told() -> Iterator[None]:
+def out_of_memory_as_error() -> Iterator[None]:
     """Out of memory is one sentence, on the device or beside it."""
     try:
         yield

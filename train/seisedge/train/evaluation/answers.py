@@ -13,7 +13,7 @@ from torch import Tensor
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.sampler import Draw
-from seisedge.train.evaluation.predict import Damage, Windows, batches, facts, noise_label, windows_of
+from seisedge.train.evaluation.predict import Damage, FixedWindows, batches, facts, noise_label, windows_of
 from seisedge.train.evaluation.subject import Floats, Subject
 
 Bool = npt.NDArray[np.bool_]
@@ -28,7 +28,7 @@ class Answers:
     """
 
     answer_s: float
-    windows: Windows
+    windows: FixedWindows
     probabilities: Floats
     facts: Facts
 
@@ -42,12 +42,12 @@ class Answers:
         return group
 
 
-def windows_from(subject: Subject, archive: Archive, chosen: Bool, answer_s: float) -> Windows:
+def windows_from(subject: Subject, archive: Archive, chosen: Bool, answer_s: float) -> FixedWindows:
     """`windows_of` for a subject."""
     return windows_of(subject.task, subject.labels, subject.geometry, archive, chosen, answer_s)
 
 
-class Asker:
+class Predictor:
     """Runs a subject on windows of an archive."""
 
     def __init__(self, subject: Subject, archive: Archive, device: torch.device) -> None:
@@ -55,7 +55,7 @@ class Asker:
         self._cutter = WindowCutter(archive, subject.geometry, device)
 
     def __call__(
-        self, windows: Windows, answer_s: float, damage: Damage | None = None, *, vertical: bool = False
+        self, windows: FixedWindows, answer_s: float, damage: Damage | None = None, *, vertical: bool = False
     ) -> Answers:
         """damage: what is done to (waveform in counts, valid) before the subject gets them. vertical: without the
         horizontals.
@@ -72,7 +72,7 @@ class Asker:
         """Windows in counts, and their masks: (batch, 3, n) each."""
         return self._cutter.cut(draw)
 
-    def facts(self, windows: Windows) -> Facts:
+    def facts(self, windows: FixedWindows) -> Facts:
         """`predict.facts`, and: snr, noise (bool), scaled (bool): the gain is known, or a term was fitted for it."""
         f = facts(self.archive, windows)
         records = [self.archive.records[i] for i in windows.record]

@@ -8,19 +8,19 @@ from pathlib import Path
 import msgspec
 
 from seisedge.runtime.card import Metric
+from seisedge.train.evaluation.baseline_answers import OF_SOURCE
 from seisedge.train.evaluation.curves import EARLY
 from seisedge.train.evaluation.event_type import MEAN, PAIR, VISIBLE, VOTE
 from seisedge.train.evaluation.figure import MODEL, VERTICAL, Figure
 from seisedge.train.evaluation.magnitude import FITTED, is_slice
 from seisedge.train.evaluation.markdown import markdown_of
-from seisedge.train.evaluation.report import Report
-from seisedge.train.evaluation.simple import OF_SOURCE
+from seisedge.train.evaluation.report import EvaluationReport
 
 ON_THE_CARD = {"accuracy", "recall", "calibration error", "sd", "within ±0.3", "90 % interval covers"}
 OF_BASELINES = {"accuracy", "sd", "within ±0.3"}
 
 
-def metrics_of(report: Report | None) -> list[Metric]:
+def metrics_of(report: EvaluationReport | None) -> list[Metric]:
     """All figures but those of early answers and damaged records; none where there is no report."""
     if report is None:
         return []
@@ -57,7 +57,7 @@ def _on_the_card(m: Metric) -> bool:
     return what in ON_THE_CARD and (what in ("accuracy", "recall") or not on.endswith(MEAN))
 
 
-def write_metrics(name: str, metrics: Sequence[Metric], report: Report | None, out: Path) -> None:
+def write_metrics(name: str, metrics: Sequence[Metric], report: EvaluationReport | None, out: Path) -> None:
     """RUN/metrics.json and metrics.md. name: of the recipe."""
     (out / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(metrics), indent=1))
     nothing = f"# {name}: evaluation\n\nNo event is held out that a figure could be computed on.\n"

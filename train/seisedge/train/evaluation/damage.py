@@ -12,7 +12,7 @@ from torch import Tensor
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.augment import Chance, augmentation_from
 from seisedge.train.augment._base import Augmentation
-from seisedge.train.evaluation.answers import Asker
+from seisedge.train.evaluation.answers import Predictor
 from seisedge.train.evaluation.predict import Damage
 from seisedge.train.evaluation.subject import Subject
 
@@ -60,26 +60,26 @@ KIND = {"flat-channel": "dead-channel"}  # ladder → augmentation, where the na
 class Noise:
     """Real noise of the archive's own records, for `mixed-noise`; None from `noise_of` where there is none."""
 
-    def __init__(self, ask: Asker, pool: list[int]) -> None:
-        self._ask, self._pool = ask, np.array(pool, dtype=np.int64)
+    def __init__(self, predictor: Predictor, pool: list[int]) -> None:
+        self._ask, self._pool = predictor, np.array(pool, dtype=np.int64)
 
     def __call__(self, chance: Chance, size: int) -> tuple[Tensor, Tensor]:
         """(size, 3, n) each."""
-        ask = self._ask
-        n = ask.subject.geometry.n_samples
+        predictor = self._ask
+        n = predictor.subject.geometry.n_samples
         pick = (chance.uniform(size).cpu().numpy() * len(self._pool)).astype(np.int64)
         record = self._pool[np.minimum(pick, len(self._pool) - 1)]
-        end = np.array([ask.archive.records[i].noise_end for i in record])
+        end = np.array([predictor.archive.records[i].noise_end for i in record])
         zeros = np.zeros(size, np.int64)
         draw = Draw(record, end - n, np.full(size, n), np.ones((size, 3), dtype=bool), zeros, zeros, end)
-        return ask.cut(draw)
+        return predictor.cut(draw)
 
 
-def noise_of(ask: Asker, chosen: np.ndarray) -> Noise | None:
+def noise_of(predictor: Predictor, chosen: np.ndarray) -> Noise | None:
     """From the chosen records (bool, by record) with a stretch of noise as long as the window."""
-    n = ask.subject.geometry.n_samples
-    pool = [int(i) for i in np.flatnonzero(chosen) if ask.archive.records[i].noise_end >= n]
-    return Noise(ask, pool) if pool else None
+    n = predictor.subject.geometry.n_samples
+    pool = [int(i) for i in np.flatnonzero(chosen) if predictor.archive.records[i].noise_end >= n]
+    return Noise(predictor, pool) if pool else None
 
 
 def damage_from(ladder: Ladder, amount: float, subject: Subject, noise: Noise | None, device: torch.device) -> Damage:

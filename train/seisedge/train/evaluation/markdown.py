@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNHARMED
+from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNDAMAGED
 from seisedge.train.evaluation.damage import LADDERS
 from seisedge.train.evaluation.figure import MODEL, Figure
 from seisedge.train.evaluation.magnitude import is_slice
-from seisedge.train.evaluation.report import Report
+from seisedge.train.evaluation.report import EvaluationReport
 
 
-def markdown_of(report: Report, plots: Iterable[str] = ()) -> str:
+def markdown_of(report: EvaluationReport, plots: Iterable[str] = ()) -> str:
     """The page. plots: file names to show at its end."""
     lines = [f"# {report.model}: evaluation", ""]
     sha256 = f", sha256 {report.sha256[:16]}…" if report.sha256 else ""
@@ -111,7 +111,7 @@ def _damaged(rows: list[Figure], answer_s: float) -> list[str]:
     out = []
     shown: set[bool] = set()
     for ladder in LADDERS:
-        for damage in (f"{UNHARMED} ({ladder.name})", ladder.name):
+        for damage in (f"{UNDAMAGED} ({ladder.name})", ladder.name):
             if damage != ladder.name and ladder.three in shown:
                 continue
             shown.add(ladder.three)
@@ -120,7 +120,7 @@ def _damaged(rows: list[Figure], answer_s: float) -> list[str]:
                 first = next(iter(here.values()))
                 cells = [cell(here[w]) if w in here else "" for w in whats]
                 text = "" if amount is None else f"{amount:g} {ladder.unit}" if ladder.unit else "yes"
-                whole = "unharmed, of three components" if ladder.three else "unharmed"
+                whole = "undamaged, of three components" if ladder.three else "undamaged"
                 name = whole if amount is None else ladder.name
                 out.append([name, text, *cells, str(first.n_records), str(first.n_events)])
     title = f"## Damaged records, {answer_s:g} s after the onset"

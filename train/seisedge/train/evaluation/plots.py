@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNHARMED
+from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNDAMAGED
 from seisedge.train.evaluation.damage import LADDERS
 from seisedge.train.evaluation.figure import MODEL, Figure
 from seisedge.train.evaluation.magnitude import EITHER, KNOWN
-from seisedge.train.evaluation.report import Report
+from seisedge.train.evaluation.report import EvaluationReport
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
     "#0072B2",
@@ -26,7 +26,7 @@ COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
 DPI = 130
 
 
-def write_plots(report: Report, folder: Path) -> list[str]:
+def write_plots(report: EvaluationReport, folder: Path) -> list[str]:
     """Write the PNG files that the report has data for, and return their names. Raises InputError."""
     try:
         import matplotlib
@@ -56,7 +56,7 @@ def _plain(axes: Any) -> None:
     axes.set_axisbelow(True)
 
 
-def confusion(report: Report) -> Any:
+def confusion(report: EvaluationReport) -> Any:
     """Counts and shares of the truth, records and events, at the last answer."""
     if report.event_type is None:
         return None
@@ -78,7 +78,7 @@ def confusion(report: Report) -> Any:
     return canvas
 
 
-def roc(report: Report) -> Any:
+def roc(report: EvaluationReport) -> Any:
     """Tectonic against non-tectonic, a line an answer length."""
     if report.event_type is None or not report.event_type.roc:
         return None
@@ -103,7 +103,7 @@ def roc(report: Report) -> Any:
     return canvas
 
 
-def confidence(report: Report) -> Any:
+def confidence(report: EvaluationReport) -> Any:
     """How sure, and how often right at that."""
     if report.event_type is None or not report.event_type.confidence:
         return None
@@ -137,7 +137,7 @@ def confidence(report: Report) -> Any:
     return canvas
 
 
-def predicted(report: Report) -> Any:
+def predicted(report: EvaluationReport) -> Any:
     """Expected magnitude against the catalogue's, with the ±0.3 lines and the 90 % intervals."""
     if report.magnitude is None or not report.magnitude.points:
         return None
@@ -167,7 +167,7 @@ def predicted(report: Report) -> Any:
     return canvas
 
 
-def classes(report: Report) -> Any:
+def classes(report: EvaluationReport) -> Any:
     """Share within ±0.3 and bias, by class of magnitude, distance and signal to noise."""
     if report.magnitude is None:
         return None
@@ -200,7 +200,7 @@ def classes(report: Report) -> Any:
     return canvas if drawn else None
 
 
-def early(report: Report) -> Any:
+def early(report: EvaluationReport) -> Any:
     """The answer as it ripens."""
     rows = [f for f in report.figures if f.on == EARLY]
     if not rows:
@@ -232,7 +232,7 @@ def early(report: Report) -> Any:
     return canvas
 
 
-def damage(report: Report) -> Any:
+def damage(report: EvaluationReport) -> Any:
     """What each damage costs."""
     rows = [f for f in report.figures if f.on == DAMAGED]
     what = "balanced accuracy" if report.event_type is not None else "MAE"
@@ -248,10 +248,10 @@ def damage(report: Report) -> Any:
         ax.set_visible(False)
     for ax, ladder in zip(axes.flat, ladders, strict=False):
         line = [f for f in rows if f.damage == ladder.name]
-        unharmed = next((f for f in rows if f.damage == f"{UNHARMED} ({ladder.name})"), None)
-        if unharmed is not None:
-            ax.axhline(unharmed.value, color=GREY, linewidth=1, linestyle="--")
-            ax.axhspan(_low(unharmed), _high(unharmed), color=GREY, alpha=0.13, linewidth=0)
+        undamaged = next((f for f in rows if f.damage == f"{UNDAMAGED} ({ladder.name})"), None)
+        if undamaged is not None:
+            ax.axhline(undamaged.value, color=GREY, linewidth=1, linestyle="--")
+            ax.axhspan(_low(undamaged), _high(undamaged), color=GREY, alpha=0.13, linewidth=0)
         place = range(len(line))
         spread = [[f.value - _low(f) for f in line], [_high(f) - f.value for f in line]]
         ax.errorbar(place, [f.value for f in line], yerr=spread, fmt="o-", color=BLUE, capsize=3, markersize=4)
@@ -264,7 +264,7 @@ def damage(report: Report) -> Any:
     for ax_row in axes:
         ax_row[0].set_ylabel(what)
     canvas.suptitle(
-        f"{report.model}: damaged records at {report.answers_s[-1]:g} s; grey: the same records unharmed, "
+        f"{report.model}: damaged records at {report.answers_s[-1]:g} s; grey: the same records undamaged, "
         "bars and band: 95 % intervals",
         fontsize=11,
     )
@@ -279,7 +279,7 @@ def _high(f: Figure) -> float:
     return f.value if f.high is None else max(f.high, f.value)
 
 
-PLOTS: dict[str, Callable[[Report], Any]] = {
+PLOTS: dict[str, Callable[[EvaluationReport], Any]] = {
     "confusion.png": confusion,
     "roc.png": roc,
     "confidence.png": confidence,

@@ -17,7 +17,7 @@ from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter, show_marks
 from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.archive.sampler import Draw
-from seisedge.train.archive.task import Chosen, parts_of, usable
+from seisedge.train.archive.task import RecordFilter, parts_of, usable
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
 from seisedge.train.models._base import Geometry, Model
 from seisedge.train.recipes.recipe import Recipe
@@ -30,7 +30,7 @@ BATCH = 128
 
 
 @dataclass(frozen=True)
-class Windows:
+class FixedWindows:
     """Fixed windows of records: triggered use, the onset at its nominal place.
 
     label: of an event type model; 0 for magnitude.
@@ -55,14 +55,14 @@ class Windows:
         limit = np.minimum(self.bound, np.array([archive.records[i].n_samples for i in self.record]))
         return np.asarray((self.start >= 0) & (end <= limit))
 
-    def part(self, which: Bool | Ints) -> Windows:
+    def part(self, which: Bool | Ints) -> FixedWindows:
         """The windows for which `which` is true, or those at the places it holds."""
-        return Windows(self.record[which], self.label[which], self.start[which], self.bound[which])
+        return FixedWindows(self.record[which], self.label[which], self.start[which], self.bound[which])
 
 
 def windows_of(
     task: str, labels: Sequence[str], geometry: Geometry, archive: Archive, chosen: Bool, answer_s: float
-) -> Windows:
+) -> FixedWindows:
     """Windows of the records for which `chosen` (records,) is true, where they reach to the answer.
 
     Of a magnitude model one window per event record with a magnitude. Of an event type model one per event record
@@ -84,7 +84,7 @@ def windows_of(
         if r.noise_end > 0 and NOISE in labels:
             rows.append((i, labels.index(NOISE), (r.noise_end - span) // 2, r.noise_end))
     table = np.array(rows, dtype=np.int64).reshape(-1, 4)
-    windows = Windows(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
+    windows = FixedWindows(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
     return windows.part(windows.fitting(archive, geometry, answer_s))
 
 
@@ -94,8 +94,8 @@ def noise_label(labels: Sequence[str]) -> int:
 
 
 def training_windows(
-    recipe: Recipe, model: Model, archive: Archive, chosen: Chosen, answer_s: float, *, faint: bool = True
-) -> Windows:
+    recipe: Recipe, model: Model, archive: Archive, chosen: RecordFilter, answer_s: float, *, faint: bool = True
+) -> FixedWindows:
     """Those of `windows_of` that the recipe trains on, in the order of their labels.
 
     faint: also records too faint to train on.
@@ -167,7 +167,7 @@ def magnitude_from_bins(probabilities: Floats, edges: Sequence[float | None]) ->
     return np.asarray(probabilities @ bin_centres(edges))
 
 
-def facts(archive: Archive, windows: Windows) -> dict[str, npt.NDArray[Any]]:
+def facts(archive: Archive, windows: FixedWindows) -> dict[str, npt.NDArray[Any]]:
     """Arrays a window: the record's fields named below, and its magnitude, nan where it has none."""
     records = [archive.records[i] for i in windows.record]
     names = ("group", "event", "kind", "source", "three", "visible", "station", "gain", "distance_km")

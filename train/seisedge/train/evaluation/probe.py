@@ -1,6 +1,6 @@
 """Can the class be read from what was never meant? `seisedge dataset check DIR --recipe RECIPE`
 
-Windows are drawn as in training; then classifiers that see only a nuisance are fitted on one half and asked on the
+FixedWindows are drawn as in training; then classifiers that see only a nuisance are fitted on one half and asked on the
 other. Of a nuisance with few values the classifier is the table itself: per cell the commonest class, which no
 other classifier can beat. Of the band edge it is a logistic regression on what the network gets of the power above
 15.5 Hz (through its filterbank, where it has one), the one place where a sampling rate could still show.

@@ -14,13 +14,13 @@ from seisedge.runtime.paths import text_from_path
 from seisedge.train.archive.archive import Archive, fingerprint, load_archive
 from seisedge.train.dataset.holdout import WHOLE
 from seisedge.train.evaluation import event_type, magnitude
-from seisedge.train.evaluation.answers import Answers, Asker, Bool, windows_from
+from seisedge.train.evaluation.answers import Answers, Bool, Predictor, windows_from
+from seisedge.train.evaluation.baseline_answers import COMMONEST, features, magnitude_answers, type_answers
 from seisedge.train.evaluation.curves import add_damage, add_early
 from seisedge.train.evaluation.event_type import Prevalence, TypePart
 from seisedge.train.evaluation.figure import Figure, Figures
 from seisedge.train.evaluation.magnitude import MagnitudePart
-from seisedge.train.evaluation.predict import Windows
-from seisedge.train.evaluation.simple import COMMONEST, features, magnitude_answers, type_answers
+from seisedge.train.evaluation.predict import FixedWindows
 from seisedge.train.evaluation.subject import Subject
 from seisedge.train.evaluation.unseen import NothingToEvaluate, unseen_records
 
@@ -28,7 +28,7 @@ SCHEMA = "seisedge.evaluation/1"
 MAX_ORDERS = 3  # folders whose orders are tried: their fingerprint depends on it
 
 
-class Report(Struct, kw_only=True):
+class EvaluationReport(Struct, kw_only=True):
     """All that `seisedge evaluate` found.
 
     held_out: which records count, in words. left_out: reason → records. simple: how the simple things were fitted.
@@ -88,18 +88,18 @@ def evaluate(
     prevalence: dict[str, float] | None = None,
     draws: int = 1000,
     curves: bool = True,
-) -> Report:
+) -> EvaluationReport:
     """Everything. split: a rule of `holdout`, for a model file whose card states it. Raises InputError."""
     g = subject.geometry
     folders = own_order(subject, folders)
     own = fingerprint(folders) == subject.data_sha256
     rule = (split or subject.split) if own else WHOLE
-    archive = load_archive(folders, g.rate_hz, subject.pass_hz, split=rule, report=True)
+    archive = load_archive(folders, g.rate_hz, subject.pass_hz, split=rule, show_progress=True)
     names = [text_from_path(folder) for folder in folders]
     return evaluate_archive(subject, archive, names, device, prevalence=prevalence, draws=draws, curves=curves)
 
 
-def fit_windows(subject: Subject, archive: Archive, fits: Bool, answer_s: float) -> Windows:
+def fit_windows(subject: Subject, archive: Archive, fits: Bool, answer_s: float) -> FixedWindows:
     """Windows of training records that the baselines are fitted on: of those that reach to the last answer, so that
     they are the same at every answer; where that is less than half, of all that reach to this one.
     """
@@ -117,14 +117,14 @@ def evaluate_archive(
     prevalence: dict[str, float] | None = None,
     draws: int = 1000,
     curves: bool = True,
-) -> Report:
+) -> EvaluationReport:
     """The one evaluator: the figures of `seisedge evaluate`, of a run's metrics.md and of the card.
 
     data: names of the folders. Raises NothingToEvaluate.
     """
     g, where = subject.geometry, ", ".join(data or archive.sources)
     part = unseen_records(subject, archive)
-    ask = Asker(subject, archive, device)
+    predictor = Predictor(subject, archive, device)
     out = Figures(draws)
     left_out = dict(part.left_out)
     answers: list[Answers] = []
@@ -135,12 +135,12 @@ def evaluate_archive(
         if not len(windows.record):
             continue
         fits = fit_windows(subject, archive, part.fits, answer_s)
-        answers.append(ask(windows, answer_s))
+        answers.append(predictor(windows, answer_s))
         three = windows.part(np.array([archive.records[i].three for i in windows.record], dtype=bool))
         if len(three.record):
-            vertical.append(ask(three, answer_s, vertical=True))
+            vertical.append(predictor(three, answer_s, vertical=True))
         compare = magnitude_answers if subject.task == "magnitude" else type_answers
-        simple[answer_s] = compare(ask, fits, windows, answer_s)
+        simple[answer_s] = compare(predictor, fits, windows, answer_s)
     if not answers:
         need = "with a magnitude " if subject.task == "magnitude" else ""
         raise NothingToEvaluate(
@@ -154,7 +154,7 @@ def evaluate_archive(
             f"{subject.name} has no amplitudes to go by"
         )
     shares = {name: float((last.label == k).mean()) for k, name in enumerate(subject.labels)}
-    report = Report(
+    report = EvaluationReport(
         model=subject.name,
         path=subject.path,
         sha256=subject.sha256,
@@ -180,24 +180,28 @@ def evaluate_archive(
     )  # fmt: skip
     wanted: Prevalence = [prevalence[name] for name in subject.labels] if prevalence else None
     if subject.task == "magnitude":
-        report.magnitude = _magnitudes(ask, out, answers, simple, left_out)
+        report.magnitude = _magnitudes(predictor, out, answers, simple, left_out)
         for a in vertical:
             magnitude.add_vertical(out, subject.edges, a)
     else:
-        report.event_type = _types(ask, out, answers, simple, wanted)
+        report.event_type = _types(predictor, out, answers, simple, wanted)
         for a in vertical:
             event_type.add_vertical(out, a)
     if curves:
         longest = windows_from(subject, archive, part.counts, answers[-1].answer_s)
-        add_early(out, ask, longest)
-        add_damage(out, ask, longest, part.counts, device)
+        add_early(out, predictor, longest)
+        add_damage(out, predictor, longest, part.counts, device)
     return report
 
 
 def _types(
-    ask: Asker, out: Figures, answers: list[Answers], simple: dict[float, dict[str, np.ndarray]], wanted: Prevalence
+    predictor: Predictor,
+    out: Figures,
+    answers: list[Answers],
+    simple: dict[float, dict[str, np.ndarray]],
+    wanted: Prevalence,
 ) -> TypePart:
-    part, labels = TypePart(), ask.subject.labels
+    part, labels = TypePart(), predictor.subject.labels
     for a in answers:
         event_type.add_figures(out, labels, a, a.probabilities, "model", wanted)
         for who, p in simple[a.answer_s].items():
@@ -207,13 +211,13 @@ def _types(
 
 
 def _magnitudes(
-    ask: Asker,
+    predictor: Predictor,
     out: Figures,
     answers: list[Answers],
     simple: dict[float, dict[str, np.ndarray]],
     left_out: dict[str, int],
 ) -> MagnitudePart:
-    edges, last = ask.subject.edges, answers[-1]
+    edges, last = predictor.subject.edges, answers[-1]
     for a in answers:
         magnitude.add_figures(out, edges, a, simple[a.answer_s])
     unscaled = int((~last.facts["scaled"]).sum())
@@ -223,6 +227,6 @@ def _magnitudes(
     if faint:
         left_out["too faint to be seen"] = faint
     magnitude.add_slices(out, edges, last)
-    magnitude.add_kendall(out, last, features(ask, last.windows, last.answer_s))
-    names = [r.name for r in ask.archive.records]
+    magnitude.add_kendall(out, last, features(predictor, last.windows, last.answer_s))
+    names = [r.name for r in predictor.archive.records]
     return MagnitudePart(magnitude.points_of(edges, names, last))

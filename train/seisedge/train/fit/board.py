@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 Rows = list[dict[str, float]]
-Say = Callable[[str], None]
+Reporter = Callable[[str], None]
 
 
-def write_board(folder: Path, logs: dict[str, Rows], say: Say) -> None:
+def write_board(folder: Path, logs: dict[str, Rows], report: Reporter) -> None:
     """Event files by name of the training; without the package `tensorboard` nothing, and it is said."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        say("no TensorBoard files: pip install 'seisedge[tensorboard]'; the same figures are in log.csv")
+        report("no TensorBoard files: pip install 'seisedge[tensorboard]'; the same figures are in log.csv")
         return
     for name, rows in logs.items():
         with SummaryWriter(str(folder / name)) as writer:
@@ -25,12 +25,12 @@ def write_board(folder: Path, logs: dict[str, Rows], say: Say) -> None:
                         writer.add_scalar(key, value, round(row["step"]))
 
 
-def draw_curves(path: Path, logs: dict[str, Rows], title: str, score_name: str, say: Say) -> None:
+def draw_curves(path: Path, logs: dict[str, Rows], title: str, score_name: str, report: Reporter) -> None:
     """Loss and score by epoch, trained on and left out; without matplotlib nothing, and it is said."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        say("no picture of the loss: pip install matplotlib")
+        report("no picture of the loss: pip install matplotlib")
         return
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)

@@ -61,14 +61,14 @@ class World:
             dist.barrier()
 
 
-ALONE = World()
+SINGLE_PROCESS = World()
 
 
 def join_world(device: torch.device) -> tuple[World, torch.device]:
     """Join what torchrun started, if it did: this process's place and its device."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        return ALONE, device
+        return SINGLE_PROCESS, device
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
@@ -88,7 +88,7 @@ def has_live_batch_norm(module: nn.Module) -> bool:
     return any(m.training for m in norms)
 
 
-def shared_among(objective: nn.Module, world: World, device: torch.device) -> nn.Module:
+def distributed_objective(objective: nn.Module, world: World, device: torch.device) -> nn.Module:
     """The objective with averaged gradients. Raises InputError for live batch norm on CPUs."""
     if world.size == 1:
         return objective
@@ -101,7 +101,7 @@ def shared_among(objective: nn.Module, world: World, device: torch.device) -> nn
     return nn.parallel.DistributedDataParallel(objective, device_ids=gpu)
 
 
-def synchronised(model: nn.Module, world: World, device: torch.device) -> None:
+def synchronise_batch_norm(model: nn.Module, world: World, device: torch.device) -> None:
     """Batch norm over all processes' rows, in place, on GPUs."""
     if world.size > 1 and device.type == "cuda":
         for name, child in list(model.named_children()):

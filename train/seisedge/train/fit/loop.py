@@ -13,21 +13,21 @@ from torch import nn
 
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.gains import UNKNOWN_GAIN
-from seisedge.train.archive.task import Chosen
-from seisedge.train.checkpoint import Keeper
-from seisedge.train.fit.schedule import Course
+from seisedge.train.archive.task import RecordFilter
+from seisedge.train.checkpoint import CheckpointFile
+from seisedge.train.fit.schedule import ScheduleDecisions
 from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models._base import Model
 from seisedge.train.recipes.recipe import Recipe
 
 __all__ = ["UNKNOWN_GAIN", "Row", "Settings", "Trained", "train_model", "write_log"]
 
-LINES = 50  # of the log, about; more where the end of every epoch is looked at
-LOOKS = 10  # at the records left out, about; more where the end of every epoch is looked at
+LOG_ROWS = 50  # of the log, about; more where the end of every epoch is looked at
+VALIDATIONS = 10  # at the records left out, about; more where the end of every epoch is looked at
 LARGEST_GRADIENT = 5.0
 
 Row = dict[str, float]
-Report = Callable[[Row, Stage], None]
+RowCallback = Callable[[Row, Stage], None]
 
 
 @dataclass
@@ -39,50 +39,50 @@ class Trained:
     model: Model
     station_term: dict[str, float]
     log: list[Row] = field(default_factory=list)
-    course: Course = field(default_factory=Course)
+    decisions: ScheduleDecisions = field(default_factory=ScheduleDecisions)
 
 
 def train_model(  # noqa: PLR0913 - independent inputs, each used as it is
     recipe: Recipe,
     archive: Archive,
-    chosen: Chosen,
+    chosen: RecordFilter,
     seed: int,
     device: torch.device,
-    report: Report | None = None,
+    on_row: RowCallback | None = None,
     *,
-    held: Chosen | None = None,
-    course: Course | None = None,
-    keeper: Keeper | None = None,
+    held_out: RecordFilter | None = None,
+    decisions: ScheduleDecisions | None = None,
+    checkpoint: CheckpointFile | None = None,
     settings: Settings | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Trained:
-    """Train on the records for which `chosen` is true; with a `keeper` go on from where it was.
+    """Train on the records for which `chosen` is true; with a `checkpoint` go on from where it was.
 
-    report: called with each row of the log. held: records left out, looked at between. course: of an earlier
-    training, to be followed. say: what the user should know. Raises InputError.
+    on_row: called with each row of the log. held_out: records left out, looked at between. decisions: of an earlier
+    training, to be followed. report: what the user should know. Raises InputError.
     """
-    stage = Stage(recipe, archive, chosen, seed, device, held, course, settings or Settings(), say)
+    stage = Stage(recipe, archive, chosen, seed, device, held_out, decisions, settings or Settings(), report)
     schedule, world = stage.schedule, stage.world
-    if keeper is not None:
-        keeper.restore(stage)
+    if checkpoint is not None:
+        checkpoint.restore(stage)
     began = time.perf_counter() - stage.seconds
-    while stage.step < schedule.steps and not schedule.course.stopped:
+    while stage.step < schedule.steps and not schedule.decisions.stopped:
         train_step(stage)
         stage.step += 1
         stage.seconds = time.perf_counter() - began
         last = stage.step == schedule.steps
-        at_epoch = stage.step % schedule.epoch_steps == 0 and schedule.looks
-        look = at_epoch or last or stage.step % max(schedule.steps // LOOKS, 1) == 0
-        if look or stage.step % max(schedule.steps // LINES, 1) == 0:
-            row = log_row(stage, look)
+        at_epoch = stage.step % schedule.epoch_steps == 0 and schedule.needs_validation
+        validate = at_epoch or last or stage.step % max(schedule.steps // VALIDATIONS, 1) == 0
+        if validate or stage.step % max(schedule.steps // LOG_ROWS, 1) == 0:
+            row = log_row(stage, validate)
             if at_epoch:
                 schedule.end_epoch(row["held_loss"])
             stage.log.append(row)
-            if report is not None and world.first:
-                report(row, stage)
-        if keeper is not None and world.first:
-            keeper.save(stage, last or schedule.course.stopped)
-    return Trained(stage.average, stage.terms(), stage.log, schedule.course)
+            if on_row is not None and world.first:
+                on_row(row, stage)
+        if checkpoint is not None and world.first:
+            checkpoint.save(stage, last or schedule.decisions.stopped)
+    return Trained(stage.average, stage.terms(), stage.log, schedule.decisions)
 
 
 def train_step(stage: Stage) -> None:
@@ -102,8 +102,8 @@ def train_step(stage: Stage) -> None:
     stage.since += 1
 
 
-def log_row(stage: Stage, look: bool) -> Row:
-    """Means since the last row. look: also the loss and score on the records left out, nan where there are none."""
+def log_row(stage: Stage, validate: bool) -> Row:
+    """Means since the last row. validate: also the loss and score on the records left out, nan where there are none."""
     batch = stage.recipe.optimisation.batch
     loss, score = (stage.world.mean(stage.sums) / max(stage.since, 1)).tolist()
     earlier = stage.log[-1]["seconds"] if stage.log else 0.0
@@ -120,7 +120,7 @@ def log_row(stage: Stage, look: bool) -> Row:
     }
     stage.sums.zero_()
     stage.since = 0
-    if look and stage.validation is not None:
+    if validate and stage.validation is not None:
         held_loss, held_score = stage.validation.measure(stage.objective, stage.average)
         row["held_loss"], row["held_score"] = stage.world.from_first(held_loss), held_score
     return row

@@ -11,7 +11,7 @@ from torch import nn
 from seisedge.runtime.errors import InputError
 
 PRECISIONS = ("auto", "fp32", "bf16")
-FULL = ("front", "bank")  # detrend, scales and logarithms of power: parts of a model by attribute
+FLOAT32_PARTS = ("front", "bank")  # detrend, scales and logarithms of power: parts of a model by attribute
 
 
 def wants_bf16(precision: str, device: torch.device) -> bool:
@@ -28,9 +28,9 @@ def autocast(bf16: bool, device: torch.device) -> contextlib.AbstractContextMana
     return torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
 
 
-def keep_full(model: nn.Module, device: torch.device) -> None:
+def keep_float32(model: nn.Module, device: torch.device) -> None:
     """The front end of a model outside autocast, in place; for a model that is trained, not exported."""
-    for name in FULL:
+    for name in FLOAT32_PARTS:
         part = getattr(model, name, None)
         if isinstance(part, nn.Module):
             _wrap(part, device)

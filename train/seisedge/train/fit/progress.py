@@ -45,7 +45,7 @@ class Progress:
         line = line_of(row, self.name, steps, stage.objective.score_name)
         if self.out.isatty():
             done = round(BAR * row["step"] / steps)
-            end = "\n" if row["step"] == steps or stage.schedule.course.stopped else ""
+            end = "\n" if row["step"] == steps or stage.schedule.decisions.stopped else ""
             self.out.write(f"\r\x1b[K[{'#' * done}{'.' * (BAR - done)}] {line}{end}")
         else:
             self.out.write(line + "\n")

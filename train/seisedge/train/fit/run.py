@@ -20,13 +20,12 @@ from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.mixture import with_sources
 from seisedge.train.archive.provenance import Provenance, provenance_of, with_initial_weights
 from seisedge.train.archive.sampler import Candidates
-from seisedge.train.archive.task import Chosen, candidates_of, short_of
+from seisedge.train.archive.task import RecordFilter, candidates_of, notes_on_short_records
 from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
-from seisedge.train.checkpoint import Keeper, write_whole
+from seisedge.train.checkpoint import CheckpointFile, save_atomically
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
-from seisedge.train.evaluation.report import Report as Evaluation
-from seisedge.train.evaluation.report import evaluate_archive
+from seisedge.train.evaluation.report import EvaluationReport, evaluate_archive
 from seisedge.train.evaluation.subject import subject_of_training
 from seisedge.train.evaluation.unseen import NothingToEvaluate
 from seisedge.train.fit.board import draw_curves, write_board
@@ -41,30 +40,30 @@ from seisedge.train.fit.request import (
     weights_from,
     write_request,
 )
-from seisedge.train.fit.schedule import Course
+from seisedge.train.fit.schedule import ScheduleDecisions
 from seisedge.train.fit.temperature import fit_temperature
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import Run, load_run, save_run
 
-Say = Callable[[str], None]
+Reporter = Callable[[str], None]
 
 
-def report_of(
+def evaluation_of(
     recipe: Recipe,
     trained: Trained,
     archive: Archive,
     provenance: Provenance | None,
     device: torch.device,
     draws: int,
-    say: Say,
-) -> Evaluation | None:
-    """Figures on the held-out events; None where no record can be evaluated, and `say` gets the reason."""
+    report: Reporter,
+) -> EvaluationReport | None:
+    """Figures on the held-out events; None where no record can be evaluated, and `report` gets the reason."""
     subject = subject_of_training(recipe, trained.model, trained.station_term, archive, provenance, device)
     try:
         return evaluate_archive(subject, archive, [], device, draws=draws, curves=False)
     except NothingToEvaluate as error:
-        say(f"not evaluated: {error}")
+        report(f"not evaluated: {error}")
         return None
 
 
@@ -77,7 +76,7 @@ def run_training(  # noqa: PLR0913 - independent inputs, each used as it is
     *,
     limit: int | None = None,
     draws: int = 1000,
-    say: Say = print,
+    report: Reporter = print,
     settings: Settings | None = None,
     weights: Path | None = None,
     checkpoint_s: float = 60.0,
@@ -94,7 +93,7 @@ def run_training(  # noqa: PLR0913 - independent inputs, each used as it is
     data, begun_with = [stored_from_path(f.resolve()) for f in folders], text_from_path(weights or "")
     earlier = None if weights is None else provenance_in(weights)
     request = Request(recipe, data, seed, limit, begun_with, weights_provenance=earlier)
-    return _train(request, out, device, settings or Settings(), draws, say, checkpoint_s, weights)
+    return _train(request, out, device, settings or Settings(), draws, report, checkpoint_s, weights)
 
 
 def resume_training(
@@ -102,7 +101,7 @@ def resume_training(
     device: torch.device,
     *,
     draws: int = 1000,
-    say: Say = print,
+    report: Reporter = print,
     settings: Settings | None = None,
     checkpoint_s: float = 60.0,
 ) -> Run:
@@ -110,7 +109,7 @@ def resume_training(
     request = read_request(out)
     weights = out / STATE / WEIGHTS
     found = weights if weights.is_file() else None
-    return _train(request, out, device, settings or Settings(), draws, say, checkpoint_s, found)
+    return _train(request, out, device, settings or Settings(), draws, report, checkpoint_s, found)
 
 
 def _train(
@@ -119,7 +118,7 @@ def _train(
     device: torch.device,
     settings: Settings,
     draws: int,
-    say: Say,
+    report: Reporter,
     checkpoint_s: float,
     weights: Path | None,
 ) -> Run:
@@ -134,16 +133,16 @@ def _train(
         recipe.data.pass_hz,
         limit=request.limit,
         split=recipe.data.split,
-        report=world.first,
+        show_progress=world.first,
         synthetic=recipe.data.synthetic,
     )
     if request.data_sha256 not in ("", archive.sha256):
         raise InputError(f"--resume {out}: the data are not those it began with; train anew with another -o")
     for reason, count in archive.left_out.items():
-        say(f"{count} records left out: {reason}")
+        report(f"{count} records left out: {reason}")
     recipe, weighing = with_sources(recipe, archive)
-    for note in [*archive.notes, *short_of(archive, model.geometry), *weighing]:
-        say(note)
+    for note in [*archive.notes, *notes_on_short_records(archive, model.geometry), *weighing]:
+        report(note)
     chosen = candidates_of(recipe, model, archive, lambda r: r.split == "train")
     used = records_used(chosen)
     provenance = provenance_of(archive, used, [path_from_stored(folder) for folder in request.data], model.task)
@@ -151,24 +150,26 @@ def _train(
         provenance = with_initial_weights(provenance, request.weights_provenance)
     events = {archive.records[i].event for i in used}
     parameters = sum(p.numel() for p in model.parameters())
-    say(f"{recipe.name}: {recipe.model}, {parameters} parameters; {len(used)} records of {len(events)} events")
+    report(f"{recipe.name}: {recipe.model}, {parameters} parameters; {len(used)} records of {len(events)} events")
     if world.first:
-        begin_folder(out, request, archive, device, settings.weights)
+        start_folder(out, request, archive, device, settings.weights)
     world.wait()
 
-    def stage(name: str, chosen: Chosen, held: Chosen | None, course: Course | None) -> Trained:
-        keeper = Keeper(out / STATE / f"{name}.pt", checkpoint_s)
+    def stage(
+        name: str, chosen: RecordFilter, held_out: RecordFilter | None, decisions: ScheduleDecisions | None
+    ) -> Trained:
+        checkpoint = CheckpointFile(out / STATE / f"{name}.pt", checkpoint_s)
         return train_model(
             recipe, archive, chosen, seed, device, Progress(name),
-            held=held, course=course, keeper=keeper, settings=settings, say=say,
+            held_out=held_out, decisions=decisions, checkpoint=checkpoint, settings=settings, report=report,
         )  # fmt: skip
 
     part = stage("calibration", lambda r: r.split == "train" and r.fold != 0, in_fold_0, None)
     temperature = fit_temperature(recipe, part, archive, in_fold_0, device)
-    trained = stage("training", lambda r: r.split == "train", None, part.course)
+    trained = stage("training", lambda r: r.split == "train", None, part.decisions)
     trained.model.temperature.fill_(temperature)
-    say(f"temperature {temperature:.3f}")
-    report = report_of(recipe, trained, archive, provenance, device, draws, say)
+    report(f"temperature {temperature:.3f}")
+    evaluation = evaluation_of(recipe, trained, archive, provenance, device, draws, report)
     date = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     run = Run(
         recipe=recipe,
@@ -180,14 +181,14 @@ def _train(
         n_events=len(events),
         n_records=len(used),
         split_rule=archive.split_rule,
-        metrics=metrics_of(report),
+        metrics=metrics_of(evaluation),
         date=date,
         seisedge_version=version("seisedge"),
         provenance=provenance,
     )
     if world.first:
         logs = {"calibration": part.log, "training": trained.log}
-        write_results(run, report, out, logs, say)
+        write_results(run, evaluation, out, logs, report)
     world.wait()
     return run
 
@@ -210,13 +211,13 @@ def in_fold_0(record: Record) -> bool:
     return record.split == "train" and record.fold == 0
 
 
-def begin_folder(
+def start_folder(
     out: Path, request: Request, archive: Archive, device: torch.device, weights: dict[str, torch.Tensor] | None
 ) -> None:
     """What is known before the first step: the request, the split, the versions."""
     (out / STATE).mkdir(parents=True, exist_ok=True)
     if weights is not None:
-        write_whole(dict(weights), out / STATE / WEIGHTS)
+        save_atomically(dict(weights), out / STATE / WEIGHTS)
     write_request(msgspec.structs.replace(request, data_sha256=archive.sha256), out)
     sides = {r.name: {"event": r.event, "split": r.split, "fold": r.fold} for r in archive.records}
     (out / "split.json").write_text(json.dumps(sides, indent=0, sort_keys=True))
@@ -226,13 +227,15 @@ def begin_folder(
     (out / "versions.json").write_text(json.dumps(versions, indent=1, sort_keys=True))
 
 
-def write_results(run: Run, report: Evaluation | None, out: Path, logs: dict[str, list[Row]], say: Say) -> None:
+def write_results(
+    run: Run, evaluation: EvaluationReport | None, out: Path, logs: dict[str, list[Row]], report: Reporter
+) -> None:
     """Logs, metrics and checkpoint; then the state is no longer needed."""
     write_log(out / "log.csv", logs["training"])
     write_log(out / "log_calibration.csv", logs["calibration"])
-    write_board(out / "tensorboard", logs, say)
+    write_board(out / "tensorboard", logs, report)
     score = "accuracy" if run.model().task == "event_type" else "mean error"
-    draw_curves(out / "loss.png", logs, f"{run.recipe.name}, seed {run.seed}", score, say)
-    write_metrics(run.recipe.name, run.metrics, report, out)
+    draw_curves(out / "loss.png", logs, f"{run.recipe.name}, seed {run.seed}", score, report)
+    write_metrics(run.recipe.name, run.metrics, evaluation, out)
     save_run(run, out / "checkpoint.pt")
     shutil.rmtree(out / STATE)

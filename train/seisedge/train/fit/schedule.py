@@ -1,8 +1,8 @@
 """Learning rate by step, and when to stop.
 
 A run trains twice: first without the fold that calibrates, on which a loss can be had at the end of each epoch; then
-on everything, where there is nothing to look at. What was decided by looking, where to lower the rate and where to
-stop, is a `Course`, and the second training follows it epoch by epoch.
+on everything, where there is nothing to validate at. What was decided by looking, where to lower the rate and where to
+stop, is a `ScheduleDecisions`, and the second training follows it epoch by epoch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def cosine(step: int, steps: int) -> float:
 
 
 @dataclass
-class Course:
+class ScheduleDecisions:
     """What the first training decided: the share of the rate in each epoch it had, and whether it stopped early."""
 
     shares: list[float] = field(default_factory=list)
@@ -36,22 +36,22 @@ class Course:
 class Schedule:
     """Of one training. epoch_steps: steps in which as many windows are drawn as there are records."""
 
-    def __init__(self, spec: Optimisation, epoch_steps: int, course: Course | None = None) -> None:
-        self.spec, self.epoch_steps, self.given = spec, epoch_steps, course
+    def __init__(self, spec: Optimisation, epoch_steps: int, decisions: ScheduleDecisions | None = None) -> None:
+        self.spec, self.epoch_steps, self.earlier = spec, epoch_steps, decisions
         limits = [spec.steps] if spec.steps else []
         if spec.epochs:
             limits.append(spec.epochs * epoch_steps)
         self.planned = min(limits)
         self.steps = self.planned
-        if course is not None and course.stopped:
-            self.steps = min(self.planned, len(course.shares) * epoch_steps)
-        self.course = Course()
+        if decisions is not None and decisions.stopped:
+            self.steps = min(self.planned, len(decisions.shares) * epoch_steps)
+        self.decisions = ScheduleDecisions()
         self.share, self.best, self.since, self.since_lowered = 1.0, math.inf, 0, 0
 
     @property
-    def looks(self) -> bool:
+    def needs_validation(self) -> bool:
         """Does anything depend on the loss on records left out?"""
-        return self.given is None and (self.spec.patience > 0 or self.spec.schedule == "plateau")
+        return self.earlier is None and (self.spec.patience > 0 or self.spec.schedule == "plateau")
 
     def factor(self, step: int) -> float:
         """Share of the full rate at a step."""
@@ -61,30 +61,30 @@ class Schedule:
         if self.spec.schedule == "step":
             return float(self.spec.rate_factor ** (epoch // self.spec.rate_epochs))
         if self.spec.schedule == "plateau":
-            if self.given is not None and self.given.shares:
-                return self.given.shares[min(epoch, len(self.given.shares) - 1)]
+            if self.earlier is not None and self.earlier.shares:
+                return self.earlier.shares[min(epoch, len(self.earlier.shares) - 1)]
             return self.share
         return 1.0
 
     def end_epoch(self, loss: float) -> bool:
         """loss: on records left out. True where it is time to stop."""
-        self.course.shares.append(self.share)
+        self.decisions.shares.append(self.share)
         if loss < self.best - GAIN:
             self.best, self.since, self.since_lowered = loss, 0, 0
         else:
             self.since, self.since_lowered = self.since + 1, self.since_lowered + 1
         if self.spec.schedule == "plateau" and self.since_lowered >= self.spec.rate_epochs:
             self.share, self.since_lowered = self.share * self.spec.rate_factor, 0
-        self.course.stopped = 0 < self.spec.patience <= self.since
-        return self.course.stopped
+        self.decisions.stopped = 0 < self.spec.patience <= self.since
+        return self.decisions.stopped
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         keys = ("share", "best", "since", "since_lowered")
-        course = {"shares": list(self.course.shares), "stopped": self.course.stopped}
-        return {key: getattr(self, key) for key in keys} | {"course": course}
+        decisions = {"shares": list(self.decisions.shares), "stopped": self.decisions.stopped}
+        return {key: getattr(self, key) for key in keys} | {"decisions": decisions}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Inverse of `state`."""
         for key, value in state.items():
-            setattr(self, key, Course(**value) if key == "course" else value)
+            setattr(self, key, ScheduleDecisions(**value) if key == "decisions" else value)

@@ -16,13 +16,13 @@ from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter, show_marks
 from seisedge.train.archive.noise_pool import NoisePool
 from seisedge.train.archive.sampler import Draw
-from seisedge.train.archive.task import Chosen, candidates_of, sampler_of
+from seisedge.train.archive.task import RecordFilter, candidates_of, sampler_of
 from seisedge.train.augment import Chain, Chance, augmentations_from
-from seisedge.train.fit.distributed import ALONE, World, shared_among, synchronised
+from seisedge.train.fit.distributed import SINGLE_PROCESS, World, distributed_objective, synchronise_batch_norm
 from seisedge.train.fit.objective import Objective, RecordFacts
 from seisedge.train.fit.optimisers import optimiser_from
-from seisedge.train.fit.precision import autocast, keep_full, wants_bf16
-from seisedge.train.fit.schedule import Course, Schedule
+from seisedge.train.fit.precision import autocast, keep_float32, wants_bf16
+from seisedge.train.fit.schedule import Schedule, ScheduleDecisions
 from seisedge.train.fit.validation import Validation
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model, PictureModel
@@ -43,36 +43,36 @@ class Settings:
     precision: str = "auto"
     compiled: bool = False
     device_memory_gb: float | None = None
-    world: World = ALONE
+    world: World = SINGLE_PROCESS
     weights: Weights | None = None
     station_term: Mapping[str, float] = field(default_factory=dict)
     teacher: Model | None = None
 
 
 class Stage:
-    """A training on the records for which `chosen` is true. held: records left out, to look at meanwhile.
+    """A training on the records for which `chosen` is true. held_out: records left out, to validate at meanwhile.
 
-    course: of an earlier training, to follow. Raises InputError.
+    decisions: of an earlier training, to follow. Raises InputError.
     """
 
     def __init__(  # noqa: PLR0913 - independent inputs, each used as it is
         self,
         recipe: Recipe,
         archive: Archive,
-        chosen: Chosen,
+        chosen: RecordFilter,
         seed: int,
         device: torch.device,
-        held: Chosen | None,
-        course: Course | None,
+        held_out: RecordFilter | None,
+        decisions: ScheduleDecisions | None,
         settings: Settings,
-        say: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
         torch.manual_seed(seed)
         o = recipe.optimisation
         self.recipe, self.device, self.settings, self.world = recipe, device, settings, settings.world
         self.rows = self.world.rows(o.batch)
         model = create_model(recipe.model, **recipe.arguments)
-        notes = take_weights(model, settings.weights, o.transfer)
+        notes = load_weights(model, settings.weights, o.transfer)
         if settings.teacher is not None:
             model.temperature.copy_(settings.teacher.temperature)
         model.to(device)
@@ -107,18 +107,18 @@ class Stage:
         self.objective.set_terms(settings.station_term)
         self.bf16 = wants_bf16(settings.precision, device)
         if self.bf16:
-            keep_full(model, device)
-        synchronised(model, self.world, device)
-        self.shared = shared_among(self.objective, self.world, device)
+            keep_float32(model, device)
+        synchronise_batch_norm(model, self.world, device)
+        self.shared = distributed_objective(self.objective, self.world, device)
         self.call: nn.Module = torch.compile(self.shared) if settings.compiled else self.shared  # type: ignore[assignment]  # the same module, compiled
         self.optimiser = optimiser_from(o.optimiser, self._groups(), o.rate, o.weight_decay)
         self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.schedule = Schedule(o, max(-(-len(used) // o.batch), 1), course)
+        self.schedule = Schedule(o, max(-(-len(used) // o.batch), 1), decisions)
         self.validation: Validation | None = None
-        if held is not None:
-            found = Validation(recipe, model, archive, held, self.cutter)
+        if held_out is not None:
+            found = Validation(recipe, model, archive, held_out, self.cutter)
             self.validation = found if len(found) else None
-        if self.schedule.looks and self.validation is None:
+        if self.schedule.needs_validation and self.validation is None:
             raise InputError(
                 f"recipe '{recipe.name}' stops or lowers its rate by the loss on records left out, and there are none; "
                 "set optimisation.patience = 0 and another schedule"
@@ -128,7 +128,7 @@ class Stage:
         self.since, self.seconds = 0, 0.0
         if self.world.first:
             for note in notes:
-                say(note)
+                report(note)
 
     def _groups(self) -> list[dict[str, Any]]:
         o = self.recipe.optimisation
@@ -218,10 +218,10 @@ def set_modes(model: Model, recipe: Recipe) -> None:
                 module.eval()
 
 
-def take_weights(model: Model, weights: Weights | None, transfer: str) -> list[str]:
-    """Weights of another run into a new model, in place; what to say about it. Raises InputError.
+def load_weights(model: Model, weights: Weights | None, transfer: str) -> list[str]:
+    """Weights of another run into a new model, in place; what to report about it. Raises InputError.
 
-    Those of another shape (another number of labels, say) begin anew; a temperature is never taken.
+    Those of another shape (another number of labels, report) begin anew; a temperature is never taken.
     """
     if weights is None:
         if transfer == "last-layer":

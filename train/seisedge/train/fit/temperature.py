@@ -12,11 +12,11 @@ from torch import Tensor
 from seisedge.runtime.inference.estimate import bins_of
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter
-from seisedge.train.archive.task import Chosen
+from seisedge.train.archive.task import RecordFilter
 from seisedge.train.evaluation.predict import (
+    FixedWindows,
     Floats,
     Ints,
-    Windows,
     facts,
     noise_label,
     predict,
@@ -39,7 +39,9 @@ class Outputs:
     weight: Floats
 
 
-def fit_temperature(recipe: Recipe, trained: Trained, archive: Archive, chosen: Chosen, device: torch.device) -> float:
+def fit_temperature(
+    recipe: Recipe, trained: Trained, archive: Archive, chosen: RecordFilter, device: torch.device
+) -> float:
     """Fitted on the chosen records at every answer length, as recorded and with the vertical alone."""
     model = trained.model
     cutter = WindowCutter(archive, model.geometry, device)
@@ -70,7 +72,9 @@ def best_temperature(model: Model, outputs: Sequence[Outputs]) -> float:
     return float(CANDIDATES[int(np.argmin(losses))])
 
 
-def target_of(model: Model, archive: Archive, windows: Windows, station_term: dict[str, float]) -> tuple[Ints, Floats]:
+def target_of(
+    model: Model, archive: Archive, windows: FixedWindows, station_term: dict[str, float]
+) -> tuple[Ints, Floats]:
     """True label and weight (n,) of windows.
 
     Weight 0 where the signal cannot be seen, and for a magnitude where the gain is unknown and the station was not

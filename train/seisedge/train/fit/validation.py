@@ -9,7 +9,7 @@ from torch import nn
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter, show_marks
 from seisedge.train.archive.sampler import Draw
-from seisedge.train.archive.task import Chosen
+from seisedge.train.archive.task import RecordFilter
 from seisedge.train.evaluation.predict import training_windows
 from seisedge.train.fit.objective import Objective
 from seisedge.train.models._base import Model
@@ -22,7 +22,9 @@ PIECE = 64
 class Validation:
     """Windows of the chosen records at each answer length; every label weighs the same."""
 
-    def __init__(self, recipe: Recipe, model: Model, archive: Archive, chosen: Chosen, cutter: WindowCutter) -> None:
+    def __init__(
+        self, recipe: Recipe, model: Model, archive: Archive, chosen: RecordFilter, cutter: WindowCutter
+    ) -> None:
         self.cutter = cutter
         self.draws: list[Draw] = []
         for answer_s in recipe.nuisance.answers_s:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.train.bootstrap import Floats
-from seisedge.train.evaluation.answers import Asker, Facts
+from seisedge.train.evaluation.answers import Facts, Predictor
 from seisedge.train.evaluation.baselines import (
     Measured,
     design,
@@ -22,7 +22,7 @@ from seisedge.train.evaluation.baselines import (
     measure,
     phase_ratios,
 )
-from seisedge.train.evaluation.predict import Windows, gains_of
+from seisedge.train.evaluation.predict import FixedWindows, gains_of
 
 COMMONEST = "commonest class"
 PHASES = "P/S ratio + logistic regression"
@@ -62,17 +62,17 @@ def answered(fit: Fit, own: Bool, group: npt.NDArray[np.str_], asked: Bool) -> F
     return out[asked]
 
 
-def type_answers(ask: Asker, fits: Windows, windows: Windows, answer_s: float) -> dict[str, Floats]:
+def type_answers(predictor: Predictor, fits: FixedWindows, windows: FixedWindows, answer_s: float) -> dict[str, Floats]:
     """Probabilities (windows, labels) of the simple things by name. fits: training windows, maybe none."""
-    archive, n_labels = ask.archive, len(ask.subject.labels)
+    archive, n_labels = predictor.archive, len(predictor.subject.labels)
     record, start = np.concatenate([fits.record, windows.record]), np.concatenate([fits.start, windows.start])
     label = np.concatenate([fits.label, windows.label])
-    f, g = ask.facts(fits), ask.facts(windows)
+    f, g = predictor.facts(fits), predictor.facts(windows)
     group = np.concatenate([f["group"], g["group"]])
     event = np.concatenate([f["event"], g["event"]])
     seen = np.concatenate([f["visible"] | f["noise"], g["visible"] | g["noise"]])
     asked = np.arange(len(record)) >= len(fits.record)
-    onset = start + round(ask.subject.geometry.onset_s * archive.rate_hz)
+    onset = start + round(predictor.subject.geometry.onset_s * archive.rate_hz)
     x = phase_ratios(archive, record, onset, answer_s)
 
     def commonest(rows: Bool, to: Bool) -> Floats:
@@ -100,11 +100,13 @@ def type_answers(ask: Asker, fits: Windows, windows: Windows, answer_s: float) -
     return out
 
 
-def magnitude_answers(ask: Asker, fits: Windows, windows: Windows, answer_s: float) -> dict[str, Floats]:
+def magnitude_answers(
+    predictor: Predictor, fits: FixedWindows, windows: FixedWindows, answer_s: float
+) -> dict[str, Floats]:
     """Magnitudes (windows,) by name, nan where one cannot answer. fits: training windows, maybe none."""
-    archive, term = ask.archive, ask.subject.station_term
+    archive, term = predictor.archive, predictor.subject.station_term
     record = np.concatenate([fits.record, windows.record])
-    f, g = ask.facts(fits), ask.facts(windows)
+    f, g = predictor.facts(fits), predictor.facts(windows)
     facts: Facts = {k: np.concatenate([f[k], g[k]]) for k in ("group", "event", "source", "visible", "scaled")}
     magnitude = np.concatenate([f["magnitude"], g["magnitude"]]).astype(np.float64)
     asked = np.arange(len(record)) >= len(fits.record)
@@ -142,12 +144,12 @@ def magnitude_answers(ask: Asker, fits: Windows, windows: Windows, answer_s: flo
     return {name: answered(fit, ~asked, facts["group"], asked) for name, fit in wanted.items()}
 
 
-def features(ask: Asker, windows: Windows, answer_s: float) -> dict[str, Floats]:
+def features(predictor: Predictor, windows: FixedWindows, answer_s: float) -> dict[str, Floats]:
     """What paper A's study ranks against magnitude, as a station could measure it: log10 of the peak, of the
     duration (within the answer), and of the distance.
     """
-    gain = gains_of(ask.archive, windows.record, ask.subject.station_term).double().numpy()
-    m: Measured = measure(ask.archive, windows.record, gain, answer_s)
+    gain = gains_of(predictor.archive, windows.record, predictor.subject.station_term).double().numpy()
+    m: Measured = measure(predictor.archive, windows.record, gain, answer_s)
     return {
         "log peak velocity": m.log_peak,
         "log duration": np.log10(m.duration_s),

@@ -22,7 +22,7 @@ from seisedge.train.run_file import load_run
 
 def test_a_batch_is_divided() -> None:
     assert [World(rank, 4).rows(32) for rank in range(4)] == [slice(8 * r, 8 * r + 8) for r in range(4)]
-    with pytest.raises(InputError, match="batch 30 does not divide among 4 processes"):
+    with pytest.raises(InputError, match="batch 30 is not divisible by the number of processes \\(4\\)"):
         World(0, 4).rows(30)
 
 

@@ -58,5 +58,5 @@ def test_weights_are_inverse_to_what_is_seen_and_one_in_the_mean() -> None:
 
 
 def test_kinds_of_events_have_no_order() -> None:
-    with pytest.raises(InputError, match="needs labels with an order"):
+    with pytest.raises(InputError, match="needs ordered labels"):
         criterion_from("ordinal", False, None, 0, 0)

@@ -164,7 +164,7 @@ def test_a_run_begins_with_the_weights_of_another(small_set: Path, tmp_path: Pat
     [
         (["--from", "nowhere"], "--from nowhere: no such run or file of weights"),
         (["--from", "{text}"], "no weights that can be read safely"),
-        (["--from", "{other}"], "none of its weights fits this recipe's model"),
+        (["--from", "{other}"], "no tensor matches this recipe's model"),
         (["--from", "{other}", "--set", "optimisation.transfer=scratch"], "transfer 'scratch' takes no weights"),
         (["--set", "optimisation.transfer=last-layer"], "give --from RUN or M.pt"),
         (["--set", "optimisation.loss=ordinal"], "needs labels with an order"),

@@ -1,4 +1,4 @@
-"""The state of a training on disk: whole or not at all, so a run that is killed goes on from the last one."""
+"""The state of a training on disk. It is written atomically, so a killed run resumes from the last complete state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMAT = 1
 
 
 class Stateful(Protocol):
-    """What has a state."""
+    """An object whose state can be stored and restored."""
 
     def state(self) -> dict[str, Any]: ...
 
@@ -25,7 +25,7 @@ class Stateful(Protocol):
 
 
 def save_atomically(values: dict[str, Any], path: Path) -> None:
-    """torch.save onto `path`, whole or not at all."""
+    """Write `values` to `path` with torch.save, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save(values, buffer)
@@ -33,20 +33,20 @@ def save_atomically(values: dict[str, Any], path: Path) -> None:
 
 
 class CheckpointFile:
-    """One file, written again every so many seconds and when asked to."""
+    """One file with the state, overwritten every `every_s` seconds."""
 
     def __init__(self, path: Path, every_s: float = 60.0) -> None:
         self.path, self.every_s = path, every_s
         self.last = time.monotonic()
 
     def save(self, stateful: Stateful, now: bool = False) -> None:
-        """Write if it is time, or `now`."""
+        """Write the state if `every_s` seconds have passed since the last write, or if `now` is true."""
         if now or time.monotonic() - self.last >= self.every_s:
             save_atomically({"format": FORMAT, **stateful.state()}, self.path)
             self.last = time.monotonic()
 
     def restore(self, stateful: Stateful) -> bool:
-        """Bring back what was last written; false where nothing was. Raises InputError."""
+        """Restore the last state. Returns False if there is no file. Raises InputError."""
         if not self.path.is_file():
             return False
         try:
@@ -55,5 +55,7 @@ class CheckpointFile:
                 raise InputError(f"{self.path}: written by another version of seisedge; train again")
             stateful.restore(values)
         except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, ValueError) as error:
-            raise InputError(f"{self.path}: no state of this training ({error})") from error
+            raise InputError(
+                f"{self.path}: not a state of this training ({error}); remove the file to start again"
+            ) from error
         return True

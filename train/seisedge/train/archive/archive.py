@@ -158,9 +158,9 @@ def load_archive(
 ) -> Archive:
     """Read, resample and lay out. `limit`: every k-th record only, so that about so many remain (small tests).
 
-    split: a rule of `holdout`; '' keeps the data sets' own columns. show_progress: print how many records were read. synthetic: let
-    records in that are marked so; they are on the training side, in no fold that anything is calibrated on.
-    Raises InputError.
+    split: a rule of `holdout`; '' keeps the data sets' own columns. show_progress: print how many records were read.
+    synthetic: let records in that are marked so; they are on the training side, in no fold that anything is calibrated
+    on. Raises InputError.
     """
     reader = _Reader(rate_hz, pass_hz)
     for folder in folders:

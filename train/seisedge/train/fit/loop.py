@@ -1,4 +1,4 @@
-"""The training loop, top to bottom."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.archive.task import RecordFilter
 from seisedge.train.checkpoint import CheckpointFile
+from seisedge.train.fit.progress import Reporter
 from seisedge.train.fit.schedule import ScheduleDecisions
 from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models._base import Model
@@ -22,8 +23,8 @@ from seisedge.train.recipes.recipe import Recipe
 
 __all__ = ["UNKNOWN_GAIN", "Row", "Settings", "Trained", "train_model", "write_log"]
 
-LOG_ROWS = 50  # of the log, about; more where the end of every epoch is looked at
-VALIDATIONS = 10  # at the records left out, about; more where the end of every epoch is looked at
+LOG_ROWS = 50  # approximate number of rows in the log; more if every epoch is validated
+VALIDATIONS = 10  # approximate number of validations; more if every epoch is validated
 LARGEST_GRADIENT = 5.0
 
 Row = dict[str, float]
@@ -32,8 +33,8 @@ RowCallback = Callable[[Row, Stage], None]
 
 @dataclass
 class Trained:
-    """The averaged model, the station terms (log10) of stations of unknown gain, the log, and what was decided by
-    looking at records left out.
+    """Result of a training: the averaged model; the station terms (log10) of stations with unknown gain; the log; the
+    decisions of the schedule.
     """
 
     model: Model
@@ -54,12 +55,13 @@ def train_model(  # noqa: PLR0913 - independent inputs, each used as it is
     decisions: ScheduleDecisions | None = None,
     checkpoint: CheckpointFile | None = None,
     settings: Settings | None = None,
-    report: Callable[[str], None] = lambda _: None,
+    report: Reporter = lambda _: None,
 ) -> Trained:
-    """Train on the records for which `chosen` is true; with a `checkpoint` go on from where it was.
+    """Train on the records for which `chosen` is true. If `checkpoint` holds a state, resume from it.
 
-    on_row: called with each row of the log. held_out: records left out, looked at between. decisions: of an earlier
-    training, to be followed. report: what the user should know. Raises InputError.
+    on_row: called with each row of the log. held_out: records on which the loss is measured during training.
+    decisions: rates and stop of an earlier training, which this one repeats. report: receives messages for the user.
+    Raises InputError.
     """
     stage = Stage(recipe, archive, chosen, seed, device, held_out, decisions, settings or Settings(), report)
     schedule, world = stage.schedule, stage.world
@@ -86,13 +88,13 @@ def train_model(  # noqa: PLR0913 - independent inputs, each used as it is
 
 
 def train_step(stage: Stage) -> None:
-    """One batch, one step of the optimiser, and the average after it."""
+    """Process one batch: step the optimiser, then update the averaged model."""
     factor = stage.schedule.factor(stage.step)
     for group, rate in zip(stage.optimiser.param_groups, stage.base_rates, strict=True):
         group["lr"] = rate * factor
     loss, score = stage.loss()
     stage.optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
+    loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
     nn.utils.clip_grad_norm_(stage.model.parameters(), LARGEST_GRADIENT)
     stage.optimiser.step()
     update_average(
@@ -103,7 +105,7 @@ def train_step(stage: Stage) -> None:
 
 
 def log_row(stage: Stage, validate: bool) -> Row:
-    """Means since the last row. validate: also the loss and score on the records left out, nan where there are none."""
+    """Means since the last row. validate: also measure loss and score on the held-out records; else they are nan."""
     batch = stage.recipe.optimisation.batch
     loss, score = (stage.world.mean(stage.sums) / max(stage.since, 1)).tolist()
     earlier = stage.log[-1]["seconds"] if stage.log else 0.0
@@ -128,7 +130,7 @@ def log_row(stage: Stage, validate: bool) -> Row:
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
-    """Exponential moving average of weights and batch statistics."""
+    """Update the exponential moving average of weights and batch statistics in place; keep: share of the old value."""
     for old, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if old.dtype.is_floating_point:
             old.lerp_(new, 1 - keep)
@@ -137,7 +139,7 @@ def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
 
 
 def write_log(path: Path, log: list[Row]) -> None:
-    """The loop's log as CSV."""
+    """Write the log as CSV."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(log[0]) if log else ["step"], lineterminator="\n")
         writer.writeheader()

@@ -1,4 +1,4 @@
-"""A training run: train, calibrate, evaluate, and write RUN with its log, metrics, split and versions."""
+"""A training run: train, fit the temperature, evaluate, and write RUN with log, metrics, split and versions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from seisedge.train.evaluation.subject import subject_of_training
 from seisedge.train.evaluation.unseen import NothingToEvaluate
 from seisedge.train.fit.board import draw_curves, write_board
 from seisedge.train.fit.loop import Row, Settings, Trained, train_model, write_log
-from seisedge.train.fit.progress import Progress
+from seisedge.train.fit.progress import Progress, Reporter
 from seisedge.train.fit.request import (
     STATE,
     WEIGHTS,
@@ -45,8 +45,6 @@ from seisedge.train.fit.temperature import fit_temperature
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import Run, load_run, save_run
-
-Reporter = Callable[[str], None]
 
 
 def evaluation_of(
@@ -81,14 +79,15 @@ def run_training(  # noqa: PLR0913 - independent inputs, each used as it is
     weights: Path | None = None,
     checkpoint_s: float = 60.0,
 ) -> Run:
-    """Train, calibrate on a fold left out, evaluate on the held-out events, write RUN. Raises InputError.
+    """Train, fit the temperature on the calibration fold, evaluate on the held-out events, write RUN. Raises
+    InputError.
 
-    weights: a run or file to begin from. checkpoint_s: seconds between states on disk, for `resume_training`.
+    weights: a run or file with initial weights. checkpoint_s: seconds between states that `resume_training` can use.
     """
     if is_interrupted(out):
         raise InputError(
-            f"{out}: holds a training that was interrupted; seisedge train --resume {out} goes on with it; "
-            "to begin anew remove the folder or name another with -o"
+            f"{out}: contains an interrupted training; resume it with seisedge train --resume {out}, or "
+            "remove the folder, or give another folder with -o"
         )
     data, begun_with = [stored_from_path(f.resolve()) for f in folders], text_from_path(weights or "")
     earlier = None if weights is None else provenance_in(weights)
@@ -105,7 +104,7 @@ def resume_training(
     settings: Settings | None = None,
     checkpoint_s: float = 60.0,
 ) -> Run:
-    """Go on with RUN from its last whole state, to what it would have become. Raises InputError."""
+    """Resume RUN from its last state; the result is that of an uninterrupted run. Raises InputError."""
     request = read_request(out)
     weights = out / STATE / WEIGHTS
     found = weights if weights.is_file() else None
@@ -137,7 +136,9 @@ def _train(
         synthetic=recipe.data.synthetic,
     )
     if request.data_sha256 not in ("", archive.sha256):
-        raise InputError(f"--resume {out}: the data are not those it began with; train anew with another -o")
+        raise InputError(
+            f"--resume {out}: the data have changed since the run was started; start a new run with another -o"
+        )
     for reason, count in archive.left_out.items():
         report(f"{count} records left out: {reason}")
     recipe, weighing = with_sources(recipe, archive)
@@ -194,27 +195,27 @@ def _train(
 
 
 def provenance_in(weights: Path) -> Provenance | None:
-    """Of the run that weights come from; None where they are no run's, or that of an older seisedge."""
+    """Training data of the run `weights`; None if it is no run, or a run that does not state them."""
     try:
         return load_run(weights).provenance
-    except InputError:  # a file of tensors; where it is none of these either, `weights_from` raises
+    except InputError:  # a file of tensors; if it is not that either, `weights_from` raises
         return None
 
 
 def records_used(chosen: Sequence[Candidates]) -> list[int]:
-    """Places of the records that stand for a label, each once."""
+    """Indices of the records that are candidates for a label, each once."""
     return sorted({int(i) for c in chosen for i in c.indices})
 
 
 def in_fold_0(record: Record) -> bool:
-    """Left out of the first training, and what it is calibrated and looked at with."""
+    """True for the calibration fold: held out of the first training, used for validation and for the temperature."""
     return record.split == "train" and record.fold == 0
 
 
 def start_folder(
     out: Path, request: Request, archive: Archive, device: torch.device, weights: dict[str, torch.Tensor] | None
 ) -> None:
-    """What is known before the first step: the request, the split, the versions."""
+    """Write the files known before the first step: request, split, versions, initial weights."""
     (out / STATE).mkdir(parents=True, exist_ok=True)
     if weights is not None:
         save_atomically(dict(weights), out / STATE / WEIGHTS)
@@ -222,7 +223,9 @@ def start_folder(
     sides = {r.name: {"event": r.event, "split": r.split, "fold": r.fold} for r in archive.records}
     (out / "split.json").write_text(json.dumps(sides, indent=0, sort_keys=True))
     versions = {name: version(name) for name in ("seisedge", "numpy", "h5py")}
-    versions["torch"] = str(torch.__version__)  # with the build, "2.13.0+cu130"; the distribution says only "2.13.0"
+    versions["torch"] = str(
+        torch.__version__
+    )  # with the build, "2.13.0+cu130"; the package metadata have only "2.13.0"
     versions |= {"python": platform.python_version(), "device": str(device), "seed": str(request.seed)}
     (out / "versions.json").write_text(json.dumps(versions, indent=1, sort_keys=True))
 
@@ -230,7 +233,7 @@ def start_folder(
 def write_results(
     run: Run, evaluation: EvaluationReport | None, out: Path, logs: dict[str, list[Row]], report: Reporter
 ) -> None:
-    """Logs, metrics and checkpoint; then the state is no longer needed."""
+    """Write logs, metrics and checkpoint, and remove the state for resuming."""
     write_log(out / "log.csv", logs["training"])
     write_log(out / "log_calibration.csv", logs["calibration"])
     write_board(out / "tensorboard", logs, report)

@@ -1,4 +1,4 @@
-"""The temperature of a model: one number, fitted on records left out of training."""
+"""The temperature of a model: one number, fitted on records held out of training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ CANDIDATES = np.exp(np.linspace(np.log(0.5), np.log(4.0), 43))
 
 @dataclass(frozen=True)
 class Outputs:
-    """raw: outputs (n, k) of a model before the temperature; true label and weight (n,) of each window."""
+    """raw: outputs (n, k) of a model before the temperature. label, weight: (n,), true label and weight of
+    each window.
+    """
 
     raw: Tensor
     label: Ints
@@ -42,7 +44,7 @@ class Outputs:
 def fit_temperature(
     recipe: Recipe, trained: Trained, archive: Archive, chosen: RecordFilter, device: torch.device
 ) -> float:
-    """Fitted on the chosen records at every answer length, as recorded and with the vertical alone."""
+    """Fit on the chosen records at every answer length, with all components and with the vertical only."""
     model = trained.model
     cutter = WindowCutter(archive, model.geometry, device)
     outputs = []
@@ -56,7 +58,7 @@ def fit_temperature(
 
 
 def best_temperature(model: Model, outputs: Sequence[Outputs]) -> float:
-    """The candidate with the least mean log loss; 1 where no window has a weight."""
+    """The candidate with the smallest mean log loss; 1 if all weights are 0."""
     if not sum(float(o.weight.sum()) for o in outputs) > 0:
         return 1.0
     keep = model.temperature.clone()
@@ -77,8 +79,8 @@ def target_of(
 ) -> tuple[Ints, Floats]:
     """True label and weight (n,) of windows.
 
-    Weight 0 where the signal cannot be seen, and for a magnitude where the gain is unknown and the station was not
-    trained on. Every kind of event, and noise, weighs 1 in sum.
+    The weight is 0 if the signal is not visible, and for a magnitude also if the gain is unknown and the station has no
+    fitted term. For event types, the weights of each kind of event, and of noise, sum to 1.
     """
     f = facts(archive, windows)
     if isinstance(model, MagnitudeModel):

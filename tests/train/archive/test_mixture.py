@@ -44,7 +44,7 @@ def test_a_source_that_is_not_named_is_said(archive: Archive) -> None:
     mine = renamed(archive, {"sechilienne": "mine"})
     recipe, notes = with_sources(load_recipe("event-type"), mine)
     assert recipe == load_recipe("event-type")
-    assert notes == ["not named in recipe 'event-type' and not used: mine (a weight for '*' takes all)"]
+    assert notes == ["sources not named in recipe 'event-type' are not used: mine (a weight for '*' uses all)"]
 
 
 def test_a_wildcard_takes_what_is_not_named(archive: Archive) -> None:

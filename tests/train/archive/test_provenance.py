@@ -147,7 +147,7 @@ def test_what_the_initial_weights_were_trained_on_belongs_to_the_model(tmp_path:
 @pytest.mark.parametrize("text", ["[mine]\nlicense = 'MIT'\n", "mine = 3\n", "[mine\n"])
 def test_facts_that_cannot_be_read_name_the_file(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
-    with pytest.raises(InputError, match=f"{tmp_path / FILE}: not a table of facts for each source"):
+    with pytest.raises(InputError, match=f"{tmp_path / FILE}: must contain one valid table for each source"):
         read_facts([tmp_path])
 
 

@@ -103,7 +103,7 @@ def test_a_nuisance_that_one_class_cannot_carry_is_drawn_for_none(archive: Archi
 def test_no_nuisance_at_all_is_an_error(archive: Archive) -> None:
     short = Candidates(archive, list(archive.indices(source="phasenet_ncedc")[:5]), {"phasenet_ncedc": 1.0}, True)
     model = create_model("ganet_small")
-    with pytest.raises(InputError, match="no window length"):
+    with pytest.raises(InputError, match="no combination of window length"):
         Sampler(archive, [short], [1.0], model.geometry, NuisanceSpec((40.0,)), 1)
 
 

@@ -42,7 +42,7 @@ def test_what_fits_is_held_whole_and_whole_numbers_as_such(few: Archive) -> None
     half = samples_on(few, CPU, 3 * size)
     assert isinstance(half, Resident)
     assert half.waveform.dtype == torch.float16
-    assert "kept as float16" in half.notes[0]
+    assert "stored as float16" in half.notes[0]
     streamed = samples_on(few, CPU, 3 * size - 1)
     assert isinstance(streamed, Streamed)
     assert "streamed from host memory" in streamed.notes[0]

@@ -82,7 +82,7 @@ def test_list_shows_every_recipe() -> None:
     [
         ([], "name a RECIPE"),
         (["event-typ"], "did you mean 'event-type'"),
-        (["nothing.toml"], "no such recipe file"),
+        (["nothing.toml"], "nothing.toml: no such file"),
         (["event-type", "--data", "nowhere"], "no metadata.csv there"),
         (["event-type", "--device", "cuda:9999"], "--device cuda:9999"),
         (["event-type", "--device", "tpu"], "must be auto, cpu or cuda"),
@@ -113,8 +113,8 @@ def test_bad_input(arguments: list[str], message: str, datasets: Path, tmp_path:
 @pytest.mark.parametrize(
     ("recipe", "more", "message"),
     [
-        ("magnitude", {}, "the data hold no magnitude (column source_magnitude)"),
-        ("event-type", {}, "the data hold no training record for non-tectonic; of kinds there are tectonic"),
+        ("magnitude", {}, "the data contain no magnitude (column source_magnitude)"),
+        ("event-type", {}, "the data contain no training record for non-tectonic, only records of the kinds tectonic"),
         ("event-type", {"split": ["train", "test"] * 10, "source_id": "e"}, "event e on two sides (1 such)"),
     ],
 )
@@ -141,8 +141,8 @@ def test_a_set_of_ones_own_with_short_traces_trains(tmp_path: Path) -> None:
         "--set", "optimisation.steps=2", "--set", "optimisation.batch=4", "--set", "arguments.width=8",
     )  # fmt: skip
     assert code == 0, text
-    assert "40 records are shorter than the window of 45 s; what they lack of it is masked" in text
-    assert "each source weighs as many events as it has" in text
+    assert "40 records are shorter than the window of 45 s; the missing part is masked" in text
+    assert "each source is weighted by its number of events" in text
     assert load_run(tmp_path / "run").recipe.data.tectonic == {"mine": 1.0}
 
 

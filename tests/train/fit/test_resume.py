@@ -168,7 +168,7 @@ def test_a_run_begins_with_the_weights_of_another(small_set: Path, tmp_path: Pat
         (["--from", "{other}", "--set", "optimisation.transfer=scratch"], "transfer 'scratch' takes no weights"),
         (["--set", "optimisation.transfer=last-layer"], "give --from RUN or M.pt"),
         (["--set", "optimisation.loss=ordinal"], "needs labels with an order"),
-        (["--set", "optimisation.steps=0"], "optimisation needs steps or epochs"),
+        (["--set", "optimisation.steps=0"], "needs steps or epochs, for example"),
         (["--resume", "nowhere"], "--resume goes on with what its RUN was asked for"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Real noise of the data set, for adding."""
+"""Recorded noise of the data set, which augmentations add to windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seisedge.train.augment import Chance
 
 
 class NoisePool:
-    """Stretches of a whole window before the onset, drawn on the device; a source for `Chance`."""
+    """Draws noise before the onset, as long as the window, on the device; a noise source for `Chance`."""
 
     def __init__(self, archive: Archive, chosen: RecordFilter, cutter: WindowCutter) -> None:
         self.cutter = cutter

@@ -154,7 +154,7 @@ def test_a_prevalence_is_stated(trained: tuple[Path, Path], tmp_path: Path) -> N
         (["event-type", "--prevalence", "tectonic=half"], "must be LABEL=SHARE"),
         (["magnitude", "--prevalence", "tectonic=1"], "is a magnitude model"),
         (["event-type", "--data", "nowhere"], "no metadata.csv there"),
-        (["event-type", "-o", __file__], "a file is there"),
+        (["event-type", "-o", __file__], "is a file; -o must be a folder"),
     ],
 )
 def test_bad_input(arguments: list[str], message: str) -> None:

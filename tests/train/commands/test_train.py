@@ -80,7 +80,7 @@ def test_list_shows_every_recipe() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name a RECIPE"),
+        ([], "RECIPE is missing"),
         (["event-typ"], "did you mean 'event-type'"),
         (["nothing.toml"], "nothing.toml: no such file"),
         (["event-type", "--data", "nowhere"], "no metadata.csv there"),

@@ -82,10 +82,10 @@ def test_a_state_of_another_training_is_refused(few: Archive, tmp_path: Path) ->
     base = {"optimisation.batch": 8, "optimisation.steps": 1}
     checkpoint = CheckpointFile(tmp_path / "state.pt", every_s=0)
     run(load_recipe("event-type", base | {"arguments.width": 8}), few, checkpoint)
-    with pytest.raises(InputError, match="no state of this training"):
+    with pytest.raises(InputError, match="not a state of this training"):
         run(load_recipe("event-type", base | {"arguments.width": 12}), few, checkpoint)
     (tmp_path / "state.pt").write_bytes(b"half a file")
-    with pytest.raises(InputError, match="no state of this training"):
+    with pytest.raises(InputError, match="not a state of this training"):
         run(load_recipe("event-type", base | {"arguments.width": 8}), few, checkpoint)
 
 
@@ -124,7 +124,7 @@ def test_killed_in_the_middle_and_resumed(small_set: Path, tmp_path: Path) -> No
 
     again = CliRunner().invoke(main, arguments(small_set, killed))
     assert again.exit_code == 2
-    assert "holds a training that was interrupted" in again.output
+    assert "contains an interrupted training" in again.output
     request = json.loads((killed / "run.json").read_text())
     request["recipe"]["optimisation"]["steps"] = step + 4  # the rest of 300 would take long
     (killed / "run.json").write_text(json.dumps(request))
@@ -162,14 +162,14 @@ def test_a_run_begins_with_the_weights_of_another(small_set: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--from", "nowhere"], "--from nowhere: no such run or file of weights"),
-        (["--from", "{text}"], "no weights that can be read safely"),
+        (["--from", "nowhere"], "--from nowhere: no such run or weights file"),
+        (["--from", "{text}"], "not a file of tensors"),
         (["--from", "{other}"], "no tensor matches this recipe's model"),
-        (["--from", "{other}", "--set", "optimisation.transfer=scratch"], "transfer 'scratch' takes no weights"),
-        (["--set", "optimisation.transfer=last-layer"], "give --from RUN or M.pt"),
-        (["--set", "optimisation.loss=ordinal"], "needs labels with an order"),
+        (["--from", "{other}", "--set", "optimisation.transfer=scratch"], "transfer 'scratch' uses no initial weights"),
+        (["--set", "optimisation.transfer=last-layer"], "give --from RUN or --from M.pt"),
+        (["--set", "optimisation.loss=ordinal"], "needs ordered labels"),
         (["--set", "optimisation.steps=0"], "needs steps or epochs, for example"),
-        (["--resume", "nowhere"], "--resume goes on with what its RUN was asked for"),
+        (["--resume", "nowhere"], "--resume takes all parameters from RUN"),
     ],
 )
 def test_bad_input(small_set: Path, tmp_path: Path, more: list[str], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Answers of the subject on stored records: one window per record, the onset at its nominal place."""
+"""Answers of the subject on stored records: one window per record, with the onset at its nominal position."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Facts = dict[str, npt.NDArray[Any]]
 class Answers:
     """Probabilities (windows, labels) at `answer_s` after the onset, and the facts of the windows.
 
-    label: true labels; of magnitude the true bin is the caller's to find. group: what is drawn again in a bootstrap.
+    label: true labels; 0 for a magnitude, whose true bin the caller computes. group: the unit of the bootstrap.
     """
 
     answer_s: float
@@ -43,7 +43,7 @@ class Answers:
 
 
 def windows_from(subject: Subject, archive: Archive, chosen: Bool, answer_s: float) -> FixedWindows:
-    """`windows_of` for a subject."""
+    """The windows of a subject, see `windows_of`."""
     return windows_of(subject.task, subject.labels, subject.geometry, archive, chosen, answer_s)
 
 
@@ -57,8 +57,8 @@ class Predictor:
     def __call__(
         self, windows: FixedWindows, answer_s: float, damage: Damage | None = None, *, vertical: bool = False
     ) -> Answers:
-        """damage: what is done to (waveform in counts, valid) before the subject gets them. vertical: without the
-        horizontals.
+        """damage: applied to (waveform in counts, valid) before inference. vertical: use the vertical
+        component only.
         """
         subject = self.subject
         draw = windows.draw(subject.geometry, answer_s, vertical)
@@ -69,11 +69,13 @@ class Predictor:
         return Answers(answer_s, windows, p, self.facts(windows))
 
     def cut(self, draw: Draw) -> tuple[Tensor, Tensor]:
-        """Windows in counts, and their masks: (batch, 3, n) each."""
+        """Windows in counts and their masks, (batch, 3, n) each."""
         return self._cutter.cut(draw)
 
     def facts(self, windows: FixedWindows) -> Facts:
-        """`predict.facts`, and: snr, noise (bool), scaled (bool): the gain is known, or a term was fitted for it."""
+        """The arrays of `predict.facts`, and: snr, distance_km, noise (bool), index (of the record), and scaled (bool):
+        the gain is known or a station term was fitted.
+        """
         f = facts(self.archive, windows)
         records = [self.archive.records[i] for i in windows.record]
         f["snr"] = np.array([r.snr for r in records])

@@ -1,4 +1,4 @@
-"""How fast an answer ripens, and how it suffers: the early-answer curve and the degradation curves."""
+"""The early-answer curve (figures against time after the onset) and the degradation curves (damaged records)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNDAMAGED = "none"
 
 
 def add_early(out: Figures, predictor: Predictor, windows: FixedWindows) -> None:
-    """At SECONDS and the answers it was trained for, up to the longest; the same windows all along.
+    """Figures at SECONDS and at the answer lengths of the model, on the same windows.
 
     windows: those that reach to the longest answer.
     """
@@ -35,15 +35,15 @@ def add_early(out: Figures, predictor: Predictor, windows: FixedWindows) -> None
 
 
 def add_damage(out: Figures, predictor: Predictor, windows: FixedWindows, chosen: Bool, device: torch.device) -> None:
-    """Every ladder, at the last answer; beside each the undamaged records that could suffer it.
+    """Figures for every kind and amount of damage, at the last answer, and for the same records without damage.
 
-    windows: those that reach to the answer. chosen: records whose noise may be mixed in.
+    windows: those that reach to the last answer. chosen: records whose noise may be added.
     """
     answer_s = predictor.subject.answers_s[-1]
     undamaged = predictor(windows, answer_s)
     noise = noise_of(predictor, chosen)
     three = undamaged.facts["three"].astype(bool)
-    for ladder in progress(LADDERS, "kinds of damage done"):
+    for ladder in progress(LADDERS, "kinds of damage evaluated"):
         which = three if ladder.three else np.ones(len(three), dtype=bool)
         if not which.any() or (ladder.name == "mixed-noise" and noise is None):
             continue
@@ -56,7 +56,7 @@ def add_damage(out: Figures, predictor: Predictor, windows: FixedWindows, chosen
 def _add(
     out: Figures, predictor: Predictor, a: Answers, on: str, damage: str, amount: float | None, which: Bool
 ) -> None:
-    """The few figures of a point of a curve."""
+    """The figures of one point of a curve."""
     f, subject = a.facts, predictor.subject
 
     def add(what: str, rows: Bool, statistic: Statistics) -> None:

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one document, from which tables and plots are made."""
+"""The report of an evaluation: one document, the source of tables and plots."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from seisedge.train.evaluation.subject import Subject
 from seisedge.train.evaluation.unseen import NothingToEvaluate, unseen_records
 
 SCHEMA = "seisedge.evaluation/1"
-MAX_ORDERS = 3  # folders whose orders are tried: their fingerprint depends on it
+MAX_ORDERS = 3  # up to this many folders all orders are tried, because the fingerprint depends on the order
 
 
 class EvaluationReport(Struct, kw_only=True):
-    """All that `seisedge evaluate` found.
+    """The result of `seisedge evaluate`.
 
-    held_out: which records count, in words. left_out: reason → records. simple: how the simple things were fitted.
-    prevalence: shares of the labels that the figures hold for; empty: those of the data, `shares`.
+    held_out: which records are counted, in words. left_out: reason → number of records. simple: how the baselines were
+    fitted. prevalence: shares of the labels for which the figures are computed; empty: those of the data (`shares`).
     """
 
     schema: str = SCHEMA
@@ -60,9 +60,9 @@ class EvaluationReport(Struct, kw_only=True):
 
 
 def own_order(subject: Subject, folders: list[Path]) -> list[Path]:
-    """The folders in the order in which they are the subject's own data, if they are.
+    """The folders, in the order of the training data of the subject if they are its training data.
 
-    Raises InputError where its own data are one folder of several and it is a model file whose card does not name the
+    Raises InputError if one of several folders is the training data of a model file whose card does not name the
     training events.
     """
     if len(folders) < 2:
@@ -73,8 +73,9 @@ def own_order(subject: Subject, folders: list[Path]) -> list[Path]:
     for folder in folders if subject.event_hashes is None else []:
         if fingerprint([folder]) == subject.data_sha256:
             raise InputError(
-                f"{folder}: these are the data that {subject.path} was trained on, and among others they would not be "
-                "held out; evaluate on them alone, or give the run in place of the model file"
+                f"{folder}: contains the training data of {subject.path}, which are not held out when other folders "
+                f"are "
+                "given too; evaluate on this folder alone, or give the run instead of the model file"
             )
     return folders
 
@@ -89,7 +90,9 @@ def evaluate(
     draws: int = 1000,
     curves: bool = True,
 ) -> EvaluationReport:
-    """Everything. split: a rule of `holdout`, for a model file whose card states it. Raises InputError."""
+    """Load the folders and evaluate. split: the rule of `holdout` that a model file was trained with. Raises
+    InputError.
+    """
     g = subject.geometry
     folders = own_order(subject, folders)
     own = fingerprint(folders) == subject.data_sha256
@@ -100,8 +103,8 @@ def evaluate(
 
 
 def fit_windows(subject: Subject, archive: Archive, fits: Bool, answer_s: float) -> FixedWindows:
-    """Windows of training records that the baselines are fitted on: of those that reach to the last answer, so that
-    they are the same at every answer; where that is less than half, of all that reach to this one.
+    """Windows of training records on which the baselines are fitted: those that reach to the last answer, so that they
+    are the same at every answer length; if these are less than half, all that reach to this answer.
     """
     here = windows_from(subject, archive, fits, answer_s)
     last = windows_from(subject, archive, fits, subject.answers_s[-1])
@@ -118,7 +121,7 @@ def evaluate_archive(
     draws: int = 1000,
     curves: bool = True,
 ) -> EvaluationReport:
-    """The one evaluator: the figures of `seisedge evaluate`, of a run's metrics.md and of the card.
+    """Compute the figures of `seisedge evaluate`, of metrics.md of a run, and of the card.
 
     data: names of the folders. Raises NothingToEvaluate.
     """
@@ -128,8 +131,8 @@ def evaluate_archive(
     out = Figures(draws)
     left_out = dict(part.left_out)
     answers: list[Answers] = []
-    vertical: list[Answers] = []  # of three-component records, without the horizontals
-    simple: dict[float, dict[str, np.ndarray]] = {}
+    vertical: list[Answers] = []  # three-component records without their horizontals
+    baselines: dict[float, dict[str, np.ndarray]] = {}
     for answer_s in subject.answers_s:
         windows = windows_from(subject, archive, part.counts, answer_s)
         if not len(windows.record):
@@ -140,18 +143,18 @@ def evaluate_archive(
         if len(three.record):
             vertical.append(predictor(three, answer_s, vertical=True))
         compare = magnitude_answers if subject.task == "magnitude" else type_answers
-        simple[answer_s] = compare(predictor, fits, windows, answer_s)
+        baselines[answer_s] = compare(predictor, fits, windows, answer_s)
     if not answers:
         need = "with a magnitude " if subject.task == "magnitude" else ""
         raise NothingToEvaluate(
-            f"{where}: no record to evaluate {subject.name} on: it needs records {need}that "
-            f"begin {g.onset_s:g} s before the onset and last {subject.answers_s[0]:g} s after it"
+            f"{where}: no record is suitable to evaluate {subject.name}; it needs records {need}that "
+            f"begin {g.onset_s:g} s before the onset and end at least {subject.answers_s[0]:g} s after it"
         )
     last = answers[-1]
     if subject.task == "magnitude" and not last.facts["scaled"].any():
         raise NothingToEvaluate(
-            f"{where}: no record has a gain (column trace_gain_counts_per_m_s), and without one "
-            f"{subject.name} has no amplitudes to go by"
+            f"{where}: no record has a gain (column trace_gain_counts_per_m_s), which {subject.name} "
+            "needs to compute amplitudes"
         )
     shares = {name: float((last.label == k).mean()) for k, name in enumerate(subject.labels)}
     report = EvaluationReport(
@@ -166,10 +169,10 @@ def evaluate_archive(
         sources=archive.sources,
         own_data=part.own,
         held_out=part.why,
-        left_out=left_out,  # grows below
+        left_out=left_out,  # more reasons are added below
         simple=(
             "fitted on the model's own training records" if part.own
-            else "fitted on the other four fifths of these events, in turn: kinder to them than to the model"
+            else "fitted on the other four fifths of these events, in turn, which favours them over the model"
         ),
         prevalence=prevalence or {},
         shares={} if subject.task == "magnitude" else {k: round(v, 4) for k, v in shares.items()},
@@ -180,11 +183,11 @@ def evaluate_archive(
     )  # fmt: skip
     wanted: Prevalence = [prevalence[name] for name in subject.labels] if prevalence else None
     if subject.task == "magnitude":
-        report.magnitude = _magnitudes(predictor, out, answers, simple, left_out)
+        report.magnitude = _magnitudes(predictor, out, answers, baselines, left_out)
         for a in vertical:
             magnitude.add_vertical(out, subject.edges, a)
     else:
-        report.event_type = _types(predictor, out, answers, simple, wanted)
+        report.event_type = _types(predictor, out, answers, baselines, wanted)
         for a in vertical:
             event_type.add_vertical(out, a)
     if curves:
@@ -198,15 +201,15 @@ def _types(
     predictor: Predictor,
     out: Figures,
     answers: list[Answers],
-    simple: dict[float, dict[str, np.ndarray]],
+    baselines: dict[float, dict[str, np.ndarray]],
     wanted: Prevalence,
 ) -> TypePart:
     part, labels = TypePart(), predictor.subject.labels
     for a in answers:
         event_type.add_figures(out, labels, a, a.probabilities, "model", wanted)
-        for who, p in simple[a.answer_s].items():
+        for who, p in baselines[a.answer_s].items():
             event_type.add_figures(out, labels, a, p, who, wanted, short=who == COMMONEST)
-        event_type.add_pictures(part, labels, a, simple[a.answer_s], a is answers[-1])
+        event_type.add_pictures(part, labels, a, baselines[a.answer_s], a is answers[-1])
     return part
 
 
@@ -214,12 +217,12 @@ def _magnitudes(
     predictor: Predictor,
     out: Figures,
     answers: list[Answers],
-    simple: dict[float, dict[str, np.ndarray]],
+    baselines: dict[float, dict[str, np.ndarray]],
     left_out: dict[str, int],
 ) -> MagnitudePart:
     edges, last = predictor.subject.edges, answers[-1]
     for a in answers:
-        magnitude.add_figures(out, edges, a, simple[a.answer_s])
+        magnitude.add_figures(out, edges, a, baselines[a.answer_s])
     unscaled = int((~last.facts["scaled"]).sum())
     if unscaled:
         left_out["without a gain, known or fitted in training"] = unscaled

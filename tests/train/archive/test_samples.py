@@ -1,4 +1,4 @@
-"""However the samples are held on a device, the windows cut are the same, to what is stated."""
+"""All forms of storing samples on a device give the same windows, within the stated accuracy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def whole_numbers(archive: Archive) -> Archive:
     return dataclasses.replace(archive, waveform=np.clip(archive.waveform, -3e4, 3e4).round())
 
 
-def test_what_fits_is_held_whole_and_whole_numbers_as_such(few: Archive) -> None:
+def test_samples_that_fit_are_stored_exactly_and_integers_as_int16(few: Archive) -> None:
     size = few.waveform.size
     plain = samples_on(few, CPU, 5 * size)
     assert isinstance(plain, Resident)

@@ -1,4 +1,4 @@
-"""An evaluation cannot flatter: with the labels dealt anew among events, every figure falls to chance."""
+"""With labels shuffled among events, every figure falls to chance."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def answers_of(name: str, archive: Archive) -> tuple[Predictor, Answers]:
 
 
 def at_chance(f: Figure, chance: float, sigmas: float = 3.0) -> bool:
-    """Within three standard errors, of which a 95 % interval is 3.92."""
+    """True if within three standard errors; a 95 % interval is 3.92 standard errors wide."""
     assert f.low is not None
     assert f.high is not None
     return abs(f.value - chance) < sigmas * max(f.high - f.low, 0.02) / 3.92
 
 
-def test_types_dealt_anew_are_guessed_no_better_than_by_chance(archive: Archive) -> None:
+def test_shuffled_types_give_chance(archive: Archive) -> None:
     predictor, a = answers_of("event-type", archive)
     labels, rng = predictor.subject.labels, np.random.default_rng(7)
     unit = np.char.add(a.facts["group"].astype(str), np.where(a.facts["noise"], " noise", ""))
@@ -65,10 +65,10 @@ def test_types_dealt_anew_are_guessed_no_better_than_by_chance(archive: Archive)
     assert at_chance(pair["AUC"], 0.5)
     real = Figures(300)
     event_type.add_figures(real, labels, a, a.probabilities, "model", None)
-    assert not at_chance(next(f for f in real.rows if f.what == "AUC" and f.on == PAIR), 0.5)  # and as they are, not
+    assert not at_chance(next(f for f in real.rows if f.what == "AUC" and f.on == PAIR), 0.5)  # true labels do not
 
 
-def test_magnitudes_dealt_anew_are_no_better_known_than_their_spread(archive: Archive) -> None:
+def test_shuffled_magnitudes_have_errors_as_large_as_their_spread(archive: Archive) -> None:
     predictor, a = answers_of("magnitude", archive)
     known = a.facts["scaled"] & a.facts["visible"]
     events = np.unique(a.facts["event"][known])
@@ -85,8 +85,8 @@ def test_magnitudes_dealt_anew_are_no_better_known_than_their_spread(archive: Ar
 
 
 @pytest.mark.long
-def test_a_training_on_labels_dealt_anew_learns_nothing_that_carries_over(tmp_path: Path, datasets: Path) -> None:
-    """Through the commands, on the bundled set: events and mass movements change their labels, by event."""
+def test_a_training_on_shuffled_labels_gives_chance_on_held_out_events(tmp_path: Path, datasets: Path) -> None:
+    """With the commands, on the bundled set: labels of earthquakes and mass movements are shuffled among events."""
     data, run = tmp_path / "shuffled", tmp_path / "run"
     data.mkdir()
     shutil.copy(datasets / "waveforms.hdf5", data)

@@ -1,4 +1,4 @@
-"""Two processes are one: the same batch, the same losses, to rounding."""
+"""Two processes have the batch and the losses of one process, except for rounding."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_batch_is_divided() -> None:
         World(0, 4).rows(30)
 
 
-def test_live_batch_norm_is_refused_on_cpus() -> None:
+def test_live_batch_norm_on_cpus_is_an_error() -> None:
     model = create_model("ganet_small").train()
     with pytest.raises(InputError, match=r"--set optimisation\.batch_norm=frozen"):
         distributed_objective(model, World(0, 2), torch.device("cpu"))

@@ -16,7 +16,7 @@ from seisedge.cli import main
 from seisedge.export.graph import open_model
 from seisedge.runtime.card import Metric
 from seisedge.train.evaluation.card_metrics import headline, metrics_of
-from seisedge.train.evaluation.report import Report
+from seisedge.train.evaluation.report import EvaluationReport
 
 N_EVENTS = 32
 RATE, LENGTH, ONSET = 40, 3800, 1900
@@ -32,9 +32,9 @@ class Roads(NamedTuple):
 
     metrics: list[Metric]
     printed: str
-    run: Report
+    run: EvaluationReport
     run_page: str
-    file: Report
+    file: EvaluationReport
     card: list[Metric]
 
 
@@ -89,8 +89,8 @@ def roads(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     seisedge("evaluate", run, "--data", data, "-o", folder / "of-run", "--no-curves", "--no-plots")
     seisedge("evaluate", file, "--data", data, "-o", folder / "of-file", "--no-curves", "--no-plots", "--draws", "20")
 
-    def report(name: str) -> Report:
-        return msgspec.json.decode((folder / name / "report.json").read_bytes(), type=Report)
+    def report(name: str) -> EvaluationReport:
+        return msgspec.json.decode((folder / name / "report.json").read_bytes(), type=EvaluationReport)
 
     metrics = msgspec.json.decode((run / "metrics.json").read_bytes(), type=list[Metric])
     page = (folder / "of-run" / "report.md").read_text(encoding="utf-8")

@@ -50,7 +50,7 @@ def run(request: pytest.FixtureRequest, some_records: Archive) -> Run:
 def pruned(run: Run, some_records: Archive) -> Pruned:
     """The figures of the run's own evaluation are left out; they are tested with training."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prune_module, "report_of", lambda *_: None)
+        patch.setattr(prune_module, "evaluation_of", lambda *_: None)
         return prune_run(run, some_records, SPEC, silent)
 
 

@@ -16,7 +16,7 @@ from seisedge.export.flops import count_flops
 from seisedge.runtime.card import CARD_KEY, ModelCard, card_from_json
 from seisedge.train.archive.archive import fingerprint, load_archive
 from seisedge.train.archive.cutter import WindowCutter
-from seisedge.train.evaluation.predict import Windows
+from seisedge.train.evaluation.predict import FixedWindows
 
 NAMES = ["event-type", "magnitude"]
 ROOT = Path(__file__).parents[2]
@@ -115,7 +115,7 @@ def test_stored_records_are_answered_as_they_were_at_release(datasets: Path) -> 
     from seisedge.train.models._base import Geometry
 
     geometry = Geometry(card.n_samples, card.sampling_rate_hz, card.onset_s)
-    windows = Windows(test, np.zeros(len(test), np.int64), start, bound)
+    windows = FixedWindows(test, np.zeros(len(test), np.int64), start, bound)
     import torch
 
     x, valid = WindowCutter(archive, geometry, torch.device("cpu")).cut(windows.draw(geometry, 30.0, False))

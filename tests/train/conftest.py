@@ -1,4 +1,4 @@
-"""The bundled training set, read once."""
+"""Fixtures: the bundled data set, read once for all tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from seisedge.train.archive.archive import Archive, load_archive
 
-# Small batches: more threads cost more than they bring, and on a busy machine ten times as much.
+# Batches are small: several threads are slower than one, on a loaded machine by a factor of ten.
 torch.set_num_threads(1)
 
 DATASETS = Path(__file__).parents[2] / "datasets"
@@ -24,7 +24,7 @@ def datasets() -> Path:
 
 @pytest.fixture(scope="session")
 def archive() -> Archive:
-    """All records at 40 Hz, as the two bundled recipes see them."""
+    """All records at 40 Hz, the rate of the two bundled recipes."""
     return load_archive([DATASETS], 40.0, 15.0)
 
 

@@ -21,7 +21,7 @@ from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.dataset.columns import text
 from seisedge.train.dataset.store import Store
-from seisedge.train.evaluation.predict import Windows, noise_label, windows_of
+from seisedge.train.evaluation.predict import FixedWindows, noise_label, windows_of
 from seisedge.train.models._base import Geometry
 
 Array = npt.NDArray[np.float32]
@@ -190,7 +190,7 @@ def _joined(parts: Sequence[HeldOut]) -> HeldOut:
 
 def _windows_of(
     card: ModelCard, archive: Archive, split: str, answer_s: float
-) -> tuple[Windows, npt.NDArray[np.float64]]:
+) -> tuple[FixedWindows, npt.NDArray[np.float64]]:
     """Windows of every record of a side, a record's noise before its event; and their targets (n,)."""
     g = Geometry(card.n_samples, card.sampling_rate_hz, card.onset_s)
     side = np.array([r.split == split for r in archive.records], dtype=bool)

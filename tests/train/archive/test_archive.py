@@ -1,4 +1,4 @@
-"""Reading SeisBench-format folders: the bundled one by exact values, and one of a user's own."""
+"""Reading folders in SeisBench format: the bundled one by exact values, and one of a user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seisedge.runtime.timeline.resample import resample_record
 from seisedge.train.archive.archive import Archive, find_dataset, load_archive
 
 
-def test_all_that_carry_the_band_are_there(archive: Archive) -> None:
+def test_all_records_with_the_band_are_loaded(archive: Archive) -> None:
     assert len(archive.records) == 1713
     assert archive.left_out == {"Nyquist below 15 Hz": 80, "flat vertical": 1}
     assert archive.waveform.shape == archive.valid.shape
@@ -22,7 +22,7 @@ def test_all_that_carry_the_band_are_there(archive: Archive) -> None:
     assert (archive.waveform[~archive.valid] == 0).all()
 
 
-def test_a_record_is_what_the_station_would_resample(archive: Archive, datasets: Path) -> None:
+def test_a_record_is_resampled_as_at_the_station(archive: Archive, datasets: Path) -> None:
     i = next(i for i, r in enumerate(archive.records) if r.name == "ridgecrest_01510")
     with h5py.File(datasets / "waveforms.hdf5") as file:
         counts = file["data/ridgecrest_01510"][0].astype(np.float64)
@@ -37,13 +37,13 @@ def test_a_record_is_what_the_station_would_resample(archive: Archive, datasets:
     assert (record.three, record.station, record.gain, record.magnitude) == (True, "PB.B916", 7.81398e8, 1.74)
 
 
-def test_distance_comes_from_picks_where_none_is_catalogued(archive: Archive) -> None:
+def test_distance_is_computed_from_picks_if_the_catalogue_has_none(archive: Archive) -> None:
     record = next(r for r in archive.records if r.name == "phasenet_ncedc_01670")
     assert record.distance_km == pytest.approx((3099 - 3000) / 100 * 8.22)
 
 
 def write_set(folder: Path, n: int, **columns: str) -> None:
-    """A small set of one's own: `n` records of 60 s of noise at 100 Hz, horizontals in another order."""
+    """A small data set: `n` records of 60 s of noise at 100 Hz, components in the order E, N, Z."""
     rng = np.random.default_rng(0)
     base = {"trace_sampling_rate_hz": "100", "source_type": "earthquake", "trace_component_order": "ENZ"} | columns
     with h5py.File(folder / "waveforms.hdf5", "w") as file:
@@ -54,7 +54,7 @@ def write_set(folder: Path, n: int, **columns: str) -> None:
     (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
 
 
-def test_a_set_of_ones_own_is_split_by_the_same_rule(tmp_path: Path) -> None:
+def test_a_set_without_split_is_split_by_event(tmp_path: Path) -> None:
     write_set(tmp_path, 10, trace_p_arrival_sample="2000")
     archive = load_archive([tmp_path], 40.0, 15.0)
     assert sum(r.split == "test" for r in archive.records) == 2
@@ -62,10 +62,10 @@ def test_a_set_of_ones_own_is_split_by_the_same_rule(tmp_path: Path) -> None:
     assert {r.source for r in archive.records} == {tmp_path.name}
     assert archive.records[0].onset == pytest.approx(800, abs=25)
     sizes = archive.waveform[0].std(-1)
-    assert sizes[0] > 5 * sizes[1] > 25 * sizes[2]  # rows came as E, N, Z and lie as Z, N, E
+    assert sizes[0] > 5 * sizes[1] > 25 * sizes[2]  # stored as E, N, Z, loaded as Z, N, E
 
 
-def test_a_column_that_holds_nothing_out_is_said(tmp_path: Path) -> None:
+def test_a_split_column_without_test_events_is_reported(tmp_path: Path) -> None:
     write_set(tmp_path, 10, trace_p_arrival_sample="2000", split="train")
     archive = load_archive([tmp_path], 40.0, 15.0)
     assert {r.split for r in archive.records} == {"train"}
@@ -81,13 +81,15 @@ def test_a_column_that_holds_nothing_out_is_said(tmp_path: Path) -> None:
         ({"trace_p_arrival_sample": "9", "trace_component_order": "EN1"}, "no vertical"),
     ],
 )
-def test_a_set_without_a_usable_record_says_why(tmp_path: Path, columns: dict[str, str], reason: str) -> None:
+def test_a_set_without_a_usable_record_is_an_error_with_the_reasons(
+    tmp_path: Path, columns: dict[str, str], reason: str
+) -> None:
     write_set(tmp_path, 3, **columns)
     with pytest.raises(InputError, match=f"no usable record.*{reason}"):
         load_archive([tmp_path], 40.0, 15.0)
 
 
-def test_the_bundled_set_is_found_from_below(datasets: Path, tmp_path: Path) -> None:
+def test_the_bundled_set_is_found_from_a_subfolder(datasets: Path, tmp_path: Path) -> None:
     assert find_dataset(datasets.parent / "train" / "seisedge") == datasets
     with pytest.raises(InputError, match="give --data"):
         find_dataset(tmp_path)

@@ -1,4 +1,4 @@
-"""What the bundled training set promises in datasets/README.md."""
+"""The bundled data set is as described in datasets/README.md."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def rows(datasets: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_metadata_is_the_one_the_models_were_trained_on(datasets: Path) -> None:
+def test_metadata_are_those_of_the_training_of_the_models(datasets: Path) -> None:
     assert hashlib.sha256((datasets / "metadata.csv").read_bytes()).hexdigest() == METADATA_SHA256
 
 
@@ -42,7 +42,7 @@ def test_small_enough_to_clone(datasets: Path) -> None:
     assert sum(p.stat().st_size for p in datasets.iterdir()) < 45e6
 
 
-def test_no_sample_of_the_demo(rows: list[dict[str, str]]) -> None:
+def test_it_contains_no_sample_of_the_demo(rows: list[dict[str, str]]) -> None:
     ridgecrest = [r for r in rows if r["subset"] == "ridgecrest"]
     assert ridgecrest
     for r in ridgecrest:
@@ -78,10 +78,10 @@ def test_overlapping_records_of_a_station_share_a_side(rows: list[dict[str, str]
                     break
                 overlaps += 1
                 assert side == other
-    assert overlaps > 50  # Ridgecrest is a swarm: there is something to test
+    assert overlaps > 50  # Ridgecrest is a swarm, so overlaps exist
 
 
-def test_arrays_are_whole_and_as_small_as_their_values(datasets: Path, rows: list[dict[str, str]]) -> None:
+def test_arrays_are_complete_and_use_the_smallest_type(datasets: Path, rows: list[dict[str, str]]) -> None:
     with h5py.File(datasets / "waveforms.hdf5") as file:
         assert set(file["data"]) == {r["trace_name"] for r in rows}
         for r in rows[::40]:

@@ -1,4 +1,4 @@
-"""What goes into a card about the data: from the data, else 'not stated'."""
+"""Statements of a card about its training data: from the data, else 'not stated'."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from seisedge.train.dataset.event_hashes import event_hash, event_key, hashes_fr
         ({"Mw": 3}, "Mw", ""),
         ({"ml": 3, "ML": 1}, "ML", ""),
         ({"mb": 1}, "mb", ""),
-        ({"MB": 1}, "MB", ""),  # mb or mB: not for us to say
+        ({"MB": 1}, "MB", ""),  # mb or mB: ambiguous
         ({"ml": 3, "md": 5}, "M", "as catalogued: Md (5 records), ML (3 records); not converted"),
         ({"Mw": 3, "": 9}, "M", "as catalogued: Mw (3 records), not stated (9 records); not converted"),
         ({"catalogue (SCSN)": 2}, "M", "as catalogued: catalogue (SCSN) (2 records); not converted"),
@@ -41,14 +41,14 @@ def test_the_magnitude_type_is_that_of_the_data(types: dict[str, int], code: str
 
 
 @pytest.mark.parametrize("written", ["ci38443183", " ci38443183 ", "CI38443183"])
-def test_an_event_id_has_one_key_however_it_is_written(written: str) -> None:
+def test_spellings_of_an_event_id_have_one_key(written: str) -> None:
     assert key_of_id(written) == "ci38443183"
 
 
 def test_numbers_and_accents_have_one_key() -> None:
     assert key_of_id("38443183.0") == key_of_id("38443183") != key_of_id("384431830")
     assert key_of_id("Se\u0301chilienne-1") == key_of_id("S\u00e9chilienne-1")
-    assert key_of_id("1.05") == "1.05"  # no integer
+    assert key_of_id("1.05") == "1.05"  # not an integer
 
 
 def test_a_record_without_event_id_has_the_key_of_its_station_and_start() -> None:
@@ -61,7 +61,7 @@ def test_a_record_without_event_id_has_the_key_of_its_station_and_start() -> Non
     assert event_key({"trace_name": "bucket0$0,:3,:6000", **at}) == ""
 
 
-def test_hashes_there_and_back() -> None:
+def test_hashes_round_trip() -> None:
     keys = ["e2", "e1", "", "e1"]
     encoded = text_from_keys(keys)
     assert encoded == text_from_keys(["e1", "e2"])
@@ -71,7 +71,7 @@ def test_hashes_there_and_back() -> None:
 
 
 @pytest.mark.parametrize("encoded", ["?", "AAAA", "AAAAAAAAAAA"])
-def test_hashes_that_cannot_be_read_are_one_sentence(encoded: str) -> None:
+def test_invalid_hashes_are_an_error(encoded: str) -> None:
     with pytest.raises(CardError, match=r"^m\.onnx: training.event_hashes of the card must be base64"):
         hashes_from_text(encoded, "m.onnx")
 
@@ -81,8 +81,8 @@ def of(folder: Path, used: list[int] | None = None) -> Provenance:
     return provenance_of(archive, used or list(range(len(archive.records))), [folder], "magnitude")
 
 
-def test_what_the_data_do_not_state_is_not_stated(tmp_path: Path) -> None:
-    """Also where the source has the name of a bundled one."""
+def test_missing_statements_are_not_stated(tmp_path: Path) -> None:
+    """Also if the source has the name of a bundled one."""
     found = of(write_set(tmp_path, make_rows(3, split="train", subset="pnw"), make_arrays(3)))
     assert found.data == ["pnw (licence not stated)"]
     assert found.not_for == ["regions other than those of the training data: pnw (region not stated)"]
@@ -90,7 +90,7 @@ def test_what_the_data_do_not_state_is_not_stated(tmp_path: Path) -> None:
     assert hashes_from_text(found.event_hashes, "") == {event_hash(f"e{i}") for i in range(3)}
 
 
-def test_what_the_data_state_is_taken(tmp_path: Path) -> None:
+def test_statements_of_the_data_are_used(tmp_path: Path) -> None:
     rows = make_rows(
         4, split="train", subset="mine", source_magnitude=1.0, source_magnitude_type="Mw", trace_licence="CC0"
     )
@@ -131,7 +131,7 @@ def test_synthetic_records_are_stated(tmp_path: Path) -> None:
     ]
 
 
-def test_what_the_initial_weights_were_trained_on_belongs_to_the_model(tmp_path: Path) -> None:
+def test_training_data_of_the_initial_weights_are_included(tmp_path: Path) -> None:
     own = of(write_set(tmp_path / "own", make_rows(3, split="train", subset="own"), make_arrays(3)))
     rows = make_rows(2, split="train", subset="before")
     rows[1]["source_id"] = "x1"
@@ -145,9 +145,9 @@ def test_what_the_initial_weights_were_trained_on_belongs_to_the_model(tmp_path:
 
 
 @pytest.mark.parametrize("text", ["[mine]\nlicense = 'MIT'\n", "mine = 3\n", "[mine\n"])
-def test_facts_that_cannot_be_read_name_the_file(tmp_path: Path, text: str) -> None:
+def test_an_invalid_sources_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
-    with pytest.raises(InputError, match=f"{tmp_path / FILE}: not a table of facts for each source"):
+    with pytest.raises(InputError, match=f"{tmp_path / FILE}: must contain one valid table for each source"):
         read_facts([tmp_path])
 
 

@@ -1,4 +1,4 @@
-"""The same trace through the station and through training: a model sees the same mask in both."""
+"""Station and training give the same mask for the same trace."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 from seisedge.train.archive.archive import load_archive
 from seisedge.train.archive.cutter import WindowCutter
-from seisedge.train.archive.islands import without_islands
 from seisedge.train.augment import Chance
 from seisedge.train.augment.chain import Chain
+from seisedge.train.augment.islands import without_islands
 from seisedge.train.models._base import Geometry
 
 Bool = npt.NDArray[np.bool_]
@@ -34,7 +34,7 @@ RECORD_S = 60.0
 
 
 def trace(rng: np.random.Generator, n: int, rate_hz: float) -> tuple[npt.NDArray[np.int32], Bool]:
-    """Noise with held values about as long as the shortest flat run, gaps, and short stretches between gaps.
+    """Noise with constant values about as long as the shortest flat run, gaps, and short stretches between gaps.
 
     A range of 3 counts is too small for a spike or a step, which a station masks and training does not.
     """
@@ -76,7 +76,7 @@ def from_station(x: npt.NDArray[np.int32], ok: Bool, rate_hz: float, first: int)
 
 
 @pytest.mark.parametrize("rate_hz", [40.0, 50.0, 62.5, 99.99, 100.0, 125.0, 200.0])
-def test_station_and_training_mask_alike(tmp_path: Path, rate_hz: float) -> None:
+def test_station_and_training_have_the_same_mask(tmp_path: Path, rate_hz: float) -> None:
     rng = np.random.default_rng(round(rate_hz))
     n, count = round(RECORD_S * rate_hz), 6
     traces = [[trace(rng, n, rate_hz) for _ in COMPONENTS] for _ in range(count)]
@@ -141,11 +141,11 @@ def test_islands_are_dropped_as_at_the_station() -> None:
             drop_islands(row, rate_hz)
         assert all(n1 - n0 >= shortest for row in expected for n0, n1 in runs(row))
         assert np.array_equal(without_islands(masks, rate_hz).numpy().reshape(100, 300) > 0.5, expected)
-    assert not without_islands(torch.ones(1, 3, 5), 100.0).any()  # a window shorter than an island
+    assert not without_islands(torch.ones(1, 3, 5), 100.0).any()  # a window shorter than the shortest island
 
 
 def test_augmentations_leave_no_islands() -> None:
-    """What is masked by an augmentation may leave a short stretch: the model sees it as masked."""
+    """A short stretch that an augmentation leaves valid is masked too."""
     valid = torch.zeros(1, 3, 400)
     valid[:, 0, 100:107] = 1.0
     valid[:, 1, 100:108] = 1.0

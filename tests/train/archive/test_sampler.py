@@ -1,4 +1,4 @@
-"""The class is drawn after the nuisance, so it cannot be read from it."""
+"""The class is independent of the nuisance parameters, which are drawn first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sampler(archive: Archive) -> Sampler:
 
 
 def chi_squared(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
-    """Of independence of two labelings, and its degrees of freedom."""
+    """Chi-square statistic for the independence of two labelings, and its degrees of freedom."""
     table = np.zeros((a.max() + 1, b.max() + 1))
     np.add.at(table, (a, b), 1)
     table = table[table.sum(1) > 0][:, table.sum(0) > 0]
@@ -31,7 +31,7 @@ def chi_squared(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
     return float(((table - wanted) ** 2 / wanted).sum()), (table.shape[0] - 1) * (table.shape[1] - 1)
 
 
-def test_class_is_independent_of_every_nuisance(sampler: Sampler) -> None:
+def test_class_is_independent_of_every_nuisance_parameter(sampler: Sampler) -> None:
     draw = sampler.draw(30_000)
     assert draw.label.max() == 2
     for nuisance in (draw.bucket, draw.length, draw.keep @ np.array([1, 2, 4])):
@@ -47,7 +47,7 @@ def test_the_test_of_independence_can_fail(sampler: Sampler) -> None:
     assert value > freedom + 4 * np.sqrt(2 * freedom)
 
 
-def test_every_drawn_window_is_carried_by_its_record(sampler: Sampler, archive: Archive) -> None:
+def test_every_drawn_window_is_inside_its_record(sampler: Sampler, archive: Archive) -> None:
     draw = sampler.draw(2_000)
     size = np.array([archive.records[i].n_samples for i in draw.record])
     assert (draw.start >= -1).all()  # rounding of the onset
@@ -58,7 +58,7 @@ def test_every_drawn_window_is_carried_by_its_record(sampler: Sampler, archive: 
     assert not any(archive.records[i].split == "test" for i in draw.record)
 
 
-def test_triggered_onsets_are_spread_and_continuous_ones_anywhere(sampler: Sampler, archive: Archive) -> None:
+def test_triggered_onsets_have_jitter_and_continuous_ones_any_position(sampler: Sampler, archive: Archive) -> None:
     draw = sampler.draw(8_000)
     rate, lead = archive.rate_hz, sampler.geometry.onset_s
     onset_s = (np.array([archive.records[i].onset for i in draw.record]) - draw.start) / rate
@@ -72,7 +72,7 @@ def test_triggered_onsets_are_spread_and_continuous_ones_anywhere(sampler: Sampl
     assert anywhere.max() <= 45 - sampler.spec.event_inside_s + 0.02
 
 
-def test_both_kinds_of_non_tectonic_and_each_event_weigh_the_same(sampler: Sampler, archive: Archive) -> None:
+def test_both_kinds_of_non_tectonic_and_all_events_have_equal_weight(sampler: Sampler, archive: Archive) -> None:
     draw = sampler.draw(40_000)
     vertical = ~draw.keep[:, 1:].any(1) & draw.keep[:, 0]
     some = [archive.records[i] for i in draw.record[(draw.label == 1) & vertical]]
@@ -92,7 +92,7 @@ def test_same_seed_same_draws(archive: Archive) -> None:
     assert not np.array_equal(a.record, c.record)
 
 
-def test_a_nuisance_that_one_class_cannot_carry_is_drawn_for_none(archive: Archive) -> None:
+def test_a_nuisance_cell_without_records_of_one_class_is_not_drawn(archive: Archive) -> None:
     recipe = load_recipe("event-type")
     only_verticals = msgspec.structs.replace(recipe.data, non_tectonic={"blast/pnw": 1.0})
     recipe = msgspec.structs.replace(recipe, data=only_verticals)
@@ -100,14 +100,14 @@ def test_a_nuisance_that_one_class_cannot_carry_is_drawn_for_none(archive: Archi
     assert not any(bucket.three for bucket in sampler.buckets)
 
 
-def test_no_nuisance_at_all_is_an_error(archive: Archive) -> None:
+def test_no_nuisance_cell_at_all_is_an_error(archive: Archive) -> None:
     short = Candidates(archive, list(archive.indices(source="phasenet_ncedc")[:5]), {"phasenet_ncedc": 1.0}, True)
     model = create_model("ganet_small")
-    with pytest.raises(InputError, match="no window length"):
+    with pytest.raises(InputError, match="no combination of window length"):
         Sampler(archive, [short], [1.0], model.geometry, NuisanceSpec((40.0,)), 1)
 
 
-def test_cut_windows_hold_the_samples_of_the_record(sampler: Sampler, archive: Archive) -> None:
+def test_cut_windows_contain_the_samples_of_the_record(sampler: Sampler, archive: Archive) -> None:
     draw = sampler.draw(50)
     x, valid = WindowCutter(archive, sampler.geometry, torch.device("cpu")).cut(draw)
     for i in range(50):

@@ -1,4 +1,4 @@
-"""However the samples are held on a device, the windows cut are the same, to what is stated."""
+"""All forms of storing samples on a device give the same windows, within the stated accuracy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.archive.samples import Resident, Streamed, samples_on
 from seisedge.train.archive.task import sampler_of
-from seisedge.train.fit.precision import autocast, keep_full, wants_bf16
+from seisedge.train.fit.precision import autocast, keep_float32, wants_bf16
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import load_recipe
 
@@ -30,7 +30,7 @@ def whole_numbers(archive: Archive) -> Archive:
     return dataclasses.replace(archive, waveform=np.clip(archive.waveform, -3e4, 3e4).round())
 
 
-def test_what_fits_is_held_whole_and_whole_numbers_as_such(few: Archive) -> None:
+def test_samples_that_fit_are_stored_exactly_and_integers_as_int16(few: Archive) -> None:
     size = few.waveform.size
     plain = samples_on(few, CPU, 5 * size)
     assert isinstance(plain, Resident)
@@ -42,7 +42,7 @@ def test_what_fits_is_held_whole_and_whole_numbers_as_such(few: Archive) -> None
     half = samples_on(few, CPU, 3 * size)
     assert isinstance(half, Resident)
     assert half.waveform.dtype == torch.float16
-    assert "kept as float16" in half.notes[0]
+    assert "stored as float16" in half.notes[0]
     streamed = samples_on(few, CPU, 3 * size - 1)
     assert isinstance(streamed, Streamed)
     assert "streamed from host memory" in streamed.notes[0]
@@ -80,7 +80,7 @@ def test_the_front_end_stays_float32(few: Archive, draw: Draw) -> None:
     assert isinstance(front, torch.nn.Module)
     with torch.no_grad():
         plain, expected = model.raw(x, valid), front(x, valid)[0]
-        keep_full(model, CPU)
+        keep_float32(model, CPU)
         assert wants_bf16("bf16", CPU)
         assert not wants_bf16("auto", CPU)
         with autocast(True, CPU):

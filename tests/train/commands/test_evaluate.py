@@ -1,4 +1,4 @@
-"""`seisedge evaluate` from end to end, on a small set whose right answer is known."""
+"""`seisedge evaluate` end to end, on a small data set with a known result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def seisedge(*arguments: str | Path) -> tuple[int, str]:
 
 
 def make_set(folder: Path, seed: int = 0, prefix: str = "e", **more: Any) -> Path:
-    """Noise, and from the onset on a burst; two records an event, half of the events blasts."""
+    """Noise with a burst from the onset on; two records for each event, half of the events are blasts."""
     rng = np.random.default_rng(seed)
     rows, arrays = [], []
     for i in range(2 * N_EVENTS):
@@ -73,7 +73,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(autouse=True)
 def few_damages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them take minutes; `test_damage.py` looks at each."""
+    """Fewer kinds of damage: all of them take minutes, and `test_damage.py` tests each."""
     for module in (curves, plots, markdown):
         few = [ladder for ladder in damage.LADDERS if ladder.name in ("gap", "swapped-horizontals", "mixed-noise")]
         monkeypatch.setattr(module, "LADDERS", few)
@@ -84,7 +84,7 @@ def sides(run: Path) -> dict[str, str]:
     return {row["event"]: row["split"] for row in json.loads((run / "split.json").read_text()).values()}
 
 
-def test_a_run_is_judged_on_what_it_held_out(trained: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_run_is_evaluated_on_its_held_out_events(trained: tuple[Path, Path], tmp_path: Path) -> None:
     data, run = trained
     code, text = seisedge("evaluate", run, "--data", data, "-o", tmp_path / "out", "--draws", "20", "--json")
     assert code == 0, text
@@ -105,7 +105,7 @@ def test_a_run_is_judged_on_what_it_held_out(trained: tuple[Path, Path], tmp_pat
     assert "mixed-noise" in page
 
 
-def test_events_of_the_training_are_not_counted_elsewhere(trained: tuple[Path, Path], tmp_path: Path) -> None:
+def test_training_events_in_another_folder_are_not_evaluated(trained: tuple[Path, Path], tmp_path: Path) -> None:
     """The same events in another folder, at another station: one event on both sides."""
     _, run = trained
     other = make_set(tmp_path / "other", seed=1, station_code="S9")
@@ -120,7 +120,7 @@ def test_events_of_the_training_are_not_counted_elsewhere(trained: tuple[Path, P
     assert "the other four fifths" in report["simple"]
 
 
-def test_nothing_left_is_one_sentence(trained: tuple[Path, Path], tmp_path: Path) -> None:
+def test_no_remaining_record_is_an_error(trained: tuple[Path, Path], tmp_path: Path) -> None:
     _, run = trained
     one = next(e for e, side in sides(run).items() if side == "train")
     other = make_set(tmp_path / "other", seed=1, source_id=one)
@@ -134,7 +134,7 @@ def test_nothing_left_is_one_sentence(trained: tuple[Path, Path], tmp_path: Path
     assert "without it nothing can be held out" in text
 
 
-def test_a_prevalence_is_stated(trained: tuple[Path, Path], tmp_path: Path) -> None:
+def test_prevalence_is_used_and_reported(trained: tuple[Path, Path], tmp_path: Path) -> None:
     data, run = trained
     shares = "tectonic=0.2,non-tectonic=0.1,noise=0.7"
     code, text = seisedge(
@@ -154,7 +154,7 @@ def test_a_prevalence_is_stated(trained: tuple[Path, Path], tmp_path: Path) -> N
         (["event-type", "--prevalence", "tectonic=half"], "must be LABEL=SHARE"),
         (["magnitude", "--prevalence", "tectonic=1"], "is a magnitude model"),
         (["event-type", "--data", "nowhere"], "no metadata.csv there"),
-        (["event-type", "-o", __file__], "a file is there"),
+        (["event-type", "-o", __file__], "is a file; -o must be a folder"),
     ],
 )
 def test_bad_input(arguments: list[str], message: str) -> None:
@@ -179,8 +179,8 @@ def test_a_model_file_on_foreign_data(tmp_path: Path) -> None:
     assert "no record has a gain" in text
 
 
-def test_a_model_file_is_not_judged_on_its_training_events(tmp_path: Path, datasets: Path) -> None:
-    """Its own data among others: the events that it was trained on are left out, counted and reported."""
+def test_a_model_file_is_not_evaluated_on_its_training_events(tmp_path: Path, datasets: Path) -> None:
+    """Its training data with other folders: the training events are left out, counted and reported."""
     other = make_set(tmp_path / "other", seed=4)
     code, text = seisedge(
         "evaluate", "event-type", "--data", other, "--data", datasets, "-o", tmp_path / "out", "--no-curves",
@@ -203,7 +203,9 @@ def archive_of_mine(tmp_path_factory: pytest.TempPathFactory) -> Archive:
 
 
 def test_training_events_are_found_by_their_ids(archive_of_mine: Archive) -> None:
-    """However the ids are written; all of them is an error, and a card that names none is counted whole."""
+    """For all spellings of the ids. If all events are training events, it is an error; if the card names none, all
+    count.
+    """
     subject = subject_from("magnitude", torch.device("cpu"))
     written = [f" {e.upper()} " for e in ("e0", "e3", "e17")]
     named = dataclasses.replace(subject, event_hashes=frozenset(event_hash(key_of_id(e)) for e in written))
@@ -225,8 +227,8 @@ def test_training_events_are_found_by_their_ids(archive_of_mine: Archive) -> Non
     assert "but for 5 training records without one" in unnamed.why
 
 
-def test_own_test_events_that_the_card_names_do_not_count(archive_of_mine: Archive) -> None:
-    """A card whose split does not agree with its training events: what it was trained on does not count."""
+def test_test_events_that_the_card_names_are_not_evaluated(archive_of_mine: Archive) -> None:
+    """If split and training events of a card disagree, the training events are not evaluated."""
     mine = archive_of_mine
     held = next(r for r in mine.records if r.split == "test")
     subject = dataclasses.replace(
@@ -238,7 +240,7 @@ def test_own_test_events_that_the_card_names_do_not_count(archive_of_mine: Archi
     assert before.counts.sum() - after.counts.sum() == after.left_out[TRAINED_ON] == 2
 
 
-def test_a_run_of_an_older_seisedge_names_its_training_side(trained: tuple[Path, Path], tmp_path: Path) -> None:
+def test_training_events_of_an_older_run_come_from_its_split(trained: tuple[Path, Path], tmp_path: Path) -> None:
     _, run = trained
     (tmp_path / "split.json").write_bytes((run / "split.json").read_bytes())
     save_run(dataclasses.replace(load_run(run), provenance=None), tmp_path / "checkpoint.pt")
@@ -255,7 +257,7 @@ def test_the_order_of_folders_does_not_matter(tmp_path: Path) -> None:
     assert own_order(subject, [second, first]) == [second, first]
 
 
-def test_short_records_are_one_sentence(tmp_path: Path) -> None:
+def test_records_that_are_too_short_are_an_error(tmp_path: Path) -> None:
     data = make_set(tmp_path / "mine", trace_onset_sample=3750, trace_noise_end_sample="")
     code, text = seisedge("evaluate", "event-type", "--data", data, "-o", tmp_path / "out")
     assert code == 2

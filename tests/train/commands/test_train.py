@@ -1,4 +1,4 @@
-"""`seisedge train` from the command line: a tiny run, and bad input in one sentence each."""
+"""`seisedge train` from the command line: a small run, and one error message for each invalid input."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def train(*arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("recipe", ["event-type", "magnitude"])
-def test_a_tiny_run_writes_all_there_is_to_know(
+def test_a_small_run_writes_all_files(
     tmp_path: Path, datasets: Path, recipe: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch, "__version__", TorchVersion("2.13.0+cu130"))  # the distribution's version has no build
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.13.0+cu130"))  # the package metadata have no build tag
     out = tmp_path / "run"
     code, text = train(
         recipe, "--data", str(datasets), "--limit", "250", "-o", str(out), "--seed", "3",
@@ -71,7 +71,7 @@ def test_list_shows_every_recipe() -> None:
     head, *lines = text.splitlines()
     assert head.split() == ["recipe", "model", "parameters", "window", "what", "it", "makes"]
     assert len(lines) == len(recipe_names())
-    assert len({line.index(load_recipe(line.split()[0]).about) for line in lines}) == 1  # a table
+    assert len({line.index(load_recipe(line.split()[0]).about) for line in lines}) == 1  # aligned columns
     for name in recipe_names():
         assert name in text
         assert load_recipe(name).about in text
@@ -80,9 +80,9 @@ def test_list_shows_every_recipe() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name a RECIPE"),
+        ([], "RECIPE is missing"),
         (["event-typ"], "did you mean 'event-type'"),
-        (["nothing.toml"], "no such recipe file"),
+        (["nothing.toml"], "nothing.toml: no such file"),
         (["event-type", "--data", "nowhere"], "no metadata.csv there"),
         (["event-type", "--device", "cuda:9999"], "--device cuda:9999"),
         (["event-type", "--device", "tpu"], "must be auto, cpu or cuda"),
@@ -113,12 +113,12 @@ def test_bad_input(arguments: list[str], message: str, datasets: Path, tmp_path:
 @pytest.mark.parametrize(
     ("recipe", "more", "message"),
     [
-        ("magnitude", {}, "the data hold no magnitude (column source_magnitude)"),
-        ("event-type", {}, "the data hold no training record for non-tectonic; of kinds there are tectonic"),
+        ("magnitude", {}, "the data contain no magnitude (column source_magnitude)"),
+        ("event-type", {}, "the data contain no training record for non-tectonic, only records of the kinds tectonic"),
         ("event-type", {"split": ["train", "test"] * 10, "source_id": "e"}, "event e on two sides (1 such)"),
     ],
 )
-def test_data_that_cannot_serve(tmp_path: Path, recipe: str, more: dict[str, Any], message: str) -> None:
+def test_data_that_do_not_fit_the_recipe(tmp_path: Path, recipe: str, more: dict[str, Any], message: str) -> None:
     rows = make_rows(20)
     for key, value in more.items():
         for i, row in enumerate(rows):
@@ -130,7 +130,7 @@ def test_data_that_cannot_serve(tmp_path: Path, recipe: str, more: dict[str, Any
     assert not (tmp_path / "run").exists()
 
 
-def test_a_set_of_ones_own_with_short_traces_trains(tmp_path: Path) -> None:
+def test_training_on_another_set_with_short_records(tmp_path: Path) -> None:
     rows, arrays = make_rows(40), make_arrays(40, length=3000)
     for i, row in enumerate(rows):
         kind = ("earthquake", "quarry blast", "noise")[i % 3]
@@ -141,12 +141,12 @@ def test_a_set_of_ones_own_with_short_traces_trains(tmp_path: Path) -> None:
         "--set", "optimisation.steps=2", "--set", "optimisation.batch=4", "--set", "arguments.width=8",
     )  # fmt: skip
     assert code == 0, text
-    assert "40 records are shorter than the window of 45 s; what they lack of it is masked" in text
-    assert "each source weighs as many events as it has" in text
+    assert "40 records are shorter than the window of 45 s; the missing part is masked" in text
+    assert "each source is weighted by its number of events" in text
     assert load_run(tmp_path / "run").recipe.data.tectonic == {"mine": 1.0}
 
 
-def test_outside_a_clone_data_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_a_clone_data_is_required(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code, text = train("event-type")
     assert code == 2

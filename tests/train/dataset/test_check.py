@@ -159,7 +159,7 @@ def test_a_set_given_twice_is_all_duplicates(tmp_path: Path) -> None:
     code, out, err = run("check", str(tmp_path / "mine"), str(tmp_path / "mine"))
     assert code == 1
     assert "FAULT    duplicates (6)" in out
-    assert "not fit for an honest training (duplicates)" in err
+    assert "must not be used for training until the faults are fixed (duplicates)" in err
     assert "6 of 6 records of" in err
 
 

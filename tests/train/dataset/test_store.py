@@ -102,7 +102,7 @@ def test_rate_and_components_of_the_data_format(tmp_path: Path) -> None:
         ([{"trace_name": "t0", "trace_sampling_rate_hz": 100, "source_type": "earthquake", "source_class": "quake",
            "trace_p_arrival_sample": 9}], "source_class must be one of tectonic"),
         ([{"trace_name": "t0", "trace_sampling_rate_hz": 100, "source_type": "earthquake",
-           "trace_p_arrival_sample": 9, "trace_missing": "Z:all"}], "trace_missing must be as in"),
+           "trace_p_arrival_sample": 9, "trace_missing": "Z:all"}], "trace_missing must have the form"),
     ],
 )  # fmt: skip
 def test_bad_sets(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
@@ -126,7 +126,7 @@ def test_nan_flat_and_missing_are_masked_or_left_out_and_said(tmp_path: Path) ->
     rows[3]["trace_missing"] = "Z:1000-2000;E:0-50 90-100"
     archive = load_archive([write_set(tmp_path, rows, arrays)], 100.0, 15.0)
     assert archive.left_out == {"not a number in the vertical": 1, "flat vertical": 1}
-    assert archive.notes == ["1 records hold NaN in some samples, which are masked"]
+    assert archive.notes == ["1 records contain NaN samples, which are masked"]
     assert np.isfinite(archive.waveform).all()
     by_name = {record.name: i for i, record in enumerate(archive.records)}
     lost = (~archive.valid).sum(-1) - (~archive.valid[by_name["t7"]]).sum(-1)

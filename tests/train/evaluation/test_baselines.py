@@ -40,7 +40,7 @@ def test_measured_peak_is_ground_velocity(archive: Archive) -> None:
     gain = np.array([archive.records[i].gain for i in index], dtype=float)
     a, b = measure(archive, index, gain, 10.0), measure(archive, index, gain * 10, 10.0)
     assert a.log_peak - b.log_peak == pytest.approx(np.ones(5))
-    assert ((a.log_peak > -8.5) & (a.log_peak < -3)).all()  # micrometres per second, give or take
+    assert ((a.log_peak > -8.5) & (a.log_peak < -3)).all()  # of the order of micrometres per second
     assert a.duration_s.max() <= 10.0
 
 
@@ -56,7 +56,7 @@ def test_records_of_an_event_share_one_weight() -> None:
 
 
 def test_logistic_regression_recovers_its_coefficients() -> None:
-    """With a full set of weights the fitted probabilities are the shares, class by class."""
+    """The fitted probabilities of each class sum to its share."""
     x = np.array([[1.0, 0.0], [1.0, 1.0]])
     shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
     rows, label = np.repeat(x, 3, axis=0), np.tile(np.arange(3), 2)
@@ -66,6 +66,6 @@ def test_logistic_regression_recovers_its_coefficients() -> None:
     assert logistic(x, heavy) == pytest.approx(np.full((2, 3), 1 / 3), abs=1e-2)
 
 
-def test_a_logistic_regression_without_a_solution_is_an_error() -> None:
+def test_a_logistic_regression_that_does_not_converge_is_an_error() -> None:
     with pytest.raises(FailedError, match="does not converge"):
         fit_logistic(np.array([[1.0, np.nan], [1.0, 2.0]]), np.array([0, 1]), 2, np.ones(2))

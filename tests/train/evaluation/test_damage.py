@@ -1,4 +1,4 @@
-"""Every damage does what its name says to a batch, and the same at each call."""
+"""Every kind of damage changes a batch as its name states, and identically at each call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ N = 800
 
 @dataclasses.dataclass
 class Fake:
-    """As much of a subject as a damage looks at."""
+    """The attributes of a subject that `damage_from` uses."""
 
     geometry: Geometry = dataclasses.field(default_factory=lambda: Geometry(N, 40.0, 5.0))
 
@@ -29,7 +29,7 @@ def noise(chance: object, size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("ladder", LADDERS, ids=lambda ladder: ladder.name)
-def test_each_rung_changes_the_batch_and_is_seeded(ladder: Ladder) -> None:
+def test_each_amount_changes_the_batch_and_is_seeded(ladder: Ladder) -> None:
     generator = torch.Generator().manual_seed(1)
     x, valid = torch.randn(6, 3, N, generator=generator) * 100, torch.ones(6, 3, N)
     for amount in ladder.amounts:

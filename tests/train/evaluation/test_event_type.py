@@ -1,4 +1,4 @@
-"""Votes, means, ROC and what an event is, on answers put together by hand."""
+"""Votes, means, ROC and grouping by event, on answers written by hand."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 from seisedge.train.evaluation.answers import Answers
 from seisedge.train.evaluation.event_type import MEAN, PAIR, VISIBLE, VOTE, add_figures, events_of, roc
 from seisedge.train.evaluation.figure import Figures
-from seisedge.train.evaluation.predict import Windows
+from seisedge.train.evaluation.predict import FixedWindows
 
 LABELS = ["tectonic", "non-tectonic", "noise"]
 
 
 def answers(rows: list[tuple[str, str, int, tuple[float, float, float]]]) -> Answers:
-    """(event, kind, label, probabilities) a record, all with a visible signal; noise has kind 'noise'."""
+    """(event, kind, label, probabilities) of each record, all with a visible signal; noise has kind 'noise'."""
     n = len(rows)
     zeros = np.zeros(n, np.int64)
     kind = np.array([r[1] for r in rows])
@@ -27,19 +27,19 @@ def answers(rows: list[tuple[str, str, int, tuple[float, float, float]]]) -> Ans
         "three": np.ones(n, bool),
         "noise": kind == "noise",
     }
-    windows = Windows(zeros, np.array([r[2] for r in rows]), zeros, zeros)
+    windows = FixedWindows(zeros, np.array([r[2] for r in rows]), zeros, zeros)
     return Answers(10.0, windows, np.array([r[3] for r in rows]), facts)
 
 
 CASE = answers(
     [
-        ("a", "tectonic", 0, (0.6, 0.3, 0.1)),  # event a: two of three say tectonic, the mean says non-tectonic
+        ("a", "tectonic", 0, (0.6, 0.3, 0.1)),  # event a: two of three answers are tectonic, the mean is non-tectonic
         ("a", "tectonic", 0, (0.5, 0.4, 0.1)),
         ("a", "tectonic", 0, (0.0, 0.9, 0.1)),
         ("b", "blast", 1, (0.7, 0.2, 0.1)),  # event b: a tie, the mean decides
         ("b", "blast", 1, (0.1, 0.8, 0.1)),
         ("c", "mass movement", 1, (0.2, 0.7, 0.1)),
-        ("a", "noise", 2, (0.2, 0.2, 0.6)),  # noise before event a: is of no event
+        ("a", "noise", 2, (0.2, 0.2, 0.6)),  # noise before event a: belongs to no event
     ]
 )
 
@@ -61,7 +61,7 @@ def test_figures_of_the_case() -> None:
     assert found["specificity", PAIR, "record"].value == pytest.approx(2 / 3, abs=1e-4)
     assert found["accuracy", VISIBLE, VOTE].value == 1.0
     assert found["accuracy", VISIBLE, MEAN].value == pytest.approx(2 / 3, abs=1e-4)
-    assert ("recall, blast", VISIBLE, "record") not in found  # on two records no figure is given
+    assert ("recall, blast", VISIBLE, "record") not in found  # no figure on two records
     assert found["recall, tectonic", VISIBLE, "record"].low is None  # one event: no interval
     assert found["accuracy", VISIBLE, "record"].n_events == 3
 

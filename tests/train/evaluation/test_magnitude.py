@@ -1,4 +1,4 @@
-"""A magnitude is judged as the station would say it: its label, its number, its interval."""
+"""Evaluation of a magnitude as the station reports it: label, number, interval."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from seisedge.train.evaluation import magnitude
 from seisedge.train.evaluation.answers import Answers
 from seisedge.train.evaluation.figure import Figures
 from seisedge.train.evaluation.magnitude import EITHER, FITTED, KNOWN
-from seisedge.train.evaluation.predict import Windows
+from seisedge.train.evaluation.predict import FixedWindows
 from seisedge.train.models._base import magnitude_bins
 
 EDGES = magnitude_bins(outer=True)[1]
 
 
-def answers(catalogued: list[float], said: list[dict[int, float]], events: str) -> Answers:
-    """said: label → probability, a record."""
+def answers(catalogued: list[float], reported: list[dict[int, float]], events: str) -> Answers:
+    """Answers of records; reported: label → probability, for each record."""
     n = len(catalogued)
     p = np.zeros((n, len(EDGES) - 1))
-    for row, shares in zip(p, said, strict=True):
+    for row, shares in zip(p, reported, strict=True):
         for label, share in shares.items():
             row[label] = share
     zeros = np.zeros(n, np.int64)
@@ -34,7 +34,7 @@ def answers(catalogued: list[float], said: list[dict[int, float]], events: str) 
         "distance_km": np.full(n, 15.0),
         "snr": np.full(n, 8.0),
     }
-    return Answers(30.0, Windows(zeros, zeros, zeros, zeros), p, facts)
+    return Answers(30.0, FixedWindows(zeros, zeros, zeros, zeros), p, facts)
 
 
 def test_an_open_bin_is_the_label_only_above_one_half() -> None:
@@ -66,27 +66,27 @@ def test_figures_of_four_records() -> None:
     assert found["within ±0.1", "record"].value == 0.5
     assert found["within ±0.2", "record"].value == 0.75
     assert found["bin accuracy", "record"].value == 0.75
-    assert found["number given", "record"].value == 0.75  # beyond 3.0 the station gives none
+    assert found["number given", "record"].value == 0.75  # above 3.0 the station reports none
     assert found["90 % interval covers", "record"].value == 0.75
     assert found["MAE", "event by mean"].value == pytest.approx(np.abs([0.1, *errors[2:]]).mean(), abs=1e-4)
     assert not [f for f in out.rows if f.who == "nothing"]
 
 
-def test_slices_name_their_part() -> None:
+def test_slices_have_the_name_of_their_class() -> None:
     a = answers([1.05, 1.15, 1.25], [{11: 1.0}] * 3, "abc")
     out = Figures(50)
     magnitude.add_slices(out, EDGES, a)
     assert {f.on for f in out.rows} == {"magnitude 1 to 1.5", "distance_km 10 to 20", "signal to noise 6 to 12"}
 
 
-def test_parts_are_those_of_the_data() -> None:
-    """By where the gain comes from and by the sources' own names; a part is not named where it would be the whole."""
+def test_parts_follow_the_data() -> None:
+    """Parts by origin of the gain and by source name; a part equal to the whole is omitted."""
     a = answers([1.05, 1.15, 1.25, 1.35, 1.45, 1.55], [{11: 1.0}] * 6, "abcdef")
     a.facts["source"] = np.array(["alps"] * 3 + ["oslo"] * 3)
     out = Figures(50)
     magnitude.add_figures(out, EDGES, a, {})
     assert {f.on for f in out.rows} == {KNOWN, f"source alps, {KNOWN}", f"source oslo, {KNOWN}"}
-    a.facts["gain"][:3] = None  # stations of the training, whose gain was fitted
+    a.facts["gain"][:3] = None  # training stations with fitted gain
     out = Figures(50)
     magnitude.add_figures(out, EDGES, a, {})
     assert {f.on for f in out.rows} == {KNOWN, FITTED, EITHER, f"source alps, {FITTED}", f"source oslo, {KNOWN}"}

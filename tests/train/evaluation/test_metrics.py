@@ -1,4 +1,4 @@
-"""Each figure against a case worked by hand, weights against repeated records, and chance for shuffled labels."""
+"""Each metric on a case computed by hand, weights against repeated records, and chance for shuffled labels."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ def test_prevalence_moves_precision_and_leaves_sensitivity() -> None:
     assert m.precision(rare, 1)[0] == pytest.approx(0.1 * 2 / 3 / (0.1 * 2 / 3 + 0.8 / 4))
     assert m.accuracy(rare)[0] == pytest.approx(0.8 * 3 / 4 + 0.1 * 2 / 3 + 0.1)
     missing = m.at_prevalence(np.array([[1, 1, 1, 1, 0, 0, 0, 1.0]]), TRUTH, (0.8, 0.1, 0.1))
-    assert np.isnan(m.accuracy(m.confusion(missing, TRUTH, ANSWER, 3))[0])  # a resampling without a class says nothing
+    assert np.isnan(m.accuracy(m.confusion(missing, TRUTH, ANSWER, 3))[0])  # undefined for a resampling without a class
 
 
-def test_whole_events_are_drawn_again() -> None:
+def test_whole_events_are_resampled() -> None:
     group = np.repeat(np.arange(20), 50)
     for w in resamples(group, 200):
         assert (w.reshape(-1, 20, 50) == w.reshape(-1, 20, 50)[..., :1]).all()
         assert (w.sum(1) == 1000).all()
-    values = np.repeat(np.arange(20) % 2, 50).astype(float)  # an event is all right or all wrong
+    values = np.repeat(np.arange(20) % 2, 50).astype(float)  # all records of an event are right, or all are wrong
     e = estimate(group, lambda w: m.mean(w, values))
     assert (e.n_groups, e.n_records, e.value) == (20, 1000, 0.5)
     assert 0.2 < e.low < 0.35  # twenty events of a half: 0.5 ± 1.96 * 0.11; by records alone 0.47 to 0.53
@@ -88,7 +88,7 @@ def test_shuffled_labels_bring_every_figure_to_chance() -> None:
     n = 3000
     logits = rng.standard_normal((n, 3)) * 2
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    label = rng.permutation(p.argmax(1))  # a perfect model but for the shuffle
+    label = rng.permutation(p.argmax(1))  # a perfect model, except for the shuffle
     group, answer, one = np.arange(n), p.argmax(1), np.ones((1, n))
     share = np.bincount(label) / n
 

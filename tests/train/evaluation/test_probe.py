@@ -1,4 +1,4 @@
-"""What a classifier makes of the nuisances alone."""
+"""Classifiers that use only nuisance parameters."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from seisedge.train.evaluation.probe import logistic_accuracy, probe, table_accu
 from seisedge.train.recipes.recipe import load_recipe
 
 
-def test_shortcuts_are_gone(archive: Archive) -> None:
+def test_drawn_windows_have_no_shortcut(archive: Archive) -> None:
     found = {f.sees: f for f in probe(load_recipe("event-type"), archive, draws=6000, edge_draws=1500)}
     for sees in ("components", "mask length", "components and mask length", "band edge"):
         assert not found[sees].beats_prior, found[sees]
-    # stated in the report, not hidden: these data cannot free the class of source and rate
+    # a known property of these data, which the report states: source and rate predict the class
     assert found["source (not given)"].accuracy < 0.65
     assert found["source, vertical only (not given)"].accuracy < 0.6
 
 
-def test_the_probes_find_what_is_there() -> None:
+def test_the_probes_find_a_real_dependence() -> None:
     rng = np.random.default_rng(0)
     label = rng.integers(0, 3, 4000)
     assert table_accuracy(label * 2 + rng.integers(0, 2, 4000), label) == 1.0

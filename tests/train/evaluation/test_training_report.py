@@ -1,4 +1,4 @@
-"""What a training says of its figures where nothing is held out, and that synthetic records never count."""
+"""The evaluation of a training without held-out events, and with synthetic records."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
 from seisedge.train.evaluation.subject import subject_of_training
 from seisedge.train.evaluation.unseen import unseen_records
 from seisedge.train.fit.loop import Trained
-from seisedge.train.fit.run import report_of
+from seisedge.train.fit.run import evaluation_of
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import load_recipe
 
 CPU = torch.device("cpu")
 
 
-def test_without_held_out_events_the_run_says_that_it_is_not_evaluated(few: Archive, tmp_path: Path) -> None:
+def test_a_run_without_held_out_events_reports_that_it_is_not_evaluated(few: Archive, tmp_path: Path) -> None:
     everything = [dataclasses.replace(r, split="train") for r in few.records]
     archive = dataclasses.replace(few, records=everything)
     model, said = create_model("ganet_small", width=8), list[str]()
-    report = report_of(load_recipe("event-type"), Trained(model, {}), archive, None, CPU, 20, said.append)
+    report = evaluation_of(load_recipe("event-type"), Trained(model, {}), archive, None, CPU, 20, said.append)
     assert report is None
     assert len(said) == 1
     assert said[0].startswith("not evaluated: event-type: no record is left to evaluate on")
@@ -33,7 +33,7 @@ def test_without_held_out_events_the_run_says_that_it_is_not_evaluated(few: Arch
     assert "No event is held out" in (tmp_path / "metrics.md").read_text()
 
 
-def test_synthetic_records_neither_count_nor_fit_a_baseline(few: Archive) -> None:
+def test_synthetic_records_are_not_evaluated_and_fit_no_baseline(few: Archive) -> None:
     synthetic = np.arange(len(few.records)) % 3 == 0
     records = [dataclasses.replace(r, synthetic=bool(s)) for r, s in zip(few.records, synthetic, strict=True)]
     archive = dataclasses.replace(few, records=records)

@@ -1,4 +1,4 @@
-"""The log as event files and as a picture; without the packages that draw them, a sentence."""
+"""The log as TensorBoard files and as a plot; a message if the package for it is missing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def rows() -> list[dict[str, float]]:
 
 
 def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    """As if it were not installed."""
+    """Make the import fail as if the package were not installed."""
     true_import = builtins.__import__
 
     def fail(name: str, *arguments: Any, **more: Any) -> Any:
@@ -34,7 +34,7 @@ def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     monkeypatch.setattr(builtins, "__import__", fail)
 
 
-def test_event_files_hold_every_figure(tmp_path: Path) -> None:
+def test_event_files_contain_every_value(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -47,7 +47,7 @@ def test_event_files_hold_every_figure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", ["torch.utils.tensorboard", "matplotlib"])
-def test_without_the_package_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+def test_a_missing_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     without(monkeypatch, package)
     said: list[str] = []
     if package == "matplotlib":
@@ -59,14 +59,14 @@ def test_without_the_package_it_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_picture(tmp_path: Path) -> None:
+def test_the_plot_is_written(tmp_path: Path) -> None:
     draw_curves(tmp_path / "loss.png", {"calibration": rows(), "training": rows()}, "title", "accuracy", pytest.fail)
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_line_for_people() -> None:
+def test_a_progress_line() -> None:
     row = rows()[3] | {"seconds": 8.0, "samples_s": 812.4}
     line = line_of(row, "training", 12, "accuracy")
     assert line == "training: step 4/12 (epoch 0.4), loss 0.2500, accuracy 0.250, 812 samples/s, 0:16 left"
-    assert "left out: loss 0.3333, accuracy 0.500" in line_of(rows()[2], "training", 12, "accuracy")
+    assert "held out: loss 0.3333, accuracy 0.500" in line_of(rows()[2], "training", 12, "accuracy")
     assert [clock(s) for s in (7, 750, 3723)] == ["0:07", "12:30", "1:02:03"]

@@ -1,4 +1,4 @@
-"""Two processes are one: the same batch, the same losses, to rounding."""
+"""Two processes have the batch and the losses of one process, except for rounding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.fit.distributed import World, shared_among
+from seisedge.train.fit.distributed import World, distributed_objective
 from seisedge.train.fit.run import run_training
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import load_recipe
@@ -22,14 +22,14 @@ from seisedge.train.run_file import load_run
 
 def test_a_batch_is_divided() -> None:
     assert [World(rank, 4).rows(32) for rank in range(4)] == [slice(8 * r, 8 * r + 8) for r in range(4)]
-    with pytest.raises(InputError, match="batch 30 does not divide among 4 processes"):
+    with pytest.raises(InputError, match="batch 30 is not divisible by the number of processes \\(4\\)"):
         World(0, 4).rows(30)
 
 
-def test_live_batch_norm_is_refused_on_cpus() -> None:
+def test_live_batch_norm_on_cpus_is_an_error() -> None:
     model = create_model("ganet_small").train()
     with pytest.raises(InputError, match=r"--set optimisation\.batch_norm=frozen"):
-        shared_among(model, World(0, 2), torch.device("cpu"))
+        distributed_objective(model, World(0, 2), torch.device("cpu"))
 
 
 def losses(run: Path) -> list[float]:
@@ -49,7 +49,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
         "arguments.width": 8, "arguments.dropout": 0.0, "data.split": "event",
     }  # fmt: skip
     recipe = load_recipe("event-type", changes)
-    run_training(recipe, [data], tmp_path / "one", 1, torch.device("cpu"), draws=10, say=lambda _: None)
+    run_training(recipe, [data], tmp_path / "one", 1, torch.device("cpu"), draws=10, report=lambda _: None)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "seisedge.cli", "train", "event-type", "--data", str(data), "-o", str(tmp_path / "two")]
     command += [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]

@@ -1,4 +1,4 @@
-"""Losses on cases worked by hand."""
+"""Losses on cases computed by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def loss(name: str, weight: torch.Tensor | None = None, smoothing: float = 0.0, 
     return values
 
 
-def test_by_hand() -> None:
+def test_losses_computed_by_hand() -> None:
     assert loss("cross-entropy") == pytest.approx([-math.log(0.7), -math.log(0.1)])
     assert loss("weighted", torch.tensor([1.0, 3.0, 1.0])) == pytest.approx([-math.log(0.7), -3 * math.log(0.1)])
     assert loss("focal") == pytest.approx([-(0.3**2) * math.log(0.7), -(0.9**2) * math.log(0.1)])
@@ -30,7 +30,7 @@ def test_by_hand() -> None:
     assert loss("cross-entropy", smoothing=0.1)[0] == pytest.approx(0.9 * -math.log(0.7) + 0.1 * uniform)
 
 
-def test_ordinal_punishes_far_more_than_near_and_cross_entropy_does_not() -> None:
+def test_ordinal_loss_grows_with_the_distance_of_labels_and_cross_entropy_does_not() -> None:
     logits = torch.full((2, 10), -5.0)
     logits[0, 4], logits[1, 9] = 5.0, 5.0
     label = torch.tensor([3, 3])
@@ -40,23 +40,23 @@ def test_ordinal_punishes_far_more_than_near_and_cross_entropy_does_not() -> Non
     assert float(far) == pytest.approx(float(near))
 
 
-def test_ordinal_has_a_gradient_where_the_answer_is_far_off() -> None:
+def test_ordinal_has_a_gradient_for_a_distant_answer() -> None:
     logits = torch.zeros(1, 32)
     logits[0, 31] = 60.0
     logits.requires_grad_(True)
-    criterion_from("ordinal", True, None, 0, 0)(logits, torch.tensor([0])).sum().backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
+    criterion_from("ordinal", True, None, 0, 0)(logits, torch.tensor([0])).sum().backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
     assert float(logits.grad[0, 31]) > 0.5
 
 
-def test_weights_are_inverse_to_what_is_seen_and_one_in_the_mean() -> None:
+def test_weights_are_inverse_to_counts_with_mean_one() -> None:
     weight = balanced_weight(torch.tensor([100.0, 25.0, 0.0]))
     assert float(weight[1] / weight[0]) == pytest.approx(4)
     assert float((weight * torch.tensor([100.0, 25.0, 0.0])).sum()) == pytest.approx(125)
     assert float(weight[2]) == 0
 
 
-def test_kinds_of_events_have_no_order() -> None:
-    with pytest.raises(InputError, match="needs labels with an order"):
+def test_ordinal_loss_on_event_types_is_an_error() -> None:
+    with pytest.raises(InputError, match="needs ordered labels"):
         criterion_from("ordinal", False, None, 0, 0)

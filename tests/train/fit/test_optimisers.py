@@ -1,4 +1,4 @@
-"""Ranger is RAdam whose weights are drawn back half the way every six steps."""
+"""Ranger is RAdam that moves the weights halfway back every six steps."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from seisedge.train.fit.optimisers import LOOK_AHEAD_STEPS, Ranger, optimiser_fr
 
 
 def bowl(name: str, steps: int) -> list[float]:
-    """Way of one parameter down a parabola, from 3."""
+    """Path of one parameter on a parabola, starting at 3."""
     p = torch.nn.Parameter(torch.tensor([3.0]))
     optimiser = optimiser_from(name, [{"params": [p]}], 0.1, 0.0)
     way = []
     for _ in range(steps):
         optimiser.zero_grad()
-        p.square().sum().backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
+        p.square().sum().backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         optimiser.step()
         way.append(p.item())
     return way
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "ranger"])
-def test_finds_the_bottom(name: str) -> None:
+def test_finds_the_minimum(name: str) -> None:
     assert abs(bowl(name, 400)[-1]) < 0.1
 
 
-def test_the_sixth_step_goes_half_the_way_back() -> None:
+def test_the_sixth_step_goes_halfway_back() -> None:
     p = torch.nn.Parameter(torch.tensor([3.0]))
     plain = torch.optim.RAdam([p], lr=0.1, betas=(0.9, 0.999))
     for _ in range(LOOK_AHEAD_STEPS):
         plain.zero_grad()
-        p.square().sum().backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
+        p.square().sum().backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         plain.step()
     ours = bowl("ranger", LOOK_AHEAD_STEPS)
     assert ours[-1] == pytest.approx((3.0 + p.item()) / 2, rel=1e-6)
 
 
-def test_state_goes_on_where_it_was() -> None:
+def test_restored_state_continues() -> None:
     a, b = (torch.nn.Parameter(torch.tensor([3.0, -1.0])) for _ in range(2))
     one = Ranger([{"params": [a]}], 0.1, 1e-5)
 
     def step(p: torch.nn.Parameter, optimiser: Ranger) -> None:
         optimiser.zero_grad()
-        (p.square() * p.sin()).sum().backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
+        (p.square() * p.sin()).sum().backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         optimiser.step()
 
     for _ in range(LOOK_AHEAD_STEPS - 2):
@@ -68,5 +68,5 @@ def test_decay_is_in_the_gradient_of_adam_only() -> None:
         p.grad = torch.zeros(1)
         optimiser.step()
         ends[name] = p.item()
-    assert ends["adam"] == pytest.approx(2.9)  # a step of the rate, whatever the decay
+    assert ends["adam"] == pytest.approx(2.9)  # one step of the learning rate, independent of the decay
     assert ends["adamw"] == pytest.approx(3.0 * (1 - 0.05))

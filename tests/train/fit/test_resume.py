@@ -1,4 +1,4 @@
-"""A training that is interrupted anywhere ends with the weights of one that was not, bit by bit."""
+"""An interrupted and resumed training gives exactly the weights of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.train.dataset.sets import make_arrays, make_rows, write_set
 from seisedge.cli import main
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record
-from seisedge.train.checkpoint import Keeper
+from seisedge.train.checkpoint import CheckpointFile
 from seisedge.train.dataset.event_hashes import joined_texts, text_from_keys
 from seisedge.train.fit.loop import Row, Trained, train_model
 from seisedge.train.fit.stage import Stage
@@ -31,20 +31,27 @@ CPU = torch.device("cpu")
 
 
 class Interrupted(Exception):
-    """As a power cut, between two steps."""
+    """A power failure between two steps."""
 
 
 def left_out(record: Record) -> bool:
     return record.split == "train" and record.fold == 0
 
 
-def run(recipe: Recipe, archive: Archive, keeper: Keeper | None = None, stop_at: int = 0) -> Trained:
+def run(recipe: Recipe, archive: Archive, checkpoint: CheckpointFile | None = None, stop_at: int = 0) -> Trained:
     def report(row: Row, _: Stage) -> None:
         if row["step"] == stop_at:
             raise Interrupted
 
     return train_model(
-        recipe, archive, lambda r: r.split == "train" and r.fold != 0, 1, CPU, report, held=left_out, keeper=keeper
+        recipe,
+        archive,
+        lambda r: r.split == "train" and r.fold != 0,
+        1,
+        CPU,
+        report,
+        held_out=left_out,
+        checkpoint=checkpoint,
     )
 
 
@@ -55,31 +62,31 @@ def run(recipe: Recipe, archive: Archive, keeper: Keeper | None = None, stop_at:
         ("magnitude", {"optimisation.patience": 3}),
     ],
 )
-def test_bit_by_bit(few: Archive, tmp_path: Path, name: str, more: dict[str, object]) -> None:
+def test_resumed_weights_are_identical(few: Archive, tmp_path: Path, name: str, more: dict[str, object]) -> None:
     recipe = load_recipe(name, {"arguments.width": 8, "optimisation.batch": 32, "optimisation.steps": 8, **more})
     whole = run(recipe, few)
-    keeper = Keeper(tmp_path / "state.pt", every_s=0)
+    checkpoint = CheckpointFile(tmp_path / "state.pt", every_s=0)
     with pytest.raises(Interrupted):
-        run(recipe, few, keeper, stop_at=6)  # the state is that of the step before
+        run(recipe, few, checkpoint, stop_at=6)  # the state was written one step earlier
     (tmp_path / "state.pt.part").write_bytes(b"cut off while it was written")
-    rest = run(recipe, few, keeper)
+    rest = run(recipe, few, checkpoint)
     a, b = whole.model.state_dict(), rest.model.state_dict()
     assert all(torch.equal(a[key], b[key]) for key in a)
     assert whole.station_term == rest.station_term
-    assert whole.course == rest.course
+    assert whole.decisions == rest.decisions
     strip = [{k: str(v) for k, v in row.items() if k not in ("seconds", "samples_s")} for row in whole.log]
     assert strip == [{k: str(v) for k, v in row.items() if k not in ("seconds", "samples_s")} for row in rest.log]
 
 
-def test_a_state_of_another_training_is_refused(few: Archive, tmp_path: Path) -> None:
+def test_a_state_of_another_training_is_an_error(few: Archive, tmp_path: Path) -> None:
     base = {"optimisation.batch": 8, "optimisation.steps": 1}
-    keeper = Keeper(tmp_path / "state.pt", every_s=0)
-    run(load_recipe("event-type", base | {"arguments.width": 8}), few, keeper)
-    with pytest.raises(InputError, match="no state of this training"):
-        run(load_recipe("event-type", base | {"arguments.width": 12}), few, keeper)
+    checkpoint = CheckpointFile(tmp_path / "state.pt", every_s=0)
+    run(load_recipe("event-type", base | {"arguments.width": 8}), few, checkpoint)
+    with pytest.raises(InputError, match="not a state of this training"):
+        run(load_recipe("event-type", base | {"arguments.width": 12}), few, checkpoint)
     (tmp_path / "state.pt").write_bytes(b"half a file")
-    with pytest.raises(InputError, match="no state of this training"):
-        run(load_recipe("event-type", base | {"arguments.width": 8}), few, keeper)
+    with pytest.raises(InputError, match="not a state of this training"):
+        run(load_recipe("event-type", base | {"arguments.width": 8}), few, checkpoint)
 
 
 def arguments(data: Path, out: Path, steps: int = 8) -> list[str]:
@@ -91,7 +98,7 @@ def arguments(data: Path, out: Path, steps: int = 8) -> list[str]:
 
 @pytest.fixture(scope="module")
 def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 made records of 30 s."""
+    """40 synthetic records of 30 s."""
     rows, arrays = make_rows(40), make_arrays(40, length=3000)
     for i, row in enumerate(rows):
         kind = ("earthquake", "quarry blast", "noise")[i % 3]
@@ -117,9 +124,9 @@ def test_killed_in_the_middle_and_resumed(small_set: Path, tmp_path: Path) -> No
 
     again = CliRunner().invoke(main, arguments(small_set, killed))
     assert again.exit_code == 2
-    assert "holds a training that was interrupted" in again.output
+    assert "contains an interrupted training" in again.output
     request = json.loads((killed / "run.json").read_text())
-    request["recipe"]["optimisation"]["steps"] = step + 4  # the rest of 300 would take long
+    request["recipe"]["optimisation"]["steps"] = step + 4  # the remaining steps of 300 would take too long
     (killed / "run.json").write_text(json.dumps(request))
     resumed = CliRunner().invoke(main, ["train", "--resume", str(killed)])
     assert resumed.exit_code == 0, resumed.output
@@ -131,7 +138,7 @@ def test_killed_in_the_middle_and_resumed(small_set: Path, tmp_path: Path) -> No
     assert "this run is finished" in finished.output
 
 
-def test_a_run_begins_with_the_weights_of_another(small_set: Path, tmp_path: Path) -> None:
+def test_a_run_starts_from_the_weights_of_another(small_set: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     assert CliRunner().invoke(main, arguments(small_set, first, steps=2)).exit_code == 0
     run = load_run(first)
@@ -155,14 +162,14 @@ def test_a_run_begins_with_the_weights_of_another(small_set: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--from", "nowhere"], "--from nowhere: no such run or file of weights"),
-        (["--from", "{text}"], "no weights that can be read safely"),
-        (["--from", "{other}"], "none of its weights fits this recipe's model"),
-        (["--from", "{other}", "--set", "optimisation.transfer=scratch"], "transfer 'scratch' takes no weights"),
-        (["--set", "optimisation.transfer=last-layer"], "give --from RUN or M.pt"),
-        (["--set", "optimisation.loss=ordinal"], "needs labels with an order"),
-        (["--set", "optimisation.steps=0"], "optimisation needs steps or epochs"),
-        (["--resume", "nowhere"], "--resume goes on with what its RUN was asked for"),
+        (["--from", "nowhere"], "--from nowhere: no such run or weights file"),
+        (["--from", "{text}"], "not a file of tensors"),
+        (["--from", "{other}"], "no tensor matches this recipe's model"),
+        (["--from", "{other}", "--set", "optimisation.transfer=scratch"], "transfer 'scratch' uses no initial weights"),
+        (["--set", "optimisation.transfer=last-layer"], "give --from RUN or --from M.pt"),
+        (["--set", "optimisation.loss=ordinal"], "needs ordered labels"),
+        (["--set", "optimisation.steps=0"], "needs steps or epochs, for example"),
+        (["--resume", "nowhere"], "--resume takes all parameters from RUN"),
     ],
 )
 def test_bad_input(small_set: Path, tmp_path: Path, more: list[str], message: str) -> None:
@@ -174,7 +181,7 @@ def test_bad_input(small_set: Path, tmp_path: Path, more: list[str], message: st
     assert message in result.output
 
 
-def test_out_of_memory_is_a_sentence(small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_is_an_error_message(small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: Stage) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 7 GiB")
 

@@ -1,4 +1,4 @@
-"""A teacher's answers beside the labels, and station terms to begin from, as the fine-tuning of pruning uses them."""
+"""Learning from a teacher in addition to labels, and initial station terms, as used to fine-tune pruned models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def teacher_of(recipe: Recipe) -> Model:
     torch.manual_seed(5)
     teacher = create_model(recipe.model, **recipe.arguments).eval()
     with torch.no_grad():
-        for parameter in teacher.parameters():  # the last layer of a new network is 0
+        for parameter in teacher.parameters():  # the weights of the last layer of a new network are 0
             parameter.add_(0.05 * torch.randn_like(parameter))
     teacher.temperature.fill_(1.7)
     return teacher
@@ -43,7 +43,7 @@ def recipe(request: pytest.FixtureRequest) -> Recipe:
 
 
 def test_the_loss_grows_by_the_divergence_from_the_teacher(recipe: Recipe, few: Archive) -> None:
-    """By hand, Σ p log(p / q); nothing where model and teacher are the same."""
+    """The divergence is Σ p log(p / q); 0 if model and teacher are equal."""
     teacher = teacher_of(recipe)
     stage = stage_of(recipe, few, Settings(teacher=teacher))
     plain = stage_of(recipe, few, Settings())
@@ -74,7 +74,7 @@ def test_the_teacher_is_neither_trained_nor_stored(recipe: Recipe, few: Archive)
     assert float(trained.model.temperature) == pytest.approx(1.7)
 
 
-def test_station_terms_begin_where_they_were_and_stay_at_a_rate_of_0(few: Archive) -> None:
+def test_initial_station_terms_are_kept_at_a_learning_rate_of_0(few: Archive) -> None:
     recipe = recipe_of("magnitude")
     still = msgspec.structs.replace(recipe, optimisation=msgspec.structs.replace(recipe.optimisation, station_rate=0.0))
     unknown = sorted({r.station for r in few.records if r.gain is None})

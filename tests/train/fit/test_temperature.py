@@ -1,4 +1,4 @@
-"""The temperature: what it undoes, on which windows, and with which weights."""
+"""The temperature: it corrects overconfidence, on which windows, and with which weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("factor", [0.8, 2.0, 3.0])
-def test_temperature_undoes_overconfidence(factor: float) -> None:
+def test_temperature_corrects_overconfidence(factor: float) -> None:
     rng = np.random.default_rng(1)
     n = 6000
     logits = rng.standard_normal((n, 3)) * 2
@@ -29,13 +29,13 @@ def test_temperature_undoes_overconfidence(factor: float) -> None:
     label = (p.cumsum(1) < rng.random((n, 1))).sum(1)
     model = create_model("ganet_small")
     right = Outputs(torch.from_numpy(logits * factor).float(), label, np.ones(n))
-    wrong = Outputs(torch.from_numpy(logits * 9).float(), label[::-1].copy(), np.zeros(n))  # without a weight
+    wrong = Outputs(torch.from_numpy(logits * 9).float(), label[::-1].copy(), np.zeros(n))  # weight 0
     assert best_temperature(model, [right, wrong]) == pytest.approx(factor, rel=0.08)
     assert float(model.temperature) == 1.0
     assert best_temperature(model, [wrong]) == 1.0
 
 
-def test_kinds_and_noise_weigh_the_same(few: Archive) -> None:
+def test_kinds_and_noise_have_the_same_total_weight(few: Archive) -> None:
     recipe, _ = with_sources(load_recipe("event-type"), few)
     model = create_model(recipe.model, width=8)
     windows = training_windows(recipe, model, few, lambda r: r.split == "train", 3.0)
@@ -66,8 +66,8 @@ def test_magnitudes_without_a_gain_have_no_weight(few: Archive) -> None:
     assert weight.astype(bool).tolist() == (visible & (known | fitted)).tolist()
 
 
-def test_only_the_chosen_records_count(few: Archive) -> None:
-    """The temperature does not move when the records that are not chosen are changed."""
+def test_only_the_chosen_records_are_used(few: Archive) -> None:
+    """Changing records that are not chosen does not change the temperature."""
     recipe, _ = with_sources(load_recipe("event-type", {"nuisance.answers_s": [3.0]}), few)
     torch.manual_seed(0)
     model = create_model(recipe.model, width=8)

@@ -1,4 +1,4 @@
-"""The bootstrap: whole events are drawn again, with all their records."""
+"""Bootstrap over events: whole events are resampled, with all their records."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Floats = npt.NDArray[np.float64]
 Statistics = Callable[[Floats], Floats]  # weights (k, records) → (k,)
 
 DRAWS = 1000
-BLOCK = 20_000_000  # weights at a time
+BLOCK = 20_000_000  # largest number of weights in memory at once
 PERCENT = (2.5, 97.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value and its 95 % percentile interval; nan where undefined."""
+    """A value and its 95 % percentile interval; nan if undefined."""
 
     value: float
     low: float
@@ -29,7 +29,7 @@ class Estimate:
 
 
 def resamples(group: npt.NDArray[Any], draws: int, seed: int = 0) -> Iterator[Floats]:
-    """Weights (k, records), block by block, `draws` rows in all: how often each record's group was drawn."""
+    """Weights (k, records) in blocks, `draws` rows in total: how often the group of each record was drawn."""
     names, place = np.unique(group, return_inverse=True)
     rng = np.random.default_rng(seed)
     step = max(min(BLOCK // max(len(group), 1), draws), 1)
@@ -42,7 +42,7 @@ def resamples(group: npt.NDArray[Any], draws: int, seed: int = 0) -> Iterator[Fl
 def estimate(group: npt.NDArray[Any], statistic: Statistics, draws: int = DRAWS, seed: int = 0) -> Estimate:
     """A statistic of all records, and its interval over resampled groups.
 
-    `statistic` takes weights (k, records) and gives (k,), nan where it is undefined for a row.
+    `statistic` takes weights (k, records) and returns (k,), nan for rows for which it is undefined.
     """
     n = len(group)
     value = float(statistic(np.ones((1, n)))[0]) if n else float("nan")

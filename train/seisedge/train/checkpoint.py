@@ -1,4 +1,4 @@
-"""The state of a training on disk: whole or not at all, so a run that is killed goes on from the last one."""
+"""The state of a training on disk. It is written atomically, so a killed run resumes from the last complete state."""
 
 from __future__ import annotations
 
@@ -16,44 +16,46 @@ from seisedge.runtime.files import write_atomically
 FORMAT = 1
 
 
-class Kept(Protocol):
-    """What has a state."""
+class Stateful(Protocol):
+    """An object whose state can be stored and restored."""
 
     def state(self) -> dict[str, Any]: ...
 
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
-def write_whole(values: dict[str, Any], path: Path) -> None:
-    """torch.save onto `path`, whole or not at all."""
+def save_atomically(values: dict[str, Any], path: Path) -> None:
+    """Write `values` to `path` with torch.save, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save(values, buffer)
     write_atomically(path, buffer.getvalue())
 
 
-class Keeper:
-    """One file, written again every so many seconds and when asked to."""
+class CheckpointFile:
+    """One file with the state, overwritten every `every_s` seconds."""
 
     def __init__(self, path: Path, every_s: float = 60.0) -> None:
         self.path, self.every_s = path, every_s
         self.last = time.monotonic()
 
-    def save(self, kept: Kept, now: bool = False) -> None:
-        """Write if it is time, or `now`."""
+    def save(self, stateful: Stateful, now: bool = False) -> None:
+        """Write the state if `every_s` seconds have passed since the last write, or if `now` is true."""
         if now or time.monotonic() - self.last >= self.every_s:
-            write_whole({"format": FORMAT, **kept.state()}, self.path)
+            save_atomically({"format": FORMAT, **stateful.state()}, self.path)
             self.last = time.monotonic()
 
-    def restore(self, kept: Kept) -> bool:
-        """Bring back what was last written; false where nothing was. Raises InputError."""
+    def restore(self, stateful: Stateful) -> bool:
+        """Restore the last state. Returns False if there is no file. Raises InputError."""
         if not self.path.is_file():
             return False
         try:
             values = torch.load(self.path, map_location="cpu", weights_only=True)
             if values.pop("format") != FORMAT:
                 raise InputError(f"{self.path}: written by another version of seisedge; train again")
-            kept.restore(values)
+            stateful.restore(values)
         except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, ValueError) as error:
-            raise InputError(f"{self.path}: no state of this training ({error})") from error
+            raise InputError(
+                f"{self.path}: not a state of this training ({error}); remove the file to start again"
+            ) from error
         return True

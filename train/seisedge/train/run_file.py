@@ -1,4 +1,4 @@
-"""RUN/checkpoint.pt: what a training run leaves, in one file that explains itself."""
+"""RUN/checkpoint.pt: the result of a training run in one self-contained file."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import torch
 from seisedge.runtime.card import Metric
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.provenance import Provenance
-from seisedge.train.checkpoint import write_whole
+from seisedge.train.checkpoint import save_atomically
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
 from seisedge.train.recipes.recipe import Recipe, json_from_recipe, recipe_from_json
 
-FORMAT = 3  # before it the front end was another; weights learned behind that one are of no use here
+FORMAT = 3  # earlier formats used another front end, whose weights do not fit the present one
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a checkpoint holds."""
+    """Contents of a checkpoint."""
 
     recipe: Recipe
     seed: int
@@ -38,8 +38,8 @@ class Run:
     metrics: list[Metric]
     date: str
     seisedge_version: str
-    pruning: str = ""  # what was removed, where the run was made by `seisedge prune`
-    provenance: Provenance | None = None  # None: written by a seisedge that did not store it
+    pruning: str = ""  # what was removed, if the run was written by `seisedge prune`
+    provenance: Provenance | None = None  # None: the version of seisedge that wrote it did not store it
 
     def model(self) -> Model:
         """The trained model, in evaluation mode."""
@@ -49,25 +49,26 @@ class Run:
 
 
 def save_run(run: Run, path: Path) -> None:
-    """Write a checkpoint: only tensors, text and numbers, so that reading it runs nothing."""
+    """Write a checkpoint. It contains only tensors, text and numbers, so loading it executes no code."""
     values: dict[str, Any] = {f.name: getattr(run, f.name) for f in dataclasses.fields(run)}
     values["recipe"] = json_from_recipe(run.recipe)
     values["metrics"] = msgspec.json.encode(run.metrics).decode()
     values["provenance"] = msgspec.json.encode(run.provenance).decode()
-    write_whole({"format": FORMAT, **values}, path)
+    save_atomically({"format": FORMAT, **values}, path)
 
 
 def load_run(path: Path) -> Run:
     """Read RUN or RUN/checkpoint.pt. Raises InputError."""
     file = path / "checkpoint.pt" if path.is_dir() else path
     if not file.is_file():
-        raise InputError(f"{path}: no checkpoint.pt there; RUN is what 'seisedge train' wrote")
+        raise InputError(f"{path}: checkpoint.pt is missing; RUN must be a folder that 'seisedge train' has written")
     try:
         values = torch.load(file, map_location="cpu", weights_only=True)
         written = values.pop("format")
         if written != FORMAT:
             raise InputError(
-                f"{file}: of a seisedge with another front end (format {written}, here {FORMAT}); train again"
+                f"{file}: format {written}, written by a version of seisedge with another front end; this version "
+                f"needs format {FORMAT}; train again"
             )
         values["recipe"] = recipe_from_json(values["recipe"])
         values["metrics"] = msgspec.json.decode(values["metrics"], type=list[Metric])

@@ -24,10 +24,10 @@ from seisedge.runtime.files import write_atomically
 from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.mixture import with_sources
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
-from seisedge.train.evaluation.report import Report
+from seisedge.train.evaluation.report import EvaluationReport
 from seisedge.train.fit.loop import Row, Trained, train_model, write_log
 from seisedge.train.fit.progress import Progress
-from seisedge.train.fit.run import report_of
+from seisedge.train.fit.run import evaluation_of
 from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
@@ -78,7 +78,7 @@ class Pruned:
     macs: tuple[int, int]  # with the front end
     flops: tuple[int, int]
     log: list[Row]
-    report: Report | None  # figures on the held-out events
+    report: EvaluationReport | None  # figures on the held-out events
 
 
 @torch.no_grad()
@@ -124,7 +124,7 @@ def prune_run(run: Run, archive: Archive, spec: PruneSpec, say: Say) -> Pruned:
         settings=settings,
     )  # fmt: skip
     trained = Trained(tuned.model, run.station_term)
-    report = report_of(recipe, trained, archive, run.provenance, CPU, spec.draws, say)
+    report = evaluation_of(recipe, trained, archive, run.provenance, CPU, spec.draws, say)
     narrow = dataclasses.replace(
         run,
         recipe=msgspec.structs.replace(run.recipe, arguments=arguments),

@@ -28,7 +28,7 @@ def min_island_n(rate_hz: float) -> int:
 def drop_islands(valid: npt.NDArray[np.bool_], rate_hz: float) -> None:
     """Mask runs of valid samples shorter than `MIN_ISLAND_S`, in place; valid: (n,) of one window at `rate_hz`.
 
-    Training does the same on the device, see `seisedge.train.archive.islands`.
+    Training does the same on the device, see `seisedge.train.augment.islands`.
     """
     shortest = min_island_n(rate_hz)
     for begin, end in runs(valid):

@@ -1,1 +1,1 @@
-"""Archive: labelled records in memory, and the windows drawn from them."""
+"""Archive: labelled records in memory, and the windows that are drawn from them."""

@@ -1,8 +1,8 @@
-"""A data set in memory: SeisBench folders read, resampled as the station resamples, laid out for sampling.
+"""A data set in memory: SeisBench folders, resampled by the resampler of the station, in arrays for sampling.
 
-The columns used are those of `datasets/README.md`; of any other SeisBench set only `trace_name`, a sampling rate,
-a label and an onset (`trace_onset_sample` or a P arrival) must be there, in any of SeisBench's spellings. What the
-labels mean is in `seisedge.train.dataset.vocabulary`.
+The columns are described in `datasets/README.md`. Other SeisBench sets need only `trace_name`, a sampling rate, a label
+and an onset (`trace_onset_sample` or a P arrival), under any of SeisBench's names. `seisedge.train.dataset.vocabulary`
+defines the meaning of the labels.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from seisedge.runtime.detection.soundness import resample_sound
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.timeline.resample import reaches_band
-from seisedge.train.dataset.columns import Row, licence_of, number, text, time_ns
+from seisedge.train.dataset.columns import Row, is_synthetic, kind_of, licence_of, number, onset_of, text, time_ns
 from seisedge.train.dataset.event_hashes import event_key
 from seisedge.train.dataset.holdout import Place, folds_of, settle
 from seisedge.train.dataset.origins import same_origin
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.split import RULE, group_overlapping, join_groups
 from seisedge.train.dataset.store import Array, Store, chunks_of
-from seisedge.train.dataset.vocabulary import KINDS, UNUSED, kind_of_word
+from seisedge.train.dataset.vocabulary import KINDS, UNUSED
 
 logger = logging.getLogger(__name__)
 
-# SEED orientation codes, by row. 1 and 2 are not geographic; they stand where the station puts them.
-ROW_OF = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
-SYNTHETIC = "synthetic: recipe key data.synthetic = true trains on them, nothing counts them in an accuracy"
+# SEED orientation code → row. 1 and 2 are not geographic; they use the rows that the station uses for them.
+ROW_OF_ORIENTATION = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
+SYNTHETIC = "synthetic: only the recipe key data.synthetic = true trains on them; no evaluation counts them"
 KM_PER_S_OF_S_MINUS_P = 8.22  # P at 6.0 km/s, Vp/Vs 1.73
 
 Bool = npt.NDArray[np.bool_]
@@ -45,42 +45,44 @@ Parts = dict[int, tuple[npt.NDArray[np.float32], Bool]]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The facts of one record, on the common clock. Samples are indices into `Archive.waveform`."""
+    """Metadata of one record, at the rate of the archive. Samples are indices into the last axis of
+    `Archive.waveform`.
+    """
 
     name: str
-    source: str  # data set it came from
+    source: str  # data set (column subset)
     event: str
-    group: str  # events that share samples
+    group: str  # name of a group of events that share samples
     kind: str  # 'tectonic', 'blast', 'mass movement' or 'noise'
     station: str  # NET.STA
     rate_hz: float  # as recorded
-    three: bool  # has horizontal components
+    three: bool  # True if both horizontal components exist
     onset: float  # sample
-    noise_end: int  # samples before it are noise; 0: none
+    noise_end: int  # samples before this one are noise; 0: no noise
     n_samples: int
     visible: bool
     snr: float
     magnitude: float | None
-    distance_km: float | None  # hypocentral where a depth is known; else from the S minus P of picks
-    gain: float | None  # counts per m/s; 1 where the samples are m/s
+    distance_km: float | None  # hypocentral if the depth is known; without a column, from the S minus P time of picks
+    gain: float | None  # counts per m/s; 1 if the samples are in m/s
     split: str
     fold: int
-    time_ns: int | None = None  # of the origin, else of the first sample
-    latitude_deg: float | None = None  # of the source; of noise that of the station
+    time_ns: int | None = None  # origin time, else time of the first sample
+    latitude_deg: float | None = None  # of the source; for noise, of the station
     longitude_deg: float | None = None
     s_arrival: float | None = None  # sample
-    end: float | None = None  # sample at which the signal has died away
+    end: float | None = None  # sample at which the coda ends
     synthetic: bool = False  # column trace_synthetic
-    key: str = ""  # of the event, as in `event_hashes.event_key`
-    magnitude_type: str = ""  # as catalogued; '' where not stated
-    licence: str = ""  # column trace_licence; '' where not stated
+    key: str = ""  # key of the event, see `event_hashes.event_key`
+    magnitude_type: str = ""  # of the catalogue; '' if not stated
+    licence: str = ""  # column trace_licence; '' if not stated
 
 
 @dataclass(frozen=True)
 class Archive:
     """All records of one or more folders at one rate.
 
-    waveform: float32 (records, 3, longest), counts, zeros where nothing is.
+    waveform: float32 (records, 3, n of the longest record), counts; 0 where no sample exists.
     valid: bool, same shape.
     """
 
@@ -91,26 +93,28 @@ class Archive:
     sha256: str
     sources: list[str]
     left_out: dict[str, int] = field(default_factory=dict)  # reason → records
-    notes: list[str] = field(default_factory=list)  # what was done to the records that are in it
+    notes: list[str] = field(default_factory=list)  # changes made to the records that were kept
     split_rule: str = RULE
 
     def indices(self, **wanted: object) -> npt.NDArray[np.int64]:
-        """Records whose fields have the wanted values: `archive.indices(split="test", kind="blast")`."""
+        """Indices of records whose fields have the given values: `archive.indices(split="test", kind="blast")`."""
         hits = [i for i, r in enumerate(self.records) if all(getattr(r, k) == v for k, v in wanted.items())]
         return np.array(hits, dtype=np.int64)
 
 
 def find_dataset(start: Path) -> Path:
-    """The repository's `datasets/` at or above `start`. Raises InputError."""
+    """The folder `datasets/` of the repository that contains `start`. Raises InputError."""
     for folder in (start, *start.parents):
         candidate = folder / "datasets"
         if (candidate / "metadata.csv").is_file() and (folder / "pyproject.toml").is_file():
             return candidate
-    raise InputError(f"no --data given and no datasets/metadata.csv at or above {start}; give --data DIR")
+    raise InputError(
+        f"--data is missing, and neither {start} nor a parent folder contains datasets/metadata.csv; give --data DIR"
+    )
 
 
 def fingerprint(folders: Sequence[Path]) -> str:
-    """SHA-256 over metadata and waveforms of the folders, in their order."""
+    """SHA-256 over metadata and waveforms of the folders, in the given order."""
     digest = hashlib.sha256()
     for folder in folders:
         for chunk in chunks_of(folder):
@@ -121,36 +125,22 @@ def fingerprint(folders: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def kind_of(row: Row) -> str:
-    """`source_class` where given, else from the label; 'unused' where that says nothing that is trained on."""
-    return text(row, "source_class") or kind_of_word(row["source_type"])
-
-
-def is_synthetic(row: Row) -> bool:
-    """Marked as such in the column `trace_synthetic`."""
-    return text(row, "trace_synthetic").lower() in ("true", "1", "yes")
-
-
-def onset_of(row: Row) -> float | None:
-    """The nominal onset, else the P arrival, as a sample of the trace; 0 for noise, which has none."""
-    if kind_of(row) == "noise":
-        return 0.0
-    onset = number(row, "trace_onset_sample")
-    return onset if onset is not None else number(row, "trace_p_arrival_sample")
-
-
 def components_of(data: Array, order: str) -> dict[int, tuple[str, Array]]:
-    """Code and samples by row of ZNE: 1 and 2 stand for N and E where those are not there; others are not used."""
+    """Row (0 to 2: Z, N, E) → component code and samples. 1 and 2 are used if N and E are missing; other
+    codes are not.
+    """
     rows: dict[int, tuple[str, Array]] = {}
     for code, x in zip(order, data, strict=False):
-        row = ROW_OF.get(code)
+        row = ROW_OF_ORIENTATION.get(code)
         if row is not None and (row not in rows or code in "NE"):
             rows[row] = code, x
     return rows
 
 
 def missing_of(row: Row) -> dict[str, list[tuple[int, int]]]:
-    """Stretches [first, last) without samples by component, from `trace_missing` (`Z:0-50 300-400;1:0-50`)."""
+    """Component code → gaps [first, last), from the column `trace_missing` (`Z:0-50 300-400;1:0-50`). Raises
+    InputError.
+    """
     out: dict[str, list[tuple[int, int]]] = {}
     for part in filter(None, text(row, "trace_missing").split(";")):
         code, _, spans = part.partition(":")
@@ -159,7 +149,7 @@ def missing_of(row: Row) -> dict[str, list[tuple[int, int]]]:
             out[code] = [(int(first), int(last)) for first, last in pairs]
         except ValueError:
             raise InputError(
-                f"{row['trace_name']}: trace_missing must be as in 'Z:0-50 300-400;1:0-50'; got '{part}'"
+                f"{row['trace_name']}: trace_missing must have the form 'Z:0-50 300-400;1:0-50'; got '{part}'"
             ) from None
     return out
 
@@ -171,14 +161,14 @@ def load_archive(
     subsets: Sequence[str] | None = None,
     limit: int | None = None,
     split: str = "",
-    report: bool = False,
+    show_progress: bool = False,
     synthetic: bool = False,
 ) -> Archive:
-    """Read, resample and lay out. `limit`: every k-th record only, so that about so many remain (small tests).
+    """Read the folders, resample all records, and put them into arrays.
 
-    split: a rule of `holdout`; '' keeps the data sets' own columns. report: show how far it is. synthetic: let
-    records in that are marked so; they are on the training side, in no fold that anything is calibrated on.
-    Raises InputError.
+    limit: use only every k-th record of a folder, so that about this many remain. split: a rule of `holdout`; '' keeps
+    the column `split` of the data. show_progress: print how many records have been read. synthetic: include records
+    marked as synthetic; they are used for training only and never in the calibration fold. Raises InputError.
     """
     reader = _Reader(rate_hz, pass_hz)
     for folder in folders:
@@ -188,7 +178,7 @@ def load_archive(
                 rows = [row for row in rows if row["subset"] in subsets]
             if limit is not None and len(rows) > limit:
                 rows = rows[:: -(-len(rows) // limit)]
-            for row in progress(rows, f"records of {text_from_path(folder)} read") if report else rows:
+            for row in progress(rows, f"records of {text_from_path(folder)} read") if show_progress else rows:
                 if is_synthetic(row) and not synthetic:
                     reader.left_out[SYNTHETIC] += 1
                 else:
@@ -215,14 +205,14 @@ def load_archive(
     notes = reader.notes()
     if not any(record.split == "test" for record in kept):
         notes.append(
-            "no event is held out by column split, so nothing will be known of accuracy; --split event holds some"
+            "no event is held out by column split, so the accuracy cannot be measured; --split event holds events"
         )
     sources = list(dict.fromkeys(record.source for record in kept))
     return Archive(rate_hz, kept, waveform, valid, fingerprint(folders), sources, dict(reader.left_out), notes, rule)
 
 
 class _Reader:
-    """Takes records one by one, resampled, and counts what is not taken and why."""
+    """Reads and resamples records one by one, and counts the records that are left out, by reason."""
 
     def __init__(self, rate_hz: float, pass_hz: float) -> None:
         self.rate_hz, self.pass_hz = rate_hz, pass_hz
@@ -232,7 +222,7 @@ class _Reader:
         self.with_nan = 0
 
     def add(self, store: Store, row: Row) -> None:
-        """Read, mask and resample one record, or count it as left out."""
+        """Read, mask and resample one record, or count it as left out. Raises InputError."""
         rate = float(row["trace_sampling_rate_hz"])
         kind, onset = kind_of(row), onset_of(row)
         reason = (
@@ -279,18 +269,18 @@ class _Reader:
         self.kept.append((row, parts, record))
 
     def notes(self) -> list[str]:
-        """What a user should know of the records that were taken."""
+        """Messages for the user about the records that were kept."""
         out = []
         if len(self.rates) > 1:
             rates = ", ".join(f"{rate:g} Hz ({count})" for rate, count in sorted(self.rates.items()))
             out.append(f"mixed sampling rates, all resampled to {self.rate_hz:g} Hz: {rates}")
         if self.with_nan:
-            out.append(f"{self.with_nan} records hold NaN in some samples, which are masked")
+            out.append(f"{self.with_nan} records contain NaN samples, which are masked")
         return out
 
 
 def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[list[Record], str]:
-    """The records with group, side and fold; split '' for those on neither side. The rule in words."""
+    """The records with group, split and fold, and the split rule in words; split is '' for records on neither side."""
     rows, records = [row for row, _, _ in reader.kept], [record for _, _, record in reader.kept]
     if len(folders) > 1 or not all(text(row, "source_group") for row in rows):
         spans = [_span(row) for row in rows]
@@ -306,7 +296,7 @@ def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[l
     folds = folds_of(places, ["train"] * len(places))
     records = [dataclasses.replace(r, split="train", fold=max(f, 1)) for r, f in zip(records, folds, strict=True)]
     if not real:
-        return records, "all records are synthetic, and nothing is held out"
+        return records, "all records are synthetic; none is held out"
     sides = settle(
         [places[i] for i in real], [given[i] for i in real], [text(rows[i], "fold") for i in real], split,
         ", ".join(map(str, folders)),
@@ -317,7 +307,7 @@ def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[l
 
 
 def _origins(records: Sequence[Record]) -> list[str]:
-    """The event of each record, by one name where data sets have several for it."""
+    """The event name of each record; events that data sets name differently get one common name."""
     events = [r.event for r in records]
     times = [None if r.kind == "noise" else r.time_ns for r in records]
     names = same_origin(events, times, [r.latitude_deg for r in records], [r.longitude_deg for r in records])
@@ -325,7 +315,7 @@ def _origins(records: Sequence[Record]) -> list[str]:
 
 
 def _span(row: Row) -> tuple[int, int]:
-    """Times of the first sample and after the last, (0, 0) where unknown."""
+    """Times of the first sample and after the last one; (0, 0) if unknown."""
     start_ns, n = time_ns(row, "trace_start_time"), number(row, "trace_npts")
     if start_ns is None or n is None:
         return 0, 0
@@ -333,7 +323,9 @@ def _span(row: Row) -> tuple[int, int]:
 
 
 def _grid(start_ns: int, rate_hz: float, first: int) -> float:
-    """Place of the record's first sample relative to output `first`, exact for times of today."""
+    """Position of the first sample of the record relative to output sample `first`, without rounding of
+    present times.
+    """
     whole, rest = divmod(start_ns, 1_000_000_000)
     return (whole * rate_hz - first) + rest / 1e9 * rate_hz
 

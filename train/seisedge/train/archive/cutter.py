@@ -1,4 +1,4 @@
-"""Windows out of an archive, on the device, a batch at a time: no loop over samples."""
+"""Cuts batches of windows from an archive on the device, without a loop over samples."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from seisedge.train.archive.archive import Archive
-from seisedge.train.archive.islands import without_islands
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.archive.samples import samples_on
+from seisedge.train.augment.islands import without_islands
 from seisedge.train.models._base import Geometry, Model, PictureModel
 
 
 class WindowCutter:
-    """Holds an archive on a device and cuts batches out of it.
+    """Keeps an archive on a device and cuts batches from it.
 
-    budget: bytes that it may take there; None: half of what is free on a GPU, no limit on a CPU. notes: what to say
-    of how it is held.
+    budget: largest number of bytes on the device; None: half of the free memory of a GPU, no limit on a CPU. notes:
+    messages for the user about how the samples are stored.
     """
 
     def __init__(self, archive: Archive, geometry: Geometry, device: torch.device, budget: int | None = None) -> None:
@@ -29,7 +29,7 @@ class WindowCutter:
         self.steps = torch.arange(self.n, device=device)
 
     def cut(self, draw: Draw) -> tuple[Tensor, Tensor]:
-        """waveform and valid, float32 (batch, 3, n); zeros where nothing is or has arrived."""
+        """waveform and valid, float32 (batch, 3, n); 0 where no sample exists or has arrived yet."""
         to = {k: torch.from_numpy(getattr(draw, k)).to(self.device) for k in ("record", "start", "length", "bound")}
         keep = torch.from_numpy(draw.keep).to(self.device)
         return self.cut_at(to["record"], to["start"], to["length"], to["bound"], keep)
@@ -42,7 +42,7 @@ class WindowCutter:
         bound: Tensor | None = None,
         keep: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """As `cut`, of tensors on the device (batch,), keep (batch, 3); what is left out limits nothing."""
+        """As `cut`, with tensors on the device, (batch,) and keep (batch, 3). An argument of None sets no limit."""
         longest = self.samples.longest
         sample = start[:, None] + self.steps  # (batch, n)
         inside = (sample >= 0) & (sample < longest)
@@ -59,7 +59,7 @@ class WindowCutter:
         return torch.where(there > 0.5, waveform, 0.0), there
 
     def marks(self, draw: Draw) -> Tensor:
-        """P (the onset), S and end of the signal, in samples of the window, (batch, 3); nan where not known."""
+        """P (the onset), S and end of the signal, (batch, 3), in samples of the window; nan if unknown."""
         values = [
             (r.onset if r.kind != "noise" else math.nan, _or_nan(r.s_arrival), _or_nan(r.end))
             for r in (self.records[int(i)] for i in draw.record)
@@ -73,6 +73,6 @@ def _or_nan(value: float | None) -> float:
 
 
 def show_marks(model: Model, cutter: WindowCutter, draw: Draw) -> None:
-    """Give a model that looks at a marked picture the marks of the windows it is shown next."""
+    """Pass the arrival marks of the next batch to a model whose picture shows them."""
     if isinstance(model, PictureModel) and model.wants_marks:
         model.marks = cutter.marks(draw)

@@ -1,5 +1,5 @@
-"""What stands for a gain that nobody knows."""
+"""The nominal gain of channels whose gain is unknown."""
 
 from __future__ import annotations
 
-UNKNOWN_GAIN = 1e9  # counts per m/s assumed where none is known; the station term takes up the difference
+UNKNOWN_GAIN = 1e9  # counts per m/s; the station term is the log10 difference from the true gain

@@ -1,7 +1,7 @@
-"""How much each source of the data weighs, where a recipe does not know the data by name.
+"""The weight of each source of the data, if a recipe does not name the sources.
 
-The weights of the bundled recipes are those of the bundled set. Data of one's own have other names: then every
-source of a class weighs as many events as it has, and this is said and kept with the run.
+The weights of the bundled recipes name the sources of the bundled data set. For data with other source names, each
+source is weighted by its number of events. The run reports and stores these weights.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ ALL = "*"
 
 
 def with_sources(recipe: Recipe, archive: Archive) -> tuple[Recipe, list[str]]:
-    """The recipe with weights for the sources that are in the archive, and what to say about it.
+    """The recipe with weights for the sources in the archive, and messages for the user.
 
-    A key `*` (`blast/*`, `mass movement/*` among non_tectonic) shares its weight among the sources not named. A
-    recipe none of whose names is in the archive takes every source. Sources left aside are named.
+    The weight of a key `*` (`blast/*`, `mass movement/*` in non_tectonic) is shared among the sources not named. If the
+    archive contains none of the named sources, all its sources are used. The messages name unused sources.
     """
     data = recipe.data
     events = _events(archive)
@@ -37,8 +37,8 @@ def with_sources(recipe: Recipe, archive: Archive) -> tuple[Recipe, list[str]]:
             kinds = {key.split("/")[0] for key in tables["non_tectonic"]}
             wanted["non_tectonic"] = {f"{kind}/{ALL}": 1.0 for kind in sorted(kinds)}
         notes.append(
-            f"recipe '{recipe.name}' weighs {', '.join(sorted(known))}; the data are {', '.join(sorted(sources))}: "
-            "each source weighs as many events as it has"
+            f"recipe '{recipe.name}' names the sources {', '.join(sorted(known))}, the data have "
+            f"{', '.join(sorted(sources))}: each source is weighted by its number of events"
         )
         named = wanted
     weights = {name: _spread(table, tables[name]) for name, table in named.items()}
@@ -46,13 +46,13 @@ def with_sources(recipe: Recipe, archive: Archive) -> tuple[Recipe, list[str]]:
     unused = sorted(sources - used)
     if unused:
         notes.append(
-            f"not named in recipe '{recipe.name}' and not used: {', '.join(unused)} (a weight for '*' takes all)"
+            f"sources not named in recipe '{recipe.name}' are not used: {', '.join(unused)} (a weight for '*' uses all)"
         )
     return msgspec.structs.replace(recipe, data=msgspec.structs.replace(data, **weights)), notes
 
 
 def _events(archive: Archive) -> dict[tuple[str, str], int]:
-    """Events by kind and source; of noise, the records that hold some."""
+    """Number of events by kind and source; for noise, the number of records that contain noise."""
     seen: dict[tuple[str, str], set[str]] = {}
     for record in archive.records:
         if record.kind != "noise":
@@ -63,7 +63,7 @@ def _events(archive: Archive) -> dict[tuple[str, str], int]:
 
 
 def _spread(table: dict[str, float], present: dict[str, int]) -> dict[str, float]:
-    """`table` with its wildcards spread over what is present and not named, in proportion to its count."""
+    """`table` with each wildcard replaced by the sources it matches and that are not named, in proportion to counts."""
     out = {key: weight for key, weight in table.items() if not key.endswith(ALL)}
     for key, weight in table.items():
         if key.endswith(ALL):

@@ -1,4 +1,4 @@
-"""Real noise of the data set, for adding."""
+"""Recorded noise of the data set, which augmentations add to windows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor
 
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter
-from seisedge.train.archive.task import Chosen
+from seisedge.train.archive.task import RecordFilter
 from seisedge.train.augment import Chance
 
 
 class NoisePool:
-    """Stretches of a whole window before the onset, drawn on the device; a source for `Chance`."""
+    """Draws noise before the onset, as long as the window, on the device; a noise source for `Chance`."""
 
-    def __init__(self, archive: Archive, chosen: Chosen, cutter: WindowCutter) -> None:
+    def __init__(self, archive: Archive, chosen: RecordFilter, cutter: WindowCutter) -> None:
         self.cutter = cutter
         fits = [i for i, r in enumerate(archive.records) if chosen(r) and r.noise_end >= cutter.n]
         self.record = torch.from_numpy(np.array(fits, dtype=np.int64)).to(cutter.device)

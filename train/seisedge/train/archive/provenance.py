@@ -1,13 +1,13 @@
-"""What a model file states about the data it was trained on: taken from the data, or 'not stated'.
+"""What a model file states about its training data: values from the data, else 'not stated'.
 
-From the metadata come the magnitude types (`source_magnitude_type`), the licences (`trace_licence`), the events. What
-metadata have no column for stands in `sources.toml` beside them, one table a source (column `subset`):
+The metadata give the magnitude types (`source_magnitude_type`), the licences (`trace_licence`) and the events. The file
+`sources.toml` in the same folder gives what has no column, one table for each source (column `subset`):
 
     [pnw]
-    part = "before 2019-07-07"           # if the folder holds only a part of that source
-    licence = "CC BY 4.0"                # where the metadata have no column trace_licence
+    part = "before 2019-07-07"           # if the folder contains only a part of the source
+    licence = "CC BY 4.0"                # used for records without trace_licence
     region = "Pacific Northwest"
-    not_for.magnitude = ["..."]          # by task: what a model trained on this source must not be trusted with
+    not_for.magnitude = ["..."]          # by task: uses for which a model trained on this source is not valid
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Task = Literal["event_type", "magnitude"]
 
 
 class SourceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of `sources.toml`."""
+    """One table of `sources.toml`."""
 
     part: str = ""
     licence: str = ""
@@ -41,10 +41,11 @@ class SourceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """Kept in the run, for the card.
+    """Stored in the run and copied to the card.
 
-    data: 'SOURCE (LICENCE)' of each source. magnitude_types: as catalogued, '' where not stated → records.
-    not_for: limits that the data set, not the recipe, brings. event_hashes: see `event_hashes`.
+    data: 'SOURCE (LICENCE)' of each source. magnitude_types: type in the catalogue ('' if not stated) → number of
+    records. not_for: limits that follow from the data, not from the recipe. event_hashes: see `dataset.event_hashes`.
+    n_unnamed_records: training records without an event id.
     """
 
     data: list[str]
@@ -55,7 +56,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def provenance_of(archive: Archive, used: Sequence[int], folders: Sequence[Path], task: Task) -> Provenance:
-    """Of the records at the places `used`. Raises InputError where a `sources.toml` cannot be read."""
+    """Provenance of the records with the indices `used`. Raises InputError if a `sources.toml` is invalid."""
     records = [archive.records[i] for i in used]
     facts = read_facts(folders)
     sources = sorted({r.source for r in records})
@@ -65,13 +66,15 @@ def provenance_of(archive: Archive, used: Sequence[int], folders: Sequence[Path]
         data=[_described(name, [r for r in records if r.source == name], facts.get(name, [])) for name in sources],
         magnitude_types=dict(sorted(types.items())),
         not_for=_limits(sources, facts, task),
-        event_hashes=text_from_keys(r.key for r in archive.records if r.group in groups),  # they share samples
+        event_hashes=text_from_keys(
+            r.key for r in archive.records if r.group in groups
+        ),  # events of a group share samples
         n_unnamed_records=sum(not r.key for r in records),
     )
 
 
 def with_initial_weights(own: Provenance, earlier: Provenance | None) -> Provenance:
-    """Of a training that began from weights: what these were trained on belongs to it. None: they do not state it."""
+    """Add the training data of the initial weights (`earlier`); None: the weights do not state their training data."""
     if earlier is None:
         return msgspec.structs.replace(own, data=[*own.data, f"the initial weights (training data {NOT_STATED})"])
     return msgspec.structs.replace(
@@ -83,7 +86,7 @@ def with_initial_weights(own: Provenance, earlier: Provenance | None) -> Provena
 
 
 def read_facts(folders: Iterable[Path]) -> dict[str, list[SourceFacts]]:
-    """Source → what the folders state about it; a folder without the file states nothing. Raises InputError."""
+    """Source → its tables in the `sources.toml` of the folders; the file is optional. Raises InputError."""
     out: dict[str, list[SourceFacts]] = {}
     for folder in folders:
         path = folder / FILE
@@ -92,7 +95,7 @@ def read_facts(folders: Iterable[Path]) -> dict[str, list[SourceFacts]]:
         try:
             tables = msgspec.toml.decode(path.read_bytes(), type=dict[str, SourceFacts])
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not a table of facts for each source: {error}") from error
+            raise InputError(f"{path}: must contain one valid table for each source: {error}") from error
         for name, facts in tables.items():
             out.setdefault(name, []).append(facts)
     return out
@@ -122,9 +125,10 @@ def _limits(sources: Sequence[str], facts: dict[str, list[SourceFacts]], task: T
 
 
 def magnitude_scale(types: dict[str, int]) -> tuple[str, str]:
-    """Code and remark of the magnitudes of a model, from the types as catalogued ('': not stated) → records.
+    """Code and remark for the magnitudes of a model. types: type in the catalogue ('': not stated) → number of records.
 
-    One type that is a code: that code, in its usual spelling. Else 'M', and the remark lists what there is.
+    If all records have one type that is a valid code, that code in its usual spelling. Else 'M', and the remark lists
+    the types.
     """
     merged: Counter[str] = Counter()
     for name, count in types.items():
@@ -139,7 +143,7 @@ def magnitude_scale(types: dict[str, int]) -> tuple[str, str]:
 
 
 def spelling_of(name: str) -> str:
-    """A magnitude type in its usual spelling ('ml' → 'ML'); mb and mB differ, so they stay as they are."""
+    """A magnitude type in its usual spelling ('ml' → 'ML'). mb and mB are different types and are not changed."""
     if name in SPELLINGS:
         return name
     close = [code for code in SPELLINGS if code.lower() == name.lower()]

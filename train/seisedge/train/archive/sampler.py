@@ -1,9 +1,10 @@
-"""Which record, cut how: the nuisance first, then the class.
+"""Draws records and windows: first the nuisance parameters, then the class.
 
-A network scores on what was never meant: the number of components, the length of the mask, where in the window
-something begins. So each draw begins with those, from one distribution for all classes; then comes the class,
-from the prior; then a source, an event and a record of that class that can carry the drawn nuisance. Class is
-independent of the nuisance by construction. A nuisance that some class cannot carry at all is not drawn for any.
+A network can learn the class from parameters that have nothing to do with the ground: number of components, length of
+the mask, position of the onset in the window. Therefore each draw starts with these nuisance parameters, from one
+distribution for all classes. Then it draws the class from the prior, and then a source, an event and a record of that
+class that has enough samples and components. So the class is independent of the nuisance parameters by construction.
+Nuisance parameters for which some class has no suitable record are not drawn for any class.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ logger = logging.getLogger(__name__)
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-POSITION_STEP_S = 5.0  # continuous use: bins of onset position, within which it is uniform
+POSITION_STEP_S = 5.0  # continuous use: width of bins of the onset position, which is uniform within a bin
 
 
 @dataclass(frozen=True)
 class NuisanceSpec:
-    """The one distribution of nuisances.
+    """Distribution of the nuisance parameters, the same for all classes.
 
-    answers_s: lengths after the onset, equally likely in triggered use.
-    jitter_s: the trigger is early or late by up to this.
-    continuous_share: draws with a full window and the onset anywhere in it.
-    event_inside_s: of an event at least so much after its onset lies inside the window, and its onset lies at
-        most so much before it; what shows less is drawn neither as event nor as noise.
-    vertical_share: draws with the vertical alone.
-    subset_share: draws with a random part of three components.
+    answers_s: seconds after the onset at which the window ends; equally likely in triggered use.
+    jitter_s: largest error of the trigger, early or late.
+    continuous_share: share of draws with a full window and the onset at any position.
+    event_inside_s: in continuous use, the window contains at least this much of an event after its onset, and begins
+        at most this much after the onset; windows with less are drawn neither as event nor as noise.
+    vertical_share: share of draws with the vertical only.
+    subset_share: share of draws with a random subset of three components.
     """
 
     answers_s: tuple[float, ...]
@@ -51,33 +52,33 @@ class NuisanceSpec:
 
 @dataclass(frozen=True)
 class Draw:
-    """A batch to assemble. Arrays of length batch; `keep` (batch, 3)."""
+    """The windows of a batch. Arrays (batch,); `keep` (batch, 3)."""
 
     record: Ints
-    start: Ints  # first sample of the window, in the record; may be negative
-    length: Ints  # samples from there on that have arrived
-    keep: npt.NDArray[np.bool_]  # components that are there
+    start: Ints  # first sample of the window, as index into the record; may be negative
+    length: Ints  # number of samples of the window that have arrived
+    keep: npt.NDArray[np.bool_]  # True for components that are used
     label: Ints
     bucket: Ints
-    bound: Ints  # samples of the record from here on are not used
+    bound: Ints  # the record is used only before this sample
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """One cell of the nuisance: what a record must carry to be drawn for it."""
+    """One cell of the nuisance parameters, and what a record needs to be drawn for it."""
 
-    three: bool
-    before: float  # samples before the onset
-    after: float  # samples after the onset
-    span: int  # samples of window that have arrived
-    position: tuple[float, float] | None  # onset in the window, continuous use; None: triggered
+    three: bool  # needs three components
+    before: float  # samples needed before the onset
+    after: float  # samples needed after the onset
+    span: int  # samples of the window that have arrived
+    position: tuple[float, float] | None  # range of the onset in the window (continuous use); None: triggered use
     weight: float
 
 
 class Candidates:
-    """Records that may be drawn for one label, with a source and event balance.
+    """Records that may be drawn for one label, balanced over sources and events.
 
-    noise: draw from the noise stretches of the records, not from the events.
+    noise: draw from the noise part of the records instead of the events.
     """
 
     def __init__(self, archive: Archive, indices: Sequence[int], source_weight: dict[str, float], noise: bool) -> None:
@@ -95,7 +96,7 @@ class Candidates:
         return record.source if self.noise else f"{record.kind}/{record.source}"
 
     def fitting(self, bucket: Bucket) -> tuple[Ints, Floats]:
-        """Places of the candidates that fit, and their cumulative probability."""
+        """Indices of the candidates that fit the bucket, and their cumulative probability."""
         if self.noise:
             fits = self.end >= bucket.span
         else:
@@ -121,10 +122,10 @@ class Candidates:
 
 
 class Sampler:
-    """Draws batches; the same seed draws the same.
+    """Draws batches; the same seed gives the same batches.
 
-    candidates: one entry a label. prior: probability of each label.
-    Raises InputError where no nuisance can be carried by all labels.
+    candidates: one entry for each label. prior: probability of each label.
+    Raises InputError if no cell of the nuisance parameters has records of all labels.
     """
 
     def __init__(
@@ -147,10 +148,10 @@ class Sampler:
                 self.buckets.append(bucket)
                 self.pools.append(pools)
             else:
-                logger.info("no draw for %s: not every class has such a record", bucket)
+                logger.info("%s is not drawn: a class has no suitable record", bucket)
         if not self.buckets:
             raise InputError(
-                "no window length and component set is carried by records of every class; the shortest answer needs "
+                "no combination of window length and components has records of every class; the shortest answer needs "
                 f"{geometry.onset_s + spec.jitter_s:g} s before and {min(spec.answers_s) + spec.jitter_s:g} s after "
                 "the onset"
             )
@@ -178,7 +179,7 @@ class Sampler:
         return out
 
     def draw(self, size: int) -> Draw:
-        """`size` windows."""
+        """Draw `size` windows."""
         rng, g = self.rng, self.geometry
         bucket = rng.choice(len(self.buckets), size, p=self.bucket_probability)
         label = rng.choice(len(self.prior), size, p=self.prior)
@@ -208,6 +209,8 @@ class Sampler:
         three = np.array([b.three for b in self.buckets])[bucket]
         keep[~three, 1:] = False
         some = three & (rng.random(size) < self.spec.subset_share / max(1 - self.spec.vertical_share, 1e-9))
-        parts = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [0, 1, 0], [0, 0, 1]], dtype=bool)  # all but whole and Z
+        parts = np.array(
+            [[1, 1, 0], [1, 0, 1], [0, 1, 1], [0, 1, 0], [0, 0, 1]], dtype=bool
+        )  # all subsets but ZNE and Z
         keep[some] = parts[rng.integers(0, len(parts), int(some.sum()))]
         return Draw(record, start, span, keep, label, bucket, bound)

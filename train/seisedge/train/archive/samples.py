@@ -1,9 +1,8 @@
-"""The samples of an archive on a device: whole if they fit, smaller if that does, else streamed.
+"""The samples of an archive on a device, in the first of these forms that fits into its memory.
 
-int16 where every sample is a whole number of 16 bits: exact. float32 where it fits. float16 of what is left when each
-component's mean is taken out and it is scaled to 1: exact to 5e-4 of a sample's distance from that mean. Else the
-samples stay in page-locked host memory and each batch is gathered there and sent while the device is busy with the
-one before.
+int16, if all samples are integers of 16 bits: exact. float32: exact. float16 after removing the mean of each component
+and scaling it to 1: exact to 5e-4 of the distance of a sample from the mean. Else the samples stay in page-locked host
+memory, and each batch is gathered there and sent while the device processes the batch before.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ INT16 = 32767
 
 
 class Samples(Protocol):
-    """Samples of rows, a row being a component of a record."""
+    """Samples of rows; a row is one component of one record."""
 
     longest: int
     notes: list[str]
 
     def take(self, row: Tensor, sample: Tensor) -> tuple[Tensor, Tensor]:
-        """row: (batch, 3); sample: (batch, n), within. float32 waveform and bool mask, (batch, 3, n)."""
+        """row: (batch, 3); sample: (batch, n), valid indices. Returns float32 waveform and bool mask, (batch, 3, n)."""
 
 
 class Resident:
-    """On the device, in its memory."""
+    """Samples in the memory of the device."""
 
     def __init__(
         self, waveform: Tensor, present: Tensor, offset: Tensor | None, scale: Tensor | None, notes: list[str]
     ) -> None:
-        """waveform, present: (records, 3, longest); offset, scale: (records · 3,), of float16."""
+        """waveform, present: (records, 3, longest); offset, scale: (records · 3,), for float16 only."""
         self.waveform, self.present, self.offset, self.scale = waveform, present, offset, scale
         self.longest, self.notes = waveform.shape[-1], notes
 
@@ -48,7 +47,7 @@ class Resident:
 
 
 class Streamed:
-    """In host memory; batches are sent."""
+    """Samples in host memory; each batch is sent to the device."""
 
     def __init__(self, waveform: Tensor, present: Tensor, device: torch.device, notes: list[str]) -> None:
         self.device = device
@@ -67,7 +66,7 @@ class Streamed:
 
 
 def samples_on(archive: Archive, device: torch.device, budget: int | None) -> Samples:
-    """As the module says. budget: bytes; None: half of what is free on a GPU, and no limit on a CPU."""
+    """Choose the form, see the module. budget: bytes; None: half of the free memory of a GPU, no limit on a CPU."""
     waveform, present = torch.from_numpy(archive.waveform), torch.from_numpy(archive.valid)
     if budget is None:
         if device.type != "cuda":
@@ -78,24 +77,26 @@ def samples_on(archive: Archive, device: torch.device, budget: int | None) -> Sa
         return Resident(waveform.to(torch.int16).to(device), present.to(device), None, None, [])
     if 4 * waveform.numel() + mask <= budget:
         return Resident(waveform.to(device), present.to(device), None, None, [])
-    size = f"{4 * waveform.numel() / 1e9:.2g} GB of samples in the {budget / 1e9:.2g} GB for data on the device"
+    size = f"{4 * waveform.numel() / 1e9:.2g} GB of samples do not fit into {budget / 1e9:.2g} GB on the device"
     if 2 * waveform.numel() + mask <= budget:
         half, offset, scale = half_from(waveform, present)
-        notes = [f"{size}: kept as float16, exact to 5e-4 of a sample"]
+        notes = [f"{size}: stored as float16, exact to 5e-4 of a sample"]
         return Resident(half.to(device), present.to(device), offset.to(device), scale.to(device), notes)
     return Streamed(waveform, present, device, [f"{size}: streamed from host memory"])
 
 
 def is_int16(waveform: Tensor) -> bool:
-    """Every sample a whole number that int16 holds."""
+    """True if every sample is an integer in the range of int16."""
     return all(bool(((x == x.round()) & (x.abs() <= INT16)).all()) for x in waveform)
 
 
 def half_from(waveform: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """float16 (records, 3, longest), and what a row (records · 3,) was less and divided by."""
+    """float16 (records, 3, longest), and the offset subtracted and the scale divided by, (records · 3,) each."""
     half = torch.empty_like(waveform, dtype=torch.float16)
     offsets, scales = [], []
-    for i, (x, there) in enumerate(zip(waveform, present, strict=True)):  # record by record: no second copy in memory
+    for i, (x, there) in enumerate(
+        zip(waveform, present, strict=True)
+    ):  # record by record, to avoid a second copy in memory
         count = there.sum(-1, keepdim=True).clamp(min=1)
         offset = (x.double() * there).sum(-1, keepdim=True) / count
         centred = (x.double() - offset) * there

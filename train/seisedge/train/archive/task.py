@@ -1,4 +1,4 @@
-"""From a recipe and an archive to samplers: which record stands for which label."""
+"""Makes samplers from a recipe and an archive: defines which records are candidates for which label."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from seisedge.train.archive.sampler import Candidates, NuisanceSpec, Sampler
 from seisedge.train.models._base import Geometry, Model
 from seisedge.train.recipes.recipe import Recipe
 
-Chosen = Callable[[Record], bool]
+RecordFilter = Callable[[Record], bool]
 
 
 @dataclass(frozen=True)
 class Part:
-    """Candidates of one label: where they come from and how much each source weighs."""
+    """Definition of the candidates of one label: noise or event, and the weight of each source."""
 
     label: int
     noise: bool
@@ -24,7 +24,7 @@ class Part:
 
 
 def parts_of(recipe: Recipe, model: Model) -> list[Part]:
-    """The labels of a recipe as parts; a magnitude recipe has one, all events with a magnitude."""
+    """One part for each label of a recipe; a magnitude recipe has one part, all events with a magnitude."""
     data = recipe.data
     tectonic = {f"tectonic/{source}": weight for source, weight in data.tectonic.items()}
     if model.task == "magnitude":
@@ -35,7 +35,7 @@ def parts_of(recipe: Recipe, model: Model) -> list[Part]:
 
 
 def usable(recipe: Recipe, model: Model, record: Record, part: Part) -> bool:
-    """May this record stand for the part, by class, source, and what the recipe asks of it."""
+    """True if the record may be used for the part: by class, by source, and by the conditions of the recipe."""
     if part.noise:
         return record.noise_end > 0 and record.source in part.weight
     if f"{record.kind}/{record.source}" not in part.weight:
@@ -45,8 +45,8 @@ def usable(recipe: Recipe, model: Model, record: Record, part: Part) -> bool:
     return record.visible or not recipe.data.visible_only
 
 
-def candidates_of(recipe: Recipe, model: Model, archive: Archive, chosen: Chosen) -> list[Candidates]:
-    """One entry a label, of the records for which `chosen` is true. Raises InputError where one is empty."""
+def candidates_of(recipe: Recipe, model: Model, archive: Archive, chosen: RecordFilter) -> list[Candidates]:
+    """One entry for each label, from the records for which `chosen` is true. Raises InputError if one is empty."""
     out = []
     for part in parts_of(recipe, model):
         indices = [i for i, r in enumerate(archive.records) if chosen(r) and usable(recipe, model, r, part)]
@@ -57,25 +57,25 @@ def candidates_of(recipe: Recipe, model: Model, archive: Archive, chosen: Chosen
 
 
 def _nothing_for(model: Model, archive: Archive, part: Part) -> str:
-    """Why no record can be had for a part, in words that go into a sentence."""
+    """Why a part has no record, as part of a sentence."""
     if model.task == "magnitude" and not any(r.magnitude is not None for r in archive.records):
-        return "the data hold no magnitude (column source_magnitude), and this task learns nothing else"
+        return "the data contain no magnitude (column source_magnitude), which this task needs"
     what = model.labels[part.label] if model.task == "event_type" else "events with a magnitude"
     kinds = sorted({r.kind for r in archive.records})
-    return f"the data hold no training record for {what}; of kinds there are {', '.join(kinds)}"
+    return f"the data contain no training record for {what}, only records of the kinds {', '.join(kinds)}"
 
 
-def short_of(archive: Archive, geometry: Geometry) -> list[str]:
-    """What to say of records shorter than the window: they serve the answers they carry, the rest is masked."""
+def notes_on_short_records(archive: Archive, geometry: Geometry) -> list[str]:
+    """Messages about records shorter than the window: they are used for the answers they reach, the rest is masked."""
     short = sum(r.n_samples < geometry.n_samples for r in archive.records)
     if not short:
         return []
     length_s = geometry.n_samples / geometry.rate_hz
-    return [f"{short} records are shorter than the window of {length_s:g} s; what they lack of it is masked"]
+    return [f"{short} records are shorter than the window of {length_s:g} s; the missing part is masked"]
 
 
 def nuisance_of(recipe: Recipe) -> NuisanceSpec:
-    """The recipe's nuisance table."""
+    """The nuisance table of the recipe."""
     n = recipe.nuisance
     return NuisanceSpec(
         tuple(n.answers_s), n.jitter_s, n.continuous_share, n.event_inside_s, n.vertical_share, n.subset_share
@@ -83,7 +83,12 @@ def nuisance_of(recipe: Recipe) -> NuisanceSpec:
 
 
 def sampler_of(
-    recipe: Recipe, model: Model, archive: Archive, chosen: Chosen, seed: int, prior: Sequence[float] | None = None
+    recipe: Recipe,
+    model: Model,
+    archive: Archive,
+    chosen: RecordFilter,
+    seed: int,
+    prior: Sequence[float] | None = None,
 ) -> Sampler:
     """A sampler over the chosen records; all labels equally likely unless `prior` says otherwise."""
     candidates = candidates_of(recipe, model, archive, chosen)

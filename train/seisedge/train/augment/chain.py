@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.archive.islands import without_islands
 from seisedge.train.augment._base import Augmentation, Chance, Pair
+from seisedge.train.augment.islands import without_islands
 
 
 def check_augmentations(augmentations: Sequence[Augmentation], task: str) -> None:

@@ -1,1 +1,1 @@
-"""The commands of the workstation; each module has a click command called `command`."""
+"""The commands for the workstation; each module defines a click command named `command`."""

@@ -1,4 +1,4 @@
-"""`seisedge calibrate`: what to add to log10 of the amplitude, that magnitudes agree with a catalogue."""
+"""`seisedge calibrate`: fits the station correction, which is added to log10 amplitude before the magnitude model."""
 
 from __future__ import annotations
 
@@ -18,22 +18,30 @@ Examples:
 @click.command("calibrate", epilog=EPILOG)
 @click.argument("station", type=click.Path(path_type=Path))
 @click.argument("data", nargs=-1)
-@click.option("--catalogue", type=click.Path(path_type=Path), required=True, help="QuakeML, or CSV with magnitudes.")
-@click.option("--picks", type=click.Path(path_type=Path), help="Picks in CSV: event_id, station, phase, time.")
 @click.option(
-    "--model", "model_file", type=click.Path(path_type=Path), help="A magnitude model [default: the station's]."
+    "--catalogue", type=click.Path(path_type=Path), required=True, help="Catalogue with magnitudes: QuakeML or CSV."
+)
+@click.option(
+    "--picks",
+    type=click.Path(path_type=Path),
+    help="Picks in CSV: event_id, station, phase, time; they take precedence over computed arrivals.",
+)
+@click.option(
+    "--model", "model_file", type=click.Path(path_type=Path), help="A magnitude model [default: the model in STATION]."
 )
 @click.option(
     "--stations", type=click.Path(path_type=Path), multiple=True,
-    help="Its position, where the station file has none: StationXML or a station file.",
+    help="Position of the station, if STATION has none: StationXML or a station file; may be repeated.",
 )  # fmt: skip
 @click.option(
     "--travel-times", default="iasp91", show_default=True, metavar="MODEL",
-    help="Where there is no pick: iasp91, ak135, prem (obspy's TauP), or the P speed of straight rays in km/s.",
+    help="Used without a pick: iasp91, ak135, prem (obspy's TauP), or the P speed of straight rays in km/s.",
 )  # fmt: skip
-@click.option("--write", is_flag=True, help="Put the two values into STATION.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write a copy of STATION with the two values.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--write", is_flag=True, help="Write the correction and its error into STATION.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Write a copy of STATION with the correction and its error."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def command(  # noqa: PLR0913 - one parameter for each option of the command
     station: Path,
     data: tuple[str, ...],
@@ -46,15 +54,16 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Fit the correction of STATION (a station file) from catalogued events in DATA: miniSEED, folders or sds:DIR.
+    """Fit the magnitude correction of STATION (a station file) on catalogued events in DATA.
 
-    Prints the correction with its standard error, and how well magnitudes then agree: each event corrected by the
-    others. Changes no file but with --write or -o.
+    DATA are records of this station: miniSEED files, folders of them, or sds:DIR. Prints the correction (log10 of
+    amplitude) with its standard error, and the errors of the magnitudes when each event is corrected by the fit to all
+    others. Writes a file only with --write or -o.
     """
     if not data:
-        raise InputError("no DATA: name the records of this station, miniSEED files, folders or sds:DIR")
+        raise InputError("DATA is missing; give records of this station: miniSEED files, folders or sds:DIR")
     if write and out is not None:
-        raise InputError("--write and -o: give one; --write changes STATION itself, -o writes a copy")
+        raise InputError("--write and -o cannot be combined; --write changes STATION, -o writes a copy")
     import msgspec
 
     from seisedge.runtime.bench.recorded import trial_windows
@@ -71,24 +80,24 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     config = load_config(station)
     models = msgspec.structs.replace(config.models, event_type="none")
     if model_file is None and models.magnitude == "none":
-        raise InputError(f"{station}: models.magnitude is 'none'; name a model with --model")
+        raise InputError(f"{station}: models.magnitude is 'none'; give a model with --model")
     engine = Models.load(models, (model_file,) if model_file else (), trial_windows).magnitude
     if engine is None or engine.card.magnitude is None:
-        raise InputError(f"--model {model_file}: is no magnitude model")
+        raise InputError(f"--model {model_file}: not a magnitude model")
     events = events_from(catalogue, picks, "earthquake")
     recordings = Recordings(data)
     name = str(config.station_id)
-    heard = {c.station_id for c in recordings.channels()}
-    if name not in heard:
-        raise InputError(f"{', '.join(data)}: no record of {name} there; of {', '.join(sorted(heard))}")
+    recorded = {c.station_id for c in recordings.channels()}
+    if name not in recorded:
+        raise InputError(f"{', '.join(data)}: contains no record of {name}, only of {', '.join(sorted(recorded))}")
     site = Stations.read([station, *stations]).site(name, events[0].origin_ns)
     windows = EventCutter(config, recordings, engine.card, site, travel_times_from(travel_times))
     result = result_of(engine, windows, events)
     if result.correction is None:
         why = "; ".join(f"{n} {reason}" for reason, n in result.left_out.items()) or "none left out"
         raise FailedError(
-            f"{name}: {result.n_events} of {len(events)} catalogued events can be used, and at least "
-            f"{result.least_events} are needed that agree on a correction ({why})"
+            f"{name}: {result.n_events} of {len(events)} catalogued events can be used; a correction needs at least "
+            f"{result.least_events} consistent events ({why})"
         )
     click.echo(
         msgspec.json.format(msgspec.json.encode(result), indent=1).decode() if as_json else text_from_result(result)

@@ -1,4 +1,4 @@
-"""`seisedge dataset`: build, check and describe training sets. What a command needs is loaded with it."""
+"""`seisedge dataset`: builds, checks and describes data sets. Each command imports its modules when it runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import click
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.dataset.plan import Plan, text_from_built
 
-if importlib.util.find_spec("h5py") is None:  # the commands load it when they run: too late for a sentence
+if (
+    importlib.util.find_spec("h5py") is None
+):  # raise before a command runs, so that the message names the missing package
     raise ModuleNotFoundError("No module named 'h5py'", name="h5py")
 
 EPILOG = """\b
@@ -22,42 +24,72 @@ Examples:
 
 DEFAULT = Plan()
 DIRS = click.argument("folders", metavar="DIR...", nargs=-1, required=True)
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 
 
 @click.group(epilog=EPILOG)
 def dataset() -> None:
-    """Training sets in SeisBench format: from a catalogue and an archive to one that can be trusted."""
+    """Build, check and describe data sets for training, in SeisBench format."""
 
 
 @dataset.command()
 @click.argument("catalogue", type=click.Path(path_type=Path))
 @click.argument("data", nargs=-1, required=True)
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder to make; must not exist.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder to create; must not exist.")
 @click.option(
     "--stations",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="StationXML, a station file (TOML) or a folder of them: positions and gains.",
+    help="Positions and gains: StationXML, a station file (TOML) or a folder of them; may be repeated.",
 )
-@click.option("--picks", type=click.Path(path_type=Path), help="Picks in CSV: event_id, station, phase, time.")
-@click.option("--event-type", default="", metavar="TYPE", help="Of events whose type the catalogue does not give.")
+@click.option(
+    "--picks",
+    type=click.Path(path_type=Path),
+    help="Picks in CSV: event_id, station, phase, time; they take precedence over computed arrivals.",
+)
+@click.option(
+    "--event-type", default="", metavar="TYPE", help="Type of events whose type the catalogue does not state."
+)
 @click.option("--before", default=DEFAULT.before_s, show_default=True, help="Seconds before the onset.")
 @click.option("--after", default=DEFAULT.after_s, show_default=True, help="Seconds after the onset.")
-@click.option("--noise", default=DEFAULT.noise, show_default=True, help="Noise windows for each window of an event.")
-@click.option("--coda", default=DEFAULT.coda_s, show_default=True, help="Seconds after S until a station is quiet.")
+@click.option(
+    "--noise", default=DEFAULT.noise, show_default=True, help="Number of noise windows for each event window."
+)
+@click.option(
+    "--coda", default=DEFAULT.coda_s, show_default=True, help="Seconds after S before noise windows may begin."
+)
 @click.option(
     "--travel-times",
     default="iasp91",
     show_default=True,
     metavar="MODEL",
-    help="Where there is no pick: iasp91, ak135, prem (obspy's TauP), or the P speed of straight rays in km/s.",
+    help="Used without a pick: iasp91, ak135, prem (obspy's TauP), or the P speed of straight rays in km/s.",
 )
-@click.option("--refine/--no-refine", default=True, help="Move a computed P to the rise of energy near it.")
-@click.option("--max-distance", default=DEFAULT.max_distance_km, show_default=True, help="Kilometres, without a pick.")
-@click.option("--unit", type=click.Choice(["counts", "m/s"]), default="counts", show_default=True)
-@click.option("--channels", default="", metavar="CODES", help="As EH?,HH? [default: all seismometers].")
-@click.option("--licence", default="", metavar="TEXT", help="Of the records, and whom to cite; kept with each.")
+@click.option(
+    "--refine/--no-refine", default=True, help="Move a computed P to the rise of energy near it [default: refine]."
+)
+@click.option(
+    "--max-distance",
+    default=DEFAULT.max_distance_km,
+    show_default=True,
+    help="Largest epicentral distance in km without a pick.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["counts", "m/s"]),
+    default="counts",
+    show_default=True,
+    help="Unit of the stored samples; m/s needs gains from --stations.",
+)
+@click.option(
+    "--channels", default="", metavar="CODES", help="Channel codes, for example EH?,HH? [default: all seismometers]."
+)
+@click.option(
+    "--licence",
+    default="",
+    metavar="TEXT",
+    help="Licence of the records and reference to cite; stored with each record.",
+)
 @JSON
 def build(  # noqa: PLR0913 - one parameter for each option of the command
     catalogue: Path,
@@ -78,11 +110,11 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
     licence: str,
     as_json: bool,
 ) -> None:
-    """A data set from CATALOGUE (QuakeML, or CSV) and DATA: miniSEED files, folders, or sds:DIR.
+    """Build a data set from CATALOGUE (QuakeML or CSV) and DATA: miniSEED files, folders, or sds:DIR.
 
-    CSV has origin_time, latitude, longitude, event_type, and may have depth_km, event_id, magnitude, magnitude_type.
-    Windows lie about P picks, else about the P computed from the positions in --stations (marked so), with noise from
-    between the events. OUT appears when it is whole.
+    CSV columns: origin_time, latitude, longitude, event_type; optional: depth_km, event_id, magnitude, magnitude_type.
+    Windows are cut around P picks, else around the P computed from the positions in --stations (and marked as
+    computed). Noise is cut between the events. OUT is created when it is complete.
     """
     for name, value, least in (("--before", before, 1), ("--after", after, 1), ("--noise", noise, 0)):
         if not least <= value < 3600:
@@ -99,7 +131,7 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
     from seisedge.train.dataset.traveltimes import travel_times_from
 
     if out.exists():
-        raise InputError(f"{out}: is there already; name another folder, or remove it")
+        raise InputError(f"{out}: already exists; give another folder with -o, or remove it")
     events = events_from(catalogue, picks, event_type)
     plan = Plan(
         before, after, noise, coda, max_distance, unit=unit, channels=tuple(filter(None, channels.split(","))),
@@ -117,7 +149,7 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
 @DIRS
 @JSON
 def info(folders: tuple[str, ...], as_json: bool) -> None:
-    """What is in DIR (or seisbench:NAME): events and records by type, magnitude bin and station."""
+    """Count the events and records in DIR (or seisbench:NAME) by type, magnitude bin and station."""
     import msgspec
 
     from seisedge.train.dataset.benchmark import folders_from
@@ -131,14 +163,14 @@ def info(folders: tuple[str, ...], as_json: bool) -> None:
 
 @dataset.command()
 @DIRS
-@click.option("--recipe", help="Ask also of the windows that this recipe would draw (needs torch).")
+@click.option("--recipe", help="Also check the windows that this recipe draws (needs torch).")
 @JSON
 def check(folders: tuple[str, ...], recipe: str | None, as_json: bool) -> None:
-    """Faults of DIR (or seisbench:NAME), several at once as they would be trained on together.
+    """Check DIR (or seisbench:NAME); several folders are checked as one set, as for training on them together.
 
-    Duplicates and an event on two sides of the split make a training dishonest: exit 1. Flat, clipped, NaN and copied
-    channels, missing arrivals, rates, balance, licences and the nuisance audit (what guesses the label without
-    listening) are warnings.
+    Duplicates, and events on both sides of the split, are faults (exit code 1): the measured accuracy would be wrong.
+    Flat, clipped, NaN and copied channels, missing arrivals, rates, balance, licences and the nuisance audit (how well
+    the label is guessed from metadata without the waveform) are warnings.
     """
     import msgspec
 
@@ -163,7 +195,7 @@ def check(folders: tuple[str, ...], recipe: str | None, as_json: bool) -> None:
             click.echo("\n" + text_from_findings(recipe, windows))
     if report.faults:
         codes = ", ".join(sorted({fault.code for fault in report.faults}))
-        raise FailedError(f"{', '.join(folders)}: not fit for an honest training ({codes})")
+        raise FailedError(f"{', '.join(folders)}: must not be used for training until the faults are fixed ({codes})")
 
 
 command = dataset

@@ -1,4 +1,4 @@
-"""`seisedge evaluate`: what a model is worth."""
+"""`seisedge evaluate`: measures a model on events it was not trained on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Examples:
 
 
 def prevalence_from(text: str, labels: list[str]) -> dict[str, float]:
-    """`tectonic=0.2,non-tectonic=0.1,noise=0.7` → shares. Raises InputError."""
+    """Parse `tectonic=0.2,non-tectonic=0.1,noise=0.7` to shares by label. Raises InputError."""
     shares: dict[str, float] = {}
     for part in text.split(","):
         name, _, value = part.strip().partition("=")
@@ -25,27 +25,55 @@ def prevalence_from(text: str, labels: list[str]) -> dict[str, float]:
         except ValueError:
             shares[name] = -1.0
         if name not in labels or not 0 <= shares[name] <= 1:
-            raise InputError(f"--prevalence {text}: must be LABEL=SHARE of {', '.join(labels)}, shares from 0 to 1")
+            raise InputError(
+                f"--prevalence {text}: must be LABEL=SHARE,… with labels {', '.join(labels)} and shares from 0 to 1"
+            )
     if set(shares) != set(labels) or abs(sum(shares.values()) - 1) > 1e-6:
-        raise InputError(f"--prevalence {text}: must name {', '.join(labels)}, with shares that sum to 1")
+        raise InputError(f"--prevalence {text}: must contain {', '.join(labels)}, with shares that sum to 1")
     return shares
 
 
 @click.command("evaluate", epilog=EPILOG)
 @click.argument("model", metavar="RUN|MODEL")
 @click.option(
-    "--data", multiple=True, metavar="DIR", help="Folder in SeisBench format, or seisbench:NAME; may be repeated."
+    "--data",
+    multiple=True,
+    metavar="DIR",
+    help="Folder in SeisBench format, or seisbench:NAME; may be repeated [default: datasets/ of the repository].",
 )
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the report goes [default: beside the run].")
-@click.option("--prevalence", metavar="LABEL=SHARE,…", help="Shares of the types that accuracy and precision hold for.")
-@click.option("--split", default="", help="The rule a model file was trained with, where the data's own is another.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda[:N]; of a run.")
-@click.option("--draws", default=1000, show_default=True, type=click.IntRange(20), help="Resamplings of the intervals.")
 @click.option(
-    "--curves/--no-curves", default=True, help="Early answers and damaged records: most of the time it takes."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the report [default: RUN/evaluation, or MODEL-evaluation].",
 )
-@click.option("--plots/--no-plots", default=True, help="PNG files; they need matplotlib.")
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON on standard output.")
+@click.option(
+    "--prevalence",
+    metavar="LABEL=SHARE,…",
+    help="Shares of the labels for which accuracy and precision are computed [default: those of the data].",
+)
+@click.option(
+    "--split",
+    default="",
+    help="Split rule of the training of a MODEL file [default: column split of the data, else event].",
+)
+@click.option(
+    "--device", default="auto", show_default=True, help="auto (CUDA if available), cpu or cuda[:N]; used for a RUN."
+)
+@click.option(
+    "--draws",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(20),
+    help="Number of bootstrap resamplings for the intervals.",
+)
+@click.option(
+    "--curves/--no-curves",
+    default=True,
+    help="Early answers and damaged records; they take most of the time [default: curves].",
+)
+@click.option("--plots/--no-plots", default=True, help="Write PNG files; needs matplotlib [default: plots].")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of tables.")
 def command(  # noqa: PLR0913 - one parameter for each option of the command
     model: str,
     data: tuple[str, ...],
@@ -58,12 +86,12 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     plots: bool,
     as_json: bool,
 ) -> None:
-    """Figures with 95 % intervals over events, tables and plots, of a training RUN or a MODEL file.
+    """Evaluate a training RUN, a MODEL file, or a bundled model by name; all figures have 95 % intervals over events.
 
-    On the model's own data only what was held out counts; on other data all records, except those of events that the
-    model was trained on, which are counted and reported.
-    Without --data the repository's own datasets/ is used when run inside a clone. Writes report.json, report.md and
-    PNG files.
+    On the training data only held-out events are evaluated. On other data all records are evaluated except those of
+    events that the model was trained on; these are counted and reported.
+    Without --data, the folder datasets/ of the repository is used, if the current folder is in a clone. Writes
+    report.json, report.md and PNG files.
     """
     import msgspec
 
@@ -72,19 +100,19 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     from seisedge.train.dataset.benchmark import folders_from
     from seisedge.train.evaluation.markdown import markdown_of
     from seisedge.train.evaluation.plots import write_plots
-    from seisedge.train.evaluation.report import evaluate as report_of
+    from seisedge.train.evaluation.report import evaluate
     from seisedge.train.evaluation.subject import subject_from
 
     where = device_from(device)
     subject = subject_from(model, where)
     if prevalence is not None and subject.task != "event_type":
-        raise InputError(f"--prevalence {prevalence}: is for event types; {subject.name} is a magnitude model")
+        raise InputError(f"--prevalence {prevalence}: applies to event types only; {subject.name} is a magnitude model")
     shares = prevalence_from(prevalence, subject.labels) if prevalence is not None else None
     folders = folders_from(data) or [find_dataset(Path.cwd())]
     target = out or (Path(model) / "evaluation" if Path(model).is_dir() else Path(f"{Path(model).stem}-evaluation"))
     if target.exists() and not target.is_dir():
-        raise InputError(f"{target}: a file is there; -o wants a folder for the report")
-    report = report_of(subject, folders, where, split=split, prevalence=shares, draws=draws, curves=curves)
+        raise InputError(f"{target}: is a file; -o must be a folder for the report")
+    report = evaluate(subject, folders, where, split=split, prevalence=shares, draws=draws, curves=curves)
     target.mkdir(parents=True, exist_ok=True)
     names = write_plots(report, target) if plots else []
     encoded = msgspec.json.format(msgspec.json.encode(report), indent=1)

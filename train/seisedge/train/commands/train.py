@@ -1,4 +1,4 @@
-"""`seisedge train`: from a recipe to a run."""
+"""`seisedge train`: trains a model from a recipe and writes a run."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Examples:
 """
 
 OUT_OF_MEMORY = (
-    "out of memory; lower the batch (--set optimisation.batch=16), or --device-memory where the data lie on a GPU"
+    "out of memory; reduce the batch (--set optimisation.batch=16), or, on a GPU, the memory for data (--device-memory)"
 )
 
 
 def device_from(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N`. Raises InputError."""
+    """The device `auto`, `cpu`, `cuda` or `cuda:N`; auto: CUDA if available. Raises InputError."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -49,14 +49,14 @@ def device_from(name: str) -> torch.device:
 
 
 def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
-    """`--set key=value` pairs; values read as TOML where they can be. Raises InputError."""
+    """The key=value pairs of `--set`; a value that is not valid TOML is a string. Raises InputError."""
     import msgspec
 
     out: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
-            raise InputError(f"--set {setting}: must be KEY=VALUE, as in optimisation.steps=500")
+            raise InputError(f"--set {setting}: must be KEY=VALUE, for example optimisation.steps=500")
         try:
             out[key] = msgspec.toml.decode(f"value = {text}")["value"]
         except msgspec.DecodeError:
@@ -66,35 +66,55 @@ def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
 
 @click.command("train", epilog=EPILOG)
 @click.argument("recipe", required=False)
-@click.option("--list", "listing", is_flag=True, help="Show the recipes and what they make.")
+@click.option("--list", "listing", is_flag=True, help="List the bundled recipes.")
 @click.option(
-    "--data", multiple=True, metavar="DIR", help="Folder in SeisBench format, or seisbench:NAME; may be repeated."
+    "--data",
+    multiple=True,
+    metavar="DIR",
+    help="Folder in SeisBench format, or seisbench:NAME; may be repeated [default: datasets/ of the repository].",
 )
-@click.option("--split", help=f"What is held out: {KNOWN} [default: the data's own column, else event].")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda[:N].")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of everything random.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the run goes [default: runs/RECIPE].")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
-@click.option("--from", "source", type=click.Path(path_type=Path), metavar="RUN|M.pt", help="Begin with its weights.")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was interrupted.")
+@click.option(
+    "--split",
+    help=f"Rule for held-out events: {KNOWN}; takes precedence over the recipe [default: column split of the data, "
+    "else event].",
+)
+@click.option("--device", default="auto", show_default=True, help="auto (CUDA if available), cpu or cuda[:N].")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of all random numbers.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the run [default: runs/RECIPE].")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Value that takes precedence over the recipe; may be repeated.",
+)
+@click.option("--from", "source", type=click.Path(path_type=Path), metavar="RUN|M.pt", help="Initial weights.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Resume an interrupted run.")
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default="auto",
     show_default=True,
-    help="Of the network; auto: bf16 on a GPU that has it. The front end is always fp32.",
+    help="Of the network; auto: bf16 on a GPU that supports it, else fp32. The front end is always fp32.",
 )
-@click.option("--compile", "compiled", is_flag=True, help="By torch.compile: pays on long runs, starts slowly.")
+@click.option("--compile", "compiled", is_flag=True, help="Use torch.compile: slower start, faster steps.")
 @click.option(
     "--device-memory",
     type=click.FloatRange(0),
     metavar="GB",
-    help="For the data there [default: half of what is free].",
+    help="Memory on the device for the data, in GB [default: half of the free memory of a GPU].",
 )
 @click.option(
-    "--checkpoint-every", type=click.FloatRange(0), default=60.0, show_default=True, metavar="S", help="For --resume."
+    "--checkpoint-every",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds between states for --resume.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Use about so many records a folder (for a quick look).")
+@click.option(
+    "--limit", type=click.IntRange(1), help="Use only about this many records of each folder, for a quick test."
+)
 def command(  # noqa: PLR0913 - one parameter for each option of the command
     recipe: str | None,
     listing: bool,
@@ -112,35 +132,38 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     checkpoint_every: float,
     limit: int | None,
 ) -> None:
-    """Train a model from RECIPE, a bundled name or a TOML file, and write checkpoint, log and metrics.
+    """Train a model from RECIPE (the name of a bundled recipe, or a TOML file) and write checkpoint, log and metrics.
 
-    Without --data the repository's own datasets/ is used when run inside a clone. Started by torchrun, several
-    processes share each batch.
+    Without --data, the folder datasets/ of the repository is used, if the current folder is in a clone. If torchrun
+    starts several processes, they share each batch.
     """
     if listing:
         click.echo(recipe_table())
         return
     if resume is not None and (recipe or data or settings or split or source or out or limit):
-        raise click.UsageError("--resume goes on with what its RUN was asked for; give it alone")
+        raise click.UsageError(
+            "--resume takes all parameters from RUN; it cannot be combined with RECIPE, --data, --set, --split, "
+            "--from, -o or --limit"
+        )
     if recipe is None and resume is None:
-        raise click.UsageError("name a RECIPE, or --list them")
+        raise click.UsageError("RECIPE is missing; --list shows the bundled recipes")
     world, where = join_world(device_from(device))
     how = Settings(precision, compiled, device_memory, world)
-    say = click.echo if world.first else _silent
+    report = click.echo if world.first else _silent
     try:
-        with memory_told():
+        with out_of_memory_as_error():
             if resume is not None:
                 target = resume
-                run = resume_training(target, where, say=say, settings=how, checkpoint_s=checkpoint_every)
+                run = resume_training(target, where, report=report, settings=how, checkpoint_s=checkpoint_every)
             else:
                 chosen = load_recipe(recipe or "", overrides_from(settings) | ({"data.split": split} if split else {}))
                 folders = folders_from(data) or [find_dataset(Path.cwd())]
                 target = out or Path("runs") / chosen.name
                 if target.exists() and not target.is_dir():
-                    raise InputError(f"{target}: a file is there; -o wants a folder for the run")
+                    raise InputError(f"{target}: is a file; -o must be a folder for the run")
                 run = run_training(
                     chosen, folders, target, seed, where,
-                    limit=limit, say=say, settings=how, weights=source, checkpoint_s=checkpoint_every,
+                    limit=limit, report=report, settings=how, weights=source, checkpoint_s=checkpoint_every,
                 )  # fmt: skip
     finally:
         leave_world(world)
@@ -150,12 +173,12 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
 
 
 def _silent(_: str) -> None:
-    """For all processes but the first."""
+    """Prints nothing; the reporter of all processes except the first."""
 
 
 @contextlib.contextmanager
-def memory_told() -> Iterator[None]:
-    """Out of memory is one sentence, on the device or beside it."""
+def out_of_memory_as_error() -> Iterator[None]:
+    """Raise FailedError if the memory of the device or of the host is exhausted."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -167,8 +190,8 @@ def memory_told() -> Iterator[None]:
 
 
 def recipe_table() -> str:
-    """The bundled recipes, a line each: name, network, window, what it makes."""
-    rows = [("recipe", "model", "parameters", "window", "what it makes")]
+    """A table of the bundled recipes: name, model, number of parameters, window, description."""
+    rows = [("recipe", "model", "parameters", "window", "description")]
     for name in recipe_names():
         recipe = load_recipe(name)
         model = create_model(recipe.model, **recipe.arguments)

@@ -12,6 +12,7 @@ import re
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
+from seisedge.train.dataset.vocabulary import kind_of_word
 
 Row = dict[str, str]
 
@@ -91,3 +92,21 @@ def canonical(row: Row) -> Row:
 def has_label(columns: list[str]) -> bool:
     """True where one of the columns can hold a label."""
     return any(key in columns for key in LABELS)
+
+
+def kind_of(row: Row) -> str:
+    """The kind in `source_class` if given, else the kind of the label; 'unused' for a label that is not trained on."""
+    return text(row, "source_class") or kind_of_word(row["source_type"])
+
+
+def is_synthetic(row: Row) -> bool:
+    """True if the column `trace_synthetic` marks the record as synthetic."""
+    return text(row, "trace_synthetic").lower() in ("true", "1", "yes")
+
+
+def onset_of(row: Row) -> float | None:
+    """The nominal onset, else the P arrival, as a sample of the trace; 0 for noise; None if the row has neither."""
+    if kind_of(row) == "noise":
+        return 0.0
+    onset = number(row, "trace_onset_sample")
+    return onset if onset is not None else number(row, "trace_p_arrival_sample")

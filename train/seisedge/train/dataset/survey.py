@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.detection.soundness import flat_runs
-from seisedge.train.archive.archive import kind_of, onset_of
-from seisedge.train.dataset.columns import Row, licence_of, number, text, time_ns
+from seisedge.train.dataset.columns import Row, kind_of, licence_of, number, onset_of, text, time_ns
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store
 

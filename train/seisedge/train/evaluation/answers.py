@@ -1,4 +1,4 @@
-"""Answers of the subject on stored records: one window per record, the onset at its nominal place."""
+"""Answers of the subject on stored records: one window per record, with the onset at its nominal position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.sampler import Draw
-from seisedge.train.evaluation.predict import Damage, Windows, batches, facts, noise_label, windows_of
+from seisedge.train.evaluation.predict import Damage, FixedWindows, batches, facts, noise_label, windows_of
 from seisedge.train.evaluation.subject import Floats, Subject
 
 Bool = npt.NDArray[np.bool_]
@@ -24,11 +24,11 @@ Facts = dict[str, npt.NDArray[Any]]
 class Answers:
     """Probabilities (windows, labels) at `answer_s` after the onset, and the facts of the windows.
 
-    label: true labels; of magnitude the true bin is the caller's to find. group: what is drawn again in a bootstrap.
+    label: true labels; 0 for a magnitude, whose true bin the caller computes. group: the unit of the bootstrap.
     """
 
     answer_s: float
-    windows: Windows
+    windows: FixedWindows
     probabilities: Floats
     facts: Facts
 
@@ -42,12 +42,12 @@ class Answers:
         return group
 
 
-def windows_from(subject: Subject, archive: Archive, chosen: Bool, answer_s: float) -> Windows:
-    """`windows_of` for a subject."""
+def windows_from(subject: Subject, archive: Archive, chosen: Bool, answer_s: float) -> FixedWindows:
+    """The windows of a subject, see `windows_of`."""
     return windows_of(subject.task, subject.labels, subject.geometry, archive, chosen, answer_s)
 
 
-class Asker:
+class Predictor:
     """Runs a subject on windows of an archive."""
 
     def __init__(self, subject: Subject, archive: Archive, device: torch.device) -> None:
@@ -55,10 +55,10 @@ class Asker:
         self._cutter = WindowCutter(archive, subject.geometry, device)
 
     def __call__(
-        self, windows: Windows, answer_s: float, damage: Damage | None = None, *, vertical: bool = False
+        self, windows: FixedWindows, answer_s: float, damage: Damage | None = None, *, vertical: bool = False
     ) -> Answers:
-        """damage: what is done to (waveform in counts, valid) before the subject gets them. vertical: without the
-        horizontals.
+        """damage: applied to (waveform in counts, valid) before inference. vertical: use the vertical
+        component only.
         """
         subject = self.subject
         draw = windows.draw(subject.geometry, answer_s, vertical)
@@ -69,11 +69,13 @@ class Asker:
         return Answers(answer_s, windows, p, self.facts(windows))
 
     def cut(self, draw: Draw) -> tuple[Tensor, Tensor]:
-        """Windows in counts, and their masks: (batch, 3, n) each."""
+        """Windows in counts and their masks, (batch, 3, n) each."""
         return self._cutter.cut(draw)
 
-    def facts(self, windows: Windows) -> Facts:
-        """`predict.facts`, and: snr, noise (bool), scaled (bool): the gain is known, or a term was fitted for it."""
+    def facts(self, windows: FixedWindows) -> Facts:
+        """The arrays of `predict.facts`, and: snr, distance_km, noise (bool), index (of the record), and scaled (bool):
+        the gain is known or a station term was fitted.
+        """
         f = facts(self.archive, windows)
         records = [self.archive.records[i] for i in windows.record]
         f["snr"] = np.array([r.snr for r in records])

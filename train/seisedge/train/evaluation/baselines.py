@@ -1,4 +1,4 @@
-"""The simple things a network has to beat, fitted on the same training records."""
+"""Baselines for a network: classical features with regressions, fitted on the same training records."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from seisedge.train.archive.archive import Archive
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-LARGEST_SLOPE = 1e-5  # of a fitted logistic regression
-CODA_FLOOR = 2.0  # the signal lasts while its 1 s RMS is above so many times the noise before
+LARGEST_SLOPE = 1e-5  # largest gradient component of a converged logistic regression
+CODA_FLOOR = 2.0  # the signal lasts while its 1 s RMS exceeds the noise before the onset by this factor
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Classical quantities a window. log_peak: log10 of the vertical's peak in m/s; duration_s; distance_km."""
+    """Classical features of windows, (n,) each. log_peak: log10 of the peak of the vertical in m/s."""
 
     log_peak: Floats
     duration_s: Floats
@@ -29,7 +29,7 @@ class Measured:
 
 
 def bandpassed(x: Floats, rate_hz: float, low_hz: float = 1.5, high_hz: float = 13.0) -> Floats:
-    """(n,), by FFT with cosine flanks."""
+    """x (n,) band-passed by FFT, with linear flanks."""
     n = len(x)
     taper = np.clip(np.minimum(np.arange(n), np.arange(n)[::-1]) / rate_hz, 0, 1)
     f = np.fft.rfftfreq(n, 1 / rate_hz)
@@ -38,7 +38,7 @@ def bandpassed(x: Floats, rate_hz: float, low_hz: float = 1.5, high_hz: float = 
 
 
 def measure(archive: Archive, record: Ints, gain: Floats, answer_s: float) -> Measured:
-    """From 10 s before the onset (or the record's start) to the answer's end; gain (n,): counts per m/s."""
+    """Features from 10 s before the onset (or the start of the record) to the answer; gain (n,): counts per m/s."""
     rate = archive.rate_hz
     peak, duration, distance = [], [], []
     for i, g in zip(record, gain, strict=True):
@@ -58,7 +58,7 @@ def measure(archive: Archive, record: Ints, gain: Floats, answer_s: float) -> Me
 
 
 def design(measured: Measured, distance: bool, duration: bool) -> Floats:
-    """Columns of a regression: 1, log peak, and log duration or log distance where asked for."""
+    """Columns of a regression: 1, log peak, and, if selected, log duration and log distance."""
     columns = [np.ones_like(measured.log_peak), measured.log_peak]
     if duration:
         columns.append(np.log10(measured.duration_s))
@@ -68,7 +68,7 @@ def design(measured: Measured, distance: bool, duration: bool) -> Floats:
 
 
 def fit_predict(train_x: Floats, train_y: Floats, weight: Floats, test_x: Floats) -> Floats:
-    """Weighted least squares; rows with a nan are not fitted and give nan."""
+    """Weighted least squares. Training rows with nan are not used; test rows with nan give nan."""
     good = np.isfinite(train_x).all(1)
     w = np.sqrt(weight[good])[:, None]
     coefficients = np.linalg.lstsq(train_x[good] * w, train_y[good] * w[:, 0], rcond=None)[0]
@@ -76,22 +76,23 @@ def fit_predict(train_x: Floats, train_y: Floats, weight: Floats, test_x: Floats
 
 
 def event_weight(events: npt.NDArray[np.str_]) -> Floats:
-    """1 / records of the event."""
+    """Weight of each record: 1 / number of records of its event."""
     _, place, count = np.unique(events, return_inverse=True, return_counts=True)
     return np.asarray(1.0 / count[place])
 
 
 BANDS_HZ = ((2.0, 4.0), (4.0, 8.0), (8.0, 14.0))
-P_S = 1.5  # the P window, from the onset on
-LATER_S = 2.0  # the S window is where the RMS of so long is largest after the P window
-NOISE_S = 10.0  # before the onset, at most
+P_S = 1.5  # length of the P window, which begins at the onset
+LATER_S = 2.0  # length of the S window: the stretch after the P window with the largest RMS
+NOISE_S = 10.0  # longest noise window before the onset
 
 
 def phase_ratios(archive: Archive, record: Ints, onset: Ints, answer_s: float) -> Floats:
     """(n, 5): 1, log10 P/S amplitude ratio in each of BANDS_HZ, log10 signal to noise; of the vertical.
 
-    S is taken where the amplitude is largest after the P window, for a station is not told a distance, and records
-    that have none are noise: to use it would give the class away. onset: (n,), sample of the record.
+    The S window is where the amplitude is largest after the P window. It is not computed from the distance: a station
+    does not know the distance, and only noise records have none, so that it would reveal the class. onset: (n,), sample
+    of the record.
     """
     rate = archive.rate_hz
     p_n, s_n = round(P_S * rate), round(LATER_S * rate)
@@ -117,9 +118,9 @@ def phase_ratios(archive: Archive, record: Ints, onset: Ints, answer_s: float) -
 
 
 def fit_logistic(x: Floats, label: Ints, n_labels: int, weight: Floats, ridge: float = 1e-3) -> Floats:
-    """Coefficients (columns, n_labels) of a multinomial logistic regression; `ridge` on all.
+    """Coefficients (columns, n_labels) of a multinomial logistic regression; `ridge` penalises all.
 
-    Raises FailedError where the optimiser does not converge.
+    Raises FailedError if the optimiser does not converge.
     """
     shape = (x.shape[1], n_labels)
     w = weight / weight.sum()
@@ -132,7 +133,7 @@ def fit_logistic(x: Floats, label: Ints, n_labels: int, weight: Floats, ridge: f
         return float(value), (x.T @ (w[:, None] * (np.exp(logs) - target)) + ridge * beta).ravel()
 
     found = minimize(loss, np.zeros(shape).ravel(), jac=True, method="BFGS", options={"gtol": 1e-8, "maxiter": 2000})
-    if not np.abs(found.jac).max() <= LARGEST_SLOPE:  # nan too
+    if not np.abs(found.jac).max() <= LARGEST_SLOPE:  # also true for nan
         raise FailedError(f"the logistic regression on {len(x)} records does not converge: {found.message}")
     return np.asarray(found.x.reshape(shape))
 

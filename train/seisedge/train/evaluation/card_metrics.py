@@ -1,4 +1,4 @@
-"""Figures of the evaluator as metrics: those a run keeps (metrics.json, metrics.md), and those the card shows."""
+"""Figures of the evaluator as metrics: those stored in a run (metrics.json, metrics.md) and those shown in the card."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 import msgspec
 
 from seisedge.runtime.card import Metric
+from seisedge.train.evaluation.baseline_answers import OF_SOURCE
 from seisedge.train.evaluation.curves import EARLY
 from seisedge.train.evaluation.event_type import MEAN, PAIR, VISIBLE, VOTE
 from seisedge.train.evaluation.figure import MODEL, VERTICAL, Figure
 from seisedge.train.evaluation.magnitude import FITTED, is_slice
 from seisedge.train.evaluation.markdown import markdown_of
-from seisedge.train.evaluation.report import Report
-from seisedge.train.evaluation.simple import OF_SOURCE
+from seisedge.train.evaluation.report import EvaluationReport
 
 ON_THE_CARD = {"accuracy", "recall", "calibration error", "sd", "within ±0.3", "90 % interval covers"}
 OF_BASELINES = {"accuracy", "sd", "within ±0.3"}
 
 
-def metrics_of(report: Report | None) -> list[Metric]:
-    """All figures but those of early answers and damaged records; none where there is no report."""
+def metrics_of(report: EvaluationReport | None) -> list[Metric]:
+    """All figures except those of early answers and damaged records; empty without a report."""
     if report is None:
         return []
     return [_metric(f) for f in report.figures if not f.damage and f.on != EARLY]
@@ -42,7 +42,7 @@ def _metric(f: Figure) -> Metric:
 
 
 def headline(metrics: Sequence[Metric]) -> list[Metric]:
-    """What the card shows a user of the model; the rest stays with the run."""
+    """The metrics that the card shows; the others are only in the run."""
     return [m for m in metrics if _on_the_card(m)]
 
 
@@ -57,8 +57,8 @@ def _on_the_card(m: Metric) -> bool:
     return what in ON_THE_CARD and (what in ("accuracy", "recall") or not on.endswith(MEAN))
 
 
-def write_metrics(name: str, metrics: Sequence[Metric], report: Report | None, out: Path) -> None:
-    """RUN/metrics.json and metrics.md. name: of the recipe."""
+def write_metrics(name: str, metrics: Sequence[Metric], report: EvaluationReport | None, out: Path) -> None:
+    """Write RUN/metrics.json and RUN/metrics.md. name: of the recipe."""
     (out / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(metrics), indent=1))
-    nothing = f"# {name}: evaluation\n\nNo event is held out that a figure could be computed on.\n"
+    nothing = f"# {name}: evaluation\n\nNo event is held out, so no figure can be computed.\n"
     (out / "metrics.md").write_text(nothing if report is None else markdown_of(report), encoding="utf-8")

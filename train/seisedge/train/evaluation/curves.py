@@ -1,4 +1,4 @@
-"""How fast an answer ripens, and how it suffers: the early-answer curve and the degradation curves."""
+"""The early-answer curve (figures against time after the onset) and the degradation curves (damaged records)."""
 
 from __future__ import annotations
 
@@ -11,51 +11,53 @@ import torch
 from seisedge.train.bootstrap import Floats, Statistics
 from seisedge.train.dataset.progress import progress
 from seisedge.train.evaluation import metrics as m
-from seisedge.train.evaluation.answers import Answers, Asker
+from seisedge.train.evaluation.answers import Answers, Predictor
 from seisedge.train.evaluation.damage import LADDERS, damage_from, noise_of
 from seisedge.train.evaluation.figure import Figures
 from seisedge.train.evaluation.magnitude import errors
-from seisedge.train.evaluation.predict import Windows, magnitude_from_bins
+from seisedge.train.evaluation.predict import FixedWindows, magnitude_from_bins
 
 Bool = npt.NDArray[np.bool_]
 
 SECONDS = (1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 90.0)
 EARLY, DAMAGED = "early answer", "damaged"
-UNHARMED = "none"
+UNDAMAGED = "none"
 
 
-def add_early(out: Figures, ask: Asker, windows: Windows) -> None:
-    """At SECONDS and the answers it was trained for, up to the longest; the same windows all along.
+def add_early(out: Figures, predictor: Predictor, windows: FixedWindows) -> None:
+    """Figures at SECONDS and at the answer lengths of the model, on the same windows.
 
     windows: those that reach to the longest answer.
     """
-    answers_s = ask.subject.answers_s
+    answers_s = predictor.subject.answers_s
     for seconds in sorted({s for s in SECONDS if s < answers_s[-1]} | set(answers_s)):
-        _add(out, ask, ask(windows, seconds), EARLY, "", None, np.ones(len(windows.record), dtype=bool))
+        _add(out, predictor, predictor(windows, seconds), EARLY, "", None, np.ones(len(windows.record), dtype=bool))
 
 
-def add_damage(out: Figures, ask: Asker, windows: Windows, chosen: Bool, device: torch.device) -> None:
-    """Every ladder, at the last answer; beside each the unharmed records that could suffer it.
+def add_damage(out: Figures, predictor: Predictor, windows: FixedWindows, chosen: Bool, device: torch.device) -> None:
+    """Figures for every kind and amount of damage, at the last answer, and for the same records without damage.
 
-    windows: those that reach to the answer. chosen: records whose noise may be mixed in.
+    windows: those that reach to the last answer. chosen: records whose noise may be added.
     """
-    answer_s = ask.subject.answers_s[-1]
-    unharmed = ask(windows, answer_s)
-    noise = noise_of(ask, chosen)
-    three = unharmed.facts["three"].astype(bool)
-    for ladder in progress(LADDERS, "kinds of damage done"):
+    answer_s = predictor.subject.answers_s[-1]
+    undamaged = predictor(windows, answer_s)
+    noise = noise_of(predictor, chosen)
+    three = undamaged.facts["three"].astype(bool)
+    for ladder in progress(LADDERS, "kinds of damage evaluated"):
         which = three if ladder.three else np.ones(len(three), dtype=bool)
         if not which.any() or (ladder.name == "mixed-noise" and noise is None):
             continue
-        _add(out, ask, unharmed, DAMAGED, f"{UNHARMED} ({ladder.name})", None, which)
+        _add(out, predictor, undamaged, DAMAGED, f"{UNDAMAGED} ({ladder.name})", None, which)
         for amount in ladder.amounts:
-            answers = ask(windows, answer_s, damage_from(ladder, amount, ask.subject, noise, device))
-            _add(out, ask, answers, DAMAGED, ladder.name, float(amount), which)
+            answers = predictor(windows, answer_s, damage_from(ladder, amount, predictor.subject, noise, device))
+            _add(out, predictor, answers, DAMAGED, ladder.name, float(amount), which)
 
 
-def _add(out: Figures, ask: Asker, a: Answers, on: str, damage: str, amount: float | None, which: Bool) -> None:
-    """The few figures of a point of a curve."""
-    f, subject = a.facts, ask.subject
+def _add(
+    out: Figures, predictor: Predictor, a: Answers, on: str, damage: str, amount: float | None, which: Bool
+) -> None:
+    """The figures of one point of a curve."""
+    f, subject = a.facts, predictor.subject
 
     def add(what: str, rows: Bool, statistic: Statistics) -> None:
         out.add(what, a.group[rows], statistic, on=on, answer_s=a.answer_s, damage=damage, amount=amount)

@@ -1,4 +1,4 @@
-"""What befalls a station's records, at stated strengths: the augmentations of training, each alone and always."""
+"""Damage to records at defined amounts: the augmentations of training, one at a time, applied to every record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.augment import Chance, augmentation_from
 from seisedge.train.augment._base import Augmentation
-from seisedge.train.evaluation.answers import Asker
+from seisedge.train.evaluation.answers import Predictor
 from seisedge.train.evaluation.predict import Damage
 from seisedge.train.evaluation.subject import Subject
 
@@ -24,9 +24,9 @@ Make = Callable[[float], dict[str, object]]
 
 @dataclass(frozen=True)
 class Ladder:
-    """One kind of damage, from mild to severe. unit: of the amounts; '' where it is only there or not.
+    """One kind of damage, from mild to severe. unit: of the amounts; '' if it has no amount.
 
-    three: only records of three components can suffer it.
+    table: amount → arguments of the augmentation. three: applies only to records with three components.
     """
 
     name: str
@@ -54,36 +54,38 @@ LADDERS = (
     Ladder("mixed-noise", "dB signal to noise", (20, 10, 5, 0, -5), _pair("snr_db")),
     Ladder("shift", "s late", (-2, -1, -0.5, 0.5, 1, 2), _pair("seconds")),
 )
-KIND = {"flat-channel": "dead-channel"}  # ladder → augmentation, where the names differ
+KIND = {"flat-channel": "dead-channel"}  # ladder → augmentation, if the names differ
 
 
 class Noise:
-    """Real noise of the archive's own records, for `mixed-noise`; None from `noise_of` where there is none."""
+    """Recorded noise of the archive, for `mixed-noise`."""
 
-    def __init__(self, ask: Asker, pool: list[int]) -> None:
-        self._ask, self._pool = ask, np.array(pool, dtype=np.int64)
+    def __init__(self, predictor: Predictor, pool: list[int]) -> None:
+        self._ask, self._pool = predictor, np.array(pool, dtype=np.int64)
 
     def __call__(self, chance: Chance, size: int) -> tuple[Tensor, Tensor]:
-        """(size, 3, n) each."""
-        ask = self._ask
-        n = ask.subject.geometry.n_samples
+        """Waveform and mask, (size, 3, n) each."""
+        predictor = self._ask
+        n = predictor.subject.geometry.n_samples
         pick = (chance.uniform(size).cpu().numpy() * len(self._pool)).astype(np.int64)
         record = self._pool[np.minimum(pick, len(self._pool) - 1)]
-        end = np.array([ask.archive.records[i].noise_end for i in record])
+        end = np.array([predictor.archive.records[i].noise_end for i in record])
         zeros = np.zeros(size, np.int64)
         draw = Draw(record, end - n, np.full(size, n), np.ones((size, 3), dtype=bool), zeros, zeros, end)
-        return ask.cut(draw)
+        return predictor.cut(draw)
 
 
-def noise_of(ask: Asker, chosen: np.ndarray) -> Noise | None:
-    """From the chosen records (bool, by record) with a stretch of noise as long as the window."""
-    n = ask.subject.geometry.n_samples
-    pool = [int(i) for i in np.flatnonzero(chosen) if ask.archive.records[i].noise_end >= n]
-    return Noise(ask, pool) if pool else None
+def noise_of(predictor: Predictor, chosen: np.ndarray) -> Noise | None:
+    """Noise of the chosen records (bool, by record) that is at least as long as the window; None if there is none."""
+    n = predictor.subject.geometry.n_samples
+    pool = [int(i) for i in np.flatnonzero(chosen) if predictor.archive.records[i].noise_end >= n]
+    return Noise(predictor, pool) if pool else None
 
 
 def damage_from(ladder: Ladder, amount: float, subject: Subject, noise: Noise | None, device: torch.device) -> Damage:
-    """The change of a batch; the same records suffer the same at each call of a new one."""
+    """A function that damages a batch. The random numbers are seeded, so every call of this function gives the same
+    one.
+    """
     if ladder.name == HORIZONTALS:
 
         def absent(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

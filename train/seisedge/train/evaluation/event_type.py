@@ -1,4 +1,4 @@
-"""Figures of an event type model, and what its plots are drawn from: confusion, ROC, confidence."""
+"""Figures of an event type model, and the data of its plots: confusion matrix, ROC, confidence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VOTE, MEAN = "event by vote", "event by mean"
 
 
 class Curve(Struct, frozen=True):
-    """A ROC: who, at which answer, and its points (false positive share, true positive share)."""
+    """A ROC curve. who: the model or a baseline. points: (false positive rate, true positive rate)."""
 
     who: str
     answer_s: float
@@ -33,7 +33,7 @@ class Curve(Struct, frozen=True):
 
 
 class ConfidenceBin(Struct, frozen=True):
-    """Records whose largest probability lies in [low, high): how many were right and wrong, and its mean."""
+    """Records whose largest probability is in [low, high): numbers of right and wrong answers, and the mean of it."""
 
     low: float
     high: float
@@ -43,7 +43,7 @@ class ConfidenceBin(Struct, frozen=True):
 
 
 class Matrix(Struct, frozen=True):
-    """Counts: rows the truth, columns the answer."""
+    """Confusion matrix: rows are true labels, columns are answers."""
 
     level: str
     answer_s: float
@@ -52,7 +52,7 @@ class Matrix(Struct, frozen=True):
 
 
 class TypePart(Struct):
-    """What the plots of an event type model are made from, beside the figures."""
+    """Data of the plots of an event type model, in addition to the figures."""
 
     confusion: list[Matrix] = []
     roc: list[Curve] = []
@@ -62,8 +62,8 @@ class TypePart(Struct):
 def add_figures(  # noqa: C901 - one block for each group of figures
     out: Figures, labels: list[str], a: Answers, p: Floats, who: str, prevalence: Prevalence, short: bool = False
 ) -> None:
-    """All figures of one answer length. p: (windows, labels), the subject's or a simple thing's. short: the first
-    few only, of records with a visible signal.
+    """Add all figures of one answer length. p: (windows, labels), of the model or of a baseline. short: only the main
+    figures, on records with a visible signal.
     """
     f, label = a.facts, a.label
     seen = f["visible"] | f["noise"]
@@ -101,7 +101,7 @@ def add_figures(  # noqa: C901 - one block for each group of figures
     add("accuracy", everything, lambda w: m.accuracy(confused(w, everything)), ALL)
     for kind, member in kinds_of(a).items():
         for on, which in ((VISIBLE, seen), (ALL, everything)):
-            if on == VISIBLE or kind != NOISE:  # noise is never too faint
+            if on == VISIBLE or kind != NOISE:  # noise has no signal that could be faint
                 of = which & member
                 add(f"recall, {kind}", of, partial(m.mean, x=hit[of]), on)
     for source in np.unique(f["source"]):
@@ -117,13 +117,13 @@ def add_figures(  # noqa: C901 - one block for each group of figures
 
 
 def kinds_of(a: Answers) -> dict[str, Bool]:
-    """Which windows are of each kind of the data, noise windows of every record being of kind 'noise'."""
+    """Kind of event → windows of that kind (bool); noise windows of all records have the kind 'noise'."""
     kind = np.where(a.facts["noise"], NOISE, a.facts["kind"])
     return {name: kind == name for name in KINDS if (kind == name).any()}
 
 
 def add_vertical(out: Figures, a: Answers) -> None:
-    """Of records of three components that the subject got without the horizontals. a: answers of those."""
+    """Add figures of three-component records without their horizontals. a: answers on these."""
     f = a.facts
     seen = f["visible"] | f["noise"]
     hit = (a.probabilities.argmax(1) == a.label).astype(np.float64)
@@ -135,7 +135,7 @@ def add_vertical(out: Figures, a: Answers) -> None:
 
 
 def _pair(out: Figures, labels: list[str], a: Answers, p: Floats, who: str) -> None:
-    """Tectonic as positive, non-tectonic as negative, noise and its probability left aside: as paper B has it."""
+    """Add figures of tectonic (positive) against non-tectonic, without noise and its probability, as in paper B."""
     if not {"tectonic", "non-tectonic"} <= set(labels):
         return
     yes, no = labels.index("tectonic"), labels.index("non-tectonic")
@@ -155,9 +155,10 @@ def _pair(out: Figures, labels: list[str], a: Answers, p: Floats, who: str) -> N
 def events_of(
     a: Answers, p: Floats, level: str
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.str_], npt.NDArray[np.int64]]:
-    """Events with a visible record: true label, answer, kind, and the place of a record of each.
+    """Events with a visible record: true label, answer, kind, and the index of one of its records; (events,) each.
 
-    By vote: the commonest answer of its records, the mean probability deciding a tie; by mean: of probabilities.
+    level VOTE: the most frequent answer of its records, the mean probability decides a tie. MEAN: the label with the
+    largest mean probability.
     """
     which = np.flatnonzero(a.facts["visible"] & ~a.facts["noise"])
     event = a.facts["event"][which]
@@ -190,8 +191,8 @@ def _events(out: Figures, labels: list[str], a: Answers, p: Floats, who: str, le
         )  # fmt: skip
 
 
-def add_pictures(part: TypePart, labels: list[str], a: Answers, simple: dict[str, Floats], last: bool) -> None:
-    """Confusion, ROC and, for the last answer, the histogram of confidence."""
+def add_pictures(part: TypePart, labels: list[str], a: Answers, baselines: dict[str, Floats], last: bool) -> None:
+    """Add confusion matrix, ROC and, for the last answer, the histogram of confidence."""
     seen = a.facts["visible"] | a.facts["noise"]
     one = np.ones((1, int(seen.sum())))
     counts = m.confusion(one, a.label[seen], a.probabilities.argmax(1)[seen], len(labels))[0]
@@ -204,7 +205,7 @@ def add_pictures(part: TypePart, labels: list[str], a: Answers, simple: dict[str
     if {"tectonic", "non-tectonic"} <= set(labels):
         yes, no = labels.index("tectonic"), labels.index("non-tectonic")
         events = a.facts["visible"] & np.isin(a.label, (yes, no))
-        who = {MODEL: a.probabilities} | ({k: v for k, v in simple.items() if "P/S" in k} if last else {})
+        who = {MODEL: a.probabilities} | ({k: v for k, v in baselines.items() if "P/S" in k} if last else {})
         for name, p in who.items():
             score = p[events, yes] / np.maximum(p[events, yes] + p[events, no], 1e-12)
             part.roc.append(Curve(name, a.answer_s, roc(score, a.label[events] == yes)))
@@ -218,7 +219,7 @@ def add_pictures(part: TypePart, labels: list[str], a: Answers, simple: dict[str
 
 
 def roc(score: Floats, positive: Bool) -> list[tuple[float, float]]:
-    """Points of the curve, from (0, 0) to (1, 1)."""
+    """Points of the ROC curve, from (0, 0) to (1, 1)."""
     order = np.argsort(-score, kind="stable")
     yes, ordered = positive[order], score[order]
     ends = np.flatnonzero(np.concatenate([ordered[1:] != ordered[:-1], [True]]))

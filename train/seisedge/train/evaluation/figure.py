@@ -1,4 +1,4 @@
-"""One figure of a report, and the list they are collected in."""
+"""One figure of a report, and the collection of figures."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from msgspec import Struct
 
 from seisedge.train.bootstrap import Statistics, estimate
 
-MIN_RECORDS = 3  # a figure on fewer is not given
-MIN_EVENTS = 3  # of fewer an interval would say nothing
+MIN_RECORDS = 3  # a figure on fewer records is not computed
+MIN_EVENTS = 3  # an interval on fewer events is meaningless and not computed
 DECIMALS = 4
 MODEL = "model"
-VERTICAL = "vertical only, of three-component records"  # the horizontals were taken away
+VERTICAL = "vertical only, of three-component records"  # the horizontals were removed
 
 Bool = npt.NDArray[np.bool_]
 
@@ -20,8 +20,8 @@ Bool = npt.NDArray[np.bool_]
 class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A value with its 95 % bootstrap interval over events (over groups of events that share samples).
 
-    what: 'accuracy', 'sd' …; on: the part of the data; who: 'model' or a simple thing beside it. level: 'record',
-    'event by vote' or 'event by mean'. damage, amount: what was done to the records, where something was.
+    what: 'accuracy', 'sd' …; on: the part of the data; who: 'model' or the name of a baseline. level:
+    'record', 'event by vote' or 'event by mean'. damage, amount: kind and amount of damage to the records, if any.
     """
 
     what: str
@@ -39,7 +39,7 @@ class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Figures:
-    """Collects figures. draws: of the bootstrap."""
+    """Computes and collects figures. draws: number of resamplings of the bootstrap."""
 
     def __init__(self, draws: int) -> None:
         self.draws = draws
@@ -58,7 +58,9 @@ class Figures:
         damage: str = "",
         amount: float | None = None,
     ) -> None:
-        """Left out where it is on too few records, or is undefined; without an interval on too few events."""
+        """Compute and add a figure. Omitted if undefined or on too few records; without an interval on too
+        few events.
+        """
         if len(group) < MIN_RECORDS:
             return
         e = estimate(group, statistic, self.draws)

@@ -1,4 +1,4 @@
-"""Figures of a magnitude model: errors against the catalogue, of what the station would report."""
+"""Figures of a magnitude model: errors of the magnitudes that a station reports, relative to the catalogue."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Bool = npt.NDArray[np.bool_]
 LIMITS = (0.1, 0.2, 0.3)
 DISTANCES_KM = (0.0, 10.0, 20.0, 40.0, 80.0, np.inf)
 SNRS = (1.5, 3.0, 6.0, 12.0, 25.0, np.inf)
-MANY = 3000  # records from which on a class is a bin of its own; else half a magnitude
-TAU_RECORDS = 2000  # a rank correlation of more takes them at regular steps
+MANY = 3000  # with at least this many records, classes are 0.1 magnitudes wide; else 0.5
+TAU_RECORDS = 2000  # a rank correlation on more records uses a regular subset
 MEAN = "event by mean"
 KNOWN, FITTED = "gain known", "gain fitted in training"
 EITHER = "gain known or fitted in training"
@@ -31,7 +31,7 @@ SLICES = ("magnitude", "distance_km", "signal to noise")
 
 
 class Point(Struct, frozen=True):
-    """A record of the plot: catalogued magnitude, expected one, its 90 % interval (nan-free: None where open)."""
+    """A record in the plot: catalogued and expected magnitude, and the 90 % interval (None: open)."""
 
     name: str
     catalogued: float
@@ -41,13 +41,13 @@ class Point(Struct, frozen=True):
 
 
 class MagnitudePart(Struct):
-    """What the plots of a magnitude model are made from, beside the figures: at the last answer."""
+    """Data of the plots of a magnitude model, in addition to the figures; at the last answer."""
 
     points: list[Point] = []
 
 
 def gain_parts(a: Answers) -> dict[str, Bool]:
-    """Windows with a visible signal, by where their gain comes from; nothing of a part that is empty."""
+    """Name of the part → windows with a visible signal, by the origin of their gain; empty parts are omitted."""
     f = a.facts
     known = np.array([g is not None for g in f["gain"]], dtype=bool)
     fitted = f["visible"] & f["scaled"] & ~known
@@ -57,10 +57,10 @@ def gain_parts(a: Answers) -> dict[str, Bool]:
     return parts
 
 
-def add_figures(out: Figures, edges: list[float | None], a: Answers, simple: dict[str, Floats]) -> None:
-    """All figures of one answer length, on records with a visible signal and a gain.
+def add_figures(out: Figures, edges: list[float | None], a: Answers, baselines: dict[str, Floats]) -> None:
+    """Add all figures of one answer length, on records with a visible signal and a gain.
 
-    simple: magnitudes (windows,) by name of a baseline.
+    baselines: name → magnitudes (windows,).
     """
     f, truth, p = a.facts, a.facts["magnitude"].astype(np.float64), a.probabilities
     parts = gain_parts(a)
@@ -70,7 +70,7 @@ def add_figures(out: Figures, edges: list[float | None], a: Answers, simple: dic
         for name, which in parts.items()
         if name != EITHER
     }
-    guesses = {MODEL: magnitude_from_bins(p, edges), **simple}
+    guesses = {MODEL: magnitude_from_bins(p, edges), **baselines}
     for on, which in (parts | by_source).items():
         for who, guess in guesses.items():
             add_errors(out, guess - truth, which, a, on=on, who=who)
@@ -81,7 +81,7 @@ def add_figures(out: Figures, edges: list[float | None], a: Answers, simple: dic
 
 
 def _add_events(out: Figures, error: Floats, which: Bool, a: Answers, on: str, who: str) -> None:
-    """Errors of the mean magnitude of an event's records, one per event."""
+    """Add errors of the event magnitude: the mean over the records of an event."""
     rows = np.flatnonzero(which & np.isfinite(error))
     if not len(rows):
         return
@@ -92,14 +92,14 @@ def _add_events(out: Figures, error: Floats, which: Bool, a: Answers, on: str, w
 
 
 def add_vertical(out: Figures, edges: list[float | None], a: Answers) -> None:
-    """Of records of three components that the subject got without the horizontals. a: answers of those."""
+    """Add errors of three-component records without their horizontals. a: answers on these."""
     error = magnitude_from_bins(a.probabilities, edges) - a.facts["magnitude"].astype(np.float64)
     for on, which in gain_parts(a).items():
         add_errors(out, error, which, a, on=f"{on}, {VERTICAL}")
 
 
 def errors(e: Floats) -> dict[str, Statistics]:
-    """Statistics of errors (n,) by name."""
+    """Name → statistic of the errors e (n,)."""
     out: dict[str, Statistics] = {
         "sd": lambda w: m.sd(w, e),
         "bias": lambda w: m.mean(w, e),
@@ -115,7 +115,7 @@ def errors(e: Floats) -> dict[str, Statistics]:
 def add_errors(
     out: Figures, error: Floats, which: Bool, a: Answers, *, on: str, who: str = MODEL, only: tuple[str, ...] = ()
 ) -> None:
-    """Those of `errors`, or the named ones, on the records for which `which` is true and the error known."""
+    """Add the statistics of `errors` (or only those in `only`) on the records in `which` with a known error."""
     good = which & np.isfinite(error)
     for what, statistic in errors(error[good]).items():
         if not only or what in only:
@@ -123,9 +123,9 @@ def add_errors(
 
 
 def add_label_figures(out: Figures, edges: list[float | None], a: Answers, which: Bool, on: str) -> None:
-    """Of the reported label: its accuracy, whether a number is given with it, its centre; and of the interval.
+    """Add figures of the reported label: accuracy, share with a number, error of the bin centre; and of the interval.
 
-    The label is the station's: an open outer bin only above one half.
+    The label follows the rule of the station: an open outer bin only if its probability exceeds one half.
     """
     p, truth = a.probabilities[which], a.facts["magnitude"].astype(np.float64)[which]
     group = a.group[which]
@@ -150,7 +150,7 @@ def add_label_figures(out: Figures, edges: list[float | None], a: Answers, which
 
 
 def add_slices(out: Figures, edges: list[float | None], a: Answers) -> None:
-    """Bias, spread and share within ±0.3 by class of magnitude, distance and signal to noise."""
+    """Add bias, standard deviation and share within ±0.3 by class of magnitude, distance and signal-to-noise ratio."""
     f = a.facts
     truth = f["magnitude"].astype(np.float64)
     error, base = magnitude_from_bins(a.probabilities, edges) - truth, f["visible"] & f["scaled"]
@@ -171,12 +171,12 @@ def add_slices(out: Figures, edges: list[float | None], a: Answers) -> None:
 
 
 def is_slice(on: str) -> bool:
-    """Whether a part of the data is one of `add_slices`."""
+    """True if `on` is a class of `add_slices`."""
     return on.startswith(tuple(f"{name} " for name in SLICES))
 
 
 def add_kendall(out: Figures, a: Answers, features: dict[str, Floats]) -> None:
-    """Paper A's feature study: rank correlation of what can be measured with the magnitude."""
+    """Add the rank correlation of measured features with the magnitude, as in the feature study of paper A."""
     f = a.facts
     truth = f["magnitude"].astype(np.float64)
     for who, x in features.items():
@@ -189,7 +189,7 @@ def add_kendall(out: Figures, a: Answers, features: dict[str, Floats]) -> None:
 
 
 def points_of(edges: list[float | None], archive_names: list[str], a: Answers) -> list[Point]:
-    """Records of the scatter plot. archive_names: by record."""
+    """The points of the scatter plot. archive_names: name of each record."""
     which = np.flatnonzero(a.facts["visible"] & a.facts["scaled"])
     p = a.probabilities[which]
     first, last = interval_bins(p)

@@ -1,18 +1,18 @@
-"""A report as a page of tables."""
+"""The evaluation report as a Markdown page with tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNHARMED
+from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNDAMAGED
 from seisedge.train.evaluation.damage import LADDERS
 from seisedge.train.evaluation.figure import MODEL, Figure
 from seisedge.train.evaluation.magnitude import is_slice
-from seisedge.train.evaluation.report import Report
+from seisedge.train.evaluation.report import EvaluationReport
 
 
-def markdown_of(report: Report, plots: Iterable[str] = ()) -> str:
-    """The page. plots: file names to show at its end."""
+def markdown_of(report: EvaluationReport, plots: Iterable[str] = ()) -> str:
+    """The page. plots: file names of images to show at the end."""
     lines = [f"# {report.model}: evaluation", ""]
     sha256 = f", sha256 {report.sha256[:16]}…" if report.sha256 else ""
     sources = ", ".join(report.sources)
@@ -21,16 +21,16 @@ def markdown_of(report: Report, plots: Iterable[str] = ()) -> str:
         f"- Model: `{report.path}`{sha256}, task {report.task}.",
         f"- Data: {folders}, fingerprint {report.data_sha256[:16]}….",
         f"- Counted: {report.held_out}. {report.n_records} records in {report.n_events} groups of events.",
-        f"- Simple things: {report.simple}.",
-        f"- In brackets: 95 % intervals, {report.draws} resamplings of whole events (of groups that share samples); "
-        "on fewer than three events none is given.",
+        f"- Baselines: {report.simple}.",
+        f"- In brackets: 95 % intervals from {report.draws} resamplings of whole events (groups that share samples); "
+        "no interval for fewer than three events.",
     ]
     if report.prevalence:
         stated = ", ".join(f"{k} {v:g}" for k, v in report.prevalence.items())
-        lines.append(f"- Accuracy, precision, F1 and specificity of the labels hold at the prevalence {stated}.")
+        lines.append(f"- Accuracy, precision, F1 and specificity are for the prevalence {stated}.")
     elif report.shares:
         stated = ", ".join(f"{k} {v:.2f}" for k, v in report.shares.items())
-        lines.append(f"- Prevalence: that of these data, {stated}; `--prevalence` states another.")
+        lines.append(f"- Prevalence: as in these data, {stated}; change it with `--prevalence`.")
     lines += [f"- Left out: {n} × {reason}." for reason, n in report.left_out.items()]
     main = [f for f in report.figures if f.on not in (EARLY, DAMAGED)]
     for level in dict.fromkeys(f.level for f in main):
@@ -65,7 +65,7 @@ def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
 
 
 def _by_answer(rows: list[Figure]) -> list[str]:
-    """What and who downwards, seconds after the onset across; events of the last column."""
+    """Rows: metric and model or baseline; columns: seconds after the onset. The counts are those of the last column."""
     answers = sorted({f.answer_s for f in rows if f.answer_s is not None})
     keys = dict.fromkeys((f.what, f.who) for f in rows)
     found = {(f.what, f.who, f.answer_s): f for f in rows}
@@ -76,7 +76,7 @@ def _by_answer(rows: list[Figure]) -> list[str]:
             last = [c for c in cells if c is not None][-1]
             name = f"**{who}**" if who == MODEL else who
             out.append([what, name, *(cell(c) if c else "" for c in cells), str(last.n_records), str(last.n_events)])
-    return _table(["what", "who", *(f"{a:g} s" for a in answers), "records", "events"], out)
+    return _table(["metric", "model or baseline", *(f"{a:g} s" for a in answers), "records", "events"], out)
 
 
 def _slices(rows: list[Figure]) -> list[str]:
@@ -87,7 +87,7 @@ def _slices(rows: list[Figure]) -> list[str]:
         first = next(iter(here.values()))
         cells = [cell(here[w]) if w in here else "" for w in whats]
         out.append([on, *cells, str(first.n_records), str(first.n_events)])
-    return _table(["of", *whats, "records", "events"], out)
+    return _table(["class", *whats, "records", "events"], out)
 
 
 def _early(rows: list[Figure]) -> list[str]:
@@ -111,7 +111,7 @@ def _damaged(rows: list[Figure], answer_s: float) -> list[str]:
     out = []
     shown: set[bool] = set()
     for ladder in LADDERS:
-        for damage in (f"{UNHARMED} ({ladder.name})", ladder.name):
+        for damage in (f"{UNDAMAGED} ({ladder.name})", ladder.name):
             if damage != ladder.name and ladder.three in shown:
                 continue
             shown.add(ladder.three)
@@ -120,7 +120,7 @@ def _damaged(rows: list[Figure], answer_s: float) -> list[str]:
                 first = next(iter(here.values()))
                 cells = [cell(here[w]) if w in here else "" for w in whats]
                 text = "" if amount is None else f"{amount:g} {ladder.unit}" if ladder.unit else "yes"
-                whole = "unharmed, of three components" if ladder.three else "unharmed"
+                whole = "undamaged, three components" if ladder.three else "undamaged"
                 name = whole if amount is None else ladder.name
                 out.append([name, text, *cells, str(first.n_records), str(first.n_events)])
     title = f"## Damaged records, {answer_s:g} s after the onset"

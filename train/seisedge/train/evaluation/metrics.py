@@ -1,6 +1,7 @@
-"""Figures of weighted records, many weightings at once: weights `w` are (k, n), a row a resampling, results (k,).
+"""Metrics of weighted records, for many weightings at once: weights `w` are (k, n), one row per resampling; results
+(k,).
 
-Where a row holds nothing that a figure needs (no record of a class, say) the figure is nan.
+A metric is nan for rows without the records it needs (for example no record of a class).
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
-ECE_BINS = 10  # of the largest probability, equally wide
+ECE_BINS = 10  # bins of the largest probability, of equal width
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
-    """part / whole, nan where the whole is 0."""
+    """part / whole; nan if whole is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(whole > 0, part / whole, np.nan))
 
@@ -41,24 +42,24 @@ def rmse(w: Floats, x: Floats) -> Floats:
 
 
 def confusion(w: Floats, truth: Ints, answer: Ints, n_labels: int) -> Floats:
-    """(k, n_labels, n_labels): weight of records of truth i that were called j."""
+    """(k, n_labels, n_labels): weight of records with true label i and answer j."""
     cell = np.eye(n_labels * n_labels)[truth * n_labels + answer]
     return np.asarray((w @ cell).reshape(len(w), n_labels, n_labels))
 
 
 def sensitivity(c: Floats, k: int) -> Floats:
-    """Share of class k that is called so (recall). c: `confusion`."""
+    """Share of class k that is answered k (recall). c: see `confusion`."""
     return ratio(c[:, k, k], c[:, k].sum(1))
 
 
 def specificity(c: Floats, k: int) -> Floats:
-    """Share of all others that are not called k."""
+    """Share of the other classes that is not answered k."""
     others = c.sum((1, 2)) - c[:, k].sum(1)
     return ratio(others - (c[:, :, k].sum(1) - c[:, k, k]), others)
 
 
 def precision(c: Floats, k: int) -> Floats:
-    """Share of what is called k that is k."""
+    """Share of the answers k that are right."""
     return ratio(c[:, k, k], c[:, :, k].sum(1))
 
 
@@ -68,22 +69,24 @@ def f1(c: Floats, k: int) -> Floats:
 
 
 def accuracy(c: Floats) -> Floats:
-    """Share on the diagonal."""
+    """Share of right answers."""
     return ratio(np.trace(c, axis1=1, axis2=2), c.sum((1, 2)))
 
 
 def balanced_accuracy(c: Floats) -> Floats:
-    """Mean sensitivity of the classes that are there: chance is one over their number."""
-    there = np.flatnonzero(c.sum((0, 2)) > 0)
+    """Mean sensitivity of the classes present; guessing gives 1 / number of classes."""
+    present = np.flatnonzero(c.sum((0, 2)) > 0)
     return (
-        np.asarray(np.mean([sensitivity(c, k) for k in map(int, there)], axis=0))
-        if len(there)
+        np.asarray(np.mean([sensitivity(c, k) for k in map(int, present)], axis=0))
+        if len(present)
         else np.full(len(c), np.nan)
     )
 
 
 def auc(w: Floats, score: Floats, positive: Bool) -> Floats:
-    """Chance that a positive record scores above a negative one; ties count half."""
+    """Area under the ROC curve: probability that a positive record has a higher score than a negative one; ties count
+    half.
+    """
     order = np.argsort(score, kind="stable")
     w, ordered, positive = w[:, order], score[order], positive[order]
     first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -94,26 +97,26 @@ def auc(w: Floats, score: Floats, positive: Bool) -> Floats:
 
 
 def calibration_error(w: Floats, top: Floats, hit: Floats, bins: int = ECE_BINS) -> Floats:
-    """Expected calibration error: |share right − mean of the largest probability| a bin, weighted by the bin."""
+    """Expected calibration error: mean over bins of |accuracy − mean largest probability|, weighted by bin."""
     place = np.minimum((top * bins).astype(np.int64), bins - 1)
     gap = np.abs((w * (hit - top)) @ np.eye(bins)[place])
     return ratio(gap.sum(1), w.sum(1))
 
 
 def kendall(w: Floats, x: Floats, y: Floats) -> Floats:
-    """Kendall's tau-b of x and y (n,), weights as counts of records."""
+    """Kendall's tau-b of x and y (n,); the weights are multiplicities of records."""
     dx, dy = np.sign(x[:, None] - x), np.sign(y[:, None] - y)
     agree, in_x, in_y = (np.einsum("ki,ki->k", w @ m, w) for m in (dx * dy, np.abs(dx), np.abs(dy)))
     return ratio(agree, np.sqrt(in_x * in_y))
 
 
 def at_prevalence(w: Floats, label: Ints, prevalence: Sequence[float] | None) -> Floats:
-    """Weights under which the classes have the shares of `prevalence`; a row without one of them becomes 0."""
+    """Weights with which the classes have the shares in `prevalence`; a row without one of the classes becomes 0."""
     if prevalence is None:
         return w
     member = np.eye(len(prevalence))[label]
     wanted = np.array(prevalence)
-    there = w @ member
-    factor = ratio(np.broadcast_to(wanted, there.shape), there)
-    lacking = np.isnan(factor) & (wanted > 0)
-    return np.asarray(w * (np.nan_to_num(factor) @ member.T) * ~lacking.any(axis=1, keepdims=True))
+    total = w @ member
+    factor = ratio(np.broadcast_to(wanted, total.shape), total)
+    missing = np.isnan(factor) & (wanted > 0)
+    return np.asarray(w * (np.nan_to_num(factor) @ member.T) * ~missing.any(axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""A report as pictures. Colours are the eight of Okabe and Ito, which the colour-blind can tell apart."""
+"""Plots of a report. Colours: Okabe and Ito, which colour-blind readers can distinguish."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNHARMED
+from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNDAMAGED
 from seisedge.train.evaluation.damage import LADDERS
 from seisedge.train.evaluation.figure import MODEL, Figure
 from seisedge.train.evaluation.magnitude import EITHER, KNOWN
-from seisedge.train.evaluation.report import Report
+from seisedge.train.evaluation.report import EvaluationReport
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
     "#0072B2",
@@ -26,12 +26,14 @@ COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
 DPI = 130
 
 
-def write_plots(report: Report, folder: Path) -> list[str]:
-    """Write the PNG files that the report has data for, and return their names. Raises InputError."""
+def write_plots(report: EvaluationReport, folder: Path) -> list[str]:
+    """Write the PNG files for which the report has data, and return their names. Raises InputError."""
     try:
         import matplotlib
     except ModuleNotFoundError:
-        raise InputError("the plots need matplotlib; pip install 'seisedge[train]', or give --no-plots") from None
+        raise InputError(
+            "plots need matplotlib, which is missing; pip install 'seisedge[train]', or give --no-plots"
+        ) from None
     matplotlib.use("Agg")
     out = []
     for name, draw in PLOTS.items():
@@ -56,8 +58,8 @@ def _plain(axes: Any) -> None:
     axes.set_axisbelow(True)
 
 
-def confusion(report: Report) -> Any:
-    """Counts and shares of the truth, records and events, at the last answer."""
+def confusion(report: EvaluationReport) -> Any:
+    """Confusion matrices at the last answer, of records and of events: counts and shares of the true label."""
     if report.event_type is None:
         return None
     last = report.answers_s[-1]
@@ -72,14 +74,14 @@ def confusion(report: Report) -> Any:
                 ax.text(j, i, text, ha="center", va="center", color="white" if share[i][j] > 0.55 else "black")
         ax.set_xticks(range(len(c.labels)), c.labels)
         ax.set_yticks(range(len(c.labels)), c.labels, rotation=90, va="center")
-        ax.set_xlabel("called")
-        ax.set_ylabel("is")
+        ax.set_xlabel("answer")
+        ax.set_ylabel("true label")
         ax.set_title(f"{c.level if c.level != 'record' else 'records'}, {last:g} s", fontsize=11)
     return canvas
 
 
-def roc(report: Report) -> Any:
-    """Tectonic against non-tectonic, a line an answer length."""
+def roc(report: EvaluationReport) -> Any:
+    """ROC curves of tectonic against non-tectonic, one for each answer length."""
     if report.event_type is None or not report.event_type.roc:
         return None
     canvas, axes = _figure(5.4, 5.2)
@@ -88,23 +90,23 @@ def roc(report: Report) -> Any:
     for i, curve in enumerate(report.event_type.roc):
         f = area.get((curve.who, curve.answer_s))
         value = "" if f is None else f", AUC {f.value:.2f} ({f.low:.2f}–{f.high:.2f})"
-        simple = curve.who != MODEL
+        baselines = curve.who != MODEL
         ax.plot(
-            *zip(*curve.points, strict=True), color=GREY if simple else COLOURS[i % len(COLOURS)],
-            linestyle="--" if simple else "-", linewidth=1.6, drawstyle="steps-post",
+            *zip(*curve.points, strict=True), color=GREY if baselines else COLOURS[i % len(COLOURS)],
+            linestyle="--" if baselines else "-", linewidth=1.6, drawstyle="steps-post",
             label=f"{curve.who} at {curve.answer_s:g} s{value}",
         )  # fmt: skip
     ax.plot([0, 1], [0, 1], color="black", linewidth=0.7, linestyle=":")
-    ax.set_xlabel("non-tectonic called tectonic (1 − specificity)")
-    ax.set_ylabel("tectonic called tectonic (sensitivity)")
+    ax.set_xlabel("non-tectonic answered tectonic (1 − specificity)")
+    ax.set_ylabel("tectonic answered tectonic (sensitivity)")
     ax.set_title("Tectonic against non-tectonic, held-out records", fontsize=11)
     ax.legend(loc="lower right", fontsize=8, frameon=False)
     _plain(ax)
     return canvas
 
 
-def confidence(report: Report) -> Any:
-    """How sure, and how often right at that."""
+def confidence(report: EvaluationReport) -> Any:
+    """Histogram of the largest probability, and accuracy against it (reliability diagram)."""
     if report.event_type is None or not report.event_type.confidence:
         return None
     bins = report.event_type.confidence
@@ -129,7 +131,7 @@ def confidence(report: Report) -> Any:
     note = "" if error is None else f": error {error.value:.3f} ({error.low:.3f}–{error.high:.3f}), {len(bins)} bins"
     right.set_title(f"Calibration{note}", fontsize=11)
     right.set_xlabel("mean of the largest probability")
-    right.set_ylabel("share right (beside: records)")
+    right.set_ylabel("accuracy (number: records)")
     right.set_xlim(0.25, 1.02)
     right.set_ylim(0, 1.05)
     for ax in (left, right):
@@ -137,8 +139,8 @@ def confidence(report: Report) -> Any:
     return canvas
 
 
-def predicted(report: Report) -> Any:
-    """Expected magnitude against the catalogue's, with the ±0.3 lines and the 90 % intervals."""
+def predicted(report: EvaluationReport) -> Any:
+    """Expected against catalogued magnitude, with lines at ±0.3 and 90 % intervals."""
     if report.magnitude is None or not report.magnitude.points:
         return None
     points = report.magnitude.points
@@ -167,8 +169,8 @@ def predicted(report: Report) -> Any:
     return canvas
 
 
-def classes(report: Report) -> Any:
-    """Share within ±0.3 and bias, by class of magnitude, distance and signal to noise."""
+def classes(report: EvaluationReport) -> Any:
+    """Share within ±0.3 and bias by class of magnitude, distance and signal-to-noise ratio."""
     if report.magnitude is None:
         return None
     names = {
@@ -200,8 +202,8 @@ def classes(report: Report) -> Any:
     return canvas if drawn else None
 
 
-def early(report: Report) -> Any:
-    """The answer as it ripens."""
+def early(report: EvaluationReport) -> Any:
+    """Figures against seconds after the onset."""
     rows = [f for f in report.figures if f.on == EARLY]
     if not rows:
         return None
@@ -224,7 +226,7 @@ def early(report: Report) -> Any:
         ax.set_ylim(bottom=0)
         if not {"MAE", "sd"} & set(whats):
             ax.set_ylim(0, 1.03)
-        ax.set_xlabel("seconds after the onset (dotted: trained to answer)")
+        ax.set_xlabel("seconds after the onset (dotted: answer lengths of the model)")
         ax.legend(frameon=False, fontsize=8, loc="lower right" if "MAE" not in whats else "best")
         _plain(ax)
     records = f"{rows[0].n_records} records of {rows[0].n_events} events"
@@ -232,8 +234,8 @@ def early(report: Report) -> Any:
     return canvas
 
 
-def damage(report: Report) -> Any:
-    """What each damage costs."""
+def damage(report: EvaluationReport) -> Any:
+    """Figures against the amount of each kind of damage."""
     rows = [f for f in report.figures if f.on == DAMAGED]
     what = "balanced accuracy" if report.event_type is not None else "MAE"
     rows = [f for f in rows if f.what == what]
@@ -248,10 +250,10 @@ def damage(report: Report) -> Any:
         ax.set_visible(False)
     for ax, ladder in zip(axes.flat, ladders, strict=False):
         line = [f for f in rows if f.damage == ladder.name]
-        unharmed = next((f for f in rows if f.damage == f"{UNHARMED} ({ladder.name})"), None)
-        if unharmed is not None:
-            ax.axhline(unharmed.value, color=GREY, linewidth=1, linestyle="--")
-            ax.axhspan(_low(unharmed), _high(unharmed), color=GREY, alpha=0.13, linewidth=0)
+        undamaged = next((f for f in rows if f.damage == f"{UNDAMAGED} ({ladder.name})"), None)
+        if undamaged is not None:
+            ax.axhline(undamaged.value, color=GREY, linewidth=1, linestyle="--")
+            ax.axhspan(_low(undamaged), _high(undamaged), color=GREY, alpha=0.13, linewidth=0)
         place = range(len(line))
         spread = [[f.value - _low(f) for f in line], [_high(f) - f.value for f in line]]
         ax.errorbar(place, [f.value for f in line], yerr=spread, fmt="o-", color=BLUE, capsize=3, markersize=4)
@@ -264,7 +266,7 @@ def damage(report: Report) -> Any:
     for ax_row in axes:
         ax_row[0].set_ylabel(what)
     canvas.suptitle(
-        f"{report.model}: damaged records at {report.answers_s[-1]:g} s; grey: the same records unharmed, "
+        f"{report.model}: damaged records at {report.answers_s[-1]:g} s; grey: the same records undamaged, "
         "bars and band: 95 % intervals",
         fontsize=11,
     )
@@ -279,7 +281,7 @@ def _high(f: Figure) -> float:
     return f.value if f.high is None else max(f.high, f.value)
 
 
-PLOTS: dict[str, Callable[[Report], Any]] = {
+PLOTS: dict[str, Callable[[EvaluationReport], Any]] = {
     "confusion.png": confusion,
     "roc.png": roc,
     "confidence.png": confidence,

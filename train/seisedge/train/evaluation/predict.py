@@ -1,4 +1,4 @@
-"""What a model answers on stored records: fixed windows, one per record and answer length, nothing random."""
+"""Outputs of a model on stored records: fixed windows, one per record and answer length, without random choices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter, show_marks
 from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.archive.sampler import Draw
-from seisedge.train.archive.task import Chosen, parts_of, usable
+from seisedge.train.archive.task import RecordFilter, parts_of, usable
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
 from seisedge.train.models._base import Geometry, Model
 from seisedge.train.recipes.recipe import Recipe
@@ -30,10 +30,11 @@ BATCH = 128
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Fixed windows of records: triggered use, the onset at its nominal place.
+class FixedWindows:
+    """Fixed windows of records as in triggered use, with the onset at its nominal position. Arrays (windows,).
 
-    label: of an event type model; 0 for magnitude.
+    record: index. label: of an event type model; 0 for magnitude. start: first sample; bound: samples before it are
+    used.
     """
 
     record: Ints
@@ -42,7 +43,7 @@ class Windows:
     bound: Ints
 
     def draw(self, geometry: Geometry, answer_s: float, vertical: bool) -> Draw:
-        """As a batch at an answer length; `vertical`: without the horizontals."""
+        """The windows as a batch at an answer length; vertical: use the vertical component only."""
         size = len(self.record)
         length = np.full(size, round((geometry.onset_s + answer_s) * geometry.rate_hz))
         keep = np.ones((size, 3), dtype=bool)
@@ -50,24 +51,24 @@ class Windows:
         return Draw(self.record, self.start, length, keep, self.label, np.zeros(size, np.int64), self.bound)
 
     def fitting(self, archive: Archive, geometry: Geometry, answer_s: float) -> npt.NDArray[np.bool_]:
-        """Which records are long enough for the answer."""
+        """True for windows whose record is long enough for the answer."""
         end = self.start + round((geometry.onset_s + answer_s) * geometry.rate_hz)
         limit = np.minimum(self.bound, np.array([archive.records[i].n_samples for i in self.record]))
         return np.asarray((self.start >= 0) & (end <= limit))
 
-    def part(self, which: Bool | Ints) -> Windows:
-        """The windows for which `which` is true, or those at the places it holds."""
-        return Windows(self.record[which], self.label[which], self.start[which], self.bound[which])
+    def part(self, which: Bool | Ints) -> FixedWindows:
+        """The windows selected by `which`: a mask or indices."""
+        return FixedWindows(self.record[which], self.label[which], self.start[which], self.bound[which])
 
 
 def windows_of(
     task: str, labels: Sequence[str], geometry: Geometry, archive: Archive, chosen: Bool, answer_s: float
-) -> Windows:
-    """Windows of the records for which `chosen` (records,) is true, where they reach to the answer.
+) -> FixedWindows:
+    """Windows of the records for which `chosen` (records,) is true, if they reach to the answer.
 
-    Of a magnitude model one window per event record with a magnitude. Of an event type model one per event record
-    whose kind has a label in `labels`, and one of noise, from the middle of the record's noise stretch, where noise
-    is a label and the stretch is long enough.
+    Magnitude model: one window for each event record with a magnitude. Event type model: one for each event record
+    whose kind has a label in `labels`, and, if noise is a label, one from the middle of the noise part of each record
+    that is long enough.
     """
     span, lead = round((geometry.onset_s + answer_s) * geometry.rate_hz), geometry.onset_s * geometry.rate_hz
     rows: list[tuple[int, int, int, int]] = []
@@ -84,21 +85,21 @@ def windows_of(
         if r.noise_end > 0 and NOISE in labels:
             rows.append((i, labels.index(NOISE), (r.noise_end - span) // 2, r.noise_end))
     table = np.array(rows, dtype=np.int64).reshape(-1, 4)
-    windows = Windows(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
+    windows = FixedWindows(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
     return windows.part(windows.fitting(archive, geometry, answer_s))
 
 
 def noise_label(labels: Sequence[str]) -> int:
-    """Index of the label for noise, -1 where the model has none."""
+    """Index of the noise label; -1 if the model has none."""
     return list(labels).index(NOISE) if NOISE in labels else -1
 
 
 def training_windows(
-    recipe: Recipe, model: Model, archive: Archive, chosen: Chosen, answer_s: float, *, faint: bool = True
-) -> Windows:
-    """Those of `windows_of` that the recipe trains on, in the order of their labels.
+    recipe: Recipe, model: Model, archive: Archive, chosen: RecordFilter, answer_s: float, *, faint: bool = True
+) -> FixedWindows:
+    """The windows of `windows_of` that the recipe trains on, sorted by label.
 
-    faint: also records too faint to train on.
+    faint: include records whose signal is not visible.
     """
     if faint:
         recipe = msgspec.structs.replace(recipe, data=msgspec.structs.replace(recipe.data, visible_only=False))
@@ -121,10 +122,10 @@ def batches(
     station_term: dict[str, float] | None,
     damage: Damage | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """waveform and valid (batch, 3, n), as the network gets them.
+    """Inputs of the network: waveform and valid, (batch, 3, n) each.
 
-    model: gets the marks of each batch where its picture shows them. station_term: counts become m/s by the gain or
-    the fitted term; None keeps counts. damage: what is done to the counts before.
+    model: receives the arrival marks of each batch if its picture shows them. station_term: convert counts to m/s by
+    gain or fitted term; None: keep counts. damage: applied to the counts first.
     """
     for first in range(0, len(draw.record), BATCH):
         part = Draw(**{k: getattr(draw, k)[first : first + BATCH] for k in Draw.__dataclass_fields__})
@@ -140,7 +141,7 @@ def batches(
 
 @torch.no_grad()
 def predict(model: Model, archive: Archive, cutter: WindowCutter, draw: Draw, station_term: dict[str, float]) -> Tensor:
-    """Output of the model before the temperature, (windows, k), on the CPU."""
+    """Outputs (windows, k) of the model before the temperature, on the CPU."""
     model.eval()
     scale = station_term if model.task == "magnitude" else None
     out = [model.raw(x, valid).cpu() for x, valid in batches(archive, cutter, draw, model, scale)]
@@ -154,7 +155,7 @@ def probabilities_of(model: Model, raw: Tensor) -> Floats:
 
 
 def gains_of(archive: Archive, record: Sequence[int] | Ints, station_term: dict[str, float]) -> Tensor:
-    """Counts per m/s (n,): the catalogued gain, else the nominal one times the station's fitted term."""
+    """Counts per m/s (n,): the known gain, else the nominal gain times 10 to the fitted term of the station."""
     gains = []
     for i in record:
         r = archive.records[i]
@@ -167,11 +168,11 @@ def magnitude_from_bins(probabilities: Floats, edges: Sequence[float | None]) ->
     return np.asarray(probabilities @ bin_centres(edges))
 
 
-def facts(archive: Archive, windows: Windows) -> dict[str, npt.NDArray[Any]]:
-    """Arrays a window: the record's fields named below, and its magnitude, nan where it has none."""
+def facts(archive: Archive, windows: FixedWindows) -> dict[str, npt.NDArray[Any]]:
+    """Arrays (windows,) by name: the fields of the record named below, and the magnitude (nan if unknown)."""
     records = [archive.records[i] for i in windows.record]
     names = ("group", "event", "kind", "source", "three", "visible", "station", "gain", "distance_km")
-    flags = ("three", "visible")  # of no window at all numpy could not tell their type
+    flags = ("three", "visible")  # without windows numpy cannot infer the type
     out = {n: np.array([getattr(r, n) for r in records], dtype=bool if n in flags else None) for n in names}
     out["magnitude"] = np.array([np.nan if r.magnitude is None else r.magnitude for r in records])
     return out

@@ -1,12 +1,12 @@
-"""Can the class be read from what was never meant? `seisedge dataset check DIR --recipe RECIPE`
+"""Tests whether nuisance parameters reveal the class: `seisedge dataset check DIR --recipe RECIPE`.
 
-Windows are drawn as in training; then classifiers that see only a nuisance are fitted on one half and asked on the
-other. Of a nuisance with few values the classifier is the table itself: per cell the commonest class, which no
-other classifier can beat. Of the band edge it is a logistic regression on what the network gets of the power above
-15.5 Hz (through its filterbank, where it has one), the one place where a sampling rate could still show.
+Windows are drawn as in training. Classifiers that use only one nuisance parameter are fitted on one half and tested on
+the other. For a parameter with few values the classifier is a table: the most frequent class for each value, which no
+other classifier can beat. For the band edge it is a logistic regression on the power above 15.5 Hz that reaches the
+network (after its filterbank, if it has one), which is the only place where the sampling rate could be visible.
 
-What must be nothing: components, mask length, their cell together, band edge. What cannot be nothing with these
-data, and is reported: source and rate. No network is given them, but a network may recognise a region.
+Components, mask length, both together, and band edge must not beat the prior. Source and rate do with these data, and
+this is reported. They are no input of a network, but a network may recognise a region.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Finding:
-    """accuracy of a probe on the half it has not seen, the prior's, and the standard error of the difference."""
+    """Accuracy of a probe on the test half, accuracy of the prior, and standard error of the difference."""
 
     sees: str
     accuracy: float
@@ -51,7 +51,7 @@ class Finding:
 
 
 def table_accuracy(cell: Ints, label: Ints) -> float:
-    """Per cell the commonest class of the first half, asked on the second."""
+    """Accuracy on the second half of the most frequent class of each cell in the first half."""
     half = len(label) // 2
     n_labels = int(label.max()) + 1
     overall = np.bincount(label[:half], minlength=n_labels)
@@ -62,7 +62,7 @@ def table_accuracy(cell: Ints, label: Ints) -> float:
 
 
 def logistic_accuracy(x: Floats, label: Ints) -> float:
-    """Multinomial logistic regression on standardised columns, fitted on the first half."""
+    """Accuracy on the second half of a multinomial logistic regression fitted on the first; columns standardised."""
     half = len(label) // 2
     z = (x - x[:half].mean(0)) / np.maximum(x[:half].std(0), 1e-9)
     z = np.concatenate([np.ones((len(z), 1)), z], axis=1)
@@ -71,14 +71,14 @@ def logistic_accuracy(x: Floats, label: Ints) -> float:
 
 
 def edge_power(model: Model, x: torch.Tensor, valid: torch.Tensor) -> Floats:
-    """(batch, 2): log10 share of a component's power that comes from above EDGE_HZ, and from above 17 Hz, in what
-    the front end gives to the network. Less than a thousandth counts as a thousandth: nothing a network could learn.
+    """(batch, 2): log10 share of the power of a component above EDGE_HZ, and above 17 Hz, in the
+    output of the front end. Shares below 0.001 count as 0.001; a network cannot learn from less.
     """
     if not isinstance(model.front, TypeFrontEnd):
         raise TypeError("the probe is for event type models")
     with torch.no_grad():
         z, mask = model.front(x, valid)
-        z = (z * mask)[torch.arange(len(z)), valid.amax(-1).argmax(1)][:, None]  # a component that is there
+        z = (z * mask)[torch.arange(len(z)), valid.amax(-1).argmax(1)][:, None]  # a component with samples
         spectrum = torch.fft.rfft(z * torch.hann_window(z.shape[-1]))
         f = torch.fft.rfftfreq(z.shape[-1], 1 / model.geometry.rate_hz)
         bank = getattr(model, "bank", None)
@@ -96,7 +96,7 @@ def edge_power(model: Model, x: torch.Tensor, valid: torch.Tensor) -> Floats:
 
 
 def probe(recipe: Recipe, archive: Archive, draws: int = 6000, edge_draws: int = 1500, seed: int = 5) -> list[Finding]:
-    """All findings for a recipe's sampler."""
+    """All findings for the windows drawn by the sampler of a recipe."""
     model = create_model(recipe.model, **recipe.arguments)
     sampler = sampler_of(recipe, model, archive, lambda r: r.split == "train", seed)
     draw = sampler.draw(draws)
@@ -112,7 +112,7 @@ def probe(recipe: Recipe, archive: Archive, draws: int = 6000, edge_draws: int =
         lengths.append((valid.sum(-1) / model.geometry.rate_hz).numpy())
         if first < edge_draws:
             edges.append(edge_power(model, x, valid))
-    arrived = np.concatenate(lengths)  # (draws, 3): seconds valid a component
+    arrived = np.concatenate(lengths)  # (draws, 3): seconds of valid samples per component
     keep = draw.keep @ np.array([1, 2, 4])
     seconds = np.round(arrived.max(1) / 2.0).astype(np.int64)
     source = np.unique([archive.records[i].source for i in draw.record], return_inverse=True)[1]
@@ -144,20 +144,22 @@ def probe(recipe: Recipe, archive: Archive, draws: int = 6000, edge_draws: int =
 
 
 def probe_folders(name: str, folders: Sequence[Path]) -> list[Finding]:
-    """All findings for the windows that a recipe would draw from folders. Raises InputError."""
+    """All findings for the windows that a recipe draws from folders. Raises InputError."""
     recipe = load_recipe(name)
     model = create_model(recipe.model, **recipe.arguments)
     if model.task != "event_type" or not isinstance(model.front, TypeFrontEnd):
-        raise InputError(f"--recipe {name}: the probe asks for the event type, and this recipe learns another thing")
+        raise InputError(
+            f"--recipe {name}: the check needs a recipe for event types on waveforms; give one, for example event-type"
+        )
     archive = load_archive(folders, model.geometry.rate_hz, recipe.data.pass_hz, split=recipe.data.split)
     recipe, _ = with_sources(recipe, archive)
     return probe(recipe, archive)
 
 
 def text_from_findings(name: str, findings: Sequence[Finding]) -> str:
-    """For the terminal."""
-    lines = [f"What gives the label of recipe {name}'s windows away (accuracy on windows not fitted on)"]
+    """The findings as text."""
+    lines = [f"Accuracy of the label guessed from nuisance parameters, on test windows of recipe {name}"]
     for f in findings:
-        verdict = "beats the prior" if f.beats_prior else "nothing"
+        verdict = "beats the prior" if f.beats_prior else "no better than the prior"
         lines.append(f"  {f.sees:34} {f.accuracy:4.0%}, prior {f.prior:.0%} ± {f.error:.1%}: {verdict}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one document, from which tables and plots are made."""
+"""The report of an evaluation: one document, the source of tables and plots."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from seisedge.runtime.paths import text_from_path
 from seisedge.train.archive.archive import Archive, fingerprint, load_archive
 from seisedge.train.dataset.holdout import WHOLE
 from seisedge.train.evaluation import event_type, magnitude
-from seisedge.train.evaluation.answers import Answers, Asker, Bool, windows_from
+from seisedge.train.evaluation.answers import Answers, Bool, Predictor, windows_from
+from seisedge.train.evaluation.baseline_answers import COMMONEST, features, magnitude_answers, type_answers
 from seisedge.train.evaluation.curves import add_damage, add_early
 from seisedge.train.evaluation.event_type import Prevalence, TypePart
 from seisedge.train.evaluation.figure import Figure, Figures
 from seisedge.train.evaluation.magnitude import MagnitudePart
-from seisedge.train.evaluation.predict import Windows
-from seisedge.train.evaluation.simple import COMMONEST, features, magnitude_answers, type_answers
+from seisedge.train.evaluation.predict import FixedWindows
 from seisedge.train.evaluation.subject import Subject
 from seisedge.train.evaluation.unseen import NothingToEvaluate, unseen_records
 
 SCHEMA = "seisedge.evaluation/1"
-MAX_ORDERS = 3  # folders whose orders are tried: their fingerprint depends on it
+MAX_ORDERS = 3  # up to this many folders all orders are tried, because the fingerprint depends on the order
 
 
-class Report(Struct, kw_only=True):
-    """All that `seisedge evaluate` found.
+class EvaluationReport(Struct, kw_only=True):
+    """The result of `seisedge evaluate`.
 
-    held_out: which records count, in words. left_out: reason → records. simple: how the simple things were fitted.
-    prevalence: shares of the labels that the figures hold for; empty: those of the data, `shares`.
+    held_out: which records are counted, in words. left_out: reason → number of records. simple: how the baselines were
+    fitted. prevalence: shares of the labels for which the figures are computed; empty: those of the data (`shares`).
     """
 
     schema: str = SCHEMA
@@ -60,9 +60,9 @@ class Report(Struct, kw_only=True):
 
 
 def own_order(subject: Subject, folders: list[Path]) -> list[Path]:
-    """The folders in the order in which they are the subject's own data, if they are.
+    """The folders, in the order of the training data of the subject if they are its training data.
 
-    Raises InputError where its own data are one folder of several and it is a model file whose card does not name the
+    Raises InputError if one of several folders is the training data of a model file whose card does not name the
     training events.
     """
     if len(folders) < 2:
@@ -73,8 +73,9 @@ def own_order(subject: Subject, folders: list[Path]) -> list[Path]:
     for folder in folders if subject.event_hashes is None else []:
         if fingerprint([folder]) == subject.data_sha256:
             raise InputError(
-                f"{folder}: these are the data that {subject.path} was trained on, and among others they would not be "
-                "held out; evaluate on them alone, or give the run in place of the model file"
+                f"{folder}: contains the training data of {subject.path}, which are not held out when other folders "
+                f"are "
+                "given too; evaluate on this folder alone, or give the run instead of the model file"
             )
     return folders
 
@@ -88,20 +89,22 @@ def evaluate(
     prevalence: dict[str, float] | None = None,
     draws: int = 1000,
     curves: bool = True,
-) -> Report:
-    """Everything. split: a rule of `holdout`, for a model file whose card states it. Raises InputError."""
+) -> EvaluationReport:
+    """Load the folders and evaluate. split: the rule of `holdout` that a model file was trained with. Raises
+    InputError.
+    """
     g = subject.geometry
     folders = own_order(subject, folders)
     own = fingerprint(folders) == subject.data_sha256
     rule = (split or subject.split) if own else WHOLE
-    archive = load_archive(folders, g.rate_hz, subject.pass_hz, split=rule, report=True)
+    archive = load_archive(folders, g.rate_hz, subject.pass_hz, split=rule, show_progress=True)
     names = [text_from_path(folder) for folder in folders]
     return evaluate_archive(subject, archive, names, device, prevalence=prevalence, draws=draws, curves=curves)
 
 
-def fit_windows(subject: Subject, archive: Archive, fits: Bool, answer_s: float) -> Windows:
-    """Windows of training records that the baselines are fitted on: of those that reach to the last answer, so that
-    they are the same at every answer; where that is less than half, of all that reach to this one.
+def fit_windows(subject: Subject, archive: Archive, fits: Bool, answer_s: float) -> FixedWindows:
+    """Windows of training records on which the baselines are fitted: those that reach to the last answer, so that they
+    are the same at every answer length; if these are less than half, all that reach to this answer.
     """
     here = windows_from(subject, archive, fits, answer_s)
     last = windows_from(subject, archive, fits, subject.answers_s[-1])
@@ -117,44 +120,44 @@ def evaluate_archive(
     prevalence: dict[str, float] | None = None,
     draws: int = 1000,
     curves: bool = True,
-) -> Report:
-    """The one evaluator: the figures of `seisedge evaluate`, of a run's metrics.md and of the card.
+) -> EvaluationReport:
+    """Compute the figures of `seisedge evaluate`, of metrics.md of a run, and of the card.
 
     data: names of the folders. Raises NothingToEvaluate.
     """
     g, where = subject.geometry, ", ".join(data or archive.sources)
     part = unseen_records(subject, archive)
-    ask = Asker(subject, archive, device)
+    predictor = Predictor(subject, archive, device)
     out = Figures(draws)
     left_out = dict(part.left_out)
     answers: list[Answers] = []
-    vertical: list[Answers] = []  # of three-component records, without the horizontals
-    simple: dict[float, dict[str, np.ndarray]] = {}
+    vertical: list[Answers] = []  # three-component records without their horizontals
+    baselines: dict[float, dict[str, np.ndarray]] = {}
     for answer_s in subject.answers_s:
         windows = windows_from(subject, archive, part.counts, answer_s)
         if not len(windows.record):
             continue
         fits = fit_windows(subject, archive, part.fits, answer_s)
-        answers.append(ask(windows, answer_s))
+        answers.append(predictor(windows, answer_s))
         three = windows.part(np.array([archive.records[i].three for i in windows.record], dtype=bool))
         if len(three.record):
-            vertical.append(ask(three, answer_s, vertical=True))
+            vertical.append(predictor(three, answer_s, vertical=True))
         compare = magnitude_answers if subject.task == "magnitude" else type_answers
-        simple[answer_s] = compare(ask, fits, windows, answer_s)
+        baselines[answer_s] = compare(predictor, fits, windows, answer_s)
     if not answers:
         need = "with a magnitude " if subject.task == "magnitude" else ""
         raise NothingToEvaluate(
-            f"{where}: no record to evaluate {subject.name} on: it needs records {need}that "
-            f"begin {g.onset_s:g} s before the onset and last {subject.answers_s[0]:g} s after it"
+            f"{where}: no record is suitable to evaluate {subject.name}; it needs records {need}that "
+            f"begin {g.onset_s:g} s before the onset and end at least {subject.answers_s[0]:g} s after it"
         )
     last = answers[-1]
     if subject.task == "magnitude" and not last.facts["scaled"].any():
         raise NothingToEvaluate(
-            f"{where}: no record has a gain (column trace_gain_counts_per_m_s), and without one "
-            f"{subject.name} has no amplitudes to go by"
+            f"{where}: no record has a gain (column trace_gain_counts_per_m_s), which {subject.name} "
+            "needs to compute amplitudes"
         )
     shares = {name: float((last.label == k).mean()) for k, name in enumerate(subject.labels)}
-    report = Report(
+    report = EvaluationReport(
         model=subject.name,
         path=subject.path,
         sha256=subject.sha256,
@@ -166,10 +169,10 @@ def evaluate_archive(
         sources=archive.sources,
         own_data=part.own,
         held_out=part.why,
-        left_out=left_out,  # grows below
+        left_out=left_out,  # more reasons are added below
         simple=(
             "fitted on the model's own training records" if part.own
-            else "fitted on the other four fifths of these events, in turn: kinder to them than to the model"
+            else "fitted on the other four fifths of these events, in turn, which favours them over the model"
         ),
         prevalence=prevalence or {},
         shares={} if subject.task == "magnitude" else {k: round(v, 4) for k, v in shares.items()},
@@ -180,42 +183,46 @@ def evaluate_archive(
     )  # fmt: skip
     wanted: Prevalence = [prevalence[name] for name in subject.labels] if prevalence else None
     if subject.task == "magnitude":
-        report.magnitude = _magnitudes(ask, out, answers, simple, left_out)
+        report.magnitude = _magnitudes(predictor, out, answers, baselines, left_out)
         for a in vertical:
             magnitude.add_vertical(out, subject.edges, a)
     else:
-        report.event_type = _types(ask, out, answers, simple, wanted)
+        report.event_type = _types(predictor, out, answers, baselines, wanted)
         for a in vertical:
             event_type.add_vertical(out, a)
     if curves:
         longest = windows_from(subject, archive, part.counts, answers[-1].answer_s)
-        add_early(out, ask, longest)
-        add_damage(out, ask, longest, part.counts, device)
+        add_early(out, predictor, longest)
+        add_damage(out, predictor, longest, part.counts, device)
     return report
 
 
 def _types(
-    ask: Asker, out: Figures, answers: list[Answers], simple: dict[float, dict[str, np.ndarray]], wanted: Prevalence
+    predictor: Predictor,
+    out: Figures,
+    answers: list[Answers],
+    baselines: dict[float, dict[str, np.ndarray]],
+    wanted: Prevalence,
 ) -> TypePart:
-    part, labels = TypePart(), ask.subject.labels
+    part, labels = TypePart(), predictor.subject.labels
     for a in answers:
         event_type.add_figures(out, labels, a, a.probabilities, "model", wanted)
-        for who, p in simple[a.answer_s].items():
+        for who, p in baselines[a.answer_s].items():
             event_type.add_figures(out, labels, a, p, who, wanted, short=who == COMMONEST)
-        event_type.add_pictures(part, labels, a, simple[a.answer_s], a is answers[-1])
+        event_type.add_pictures(part, labels, a, baselines[a.answer_s], a is answers[-1])
     return part
 
 
 def _magnitudes(
-    ask: Asker,
+    predictor: Predictor,
     out: Figures,
     answers: list[Answers],
-    simple: dict[float, dict[str, np.ndarray]],
+    baselines: dict[float, dict[str, np.ndarray]],
     left_out: dict[str, int],
 ) -> MagnitudePart:
-    edges, last = ask.subject.edges, answers[-1]
+    edges, last = predictor.subject.edges, answers[-1]
     for a in answers:
-        magnitude.add_figures(out, edges, a, simple[a.answer_s])
+        magnitude.add_figures(out, edges, a, baselines[a.answer_s])
     unscaled = int((~last.facts["scaled"]).sum())
     if unscaled:
         left_out["without a gain, known or fitted in training"] = unscaled
@@ -223,6 +230,6 @@ def _magnitudes(
     if faint:
         left_out["too faint to be seen"] = faint
     magnitude.add_slices(out, edges, last)
-    magnitude.add_kendall(out, last, features(ask, last.windows, last.answer_s))
-    names = [r.name for r in ask.archive.records]
+    magnitude.add_kendall(out, last, features(predictor, last.windows, last.answer_s))
+    names = [r.name for r in predictor.archive.records]
     return MagnitudePart(magnitude.points_of(edges, names, last))

@@ -1,4 +1,4 @@
-"""What is evaluated: a training run, or a model file as a station has it."""
+"""The subject of an evaluation: a training run, or a model file for a station."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ Floats = npt.NDArray[np.float64]
 
 
 class Network(Protocol):
-    """waveform and valid, float32 (batch, 3, n), in the model's unit → probabilities (batch, n_labels)."""
+    """waveform and valid, float32 (batch, 3, n), in the unit of the model → probabilities (batch, n_labels)."""
 
     def __call__(self, waveform: Tensor, valid: Tensor) -> Floats: ...
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model with all that its evaluation needs.
+    """A model with everything needed for its evaluation.
 
-    answers_s: seconds after the onset that it was trained to answer at. edges: of a magnitude model.
-    station_term: log10 of the gain of stations whose gain is not known; a model file has none.
-    data_sha256: of what it was trained on. split: the rule's name, split_rule: in words.
-    sides: event → 'train' or 'test', where the run remembers; None for a model file.
-    event_hashes: of the events it was trained on (see `dataset.event_hashes`); None where it does not name them.
-    n_unnamed_records: trained on, and not in event_hashes for want of an event id.
-    model: the network in torch, None for a model file.
+    answers_s: seconds after the onset at which it is trained to answer. edges: bin edges of a magnitude model.
+    station_term: log10 of gain / nominal gain of stations with unknown gain; empty for a model file.
+    data_sha256: of the training data. split: name of the split rule; split_rule: the rule in words.
+    sides: event → 'train' or 'test', as stored in a run; None for a model file.
+    event_hashes: of the training events (see `dataset.event_hashes`); None if not stated.
+    n_unnamed_records: training records without an event id, which event_hashes cannot contain.
+    model: the torch model; None for a model file.
     """
 
     name: str
@@ -68,7 +68,9 @@ class Subject:
 
 
 def subject_from(name: str, device: torch.device) -> Subject:
-    """Of RUN (a folder, or its checkpoint.pt), of a model file, or of a bundled one by name. Raises InputError."""
+    """The subject for a RUN (folder or checkpoint.pt), a model file, or the name of a bundled model. Raises
+    InputError.
+    """
     path = Path(name)
     if path.is_dir() or path.suffix == ".pt":
         return _of_run(path, device)
@@ -106,7 +108,7 @@ def subject_of_training(
     provenance: Provenance | None,
     device: torch.device,
 ) -> Subject:
-    """Of a model just trained on the archive, before anything is written."""
+    """The subject for a model that was just trained on the archive and is not written yet."""
     subject = subject_of_model(recipe, model, station_term, device)
     return dataclasses.replace(
         subject,
@@ -119,7 +121,7 @@ def subject_of_training(
 
 
 def subject_of_model(recipe: Recipe, model: Model, station_term: dict[str, float], device: torch.device) -> Subject:
-    """Of a model in torch; the data it was trained on are still to be named."""
+    """The subject for a torch model, without information on its training data."""
 
     @torch.no_grad()
     def network(waveform: Tensor, valid: Tensor) -> Floats:
@@ -146,14 +148,14 @@ def subject_of_model(recipe: Recipe, model: Model, station_term: dict[str, float
 
 
 def _sides(path: Path) -> dict[str, str]:
-    """Event → side, as the run wrote it. Raises InputError."""
+    """Read split.json of a run: event → side. Raises InputError."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         return {str(row["event"]): str(row["split"]) for row in rows.values()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path}: cannot be read ({type(error).__name__}); it says which events the run was trained on, and "
-            "without it nothing can be held out; keep it beside checkpoint.pt"
+            f"{path}: cannot be read ({type(error).__name__}); it states the training events of the run, and "
+            "without it nothing can be held out; restore it next to checkpoint.pt"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Which records may count: those of events that the model was not trained on."""
+"""Selects the records to evaluate: those of events on which the model was not trained."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Bool = npt.NDArray[np.bool_]
 
 
 class NothingToEvaluate(InputError):
-    """No record is left that a figure could be computed on."""
+    """No record is left to evaluate."""
 
 
 @dataclass(frozen=True)
 class Unseen:
-    """counts: (records,), may be counted. fits: may be used to fit the simple things; none where the data are not
-    the model's own. why: in words. left_out: reason → records.
+    """counts: (records,), records to evaluate. fits: (records,), records to fit the baselines; all False if the data
+    are not the training data. why: the selection in words. left_out: reason → number of records.
     """
 
     counts: Bool
@@ -34,7 +34,7 @@ class Unseen:
 
     @property
     def own(self) -> bool:
-        """The data are those that the model was trained on."""
+        """True if the data are the training data of the model."""
         return bool(self.fits.any())
 
 
@@ -42,11 +42,11 @@ TRAINED_ON = "of an event that the model was trained on"
 
 
 def unseen_records(subject: Subject, archive: Archive) -> Unseen:
-    """The records that may count. No event that the subject names as trained on counts, whatever the data are.
+    """Select the records to evaluate. Records of training events that the subject names are never evaluated.
 
-    On the subject's own data the test side counts: of a run that which it kept, of a model file that of the data. On
-    other data all records count but those of training events. Synthetic records never count. Raises NothingToEvaluate
-    where nothing is left, InputError where the card's split is not that of the data.
+    On the training data, the test side is evaluated: as stored by a run, or for a model file as given by the data. On
+    other data, all records except those of training events. Synthetic records are never evaluated. Raises
+    NothingToEvaluate if no record is left, InputError if the split in the card differs from that of the data.
     """
     records = archive.records
     real = np.array([not r.synthetic for r in records], dtype=bool)
@@ -67,7 +67,7 @@ def unseen_records(subject: Subject, archive: Archive) -> Unseen:
         why = f"{what} ({subject.split_rule})"
     else:
         counts, fits = ~trained, np.zeros(len(records), dtype=bool)
-        why = f"all records of events that the model was not trained on: these data are not its own. {_named(subject)}"
+        why = f"all records of events that the model was not trained on. {_named(subject)}"
     n_trained = int(trained.sum())
     if n_trained:
         left_out[TRAINED_ON] = n_trained
@@ -86,34 +86,34 @@ def unseen_records(subject: Subject, archive: Archive) -> Unseen:
 
 
 def trained_on(subject: Subject, records: Sequence[Record]) -> Bool:
-    """True for records of events that the subject was trained on, and of events that share samples with one."""
+    """True for records of training events of the subject, and of events that share samples with one."""
     hashes = subject.event_hashes or frozenset()
     groups = {r.group for r in records if r.key and event_hash(r.key) in hashes}
     return np.array([r.group in groups for r in records], dtype=bool)
 
 
 def _own_sides(subject: Subject, archive: Archive) -> list[str]:
-    """'train', 'test' or '' of each record of the subject's own data. Raises InputError where the splits differ."""
+    """Side of each record of the training data: 'train', 'test' or ''. Raises InputError if the splits differ."""
     if subject.sides is not None:
         sides = subject.sides
         training = {r.group for r in archive.records if sides.get(r.event) == "train"}
         return ["train" if r.group in training else sides.get(r.event, "") for r in archive.records]
     if archive.split_rule != subject.split_rule:
         raise InputError(
-            f"{subject.path}: the card states the split '{subject.split_rule}', the data are split "
-            f"'{archive.split_rule}'; give --split with the rule the model was trained with"
+            f"{subject.path}: the card states the split '{subject.split_rule}', but the data have the split "
+            f"'{archive.split_rule}'; give --split with the rule used in training"
         )
     return [r.split for r in archive.records]
 
 
 def _named(subject: Subject) -> str:
-    """How far training events are recognised, in words."""
+    """How training events are recognised, in words."""
     if subject.event_hashes is None:
         return (
-            "The card is of an older seisedge and does not name the training events, so records of them are counted "
-            "if there are any"
+            "The card, written by an older version of seisedge, does not name the training events, so records of "
+            "training events may be included"
         )
     text = "Training events are recognised by event id"
     if subject.n_unnamed_records:
-        text += f", but for {subject.n_unnamed_records} training records without one"
+        text += f", except {subject.n_unnamed_records} training records without an id"
     return text

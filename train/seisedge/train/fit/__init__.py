@@ -1,1 +1,1 @@
-"""Fit: the training loop, from a recipe to a run."""
+"""Fit: the training loop; it turns a recipe and data into a run."""

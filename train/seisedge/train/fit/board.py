@@ -1,21 +1,26 @@
-"""The log for TensorBoard, and as a picture of the loss; both only where what draws them is installed."""
+"""The training log as TensorBoard files and as a plot of the loss. Both are skipped if their package is missing."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
+from seisedge.train.fit.progress import Reporter
+
 Rows = list[dict[str, float]]
-Say = Callable[[str], None]
 
 
-def write_board(folder: Path, logs: dict[str, Rows], say: Say) -> None:
-    """Event files by name of the training; without the package `tensorboard` nothing, and it is said."""
+def write_board(folder: Path, logs: dict[str, Rows], report: Reporter) -> None:
+    """Write TensorBoard event files to folder/NAME for each log. Without the package `tensorboard`, only
+    report that.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        say("no TensorBoard files: pip install 'seisedge[tensorboard]'; the same figures are in log.csv")
+        report(
+            "no TensorBoard files: tensorboard is missing; pip install 'seisedge[tensorboard]'; log.csv has the same "
+            "values"
+        )
         return
     for name, rows in logs.items():
         with SummaryWriter(str(folder / name)) as writer:
@@ -25,12 +30,12 @@ def write_board(folder: Path, logs: dict[str, Rows], say: Say) -> None:
                         writer.add_scalar(key, value, round(row["step"]))
 
 
-def draw_curves(path: Path, logs: dict[str, Rows], title: str, score_name: str, say: Say) -> None:
-    """Loss and score by epoch, trained on and left out; without matplotlib nothing, and it is said."""
+def draw_curves(path: Path, logs: dict[str, Rows], title: str, score_name: str, report: Reporter) -> None:
+    """Plot loss and score by epoch, on training and held-out records. Without matplotlib, only report that."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        say("no picture of the loss: pip install matplotlib")
+        report("no plot of the loss: matplotlib is missing; pip install matplotlib")
         return
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
@@ -39,7 +44,7 @@ def draw_curves(path: Path, logs: dict[str, Rows], title: str, score_name: str, 
             axis.plot([r["epoch"] for r in rows], [r[key] for r in rows], color=colour, label=name)
             held = [(r["epoch"], r[f"held_{key}"]) for r in rows if math.isfinite(r[f"held_{key}"])]
             if held:
-                axis.plot(*zip(*held, strict=True), "o-", ms=3, color="tab:red", label=f"{name}, records left out")
+                axis.plot(*zip(*held, strict=True), "o-", ms=3, color="tab:red", label=f"{name}, held-out records")
         axis.set(xlabel="epoch", ylabel=what)
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)

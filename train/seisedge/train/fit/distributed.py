@@ -1,9 +1,9 @@
 """Several processes that train one model: `torchrun --nproc-per-node 2 -m seisedge.cli train …`.
 
-Each takes its rows of the same drawn batch, with the same random numbers, and the gradients are averaged: the batch
-of a recipe is the batch of all processes together, and the losses are those of one process, to rounding. Batch norm
-over the whole batch (SyncBatchNorm) there is on GPUs only; on CPUs a process would normalise by its own rows, so there
-it must be frozen.
+All processes draw the same batch with the same random numbers, each computes its share of the rows, and the gradients
+are averaged. The batch size of a recipe is the total over all processes, and the losses equal those of one process
+except for rounding. Batch norm over the whole batch (SyncBatchNorm) exists on GPUs only. On CPUs each process would
+normalise by its own rows, so batch norm must be frozen there.
 """
 
 from __future__ import annotations
@@ -20,27 +20,30 @@ from seisedge.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class World:
-    """This process among all."""
+    """Rank of this process and number of processes."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
-        """Writes and speaks for all."""
+        """True for the one process that writes files and prints."""
         return self.rank == 0
 
     def rows(self, batch: int) -> slice:
-        """Which of the rows of a batch are this process's. Raises InputError where it does not divide."""
+        """The rows of a batch that this process computes. Raises InputError if the batch is not divisible by
+        the size.
+        """
         if batch % self.size:
             raise InputError(
-                f"optimisation.batch {batch} does not divide among {self.size} processes; choose a multiple of them"
+                f"optimisation.batch {batch} is not divisible by the number of processes ({self.size}); use a multiple "
+                f"of it"
             )
         own = batch // self.size
         return slice(self.rank * own, (self.rank + 1) * own)
 
     def mean(self, value: Tensor) -> Tensor:
-        """Over all processes."""
+        """Mean of `value` over all processes."""
         if self.size > 1:
             value = value.clone()
             dist.all_reduce(value)
@@ -48,7 +51,7 @@ class World:
         return value
 
     def from_first(self, value: float) -> float:
-        """What the first process has, in all of them."""
+        """The value of the first process, in all processes."""
         if self.size == 1:
             return value
         box = [value]
@@ -56,19 +59,19 @@ class World:
         return float(box[0])
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all processes have reached this point."""
         if self.size > 1:
             dist.barrier()
 
 
-ALONE = World()
+SINGLE_PROCESS = World()
 
 
 def join_world(device: torch.device) -> tuple[World, torch.device]:
-    """Join what torchrun started, if it did: this process's place and its device."""
+    """Join the process group if torchrun started this process. Returns the world and the device to use."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        return ALONE, device
+        return SINGLE_PROCESS, device
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
@@ -77,33 +80,33 @@ def join_world(device: torch.device) -> tuple[World, torch.device]:
 
 
 def leave_world(world: World) -> None:
-    """At the end of the program."""
+    """Leave the process group; call it at the end of the program."""
     if world.size > 1 and dist.is_initialized():
         dist.destroy_process_group()
 
 
 def has_live_batch_norm(module: nn.Module) -> bool:
-    """Any batch norm that takes its statistics from the batch."""
+    """True if any batch norm takes its statistics from the batch."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     return any(m.training for m in norms)
 
 
-def shared_among(objective: nn.Module, world: World, device: torch.device) -> nn.Module:
-    """The objective with averaged gradients. Raises InputError for live batch norm on CPUs."""
+def distributed_objective(objective: nn.Module, world: World, device: torch.device) -> nn.Module:
+    """The objective with gradients averaged over processes. Raises InputError for live batch norm on CPUs."""
     if world.size == 1:
         return objective
     if device.type == "cpu" and has_live_batch_norm(objective):
         raise InputError(
-            "several processes on CPUs would each normalise by their own rows: freeze batch norm "
-            "(--set optimisation.batch_norm=frozen), train in one process, or on GPUs"
+            "several processes on CPUs cannot share batch norm statistics: freeze batch norm "
+            "(--set optimisation.batch_norm=frozen), train in one process, or train on GPUs"
         )
     gpu = [device.index] if device.type == "cuda" else None
     return nn.parallel.DistributedDataParallel(objective, device_ids=gpu)
 
 
-def synchronised(model: nn.Module, world: World, device: torch.device) -> None:
-    """Batch norm over all processes' rows, in place, on GPUs."""
+def synchronise_batch_norm(model: nn.Module, world: World, device: torch.device) -> None:
+    """On GPUs, replace batch norm in place by SyncBatchNorm, which uses the rows of all processes."""
     if world.size > 1 and device.type == "cuda":
         for name, child in list(model.named_children()):
-            whole = nn.SyncBatchNorm.convert_sync_batchnorm(child)  # type: ignore[no-untyped-call]  # torch has none
+            whole = nn.SyncBatchNorm.convert_sync_batchnorm(child)  # type: ignore[no-untyped-call]  # torch does not annotate it
             setattr(model, name, whole)

@@ -1,4 +1,4 @@
-"""The training loop, top to bottom."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -13,86 +13,88 @@ from torch import nn
 
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.gains import UNKNOWN_GAIN
-from seisedge.train.archive.task import Chosen
-from seisedge.train.checkpoint import Keeper
-from seisedge.train.fit.schedule import Course
+from seisedge.train.archive.task import RecordFilter
+from seisedge.train.checkpoint import CheckpointFile
+from seisedge.train.fit.progress import Reporter
+from seisedge.train.fit.schedule import ScheduleDecisions
 from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models._base import Model
 from seisedge.train.recipes.recipe import Recipe
 
 __all__ = ["UNKNOWN_GAIN", "Row", "Settings", "Trained", "train_model", "write_log"]
 
-LINES = 50  # of the log, about; more where the end of every epoch is looked at
-LOOKS = 10  # at the records left out, about; more where the end of every epoch is looked at
+LOG_ROWS = 50  # approximate number of rows in the log; more if every epoch is validated
+VALIDATIONS = 10  # approximate number of validations; more if every epoch is validated
 LARGEST_GRADIENT = 5.0
 
 Row = dict[str, float]
-Report = Callable[[Row, Stage], None]
+RowCallback = Callable[[Row, Stage], None]
 
 
 @dataclass
 class Trained:
-    """The averaged model, the station terms (log10) of stations of unknown gain, the log, and what was decided by
-    looking at records left out.
+    """Result of a training: the averaged model; the station terms (log10) of stations with unknown gain; the log; the
+    decisions of the schedule.
     """
 
     model: Model
     station_term: dict[str, float]
     log: list[Row] = field(default_factory=list)
-    course: Course = field(default_factory=Course)
+    decisions: ScheduleDecisions = field(default_factory=ScheduleDecisions)
 
 
 def train_model(  # noqa: PLR0913 - independent inputs, each used as it is
     recipe: Recipe,
     archive: Archive,
-    chosen: Chosen,
+    chosen: RecordFilter,
     seed: int,
     device: torch.device,
-    report: Report | None = None,
+    on_row: RowCallback | None = None,
     *,
-    held: Chosen | None = None,
-    course: Course | None = None,
-    keeper: Keeper | None = None,
+    held_out: RecordFilter | None = None,
+    decisions: ScheduleDecisions | None = None,
+    checkpoint: CheckpointFile | None = None,
     settings: Settings | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    report: Reporter = lambda _: None,
 ) -> Trained:
-    """Train on the records for which `chosen` is true; with a `keeper` go on from where it was.
+    """Train on the records for which `chosen` is true. If `checkpoint` holds a state, resume from it.
 
-    report: called with each row of the log. held: records left out, looked at between. course: of an earlier
-    training, to be followed. say: what the user should know. Raises InputError.
+    on_row: called with each row of the log. held_out: records on which the loss is measured during training.
+    decisions: rates and stop of an earlier training, which this one repeats. report: receives messages for the user.
+    Raises InputError.
     """
-    stage = Stage(recipe, archive, chosen, seed, device, held, course, settings or Settings(), say)
+    stage = Stage(recipe, archive, chosen, seed, device, held_out, decisions, settings or Settings(), report)
     schedule, world = stage.schedule, stage.world
-    if keeper is not None:
-        keeper.restore(stage)
+    if checkpoint is not None:
+        checkpoint.restore(stage)
     began = time.perf_counter() - stage.seconds
-    while stage.step < schedule.steps and not schedule.course.stopped:
+    while stage.step < schedule.steps and not schedule.decisions.stopped:
         train_step(stage)
         stage.step += 1
         stage.seconds = time.perf_counter() - began
         last = stage.step == schedule.steps
-        at_epoch = stage.step % schedule.epoch_steps == 0 and schedule.looks
-        look = at_epoch or last or stage.step % max(schedule.steps // LOOKS, 1) == 0
-        if look or stage.step % max(schedule.steps // LINES, 1) == 0:
-            row = log_row(stage, look)
+        at_epoch = stage.step % schedule.epoch_steps == 0 and schedule.needs_validation
+        validate = at_epoch or last or stage.step % max(schedule.steps // VALIDATIONS, 1) == 0
+        if validate or stage.step % max(schedule.steps // LOG_ROWS, 1) == 0:
+            row = log_row(stage, validate)
             if at_epoch:
                 schedule.end_epoch(row["held_loss"])
             stage.log.append(row)
-            if report is not None and world.first:
-                report(row, stage)
-        if keeper is not None and world.first:
-            keeper.save(stage, last or schedule.course.stopped)
-    return Trained(stage.average, stage.terms(), stage.log, schedule.course)
+            if on_row is not None and world.first:
+                on_row(row, stage)
+        if checkpoint is not None and world.first:
+            checkpoint.save(stage, last or schedule.decisions.stopped)
+    return Trained(stage.average, stage.terms(), stage.log, schedule.decisions)
 
 
 def train_step(stage: Stage) -> None:
-    """One batch, one step of the optimiser, and the average after it."""
+    """Process one batch: step the optimiser, then update the averaged model."""
     factor = stage.schedule.factor(stage.step)
     for group, rate in zip(stage.optimiser.param_groups, stage.base_rates, strict=True):
         group["lr"] = rate * factor
     loss, score = stage.loss()
     stage.optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
+    loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
     nn.utils.clip_grad_norm_(stage.model.parameters(), LARGEST_GRADIENT)
     stage.optimiser.step()
     update_average(
@@ -102,8 +104,8 @@ def train_step(stage: Stage) -> None:
     stage.since += 1
 
 
-def log_row(stage: Stage, look: bool) -> Row:
-    """Means since the last row. look: also the loss and score on the records left out, nan where there are none."""
+def log_row(stage: Stage, validate: bool) -> Row:
+    """Means since the last row. validate: also measure loss and score on the held-out records; else they are nan."""
     batch = stage.recipe.optimisation.batch
     loss, score = (stage.world.mean(stage.sums) / max(stage.since, 1)).tolist()
     earlier = stage.log[-1]["seconds"] if stage.log else 0.0
@@ -120,7 +122,7 @@ def log_row(stage: Stage, look: bool) -> Row:
     }
     stage.sums.zero_()
     stage.since = 0
-    if look and stage.validation is not None:
+    if validate and stage.validation is not None:
         held_loss, held_score = stage.validation.measure(stage.objective, stage.average)
         row["held_loss"], row["held_score"] = stage.world.from_first(held_loss), held_score
     return row
@@ -128,7 +130,7 @@ def log_row(stage: Stage, look: bool) -> Row:
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
-    """Exponential moving average of weights and batch statistics."""
+    """Update the exponential moving average of weights and batch statistics in place; keep: share of the old value."""
     for old, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if old.dtype.is_floating_point:
             old.lerp_(new, 1 - keep)
@@ -137,7 +139,7 @@ def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
 
 
 def write_log(path: Path, log: list[Row]) -> None:
-    """The loop's log as CSV."""
+    """Write the log as CSV."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(log[0]) if log else ["step"], lineterminator="\n")
         writer.writeheader()

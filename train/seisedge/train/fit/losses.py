@@ -1,4 +1,4 @@
-"""What a classifier is punished for: all take logits (batch, labels) and labels (batch,), and give (batch,)."""
+"""Losses of a classifier. Each takes logits (batch, labels) and true labels (batch,) and returns losses (batch,)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seisedge.runtime.errors import InputError
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
-ORDERED = ("ordinal",)  # of labels that have an order: the bins of a magnitude
+ORDERED = ("ordinal",)  # losses that need ordered labels, as magnitude bins are
 
 
 def cross_entropy(smoothing: float) -> Criterion:
@@ -21,7 +21,7 @@ def cross_entropy(smoothing: float) -> Criterion:
 
 
 def weighted_cross_entropy(weight: Tensor, smoothing: float) -> Criterion:
-    """weight: (labels,), of the label that is true."""
+    """weight: (labels,); the loss of a window is multiplied by the weight of its true label."""
 
     def loss(logits: Tensor, label: Tensor) -> Tensor:
         plain = F.cross_entropy(logits, label, reduction="none", label_smoothing=smoothing)
@@ -42,7 +42,8 @@ def focal(gamma: float, smoothing: float) -> Criterion:
 
 
 def ordinal(logits: Tensor, label: Tensor) -> Tensor:
-    """Mean over the edges between labels of the log loss of 'is it above?': far is worse than near.
+    """Mean over the edges between labels of the log loss of "is the label above this edge?"; a distant label costs more
+    than a near one.
 
     The logarithmic form of the ranked probability score (Epstein 1969, A scoring system for probability forecasts of
     ranked categories).
@@ -55,12 +56,15 @@ def ordinal(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def criterion_from(name: str, ordered: bool, weight: Tensor | None, smoothing: float, gamma: float) -> Criterion:
-    """By the name in a recipe. ordered: the labels have an order. Raises InputError."""
+    """The loss with the name used in a recipe. ordered: whether the labels have an order. Raises InputError."""
     if name in ORDERED and not ordered:
-        raise InputError(f"optimisation.loss '{name}' needs labels with an order, as magnitude bins; kinds have none")
+        raise InputError(
+            f"optimisation.loss '{name}' needs ordered labels (magnitude bins); event types have no order; "
+            f"use cross-entropy, weighted or focal"
+        )
     if name == "weighted":
         if weight is None:
-            raise InputError("optimisation.loss 'weighted' needs a weight a label")
+            raise InputError("optimisation.loss 'weighted' needs one weight for each label")
         return weighted_cross_entropy(weight, smoothing)
     if name == "focal":
         return focal(gamma, smoothing)
@@ -68,7 +72,7 @@ def criterion_from(name: str, ordered: bool, weight: Tensor | None, smoothing: f
 
 
 def balanced_weight(counts: Tensor) -> Tensor:
-    """(labels,): inverse to how often each is seen, and 1 in the mean over what is seen; counts: (labels,)."""
+    """(labels,): proportional to 1 / count, with mean 1 over the counted windows; counts: (labels,)."""
     seen = counts.clamp(min=1)
     weight = torch.where(counts > 0, 1.0 / seen, 0.0)
     total: Tensor = weight * counts.sum() / (weight * counts).sum()

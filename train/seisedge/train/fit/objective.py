@@ -1,4 +1,4 @@
-"""Model, station terms and loss as one module: what is trained, compiled, and shared by several processes."""
+"""Model, station terms and loss in one module, which is trained, compiled, and distributed over processes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from seisedge.train.fit.losses import balanced_weight, criterion_from
 from seisedge.train.models._base import BinnedMagnitudeModel, EventTypeModel, MagnitudeModel, Model
 from seisedge.train.recipes.recipe import Recipe
 
-TEACHER_WEIGHT = 4.0  # of a teacher's answers beside the labels
+TEACHER_WEIGHT = 4.0  # weight of the divergence from the teacher, relative to the loss on labels
 
 
 class RecordFacts(nn.Module):
-    """By record: gain used, index of the station term and whether it applies, magnitude and log distance."""
+    """For each record: the gain used, the index of its station term, whether the term applies (`unknown`), the
+    magnitude, and the log10 distance.
+    """
 
     gain: Tensor
     index: Tensor
@@ -47,19 +49,21 @@ class RecordFacts(nn.Module):
 
 
 class Objective(nn.Module):
-    """forward(x, valid, label, record, shift) → mean loss of the batch, and its score: share right for kinds of
-    events, mean absolute error for magnitudes.
+    """forward(x, valid, label, record, shift) → mean loss of the batch, and its score: accuracy for event types, mean
+    absolute error for magnitudes.
     """
 
     def __init__(
         self, recipe: Recipe, model: Model, facts: RecordFacts, counts: Tensor, teacher: Model | None = None
     ) -> None:
-        """counts: (labels,), how often each label is drawn, for a weighted loss. teacher: a model whose answers are
-        learned beside the labels. Raises InputError.
+        """counts: (labels,), how often each label is drawn; used by a weighted loss. teacher: a model whose
+        probabilities are learned in addition to the labels. Raises InputError.
         """
         super().__init__()
         o = recipe.optimisation
-        self._teacher = [teacher] if teacher is not None else []  # in a list: it is neither trained nor stored
+        self._teacher = (
+            [teacher] if teacher is not None else []
+        )  # in a list, so that it is not registered: neither trained nor stored
         self.spec, self.model, self.facts = o, model, facts
         ordered = model.task == "magnitude"
         criterion = criterion_from(o.loss, ordered, balanced_weight(counts.float()), o.label_smoothing, o.focal_gamma)
@@ -69,7 +73,7 @@ class Objective(nn.Module):
             model.criterion = criterion
         elif isinstance(model, MagnitudeModel) and o.loss != "cross-entropy":
             raise InputError(
-                f"optimisation.loss '{o.loss}': model '{recipe.model}' has a likelihood of its own; leave it out"
+                f"optimisation.loss '{o.loss}': model '{recipe.model}' defines its own likelihood; remove the key"
             )
 
     def forward(self, x: Tensor, valid: Tensor, label: Tensor, record: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,20 +101,22 @@ class Objective(nn.Module):
         return loss, error.detach()
 
     def term(self, record: Tensor) -> Tensor:
-        """(batch,): log10 of the gain over the nominal one, 0 where the gain is known; record: (batch,) int64."""
+        """(batch,): log10 of gain / nominal gain; 0 if the gain is known. record: (batch,) int64."""
         if self.terms is None:
             return torch.zeros(len(record), device=record.device)
         return self.terms[self.facts.index[record]] * self.facts.unknown[record]
 
     def in_unit(self, x: Tensor, record: Tensor) -> Tensor:
-        """x (batch, 3, n) from counts to the model's unit: by the gain, or by the nominal one and the station term."""
+        """x (batch, 3, n) converted from counts to the model's unit, by the gain, or by nominal gain and
+        station term.
+        """
         if self.model.unit == "counts":
             return x
         return x / (self.facts.gain[record] * 10 ** self.term(record).detach())[:, None, None]
 
     @torch.no_grad()
     def set_terms(self, station_term: Mapping[str, float]) -> None:
-        """Begin with these station terms (log10); other stations begin with 0."""
+        """Set the initial station terms (log10); other stations keep theirs."""
         if self.terms is not None:
             for i, station in enumerate(self.facts.stations):
                 self.terms[i] = station_term.get(station, 0.0)
@@ -126,5 +132,5 @@ class Objective(nn.Module):
 
     @property
     def score_name(self) -> str:
-        """What the second number is."""
+        """Name of the score that `forward` returns."""
         return "accuracy" if self.model.task == "event_type" else "mean error"

@@ -1,4 +1,4 @@
-"""Adam, AdamW and Ranger, by the name in a recipe."""
+"""The optimisers of recipes: Adam, AdamW and Ranger."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LOOK_AHEAD_STEPS = 6  # as Ranger has it; the paper of Lookahead finds 5 and 10 alike
+LOOK_AHEAD_STEPS = 6  # value of Ranger; the Lookahead paper finds no difference between 5 and 10
 LOOK_AHEAD_SHARE = 0.5
 
 Groups = list[dict[str, Any]]
 
 
 class Ranger(torch.optim.RAdam):
-    """RAdam with Lookahead, as L. Wright named the pair.
+    """RAdam with Lookahead; the combination was named Ranger by L. Wright.
 
-    RAdam: Liu et al. 2020, https://arxiv.org/abs/1908.03265 (torch has it). Lookahead: Zhang et al. 2019,
-    https://arxiv.org/abs/1907.08610: every six steps the slow weights go half the way to the fast ones, which begin
-    there again. The slow weights are part of the state.
+    RAdam: Liu et al. 2020, https://arxiv.org/abs/1908.03265 (implemented by torch). Lookahead: Zhang et al. 2019,
+    https://arxiv.org/abs/1907.08610: every six steps the slow weights move halfway to the fast weights, and the
+    fast weights are set to them. The slow weights are part of the state.
     """
 
     def __init__(self, groups: Groups, lr: float, weight_decay: float) -> None:
@@ -27,7 +27,7 @@ class Ranger(torch.optim.RAdam):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """One step of RAdam; at every sixth the slow weights move."""
+        """One step of RAdam; every sixth step also updates the slow weights."""
         parameters = [p for group in self.param_groups for p in group["params"]]
         for p in parameters:
             if "slow" not in self.state[p]:
@@ -42,7 +42,7 @@ class Ranger(torch.optim.RAdam):
         return loss
 
     def _start(self, p: Tensor) -> None:
-        """RAdam fills a state only when it is empty, so this one is filled whole."""
+        """Initialise the state of p completely: RAdam initialises a state only if it is empty."""
         self.state[p] = {
             "step": torch.zeros((), dtype=torch.float32),
             "exp_avg": torch.zeros_like(p),
@@ -51,7 +51,7 @@ class Ranger(torch.optim.RAdam):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """With the count of steps."""
+        """State of RAdam and the number of steps (`count`)."""
         return {**super().state_dict(), "count": self.count}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -61,9 +61,9 @@ class Ranger(torch.optim.RAdam):
 
 
 def optimiser_from(name: str, groups: Groups, rate: float, weight_decay: float) -> torch.optim.Optimizer:
-    """groups: parameters, with their own `lr` or `weight_decay` where they differ.
+    """The optimiser with the name used in a recipe. groups: parameters; a group may set its own `lr` or `weight_decay`.
 
-    Adam's decay is part of its gradient; AdamW's is not.
+    Adam adds the weight decay to the gradient; AdamW applies it separately.
     """
     if name == "ranger":
         return Ranger(groups, rate, weight_decay)

@@ -1,26 +1,29 @@
-"""How far a training is: a line that is written over on a terminal, lines one after the other otherwise."""
+"""Progress of a training: one line that is overwritten on a terminal, successive lines otherwise."""
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from seisedge.train.fit.stage import Stage
 
-BAR = 20
+Reporter = Callable[[str], None]  # receives messages for the user
+
+BAR = 20  # characters
 
 
 def clock(seconds: float) -> str:
-    """0:07, 12:30, 1:02:03."""
+    """A duration in seconds as 0:07, 12:30 or 1:02:03."""
     whole = round(seconds)
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 def line_of(row: dict[str, float], name: str, steps: int, score_name: str) -> str:
-    """One row of the log for people."""
+    """One row of the log as a line of text."""
     left = row["seconds"] / max(row["step"], 1) * (steps - row["step"])
     parts = [
         f"{name}: step {row['step']:.0f}/{steps} (epoch {row['epoch']:.1f})",
@@ -28,13 +31,13 @@ def line_of(row: dict[str, float], name: str, steps: int, score_name: str) -> st
         f"{score_name} {row['score']:.3f}",
     ]
     if math.isfinite(row["held_loss"]):
-        parts.append(f"left out: loss {row['held_loss']:.4f}, {score_name} {row['held_score']:.3f}")
+        parts.append(f"held out: loss {row['held_loss']:.4f}, {score_name} {row['held_score']:.3f}")
     parts += [f"{row['samples_s']:.0f} samples/s", f"{clock(left)} left"]
     return ", ".join(parts)
 
 
 class Progress:
-    """Of one training, to be called with each row of its log."""
+    """Prints the progress of one training; call it with each row of the log."""
 
     def __init__(self, name: str, out: TextIO | None = None) -> None:
         self.name = name
@@ -45,7 +48,7 @@ class Progress:
         line = line_of(row, self.name, steps, stage.objective.score_name)
         if self.out.isatty():
             done = round(BAR * row["step"] / steps)
-            end = "\n" if row["step"] == steps or stage.schedule.course.stopped else ""
+            end = "\n" if row["step"] == steps or stage.schedule.decisions.stopped else ""
             self.out.write(f"\r\x1b[K[{'#' * done}{'.' * (BAR - done)}] {line}{end}")
         else:
             self.out.write(line + "\n")

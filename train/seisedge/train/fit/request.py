@@ -1,4 +1,4 @@
-"""What was asked of a run, kept in RUN/run.json from the first moment, so that it can be resumed and repeated."""
+"""The parameters of a run. RUN/run.json stores them from the start, so that the run can be resumed and repeated."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from seisedge.train.archive.provenance import Provenance
 from seisedge.train.recipes.recipe import Recipe
 
 FILE = "run.json"
-STATE = "state"  # folder of what a run needs to be resumed; gone when it is done
-WEIGHTS = "from.pt"  # in it: what the run began with
+STATE = "state"  # folder with the data needed to resume a run; removed when the run is finished
+WEIGHTS = "from.pt"  # file in that folder: the initial weights
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """data: folders, absolute. weights: where they came from, '' for none. data_sha256: '' until the data are read.
+    """data: absolute folders. weights: path of the initial weights, '' for none. data_sha256: '' until the data are
+    read.
 
-    weights_provenance: of the run that the weights came from; None where they do not state it.
+    weights_provenance: training data of the initial weights; None if the file does not state it.
     """
 
     recipe: Recipe
@@ -35,17 +36,19 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write_request(request: Request, out: Path) -> None:
-    """RUN/run.json."""
+    """Write RUN/run.json."""
     out.mkdir(parents=True, exist_ok=True)
     text = msgspec.json.format(msgspec.json.encode(request), indent=1)
     write_atomically(out / FILE, text)
 
 
 def read_request(out: Path) -> Request:
-    """Of an unfinished run. Raises InputError."""
+    """Read the request of an unfinished run. Raises InputError."""
     file = out / FILE
     if not file.is_file():
-        raise InputError(f"--resume {out}: no {FILE} there; RUN is a folder that 'seisedge train -o RUN' began")
+        raise InputError(
+            f"--resume {out}: {FILE} is missing; RUN must be a folder that 'seisedge train -o RUN' has started"
+        )
     if not (out / STATE).is_dir():
         raise InputError(f"--resume {out}: this run is finished; next: seisedge export {out}")
     try:
@@ -55,26 +58,28 @@ def read_request(out: Path) -> Request:
 
 
 def is_interrupted(out: Path) -> bool:
-    """Is there a state to go on from."""
+    """True if a state exists from which the run can be resumed."""
     return any(file.name != WEIGHTS for file in (out / STATE).glob("*.pt"))
 
 
 def weights_from(path: Path) -> dict[str, Tensor]:
-    """Of RUN, of its checkpoint, or of a file of tensors by name (torch.save of a state_dict). Raises InputError."""
+    """The weights in RUN, in its checkpoint, or in a file with a state_dict (torch.save). Raises InputError."""
     file = path / "checkpoint.pt" if path.is_dir() else path
     if not file.is_file():
-        raise InputError(f"--from {path}: no such run or file of weights")
+        raise InputError(f"--from {path}: no such run or weights file")
     try:
         values = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise InputError(f"--from {path}: no weights that can be read safely ({type(error).__name__})") from error
+        raise InputError(
+            f"--from {path}: not a file of tensors that torch can load with weights_only ({type(error).__name__})"
+        ) from error
     for key in ("state", "state_dict", "model"):
         if isinstance(values, dict) and isinstance(values.get(key), dict):
             values = values[key]
             break
     if not isinstance(values, dict):
-        raise InputError(f"--from {path}: must hold tensors by name, as a state_dict; got {type(values).__name__}")
+        raise InputError(f"--from {path}: must contain a state_dict (tensors by name); got {type(values).__name__}")
     tensors = {k: v for k, v in values.items() if isinstance(v, Tensor)}
     if not tensors:
-        raise InputError(f"--from {path}: holds no tensor by name, as a state_dict has")
+        raise InputError(f"--from {path}: contains no tensors; must contain a state_dict (tensors by name)")
     return tensors

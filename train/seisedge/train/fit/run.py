@@ -1,4 +1,4 @@
-"""A training run: train, calibrate, evaluate, and write RUN with its log, metrics, split and versions."""
+"""A training run: train, fit the temperature, evaluate, and write RUN with log, metrics, split and versions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,18 +20,17 @@ from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.mixture import with_sources
 from seisedge.train.archive.provenance import Provenance, provenance_of, with_initial_weights
 from seisedge.train.archive.sampler import Candidates
-from seisedge.train.archive.task import Chosen, candidates_of, short_of
+from seisedge.train.archive.task import RecordFilter, candidates_of, notes_on_short_records
 from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
-from seisedge.train.checkpoint import Keeper, write_whole
+from seisedge.train.checkpoint import CheckpointFile, save_atomically
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
-from seisedge.train.evaluation.report import Report as Evaluation
-from seisedge.train.evaluation.report import evaluate_archive
+from seisedge.train.evaluation.report import EvaluationReport, evaluate_archive
 from seisedge.train.evaluation.subject import subject_of_training
 from seisedge.train.evaluation.unseen import NothingToEvaluate
 from seisedge.train.fit.board import draw_curves, write_board
 from seisedge.train.fit.loop import Row, Settings, Trained, train_model, write_log
-from seisedge.train.fit.progress import Progress
+from seisedge.train.fit.progress import Progress, Reporter
 from seisedge.train.fit.request import (
     STATE,
     WEIGHTS,
@@ -41,30 +40,28 @@ from seisedge.train.fit.request import (
     weights_from,
     write_request,
 )
-from seisedge.train.fit.schedule import Course
+from seisedge.train.fit.schedule import ScheduleDecisions
 from seisedge.train.fit.temperature import fit_temperature
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import Run, load_run, save_run
 
-Say = Callable[[str], None]
 
-
-def report_of(
+def evaluation_of(
     recipe: Recipe,
     trained: Trained,
     archive: Archive,
     provenance: Provenance | None,
     device: torch.device,
     draws: int,
-    say: Say,
-) -> Evaluation | None:
-    """Figures on the held-out events; None where no record can be evaluated, and `say` gets the reason."""
+    report: Reporter,
+) -> EvaluationReport | None:
+    """Figures on the held-out events; None where no record can be evaluated, and `report` gets the reason."""
     subject = subject_of_training(recipe, trained.model, trained.station_term, archive, provenance, device)
     try:
         return evaluate_archive(subject, archive, [], device, draws=draws, curves=False)
     except NothingToEvaluate as error:
-        say(f"not evaluated: {error}")
+        report(f"not evaluated: {error}")
         return None
 
 
@@ -77,24 +74,25 @@ def run_training(  # noqa: PLR0913 - independent inputs, each used as it is
     *,
     limit: int | None = None,
     draws: int = 1000,
-    say: Say = print,
+    report: Reporter = print,
     settings: Settings | None = None,
     weights: Path | None = None,
     checkpoint_s: float = 60.0,
 ) -> Run:
-    """Train, calibrate on a fold left out, evaluate on the held-out events, write RUN. Raises InputError.
+    """Train, fit the temperature on the calibration fold, evaluate on the held-out events, write RUN. Raises
+    InputError.
 
-    weights: a run or file to begin from. checkpoint_s: seconds between states on disk, for `resume_training`.
+    weights: a run or file with initial weights. checkpoint_s: seconds between states that `resume_training` can use.
     """
     if is_interrupted(out):
         raise InputError(
-            f"{out}: holds a training that was interrupted; seisedge train --resume {out} goes on with it; "
-            "to begin anew remove the folder or name another with -o"
+            f"{out}: contains an interrupted training; resume it with seisedge train --resume {out}, or "
+            "remove the folder, or give another folder with -o"
         )
     data, begun_with = [stored_from_path(f.resolve()) for f in folders], text_from_path(weights or "")
     earlier = None if weights is None else provenance_in(weights)
     request = Request(recipe, data, seed, limit, begun_with, weights_provenance=earlier)
-    return _train(request, out, device, settings or Settings(), draws, say, checkpoint_s, weights)
+    return _train(request, out, device, settings or Settings(), draws, report, checkpoint_s, weights)
 
 
 def resume_training(
@@ -102,15 +100,15 @@ def resume_training(
     device: torch.device,
     *,
     draws: int = 1000,
-    say: Say = print,
+    report: Reporter = print,
     settings: Settings | None = None,
     checkpoint_s: float = 60.0,
 ) -> Run:
-    """Go on with RUN from its last whole state, to what it would have become. Raises InputError."""
+    """Resume RUN from its last state; the result is that of an uninterrupted run. Raises InputError."""
     request = read_request(out)
     weights = out / STATE / WEIGHTS
     found = weights if weights.is_file() else None
-    return _train(request, out, device, settings or Settings(), draws, say, checkpoint_s, found)
+    return _train(request, out, device, settings or Settings(), draws, report, checkpoint_s, found)
 
 
 def _train(
@@ -119,7 +117,7 @@ def _train(
     device: torch.device,
     settings: Settings,
     draws: int,
-    say: Say,
+    report: Reporter,
     checkpoint_s: float,
     weights: Path | None,
 ) -> Run:
@@ -134,16 +132,18 @@ def _train(
         recipe.data.pass_hz,
         limit=request.limit,
         split=recipe.data.split,
-        report=world.first,
+        show_progress=world.first,
         synthetic=recipe.data.synthetic,
     )
     if request.data_sha256 not in ("", archive.sha256):
-        raise InputError(f"--resume {out}: the data are not those it began with; train anew with another -o")
+        raise InputError(
+            f"--resume {out}: the data have changed since the run was started; start a new run with another -o"
+        )
     for reason, count in archive.left_out.items():
-        say(f"{count} records left out: {reason}")
+        report(f"{count} records left out: {reason}")
     recipe, weighing = with_sources(recipe, archive)
-    for note in [*archive.notes, *short_of(archive, model.geometry), *weighing]:
-        say(note)
+    for note in [*archive.notes, *notes_on_short_records(archive, model.geometry), *weighing]:
+        report(note)
     chosen = candidates_of(recipe, model, archive, lambda r: r.split == "train")
     used = records_used(chosen)
     provenance = provenance_of(archive, used, [path_from_stored(folder) for folder in request.data], model.task)
@@ -151,24 +151,26 @@ def _train(
         provenance = with_initial_weights(provenance, request.weights_provenance)
     events = {archive.records[i].event for i in used}
     parameters = sum(p.numel() for p in model.parameters())
-    say(f"{recipe.name}: {recipe.model}, {parameters} parameters; {len(used)} records of {len(events)} events")
+    report(f"{recipe.name}: {recipe.model}, {parameters} parameters; {len(used)} records of {len(events)} events")
     if world.first:
-        begin_folder(out, request, archive, device, settings.weights)
+        start_folder(out, request, archive, device, settings.weights)
     world.wait()
 
-    def stage(name: str, chosen: Chosen, held: Chosen | None, course: Course | None) -> Trained:
-        keeper = Keeper(out / STATE / f"{name}.pt", checkpoint_s)
+    def stage(
+        name: str, chosen: RecordFilter, held_out: RecordFilter | None, decisions: ScheduleDecisions | None
+    ) -> Trained:
+        checkpoint = CheckpointFile(out / STATE / f"{name}.pt", checkpoint_s)
         return train_model(
             recipe, archive, chosen, seed, device, Progress(name),
-            held=held, course=course, keeper=keeper, settings=settings, say=say,
+            held_out=held_out, decisions=decisions, checkpoint=checkpoint, settings=settings, report=report,
         )  # fmt: skip
 
     part = stage("calibration", lambda r: r.split == "train" and r.fold != 0, in_fold_0, None)
     temperature = fit_temperature(recipe, part, archive, in_fold_0, device)
-    trained = stage("training", lambda r: r.split == "train", None, part.course)
+    trained = stage("training", lambda r: r.split == "train", None, part.decisions)
     trained.model.temperature.fill_(temperature)
-    say(f"temperature {temperature:.3f}")
-    report = report_of(recipe, trained, archive, provenance, device, draws, say)
+    report(f"temperature {temperature:.3f}")
+    evaluation = evaluation_of(recipe, trained, archive, provenance, device, draws, report)
     date = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     run = Run(
         recipe=recipe,
@@ -180,59 +182,63 @@ def _train(
         n_events=len(events),
         n_records=len(used),
         split_rule=archive.split_rule,
-        metrics=metrics_of(report),
+        metrics=metrics_of(evaluation),
         date=date,
         seisedge_version=version("seisedge"),
         provenance=provenance,
     )
     if world.first:
         logs = {"calibration": part.log, "training": trained.log}
-        write_results(run, report, out, logs, say)
+        write_results(run, evaluation, out, logs, report)
     world.wait()
     return run
 
 
 def provenance_in(weights: Path) -> Provenance | None:
-    """Of the run that weights come from; None where they are no run's, or that of an older seisedge."""
+    """Training data of the run `weights`; None if it is no run, or a run that does not state them."""
     try:
         return load_run(weights).provenance
-    except InputError:  # a file of tensors; where it is none of these either, `weights_from` raises
+    except InputError:  # a file of tensors; if it is not that either, `weights_from` raises
         return None
 
 
 def records_used(chosen: Sequence[Candidates]) -> list[int]:
-    """Places of the records that stand for a label, each once."""
+    """Indices of the records that are candidates for a label, each once."""
     return sorted({int(i) for c in chosen for i in c.indices})
 
 
 def in_fold_0(record: Record) -> bool:
-    """Left out of the first training, and what it is calibrated and looked at with."""
+    """True for the calibration fold: held out of the first training, used for validation and for the temperature."""
     return record.split == "train" and record.fold == 0
 
 
-def begin_folder(
+def start_folder(
     out: Path, request: Request, archive: Archive, device: torch.device, weights: dict[str, torch.Tensor] | None
 ) -> None:
-    """What is known before the first step: the request, the split, the versions."""
+    """Write the files known before the first step: request, split, versions, initial weights."""
     (out / STATE).mkdir(parents=True, exist_ok=True)
     if weights is not None:
-        write_whole(dict(weights), out / STATE / WEIGHTS)
+        save_atomically(dict(weights), out / STATE / WEIGHTS)
     write_request(msgspec.structs.replace(request, data_sha256=archive.sha256), out)
     sides = {r.name: {"event": r.event, "split": r.split, "fold": r.fold} for r in archive.records}
     (out / "split.json").write_text(json.dumps(sides, indent=0, sort_keys=True))
     versions = {name: version(name) for name in ("seisedge", "numpy", "h5py")}
-    versions["torch"] = str(torch.__version__)  # with the build, "2.13.0+cu130"; the distribution says only "2.13.0"
+    versions["torch"] = str(
+        torch.__version__
+    )  # with the build, "2.13.0+cu130"; the package metadata have only "2.13.0"
     versions |= {"python": platform.python_version(), "device": str(device), "seed": str(request.seed)}
     (out / "versions.json").write_text(json.dumps(versions, indent=1, sort_keys=True))
 
 
-def write_results(run: Run, report: Evaluation | None, out: Path, logs: dict[str, list[Row]], say: Say) -> None:
-    """Logs, metrics and checkpoint; then the state is no longer needed."""
+def write_results(
+    run: Run, evaluation: EvaluationReport | None, out: Path, logs: dict[str, list[Row]], report: Reporter
+) -> None:
+    """Write logs, metrics and checkpoint, and remove the state for resuming."""
     write_log(out / "log.csv", logs["training"])
     write_log(out / "log_calibration.csv", logs["calibration"])
-    write_board(out / "tensorboard", logs, say)
+    write_board(out / "tensorboard", logs, report)
     score = "accuracy" if run.model().task == "event_type" else "mean error"
-    draw_curves(out / "loss.png", logs, f"{run.recipe.name}, seed {run.seed}", score, say)
-    write_metrics(run.recipe.name, run.metrics, report, out)
+    draw_curves(out / "loss.png", logs, f"{run.recipe.name}, seed {run.seed}", score, report)
+    write_metrics(run.recipe.name, run.metrics, evaluation, out)
     save_run(run, out / "checkpoint.pt")
     shutil.rmtree(out / STATE)

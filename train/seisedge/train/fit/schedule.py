@@ -1,8 +1,8 @@
-"""Learning rate by step, and when to stop.
+"""Learning rate by step, and early stopping.
 
-A run trains twice: first without the fold that calibrates, on which a loss can be had at the end of each epoch; then
-on everything, where there is nothing to look at. What was decided by looking, where to lower the rate and where to
-stop, is a `Course`, and the second training follows it epoch by epoch.
+A run trains twice. The first training holds out the calibration fold and measures the loss on it at the end of each
+epoch. The second training uses all training records, so it has no held-out loss. The first training stores when it
+lowered the rate and when it stopped in `ScheduleDecisions`, and the second training repeats these epoch by epoch.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 from seisedge.train.recipes.recipe import Optimisation
 
 WARM_UP_STEPS = 100
-GAIN = 1e-4  # of the loss: less is none
+GAIN = 1e-4  # smallest decrease of the loss that counts as an improvement
 
 
 def cosine(step: int, steps: int) -> float:
-    """Share of the full rate: linear warm-up, then a cosine to a hundredth."""
+    """Factor of the full rate at a step: linear warm-up, then a cosine down to 0.01."""
     warm = min(WARM_UP_STEPS, max(steps // 10, 1))
     if step < warm:
         return (step + 1) / warm
@@ -26,65 +26,65 @@ def cosine(step: int, steps: int) -> float:
 
 
 @dataclass
-class Course:
-    """What the first training decided: the share of the rate in each epoch it had, and whether it stopped early."""
+class ScheduleDecisions:
+    """Decisions of the first training. shares: factor of the rate in each epoch; stopped: whether it stopped early."""
 
     shares: list[float] = field(default_factory=list)
     stopped: bool = False
 
 
 class Schedule:
-    """Of one training. epoch_steps: steps in which as many windows are drawn as there are records."""
+    """The schedule of one training. epoch_steps: number of steps that draw as many windows as there are records."""
 
-    def __init__(self, spec: Optimisation, epoch_steps: int, course: Course | None = None) -> None:
-        self.spec, self.epoch_steps, self.given = spec, epoch_steps, course
+    def __init__(self, spec: Optimisation, epoch_steps: int, decisions: ScheduleDecisions | None = None) -> None:
+        self.spec, self.epoch_steps, self.earlier = spec, epoch_steps, decisions
         limits = [spec.steps] if spec.steps else []
         if spec.epochs:
             limits.append(spec.epochs * epoch_steps)
         self.planned = min(limits)
         self.steps = self.planned
-        if course is not None and course.stopped:
-            self.steps = min(self.planned, len(course.shares) * epoch_steps)
-        self.course = Course()
+        if decisions is not None and decisions.stopped:
+            self.steps = min(self.planned, len(decisions.shares) * epoch_steps)
+        self.decisions = ScheduleDecisions()
         self.share, self.best, self.since, self.since_lowered = 1.0, math.inf, 0, 0
 
     @property
-    def looks(self) -> bool:
-        """Does anything depend on the loss on records left out?"""
-        return self.given is None and (self.spec.patience > 0 or self.spec.schedule == "plateau")
+    def needs_validation(self) -> bool:
+        """True if the rate or the end of the training depends on the held-out loss."""
+        return self.earlier is None and (self.spec.patience > 0 or self.spec.schedule == "plateau")
 
     def factor(self, step: int) -> float:
-        """Share of the full rate at a step."""
+        """Factor of the full rate at a step."""
         epoch = step // self.epoch_steps
         if self.spec.schedule == "cosine":
             return cosine(step, self.planned)
         if self.spec.schedule == "step":
             return float(self.spec.rate_factor ** (epoch // self.spec.rate_epochs))
         if self.spec.schedule == "plateau":
-            if self.given is not None and self.given.shares:
-                return self.given.shares[min(epoch, len(self.given.shares) - 1)]
+            if self.earlier is not None and self.earlier.shares:
+                return self.earlier.shares[min(epoch, len(self.earlier.shares) - 1)]
             return self.share
         return 1.0
 
     def end_epoch(self, loss: float) -> bool:
-        """loss: on records left out. True where it is time to stop."""
-        self.course.shares.append(self.share)
+        """Record the end of an epoch; loss: on held-out records. Returns True if the training must stop."""
+        self.decisions.shares.append(self.share)
         if loss < self.best - GAIN:
             self.best, self.since, self.since_lowered = loss, 0, 0
         else:
             self.since, self.since_lowered = self.since + 1, self.since_lowered + 1
         if self.spec.schedule == "plateau" and self.since_lowered >= self.spec.rate_epochs:
             self.share, self.since_lowered = self.share * self.spec.rate_factor, 0
-        self.course.stopped = 0 < self.spec.patience <= self.since
-        return self.course.stopped
+        self.decisions.stopped = 0 < self.spec.patience <= self.since
+        return self.decisions.stopped
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state to store in a checkpoint."""
         keys = ("share", "best", "since", "since_lowered")
-        course = {"shares": list(self.course.shares), "stopped": self.course.stopped}
-        return {key: getattr(self, key) for key in keys} | {"course": course}
+        decisions = {"shares": list(self.decisions.shares), "stopped": self.decisions.stopped}
+        return {key: getattr(self, key) for key in keys} | {"decisions": decisions}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Inverse of `state`."""
         for key, value in state.items():
-            setattr(self, key, Course(**value) if key == "course" else value)
+            setattr(self, key, ScheduleDecisions(**value) if key == "decisions" else value)

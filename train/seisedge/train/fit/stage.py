@@ -1,10 +1,10 @@
-"""All that a training is made of while it runs, and its state for a checkpoint."""
+"""The objects of a running training, and their state for a checkpoint."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +16,14 @@ from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter, show_marks
 from seisedge.train.archive.noise_pool import NoisePool
 from seisedge.train.archive.sampler import Draw
-from seisedge.train.archive.task import Chosen, candidates_of, sampler_of
+from seisedge.train.archive.task import RecordFilter, candidates_of, sampler_of
 from seisedge.train.augment import Chain, Chance, augmentations_from
-from seisedge.train.fit.distributed import ALONE, World, shared_among, synchronised
+from seisedge.train.fit.distributed import SINGLE_PROCESS, World, distributed_objective, synchronise_batch_norm
 from seisedge.train.fit.objective import Objective, RecordFacts
 from seisedge.train.fit.optimisers import optimiser_from
-from seisedge.train.fit.precision import autocast, keep_full, wants_bf16
-from seisedge.train.fit.schedule import Course, Schedule
+from seisedge.train.fit.precision import autocast, keep_float32, wants_bf16
+from seisedge.train.fit.progress import Reporter
+from seisedge.train.fit.schedule import Schedule, ScheduleDecisions
 from seisedge.train.fit.validation import Validation
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model, PictureModel
@@ -33,46 +34,46 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a machine does it; nothing here changes what is learned but by rounding.
+    """How to run a training. precision, compiled, device_memory_gb and world change the result only by rounding.
 
-    precision: of `precision.PRECISIONS`. compiled: by torch.compile. device_memory_gb: for the data; None: half of
-    what is free. weights: to begin from. station_term: log10 by station, to begin from. teacher: a model whose answers
-    are learned beside the labels; the temperature is then the teacher's.
+    precision: one of `precision.PRECISIONS`. compiled: use torch.compile. device_memory_gb: memory for the data; None:
+    half of the free memory. weights: initial weights. station_term: initial station terms (log10) by station.
+    teacher: a model whose probabilities are learned in addition to the labels; its temperature is taken over.
     """
 
     precision: str = "auto"
     compiled: bool = False
     device_memory_gb: float | None = None
-    world: World = ALONE
+    world: World = SINGLE_PROCESS
     weights: Weights | None = None
     station_term: Mapping[str, float] = field(default_factory=dict)
     teacher: Model | None = None
 
 
 class Stage:
-    """A training on the records for which `chosen` is true. held: records left out, to look at meanwhile.
+    """A training on the records for which `chosen` is true. held_out: records on which the loss is measured meanwhile.
 
-    course: of an earlier training, to follow. Raises InputError.
+    decisions: rates and stop of an earlier training, which this one repeats. Raises InputError.
     """
 
     def __init__(  # noqa: PLR0913 - independent inputs, each used as it is
         self,
         recipe: Recipe,
         archive: Archive,
-        chosen: Chosen,
+        chosen: RecordFilter,
         seed: int,
         device: torch.device,
-        held: Chosen | None,
-        course: Course | None,
+        held_out: RecordFilter | None,
+        decisions: ScheduleDecisions | None,
         settings: Settings,
-        say: Callable[[str], None],
+        report: Reporter,
     ) -> None:
         torch.manual_seed(seed)
         o = recipe.optimisation
         self.recipe, self.device, self.settings, self.world = recipe, device, settings, settings.world
         self.rows = self.world.rows(o.batch)
         model = create_model(recipe.model, **recipe.arguments)
-        notes = take_weights(model, settings.weights, o.transfer)
+        notes = load_weights(model, settings.weights, o.transfer)
         if settings.teacher is not None:
             model.temperature.copy_(settings.teacher.temperature)
         model.to(device)
@@ -95,40 +96,46 @@ class Stage:
         self.chance = Chance(seed, device, model.geometry.rate_hz, lead, source, self.world.rank, self.world.size)
         self.chain = Chain(augmentations_from(recipe.augmentation), model.task, self.chance)
         if source is None and any(a.name in ("noise", "mixed-noise") for a in self.chain.waveforms):
-            notes.append("no record holds noise as long as the window: nothing is added by the augmentations of noise")
+            notes.append(
+                "no record contains noise as long as the window: the augmentations 'noise' and 'mixed-noise' have no "
+                "effect"
+            )
         if isinstance(model, PictureModel):
             model.distort = self.chain.picture
         elif self.chain.pictures:
             name = self.chain.pictures[0].name
-            raise InputError(f"augmentation '{name}' acts on pictures, and model '{recipe.model}' sees waveforms")
+            raise InputError(
+                f"augmentation '{name}' needs a model with a picture as input; model '{recipe.model}' uses waveforms"
+            )
 
         facts = RecordFacts(archive)
         self.objective = Objective(recipe, model, facts, torch.tensor(counts), settings.teacher).to(device)
         self.objective.set_terms(settings.station_term)
         self.bf16 = wants_bf16(settings.precision, device)
         if self.bf16:
-            keep_full(model, device)
-        synchronised(model, self.world, device)
-        self.shared = shared_among(self.objective, self.world, device)
-        self.call: nn.Module = torch.compile(self.shared) if settings.compiled else self.shared  # type: ignore[assignment]  # the same module, compiled
+            keep_float32(model, device)
+        synchronise_batch_norm(model, self.world, device)
+        self.shared = distributed_objective(self.objective, self.world, device)
+        self.call: nn.Module = torch.compile(self.shared) if settings.compiled else self.shared  # type: ignore[assignment]  # compile returns a callable with the same signature
         self.optimiser = optimiser_from(o.optimiser, self._groups(), o.rate, o.weight_decay)
         self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.schedule = Schedule(o, max(-(-len(used) // o.batch), 1), course)
+        self.schedule = Schedule(o, max(-(-len(used) // o.batch), 1), decisions)
         self.validation: Validation | None = None
-        if held is not None:
-            found = Validation(recipe, model, archive, held, self.cutter)
+        if held_out is not None:
+            found = Validation(recipe, model, archive, held_out, self.cutter)
             self.validation = found if len(found) else None
-        if self.schedule.looks and self.validation is None:
+        if self.schedule.needs_validation and self.validation is None:
             raise InputError(
-                f"recipe '{recipe.name}' stops or lowers its rate by the loss on records left out, and there are none; "
-                "set optimisation.patience = 0 and another schedule"
+                f"recipe '{recipe.name}' stops or lowers its rate by the loss on held-out records, but no record is "
+                f"held "
+                "out; set optimisation.patience = 0 and a schedule other than plateau"
             )
         self.step, self.log = 0, list[dict[str, float]]()
         self.sums = torch.zeros(2, device=device)  # of loss and score since the last row of the log
         self.since, self.seconds = 0, 0.0
         if self.world.first:
             for note in notes:
-                say(note)
+                report(note)
 
     def _groups(self) -> list[dict[str, Any]]:
         o = self.recipe.optimisation
@@ -142,7 +149,7 @@ class Stage:
         return [group for group in groups if group["params"]]
 
     def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """The next batch, this process's rows: the arguments of `Objective.forward`."""
+        """The rows of the next batch that this process computes, as arguments of `Objective.forward`."""
         draw = self.sampler.draw(self.recipe.optimisation.batch)
         draw = Draw(**{f.name: getattr(draw, f.name)[self.rows] for f in dataclasses.fields(draw)})
         x, valid = self.chain.waveform(*self.cutter.cut(draw))
@@ -159,14 +166,14 @@ class Stage:
         return loss, score
 
     def terms(self) -> dict[str, float]:
-        """Station terms (log10) of the stations that were seen."""
+        """Station terms (log10) of the stations in the training records."""
         if self.objective.terms is None:
             return {}
         values = self.objective.terms.detach().cpu()
         return {s: float(values[i]) for i, s in enumerate(self.objective.facts.stations) if s in self.stations}
 
     def state(self) -> dict[str, Any]:
-        """Everything that an uninterrupted training would have at this step."""
+        """The complete state at this step; a training restored from it continues as if it had not been interrupted."""
         rng = self.sampler.rng.bit_generator.state
         values = {
             "step": self.step,
@@ -203,7 +210,7 @@ class Stage:
 
 
 def set_modes(model: Model, recipe: Recipe) -> None:
-    """Training mode; what the recipe freezes is frozen."""
+    """Set the model to training mode and freeze the parts that the recipe freezes."""
     model.train()
     o = recipe.optimisation
     if o.transfer == "last-layer":
@@ -218,21 +225,24 @@ def set_modes(model: Model, recipe: Recipe) -> None:
                 module.eval()
 
 
-def take_weights(model: Model, weights: Weights | None, transfer: str) -> list[str]:
-    """Weights of another run into a new model, in place; what to say about it. Raises InputError.
+def load_weights(model: Model, weights: Weights | None, transfer: str) -> list[str]:
+    """Copy weights of another run into a new model, in place. Returns messages for the user. Raises InputError.
 
-    Those of another shape (another number of labels, say) begin anew; a temperature is never taken.
+    Tensors whose shape differs (for example another number of labels) keep their initial values; the temperature is
+    never copied.
     """
     if weights is None:
         if transfer == "last-layer":
-            raise InputError("transfer 'last-layer' trains the end of a network that exists; give --from RUN or M.pt")
+            raise InputError("transfer 'last-layer' needs initial weights; give --from RUN or --from M.pt")
         return []
     if transfer == "scratch":
-        raise InputError("transfer 'scratch' takes no weights, and --from gives some; leave one of them out")
+        raise InputError("transfer 'scratch' uses no initial weights, but --from was given; remove one of the two")
     own = model.state_dict()
     fits = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape and k != "temperature"}
     if not any(own[k].dtype.is_floating_point and own[k].ndim > 1 for k in fits):
-        raise InputError("--from: none of its weights fits this recipe's model; both must be of one architecture")
+        raise InputError(
+            "--from: no tensor matches this recipe's model by name and shape; both must have the same architecture"
+        )
     model.load_state_dict(own | fits)
     anew = [k for k in own if k not in fits and k != "temperature"]
-    return [f"{len(fits)} tensors taken over" + (f"; begun anew: {', '.join(anew)}" if anew else "")]
+    return [f"{len(fits)} tensors loaded from --from" + (f"; not loaded: {', '.join(anew)}" if anew else "")]

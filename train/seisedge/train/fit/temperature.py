@@ -1,4 +1,4 @@
-"""The temperature of a model: one number, fitted on records left out of training."""
+"""The temperature of a model: one number, fitted on records held out of training."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from seisedge.runtime.inference.estimate import bins_of
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter
-from seisedge.train.archive.task import Chosen
+from seisedge.train.archive.task import RecordFilter
 from seisedge.train.evaluation.predict import (
+    FixedWindows,
     Floats,
     Ints,
-    Windows,
     facts,
     noise_label,
     predict,
@@ -32,15 +32,19 @@ CANDIDATES = np.exp(np.linspace(np.log(0.5), np.log(4.0), 43))
 
 @dataclass(frozen=True)
 class Outputs:
-    """raw: outputs (n, k) of a model before the temperature; true label and weight (n,) of each window."""
+    """raw: outputs (n, k) of a model before the temperature. label, weight: (n,), true label and weight of
+    each window.
+    """
 
     raw: Tensor
     label: Ints
     weight: Floats
 
 
-def fit_temperature(recipe: Recipe, trained: Trained, archive: Archive, chosen: Chosen, device: torch.device) -> float:
-    """Fitted on the chosen records at every answer length, as recorded and with the vertical alone."""
+def fit_temperature(
+    recipe: Recipe, trained: Trained, archive: Archive, chosen: RecordFilter, device: torch.device
+) -> float:
+    """Fit on the chosen records at every answer length, with all components and with the vertical only."""
     model = trained.model
     cutter = WindowCutter(archive, model.geometry, device)
     outputs = []
@@ -54,7 +58,7 @@ def fit_temperature(recipe: Recipe, trained: Trained, archive: Archive, chosen: 
 
 
 def best_temperature(model: Model, outputs: Sequence[Outputs]) -> float:
-    """The candidate with the least mean log loss; 1 where no window has a weight."""
+    """The candidate with the smallest mean log loss; 1 if all weights are 0."""
     if not sum(float(o.weight.sum()) for o in outputs) > 0:
         return 1.0
     keep = model.temperature.clone()
@@ -70,11 +74,13 @@ def best_temperature(model: Model, outputs: Sequence[Outputs]) -> float:
     return float(CANDIDATES[int(np.argmin(losses))])
 
 
-def target_of(model: Model, archive: Archive, windows: Windows, station_term: dict[str, float]) -> tuple[Ints, Floats]:
+def target_of(
+    model: Model, archive: Archive, windows: FixedWindows, station_term: dict[str, float]
+) -> tuple[Ints, Floats]:
     """True label and weight (n,) of windows.
 
-    Weight 0 where the signal cannot be seen, and for a magnitude where the gain is unknown and the station was not
-    trained on. Every kind of event, and noise, weighs 1 in sum.
+    The weight is 0 if the signal is not visible, and for a magnitude also if the gain is unknown and the station has no
+    fitted term. For event types, the weights of each kind of event, and of noise, sum to 1.
     """
     f = facts(archive, windows)
     if isinstance(model, MagnitudeModel):

@@ -1,4 +1,4 @@
-"""The loss on records left out, while training goes on: always the same windows, nothing drawn."""
+"""The loss on held-out records during training. The windows are fixed, so values are comparable."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from torch import nn
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter, show_marks
 from seisedge.train.archive.sampler import Draw
-from seisedge.train.archive.task import Chosen
+from seisedge.train.archive.task import RecordFilter
 from seisedge.train.evaluation.predict import training_windows
 from seisedge.train.fit.objective import Objective
 from seisedge.train.models._base import Model
 from seisedge.train.recipes.recipe import Recipe
 
-AT_MOST = 256  # windows an answer length
+AT_MOST = 256  # windows for each answer length
 PIECE = 64
 
 
 class Validation:
-    """Windows of the chosen records at each answer length; every label weighs the same."""
+    """Windows of the chosen records at each answer length; all labels have the same total weight."""
 
-    def __init__(self, recipe: Recipe, model: Model, archive: Archive, chosen: Chosen, cutter: WindowCutter) -> None:
+    def __init__(
+        self, recipe: Recipe, model: Model, archive: Archive, chosen: RecordFilter, cutter: WindowCutter
+    ) -> None:
         self.cutter = cutter
         self.draws: list[Draw] = []
         for answer_s in recipe.nuisance.answers_s:
@@ -37,9 +39,9 @@ class Validation:
 
     @torch.no_grad()
     def measure(self, objective: Objective, average: nn.Module) -> tuple[float, float]:
-        """Loss and score of the averaged model."""
+        """Loss and score of the averaged model on the held-out windows."""
         trained = objective.model
-        objective.model = average  # type: ignore[assignment]  # a copy of it
+        objective.model = average  # type: ignore[assignment]  # a copy of the model
         average.eval()
         totals = torch.zeros(2)
         for draw in self.draws:

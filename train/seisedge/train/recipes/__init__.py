@@ -1,1 +1,1 @@
-"""Recipes: what is trained on what, and how; one TOML file each."""
+"""Recipes: data, model and training parameters, one TOML file each."""

@@ -1,4 +1,4 @@
-"""Recipes: a TOML file states a training run whole; unknown keys are refused."""
+"""Recipes: a TOML file with all parameters of a training run; unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from seisedge.train.dataset.holdout import check_rule
 
 
 class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which records. `sources`: subset → weight within its class; a source not named is not used.
+    """Which records are used.
 
-    distance_only: earthquakes that teach a magnitude model distance; no magnitude is needed.
-    tectonic, non_tectonic, noise: keys of `non_tectonic` are 'blast/SOURCE' or 'mass movement/SOURCE'; a source '*'
-        stands for all that are not named.
-    split: a rule of `holdout`; '' keeps the data's own column, else by event.
+    pass_hz: upper edge of the pass band; records with a lower Nyquist frequency are not used.
+    tectonic, non_tectonic, noise: source (column `subset`) → weight within its class; sources not named are not used.
+        Keys of `non_tectonic` are 'blast/SOURCE' or 'mass movement/SOURCE'. A source '*' matches all not named.
+    distance_only: sources of earthquakes from which a magnitude model learns distance; they need no magnitude.
+    visible_only: train only on events whose signal is visible.
+    split: a rule of `holdout`; '' uses the column `split` of the data, or the rule `event` if it is missing.
     synthetic: train also on records marked `trace_synthetic`; they are never held out.
     """
 
@@ -36,7 +38,7 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Nuisances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """As `sampler.NuisanceSpec`."""
+    """See `sampler.NuisanceSpec`."""
 
     answers_s: list[float]
     jitter_s: float = 2.0
@@ -51,20 +53,23 @@ Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How it learns. At least one of `steps` and `epochs`; the nearer limit holds. The weights kept are an exponential
-    moving average.
+    """Parameters of the training. At least one of `steps` and `epochs` is needed; the smaller limit applies. The
+    weights of the result are an exponential moving average.
 
-    schedule: of the rate: 'cosine' after a warm-up, 'step' (times rate_factor every rate_epochs), 'plateau' (the same,
-        after so many epochs without gain on records left out), or 'constant'.
-    patience: epochs without gain after which it stops; 0: never.
-    loss: 'cross-entropy', 'weighted' (rare labels more), 'focal' (focal_gamma), or 'ordinal' (bins of a magnitude).
-    label_smoothing: of all but the ordinal one.
-    balance: how often each kind of event is drawn: 'equal', or 'records', as often as the data have it.
-    batch_norm: 'frozen' takes the statistics it has, as several processes on CPUs must.
-    transfer: what is trained of weights from elsewhere: 'full', or 'last-layer'; 'scratch' takes none.
-    magnitude_shift: amplitude and label of a record move together by up to it.
-    distance_weight: of the distance beside the magnitude.
-    station_weight, station_rate: strength of the pull of station terms to zero, and their learning rate.
+    rate: learning rate.
+    schedule: of the learning rate: 'cosine' after a warm-up; 'step': times rate_factor every rate_epochs; 'plateau':
+        times rate_factor after rate_epochs epochs without improvement on held-out records; 'constant'.
+    patience: epochs without improvement after which the training stops; 0: never.
+    loss: 'cross-entropy', 'weighted' (rare labels count more), 'focal' (focal_gamma), or 'ordinal' (magnitude bins).
+    label_smoothing: used by all losses except 'ordinal'.
+    balance: how often each label is drawn: 'equal', or 'records', in proportion to its records.
+    batch_norm: 'frozen' keeps its present statistics; needed for several processes on CPUs.
+    transfer: use of initial weights (--from): 'full' trains all layers, 'last-layer' only the last one; 'scratch'
+        allows no initial weights.
+    average: decay of the moving average of weights in each step.
+    magnitude_shift: largest random change of log10 amplitude and magnitude label together.
+    distance_weight: weight of the distance loss relative to the magnitude loss.
+    station_weight, station_rate: weight of the penalty on squared station terms, and their learning rate.
     """
 
     steps: Natural = 0
@@ -91,11 +96,13 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One training run. `not_for` and `licence` end up in the card.
+    """Parameters of one training run. The card shows `not_for` and `licence`.
 
-    not_for: limits that hold whatever the data are; those of a data set are in its `sources.toml`.
-    licence: of the trained weights; '' where whoever trains does not state one.
-    augmentation: tables of `augment`, used in their order.
+    not_for: limits that hold for all training data; limits of a data set are in its `sources.toml`.
+    licence: of the trained weights; '': not stated.
+    augmentation: tables for `augment`, applied in this order.
+    arguments: of the model.
+    min_coverage: smallest share of valid samples in a window for which the station accepts an answer.
     """
 
     name: str
@@ -112,7 +119,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def recipe_names() -> list[str]:
-    """Recipes that come with seisedge."""
+    """Names of the bundled recipes."""
     folder = resources.files("seisedge.train") / "recipes"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
@@ -125,7 +132,7 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
-            raise InputError(f"{name}: no such recipe file")
+            raise InputError(f"{name}: no such file; RECIPE must be a TOML file or the name of a bundled recipe")
         data = path.read_bytes()
     elif name in recipe_names():
         data = (resources.files("seisedge.train") / "recipes" / f"{name}.toml").read_bytes()
@@ -139,7 +146,7 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
             for part in stem:
                 branch = branch.setdefault(part, {})
                 if not isinstance(branch, dict):
-                    raise InputError(f"recipe {name}: '{key}' is no key of a recipe")
+                    raise InputError(f"recipe {name}: '{key}' is not a key of a recipe")
             branch[leaf] = value
         recipe = msgspec.convert(tree, Recipe)
     except msgspec.MsgspecError as error:
@@ -147,7 +154,7 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
     if recipe.data.split:
         check_rule(recipe.data.split)
     if not recipe.optimisation.steps and not recipe.optimisation.epochs:
-        raise InputError(f"recipe {name}: optimisation needs steps or epochs, as in steps = 700")
+        raise InputError(f"recipe {name}: [optimisation] needs steps or epochs, for example steps = 700")
     try:
         augmentations_from(recipe.augmentation)
     except InputError as error:
@@ -156,7 +163,7 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
 
 
 def _with_suggestion(message: str) -> str:
-    """msgspec's sentence; for an unknown key with the nearest known one."""
+    """The message of msgspec; for an unknown key, a message that suggests the most similar known key."""
     found = re.search(r"unknown field `([^`]+)`(?: - at `\$\.?([^`]*)`)?", message)
     if found is None:
         return message
@@ -167,7 +174,7 @@ def _with_suggestion(message: str) -> str:
 
 
 def json_from_recipe(recipe: Recipe) -> str:
-    """The recipe as kept in a checkpoint."""
+    """The recipe in the form stored in a checkpoint."""
     return msgspec.json.encode(recipe, order="sorted").decode()
 
 

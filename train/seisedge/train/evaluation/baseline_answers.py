@@ -1,5 +1,5 @@
-"""Baselines of a model, fitted on its own training records; on other data on the other four fifths of the events, in
-turn, which favours them over the model.
+"""Answers of the baselines. They are fitted on the training records of the model. On data of another origin they are
+cross-fitted: for each fifth of the events on the other four fifths, which favours them over the model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.train.bootstrap import Floats
-from seisedge.train.evaluation.answers import Asker, Facts
+from seisedge.train.evaluation.answers import Facts, Predictor
 from seisedge.train.evaluation.baselines import (
     Measured,
     design,
@@ -22,7 +22,7 @@ from seisedge.train.evaluation.baselines import (
     measure,
     phase_ratios,
 )
-from seisedge.train.evaluation.predict import Windows, gains_of
+from seisedge.train.evaluation.predict import FixedWindows, gains_of
 
 COMMONEST = "commonest class"
 PHASES = "P/S ratio + logistic regression"
@@ -31,48 +31,48 @@ AMPLITUDE = "log amplitude + duration"
 DISTANCE = "log amplitude + log distance, catalogued distance"
 OF_SOURCE = ", fitted on each source"
 N_FOLDS = 5
-LEAST = 20  # records of a source for a fit of its own
+LEAST = 20  # smallest number of records for a separate fit of a source
 
 Ints = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
-Fit = Callable[[Bool, Bool], Floats]  # rows to fit on, rows to answer for → answers
+Fit = Callable[[Bool, Bool], Floats]  # (rows to fit on, rows to evaluate) → answers
 
 
 def folds_of(group: npt.NDArray[np.str_]) -> Ints:
-    """0 to N_FOLDS - 1, by a hash of the group's name."""
+    """Fold of each group, 0 to N_FOLDS - 1, from a hash of its name."""
     return np.array([int(hashlib.sha256(f"simple:{g}".encode()).hexdigest(), 16) % N_FOLDS for g in group])
 
 
-def answered(fit: Fit, own: Bool, group: npt.NDArray[np.str_], asked: Bool) -> Floats:
-    """Answers for the rows `asked`: fitted on `own`, or where that is empty on the other folds of `asked`."""
+def cross_fitted(fit: Fit, own: Bool, group: npt.NDArray[np.str_], evaluated: Bool) -> Floats:
+    """Answers for the rows `evaluated`: fitted on the rows `own`, or, if there are none, on the other folds."""
     if own.any():
-        return fit(own, asked)
+        return fit(own, evaluated)
     fold = folds_of(group)
-    parts = {k: asked & (fold == k) for k in range(N_FOLDS)}
+    parts = {k: evaluated & (fold == k) for k in range(N_FOLDS)}
     out: Floats | None = None
     for k, part in parts.items():
         if not part.any():
             continue
-        others = asked & (fold != k)
-        answers = fit(others if others.any() else asked, part)
+        others = evaluated & (fold != k)
+        answers = fit(others if others.any() else evaluated, part)
         if out is None:
             out = np.full((len(group), *answers.shape[1:]), np.nan)
         out[part] = answers
     assert out is not None
-    return out[asked]
+    return out[evaluated]
 
 
-def type_answers(ask: Asker, fits: Windows, windows: Windows, answer_s: float) -> dict[str, Floats]:
-    """Probabilities (windows, labels) of the simple things by name. fits: training windows, maybe none."""
-    archive, n_labels = ask.archive, len(ask.subject.labels)
+def type_answers(predictor: Predictor, fits: FixedWindows, windows: FixedWindows, answer_s: float) -> dict[str, Floats]:
+    """Baseline name → probabilities (windows, labels). fits: training windows; may be empty."""
+    archive, n_labels = predictor.archive, len(predictor.subject.labels)
     record, start = np.concatenate([fits.record, windows.record]), np.concatenate([fits.start, windows.start])
     label = np.concatenate([fits.label, windows.label])
-    f, g = ask.facts(fits), ask.facts(windows)
+    f, g = predictor.facts(fits), predictor.facts(windows)
     group = np.concatenate([f["group"], g["group"]])
     event = np.concatenate([f["event"], g["event"]])
     seen = np.concatenate([f["visible"] | f["noise"], g["visible"] | g["noise"]])
-    asked = np.arange(len(record)) >= len(fits.record)
-    onset = start + round(ask.subject.geometry.onset_s * archive.rate_hz)
+    evaluated = np.arange(len(record)) >= len(fits.record)
+    onset = start + round(predictor.subject.geometry.onset_s * archive.rate_hz)
     x = phase_ratios(archive, record, onset, answer_s)
 
     def commonest(rows: Bool, to: Bool) -> Floats:
@@ -81,33 +81,35 @@ def type_answers(ask: Asker, fits: Windows, windows: Windows, answer_s: float) -
 
     def phases(rows: Bool, to: Bool) -> Floats:
         weight = event_weight(np.char.add(event[rows].astype(str), label[rows].astype(str)))
-        for k in range(n_labels):  # the classes weigh the same, as in training
+        for k in range(n_labels):  # equal weight for each class, as in training
             of = label[rows] == k
             weight[of] /= max(weight[of].sum(), 1e-12)
         return logistic(x[to], fit_logistic(x[rows], label[rows], n_labels, weight))
 
     out = {}
     for name, fit in ((COMMONEST, commonest), (PHASES, phases)):
-        own = ~asked & seen
-        if not own.any():  # fit on what is visible of the others, answer for all
+        own = ~evaluated & seen
+        if not own.any():  # fit on the visible records of the other folds, evaluate all
 
             def within(rows: Bool, to: Bool, fit: Fit = fit) -> Floats:
                 return fit(rows & seen if (rows & seen).any() else rows, to)
 
-            out[name] = answered(within, own, group, asked)
+            out[name] = cross_fitted(within, own, group, evaluated)
         else:
-            out[name] = answered(fit, own, group, asked)
+            out[name] = cross_fitted(fit, own, group, evaluated)
     return out
 
 
-def magnitude_answers(ask: Asker, fits: Windows, windows: Windows, answer_s: float) -> dict[str, Floats]:
-    """Magnitudes (windows,) by name, nan where one cannot answer. fits: training windows, maybe none."""
-    archive, term = ask.archive, ask.subject.station_term
+def magnitude_answers(
+    predictor: Predictor, fits: FixedWindows, windows: FixedWindows, answer_s: float
+) -> dict[str, Floats]:
+    """Baseline name → magnitudes (windows,), nan if a feature is missing. fits: training windows; may be empty."""
+    archive, term = predictor.archive, predictor.subject.station_term
     record = np.concatenate([fits.record, windows.record])
-    f, g = ask.facts(fits), ask.facts(windows)
+    f, g = predictor.facts(fits), predictor.facts(windows)
     facts: Facts = {k: np.concatenate([f[k], g[k]]) for k in ("group", "event", "source", "visible", "scaled")}
     magnitude = np.concatenate([f["magnitude"], g["magnitude"]]).astype(np.float64)
-    asked = np.arange(len(record)) >= len(fits.record)
+    evaluated = np.arange(len(record)) >= len(fits.record)
     gain = gains_of(archive, record, term).double().numpy()
     m = measure(archive, record, gain, answer_s)
     visible, usable = facts["visible"], facts["visible"] & facts["scaled"]
@@ -139,15 +141,15 @@ def magnitude_answers(ask: Asker, fits: Windows, windows: Windows, answer_s: flo
         wanted[name] = regression(x, False)
         if len(np.unique(facts["source"])) > 1:
             wanted[name + OF_SOURCE] = regression(x, True)
-    return {name: answered(fit, ~asked, facts["group"], asked) for name, fit in wanted.items()}
+    return {name: cross_fitted(fit, ~evaluated, facts["group"], evaluated) for name, fit in wanted.items()}
 
 
-def features(ask: Asker, windows: Windows, answer_s: float) -> dict[str, Floats]:
-    """What paper A's study ranks against magnitude, as a station could measure it: log10 of the peak, of the
-    duration (within the answer), and of the distance.
+def features(predictor: Predictor, windows: FixedWindows, answer_s: float) -> dict[str, Floats]:
+    """The features that paper A correlates with the magnitude, as a station can measure them: log10 of the peak, of the
+    duration (up to the answer), and of peak times distance.
     """
-    gain = gains_of(ask.archive, windows.record, ask.subject.station_term).double().numpy()
-    m: Measured = measure(ask.archive, windows.record, gain, answer_s)
+    gain = gains_of(predictor.archive, windows.record, predictor.subject.station_term).double().numpy()
+    m: Measured = measure(predictor.archive, windows.record, gain, answer_s)
     return {
         "log peak velocity": m.log_peak,
         "log duration": np.log10(m.duration_s),

@@ -31,40 +31,49 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 EQUIVALENTS = Path(__file__).with_name("mutants.toml")
 RUNTIME, EXPORT, TRAIN = "runtime/seisedge/runtime", "export/seisedge/export", "train/seisedge/train"
-# module → its file or folder, and the tests that cover it, the fastest first
-MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
+# module → its files or folders, and the tests that cover it, the fastest first
+MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "timeline": (
-        f"{RUNTIME}/timeline/timeline.py",
+        (f"{RUNTIME}/timeline/timeline.py",),
         (
             "tests/runtime/timeline/test_timeline.py",
             "tests/runtime/station/test_channels.py",
             "tests/runtime/station/test_triaxial.py",
         ),
     ),
-    "trigger": (f"{RUNTIME}/detection/trigger.py", ("tests/runtime/detection/test_trigger.py",)),
-    "triggered": (f"{RUNTIME}/station/triggered.py", ("tests/runtime/station/test_triggered.py",)),
-    "continuous": (f"{RUNTIME}/station/continuous.py", ("tests/runtime/station/test_continuous.py",)),
+    "trigger": ((f"{RUNTIME}/detection/trigger.py",), ("tests/runtime/detection/test_trigger.py",)),
+    "triggered": (
+        tuple(f"{RUNTIME}/station/{name}.py" for name in ("triggered", "triggered_event", "event_estimator")),
+        tuple(f"tests/runtime/station/test_{name}.py" for name in ("event_schedule", "event_estimator", "triggered")),
+    ),
+    "continuous": ((f"{RUNTIME}/station/continuous.py",), ("tests/runtime/station/test_continuous.py",)),
     "journal": (
-        f"{RUNTIME}/journal/journal.py",
-        (
-            "tests/runtime/journal/test_journal.py",
-            "tests/runtime/sinks/test_drain.py",
-            "tests/runtime/station/test_restore.py",
+        tuple(f"{RUNTIME}/journal/{name}.py" for name in ("journal", "store", "outbox", "points", "database")),
+        tuple(
+            f"tests/runtime/journal/test_{name}.py"
+            for name in ("journal", "store", "outbox", "points", "database", "emitted")
         ),
     ),
-    "soundness": (f"{RUNTIME}/detection/soundness.py", ("tests/runtime/detection/test_soundness.py",)),
-    "estimate": (f"{RUNTIME}/inference/estimate.py", ("tests/runtime/inference/test_estimate.py",)),
-    "windows": (f"{RUNTIME}/inference/windows.py", ("tests/runtime/inference/test_windows.py",)),
-    "gate": (f"{EXPORT}/gate.py", ("tests/export/test_gate.py",)),
+    "soundness": ((f"{RUNTIME}/detection/soundness.py",), ("tests/runtime/detection/test_soundness.py",)),
+    "estimate": ((f"{RUNTIME}/inference/estimate.py",), ("tests/runtime/inference/test_estimate.py",)),
+    "windows": ((f"{RUNTIME}/inference/windows.py",), ("tests/runtime/inference/test_windows.py",)),
+    "gate": (
+        (f"{EXPORT}/gate.py", f"{EXPORT}/gate_windows.py"),
+        ("tests/export/test_gate.py", "tests/export/test_gate_windows.py"),
+    ),
     "prune": (
-        f"{EXPORT}/prune",
+        (f"{EXPORT}/prune",),
         ("tests/export/test_select.py", "tests/export/test_prune.py", "tests/export/test_prune_run.py"),
     ),
     "quantize": (
-        f"{EXPORT}/quantize.py",
+        (f"{EXPORT}/quantize.py", f"{EXPORT}/int8.py"),
         ("tests/export/test_quantize.py", "tests/export/test_int8.py", "tests/export/commands/test_quantize.py"),
     ),
-    "split": (f"{TRAIN}/split.py", ("tests/train/dataset/test_split.py", "tests/train/dataset/test_holdout.py")),
+    "split": ((f"{TRAIN}/dataset/split.py",), ("tests/train/dataset/test_split.py",)),
+    "holdout": (
+        (f"{TRAIN}/dataset/holdout.py",),
+        ("tests/train/dataset/test_holdout.py",),
+    ),
 }
 COPIED = ("runtime", "export", "train", "tests")  # the rest of the tree is linked
 PATIENCE = 5  # times the tests' own time, and GRACE_S, until a mutant counts as killed
@@ -252,8 +261,10 @@ class Workshop:
 
 
 def load(module: str) -> list[Mutant]:
-    place, _ = MODULES[module]
-    paths = sorted((ROOT / place).glob("*.py")) if (ROOT / place).is_dir() else [ROOT / place]
+    places = [ROOT / place for place in MODULES[module][0]]
+    if missing := [place for place in places if not place.exists()]:
+        raise SystemExit(f"MODULES names {missing[0].relative_to(ROOT)}, which does not exist; correct the table")
+    paths = [path for place in places for path in (sorted(place.glob("*.py")) if place.is_dir() else [place])]
     return [
         mutant
         for path in paths

@@ -8,7 +8,7 @@ def test_overlap_joins_events_of_one_station_only() -> None:
     assert groups == ["a", "a", "c", "d"]
 
 
-def test_a_long_record_reaches_over_a_short_one() -> None:
+def test_a_long_record_overlaps_across_a_short_one() -> None:
     groups = group_overlapping(["a", "b", "c"], ["X.1"] * 3, [0, 10, 50], [100, 20, 60])
     assert len(set(groups)) == 1
 
@@ -18,7 +18,7 @@ def test_overlap_is_transitive_over_stations() -> None:
     assert len(set(groups)) == 1
 
 
-def test_records_of_unknown_time_overlap_nothing() -> None:
+def test_records_of_unknown_time_do_not_overlap() -> None:
     assert group_overlapping(["a", "b"], ["X.1"] * 2, [0, 0], [0, 0]) == ["a", "b"]
 
 
@@ -31,7 +31,7 @@ def test_split_shares_and_folds() -> None:
     assert all(side_of[g] == s for g, s in zip(groups, sides, strict=True))
 
 
-def test_another_stratum_moves_nothing() -> None:
+def test_another_stratum_does_not_change_the_split() -> None:
     groups = [f"e{i}" for i in range(50)]
     before, _ = assign_split(groups, ["s"] * 50)
     after, _ = assign_split([*groups, "x", "y"], ["s"] * 50 + ["t"] * 2)
@@ -43,4 +43,4 @@ def test_groups_are_joined_by_either_name() -> None:
     assert joined[0] == joined[1]
     assert len(set(joined)) == 3
     assert len(set(join_groups(["a", "a", "b", "b"], ["x", "y", "y", "z"]))) == 1
-    assert join_groups(["a", "x"], ["x", "q"]) == ["a", "x"]  # the two lists are names of different things
+    assert join_groups(["a", "x"], ["x", "q"]) == ["a", "x"]  # equal names in the two lists are unrelated

@@ -14,7 +14,7 @@ from seisedge.train.models.frontend import (
     MaskedDetrend,
     MaskedHighpass,
     TypeFrontEnd,
-    unit_scale,
+    scale_to_unit_peak,
 )
 
 N, RATE = 1800, 40.0
@@ -47,7 +47,7 @@ def drifting(valid_samples: int, hole: bool) -> tuple[torch.Tensor, torch.Tensor
 )
 def test_detrend_agrees_with_least_squares_in_float64(valid_samples: int, hole: bool) -> None:
     x, mask = drifting(valid_samples, hole)
-    scaled, scale = unit_scale(x, mask)
+    scaled, scale = scale_to_unit_peak(x, mask)
     ours = (MaskedDetrend(N, 10)(scaled, mask) * scale)[0, 0].double().numpy()
     there = mask[0, 0].numpy() > 0
     t = np.linspace(-1, 1, N)[there]

@@ -31,8 +31,9 @@ def band_kernels(rate_hz: float, centres_hz: Tensor, taps: int) -> Tensor:
 
 
 def lengths_s(centres_hz: Tensor) -> Tensor:
-    """Lengths of the kernels: four cycles, from 0.5 s to LONGEST_S; longer if a band would extend beyond EDGE_HZ, so that
-    the anti-alias filter of the digitizer, and with it the sampling rate of the source, has no influence.
+    """Lengths of the kernels: four cycles, from 0.5 s to LONGEST_S; longer if a band would extend beyond EDGE_HZ.
+
+    The limit removes the influence of the digitizer's anti-alias filter, and so of the sampling rate of the source.
     """
     return torch.maximum(4.0 / centres_hz, 3.0 / (EDGE_HZ - centres_hz)).clamp(0.5, LONGEST_S)
 

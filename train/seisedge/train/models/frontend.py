@@ -4,8 +4,8 @@ All front ends first set masked samples to zero, so that their values, NaN inclu
 the paper then removes a polynomial, with discrete orthogonal polynomials (three-term recurrence, Forsythe 1957):
 it needs only products, sums over valid samples and divisions, so that it can be exported to any engine. The degree
 depends on the number of valid samples: degree 10 on 3 s of data would be a high-pass filter near 2 Hz, which removes
-the P pulse. The front end of the bundled models removes a local straight line instead, computed eight times a second, which
-is sufficient for slow variations.
+the P pulse. That of the bundled models removes a local straight line instead, computed eight times a second, which is
+sufficient for slow variations.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def gaussian_kernel(sigma: float) -> Tensor:
 
 
 def interpolation_kernels(factor: int) -> Tensor:
-    """(factor, 1, 5): kernels that interpolate samples from means over `factor` of them, by cubic convolution (Keys 1981,
+    """(factor, 1, 5): kernels that interpolate samples from means over `factor` of them, cubic convolution (Keys 1981,
     doi:10.1109/TASSP.1981.1163711); exact for a straight line.
     """
     place = (torch.arange(factor, dtype=torch.float64) - (factor - 1) / 2) / factor

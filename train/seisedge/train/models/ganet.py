@@ -80,7 +80,7 @@ class GANetPaper(EventTypeModel):
 
 @dataclass(frozen=True, slots=True)
 class GhostShape:
-    """Widths of the station's network, which pruning changes; one entry for each bottleneck, widths and expanded even."""
+    """Widths of the station's network, which pruning changes; one entry a bottleneck, widths and expanded even."""
 
     stem: int
     widths: Sequence[int]

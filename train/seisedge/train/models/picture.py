@@ -54,7 +54,7 @@ class LinePlot(nn.Module):
         return drawn.to(waveform.dtype)
 
     def marked(self, picture: Tensor, marks: Tensor) -> Tensor:
-        """The picture with a vertical line in each channel. marks: (batch, 3), samples of P, S and end, nan: no line."""
+        """The picture with a vertical line in each channel. marks: (batch, 3), samples of P, S and end, nan: none."""
         column = torch.searchsorted(self.edges, torch.nan_to_num(marks, -1.0), right=True) - 1  # (batch, 3)
         inside = (marks >= 0) & (marks < self.n_samples)
         at = inside[..., None] & (torch.arange(self.side, device=marks.device) == column[..., None])

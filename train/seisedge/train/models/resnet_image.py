@@ -73,8 +73,8 @@ class ResNetImage(PictureModel, BinnedMagnitudeModel):
         if self.wants_marks:
             if self.marks is None:
                 raise InputError(
-                    "this model was trained on pictures with the catalogued times of P, S and end, which are missing here: "
-                    'it cannot be exported or run at a station; train it with arguments.marks = "none"'
+                    "this model was trained on pictures with the catalogued times of P, S and end, which are missing "
+                    'here: it cannot be exported or run at a station; train it with arguments.marks = "none"'
                 )
             picture = self.front.marked(picture, self.marks)
         if self.training and self.distort is not None:

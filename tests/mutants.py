@@ -1,11 +1,12 @@
-"""Mutation testing: which small changes of the core modules no test notices.
+"""Mutation testing: find small changes of the core modules that no test detects.
 
     python -m tests.mutants [MODULE]... [--sample N] [--seed N] [--minutes N] [--processes N]
 
-Each mutant is one change of one place: a comparison, an operator, a constant, a condition, a call left out. It is
-written into a copy of the repository, never into the working tree, and the tests of its module run there until one
-fails. A mutant is killed when a test fails or the tests run far longer than without it. One that survives is a fault
-that the tests let pass, or a change without effect: those are listed with the reason in mutants.toml.
+Each mutant is one change at one place: of a comparison, an operator, a constant or a condition, or a removed call. It
+is written to a copy of the repository, never to the working tree, and the tests of its module run there until one
+fails. A mutant is killed if a test fails, or if the tests take far longer than without it. A mutant that survives is a
+fault that the tests do not detect, or an equivalent change; equivalent mutants are listed with the reason in
+mutants.toml.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 COPIED = ("runtime", "export", "train", "tests")  # the rest of the tree is linked
-PATIENCE = 5  # times the tests' own time, and GRACE_S, until a mutant counts as killed
+PATIENCE = 5  # a mutant counts as killed after this many times the normal test time, plus GRACE_S
 GRACE_S = 30.0
 LONGEST_TEXT = 90
 
@@ -147,7 +148,7 @@ def _nodes(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
 
 
 def _is_log(node: ast.AST) -> bool:
-    """A line of the log: its words are not a contract."""
+    """True for a log or print statement, whose text no test has to check."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
@@ -158,7 +159,7 @@ def _is_log(node: ast.AST) -> bool:
 
 
 def _variants(node: ast.expr | ast.stmt) -> list[ast.expr | ast.stmt]:  # noqa: C901 - one case for each kind of node
-    """What the node may be replaced by."""
+    """The replacements for a node."""
     out: list[ast.expr | ast.stmt] = []
     match node:
         case ast.Compare():
@@ -232,7 +233,7 @@ class Workshop:
         }
 
     def passes(self, tests: tuple[str, ...], timeout_s: float | None) -> bool:
-        """Do the tests pass, in this time?"""
+        """True if the tests pass within the timeout."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not long", "-p", "no:cacheprovider", *tests]
         process = subprocess.Popen(
             command, cwd=self._folder, env=self._environment, start_new_session=True,
@@ -273,7 +274,7 @@ def load(module: str) -> list[Mutant]:
 
 
 def equivalents() -> dict[tuple[str, str, str], str]:
-    """Mutants without effect, by module, text of the line and change; with the reason."""
+    """Reasons of equivalent mutants (those without effect), by module, text of the line and change."""
     if not EQUIVALENTS.exists():
         return {}
     entries = tomllib.loads(EQUIVALENTS.read_text(encoding="utf-8"))["equivalent"]
@@ -281,12 +282,16 @@ def equivalents() -> dict[tuple[str, str, str], str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Which small changes of the core modules do no tests notice?")
+    parser = argparse.ArgumentParser(description="Find small changes of the core modules that no test detects.")
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(MODULES))
-    parser.add_argument("--sample", type=int, default=40, metavar="N", help="mutants a module, at most (default 40)")
-    parser.add_argument("--seed", type=int, default=1, help="of the sample (default 1)")
-    parser.add_argument("--minutes", type=float, default=120, help="start no mutant after this time (default 120)")
-    parser.add_argument("--processes", type=int, default=2, metavar="N", help="tested at a time (default 2)")
+    parser.add_argument(
+        "--sample", type=int, default=40, metavar="N", help="largest number of mutants for each module (default 40)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of the sample (default 1)")
+    parser.add_argument(
+        "--minutes", type=float, default=120, help="time after which no mutant is started (default 120)"
+    )
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="mutants tested in parallel (default 2)")
     arguments = parser.parse_args()
     if unknown := set(arguments.modules) - set(MODULES):
         parser.error(f"no module {', '.join(sorted(unknown))}; known: {', '.join(MODULES)}")
@@ -301,7 +306,9 @@ def main() -> int:
             found, tests = load(module), MODULES[module][1]
             there = {(module, x.text, x.change) for x in found}
             for entry in (x for x in known if x[0] == module and x not in there):
-                print(f"{EQUIVALENTS.name}: no longer in {module}, remove it: {entry[1]}: {entry[2]}")
+                print(
+                    f"{EQUIVALENTS.name}: does not occur in {module} any more; remove the entry: {entry[1]}: {entry[2]}"
+                )
             candidates = [x for x in found if (module, x.text, x.change) not in known]
             chosen = sorted(
                 random.Random(f"{arguments.seed} {module}").sample(candidates, min(arguments.sample, len(candidates))),

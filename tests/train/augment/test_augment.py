@@ -65,7 +65,7 @@ def test_each_changes_the_batch_keeps_its_contract_and_is_seeded(name: str) -> N
     assert ((there == 0) | (there == 1)).all()
     assert torch.isfinite(y).all()
     assert (y[there == 0] == 0).all()
-    assert not there[4].any(), "where nothing is nothing comes"
+    assert not there[4].any(), "a record without valid samples stays empty"
     assert not torch.equal(y, x) or not torch.equal(there, valid)
     again, other = apply(name, x, valid), apply(name, x, valid, seed=2)
     assert torch.equal(y, again[0])

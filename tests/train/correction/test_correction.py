@@ -144,3 +144,39 @@ def test_a_catalogue_of_another_time(tmp_path: Path) -> None:
     assert code == 1
     assert "0 of 21 catalogued events can be used" in output
     assert "20 outside the recordings" in output
+
+
+def test_an_event_in_the_noise_is_left_out_and_does_not_change_the_correction(tmp_path: Path) -> None:
+    """A catalogued event without a signal at the station: the model would give its noise a magnitude."""
+    catalogue, picks = tmp_path / "catalogue.csv", tmp_path / "picks.csv"
+    silent = "2019-07-07T08:33:00Z,silent,2.0,earthquake,35.9,-117.7,3.0,none,0,0"
+    catalogue.write_text(f"{CATALOGUE.read_text().rstrip()}\n{silent}\n")
+    picks.write_text("event_id,station,phase,time\nsilent,PB.B918,P,2019-07-07T08:33:03Z\n")
+    common = (RECORDING, "--travel-times", "6.0", "--json")
+    with_it = calibrate(STATION, "--catalogue", catalogue, "--picks", picks, *common)
+    without = calibrate(STATION, "--catalogue", CATALOGUE, *common)
+    assert with_it[0] == without[0] == 0, with_it[1] + without[1]
+    found, expected = json.loads(with_it[1]), json.loads(without[1])
+    assert found.pop("left_out") == expected.pop("left_out") | {"signal too weak": 1}
+    assert found == expected
+
+
+def test_events_close_to_another_and_unusable_magnitudes_are_left_out(tmp_path: Path) -> None:
+    catalogue = tmp_path / "catalogue.csv"
+    rows = CATALOGUE.read_text().rstrip().splitlines()
+    beside = [
+        f"2019-07-07T08:{time}Z,{name},{magnitude},earthquake,35.9,-117.7,3.0,none,0,0"
+        for name, time, magnitude in (("close", "23:30", "2.0"), ("small", "32:00", "-1.0"), ("bare", "33:30", ""))
+    ]
+    catalogue.write_text("\n".join([*rows, *beside]) + "\n")
+    code, output = calibrate(STATION, "--catalogue", catalogue, RECORDING, "--travel-times", "6.0", "--json")
+    assert code == 0, output
+    found = json.loads(output)
+    assert found["left_out"] == {
+        "another catalogued event less than 15 s before": 1,  # "close" begins in the coda of its neighbour ...
+        "another catalogued event within 10 s after": 1,  # ... whose window it ends too early
+        "a magnitude outside the range of the model, 0 to 3": 2,
+        "no magnitude in the catalogue": 1,
+        "outside the recordings": 1,
+    }
+    assert found["n_events"] == len(rows) - 1 + 3 - 6

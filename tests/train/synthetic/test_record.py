@@ -122,8 +122,8 @@ def test_noise_has_the_given_level_and_slope() -> None:
     x = coloured_noise(20_000, RATE, 1e-7, 1)
     f = np.fft.rfftfreq(20_000, 1 / RATE)
     power = (np.abs(np.fft.rfft(x, axis=1)) ** 2).mean(0)
-    heard = np.fft.irfft(np.where((f >= 1) & (f <= 15), np.fft.rfft(x, axis=1), 0), 20_000, axis=1)
-    assert np.sqrt((heard**2).mean()) == pytest.approx(1e-7)
+    in_band = np.fft.irfft(np.where((f >= 1) & (f <= 15), np.fft.rfft(x, axis=1), 0), 20_000, axis=1)
+    assert np.sqrt((in_band**2).mean()) == pytest.approx(1e-7)
     assert np.sqrt(power[(f > 2) & (f < 3)].mean() / power[(f > 20) & (f < 30)].mean()) == pytest.approx(10, rel=0.15)
 
 

@@ -26,7 +26,7 @@ LEAST_EVENTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """value, error: correction of log10 amplitude and its standard error. slope: magnitude change per unit of correction.
+    """value, error: correction of log10 amplitude and its standard error. slope: magnitude change per unit of it.
 
     before, after: model minus catalogue (n,), without a correction and with the correction from all other events.
     left_one_out: the correction (n,) from all other events.

@@ -73,7 +73,7 @@ def curve_of(engine: Engine, cut: EventWindow) -> npt.NDArray[np.float64]:
 
 
 def result_of(engine: Engine, windows: EventCutter, events: Sequence[CatalogueEvent]) -> Result:
-    """EventWindow, ask the model, fit."""
+    """Cut the windows, run the model and fit the correction."""
     cuts = list(windows.cut(events))
     result = Result(
         station=windows.station,

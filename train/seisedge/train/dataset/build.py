@@ -111,7 +111,7 @@ class Builder:
                 "travel_times": self.times.name,
                 "built": asdict(built),
             }
-            del notes["built"]["folder"]  # type: ignore[attr-defined]  # the content must not depend on where the data set is written
+            del notes["built"]["folder"]  # type: ignore[attr-defined]  # the content must not depend on the output path
             text = msgspec.json.format(msgspec.json.encode(notes), indent=1).decode() + "\n"
             writer.finish(COLUMNS, _data_format(self.plan, writer.rows), text)
         return built
@@ -207,7 +207,7 @@ class Builder:
         return arrival.p_ns - ns_from_s(BEFORE_P_S), s_ns + ns_from_s(self.plan.coda_s)
 
     def _window(self, station: str, start_ns: int) -> SensorWindow | str:
-        """SensorWindow of the first sensor that has one; else the reason why there is none."""
+        """The window of the first sensor that has one; else the reason why there is none."""
         best: SensorWindow | str = "nothing recorded"
         for sensor in self.sensors[station]:
             window = self._cut(sensor, start_ns)

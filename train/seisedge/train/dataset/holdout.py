@@ -1,7 +1,7 @@
 """Rules that divide records into training and test data: by event, by time, by station, by region.
 
 Each rule answers a different question about a model: does it work for new events, for later events, at a new
-station, in a new region? All rules keep the records of a group (an event, and whatever overlaps it at a station)
+station, in a new region? All rules keep the records of a group (an event, and all that overlap it at a station)
 together; records for which that is impossible are left out of both. The folds of the training data are by group, in
 the order of a hash, as in `split`.
 """

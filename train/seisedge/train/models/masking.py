@@ -9,7 +9,7 @@ LOW = -1e4  # below any activation
 
 
 def valid_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """x (batch, channels, n), zeros where mask (batch, 1, n) is 0 → (batch, channels, 1); 0 where nothing is valid."""
+    """x (batch, channels, n), zeros where mask (batch, 1, n) is 0 → (batch, channels, 1); 0 if no sample is valid."""
     return x.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1.0)
 
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import hilbert
+from scipy.signal import hilbert  # type: ignore[import-untyped]  # scipy publishes no types
 
 from seisedge.train.synthetic.earth import Earth
 from seisedge.train.synthetic.greens import response

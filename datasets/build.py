@@ -1,9 +1,9 @@
-"""Build the training set of this folder from a folder of collected records.
+"""Build the data set of this folder from a folder of collected records.
 
     python datasets/build.py SOURCE [-o datasets]
 
 SOURCE holds `metadata.csv`, `waveforms.hdf5` (SeisBench format) and `gains.csv`. Kept samples are copied bit by
-bit (integers as integers); README.md beside this file says what is left out and why.
+bit (integers as integers). README.md in this folder lists what is left out, and why.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.train.dataset.onset import BAND_HZ, VISIBLE_RATIO, Onset, find_onset, power_from_record, snr_at
 from seisedge.train.dataset.split import assign_split, group_overlapping
 
-RIDGECREST_END_NS = ns_from_iso("2019-07-07T08:16:00")  # from here on the recording belongs to the demo
-KEEP_S = {"pnw": 105.0, "esec": 140.0, "sechilienne": 120.0}  # from the record's start; others whole
+RIDGECREST_END_NS = ns_from_iso("2019-07-07T08:16:00")  # the recording from this time on is that of the demo
+KEEP_S = {
+    "pnw": 105.0,
+    "esec": 140.0,
+    "sechilienne": 120.0,
+}  # from the start of the record; the other sources are not cut
 SUBSETS = ("pnw", "esec", "ridgecrest", "phasenet_ncedc", "sechilienne", "seisbench_chile")
 P_KM_S = 6.0
-CLASSES = {"earthquake": "tectonic", "explosion": "blast"}  # of pnw and the rest; else a mass movement
+CLASSES = {"earthquake": "tectonic", "explosion": "blast"}  # all other types are mass movements
 COLUMNS = [
     "trace_name", "trace_start_time", "trace_sampling_rate_hz", "trace_npts", "trace_channel",
     "station_network_code", "station_code", "station_location_code", "trace_component_order",
@@ -43,12 +47,12 @@ Row = dict[str, Any]
 
 
 def number(row: Row, key: str) -> float | None:
-    """The value of a column, None where empty."""
+    """The value of a column, None if empty."""
     return float(row[key]) if row.get(key) else None
 
 
 def exact(x: np.ndarray) -> np.ndarray:
-    """The same values in the smallest of int16, int32 and the type they came in."""
+    """The same values as int16 or int32 if possible, else in their own type."""
     if not np.array_equal(x, np.round(x)):
         return x
     peak = np.abs(x).max()
@@ -56,7 +60,7 @@ def exact(x: np.ndarray) -> np.ndarray:
 
 
 def gain_of(row: Row, gains: list[Row]) -> float | None:
-    """Counts per m/s of the vertical at the time of the record, None where unknown or of another quantity."""
+    """Counts per m/s of the vertical at the time of the record, None if unknown or not for velocity."""
     start = ns_from_iso(row["trace_start_time"]) if row["trace_start_time"] else None
     for gain in gains:
         same = (gain["network"], gain["station"]) == (row["station_network_code"], row["station_code"])
@@ -73,7 +77,7 @@ def gain_of(row: Row, gains: list[Row]) -> float | None:
 
 
 def onset_of(row: Row, x: np.ndarray) -> Onset:
-    """The nominal onset of a record by the best thing known about it."""
+    """The nominal onset of a record from the best available information."""
     rate = float(row["trace_sampling_rate_hz"])
     power = power_from_record(x, rate)
     length_s = x.shape[1] / rate
@@ -85,18 +89,18 @@ def onset_of(row: Row, x: np.ndarray) -> Onset:
         sample = number(row, key)
         if sample is not None:
             return Onset(sample, snr_at(power, rate, sample), basis)
-    if row["subset"] == "seisbench_chile":  # starts at the origin; the P of an intermediate-depth event
+    if row["subset"] == "seisbench_chile":  # records start at the origin time; P of an intermediate-depth event
         distance = np.hypot(number(row, "path_ep_distance_km") or 0.0, number(row, "source_depth_km") or 0.0)
         expected = float(distance) / 8.0
         return find_onset(power, rate, (max(expected - 5.0, 0.5), expected + 8.0), expected, 0.5)
     origin = number(row, "source_origin_sample")
     if origin is None:
-        raise SystemExit(f"{row['trace_name']}: neither a pick nor an origin")
+        raise SystemExit(f"{row['trace_name']}: has neither a pick nor an origin time")
     origin_s = origin / rate
     if row["subset"] == "esec":
         return find_onset(power, rate, (origin_s - 20.0, min(origin_s + 25.0, length_s)), origin_s, 2.0)
     distance_km = number(row, "path_ep_distance_km")
-    if distance_km is None:  # records reach out to about 56 km
+    if distance_km is None:  # the records extend to about 56 km
         return find_onset(power, rate, (origin_s, origin_s + 12.0), origin_s + 4.0, 0.5)
     expected = origin_s + float(np.hypot(distance_km, number(row, "source_depth_km") or 0.0)) / P_KM_S
     return find_onset(power, rate, (expected - 2.0, expected + 3.0), expected, 0.5)

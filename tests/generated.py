@@ -1,4 +1,4 @@
-"""Files made from the code: JSON Schemas and the command reference. `python -m tests.generated [--check]`."""
+"""Generate files from the code: JSON Schemas and the command reference. `python -m tests.generated [--check]`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMAS = ROOT / "firmware_configs" / "schemas"
 
 
 def files() -> dict[Path, str]:
-    """What each generated file should hold."""
+    """The expected text of each generated file."""
     return {
         SCHEMAS / "station.schema.json": _schema(StationConfig, "Station file (TOML)"),
         SCHEMAS / "event-1.schema.json": _schema(Event, "seisedge.event/1"),
@@ -54,11 +54,11 @@ def _help(command: click.Command, parent: click.Context, name: str) -> list[str]
 
 
 def run(check: bool) -> int:
-    """Write the files, or with `check` name those that differ."""
+    """Write the files that are out of date; with `check` only report them. Returns the exit code."""
     stale = [path for path, text in files().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if check:
-            print(f"{path.relative_to(ROOT)} is not what the code says; run `make docs`", file=sys.stderr)
+            print(f"{path.relative_to(ROOT)} is out of date; run `make docs`", file=sys.stderr)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(files()[path], encoding="utf-8")

@@ -1,11 +1,12 @@
-"""Mutation testing: which small changes of the core modules no test notices.
+"""Mutation testing: find small changes of the core modules that no test detects.
 
     python -m tests.mutants [MODULE]... [--sample N] [--seed N] [--minutes N] [--processes N]
 
-Each mutant is one change of one place: a comparison, an operator, a constant, a condition, a call left out. It is
-written into a copy of the repository, never into the working tree, and the tests of its module run there until one
-fails. A mutant is killed when a test fails or the tests run far longer than without it. One that survives is a fault
-that the tests let pass, or a change without effect: those are listed with the reason in mutants.toml.
+Each mutant is one change at one place: of a comparison, an operator, a constant or a condition, or a removed call. It
+is written to a copy of the repository, never to the working tree, and the tests of its module run there until one
+fails. A mutant is killed if a test fails, or if the tests take far longer than without it. A mutant that survives is a
+fault that the tests do not detect, or an equivalent change; equivalent mutants are listed with the reason in
+mutants.toml.
 """
 
 from __future__ import annotations
@@ -31,43 +32,52 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 EQUIVALENTS = Path(__file__).with_name("mutants.toml")
 RUNTIME, EXPORT, TRAIN = "runtime/seisedge/runtime", "export/seisedge/export", "train/seisedge/train"
-# module → its file or folder, and the tests that cover it, the fastest first
-MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
+# module → its files or folders, and the tests that cover it, the fastest first
+MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "timeline": (
-        f"{RUNTIME}/timeline/timeline.py",
+        (f"{RUNTIME}/timeline/timeline.py",),
         (
             "tests/runtime/timeline/test_timeline.py",
             "tests/runtime/station/test_channels.py",
             "tests/runtime/station/test_triaxial.py",
         ),
     ),
-    "trigger": (f"{RUNTIME}/detection/trigger.py", ("tests/runtime/detection/test_trigger.py",)),
-    "triggered": (f"{RUNTIME}/station/triggered.py", ("tests/runtime/station/test_triggered.py",)),
-    "continuous": (f"{RUNTIME}/station/continuous.py", ("tests/runtime/station/test_continuous.py",)),
+    "trigger": ((f"{RUNTIME}/detection/trigger.py",), ("tests/runtime/detection/test_trigger.py",)),
+    "triggered": (
+        tuple(f"{RUNTIME}/station/{name}.py" for name in ("triggered", "triggered_event", "event_estimator")),
+        tuple(f"tests/runtime/station/test_{name}.py" for name in ("event_schedule", "event_estimator", "triggered")),
+    ),
+    "continuous": ((f"{RUNTIME}/station/continuous.py",), ("tests/runtime/station/test_continuous.py",)),
     "journal": (
-        f"{RUNTIME}/journal/journal.py",
-        (
-            "tests/runtime/journal/test_journal.py",
-            "tests/runtime/sinks/test_drain.py",
-            "tests/runtime/station/test_restore.py",
+        tuple(f"{RUNTIME}/journal/{name}.py" for name in ("journal", "store", "outbox", "points", "database")),
+        tuple(
+            f"tests/runtime/journal/test_{name}.py"
+            for name in ("journal", "store", "outbox", "points", "database", "emitted")
         ),
     ),
-    "soundness": (f"{RUNTIME}/detection/soundness.py", ("tests/runtime/detection/test_soundness.py",)),
-    "estimate": (f"{RUNTIME}/inference/estimate.py", ("tests/runtime/inference/test_estimate.py",)),
-    "windows": (f"{RUNTIME}/inference/windows.py", ("tests/runtime/inference/test_windows.py",)),
-    "gate": (f"{EXPORT}/gate.py", ("tests/export/test_gate.py",)),
+    "soundness": ((f"{RUNTIME}/detection/soundness.py",), ("tests/runtime/detection/test_soundness.py",)),
+    "estimate": ((f"{RUNTIME}/inference/estimate.py",), ("tests/runtime/inference/test_estimate.py",)),
+    "windows": ((f"{RUNTIME}/inference/windows.py",), ("tests/runtime/inference/test_windows.py",)),
+    "gate": (
+        (f"{EXPORT}/gate.py", f"{EXPORT}/gate_windows.py"),
+        ("tests/export/test_gate.py", "tests/export/test_gate_windows.py"),
+    ),
     "prune": (
-        f"{EXPORT}/prune",
+        (f"{EXPORT}/prune",),
         ("tests/export/test_select.py", "tests/export/test_prune.py", "tests/export/test_prune_run.py"),
     ),
     "quantize": (
-        f"{EXPORT}/quantize.py",
+        (f"{EXPORT}/quantize.py", f"{EXPORT}/int8.py"),
         ("tests/export/test_quantize.py", "tests/export/test_int8.py", "tests/export/commands/test_quantize.py"),
     ),
-    "split": (f"{TRAIN}/split.py", ("tests/train/dataset/test_split.py", "tests/train/dataset/test_holdout.py")),
+    "split": ((f"{TRAIN}/dataset/split.py",), ("tests/train/dataset/test_split.py",)),
+    "holdout": (
+        (f"{TRAIN}/dataset/holdout.py",),
+        ("tests/train/dataset/test_holdout.py",),
+    ),
 }
 COPIED = ("runtime", "export", "train", "tests")  # the rest of the tree is linked
-PATIENCE = 5  # times the tests' own time, and GRACE_S, until a mutant counts as killed
+PATIENCE = 5  # a mutant counts as killed after this many times the normal test time, plus GRACE_S
 GRACE_S = 30.0
 LONGEST_TEXT = 90
 
@@ -138,7 +148,7 @@ def _nodes(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
 
 
 def _is_log(node: ast.AST) -> bool:
-    """A line of the log: its words are not a contract."""
+    """True for a log or print statement, whose text no test has to check."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
@@ -149,7 +159,7 @@ def _is_log(node: ast.AST) -> bool:
 
 
 def _variants(node: ast.expr | ast.stmt) -> list[ast.expr | ast.stmt]:  # noqa: C901 - one case for each kind of node
-    """What the node may be replaced by."""
+    """The replacements for a node."""
     out: list[ast.expr | ast.stmt] = []
     match node:
         case ast.Compare():
@@ -223,7 +233,7 @@ class Workshop:
         }
 
     def passes(self, tests: tuple[str, ...], timeout_s: float | None) -> bool:
-        """Do the tests pass, in this time?"""
+        """True if the tests pass within the timeout."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not long", "-p", "no:cacheprovider", *tests]
         process = subprocess.Popen(
             command, cwd=self._folder, env=self._environment, start_new_session=True,
@@ -252,8 +262,10 @@ class Workshop:
 
 
 def load(module: str) -> list[Mutant]:
-    place, _ = MODULES[module]
-    paths = sorted((ROOT / place).glob("*.py")) if (ROOT / place).is_dir() else [ROOT / place]
+    places = [ROOT / place for place in MODULES[module][0]]
+    if missing := [place for place in places if not place.exists()]:
+        raise SystemExit(f"MODULES names {missing[0].relative_to(ROOT)}, which does not exist; correct the table")
+    paths = [path for place in places for path in (sorted(place.glob("*.py")) if place.is_dir() else [place])]
     return [
         mutant
         for path in paths
@@ -262,7 +274,7 @@ def load(module: str) -> list[Mutant]:
 
 
 def equivalents() -> dict[tuple[str, str, str], str]:
-    """Mutants without effect, by module, text of the line and change; with the reason."""
+    """Reasons of equivalent mutants (those without effect), by module, text of the line and change."""
     if not EQUIVALENTS.exists():
         return {}
     entries = tomllib.loads(EQUIVALENTS.read_text(encoding="utf-8"))["equivalent"]
@@ -270,12 +282,16 @@ def equivalents() -> dict[tuple[str, str, str], str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Which small changes of the core modules do no tests notice?")
+    parser = argparse.ArgumentParser(description="Find small changes of the core modules that no test detects.")
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(MODULES))
-    parser.add_argument("--sample", type=int, default=40, metavar="N", help="mutants a module, at most (default 40)")
-    parser.add_argument("--seed", type=int, default=1, help="of the sample (default 1)")
-    parser.add_argument("--minutes", type=float, default=120, help="start no mutant after this time (default 120)")
-    parser.add_argument("--processes", type=int, default=2, metavar="N", help="tested at a time (default 2)")
+    parser.add_argument(
+        "--sample", type=int, default=40, metavar="N", help="largest number of mutants for each module (default 40)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of the sample (default 1)")
+    parser.add_argument(
+        "--minutes", type=float, default=120, help="time after which no mutant is started (default 120)"
+    )
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="mutants tested in parallel (default 2)")
     arguments = parser.parse_args()
     if unknown := set(arguments.modules) - set(MODULES):
         parser.error(f"no module {', '.join(sorted(unknown))}; known: {', '.join(MODULES)}")
@@ -290,7 +306,9 @@ def main() -> int:
             found, tests = load(module), MODULES[module][1]
             there = {(module, x.text, x.change) for x in found}
             for entry in (x for x in known if x[0] == module and x not in there):
-                print(f"{EQUIVALENTS.name}: no longer in {module}, remove it: {entry[1]}: {entry[2]}")
+                print(
+                    f"{EQUIVALENTS.name}: does not occur in {module} any more; remove the entry: {entry[1]}: {entry[2]}"
+                )
             candidates = [x for x in found if (module, x.text, x.change) not in known]
             chosen = sorted(
                 random.Random(f"{arguments.seed} {module}").sample(candidates, min(arguments.sample, len(candidates))),

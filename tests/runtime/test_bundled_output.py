@@ -144,9 +144,11 @@ def test_json_lines_keep_their_schemas(emitted: Emitted) -> None:
     assert len(emitted.events) > 10
     assert faults_of(emitted.jsonl) == []
     assert faults_of(emitted.posted) == []
-    written = [msgspec.json.decode(line, type=Hop if b'"seisedge.hop/1"' in line else Event) for line in emitted.jsonl]
+    written: list[Event | Hop] = [
+        msgspec.json.decode(line, type=Hop if b'"seisedge.hop/1"' in line else Event) for line in emitted.jsonl
+    ]
     # `latency_ms.journal` is known only for the newest lines, so a slow sink may receive a line without it
-    assert sorted(map(content_of, written)) == sorted(map(content_of, emitted.lines))
+    assert sorted(content_of(line) for line in written) == sorted(content_of(line) for line in emitted.lines)
     assert len(emitted.posted) == len(emitted.events)
     kinds = Counter(json.loads(line)["schema"] for line in emitted.jsonl)
     assert kinds["seisedge.event/1"] == len(emitted.events)

@@ -1,4 +1,4 @@
-"""Every registered augmentation by the registry, then each by what it says it changes."""
+"""Tests of all registered augmentations, then of the effect of each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def chance(seed: int = 1, **more: Any) -> Chance:
 
 
 def batch(size: int = 6) -> tuple[Tensor, Tensor]:
-    """Noise, a signal after the onset; a vertical alone, a short one, a gap, and a record with nothing."""
+    """Noise and a signal after the onset; one record each with only a vertical, short, with a gap, and empty."""
     x = torch.randn(size, 3, N, generator=torch.Generator().manual_seed(7))
     x[..., LEAD:] *= 10
     valid = torch.ones_like(x)
@@ -54,7 +54,7 @@ def apply(name: str, x: Tensor, valid: Tensor, seed: int = 1, **sizes: Any) -> t
 
 
 @pytest.mark.parametrize("name", ON_WAVEFORMS)
-def test_changes_something_keeps_the_contract_and_is_seeded(name: str) -> None:
+def test_each_changes_the_batch_keeps_its_contract_and_is_seeded(name: str) -> None:
     x, valid = batch()
     before = x.clone(), valid.clone()
     y, there = apply(name, x, valid)
@@ -65,7 +65,7 @@ def test_changes_something_keeps_the_contract_and_is_seeded(name: str) -> None:
     assert ((there == 0) | (there == 1)).all()
     assert torch.isfinite(y).all()
     assert (y[there == 0] == 0).all()
-    assert not there[4].any(), "where nothing is nothing comes"
+    assert not there[4].any(), "a record without valid samples stays empty"
     assert not torch.equal(y, x) or not torch.equal(there, valid)
     again, other = apply(name, x, valid), apply(name, x, valid, seed=2)
     assert torch.equal(y, again[0])
@@ -78,7 +78,7 @@ def test_changes_something_keeps_the_contract_and_is_seeded(name: str) -> None:
 def test_masked_samples_stay_masked(name: str) -> None:
     x, valid = batch()
     _, there = apply(name, x, valid)
-    if name == "resize-crop":  # the mask is resized too
+    if name == "resize-crop":  # it also resizes the mask
         assert not there[1, 1:].any()
         assert not there[2, :, LEAD + round(300 * 1.1) + 1 :].any()
     else:
@@ -86,7 +86,7 @@ def test_masked_samples_stay_masked(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ON_WAVEFORMS)
-def test_share_is_a_probability_a_record(name: str) -> None:
+def test_share_is_the_probability_of_a_record(name: str) -> None:
     x, valid = (part[:1].expand(400, -1, -1).contiguous() for part in batch())
     y, there = augmentation_from({"name": name, "share": 0.3})(x, valid, chance())
     changed = (y != x).flatten(1).any(1) | (there != valid).flatten(1).any(1)
@@ -108,7 +108,7 @@ def test_two_parts_make_the_batch_of_one(name: str) -> None:
         assert torch.allclose(y, whole[rows], atol=1e-6)
 
 
-def test_chance_goes_on_where_it_was() -> None:
+def test_chance_resumes_from_its_state() -> None:
     one = chance()
     one.uniform(5)
     state, ahead = one.state(), one.normal(4)
@@ -117,7 +117,7 @@ def test_chance_goes_on_where_it_was() -> None:
     assert torch.equal(other.normal(4), ahead)
 
 
-def test_shift_moves_later_and_masks_what_comes_in() -> None:
+def test_shift_delays_and_masks_samples_from_outside() -> None:
     x, valid = batch()
     y, there = apply("shift", x, valid, seconds=[2.0, 2.0])
     assert torch.equal(y[0, :, 80:], x[0, :, :-80])
@@ -127,7 +127,7 @@ def test_shift_moves_later_and_masks_what_comes_in() -> None:
     assert not there[..., -80:].any()
 
 
-def test_noise_is_as_large_as_asked_of_that_before_the_onset() -> None:
+def test_noise_has_the_ratio_to_the_noise_before_the_onset() -> None:
     x, valid = batch()
     y, there = apply("noise", x, valid, ratio=[2.0, 2.0])
     added = (y - x)[0][there[0] > 0]
@@ -139,7 +139,7 @@ def test_noise_is_as_large_as_asked_of_that_before_the_onset() -> None:
 
 
 @pytest.mark.parametrize("snr_db", [0.0, 10.0])
-def test_mixed_noise_has_the_ratio_asked_for(snr_db: float) -> None:
+def test_mixed_noise_has_the_signal_to_noise_ratio(snr_db: float) -> None:
     x, valid = batch()
     y, there = apply("mixed-noise", x, valid, snr_db=[snr_db, snr_db])
     for i in (0, 1):
@@ -148,14 +148,14 @@ def test_mixed_noise_has_the_ratio_asked_for(snr_db: float) -> None:
         assert 20 * math.log10(float(signal.std() / added.std())) == pytest.approx(snr_db, abs=0.5)
 
 
-def test_mixed_noise_does_not_mind_an_offset() -> None:
+def test_mixed_noise_is_independent_of_an_offset() -> None:
     x, valid = batch()
     y, _ = apply("mixed-noise", x, valid, snr_db=[10.0, 10.0])
     lifted, _ = apply("mixed-noise", torch.where(valid > 0.5, x + 1e4, 0.0), valid, snr_db=[10.0, 10.0])
     assert torch.allclose((lifted - 1e4)[0, :, :600], y[0, :, :600], atol=0.05)
 
 
-def test_white_noise_has_the_ratio_asked_for() -> None:
+def test_white_noise_has_the_signal_to_noise_ratio() -> None:
     x, valid = batch()
     y, there = apply("white-noise", x, valid, snr_db=[30.0, 30.0])
     assert torch.equal(there, valid)
@@ -186,7 +186,7 @@ def test_horizontals() -> None:
     assert torch.allclose(y[:, 1:].square().sum(1), x[:, 1:].square().sum(1), rtol=1e-4)
 
 
-def test_what_is_missing_is_missing() -> None:
+def test_augmentations_that_remove_samples() -> None:
     x, valid = batch()
     _, there = apply("truncation", x, valid, after_s=[3.0, 3.0])
     assert torch.equal(there[0], (torch.arange(N) < LEAD + 120).float().expand(3, -1))
@@ -202,7 +202,7 @@ def test_what_is_missing_is_missing() -> None:
     assert (y[0].std(-1) < 1e-5).sum() == 1
 
 
-def test_what_is_wrong_is_wrong() -> None:
+def test_augmentations_that_falsify_samples() -> None:
     x, valid = batch()
     y, _ = apply("clipping", x, valid, level=[0.5, 0.5])
     middle = x[0].mean(-1, keepdim=True)
@@ -236,14 +236,14 @@ def test_colour_keeps_the_power_of_white_noise() -> None:
 
 
 def picture(x: int, y: int) -> Tensor:
-    """A blot of 3 × 3 pixels in a picture of 224 × 224."""
+    """A square of 3 × 3 pixels in a picture of 224 × 224."""
     out = torch.zeros(1, 1, 224, 224)
     out[0, 0, y - 1 : y + 2, x - 1 : x + 2] = 1
     return out
 
 
 def centre(image: Tensor) -> tuple[float, float]:
-    """Of what is drawn, x and y."""
+    """Centre of the drawn pixels, x and y."""
     weight = image[0, 0] / image.sum()
     place = torch.arange(224, dtype=torch.float32)
     return float((weight.sum(0) * place).sum()), float((weight.sum(1) * place).sum())
@@ -265,12 +265,12 @@ def test_pictures(name: str, sizes: dict[str, Any], expected: tuple[float, float
     assert centre(y) == pytest.approx(expected, abs=0.6)
 
 
-def test_a_magnitude_is_not_taught_with_a_wrong_amplitude() -> None:
+def test_magnitude_recipes_refuse_changes_of_the_amplitude() -> None:
     x, valid = batch()
     names = {n for n in augmentation_names() if augmentation_class(n).touches_amplitude}
     assert names == {"clipping", "colour", "gain-error", "resize-crop", "scale"}
     for name in names:
-        with pytest.raises(InputError, match=f"augmentation '{name}' changes the size of the signal"):
+        with pytest.raises(InputError, match=f"augmentation '{name}' changes the amplitude of the signal"):
             Chain([augmentation_from({"name": name})], "magnitude", chance())
     both = [augmentation_from({"name": "polarity", "share": 1.0}), augmentation_from({"name": "picture-flip"})]
     chain = Chain(both, "magnitude", chance())

@@ -115,7 +115,7 @@ def test_bad_input(arguments: list[str], message: str, datasets: Path, tmp_path:
     [
         ("magnitude", {}, "the data contain no magnitude (column source_magnitude)"),
         ("event-type", {}, "the data contain no training record for non-tectonic, only records of the kinds tectonic"),
-        ("event-type", {"split": ["train", "test"] * 10, "source_id": "e"}, "event e on two sides (1 such)"),
+        ("event-type", {"split": ["train", "test"] * 10, "source_id": "e"}, "event e in two parts (1 such"),
     ],
 )
 def test_data_that_do_not_fit_the_recipe(tmp_path: Path, recipe: str, more: dict[str, Any], message: str) -> None:

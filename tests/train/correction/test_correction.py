@@ -1,4 +1,4 @@
-"""`seisedge calibrate`: a known gain error is found again, on made curves and on the bundled recording."""
+"""`seisedge calibrate`: a known gain error is recovered from synthetic curves and from the bundled recording."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seisedge.cli import main
 from seisedge.runtime.config import load_config
 from seisedge.runtime.demo import CATALOGUE, RECORDING, STATIONS
 from seisedge.runtime.station.channels import NOMINAL_COUNTS_PER_M_S
-from seisedge.train.correction.fit import GRID, centre, fit
+from seisedge.train.correction.fit import GRID, centre, fit_correction
 from seisedge.train.correction.stationfile import with_correction, write_correction
 
 STATION = STATIONS / "PB.B918.toml"
@@ -27,15 +27,15 @@ def calibrate(*arguments: str | Path) -> tuple[int, str]:
 
 
 def curves(offsets: np.ndarray, slope: float = 0.9) -> np.ndarray:
-    """Residuals of events whose magnitudes grow by `slope` a unit of correction and end at their bins' ends."""
+    """Residuals of events whose magnitudes grow by `slope` per unit of correction up to the limits of the bins."""
     return np.asarray(np.clip(slope * GRID[None] + offsets[:, None], -2.5, 2.5))
 
 
-def test_a_known_correction_is_found_and_its_error_is_right() -> None:
+def test_a_known_correction_is_recovered_and_its_error_is_correct() -> None:
     rng = np.random.default_rng(1)
     n, slope, errors, found = 12, 0.9, [], []
     for _ in range(150):
-        result = fit(curves(-0.45 + 0.3 * rng.standard_normal(n), slope))
+        result = fit_correction(curves(-0.45 + 0.3 * rng.standard_normal(n), slope))
         assert result is not None
         errors.append(result.error)
         found.append(result.value)
@@ -46,23 +46,23 @@ def test_a_known_correction_is_found_and_its_error_is_right() -> None:
     assert result.slope == pytest.approx(slope, abs=1e-6)
 
 
-def test_left_out_events_do_not_correct_themselves() -> None:
+def test_an_event_is_corrected_without_itself() -> None:
     offsets = np.array([-0.1, 0.0, 0.1, 0.0, 0.6])
-    result = fit(curves(offsets))
+    result = fit_correction(curves(offsets))
     assert result is not None
-    by_hand = fit(curves(np.delete(offsets, 4)))
+    by_hand = fit_correction(curves(np.delete(offsets, 4)))
     assert by_hand is not None
     assert result.left_one_out[4] == pytest.approx(by_hand.value)
     assert result.after[4] == pytest.approx(0.6 + 0.9 * by_hand.value)
     assert result.before == pytest.approx(offsets)
 
 
-def test_one_wild_event_pulls_little_and_few_events_give_nothing() -> None:
+def test_an_outlier_has_little_influence_and_too_few_events_give_no_correction() -> None:
     x = np.array([-0.1, 0.0, 0.1, 0.05, -0.05, 3.0])
     assert abs(centre(x)) < 0.1 < x.mean()
     assert centre(np.array([0.2, 0.2, 0.2, 5.0])) == pytest.approx(0.2)
-    assert fit(curves(np.zeros(3))) is None
-    assert fit(np.full((6, len(GRID)), 1.0)) is None  # no correction serves
+    assert fit_correction(curves(np.zeros(3))) is None
+    assert fit_correction(np.full((6, len(GRID)), 1.0)) is None  # no zero crossing
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_station_file_is_edited_in_place(text: str, wanted: str) -> None:
     assert wanted in with_correction(text, 0.25, 0.1)
 
 
-def test_written_values_are_read_again_and_comments_stay(tmp_path: Path) -> None:
+def test_written_values_are_valid_and_comments_stay(tmp_path: Path) -> None:
     out = tmp_path / "copy.toml"
     write_correction(STATION, out, -0.1234, 0.0456)
     config = load_config(out)
@@ -91,7 +91,7 @@ def test_written_values_are_read_again_and_comments_stay(tmp_path: Path) -> None
 
 
 def test_the_bundled_recording_agrees_with_its_gain(tmp_path: Path) -> None:
-    """And with a gain that is wrong by ten, or none, the correction makes up for it."""
+    """With a gain that is wrong by a factor of ten, or without a gain, the correction compensates for it."""
     common = ("--catalogue", CATALOGUE, RECORDING, "--travel-times", "6.0")
     code, text = calibrate(STATION, *common, "--json")
     assert code == 0, text
@@ -105,12 +105,12 @@ def test_the_bundled_recording_agrees_with_its_gain(tmp_path: Path) -> None:
     before = wrong.read_text()
     code, text = calibrate(wrong, *common, "--json")
     assert json.loads(text)["correction"] == pytest.approx(right["correction"] + 1, abs=0.02)
-    assert wrong.read_text() == before  # nothing is written unless asked for
+    assert wrong.read_text() == before  # without --write the file is unchanged
     bare = tmp_path / "bare.toml"
     bare.write_text('[station]\nnetwork = "PB"\nstation = "B918"\nlatitude_deg = 35.9357\nlongitude_deg = -117.6017\n')
     code, text = calibrate(bare, *common, "--write")
     assert code == 0, text
-    assert "no gain is known: the correction stands for it" in text
+    assert "the gain is unknown: the correction is relative to the nominal gain" in text
     expected = right["correction"] - np.log10(SENSITIVITY / NOMINAL_COUNTS_PER_M_S)
     assert load_config(bare).magnitude.station_correction == pytest.approx(expected, abs=0.02)
 
@@ -124,7 +124,7 @@ def test_the_bundled_recording_agrees_with_its_gain(tmp_path: Path) -> None:
         ({"latitude_deg": "#"}, [str(RECORDING)], 1, "no pick at the station and no position to compute one from"),
     ],
 )
-def test_what_is_missing_is_one_sentence(
+def test_missing_input_gives_one_sentence(
     tmp_path: Path, change: dict[str, str], arguments: list[str], code: int, message: str
 ) -> None:
     text = STATION.read_text()
@@ -132,15 +132,51 @@ def test_what_is_missing_is_one_sentence(
         text = text.replace(old, new)
     station = tmp_path / "station.toml"
     station.write_text(text)
-    got, said = calibrate(station, "--catalogue", CATALOGUE, *arguments)
-    assert got == code, said
-    assert message in said
+    got, output = calibrate(station, "--catalogue", CATALOGUE, *arguments)
+    assert got == code, output
+    assert message in output
 
 
 def test_a_catalogue_of_another_time(tmp_path: Path) -> None:
     catalogue = tmp_path / "old.csv"
     catalogue.write_text(CATALOGUE.read_text().replace("2019-07-07", "2018-07-07"))
-    code, said = calibrate(STATION, "--catalogue", catalogue, RECORDING, "--travel-times", "6.0")
+    code, output = calibrate(STATION, "--catalogue", catalogue, RECORDING, "--travel-times", "6.0")
     assert code == 1
-    assert "0 of 21 catalogued events can be used" in said
-    assert "20 outside the recordings" in said
+    assert "0 of 21 catalogued events can be used" in output
+    assert "20 outside the recordings" in output
+
+
+def test_an_event_in_the_noise_is_left_out_and_does_not_change_the_correction(tmp_path: Path) -> None:
+    """A catalogued event without a signal at the station: the model would give its noise a magnitude."""
+    catalogue, picks = tmp_path / "catalogue.csv", tmp_path / "picks.csv"
+    silent = "2019-07-07T08:33:00Z,silent,2.0,earthquake,35.9,-117.7,3.0,none,0,0"
+    catalogue.write_text(f"{CATALOGUE.read_text().rstrip()}\n{silent}\n")
+    picks.write_text("event_id,station,phase,time\nsilent,PB.B918,P,2019-07-07T08:33:03Z\n")
+    common = (RECORDING, "--travel-times", "6.0", "--json")
+    with_it = calibrate(STATION, "--catalogue", catalogue, "--picks", picks, *common)
+    without = calibrate(STATION, "--catalogue", CATALOGUE, *common)
+    assert with_it[0] == without[0] == 0, with_it[1] + without[1]
+    found, expected = json.loads(with_it[1]), json.loads(without[1])
+    assert found.pop("left_out") == expected.pop("left_out") | {"signal too weak": 1}
+    assert found == expected
+
+
+def test_events_close_to_another_and_unusable_magnitudes_are_left_out(tmp_path: Path) -> None:
+    catalogue = tmp_path / "catalogue.csv"
+    rows = CATALOGUE.read_text().rstrip().splitlines()
+    beside = [
+        f"2019-07-07T08:{time}Z,{name},{magnitude},earthquake,35.9,-117.7,3.0,none,0,0"
+        for name, time, magnitude in (("close", "23:30", "2.0"), ("small", "32:00", "-1.0"), ("bare", "33:30", ""))
+    ]
+    catalogue.write_text("\n".join([*rows, *beside]) + "\n")
+    code, output = calibrate(STATION, "--catalogue", catalogue, RECORDING, "--travel-times", "6.0", "--json")
+    assert code == 0, output
+    found = json.loads(output)
+    assert found["left_out"] == {
+        "another catalogued event less than 15 s before": 1,  # "close" begins in the coda of its neighbour ...
+        "another catalogued event within 10 s after": 1,  # ... whose window it ends too early
+        "a magnitude outside the range of the model, 0 to 3": 2,
+        "no magnitude in the catalogue": 1,
+        "outside the recordings": 1,
+    }
+    assert found["n_events"] == len(rows) - 1 + 3 - 6

@@ -1,4 +1,4 @@
-"""The audit finds a planted shortcut and nothing where nothing is planted."""
+"""The audit finds shortcuts that were put into the data, and no others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seisedge.train.dataset.survey import Trace
 
 
 def make_traces(n_events: int = 120, records: int = 3, seed: int = 0) -> list[Trace]:
-    """Two kinds, and rate, components, length, station and source drawn without a look at them."""
+    """Two kinds; rate, components, length, station and source are independent of the kind."""
     rng = np.random.default_rng(seed)
     out = []
     for i in range(n_events):
@@ -32,13 +32,13 @@ def make_traces(n_events: int = 120, records: int = 3, seed: int = 0) -> list[Tr
 
 
 def found(traces: list[Trace]) -> dict[str, Guess]:
-    guesses, why_not = audit(traces)
-    assert why_not == ""
+    guesses, reason = audit(traces)
+    assert reason == ""
     return {g.sees: g for g in guesses}
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_nothing_is_found_where_nothing_is(seed: int) -> None:
+def test_independent_properties_are_no_shortcuts(seed: int) -> None:
     for guess in found(make_traces(seed=seed)).values():
         assert not guess.beats_chance, guess
         assert guess.chance == 0.5
@@ -55,7 +55,7 @@ def test_nothing_is_found_where_nothing_is(seed: int) -> None:
         ("source", lambda t: {"source": t.kind}),
     ],
 )
-def test_a_planted_shortcut_is_found(sees: str, change: object) -> None:
+def test_a_shortcut_is_found(sees: str, change: object) -> None:
     assert callable(change)
     traces = [dataclasses.replace(t, **change(t)) for t in make_traces()]
     guesses = found(traces)
@@ -65,7 +65,7 @@ def test_a_planted_shortcut_is_found(sees: str, change: object) -> None:
     assert not any(guesses[other].beats_chance for other in others if sees != "sampling rate")
 
 
-def test_a_weak_shortcut_has_an_interval_that_holds_its_truth() -> None:
+def test_the_interval_of_a_weak_shortcut_contains_the_true_accuracy() -> None:
     rng = np.random.default_rng(3)
     traces = [
         dataclasses.replace(t, components="Z" if rng.random() < (0.8 if t.kind == "blast" else 0.2) else "ZNE")
@@ -76,14 +76,14 @@ def test_a_weak_shortcut_has_an_interval_that_holds_its_truth() -> None:
     assert guess.high - guess.low < 0.12
 
 
-def test_imbalance_does_not_flatter() -> None:
+def test_class_imbalance_does_not_raise_the_accuracy() -> None:
     traces = [t for i, t in enumerate(make_traces(n_events=400, records=1)) if t.kind == "tectonic" or i % 10 == 1]
     assert not any(g.beats_chance for g in found(traces).values())
     assert found(traces)["station"].chance == 0.5
 
 
-def test_an_event_is_never_fitted_on_and_asked() -> None:
-    """A cell per event tells the label of that event only: nothing on others."""
+def test_no_event_is_in_both_fit_and_evaluation() -> None:
+    """One value per event predicts the label of that event only, so accuracy on other events is at chance."""
     n = 200
     event = np.repeat(np.arange(n), 5)
     guess = guess_from("event", event, (event % 2).astype(np.int64), event.astype(str))
@@ -91,35 +91,38 @@ def test_an_event_is_never_fitted_on_and_asked() -> None:
 
 
 def magnitudes(traces: list[Trace], seed: int = 0) -> list[Trace]:
-    """Each event with a magnitude of its own, sd 0.5."""
+    """Give each event a random magnitude with standard deviation 0.5."""
     rng = np.random.default_rng(seed)
     of_event = {t.event: float(rng.normal(1.5, 0.5)) for t in traces}
     return [dataclasses.replace(t, magnitude=of_event[t.event]) for t in traces]
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_nothing_explains_magnitudes_where_nothing_does(seed: int) -> None:
-    explained, why_not = audit_magnitudes(magnitudes(make_traces(seed=seed), seed))
-    assert why_not == ""
+def test_independent_properties_do_not_explain_magnitudes(seed: int) -> None:
+    explained, reason = audit_magnitudes(magnitudes(make_traces(seed=seed), seed))
+    assert reason == ""
     assert [e for e in explained if e.beats_chance] == []
 
 
-def test_a_planted_shortcut_to_the_magnitude_is_found() -> None:
+def test_a_shortcut_to_the_magnitude_is_found() -> None:
     traces = magnitudes(make_traces())
     traces = [dataclasses.replace(t, source="large" if (t.magnitude or 0) > 1.5 else "small") for t in traces]
     explained = {e.sees: e for e in audit_magnitudes(traces)[0]}
     assert explained["source"].beats_chance
-    assert explained["source"].share == pytest.approx(2 / np.pi, abs=0.08)  # of a normal variable cut at its mean
+    assert explained["source"].share == pytest.approx(2 / np.pi, abs=0.08)  # for a normal variable divided at its mean
     assert not any(e.beats_chance for sees, e in explained.items() if sees != "source")
-    assert audit_magnitudes(make_traces())[1] == "0 events with a magnitude are too few; 10 are needed"
+    assert audit_magnitudes(make_traces())[1] == "0 events with a magnitude are too few; at least 10 are needed"
 
 
-def test_too_little_is_said() -> None:
+def test_too_few_labels_or_events_give_a_reason() -> None:
     traces = make_traces(n_events=120)
-    assert audit([t for t in traces if t.kind == "blast"])[1] == "only one label is there (non-tectonic)"
+    assert (
+        audit([t for t in traces if t.kind == "blast"])[1]
+        == "at least two labels are needed; the data have non-tectonic"
+    )
     few = [t for t in traces if t.kind == "tectonic" or int(t.event[1:]) < 10]
-    assert audit(few)[1] == "5 events of label non-tectonic are too few; 10 are needed"
+    assert audit(few)[1] == "5 events of label non-tectonic are too few; at least 10 are needed"
     swarm = [dataclasses.replace(t, group=f"g{int(t.event[1:]) // 20}", magnitude=1.0) for t in traces]
     assert audit_magnitudes(swarm)[1] == (
-        "6 events with a magnitude (of 120, those that share samples counted once) are too few; 10 are needed"
+        "6 events with a magnitude (of 120; events that share samples count once) are too few; at least 10 are needed"
     )

@@ -1,4 +1,4 @@
-"""`seisbench:NAME` with a local set in SeisBench's cache; nothing is downloaded."""
+"""`seisbench:NAME` with a local data set in the SeisBench cache; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from seisedge.train.dataset.benchmark import folders_from
 
 @pytest.fixture
 def seisbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The package, with its cache in a temporary folder and no way out."""
-    monkeypatch.setenv("SEISBENCH_CACHE_ROOT", str(tmp_path / "import"))  # it writes there when imported
+    """The package, with its cache in a temporary folder and downloads disabled."""
+    monkeypatch.setenv("SEISBENCH_CACHE_ROOT", str(tmp_path / "import"))  # the import writes to it
     module = pytest.importorskip("seisbench", reason="seisbench is not installed")
     monkeypatch.setattr(module, "cache_data_root", tmp_path / "datasets")
 
@@ -30,7 +30,7 @@ def seisbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def test_folders_are_passed_through() -> None:
+def test_folders_are_unchanged() -> None:
     assert folders_from(["here", Path("there")]) == [Path("here"), Path("there")]
 
 
@@ -44,18 +44,18 @@ def test_a_cached_set_loads(seisbench: Any, tmp_path: Path) -> None:
     assert archive.sources == ["ethz"]
 
 
-def test_a_set_that_is_nowhere_fails_in_one_sentence(seisbench: Any) -> None:
-    with pytest.raises(FailedError, match=r"seisbench:STEAD: seisbench could not give it .*not in the cache .*stead"):
+def test_a_failed_download_gives_one_sentence(seisbench: Any) -> None:
+    with pytest.raises(FailedError, match=r"seisbench:STEAD: seisbench could not load it .*not in the cache .*stead"):
         folders_from(["seisbench:STEAD"])
 
 
-def test_a_wrong_name_gets_a_suggestion(seisbench: Any) -> None:
+def test_an_unknown_name_gives_a_suggestion(seisbench: Any) -> None:
     with pytest.raises(InputError, match="did you mean 'seisbench:STEAD'"):
         folders_from(["seisbench:STEED"])
 
 
-def test_without_seisbench_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_seisbench_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "seisbench", None)
     monkeypatch.delitem(sys.modules, "seisbench.data", raising=False)
-    with pytest.raises(InputError, match=r"needs seisbench; pip install seisbench"):
+    with pytest.raises(InputError, match=r"needs seisbench; run pip install seisbench"):
         folders_from(["seisbench:PNW"])

@@ -1,4 +1,4 @@
-"""The bundled recording and made ones, built into data sets: exact samples, honest columns, a sentence a fault."""
+"""Data sets built from the bundled recording and synthetic ones: samples, columns and error messages."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("built") / "swarm"
     code, text, _ = run(CATALOGUE, RECORDING, "--stations", STATIONS, "-o", out, "--before", 10, "--after", 45)
     assert code == 0, text
-    assert "40 records of 20 events at 2 stations, 0 of them noise" in text  # a swarm is never quiet
+    assert "40 records of 20 events at 2 stations, 0 of them noise" in text  # a swarm leaves no quiet window
     assert "2 left out: less than 80% recorded" in text  # the last event
     return out
 
 
-def test_samples_are_those_that_obspy_reads(bundled: Path) -> None:
+def test_samples_equal_those_read_by_obspy(bundled: Path) -> None:
     stream = obspy.read(str(RECORDING)).merge()
     with Store(bundled) as store:
         for row in store.rows[::7]:
@@ -62,18 +62,18 @@ def test_samples_are_those_that_obspy_reads(bundled: Path) -> None:
                 assert np.array_equal(trace.data[first : first + 5500], y)
 
 
-def test_columns_say_what_is_known(bundled: Path) -> None:
+def test_columns_of_the_bundled_recording(bundled: Path) -> None:
     rows = table(bundled)
     row = next(r for r in rows if r["source_id"] == "ci38473831" and r["station_code"] == "B921")
     assert row["trace_component_order"] == "Z12"
     assert (row["source_magnitude"], row["source_type"], row["trace_category"]) == ("3.16", "earthquake", "earthquake")
     assert float(row["trace_gain_counts_per_m_s"]) == 7.81398e8
     assert float(row["path_ep_distance_km"]) == pytest.approx(7.57, abs=0.05)
-    assert {r["trace_p_arrival_sample"] for r in rows} == {""}  # nobody picked
+    assert {r["trace_p_arrival_sample"] for r in rows} == {""}  # the catalogue has no picks
     assert {r["trace_onset_basis"] for r in rows} == {"energy near P computed (iasp91)", "P computed (iasp91)"}
     assert row["trace_visible"] == "True"
     shift = [float(r["trace_onset_sample"]) - float(r["trace_p_predicted_sample"]) for r in rows]
-    assert np.median(np.abs(shift)) < 15  # samples: the rise stands where P is computed
+    assert np.median(np.abs(shift)) < 15  # samples
     assert {r["trace_onset_sample"] for r in rows} != {r["trace_p_predicted_sample"] for r in rows}
     start_ns = ns_from_iso(row["trace_start_time"])
     p_ns = start_ns + float(row["trace_p_predicted_sample"]) / 100 * NS_PER_S
@@ -102,7 +102,7 @@ def test_it_passes_the_check_and_loads(bundled: Path) -> None:
 
 
 def test_seisbench_reads_it(bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEISBENCH_CACHE_ROOT", str(tmp_path))  # it writes there when imported
+    monkeypatch.setenv("SEISBENCH_CACHE_ROOT", str(tmp_path))  # the import writes to it
     data = pytest.importorskip("seisbench.data", reason="seisbench is not installed")
     dataset = data.WaveformDataset(bundled, component_order="Z12")
     assert len(dataset) == 40
@@ -119,7 +119,7 @@ def test_the_same_input_gives_the_same_bytes(bundled: Path, tmp_path: Path) -> N
         assert (tmp_path / "again" / name).read_bytes() == (bundled / name).read_bytes(), name
 
 
-# Made recordings: 20 minutes of noise at two stations, an event every four minutes.
+# Synthetic recordings: 20 minutes of noise at two stations, an event every four minutes.
 
 EVENTS_S = (120, 360, 600, 840)
 
@@ -138,7 +138,7 @@ def made_trace(code: str, seed: int, station: str = "AAA", rate: float = 100.0) 
 
 
 def made_catalogue(path: Path, **more: Any) -> Path:
-    """QuakeML: P picks at AAA for all but the last event, of which one was rejected; S for the first."""
+    """QuakeML: P picks at AAA for all but the last event, and an S pick for the first; one more P pick is rejected."""
     core = obspy.core.event
     t0 = obspy.UTCDateTime(START)
     events = []
@@ -205,7 +205,7 @@ def built(made: Path, out: Path, *more: object) -> Rows:
     return table(out)
 
 
-def test_picks_are_used_and_told_from_computed_arrivals(made: Path, tmp_path: Path) -> None:
+def test_picks_and_computed_arrivals_are_in_separate_columns(made: Path, tmp_path: Path) -> None:
     rows = built(made, tmp_path / "out")
     events = {r["source_id"]: r for r in rows if r["source_id"]}
     assert set(events) == {"e0", "e1", "e2", "e3"}  # at AAA; BBB has neither pick nor position
@@ -227,7 +227,7 @@ def test_picks_are_used_and_told_from_computed_arrivals(made: Path, tmp_path: Pa
     assert {r["trace_licence"] for r in rows} == {"CC0"}
 
 
-def test_noise_lies_between_the_events_and_is_quiet(made: Path, tmp_path: Path) -> None:
+def test_noise_windows_are_between_the_events_and_quiet(made: Path, tmp_path: Path) -> None:
     rows = built(made, tmp_path / "out", "--noise", 2)
     noise = [r for r in rows if not r["source_id"]]
     assert 4 <= len(noise) <= 8
@@ -237,7 +237,7 @@ def test_noise_lies_between_the_events_and_is_quiet(made: Path, tmp_path: Path) 
         assert all(start_s + 80 <= first + 5 or start_s >= last - 5 for first, last in busy), start_s
         assert (r["trace_category"], r["source_type"], r["source_magnitude"]) == ("noise", "", "")
         assert float(r["trace_noise_ratio"]) < 3
-        assert r["trace_npts"] == "8000"  # as long as the others: its length must not tell it
+        assert r["trace_npts"] == "8000"  # equal to event windows: the length must not predict the label
     assert len({r["trace_start_time"] for r in noise}) == len(noise)
     archive = load_archive([tmp_path / "out"], 40.0, 15.0)
     assert sum(r.kind == "noise" for r in archive.records) == len(noise)
@@ -263,9 +263,9 @@ def test_metres_per_second_by_gain(made: Path, tmp_path: Path) -> None:
         ("<Name>M/S</Name>", "<Name>Mm/s</Name>", "1000", None),
         ("<Name>M/S</Name>", "<Name>M/S**2</Name>", "", r"the channel has the input units M/S\*\*2 \(acceleration\)"),
         ("<Value>1000000000.0</Value>", "<Value>0</Value>", "", "the channel has an InstrumentSensitivity of 0"),
-        ('code="HHZ"', 'code="EHZ"', "", "no StationXML or station file gives one for the channel"),
+        ('code="HHZ"', 'code="EHZ"', "", "no StationXML or station file has a gain for the channel"),
         ('startDate="2019-01-01', 'startDate="2031-01-01', "", "StationXML has no epoch of the channel at the time"),
-        ("one component", "", "", "the components have different gains, and the column holds one"),
+        ("one component", "", "", "the components have different gains, and the column holds only one"),
     ],
 )
 def test_records_without_a_gain_are_counted_with_the_reason(
@@ -389,7 +389,7 @@ def test_a_gap_at_the_onset_leaves_the_event_out(made: Path, tmp_path: Path) -> 
     assert {r["source_id"] for r in table(tmp_path / "out")} == {"e1", "e2", "e3"}
 
 
-def test_what_is_passed_over_is_said(made: Path, tmp_path: Path) -> None:
+def test_skipped_channels_are_reported(made: Path, tmp_path: Path) -> None:
     code, out, _ = run(
         made / "catalogue.xml", made / "rec", "--stations", made / "stations.xml", "-o", tmp_path / "out",
         "--travel-times", 6, "--json",
@@ -409,19 +409,23 @@ CSV = "origin_time,latitude,longitude,event_type\n2020-01-01T00:02:00,45,7,earth
 @pytest.mark.parametrize(
     ("catalogue", "more", "message"),
     [
-        (None, [], "no such catalogue; QuakeML or CSV is wanted"),
-        ("time,lat\n1,2\n", [], "no column longitude (or longitude_deg, lon, source_longitude_deg); it has time, lat"),
-        ("time,lat,lon\n2020-01-01,45,7\n", [], "1 events have no type, the first at-2020-01-01T00:00:00.000000Z"),
+        (None, [], "the catalogue does not exist; expected a QuakeML or CSV file"),
+        (
+            "time,lat\n1,2\n",
+            [],
+            "missing column longitude (or longitude_deg, lon, source_longitude_deg); the file has time, lat",
+        ),
+        ("time,lat,lon\n2020-01-01,45,7\n", [], "1 events have no type, the first is at-2020-01-01T00:00:00.000000Z"),
         (CSV.replace("2020", "yesterday"), [], "line 2: origin_time must be a time"),
-        (CSV.replace("45", "95"), [], "line 2: no latitude and longitude in degrees"),
+        (CSV.replace("45", "95"), [], "line 2: latitude and longitude must be in degrees"),
         (CSV.replace("45", "north"), [], "line 2: latitude must be a number; got 'north'"),
-        (CSV.splitlines()[0] + "\n", [], "no events in this catalogue"),
-        (CSV + CSV.splitlines()[1] + "\n", [], "is there twice"),
+        (CSV.splitlines()[0] + "\n", [], "the catalogue has no events"),
+        (CSV + CSV.splitlines()[1] + "\n", [], "occurs twice; ids must be unique"),
         (CSV, [], "no window of an event could be cut: 1 × XX.AAA has neither a pick nor a known position"),
         (
             CSV.replace("2020", "2021"),
             ["--stations", "stations.xml"],
-            "1 × nothing recorded; the recordings are of 2020-01-01T00:00:00.000000Z to 2020-01-01T00:20:00.000000Z",
+            "1 × nothing recorded; the recordings span 2020-01-01T00:00:00.000000Z to 2020-01-01T00:20:00.000000Z",
         ),
         (CSV, ["--stations", "nowhere"], "--stations nowhere: no such file or folder"),
         (CSV, ["--stations", "catalogue.csv"], "catalogue.csv: not XML"),
@@ -429,9 +433,9 @@ CSV = "origin_time,latitude,longitude,event_type\n2020-01-01T00:02:00,45,7,earth
         (CSV, ["--unit", "m/s"], "--unit m/s needs gains"),
         (CSV, ["--before", "0"], "--before 0: must be 1 to 3600"),
         (CSV, ["--picks", "picks.csv"], "picks.csv, line 2: event e7 is not in the catalogue"),
-        (CSV, ["--channels", "BH?"], "not asked for by --channels BH?"),
+        (CSV, ["--channels", "BH?"], "not selected by --channels BH?"),
         (CSV, ["nothing.mseed"], "nothing.mseed: no such file or folder"),
-        (CSV, ["sds:rec"], "sds:rec: no day file of an SDS archive there"),
+        (CSV, ["sds:rec"], "sds:rec: contains no day file of an SDS archive"),
     ],
 )
 def test_bad_input(
@@ -454,17 +458,17 @@ def test_bad_input(
     assert list(Path().glob(".out*")) == []
 
 
-def test_nothing_is_left_of_a_build_that_fails(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_build_leaves_no_files(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
-        raise RuntimeError("the disk is gone")
+        raise RuntimeError("disk failure")
 
-    monkeypatch.setattr(build_module, "_put_sides", fail)
+    monkeypatch.setattr(build_module, "_assign_splits", fail)
     with pytest.raises(AssertionError):
         built(made, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_there_is_not_overwritten(made: Path, tmp_path: Path) -> None:
+def test_an_existing_folder_is_not_overwritten(made: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     code, _, err = run(made / "catalogue.xml", made / "rec", "-o", tmp_path / "out")
     assert code == 2

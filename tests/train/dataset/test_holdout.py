@@ -1,4 +1,4 @@
-"""What each rule holds out, on records whose right answer is known; no rule leaks, columns that do are refused."""
+"""Training and test data of each rule, for records with a known result; columns with leaks raise an error."""
 
 from __future__ import annotations
 
@@ -71,18 +71,18 @@ def test_region_holds_out_whole_cells() -> None:
         assert not cells & {p.latitude_deg for p, s in zip(all_places, sides.side, strict=True) if s == "train"}
 
 
-def test_groups_stay_together_and_the_unknown_is_on_no_side() -> None:
+def test_groups_stay_together_and_events_of_unknown_time_or_place_are_left_out() -> None:
     all_places = places()
     joined = [dataclasses.replace(p, group="g") if p.event in ("e47", "e48") else p for p in all_places]
     sides = hold_out("time", joined)
     assert leaks(joined, sides.side) == []
-    assert {s for p, s in zip(joined, sides.side, strict=True) if p.group == "g"} == {""}  # on both sides of the border
+    assert {s for p, s in zip(joined, sides.side, strict=True) if p.group == "g"} == {""}  # before and after the limit
     dated = hold_out("time:2015-02-16", joined)
     assert {s for p, s in zip(joined, dated.side, strict=True) if p.group == "g"} == {"test"}
-    blind = [dataclasses.replace(p, time_ns=None, latitude_deg=None) if p.event == "e3" else p for p in all_places]
+    unplaced = [dataclasses.replace(p, time_ns=None, latitude_deg=None) if p.event == "e3" else p for p in all_places]
     for rule in ("time", "region"):
-        sides = hold_out(rule, blind)
-        assert {p.event for p, s in zip(blind, sides.side, strict=True) if not s} == {"e3"}
+        sides = hold_out(rule, unplaced)
+        assert {p.event for p, s in zip(unplaced, sides.side, strict=True) if not s} == {"e3"}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_bad_rules(rule: str, message: str) -> None:
         hold_out(rule, places())
 
 
-def test_one_cell_needs_a_box() -> None:
+def test_events_in_one_cell_need_a_box() -> None:
     here = [dataclasses.replace(p, latitude_deg=35.2, longitude_deg=-117.6) for p in places()]
     with pytest.raises(InputError, match="all events lie in one cell"):
         hold_out("region", here)
@@ -113,17 +113,17 @@ def test_the_bundled_columns_are_kept(archive: Archive) -> None:
     assert len(archive.indices(split="test")) == N_TEST
 
 
-def test_columns_that_leak_are_refused() -> None:
+def test_columns_that_leak_raise_an_error() -> None:
     all_places = places(10, 2)
     side = ["test" if p.event == "e1" else "train" for p in all_places]
     fold = ["" for _ in all_places]
     assert settle(all_places, side, fold, "", "here").rule == GIVEN
     side[2] = "train"  # e1 at one of its stations
-    with pytest.raises(InputError, match=r"here: column split puts event e1 on two sides \(1 such\)"):
+    with pytest.raises(InputError, match=r"here: column split has event e1 in two parts \(1 such"):
         settle(all_places, side, fold, "", "here")
     joined = [dataclasses.replace(p, group="g") if p.event in ("e1", "e2") else p for p in all_places]
     side[2] = "test"
-    with pytest.raises(InputError, match="event g on two sides"):
+    with pytest.raises(InputError, match="event g in two parts"):
         settle(joined, side, fold, "", "here")
     assert settle(joined, side, fold, "event", "here").rule == RULE
 

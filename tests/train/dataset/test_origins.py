@@ -1,4 +1,4 @@
-"""Events that are one by time and place."""
+"""Events with the same origin under different ids."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.train.dataset.origins import same_origin
 
 
-def test_one_event_of_two_catalogues() -> None:
+def test_an_event_in_two_catalogues() -> None:
     times = [100 * NS_PER_S, 101 * NS_PER_S, 101 * NS_PER_S, 110 * NS_PER_S, None]
-    names = same_origin(["b", "a", "far", "later", "blind"], times, [45.0, 45.1, 46.0, 45.0, 45.0], [7.0] * 5)
-    assert names == {"a": "a", "b": "a", "far": "far", "later": "later", "blind": "blind"}
+    names = same_origin(["b", "a", "far", "later", "untimed"], times, [45.0, 45.1, 46.0, 45.0, 45.0], [7.0] * 5)
+    assert names == {"a": "a", "b": "a", "far": "far", "later": "later", "untimed": "untimed"}
 
 
 def test_chains_are_joined_and_order_does_not_matter() -> None:

@@ -1,4 +1,4 @@
-"""The pieces of a build by themselves: travel times, stations, quiet stretches, picks in CSV."""
+"""Parts of a build: travel times, stations, quiet intervals, picks in CSV."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_a_layered_earth_agrees_with_taup() -> None:
 
 
 @pytest.mark.parametrize("name", ["obspy", "obspy.taup"])
-def test_without_obspy_the_sentence_says_what_to_do(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_obspy_the_error_gives_the_remedy(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     (tmp_path / "c.xml").write_text("<quakeml/>")
-    with pytest.raises(InputError, match=r"needs obspy; pip install 'seisedge\[train\]', or give"):
+    with pytest.raises(InputError, match=r"needs obspy; run pip install 'seisedge\[train\]', or give"):
         travel_times_from("iasp91") if name == "obspy.taup" else events_from(tmp_path / "c.xml")
 
 
-def test_the_commands_start_without_what_they_do_not_need(datasets: Path) -> None:
+def test_the_commands_import_only_the_packages_they_need(datasets: Path) -> None:
     script = (
         "import sys, importlib.util\nfrom click.testing import CliRunner\nfrom seisedge.cli import main\n"
         "heavy = {'torch', 'obspy', 'pandas', 'seisbench', 'matplotlib', 'scipy'}\n"
@@ -76,7 +76,7 @@ def test_station_files_give_positions_and_gains() -> None:
     assert (site.latitude_deg, site.longitude_deg) == (35.9357, -117.6017)
     assert stations.gain(SourceId("PB", "B918", "", "EH1"), time_ns) == 7.81398e8
     assert stations.gain(SourceId("PB", "B918", "00", "HHZ"), time_ns) == (
-        "no StationXML or station file gives one for the channel"
+        "no StationXML or station file has a gain for the channel"
     )
     assert stations.site("PB.B999", time_ns) is None
 
@@ -115,10 +115,10 @@ def test_a_catalogue_with_odd_entries(tmp_path: Path, caplog: pytest.LogCaptureF
     ).write(str(tmp_path / "c.xml"), format="QUAKEML")
     events = events_from(tmp_path / "c.xml", default_type="earthquake")
     assert [(e.id, e.type) for e in events] == [("2", "earthquake"), ("ci1", "earthquake")]
-    assert "event 3 passed over: no origin" in caplog.text
+    assert "event 3 skipped: no origin" in caplog.text
 
 
-def test_quiet_is_what_is_recorded_and_not_busy() -> None:
+def test_quiet_spans_are_recorded_and_not_busy() -> None:
     assert quiet_spans([(0, 100), (200, 300)], [(90, 210), (-5, 5), (40, 50), (45, 60)]) == [
         (5, 40),
         (60, 90),
@@ -127,14 +127,14 @@ def test_quiet_is_what_is_recorded_and_not_busy() -> None:
     assert quiet_spans([(0, 10)], [(0, 10)]) == []
 
 
-def test_candidates_lie_side_by_side_in_a_settled_order() -> None:
+def test_candidates_are_adjacent_and_in_a_fixed_order() -> None:
     spans = [(0, 100 * NS_PER_S), (500 * NS_PER_S, 530 * NS_PER_S)]
     starts = list(candidates(spans, 30.0, "XX.A"))
     assert sorted(starts) == [0, 30 * NS_PER_S, 60 * NS_PER_S, 500 * NS_PER_S]
     assert starts == list(candidates(spans, 30.0, "XX.A"))
 
 
-def test_a_small_event_in_noise_is_heard() -> None:
+def test_a_small_event_in_noise_is_detected() -> None:
     x = np.random.default_rng(0).normal(0, 100, (3, 8000))
     assert loudest_ratio(x, 100.0) < 2
     x[:, 4000:4200] *= 6

@@ -1,4 +1,4 @@
-"""Every layout that SeisBench reads, and what is wrong with the others in one sentence each."""
+"""All layouts that SeisBench reads, and the error messages for others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seisedge.train.dataset.store import Store
 
 
 @pytest.mark.parametrize("layout", [{}, {"block": True}, {"transposed": True}, {"block": True, "transposed": True}])
-def test_samples_come_back_exactly(tmp_path: Path, layout: dict[str, Any]) -> None:
+def test_samples_are_read_exactly(tmp_path: Path, layout: dict[str, Any]) -> None:
     arrays = [make_arrays(1, length=5000)[0], make_arrays(1, components=2, length=4000, seed=1)[0]]
     write_set(tmp_path, make_rows(2), arrays, **layout)
     with Store(tmp_path) as store:
@@ -35,7 +35,7 @@ def test_chunks(tmp_path: Path, listed: bool) -> None:
         assert all(np.array_equal(store.samples(r), a) for r, a in zip(store.rows, arrays, strict=True))
     if listed:
         (tmp_path / "metadata2020.csv").unlink()
-        with pytest.raises(InputError, match=r"no metadata2020.csv there"):
+        with pytest.raises(InputError, match=r"metadata2020.csv is missing"):
             Store(tmp_path)
 
 
@@ -60,7 +60,7 @@ def test_spellings(tmp_path: Path, columns: dict[str, Any], onset: int, kind: st
     if kind == "noise":
         assert record.noise_end == record.n_samples
     else:
-        assert record.onset == pytest.approx(onset, abs=60)  # the resampler's reach is cut off in front
+        assert record.onset == pytest.approx(onset, abs=60)  # the resampler drops half its kernel at the start
         assert {r.onset - onset for r in archive.records} == {record.onset - onset}
 
 
@@ -88,9 +88,9 @@ def test_rate_and_components_of_the_data_format(tmp_path: Path) -> None:
     ("rows", "message"),
     [
         ([{"trace_name": "gone", "trace_sampling_rate_hz": 100, "source_type": "earthquake",
-           "trace_p_arrival_sample": 9}], "no trace gone there, but metadata.csv names it"),
+           "trace_p_arrival_sample": 9}], "trace gone of metadata.csv is missing"),
         ([{"trace_name": "t0$9,:3,:100", "trace_sampling_rate_hz": 100, "source_type": "earthquake",
-           "trace_p_arrival_sample": 9}], "no trace t0"),
+           "trace_p_arrival_sample": 9}], r"trace t0\$9,:3,:100 of metadata.csv is missing"),
         ([{"trace_name": "t0", "trace_sampling_rate_hz": 0, "source_type": "earthquake"}], "t0 has no sampling rate"),
         ([{"trace_name": "t0", "trace_sampling_rate_hz": "fast", "source_type": "earthquake"}],
          "t0: column trace_sampling_rate_hz must be a number; got 'fast'"),
@@ -117,7 +117,7 @@ def test_bad_sets(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> N
         load_archive([tmp_path], 40.0, 15.0)
 
 
-def test_nan_flat_and_missing_are_masked_or_left_out_and_said(tmp_path: Path) -> None:
+def test_nan_flat_and_missing_samples_are_masked_or_left_out_and_reported(tmp_path: Path) -> None:
     arrays = [a.astype(np.float32) for a in make_arrays(8)]
     arrays[0][:] = np.nan
     arrays[1][0] = 7.0
@@ -130,13 +130,13 @@ def test_nan_flat_and_missing_are_masked_or_left_out_and_said(tmp_path: Path) ->
     assert np.isfinite(archive.waveform).all()
     by_name = {record.name: i for i, record in enumerate(archive.records)}
     lost = (~archive.valid).sum(-1) - (~archive.valid[by_name["t7"]]).sum(-1)
-    reach = lost[by_name["t2"], 1] - 9  # of the kernel to both sides
+    reach = lost[by_name["t2"], 1] - 9  # of the kernel on both sides
     assert lost[by_name["t2"]].tolist() == [0, reach + 9, 0]
     assert lost[by_name["t3"], 0] == 1000 - 1 + reach
     assert lost[by_name["t3"], 2] > 0
 
 
-def test_mixed_rates_are_resampled_and_said(tmp_path: Path) -> None:
+def test_mixed_rates_are_resampled_and_reported(tmp_path: Path) -> None:
     rows = make_rows(6)
     rows[0]["trace_sampling_rate_hz"] = 200
     archive = load_archive([write_set(tmp_path, rows, make_arrays(6))], 40.0, 15.0)

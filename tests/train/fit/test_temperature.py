@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]  # scipy publishes no types
+from scipy.special import logsumexp  # type: ignore[import-untyped]  # scipy publishes no types
+from torch import Tensor
 
+from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.train.archive.archive import Archive, Record
+from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.mixture import with_sources
-from seisedge.train.evaluation.predict import training_windows
+from seisedge.train.evaluation.predict import predict, training_windows
 from seisedge.train.fit.loop import Trained
 from seisedge.train.fit.temperature import Outputs, best_temperature, fit_temperature, target_of
 from seisedge.train.models import create_model
-from seisedge.train.models._base import MagnitudeModel
+from seisedge.train.models._base import EventTypeModel, Geometry, MagnitudeModel
 from seisedge.train.recipes.recipe import load_recipe
 
 CPU = torch.device("cpu")
@@ -81,3 +88,52 @@ def test_only_the_chosen_records_are_used(few: Archive) -> None:
         if not chosen(r):
             wave[i] = 0
     assert fit_temperature(recipe, Trained(model, {}), dataclasses.replace(few, waveform=wave), chosen, CPU) == found
+
+
+class BundledModel(EventTypeModel):
+    """The answers of the bundled model at another temperature: its probabilities to the power of `factor`."""
+
+    def __init__(self, factor: float) -> None:
+        engine = OnnxRuntimeEngine(Path(str(resources.files("seisedge.runtime") / "models" / "event-type.onnx")))
+        card = engine.card
+        geometry = Geometry(card.n_samples, card.sampling_rate_hz, card.onset_s)
+        super().__init__(geometry, list(card.labels), card.band_hz)
+        self.engine, self.factor = engine, factor
+
+    def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
+        p, _ = self.engine.infer(waveform.numpy(), valid.numpy())
+        return self.factor * torch.from_numpy(np.array(p)).clamp(min=1e-9).log()
+
+
+def test_noise_windows_weigh_as_much_as_a_kind_of_event(few: Archive) -> None:
+    """The temperature fitted to answers of the bundled model, against a fit by scipy with weights by hand."""
+    answer_s = 10.0
+    recipe, _ = with_sources(load_recipe("event-type", {"nuisance.answers_s": [answer_s]}), few)
+    model = BundledModel(factor=3.0)
+
+    def chosen(r: Record) -> bool:
+        return r.split == "test"
+
+    windows = training_windows(recipe, model, few, chosen, answer_s)
+    cutter = WindowCutter(few, model.geometry, CPU)
+    raw = np.concatenate(
+        [predict(model, few, cutter, windows.draw(model.geometry, answer_s, v), {}).numpy() for v in (False, True)]
+    )
+    label = np.tile(windows.label, 2)
+    records = [few.records[i] for i in windows.record] * 2
+    kind = np.array(["noise" if k == 2 else r.kind for r, k in zip(records, label, strict=True)])
+    kind[[k != "noise" and not r.visible for r, k in zip(records, kind, strict=True)]] = "invisible"
+
+    def best(noise_weight: float) -> float:
+        total = {"invisible": 0.0, "noise": noise_weight}
+        weight = np.array([total.get(k, 1.0) / (kind == k).sum() for k in kind])
+
+        def loss(log_temperature: float) -> float:
+            z = raw.astype(np.float64) / np.exp(log_temperature)
+            return -float(weight @ (z[np.arange(len(z)), label] - logsumexp(z, axis=1)))
+
+        return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.5), np.log(4.0)), method="bounded").x))
+
+    found = fit_temperature(recipe, Trained(model, {}), few, chosen, CPU)
+    assert found == pytest.approx(best(1.0), rel=0.03)  # candidates are 5 % apart
+    assert best(0.0) > 1.1 * found > 1.2 * best(3.0)  # the weight of noise matters

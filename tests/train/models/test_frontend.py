@@ -1,4 +1,4 @@
-"""Front ends against float64 and against what they must not do."""
+"""Front ends: agreement with float64, frequency response, and independence of masked samples."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from seisedge.train.models.frontend import (
     MaskedDetrend,
     MaskedHighpass,
     TypeFrontEnd,
-    unit_scale,
+    scale_to_unit_peak,
 )
 
 N, RATE = 1800, 40.0
 
 
 def type_front() -> TypeFrontEnd:
-    """The station's."""
+    """The front end of the bundled event type model."""
     return TypeFrontEnd(MaskedHighpass(RATE))
 
 
 def magnitude_front() -> MagnitudeFrontEnd:
-    """The station's."""
+    """The front end of the bundled magnitude model."""
     return MagnitudeFrontEnd(MaskedHighpass(RATE), RATE)
 
 
@@ -47,36 +47,36 @@ def drifting(valid_samples: int, hole: bool) -> tuple[torch.Tensor, torch.Tensor
 )
 def test_detrend_agrees_with_least_squares_in_float64(valid_samples: int, hole: bool) -> None:
     x, mask = drifting(valid_samples, hole)
-    scaled, scale = unit_scale(x, mask)
+    scaled, scale = scale_to_unit_peak(x, mask)
     ours = (MaskedDetrend(N, 10)(scaled, mask) * scale)[0, 0].double().numpy()
-    there = mask[0, 0].numpy() > 0
-    t = np.linspace(-1, 1, N)[there]
-    degree = max(1, int(there.sum() * 10 / N))
+    present = mask[0, 0].numpy() > 0
+    t = np.linspace(-1, 1, N)[present]
+    degree = max(1, int(present.sum() * 10 / N))
     basis = np.polynomial.legendre.legvander((t - t.mean()) / np.ptp(t) * 2, degree)
-    y = x[0, 0].double().numpy()[there]
+    y = x[0, 0].double().numpy()[present]
     residual = y - basis @ np.linalg.lstsq(basis, y, rcond=None)[0]
-    assert np.abs(ours[there] - residual).max() <= 1e-3 * residual.std()
-    assert (ours[~there] == 0).all()
+    assert np.abs(ours[present] - residual).max() <= 1e-3 * residual.std()
+    assert (ours[~present] == 0).all()
 
 
 def test_local_line_agrees_with_weighted_least_squares_in_float64() -> None:
-    """With a mask of whole averages, against a fit at each point."""
+    """Compared with a fit at each point; gaps begin and end at the borders of pools."""
     sigma, pool = 10.0, 5
     rng = np.random.default_rng(0)
     t = np.arange(N // pool) * 1.0
-    there = np.ones(N // pool, dtype=bool)
-    there[100:130], there[300:] = False, False
+    present = np.ones(N // pool, dtype=bool)
+    present[100:130], present[300:] = False, False
     y = np.sin(t / 20) + 0.1 * rng.standard_normal(len(t)) + 0.02 * t
-    x, mask = (torch.from_numpy(np.repeat(v, pool)).float().expand(1, 3, N) for v in (y * there, there * 1.0))
+    x, mask = (torch.from_numpy(np.repeat(v, pool)).float().expand(1, 3, N) for v in (y * present, present * 1.0))
     ours = LocalLine(sigma, pool)(x, mask)[0, 0].double().numpy()
-    for i in np.flatnonzero(there):
+    for i in np.flatnonzero(present):
         far = np.abs(t - t[i])
-        w = np.exp(-0.5 * (far * pool / sigma) ** 2) * there * (far <= 6)
+        w = np.exp(-0.5 * (far * pool / sigma) ** 2) * present * (far <= 6)
         wanted = np.polynomial.polynomial.polyfit(t - t[i], y, 1, w=np.sqrt(w))[0]
         assert ours[i] == pytest.approx(wanted, abs=3e-3)
 
 
-def test_local_mean_is_of_the_valid_samples() -> None:
+def test_local_mean_uses_valid_samples_only() -> None:
     x, mask = torch.full((1, 3, 400), 7.0), torch.ones(1, 3, 400)
     mask[..., 100:130], mask[:, 1] = 0, 0
     mean, share = LocalMean(6.0, 5)(x * mask, mask)
@@ -97,7 +97,7 @@ def test_highpass(frequency_hz: float, low: float, high: float) -> None:
     assert low <= gain <= high
 
 
-def test_a_slope_leaves_nothing_at_ends_and_gaps() -> None:
+def test_a_slope_is_removed_at_ends_and_gaps() -> None:
     x = torch.linspace(-1000, 1000, N).expand(1, 3, N)
     mask = torch.ones(1, 3, N)
     mask[..., 300:420], mask[..., 1500:] = 0, 0
@@ -105,8 +105,8 @@ def test_a_slope_leaves_nothing_at_ends_and_gaps() -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [0.0, 16.0, 16.5, 17.0, 18.0, 19.5])
-def test_bands_see_nothing_beyond_the_edge(rate_hz: float) -> None:
-    """Nor an offset: 40 dB below a tone of theirs, at least."""
+def test_bands_do_not_respond_beyond_the_edge(rate_hz: float) -> None:
+    """Nor to an offset: at least 40 dB less than to a tone inside a band."""
     bank = Filterbank(RATE, 16, stride=20)
     t = torch.arange(N) / RATE
 
@@ -118,7 +118,7 @@ def test_bands_see_nothing_beyond_the_edge(rate_hz: float) -> None:
 
 
 @pytest.mark.parametrize("hidden", [float("nan"), float("inf"), 1e9, -1e30])
-def test_nothing_behind_the_mask_reaches_an_output_bit(hidden: float) -> None:
+def test_masked_samples_do_not_change_the_output(hidden: float) -> None:
     x, mask = drifting(1000, True)
     spoiled = torch.where(mask > 0, x, hidden)
     for front in (type_front(), magnitude_front(), TypeFrontEnd(MaskedDetrend(N))):
@@ -135,7 +135,7 @@ def test_type_front_end_gives_unit_power_and_keeps_component_ratios() -> None:
     assert (sizes / sizes[0]).tolist() == pytest.approx([1.0, 2.0, 4.0], rel=1e-3)
 
 
-def test_type_front_end_does_not_see_a_gain() -> None:
+def test_type_front_end_is_independent_of_the_gain() -> None:
     x, mask = drifting(1800, True)
     a, b = type_front()(x, mask)[0], type_front()(x * 1024, mask)[0]
     assert torch.allclose(a, b, atol=1e-5)
@@ -160,6 +160,6 @@ def test_degenerate_input_stays_finite(value: float) -> None:
                 assert torch.isfinite(out).all()
 
 
-def test_a_constant_is_not_blown_up_to_unit_power() -> None:
+def test_a_constant_is_not_scaled_to_unit_power() -> None:
     y, _ = type_front()(torch.full((1, 3, N), 123456.7), torch.ones(1, 3, N))
     assert float(y.abs().max()) < 1.0

@@ -1,4 +1,4 @@
-"""Every registered model, by the registry."""
+"""Tests of all registered models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMALL = {"ganet_small": 500_000, "resnet18_cbam_small": 1_500_000}
 
 
 def batch(model: Model, size: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
-    """Three components whole, and a vertical that ends half way."""
+    """One record with three complete components, one with a vertical that ends half way."""
     n = model.geometry.n_samples
     x = torch.randn(size, 3, n, generator=torch.Generator().manual_seed(1)) * 1e-5
     valid = torch.ones_like(x)
@@ -37,9 +37,9 @@ def test_forward_gives_probabilities(model: Model) -> None:
     assert (p >= 0).all()
 
 
-def test_its_band_lies_below_the_nyquist_frequency(model: Model) -> None:
+def test_the_band_is_below_the_nyquist_frequency(model: Model) -> None:
     low, high = model.band_hz
-    assert 0 <= low < high < model.geometry.rate_hz / 2  # else no card can be written
+    assert 0 <= low < high < model.geometry.rate_hz / 2  # a card requires it
 
 
 def test_backward_reaches_every_parameter(model: Model) -> None:
@@ -50,7 +50,7 @@ def test_backward_reaches_every_parameter(model: Model) -> None:
         if isinstance(module, torch.nn.Dropout):
             module.eval()
     if isinstance(model, MagnitudeModel):
-        for parameter in model.parameters():  # a head that begins at zero passes no gradient on
+        for parameter in model.parameters():  # a head that is initialised to zero passes no gradient
             if parameter.ndim > 1 and not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.1)
         target, distance = torch.tensor([1.23, 2.5]), torch.tensor([1.1, float("nan")])
@@ -110,7 +110,7 @@ def test_magnitude_bins_are_closed_above() -> None:
     assert labels == ["≤0.0", "≤0.0", "(0.0,0.1]", "(0.9,1.0]", "(1.0,1.1]", "(2.9,3.0]", ">3.0"]
 
 
-def test_a_gain_moves_the_location_by_the_slope_and_nothing_else() -> None:
+def test_a_gain_moves_only_the_location() -> None:
     model = create_model("resnet18_cbam_small").eval()
     x, valid = batch(model)
     with torch.no_grad():
@@ -130,7 +130,7 @@ def test_a_name_is_registered_once() -> None:
         register_model(ganet_small)
 
 
-def test_unknown_names_and_arguments_are_explained() -> None:
+def test_unknown_names_and_arguments_raise_an_error() -> None:
     with pytest.raises(InputError, match="did you mean 'ganet_small'"):
         create_model("ganet_smal")
     with pytest.raises(InputError, match=r"model 'ganet_small'.*depth"):

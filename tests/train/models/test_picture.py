@@ -1,4 +1,4 @@
-"""The line plot, pixel by pixel where it can be worked out by hand, and in onnxruntime."""
+"""The line plot: pixels with a known result, and equality in torch and onnxruntime."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def drawn(x: torch.Tensor, valid: torch.Tensor | None = None, side: int = 4) -> 
     return out
 
 
-def test_a_ramp_is_a_diagonal_that_is_joined() -> None:
+def test_a_ramp_is_a_connected_diagonal() -> None:
     x = torch.arange(8, dtype=torch.float32).expand(1, 3, 8)
     expected = [  # -1 to 1 in steps of 2/7; rows at 0.75 to -0.75, a line 0.25 to either side
         [0, 0, 1, 1],
@@ -35,7 +35,7 @@ def test_a_ramp_is_a_diagonal_that_is_joined() -> None:
     assert drawn(x)[0, 0].tolist() == expected
 
 
-def test_scale_and_offset_are_scaled_away() -> None:
+def test_scale_and_offset_do_not_change_the_picture() -> None:
     x = torch.randn(2, 3, 6000, generator=torch.Generator().manual_seed(1))
     picture = drawn(x, side=224)
     assert 0.1 < float(picture.mean()) < 0.7
@@ -43,7 +43,7 @@ def test_scale_and_offset_are_scaled_away() -> None:
     assert float((drawn(-x, side=224).flip(2) != picture).float().mean()) < 1e-3
 
 
-def test_nothing_is_drawn_where_nothing_is() -> None:
+def test_columns_without_valid_samples_are_empty() -> None:
     x = torch.randn(1, 3, 6000, generator=torch.Generator().manual_seed(1))
     valid = torch.ones_like(x)
     valid[0, 0, 3000:] = 0
@@ -54,17 +54,17 @@ def test_nothing_is_drawn_where_nothing_is() -> None:
     assert not picture[0, 1].any()
     assert torch.equal(picture, drawn(torch.where(valid > 0.5, x, torch.nan), valid, 224))
     flat = drawn(torch.full((1, 3, 6000), 7.0), side=224)
-    assert set(flat[0, 0].sum(0).tolist()) <= {1.0, 2.0}, "a constant is a level line"
+    assert set(flat[0, 0].sum(0).tolist()) <= {1.0, 2.0}, "a constant must be a horizontal line"
 
 
-def test_marks_stand_where_the_catalogue_says(archive: Archive) -> None:
+def test_marks_are_at_the_catalogued_times(archive: Archive) -> None:
     plot = LinePlot(6000)
     marks = torch.tensor([[750.0, float("nan"), 7000.0], [0.0, 5999.0, -3.0]])
     lines = plot.marked(torch.zeros(2, 3, 224, 224), marks).all(2)  # (batch, 3, column)
     assert lines.nonzero().tolist() == [[0, 0, 28], [1, 0, 0], [1, 1, 223]]
 
 
-def test_a_model_of_marks_cannot_leave(archive: Archive) -> None:
+def test_a_model_with_marks_cannot_be_exported(archive: Archive) -> None:
     model = create_model("resnet18_cbam_image", marks="catalogue").eval()
     x = torch.zeros(1, 3, 6000)
     with pytest.raises(InputError, match="cannot be exported or run at a station"):
@@ -82,7 +82,7 @@ def test_a_model_of_marks_cannot_leave(archive: Archive) -> None:
         create_model("resnet18_cbam_image", marks="some")
 
 
-def test_drawn_in_onnxruntime_as_here() -> None:
+def test_onnxruntime_and_torch_agree() -> None:
     torch.manual_seed(0)
     model = create_model("resnet18_cbam_image").eval()
     file = strip_metadata(graph_from_model(model)).SerializeToString()

@@ -1,4 +1,4 @@
-"""Synthetic records are marked, let in only where asked for, and counted nowhere."""
+"""Synthetic records are marked, used only on request, and never part of an evaluation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_record_says_what_it_is(made: Path, tmp_path: Path) -> None:
+def test_every_record_is_marked_as_synthetic(made: Path, tmp_path: Path) -> None:
     with (made / "metadata.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 28
@@ -43,7 +43,7 @@ def test_every_record_says_what_it_is(made: Path, tmp_path: Path) -> None:
     assert (tmp_path / "again" / "waveforms.hdf5").read_bytes() == (made / "waveforms.hdf5").read_bytes()
 
 
-def test_the_records_are_not_let_in_by_chance(made: Path, tmp_path: Path) -> None:
+def test_the_records_are_used_only_on_request(made: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="28 × synthetic"):
         load_archive([made], 40.0, 15.0)
     real = make_set(tmp_path / "real")
@@ -54,11 +54,11 @@ def test_the_records_are_not_let_in_by_chance(made: Path, tmp_path: Path) -> Non
     assert {r.split for r in made_up} == {"train"}
     assert 0 not in {r.fold for r in made_up}  # temperature is fitted on fold 0
     sides = [{r.name: (r.split, r.fold) for r in a.records if not r.synthetic} for a in (without, with_them)]
-    assert sides[0] == sides[1]  # real events stay where they were
+    assert sides[0] == sides[1]  # the split of real events is unchanged
     assert all(r.gain == 1.0 for r in made_up)
 
 
-def test_a_run_takes_them_only_with_its_key_and_no_evaluation_does(made: Path, tmp_path: Path) -> None:
+def test_training_uses_them_only_with_its_key_and_evaluation_never(made: Path, tmp_path: Path) -> None:
     real = make_set(tmp_path / "real")
     both = ("--data", real, "--data", made)
     code, text = seisedge("train", "event-type", *both, "-o", tmp_path / "with", *STEPS, "--set", "data.synthetic=true")

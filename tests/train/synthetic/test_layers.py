@@ -1,4 +1,4 @@
-"""A layered Earth: its waves come when rays say, as large as theory has them, and bad layers are named."""
+"""A layered Earth: travel times, amplitudes, polarities, and error messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from seisedge.train.synthetic import (
     seismogram,
     write_dataset,
 )
-from seisedge.train.synthetic.greens import tool
+from seisedge.train.synthetic.greens import pygrt_version
 from seisedge.train.synthetic.record import plateau_m_s
 
 RATE = 50.0
@@ -37,9 +37,9 @@ HALF_SPACE = Layers((Layer(0, 5.8, 5.8 / 1.73, 2700, 1e6, 1e6),), kappa_s=0.0, h
 
 
 def why_not() -> str:
-    """Why PyGRT cannot be used here; empty where it can."""
+    """The reason why PyGRT is unavailable; empty if it is available."""
     try:
-        tool()
+        pygrt_version()
     except InputError as error:
         return str(error)
     return ""
@@ -78,7 +78,7 @@ def first_arrival_s(distance_km: float, depth_km: float, wave: int) -> float:
 
 @needs_tool
 @pytest.mark.parametrize("distance_km", [15.0, 40.0, 120.0])
-def test_p_and_s_come_when_rays_say(distance_km: float) -> None:
+def test_p_and_s_arrive_at_the_travel_times_of_rays(distance_km: float) -> None:
     """Direct at 15 and 40 km, Pn and Sn at 120."""
     event = Event(3.0, distance_km, 8.0, mechanism_deg=(20.0, 70.0, 30.0), back_azimuth_deg=200.0)
     layers = replace(CRUST, highest_hz=4.0) if distance_km > 100 else CRUST
@@ -97,14 +97,14 @@ def test_p_and_s_come_when_rays_say(distance_km: float) -> None:
 
 
 @needs_tool
-def test_pn_overtakes() -> None:
+def test_pn_overtakes_the_direct_p() -> None:
     near, far = (first_arrival_s(x, 8.0, 0) - x / 6.0 for x in (40.0, 120.0))
-    assert far < 0 < near  # at 120 km before anything that stays in the crust could come
+    assert far < 0 < near  # at 120 km before any wave that stays in the crust
 
 
 @needs_tool
-def test_a_half_space_in_layers_is_the_uniform_earth() -> None:
-    """P of an explosion below 4 Hz is what theory has: the spectrum's plateau times the free surface's share."""
+def test_a_half_space_agrees_with_the_uniform_earth() -> None:
+    """P of an explosion below 4 Hz agrees with theory: the plateau of the spectrum times the free-surface factor."""
     event = Event(2.0, 20.0, 8.0, "explosion", stress_drop_pa=3e6)
     record = made(event, HALF_SPACE)
     p, s = round(record.p_s * RATE), round(record.s_s * RATE)
@@ -114,26 +114,26 @@ def test_a_half_space_in_layers_is_the_uniform_earth() -> None:
     some = (f > 0.7) & (f < 4)
     spectrum = np.abs(np.fft.rfft(window, 1024, axis=1))[:, some] / RATE / (2 * np.pi * f[some])
     ratio = np.sqrt((spectrum**2).sum(0)) / plateau_m_s(event, LOSSLESS, True)
-    assert 0.7 < np.median(ratio) < 1.2  # 1 for a free surface that doubles
+    assert 0.7 < np.median(ratio) < 1.2  # 1 for a free-surface factor of 2
 
 
 @needs_tool
-def test_amplitudes_are_those_of_the_uniform_earth_within_its_factor() -> None:
+def test_amplitudes_agree_with_the_uniform_earth_within_its_accuracy() -> None:
     ratios = []
     for seed in range(6):
         event = Event(2.0, 20.0, 8.0)
         layered = made(event, HALF_SPACE, seed).clean
         uniform = seismogram(event, LOSSLESS, seed, rate_hz=RATE, length_s=60.0, before_s=10.0, noise=0).clean
         f = np.fft.rfftfreq(layered.shape[1], 1 / RATE)
-        heard = (f > 0.7) & (f < 5)
-        level = [np.sqrt((np.abs(np.fft.rfft(x, axis=1)[:, heard]) ** 2).sum()) for x in (layered, uniform)]
+        in_band = (f > 0.7) & (f < 5)
+        level = [np.sqrt((np.abs(np.fft.rfft(x, axis=1)[:, in_band]) ** 2).sum()) for x in (layered, uniform)]
         ratios.append(math.log(level[0] / level[1]))
     assert 0.5 < math.exp(np.mean(ratios)) < 2
 
 
 @needs_tool
-def test_first_motion_goes_where_the_mechanism_pushes() -> None:
-    """A vertical fault along north, left-lateral: the ground in the north-east is pushed, in the south-east pulled."""
+def test_first_motions_follow_the_mechanism() -> None:
+    """A vertical fault along north, left-lateral: compression in the north-east, dilatation in the south-east."""
     for azimuth, sign in ((45.0, 1), (135.0, -1), (225.0, 1)):
         event = Event(3.0, 20.0, 8.0, mechanism_deg=(0.0, 90.0, 0.0), back_azimuth_deg=azimuth - 180)
         record = made(event, CRUST)
@@ -183,7 +183,7 @@ def test_a_data_set_of_layered_records(tmp_path: Path) -> None:
 
 
 @needs_tool
-def test_the_mechanism_is_drawn_with_the_seed() -> None:
+def test_the_mechanism_depends_on_the_seed() -> None:
     event = Event(2.0, 8.0, 5.0)
     layers = replace(CRUST, highest_hz=3.0)
     a, b, c = (made(event, layers, seed).clean for seed in (1, 1, 2))
@@ -199,13 +199,13 @@ def test_the_mechanism_is_drawn_with_the_seed() -> None:
         (Event(2.0, 5.0, -1.0), "depth_km must be 0 or more; got -1.0"),
     ],
 )
-def test_geometry_out_of_reach(event: Event, text: str) -> None:
+def test_invalid_geometry(event: Event, text: str) -> None:
     with pytest.raises(InputError, match=text):
         made(event, CRUST)
 
 
 @needs_tool
-def test_what_the_tool_says_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_pygrt_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     import pygrt
 
     def refuses(*_: object, **__: object) -> None:
@@ -216,27 +216,27 @@ def test_what_the_tool_says_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> Non
         made(Event(2.0, 5.0), CRUST)
 
 
-def test_without_the_tool_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_pygrt_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "pygrt", None)
-    with pytest.raises(InputError, match=r"a layered Earth needs PyGRT; pip install 'seisedge\[layered\]'"):
+    with pytest.raises(InputError, match=r"a layered Earth needs PyGRT; run pip install 'seisedge\[layered\]'"):
         made(Event(2.0, 5.0), CRUST)
     with pytest.raises(InputError, match="needs PyGRT"):
         write_dataset(tmp_path / "made", Catalogue(events=1), 1, CRUST)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_system_without_its_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_system_library_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     class Unloadable(ModuleType):
         def __getattr__(self, name: str) -> object:
             raise OSError("libgomp.so.1: cannot open shared object file: No such file or directory")
 
     monkeypatch.setitem(sys.modules, "pygrt", Unloadable("pygrt"))
     with pytest.raises(InputError, match=r"PyGRT does not load: libgomp\.so\.1: .*; on Debian or Ubuntu: apt install"):
-        tool()
+        pygrt_version()
 
 
 def test_a_program_that_does_not_load_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its library loads in this process, where torch has brought libgomp.so.1; the program is another process."""
+    """The library loads in this process, because torch has loaded libgomp.so.1; the program is another process."""
     program = tmp_path / "grt"
     program.write_text(
         "#!/bin/sh\n"
@@ -250,10 +250,10 @@ def test_a_program_that_does_not_load_is_reported(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "pygrt.cli", cli)
     greens._check_program.cache_clear()
     with pytest.raises(InputError, match=r"PyGRT does not load: grt: .* libgomp\.so\.1: .*: apt install libgomp1$"):
-        tool()
+        pygrt_version()
     program.unlink()
     with pytest.raises(InputError, match=r"PyGRT does not load: .*No such file or directory: .*grt'$"):
-        tool()
+        pygrt_version()
 
 
 ROCK = Layer(0, 6.0, 3.5, 2700)
@@ -263,8 +263,11 @@ ROCK = Layer(0, 6.0, 3.5, 2700)
     ("layers", "text"),
     [
         ((), "layers is empty; give at least the half-space"),
-        ((replace(ROCK, thickness_km=5.0),), "layer 1: the last is the half-space, thickness_km 0; got 5.0"),
-        ((ROCK, ROCK), "layer 1: thickness_km must be above 0 in all but the last; got 0"),
+        (
+            (replace(ROCK, thickness_km=5.0),),
+            "layer 1: the last layer is the half-space and must have thickness_km 0; got 5.0",
+        ),
+        ((ROCK, ROCK), "layer 1: thickness_km must be above 0 in all layers but the last; got 0"),
         ((replace(ROCK, density=2.7),), r"layer 1: density must be 500 to 10000 kg/m³; got 2.7"),
         ((replace(ROCK, s_km_per_s=5.5),), "layer 1: p_km_per_s must be above 1.155 × s_km_per_s; got 6.0 and 5.5"),
         ((replace(ROCK, s_km_per_s=0.0),), "layer 1: s_km_per_s must be above 0; got 0.0"),
@@ -272,7 +275,7 @@ ROCK = Layer(0, 6.0, 3.5, 2700)
         ((replace(ROCK, thickness_km=1.0, qp=-1.0), ROCK), "layer 1: qp must be above 0; got -1.0"),
     ],
 )
-def test_layers_that_no_rock_answers_to(layers: tuple[Layer, ...], text: str) -> None:
+def test_layers_with_impossible_values(layers: tuple[Layer, ...], text: str) -> None:
     with pytest.raises(InputError, match=text):
         Layers(layers)
 

@@ -1,4 +1,4 @@
-"""The physics that is put in comes out of the samples: corner, scaling, moveout, P over S."""
+"""The samples have the intended physics: corner frequency, scaling, travel times, P over S."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_corner_falls_as_the_cube_root_of_the_moment() -> None:
     assert corner_hz(1e13, 8e6, 3500.0) / corner_hz(1e13, 1e6, 3500.0) == pytest.approx(2.0)
 
 
-def test_the_plateau_is_a_thousandfold_for_two_magnitudes_and_halves_with_distance() -> None:
+def test_the_plateau_scales_with_the_moment_and_the_inverse_distance() -> None:
     low = [displacement_spectrum(Event(m, 30.0, 8.0), range(12)) for m in (0.5, 2.5)]
     ratio = [a[(f > 0.5) & (f < 2)].mean() for f, a in low]
     assert math.log10(ratio[1] / ratio[0]) == pytest.approx(3.0, abs=0.1)
@@ -62,7 +62,7 @@ def test_peak_velocity_grows_with_magnitude_as_at_real_stations() -> None:
 
 
 @pytest.mark.parametrize("distance_km", [5.0, 20.0, 50.0])
-def test_p_and_s_come_as_the_distance_says(distance_km: float) -> None:
+def test_p_and_s_arrive_at_the_travel_times_of_the_distance(distance_km: float) -> None:
     event = Event(2.0, distance_km, 6.0)
     record = seismogram(event, Earth(), 3, noise=0)
     far = math.hypot(distance_km, 6.0)
@@ -96,7 +96,7 @@ def test_explosions_have_little_s_and_an_rg() -> None:
     assert p_over_s(blast) > 2.5 * p_over_s(quake)
 
     def rg(event: Event) -> float:
-        """RMS of 0.5 to 2 Hz on the vertical when Rg comes, over that of the 2 s before."""
+        """RMS (0.5 to 2 Hz, vertical) at the arrival of Rg over that of the 2 s before."""
         r = seismogram(event, Earth(), 4, noise=0)
         z = np.fft.rfft(r.clean[0])
         f = np.fft.rfftfreq(len(r.clean[0]), 1 / RATE)
@@ -104,11 +104,11 @@ def test_explosions_have_little_s_and_an_rg() -> None:
         at = round((r.p_s - Earth().times_s(event.distance_km, event.depth_km)[0] + event.distance_km / 2.4) * RATE)
         return float(y[at : at + 400].std() / y[at - 200 : at].std())
 
-    assert rg(blast) > 2 * rg(Event(2.0, 25.0, 6.0, "explosion"))  # a deep one makes none
+    assert rg(blast) > 2 * rg(Event(2.0, 25.0, 6.0, "explosion"))  # a deep explosion generates no Rg
 
 
 def test_rg_is_retrograde() -> None:
-    """At the top of its ellipse the ground moves towards the source: the radial is less the vertical's quadrature."""
+    """At the top of its ellipse the ground moves towards the source: the radial is minus the vertical's quadrature."""
     event = Event(2.0, 25.0, 0.1, "explosion", back_azimuth_deg=180.0)  # north is away from the source
     r = seismogram(event, Earth(), 4, noise=0)
     f = np.fft.fftfreq(r.clean.shape[1], 1 / RATE)
@@ -118,16 +118,16 @@ def test_rg_is_retrograde() -> None:
     assert np.vdot(up.imag, out.real) / (np.linalg.norm(up.imag) * np.linalg.norm(out.real)) < -0.8
 
 
-def test_noise_has_its_level_and_its_colour() -> None:
+def test_noise_has_the_given_level_and_slope() -> None:
     x = coloured_noise(20_000, RATE, 1e-7, 1)
     f = np.fft.rfftfreq(20_000, 1 / RATE)
     power = (np.abs(np.fft.rfft(x, axis=1)) ** 2).mean(0)
-    heard = np.fft.irfft(np.where((f >= 1) & (f <= 15), np.fft.rfft(x, axis=1), 0), 20_000, axis=1)
-    assert np.sqrt((heard**2).mean()) == pytest.approx(1e-7)
+    in_band = np.fft.irfft(np.where((f >= 1) & (f <= 15), np.fft.rfft(x, axis=1), 0), 20_000, axis=1)
+    assert np.sqrt((in_band**2).mean()) == pytest.approx(1e-7)
     assert np.sqrt(power[(f > 2) & (f < 3)].mean() / power[(f > 20) & (f < 30)].mean()) == pytest.approx(10, rel=0.15)
 
 
-def test_seeded_and_real_noise() -> None:
+def test_seeded_and_recorded_noise() -> None:
     event = Event(1.0, 10.0)
     a, b, c = (seismogram(event, Earth(), seed).waveform for seed in (1, 1, 2))
     assert np.array_equal(a, b)

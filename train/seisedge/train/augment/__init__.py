@@ -1,4 +1,4 @@
-"""Augmentation of a batch on the device: one kind a module, registered by name, used by recipes in their order.
+"""Augmentation of a batch on the device: one augmentation for each module, registered by name, applied in recipe order.
 
 >>> import torch
 >>> from seisedge.train.augment import Chance, augmentation_from

@@ -1,4 +1,4 @@
-"""What every augmentation is: sizes, a share, and a change of a batch on the device."""
+"""Base class of augmentations: parameters, a probability, and a change of a batch on the device."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ GENERATOR = "generator"
 
 
 class Chance:
-    """Random numbers for a batch, seeded, made on the device; and what an augmentation must know of the window.
+    """Seeded random numbers for a batch, generated on the device, and the properties of the window.
 
-    rate_hz: of the samples. lead: samples before the nominal onset.
-    noise: gives stretches of real noise (batch, 3, n) and their mask; None where there are none.
-    part, parts: of several processes that share a batch, each draws for the whole and keeps its rows, so that the
-        batch is that of one process.
+    rate_hz: sampling rate. lead: samples before the nominal onset.
+    noise: returns windows of recorded noise (batch, 3, n) and their mask; None if there is no noise.
+    part, parts: if several processes share a batch, each draws numbers for the whole batch and uses those of its own
+        rows, so that the result does not depend on the number of processes.
     """
 
     def __init__(
@@ -47,15 +47,15 @@ class Chance:
         return whole[self.part * rows : (self.part + 1) * rows]
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Between low and high; the first of `shape` is the batch."""
+        """Uniform between low and high; the first dimension of `shape` is the batch."""
         return self._rows(torch.rand, shape) * (high - low) + low
 
     def log_uniform(self, *shape: int, low: float, high: float) -> Tensor:
-        """Evenly in the logarithm, between low and high above 0."""
+        """Uniform in the logarithm between low and high, both above 0."""
         return torch.exp(self.uniform(*shape, low=math.log(low), high=math.log(high)))
 
     def normal(self, *shape: int) -> Tensor:
-        """Of mean 0 and standard deviation 1."""
+        """Normal with mean 0 and standard deviation 1."""
         return self._rows(torch.randn, shape)
 
     def state(self) -> dict[str, Any]:
@@ -71,10 +71,10 @@ class Chance:
 class Augmentation(abc.ABC):
     """Base of all augmentations; the fields of a subclass are the keys of its table in a recipe.
 
-    share: probability, a record.
-    name: in recipes, set by the registry. acts_on: a batch of waveforms (batch, 3, n), or of the pictures drawn of
-        them (batch, channels, height, width). touches_amplitude: the size of the signal changes, by which a
-        magnitude is told, so a magnitude recipe refuses it.
+    share: probability that a record is changed.
+    name: name in recipes, set by the registry. acts_on: waveforms (batch, 3, n), or the pictures drawn from them
+        (batch, channels, height, width). touches_amplitude: the augmentation changes the amplitude, on which the
+        magnitude depends; magnitude recipes do not accept it.
     """
 
     share: float = 1.0
@@ -88,11 +88,11 @@ class Augmentation(abc.ABC):
             raise ValueError(f"share must be from 0 to 1; got {self.share:g}")
         self.check()
 
-    def check(self) -> None:  # noqa: B027  a hook: some have no size to check
-        """Raises ValueError for sizes that cannot be."""
+    def check(self) -> None:  # noqa: B027  a hook: some subclasses have nothing to check
+        """Check the parameters. Raises ValueError."""
 
     def __call__(self, x: Tensor, valid: Tensor, chance: Chance) -> Pair:
-        """x, valid: float32 of one shape, valid 0 or 1. The same, with zeros in x where not valid."""
+        """x, valid: float32 of one shape, valid 0 or 1. Returns both after the change; x is 0 where not valid."""
         changed, there = self.change(x, valid, chance)
         if self.share < 1:
             chosen = chance.uniform(len(x)).lt(self.share).reshape(-1, *[1] * (x.ndim - 1))
@@ -101,7 +101,7 @@ class Augmentation(abc.ABC):
 
     @abc.abstractmethod
     def change(self, x: Tensor, valid: Tensor, chance: Chance) -> Pair:
-        """Change every record of the batch; what stands where nothing is valid does not matter."""
+        """Change every record of the batch; the values of x at invalid samples are ignored."""
 
 
 def need_range(name: str, value: Range, above: float = -math.inf) -> None:
@@ -123,11 +123,11 @@ def deviation_of(x: Tensor, valid: Tensor) -> Tensor:
 
 
 def pick_component(live: Tensor, chance: Chance) -> Tensor:
-    """One of the components that are there, evenly: bool (batch, 3). live: (batch, 3), 0 or 1."""
+    """A random one of the present components: bool (batch, 3). live: (batch, 3), 0 or 1."""
     score = chance.uniform(*live.shape) * live
     return (score >= score.amax(1, keepdim=True)) & (live > 0.5)
 
 
 def live_of(valid: Tensor) -> Tensor:
-    """Components with any valid sample, (batch, 3), 0 or 1."""
+    """1 for components with any valid sample, else 0: (batch, 3)."""
     return valid.amax(-1)

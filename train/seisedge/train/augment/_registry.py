@@ -1,4 +1,4 @@
-"""The registry of augmentations, and recipes' tables into them."""
+"""The registry of augmentations, and their construction from the tables of a recipe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KINDS: dict[str, type[Augmentation]] = {}
 
 
 def register_augmentation(name: str) -> Callable[[Kind], Kind]:
-    """Make a class known to recipes under a name. Raises ValueError where the name is taken."""
+    """Register a class under a name for recipes. Raises ValueError if the name is in use."""
 
     def register(kind: Kind) -> Kind:
         if name in _KINDS:
@@ -36,28 +36,28 @@ def augmentation_names() -> list[str]:
 
 
 def augmentation_class(name: str) -> type[Augmentation]:
-    """Raises InputError for an unknown name."""
+    """The class of a name. Raises InputError if it is unknown."""
     if name not in _KINDS:
         raise InputError(f"no augmentation named '{name}'; {suggestion(name, augmentation_names())}")
     return _KINDS[name]
 
 
 def augmentation_from(table: dict[str, Any]) -> Augmentation:
-    """One `[[augmentation]]` table: `name`, `share` and sizes. Raises InputError."""
+    """The augmentation of an `[[augmentation]]` table: `name`, `share` and parameters. Raises InputError."""
     if not isinstance(table.get("name"), str):
         raise InputError("augmentation: every table needs a name; known: " + ", ".join(augmentation_names()))
     kind = augmentation_class(table["name"])
-    sizes = {key: value for key, value in table.items() if key != "name"}
+    parameters = {key: value for key, value in table.items() if key != "name"}
     known = [field.name for field in dataclasses.fields(kind)]
-    for key in sizes:
+    for key in parameters:
         if key not in known:
             raise InputError(f"augmentation.{kind.name}.{key}: unknown key; {suggestion(key, known)}")
     try:
-        return msgspec.convert(sizes, kind)
+        return msgspec.convert(parameters, kind)
     except msgspec.ValidationError as error:
         raise InputError(f"augmentation.{kind.name}: {error}") from error
 
 
 def augmentations_from(tables: Sequence[dict[str, Any]]) -> list[Augmentation]:
-    """All tables of a recipe, in their order, which is that of their use. Raises InputError."""
+    """The augmentations of all tables of a recipe, in their order. Raises InputError."""
     return [augmentation_from(table) for table in tables]

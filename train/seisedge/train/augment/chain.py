@@ -1,4 +1,4 @@
-"""A recipe's augmentations one after the other."""
+"""Apply the augmentations of a recipe one after the other."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from seisedge.train.augment.islands import without_islands
 
 
 def check_augmentations(augmentations: Sequence[Augmentation], task: str) -> None:
-    """Raises InputError where a magnitude would be taught with a wrong amplitude."""
+    """Raises InputError for an augmentation that would invalidate the magnitude labels."""
     wrong = [a.name for a in augmentations if a.touches_amplitude]
     if task == "magnitude" and wrong:
         raise InputError(
-            f"augmentation '{wrong[0]}' changes the size of the signal, by which a magnitude is told, but not "
-            "the label; leave it out of a magnitude recipe (optimisation.magnitude_shift moves both together)"
+            f"augmentation '{wrong[0]}' changes the amplitude of the signal but not the magnitude label; "
+            "remove it from the recipe (optimisation.magnitude_shift changes both together)"
         )
 
 
 class Chain:
-    """In the order given. Raises InputError as `check_augmentations` does."""
+    """Applies augmentations in the given order. Raises InputError as `check_augmentations` does."""
 
     def __init__(self, augmentations: Sequence[Augmentation], task: str, chance: Chance) -> None:
         check_augmentations(augmentations, task)
@@ -36,7 +36,7 @@ class Chain:
         """x, valid: (batch, 3, n)."""
         for augmentation in self.waveforms:
             x, valid = augmentation(x, valid, self.chance)
-        there = without_islands(valid, self.chance.rate_hz)  # a gap may leave some
+        there = without_islands(valid, self.chance.rate_hz)  # a gap may create islands
         return torch.where(there > 0.5, x, 0.0), there
 
     @torch.no_grad()

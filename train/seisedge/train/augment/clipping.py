@@ -1,4 +1,4 @@
-"""The digitizer's end of scale."""
+"""Clipping at the full scale of the digitizer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("clipping")
 @dataclass(frozen=True, kw_only=True)
 class Clipping(Augmentation):
-    """level: of the record's largest excursion, above and below each component's mean, that is still recorded."""
+    """level: full scale above and below the mean of each component, as a share of the record's largest excursion."""
 
     level: Range = (0.2, 0.8)
 

@@ -1,4 +1,4 @@
-"""A random two-tap filter: a crude change of site."""
+"""A random two-tap filter: a rough model of another site."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("colour")
 @dataclass(frozen=True, kw_only=True)
 class Colour(Augmentation):
-    """strength: of the second tap, at most; white noise keeps its power."""
+    """strength: largest absolute value of the second tap. The power of white noise does not change."""
 
     strength: float = 0.3
 

@@ -1,4 +1,4 @@
-"""A channel that is not there any more, or says the same for ever."""
+"""A channel that is missing or constant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("dead-channel")
 @dataclass(frozen=True, kw_only=True)
 class DeadChannel(Augmentation):
-    """how: 'absent', its samples are masked; 'flat', they are there and constant. The last one is left alone."""
+    """how: 'absent' masks the samples; 'flat' makes them constant. A record with one component is not changed."""
 
     how: Literal["absent", "flat"] = "absent"
 

@@ -1,4 +1,4 @@
-"""One channel upside down: a sensor or cable of wrong polarity."""
+"""One channel with the wrong polarity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("flipped-channel")
 @dataclass(frozen=True, kw_only=True)
 class FlippedChannel(Augmentation):
-    """The sign of one component that is there."""
+    """Changes the sign of one present component."""
 
     def change(self, x: Tensor, valid: Tensor, chance: Chance) -> Pair:
         return torch.where(pick_component(live_of(valid), chance)[..., None], -x, x), valid

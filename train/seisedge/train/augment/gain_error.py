@@ -1,4 +1,4 @@
-"""Components whose gain is not what it is thought to be."""
+"""Components with a wrong gain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("gain-error")
 @dataclass(frozen=True, kw_only=True)
 class GainError(Augmentation):
-    """spread: standard deviation of the natural logarithm of a factor a component; 0.7 is about a factor of two."""
+    """spread: standard deviation of the natural logarithm of a component's factor; 0.7 is about a factor of two."""
 
     spread: float = 0.1
 

@@ -1,4 +1,4 @@
-"""A gap in all components: packets that never came."""
+"""A gap in all components: lost packets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("gap")
 @dataclass(frozen=True, kw_only=True)
 class Gap(Augmentation):
-    """length_s: of one gap, which begins anywhere in the window."""
+    """length_s: length of the gap, which begins anywhere in the window."""
 
     length_s: Range = (0.2, 3.0)
 

@@ -1,4 +1,4 @@
-"""Real noise mixed in at a chosen signal-to-noise ratio: what a worse site would have recorded."""
+"""Recorded noise added at a chosen signal-to-noise ratio: the record of a noisier site."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from seisedge.train.augment._base import Augmentation, Chance, Pair, Range, live
 from seisedge.train.augment._registry import register_augmentation
 from seisedge.train.augment.noise import add
 
-SIGNAL_S = 10.0  # after the onset: P and S of a local event
+SIGNAL_S = 10.0  # after the onset; includes P and S of a local event
 
 
 @register_augmentation("mixed-noise")
 @dataclass(frozen=True, kw_only=True)
 class MixedNoise(Augmentation):
-    """snr_db: of the RMS of the record up to 10 s after the onset to that of the added noise, both less their
-    running mean of 1 s.
+    """snr_db: ratio of the RMS of the record up to 10 s after the onset to the RMS of the added noise, both without
+    their running mean of 1 s.
 
-    Nothing changes without any real noise, and for a record with components that the drawn noise lacks, or with no
-    sample after the onset.
+    A record is not changed if there is no recorded noise, if the drawn noise does not have all its components, or if
+    it has no sample after the onset.
     """
 
     snr_db: Range = (0.0, 20.0)
@@ -46,8 +46,8 @@ class MixedNoise(Augmentation):
 
 
 def highpassed(x: Tensor, valid: Tensor, rate_hz: float) -> Tensor:
-    """x (batch, 3, n) less its running mean over a second, valid samples only."""
-    x = (x - mean_of(x, valid)) * valid  # float32 bears the mean of a large offset badly
+    """x (batch, 3, n) minus its running mean over one second, valid samples only."""
+    x = (x - mean_of(x, valid)) * valid  # first the mean, because float32 is imprecise for a large offset
     width = 2 * round(rate_hz / 2) + 1
     sums, counts = (F.avg_pool1d(part, width, 1, width // 2) for part in (x, valid))
     out: Tensor = x - sums / counts.clamp(min=1e-6)
@@ -55,6 +55,6 @@ def highpassed(x: Tensor, valid: Tensor, rate_hz: float) -> Tensor:
 
 
 def rms(x: Tensor, valid: Tensor) -> Tensor:
-    """Over the valid samples of all components, (batch, 1, 1)."""
+    """RMS over the valid samples of all components, (batch, 1, 1)."""
     total = (x * valid).square().sum((1, 2), keepdim=True)
     return (total / valid.sum((1, 2), keepdim=True).clamp(min=1.0)).sqrt()

@@ -1,4 +1,4 @@
-"""A baseline that is not zero."""
+"""A constant offset of each component."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("offset")
 @dataclass(frozen=True, kw_only=True)
 class Offset(Augmentation):
-    """size: in standard deviations of each component."""
+    """size: offset in standard deviations of each component."""
 
     size: Range = (-10.0, 10.0)
 

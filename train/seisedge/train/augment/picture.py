@@ -1,7 +1,7 @@
 """Paper A's augmentations of its input, a line plot of the waveform: scale, flip, rotation, resize and crop.
 
-All are maps of the plane, so the picture is looked up where the map says, between pixels bilinearly; what comes in
-from outside is empty. For pictures (batch, channels, height, width); the mask has the same shape and moves too.
+Each is a linear map of the plane, applied to pictures (batch, channels, height, width) and to their mask with bilinear
+interpolation. Areas that come from outside the picture are empty.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from seisedge.train.augment._registry import register_augmentation
 
 
 def mapped(x: Tensor, matrix: Tensor) -> Tensor:
-    """x (batch, channels, h, w) seen through matrix (batch, 2, 2): the pixel at p shows what was at matrix · p,
-    both from the centre, the half picture being 1.
+    """x (batch, channels, h, w) after a linear map: the pixel at p gets the value at matrix · p.
+
+    matrix: (batch, 2, 2). Coordinates are relative to the centre; half the picture is 1.
     """
-    theta = torch.cat([matrix, torch.zeros_like(matrix[:, :, :1])], dim=2)  # (batch, 2, 3): no move
+    theta = torch.cat([matrix, torch.zeros_like(matrix[:, :, :1])], dim=2)  # (batch, 2, 3): no translation
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def zoom(inverse_x: Tensor, inverse_y: Tensor) -> Tensor:
-    """Matrix (batch, 2, 2) that enlarges by the inverses (batch,)."""
+    """Matrix (batch, 2, 2) of an enlargement; the arguments (batch,) are the inverse factors."""
     zero = torch.zeros_like(inverse_x)
     return torch.stack([torch.stack([inverse_x, zero], 1), torch.stack([zero, inverse_y], 1)], 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureAugmentation(Augmentation):
-    """Base: a matrix a picture."""
+    """Base class: a linear map for each picture."""
 
     acts_on: ClassVar[Literal["waveform", "picture"]] = "picture"
 
     def matrix(self, x: Tensor, chance: Chance) -> Tensor:
-        """(batch, 2, 2)."""
-        raise NotImplementedError(f"{type(self).__name__} must say its matrix")
+        """The maps (batch, 2, 2), as for `mapped`."""
+        raise NotImplementedError(f"{type(self).__name__} must define matrix()")
 
     def change(self, x: Tensor, valid: Tensor, chance: Chance) -> Pair:
         matrix = self.matrix(x, chance)
@@ -51,7 +52,7 @@ class PictureAugmentation(Augmentation):
 @register_augmentation("picture-scale")
 @dataclass(frozen=True, kw_only=True)
 class PictureScale(PictureAugmentation):
-    """factor: of the picture's size, the same in both directions."""
+    """factor: enlargement, equal in both directions."""
 
     factor: Range = (0.9, 1.1)
 
@@ -66,7 +67,7 @@ class PictureScale(PictureAugmentation):
 @register_augmentation("picture-flip")
 @dataclass(frozen=True, kw_only=True)
 class PictureFlip(PictureAugmentation):
-    """Left to right: time runs backwards."""
+    """Mirrors the picture left to right: time is reversed."""
 
     share: float = 0.5
 
@@ -78,7 +79,7 @@ class PictureFlip(PictureAugmentation):
 @register_augmentation("picture-rotation")
 @dataclass(frozen=True, kw_only=True)
 class PictureRotation(PictureAugmentation):
-    """angle_deg: about the centre."""
+    """angle_deg: rotation about the centre."""
 
     angle_deg: Range = (-5.0, 5.0)
 
@@ -95,7 +96,7 @@ class PictureRotation(PictureAugmentation):
 @register_augmentation("picture-resize-crop")
 @dataclass(frozen=True, kw_only=True)
 class PictureResizeCrop(PictureAugmentation):
-    """resized: pixels a side after resizing, of which the middle is kept. The paper has 256 for 224."""
+    """resized: pixels per side after resizing, before the centre is cropped. The paper uses 256 for 224."""
 
     resized: int = 256
 

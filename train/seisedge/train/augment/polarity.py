@@ -1,4 +1,4 @@
-"""All components upside down together: the same source seen from the other side of its nodal planes."""
+"""Reversed polarity of all components: the same source recorded in an opposite quadrant of its radiation pattern."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("polarity")
 @dataclass(frozen=True, kw_only=True)
 class Polarity(Augmentation):
-    """The sign changes."""
+    """Changes the sign of all components."""
 
     share: float = 0.5
 

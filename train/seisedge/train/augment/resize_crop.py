@@ -1,5 +1,6 @@
-"""Time stretched or pressed together about the onset and cropped to the window (paper A's resize and crop, for a
-waveform; for its pictures see `picture`).
+"""Stretch or compress time about the onset and crop to the window: resize and crop of paper A for a waveform.
+
+For pictures see `picture`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("resize-crop")
 @dataclass(frozen=True, kw_only=True)
 class ResizeCrop(Augmentation):
-    """factor: new length of a second, in seconds. Between samples it is linear; valid where both neighbours are.
+    """factor: new length of a second, in seconds. Interpolation is linear; a sample is valid if both neighbours are.
 
-    Durations and frequencies change with it, by which a magnitude is told too.
+    Durations and frequencies change, on which the magnitude depends too.
     """
 
     factor: Range = (0.9, 1.1)

@@ -1,4 +1,4 @@
-"""One factor for all components: the same waveform, larger or smaller."""
+"""One factor for all components."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("scale")
 @dataclass(frozen=True, kw_only=True)
 class Scale(Augmentation):
-    """factor: drawn evenly in its logarithm."""
+    """factor: uniform in the logarithm."""
 
     factor: Range = (0.9, 1.1)
 

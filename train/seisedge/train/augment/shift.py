@@ -1,4 +1,4 @@
-"""Time shift (paper B): the record moves in its window."""
+"""Time shift of the record in its window (paper B)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("shift")
 @dataclass(frozen=True, kw_only=True)
 class Shift(Augmentation):
-    """seconds: later by so much, earlier where negative. What would come in from outside is masked."""
+    """seconds: delay; negative values are earlier. Samples from outside the window are masked."""
 
     seconds: Range = (-2.0, 2.0)
 

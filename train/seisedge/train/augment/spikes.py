@@ -1,4 +1,4 @@
-"""Single samples far off: telemetry glitches, relays, lightning."""
+"""Single-sample spikes: telemetry errors, relays, lightning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("spikes")
 @dataclass(frozen=True, kw_only=True)
 class Spikes(Augmentation):
-    """count: of spikes a component, anywhere in the window. size: in its standard deviations, either sign."""
+    """count: spikes for each component. size: height in standard deviations of the component, with random sign."""
 
     count: int = 2
     size: Range = (5.0, 50.0)

@@ -1,4 +1,4 @@
-"""North and east plugged in the wrong way round."""
+"""North and east exchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("swapped-horizontals")
 @dataclass(frozen=True, kw_only=True)
 class SwappedHorizontals(Augmentation):
-    """Rows N and E, with their masks."""
+    """Exchanges the rows N and E and their masks."""
 
     def change(self, x: Tensor, valid: Tensor, chance: Chance) -> Pair:
         return x[:, [0, 2, 1]], valid[:, [0, 2, 1]]

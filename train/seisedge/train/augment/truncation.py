@@ -1,4 +1,4 @@
-"""The end has not arrived: an early answer, or a stream that broke off."""
+"""A window that ends early: an early estimate, or an interrupted stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("truncation")
 @dataclass(frozen=True, kw_only=True)
 class Truncation(Augmentation):
-    """after_s: what is left after the nominal onset, in seconds."""
+    """after_s: length of the remaining data after the nominal onset, in seconds."""
 
     after_s: Range = (3.0, 30.0)
 

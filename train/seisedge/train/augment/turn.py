@@ -1,4 +1,4 @@
-"""The horizontals turned together: the same sensor, set up in another direction."""
+"""Rotation of the horizontals: the same sensor in another orientation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("turn")
 @dataclass(frozen=True, kw_only=True)
 class Turn(Augmentation):
-    """angle_deg: a lone horizontal stays as it is; of two, what either lacks both lack."""
+    """angle_deg: rotation of both horizontals; samples missing in one become missing in both. A single horizontal is
+    not changed.
+    """
 
     angle_deg: Range = (0.0, 360.0)
 

@@ -13,7 +13,7 @@ from seisedge.train.augment._registry import register_augmentation
 @register_augmentation("white-noise")
 @dataclass(frozen=True, kw_only=True)
 class WhiteNoise(Augmentation):
-    """snr_db: of each component's standard deviation over the whole record to the noise's."""
+    """snr_db: ratio of the standard deviation of each component over the record to that of the noise."""
 
     snr_db: Range = (30.0, 50.0)
 

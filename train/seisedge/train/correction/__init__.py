@@ -1,1 +1,1 @@
-"""`seisedge calibrate`: the station correction for magnitude, from catalogued events that the station recorded."""
+"""`seisedge calibrate`: the magnitude correction of a station, from catalogued events in its recordings."""

@@ -1,4 +1,4 @@
-"""Windows of catalogued events at one station, as its own runtime would cut and scale them."""
+"""Windows of catalogued events at one station, cut and scaled as the station runtime does."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ from seisedge.runtime.inference.windows import Window, cut_window, grid_of, star
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.station.channels import Channels
 from seisedge.runtime.timeline.timeline import Timeline
-from seisedge.train.dataset.catalogue import Event
+from seisedge.train.dataset.catalogue import CatalogueEvent
 from seisedge.train.dataset.onset import VISIBLE_RATIO, find_onset, power_from_record
 from seisedge.train.dataset.recordings import Recordings
 from seisedge.train.dataset.stations import Site
 from seisedge.train.dataset.traveltimes import TravelTimes, distance_km
 
-BEFORE_S = 30.0  # read before the window, for the noise
-EARLY_S, LATE_S, RISE_S = 2.0, 3.0, 0.5  # the rise of energy is looked for so far about a computed P
-CODA_S = 15.0  # after another event's P a window is still full of it
+BEFORE_S = 30.0  # data read before the window, for the noise level
+EARLY_S, LATE_S, RISE_S = (
+    2.0,
+    3.0,
+    0.5,
+)  # search range for the rise of energy, relative to a computed P; averaging length
+CODA_S = 15.0  # time after the P of another event in which its coda disturbs a window
 LARGEST_KM = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """One event at the station.
+class EventWindow:
+    """The window of one event at the station.
 
-    window: samples in counts. scale: (3,), m/s per count without any correction, NaN for a component without a gain.
+    window: samples in counts. scale: (3,), m/s per count without a correction, NaN for a component without a gain.
     """
 
-    event: Event
+    event: CatalogueEvent
     magnitude: float
     distance_km: float
     onset_ns: int
@@ -45,8 +49,8 @@ class Cut:
     answer_s: float
 
 
-def p_time_ns(event: Event, station: str, site: Site | None, times: TravelTimes) -> tuple[int, bool] | None:
-    """P at the station and whether an analyst picked it; None where neither pick nor position is known."""
+def p_time_ns(event: CatalogueEvent, station: str, site: Site | None, times: TravelTimes) -> tuple[int, bool] | None:
+    """Time of P at the station and whether it is a pick; None if neither a pick nor a position is known."""
     pick = event.pick("P", station)
     if pick is not None:
         return pick.time_ns, True
@@ -58,21 +62,21 @@ def p_time_ns(event: Event, station: str, site: Site | None, times: TravelTimes)
 
 
 class EventCutter:
-    """Cuts windows of events out of recordings, as the station would. left_out: reason → events, filled by `cut`."""
+    """Cuts the windows of events from recordings. left_out: number of events by reason, filled by `cut`."""
 
     def __init__(
         self, config: StationConfig, recordings: Recordings, card: ModelCard, site: Site | None, times: TravelTimes
     ) -> None:
-        # without a correction: it is what is looked for
+        # without the present correction, because it is to be fitted
         self._config = msgspec.structs.replace(config, magnitude=MagnitudeConfig())
         self._recordings, self._card, self._site, self._times = recordings, card, site, times
         self.station = str(config.station_id)
         self.left_out: Counter[str] = Counter()
         self.calibrated = False
 
-    def cut(self, events: Sequence[Event]) -> Iterator[Cut]:
-        """One a usable event, in order of time; a later catalogued event ends a window half a second before its P."""
-        arrivals: list[tuple[int, bool, Event]] = []
+    def cut(self, events: Sequence[CatalogueEvent]) -> Iterator[EventWindow]:
+        """The windows of usable events, sorted by time. A window ends half a second before the P of the next event."""
+        arrivals: list[tuple[int, bool, CatalogueEvent]] = []
         for event in events:
             found = p_time_ns(event, self.station, self._site, self._times)
             if found is not None:
@@ -89,14 +93,14 @@ class EventCutter:
             else:
                 yield cut
 
-    def _cut(self, event: Event, p_ns: int, picked: bool, earlier_ns: int, later_ns: int) -> Cut | str:
+    def _cut(self, event: CatalogueEvent, p_ns: int, picked: bool, earlier_ns: int, later_ns: int) -> EventWindow | str:
         card = self._card
         if event.magnitude is None:
             return "no magnitude in the catalogue"
         assert card.magnitude is not None
         closed = [edge for edge in card.magnitude.edges if edge is not None]
         if not closed[0] < event.magnitude <= closed[-1]:
-            return f"a magnitude outside the model's {closed[0]:g} to {closed[-1]:g}"
+            return f"a magnitude outside the range of the model, {closed[0]:g} to {closed[-1]:g}"
         if p_ns - earlier_ns < ns_from_s(CODA_S):
             return f"another catalogued event less than {CODA_S:g} s before"
         timeline, channels = self._timeline(p_ns)
@@ -104,7 +108,7 @@ class EventCutter:
             return "outside the recordings"
         onset_ns, ratio = self._onset(timeline, p_ns, picked)
         if ratio < VISIBLE_RATIO:
-            return "too faint to be seen"
+            return "signal too weak"
         end_ns = min(onset_ns + ns_from_s(card.answers_s[-1]), later_ns - ns_from_s(0.5))
         answer_s = (end_ns - onset_ns) / NS_PER_S
         if answer_s < _least_answer(card):
@@ -119,10 +123,12 @@ class EventCutter:
             far = distance_km(
                 event.latitude_deg, event.longitude_deg, self._site.latitude_deg, self._site.longitude_deg
             )
-        return Cut(event, event.magnitude, far, onset_ns, window, scale.polarity * scale.metres_per_count, answer_s)
+        return EventWindow(
+            event, event.magnitude, far, onset_ns, window, scale.polarity * scale.metres_per_count, answer_s
+        )
 
     def _timeline(self, p_ns: int) -> tuple[Timeline | None, Channels]:
-        """What the station would have on its clock about a P wave, None where the vertical has nothing."""
+        """The timeline of the station around a P wave, None if the vertical has no data there."""
         card = self._card
         start_ns = p_ns - ns_from_s(BEFORE_S + card.onset_s)
         length_s = BEFORE_S + card.onset_s + card.window_s + LATE_S + 5.0
@@ -151,7 +157,7 @@ class EventCutter:
             yield Packet(channel, at_ns, cut.rate_hz, samples, RecordFlag.NONE, 0, "")  # type: ignore[arg-type]
 
     def _onset(self, timeline: Timeline, p_ns: int, picked: bool) -> tuple[int, float]:
-        """The onset, moved to the rise of energy near a computed P, and the signal to noise there."""
+        """The onset in ns (a computed P is moved to the rise of energy nearby), and the signal-to-noise ratio."""
         rate = self._card.sampling_rate_hz
         k0 = timeline.k_at(p_ns - ns_from_s(BEFORE_S))
         wave, _ = timeline.window(k0, k0 + round((BEFORE_S + 15.0) * rate))
@@ -165,5 +171,5 @@ class EventCutter:
 
 
 def _least_answer(card: ModelCard) -> float:
-    """The second answer it was trained for: the first is before the S wave of most events."""
+    """The second answer length in s of the model; the first ends before the S wave of most events."""
     return card.answers_s[min(1, len(card.answers_s) - 1)]

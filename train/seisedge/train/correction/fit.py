@@ -1,8 +1,9 @@
-"""The correction at which a station's magnitudes agree with the catalogue's, robustly, and how well it is known.
+"""Robust fit of the correction at which the magnitudes of a station agree with a catalogue, with its standard error.
 
-The correction c is added to log10 of the amplitude before the model sees it. Each event gives a curve M(c), the
-model's expected magnitude; the correction is where Huber's centre of M(c) − M_catalogue is 0. Its standard error is
-that of the jackknife over events; what it is worth is shown by leaving each event out of the fit that corrects it.
+The correction c is added to log10 of the amplitude of the model's input. Each event gives a curve M(c), the expected
+magnitude of the model. The fitted correction is the zero of Huber's centre of M(c) − M_catalogue over the events. Its
+standard error is a jackknife estimate over events. The benefit is measured by cross-validation: each event is corrected
+with the fit to all others.
 Huber (1964), Robust estimation of a location parameter, Ann. Math. Statist. 35, 73-101.
 """
 
@@ -15,16 +16,20 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-GRID = np.round(np.arange(-4.0, 4.0 + 1e-9, 0.1), 10)  # log10 of a factor; a nominal gain may be far off
-HUBER = 1.345  # in robust standard deviations: 95 % as good as the mean where errors are normal
+GRID = np.round(
+    np.arange(-4.0, 4.0 + 1e-9, 0.1), 10
+)  # log10 of a factor; a nominal gain may be wrong by orders of magnitude
+HUBER = 1.345  # in robust standard deviations; 95 % efficiency for normal errors
 MAD_TO_SD = 1.4826
 LEAST_EVENTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """value, error: of log10 amplitude. before, after: model minus catalogue (n,) an event, without a correction and
-    with that of all other events. slope: magnitudes a unit of correction.
+    """value, error: correction of log10 amplitude and its standard error. slope: magnitude change per unit of it.
+
+    before, after: model minus catalogue (n,), without a correction and with the correction from all other events.
+    left_one_out: the correction (n,) from all other events.
     """
 
     value: float
@@ -36,7 +41,7 @@ class Correction:
 
 
 def centres(x: Floats) -> Floats:
-    """Huber's centre of each column of x (n, k): far values pull no more than near ones."""
+    """Huber's centre of each column of x (n, k): an outlier has bounded influence."""
     middle = np.median(x, axis=0)
     scale = np.maximum(MAD_TO_SD * np.median(np.abs(x - middle), axis=0), 1e-12)
     for _ in range(100):
@@ -55,9 +60,10 @@ def centre(x: Floats) -> float:
 
 
 def solve(residual: Floats) -> float | None:
-    """Where the centre of residual (events, GRID) crosses 0, linear between the grid's points; None where it does not.
+    """The zero crossing of the centre of residual (events, GRID), interpolated linearly; None if there is none.
 
-    Of several crossings (where the bins end, expected magnitudes do not grow any more) that nearest to no correction.
+    Of several crossings the one nearest to 0 is used. There can be several because the expected magnitude is constant
+    beyond the outer bins.
     """
     middle = centres(residual)
     crossings = np.flatnonzero((middle[:-1] < 0) & (middle[1:] >= 0))
@@ -68,9 +74,10 @@ def solve(residual: Floats) -> float | None:
     return float(places[np.argmin(np.abs(places))])
 
 
-def fit(residual: Floats) -> Correction | None:
-    """residual: (events, GRID), model minus catalogue at each correction. None where no correction serves, or where
-    there are fewer than LEAST_EVENTS.
+def fit_correction(residual: Floats) -> Correction | None:
+    """Fit the correction. residual: (events, GRID), model minus catalogue at each correction.
+
+    None if there are fewer than LEAST_EVENTS events, or if no correction makes the centre zero.
     """
     n = len(residual)
     value = solve(residual) if n >= LEAST_EVENTS else None

@@ -1,4 +1,4 @@
-"""What a calibration found, as a document and as text."""
+"""The result of a calibration, as a document and as text."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from msgspec import Struct
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.engines import Engine
 from seisedge.runtime.inference.estimate import bin_centres
-from seisedge.train.correction.cuts import Cut, EventCutter
-from seisedge.train.correction.fit import GRID, LEAST_EVENTS, centre, fit
-from seisedge.train.dataset.catalogue import Event
+from seisedge.train.correction.cuts import EventCutter, EventWindow
+from seisedge.train.correction.fit import GRID, LEAST_EVENTS, centre, fit_correction
+from seisedge.train.dataset.catalogue import CatalogueEvent
 
 BATCH = 128
 
 
 class EventRow(Struct, frozen=True):
-    """One event: model minus catalogue without a correction, and with the one that all others give."""
+    """One event. before, after: model minus catalogue, without a correction and with that from all other events."""
 
     id: str
     onset: str
@@ -31,7 +31,7 @@ class EventRow(Struct, frozen=True):
 
 
 class Spread(Struct, frozen=True):
-    """Of model minus catalogue."""
+    """Distribution of model minus catalogue. bias: Huber's centre. within_03: share within ±0.3."""
 
     bias: float
     sd: float
@@ -39,7 +39,7 @@ class Spread(Struct, frozen=True):
 
 
 class Result(Struct, kw_only=True):
-    """Schema `seisedge.calibration/1`. has_gain: the station file or StationXML gives one; else a nominal one."""
+    """Schema `seisedge.calibration/1`. has_gain: False if the nominal gain is used."""
 
     schema: str = "seisedge.calibration/1"
     station: str
@@ -57,8 +57,8 @@ class Result(Struct, kw_only=True):
     events: list[EventRow] = []
 
 
-def curve_of(engine: Engine, cut: Cut) -> npt.NDArray[np.float64]:
-    """Expected magnitude (GRID,) of a window at each correction."""
+def curve_of(engine: Engine, cut: EventWindow) -> npt.NDArray[np.float64]:
+    """Expected magnitude (GRID,) of a window for each correction."""
     usable = np.isfinite(cut.scale)
     valid = (cut.window.valid & usable[:, None]).astype(np.float32)
     wave = cut.window.waveform * np.where(usable, cut.scale, 0.0)[:, None]
@@ -72,8 +72,8 @@ def curve_of(engine: Engine, cut: Cut) -> npt.NDArray[np.float64]:
     return np.asarray(np.concatenate(out) @ bin_centres(engine.card.magnitude.edges))
 
 
-def result_of(engine: Engine, windows: EventCutter, events: Sequence[Event]) -> Result:
-    """Cut, ask the model, fit."""
+def result_of(engine: Engine, windows: EventCutter, events: Sequence[CatalogueEvent]) -> Result:
+    """Cut the windows, run the model and fit the correction."""
     cuts = list(windows.cut(events))
     result = Result(
         station=windows.station,
@@ -84,7 +84,7 @@ def result_of(engine: Engine, windows: EventCutter, events: Sequence[Event]) -> 
         left_out=dict(windows.left_out),
     )
     residual = np.array([curve_of(engine, cut) - cut.magnitude for cut in cuts]).reshape(-1, len(GRID))
-    found = fit(residual)
+    found = fit_correction(residual)
     if found is None:
         return result
     result.correction, result.correction_error = round(found.value, 3), round(found.error, 3)
@@ -106,7 +106,7 @@ def _spread(error: npt.NDArray[np.float64]) -> Spread:
 
 
 def text_from_result(r: Result) -> str:
-    """For the terminal; ends with what belongs into the station file."""
+    """Text for the terminal; ends with the lines for the station file."""
     assert r.before is not None and r.after is not None and r.correction_error is not None
     lines = [f"{r.station}: {r.n_events} catalogued events, model {r.model} ({r.model_sha256[:12]}…)"]
     lines += [f"  left out: {n} × {reason}" for reason, n in r.left_out.items()]
@@ -117,13 +117,15 @@ def text_from_result(r: Result) -> str:
         f"{e.before:+7.2f} {e.after:+7.2f}"
         for e in r.events
     ]
-    lines.append("before, after: model minus catalogue without a correction, and with the one that all others give")
+    lines.append("before, after: model minus catalogue, without a correction and with that from all other events")
     for name, s in (("before", r.before), ("after, each event left out", r.after)):
         lines.append(f"{name:27} bias {s.bias:+.2f}, sd {s.sd:.2f}, within ±0.3 {s.within_03:.0%}")
     if r.has_gain and r.correction is not None and abs(r.correction) < 2 * r.correction_error:
-        lines.append("the correction is less than two standard errors: the station's gain agrees with the catalogue")
+        lines.append(
+            "the correction is less than two standard errors: the gain of the station agrees with the catalogue"
+        )
     if not r.has_gain:
-        lines.append("no gain is known: the correction stands for it, on top of the nominal one")
+        lines.append("the gain is unknown: the correction is relative to the nominal gain")
     lines += [
         "",
         "[magnitude]",

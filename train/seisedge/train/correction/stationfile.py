@@ -1,4 +1,4 @@
-"""A station file with its two values of magnitude set, all else as it was, comments too."""
+"""Set the two magnitude values in a station file; everything else, including comments, is unchanged."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def with_correction(text: str, value: float, error: float) -> str:
 
 
 def write_correction(station: Path, out: Path, value: float, error: float) -> None:
-    """Write the station file to `out` (it may be the same), whole or not at all. Raises InputError."""
+    """Write the edited station file to `out`, which may be the same file, atomically. Raises InputError."""
     text = with_correction(station.read_text(encoding="utf-8"), value, error)
-    trial = out.with_name(f".{out.name}.trial")  # beside `out`: the path of a StationXML may be relative to it
+    trial = out.with_name(f".{out.name}.trial")  # beside `out`, because the path of a StationXML may be relative to it
     try:
         trial.write_text(text, encoding="utf-8")
         written = load_config(trial).magnitude
         if written.station_correction != round(value, 3) or written.station_correction_error != round(error, 3):
-            raise InputError(f"{station}: its [magnitude] cannot be edited; set the two values by hand")
+            raise InputError(f"{station}: the table [magnitude] cannot be edited; set the two values by hand")
         write_atomically(out, text.encode())
     except OSError as problem:
         raise InputError(f"{out}: cannot be written: {problem.strerror}") from problem

@@ -1,1 +1,4 @@
-"""Data sets in SeisBench format: built, checked, described, read. No torch; obspy and seisbench only where used."""
+"""Build, check, describe and read data sets in SeisBench format.
+
+This package does not import torch; obspy and seisbench are imported only by the functions that need them.
+"""

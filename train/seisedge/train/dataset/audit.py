@@ -1,13 +1,13 @@
-"""The nuisance audit: how well is the label guessed from what has nothing to do with the ground?
+"""The nuisance audit: how well can the label be predicted from properties that are unrelated to the ground motion?
 
-For each nuisance (sampling rate, components, length, stored type, station, source) the best possible guesser is the
-table itself: per value the label that is likeliest there. It is fitted on four fifths of the events and asked on the
-last, in turn. Every label counts the same, and every event of a label, so that blind guessing scores 1/labels
-whatever the balance of the set; the interval is a bootstrap over events. A nuisance that scores above chance is a
-shortcut that a network may take instead of listening.
+For each nuisance (sampling rate, components, length, stored type, station, source) the predictor is a lookup table: for
+each value of the nuisance, the label that is most probable there. It is evaluated by five-fold cross-validation over
+events. Every label has the same weight, and so has every event of a label; the chance level is therefore 1/labels
+for any class balance. The interval is a bootstrap over events. A nuisance that predicts the label better than chance is
+a shortcut: a network may learn it instead of the waveform.
 
-Of magnitudes the guesser is the mean per value, and the score the share of the variance that it explains on events
-it was not fitted on: 0 is blind, below 0 worse than that.
+For magnitudes the predictor is the mean magnitude for each value of the nuisance. The score is the share of variance
+explained on events that were not used for the fit: 0 is no better than the overall mean, below 0 is worse.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from seisedge.train.dataset.survey import Trace
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
 
 N_FOLDS = 5
-MIN_EVENTS = 10  # of a label; fewer say nothing
+MIN_EVENTS = 10  # for each label; fewer events give no reliable estimate
 DRAWS = 400
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-SEES: dict[str, Callable[[Trace], str]] = {
+NUISANCES: dict[str, Callable[[Trace], str]] = {
     "sampling rate": lambda t: f"{t.rate_hz:g} Hz",
     "components": lambda t: "".join(sorted(t.components)),
     "length": lambda t: f"{t.length_s:.1f} s",
@@ -43,9 +43,9 @@ SEES: dict[str, Callable[[Trace], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """Balanced accuracy of guessing the label from one nuisance, on events not fitted on, with its 95 % interval.
+    """Cross-validated balanced accuracy of predicting the label from one nuisance, with its 95 % interval.
 
-    chance: of blind guessing. values: how many values the nuisance has.
+    sees: the nuisance. chance: accuracy of random guessing. values: number of different values of the nuisance.
     """
 
     sees: str
@@ -57,32 +57,38 @@ class Guess:
 
     @property
     def beats_chance(self) -> bool:
-        """By more than three standard errors, read off the interval: several things are asked at once."""
+        """True if the accuracy is more than three standard errors above chance.
+
+        The standard error follows from the interval. Three, not two, because several nuisances are tested.
+        """
         return self.accuracy - self.chance > 3 / 1.96 * (self.accuracy - self.low)
 
 
 def too_few(traces: Sequence[Trace], what: str) -> str:
-    """Why these events cannot be asked, in words; empty where they are enough. Those that share samples count once."""
+    """The reason why there are too few events for an audit; empty if there are enough.
+
+    Events that share samples count once.
+    """
     groups, events = len({t.group or t.event for t in traces}), len({t.event for t in traces})
     if groups >= MIN_EVENTS:
         return ""
-    of = f" (of {events}, those that share samples counted once)" if events > groups else ""
-    return f"{groups} events {what}{of} are too few; {MIN_EVENTS} are needed"
+    of = f" (of {events}; events that share samples count once)" if events > groups else ""
+    return f"{groups} events {what}{of} are too few; at least {MIN_EVENTS} are needed"
 
 
 def audit(traces: Sequence[Trace]) -> tuple[list[Guess], str]:
-    """A guess per nuisance; or none, and why not, in words."""
+    """The result for each nuisance; or an empty list and the reason why there is no result."""
     used = [t for t in traces if t.kind in LABEL_OF_KIND]
     names = sorted({LABEL_OF_KIND[t.kind] for t in used})
     label = np.array([names.index(LABEL_OF_KIND[t.kind]) for t in used], dtype=np.int64)
     group = np.array([t.group or t.event for t in used])
     if len(names) < 2:
-        return [], f"only one label is there ({', '.join(names) or 'none'})"
+        return [], f"at least two labels are needed; the data have {', '.join(names) or 'none'}"
     for k, name in enumerate(names):
         if few := too_few([t for t, of in zip(used, label, strict=True) if of == k], f"of label {name}"):
             return [], few
     out = []
-    for sees, value in SEES.items():
+    for sees, value in NUISANCES.items():
         cell = np.unique([value(t) for t in used], return_inverse=True)[1].astype(np.int64)
         out.append(guess_from(sees, cell, label, group))
     return out, ""
@@ -90,7 +96,7 @@ def audit(traces: Sequence[Trace]) -> tuple[list[Guess], str]:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Share of the variance of magnitudes explained by one nuisance, on events not fitted on; 95 % interval."""
+    """Cross-validated share of the variance of magnitudes explained by one nuisance, with its 95 % interval."""
 
     sees: str
     share: float
@@ -100,64 +106,66 @@ class Explained:
 
     @property
     def beats_chance(self) -> bool:
-        """As of `Guess`."""
+        """True if the share is more than three standard errors above 0."""
         return self.share > 3 / 1.96 * (self.share - self.low)
 
 
 def audit_magnitudes(traces: Sequence[Trace]) -> tuple[list[Explained], str]:
-    """What explains the magnitudes per nuisance; or nothing, and why not, in words."""
+    """The result for each nuisance; or an empty list and the reason why there is no result."""
     used = [t for t in traces if t.kind in LABEL_OF_KIND and t.magnitude is not None]
     group = np.array([t.group or t.event for t in used])
     if few := too_few(used, "with a magnitude"):
         return [], few
     magnitude = np.array([t.magnitude for t in used], dtype=np.float64)
     out = []
-    for sees, value in SEES.items():
+    for sees, value in NUISANCES.items():
         cell = np.unique([value(t) for t in used], return_inverse=True)[1].astype(np.int64)
         out.append(explained_from(sees, cell, magnitude, group))
     return out, ""
 
 
 def explained_from(sees: str, cell: Ints, magnitude: Floats, group: npt.NDArray[np.str_]) -> Explained:
-    """cell, magnitude, group: (records,)."""
+    """cell (index of the nuisance's value), magnitude, group: (records,)."""
     _, place, size = np.unique(group, return_inverse=True, return_counts=True)
     weight = 1.0 / size[place]
     fold = _folds(group, np.zeros(len(cell), dtype=np.int64))
-    guess, blind = np.zeros(len(cell)), np.zeros(len(cell))
+    guess, baseline = np.zeros(len(cell)), np.zeros(len(cell))
     for k in range(N_FOLDS):
-        fit, ask = fold != k, fold == k
+        fit, held_out = fold != k, fold == k
         mean = float(np.average(magnitude[fit], weights=weight[fit]))
         total = np.bincount(cell[fit], weight[fit], minlength=int(cell.max()) + 1)
         summed = np.bincount(cell[fit], (weight * magnitude)[fit], minlength=len(total))
-        table = np.where(total > 0, summed / np.maximum(total, 1e-12), mean)  # the unseen: the mean of all
-        guess[ask], blind[ask] = table[cell[ask]], mean
+        table = np.where(total > 0, summed / np.maximum(total, 1e-12), mean)  # a value not in the fit: the overall mean
+        guess[held_out], baseline[held_out] = table[cell[held_out]], mean
 
     def share(times: Floats) -> Floats:
         w = weight * times
-        return 1 - (w @ (magnitude - guess) ** 2) / np.maximum(w @ (magnitude - blind) ** 2, 1e-12)
+        return 1 - (w @ (magnitude - guess) ** 2) / np.maximum(w @ (magnitude - baseline) ** 2, 1e-12)
 
     e = estimate(group, share, draws=DRAWS)
     return Explained(sees, e.value, e.low, e.high, int(cell.max()) + 1)
 
 
 def guess_from(sees: str, cell: Ints, label: Ints, group: npt.NDArray[np.str_]) -> Guess:
-    """cell, label, group: (records,)."""
+    """cell (index of the nuisance's value), label, group: (records,)."""
     _, place, size = np.unique(
         np.char.add(np.char.add(group, "/"), label.astype(str)), return_inverse=True, return_counts=True
     )
-    weight = 1.0 / size[place]  # an event of a label weighs the same, however many records it has
+    weight = 1.0 / size[place]  # each event of a label has the same weight, whatever its number of records
     fold = _folds(group, label)
     n_labels, n_cells = int(label.max()) + 1, int(cell.max()) + 1
     hit = np.zeros(len(label))
     for k in range(N_FOLDS):
-        fit, ask = fold != k, fold == k
+        fit, held_out = fold != k, fold == k
         votes = np.zeros((n_cells, n_labels))
         np.add.at(votes, (cell[fit], label[fit]), weight[fit])
         likelihood = votes / np.maximum(votes.sum(0), 1e-12)
         best = likelihood.max(1, keepdims=True)
-        share = np.where(best > 0, (likelihood >= best * (1 - 1e-9)) / 1.0, 1.0)  # ties and the unseen: in equal parts
+        share = np.where(
+            best > 0, (likelihood >= best * (1 - 1e-9)) / 1.0, 1.0
+        )  # ties and values not in the fit: equal shares
         share /= share.sum(1, keepdims=True)
-        hit[ask] = share[cell[ask], label[ask]]
+        hit[held_out] = share[cell[held_out], label[held_out]]
 
     def balanced(times: Floats) -> Floats:
         member = weight[:, None] * np.eye(n_labels)[label]
@@ -168,7 +176,7 @@ def guess_from(sees: str, cell: Ints, label: Ints, group: npt.NDArray[np.str_]) 
 
 
 def _folds(group: npt.NDArray[np.str_], label: Ints) -> Ints:
-    """Folds by group, dealt within the group's first label in the order of a hash."""
+    """Fold of each record. Groups are assigned to folds in turn, in the order of a hash within their first label."""
     first: dict[str, int] = {}
     for g, k in zip(group.tolist(), label.tolist(), strict=True):
         first.setdefault(g, k)

@@ -1,7 +1,7 @@
-"""`seisbench:NAME`: a data set of SeisBench, through that package's own class.
+"""`seisbench:NAME`: a data set of SeisBench, accessed through the class of the seisbench package.
 
-The class finds the files in its cache or downloads them there (SEISBENCH_CACHE_ROOT, else ~/.seisbench); they are
-then read like any other folder.
+The class finds the files in its cache (SEISBENCH_CACHE_ROOT, default ~/.seisbench) or downloads them to it. The files
+are then read like those of any other folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def folders_from(names: Sequence[str | Path]) -> list[Path]:
-    """Folders of what --data names; `seisbench:NAME` becomes the folders that SeisBench keeps it in."""
+    """Folders for the values of --data; `seisbench:NAME` is replaced by the folders in the SeisBench cache."""
     out: list[Path] = []
     for name in names:
         text = str(name)
@@ -33,18 +33,20 @@ def _cached(name: str) -> list[Path]:
     try:
         module = importlib.import_module("seisbench.data")
     except ModuleNotFoundError:
-        raise InputError(f"--data {PREFIX}{name} needs seisbench; pip install seisbench, or name a folder") from None
+        raise InputError(
+            f"--data {PREFIX}{name} needs seisbench; run pip install seisbench, or give a folder"
+        ) from None
     known = {n: getattr(module, n) for n in module.__all__ if _is_benchmark(getattr(module, n, None))}
     if name not in known:
         hint = suggestion(PREFIX + name, (PREFIX + n for n in sorted(known)))
         raise InputError(f"--data {PREFIX}{name}: seisbench has no data set of that name; {hint}")
     try:
         dataset = known[name]()
-    except Exception as error:  # whatever its download, its cache or its table raises
+    except Exception as error:  # the download, the cache and the metadata table raise many types
         cache = Path(importlib.import_module("seisbench").cache_data_root) / name.lower()
         raise FailedError(
-            f"--data {PREFIX}{name}: seisbench could not give it ({type(error).__name__}: {error}); "
-            f"it is not in the cache {cache} and was not downloaded"
+            f"--data {PREFIX}{name}: seisbench could not load it ({type(error).__name__}: {error}); "
+            f"it is not in the cache {cache} and the download failed; check the network, or copy the data set there"
         ) from error
     parts = getattr(dataset, "datasets", [dataset])
     for part in parts:
@@ -53,7 +55,7 @@ def _cached(name: str) -> list[Path]:
 
 
 def _is_benchmark(kind: Any) -> bool:
-    """True for a class that stands for one downloadable set of waveforms of three components."""
+    """True for a class of one downloadable set of three-component waveforms."""
     if not isinstance(kind, type):
         return False
     names = {base.__name__ for base in kind.__mro__[1:]}

@@ -1,9 +1,9 @@
-"""From a catalogue and an archive to a data set: windows about every arrival, and noise from between the events.
+"""Build a data set from a catalogue and recordings: a window around each arrival, and noise between the events.
 
-A window lies about the P pick of its station. Where there is none, about the P computed for the place of the station,
-moved to the first clear rise of energy near it if there is one; `trace_onset_basis` tells which. A computed arrival
-never goes into `trace_p_arrival_sample`. Counts stay as recorded, bit by bit; a gap is zeros and named in
-`trace_missing`. Components keep their codes: 1 and 2 are not called north and east.
+A window is placed by the P pick of its station. Without a pick it is placed by the computed P arrival, moved to the
+first clear rise of energy nearby if there is one; `trace_onset_basis` records which of these was used. A computed
+arrival is never written to `trace_p_arrival_sample`. Counts are stored bit-exact. A gap is stored as zeros and listed
+in `trace_missing`. Components keep their codes: 1 and 2 are not renamed to north and east.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ import numpy as np
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
-from seisedge.train.dataset.catalogue import Event, Pick
+from seisedge.train.dataset.catalogue import CatalogueEvent, Pick
 from seisedge.train.dataset.onset import VISIBLE_RATIO, find_onset, power_from_record, snr_at
 from seisedge.train.dataset.plan import Built, Plan
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.quiet import BEFORE_P_S, QUIET_RATIO, candidates, loudest_ratio, quiet_spans
 from seisedge.train.dataset.recordings import Recordings
-from seisedge.train.dataset.sensors import Sensor, Window, missing_text, sensors_of, window_of
+from seisedge.train.dataset.sensors import Sensor, SensorWindow, missing_text, sensors_of, window_of
 from seisedge.train.dataset.split import assign_split, group_overlapping
 from seisedge.train.dataset.stations import Site, Stations
 from seisedge.train.dataset.traveltimes import TravelTimes, distance_km
 from seisedge.train.dataset.vocabulary import kind_of_word
 from seisedge.train.dataset.writer import Row, Writer
 
-# A computed P is searched for a rise of energy within so much, and not so near to S that its rise is taken for P's.
-SEARCH_S, SEARCH_SHARE, SEARCH_S_MINUS_P = 0.5, 0.1, 0.6  # s, of the travel time, of S minus P
+# How far from a computed P a rise of energy is searched; the last limit keeps the rise of S from being taken for P.
+SEARCH_S, SEARCH_SHARE, SEARCH_S_MINUS_P = 0.5, 0.1, 0.6  # s; share of the travel time; share of S minus P
 RISE_S = 0.5
-NEEDED_S = (-1.0, 3.0)  # about the onset, on the vertical: a window with a gap there shows no onset
-UNPLACED_BUSY_S = (-10.0, 180.0)  # about an origin, at a station whose arrival is not known
+NEEDED_S = (-1.0, 3.0)  # relative to the onset; a gap of the vertical component in this span excludes the window
+UNPLACED_BUSY_S = (-10.0, 180.0)  # relative to the origin time, for a station whose arrival time is unknown
 COLUMNS = [
     "trace_name", "trace_name_original", "trace_category", "trace_start_time", "trace_sampling_rate_hz", "trace_npts",
     "trace_channel", "trace_component_order", "trace_unit", "trace_gain_counts_per_m_s", "trace_completeness",
@@ -53,7 +53,11 @@ COLUMNS = [
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Where a window goes. p_ns: pick, else computed. p_computed_ns, s_computed_ns: None without a place."""
+    """Arrival times that place a window.
+
+    p_ns: the pick if there is one, else the computed time. p_computed_ns, s_computed_ns: None if the position of the
+    station is unknown.
+    """
 
     p_ns: int
     p_pick: Pick | None
@@ -64,21 +68,20 @@ class Arrival:
 
 
 class Builder:
-    """Cuts windows of one plan out of recordings."""
+    """Cuts the windows of a plan from recordings and writes them as a data set."""
 
     def __init__(self, plan: Plan, recordings: Recordings, stations: Stations, times: TravelTimes) -> None:
         self.plan, self.recordings, self.stations, self.times = plan, recordings, stations, times
-        self.sensors, passed = sensors_of(recordings, plan.channels)
+        self.sensors, self.skipped = sensors_of(recordings, plan.channels)
         self.left_out: Counter[str] = Counter()
         self.without_gain: Counter[str] = Counter()  # reason → records written
-        self.passed = passed
         self.disagreeing = 0
 
-    def build(self, events: list[Event], out: Path, source: dict[str, str]) -> Built:
-        """Write the data set. source: what it was made from, for build.json. Raises InputError."""
+    def build(self, events: list[CatalogueEvent], out: Path, source: dict[str, str]) -> Built:
+        """Write the data set. source: description of the inputs, for build.json. Raises InputError."""
         if not self.sensors:
-            why = "; ".join(self.passed) or "none"
-            raise InputError(f"no channel of a seismometer in the recordings ({why}); --channels chooses others")
+            why = "; ".join(self.skipped) or "no channels"
+            raise InputError(f"no seismometer channel in the recordings ({why}); select other channels with --channels")
         with Writer(out) as writer:
             for event in progress(events, "events cut"):
                 for station in self.sensors:
@@ -88,7 +91,7 @@ class Builder:
             n_events = len(writer.rows)
             for station in progress(sorted(self.sensors), "stations searched for noise"):
                 self._add_noise(events, station, writer)
-            _put_sides(writer.rows)
+            _assign_splits(writer.rows)
             built = Built(
                 folder=text_from_path(out),
                 records=len(writer.rows),
@@ -98,7 +101,7 @@ class Builder:
                 basis=dict(Counter(row["trace_onset_basis"] for row in writer.rows[:n_events])),
                 left_out=dict(self.left_out.most_common()),
                 without_gain=dict(self.without_gain.most_common()),
-                channels_passed_over=dict(self.passed),
+                channels_passed_over=dict(self.skipped),
                 bad_records=self.recordings.bad_records,
                 disagreeing_samples=self.disagreeing,
             )
@@ -108,21 +111,21 @@ class Builder:
                 "travel_times": self.times.name,
                 "built": asdict(built),
             }
-            del notes["built"]["folder"]  # type: ignore[attr-defined]  # the same set elsewhere is the same set
+            del notes["built"]["folder"]  # type: ignore[attr-defined]  # the content must not depend on the output path
             text = msgspec.json.format(msgspec.json.encode(notes), indent=1).decode() + "\n"
             writer.finish(COLUMNS, _data_format(self.plan, writer.rows), text)
         return built
 
     def _why_nothing(self) -> str:
-        """The commonest reasons, and what time is recorded."""
+        """The most frequent reasons, and the time span of the recordings."""
         spans = [span for sensors in self.sensors.values() for s in sensors for c in s.channels
                  for span in self.recordings.spans(c)]  # fmt: skip
         first, last = min(start for start, _ in spans), max(end for _, end in spans)
         reasons = "; ".join(f"{n} × {reason}" for reason, n in self.left_out.most_common(4))
-        return f"{reasons}; the recordings are of {iso_from_ns(first)} to {iso_from_ns(last)}"
+        return f"{reasons}; the recordings span {iso_from_ns(first)} to {iso_from_ns(last)}"
 
-    def arrival(self, event: Event, station: str) -> Arrival | None:
-        """Where P and S of an event are at a station; None where neither a pick nor a place tells."""
+    def arrival(self, event: CatalogueEvent, station: str) -> Arrival | None:
+        """P and S of an event at a station; None if the station has neither a pick nor a known position."""
         site = self.stations.site(station, event.origin_ns)
         p_pick, s_pick = event.pick("P", station), event.pick("S", station)
         distance = p_ns = s_ns = None
@@ -135,14 +138,14 @@ class Builder:
             return None
         return Arrival(p_pick.time_ns if p_pick else p_ns or 0, p_pick, s_pick, p_ns, s_ns, distance)
 
-    def _add_event(self, event: Event, station: str, writer: Writer) -> None:
+    def _add_event(self, event: CatalogueEvent, station: str, writer: Writer) -> None:
         arrival = self.arrival(event, station)
         if arrival is None:
             self.left_out[f"{station} has neither a pick nor a known position"] += 1
             return
         too_far = arrival.distance_km is not None and arrival.distance_km > self.plan.max_distance_km
         if arrival.p_pick is None and too_far:
-            self.left_out[f"beyond {self.plan.max_distance_km:g} km and not picked"] += 1
+            self.left_out[f"beyond {self.plan.max_distance_km:g} km and without a pick"] += 1
             return
         window = self._window(station, arrival.p_ns - ns_from_s(self.plan.before_s))
         if isinstance(window, str):
@@ -163,7 +166,7 @@ class Builder:
         row["trace_name"] = f"{event.id}_{station}_{window.channels[0].location}_{row['trace_channel']}"
         self._add(row, x, window, writer)
 
-    def _add_noise(self, events: list[Event], station: str, writer: Writer) -> None:
+    def _add_noise(self, events: list[CatalogueEvent], station: str, writer: Writer) -> None:
         network, code = station.split(".", 1)
         of_station = [r for r in writer.rows if (r["station_network_code"], r["station_code"]) == (network, code)]
         wanted = math.ceil(self.plan.noise * len(of_station))
@@ -183,7 +186,7 @@ class Builder:
                 continue
             ratio = loudest_ratio(window.samples, window.rate_hz)
             if ratio > QUIET_RATIO:
-                self.left_out["noise: something rises in it"] += 1
+                self.left_out["noise: contains a signal"] += 1
                 continue
             x = self._scaled(window)
             if isinstance(x, str):
@@ -195,17 +198,17 @@ class Builder:
             self._add(row, x, window, writer)
             wanted -= 1
 
-    def _busy(self, event: Event, station: str) -> tuple[int, int]:
-        """When an event may be seen at a station."""
+    def _busy(self, event: CatalogueEvent, station: str) -> tuple[int, int]:
+        """Start and end of the time in which an event may be visible at a station, in ns."""
         arrival = self.arrival(event, station)
         if arrival is None:
             return event.origin_ns + ns_from_s(UNPLACED_BUSY_S[0]), event.origin_ns + ns_from_s(UNPLACED_BUSY_S[1])
         s_ns = arrival.s_pick.time_ns if arrival.s_pick else arrival.s_computed_ns or 2 * arrival.p_ns - event.origin_ns
         return arrival.p_ns - ns_from_s(BEFORE_P_S), s_ns + ns_from_s(self.plan.coda_s)
 
-    def _window(self, station: str, start_ns: int) -> Window | str:
-        """Of the first sensor that has one; else why not."""
-        best: Window | str = "nothing recorded"
+    def _window(self, station: str, start_ns: int) -> SensorWindow | str:
+        """The window of the first sensor that has one; else the reason why there is none."""
+        best: SensorWindow | str = "nothing recorded"
         for sensor in self.sensors[station]:
             window = self._cut(sensor, start_ns)
             if not isinstance(window, str):
@@ -213,9 +216,9 @@ class Builder:
             best = window
         return best
 
-    def _cut(self, sensor: Sensor, start_ns: int) -> Window | str:
+    def _cut(self, sensor: Sensor, start_ns: int) -> SensorWindow | str:
         if sensor.vertical is None:
-            return "no vertical"
+            return "no vertical component"
         window = window_of(self.recordings, sensor, start_ns, self.plan.length_s)
         if window is None:
             return "nothing recorded"
@@ -224,8 +227,8 @@ class Builder:
         self.disagreeing += window.disagreeing
         return window
 
-    def _scaled(self, window: Window) -> Any:
-        """Samples as they are to be written; or why they cannot be."""
+    def _scaled(self, window: SensorWindow) -> Any:
+        """Samples in the unit of the plan; or the reason why they cannot be converted."""
         if self.plan.unit == "counts":
             return window.samples
         gains = [self.stations.gain(channel, window.start_ns) for channel in window.channels]
@@ -235,8 +238,8 @@ class Builder:
         scale = np.array([float(g) for g in gains])[:, None]
         return np.where(window.valid, window.samples / scale, 0.0).astype(np.float32)
 
-    def _row(self, window: Window, station: str) -> Row:
-        """What is the same for events and noise."""
+    def _row(self, window: SensorWindow, station: str) -> Row:
+        """The columns that events and noise have in common."""
         first = window.channels[0]
         site: Site | None = self.stations.site(station, window.start_ns)
         n = window.samples.shape[1]
@@ -260,8 +263,8 @@ class Builder:
             "station_elevation_m": "" if site is None or site.elevation_m is None else site.elevation_m,
         }
 
-    def _add(self, row: Row, x: Any, window: Window, writer: Writer) -> None:
-        """Write a record with its gain, or count why it has none."""
+    def _add(self, row: Row, x: Any, window: SensorWindow, writer: Writer) -> None:
+        """Write a record with its gain; count the reason if it has none."""
         gain = self._gain(window)
         if isinstance(gain, str):
             self.without_gain[gain] += 1
@@ -269,18 +272,23 @@ class Builder:
             row["trace_gain_counts_per_m_s"] = f"{gain:.6g}"
         writer.add(row, x)
 
-    def _gain(self, window: Window) -> float | str:
-        """One gain for all components; where there is none, the reason, as a clause."""
+    def _gain(self, window: SensorWindow) -> float | str:
+        """The gain of all components in counts per m/s; or the reason why there is none, as a clause."""
         if self.plan.unit == "m/s":
             return 1.0
         gains = [self.stations.gain(channel, window.start_ns) for channel in window.channels]
         why = next((g for g in gains if isinstance(g, str)), None)
         if why is not None:
             return why
-        return gains[0] if len(set(gains)) == 1 else "the components have different gains, and the column holds one"
+        return (
+            gains[0] if len(set(gains)) == 1 else "the components have different gains, and the column holds only one"
+        )
 
-    def _onset(self, window: Window, arrival: Arrival, origin_ns: int) -> Row:
-        """The columns about arrivals. Gaps are filled with each component's median, so that they do not rise."""
+    def _onset(self, window: SensorWindow, arrival: Arrival, origin_ns: int) -> Row:
+        """The columns about arrivals.
+
+        For the onset search gaps are filled with the median of the component, so that their edges add no energy.
+        """
         sample = window.sample_at(arrival.p_ns)
         x = window.samples.astype(np.float64)
         for y, valid in zip(x, window.valid, strict=True):
@@ -313,7 +321,7 @@ class Builder:
         return row
 
 
-def _source(event: Event) -> Row:
+def _source(event: CatalogueEvent) -> Row:
     return {
         "trace_category": event.type,
         "source_id": event.id,
@@ -327,8 +335,8 @@ def _source(event: Event) -> Row:
     }
 
 
-def _put_sides(rows: list[Row]) -> None:
-    """Group what shares samples, and hold out a fifth of the groups; the helpers' columns go."""
+def _assign_splits(rows: list[Row]) -> None:
+    """Group the records that share samples, assign split and fold, and remove the temporary time columns."""
     groups = group_overlapping(
         [row["source_id"] or row["trace_name"] for row in rows],
         [f"{row['station_network_code']}.{row['station_code']}" for row in rows],
@@ -352,5 +360,5 @@ def _data_format(plan: Plan, rows: list[Row]) -> dict[str, str]:
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file, for build.json."""
+    """SHA-256 of a file in hexadecimal, for build.json."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

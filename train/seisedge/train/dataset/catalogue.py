@@ -1,14 +1,14 @@
-"""Events and picks: from QuakeML (and whatever else obspy reads as a catalogue), or from CSV.
+"""Read events and picks from QuakeML (or any other catalogue format of obspy), or from CSV.
 
-CSV columns, in any order, by one of the names given; times are ISO 8601, UTC where they say nothing:
+CSV columns, in any order, under any of the names below; times are ISO 8601, and UTC if they have no time zone:
 
-| column | also | |
+| column | other names | |
 | --- | --- | --- |
 | origin_time | time | required |
 | latitude, longitude | latitude_deg, longitude_deg, lat, lon | required, degrees |
-| depth_km | depth | below sea level; 0 where empty |
-| event_id | id | made from the time where absent |
-| event_type | type, source_type | required, unless a type for all is given |
+| depth_km | depth | below sea level; default 0 |
+| event_id | id | default: made from the time |
+| event_type | type, source_type | required, unless a default type is given |
 | magnitude | mag | |
 | magnitude_type | magType, mag_type | |
 
@@ -49,7 +49,7 @@ PICK_COLUMNS = ("event_id", "station", "phase", "time")
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """station: NET.STA, or the station alone where the catalogue gives no network. phase: 'P' or 'S'."""
+    """station: NET.STA, or the station code alone if the catalogue has no network code. phase: 'P' or 'S'."""
 
     station: str
     phase: str
@@ -58,8 +58,8 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One entry of a catalogue; `type` as it stands there."""
+class CatalogueEvent:
+    """One entry of a catalogue; `type` is unchanged."""
 
     id: str
     origin_ns: int
@@ -78,25 +78,25 @@ class Event:
         return min(hits, key=lambda p: p.time_ns, default=None)
 
 
-def events_from(path: Path, picks: Path | None = None, default_type: str = "") -> list[Event]:
-    """The events of a catalogue in order of time, with the picks of a CSV added. Raises InputError."""
+def events_from(path: Path, picks: Path | None = None, default_type: str = "") -> list[CatalogueEvent]:
+    """The events of a catalogue sorted by time, with the picks of a CSV file added. Raises InputError."""
     if not path.is_file():
-        raise InputError(f"{path}: no such catalogue; QuakeML or CSV is wanted")
+        raise InputError(f"{path}: the catalogue does not exist; expected a QuakeML or CSV file")
     events = _from_csv(path) if path.suffix.lower() == ".csv" else list(_from_obspy(path))
     if not events:
-        raise InputError(f"{path}: no events in this catalogue")
+        raise InputError(f"{path}: the catalogue has no events")
     if default_type:
         events = [replace(e, type=default_type) if e.type.lower() in NO_TYPE else e for e in events]
     untyped = [e.id for e in events if not e.type]
     if untyped:
         raise InputError(
-            f"{path}: {len(untyped)} events have no type, the first {untyped[0]}; if that is what they are, "
-            "give --event-type earthquake"
+            f"{path}: {len(untyped)} events have no type, the first is {untyped[0]}; "
+            "set a type for them, as in --event-type earthquake"
         )
     seen: set[str] = set()
     for event in events:
         if event.id in seen:
-            raise InputError(f"{path}: event id {event.id} is there twice; an id must be of one event")
+            raise InputError(f"{path}: event id {event.id} occurs twice; ids must be unique")
         seen.add(event.id)
     if picks is not None:
         events = _with_picks(events, picks)
@@ -111,16 +111,16 @@ def _table(path: Path, what: str) -> tuple[list[str], list[dict[str, str]]]:
     except OSError as error:
         raise InputError(f"{path}: {what} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a table in CSV (UTF-8): {error}") from error
+        raise InputError(f"{path}: is not a CSV table in UTF-8: {error}") from error
 
 
-def _from_csv(path: Path) -> list[Event]:
+def _from_csv(path: Path) -> list[CatalogueEvent]:
     columns, rows = _table(path, "the catalogue")
     name = {key: next((c for c in (key, *others) if c in columns), "") for key, others in COLUMNS.items()}
     missing = [key for key in REQUIRED if not name[key]]
     if missing:
-        also = ", ".join(f"{key} (or {', '.join(COLUMNS[key])})" for key in missing)
-        raise InputError(f"{path}: no column {also}; it has {', '.join(columns) or 'none'}")
+        expected = ", ".join(f"{key} (or {', '.join(COLUMNS[key])})" for key in missing)
+        raise InputError(f"{path}: missing column {expected}; the file has {', '.join(columns) or 'no columns'}")
     out = []
     for line, row in enumerate(rows, 2):
         values = {key: (row.get(column) or "").strip() if column else "" for key, column in name.items()}
@@ -140,9 +140,9 @@ def _from_csv(path: Path) -> list[Event]:
             ) from None
         latitude, longitude = number("latitude"), number("longitude")
         if latitude is None or longitude is None or not (-90 <= latitude <= 90 and -360 <= longitude <= 360):
-            raise InputError(f"{path}, line {line}: no latitude and longitude in degrees")
+            raise InputError(f"{path}, line {line}: latitude and longitude must be in degrees")
         out.append(
-            Event(
+            CatalogueEvent(
                 id=_clean(values["event_id"]) or f"at-{iso_from_ns(origin_ns)}",
                 origin_ns=origin_ns,
                 latitude_deg=latitude,
@@ -156,11 +156,11 @@ def _from_csv(path: Path) -> list[Event]:
     return out
 
 
-def _with_picks(events: list[Event], path: Path) -> list[Event]:
+def _with_picks(events: list[CatalogueEvent], path: Path) -> list[CatalogueEvent]:
     columns, rows = _table(path, "the picks")
     missing = [key for key in PICK_COLUMNS if key not in columns]
     if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; picks have {', '.join(PICK_COLUMNS)}")
+        raise InputError(f"{path}: missing column {', '.join(missing)}; expected {', '.join(PICK_COLUMNS)}")
     known = {e.id for e in events}
     found: dict[str, list[Pick]] = {}
     for line, row in enumerate(rows, 2):
@@ -179,25 +179,27 @@ def _with_picks(events: list[Event], path: Path) -> list[Event]:
     return [replace(e, picks=(*e.picks, *found.get(e.id, ()))) for e in events]
 
 
-def _from_obspy(path: Path) -> Iterator[Event]:
+def _from_obspy(path: Path) -> Iterator[CatalogueEvent]:
     try:
         import obspy
     except ModuleNotFoundError:
-        raise InputError(f"{path}: reading QuakeML needs obspy; pip install 'seisedge[train]', or give CSV") from None
+        raise InputError(
+            f"{path}: reading QuakeML needs obspy; run pip install 'seisedge[train]', or give a CSV file"
+        ) from None
     try:
         # obspy's XML reader cannot open a name that is not UTF-8
         plain = str(path) == text_from_path(path)
         catalogue = obspy.read_events(str(path) if plain else io.BytesIO(path.read_bytes()))
-    except Exception as error:  # whatever obspy's many readers raise
-        raise InputError(f"{path}: not a catalogue that obspy can read: {error or type(error).__name__}") from error
+    except Exception as error:  # the readers of obspy raise many types
+        raise InputError(f"{path}: obspy cannot read this catalogue: {error or type(error).__name__}") from error
     for entry in catalogue:
         origin = entry.preferred_origin() or next(iter(entry.origins), None)
         magnitude = entry.preferred_magnitude() or next(iter(entry.magnitudes), None)
         name = _id_from_resource(str(entry.resource_id))
         if origin is None or origin.time is None or origin.latitude is None or origin.longitude is None:
-            logger.warning("%s: event %s passed over: no origin with time, latitude and longitude", path, name)
+            logger.warning("%s: event %s skipped: no origin with time, latitude and longitude", path, name)
             continue
-        yield Event(
+        yield CatalogueEvent(
             id=name or f"at-{iso_from_ns(origin.time.ns)}",
             origin_ns=origin.time.ns,
             latitude_deg=origin.latitude,
@@ -211,7 +213,7 @@ def _from_obspy(path: Path) -> Iterator[Event]:
 
 
 def _picks_of(entry: Any, origin: Any) -> Iterator[Pick]:
-    """Picks that were not rejected, with the phase of their arrival, else their own hint."""
+    """Picks that were not rejected, with the phase of their arrival, or their phase hint if there is no arrival."""
     phases = {str(arrival.pick_id): arrival.phase for arrival in origin.arrivals}
     for pick in entry.picks:
         phase = (phases.get(str(pick.resource_id)) or pick.phase_hint or "")[:1].upper()
@@ -224,11 +226,11 @@ def _picks_of(entry: Any, origin: Any) -> Iterator[Pick]:
 
 
 def _id_from_resource(name: str) -> str:
-    """The event's own part of a resource identifier: `quakeml:us/fdsnws/event/1/query?eventid=ci1&format=quakeml`."""
-    asked = re.search(r"event_?id=([^&;]+)", name, re.IGNORECASE)
-    return _clean(asked[1] if asked else name.rstrip("/").rpartition("/")[2])
+    """The event id in a resource identifier such as `quakeml:us/fdsnws/event/1/query?eventid=ci1&format=quakeml`."""
+    query = re.search(r"event_?id=([^&;]+)", name, re.IGNORECASE)
+    return _clean(query[1] if query else name.rstrip("/").rpartition("/")[2])
 
 
 def _clean(name: str) -> str:
-    """An id without the signs that mean something in a trace name or a path."""
+    """An id without the characters that have a meaning in a trace name or a path."""
     return name.strip().replace("$", "_").replace("/", "_").replace(",", "_").replace(" ", "_")

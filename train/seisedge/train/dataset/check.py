@@ -1,4 +1,4 @@
-"""What is wrong with data sets: what makes a training dishonest, and what a user should know."""
+"""Check data sets: faults that invalidate the evaluation of a model, and warnings."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ from seisedge.train.dataset.vocabulary import LABEL_OF_KIND, UNUSED
 
 EXAMPLES = 3
 RARE = 0.1  # share of the events below which a label counts as rare
-SUMMED = ("rates", "magnitude types", "balance", "shortcuts", "magnitude shortcuts")  # their text names all there is
+COMPLETE = (
+    "rates",
+    "magnitude types",
+    "balance",
+    "shortcuts",
+    "magnitude shortcuts",
+)  # the text of these findings lists every item
 Level = Literal["fault", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """level 'fault': a training on it would be dishonest. count: of records unless `text` says otherwise."""
+    """level 'fault': an evaluation of a model trained on the data is invalid. count: records, unless `text` differs."""
 
     level: Level
     code: str
@@ -32,8 +38,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """Findings, faults first; the audits of label and magnitude, or why there is none."""
+class CheckReport:
+    """Findings, faults first; the audits of label and magnitude, or the reason why there is none."""
 
     records: int
     findings: list[Finding]
@@ -47,8 +53,8 @@ class Report:
         return [f for f in self.findings if f.level == "fault"]
 
 
-def check(traces: Sequence[Trace]) -> Report:
-    """Everything that can be said of the traces of one or more data sets that are to be used together."""
+def check(traces: Sequence[Trace]) -> CheckReport:
+    """Check the traces of one or more data sets that are to be used together."""
     guesses, no_audit = audit(traces)
     explained, no_magnitude_audit = audit_magnitudes(traces)
     findings = [
@@ -62,11 +68,11 @@ def check(traces: Sequence[Trace]) -> Report:
         *_shortcuts(guesses, explained),
     ]
     findings.sort(key=lambda f: f.level != "fault")
-    return Report(len(traces), findings, guesses, no_audit, explained, no_magnitude_audit)
+    return CheckReport(len(traces), findings, guesses, no_audit, explained, no_magnitude_audit)
 
 
 def _found(level: Level, code: str, names: Iterable[str], text: str) -> list[Finding]:
-    """One finding on the named things, or none where there are none."""
+    """One finding about the named items; an empty list if there are no items."""
     listed = list(names)
     return [Finding(level, code, len(listed), text, listed[:EXAMPLES])] if listed else []
 
@@ -84,15 +90,15 @@ def _duplicates(traces: Sequence[Trace]) -> list[Finding]:
     return [
         *_found(
             "fault", "duplicates", (" = ".join(group) for group in same),
-            "groups of records with exactly the same samples: counted twice, or tested on what was trained",
+            "groups of records with identical samples: counted twice, or in both training and test data",
         ),
-        *_found("warning", "same windows", twice, "windows of one event, channel and start that are there again"),
+        *_found("warning", "same windows", twice, "windows with the same event, channel and start time as another"),
     ]  # fmt: skip
 
 
 def _sides(traces: Sequence[Trace]) -> list[Finding]:
     if not any(t.split for t in traces):
-        return []  # training will hold out events by itself
+        return []  # without a split column, training holds out events by a rule
     names = _origins(traces)
     groups = group_overlapping(
         join_groups([t.group or t.event for t in traces], [names[t.event] for t in traces]),
@@ -107,14 +113,22 @@ def _sides(traces: Sequence[Trace]) -> list[Finding]:
     folded = [name for name in leaks(places, split_by_fold) if name not in crossing]
     return [
         *_found(
-            "fault", "leak", crossing, "events, or events that share samples at a station, on two sides of the split"
+            "fault",
+            "leak",
+            crossing,
+            "events, or events that share samples at a station, in both training and test data",
         ),
-        *_found("fault", "fold leak", folded, "events in two folds: calibration would see what it was fitted on"),
+        *_found(
+            "fault",
+            "fold leak",
+            folded,
+            "events in two folds: the model would be calibrated on events it was trained on",
+        ),
     ]
 
 
 def _origins(traces: Sequence[Trace]) -> dict[str, str]:
-    """One name for each event."""
+    """For each event id the id of its group of events with the same origin."""
     return same_origin(
         [t.event for t in traces],
         [t.origin_ns for t in traces],
@@ -126,7 +140,8 @@ def _origins(traces: Sequence[Trace]) -> dict[str, str]:
 def _twins(traces: Sequence[Trace]) -> list[Finding]:
     twins = [f"{event} = {name}" for event, name in _origins(traces).items() if event != name]
     text = (
-        f"events with the origin (within {WITHIN_S:g} s and {WITHIN_KM:g} km) of one of another name; kept on one side"
+        f"events with the same origin (within {WITHIN_S:g} s and {WITHIN_KM:g} km) as an event with another id; "
+        "training keeps them together"
     )
     return _found("warning", "two names", twins, text)
 
@@ -136,12 +151,12 @@ def _samples(traces: Sequence[Trace]) -> list[Finding]:
         return [f"{t.name} ({fault(t)})" for t in traces if fault(t)]
 
     return [
-        *_found("warning", "nan", of(lambda t: t.nan), "records with NaN or infinite samples; they are masked"),
-        *_found("warning", "flat", of(lambda t: t.flat), "records with a component without signal; it is masked"),
-        *_found("warning", "clipped", of(lambda t: t.clipped), "records at a rail: their amplitude is too small"),
+        *_found("warning", "nan", of(lambda t: t.nan), "records with NaN or infinite samples, which are masked"),
+        *_found("warning", "flat", of(lambda t: t.flat), "records with a component without signal, which is masked"),
+        *_found("warning", "clipped", of(lambda t: t.clipped), "clipped records: their amplitude is too small"),
         *_found(
             "warning", "copied", of(lambda t: t.copied),
-            "records with a component that copies another: three components that are one",
+            "records in which one component is a copy of another",
         ),
     ]  # fmt: skip
 
@@ -154,13 +169,15 @@ def _arrivals(traces: Sequence[Trace]) -> list[Finding]:
             "warning", "no arrival", (t.name for t in events if t.onset_sample is None),
             "records of events without a P arrival or onset, which are not used",
         ),
-        *_found("warning", "arrival outside", outside, "records with their arrival outside the samples"),
+        *_found("warning", "arrival outside", outside, "records whose arrival is outside the samples"),
     ]  # fmt: skip
 
 
 def _labels(traces: Sequence[Trace]) -> list[Finding]:
     unused = Counter(t.word or "(empty)" for t in traces if t.kind == UNUSED)
-    text = f"records with a label that trains nothing: {', '.join(f'{w} ({n})' for w, n in unused.most_common(8))}"
+    text = (
+        f"records with a label that training does not use: {', '.join(f'{w} ({n})' for w, n in unused.most_common(8))}"
+    )
     events: dict[str, set[str]] = {}
     for t in traces:
         if t.kind in LABEL_OF_KIND:
@@ -168,7 +185,7 @@ def _labels(traces: Sequence[Trace]) -> list[Finding]:
     total = sum(map(len, events.values()))
     rare = {label: len(events.get(label, ())) for label in dict.fromkeys(LABEL_OF_KIND.values())}
     if any(t.noise_samples for t in traces if t.kind != "noise"):
-        del rare["noise"]  # it is cut from before the events
+        del rare["noise"]  # noise windows are cut from before the events
     rare = {label: n for label, n in rare.items() if n < RARE * total}
     balance = ", ".join(f"{label} {n}" for label, n in rare.items())
     with_magnitude = [t for t in traces if t.magnitude is not None]
@@ -176,7 +193,7 @@ def _labels(traces: Sequence[Trace]) -> list[Finding]:
     return [
         *_found("warning", "unused labels", (t.name for t in traces if t.kind == UNUSED), text),
         *_found("warning", "balance", rare, f"labels with less than {RARE:.0%} of the {total} events: {balance}"),
-        *_found("warning", "magnitude type", untyped, "records with a magnitude of unstated type"),
+        *_found("warning", "magnitude type", untyped, "records with a magnitude but no magnitude type"),
     ]
 
 
@@ -185,53 +202,53 @@ def _mixtures(traces: Sequence[Trace]) -> list[Finding]:
     types = Counter(t.magnitude_type.lower() for t in traces if t.magnitude_type)
     out = []
     if len(rates) > 1:
-        text = "different ones, which training resamples to one: "
+        text = "different sampling rates; training resamples to one: "
         out += _found(
             "warning", "rates", (f"{r:g} Hz" for r in rates),
             text + ", ".join(f"{r:g} Hz ({n})" for r, n in sorted(rates.items())),
         )  # fmt: skip
     if len(types) > 1:
-        text = "types, which are not converted: "
+        text = "magnitude types, which are not converted: "
         out += _found(
             "warning", "magnitude types", types, text + ", ".join(f"{k} ({n})" for k, n in types.most_common())
         )
     return [
         *out,
-        *_found("warning", "licence", (t.name for t in traces if not t.licence), "records without a stated licence"),
+        *_found("warning", "licence", (t.name for t in traces if not t.licence), "records without a licence"),
     ]
 
 
 def _shortcuts(guesses: Sequence[Guess], explained: Sequence[Explained]) -> list[Finding]:
     found = [g.sees for g in guesses if g.beats_chance]
     of_magnitude = [e.sees for e in explained if e.beats_chance]
-    text = "things give the label away to one who does not listen: " + "; ".join(found)
-    of_magnitude_text = "things give part of the magnitude away to one who does not listen: " + "; ".join(of_magnitude)
+    text = "properties predict the label without the waveform: " + "; ".join(found)
+    of_magnitude_text = "properties predict the magnitude without the waveform: " + "; ".join(of_magnitude)
     return [
         *_found("warning", "shortcuts", found, text),
         *_found("warning", "magnitude shortcuts", of_magnitude, of_magnitude_text),
     ]
 
 
-def text_from_report(report: Report) -> str:
-    """For the terminal."""
+def text_from_report(report: CheckReport) -> str:
+    """Text for the terminal."""
     lines = [f"{report.records} records"]
     for f in report.findings:
-        shown = f"; as {', '.join(f.examples)}" if f.examples and f.code not in SUMMED else ""
+        shown = f"; for example {', '.join(f.examples)}" if f.examples and f.code not in COMPLETE else ""
         lines.append(f"{f.level.upper():8} {f.code} ({f.count}): {f.text}{shown}")
     if not report.findings:
-        lines.append("nothing found")
+        lines.append("no findings")
     lines.append("")
-    lines.append("What guesses the label without listening (balanced accuracy on events not fitted on, 95 % interval)")
+    lines.append("Predicting the label without the waveform (cross-validated balanced accuracy, 95 % interval)")
     if report.no_audit:
-        lines.append(f"  not asked: {report.no_audit}")
+        lines.append(f"  not tested: {report.no_audit}")
     for g in report.audit:
-        verdict = "a shortcut" if g.beats_chance else "nothing"
-        lines.append(f"  {g.sees:28} {g.accuracy:4.0%} ({g.low:.0%} to {g.high:.0%}), blind {g.chance:.0%}: {verdict}")
+        verdict = "shortcut" if g.beats_chance else "no shortcut"
+        lines.append(f"  {g.sees:28} {g.accuracy:4.0%} ({g.low:.0%} to {g.high:.0%}), chance {g.chance:.0%}: {verdict}")
     lines.append("")
-    lines.append("What explains the magnitude without listening (share of its variance on events not fitted on)")
+    lines.append("Predicting the magnitude without the waveform (cross-validated share of variance, 95 % interval)")
     if report.no_magnitude_audit:
-        lines.append(f"  not asked: {report.no_magnitude_audit}")
+        lines.append(f"  not tested: {report.no_magnitude_audit}")
     for e in report.magnitude_audit:
-        verdict = "a shortcut" if e.beats_chance else "nothing"
+        verdict = "shortcut" if e.beats_chance else "no shortcut"
         lines.append(f"  {e.sees:28} {max(e.share, 0):4.0%} ({max(e.low, 0):.0%} to {max(e.high, 0):.0%}): {verdict}")
     return "\n".join(lines)

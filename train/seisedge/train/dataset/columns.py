@@ -1,8 +1,8 @@
-"""The spellings of SeisBench's columns, read into one.
+"""Map the column names of SeisBench data sets to one name each.
 
-A data set of SeisBench may call its label `source_type`, `source_event_category` or `trace_category`, and its P
-arrival after the phase that was picked. `canonical` adds the columns that seisedge reads, under one name each;
-nothing that is there is changed.
+A SeisBench data set may store its label in `source_type`, `source_event_category` or `trace_category`, and name the
+column of its P arrival after the picked phase. `canonical` adds the columns that seisedge reads, under one name
+each. It does not change values that are present.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "trace_gain_counts_per_m_s": ("station_sensitivity_counts_spm",),
 }
 ARRIVAL = re.compile(r"trace_([A-Za-z0-9]+)_arrival_sample")
-FIRST_P = ("p", "P", "P1", "Pg", "Pn", "Pb", "Pdiff")  # PmP, PcP and other reflections are no onset
+FIRST_P = ("p", "P", "P1", "Pg", "Pn", "Pb", "Pdiff")  # PmP, PcP and other reflections are not the onset
 FIRST_S = ("s", "S", "S1", "Sg", "Sn", "Sb")
 EMPTY = {"", "nan", "none", "null", "n/a", "na"}
 
 
 def number(row: Row, key: str) -> float | None:
-    """A column's value, None where absent, empty or not a number. Raises InputError where it is other text."""
+    """The value of a column; None if missing, empty or not finite. Raises InputError for other text."""
     text = row.get(key, "").strip()
     if text.lower() in EMPTY:
         return None
@@ -44,18 +44,18 @@ def number(row: Row, key: str) -> float | None:
 
 
 def text(row: Row, key: str) -> str:
-    """A column's text; what stands for nothing is ''."""
+    """The text of a column; '' for missing values and their spellings (nan, none, ...)."""
     value = row.get(key, "").strip()
     return "" if value.lower() in EMPTY else value
 
 
 def licence_of(row: Row) -> str:
-    """The licence that a record states itself; '' where it states none."""
+    """The licence in the columns of a record; '' if there is none."""
     return text(row, "trace_licence") or text(row, "trace_license")
 
 
 def time_ns(row: Row, key: str) -> int | None:
-    """A column's time, None where absent or empty. Raises InputError where it is no time."""
+    """The time in a column, in ns; None if missing or empty. Raises InputError for other text."""
     stamp = text(row, key)
     try:
         return ns_from_iso(stamp) if stamp else None
@@ -66,18 +66,18 @@ def time_ns(row: Row, key: str) -> int | None:
 
 
 def first_arrival(row: Row, phases: tuple[str, ...]) -> float | None:
-    """The earliest of the given phases, as a sample of the trace."""
+    """The earliest arrival of the given phases, as a sample of the trace; None if there is none."""
     samples = [number(row, f"trace_{phase}_arrival_sample") for phase in phases]
     return min((sample for sample in samples if sample is not None), default=None)
 
 
 def label_of(row: Row) -> str:
-    """The first label that says something, '' where none does."""
+    """The first label that is not empty; '' if there is none."""
     return next((text(row, key) for key in LABELS if text(row, key)), "")
 
 
 def canonical(row: Row) -> Row:
-    """The row with seisedge's columns filled from their other spellings."""
+    """A copy of the row in which the columns of seisedge are filled from their other names."""
     out = dict(row)
     for key, others in ALIASES.items():
         if not text(out, key):
@@ -90,7 +90,7 @@ def canonical(row: Row) -> Row:
 
 
 def has_label(columns: list[str]) -> bool:
-    """True where one of the columns can hold a label."""
+    """True if one of the columns is a label column."""
     return any(key in columns for key in LABELS)
 
 

@@ -1,11 +1,12 @@
-"""The events a model was trained on, in the compact exact form in which its card names them.
+"""The training events of a model, in the compact exact form of its card.
 
-An event has a key: its id, normalised. A record without an id has the key of its station and start time. A hash is the
-first 8 bytes of the SHA-256 of a key; `event_hashes` of a card is the base64 text of all hashes, sorted and joined.
+The key of an event is its normalised id. The key of a record without an event id is its station and start time. A
+hash is the first 8 bytes of the SHA-256 of a key. `event_hashes` of a card is the base64 text of all hashes, sorted
+and joined.
 
-The probability that an event of n evaluated ones is taken by mistake for one of m training events is n * m / 2**64:
-5e-8 for a million of each. What has two ids, as an event of two networks' catalogues, is not recognised; ids that are
-mere counters (1, 2, 3 ...) can agree by chance, and then an event is left out that need not be.
+The probability that any of n evaluated events is mistaken for one of m training events is n * m / 2**64: 5e-8 for a
+million of each. An event with two ids, for example in the catalogues of two networks, is not recognised. Ids that are
+only counters (1, 2, 3 ...) can agree by chance; the event is then excluded from an evaluation without need.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from seisedge.runtime.errors import CardError
 from seisedge.train.dataset.columns import Row, text, time_ns
 
 HASH_BYTES = 8
-_WRITTEN_AS_FLOAT = re.compile(r"(\d+)\.0+")  # pandas writes a column of integers so where one is missing
+_WRITTEN_AS_FLOAT = re.compile(r"(\d+)\.0+")  # pandas writes integers like this if one value of the column is missing
 
 
 def event_key(row: Row) -> str:
-    """The key of a record's event; '' for a record without event id that has no start time or no station."""
+    """The key of the event of a record; '' for a record without event id that has no start time or no station."""
     event = text(row, "source_id")
     if event:
         return key_of_id(event)
@@ -34,24 +35,24 @@ def event_key(row: Row) -> str:
 
 
 def key_of_id(event: str) -> str:
-    """An event id without surrounding space, in Unicode form NFC, case folded, a number without '.0'."""
+    """The event id without surrounding spaces, in Unicode form NFC, case-folded, and without a trailing '.0'."""
     key = unicodedata.normalize("NFC", event.strip()).casefold()
     number = _WRITTEN_AS_FLOAT.fullmatch(key)
     return number[1] if number else key
 
 
 def event_hash(key: str) -> bytes:
-    """8 bytes."""
+    """The hash of a key, 8 bytes."""
     return hashlib.sha256(key.encode()).digest()[:HASH_BYTES]
 
 
 def text_from_keys(keys: Iterable[str]) -> str:
-    """`event_hashes` of a card; the empty key is left out."""
+    """The text for `event_hashes` of a card; empty keys are ignored."""
     return _text({event_hash(key) for key in keys if key})
 
 
 def joined_texts(first: str, second: str) -> str:
-    """The hashes of both."""
+    """The text with the hashes of both texts."""
     return _text(hashes_from_text(first, "run") | hashes_from_text(second, "run"))
 
 
@@ -60,7 +61,7 @@ def _text(hashes: Iterable[bytes]) -> str:
 
 
 def hashes_from_text(encoded: str, path: str) -> frozenset[bytes]:
-    """Inverse of `text_from_keys`. Raises CardError; `path` is the model file, for the message."""
+    """The hashes in a text of `text_from_keys`. path: the model file, for the message. Raises CardError."""
     try:
         data = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):

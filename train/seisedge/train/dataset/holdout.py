@@ -1,8 +1,9 @@
-"""Other ways to hold events out than by chance: the latest, those at other stations, those of another region.
+"""Rules that divide records into training and test data: by event, by time, by station, by region.
 
-Each answers another question about a model: will it serve next year, a new station, a place it has not seen? All
-keep the records of a group (an event, and what overlaps it at a station) on one side; what cannot be kept so is
-left out, on no side. Within the training side the folds are by group, in the order of a hash, as in `split`.
+Each rule answers a different question about a model: does it work for new events, for later events, at a new
+station, in a new region? All rules keep the records of a group (an event, and all that overlap it at a station)
+together; records for which that is impossible are left out of both. The folds of the training data are by group, in
+the order of a hash, as in `split`.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from seisedge.runtime.errors import InputError
 from seisedge.train.dataset.split import N_FOLDS, RULE, SALT, TEST_SHARE, assign_split
 
 CELL_DEG = 1.0
-NOWHERE = ""  # the side of a record that is left out
-WHOLE = "whole"  # no rule to train by: data that are only asked about are all on the test side
+LEFT_OUT = ""  # the side of a record that is neither training nor test data
+WHOLE = "whole"  # all records are test data; for an evaluation without training
 KNOWN = "event, time, time:DATE, station, region or region:SOUTH,WEST,NORTH,EAST"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a rule may look at of a record. The position is that of the source, for noise that of the station."""
+    """The properties of a record that a rule uses. The position is that of the source; for noise, of the station."""
 
     event: str
     group: str
@@ -37,7 +38,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Per record 'train', 'test' or NOWHERE, and its fold (-1 where not train); the rule in words."""
+    """For each record 'train', 'test' or LEFT_OUT, and its fold (-1 unless 'train'); the rule as text."""
 
     side: list[str]
     fold: list[int]
@@ -45,18 +46,18 @@ class Sides:
 
 
 def hold_out(rule: str, places: Sequence[Place]) -> Sides:
-    """Apply a rule by name. Raises InputError where it is unknown, cannot be applied or leaves a side empty."""
+    """Apply a rule. Raises InputError if it is unknown, cannot be applied or leaves training or test data empty."""
     check_rule(rule)
     name, _, argument = rule.partition(":")
     sides = RULES[name](places, argument)
     for side in ("train", "test"):
         if side not in sides.side:
-            raise InputError(f"split '{rule}' leaves no record for {side}; choose another of {KNOWN}")
+            raise InputError(f"split '{rule}' leaves no record for {side}; use another rule: {KNOWN}")
     return sides
 
 
 def check_rule(rule: str) -> None:
-    """Raise InputError where a rule is unknown or its date or box cannot be read."""
+    """Raise InputError if a rule is unknown or its date or box is invalid."""
     name, _, argument = rule.partition(":")
     if name not in RULES or (argument and name not in ("time", "region")):
         raise InputError(f"split '{rule}': must be {KNOWN}")
@@ -67,7 +68,7 @@ def check_rule(rule: str) -> None:
 
 
 def leaks(places: Sequence[Place], side: Sequence[str]) -> list[str]:
-    """Events, or groups of events that share samples, with records on more than one side; sorted."""
+    """Names of events, and of groups of events that share samples, that have records on more than one side; sorted."""
     seen: dict[tuple[str, str], set[str]] = {}
     for place, where in zip(places, side, strict=True):
         if where:
@@ -77,7 +78,7 @@ def leaks(places: Sequence[Place], side: Sequence[str]) -> list[str]:
 
 
 def folds_of(places: Sequence[Place], side: Sequence[str]) -> list[int]:
-    """Folds of the training side, dealt to groups in the order of a hash."""
+    """Fold of each record, -1 unless 'train'. Groups are assigned to folds in turn, in the order of a hash."""
     groups = sorted({p.group for p, where in zip(places, side, strict=True) if where == "train"}, key=_hash)
     fold = {group: i % N_FOLDS for i, group in enumerate(groups)}
     return [fold[p.group] if where == "train" else -1 for p, where in zip(places, side, strict=True)]
@@ -93,7 +94,7 @@ def _by_event(places: Sequence[Place], _: str) -> Sides:
 
 
 def _by_time(places: Sequence[Place], date: str) -> Sides:
-    """A group of which no time is known is on no side."""
+    """By time. A group without a known time is left out."""
     latest: dict[str, int] = {}
     earliest: dict[str, int] = {}
     for place in places:
@@ -101,17 +102,17 @@ def _by_time(places: Sequence[Place], date: str) -> Sides:
             latest[place.group] = max(latest.get(place.group, place.time_ns), place.time_ns)
             earliest[place.group] = min(earliest.get(place.group, place.time_ns), place.time_ns)
     if not latest:
-        raise InputError("split 'time': no record has a source_origin_time or trace_start_time")
+        raise InputError("split 'time': no record has a source_origin_time or trace_start_time; use another rule")
     if date:
         border_ns = _date(date)
     else:
         order = sorted(latest.values())
         border_ns = order[-max(round(TEST_SHARE * len(order)), 1)]
     where = {
-        group: "test" if earliest[group] >= border_ns else "train" if latest[group] < border_ns else NOWHERE
+        group: "test" if earliest[group] >= border_ns else "train" if latest[group] < border_ns else LEFT_OUT
         for group in latest
     }
-    side = [where.get(place.group, NOWHERE) for place in places]
+    side = [where.get(place.group, LEFT_OUT) for place in places]
     return Sides(side, folds_of(places, side), f"by time: events from {iso_from_ns(border_ns)} on are test")
 
 
@@ -123,15 +124,15 @@ def _date(text: str) -> int:
 
 
 def _by_station(places: Sequence[Place], _: str) -> Sides:
-    """A station's records alone would leak: its neighbours saw the same events. So both are divided, a fifth of
-    the stations and a fifth of the events, and a record counts where its station and its event agree.
+    """By station. Holding out only stations would leak, because other stations recorded the same events. So a fifth of
+    the stations and a fifth of the events are held out, and a record whose station and event disagree is left out.
     """
     stations, groups = _fifth({p.station for p in places}), _fifth({p.group for p in places})
     side = [
-        NOWHERE if (p.station in stations) != (p.group in groups) else "test" if p.group in groups else "train"
+        LEFT_OUT if (p.station in stations) != (p.group in groups) else "test" if p.group in groups else "train"
         for p in places
     ]
-    rule = f"by station: {len(stations)} stations held out, and no event of theirs in training"
+    rule = f"by station: {len(stations)} stations are test; their test events are not in the training data"
     return Sides(side, folds_of(places, side), rule)
 
 
@@ -141,13 +142,13 @@ def _fifth(names: set[str]) -> set[str]:
 
 
 def _by_region(places: Sequence[Place], box: str) -> Sides:
-    """A group of which no place is known is on no side."""
+    """By region. A group without a known position is left out."""
     home: dict[str, tuple[float, float]] = {}
     for p in places:
         if p.latitude_deg is not None and p.longitude_deg is not None:
             home.setdefault(p.group, (p.latitude_deg, p.longitude_deg))
     if not home:
-        raise InputError("split 'region': no record has source_latitude_deg and source_longitude_deg")
+        raise InputError("split 'region': no record has source_latitude_deg and source_longitude_deg; use another rule")
     if box:
         south, west, north, east = _box(box)
         held = {g for g, (lat, lon) in home.items() if south <= lat <= north and _east_of(west, lon, east)}
@@ -158,7 +159,7 @@ def _by_region(places: Sequence[Place], box: str) -> Sides:
         names = sorted(set(cell.values()), key=_hash)
         if len(names) < 2:
             raise InputError(
-                f"split 'region': all events lie in one cell of {CELL_DEG:g} degree; give the box to hold out, "
+                f"split 'region': all events lie in one cell of {CELL_DEG:g} degree; give the box of the test data, "
                 "as in region:35,-118,36,-117 (south, west, north, east)"
             )
         for name in names[:-1]:
@@ -166,7 +167,7 @@ def _by_region(places: Sequence[Place], box: str) -> Sides:
             if not held or abs(len(held) + len(members) - wanted) < abs(len(held) - wanted):
                 held |= members
         rule = f"by region: cells of {CELL_DEG:g} degree, in the order of a hash until {TEST_SHARE:.0%} are test"
-    side = ["test" if p.group in held else "train" if p.group in home else NOWHERE for p in places]
+    side = ["test" if p.group in held else "train" if p.group in home else LEFT_OUT for p in places]
     return Sides(side, folds_of(places, side), rule)
 
 
@@ -181,7 +182,7 @@ def _box(text: str) -> tuple[float, float, float, float]:
 
 
 def _east_of(west: float, longitude: float, east: float) -> bool:
-    """Within the box, which may cross the date line."""
+    """True if a longitude is between west and east; the box may cross the date line."""
     return (longitude - west) % 360 <= (east - west) % 360
 
 
@@ -189,26 +190,26 @@ Rule = Callable[[Sequence[Place], str], Sides]
 RULES: dict[str, Rule] = {"event": _by_event, "time": _by_time, "station": _by_station, "region": _by_region}
 
 
-# What data sets call the part that a model is tuned on: fold 0 of the training side, which calibration uses.
+# Names of the validation part in data sets; it becomes fold 0 of the training data, which calibration uses.
 TUNING = ("dev", "val", "valid", "validation")
-GIVEN = "as the data set's column 'split' has it; no event is on two sides"
+GIVEN = "by the column 'split' of the data set; no event is in both training and test data"
 
 
 def settle(places: Sequence[Place], split: Sequence[str], fold: Sequence[str], rule: str, name: str) -> Sides:
-    """The sides of all records: by `rule`, or where that is '' as the columns `split` and `fold` say, else by event.
+    """The sides of all records: by `rule`; if it is '', by the columns `split` and `fold`; without those, by event.
 
-    Records whose data set says nothing follow their group, else the rule by event. Raises InputError where the
-    columns put one event, or events that share samples, on two sides. name: of the data, for messages.
+    Records with an empty `split` follow their group, or else the rule by event. name: of the data, for messages.
+    Raises InputError if the columns put one event, or events that share samples, in two parts.
     """
     if rule == WHOLE:
-        return Sides(["test"] * len(places), [-1] * len(places), "all records are on the test side")
+        return Sides(["test"] * len(places), [-1] * len(places), "all records are test data")
     if rule:
         return hold_out(rule, places)
     if not any(split):
         return hold_out("event", places)
     side = ["train" if s in TUNING else s for s in split]
     for word in sorted({s for s in side if s not in ("train", "test", "")}):
-        raise InputError(f"{name}: column split must say train, dev or test; got '{word}'; or give --split event")
+        raise InputError(f"{name}: column split must be train, dev or test; got '{word}'; or use --split event")
     home = {p.group: s for p, s in zip(places, side, strict=True) if s}
     free = [i for i, p in enumerate(places) if p.group not in home]
     others, _ = assign_split([places[i].group for i in free], [places[i].stratum for i in free])
@@ -228,7 +229,7 @@ def settle(places: Sequence[Place], split: Sequence[str], fold: Sequence[str], r
     found = leaks(places, parts)
     if found:
         raise InputError(
-            f"{name}: column split puts event {found[0]} on two sides ({len(found)} such), so a model would be "
-            "tested on what it was trained on; give --split event"
+            f"{name}: column split has event {found[0]} in two parts ({len(found)} such events), so the model would "
+            "be tested or calibrated on what it was trained on; correct the column, or use --split event"
         )
     return Sides(side, dealt, RULE if whole else GIVEN)

@@ -1,4 +1,4 @@
-"""What is in data sets: events and records by type, magnitude, station."""
+"""Count the events and records of data sets by type, magnitude, station and other properties."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from seisedge.train.dataset.survey import Trace
 from seisedge.train.dataset.vocabulary import KINDS, LABEL_OF_KIND, UNUSED
 
-BIN = 0.5  # of magnitude, (low, high] as the labels of the magnitude model
+BIN = 0.5  # magnitude units; (low, high] as for the labels of the magnitude model
 SHOWN_STATIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many of one value."""
+    """Number of events and records that have one value."""
 
     value: str
     events: int
@@ -24,11 +24,11 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """Counts; an event of several values (a station) counts for each. Noise has records and no events."""
+    """Counts. An event with several values (for example stations) counts for each. Noise has records but no events."""
 
     records: int
     events: int
-    noise_stretches: int  # records of events that hold some noise before the onset
+    noise_stretches: int  # records of events with usable noise before the onset
     by_kind: list[Count]
     by_word: list[Count]
     by_magnitude: list[Count]
@@ -41,7 +41,7 @@ class Info:
 
 
 def info(traces: Sequence[Trace]) -> Info:
-    """Counts of the traces."""
+    """Count the traces."""
     kinds = {kind: i for i, kind in enumerate((*KINDS, UNUSED))}
     return Info(
         records=len(traces),
@@ -60,10 +60,10 @@ def info(traces: Sequence[Trace]) -> Info:
 
 
 def magnitude_bin(trace: Trace) -> str:
-    """`(1, 1.5]`, or `none`."""
+    """The magnitude bin as text, for example `(1, 1.5]`; `none` without a magnitude."""
     if trace.magnitude is None:
         return "none"
-    # ten decimals: 2.0 / 0.5 must not come out a hair above 4
+    # rounded to ten decimals, so that 2.0 / 0.5 is not slightly above 4
     high = math.ceil(round(trace.magnitude / BIN, 10)) * BIN
     return f"({high - BIN:g}, {high:g}]"
 
@@ -75,7 +75,7 @@ def _bin_order(count: Count) -> float:
 def _counts(
     traces: Sequence[Trace], value: Callable[[Trace], str], key: Callable[[Count], float] | None = None
 ) -> list[Count]:
-    """By `key`, else the commonest first."""
+    """Counts sorted by `key`; by default in descending number of records."""
     events: dict[str, set[str]] = {}
     records: dict[str, int] = {}
     for t in traces:
@@ -89,13 +89,13 @@ def _counts(
 
 
 def text_from_info(found: Info) -> str:
-    """For the terminal."""
+    """Text for the terminal."""
     lines = [
         f"{found.records} records of {found.events} events, {found.noise_stretches} with usable noise before the onset"
     ]
     tables = (
         ("type", found.by_kind, 99),
-        ("label as it stands", found.by_word, 12),
+        ("label in the data set", found.by_word, 12),
         ("magnitude", found.by_magnitude, 99),
         ("source", found.by_source, 12),
         ("station", found.by_station, SHOWN_STATIONS),
@@ -107,7 +107,7 @@ def text_from_info(found: Info) -> str:
     for name, counts, shown in tables:
         lines.append(f"\n{name:34}  events  records")
         for c in counts[:shown]:
-            note = f" ({LABEL_OF_KIND.get(c.value, 'trains nothing')})" if counts is found.by_kind else ""
+            note = f" ({LABEL_OF_KIND.get(c.value, 'not used')})" if counts is found.by_kind else ""
             lines.append(f"  {(c.value + note)[:32]:32} {c.events:7} {c.records:8}")
         if len(counts) > shown:
             lines.append(f"  and {len(counts) - shown} more")

@@ -1,4 +1,4 @@
-"""Nominal onsets of records without a pick: the first clear rise of energy where it may be expected."""
+"""Find the nominal onset of a record without a pick: the first clear rise of energy near the expected time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy.typing as npt
 Float = npt.NDArray[np.float64]
 
 BAND_HZ = (2.0, 15.0)
-VISIBLE_RATIO = 1.5  # RMS over RMS of the noise from which on a signal counts as visible
+VISIBLE_RATIO = 1.5  # ratio of signal RMS to noise RMS at and above which a signal counts as visible
 
 
 @dataclass(frozen=True)
 class Onset:
-    """sample: of the record; snr: RMS of the 5 s after it over that of the noise before; basis: how found."""
+    """sample: index in the record. snr: RMS of the 5 s after it over the RMS of the noise before. basis: the method."""
 
     sample: float
     snr: float
@@ -52,9 +52,9 @@ def snr_at(power: Float, rate_hz: float, sample: float) -> float:
 
 
 def find_onset(power: Float, rate_hz: float, search_s: tuple[float, float], expected_s: float, short_s: float) -> Onset:
-    """The first time within `search_s` at which the mean power of the next `short_s` stands clearly above the
-    power of the 5 s before, moved to the change point of least Akaike information nearby; `expected_s` where
-    nothing stands out.
+    """The first time within `search_s` at which the mean power of the next `short_s` is clearly above the power of
+    the 5 s before, moved to the nearby minimum of the Akaike information criterion; `expected_s` if there is no such
+    time. All times in seconds from the first sample.
     """
     rate = rate_hz
     starts = np.arange(round(search_s[0] * rate), round(search_s[1] * rate))

@@ -1,4 +1,4 @@
-"""One event under two names: data sets of one region hold the same earthquakes with ids of their own."""
+"""Find events that occur under two ids: data sets of one region contain the same earthquakes under different ids."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from seisedge.runtime.clock import ns_from_s
 from seisedge.train.dataset.traveltimes import distance_km
 
-WITHIN_S = 2.0  # of origin time, and
-WITHIN_KM = 25.0  # of epicentre: catalogues of two networks agree better on what both have located
+WITHIN_S = 2.0  # difference of the origin times
+WITHIN_KM = 25.0  # distance of the epicentres; the catalogues of two networks agree better on common events
 
 
 def same_origin(
@@ -18,10 +18,10 @@ def same_origin(
     latitudes_deg: Sequence[float | None],
     longitudes_deg: Sequence[float | None],
 ) -> dict[str, str]:
-    """For each event the name, of it and those of the same origin, that is first in the alphabet.
+    """For each event id the alphabetically first id of all events with the same origin.
 
-    One entry a record goes in; events without a time or place are only themselves. In a swarm two events may be
-    taken for one: they are then kept on one side together, which costs nothing.
+    The arguments have one entry for each record. An event without a time or position matches no other. In a swarm two
+    different events may match; they are then only kept on the same side of the split, which does no harm.
     """
     parent = {event: event for event in events}
 

@@ -1,4 +1,4 @@
-"""What a data set is to be cut like, and what came of it."""
+"""The settings of a data set build, and its summary."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to cut. before_s, after_s: about the onset. noise: windows for each window of an event, at most.
-    coda_s: after the computed S until a station is quiet again. unit: 'counts' or 'm/s'.
+    """Settings. before_s, after_s: window relative to the onset. noise: largest number of noise windows for each event
+    window. coda_s: time after S until a station counts as quiet again. unit: 'counts' or 'm/s'. channels: patterns of
+    channel codes; empty for all seismometers. refine: move a computed P to a rise of energy nearby.
     """
 
     before_s: float = 20.0
@@ -29,7 +30,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Built:
-    """What was written, and what was not and why. without_gain: records written without a gain, by reason."""
+    """Summary of a build: numbers written and left out. without_gain: records written without a gain, by reason."""
 
     folder: str
     records: int = 0
@@ -45,7 +46,7 @@ class Built:
 
 
 def text_from_built(built: Built) -> str:
-    """For the terminal."""
+    """Text for the terminal."""
     lines = [
         f"{built.folder}: {built.records} records of {built.events} events at {built.stations} stations, "
         f"{built.noise} of them noise"
@@ -53,12 +54,12 @@ def text_from_built(built: Built) -> str:
     lines += [f"  {n:6} onset: {basis}" for basis, n in built.basis.items()]
     lines += [f"  {n:6} left out: {reason}" for reason, n in built.left_out.items()]
     lines += [f"  {n:6} without a gain: {reason}" for reason, n in built.without_gain.items()]
-    lines += [f"  {n:6} channels passed over: {reason}" for reason, n in built.channels_passed_over.items()]
+    lines += [f"  {n:6} channels skipped: {reason}" for reason, n in built.channels_passed_over.items()]
     if built.bad_records:
-        lines.append(f"  {built.bad_records:6} miniSEED records that cannot be used")
+        lines.append(f"  {built.bad_records:6} miniSEED records skipped because they are damaged")
     if built.disagreeing_samples:
         lines.append(
-            f"  {built.disagreeing_samples:6} samples that overlapping records give differently; the first stands"
+            f"  {built.disagreeing_samples:6} samples that differ between overlapping records; the first value is used"
         )
     lines.append(f"next: seisedge dataset check {built.folder}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, plain lines otherwise; always on standard error."""
+"""Progress of long operations on standard error: a bar on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TypeVar
 import click
 
 T = TypeVar("T")
-LINES = 10  # at most so many, where there is no terminal
+LINES = 10  # largest number of lines without a terminal
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """`items`, and meanwhile how many of them are done. what: as in '500 of 1794 records read'."""
+    """Yield `items` and report the number processed. what: text after it, as in '500 of 1794 records read'."""
     n = total if total is not None else len(items) if isinstance(items, Sized) else 0
     if sys.stderr.isatty():
         with click.progressbar(items, length=n, label=what, file=sys.stderr) as bar:

@@ -1,4 +1,4 @@
-"""Noise: stretches of a recording in which no event of the catalogue can be seen, and nothing else rises either."""
+"""Find noise: intervals of a recording without a visible catalogued event and without another signal."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy.typing as npt
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.train.dataset.onset import power_from_record
 
-BEFORE_P_S = 5.0  # an arrival may be so much early
-QUIET_RATIO = 3.0  # the loudest second over the 30th percentile of all seconds
+BEFORE_P_S = 5.0  # an arrival may be earlier than expected by this much
+QUIET_RATIO = 3.0  # largest RMS of one second over the 30th percentile of all seconds
 
 Span = tuple[int, int]
 
 
 def quiet_spans(recorded: Sequence[Span], busy: Sequence[Span]) -> list[Span]:
-    """What is recorded and not busy; spans are [start, end) in ns, `recorded` sorted and apart."""
+    """The parts of `recorded` outside `busy`. Spans are [start, end) in ns; `recorded` is sorted without overlaps."""
     out: list[Span] = []
     blocks = sorted(busy)
     for start, end in recorded:
@@ -35,14 +35,14 @@ def quiet_spans(recorded: Sequence[Span], busy: Sequence[Span]) -> list[Span]:
 
 
 def candidates(spans: Sequence[Span], length_s: float, station: str) -> Iterator[int]:
-    """Starts of windows side by side in the spans, in the order of a hash: any first few are spread over all."""
+    """Start times in ns of adjacent windows in the spans, in the order of a hash, which spreads the first few."""
     step = round(length_s * NS_PER_S)
     starts = [start for first, end in spans for start in range(first, end - step + 1, step)]
     yield from sorted(starts, key=lambda start: hashlib.sha256(f"{station}:{start}".encode()).hexdigest())
 
 
 def loudest_ratio(x: npt.NDArray[np.generic], rate_hz: float) -> float:
-    """RMS in 2-15 Hz of the loudest second of x (components, n) over the 30th percentile of all its seconds."""
+    """Largest RMS (2-15 Hz) of one second of x (components, n) over the 30th percentile of all its seconds."""
     power = power_from_record(x, rate_hz)
     second = max(round(rate_hz), 1)
     n = len(power) // second

@@ -1,7 +1,7 @@
-"""Continuous recordings: miniSEED files and folders, or an SDS archive, read a window at a time.
+"""Continuous recordings: read windows from miniSEED files, folders or an SDS archive.
 
-Records are decoded by the station's own decoder, which passes over damage and finds the next good record. Of files
-and folders all headers are read first; of an SDS archive only the day files that a window touches.
+The decoder of the station runtime decodes the records; it skips damaged data up to the next good record. For files
+and folders all headers are read first; for an SDS archive only those of the day files that overlap a window.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from seisedge.train.dataset.progress import progress
 
 SDS = "sds:"
 DAY_NS = 86_400 * NS_PER_S
-SLACK_NS = 7200 * NS_PER_S  # an SDS day file may hold records that reach so far over its midnights
+SLACK_NS = 7200 * NS_PER_S  # records of an SDS day file may extend this far beyond its day
 CHUNK_BYTES = 1 << 20
-RATE_TOLERANCE = 1e-4  # relative: headers of one channel may differ by rounding
-JOIN_S = 1.0  # recorded stretches with a shorter gap between them count as one
+RATE_TOLERANCE = 1e-4  # relative; headers of one channel may differ by rounding
+JOIN_S = 1.0  # spans with a shorter gap between them are joined
 _DAY_FILE = re.compile(r"([^.]*)\.([^.]+)\.([^.]*)\.([^.]+)\.D\.(\d{4})\.(\d{3})")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A record: where it lies and what its header says."""
+class RecordLocation:
+    """File position and header values of a record."""
 
     path: Path
     offset: int
     length: int
     start_ns: int
-    end_ns: int  # after the last sample
+    end_ns: int  # time after the last sample
     rate_hz: float
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class ChannelWindow:
     """A window of one channel on its own sample clock.
 
-    samples: (n,), zeros where nothing was recorded. valid: (n,). start_ns: time of sample 0.
-    disagreeing: samples that two records gave differently; the first stands.
+    samples: (n,), zeros in gaps. valid: (n,). start_ns: time of sample 0.
+    disagreeing: number of samples that differ between overlapping records; the first value is used.
     """
 
     samples: npt.NDArray[np.generic]
@@ -59,11 +59,11 @@ class Cut:
 
 
 class Recordings:
-    """All channels of the given files, folders and `sds:DIR`. Raises InputError or DataError where there are none."""
+    """All channels of the given files, folders and `sds:DIR`. Raises InputError or DataError if there are none."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._decoder = Decoder()
-        self._records: dict[SourceId, list[Place]] = {}
+        self._records: dict[SourceId, list[RecordLocation]] = {}
         self._longest: dict[SourceId, int] = {}  # duration of the longest record
         self._days: dict[SourceId, dict[int, Path]] = {}  # midnight → day file
         self.bad_records = 0
@@ -76,7 +76,7 @@ class Recordings:
             elif Path(name).is_file():
                 files.append(Path(name))
             else:
-                raise InputError(f"{name}: no such file or folder; recordings are miniSEED files, folders or sds:DIR")
+                raise InputError(f"{name}: no such file or folder; give miniSEED files, folders or sds:DIR")
         for path in progress(files, "files indexed") if len(files) > 1 else files:
             for source_id, places in self._index(path).items():
                 self._records.setdefault(source_id, []).extend(places)
@@ -84,14 +84,14 @@ class Recordings:
             places.sort(key=lambda p: p.start_ns)
             self._longest[source_id] = max(p.end_ns - p.start_ns for p in places)
         if not self._records and not self._days:
-            raise DataError(f"{', '.join(names)}: no miniSEED record there")
+            raise DataError(f"{', '.join(names)}: contains no miniSEED record")
 
     def channels(self) -> list[SourceId]:
         """All channels, sorted."""
         return sorted({*self._records, *self._days})
 
     def spans(self, channel: SourceId) -> list[tuple[int, int]]:
-        """Recorded stretches [start, end), sorted; of an SDS archive whole days, looked at no closer."""
+        """Recorded spans [start, end) in ns, sorted; whole days for an SDS archive, whose records are not read."""
         spans = [(p.start_ns, p.end_ns) for p in self._records.get(channel, ())]
         spans += [(day, day + DAY_NS) for day in self._days.get(channel, ())]
         out: list[tuple[int, int]] = []
@@ -102,9 +102,9 @@ class Recordings:
                 out.append((start, end))
         return out
 
-    def cut(self, channel: SourceId, start_ns: int, length_s: float) -> Cut | None:
-        """The window of `length_s` whose first sample is the one nearest to `start_ns`; None where there is nothing,
-        or where the sampling rate changes within.
+    def cut(self, channel: SourceId, start_ns: int, length_s: float) -> ChannelWindow | None:
+        """The window of `length_s` whose first sample is nearest to `start_ns`; None if nothing was recorded, or if the
+        sampling rate changes within the window.
         """
         places = self._between(channel, start_ns, start_ns + round(length_s * NS_PER_S))
         if not places or not all(same_rate(p.rate_hz, places[0].rate_hz) for p in places):
@@ -134,10 +134,10 @@ class Recordings:
             valid[low:high] = True
         if samples is None or not valid.any():
             return None
-        return Cut(samples, valid, first_ns, rate, disagreeing)
+        return ChannelWindow(samples, valid, first_ns, rate, disagreeing)
 
-    def _between(self, channel: SourceId, start_ns: int, end_ns: int) -> list[Place]:
-        """Records that overlap [start, end), in order of time."""
+    def _between(self, channel: SourceId, start_ns: int, end_ns: int) -> list[RecordLocation]:
+        """Records that overlap [start, end), sorted by time."""
         places = self._records.get(channel, [])
         longest = self._longest.get(channel, 0)
         first = bisect_left(places, start_ns - longest, key=lambda p: p.start_ns)
@@ -154,13 +154,13 @@ class Recordings:
             places = sorted(found, key=lambda p: p.start_ns)
         return [p for p in places if p.start_ns < end_ns and p.end_ns > start_ns]
 
-    @lru_cache(maxsize=64)  # noqa: B019  lives as long as the command
-    def _day(self, path: Path) -> dict[SourceId, list[Place]]:
+    @lru_cache(maxsize=64)  # noqa: B019  the object lives as long as the command
+    def _day(self, path: Path) -> dict[SourceId, list[RecordLocation]]:
         return self._index(path)
 
-    def _index(self, path: Path) -> dict[SourceId, list[Place]]:
-        """Records by channel; none where the file is not miniSEED."""
-        out: dict[SourceId, list[Place]] = {}
+    def _index(self, path: Path) -> dict[SourceId, list[RecordLocation]]:
+        """Records by channel; empty if the file is not miniSEED."""
+        out: dict[SourceId, list[RecordLocation]] = {}
         scanner = Scanner()
         try:
             with path.open("rb") as file:
@@ -173,18 +173,18 @@ class Recordings:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         return out
 
-    def _note(self, path: Path, offset: int, record: bytes, out: dict[SourceId, list[Place]]) -> None:
+    def _note(self, path: Path, offset: int, record: bytes, out: dict[SourceId, list[RecordLocation]]) -> None:
         header = self._decoder.header(record)
         if not isinstance(header, RecordHeader):
             self.bad_records += 1
             return
         end_ns = header.starttime_ns + round(header.n_samples * NS_PER_S / header.sampling_rate_hz)
-        place = Place(path, offset, len(record), header.starttime_ns, end_ns, header.sampling_rate_hz)
+        place = RecordLocation(path, offset, len(record), header.starttime_ns, end_ns, header.sampling_rate_hz)
         out.setdefault(header.source_id, []).append(place)
 
     def _add_sds(self, root: Path) -> None:
         if not root.is_dir():
-            raise InputError(f"{SDS}{root}: not a folder; an SDS archive is YEAR/NET/STA/CHAN.D/…")
+            raise InputError(f"{SDS}{root}: is not a folder; expected an SDS archive, YEAR/NET/STA/CHAN.D/…")
         for path in root.rglob("*.D.*"):
             match = _DAY_FILE.fullmatch(path.name)
             if match is None or not 1 <= int(match[6]) <= 366:
@@ -193,16 +193,16 @@ class Recordings:
             midnight = ns_from_iso(f"{match[5]}-01-01") + (int(match[6]) - 1) * DAY_NS
             self._days.setdefault(channel, {})[midnight] = path
         if not self._days:
-            raise DataError(f"{SDS}{root}: no day file of an SDS archive there")
+            raise DataError(f"{SDS}{root}: contains no day file of an SDS archive (NET.STA.LOC.CHAN.D.YEAR.DAY)")
 
 
 def same_rate(a_hz: float, b_hz: float) -> bool:
-    """Equal but for the rounding of headers."""
+    """True if two sampling rates are equal within the rounding of headers."""
     return abs(a_hz - b_hz) <= RATE_TOLERANCE * b_hz
 
 
-def _read(places: Sequence[Place]) -> Iterator[bytes]:
-    """The records, with each file opened once while they lie in it."""
+def _read(places: Sequence[RecordLocation]) -> Iterator[bytes]:
+    """Read the records; consecutive records of one file share one open file."""
     path, file = None, None
     try:
         for place in places:

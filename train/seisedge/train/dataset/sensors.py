@@ -1,4 +1,4 @@
-"""Which channels of a station belong together, and one window of them on one clock."""
+"""Group the channels of a station into sensors, and cut windows of all components on one sample clock."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ class Sensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """samples: (components, n), zeros where nothing is. valid: same shape. codes: one letter a component, as recorded.
+class SensorWindow:
+    """samples: (components, n), zeros in gaps. valid: same shape. codes: one letter for each component, as recorded.
 
-    The clock is that of the first component; the others stand at its nearest sample.
+    The sample clock is that of the first component; the others are aligned to its nearest sample. disagreeing: number
+    of samples that differ between overlapping records.
     """
 
     samples: npt.NDArray[np.generic]
@@ -48,25 +49,27 @@ class Window:
     disagreeing: int
 
     def sample_at(self, time_ns: int) -> float:
+        """Sample index of a time, fractional."""
         return (time_ns - self.start_ns) * self.rate_hz / NS_PER_S
 
 
 def sensors_of(recordings: Recordings, patterns: Sequence[str]) -> tuple[dict[str, list[Sensor]], Counter[str]]:
-    """Sensors by station, the ones to be preferred first: three components, then location code and band.
+    """Sensors by station in order of preference: number of components, then location code and band.
 
-    patterns: of channel codes, as `EH?`; without any, seismometers. Returns also channels passed over, by reason.
+    patterns: patterns of channel codes such as `EH?`; empty for all seismometers. Also returns the number of skipped
+    channels by reason.
     """
     members: dict[tuple[str, str, str], list[SourceId]] = {}
-    passed: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
     for channel in recordings.channels():
         code = channel.channel
         why = refusal_of(code) if not patterns else None
         if patterns and not any(fnmatchcase(code, p) for p in patterns):
-            why = f"not asked for by --channels {','.join(patterns)}"
+            why = f"not selected by --channels {','.join(patterns)}"
         if why is None and code[-1:] not in ORDER:
-            why = "the last letter of its code is no component"
+            why = "the last letter of its code is not a component code"
         if why is not None:
-            passed[f"{code}: {why}"] += 1
+            skipped[f"{code}: {why}"] += 1
             continue
         members.setdefault((channel.station_id, channel.location, code[:-1]), []).append(channel)
     out: dict[str, list[Sensor]] = {}
@@ -75,11 +78,11 @@ def sensors_of(recordings: Recordings, patterns: Sequence[str]) -> tuple[dict[st
         out.setdefault(station, []).append(Sensor(station, location, band, tuple(channels)))
     for sensors in out.values():
         sensors.sort(key=lambda s: (s.vertical is None, -len(s.channels)))
-    return out, passed
+    return out, skipped
 
 
-def window_of(recordings: Recordings, sensor: Sensor, start_ns: int, length_s: float) -> Window | None:
-    """All components of a sensor that have the vertical's sampling rate; None where the vertical has no sample."""
+def window_of(recordings: Recordings, sensor: Sensor, start_ns: int, length_s: float) -> SensorWindow | None:
+    """All components of a sensor that have the vertical's sampling rate; None if the vertical has no sample."""
     first = sensor.vertical
     cut = None if first is None else recordings.cut(first, start_ns, length_s)
     if first is None or cut is None:
@@ -93,7 +96,7 @@ def window_of(recordings: Recordings, sensor: Sensor, start_ns: int, length_s: f
             cuts.append(other)
             channels.append(channel)
     dtype = np.result_type(*(c.samples for c in cuts))
-    return Window(
+    return SensorWindow(
         samples=np.stack([c.samples.astype(dtype) for c in cuts]),
         valid=np.stack([c.valid for c in cuts]),
         codes="".join(c.channel[-1] for c in channels),
@@ -104,8 +107,8 @@ def window_of(recordings: Recordings, sensor: Sensor, start_ns: int, length_s: f
     )
 
 
-def missing_text(window: Window) -> str:
-    """The gaps, as the column `trace_missing` has them."""
+def missing_text(window: SensorWindow) -> str:
+    """The gaps in the form of the column `trace_missing`."""
     parts = []
     for code, valid in zip(window.codes, window.valid, strict=True):
         edges = np.flatnonzero(np.diff(np.concatenate([[True], valid, [True]]).astype(np.int8)))

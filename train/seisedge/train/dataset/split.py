@@ -1,8 +1,8 @@
-"""Splits by event: what was recorded of one event, or overlaps it in time at a station, stays on one side.
+"""Split by event: all records of an event, and those that overlap it in time at a station, are on the same side.
 
-The rule is a hash, so that it needs no state: within a stratum (class and source) the groups are ordered by the
-SHA-256 of a salt and their name; the first fifth is held out as `test`, the rest is dealt to folds in turn.
-Adding events to another stratum moves nothing.
+The rule is a hash and needs no state: within a stratum (class and source) the groups are sorted by the SHA-256 of a
+salt and their name; the first fifth is `test`, the others are assigned to folds in turn. Adding events to one stratum
+does not change the split of another.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ RULE = (
 def group_overlapping(
     events: Sequence[str], stations: Sequence[str], starts_ns: Sequence[int], ends_ns: Sequence[int]
 ) -> list[str]:
-    """A group name per record: records of one event, and of events that share samples, have the same.
+    """The group name of each record: records of one event, and of events that share samples, have the same name.
 
-    starts_ns, ends_ns: span of each record; a record of unknown time has start >= end and overlaps nothing.
+    starts_ns, ends_ns: time span of each record; a record of unknown time has start >= end and overlaps no other.
     """
     parent = {event: event for event in events}
 
@@ -52,7 +52,7 @@ def group_overlapping(
 
 
 def join_groups(first: Sequence[str], second: Sequence[str]) -> list[str]:
-    """A name per record, the same wherever records agree in `first` or in `second`, also by way of others."""
+    """A name for each record: the same if records have `first` or `second` in common, directly or through others."""
     parent: dict[tuple[int, str], tuple[int, str]] = {}
 
     def root(node: tuple[int, str]) -> tuple[int, str]:
@@ -69,9 +69,9 @@ def join_groups(first: Sequence[str], second: Sequence[str]) -> list[str]:
 
 
 def assign_split(groups: Sequence[str], strata: Sequence[str]) -> tuple[list[str], list[int]]:
-    """`train` or `test`, and the fold (0 to N_FOLDS - 1; -1 for test), per record.
+    """For each record `train` or `test`, and the fold (0 to N_FOLDS - 1; -1 for test).
 
-    A group that lies in several strata belongs to the first in alphabetical order.
+    A group with records in several strata belongs to the alphabetically first of them.
     """
     home: dict[str, str] = {}
     for group, stratum in zip(groups, strata, strict=True):

@@ -1,6 +1,6 @@
-"""Where stations are and what their counts mean: from StationXML, or from the station files of `seisedge run`.
+"""Positions and gains of stations, from StationXML or from the station files of `seisedge run`.
 
-Gains come through the runtime's own reader of StationXML: what a model was trained on is what its station will say.
+Gains are read by the StationXML reader of the runtime, so that training and station use the same values.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Site:
 
 
 class Stations:
-    """What is known of stations (`NET.STA`) and their channels, by time."""
+    """Positions of stations (`NET.STA`) and gains of their channels, by time."""
 
     def __init__(self) -> None:
         self._sites: dict[str, list[Site]] = {}
@@ -39,14 +39,14 @@ class Stations:
 
     @classmethod
     def read(cls, paths: list[Path]) -> Stations:
-        """From StationXML (.xml), station files (.toml) and folders of them. Raises InputError."""
+        """Read StationXML (.xml), station files (.toml) and folders of them. Raises InputError."""
         stations = cls()
         for path in paths:
             if not path.exists():
                 raise InputError(f"--stations {path}: no such file or folder")
             files = sorted(p for p in path.rglob("*") if p.suffix in (".xml", ".toml")) if path.is_dir() else [path]
             if not files:
-                raise InputError(f"--stations {path}: no StationXML (.xml) or station file (.toml) in this folder")
+                raise InputError(f"--stations {path}: the folder has no StationXML (.xml) or station file (.toml)")
             for file in files:
                 if file.suffix == ".toml":
                     stations._add_station_file(file)
@@ -55,34 +55,34 @@ class Stations:
         return stations
 
     def site(self, station: str, time_ns: int) -> Site | None:
-        """The position of NET.STA at a time; None where it is not known."""
+        """The position of NET.STA at a time; None if unknown."""
         covering = [s for s in self._sites.get(station, ()) if s.start_ns <= time_ns < s.end_ns]
         return max(covering, key=lambda s: s.start_ns, default=None)
 
     def gain(self, channel: SourceId, time_ns: int) -> float | str:
-        """Counts per m/s of ground velocity; where there is no gain, the reason, as a clause."""
+        """Counts per m/s of ground velocity; or the reason why there is no gain, as a clause."""
         epochs = self._epochs.get(channel.station_id, ())
         fitting = tuple(e for e in epochs if e.channel == channel.channel and e.location in (channel.location, "*"))
         if not fitting:
-            return "no StationXML or station file gives one for the channel"
+            return "no StationXML or station file has a gain for the channel"
         epoch = epoch_at(fitting, time_ns)
         if epoch is None:
             return "StationXML has no epoch of the channel at the time of the window"
         return f"the channel {epoch.fault}" if epoch.gain is None else epoch.gain
 
     def _add_stationxml(self, path: Path) -> None:
-        inventory = StationXml.read(path)  # refuses what is not StationXML, and a DOCTYPE
+        inventory = StationXml.read(path)  # raises if the file is not StationXML or has a DOCTYPE
         sites = _sites_of(path)
         for station, site in sites:
             self._sites.setdefault(station, []).append(site)
-        for station in {station for station, _ in sites}:  # a station may be in a file of each year
+        for station in {station for station, _ in sites}:  # a station may occur in several files
             self._epochs[station] = (*self._epochs.get(station, ()), *inventory.station(station))
 
     def _add_station_file(self, path: Path) -> None:
         config = load_config(path)
         identity = config.station
         if identity is None:
-            raise InputError(f"--stations {path}: [station] is missing")
+            raise InputError(f"--stations {path}: the table [station] is missing")
         station = f"{identity.network}.{identity.station}"
         if identity.latitude_deg is not None and identity.longitude_deg is not None:
             site = Site(identity.latitude_deg, identity.longitude_deg, None)
@@ -116,7 +116,7 @@ def _sites_of(path: Path) -> list[tuple[str, Site]]:
                 )
             except (KeyError, ValueError):
                 raise InputError(
-                    f"{path}: station {name} has no latitude, longitude or time that can be read"
+                    f"{path}: station {name} has a missing or invalid Latitude, Longitude, startDate or endDate"
                 ) from None
             out.append((name, site))
             element.clear()

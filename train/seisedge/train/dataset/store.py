@@ -1,7 +1,7 @@
-"""A folder in SeisBench format on disk: its rows, and the samples of each.
+"""Read a folder in SeisBench format: metadata rows and samples.
 
 Format: https://seisbench.readthedocs.io/en/stable/pages/data/data_format.html. Blocks (`block$slice`), chunks
-(`metadataNAME.csv`, `waveformsNAME.hdf5`, with or without a file `chunks`) and any order of dimensions are read.
+(`metadataNAME.csv`, `waveformsNAME.hdf5`, with or without a file `chunks`) and any order of dimensions are supported.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ Array = npt.NDArray[Any]
 
 
 class Store:
-    """One data set. Rows are `canonical`; `samples` reads a trace. To be used in a `with` block.
+    """One data set. Rows are `canonical`; `samples` reads a trace. Use it in a `with` block.
 
-    Raises InputError, naming the file and what is missing, on opening.
+    The constructor raises InputError, which names the file and what is missing.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.chunks = chunks_of(folder)
         self._files: dict[str, h5py.File] = {}
-        self._orders: dict[str, str] = {}  # of dimensions, by chunk
+        self._orders: dict[str, str] = {}  # order of the dimensions, by chunk
         self.rows: list[Row] = []
         for chunk in self.chunks:
             self.rows += self._rows(chunk)
@@ -61,16 +61,18 @@ class Store:
             yield self.folder / f"waveforms{chunk}.hdf5"
 
     def samples(self, row: Row) -> Array:
-        """(components, n) in the type they are stored in. Raises InputError where the trace is not there."""
+        """Samples (components, n) in their stored type. Raises InputError if the trace is missing or unreadable."""
         block, _, place = row["trace_name"].partition("$")
         path = self.folder / f"waveforms{row[CHUNK]}.hdf5"
         try:
             stored = self._file(row[CHUNK])["data"][block]
             data: Array = np.asarray(stored[_slices(place)] if place else stored[()])
         except (KeyError, ValueError, IndexError, TypeError) as error:
-            raise InputError(f"{path}: no trace {row['trace_name']} there, but metadata.csv names it") from error
+            raise InputError(f"{path}: trace {row['trace_name']} of metadata.csv is missing") from error
         except OSError as error:
-            raise InputError(f"{path}: trace {row['trace_name']} cannot be read; is the file whole?") from error
+            raise InputError(
+                f"{path}: trace {row['trace_name']} cannot be read; check that the file is complete"
+            ) from error
         order = self._order(row[CHUNK])
         if data.ndim == 1:
             data = data[None]
@@ -81,7 +83,7 @@ class Store:
         return data
 
     def data_format(self, chunk: str) -> dict[str, str]:
-        """The group of that name as text; empty where there is none."""
+        """The values of the group `data_format` as text; empty if there is no such group."""
         group = self._file(chunk).get("data_format")
         if group is None:
             return {}
@@ -101,7 +103,7 @@ class Store:
             try:
                 self._files[chunk] = h5py.File(path)
             except OSError as error:
-                raise InputError(f"{path}: not an HDF5 file that can be read; is the download whole?") from error
+                raise InputError(f"{path}: cannot be read as HDF5; check that the download is complete") from error
         return self._files[chunk]
 
     def _rows(self, chunk: str) -> list[Row]:
@@ -121,7 +123,7 @@ class Store:
                     raise InputError(f"{path}: no column {', '.join(missing)}")
                 rows = [{key: value for key, value in row.items() if key is not None} for row in reader]
         except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path}: not a table in CSV (UTF-8): {error}") from error
+            raise InputError(f"{path}: is not a CSV table in UTF-8: {error}") from error
         components = "" if "trace_component_order" in columns else self._common("component_order", chunk)
         out = []
         for row in rows:
@@ -138,7 +140,7 @@ class Store:
         return out
 
     def _common(self, key: str, chunk: str) -> str:
-        """A value of the data format; '' where the file cannot be read, which reading a trace will report."""
+        """A value of the data format; '' if the file cannot be read, which reading a trace will report."""
         try:
             return self.data_format(chunk).get(key, "")
         except InputError:
@@ -146,7 +148,7 @@ class Store:
 
 
 def chunks_of(folder: Path) -> list[str]:
-    """Names of the chunks, [''] of a set in one piece. Raises InputError where there is no data set."""
+    """Names of the chunks, [''] for a data set without chunks. Raises InputError if there is no data set."""
     if (folder / "waveforms.hdf5").is_file() and (folder / "metadata.csv").is_file():
         return [""]
     if (folder / "chunks").is_file():
@@ -157,12 +159,12 @@ def chunks_of(folder: Path) -> list[str]:
     for name in names or [""]:
         for file in (f"metadata{name}.csv", f"waveforms{name}.hdf5"):
             if not (folder / file).is_file():
-                raise InputError(f"{folder}: no {file} there; --data wants a folder in SeisBench format")
+                raise InputError(f"{folder}: {file} is missing; --data needs a folder in SeisBench format")
     return names
 
 
 def _slices(place: str) -> tuple[int | slice, ...]:
-    """`3,:3,:6000` as numpy takes it. Raises ValueError."""
+    """The numpy index for a text such as `3,:3,:6000`. Raises ValueError."""
     out: list[int | slice] = []
     for part in place.replace(" ", "").split(","):
         if not part or not _PLACE.fullmatch(part):
@@ -173,7 +175,7 @@ def _slices(place: str) -> tuple[int | slice, ...]:
 
 
 def _text(value: Any) -> str:
-    """A scalar or list of HDF5 as text."""
+    """A scalar or array of HDF5 as text."""
     if isinstance(value, np.ndarray):
         return "".join(_text(item) for item in value.ravel())
     return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,4 +1,4 @@
-"""One pass over data sets: what each trace is, and what is wrong with its samples."""
+"""Collect the properties of all traces of data sets, and the faults of their samples."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from seisedge.train.dataset.columns import Row, kind_of, licence_of, number, ons
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store
 
-CLIP_RUN = 3  # samples in a row at the extreme
-CLIP_RUNS = 2  # such runs
-CLIP_ABOVE = 20.0  # times the median distance from the median; small integers repeat without being clipped
-CLIP_VALUES = 32  # different ones at least: a channel that is all but dead has few
+CLIP_RUN = 3  # consecutive samples at the extreme
+CLIP_RUNS = 2  # least number of such runs
+CLIP_ABOVE = 20.0  # times the median absolute deviation; small integers repeat without being clipped
+CLIP_VALUES = 32  # least number of different values; a nearly dead channel has few
 COPY_CORRELATION = 0.99999
-FLAT_SHARE = 0.5  # of the samples, from which on a component counts as flat
+FLAT_SHARE = 0.5  # share of flat samples at and above which a component counts as flat
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The facts of one trace. Faults are component codes: `nan='ZN'`."""
+    """Properties of one trace. Faults are strings of component codes: `nan='ZN'`."""
 
     name: str
     source: str  # data set and subset
     kind: str  # of the vocabulary, or 'unused'
-    word: str  # the label as it stands
+    word: str  # the label in the data set
     event: str
-    group: str  # as the data set says; '' where it says nothing
+    group: str  # column source_group; '' if missing
     station: str  # NET.STA
-    channel: str  # location and channel, as far as they are given
+    channel: str  # location and channel code
     rate_hz: float
     components: str
     n_samples: int
-    stored: str  # type of the samples
+    stored: str  # data type of the samples
     start_ns: int | None
     origin_ns: int | None
     latitude_deg: float | None  # of the source
     longitude_deg: float | None
     onset_sample: float | None
-    noise_samples: int  # that may be used as noise
+    noise_samples: int  # number of samples usable as noise
     magnitude: float | None
     magnitude_type: str
     licence: str
@@ -55,10 +55,11 @@ class Trace:
     flat: str
     clipped: str
     copied: str
-    sha1: str  # of the samples as float64
+    sha1: str  # SHA-1 of the samples as float64
 
     @property
     def length_s(self) -> float:
+        """Length in seconds."""
         return self.n_samples / self.rate_hz
 
     @property
@@ -68,8 +69,9 @@ class Trace:
 
 
 def survey(folders: Sequence[Path], samples: bool = True) -> list[Trace]:
-    """Every trace of the folders; without `samples` from the tables alone (no faults, no digest, stored ''). Raises
-    InputError.
+    """All traces of the folders. Raises InputError.
+
+    samples: False reads only the metadata tables; then no trace has faults, a digest or a stored type.
     """
     return list(_traces(folders, samples))
 
@@ -148,7 +150,7 @@ def _flat_n(y: Array, finite: npt.NDArray[np.bool_], rate_hz: float) -> int:
 
 
 def clipped(y: Array) -> bool:
-    """True where the largest or smallest value of y (n,) stands in several runs, far out: a rail, not a peak."""
+    """True if the largest or smallest value of y (n,) repeats in several runs and is far from the median."""
     centre = np.median(y)
     spread = np.median(np.abs(y - centre))
     for extreme in (y.max(), y.min()):
@@ -161,7 +163,7 @@ def clipped(y: Array) -> bool:
 
 
 def _same(a: Array, b: Array) -> bool:
-    """One the other's copy, scaled or not."""
+    """True if one is a copy of the other, scaled or not."""
     if len(a) != len(b):
         return False
     a, b = a - a.mean(), b - b.mean()
@@ -170,7 +172,7 @@ def _same(a: Array, b: Array) -> bool:
 
 
 def _sliced(name: str) -> int | None:
-    """Length that a block's slice states, as in `bucket0$3,:3,:6000`."""
+    """The number of samples in a block name such as `bucket0$3,:3,:6000`; None if it has none."""
     last = name.partition("$")[2].rpartition(":")[2]
     return int(last) if last.isdigit() else None
 
@@ -179,7 +181,7 @@ _BESIDE: dict[Path, str] = {}
 
 
 def _licence_beside(folder: Path) -> str:
-    """'see NAME' where a licence or readme lies in the folder; '' else."""
+    """'see NAME' if the folder has a licence or readme file, else ''."""
     if folder not in _BESIDE:
         names = [p.name for p in sorted(folder.iterdir()) if p.stem.lower() in ("licence", "license", "readme")]
         _BESIDE[folder] = f"see {names[0]}" if names else ""

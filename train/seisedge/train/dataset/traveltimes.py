@@ -1,4 +1,4 @@
-"""When P and S should arrive: a layered Earth by obspy's TauP, or straight rays."""
+"""Travel times of P and S: a layered Earth model with obspy's TauP, or straight rays."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ KM_PER_DEG = math.pi * EARTH_RADIUS_KM / 180
 VP_VS = 1.73
 MODELS = ("iasp91", "ak135", "prem")
 DEPTH_STEP_KM = 1.0
-# TauP takes 10 ms an answer: it is asked at nodes, so that a large catalogue costs a minute and not hours. Between
-# them times are linear, within 0.05 s below 1 km of depth.
-NODE_STEPS_KM = ((50.0, 1.0), (300.0, 5.0), (math.inf, 25.0))  # up to a distance, the step
+# A TauP call takes 10 ms. It is called only at grid nodes, so that a large catalogue takes a minute and not hours;
+# times are interpolated linearly between them, with an error below 0.05 s for depths above 1 km.
+NODE_STEPS_KM = ((50.0, 1.0), (300.0, 5.0), (math.inf, 25.0))  # (largest distance, step)
 
 
 class TravelTimes(Protocol):
@@ -30,7 +30,7 @@ class TravelTimes(Protocol):
 
 @dataclass(frozen=True)
 class StraightRays:
-    """One P speed in km/s, S by VP_VS."""
+    """A constant P speed in km/s; the S speed follows from VP_VS."""
 
     speed_km_s: float
 
@@ -44,14 +44,14 @@ class StraightRays:
 
 
 class LayeredEarth:
-    """A model of TauP. Depths above sea level count as 0."""
+    """A model of TauP. Depths above sea level are set to 0."""
 
     def __init__(self, model: str) -> None:
         try:
             from obspy.taup import TauPyModel
         except ModuleNotFoundError:
             raise InputError(
-                f"--travel-times {model} needs obspy; pip install 'seisedge[train]', or give a P speed in km/s"
+                f"--travel-times {model} needs obspy; run pip install 'seisedge[train]', or give a P speed in km/s"
             ) from None
         self._model: Any = TauPyModel(model)
         self.name = model
@@ -65,7 +65,7 @@ class LayeredEarth:
         times = [(w, *self._node(a * step, b * DEPTH_STEP_KM)) for w, a, b in nodes if w > 0]
         return sum(w * p for w, p, _ in times), sum(w * s for w, _, s in times)
 
-    @functools.lru_cache(maxsize=100_000)  # noqa: B019  one model lives as long as the command
+    @functools.lru_cache(maxsize=100_000)  # noqa: B019  the object lives as long as the command
     def _node(self, distance_km: float, depth_km: float) -> tuple[float, float]:
         times = []
         for phases in (["p", "P", "Pn", "Pg"], ["s", "S", "Sn", "Sg"]):
@@ -75,7 +75,7 @@ class LayeredEarth:
 
 
 def travel_times_from(text: str) -> TravelTimes:
-    """A model's name, or a P speed in km/s. Raises InputError."""
+    """Travel times for the name of a model or a P speed in km/s. Raises InputError."""
     if text in MODELS:
         return LayeredEarth(text)
     try:
@@ -88,7 +88,7 @@ def travel_times_from(text: str) -> TravelTimes:
 
 
 def distance_km(latitude_deg: float, longitude_deg: float, to_latitude_deg: float, to_longitude_deg: float) -> float:
-    """Epicentral distance on a sphere."""
+    """Epicentral distance in km on a sphere."""
     a, b = math.radians(latitude_deg), math.radians(to_latitude_deg)
     turn = math.radians(to_longitude_deg - longitude_deg)
     half = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(turn / 2) ** 2

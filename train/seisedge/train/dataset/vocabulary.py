@@ -1,15 +1,15 @@
-"""What a source type means for training: the one table from words to kinds, and from kinds to labels.
+"""Meaning of source types for training: the table from words to kinds, and from kinds to labels.
 
-Words are those of QuakeML's EventType, of SeisBench's data sets and of ComCat, in lower case with spaces. A word
-that is not here, or that stands under `unused`, trains nothing: its records are left out, counted and named.
+The words are those of QuakeML's EventType, of SeisBench's data sets and of ComCat, in lower case with spaces. Records
+whose word is missing here, or is listed under `unused`, are not used for training; they are counted and named.
 
-| kind | label | what it is |
+| kind | label | meaning |
 | --- | --- | --- |
-| tectonic | tectonic | shear failure of rock, induced or not |
+| tectonic | tectonic | shear failure of rock, natural or induced |
 | blast | non-tectonic | explosions |
-| mass movement | non-tectonic | what falls, slides, flows or collapses |
+| mass movement | non-tectonic | rock, snow or ice that falls, slides, flows or collapses |
 | noise | noise | no event |
-| unused | none | seismic, but of neither class: volcanic tremor, sonic booms, rock bursts, doubtful entries |
+| unused | none | signals of neither class: volcanic tremor, sonic booms, rock bursts, doubtful entries |
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ _KIND_OF = {word: kind for kind, words in WORDS.items() for word in words}
 
 
 def kind_of_word(word: str) -> str:
-    """'tectonic', 'blast', 'mass movement', 'noise' or 'unused' for a source type; unused where it is unknown.
+    """'tectonic', 'blast', 'mass movement', 'noise' or 'unused' for a source type; 'unused' if it is unknown.
 
-    Of a list (`lahar, debris flow`) the kind that all its known words have.
+    For a list (`lahar, debris flow`) the kind that all its known words have in common.
 
     >>> kind_of_word("Quarry_Blast"), kind_of_word("earthquake_local"), kind_of_word("rain")
     ('blast', 'tectonic', 'unused')

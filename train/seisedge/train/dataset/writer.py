@@ -1,4 +1,4 @@
-"""Writes a data set in SeisBench format: whole, or not at all."""
+"""Write a data set in SeisBench format, completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ import numpy.typing as npt
 
 from seisedge.runtime.errors import InputError
 
-BLOCK = 64  # traces of one shape and type in an array: SeisBench's trace blocks, quick to read and to write
+BLOCK = 64  # traces of one shape and type in an array: a SeisBench trace block, fast to read and write
 Row = dict[str, Any]
 Array = npt.NDArray[np.generic]
 
 
 class Writer:
-    """Traces go into a folder beside `out`, which takes that name when `finish` is called; else nothing is left.
+    """Writes traces to a temporary folder beside `out`. `finish` renames it to `out`; without `finish` it is removed.
 
-    Raises InputError where `out` exists or its folder cannot be written to.
+    Raises InputError if `out` exists or its parent folder is not writable.
     """
 
     def __init__(self, out: Path) -> None:
         if out.exists():
-            raise InputError(f"{out}: is there already; name another folder, or remove it")
+            raise InputError(f"{out}: already exists; choose another folder, or remove it")
         self.out = out
         self.rows: list[Row] = []
         self._held: dict[tuple[int, int, str], list[tuple[Row, Array]]] = {}
@@ -38,7 +38,9 @@ class Writer:
             self._folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.absolute().parent))
         except OSError as error:
             raise InputError(f"{out}: cannot be written: {error.strerror}") from error
-        self._file = h5py.File(self._folder / "waveforms.hdf5", "w", libver="latest")  # its groups hold no times
+        self._file = h5py.File(
+            self._folder / "waveforms.hdf5", "w", libver="latest"
+        )  # "latest": no time stamps in groups, so equal input gives equal bytes
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +53,7 @@ class Writer:
             shutil.rmtree(self._folder)
 
     def add(self, row: Row, x: Array) -> None:
-        """Take a trace (components, n). `trace_name` becomes `trace_name_original`, and the place in a block."""
+        """Add a trace (components, n). `trace_name` moves to `trace_name_original`; it becomes the place in a block."""
         self.rows.append(row)
         key = (*x.shape, str(x.dtype))
         held = self._held.setdefault(key, [])
@@ -60,7 +62,7 @@ class Writer:
             self._write(held)
 
     def finish(self, columns: list[str], data_format: dict[str, str], notes: str) -> None:
-        """Write the table, in the order of `add`, and put the folder in its place. notes: of build.json."""
+        """Write the table in the order of `add`, and rename the folder to `out`. notes: content of build.json."""
         for held in self._held.values():
             self._write(held)
         for key, value in data_format.items():
@@ -71,7 +73,7 @@ class Writer:
             writer.writeheader()
             writer.writerows(self.rows)
         (self._folder / "build.json").write_text(notes, encoding="utf-8")
-        self._folder.chmod(0o755)  # mkdtemp's folders are private
+        self._folder.chmod(0o755)  # folders of mkdtemp are private
         self._folder.rename(self.out)
 
     def _write(self, held: list[tuple[Row, Array]]) -> None:

@@ -1,4 +1,4 @@
-"""Networks: one architecture a file, registered by a decorated function; blocks are shared.
+"""Networks: one module for each architecture, registered by a decorated function; modules of building blocks.
 
 >>> from seisedge.train.models import create_model
 >>> create_model("ganet_small").task

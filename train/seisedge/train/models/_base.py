@@ -1,4 +1,4 @@
-"""What every model is: front end, network and calibrated probabilities, from `waveform` and `valid`."""
+"""Base classes of models: front end, network and calibrated probabilities, from `waveform` and `valid`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The window a model looks at: length, clock and nominal place of the onset."""
+    """The input window of a model: length, sampling rate and nominal time of the onset from its start."""
 
     n_samples: int
     rate_hz: float
@@ -26,7 +26,7 @@ class Geometry:
 class Model(nn.Module, abc.ABC):
     """Base of all models.
 
-    temperature: fitted on validation data; softens (above 1) or sharpens the probabilities.
+    temperature: fitted on validation data; above 1 it flattens the probabilities, below 1 it sharpens them.
     """
 
     task: Literal["event_type", "magnitude"]
@@ -40,14 +40,14 @@ class Model(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
-        """waveform, valid: (batch, 3, n_samples) → what the network says, before calibration: (batch, k)."""
+        """waveform, valid: (batch, 3, n_samples) → output of the network before calibration: (batch, k)."""
 
     def probabilities(self, raw: Tensor) -> Tensor:
-        """`raw` at the model's temperature as probabilities (batch, n_labels): here a softmax of logits."""
+        """Probabilities (batch, n_labels) for `raw` at the temperature of the model; default: a softmax of logits."""
         return torch.softmax(raw / self.temperature, dim=-1)
 
     def last_layer(self) -> nn.Module:
-        """What a transfer of the last layer alone trains: the last linear layer."""
+        """The last linear layer, which is trained when only the last layer is transferred."""
         return [m for m in self.modules() if isinstance(m, nn.Linear)][-1]
 
     def forward(self, waveform: Tensor, valid: Tensor) -> Tensor:
@@ -56,18 +56,18 @@ class Model(nn.Module, abc.ABC):
 
 
 class EventTypeModel(Model):
-    """A model whose labels are kinds of events; `raw` gives their logits."""
+    """A model whose labels are event types; `raw` returns their logits."""
 
     task = "event_type"
     unit = "counts"
 
 
 class PictureModel(Model):
-    """A model that draws a picture of the waveform and looks at that.
+    """A model that converts the waveform to a picture, its input.
 
-    distort: an augmentation of pictures (batch, channels, height, width), used in training mode only.
-    wants_marks: the picture shows when P and S arrive and the signal ends; `marks` are those of the next batch,
-        (batch, 3), samples of the window, nan where not known.
+    distort: an augmentation of pictures (batch, channels, height, width), applied in training mode only.
+    wants_marks: the picture contains the times of P, S and the end of the signal; `marks` are those of the next batch,
+        (batch, 3), as samples of the window, nan if unknown.
     """
 
     distort: Callable[[Tensor], Tensor] | None = None
@@ -79,7 +79,7 @@ EVENT_TYPES = ["tectonic", "non-tectonic", "noise"]
 
 
 def magnitude_bins(outer: bool) -> tuple[list[str], list[float | None]]:
-    """Labels and edges: 30 bins (0.0, 0.1] to (2.9, 3.0], and with `outer` the two beyond them."""
+    """Labels and edges: 30 bins (0.0, 0.1] to (2.9, 3.0], and with `outer` two open bins below and above."""
     marks = [k / 10 for k in range(31)]
     labels = [f"({low:.1f},{high:.1f}]" for low, high in itertools.pairwise(marks)]
     if not outer:
@@ -106,16 +106,15 @@ class MagnitudeModel(Model):
     def losses(
         self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(batch,) each: negative log likelihood of the magnitude, the error of the distance, and the magnitude
-        that is expected.
+        """Negative log likelihood of the magnitude, loss of the distance, and expected magnitude, (batch,) each.
 
-        magnitude, log_distance (log10 km): (batch,), nan where not known, and the loss is then 0;
-        station_term: (batch,), log10 of an unknown gain. A model without a distance gives zeros for it.
+        magnitude, log_distance (log10 km): (batch,), nan if unknown; the loss is then 0. station_term: (batch,), log10
+        of an unknown gain. A model without a distance returns zeros for its loss.
         """
 
 
 class BinnedMagnitudeModel(MagnitudeModel):
-    """A magnitude model with a free logit a bin; `criterion` is the loss, (logits, labels) → (batch,)."""
+    """A magnitude model with one logit for each bin; `criterion` is the loss, (logits, labels) → (batch,)."""
 
     centres: Tensor
 
@@ -139,7 +138,7 @@ class BinnedMagnitudeModel(MagnitudeModel):
     def losses(
         self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The criterion of the bin; magnitudes beyond the bins count as the nearest. No distance."""
+        """The criterion of the bin; a magnitude outside all bins counts as the nearest bin. The distance loss is 0."""
         known = torch.isfinite(magnitude)
         target = torch.bucketize(torch.where(known, magnitude, 0.0), self.inner_edges, right=False)
         logits = self.logits(waveform, valid, station_term).float()

@@ -1,4 +1,4 @@
-"""The registry of networks: a name is the name of the function that builds it."""
+"""The registry of networks: the name of a network is the name of the function that builds it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BUILDERS: dict[str, Callable[..., Model]] = {}
 
 
 def register_model(builder: Builder) -> Builder:
-    """Make a builder known under its own name. Raises ValueError where the name is taken."""
+    """Register a builder under the name of the function. Raises ValueError if the name is in use."""
     name = builder.__name__
     if name in _BUILDERS:
         raise ValueError(f"a model named '{name}' is registered already ({_BUILDERS[name].__module__})")

@@ -1,6 +1,6 @@
 """CBAM: channel, then spatial attention (Woo et al. 2018, https://arxiv.org/abs/1807.06521), in one dimension.
 
-Both papers use it: B after each ghost bottleneck and before flatten, A after each residual block.
+Both papers use it: paper B after each ghost bottleneck and before flatten, paper A after each residual block.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seisedge.train.models.masking import shut_out, valid_mean
+from seisedge.train.models.masking import fill_invalid_low, valid_mean
 
 
 class ChannelAttention(nn.Module):
@@ -20,9 +20,9 @@ class ChannelAttention(nn.Module):
         self.shared = nn.Sequential(nn.Conv1d(channels, hidden, 1), nn.ReLU(), nn.Conv1d(hidden, channels, 1))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x (batch, channels, n), zeros where mask (batch, 1, n) is 0 → x weighted a channel."""
+        """x (batch, channels, n), zeros where mask (batch, 1, n) is 0 → x times the weight of each channel."""
         mean = valid_mean(x, mask)
-        largest = shut_out(x, mask).amax(-1, keepdim=True)
+        largest = fill_invalid_low(x, mask).amax(-1, keepdim=True)
         weight = self.shared(torch.cat([mean, largest], dim=-1)).sum(-1, keepdim=True)
         return x * torch.sigmoid(weight)
 
@@ -35,9 +35,9 @@ class SpatialAttention(nn.Module):
         self.conv = nn.Conv1d(2, 1, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (batch, channels, n) → x weighted a sample."""
-        seen = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
-        return x * torch.sigmoid(self.conv(seen))
+        """x (batch, channels, n) → x times the weight of each sample."""
+        features = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
+        return x * torch.sigmoid(self.conv(features))
 
 
 class CBAM(nn.Module):

@@ -21,12 +21,12 @@ class CBAM2d(nn.Module):
         """(batch, channels, height, width)."""
         weight = self.shared(x.mean((2, 3), keepdim=True)) + self.shared(x.amax((2, 3), keepdim=True))
         x = x * torch.sigmoid(weight)
-        seen = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
-        return x * torch.sigmoid(self.spatial(seen))
+        features = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
+        return x * torch.sigmoid(self.spatial(features))
 
 
 class Shrinkage2d(nn.Module):
-    """y = sign(x) · max(|x| - τ, 0); τ = mean(|x|) · α a channel, α in (0, 1) from a small perceptron."""
+    """y = sign(x) · max(|x| - τ, 0); τ = mean(|x|) · α for each channel, α in (0, 1) from a small perceptron."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()

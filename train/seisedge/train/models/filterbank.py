@@ -1,7 +1,8 @@
-"""A spectrogram as the first layer: log power in bands, frame by frame, of the valid samples only.
+"""A spectrogram as the first layer: log power in bands for each frame, from valid samples only.
 
-The few hundred events there are do not teach a network the Fourier transform. Vertical and horizontal power stay
-apart; the horizontals enter by the mean of their powers, so that turning the sensor changes little.
+The training data, a few hundred events, are too few for a network to learn the Fourier transform. Vertical and
+horizontal power are separate features; the horizontal one is the mean power of the two components, so that the
+orientation of the sensor has little influence.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FLOOR = 1e-7  # of a record of unit power
-EDGE_HZ = 15.5  # of what a band may see
-LONGEST_S = 1.5  # of a window
+FLOOR = 1e-7  # smallest power, for a record of unit power
+EDGE_HZ = 15.5  # upper limit of the response of all bands
+LONGEST_S = 1.5  # largest length of a kernel
 
 
 def band_kernels(rate_hz: float, centres_hz: Tensor, taps: int) -> Tensor:
-    """(2 · bands, 1, taps): Hann-windowed cosines, then sines, of mean zero, as long as `lengths_s` says."""
+    """(2 · bands, 1, taps): Hann-windowed cosines, then sines, of mean zero, with the lengths of `lengths_s`."""
     t = (torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2) / rate_hz
     f = centres_hz.double()[:, None]
     length = lengths_s(f)
@@ -30,8 +31,9 @@ def band_kernels(rate_hz: float, centres_hz: Tensor, taps: int) -> Tensor:
 
 
 def lengths_s(centres_hz: Tensor) -> Tensor:
-    """Of the windows: four cycles, from 0.5 s to LONGEST_S, and longer where a band would reach beyond EDGE_HZ, so that
-    the digitizer's own filter, and with it the source's sampling rate, does not show.
+    """Lengths of the kernels: four cycles, from 0.5 s to LONGEST_S; longer if a band would extend beyond EDGE_HZ.
+
+    The limit removes the influence of the digitizer's anti-alias filter, and so of the sampling rate of the source.
     """
     return torch.maximum(4.0 / centres_hz, 3.0 / (EDGE_HZ - centres_hz)).clamp(0.5, LONGEST_S)
 
@@ -39,8 +41,8 @@ def lengths_s(centres_hz: Tensor) -> Tensor:
 class Filterbank(nn.Module):
     """(batch, 3, n) → log10 power of Z and of the horizontals in bands: (batch, 2 · bands, n / stride).
 
-    Each record's mean log power is removed, so only the pattern is left. Bands below a ninth of the sampling rate are
-    worked out on every second sample, behind a short low-pass.
+    The mean log power of each record is removed. Bands below a ninth of the sampling rate are computed on every second
+    sample, after a short low-pass filter.
     """
 
     halving: Tensor
@@ -57,10 +59,10 @@ class Filterbank(nn.Module):
         centres = low_hz * (high_hz / low_hz) ** torch.linspace(0, 1, n_bands)
         slow = centres < rate_hz / 9
         short = torch.tensor([1.0, 5.0, 10.0, 10.0, 5.0, 1.0]) / 32
-        heard = torch.cos(math.pi * centres[slow] / rate_hz) ** 5  # of these bands, behind it
+        response = torch.cos(math.pi * centres[slow] / rate_hz) ** 5  # of the low-pass filter in these bands
         self.register_buffer("halving", short[None, None], persistent=False)
         kernels = band_kernels(rate_hz / 2, centres[slow], _taps(centres[slow], rate_hz / 2, stride // 2))
-        scale = math.sqrt(2.0) / torch.cat([heard, heard])[:, None, None]  # as half as many samples sum up
+        scale = math.sqrt(2.0) / torch.cat([response, response])[:, None, None]  # sqrt(2): half as many samples
         self.register_buffer("slow", kernels * scale, persistent=False)
         taps = _taps(centres[~slow], rate_hz, stride)
         self.register_buffer("fast", band_kernels(rate_hz, centres[~slow], taps), persistent=False)
@@ -82,10 +84,10 @@ class Filterbank(nn.Module):
         batch, frames = x.shape[0], x.shape[-1] // self.stride
         power = self.power(x)
         share = F.avg_pool1d(mask, self.stride)  # (batch, 3, frames)
-        seen = (share > 0.5).to(x.dtype)
-        vertical = power[:, 0] * seen[:, :1]
-        horizontal = (power[:, 1:] * seen[:, 1:, None]).sum(1) / seen[:, 1:].sum(1)[:, None].clamp(min=1.0)
-        frame = torch.cat([seen[:, :1], seen[:, 1:].amax(1, keepdim=True)], dim=1)  # (batch, 2, frames)
+        present = (share > 0.5).to(x.dtype)
+        vertical = power[:, 0] * present[:, :1]
+        horizontal = (power[:, 1:] * present[:, 1:, None]).sum(1) / present[:, 1:].sum(1)[:, None].clamp(min=1.0)
+        frame = torch.cat([present[:, :1], present[:, 1:].amax(1, keepdim=True)], dim=1)  # (batch, 2, frames)
         log_power = torch.stack([vertical, horizontal], dim=1).clamp(min=FLOOR).log10()  # (batch, 2, bands, frames)
         weight = frame[:, :, None]
         count = (weight.sum((1, 2, 3), keepdim=True) * self.n_bands).clamp(min=1.0)
@@ -95,6 +97,6 @@ class Filterbank(nn.Module):
 
 
 def _taps(centres_hz: Tensor, rate_hz: float, stride: int) -> int:
-    """As many as the longest window wants, and as odd or even as the stride, so that frames lie in the middle."""
+    """Taps of the longest kernel; odd or even like the stride, so that kernels are centred on the frames."""
     wanted = math.ceil(float(lengths_s(centres_hz).amax()) * rate_hz - 1e-3)
     return wanted + (wanted - stride) % 2

@@ -1,10 +1,11 @@
-"""Front ends: preprocessing as modules, exported with the network, so that a station normalises nothing.
+"""Front ends: preprocessing as modules that are exported with the network, so that the station does no normalisation.
 
-All of them begin with a selection: what stands behind the mask, NaN included, reaches no output bit. The paper's
-then removes a polynomial, by discrete orthogonal polynomials (three-term recurrence, Forsythe 1957): only products,
-sums over valid samples and divisions, so it exports to any engine. Its degree follows the number of valid samples:
-degree 10 on 3 s of data would be a high-pass near 2 Hz that eats the P pulse. The station's removes a local straight
-line instead, worked out eight times a second: what is slow needs no sampling rate.
+All front ends first set masked samples to zero, so that their values, NaN included, do not affect the output. That of
+the paper then removes a polynomial, with discrete orthogonal polynomials (three-term recurrence, Forsythe 1957):
+it needs only products, sums over valid samples and divisions, so that it can be exported to any engine. The degree
+depends on the number of valid samples: degree 10 on 3 s of data would be a high-pass filter near 2 Hz, which removes
+the P pulse. That of the bundled models removes a local straight line instead, computed eight times a second, which is
+sufficient for slow variations.
 """
 
 from __future__ import annotations
@@ -16,34 +17,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 TINY = 1e-30
-FLOOR_LOG10_M_S = -10.0  # a tenth of a nanometre per second: below any seismometer's noise
+FLOOR_LOG10_M_S = -10.0  # 0.1 nm/s: below the noise of any seismometer
 
 
 def select_valid(waveform: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Waveform with zeros where not valid, and the mask as 0 and 1; both (batch, components, n)."""
+    """Waveform with zeros at invalid samples, and the mask as 0 and 1; both (batch, components, n)."""
     present = valid > 0.5
     return torch.where(present, waveform, 0.0), present.to(waveform.dtype)
 
 
-def unit_scale(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean removed a component, then divided by one scale a record, so that float32 carries what follows.
+def scale_to_unit_peak(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Remove the mean of each component and divide the record by its largest absolute value.
 
-    Returns x (batch, components, n) in [-1, 1] and the scale (batch, 1, 1). A constant, whose deviations are
-    rounding, is not blown up.
+    float32 is then precise enough for the following steps. Returns x (batch, components, n) in [-1, 1] and the scale
+    (batch, 1, 1). The rounding errors of a constant are not scaled to 1.
     """
     mean = x.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1.0)
     largest = x.abs().amax((1, 2), keepdim=True)
     x = (x - mean) * mask
     mean = x.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1.0)
-    x = (x - mean) * mask  # again: the first mean of large offsets is rounded
+    x = (x - mean) * mask  # again, because the first mean of a large offset has a rounding error
     scale = x.abs().amax((1, 2), keepdim=True).maximum(1e-6 * largest).clamp(min=TINY)
     return x / scale, scale
 
 
 class MaskedDetrend(nn.Module):
-    """Least-squares polynomial over the valid samples, removed a component.
+    """Removes a least-squares polynomial over the valid samples from each component.
 
-    degree: at a full window; with fewer valid samples proportionally less, never below 1.
+    degree: for a full window; proportionally less for fewer valid samples, but at least 1.
     """
 
     ramp: Tensor
@@ -75,7 +76,7 @@ class MaskedDetrend(nn.Module):
 
 
 def gaussian_kernel(sigma: float) -> Tensor:
-    """(taps,), sum 1, cut at three standard deviations."""
+    """Gaussian (taps,) with sum 1, truncated at three standard deviations."""
     half = math.ceil(3 * sigma)
     t = torch.arange(-half, half + 1, dtype=torch.float64)
     w = torch.exp(-0.5 * (t / sigma) ** 2)
@@ -83,8 +84,8 @@ def gaussian_kernel(sigma: float) -> Tensor:
 
 
 def interpolation_kernels(factor: int) -> Tensor:
-    """(factor, 1, 5): the samples between means over `factor` of them, by cubic convolution (Keys 1981,
-    doi:10.1109/TASSP.1981.1163711), a straight line exactly.
+    """(factor, 1, 5): kernels that interpolate samples from means over `factor` of them, cubic convolution (Keys 1981,
+    doi:10.1109/TASSP.1981.1163711); exact for a straight line.
     """
     place = (torch.arange(factor, dtype=torch.float64) - (factor - 1) / 2) / factor
     t = (place[:, None] - torch.arange(-2, 3, dtype=torch.float64)).abs()
@@ -93,10 +94,10 @@ def interpolation_kernels(factor: int) -> Tensor:
 
 
 class LocalLine(nn.Module):
-    """A straight line fitted around each point under a Gaussian, valid samples only (Cleveland 1979,
-    doi:10.1080/01621459.1979.10481038): unlike a local mean it is not drawn aside by a slope at an end or a gap.
+    """Fits a straight line around each point with Gaussian weights, valid samples only (Cleveland 1979,
+    doi:10.1080/01621459.1979.10481038). Unlike a local mean it is not biased by a slope at an end or a gap.
 
-    sigma: of the Gaussian, in samples; pool: samples that are averaged first, which costs a smooth curve nothing.
+    sigma: of the Gaussian, in samples. pool: number of samples averaged first; without effect on a smooth curve.
     """
 
     kernels: Tensor
@@ -109,23 +110,23 @@ class LocalLine(nn.Module):
         self.register_buffer("kernels", torch.stack([kernel, kernel * t, kernel * t * t])[:, None], persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor, beyond: int = 0) -> Tensor:
-        """x, mask: (batch, components, n), zeros where not valid → (batch, components, n / pool + 2 · beyond), so many
-        points before the first and behind the last.
+        """x, mask: (batch, components, n), zeros where not valid → (batch, components, n / pool + 2 · beyond), with
+        `beyond` extra points before the first and after the last.
         """
         batch, components, n = x.shape
         both = F.avg_pool1d(torch.cat([x, mask], dim=1), self.pool).reshape(2 * batch * components, 1, n // self.pool)
         moments = F.conv1d(both, self.kernels, padding=self.kernels.shape[-1] // 2 + beyond)
-        moments = moments.reshape(batch, 6 * components, -1)  # of x, then of the mask, three a component
+        moments = moments.reshape(batch, 6 * components, -1)  # of x, then of the mask; three for each component
         x0, x1 = (moments[:, k : 3 * components : 3] for k in (0, 1))
         m0, m1, m2 = (moments[:, 3 * components + k :: 3] for k in (0, 1, 2))
-        m2 = m2 + 1e-4  # one point alone: its value
+        m2 = m2 + 1e-4  # for a single point the result is its value
         return (m2 * x0 - m1 * x1) / (m2 * m0 - m1 * m1).clamp(min=1e-6)
 
 
 class MaskedHighpass(nn.Module):
-    """What the network may see begins at `low_hz` (-3 dB): the local line removed, gaps and ends regarded.
+    """High-pass filter with corner `low_hz` (-3 dB): subtracts the local line, also at gaps and ends.
 
-    pool: samples averaged for it; an eighth of a second or less.
+    pool: samples averaged for the line; at most an eighth of a second.
     """
 
     between: Tensor
@@ -137,7 +138,7 @@ class MaskedHighpass(nn.Module):
         self.register_buffer("between", interpolation_kernels(pool), persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x, mask as in MaskedDetrend; zeros where mask is 0."""
+        """x, mask: as for MaskedDetrend. The result is 0 where mask is 0."""
         batch, components, n = x.shape
         slow = self.line(x, mask, beyond=self.between.shape[-1] // 2)
         slow = F.conv1d(slow.reshape(batch * components, 1, -1), self.between)  # (…, pool, n / pool)
@@ -145,7 +146,7 @@ class MaskedHighpass(nn.Module):
 
 
 class LocalMean(nn.Module):
-    """The mean around each point under a Gaussian, valid samples only. sigma, pool: as LocalLine's."""
+    """The mean around each point with Gaussian weights, valid samples only. sigma, pool: as for LocalLine."""
 
     kernel: Tensor
 
@@ -155,8 +156,8 @@ class LocalMean(nn.Module):
         self.register_buffer("kernel", gaussian_kernel(sigma / pool)[None, None], persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """x, mask: (batch, components, n), zeros where not valid → the mean, and the share of valid samples it
-        stands at, (batch, components, n / pool) each.
+        """x, mask: (batch, components, n), zeros where not valid → the mean, and the share of valid samples
+        in each pool, (batch, components, n / pool) each.
         """
         batch, components, n = x.shape
         both = F.avg_pool1d(torch.cat([x, mask], dim=1), self.pool)
@@ -166,15 +167,15 @@ class LocalMean(nn.Module):
 
 
 def unit_power(x: Tensor, mask: Tensor) -> Tensor:
-    """x (batch, components, n) by its root mean square over all valid samples of a record."""
+    """x (batch, components, n) divided by its root mean square over all valid samples of the record."""
     power = (x * x).sum((1, 2), keepdim=True) / mask.sum((1, 2), keepdim=True).clamp(min=1.0)
     return x / power.sqrt().clamp(min=1e-6)
 
 
 class TypeFrontEnd(nn.Module):
-    """Counts to a record of unit power: one scale over all valid samples, so that component ratios stay.
+    """Scales a record to unit power, with one scale for all components, so that their ratios are unchanged.
 
-    slow: takes away what is slower than an event; `MaskedDetrend` as the paper, or `MaskedHighpass`.
+    slow: module that removes slow variations; `MaskedDetrend` as in the paper, or `MaskedHighpass`.
     """
 
     def __init__(self, slow: nn.Module) -> None:
@@ -184,16 +185,16 @@ class TypeFrontEnd(nn.Module):
     def forward(self, waveform: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, 3, n) each → standardised waveform and mask, (batch, 3, n)."""
         x, mask = select_valid(waveform, valid)
-        x, _ = unit_scale(x, mask)
+        x, _ = scale_to_unit_peak(x, mask)
         return unit_power(self.slow(x, mask), mask), mask
 
 
 class MagnitudeFrontEnd(nn.Module):
-    """Ground velocity in m/s to shape and size, apart.
+    """Separates the shape and the amplitude of ground velocity in m/s.
 
-    Returns the waveform of unit power (batch, 3, n), log10 of its smoothed envelope in m/s (batch, 3, n / pool), the
-    mask (batch, 3, n) and that of the envelope. A gain on the input adds its log10 to the envelope and changes
-    nothing else, down to the floor.
+    Returns the waveform scaled to unit power (batch, 3, n), log10 of its smoothed envelope in m/s (batch, 3, n / pool),
+    the mask (batch, 3, n) and the mask of the envelope. A factor on the input adds its log10 to the envelope and has no
+    other effect, down to FLOOR_LOG10_M_S.
     """
 
     def __init__(self, slow: nn.Module, rate_hz: float, smooth_s: float = 0.15, pool: int = 5) -> None:
@@ -204,10 +205,10 @@ class MagnitudeFrontEnd(nn.Module):
     def forward(self, waveform: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """waveform, valid: (batch, 3, n)."""
         x, mask = select_valid(waveform, valid)
-        x, scale = unit_scale(x, mask)
+        x, scale = scale_to_unit_peak(x, mask)
         x = self.slow(x, mask)
         energy, share = self.smooth(x * x, mask)
         envelope = (scale.log10() + 0.5 * energy.clamp(min=1e-14).log10()).clamp(min=FLOOR_LOG10_M_S)
-        there = share > 0.5
-        envelope = torch.where(there, envelope, FLOOR_LOG10_M_S)
-        return unit_power(x, mask), envelope, mask, there.to(x.dtype)
+        present = share > 0.5
+        envelope = torch.where(present, envelope, FLOOR_LOG10_M_S)
+        return unit_power(x, mask), envelope, mask, present.to(x.dtype)

@@ -2,7 +2,7 @@
 
 `ganet_paper` keeps the paper's geometry: three components, 10,000 samples at 100 Hz from the P onset, tenth-degree
 polynomial removed, standardised; 16 filters in the stem, five ghost bottlenecks with growing channels, 1×1
-convolution, global average pooling, CBAM, fully connected; 1.57 M parameters. `ganet_small` is made for the
+convolution, global average pooling, CBAM, fully connected; 1.57 M parameters. `ganet_small` is the network for the
 station: 45 s at 40 Hz, a filterbank before the stem.
 """
 
@@ -80,7 +80,7 @@ class GANetPaper(EventTypeModel):
 
 @dataclass(frozen=True, slots=True)
 class GhostShape:
-    """Widths of the station's network: what pruning changes. One entry a bottleneck; widths and expanded are even."""
+    """Widths of the station's network, which pruning changes; one entry a bottleneck, widths and expanded even."""
 
     stem: int
     widths: Sequence[int]
@@ -124,7 +124,7 @@ def ganet_paper(n_classes: int = 3) -> EventTypeModel:
 def ganet_small(
     width: int = 24, n_bands: int = 16, dropout: float = 0.3, shape: dict[str, Any] | None = None
 ) -> EventTypeModel:
-    """GA-Net for the station: 45 s at 40 Hz, filterbank in front. shape: of a pruned one, instead of `width`."""
+    """GA-Net for the station: 45 s at 40 Hz, filterbank in front. shape: of a pruned network, replaces `width`."""
     if shape is None:
         widths = (width, width * 3 // 2, width * 3 // 2, width * 2, width * 2)
         chosen = GhostShape(width, widths, [2 * w for w in widths], (2, 1, 1, 2, 1), width * 4)

@@ -1,5 +1,5 @@
 """Ghost modules and bottlenecks (Han et al. 2020, https://arxiv.org/abs/1911.11907) in one dimension (paper B):
-a 1×1 primary convolution gives the first maps, a depthwise 1×3 the ghosts of them, both are concatenated.
+a 1×1 primary convolution computes half of the maps, a depthwise 1×3 convolution of those the other half ("ghosts").
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from seisedge.train.models.masking import pool_mask
 
 
 class GhostModule(nn.Module):
-    """`channels_in` to `channels_out` maps (even), half of them made cheaply from the other half."""
+    """`channels_in` to `channels_out` maps (even number); half of them are computed cheaply from the other half."""
 
     def __init__(self, channels_in: int, channels_out: int, active: bool = True) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class GhostModule(nn.Module):
 
 
 class GhostBottleneck(nn.Module):
-    """Two ghost modules, the first expands, the second reduces, beside a shortcut."""
+    """Two ghost modules, the first expands, the second reduces, parallel to a shortcut."""
 
     def __init__(self, channels_in: int, expanded: int, channels_out: int, stride: int = 1, kernel: int = 5) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """ResNet18 with CBAM and residual shrinkage, in one dimension: magnitude bins (paper A).
 
 `resnet18_cbam_1d` keeps the paper's widths (64 to 512, two blocks each) and its 30 bins with a softmax, on the
-waveform instead of a picture of it. `resnet18_cbam_small` is made for the station: narrow, and with an ordinal
-head, for a free softmax of 32 labels learns little from a thousand records.
+waveform instead of a picture of it. `resnet18_cbam_small` is the network for the station: narrow, and with an ordinal
+head, because a softmax with 32 independent labels learns little from a thousand records.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from seisedge.train.models.shrinkage import Shrinkage
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, shrinkage and CBAM on their output, beside the shortcut."""
+    """Two convolutions, shrinkage and CBAM on their output, parallel to the shortcut."""
 
     def __init__(self, channels_in: int, inner: int, channels_out: int, stride: int, kernel: int = 3) -> None:
         super().__init__()
@@ -56,14 +56,14 @@ class ResidualBlock(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class ResidualShape:
-    """What pruning changes: widths a stage, and for each block of a stage the width between its convolutions."""
+    """Widths that pruning changes: of each stage, and for each block of a stage between its convolutions."""
 
     widths: Sequence[int]
     inner: Sequence[Sequence[int]]
 
 
-def whole_shape(widths: Sequence[int]) -> ResidualShape:
-    """Two blocks a stage, no narrower inside."""
+def unpruned_shape(widths: Sequence[int]) -> ResidualShape:
+    """The shape with two blocks for each stage, whose inner width is that of the stage."""
     return ResidualShape(widths, [(width, width) for width in widths])
 
 
@@ -96,12 +96,12 @@ class ResidualTrunk(nn.Module):
 
 
 TYPICAL_LOG_KM = 1.4
-SIZE_S = 12.0  # after the onset: the S of a local event has passed, the next event of a swarm has not come
+SIZE_S = 12.0  # after the onset: includes S of a local event, but rarely the next event of a swarm
 
 
 def record_size(envelope: Tensor, mask: Tensor, geometry: Geometry) -> Tensor:
     """(batch,): the largest log10 envelope of each component up to SIZE_S after the nominal onset, averaged over
-    the components there are. envelope, mask: (batch, 3, points).
+    the present components. envelope, mask: (batch, 3, points).
     """
     end = round((geometry.onset_s + SIZE_S) * geometry.rate_hz * envelope.shape[-1] / geometry.n_samples)
     envelope, mask = envelope[..., :end], mask[..., :end]
@@ -127,7 +127,7 @@ class ResNetPaper(BinnedMagnitudeModel):
         labels, edges = magnitude_bins(outer)
         super().__init__(Geometry(6_000, 100.0, 5.0), labels, edges, (1.0, 40.0))
         self.front = MagnitudeFrontEnd(MaskedHighpass(100.0, pool=10), 100.0, pool=1)
-        self.trunk = ResidualTrunk(9, whole_shape((64, 128, 256, 512)), 4)
+        self.trunk = ResidualTrunk(9, unpruned_shape((64, 128, 256, 512)), 4)
         self.classify = nn.Linear(2 * 512 + 1, len(labels))
 
     def logits(self, waveform: Tensor, valid: Tensor, station_term: Tensor | None = None) -> Tensor:
@@ -144,9 +144,9 @@ class ResNetOrdinal(MagnitudeModel):
     """A logistic distribution over magnitude, cut into the bins.
 
     location = slope · size + decay · log10(distance) + offset + residual: the classical formula, but distance and
-    residual, and the scale, come from what is left of the record when its size is taken out: log power in bands and
-    the log envelope, four frames a second. Distance is taught where it is known, also by records without a
-    magnitude. A gain moves the location by slope · log10(gain) and does nothing else.
+    residual, and the scale, are computed from the record without its size: log power in bands and the log envelope,
+    four frames a second. The distance is trained on all records with a known distance, also those without a
+    magnitude. A gain moves the location by slope · log10(gain) and has no other effect.
     """
 
     def __init__(self, shape: ResidualShape, n_bands: int, hidden: int, dropout: float) -> None:
@@ -157,7 +157,7 @@ class ResNetOrdinal(MagnitudeModel):
         self.bank = Filterbank(geometry.rate_hz, n_bands)
         self.trunk = ResidualTrunk(2 * n_bands + 4, shape, 1)
         last = nn.Linear(hidden, 3)
-        nn.init.zeros_(last.weight)  # begin at the regression on size alone
+        nn.init.zeros_(last.weight)  # start as a regression on size alone
         nn.init.zeros_(last.bias)
         self.head = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(2 * shape.widths[-1], hidden), nn.ReLU(), nn.Dropout(dropout), last
@@ -168,12 +168,14 @@ class ResNetOrdinal(MagnitudeModel):
 
     def features(self, waveform: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Bands, log envelopes less the size, and masks (batch, channels, frames); union mask; size (batch,)."""
-        x, envelope, mask, seen = self.front(waveform, valid)
-        size = record_size(envelope, seen, self.geometry)
+        x, envelope, mask, present = self.front(waveform, valid)
+        size = record_size(envelope, present, self.geometry)
         bands, frames = self.bank(x, mask)
-        points = self.bank.stride * envelope.shape[-1] // self.geometry.n_samples  # of the envelope, a frame
-        share = nn.functional.avg_pool1d(seen, points)
-        steps = nn.functional.avg_pool1d((envelope - size[:, None, None]) * seen, points)
+        points = (
+            self.bank.stride * envelope.shape[-1] // self.geometry.n_samples
+        )  # points of the envelope for each frame
+        share = nn.functional.avg_pool1d(present, points)
+        steps = nn.functional.avg_pool1d((envelope - size[:, None, None]) * present, points)
         steps = (steps / share.clamp(min=1e-3)).clamp(min=-6.0, max=1.0)  # (batch, 3, frames)
         absent = (share[:, 1:] < 0.5).to(steps.dtype) * 6.0
         horizontal = (steps[:, 1:] - absent).amax(1, keepdim=True)
@@ -206,8 +208,9 @@ class ResNetOrdinal(MagnitudeModel):
     def losses(
         self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the logistic density at the catalogued magnitude: the bins' limit, and smooth in the tails; and of the
-        distance.
+        """The likelihood is the logistic density at the catalogued magnitude: the limit of narrow bins.
+
+        The loss of the distance is a smooth L1 loss of log10 km.
         """
         x, mask, size = self.features(waveform, valid)
         location, scale, distance = self.from_features(x, mask, size - station_term)
@@ -222,7 +225,7 @@ class ResNetOrdinal(MagnitudeModel):
 
 @register_model
 def resnet18_cbam_1d(outer: bool = False) -> MagnitudeModel:
-    """ResNet18 of the paper's widths, 60 s at 100 Hz; 30 bins, with `outer` also the two beyond them."""
+    """ResNet18 of the paper's widths, 60 s at 100 Hz; 30 bins, with `outer` also two open bins."""
     return ResNetPaper(outer)
 
 
@@ -236,7 +239,7 @@ def resnet18_cbam_small(
 ) -> MagnitudeModel:
     """ResNet18 for the station: 35 s at 40 Hz, filterbank in front, widths from `width` to four times it.
 
-    shape: of a pruned one, instead of `width`.
+    shape: of a pruned network, replaces `width`.
     """
-    whole = whole_shape((width, width * 3 // 2, width * 5 // 2, width * 4))
-    return ResNetOrdinal(whole if shape is None else ResidualShape(**shape), n_bands, hidden, dropout)
+    unpruned = unpruned_shape((width, width * 3 // 2, width * 5 // 2, width * 4))
+    return ResNetOrdinal(unpruned if shape is None else ResidualShape(**shape), n_bands, hidden, dropout)

@@ -1,8 +1,8 @@
-"""ResNet18 with CBAM and residual shrinkage on a line plot of the waveform: magnitude bins, as paper A has it.
+"""ResNet18 with CBAM and residual shrinkage on a line plot of the waveform: magnitude bins, as in paper A.
 
-Amplitude is scaled away, and with `marks = "catalogue"` the times of P, S and the end of the signal are drawn in,
-which no station has: such a model measures what the paper did and cannot be exported. The names of the parts are
-torchvision's, so that weights of its `resnet18` (ImageNet) can be begun from: `--from resnet18.pth`.
+The amplitude scale is removed. With `marks = "catalogue"` the picture contains the times of P, S and the end of the
+signal. A station does not have them, so such a model reproduces the paper and cannot be exported. Layers have the names
+of torchvision, so that training can start from the weights of its `resnet18` (ImageNet): `--from resnet18.pth`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Marks = Literal["none", "catalogue"]
 
 
 class PictureBlock(nn.Module):
-    """Two 3 × 3 convolutions, shrinkage on their output, beside the shortcut; CBAM after both."""
+    """Two 3 × 3 convolutions, shrinkage on their output, parallel to the shortcut; CBAM after the sum."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
@@ -68,13 +68,13 @@ class ResNetImage(PictureModel, BinnedMagnitudeModel):
         self.fc = nn.Linear(512, len(labels))
 
     def picture(self, waveform: Tensor, valid: Tensor) -> Tensor:
-        """(batch, 3, 224, 224), with what this batch's marks and the training's augmentation do to it."""
+        """The picture (batch, 3, 224, 224), with the marks of the batch and, in training mode, the augmentation."""
         picture = self.front(waveform, valid)
         if self.wants_marks:
             if self.marks is None:
                 raise InputError(
-                    "this model was trained with the catalogue's marks of P, S and end in its picture, and here there "
-                    'are none: it cannot be exported or run at a station; train it with arguments.marks = "none"'
+                    "this model was trained on pictures with the catalogued times of P, S and end, which are missing "
+                    'here: it cannot be exported or run at a station; train it with arguments.marks = "none"'
                 )
             picture = self.front.marked(picture, self.marks)
         if self.training and self.distort is not None:
@@ -83,7 +83,7 @@ class ResNetImage(PictureModel, BinnedMagnitudeModel):
         return out
 
     def logits(self, waveform: Tensor, valid: Tensor, station_term: Tensor | None = None) -> Tensor:
-        """(batch, n_labels), before temperature. A gain is scaled away, so there is no use for the station's."""
+        """(batch, n_labels), before temperature. The amplitude scale is removed, so station_term is not used."""
         x = self.maxpool(torch.relu(self.bn1(self.conv1(self.picture(waveform, valid)))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         out: Tensor = self.fc(x.mean((2, 3)))

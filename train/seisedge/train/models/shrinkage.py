@@ -1,4 +1,4 @@
-"""Residual shrinkage: soft thresholding with a learned threshold a channel (Zhao et al. 2020, deep residual
+"""Residual shrinkage: soft thresholding with a learned threshold for each channel (Zhao et al. 2020, deep residual
 shrinkage networks, doi:10.1109/TII.2019.2943898), the denoising part of paper A.
 """
 

@@ -1,19 +1,19 @@
-"""Synthetic three-component records: magnitude, distance and kind in, ground velocity in m/s out.
+"""Synthetic three-component records of ground velocity in m/s for a given magnitude, distance and kind of event.
 
-For pretraining, tests and benchmarks. The physics is that of textbooks, good to a factor of two in amplitude, and no
-more: a Brune source with a corner frequency and a stress drop, 1/r spreading, attenuation by Q and kappa, P and S
-that arrive as the distance says, scattered coda, coloured or real noise, and explosions with weak S and an Rg wave.
-`Earth` is uniform or has a velocity gradient; no layers, no conversions, no Lg. `Layers` in its place gives all
-that flat layers do to the waves of one mechanism (head waves, conversions, multiples, Rg, Lg), computed by PyGRT (the
-extra `layered`), but neither scattered coda nor a Q that depends on frequency, and takes seconds a record.
+For pretraining, tests and benchmarks. The physics is that of textbooks; amplitudes are correct within a factor of two:
+a Brune source with a corner frequency and a stress drop, 1/r spreading, attenuation by Q and kappa, P and S at the
+travel times of the distance, scattered coda, coloured or recorded noise, and explosions with weak S and an Rg wave.
+`Earth` is uniform or has a velocity gradient; it has no layers, no conversions, no Lg. `Layers` instead computes all
+waves of one mechanism in flat layers (head waves, conversions, multiples, Rg, Lg) with PyGRT (the extra `layered`), but
+no scattered coda and no frequency-dependent Q, and takes seconds for each record.
 
 >>> from seisedge.train.synthetic import Earth, Event, seismogram
 >>> record = seismogram(Event(magnitude=2.0, distance_km=20.0, depth_km=8.0), Earth(), seed=1)
 >>> record.waveform.shape, round(record.s_s - record.p_s, 2)
 ((3, 9000), 2.71)
 
-`write_dataset` makes a data set in SeisBench format of them, each marked `trace_synthetic`. A recipe trains on such
-records only with `data.synthetic = true`; they are never held out, never calibrated on, and counted in no accuracy.
+`write_dataset` writes a data set of such records in SeisBench format, each marked `trace_synthetic`. A recipe trains on
+them only with `data.synthetic = true`; they are never used as test data, for calibration, or in an accuracy.
 """
 
 from seisedge.train.synthetic.dataset import Catalogue, write_dataset

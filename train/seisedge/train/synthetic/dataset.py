@@ -1,4 +1,4 @@
-"""A data set of synthetic records in SeisBench format; each says that it is."""
+"""Write a data set of synthetic records in SeisBench format; each record is marked as synthetic."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from seisedge.train.dataset.onset import VISIBLE_RATIO, power_from_record, snr_at
 from seisedge.train.dataset.writer import Writer
 from seisedge.train.synthetic.earth import Earth
-from seisedge.train.synthetic.greens import tool
+from seisedge.train.synthetic.greens import pygrt_version
 from seisedge.train.synthetic.layers import Layers
 from seisedge.train.synthetic.record import Event, Kind, seismogram
-from seisedge.train.synthetic.source import any_mechanism
+from seisedge.train.synthetic.source import random_mechanism
 
 NETWORK = "SY"
 COLUMNS = [
@@ -29,9 +29,9 @@ COLUMNS = [
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What is drawn: evenly in magnitude, in the logarithm of distance and of stress drop, and in depth.
+    """Ranges of random events: uniform in magnitude, depth, and the logarithm of distance and of stress drop.
 
-    explosions: their share of the events; they are shallow. stations: records an event.
+    explosions: share of explosions, which are shallow. stations: records for each event.
     """
 
     events: int = 100
@@ -41,7 +41,10 @@ class Catalogue:
     distance_km: tuple[float, float] = (5.0, 60.0)
     depth_km: tuple[float, float] = (2.0, 15.0)
     stress_drop_pa: tuple[float, float] = (3e5, 3e7)
-    explosion_stress_drop_pa: tuple[float, float] = (1e4, 1e6)  # holes fired one after the other: low corners
+    explosion_stress_drop_pa: tuple[float, float] = (
+        1e4,
+        1e6,
+    )  # delayed firing of the holes gives low corner frequencies
     noise_m_per_s: tuple[float, float] = (5e-9, 1e-7)
     rate_hz: float = 100.0
     length_s: float = 90.0
@@ -49,13 +52,14 @@ class Catalogue:
 
 
 def write_dataset(out: Path, catalogue: Catalogue, seed: int, earth: Earth | Layers | None = None) -> int:
-    """Write the folder `out` and return the number of records. Raises InputError where it exists already, and what
-    `greens.response` raises for `Layers`.
+    """Write the folder `out` and return the number of records.
+
+    Raises InputError if it exists already, and for `Layers` the errors of `greens.response`.
     """
     earth = earth or Earth()
     rng = np.random.default_rng(seed)
     layered = isinstance(earth, Layers)
-    computed_by = tool() if layered else None  # before anything is written
+    computed_by = pygrt_version() if layered else None  # raises before anything is written
     count = 0
     with Writer(out) as writer:
         for i in range(catalogue.events):
@@ -65,8 +69,8 @@ def write_dataset(out: Path, catalogue: Catalogue, seed: int, earth: Earth | Lay
             drop = _log_uniform(
                 rng, catalogue.explosion_stress_drop_pa if kind == "explosion" else catalogue.stress_drop_pa
             )
-            # apart from the other draws, which are those of a uniform Earth
-            mechanism = any_mechanism(np.random.default_rng([seed, i])) if layered and kind == "earthquake" else None
+            # its own generator, so that the other random numbers equal those of a uniform Earth
+            mechanism = random_mechanism(np.random.default_rng([seed, i])) if layered and kind == "earthquake" else None
             for station in range(catalogue.stations):
                 event = Event(
                     magnitude, round(_log_uniform(rng, catalogue.distance_km), 2), depth, kind, drop,

@@ -1,4 +1,4 @@
-"""Green's functions of a layered Earth, by PyGRT: all waves that flat layers make, with Q.
+"""Green's functions of a layered Earth, computed by PyGRT: all waves in flat layers, with Q.
 
 The generalized reflection and transmission matrices with wavenumber integration: Yao and Harkrider (1983), A
 generalized reflection-transmission coefficient matrix and discrete wavenumber method for synthetic seismograms, Bull.
@@ -6,8 +6,8 @@ Seism. Soc. Am. 73, 1685-1699; the integral by the self-adaptive Filon method, C
 method for computing Green's functions for a layered half-space at large epicentral distances, Bull. Seism. Soc. Am.
 91, 858-869.
 
-PyGRT (pygrt-kit on PyPI, GPL-3.0) is the extra `layered`; it is imported, and its program run, only here and only when
-a layered record is asked for.
+PyGRT (pygrt-kit on PyPI, GPL-3.0) is the extra `layered`. Only this module imports it and runs its program, and only to
+compute a layered record.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from seisedge.train.synthetic.source import moment_tensor
 Floats = npt.NDArray[np.float64]
 
 NEAREST_KM = 0.1
-LEAD_S = 2.0  # of the response before P
-CUT = 1.25  # frequencies are computed to this many times the highest asked for; the filter lies between
-RG_OF_S = 0.85  # the slowest group of Rg, against the slowest S
-FLAT_PATH = 100  # distance over depth from which on the adaptive integral is the faster one
-DAMPING = 1.2  # × π: what comes after the end of the response, and so before its beginning, is 2 % of itself
-TOLERANCE = 1e-3  # of the adaptive integral: what it leaves before a weak P is 4 % of it; at 1e-2 it was 40 %
-STATIC_WAVENUMBERS = 5.0  # × π / depth: what lies beyond is e^-15 of the whole
+LEAD_S = 2.0  # start of the response before P
+CUT = 1.25  # highest computed frequency over the highest requested one; the low-pass filter is between them
+RG_OF_S = 0.85  # lowest group velocity of Rg over the lowest S speed
+FLAT_PATH = 100  # distance over depth above which the adaptive integral is faster
+DAMPING = 1.2  # × π: waves after the end of the response wrap around to its beginning with 2 % of their amplitude
+TOLERANCE = 1e-3  # of the adaptive integral: noise before a weak P is 4 % of it; it was 40 % with 1e-2
+STATIC_WAVENUMBERS = 5.0  # × π / depth: the neglected part is e^-15 of the whole
 UNIT_M_PER_NM = 1e-2 / 1e13  # PyGRT's responses are in cm for 1e20 dyne cm
-FADE = 0.1  # of the response's length, at its end; half the lead at its beginning
+FADE = 0.1  # taper at the end, as a share of the length of the response; at the beginning it is half the lead
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
     """velocity: (3, n), ZNE, ground velocity in m/s after a sudden moment of 1 N m, free surface and Q included.
 
-    begin_s: its first sample; p_s, s_s: the first P and S, direct or refracted; all from the origin time.
+    begin_s: time of the first sample. p_s, s_s: the first P and S, direct or refracted. All from the origin time.
     """
 
     velocity: Floats
@@ -58,8 +58,8 @@ class Response:
     s_s: float
 
 
-def tool() -> str:
-    """Name and version of what computes. Raises InputError where it is missing."""
+def pygrt_version() -> str:
+    """Name and version of PyGRT. Raises InputError if it is missing."""
     _model_class()
     return f"pygrt-kit {version('pygrt-kit')}"
 
@@ -72,17 +72,17 @@ def response(
     mechanism_deg: tuple[float, float, float] | None,
     rate_hz: float,
 ) -> Response:
-    """What a point source does at the surface; azimuth_deg: from the source to the station.
+    """Response of the surface to a point source. azimuth_deg: from the source to the station.
 
-    mechanism_deg: strike, dip and rake of a double couple (Aki and Richards), None for an explosion. On all cores, or
-    OMP_NUM_THREADS of them; their number does not change the result. Raises InputError where PyGRT is missing or the
-    geometry is out of its reach, FailedError where it fails.
+    mechanism_deg: strike, dip and rake of a double couple (Aki and Richards), None for an explosion. PyGRT uses all
+    cores, or OMP_NUM_THREADS of them; their number does not change the result. Raises InputError if PyGRT is missing
+    or the geometry is invalid, FailedError if PyGRT fails.
     """
     if not distance_km >= NEAREST_KM:
         raise InputError(f"distance_km must be at least {NEAREST_KM} in a layered Earth; got {distance_km}")
     if not depth_km >= 0:
         raise InputError(f"depth_km must be 0 or more; got {depth_km}")
-    with tempfile.TemporaryDirectory(prefix="seisedge-") as folder, _told():
+    with tempfile.TemporaryDirectory(prefix="seisedge-") as folder, _pygrt_errors():
         return _response(Path(folder), layers, depth_km, distance_km, azimuth_deg, mechanism_deg, rate_hz)
 
 
@@ -131,7 +131,7 @@ def _response(
             [[math.cos(azimuth), math.sin(azimuth), 0], [-math.sin(azimuth), math.cos(azimuth), 0], [0, 0, 1]]
         )
         m = turn @ moment_tensor(*mechanism_deg) @ turn.T  # along the path, across it, down
-        axial, oblique, flat = m[2, 2] / 2, -m[0, 2], (m[0, 0] - m[1, 1]) / 2  # shares of DD, DS and SS
+        axial, oblique, flat = m[2, 2] / 2, -m[0, 2], (m[0, 0] - m[1, 1]) / 2  # weights of DD, DS and SS
         up, out = (axial * of[f"DD{c}"] + oblique * of[f"DS{c}"] + flat * of[f"SS{c}"] for c in "ZR")
         across = m[0, 1] * of["SST"] - m[1, 2] * of["DST"]
     velocity = UNIT_M_PER_NM * np.stack(
@@ -144,12 +144,12 @@ def _response(
 
 
 def _rise(n: int) -> Floats:
-    """(n,): from 0 to nearly 1. The response is a piece of a periodic series of cut-off frequencies: its ends ring."""
+    """Taper (n,) from 0 to nearly 1. The response has a limited band and is periodic, so its ends ring."""
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.arange(n) / n))
 
 
 def _read(folder: Path) -> tuple[dict[str, Floats], float]:
-    """The elementary responses by name, and when they begin."""
+    """The elementary responses by name, and the time of their first sample."""
     from obspy import read
 
     traces = {path.stem: read(str(path))[0] for path in sorted(folder.glob("*/*.sac"))}
@@ -158,11 +158,11 @@ def _read(folder: Path) -> tuple[dict[str, Floats], float]:
 
 
 def _model_class() -> Any:
-    """PyGRT's class of models. Raises InputError where PyGRT is missing, or its library or program does not load."""
+    """The model class of PyGRT. Raises InputError if PyGRT is missing, or its library or program does not load."""
     try:
         from pygrt import PyModel1D
     except ImportError:
-        raise InputError("a layered Earth needs PyGRT; pip install 'seisedge[layered]'") from None
+        raise InputError("a layered Earth needs PyGRT; run pip install 'seisedge[layered]'") from None
     except OSError as error:
         raise _not_loaded(str(error)) from None
     _check_program()
@@ -171,9 +171,10 @@ def _model_class() -> Any:
 
 @cache
 def _check_program() -> None:
-    """Run PyGRT's program once: it loads its libraries in its own process, without those that this one has loaded.
+    """Run the program of PyGRT once, to test that it loads its libraries in a process of its own.
 
-    torch brings a copy of the OpenMP library with it, so that PyGRT's library can load here where its program cannot.
+    torch loads a copy of the OpenMP library into this process, so that the library of PyGRT may load here although its
+    program does not.
     """
     from pygrt.cli import find_grt
 
@@ -182,7 +183,7 @@ def _check_program() -> None:
     except OSError as error:
         raise _not_loaded(str(error)) from None
     if done.returncode:
-        last = done.stderr.strip().splitlines() or [f"its program ended with exit code {done.returncode}"]
+        last = done.stderr.strip().splitlines() or [f"its program exited with code {done.returncode}"]
         raise _not_loaded(last[-1])
 
 
@@ -192,8 +193,11 @@ def _not_loaded(reason: str) -> InputError:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Its errors as ours, its warnings on standard error: standard output may be someone's data."""
+def _pygrt_errors() -> Iterator[None]:
+    """Convert the errors of PyGRT to FailedError, and redirect its output to standard error.
+
+    Standard output may be the data of a command.
+    """
     try:
         with redirect_stdout(sys.stderr):
             yield

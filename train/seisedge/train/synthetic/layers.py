@@ -1,4 +1,4 @@
-"""A layered Earth: what it is made of."""
+"""The layers of a layered Earth."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from seisedge.runtime.errors import InputError
 
-SLOWEST_RATIO = math.sqrt(4 / 3)  # Vp/Vs at which a rock would have no resistance to pressure
-DENSITY_RANGE = (500.0, 10_000.0)  # kg/m³: a value in g/cm³ is far outside
+SLOWEST_RATIO = math.sqrt(4 / 3)  # Vp/Vs at which the bulk modulus is 0
+DENSITY_RANGE = (500.0, 10_000.0)  # kg/m³; a value in g/cm³ is outside
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """thickness_km: 0 for the half-space below all others. density in kg/m³; qp, qs: at all frequencies.
+    """thickness_km: 0 for the half-space below all others. density in kg/m³. qp, qs: at all frequencies.
 
-    The speeds are those at 1 Hz; Q makes them grow slowly with frequency.
+    The speeds are those at 1 Hz; because of Q they increase slowly with frequency.
     """
 
     thickness_km: float
@@ -28,13 +28,13 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Flat solid layers from the surface down; the last is the half-space. In the place of `Earth`.
+    """Flat solid layers from the surface down; the last is the half-space. Replaces `Earth`.
 
-    kappa_s: attenuation under the station, exp(−π kappa f). highest_hz: records hold nothing above it (the station
-    listens to 16 Hz); the time a record takes grows with its square. tail_s: how long a record goes on after the
-    slowest surface wave and the S from the deepest boundary, for what echoes.
+    kappa_s: attenuation below the station, exp(−π kappa f). highest_hz: records have no energy above it (the station
+    uses up to 16 Hz); the computing time grows with its square. tail_s: length of a record after the slowest surface
+    wave and the S reflected at the deepest boundary, for multiples.
 
-    Raises InputError, naming the layer, for a description that no rock answers to.
+    Raises InputError, which names the layer, for values that are impossible for rock.
     """
 
     layers: tuple[Layer, ...]
@@ -61,10 +61,12 @@ class Layers:
         last = i == len(self.layers)
         if last and layer.thickness_km != 0:
             raise InputError(
-                f"layer {i}: the last is the half-space, thickness_km 0; got {layer.thickness_km}. Add a half-space"
+                f"layer {i}: the last layer is the half-space and must have thickness_km 0; got {layer.thickness_km}"
             )
         if not last and layer.thickness_km <= 0:
-            raise InputError(f"layer {i}: thickness_km must be above 0 in all but the last; got {layer.thickness_km}")
+            raise InputError(
+                f"layer {i}: thickness_km must be above 0 in all layers but the last; got {layer.thickness_km}"
+            )
         if layer.p_km_per_s <= SLOWEST_RATIO * layer.s_km_per_s:
             raise InputError(
                 f"layer {i}: p_km_per_s must be above 1.155 × s_km_per_s; got {layer.p_km_per_s} and {layer.s_km_per_s}"
@@ -74,7 +76,7 @@ class Layers:
             raise InputError(f"layer {i}: density must be {low:.0f} to {high:.0f} kg/m³; got {layer.density}")
 
     def speed(self, depth_km: float) -> tuple[float, float]:
-        """P and S in km/s at a depth; on a boundary those below it."""
+        """P and S speed in km/s at a depth; at a boundary those below it."""
         bottom = 0.0
         for layer in self.layers[:-1]:
             bottom += layer.thickness_km
@@ -83,7 +85,7 @@ class Layers:
         return self.layers[-1].p_km_per_s, self.layers[-1].s_km_per_s
 
     def echo_s(self, distance_km: float, depth_km: float) -> float:
-        """About when S comes back from the deepest boundary, at the mean slowness of all above it."""
+        """Approximate travel time of S reflected at the deepest boundary, from the mean slowness above it."""
         thick = sum(x.thickness_km for x in self.layers)
         slowness = sum(x.thickness_km / x.s_km_per_s for x in self.layers) / thick if thick else 0.0
         return slowness * math.hypot(distance_km, max(2 * thick - depth_km, 0.0))

@@ -1,5 +1,7 @@
-"""One record: P, S, coda and Rg as windowed noise with the spectrum that source and path give, or, in a layered Earth,
-its Green's function with the pulse that the source gives.
+"""One synthetic record.
+
+In `Earth`: P, S, coda and Rg as windowed noise with the spectrum of source and path. In `Layers`: the Green's function
+convolved with the pulse of the source.
 
 The first is the stochastic method: Boore (2003), Simulation of ground motion using the stochastic method, Pure Appl.
 Geophys. 160, 635-676. Radiation patterns are averages over the focal sphere; an explosion has none, and little S.
@@ -14,33 +16,34 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import hilbert  # type: ignore[import-untyped]  # scipy publishes no types
 
 from seisedge.train.synthetic.earth import Earth
 from seisedge.train.synthetic.greens import response
 from seisedge.train.synthetic.layers import Layers
 from seisedge.train.synthetic.noise import coloured_noise
-from seisedge.train.synthetic.source import P_CORNER, any_mechanism, brune, corner_hz, moment_from_magnitude
+from seisedge.train.synthetic.source import P_CORNER, brune, corner_hz, moment_from_magnitude, random_mechanism
 
 Floats = npt.NDArray[np.float64]
 Kind = Literal["earthquake", "explosion"]
 
 P_RADIATION, S_RADIATION = 0.52, 0.63  # Boore and Boatwright (1984): averages over the focal sphere
 EXPLOSION_S = 0.12  # of the S of an earthquake of the same moment
-RG_SHARE = 1.0  # of an explosion at the surface, against its direct P at 10 km
+RG_SHARE = 1.0  # Rg of an explosion at the surface over its direct P, at 10 km
 RG_BAND_HZ = (0.4, 2.5)
-RG_DEPTH_KM = 1.0  # Rg dies with depth: exp(−depth / this)
-SPREAD_S_PER_KM = 0.05  # a pulse grows longer on its way
-CODA_LEVEL = 0.8  # of the direct wave's spectrum
-LOW_PASS_ORDER = 48  # a hundredth and a half at `greens.CUT` times the highest frequency, where the computed ones end
-PEAK, END = 0.2, 0.05  # of the envelope: its greatest value at a fifth of its length, a twentieth at its end
+RG_DEPTH_KM = 1.0  # Rg decreases with depth as exp(−depth / RG_DEPTH_KM)
+SPREAD_S_PER_KM = 0.05  # increase of the pulse length with distance
+CODA_LEVEL = 0.8  # over the spectrum of the direct wave
+LOW_PASS_ORDER = 48  # 0.5 % at `greens.CUT` times the highest frequency, the end of the computed band
+PEAK, END = 0.2, 0.05  # envelope: its maximum is at a fifth of its length; it has a twentieth of that at its end
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """distance_km: epicentral; back_azimuth_deg: from the station to the source.
 
-    mechanism_deg: strike, dip and rake of an earthquake, for `Layers`; None: any, drawn with the seed. `Earth` has the
-    average of all and does not look at it.
+    mechanism_deg: strike, dip and rake of an earthquake, for `Layers`; None: random, from the seed. `Earth` uses the
+    average over all mechanisms and ignores it.
     """
 
     magnitude: float
@@ -54,7 +57,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Seismogram:
-    """waveform: (3, n), ZNE, ground velocity in m/s, with noise. clean: the same without.
+    """waveform: (3, n), ZNE, ground velocity in m/s, with noise. clean: the same without noise.
 
     p_s, s_s: seconds from the first sample; in `Layers` the first of each kind, direct or refracted. corner_hz: of S.
     """
@@ -77,10 +80,10 @@ def seismogram(
     before_s: float = 25.0,
     noise: Floats | float = 5e-8,
 ) -> Seismogram:
-    """The record that begins `before_s` before P.
+    """A record that begins `before_s` before P.
 
-    noise: (3, at least n) in m/s, as recorded somewhere, or the RMS of coloured noise in m/s (1 to 15 Hz); 0: none.
-    Raises ValueError for noise that is too short; for `Layers` what `greens.response` raises.
+    noise: recorded noise in m/s (3, at least n), or the RMS of coloured noise in m/s (1 to 15 Hz); 0: no noise.
+    Raises ValueError for noise that is too short, and for `Layers` the errors of `greens.response`.
     """
     rng = np.random.default_rng(seed)
     n = round(length_s * rate_hz)
@@ -103,7 +106,7 @@ def seismogram(
 def _in_earth(
     event: Event, earth: Earth, rng: np.random.Generator, n: int, rate_hz: float, p_s: float, corner: float
 ) -> tuple[Floats, float]:
-    """(3, n), and when S comes."""
+    """Clean waveform (3, n), and the time of S."""
     travel_p, travel_s = earth.times_s(event.distance_km, event.depth_km)
     s_s = p_s + travel_s - travel_p
     clean = _body_wave(event, earth, rng, n, rate_hz, p_s, travel_p, corner, True)
@@ -116,10 +119,10 @@ def _in_earth(
 def _in_layers(
     event: Event, layers: Layers, rng: np.random.Generator, n: int, rate_hz: float, p_s: float, corner: float
 ) -> tuple[Floats, float]:
-    """(3, n), and when S comes. One pulse for all waves: the corner of P is here that of S."""
+    """Clean waveform (3, n), and the time of S. All waves have one pulse: the corner of P equals that of S."""
     mechanism = None
     if event.kind == "earthquake":
-        mechanism = event.mechanism_deg or any_mechanism(rng)
+        mechanism = event.mechanism_deg or random_mechanism(rng)
     path = response(layers, event.depth_km, event.distance_km, event.back_azimuth_deg + 180.0, mechanism, rate_hz)
     size = 2 * (n + path.velocity.shape[1])
     f: Floats = np.asarray(np.fft.rfftfreq(size, 1 / rate_hz), dtype=np.float64)
@@ -132,7 +135,7 @@ def _in_layers(
 
 
 def plateau_m_s(event: Event, earth: Earth, p_wave: bool) -> float:
-    """Displacement spectrum at low frequencies, m·s, without attenuation: M0 R F / (4 π ρ v³ r)."""
+    """Displacement spectrum at low frequencies in m·s, without attenuation: M0 R F / (4 π ρ v³ r)."""
     speed = 1e3 * earth.speed(event.depth_km)[0 if p_wave else 1]
     r_m = 1e3 * max(math.hypot(event.distance_km, event.depth_km), 0.1)
     radiation = P_RADIATION if p_wave else S_RADIATION
@@ -146,7 +149,7 @@ def _body_wave(  # noqa: PLR0913 - the quantities of one formula
     event: Event, earth: Earth, rng: np.random.Generator, n: int, rate_hz: float, at_s: float, travel_s: float,
     corner: float, p_wave: bool,
 ) -> Floats:  # fmt: skip
-    """(3, n): the direct wave and what is scattered behind it."""
+    """(3, n): the direct wave and its scattered coda."""
     corner = corner * (P_CORNER if p_wave else 1.0)
     plateau = plateau_m_s(event, earth, p_wave)
     r_km = math.hypot(event.distance_km, event.depth_km)
@@ -165,7 +168,7 @@ def _body_wave(  # noqa: PLR0913 - the quantities of one formula
 def _rg(
     event: Event, earth: Earth, rng: np.random.Generator, n: int, rate_hz: float, origin_s: float, corner: float
 ) -> Floats:
-    """(3, n): the short surface wave of a shallow source, dispersed, spreading as 1/√r, on Z and radial."""
+    """(3, n): the short-period surface wave of a shallow source, dispersed, with 1/√r spreading, on Z and radial."""
     r_km = max(event.distance_km, 1.0)
     travel_s = r_km / earth.rg_km_per_s
     plateau = plateau_m_s(Event(event.magnitude, 10.0, 0.0, "explosion"), earth, True)
@@ -181,22 +184,22 @@ def _rg(
     turned = np.zeros((3, n))
     turned[0] = wave[0]
     radial = (
-        -np.imag(_analytic(wave[0])) * 0.7
-    )  # retrograde: a quarter of a period ahead, towards the source at the top
+        -np.imag(hilbert(wave[0])) * 0.7
+    )  # retrograde: a quarter period ahead; towards the source at the top of the ellipse
     azimuth = math.radians(event.back_azimuth_deg + 180.0)
     turned[1], turned[2] = radial * math.cos(azimuth), radial * math.sin(azimuth)
     return turned
 
 
 def _pulse(n: int, rate_hz: float, length_s: float) -> Floats:
-    """(n,): Saragoni and Hart's envelope, as Boore has it."""
+    """Envelope (n,) of Saragoni and Hart, in the form of Boore."""
     b = -PEAK * math.log(END) / (1 + PEAK * (math.log(PEAK) - 1))
     t = np.arange(n) / rate_hz / length_s
     return np.asarray((t / PEAK) ** b * np.exp(-b / PEAK * (t - PEAK)))
 
 
 def _tail(n: int, rate_hz: float, decay_s: float) -> Floats:
-    """(n,): the coda's envelope."""
+    """Envelope (n,) of the coda."""
     t = np.arange(n) / rate_hz
     return np.asarray(np.minimum(t / 0.5, 1.0) * np.exp(-t / decay_s))
 
@@ -210,21 +213,19 @@ def _shaped(
     spectrum: Callable[[Floats], Floats],
     count: int,
 ) -> Floats:
-    """(count, n): noise under an envelope that begins at `at_s`, with the Fourier amplitudes that `spectrum` gives."""
+    """(count, n): noise under an envelope that begins at `at_s`, with the Fourier amplitudes of `spectrum`."""
     size = 2 * n
     raw = np.zeros((count, size))
     raw[:, :n] = rng.standard_normal((count, n)) * envelope
     f: Floats = np.asarray(np.fft.rfftfreq(size, 1 / rate_hz), dtype=np.float64)
     z = np.fft.rfft(raw, axis=1)
-    z /= math.sqrt(float((envelope**2).sum()))  # of unit amplitude in the mean
+    z /= math.sqrt(float((envelope**2).sum()))  # unit mean amplitude
     z *= minimum_phase(spectrum(f)) * rate_hz * np.exp(-2j * np.pi * f * at_s)
     return np.asarray(np.fft.irfft(z, size, axis=1)[:, :n])
 
 
 def minimum_phase(amplitude: Floats) -> npt.NDArray[np.complex128]:
-    """A spectrum (n / 2 + 1,) of these amplitudes whose signal has nothing before its beginning: no wave comes before
-    its time.
-    """
+    """The minimum-phase spectrum (n / 2 + 1,) with these amplitudes: its signal is 0 before its beginning."""
     size = 2 * (len(amplitude) - 1)
     logs = np.log(np.maximum(amplitude, 1e-9 * amplitude.max()))
     cepstrum = np.fft.irfft(logs, size)
@@ -234,7 +235,7 @@ def minimum_phase(amplitude: Floats) -> npt.NDArray[np.complex128]:
 
 
 def _turned(event: Event, earth: Earth, wave: Floats, p_wave: bool) -> Floats:
-    """(3, n): P along the ray; S as SV (row 0) and SH (row 1) across it, with as much energy each."""
+    """(3, n), ZNE: P along the ray; S as SV (row 0) and SH (row 1) across it, with equal energy."""
     i = earth.incidence_rad(event.distance_km, event.depth_km)
     azimuth = math.radians(event.back_azimuth_deg + 180.0)  # away from the source
     if p_wave:
@@ -245,10 +246,3 @@ def _turned(event: Event, earth: Earth, wave: Floats, p_wave: bool) -> Floats:
     north = radial * math.cos(azimuth) - across * math.sin(azimuth)
     east = radial * math.sin(azimuth) + across * math.cos(azimuth)
     return np.stack([vertical, north, east])
-
-
-def _analytic(x: Floats) -> npt.NDArray[np.complex128]:
-    z = np.fft.fft(x)
-    keep = np.zeros(len(x))
-    keep[0], keep[1 : (len(x) + 1) // 2] = 1.0, 2.0
-    return np.asarray(np.fft.ifft(z * keep))

@@ -15,12 +15,12 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 BRUNE = 2.34 / (2 * math.pi)  # corner frequency times radius over S speed
-P_CORNER = 1.5  # of P to that of S: usual in observations
+P_CORNER = 1.5  # corner frequency of P over that of S, a common observation
 FALL_OFF = 2.0
 
 
 def moment_from_magnitude(magnitude: float) -> float:
-    """N m of a moment magnitude.
+    """The moment in N m of a moment magnitude.
 
     >>> f"{moment_from_magnitude(3.0):.2e}"
     '3.98e+13'
@@ -34,7 +34,7 @@ def magnitude_from_moment(moment_nm: float) -> float:
 
 
 def corner_hz(moment_nm: float, stress_drop_pa: float, s_m_per_s: float) -> float:
-    """Of the S wave: the circular crack whose radius r has 7/16 M0 / r³ = stress drop.
+    """Corner frequency of the S wave of a circular crack with radius r and 7/16 M0 / r³ = stress drop.
 
     >>> round(corner_hz(moment_from_magnitude(3.0), 3e6, 3500.0), 1)
     7.3
@@ -44,19 +44,19 @@ def corner_hz(moment_nm: float, stress_drop_pa: float, s_m_per_s: float) -> floa
 
 
 def brune(f_hz: Floats, corner: float) -> Floats:
-    """Displacement spectrum over its plateau, (n,)."""
+    """Displacement spectrum (n,) divided by its low-frequency plateau."""
     return np.asarray(1 / (1 + (f_hz / corner) ** FALL_OFF))
 
 
 def moment_tensor(strike_deg: float, dip_deg: float, rake_deg: float) -> Floats:
-    """(3, 3), north, east and down, of a double couple with moment 1: slip u on a plane with normal n has u n + n u.
+    """Tensor (3, 3), north, east and down, of a double couple with moment 1: u n + n u for slip u and normal n.
 
     >>> moment_tensor(0, 90, 0).round().astype(int).tolist()  # a vertical fault along north, left-lateral
     [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
     """
     strike, dip, rake = (math.radians(x) for x in (strike_deg, dip_deg, rake_deg))
     along = np.array([math.cos(strike), math.sin(strike), 0.0])
-    right = np.array([-math.sin(strike), math.cos(strike), 0.0])  # the side to which the plane dips
+    right = np.array([-math.sin(strike), math.cos(strike), 0.0])  # the direction of dip
     down = np.array([0.0, 0.0, 1.0])
     up_dip = -right * math.cos(dip) - down * math.sin(dip)
     slip = along * math.cos(rake) + up_dip * math.sin(rake)
@@ -64,8 +64,8 @@ def moment_tensor(strike_deg: float, dip_deg: float, rake_deg: float) -> Floats:
     return np.asarray(np.outer(slip, normal) + np.outer(normal, slip))
 
 
-def any_mechanism(rng: np.random.Generator) -> tuple[float, float, float]:
-    """Strike, dip and rake of a double couple that lies anyhow, all orientations alike."""
+def random_mechanism(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Strike, dip and rake of a double couple with uniformly random orientation."""
     return (
         float(rng.uniform(0, 360)),
         math.degrees(math.acos(rng.uniform(0, 1))),

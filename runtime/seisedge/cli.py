@@ -48,7 +48,7 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         "Convert a model to fp16 or int8, with the gate.",
     ),
     "release": ("seisedge.export.commands.release:command", "export", "Make model files, page and checksums of a run."),
-    "gate": ("seisedge.export.commands.quantize:gate", "export", "Compare a model with the one it was made from."),
+    "gate": ("seisedge.export.commands.gate:command", "export", "Compare a model with the one it was made from."),
 }
 EXTRAS_OF = {
     "torch": "train",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from seisedge.export.commands.quantize import DATA_HELP, accept_option, folders_of, windows_option
+from seisedge.export.commands._options import DATA_HELP, accept_option, folders_of, windows_option
 from seisedge.export.gate import lines_of
 from seisedge.export.prune.run import PruneSpec, load_training_data, prune_run, write_pruned
 from seisedge.export.prune.select import LARGEST_EFFECT

@@ -1,72 +1,29 @@
-"""`seisedge quantize` and `seisedge gate`."""
+"""`seisedge quantize`: a model file of lower precision."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
-import msgspec
 
-from seisedge.export.gate import (
-    MIN_WINDOWS,
-    POINTS,
-    Parent,
-    Rule,
-    answers_of,
-    compare,
-    enough,
-    lines_of,
-    too_coarse,
-    write_if_accepted,
-)
+from seisedge.export.commands._options import DATA_HELP, accept_option, folders_of, windows_option
+from seisedge.export.gate import Parent, Rule, enough, lines_of, write_if_accepted
 from seisedge.export.gate_windows import gate_windows, load_records
 from seisedge.export.graph import open_model
 from seisedge.export.latency import side_by_side
 from seisedge.export.quantize import fp16_from, int8_from, require_fp32
-from seisedge.runtime.errors import FailedError, InputError
-from seisedge.train.archive.archive import find_dataset
-from seisedge.train.dataset.benchmark import folders_from
+from seisedge.runtime.errors import InputError
 
 CALIBRATION_WINDOWS = 512
-DATA_HELP = "Folder in SeisBench format with real records; may be repeated [default: the clone's datasets/]."
 
-QUANTIZE_EPILOG = """\b
+EPILOG = """\b
 Examples:
   seisedge quantize event-type.onnx --precision fp16 --accept-resolution 2
   seisedge quantize magnitude.onnx --precision int8 --data data/mine -o magnitude-int8.onnx
 """
-GATE_EPILOG = """\b
-Examples:
-  seisedge gate event-type.onnx event-type-int8.onnx --accept-resolution 2
-  seisedge gate parent.onnx narrow.onnx --pruned --data datasets --json
-"""
 
 
-windows_option = click.option(
-    "--windows",
-    type=click.IntRange(MIN_WINDOWS),
-    default=2_400,
-    show_default=True,
-    help="Held-out windows for the comparison.",
-)
-
-
-accept_option = click.option(
-    "--accept-resolution",
-    "accept_points",
-    type=click.FloatRange(POINTS, 100),
-    metavar="POINTS",
-    help=f"Accept a test of the score that resolves only POINTS, where the held-out events are too few for {POINTS:g}.",
-)
-
-
-def folders_of(data: tuple[str, ...]) -> list[Path]:
-    """The given folders, by default datasets/ of the clone. Raises InputError."""
-    return folders_from(data) or [find_dataset(Path.cwd())]
-
-
-@click.command("quantize", epilog=QUANTIZE_EPILOG)
+@click.command("quantize", epilog=EPILOG)
 @click.argument("model", type=click.Path(path_type=Path), metavar="M.onnx")
 @click.option("--precision", type=click.Choice(["fp16", "int8"]), required=True, help="Precision of the network.")
 @click.option("--data", multiple=True, metavar="DIR", help=DATA_HELP)
@@ -115,47 +72,3 @@ def command(
         click.echo(
             f"not faster than {source.card.precision} with onnxruntime on this machine: use {model} with this engine"
         )
-
-
-@click.command(epilog=GATE_EPILOG)
-@click.argument("parent", type=click.Path(path_type=Path), metavar="PARENT.onnx")
-@click.argument("child", type=click.Path(path_type=Path), metavar="CHILD.onnx")
-@click.option("--data", multiple=True, metavar="DIR", help=DATA_HELP)
-@click.option(
-    "--windows",
-    type=click.IntRange(MIN_WINDOWS),
-    default=2_400,
-    show_default=True,
-    help="Held-out windows for the comparison.",
-)
-@click.option("--pruned", is_flag=True, help="CHILD may answer differently, as long as its score is not worse.")
-@accept_option
-@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
-def gate(
-    parent: Path,
-    child: Path,
-    data: tuple[str, ...],
-    windows: int,
-    pruned: bool,
-    accept_points: float | None,
-    as_json: bool,
-) -> None:
-    """Compare CHILD.onnx with the PARENT.onnx it was made from, on held-out windows.
-
-    Exit 1 where the gate does not accept it: outside the gate, or not tested at 0.5 points on too few events.
-    """
-    first, second = open_model(parent), open_model(child)
-    for name in ("task", "labels", "sampling_rate_hz", "n_samples", "unit"):
-        ours, theirs = getattr(first.card, name), getattr(second.card, name)
-        if ours != theirs:
-            raise InputError(f"{child}: {name} is {theirs}, but {ours} in {parent}; the two models cannot be compared")
-    pruned = pruned or second.card.pruning != first.card.pruning
-    held = enough(gate_windows(first.card, load_records(first.card, folders_of(data)), windows))
-    result = compare(Parent.from_file(first, held), answers_of(second.data, held), Rule(pruned, accept_points))
-    click.echo(
-        json.dumps(msgspec.to_builtins(result), indent=2) if as_json else "\n".join(lines_of(result, pruned=pruned))
-    )
-    if result.outcome == "failed":
-        raise FailedError(f"{child}: outside the gate of {parent}")
-    if not result.accepted:
-        raise FailedError(f"{child}: {too_coarse(result.n_events)}")

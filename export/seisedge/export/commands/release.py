@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from seisedge.export.commands._options import DATA_HELP, accept_option, folders_of, windows_option
 from seisedge.export.commands.prune import largest_effect_option
-from seisedge.export.commands.quantize import DATA_HELP, accept_option, folders_of, windows_option
 from seisedge.export.folder import write_curves, write_folder
 from seisedge.export.prune.run import PruneSpec, load_training_data
 from seisedge.export.prune.surgery import require_prunable

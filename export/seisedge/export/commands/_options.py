@@ -1,0 +1,35 @@
+"""Options that several commands of the export share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from seisedge.export.gate import MIN_WINDOWS, POINTS
+from seisedge.train.archive.archive import find_dataset
+from seisedge.train.dataset.benchmark import folders_from
+
+DATA_HELP = "Folder in SeisBench format with real records; may be repeated [default: the clone's datasets/]."
+
+windows_option = click.option(
+    "--windows",
+    type=click.IntRange(MIN_WINDOWS),
+    default=2_400,
+    show_default=True,
+    help="Held-out windows for the comparison.",
+)
+
+
+accept_option = click.option(
+    "--accept-resolution",
+    "accept_points",
+    type=click.FloatRange(POINTS, 100),
+    metavar="POINTS",
+    help=f"Accept a test of the score that resolves only POINTS, where the held-out events are too few for {POINTS:g}.",
+)
+
+
+def folders_of(data: tuple[str, ...]) -> list[Path]:
+    """The given folders, by default datasets/ of the clone. Raises InputError."""
+    return folders_from(data) or [find_dataset(Path.cwd())]

@@ -56,7 +56,7 @@ def evaluation_of(
     draws: int,
     report: Reporter,
 ) -> EvaluationReport | None:
-    """Figures on the held-out events; None where no record can be evaluated, and `report` gets the reason."""
+    """Figures on the held-out events; None if no record can be evaluated; `report` then receives the reason."""
     subject = subject_of_training(recipe, trained.model, trained.station_term, archive, provenance, device)
     try:
         return evaluate_archive(subject, archive, [], device, draws=draws, curves=False)

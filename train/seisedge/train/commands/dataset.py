@@ -10,9 +10,8 @@ import click
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.dataset.plan import Plan, text_from_built
 
-if (
-    importlib.util.find_spec("h5py") is None
-):  # raise before a command runs, so that the message names the missing package
+# Raise before a command runs, so that the message names the missing package.
+if importlib.util.find_spec("h5py") is None:
     raise ModuleNotFoundError("No module named 'h5py'", name="h5py")
 
 EPILOG = """\b

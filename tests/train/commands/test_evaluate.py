@@ -142,7 +142,7 @@ def test_prevalence_is_used_and_reported(trained: tuple[Path, Path], tmp_path: P
         "--prevalence", shares,
     )  # fmt: skip
     assert code == 0, text
-    assert "hold at the prevalence tectonic 0.2, non-tectonic 0.1, noise 0.7" in text
+    assert "are for the prevalence tectonic 0.2, non-tectonic 0.1, noise 0.7" in text
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_prevalence_is_used_and_reported(trained: tuple[Path, Path], tmp_path: P
     [
         (["nothing.onnx"], "nothing.onnx: no such model file"),
         (["event-typ"], "did you mean 'event-type'"),
-        (["event-type", "--prevalence", "tectonic=0.5,noise=0.5"], "must name tectonic, non-tectonic, noise"),
+        (["event-type", "--prevalence", "tectonic=0.5,noise=0.5"], "must contain tectonic, non-tectonic, noise"),
         (["event-type", "--prevalence", "tectonic=half"], "must be LABEL=SHARE"),
         (["magnitude", "--prevalence", "tectonic=1"], "is a magnitude model"),
         (["event-type", "--data", "nowhere"], "no metadata.csv there"),
@@ -168,7 +168,7 @@ def test_a_model_file_on_foreign_data(tmp_path: Path) -> None:
     code, text = seisedge("evaluate", "magnitude", "--data", data, "-o", tmp_path / "out", "--draws", "20")
     assert code == 0, text
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert "these data are not its own. Training events are recognised by event id" in report["held_out"]
+    assert "(the data are not its training data). Training events are recognised by event id" in report["held_out"]
     assert report["n_events"] == N_EVENTS
     whos = {f.get("who", "model") for f in report["figures"]}
     assert {"median magnitude", "log amplitude + duration", "log peak velocity"} <= whos
@@ -193,7 +193,7 @@ def test_a_model_file_is_not_evaluated_on_its_training_events(tmp_path: Path, da
     assert "; 306 events that the model was trained on are left out" in report["held_out"]
     assert report["left_out"]["of an event that the model was trained on"] >= 1080
     older = dataclasses.replace(subject, event_hashes=None)
-    with pytest.raises(InputError, match="these are the data that event-type was trained on"):
+    with pytest.raises(InputError, match="contains the training data of event-type"):
         own_order(older, [other, datasets])
 
 
@@ -224,7 +224,7 @@ def test_training_events_are_found_by_their_ids(archive_of_mine: Archive) -> Non
     assert older.counts.all()
     assert "does not name the training events" in older.why
     unnamed = unseen_records(dataclasses.replace(named, n_unnamed_records=5), archive_of_mine)
-    assert "but for 5 training records without one" in unnamed.why
+    assert "except 5 training records without an id" in unnamed.why
 
 
 def test_test_events_that_the_card_names_are_not_evaluated(archive_of_mine: Archive) -> None:
@@ -261,4 +261,4 @@ def test_records_that_are_too_short_are_an_error(tmp_path: Path) -> None:
     data = make_set(tmp_path / "mine", trace_onset_sample=3750, trace_noise_end_sample="")
     code, text = seisedge("evaluate", "event-type", "--data", data, "-o", tmp_path / "out")
     assert code == 2
-    assert "no record to evaluate event-type on" in text
+    assert "no record is suitable to evaluate event-type" in text

@@ -69,7 +69,7 @@ def test_list_shows_every_recipe() -> None:
         "event-type", "ganet-paper", "magnitude", "resnet18-cbam-1d", "resnet18-cbam-image-paper"
     ]  # fmt: skip
     head, *lines = text.splitlines()
-    assert head.split() == ["recipe", "model", "parameters", "window", "what", "it", "makes"]
+    assert head.split() == ["recipe", "model", "parameters", "window", "description"]
     assert len(lines) == len(recipe_names())
     assert len({line.index(load_recipe(line.split()[0]).about) for line in lines}) == 1  # aligned columns
     for name in recipe_names():
@@ -99,7 +99,10 @@ def test_list_shows_every_recipe() -> None:
             ["magnitude", "--data", "{datasets}", "--set", "augmentation=[{name='clipping'}]"],
             "'clipping' changes the size",
         ),
-        (["event-type", "--data", "{datasets}", "--set", "augmentation=[{name='picture-flip'}]"], "sees waveforms"),
+        (
+            ["event-type", "--data", "{datasets}", "--set", "augmentation=[{name='picture-flip'}]"],
+            "needs a model with a picture as input",
+        ),
     ],
 )
 def test_bad_input(arguments: list[str], message: str, datasets: Path, tmp_path: Path) -> None:

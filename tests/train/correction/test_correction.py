@@ -119,7 +119,7 @@ def test_the_bundled_recording_agrees_with_its_gain(tmp_path: Path) -> None:
     ("change", "arguments", "code", "message"),
     [
         ({}, [], 2, "DATA is missing"),
-        ({}, [str(RECORDING), "--write", "-o", "x.toml"], 2, "--write and -o: give one"),
+        ({}, [str(RECORDING), "--write", "-o", "x.toml"], 2, "--write and -o cannot be combined"),
         ({"B918": "B999"}, [str(RECORDING)], 2, "contains no record of PB.B999, only of PB.B918, PB.B921"),
         ({"latitude_deg": "#"}, [str(RECORDING)], 1, "no pick at the station and no position to compute one from"),
     ],

@@ -472,4 +472,4 @@ def test_an_existing_folder_is_not_overwritten(made: Path, tmp_path: Path) -> No
     (tmp_path / "out").mkdir()
     code, _, err = run(made / "catalogue.xml", made / "rec", "-o", tmp_path / "out")
     assert code == 2
-    assert "already exists; give another folder with -o, or remove it" in err
+    assert "another folder, or remove it" in err

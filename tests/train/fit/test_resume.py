@@ -188,5 +188,5 @@ def test_out_of_memory_is_an_error_message(small_set: Path, tmp_path: Path, monk
     monkeypatch.setattr(Stage, "loss", full)
     result = CliRunner().invoke(main, arguments(small_set, tmp_path / "run"))
     assert result.exit_code == 1
-    assert "out of memory; lower the batch (--set optimisation.batch=16)" in result.output
+    assert "out of memory; reduce the batch (--set optimisation.batch=16)" in result.output
     assert "Traceback" not in result.output

@@ -209,8 +209,7 @@ class Sampler:
         three = np.array([b.three for b in self.buckets])[bucket]
         keep[~three, 1:] = False
         some = three & (rng.random(size) < self.spec.subset_share / max(1 - self.spec.vertical_share, 1e-9))
-        parts = np.array(
-            [[1, 1, 0], [1, 0, 1], [0, 1, 1], [0, 1, 0], [0, 0, 1]], dtype=bool
-        )  # all subsets but ZNE and Z
+        # All subsets but ZNE and Z
+        parts = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [0, 1, 0], [0, 0, 1]], dtype=bool)
         keep[some] = parts[rng.integers(0, len(parts), int(some.sum()))]
         return Draw(record, start, span, keep, label, bucket, bound)

@@ -10,9 +10,8 @@ import click
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.dataset.plan import Plan, text_from_built
 
-if (
-    importlib.util.find_spec("h5py") is None
-):  # raise before a command runs, so that the message names the missing package
+# Raise before a command runs, so that the message names the missing package.
+if importlib.util.find_spec("h5py") is None:
     raise ModuleNotFoundError("No module named 'h5py'", name="h5py")
 
 EPILOG = """\b
@@ -131,7 +130,7 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
     from seisedge.train.dataset.traveltimes import travel_times_from
 
     if out.exists():
-        raise InputError(f"{out}: already exists; give another folder with -o, or remove it")
+        raise InputError(f"{out}: already exists; give another folder, or remove it")
     events = events_from(catalogue, picks, event_type)
     plan = Plan(
         before, after, noise, coda, max_distance, unit=unit, channels=tuple(filter(None, channels.split(","))),

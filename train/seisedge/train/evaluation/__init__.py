@@ -1,1 +1,1 @@
-"""`seisedge evaluate`: what a model is worth on events it was not trained on, beside the simple things."""
+"""`seisedge evaluate`: measures a model and its baselines on events that the model was not trained on."""

@@ -83,9 +83,7 @@ def noise_of(predictor: Predictor, chosen: np.ndarray) -> Noise | None:
 
 
 def damage_from(ladder: Ladder, amount: float, subject: Subject, noise: Noise | None, device: torch.device) -> Damage:
-    """A function that damages a batch. The random numbers are seeded, so every call of this function gives the same
-    one.
-    """
+    """A function that damages a batch. The random numbers are seeded, so each new function does the same."""
     if ladder.name == HORIZONTALS:
 
         def absent(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

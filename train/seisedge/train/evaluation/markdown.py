@@ -100,7 +100,7 @@ def _early(rows: list[Figure]) -> list[str]:
         first = next(iter(here.values()))
         cells = [cell(here[w]) if w in here else "" for w in whats]
         out.append([f"{answer:g} s", *cells, str(first.n_records), str(first.n_events)])
-    title = "## The early answer: the same records, cut so many seconds after the onset"
+    title = "## Early answers: the same records, cut at increasing times after the onset"
     return ["", title, "", *_table(["after the onset", *whats, "records", "events"], out)]
 
 

@@ -67,7 +67,9 @@ def unseen_records(subject: Subject, archive: Archive) -> Unseen:
         why = f"{what} ({subject.split_rule})"
     else:
         counts, fits = ~trained, np.zeros(len(records), dtype=bool)
-        why = f"all records of events that the model was not trained on. {_named(subject)}"
+        why = "all records of events that the model was not trained on (the data are not its training data). " + _named(
+            subject
+        )
     n_trained = int(trained.sum())
     if n_trained:
         left_out[TRAINED_ON] = n_trained

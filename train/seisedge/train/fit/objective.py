@@ -61,9 +61,8 @@ class Objective(nn.Module):
         """
         super().__init__()
         o = recipe.optimisation
-        self._teacher = (
-            [teacher] if teacher is not None else []
-        )  # in a list, so that it is not registered: neither trained nor stored
+        # In a list, so that it is not registered: neither trained nor stored
+        self._teacher = [teacher] if teacher is not None else []
         self.spec, self.model, self.facts = o, model, facts
         ordered = model.task == "magnitude"
         criterion = criterion_from(o.loss, ordered, balanced_weight(counts.float()), o.label_smoothing, o.focal_gamma)

@@ -56,7 +56,7 @@ def evaluation_of(
     draws: int,
     report: Reporter,
 ) -> EvaluationReport | None:
-    """Figures on the held-out events; None where no record can be evaluated, and `report` gets the reason."""
+    """Figures on the held-out events; None if no record can be evaluated; `report` then receives the reason."""
     subject = subject_of_training(recipe, trained.model, trained.station_term, archive, provenance, device)
     try:
         return evaluate_archive(subject, archive, [], device, draws=draws, curves=False)
@@ -223,9 +223,8 @@ def start_folder(
     sides = {r.name: {"event": r.event, "split": r.split, "fold": r.fold} for r in archive.records}
     (out / "split.json").write_text(json.dumps(sides, indent=0, sort_keys=True))
     versions = {name: version(name) for name in ("seisedge", "numpy", "h5py")}
-    versions["torch"] = str(
-        torch.__version__
-    )  # with the build, "2.13.0+cu130"; the package metadata have only "2.13.0"
+    # With the build, "2.13.0+cu130"; the package metadata have only "2.13.0"
+    versions["torch"] = str(torch.__version__)
     versions |= {"python": platform.python_version(), "device": str(device), "seed": str(request.seed)}
     (out / "versions.json").write_text(json.dumps(versions, indent=1, sort_keys=True))
 

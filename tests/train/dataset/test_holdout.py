@@ -145,3 +145,29 @@ def test_records_without_a_side_follow_their_group() -> None:
     assert {s for p, s in zip(all_places, sides.side, strict=True) if p.event == "e5"} == {"test"}
     assert leaks(all_places, sides.side) == []
     assert "train" in sides.side
+
+
+def test_a_box_includes_its_edges_and_may_cross_the_date_line() -> None:
+    longitudes = [178.0, 179.0, 180.0, -179.0, -178.0, 0.0]
+    across = [Place(f"e{i}", f"e{i}", "s", "XX.S", None, -17.0, longitude) for i, longitude in enumerate(longitudes)]
+    sides = hold_out("region:-18,179,-16,-179", across)
+    assert sides.side == ["train", "test", "test", "test", "train", "train"]
+    along = [dataclasses.replace(across[1], event=f"e{i}", group=f"e{i}", latitude_deg=-19.0 + i) for i in range(5)]
+    assert hold_out("region:-18,179,-16,-179", along).side == ["train", "test", "test", "test", "train"]
+
+
+def test_an_event_at_the_limit_of_time_is_test() -> None:
+    all_places = places(10, 1)
+    assert hold_out("time:2015-01-09", all_places).side == ["train"] * 8 + ["test"] * 2
+    assert hold_out("time", all_places).side == ["train"] * 8 + ["test"] * 2
+
+
+def test_only_training_records_have_a_fold_and_dev_is_fold_0() -> None:
+    all_places = places(30, 1)
+    split = ["dev" if i < 4 else "test" if i < 10 else "train" for i in range(30)]
+    sides = settle(all_places, split, [""] * 30, "", "here")
+    assert sides.fold[:10] == [0] * 4 + [-1] * 6
+    assert set(sides.fold[10:]) == {1, 2, 3, 4}
+    given = [str(i % 3) if s == "train" else "" for i, s in enumerate(split)]
+    kept = settle(all_places, [s if s != "dev" else "test" for s in split], given, "", "here")
+    assert kept.fold == [-1] * 10 + [i % 3 for i in range(10, 30)]

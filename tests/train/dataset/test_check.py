@@ -185,7 +185,7 @@ def test_the_windows_of_a_recipe_are_asked_too(tmp_path: Path, monkeypatch: pyte
         assert windows[sees]["accuracy"] <= windows[sees]["prior"] + 3 * windows[sees]["error"]
     code, _, err = run("check", str(folder), "--recipe", "magnitude")
     assert code == 2
-    assert "--recipe magnitude: the probe asks for the event type" in err
+    assert "--recipe magnitude:" in err
 
 
 def test_info(datasets: Path) -> None:

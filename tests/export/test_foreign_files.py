@@ -119,7 +119,7 @@ def test_a_file_that_is_not_there_and_a_folder(
     monkeypatch.chdir(tmp_path)
     assert "no such" in refused(command, "none.onnx", tmp_path, datasets).lower()
     (tmp_path / "folder.onnx").mkdir()
-    reason = "no checkpoint.pt there" if command == "evaluate" else "cannot be read"  # it takes a run's folder, too
+    reason = "checkpoint.pt is missing" if command == "evaluate" else "cannot be read"  # it takes a run's folder, too
     assert reason in refused(command, "folder.onnx", tmp_path, datasets)
 
 

@@ -130,7 +130,7 @@ def test_nothing_of_the_machine_is_in_the_file_or_its_card(exported_elsewhere: P
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("none", None, "no checkpoint.pt there"),
+        ("none", None, "checkpoint.pt is missing"),
         ("text", b"hello", "not a checkpoint"),
         ("empty", b"", "not a checkpoint"),
     ],

@@ -153,7 +153,7 @@ def test_prevalence_is_used_and_reported(trained: tuple[Path, Path], tmp_path: P
         (["event-type", "--prevalence", "tectonic=0.5,noise=0.5"], "must contain tectonic, non-tectonic, noise"),
         (["event-type", "--prevalence", "tectonic=half"], "must be LABEL=SHARE"),
         (["magnitude", "--prevalence", "tectonic=1"], "is a magnitude model"),
-        (["event-type", "--data", "nowhere"], "no metadata.csv there"),
+        (["event-type", "--data", "nowhere"], "metadata.csv is missing"),
         (["event-type", "-o", __file__], "is a file; -o must be a folder"),
     ],
 )

@@ -83,7 +83,7 @@ def test_list_shows_every_recipe() -> None:
         ([], "RECIPE is missing"),
         (["event-typ"], "did you mean 'event-type'"),
         (["nothing.toml"], "nothing.toml: no such file"),
-        (["event-type", "--data", "nowhere"], "no metadata.csv there"),
+        (["event-type", "--data", "nowhere"], "metadata.csv is missing"),
         (["event-type", "--device", "cuda:9999"], "--device cuda:9999"),
         (["event-type", "--device", "tpu"], "must be auto, cpu or cuda"),
         (["event-type", "--set", "steps"], "must be KEY=VALUE"),
@@ -97,7 +97,7 @@ def test_list_shows_every_recipe() -> None:
         (["event-type", "--set", "augmentation=[{name='gapp'}]"], "did you mean 'gap'"),
         (
             ["magnitude", "--data", "{datasets}", "--set", "augmentation=[{name='clipping'}]"],
-            "'clipping' changes the size",
+            "'clipping' changes the amplitude",
         ),
         (
             ["event-type", "--data", "{datasets}", "--set", "augmentation=[{name='picture-flip'}]"],

@@ -24,7 +24,7 @@ def test_window_is_derived() -> None:
         ({"answers_s": []}, "answers_s must ascend"),
         ({"answers_s": [31]}, "the last answer, 31 s, lies beyond the window"),
         ({"band_hz": [1, 20]}, "band_hz must lie below 20 Hz"),
-        ({"magnitude": {"edges": [0, 1], "type": "ML"}}, "a magnitude model, and no other"),
+        ({"magnitude": {"edges": [0, 1], "type": "ML"}}, "must be given for task magnitude, and only for it"),
         ({"task": "location"}, "Invalid enum value 'location'"),
         ({"sampling_rate_hz": 0}, "sampling_rate_hz"),
         ({"labels": None}, "labels"),

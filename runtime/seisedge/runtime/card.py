@@ -1,9 +1,9 @@
-"""ModelCard: all that a station must know of a model, carried in the model file's own metadata.
+"""ModelCard: the facts about a model that a station needs, stored in the metadata of the model file.
 
 A model file is ONNX; its card is JSON under the metadata key `seisedge.card`. The contract with the graph:
 
     waveform       float32 (batch, 3, n_samples), ZNE, in `unit`, at `sampling_rate_hz`
-    valid          float32 (batch, 3, n_samples), 1 where a sample exists, 0 where not
+    valid          float32 (batch, 3, n_samples), 1 where a sample exists, else 0
     probabilities  float32 (batch, len(labels)), calibrated
 
 Preprocessing is part of the graph; the runtime normalises nothing.
@@ -30,7 +30,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One figure on events never trained on, with its 95 % bootstrap interval over events."""
+    """One figure on events not used for training, with its 95 % bootstrap interval over events."""
 
     name: str  # e.g. 'accuracy', 'sensitivity', 'sd'
     value: float
@@ -39,23 +39,21 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     n_events: int
     n_records: int
     subset: str = "all"  # e.g. 'blasts', 'vertical only', 'answer 3 s'
-    baseline: str = ""  # '' for the model itself, else the simple thing beside it
+    baseline: str = ""  # '' for the model itself, else the name of the baseline
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the weights come from."""
+    """The training that produced the weights."""
 
     recipe: str
     seed: int
     data: list[str]  # data sets, each with its licence, or 'licence not stated'
     data_sha256: str  # fingerprint of metadata and waveforms
-    split: str  # the rule, in words
+    split: str  # description of the rule
     n_events: int
     n_records: int
     licence: str  # of the weights, or 'not stated'
-    event_hashes: str | None = (
-        None  # events trained on, see `seisedge.train.dataset.event_hashes`; None: not named (schema 1)
-    )
+    event_hashes: str | None = None  # training events, see train's `dataset.event_hashes`; None: a card of schema 1
     n_unnamed_records: int = 0  # of n_records: without event id, station and start time, so not in event_hashes
 
 
@@ -64,7 +62,7 @@ class MagnitudeScale(msgspec.Struct, frozen=True, kw_only=True):
 
     edges: list[float | None]
     type: str  # a code, e.g. 'ML'; 'M' where the scales are mixed or not stated
-    remark: str = ""  # what the code does not say, e.g. 'as catalogued: ML (334 records), Md (116); not converted'
+    remark: str = ""  # explanation of the code, e.g. 'as catalogued: ML (334 records), Md (116); not converted'
 
     def __post_init__(self) -> None:
         if not MAGNITUDE_CODE.fullmatch(self.type):
@@ -78,7 +76,7 @@ Verdict = Literal["passed", "not tested", "failed"]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """A model against the one it was made from, on held-out windows: what the gate measured.
+    """A model compared with the one it was made from, on held-out windows: the measurements of the gate.
 
     The gate excludes a loss of more than `required_points`. With few events a single event is more than that; the test
     is then coarser (`allowed_points`), and a model that passes it has the verdict "not tested", not "passed".
@@ -88,11 +86,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     windows: int
     agreement: float  # share of the windows with the same label
     mean_dp: float  # mean absolute difference of a probability
-    score: str  # what was scored, in words
+    score: str  # name of the score
     parent_score: float
     child_score: float
     loss_points: float  # 100 × (parent - child); negative is a gain
-    low: float | None  # 95 % interval of the loss, whole events drawn again in pairs
+    low: float | None  # 95 % interval of the loss, by resampling whole events in pairs
     high: float | None
     allowed_points: float  # largest loss that this test let pass: the larger of required_points and one event
     n_events: int
@@ -147,12 +145,12 @@ def accepts(accepted_points: float | None, points: float) -> bool:
 
 
 class Quantization(msgspec.Struct, frozen=True, kw_only=True):
-    """How a model came to its precision."""
+    """How the precision of a model was reduced."""
 
-    calibration_sha256: str  # fingerprint of the windows that set the ranges; '' where none was needed
+    calibration_sha256: str  # fingerprint of the windows that set the ranges; '' if none was needed
     calibration_windows: int
     layers: int  # in the lower precision
-    kept: list[str]  # layers that measurement left in fp32, most sensitive first
+    kept: list[str]  # layers left in fp32 because they are sensitive, the most sensitive first
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +165,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     n_samples: Annotated[int, msgspec.Meta(gt=0)]
     onset_s: Positive  # nominal place of the onset after the start of the window
     unit: Literal["counts", "m/s"]
-    band_hz: tuple[float, float]  # what the front end keeps; a channel must carry all of it
+    band_hz: tuple[float, float]  # passed by the front end; the sampling rate of a channel must cover all of it
     answers_s: list[float]  # seconds after the onset at which it was trained to answer, ascending
     modes: list[Literal["triggered", "continuous"]]
     min_coverage: Share  # of an answer's span on the best component; below it no label is reported
@@ -179,7 +177,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float
     training: Training
     metrics: list[Metric]
-    not_for: list[str]  # what it must not be trusted with
+    not_for: list[str]  # uses for which the model is not suitable
     precision: Literal["fp32", "fp16", "int8"]
     pruning: str  # 'none' or how much was removed
     seisedge_version: str
@@ -205,13 +203,13 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
         if not 0 <= self.band_hz[0] < self.band_hz[1] < self.sampling_rate_hz / 2:
             raise ValueError(f"band_hz must lie below {self.sampling_rate_hz / 2:g} Hz; got {self.band_hz}")
         if (self.task == "magnitude") != (self.magnitude is not None):
-            raise ValueError("a magnitude model, and no other, states its bins")
+            raise ValueError("magnitude (the bins) must be given for task magnitude, and only for it")
         if self.magnitude is not None and len(self.magnitude.edges) != len(self.labels) + 1:
             raise ValueError(f"{len(self.labels)} labels need {len(self.labels) + 1} bin edges")
 
 
 def json_from_card(card: ModelCard) -> str:
-    """The card as it stands in the model file: sorted keys, no spaces."""
+    """The card as JSON, as stored in the model file: sorted keys, no spaces."""
     return msgspec.json.encode(card, order="sorted").decode()
 
 

@@ -55,7 +55,10 @@ MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             for name in ("journal", "store", "outbox", "points", "database", "emitted")
         ),
     ),
-    "soundness": ((f"{RUNTIME}/detection/soundness.py",), ("tests/runtime/detection/test_soundness.py",)),
+    "soundness": (
+        (f"{RUNTIME}/detection/soundness.py",),
+        ("tests/runtime/detection/test_soundness.py", "tests/train/archive/test_same_mask.py"),
+    ),
     "estimate": ((f"{RUNTIME}/inference/estimate.py",), ("tests/runtime/inference/test_estimate.py",)),
     "windows": ((f"{RUNTIME}/inference/windows.py",), ("tests/runtime/inference/test_windows.py",)),
     "gate": (

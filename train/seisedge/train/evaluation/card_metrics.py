@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from seisedge.runtime.card import Metric
+from seisedge.runtime.files import write_atomically
 from seisedge.train.evaluation.baseline_answers import OF_SOURCE
 from seisedge.train.evaluation.curves import EARLY
 from seisedge.train.evaluation.event_type import MEAN, PAIR, VISIBLE, VOTE
@@ -59,6 +60,6 @@ def _on_the_card(m: Metric) -> bool:
 
 def write_metrics(name: str, metrics: Sequence[Metric], report: EvaluationReport | None, out: Path) -> None:
     """Write RUN/metrics.json and RUN/metrics.md. name: of the recipe."""
-    (out / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(metrics), indent=1))
+    write_atomically(out / "metrics.json", msgspec.json.format(msgspec.json.encode(metrics), indent=1))
     nothing = f"# {name}: evaluation\n\nNo event is held out, so no figure can be computed.\n"
-    (out / "metrics.md").write_text(nothing if report is None else markdown_of(report), encoding="utf-8")
+    write_atomically(out / "metrics.md", (nothing if report is None else markdown_of(report)).encode())

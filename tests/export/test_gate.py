@@ -162,7 +162,7 @@ def test_few_events_are_a_verdict_of_their_own(n_events: int, tested: str) -> No
 
 
 def test_the_user_decides_whether_a_coarse_test_is_enough(tmp_path: Path) -> None:
-    p, held, target = answers(2_000, 0), made(2_000, 75), tmp_path / "m.onnx"
+    p, held, target = answers(2_000, 0), made(2_000, 75), tmp_path / "new folder" / "m.onnx"
     for accept_points in (None, 1.32):
         c = measured(p, p, held, Rule(accept_points=accept_points))
         with pytest.raises(FailedError, match=r"not tested at 0\.5 points: 75 held-out.*--accept-resolution 1\.33$"):

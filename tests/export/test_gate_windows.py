@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -41,6 +42,33 @@ def test_damages_come_when_the_plain_ones_are_used_up(model: ModelFile, some_rec
     assert not gap.valid[:, :, hole].any() and gap.valid[:, 0, hole - 40].any()
     assert np.isfinite(many.waveform).all()
     assert not many.waveform[many.valid < 0.5].any()
+
+
+def test_horizontals_exchanged_and_the_vertical_inverted(model: ModelFile, some_records: Archive) -> None:
+    many = gate_windows(model.card, some_records, 100_000)
+    plain = many.part(np.flatnonzero(many.damage == "as recorded"))
+    turned = many.part(np.flatnonzero(many.damage == "horizontals exchanged"))
+    assert (plain.answer_s == turned.answer_s).all() and (plain.event == turned.event).all()
+    for component, (of, sign) in enumerate([(0, -1), (2, 1), (1, 1)]):
+        assert (turned.waveform[:, component] == sign * plain.waveform[:, of]).all()
+        assert (turned.valid[:, component] == plain.valid[:, of]).all()
+    assert (plain.waveform[:, 1] != plain.waveform[:, 2]).any()
+
+
+def test_a_single_record_and_its_target(model: ModelFile, some_records: Archive) -> None:
+    """The target is a label for the event type, the catalogue's magnitude for magnitude."""
+    chosen = next(
+        r for r in some_records.records if r.split == "test" and r.kind == "tectonic" and r.magnitude and r.visible
+    )
+    records = [r if r is chosen else dataclasses.replace(r, split="train") for r in some_records.records]
+    alone = gate_windows(model.card, dataclasses.replace(some_records, records=records), 100_000)
+    assert set(alone.event) == {chosen.group} and set(alone.damage) == set(DAMAGES)
+    longest = alone.target[alone.answer_s == model.card.answers_s[-1]]
+    if model.card.task == "event_type":
+        assert set(longest) <= {model.card.labels.index(name) for name in ("tectonic", "noise")}
+        assert model.card.labels.index("tectonic") in longest
+    else:
+        assert (alone.target == chosen.magnitude).all()
 
 
 def test_a_side_that_is_not_there(model: ModelFile, some_records: Archive) -> None:

@@ -1,6 +1,7 @@
 """Retention to the nanosecond, and errors of the file."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def _journal(folder: Path, clock: Clock, settings: JournalConfig) -> Journal:
 
 def _stored(folder: Path) -> tuple[list[int], list[int]]:
     """Revisions known as emitted, and numbers of the lines."""
-    with sqlite3.connect(folder / FILE_NAME) as link:
+    with closing(sqlite3.connect(folder / FILE_NAME)) as link, link:
         revisions = [revision for (revision,) in link.execute("SELECT revision FROM emitted ORDER BY revision")]
         return revisions, [seq for (seq,) in link.execute("SELECT seq FROM outbox ORDER BY seq")]
 
@@ -124,12 +125,12 @@ def test_a_transaction_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -
     clock = Clock()
     journal = _journal(tmp_path, clock, JournalConfig())
     journal.flush()
-    with sqlite3.connect(tmp_path / FILE_NAME, timeout=0) as link:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, timeout=0)) as link, link:
         link.execute("ALTER TABLE outbox RENAME TO elsewhere")
     journal.add(event(0))
     journal.step()  # the key can be inserted, the line cannot
     assert journal.failing
-    with sqlite3.connect(tmp_path / FILE_NAME, timeout=0) as link:  # the transaction does not stay open
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, timeout=0)) as link, link:  # the transaction does not stay open
         link.execute("ALTER TABLE elsewhere RENAME TO outbox")
     assert _stored(tmp_path) == ([], [])
     clock.now_s += 10
@@ -180,7 +181,7 @@ def test_a_new_file_is_of_the_released_schema(tmp_path: Path) -> None:
     """The released version must be able to read it after a downgrade."""
     Database(tmp_path / FILE_NAME).close()
     assert FILE_NAME == "journal.sqlite"
-    with sqlite3.connect(tmp_path / FILE_NAME) as link:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as link, link:
         assert link.execute("PRAGMA user_version").fetchone() == (1,)
         assert link.execute("PRAGMA application_id").fetchone() == (0x5E15ED6E,)
         tables = [name for (name,) in link.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
@@ -197,7 +198,7 @@ def test_a_new_file_is_of_the_released_schema(tmp_path: Path) -> None:
 def test_reading_fails_quietly_and_writing_does_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     database = Database(tmp_path / FILE_NAME)
-    with sqlite3.connect(tmp_path / FILE_NAME) as link:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as link, link:
         for table in ("outbox", "emitted", "sinks"):
             link.execute(f"DROP TABLE {table}")
     assert database.lines_after(0, 100) == []

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sqlite3
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -169,7 +170,7 @@ def test_a_stored_state_that_cannot_be_read_is_ignored(tmp_path: Path, caplog: p
     journal = _subscribed(tmp_path)
     run(journal, 0, 60)
     journal.close()
-    with sqlite3.connect(tmp_path / FILE_NAME) as link:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as link, link:
         link.execute("UPDATE stations SET back = '{}'")
     journal = Journal(tmp_path, "list:")
     run(journal, int(journal.resume["XX.STA"], 16) + 1, stop=False)
@@ -182,7 +183,7 @@ def test_the_epoch_survives_a_state_that_cannot_be_read(tmp_path: Path) -> None:
     journal = _subscribed(tmp_path)
     run(journal, 0, 60)
     journal.close()
-    with sqlite3.connect(tmp_path / FILE_NAME) as link:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as link, link:
         link.execute("UPDATE stations SET back = '{}'")
         link.execute("INSERT INTO hops VALUES ('list:', 'XX.STA', '3/2020-09-13T12:27:10.000000Z')")
     journal = Journal(tmp_path, "list:")
@@ -203,7 +204,7 @@ def test_settings_of_the_service_do_not_change_the_fingerprint() -> None:
 
 def test_a_folder_of_the_released_version_is_resumed(tmp_path: Path) -> None:
     """Tables and columns as version 1 of the schema has them, written here by hand."""
-    with sqlite3.connect(tmp_path / FILE_NAME) as link:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as link, link:
         link.executescript(
             "CREATE TABLE stations (source TEXT NOT NULL, station TEXT NOT NULL, token TEXT NOT NULL, "
             "token_ns INTEGER NOT NULL, front TEXT NOT NULL, back TEXT NOT NULL, settings TEXT NOT NULL, "

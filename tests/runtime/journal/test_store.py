@@ -5,6 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -101,12 +102,12 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="in use by another run"):
         Journal(tmp_path / "one", "list:")
     journal.close()
-    with sqlite3.connect(tmp_path / "one" / FILE_NAME) as link:
+    with closing(sqlite3.connect(tmp_path / "one" / FILE_NAME)) as link, link:
         link.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     for _ in range(2):  # the first refusal has unlocked the folder
         with pytest.raises(InputError, match="made by a newer seisedge"):
             Journal(tmp_path / "one", "list:")
-    with sqlite3.connect(tmp_path / "one" / FILE_NAME) as link:
+    with closing(sqlite3.connect(tmp_path / "one" / FILE_NAME)) as link, link:
         link.execute("PRAGMA application_id = 1")
     with pytest.raises(InputError, match="not a journal of seisedge"):
         Journal(tmp_path / "one", "list:")

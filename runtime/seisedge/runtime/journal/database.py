@@ -107,7 +107,7 @@ class Database:
         """Open or create. Raises InputError for a file of another program or of a newer release, sqlite3.Error."""
         self.path = path
         self._lock = threading.RLock()
-        self._link = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
+        self._link = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             self._link.execute("PRAGMA journal_mode = WAL")
             self._link.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
@@ -286,7 +286,7 @@ class DatabaseReader:
                 f"{folder}: no journal there: {FILE_NAME} is missing; give the folder of `seisedge run --state`"
             )
         try:
-            self._link = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", BUSY_S, uri=True)
+            self._link = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", timeout=BUSY_S, uri=True)
             _check_version(self._link, self.path)
         except sqlite3.Error as error:
             raise InputError(f"{self.path}: the journal cannot be read: {error}") from error

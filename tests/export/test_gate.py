@@ -162,7 +162,7 @@ def test_few_events_are_a_verdict_of_their_own(n_events: int, tested: str) -> No
 
 
 def test_the_user_decides_whether_a_coarse_test_is_enough(tmp_path: Path) -> None:
-    p, held, target = answers(2_000, 0), made(2_000, 75), tmp_path / "new folder" / "m.onnx"
+    p, held, target = answers(2_000, 0), made(2_000, 75), tmp_path / "a new" / "folder" / "m.onnx"
     for accept_points in (None, 1.32):
         c = measured(p, p, held, Rule(accept_points=accept_points))
         with pytest.raises(FailedError, match=r"not tested at 0\.5 points: 75 held-out.*--accept-resolution 1\.33$"):
@@ -172,7 +172,13 @@ def test_the_user_decides_whether_a_coarse_test_is_enough(tmp_path: Path) -> Non
     assert c.verdict == "not tested" and not c.passed and c.accepted and c.accepted_points == 1.33
     assert lines_of(c)[-1].endswith("not worse than that; accepted with --accept-resolution 1.33")
     write_if_accepted(target, b"x", c, allow_drop=False)
-    assert target.read_bytes() == b"x"
+    write_if_accepted(target, b"y", c, allow_drop=False)
+    assert target.read_bytes() == b"y"
+
+
+def test_figures_are_rounded() -> None:
+    c = measured(answers(3_000, 7), answers(3_000, 7, 0.91), made(3_000, 300))
+    assert (c.parent_score, c.child_score, c.agreement) == (0.9977, 0.9977, 1.0)
 
 
 def test_accepting_a_coarse_test_accepts_no_loss(tmp_path: Path) -> None:

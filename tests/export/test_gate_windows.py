@@ -6,14 +6,19 @@ import csv
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from tests.export.conftest import bundled
 
 from seisedge.export.gate_windows import DAMAGES, HeldOut, gate_windows, refuse_synthetic
 from seisedge.export.graph import ModelFile
 from seisedge.runtime.errors import InputError
-from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.archive import Archive, Record
+from seisedge.train.archive.gains import UNKNOWN_GAIN
+from seisedge.train.evaluation.predict import noise_label
 
 
 def test_only_records_held_out(model: ModelFile, some_records: Archive, windows: HeldOut) -> None:
@@ -55,13 +60,22 @@ def test_horizontals_exchanged_and_the_vertical_inverted(model: ModelFile, some_
     assert (plain.waveform[:, 1] != plain.waveform[:, 2]).any()
 
 
+def alone_in(archive: Archive, **changes: Any) -> tuple[Archive, Record]:
+    """The archive with one record on the test side, a visible tectonic one of known gain, with `changes`."""
+    (at, chosen), *_ = (
+        (i, r)
+        for i, r in enumerate(archive.records)
+        if r.split == "test" and r.kind == "tectonic" and r.magnitude and r.visible and r.gain and r.noise_end > 1000
+    )
+    records = [dataclasses.replace(r, split="train") for r in archive.records]
+    records[at] = dataclasses.replace(chosen, **changes)
+    return dataclasses.replace(archive, records=records), records[at]
+
+
 def test_a_single_record_and_its_target(model: ModelFile, some_records: Archive) -> None:
     """The target is a label for the event type, the catalogue's magnitude for magnitude."""
-    chosen = next(
-        r for r in some_records.records if r.split == "test" and r.kind == "tectonic" and r.magnitude and r.visible
-    )
-    records = [r if r is chosen else dataclasses.replace(r, split="train") for r in some_records.records]
-    alone = gate_windows(model.card, dataclasses.replace(some_records, records=records), 100_000)
+    archive, chosen = alone_in(some_records)
+    alone = gate_windows(model.card, archive, 100_000)
     assert set(alone.event) == {chosen.group} and set(alone.damage) == set(DAMAGES)
     longest = alone.target[alone.answer_s == model.card.answers_s[-1]]
     if model.card.task == "event_type":
@@ -69,6 +83,35 @@ def test_a_single_record_and_its_target(model: ModelFile, some_records: Archive)
         assert model.card.labels.index("tectonic") in longest
     else:
         assert (alone.target == chosen.magnitude).all()
+
+
+def test_a_record_without_a_visible_signal_is_scored_as_noise_only(model: ModelFile, some_records: Archive) -> None:
+    archive, _ = alone_in(some_records, visible=False)
+    windows = gate_windows(model.card, archive, 100_000)
+    noise = windows.target == noise_label(model.card.labels)
+    assert (windows.scored == (noise & (windows.damage == "as recorded"))).all()
+    assert windows.scored.any() == (model.card.task == "event_type")
+
+
+def test_gains_and_station_terms(some_records: Archive) -> None:
+    """Samples are divided by the gain; an unknown one is the nominal one times ten to the station term."""
+    card = bundled("magnitude").card
+    archive, chosen = alone_in(some_records)
+    unknown, _ = alone_in(some_records, gain=None)
+    assert chosen.gain
+
+    def counts(windows: HeldOut, gain: float) -> npt.NDArray[np.float32]:
+        plain = windows.waveform[windows.damage == "as recorded"]
+        assert np.abs(plain).max() > 0
+        return np.asarray(plain * np.float32(gain))
+
+    known = counts(gate_windows(card, archive, 1000), chosen.gain)
+    assert np.abs(known[known != 0]).min() > 1e-3 and np.abs(known).max() > 1  # counts, not m/s
+    assert np.allclose(counts(gate_windows(card, unknown, 1000), UNKNOWN_GAIN), known, rtol=1e-5)
+    terms = {chosen.station: 1.0}
+    assert np.allclose(counts(gate_windows(card, unknown, 1000, "test", terms), 10 * UNKNOWN_GAIN), known, rtol=1e-5)
+    assert not gate_windows(card, unknown, 1000).scored.any()
+    assert gate_windows(card, unknown, 1000, "test", terms).scored.any()
 
 
 def test_a_side_that_is_not_there(model: ModelFile, some_records: Archive) -> None:

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from seisedge.runtime.detection.soundness import Rails, Unsound, clipped, flat_runs, repaired, unsound
+from seisedge.runtime.detection.soundness import Rails, Unsound, clipped, flat_runs, repaired, resample_sound, unsound
 
 WAVEFORMS = Path(__file__).parents[3] / "datasets" / "waveforms.hdf5"
 
@@ -74,6 +74,17 @@ def test_a_flat_run_is_half_a_second_or_longer(equal: int) -> None:
     x[300 : 300 + equal] = 7.5
     expected = [(300, 300 + equal)] if equal >= 50 else []
     assert flat_runs(x, np.ones(1000, bool), 100.0) == _look(x).flats == expected
+
+
+def test_a_flat_run_at_the_start_masks_the_first_outputs() -> None:
+    x = np.random.default_rng(2).normal(0, 100, 4000)
+    ok = np.ones(4000, dtype=bool)
+    plain = resample_sound(x, ok, 0, 100.0, 40.0, 15.0)
+    x[:400] = 7.5
+    values, valid, first = resample_sound(x, ok, 0, 100.0, 40.0, 15.0)
+    assert plain[1].all() and first == plain[2] and len(valid) == len(plain[1])
+    assert not valid[:140].any() and not values[:140].any()
+    assert valid[200:].all() and (values[200:] == plain[0][200:]).all()
 
 
 def test_a_gap_ends_a_flat_run() -> None:

@@ -27,9 +27,7 @@ def _add(track: Track, n0: int, n1: int, rate_hz: float = 100.0, start_s: float 
     track.release(EVER_NS, more.get("wanted_k", EVER_K))
 
 
-def _receive(
-    track: Track, n0: int, n1: int, rate_hz: float = 100.0, start_s: float | None = None, **more: Any
-) -> None:
+def _receive(track: Track, n0: int, n1: int, rate_hz: float = 100.0, start_s: float | None = None, **more: Any) -> None:
     """As `_add`, without an end of the wait for earlier samples."""
     at_s = n0 / rate_hz if start_s is None else start_s
     settings = {"usable": True, "wanted_k": EVER_K} | more

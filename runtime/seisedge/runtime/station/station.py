@@ -26,7 +26,7 @@ from seisedge.runtime.station.continuous import ContinuousMode
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.state import STATE_VERSION, BackState, FrontState
 from seisedge.runtime.station.triggered import TriggeredMode
-from seisedge.runtime.timeline.resample import reaches_band
+from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
 from seisedge.runtime.timeline.timeline import KEEP_S, Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
@@ -89,11 +89,11 @@ class Station:
         self._no_leap_ns = 0  # a packet that begins before this does not follow a long gap
 
     def add(self, packet: Packet) -> None:
-        """Take a packet. Packets of other sensors and of channels too slow for the trigger are ignored with a warning.
+        """Take a packet. Packets of other sensors and of unusable sampling rates are ignored with a warning.
 
         Raises InputError, see `Channels.row_of`.
         """
-        if not self._fast_enough(packet):
+        if not self._has_usable_rate(packet):
             return
         component = self.channels.row_of(packet)
         if component is None:
@@ -268,8 +268,9 @@ class Station:
     def _cross_gap(self, packet: Packet) -> None:
         """Before the first packet after a long gap: give the due answers, then skip the gap on the timelines."""
         assert self._mode is not None
-        start_ns = packet.starttime_ns
-        leaps = [t for t in self._timelines.values() if t.ready_k and t.k_at(start_ns) > t.leap_from_k(LONG_GAP_S)]
+        for timeline in self._timelines.values():
+            timeline.expect(packet)
+        leaps = [t for t in self._timelines.values() if t.ready_k and t.follows_gap(packet, LONG_GAP_S)]
         if not leaps:
             ready = [t.time_of(t.leap_from_k(LONG_GAP_S)) if t.ready_k else 0 for t in self._timelines.values()]
             self._no_leap_ns = min(ready)
@@ -300,24 +301,22 @@ class Station:
         for timeline in self._timelines.values():
             timeline.weights = self._weights
 
-    def _fast_enough(self, packet: Packet) -> bool:
-        """False, with a warning, for a channel whose band ends below the trigger's high-pass plus some headroom."""
-        lowest_hz = self._config.trigger.highpass_hz + TRIGGER_HEADROOM_HZ
-        if SLOW_SHARE * packet.sampling_rate_hz / 2 >= lowest_hz:
+    def _has_usable_rate(self, packet: Packet) -> bool:
+        """False, with a warning, for a channel that is too fast for the resampler or too slow for the trigger.
+
+        Too slow: its band ends below the trigger's high-pass plus some headroom.
+        """
+        rate_hz, highpass_hz = packet.sampling_rate_hz, self._config.trigger.highpass_hz
+        if rate_hz > MAX_RATE_IN_HZ:
+            why = f"{rate_hz:g} Hz is too fast; the highest usable sampling rate is {MAX_RATE_IN_HZ:g} Hz"
+        elif SLOW_SHARE * rate_hz / 2 >= highpass_hz + TRIGGER_HEADROOM_HZ:
             return True
+        else:
+            why = f"{rate_hz:g} Hz is too slow for a trigger above {highpass_hz:g} Hz"
         name = str(packet.source_id)
         if name not in self._unused:
-            self._unused[name] = (
-                f"{packet.sampling_rate_hz:g} Hz is too slow for a trigger above "
-                f"{self._config.trigger.highpass_hz:g} Hz"
-            )
-            logger.warning(
-                "%s: %s at %g Hz is too slow for a trigger above %g Hz; the channel is not used",
-                self.station_id,
-                name,
-                packet.sampling_rate_hz,
-                self._config.trigger.highpass_hz,
-            )
+            self._unused[name] = why
+            logger.warning("%s: channel %s is not used: %s", self.station_id, name, why)
         return False
 
     def _build(self, rate_hz: float) -> None:

@@ -153,6 +153,18 @@ class Timeline:
         """A packet that starts after this index follows a gap of more than `gap_s`; the index never decreases."""
         return self.ready_k + self._max_wait_k + round(gap_s * self.spec.rate_hz)
 
+    def follows_gap(self, packet: Packet, gap_s: float) -> bool:
+        """True if `packet` follows a gap of more than `gap_s`, also seen from packets that wait to be placed."""
+        ends = [track.waiting_end_ns for track in self.tracks.values() if track.waits]
+        if ends and packet.starttime_ns - max(ends) <= gap_s * NS_PER_S:
+            return False
+        return self.k_at(packet.starttime_ns) > self.leap_from_k(gap_s)
+
+    def expect(self, packet: Packet) -> None:
+        """Before `packet` is added: place the packets that wait for earlier ones no longer, because of its start."""
+        if self._release(self.leap_to(packet)):
+            self._advance(self._newest_start_ns)
+
     def give_up(self, to_k: int) -> None:
         """Stop waiting for outputs before `to_k`: those that are not final are missing."""
         self._settle()
@@ -255,12 +267,18 @@ class Timeline:
         oldest_ns = self.time_of(first)
         self.flagged = [span for span in self.flagged if span.end_ns > oldest_ns]
 
+    def _release(self, given_up_k: int) -> bool:
+        """Place the packets that wait for earlier ones and start up to `given_up_k`; True if there were any."""
+        released = False
+        for track in self.tracks.values():
+            if track.waits and (track.done_k is None or track.done_k < given_up_k):
+                released |= track.release(self.time_of(given_up_k), self.ready_k)
+        return released
+
     def _advance(self, start_ns: int) -> None:
         self._newest_start_ns = max(self._newest_start_ns, start_ns)
         given_up_k = self.k_at(self._newest_start_ns) - self._max_wait_k
-        for track in self.tracks.values():
-            if track.done_k is None or track.done_k < given_up_k:
-                track.release(self.time_of(given_up_k), self.ready_k)
+        self._release(given_up_k)
         if len(self._awaited) == len(COMPONENTS):
             slowest_k = min(self.ready_k if t.done_k is None else t.done_k for t in self.tracks.values())
             if slowest_k >= given_up_k and slowest_k > self.ready_k:  # the usual case: no component is late

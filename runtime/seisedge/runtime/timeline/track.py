@@ -189,6 +189,11 @@ class Track:
         """True while packets wait to be placed, because earlier ones may still arrive."""
         return bool(self._waiting)
 
+    @property
+    def waiting_end_ns(self) -> int:
+        """Newest end of the packets that wait to be placed; there must be one."""
+        return max(arrived.end_ns for arrived in self._waiting)
+
     def state(self) -> TrackState:
         """The state without the samples."""
         segment = self._segment.state() if self._segment is not None else None
@@ -234,11 +239,13 @@ class Track:
             self._place_due(self.newest_start_ns - round(self.reorder_wait_s * NS_PER_S), wanted_k)
         self._settle(wanted_k)
 
-    def release(self, until_ns: int, wanted_k: int) -> None:
-        """Place the packets that start up to `until_ns` without further waiting."""
-        if self._waiting and self._waiting[0].start_ns <= until_ns:
-            self._place_due(until_ns, wanted_k)
-            self._settle(wanted_k)
+    def release(self, until_ns: int, wanted_k: int) -> bool:
+        """Place the packets that start up to `until_ns` without further waiting; True if there are any."""
+        if not self._waiting or self._waiting[0].start_ns > until_ns:
+            return False
+        self._place_due(until_ns, wanted_k)
+        self._settle(wanted_k)
+        return True
 
     def finish(self, wanted_k: int) -> None:
         """End of the packets: everything that waits for late packets becomes final."""

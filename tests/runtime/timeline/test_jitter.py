@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from tests.fakes import T0_NS, packet
+from tests.fakes import packet
 
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.timeline.timeline import Timeline, TimelineState

@@ -59,7 +59,7 @@ def test_rounded_phases_shift_an_output_by_up_to_2_microseconds(rate_hz: float) 
     k0, k1 = resampler.outputs_from(0, round(60 * rate_hz))
     floors, rows = resampler._floors(k0, k1)
     placed_s = (floors + rows / resampler._steps) / rate_hz
-    true_s = np.array([float((k * Fraction(1, 40) - Fraction(T0_NS, 10**9))) for k in range(k0, k1)])
+    true_s = np.array([float(k * Fraction(1, 40) - Fraction(T0_NS, 10**9)) for k in range(k0, k1)])
     assert 1e-6 < np.abs(placed_s - true_s).max() < 2.01e-6
 
 
@@ -99,7 +99,7 @@ def test_a_channel_without_the_pass_band_is_refused() -> None:
     assert Resampler(30.5, 40, 15, T0_NS).half_s < 3.7
     with pytest.raises(ValueError, match="at most 20000 Hz; got 20001 Hz"):
         Resampler(20_001, 40, 15, T0_NS)
-    with pytest.raises(ValueError, match="must end at 19.375 Hz or below at an output rate of 40 Hz; got 20 Hz"):
+    with pytest.raises(ValueError, match=r"must end at 19\.375 Hz or below at an output rate of 40 Hz; got 20 Hz"):
         Resampler(100, 40, 20, T0_NS)
 
 

@@ -1,7 +1,7 @@
 import msgspec
 import numpy as np
 import pytest
-from tests.fakes import T0_NS, packet
+from tests.fakes import T0_NS
 
 from seisedge.runtime.timeline.segment import Segment, SegmentState, TrackCounters
 

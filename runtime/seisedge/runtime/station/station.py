@@ -24,6 +24,7 @@ from seisedge.runtime.station.channels import Channels
 from seisedge.runtime.station.clock_steps import ClockSteps
 from seisedge.runtime.station.continuous import ContinuousMode
 from seisedge.runtime.station.draft import Draft
+from seisedge.runtime.station.held_apart import HeldApart
 from seisedge.runtime.station.state import STATE_VERSION, BackState, FrontState
 from seisedge.runtime.station.triggered import TriggeredMode
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
@@ -72,6 +73,9 @@ class Station:
         self.last_ns: int | None = None
         self.epoch = 0
         self.clock_steps = ClockSteps(config.timeline.max_wait_s, self.counters)
+        self._held_apart = HeldApart(config.timeline.max_wait_s, self.counters)
+        self._token = ""  # of the newest packet
+        self._token_before = ""  # of the packet before it, or before those that the clock steps hold
         self._config = config
         self._models = models
         self._mode_name: Mode = mode
@@ -103,13 +107,32 @@ class Station:
         elif self.channels.weights is not self._weights:  # the packet is the first of its channel
             self._set_weights()
         self.counters.packets += 1
+        if not self.clock_steps.holding:
+            self._token_before = self._token
+        self._token = packet.token
         if self.clock_steps.passes(component, packet):
-            self._take(component, packet)
-            return
-        for admitted in self.clock_steps.admit(component, packet):
-            if admitted.set_back:
-                self._restart_timelines(admitted.packet)
-            self._take(admitted.component, admitted.packet)
+            self._use(component, packet)
+        else:
+            for admitted in self.clock_steps.admit(component, packet):
+                if admitted.set_back:
+                    self._take_held()
+                    self._restart_timelines(admitted.packet)
+                self._use(admitted.component, admitted.packet)
+
+    def _use(self, component: str, packet: Packet) -> None:
+        """Put a packet on the timelines, unless it is held apart, and those that are held no longer."""
+        for held in self._held_apart.admit(component, packet, self._token_before):
+            self._take(held.component, held.packet)
+
+    def _take_held(self) -> None:
+        for held in self._held_apart.release():
+            self._take(held.component, held.packet)
+
+    @property
+    def resume_token(self) -> str:
+        """Token behind which a later run receives all packets that are held apart; '' where it is unknown."""
+        held = self._held_apart.oldest
+        return self._token if held is None else held.token_before
 
     def _take(self, component: str, packet: Packet) -> None:
         """Put a packet on the timelines."""
@@ -147,7 +170,8 @@ class Station:
     def finish(self) -> Iterator[Draft]:
         """The stream has ended: yield all remaining lines, with the samples available."""
         for admitted in self.clock_steps.finish():
-            self._take(admitted.component, admitted.packet)
+            self._use(admitted.component, admitted.packet)
+        self._take_held()
         yield from self._take_pending()
         if self._mode is not None:
             for timeline in self._timelines.values():
@@ -169,14 +193,17 @@ class Station:
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
     def front(self) -> FrontState | None:
-        """The front after the packets so far; None before the first and while packets are held or lines pending."""
+        """The front after the packets so far; None before the first and while the clock steps hold packets.
+
+        Also None while lines are pending. Packets that are held apart are not part of it, see `resume_token`.
+        """
         if self._mode is None or self.first_ns is None or self.last_ns is None:
             return None
         if self.clock_steps.holding or self._restarted:
             return None
         return FrontState(
             self._build_rate_hz,
-            self.counters.packets,
+            self.counters.packets - len(self._held_apart),
             self.first_ns,
             self.last_ns,
             [timeline.state() for timeline in self._timelines.values()],
@@ -204,6 +231,7 @@ class Station:
         for timeline, state in zip(self._timelines.values(), front.timelines, strict=True):
             timeline.restore(state)
         self.first_ns, self.last_ns = front.first_ns, front.last_ns
+        self._held_apart.newest_end_ns = front.last_ns
         self.clock_steps.restore(front.clock_steps)
         self.epoch, self._earlier_ns = front.epoch, front.earlier_ns
         for name in back.counters.__slots__:

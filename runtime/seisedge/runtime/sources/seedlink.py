@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from importlib.metadata import version
 
 from seisedge.runtime.errors import FailedError
-from seisedge.runtime.records.miniseed import BadRecord, Decoder
+from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources import _server_url as url_parts
 from seisedge.runtime.sources._base import LinkState
@@ -58,7 +58,6 @@ class SeedLinkSource(LinkSource):
             else:
                 self._last[station_id] = position
         self._ends: dict[SourceId, int] = {}
-        self._decoder = Decoder()
         self._supports_endfetch = True
         self._conversation: Conversation | None = None
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.records import _libmseed
+from seisedge.runtime.records.codes import location_from_text
 from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 
 MIN_RECORD_BYTES = 128
@@ -351,7 +352,8 @@ def _source_id(sid: bytes) -> SourceId | None:
     if not station or not any(channel):
         return None
     # three single letters make a SEED channel code; longer codes keep their separators
-    return SourceId(network, station, location, ("" if max(map(len, channel)) <= 1 else "_").join(channel))
+    code = ("" if max(map(len, channel)) <= 1 else "_").join(channel)
+    return SourceId(network, station, location_from_text(location), code)
 
 
 def _record_flags(bits: int, extra: bytes) -> RecordFlag | None:

@@ -348,6 +348,18 @@ def test_a_record_without_a_length_before_neighbours_that_are_not_aligned() -> N
     assert found == RECORDS[1:4]
 
 
+@pytest.mark.parametrize(("kind", "dtype"), [("f", np.float32), ("d", np.float64), ("i", np.int32)])
+def test_the_checksum_of_version_3_is_checked(kind: str, dtype: type[np.generic]) -> None:
+    """Floats have no check value of their own, as the compressed integers have."""
+    (record,) = made(np.arange(40).astype(dtype), kind, 3)
+    at = len(record) - 9
+    damaged = patched(record, at, bytes([record[at] ^ 0x10]))
+    for decode in (lambda r: Decoder().packet(r, 0), Decoder().header):
+        bad = decode(damaged)
+        assert isinstance(bad, BadRecord) and "CRC is invalid" in bad.reason
+    assert len(good(patched(record, 28, bytes(4))).samples) == 40  # its writer has computed none
+
+
 def nested(levels: int, inner: str = "") -> str:
     return '{"FDSN":{"Time":{"Quality":10}},"X":' + "[" * levels + inner + "]" * levels + "}"
 

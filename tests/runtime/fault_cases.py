@@ -49,7 +49,7 @@ IDLE_EXIT_EMPTY_S = 0.5
 
 @dataclass(frozen=True)
 class Case:
-    """One row. counters: what must be counted. says: what the station does, for the docs."""
+    """One row. counters, never: what must be counted, and what must not. says: what the station does, for the docs."""
 
     fault: str
     expected: str = "same"
@@ -57,6 +57,7 @@ class Case:
     reorder_wait_s: float | None = None
     data_timeout_s: float = 20.0
     says: str = ""
+    never: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -117,6 +118,32 @@ CASES = (
         says="writes the record to the dead letters, continues with the next",
     ),
     Case("late:by=20", says="waits for the late channel, up to `max_wait_s`"),
+    Case(
+        "swapped-start",
+        never=("late_samples", "gaps"),
+        says="waits for earlier packets before it uses the first",
+    ),
+    Case(
+        "rate-wobble:by=1e-6",
+        never=("late_samples", "gaps", "disagreeing_samples"),
+        says="treats rates within 100 ppm as the same",
+    ),
+    Case(
+        "jitter:by=0.0035",
+        "as_file",
+        never=("late_samples", "gaps", "disagreeing_samples"),
+        says="appends records whose times are off by less than a sample, sets its clock",
+    ),
+    Case(
+        "long-record:at=60,samples=65000",
+        counters=("stray_packets",),
+        says="holds it apart, discards it when the true samples differ",
+    ),
+    Case(
+        "long-record:at=60,samples=105000",
+        counters=("stray_packets",),
+        says="holds it apart, discards it when the true samples differ",
+    ),
     Case("gap:at=60,length=10", "as_file", counters=("gaps",), says="masks and reports the gap"),
     Case("dead:channel=EH1,at=60", "as_file", says="continues without the component after `max_wait_s`"),
     Case("rate-change:at=90", "as_file", says="begins a new segment at the new rate"),
@@ -267,6 +294,7 @@ class Matrix:
             outcome.counted[name] = getattr(counters, name)
         for station in report.stations.values():
             outcome.counted["new_timelines"] += station.counters.new_timelines
+            outcome.counted["stray_packets"] += station.counters.stray_packets
             for track in (track for timeline in station.timelines[:1] for track in timeline.tracks.values()):
                 for name in ("gaps", "gap_samples", "duplicate_samples", "disagreeing_samples", "late_samples"):
                     outcome.counted[name] += getattr(track.counters, name)
@@ -330,6 +358,7 @@ class _Sent(ShakeUdpSource):
 def judge(matrix: Matrix, source: str, case: Case, outcome: Outcome) -> list[str]:
     """What is not as it must be; nothing where all is."""
     faults = [f"{name} is not counted" for name in case.counters if not outcome.counted[name]]
+    faults += [f"{outcome.counted[name]} {name} are counted" for name in case.never if outcome.counted[name]]
     plain = matrix.undisturbed(source, case).lines
     if case.expected == "same":
         wanted = plain

@@ -25,6 +25,9 @@ SCHEMA = 2  # 1: `magnitude.type` could be a sentence; the training events were 
 UNSPECIFIED_SCALE = "M"  # the standard code where scales are mixed, or where the data do not state one
 MAGNITUDE_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_()./-]{0,31}")  # QuakeML allows 32 characters
 
+MIN_TRANSITION_HZ = 0.5  # of the station's resampling filter; that of a narrower one has thousands of taps
+TRANSITION_SHARE = 0.8  # of the frequencies between the band and half the sampling rate
+
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -200,12 +203,21 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"answers_s must ascend; got {self.answers_s}")
         if self.onset_s + self.answers_s[-1] > self.window_s + 1e-9:
             raise ValueError(f"the last answer, {self.answers_s[-1]:g} s, lies beyond the window")
-        if not 0 <= self.band_hz[0] < self.band_hz[1] < self.sampling_rate_hz / 2:
-            raise ValueError(f"band_hz must lie below {self.sampling_rate_hz / 2:g} Hz; got {self.band_hz}")
+        highest_hz = highest_pass_hz(self.sampling_rate_hz)
+        if not 0 <= self.band_hz[0] < self.band_hz[1] <= highest_hz:
+            raise ValueError(
+                f"band_hz must ascend and end at {highest_hz:g} Hz or below, so that a filter fits between it and half "
+                f"the sampling rate of {self.sampling_rate_hz:g} Hz; got {self.band_hz}"
+            )
         if (self.task == "magnitude") != (self.magnitude is not None):
             raise ValueError("magnitude (the bins) must be given for task magnitude, and only for it")
         if self.magnitude is not None and len(self.magnitude.edges) != len(self.labels) + 1:
             raise ValueError(f"{len(self.labels)} labels need {len(self.labels) + 1} bin edges")
+
+
+def highest_pass_hz(sampling_rate_hz: float) -> float:
+    """Highest frequency that a model's band may reach at a sampling rate."""
+    return sampling_rate_hz / 2 - MIN_TRANSITION_HZ / TRANSITION_SHARE
 
 
 def json_from_card(card: ModelCard) -> str:

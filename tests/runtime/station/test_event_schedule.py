@@ -58,6 +58,7 @@ def test_an_answer_takes_into_account_the_onsets_found_up_to_its_hop(
     """The first answer is due at 43 s. The second onset lies at 42 s and is found in that hop, or in the next one."""
     made = begin(monkeypatch, fake_models(), [40.0, 42.0], delay_hops=delay_hops, config=_separation(1.0))
     made.feed(noise(120.0, packet_s=packet_s))
+    made.drafts += made.station.finish()
     assert made.events[0].window.length_s == first_window_s
 
 
@@ -102,6 +103,7 @@ def test_a_model_on_a_grid_of_its_own_gets_all_samples_of_its_window(
     made = begin(monkeypatch, models, [40.0])
     rng = np.random.default_rng(1)
     made.feed(packets_of({f"HH{c}": rng.integers(-50, 50, 12_000).astype(np.int32) for c in "ZNE"}, packet_s))
+    made.drafts += made.station.finish()
     assert made.story() == [("new", 3.0), ("update", 10.0), ("final", 30.0)]
     for event in made.events:
         assert event.window.coverage == 1.0 and event.quality[0].code == "ok"

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from seisedge.runtime.timeline.resample import Resampler, resample_record
 
 T0_NS = 1_562_487_360_003_100_000  # not on any grid
 RATES_HZ = [40, 50, 99.99, 100, 120, 125, 200, 250, 500]
+ODD_RATES_HZ = [49.9986, 99.9999, 100.02, 199.997, 777.77]  # with up to four million phases to 40 Hz
 
 
 def _sine(frequency_hz: float, rate_hz: float, seconds: float = 60.0) -> np.ndarray:
@@ -12,7 +15,7 @@ def _sine(frequency_hz: float, rate_hz: float, seconds: float = 60.0) -> np.ndar
     return wave
 
 
-@pytest.mark.parametrize("rate_hz", RATES_HZ)
+@pytest.mark.parametrize("rate_hz", [*RATES_HZ, *ODD_RATES_HZ])
 @pytest.mark.parametrize("frequency_hz", [1.0, 8.0, 14.9])
 def test_pass_band_is_kept_in_amplitude_and_time(rate_hz: float, frequency_hz: float) -> None:
     x = _sine(frequency_hz, rate_hz)
@@ -33,7 +36,7 @@ def test_frequencies_that_alias_are_attenuated_by_60_db(rate_hz: float, frequenc
 
 
 @pytest.mark.parametrize(("group", "seconds"), [(1, 30), (2, 30), (37, 30), (1999, 700), (4097, 700)])
-@pytest.mark.parametrize("rate_hz", RATES_HZ)
+@pytest.mark.parametrize("rate_hz", [*RATES_HZ, *ODD_RATES_HZ])
 def test_bits_do_not_depend_on_the_number_of_outputs(rate_hz: float, group: int, seconds: float) -> None:
     """The whole record uses the layout for many outputs, its pieces the one for few."""
     rng = np.random.default_rng(1)
@@ -48,6 +51,24 @@ def test_bits_do_not_depend_on_the_number_of_outputs(rate_hz: float, group: int,
         n0, n1 = resampler.inputs_for(start, stop)
         pieces.append(resampler(x[n0:n1], valid[n0:n1], n0, start, stop)[0])
     assert np.array_equal(np.concatenate(pieces), whole)
+
+
+@pytest.mark.parametrize("rate_hz", ODD_RATES_HZ)
+def test_rounded_phases_shift_an_output_by_up_to_2_microseconds(rate_hz: float) -> None:
+    resampler = Resampler(rate_hz, 40, 15, T0_NS)
+    k0, k1 = resampler.outputs_from(0, round(60 * rate_hz))
+    floors, rows = resampler._floors(k0, k1)
+    placed_s = (floors + rows / resampler._steps) / rate_hz
+    true_s = np.array([float(k * Fraction(1, 40) - Fraction(T0_NS, 10**9)) for k in range(k0, k1)])
+    assert 1e-6 < np.abs(placed_s - true_s).max() < 2.01e-6
+
+
+@pytest.mark.parametrize("pass_hz", [1.0, 15.0, 19.375])
+@pytest.mark.parametrize("rate_hz", [40.0, 39.3337, 99.99, 99.9999, 100.02, 199.997, 7777.77, 19_999.9, 20_000.0])
+def test_the_memory_of_a_kernel_is_bounded(rate_hz: float, pass_hz: float) -> None:
+    kernel = Resampler(rate_hz, 40, pass_hz, T0_NS)._kernel
+    assert kernel.nbytes <= 4.7e6
+    assert np.allclose(kernel.sum(axis=1), 1.0)
 
 
 def test_a_missing_sample_masks_the_outputs_whose_kernel_it_lies_under() -> None:
@@ -73,7 +94,12 @@ def test_outputs_and_inputs_agree_with_each_other() -> None:
 def test_a_channel_without_the_pass_band_is_refused() -> None:
     with pytest.raises(ValueError, match="20 Hz does not contain the pass band up to 15 Hz"):
         Resampler(20, 40, 15, T0_NS)
-    with pytest.raises(ValueError, match="must end below 20 Hz, half the output rate; got 20 Hz"):
+    with pytest.raises(ValueError, match=r"30\.4 Hz does not contain"):
+        Resampler(30.4, 40, 15, T0_NS)
+    assert Resampler(30.5, 40, 15, T0_NS).half_s < 3.7
+    with pytest.raises(ValueError, match="at most 20000 Hz; got 20001 Hz"):
+        Resampler(20_001, 40, 15, T0_NS)
+    with pytest.raises(ValueError, match=r"must end at 19\.375 Hz or below at an output rate of 40 Hz; got 20 Hz"):
         Resampler(100, 40, 20, T0_NS)
 
 

@@ -1,7 +1,7 @@
 import msgspec
 import numpy as np
 import pytest
-from tests.fakes import T0_NS, packet
+from tests.fakes import T0_NS
 
 from seisedge.runtime.timeline.segment import Segment, SegmentState, TrackCounters
 
@@ -198,36 +198,42 @@ def test_a_restored_segment_has_space_for_all_that_is_not_final() -> None:
 
 
 @pytest.mark.parametrize(
-    ("off_ns", "index", "expected"),
+    ("off_ns", "n", "jitters", "expected"),
     [
-        (7_499_999, 101, True),
-        (-7_499_999, 99, True),
-        (7_500_000, 101, False),  # three quarters of a sample
-        (-7_500_000, 99, False),
-        (2_000_000, 100, False),  # the anchor's clock agrees
+        (7_499_999, 10, False, True),
+        (-7_499_999, 10, False, True),
+        (7_500_000, 10, False, False),  # three quarters of a sample
+        (-7_500_000, 10, False, False),
+        (24_999_999, 100, True, True),
+        (-24_999_999, 100, True, True),
+        (25_000_000, 100, True, False),
+        (14_999_999, 6, True, True),  # a quarter of the packet
+        (15_000_000, 6, True, False),
+        (7_499_999, 1, True, True),
     ],
 )
-def test_a_packet_that_follows_at_another_index_has_drifted(off_ns: int, index: int, expected: bool) -> None:
+def test_a_packet_follows_if_it_starts_near_the_end(off_ns: int, n: int, jitters: bool, expected: bool) -> None:
     segment, counters = Segment(T0_NS, 100.0), TrackCounters()
     _put(segment, 0, 100, counters)
     segment.end_ns = T0_NS + 1_000_000_000
-    following = packet(np.zeros(10, dtype=np.int32), 1.0 + off_ns / 1e9)
-    assert segment.has_drifted(following, index) is expected
+    assert segment.follows(segment.end_ns + off_ns, n, jitters=jitters) is expected
 
 
-def test_nothing_has_drifted_while_a_packet_is_missing() -> None:
-    segment, _ = _with_gaps()
-    segment.end_ns = T0_NS + 2_200_000_000
-    assert not segment.has_drifted(packet(np.zeros(10, dtype=np.int32), 2.2), 221)
+@pytest.mark.parametrize(("n0", "n1"), [(-5, 3), (-5, -2), (-5, 0)])
+def test_there_are_no_samples_before_the_first(n0: int, n1: int) -> None:
+    segment = Segment(T0_NS, 100.0)
+    segment.put(0, np.array([7, 8, 9], dtype=np.int32), TrackCounters())
+    x, ok = segment.view(n0, n1)
+    assert x.tolist() == [0.0] * (min(n1, 0) - n0) + [7.0, 8.0, 9.0][: max(n1, 0)]
+    assert ok.tolist() == [n >= 0 for n in range(n0, n1)]
 
 
 def test_retiming_moves_the_end_to_the_start_of_the_packet() -> None:
     segment, counters = Segment(T0_NS, 100.0), TrackCounters()
     _put(segment, 0, 100, counters)
-    following = packet(np.zeros(10, dtype=np.int32), 1.006)
-    segment.retime(following)
+    segment.retime(T0_NS + 1_006_000_000)
     assert segment.anchor_ns == T0_NS + 6_000_000
-    assert segment.index_of(following.starttime_ns) == segment.end == 100
+    assert segment.index_of(T0_NS + 1_006_000_000) == segment.end == 100
 
 
 @pytest.mark.parametrize(("n0", "first"), [(-5, 0), (0, 0), (130, 130), (160, 160), (220, 220), (9999, 220)])

@@ -94,7 +94,8 @@ def test_a_gap_is_masked_and_never_filled() -> None:
 def test_a_gap_of_a_minute_and_a_new_rate_begin_a_new_segment() -> None:
     x = burst(30, [])
     later = burst(30, [], rate_hz=200.0)
-    timeline = _fill(_timeline(components="Z"), [packet(x, 0), packet(later, 90, rate_hz=200.0)])
+    timeline = _timeline(components="Z", reorder_wait_s=0.0)
+    _fill(timeline, [packet(x, 0), packet(later, 90, rate_hz=200.0)])
     begin = timeline.k_at(T0_NS + 91 * 10**9)
     wave, valid = timeline.window(begin, timeline.k_at(T0_NS + 119 * 10**9))
     assert valid[0].all()
@@ -103,7 +104,7 @@ def test_a_gap_of_a_minute_and_a_new_rate_begin_a_new_segment() -> None:
 
 
 def test_ready_waits_for_a_component_by_packet_starts() -> None:
-    timeline = _timeline(max_wait_s=60.0)
+    timeline = _timeline(max_wait_s=60.0, reorder_wait_s=0.0)
     z = burst(200, [])
     timeline.add("Z", packet(z[:3100], 0, "HHZ"))  # records of 31 s, channel by channel
     start = timeline.ready_k
@@ -215,6 +216,7 @@ def test_a_drifting_clock_makes_no_gaps_and_keeps_time(true_rate_hz: float, pack
 def test_a_missing_sample_is_a_gap_and_no_drift() -> None:
     x = burst(40, [])
     timeline = _fill(_timeline(components="Z"), [packet(x[:2000], 0), packet(x[2001:], 20.01)])
+    timeline.finish()
     assert timeline.tracks["Z"].counters == TrackCounters(samples=3999, gaps=1, gap_samples=1)
 
 
@@ -275,7 +277,7 @@ def test_a_component_is_waited_for_until_another_packet_starts_max_wait_later(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    timeline = _timeline(max_wait_s=10.0)
+    timeline = _timeline(max_wait_s=10.0, reorder_wait_s=0.0)
     k0 = timeline.k_at(T0_NS)
     for component in "ZNE":
         _step(timeline, component, k0, 20.0)
@@ -347,22 +349,28 @@ def test_a_component_that_never_came_is_waited_for_from_the_first_packet_on(
     assert [r.levelname for r in caplog.records] == ["INFO"]  # the station may not have it
 
 
-def test_without_any_component_that_is_waited_for_the_newest_output_decides() -> None:
-    """The wait for late packets is longer than that for components: the only component counts as late for a while."""
+def test_late_packets_are_not_waited_for_longer_than_components() -> None:
     timeline = _timeline(max_wait_s=10.0, reorder_wait_s=60.0, components="Z")
     k0 = timeline.k_at(T0_NS)
     _step(timeline, "Z", k0, 10.0)
-    done_k = timeline.tracks["Z"].done_k
-    assert done_k is not None
-    ready = {}
-    for second in range(15, 100):
+    for second in range(15, 26):
+        assert timeline.tracks["Z"].counters.gaps == 0, second
         _step(timeline, "Z", k0 + 40 * second)
-        ready[second] = timeline.ready_k
-    given_up = next(second for second in ready if k0 + 40 * second - 400 > done_k)
-    assert ready[given_up - 1] == done_k
-    assert {ready[second] for second in range(given_up, 69)} == {k0 + 40 * given_up - 400}
-    assert ready[75] == timeline.tracks["Z"].done_k - 24 * 40  # type: ignore[operator]  # not None any more
+    assert timeline.tracks["Z"].counters == TrackCounters(samples=2100, gaps=1, gap_samples=500)
+    assert timeline.ready_k == timeline.tracks["Z"].done_k
     assert _awaited(timeline) == "Z"
+
+
+def test_a_packet_of_one_component_ends_the_wait_of_another_for_earlier_packets() -> None:
+    """Records of 20 s one channel after the other: N waits for a second record, when that of Z is `max_wait_s` later"""
+    timeline = _timeline(max_wait_s=10.0, reorder_wait_s=5.0, components="ZN")
+    k0 = timeline.k_at(T0_NS)
+    for start in (0, 20, 40):
+        for component in "ZN":
+            _step(timeline, component, k0 + 40 * start, 20.0)
+    timeline.finish()
+    _, valid = timeline.window(k0 + 40, k0 + 59 * 40)
+    assert valid[:2].all()
 
 
 def test_a_window_is_missing_where_it_exceeds_the_buffer() -> None:
@@ -468,10 +476,11 @@ def test_outputs_that_waited_for_late_packets_are_final_after_give_up() -> None:
     timeline = _timeline(components="Z", reorder_wait_s=60.0)
     timeline.add("Z", packet(x[:1000], 0))
     timeline.add("Z", packet(x[1500:], 15))
-    before = timeline.ready_k
-    timeline.give_up(before + 100)
-    _, valid = timeline.window(before, before + 2000)
-    assert valid[0, 15 * 40 : 15 * 40 + 100].all()
+    k0 = timeline.k_at(T0_NS)
+    assert timeline.ready_k < k0 and timeline.tracks["Z"].waits
+    timeline.give_up(k0 + 100)
+    _, valid = timeline.window(k0, k0 + 30 * 40)
+    assert valid[0, 40 : 9 * 40].all() and valid[0, 16 * 40 : 29 * 40].all()
     assert timeline.tracks["Z"].counters.gaps == 1
 
 
@@ -520,7 +529,7 @@ def test_outputs_that_were_not_read_are_kept() -> None:
 
 
 def test_samples_as_recorded_are_kept_for_the_given_time() -> None:
-    timeline = _timeline(components="Z", raw_keep_s=20.0)
+    timeline = _timeline(components="Z", raw_keep_s=20.0, reorder_wait_s=0.0)
     assert all(track.raw_from_ns == 0 for track in timeline.tracks.values())
     timeline.seen()
     assert all(track.raw_from_ns == 0 for track in timeline.tracks.values())
@@ -592,6 +601,7 @@ def test_a_timeline_before_its_first_packet() -> None:
     state = timeline.state()
     assert (state.first_k, state.ready_k, state.awaited, state.began_k) == (None, 0, ["E", "N", "Z"], 0)
     timeline.add("N", packet(np.zeros(100, dtype=np.int32)))
+    timeline.finish()
     assert timeline.reach_s == timeline.tracks["N"].reach_s > 0.1
 
 

@@ -11,6 +11,7 @@ from seisedge.runtime.timeline.track import GridSpec, Track
 
 SPEC = GridSpec(40.0, 15.0)
 EVER_K = -(2**40)  # before every output
+EVER_NS = 2**62  # after every sample
 NOISE = np.random.default_rng(0).normal(0, 100, 20_000).round().astype(np.int32)
 
 
@@ -21,7 +22,13 @@ def _track(reorder_wait_s: float = 2.0) -> Track:
 
 
 def _add(track: Track, n0: int, n1: int, rate_hz: float = 100.0, start_s: float | None = None, **more: Any) -> None:
-    """The samples [n0, n1) of the noise, by default at their time from T0."""
+    """The samples [n0, n1) of the noise, by default at their time from T0, placed without waiting for earlier ones."""
+    _receive(track, n0, n1, rate_hz, start_s, **more)
+    track.release(EVER_NS, more.get("wanted_k", EVER_K))
+
+
+def _receive(track: Track, n0: int, n1: int, rate_hz: float = 100.0, start_s: float | None = None, **more: Any) -> None:
+    """As `_add`, without an end of the wait for earlier samples."""
     at_s = n0 / rate_hz if start_s is None else start_s
     settings = {"usable": True, "wanted_k": EVER_K} | more
     track.add(packet(NOISE[n0:n1], at_s, rate_hz=rate_hz), **settings)
@@ -89,10 +96,20 @@ def test_a_segment_that_starts_earlier_does_not_take_back_what_is_final() -> Non
     _add(track, 0, 1000)
     done_k = track.done_k
     assert done_k is not None
-    _add(track, 1000, 1010, rate_hz=200.0, start_s=2.0)
+    _add(track, 1000, 1190, rate_hz=200.0, start_s=9.0525)
     assert track.done_k == Resampler(100.0, 40.0, 15.0, T0_NS).output_after(1000) == done_k
-    _add(track, 1010, 1400, rate_hz=200.0, start_s=2.05)
-    assert track.done_k == done_k and track.state().next_k < done_k
+    assert track.state().segment.rate_hz == 200.0  # type: ignore[union-attr]  # there is one
+    _add(track, 1190, 1390, rate_hz=200.0, start_s=10.0025)
+    assert track.done_k > done_k
+
+
+def test_late_samples_of_another_rate_begin_no_segment() -> None:
+    track = _track()
+    _add(track, 0, 1000)
+    _add(track, 1000, 1200, rate_hz=200.0, start_s=9.0)
+    assert track.counters == TrackCounters(samples=1000, late_samples=200)
+    _add(track, 1000, 2000)
+    assert track.counters == TrackCounters(samples=2000, late_samples=200)
 
 
 def test_outputs_before_the_wanted_ones_are_not_made() -> None:

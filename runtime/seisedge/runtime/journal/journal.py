@@ -114,7 +114,7 @@ class Journal(BaseJournal):
 
     def record_packet(self, station: Station, packet: Packet) -> None:
         self._unsaved_stations[station.station_id] = station
-        self._points.add(station, packet)
+        self._points.add(station)
 
     def add(self, line: Event | Hop) -> bool:
         station = self._stations.get(line.station)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import msgspec
 
 from seisedge.runtime.clock import ns_from_s
-from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.station.station import Station
 
 POINT_S = 5.0  # of data between two candidates
@@ -35,9 +34,10 @@ class Points:
         """The station resumes from a point of an earlier run."""
         self._points[station.station_id] = [point]
 
-    def add(self, station: Station, packet: Packet) -> None:
-        """Take the packet's token as a candidate if the last one is old enough; call after `station.add(packet)`."""
-        if not packet.token or station.last_ns is None:
+    def add(self, station: Station) -> None:
+        """Take the station's token as a candidate if the last one is old enough; call after `station.add`."""
+        token = station.resume_token
+        if not token or station.last_ns is None:
             return
         points = self._current(station)
         if points and station.last_ns < points[-1].newest_ns + ns_from_s(POINT_S):
@@ -45,7 +45,7 @@ class Points:
         front = station.front()
         if front is None:
             return
-        points.append(Point(packet.token, station.last_ns, msgspec.json.encode(front), station.epoch))
+        points.append(Point(token, station.last_ns, msgspec.json.encode(front), station.epoch))
         if len(points) > MAX_POINTS:
             del points[1::2]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_s
@@ -30,12 +31,16 @@ def _extra(entries: list[Entry], every: int, seed: int, made: Callable[[Entry], 
     return found
 
 
-def _packed(packet: Packet, starttime_ns: int, rate_hz: float, samples: npt.NDArray[Any]) -> list[bytes]:
-    """miniSEED 2 records with these samples, of the channel of `packet`."""
+def _packed(
+    packet: Packet, starttime_ns: int, rate_hz: float, samples: npt.NDArray[Any], *, length: int = 4096
+) -> list[bytes]:
+    """miniSEED 2 records with these samples, of the channel of `packet`; of integers in Steim 2 if longer than 4096."""
     from pymseed import DataEncoding, MS3Record
 
     kind, encoding = _ENCODINGS[packet.samples.dtype.char]
-    record = MS3Record(reclen=4096, encoding=DataEncoding[encoding])
+    if length > 4096 and kind == "i":
+        encoding = "STEIM2"
+    record = MS3Record(reclen=length, encoding=DataEncoding[encoding])
     source_id = packet.source_id
     record.formatversion = 2
     record.sourceid = f"FDSN:{source_id.network}_{source_id.station}_{source_id.location}_{'_'.join(source_id.channel)}"
@@ -150,6 +155,29 @@ class Gap(Fault):
         return [e for e in entries if e.release_ns < begin_ns or e.starttime_ns >= end_ns]
 
 
+@register_fault("jitter")
+@dataclass
+class Jitter(Fault):
+    """Shift the time of each record by up to BY s to either side, as clocks of small computers do."""
+
+    on: ClassVar[str] = "miniseed"
+    by: float = key(0.003, 0)
+    seed: int = key(0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        rng = random.Random(self.seed)
+        found: list[Entry] = []
+        for entry in entries:
+            packet = _decoded(entry)
+            if packet is None:
+                found.append(entry)
+                continue
+            start_ns = packet.starttime_ns + ns_from_s(rng.uniform(-self.by, self.by))
+            for record in _packed(packet, start_ns, packet.sampling_rate_hz, packet.samples):
+                found.append(replace(entry, starttime_ns=start_ns, record=record))
+        return found
+
+
 @register_fault("late")
 @dataclass
 class Late(Fault):
@@ -164,6 +192,30 @@ class Late(Fault):
             replace(e, release_ns=e.release_ns + by_ns) if e.source_id.channel == self.channel else e for e in entries
         ]
         return sorted(moved, key=lambda entry: entry.release_ns)
+
+
+@register_fault("long-record")
+@dataclass
+class LongRecord(Fault):
+    """Before the first record of CHANNEL after AT s, send one of 65,536 bytes with about SAMPLES false samples."""
+
+    on: ClassVar[str] = "miniseed"
+    channel: str = key("EHZ")
+    at: float = key(60.0, 0)
+    samples: int = key(65_000, 1)
+    seed: int = key(0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        limit_ns = min((entry.starttime_ns for entry in entries), default=0) + ns_from_s(self.at)
+        rng = np.random.default_rng(self.seed)
+        for k, entry in enumerate(entries):
+            if entry.source_id.channel == self.channel and entry.starttime_ns >= limit_ns:
+                packet = _decoded(entry)
+                if packet is not None:
+                    false = rng.integers(-3, 4, self.samples)
+                    made = _packed(packet, packet.starttime_ns, packet.sampling_rate_hz, false, length=65_536)
+                    return [*entries[:k], replace(entry, record=made[0]), *entries[k:]]
+        return list(entries)
 
 
 @register_fault("overlap")
@@ -243,6 +295,31 @@ class RateChange(Fault):
         return found
 
 
+@register_fault("rate-wobble")
+@dataclass
+class RateWobble(Fault):
+    """In all but the first record of each channel, state a sampling rate that is off by up to BY times itself."""
+
+    on: ClassVar[str] = "miniseed"
+    by: float = key(1e-6, 0)
+    seed: int = key(0)
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        rng = random.Random(self.seed)
+        seen: set[str] = set()
+        found: list[Entry] = []
+        for entry in entries:
+            packet = _decoded(entry)
+            name = str(entry.source_id)
+            if packet is None or name not in seen:
+                found.append(entry)
+                seen.add(name)
+                continue
+            rate_hz = packet.sampling_rate_hz * (1 + rng.uniform(-self.by, self.by))
+            found += [replace(entry, record=r) for r in _packed(packet, packet.starttime_ns, rate_hz, packet.samples)]
+        return found
+
+
 @register_fault("reorder")
 @dataclass
 class Reorder(Fault):
@@ -260,6 +337,20 @@ class Reorder(Fault):
             other = next((j for j in range(k + 1, len(found)) if found[j].source_id == channel), None)
             if other is not None:
                 found.insert(other, found.pop(k))
+        return found
+
+
+@register_fault("swapped-start")
+@dataclass
+class SwappedStart(Fault):
+    """Send the first record of each channel after the second one."""
+
+    def records(self, entries: list[Entry]) -> list[Entry]:
+        found = list(entries)
+        for channel in {entry.source_id for entry in entries}:
+            own = [k for k, entry in enumerate(found) if entry.source_id == channel]
+            if len(own) > 1:
+                found.insert(own[1], found.pop(own[0]))
         return found
 
 

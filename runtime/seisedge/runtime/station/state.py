@@ -20,7 +20,7 @@ from seisedge.runtime.station.continuous import ContinuousState
 from seisedge.runtime.station.triggered import TriggeredState
 from seisedge.runtime.timeline.timeline import TimelineState
 
-STATE_VERSION = 3  # of both structs, and of the computations of triggers and filters that they continue
+STATE_VERSION = 4  # of both structs, and of the computations of triggers and filters that they continue
 
 
 class FrontState(msgspec.Struct, frozen=True):

@@ -24,9 +24,10 @@ from seisedge.runtime.station.channels import Channels
 from seisedge.runtime.station.clock_steps import ClockSteps
 from seisedge.runtime.station.continuous import ContinuousMode
 from seisedge.runtime.station.draft import Draft
+from seisedge.runtime.station.held_apart import HeldApart
 from seisedge.runtime.station.state import STATE_VERSION, BackState, FrontState
 from seisedge.runtime.station.triggered import TriggeredMode
-from seisedge.runtime.timeline.resample import reaches_band
+from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
 from seisedge.runtime.timeline.segment import TrackCounters
 from seisedge.runtime.timeline.timeline import KEEP_S, Timeline
 from seisedge.runtime.timeline.track import GridSpec
@@ -73,6 +74,9 @@ class Station:
         self.last_ns: int | None = None
         self.epoch = 0
         self.clock_steps = ClockSteps(config.timeline.max_wait_s, self.counters)
+        self._held_apart = HeldApart(config.timeline.max_wait_s, self.counters)
+        self._token = ""  # of the newest packet
+        self._token_before = ""  # of the packet before it, or before those that the clock steps hold
         self._config = config
         self._models = models
         self._mode_name: Mode = mode
@@ -91,11 +95,11 @@ class Station:
         self._no_leap_ns = 0  # a packet that begins before this does not follow a long gap
 
     def add(self, packet: Packet) -> None:
-        """Take a packet. Packets of other sensors and of channels too slow for the trigger are ignored with a warning.
+        """Take a packet. Packets of other sensors and of unusable sampling rates are ignored with a warning.
 
         Raises InputError, see `Channels.row_of`.
         """
-        if not self._fast_enough(packet):
+        if not self._has_usable_rate(packet):
             return
         component = self.channels.row_of(packet)
         if component is None:
@@ -105,13 +109,32 @@ class Station:
         elif self.channels.weights is not self._weights:  # the packet is the first of its channel
             self._set_weights()
         self.counters.packets += 1
+        if not self.clock_steps.holding:
+            self._token_before = self._token
+        self._token = packet.token
         if self.clock_steps.passes(component, packet):
-            self._take(component, packet)
-            return
-        for admitted in self.clock_steps.admit(component, packet):
-            if admitted.set_back:
-                self._restart_timelines(admitted.packet)
-            self._take(admitted.component, admitted.packet)
+            self._use(component, packet)
+        else:
+            for admitted in self.clock_steps.admit(component, packet):
+                if admitted.set_back:
+                    self._take_held()
+                    self._restart_timelines(admitted.packet)
+                self._use(admitted.component, admitted.packet)
+
+    def _use(self, component: str, packet: Packet) -> None:
+        """Put a packet on the timelines, unless it is held apart, and those that are held no longer."""
+        for held in self._held_apart.admit(component, packet, self._token_before):
+            self._take(held.component, held.packet)
+
+    def _take_held(self) -> None:
+        for held in self._held_apart.release():
+            self._take(held.component, held.packet)
+
+    @property
+    def resume_token(self) -> str:
+        """Token behind which a later run receives all packets that are held apart; '' where it is unknown."""
+        held = self._held_apart.oldest
+        return self._token if held is None else held.token_before
 
     def _take(self, component: str, packet: Packet) -> None:
         """Put a packet on the timelines."""
@@ -149,7 +172,8 @@ class Station:
     def finish(self) -> Iterator[Draft]:
         """The stream has ended: yield all remaining lines, with the samples available."""
         for admitted in self.clock_steps.finish():
-            self._take(admitted.component, admitted.packet)
+            self._use(admitted.component, admitted.packet)
+        self._take_held()
         yield from self._take_pending()
         if self._mode is not None:
             for timeline in self._timelines.values():
@@ -173,6 +197,7 @@ class Station:
         self._mode = None
         self._end_timelines()
         self.clock_steps = ClockSteps(self._config.timeline.max_wait_s, self.counters)
+        self._held_apart = HeldApart(self._config.timeline.max_wait_s, self.counters)
 
     def _end_timelines(self) -> None:
         """Forget the timelines, all but their counters."""
@@ -198,14 +223,17 @@ class Station:
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
     def front(self) -> FrontState | None:
-        """The front after the packets so far; None before the first and while packets are held or lines pending."""
+        """The front after the packets so far; None before the first and while the clock steps hold packets.
+
+        Also None while lines are pending. Packets that are held apart are not part of it, see `resume_token`.
+        """
         if self._mode is None or self.first_ns is None or self.last_ns is None:
             return None
         if self.clock_steps.holding or self._restarted:
             return None
         return FrontState(
             self._build_rate_hz,
-            self.counters.packets,
+            self.counters.packets - len(self._held_apart),
             self.first_ns,
             self.last_ns,
             [timeline.state() for timeline in self._timelines.values()],
@@ -233,6 +261,7 @@ class Station:
         for timeline, state in zip(self._timelines.values(), front.timelines, strict=True):
             timeline.restore(state)
         self.first_ns, self.last_ns = front.first_ns, front.last_ns
+        self._held_apart.newest_end_ns = front.last_ns
         self.clock_steps.restore(front.clock_steps)
         self.epoch, self._earlier_ns = front.epoch, front.earlier_ns
         for name in back.counters.__slots__:
@@ -289,8 +318,9 @@ class Station:
     def _cross_gap(self, packet: Packet) -> None:
         """Before the first packet after a long gap: give the due answers, then skip the gap on the timelines."""
         assert self._mode is not None
-        start_ns = packet.starttime_ns
-        leaps = [t for t in self._timelines.values() if t.ready_k and t.k_at(start_ns) > t.leap_from_k(LONG_GAP_S)]
+        for timeline in self._timelines.values():
+            timeline.expect(packet)
+        leaps = [t for t in self._timelines.values() if t.ready_k and t.follows_gap(packet, LONG_GAP_S)]
         if not leaps:
             ready = [t.time_of(t.leap_from_k(LONG_GAP_S)) if t.ready_k else 0 for t in self._timelines.values()]
             self._no_leap_ns = min(ready)
@@ -321,24 +351,22 @@ class Station:
         for timeline in self._timelines.values():
             timeline.weights = self._weights
 
-    def _fast_enough(self, packet: Packet) -> bool:
-        """False, with a warning, for a channel whose band ends below the trigger's high-pass plus some headroom."""
-        lowest_hz = self._config.trigger.highpass_hz + TRIGGER_HEADROOM_HZ
-        if SLOW_SHARE * packet.sampling_rate_hz / 2 >= lowest_hz:
+    def _has_usable_rate(self, packet: Packet) -> bool:
+        """False, with a warning, for a channel that is too fast for the resampler or too slow for the trigger.
+
+        Too slow: its band ends below the trigger's high-pass plus some headroom.
+        """
+        rate_hz, highpass_hz = packet.sampling_rate_hz, self._config.trigger.highpass_hz
+        if rate_hz > MAX_RATE_IN_HZ:
+            why = f"{rate_hz:g} Hz is too fast; the highest usable sampling rate is {MAX_RATE_IN_HZ:g} Hz"
+        elif SLOW_SHARE * rate_hz / 2 >= highpass_hz + TRIGGER_HEADROOM_HZ:
             return True
+        else:
+            why = f"{rate_hz:g} Hz is too slow for a trigger above {highpass_hz:g} Hz"
         name = str(packet.source_id)
         if name not in self._unused:
-            self._unused[name] = (
-                f"{packet.sampling_rate_hz:g} Hz is too slow for a trigger above "
-                f"{self._config.trigger.highpass_hz:g} Hz"
-            )
-            logger.warning(
-                "%s: %s at %g Hz is too slow for a trigger above %g Hz; the channel is not used",
-                self.station_id,
-                name,
-                packet.sampling_rate_hz,
-                self._config.trigger.highpass_hz,
-            )
+            self._unused[name] = why
+            logger.warning("%s: channel %s is not used: %s", self.station_id, name, why)
         return False
 
     def _build(self, rate_hz: float) -> None:

@@ -4,21 +4,35 @@ Outputs lie on the absolute grid `k / rate_out_hz` seconds since 1970, so that a
 clock whatever the phase of their digitizers. An output is a sum over the taps of the kernel in a fixed order: its bits
 depend only on the samples under the kernel, not on when or with how many others it is computed. Training resamples
 with the same code, so that a network receives at the station what it was trained on.
+
+An output lies between two inputs, at a phase. Simple ratios of the rates have few phases: 2 for 100 Hz to 40 Hz, whose
+kernels are exact. Others, such as 99.9999 Hz, have up to millions: their kernels are computed for phases that are
+`PHASE_STEP_S` apart (up to three times that for the longest kernels), and an output takes the nearest one. Its time is
+off by up to half of that, 2 to 8 microseconds, and a sine of 15 Hz by up to 0.02 to 0.08 % of its amplitude. So the
+memory of a kernel is bounded whatever the rate.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.runtime.card import MIN_TRANSITION_HZ, TRANSITION_SHARE, highest_pass_hz
 from seisedge.runtime.clock import NS_PER_S
 
 ATTENUATION_DB = 60.0
 ROWS_AT_ONCE = 4096  # outputs per phase that are computed at once; limits the memory for a long record
-FEW_PHASES = 16  # of the outputs relative to the inputs; there are 2 for 100 Hz to 40 Hz, 4,000 for 99.99 Hz
+FEW_PHASES = 16  # of the outputs relative to the inputs, up to which those of one phase are computed together
+MAX_EXACT = 1 << 17  # values of a kernel for all phases, 1 MB; with more, phases are rounded
+MAX_ROUNDED = 1 << 19  # values of a kernel for rounded phases, 4 MB
+PHASE_STEP_S = 4e-6
+MAX_PRODUCTS = 1 << 19  # values that are multiplied at once, 4 MB
+MAX_RATE_IN_HZ = 20_000.0  # of a channel: the kernel then has tens of thousands of taps
 MANY_ROWS = 2048  # outputs per phase from which on another layout of the inputs is faster
 MAX_RATE_DENOMINATOR = 10_000
 
@@ -28,12 +42,58 @@ Mask = npt.NDArray[np.bool_]
 
 def stop_hz(pass_hz: float, rate_out_hz: float) -> float:
     """Start of the stop band: four fifths of the way from the pass band's edge to the output's Nyquist."""
-    return pass_hz + 0.8 * (rate_out_hz / 2 - pass_hz)
+    return pass_hz + TRANSITION_SHARE * (rate_out_hz / 2 - pass_hz)
+
+
+def transition_hz(rate_in_hz: float, pass_hz: float, rate_out_hz: float) -> float:
+    """Width of the band between the pass and the stop band; not positive where the pass band is not contained."""
+    stop = min(stop_hz(pass_hz, rate_out_hz), rate_in_hz - pass_hz)  # nor images of a channel with a lower rate
+    return stop - pass_hz
 
 
 def reaches_band(rate_in_hz: float, pass_hz: float) -> bool:
-    """True if the Nyquist frequency of a channel lies above the pass band."""
-    return rate_in_hz / 2 > pass_hz
+    """True if the Nyquist frequency of a channel lies above the pass band, with room for a filter."""
+    return rate_in_hz - 2 * pass_hz >= MIN_TRANSITION_HZ
+
+
+@dataclass(frozen=True, slots=True)
+class _Design:
+    """A Kaiser-windowed sinc. half: number of taps on either side of an output; half_s: the same in seconds."""
+
+    rate_in_hz: float
+    pass_hz: float
+    transition_hz: float
+
+    @property
+    def half_s(self) -> float:
+        return (ATTENUATION_DB - 7.95) / (2 * 14.36 * self.transition_hz)
+
+    @property
+    def half(self) -> int:
+        return math.ceil(self.half_s * self.rate_in_hz)
+
+    def kernel(self, fraction: Float) -> Float:
+        """(n, 2 * half), for outputs that lie by `fraction` (n,) of a sample after an input."""
+        kernel = np.empty((len(fraction), 2 * self.half))
+        at_once = max(MAX_EXACT // (8 * kernel.shape[1]), 1)
+        for start in range(0, len(fraction), at_once):
+            kernel[start : start + at_once] = self._rows(fraction[start : start + at_once])
+        return kernel
+
+    def _rows(self, fraction: Float) -> Float:
+        half, cutoff_hz = self.half, self.pass_hz + self.transition_hz / 2
+        tap = np.arange(1 - half, half + 1)
+        tau_s = (tap[None, :] - fraction[:, None]) / self.rate_in_hz
+        beta = 0.1102 * (ATTENUATION_DB - 8.7)
+        inside = np.clip(1 - (tau_s / (half / self.rate_in_hz)) ** 2, 0, None)
+        kernel = np.sinc(2 * cutoff_hz * tau_s) * np.i0(beta * np.sqrt(inside))
+        return np.asarray(kernel / kernel.sum(axis=1, keepdims=True))
+
+
+@functools.lru_cache(maxsize=8)
+def _rounded_kernel(design: _Design, steps: int) -> Float:
+    """Kernels of the phases 0, 1 / steps … 1; the same for every clock of a segment."""
+    return design.kernel(np.arange(steps + 1) / steps)
 
 
 class Resampler:
@@ -42,48 +102,55 @@ class Resampler:
     pass_hz: amplitudes are kept (within 0.2 %) up to here; from `stop_hz(...)` on they are attenuated by 60 dB.
     half_s: half the length of the kernel.
 
-    Raises ValueError if `pass_hz` is not below the Nyquist frequencies of the input and of the output.
+    Raises ValueError if `pass_hz` is not below the Nyquist frequencies of the input and of the output by enough for a
+    kernel of bounded length, or if the input rate is not below `MAX_RATE_IN_HZ`.
     """
 
     def __init__(self, rate_in_hz: float, rate_out_hz: float, pass_hz: float, anchor_ns: int) -> None:
-        if rate_in_hz / 2 <= pass_hz:
+        if rate_in_hz > MAX_RATE_IN_HZ:
+            raise ValueError(f"a channel must have at most {MAX_RATE_IN_HZ:g} Hz; got {rate_in_hz:g} Hz")
+        if not reaches_band(rate_in_hz, pass_hz):
             raise ValueError(f"a channel of {rate_in_hz:g} Hz does not contain the pass band up to {pass_hz:g} Hz")
-        if pass_hz >= rate_out_hz / 2:
+        if pass_hz > highest_pass_hz(rate_out_hz):
             raise ValueError(
-                f"the pass band must end below {rate_out_hz / 2:g} Hz, half the output rate; got {pass_hz:g} Hz"
+                f"the pass band must end at {highest_pass_hz(rate_out_hz):g} Hz or below at an output rate of "
+                f"{rate_out_hz:g} Hz; got {pass_hz:g} Hz"
             )
         self.rate_in = Fraction(rate_in_hz).limit_denominator(MAX_RATE_DENOMINATOR)
         self.rate_out = Fraction(rate_out_hz).limit_denominator(MAX_RATE_DENOMINATOR)
         self.anchor_ns = anchor_ns
         step = self.rate_in / self.rate_out
         self._advance, self._phases = step.numerator, step.denominator  # numbers of inputs and outputs in one period
-        stop = min(stop_hz(pass_hz, rate_out_hz), rate_in_hz - pass_hz)  # nor images of a channel with a lower rate
-        transition_hz = stop - pass_hz
-        self.half_s = (ATTENUATION_DB - 7.95) / (2 * 14.36 * transition_hz)
-        self._half = math.ceil(self.half_s * rate_in_hz)
-        cutoff_hz = pass_hz + transition_hz / 2
+        design = _Design(rate_in_hz, pass_hz, transition_hz(rate_in_hz, pass_hz, rate_out_hz))
+        self.half_s, self._half = design.half_s, design.half
         # output k lies at (k * scale - shift) / unit on the input's sample axis, in exact integers
         begin = Fraction(anchor_ns, NS_PER_S) * self.rate_in
         self._unit = math.lcm(step.denominator, begin.denominator)
         self._scale = step.numerator * (self._unit // step.denominator)
         self._shift = begin.numerator * (self._unit // begin.denominator)
+        self._steps = 0  # number of the phases that phases are rounded to; 0: each phase has its own kernel
+        if self._phases > FEW_PHASES and self._phases * 2 * self._half > MAX_EXACT:
+            self._steps = min(math.ceil(1 / (PHASE_STEP_S * rate_in_hz)), MAX_ROUNDED // (2 * self._half))
+            self._kernel = _rounded_kernel(design, self._steps)
+            return
         first = [divmod(phase * self._scale - self._shift, self._unit) for phase in range(self._phases)]
         self._floor = np.array([whole for whole, _ in first], dtype=np.int64)
-        fraction = np.array([rest / self._unit for _, rest in first])
-        tap = np.arange(1 - self._half, self._half + 1)
-        tau_s = (tap[None, :] - fraction[:, None]) / rate_in_hz  # (phases, taps)
-        beta = 0.1102 * (ATTENUATION_DB - 8.7)
-        inside = np.clip(1 - (tau_s / (self._half / rate_in_hz)) ** 2, 0, None)
-        kernel = np.sinc(2 * cutoff_hz * tau_s) * np.i0(beta * np.sqrt(inside))
-        self._kernel: Float = kernel / kernel.sum(axis=1, keepdims=True)
+        self._kernel = design.kernel(np.array([rest / self._unit for _, rest in first]))
 
     def _floor_at(self, k: int) -> int:
         """Index of the last input at or before output k."""
         return (k * self._scale - self._shift) // self._unit
 
     def _floors(self, k0: int, k1: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        period, phase = np.divmod(np.arange(k0, k1, dtype=np.int64), self._phases)
-        return self._floor[phase] + period * self._advance, phase
+        """For each of the outputs [k0, k1) the last input at or before it, and the row of its kernel."""
+        if not self._steps:
+            period, phase = np.divmod(np.arange(k0, k1, dtype=np.int64), self._phases)
+            return self._floor[phase] + period * self._advance, phase
+        places = [divmod(k * self._scale - self._shift, self._unit) for k in range(k0, k1)]  # beyond 64 bits
+        floors, rests = zip(*places, strict=True)
+        half, unit, steps = self._unit // 2, self._unit, self._steps
+        rows = np.array([(rest * steps + half) // unit for rest in rests], dtype=np.int64)
+        return np.array(floors, dtype=np.int64), rows
 
     def inputs_for(self, k0: int, k1: int) -> tuple[int, int]:
         """Input samples [n0, n1) under the kernels of outputs [k0, k1)."""
@@ -137,23 +204,25 @@ class Resampler:
         if k1 - k0 >= MANY_ROWS * self._phases:
             side_by_side = np.ascontiguousarray(inputs.reshape(-1, self._advance).T)
         out = np.empty(k1 - k0)
+        at_once = max(min(ROWS_AT_ONCE, MAX_PRODUCTS // self._kernel.shape[1]), 1)
         for phase in range(min(self._phases, k1 - k0)):
             k = k0 + phase
             first = self._floor_at(k) + 1 - self._half - n0
             of_phase = out[phase :: self._phases]
-            for start in range(0, len(of_phase), ROWS_AT_ONCE):
-                part = of_phase[start : start + ROWS_AT_ONCE]
+            for start in range(0, len(of_phase), at_once):
+                part = of_phase[start : start + at_once]
                 at = first + start * self._advance
                 part[:] = self._sum(inputs, side_by_side, at, self._kernel[k % self._phases], len(part))
         return out
 
     def _one_by_one(self, x: Float, n0: int, k0: int, k1: int) -> Float:
-        """As `_by_phase`, for rates with very many phases, such as 99.99 Hz."""
+        """As `_by_phase`, for rates with many phases, such as 99.99 Hz."""
         floors, phase = self._floors(k0, k1)
         out = np.empty(k1 - k0)
         tap = np.arange(1 - self._half - n0, 1 - self._half - n0 + self._kernel.shape[1])
-        for start in range(0, k1 - k0, ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
+        at_once = max(MAX_PRODUCTS // len(tap), 1)
+        for start in range(0, k1 - k0, at_once):
+            rows = slice(start, start + at_once)
             products = np.empty((len(tap), max(len(out[rows]), 2)))  # as in `_sum`
             products[:] = x[tap[:, None] + floors[None, rows]] * self._kernel[phase[rows]].T
             out[rows] = np.add.reduce(products, axis=0)[: len(out[rows])]

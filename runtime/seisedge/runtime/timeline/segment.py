@@ -10,13 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import Float, Mask
 
 SEGMENT_GAP_S = 30.0
 FOLLOWS_SAMPLES = 0.75  # a packet that starts closer than this to the end of the previous one follows it without a gap
+FOLLOWS_JITTER_S = 0.025  # the same for a channel whose times jitter: a small computer's clock is off by this much
 LARGEST = 1e30  # of float samples; larger ones are invalid
+
+
+def is_sound(samples: npt.NDArray[Any]) -> Mask:
+    """(n,), True where a sample is valid; models take float32, and a float that this type cannot hold is invalid."""
+    if samples.dtype.kind != "f":
+        return np.ones(len(samples), dtype=bool)
+    return np.asarray(np.abs(samples, dtype=np.float64) < LARGEST)
 
 
 @dataclass(slots=True)
@@ -90,15 +97,20 @@ class Segment:
         """Index of the sample nearest to a time: start times of packets may jitter by half a sample."""
         return round((time_ns - self.anchor_ns) * self.rate_hz / NS_PER_S)
 
-    def has_drifted(self, packet: Packet, index: int) -> bool:
-        """True if the packet follows the previous one by its time, although `index` means a gap or an overlap."""
-        if index == self.end or self.settled < self.end:
-            return False
-        return abs(packet.starttime_ns - self.end_ns) * self.rate_hz < FOLLOWS_SAMPLES * NS_PER_S
+    def follows(self, start_ns: int, n: int, *, jitters: bool) -> bool:
+        """True if a packet of `n` samples follows the previous one without a gap, by its time.
 
-    def retime(self, packet: Packet) -> None:
-        """Set the clock so that this packet starts at `end`; the times of earlier samples shift by up to a sample."""
-        self.anchor_ns = packet.starttime_ns - round(self.end * NS_PER_S / self.rate_hz)
+        jitters: the times of the channel are known to jitter.
+        """
+        off = abs(start_ns - self.end_ns) * self.rate_hz / NS_PER_S
+        limit = FOLLOWS_SAMPLES
+        if jitters:
+            limit = max(limit, min(FOLLOWS_JITTER_S * self.rate_hz, n / 4))
+        return off < limit
+
+    def retime(self, start_ns: int) -> None:
+        """Set the clock so that `end` is at `start_ns`; the times of earlier samples shift by as much."""
+        self.anchor_ns = start_ns - round(self.end * NS_PER_S / self.rate_hz)
 
     def put(self, index: int, samples: npt.NDArray[Any], counters: TrackCounters) -> None:
         """Store `samples` from `index` on; existing samples are kept, and samples below `settled` are too late."""
@@ -125,8 +137,7 @@ class Segment:
         known = self._ok[here].copy()
         if known.any():
             self._compare(index, samples, counters)
-        # models take float32: a float that this type cannot hold is invalid
-        sound = np.abs(samples, dtype=np.float64) < LARGEST if samples.dtype.kind == "f" else ~known
+        sound = is_sound(samples)
         new = ~known & sound
         self._x[here][new] = samples[new]
         self._ok[here] |= new
@@ -162,9 +173,13 @@ class Segment:
             self.settled = gap_at + length
 
     def view(self, n0: int, n1: int) -> tuple[Float, Mask]:
-        """Samples and mask of the indices [n0, n1): views of the buffer, valid until the next `put`."""
-        here = slice(n0 - self._first, n1 - self._first)
-        return self._x[here], self._ok[here]
+        """Samples and mask of the indices [n0, n1), valid until the next `put`; there is none before `first`."""
+        missing = max(min(self._first, n1) - n0, 0)
+        here = slice(n0 + missing - self._first, n1 - self._first)
+        x, ok = self._x[here], self._ok[here]
+        if missing:
+            x, ok = np.concatenate([np.zeros(missing), x]), np.concatenate([np.zeros(missing, dtype=bool), ok])
+        return x, ok
 
     def forget(self, n0: int) -> None:
         """Allow samples before `n0` to be dropped when the buffer needs space."""

@@ -74,7 +74,7 @@ class Timeline:
         self.ready_k = 0
         self.flagged: list[FlaggedSpan] = []
         self.weights: WeightsByTime = ()
-        self.tracks = {c: Track(f"{station_id} {c}", spec, reorder_wait_s) for c in COMPONENTS}
+        self.tracks = {c: Track(f"{station_id} {c}", spec, min(reorder_wait_s, max_wait_s)) for c in COMPONENTS}
         self._raw_keep_k = math.ceil(raw_keep_s * spec.rate_hz)
         if not self._raw_keep_k:
             for track in self.tracks.values():
@@ -154,6 +154,18 @@ class Timeline:
     def leap_from_k(self, gap_s: float) -> int:
         """A packet that starts after this index follows a gap of more than `gap_s`; the index never decreases."""
         return self.ready_k + self._max_wait_k + round(gap_s * self.spec.rate_hz)
+
+    def follows_gap(self, packet: Packet, gap_s: float) -> bool:
+        """True if `packet` follows a gap of more than `gap_s`, also seen from packets that wait to be placed."""
+        ends = [track.waiting_end_ns for track in self.tracks.values() if track.waits]
+        if ends and packet.starttime_ns - max(ends) <= gap_s * NS_PER_S:
+            return False
+        return self.k_at(packet.starttime_ns) > self.leap_from_k(gap_s)
+
+    def expect(self, packet: Packet) -> None:
+        """Before `packet` is added: place the packets that wait for earlier ones no longer, because of its start."""
+        if self._release(self.leap_to(packet)):
+            self._advance(self._newest_start_ns)
 
     def give_up(self, to_k: int) -> None:
         """Stop waiting for outputs before `to_k`: those that are not final are missing."""
@@ -257,9 +269,18 @@ class Timeline:
         oldest_ns = self.time_of(first)
         self.flagged = [span for span in self.flagged if span.end_ns > oldest_ns]
 
+    def _release(self, given_up_k: int) -> bool:
+        """Place the packets that wait for earlier ones and start up to `given_up_k`; True if there were any."""
+        released = False
+        for track in self.tracks.values():
+            if track.waits and (track.done_k is None or track.done_k < given_up_k):
+                released |= track.release(self.time_of(given_up_k), self.ready_k)
+        return released
+
     def _advance(self, start_ns: int) -> None:
         self._newest_start_ns = max(self._newest_start_ns, start_ns)
         given_up_k = self.k_at(self._newest_start_ns) - self._max_wait_k
+        self._release(given_up_k)
         if len(self._awaited) == len(COMPONENTS):
             slowest_k = min(self.ready_k if t.done_k is None else t.done_k for t in self.tracks.values())
             if slowest_k >= given_up_k and slowest_k > self.ready_k:  # the usual case: no component is late
@@ -271,7 +292,8 @@ class Timeline:
             if component in self._awaited:
                 passed.append(max(done_k, given_up_k))
             known = track.done_k is not None
-            if (done_k if known else self._began_k) < given_up_k and component in self._awaited:
+            behind = (done_k if known else self._began_k) < given_up_k
+            if behind and not track.waits and component in self._awaited:
                 self._awaited.discard(component)
                 level = logging.INFO  # the station may not have it
                 if known:
@@ -287,6 +309,7 @@ class Timeline:
         ready = min(passed) if passed else max(t.done_k or 0 for t in self.tracks.values())
         self.ready_k = max(self.ready_k, ready)
         for component, track in self.tracks.items():
-            if component not in self._awaited and track.done_k is not None and track.done_k >= given_up_k:
+            in_time = track.waits or (track.done_k is not None and track.done_k >= given_up_k)
+            if component not in self._awaited and in_time:
                 self._awaited.add(component)
                 logger.info("%s: component %s is in time again", self.station_id, component)

@@ -1,34 +1,73 @@
 """Track: the samples of one component, put in order, each once, and resampled to the clock of a model.
 
-Packets may arrive out of order within `reorder_wait_s` of data time, twice, or overlapping. Samples that are missing
-for longer are a gap, which is never filled. A gap longer than `SEGMENT_GAP_S` or a new sampling rate starts a new
-segment, so that long gaps need no memory.
+Packets may arrive out of order, twice, or overlapping. They are placed in order of their start times: one that follows
+the samples so far at once, any other, also the first one, when a packet that starts at least `reorder_wait_s` later
+has arrived. Samples that are still missing then are a gap, which is never filled. A gap longer than `SEGMENT_GAP_S` or
+a new sampling rate starts a new segment, so that long gaps need no memory.
+
+Start times may jitter and drift. A packet whose start is off by half a sample or more, but close to the end of the
+previous packet, follows it, and the clock of the segment is set (`Segment.follows`). Rates that differ by less than
+`RATE_TOLERANCE` are the same rate; what remains of the difference is a drift.
 """
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import logging
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import Float, Mask, Resampler
-from seisedge.runtime.timeline.segment import SEGMENT_GAP_S, Segment, SegmentState, TrackCounters
+from seisedge.runtime.timeline.segment import (
+    FOLLOWS_JITTER_S,
+    SEGMENT_GAP_S,
+    Segment,
+    SegmentState,
+    TrackCounters,
+    is_sound,
+)
 
 logger = logging.getLogger(__name__)
 
+RATE_TOLERANCE = 1e-4  # oscillators of digitizers are this exact: a smaller difference is no other nominal rate
+MAX_RATE_SLIP_SAMPLES = 0.25  # a packet with another rate than its segment is placed in pieces that slip by less
+JITTER_SAMPLES = 0.1  # start times that are off by more, and not by whole samples, jitter
+JITTER_PACKETS = 100  # number of packets after which a jitter is forgotten
+MAX_WAITING = 8  # times the wait and the longest packet: length of the data that wait to be placed
+
+
+class WaitingState(msgspec.Struct, frozen=True):
+    """A packet that waits to be placed, without its samples; sound: runs [n0, n1) of samples that are valid."""
+
+    start_ns: int
+    rate_hz: float
+    n: int
+    sound: list[tuple[int, int]]
+
 
 class TrackState(msgspec.Struct, frozen=True):
-    """State of a track without its samples; a restored track makes the same decisions on the packets that follow."""
+    """State of a track without its samples; a restored track makes the same decisions on the packets that follow.
+
+    jitter: number of packets for which the times are known to jitter. waiting: in order of start times.
+    """
 
     counters: TrackCounters
     newest_start_ns: int | None
     done_k: int | None
     next_k: int
     segment: SegmentState | None
+    jitter: int = 0
+    waiting: list[WaitingState] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +99,46 @@ class RawStretch:
 
 
 @dataclass(frozen=True, slots=True)
+class _Arrived:
+    """Samples of one packet; empty where they may not be used, `n` is their number all the same."""
+
+    start_ns: int
+    rate_hz: float
+    samples: npt.NDArray[Any]
+    n: int
+
+    @property
+    def end_ns(self) -> int:
+        return self.start_ns + round(self.n * NS_PER_S / self.rate_hz)
+
+    def state(self) -> WaitingState:
+        return WaitingState(self.start_ns, self.rate_hz, self.n, runs(is_sound(self.samples)))
+
+    @classmethod
+    def from_state(cls, state: WaitingState) -> _Arrived:
+        """Valid samples are restored as 0: they count, and outputs that depend on them are not used."""
+        samples = np.full(state.n if state.sound else 0, np.nan)
+        for n0, n1 in state.sound:
+            samples[n0:n1] = 0.0
+        return cls(state.start_ns, state.rate_hz, samples, state.n)
+
+    def pieces(self, rate_hz: float) -> Iterator[_Arrived]:
+        """Parts that slip by less than `MAX_RATE_SLIP_SAMPLES` against a clock of `rate_hz`."""
+        slip = abs(self.rate_hz - rate_hz) / rate_hz
+        if slip * self.n < MAX_RATE_SLIP_SAMPLES:
+            yield self
+            return
+        size = int(MAX_RATE_SLIP_SAMPLES / slip)
+        for n0 in range(0, self.n, size):
+            start_ns = self.start_ns + round(n0 * NS_PER_S / self.rate_hz)
+            yield _Arrived(start_ns, self.rate_hz, self.samples[n0 : n0 + size], min(size, self.n - n0))
+
+
+def _is_same_rate(rate_hz: float, other_hz: float) -> bool:
+    return rate_hz == other_hz or abs(rate_hz - other_hz) <= RATE_TOLERANCE * other_hz
+
+
+@dataclass(frozen=True, slots=True)
 class _Piece:
     """A segment with the clock that was valid for outputs before `end_k`."""
 
@@ -87,9 +166,11 @@ class Track:
         self.counters = TrackCounters()
         self.newest_start_ns: int | None = None
         self.done_k: int | None = None
+        self.raw_from_ns = 0
+        self._waiting: list[_Arrived] = []  # in order of start times
+        self._jitter = 0  # number of packets for which the times are known to jitter
         self._segment: Segment | None = None
         self._resampler: Resampler | None = None
-        self.raw_from_ns = 0
         self._past: list[_Piece] = []  # earlier segments and clocks, as far as `raw` needs them
         self._next_k = 0  # first output of the segment that is not final
         self._due: list[
@@ -103,15 +184,34 @@ class Track:
         """Half the length of the resampling kernel: an output depends on samples up to this far on either side."""
         return self._resampler.half_s if self._resampler is not None else 0.0
 
+    @property
+    def waits(self) -> bool:
+        """True while packets wait to be placed, because earlier ones may still arrive."""
+        return bool(self._waiting)
+
+    @property
+    def waiting_end_ns(self) -> int:
+        """Newest end of the packets that wait to be placed; there must be one."""
+        return max(arrived.end_ns for arrived in self._waiting)
+
     def state(self) -> TrackState:
         """The state without the samples."""
         segment = self._segment.state() if self._segment is not None else None
-        return TrackState(dataclasses.replace(self.counters), self.newest_start_ns, self.done_k, self._next_k, segment)
+        return TrackState(
+            dataclasses.replace(self.counters),
+            self.newest_start_ns,
+            self.done_k,
+            self._next_k,
+            segment,
+            self._jitter,
+            [arrived.state() for arrived in self._waiting],
+        )
 
     def restore(self, state: TrackState) -> None:
         """Resume from `state`; outputs that depend on earlier samples are missing."""
         self.counters = dataclasses.replace(state.counters)
         self.newest_start_ns, self.done_k, self._next_k = state.newest_start_ns, state.done_k, state.next_k
+        self._jitter, self._waiting = state.jitter, [_Arrived.from_state(waiting) for waiting in state.waiting]
         self._segment = self._resampler = None
         if state.segment is not None:
             self._resampler = Resampler(
@@ -126,49 +226,116 @@ class Track:
         wanted_k: outputs before this index are not needed, and not resampled.
         Raises ValueError if the Nyquist frequency of the packet is not above `spec.pass_hz`.
         """
+        if self.newest_start_ns is None or packet.starttime_ns > self.newest_start_ns:
+            self.newest_start_ns = packet.starttime_ns
+        samples = packet.samples
+        arrived = _Arrived(
+            packet.starttime_ns, packet.sampling_rate_hz, samples if usable else samples[:0], len(samples)
+        )
+        if not self._waiting and self._continues(arrived):  # the usual case
+            self._place(arrived, wanted_k)
+        else:
+            bisect.insort(self._waiting, arrived, key=lambda other: other.start_ns)
+            self._place_due(self.newest_start_ns - round(self.reorder_wait_s * NS_PER_S), wanted_k)
+        self._settle(wanted_k)
+
+    def release(self, until_ns: int, wanted_k: int) -> bool:
+        """Place the packets that start up to `until_ns` without further waiting; True if there are any."""
+        if not self._waiting or self._waiting[0].start_ns > until_ns:
+            return False
+        self._place_due(until_ns, wanted_k)
+        self._settle(wanted_k)
+        return True
+
+    def finish(self, wanted_k: int) -> None:
+        """End of the packets: everything that waits for late packets becomes final."""
+        for arrived in self._waiting:
+            self._place(arrived, wanted_k)
+        self._waiting = []
+        if self._segment is not None:
+            self._flush(self._segment, wanted_k)
+
+    def _place_due(self, until_ns: int, wanted_k: int) -> None:
+        """Place the packets that start up to `until_ns`, those that follow the samples so far, and too many others."""
+        while self._waiting:
+            first = self._waiting[0]
+            if first.start_ns > until_ns and not self._continues(first) and not self._too_many():
+                return
+            self._place(self._waiting.pop(0), wanted_k)
+
+    def _too_many(self) -> bool:
+        lengths = [arrived.end_ns - arrived.start_ns for arrived in self._waiting]
+        return sum(lengths) > MAX_WAITING * (self.reorder_wait_s * NS_PER_S + max(lengths))
+
+    def _continues(self, arrived: _Arrived) -> bool:
+        """True if no samples are missing between the samples so far and a packet."""
+        segment = self._segment
+        if segment is None or not _is_same_rate(arrived.rate_hz, segment.rate_hz):
+            return False
+        return segment.index_of(arrived.start_ns) <= segment.end or self._follows(segment, arrived)
+
+    def _follows(self, segment: Segment, arrived: _Arrived) -> bool:
+        return segment.follows(arrived.start_ns, arrived.n, jitters=self._jitter > 0)
+
+    def _place(self, arrived: _Arrived, wanted_k: int) -> None:
         segment = self._segment
         if segment is not None:
-            index = segment.index_of(packet.starttime_ns)
-            jump_s = (index - segment.end) / segment.rate_hz
-            if packet.sampling_rate_hz != segment.rate_hz or jump_s > SEGMENT_GAP_S:
-                logger.log(
-                    logging.DEBUG if self._warned_of_segment else logging.WARNING,
-                    "%s: new segment at %s: %s",
-                    self.name,
-                    iso_from_ns(packet.starttime_ns),
-                    f"gap of {jump_s:.1f} s"
-                    if packet.sampling_rate_hz == segment.rate_hz
-                    else f"rate {segment.rate_hz:g} to {packet.sampling_rate_hz:g} Hz",
-                )
+            rate_hz = segment.rate_hz
+            same = _is_same_rate(arrived.rate_hz, rate_hz)
+            if not same and arrived.end_ns <= segment.end_ns:
+                self.counters.late_samples += len(arrived.samples)
+                return
+            missing = segment.index_of(arrived.start_ns) - segment.end
+            if not same or missing / rate_hz > SEGMENT_GAP_S:
+                why = f"gap of {missing / rate_hz:.1f} s" if same else f"rate {rate_hz:g} to {arrived.rate_hz:g} Hz"
+                level = logging.DEBUG if self._warned_of_segment else logging.WARNING
+                logger.log(level, "%s: new segment at %s: %s", self.name, iso_from_ns(arrived.start_ns), why)
                 self._warned_of_segment = True
                 self._flush(segment, wanted_k)
                 self._retire(ended=True)
                 self.counters.gaps += 1
-                self.counters.gap_samples += max(index - segment.end, 0)
+                self.counters.gap_samples += max(missing, 0)
                 segment = None
+            else:
+                self._watch_jitter(segment, arrived)
         if segment is None:
-            segment, index = self._open(packet), 0
-        elif segment.has_drifted(packet, index):
+            segment = self._open(arrived)
+        for piece in arrived.pieces(segment.rate_hz):
+            self._put(segment, piece)
+
+    def _put(self, segment: Segment, arrived: _Arrived) -> None:
+        index = segment.index_of(arrived.start_ns)
+        if index != segment.end and self._follows(segment, arrived):
             self._resample()
             self._retire(ended=False)
-            segment.retime(packet)
+            segment.retime(arrived.start_ns)
             index = segment.end
             self._resampler = self._resampler_for(segment)
             self.counters.retimings += 1
-        if self.newest_start_ns is None or packet.starttime_ns > self.newest_start_ns:
-            self.newest_start_ns = packet.starttime_ns
-        if usable:
-            segment.put(index, packet.samples, self.counters)
-            if index + len(packet.samples) == segment.end:
-                segment.end_ns = packet.endtime_ns
+        samples = arrived.samples
+        if arrived.end_ns <= segment.end_ns:  # a repetition, though its index may be off by a sample where times jitter
+            samples = samples[: max(segment.end - index, 0)]
+        if len(samples):
+            segment.put(index, samples, self.counters)
+            if index + len(samples) == segment.end:
+                segment.end_ns = arrived.end_ns
+
+    def _watch_jitter(self, segment: Segment, arrived: _Arrived) -> None:
+        """Note whether the start of a packet is off from the end of the previous one by a part of a sample."""
+        off = abs(arrived.start_ns - segment.end_ns) * segment.rate_hz / NS_PER_S
+        near = off <= FOLLOWS_JITTER_S * segment.rate_hz or off < 1
+        if near and abs(off - round(off)) > JITTER_SAMPLES:
+            self._jitter = JITTER_PACKETS
+        elif self._jitter:
+            self._jitter -= 1
+
+    def _settle(self, wanted_k: int) -> None:
+        segment = self._segment
+        if segment is None:
+            return
         if segment.settled < segment.end:
             segment.settle(round(self.reorder_wait_s * segment.rate_hz), self.counters)
         self._finalize(segment, wanted_k)
-
-    def finish(self, wanted_k: int) -> None:
-        """End of the packets: everything that waits for late packets becomes final."""
-        if self._segment is not None:
-            self._flush(self._segment, wanted_k)
 
     def raw(self, k0: int, k1: int) -> list[RawStretch]:
         """Final samples under the kernels of the outputs [k0, k1), one stretch per segment and clock."""
@@ -191,8 +358,8 @@ class Track:
         pending, self._pending = self._pending, []
         return pending
 
-    def _open(self, packet: Packet) -> Segment:
-        self._segment = Segment(packet.starttime_ns, packet.sampling_rate_hz)
+    def _open(self, arrived: _Arrived) -> Segment:
+        self._segment = Segment(arrived.start_ns, arrived.rate_hz)
         self._resampler = resampler = self._resampler_for(self._segment)
         first_k, _ = resampler.outputs_from(0, 0)
         low, _ = resampler.inputs_for(first_k, first_k + 1)
@@ -217,7 +384,8 @@ class Track:
             if ended:
                 segment = piece.segment.trimmed(piece.segment.index_of(self.raw_from_ns))
                 piece = _Piece(segment, piece.resampler, piece.end_k)
-            self._past.append(piece)
+            if ended or not self._past or piece.end_k > self._past[-1].end_k:
+                self._past.append(piece)
 
     def _flush(self, segment: Segment, wanted_k: int) -> None:
         segment.settle(0, self.counters)
@@ -245,6 +413,7 @@ class Track:
             n0, n1 = self._resampler.inputs_for(k0, k1)
             values, whole = self._resampler(*self._segment.view(n0, n1), n0, k0, k1)
             self._pending.append((k0, values, whole))
-        # two more samples: they may come under the kernel when the clock is set
-        needed = self._resampler.inputs_for(self._next_k, self._next_k + 1)[0] - 2
+        # a few more samples: they may come under the kernel when the clock is set
+        more = 2 + math.ceil(FOLLOWS_JITTER_S * self._segment.rate_hz)
+        needed = self._resampler.inputs_for(self._next_k, self._next_k + 1)[0] - more
         self._segment.forget(min(needed, self._segment.index_of(self.raw_from_ns)))

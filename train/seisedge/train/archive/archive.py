@@ -22,7 +22,7 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.detection.soundness import resample_sound
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
-from seisedge.runtime.timeline.resample import reaches_band
+from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
 from seisedge.train.dataset.columns import Row, is_synthetic, kind_of, licence_of, number, onset_of, text, time_ns
 from seisedge.train.dataset.event_hashes import event_key
 from seisedge.train.dataset.holdout import Place, folds_of, settle
@@ -227,6 +227,7 @@ class _Reader:
         kind, onset = kind_of(row), onset_of(row)
         reason = (
             f"Nyquist below {self.pass_hz:g} Hz" if not reaches_band(rate, self.pass_hz)
+            else f"more than {MAX_RATE_IN_HZ:g} Hz" if rate > MAX_RATE_IN_HZ
             else f"no class for source type '{row['source_type']}'" if kind == UNUSED
             else "no onset" if onset is None
             else ""

@@ -13,7 +13,14 @@ from pymseed import DataEncoding, MS3Record
 from tests.paths import RECORDING
 
 from seisedge.runtime.clock import ns_from_iso
-from seisedge.runtime.records.miniseed import BadRecord, Decoder, Scanner, record_length, text_from_record
+from seisedge.runtime.records.miniseed import (
+    BadRecord,
+    Decoder,
+    FailedRecord,
+    Scanner,
+    record_length,
+    text_from_record,
+)
 from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 
 DATA = RECORDING.read_bytes()
@@ -339,3 +346,66 @@ def test_a_record_without_a_length_before_neighbours_that_are_not_aligned() -> N
     scanner = Scanner()
     found = [record for _, record in scanner.feed(data)] + [record for _, record in scanner.finish()]
     assert found == RECORDS[1:4]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("f", np.float32), ("d", np.float64), ("i", np.int32)])
+def test_the_checksum_of_version_3_is_checked(kind: str, dtype: type[np.generic]) -> None:
+    """Floats have no check value of their own, as the compressed integers have."""
+    (record,) = made(np.arange(40).astype(dtype), kind, 3)
+    at = len(record) - 9
+    damaged = patched(record, at, bytes([record[at] ^ 0x10]))
+    for decode in (lambda r: Decoder().packet(r, 0), Decoder().header):
+        bad = decode(damaged)
+        assert isinstance(bad, BadRecord) and "CRC is invalid" in bad.reason
+    assert len(good(patched(record, 28, bytes(4))).samples) == 40  # its writer has computed none
+
+
+def nested(levels: int, inner: str = "") -> str:
+    return '{"FDSN":{"Time":{"Quality":10}},"X":' + "[" * levels + inner + "]" * levels + "}"
+
+
+def version_3_with_extra(extra: str) -> bytes:
+    """A record of 10 samples with extra headers that libmseed would refuse to write."""
+    plain = made(np.arange(10, dtype=np.int32), "i", 3)[0]
+    id_length, _, data_length = struct.unpack_from("<BHI", plain, 33)
+    text = extra.encode()
+    head = plain[:28] + b"\0" * 4 + plain[32:34] + struct.pack("<HI", len(text), data_length)
+    record = head + plain[40 : 40 + id_length] + text + plain[40 + id_length :]
+    return record[:28] + struct.pack("<I", crc32c(record)) + record[32:]
+
+
+@pytest.mark.parametrize("levels", [65, 1100, 30_000])
+def test_deeply_nested_extra_headers_are_refused(levels: int) -> None:
+    """Python's parser raises RecursionError for them."""
+    record, decoder = version_3_with_extra(nested(levels)), Decoder()
+    for bad in (decoder.packet(record, 0), decoder.header(record)):
+        assert isinstance(bad, BadRecord) and bad.reason == "its extra headers are nested more than 64 levels deep"
+
+
+@pytest.mark.parametrize("extra", [nested(60), nested(1, ",".join(["[]"] * 2000)), nested(1, '{"a":{}}')])
+def test_flat_extra_headers_are_read(extra: str) -> None:
+    assert good(version_3_with_extra(extra)).flags == RecordFlag.TIME_QUESTIONABLE | RecordFlag.CLOCK_UNLOCKED
+
+
+@pytest.mark.parametrize("extra", ["{", '{"FDSN":7}', '{"FDSN":{"Time":{"Quality":' + "9" * 5000 + "}}}"])
+def test_extra_headers_that_are_not_as_defined_are_ignored(extra: str) -> None:
+    assert good(version_3_with_extra(extra)).flags == RecordFlag.NONE
+
+
+def test_an_exception_becomes_a_failed_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> RecordFlag:
+        raise ZeroDivisionError("x" * 1000 + "\nsecond line")
+
+    monkeypatch.setattr("seisedge.runtime.records.miniseed._record_flags", failing)
+    decoder = Decoder()
+    for bad in (decoder.packet(FIRST, 0), decoder.header(FIRST)):
+        assert isinstance(bad, FailedRecord) and bad.record == FIRST
+        assert bad.reason == f"decoding raised ZeroDivisionError ({'x' * 200})"
+
+
+def test_a_refused_record_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = Decoder()
+    decoder.refusal = lambda record: "it is refused" if record == FIRST else None
+    assert isinstance(decoder.packet(RECORDS[1], 0), Packet) and decoder.record == RECORDS[1]
+    monkeypatch.setattr(decoder._parser, "parse", None)  # calling it would raise TypeError
+    assert decoder.packet(FIRST, 0) == BadRecord(FIRST, "it is refused")

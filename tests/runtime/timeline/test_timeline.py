@@ -588,7 +588,7 @@ def test_a_restored_timeline_waits_as_before() -> None:
 
 def test_counters_are_carried_over_to_the_next_timeline() -> None:
     earlier, later = _fill(_timeline(), packets_of(TRACES)), _timeline()
-    later.carry_counters(earlier)
+    later.carry_counters({component: track.counters for component, track in earlier.tracks.items()})
     _fill(later, packets_of(TRACES))
     assert {c: track.counters.samples for c, track in later.tracks.items()} == dict.fromkeys("ZNE", 12_000)
     assert later.reach_s == later.tracks["Z"].reach_s > 0.1

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from seisedge.runtime.config import SinksConfig, StationConfig
-from seisedge.runtime.errors import InputError
+from seisedge.runtime.errors import InputError, SeisedgeError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.service.dead_letters import DeadLetters
 from seisedge.runtime.service.health import Health
+from seisedge.runtime.service.in_progress import InProgress
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sinks import Sink
@@ -89,8 +90,10 @@ class Operation:
         self._server: MetricsServer | None = None
         self.health = Health(self._notifier)
         self.health.source, self.health.journal = source, journal
+        self._watch: InProgress | None = None
         if journal.folder is not None:
             source.on_bad_record = self.health.dead_letters = DeadLetters(journal.folder, source.url)
+            source.watch = self._watch = InProgress(journal.folder)
         if metrics is not None:
             from seisedge.runtime.service.metrics import MetricsServer, address_from_text
 
@@ -99,7 +102,10 @@ class Operation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        foreseen = kind is None or issubclass(kind, SeisedgeError | KeyboardInterrupt)
+        if self._watch is not None and foreseen:
+            self._watch.close()
         if self._server is not None:
             self._server.close()
         self._notifier.close()

@@ -221,6 +221,7 @@ def _summary(report: RunReport, source: Source, journal: BaseJournal, models: Mo
     )
     problems = {
         "damaged records left out": counters.bad_records,
+        "of these, records whose analysis failed (a fault of seisedge, see the log)": counters.failed_records,
         "text records (logs) left out": counters.text_records,
         "bytes skipped between records": counters.skipped_bytes,
         "truncated records": counters.truncated,

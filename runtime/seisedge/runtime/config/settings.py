@@ -12,11 +12,11 @@ import msgspec
 
 from seisedge.runtime.config.sinks import SinksConfig
 from seisedge.runtime.records.channelcode import COMPONENTS
+from seisedge.runtime.records.codes import LOCATION, NETWORK, STATION
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Code = Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,8}$")]
 Mode = Literal["triggered", "continuous"]
 EngineName = Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
 
@@ -35,9 +35,9 @@ class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Codes and position of the station, and its StationXML file."""
 
-    network: Code
-    station: Code
-    location: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{0,8}$")] = ""
+    network: Annotated[str, msgspec.Meta(pattern=f"^{NETWORK}$")]
+    station: Annotated[str, msgspec.Meta(pattern=f"^{STATION}$")]
+    location: Annotated[str, msgspec.Meta(pattern=f"^{LOCATION}$")] = ""  # default: any; '--' is the blank one
     latitude_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
     longitude_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
     stationxml: Annotated[str, msgspec.Meta(min_length=1)] | None = None  # `load_config` adds the folder

@@ -17,6 +17,8 @@ from pymseed.logging import ensure_thread_logging, get_error_messages
 
 _HEADER = clibmseed.MSF_ATENDOFFILE
 _HEADER_AND_SAMPLES = clibmseed.MSF_ATENDOFFILE | clibmseed.MSF_UNPACKDATA
+_CHECKSUM = clibmseed.MSF_VALIDATECRC  # without effect on miniSEED 2, which has none
+_NO_CHECKSUM = bytes(4)
 
 
 class RecordParser:
@@ -43,6 +45,8 @@ class RecordParser:
             self._thread = thread
         clibmseed.ms_rlog_free(ffi.NULL)
         control = _HEADER_AND_SAMPLES if with_samples else _HEADER
+        if record[28:32] != _NO_CHECKSUM:  # a writer of miniSEED 3 that computes none leaves the field 0
+            control |= _CHECKSUM
         if clibmseed.msr3_parse(ffi.from_buffer(record), len(record), self._record, control, 0):
             return None
         return self._record[0]

@@ -1,7 +1,7 @@
 """miniSEED 2 and 3: where records begin and end in a stream of bytes, and what is in one.
 
 `Scanner` finds records in a stream of bytes, and the next intact one after damage; `Decoder` decodes a record to a
-`Packet`, or returns a `BadRecord` with the reason. Neither raises an error, whatever the bytes are.
+`Packet`, or returns a `BadRecord` with the reason. Neither raises an exception, whatever the bytes are.
 
 Formats: FDSN SEED reference manual 2.4, chapter 8 (miniSEED 2); FDSN miniSEED 3 specification.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,11 +20,13 @@ import numpy as np
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.records import _libmseed
+from seisedge.runtime.records.codes import location_from_text
 from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 
 MIN_RECORD_BYTES = 128
 MAX_RECORD_BYTES = 65_536
 HEADER_BYTES = 64  # enough to determine the length of most records
+MAX_ERROR_CHARACTERS = 200  # of the text of an exception, in a message
 MIN_RATE_HZ = 1e-4
 MAX_RATE_HZ = 100_000.0
 MIN_STARTTIME_NS = 0  # 1970
@@ -33,10 +35,16 @@ MAX_STARTTIME_NS = 4_133_980_800 * NS_PER_S  # 2101-01-01: the year 2100 is the 
 # The scale is the manufacturer's. 0 is ignored: digitizers without information on their clock write it.
 POOR_TIMING_QUALITY_PERCENT = 50
 
+# Deepest nesting of extra headers; Python's JSON parser raises RecursionError at a depth that depends on its caller.
+# The headers that FDSN has defined have four levels.
+MAX_EXTRA_DEPTH = 64
+CACHED_EXTRA_BYTES = 1024  # longer extra headers are parsed for each record, so that the cache stays small
+
 TEXT_ENCODING = 0  # ASCII in miniSEED 2, UTF-8 in miniSEED 3
 TEXT_REASON = "it holds text (a log), not samples"
 
 _PROTO2 = re.compile(rb"[0-9 \x00]{6}[DRQM][ \x00]|MS\x03", re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
 _SEQUENCE = frozenset(b"0123456789 \x00")
 _DATA_QUALITIES = frozenset(b"DRQM")
 _SPACE = frozenset(b" \x00")
@@ -54,6 +62,19 @@ class BadRecord:
 @dataclass(frozen=True, slots=True)
 class TextRecord(BadRecord):
     """A record of text, as a digitizer's log is: not damaged, but without samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRecord(BadRecord):
+    """A record whose handling raised an exception that no rule foresees: a programming error, or too little memory."""
+
+    error: Exception
+
+
+def failed_record(record: bytes, what: str, error: Exception) -> FailedRecord:
+    """what: the operation that raised `error`."""
+    text = str(error).partition("\n")[0][:MAX_ERROR_CHARACTERS]
+    return FailedRecord(record, f"{what} raised {type(error).__name__}" + (f" ({text})" if text else ""), error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,21 +251,39 @@ class Scanner:
 
 
 class Decoder:
-    """Makes packets from records. Use one decoder per thread: it reuses the struct of the parsed record."""
+    """Makes packets from records. Use one decoder per thread: it reuses the struct of the parsed record.
+
+    record: the last one given to `header` or `packet`; b'' before the first.
+    refusal: called with each record before it is parsed; a text is the reason why it must not be parsed.
+    """
 
     def __init__(self) -> None:
+        self.record = b""
+        self.refusal: Callable[[bytes], str | None] | None = None
         self._parser = _libmseed.RecordParser()
 
     def header(self, record: bytes) -> RecordHeader | BadRecord:
         """The header of `record`; its samples are not decoded."""
+        try:
+            return self._header(record)
+        except Exception as error:  # one record must never end a run
+            return failed_record(record, "decoding", error)
+
+    def packet(self, record: bytes, arrival_ns: int, token: str = "") -> Packet | BadRecord:
+        """Decode one record; the samples are a copy (int32, float32 or float64) and belong to the packet."""
+        try:
+            return self._packet(record, arrival_ns, token)
+        except Exception as error:  # as in `header`
+            return failed_record(record, "decoding", error)
+
+    def _header(self, record: bytes) -> RecordHeader | BadRecord:
         parsed = self._parse(record, with_samples=False)
         if isinstance(parsed, BadRecord):
             return parsed
         msr, source_id, rate_hz, flags = parsed
         return RecordHeader(source_id, msr.starttime, rate_hz, msr.samplecnt, flags)
 
-    def packet(self, record: bytes, arrival_ns: int, token: str = "") -> Packet | BadRecord:
-        """Decode one record; the samples are a copy (int32, float32 or float64) and belong to the packet."""
+    def _packet(self, record: bytes, arrival_ns: int, token: str) -> Packet | BadRecord:
         parsed = self._parse(record, with_samples=True)
         if isinstance(parsed, BadRecord):
             return parsed
@@ -262,6 +301,10 @@ class Decoder:
 
     def _parse(self, record: bytes, *, with_samples: bool) -> tuple[Any, SourceId, float, RecordFlag] | BadRecord:
         """The parsed struct, valid until the next call, with its source id, sampling rate (Hz) and flags."""
+        self.record = record
+        reason = self.refusal(record) if self.refusal is not None else None
+        if reason is not None:
+            return BadRecord(record, reason)
         msr = self._parser.parse(record, with_samples=with_samples)
         if msr is None:
             messages = _libmseed.messages()
@@ -278,7 +321,10 @@ class Decoder:
         source_id = _source_id(_libmseed.source_id(msr))
         if source_id is None:
             return BadRecord(record, "its network, station or channel code is invalid")
-        return msr, source_id, rate_hz, _record_flags(msr.flags, _libmseed.extra_headers(msr))
+        flags = _record_flags(msr.flags, _libmseed.extra_headers(msr))
+        if flags is None:
+            return BadRecord(record, f"its extra headers are nested more than {MAX_EXTRA_DEPTH} levels deep")
+        return msr, source_id, rate_hz, flags
 
     def _integrity_fails(self, record: bytes) -> bool:
         self._parser.parse(record, with_samples=True)
@@ -292,7 +338,7 @@ _DTYPES: dict[bytes, np.dtype[Any]] = {
 }
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _source_id(sid: bytes) -> SourceId | None:
     """Codes of a source identifier `FDSN:NET_STA_LOC_B_S_s`; None if it is invalid."""
     try:
@@ -306,18 +352,26 @@ def _source_id(sid: bytes) -> SourceId | None:
     if not station or not any(channel):
         return None
     # three single letters make a SEED channel code; longer codes keep their separators
-    return SourceId(network, station, location, ("" if max(map(len, channel)) <= 1 else "_").join(channel))
+    code = ("" if max(map(len, channel)) <= 1 else "_").join(channel)
+    return SourceId(network, station, location_from_text(location), code)
 
 
-@lru_cache(maxsize=1024)
-def _record_flags(bits: int, extra: bytes) -> RecordFlag:
-    """Flags from the flag byte and the extra headers of a record; libmseed copies the bits of miniSEED 2 to both."""
+def _record_flags(bits: int, extra: bytes) -> RecordFlag | None:
+    """Flags from the flag byte and the extra headers of a record; libmseed copies the bits of miniSEED 2 to both.
+
+    None if the extra headers are nested too deeply. Those that are not JSON are ignored.
+    """
+    return (_cached_flags if len(extra) <= CACHED_EXTRA_BYTES else _flags_of)(bits, extra)
+
+
+def _flags_of(bits: int, extra: bytes) -> RecordFlag | None:
+    if not _is_shallow(extra):
+        return None
     flags = RecordFlag.NONE
     if bits & 0x01:
         flags |= RecordFlag.CALIBRATION
     if bits & 0x02:
         flags |= RecordFlag.TIME_QUESTIONABLE
-    locked = bool(bits & 0x04)
     try:
         fdsn = json.loads(extra)["FDSN"] if extra else {}
     except (ValueError, KeyError, TypeError):
@@ -334,13 +388,32 @@ def _record_flags(bits: int, extra: bytes) -> RecordFlag:
             flags |= RecordFlag.SPIKES
     if isinstance(fdsn.get("Calibration"), dict):
         flags |= RecordFlag.CALIBRATION
-    time = fdsn.get("Time")
+    return flags | _timing_flags(fdsn.get("Time"), locked=bool(bits & 0x04))
+
+
+def _timing_flags(time: object, *, locked: bool) -> RecordFlag:
+    """Flags of a poor timing quality; `time` is what the extra headers have under FDSN.Time."""
     percent = time.get("Quality") if isinstance(time, dict) else None
-    if isinstance(percent, int | float) and 0 < percent < POOR_TIMING_QUALITY_PERCENT:
-        flags |= RecordFlag.TIME_QUESTIONABLE
-        if not locked:  # most digitizers never set 'clock locked', so that its absence alone has no meaning
-            flags |= RecordFlag.CLOCK_UNLOCKED
-    return flags
+    if not isinstance(percent, int | float) or not 0 < percent < POOR_TIMING_QUALITY_PERCENT:
+        return RecordFlag.NONE
+    if locked:  # most digitizers never set 'clock locked', so that its absence alone has no meaning
+        return RecordFlag.TIME_QUESTIONABLE
+    return RecordFlag.TIME_QUESTIONABLE | RecordFlag.CLOCK_UNLOCKED
+
+
+_cached_flags = lru_cache(maxsize=1024)(_flags_of)
+
+
+def _is_shallow(extra: bytes) -> bool:
+    """True if JSON text has at most MAX_EXTRA_DEPTH levels; brackets in strings count as levels."""
+    if extra.count(b"[") + extra.count(b"{") <= MAX_EXTRA_DEPTH:
+        return True
+    depth = 0
+    for bracket in _BRACKETS.findall(extra):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_EXTRA_DEPTH:
+            return False
+    return True
 
 
 def text_from_record(record: bytes) -> str:

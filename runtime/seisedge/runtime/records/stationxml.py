@@ -14,6 +14,7 @@ import msgspec
 
 from seisedge.runtime.clock import ns_from_iso, ns_from_s
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.records.codes import BLANK_LOCATION, location_from_text
 from seisedge.runtime.records.units import metres_per_s, quantity_of
 
 VELOCITY = "M/S"
@@ -106,14 +107,15 @@ class StationXml:
     def check(self, station_id: str, channels: list[str], location: str = "") -> None:
         """Check that the station has a usable sensitivity for each of the channels, at least at some time.
 
-        location: '' for any. Raises InputError if the station or a channel is missing, or has no usable epoch.
+        location: '' for any, '--' for the blank one. Raises InputError if the station or a channel is missing, or has
+        no usable epoch.
         """
         epochs = self.station(station_id)
         if not epochs:
             known = ", ".join(sorted(self._stations)[:5]) or "no station with channels"
             raise InputError(f"{self.path}: {station_id} is not in it; it has {known}")
         for code in channels:
-            found = [e for e in epochs if e.channel == code and location in ("", e.location)]
+            found = [e for e in epochs if e.channel == code and location in ("", e.location or BLANK_LOCATION)]
             if not found:
                 known = ", ".join(sorted({e.channel for e in epochs}))
                 at = f" at location '{location}'" if location else ""
@@ -191,7 +193,7 @@ class _Reader:
         name = f"{station_id} {code}"
         numbers = {key: self._number(name, key) for key in NUMBERS}
         return ChannelEpoch(
-            location=self._attributes.get("locationCode", "").strip().replace("--", ""),
+            location=location_from_text(self._attributes.get("locationCode", "").strip()),
             channel=code,
             start_ns=self._time(name, "startDate", -EVER_NS),
             end_ns=self._time(name, "endDate", EVER_NS),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pymseed import DataEncoding, MS3Record
+from pymseed import DataEncoding, MiniSEEDError, MS3Record
 
 from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.errors import InputError
 
 STEIM2_LIMIT = 1 << 29  # differences are 30-bit two's complement
 MICROSECOND_NS = 1000
@@ -52,7 +54,7 @@ def repack(records: Iterator[bytes], record_bytes: int) -> Iterator[bytes]:
     Integers are packed as Steim2, or as 32-bit integers if a difference does not fit; floats unchanged. A new record
     begins at a gap, at any other deviation from the sample interval, and at a change of flags. The format is
     miniSEED 2, in records of exactly that length; miniSEED 3 if miniSEED 2 cannot represent a start time (it has
-    whole microseconds) or the sampling rate.
+    whole microseconds), the sampling rate, or the codes. Raises InputError if `record_bytes` are too few for a header.
     """
     span: _Span | None = None
     for record in records:
@@ -78,8 +80,16 @@ def repack(records: Iterator[bytes], record_bytes: int) -> Iterator[bytes]:
 
 def _packed(span: _Span, record_bytes: int) -> list[bytes]:
     samples = np.concatenate(span.parts)
-    records = _pack(span, samples, record_bytes, version=2)
-    return records if _is_exact(span, records) else _pack(span, samples, record_bytes, version=3)
+    with contextlib.suppress(MiniSEEDError):  # such as codes that are too long
+        records = _pack(span, samples, record_bytes, version=2)
+        if _is_exact(span, records):
+            return records
+    try:
+        return _pack(span, samples, record_bytes, version=3)
+    except MiniSEEDError as error:
+        raise InputError(
+            f"{span.sid}: cannot be packed into records of {record_bytes} bytes ({error}); use a larger --record-length"
+        ) from error
 
 
 def _pack(span: _Span, samples: npt.NDArray[Any], record_bytes: int, version: int) -> list[bytes]:

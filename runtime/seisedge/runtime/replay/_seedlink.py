@@ -23,7 +23,7 @@ class SeedLinkClient(Client):
         super().__init__(link, served, number)
         self._dialect: Dialect = Dialect3()
         self._requests: list[Request] = []
-        self._current = Request()  # before the first STATION: all stations
+        self._current = Request(seed_only=True)  # before the first STATION: all stations, in version 3
         self._streaming = False
         self._dial_up = False
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import abc
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from seisedge.runtime.clock import ns_from_iso
+from seisedge.runtime.records.codes import station_from_text
 from seisedge.runtime.replay._client import SITE, SOFTWARE
 from seisedge.runtime.replay._info import Progress, info_json, info_packets, info_text
 from seisedge.runtime.replay._recording import Station
@@ -16,8 +16,6 @@ from seisedge.runtime.sources._seedlink_position import SEQUENCE_MODULUS, UNSET_
 from seisedge.runtime.sources._seedlink_wire4 import HEADER
 
 OK = b"OK\r\n"
-
-_CODE = re.compile(r"[A-Z0-9?*]{1,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +69,10 @@ class Dialect3(Dialect):
         return b"ERROR\r\n"
 
     def station(self, arguments: list[str]) -> Request | None:
-        if not 1 <= len(arguments) <= 2 or not all(_CODE.fullmatch(a) for a in arguments):
+        if not 1 <= len(arguments) <= 2:
             return None
-        return Request(network=arguments[1] if len(arguments) == 2 else "*", station=arguments[0])
+        codes = station_from_text(f"{arguments[1] if len(arguments) == 2 else '*'}_{arguments[0]}", patterns=True)
+        return None if codes is None else Request(*codes, seed_only=True)
 
     def selectors(self, arguments: list[str]) -> list[Selector] | None:
         if not arguments:
@@ -112,10 +111,10 @@ class Dialect4(Dialect):
         return f"ERROR {refusal.code} {refusal.message}\r\n".encode("ascii")
 
     def station(self, arguments: list[str]) -> Request | None:
-        network, _, station = arguments[0].partition("_") if len(arguments) == 1 else ("", "", "")
-        if not _CODE.fullmatch(network) or not (_CODE.fullmatch(station) or (not station and network == "*")):
+        if len(arguments) != 1:
             return None
-        return Request(network=network, station=station or "*")
+        codes = station_from_text("*_*" if arguments[0] in ("*", "*_") else arguments[0], patterns=True)
+        return None if codes is None else Request(*codes)
 
     def selectors(self, arguments: list[str]) -> list[Selector] | None:
         found = [Selector.from_text_4(text) for text in arguments]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from seisedge.runtime.records.codes import fits_seed, location_from_text, station_fits_seed
 from seisedge.runtime.records.packet import SourceId
 from seisedge.runtime.replay._recording import Station
 from seisedge.runtime.sources._seedlink_position import SEQUENCE_MODULUS
@@ -49,7 +50,7 @@ class Selector:
         if not match or text in ("", "!"):
             return None
         kind = (match["kind"] or "").replace("?", "").replace("*", "")
-        location = "*" if match["location"] is None else match["location"]
+        location = "*" if match["location"] is None else location_from_text(match["location"])
         return cls(bool(match["no"]), location, match["channel"] or "*", kind, version=4)
 
     def matches(self, source_id: SourceId) -> bool:
@@ -89,8 +90,11 @@ class Request:
     end_ns: int | None = None
     dial_up: bool = False  # FETCH: 'END' after the last record
     from_now: bool = True  # DATA without a number
+    seed_only: bool = False  # SeedLink 3: only what has codes of SEED
 
     def takes(self, station: Station) -> bool:
+        if self.seed_only and not station_fits_seed(station.network, station.code):
+            return False
         return fnmatchcase(station.network, self.network) and fnmatchcase(station.code, self.station)
 
 
@@ -124,6 +128,7 @@ class Subscription:
         entry, request = self.station.entries[index], self.request
         return (
             is_selected(entry.source_id, request.selectors)
+            and (fits_seed(entry.source_id) or not request.seed_only)
             and (request.begin_ns is None or entry.release_ns >= request.begin_ns)
             and (request.end_ns is None or entry.starttime_ns < request.end_ns)
         )

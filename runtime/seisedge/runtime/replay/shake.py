@@ -93,6 +93,8 @@ def shake_packets(station: Station) -> Iterator[Entry]:
     for entry in station.entries:
         by_channel.setdefault(entry.source_id, []).append(entry.record)
     for source_id, records in by_channel.items():
+        if "_" in source_id.channel:
+            raise InputError(f"{source_id}: --shake-udp needs a channel code of three characters, such as EHZ")
         held: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
         held_ns, next_ns, rate_hz = 0, -1, 0.0
         for record in records:

@@ -93,6 +93,9 @@ class Health:
             (degraded if ages and not outage else outage).append(f"the source is {self._link.value}")
         if self.backlog.dropping:
             degraded.append(f"{self.backlog.behind_s:.0f} s behind the stream: windows are dropped")
+        failure = self.source.recent_failure if self.source is not None else None
+        if failure is not None:
+            degraded.append(failure)
         if self.journal.failing:
             degraded.append("the journal cannot be written")
         if self.models is not None:

@@ -10,6 +10,7 @@ import msgspec
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.config import Mode, StationConfig
+from seisedge.runtime.errors import SeisedgeError
 from seisedge.runtime.event import Event, Hop, Latency
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
@@ -99,6 +100,8 @@ class Loop:
         pending: dict[str, Station] = {}
         packet: Packet | None = None
         samples = 0  # since the last step
+        watch = source.watch
+        watch.end()  # the records whose headers were read at the opening
         try:
             for item in source.packets():
                 if self._stopped:
@@ -107,6 +110,7 @@ class Loop:
                 if item is None:
                     self.backlog.clear()
                     self._step(pending, packet, source, taken_ns)
+                    watch.end()
                     if idle_exit_s is not None and monotonic_ns() - arrival_ns > idle_exit_s * NS_PER_S:
                         logger.info("%s: no packet for %g s; the run ends", source.url, idle_exit_s)
                         break
@@ -120,18 +124,19 @@ class Loop:
                     continue
                 if not source.back_pressure:
                     self.backlog.take(packet, source.idle_ns)
-                station.add(packet)
-                self._journal.record_packet(station, packet)
+                self._take(station, packet, source)
                 pending[station.station_id] = station
                 samples += len(packet.samples)
-                if source.live or samples >= FILE_BATCH_SAMPLES * len(pending):
+                if source.live or watch.suspicious or samples >= FILE_BATCH_SAMPLES * len(pending):
                     self._step(pending, packet, source, taken_ns)
                     samples = 0
+                watch.end()
                 self.backlog.rest()
             self._step(pending, packet, source, taken_ns)
             if not (self._stopped and self._journal.durable):
                 for station in self.report.stations.values():
-                    self._emit_all(station.finish(), None, source, monotonic_ns())
+                    drafts = self._drafts(station, station.finish(), source)
+                    self._emit_all(drafts, None, source, monotonic_ns())
             self._journal.flush()
         finally:
             self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S
@@ -158,8 +163,39 @@ class Loop:
                 strict=strict,
             )
             self.report.stations[key] = station
-            self._journal.restore(station)
+            self._restore(station)
         return station
+
+    def _restore(self, station: Station) -> None:
+        try:
+            self._journal.restore(station)
+        except SeisedgeError:
+            raise
+        except Exception:
+            logger.warning("%s: its stored state cannot be used; it begins anew", station.station_id, exc_info=True)
+            station.start_anew()
+
+    def _take(self, station: Station, packet: Packet, source: Source) -> None:
+        """Give a packet to its station. After an exception its record is set aside, and the station begins anew."""
+        try:
+            station.add(packet)
+            self._journal.record_packet(station, packet)
+        except SeisedgeError:
+            raise
+        except Exception as error:
+            source.set_aside_last(str(packet.source_id), packet.starttime_ns, error)
+            station.start_anew()
+
+    def _drafts(self, station: Station, drafts: Iterator[Draft], source: Source) -> Iterator[Draft]:
+        """The drafts of a station. After an exception the last record is set aside, and the station begins anew."""
+        try:
+            yield from drafts
+        except SeisedgeError:
+            raise
+        except Exception as error:
+            source.set_aside_last(station.station_id, station.last_ns or 0, error)
+            station.start_anew()
+            yield from station.step()
 
     def _count_ignored(self, key: str) -> None:
         """Count a packet of a station that has no configuration, by station up to MAX_STATIONS."""
@@ -173,7 +209,7 @@ class Loop:
 
     def _step(self, pending: dict[str, Station], packet: Packet | None, source: Source, taken_ns: int) -> None:
         for station in pending.values():
-            self._emit_all(station.step(), packet, source, taken_ns)
+            self._emit_all(self._drafts(station, station.step(), source), packet, source, taken_ns)
         pending.clear()
         self._journal.step()
 

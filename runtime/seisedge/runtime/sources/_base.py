@@ -9,19 +9,41 @@ from __future__ import annotations
 import abc
 import enum
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.paths import text_from_path
-from seisedge.runtime.records.miniseed import BadRecord, TextRecord
+from seisedge.runtime.records.miniseed import BadRecord, Decoder, FailedRecord, TextRecord, failed_record
 from seisedge.runtime.records.packet import Packet
 
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 MAX_REASONS = 8
+FAILURE_SHOWN_S = 3600.0  # how long health reports a record whose handling raised an exception
+
+
+class RecordWatch:
+    """Notes which record is being handled, so that a later run can pass over one that has ended two runs.
+
+    This base notes nothing: for a run without a state folder.
+    """
+
+    @property
+    def suspicious(self) -> bool:
+        """True until the record that an earlier run did not survive has been handled."""
+        return False
+
+    def begin(self, record: bytes) -> str | None:
+        """Call before a record is parsed; a text is the reason why it must not be parsed."""
+        return None
+
+    def end(self) -> None:
+        """Call when everything that follows from the records so far is done."""
 
 
 class LinkState(enum.Enum):
@@ -41,6 +63,7 @@ class SourceCounters:
     records: int = 0
     bytes: int = 0
     bad_records: int = 0  # set aside: not decodable, sampling rate 0, time out of range
+    failed_records: int = 0  # of these, records whose handling raised an unexpected exception
     text_records: int = 0  # logs of a digitizer: text, no samples
     skipped_bytes: int = 0  # between records, skipped to find the next readable record
     truncated: int = 0  # last records of a file that are incomplete
@@ -57,6 +80,7 @@ class Source(abc.ABC):
     live: True where packets come at the pace of the world and losing the connection is not the end.
     state: of the connection; always STREAMING for a source without one.
     on_bad_record: called with each record that is set aside, for a dead-letter file; None to only count.
+    watch: is informed of each record that is handled.
     reasons: why records were set aside, with their number; up to `MAX_REASONS` different ones.
     idle_ns: when, on the monotonic clock, a live source last had nothing more to give; 0 where it never had.
     """
@@ -66,6 +90,11 @@ class Source(abc.ABC):
 
     def __init__(self, url: str) -> None:
         self.url = text_from_path(url)
+        self._decoder = Decoder()
+        self._watch = RecordWatch()
+        self._failure = ""  # the last exception that the handling of a record raised
+        self._failed_s = 0.0  # when, on the monotonic clock
+        self._failures_logged: set[str] = set()  # types of exceptions
         self.counters = SourceCounters()
         self.on_bad_record: Callable[[BadRecord], None] | None = None
         self.reasons: dict[str, int] = {}
@@ -89,10 +118,50 @@ class Source(abc.ABC):
             logger.log(level, "%s: record at %s left out: %s", self.url, where, bad.reason)
             return
         self.counters.bad_records += 1
-        level = logging.WARNING if self.counters.bad_records == 1 else logging.DEBUG
-        logger.log(level, "%s: record at %s set aside: %s", self.url, where, bad.reason)
+        if isinstance(bad, FailedRecord):
+            self._note_failure_of(bad, where)
+        else:
+            level = logging.WARNING if self.counters.bad_records == 1 else logging.DEBUG
+            logger.log(level, "%s: record at %s set aside: %s", self.url, where, bad.reason)
         if self.on_bad_record is not None:
             self.on_bad_record(bad)
+
+    def set_aside_last(self, name: str, time_ns: int, error: Exception) -> None:
+        """Set the record of the last packet aside: the analysis of station or channel `name` raised `error`."""
+        bad = failed_record(self._decoder.record, f"the analysis of {name}", error)
+        self.set_aside(bad, iso_from_ns(time_ns))
+
+    @property
+    def watch(self) -> RecordWatch:
+        return self._watch
+
+    @watch.setter
+    def watch(self, watch: RecordWatch) -> None:
+        self._watch = watch
+        self._decoder.refusal = watch.begin
+
+    @property
+    def recent_failure(self) -> str | None:
+        """The last unexpected exception from the handling of a record, if it was in the last `FAILURE_SHOWN_S`."""
+        if not self._failure or time.monotonic() - self._failed_s > FAILURE_SHOWN_S:
+            return None
+        return f"{self._failure}; {self.counters.failed_records} record(s) set aside because of such a fault in total"
+
+    def _note_failure_of(self, bad: FailedRecord, where: str) -> None:
+        """Count and log; the traceback once for each type of exception, of which there are few."""
+        self.counters.failed_records += 1
+        self._failure, self._failed_s = bad.reason, time.monotonic()
+        kind = type(bad.error).__name__
+        first = kind not in self._failures_logged
+        self._failures_logged.add(kind)
+        logger.log(
+            logging.WARNING if first else logging.DEBUG,
+            "%s: record at %s set aside: %s; this is a fault of seisedge, please report it with the dead letter",
+            self.url,
+            where,
+            bad.reason,
+            exc_info=bad.error if first else None,
+        )
 
     def __enter__(self) -> Self:
         self.open()

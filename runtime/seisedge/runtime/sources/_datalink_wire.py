@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from seisedge.runtime.records.codes import location_from_text
 from seisedge.runtime.records.miniseed import is_header
 from seisedge.runtime.sources._cutter import Cutter
 
@@ -57,7 +58,7 @@ class PacketHead:
     @property
     def station_id(self) -> str:
         """'NET.STA'; '' if the stream name has another form."""
-        match = re.fullmatch(r"(?:FDSN:)?([A-Za-z0-9]+)_([A-Za-z0-9]+)_.*", self.stream)
+        match = re.fullmatch(r"(?:FDSN:)?([A-Za-z0-9]+)_([A-Za-z0-9-]+)_.*", self.stream)
         return f"{match[1]}.{match[2]}" if match else ""
 
 
@@ -164,7 +165,7 @@ def _channel(selector: str) -> str:
         return "[^/]*"
     if "_" in selector:
         location, *codes = selector.split("_")
-        return f"{_glob(location)}_{'_?'.join(map(_glob, codes))}"
+        return f"{_glob(location_from_text(location))}_{'_?'.join(map(_glob, codes))}"
     selector = selector.partition(".")[0]
     location, codes = selector[:-3], list(selector[-3:])
     return f"{_glob(location.replace('-', '')) if location else '[^_/]*'}_{'_?'.join(map(_glob, codes))}"

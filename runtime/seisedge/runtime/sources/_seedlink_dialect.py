@@ -7,6 +7,7 @@ import re
 import time
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
+from seisedge.runtime.records.codes import location_from_text
 from seisedge.runtime.records.miniseed import text_from_record
 from seisedge.runtime.sources._cutter import Cutter
 from seisedge.runtime.sources._link import Lost
@@ -17,7 +18,7 @@ from seisedge.runtime.sources._server_url import LATEST
 
 _EARLIEST_NS = 0  # before all data; a time works without known sequence numbers
 _PATTERN_3 = re.compile(r"(!?)([A-Z0-9?-]{2})?([A-Z0-9?*])([A-Z0-9?*])([A-Z0-9?*])(\.[A-Z])?")
-_PATTERN_4 = re.compile(r"(!?)([A-Z0-9?*]*)_([A-Z0-9?*]+)_([A-Z0-9?*]*)_([A-Z0-9?*]+)")
+_PATTERN_4 = re.compile(r"(!?)([A-Z0-9?*-]{0,8})_([A-Z0-9?*]+)_([A-Z0-9?*]*)_([A-Z0-9?*]+)")
 
 
 class Dialect(abc.ABC):
@@ -102,7 +103,11 @@ class Dialect4(Dialect):
         return f"STATION {network}_{station}"
 
     def selector(self, pattern: str) -> str | None:
-        if _PATTERN_4.fullmatch(pattern) or pattern.lstrip("!") == "*":
+        match = _PATTERN_4.fullmatch(pattern)
+        if match is not None:
+            no, location, *codes = match.groups()
+            return f"{no}{location_from_text(location)}_{'_'.join(codes)}"
+        if pattern.lstrip("!") == "*":
             return pattern
         match = _PATTERN_3.fullmatch(pattern)
         if match is None:

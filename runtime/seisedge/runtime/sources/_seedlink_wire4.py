@@ -23,7 +23,7 @@ MAX_RECORD_PAYLOAD_BYTES = 1 << 17
 MAX_STATION_BYTES = 21
 
 _START = re.compile(rb"SE[23JX][!-~].{12}[\x00-\x15]", re.DOTALL)
-_STATION = re.compile(rb"[A-Za-z0-9]+_[A-Za-z0-9]+")
+_STATION = re.compile(rb"[A-Za-z0-9]+_[A-Za-z0-9-]+")
 
 
 class FrameCutter4(Cutter[Frame]):

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.records.codes import station_from_text
 from seisedge.runtime.suggestion import suggestion
 
 SEEDLINK_PORT = 18_000
@@ -21,8 +22,7 @@ LATEST = "latest"
 
 _KEYS = {"seedlink": ("select", "from", "protocol"), "datalink": ("select", "from")}
 _PORTS = {"seedlink": SEEDLINK_PORT, "datalink": DATALINK_PORT}
-_CODE = re.compile(r"[A-Z0-9?*]{1,8}_[A-Z0-9?*]{1,8}")
-_SELECTOR = re.compile(r"!?(?:[A-Z0-9?*-]{1,5}(?:\.[A-Z])?|[A-Z0-9?*]*_[A-Z0-9?*]+_[A-Z0-9?*]*_[A-Z0-9?*]+)")
+_SELECTOR = re.compile(r"!?(?:[A-Z0-9?*-]{1,5}(?:\.[A-Z])?|[A-Z0-9?*-]{0,8}_[A-Z0-9?*]+_[A-Z0-9?*]*_[A-Z0-9?*]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,10 @@ def address_from_url(url: str, scheme: str = "seedlink") -> ServerAddress:
 
 
 def _station(url: str, name: str) -> tuple[str, str]:
-    if not _CODE.fullmatch(name):
+    codes = station_from_text(name, patterns=True)
+    if codes is None:
         raise InputError(f"{url}: '{name}' is not a station; write NET_STA, for example PB_B918")
-    network, _, station = name.partition("_")
-    return network, station
+    return codes
 
 
 def _checked(url: str, pattern: str) -> str:

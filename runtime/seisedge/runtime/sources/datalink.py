@@ -14,7 +14,7 @@ import time
 from collections.abc import Generator
 
 from seisedge.runtime.errors import FailedError
-from seisedge.runtime.records.miniseed import BadRecord, Decoder
+from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources._datalink_wire import Message, MessageCutter, PacketHead, message, pattern_of
 from seisedge.runtime.sources._link import REPLY_TIMEOUT_S, LinkSource, Lost, Receiver
@@ -53,7 +53,6 @@ class DataLinkSource(LinkSource):
             else:
                 self._last[station_id] = (int(match[1]), int(match[2]))
         self._ends: dict[SourceId, int] = {}
-        self._decoder = Decoder()
         self._cutter = MessageCutter()
         self._receiver: Receiver | None = None
         self._end_number: int | None = None  # of the last packet requested

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from seisedge.runtime.errors import ConnectError, InputError
-from seisedge.runtime.records.miniseed import BadRecord, Decoder, Scanner
+from seisedge.runtime.records.miniseed import BadRecord, Scanner
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sources._base import TICK_S, Source
 from seisedge.runtime.sources._registry import SourceOptions
@@ -59,7 +59,6 @@ class FollowSource(Source):
                 self._positions.append((int(match[1]), int(match[2])))
                 self._delivered[station_id] = int(match[1])
         self._closed = threading.Event()
-        self._decoder = Decoder()
         self._file: BinaryIO | None = None
         self._inode = 0
         self._reported_missing = False

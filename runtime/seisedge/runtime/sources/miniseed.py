@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.errors import DataError, InputError
-from seisedge.runtime.records.miniseed import HEADER_BYTES, BadRecord, Decoder, Scanner, is_header, record_length
+from seisedge.runtime.records.miniseed import HEADER_BYTES, BadRecord, Scanner, is_header, record_length
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources._base import MAX_REASONS, Source
 from seisedge.runtime.sources._registry import SourceOptions, register_source
@@ -55,7 +55,6 @@ class MiniSeedSource(Source):
             raise InputError("no data given; name miniSEED files, folders or '-' for standard input")
         if STDIN in self._paths and len(self._paths) > 1:
             raise InputError("standard input ('-') cannot be combined with files; give either")
-        self._decoder = Decoder()
         self._files: list[Path] = []
         self._indexes: Iterator[RecordIndex] | None = None
         self._closed = False

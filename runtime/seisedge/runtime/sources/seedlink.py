@@ -14,7 +14,8 @@ from fnmatch import fnmatchcase
 from importlib.metadata import version
 
 from seisedge.runtime.errors import FailedError
-from seisedge.runtime.records.miniseed import BadRecord, Decoder
+from seisedge.runtime.records.codes import SEED_FORM, station_fits_seed
+from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources import _server_url as url_parts
 from seisedge.runtime.sources._base import LinkState
@@ -58,7 +59,6 @@ class SeedLinkSource(LinkSource):
             else:
                 self._last[station_id] = position
         self._ends: dict[SourceId, int] = {}
-        self._decoder = Decoder()
         self._supports_endfetch = True
         self._conversation: Conversation | None = None
 
@@ -73,6 +73,8 @@ class SeedLinkSource(LinkSource):
         positions = self._positions(stations, "ringserver" in hello.lower())
         selectors = [self._selector(pattern) for pattern in self.address.selectors]
         accepted = 0
+        if self.version == 3:
+            stations = self._with_room(stations)
         for network, station in stations:
             refusal = yield from conversation.ask(dialect.station(network, station))
             if refusal:
@@ -116,6 +118,20 @@ class SeedLinkSource(LinkSource):
             )  # optional: a refusal has no effect
         self.version, self._dialect = chosen, DIALECTS[chosen]()
         conversation.cutter = self._dialect.cutter()
+
+    def _with_room(self, stations: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The stations whose codes have room in SeedLink 3. Raises FailedError if the URL names another one."""
+        found = []
+        for network, station in stations:
+            if station_fits_seed(network, station):
+                found.append((network, station))
+                continue
+            reason = f"SeedLink 3 cannot carry the station {network}_{station}: {SEED_FORM}"
+            if (network, station) in self.address.stations:
+                raise FailedError(f"{self.url}: {reason}; use a server of SeedLink 4, or datalink://")
+            if self._failures == 0:
+                logger.warning("%s: %s", self.url, reason)
+        return found
 
     def _selector(self, pattern: str) -> str:
         selector = self._dialect.selector(pattern)

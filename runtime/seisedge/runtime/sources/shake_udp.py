@@ -21,6 +21,7 @@ import numpy as np
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.errors import ConnectError, FailedError, InputError
 from seisedge.runtime.listening import cannot_listen
+from seisedge.runtime.records.codes import LOCATION, location_from_text, station_from_text
 from seisedge.runtime.records.miniseed import MAX_STARTTIME_NS, MIN_STARTTIME_NS, BadRecord
 from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 from seisedge.runtime.sources._base import TICK_S, Source
@@ -81,12 +82,12 @@ def address_from_url(url: str) -> ShakeAddress:
     for key in values:
         if key not in _KEYS:
             raise InputError(f"{url}: unknown key '{key}'; {suggestion(key, _KEYS)}")
-    station = values.get("station", "")
-    if not re.fullmatch(r"[A-Z0-9]{1,8}_[A-Z0-9]{1,8}", station):
+    codes = station_from_text(values.get("station", ""))
+    if codes is None:
         raise InputError(f"{url}: the packets do not state the station; add it, for example station=AM_R1234")
-    location = values.get("location", "00").replace("-", "")
-    if not re.fullmatch(r"[A-Z0-9]{0,8}", location):
-        raise InputError(f"{url}: location={location} must have at most 8 letters or digits")
+    location = location_from_text(values.get("location", "00"))
+    if not re.fullmatch(LOCATION, location):
+        raise InputError(f"{url}: location={location} must have at most 8 capital letters, digits or dashes")
     rate_hz: float | None = None
     if "rate" in values:
         try:
@@ -95,9 +96,8 @@ def address_from_url(url: str) -> ShakeAddress:
             rate_hz = 0.0
         if not 1 <= rate_hz <= 1000:
             raise InputError(f"{url}: rate={values['rate']} must be a sampling rate from 1 to 1000 Hz")
-    network, _, code = station.partition("_")
     listen = values.get("listen", "0.0.0.0")
-    return ShakeAddress(sender, DEFAULT_PORT if port is None else port, network, code, location, rate_hz, listen)
+    return ShakeAddress(sender, DEFAULT_PORT if port is None else port, *codes, location, rate_hz, listen)
 
 
 def datagram_from_bytes(data: bytes) -> Datagram | str:

@@ -19,6 +19,7 @@ from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.config import ChannelConfig, StationConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.records.channelcode import COMPONENT_OF_ORIENTATION, HORIZONTALS, TRIAXIAL, VERTICAL, refusal_of
+from seisedge.runtime.records.codes import location_from_text
 from seisedge.runtime.records.orientation import (
     ON_AXIS_DEG,
     Matrix,
@@ -202,7 +203,8 @@ class Channels:
         config = self._config
         if config.channels and code not in config.channels:
             return False
-        return not (config.station and config.station.location) or config.station.location == location
+        wanted = config.station.location if config.station is not None else ""
+        return not wanted or location_from_text(wanted) == location
 
     def _refusal(self, location: str, code: str) -> str | None:
         """Reason why a channel does not belong to a seismometer, by its code or by its units; None where it does."""

@@ -28,6 +28,7 @@ from seisedge.runtime.station.held_apart import HeldApart
 from seisedge.runtime.station.state import STATE_VERSION, BackState, FrontState
 from seisedge.runtime.station.triggered import TriggeredMode
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
+from seisedge.runtime.timeline.segment import TrackCounters
 from seisedge.runtime.timeline.timeline import KEEP_S, Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
@@ -84,6 +85,7 @@ class Station:
         self._drops = drops
         self._build_rate_hz = 0.0
         self._timelines: dict[GridSpec, Timeline] = {}
+        self._carried: dict[GridSpec, dict[str, TrackCounters]] = {}  # counters of earlier timelines, by component
         self._weights: WeightsByTime = ()  # of the timelines
         self._mode: TriggeredMode | ContinuousMode | None = None
         self._unused: dict[str, str] = {}  # reason why a channel reaches no model or trigger, by its name
@@ -178,6 +180,34 @@ class Station:
                 timeline.finish()
             yield from self._mode.step(ended=True)
             self._check_axes()
+
+    def start_anew(self) -> None:
+        """Begin new timelines with the next packet; for the state that an exception has left half changed.
+
+        Open events are closed with the samples available, and the next step yields their lines; an event whose answer
+        raised the exception, or raises another one now, gets no final line. What follows depends only on the packets
+        after this call.
+        """
+        try:
+            if self._mode is not None:
+                self._pending += self._mode.step(ended=True)
+        except Exception:
+            logger.warning("%s: events that were open have no final line", self.station_id)
+            logger.debug("%s: closing open events", self.station_id, exc_info=True)
+        self._mode = None
+        self._end_timelines()
+        self.clock_steps = ClockSteps(self._config.timeline.max_wait_s, self.counters)
+        self._held_apart = HeldApart(self._config.timeline.max_wait_s, self.counters)
+
+    def _end_timelines(self) -> None:
+        """Forget the timelines, all but their counters."""
+        self._earlier_ns = self.data_ns
+        self.first_ns = self.last_ns = None
+        for spec, timeline in self._timelines.items():
+            self._carried[spec] = {component: track.counters for component, track in timeline.tracks.items()}
+        self._timelines = {}
+        self._restarted = True
+        self.counters.new_timelines += 1
 
     def _take_pending(self) -> Iterator[Draft]:
         pending, self._pending = self._pending, []
@@ -278,20 +308,12 @@ class Station:
             iso_from_ns(self.last_ns),
             iso_from_ns(packet.starttime_ns),
         )
-        earlier = self._timelines
-        for timeline in earlier.values():
+        for timeline in self._timelines.values():
             timeline.finish()
         self._pending += self._mode.step(ended=True)
         self._check_axes()
-        self._earlier_ns = self.data_ns
-        self.first_ns = self.last_ns = None
-        self._timelines = {}
+        self._end_timelines()
         self._build(packet.sampling_rate_hz)
-        for spec, timeline in self._timelines.items():
-            if spec in earlier:
-                timeline.carry_counters(earlier[spec])
-        self._restarted = True
-        self.counters.new_timelines += 1
 
     def _cross_gap(self, packet: Packet) -> None:
         """Before the first packet after a long gap: give the due answers, then skip the gap on the timelines."""
@@ -369,6 +391,7 @@ class Station:
                 reorder_wait_s=settings.reorder_wait_s,
                 raw_keep_s=max(engine.card.window_s for engine in self._models.engines) + RAW_SLACK_S,
             )
+            self._timelines[grid].carry_counters(self._carried.get(grid, {}))
         self._set_weights()
         of_models = {grid: self._timelines[grid] for grid in reached}
         if self._mode_name == "continuous":

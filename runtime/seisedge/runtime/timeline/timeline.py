@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -22,6 +23,7 @@ from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.orientation import WeightsByTime, mix
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.timeline.resample import MAX_RATE_DENOMINATOR
+from seisedge.runtime.timeline.segment import TrackCounters
 from seisedge.runtime.timeline.track import GridSpec, RawStretch, Track, TrackState
 
 logger = logging.getLogger(__name__)
@@ -104,10 +106,10 @@ class Timeline:
             self.tracks[component].restore(track)
         self._newest_start_ns = max(track.newest_start_ns or 0 for track in state.tracks.values())
 
-    def carry_counters(self, earlier: Timeline) -> None:
-        """Continue the counters of the previous timeline."""
-        for component, track in self.tracks.items():
-            track.counters = earlier.tracks[component].counters
+    def carry_counters(self, earlier: Mapping[str, TrackCounters]) -> None:
+        """Continue the counters of the previous timeline. earlier: by component."""
+        for component, counters in earlier.items():
+            self.tracks[component].counters = counters
 
     @property
     def reach_s(self) -> float:

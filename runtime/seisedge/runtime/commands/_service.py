@@ -59,6 +59,7 @@ class Outputs:
         if journal.folder is None and not _has_sinks(configs):
             return
         from seisedge.runtime.sinks._build import build_drains
+        from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
         from seisedge.runtime.sinks._drain import Drain
 
         if journal.folder is not None:
@@ -67,7 +68,9 @@ class Outputs:
                 name = f"jsonl {text_from_path(events.resolve())}"
                 self.drains.append(Drain(JsonLinesFile(events), name, journal.outbox))
         self.drains += build_drains(configs, journal.outbox, models.scale_remarks)
+        dead_letters = SinkDeadLetters(journal.folder) if journal.folder is not None else None
         for drain in self.drains:
+            drain.dead_letters = dead_letters
             drain.start()
 
     def close(self, within_s: float) -> None:

@@ -190,12 +190,13 @@ def test_a_damaged_line_goes_to_the_dead_letters_and_the_next_is_delivered(
         value = damaged(body)
         as_text = column != "body" and isinstance(value, bytes)
         link.execute(f"UPDATE outbox SET {column} = {'CAST(? AS TEXT)' if as_text else '?'} WHERE seq = 2", (value,))
+    letters = SinkDeadLetters(tmp_path)
     for run in range(2):
         journal = Journal(tmp_path, "list:")
         sink = Switched()
         sink.up.set()
         drain = Drain(sink, "hook", journal.outbox, stations={"XX.STA"})
-        drain.dead_letters = SinkDeadLetters(tmp_path)
+        drain.dead_letters = letters
         drain.start()
         assert drain.close(5) == 0
         journal.save_places()
@@ -211,7 +212,7 @@ def test_a_damaged_line_goes_to_the_dead_letters_and_the_next_is_delivered(
             assert drain.refused_share == pytest.approx(1 / 3)
         else:
             assert sink.lines == [] and drain.dead_lettered == 0
-    (letter,) = map(json.loads, drain.dead_letters.path.read_text(encoding="utf-8").splitlines())
+    (letter,) = map(json.loads, letters.path.read_text(encoding="utf-8").splitlines())
     assert letter["sink"] == "hook" and letter["seq"] == 2 and letter["reason"]
     if column == "body" and damage not in ("deep nesting", "another type"):
         assert base64.b64decode(letter["base64"]) == value if "base64" in letter else letter["line"]["revision"] == 1

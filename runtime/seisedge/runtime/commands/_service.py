@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import click
+
 from seisedge.runtime.config import SinksConfig, StationConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
@@ -25,6 +27,7 @@ from seisedge.runtime.sources import Source
 
 if TYPE_CHECKING:
     from seisedge.runtime.service.metrics import MetricsServer
+    from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
     from seisedge.runtime.sinks._drain import Drain
 
 
@@ -52,6 +55,7 @@ class Outputs:
         self._journal = journal
         self._file: Sink | None = None
         self.drains: list[Drain] = []
+        self._dead_letters: SinkDeadLetters | None = None
         self.direct: list[Sink] = []
         if journal.folder is None:
             self._file = JsonLinesSink.to_file(events) if events is not None else None
@@ -68,9 +72,9 @@ class Outputs:
                 name = f"jsonl {text_from_path(events.resolve())}"
                 self.drains.append(Drain(JsonLinesFile(events), name, journal.outbox))
         self.drains += build_drains(configs, journal.outbox, models.scale_remarks)
-        dead_letters = SinkDeadLetters(journal.folder) if journal.folder is not None else None
+        self._dead_letters = SinkDeadLetters(journal.folder) if journal.folder is not None else None
         for drain in self.drains:
-            drain.dead_letters = dead_letters
+            drain.dead_letters = self._dead_letters
             drain.start()
 
     def close(self, within_s: float) -> None:
@@ -81,6 +85,20 @@ class Outputs:
             drain.close(max(until_s - time.monotonic(), 0.1))
         self._journal.save_places()
         self._journal.close()
+
+    def summarise(self) -> None:
+        """Print what the sinks have not received, to standard error."""
+        for drain in self.drains:
+            counts = (
+                (drain.counters.refused, "lines refused by"),
+                (drain.counters.undecodable, "damaged lines, not delivered to"),
+                (drain.waiting, "lines not delivered to"),
+            )
+            for count, what in counts:
+                if count:
+                    click.echo(f"  {what} {drain.name}: {count}", err=True)
+        if self._dead_letters is not None and any(drain.dead_lettered for drain in self.drains):
+            click.echo(f"  these lines are in {text_from_path(self._dead_letters.path)}", err=True)
 
 
 class Operation:

@@ -166,6 +166,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         _refuse_unusable(report, source)
     if not as_json:
         _summary(report, source, journal, loaded)
+        outputs.summarise()
 
 
 def _refuse_unusable(report: RunReport, source: Source) -> None:

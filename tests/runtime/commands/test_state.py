@@ -1,6 +1,7 @@
 """`seisedge run --state` and `seisedge state show`."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -47,6 +48,29 @@ def test_a_run_and_its_state(tmp_path: Path) -> None:
     assert readable.exit_code == 0, readable.output
     for word in ("PB.B918", "resumes after token", "sink standard output: 0 lines waiting", "revisions stored"):
         assert word in readable.output
+
+
+def test_a_damaged_row_is_named(tmp_path: Path) -> None:
+    """One damaged station does not hide the others."""
+    state = tmp_path / "state"
+    with Digitizer([_part(tmp_path / "part.mseed")], speed=0.0) as digitizer:
+        url = f"{digitizer.url}/PB_B918,PB_B921"
+        assert _seisedge("run", "--source", url, "--until-end", "--state", state, "--json").exit_code == 0
+    for column, value in (("back", "{"), ("back", "{}"), ("back", "[" * 3000), ("token_ns", "x"), ("updated_ns", "")):
+        with sqlite3.connect(state / "journal.sqlite") as link:
+            before = link.execute(
+                "SELECT back, token_ns, updated_ns FROM stations WHERE station = 'PB.B918'"
+            ).fetchone()
+            link.execute(f"UPDATE stations SET {column} = ? WHERE station = 'PB.B918'", (value,))
+        shown = _seisedge("state", "show", state)
+        assert shown.exit_code == 0 and "the stored state is damaged" in shown.output, shown.output
+        assert "resumes after token" in shown.output.partition("PB.B921")[2]
+        facts = json.loads(_seisedge("state", "show", state, "--json").output)
+        assert ["damaged" in station for station in facts["stations"]] == [True, False]
+        with sqlite3.connect(state / "journal.sqlite") as link:
+            link.execute(
+                "UPDATE stations SET (back, token_ns, updated_ns) = (?, ?, ?) WHERE station = 'PB.B918'", before
+            )
 
 
 def test_files_twice(tmp_path: Path) -> None:

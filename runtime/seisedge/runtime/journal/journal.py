@@ -28,6 +28,7 @@ from seisedge.runtime.journal.database import StationRow, Transaction
 from seisedge.runtime.journal.emitted import Emitted
 from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.journal.points import Point, Points
+from seisedge.runtime.journal.storage_clock import StorageClock
 from seisedge.runtime.journal.store import RETRY_S, Store, StoreState
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.station.state import BackState, FrontState
@@ -54,12 +55,13 @@ class Journal(BaseJournal):
         time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Raises InputError for a folder that cannot be used. now_s, time_ns: monotonic and wall clock."""
-        super().__init__(source, Outbox(now_s=now_s, time_ns=time_ns))
+        self._clock = StorageClock(now_s, time_ns)
+        super().__init__(source, Outbox(now_s=now_s, time_ns=self._clock))
         self.folder = folder
         self._settings = settings or JournalConfig()
         self._now_s = now_s
         self._time_ns = time_ns
-        self._store = Store(folder, source, self.outbox, self.counters, now_s)
+        self._store = Store(folder, source, self.outbox, self.counters, now_s, self._clock)
         self._restorable: Mapping[str, StationRow] = {row.station: row for row in self._store.contents.stations}
         self.resume = {station: row.token for station, row in self._restorable.items()}
         self.resume_ns = {station: row.token_ns for station, row in self._restorable.items()}
@@ -198,11 +200,12 @@ class Journal(BaseJournal):
             hops=self._emitted.unsaved_hops,
             places=outbox.places if outbox.places_changed else None,
             now_ns=self._time_ns(),
+            stored_ns=self._clock(),
         )
 
     def _prune(self) -> None:
-        """Remove what is older than `keep_days`, and lines beyond `max_lines`."""
-        before_ns = self._time_ns() - round(self._settings.keep_days * NS_PER_DAY)
+        """Remove revisions older than `keep_days`, and lines beyond `max_lines`; no line is removed for its age."""
+        before_ns = self._clock() - round(self._settings.keep_days * NS_PER_DAY)
         with self.outbox.lock:
             removed = self._store.prune(before_ns, self._settings.max_lines)
         self._count_dropped(removed)

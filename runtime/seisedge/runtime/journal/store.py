@@ -23,6 +23,7 @@ from seisedge.runtime.journal.database import (
 )
 from seisedge.runtime.journal.folder_lock import FolderLock, Unavailable
 from seisedge.runtime.journal.outbox import Outbox
+from seisedge.runtime.journal.storage_clock import StorageClock
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +47,21 @@ class Store:
     """The state folder of one run. `outbox` reads stored lines from the database while there is one."""
 
     def __init__(
-        self, folder: Path, source: str, outbox: Outbox, counters: JournalCounters, now_s: Callable[[], float]
+        self,
+        folder: Path,
+        source: str,
+        outbox: Outbox,
+        counters: JournalCounters,
+        now_s: Callable[[], float],
+        clock: StorageClock,
     ) -> None:
-        """Raises InputError for a folder that cannot be used."""
+        """Raises InputError for a folder that cannot be used. clock: is set to continue from what is stored."""
         self.folder = folder
         self.contents = Contents([], {}, {}, 0)  # of earlier runs
         self._outbox = outbox
         self._counters = counters
         self._now_s = now_s
+        self._clock = clock
         self._lock: FolderLock | None = None
         self._reason = ""  # for UNAVAILABLE, as last logged
         self._retry_s = 0.0  # when to open the database again
@@ -64,7 +72,8 @@ class Store:
         try:
             self._lock = FolderLock(self.folder)
             database = open_database(self.folder)
-            self.contents = database.contents(source)
+            contents, numbers = database.contents(source), database.numbers()
+            self._clock.continue_from(database.newest_ns())
         except (Unavailable, Damaged) as error:
             if database is not None:
                 database.close()
@@ -74,7 +83,8 @@ class Store:
                 self._lock.close()
             raise
         else:
-            self._outbox.start(self.contents.seq, self.contents.places)
+            self.contents = contents
+            self._outbox.start(contents.seq, contents.places, numbers)
             self._enter(StoreState.STORING, database)
 
     @property
@@ -104,7 +114,10 @@ class Store:
                 self._lock = FolderLock(self.folder)
             database = open_database(self.folder)
             with self._outbox.lock:
-                self._outbox.renumber(database.merge(self._outbox.places, self._outbox.seq, now_ns))
+                newest = database.merge(self._outbox.places, self._outbox.seq, now_ns)
+                numbers = database.numbers()
+                self._clock.continue_from(database.newest_ns())
+                self._outbox.renumber(newest, numbers)
                 self._opened_late(database)
         except (Unavailable, Damaged, InputError) as error:
             if database is not None:
@@ -135,7 +148,9 @@ class Store:
         if self._database is None:
             return 0
         try:
-            return self._database.prune(before_ns, max_lines)
+            removed, newest = self._database.prune(before_ns, max_lines)
+            self._outbox.removed(newest)
+            return removed
         except Unavailable as error:
             self._failed(error)
         except Damaged as error:
@@ -198,6 +213,7 @@ class Store:
             return
         self._database.close()
         set_aside(self._database.path, str(error))
+        self._counters.dropped_lines += self._outbox.renumber(self._outbox.seq, [])  # they are in the file set aside
         try:
             self._enter(StoreState.FAILING, open_database(self.folder))
         except Unavailable as trouble:

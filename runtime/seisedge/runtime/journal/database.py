@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.journal.folder_lock import Unavailable
+from seisedge.runtime.files import OWNER_ONLY, created_with
+from seisedge.runtime.journal.folder_lock import Unavailable, identities
 from seisedge.runtime.journal.line import Line
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,13 @@ CREATE TABLE outbox (
 );
 CREATE TABLE sinks (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, updated_ns INTEGER NOT NULL);
 """
+COLUMNS = {
+    "stations": ["source", "station", "token", "token_ns", "front", "back", "settings", "updated_ns"],
+    "emitted": ["id", "revision", "emitted_ns"],
+    "hops": ["source", "station", "time"],
+    "outbox": ["seq", "station", "kind", "body", "created_ns"],
+    "sinks": ["name", "seq", "updated_ns"],
+}
 
 
 class Damaged(Exception):
@@ -107,12 +115,16 @@ class Database:
     read_fault: why the last read failed; None if it succeeded. damaged: why a read found the file damaged, or None.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open or create. Raises InputError for a file of another program or of a newer release, sqlite3.Error."""
+    def __init__(self, path: Path, file_mode: int = OWNER_ONLY) -> None:
+        """Open or create. file_mode: rights of a new file; those beside it get the same from SQLite.
+
+        Raises InputError for a file of another program or of a newer release, sqlite3.Error.
+        """
         self.path = path
         self.read_fault: str | None = None
         self.damaged: str | None = None
         self._lock = threading.RLock()
+        _create(path, file_mode)
         self._link = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
         self._link.text_factory = _text
         try:
@@ -124,12 +136,34 @@ class Database:
                     f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
             _check_version(self._link, path)
+            _check_columns(self._link)
             verdict = self._link.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
         except BaseException:
             self._link.close()
             raise
+        self._files = identities(_parts(path))
+
+    def in_place(self) -> bool:
+        """False if a file of the database was removed or replaced since it was opened."""
+        return all(identity is None or identities([path])[path] == identity for path, identity in self._files.items())
+
+    def names_other_file(self) -> bool:
+        """True if the path of the database names another file than the one that is open."""
+        return identities([self.path])[self.path] not in (None, self._files[self.path])
+
+    def copy(self, path: Path, file_mode: int) -> None:
+        """Write the content to a new file, also if the files of this database were removed.
+
+        Raises Unavailable or Damaged.
+        """
+        with self._lock, _translated_errors():
+            for old in _parts(path):
+                old.unlink(missing_ok=True)
+            _create(path, file_mode)
+            with contextlib.closing(sqlite3.connect(path, BUSY_S)) as target:
+                self._link.backup(target)
 
     def close(self) -> None:
         with self._lock:
@@ -278,20 +312,21 @@ class Database:
             return rows
 
 
-def open_database(folder: Path) -> Database:
+def open_database(folder: Path, file_mode: int = OWNER_ONLY) -> Database:
     """The database of a locked folder; a new one if there is none, or if the one there is damaged and set aside.
 
+    file_mode: rights of a new one.
     Raises InputError for a file of another program or of a newer release, Unavailable for a disk fault.
     """
     path = folder / FILE_NAME
     try:
-        return Database(path)
+        return Database(path, file_mode)
     except sqlite3.OperationalError as error:
         raise Unavailable(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:
         set_aside(path, str(error))
     try:
-        return Database(path)
+        return Database(path, file_mode)
     except sqlite3.Error as error:
         raise Unavailable(f"{path}: {error}") from error
 
@@ -306,10 +341,48 @@ def set_aside(path: Path, reason: str) -> None:
         reason,
         kept.name,
     )
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.replace(kept.with_name(kept.name + suffix))
+    _rename(path, kept)
+
+
+def put_in_place(copy: Path, folder: Path, *, keep: bool) -> str | None:
+    """Make a copy of a database the database of a folder.
+
+    keep: whether the one that is there is renamed; then its new name is returned. Raises Unavailable.
+    """
+    path = folder / FILE_NAME
+    kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.replaced")
+    try:
+        if keep:
+            _rename(path, kept)
+        for old in _parts(path):
+            old.unlink(missing_ok=True)
+        copy.replace(path)
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}") from error
+    return kept.name if keep else None
+
+
+def _parts(path: Path) -> list[Path]:
+    """The files of a database: itself, its write-ahead log, and the index of that log."""
+    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
+def _rename(path: Path, kept: Path) -> None:
+    """Rename all files of a database."""
+    for old, new in zip(_parts(path), _parts(kept), strict=True):
+        if old.exists():
+            old.replace(new)
+
+
+def _create(path: Path, file_mode: int) -> None:
+    """Create an empty file, which SQLite takes for a new database; SQLite itself would leave its rights to the umask.
+
+    An existing file is left as it is, and errors are left to SQLite. It must not be opened here: closing it would
+    release the locks of SQLite in this process.
+    """
+    if not path.exists():
+        with contextlib.suppress(OSError), open(path, "xb", opener=created_with(file_mode)):
+            pass
 
 
 class DatabaseReader:
@@ -389,6 +462,16 @@ def _translated_errors() -> Iterator[None]:
         raise Unavailable(str(error)) from error
     except sqlite3.DatabaseError as error:
         raise Damaged(str(error)) from error
+    except OSError as error:
+        raise Unavailable(error.strerror or str(error)) from error
+
+
+def _check_columns(link: sqlite3.Connection) -> None:
+    """Raises sqlite3.DatabaseError if a table is not that of `TABLES`: its definition is damaged."""
+    for table, columns in COLUMNS.items():
+        found = [row[1] for row in link.execute(f"PRAGMA table_info({table})")]
+        if found != columns:
+            raise sqlite3.DatabaseError(f"the table {table} must have the columns {', '.join(columns)}")
 
 
 def _check_version(link: sqlite3.Connection, path: Path) -> None:

@@ -37,6 +37,7 @@ from seisedge.runtime.station.station import Station
 logger = logging.getLogger(__name__)
 
 PRUNE_S = 3600.0
+CHECK_S = 1.0  # between two checks that the files of the state folder are those that this run uses
 NS_PER_DAY = 86_400 * NS_PER_S
 
 
@@ -70,7 +71,7 @@ class Journal(BaseJournal):
         self._stations: dict[str, Station] = {}
         self._unsaved_stations: dict[str, Station] = {}
         self._event_pending = False
-        self._next_commit_s = self._next_prune_s = 0.0
+        self._next_commit_s = self._next_prune_s = self._next_check_s = 0.0
 
     @property
     def state(self) -> StoreState:
@@ -129,6 +130,9 @@ class Journal(BaseJournal):
         return True
 
     def step(self) -> None:
+        if self._now_s() >= self._next_check_s:
+            self._store.keep_in_place()
+            self._next_check_s = self._now_s() + CHECK_S
         if self._event_pending and self.state is not StoreState.FAILING:
             stations = {line.station for line in self.outbox.unsaved}
             self._commit([s for s in self._unsaved_stations.values() if s.station_id in stations])

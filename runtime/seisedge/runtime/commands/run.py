@@ -142,7 +142,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
     metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
     with Operation(journal, source, metrics) as operation:
-        outputs = Outputs(journal, shown, events, configs, loaded)
+        outputs = Outputs(journal, shown, events, configs, loaded, back_pressure=source.back_pressure)
         chosen = cast("Mode | None", mode)
         loop = Loop(
             loaded,
@@ -167,6 +167,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     if not as_json:
         _summary(report, source, journal, loaded)
         outputs.summarise()
+    if not loop.stopped:
+        outputs.check()
 
 
 def _refuse_unusable(report: RunReport, source: Source) -> None:

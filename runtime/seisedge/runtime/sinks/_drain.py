@@ -143,7 +143,10 @@ class Drain:
         if self._thread.ident is not None:
             self._thread.join(within_s)
         if self._owned and not self._thread.is_alive():
-            self._sink.close()
+            try:
+                self._sink.close()
+            except Exception as error:  # the other sinks have yet to be closed
+                logger.warning("%s: the sink could not be closed: %s", self.name, error)
         left = self._outbox.undelivered(self.name)
         if left:
             durable = self._outbox.durable

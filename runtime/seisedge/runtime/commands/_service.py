@@ -13,6 +13,7 @@ import click
 
 from seisedge.runtime.config import SinksConfig, StationConfig
 from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.files import OWNER_ONLY
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
@@ -60,13 +61,14 @@ class Outputs:
         self._journal = journal
         self._file: Holding | None = None
         self._events: Drain | None = None
+        file_mode = int(configs[0].journal.file_mode, 8) if configs else OWNER_ONLY
         drained = events if journal.folder is not None or not back_pressure else None
         self.drains: list[Drain] = []
         self._dead_letters: SinkDeadLetters | None = None
         self.direct: list[Sink] = []
         if journal.folder is None:
             if events is not None and drained is None:
-                self._file = Holding(EventsFile(events), text_from_path(events))
+                self._file = Holding(EventsFile(events, file_mode=file_mode), text_from_path(events))
             self.direct = [sink for sink in (self._file, shown) if sink is not None]
         if journal.folder is None and drained is None and not _has_sinks(configs):
             return
@@ -78,11 +80,14 @@ class Outputs:
             self.drains.append(Drain(shown, "standard output", journal.outbox, owned=False))
         if drained is not None:
             name = f"jsonl {text_from_path(drained.resolve())}"
-            file = EventsFile(drained) if journal.folder is None else JsonLinesFile(drained)
+            kind = EventsFile if journal.folder is None else JsonLinesFile
+            file = kind(drained, file_mode=file_mode)
             self._events = Drain(file, name, journal.outbox)
             self.drains.append(self._events)
         self.drains += build_drains(configs, journal.outbox, models.scale_remarks)
-        self._dead_letters = SinkDeadLetters(journal.folder) if journal.folder is not None else None
+        self._dead_letters = (
+            SinkDeadLetters(journal.folder, file_mode=journal.file_mode) if journal.folder is not None else None
+        )
         for drain in self.drains:
             drain.dead_letters = self._dead_letters
             drain.start()
@@ -129,7 +134,9 @@ class Operation:
         self.health = Health(self._notifier)
         self.health.source, self.health.journal = source, journal
         if journal.folder is not None:
-            source.on_bad_record = self.health.dead_letters = DeadLetters(journal.folder, source.url)
+            source.on_bad_record = self.health.dead_letters = DeadLetters(
+                journal.folder, source.url, file_mode=journal.file_mode
+            )
         if metrics is not None:
             from seisedge.runtime.service.metrics import MetricsServer, address_from_text
 

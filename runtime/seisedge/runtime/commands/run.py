@@ -76,7 +76,8 @@ Examples:
 @click.option(
     "--events",
     type=click.Path(path_type=Path),
-    help="Also write the events to this file, as JSON lines. It is overwritten; with --state, appended to.",
+    help="Also write the events to this file, as JSON lines. It is overwritten; with --state, appended to. A new file "
+    "can be read by its owner only, unless `file_mode` of [journal] sets other rights.",
 )
 @click.option(
     "--state",

@@ -60,9 +60,10 @@ class Journal(BaseJournal):
         super().__init__(source, Outbox(now_s=now_s, time_ns=self._clock))
         self.folder = folder
         self._settings = settings or JournalConfig()
+        self.file_mode = int(self._settings.file_mode, 8)
         self._now_s = now_s
         self._time_ns = time_ns
-        self._store = Store(folder, source, self.outbox, self.counters, now_s, self._clock)
+        self._store = Store(folder, source, self.outbox, self.counters, now_s, self._clock, self.file_mode)
         self._restorable: Mapping[str, StationRow] = {row.station: row for row in self._store.contents.stations}
         self.resume = {station: row.token for station, row in self._restorable.items()}
         self.resume_ns = {station: row.token_ns for station, row in self._restorable.items()}

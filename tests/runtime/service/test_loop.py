@@ -13,7 +13,7 @@ from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.service.loop import MORE_STATIONS, Loop
 from seisedge.runtime.sinks import Sink
-from seisedge.runtime.sinks.jsonl import JsonLinesSink
+from seisedge.runtime.sinks.jsonl import EventsFile, JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink, sentence_from_event
 
 TRACES = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
@@ -113,7 +113,7 @@ def test_json_lines_are_complete_lines(tmp_path: Path) -> None:
     events, _ = _run(list(packets_of(TRACES)), live=False)
     path = tmp_path / "events.jsonl"
     path.write_text("old\n", encoding="utf-8")
-    sink = JsonLinesSink.to_file(path)
+    sink = EventsFile(path)
     for event in events:
         sink.write(event)
         assert path.read_bytes().endswith(b"}\n")

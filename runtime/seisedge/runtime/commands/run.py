@@ -76,7 +76,8 @@ Examples:
 @click.option(
     "--events",
     type=click.Path(path_type=Path),
-    help="Also write the events to this file, as JSON lines. It is overwritten; with --state, appended to.",
+    help="Also write the events to this file, as JSON lines. It is overwritten; with --state, appended to. A new file "
+    "can be read by its owner only, unless `file_mode` of [journal] sets other rights.",
 )
 @click.option(
     "--state",
@@ -142,7 +143,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
     metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
     with Operation(journal, source, metrics) as operation:
-        outputs = Outputs(journal, shown, events, configs, loaded)
+        outputs = Outputs(journal, shown, events, configs, loaded, back_pressure=source.back_pressure)
         chosen = cast("Mode | None", mode)
         loop = Loop(
             loaded,
@@ -166,6 +167,9 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         _refuse_unusable(report, source)
     if not as_json:
         _summary(report, source, journal, loaded)
+        outputs.summarise()
+    if not loop.stopped:
+        outputs.check()
 
 
 def _refuse_unusable(report: RunReport, source: Source) -> None:

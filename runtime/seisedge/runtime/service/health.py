@@ -207,25 +207,30 @@ class Health:
         ]
         for drain in self.drains:
             of = {"sink": drain.name}
-            waiting, age_s = float(journal.outbox.undelivered(drain.name)), journal.outbox.oldest_waiting_s(drain.name)
             down_s = 0.0 if drain.down_since_s is None else monotonic() - drain.down_since_s
-            found += [
-                Sample("sink_waiting_lines", "gauge", "Lines that a sink has yet to receive.", waiting, of),
-                Sample(
-                    "sink_oldest_waiting_seconds",
-                    "gauge",
+            counters = drain.counters
+            for name, text, value in (
+                ("waiting_lines", "Lines that a sink has yet to receive.", drain.waiting),
+                (
+                    "oldest_waiting_seconds",
                     "Age of the oldest line that a sink has yet to receive.",
-                    age_s,
-                    of,
+                    drain.oldest_waiting_s,
                 ),
-                Sample("sink_down_seconds", "gauge", "Seconds since a sink began to fail; 0 if it works.", down_s, of),
-                Sample(
-                    "sink_delivered_total", "counter", "Lines delivered to a sink.", float(drain.counters.delivered), of
+                ("last_delivery_seconds", "Seconds since a sink last accepted a line.", drain.last_delivery_s),
+                ("alive", "1 while the thread of a sink works.", drain.alive),
+                ("down_seconds", "Seconds since a sink began to fail; 0 if it works.", down_s),
+                ("delivered_total", "Lines delivered to a sink.", counters.delivered),
+                ("refused_total", "Lines that a sink has refused.", counters.refused),
+                ("undecodable_total", "Damaged lines that a sink cannot receive.", counters.undecodable),
+                (
+                    "dead_lettered_total",
+                    "Refused and damaged lines stored in the dead-letter file.",
+                    counters.dead_lettered,
                 ),
-                Sample(
-                    "sink_refused_total", "counter", "Lines that a sink has refused.", float(drain.counters.refused), of
-                ),
-            ]
+                ("restarts_total", "Restarts of the thread of a sink.", counters.restarts),
+            ):
+                kind: Literal["gauge", "counter"] = "counter" if name.endswith("_total") else "gauge"
+                found.append(Sample(f"sink_{name}", kind, text, None if value is None else float(value), of))
         if journal.folder is not None and journal.folder.exists():
             free = float(shutil.disk_usage(journal.folder).free)
             found.append(Sample("disk_free_bytes", "gauge", "Free bytes on the disk of the state folder.", free))

@@ -18,7 +18,7 @@ import os
 import re
 from pathlib import Path
 
-from seisedge.runtime.files import write_atomically
+from seisedge.runtime.files import OWNER_ONLY, write_atomically
 from seisedge.runtime.sources._base import RecordWatch
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,8 @@ class InProgress(RecordWatch):
     A disk fault is logged once; the watch is then without effect.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, file_mode: int = OWNER_ONLY) -> None:
+        self._file_mode = file_mode
         self._path = folder / FILE_NAME
         self._ends: dict[bytes, int] = {}  # number of runs that ended with this record in hand, oldest first
         self._in_hand = _NOTHING
@@ -126,7 +127,7 @@ class InProgress(RecordWatch):
             os.close(self._file)
             self._file = None
         lines = [digest + b" %d" % count for digest, count in self._ends.items()]
-        write_atomically(self._path, b"\n".join([_NOTHING, *lines, b""]))
+        write_atomically(self._path, b"\n".join([_NOTHING, *lines, b""]), self._file_mode)
         self._file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
         self._in_hand = _NOTHING
 

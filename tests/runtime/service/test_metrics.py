@@ -6,20 +6,23 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tests.fakes import NOISE, ListSource, burst, fake_models, packets_of
+from tests.fakes import NOISE, ListSource, burst, fake_models, packet, packets_of
 
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.journal.database import FILE_NAME
 from seisedge.runtime.journal.journal import Journal
-from seisedge.runtime.service.health import SILENT_S, STUCK_S, Health
+from seisedge.runtime.service.arrivals import SILENT_S
+from seisedge.runtime.service.health import STUCK_S, Health
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.service.metrics import MetricsServer, address_from_text, text_from_health
 from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import LinkState
+from seisedge.runtime.station.station import Station
 
 TRACES = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
 LINE = re.compile(r'[a-z_]+(\{([a-z]+="[^"\n]*",?)+\})? (-?[0-9.e+-]+|\+Inf)')
@@ -149,21 +152,21 @@ def test_the_watchdog_is_notified_of_packets_and_of_explained_silence_only() -> 
     health = Health(pings, clock)
     health.source = source = _source(LinkState.CONNECTING)
 
-    def notified(*stations: str | None) -> int:
+    def notified(*arrived: bool) -> int:
         before = pings.count
-        for station in stations:
-            health.record_item(station)
+        for one in arrived:
+            health.record_item(one)
         return pings.count - before
 
-    assert notified(None, None) == 2  # before the first packet
+    assert notified(False, False) == 2  # before the first packet
     source.state = LinkState.STREAMING
-    assert notified("XX.STA", None) == 2
+    assert notified(True, False) == 2
     clock.now_s += SILENT_S + 1
-    assert notified(None, None) == 0  # connected, and without data for too long
+    assert notified(False, False) == 0  # connected, and without data for too long
     source.state = LinkState.WAITING
-    assert notified(None) == 1
+    assert notified(False) == 1
     source.state = LinkState.STREAMING
-    assert notified("XX.STA", None) == 2
+    assert notified(True, False) == 2
 
 
 def test_conditions_and_their_reasons(tmp_path: Path) -> None:
@@ -172,24 +175,30 @@ def test_conditions_and_their_reasons(tmp_path: Path) -> None:
     health.source = source = _source(LinkState.CONNECTING)
     assert health.condition() == ("outage", ["the source is connecting"])
     source.state = LinkState.STREAMING
-    health.record_item("XX.A")
-    health.record_item("XX.B")
+    stations = {key: Station(key, StationConfig(), fake_models(), "triggered") for key in ("XX.A", "XX.B")}
+
+    def arrive(*keys: str) -> None:
+        for key in keys:
+            health.record_item(True)
+            one = packet(np.zeros(100, dtype=np.int32), clock.now_s, station=key.removeprefix("XX."))
+            health.arrivals.note(one, stations[key], stations[key].add(one))
+
+    arrive("XX.A", "XX.B")
     assert health.condition() == ("ok", [])
     source.state = LinkState.WAITING
     assert health.condition() == ("degraded", ["the source is waiting"])
     source.state = LinkState.STREAMING
-    clock.now_s += SILENT_S + 1
-    health.record_item("XX.B")
-    assert health.condition() == ("degraded", [f"XX.A: no packet for {SILENT_S + 1:.0f} s"])
-    clock.now_s += SILENT_S + 1
-    health.record_item(None)
+    clock.now_s += SILENT_S + 3  # a packet of 1 s extends the limit by 2 s
+    arrive("XX.B")
+    assert health.condition() == ("degraded", [f"XX.A: no packet for {SILENT_S + 3:.0f} s"])
+    clock.now_s += SILENT_S + 3
+    health.record_item(False)
     condition, reasons = health.condition()
     assert condition == "outage" and len(reasons) == 2
-    health.record_item("XX.A")
-    health.record_item("XX.B")
+    arrive("XX.A", "XX.B")
     clock.now_s += STUCK_S + 1
     assert health.condition() == ("outage", [f"the loop has been stuck for {STUCK_S + 1:.0f} s"])
-    health.record_item("XX.A")
+    arrive("XX.A")
     (tmp_path / FILE_NAME).mkdir()  # no database can be opened there
     health.journal = Journal(tmp_path, "x")
     assert health.condition() == ("degraded", ["the journal cannot be written"])

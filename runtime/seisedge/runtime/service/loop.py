@@ -80,6 +80,7 @@ class Loop:
         self._metadata = metadata
         self._stopped = False
         self.report = RunReport()
+        self._health.arrivals.expect(configs)
 
     def stop(self) -> None:
         """End the run after the current packet.
@@ -103,7 +104,7 @@ class Loop:
             for item in source.packets():
                 if self._stopped:
                     break
-                self._health.record_item(item.source_id.station_id if item is not None else None)
+                self._health.record_item(item is not None)
                 if item is None:
                     self.backlog.clear()
                     self._step(pending, packet, source, taken_ns)
@@ -120,7 +121,7 @@ class Loop:
                     continue
                 if not source.back_pressure:
                     self.backlog.take(packet, source.idle_ns)
-                station.add(packet)
+                self._health.arrivals.note(packet, station, station.add(packet))
                 self._journal.record_packet(station, packet)
                 pending[station.station_id] = station
                 samples += len(packet.samples)
@@ -145,8 +146,10 @@ class Loop:
             if config is None and len(self.report.stations) < MAX_STATIONS:
                 config = self._default
             if config is None:
+                self._health.arrivals.note_other(key)
                 self._count_ignored(key)
                 return None
+            self._health.arrivals.expect({key: config})
             mode, max_behind_s = self._mode or config.mode, config.live.max_behind_s
             station = Station(
                 key,

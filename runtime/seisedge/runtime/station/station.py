@@ -88,16 +88,17 @@ class Station:
         self._earlier_ns = 0  # length of the data on earlier timelines
         self._no_leap_ns = 0  # a packet that begins before this does not follow a long gap
 
-    def add(self, packet: Packet) -> None:
+    def add(self, packet: Packet) -> bool:
         """Take a packet. Packets of other sensors and of channels too slow for the trigger are ignored with a warning.
 
+        Returns whether a trigger or a model looks at its samples; for the reason why not see `refusals`.
         Raises InputError, see `Channels.row_of`.
         """
         if not self._fast_enough(packet):
-            return
+            return False
         component = self.channels.row_of(packet)
         if component is None:
-            return
+            return False
         if self._mode is None:
             self._build(packet.sampling_rate_hz)
         elif self.channels.weights is not self._weights:  # the packet is the first of its channel
@@ -105,11 +106,13 @@ class Station:
         self.counters.packets += 1
         if self.clock_steps.passes(component, packet):
             self._take(component, packet)
-            return
-        for admitted in self.clock_steps.admit(component, packet):
-            if admitted.set_back:
-                self._restart_timelines(admitted.packet)
-            self._take(admitted.component, admitted.packet)
+        else:
+            for admitted in self.clock_steps.admit(component, packet):
+                if admitted.set_back:
+                    self._restart_timelines(admitted.packet)
+                self._take(admitted.component, admitted.packet)
+        reached = any(reaches_band(packet.sampling_rate_hz, spec.pass_hz) for spec in self._timelines)
+        return self._analysed and reached and not packet.flags & RecordFlag.CALIBRATION
 
     def _take(self, component: str, packet: Packet) -> None:
         """Put a packet on the timelines."""

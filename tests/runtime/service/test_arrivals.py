@@ -91,7 +91,7 @@ LIMIT_S = MISSING_S + LONG_RECORDS * STEP_S  # of a channel with packets of 10 s
             "EHZ, EH1, EH2 at location '' arrive, EHZ, EH1, EH2 at location '00' are configured",
         ),
         (_config(location="00"), EH, "EHZ, EH1, EH2 at location '' arrive, any channel at location '00' is configured"),
-        (_config(station="OTHER"), EH, "data of XX.STA arrives, and none of XX.OTHER; correct the station file"),
+        (_config(station="OTHER"), EH, "data of XX.STA arrive, and none of XX.OTHER; correct the station file"),
         (_config("EHZ"), (), "nothing arrives from the source; check network, station and channels in its URL"),
         (_config("HNZ"), ("STA..HNZ",), "HNZ: instrument code N is an accelerometer"),
     ],

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from seisedge.runtime.commands._console import Console
 from seisedge.runtime.config import SinksConfig, StationConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
@@ -26,13 +25,6 @@ from seisedge.runtime.sources import Source
 if TYPE_CHECKING:
     from seisedge.runtime.service.metrics import MetricsServer
     from seisedge.runtime.sinks._drain import Drain
-
-
-def log_to_stdout() -> None:
-    """Write the log to standard output, with the readable lines; not used if JSON lines go there."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
-            handler.setStream(sys.stdout)
 
 
 class Outputs:
@@ -83,12 +75,12 @@ class Outputs:
 class Operation:
     """Monitoring of a run: health, metrics, systemd's watchdog, dead letters."""
 
-    def __init__(self, journal: BaseJournal, source: Source, metrics: str | None) -> None:
+    def __init__(self, journal: BaseJournal, source: Source, metrics: str | None, console: Console) -> None:
         self._source = source
         self._notifier = Notifier()
         self._server: MetricsServer | None = None
         self.health = Health(self._notifier)
-        self.health.source, self.health.journal = source, journal
+        self.health.source, self.health.journal, self.health.streams = source, journal, console.streams
         if journal.folder is not None:
             source.on_bad_record = self.health.dead_letters = DeadLetters(journal.folder, source.url)
         if metrics is not None:

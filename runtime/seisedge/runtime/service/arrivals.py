@@ -238,11 +238,8 @@ class Arrivals:
             if name != station_id and arrived.last_s is not None and now_s - arrived.last_s <= SILENT_S
         ]
         if others:
-            one = len(others) == 1
-            return (
-                f"data of {_few(others)} {'arrives' if one else 'arrive'}, and none of "
-                f"{station_id or 'a configured station'}; correct the station file or the URL of the source"
-            )
+            of = station_id or "a configured station"
+            return f"data of {_few(others)} arrive, and none of {of}; correct the station file or the URL of the source"
         return "nothing arrives from the source; check network, station and channels in its URL"
 
     def _missing(self, station_id: str, arrived: _Arrived, now_s: float) -> list[Fault]:

@@ -6,10 +6,11 @@ Everything else is read on request, from another thread, from counters that only
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ from seisedge.runtime.counters import Histogram
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.machine import resident_mib, temperatures_c
+from seisedge.runtime.output import STALLED_S, OutputStream
 from seisedge.runtime.service.arrivals import SILENT_S, Arrivals, Fault
 from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sources import LinkState, Source
@@ -50,6 +52,7 @@ class Health:
         self.models: Models | None = None
         self.drains: list[Drain] = []
         self.dead_letters: DeadLetters | None = None
+        self.streams: Sequence[OutputStream] = ()
         self._notifier = notifier
         self._now_s = now_s
         self._began_s = self._last_item_s = now_s()
@@ -72,6 +75,9 @@ class Health:
             self._last_packet_s = now_s
         if self._notifier is not None and (arrived or self._silence_explained):
             self._notifier.ping()
+        for stream in self.streams:
+            with contextlib.suppress(OSError):  # reported by who writes events to it
+                stream.pump()
         if now_s >= self._report_s:
             self._report_s = now_s + REPORT_EVERY_S
             self._report()
@@ -139,6 +145,9 @@ class Health:
                 degraded.append(
                     f"{drain.name}: down for {monotonic() - drain.down_since_s:.0f} s, {waiting} lines waiting"
                 )
+        for stream in self.streams:
+            if (stalled_s := stream.stalled_s) > STALLED_S:
+                degraded.append(f"{stream.name}: not read for {stalled_s:.0f} s, {stream.dropped} lines dropped")
         reasons = outage + degraded
         if len(reasons) > MAX_REASONS:
             reasons[MAX_REASONS:] = [f"and {len(reasons) - MAX_REASONS} more"]
@@ -192,6 +201,14 @@ class Health:
                 "resident_bytes", "gauge", "Resident memory of the process.", None if memory is None else memory * 2**20
             ),
         ]
+        for stream in self.streams:
+            of = {"stream": stream.name}
+            dropped = float(stream.dropped)
+            found += [
+                Sample("output_waiting_lines", "gauge", "Lines that the reader has yet to take.", stream.waiting, of),
+                Sample("output_dropped_lines_total", "counter", "Lines dropped because nobody read them.", dropped, of),
+                Sample("output_stalled_seconds", "gauge", "Seconds without a reader.", stream.stalled_s, of),
+            ]
         for zone, celsius in temperatures_c().items():
             found.append(
                 Sample("temperature_celsius", "gauge", "Temperature of a thermal zone.", celsius, {"zone": zone})

@@ -58,11 +58,17 @@ class Console:
         if journal.folder is not None:
             echo = lambda line: self.out.deliver(line, SINK_WAIT_S)  # noqa: E731 - with one more argument
         else:
-            echo = self.out.deliver if source.back_pressure else self.out.offer
+            echo = self._deliver if source.back_pressure else self.out.offer
         if source.back_pressure:
             self.out.patient = self.err.patient = True
             self._end_wait_s = float("inf")
         return JsonTerminalSink(echo) if self._as_json else TerminalSink(echo)
+
+    def _deliver(self, line: str) -> None:
+        try:
+            self.out.deliver(line)
+        except TimeoutError:  # only after a signal
+            self.out.dropped += 1
 
     def say(self, line: str) -> None:
         """Write a line of the summary, to standard error."""

@@ -1,9 +1,13 @@
 """`/healthz` and `/metrics` of a run, and when the watchdog is notified."""
 
+import contextlib
 import json
 import re
+import socket
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +21,13 @@ from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.service.arrivals import SILENT_S
 from seisedge.runtime.service.health import STUCK_S, Health
 from seisedge.runtime.service.loop import Loop
-from seisedge.runtime.service.metrics import MetricsServer, address_from_text, text_from_health
+from seisedge.runtime.service.metrics import (
+    MAX_CONNECTIONS,
+    MetricsServer,
+    address_from_text,
+    max_connections,
+    text_from_health,
+)
 from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.sinks.terminal import TerminalSink
@@ -206,7 +216,7 @@ def test_conditions_and_their_reasons(tmp_path: Path) -> None:
 
 def test_an_outage_is_503() -> None:
     server = MetricsServer(Health(), ("127.0.0.1", 0))
-    server._server.health.source = _source(LinkState.CONNECTING)
+    server._health.source = _source(LinkState.CONNECTING)
     try:
         code, text = _get(server.port, "/healthz")
     finally:
@@ -228,3 +238,102 @@ def test_inferences_without_a_line_are_counted() -> None:
 
 def test_an_empty_histogram_has_all_its_buckets() -> None:
     assert 'seisedge_work_milliseconds_bucket{le="0.5"} 0' in text_from_health(Health())
+
+
+@pytest.fixture
+def server() -> Iterator[MetricsServer]:
+    made = MetricsServer(Health(), ("127.0.0.1", 0))
+    yield made
+    made.close()
+
+
+def _connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_half_open_connections_take_neither_descriptors_nor_threads(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients that connect and send nothing, or half a request: the newest request is answered nevertheless."""
+    monkeypatch.setattr("seisedge.runtime.service.metrics.MAX_ACCEPTS_PER_S", 10_000)
+    server._accepted._limit = 10_000
+    assert _get(server.port, "/healthz")[0] == 200  # the thread runs
+    before, threads = _descriptors(), threading.active_count()
+    with contextlib.ExitStack() as opened:
+        for k in range(200):
+            client = opened.enter_context(_connected(server.port))
+            if k % 2:
+                client.sendall(b"GET /healthz HTTP/1.1\r\nHost: ")
+        assert _get(server.port, "/healthz")[0] == 200
+        assert _descriptors() - before <= 200 + MAX_CONNECTIONS
+        assert threading.active_count() == threads
+        assert len(server._connections) <= MAX_CONNECTIONS
+    assert _get(server.port, "/healthz")[0] == 200
+
+
+def test_a_connection_ends_at_its_age(server: MetricsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seisedge.runtime.service.metrics.MAX_AGE_S", 0.05)
+    with _connected(server.port) as drips, _connected(server.port) as deaf:
+        drips.sendall(b"GET /healthz HTTP/1.1\r\n")
+        deaf.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert drips.recv(100) == b""
+        received = b""
+        while data := deaf.recv(1000):
+            received += data
+        assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert server._connections == {}
+
+
+@pytest.mark.parametrize("data", [b"x" * 100_000, b"GET /healthz HTTP/1.1\r\n" + b"a: b\r\n" * 10_000])
+def test_a_request_without_an_end_is_cut_off(server: MetricsServer, data: bytes) -> None:
+    with _connected(server.port) as client:
+        with contextlib.suppress(OSError):  # the server closes before it has read all
+            client.sendall(data)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(100) == b""
+    assert _get(server.port, "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("request_line", "answer"),
+    [
+        (b"HEAD /healthz HTTP/1.1", b"200 OK"),
+        (b"GET /healthz?x=1 HTTP/1.0", b"200 OK"),
+        (b"POST /healthz HTTP/1.1", b"405 Method Not Allowed"),
+        (b"GET / HTTP/1.1", b"404 Not Found"),
+        (b"\x00\xff", b"405 Method Not Allowed"),
+    ],
+)
+def test_requests(server: MetricsServer, request_line: bytes, answer: bytes) -> None:
+    with _connected(server.port) as client:
+        client.sendall(request_line + b"\r\nHost: x\r\n\r\n")
+        received = b""
+        while data := client.recv(1000):
+            received += data
+    assert received.startswith(b"HTTP/1.1 " + answer + b"\r\n")
+    assert received.endswith(b"\r\n\r\n") == request_line.startswith(b"HEAD")
+
+
+def test_answers_are_limited_in_rate(server: MetricsServer) -> None:
+    server._answered._limit = 3
+    server._answered.next_s = float("inf")
+    codes = [_get(server.port, "/metrics")[0] for _ in range(5)]
+    assert codes == [200, 200, 200, 429, 429]
+
+
+def test_an_answer_that_fails_is_500_and_the_next_one_is_given(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server._health, "document", lambda: 1 / 0)
+    assert _get(server.port, "/healthz")[0] == 500
+    assert _get(server.port, "/metrics")[0] == 200
+
+
+@pytest.mark.parametrize(("limit", "connections"), [(64, 4), (256, 16), (1024, MAX_CONNECTIONS), (-1, MAX_CONNECTIONS)])
+def test_connections_follow_the_limit_of_files(limit: int, connections: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _which: (limit, limit))
+    assert max_connections() == connections

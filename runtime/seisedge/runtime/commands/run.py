@@ -17,7 +17,8 @@ from seisedge.runtime.config import EngineName, Mode, StationConfig
 from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
-from seisedge.runtime.service.loop import Loop
+from seisedge.runtime.machine import memory_limit_mib
+from seisedge.runtime.service.loop import Loop, default_max_stations
 from seisedge.runtime.sources import Source, open_source
 from seisedge.runtime.station.run_report import RunReport
 
@@ -96,6 +97,13 @@ Examples:
     metavar="S",
     help="Fail after S seconds without a connection. Default: no limit, or the first failure with --until-end.",
 )
+@click.option(
+    "--max-stations",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Without station files: analyse the first N stations of the data and count the packets of others. "
+    "Default: as many as the memory allows.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, and log to standard error.")
 def command(  # noqa: PLR0913 - one parameter for each option of the command
     data: tuple[str, ...],
@@ -110,6 +118,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     until_end: bool,
     idle_exit: float | None,
     connect_timeout: float | None,
+    max_stations: int | None,
     as_json: bool,
 ) -> None:
     """Read a stream, files, folders or standard input (-) and emit events.
@@ -146,6 +155,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 journal=journal,
                 health=operation.health,
                 metadata=inputs.metadata,
+                max_stations=max_stations or default_max_stations(memory_limit_mib()),
             )
             operation.watch(loop, loaded, outputs.drains)
             with stopped_by_signals(loop.stop, source.close, console.give_up):

@@ -37,6 +37,7 @@ Condition = Literal["ok", "degraded", "outage"]
 
 STUCK_S = 30.0  # without a packet or a tick; a source gives a tick every half second
 REPORT_EVERY_S = 10.0  # the log and systemd's status line follow the condition this fast
+MAX_SHOWN = 500  # stations in `/metrics` and `/healthz`
 MAX_REASONS = 20  # in one document, and faults in the log at a time
 
 
@@ -161,7 +162,7 @@ class Health:
         for (station_id, location, code), age_s in self.arrivals.channel_ages_s().items():
             channels.setdefault(station_id, {})[f"{location}.{code}"] = round(age_s, 3)
         stations = {}
-        for station_id in dict.fromkeys([*self.report.stations, *usable_s]):
+        for station_id in list(dict.fromkeys([*self.report.stations, *usable_s]))[:MAX_SHOWN]:
             station = self.report.stations.get(station_id)
             stations[station_id] = {
                 "arrival_age_s": _rounded(self.arrivals.age_s(station_id)),
@@ -232,17 +233,24 @@ class Health:
         text = "Seconds since the last packet that was analysed, or since the start if there was none."
         found = [
             Sample("usable_age_seconds", "gauge", text, age_s, {"station": station_id})
-            for station_id, age_s in self.arrivals.usable_ages_s().items()
+            for station_id, age_s in list(self.arrivals.usable_ages_s().items())[:MAX_SHOWN]
         ]
         text = "Seconds since the last packet of a configured or analysed channel, or since the start."
-        for (station_id, location, code), age_s in self.arrivals.channel_ages_s().items():
+        for (station_id, location, code), age_s in list(self.arrivals.channel_ages_s().items())[: 3 * MAX_SHOWN]:
             of = {"station": station_id, "location": location, "channel": code}
             found.append(Sample("channel_age_seconds", "gauge", text, age_s, of))
         return found
 
     def _of_stations(self) -> list[Sample]:
-        found: list[Sample] = []
-        for station_id, station in list(self.report.stations.items()):
+        others = dict(self.report.other_stations)
+        known = float(len(self.report.stations))
+        found = [
+            Sample("stations", "gauge", f"Stations analysed; the first {MAX_SHOWN} are shown.", known),
+            Sample(
+                "ignored_packets_total", "counter", "Packets of stations not analysed.", float(sum(others.values()))
+            ),
+        ]
+        for station_id, station in list(self.report.stations.items())[:MAX_SHOWN]:
             of = {"station": station_id}
             age, arrival = _data_age_s(station.last_ns), self.arrivals.age_s(station_id)
             found.append(Sample("data_age_seconds", "gauge", "Seconds from the newest sample to now.", age, of))

@@ -1,4 +1,7 @@
-"""Files that are replaced whole: a reader sees the old content or the new one, also after a loss of power."""
+"""Files that are replaced whole, files of limited size, and the rights with which files and folders are created.
+
+A reader of a replaced file sees the old content or the new one, also after a loss of power.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,54 @@ import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
+
+OWNER_ONLY = 0o600  # rights of a created file, unless a setting states others
+
+
+def created_with(file_mode: int) -> Callable[[str, int], int]:
+    """An `opener` for `open`: a new file has these rights, whatever the umask; an existing file keeps its own."""
+
+    def opener(path: str, flags: int) -> int:
+        if flags & os.O_CREAT:
+            with contextlib.suppress(FileExistsError):
+                descriptor = os.open(path, flags | os.O_EXCL, file_mode)
+                os.fchmod(descriptor, file_mode)
+                return descriptor
+        return os.open(path, flags, file_mode)
+
+    return opener
+
+
+def make_folder(folder: Path, file_mode: int) -> None:
+    """Create a folder and its missing parents, accessible to those who may read a file of `file_mode`; no change to
+    existing folders. Raises OSError.
+    """
+    folder_mode = file_mode | (file_mode & 0o444) >> 2
+    for missing in [parent for parent in (folder, *folder.parents) if not parent.exists()][::-1]:
+        missing.mkdir(mode=0o700, exist_ok=True)
+        missing.chmod(folder_mode)  # whatever the umask
+    folder.mkdir(exist_ok=True)  # raises FileExistsError for a file
+
+
+def append_bounded(path: Path, data: bytes, max_bytes: int, file_mode: int = OWNER_ONLY) -> None:
+    """Append to a file; above `max_bytes` it is renamed to `PATH.1` and replaces the older one.
+
+    Raises OSError; then the file ends where it ended before.
+    """
+    with open(path, "ab", buffering=0, opener=created_with(file_mode)) as file:
+        size = file.seek(0, os.SEEK_END)
+        written = 0
+        try:
+            while written < len(data):
+                written += file.write(data[written:])
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(size)
+            raise
+    if size + len(data) > max_bytes:
+        path.replace(path.with_name(f"{path.name}.1"))
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from click.testing import CliRunner, Result
+from tests.runtime.sinks.receiver import Receiver, serving
 
 from seisedge.cli import main
 from seisedge.runtime.demo import RECORDING, STATIONS
@@ -94,3 +95,21 @@ def test_sinks_of_the_station_file(tmp_path: Path) -> None:
     assert (tmp_path / "shared.jsonl").read_bytes() == lines  # it already has these
     sinks = json.loads(_seisedge("state", "show", tmp_path / "state", "--json").output)["sinks"]
     assert [sink["name"].partition(" ")[0] for sink in sinks] == ["jsonl", "quakeml", "standard"]
+
+
+def test_a_webhook_that_refuses_every_line(tmp_path: Path) -> None:
+    """No line is lost without a trace: they are in a file, and the summary has their number."""
+    station, state, events = tmp_path / "station.toml", tmp_path / "state", tmp_path / "events.jsonl"
+    with serving(Receiver()) as receiver:
+        receiver.codes, receiver.body = [413] * 1000, b"too large"
+        text = (STATIONS / "PB.B918.toml").read_text(encoding="utf-8")
+        station.write_text(f'{text}\n[sinks.webhook]\nurl = "{receiver.url}"\n', encoding="utf-8")
+        result = _seisedge("run", station, _part(tmp_path / "part.mseed"), "--state", state, "--events", events)
+    assert result.exit_code == 0, result.output
+    lines = events.read_text(encoding="utf-8").splitlines()
+    letters = [json.loads(line) for line in (state / "sink-dead-letters.jsonl").read_text().splitlines()]
+    assert len(letters) == len(lines) == len(receiver.got) > 5
+    assert [letter["line"]["id"] for letter in letters] == [json.loads(line)["id"] for line in lines]
+    assert {(letter["status"], letter["answer"]) for letter in letters} == {(413, "too large")}
+    assert f"lines refused by webhook {receiver.url}: {len(lines)}\n" in result.stderr
+    assert f"these lines are in {state / 'sink-dead-letters.jsonl'}" in result.stderr

@@ -90,6 +90,28 @@ def test_damage_during_the_run_is_set_aside(
     assert [line.seq for line in journal.outbox.lines_after(0)] == [2]
 
 
+def test_damage_that_only_a_sink_has_read(tmp_path: Path, connections: Connections) -> None:
+    """The transactions of the loop do not read the damaged page."""
+    journal = Journal(tmp_path, "list:", now_s=Clock())
+    journal.outbox.subscribe("sink", lambda: None)
+    for revision in range(20):
+        journal.add(msgspec.structs.replace(event(revision), overlaps=["x" * 2000]))
+    journal.step()
+    (link,) = connections
+    link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = tmp_path / FILE_NAME
+    at = path.read_bytes().index(b'"revision":7')
+    with path.open("r+b") as file:
+        file.seek(at // 4096 * 4096)
+        file.write(b"\xa5" * 4096)
+    link.execute("PRAGMA shrink_memory")
+    assert len(journal.outbox.lines_after(0)) == 0 and journal.failing
+    journal.add(event(20))
+    journal.step()
+    assert len(list(tmp_path.glob("*.damaged"))) == 1 and state_of(journal) is StoreState.FAILING
+    assert waiting(journal.outbox) == [("XX.STA-1", 20)]
+
+
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()

@@ -7,7 +7,7 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,11 @@ from tests.fakes import NOISE, ListSource, burst, fake_models, packet, packets_o
 
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.journal.database import FILE_NAME
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.service.arrivals import SILENT_S
-from seisedge.runtime.service.health import STUCK_S, Health
+from seisedge.runtime.service.health import STUCK_S, UNDELIVERED_S, Health
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.service.metrics import (
     MAX_CONNECTIONS,
@@ -29,6 +30,8 @@ from seisedge.runtime.service.metrics import (
     text_from_health,
 )
 from seisedge.runtime.service.notify import Notifier
+from seisedge.runtime.sinks import Sink
+from seisedge.runtime.sinks._base import Refused
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import LinkState
@@ -337,3 +340,51 @@ def test_an_answer_that_fails_is_500_and_the_next_one_is_given(
 def test_connections_follow_the_limit_of_files(limit: int, connections: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _which: (limit, limit))
     assert max_connections() == connections
+
+
+class Scripted(Sink):
+    """Does what `answer` says with each line."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[], None] = lambda: None
+
+    def write(self, line: Event | Hop) -> None:
+        self.answer()
+
+
+def _refuse() -> None:
+    raise Refused("400")
+
+
+def test_a_sink_is_judged_by_its_progress(tmp_path: Path) -> None:
+    """A sink that hangs, fails and refuses; its own report of itself does not count."""
+    clock, sink, hangs = Clock(), Scripted(), threading.Event()
+    health = Health(None, clock)
+    journal = Journal(tmp_path, "list:")
+    drain = Drain(sink, "hook", journal.outbox, backoff_first_s=0.01)
+    health.journal, health.drains = journal, [drain]
+    assert health.condition() == ("degraded", ["hook: its thread has failed: not started, 0 lines waiting"])
+    drain.start()
+    sink.answer = lambda: _wait(hangs)
+    loop = Loop(fake_models(), [], {}, default=StationConfig(), journal=journal)
+    loop.run(ListSource(list(packets_of(TRACES)), live=True))
+    health.record_item(False)
+    assert health.condition() == ("ok", [])
+    clock.now_s += UNDELIVERED_S + 1
+    health.record_item(False)
+    assert health.condition() == (
+        "degraded",
+        [f"hook: nothing delivered for {UNDELIVERED_S + 1:.0f} s, 3 lines waiting"],
+    )
+    sink.answer = _refuse
+    hangs.set()
+    while drain.waiting:
+        hangs.wait(0.001)
+    assert health.condition() == ("degraded", ["hook: 67 % of its last lines were refused, 2 in all"])
+    values = _values(text_from_health(health))
+    assert values['seisedge_thread_up{thread="sink hook"}'] == 1
+    assert drain.close(5) == 0
+
+
+def _wait(event: threading.Event) -> None:
+    event.wait(60)

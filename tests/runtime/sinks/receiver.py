@@ -1,8 +1,10 @@
-"""A real HTTP server that answers with given status codes, for the webhook."""
+"""Servers for the webhook: one that answers with given status codes, and one whose every byte a test decides."""
 
+import contextlib
 import http.server
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -12,6 +14,7 @@ class Receiver(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.codes: list[int] = []
+        self.body = b""  # of each answer
         self.got: list[tuple[dict[str, str], bytes]] = []
 
     @property
@@ -30,6 +33,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         if code == 302:
             self.send_header("Location", "/elsewhere")
         self.end_headers()
+        self.wfile.write(self.server.body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Requests are not printed."""
@@ -44,3 +48,44 @@ def serving(server: Receiver) -> Iterator[Receiver]:
         yield server
         server.shutdown()
         thread.join()
+
+
+DRIP_S, DRIP_BYTES = 0.05, 20  # a byte every 50 ms, for one second
+
+
+@contextmanager
+def answering(
+    parts: Callable[[], Iterable[bytes]], wrap: Callable[[socket.socket], socket.socket] | None = None
+) -> Iterator[int]:
+    """A port of this machine where each connection receives `parts`, one every DRIP_S, and is then closed.
+
+    wrap: of a new connection, such as its TLS handshake.
+    """
+    ended = threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        while True:
+            try:
+                link, _ = listening.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), (wrap or (lambda plain: plain))(link) as client:
+                for part in parts():
+                    client.sendall(part)
+                    if ended.wait(DRIP_S):
+                        break
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            ended.set()
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def dripping(first: bytes, last: bytes = b"") -> Callable[[], Iterable[bytes]]:
+    """`first` at once, then a byte at a time, then `last`."""
+    return lambda: [first, *[b"x"] * DRIP_BYTES, last]

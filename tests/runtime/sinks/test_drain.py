@@ -1,18 +1,25 @@
 """A sink that fails does not delay others, and receives its lines in order when it works again."""
 
+import base64
+import json
+import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from seisedge.runtime.event import Event, Hop, content_of
+from seisedge.runtime.journal.database import FILE_NAME
 from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.journal.line import Line
 from seisedge.runtime.journal.memory import MemoryJournal
-from seisedge.runtime.sinks import Sink
+from seisedge.runtime.sinks import Refused, Sink
+from seisedge.runtime.sinks._dead_letters import MAX_BYTES, SinkDeadLetters
 from seisedge.runtime.sinks._drain import Drain
 
 
@@ -40,6 +47,15 @@ class Switched(Sink):
 
 def _content(lines: Sequence[Event | Hop]) -> list[bytes]:
     return list(map(content_of, lines))
+
+
+def _until(reached: Callable[[], bool]) -> None:
+    """Wait for another thread; fail after 5 s."""
+    for _ in range(500):
+        if reached():
+            return
+        time.sleep(0.01)
+    raise AssertionError("not reached in 5 s")
 
 
 @pytest.mark.parametrize("blocked", [False, True])
@@ -137,6 +153,162 @@ def test_an_exception_in_a_sink_skips_one_line(events: list[Event], caplog: pyte
     assert drain.close(5) == 0
     assert [line.revision for line in sink.lines if isinstance(line, Event)] == [0, 2]
     assert drain.counters.refused == 1 and "ZeroDivisionError" in caplog.text
+
+
+def _flipped(body: bytes, part: bytes, bit: int) -> bytes:
+    """A body with one bit flipped in the byte after `part`."""
+    place = body.index(part) + len(part)
+    return body[:place] + bytes([body[place] ^ bit]) + body[place + 1 :]
+
+
+DAMAGES: dict[str, tuple[str, Callable[[bytes], object]]] = {
+    "syntax": ("body", lambda body: _flipped(body, b'"revision":1', 0x10)),
+    "not UTF-8": ("body", lambda body: _flipped(body, b'"id":"XX', 0x80)),
+    "deep nesting": ("body", lambda _body: b"[" * 100_000),
+    "another type": ("body", lambda _body: 7),
+    "station in the JSON": ("body", lambda body: _flipped(body, b'"station":"XX', 0x01)),
+    "station": ("station", lambda _body: b"XX.ST\xc1"),
+    "kind": ("kind", lambda _body: "evdnt"),
+    "kind, not UTF-8": ("kind", lambda _body: b"e\xf6ent"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_line_goes_to_the_dead_letters_and_the_next_is_delivered(
+    tmp_path: Path, events: list[Event], caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    """The sink has its lines of one station only, as those of a station file do."""
+    journal = Journal(tmp_path, "list:")
+    journal.outbox.subscribe("hook", lambda: None)
+    for event in events:
+        journal.add(event)
+    journal.flush()
+    journal.close()
+    column, damaged = DAMAGES[damage]
+    with sqlite3.connect(tmp_path / FILE_NAME) as link:
+        (body,) = link.execute("SELECT body FROM outbox WHERE seq = 2").fetchone()
+        value = damaged(body)
+        as_text = column != "body" and isinstance(value, bytes)
+        link.execute(f"UPDATE outbox SET {column} = {'CAST(? AS TEXT)' if as_text else '?'} WHERE seq = 2", (value,))
+    letters = SinkDeadLetters(tmp_path)
+    for run in range(2):
+        journal = Journal(tmp_path, "list:")
+        sink = Switched()
+        sink.up.set()
+        drain = Drain(sink, "hook", journal.outbox, stations={"XX.STA"})
+        drain.dead_letters = letters
+        drain.start()
+        assert drain.close(5) == 0
+        journal.save_places()
+        journal.close()
+        if run == 0:
+            assert [line.revision for line in sink.lines if isinstance(line, Event)] == [0, 2]
+            assert (drain.counters.undecodable, drain.dead_lettered, drain.refused, drain.counters.restarts) == (
+                1,
+                1,
+                0,
+                0,
+            )
+            assert drain.refused_share == pytest.approx(1 / 3)
+        else:
+            assert sink.lines == [] and drain.dead_lettered == 0
+    (letter,) = map(json.loads, letters.path.read_text(encoding="utf-8").splitlines())
+    assert letter["sink"] == "hook" and letter["seq"] == 2 and letter["reason"]
+    if column == "body" and damage not in ("deep nesting", "another type"):
+        assert base64.b64decode(letter["base64"]) == value if "base64" in letter else letter["line"]["revision"] == 1
+        assert damage == "not UTF-8" or (letter["id"], letter["revision"]) == (events[1].id, 1)
+    (warning,) = [r.message for r in caplog.records if "is damaged" in r.message]
+    assert "line 2" in warning and "sink-dead-letters.jsonl" in warning
+
+
+def test_a_thread_that_ends_by_an_exception_is_restarted(events: list[Event], caplog: pytest.LogCaptureFixture) -> None:
+    class Deadly(Switched):
+        def write(self, line: Event | Hop) -> None:
+            if not self.up.is_set():
+                raise SystemExit("killed")
+            self.lines.append(line)
+
+    journal = MemoryJournal("list:")
+    sink = Deadly()
+    drain = Drain(sink, "hook", journal.outbox, backoff_first_s=0.01)
+    assert not drain.alive
+    drain.start()
+    for event in events:
+        journal.add(event)
+    journal.step()
+    _until(lambda: drain.counters.restarts > 1)
+    assert not drain.alive and drain.fault == "SystemExit: killed" and drain.down_since_s is not None
+    assert drain.waiting == 3 and drain.last_delivery_s is None
+    sink.up.set()
+    _until(lambda: drain.waiting == 0)
+    assert drain.alive and drain.fault is None and drain.down_since_s is None
+    assert drain.last_delivery_s is not None and drain.last_delivery_s < 5
+    assert _content(sink.lines) == _content(events)
+    assert drain.close(5) == 0
+    assert [r.levelname for r in caplog.records if "the thread of the sink failed" in r.message] == ["ERROR"]
+    assert [r.levelname for r in caplog.records if "works again" in r.message] == ["WARNING"]
+
+
+def test_a_thread_that_fails_outside_a_delivery_is_restarted(
+    events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seisedge.runtime.threads.RESTART_FIRST_S", 0.01)
+    journal = MemoryJournal("list:")
+    sink = Switched()
+    sink.up.set()
+    drain = Drain(sink, "hook", journal.outbox)
+    work, failed = drain._work, threading.Event()
+
+    def fail_once() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise SystemExit("killed")
+        work()
+
+    monkeypatch.setattr(drain, "_work", fail_once)
+    drain.start()
+    journal.add(events[0])
+    journal.step()
+    _until(lambda: drain.waiting == 0)
+    assert drain.alive and drain._worker is not None and drain._worker.failures == 1
+    assert drain.close(5) == 0 and _content(sink.lines) == _content(events[:1])
+
+
+def test_lines_without_a_state_folder_are_counted_and_not_stored(
+    events: list[Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Refusing(Switched):
+        def write(self, line: Event | Hop) -> None:
+            raise Refused("never", status=400)
+
+    journal = MemoryJournal("list:")
+    drain = Drain(Refusing(), "hook", journal.outbox)
+    drain.start()
+    for event in events:
+        journal.add(event)
+    journal.step()
+    assert drain.close(5) == 0
+    assert (drain.refused, drain.dead_lettered, drain.refused_share) == (3, 0, 1.0)
+    (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert warning == f"XX.STA: hook: line 1 ({events[0].id} revision 0) was refused: never; it is not stored"
+
+
+def test_dead_letters_are_bounded_and_the_line_can_be_sent_again(tmp_path: Path, events: list[Event]) -> None:
+    letters = SinkDeadLetters(tmp_path)
+    body = msgspec.json.encode(events[0])
+    refusal = Refused("no", status=413, answer="too large")
+    for seq in range(MAX_BYTES // len(body) * 3):
+        assert letters.add("hook", Line(seq, "XX.STA", "event", body), refusal)
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert sizes.keys() == {"sink-dead-letters.jsonl", "sink-dead-letters.jsonl.1"}
+    assert max(sizes.values()) < MAX_BYTES + 10_000
+    letter = msgspec.json.decode(letters.path.read_bytes().splitlines()[-1])
+    assert msgspec.convert(letter.pop("line"), Event) == events[0]
+    del letter["time"]
+    assert letter == {
+        "sink": "hook", "seq": seq, "station": "XX.STA", "id": events[0].id, "revision": 0,
+        "reason": "no", "status": 413, "answer": "too large",
+    }  # fmt: skip
 
 
 def test_sinks_can_decode_their_first_line_at_the_same_time(events: list[Event]) -> None:

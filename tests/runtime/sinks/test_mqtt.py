@@ -1,5 +1,6 @@
 """Against a real mosquitto, if it is installed."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from tests.fakes import unreachable_port
+from tests.fakes import silent_port, unreachable_port
+from tests.runtime.sinks.conftest import PASSWORD
 
 from seisedge.runtime.config import MqttConfig
 from seisedge.runtime.demo import RECORDING, STATIONS
@@ -25,7 +28,7 @@ from seisedge.runtime.sinks.mqtt import MqttSink
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 
-NAME, PASSWORD = "station", "not in the station file"
+NAME = "station"
 
 pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed; apt-get install mosquitto")
 paho = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed; pip install 'seisedge[mqtt]'")
@@ -156,31 +159,6 @@ def test_the_last_will_of_a_killed_run(broker: Broker, tmp_path: Path) -> None:
     later.close()
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two test authorities, ca.pem and other.pem; broker.pem is for 127.0.0.1, signed by the first."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed; apt-get install openssl")
-    folder = tmp_path_factory.mktemp("authority")
-
-    def openssl(*args: str) -> None:
-        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
-
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    for name in ("ca", "other"):
-        openssl(
-            "req", "-x509", *curve, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN=seisedge {name}"
-        )
-    openssl("req", *curve[:-2], "-keyout", "broker.key", "-out", "broker.csr", "-subj", "/CN=broker")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n", encoding="utf-8")
-    openssl(
-        "x509", "-req", "-in", "broker.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-        "-extfile", "names", "-out", "broker.pem",
-    )  # fmt: skip
-    (folder / "password").write_text(f"{PASSWORD}\n", encoding="utf-8")
-    return folder
-
-
 @pytest.fixture
 def guarded(authority: Path, tmp_path: Path) -> Iterator[Broker]:
     """A broker that requires TLS and a password."""
@@ -263,6 +241,124 @@ def test_close_does_not_wait_for_a_connection() -> None:
         began_s = time.monotonic()
         sink.close()
         assert time.monotonic() - began_s < 3.0
+
+
+class Scripted:
+    """A broker of a few lines, which acknowledges messages only while `acknowledge` is set.
+
+    published: (topic, packet id) of each message. clients: number of connections.
+    """
+
+    def __init__(self) -> None:
+        self.acknowledge = threading.Event()
+        self.published: list[tuple[str, bytes]] = []
+        self.clients = 0
+        self._ended = threading.Event()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept)
+        self._thread.start()
+
+    def __enter__(self) -> "Scripted":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                link, _ = self._socket.accept()
+            except OSError:
+                return
+            self.clients += 1
+            with contextlib.suppress(OSError), link:
+                self._serve(link)
+
+    def _serve(self, link: socket.socket) -> None:
+        link.settimeout(0.02)
+        data, unacknowledged = b"", []
+        while not self._ended.is_set():
+            try:
+                part = link.recv(65536)
+                if not part:
+                    return
+                data += part
+            except TimeoutError:
+                pass
+            while len(data) > 4:
+                size, shift, at = 0, 0, 1
+                while True:
+                    size |= (data[at] & 127) << shift
+                    shift, at = shift + 7, at + 1
+                    if not data[at - 1] & 128:
+                        break
+                if len(data) < at + size:
+                    break
+                kind, packet, data = data[0] >> 4, data[at : at + size], data[at + size :]
+                if kind == 1:
+                    link.sendall(b"\x20\x02\x00\x00")
+                elif kind == 3:
+                    topic = packet[2 : 2 + packet[1]].decode()
+                    mid = packet[2 + packet[1] : 4 + packet[1]]
+                    self.published.append((topic, mid))
+                    unacknowledged.append(mid)
+            while unacknowledged and self.acknowledge.is_set():
+                link.sendall(b"\x40\x02" + unacknowledged.pop(0))
+
+
+def test_a_broker_that_does_not_acknowledge_gets_one_copy(events: list[Event]) -> None:
+    with Scripted() as broker:
+        sink = MqttSink(MqttConfig("127.0.0.1", broker.port, timeout_s=0.1), ["XX.STA"])
+        _until(sink._client.is_connected)
+        for _ in range(5):
+            with pytest.raises(TimeoutError, match=r"not acknowledged within 0\.1 s"):
+                sink.write(events[0])
+        assert [topic for topic, _ in broker.published] == ["seisedge/XX.STA/status", "seisedge/XX.STA/event"]
+        broker.acknowledge.set()
+        _until(lambda: sink._sent is not None and sink._sent[1].is_published())
+        sink.write(events[0])
+        sink.write(events[1])
+        assert len({mid for topic, mid in broker.published if topic.endswith("event")}) == 2
+        sink.close()
+
+
+def test_an_exception_in_the_thread_of_paho(
+    events: list[Event], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As older releases of paho raise for a malformed packet."""
+    connected, faults = MqttSink._connected, [ZeroDivisionError("first")]
+
+    def faulty(sink: MqttSink, *args: Any) -> None:
+        if faults:
+            raise faults.pop()
+        connected(sink, *args)
+
+    monkeypatch.setattr(MqttSink, "_connected", faulty)
+    with Scripted() as broker:
+        broker.acknowledge.set()
+        sink = MqttSink(MqttConfig("127.0.0.1", broker.port), ["XX.STA"])
+        _until(lambda: "mqtt: the client failed: ZeroDivisionError: first" in caplog.text)
+        _until(lambda: broker.clients == 2 and sink._client.is_connected())
+        sink.write(events[0])
+        assert broker.clients == 2 and "seisedge/XX.STA/event" in {topic for topic, _ in broker.published}
+        sink.close()
+
+
+def test_a_broker_that_never_answers_the_handshake(events: list[Event]) -> None:
+    with silent_port() as port:
+        sink = MqttSink(MqttConfig("127.0.0.1", port, tls=True, timeout_s=0.2), ["XX.STA"])
+
+        def timed_out() -> bool:
+            with pytest.raises(ConnectionError, match="not connected") as caught:
+                sink.write(events[0])
+            return "timed out" in str(caught.value)
+
+        _until(timed_out)
+        sink.close()
 
 
 def test_a_broker_that_starts_later(tmp_path: Path, events: list[Event]) -> None:

@@ -11,6 +11,7 @@ from obspy.io.quakeml.core import _validate
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
+from seisedge.runtime.sinks import Refused
 from seisedge.runtime.sinks.quakeml import QuakeMLSink, quakeml_from_event
 
 
@@ -78,6 +79,14 @@ def test_one_document_per_event_with_the_newest_revision(tmp_path: Path, events:
     (read,) = read_events(str(path))
     assert read.creation_info.version == "2"
     assert str(read.resource_id).startswith("smi:example.org/seisedge/XX.STA-")
+
+
+@pytest.mark.parametrize("change", [{"id": "../XX.STA-1"}, {"id": "XX.STA\0"}, {"id": "x" * 300}, {"onset": "2020/09"}])
+def test_a_damaged_id_names_no_file(tmp_path: Path, revision, change: dict[str, str]) -> None:  # type: ignore[no-untyped-def]
+    sink = QuakeMLSink(tmp_path / "quakeml")
+    with pytest.raises(Refused, match="no file can be named after the event"):
+        sink.write(revision(**change))
+    assert list((tmp_path / "quakeml").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:

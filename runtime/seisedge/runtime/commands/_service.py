@@ -24,6 +24,7 @@ from seisedge.runtime.sources import Source
 
 if TYPE_CHECKING:
     from seisedge.runtime.service.metrics import MetricsServer
+    from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
     from seisedge.runtime.sinks._drain import Drain
 
 
@@ -44,6 +45,7 @@ class Outputs:
         self._journal = journal
         self._file: Sink | None = None
         self.drains: list[Drain] = []
+        self._dead_letters: SinkDeadLetters | None = None
         self.direct: list[Sink] = []
         if journal.folder is None:
             self._file = JsonLinesSink.to_file(events) if events is not None else None
@@ -51,6 +53,7 @@ class Outputs:
         if journal.folder is None and not _has_sinks(configs):
             return
         from seisedge.runtime.sinks._build import build_drains
+        from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
         from seisedge.runtime.sinks._drain import Drain
 
         if journal.folder is not None:
@@ -59,7 +62,9 @@ class Outputs:
                 name = f"jsonl {text_from_path(events.resolve())}"
                 self.drains.append(Drain(JsonLinesFile(events), name, journal.outbox))
         self.drains += build_drains(configs, journal.outbox, models.scale_remarks)
+        self._dead_letters = SinkDeadLetters(journal.folder) if journal.folder is not None else None
         for drain in self.drains:
+            drain.dead_letters = self._dead_letters
             drain.start()
 
     def close(self, within_s: float) -> None:
@@ -70,6 +75,20 @@ class Outputs:
             drain.close(max(until_s - time.monotonic(), 0.1))
         self._journal.save_places()
         self._journal.close()
+
+    def summarise(self, console: Console) -> None:
+        """Print what the sinks have not received, to standard error."""
+        for drain in self.drains:
+            counts = (
+                (drain.counters.refused, "lines refused by"),
+                (drain.counters.undecodable, "damaged lines, not delivered to"),
+                (drain.waiting, "lines not delivered to"),
+            )
+            for count, what in counts:
+                if count:
+                    console.say(f"  {what} {drain.name}: {count}")
+        if self._dead_letters is not None and any(drain.dead_lettered for drain in self.drains):
+            console.say(f"  these lines are in {text_from_path(self._dead_letters.path)}")
 
 
 class Operation:

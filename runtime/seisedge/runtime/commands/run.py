@@ -170,6 +170,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                     _refuse_unusable(report, source)
                 if not as_json:
                     _summary(report, source, journal, loaded, console)
+                    outputs.summarise(console)
                 console.close()
 
 

@@ -100,14 +100,19 @@ class Contents:
 class Database:
     """An open database. All methods may be called from any thread; each is one transaction.
 
-    Methods that read a line or a key return nothing where the disk cannot be read; that is logged at DEBUG.
+    Methods that read a line or a key return nothing where the disk cannot be read. The first such fault is logged as a
+    WARNING.
+    read_fault: why the last read failed; None if it succeeded. damaged: why a read found the file damaged, or None.
     """
 
     def __init__(self, path: Path) -> None:
         """Open or create. Raises InputError for a file of another program or of a newer release, sqlite3.Error."""
         self.path = path
+        self.read_fault: str | None = None
+        self.damaged: str | None = None
         self._lock = threading.RLock()
         self._link = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
+        self._link.text_factory = _text
         try:
             self._link.execute("PRAGMA journal_mode = WAL")
             self._link.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
@@ -210,7 +215,7 @@ class Database:
     def lines_after(self, seq: int, limit: int) -> list[Line]:
         """Up to `limit` lines with numbers above `seq`, in order."""
         rows = self._read("SELECT seq, station, kind, body FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
-        return [Line(*row) for row in rows]
+        return [_line(row) for row in rows]
 
     def oldest_created_ns(self, after_seq: int) -> int | None:
         """When the oldest line with a number above `after_seq` was stored; None if there is no such line."""
@@ -235,10 +240,16 @@ class Database:
     def _read(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
-                return self._link.execute(query, values).fetchall()
+                rows = self._link.execute(query, values).fetchall()
             except sqlite3.Error as error:
-                logger.debug("%s: cannot be read: %s", self.path, error)
+                level = logging.DEBUG if self.read_fault else logging.WARNING
+                logger.log(level, "%s: cannot be read: %s", self.path, error)
+                self.read_fault = str(error)
+                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                    self.damaged = str(error)
                 return []
+            self.read_fault = None
+            return rows
 
 
 def open_database(folder: Path) -> Database:
@@ -287,6 +298,7 @@ class DatabaseReader:
             )
         try:
             self._link = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", BUSY_S, uri=True)
+            self._link.text_factory = _text
             _check_version(self._link, self.path)
         except sqlite3.Error as error:
             raise InputError(f"{self.path}: the journal cannot be read: {error}") from error
@@ -316,6 +328,17 @@ class DatabaseReader:
     def revision_count(self) -> int:
         """Number of revisions stored as emitted."""
         return int(self._link.execute("SELECT count(*) FROM emitted").fetchone()[0])
+
+
+def _text(data: bytes) -> str:
+    """Text of a column: one damaged character must not make a row unreadable."""
+    return data.decode("utf-8", "replace")
+
+
+def _line(row: tuple[Any, ...]) -> Line:
+    """A row of `outbox`; in a damaged one each column can have any type."""
+    seq, station, kind, body = row
+    return Line(seq, str(station), str(kind), body if isinstance(body, bytes) else str(body).encode())
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import msgspec
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.event import Event, Hop
-from seisedge.runtime.journal.line import Line, LineKind
+from seisedge.runtime.journal.line import Line
 
 if TYPE_CHECKING:
     from seisedge.runtime.journal.database import Database  # a run without a state folder does not load sqlite3
@@ -149,7 +149,7 @@ class Outbox:
         """Number a line and hold it until it is stored or delivered."""
         with self.lock:
             self._seq += 1
-            kind: LineKind = "event" if isinstance(line, Event) else "hop"
+            kind = "event" if isinstance(line, Event) else "hop"
             self._unsaved.append(Line(self._seq, line.station, kind, msgspec.json.encode(line)))
             if self._database is not None:
                 self._added_s[self._seq] = self._now_s()

@@ -83,7 +83,9 @@ class Store:
 
     @property
     def failing(self) -> bool:
-        return self._state in (StoreState.FAILING, StoreState.UNAVAILABLE)
+        if self._state in (StoreState.FAILING, StoreState.UNAVAILABLE):
+            return True
+        return self._database is not None and self._database.read_fault is not None
 
     def was_emitted(self, event_id: str, revision: int) -> bool:
         """True if this revision of an event is stored as emitted; False where that cannot be read."""
@@ -115,6 +117,8 @@ class Store:
         if self._database is None:
             return False
         try:
+            if self._database.damaged is not None:  # found by a sink that read a line
+                raise Damaged(self._database.damaged)
             self._database.write(transaction)
         except Unavailable as error:
             self._failed(error)

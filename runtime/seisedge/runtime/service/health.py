@@ -25,6 +25,7 @@ from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sources import LinkState, Source
 from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.run_report import RunReport
+from seisedge.runtime.threads import workers
 
 if TYPE_CHECKING:
     from seisedge.runtime.inference.infer import Models
@@ -37,6 +38,9 @@ Condition = Literal["ok", "degraded", "outage"]
 
 STUCK_S = 30.0  # without a packet or a tick; a source gives a tick every half second
 REPORT_EVERY_S = 10.0  # the log and systemd's status line follow the condition this fast
+UNDELIVERED_S = 60.0  # while lines wait; longer than any sink waits for the answer to one line
+REFUSED_SHARE = 0.1  # of the last lines of a sink
+FAILED_S = 300.0  # a thread that failed is reported for so long after its restart
 MAX_SHOWN = 500  # stations in `/metrics` and `/healthz`
 MAX_REASONS = 20  # in one document, and faults in the log at a time
 
@@ -62,6 +66,7 @@ class Health:
         self._report_s = self._began_s + REPORT_EVERY_S
         self._reported: dict[tuple[str, str], Fault] = {}
         self._warned_of: set[tuple[str, str]] = set()
+        self._progress: dict[str, tuple[int, float]] = {}  # by sink: lines that left the outbox, and since when
 
     def record_item(self, arrived: bool) -> None:
         """Note a packet (True), or a tick (False) of the source.
@@ -140,12 +145,8 @@ class Health:
             degraded.append("the journal cannot be written")
         if self.models is not None:
             degraded += self.models.stand_ins
-        for drain in self.drains:
-            if drain.down_since_s is not None:
-                waiting = self.journal.outbox.undelivered(drain.name)
-                degraded.append(
-                    f"{drain.name}: down for {monotonic() - drain.down_since_s:.0f} s, {waiting} lines waiting"
-                )
+        degraded += [reason for drain in self.drains for reason in self._of_drain(drain)]
+        degraded += _of_workers(monotonic())
         for stream in self.streams:
             if (stalled_s := stream.stalled_s) > STALLED_S:
                 degraded.append(f"{stream.name}: not read for {stalled_s:.0f} s, {stream.dropped} lines dropped")
@@ -153,6 +154,29 @@ class Health:
         if len(reasons) > MAX_REASONS:
             reasons[MAX_REASONS:] = [f"and {len(reasons) - MAX_REASONS} more"]
         return ("outage" if outage else "degraded" if degraded else "ok"), reasons
+
+    def _of_drain(self, drain: Drain) -> list[str]:
+        """What is wrong with the delivery to a sink. Progress counts, not what the sink reports of itself."""
+        waiting, delivered = drain.waiting, drain.counters.delivered + drain.refused
+        seen, since_s = self._progress.get(drain.name, (-1, 0.0))
+        if not waiting or delivered != seen:
+            since_s = self._now_s()
+            self._progress[drain.name] = (delivered, since_s)
+        stalled_s = self._now_s() - since_s
+        reasons = []
+        if not drain.alive and not drain.closing:
+            reasons.append(
+                f"{drain.name}: its thread has failed: {drain.fault or 'not started'}, {waiting} lines waiting"
+            )
+        elif drain.down_since_s is not None:
+            down_s = monotonic() - drain.down_since_s
+            reasons.append(f"{drain.name}: down for {down_s:.0f} s, {waiting} lines waiting")
+        elif stalled_s > UNDELIVERED_S:
+            reasons.append(f"{drain.name}: nothing delivered for {stalled_s:.0f} s, {waiting} lines waiting")
+        if drain.refused_share > REFUSED_SHARE:
+            share = round(100 * drain.refused_share)
+            reasons.append(f"{drain.name}: {share} % of its last lines were refused, {drain.refused} in all")
+        return reasons
 
     def document(self) -> dict[str, Any]:
         """The JSON document of `/healthz`."""
@@ -202,6 +226,13 @@ class Health:
                 "resident_bytes", "gauge", "Resident memory of the process.", None if memory is None else memory * 2**20
             ),
         ]
+        for worker in workers():
+            of = {"thread": worker.name}
+            failures = float(worker.failures)
+            found += [
+                Sample("thread_up", "gauge", "1 while the thread works.", float(worker.up), of),
+                Sample("thread_failures_total", "counter", "Failures after which it was restarted.", failures, of),
+            ]
         for stream in self.streams:
             of = {"stream": stream.name}
             dropped = float(stream.dropped)
@@ -287,25 +318,30 @@ class Health:
         ]
         for drain in self.drains:
             of = {"sink": drain.name}
-            waiting, age_s = float(journal.outbox.undelivered(drain.name)), journal.outbox.oldest_waiting_s(drain.name)
             down_s = 0.0 if drain.down_since_s is None else monotonic() - drain.down_since_s
-            found += [
-                Sample("sink_waiting_lines", "gauge", "Lines that a sink has yet to receive.", waiting, of),
-                Sample(
-                    "sink_oldest_waiting_seconds",
-                    "gauge",
+            counters = drain.counters
+            for name, text, value in (
+                ("waiting_lines", "Lines that a sink has yet to receive.", drain.waiting),
+                (
+                    "oldest_waiting_seconds",
                     "Age of the oldest line that a sink has yet to receive.",
-                    age_s,
-                    of,
+                    drain.oldest_waiting_s,
                 ),
-                Sample("sink_down_seconds", "gauge", "Seconds since a sink began to fail; 0 if it works.", down_s, of),
-                Sample(
-                    "sink_delivered_total", "counter", "Lines delivered to a sink.", float(drain.counters.delivered), of
+                ("last_delivery_seconds", "Seconds since a sink last accepted a line.", drain.last_delivery_s),
+                ("alive", "1 while the thread of a sink works.", drain.alive),
+                ("down_seconds", "Seconds since a sink began to fail; 0 if it works.", down_s),
+                ("delivered_total", "Lines delivered to a sink.", counters.delivered),
+                ("refused_total", "Lines that a sink has refused.", counters.refused),
+                ("undecodable_total", "Damaged lines that a sink cannot receive.", counters.undecodable),
+                (
+                    "dead_lettered_total",
+                    "Refused and damaged lines stored in the dead-letter file.",
+                    counters.dead_lettered,
                 ),
-                Sample(
-                    "sink_refused_total", "counter", "Lines that a sink has refused.", float(drain.counters.refused), of
-                ),
-            ]
+                ("restarts_total", "Restarts of the thread of a sink.", counters.restarts),
+            ):
+                kind: Literal["gauge", "counter"] = "counter" if name.endswith("_total") else "gauge"
+                found.append(Sample(f"sink_{name}", kind, text, None if value is None else float(value), of))
         if journal.folder is not None and journal.folder.exists():
             free = float(shutil.disk_usage(journal.folder).free)
             found.append(Sample("disk_free_bytes", "gauge", "Free bytes on the disk of the state folder.", free))
@@ -321,6 +357,15 @@ class Sample:
     help: str
     value: float | None
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def _of_workers(now_s: float) -> list[str]:
+    """Threads that have failed and are restarted, or have failed lately."""
+    return [
+        f"thread {worker.name} has failed {worker.failures} times; the last time: {worker.error[:200]}"
+        for worker in workers()
+        if worker.failed_s is not None and (not worker.up or now_s - worker.failed_s < FAILED_S)
+    ]
 
 
 def _data_age_s(last_ns: int | None) -> float | None:

@@ -28,6 +28,7 @@ from seisedge.runtime.threads import start_worker
 
 logger = logging.getLogger(__name__)
 
+NAME = "metrics"  # of the thread and in the log
 PREFIX = "seisedge_"
 LOOPBACK = "127.0.0.1"
 
@@ -65,7 +66,7 @@ class MetricsServer:
         self._connections: dict[socket.socket, _Connection] = {}  # oldest first
         self._accepted = _Rate(MAX_ACCEPTS_PER_S)
         self._answered = _Rate(MAX_ANSWERS_PER_S)
-        self._worker = start_worker("metrics", self._serve)
+        self._worker = start_worker(NAME, self._serve)
 
     @property
     def port(self) -> int:
@@ -116,7 +117,7 @@ class MetricsServer:
         except BlockingIOError:
             return
         except OSError as error:  # no descriptor is free, or the client has gone
-            logger.debug("metrics: a connection could not be accepted: %s", error)
+            logger.debug("%s: a connection could not be accepted: %s", NAME, error)
             return
         if len(self._connections) >= self._max_connections:
             self._disconnect(next(iter(self._connections.values())), selector)
@@ -180,7 +181,7 @@ class MetricsServer:
                 if document["status"] == "outage":
                     code = HTTPStatus.SERVICE_UNAVAILABLE
         except Exception:
-            logger.exception("metrics: programming error in the answer to %s", path.decode())
+            logger.exception("%s: programming error in the answer to %s", NAME, path.decode())
             code, kind, text = HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", "programming error, see the log\n"
         answer = _response(code, kind, text)
         return answer[: answer.index(b"\r\n\r\n") + 4] if method == b"HEAD" else answer

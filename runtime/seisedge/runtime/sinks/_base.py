@@ -8,7 +8,15 @@ from seisedge.runtime.event import Event, Hop
 
 
 class Refused(Exception):
-    """The sink will never accept this line, and a retry is useless; the message gives the reason."""
+    """The sink will never accept this line, and a retry is useless; the message gives the reason.
+
+    status, answer: of a server: its status code and the beginning of its answer, without control characters.
+    """
+
+    def __init__(self, reason: str, *, status: int | None = None, answer: str = "") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.answer = answer
 
 
 class Sink(abc.ABC):

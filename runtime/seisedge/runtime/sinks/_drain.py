@@ -1,6 +1,8 @@
 """Drain: delivers lines from the outbox to one sink, in order, in a thread of its own.
 
-A sink that fails is retried with a growing delay; neither the station nor other sinks wait for it.
+A sink that fails is retried with a growing delay; neither the station nor other sinks wait for it. A line that the sink
+refuses for good, or that is damaged, goes to the dead letters, and the next line is delivered. A thread that ends by an
+exception is restarted with the same growing delay.
 """
 
 from __future__ import annotations
@@ -9,12 +11,16 @@ import logging
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from seisedge.runtime.journal.line import Line
+from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.journal.line import Line, Undecodable
 from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.sinks._base import Refused, Sink
+from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
+from seisedge.runtime.threads import Worker, start_worker
 
 logger = logging.getLogger(__name__)
 
@@ -22,22 +28,31 @@ BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 300.0
 BACKOFF_JITTER = 0.3
 POLL_S = 5.0  # the outbox is read at least this often
+RECENT_LINES = 20  # for `refused_share`
 
 
 @dataclass(slots=True)
 class DrainCounters:
-    """Totals of one sink."""
+    """Totals of one sink.
+
+    failures: attempts that were followed by another one. refused: lines that the sink will never accept.
+    undecodable: damaged lines. dead_lettered: refused and undecodable lines that the dead-letter file has.
+    restarts: of the thread, after an exception.
+    """
 
     delivered: int = 0
     failures: int = 0
     refused: int = 0
+    undecodable: int = 0
+    dead_lettered: int = 0
+    restarts: int = 0
 
 
 class Drain:
     """Delivers lines of `outbox` to `sink`. name: key of the sink's place in the outbox.
 
     stations: ids of the stations whose lines are delivered; None: all. hops: whether hops are delivered, too.
-    owned: whether `close` closes the sink.
+    owned: whether `close` closes the sink. dead_letters: without them a refused line is only counted and logged.
     down_since_s: when the sink began to fail, on the monotonic clock; None while it works.
     """
 
@@ -55,28 +70,83 @@ class Drain:
         self.name = name
         self.counters = DrainCounters()
         self.down_since_s: float | None = None
+        self.dead_letters: SinkDeadLetters | None = None
         self._sink = sink
         self._outbox = outbox
         self._stations = stations
         self._hops = hops
         self._owned = owned
         self._backoff_first_s = backoff_first_s
+        self._last_delivery_s: float | None = None
+        self._recent: deque[bool] = deque(maxlen=RECENT_LINES)  # True: refused or damaged
+        self._fault: str | None = None  # why the thread has ended, until it works again
+        self._worker: Worker | None = None
         self._wake = threading.Event()
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
         self._place = outbox.subscribe(name, self._wake.set)
+
+    # for health and metrics; may be read from any thread
+
+    @property
+    def waiting(self) -> int:
+        """Number of lines that the sink has yet to receive."""
+        return self._outbox.undelivered(self.name)
+
+    @property
+    def oldest_waiting_s(self) -> float:
+        """Age of the oldest line that the sink has yet to receive; 0 if there is none."""
+        return self._outbox.oldest_waiting_s(self.name)
+
+    @property
+    def last_delivery_s(self) -> float | None:
+        """Seconds since the sink last accepted a line; None before the first."""
+        return None if self._last_delivery_s is None else time.monotonic() - self._last_delivery_s
+
+    @property
+    def alive(self) -> bool:
+        """True while the thread works; False before `start`, and from an exception to the next successful pass."""
+        return self._worker is not None and self._worker.up and self._fault is None
+
+    @property
+    def closing(self) -> bool:
+        """True from `close` on: the thread ends."""
+        return self._ending.is_set()
+
+    @property
+    def fault(self) -> str | None:
+        """The exception that ended the thread; None while the thread works."""
+        return self._fault
+
+    @property
+    def refused(self) -> int:
+        """Number of lines that the sink has refused for good."""
+        return self.counters.refused
+
+    @property
+    def dead_lettered(self) -> int:
+        """Number of refused or damaged lines that were stored in the dead-letter file."""
+        return self.counters.dead_lettered
+
+    @property
+    def refused_share(self) -> float:
+        """Share of refused and damaged lines among the last `RECENT_LINES` lines that left the outbox; 0 before."""
+        recent = list(self._recent)
+        return sum(recent) / len(recent) if recent else 0.0
+
+    # for the run
 
     def start(self) -> None:
         self._wake.set()  # for lines of an earlier run
-        self._thread.start()
+        self._worker = start_worker(f"sink {self.name}", self._work)
 
     def close(self, within_s: float) -> int:
         """Deliver the remaining lines within `within_s`; returns the number of undelivered ones."""
         self._ending.set()
         self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join(within_s)
-        if self._owned and not self._thread.is_alive():
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker.join(within_s)
+        if self._owned and (self._worker is None or not self._worker.alive):
             self._sink.close()
         left = self._outbox.undelivered(self.name)
         if left:
@@ -84,6 +154,37 @@ class Drain:
             result = "they wait in the state folder" if durable else "they are lost, because there is no state folder"
             logger.warning("%s: %d lines not delivered; %s", self.name, left, result)
         return left
+
+    # the thread
+
+    def _work(self) -> None:
+        """Run until the end of the run, through exceptions of any kind."""
+        backoff_s = self._backoff_first_s
+        while True:
+            delivered = self.counters.delivered
+            try:
+                self._run()
+            except BaseException as error:  # a sink whose thread has ended would wait for ever
+                self._died(f"{type(error).__name__}: {error}", error)
+            else:
+                return
+            if self.counters.delivered > delivered:
+                backoff_s = self._backoff_first_s
+            if self._pause(backoff_s):
+                return
+            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+
+    def _died(self, reason: str, error: BaseException | None = None) -> None:
+        if self.down_since_s is None:
+            self.down_since_s = time.monotonic()
+        level = logging.ERROR if self._fault is None else logging.DEBUG
+        self._fault = reason[:200]
+        self.counters.restarts += 1
+        logger.log(level, "%s: the thread of the sink failed: %s; it is restarted", self.name, reason, exc_info=error)
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait about so long; True if the run ends."""
+        return self._ending.wait(seconds * (1 + random.uniform(-BACKOFF_JITTER, BACKOFF_JITTER)))
 
     def _run(self) -> None:
         while True:
@@ -93,45 +194,66 @@ class Drain:
                     return
                 self._place = line.seq
                 self._outbox.delivered(self.name, line.seq)
+                self._recovered()
             if lines:
                 continue
+            self._recovered()
             if self._ending.is_set():
                 return
             self._wake.wait(POLL_S)
             self._wake.clear()
 
+    def _recovered(self) -> None:
+        if self._fault is not None:
+            self._fault, self.down_since_s = None, None
+            logger.warning("%s: the thread of the sink works again", self.name)
+
     def _deliver(self, line: Line) -> bool:
         """False if the run ended before the sink accepted the line."""
-        if (self._stations is not None and line.station not in self._stations) or (
-            line.kind == "hop" and not self._hops
-        ):
+        try:
+            decoded = line.decoded()
+        except Undecodable as error:
+            self.counters.undecodable += 1
+            self._give_up(line, "is damaged", Refused(str(error)))
             return True
+        if self._stations is not None and line.station not in self._stations:
+            return True
+        if line.kind == "hop" and not self._hops:
+            return True
+        return self._write(line, decoded)
+
+    def _write(self, line: Line, decoded: Event | Hop) -> bool:
         backoff_s = self._backoff_first_s
-        decoded = line.decoded()
         while True:
             try:
                 self._sink.write(decoded)
             except OSError as error:
                 self._failed(line, error)
-            except Refused as error:
-                self._refuse(line, str(error))
+            except Refused as refusal:
+                self._refuse(line, refusal)
                 return True
-            except Exception:
+            except MemoryError:
+                raise  # the line is not to blame: the thread retries it
+            except Exception as error:
                 logger.exception("%s: %s: programming error in the sink", line.station, self.name)
-                self._refuse(line, "programming error in the sink")
+                self._refuse(line, Refused(f"programming error in the sink: {type(error).__name__}"))
                 return True
             else:
-                if self.down_since_s is not None:
-                    logger.warning("%s: the sink works again", self.name)
-                self.down_since_s = None
-                self.counters.delivered += 1
+                self._delivered()
                 return True
             if self._ending.is_set():
                 return False
-            self._ending.wait(
-                backoff_s * (1 + random.uniform(-BACKOFF_JITTER, BACKOFF_JITTER))
-            )  # then one last attempt
+            self._pause(backoff_s)  # then one last attempt
             backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+
+    def _delivered(self) -> None:
+        self._recovered()
+        if self.down_since_s is not None:
+            logger.warning("%s: the sink works again", self.name)
+        self.down_since_s = None
+        self._last_delivery_s = time.monotonic()
+        self._recent.append(False)
+        self.counters.delivered += 1
 
     def _failed(self, line: Line, error: OSError) -> None:
         self.counters.failures += 1
@@ -140,7 +262,26 @@ class Drain:
         if self.down_since_s is None:
             self.down_since_s = time.monotonic()
 
-    def _refuse(self, line: Line, reason: str) -> None:
-        level = logging.WARNING if not self.counters.refused else logging.DEBUG
-        logger.log(level, "%s: %s: line %d was refused: %s; it is skipped", line.station, self.name, line.seq, reason)
+    def _refuse(self, line: Line, refusal: Refused) -> None:
         self.counters.refused += 1
+        self.down_since_s = None  # a server that refuses a line is there
+        self._give_up(line, "was refused", refusal)
+
+    def _give_up(self, line: Line, what: str, refusal: Refused) -> None:
+        """Store the line in the dead letters, count and log it; the next line is delivered."""
+        self._recent.append(True)
+        stored = self.dead_letters is not None and self.dead_letters.add(self.name, line, refusal)
+        self.counters.dead_lettered += stored
+        first = self.counters.refused + self.counters.undecodable == 1
+        place = f"it is in {self.dead_letters.path}" if stored and self.dead_letters is not None else "it is not stored"
+        logger.log(
+            logging.WARNING if first else logging.DEBUG,
+            "%s: %s: line %d%s %s: %s; %s",
+            line.station,
+            self.name,
+            line.seq,
+            f" ({line.event_id[0]} revision {line.event_id[1]})" if line.event_id is not None else "",
+            what,
+            refusal,
+            place,
+        )

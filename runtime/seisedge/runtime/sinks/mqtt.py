@@ -1,11 +1,15 @@
 """MQTT: one message per revision, and a status of the station.
 
+A line that is not acknowledged in time stays with paho, which sends it again after a reconnection; a retry of the same
+line waits for that acknowledgement, so that a broker that does not acknowledge gets one copy per connection.
+
 Topics: `TOPIC/NET.STA/event`: JSON, quality of service 1, not retained. `TOPIC/NET.STA/status`: `online` or
 `offline`, retained; the broker itself publishes `offline` (the last will) when the connection is lost.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Sequence
@@ -17,12 +21,16 @@ from seisedge.runtime.config import MqttConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.sinks._base import Sink
+from seisedge.runtime.threads import start_task
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import Client
+    from paho.mqtt.client import Client, MQTTMessageInfo
 
-KEEPALIVE_S = 30
+logger = logging.getLogger(__name__)
+
+KEEPALIVE_S = 30  # also the limit for the broker's answer to CONNECT
 RECONNECT_MAX_S = 60
+FAILED = "the client failed"
 CLOSE_S = 1.0  # for the last message, and again for the thread
 
 
@@ -34,17 +42,13 @@ class MqttSink(Sink):
     """
 
     def __init__(self, config: MqttConfig, stations: Sequence[str], password: str | None = None) -> None:
-        try:
-            from paho.mqtt import client as paho
-            from paho.mqtt.enums import CallbackAPIVersion
-        except ModuleNotFoundError:
-            raise InputError("sinks.mqtt needs paho-mqtt; pip install 'seisedge[mqtt]'") from None
         self._config = config
         self._reason, self._refused = "no answer yet", False
+        self._sent: tuple[tuple[str, int], MQTTMessageInfo] | None = None  # (id, revision) that waits for the broker
         self._status = f"{config.topic}/{stations[0]}/status"
-        self._client: Client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=f"seisedge-{stations[0]}", reconnect_on_failure=True
-        )
+        self._closing = threading.Event()
+        self._online: MQTTMessageInfo | None = None
+        self._client = self._new_client(f"seisedge-{stations[0]}")
         if config.username is not None:
             self._client.username_pw_set(config.username, password)
         if config.tls or config.ca_file is not None:
@@ -59,6 +63,7 @@ class MqttSink(Sink):
         self._client.on_connect = self._connected
         self._client.on_connect_fail = self._not_connected
         self._client.on_disconnect = self._disconnected
+        self._client.connect_timeout = config.timeout_s  # of the connection, and again of the TLS handshake
         self._client.reconnect_delay_set(1, RECONNECT_MAX_S)
         self._client.connect_async(config.host, config.port, KEEPALIVE_S)
         self._client.loop_start()
@@ -66,33 +71,71 @@ class MqttSink(Sink):
     def write(self, line: Event | Hop) -> None:
         if not isinstance(line, Event):
             return
+        where = f"{self._config.host}:{self._config.port}"
+        self._client.loop_start()  # if the thread of paho has ended; else it does nothing
         if not self._client.is_connected():
-            raise ConnectionError(f"{self._config.host}:{self._config.port}: not connected: {self._reason}")
-        topic = f"{self._config.topic}/{line.station}/event"
-        sent = self._client.publish(topic, msgspec.json.encode(line), qos=1)
-        try:
-            sent.wait_for_publish(self._config.timeout_s)
-        except (RuntimeError, ValueError) as error:  # the connection was lost during publish
-            raise ConnectionError(f"{self._config.host}:{self._config.port}: {error}") from error
-        if not sent.is_published():
-            raise TimeoutError(f"{self._config.host}:{self._config.port}: not acknowledged")
+            raise ConnectionError(f"{where}: not connected: {self._reason}")
+        key = (line.id, line.revision)
+        if self._sent is None or self._sent[0] != key:
+            self._sent = (
+                key,
+                self._client.publish(f"{self._config.topic}/{line.station}/event", msgspec.json.encode(line), qos=1),
+            )
+        if not _acknowledged(self._sent[1], self._config.timeout_s):
+            raise TimeoutError(f"{where}: not acknowledged within {self._config.timeout_s:g} s")
+        self._sent = None
 
     def close(self) -> None:
         """Publish `offline` and disconnect; the last will is only sent for a lost connection."""
+        self._closing.set()
         if self._client.is_connected():
-            self._client.publish(self._status, "offline", qos=1, retain=True).wait_for_publish(CLOSE_S)
+            _acknowledged(self._client.publish(self._status, "offline", qos=1, retain=True), CLOSE_S)
         self._client.disconnect()
         # paho's thread may be waiting for a connection; it ends with the process
-        stopping = threading.Thread(target=self._client.loop_stop, name="mqtt stop", daemon=True)
-        stopping.start()
-        stopping.join(CLOSE_S)
+        start_task("mqtt stop", self._stop_loop, self._not_stopped).join(CLOSE_S)
+
+    def _stop_loop(self) -> None:
+        self._client.loop_stop()
+
+    def _not_stopped(self, error: BaseException) -> None:
+        logger.debug("%s: mqtt: %s", self._config.host, error)
+
+    def _new_client(self, client_id: str) -> Client:
+        try:
+            from paho.mqtt import client as paho
+            from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+        except ModuleNotFoundError:
+            raise InputError("sinks.mqtt needs paho-mqtt; pip install 'seisedge[mqtt]'") from None
+        sink = self
+
+        class Client(paho.Client):
+            """Reconnects after an exception that would end the thread of paho, such as one for a malformed packet."""
+
+            def loop_forever(self, *args: Any, **settings: Any) -> MQTTErrorCode:
+                pause_s = 1.0
+                while True:
+                    try:
+                        return super().loop_forever(*args, **settings)
+                    except Exception as error:
+                        sink._failed(error)
+                    self.connect_async(sink._config.host, sink._config.port, KEEPALIVE_S)
+                    if sink._closing.wait(pause_s):
+                        return MQTTErrorCode.MQTT_ERR_SUCCESS
+                    pause_s = min(2 * pause_s, RECONNECT_MAX_S)
+
+        return Client(CallbackAPIVersion.VERSION2, client_id=client_id, reconnect_on_failure=True)
+
+    def _failed(self, error: Exception) -> None:
+        level = logging.DEBUG if self._reason.startswith(FAILED) else logging.WARNING
+        self._refused, self._reason = False, f"{FAILED}: {type(error).__name__}: {error}"
+        logger.log(level, "%s: mqtt: %s; reconnecting", f"{self._config.host}:{self._config.port}", self._reason)
 
     def _connected(self, client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._refused = reason.is_failure
         if reason.is_failure:
             self._reason = f"the broker refused the connection: {reason}"
-        else:
-            client.publish(self._status, "online", qos=1, retain=True)
+        elif self._online is None or _acknowledged(self._online, 0.0):  # else paho sends it again
+            self._online = client.publish(self._status, "online", qos=1, retain=True)
 
     def _not_connected(self, _client: Client, _data: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this in an `except` block and does not pass the exception
@@ -101,3 +144,15 @@ class MqttSink(Sink):
     def _disconnected(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if not self._refused:  # else the broker closed it, and the reason for the refusal is more useful
             self._reason = str(reason)
+
+
+def _acknowledged(message: MQTTMessageInfo, within_s: float) -> bool:
+    """Wait for the broker's acknowledgement. False also if the connection was lost: paho holds the message."""
+    from paho.mqtt.enums import MQTTErrorCode
+
+    if message.rc == MQTTErrorCode.MQTT_ERR_NO_CONN:
+        message.rc = (
+            MQTTErrorCode.MQTT_ERR_SUCCESS
+        )  # else paho raises, though it sends the message once it is connected
+    message.wait_for_publish(within_s)
+    return message.is_published()

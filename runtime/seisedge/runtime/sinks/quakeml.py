@@ -9,6 +9,7 @@ https://quake.ethz.ch/quakeml/docs/REC?action=AttachFile&do=view&target=QuakeML-
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -18,12 +19,14 @@ from seisedge.runtime.card import MAGNITUDE_CODE, UNSPECIFIED_SCALE
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop, MagnitudeEstimate
 from seisedge.runtime.files import write_atomically
-from seisedge.runtime.sinks._base import Sink
+from seisedge.runtime.sinks._base import Refused, Sink
 
 QUAKEML, BED = "http://quakeml.org/xmlns/quakeml/1.2", "http://quakeml.org/xmlns/bed/1.2"
 
 # A label of the type model → QuakeML's event type. An emitted event of type "noise" says nothing about its source.
 TYPES = {"tectonic": "earthquake", "non-tectonic": "other event", "noise": "not reported"}
+
+_FILE_NAME, _DAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
 
 
 class QuakeMLSink(Sink):
@@ -46,6 +49,8 @@ class QuakeMLSink(Sink):
     def write(self, line: Event | Hop) -> None:
         if not isinstance(line, Event):
             return
+        if not _FILE_NAME.fullmatch(line.id) or not _DAY.match(line.onset):  # of a damaged line
+            raise Refused(f"no file can be named after the event {line.id[:100]!a} of {line.onset[:100]!a}")
         folder = self._folder / line.onset[:10]
         folder.mkdir(exist_ok=True)
         write_atomically(folder / f"{line.id}.xml", quakeml_from_event(line, self._authority, self._scale_remarks))

@@ -1,6 +1,9 @@
 """Webhook: one POST of JSON per revision.
 
 By the header `Idempotency-Key: ID/REVISION` a receiver recognises a repetition; it may answer one with 409.
+
+A status of 2xx accepts the line, whatever the body of the answer. A status that concerns the line refuses it for good.
+After any other status the line is sent again: the operator or the server can repair the cause.
 """
 
 from __future__ import annotations
@@ -15,33 +18,40 @@ import msgspec
 
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.sinks._base import Refused, Sink
+from seisedge.runtime.sinks._http import opener
 
-# The line itself is rejected, and a retry is useless. Other errors (wrong token, missing page) can be repaired there.
-REJECTED = {
-    HTTPStatus.BAD_REQUEST,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
+ANSWER_BYTES = 500  # of a refusal, for the dead letters
+
+# The 4xx that do not concern the line: the token, the URL and the proxy are configured, the others pass.
+RETRIED = {
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.PAYMENT_REQUIRED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.GONE,
+    HTTPStatus.MISDIRECTED_REQUEST,
+    HTTPStatus.LOCKED,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.UPGRADE_REQUIRED,
+    HTTPStatus.TOO_MANY_REQUESTS,
 }
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is a failure: urllib would turn the POST into a GET."""
-
-    def redirect_request(self, *_: object, **__: object) -> None:
-        return None
-
-
 class WebhookSink(Sink):
-    """POSTs to `url`. token: sent as `Authorization: Bearer`."""
+    """POSTs to `url`. token: sent as `Authorization: Bearer`. timeout_s: of a whole exchange, connection to answer."""
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 10.0) -> None:
         self._url = url
+        self._shown = url
+        self._token = token
         self._timeout_s = timeout_s
         self._headers = {"Content-Type": "application/json", "User-Agent": f"seisedge/{version('seisedge')}"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._opener = opener()
 
     def write(self, line: Event | Hop) -> None:
         if not isinstance(line, Event):
@@ -49,16 +59,52 @@ class WebhookSink(Sink):
         headers = self._headers | {"Idempotency-Key": f"{line.id}/{line.revision}"}
         request = urllib.request.Request(self._url, msgspec.json.encode(line), headers, method="POST")
         try:
-            with self._opener.open(request, timeout=self._timeout_s) as answer:
-                answer.read(1 << 16)
+            self._opener.open(request, timeout=self._timeout_s).close()
         except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == HTTPStatus.CONFLICT:
-                return
-            if error.code in REJECTED:
-                raise Refused(f"{self._url} answered {error.code} {error.reason}") from None
-            raise ConnectionError(f"{self._url} answered {error.code} {error.reason}") from None
+            with error:
+                self._not_accepted(error)
+        except TimeoutError:
+            raise self._no_answer() from None
         except urllib.error.URLError as error:
-            raise ConnectionError(f"{self._url}: {error.reason}") from None
-        except HTTPException as error:
-            raise ConnectionError(f"{self._url}: {type(error).__name__}") from error
+            if isinstance(error.reason, TimeoutError):
+                raise self._no_answer() from None
+            raise ConnectionError(f"{self._shown}: {error.reason}") from None
+        except (
+            HTTPException,
+            ValueError,
+        ) as error:  # their text can contain the URL, or that of a proxy with a password
+            raise ConnectionError(f"{self._shown}: {type(error).__name__}") from None
+
+    def _not_accepted(self, error: urllib.error.HTTPError) -> None:
+        """Raises ConnectionError if the line can be sent again, Refused if not; neither for a repetition."""
+        if error.code == HTTPStatus.CONFLICT:
+            return
+        sentence = f"{self._shown} answered {error.code} {_printable(error.reason.encode()[:100])}"
+        if not 400 <= error.code < 500 or error.code in RETRIED:
+            raise ConnectionError(sentence)
+        answer = _printable(_beginning(error))
+        if self._token:
+            answer = answer.replace(self._token, "…")
+        raise Refused(sentence, status=error.code, answer=answer)
+
+    def _no_answer(self) -> TimeoutError:
+        return TimeoutError(f"{self._shown}: no complete answer within {self._timeout_s:g} s")
+
+
+def _beginning(error: urllib.error.HTTPError) -> bytes:
+    """What has arrived of the body before the deadline, up to `ANSWER_BYTES`."""
+    found = b""
+    try:
+        while len(found) < ANSWER_BYTES:
+            part = error.fp.read1(ANSWER_BYTES - len(found))  # type: ignore[attr-defined]  # an HTTPResponse
+            if not part:
+                break
+            found += part
+    except (OSError, HTTPException, ValueError):
+        pass  # the status is known
+    return found
+
+
+def _printable(data: bytes) -> str:
+    """Text of the network without control characters."""
+    return "".join(c if c.isprintable() else " " for c in data.decode("utf-8", "replace")).strip()

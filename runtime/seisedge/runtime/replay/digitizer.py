@@ -26,6 +26,7 @@ from seisedge.runtime.replay._fault import Fault, fault_from_spec
 from seisedge.runtime.replay._recording import Entry, Recording
 from seisedge.runtime.replay._seedlink import SeedLinkClient
 from seisedge.runtime.sources._datalink_wire import PREFIX
+from seisedge.runtime.threads import Worker, start_task, start_worker
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ class Digitizer:
         self._links: dict[socket.socket, Client | None] = {}  # oldest first; without a client before its first bytes
         self._max_clients = max_clients()
         self._n_refused = 0
+        self._acceptor: Worker | None = None
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 
@@ -138,7 +140,7 @@ class Digitizer:
             self._socket = socket.create_server((host, port), family=family, backlog=128)
         except (OSError, OverflowError, UnicodeError) as error:
             raise cannot_listen("--listen", host, port, error) from error
-        self._start(self._accept, "digitizer")
+        self._acceptor = start_worker("digitizer", self._accept)
 
     def close(self) -> None:
         """Disconnect all clients and stop listening; may be called twice."""
@@ -149,6 +151,9 @@ class Digitizer:
         for link in [*links, *([self._socket] if self._socket is not None else [])]:
             with contextlib.suppress(OSError):  # already disconnected
                 link.shutdown(socket.SHUT_RDWR)
+        if self._acceptor is not None:
+            self._acceptor.stop()
+            self._acceptor.join(CLOSE_WAIT_S)
         for thread in threads:
             thread.join(CLOSE_WAIT_S)
         if self._socket is not None:
@@ -163,11 +168,18 @@ class Digitizer:
     ) -> None:
         self.close()
 
-    def _start(self, target: Callable[[], None], name: str) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
+    def _start(self, link: socket.socket, name: str) -> None:
+        """Serve a client in a thread of its own."""
+
+        def failed(error: BaseException) -> None:
+            logger.error("client %s: disconnected after an exception", name, exc_info=error)
+            with self._lock:
+                self._links.pop(link, None)
+            link.close()
+
+        thread = start_task(f"digitizer {name}", lambda: self._serve(link, name), failed)
         with self._lock:
             self._threads = [t for t in self._threads if t.is_alive()]
-            thread.start()
             self._threads.append(thread)
 
     def _accept(self) -> None:
@@ -189,7 +201,7 @@ class Digitizer:
                 continue
             with self._lock:
                 self._links[link] = None
-            self._start(lambda link=link, name=name: self._serve(link, name), f"digitizer {name}")  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
+            self._start(link, name)
 
     def _serve(self, link: socket.socket, name: str) -> None:
         with self._lock:

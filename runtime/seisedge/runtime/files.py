@@ -59,14 +59,15 @@ def append_bounded(path: Path, data: bytes, max_bytes: int, file_mode: int = OWN
         path.replace(path.with_name(f"{path.name}.1"))
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, file_mode: int | None = None) -> None:
     """Write a file beside `path`, flush it to disk and rename it onto `path`; the folder must exist.
 
-    An existing file keeps its permissions. Raises OSError; then `path` is as it was, and nothing is left beside it.
+    An existing file keeps its permissions. file_mode: rights of a new file; None: by the umask.
+    Raises OSError; then `path` is as it was, and nothing is left beside it.
     """
     part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("xb") as file:
+        with open(part, "xb", opener=None if file_mode is None else created_with(file_mode)) as file:
             if path.exists():
                 os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             file.write(data)

@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -195,6 +196,32 @@ def test_a_file_waits_for_the_reader_of_its_events(part: Path, tmp_path: Path) -
     assert "".join(received) == whole.read_text(encoding="utf-8") and len("".join(received)) > 3 * 4096
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_a_reader_that_goes_does_not_take_the_events_file_along(part: Path, tmp_path: Path, live: bool) -> None:
+    events = tmp_path / "events.jsonl"
+    read_fd, write_fd = _small_pipe()
+    os.close(read_fd)
+    command = [sys.executable, "-m", "seisedge.cli", "run"]
+    with Digitizer([part], speed=0.0) as digitizer:
+        source = ["--source", f"{digitizer.url}?from=earliest", "--idle-exit", "1"] if live else [str(part)]
+        run = [*command, *source, "--events", str(events)]
+        done = subprocess.run(run, stdout=write_fd, stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert len(events.read_bytes().splitlines()) == 39
+        assert "lines of standard output that nobody read: " in done.stderr
+        alone = subprocess.run([*command, *source], stdout=write_fd, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write_fd)
+    assert alone.returncode == 1 and "Traceback" not in alone.stderr
+
+
+def test_standard_output_on_a_full_disk(part: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "seisedge.cli", "run", str(part), "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "Error: standard output: events cannot be written: No space left on device"
+
+
 def test_sigterm_ends_a_file_whose_events_nobody_reads(part: Path) -> None:
     read_fd, write_fd = _small_pipe()
     command = [sys.executable, "-m", "seisedge.cli", "run", str(part), "--json"]
@@ -243,6 +270,45 @@ def test_where_the_log_goes(tmp_path: Path, as_json: bool) -> None:
         assert all(json.loads(line)["schema"] == "seisedge.event/1" for line in done.stdout.splitlines())
     else:
         assert "PB.B918    new" in done.stdout and "PB.B918    new" not in done.stderr
+
+
+def _limited(*args: object, file_bytes: int) -> subprocess.CompletedProcess[str]:
+    """A run whose files cannot grow beyond `file_bytes`: the same error at a write as on a full disk."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+
+    command = [sys.executable, "-m", "seisedge.cli", "run", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_events_on_a_full_disk_do_not_stop_standard_output(part: Path, tmp_path: Path, live: bool) -> None:
+    """Without a state folder. The file has whole lines, and the run says that the others are lost."""
+    whole = subprocess.run(
+        [sys.executable, "-m", "seisedge.cli", "run", str(part), "--json"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    events = tmp_path / "events.jsonl"
+    with contextlib.ExitStack() as opened:
+        where: list[object] = [part]
+        if live:
+            digitizer = opened.enter_context(Digitizer([part], speed=0.0))
+            where = ["--source", f"{digitizer.url}/PB_B918,PB_B921?from=earliest", "--idle-exit", 3]
+        done = _limited(*where, "--events", events, "--json", file_bytes=20_000)
+    shown = [json.loads(line)["id"] for line in done.stdout.splitlines()]
+    assert sorted(shown) == sorted(json.loads(line)["id"] for line in whole)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    written = [json.loads(line)["id"] for line in events.read_text(encoding="utf-8").splitlines()]
+    assert 5 < len(written) < len(whole) and written == shown[: len(written)]
+    lost = len(whole) - len(written)
+    assert f"{events}: {lost} event lines could not be written" in done.stderr
+    assert "File too large" in done.stderr
+
+
+def test_events_to_a_full_device(part: Path) -> None:
+    done = _limited(part, "--events", "/dev/full", file_bytes=-1)
+    assert done.returncode == 1 and "Traceback" not in done.stderr + done.stdout
+    assert "No space left on device" in done.stderr and done.stdout.count("PB.B9") > 15
 
 
 def test_a_plain_run_does_not_import_the_service(part: Path) -> None:

@@ -1,8 +1,12 @@
 """`seisedge run --state` and `seisedge state show`."""
 
 import json
+import os
+import sqlite3
+import stat
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 from tests.runtime.sinks.receiver import Receiver, serving
 
@@ -47,6 +51,29 @@ def test_a_run_and_its_state(tmp_path: Path) -> None:
     assert readable.exit_code == 0, readable.output
     for word in ("PB.B918", "resumes after token", "sink standard output: 0 lines waiting", "revisions stored"):
         assert word in readable.output
+
+
+def test_a_damaged_row_is_named(tmp_path: Path) -> None:
+    """One damaged station does not hide the others."""
+    state = tmp_path / "state"
+    with Digitizer([_part(tmp_path / "part.mseed")], speed=0.0) as digitizer:
+        url = f"{digitizer.url}/PB_B918,PB_B921"
+        assert _seisedge("run", "--source", url, "--until-end", "--state", state, "--json").exit_code == 0
+    for column, value in (("back", "{"), ("back", "{}"), ("back", "[" * 3000), ("token_ns", "x"), ("updated_ns", "")):
+        with sqlite3.connect(state / "journal.sqlite") as link:
+            before = link.execute(
+                "SELECT back, token_ns, updated_ns FROM stations WHERE station = 'PB.B918'"
+            ).fetchone()
+            link.execute(f"UPDATE stations SET {column} = ? WHERE station = 'PB.B918'", (value,))
+        shown = _seisedge("state", "show", state)
+        assert shown.exit_code == 0 and "the stored state is damaged" in shown.output, shown.output
+        assert "resumes after token" in shown.output.partition("PB.B921")[2]
+        facts = json.loads(_seisedge("state", "show", state, "--json").output)
+        assert ["damaged" in station for station in facts["stations"]] == [True, False]
+        with sqlite3.connect(state / "journal.sqlite") as link:
+            link.execute(
+                "UPDATE stations SET (back, token_ns, updated_ns) = (?, ?, ?) WHERE station = 'PB.B918'", before
+            )
 
 
 def test_files_twice(tmp_path: Path) -> None:
@@ -113,3 +140,64 @@ def test_a_webhook_that_refuses_every_line(tmp_path: Path) -> None:
     assert {(letter["status"], letter["answer"]) for letter in letters} == {(413, "too large")}
     assert f"lines refused by webhook {receiver.url}: {len(lines)}\n" in result.stderr
     assert f"these lines are in {state / 'sink-dead-letters.jsonl'}" in result.stderr
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+@pytest.mark.parametrize(("file_mode", "folder_mode"), [(None, "0700"), ("0640", "0750")])
+def test_rights_of_everything_that_a_run_creates(
+    tmp_path: Path, umask: int, file_mode: str | None, folder_mode: str
+) -> None:
+    """By default only the owner can read events, whatever the umask."""
+    made, part = tmp_path / "made", tmp_path / "part.mseed"
+    data = _part(part).read_bytes()
+    part.write_bytes(data[:32] + bytes(4) + data[36:])  # a record of rate 0, for a dead letter
+    made.mkdir(mode=0o755)
+    setting = "" if file_mode is None else f'file_mode = "{file_mode}"\n'
+    station = tmp_path / "station.toml"
+    with serving(Receiver()) as receiver:
+        receiver.codes = [400]  # and a dead letter of a sink
+        station.write_text(
+            f"{(STATIONS / 'PB.B918.toml').read_text(encoding='utf-8')}\n[journal]\n{setting}"
+            f'[sinks.jsonl]\npath = "{made / "lines.jsonl"}"\nmax_mb = 0.01\n{setting}'
+            f'[sinks.quakeml]\nfolder = "{made / "deep" / "quakeml"}"\n{setting}'
+            f'[sinks.webhook]\nurl = "{receiver.url}"\n',
+            encoding="utf-8",
+        )
+        before = os.umask(umask)
+        try:
+            for where in (
+                ("--state", made / "deep" / "state", "--events", made / "a.jsonl"),
+                ("--events", made / "b.jsonl"),
+            ):
+                result = _seisedge("run", station, part, *where)
+                assert result.exit_code == 0, result.output
+        finally:
+            os.umask(before)
+    files = [path for path in made.rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {int(file_mode or "0600", 8)}
+    names = {path.name for path in files}
+    assert names >= {
+        "a.jsonl", "b.jsonl", "lines.jsonl", "lines.jsonl.1", "journal.sqlite", "lock", "dead-letters.jsonl",
+        "sink-dead-letters.jsonl",
+    }  # fmt: skip
+    assert any(name.endswith(".xml") for name in names)
+    folders = [path for path in made.rglob("*") if path.is_dir()]
+    assert len(folders) == 4 and {stat.S_IMODE(path.stat().st_mode) for path in folders} == {int(folder_mode, 8)}
+    assert stat.S_IMODE(made.stat().st_mode) == 0o755  # it existed
+
+
+def test_an_existing_file_keeps_its_rights(tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    events.touch(mode=0o644)
+    events.chmod(0o644)
+    assert _seisedge("run", _part(tmp_path / "part.mseed"), "--events", events).exit_code == 0
+    assert events.stat().st_size > 10_000 and stat.S_IMODE(events.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("file_mode", ["0777", "600", "0400", "rw"])
+def test_unusable_rights(tmp_path: Path, file_mode: str) -> None:
+    station = tmp_path / "station.toml"
+    text = (STATIONS / "PB.B918.toml").read_text(encoding="utf-8")
+    station.write_text(f'{text}\n[journal]\nfile_mode = "{file_mode}"\n', encoding="utf-8")
+    result = _seisedge("run", station, RECORDING)
+    assert result.exit_code == 2 and "journal.file_mode" in result.stderr

@@ -35,7 +35,7 @@ def _stored(folder: Path) -> tuple[list[int], list[int]]:
         return revisions, [seq for (seq,) in link.execute("SELECT seq FROM outbox ORDER BY seq")]
 
 
-def test_revisions_and_lines_are_kept_for_keep_days(tmp_path: Path) -> None:
+def test_revisions_are_kept_for_keep_days_and_lines_for_their_sinks(tmp_path: Path) -> None:
     clock = Clock(100 * DAY_S)
     journal = _journal(tmp_path, clock, JournalConfig(keep_days=2.0))
     for revision, after_s in enumerate((0.0, PRUNE_S - 1, PRUNE_S, PRUNE_S + 1)):
@@ -53,12 +53,70 @@ def test_revisions_and_lines_are_kept_for_keep_days(tmp_path: Path) -> None:
     clock.now_s = 102 * DAY_S + PRUNE_S
     journal.add(event(6))
     journal.step()
-    assert _stored(tmp_path) == ([2, 3, 4, 5, 6], [3, 4, 5, 6, 7])  # the second is too old by a second
-    assert journal.counters.dropped_lines == 2
+    assert _stored(tmp_path) == ([2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7])  # the second is too old by a second
     assert not journal.add(event(2)) and journal.add(event(1))  # the key was removed
     clock.now_s = 110 * DAY_S
     journal.flush()
-    assert _stored(tmp_path) == ([1], [8]) and journal.counters.dropped_lines == 7
+    assert _stored(tmp_path) == ([1], [1, 2, 3, 4, 5, 6, 7, 8]) and journal.counters.dropped_lines == 0
+
+
+def test_a_wall_clock_that_is_set_right_loses_nothing(tmp_path: Path) -> None:
+    """A run whose clock is 40 days slow, until its last minute; the next run has the right clock."""
+    monotonic, wall = Clock(), Clock(1000 * DAY_S)
+
+    def opened() -> Journal:
+        journal = Journal(tmp_path, "list:", JournalConfig(), now_s=monotonic, time_ns=wall.time_ns)
+        journal.outbox.subscribe("hook", lambda: None)
+        journal.flush()  # removes what is too old
+        return journal
+
+    journal = opened()
+    for revision in range(62):
+        monotonic.now_s += 60
+        wall.now_s += 60
+        journal.add(event(revision))
+        journal.step()
+    wall.now_s += 40 * DAY_S
+    monotonic.now_s += PRUNE_S
+    journal.add(event(62))
+    journal.step()
+    assert len(journal.outbox.lines_after(0)) == 63 and journal.outbox.oldest_waiting_s("hook") == 61 * 60 + PRUNE_S
+    journal.close()
+    wall.now_s += 40 * DAY_S
+    journal = opened()
+    assert [line.seq for line in journal.outbox.lines_after(0)] == list(range(1, 64))
+    assert journal.outbox.undelivered("hook") == 63 and journal.outbox.oldest_waiting_s("hook") == 61 * 60 + PRUNE_S
+    assert not any(journal.add(event(revision)) for revision in range(63))  # a replay repeats no line
+    assert journal.counters.dropped_lines == 0
+    wall.now_s -= 80 * DAY_S
+    monotonic.now_s += PRUNE_S
+    journal.add(event(63))
+    journal.step()
+    assert _stored(tmp_path) == (list(range(64)), list(range(1, 65)))
+
+
+def test_every_count_of_waiting_lines_is_without_the_dropped_ones(tmp_path: Path) -> None:
+    clock = Clock(100 * DAY_S)
+    settings = JournalConfig(max_lines=100)
+
+    def counts() -> list[int]:
+        with DatabaseReader(tmp_path) as reader:
+            shown = {name: waiting for name, waiting, _ in reader.sinks()}["a sink that takes nothing"]
+        lines = journal.outbox.lines_after(0, 1000)
+        return [journal.outbox.undelivered("a sink that takes nothing"), shown, len(lines)]
+
+    journal = _journal(tmp_path, clock, settings)
+    for revision in range(142):
+        journal.add(event(revision))
+    journal.step()
+    assert counts() == [100, 100, 100] and journal.counters.dropped_lines == 42
+    journal.close()
+    journal = _journal(tmp_path, clock, settings)
+    assert counts() == [100, 100, 100]
+    journal.outbox.delivered("a sink that takes nothing", 100)
+    journal.flush()
+    assert counts() == [42, 42, 42]
+    journal.close()
 
 
 def test_the_newest_max_lines_are_kept(tmp_path: Path) -> None:
@@ -84,7 +142,7 @@ def test_the_newest_max_lines_are_kept(tmp_path: Path) -> None:
     assert _stored(tmp_path)[0] == list(range(104))  # keys are not lines
 
 
-def test_nothing_is_pruned_by_default_within_a_month(tmp_path: Path) -> None:
+def test_no_revision_is_forgotten_by_default_within_a_month(tmp_path: Path) -> None:
     clock = Clock(1000 * DAY_S)
     journal = _journal(tmp_path, clock, JournalConfig())
     journal.add(event(0))
@@ -96,7 +154,7 @@ def test_nothing_is_pruned_by_default_within_a_month(tmp_path: Path) -> None:
     clock.now_s += PRUNE_S
     journal.add(event(2))
     journal.step()
-    assert _stored(tmp_path) == ([1, 2], [2, 3])
+    assert _stored(tmp_path) == ([1, 2], [1, 2, 3])
 
 
 def test_a_pruning_that_fails_is_a_failure(tmp_path: Path, connections: Connections) -> None:

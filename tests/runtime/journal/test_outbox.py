@@ -158,7 +158,21 @@ def test_the_age_of_the_oldest_line_that_waits(tmp_path: Path) -> None:
     assert age("sink") == 0.0
     journal.outbox.delivered("sink", 2)
     assert age("sink") == 0.0
-    assert MemoryJournal().outbox.oldest_waiting_s("sink") == 0.0
+
+
+def test_the_age_of_a_line_that_waits_in_memory() -> None:
+    clock = Clock(1000.0)
+    outbox = Outbox(now_s=clock)
+    outbox.subscribe("sink", _nothing)
+    assert outbox.oldest_waiting_s("sink") == 0.0
+    for revision in range(2):
+        outbox.add(event(revision))
+        clock.now_s += 10.0
+    assert outbox.oldest_waiting_s("sink") == 20.0
+    outbox.delivered("sink", 1)
+    assert outbox.oldest_waiting_s("sink") == 10.0
+    outbox.delivered("sink", 2)
+    assert outbox.oldest_waiting_s("sink") == 0.0
 
 
 def test_the_time_to_be_stored_is_measured_for_the_newest_lines(tmp_path: Path) -> None:
@@ -209,6 +223,7 @@ def test_trimming_counts_the_lines_that_a_sink_has_not_received() -> None:
         outbox.add(event(revision))
     outbox.delivered("sink", 2)
     assert outbox.trim() == 3  # the sink has two of the five removed ones
+    assert outbox.undelivered("sink") == MAX_UNSAVED
     assert [line.seq for line in outbox.unsaved[:2]] == [6, 7]
     outbox.delivered("sink", 8)
     assert outbox.trim() == 0

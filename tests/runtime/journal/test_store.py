@@ -110,6 +110,7 @@ def test_damage_that_only_a_sink_has_read(tmp_path: Path, connections: Connectio
     journal.step()
     assert len(list(tmp_path.glob("*.damaged"))) == 1 and state_of(journal) is StoreState.FAILING
     assert waiting(journal.outbox) == [("XX.STA-1", 20)]
+    assert journal.counters.dropped_lines == 20 and journal.outbox.undelivered("sink") == 1
 
 
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:

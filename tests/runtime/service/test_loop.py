@@ -15,7 +15,7 @@ from seisedge.runtime.service.health import MAX_SHOWN, Health
 from seisedge.runtime.service.loop import MAX_STATIONS, MORE_STATIONS, Loop, default_max_stations
 from seisedge.runtime.service.metrics import text_from_health
 from seisedge.runtime.sinks import Sink
-from seisedge.runtime.sinks.jsonl import JsonLinesSink
+from seisedge.runtime.sinks.jsonl import EventsFile, JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink, sentence_from_event
 
 TRACES = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
@@ -140,7 +140,7 @@ def test_json_lines_are_complete_lines(tmp_path: Path) -> None:
     events, _ = _run(list(packets_of(TRACES)), live=False)
     path = tmp_path / "events.jsonl"
     path.write_text("old\n", encoding="utf-8")
-    sink = JsonLinesSink.to_file(path)
+    sink = EventsFile(path)
     for event in events:
         sink.write(event)
         assert path.read_bytes().endswith(b"}\n")

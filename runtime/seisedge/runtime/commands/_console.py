@@ -18,12 +18,15 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Self
 
+from seisedge.runtime.errors import FailedError
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.output import LogHandler, OutputStream
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks.terminal import JsonTerminalSink, TerminalSink
 from seisedge.runtime.sources import Source
 from seisedge.runtime.threads import start_worker
+
+logger = logging.getLogger(__name__)
 
 SINK_WAIT_S = 5.0  # with a state folder: then the lines wait there, and the sink is reported as down
 END_WAIT_S = 30.0  # at the end of a live run, for lines that the reader has yet to take
@@ -38,6 +41,8 @@ class Console:
         self.err = OutputStream(sys.stderr, "standard error")
         self._as_json = as_json
         self._end_wait_s = END_WAIT_S
+        self._alone = True
+        self._failed = False  # writing to standard output, once
         log = self.err if as_json else self.out
         root = logging.getLogger()
         for handler in list(root.handlers):
@@ -52,23 +57,38 @@ class Console:
         """Both streams, for the health."""
         return self.out, self.err
 
-    def sink(self, journal: BaseJournal, source: Source) -> Sink:
-        """The sink that writes events to standard output."""
-        echo: Callable[[str], None]
-        if journal.folder is not None:
-            echo = lambda line: self.out.deliver(line, SINK_WAIT_S)  # noqa: E731 - with one more argument
-        else:
-            echo = self._deliver if source.back_pressure else self.out.offer
+    def sink(self, journal: BaseJournal, source: Source, *, alone: bool) -> Sink:
+        """The sink that writes events to standard output. alone: no other output has them."""
+        self._alone = alone
         if source.back_pressure:
             self.out.patient = self.err.patient = True
             self._end_wait_s = float("inf")
+        if journal.folder is not None:  # the lines wait in the folder; the thread of the sink tries again
+            return self._sink(lambda line: self.out.deliver(line, SINK_WAIT_S))
+        return self._sink(self._direct(self.out.deliver if source.back_pressure else self.out.offer))
+
+    def _sink(self, echo: Callable[[str], None]) -> Sink:
         return JsonTerminalSink(echo) if self._as_json else TerminalSink(echo)
 
-    def _deliver(self, line: str) -> None:
-        try:
-            self.out.deliver(line)
-        except TimeoutError:  # only after a signal
-            self.out.dropped += 1
+    def _direct(self, write: Callable[[str], None]) -> Callable[[str], None]:
+        """Write a line from the loop. A reader that has gone ends the run only if no other output has the events."""
+
+        def echo(line: str) -> None:
+            try:
+                write(line)
+            except TimeoutError:  # only after a signal
+                self.out.dropped += 1
+            except OSError as error:
+                if self._alone and isinstance(error, BrokenPipeError):
+                    raise  # `| head`: click ends the process with exit status 1
+                if self._alone:
+                    raise FailedError(f"{self.out.name}: events cannot be written: {error.strerror}") from error
+                self.out.dropped += 1
+                level = logging.DEBUG if self._failed else logging.WARNING
+                self._failed = True
+                logger.log(level, "%s: %s; other outputs still receive events", self.out.name, error.strerror)
+
+        return echo
 
     def say(self, line: str) -> None:
         """Write a line of the summary, to standard error."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from seisedge.runtime.commands._console import Console
 from seisedge.runtime.config import SinksConfig, StationConfig
-from seisedge.runtime.errors import InputError
+from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.files import OWNER_ONLY
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
@@ -19,7 +20,8 @@ from seisedge.runtime.service.health import Health
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sinks import Sink
-from seisedge.runtime.sinks.jsonl import JsonLinesFile, JsonLinesSink
+from seisedge.runtime.sinks._holding import Holding
+from seisedge.runtime.sinks.jsonl import EventsFile, JsonLinesFile
 from seisedge.runtime.sources import Source
 
 if TYPE_CHECKING:
@@ -29,9 +31,11 @@ if TYPE_CHECKING:
 
 
 class Outputs:
-    """The sinks of a run: terminal and `--events` directly or, with a state folder, through the journal's outbox.
+    """The sinks of a run.
 
-    The sinks of the station files always receive lines through an outbox; without a state folder it is in memory.
+    With a state folder all of them receive lines through the journal's outbox. Without one, the sinks of the station
+    files and, in a live run, `--events` have an outbox in memory. The others receive lines directly: the terminal, and
+    `--events` if the source waits for it (back_pressure), which then writes as fast as lines come.
     """
 
     def __init__(
@@ -41,16 +45,22 @@ class Outputs:
         events: Path | None,
         configs: Sequence[StationConfig],
         models: Models,
+        *,
+        back_pressure: bool = True,
     ) -> None:
         self._journal = journal
-        self._file: Sink | None = None
+        self._file: Holding | None = None
+        self._events: Drain | None = None
+        file_mode = int(configs[0].journal.file_mode, 8) if configs else OWNER_ONLY
+        drained = events if journal.folder is not None or not back_pressure else None
         self.drains: list[Drain] = []
         self._dead_letters: SinkDeadLetters | None = None
         self.direct: list[Sink] = []
         if journal.folder is None:
-            self._file = JsonLinesSink.to_file(events) if events is not None else None
+            if events is not None and drained is None:
+                self._file = Holding(EventsFile(events, file_mode=file_mode), text_from_path(events))
             self.direct = [sink for sink in (self._file, shown) if sink is not None]
-        if journal.folder is None and not _has_sinks(configs):
+        if journal.folder is None and drained is None and not has_sinks(configs):
             return
         from seisedge.runtime.sinks._build import build_drains
         from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
@@ -58,11 +68,16 @@ class Outputs:
 
         if journal.folder is not None:
             self.drains.append(Drain(shown, "standard output", journal.outbox, owned=False))
-            if events is not None:
-                name = f"jsonl {text_from_path(events.resolve())}"
-                self.drains.append(Drain(JsonLinesFile(events), name, journal.outbox))
+        if drained is not None:
+            name = f"jsonl {text_from_path(drained.resolve())}"
+            kind = EventsFile if journal.folder is None else JsonLinesFile
+            file = kind(drained, file_mode=file_mode)
+            self._events = Drain(file, name, journal.outbox)
+            self.drains.append(self._events)
         self.drains += build_drains(configs, journal.outbox, models.scale_remarks)
-        self._dead_letters = SinkDeadLetters(journal.folder) if journal.folder is not None else None
+        self._dead_letters = (
+            SinkDeadLetters(journal.folder, file_mode=journal.file_mode) if journal.folder is not None else None
+        )
         for drain in self.drains:
             drain.dead_letters = self._dead_letters
             drain.start()
@@ -75,6 +90,14 @@ class Outputs:
             drain.close(max(until_s - time.monotonic(), 0.1))
         self._journal.save_places()
         self._journal.close()
+
+    def check(self) -> None:
+        """Raises FailedError if a file of `--events` lacks lines that no outbox keeps, once the run has ended."""
+        if self._file is not None:
+            self._file.check()
+        drain = self._events
+        if drain is not None and drain.waiting and self._journal.folder is None:
+            raise FailedError(f"{drain.name}: {drain.waiting} event lines could not be written")
 
     def summarise(self, console: Console) -> None:
         """Print what the sinks have not received, to standard error."""
@@ -101,7 +124,9 @@ class Operation:
         self.health = Health(self._notifier)
         self.health.source, self.health.journal, self.health.streams = source, journal, console.streams
         if journal.folder is not None:
-            source.on_bad_record = self.health.dead_letters = DeadLetters(journal.folder, source.url)
+            source.on_bad_record = self.health.dead_letters = DeadLetters(
+                journal.folder, source.url, file_mode=journal.file_mode
+            )
         if metrics is not None:
             from seisedge.runtime.service.metrics import MetricsServer, address_from_text
 
@@ -141,5 +166,6 @@ def open_journal(state: Path | None, where: str | Sequence[str], configs: list[S
     return Journal(folders[0], source, configs[0].journal if configs else None)
 
 
-def _has_sinks(configs: Sequence[StationConfig]) -> bool:
+def has_sinks(configs: Sequence[StationConfig]) -> bool:
+    """True if a station file names a sink."""
     return any(config.sinks != SinksConfig() for config in configs)

@@ -14,8 +14,10 @@ from seisedge.runtime.demo.report import count_lines, event_table, last_revision
 from seisedge.runtime.demo.run import EventList, demo_configs, run_demo
 from seisedge.runtime.demo.truth import automatic_from_csv, catalogue_from_csv
 from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.sinks import Sink
-from seisedge.runtime.sinks.jsonl import JsonLinesSink
+from seisedge.runtime.sinks._holding import Holding
+from seisedge.runtime.sinks.jsonl import EventsFile
 from seisedge.runtime.sinks.terminal import TerminalSink
 
 SPEED = 60.0  # 26 minutes in 26 seconds
@@ -48,8 +50,10 @@ def command(speed: float, events: Path | None, quiet: bool) -> None:
     models = Models.load(ModelsConfig())
     emitted = EventList()
     sinks: list[Sink] = [emitted]
+    held: Holding | None = None
     if events is not None:
-        sinks.append(JsonLinesSink.to_file(events))
+        held = Holding(EventsFile(events), text_from_path(events))
+        sinks.append(held)
     if not quiet:
         sinks.append(TerminalSink(click.echo))
     report = run_demo(models, sinks, configs, speed, lambda url: _announce(url, speed))
@@ -68,6 +72,8 @@ def command(speed: float, events: Path | None, quiet: bool) -> None:
         cost_lines(models, emitted.events, report, speed),
     ]
     click.echo("\n".join(line for part in parts for line in part))
+    if held is not None:
+        held.check()
 
 
 def _announce(url: str, speed: float) -> None:

@@ -12,7 +12,7 @@ from seisedge.runtime.bench.recorded import trial_windows
 from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._console import Console, stopped_by_signals
 from seisedge.runtime.commands._run_inputs import read_inputs
-from seisedge.runtime.commands._service import Operation, Outputs, open_journal
+from seisedge.runtime.commands._service import Operation, Outputs, has_sinks, open_journal
 from seisedge.runtime.config import EngineName, Mode, StationConfig
 from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.infer import Models
@@ -72,7 +72,8 @@ Examples:
 @click.option(
     "--events",
     type=click.Path(path_type=Path),
-    help="Also write the events to this file, as JSON lines. It is overwritten; with --state, appended to.",
+    help="Also write the events to this file, as JSON lines. It is overwritten; with --state, appended to. A new file "
+    "can be read by its owner only, unless `file_mode` of [journal] sets other rights.",
 )
 @click.option(
     "--state",
@@ -144,7 +145,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         loaded = Models.load(inputs.models, models, trial_windows)
         metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
         with Operation(journal, source, metrics, console) as operation:
-            outputs = Outputs(journal, console.sink(journal, source), events, configs, loaded)
+            shown = console.sink(journal, source, alone=events is None and not has_sinks(configs))
+            outputs = Outputs(journal, shown, events, configs, loaded, back_pressure=source.back_pressure)
             chosen = cast("Mode | None", mode)
             loop = Loop(
                 loaded,
@@ -171,6 +173,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 if not as_json:
                     _summary(report, source, journal, loaded, console)
                     outputs.summarise(console)
+                if not loop.stopped:
+                    outputs.check()
                 console.close()
 
 

@@ -15,6 +15,8 @@ from seisedge.runtime.paths import text_from_path
 if TYPE_CHECKING:
     from seisedge.runtime.journal.database import DatabaseReader
 
+SHOWN_COUNTERS = ("packets", "triggers", "events", "inferences")
+
 EPILOG = """\b
 Examples:
   seisedge state show /var/lib/seisedge/B918
@@ -49,24 +51,11 @@ def show(folder: Path, as_json: bool) -> None:
 def _facts(reader: DatabaseReader) -> dict[str, Any]:
     stations = []
     for source, station, token, token_ns, back, updated_ns in reader.stations():
-        remembered = msgspec.json.decode(back)
-        triggered = remembered.get("triggered") or {}
-        lives = triggered.get("lives", [])
-        waiting = {place for _, _, place in triggered.get("due", [])}
-        continuous = remembered.get("continuous") or {}
-        stations.append(
-            {
-                "station": station,
-                "source": source,
-                "token": token,
-                "token_time": iso_from_ns(token_ns),
-                "updated": iso_from_ns(updated_ns),
-                "mode": "triggered" if triggered else "continuous",
-                "open_events": [life["id"] for place, life in enumerate(lives) if place in waiting]
-                + ([iso_from_ns(continuous["above"][0]["time_ns"])] if continuous.get("open") else []),
-                "counters": remembered["counters"],
-            }
-        )
+        try:
+            fact = _station(token, token_ns, back, updated_ns)
+        except Exception as error:  # whatever a damaged row makes the steps above raise
+            fact = {"damaged": f"{type(error).__name__}: {str(error)[:200]}"}
+        stations.append({"station": station, "source": source} | fact)
     sinks = [
         {"name": name, "waiting": waiting, "updated": iso_from_ns(updated_ns)}
         for name, waiting, updated_ns in reader.sinks()
@@ -79,14 +68,37 @@ def _facts(reader: DatabaseReader) -> dict[str, Any]:
     }
 
 
+def _station(token: str, token_ns: int, back: str, updated_ns: int) -> dict[str, Any]:
+    """What is stored of one station. Raises any exception if its row is damaged."""
+    remembered = msgspec.json.decode(back)
+    triggered = remembered.get("triggered") or {}
+    lives = triggered.get("lives", [])
+    waiting = {place for _, _, place in triggered.get("due", [])}
+    continuous = remembered.get("continuous") or {}
+    return {
+        "token": token,
+        "token_time": iso_from_ns(token_ns),
+        "updated": iso_from_ns(updated_ns),
+        "mode": "triggered" if triggered else "continuous",
+        "open_events": [life["id"] for place, life in enumerate(lives) if place in waiting]
+        + ([iso_from_ns(continuous["above"][0]["time_ns"])] if continuous.get("open") else []),
+        "counters": {key: remembered["counters"][key] for key in SHOWN_COUNTERS} | remembered["counters"],
+    }
+
+
 def _print(facts: dict[str, Any]) -> None:
     for station in facts["stations"]:
+        if "damaged" in station:
+            click.echo(
+                f"{station['station']}  {station['source']}\n  the stored state is damaged: {station['damaged']}"
+            )
+            continue
         age_s = time.time() - ns_from_iso(station["updated"]) / NS_PER_S
         click.echo(f"{station['station']}  {station['source']}")
         click.echo(f"  resumes after token {station['token']} ({station['token_time']}), stored {age_s:.0f} s ago")
         click.echo(f"  open events: {', '.join(station['open_events']) or 'none'}")
         counters = station["counters"]
-        words = (f"{counters[key]} {key}" for key in ("packets", "triggers", "events", "inferences"))
+        words = (f"{counters[key]} {key}" for key in SHOWN_COUNTERS)
         click.echo(f"  counters: {', '.join(words)}")
     if not facts["stations"]:
         click.echo("no station with a stored position in a stream")

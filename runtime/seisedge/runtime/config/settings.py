@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from seisedge.runtime.config.sinks import SinksConfig
+from seisedge.runtime.config.sinks import FileMode, SinksConfig
 from seisedge.runtime.records.channelcode import COMPONENTS
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -101,11 +101,12 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How often the journal in the state folder is committed, and how long and how much it keeps."""
+    """How often the journal is committed, how long and how much it keeps, and the rights of the files beside it."""
 
     commit_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
     keep_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     max_lines: Annotated[int, msgspec.Meta(ge=100)] = 100_000
+    file_mode: FileMode = "0600"
 
 
 class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -12,6 +12,9 @@ from seisedge.runtime.errors import InputError
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=600)]
 
+# Rights of files that are created, in octal. The owner reads and writes; group and others read, write or neither.
+FileMode = Annotated[str, msgspec.Meta(pattern="^06[046][046]$")]
+
 
 class JsonLinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """JSON lines appended to a file, which is rotated by size; see `sinks.jsonl`."""
@@ -19,6 +22,7 @@ class JsonLinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
     max_mb: Annotated[float, msgspec.Meta(gt=0)] = 64.0
     keep_files: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 8
+    file_mode: FileMode = "0600"
 
 
 class QuakeMLConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,6 +30,7 @@ class QuakeMLConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     folder: str
     authority: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{2,}$")] = "local"
+    file_mode: FileMode = "0600"
 
 
 class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from seisedge.runtime.counters import Histogram
 from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.files import OWNER_ONLY
 from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.station.station import Station
@@ -34,12 +35,14 @@ class BaseJournal(abc.ABC):
 
     All methods are called from the thread of the loop; sinks use `outbox` from their own threads.
 
-    folder: the state folder, or None. source: URL of the stream, for messages.
+    folder: the state folder, or None. file_mode: rights of files that are created in it.
+    source: URL of the stream, for messages.
     resume, resume_ns: by station, the token after which its stream continues, and a time in ns UTC that no sample up
     to the token exceeds. Empty without an earlier run.
     """
 
     folder: Path | None = None
+    file_mode: int = OWNER_ONLY
     resume: Mapping[str, str] = {}
     resume_ns: Mapping[str, int] = {}
 

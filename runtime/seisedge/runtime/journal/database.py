@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.journal.folder_lock import Unavailable
+from seisedge.runtime.files import OWNER_ONLY, created_with
+from seisedge.runtime.journal.folder_lock import Unavailable, identities
 from seisedge.runtime.journal.line import Line
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,13 @@ CREATE TABLE outbox (
 );
 CREATE TABLE sinks (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, updated_ns INTEGER NOT NULL);
 """
+COLUMNS = {
+    "stations": ["source", "station", "token", "token_ns", "front", "back", "settings", "updated_ns"],
+    "emitted": ["id", "revision", "emitted_ns"],
+    "hops": ["source", "station", "time"],
+    "outbox": ["seq", "station", "kind", "body", "created_ns"],
+    "sinks": ["name", "seq", "updated_ns"],
+}
 
 
 class Damaged(Exception):
@@ -76,6 +84,7 @@ class Transaction:
 
     events: (id, revision) of the events emitted. hops: by station, the position of the last hop emitted.
     places: by sink, the number of the last line received; None if unchanged. now_ns: wall clock, ns UTC.
+    stored_ns: storage clock, by which the age of lines and keys is counted.
     """
 
     source: str
@@ -85,6 +94,7 @@ class Transaction:
     hops: Mapping[str, str]
     places: Mapping[str, int] | None
     now_ns: int
+    stored_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +115,16 @@ class Database:
     read_fault: why the last read failed; None if it succeeded. damaged: why a read found the file damaged, or None.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open or create. Raises InputError for a file of another program or of a newer release, sqlite3.Error."""
+    def __init__(self, path: Path, file_mode: int = OWNER_ONLY) -> None:
+        """Open or create. file_mode: rights of a new file; those beside it get the same from SQLite.
+
+        Raises InputError for a file of another program or of a newer release, sqlite3.Error.
+        """
         self.path = path
         self.read_fault: str | None = None
         self.damaged: str | None = None
         self._lock = threading.RLock()
+        _create(path, file_mode)
         self._link = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
         self._link.text_factory = _text
         try:
@@ -122,42 +136,71 @@ class Database:
                     f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
             _check_version(self._link, path)
+            _check_columns(self._link)
             verdict = self._link.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
         except BaseException:
             self._link.close()
             raise
+        self._files = identities(_parts(path))
+
+    def in_place(self) -> bool:
+        """False if a file of the database was removed or replaced since it was opened."""
+        return all(identity is None or identities([path])[path] == identity for path, identity in self._files.items())
+
+    def names_other_file(self) -> bool:
+        """True if the path of the database names another file than the one that is open."""
+        return identities([self.path])[self.path] not in (None, self._files[self.path])
+
+    def copy(self, path: Path, file_mode: int) -> None:
+        """Write the content to a new file, also if the files of this database were removed.
+
+        Raises Unavailable or Damaged.
+        """
+        with self._lock, _translated_errors():
+            for old in _parts(path):
+                old.unlink(missing_ok=True)
+            _create(path, file_mode)
+            with contextlib.closing(sqlite3.connect(path, BUSY_S)) as target:
+                self._link.backup(target)
 
     def close(self) -> None:
         with self._lock:
             self._link.close()
 
     def contents(self, source: str) -> Contents:
-        """Everything that a new run continues with. Raises Unavailable or Damaged."""
+        """Everything that a new run continues with, without damaged rows. Raises Unavailable or Damaged.
+
+        A station without its row is read from where its source begins; a sink without its place receives every line of
+        the outbox.
+        """
         with self._lock, _translated_errors():
             stations = self._link.execute(
                 "SELECT station, token, token_ns, front, back, settings FROM stations WHERE source = ?", (source,)
             ).fetchall()
             hops = self._link.execute("SELECT station, time FROM hops WHERE source = ?", (source,)).fetchall()
-            places = dict(self._link.execute("SELECT name, seq FROM sinks"))
+            places = self._places()
             (newest,) = self._link.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
         seq = max(newest, *places.values(), 0)
-        return Contents([StationRow(*row) for row in stations], dict(hops), places, seq)
+        whole = [StationRow(*row) for row in stations if _has_types(row, str, str, int, str, str, str)]
+        if len(whole) < len(stations):
+            logger.warning("%s: %d damaged rows of stations are ignored", self.path, len(stations) - len(whole))
+        return Contents(whole, dict(row for row in hops if _has_types(row, str, str)), places, seq)
 
     def write(self, transaction: Transaction) -> None:
         """Store everything or nothing; remove lines that every sink of `places` has. Raises Unavailable or Damaged."""
-        now_ns, source = transaction.now_ns, transaction.source
+        now_ns, stored_ns, source = transaction.now_ns, transaction.stored_ns, transaction.source
         has_event = any(line.kind == "event" for line in transaction.lines)
         with self._lock, _translated_errors():
             self._link.execute(f"PRAGMA synchronous = {'FULL' if has_event else 'NORMAL'}")
             with self._atomic():
                 self._link.executemany(
-                    "INSERT OR IGNORE INTO emitted VALUES (?, ?, ?)", [(*key, now_ns) for key in transaction.events]
+                    "INSERT OR IGNORE INTO emitted VALUES (?, ?, ?)", [(*key, stored_ns) for key in transaction.events]
                 )
                 self._link.executemany(
                     "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
-                    [(line.seq, line.station, line.kind, line.body, now_ns) for line in transaction.lines],
+                    [(line.seq, line.station, line.kind, line.body, stored_ns) for line in transaction.lines],
                 )
                 self._link.executemany(
                     "INSERT OR REPLACE INTO hops VALUES (?, ?, ?)",
@@ -184,7 +227,7 @@ class Database:
         """
         with self._lock, _translated_errors(), self._atomic():
             (newest,) = self._link.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
-            earlier = dict(self._link.execute("SELECT name, seq FROM sinks"))
+            earlier = self._places()
             delivered = min((earlier.get(name, newest) for name in places), default=newest)
             self._link.execute("DELETE FROM outbox WHERE seq <= ?", (delivered,))
             self._link.execute("UPDATE outbox SET seq = -seq")  # first to numbers that no line has
@@ -193,19 +236,31 @@ class Database:
             (newest,) = self._link.execute("SELECT coalesce(max(seq), ?) FROM outbox", (seq,)).fetchone()
         return int(newest)
 
-    def prune(self, before_ns: int, max_lines: int) -> int:
-        """Remove keys and lines stored before `before_ns`, and all lines but the newest `max_lines`.
+    def prune(self, before_ns: int, max_lines: int) -> tuple[int, int]:
+        """Remove keys stored before `before_ns` on the storage clock, and all lines but the newest `max_lines`.
 
-        Returns the number of lines removed. Raises Unavailable or Damaged.
+        Returns the number of lines removed and the number of the newest of them, or 0. Raises Unavailable or Damaged.
         """
         with self._lock, _translated_errors(), self._atomic():
             self._link.execute("DELETE FROM emitted WHERE emitted_ns < ?", (before_ns,))
-            old = self._link.execute("DELETE FROM outbox WHERE created_ns < ?", (before_ns,)).rowcount
-            excess = self._link.execute(
-                "DELETE FROM outbox WHERE seq <= (SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1 OFFSET ?)",
-                (max_lines,),
-            ).rowcount
-        return old + excess
+            row = self._link.execute(
+                "SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1 OFFSET ?", (max_lines,)
+            ).fetchone()
+            if row is None:
+                return 0, 0
+            return self._link.execute("DELETE FROM outbox WHERE seq <= ?", row).rowcount, int(row[0])
+
+    def numbers(self) -> list[int]:
+        """The numbers of all lines, in order. Raises Unavailable or Damaged."""
+        with self._lock, _translated_errors():
+            return [seq for (seq,) in self._link.execute("SELECT seq FROM outbox ORDER BY seq")]
+
+    def newest_ns(self) -> int | None:
+        """The newest time of a line or key, on the storage clock; None without any. Raises Unavailable or Damaged."""
+        with self._lock, _translated_errors():
+            (lines_ns,) = self._link.execute("SELECT max(created_ns) FROM outbox").fetchone()
+            (keys_ns,) = self._link.execute("SELECT max(emitted_ns) FROM emitted").fetchone()
+        return max((ns for ns in (lines_ns, keys_ns) if isinstance(ns, int)), default=None)
 
     def was_emitted(self, event_id: str, revision: int) -> bool:
         """True if this revision of an event is stored as emitted."""
@@ -218,9 +273,14 @@ class Database:
         return [_line(row) for row in rows]
 
     def oldest_created_ns(self, after_seq: int) -> int | None:
-        """When the oldest line with a number above `after_seq` was stored; None if there is no such line."""
+        """When the oldest line above `after_seq` was stored, on the storage clock; None if there is no such line."""
         rows = self._read("SELECT created_ns FROM outbox WHERE seq > ? ORDER BY seq LIMIT 1", after_seq)
-        return int(rows[0][0]) if rows else None
+        return rows[0][0] if rows and _has_types(rows[0], int) else None
+
+    def _places(self) -> dict[str, int]:
+        """By sink, its stored place; 0 for a damaged one."""
+        rows = self._link.execute("SELECT name, seq FROM sinks")
+        return {str(name): seq if isinstance(seq, int) and seq >= 0 else 0 for name, seq in rows}
 
     def _store_places(self, places: Mapping[str, int], now_ns: int) -> None:
         rows = [(name, seq, now_ns) for name, seq in places.items()]
@@ -252,20 +312,21 @@ class Database:
             return rows
 
 
-def open_database(folder: Path) -> Database:
+def open_database(folder: Path, file_mode: int = OWNER_ONLY) -> Database:
     """The database of a locked folder; a new one if there is none, or if the one there is damaged and set aside.
 
+    file_mode: rights of a new one.
     Raises InputError for a file of another program or of a newer release, Unavailable for a disk fault.
     """
     path = folder / FILE_NAME
     try:
-        return Database(path)
+        return Database(path, file_mode)
     except sqlite3.OperationalError as error:
         raise Unavailable(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:
         set_aside(path, str(error))
     try:
-        return Database(path)
+        return Database(path, file_mode)
     except sqlite3.Error as error:
         raise Unavailable(f"{path}: {error}") from error
 
@@ -280,10 +341,48 @@ def set_aside(path: Path, reason: str) -> None:
         reason,
         kept.name,
     )
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.replace(kept.with_name(kept.name + suffix))
+    _rename(path, kept)
+
+
+def put_in_place(copy: Path, folder: Path, *, keep: bool) -> str | None:
+    """Make a copy of a database the database of a folder.
+
+    keep: whether the one that is there is renamed; then its new name is returned. Raises Unavailable.
+    """
+    path = folder / FILE_NAME
+    kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.replaced")
+    try:
+        if keep:
+            _rename(path, kept)
+        for old in _parts(path):
+            old.unlink(missing_ok=True)
+        copy.replace(path)
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}") from error
+    return kept.name if keep else None
+
+
+def _parts(path: Path) -> list[Path]:
+    """The files of a database: itself, its write-ahead log, and the index of that log."""
+    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
+def _rename(path: Path, kept: Path) -> None:
+    """Rename all files of a database."""
+    for old, new in zip(_parts(path), _parts(kept), strict=True):
+        if old.exists():
+            old.replace(new)
+
+
+def _create(path: Path, file_mode: int) -> None:
+    """Create an empty file, which SQLite takes for a new database; SQLite itself would leave its rights to the umask.
+
+    An existing file is left as it is, and errors are left to SQLite. It must not be opened here: closing it would
+    release the locks of SQLite in this process.
+    """
+    if not path.exists():
+        with contextlib.suppress(OSError), open(path, "xb", opener=created_with(file_mode)):
+            pass
 
 
 class DatabaseReader:
@@ -310,29 +409,43 @@ class DatabaseReader:
         self._link.close()
 
     def stations(self) -> list[tuple[str, str, str, int, str, int]]:
-        """(source, station, token, token_ns, back, updated_ns) of each station."""
-        return self._link.execute(
+        """(source, station, token, token_ns, back, updated_ns) of each station. Raises InputError, as all below."""
+        return self._rows(
             "SELECT source, station, token, token_ns, back, updated_ns FROM stations ORDER BY source, station"
-        ).fetchall()
+        )
 
     def sinks(self) -> list[tuple[str, int, int]]:
         """(name, number of waiting lines, updated_ns) of each sink."""
-        (newest,) = self._link.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
-        rows = self._link.execute("SELECT name, seq, updated_ns FROM sinks ORDER BY name")
-        return [(name, max(newest - seq, 0), updated_ns) for name, seq, updated_ns in rows]
+        return self._rows(
+            "SELECT name, (SELECT count(*) FROM outbox WHERE outbox.seq > sinks.seq), updated_ns "
+            "FROM sinks ORDER BY name"
+        )
 
     def line_count(self) -> int:
         """Number of lines in the outbox."""
-        return int(self._link.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        return int(self._rows("SELECT count(*) FROM outbox")[0][0])
 
     def revision_count(self) -> int:
         """Number of revisions stored as emitted."""
-        return int(self._link.execute("SELECT count(*) FROM emitted").fetchone()[0])
+        return int(self._rows("SELECT count(*) FROM emitted")[0][0])
+
+    def _rows(self, query: str) -> list[Any]:
+        try:
+            return self._link.execute(query).fetchall()
+        except sqlite3.ProgrammingError:  # closed
+            raise
+        except sqlite3.Error as error:
+            raise InputError(f"{self.path}: the journal cannot be read: {error}") from error
 
 
 def _text(data: bytes) -> str:
     """Text of a column: one damaged character must not make a row unreadable."""
     return data.decode("utf-8", "replace")
+
+
+def _has_types(row: Sequence[Any], *types: type) -> bool:
+    """False for a damaged row: SQLite accepts a value of any type in any column."""
+    return all(isinstance(value, kind) for value, kind in zip(row, types, strict=True))
 
 
 def _line(row: tuple[Any, ...]) -> Line:
@@ -349,6 +462,16 @@ def _translated_errors() -> Iterator[None]:
         raise Unavailable(str(error)) from error
     except sqlite3.DatabaseError as error:
         raise Damaged(str(error)) from error
+    except OSError as error:
+        raise Unavailable(error.strerror or str(error)) from error
+
+
+def _check_columns(link: sqlite3.Connection) -> None:
+    """Raises sqlite3.DatabaseError if a table is not that of `TABLES`: its definition is damaged."""
+    for table, columns in COLUMNS.items():
+        found = [row[1] for row in link.execute(f"PRAGMA table_info({table})")]
+        if found != columns:
+            raise sqlite3.DatabaseError(f"the table {table} must have the columns {', '.join(columns)}")
 
 
 def _check_version(link: sqlite3.Connection, path: Path) -> None:

@@ -6,6 +6,7 @@ hop by its position: hops of a station come in order, so that all up to the last
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class HopPosition:
 
     @classmethod
     def parse(cls, text: str) -> HopPosition:
-        """Inverse of `str`; a text without an epoch is of epoch 0."""
+        """Inverse of `str`; a text without an epoch is of epoch 0. Raises ValueError."""
         epoch, slash, time = text.rpartition("/")
         return cls(int(epoch) if slash else 0, time)
 
@@ -34,7 +35,10 @@ class Emitted:
     """Keys of the lines emitted. hops: by station, the stored position of the last hop emitted by an earlier run."""
 
     def __init__(self, hops: Mapping[str, str]) -> None:
-        self._hops = {station: HopPosition.parse(text) for station, text in hops.items()}
+        self._hops: dict[str, HopPosition] = {}
+        for station, text in hops.items():
+            with contextlib.suppress(ValueError):  # a damaged one: hops of this station can be emitted again
+                self._hops[station] = HopPosition.parse(text)
         self._unsaved_events: dict[tuple[str, int], None] = {}  # oldest first
         self._unsaved_hops: set[str] = set()  # stations
 

@@ -28,6 +28,7 @@ from seisedge.runtime.journal.database import StationRow, Transaction
 from seisedge.runtime.journal.emitted import Emitted
 from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.journal.points import Point, Points
+from seisedge.runtime.journal.storage_clock import StorageClock
 from seisedge.runtime.journal.store import RETRY_S, Store, StoreState
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.station.state import BackState, FrontState
@@ -36,6 +37,7 @@ from seisedge.runtime.station.station import Station
 logger = logging.getLogger(__name__)
 
 PRUNE_S = 3600.0
+CHECK_S = 1.0  # between two checks that the files of the state folder are those that this run uses
 NS_PER_DAY = 86_400 * NS_PER_S
 
 
@@ -54,12 +56,14 @@ class Journal(BaseJournal):
         time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Raises InputError for a folder that cannot be used. now_s, time_ns: monotonic and wall clock."""
-        super().__init__(source, Outbox(now_s=now_s, time_ns=time_ns))
+        self._clock = StorageClock(now_s, time_ns)
+        super().__init__(source, Outbox(now_s=now_s, time_ns=self._clock))
         self.folder = folder
         self._settings = settings or JournalConfig()
+        self.file_mode = int(self._settings.file_mode, 8)
         self._now_s = now_s
         self._time_ns = time_ns
-        self._store = Store(folder, source, self.outbox, self.counters, now_s)
+        self._store = Store(folder, source, self.outbox, self.counters, now_s, self._clock, self.file_mode)
         self._restorable: Mapping[str, StationRow] = {row.station: row for row in self._store.contents.stations}
         self.resume = {station: row.token for station, row in self._restorable.items()}
         self.resume_ns = {station: row.token_ns for station, row in self._restorable.items()}
@@ -68,7 +72,7 @@ class Journal(BaseJournal):
         self._stations: dict[str, Station] = {}
         self._unsaved_stations: dict[str, Station] = {}
         self._event_pending = False
-        self._next_commit_s = self._next_prune_s = 0.0
+        self._next_commit_s = self._next_prune_s = self._next_check_s = 0.0
 
     @property
     def state(self) -> StoreState:
@@ -127,6 +131,9 @@ class Journal(BaseJournal):
         return True
 
     def step(self) -> None:
+        if self._now_s() >= self._next_check_s:
+            self._store.keep_in_place()
+            self._next_check_s = self._now_s() + CHECK_S
         if self._event_pending and self.state is not StoreState.FAILING:
             stations = {line.station for line in self.outbox.unsaved}
             self._commit([s for s in self._unsaved_stations.values() if s.station_id in stations])
@@ -198,11 +205,12 @@ class Journal(BaseJournal):
             hops=self._emitted.unsaved_hops,
             places=outbox.places if outbox.places_changed else None,
             now_ns=self._time_ns(),
+            stored_ns=self._clock(),
         )
 
     def _prune(self) -> None:
-        """Remove what is older than `keep_days`, and lines beyond `max_lines`."""
-        before_ns = self._time_ns() - round(self._settings.keep_days * NS_PER_DAY)
+        """Remove revisions older than `keep_days`, and lines beyond `max_lines`; no line is removed for its age."""
+        before_ns = self._clock() - round(self._settings.keep_days * NS_PER_DAY)
         with self.outbox.lock:
             removed = self._store.prune(before_ns, self._settings.max_lines)
         self._count_dropped(removed)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.journal.gaps import Gaps
 from seisedge.runtime.journal.line import Line
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Outbox:
     def __init__(
         self, *, now_s: Callable[[], float] = time.monotonic, time_ns: Callable[[], int] = time.time_ns
     ) -> None:
+        """now_s: monotonic clock. time_ns: clock of the times at which lines were stored."""
         self.lock = threading.RLock()
         self._now_s = now_s
         self._time_ns = time_ns
@@ -44,6 +46,7 @@ class Outbox:
         self._added_s: dict[int, float] = {}  # of unsaved lines, by number
         self._stored_ms: dict[int, float] = {}  # of stored lines, by number
         self._places: dict[str, int] = {}  # of the sinks of this run
+        self._gaps = Gaps()
         self._stored_places: dict[str, int] = {}  # of the sinks of earlier runs
         self._places_changed = False
         self._callbacks: list[Callable[[], None]] = []
@@ -80,17 +83,23 @@ class Outbox:
             self._places_changed = True
 
     def undelivered(self, name: str) -> int:
-        """The number of lines that the sink has yet to receive; fewer, where some were dropped."""
+        """The number of lines that the sink has yet to receive, without those that were dropped."""
         with self.lock:
-            return self._seq - self._places[name]
+            place = self._places[name]
+            return self._seq - place - self._gaps.count_after(place)
 
     def oldest_waiting_s(self, name: str) -> float:
-        """Age of the oldest stored line that the sink has yet to receive; 0 if there is none."""
+        """Age of the oldest line that the sink has yet to receive; 0 if there is none.
+
+        The time in which no run worked does not count.
+        """
         with self.lock:
-            if self._database is None:
-                return 0.0
-            created_ns = self._database.oldest_created_ns(self._places[name])
-        return 0.0 if created_ns is None else max(self._time_ns() - created_ns, 0) / NS_PER_S
+            place = self._places[name]
+            created_ns = self._database.oldest_created_ns(place) if self._database is not None else None
+            waiting = (line.seq for line in self._unsaved if line.seq > place)
+            added_s = self._added_s.get(next(waiting, 0))
+        stored_s = 0.0 if created_ns is None else (self._time_ns() - created_ns) / NS_PER_S
+        return max(stored_s, 0.0 if added_s is None else self._now_s() - added_s, 0.0)
 
     @property
     def durable(self) -> bool:
@@ -109,16 +118,30 @@ class Outbox:
             self._database = database
             self._stored_only = stored_only
 
-    def start(self, seq: int, places: Mapping[str, int]) -> None:
-        """Continue after line `seq` of earlier runs, with the places that their sinks had."""
+    def start(self, seq: int, places: Mapping[str, int], numbers: Iterable[int]) -> None:
+        """Continue after line `seq` of earlier runs, with the places that their sinks had. numbers: of stored lines."""
         with self.lock:
             self._seq = seq
             self._stored_places = dict(places)
+            self._gaps = Gaps(numbers, seq)
 
-    def renumber(self, seq: int) -> None:
-        """The newest line is now number `seq`: lines of an earlier run were put behind those of this run."""
+    def renumber(self, seq: int, numbers: Iterable[int]) -> int:
+        """The newest line is now number `seq`: lines of an earlier run were put behind those of this run.
+
+        numbers: of stored lines. Returns how many lines that a sink has yet to receive are no longer stored.
+        """
         with self.lock:
+            delivered = min(self._places.values(), default=self._seq)
+            before = self._gaps.count_after(delivered)
             self._seq = seq
+            self._gaps = Gaps(sorted({*(line.seq for line in self._unsaved), *numbers}), seq)
+            return self._gaps.count_after(delivered) - before
+
+    def removed(self, up_to: int) -> None:
+        """The stored lines up to this number were dropped; 0: none."""
+        with self.lock:
+            if up_to:
+                self._gaps.add(1, up_to)
 
     @property
     def seq(self) -> int:
@@ -151,8 +174,7 @@ class Outbox:
             self._seq += 1
             kind = "event" if isinstance(line, Event) else "hop"
             self._unsaved.append(Line(self._seq, line.station, kind, msgspec.json.encode(line)))
-            if self._database is not None:
-                self._added_s[self._seq] = self._now_s()
+            self._added_s[self._seq] = self._now_s()
 
     def stored(self) -> None:
         """A transaction has stored all lines and places."""
@@ -163,6 +185,7 @@ class Outbox:
                 del self._stored_ms[seq]
             self._added_s.clear()
             self._unsaved.clear()
+            self._gaps.forget(min(self._places.values(), default=0))
             self._places_changed = False
 
     def trim(self) -> int:
@@ -174,6 +197,9 @@ class Outbox:
             delivered = min(self._places.values(), default=self._seq)
             waiting = [line for line in self._unsaved if line.seq > delivered]
             self._unsaved = waiting[-MAX_UNSAVED:]
+            self._gaps.forget(delivered)
+            for line in waiting[:-MAX_UNSAVED]:
+                self._gaps.add(line.seq, line.seq)
             held = {line.seq for line in self._unsaved}
             self._added_s = {seq: added_s for seq, added_s in self._added_s.items() if seq in held}
             self._places_changed = self._places_changed and self._database is not None

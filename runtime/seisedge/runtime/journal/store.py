@@ -12,17 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import OWNER_ONLY
 from seisedge.runtime.journal._base import JournalCounters
 from seisedge.runtime.journal.database import (
+    FILE_NAME,
     Contents,
     Damaged,
     Database,
     Transaction,
     open_database,
+    put_in_place,
     set_aside,
 )
 from seisedge.runtime.journal.folder_lock import FolderLock, Unavailable
 from seisedge.runtime.journal.outbox import Outbox
+from seisedge.runtime.journal.storage_clock import StorageClock
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +50,27 @@ class Store:
     """The state folder of one run. `outbox` reads stored lines from the database while there is one."""
 
     def __init__(
-        self, folder: Path, source: str, outbox: Outbox, counters: JournalCounters, now_s: Callable[[], float]
+        self,
+        folder: Path,
+        source: str,
+        outbox: Outbox,
+        counters: JournalCounters,
+        now_s: Callable[[], float],
+        clock: StorageClock,
+        file_mode: int = OWNER_ONLY,
     ) -> None:
-        """Raises InputError for a folder that cannot be used."""
+        """clock: is set to continue from what is stored. file_mode: rights of created files.
+
+        Raises InputError for a folder that cannot be used.
+        """
         self.folder = folder
         self.contents = Contents([], {}, {}, 0)  # of earlier runs
         self._outbox = outbox
         self._counters = counters
         self._now_s = now_s
+        self._clock = clock
+        self._file_mode = file_mode
+        self._displaced = ""  # why the database cannot be put where it belongs, as last logged
         self._lock: FolderLock | None = None
         self._reason = ""  # for UNAVAILABLE, as last logged
         self._retry_s = 0.0  # when to open the database again
@@ -62,9 +79,10 @@ class Store:
     def _open(self, source: str) -> None:
         database: Database | None = None
         try:
-            self._lock = FolderLock(self.folder)
-            database = open_database(self.folder)
-            self.contents = database.contents(source)
+            self._lock = FolderLock(self.folder, self._file_mode)
+            database = open_database(self.folder, self._file_mode)
+            contents, numbers = database.contents(source), database.numbers()
+            self._clock.continue_from(database.newest_ns())
         except (Unavailable, Damaged) as error:
             if database is not None:
                 database.close()
@@ -74,7 +92,8 @@ class Store:
                 self._lock.close()
             raise
         else:
-            self._outbox.start(self.contents.seq, self.contents.places)
+            self.contents = contents
+            self._outbox.start(contents.seq, contents.places, numbers)
             self._enter(StoreState.STORING, database)
 
     @property
@@ -85,7 +104,7 @@ class Store:
     def failing(self) -> bool:
         if self._state in (StoreState.FAILING, StoreState.UNAVAILABLE):
             return True
-        return self._database is not None and self._database.read_fault is not None
+        return bool(self._displaced) or (self._database is not None and self._database.read_fault is not None)
 
     def was_emitted(self, event_id: str, revision: int) -> bool:
         """True if this revision of an event is stored as emitted; False where that cannot be read."""
@@ -101,16 +120,70 @@ class Store:
         database: Database | None = None
         try:
             if self._lock is None:
-                self._lock = FolderLock(self.folder)
-            database = open_database(self.folder)
+                self._lock = FolderLock(self.folder, self._file_mode)
+            database = open_database(self.folder, self._file_mode)
             with self._outbox.lock:
-                self._outbox.renumber(database.merge(self._outbox.places, self._outbox.seq, now_ns))
+                newest = database.merge(self._outbox.places, self._outbox.seq, now_ns)
+                numbers = database.numbers()
+                self._clock.continue_from(database.newest_ns())
+                self._outbox.renumber(newest, numbers)
                 self._opened_late(database)
         except (Unavailable, Damaged, InputError) as error:
             if database is not None:
                 database.close()
             self._unavailable(error)
         return True
+
+    def keep_in_place(self) -> None:
+        """Write the database again if the folder or a file in it was removed or replaced while this run uses it.
+
+        Until that succeeds, the run continues with the removed files; it is retried every `RETRY_S`.
+        """
+        if self._database is None or self._lock is None:
+            return
+        folder_in_place = self._lock.in_place()
+        if (folder_in_place and self._database.in_place()) or (self._displaced and self._now_s() < self._retry_s):
+            return
+        with self._outbox.lock:
+            copy = self.folder / f"{FILE_NAME}.part"
+            try:
+                if not folder_in_place:
+                    lock = FolderLock(self.folder, self._file_mode)
+                    self._lock.close()
+                    self._lock = lock
+                self._database.copy(copy, self._file_mode)
+            except (Unavailable, Damaged, InputError) as error:
+                self._retry_s = self._now_s() + RETRY_S
+                logger.log(
+                    logging.DEBUG if str(error) == self._displaced else logging.WARNING,
+                    "%s: the folder or a file in it was removed or replaced during the run, and the journal cannot be "
+                    "written there again: %s; retry every %g s",
+                    self.folder,
+                    error,
+                    RETRY_S,
+                )
+                self._displaced = str(error)
+                return
+            self._put(copy, self._database)
+
+    def _put(self, copy: Path, before: Database) -> None:
+        """Continue with a copy of the database at its place."""
+        self._displaced = ""
+        keep = before.names_other_file()
+        before.close()
+        try:
+            other = put_in_place(copy, self.folder, keep=keep)
+            database = open_database(self.folder, self._file_mode)
+        except (Unavailable, InputError) as error:
+            self._unavailable(error)
+            return
+        self._enter(self._state, database)
+        logger.warning(
+            "%s: the folder or a file in it was removed or replaced during the run; the journal was written there again"
+            "%s; end the run before you change its state folder",
+            self.folder,
+            f", and the other file renamed to {other}" if other is not None else "",
+        )
 
     def write(self, transaction: Transaction) -> bool:
         """Write a transaction; False if it failed. Call it with the outbox locked."""
@@ -135,7 +208,9 @@ class Store:
         if self._database is None:
             return 0
         try:
-            return self._database.prune(before_ns, max_lines)
+            removed, newest = self._database.prune(before_ns, max_lines)
+            self._outbox.removed(newest)
+            return removed
         except Unavailable as error:
             self._failed(error)
         except Damaged as error:
@@ -198,7 +273,8 @@ class Store:
             return
         self._database.close()
         set_aside(self._database.path, str(error))
+        self._counters.dropped_lines += self._outbox.renumber(self._outbox.seq, [])  # they are in the file set aside
         try:
-            self._enter(StoreState.FAILING, open_database(self.folder))
+            self._enter(StoreState.FAILING, open_database(self.folder, self._file_mode))
         except Unavailable as trouble:
             self._unavailable(trouble)

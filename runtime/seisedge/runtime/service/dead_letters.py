@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seisedge.runtime.clock import iso_from_ns
+from seisedge.runtime.files import OWNER_ONLY, append_bounded
 from seisedge.runtime.records.miniseed import BadRecord
 
 logger = logging.getLogger(__name__)
@@ -25,16 +26,24 @@ MAX_PER_S = 20
 
 
 class DeadLetters:
-    """For `Source.on_bad_record`. folder: the state folder. source: URL.
+    """For `Source.on_bad_record`. folder: the state folder. source: URL. file_mode: rights of new files.
 
     kept, left_out: numbers of records that were stored and not stored.
     """
 
-    def __init__(self, folder: Path, source: str, *, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        source: str,
+        *,
+        file_mode: int = OWNER_ONLY,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.kept = 0
         self.left_out = 0
         self._path = folder / FILE_NAME
         self._source = source
+        self._file_mode = file_mode
         self._now_s = now_s
         self._second_began_s = -1.0
         self._in_this_second = 0
@@ -67,8 +76,4 @@ class DeadLetters:
             self.kept += 1
 
     def _write(self, line: str) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(line)
-            full = file.tell() > MAX_BYTES
-        if full:
-            self._path.replace(self._path.with_name(f"{FILE_NAME}.1"))
+        append_bounded(self._path, line.encode(), MAX_BYTES, self._file_mode)

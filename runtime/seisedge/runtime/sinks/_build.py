@@ -19,8 +19,9 @@ def _jsonl(config: JsonLinesConfig, _stations: list[str], _remarks: Mapping[str,
     from seisedge.runtime.sinks.jsonl import JsonLinesFile
 
     path = Path(config.path)
+    file_mode = int(config.file_mode, 8)
     return JsonLinesFile(
-        path, max_mb=config.max_mb, keep_files=config.keep_files
+        path, max_mb=config.max_mb, keep_files=config.keep_files, file_mode=file_mode
     ), f"jsonl {text_from_path(path.resolve())}"
 
 
@@ -28,7 +29,8 @@ def _quakeml(config: QuakeMLConfig, _stations: list[str], remarks: Mapping[str, 
     from seisedge.runtime.sinks.quakeml import QuakeMLSink
 
     folder = Path(config.folder)
-    return QuakeMLSink(folder, config.authority, remarks), f"quakeml {text_from_path(folder.resolve())}"
+    sink = QuakeMLSink(folder, config.authority, remarks, file_mode=int(config.file_mode, 8))
+    return sink, f"quakeml {text_from_path(folder.resolve())}"
 
 
 def _webhook(config: WebhookConfig, _stations: list[str], _remarks: Mapping[str, str]) -> tuple[Sink, str]:

@@ -147,7 +147,10 @@ class Drain:
             self._worker.stop()
             self._worker.join(within_s)
         if self._owned and (self._worker is None or not self._worker.alive):
-            self._sink.close()
+            try:
+                self._sink.close()
+            except Exception as error:  # the other sinks have yet to be closed
+                logger.warning("%s: the sink could not be closed: %s", self.name, error)
         left = self._outbox.undelivered(self.name)
         if left:
             durable = self._outbox.durable

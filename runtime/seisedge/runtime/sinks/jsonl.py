@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +12,7 @@ import msgspec
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.files import OWNER_ONLY, created_with
 from seisedge.runtime.sinks._base import Sink
 
 MEMORY_BYTES = 4 << 20  # read from the end of the file to find lines that are already there
@@ -23,14 +25,6 @@ class JsonLinesSink(Sink):
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
-    @classmethod
-    def to_file(cls, path: Path) -> JsonLinesSink:
-        """Write to a file, which is emptied first. Raises InputError if it cannot be written."""
-        try:
-            return cls(path.open("wb"))
-        except OSError as error:
-            raise InputError(f"{path}: events cannot be written to this file: {error.strerror}") from error
-
     def write(self, line: Event | Hop) -> None:
         self._stream.write(msgspec.json.encode(line) + b"\n")
         self._stream.flush()
@@ -40,6 +34,28 @@ class JsonLinesSink(Sink):
             self._stream.close()
 
 
+class EventsFile(Sink):
+    """A file that is emptied first, for `--events` without a state folder; a device or pipe is written as it is.
+
+    file_mode: rights of a new file. Raises InputError if the file cannot be written.
+    """
+
+    def __init__(self, path: Path, *, file_mode: int = OWNER_ONLY) -> None:
+        try:
+            self._file = _opened(path, file_mode, os.O_TRUNC)
+        except OSError as error:
+            raise InputError(f"{path}: events cannot be written to this file: {error.strerror}") from error
+        self._size = 0
+
+    def write(self, line: Event | Hop) -> None:
+        body = msgspec.json.encode(line) + b"\n"
+        _write_whole(self._file, body, self._size)
+        self._size += len(body)
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class JsonLinesFile(Sink):
     """Appends to a file. At `max_mb` it is renamed to `PATH.1`, that one to `PATH.2`, up to `keep_files` of them.
 
@@ -47,15 +63,18 @@ class JsonLinesFile(Sink):
     incomplete last line, left by a loss of power or a full disk, is removed. An event is flushed to the disk when
     `write` returns; a hop is flushed with the next event.
 
-    Raises InputError if the file cannot be written.
+    file_mode: rights of new files. Raises InputError if the file cannot be written.
     """
 
-    def __init__(self, path: Path, *, max_mb: float = MAX_MB, keep_files: int = KEEP_FILES) -> None:
+    def __init__(
+        self, path: Path, *, max_mb: float = MAX_MB, keep_files: int = KEEP_FILES, file_mode: int = OWNER_ONLY
+    ) -> None:
         self._path = path
+        self._file_mode = file_mode
         self._max_bytes = round(max_mb * 1e6)
         self._keep_files = keep_files
         try:
-            self._file = path.open("ab", buffering=0)
+            self._file = _opened(self._path, self._file_mode)
             self._size = self._whole_lines()
             self._present = _keys(self._rotated(1)) | _keys(path)
         except OSError as error:
@@ -67,14 +86,9 @@ class JsonLinesFile(Sink):
         body = msgspec.json.encode(line) + b"\n"
         if self._size and self._size + len(body) > self._max_bytes:
             self._rotate()
-        written = 0
-        try:
-            while written < len(body):
-                written += self._file.write(body[written:])
-        except OSError:
-            with contextlib.suppress(OSError):  # the next start removes the rest
-                self._file.truncate(self._size)
-            raise
+        _write_whole(
+            self._file, body, self._size
+        )  # the next start removes an incomplete line that could not be removed
         self._size += len(body)
         if isinstance(line, Event):
             os.fdatasync(self._file.fileno())  # the journal will record it as delivered
@@ -94,7 +108,7 @@ class JsonLinesFile(Sink):
                 self._path.replace(self._rotated(1))
             else:
                 self._path.unlink()
-        fresh = self._path.open("ab", buffering=0)
+        fresh = _opened(self._path, self._file_mode)
         self._file.close()
         self._file, self._size = fresh, 0
 
@@ -114,6 +128,24 @@ class JsonLinesFile(Sink):
         if end < size:
             self._file.truncate(end)
         return end
+
+
+def _opened(path: Path, file_mode: int, more_flags: int = 0) -> FileIO:
+    """Open a file to append to it. Raises OSError."""
+    create = created_with(file_mode)
+    return open(path, "ab", buffering=0, opener=lambda name, flags: create(name, flags | more_flags))
+
+
+def _write_whole(file: FileIO, body: bytes, size: int) -> None:
+    """Append all of `body` to a file of `size` bytes. Raises OSError; then the file has its old size, if possible."""
+    written = 0
+    try:
+        while written < len(body):
+            written += file.write(body[written:])
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.truncate(size)
+        raise
 
 
 class _Head(msgspec.Struct):

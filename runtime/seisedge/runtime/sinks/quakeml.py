@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 from seisedge.runtime.card import MAGNITUDE_CODE, UNSPECIFIED_SCALE
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop, MagnitudeEstimate
-from seisedge.runtime.files import write_atomically
+from seisedge.runtime.files import OWNER_ONLY, make_folder, write_atomically
 from seisedge.runtime.sinks._base import Refused, Sink
 
 QUAKEML, BED = "http://quakeml.org/xmlns/quakeml/1.2", "http://quakeml.org/xmlns/bed/1.2"
@@ -34,15 +34,24 @@ class QuakeMLSink(Sink):
 
     authority: of the resource identifiers, `smi:AUTHORITY/…`; a domain name, or `local`.
     scale_remarks: SHA-256 of a magnitude model → the remark of its card on the magnitude type, for a comment.
+    file_mode: rights of new files; new folders are accessible to those who may read them.
     Raises InputError if the folder cannot be created.
     """
 
-    def __init__(self, folder: Path, authority: str = "local", scale_remarks: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        authority: str = "local",
+        scale_remarks: Mapping[str, str] | None = None,
+        *,
+        file_mode: int = OWNER_ONLY,
+    ) -> None:
         self._folder = folder
         self._authority = authority
+        self._file_mode = file_mode
         self._scale_remarks = scale_remarks or {}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder, file_mode)
         except OSError as error:
             raise InputError(f"{folder}: QuakeML cannot be written to this folder: {error.strerror}") from error
 
@@ -52,8 +61,9 @@ class QuakeMLSink(Sink):
         if not _FILE_NAME.fullmatch(line.id) or not _DAY.match(line.onset):  # of a damaged line
             raise Refused(f"no file can be named after the event {line.id[:100]!a} of {line.onset[:100]!a}")
         folder = self._folder / line.onset[:10]
-        folder.mkdir(exist_ok=True)
-        write_atomically(folder / f"{line.id}.xml", quakeml_from_event(line, self._authority, self._scale_remarks))
+        make_folder(folder, self._file_mode)
+        document = quakeml_from_event(line, self._authority, self._scale_remarks)
+        write_atomically(folder / f"{line.id}.xml", document, self._file_mode)
 
 
 def quakeml_from_event(event: Event, authority: str = "local", scale_remarks: Mapping[str, str] | None = None) -> bytes:

@@ -6,15 +6,20 @@ import importlib
 import io
 import logging
 import sys
+import traceback
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+from types import TracebackType
 
 import click
 
 from seisedge.runtime.errors import SeisedgeError
+from seisedge.runtime.output import print_error
 from seisedge.runtime.paths import PRINTABLE, text_from_path
 from seisedge.runtime.suggestion import suggestion
+
+logger = logging.getLogger(__name__)
 
 # command → module and attribute, the extra it needs, one line of help
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
@@ -103,7 +108,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except SeisedgeError as error:
-            click.echo(f"Error: {text_from_path(str(error))}", err=True)
+            print_error(f"Error: {text_from_path(str(error))}")
             ctx.exit(error.exit_code)
 
 
@@ -114,10 +119,15 @@ class _Formatter(logging.Formatter):
         return text_from_path(super().format(record))
 
 
+def _print_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback on standard error; a reader that has stopped must not keep a process that has failed."""
+    print_error("".join(traceback.format_exception(kind, error, trace)).rstrip())
+
+
 def _log_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
     """Write a Python warning of a library as one line of the log, for those who ask for more with -v."""
     place = f"{Path(filename).name}:{lineno}"
-    logging.getLogger(__name__).info("%s: %s: %s", place, category.__name__, " ".join(str(message).split()))
+    logger.info("%s: %s: %s", place, category.__name__, " ".join(str(message).split()))
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -132,6 +142,7 @@ def main(verbose: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=level)
+    sys.excepthook = _print_exception
     warnings.showwarning = _log_warning
 
 

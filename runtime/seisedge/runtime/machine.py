@@ -17,6 +17,40 @@ def peak_mib() -> float | None:
     return _status_mib("VmHWM:")
 
 
+def memory_limit_mib(root: Path = Path("/")) -> float | None:
+    """Memory that this process may use, in MiB: that of the machine, or less where a control group limits it.
+
+    None where /proc does not have it. root: of the file system, for tests.
+    """
+    limits = [_status_mib("MemTotal:", root / "proc/meminfo")]
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            base, name = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            base, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = base / path.lstrip("/")
+        for folder in (group, *group.parents):
+            limits.append(_mib_of(folder / name))
+            if folder == base:
+                break
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _mib_of(path: Path) -> float | None:
+    """A number of bytes in a file; None where there is none, or no limit."""
+    try:
+        return int(path.read_text(encoding="utf-8")) / 2**20
+    except (OSError, ValueError):  # `max`: no limit
+        return None
+
+
 def processor() -> str:
     """Name of the processor, as the kernel reports it."""
     try:
@@ -61,9 +95,9 @@ def describe() -> str:
     return f"{', '.join(names)}, {cores()} core(s), {system}"
 
 
-def _status_mib(key: str) -> float | None:
+def _status_mib(key: str, path: Path = Path("/proc/self/status")) -> float | None:
     try:
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             if line.startswith(key):
                 return int(line.split()[1]) / 1024
     except OSError:

@@ -2,6 +2,7 @@
 
 import configparser
 import contextlib
+import fcntl
 import json
 import os
 import resource
@@ -143,6 +144,116 @@ def test_stopped_with_a_hanging_sink(
     lines = len(events.read_bytes().splitlines())
     assert lines > 5
     assert f"{lines} lines not delivered; they wait in the state folder" in output
+
+
+def _small_pipe() -> tuple[int, int]:
+    """A pipe of one page; whoever writes more into it must wait for its reader."""
+    read_fd, write_fd = os.pipe()
+    fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, 4096)
+    return read_fd, write_fd
+
+
+@pytest.mark.parametrize("with_state", [False, True])
+def test_nobody_reads_the_output(part: Path, tmp_path: Path, with_state: bool) -> None:
+    """A stopped `| tee`: the station goes on, `/healthz` reports it, and SIGTERM ends the run."""
+    events, whole = tmp_path / "events.jsonl", tmp_path / "whole.jsonl"
+    run = [sys.executable, "-m", "seisedge.cli", "-vv", "run"]
+    subprocess.run([*run, str(part), "--events", str(whole)], check=True, capture_output=True)
+    expected = [(x["id"], x["revision"]) for x in map(json.loads, whole.read_text().splitlines())]
+    state = ["--state", str(tmp_path / "state")] if with_state else []
+    read_fd, write_fd = _small_pipe()
+    with Digitizer([part], speed=0.0) as digitizer:
+        source = ["--source", f"{digitizer.url}?from=earliest", "--events", str(events)]
+        process = subprocess.Popen([*run, *source, *state], stdout=write_fd, stderr=write_fd)
+        os.close(write_fd)
+        try:
+            for _ in range(600):
+                if events.exists() and len(events.read_bytes().splitlines()) >= len(expected) - 6:
+                    break  # the events that the end of the data closes are still open
+                time.sleep(0.1)
+            began_s = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+            assert time.monotonic() - began_s < STOP_S
+        finally:
+            process.kill()
+            os.close(read_fd)
+    lines = [(x["id"], x["revision"]) for x in map(json.loads, events.read_text().splitlines())]
+    assert len(lines) >= len(expected) - 6 and set(lines) <= set(expected)
+
+
+def test_a_file_waits_for_the_reader_of_its_events(part: Path, tmp_path: Path) -> None:
+    """`seisedge -vv run FILE --json 2>&1 | TOOL`, where TOOL begins to read late: not one line is lost."""
+    whole = tmp_path / "whole.jsonl"
+    read_fd, write_fd = _small_pipe()
+    command = [sys.executable, "-m", "seisedge.cli", "run", str(part), "--json", "--events", str(whole)]
+    process = subprocess.Popen(command, stdout=write_fd)
+    os.close(write_fd)
+    with open(read_fd, encoding="utf-8") as reader:  # noqa: PTH123 - a file descriptor
+        first = reader.readline()
+        received = [first, *reader]
+    assert process.wait(timeout=60) == 0
+    assert "".join(received) == whole.read_text(encoding="utf-8") and len("".join(received)) > 3 * 4096
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_reader_that_goes_does_not_take_the_events_file_along(part: Path, tmp_path: Path, live: bool) -> None:
+    events = tmp_path / "events.jsonl"
+    read_fd, write_fd = _small_pipe()
+    os.close(read_fd)
+    command = [sys.executable, "-m", "seisedge.cli", "run"]
+    with Digitizer([part], speed=0.0) as digitizer:
+        source = ["--source", f"{digitizer.url}?from=earliest", "--idle-exit", "1"] if live else [str(part)]
+        run = [*command, *source, "--events", str(events)]
+        done = subprocess.run(run, stdout=write_fd, stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert len(events.read_bytes().splitlines()) == 39
+        assert "lines of standard output that nobody read: " in done.stderr
+        alone = subprocess.run([*command, *source], stdout=write_fd, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write_fd)
+    assert alone.returncode == 1 and "Traceback" not in alone.stderr
+
+
+def test_standard_output_on_a_full_disk(part: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "seisedge.cli", "run", str(part), "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "Error: standard output: events cannot be written: No space left on device"
+
+
+def test_sigterm_ends_a_file_whose_events_nobody_reads(part: Path) -> None:
+    read_fd, write_fd = _small_pipe()
+    command = [sys.executable, "-m", "seisedge.cli", "run", str(part), "--json"]
+    process = subprocess.Popen(command, stdout=write_fd, stderr=subprocess.PIPE, text=True)
+    os.close(write_fd)
+    poll = select.poll()
+    poll.register(read_fd, select.POLLIN)
+    assert poll.poll(60_000)  # the first events are there: the run is in its loop
+    began_s = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    os.close(read_fd)
+    assert process.returncode == 0 and "Traceback" not in errors
+    assert time.monotonic() - began_s < STOP_S
+
+
+def test_sigterm_ends_a_process_that_hangs_in_a_library() -> None:
+    """The main thread waits in C, for a lock that nobody releases: no signal handler of Python can run."""
+    script = (
+        "import ctypes\nfrom seisedge.runtime.commands import _console\n_console.STOP_LIMIT_S = 0.1\n"
+        "mutex, c = ctypes.create_string_buffer(128), ctypes.CDLL(None)\n"
+        "with _console.stopped_by_signals(lambda: None):\n    print('ready', flush=True)\n"
+        "    c.pthread_mutex_lock(mutex), c.pthread_mutex_lock(mutex)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -19,6 +20,7 @@ from seisedge.runtime.errors import DataError, FailedError, InputError
 from seisedge.runtime.records.miniseed import Decoder, text_from_record
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.replay.digitizer import MAX_CLIENTS, max_clients
 from seisedge.runtime.sources import open_source
 
 DATA = RECORDING.read_bytes()
@@ -333,6 +335,58 @@ def test_invalid_options(options: dict[str, Any], error: type, message: str, cut
 def test_a_port_in_use(digitizer: Digitizer, cut: Path) -> None:
     with pytest.raises(FailedError, match=f"cannot listen on 127.0.0.1 port {digitizer.port}"):
         Digitizer(cut, listen=("127.0.0.1", digitizer.port)).open()
+
+
+def test_silent_clients_take_no_place_from_others(cut: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half-open connections and half commands; beyond the limit the oldest of them is disconnected."""
+    monkeypatch.setattr("seisedge.runtime.replay.digitizer.MAX_CLIENTS", 5)
+    with contextlib.ExitStack() as opened:
+        digitizer = opened.enter_context(Digitizer(cut, speed=0.0))
+        threads = threading.active_count()
+        first = opened.enter_context(Wire(digitizer))
+        assert [first.ask("STATION B918 PB"), first.ask("DATA")] == ["OK", "OK"]
+        first.say("END")
+        assert first.packet() is not None  # it receives the stream and is not disconnected
+        silent = [opened.enter_context(Wire(digitizer)) for _ in range(30)]
+        for one in silent[::2]:
+            with contextlib.suppress(OSError):  # disconnected already
+                one.socket.sendall(b"DL")
+        with Wire(digitizer) as last:
+            assert last.ask("HELLO").startswith("SeedLink")
+        assert first.packet() is not None
+        assert len(digitizer._links) <= 5
+        assert threading.active_count() - threads <= 6
+
+
+def test_a_full_house_refuses_new_clients(
+    cut: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("seisedge.runtime.replay.digitizer.MAX_CLIENTS", 2)
+    with Digitizer(cut, speed=0.0) as digitizer, Wire(digitizer) as one, Wire(digitizer) as other:
+        for wire in (one, other):
+            assert [wire.ask("STATION B918 PB"), wire.ask("DATA")] == ["OK", "OK"]
+            wire.say("END")
+            assert wire.packet() is not None
+        for _ in range(2):
+            with Wire(digitizer) as more, contextlib.suppress(ConnectionError):
+                assert more.file.read() == b""
+    refused = [record.levelname for record in caplog.records if "refused: there are 2 clients" in record.getMessage()]
+    assert refused == ["WARNING"]
+
+
+@pytest.mark.parametrize("sent", [b"", b"D"])
+def test_a_client_without_a_command_is_disconnected(sent: bytes, cut: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seisedge.runtime.replay.digitizer.FIRST_BYTES_S", 0.05)
+    monkeypatch.setattr("seisedge.runtime.replay.digitizer.COMMAND_S", 1)
+    with Digitizer(cut) as digitizer, Wire(digitizer) as wire:
+        wire.socket.sendall(sent)
+        assert wire.file.read() == b""
+
+
+@pytest.mark.parametrize(("limit", "clients"), [(16, 4), (256, 64), (1024, MAX_CLIENTS), (-1, MAX_CLIENTS)])
+def test_clients_follow_the_limit_of_files(limit: int, clients: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _which: (limit, limit))
+    assert max_clients() == clients
 
 
 def test_close_disconnects_clients(cut: Path) -> None:

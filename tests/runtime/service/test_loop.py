@@ -11,7 +11,9 @@ from tests.fakes import ListSource, burst, fake_models, packet, packets_of
 from seisedge.runtime.config import ChannelConfig, StationConfig, StationIdentity
 from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.records.packet import Packet
-from seisedge.runtime.service.loop import MORE_STATIONS, Loop
+from seisedge.runtime.service.health import MAX_SHOWN, Health
+from seisedge.runtime.service.loop import MAX_STATIONS, MORE_STATIONS, Loop, default_max_stations
+from seisedge.runtime.service.metrics import text_from_health
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks.jsonl import EventsFile, JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink, sentence_from_event
@@ -72,12 +74,37 @@ def test_packets_of_stations_without_a_file_are_counted() -> None:
     assert report.stations == {} and report.other_stations == {"XX.STA": len(packets)}
 
 
-def test_the_number_of_stations_without_a_file_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seisedge.runtime.service.loop.MAX_STATIONS", 3)
+def test_the_number_of_stations_without_a_file_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("seisedge.runtime.service.loop.MAX_OTHERS", 3)
     packets: list[Packet | None] = [packet(np.zeros(100, dtype=np.int32), station=f"S{k}") for k in range(9)]
-    report = Loop(fake_models(), [], {}, default=StationConfig()).run(ListSource(packets))
+    report = Loop(fake_models(), [], {}, default=StationConfig(), max_stations=3).run(ListSource(packets))
     assert list(report.stations) == ["XX.S0", "XX.S1", "XX.S2"]
     assert report.other_stations == {"XX.S3": 1, "XX.S4": 1, "XX.S5": 1, MORE_STATIONS: 3}
+    warnings = [record.getMessage() for record in caplog.records if "--max-stations" in record.getMessage()]
+    assert len(warnings) == 1 and warnings[0].startswith("XX.S3: 3 stations are analysed already; its packets and")
+
+
+def test_stations_from_the_wire_and_the_size_of_the_metrics() -> None:
+    health = Health()
+    packets: list[Packet | None] = [packet(np.zeros(100, dtype=np.int32), station=f"S{k}") for k in range(1000)]
+    loop = Loop(fake_models(), [], {}, default=StationConfig(), max_stations=MAX_SHOWN + 50, health=health)
+    health.report = loop.run(ListSource(packets))
+    text = text_from_health(health)
+    assert len(text) < 4000 * MAX_SHOWN
+    assert f"seisedge_stations {MAX_SHOWN + 50}\n" in text
+    assert f"seisedge_ignored_packets_total {1000 - MAX_SHOWN - 50}\n" in text
+    assert f'seisedge_packets_total{{station="XX.S{MAX_SHOWN - 1}"}}' in text
+    assert f'seisedge_packets_total{{station="XX.S{MAX_SHOWN}"}}' not in text
+    assert len(health.document()["stations"]) == MAX_SHOWN
+
+
+@pytest.mark.parametrize(
+    ("mib", "stations"), [(64.0, 1), (512.0, 119), (1024.0, 294), (1e6, MAX_STATIONS), (None, MAX_STATIONS)]
+)
+def test_stations_follow_the_memory(mib: float | None, stations: int) -> None:
+    assert default_max_stations(mib) == stations
 
 
 def test_idle_exit_and_ticks() -> None:

@@ -1,25 +1,41 @@
 """`/healthz` and `/metrics` of a run, and when the watchdog is notified."""
 
+import contextlib
 import json
 import re
+import socket
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tests.fakes import NOISE, ListSource, burst, fake_models, packets_of
+from tests.fakes import NOISE, ListSource, burst, fake_models, packet, packets_of
 
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.journal.database import FILE_NAME
 from seisedge.runtime.journal.journal import Journal
-from seisedge.runtime.service.health import SILENT_S, STUCK_S, Health
+from seisedge.runtime.service.arrivals import SILENT_S
+from seisedge.runtime.service.health import STUCK_S, UNDELIVERED_S, Health
 from seisedge.runtime.service.loop import Loop
-from seisedge.runtime.service.metrics import MetricsServer, address_from_text, text_from_health
+from seisedge.runtime.service.metrics import (
+    MAX_CONNECTIONS,
+    MetricsServer,
+    address_from_text,
+    max_connections,
+    text_from_health,
+)
 from seisedge.runtime.service.notify import Notifier
+from seisedge.runtime.sinks import Sink
+from seisedge.runtime.sinks._base import Refused
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import LinkState
+from seisedge.runtime.station.station import Station
 
 TRACES = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
 LINE = re.compile(r'[a-z_]+(\{([a-z]+="[^"\n]*",?)+\})? (-?[0-9.e+-]+|\+Inf)')
@@ -153,21 +169,21 @@ def test_the_watchdog_is_notified_of_packets_and_of_explained_silence_only() -> 
     health = Health(pings, clock)
     health.source = source = _source(LinkState.CONNECTING)
 
-    def notified(*stations: str | None) -> int:
+    def notified(*arrived: bool) -> int:
         before = pings.count
-        for station in stations:
-            health.record_item(station)
+        for one in arrived:
+            health.record_item(one)
         return pings.count - before
 
-    assert notified(None, None) == 2  # before the first packet
+    assert notified(False, False) == 2  # before the first packet
     source.state = LinkState.STREAMING
-    assert notified("XX.STA", None) == 2
+    assert notified(True, False) == 2
     clock.now_s += SILENT_S + 1
-    assert notified(None, None) == 0  # connected, and without data for too long
+    assert notified(False, False) == 0  # connected, and without data for too long
     source.state = LinkState.WAITING
-    assert notified(None) == 1
+    assert notified(False) == 1
     source.state = LinkState.STREAMING
-    assert notified("XX.STA", None) == 2
+    assert notified(True, False) == 2
 
 
 def test_conditions_and_their_reasons(tmp_path: Path) -> None:
@@ -176,24 +192,30 @@ def test_conditions_and_their_reasons(tmp_path: Path) -> None:
     health.source = source = _source(LinkState.CONNECTING)
     assert health.condition() == ("outage", ["the source is connecting"])
     source.state = LinkState.STREAMING
-    health.record_item("XX.A")
-    health.record_item("XX.B")
+    stations = {key: Station(key, StationConfig(), fake_models(), "triggered") for key in ("XX.A", "XX.B")}
+
+    def arrive(*keys: str) -> None:
+        for key in keys:
+            health.record_item(True)
+            one = packet(np.zeros(100, dtype=np.int32), clock.now_s, station=key.removeprefix("XX."))
+            health.arrivals.note(one, stations[key], stations[key].add(one))
+
+    arrive("XX.A", "XX.B")
     assert health.condition() == ("ok", [])
     source.state = LinkState.WAITING
     assert health.condition() == ("degraded", ["the source is waiting"])
     source.state = LinkState.STREAMING
-    clock.now_s += SILENT_S + 1
-    health.record_item("XX.B")
-    assert health.condition() == ("degraded", [f"XX.A: no packet for {SILENT_S + 1:.0f} s"])
-    clock.now_s += SILENT_S + 1
-    health.record_item(None)
+    clock.now_s += SILENT_S + 3  # a packet of 1 s extends the limit by 2 s
+    arrive("XX.B")
+    assert health.condition() == ("degraded", [f"XX.A: no packet for {SILENT_S + 3:.0f} s"])
+    clock.now_s += SILENT_S + 3
+    health.record_item(False)
     condition, reasons = health.condition()
     assert condition == "outage" and len(reasons) == 2
-    health.record_item("XX.A")
-    health.record_item("XX.B")
+    arrive("XX.A", "XX.B")
     clock.now_s += STUCK_S + 1
     assert health.condition() == ("outage", [f"the loop has been stuck for {STUCK_S + 1:.0f} s"])
-    health.record_item("XX.A")
+    arrive("XX.A")
     (tmp_path / FILE_NAME).mkdir()  # no database can be opened there
     health.journal = Journal(tmp_path, "x")
     assert health.condition() == ("degraded", ["the journal cannot be written"])
@@ -201,7 +223,7 @@ def test_conditions_and_their_reasons(tmp_path: Path) -> None:
 
 def test_an_outage_is_503() -> None:
     server = MetricsServer(Health(), ("127.0.0.1", 0))
-    server._server.health.source = _source(LinkState.CONNECTING)
+    server._health.source = _source(LinkState.CONNECTING)
     try:
         code, text = _get(server.port, "/healthz")
     finally:
@@ -223,3 +245,150 @@ def test_inferences_without_a_line_are_counted() -> None:
 
 def test_an_empty_histogram_has_all_its_buckets() -> None:
     assert 'seisedge_work_milliseconds_bucket{le="0.5"} 0' in text_from_health(Health())
+
+
+@pytest.fixture
+def server() -> Iterator[MetricsServer]:
+    made = MetricsServer(Health(), ("127.0.0.1", 0))
+    yield made
+    made.close()
+
+
+def _connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_half_open_connections_take_neither_descriptors_nor_threads(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients that connect and send nothing, or half a request: the newest request is answered nevertheless."""
+    monkeypatch.setattr("seisedge.runtime.service.metrics.MAX_ACCEPTS_PER_S", 10_000)
+    server._accepted._limit = 10_000
+    assert _get(server.port, "/healthz")[0] == 200  # the thread runs
+    before, threads = _descriptors(), threading.active_count()
+    with contextlib.ExitStack() as opened:
+        for k in range(200):
+            client = opened.enter_context(_connected(server.port))
+            if k % 2:
+                client.sendall(b"GET /healthz HTTP/1.1\r\nHost: ")
+        assert _get(server.port, "/healthz")[0] == 200
+        assert _descriptors() - before <= 200 + MAX_CONNECTIONS
+        assert threading.active_count() == threads
+        assert len(server._connections) <= MAX_CONNECTIONS
+    assert _get(server.port, "/healthz")[0] == 200
+
+
+def test_a_connection_ends_at_its_age(server: MetricsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seisedge.runtime.service.metrics.MAX_AGE_S", 0.05)
+    with _connected(server.port) as drips, _connected(server.port) as deaf:
+        drips.sendall(b"GET /healthz HTTP/1.1\r\n")
+        deaf.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert drips.recv(100) == b""
+        received = b""
+        while data := deaf.recv(1000):
+            received += data
+        assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert server._connections == {}
+
+
+@pytest.mark.parametrize("data", [b"x" * 100_000, b"GET /healthz HTTP/1.1\r\n" + b"a: b\r\n" * 10_000])
+def test_a_request_without_an_end_is_cut_off(server: MetricsServer, data: bytes) -> None:
+    with _connected(server.port) as client:
+        with contextlib.suppress(OSError):  # the server closes before it has read all
+            client.sendall(data)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(100) == b""
+    assert _get(server.port, "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("request_line", "answer"),
+    [
+        (b"HEAD /healthz HTTP/1.1", b"200 OK"),
+        (b"GET /healthz?x=1 HTTP/1.0", b"200 OK"),
+        (b"POST /healthz HTTP/1.1", b"405 Method Not Allowed"),
+        (b"GET / HTTP/1.1", b"404 Not Found"),
+        (b"\x00\xff", b"405 Method Not Allowed"),
+    ],
+)
+def test_requests(server: MetricsServer, request_line: bytes, answer: bytes) -> None:
+    with _connected(server.port) as client:
+        client.sendall(request_line + b"\r\nHost: x\r\n\r\n")
+        received = b""
+        while data := client.recv(1000):
+            received += data
+    assert received.startswith(b"HTTP/1.1 " + answer + b"\r\n")
+    assert received.endswith(b"\r\n\r\n") == request_line.startswith(b"HEAD")
+
+
+def test_answers_are_limited_in_rate(server: MetricsServer) -> None:
+    server._answered._limit = 3
+    server._answered.next_s = float("inf")
+    codes = [_get(server.port, "/metrics")[0] for _ in range(5)]
+    assert codes == [200, 200, 200, 429, 429]
+
+
+def test_an_answer_that_fails_is_500_and_the_next_one_is_given(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server._health, "document", lambda: 1 / 0)
+    assert _get(server.port, "/healthz")[0] == 500
+    assert _get(server.port, "/metrics")[0] == 200
+
+
+@pytest.mark.parametrize(("limit", "connections"), [(64, 4), (256, 16), (1024, MAX_CONNECTIONS), (-1, MAX_CONNECTIONS)])
+def test_connections_follow_the_limit_of_files(limit: int, connections: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _which: (limit, limit))
+    assert max_connections() == connections
+
+
+class Scripted(Sink):
+    """Does what `answer` says with each line."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[], None] = lambda: None
+
+    def write(self, line: Event | Hop) -> None:
+        self.answer()
+
+
+def _refuse() -> None:
+    raise Refused("400")
+
+
+def test_a_sink_is_judged_by_its_progress(tmp_path: Path) -> None:
+    """A sink that hangs, fails and refuses; its own report of itself does not count."""
+    clock, sink, hangs = Clock(), Scripted(), threading.Event()
+    health = Health(None, clock)
+    journal = Journal(tmp_path, "list:")
+    drain = Drain(sink, "hook", journal.outbox, backoff_first_s=0.01)
+    health.journal, health.drains = journal, [drain]
+    assert health.condition() == ("degraded", ["hook: its thread has failed: not started, 0 lines waiting"])
+    drain.start()
+    sink.answer = lambda: _wait(hangs)
+    loop = Loop(fake_models(), [], {}, default=StationConfig(), journal=journal)
+    loop.run(ListSource(list(packets_of(TRACES)), live=True))
+    health.record_item(False)
+    assert health.condition() == ("ok", [])
+    clock.now_s += UNDELIVERED_S + 1
+    health.record_item(False)
+    assert health.condition() == (
+        "degraded",
+        [f"hook: nothing delivered for {UNDELIVERED_S + 1:.0f} s, 3 lines waiting"],
+    )
+    sink.answer = _refuse
+    hangs.set()
+    while drain.waiting:
+        hangs.wait(0.001)
+    assert health.condition() == ("degraded", ["hook: 67 % of its last lines were refused, 2 in all"])
+    values = _values(text_from_health(health))
+    assert values['seisedge_thread_up{thread="sink hook"}'] == 1
+    assert drain.close(5) == 0
+
+
+def _wait(event: threading.Event) -> None:
+    event.wait(60)

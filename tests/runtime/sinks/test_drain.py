@@ -249,22 +249,28 @@ def test_a_thread_that_ends_by_an_exception_is_restarted(events: list[Event], ca
     assert [r.levelname for r in caplog.records if "works again" in r.message] == ["WARNING"]
 
 
-def test_a_thread_that_is_gone_is_replaced_with_the_next_line(
+def test_a_thread_that_fails_outside_a_delivery_is_restarted(
     events: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("seisedge.runtime.threads.RESTART_FIRST_S", 0.01)
     journal = MemoryJournal("list:")
     sink = Switched()
     sink.up.set()
-    with monkeypatch.context() as patched:
-        patched.setattr(Drain, "_work", lambda _drain: None)
-        drain = Drain(sink, "hook", journal.outbox)
-        drain.start()
-        _until(lambda: not drain._thread.is_alive())
-    assert not drain.alive
+    drain = Drain(sink, "hook", journal.outbox)
+    work, failed = drain._work, threading.Event()
+
+    def fail_once() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise SystemExit("killed")
+        work()
+
+    monkeypatch.setattr(drain, "_work", fail_once)
+    drain.start()
     journal.add(events[0])
     journal.step()
     _until(lambda: drain.waiting == 0)
-    assert drain.alive and drain.counters.restarts == 1
+    assert drain.alive and drain._worker is not None and drain._worker.failures == 1
     assert drain.close(5) == 0 and _content(sink.lines) == _content(events[:1])
 
 

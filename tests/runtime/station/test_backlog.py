@@ -181,7 +181,7 @@ def test_health_and_metrics_show_the_backlog() -> None:
     _, loop = _run(ListSource(list(PACKETS), live=True), 400.0)
     health = Health()
     health.report, health.backlog = loop.report, loop.backlog
-    health.record_item("XX.STA")
+    health.record_item(True)
     text = text_from_health(health)
     assert 'seisedge_dropped_windows_total{station="XX.STA"} 11' in text
     assert 'seisedge_dropped_events_total{station="XX.STA"} 3' in text

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import click
-
+from seisedge.runtime.commands._console import Console
 from seisedge.runtime.config import SinksConfig, StationConfig
 from seisedge.runtime.errors import FailedError, InputError, SeisedgeError
 from seisedge.runtime.files import OWNER_ONLY
@@ -32,13 +29,6 @@ if TYPE_CHECKING:
     from seisedge.runtime.service.metrics import MetricsServer
     from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
     from seisedge.runtime.sinks._drain import Drain
-
-
-def log_to_stdout() -> None:
-    """Write the log to standard output, with the readable lines; not used if JSON lines go there."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
-            handler.setStream(sys.stdout)
 
 
 class Outputs:
@@ -71,7 +61,7 @@ class Outputs:
             if events is not None and drained is None:
                 self._file = Holding(EventsFile(events, file_mode=file_mode), text_from_path(events))
             self.direct = [sink for sink in (self._file, shown) if sink is not None]
-        if journal.folder is None and drained is None and not _has_sinks(configs):
+        if journal.folder is None and drained is None and not has_sinks(configs):
             return
         from seisedge.runtime.sinks._build import build_drains
         from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
@@ -110,7 +100,7 @@ class Outputs:
         if drain is not None and drain.waiting and self._journal.folder is None:
             raise FailedError(f"{drain.name}: {drain.waiting} event lines could not be written")
 
-    def summarise(self) -> None:
+    def summarise(self, console: Console) -> None:
         """Print what the sinks have not received, to standard error."""
         for drain in self.drains:
             counts = (
@@ -120,20 +110,20 @@ class Outputs:
             )
             for count, what in counts:
                 if count:
-                    click.echo(f"  {what} {drain.name}: {count}", err=True)
+                    console.say(f"  {what} {drain.name}: {count}")
         if self._dead_letters is not None and any(drain.dead_lettered for drain in self.drains):
-            click.echo(f"  these lines are in {text_from_path(self._dead_letters.path)}", err=True)
+            console.say(f"  these lines are in {text_from_path(self._dead_letters.path)}")
 
 
 class Operation:
     """Monitoring of a run: health, metrics, systemd's watchdog, dead letters."""
 
-    def __init__(self, journal: BaseJournal, source: Source, metrics: str | None) -> None:
+    def __init__(self, journal: BaseJournal, source: Source, metrics: str | None, console: Console) -> None:
         self._source = source
         self._notifier = Notifier()
         self._server: MetricsServer | None = None
         self.health = Health(self._notifier)
-        self.health.source, self.health.journal = source, journal
+        self.health.source, self.health.journal, self.health.streams = source, journal, console.streams
         self._watch: InProgress | None = None
         if journal.folder is not None:
             source.on_bad_record = self.health.dead_letters = DeadLetters(
@@ -182,5 +172,6 @@ def open_journal(state: Path | None, where: str | Sequence[str], configs: list[S
     return Journal(folders[0], source, configs[0].journal if configs else None)
 
 
-def _has_sinks(configs: Sequence[StationConfig]) -> bool:
+def has_sinks(configs: Sequence[StationConfig]) -> bool:
+    """True if a station file names a sink."""
     return any(config.sinks != SinksConfig() for config in configs)

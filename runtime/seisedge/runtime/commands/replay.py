@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 
 import click
 
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.output import OutputStream
 from seisedge.runtime.sources._server_url import SEEDLINK_PORT
 
 SHAKE_PORT = 8888
@@ -122,13 +124,14 @@ def command(
         _send_as_shake(data, shake_udp, speed, faults)
         return
     _end_on_signals()
-    digitizer = Digitizer(data, listen, speed, record_length, stations, faults=faults, on_client=click.echo)
+    log = OutputStream(sys.stdout, "standard output")  # a reader that has stopped must not hold up the clients
+    digitizer = Digitizer(data, listen, speed, record_length, stations, faults=faults, on_client=log.post)
     recording = digitizer.recording
     names = ", ".join(station.id for station in recording.stations[:4])
     if len(recording.stations) > 4:
         names += f" and {len(recording.stations) - 4} more"
     with digitizer:
-        click.echo(
+        log.post(
             f"{digitizer.url}  {names}  {iso_from_ns(recording.starttime_ns)[:19]}Z to "
             f"{iso_from_ns(recording.endtime_ns)[:19]}Z, {recording.n_records} records of {record_length} bytes, "
             f"{f'{speed:g} times real time' if speed else 'as fast as clients read'}"
@@ -136,7 +139,8 @@ def command(
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            click.echo("stopped")
+            log.post("stopped")
+    log.close(0.0)
 
 
 def _end_on_signals() -> None:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from types import FrameType
 from typing import cast, get_args
 
 import click
 
 from seisedge.runtime.bench.recorded import trial_windows
 from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.commands._console import Console, stopped_by_signals
 from seisedge.runtime.commands._run_inputs import read_inputs
-from seisedge.runtime.commands._service import Operation, Outputs, log_to_stdout, open_journal
+from seisedge.runtime.commands._service import Operation, Outputs, has_sinks, open_journal
 from seisedge.runtime.config import EngineName, Mode, StationConfig
 from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
-from seisedge.runtime.service.loop import Loop
-from seisedge.runtime.sinks.jsonl import JsonLinesSink
-from seisedge.runtime.sinks.terminal import TerminalSink
+from seisedge.runtime.machine import memory_limit_mib
+from seisedge.runtime.service.loop import Loop, default_max_stations
 from seisedge.runtime.sources import Source, open_source
 from seisedge.runtime.station.run_report import RunReport
 
@@ -102,6 +98,13 @@ Examples:
     metavar="S",
     help="Fail after S seconds without a connection. Default: no limit, or the first failure with --until-end.",
 )
+@click.option(
+    "--max-stations",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Without station files: analyse the first N stations of the data and count the packets of others. "
+    "Default: as many as the memory allows.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, and log to standard error.")
 def command(  # noqa: PLR0913 - one parameter for each option of the command
     data: tuple[str, ...],
@@ -116,6 +119,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     until_end: bool,
     idle_exit: float | None,
     connect_timeout: float | None,
+    max_stations: int | None,
     as_json: bool,
 ) -> None:
     """Read a stream, files, folders or standard input (-) and emit events.
@@ -127,49 +131,51 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
 
     Exit status: 0 success, 1 no connection or another failure, 2 unusable input.
     """
-    if not as_json:
-        log_to_stdout()
-    inputs = read_inputs(data, urls, stationxml, engine)
-    configs = list(inputs.configs.values())
-    journal = open_journal(state, inputs.where, configs)
-    source = open_source(
-        inputs.where,
-        until_end=until_end,
-        connect_timeout_s=connect_timeout,
-        resume=journal.resume,
-        resume_ns=journal.resume_ns,
-    )
-    loaded = Models.load(inputs.models, models, trial_windows)
-    shown = JsonLinesSink(sys.stdout.buffer) if as_json else TerminalSink(click.echo)
-    metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
-    with Operation(journal, source, metrics) as operation:
-        outputs = Outputs(journal, shown, events, configs, loaded, back_pressure=source.back_pressure)
-        chosen = cast("Mode | None", mode)
-        loop = Loop(
-            loaded,
-            outputs.direct,
-            inputs.configs,
-            default=None if configs else StationConfig(),
-            mode=chosen,
-            journal=journal,
-            health=operation.health,
-            metadata=inputs.metadata,
+    with Console(as_json=as_json) as console:
+        inputs = read_inputs(data, urls, stationxml, engine)
+        configs = list(inputs.configs.values())
+        journal = open_journal(state, inputs.where, configs)
+        source = open_source(
+            inputs.where,
+            until_end=until_end,
+            connect_timeout_s=connect_timeout,
+            resume=journal.resume,
+            resume_ns=journal.resume_ns,
         )
-        operation.watch(loop, loaded, outputs.drains)
-        try:
-            with source, _stopped_by_signals(loop, source):
-                operation.ready()
-                report = loop.run(source, idle_exit_s=idle_exit)
-        finally:
-            operation.stopping()
-            outputs.close(SINKS_STOP_S if loop.stopped else SINKS_END_S)
-    if not source.live and not loop.stopped:
-        _refuse_unusable(report, source)
-    if not as_json:
-        _summary(report, source, journal, loaded)
-        outputs.summarise()
-    if not loop.stopped:
-        outputs.check()
+        loaded = Models.load(inputs.models, models, trial_windows)
+        metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
+        with Operation(journal, source, metrics, console) as operation:
+            shown = console.sink(journal, source, alone=events is None and not has_sinks(configs))
+            outputs = Outputs(journal, shown, events, configs, loaded, back_pressure=source.back_pressure)
+            chosen = cast("Mode | None", mode)
+            loop = Loop(
+                loaded,
+                outputs.direct,
+                inputs.configs,
+                default=None if configs else StationConfig(),
+                mode=chosen,
+                journal=journal,
+                health=operation.health,
+                metadata=inputs.metadata,
+                max_stations=max_stations or default_max_stations(memory_limit_mib()),
+            )
+            operation.watch(loop, loaded, outputs.drains)
+            with stopped_by_signals(loop.stop, source.close, console.give_up):
+                try:
+                    with source:
+                        operation.ready()
+                        report = loop.run(source, idle_exit_s=idle_exit)
+                finally:
+                    operation.stopping()
+                    outputs.close(SINKS_STOP_S if loop.stopped else SINKS_END_S)
+                if not source.live and not loop.stopped:
+                    _refuse_unusable(report, source)
+                if not as_json:
+                    _summary(report, source, journal, loaded, console)
+                    outputs.summarise(console)
+                if not loop.stopped:
+                    outputs.check()
+                console.close()
 
 
 def _refuse_unusable(report: RunReport, source: Source) -> None:
@@ -196,32 +202,12 @@ def _few(names: Iterable[str]) -> str:
     return ", ".join(ordered[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-@contextlib.contextmanager
-def _stopped_by_signals(loop: Loop, source: Source) -> Iterator[None]:
-    """Make SIGTERM and Ctrl-C end the run normally, with exit status 0.
-
-    Open events are closed and written; with a state folder they stay open for the next run.
-    """
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        loop.stop()
-        source.close()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _summary(report: RunReport, source: Source, journal: BaseJournal, models: Models) -> None:
+def _summary(report: RunReport, source: Source, journal: BaseJournal, models: Models, console: Console) -> None:
     counters, stations = source.counters, report.stations.values()
-    click.echo(
+    console.say(
         f"{report.stream_s / 60:.1f} min of data from {len(report.stations)} station(s), "
         f"{report.packets} packets: {report.triggers} triggers, {report.events} events, "
-        f"{report.inferences} inferences in {report.wall_s:.1f} s",
-        err=True,
+        f"{report.inferences} inferences in {report.wall_s:.1f} s"
     )
     problems = {
         "damaged records left out": counters.bad_records,
@@ -236,6 +222,7 @@ def _summary(report: RunReport, source: Source, journal: BaseJournal, models: Mo
         "times a clock was set back": sum(s.counters.new_timelines for s in stations),
         "packets of other stations, ignored": sum(report.other_stations.values()),
         "lines already emitted by an earlier run": journal.counters.repeated_lines,
+        "lines of standard output that nobody read": console.out.dropped,
     }
     for station in stations:
         for timeline in station.timelines[:1]:
@@ -244,6 +231,6 @@ def _summary(report: RunReport, source: Source, journal: BaseJournal, models: Mo
                     problems[f"gaps on {station.station_id} {component}"] = track.counters.gaps
     for what, count in problems.items():
         if count:
-            click.echo(f"  {what}: {count}", err=True)
+            console.say(f"  {what}: {count}")
     for sentence in models.stand_ins:
-        click.echo(f"  {sentence}", err=True)
+        console.say(f"  {sentence}")

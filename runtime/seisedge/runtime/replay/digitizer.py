@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import resource
+import select
 import socket
 import struct
 import threading
@@ -24,6 +26,7 @@ from seisedge.runtime.replay._fault import Fault, fault_from_spec
 from seisedge.runtime.replay._recording import Entry, Recording
 from seisedge.runtime.replay._seedlink import SeedLinkClient
 from seisedge.runtime.sources._datalink_wire import PREFIX
+from seisedge.runtime.threads import Worker, start_task, start_worker
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +34,9 @@ POLL_S = 0.5
 POLL_FOREIGN_CLOCK_S = 0.01  # an injected clock cannot be waited for
 CLOSE_WAIT_S = 2.0
 FIRST_BYTES_POLL_S = 0.01
+MAX_CLIENTS = 200  # fewer where the process may open fewer files, see `max_clients`
+FIRST_BYTES_S = 10.0  # for the first command of a client
+COMMAND_S = 120.0  # between two commands before the stream
 
 
 class Digitizer:
@@ -93,7 +99,10 @@ class Digitizer:
         )
         self._n_links = 0
         self._socket: socket.socket | None = None
-        self._links: set[socket.socket] = set()
+        self._links: dict[socket.socket, Client | None] = {}  # oldest first; without a client before its first bytes
+        self._max_clients = max_clients()
+        self._n_refused = 0
+        self._acceptor: Worker | None = None
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 
@@ -131,7 +140,7 @@ class Digitizer:
             self._socket = socket.create_server((host, port), family=family, backlog=128)
         except (OSError, OverflowError, UnicodeError) as error:
             raise cannot_listen("--listen", host, port, error) from error
-        self._start(self._accept, "digitizer")
+        self._acceptor = start_worker("digitizer", self._accept)
 
     def close(self) -> None:
         """Disconnect all clients and stop listening; may be called twice."""
@@ -142,6 +151,9 @@ class Digitizer:
         for link in [*links, *([self._socket] if self._socket is not None else [])]:
             with contextlib.suppress(OSError):  # already disconnected
                 link.shutdown(socket.SHUT_RDWR)
+        if self._acceptor is not None:
+            self._acceptor.stop()
+            self._acceptor.join(CLOSE_WAIT_S)
         for thread in threads:
             thread.join(CLOSE_WAIT_S)
         if self._socket is not None:
@@ -156,11 +168,18 @@ class Digitizer:
     ) -> None:
         self.close()
 
-    def _start(self, target: Callable[[], None], name: str) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
+    def _start(self, link: socket.socket, name: str) -> None:
+        """Serve a client in a thread of its own."""
+
+        def failed(error: BaseException) -> None:
+            logger.error("client %s: disconnected after an exception", name, exc_info=error)
+            with self._lock:
+                self._links.pop(link, None)
+            link.close()
+
+        thread = start_task(f"digitizer {name}", lambda: self._serve(link, name), failed)
         with self._lock:
             self._threads = [t for t in self._threads if t.is_alive()]
-            thread.start()
             self._threads.append(thread)
 
     def _accept(self) -> None:
@@ -174,25 +193,48 @@ class Digitizer:
                     self._closing.wait(POLL_S)  # out of file descriptors: wait until a client disconnects
                 continue
             name = f"{address[0]}:{address[1]}"
-            self._start(lambda link=link, name=name: self._serve(link, name), f"digitizer {name}")  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
+            if not self._make_room():
+                link.close()
+                self._n_refused += 1
+                level = logging.WARNING if self._n_refused == 1 else logging.DEBUG
+                logger.log(level, "client %s refused: there are %d clients already", name, self._max_clients)
+                continue
+            with self._lock:
+                self._links[link] = None
+            self._start(link, name)
 
     def _serve(self, link: socket.socket, name: str) -> None:
         with self._lock:
-            self._links.add(link)
             self._n_links += 1
             number = self._n_links
         client: Client | None = None
         self._note(f"client {name} connected")
         try:
             if self._is_served(link, number):
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(COMMAND_S), 0))
                 begin = self._first_bytes(link)
-                client = (DataLinkClient if begin == PREFIX else SeedLinkClient)(link, self._served, number)
-                client.run()
+                if begin:
+                    client = (DataLinkClient if begin == PREFIX else SeedLinkClient)(link, self._served, number)
+                    self._links[link] = client
+                    client.run()
         finally:
             with self._lock:
-                self._links.discard(link)
+                self._links.pop(link, None)
             link.close()
             self._note(f"client {name} disconnected after {client.n_sent if client else 0} packets")
+
+    def _make_room(self) -> bool:
+        """Disconnect the oldest client that has received no packet if there are too many; False if there is none."""
+        with self._lock:
+            if len(self._links) < self._max_clients:
+                return True
+            for link, client in self._links.items():
+                if client is None or not client.n_sent:
+                    with contextlib.suppress(OSError):  # already disconnected
+                        link.shutdown(socket.SHUT_RDWR)
+                    del self._links[link]
+                    return True
+        return False
 
     def _is_served(self, link: socket.socket, number: int) -> bool:
         """False if a fault prevents this connection from being served; returns at its end then."""
@@ -208,9 +250,17 @@ class Digitizer:
         return True
 
     def _first_bytes(self, link: socket.socket) -> bytes:
-        """The first bytes of a client, not removed from the socket: they show which protocol it uses."""
+        """The first bytes of a client, not removed from the socket: they show which protocol it uses.
+
+        Empty if the client sends nothing for `FIRST_BYTES_S`.
+        """
         begin = b""
-        while len(begin) < len(PREFIX) and not self._closing.is_set():
+        until_s = time.monotonic() + FIRST_BYTES_S
+        poll = select.poll()
+        poll.register(link, select.POLLIN)
+        while len(begin) < len(PREFIX) and not self._closing.is_set() and time.monotonic() < until_s:
+            if not poll.poll(max(until_s - time.monotonic(), 0.0) * 1e3):
+                break
             try:
                 seen = link.recv(len(PREFIX), socket.MSG_PEEK)
             except OSError:
@@ -224,3 +274,9 @@ class Digitizer:
         logger.info("%s", line)
         if self._on_client is not None and not self._closing.is_set():
             self._on_client(line)
+
+
+def max_clients() -> int:
+    """Clients that are served at the same time: not all descriptors that the process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CLIENTS if soft == resource.RLIM_INFINITY else min(MAX_CLIENTS, max(soft // 4, 4))

@@ -1,14 +1,16 @@
 """Health: the condition and the counters of a run, for `/healthz`, `/metrics` and the systemd watchdog.
 
-The loop calls `record_item` for every packet and every tick. Everything else is read on request, from another thread,
-from counters that only grow.
+The loop calls `record_item` for every packet and every tick, and `arrivals.note` for every packet of a station.
+Everything else is read on request, from another thread, from counters that only grow.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,21 +19,30 @@ from seisedge.runtime.counters import Histogram
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.machine import resident_mib, temperatures_c
+from seisedge.runtime.output import STALLED_S, OutputStream
+from seisedge.runtime.service.arrivals import SILENT_S, Arrivals, Fault
 from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sources import LinkState, Source
 from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.run_report import RunReport
+from seisedge.runtime.threads import workers
 
 if TYPE_CHECKING:
     from seisedge.runtime.inference.infer import Models
     from seisedge.runtime.service.dead_letters import DeadLetters
     from seisedge.runtime.sinks._drain import Drain
 
+logger = logging.getLogger(__name__)
+
 Condition = Literal["ok", "degraded", "outage"]
 
-# Longer than any source waits for data (120 s) and then needs to reconnect.
-SILENT_S = 300.0
 STUCK_S = 30.0  # without a packet or a tick; a source gives a tick every half second
+REPORT_EVERY_S = 10.0  # the log and systemd's status line follow the condition this fast
+UNDELIVERED_S = 60.0  # while lines wait; longer than any sink waits for the answer to one line
+REFUSED_SHARE = 0.1  # of the last lines of a sink
+FAILED_S = 300.0  # a thread that failed is reported for so long after its restart
+MAX_SHOWN = 500  # stations in `/metrics` and `/healthz`
+MAX_REASONS = 20  # in one document, and faults in the log at a time
 
 
 class Health:
@@ -46,22 +57,62 @@ class Health:
         self.models: Models | None = None
         self.drains: list[Drain] = []
         self.dead_letters: DeadLetters | None = None
+        self.streams: Sequence[OutputStream] = ()
         self._notifier = notifier
         self._now_s = now_s
         self._began_s = self._last_item_s = now_s()
-        self._last_packet_s: dict[str, float] = {}  # by station
+        self._last_packet_s: float | None = None  # of any station
+        self.arrivals = Arrivals(now_s)
+        self._report_s = self._began_s + REPORT_EVERY_S
+        self._reported: dict[tuple[str, str], Fault] = {}
+        self._warned_of: set[tuple[str, str]] = set()
+        self._progress: dict[str, tuple[int, float]] = {}  # by sink: lines that left the outbox, and since when
 
-    def record_item(self, station_id: str | None) -> None:
-        """Note a packet of a station, or a tick (None) of the source.
+    def record_item(self, arrived: bool) -> None:
+        """Note a packet (True), or a tick (False) of the source.
 
         Notifies the watchdog for a packet, and for a tick if the silence is explained. A connected source that gives
-        no packets for longer than it should is restarted by the watchdog.
+        no packets for longer than it should is restarted by the watchdog. A restart does not correct a wrong channel
+        or station code: while packets arrive the watchdog is notified even if none can be analysed; `/healthz`, the
+        log and systemd's status line report the outage.
         """
         self._last_item_s = now_s = self._now_s()
-        if station_id is not None:
-            self._last_packet_s[station_id] = now_s
-        if self._notifier is not None and (station_id is not None or self._silence_explained):
+        if arrived:
+            self._last_packet_s = now_s
+        if self._notifier is not None and (arrived or self._silence_explained):
             self._notifier.ping()
+        for stream in self.streams:
+            with contextlib.suppress(OSError):  # reported by who writes events to it
+                stream.pump()
+        if now_s >= self._report_s:
+            self._report_s = now_s + REPORT_EVERY_S
+            self._report()
+
+    def _report(self) -> None:
+        """Log faults of the arrivals that are new or have ended, and pass the condition to systemd."""
+        faults = {
+            (fault.subject, fault.kind): fault for fault in self.arrivals.faults(self._link is LinkState.STREAMING)
+        }
+        fresh = [key for key in faults if key not in self._reported]
+        for key in fresh[:MAX_REASONS]:
+            level = logging.DEBUG if key in self._warned_of else logging.WARNING
+            self._warned_of.add(key)
+            logger.log(level, "%s: %s", faults[key].subject or self._source_name, faults[key].text)
+        if len(fresh) > MAX_REASONS:
+            logger.warning("%s: %d more stations or channels are missing", self._source_name, len(fresh) - MAX_REASONS)
+        for key in [key for key in self._reported if key not in faults][:MAX_REASONS]:
+            subject, kind = key
+            text = "usable packets arrive again" if kind == "unusable" else f"no longer {kind}"
+            logger.info("%s: %s", subject or self._source_name, text)
+        self._reported = faults
+        if self._notifier is not None:
+            condition, reasons = self.condition()
+            more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+            self._notifier.status(f"{condition}: {reasons[0]}{more}" if reasons else f"reading {self._source_name}")
+
+    @property
+    def _source_name(self) -> str:
+        return "the source" if self.source is None else self.source.url
 
     @property
     def _link(self) -> LinkState:
@@ -70,14 +121,9 @@ class Health:
     @property
     def _silence_explained(self) -> bool:
         """True before the first packet, without a connection, and within SILENT_S of the last packet."""
-        if not self._last_packet_s or self._link is not LinkState.STREAMING:
+        if self._last_packet_s is None or self._link is not LinkState.STREAMING:
             return True
-        return self._now_s() - max(self._last_packet_s.values()) < SILENT_S
-
-    def arrival_age_s(self, station_id: str) -> float | None:
-        """Seconds since the last packet of a station arrived; None before the first."""
-        last_s = self._last_packet_s.get(station_id)
-        return None if last_s is None else self._now_s() - last_s
+        return self._now_s() - self._last_packet_s < SILENT_S
 
     def condition(self) -> tuple[Condition, list[str]]:
         """`outage`: no data are analysed; `degraded`: they are, but not everything works. With the reasons."""
@@ -86,11 +132,13 @@ class Health:
         stuck_s = self._now_s() - self._last_item_s
         if stuck_s > STUCK_S:
             outage.append(f"the loop has been stuck for {stuck_s:.0f} s")
-        ages = {station: self._now_s() - last_s for station, last_s in list(self._last_packet_s.items())}
-        silent = [f"{station}: no packet for {age:.0f} s" for station, age in ages.items() if age > SILENT_S]
-        (outage if len(silent) == len(ages) else degraded).extend(silent)
+        faults = self.arrivals.faults(self._link is LinkState.STREAMING)
+        unusable = [fault for fault in faults if fault.outage]
+        (outage if len(unusable) >= self.arrivals.count else degraded).extend(map(str, unusable))
+        degraded += [str(fault) for fault in faults if not fault.outage]
         if self._link is not LinkState.STREAMING:
-            (degraded if ages and not outage else outage).append(f"the source is {self._link.value}")
+            analysed = self._last_packet_s is not None and not outage
+            (degraded if analysed else outage).append(f"the source is {self._link.value}")
         if self.backlog.dropping:
             degraded.append(f"{self.backlog.behind_s:.0f} s behind the stream: windows are dropped")
         failure = self.source.recent_failure if self.source is not None else None
@@ -100,32 +148,64 @@ class Health:
             degraded.append("the journal cannot be written")
         if self.models is not None:
             degraded += self.models.stand_ins
-        for drain in self.drains:
-            if drain.down_since_s is not None:
-                waiting = self.journal.outbox.undelivered(drain.name)
-                degraded.append(
-                    f"{drain.name}: down for {monotonic() - drain.down_since_s:.0f} s, {waiting} lines waiting"
-                )
-        return ("outage" if outage else "degraded" if degraded else "ok"), outage + degraded
+        degraded += [reason for drain in self.drains for reason in self._of_drain(drain)]
+        degraded += _of_workers(monotonic())
+        for stream in self.streams:
+            if (stalled_s := stream.stalled_s) > STALLED_S:
+                degraded.append(f"{stream.name}: not read for {stalled_s:.0f} s, {stream.dropped} lines dropped")
+        reasons = outage + degraded
+        if len(reasons) > MAX_REASONS:
+            reasons[MAX_REASONS:] = [f"and {len(reasons) - MAX_REASONS} more"]
+        return ("outage" if outage else "degraded" if degraded else "ok"), reasons
+
+    def _of_drain(self, drain: Drain) -> list[str]:
+        """What is wrong with the delivery to a sink. Progress counts, not what the sink reports of itself."""
+        waiting, delivered = drain.waiting, drain.counters.delivered + drain.refused
+        seen, since_s = self._progress.get(drain.name, (-1, 0.0))
+        if not waiting or delivered != seen:
+            since_s = self._now_s()
+            self._progress[drain.name] = (delivered, since_s)
+        stalled_s = self._now_s() - since_s
+        reasons = []
+        if not drain.alive and not drain.closing:
+            reasons.append(
+                f"{drain.name}: its thread has failed: {drain.fault or 'not started'}, {waiting} lines waiting"
+            )
+        elif drain.down_since_s is not None:
+            down_s = monotonic() - drain.down_since_s
+            reasons.append(f"{drain.name}: down for {down_s:.0f} s, {waiting} lines waiting")
+        elif stalled_s > UNDELIVERED_S:
+            reasons.append(f"{drain.name}: nothing delivered for {stalled_s:.0f} s, {waiting} lines waiting")
+        if drain.refused_share > REFUSED_SHARE:
+            share = round(100 * drain.refused_share)
+            reasons.append(f"{drain.name}: {share} % of its last lines were refused, {drain.refused} in all")
+        return reasons
 
     def document(self) -> dict[str, Any]:
         """The JSON document of `/healthz`."""
         condition, reasons = self.condition()
-        stations = {
-            station_id: {
-                "arrival_age_s": _rounded(self.arrival_age_s(station_id)),
-                "data_age_s": _rounded(_data_age_s(station.last_ns)),
-                "events": station.counters.events,
+        usable_s = self.arrivals.usable_ages_s()
+        channels: dict[str, dict[str, float]] = {}
+        for (station_id, location, code), age_s in self.arrivals.channel_ages_s().items():
+            channels.setdefault(station_id, {})[f"{location}.{code}"] = round(age_s, 3)
+        stations = {}
+        for station_id in list(dict.fromkeys([*self.report.stations, *usable_s]))[:MAX_SHOWN]:
+            station = self.report.stations.get(station_id)
+            stations[station_id] = {
+                "arrival_age_s": _rounded(self.arrivals.age_s(station_id)),
+                "usable_age_s": _rounded(usable_s.get(station_id)),
+                "data_age_s": _rounded(_data_age_s(station.last_ns if station is not None else None)),
+                "channel_age_s": channels.get(station_id, {}),
+                "events": station.counters.events if station is not None else 0,
             }
-            for station_id, station in list(self.report.stations.items())
-        }
         models = self.models.engines if self.models is not None else []
         engines = {engine.card.name: engine.name for engine in models}
         return {"status": condition, "reasons": reasons, "stations": stations, "engines": engines}
 
     def samples(self) -> list[Sample]:
         """The values of `/metrics`, without the histograms."""
-        found = [*self._of_process(), *self._of_source(), *self._of_stations(), *self._of_outbox()]
+        parts = (self._of_process, self._of_source, self._of_arrivals, self._of_stations, self._of_outbox)
+        found = [sample for part in parts for sample in part()]
         return [sample for sample in found if sample.value is not None]
 
     def _of_process(self) -> list[Sample]:
@@ -149,6 +229,21 @@ class Health:
                 "resident_bytes", "gauge", "Resident memory of the process.", None if memory is None else memory * 2**20
             ),
         ]
+        for worker in workers():
+            of = {"thread": worker.name}
+            failures = float(worker.failures)
+            found += [
+                Sample("thread_up", "gauge", "1 while the thread works.", float(worker.up), of),
+                Sample("thread_failures_total", "counter", "Failures after which it was restarted.", failures, of),
+            ]
+        for stream in self.streams:
+            of = {"stream": stream.name}
+            dropped = float(stream.dropped)
+            found += [
+                Sample("output_waiting_lines", "gauge", "Lines that the reader has yet to take.", stream.waiting, of),
+                Sample("output_dropped_lines_total", "counter", "Lines dropped because nobody read them.", dropped, of),
+                Sample("output_stalled_seconds", "gauge", "Seconds without a reader.", stream.stalled_s, of),
+            ]
         for zone, celsius in temperatures_c().items():
             found.append(
                 Sample("temperature_celsius", "gauge", "Temperature of a thermal zone.", celsius, {"zone": zone})
@@ -168,11 +263,30 @@ class Health:
             found.append(Sample("dead_letters_total", "counter", "Records kept in the dead-letter file.", kept))
         return found
 
+    def _of_arrivals(self) -> list[Sample]:
+        text = "Seconds since the last packet that was analysed, or since the start if there was none."
+        found = [
+            Sample("usable_age_seconds", "gauge", text, age_s, {"station": station_id})
+            for station_id, age_s in list(self.arrivals.usable_ages_s().items())[:MAX_SHOWN]
+        ]
+        text = "Seconds since the last packet of a configured or analysed channel, or since the start."
+        for (station_id, location, code), age_s in list(self.arrivals.channel_ages_s().items())[: 3 * MAX_SHOWN]:
+            of = {"station": station_id, "location": location, "channel": code}
+            found.append(Sample("channel_age_seconds", "gauge", text, age_s, of))
+        return found
+
     def _of_stations(self) -> list[Sample]:
-        found: list[Sample] = []
-        for station_id, station in list(self.report.stations.items()):
+        others = dict(self.report.other_stations)
+        known = float(len(self.report.stations))
+        found = [
+            Sample("stations", "gauge", f"Stations analysed; the first {MAX_SHOWN} are shown.", known),
+            Sample(
+                "ignored_packets_total", "counter", "Packets of stations not analysed.", float(sum(others.values()))
+            ),
+        ]
+        for station_id, station in list(self.report.stations.items())[:MAX_SHOWN]:
             of = {"station": station_id}
-            age, arrival = _data_age_s(station.last_ns), self.arrival_age_s(station_id)
+            age, arrival = _data_age_s(station.last_ns), self.arrivals.age_s(station_id)
             found.append(Sample("data_age_seconds", "gauge", "Seconds from the newest sample to now.", age, of))
             found.append(Sample("arrival_age_seconds", "gauge", "Seconds since the last packet arrived.", arrival, of))
             for name, count in dataclasses.asdict(station.counters).items():
@@ -246,6 +360,15 @@ class Sample:
     help: str
     value: float | None
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def _of_workers(now_s: float) -> list[str]:
+    """Threads that have failed and are restarted, or have failed lately."""
+    return [
+        f"thread {worker.name} has failed {worker.failures} times; the last time: {worker.error[:200]}"
+        for worker in workers()
+        if worker.failed_s is not None and (not worker.up or now_s - worker.failed_s < FAILED_S)
+    ]
 
 
 def _data_age_s(last_ns: int | None) -> float | None:

@@ -13,6 +13,8 @@ from time import monotonic
 
 logger = logging.getLogger(__name__)
 
+MAX_STATUS = 500  # characters
+
 
 class Notifier:
     """Sends `READY=1` once, then `WATCHDOG=1` regularly, from the thread that does the work."""
@@ -29,9 +31,18 @@ class Notifier:
         micros = environment.get("WATCHDOG_USEC", "")
         self._every_s = int(micros) / 2e6 if micros.isdigit() and ours else 0.0
         self._next_s = 0.0
+        self._status = ""
 
     def ready(self, status: str) -> None:
+        self._status = status
         self._send(f"READY=1\nSTATUS={status}")
+
+    def status(self, text: str) -> None:
+        """Show one line in `systemctl status`; sent only if it has changed."""
+        text = " ".join(text.split())[:MAX_STATUS]
+        if text != self._status:
+            self._status = text
+            self._send(f"STATUS={text}")
 
     def ping(self) -> None:
         """Report that the run works; call it as often as you like, it sends no more messages than systemd needs."""

@@ -20,6 +20,7 @@ from seisedge.runtime.journal.line import Line, Undecodable
 from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.sinks._base import Refused, Sink
 from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
+from seisedge.runtime.threads import Worker, start_worker
 
 logger = logging.getLogger(__name__)
 
@@ -79,12 +80,10 @@ class Drain:
         self._last_delivery_s: float | None = None
         self._recent: deque[bool] = deque(maxlen=RECENT_LINES)  # True: refused or damaged
         self._fault: str | None = None  # why the thread has ended, until it works again
-        self._started = False
-        self._restart_s = 0.0  # when `_woken` may start a new thread
+        self._worker: Worker | None = None
         self._wake = threading.Event()
         self._ending = threading.Event()
-        self._thread = self._new_thread()
-        self._place = outbox.subscribe(name, self._woken)
+        self._place = outbox.subscribe(name, self._wake.set)
 
     # for health and metrics; may be read from any thread
 
@@ -106,7 +105,12 @@ class Drain:
     @property
     def alive(self) -> bool:
         """True while the thread works; False before `start`, and from an exception to the next successful pass."""
-        return self._thread.is_alive() and self._fault is None
+        return self._worker is not None and self._worker.up and self._fault is None
+
+    @property
+    def closing(self) -> bool:
+        """True from `close` on: the thread ends."""
+        return self._ending.is_set()
 
     @property
     def fault(self) -> str | None:
@@ -132,17 +136,17 @@ class Drain:
     # for the run
 
     def start(self) -> None:
-        self._started = True
         self._wake.set()  # for lines of an earlier run
-        self._thread.start()
+        self._worker = start_worker(f"sink {self.name}", self._work)
 
     def close(self, within_s: float) -> int:
         """Deliver the remaining lines within `within_s`; returns the number of undelivered ones."""
         self._ending.set()
         self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join(within_s)
-        if self._owned and not self._thread.is_alive():
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker.join(within_s)
+        if self._owned and (self._worker is None or not self._worker.alive):
             try:
                 self._sink.close()
             except Exception as error:  # the other sinks have yet to be closed
@@ -155,20 +159,6 @@ class Drain:
         return left
 
     # the thread
-
-    def _new_thread(self) -> threading.Thread:
-        return threading.Thread(target=self._work, name=f"sink {self.name}", daemon=True)
-
-    def _woken(self) -> None:
-        """There are new lines, or the run notes that time passes."""
-        self._wake.set()
-        if self._started and not self._thread.is_alive() and not self._ending.is_set():
-            now_s = time.monotonic()
-            if now_s >= self._restart_s:
-                self._restart_s = now_s + self._backoff_first_s
-                self._died("the thread has ended")
-                self._thread = self._new_thread()
-                self._thread.start()
 
     def _work(self) -> None:
         """Run until the end of the run, through exceptions of any kind."""

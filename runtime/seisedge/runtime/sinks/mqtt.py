@@ -21,6 +21,7 @@ from seisedge.runtime.config import MqttConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.sinks._base import Sink
+from seisedge.runtime.threads import start_task
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessageInfo
@@ -71,8 +72,8 @@ class MqttSink(Sink):
         if not isinstance(line, Event):
             return
         where = f"{self._config.host}:{self._config.port}"
+        self._client.loop_start()  # if the thread of paho has ended; else it does nothing
         if not self._client.is_connected():
-            self._client.loop_start()  # if the thread of paho has ended; else it does nothing
             raise ConnectionError(f"{where}: not connected: {self._reason}")
         key = (line.id, line.revision)
         if self._sent is None or self._sent[0] != key:
@@ -91,9 +92,13 @@ class MqttSink(Sink):
             _acknowledged(self._client.publish(self._status, "offline", qos=1, retain=True), CLOSE_S)
         self._client.disconnect()
         # paho's thread may be waiting for a connection; it ends with the process
-        stopping = threading.Thread(target=self._client.loop_stop, name="mqtt stop", daemon=True)
-        stopping.start()
-        stopping.join(CLOSE_S)
+        start_task("mqtt stop", self._stop_loop, self._not_stopped).join(CLOSE_S)
+
+    def _stop_loop(self) -> None:
+        self._client.loop_stop()
+
+    def _not_stopped(self, error: BaseException) -> None:
+        logger.debug("%s: mqtt: %s", self._config.host, error)
 
     def _new_client(self, client_id: str) -> Client:
         try:
@@ -123,7 +128,7 @@ class MqttSink(Sink):
     def _failed(self, error: Exception) -> None:
         level = logging.DEBUG if self._reason.startswith(FAILED) else logging.WARNING
         self._refused, self._reason = False, f"{FAILED}: {type(error).__name__}: {error}"
-        logger.log(level, "%s:%d: mqtt: %s; reconnecting", self._config.host, self._config.port, self._reason)
+        logger.log(level, "%s: mqtt: %s; reconnecting", f"{self._config.host}:{self._config.port}", self._reason)
 
     def _connected(self, client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._refused = reason.is_failure

@@ -1,8 +1,10 @@
-"""Terminal: one readable line per revision."""
+"""Terminal: one readable line per revision, or one line of JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+
+import msgspec
 
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.sinks._base import Sink
@@ -41,3 +43,13 @@ class TerminalSink(Sink):
     def write(self, line: Event | Hop) -> None:
         if isinstance(line, Event):
             self._echo(sentence_from_event(line))
+
+
+class JsonTerminalSink(Sink):
+    """Passes lines of JSON to `echo`."""
+
+    def __init__(self, echo: Callable[[str], None]) -> None:
+        self._echo = echo
+
+    def write(self, line: Event | Hop) -> None:
+        self._echo(msgspec.json.encode(line).decode())

@@ -20,6 +20,7 @@ from seisedge.runtime.errors import ConnectError
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sources._base import TICK_S, LinkState, Source
 from seisedge.runtime.sources._registry import SourceOptions
+from seisedge.runtime.threads import start_task
 
 logger = logging.getLogger(__name__)
 
@@ -202,22 +203,18 @@ class LinkSource(Source):
 
     def _dial(self) -> Generator[None, None, socket.socket]:
         """A connected socket. Name look-up and connection run in a thread, so that ticks continue."""
-        answer: SimpleQueue[socket.socket | OSError] = SimpleQueue()
+        answer: SimpleQueue[socket.socket | BaseException] = SimpleQueue()
         gone = threading.Event()
         timeout_s = min(DIAL_TIMEOUT_S, self.options.connect_timeout_s or DIAL_TIMEOUT_S)
 
         def dial() -> None:
-            try:
-                link = socket.create_connection((self._host, self._port), timeout_s)
-            except OSError as error:
-                answer.put(error)
-                return
+            link = socket.create_connection((self._host, self._port), timeout_s)
             if gone.is_set():
                 link.close()
             else:
                 answer.put(link)
 
-        threading.Thread(target=dial, name=f"{self._host}:{self._port} dial", daemon=True).start()
+        start_task(f"{self._host}:{self._port} dial", dial, answer.put)
         until = time.monotonic() + timeout_s
         while not self._closed.is_set():
             try:
@@ -229,6 +226,8 @@ class LinkSource(Source):
                 continue
             if isinstance(result, OSError):
                 raise result
+            if isinstance(result, BaseException):
+                raise Lost(f"{type(result).__name__}: {result}") from result
             return result
         gone.set()
         raise Lost(f"no reply within {timeout_s:g} s")

@@ -27,6 +27,7 @@ from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 from seisedge.runtime.sources._base import TICK_S, Source
 from seisedge.runtime.sources._registry import SourceOptions, register_source
 from seisedge.runtime.suggestion import suggestion
+from seisedge.runtime.threads import start_worker
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +192,7 @@ class ShakeUdpSource(Source):
             raise cannot_listen(self.url, address.listen, address.port, error) from error
         link.settimeout(TICK_S)
         self._socket = link
-        threading.Thread(target=self._listen, args=(link,), name="shake-udp", daemon=True).start()
+        start_worker("shake-udp", lambda: self._listen(link))
 
     def close(self) -> None:
         """End `packets`."""
@@ -199,22 +200,22 @@ class ShakeUdpSource(Source):
 
     def _listen(self, link: socket.socket) -> None:
         failed = False
-        with link:
-            while not self._closed.is_set():
-                try:
-                    data, (host, _port) = link.recvfrom(MAX_DATAGRAM_BYTES)
-                except TimeoutError:
-                    failed = False
-                    continue
-                except OSError as error:
-                    logger.log(logging.DEBUG if failed else logging.WARNING, "%s: %s", self.url, error)
-                    failed = True
-                    self._closed.wait(TICK_S)
-                    continue
-                if self._queue.qsize() < MAX_WAITING:
-                    self._queue.put((data, host, time.monotonic_ns()))
-                else:
-                    self.counters.dropped += 1
+        while not self._closed.is_set():
+            try:
+                data, (host, _port) = link.recvfrom(MAX_DATAGRAM_BYTES)
+            except TimeoutError:
+                failed = False
+                continue
+            except OSError as error:
+                logger.log(logging.DEBUG if failed else logging.WARNING, "%s: %s", self.url, error)
+                failed = True
+                self._closed.wait(TICK_S)
+                continue
+            if self._queue.qsize() < MAX_WAITING:
+                self._queue.put((data, host, time.monotonic_ns()))
+            else:
+                self.counters.dropped += 1
+        link.close()  # not after an exception: the restarted thread receives from it
 
     def packets(self) -> Iterator[Packet | None]:
         """Packets as they arrive; None at least every TICK_S while none arrives."""

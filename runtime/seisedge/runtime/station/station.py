@@ -94,16 +94,17 @@ class Station:
         self._earlier_ns = 0  # length of the data on earlier timelines
         self._no_leap_ns = 0  # a packet that begins before this does not follow a long gap
 
-    def add(self, packet: Packet) -> None:
+    def add(self, packet: Packet) -> bool:
         """Take a packet. Packets of other sensors and of unusable sampling rates are ignored with a warning.
 
+        Returns whether a trigger or a model looks at its samples; for the reason why not see `refusals`.
         Raises InputError, see `Channels.row_of`.
         """
         if not self._has_usable_rate(packet):
-            return
+            return False
         component = self.channels.row_of(packet)
         if component is None:
-            return
+            return False
         if self._mode is None:
             self._build(packet.sampling_rate_hz)
         elif self.channels.weights is not self._weights:  # the packet is the first of its channel
@@ -120,6 +121,8 @@ class Station:
                     self._take_held()
                     self._restart_timelines(admitted.packet)
                 self._use(admitted.component, admitted.packet)
+        reached = any(reaches_band(packet.sampling_rate_hz, spec.pass_hz) for spec in self._timelines)
+        return self._analysed and reached and not packet.flags & RecordFlag.CALIBRATION
 
     def _use(self, component: str, packet: Packet) -> None:
         """Put a packet on the timelines, unless it is held apart, and those that are held no longer."""

@@ -11,7 +11,7 @@ from importlib.metadata import version
 import click
 
 from seisedge.runtime.errors import SeisedgeError
-from seisedge.runtime.paths import PRINTABLE, text_from_path
+from seisedge.runtime.paths import PRINTABLE, text_of_message
 from seisedge.runtime.suggestion import suggestion
 
 # command → module and attribute, the extra it needs, one line of help
@@ -101,15 +101,15 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except SeisedgeError as error:
-            click.echo(f"Error: {text_from_path(str(error))}", err=True)
+            click.echo(f"Error: {text_of_message(str(error))}", err=True)
             ctx.exit(error.exit_code)
 
 
 class _Formatter(logging.Formatter):
-    """A log line in which every path is printable."""
+    """A log line in which every name is printable."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return text_from_path(super().format(record))
+        return text_of_message(super().format(record))
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,12 +1,33 @@
-"""Files that are replaced whole: a reader sees the old content or the new one, also after a loss of power."""
+"""Files that are replaced whole, and files that are read up to a stated size.
+
+A reader of a replaced file sees the old content or the new one, also after a loss of power.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
 from pathlib import Path
+
+MIB = 2**20
+
+
+def read_up_to(path: Path, max_bytes: int) -> bytes:
+    """The content of a file. Raises OSError (EFBIG) where it has more than `max_bytes`, without reading the rest."""
+    with path.open("rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise too_large(max_bytes)
+    return data
+
+
+def too_large(max_bytes: int) -> OSError:
+    """The error of a file that is larger than `max_bytes`; its `strerror` is a clause for a message."""
+    size = f"{max_bytes // MIB} MiB" if max_bytes >= MIB else f"{max_bytes // 1024} KiB"
+    return OSError(errno.EFBIG, f"it is larger than {size}")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

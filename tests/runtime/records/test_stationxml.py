@@ -112,6 +112,9 @@ def test_the_epoch_of_a_time(tmp_path: Path) -> None:
     [
         ({"sensitivity": None}, "has no InstrumentSensitivity"),
         ({"sensitivity": 0.0}, "has an InstrumentSensitivity of 0"),
+        ({"sensitivity": 1e-300}, "has a sensitivity of 1e-300 counts per m/s, which is not between 1 and 1e"),
+        ({"sensitivity": -1e300}, "has a sensitivity of 1e.300 counts per m/s, which is not between 1 and 1e"),
+        ({"sensitivity": 1e9, "input_units": "nm/s"}, "has a sensitivity of 1e.18 counts per m/s, which is not"),
         (
             {"input_units": "m/s**2"},
             r"has the input units m/s\*\*2 \(acceleration\), and the models take",
@@ -132,12 +135,12 @@ def test_a_sensitivity_that_cannot_be_used_is_reported(tmp_path: Path, changes: 
 @pytest.mark.parametrize(
     ("units", "counts_per_m_s"),
     [
-        ("M/S", 1e9), ("m/s", 1e9), ("m*s**-1", 1e9), ("NM/S", 1e18), ("nm/s", 1e18), ("um/s", 1e15), ("CM/S", 1e11),
-        ("mm/s", 1e12), ("MM/S", 1e12), ("Mm/s", 1e3),
+        ("M/S", 1e6), ("m/s", 1e6), ("m*s**-1", 1e6), ("NM/S", 1e15), ("nm/s", 1e15), ("um/s", 1e12), ("CM/S", 1e8),
+        ("mm/s", 1e9), ("MM/S", 1e9), ("Mm/s", 1.0),
     ],
 )  # fmt: skip
 def test_a_velocity_in_any_units_is_scaled(tmp_path: Path, units: str, counts_per_m_s: float) -> None:
-    path = stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ", input_units=units, sensitivity=-1e9)])
+    path = stationxml(tmp_path / "a.xml", "XX.STA", [described("EHZ", input_units=units, sensitivity=-1e6)])
     metadata = StationXml.read(path)
     metadata.check("XX.STA", ["EHZ"])
     assert metadata.station("XX.STA")[0].gain == pytest.approx(-counts_per_m_s, rel=1e-12)

@@ -20,7 +20,7 @@ import numpy as np
 
 from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.errors import EngineError, SeisedgeError
-from seisedge.runtime.paths import path_from_stored, text_from_path
+from seisedge.runtime.paths import path_from_stored, text_of_message
 
 BUILD_LIMIT_S = 3600.0  # a build takes minutes on the smallest Jetson
 TRIAL_LIMIT_S = 120.0
@@ -136,9 +136,9 @@ def main() -> None:
     try:
         answer = do()
     except SeisedgeError as error:
-        answer = Failed(reason=text_from_path(str(error)))
+        answer = Failed(reason=text_of_message(str(error)))
     except Exception as error:
-        answer = Failed(reason=f"{_what(job)}: {type(error).__name__}: {' '.join(text_from_path(str(error)).split())}")
+        answer = Failed(reason=f"{_what(job)}: {type(error).__name__}: {' '.join(text_of_message(str(error)).split())}")
     Path(sys.argv[1]).write_bytes(msgspec.json.encode(answer))
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from seisedge.runtime.clock import ns_from_iso, ns_from_s
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.records.units import metres_per_s, quantity_of
+from seisedge.runtime.records.units import MAX_GAIN, MIN_GAIN, metres_per_s, quantity_of
 
 VELOCITY = "M/S"
 EVER_NS = 2**63 - 1  # end of an open epoch; negative: start of one without a start date
@@ -69,6 +69,9 @@ class ChannelEpoch(msgspec.Struct, frozen=True):
             return f"has the input units {said_of_units(self.input_units)}"
         if "COUNT" not in (self.output_units or ""):
             return f"has a sensitivity in {self.output_units or '(no units)'}, and counts are wanted"
+        gain = abs(self.sensitivity) / (metres_per_s(self.input_units or "") or 1.0)
+        if not MIN_GAIN <= gain <= MAX_GAIN:
+            return f"has a sensitivity of {gain:g} counts per m/s, which is not between {MIN_GAIN:g} and {MAX_GAIN:g}"
         return None
 
 

@@ -74,8 +74,8 @@ def test_station_files_give_positions_and_gains() -> None:
     site = stations.site("PB.B918", time_ns)
     assert site is not None
     assert (site.latitude_deg, site.longitude_deg) == (35.9357, -117.6017)
-    assert stations.gain(SourceId("PB", "B918", "", "EH1"), time_ns) == 7.81398e8
-    assert stations.gain(SourceId("PB", "B918", "00", "HHZ"), time_ns) == (
+    assert stations.gain(SourceId("PB", "B918", "", "EH1"), time_ns, 100.0) == 7.81398e8
+    assert stations.gain(SourceId("PB", "B918", "00", "HHZ"), time_ns, 100.0) == (
         "no StationXML or station file has a gain for the channel"
     )
     assert stations.site("PB.B999", time_ns) is None

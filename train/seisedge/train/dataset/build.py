@@ -231,7 +231,7 @@ class Builder:
         """Samples in the unit of the plan; or the reason why they cannot be converted."""
         if self.plan.unit == "counts":
             return window.samples
-        gains = [self.stations.gain(channel, window.start_ns) for channel in window.channels]
+        gains = [self.stations.gain(channel, window.start_ns, window.rate_hz) for channel in window.channels]
         why = next((g for g in gains if isinstance(g, str)), None)
         if why is not None:
             return f"no gain for m/s: {why}"
@@ -276,7 +276,7 @@ class Builder:
         """The gain of all components in counts per m/s; or the reason why there is none, as a clause."""
         if self.plan.unit == "m/s":
             return 1.0
-        gains = [self.stations.gain(channel, window.start_ns) for channel in window.channels]
+        gains = [self.stations.gain(channel, window.start_ns, window.rate_hz) for channel in window.channels]
         why = next((g for g in gains if isinstance(g, str)), None)
         if why is not None:
             return why

@@ -17,11 +17,14 @@ MIB = 2**20
 
 def read_up_to(path: Path, max_bytes: int) -> bytes:
     """The content of a file. Raises OSError (EFBIG) where it has more than `max_bytes`, without reading the rest."""
+    parts, size = [], 0
     with path.open("rb") as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise too_large(max_bytes)
-    return data
+        while part := file.read(MIB):  # not at once: Python reserves as many bytes as it is to read
+            parts.append(part)
+            size += len(part)
+            if size > max_bytes:
+                raise too_large(max_bytes)
+    return b"".join(parts)
 
 
 def too_large(max_bytes: int) -> OSError:

@@ -194,11 +194,14 @@ def described(  # noqa: PLR0913 - one parameter for each attribute of the elemen
     output_units: str = "COUNTS",
     azimuth: float | None = None,
     dip: float | None = None,
+    rate: float | None = None,
 ) -> str:
     """A Channel element of StationXML."""
     times = "".join(f' {key}="{text}"' for key, text in (("startDate", start), ("endDate", end)) if text)
     angles = "".join(
-        f"<{key}>{value}</{key}>" for key, value in (("Azimuth", azimuth), ("Dip", dip)) if value is not None
+        f"<{key}>{value}</{key}>"
+        for key, value in (("Azimuth", azimuth), ("Dip", dip), ("SampleRate", rate))
+        if value is not None
     )
     response = ""
     if sensitivity is not None:

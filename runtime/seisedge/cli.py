@@ -16,7 +16,7 @@ import click
 
 from seisedge.runtime.errors import SeisedgeError
 from seisedge.runtime.output import print_error
-from seisedge.runtime.paths import PRINTABLE, text_from_path
+from seisedge.runtime.paths import PRINTABLE, text_of_message
 from seisedge.runtime.suggestion import suggestion
 
 logger = logging.getLogger(__name__)
@@ -108,15 +108,15 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except SeisedgeError as error:
-            print_error(f"Error: {text_from_path(str(error))}")
+            print_error(f"Error: {text_of_message(str(error))}")
             ctx.exit(error.exit_code)
 
 
 class _Formatter(logging.Formatter):
-    """A log line in which every path is printable."""
+    """A log line in which every name is printable."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return text_from_path(super().format(record))
+        return text_of_message(super().format(record))
 
 
 def _print_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -3,7 +3,7 @@ import json
 import pytest
 from tests.fakes import card
 
-from seisedge.runtime.card import accepts, card_from_json, json_from_card
+from seisedge.runtime.card import MAX_CARD_BYTES, accepts, card_from_json, json_from_card
 from seisedge.runtime.errors import CardError
 
 
@@ -36,6 +36,73 @@ def test_a_card_that_cannot_be_used_says_why(change: dict[str, object], message:
     with pytest.raises(CardError) as caught:
         card_from_json(text, "m.onnx")
     assert str(caught.value).startswith("m.onnx: ") and message in str(caught.value)
+
+
+MAGNITUDE = json.loads(json_from_card(card("magnitude")))["magnitude"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ["a", "b", "a"]}, "labels must be 1 to 256 different names; got ['a', 'b', 'a']"),
+        ({"labels": []}, "labels must be 1 to 256 different names"),
+        ({"labels": [str(k) for k in range(10_000)]}, "labels must be 1 to 256 different names"),
+        ({"labels": ["a", "b" * 1000]}, "name and labels must have 1 to 100 characters"),
+        ({"labels": ["a", ""]}, "name and labels must have 1 to 100 characters"),
+        ({"name": ""}, "name and labels must have 1 to 100 characters"),
+        ({"name": "\x1b[31mred"}, r"name contains control characters: '\x1b[31mred'"),
+        ({"labels": ["a", "b\n"]}, r"labels contains control characters: 'b\n'"),
+        ({"not_for": ["\u202e"]}, r"not_for contains control characters: '\u202e'"),
+        ({"flops_by_operator": {"\x9b2J": 1}}, r"a key contains control characters: '\x9b2J'"),
+        ({"pruning": "a" * 10_001}, "pruning is longer than 10000 characters: 'aaa"),
+        ({"answers_s": [0.001 * k for k in range(1, 2_000)]}, "answers_s must ascend, with 1 to 32 answers"),
+        ({"answers_s": [-1, 3]}, "answers_s must be above 0 s"),
+        ({"n_samples": 400_000}, "n_samples"),
+        ({"n_samples": 100_000, "sampling_rate_hz": 40.0}, "the window must not be longer than 600 s; got 2500 s"),
+        ({"sampling_rate_hz": 1e300}, "sampling_rate_hz"),
+        ({"sampling_rate_hz": 1e-300}, "the window must not be longer than 600 s"),
+        ({"flops": 10**30}, "flops"),
+        ({"macs": -1}, "macs"),
+        ({"magnitude": MAGNITUDE | {"edges": [None, 1.0, 0.5, None]}}, "magnitude.edges must ascend"),
+        ({"magnitude": MAGNITUDE | {"edges": [0.0, None, 1.0, 2.0]}}, "magnitude.edges must ascend"),
+        ({"magnitude": MAGNITUDE | {"type": "a" * 1000}}, "magnitude.type must be a code"),
+    ],
+)  # fmt: skip
+def test_a_card_that_states_too_much(change: dict[str, object], message: str) -> None:
+    text = json.dumps(json.loads(json_from_card(card())) | change)
+    with pytest.raises(CardError) as caught:
+        card_from_json(text, "m.onnx")
+    assert message in str(caught.value)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 1_000_000,
+        '{"schema": 2, "a": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"schema": 2, "a": ' + '{"a":' * 30 + "1" + "}" * 31,
+        '{"schema": 1, "magnitude": ' + '{"a":' * 100_000 + "1" + "}" * 100_001,
+        '{"schema": 2, "name": "' + "a" * MAX_CARD_BYTES + '"}',
+        '{"schema": 1e400}',
+        '{"schema": ' + "9" * 5_000 + "}",
+        "[2]",
+        "null",
+        "\x00",
+    ],
+    ids=range(10),
+)
+def test_a_text_that_is_no_card(text: str) -> None:
+    with pytest.raises(CardError, match=r"m\.onnx: the card") as caught:
+        card_from_json(text, "m.onnx")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 500
+
+
+def test_the_hashes_of_many_events_are_no_long_text() -> None:
+    tree = json.loads(json_from_card(card()))
+    tree["training"]["event_hashes"] = "a" * 2_000_000
+    found = card_from_json(json.dumps(tree), "m.onnx")
+    assert found.training.event_hashes is not None and len(found.training.event_hashes) == 2_000_000
 
 
 SENTENCE = "as catalogued: ML, Md and SCSN, mixed"

@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from seisedge.runtime.errors import CardError
+from seisedge.runtime.files import MIB
+from seisedge.runtime.text import quoted, reason_of, shortened
 
 CARD_KEY = "seisedge.card"
 SCHEMA = 2  # 1: `magnitude.type` could be a sentence; the training events were not named
@@ -28,7 +30,18 @@ MAGNITUDE_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_()./-]{0,31}")  # QuakeML allow
 MIN_TRANSITION_HZ = 0.5  # of the station's resampling filter; that of a narrower one has thousands of taps
 TRANSITION_SHARE = 0.8  # of the frequencies between the band and half the sampling rate
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+# What a model may state. A card beyond these is not of a model for a station.
+MAX_CARD_BYTES = 8 * MIB  # the hashes of a million training events
+MAX_DEPTH = 16
+MAX_LABELS = 256
+MAX_ANSWERS = 32
+MAX_WINDOW_S = 600.0
+MAX_SAMPLES = 120_000  # ten minutes at 200 Hz: 3 MB of waveform and mask
+MAX_NAME = 100  # characters of a name or a label
+MAX_TEXT = 10_000  # characters of any other text but the hashes
+
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**18)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -70,9 +83,13 @@ class MagnitudeScale(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not MAGNITUDE_CODE.fullmatch(self.type):
             raise ValueError(
-                f"magnitude.type must be a code of at most 32 characters without spaces, as 'ML'; got '{self.type}'; "
-                "write the code M there and the sentence under magnitude.remark"
+                f"magnitude.type must be a code of at most 32 characters without spaces, as 'ML'; "
+                f"got {quoted(self.type)}; write the code M there and the sentence under magnitude.remark"
             )
+        inner = self.edges[1:-1]
+        closed = [edge for edge in self.edges if edge is not None]
+        if None in inner or len(closed) < 2 or closed != sorted(set(closed)):
+            raise ValueError(f"magnitude.edges must ascend, with null only at the ends; got {quoted(self.edges)}")
 
 
 Verdict = Literal["passed", "not tested", "failed"]
@@ -165,16 +182,16 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     magnitude: MagnitudeScale | None
     components: Literal["ZNE"]
     sampling_rate_hz: Positive
-    n_samples: Annotated[int, msgspec.Meta(gt=0)]
+    n_samples: Annotated[int, msgspec.Meta(gt=0, le=MAX_SAMPLES)]
     onset_s: Positive  # nominal place of the onset after the start of the window
     unit: Literal["counts", "m/s"]
     band_hz: tuple[float, float]  # passed by the front end; the sampling rate of a channel must cover all of it
     answers_s: list[float]  # seconds after the onset at which it was trained to answer, ascending
     modes: list[Literal["triggered", "continuous"]]
     min_coverage: Share  # of an answer's span on the best component; below it no label is reported
-    parameters: int
-    macs: int
-    flops: int  # 1 MAC = 2 FLOP, plus elementwise operations as counted in flops_by_operator
+    parameters: Count
+    macs: Count
+    flops: Count  # 1 MAC = 2 FLOP, plus elementwise operations as counted in flops_by_operator
     flops_by_operator: dict[str, int]
     not_counted: list[str]  # operators without a rule
     temperature: float
@@ -199,15 +216,23 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
         return self.n_samples / self.sampling_rate_hz
 
     def __post_init__(self) -> None:
-        if not self.answers_s or list(self.answers_s) != sorted(set(self.answers_s)):
-            raise ValueError(f"answers_s must ascend; got {self.answers_s}")
+        if not 0 < len(self.labels) <= MAX_LABELS or len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels must be 1 to {MAX_LABELS} different names; got {quoted(self.labels)}")
+        if not 0 < len(self.name) <= MAX_NAME or not all(0 < len(label) <= MAX_NAME for label in self.labels):
+            raise ValueError(f"name and labels must have 1 to {MAX_NAME} characters")
+        if not 0 < len(self.answers_s) <= MAX_ANSWERS or list(self.answers_s) != sorted(set(self.answers_s)):
+            raise ValueError(f"answers_s must ascend, with 1 to {MAX_ANSWERS} answers; got {quoted(self.answers_s)}")
+        if self.answers_s[0] <= 0:
+            raise ValueError(f"answers_s must be above 0 s; got {quoted(self.answers_s)}")
+        if self.window_s > MAX_WINDOW_S:
+            raise ValueError(f"the window must not be longer than {MAX_WINDOW_S:g} s; got {self.window_s:g} s")
         if self.onset_s + self.answers_s[-1] > self.window_s + 1e-9:
             raise ValueError(f"the last answer, {self.answers_s[-1]:g} s, lies beyond the window")
         highest_hz = highest_pass_hz(self.sampling_rate_hz)
         if not 0 <= self.band_hz[0] < self.band_hz[1] <= highest_hz:
             raise ValueError(
                 f"band_hz must ascend and end at {highest_hz:g} Hz or below, so that a filter fits between it and half "
-                f"the sampling rate of {self.sampling_rate_hz:g} Hz; got {self.band_hz}"
+                f"the sampling rate of {self.sampling_rate_hz:g} Hz; got {quoted(self.band_hz)}"
             )
         if (self.task == "magnitude") != (self.magnitude is not None):
             raise ValueError("magnitude (the bins) must be given for task magnitude, and only for it")
@@ -230,14 +255,36 @@ def card_from_json(text: str | None, path: str) -> ModelCard:
     if not text:
         raise CardError(f"{path}: no card in the file (metadata key '{CARD_KEY}'); export it with seisedge")
     try:
+        if len(text) > MAX_CARD_BYTES:
+            raise ValueError(f"it is larger than {MAX_CARD_BYTES // MIB} MiB")
         schema = msgspec.json.decode(text, type=_Schema).schema
         if schema > SCHEMA:
             raise CardError(f"{path}: the card has schema {schema}, this seisedge reads up to {SCHEMA}; upgrade")
-        if schema < SCHEMA:
-            return msgspec.convert(_from_schema_1(msgspec.json.decode(text)), ModelCard)
-        return msgspec.json.decode(text, type=ModelCard)
-    except msgspec.MsgspecError as error:
-        raise CardError(f"{path}: the card cannot be read: {error}") from error
+        tree = msgspec.json.decode(text)
+        _check_texts(tree, "")
+        return msgspec.convert(_from_schema_1(tree) if schema < SCHEMA else tree, ModelCard)
+    except RecursionError:
+        raise CardError(f"{path}: the card cannot be read: it is nested too deeply") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise CardError(f"{path}: the card cannot be read: {reason_of(error)}") from error
+
+
+def _check_texts(tree: Any, place: str, depth: int = 0) -> None:
+    """Raises ValueError for a text that is too long or has control characters: the texts of a card reach terminals."""
+    if depth > MAX_DEPTH:
+        raise ValueError("it is nested too deeply")
+    if isinstance(tree, str):
+        if not tree.isprintable():
+            raise ValueError(f"{place} contains control characters: {quoted(tree)}")
+        if len(tree) > MAX_TEXT and place != "training.event_hashes":
+            raise ValueError(f"{place} is longer than {MAX_TEXT} characters: {quoted(tree)}")
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            _check_texts(key, "a key", depth + 1)
+            _check_texts(value, f"{place}.{shortened(key)}".lstrip("."), depth + 1)
+    elif isinstance(tree, list):
+        for value in tree:
+            _check_texts(value, place, depth + 1)
 
 
 def _from_schema_1(tree: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 ```
 SeisedgeError                exit code, one sentence
 ├── InputError               2: a file, key, option or value that cannot be used
-│   ├── ConfigError          a station file, with every fault listed
+│   ├── ConfigError          a station file, with its faults listed
 │   ├── DataError            a recording without usable data
 │   └── CardError            a model file whose card is missing, too new, or contradicts its graph
 └── FailedError              1: the operation was tried and failed
@@ -27,6 +27,8 @@ __all__ = [
     "SeisedgeError",
 ]
 
+MAX_FAULTS = 50
+
 
 class SeisedgeError(Exception):
     """Base of all errors meant for users; the command line prints the message and exits with `exit_code`."""
@@ -41,13 +43,16 @@ class InputError(SeisedgeError):
 
 
 class ConfigError(InputError):
-    """A station file with one or more faults; the message lists all of them."""
+    """A station file with one or more faults; the message lists the first `MAX_FAULTS` of them."""
 
     def __init__(self, path: str, faults: list[str]) -> None:
         self.path = path
         self.faults = faults
         head = f"{path}: {faults[0]}" if len(faults) == 1 else f"{path}: {len(faults)} faults:"
-        super().__init__("\n  ".join([head, *faults]) if len(faults) > 1 else head)
+        shown = faults[:MAX_FAULTS]
+        if len(faults) > MAX_FAULTS:
+            shown.append(f"and {len(faults) - MAX_FAULTS} more")
+        super().__init__("\n  ".join([head, *shown]) if len(faults) > 1 else head)
 
 
 class DataError(InputError):

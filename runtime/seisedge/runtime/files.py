@@ -6,6 +6,7 @@ A reader of a replaced file sees the old content or the new one, also after a lo
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -13,6 +14,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 OWNER_ONLY = 0o600  # rights of a created file, unless a setting states others
+MIB = 2**20
+
+
+def read_up_to(path: Path, max_bytes: int) -> bytes:
+    """The content of a file. Raises OSError (EFBIG) where it has more than `max_bytes`, without reading the rest."""
+    parts, size = [], 0
+    with path.open("rb") as file:
+        while part := file.read(MIB):  # not at once: Python reserves as many bytes as it is to read
+            parts.append(part)
+            size += len(part)
+            if size > max_bytes:
+                raise too_large(max_bytes)
+    return b"".join(parts)
+
+
+def too_large(max_bytes: int) -> OSError:
+    """The error of a file that is larger than `max_bytes`; its `strerror` is a clause for a message."""
+    size = f"{max_bytes // MIB} MiB" if max_bytes >= MIB else f"{max_bytes // 1024} KiB"
+    return OSError(errno.EFBIG, f"it is larger than {size}")
+
 
 
 def created_with(file_mode: int) -> Callable[[str, int], int]:

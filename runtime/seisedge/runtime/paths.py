@@ -11,13 +11,23 @@ import os
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
+from seisedge.runtime.text import printable
+
 FILE_URI = "file://"
 PRINTABLE = "seisedge-printable"  # how a text stream of the terminal handles what it cannot encode
 
 
 def text_from_path(path: str | Path) -> str:
-    r"""A path, or a message that names one, for people: a byte that is not UTF-8 becomes `\xe9`; idempotent."""
-    text = str(path)
+    r"""A path for people, in one line: a byte that is not UTF-8 becomes `\xe9`, as does a control character."""
+    return printable(_encodable(str(path)))
+
+
+def text_of_message(message: str) -> str:
+    """A message of one or several lines that may name paths: as `text_from_path`, but line feeds stay."""
+    return printable(_encodable(message), keep="\n\t")
+
+
+def _encodable(text: str) -> str:
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # a surrogate that stands for no byte

@@ -64,7 +64,7 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
         (STATION + "[trigger]\non_ration = 3\n", "trigger.on_ration: unknown key; did you mean 'on_ratio'?"),
         (STATION + "[wibble]\n", "wibble: unknown key; known: station, source, mode"),
         (STATION + '[trigger]\non_ratio = "high"\n', "trigger.on_ratio: Expected `float`, got `str`; got 'high'"),
-        (STATION + "[channels.EHZ]\nsensitivity = -1\n", "channels.EHZ.sensitivity: Expected `float` > 0.0; got -1"),
+        (STATION + "[channels.EHZ]\nsensitivity = -1\n", "channels.EHZ.sensitivity: Expected `float` >= 1.0; got -1"),
         (STATION + "[channels]\nEHZ = 3\n", "channels.EHZ: must be a table; got 3"),
         (STATION + "[channels.Z]\n", "channels.Z: a channel code must be three capital letters or digits, as in EHZ"),
         (STATION + "[channels.EHX]\n", "channels.EHX: the last letter must be one of Z, N, E, 1, 2, U, V, W; got X"),

@@ -265,7 +265,7 @@ def test_the_virtual_shake_sends_every_sample(recording: Path, source: ShakeUdpS
     ("paths", "speed", "message"),
     [
         (RECORDING, 1.0, "sends one station, .* the data are of PB.B918, PB.B921; give data of one station"),
-        (None, 0.0, "speed 0: must be above 0"),
+        (None, 0.0, "speed 0: must be from 1e-06"),
     ],
 )
 def test_unusable_recordings(paths: Path | None, speed: float, message: str, recording: Path) -> None:

@@ -18,7 +18,7 @@ from tests.fakes import (
     stationxml,
 )
 
-from seisedge.runtime.clock import iso_from_ns
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.config import ChannelConfig, MagnitudeConfig, StationConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
@@ -28,7 +28,7 @@ from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
-from seisedge.runtime.station.channels import Channels, Scale
+from seisedge.runtime.station.channels import MAX_RATES, Channels, Scale
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 
@@ -181,6 +181,80 @@ def test_stationxml_has_what_the_station_file_does_not_state(tmp_path: Path) -> 
     assert scale.polarity.tolist() == [1, 1, -1]
     scale = _scale(metadata, {"EHZ": ChannelConfig(polarity=-1)}, "EHZ")
     assert scale.polarity[0] == -1 and scale.metres_per_count[0] == 1 / 4
+
+
+def _of_two_streams(tmp_path: Path) -> StationXml:
+    """A stream of 100 Hz until 10 s after T0, and one of 200 Hz with another gain from 100 s before T0 on."""
+    before, after = iso_from_ns(T0_NS - 100 * NS_PER_S), iso_from_ns(T0_NS + 10 * NS_PER_S)
+    return _metadata(
+        tmp_path,
+        *(described(code, end=after, rate=100.0, sensitivity=16.0) for code in ("EHZ", "EH1", "EH2")),
+        *(described(code, start=before, rate=200.0, sensitivity=4.0) for code in ("EHZ", "EH1", "EH2")),
+    )
+
+
+def test_the_gain_is_that_of_the_epoch_with_the_rate_of_the_data(tmp_path: Path) -> None:
+    metadata = _of_two_streams(tmp_path)
+    for rate_hz, gain in ((100.0, 16.0), (99.99, 16.0), (200.0, 4.0)):
+        channels = Channels("XX.STA", StationConfig(), metadata)
+        for code in ("EHZ", "EH1"):  # EH2 is silent
+            channels.row_of(packet(ONE, channel=code, rate_hz=rate_hz))
+        scale = channels.at(T0_NS)
+        assert scale.calibrated and not scale.remarks and scale.metres_per_count.tolist() == [1 / gain] * 3
+
+
+def test_without_an_epoch_of_this_rate_there_is_no_gain(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    channels = Channels("XX.STA", StationConfig(), _of_two_streams(tmp_path))
+    channels.row_of(packet(ONE, channel="EHZ", rate_hz=100.0))
+    scale = channels.at(T0_NS + 20 * NS_PER_S)
+    assert not scale.calibrated
+    assert "EHZ at location '' has an epoch of 200 Hz, and the data have 100 Hz: no gain" in caplog.text
+    with pytest.raises(InputError, match="EHZ at location '' has an epoch of 100 and 200 Hz, and the data have 50"):
+        Channels("XX.STA", StationConfig(), _of_two_streams(tmp_path), strict=True).row_of(
+            packet(ONE, channel="EHZ", rate_hz=50.0)
+        )
+
+
+def test_the_rate_may_change_during_the_run(tmp_path: Path) -> None:
+    """Windows before and after the change have the gain of their own time, in whatever order they are read."""
+    channels = Channels("XX.STA", StationConfig(), _of_two_streams(tmp_path))
+    channels.row_of(packet(ONE, channel="EHZ", rate_hz=100.0))
+    channels.row_of(packet(ONE, channel="EHZ", start_s=5.0, rate_hz=200.0))
+    channels.row_of(packet(ONE, channel="EHZ", start_s=3.0, rate_hz=100.0))  # late
+    for at_s, gain in ((6, 4.0), (4, 16.0), (30, 4.0), (-50, 16.0)):
+        assert channels.at(T0_NS + at_s * NS_PER_S).metres_per_count[0] == 1 / gain, at_s
+
+
+def test_changes_of_the_rate_are_bounded(tmp_path: Path) -> None:
+    channels = Channels("XX.STA", StationConfig(), _of_two_streams(tmp_path))
+    for k in range(200):
+        channels.row_of(packet(ONE, channel="EHZ", start_s=k, rate_hz=(100.0, 200.0)[k % 2]))
+    assert len(channels._rates["Z"]) == MAX_RATES
+    assert channels.at(T0_NS + 199 * NS_PER_S).metres_per_count[0] == 1 / 4
+
+
+def test_two_epochs_that_fit_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    metadata = _metadata(
+        tmp_path,
+        described("EHZ", rate=100.0, sensitivity=16.0),
+        described("EHZ", start="2011-01-01T00:00:00", rate=100.0, sensitivity=4.0),
+    )
+    scale = _scale(metadata, None, "EHZ")
+    assert scale.metres_per_count[0] == 1 / 4
+    assert "2 epochs of EHZ at location '' overlap and differ in gain or orientation" in caplog.text
+    assert "2010-01-01T00:00:00.000000Z, 2011-01-01T00:00:00.000000Z" in caplog.text
+    caplog.clear()
+    same = _metadata(tmp_path, described("EHZ", sensitivity=4.0), described("EHZ", start=None, sensitivity=4.0))
+    assert not _scale(same, None, "EHZ").remarks
+
+
+def test_an_epoch_with_an_invalid_value_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    metadata = _metadata(tmp_path, described("EHZ", dip=240.0), described("EH1"), described("EH2"))
+    scale = _scale(metadata)
+    assert np.isnan(scale.metres_per_count[0])
+    assert "EHZ at location '' has an epoch with an invalid value (XX.STA EHZ: dip_deg must be from -90" in caplog.text
+    with pytest.raises(InputError, match="dip_deg must be from -90 to 90; got 240"):
+        Channels("XX.STA", StationConfig(), metadata, strict=True).row_of(packet(ONE, channel="EHZ"))
 
 
 def test_the_polarity_of_the_station_file_takes_precedence(tmp_path: Path) -> None:

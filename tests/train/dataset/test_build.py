@@ -259,7 +259,13 @@ def test_metres_per_second_by_gain(made: Path, tmp_path: Path) -> None:
     ("old", "new", "gain", "reason"),
     [
         ("", "", "1e+09", None),
-        ("<Name>M/S</Name>", "<Name>NM/S</Name>", "1e+18", None),
+        ("<Name>M/S</Name>", "<Name>MM/S</Name>", "1e+12", None),
+        (
+            "<Name>M/S</Name>",
+            "<Name>NM/S</Name>",
+            "",
+            r"the channel has a sensitivity of 1e\+18 counts per m/s, which is",
+        ),
         ("<Name>M/S</Name>", "<Name>Mm/s</Name>", "1000", None),
         ("<Name>M/S</Name>", "<Name>M/S**2</Name>", "", r"the channel has the input units M/S\*\*2 \(acceleration\)"),
         ("<Value>1000000000.0</Value>", "<Value>0</Value>", "", "the channel has an InstrumentSensitivity of 0"),

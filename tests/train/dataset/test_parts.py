@@ -13,7 +13,7 @@ from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.demo import CATALOGUE, STATIONS
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.records.packet import SourceId
-from seisedge.train.dataset.catalogue import events_from
+from seisedge.train.dataset.catalogue import events_from, label_of
 from seisedge.train.dataset.quiet import candidates, loudest_ratio, quiet_spans
 from seisedge.train.dataset.stations import Stations
 from seisedge.train.dataset.traveltimes import distance_km, travel_times_from
@@ -74,8 +74,8 @@ def test_station_files_give_positions_and_gains() -> None:
     site = stations.site("PB.B918", time_ns)
     assert site is not None
     assert (site.latitude_deg, site.longitude_deg) == (35.9357, -117.6017)
-    assert stations.gain(SourceId("PB", "B918", "", "EH1"), time_ns) == 7.81398e8
-    assert stations.gain(SourceId("PB", "B918", "00", "HHZ"), time_ns) == (
+    assert stations.gain(SourceId("PB", "B918", "", "EH1"), time_ns, 100.0) == 7.81398e8
+    assert stations.gain(SourceId("PB", "B918", "00", "HHZ"), time_ns, 100.0) == (
         "no StationXML or station file has a gain for the channel"
     )
     assert stations.site("PB.B999", time_ns) is None
@@ -95,6 +95,114 @@ def test_picks_of_a_table(tmp_path: Path) -> None:
     assert (pick.time_ns, pick.status) == (ns_from_iso("2019-07-07T08:38:28.7"), "automatic")
     assert event.pick("P", "PB.B918") is None
     assert (event.magnitude, event.depth_km, event.type) == (3.16, -0.8, "earthquake")
+
+
+def test_picks_of_a_table_that_are_no_labels_are_counted(tmp_path: Path) -> None:
+    picks = tmp_path / "picks.csv"
+    rows = [
+        f"ci38473831,PB.B921,{phase},2019-07-07T08:38:{second}Z"
+        for phase, second in (("sP", 26), ("Pn", 27), ("SKS", 28), ("SKS", 29), ("eS", 30))
+    ]
+    picks.write_text("\n".join(["event_id,station,phase,time", *rows]), encoding="utf-8")
+    event = next(e for e in events_from(CATALOGUE, picks) if e.id == "ci38473831")
+    assert [(p.phase, p.time_ns % (60 * NS_PER_S) // NS_PER_S) for p in event.picks] == [("P", 27), ("S", 30)]
+    assert event.picks_ignored == ("phase sP is not a label", *("phase SKS is not a label",) * 2)
+    picks.write_text("event_id,station,phase,time\nci38473831,PB.B921, ,2019-07-07\n", encoding="utf-8")
+    with pytest.raises(InputError, match="line 2: phase is empty"):
+        events_from(CATALOGUE, picks)
+
+
+@pytest.mark.parametrize("phase", ["P", "p", "Pn", "PN", "Pg", "PG", "Pb", "P*", "iP", "eP", "IP", "ePg", " P "])
+def test_phases_of_the_crust_are_labels(phase: str) -> None:
+    assert label_of(phase) == "P"
+    assert label_of(phase.replace("P", "S").replace("p", "s")) == "S"
+
+
+@pytest.mark.parametrize(
+    "phase",
+    ["pP", "sP", "pS", "sS", "PP", "SS", "PS", "SP", "PcP", "ScS", "PKP", "PKIKP", "SKS", "Pdiff", "Sdif", "P'P'",
+     "pPn", "sPg", "PnPn", "Lg", "Rg", "T", "A", "IAML", "", "?", "P1x", "noise", "\x1bP", "P\nS"],
+)  # fmt: skip
+def test_all_other_phases_are_none(phase: str) -> None:
+    assert label_of(phase) is None
+
+
+QUAKEML = (
+    '<?xml version="1.0" encoding="UTF-8"?><q:quakeml xmlns:q="http://quakeml.org/xmlns/quakeml/1.2" '
+    'xmlns="http://quakeml.org/xmlns/bed/1.2"><eventParameters publicID="smi:x/c"><event publicID="smi:x/e/1">'
+    "<type>earthquake</type>{}</event></eventParameters></q:quakeml>"
+)
+ORIGIN = (
+    '<origin publicID="smi:x/o/1"><time><value>2019-07-07T08:17:28.0</value></time><latitude><value>{}</value>'
+    "</latitude><longitude><value>-117.60</value></longitude><depth><value>{}</value></depth></origin>"
+)
+
+
+def quakeml(path: Path, *picks: tuple[str, int | None], latitude: str = "35.9", depth: str = "5000") -> Path:
+    """A catalogue of one event with picks of PB.B921: phase and second."""
+    parts = [ORIGIN.format(latitude, depth)]
+    for k, (phase, second) in enumerate(picks):
+        time = f"<time><value>2019-07-07T08:17:{second}</value></time>" if second is not None else ""
+        parts.append(
+            f'<pick publicID="smi:x/p/{k}">{time}<waveformID networkCode="PB" stationCode="B921"/>'
+            f"<phaseHint>{phase}</phaseHint></pick>"
+        )
+    path.write_text(QUAKEML.format("".join(parts)), encoding="utf-8")
+    return path
+
+
+def test_depth_phases_and_picks_without_a_time_are_ignored(tmp_path: Path) -> None:
+    pytest.importorskip("obspy", reason="obspy is not installed")
+    path = quakeml(tmp_path / "c.xml", ("P", 29), ("sP", 31), ("SKS", 32), ("S", None), ("S", 33), ("Sg", 34))
+    (event,) = events_from(path)
+    times = {phase: pick.time_ns for phase in "PS" if (pick := event.pick(phase, "PB.B921"))}
+    assert times == {"P": ns_from_iso("2019-07-07T08:17:29"), "S": ns_from_iso("2019-07-07T08:17:33")}
+    assert sorted(event.picks_ignored) == ["S without a time", "phase SKS is not a label", "phase sP is not a label"]
+
+
+def test_an_event_without_a_place_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("obspy", reason="obspy is not installed")
+    path = quakeml(tmp_path / "c.xml", latitude="95")
+    with pytest.raises(InputError, match="the catalogue has no events"):
+        events_from(path)
+    assert "event 1 skipped: no origin" in caplog.text
+
+
+@pytest.mark.parametrize(("latitude", "depth"), [("nan", "5000"), ("35", "inf")])
+def test_a_catalogue_with_what_is_no_number(tmp_path: Path, latitude: str, depth: str) -> None:
+    pytest.importorskip("obspy", reason="obspy is not installed")
+    path = quakeml(tmp_path / "c.xml", latitude=latitude, depth=depth)
+    with pytest.raises(InputError, match=r"obspy cannot read this catalogue: .* not a finite"):
+        events_from(path)
+
+
+def test_a_magnitude_is_a_number(tmp_path: Path) -> None:
+    table = tmp_path / "c.csv"
+    for key, value in (("magnitude", "nan"), ("depth_km", "inf"), ("magnitude", "1e999")):
+        table.write_text(
+            f"time,latitude,longitude,type,{key}\n2019-07-07,35,-117,earthquake,{value}\n", encoding="utf-8"
+        )
+        with pytest.raises(InputError, match=f"line 2: {key} must be a number; got '{value}'"):
+            events_from(table)
+
+
+def test_a_catalogue_has_a_size_and_a_depth(tmp_path: Path) -> None:
+    path = tmp_path / "c.xml"
+    path.write_text("<a>" * 1_000_000, encoding="utf-8")
+    with pytest.raises(InputError, match="the catalogue is nested more than 64 levels deep"):
+        events_from(path)
+    path.write_bytes(b"\xff\xfe" + ("<a>" * 100).encode("utf-16-le"))
+    with pytest.raises(InputError, match="the catalogue is nested more than 64 levels deep"):
+        events_from(path)
+    for name, fault in (
+        ("c.xml", "is larger than 64 MiB"),
+        ("c.csv", "is larger than 64 MiB"),
+        ("c.nordic", "is larger"),
+    ):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(64 * 2**20 + 1)
+        with pytest.raises(InputError, match=fault):
+            events_from(tmp_path / name)
 
 
 def test_a_catalogue_with_odd_entries(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

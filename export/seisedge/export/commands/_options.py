@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from seisedge.export.gate import MIN_WINDOWS, POINTS
+from seisedge.runtime.commands import FiniteRange
 from seisedge.train.archive.archive import find_dataset
 from seisedge.train.dataset.benchmark import folders_from
 
@@ -24,7 +25,7 @@ windows_option = click.option(
 accept_option = click.option(
     "--accept-resolution",
     "accept_points",
-    type=click.FloatRange(POINTS, 100),
+    type=FiniteRange(POINTS, 100),
     metavar="POINTS",
     help=f"Accept a test of the score that resolves only POINTS, where the held-out events are too few for {POINTS:g}.",
 )

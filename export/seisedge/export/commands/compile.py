@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from seisedge.runtime.engines._build import plan_from_target
-from seisedge.runtime.engines._cache import compile_engine
+from seisedge.runtime.engines._cache import compile_engine, default_folder
+from seisedge.runtime.engines._first_open import try_first_open
 from seisedge.runtime.engines._library import examine, load_library
 from seisedge.runtime.engines._sidecar import ANY_CAPABILITY, Sidecar, sidecar_path
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -53,9 +54,10 @@ def command(models: tuple[Path, ...], target: str, out: Path, max_batch: int, wo
     `engine_cache` by file name. Exit status: 0 success, 1 the library is missing or cannot build, 2 bad input.
     """
     plan = plan_from_target(target, max_batch, workspace)
-    opened = [
-        OnnxRuntimeEngine(model_path(model)) for model in models
-    ]  # all files are checked before the first is built
+    paths = [model_path(model) for model in models]
+    for path in paths:
+        try_first_open(path, default_folder())
+    opened = [OnnxRuntimeEngine(path) for path in paths]  # all files are checked before the first is built
     library = load_library(plan.library)
     here = None if library.builds_for_others else examine(plan.library)
     done: list[Sidecar] = []

@@ -11,6 +11,7 @@ from seisedge.export.gate import lines_of
 from seisedge.export.prune.run import PruneSpec, load_training_data, prune_run, write_pruned
 from seisedge.export.prune.select import LARGEST_EFFECT
 from seisedge.export.prune.surgery import require_prunable
+from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.run_file import load_run
 
@@ -23,7 +24,7 @@ Examples:
 
 largest_effect_option = click.option(
     "--largest-effect",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=LARGEST_EFFECT,
     show_default=True,
     help="A block stays if the probabilities change by more without it, on average and before fine-tuning.",
@@ -34,7 +35,7 @@ largest_effect_option = click.option(
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--ratio",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     required=True,
     help="Smallest share of the network's multiply-adds to remove; the front end stays.",
 )

@@ -13,6 +13,7 @@ from seisedge.export.prune.run import PruneSpec, load_training_data
 from seisedge.export.prune.surgery import require_prunable
 from seisedge.export.release import ReleaseSpec, make_release
 from seisedge.runtime import machine
+from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.errors import InputError
 from seisedge.train.run_file import load_run
 
@@ -36,7 +37,7 @@ Examples:
 @click.option(
     "--prune",
     "ratio",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     help="Also make a pruned model: smallest share of the network's multiply-adds to remove.",
 )
 @click.option(

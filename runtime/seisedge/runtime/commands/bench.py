@@ -77,7 +77,7 @@ def model(
 
     paths = [model_path(name) for name in models] or [bundled_model(task) for task in BUNDLED_FILES]
     for path in paths:
-        OnnxRuntimeEngine(path)  # check all models first; not kept, since memory is measured
+        open_engine(path, folder=engine_cache)  # check all models first; not kept, since memory is measured
     reports = []
     if not as_json:
         click.echo(f"seisedge {version('seisedge')}, onnxruntime {version('onnxruntime')} on {machine.describe()}")

@@ -32,7 +32,7 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.option(
     "--speed",
-    type=FiniteRange(min=0),
+    type=FiniteRange(min=0, max=1e6),
     default=SPEED,
     show_default=True,
     help="Replay speed, times real time; 0: as fast as possible.",

@@ -10,6 +10,7 @@ import threading
 import click
 
 from seisedge.runtime.clock import iso_from_ns
+from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.output import OutputStream
 from seisedge.runtime.sources._server_url import SEEDLINK_PORT
@@ -20,7 +21,7 @@ SHAKE_PORT = 8888
 def _address(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, int]:
     """HOST:PORT, HOST or :PORT."""
     host, colon, port = text.rpartition(":") if ":" in text else (text, "", "")
-    if colon and not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+    if colon and not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535):
         raise click.BadParameter(f"{text!r}: the port must be a number from 0 (any free one) to 65535")
     return host.strip("[]") or "127.0.0.1", int(port) if port else SEEDLINK_PORT
 
@@ -67,7 +68,7 @@ Examples:
 )
 @click.option(
     "--speed",
-    type=float,
+    type=FiniteRange(min=0),
     default=1.0,
     show_default=True,
     help="Replay speed, times real time; 0: as fast as clients read.",

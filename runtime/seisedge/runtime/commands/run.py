@@ -24,6 +24,7 @@ from seisedge.runtime.station.run_report import RunReport
 
 MAX_NAMES = 5  # of channels or stations in one message
 SINKS_END_S = 30.0  # time for sinks to deliver their lines at the end of the data
+YEAR_S = 31_536_000.0  # a longer limit is none: leave the option out
 SINKS_STOP_S = 3.0  # the same after SIGTERM or Ctrl-C
 
 EPILOG = """\b
@@ -91,10 +92,12 @@ Examples:
     is_flag=True,
     help="Start at the earliest data, unless the URL has from=, and end with the server's last packet.",
 )
-@click.option("--idle-exit", type=FiniteRange(min=0.1), metavar="S", help="End after S seconds without a packet.")
+@click.option(
+    "--idle-exit", type=FiniteRange(min=0.1, max=YEAR_S), metavar="S", help="End after S seconds without a packet."
+)
 @click.option(
     "--connect-timeout",
-    type=FiniteRange(min=0.1),
+    type=FiniteRange(min=0.1, max=YEAR_S),
     metavar="S",
     help="Fail after S seconds without a connection. Default: no limit, or the first failure with --until-end.",
 )

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
 
+from seisedge.runtime.config.formats import SECRET, format_of, text_fault
 from seisedge.runtime.config.settings import ChannelConfig, StationConfig
-from seisedge.runtime.errors import ConfigError, InputError
+from seisedge.runtime.errors import MAX_FAULTS, ConfigError, InputError
+from seisedge.runtime.files import read_up_to
 from seisedge.runtime.records.channelcode import COMPONENT_OF_ORIENTATION, TRIAXIAL, VERTICAL, refusal_of
 from seisedge.runtime.records.orientation import ON_AXIS_DEG
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.suggestion import suggestion
+from seisedge.runtime.text import quoted, reason_of, shortened
+
+MAX_BYTES = 256 * 1024  # of a station file; one with every setting and comment has 10 kB
+MAX_LINE = 2500  # characters: the longest URL and its key
+MAX_DOTS = 100  # in a line: tomllib takes time and memory with the square of the parts of a dotted key
+CHANNEL_CODE = re.compile("[A-Z0-9]{3}")
 
 
 def load_config(path: Path) -> StationConfig:
@@ -22,14 +31,7 @@ def load_config(path: Path) -> StationConfig:
     Raises InputError where a file is missing or the StationXML does not contain the station, and ConfigError with
     the list of all faults.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such station file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read the station file: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), [f"not valid TOML: {error}"]) from error
+    data = _tables(path)
     faults: list[str] = []
     _collect(data, StationConfig, "", faults)
     if "station" not in data:
@@ -42,9 +44,30 @@ def load_config(path: Path) -> StationConfig:
     raise ConfigError(str(path), faults)
 
 
+def _tables(path: Path) -> dict[str, Any]:
+    """The content of a TOML file. Raises InputError if it cannot be read or is too large, ConfigError for no TOML."""
+    try:
+        text = read_up_to(path, MAX_BYTES).decode("utf-8")
+        for number, line in enumerate(text.split("\n"), 1):
+            if len(line) > MAX_LINE or line.count(".") > MAX_DOTS:
+                limits = f"{MAX_LINE} characters or {MAX_DOTS} dots"
+                raise ConfigError(str(path), [f"line {number} has more than {limits}"])
+        return tomllib.loads(text)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such station file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the station file: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot read the station file: not UTF-8: {error}") from error
+    except RecursionError:
+        raise ConfigError(str(path), ["not valid TOML: its tables or arrays are nested too deeply"]) from None
+    except ValueError as error:  # TOMLDecodeError, and that of int() for a number with thousands of digits
+        raise ConfigError(str(path), [f"not valid TOML: {reason_of(error)}"]) from error
+
+
 def _cross_faults(config: StationConfig) -> list[str]:
     """Faults of valid values that contradict each other, and of channel codes."""
-    faults = []
+    faults: list[str] = []
     if config.trigger.off_ratio >= config.trigger.on_ratio:
         faults.append(
             f"trigger.off_ratio must be below trigger.on_ratio ({config.trigger.on_ratio:g}); "
@@ -59,19 +82,31 @@ def _cross_faults(config: StationConfig) -> list[str]:
             f"continuous.close_threshold must not be above continuous.open_threshold "
             f"({config.continuous.open_threshold:g}); got {config.continuous.close_threshold:g}"
         )
+    if config.continuous.min_duration_s > config.continuous.max_duration_s:
+        faults.append(
+            f"continuous.min_duration_s must not be above continuous.max_duration_s "
+            f"({config.continuous.max_duration_s:g}); got {config.continuous.min_duration_s:g}"
+        )
     mqtt = config.sinks.mqtt
     if mqtt is not None and mqtt.password_file is not None and mqtt.username is None:
         faults.append("sinks.mqtt.password_file needs sinks.mqtt.username: a broker accepts no password without it")
-    for code in config.channels:
-        if len(code) != 3 or not code.isalnum() or not code.isupper():
-            faults.append(f"channels.{code}: a channel code must be three capital letters or digits, as in EHZ")
+    return faults + _channel_faults(config.channels)
+
+
+def _channel_faults(channels: dict[str, ChannelConfig]) -> list[str]:
+    faults: list[str] = []
+    for code in channels:
+        if not CHANNEL_CODE.fullmatch(code):
+            faults.append(
+                f"channels.{shortened(code)}: a channel code must be three capital letters or digits, as in EHZ"
+            )
         elif code[-1] not in COMPONENT_OF_ORIENTATION:
             letters = ", ".join(COMPONENT_OF_ORIENTATION)
             faults.append(f"channels.{code}: the last letter must be one of {letters}; got {code[-1]}")
         elif why := refusal_of(code):
             faults.append(f"channels.{code}: {why}")
         else:
-            faults += _direction_faults(code, config.channels)
+            faults += _direction_faults(code, channels)
     return faults
 
 
@@ -127,28 +162,36 @@ def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -
     """
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     for key, value in data.items():
-        name = f"{prefix}{key}"
+        name = f"{prefix}{shortened(key)}"
         if key not in fields:
-            faults.append(f"{name}: unknown key; {suggestion(key, fields)}")
+            hint = f"; {suggestion(key, fields)}" if len(faults) < MAX_FAULTS else ""  # is not shown, and takes 2 ms
+            faults.append(f"{name}: unknown key{hint}")
             continue
         inner = fields[key].type
         struct = next((k for k in (inner, *get_args(inner)) if _is_struct(k)), None)
         if get_origin(inner) is dict and isinstance(value, dict):
             for code, entry in value.items():
                 if isinstance(entry, dict):
-                    _collect(entry, get_args(inner)[1], f"{name}.{code}.", faults)
+                    _collect(entry, get_args(inner)[1], f"{name}.{shortened(code)}.", faults)
                 else:
-                    faults.append(f"{name}.{code}: must be a table; got {entry!r}")
+                    faults.append(f"{name}.{shortened(code)}: must be a table; got {quoted(entry)}")
         elif struct is not None and isinstance(value, dict):
             _collect(value, struct, f"{name}.", faults)
-        else:
-            try:
-                msgspec.convert(value, inner)
-            except msgspec.ValidationError as error:
-                faults.append(f"{name}: {error}; got {value!r}")
+        elif fault := _value_fault(value, inner):
+            faults.append(f"{name}: {fault}")
     for name, field in fields.items():
         if field.required and name not in data:
             faults.append(f"{prefix}{name} is missing")
+
+
+def _value_fault(value: Any, kind: Any) -> str | None:
+    """What is wrong with the value of a setting of type `kind`, as a clause; None if nothing is."""
+    form = format_of(kind)
+    try:
+        msgspec.convert(value, kind)
+    except (msgspec.ValidationError, OverflowError, RecursionError) as error:  # OverflowError: a long integer
+        return reason_of(error) if form in SECRET else f"{reason_of(error)}; got {quoted(value)}"
+    return text_fault(value, form) if isinstance(value, str) else None
 
 
 def _is_struct(kind: Any) -> bool:

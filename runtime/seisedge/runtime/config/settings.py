@@ -2,6 +2,10 @@
 
 Sensitivities and the station correction give magnitudes their physical scale; every other setting has a default.
 `firmware_configs/stations/example.toml` documents each setting.
+
+Every number has a lower and an upper bound, so that no valid file makes a number overflow later: infinity and nan are
+outside all of them. Every text has a length or a pattern, and a path, a URL or an address has a `format`, which
+`file` checks. A test goes through all settings and refuses one without.
 """
 
 from __future__ import annotations
@@ -10,12 +14,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from seisedge.runtime.config.formats import FilePath, ListenAddress, SourceUrl
 from seisedge.runtime.config.sinks import FileMode, SinksConfig
 from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.codes import LOCATION, NETWORK, STATION
+from seisedge.runtime.records.units import MAX_GAIN, MIN_GAIN
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Mode = Literal["triggered", "continuous"]
 EngineName = Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
@@ -26,7 +30,8 @@ BUNDLED = "bundled"
 class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One channel of the station; a value given here takes precedence over StationXML."""
 
-    sensitivity: Positive | None = None  # counts per m/s of ground velocity
+    # counts per m/s of ground velocity; the bounds are those of StationXML, see `units`
+    sensitivity: Annotated[float, msgspec.Meta(ge=MIN_GAIN, le=MAX_GAIN)] | None = None
     polarity: Literal[1, -1] | None = None  # default: by StationXML's dip or azimuth, else 1
     azimuth_deg: Annotated[float, msgspec.Meta(ge=0, le=360)] | None = None
     dip_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
@@ -40,32 +45,35 @@ class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     location: Annotated[str, msgspec.Meta(pattern=f"^{LOCATION}$")] = ""  # default: any; '--' is the blank one
     latitude_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
     longitude_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
-    stationxml: Annotated[str, msgspec.Meta(min_length=1)] | None = None  # `load_config` adds the folder
+    stationxml: FilePath | None = None  # `load_config` adds the folder
 
 
 class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Model files (a path, `bundled` or `none`), the engine that runs them, and the folder of built engines."""
 
-    event_type: str = BUNDLED
-    magnitude: str = BUNDLED
+    event_type: FilePath = BUNDLED
+    magnitude: FilePath = BUNDLED
     engine: EngineName = "onnxruntime"
-    engine_cache: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    engine_cache: FilePath | None = None
 
 
 class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """STA/LTA trigger: high-pass corner (Hz), lengths of the averages (s), ratios of amplitudes."""
 
-    highpass_hz: Annotated[float, msgspec.Meta(gt=0, lt=15)] = 4.0
+    # below half of the trigger's sampling rate; a corner under 0.01 Hz has a longer period than any buffer
+    highpass_hz: Annotated[float, msgspec.Meta(ge=0.01, lt=15)] = 4.0
     sta_s: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 0.5
     lta_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 8.0
-    on_ratio: Annotated[float, msgspec.Meta(gt=1)] = 4.2
-    off_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1.7
+    # a ratio of 1000 is not reached even by an earthquake that clips the digitizer
+    on_ratio: Annotated[float, msgspec.Meta(gt=1, le=1000)] = 4.2
+    off_ratio: Annotated[float, msgspec.Meta(ge=0.01, le=1000)] = 1.7
 
 
 class EventsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a trigger starts a new event, and when an event is retracted as noise."""
 
-    min_event_separation_s: NotNegative = 5.0
+    # longer than S after P at 4000 km; a longer one would hide events, not repetitions
+    min_event_separation_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 5.0
     noise_threshold: Share = 0.5
 
 
@@ -80,8 +88,9 @@ class TimelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class MagnitudeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Station correction, added to log10 of the amplitude before the model receives the window."""
 
-    station_correction: float | None = None
-    station_correction_error: NotNegative | None = None
+    # 5 units of log10 are a factor 100,000 in amplitude: more than any site effect or forgotten gain of a preamplifier
+    station_correction: Annotated[float, msgspec.Meta(ge=-5, le=5)] | None = None
+    station_correction_error: Annotated[float, msgspec.Meta(ge=0, le=5)] | None = None
 
 
 class ContinuousConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,8 +99,9 @@ class ContinuousConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hop_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
     open_threshold: Share = 0.8
     close_threshold: Share = 0.5
-    min_duration_s: NotNegative = 3.0
-    max_duration_s: Positive = 120.0
+    # the hops of an open event are kept in memory: an hour of them at most
+    min_duration_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
+    max_duration_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 120.0
 
 
 class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,8 +114,9 @@ class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often the journal is committed, how long and how much it keeps, and the rights of the files beside it."""
 
     commit_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
-    keep_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
-    max_lines: Annotated[int, msgspec.Meta(ge=100)] = 100_000
+    # 86 s to ten years; ten million lines are about 20 GB
+    keep_days: Annotated[float, msgspec.Meta(ge=0.001, le=3650)] = 30.0
+    max_lines: Annotated[int, msgspec.Meta(ge=100, le=10_000_000)] = 100_000
     file_mode: FileMode = "0600"
 
 
@@ -113,10 +124,10 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """All settings of a station file."""
 
     station: StationIdentity | None = None
-    source: str | None = None
+    source: SourceUrl | None = None
     mode: Mode = "triggered"
-    state: str | None = None
-    metrics: Annotated[str, msgspec.Meta(pattern=r"^.*:[0-9]{1,5}$")] | None = None
+    state: FilePath | None = None
+    metrics: ListenAddress | None = None
     channels: dict[str, ChannelConfig] = {}
     models: ModelsConfig = ModelsConfig()
     trigger: TriggerConfig = TriggerConfig()

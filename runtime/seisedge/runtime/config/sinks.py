@@ -8,9 +8,11 @@ from typing import Annotated
 
 import msgspec
 
+from seisedge.runtime.config.formats import FilePath, HostName, WebUrl
 from seisedge.runtime.errors import InputError
 
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=600)]
+# A tenth of a second is one round trip to a distant server; a sink that waits ten minutes for one line falls behind.
+Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=600)]
 
 # Rights of files that are created, in octal. The owner reads and writes; group and others read, write or neither.
 FileMode = Annotated[str, msgspec.Meta(pattern="^06[046][046]$")]
@@ -19,8 +21,8 @@ FileMode = Annotated[str, msgspec.Meta(pattern="^06[046][046]$")]
 class JsonLinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """JSON lines appended to a file, which is rotated by size; see `sinks.jsonl`."""
 
-    path: str
-    max_mb: Annotated[float, msgspec.Meta(gt=0)] = 64.0
+    path: FilePath
+    max_mb: Annotated[float, msgspec.Meta(ge=0.001, le=1_000_000)] = 64.0  # 1 kB, a line, to 1 TB, a disk
     keep_files: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 8
     file_mode: FileMode = "0600"
 
@@ -28,29 +30,29 @@ class JsonLinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class QuakeMLConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One QuakeML document per event; see `sinks.quakeml`."""
 
-    folder: str
-    authority: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{2,}$")] = "local"
+    folder: FilePath
+    authority: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{2,252}$", max_length=253)] = "local"
     file_mode: FileMode = "0600"
 
 
 class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One HTTP POST per revision of an event; see `sinks.webhook`."""
 
-    url: Annotated[str, msgspec.Meta(pattern="^https?://")]
-    token_file: str | None = None
+    url: WebUrl
+    token_file: FilePath | None = None
     timeout_s: Seconds = 10.0
 
 
 class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One MQTT message per revision of an event; see `sinks.mqtt`."""
 
-    host: Annotated[str, msgspec.Meta(min_length=1)]
+    host: HostName
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
-    topic: Annotated[str, msgspec.Meta(pattern="^[^+#]+$")] = "seisedge"
-    username: str | None = None
-    password_file: str | None = None
+    topic: Annotated[str, msgspec.Meta(pattern="^[^+#]+$", max_length=256)] = "seisedge"
+    username: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
+    password_file: FilePath | None = None
     tls: bool = False
-    ca_file: str | None = None
+    ca_file: FilePath | None = None
     timeout_s: Seconds = 10.0
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from seisedge.runtime.engines._base import Engine, InferenceCost, TrialWindows
+from seisedge.runtime.engines._base import Engine, InferenceCost, TrialWindows, are_probabilities
 from seisedge.runtime.errors import EngineError
 
-__all__ = ["ONNXRUNTIME", "Engine", "InferenceCost", "TrialWindows", "open_engine"]
+__all__ = ["ONNXRUNTIME", "Engine", "InferenceCost", "TrialWindows", "are_probabilities", "open_engine"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +31,16 @@ def open_engine(
     If the requested engine is unavailable, returns onnxruntime, logs a warning and sets `instead_of` and `reason`;
     with allow_fallback=False raises EngineError instead, now and during the run. Raises InputError, CardError.
     """
+    from seisedge.runtime.engines._cache import default_folder
+    from seisedge.runtime.engines._first_open import try_first_open
     from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
+    try_first_open(path, folder or default_folder())
     plain = OnnxRuntimeEngine(path)  # also checks the model file for the other engines
     if engine == ONNXRUNTIME:
         return plain
     try:
-        from seisedge.runtime.engines._cache import default_folder, usable_engine
+        from seisedge.runtime.engines._cache import usable_engine
         from seisedge.runtime.engines.tensorrt import TensorRtEngine
 
         built = usable_engine(plain, engine, folder or default_folder(), trial_windows)

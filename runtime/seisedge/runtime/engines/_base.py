@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.counters import Histogram
+from seisedge.runtime.errors import EngineError
 
 Array = npt.NDArray[np.float32]
 Pair = tuple[Array, Array]  # waveform and valid, (batch, 3, n_samples) each
+TOLERANCE = 0.01  # of a probability, for int8 models
 TrialWindows = Callable[[ModelCard], Iterable[Pair]]  # real windows for a model, to compare engines on
 
 
@@ -26,6 +28,11 @@ class InferenceCost:
     host_to_device_ms: float
     infer_ms: float
     device_to_host_ms: float
+
+
+def are_probabilities(values: Array) -> bool:
+    """Is every value finite and, apart from rounding, between 0 and 1?"""
+    return bool(((values >= -TOLERANCE) & (values <= 1 + TOLERANCE)).all())  # False for nan
 
 
 class Engine(abc.ABC):
@@ -59,7 +66,8 @@ class Engine(abc.ABC):
     def infer(self, waveform: Array, valid: Array) -> tuple[Array, InferenceCost]:
         """Probabilities (batch, n_labels) for `waveform` and `valid`, (batch, 3, n_samples) each, and the cost.
 
-        Raises ValueError for other shapes.
+        Raises ValueError for other shapes, EngineError where the model fails or its output has another shape. The
+        values are not checked, see `are_probabilities`.
         """
         expected = (3, self.card.n_samples)
         if waveform.shape != valid.shape or waveform.shape[1:] != expected:
@@ -69,6 +77,11 @@ class Engine(abc.ABC):
             )
         start = perf_counter_ns()
         probabilities = self._infer(waveform, valid)
+        if probabilities.shape != (len(waveform), len(self.card.labels)):
+            raise EngineError(
+                f"{self.path}: the probabilities must be ({len(waveform)}, {len(self.card.labels)}); "
+                f"got {probabilities.shape}"
+            )
         cost = self._cost((perf_counter_ns() - start) / 1e6)
         self.inference_ms.add(cost.infer_ms / max(len(waveform), 1), len(waveform))
         return probabilities, cost

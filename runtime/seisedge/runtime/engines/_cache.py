@@ -45,7 +45,7 @@ from seisedge.runtime.engines._sidecar import (
 )
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.errors import EngineError
-from seisedge.runtime.paths import stored_from_path, text_from_path
+from seisedge.runtime.paths import stored_from_path, text_from_path, text_of_message
 
 logger = logging.getLogger(__name__)
 
@@ -211,5 +211,5 @@ def _trial(model: OnnxRuntimeEngine, engine: Path, sidecar: Sidecar, here: Here,
         if difference > MAX_DIFFERENCE:
             reason = f"{text_from_path(engine)}: its probabilities are up to {difference:.2g} from onnxruntime's"
     except EngineError as error:
-        reason = text_from_path(str(error))
+        reason = text_of_message(str(error))
     return Trial(engine_sha256=sidecar.engine_sha256, here=here, reason=reason, difference=difference)

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from seisedge.runtime.card import CARD_KEY, ModelCard, card_from_json
+from seisedge.runtime.card import ModelCard
 from seisedge.runtime.engines._base import Array, Engine
-from seisedge.runtime.errors import CardError, InputError
+from seisedge.runtime.engines._model_file import read_model
+from seisedge.runtime.errors import CardError, EngineError
+from seisedge.runtime.text import quoted, reason_of, shortened
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime 1.29 and later send usage data when imported
 import onnxruntime as ort  # after the variable is set
 
+FLOAT = "tensor(float)"
 ERRORS_ONLY = 3  # onnxruntime's log level
 
 
@@ -44,35 +47,34 @@ class OnnxRuntimeEngine(Engine):
         super().__init__(path)
 
     def _load(self, path: Path) -> tuple[str, ModelCard]:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: the model file cannot be read: {error.strerror}") from error
+        data, card = read_model(path)
         try:
             self._session = session_from(data, self._threads)
         except Exception as error:  # onnxruntime raises classes of its own that share only this base
-            raise CardError(f"{path}: not an ONNX model this engine can run: {_first_line(error)}") from error
-        card = card_from_json(self._session.get_modelmeta().custom_metadata_map.get(CARD_KEY), str(path))
+            raise CardError(f"{path}: not an ONNX model this engine can run: {reason_of(error)}") from error
         self._check(card, path)
         return hashlib.sha256(data).hexdigest(), card
 
     def _check(self, card: ModelCard, path: Path) -> None:
         """Compare the shapes in the card with those of the graph. Raises CardError."""
         window = [3, card.n_samples]
-        graph = {node.name: node.shape for node in (*self._session.get_inputs(), *self._session.get_outputs())}
+        nodes = (*self._session.get_inputs(), *self._session.get_outputs())
+        graph = {node.name: node.shape for node in nodes}
         wanted = {"waveform": window, "valid": window, "probabilities": [len(card.labels)]}
         if graph.keys() != wanted.keys():
-            raise CardError(f"{path}: the graph must have {', '.join(wanted)}; got {', '.join(graph)}")
+            raise CardError(f"{path}: the graph must have {', '.join(wanted)}; got {shortened(', '.join(graph))}")
+        for node in nodes:
+            if node.type != FLOAT:
+                raise CardError(f"{path}: {node.name} must be a {FLOAT} in the graph; got a {shortened(node.type)}")
         for name, shape in wanted.items():
             if list(graph[name][1:]) != shape:
                 raise CardError(
-                    f"{path}: {name} has shape {shape} in the card and {list(graph[name][1:])} in the graph"
+                    f"{path}: {name} has shape {shape} in the card and {quoted(list(graph[name][1:]))} in the graph"
                 )
 
     def _infer(self, waveform: Array, valid: Array) -> Array:
-        result: Array = self._session.run(["probabilities"], {"waveform": waveform, "valid": valid})[0]
+        try:
+            result: Array = self._session.run(["probabilities"], {"waveform": waveform, "valid": valid})[0]
+        except Exception as error:  # onnxruntime raises classes of its own that share only this base
+            raise EngineError(f"{self.path}: the model failed on a window: {reason_of(error)}") from error
         return np.asarray(result, dtype=np.float32)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

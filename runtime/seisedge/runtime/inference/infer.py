@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.config import BUNDLED, ModelsConfig
-from seisedge.runtime.engines import Engine, TrialWindows, open_engine
+from seisedge.runtime.engines import Engine, TrialWindows, are_probabilities, open_engine
 from seisedge.runtime.errors import CardError, InputError
 from seisedge.runtime.event import Cost
 from seisedge.runtime.inference.windows import Window
@@ -121,8 +121,8 @@ class Models:
 
 def infer(
     engine: Engine, window: Window, units_per_count: npt.NDArray[np.float64], meter: Meter
-) -> npt.NDArray[np.float32]:
-    """Probabilities (n_labels,) of a window; adds the cost to `meter`.
+) -> npt.NDArray[np.float32] | None:
+    """Probabilities (n_labels,) of a window, None where they are not between 0 and 1; adds the cost to `meter`.
 
     units_per_count: (3,), the factor of each component, see `model_units_per_count`; NaN masks the component.
     """
@@ -139,7 +139,7 @@ def infer(
     meter.engines.append(engine.name)
     meter.precisions.append(engine.card.precision)
     of_window: npt.NDArray[np.float32] = probabilities[0]
-    return of_window
+    return of_window if are_probabilities(of_window) else None
 
 
 def model_units_per_count(

@@ -2,6 +2,9 @@
 
 FDSN StationXML 1.x, https://docs.fdsn.org/projects/stationxml. Only the total sensitivity is used, not the frequency
 response; it is correct if the response of the channel is flat within the band of the models.
+
+A value that cannot be used, such as a dip of 240, makes its epoch unusable and not the file, which may describe a
+thousand other channels: only a channel that is needed is refused.
 """
 
 from __future__ import annotations
@@ -15,12 +18,18 @@ import msgspec
 from seisedge.runtime.clock import ns_from_iso, ns_from_s
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.records.codes import BLANK_LOCATION, location_from_text
-from seisedge.runtime.records.units import metres_per_s, quantity_of
+from seisedge.runtime.records.units import MAX_GAIN, MIN_GAIN, metres_per_s, quantity_of
+from seisedge.runtime.records.xmlfile import SPLIT, local_name, read_xml
+from seisedge.runtime.text import quoted, shortened
 
 VELOCITY = "M/S"
 EVER_NS = 2**63 - 1  # end of an open epoch; negative: start of one without a start date
 END_SLACK_NS = ns_from_s(1.0)  # an epoch often ends at 23:59:59 and the next one starts at 00:00:00
-CHUNK = 1 << 16
+MAX_EPOCHS = 50_000  # of a file: a national network over decades
+MAX_TEXT = 200  # characters of a value
+RATE_TOLERANCE = 0.01  # relative: a drift of the digitizer is smaller, another stream of it has another rate
+DIP_RANGE_DEG = (-90.0, 90.0)
+AZIMUTH_RANGE_DEG = (-360.0, 360.0)  # the schema allows 0 to 360; -90 for 270 is unambiguous
 
 ROOT = "FDSNStationXML"
 CHANNEL = (ROOT, "Network", "Station", "Channel")
@@ -28,6 +37,7 @@ SENSITIVITY = (*CHANNEL, "Response", "InstrumentSensitivity")
 TEXTS = {
     (*CHANNEL, "Azimuth"): "azimuth_deg",
     (*CHANNEL, "Dip"): "dip_deg",
+    (*CHANNEL, "SampleRate"): "sampling_rate_hz",
     (*SENSITIVITY, "Value"): "sensitivity",
     (*SENSITIVITY, "InputUnits", "Name"): "input_units",
     (*SENSITIVITY, "OutputUnits", "Name"): "output_units",
@@ -51,6 +61,13 @@ class ChannelEpoch(msgspec.Struct, frozen=True):
     output_units: str | None = None
     azimuth_deg: float | None = None
     dip_deg: float | None = None
+    sampling_rate_hz: float | None = None
+
+    def has_rate(self, rate_hz: float | None) -> bool:
+        """True unless both rates are known and differ: the epoch then describes another stream."""
+        if rate_hz is None or self.sampling_rate_hz is None:
+            return True
+        return abs(self.sampling_rate_hz / rate_hz - 1) <= RATE_TOLERANCE
 
     @property
     def gain(self) -> float | None:
@@ -69,7 +86,10 @@ class ChannelEpoch(msgspec.Struct, frozen=True):
         if metres_per_s(self.input_units or "") is None:
             return f"has the input units {said_of_units(self.input_units)}"
         if "COUNT" not in (self.output_units or ""):
-            return f"has a sensitivity in {self.output_units or '(no units)'}, and counts are wanted"
+            return f"has a sensitivity in {shortened(self.output_units or '(no units)')}, and counts are wanted"
+        gain = abs(self.sensitivity) / (metres_per_s(self.input_units or "") or 1.0)
+        if not MIN_GAIN <= gain <= MAX_GAIN:
+            return f"has a sensitivity of {gain:g} counts per m/s, which is not between {MIN_GAIN:g} and {MAX_GAIN:g}"
         return None
 
 
@@ -78,16 +98,23 @@ def said_of_units(*units: str | None) -> str:
     names = []
     for name in units:
         quantity = quantity_of(name) if name else None
-        names.append(f"{name or '(none)'}{f' ({quantity})' if quantity else ''}")
+        names.append(f"{shortened(name or '(none)')}{f' ({quantity})' if quantity else ''}")
     return f"{', '.join(names)}, and the models take ground velocity, {VELOCITY} or with an SI prefix as NM/S"
 
 
 class StationXml:
     """Content of a file: for each station (`NET.STA`) the epochs of its channels, in the order of the file."""
 
-    def __init__(self, path: Path, stations: dict[str, tuple[ChannelEpoch, ...]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        stations: dict[str, tuple[ChannelEpoch, ...]],
+        faults: dict[tuple[str, str, str], list[str]] | None = None,
+    ) -> None:
+        """faults: by station, location and channel, what is wrong with epochs that are left out."""
         self.path = path
         self._stations = stations
+        self._faults = faults or {}
 
     @classmethod
     def read(cls, path: Path) -> StationXml:
@@ -104,20 +131,32 @@ class StationXml:
         """All epochs of a station; empty if the file does not contain it."""
         return self._stations.get(station_id, ())
 
+    def faults(self, station_id: str, channel: str = "", location: str = "") -> list[str]:
+        """What is wrong with epochs that were left out, a sentence each; '' for any channel or location."""
+        return [
+            fault
+            for (station, place, code), faults in self._faults.items()
+            if station == station_id and channel in ("", code) and location in ("", place or BLANK_LOCATION)
+            for fault in faults
+        ]
+
     def check(self, station_id: str, channels: list[str], location: str = "") -> None:
         """Check that the station has a usable sensitivity for each of the channels, at least at some time.
 
-        location: '' for any, '--' for the blank one. Raises InputError if the station or a channel is missing, or has
-        no usable epoch.
+        location: '' for any, '--' for the blank one. Raises InputError if the station or a channel is missing, has no
+        usable epoch, or has an epoch with an invalid value.
         """
+        for code in channels:
+            for fault in self.faults(station_id, code, location):
+                raise InputError(f"{self.path}: {fault}")
         epochs = self.station(station_id)
-        if not epochs:
-            known = ", ".join(sorted(self._stations)[:5]) or "no station with channels"
+        if station_id not in self._stations:
+            known = ", ".join(map(shortened, sorted(self._stations)[:5])) or "no station with channels"
             raise InputError(f"{self.path}: {station_id} is not in it; it has {known}")
         for code in channels:
             found = [e for e in epochs if e.channel == code and location in ("", e.location or BLANK_LOCATION)]
             if not found:
-                known = ", ".join(sorted({e.channel for e in epochs}))
+                known = ", ".join(map(shortened, sorted({e.channel for e in epochs})[:20])) or "no usable epoch"
                 at = f" at location '{location}'" if location else ""
                 raise InputError(f"{self.path}: {station_id} has no channel {code}{at}; it has {known}")
             faults = [epoch.fault for epoch in found]
@@ -127,20 +166,9 @@ class StationXml:
 
 @functools.lru_cache(maxsize=8)
 def _read(path: Path, _mtime_ns: int, _size: int) -> StationXml:
-    import xml.etree.ElementTree as ET  # takes 10 ms, which a station without StationXML saves
-
     reader = _Reader(path)
-    parser = ET.XMLParser(target=reader)
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                parser.feed(chunk)
-        parser.close()
-    except OSError as error:
-        raise InputError(f"{path}: the StationXML file cannot be read: {error.strerror}") from error
-    except ET.ParseError as error:
-        raise InputError(f"{path}: not XML: {error}") from error
-    return StationXml(path, {key: tuple(epochs) for key, epochs in reader.stations.items()})
+    read_xml(path, "the StationXML file", reader.start, reader.end, reader.data)
+    return StationXml(path, {key: tuple(epochs) for key, epochs in reader.stations.items()}, reader.faults)
 
 
 class _Reader:
@@ -148,61 +176,79 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self.stations: dict[str, list[ChannelEpoch]] = {}
+        self.faults: dict[tuple[str, str, str], list[str]] = {}  # by station, location and channel
         self._path = path
+        self._epochs = 0
         self._open: list[str] = []
         self._codes: dict[str, str] = {}  # of the current network and station
         self._attributes: dict[str, str] = {}  # of the current channel
         self._facts: dict[str, str] = {}
-        self._text: list[str] = []
-
-    def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
-        raise InputError(f"{self._path}: has a DOCTYPE, which StationXML does not allow; remove it")
+        self._key: str | None = None  # in TEXTS, of the element that is open
+        self._text = ""
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self._open.append(tag.rpartition("}")[2])
-        self._text = []
-        if len(self._open) == 1:
+        self._open.append(local_name(tag))
+        place = tuple(self._open)
+        if len(place) == 1:
             self._root(attributes)
-        elif self._open[-1] in ("Network", "Station") and len(self._open) <= 3:
-            self._codes[self._open[-1]] = attributes.get("code", "").strip()
-        elif tuple(self._open) == CHANNEL:
+        elif place[-1] in ("Network", "Station") and len(place) <= 3:
+            self._codes[place[-1]] = attributes.get("code", "").strip()[:MAX_TEXT]
+        elif place == CHANNEL:
             self._attributes, self._facts = attributes, {}
+        self._key, self._text = TEXTS.get(place), ""
 
     def data(self, text: str) -> None:
-        self._text.append(text)
+        if self._key is not None:
+            self._text = (self._text + text)[: MAX_TEXT + 1]
 
     def end(self, _tag: str) -> None:
-        place = tuple(self._open)
-        if place in TEXTS:
-            self._facts[TEXTS[place]] = "".join(self._text).strip()
-        elif place == CHANNEL:
-            station_id = f"{self._codes.get('Network', '')}.{self._codes.get('Station', '')}"
-            self.stations.setdefault(station_id, []).append(self._epoch(station_id))
+        if self._key is not None:
+            self._facts[self._key] = self._text.strip()
+            self._key = None
+        elif tuple(self._open) == CHANNEL:
+            self._add()
         self._open.pop()
-        self._text = []
 
     def _root(self, attributes: dict[str, str]) -> None:
         if self._open != [ROOT]:
-            raise InputError(f"{self._path}: not StationXML: the root element is {self._open[0]}, not {ROOT}")
+            root = shortened(self._open[0])
+            raise InputError(f"{self._path}: not StationXML: the root element is {root}, not {ROOT}")
         version = attributes.get("schemaVersion", "")
         if version.split(".")[0] != "1":
-            raise InputError(f"{self._path}: StationXML of version '{version}'; this release reads 1.x")
+            raise InputError(f"{self._path}: StationXML of version {quoted(version)}; this release reads 1.x")
 
-    def _epoch(self, station_id: str) -> ChannelEpoch:
-        code = self._attributes.get("code", "").strip()
-        name = f"{station_id} {code}"
-        numbers = {key: self._number(name, key) for key in NUMBERS}
+    def _add(self) -> None:
+        """Add the epoch of the channel that ends here, or the reason why it is left out."""
+        self._epochs += 1
+        if self._epochs > MAX_EPOCHS:
+            raise InputError(f"{self._path}: the StationXML file has more than {MAX_EPOCHS} channel epochs; {SPLIT}")
+        station_id = f"{self._codes.get('Network', '')}.{self._codes.get('Station', '')}"
+        code = self._attributes.get("code", "").strip()[:MAX_TEXT]
+        location = location_from_text(self._attributes.get("locationCode", "").strip()[:MAX_TEXT])
+        epochs = self.stations.setdefault(station_id, [])
+        try:
+            epochs.append(self._epoch(location, code))
+        except ValueError as error:
+            fault = f"{shortened(station_id)} {shortened(code)}: {error}"
+            self.faults.setdefault((station_id, location, code), []).append(fault)
+
+    def _epoch(self, location: str, code: str) -> ChannelEpoch:
+        """Raises ValueError with the value that cannot be used."""
+        rate_hz = self._facts.get("sampling_rate_hz")
         return ChannelEpoch(
-            location=location_from_text(self._attributes.get("locationCode", "").strip()),
+            location=location,
             channel=code,
-            start_ns=self._time(name, "startDate", -EVER_NS),
-            end_ns=self._time(name, "endDate", EVER_NS),
+            start_ns=self._time("startDate", -EVER_NS),
+            end_ns=self._time("endDate", EVER_NS),
+            sensitivity=self._number("sensitivity"),
             input_units=_input_units(self._facts.get("input_units")),
             output_units=self._facts["output_units"].upper() if "output_units" in self._facts else None,
-            **numbers,
+            azimuth_deg=self._number("azimuth_deg", AZIMUTH_RANGE_DEG),
+            dip_deg=self._number("dip_deg", DIP_RANGE_DEG),
+            sampling_rate_hz=_positive(rate_hz),
         )
 
-    def _number(self, name: str, key: str) -> float | None:
+    def _number(self, key: str, bounds: tuple[float, float] | None = None) -> float | None:
         text = self._facts.get(key)
         if text is None:
             return None
@@ -211,19 +257,28 @@ class _Reader:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise InputError(f"{self._path}: {name}: {key} must be a number; got '{text}'")
+            raise ValueError(f"{key} must be a number; got {quoted(text)}")
+        if bounds is not None and not bounds[0] <= value <= bounds[1]:
+            raise ValueError(f"{key} must be from {bounds[0]:g} to {bounds[1]:g}; got {value:g}")
         return value
 
-    def _time(self, name: str, key: str, default_ns: int) -> int:
+    def _time(self, key: str, default_ns: int) -> int:
         text = self._attributes.get(key)
         if text is None:
             return default_ns
         try:
             return ns_from_iso(text)
         except ValueError:
-            raise InputError(
-                f"{self._path}: {name}: {key} must be a time as 2019-07-07T00:00:00; got '{text}'"
-            ) from None
+            raise ValueError(f"{key} must be a time as 2019-07-07T00:00:00; got {quoted(text)}") from None
+
+
+def _positive(text: str | None) -> float | None:
+    """A sampling rate; None for 0, which channels of states have, and for anything that is no number."""
+    try:
+        value = float(text or 0)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value > 0 else None
 
 
 def _input_units(text: str | None) -> str | None:
@@ -231,9 +286,15 @@ def _input_units(text: str | None) -> str | None:
     return VELOCITY if text is not None and metres_per_s(text) == 1 else text
 
 
-def epoch_at(epochs: tuple[ChannelEpoch, ...], time_ns: int) -> ChannelEpoch | None:
-    """The epoch that covers a time, the one that began last if there are several; None if there is none."""
-    covering = [e for e in epochs if e.start_ns <= time_ns < e.end_ns]
+def epochs_at(epochs: tuple[ChannelEpoch, ...], time_ns: int, rate_hz: float | None = None) -> tuple[ChannelEpoch, ...]:
+    """The epochs that cover a time and have this rate, in order of their start; see `ChannelEpoch.has_rate`."""
+    of_rate = [e for e in epochs if e.has_rate(rate_hz)]
+    covering = [e for e in of_rate if e.start_ns <= time_ns < e.end_ns]
     if not covering:
-        covering = [e for e in epochs if e.start_ns <= time_ns < e.end_ns + END_SLACK_NS]
-    return max(covering, key=lambda e: e.start_ns, default=None)
+        covering = [e for e in of_rate if e.start_ns <= time_ns < e.end_ns + END_SLACK_NS]
+    return tuple(sorted(covering, key=lambda e: e.start_ns))
+
+
+def epoch_at(epochs: tuple[ChannelEpoch, ...], time_ns: int, rate_hz: float | None = None) -> ChannelEpoch | None:
+    """Of the epochs of `epochs_at` the one that began last; None if there is none."""
+    return next(reversed(epochs_at(epochs, time_ns, rate_hz)), None)

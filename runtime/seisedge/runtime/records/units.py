@@ -14,6 +14,10 @@ from __future__ import annotations
 
 import re
 
+# Counts per m/s: 1 is a stream that is in m/s already; 1e15 is six orders above the most sensitive seismometer. Beyond
+# them the amplitudes of a window would overflow or vanish in float32, and a magnitude would be nan.
+MIN_GAIN, MAX_GAIN = 1.0, 1e15
+
 SEED_PREFIXES = {"P": 1e-12, "N": 1e-9, "U": 1e-6, "M": 1e-3, "C": 1e-2, "D": 1e-1, "K": 1e3}
 SI_PREFIXES = {
     "y": 1e-24, "z": 1e-21, "a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+MIN_SPEED, MAX_SPEED = 1e-6, 1e6  # times real time; beyond them the times of the clock are no numbers of ns
+
 
 class ReplayClock:
     """Starts at the recording's first sample when the first client streams; runs at `speed` times real time.

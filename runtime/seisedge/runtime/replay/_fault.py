@@ -16,9 +16,12 @@ from typing import Any, ClassVar, TypeVar
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.replay._recording import Entry
 from seisedge.runtime.suggestion import suggestion
+from seisedge.runtime.text import shortened
 
 # The modules that register the built-in faults; imported when the first fault is used.
 BUILT_IN = ("seisedge.runtime.replay.link_faults", "seisedge.runtime.replay.record_faults")
+
+LARGEST = 1e12  # of a number of a fault, in its own unit: more seconds or bytes than any recording has
 
 _FAULTS: dict[str, type[Fault]] = {}
 
@@ -127,10 +130,10 @@ def _value(name: str, field: dataclasses.Field[Any], text: str) -> Any:
     except ValueError:
         value = math.nan
     least = field.metadata["at_least"]
-    if not (math.isfinite(value) and value >= least):
+    if not (abs(value) <= LARGEST and value >= least):
         kind = "a whole number" if isinstance(field.default, int) else "a number"
         wanted = kind if least == -math.inf else f"{kind} of at least {least:g}"
-        raise InputError(f"fault '{name}': {field.name}={text} must be {wanted}")
+        raise InputError(f"fault '{name}': {field.name}={shortened(text)} must be {wanted}")
     return value
 
 

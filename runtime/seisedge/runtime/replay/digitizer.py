@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import resource
 import select
 import socket
@@ -20,7 +19,7 @@ from typing import Self
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.listening import cannot_listen
 from seisedge.runtime.replay._client import Client, Served
-from seisedge.runtime.replay._clock import ReplayClock
+from seisedge.runtime.replay._clock import MAX_SPEED, MIN_SPEED, ReplayClock
 from seisedge.runtime.replay._datalink import DataLinkClient
 from seisedge.runtime.replay._fault import Fault, fault_from_spec
 from seisedge.runtime.replay._recording import Entry, Recording
@@ -67,8 +66,10 @@ class Digitizer:
         now: Callable[[], int] = time.monotonic_ns,
         on_client: Callable[[str], None] | None = None,
     ) -> None:
-        if not (math.isfinite(speed) and speed >= 0):
-            raise InputError(f"--speed {speed:g}: must be 0 (as fast as clients read) or more")
+        if not (speed == 0 or MIN_SPEED <= speed <= MAX_SPEED):
+            raise InputError(
+                f"--speed {speed:g}: must be 0 (as fast as clients read) or from {MIN_SPEED:g} to {MAX_SPEED:g}"
+            )
         parsed = tuple(fault_from_spec(fault) if isinstance(fault, str) else fault for fault in faults)
         for fault in parsed:
             first_sequence = fault.first_sequence(first_sequence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import socket
 import threading
 import time
@@ -16,7 +15,7 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.records.miniseed import BadRecord, Decoder
 from seisedge.runtime.records.packet import SourceId
-from seisedge.runtime.replay._clock import ReplayClock
+from seisedge.runtime.replay._clock import MAX_SPEED, MIN_SPEED, ReplayClock
 from seisedge.runtime.replay._fault import Fault, fault_from_spec
 from seisedge.runtime.replay._recording import Entry, Recording, Station
 
@@ -42,8 +41,11 @@ class ShakeSender:
         faults: Sequence[str | Fault] = (),
         now: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        if not (math.isfinite(speed) and speed > 0):
-            raise InputError(f"--speed {speed:g}: must be above 0 with --shake-udp, since UDP has no flow control")
+        if not MIN_SPEED <= speed <= MAX_SPEED:
+            raise InputError(
+                f"--speed {speed:g}: must be from {MIN_SPEED:g} to {MAX_SPEED:g} with --shake-udp, since UDP has no "
+                "flow control"
+            )
         self.recording = Recording([paths] if isinstance(paths, str | Path) else paths, RECORD_BYTES)
         if len(self.recording.stations) > 1:
             names = ", ".join(station.id for station in self.recording.stations)

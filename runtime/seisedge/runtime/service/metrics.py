@@ -20,10 +20,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import monotonic
 
+from seisedge.runtime.addresses import listen_fault
 from seisedge.runtime.counters import Histogram
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.listening import cannot_listen
 from seisedge.runtime.service.health import Health, Sample
+from seisedge.runtime.text import shortened
 from seisedge.runtime.threads import start_worker
 
 logger = logging.getLogger(__name__)
@@ -45,9 +47,9 @@ END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
 
 def address_from_text(text: str) -> tuple[str, int]:
     """Host and port of `HOST:PORT`; `:PORT` is the loopback interface. Raises InputError."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise InputError(f"--metrics {text}: expected HOST:PORT, such as {LOOPBACK}:9108")
+    if fault := listen_fault(text):
+        raise InputError(f"--metrics {shortened(text)}: {fault}")
+    host, _, port = text.rpartition(":")
     return host.strip("[]") or LOOPBACK, int(port)
 
 

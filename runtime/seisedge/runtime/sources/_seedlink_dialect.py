@@ -87,7 +87,7 @@ class Dialect3(Dialect):
         try:
             found = ElementTree.fromstring("".join(map(text_from_record, parts))).iter("station")
             return [(item.attrib["network"], item.attrib["name"]) for item in found]
-        except (ElementTree.ParseError, KeyError) as error:
+        except (ElementTree.ParseError, LookupError, ValueError) as error:  # ValueError: utf-7 is declared
             raise Lost(f"the reply to INFO STATIONS cannot be parsed: {error}") from error
 
 
@@ -131,7 +131,7 @@ class Dialect4(Dialect):
         try:
             names = [item["id"] for item in json.loads(b"".join(parts)).get("station", [])]
             pairs = [tuple(name.split("_", 1)) for name in names]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Lost(f"the reply to INFO STATIONS cannot be parsed: {error}") from error
         return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
 

@@ -10,6 +10,7 @@ import string
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from seisedge.runtime.addresses import host_fault
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.records.codes import station_from_text
@@ -55,6 +56,8 @@ def address_from_url(url: str, scheme: str = "seedlink") -> ServerAddress:
         raise InputError(f"{url}: the port must be a number from 1 to 65535 ({form})")
     if not host:
         raise InputError(f"{url}: a host must follow '{scheme}://' ({form})")
+    if fault := host_fault(host):
+        raise InputError(f"{url}: {fault} ({form})")
     selectors: tuple[str, ...] = ()
     start: str | int | None = None
     protocol: int | None = None

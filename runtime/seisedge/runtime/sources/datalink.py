@@ -142,7 +142,7 @@ class DataLinkSource(LinkSource):
                 for stream in streams
                 if re.search(match, stream.attrib["Name"]) and not (reject and re.search(reject, stream.attrib["Name"]))
             ]
-        except (ElementTree.ParseError, KeyError, ValueError) as error:
+        except (ElementTree.ParseError, LookupError, ValueError) as error:
             raise Lost(f"the reply to INFO STREAMS cannot be parsed: {error}") from error
         return max(numbers, default=0)
 

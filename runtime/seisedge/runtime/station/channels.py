@@ -29,7 +29,15 @@ from seisedge.runtime.records.orientation import (
     zne_from_uvw,
 )
 from seisedge.runtime.records.packet import Packet
-from seisedge.runtime.records.stationxml import END_SLACK_NS, EVER_NS, ChannelEpoch, StationXml, epoch_at, said_of_units
+from seisedge.runtime.records.stationxml import (
+    END_SLACK_NS,
+    EVER_NS,
+    RATE_TOLERANCE,
+    ChannelEpoch,
+    StationXml,
+    epochs_at,
+    said_of_units,
+)
 from seisedge.runtime.records.units import metres_per_s
 
 logger = logging.getLogger(__name__)
@@ -37,6 +45,7 @@ logger = logging.getLogger(__name__)
 # A 24-bit digitizer with a common seismometer; used only for the provisional bin of a station without a gain.
 NOMINAL_COUNTS_PER_M_S = 6e8
 
+MAX_RATES = 16  # changes of the sampling rate of a channel that are remembered
 MISSING_S = 30.0  # an axis of a triaxial sensor missing for so long is logged
 NOMINAL_AZIMUTH_DEG = {"N": 0.0, "E": 90.0}
 
@@ -98,6 +107,7 @@ class Channels:
         self._codes: dict[str, str] = {}  # row → channel code
         self._pieces: list[tuple[int, Scale]] = []  # start time and scale, in order of time; empty until it is needed
         self._weights: WeightsByTime = ()  # of `_pieces`
+        self._rates: dict[str, list[tuple[int, float]]] = {}  # row → start time and sampling rate, in order of time
         self._refusals: dict[tuple[str, str], str | None] = {}  # by location and channel code
         self._logged: set[str] = set()
         self._whole_ns: int | None = None  # of a triaxial sensor: the newest sample that exists on all axes
@@ -132,15 +142,17 @@ class Channels:
         row = COMPONENT_OF_ORIENTATION.get(code[-1:])
         sensor = (location, code[:-1])
         if row is not None and self._codes.get(row) == code and sensor == self._sensor:
+            self._note_rate(row, packet)
             return row
         why = self._refusal(location, code)
         if why is not None or row is None or not (self._listed(code, location) and self._fits(sensor, code)):
             self._ignore(packet, why)
             return None
         if self._strict and not self._codes:
-            self._require(location, code, packet.starttime_ns)
+            self._require(packet)
         self._sensor, self._codes[row] = sensor, code
         self._pieces = []
+        self._note_rate(row, packet)
         self.at(packet.starttime_ns)  # logs faults in the metadata now, not at the first event
         return row
 
@@ -236,22 +248,57 @@ class Channels:
             self.reasons[name] = why
         self.ignored[name] = self.ignored.get(name, 0) + 1
 
-    def _require(self, location: str, code: str, time_ns: int) -> None:
+    def _note_rate(self, row: str, packet: Packet) -> None:
+        """Remember the sampling rate of a row from the packet's time on: it selects among the epochs in StationXML."""
+        rates = self._rates.setdefault(row, [])
+        last_hz = rates[-1][1] if rates else 0.0
+        if abs(packet.sampling_rate_hz - last_hz) <= RATE_TOLERANCE * last_hz or not self.metadata:
+            return
+        if rates and packet.starttime_ns <= rates[-1][0]:
+            return  # a late packet from before the last change
+        rates.append((packet.starttime_ns, packet.sampling_rate_hz))
+        del rates[:-MAX_RATES]
+        self._pieces = []
+
+    def _rate_at(self, row: str, time_ns: int) -> float | None:
+        """The sampling rate of a row at a time, that of its first packet at all earlier times.
+
+        Without a packet of the row it is that of another one: they belong to one sensor. None before the first packet.
+        """
+        rates = self._rates.get(row) or next(iter(self._rates.values()), [])
+        at = bisect.bisect_right(rates, time_ns, key=lambda change: change[0])
+        return rates[max(at - 1, 0)][1] if rates else None
+
+    def _require(self, packet: Packet) -> None:
+        code, location, time_ns = packet.source_id.channel, packet.source_id.location, packet.starttime_ns
         entry = self._config.channels.get(code)
         if self._metadata is None or (entry is not None and entry.sensitivity is not None):
             return
         self._metadata.check(self.station_id, [code], location)
-        epochs = self._epochs(location, code)
-        epoch = epoch_at(epochs, time_ns)
-        if epoch is None or epoch.fault:
-            missing = self._missing(location, code, epoch)
+        fitting = self._fitting(location, code, time_ns, packet.sampling_rate_hz)
+        if not fitting or fitting[-1].fault:
+            missing = self._missing(location, code, time_ns, fitting, packet.sampling_rate_hz)
             raise InputError(f"{self._metadata.path}: {self.station_id} {missing} at {iso_from_ns(time_ns)}")
 
-    def _missing(self, location: str, code: str, epoch: ChannelEpoch | None) -> str:
+    def _missing(
+        self, location: str, code: str, time_ns: int, fitting: tuple[ChannelEpoch, ...], rate_hz: float | None
+    ) -> str:
+        """Why StationXML has no gain for a channel at a time, as a clause. fitting: of `_fitting`."""
         name = f"{code} at location '{location}'"
-        if epoch is not None:
-            return f"{name} {epoch.fault}"
+        if fitting:
+            return f"{name} {fitting[-1].fault}"
+        assert self._metadata is not None
+        if faults := self._metadata.faults(self.station_id, code, location):
+            return f"{name} has an epoch with an invalid value ({faults[0]})"
+        others = epochs_at(self._epochs(location, code), time_ns)
+        if others and rate_hz is not None:
+            rates = " and ".join(f"{e.sampling_rate_hz:g}" for e in others)
+            return f"{name} has an epoch of {rates} Hz, and the data have {rate_hz:g} Hz"
         return f"{name} has no epoch" if self._epochs(location, code) else f"{name} is missing"
+
+    def _fitting(self, location: str, code: str, time_ns: int, rate_hz: float | None) -> tuple[ChannelEpoch, ...]:
+        """Epochs of a channel that fit time and rate, the one that is used last."""
+        return epochs_at(self._epochs(location, code), time_ns, rate_hz)
 
     def _epochs(self, location: str, code: str) -> tuple[ChannelEpoch, ...]:
         return tuple(e for e in self.metadata if e.channel == code and e.location == location)
@@ -264,6 +311,7 @@ class Channels:
             epochs = [e for letter in letters for e in self._epochs(location, prefix + letter)]
             borders = {border for e in epochs for border in (e.start_ns, e.end_ns, e.end_ns + END_SLACK_NS)}
             borders.add(-EVER_NS)
+            borders.update(begin_ns for rates in self._rates.values() for begin_ns, _ in rates)
             self._pieces = [(border, self._scale(letters, border)) for border in sorted(borders)]
             rotated = any(scale.weights is not None for _, scale in self._pieces)
             self._weights = tuple((border, scale.weights) for border, scale in self._pieces) if rotated else ()
@@ -301,13 +349,22 @@ class Channels:
 
     def _facts(self, location: str, code: str, time_ns: int, remarks: list[str]) -> _Facts:
         entry = self._config.channels.get(code, ChannelConfig())
-        epoch = epoch_at(self._epochs(location, code), time_ns)
+        rate_hz = self._rate_at(COMPONENT_OF_ORIENTATION[code[-1]], time_ns)
+        fitting = self._fitting(location, code, time_ns, rate_hz)
+        epoch = fitting[-1] if fitting else None
         gain, sign = entry.sensitivity, 1.0
         if gain is None and self._metadata is not None:
             if epoch is None or epoch.gain is None:
-                remarks.append(f"{self._metadata.path}: {self._missing(location, code, epoch)}: no gain")
+                missing = self._missing(location, code, time_ns, fitting, rate_hz)
+                remarks.append(f"{self._metadata.path}: {missing}: no gain")
             else:
                 gain, sign = abs(epoch.gain), np.sign(epoch.gain)
+        if self._metadata is not None and len({(e.gain, e.azimuth_deg, e.dip_deg) for e in fitting}) > 1:
+            begun = ", ".join(iso_from_ns(e.start_ns) for e in fitting if e.start_ns > -EVER_NS)
+            remarks.append(
+                f"{self._metadata.path}: {len(fitting)} epochs of {code} at location '{location}' overlap and differ "
+                f"in gain or orientation (they begin at {begun}); the one that began last is used"
+            )
         azimuth_deg, dip_deg = entry.azimuth_deg, entry.dip_deg
         if epoch is not None:
             azimuth_deg = epoch.azimuth_deg if azimuth_deg is None else azimuth_deg

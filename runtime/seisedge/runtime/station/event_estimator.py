@@ -123,4 +123,8 @@ class EventEstimator:
         if not window.valid[np.isfinite(units_per_count)].any():
             remarks.append(Quality(code="insufficient", reason=f"no component with a gain has samples for {card.name}"))
             return None
-        return infer(engine, window, units_per_count, meter)
+        probabilities = infer(engine, window, units_per_count, meter)
+        if probabilities is None:
+            reason = f"{card.name} gave values that are no probabilities"
+            remarks.append(Quality(code="insufficient", reason=reason))
+        return probabilities

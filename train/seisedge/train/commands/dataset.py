@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.dataset.plan import Plan, text_from_built
 
@@ -55,7 +56,11 @@ def dataset() -> None:
     "--noise", default=DEFAULT.noise, show_default=True, help="Number of noise windows for each event window."
 )
 @click.option(
-    "--coda", default=DEFAULT.coda_s, show_default=True, help="Seconds after S before noise windows may begin."
+    "--coda",
+    type=FiniteRange(0, 86_400),
+    default=DEFAULT.coda_s,
+    show_default=True,
+    help="Seconds after S before noise windows may begin.",
 )
 @click.option(
     "--travel-times",
@@ -69,6 +74,7 @@ def dataset() -> None:
 )
 @click.option(
     "--max-distance",
+    type=FiniteRange(0, 20_040),
     default=DEFAULT.max_distance_km,
     show_default=True,
     help="Largest epicentral distance in km without a pick.",

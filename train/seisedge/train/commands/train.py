@@ -10,6 +10,7 @@ from typing import Any
 import click
 import torch
 
+from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.archive.archive import find_dataset
 from seisedge.train.dataset.benchmark import folders_from
@@ -100,13 +101,13 @@ def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile: slower start, faster steps.")
 @click.option(
     "--device-memory",
-    type=click.FloatRange(0),
+    type=FiniteRange(0, 1e6),
     metavar="GB",
     help="Memory on the device for the data, in GB [default: half of the free memory of a GPU].",
 )
 @click.option(
     "--checkpoint-every",
-    type=click.FloatRange(0),
+    type=FiniteRange(0, 86_400),
     default=60.0,
     show_default=True,
     metavar="S",

@@ -49,6 +49,7 @@ COLUMNS = [
     "source_depth_km", "station_network_code", "station_code", "station_location_code", "station_latitude_deg",
     "station_longitude_deg", "station_elevation_m", "path_ep_distance_km", "split", "fold",
 ]  # fmt: skip
+MAX_REASONS = 20  # in the summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class Builder:
                 basis=dict(Counter(row["trace_onset_basis"] for row in writer.rows[:n_events])),
                 left_out=dict(self.left_out.most_common()),
                 without_gain=dict(self.without_gain.most_common()),
+                picks_ignored=_ignored(events),
                 channels_passed_over=dict(self.skipped),
                 bad_records=self.recordings.bad_records,
                 disagreeing_samples=self.disagreeing,
@@ -231,7 +233,7 @@ class Builder:
         """Samples in the unit of the plan; or the reason why they cannot be converted."""
         if self.plan.unit == "counts":
             return window.samples
-        gains = [self.stations.gain(channel, window.start_ns) for channel in window.channels]
+        gains = [self.stations.gain(channel, window.start_ns, window.rate_hz) for channel in window.channels]
         why = next((g for g in gains if isinstance(g, str)), None)
         if why is not None:
             return f"no gain for m/s: {why}"
@@ -276,7 +278,7 @@ class Builder:
         """The gain of all components in counts per m/s; or the reason why there is none, as a clause."""
         if self.plan.unit == "m/s":
             return 1.0
-        gains = [self.stations.gain(channel, window.start_ns) for channel in window.channels]
+        gains = [self.stations.gain(channel, window.start_ns, window.rate_hz) for channel in window.channels]
         why = next((g for g in gains if isinstance(g, str)), None)
         if why is not None:
             return why
@@ -319,6 +321,14 @@ class Builder:
             if computed is not None:
                 row[f"trace_{letter}_predicted_sample"] = f"{window.sample_at(computed):.2f}"
         return row
+
+
+def _ignored(events: list[CatalogueEvent]) -> dict[str, int]:
+    """Picks that are not used, by reason; the rarest reasons together."""
+    counts = Counter(why for event in events for why in event.picks_ignored)
+    shown = dict(counts.most_common(MAX_REASONS))
+    rest = counts.total() - sum(shown.values())
+    return shown | ({"for other reasons": rest} if rest else {})
 
 
 def _source(event: CatalogueEvent) -> Row:

@@ -12,7 +12,11 @@ CSV columns, in any order, under any of the names below; times are ISO 8601, and
 | magnitude | mag | |
 | magnitude_type | magType, mag_type | |
 
-A CSV of picks has `event_id`, `station` (NET.STA), `phase` (begins with P or S) and `time`, and may have `status`.
+A CSV of picks has `event_id`, `station` (NET.STA), `phase` and `time`, and may have `status`.
+
+Of the phases only direct and refracted waves of the crust and the upper mantle are used, as the IASPEI list names them:
+P, Pg, Pb (P*), Pn and S, Sg, Sb (S*), Sn, in capitals or small letters, with or without `i` (impulsive) or `e`
+(emergent) before them. Depth phases (pP, sP), core phases (PKP, SKS) and all others are no labels; they are counted.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -28,7 +33,10 @@ from typing import Any
 
 from seisedge.runtime.clock import iso_from_ns, ns_from_iso
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import MIB, read_up_to
 from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.records.xmlfile import check_xml
+from seisedge.runtime.text import quoted, reason_of, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +52,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "magnitude_type": ("magType", "mag_type", "source_magnitude_type"),
 }
 REQUIRED = ("origin_time", "latitude", "longitude")
+MAX_BYTES = 64 * MIB  # of a catalogue or of a table of picks: about half a million events
+PHASE = re.compile(r"[ie]?([PS])[ngb*]?", re.IGNORECASE)
+XML_STARTS = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe", b"\xfe\xff")
 PICK_COLUMNS = ("event_id", "station", "phase", "time")
 
 
@@ -59,7 +70,7 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEvent:
-    """One entry of a catalogue; `type` is unchanged."""
+    """One entry of a catalogue; `type` is unchanged. picks_ignored: the reason for each pick that is not used."""
 
     id: str
     origin_ns: int
@@ -70,6 +81,7 @@ class CatalogueEvent:
     magnitude: float | None
     magnitude_type: str
     picks: tuple[Pick, ...] = ()
+    picks_ignored: tuple[str, ...] = ()
 
     def pick(self, phase: str, station: str) -> Pick | None:
         """The earliest pick of a phase at NET.STA."""
@@ -103,15 +115,25 @@ def events_from(path: Path, picks: Path | None = None, default_type: str = "") -
     return sorted(events, key=lambda e: (e.origin_ns, e.id))
 
 
+def label_of(phase: str) -> str | None:
+    """'P' or 'S' for a phase that is used as label, see the head of this module; None for all others.
+
+    >>> [label_of(phase) for phase in ("Pg", "eSn", "pP", "sP", "SKS")]
+    ['P', 'S', None, None, None]
+    """
+    match = PHASE.fullmatch(phase.strip())
+    return match[1].upper() if match else None
+
+
 def _table(path: Path, what: str) -> tuple[list[str], list[dict[str, str]]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            return list(reader.fieldnames or []), [dict(row) for row in reader]
+        text = read_up_to(path, MAX_BYTES).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
+        return list(reader.fieldnames or []), [dict(row) for row in reader]
     except OSError as error:
         raise InputError(f"{path}: {what} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a CSV table in UTF-8: {error}") from error
+        raise InputError(f"{path}: is not a CSV table in UTF-8: {reason_of(error)}") from error
 
 
 def _from_csv(path: Path) -> list[CatalogueEvent]:
@@ -120,23 +142,28 @@ def _from_csv(path: Path) -> list[CatalogueEvent]:
     missing = [key for key in REQUIRED if not name[key]]
     if missing:
         expected = ", ".join(f"{key} (or {', '.join(COLUMNS[key])})" for key in missing)
-        raise InputError(f"{path}: missing column {expected}; the file has {', '.join(columns) or 'no columns'}")
+        raise InputError(
+            f"{path}: missing column {expected}; the file has {shortened(', '.join(columns) or 'no columns', 300)}"
+        )
     out = []
     for line, row in enumerate(rows, 2):
         values = {key: (row.get(column) or "").strip() if column else "" for key, column in name.items()}
 
         def number(key: str, values: dict[str, str] = values, line: int = line) -> float | None:
             try:
-                return float(values[key]) if values[key] else None
+                value = float(values[key]) if values[key] else None
             except ValueError:
-                raise InputError(f"{path}, line {line}: {name[key]} must be a number; got '{values[key]}'") from None
+                value = math.nan
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"{path}, line {line}: {name[key]} must be a number; got {quoted(values[key])}")
+            return value
 
         try:
             origin_ns = ns_from_iso(values["origin_time"])
         except ValueError:
             raise InputError(
                 f"{path}, line {line}: {name['origin_time']} must be a time, as in 2019-07-07T08:16:25.29Z; "
-                f"got '{values['origin_time']}'"
+                f"got {quoted(values['origin_time'])}"
             ) from None
         latitude, longitude = number("latitude"), number("longitude")
         if latitude is None or longitude is None or not (-90 <= latitude <= 90 and -360 <= longitude <= 360):
@@ -163,20 +190,31 @@ def _with_picks(events: list[CatalogueEvent], path: Path) -> list[CatalogueEvent
         raise InputError(f"{path}: missing column {', '.join(missing)}; expected {', '.join(PICK_COLUMNS)}")
     known = {e.id for e in events}
     found: dict[str, list[Pick]] = {}
+    ignored: dict[str, list[str]] = {}
     for line, row in enumerate(rows, 2):
         event_id = _clean(row["event_id"])
         if event_id not in known:
-            raise InputError(f"{path}, line {line}: event {event_id} is not in the catalogue")
+            raise InputError(f"{path}, line {line}: event {shortened(event_id)} is not in the catalogue")
         try:
             time_ns = ns_from_iso(row["time"])
         except ValueError:
-            raise InputError(f"{path}, line {line}: time must be ISO 8601; got '{row['time']}'") from None
-        phase = row["phase"].strip()[:1].upper()
-        if phase not in ("P", "S"):
-            raise InputError(f"{path}, line {line}: phase must begin with P or S; got '{row['phase']}'")
+            raise InputError(f"{path}, line {line}: time must be ISO 8601; got {quoted(row['time'])}") from None
+        if not row["phase"].strip():
+            raise InputError(f"{path}, line {line}: phase is empty; expected a phase such as P, Pg or Sn")
+        phase = label_of(row["phase"])
+        if phase is None:
+            ignored.setdefault(event_id, []).append(_not_a_label(row["phase"]))
+            continue
         pick = Pick(row["station"].strip(), phase, time_ns, (row.get("status") or "").strip())
         found.setdefault(event_id, []).append(pick)
-    return [replace(e, picks=(*e.picks, *found.get(e.id, ()))) for e in events]
+    return [
+        replace(
+            e,
+            picks=(*e.picks, *found.get(e.id, ())),
+            picks_ignored=(*e.picks_ignored, *ignored.get(e.id, ())),
+        )
+        for e in events
+    ]
 
 
 def _from_obspy(path: Path) -> Iterator[CatalogueEvent]:
@@ -186,19 +224,21 @@ def _from_obspy(path: Path) -> Iterator[CatalogueEvent]:
         raise InputError(
             f"{path}: reading QuakeML needs obspy; run pip install 'seisedge[train]', or give a CSV file"
         ) from None
+    _check_size(path)
     try:
         # obspy's XML reader cannot open a name that is not UTF-8
         plain = str(path) == text_from_path(path)
         catalogue = obspy.read_events(str(path) if plain else io.BytesIO(path.read_bytes()))
     except Exception as error:  # the readers of obspy raise many types
-        raise InputError(f"{path}: obspy cannot read this catalogue: {error or type(error).__name__}") from error
+        raise InputError(f"{path}: obspy cannot read this catalogue: {reason_of(error)}") from error
     for entry in catalogue:
         origin = entry.preferred_origin() or next(iter(entry.origins), None)
         magnitude = entry.preferred_magnitude() or next(iter(entry.magnitudes), None)
         name = _id_from_resource(str(entry.resource_id))
-        if origin is None or origin.time is None or origin.latitude is None or origin.longitude is None:
-            logger.warning("%s: event %s skipped: no origin with time, latitude and longitude", path, name)
+        if origin is None or origin.time is None or not _is_place(origin.latitude, origin.longitude):
+            logger.warning("%s: event %s skipped: no origin with time, latitude and longitude", path, shortened(name))
             continue
+        picks, ignored = _picks_of(entry, origin)
         yield CatalogueEvent(
             id=name or f"at-{iso_from_ns(origin.time.ns)}",
             origin_ns=origin.time.ns,
@@ -208,21 +248,54 @@ def _from_obspy(path: Path) -> Iterator[CatalogueEvent]:
             type=entry.event_type or "",
             magnitude=None if magnitude is None else magnitude.mag,
             magnitude_type="" if magnitude is None else magnitude.magnitude_type or "",
-            picks=tuple(_picks_of(entry, origin)),
+            picks=tuple(picks),
+            picks_ignored=tuple(ignored),
         )
 
 
-def _picks_of(entry: Any, origin: Any) -> Iterator[Pick]:
-    """Picks that were not rejected, with the phase of their arrival, or their phase hint if there is no arrival."""
+def _check_size(path: Path) -> None:
+    """Raises InputError for a catalogue that is too large, or too deeply nested XML; obspy would read all of it."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+        if head.lstrip().startswith(XML_STARTS):
+            check_xml(path, "the catalogue")
+        elif path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: the catalogue is larger than {MAX_BYTES // MIB} MiB; give fewer events")
+    except OSError as error:
+        raise InputError(f"{path}: the catalogue cannot be read: {error.strerror}") from error
+
+
+def _is_place(latitude_deg: float | None, longitude_deg: float | None) -> bool:
+    if latitude_deg is None or longitude_deg is None:
+        return False
+    return abs(latitude_deg) <= 90 and abs(longitude_deg) <= 360
+
+
+def _picks_of(entry: Any, origin: Any) -> tuple[list[Pick], list[str]]:
+    """Picks with the phase of their arrival, or their phase hint if there is no arrival; and why others are ignored."""
     phases = {str(arrival.pick_id): arrival.phase for arrival in origin.arrivals}
+    picks, ignored = [], []
     for pick in entry.picks:
-        phase = (phases.get(str(pick.resource_id)) or pick.phase_hint or "")[:1].upper()
-        where = pick.waveform_id
-        if phase not in ("P", "S") or where is None or not where.station_code or pick.evaluation_status == "rejected":
-            continue
-        network = (where.network_code or "").strip("-")
-        station = f"{network}.{where.station_code}" if network else where.station_code
-        yield Pick(station, phase, pick.time.ns, pick.evaluation_mode or "")
+        phase = phases.get(str(pick.resource_id)) or pick.phase_hint or ""
+        label, where = label_of(phase), pick.waveform_id
+        if label is None:
+            ignored.append(_not_a_label(phase))
+        elif pick.time is None:
+            ignored.append(f"{label} without a time")
+        elif pick.evaluation_status == "rejected":
+            ignored.append(f"{label} with the status rejected")
+        elif where is None or not where.station_code:
+            ignored.append(f"{label} without a station")
+        else:
+            network = (where.network_code or "").strip("-")
+            station = f"{network}.{where.station_code}" if network else where.station_code
+            picks.append(Pick(station, label, pick.time.ns, pick.evaluation_mode or ""))
+    return picks, ignored
+
+
+def _not_a_label(phase: str) -> str:
+    return f"phase {shortened(phase.strip(), 20)} is not a label" if phase.strip() else "no phase"
 
 
 def _id_from_resource(name: str) -> str:
@@ -233,4 +306,4 @@ def _id_from_resource(name: str) -> str:
 
 def _clean(name: str) -> str:
     """An id without the characters that have a meaning in a trace name or a path."""
-    return name.strip().replace("$", "_").replace("/", "_").replace(",", "_").replace(" ", "_")
+    return "".join("_" if c in "$/, " or not c.isprintable() else c for c in name.strip())

@@ -30,7 +30,9 @@ class Plan:
 
 @dataclass(slots=True)
 class Built:
-    """Summary of a build: numbers written and left out. without_gain: records written without a gain, by reason."""
+    """Summary of a build: numbers written and left out. without_gain: records written without a gain, by reason.
+    picks_ignored: picks of the catalogue that are no labels, by reason.
+    """
 
     folder: str
     records: int = 0
@@ -40,6 +42,7 @@ class Built:
     basis: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     without_gain: dict[str, int] = field(default_factory=dict)
+    picks_ignored: dict[str, int] = field(default_factory=dict)
     channels_passed_over: dict[str, int] = field(default_factory=dict)
     bad_records: int = 0
     disagreeing_samples: int = 0
@@ -54,6 +57,7 @@ def text_from_built(built: Built) -> str:
     lines += [f"  {n:6} onset: {basis}" for basis, n in built.basis.items()]
     lines += [f"  {n:6} left out: {reason}" for reason, n in built.left_out.items()]
     lines += [f"  {n:6} without a gain: {reason}" for reason, n in built.without_gain.items()]
+    lines += [f"  {n:6} picks ignored: {reason}" for reason, n in built.picks_ignored.items()]
     lines += [f"  {n:6} channels skipped: {reason}" for reason, n in built.channels_passed_over.items()]
     if built.bad_records:
         lines.append(f"  {built.bad_records:6} miniSEED records skipped because they are damaged")

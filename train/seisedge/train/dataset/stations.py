@@ -5,6 +5,7 @@ Gains are read by the StationXML reader of the runtime, so that training and sta
 
 from __future__ import annotations
 
+import logging
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from seisedge.runtime.config import load_config
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.records.packet import SourceId
 from seisedge.runtime.records.stationxml import EVER_NS, ChannelEpoch, StationXml, epoch_at
+from seisedge.runtime.text import shortened
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +63,28 @@ class Stations:
         covering = [s for s in self._sites.get(station, ()) if s.start_ns <= time_ns < s.end_ns]
         return max(covering, key=lambda s: s.start_ns, default=None)
 
-    def gain(self, channel: SourceId, time_ns: int) -> float | str:
-        """Counts per m/s of ground velocity; or the reason why there is no gain, as a clause."""
+    def gain(self, channel: SourceId, time_ns: int, rate_hz: float) -> float | str:
+        """Counts per m/s of ground velocity of a channel with this sampling rate; or why there is none, as a clause."""
         epochs = self._epochs.get(channel.station_id, ())
         fitting = tuple(e for e in epochs if e.channel == channel.channel and e.location in (channel.location, "*"))
         if not fitting:
             return "no StationXML or station file has a gain for the channel"
-        epoch = epoch_at(fitting, time_ns)
+        epoch = epoch_at(fitting, time_ns, rate_hz)
+        if epoch is None and epoch_at(fitting, time_ns) is not None:
+            return "StationXML has only an epoch of another sampling rate at the time of the window"
         if epoch is None:
             return "StationXML has no epoch of the channel at the time of the window"
         return f"the channel {epoch.fault}" if epoch.gain is None else epoch.gain
 
     def _add_stationxml(self, path: Path) -> None:
-        inventory = StationXml.read(path)  # raises if the file is not StationXML or has a DOCTYPE
+        inventory = StationXml.read(path)  # raises if the file is not StationXML or exceeds its limits
         sites = _sites_of(path)
         for station, site in sites:
             self._sites.setdefault(station, []).append(site)
         for station in {station for station, _ in sites}:  # a station may occur in several files
             self._epochs[station] = (*self._epochs.get(station, ()), *inventory.station(station))
+            for fault in inventory.faults(station):
+                logger.warning("%s: %s; this epoch is not used", path, fault)
 
     def _add_station_file(self, path: Path) -> None:
         config = load_config(path)
@@ -114,10 +122,15 @@ def _sites_of(path: Path) -> list[tuple[str, Site]]:
                     ns_from_iso(start) if start else -EVER_NS,
                     ns_from_iso(end) if end else EVER_NS,
                 )
+                if not (abs(site.latitude_deg) <= 90 and abs(site.longitude_deg) <= 360):  # also nan
+                    raise ValueError
             except (KeyError, ValueError):
-                raise InputError(
-                    f"{path}: station {name} has a missing or invalid Latitude, Longitude, startDate or endDate"
-                ) from None
-            out.append((name, site))
+                logger.warning(
+                    "%s: station %s is not used: its Latitude, Longitude, startDate or endDate is missing or invalid",
+                    path,
+                    shortened(name),
+                )
+            else:
+                out.append((name, site))
             element.clear()
     return out

@@ -14,6 +14,7 @@ from seisedge.runtime.records.channelcode import COMPONENT_OF_ORIENTATION, TRIAX
 from seisedge.runtime.records.orientation import ON_AXIS_DEG
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.suggestion import suggestion
+from seisedge.runtime.urls import shown_url
 
 
 def load_config(path: Path) -> StationConfig:
@@ -145,10 +146,17 @@ def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -
             try:
                 msgspec.convert(value, inner)
             except msgspec.ValidationError as error:
-                faults.append(f"{name}: {error}; got {value!r}")
+                faults.append(f"{name}: {error}; got {_shown(key, value)}")
     for name, field in fields.items():
         if field.required and name not in data:
             faults.append(f"{prefix}{name} is missing")
+
+
+def _shown(key: str, value: Any) -> str:
+    """A refused value in a message, without the secrets of a URL."""
+    if key == "url" and not (isinstance(value, str) and "://" in value):
+        return "another text" if isinstance(value, str) else f"a value of type {type(value).__name__}"
+    return repr(shown_url(value)) if isinstance(value, str) else repr(value)
 
 
 def _is_struct(kind: Any) -> bool:

@@ -14,14 +14,17 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.journal.folder_lock import Unavailable
 from seisedge.runtime.journal.line import Line
+from seisedge.runtime.urls import shown_url, url_key
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +120,7 @@ class Database:
                     f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
             _check_version(self._link, path)
+            self._hide_secrets()
             verdict = self._link.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
@@ -217,6 +221,33 @@ class Database:
         rows = self._read("SELECT created_ns FROM outbox WHERE seq > ? ORDER BY seq LIMIT 1", after_seq)
         return int(rows[0][0]) if rows else None
 
+    def _hide_secrets(self) -> None:
+        """Remove the secrets of URLs that earlier releases stored in keys and lines; sources and sinks keep their rows.
+
+        Raises sqlite3.Error.
+        """
+        sources = self._renamed("SELECT source FROM stations UNION SELECT source FROM hops", shown_url)
+        sinks = self._renamed("SELECT name FROM sinks", sink_key)
+        if not (sources or sinks):
+            return
+        self._link.execute("PRAGMA secure_delete = ON")  # overwrite freed parts of the file with zeros
+        with self._atomic():
+            for old, new in sources.items():
+                for table in ("stations", "hops"):
+                    self._link.execute(f"UPDATE OR REPLACE {table} SET source = ? WHERE source = ?", (new, old))
+                quoted = (msgspec.json.encode(text).decode() for text in (old, new))
+                self._link.execute(
+                    "UPDATE outbox SET body = CAST(replace(CAST(body AS TEXT), ?, ?) AS BLOB)", tuple(quoted)
+                )
+            for old, new in sinks.items():
+                self._link.execute("UPDATE OR REPLACE sinks SET name = ? WHERE name = ?", (new, old))
+        self._link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _renamed(self, query: str, rename: Callable[[str], str]) -> dict[str, str]:
+        """Old and new name of each row whose name changes."""
+        names = [str(row[0]) for row in self._link.execute(query)]
+        return {name: rename(name) for name in names if rename(name) != name}
+
     def _store_places(self, places: Mapping[str, int], now_ns: int) -> None:
         rows = [(name, seq, now_ns) for name, seq in places.items()]
         self._link.executemany("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?)", rows)
@@ -299,15 +330,16 @@ class DatabaseReader:
 
     def stations(self) -> list[tuple[str, str, str, int, str, int]]:
         """(source, station, token, token_ns, back, updated_ns) of each station."""
-        return self._link.execute(
+        rows = self._link.execute(
             "SELECT source, station, token, token_ns, back, updated_ns FROM stations ORDER BY source, station"
-        ).fetchall()
+        )
+        return [(shown_url(source), *rest) for source, *rest in rows]
 
     def sinks(self) -> list[tuple[str, int, int]]:
         """(name, number of waiting lines, updated_ns) of each sink."""
         (newest,) = self._link.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
         rows = self._link.execute("SELECT name, seq, updated_ns FROM sinks ORDER BY name")
-        return [(name, max(newest - seq, 0), updated_ns) for name, seq, updated_ns in rows]
+        return [(sink_key(name), max(newest - seq, 0), updated_ns) for name, seq, updated_ns in rows]
 
     def line_count(self) -> int:
         """Number of lines in the outbox."""
@@ -316,6 +348,12 @@ class DatabaseReader:
     def revision_count(self) -> int:
         """Number of revisions stored as emitted."""
         return int(self._link.execute("SELECT count(*) FROM emitted").fetchone()[0])
+
+
+def sink_key(name: str) -> str:
+    """The name of a sink, without the secrets of a webhook's URL; idempotent."""
+    kind, space, url = name.partition(" ")
+    return f"{kind} {url_key(url)}" if space and kind == "webhook" else name
 
 
 @contextlib.contextmanager

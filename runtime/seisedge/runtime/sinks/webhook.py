@@ -15,6 +15,7 @@ import msgspec
 
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.sinks._base import Refused, Sink
+from seisedge.runtime.urls import shown_url
 
 # The line itself is rejected, and a retry is useless. Other errors (wrong token, missing page) can be repaired there.
 REJECTED = {
@@ -37,6 +38,7 @@ class WebhookSink(Sink):
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 10.0) -> None:
         self._url = url
+        self._shown = shown_url(url)
         self._timeout_s = timeout_s
         self._headers = {"Content-Type": "application/json", "User-Agent": f"seisedge/{version('seisedge')}"}
         if token:
@@ -56,9 +58,12 @@ class WebhookSink(Sink):
             if error.code == HTTPStatus.CONFLICT:
                 return
             if error.code in REJECTED:
-                raise Refused(f"{self._url} answered {error.code} {error.reason}") from None
-            raise ConnectionError(f"{self._url} answered {error.code} {error.reason}") from None
+                raise Refused(f"{self._shown} answered {error.code} {error.reason}") from None
+            raise ConnectionError(f"{self._shown} answered {error.code} {error.reason}") from None
         except urllib.error.URLError as error:
-            raise ConnectionError(f"{self._url}: {error.reason}") from None
-        except HTTPException as error:
-            raise ConnectionError(f"{self._url}: {type(error).__name__}") from error
+            raise ConnectionError(f"{self._shown}: {error.reason}") from None
+        except (
+            HTTPException,
+            ValueError,
+        ) as error:  # their text can contain the URL, or that of a proxy with a password
+            raise ConnectionError(f"{self._shown}: {type(error).__name__}") from None

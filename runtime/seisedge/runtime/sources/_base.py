@@ -17,6 +17,7 @@ from typing import Self
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.miniseed import BadRecord, TextRecord
 from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.urls import shown_url
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class SourceCounters:
 class Source(abc.ABC):
     """Base of all sources.
 
-    url: as the user gave it, printable (see `paths`), for messages and for the event's `source` field.
+    url: without its secrets (see `urls`) and printable (see `paths`), for messages and for the event's `source` field.
     live: True where packets come at the pace of the world and losing the connection is not the end.
     state: of the connection; always STREAMING for a source without one.
     on_bad_record: called with each record that is set aside, for a dead-letter file; None to only count.
@@ -65,7 +66,7 @@ class Source(abc.ABC):
     state: LinkState = LinkState.STREAMING
 
     def __init__(self, url: str) -> None:
-        self.url = text_from_path(url)
+        self.url = text_from_path(shown_url(url))
         self.counters = SourceCounters()
         self.on_bad_record: Callable[[BadRecord], None] | None = None
         self.reasons: dict[str, int] = {}

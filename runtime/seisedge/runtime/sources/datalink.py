@@ -49,7 +49,7 @@ class DataLinkSource(LinkSource):
         for station_id, token in self.options.resume.items():
             match = _TOKEN.fullmatch(token)
             if match is None:
-                logger.warning("%s: %s: '%s' is not a DataLink token; ignored", url, station_id, token)
+                logger.warning("%s: %s: '%s' is not a DataLink token; ignored", self.url, station_id, token)
             else:
                 self._last[station_id] = (int(match[1]), int(match[2]))
         self._ends: dict[SourceId, int] = {}

@@ -54,7 +54,7 @@ class SeedLinkSource(LinkSource):
         for station_id, token in self.options.resume.items():
             position = position_from_token(token)
             if position is None:
-                logger.warning("%s: %s: '%s' is not a sequence number; ignored", url, station_id, token)
+                logger.warning("%s: %s: '%s' is not a sequence number; ignored", self.url, station_id, token)
             else:
                 self._last[station_id] = position
         self._ends: dict[SourceId, int] = {}

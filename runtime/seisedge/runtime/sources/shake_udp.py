@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import numpy as np
 
@@ -25,7 +25,9 @@ from seisedge.runtime.records.miniseed import MAX_STARTTIME_NS, MIN_STARTTIME_NS
 from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 from seisedge.runtime.sources._base import TICK_S, Source
 from seisedge.runtime.sources._registry import SourceOptions, register_source
+from seisedge.runtime.sources._server_url import server_from_url
 from seisedge.runtime.suggestion import suggestion
+from seisedge.runtime.urls import shown_url
 
 logger = logging.getLogger(__name__)
 
@@ -70,23 +72,20 @@ class Datagram:
 
 def address_from_url(url: str) -> ShakeAddress:
     """Raises InputError that names the invalid part of the URL and the expected form."""
-    try:
-        parts = urlsplit(url)
-        sender, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise InputError(f"{url}: the port must be a number from 1 to 65535 ({_FORM})") from error
+    parts, sender, port = server_from_url(url, _FORM)
+    shown = shown_url(url)
     if parts.path.strip("/"):
-        raise InputError(f"{url}: the station must be a key, since the packets do not state it: {_FORM}")
+        raise InputError(f"{shown}: the station must be a key, since the packets do not state it: {_FORM}")
     values = dict(parse_qsl(parts.query, keep_blank_values=True))
     for key in values:
         if key not in _KEYS:
-            raise InputError(f"{url}: unknown key '{key}'; {suggestion(key, _KEYS)}")
+            raise InputError(f"{shown}: unknown key '{key}'; {suggestion(key, _KEYS)}")
     station = values.get("station", "")
     if not re.fullmatch(r"[A-Z0-9]{1,8}_[A-Z0-9]{1,8}", station):
-        raise InputError(f"{url}: the packets do not state the station; add it, for example station=AM_R1234")
+        raise InputError(f"{shown}: the packets do not state the station; add it, for example station=AM_R1234")
     location = values.get("location", "00").replace("-", "")
     if not re.fullmatch(r"[A-Z0-9]{0,8}", location):
-        raise InputError(f"{url}: location={location} must have at most 8 letters or digits")
+        raise InputError(f"{shown}: location={location} must have at most 8 letters or digits")
     rate_hz: float | None = None
     if "rate" in values:
         try:
@@ -94,7 +93,7 @@ def address_from_url(url: str) -> ShakeAddress:
         except ValueError:
             rate_hz = 0.0
         if not 1 <= rate_hz <= 1000:
-            raise InputError(f"{url}: rate={values['rate']} must be a sampling rate from 1 to 1000 Hz")
+            raise InputError(f"{shown}: rate={values['rate']} must be a sampling rate from 1 to 1000 Hz")
     network, _, code = station.partition("_")
     listen = values.get("listen", "0.0.0.0")
     return ShakeAddress(sender, DEFAULT_PORT if port is None else port, network, code, location, rate_hz, listen)
@@ -159,7 +158,9 @@ class ShakeUdpSource(Source):
         self.options = options if options is not None else SourceOptions()
         self.address = address_from_url(url)
         if self.options.until_end:
-            raise InputError(f"{url}: --until-end cannot be used, since a UDP stream has no end; use --idle-exit S")
+            raise InputError(
+                f"{self.url}: --until-end cannot be used, since a UDP stream has no end; use --idle-exit S"
+            )
         self._socket: socket.socket | None = None
         self._queue: SimpleQueue[tuple[bytes, str, int]] = SimpleQueue()
         self._closed = threading.Event()

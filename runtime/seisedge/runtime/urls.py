@@ -22,9 +22,9 @@ _LOCAL = ("file", "sds")  # paths of this machine
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?(.*)", re.DOTALL)
 _FINGERPRINT = re.compile(rf"\S*/{HIDDEN} #[0-9a-f]{{8}}")
 
-_MAX_NAME_CHARACTERS = 253  # RFC 1035, without the final dot
-_MAX_LABEL_CHARACTERS = 63
-_MAX_SHOWN_CHARACTERS = 40  # of an invalid host, in a message
+MAX_NAME_CHARACTERS = 253  # RFC 1035, without the final dot
+MAX_LABEL_CHARACTERS = 63
+MAX_SHOWN_CHARACTERS = 40  # of an invalid host, in a message
 _NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?")
 
 
@@ -65,7 +65,7 @@ def url_key(url: str) -> str:
 
 def host_fault(host: str) -> str | None:
     """What is wrong with a host name or address, as a sentence without its end; None if it can be looked up."""
-    shown = host if len(host) <= _MAX_SHOWN_CHARACTERS else f"{host[:_MAX_SHOWN_CHARACTERS]}{HIDDEN}"
+    shown = host if len(host) <= MAX_SHOWN_CHARACTERS else f"{host[:MAX_SHOWN_CHARACTERS]}{HIDDEN}"
     shown = "".join(c if c.isprintable() else "?" for c in shown)
     if ":" in host:
         try:
@@ -81,12 +81,10 @@ def host_fault(host: str) -> str | None:
     except UnicodeError:
         name = host if host.isascii() else ""
     longest = max(len(label) for label in (name or host).removesuffix(".").split("."))
-    if longest > _MAX_LABEL_CHARACTERS:
-        return (
-            f"a part of the host name '{shown}' has {longest} characters; at most {_MAX_LABEL_CHARACTERS} are allowed"
-        )
-    if len(name.removesuffix(".")) > _MAX_NAME_CHARACTERS:
-        return f"the host name '{shown}' has {len(name)} characters; at most {_MAX_NAME_CHARACTERS} are allowed"
+    if longest > MAX_LABEL_CHARACTERS:
+        return f"a part of the host name '{shown}' has {longest} characters; at most {MAX_LABEL_CHARACTERS} are allowed"
+    if len(name.removesuffix(".")) > MAX_NAME_CHARACTERS:
+        return f"the host name '{shown}' has {len(name)} characters; at most {MAX_NAME_CHARACTERS} are allowed"
     if not _NAME.fullmatch(name):
         return f"the host name '{shown}' contains a character that no host name has"
     return None

@@ -87,6 +87,12 @@ Examples:
     help="Serve N copies of each station, each under its own code.",
 )
 @click.option(
+    "--ring",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Keep only the newest N records of each station, as a server with a bounded memory. Default: all.",
+)
+@click.option(
     "--fault",
     "faults",
     multiple=True,
@@ -106,6 +112,7 @@ def command(
     speed: float,
     record_length: int,
     stations: int,
+    ring: int | None,
     faults: tuple[str, ...],
     shake_udp: tuple[str, int] | None,
 ) -> None:
@@ -122,7 +129,7 @@ def command(
         _send_as_shake(data, shake_udp, speed, faults)
         return
     _end_on_signals()
-    digitizer = Digitizer(data, listen, speed, record_length, stations, faults=faults, on_client=click.echo)
+    digitizer = Digitizer(data, listen, speed, record_length, stations, faults=faults, ring=ring, on_client=click.echo)
     recording = digitizer.recording
     names = ", ".join(station.id for station in recording.stations[:4])
     if len(recording.stations) > 4:

@@ -34,6 +34,7 @@ class Served:
     poll_s: float  # longest wait before the clock is read again
     closing: threading.Event
     faults: tuple[Fault, ...] = ()
+    ring: int | None = None  # records of each station that are kept; None: all
 
     def n_released(self, station: Station) -> int:
         """Number of records of a station that are complete at the current replay time; at speed 0 all of them."""
@@ -41,6 +42,10 @@ class Served:
         if data_ns is None:
             return 0 if self.speed else len(station.entries)
         return station.n_released(data_ns)
+
+    def n_gone(self, station: Station) -> int:
+        """Number of records of a station that are no longer kept."""
+        return 0 if self.ring is None else max(0, self.n_released(station) - self.ring)
 
 
 class Gone(Exception):

@@ -123,19 +123,21 @@ class DataLinkClient(Client):
 
     def _position(self, arguments: list[str]) -> None:
         row, first = self._served.recording.in_sequence, self._served.first_sequence
-        released = self._n_released()
+        released, gone = self._n_released(), self._n_gone()
         try:
             how, where, *rest = arguments
             if how == "SET" and where in ("EARLIEST", "LATEST"):
-                self._next = 0 if where == "EARLIEST" else released
+                self._next = gone if where == "EARLIEST" else released
                 self._answer("OK", first + self._next, f"Positioned to {where} packet")
                 return
             if how == "SET":
                 index = int(where) - first
-                known = 0 <= index < released and (not rest or int(rest[0]) // 10**6 == _us(row[index]) // 10**6)
+                known = gone <= index < released and (not rest or int(rest[0]) // 10**6 == _us(row[index]) // 10**6)
             elif how == "AFTER" and not rest:
                 time_us = int(where)
-                index = next((k for k in range(released) if row[k].entry.release_ns // 1000 >= time_us), released) - 1
+                index = (
+                    next((k for k in range(gone, released) if row[k].entry.release_ns // 1000 >= time_us), released) - 1
+                )
                 known = index + 1 < released
             else:
                 raise ValueError(how)
@@ -155,6 +157,11 @@ class DataLinkClient(Client):
             return 0 if self._served.speed else len(row)
         return bisect.bisect_right(row, data_ns, key=lambda packet: packet.entry.release_ns)
 
+    def _n_gone(self) -> int:
+        """Number of packets that are no longer kept."""
+        ring = self._served.ring
+        return 0 if ring is None else max(0, self._n_released() - ring * len(self._served.recording.stations))
+
     def _takes(self, packet: Numbered) -> bool:
         name = stream_name(packet.station.network, packet.station.code, packet.entry)
         if self._match is not None and not self._match.search(name):
@@ -165,7 +172,7 @@ class DataLinkClient(Client):
         served = self._served
         row = served.recording.in_sequence
         if self._next is None:
-            self._next = self._n_released() if served.speed else 0
+            self._next = self._n_released() if served.speed else self._n_gone()
         while self._streaming and self._next < len(row):
             packet, number = row[self._next], served.first_sequence + self._next
             self._next += 1
@@ -178,11 +185,12 @@ class DataLinkClient(Client):
 
     def _info(self, level: str) -> None:
         row, released, first = self._served.recording.in_sequence, self._n_released(), self._served.first_sequence
+        gone = self._n_gone()
         if level == "STATUS":
-            ends = f' EarliestPacketID="{first}" LatestPacketID="{first + released - 1}"' if released else ""
+            ends = f' EarliestPacketID="{first + gone}" LatestPacketID="{first + released - 1}"' if released else ""
             inner = f'<Status RingVersion="1" PacketSize="{MAX_RECORD_BYTES}"{ends}/>'
         elif level == "STREAMS":
-            streams = _streams(row[:released], first, self._takes)
+            streams = _streams(row[gone:released], first + gone, self._takes)
             inner = f'<StreamList TotalStreams="{len(streams)}">{"".join(streams)}</StreamList>'
         elif level == "CONNECTIONS":
             inner = '<ConnectionList TotalConnections="1"/>'

@@ -128,8 +128,9 @@ class SeedLinkClient(Client):
         stations = self._served.recording.stations
         self._send(self._dialect.info(arguments[0] if arguments else "ID", stations, self._progress))
 
-    def _progress(self, station: Station) -> tuple[int, int]:
-        return self._served.n_released(station), self._served.first_sequence
+    def _progress(self, station: Station) -> tuple[int, int, int]:
+        served = self._served
+        return served.n_gone(station), served.n_released(station), served.first_sequence
 
     def _subscriptions(self) -> list[Subscription]:
         served = self._served
@@ -142,8 +143,9 @@ class SeedLinkClient(Client):
                         station, replace(request), served.first_sequence, self._dialect.modulus
                     )
         for subscription in found.values():
+            station = subscription.station
             # at speed 0 every client receives the recording from its start
-            subscription.set_range(served.n_released(subscription.station) if served.speed else 0)
+            subscription.set_range(served.n_released(station) if served.speed else 0, served.n_gone(station))
         return list(found.values())
 
     def _packets(self, subscriptions: list[Subscription]) -> Iterator[tuple[int, bytes]]:

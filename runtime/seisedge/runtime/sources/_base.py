@@ -47,6 +47,7 @@ class SourceCounters:
     truncated: int = 0  # last records of a file that are incomplete
     duplicates: int = 0  # sent again by a server after a reconnection, and dropped
     reconnects: int = 0
+    resume_gaps: int = 0  # times a server no longer had the packet after the last one processed
     foreign: int = 0  # packets of another sender than the selected one
     dropped: int = 0  # packets lost because they arrived faster than they were read, from a sender without flow control
 

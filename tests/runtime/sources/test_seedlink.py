@@ -206,7 +206,7 @@ def test_a_server_that_no_longer_has_the_next_packet(
 
 
 def test_a_server_that_was_replaced_numbers_from_the_start(scripted: Scripted) -> None:
-    server = scripted([packet(1, B921[0]), b"END"], [packet(1, B921[0]), b"END"])
+    server = scripted(*[[packet(1, B921[0]), b"END"]] * 3)
     server.info = b"".join(
         info_packets('<seedlink><station name="B921" network="PB" begin_seq="000001" end_seq="000003"/></seedlink>')
     )
@@ -214,8 +214,13 @@ def test_a_server_that_was_replaced_numbers_from_the_start(scripted: Scripted) -
     assert server.commands[0][1:3] == ["STATION B921 PB", "TIME 1970,01,01,00,00,00"]
     assert [p.token for p in packets] == ["000001"] and source.counters.resume_gaps == 1
     server.hello = b"SeedLink v3.1 (ringserver)"  # one sequence of numbers: all stations start at the earliest packet
-    received(f"{server.url}/PB_B921,PB_B918", resume={"PB.B921": "000FFF", "PB.B918": "000002"})
+    server.info = b"".join(  # as written by ringserver 4.5.3
+        info_packets('<seedlink><station name="B921" network="PB" begin_seq="2327" end_seq="2731"/></seedlink>')
+    )
+    received(f"{server.url}/PB_B921,PB_B918", resume={"PB.B921": "000FFF", "PB.B918": "000A00"})
     assert server.commands[1].count("TIME 1970,01,01,00,00,00") == 2
+    received(f"{server.url}/PB_B921,PB_B918", resume={"PB.B921": "000A02", "PB.B918": "000A00"})
+    assert server.commands[2].count("FETCH 000A01") == 2
 
 
 def test_a_server_that_does_not_reply_to_info(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:

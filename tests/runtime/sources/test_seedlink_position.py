@@ -61,8 +61,8 @@ def test_whether_a_server_has_the_next_packet(
 
 
 def test_the_packets_of_a_server_by_its_reply() -> None:
-    assert Span.from_texts(3, "0000FF", "000100") == Span(Position(3, 0xFF), Position(3, 0x100))
-    assert Span.from_texts(3, "1000001", "1000002") == Span(Position(3, 1), Position(3, 2))  # a server with 64 bits
+    assert Span.from_texts(3, "0000FF", "000100", 16) == Span(Position(3, 0xFF), Position(3, 0x100))
+    assert Span.from_texts(3, "255", "16777217", 10) == Span(Position(3, 0xFF), Position(3, 1))  # ringserver, 64 bits
     assert Span.from_texts(4, "7", "8") == Span(Position(4, 7), Position(4, 8))
     for version, first, last in [(3, "000000", "000000"), (3, None, "1"), (3, "x", "1"), (4, "-1", "3"), (4, "0", "0")]:
-        assert Span.from_texts(version, first, last) is None
+        assert Span.from_texts(version, first, last, 16 if version == 3 else 10) is None

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from seisedge.runtime.records.miniseed import is_header
-from seisedge.runtime.sources._cutter import Cutter
+from seisedge.runtime.sources._cutter import Cutter, printable
 
 PREFIX = b"DL"
 MAX_HEADER_BYTES = 255
@@ -33,8 +33,8 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The payload as text."""
-        return self.payload.decode("utf-8", errors="replace").strip()
+        """The payload as text, for messages."""
+        return printable(self.payload.decode("utf-8", errors="replace").strip())
 
 
 @dataclass(frozen=True, slots=True)

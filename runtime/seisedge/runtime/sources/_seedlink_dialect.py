@@ -21,9 +21,15 @@ _PATTERN_4 = re.compile(r"(!?)([A-Z0-9?*]*)_([A-Z0-9?*]+)_([A-Z0-9?*]*)_([A-Z0-9
 
 
 class Dialect(abc.ABC):
-    """Commands and replies of one version."""
+    """Commands and replies of one version.
+
+    is_ringserver: the server numbers the packets of all stations in one sequence, and its INFO has decimal numbers.
+    """
 
     version: int
+
+    def __init__(self, is_ringserver: bool = False) -> None:
+        self.is_ringserver = is_ringserver
 
     @abc.abstractmethod
     def cutter(self) -> Cutter[Frame]:
@@ -91,7 +97,8 @@ class Dialect3(Dialect):
             names = [(item.attrib["network"], item.attrib["name"]) for item in found]
         except (ElementTree.ParseError, KeyError, ValueError) as error:
             raise Lost(f"the reply to INFO STATIONS cannot be parsed: {error}") from error
-        spans = [Span.from_texts(3, item.get("begin_seq"), item.get("end_seq")) for item in found]
+        base = 10 if self.is_ringserver else 16
+        spans = [Span.from_texts(3, item.get("begin_seq"), item.get("end_seq"), base) for item in found]
         return dict(zip(names, spans, strict=True))
 
 

@@ -42,15 +42,18 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The packets of a station that a server has: the first and the last of them."""
+    """The packets of a station that a server has: the first, and the last or (ringserver) the one after it."""
 
     first: Position
     last: Position
 
     @classmethod
-    def from_texts(cls, version: int, first: str | None, last: str | None) -> Span | None:
-        """From the numbers in a reply to INFO; None if they are missing, invalid, or those of no packet (0 and 0)."""
-        numbers = [_number(version, text or "") for text in (first, last)]
+    def from_texts(cls, version: int, first: str | None, last: str | None, base: int = 10) -> Span | None:
+        """From the numbers in a reply to INFO, in base 10 or 16.
+
+        None if they are missing, invalid, or those of no packet (0 and 0).
+        """
+        numbers = [_number(version, text or "", base) for text in (first, last)]
         if None in numbers or not any(numbers):
             return None
         begin, end = (Position(version, number) for number in numbers if number is not None)
@@ -65,10 +68,11 @@ class Span:
         return before <= position.sequence <= self.last.sequence
 
 
-def _number(version: int, text: str) -> int | None:
-    if version == 3:
-        return int(text, 16) % SEQUENCE_MODULUS if re.fullmatch(r"[0-9A-Fa-f]{1,16}", text) else None
-    return int(text) if re.fullmatch(r"[0-9]{1,20}", text) else None
+def _number(version: int, text: str, base: int) -> int | None:
+    digits = r"[0-9A-Fa-f]{1,16}" if base == 16 else r"[0-9]{1,20}"
+    if not re.fullmatch(digits, text):
+        return None
+    return int(text, base) % SEQUENCE_MODULUS if version == 3 else int(text)
 
 
 def position_from_token(token: str) -> Position | None:

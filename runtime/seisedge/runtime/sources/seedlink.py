@@ -7,6 +7,7 @@ The client sets unreadable records aside and continues. It only tracks which pac
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import time
 from collections.abc import Generator, Mapping
@@ -18,6 +19,7 @@ from seisedge.runtime.records.miniseed import BadRecord, Decoder
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources import _server_url as url_parts
 from seisedge.runtime.sources._base import LinkState
+from seisedge.runtime.sources._cutter import printable
 from seisedge.runtime.sources._link import LinkSource, Lost, Renegotiate
 from seisedge.runtime.sources._registry import SourceOptions, register_source
 from seisedge.runtime.sources._seedlink_conversation import Conversation
@@ -29,6 +31,7 @@ __all__ = ["LinkState", "SeedLinkSource"]
 
 logger = logging.getLogger(__name__)
 
+_CODE = re.compile(r"[!-~]{1,21}")  # a code that can be part of a command: one word of ASCII
 MAX_INFO_FAILURES = 2  # then positions are requested without a check: a server may be unable to reply to INFO
 
 
@@ -78,7 +81,7 @@ class SeedLinkSource(LinkSource):
         present = yield from self._present(conversation)
         stations = self._stations(present)
         conversation.extend(self._station_limit_s(len(stations)))
-        positions = self._positions(stations, "ringserver" in hello.lower(), present or {})
+        positions = self._positions(stations, dialect.is_ringserver, present or {})
         selectors = [self._selector(pattern) for pattern in self.address.selectors]
         accepted = 0
         for network, station in stations:
@@ -113,7 +116,7 @@ class SeedLinkSource(LinkSource):
         if not offered or (wanted is not None and wanted not in offered):
             known = "3 or 4" if wanted is None else str(wanted)
             supported = " and ".join(map(str, sorted(offered))) or "another version"
-            raise FailedError(f"{self.url}: the server supports SeedLink {supported}, not {known} ({hello})")
+            raise FailedError(f"{self.url}: the server supports SeedLink {supported}, not {known} ({printable(hello)})")
         of_tokens = {position.version for position in self._last.values()}
         resumable = of_tokens & offered if len(of_tokens) == 1 else set()
         chosen = wanted or max(resumable or offered)
@@ -124,7 +127,7 @@ class SeedLinkSource(LinkSource):
             yield from conversation.ask(
                 f"USERAGENT seisedge/{version('seisedge')}"
             )  # optional: a refusal has no effect
-        self.version, self._dialect = chosen, DIALECTS[chosen]()
+        self.version, self._dialect = chosen, DIALECTS[chosen]("ringserver" in hello.lower())
         conversation.cutter = self._dialect.cutter()
 
     def _selector(self, pattern: str) -> str:
@@ -170,7 +173,7 @@ class SeedLinkSource(LinkSource):
             return None
         found = self._dialect.stations_from_info(parts)
         self._info_failures = 0
-        return found
+        return {pair: span for pair, span in found.items() if all(map(_CODE.fullmatch, pair))}
 
     def _is_expanded(self, network: str, station: str) -> bool:
         """True for a pattern that is replaced by its stations, since a pattern has no position."""

@@ -49,6 +49,8 @@ class SourceCounters:
     reconnects: int = 0
     resume_gaps: int = 0  # times a server no longer had the packet after the last one processed
     foreign: int = 0  # packets of another sender than the selected one
+    sender_changes: int = 0  # times the packets came from another address than before
+    rate_corrections: int = 0  # times an inferred sampling rate was wrong
     dropped: int = 0  # packets lost because they arrived faster than they were read, from a sender without flow control
 
 

@@ -6,7 +6,6 @@ https://iris-edu.github.io/libdali/datalink-protocol.html
 from __future__ import annotations
 
 import bisect
-import re
 import socket
 from collections.abc import Callable, Iterator
 from xml.sax.saxutils import quoteattr
@@ -15,6 +14,7 @@ from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.records.miniseed import MAX_RECORD_BYTES
 from seisedge.runtime.records.packet import SourceId
 from seisedge.runtime.replay._client import SOFTWARE, Client, Gone, Served
+from seisedge.runtime.replay._pattern import Pattern, PatternError
 from seisedge.runtime.replay._recording import Entry, Numbered
 from seisedge.runtime.sources._datalink_wire import PREFIX, message
 
@@ -33,8 +33,8 @@ class DataLinkClient(Client):
 
     def __init__(self, link: socket.socket, served: Served, number: int = 1) -> None:
         super().__init__(link, served, number)
-        self._match: re.Pattern[str] | None = None
-        self._reject: re.Pattern[str] | None = None
+        self._match: Pattern | None = None
+        self._reject: Pattern | None = None
         self._next: int | None = None  # index of the next packet; None: start at the current replay time
         self._streaming = False
         self._dial_up = False
@@ -54,6 +54,7 @@ class DataLinkClient(Client):
     def _handle_received(self) -> None:
         while (found := self._buffered_message()) is not None:
             self._command(found)
+            self._account()
 
     def _receive_whole(self) -> None:
         """Wait for one complete command and handle it."""
@@ -62,6 +63,7 @@ class DataLinkClient(Client):
                 raise Gone
             self._receive()
         self._command(found)
+        self._account()
 
     def _buffered_message(self) -> tuple[list[str], bytes] | None:
         """Words and payload of a complete command; None if bytes are missing. Raises Gone for an invalid one."""
@@ -109,16 +111,15 @@ class DataLinkClient(Client):
             self._answer("ERROR", 0, f"{word[:20]} is not supported")
 
     def _restrict(self, word: str, payload: bytes) -> None:
+        before = self._match, self._reject
         try:
-            pattern = re.compile(payload.decode("ascii")) if payload else None
-        except (re.error, UnicodeDecodeError) as error:
-            self._answer("ERROR", 0, f"not a regular expression: {error}")
+            pattern = Pattern(payload.decode("ascii")) if payload else None
+            self._match, self._reject = (pattern, before[1]) if word == "MATCH" else (before[0], pattern)
+            n = sum(map(self._takes, self._served.recording.streams))  # all of them: no pattern is too complex later
+        except (PatternError, UnicodeDecodeError) as error:
+            self._match, self._reject = before
+            self._answer("ERROR", 0, f"this regular expression cannot be used: {error}")
             return
-        if word == "MATCH":
-            self._match = pattern
-        else:
-            self._reject = pattern
-        n = len({p.entry.source_id for p in self._served.recording.in_sequence if self._takes(p)})
         self._answer("OK", n, f"{n} streams selected")
 
     def _position(self, arguments: list[str]) -> None:

@@ -17,7 +17,7 @@ from typing import Self
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.listening import cannot_listen
-from seisedge.runtime.replay._client import Client, Served
+from seisedge.runtime.replay._client import COMMAND_TIMEOUT_S, Client, Served
 from seisedge.runtime.replay._clock import ReplayClock
 from seisedge.runtime.replay._datalink import DataLinkClient
 from seisedge.runtime.replay._fault import Fault, fault_from_spec
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.5
 POLL_FOREIGN_CLOCK_S = 0.01  # an injected clock cannot be waited for
 CLOSE_WAIT_S = 2.0
+MAX_CLIENTS = 256  # at once
 FIRST_BYTES_POLL_S = 0.01
 
 
@@ -95,8 +96,9 @@ class Digitizer:
             ring,
         )
         self._n_links = 0
+        self._full = False
         self._socket: socket.socket | None = None
-        self._links: set[socket.socket] = set()
+        self._links: dict[socket.socket, Client | None] = {}  # oldest first; None before the first bytes
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 
@@ -176,12 +178,32 @@ class Digitizer:
                     logger.warning("a client could not be accepted: %s", error)
                     self._closing.wait(POLL_S)  # out of file descriptors: wait until a client disconnects
                 continue
+            if not self._has_room():
+                link.close()
+                continue
             name = f"{address[0]}:{address[1]}"
+            with self._lock:
+                self._links[link] = None
             self._start(lambda link=link, name=name: self._serve(link, name), f"digitizer {name}")  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
+
+    def _has_room(self) -> bool:
+        """True if one more client can be served; where there are too many, the oldest that is not streaming goes."""
+        with self._lock:
+            if len(self._links) < MAX_CLIENTS:
+                return True
+            idle = next((link for link, client in self._links.items() if client is None or not client.streaming), None)
+            if idle is not None:
+                self._links.pop(idle)
+        logger.log(logging.DEBUG if self._full else logging.WARNING, "more than %d clients at once", MAX_CLIENTS)
+        self._full = True
+        if idle is None:
+            return False
+        with contextlib.suppress(OSError):  # it has just disconnected
+            idle.shutdown(socket.SHUT_RDWR)  # ends its thread
+        return True
 
     def _serve(self, link: socket.socket, name: str) -> None:
         with self._lock:
-            self._links.add(link)
             self._n_links += 1
             number = self._n_links
         client: Client | None = None
@@ -190,10 +212,12 @@ class Digitizer:
             if self._is_served(link, number):
                 begin = self._first_bytes(link)
                 client = (DataLinkClient if begin == PREFIX else SeedLinkClient)(link, self._served, number)
+                with self._lock:
+                    self._links[link] = client
                 client.run()
         finally:
             with self._lock:
-                self._links.discard(link)
+                self._links.pop(link, None)
             link.close()
             self._note(f"client {name} disconnected after {client.n_sent if client else 0} packets")
 
@@ -212,14 +236,18 @@ class Digitizer:
 
     def _first_bytes(self, link: socket.socket) -> bytes:
         """The first bytes of a client, not removed from the socket: they show which protocol it uses."""
+        link.settimeout(COMMAND_TIMEOUT_S)
+        until_s, wait_s = time.monotonic() + COMMAND_TIMEOUT_S, FIRST_BYTES_POLL_S
         begin = b""
-        while len(begin) < len(PREFIX) and not self._closing.is_set():
+        while len(begin) < len(PREFIX) and not self._closing.is_set() and time.monotonic() < until_s:
             try:
                 seen = link.recv(len(PREFIX), socket.MSG_PEEK)
             except OSError:
                 break
-            if len(seen) <= len(begin) and (not seen or self._closing.wait(FIRST_BYTES_POLL_S)):
-                break
+            if len(seen) <= len(begin):
+                if not seen or self._closing.wait(wait_s):
+                    break
+                wait_s = min(2 * wait_s, POLL_S)  # the second byte takes its time
             begin = seen
         return begin
 

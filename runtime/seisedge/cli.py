@@ -11,6 +11,7 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
+from typing import TextIO
 
 import click
 
@@ -124,7 +125,14 @@ def _print_exception(kind: type[BaseException], error: BaseException, trace: Tra
     print_error("".join(traceback.format_exception(kind, error, trace)).rstrip())
 
 
-def _log_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Write a Python warning of a library as one line of the log, for those who ask for more with -v."""
     place = f"{Path(filename).name}:{lineno}"
     logger.info("%s: %s: %s", place, category.__name__, " ".join(str(message).split()))

@@ -350,7 +350,7 @@ class _Sent(ShakeUdpSource):
 
     def packets(self) -> Iterator[Packet | None]:
         for data in self._datagrams:
-            datagram = self._read(data, "127.0.0.1")
+            datagram = self._read(data, "127.0.0.1", 0)
             if datagram is not None:
                 yield from self._with_rate(datagram, 0)
 
@@ -403,13 +403,12 @@ def _onset_ns(line: bytes) -> int:
 @contextmanager
 def short_waits() -> Iterator[None]:
     """Pauses and time limits of links in tests."""
-    from seisedge.runtime.sources import _link, _seedlink_conversation, datalink
+    from seisedge.runtime.sources import _link
 
     changed = [
         (_link, "BACKOFF_FIRST_S", 0.01),
         (_link, "TICK_S", 0.1),
-        (_seedlink_conversation, "REPLY_TIMEOUT_S", 0.4),
-        (datalink, "REPLY_TIMEOUT_S", 0.4),
+        (_link, "REPLY_TIMEOUT_S", 0.4),
     ]
     saved = [(module, name, getattr(module, name)) for module, name, _ in changed]
     for module, name, value in changed:

@@ -35,7 +35,6 @@ def too_large(max_bytes: int) -> OSError:
     return OSError(errno.EFBIG, f"it is larger than {size}")
 
 
-
 def created_with(file_mode: int) -> Callable[[str, int], int]:
     """An `opener` for `open`: a new file has these rights, whatever the umask; an existing file keeps its own."""
 

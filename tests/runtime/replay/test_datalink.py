@@ -59,7 +59,7 @@ def wire(digitizer: Digitizer) -> Iterator[Wire]:
         ("POSITION AFTER soon", b"", ["ERROR", "0"], "POSITION needs SET"),
         ("POSITION", b"", ["ERROR", "0"], "POSITION needs SET"),
         ("MATCH 4", b"E_H_", ["OK", "6"], "6 streams selected"),
-        ("MATCH 2", b"((", ["ERROR", "0"], "not a regular expression"),
+        ("MATCH 2", b"((", ["ERROR", "0"], "this regular expression cannot be used: the pattern ends too early"),
         ("READ 5", b"", ["ERROR", "0"], "READ is not supported"),
         ("INFO GAPS", b"", ["ERROR", "0"], "INFO GAPS is not supported"),
     ],

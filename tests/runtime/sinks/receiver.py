@@ -45,9 +45,11 @@ def serving(server: Receiver) -> Iterator[Receiver]:
     with server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 DRIP_S, DRIP_BYTES = 0.05, 20  # a byte every 50 ms, for one second

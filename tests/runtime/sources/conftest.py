@@ -13,12 +13,14 @@ import pytest
 class ScriptedServer:
     """`scripts`: per connection, the bytes sent after the request for data; then the connection is closed.
 
-    None in a script keeps the connection open until the client goes. refuse: commands answered with ERROR.
+    None in a script keeps the connection open until the client goes. refuse: commands answered with ERROR. info: reply
+    to INFO, which is not stored in `commands`; by default ERROR.
     """
 
     def __init__(self, scripts: list[list[bytes | None]], refuse: tuple[str, ...] = ()) -> None:
         self.commands: list[list[str]] = []
         self.hello = b"SeedLink v3.1 (scripted)"
+        self.info = b"ERROR\r\n"
         self.missing_at_first = False  # whether the first connection refuses every station
         self._scripts = scripts
         self._refuse = refuse
@@ -55,8 +57,11 @@ class ScriptedServer:
         lines = link.makefile("rb")
         for line in lines:
             command = line.decode().strip()
-            commands.append(command)
             word = command.split()[0]
+            if word == "INFO":
+                link.sendall(self.info)
+                continue
+            commands.append(command)
             missing = self.missing_at_first and word == "STATION" and len(self.commands) == 1
             if missing or word in self._refuse:
                 link.sendall(b"ERROR\r\n")

@@ -169,11 +169,22 @@ def test_a_token_the_server_no_longer_has_starts_at_the_earliest_packet(
 ) -> None:
     url = digitizer.url_for("datalink")
     for token in ("dl:100000@1", "dl:5@1"):  # unknown; known, but of another time
-        _, packets = received(url, resume={"PB.B918": token})
-        assert len(packets) == 300
+        source, packets = received(url, resume={"PB.B918": token})
+        assert len(packets) == 300 and source.counters.resume_gaps == 1
     assert caplog.text.count("starting at the earliest packet") == 2
     _, packets = received(url, resume={"PB.B918": "v4:7"})
     assert "'v4:7' is not a DataLink token" in caplog.text
+
+
+def test_a_server_that_no_longer_has_the_next_packet(cut: Path) -> None:
+    with Digitizer(cut, speed=0, ring=20) as digitizer:  # of each station
+        url = digitizer.url_for("datalink")
+        _, kept = received(f"{url}?from=earliest")
+        source, packets = received(url, resume={"PB.B918": "dl:7@1", "PB.B921": "dl:8@1"})
+        assert len(kept) == 40 and [p.token for p in packets] == [p.token for p in kept]
+        assert source.counters.resume_gaps == 1
+        source, packets = received(url, resume={"PB.B918": kept[0].token})
+        assert [p.token for p in packets] == [p.token for p in kept[1:]] and source.counters.resume_gaps == 0
 
 
 def test_commands_sent_to_a_server() -> None:

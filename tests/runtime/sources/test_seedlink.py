@@ -19,6 +19,7 @@ from seisedge.runtime.errors import ConnectError, FailedError
 from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.replay._info import info_packets
 from seisedge.runtime.sources import _link, open_source
 from seisedge.runtime.sources._seedlink_position import Position
 from seisedge.runtime.sources.seedlink import LinkState, SeedLinkSource
@@ -180,6 +181,59 @@ def test_a_resumed_run_loses_and_repeats_no_packet(
         assert around <= {p.token for p in whole}
 
 
+@pytest.mark.parametrize("first_sequence", [1, 0xFFFF80])
+def test_a_server_that_no_longer_has_the_next_packet(
+    first_sequence: int, protocol: int, cut: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The station starts at the earliest packet that the server still has, and the gap is reported."""
+    kept, n = 100, len(B921)
+    with Digitizer(cut, speed=0, first_sequence=first_sequence, ring=kept) as digitizer:
+        url = f"{digitizer.url}/PB_B921?protocol={protocol}"
+
+        def token(index: int) -> str:
+            return Position(protocol, (first_sequence + index) % (1 << 24 if protocol == 3 else 1 << 64)).token
+
+        source, packets = received(url, resume={"PB.B921": token(10)})
+        assert [p.token for p in packets] == [token(k) for k in range(n - kept, n)]
+        assert source.counters.resume_gaps == 1
+        assert f"PB.B921: the server no longer has the packet after {token(10)}" in caplog.text
+        for last in (n - kept - 1, n - kept, n - 2):  # the next packet is the earliest, the second, the last
+            source, packets = received(url, resume={"PB.B921": token(last)})
+            assert [p.token for p in packets] == [token(k) for k in range(last + 1, n)]
+            assert source.counters.resume_gaps == 0
+        source, packets = received(f"{digitizer.url}/?protocol={protocol}", resume={"PB.B921": token(n - 1)})
+        assert {p.source_id.station_id for p in packets} == {"PB.B918"} and len(packets) == kept
+
+
+def test_a_server_that_was_replaced_numbers_from_the_start(scripted: Scripted) -> None:
+    server = scripted(*[[packet(1, B921[0]), b"END"]] * 3)
+    server.info = b"".join(
+        info_packets('<seedlink><station name="B921" network="PB" begin_seq="000001" end_seq="000003"/></seedlink>')
+    )
+    source, packets = received(f"{server.url}/PB_B921", resume={"PB.B921": "000FFF"})
+    assert server.commands[0][1:3] == ["STATION B921 PB", "TIME 1970,01,01,00,00,00"]
+    assert [p.token for p in packets] == ["000001"] and source.counters.resume_gaps == 1
+    server.hello = b"SeedLink v3.1 (ringserver)"  # one sequence of numbers: all stations start at the earliest packet
+    server.info = b"".join(  # as written by ringserver 4.5.3
+        info_packets('<seedlink><station name="B921" network="PB" begin_seq="2327" end_seq="2731"/></seedlink>')
+    )
+    received(f"{server.url}/PB_B921,PB_B918", resume={"PB.B921": "000FFF", "PB.B918": "000A00"})
+    assert server.commands[1].count("TIME 1970,01,01,00,00,00") == 2
+    received(f"{server.url}/PB_B921,PB_B918", resume={"PB.B921": "000A02", "PB.B918": "000A00"})
+    assert server.commands[2].count("FETCH 000A01") == 2
+
+
+def test_a_server_that_does_not_reply_to_info(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After two attempts the positions are requested without a check."""
+    monkeypatch.setattr(_link, "REPLY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(_link, "TICK_S", 0.02)
+    server = scripted([], [], [packet(6, B921[0]), b"END"])
+    server.info = b""
+    _, packets = received(f"{server.url}/PB_B921", resume={"PB.B921": "000005"}, connect_timeout_s=5)
+    assert [p.token for p in packets] == ["000006"]
+    assert server.commands == [["HELLO"], ["HELLO"], ["HELLO", "STATION B921 PB", "FETCH 000006", "ENDFETCH"]]
+
+
 def test_resuming_after_the_last_record_gives_no_packet(cut: Path) -> None:
     with Digitizer(cut, speed=0) as digitizer:
         _, whole = received(digitizer.url)
@@ -283,11 +337,11 @@ def test_ringserver_numbers_all_stations_in_one_sequence() -> None:
     source = SeedLinkSource("seedlink://host")
     source._last = {"PB.B918": Position(3, 0x000005), "PB.B921": Position(3, 0xFFFFF0), "PB.B916": Position(4, 7)}
     stations = [("PB", "B918"), ("PB", "B921"), ("PB", "B916")]
-    assert source._positions(stations, shared_numbers=False) == {
+    assert source._positions(stations, False, {}) == {
         "PB.B918": Position(3, 5),
         "PB.B921": Position(3, 0xFFFFF0),
     }
-    assert source._positions(stations, shared_numbers=True) == {
+    assert source._positions(stations, True, {}) == {
         "PB.B918": Position(3, 0xFFFFF0),
         "PB.B921": Position(3, 0xFFFFF0),
     }

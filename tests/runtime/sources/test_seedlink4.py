@@ -16,6 +16,7 @@ from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.sources import _link, open_source
 from seisedge.runtime.sources._seedlink_dialect import Dialect3, Dialect4, versions_offered
+from seisedge.runtime.sources._seedlink_position import Position, Span
 from seisedge.runtime.sources._seedlink_wire4 import HEADER
 from seisedge.runtime.sources.seedlink import SeedLinkSource
 
@@ -177,8 +178,11 @@ def test_channel_patterns_of_both_versions(pattern: str, three: str | None, four
 
 
 def test_stations_of_a_reply() -> None:
-    answer = json.dumps({"station": [{"id": "PB_B918"}, {"id": "XX_A_B"}, {"id": "odd"}]}).encode()
-    assert Dialect4().stations_from_info([answer]) == [("PB", "B918"), ("XX", "A_B")]
+    stations = [{"id": "PB_B918", "start_seq": 3, "end_seq": 9}, {"id": "XX_A_B"}, {"id": "odd"}]
+    assert Dialect4().stations_from_info([json.dumps({"station": stations}).encode()]) == {
+        ("PB", "B918"): Span(Position(4, 3), Position(4, 9)),
+        ("XX", "A_B"): None,
+    }
     with pytest.raises(_link.Lost, match="cannot be parsed"):
         Dialect4().stations_from_info([b"{"])
 

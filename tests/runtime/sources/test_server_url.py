@@ -43,13 +43,17 @@ def test_valid_urls(url: str, address: ServerAddress) -> None:
         ("seedlink://host:abc", "the port must be a number from 1 to 65535"),
         ("seedlink://host/B918", "'B918' is not a station; write NET_STA"),
         ("seedlink://host/PB_B918/EHZ", "is not a station"),
-        ("seedlink://host?selekt=EH?", "unknown key 'selekt'; did you mean 'select'?"),
+        ("seedlink://host?selekt=…", "unknown key 'selekt'; did you mean 'select'?"),
         ("seedlink://host?select=EHZZZZ", "select=EHZZZZ is not a channel pattern"),
         ("seedlink://host?from=yesterday", "from=yesterday must be 'earliest', 'latest' or a time"),
         ("seedlink://host?from=2019-13-01", "from=2019-13-01 must be"),
         ("seedlink://host?from=", "from= must be"),
         ("seedlink://host?protocol=5", "protocol=5 must be 3 or 4"),
         ("seedlink://host?select=E_H_Z", "select=E_H_Z is not a channel pattern"),
+        ("seedlink://host/PB_B918#…", "no part after '#'"),
+        ("seedlink://[::1/PB_B918", "not an IPv6 address in brackets"),
+        ("seedlink://dig..example.org/PB_B918", "the host name 'dig..example.org' has an empty part"),
+        (f"seedlink://{'a' * 64}.org/PB_B918", "has 64 characters; at most 63 are allowed"),
     ],
 )
 def test_invalid_urls(url: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
 import threading
@@ -18,7 +19,7 @@ from seisedge.runtime.errors import ConnectError, FailedError, InputError
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay._recording import Recording
 from seisedge.runtime.replay.shake import ShakeSender, datagram, shake_packets
-from seisedge.runtime.sources import open_source
+from seisedge.runtime.sources import open_source, shake_udp
 from seisedge.runtime.sources.shake_udp import ShakeAddress, ShakeUdpSource, address_from_url, datagram_from_bytes
 
 DATA = RECORDING.read_bytes()
@@ -163,9 +164,122 @@ def test_the_rate_is_inferred_and_no_packet_is_lost(rate_hz: float) -> None:
 
 def test_an_unusual_rate_is_refused() -> None:
     with ShakeUdpSource("shake-udp://:0?station=AM_R1234&listen=127.0.0.1") as source:
-        Hand(source).send(*(made(k, rate_hz=70) for k in range(8)))
+        Hand(source).send(*(made(k, rate_hz=70) for k in range(shake_udp.MAX_RATE_INTERVALS + 1)))
         with pytest.raises(FailedError, match=r"have 70\.\d+ Hz, not a usual sampling rate; give it as rate=HZ"):
             take(source, 1)
+
+
+def rates(source: ShakeUdpSource, sent: list[int], *, rate_hz: float = 100.0, channel: str = "EHZ") -> list[float]:
+    """The rates of the packets that the source gives for the numbered packets."""
+    Hand(source).send(*(made(k, channel, rate_hz=rate_hz) for k in sent))
+    return [p.sampling_rate_hz for p in take(source, len(sent))]
+
+
+def test_a_rate_inferred_during_packet_loss_is_corrected(caplog: pytest.LogCaptureFixture) -> None:
+    """Every second packet of the first 3 s is lost: 100 Hz look like 50 Hz."""
+    with ShakeUdpSource("shake-udp://:0?station=AM_R1234&listen=127.0.0.1") as source:
+        assert set(rates(source, list(range(0, 14, 2)))) == {50.0}
+        found = rates(source, list(range(14, 40)))
+        assert found == [50.0] * 6 + [100.0] * 20  # from the interval that is the sixth to agree
+        assert source.counters.rate_corrections == 1
+        assert "sampling rate corrected from 50 to 100 Hz" in caplog.text
+        losses = [k for k in range(40, 400) if k % 3]  # from now on every third packet is lost
+        assert set(rates(source, losses)) == {100.0} and source.counters.rate_corrections == 1
+
+
+def test_a_rate_that_is_lowered_at_the_sender_is_followed() -> None:
+    with ShakeUdpSource("shake-udp://:0?station=AM_R1234&listen=127.0.0.1") as source:
+        assert set(rates(source, list(range(10)))) == {100.0}
+        after = 5 + shake_udp.LOWER_AFTER  # the packets of the other rate begin 10 intervals of 0.5 s later
+        found = rates(source, list(range(5, 5 + after)), rate_hz=50.0)
+        assert found[:-6] == [100.0] * (after - 6) and found[-1] == 50.0
+
+
+def test_times_with_jitter_change_no_rate() -> None:
+    rng = np.random.default_rng(0)
+    with ShakeUdpSource("shake-udp://:0?station=AM_R1234&listen=127.0.0.1") as source:
+        late_ns = rng.normal(0, 3e6, 500).astype(int)
+        hand = Hand(source)
+        for k in range(500):
+            hand.send(datagram("EHZ", T0_NS + k * 250_000_000 + int(late_ns[k]), np.arange(25, dtype=np.int32)))
+        assert {p.sampling_rate_hz for p in take(source, 500)} == {100.0}
+        assert source.counters.rate_corrections == 0
+
+
+def test_a_rate_of_the_url_is_used_and_a_difference_logged_once(
+    source: ShakeUdpSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert set(rates(source, list(range(20)), rate_hz=200.0)) == {100.0}
+    assert caplog.text.count("the packets have 200 Hz; rate=100 is used") == 1
+
+
+def test_packets_lost_at_the_start_do_not_end_the_run() -> None:
+    """Two of three packets are lost: no usual rate fits until the loss ends."""
+    with ShakeUdpSource("shake-udp://:0?station=AM_R1234&listen=127.0.0.1") as source:
+        assert set(rates(source, [*range(0, 30, 3), *range(30, 50)])) == {100.0}
+
+
+def test_another_sender_is_used_after_a_silence(
+    source: ShakeUdpSource, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, theirs = Hand(source), Hand(source, "127.0.0.2")
+    ours.send(made(0))
+    theirs.send(made(7))  # dropped: the first sender is not silent
+    ours.send(made(1))
+    assert [int(p.samples[0]) for p in take(source, 2)] == [0, 25]
+    monkeypatch.setattr(shake_udp, "SENDER_SILENCE_S", -1.0)
+    theirs.send(b"no packet", made(2))  # an invalid packet selects no sender
+    assert [int(p.samples[0]) for p in take(source, 1)] == [50]
+    monkeypatch.undo()
+    ours.send(made(8))
+    theirs.send(made(3))
+    assert [int(p.samples[0]) for p in take(source, 1)] == [75]
+    assert source.counters.foreign == 2 and source.counters.sender_changes == 1
+    assert "no packet from 127.0.0.1 for 0 s; now using those of 127.0.0.2" in caplog.text
+
+
+def test_an_address_in_the_url_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shake_udp, "SENDER_SILENCE_S", -1.0)
+    with ShakeUdpSource("shake-udp://127.0.0.2:0?station=AM_R1234&rate=100&listen=127.0.0.1") as source:
+        Hand(source).send(made(0))
+        Hand(source, "127.0.0.2").send(made(1))
+        assert [int(p.samples[0]) for p in take(source, 1)] == [25]
+        assert source.counters.sender_changes == 0
+
+
+def test_a_name_in_the_url_is_looked_up_again_during_a_silence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    addresses = itertools.chain(["127.0.0.1"], itertools.repeat("127.0.0.2"))
+    monkeypatch.setattr(shake_udp, "addresses_of", lambda _host: frozenset([next(addresses)]))
+    monkeypatch.setattr(shake_udp, "SENDER_SILENCE_S", 0.0)
+    with ShakeUdpSource("shake-udp://shake.local:0?station=AM_R1234&rate=100&listen=127.0.0.1") as source:
+        ours, theirs, stream = Hand(source), Hand(source, "127.0.0.2"), source.packets()
+        ours.send(made(0))
+        assert next(p for p in stream if p is not None).samples[0] == 0
+        while "the address of shake.local is now 127.0.0.2" not in caplog.text:
+            assert next(stream) is None
+        theirs.send(made(1))
+        assert next(p for p in stream if p is not None).samples[0] == 25
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("shake-udp://[::1]:0?station=AM_R1234&rate=100", ["::1"]),
+        ("shake-udp://:0?station=AM_R1234&rate=100&listen=[::1]", ["::1"]),
+        ("shake-udp://:0?station=AM_R1234&rate=100&listen=::", ["::1"]),
+        ("shake-udp://127.0.0.1:0?station=AM_R1234&rate=100&listen=::", ["127.0.0.1"]),
+    ],
+)
+def test_ipv6(url: str, hosts: list[str]) -> None:
+    with ShakeUdpSource(url) as source:
+        for host in hosts:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as hand:
+                hand.sendto(made(0), (host, source.port))
+            assert [int(p.samples[0]) for p in take(source, 1)] == [0]
+        assert source.counters.foreign == 0
 
 
 def test_ticks_until_the_first_packet(source: ShakeUdpSource) -> None:

@@ -24,6 +24,7 @@ from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._holding import Holding
 from seisedge.runtime.sinks.jsonl import EventsFile, JsonLinesFile
 from seisedge.runtime.sources import Source
+from seisedge.runtime.urls import shown_url
 
 if TYPE_CHECKING:
     from seisedge.runtime.service.metrics import MetricsServer
@@ -164,7 +165,7 @@ def open_journal(state: Path | None, where: str | Sequence[str], configs: list[S
         raise InputError(
             f"the station files name {len(folders)} state folders; run one process per folder, or use --state"
         )
-    source = text_from_path(where if isinstance(where, str) else ",".join(where))
+    source = text_from_path(shown_url(where) if isinstance(where, str) else ",".join(map(shown_url, where)))
     if not folders:
         return MemoryJournal(source)
     from seisedge.runtime.journal.journal import Journal

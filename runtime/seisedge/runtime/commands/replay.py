@@ -90,6 +90,12 @@ Examples:
     help="Serve N copies of each station, each under its own code.",
 )
 @click.option(
+    "--ring",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Keep only the newest N records of each station, as a server with a bounded memory. Default: all.",
+)
+@click.option(
     "--fault",
     "faults",
     multiple=True,
@@ -109,6 +115,7 @@ def command(
     speed: float,
     record_length: int,
     stations: int,
+    ring: int | None,
     faults: tuple[str, ...],
     shake_udp: tuple[str, int] | None,
 ) -> None:
@@ -126,7 +133,7 @@ def command(
         return
     _end_on_signals()
     log = OutputStream(sys.stdout, "standard output")  # a reader that has stopped must not hold up the clients
-    digitizer = Digitizer(data, listen, speed, record_length, stations, faults=faults, on_client=log.post)
+    digitizer = Digitizer(data, listen, speed, record_length, stations, faults=faults, ring=ring, on_client=log.post)
     recording = digitizer.recording
     names = ", ".join(station.id for station in recording.stations[:4])
     if len(recording.stations) > 4:

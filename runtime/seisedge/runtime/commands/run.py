@@ -219,6 +219,8 @@ def _summary(report: RunReport, source: Source, journal: BaseJournal, models: Mo
         "bytes skipped between records": counters.skipped_bytes,
         "truncated records": counters.truncated,
         "reconnects": counters.reconnects,
+        "times a server no longer had the next packet": counters.resume_gaps,
+        "times an inferred sampling rate was wrong": counters.rate_corrections,
         "windows dropped because the run was behind the stream": report.dropped_windows,
         "triggers caused by a spike, a step or a calibration": report.artefacts,
         "packets whose time no other packet confirms": sum(s.counters.stray_packets for s in stations),

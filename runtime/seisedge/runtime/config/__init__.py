@@ -18,7 +18,15 @@ from seisedge.runtime.config.settings import (
     TriggerConfig,
     settings_of,
 )
-from seisedge.runtime.config.sinks import JsonLinesConfig, MqttConfig, QuakeMLConfig, SinksConfig, WebhookConfig, secret
+from seisedge.runtime.config.sinks import (
+    JsonLinesConfig,
+    MqttConfig,
+    QuakeMLConfig,
+    SinksConfig,
+    WebhookConfig,
+    header_secret,
+    secret,
+)
 
 __all__ = [
     "BUNDLED",
@@ -41,6 +49,7 @@ __all__ = [
     "TriggerConfig",
     "WebhookConfig",
     "check_metadata",
+    "header_secret",
     "load_config",
     "secret",
     "settings_of",

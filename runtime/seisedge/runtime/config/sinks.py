@@ -68,10 +68,13 @@ class SinksConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def secret(path: str | None, variable: str) -> str | None:
     """The first line of the file at `path`; without a path the environment variable, None where it is not set.
 
-    Raises InputError where the file cannot be read or is empty.
+    Raises InputError where the file cannot be read or is empty, or the variable contains no printable text.
     """
     if path is None:
-        return os.environ.get(variable)
+        value = os.environ.get(variable)
+        if value is not None and not value.isprintable():  # also bytes that are not UTF-8
+            raise InputError(f"{variable}: the secret in this variable contains a character that is not printable text")
+        return value
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -79,3 +82,15 @@ def secret(path: str | None, variable: str) -> str | None:
     if not lines:
         raise InputError(f"{path}: the file is empty; write the secret into its first line")
     return lines[0].strip()
+
+
+def header_secret(path: str | None, variable: str) -> str | None:
+    """As `secret`, for a value that is sent in an HTTP header. Raises InputError also if a header cannot carry it."""
+    value = secret(path, variable)
+    for place, character in enumerate(value or "", start=1):
+        if not (character.isascii() and character.isprintable()):
+            raise InputError(
+                f"{path or variable}: character {place} of the token cannot be sent in an HTTP header (it may be a "
+                "typographic quote); write the token in plain ASCII characters"
+            )
+    return value

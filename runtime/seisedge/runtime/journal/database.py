@@ -14,15 +14,18 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+import msgspec
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import OWNER_ONLY, created_with
 from seisedge.runtime.journal.folder_lock import Unavailable, identities
 from seisedge.runtime.journal.line import Line
+from seisedge.runtime.urls import shown_url, url_key
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +139,7 @@ class Database:
                     f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
             _check_version(self._link, path)
+            self._hide_secrets()
             _check_columns(self._link)
             verdict = self._link.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
@@ -282,6 +286,33 @@ class Database:
         rows = self._link.execute("SELECT name, seq FROM sinks")
         return {str(name): seq if isinstance(seq, int) and seq >= 0 else 0 for name, seq in rows}
 
+    def _hide_secrets(self) -> None:
+        """Remove the secrets of URLs that earlier releases stored in keys and lines; sources and sinks keep their rows.
+
+        Raises sqlite3.Error.
+        """
+        sources = self._renamed("SELECT source FROM stations UNION SELECT source FROM hops", shown_url)
+        sinks = self._renamed("SELECT name FROM sinks", sink_key)
+        if not (sources or sinks):
+            return
+        self._link.execute("PRAGMA secure_delete = ON")  # overwrite freed parts of the file with zeros
+        with self._atomic():
+            for old, new in sources.items():
+                for table in ("stations", "hops"):
+                    self._link.execute(f"UPDATE OR REPLACE {table} SET source = ? WHERE source = ?", (new, old))
+                quoted = (msgspec.json.encode(text).decode() for text in (old, new))
+                self._link.execute(
+                    "UPDATE outbox SET body = CAST(replace(CAST(body AS TEXT), ?, ?) AS BLOB)", tuple(quoted)
+                )
+            for old, new in sinks.items():
+                self._link.execute("UPDATE OR REPLACE sinks SET name = ? WHERE name = ?", (new, old))
+        self._link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _renamed(self, query: str, rename: Callable[[str], str]) -> dict[str, str]:
+        """Old and new name of each row whose name changes."""
+        names = [str(row[0]) for row in self._link.execute(query)]
+        return {name: rename(name) for name in names if rename(name) != name}
+
     def _store_places(self, places: Mapping[str, int], now_ns: int) -> None:
         rows = [(name, seq, now_ns) for name, seq in places.items()]
         self._link.executemany("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?)", rows)
@@ -410,16 +441,18 @@ class DatabaseReader:
 
     def stations(self) -> list[tuple[str, str, str, int, str, int]]:
         """(source, station, token, token_ns, back, updated_ns) of each station. Raises InputError, as all below."""
-        return self._rows(
+        rows = self._rows(
             "SELECT source, station, token, token_ns, back, updated_ns FROM stations ORDER BY source, station"
         )
+        return [(shown_url(source), *rest) for source, *rest in rows]
 
     def sinks(self) -> list[tuple[str, int, int]]:
         """(name, number of waiting lines, updated_ns) of each sink."""
-        return self._rows(
+        rows = self._rows(
             "SELECT name, (SELECT count(*) FROM outbox WHERE outbox.seq > sinks.seq), updated_ns "
             "FROM sinks ORDER BY name"
         )
+        return [(sink_key(name), waiting, updated_ns) for name, waiting, updated_ns in rows]
 
     def line_count(self) -> int:
         """Number of lines in the outbox."""
@@ -452,6 +485,12 @@ def _line(row: tuple[Any, ...]) -> Line:
     """A row of `outbox`; in a damaged one each column can have any type."""
     seq, station, kind, body = row
     return Line(seq, str(station), str(kind), body if isinstance(body, bytes) else str(body).encode())
+
+
+def sink_key(name: str) -> str:
+    """The name of a sink, without the secrets of a webhook's URL; idempotent."""
+    kind, space, url = name.partition(" ")
+    return f"{kind} {url_key(url)}" if space and kind == "webhook" else name
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ import re
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from seisedge.runtime.replay._clock import ReplayClock
@@ -20,6 +21,12 @@ from seisedge.runtime.replay._select import Subscription
 SITE = "seisedge virtual digitizer"
 SOFTWARE = f"seisedge {version('seisedge')}"
 MAX_LINE_BYTES = 1024
+MAX_UNHANDLED_BYTES = (1 << 16) + 2 * MAX_LINE_BYTES  # of an incomplete command: a pattern of DataLink
+COMMAND_TIMEOUT_S = 60.0  # a client that sends nothing before it streams is disconnected after this time
+SEND_TIMEOUT_S = 600.0  # a client that takes no data for this time is disconnected
+FREE_WORK_S = 1.0  # CPU time for the commands of a client; after that it waits
+WAIT_PER_WORK = 4.0  # this many times as long as its commands take, one such client at a time
+MIN_WAIT_S = 0.02
 BATCH_BYTES = 1 << 16  # at most, per send; for a slow reader no more than this and the socket's buffer is held
 
 
@@ -34,6 +41,8 @@ class Served:
     poll_s: float  # longest wait before the clock is read again
     closing: threading.Event
     faults: tuple[Fault, ...] = ()
+    ring: int | None = None  # records of each station that are kept; None: all
+    turn: threading.Lock = field(default_factory=threading.Lock)  # of clients that wait because of their commands
 
     def n_released(self, station: Station) -> int:
         """Number of records of a station that are complete at the current replay time; at speed 0 all of them."""
@@ -41,6 +50,10 @@ class Served:
         if data_ns is None:
             return 0 if self.speed else len(station.entries)
         return station.n_released(data_ns)
+
+    def n_gone(self, station: Station) -> int:
+        """Number of records of a station that are no longer kept."""
+        return 0 if self.ring is None else max(0, self.n_released(station) - self.ring)
 
 
 class Gone(Exception):
@@ -60,11 +73,16 @@ class Client(abc.ABC):
         self._served = served
         self._number = number
         self._received = bytearray()
+        self._marked_s = 0.0  # CPU time of this thread up to which commands are accounted for
+        self._work_s = self._unpaid_s = 0.0  # CPU time of commands, and of those for which the client has not waited
         self.n_sent = 0
+        self.streaming = False
 
     def run(self) -> None:
         """Serve the client; returns at the end of the connection."""
+        self._marked_s = time.thread_time()
         try:
+            self._link.settimeout(COMMAND_TIMEOUT_S)
             self._link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._converse()
         except (Gone, OSError):
@@ -77,6 +95,18 @@ class Client(abc.ABC):
     @abc.abstractmethod
     def _handle_received(self) -> None:
         """Handle commands received while streaming."""
+
+    def _account(self) -> None:
+        """Call after a command: a client whose commands take much time waits, so that others are served."""
+        now_s = time.thread_time()
+        used_s, self._marked_s = now_s - self._marked_s, now_s
+        self._work_s += used_s
+        if self._work_s > FREE_WORK_S:
+            self._unpaid_s += used_s * WAIT_PER_WORK
+            if self._unpaid_s > MIN_WAIT_S:
+                with self._served.turn:
+                    self._served.closing.wait(self._unpaid_s)
+                self._unpaid_s = 0.0
 
     def _receive(self) -> None:
         data = self._link.recv(4096)
@@ -108,6 +138,8 @@ class Client(abc.ABC):
     def _send_in_time(self, packets: Iterator[tuple[int, bytes]]) -> None:
         """Send packets, each at its release time on the replay clock. Raises Gone if a fault ends the connection."""
         served = self._served
+        self.streaming = True
+        self._link.settimeout(SEND_TIMEOUT_S)
         batch = bytearray()
         for piece in self._pieces(packets):
             if served.speed and served.clock.wait_s(piece.release_ns) > 0:
@@ -149,8 +181,11 @@ class Client(abc.ABC):
         poll = select.poll()
         poll.register(self._link, select.POLLIN)
         if poll.poll(wait_s * 1000):
+            self._marked_s = time.thread_time()
             self._receive()
             self._handle_received()
+            if len(self._received) > MAX_UNHANDLED_BYTES:
+                raise Gone
 
 
 def in_order(subscriptions: list[Subscription]) -> Iterator[tuple[int, Subscription, int]]:

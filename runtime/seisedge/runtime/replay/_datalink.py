@@ -6,7 +6,6 @@ https://iris-edu.github.io/libdali/datalink-protocol.html
 from __future__ import annotations
 
 import bisect
-import re
 import socket
 from collections.abc import Callable, Iterator
 from xml.sax.saxutils import quoteattr
@@ -15,6 +14,7 @@ from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.records.miniseed import MAX_RECORD_BYTES
 from seisedge.runtime.records.packet import SourceId
 from seisedge.runtime.replay._client import SOFTWARE, Client, Gone, Served
+from seisedge.runtime.replay._pattern import Pattern, PatternError
 from seisedge.runtime.replay._recording import Entry, Numbered
 from seisedge.runtime.sources._datalink_wire import PREFIX, message
 
@@ -33,8 +33,8 @@ class DataLinkClient(Client):
 
     def __init__(self, link: socket.socket, served: Served, number: int = 1) -> None:
         super().__init__(link, served, number)
-        self._match: re.Pattern[str] | None = None
-        self._reject: re.Pattern[str] | None = None
+        self._match: Pattern | None = None
+        self._reject: Pattern | None = None
         self._next: int | None = None  # index of the next packet; None: start at the current replay time
         self._streaming = False
         self._dial_up = False
@@ -54,6 +54,7 @@ class DataLinkClient(Client):
     def _handle_received(self) -> None:
         while (found := self._buffered_message()) is not None:
             self._command(found)
+            self._account()
 
     def _receive_whole(self) -> None:
         """Wait for one complete command and handle it."""
@@ -62,6 +63,7 @@ class DataLinkClient(Client):
                 raise Gone
             self._receive()
         self._command(found)
+        self._account()
 
     def _buffered_message(self) -> tuple[list[str], bytes] | None:
         """Words and payload of a complete command; None if bytes are missing. Raises Gone for an invalid one."""
@@ -109,33 +111,34 @@ class DataLinkClient(Client):
             self._answer("ERROR", 0, f"{word[:20]} is not supported")
 
     def _restrict(self, word: str, payload: bytes) -> None:
+        before = self._match, self._reject
         try:
-            pattern = re.compile(payload.decode("ascii")) if payload else None
-        except (re.error, UnicodeDecodeError) as error:
-            self._answer("ERROR", 0, f"not a regular expression: {error}")
+            pattern = Pattern(payload.decode("ascii")) if payload else None
+            self._match, self._reject = (pattern, before[1]) if word == "MATCH" else (before[0], pattern)
+            n = sum(map(self._takes, self._served.recording.streams))  # all of them: no pattern is too complex later
+        except (PatternError, UnicodeDecodeError) as error:
+            self._match, self._reject = before
+            self._answer("ERROR", 0, f"this regular expression cannot be used: {error}")
             return
-        if word == "MATCH":
-            self._match = pattern
-        else:
-            self._reject = pattern
-        n = len({p.entry.source_id for p in self._served.recording.in_sequence if self._takes(p)})
         self._answer("OK", n, f"{n} streams selected")
 
     def _position(self, arguments: list[str]) -> None:
         row, first = self._served.recording.in_sequence, self._served.first_sequence
-        released = self._n_released()
+        released, gone = self._n_released(), self._n_gone()
         try:
             how, where, *rest = arguments
             if how == "SET" and where in ("EARLIEST", "LATEST"):
-                self._next = 0 if where == "EARLIEST" else released
+                self._next = gone if where == "EARLIEST" else released
                 self._answer("OK", first + self._next, f"Positioned to {where} packet")
                 return
             if how == "SET":
                 index = int(where) - first
-                known = 0 <= index < released and (not rest or int(rest[0]) // 10**6 == _us(row[index]) // 10**6)
+                known = gone <= index < released and (not rest or int(rest[0]) // 10**6 == _us(row[index]) // 10**6)
             elif how == "AFTER" and not rest:
                 time_us = int(where)
-                index = next((k for k in range(released) if row[k].entry.release_ns // 1000 >= time_us), released) - 1
+                index = (
+                    next((k for k in range(gone, released) if row[k].entry.release_ns // 1000 >= time_us), released) - 1
+                )
                 known = index + 1 < released
             else:
                 raise ValueError(how)
@@ -155,6 +158,11 @@ class DataLinkClient(Client):
             return 0 if self._served.speed else len(row)
         return bisect.bisect_right(row, data_ns, key=lambda packet: packet.entry.release_ns)
 
+    def _n_gone(self) -> int:
+        """Number of packets that are no longer kept."""
+        ring = self._served.ring
+        return 0 if ring is None else max(0, self._n_released() - ring * len(self._served.recording.stations))
+
     def _takes(self, packet: Numbered) -> bool:
         name = stream_name(packet.station.network, packet.station.code, packet.entry)
         if self._match is not None and not self._match.search(name):
@@ -165,7 +173,7 @@ class DataLinkClient(Client):
         served = self._served
         row = served.recording.in_sequence
         if self._next is None:
-            self._next = self._n_released() if served.speed else 0
+            self._next = self._n_released() if served.speed else self._n_gone()
         while self._streaming and self._next < len(row):
             packet, number = row[self._next], served.first_sequence + self._next
             self._next += 1
@@ -178,11 +186,12 @@ class DataLinkClient(Client):
 
     def _info(self, level: str) -> None:
         row, released, first = self._served.recording.in_sequence, self._n_released(), self._served.first_sequence
+        gone = self._n_gone()
         if level == "STATUS":
-            ends = f' EarliestPacketID="{first}" LatestPacketID="{first + released - 1}"' if released else ""
+            ends = f' EarliestPacketID="{first + gone}" LatestPacketID="{first + released - 1}"' if released else ""
             inner = f'<Status RingVersion="1" PacketSize="{MAX_RECORD_BYTES}"{ends}/>'
         elif level == "STREAMS":
-            streams = _streams(row[:released], first, self._takes)
+            streams = _streams(row[gone:released], first + gone, self._takes)
             inner = f'<StreamList TotalStreams="{len(streams)}">{"".join(streams)}</StreamList>'
         elif level == "CONNECTIONS":
             inner = '<ConnectionList TotalConnections="1"/>'

@@ -27,8 +27,8 @@ _HEADER = struct.Struct(">6scc5s2s3s2sHHBBBxHHhhBBBBiHH")  # fixed section of da
 _BLOCKETTE_1000 = struct.Struct(">HHBBBx")
 _TEXT_ENCODING = 0
 
-# of a station: number of records released so far, and the sequence number of the first
-Progress = Callable[[Station], tuple[int, int]]
+# of a station: number of records no longer kept, number of records released so far, sequence number of the first record
+Progress = Callable[[Station], tuple[int, int, int]]
 
 
 def info_packets(text: str, is_error: bool = False) -> list[bytes]:
@@ -98,11 +98,11 @@ def info_json(level: str, software: str, site: str, stations: Iterable[Station],
 
 
 def _station_4(station: Station, progress: Progress, with_streams: bool) -> dict[str, Any]:
-    n, first = progress(station)
+    n_gone, n, first = progress(station)
     found: dict[str, Any] = {
         "id": f"{station.network}_{station.code}",
         "description": "replayed",
-        "start_seq": first,
+        "start_seq": first + n_gone,
         "end_seq": first + max(n - 1, 0),
         "backfill": -1,
     }
@@ -115,15 +115,15 @@ def _station_4(station: Station, progress: Progress, with_streams: bool) -> dict
                 "start_time": iso_from_ns(first_entry.starttime_ns),
                 "end_time": iso_from_ns(last_entry.release_ns),
             }
-            for (location, channel), first_entry, last_entry in _spans(station.entries[:n])
+            for (location, channel), first_entry, last_entry in _spans(station.entries[n_gone:n])
         ]
     return found
 
 
 def _station(station: Station, progress: Progress, with_streams: bool) -> str:
-    n, first = progress(station)
-    entries = station.entries[:n]
-    first, last = (first, (first + n - 1) % SEQUENCE_MODULUS) if n else (0, 0)
+    n_gone, n, first = progress(station)
+    entries = station.entries[n_gone:n]
+    first, last = ((first + k) % SEQUENCE_MODULUS if n else 0 for k in (n_gone, n - 1))
     streams = "".join(_streams(entries)) if with_streams else ""
     return (
         f'<station name={quoteattr(station.code)} network={quoteattr(station.network)} description="replayed"'

@@ -107,6 +107,15 @@ class Recording:
                 self.stations.append(clone)
 
     @cached_property
+    def streams(self) -> list[Numbered]:
+        """The first entry of each channel of each station, in each version of miniSEED."""
+        found: dict[tuple[str, SourceId, bytes], Numbered] = {}
+        for station in self.stations:
+            for entry in station.entries:
+                found.setdefault((station.id, entry.source_id, entry.record[:3]), Numbered(station, entry))
+        return list(found.values())
+
+    @cached_property
     def in_sequence(self) -> list[Numbered]:
         """The entries of all stations in order of release, for protocols with one sequence of numbers."""
         streams = [

@@ -6,12 +6,13 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 
-from seisedge.runtime.replay._client import SITE, SOFTWARE, Client, Gone, Served, in_order
+from seisedge.runtime.replay._client import MAX_LINE_BYTES, SITE, SOFTWARE, Client, Gone, Served, in_order
 from seisedge.runtime.replay._recording import Station
 from seisedge.runtime.replay._seedlink_dialect import OK, Dialect, Dialect3, Dialect4, Refusal
 from seisedge.runtime.replay._select import Request, Subscription
 
 MAX_REQUESTS = 10_000  # stations that one client may request
+MAX_SELECTORS = 256  # channel patterns for one of them
 
 
 class SeedLinkClient(Client):
@@ -30,6 +31,7 @@ class SeedLinkClient(Client):
     def _converse(self) -> None:
         while not self._streaming:
             self._command(self._read_line())
+            self._account()
         served = self._served
         served.clock.start()
         subscriptions = self._subscriptions()
@@ -47,6 +49,9 @@ class SeedLinkClient(Client):
                 raise Gone
             if word == "INFO":
                 self._info(arguments)
+            self._account()
+        if len(self._received) > MAX_LINE_BYTES:
+            raise Gone
 
     def _answer(self, refusal: Refusal | None) -> None:
         self._send(OK if refusal is None else self._dialect.error(refusal))
@@ -106,6 +111,8 @@ class SeedLinkClient(Client):
         selectors = self._dialect.selectors(arguments)
         if selectors is None:
             return Refusal("ARGUMENTS", "invalid channel pattern")
+        if len(self._current.selectors) + len(selectors) > MAX_SELECTORS:
+            return Refusal("LIMIT", f"at most {MAX_SELECTORS} channel patterns")
         self._current.selectors = (*self._current.selectors, *selectors) if arguments else ()
         return None
 
@@ -128,8 +135,9 @@ class SeedLinkClient(Client):
         stations = self._served.recording.stations
         self._send(self._dialect.info(arguments[0] if arguments else "ID", stations, self._progress))
 
-    def _progress(self, station: Station) -> tuple[int, int]:
-        return self._served.n_released(station), self._served.first_sequence
+    def _progress(self, station: Station) -> tuple[int, int, int]:
+        served = self._served
+        return served.n_gone(station), served.n_released(station), served.first_sequence
 
     def _subscriptions(self) -> list[Subscription]:
         served = self._served
@@ -142,8 +150,9 @@ class SeedLinkClient(Client):
                         station, replace(request), served.first_sequence, self._dialect.modulus
                     )
         for subscription in found.values():
+            station = subscription.station
             # at speed 0 every client receives the recording from its start
-            subscription.set_range(served.n_released(subscription.station) if served.speed else 0)
+            subscription.set_range(served.n_released(station) if served.speed else 0, served.n_gone(station))
         return list(found.values())
 
     def _packets(self, subscriptions: list[Subscription]) -> Iterator[tuple[int, bytes]]:

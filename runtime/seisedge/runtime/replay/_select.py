@@ -109,14 +109,18 @@ class Subscription:
     next: int = 0
     stop: int = 0
 
-    def set_range(self, n_released: int) -> None:
-        """Set `next` and `stop`; `n_released` entries are complete."""
+    def set_range(self, n_released: int, n_gone: int = 0) -> None:
+        """Set `next` and `stop`; `n_released` entries are complete, and the first `n_gone` of them no longer kept.
+
+        A number that is no longer kept starts at the next new entry, without an error, as ringserver does.
+        """
         entries, request = self.station.entries, self.request
-        self.next, self.stop = 0, len(entries)
+        self.next, self.stop = n_gone, len(entries)
         if request.sequence is not None:
-            self.next = self._index_from_sequence(request.sequence)
+            index = self._index_from_sequence(request.sequence)
+            self.next = index if index >= n_gone else n_released or len(entries)
         elif request.begin_ns is None and request.from_now:
-            self.next = n_released
+            self.next = max(n_gone, n_released)
         if request.end_ns is not None:
             end_ns = request.end_ns
             self.stop = max((k + 1 for k, entry in enumerate(entries) if entry.starttime_ns < end_ns), default=0)

@@ -45,7 +45,8 @@ class Digitizer:
     speed: times real time. A record is available when its last sample is past on the replay clock, which starts with
     the first client that streams. 0: as fast as clients read, each from the start, without loss.
     record_length: bytes, a power of two from 128 to 65536. stations: number of copies of each station, the first under
-    its own code. faults: as for `--fault`. first_sequence: of each station's first record. now: monotonic clock in ns.
+    its own code. faults: as for `--fault`. first_sequence: of each station's first record.
+    ring: number of records of each station that are kept for requests; None: all. now: monotonic clock in ns.
     on_client: called from the client's thread with a line of text when a client connects and disconnects.
 
     A client in dial-up mode (FETCH, ENDFETCH, TIME with an end; STREAM DIALUP in DataLink) receives END after the
@@ -63,6 +64,7 @@ class Digitizer:
         *,
         faults: Sequence[str | Fault] = (),
         first_sequence: int = 1,
+        ring: int | None = None,
         now: Callable[[], int] = time.monotonic_ns,
         on_client: Callable[[str], None] | None = None,
     ) -> None:
@@ -97,6 +99,7 @@ class Digitizer:
             POLL_S if now is time.monotonic_ns else POLL_FOREIGN_CLOCK_S,
             self._closing,
             parsed,
+            ring,
         )
         self._n_links = 0
         self._socket: socket.socket | None = None

@@ -73,8 +73,8 @@ class ShakeSender:
     def run(self) -> None:
         """Send all packets, each when its last sample is past on the replay clock. Raises FailedError."""
         try:
-            family, _, _, _, target = socket.getaddrinfo(*self.to, socket.AF_INET, socket.SOCK_DGRAM)[0]
-        except OSError as error:
+            family, _, _, _, target = socket.getaddrinfo(*self.to, type=socket.SOCK_DGRAM)[0]
+        except (OSError, UnicodeError) as error:
             raise FailedError(f"the host name {self.to[0]} is unknown") from error
         with socket.socket(family, socket.SOCK_DGRAM) as link:
             self._clock.start()

@@ -6,11 +6,20 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seisedge.runtime.config import JsonLinesConfig, MqttConfig, QuakeMLConfig, StationConfig, WebhookConfig, secret
+from seisedge.runtime.config import (
+    JsonLinesConfig,
+    MqttConfig,
+    QuakeMLConfig,
+    StationConfig,
+    WebhookConfig,
+    header_secret,
+    secret,
+)
 from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.sinks._base import Sink
 from seisedge.runtime.sinks._drain import Drain
+from seisedge.runtime.urls import url_key
 
 SinkConfig = JsonLinesConfig | QuakeMLConfig | WebhookConfig | MqttConfig
 
@@ -36,8 +45,8 @@ def _quakeml(config: QuakeMLConfig, _stations: list[str], remarks: Mapping[str, 
 def _webhook(config: WebhookConfig, _stations: list[str], _remarks: Mapping[str, str]) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.webhook import WebhookSink
 
-    token = secret(config.token_file, "SEISEDGE_WEBHOOK_TOKEN")
-    return WebhookSink(config.url, token=token, timeout_s=config.timeout_s), f"webhook {config.url}"
+    token = header_secret(config.token_file, "SEISEDGE_WEBHOOK_TOKEN")
+    return WebhookSink(config.url, token=token, timeout_s=config.timeout_s), f"webhook {url_key(config.url)}"
 
 
 def _mqtt(config: MqttConfig, stations: list[str], _remarks: Mapping[str, str]) -> tuple[Sink, str]:

@@ -19,6 +19,7 @@ import msgspec
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.sinks._base import Refused, Sink
 from seisedge.runtime.sinks._http import opener
+from seisedge.runtime.urls import shown_url
 
 ANSWER_BYTES = 500  # of a refusal, for the dead letters
 
@@ -45,7 +46,7 @@ class WebhookSink(Sink):
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 10.0) -> None:
         self._url = url
-        self._shown = url
+        self._shown = shown_url(url)
         self._token = token
         self._timeout_s = timeout_s
         self._headers = {"Content-Type": "application/json", "User-Agent": f"seisedge/{version('seisedge')}"}

@@ -19,6 +19,7 @@ from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.miniseed import BadRecord, Decoder, FailedRecord, TextRecord, failed_record
 from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.urls import shown_url
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +70,17 @@ class SourceCounters:
     truncated: int = 0  # last records of a file that are incomplete
     duplicates: int = 0  # sent again by a server after a reconnection, and dropped
     reconnects: int = 0
+    resume_gaps: int = 0  # times a server no longer had the packet after the last one processed
     foreign: int = 0  # packets of another sender than the selected one
+    sender_changes: int = 0  # times the packets came from another address than before
+    rate_corrections: int = 0  # times an inferred sampling rate was wrong
     dropped: int = 0  # packets lost because they arrived faster than they were read, from a sender without flow control
 
 
 class Source(abc.ABC):
     """Base of all sources.
 
-    url: as the user gave it, printable (see `paths`), for messages and for the event's `source` field.
+    url: without its secrets (see `urls`) and printable (see `paths`), for messages and for the event's `source` field.
     live: True where packets come at the pace of the world and losing the connection is not the end.
     state: of the connection; always STREAMING for a source without one.
     on_bad_record: called with each record that is set aside, for a dead-letter file; None to only count.
@@ -89,7 +93,7 @@ class Source(abc.ABC):
     state: LinkState = LinkState.STREAMING
 
     def __init__(self, url: str) -> None:
-        self.url = text_from_path(url)
+        self.url = text_from_path(shown_url(url))
         self._decoder = Decoder()
         self._watch = RecordWatch()
         self._failure = ""  # the last exception that the handling of a record raised

@@ -1,4 +1,4 @@
-"""Cutter: the receive buffer of every protocol whose messages are cut out of a stream of bytes."""
+"""Cutter: the receive buffer of every protocol whose messages are cut out of a stream of bytes. Texts of a peer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 MIN_BYTES = 3  # no message is shorter
+MAX_TEXT_CHARACTERS = 200
+
+
+def printable(text: str) -> str:
+    """A text of a peer as part of a message: control characters are replaced, and it is cut at MAX_TEXT_CHARACTERS."""
+    cut = text if len(text) <= MAX_TEXT_CHARACTERS else f"{text[:MAX_TEXT_CHARACTERS]}…"
+    return "".join(character if character.isprintable() else " " for character in cut)
 
 
 class Cutter(abc.ABC, Generic[T]):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from seisedge.runtime.records.codes import location_from_text
 from seisedge.runtime.records.miniseed import is_header
-from seisedge.runtime.sources._cutter import Cutter
+from seisedge.runtime.sources._cutter import Cutter, printable
 
 PREFIX = b"DL"
 MAX_HEADER_BYTES = 255
@@ -34,8 +34,8 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The payload as text."""
-        return self.payload.decode("utf-8", errors="replace").strip()
+        """The payload as text, for messages."""
+        return printable(self.payload.decode("utf-8", errors="replace").strip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,9 @@ from seisedge.runtime.threads import start_task
 logger = logging.getLogger(__name__)
 
 DIAL_TIMEOUT_S = 10.0  # for one attempt: name look-up and connection
-REPLY_TIMEOUT_S = 20.0  # for the reply to a command; busy servers take seconds
+REPLY_TIMEOUT_S = 20.0  # for the whole reply to a command; busy servers take seconds
+NEGOTIATION_TIMEOUT_S = 60.0  # for all commands and replies of a connection, and
+STATION_TIMEOUT_S = 2.0  # in addition for each station requested
 RECEIVE_BYTES = 1 << 16
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 60.0
@@ -42,14 +44,51 @@ class Renegotiate(Exception):
 
 
 class Receiver:
-    """Bytes from a socket with a timeout of TICK_S, and their arrival time."""
+    """Bytes from a socket with a timeout of TICK_S, and their arrival time.
 
-    def __init__(self, link: socket.socket) -> None:
+    limit_s: time for the whole negotiation. It and the time for a reply end whether or not bytes arrive: a server that
+    sends a byte now and then does not hold up the source.
+    """
+
+    def __init__(self, link: socket.socket, limit_s: float = NEGOTIATION_TIMEOUT_S) -> None:
         self.link = link
         self.received_ns = time.monotonic_ns()
+        self._limit_s: float | None = limit_s
+        self._began_s = time.monotonic()
+        self._reply_until_s: float | None = None
+        self._awaited = ""
+        self._ticked_s = time.monotonic()
+
+    def await_reply(self, command: str) -> None:
+        """From now on, `receive` raises Lost if `replied` is not called within REPLY_TIMEOUT_S."""
+        self._awaited, self._reply_until_s = command, time.monotonic() + REPLY_TIMEOUT_S
+
+    def replied(self) -> None:
+        """The reply to the last command is complete."""
+        self._reply_until_s = None
+
+    def extend(self, seconds: float) -> None:
+        """Allow more time for the negotiation."""
+        if self._limit_s is not None:
+            self._limit_s += seconds
+
+    def negotiated(self) -> None:
+        """The negotiation is complete: no time limit from now on."""
+        self._limit_s = self._reply_until_s = None
+
+    def _check_time(self) -> None:
+        now_s = time.monotonic()
+        if self._reply_until_s is not None and now_s > self._reply_until_s:
+            raise Lost(f"no complete reply to {self._awaited} within {REPLY_TIMEOUT_S:g} s")
+        if self._limit_s is not None and now_s - self._began_s > self._limit_s:
+            raise Lost(f"the server did not complete the negotiation within {self._limit_s:g} s")
 
     def receive(self) -> bytes:
-        """The bytes available; b'' if none arrive within TICK_S. Raises Lost if the server closed the connection."""
+        """The bytes available; b'' if none arrive within TICK_S.
+
+        Raises Lost if the server closed the connection, or if a time limit has passed.
+        """
+        self._check_time()
         try:
             data = self.link.recv(RECEIVE_BYTES)
         except TimeoutError:
@@ -58,6 +97,17 @@ class Receiver:
         if not data:
             raise Lost("the server closed the connection")
         return data
+
+    def is_tick(self, received: bytes) -> bool:
+        """True if a tick is due after `receive`: nothing was received, or the last tick was TICK_S ago.
+
+        The second is for a server that sends bytes without completing a reply or packet.
+        """
+        now_s = time.monotonic()
+        if received and now_s - self._ticked_s < TICK_S:
+            return False
+        self._ticked_s = now_s
+        return True
 
 
 class LinkSource(Source):
@@ -94,6 +144,17 @@ class LinkSource(Source):
     def back_pressure(self) -> bool:
         """True with `until_end`: the server then waits for the reader."""
         return self.options.until_end
+
+    @property
+    def _negotiation_limit_s(self) -> float:
+        """Time for the negotiation of one connection, without that of the stations."""
+        limit_s = None if self._was_connected else self.options.connect_timeout_s
+        return min(NEGOTIATION_TIMEOUT_S, limit_s or NEGOTIATION_TIMEOUT_S)
+
+    def _station_limit_s(self, n_stations: int) -> float:
+        """Time for the negotiation in addition, for the stations requested."""
+        limited = not self._was_connected and self.options.connect_timeout_s is not None
+        return 0.0 if limited else STATION_TIMEOUT_S * n_stations
 
     def _note_idle(self) -> None:
         """Called before waiting for bytes: if none are available, the station has caught up with the stream."""
@@ -208,7 +269,14 @@ class LinkSource(Source):
         timeout_s = min(DIAL_TIMEOUT_S, self.options.connect_timeout_s or DIAL_TIMEOUT_S)
 
         def dial() -> None:
-            link = socket.create_connection((self._host, self._port), timeout_s)
+            try:
+                link = socket.create_connection((self._host, self._port), timeout_s)
+            except OSError as error:
+                answer.put(error)
+                return
+            except ValueError as error:  # a name that no resolver accepts
+                answer.put(OSError(f"the host cannot be looked up: {error}"))
+                return
             if gone.is_set():
                 link.close()
             else:

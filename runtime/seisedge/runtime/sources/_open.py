@@ -11,6 +11,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.sources._base import Source
 from seisedge.runtime.sources._registry import DATA_TIMEOUT_S, FACTORIES, SourceOptions
 from seisedge.runtime.suggestion import suggestion
+from seisedge.runtime.urls import shown_url
 
 # The modules that register the built-in sources; imported by the first `open_source`.
 BUILT_IN = tuple(
@@ -52,11 +53,14 @@ def open_source(
     scheme = _scheme(places[0]) if len(places) == 1 else None
     if scheme is not None:
         if scheme not in FACTORIES:
-            raise InputError(f"{places[0]}: unknown kind of source '{scheme}'; {suggestion(scheme, schemes)}")
+            raise InputError(
+                f"{shown_url(str(places[0]))}: unknown kind of source '{scheme}'; {suggestion(scheme, schemes)}"
+            )
         return FACTORIES[scheme](str(places[0]), options)
     for place in places:
         if _scheme(place) is not None:
-            raise InputError(f"{place}: a source URL cannot be combined with other data; give only the URL")
+            shown = shown_url(str(place))
+            raise InputError(f"{shown}: a source URL cannot be combined with other data; give only the URL")
     from seisedge.runtime.sources.miniseed import MiniSeedSource  # one of BUILT_IN, already imported
 
     return MiniSeedSource(places)

@@ -11,7 +11,7 @@ from seisedge.runtime.records.codes import location_from_text
 from seisedge.runtime.records.miniseed import text_from_record
 from seisedge.runtime.sources._cutter import Cutter
 from seisedge.runtime.sources._link import Lost
-from seisedge.runtime.sources._seedlink_position import Position
+from seisedge.runtime.sources._seedlink_position import Position, Span
 from seisedge.runtime.sources._seedlink_wire import Frame, FrameCutter, time_from_ns
 from seisedge.runtime.sources._seedlink_wire4 import FrameCutter4
 from seisedge.runtime.sources._server_url import LATEST
@@ -22,9 +22,15 @@ _PATTERN_4 = re.compile(r"(!?)([A-Z0-9?*-]{0,8})_([A-Z0-9?*]+)_([A-Z0-9?*]*)_([A
 
 
 class Dialect(abc.ABC):
-    """Commands and replies of one version."""
+    """Commands and replies of one version.
+
+    is_ringserver: the server numbers the packets of all stations in one sequence, and its INFO has decimal numbers.
+    """
 
     version: int
+
+    def __init__(self, is_ringserver: bool = False) -> None:
+        self.is_ringserver = is_ringserver
 
     @abc.abstractmethod
     def cutter(self) -> Cutter[Frame]:
@@ -43,8 +49,11 @@ class Dialect(abc.ABC):
         """The command that requests data: after `position`, else from `start` (earliest, latest or ns)."""
 
     @abc.abstractmethod
-    def stations_from_info(self, parts: list[bytes]) -> list[tuple[str, str]]:
-        """(network, station) pairs in the reply to INFO STATIONS. Raises Lost if it cannot be parsed."""
+    def stations_from_info(self, parts: list[bytes]) -> dict[tuple[str, str], Span | None]:
+        """(network, station) pairs in the reply to INFO STATIONS, and which packets the server has of each.
+
+        None: the reply does not state it, or has no packet. Raises Lost if the reply cannot be parsed.
+        """
 
 
 class Dialect3(Dialect):
@@ -81,14 +90,17 @@ class Dialect3(Dialect):
             return f"TIME {time_from_ns(begin_ns)} {time_from_ns(time.time_ns())}"
         return f"TIME {time_from_ns(begin_ns)}"
 
-    def stations_from_info(self, parts: list[bytes]) -> list[tuple[str, str]]:
-        from xml.etree import ElementTree  # imported here: a fixed list of stations needs no XML
+    def stations_from_info(self, parts: list[bytes]) -> dict[tuple[str, str], Span | None]:
+        from xml.etree import ElementTree  # imported here: a first start with a list of stations needs no XML
 
         try:
-            found = ElementTree.fromstring("".join(map(text_from_record, parts))).iter("station")
-            return [(item.attrib["network"], item.attrib["name"]) for item in found]
+            found = list(ElementTree.fromstring("".join(map(text_from_record, parts))).iter("station"))
+            names = [(item.attrib["network"], item.attrib["name"]) for item in found]
         except (ElementTree.ParseError, LookupError, ValueError) as error:  # ValueError: utf-7 is declared
             raise Lost(f"the reply to INFO STATIONS cannot be parsed: {error}") from error
+        base = 10 if self.is_ringserver else 16
+        spans = [Span.from_texts(3, item.get("begin_seq"), item.get("end_seq"), base) for item in found]
+        return dict(zip(names, spans, strict=True))
 
 
 class Dialect4(Dialect):
@@ -125,15 +137,19 @@ class Dialect4(Dialect):
         begin_ns = start if isinstance(start, int) else _EARLIEST_NS
         return f"DATA ALL {iso_from_ns(begin_ns // NS_PER_S * NS_PER_S)[:19]}Z"
 
-    def stations_from_info(self, parts: list[bytes]) -> list[tuple[str, str]]:
+    def stations_from_info(self, parts: list[bytes]) -> dict[tuple[str, str], Span | None]:
         import json
 
+        stations: dict[tuple[str, str], Span | None] = {}
         try:
-            names = [item["id"] for item in json.loads(b"".join(parts)).get("station", [])]
-            pairs = [tuple(name.split("_", 1)) for name in names]
+            for item in json.loads(b"".join(parts)).get("station", []):
+                network, mark, station = item["id"].partition("_")
+                if mark:
+                    first, last = item.get("start_seq"), item.get("end_seq")
+                    stations[network, station] = Span.from_texts(4, str(first), str(last))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise Lost(f"the reply to INFO STATIONS cannot be parsed: {error}") from error
-        return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
+            raise Lost(f"the reply to INFO STATIONS cannot be parsed: {type(error).__name__}: {error}") from error
+        return stations
 
 
 DIALECTS: dict[int, type[Dialect]] = {3: Dialect3, 4: Dialect4}

@@ -40,6 +40,41 @@ class Position:
         return self.sequence > other.sequence
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The packets of a station that a server has: the first, and the last or (ringserver) the one after it."""
+
+    first: Position
+    last: Position
+
+    @classmethod
+    def from_texts(cls, version: int, first: str | None, last: str | None, base: int = 10) -> Span | None:
+        """From the numbers in a reply to INFO, in base 10 or 16.
+
+        None if they are missing, invalid, or those of no packet (0 and 0).
+        """
+        numbers = [_number(version, text or "", base) for text in (first, last)]
+        if None in numbers or not any(numbers):
+            return None
+        begin, end = (Position(version, number) for number in numbers if number is not None)
+        return cls(begin, end)
+
+    def continues(self, position: Position) -> bool:
+        """True if the packet after `position` is one of these or will be the next one: nothing is missing between."""
+        before = self.first.sequence - 1
+        if position.version == 3:
+            n_packets = (self.last.sequence - before) % SEQUENCE_MODULUS
+            return (position.sequence - before) % SEQUENCE_MODULUS <= n_packets
+        return before <= position.sequence <= self.last.sequence
+
+
+def _number(version: int, text: str, base: int) -> int | None:
+    digits = r"[0-9A-Fa-f]{1,16}" if base == 16 else r"[0-9]{1,20}"
+    if not re.fullmatch(digits, text):
+        return None
+    return int(text, base) % SEQUENCE_MODULUS if version == 3 else int(text)
+
+
 def position_from_token(token: str) -> Position | None:
     """None if `token` is of neither version."""
     if _TOKEN_3.fullmatch(token):

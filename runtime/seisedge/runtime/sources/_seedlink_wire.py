@@ -13,7 +13,7 @@ from typing import Literal
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.records.miniseed import HEADER_BYTES, MAX_RECORD_BYTES, is_header, record_length
-from seisedge.runtime.sources._cutter import Cutter
+from seisedge.runtime.sources._cutter import Cutter, printable
 
 PREFIX_BYTES = 8
 DEFAULT_RECORD_BYTES = 512  # assumed if the record does not state its length, or cannot be read
@@ -40,7 +40,7 @@ class Frame:
 
 def error_text(line: str) -> str:
     """The server's message after ERROR, as part of a sentence."""
-    text = line.strip().removeprefix("ERROR").replace("\r", " ").strip()
+    text = printable(line.strip().removeprefix("ERROR").strip())
     return f"the server replied: {text}" if text else "the server replied ERROR"
 
 

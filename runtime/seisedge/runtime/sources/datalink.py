@@ -17,7 +17,7 @@ from seisedge.runtime.errors import FailedError
 from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources._datalink_wire import Message, MessageCutter, PacketHead, message, pattern_of
-from seisedge.runtime.sources._link import REPLY_TIMEOUT_S, LinkSource, Lost, Receiver
+from seisedge.runtime.sources._link import LinkSource, Lost, Receiver
 from seisedge.runtime.sources._registry import SourceOptions, register_source
 from seisedge.runtime.sources._server_url import EARLIEST, LATEST, address_from_url
 
@@ -49,7 +49,7 @@ class DataLinkSource(LinkSource):
         for station_id, token in self.options.resume.items():
             match = _TOKEN.fullmatch(token)
             if match is None:
-                logger.warning("%s: %s: '%s' is not a DataLink token; ignored", url, station_id, token)
+                logger.warning("%s: %s: '%s' is not a DataLink token; ignored", self.url, station_id, token)
             else:
                 self._last[station_id] = (int(match[1]), int(match[2]))
         self._ends: dict[SourceId, int] = {}
@@ -58,7 +58,7 @@ class DataLinkSource(LinkSource):
         self._end_number: int | None = None  # of the last packet requested
 
     def _negotiate(self, link: socket.socket) -> Generator[None]:
-        self._receiver, self._cutter = Receiver(link), MessageCutter()
+        self._receiver, self._cutter = Receiver(link, self._negotiation_limit_s), MessageCutter()
         server = yield from self._ask(f"ID seisedge::{os.getpid()}:", answer="ID")
         positive = tuple(s for s in self.address.selectors if not s.startswith("!"))
         negative = tuple(s[1:] for s in self.address.selectors if s.startswith("!"))
@@ -75,6 +75,7 @@ class DataLinkSource(LinkSource):
             if number is not None and number >= self._end_number:
                 self._end_number = 0
         self._send("STREAM DIALUP" if self.options.until_end and serves_recording else "STREAM")
+        self._receiver.negotiated()
 
     def _send(self, header: str, payload: bytes = b"") -> None:
         assert self._receiver is not None
@@ -84,17 +85,16 @@ class DataLinkSource(LinkSource):
         """Send a message and wait for the reply: of kind `answer`, or ERROR. Raises Lost for another or none."""
         assert self._receiver is not None
         self._send(header, payload)
-        until = time.monotonic() + REPLY_TIMEOUT_S
+        self._receiver.await_reply(header.split()[0])
         while True:
             found = self._cutter.next()
             if found is None:
                 data = self._receiver.receive()
                 self._cutter.feed(data)
-                if not data:
-                    if time.monotonic() > until:
-                        raise Lost(f"no reply to {header.split()[0]} within {REPLY_TIMEOUT_S:.0f} s")
+                if self._receiver.is_tick(data):
                     yield None
             elif found.words[0] in (answer, "ERROR"):
+                self._receiver.replied()
                 return found
             elif found.words[0] != "PACKET":
                 raise Lost(f"the server replied to {header.split()[0]} with {found.words[0]}")
@@ -112,6 +112,7 @@ class DataLinkSource(LinkSource):
             answer = yield from self._ask(f"POSITION SET {number} {time_us}")
             if answer.words[0] == "OK":
                 return number
+            self.counters.resume_gaps += 1
             logger.warning(
                 "%s: %s: the server no longer has packet %d (%s); starting at the earliest packet",
                 self.url,
@@ -164,8 +165,8 @@ class DataLinkSource(LinkSource):
                 if self._closed.is_set():
                     return False
                 self._cutter.feed(data)
-                if not data:
-                    self._check_age(data_ns)
+                self._check_age(data_ns)
+                if receiver.is_tick(data):
                     yield None
                 continue
             kind = found.words[0]

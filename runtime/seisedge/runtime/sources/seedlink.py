@@ -7,9 +7,10 @@ The client sets unreadable records aside and continues. It only tracks which pac
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from fnmatch import fnmatchcase
 from importlib.metadata import version
 
@@ -19,16 +20,20 @@ from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources import _server_url as url_parts
 from seisedge.runtime.sources._base import LinkState
+from seisedge.runtime.sources._cutter import printable
 from seisedge.runtime.sources._link import LinkSource, Lost, Renegotiate
 from seisedge.runtime.sources._registry import SourceOptions, register_source
 from seisedge.runtime.sources._seedlink_conversation import Conversation
 from seisedge.runtime.sources._seedlink_dialect import DIALECTS, Dialect, Dialect3, versions_offered
-from seisedge.runtime.sources._seedlink_position import Position, position_from_token
+from seisedge.runtime.sources._seedlink_position import Position, Span, position_from_token
 from seisedge.runtime.sources._seedlink_wire import Frame
 
 __all__ = ["LinkState", "SeedLinkSource"]
 
 logger = logging.getLogger(__name__)
+
+_CODE = re.compile(r"[!-~]{1,21}")  # a code that can be part of a command: one word of ASCII
+MAX_INFO_FAILURES = 2  # then positions are requested without a check: a server may be unable to reply to INFO
 
 
 class SeedLinkSource(LinkSource):
@@ -38,7 +43,9 @@ class SeedLinkSource(LinkSource):
     server offers. Start: after `resume` (last processed token per 'NET.STA'); else the URL's `from`; else the earliest
     packet with `until_end` and the latest without. The token of a packet is its sequence number: six hexadecimal
     digits in version 3, `v4:` and a decimal number in version 4. A station with a token of the other version starts at
-    the earliest packet, so that no data are lost. `until_end` uses the dial-up mode and ends with the server's END.
+    the earliest packet, so that no data are lost. So does a station if the server no longer has the packet after its
+    token, by its reply to INFO STATIONS; that gap is counted and logged. `until_end` uses the dial-up mode and ends
+    with the server's END.
 
     `packets` raises ConnectError as every LinkSource, and FailedError if the server has none of the requested
     stations, refuses a channel pattern, or does not support the requested version. A live run without
@@ -55,22 +62,26 @@ class SeedLinkSource(LinkSource):
         for station_id, token in self.options.resume.items():
             position = position_from_token(token)
             if position is None:
-                logger.warning("%s: %s: '%s' is not a sequence number; ignored", url, station_id, token)
+                logger.warning("%s: %s: '%s' is not a sequence number; ignored", self.url, station_id, token)
             else:
                 self._last[station_id] = position
         self._ends: dict[SourceId, int] = {}
         self._supports_endfetch = True
         self._conversation: Conversation | None = None
+        self._info_failures = 0  # of INFO STATIONS, since the last complete reply
+        self._gaps: dict[str, Position] = {}  # position after which the server had a gap, as last reported
 
     def _negotiate(self, link: socket.socket) -> Generator[None]:
-        conversation = self._conversation = Conversation(link)
+        conversation = self._conversation = Conversation(link, self._negotiation_limit_s)
         conversation.send("HELLO")
-        hello = yield from conversation.line()
-        yield from conversation.line()  # the organisation
+        hello = yield from conversation.line("HELLO")
+        yield from conversation.line("HELLO")  # the organisation
         yield from self._choose_version(conversation, hello)
         dialect = self._dialect
-        stations = yield from self._stations(conversation)
-        positions = self._positions(stations, "ringserver" in hello.lower())
+        present = yield from self._present(conversation)
+        stations = self._stations(present)
+        conversation.extend(self._station_limit_s(len(stations)))
+        positions = self._positions(stations, dialect.is_ringserver, present or {})
         selectors = [self._selector(pattern) for pattern in self.address.selectors]
         accepted = 0
         if self.version == 3:
@@ -86,8 +97,9 @@ class SeedLinkSource(LinkSource):
                 refusal = yield from conversation.ask(f"SELECT {selector}")
                 if refusal:
                     raise FailedError(f"{self.url}: the server refused select={selector} ({refusal})")
-            position = positions.get(f"{network}.{station}")
-            start = self._start(f"{network}.{station}") if position is None else url_parts.EARLIEST
+            station_id = f"{network}.{station}"
+            position = positions.get(station_id)
+            start = self._start(station_id) if position is None else url_parts.EARLIEST
             command = dialect.start(position, start, self.options.until_end, self._supports_endfetch)
             refusal = yield from conversation.ask(command)
             if refusal:
@@ -98,6 +110,7 @@ class SeedLinkSource(LinkSource):
                 raise Lost(f"the server has none of the requested stations: {names}")
             raise FailedError(f"{self.url}: the server has none of the requested stations: {names}")
         conversation.send("ENDFETCH" if self.options.until_end and self._supports_endfetch else "END")
+        conversation.negotiated()
 
     def _choose_version(self, conversation: Conversation, hello: str) -> Generator[None]:
         """Choose the version and switch to it. Raises FailedError if the server does not support it."""
@@ -105,7 +118,7 @@ class SeedLinkSource(LinkSource):
         if not offered or (wanted is not None and wanted not in offered):
             known = "3 or 4" if wanted is None else str(wanted)
             supported = " and ".join(map(str, sorted(offered))) or "another version"
-            raise FailedError(f"{self.url}: the server supports SeedLink {supported}, not {known} ({hello})")
+            raise FailedError(f"{self.url}: the server supports SeedLink {supported}, not {known} ({printable(hello)})")
         of_tokens = {position.version for position in self._last.values()}
         resumable = of_tokens & offered if len(of_tokens) == 1 else set()
         chosen = wanted or max(resumable or offered)
@@ -116,7 +129,7 @@ class SeedLinkSource(LinkSource):
             yield from conversation.ask(
                 f"USERAGENT seisedge/{version('seisedge')}"
             )  # optional: a refusal has no effect
-        self.version, self._dialect = chosen, DIALECTS[chosen]()
+        self.version, self._dialect = chosen, DIALECTS[chosen]("ringserver" in hello.lower())
         conversation.cutter = self._dialect.cutter()
 
     def _with_room(self, stations: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -144,53 +157,94 @@ class SeedLinkSource(LinkSource):
 
     def _start(self, station_id: str) -> str | int:
         """Start of a station that is not resumed."""
-        if station_id in self._last:
-            logger.warning(
-                "%s: %s: token %s is not of SeedLink %d; starting at the earliest packet",
-                self.url,
-                station_id,
-                self._last[station_id].token,
-                self.version,
-            )
+        last = self._last.get(station_id)
+        if last is not None:
+            if last.version != self.version:
+                logger.warning(
+                    "%s: %s: token %s is not of SeedLink %d; starting at the earliest packet",
+                    self.url,
+                    station_id,
+                    last.token,
+                    self.version,
+                )
             return url_parts.EARLIEST
         if self.address.start is not None:
             return self.address.start
         return url_parts.EARLIEST if self.options.until_end else url_parts.LATEST
 
-    def _stations(self, conversation: Conversation) -> Generator[None, None, list[tuple[str, str]]]:
-        """Stations to request. Patterns are expanded if a station is resumed, since a pattern has no position."""
-        wanted = self.address.stations or (("*", "*"),)
+    def _present(self, conversation: Conversation) -> Generator[None, None, dict[tuple[str, str], Span | None] | None]:
+        """The stations of the server, if they are needed: to expand patterns, and to check positions.
+
+        None if they are not needed, or if the server refuses INFO and no pattern needs them. Raises Lost.
+        """
+        has_pattern = any(self._is_expanded(*pair) for pair in self.address.stations or (("*", "*"),))
+        resumes = any(position.version == self._dialect.version for position in self._last.values())
+        if not has_pattern and (not resumes or self._info_failures >= MAX_INFO_FAILURES):
+            return None
+        self._info_failures += 1  # until the reply has arrived
+        parts = yield from conversation.info("STATIONS")
+        if parts is None:
+            if has_pattern:
+                raise Lost("the server refuses INFO STATIONS")
+            return None
+        found = self._dialect.stations_from_info(parts)
+        self._info_failures = 0
+        return {pair: span for pair, span in found.items() if all(map(_CODE.fullmatch, pair))}
+
+    def _is_expanded(self, network: str, station: str) -> bool:
+        """True for a pattern that is replaced by its stations, since a pattern has no position."""
+        pattern = f"{network}.{station}"
+        resumable = any(fnmatchcase(station_id, pattern) for station_id in self._last)
+        return ("*" in pattern or "?" in pattern) and (resumable or not self.address.stations)
+
+    def _stations(self, present: Mapping[tuple[str, str], Span | None] | None) -> list[tuple[str, str]]:
+        """Stations to request. present: those of the server."""
         found: dict[tuple[str, str], None] = {}
-        present: list[tuple[str, str]] | None = None
-        for network, station in wanted:
-            pattern = f"{network}.{station}"
-            is_pattern = "*" in pattern or "?" in pattern
-            resumable = any(fnmatchcase(station_id, pattern) for station_id in self._last)
-            if not is_pattern or (self.address.stations and not resumable):
+        for network, station in self.address.stations or (("*", "*"),):
+            if not self._is_expanded(network, station):
                 found[network, station] = None
                 continue
-            if present is None:
-                present = self._dialect.stations_from_info((yield from conversation.info("STATIONS")))
-            for pair in present:
-                if fnmatchcase(".".join(pair), pattern):
+            for pair in present or {}:
+                if fnmatchcase(".".join(pair), f"{network}.{station}"):
                     found[pair] = None
         return list(found)
 
-    def _positions(self, stations: list[tuple[str, str]], shared_numbers: bool) -> dict[str, Position]:
-        """Last position of each station that can be resumed.
+    def _positions(
+        self, stations: list[tuple[str, str]], shared_numbers: bool, present: Mapping[tuple[str, str], Span | None]
+    ) -> dict[str, Position]:
+        """Last position of each station that can be resumed; without those after which the server has a gap.
 
         ringserver numbers the packets of all stations in one sequence and starts all at the newest number requested.
         There every station requests the oldest number, and repeated packets are dropped.
         """
         names = [f"{network}.{station}" for network, station in stations]
         known = {n: self._last[n] for n in names if n in self._last and self._last[n].version == self._dialect.version}
-        if shared_numbers and known:
-            oldest = next(iter(known.values()))
-            for position in known.values():
-                if oldest.is_after(position):
-                    oldest = position
-            known = dict.fromkeys(known, oldest)
-        return known
+        spans = {".".join(pair): span for pair, span in present.items() if span is not None}
+        gone = {n for n, position in known.items() if n in spans and not spans[n].continues(position)}
+        for station_id in gone:
+            self._note_gap(station_id, known[station_id])
+        if not shared_numbers:
+            return {station_id: position for station_id, position in known.items() if station_id not in gone}
+        if gone or not known:
+            return {}
+        oldest = next(iter(known.values()))
+        for position in known.values():
+            if oldest.is_after(position):
+                oldest = position
+        return dict.fromkeys(known, oldest)
+
+    def _note_gap(self, station_id: str, position: Position) -> None:
+        """Report, once for each position, that the server no longer has the packet after it."""
+        if self._gaps.get(station_id) == position:
+            return
+        self._gaps[station_id] = position
+        self.counters.resume_gaps += 1
+        logger.warning(
+            "%s: %s: the server no longer has the packet after %s; starting at its earliest packet; data are missing",
+            self.url,
+            station_id,
+            position.token,
+        )
 
     def _disconnected(self) -> None:
         if self._conversation is not None:
@@ -205,11 +259,11 @@ class SeedLinkSource(LinkSource):
             frame = conversation.cutter.next()
             if frame is None:
                 self._note_idle()
-                arrived = conversation.take()
+                data = conversation.take()
                 if self._closed.is_set():
                     return False
-                if not arrived:
-                    self._check_age(data_ns)
+                self._check_age(data_ns)
+                if conversation.is_tick(data):
                     yield None
                 continue
             if frame.kind == "end":

@@ -1,4 +1,4 @@
-"""URLs: how they are shown, and which host names they may contain.
+"""URLs: how they are shown.
 
 A URL can contain secrets: user and password, the path and query of a webhook, the value of a query key that its
 protocol does not define. Wherever a URL is printed, logged or stored, it passes `shown_url` first.
@@ -7,7 +7,6 @@ protocol does not define. Wherever a URL is printed, logged or stored, it passes
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 
 HIDDEN = "…"
@@ -22,10 +21,6 @@ _LOCAL = ("file", "sds")  # paths of this machine
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?(.*)", re.DOTALL)
 _FINGERPRINT = re.compile(rf"\S*/{HIDDEN} #[0-9a-f]{{8}}")
 
-MAX_NAME_CHARACTERS = 253  # RFC 1035, without the final dot
-MAX_LABEL_CHARACTERS = 63
-MAX_SHOWN_CHARACTERS = 40  # of an invalid host, in a message
-_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?")
 
 
 def shown_url(url: str) -> str:
@@ -61,33 +56,6 @@ def url_key(url: str) -> str:
         return shown
     rest = url.partition(":")[2].rpartition("@")[2].removeprefix("//")
     return f"{shown} #{hashlib.sha256(rest.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-
-
-def host_fault(host: str) -> str | None:
-    """What is wrong with a host name or address, as a sentence without its end; None if it can be looked up."""
-    shown = host if len(host) <= MAX_SHOWN_CHARACTERS else f"{host[:MAX_SHOWN_CHARACTERS]}{HIDDEN}"
-    shown = "".join(c if c.isprintable() else "?" for c in shown)
-    if ":" in host:
-        try:
-            ipaddress.IPv6Address(host)
-        except ValueError:
-            return f"the host '{shown}' is not an IPv6 address"
-        return None
-    labels = host.removesuffix(".").split(".")
-    if not all(labels):
-        return f"the host name '{shown}' has an empty part before or after a dot"
-    try:
-        name = host.encode("idna").decode("ascii")  # what a look-up uses for a name with other letters than a to z
-    except UnicodeError:
-        name = host if host.isascii() else ""
-    longest = max(len(label) for label in (name or host).removesuffix(".").split("."))
-    if longest > MAX_LABEL_CHARACTERS:
-        return f"a part of the host name '{shown}' has {longest} characters; at most {MAX_LABEL_CHARACTERS} are allowed"
-    if len(name.removesuffix(".")) > MAX_NAME_CHARACTERS:
-        return f"the host name '{shown}' has {len(name)} characters; at most {MAX_NAME_CHARACTERS} are allowed"
-    if not _NAME.fullmatch(name):
-        return f"the host name '{shown}' contains a character that no host name has"
-    return None
 
 
 def _public(tail: str, keys: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from seisedge.runtime.errors import InputError
 Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=600)]
 
 # Rights of files that are created, in octal. The owner reads and writes; group and others read, write or neither.
-FileMode = Annotated[str, msgspec.Meta(pattern="^06[046][046]$")]
+FileMode = Annotated[str, msgspec.Meta(pattern="^06[046][046]$", max_length=4)]
 
 
 class JsonLinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

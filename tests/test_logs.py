@@ -1,7 +1,14 @@
 """Every line of the log says what it is about, first of all: a station, a source, a sink, a file."""
 
 import ast
+import warnings
 from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from seisedge.cli import main
 
 RUNTIME = Path(__file__).parents[1] / "runtime" / "seisedge" / "runtime"
 LEVELS = {"debug", "info", "warning", "error", "exception", "log"}
@@ -31,3 +38,17 @@ def test_what_it_is_about_comes_first() -> None:
     assert len(formats) > 40
     unnamed = {text: path.name for text, path in formats.items() if not text.startswith(("%s: ", "%s; "))}
     assert set(unnamed) == ABOUT_NOTHING_ELSE, unnamed
+
+
+def test_a_warning_of_a_library_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        CliRunner().invoke(main, ["-v", "doctor", "--help"])
+        np.square(np.float32(1e30), dtype=np.float32)
+        warnings.warn("two\nlines", UserWarning, stacklevel=1)
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(": ")[2] for line in lines] == [
+        "RuntimeWarning: overflow encountered in square",
+        "UserWarning: two lines",
+    ]

@@ -6,7 +6,9 @@ import importlib
 import io
 import logging
 import sys
+import warnings
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 
@@ -112,6 +114,12 @@ class _Formatter(logging.Formatter):
         return text_from_path(super().format(record))
 
 
+def _log_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+    """Write a Python warning of a library as one line of the log, for those who ask for more with -v."""
+    place = f"{Path(filename).name}:{lineno}"
+    logging.getLogger(__name__).info("%s: %s: %s", place, category.__name__, " ".join(str(message).split()))
+
+
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("seisedge"), prog_name="seisedge")
 @click.option("-v", "--verbose", count=True, help="Log more; twice for debugging.")
@@ -124,6 +132,7 @@ def main(verbose: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=level)
+    warnings.showwarning = _log_warning
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ from seisedge.runtime.timeline.resample import Float, Mask
 SEGMENT_GAP_S = 30.0
 FOLLOWS_SAMPLES = 0.75  # a packet that starts closer than this to the end of the previous one follows it without a gap
 FOLLOWS_JITTER_S = 0.025  # the same for a channel whose times jitter: a small computer's clock is off by this much
-LARGEST = 1e30  # of float samples; larger ones are invalid
+LARGEST = 1e12  # of float samples; 32-bit counts reach 2e9, larger values are fill values (1e20) or damaged
 
 
 def is_sound(samples: npt.NDArray[Any]) -> Mask:
-    """(n,), True where a sample is valid; models take float32, and a float that this type cannot hold is invalid."""
+    """(n,), True where a sample is valid: models and detectors square samples in float32, which must not overflow."""
     if samples.dtype.kind != "f":
         return np.ones(len(samples), dtype=bool)
     return np.asarray(np.abs(samples, dtype=np.float64) < LARGEST)

@@ -13,7 +13,7 @@ WORKERS ?= 2
 IN_PARALLEL = -n $(WORKERS) --dist loadfile
 test test-long: export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-long check bench soak docs format pins lowest package fresh mutants clean
+.PHONY: demo test test-long fuzz check bench soak docs format pins lowest package fresh mutants clean
 
 demo: .venv/station
 	$(BIN)/seisedge demo
@@ -23,6 +23,10 @@ test: .venv/developer
 
 test-long: .venv/developer
 	$(BIN)/python -m pytest -m long $(IN_PARALLEL) $(PYTEST_ARGS)
+
+fuzz: export OMP_NUM_THREADS := 1
+fuzz: .venv/developer   # ten million mutated records, and two thousand streams of them through a station: about half an hour
+	$(BIN)/python -m tests.runtime.records.record_fuzz --records 10000000 --streams 2000
 
 check: .venv/developer
 	$(BIN)/ruff check .

@@ -288,7 +288,7 @@ def stream(seed: int) -> Stream:
     onsets_s = rng.uniform(10, length_s, rng.integers(0, 4))
     packet_s = float(rng.choice([0.25, 0.5, 1.0, 4.0, rng.uniform(0.2, 12)]))
     jitter_ns = float(rng.choice([0.0, 0.0, 1e6, 3e6, 1.2e7]))
-    drift = float(rng.choice([0.0, 0.0, 1e-8, 1e-6, 2e-4]))
+    drift, wobble = float(rng.choice([0.0, 0.0, 1e-6, 2e-4])), float(rng.choice([0.0, 0.0, 1e-8, 1e-6]))
     version = int(rng.integers(2, 4))
     sent: list[tuple[float, bytes]] = []
     for channel in rng.permutation(["H_H_Z", "H_H_N", "H_H_E"])[: rng.choice([1, 3, 3, 3])]:
@@ -302,7 +302,7 @@ def stream(seed: int) -> Stream:
             at_s += gap_s if at_s > gap_at else 0.0
             time_ns = T0_NS + round(at_s * 1e9 + rng.normal(0, 1) * jitter_ns)
             part = samples[k : k + step]
-            record = made_of(version, encoding, kind, part, channel, time_ns, rate_hz * (1 + drift * rng.normal()))
+            record = made_of(version, encoding, kind, part, channel, time_ns, rate_hz * (1 + wobble * rng.normal()))
             sent.append((at_s + len(part) / rate_hz, record))
     sent.sort(key=lambda pair: pair[0])
     return _damaged(rng, mutator, [record for _, record in sent])

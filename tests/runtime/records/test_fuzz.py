@@ -1,9 +1,12 @@
-"""Mutated miniSEED and protocol bytes: no error, no hang, no memory growth, and later intact records are found."""
+"""Mutated miniSEED and protocol bytes: no error, no hang, no memory growth, and later intact records are found.
+
+FUZZ_RECORDS and FUZZ_STREAMS set the size of the long run of `record_fuzz`; `make fuzz` decodes ten million records.
+"""
 
 from __future__ import annotations
 
+import os
 import random
-import resource
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +15,11 @@ import numpy as np
 import pytest
 from pymseed import DataEncoding, MS3Record
 from tests.paths import RECORDING
+from tests.runtime.records import record_fuzz
+from tests.runtime.records.record_fuzz import resident_bytes
 
+from seisedge.runtime.config import ModelsConfig
+from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.miniseed import BadRecord, Decoder, RecordHeader, Scanner
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay.shake import datagram
@@ -72,11 +79,6 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(out)
 
 
-def _resident_bytes() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  a kernel file, read often
-        return int(file.read().split()[1]) * resource.getpagesize()
-
-
 def _watched(count: int, one_batch: Callable[[random.Random], None]) -> None:
     """Process `count` records in batches; no batch may take long, and memory must not grow."""
     rng = random.Random(count)
@@ -86,8 +88,8 @@ def _watched(count: int, one_batch: Callable[[random.Random], None]) -> None:
         one_batch(rng)
         assert time.thread_time() - began < LONGEST_S
         if done <= count // 5 < done + BATCH:
-            warm_bytes = _resident_bytes()
-    assert _resident_bytes() - warm_bytes < GROWTH_BYTES
+            warm_bytes = resident_bytes()
+    assert resident_bytes() - warm_bytes < GROWTH_BYTES
 
 
 LENGTHS = [SHORT, pytest.param(LONG, marks=pytest.mark.long)]
@@ -181,3 +183,28 @@ def test_shake_datagrams(count: int) -> None:
             assert isinstance(found, str) or len(found.samples) > 0
 
     _watched(count, batch)
+
+
+@pytest.mark.parametrize(
+    "count", [100_000, pytest.param(int(os.environ.get("FUZZ_RECORDS", "3_000_000")), marks=pytest.mark.long)]
+)
+def test_mutations_of_valid_records(count: int) -> None:
+    """Both versions, all encodings, odd rates, extra headers, lying counts: each field of a header, and the samples."""
+    found = record_fuzz.decode(count, seed=count)
+    assert found["int32"] > count / 10 and found["float32"] > count / 100 and found["float64"] > count / 100
+    assert found["set aside"] > count / 5
+    assert found.total() == count
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return Models.load(ModelsConfig())
+
+
+@pytest.mark.parametrize(
+    "count", [16, pytest.param(int(os.environ.get("FUZZ_STREAMS", "200")), marks=pytest.mark.long)]
+)
+def test_streams_of_mutated_records_through_a_station(count: int, models: Models) -> None:
+    """With the bundled models, jitter, gaps and late starts: no exception, and the same lines live and from a file."""
+    found = record_fuzz.streams(count, 1000 * count, models)
+    assert found["mutated"] > count and found["lines"] > 5 * count and found["inferences"] > 5 * count

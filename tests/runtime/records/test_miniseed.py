@@ -348,6 +348,16 @@ def test_a_record_without_a_length_before_neighbours_that_are_not_aligned() -> N
     assert found == RECORDS[1:4]
 
 
+@pytest.mark.parametrize(("kind", "bits"), [("f", np.uint32(0x7F800001)), ("d", np.uint64(0x7FF0000000000001))])
+def test_signaling_nans_become_quiet_ones(kind: str, bits: np.unsignedinteger[Any]) -> None:
+    """numpy warns where it converts a signaling NaN, and warnings must not depend on what a digitizer sends."""
+    (record,) = made(np.arange(40).astype(f"{kind}{bits.itemsize}" if kind == "f" else np.float64), kind, 3)
+    at = record.index(b"H_Z") + 3 + 8 * bits.itemsize
+    samples = good(patched(patched(record, 28, bytes(4)), at, bits.tobytes())).samples
+    assert list(np.flatnonzero(np.isnan(samples))) == [8]
+    assert samples.view(bits.dtype)[8] == np.array([np.nan], samples.dtype).view(bits.dtype)[0]
+
+
 @pytest.mark.parametrize(("kind", "dtype"), [("f", np.float32), ("d", np.float64), ("i", np.int32)])
 def test_the_checksum_of_version_3_is_checked(kind: str, dtype: type[np.generic]) -> None:
     """Floats have no check value of their own, as the compressed integers have."""

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.records import _libmseed
@@ -297,6 +298,8 @@ class Decoder:
         if _libmseed.discard_messages() and self._integrity_fails(record):
             return BadRecord(record, "the last decoded sample differs from the check value in the record")
         samples = _libmseed.samples(msr, dtype)
+        if dtype.kind == "f":
+            _quieten(samples)
         return Packet(source_id, msr.starttime, rate_hz, samples, flags, arrival_ns, token)
 
     def _parse(self, record: bytes, *, with_samples: bool) -> tuple[Any, SourceId, float, RecordFlag] | BadRecord:
@@ -336,6 +339,13 @@ _DTYPES: dict[bytes, np.dtype[Any]] = {
     b"f": np.dtype(np.float32),
     b"d": np.dtype(np.float64),
 }
+
+
+def _quieten(samples: npt.NDArray[Any]) -> None:
+    """Replace each NaN in place by the quiet one: numpy warns of signaling NaNs where it converts them."""
+    missing = np.isnan(samples)
+    if missing.any():
+        samples[missing] = np.nan
 
 
 @lru_cache(maxsize=16_384)
@@ -409,8 +419,8 @@ def _is_shallow(extra: bytes) -> bool:
     if extra.count(b"[") + extra.count(b"{") <= MAX_EXTRA_DEPTH:
         return True
     depth = 0
-    for bracket in _BRACKETS.findall(extra):
-        depth += 1 if bracket in b"[{" else -1
+    for bracket in _BRACKETS.finditer(extra):
+        depth += 1 if bracket[0] in b"[{" else -1
         if depth > MAX_EXTRA_DEPTH:
             return False
     return True

@@ -14,6 +14,7 @@ memory of a kernel is bounded whatever the rate.
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ class Resampler:
         self.anchor_ns = anchor_ns
         step = self.rate_in / self.rate_out
         self._advance, self._phases = step.numerator, step.denominator  # numbers of inputs and outputs in one period
-        design = _Design(rate_in_hz, pass_hz, transition_hz(rate_in_hz, pass_hz, rate_out_hz))
+        self._design = design = _Design(rate_in_hz, pass_hz, transition_hz(rate_in_hz, pass_hz, rate_out_hz))
         self.half_s, self._half = design.half_s, design.half
         # output k lies at (k * scale - shift) / unit on the input's sample axis, in exact integers
         begin = Fraction(anchor_ns, NS_PER_S) * self.rate_in
@@ -131,11 +132,21 @@ class Resampler:
         self._steps = 0  # number of the phases that phases are rounded to; 0: each phase has its own kernel
         if self._phases > FEW_PHASES and self._phases * 2 * self._half > MAX_EXACT:
             self._steps = min(math.ceil(1 / (PHASE_STEP_S * rate_in_hz)), MAX_ROUNDED // (2 * self._half))
-            self._kernel = _rounded_kernel(design, self._steps)
             return
         first = [divmod(phase * self._scale - self._shift, self._unit) for phase in range(self._phases)]
         self._floor = np.array([whole for whole, _ in first], dtype=np.int64)
-        self._kernel = design.kernel(np.array([rest / self._unit for _, rest in first]))
+        self._fraction = np.array([rest / self._unit for _, rest in first])
+
+    @functools.cached_property
+    def _kernel(self) -> Float:
+        """Computed when it is first used: a segment that is shorter than the kernel needs none."""
+        return _rounded_kernel(self._design, self._steps) if self._steps else self._design.kernel(self._fraction)
+
+    def without_kernel(self) -> Resampler:
+        """A copy without a kernel in memory, to relate inputs and outputs only."""
+        bare = copy.copy(self)
+        bare.__dict__.pop("_kernel", None)
+        return bare
 
     def _floor_at(self, k: int) -> int:
         """Index of the last input at or before output k."""

@@ -381,9 +381,10 @@ class Track:
         """Keep the current segment for `raw`, before a new one starts (`ended`) or its clock is set."""
         self._past = [piece for piece in self._past if piece.end_ns > self.raw_from_ns]
         for piece in self._piece():
+            segment = piece.segment
             if ended:
-                segment = piece.segment.trimmed(piece.segment.index_of(self.raw_from_ns))
-                piece = _Piece(segment, piece.resampler, piece.end_k)
+                segment = segment.trimmed(segment.index_of(self.raw_from_ns))
+            piece = _Piece(segment, piece.resampler.without_kernel(), piece.end_k)
             if ended or not self._past or piece.end_k > self._past[-1].end_k:
                 self._past.append(piece)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -31,7 +32,7 @@ RELU = helper.make_node("Relu", ["a"], ["b"])
 LONG = "[" * (MAX_CARD_BYTES + 1)
 
 
-def constant(name: str, values: np.ndarray) -> onnx.TensorProto:
+def constant(name: str, values: npt.ArrayLike) -> onnx.TensorProto:
     return numpy_helper.from_array(np.asarray(values), name)
 
 
@@ -303,7 +304,7 @@ def test_damaged_files(tmp_path: Path) -> None:
             _model_file.read_model(path)
         except CardError as error:
             assert str(error).isprintable()
-    for data in (b"", b"\xff" * 100, b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", os.urandom(1000), b"\x0b"):
-        path.write_bytes(data)
+    for junk in (b"", b"\xff" * 100, b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", os.urandom(1000), b"\x0b"):
+        path.write_bytes(junk)
         with pytest.raises(CardError):
             OnnxRuntimeEngine(path)

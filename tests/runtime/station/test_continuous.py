@@ -334,3 +334,20 @@ def test_a_model_not_trained_for_it_is_refused(models: Models) -> None:
     station = Station("XX.STA", StationConfig(), models, "continuous")
     with pytest.raises(InputError, match="trained for it"):
         station.add(packets_of(TRACES)[0])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 7.0])
+def test_values_that_are_no_probabilities_are_no_answer(value: float) -> None:
+    made = Scripted([0.9, 0.9, [value, 0.0, 0.1], 0.9, 0.9, 0.9], min_duration_s=3.0)
+    made.run()
+    shown = [hop.probabilities for hop in hops_of(made.drafts)]
+    assert shown[:2] == shown[3:5] and shown[2] is None
+    text = b"".join(msgspec.json.encode(line) for line in (*hops_of(made.drafts), *events_of(made.drafts)))
+    assert b"null" not in text
+
+
+def test_a_model_without_the_label_noise_is_refused() -> None:
+    models = Models(RuleEngine(card(labels=["a", "b", "c"]), lambda _w, _v: TECTONIC), None)
+    station = Station("XX.STA", StationConfig(), models, "continuous")
+    with pytest.raises(InputError, match="needs an event type model with the label 'noise'"):
+        station.add(packet(np.ones(100, np.int32)))

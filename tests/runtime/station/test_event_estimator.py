@@ -1,5 +1,6 @@
 """What the models of an event are given, and which estimates and remarks follow."""
 
+import msgspec
 import numpy as np
 import pytest
 from tests.fakes import (
@@ -50,6 +51,23 @@ def _flagged(packets: list[Packet], begin_s: float, end_s: float, flags: RecordF
         return packet(p.samples, start_s, p.source_id.channel, flags=flags)
 
     return [flagged(p) for p in packets]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5])
+def test_values_that_are_no_probabilities_give_no_estimate(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
+    def rule(_waveform: Array, _valid: Array) -> list[float]:
+        return [value, 0.5, 0.5]
+
+    def sizes(waveform: Array, valid: Array) -> list[float]:
+        return [value, *_by_length(waveform, valid)[1:]]
+
+    made = run(monkeypatch, Models(RuleEngine(card(), rule), RuleEngine(card("magnitude"), sizes)), [40.0])
+    assert made.events
+    for number, event in enumerate(made.events):
+        assert event.event_type is None and event.magnitude is None
+        assert "fake-event_type gave values that are no probabilities" in _reasons(made, number)
+        assert "fake-magnitude gave values that are no probabilities" in _reasons(made, number)
+        assert b"null" not in msgspec.json.encode(event)
 
 
 # answer lengths

@@ -75,6 +75,8 @@ class ContinuousMode:
         engine = models.event_type
         if engine is None or "continuous" not in engine.card.modes:
             raise InputError("continuous mode needs an event type model that was trained for it; see its card")
+        if NOISE not in engine.card.labels:
+            raise InputError(f"continuous mode needs an event type model with the label '{NOISE}'; see its card")
         self._station_id = station_id
         self._settings: ContinuousConfig = config.continuous
         self._engine: Engine = engine

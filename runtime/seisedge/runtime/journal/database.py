@@ -301,11 +301,11 @@ class Database:
         with self._lock:
             try:
                 rows = self._link.execute(query, values).fetchall()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 level = logging.DEBUG if self.read_fault else logging.WARNING
                 logger.log(level, "%s: cannot be read: %s", self.path, error)
                 self.read_fault = str(error)
-                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                if not isinstance(error, sqlite3.OperationalError | sqlite3.InterfaceError):
                     self.damaged = str(error)
                 return []
             self.read_fault = None
@@ -323,7 +323,7 @@ def open_database(folder: Path, file_mode: int = OWNER_ONLY) -> Database:
         return Database(path, file_mode)
     except sqlite3.OperationalError as error:
         raise Unavailable(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         set_aside(path, str(error))
     try:
         return Database(path, file_mode)
@@ -399,7 +399,7 @@ class DatabaseReader:
             self._link = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", BUSY_S, uri=True)
             self._link.text_factory = _text
             _check_version(self._link, self.path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise InputError(f"{self.path}: the journal cannot be read: {error}") from error
 
     def __enter__(self) -> Self:
@@ -434,7 +434,7 @@ class DatabaseReader:
             return self._link.execute(query).fetchall()
         except sqlite3.ProgrammingError:  # closed
             raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise InputError(f"{self.path}: the journal cannot be read: {error}") from error
 
 
@@ -460,7 +460,7 @@ def _translated_errors() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise Unavailable(str(error)) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: a message that quotes damaged bytes
         raise Damaged(str(error)) from error
     except OSError as error:
         raise Unavailable(error.strerror or str(error)) from error

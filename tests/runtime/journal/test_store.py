@@ -46,7 +46,7 @@ def test_a_damaged_journal_is_set_aside(
             "cut off": data[: len(data) // 2],
             "definition": data.replace(b"CREATE TABLE hops", b"CREATE TAB\x8d\xff hops"),
             # the index of `stations` refers to a row that does not exist, which `PRAGMA quick_check` does not find
-            "index": re.sub(rb"(?s)(\x04\x17\x19\x01list:XX\.STA).", rb"\g<1>\x63", data),
+            "index": re.sub(rb"(?s)(\x04\x17\x19\x01list:XX\.STA).", rb"\g<1>c", data),
         }[damage]
     )
     damaged = path.read_bytes()

@@ -30,6 +30,7 @@ FILE_NAME = "journal.sqlite"
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x5E15ED6E
 WAL_LIMIT_BYTES = 4 << 20
+LATEST_NS = 7_000_000_000_000_000_000  # the year 2191; a later time is damaged, and near the largest that SQLite stores
 BUSY_S = 5.0  # wait for another connection: `seisedge state show` may be reading
 
 TABLES = """
@@ -256,10 +257,17 @@ class Database:
             return [seq for (seq,) in self._link.execute("SELECT seq FROM outbox ORDER BY seq")]
 
     def newest_ns(self) -> int | None:
-        """The newest time of a line or key, on the storage clock; None without any. Raises Unavailable or Damaged."""
+        """The newest time of a line or key, on the storage clock, without those beyond `LATEST_NS`; None without any.
+
+        Raises Unavailable or Damaged.
+        """
         with self._lock, _translated_errors():
-            (lines_ns,) = self._link.execute("SELECT max(created_ns) FROM outbox").fetchone()
-            (keys_ns,) = self._link.execute("SELECT max(emitted_ns) FROM emitted").fetchone()
+            (lines_ns,) = self._link.execute(
+                "SELECT max(created_ns) FROM outbox WHERE created_ns < ?", (LATEST_NS,)
+            ).fetchone()
+            (keys_ns,) = self._link.execute(
+                "SELECT max(emitted_ns) FROM emitted WHERE emitted_ns < ?", (LATEST_NS,)
+            ).fetchone()
         return max((ns for ns in (lines_ns, keys_ns) if isinstance(ns, int)), default=None)
 
     def was_emitted(self, event_id: str, revision: int) -> bool:

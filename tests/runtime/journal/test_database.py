@@ -96,6 +96,23 @@ def test_a_wall_clock_that_is_set_right_loses_nothing(tmp_path: Path) -> None:
     assert _stored(tmp_path) == (list(range(64)), list(range(1, 65)))
 
 
+def test_a_damaged_time_does_not_move_the_storage_clock(tmp_path: Path) -> None:
+    clock = Clock(1000 * DAY_S)
+    journal = _journal(tmp_path, clock, JournalConfig())
+    for revision in range(2):
+        journal.add(event(revision))
+    journal.step()
+    journal.close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as link:
+        link.execute("UPDATE outbox SET created_ns = ? WHERE seq = 1", (2**63 - 1,))
+        link.execute("UPDATE emitted SET emitted_ns = ? WHERE revision = 1", (2**63 - 1,))
+    journal = _journal(tmp_path, clock, JournalConfig())
+    journal.add(event(2))
+    journal.step()
+    assert _stored(tmp_path) == ([0, 1, 2], [1, 2, 3]) and not journal.failing
+    journal.close()
+
+
 def test_every_count_of_waiting_lines_is_without_the_dropped_ones(tmp_path: Path) -> None:
     clock = Clock(100 * DAY_S)
     settings = JournalConfig(max_lines=100)

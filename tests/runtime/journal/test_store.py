@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ def _levels(caplog: pytest.LogCaptureFixture, text: str) -> list[str]:
     return [record.levelname for record in caplog.records if text in record.message]
 
 
-@pytest.mark.parametrize("damage", ["garbage", "torn page", "cut off"])
+@pytest.mark.parametrize("damage", ["garbage", "torn page", "cut off", "definition", "index"])
 def test_a_damaged_journal_is_set_aside(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, connections: Connections, damage: str
 ) -> None:
@@ -44,9 +45,13 @@ def test_a_damaged_journal_is_set_aside(
             "garbage": b"not a database, and longer than a header would be " * 100,
             "torn page": data[: 2 * 4096] + b"\xa5" * (3 * 4096) + data[5 * 4096 :],
             "cut off": data[: len(data) // 2],
+            "definition": data.replace(b"CREATE TABLE hops", b"CREATE TAB\x8d\xff hops"),
+            # the index of `stations` refers to a row that does not exist, which `PRAGMA quick_check` does not find
+            "index": re.sub(rb"(?s)(\x04\x17\x19\x01list:XX\.STA).", rb"\g<1>c", data),
         }[damage]
     )
     damaged = path.read_bytes()
+    assert damaged != data
     journal = Journal(tmp_path, "list:")
     assert "the journal is damaged" in caplog.text
     assert state_of(journal) is StoreState.STORING and journal.durable and journal.resume == {}

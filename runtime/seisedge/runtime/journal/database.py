@@ -33,6 +33,7 @@ FILE_NAME = "journal.sqlite"
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x5E15ED6E
 WAL_LIMIT_BYTES = 4 << 20
+LATEST_NS = 7_000_000_000_000_000_000  # the year 2191; a later time is damaged, and near the largest that SQLite stores
 BUSY_S = 5.0  # wait for another connection: `seisedge state show` may be reading
 
 TABLES = """
@@ -260,10 +261,17 @@ class Database:
             return [seq for (seq,) in self._link.execute("SELECT seq FROM outbox ORDER BY seq")]
 
     def newest_ns(self) -> int | None:
-        """The newest time of a line or key, on the storage clock; None without any. Raises Unavailable or Damaged."""
+        """The newest time of a line or key, on the storage clock, without those beyond `LATEST_NS`; None without any.
+
+        Raises Unavailable or Damaged.
+        """
         with self._lock, _translated_errors():
-            (lines_ns,) = self._link.execute("SELECT max(created_ns) FROM outbox").fetchone()
-            (keys_ns,) = self._link.execute("SELECT max(emitted_ns) FROM emitted").fetchone()
+            (lines_ns,) = self._link.execute(
+                "SELECT max(created_ns) FROM outbox WHERE created_ns < ?", (LATEST_NS,)
+            ).fetchone()
+            (keys_ns,) = self._link.execute(
+                "SELECT max(emitted_ns) FROM emitted WHERE emitted_ns < ?", (LATEST_NS,)
+            ).fetchone()
         return max((ns for ns in (lines_ns, keys_ns) if isinstance(ns, int)), default=None)
 
     def was_emitted(self, event_id: str, revision: int) -> bool:
@@ -332,11 +340,11 @@ class Database:
         with self._lock:
             try:
                 rows = self._link.execute(query, values).fetchall()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 level = logging.DEBUG if self.read_fault else logging.WARNING
                 logger.log(level, "%s: cannot be read: %s", self.path, error)
                 self.read_fault = str(error)
-                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                if not isinstance(error, sqlite3.OperationalError | sqlite3.InterfaceError):
                     self.damaged = str(error)
                 return []
             self.read_fault = None
@@ -354,7 +362,7 @@ def open_database(folder: Path, file_mode: int = OWNER_ONLY) -> Database:
         return Database(path, file_mode)
     except sqlite3.OperationalError as error:
         raise Unavailable(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         set_aside(path, str(error))
     try:
         return Database(path, file_mode)
@@ -430,7 +438,7 @@ class DatabaseReader:
             self._link = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", timeout=BUSY_S, uri=True)
             self._link.text_factory = _text
             _check_version(self._link, self.path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise InputError(f"{self.path}: the journal cannot be read: {error}") from error
 
     def __enter__(self) -> Self:
@@ -467,7 +475,7 @@ class DatabaseReader:
             return self._link.execute(query).fetchall()
         except sqlite3.ProgrammingError:  # closed
             raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise InputError(f"{self.path}: the journal cannot be read: {error}") from error
 
 
@@ -499,7 +507,7 @@ def _translated_errors() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise Unavailable(str(error)) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: a message that quotes damaged bytes
         raise Damaged(str(error)) from error
     except OSError as error:
         raise Unavailable(error.strerror or str(error)) from error

@@ -81,7 +81,11 @@ class Store:
         try:
             self._lock = FolderLock(self.folder, self._file_mode)
             database = open_database(self.folder, self._file_mode)
-            contents, numbers = database.contents(source), database.numbers()
+            try:
+                contents, numbers = database.contents(source), database.numbers()
+            except Damaged as error:
+                database = self._new_database(database, error)
+                contents, numbers = database.contents(source), database.numbers()
             self._clock.continue_from(database.newest_ns())
         except (Unavailable, Damaged) as error:
             if database is not None:
@@ -95,6 +99,12 @@ class Store:
             self.contents = contents
             self._outbox.start(contents.seq, contents.places, numbers)
             self._enter(StoreState.STORING, database)
+
+    def _new_database(self, damaged: Database, error: Damaged) -> Database:
+        """A new database in place of one that turns out to be damaged. Raises Unavailable or InputError."""
+        damaged.close()
+        set_aside(damaged.path, str(error))
+        return open_database(self.folder, self._file_mode)
 
     @property
     def state(self) -> StoreState:
@@ -123,7 +133,11 @@ class Store:
                 self._lock = FolderLock(self.folder, self._file_mode)
             database = open_database(self.folder, self._file_mode)
             with self._outbox.lock:
-                newest = database.merge(self._outbox.places, self._outbox.seq, now_ns)
+                try:
+                    newest = database.merge(self._outbox.places, self._outbox.seq, now_ns)
+                except Damaged as error:
+                    database = self._new_database(database, error)
+                    newest = database.merge(self._outbox.places, self._outbox.seq, now_ns)
                 numbers = database.numbers()
                 self._clock.continue_from(database.newest_ns())
                 self._outbox.renumber(newest, numbers)

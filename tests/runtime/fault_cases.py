@@ -322,7 +322,7 @@ class _Sent(ShakeUdpSource):
 
     def packets(self) -> Iterator[Packet | None]:
         for data in self._datagrams:
-            datagram = self._read(data, "127.0.0.1")
+            datagram = self._read(data, "127.0.0.1", 0)
             if datagram is not None:
                 yield from self._with_rate(datagram, 0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from seisedge.runtime.records.packet import SourceId
@@ -104,6 +104,7 @@ class Subscription:
     modulus: int = SEQUENCE_MODULUS  # of sequence numbers
     next: int = 0
     stop: int = 0
+    selected: dict[SourceId, bool] = field(default_factory=dict)  # by channel; a client may send many patterns
 
     def set_range(self, n_released: int, n_gone: int = 0) -> None:
         """Set `next` and `stop`; `n_released` entries are complete, and the first `n_gone` of them no longer kept.
@@ -126,8 +127,11 @@ class Subscription:
 
     def takes(self, index: int) -> bool:
         entry, request = self.station.entries[index], self.request
+        selected = self.selected.get(entry.source_id)
+        if selected is None:
+            selected = self.selected[entry.source_id] = is_selected(entry.source_id, request.selectors)
         return (
-            is_selected(entry.source_id, request.selectors)
+            selected
             and (request.begin_ns is None or entry.release_ns >= request.begin_ns)
             and (request.end_ns is None or entry.starttime_ns < request.end_ns)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
@@ -92,6 +93,46 @@ def test_channel_patterns_of_a_station_are_limited(digitizer: Digitizer) -> None
         assert found == [b"OK\r\n"] * (MAX_SELECTORS + 1) + [b"ERROR\r\n"]
         link.sendall(b"SELECT\r\nSELECT EHZ\r\n")  # without a pattern: all channels again
         assert [answers.readline() for _ in range(2)] == [b"OK\r\n"] * 2
+
+
+SEEDLINK = (
+    "HELLO", "SLPROTO 4.0", "SLPROTO 3.1", "SLPROTO", "STATION B918 PB", "STATION PB_B918", "STATION *_*", "STATION",
+    "SELECT EH?", "SELECT *_E_H_Z", "SELECT !", "SELECT", "DATA", "DATA 000001", "DATA ALL", "DATA -1",
+    "DATA 9" + "9" * 30,
+    "DATA ALL 2019-07-07T08:16:00Z", "FETCH 0", "FETCH x", "TIME 2019,7,7", "TIME 1", "TIME 9999999,1,1", "TIME", "END",
+    "ENDFETCH", "INFO", "INFO ID", "INFO STATIONS", "INFO STREAMS", "INFO ü", "ü", "CAT", "USERAGENT x", "x" * 500,
+)  # fmt: skip
+DATALINK = (
+    "ID x", "MATCH 3", "MATCH 0", "MATCH", "REJECT 2", "POSITION SET EARLIEST", "POSITION SET 5", "POSITION SET 5 x",
+    "POSITION AFTER 1", "POSITION AFTER x", "POSITION SET 9" + "9" * 30, "INFO STATUS", "INFO STREAMS", "INFO",
+    "STREAM", "STREAM DIALUP", "ENDSTREAM", "", "READ 3",
+)  # fmt: skip
+
+
+def random_commands(rng: random.Random) -> bytes:
+    if rng.random() < 0.5:
+        endings = (b"\r\n", b"\n", b"\r", b"")
+        data = b"".join(rng.choice(SEEDLINK).encode() + rng.choice(endings) for _ in range(rng.randrange(1, 12)))
+    else:
+        payloads = (b"", b"", rng.randbytes(2), rng.randbytes(3))
+        data = b"".join(message(rng.choice(DATALINK), rng.choice(payloads)) for _ in range(rng.randrange(1, 12)))
+    changed = bytearray(data)
+    for _ in range(rng.choice((0, 0, 3))):
+        changed[rng.randrange(len(changed))] = rng.randrange(256)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("ring", [None, 5])
+def test_random_commands_end_no_thread_with_an_exception(ring: int | None, cut: Path) -> None:
+    """An exception of a thread fails the test."""
+    rng = random.Random(0)
+    with Digitizer(cut, speed=0, ring=ring) as digitizer:
+        for _ in range(400):
+            with connected(digitizer) as link:
+                link.sendall(random_commands(rng))
+                link.shutdown(socket.SHUT_WR)
+                rest(link)
+        assert is_served(digitizer)
 
 
 class Waits(threading.Event):

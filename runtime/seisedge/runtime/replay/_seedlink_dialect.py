@@ -108,7 +108,7 @@ class Dialect4(Dialect):
     start_words = ("DATA",)
 
     def error(self, refusal: Refusal) -> bytes:
-        return f"ERROR {refusal.code} {refusal.message}\r\n".encode("ascii")
+        return f"ERROR {refusal.code} {refusal.message}\r\n".encode("ascii", errors="replace")
 
     def station(self, arguments: list[str]) -> Request | None:
         if len(arguments) != 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from seisedge.runtime.records.codes import fits_seed, location_from_text, station_fits_seed
@@ -108,6 +108,7 @@ class Subscription:
     modulus: int = SEQUENCE_MODULUS  # of sequence numbers
     next: int = 0
     stop: int = 0
+    selected: dict[SourceId, bool] = field(default_factory=dict)  # by channel; a client may send many patterns
 
     def set_range(self, n_released: int, n_gone: int = 0) -> None:
         """Set `next` and `stop`; `n_released` entries are complete, and the first `n_gone` of them no longer kept.
@@ -130,9 +131,13 @@ class Subscription:
 
     def takes(self, index: int) -> bool:
         entry, request = self.station.entries[index], self.request
+        selected = self.selected.get(entry.source_id)
+        if selected is None:
+            name = entry.source_id
+            selected = is_selected(name, request.selectors) and (fits_seed(name) or not request.seed_only)
+            self.selected[name] = selected
         return (
-            is_selected(entry.source_id, request.selectors)
-            and (fits_seed(entry.source_id) or not request.seed_only)
+            selected
             and (request.begin_ns is None or entry.release_ns >= request.begin_ns)
             and (request.end_ns is None or entry.starttime_ns < request.end_ns)
         )

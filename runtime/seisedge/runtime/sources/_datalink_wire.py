@@ -21,6 +21,7 @@ MAX_RECORD_PAYLOAD_BYTES = 1 << 17
 _WORD = rb"(?:PACKET|OK|ERROR|INFO|ID|ENDSTREAM)"
 _START = re.compile(rb"DL[\x02-\xff]" + _WORD, re.DOTALL)
 _HEADER = re.compile(rb"(PACKET|OK|ERROR|INFO|ID|ENDSTREAM)(?: [\x20-\x7e]*)?")
+_NUMBER = re.compile(r"-?[0-9]{1,19}")  # 64 bits; a longer one would not fit into a command
 _SIZE_AT = {"PACKET": 6, "OK": 2, "ERROR": 2, "INFO": 2}
 
 
@@ -49,11 +50,9 @@ class PacketHead:
     @classmethod
     def from_words(cls, words: list[str]) -> PacketHead | None:
         """None if the words are not the header of a packet."""
-        try:
-            _, stream, number, time_us, _, _, _ = words
-            return cls(stream, int(number), int(time_us))
-        except ValueError:
+        if len(words) != 7 or not all(map(_NUMBER.fullmatch, words[2:4])):
             return None
+        return cls(words[1], int(words[2]), int(words[3]))
 
     @property
     def station_id(self) -> str:

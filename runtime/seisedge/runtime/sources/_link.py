@@ -124,6 +124,8 @@ class LinkSource(Source):
 
     def __init__(self, url: str, options: SourceOptions | None, host: str, port: int) -> None:
         super().__init__(url)
+        if "@" in url:
+            logger.warning("%s: user and password of the URL are not sent: logging in is not supported", self.url)
         self.options = options if options is not None else SourceOptions()
         self.state = LinkState.WAITING
         self._host, self._port = host, port

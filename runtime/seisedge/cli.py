@@ -7,7 +7,6 @@ import io
 import logging
 import sys
 import traceback
-import warnings
 from importlib.metadata import version
 from types import TracebackType
 
@@ -17,8 +16,6 @@ from seisedge.runtime.errors import SeisedgeError
 from seisedge.runtime.output import print_error
 from seisedge.runtime.paths import PRINTABLE, text_from_path
 from seisedge.runtime.suggestion import suggestion
-
-logger = logging.getLogger(__name__)
 
 # command → module and attribute, the extra it needs, one line of help
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
@@ -123,18 +120,6 @@ def _print_exception(kind: type[BaseException], error: BaseException, trace: Tra
     print_error("".join(traceback.format_exception(kind, error, trace)).rstrip())
 
 
-def _log_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: object = None,
-    line: str | None = None,
-) -> None:
-    """Warnings of libraries are for developers: logged, and only with -vv."""
-    logger.debug("%s: line %d: %s: %s", filename, lineno, category.__name__, message)
-
-
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("seisedge"), prog_name="seisedge")
 @click.option("-v", "--verbose", count=True, help="Log more; twice for debugging.")
@@ -148,7 +133,6 @@ def main(verbose: int) -> None:
     handler.setFormatter(_Formatter("%(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=level)
     sys.excepthook = _print_exception
-    warnings.showwarning = _log_warning
 
 
 if __name__ == "__main__":

@@ -104,6 +104,10 @@ def test_a_run_as_prometheus_sees_it(tmp_path: Path) -> None:
         assert values["seisedge_work_milliseconds_count"] == 3
         assert values["seisedge_journal_up"] == 1 and values["seisedge_disk_free_bytes"] > 0
         assert values['seisedge_sink_delivered_total{sink="a \\"quoted\\" sink"}'] == 3
+        of = '{sink="a \\"quoted\\" sink"}'
+        assert values[f"seisedge_sink_alive{of}"] == 0 and 0 <= values[f"seisedge_sink_last_delivery_seconds{of}"] < 60
+        for name in ("refused_total", "undecodable_total", "dead_lettered_total", "restarts_total", "waiting_lines"):
+            assert values[f"seisedge_sink_{name}{of}"] == 0
         assert values["seisedge_source_reconnects_total"] == 0 and values["seisedge_up"] == 1
         assert values["seisedge_real_time_factor"] > 10
         for name in {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}:

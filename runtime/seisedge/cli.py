@@ -20,8 +20,6 @@ from seisedge.runtime.output import print_error
 from seisedge.runtime.paths import PRINTABLE, text_of_message
 from seisedge.runtime.suggestion import suggestion
 
-logger = logging.getLogger(__name__)
-
 # command → module and attribute, the extra it needs, one line of help
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "demo": ("seisedge.runtime.commands.demo:command", None, "Replay the bundled recording through a station."),
@@ -135,7 +133,7 @@ def _log_warning(
 ) -> None:
     """Write a Python warning of a library as one line of the log, for those who ask for more with -v."""
     place = f"{Path(filename).name}:{lineno}"
-    logger.info("%s: %s: %s", place, category.__name__, " ".join(str(message).split()))
+    logging.getLogger(__name__).info("%s: %s: %s", place, category.__name__, " ".join(str(message).split()))
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

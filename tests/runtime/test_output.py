@@ -171,6 +171,8 @@ def test_a_patient_stream_keeps_log_lines(one_pipe: Pipe) -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
+    while stream.waiting < MAX_LOG_LINES:
+        writer.join(0.001)
     received = b""
     while writer.is_alive() or stream.waiting:
         received += one_pipe.read()

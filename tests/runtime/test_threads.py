@@ -271,7 +271,7 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-@pytest.mark.parametrize("kind", ["seedlink", "datalink", "shake-udp"])
+@pytest.mark.parametrize("kind", ["seedlink", pytest.param("datalink", marks=pytest.mark.long), "shake-udp"])
 def test_every_thread_of_a_station(tmp_path: Path, kind: str) -> None:
     text = (STATIONS / "PB.B918.toml").read_text(encoding="utf-8") + SINKS.format(folder=tmp_path, port=_free_port())
     threads = [

@@ -238,6 +238,26 @@ def test_sigterm_ends_a_file_whose_events_nobody_reads(part: Path) -> None:
     assert time.monotonic() - began_s < STOP_S
 
 
+FAILS = (
+    "import sys, seisedge.cli as cli\nsys.excepthook = cli._print_exception\nraise RuntimeError('a fault of seisedge')"
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [(["-m", "seisedge.cli", "run", "no-such-file.mseed"], 2), (["-c", FAILS], 1)]
+)
+def test_a_process_that_fails_ends_though_nobody_reads_the_reason(command: list[str], code: int) -> None:
+    """A supervisor restarts it; it must not wait for a log collector that hangs."""
+    read_fd, write_fd = _small_pipe()
+    os.write(write_fd, b"x" * 4096)
+    try:
+        process = subprocess.run([sys.executable, *command], stderr=write_fd, timeout=60, check=False)
+    finally:
+        os.close(read_fd)
+        os.close(write_fd)
+    assert process.returncode == code
+
+
 def test_sigterm_ends_a_process_that_hangs_in_a_library() -> None:
     """The main thread waits in C, for a lock that nobody releases: no signal handler of Python can run."""
     script = (

@@ -392,3 +392,28 @@ def test_a_sink_is_judged_by_its_progress(tmp_path: Path) -> None:
 
 def _wait(event: threading.Event) -> None:
     event.wait(60)
+
+
+def test_a_transaction_that_hangs_does_not_hold_up_the_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk that hangs, the journal holds the lock of the outbox."""
+    monkeypatch.setattr("seisedge.runtime.service.health.LOCK_WAIT_S", 0.01)
+    health = Health()
+    health.journal = Journal(tmp_path, "list:")
+    health.drains = [Drain(Scripted(), "hook", health.journal.outbox)]
+    locked, ending = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with health.journal.outbox.lock:
+            locked.set()
+            _wait(ending)
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    assert locked.wait(30)
+    condition, reasons = health.condition()
+    assert condition == "degraded"
+    assert reasons == ["a transaction of the journal takes longer than 0.01 s: the disk may hang"]
+    assert "seisedge_up 1" in text_from_health(health)
+    ending.set()
+    thread.join()
+    assert "seisedge_sink_waiting_lines" in text_from_health(health)

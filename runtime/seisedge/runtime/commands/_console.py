@@ -29,7 +29,7 @@ from seisedge.runtime.threads import start_worker
 logger = logging.getLogger(__name__)
 
 SINK_WAIT_S = 5.0  # with a state folder: then the lines wait there, and the sink is reported as down
-END_WAIT_S = 30.0  # at the end of a live run, for lines that the reader has yet to take
+END_WAIT_S = 30.0  # at the end, for lines that the reader has yet to take; without limit for those of a file
 STOP_LIMIT_S = 4.5  # after SIGTERM or Ctrl-C the process ends, whatever its main thread waits for
 
 
@@ -61,7 +61,7 @@ class Console:
         """The sink that writes events to standard output. alone: no other output has them."""
         self._alone = alone
         if source.back_pressure:
-            self.out.patient = self.err.patient = True
+            self.out.patient = True
             self._end_wait_s = float("inf")
         if journal.folder is not None:  # the lines wait in the folder; the thread of the sink tries again
             return self._sink(lambda line: self.out.deliver(line, SINK_WAIT_S))
@@ -112,7 +112,7 @@ class Console:
         lost = self.out.close(self._end_wait_s)
         if lost:
             self.err.post(f"WARNING {self.out.name}: the last {lost} lines were not read")
-        self.err.close(self._end_wait_s)
+        self.err.close(END_WAIT_S)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +38,7 @@ Condition = Literal["ok", "degraded", "outage"]
 
 STUCK_S = 30.0  # without a packet or a tick; a source gives a tick every half second
 REPORT_EVERY_S = 10.0  # the log and systemd's status line follow the condition this fast
+LOCK_WAIT_S = 1.0  # for a transaction of the journal, before `/healthz` answers without the sinks
 UNDELIVERED_S = 60.0  # while lines wait; longer than any sink waits for the answer to one line
 REFUSED_SHARE = 0.1  # of the last lines of a sink
 FAILED_S = 300.0  # a thread that failed is reported for so long after its restart
@@ -148,7 +149,11 @@ class Health:
             degraded.append("the journal cannot be written")
         if self.models is not None:
             degraded += self.models.stand_ins
-        degraded += [reason for drain in self.drains for reason in self._of_drain(drain)]
+        with self._outbox_lock() as free:
+            if free:
+                degraded += [reason for drain in self.drains for reason in self._of_drain(drain)]
+            else:
+                degraded.append(f"a transaction of the journal takes longer than {LOCK_WAIT_S:g} s: the disk may hang")
         degraded += _of_workers(monotonic())
         for stream in self.streams:
             if (stalled_s := stream.stalled_s) > STALLED_S:
@@ -157,6 +162,17 @@ class Health:
         if len(reasons) > MAX_REASONS:
             reasons[MAX_REASONS:] = [f"and {len(reasons) - MAX_REASONS} more"]
         return ("outage" if outage else "degraded" if degraded else "ok"), reasons
+
+    @contextlib.contextmanager
+    def _outbox_lock(self) -> Iterator[bool]:
+        """True with the lock of the outbox, which a transaction holds; False if it is not free in time."""
+        lock = self.journal.outbox.lock
+        free = lock.acquire(timeout=LOCK_WAIT_S)
+        try:
+            yield free
+        finally:
+            if free:
+                lock.release()
 
     def _of_drain(self, drain: Drain) -> list[str]:
         """What is wrong with the delivery to a sink. Progress counts, not what the sink reports of itself."""
@@ -204,8 +220,10 @@ class Health:
 
     def samples(self) -> list[Sample]:
         """The values of `/metrics`, without the histograms."""
-        parts = (self._of_process, self._of_source, self._of_arrivals, self._of_stations, self._of_outbox)
+        parts = (self._of_process, self._of_source, self._of_arrivals, self._of_stations)
         found = [sample for part in parts for sample in part()]
+        with self._outbox_lock() as free:
+            found += self._of_outbox() if free else []
         return [sample for sample in found if sample.value is not None]
 
     def _of_process(self) -> list[Sample]:

@@ -35,9 +35,10 @@ from seisedge.runtime.urls import host_fault, shown_url
 logger = logging.getLogger(__name__)
 
 DEFAULT_PORT = 8888
-MAX_DATAGRAM_BYTES = 65_536
+MAX_DATAGRAM_BYTES = 8192  # a Shake sends some hundred; a longer one is set aside
 MAX_CHANNELS = 64  # whose packets are used to infer the rate; a Shake has up to four
 MAX_WAITING = 8192  # datagrams between the socket and the station: minutes of a four-channel Shake
+MAX_WAITING_FOR_RATE = 1000  # datagrams before the rate is inferred: those of a clock that stands still infer none
 RECEIVE_BUFFER_BYTES = 1 << 22  # requested; the system may grant less
 RATE_INTERVALS = 6  # between packets of one channel, before the sampling rate is inferred
 MAX_RATE_INTERVALS = 60  # without a usual rate, before the run ends: packets lost at the start give any rate
@@ -373,6 +374,9 @@ class ShakeUdpSource(Source):
             except FailedError as error:
                 raise FailedError(f"{self.url}: {error}") from error
             if rate_hz is None:
+                if len(finder.waiting) > MAX_WAITING_FOR_RATE:
+                    del finder.waiting[0]
+                    self.counters.dropped += 1
                 return
             logger.info("%s: sampling rate %g Hz", self.url, rate_hz)
             waiting, finder.waiting = finder.waiting, []

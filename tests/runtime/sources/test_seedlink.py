@@ -205,6 +205,21 @@ def test_a_server_that_no_longer_has_the_next_packet(
         assert {p.source_id.station_id for p in packets} == {"PB.B918"} and len(packets) == kept
 
 
+def test_a_wrong_reply_after_the_first_connection_does_not_end_the_run(
+    scripted: Scripted, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = scripted([packet(1, B921[0])], [], [packet(2, B921[1])])
+    url = f"{server.url}/PB_B921?from=latest"
+    with open_source(url) as source, caplog.at_level(logging.DEBUG):  # repeated failures are DEBUG
+        stream = source.packets()
+        assert next(p for p in stream if p is not None).token == "000001"
+        server.hello = b"SeedLink v9 :: SLPROTO:9.0"
+        while "the server supports SeedLink another version" not in caplog.text:
+            assert next(stream) is None
+        server.hello = b"SeedLink v3.1 (scripted)"
+        assert next(p for p in stream if p is not None).token == "000002"
+
+
 def test_a_server_that_was_replaced_numbers_from_the_start(scripted: Scripted) -> None:
     server = scripted(*[[packet(1, B921[0]), b"END"]] * 3)
     server.info = b"".join(

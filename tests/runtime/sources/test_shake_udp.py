@@ -219,6 +219,23 @@ def test_packets_lost_at_the_start_do_not_end_the_run() -> None:
         assert set(rates(source, [*range(0, 30, 3), *range(30, 50)])) == {100.0}
 
 
+def test_packets_that_give_no_rate_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a Shake whose clock stands still."""
+    monkeypatch.setattr(shake_udp, "MAX_WAITING_FOR_RATE", 30)
+    with ShakeUdpSource("shake-udp://:0?station=AM_R1234&listen=127.0.0.1") as source:
+        Hand(source).send(*[made(0)] * 40, *(made(k) for k in range(1, 7)))
+        packets = take(source, 31)
+    assert [int(p.samples[0]) for p in packets] == [0] * 25 + [25 * k for k in range(1, 7)]
+    assert source.counters.dropped == 15 and {p.sampling_rate_hz for p in packets} == {100.0}
+
+
+def test_a_datagram_that_is_too_long_is_set_aside(source: ShakeUdpSource) -> None:
+    long = b"{'EHZ', 1582315130.292" + b", 100000" * 2000 + b"}"
+    Hand(source).send(long, made(1))
+    assert [int(p.samples[0]) for p in take(source, 1)] == [25]
+    assert source.counters.bad_records == 1
+
+
 def test_another_sender_is_used_after_a_silence(
     source: ShakeUdpSource, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Generator, Iterator
 from queue import Empty, SimpleQueue
 
-from seisedge.runtime.errors import ConnectError
+from seisedge.runtime.errors import ConnectError, FailedError
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sources._base import TICK_S, LinkState, Source
 from seisedge.runtime.sources._registry import SourceOptions
@@ -136,11 +136,19 @@ class LinkSource(Source):
 
     @abc.abstractmethod
     def _negotiate(self, link: socket.socket) -> Generator[None]:
-        """Request the data. Raises FailedError if the server cannot provide them and a retry will not help."""
+        """Request the data. Raises the error of `_refusal` if the server cannot provide them."""
 
     @abc.abstractmethod
     def _stream(self) -> Generator[Packet | None, None, bool]:
         """Packets of the connection. Returns True if the server reported the end of the data."""
+
+    def _refusal(self, reason: str) -> Exception:
+        """The error to raise if the server cannot provide the data.
+
+        FailedError at the first connection, where the URL is likely to be wrong; later Lost, since the server did
+        provide them: one wrong reply must not end a run.
+        """
+        return Lost(reason) if self._was_connected else FailedError(f"{self.url}: {reason}")
 
     @property
     def back_pressure(self) -> bool:

@@ -13,7 +13,6 @@ import socket
 import time
 from collections.abc import Generator
 
-from seisedge.runtime.errors import FailedError
 from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources._datalink_wire import Message, MessageCutter, PacketHead, message, pattern_of
@@ -103,7 +102,7 @@ class DataLinkSource(LinkSource):
         data = pattern.encode("ascii")
         answer = yield from self._ask(f"{word} {len(data)}", data)
         if answer.words[0] == "ERROR":
-            raise FailedError(f"{self.url}: the server does not accept the pattern {pattern} ({answer.text})")
+            raise self._refusal(f"the server does not accept the pattern {pattern} ({answer.text})")
 
     def _position(self) -> Generator[None, None, int | None]:
         """Set the start; returns the number of the packet before it, None if that is unknown."""

@@ -96,7 +96,7 @@ class SeedLinkSource(LinkSource):
             for selector in selectors:
                 refusal = yield from conversation.ask(f"SELECT {selector}")
                 if refusal:
-                    raise FailedError(f"{self.url}: the server refused select={selector} ({refusal})")
+                    raise self._refusal(f"the server refused select={selector} ({refusal})")
             station_id = f"{network}.{station}"
             position = positions.get(station_id)
             start = self._start(station_id) if position is None else url_parts.EARLIEST
@@ -106,9 +106,10 @@ class SeedLinkSource(LinkSource):
                 raise Lost(f"the server refused '{command}' for {network}.{station} ({refusal})")
         if not accepted:
             names = ", ".join(f"{network}.{station}" for network, station in stations) or "it has no station"
+            reason = f"the server has none of the requested stations: {names}"
             if self._time_limit_s() is None:  # a live run waits for a station as it waits for a host
-                raise Lost(f"the server has none of the requested stations: {names}")
-            raise FailedError(f"{self.url}: the server has none of the requested stations: {names}")
+                raise Lost(reason)
+            raise self._refusal(reason)
         conversation.send("ENDFETCH" if self.options.until_end and self._supports_endfetch else "END")
         conversation.negotiated()
 
@@ -118,7 +119,7 @@ class SeedLinkSource(LinkSource):
         if not offered or (wanted is not None and wanted not in offered):
             known = "3 or 4" if wanted is None else str(wanted)
             supported = " and ".join(map(str, sorted(offered))) or "another version"
-            raise FailedError(f"{self.url}: the server supports SeedLink {supported}, not {known} ({printable(hello)})")
+            raise self._refusal(f"the server supports SeedLink {supported}, not {known} ({printable(hello)})")
         of_tokens = {position.version for position in self._last.values()}
         resumable = of_tokens & offered if len(of_tokens) == 1 else set()
         chosen = wanted or max(resumable or offered)
@@ -150,8 +151,8 @@ class SeedLinkSource(LinkSource):
         selector = self._dialect.selector(pattern)
         if selector is None:
             form = "EHZ, EH?, 00EH?" if self.version == 3 else "EHZ, EH?, 00_B_H_Z"
-            raise FailedError(
-                f"{self.url}: select={pattern} has no form in SeedLink {self.version}; write a pattern such as {form}"
+            raise self._refusal(
+                f"select={pattern} has no form in SeedLink {self.version}; write a pattern such as {form}"
             )
         return selector
 

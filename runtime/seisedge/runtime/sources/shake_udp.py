@@ -32,15 +32,16 @@ from seisedge.runtime.sources._base import TICK_S, Source
 from seisedge.runtime.sources._registry import SourceOptions, register_source
 from seisedge.runtime.sources._server_url import server_from_url
 from seisedge.runtime.suggestion import suggestion
-from seisedge.runtime.threads import start_worker
+from seisedge.runtime.threads import start_task, start_worker
 from seisedge.runtime.urls import shown_url
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_PORT = 8888
-MAX_DATAGRAM_BYTES = 65_536
+MAX_DATAGRAM_BYTES = 8192  # a Shake sends some hundred; a longer one is set aside
 MAX_CHANNELS = 64  # whose packets are used to infer the rate; a Shake has up to four
 MAX_WAITING = 8192  # datagrams between the socket and the station: minutes of a four-channel Shake
+MAX_WAITING_FOR_RATE = 1000  # datagrams before the rate is inferred: those of a clock that stands still infer none
 RECEIVE_BUFFER_BYTES = 1 << 22  # requested; the system may grant less
 RATE_INTERVALS = 6  # between packets of one channel, before the sampling rate is inferred
 MAX_RATE_INTERVALS = 60  # without a usual rate, before the run ends: packets lost at the start give any rate
@@ -338,8 +339,10 @@ class ShakeUdpSource(Source):
                     self._senders = found
             self._closed.wait(SENDER_SILENCE_S)
 
-        self._resolving = threading.Thread(target=resolve, name="shake-udp look-up", daemon=True)
-        self._resolving.start()
+        self._resolving = start_task("shake-udp look-up", resolve, self._look_up_failed)
+
+    def _look_up_failed(self, error: BaseException) -> None:
+        logger.warning("%s: looking up %s raised %s", self.url, self.address.sender, type(error).__name__)
 
     def _read(self, data: bytes, host: str, arrival_ns: int) -> Datagram | None:
         if data.strip() == TERM:
@@ -375,6 +378,9 @@ class ShakeUdpSource(Source):
             except FailedError as error:
                 raise FailedError(f"{self.url}: {error}") from error
             if rate_hz is None:
+                if len(finder.waiting) > MAX_WAITING_FOR_RATE:
+                    del finder.waiting[0]
+                    self.counters.dropped += 1
                 return
             logger.info("%s: sampling rate %g Hz", self.url, rate_hz)
             waiting, finder.waiting = finder.waiting, []

@@ -10,8 +10,10 @@ import argparse
 import functools
 import itertools
 import json
+import logging
 import math
 import random
+import re
 import resource
 import struct
 import sys
@@ -383,8 +385,11 @@ class Lines(Sink):
     def write(self, line: Event | Hop) -> None:
         content = content_of(line)
         json.loads(content, parse_constant=_refuse)
-        assert b"null" not in content, content
+        assert b"null" not in _OPEN_BIN.sub(b"", content), content
         self.found.append(content)
+
+
+_OPEN_BIN = re.compile(rb'"bin":\[(?:null,[0-9.-]+|[0-9.-]+,null)\]')  # the outer bins of the magnitude
 
 
 def _refuse(text: str) -> float:
@@ -427,6 +432,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=0, help="number of streams through a station")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9)
     options = parser.parse_args()
+    logging.disable(logging.WARNING)  # the log of the stations
     began_s = time.monotonic()
 
     def reporter(unit: str, every: int) -> Callable[[int, Watch], None]:

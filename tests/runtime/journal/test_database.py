@@ -113,6 +113,28 @@ def test_a_damaged_time_does_not_move_the_storage_clock(tmp_path: Path) -> None:
     journal.close()
 
 
+@pytest.mark.parametrize("statement", ["UPDATE sinks SET seq = ?", "UPDATE outbox SET seq = ?"])
+def test_a_damaged_number_is_not_continued(tmp_path: Path, statement: str) -> None:
+    """The next line could not be stored."""
+    for _ in range(8):
+        clock = Clock(1000 * DAY_S)
+        journal = _journal(tmp_path, clock, JournalConfig())
+        for revision in range(2):
+            clock.now_s += 1.0
+            journal.add(event(revision))
+            journal.step()
+        assert _stored(tmp_path) == ([0, 1], [1, 2]) and not journal.failing
+        journal.outbox.delivered("a sink that takes nothing", 1)
+        journal.flush()
+        journal.close()
+        with sqlite3.connect(tmp_path / FILE_NAME) as link:
+            link.execute(statement, (2**63 - 1,))
+        link.close()
+        for kept in tmp_path.glob("*.damaged"):  # as if they were of different seconds
+            kept.rename(tmp_path / f"{FILE_NAME}.{kept.stat().st_mtime_ns}.damaged")
+    assert len(list(tmp_path.glob("*.damaged"))) == 5
+
+
 def test_every_count_of_waiting_lines_is_without_the_dropped_ones(tmp_path: Path) -> None:
     clock = Clock(100 * DAY_S)
     settings = JournalConfig(max_lines=100)

@@ -65,6 +65,32 @@ def test_a_damaged_journal_is_set_aside(
     assert Journal(tmp_path, "list:").resume != {}
 
 
+def test_a_damaged_journal_on_a_read_only_disk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"no database" * 1000)
+    replace = Path.replace
+
+    def read_only(path: Path, target: Path) -> Path:
+        if target.name.endswith(".damaged"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return replace(path, target)
+
+    clock = Clock()
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "replace", read_only)
+        journal = Journal(tmp_path, "list:", now_s=clock)
+        journal.outbox.subscribe("sink", lambda: None)
+        journal.add(event(0))
+        journal.step()
+    assert state_of(journal) is StoreState.UNAVAILABLE and "cannot be renamed: Read-only file system" in caplog.text
+    assert waiting(journal.outbox) == [("XX.STA-1", 0)]
+    clock.now_s += 10
+    journal.step()
+    assert state_of(journal) is StoreState.STORING and len(list(tmp_path.glob("*.damaged"))) == 1
+    journal.close()
+
+
 def test_damage_during_the_run_is_set_aside(
     tmp_path: Path, connections: Connections, caplog: pytest.LogCaptureFixture
 ) -> None:

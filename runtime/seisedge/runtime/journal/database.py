@@ -34,6 +34,8 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x5E15ED6E
 WAL_LIMIT_BYTES = 4 << 20
 LATEST_NS = 7_000_000_000_000_000_000  # the year 2191; a later time is damaged, and near the largest that SQLite stores
+LATEST_SEQ = 1 << 53  # a larger number of a line is damaged
+MAX_SET_ASIDE = 5  # damaged databases that are kept, the newest ones
 BUSY_S = 5.0  # wait for another connection: `seisedge state show` may be reading
 
 TABLES = """
@@ -188,7 +190,13 @@ class Database:
             places = self._places()
             (newest,) = self._link.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
         seq = max(newest, *places.values(), 0)
-        whole = [StationRow(*row) for row in stations if _has_types(row, str, str, int, str, str, str)]
+        if seq > LATEST_SEQ:
+            raise Damaged(f"a line has the number {seq}")
+        whole = [
+            StationRow(*row)
+            for row in stations
+            if _has_types(row, str, str, int, str, str, str) and abs(row[2]) < LATEST_NS
+        ]
         if len(whole) < len(stations):
             logger.warning("%s: %d damaged rows of stations are ignored", self.path, len(stations) - len(whole))
         return Contents(whole, dict(row for row in hops if _has_types(row, str, str)), places, seq)
@@ -371,8 +379,17 @@ def open_database(folder: Path, file_mode: int = OWNER_ONLY) -> Database:
 
 
 def set_aside(path: Path, reason: str) -> None:
-    """Rename a damaged database, so that a new one can be created in its place."""
+    """Rename a damaged database, so that a new one can be created in its place. Raises Unavailable."""
     kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.damaged")
+    try:
+        _rename(path, kept)
+        for old in sorted(path.parent.glob(f"{path.name}.*.damaged"))[:-MAX_SET_ASIDE]:
+            for part in _parts(old):
+                part.unlink(missing_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            f"{path}: the journal is damaged ({reason}) and cannot be renamed: {error.strerror}"
+        ) from error
     logger.warning(
         "%s: the journal is damaged (%s); it was renamed to %s and a new one was created: the stream is read from "
         "where its source begins, and open events and undelivered lines are only in the renamed file",
@@ -380,7 +397,6 @@ def set_aside(path: Path, reason: str) -> None:
         reason,
         kept.name,
     )
-    _rename(path, kept)
 
 
 def put_in_place(copy: Path, folder: Path, *, keep: bool) -> str | None:

@@ -286,9 +286,10 @@ class Store:
         if self._database is None:
             return
         self._database.close()
-        set_aside(self._database.path, str(error))
-        self._counters.dropped_lines += self._outbox.renumber(self._outbox.seq, [])  # they are in the file set aside
         try:
+            set_aside(self._database.path, str(error))
+            # these lines are in the renamed file only
+            self._counters.dropped_lines += self._outbox.renumber(self._outbox.seq, [])
             self._enter(StoreState.FAILING, open_database(self.folder, self._file_mode))
         except Unavailable as trouble:
             self._unavailable(trouble)

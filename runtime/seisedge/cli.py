@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import logging
@@ -10,9 +11,10 @@ from importlib.metadata import version
 
 import click
 
-from seisedge.runtime.errors import SeisedgeError
+from seisedge.runtime.errors import InputError, SeisedgeError
 from seisedge.runtime.paths import PRINTABLE, text_of_message
 from seisedge.runtime.suggestion import suggestion
+from seisedge.runtime.text import shortened
 
 # command → module and attribute, the extra it needs, one line of help
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
@@ -103,6 +105,11 @@ class LazyGroup(click.Group):
         except SeisedgeError as error:
             click.echo(f"Error: {text_of_message(str(error))}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG or error.filename is None:
+                raise
+            click.echo(f"Error: {shortened(str(error.filename))}: no file can have a name of this length", err=True)
+            ctx.exit(InputError.exit_code)
 
 
 class _Formatter(logging.Formatter):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import logging
@@ -15,10 +16,11 @@ from typing import TextIO
 
 import click
 
-from seisedge.runtime.errors import SeisedgeError
+from seisedge.runtime.errors import InputError, SeisedgeError
 from seisedge.runtime.output import print_error
 from seisedge.runtime.paths import PRINTABLE, text_of_message
 from seisedge.runtime.suggestion import suggestion
+from seisedge.runtime.text import shortened
 
 # command → module and attribute, the extra it needs, one line of help
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
@@ -109,6 +111,11 @@ class LazyGroup(click.Group):
         except SeisedgeError as error:
             print_error(f"Error: {text_of_message(str(error))}")
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG or error.filename is None:
+                raise
+            print_error(f"Error: {shortened(str(error.filename))}: no file can have a name of this length")
+            ctx.exit(InputError.exit_code)
 
 
 class _Formatter(logging.Formatter):

@@ -397,3 +397,9 @@ def test_an_events_file_that_cannot_be_written(tmp_path: Path) -> None:
 def test_help_has_examples() -> None:
     result = _seisedge("run", "--help")
     assert result.exit_code == 0 and "Examples:" in result.output and "seisedge run" in result.output
+
+
+@pytest.mark.parametrize("arguments", [["{}"], ["sds:{}"], ["a.mseed", "--model", "{}"], ["{}.toml"]])
+def test_a_name_that_no_file_can_have(arguments: list[str]) -> None:
+    result = _seisedge("run", *(word.format("a" * 300) for word in arguments))
+    _refused(result, 2, "aaa")

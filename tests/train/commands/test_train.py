@@ -14,6 +14,7 @@ from tests.train.dataset.sets import make_arrays, make_rows, write_set
 from torch.torch_version import TorchVersion
 
 from seisedge.cli import main
+from seisedge.runtime.errors import InputError
 from seisedge.train.recipes.recipe import load_recipe, recipe_names
 from seisedge.train.run_file import load_run
 
@@ -169,3 +170,18 @@ def test_bad_metadata(tmp_path: Path, metadata: str, message: str) -> None:
     code, text = train("event-type", "--data", str(tmp_path))
     assert code == 2
     assert message in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a = [" + "\n[" * 50_000, "\xff", "a = 1" + "0" * 2400, "[optimisation]\nsteps = 0x" + "f" * 2000, "a" * 300_000],
+    ids=range(5),
+)
+def test_a_hostile_recipe_is_one_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"r\.toml: ") as caught:
+        load_recipe(str(path))
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 600
+    with pytest.raises(InputError, match=r"none\.toml: no such file"):
+        load_recipe(str(tmp_path / "none.toml"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -18,10 +17,8 @@ from seisedge.runtime.records.orientation import ON_AXIS_DEG
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.suggestion import suggestion
 from seisedge.runtime.text import quoted, reason_of, shortened
+from seisedge.runtime.tomlfile import MAX_BYTES, tables_from_toml
 
-MAX_BYTES = 256 * 1024  # of a station file; one with every setting and comment has 10 kB
-MAX_LINE = 2500  # characters: the longest URL and its key
-MAX_DOTS = 100  # in a line: tomllib takes time and memory with the square of the parts of a dotted key
 CHANNEL_CODE = re.compile("[A-Z0-9]{3}")
 
 
@@ -47,22 +44,15 @@ def load_config(path: Path) -> StationConfig:
 def _tables(path: Path) -> dict[str, Any]:
     """The content of a TOML file. Raises InputError if it cannot be read or is too large, ConfigError for no TOML."""
     try:
-        text = read_up_to(path, MAX_BYTES).decode("utf-8")
-        for number, line in enumerate(text.split("\n"), 1):
-            if len(line) > MAX_LINE or line.count(".") > MAX_DOTS:
-                limits = f"{MAX_LINE} characters or {MAX_DOTS} dots"
-                raise ConfigError(str(path), [f"line {number} has more than {limits}"])
-        return tomllib.loads(text)
+        return tables_from_toml(read_up_to(path, MAX_BYTES))
     except FileNotFoundError:
         raise InputError(f"{path}: no such station file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot read the station file: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot read the station file: not UTF-8: {error}") from error
-    except RecursionError:
-        raise ConfigError(str(path), ["not valid TOML: its tables or arrays are nested too deeply"]) from None
-    except ValueError as error:  # TOMLDecodeError, and that of int() for a number with thousands of digits
-        raise ConfigError(str(path), [f"not valid TOML: {reason_of(error)}"]) from error
+    except ValueError as error:
+        raise ConfigError(str(path), [f"not valid TOML: {error}"]) from error
 
 
 def _cross_faults(config: StationConfig) -> list[str]:

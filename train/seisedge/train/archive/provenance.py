@@ -21,6 +21,9 @@ import msgspec
 
 from seisedge.runtime.card import MAGNITUDE_CODE, UNSPECIFIED_SCALE
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import read_up_to
+from seisedge.runtime.text import reason_of
+from seisedge.runtime.tomlfile import MAX_BYTES, tables_from_toml
 from seisedge.train.archive.archive import Archive, Record
 from seisedge.train.dataset.event_hashes import joined_texts, text_from_keys
 
@@ -93,9 +96,9 @@ def read_facts(folders: Iterable[Path]) -> dict[str, list[SourceFacts]]:
         if not path.is_file():
             continue
         try:
-            tables = msgspec.toml.decode(path.read_bytes(), type=dict[str, SourceFacts])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: must contain one valid table for each source: {error}") from error
+            tables = msgspec.convert(tables_from_toml(read_up_to(path, MAX_BYTES)), dict[str, SourceFacts])
+        except (OSError, ValueError, OverflowError) as error:  # ValidationError is a ValueError
+            raise InputError(f"{path}: must contain one valid table for each source: {reason_of(error)}") from error
         for name, facts in tables.items():
             out.setdefault(name, []).append(facts)
     return out

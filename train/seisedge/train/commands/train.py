@@ -60,7 +60,7 @@ def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
             raise InputError(f"--set {setting}: must be KEY=VALUE, for example optimisation.steps=500")
         try:
             out[key] = msgspec.toml.decode(f"value = {text}")["value"]
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):  # DecodeError is a ValueError
             out[key] = text
     return out
 

@@ -10,7 +10,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import read_up_to
 from seisedge.runtime.suggestion import suggestion
+from seisedge.runtime.text import reason_of
+from seisedge.runtime.tomlfile import MAX_BYTES, tables_from_toml
 from seisedge.train.augment import augmentations_from
 from seisedge.train.dataset.holdout import check_rule
 
@@ -133,13 +136,16 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
         path = Path(name)
         if not path.is_file():
             raise InputError(f"{name}: no such file; RECIPE must be a TOML file or the name of a bundled recipe")
-        data = path.read_bytes()
+        try:
+            data = read_up_to(path, MAX_BYTES)
+        except OSError as error:
+            raise InputError(f"{name}: the recipe cannot be read: {error.strerror}") from error
     elif name in recipe_names():
         data = (resources.files("seisedge.train") / "recipes" / f"{name}.toml").read_bytes()
     else:
         raise InputError(f"no recipe named '{name}'; {suggestion(name, recipe_names())}")
     try:
-        tree = msgspec.toml.decode(data)
+        tree = tables_from_toml(data)
         for key, value in (overrides or {}).items():
             branch = tree
             *stem, leaf = key.split(".")
@@ -149,8 +155,8 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
                     raise InputError(f"recipe {name}: '{key}' is not a key of a recipe")
             branch[leaf] = value
         recipe = msgspec.convert(tree, Recipe)
-    except msgspec.MsgspecError as error:
-        raise InputError(f"recipe {name}: {_with_suggestion(str(error))}") from error
+    except (msgspec.ValidationError, ValueError, OverflowError) as error:  # OverflowError: a long integer
+        raise InputError(f"recipe {name}: {_with_suggestion(reason_of(error))}") from error
     if recipe.data.split:
         check_rule(recipe.data.split)
     if not recipe.optimisation.steps and not recipe.optimisation.epochs:

@@ -5,8 +5,8 @@ ever. A network outage, an archive of single events, or a server that sends old 
 single packet therefore decides nothing: packets with far times are held until others confirm them. Only data time
 counts.
 
-- A packet is *ahead* if it begins more than `max_wait_s` after the newest one. Its time is accepted with the next packet
-  that confirms it, unless a packet with a present time came in between, or with a packet that is farther ahead.
+- A packet is *ahead* if it begins more than `max_wait_s` after the newest one. Its time is accepted with the next
+  packet that confirms it, unless a packet with a present time came in between, or with a packet that is farther ahead.
 - A packet is *behind* if it ends more than `max_wait_s` before the newest one begins: too late for the timeline.
   If no packet had its time before (it lies in a stretch that a step ahead left out, or before the first packet), the
   clock has been corrected as soon as every live component is behind, or `max_wait_s` of data are. If packets had its

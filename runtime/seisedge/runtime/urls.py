@@ -22,7 +22,6 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?(.*)", re.DOTALL)
 _FINGERPRINT = re.compile(rf"\S*/{HIDDEN} #[0-9a-f]{{8}}")
 
 
-
 def shown_url(url: str) -> str:
     """A URL without its secrets; idempotent. A path, a `file:` and an `sds:` URL are returned unchanged.
 

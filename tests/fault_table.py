@@ -14,86 +14,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from tests.other_failures import OTHER
 from tests.runtime.fault_cases import CASES, SOURCES, Case, Matrix, judge, short_waits
 
 DOCS = Path(__file__).parents[1] / "docs" / "reliability.md"
 BEGIN, END = "<!-- fault matrix: begin -->", "<!-- fault matrix: end -->"
 OTHER_BEGIN, OTHER_END = "<!-- other failures: begin -->", "<!-- other failures: end -->"
-TESTS = Path(__file__).parent / "runtime"
-OTHER = (  # failure, required outcome, tests
-    (
-        "records of 128 to 65,536 bytes",
-        "all events, byte for byte",
-        ["test_other_record_lengths", "test_a_file_of_long_records"],
-    ),
-    (
-        "Steim 1 and 2, integers and floats, miniSEED 2 and 3",
-        "all events, byte for byte",
-        ["test_other_encodings"],
-    ),
-    (
-        "a client that reads slowly",
-        "receives everything",
-        ["test_a_slow_reader_receives_everything"],
-    ),
-    (
-        "inference slower than the stream",
-        "drops and counts the oldest windows, but no sample",
-        ["test_backlog.py"],
-    ),
-    (
-        "`kill -9` at random moments (200 times in the long run)",
-        "resumes; no line lost or doubled",
-        ["test_kill_9", "test_killed_between_packets"],
-    ),
-    (
-        "a damaged state file",
-        "renames the file and reads the stream again from where the source begins",
-        ["test_a_damaged_journal_is_set_aside"],
-    ),
-    (
-        "a full disk",
-        "sends events to the sinks, retries the journal every 10 s",
-        [
-            "test_a_disk_that_is_full_for_a_while",
-            "test_a_full_disk_leaves_whole_lines",
-        ],
-    ),
-    (
-        "a read-only or broken disk at the start",
-        "runs without storing until the disk works",
-        [
-            "test_a_disk_fault_at_the_start",
-            "test_a_disk_that_is_repaired_during_the_run",
-        ],
-    ),
-    (
-        "a sink that is down",
-        "continues inference, delivers the lines in order later",
-        [
-            "test_one_is_down_the_other_is_not",
-            "test_down_and_back_in_order",
-        ],
-    ),
-    (
-        "SIGTERM, also while a sink hangs",
-        "exit status 0 within 5 s",
-        [
-            "test_stopped_in_the_stream_and_resumed",
-            "test_stopped_with_a_hanging_sink",
-        ],
-    ),
-    (
-        "spikes, steps, flat and clipped traces, calibrations, teleseisms without a flag of the digitizer",
-        "masks and reports them; they open no event and get no magnitude",
-        ["test_bad_data.py"],
-    ),
-    (
-        "a sampling rate that drifts",
-        "makes no gap, corrects the time every half sample",
-        ["test_a_drifting_clock_makes_no_gaps_and_keeps_time"],
-    ),
-)
+TESTS = Path(__file__).parent
 EXPECTED = {
     "same": "all events, byte for byte",
     "as_file": "the events of a file that holds the same records",
@@ -142,7 +69,7 @@ def other_table() -> tuple[list[str], list[str]]:
 
 
 def located(test: str) -> str:
-    """The pytest address of a test function or a test file below tests/runtime. Raises LookupError."""
+    """The pytest address of a test function or a test file below tests/. Raises LookupError."""
     for path in sorted(TESTS.rglob("test_*.py")):
         if path.name == test:
             return str(path)

@@ -49,10 +49,13 @@ MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "continuous": ((f"{RUNTIME}/station/continuous.py",), ("tests/runtime/station/test_continuous.py",)),
     "journal": (
-        tuple(f"{RUNTIME}/journal/{name}.py" for name in ("journal", "store", "outbox", "points", "database")),
+        tuple(
+            f"{RUNTIME}/journal/{name}.py"
+            for name in ("journal", "store", "outbox", "gaps", "points", "database", "folder_lock", "storage_clock")
+        ),
         tuple(
             f"tests/runtime/journal/test_{name}.py"
-            for name in ("journal", "store", "outbox", "points", "database", "emitted")
+            for name in ("journal", "store", "outbox", "gaps", "points", "database", "folder_lock", "emitted")
         ),
     ),
     "soundness": (

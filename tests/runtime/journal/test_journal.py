@@ -28,6 +28,7 @@ from seisedge.runtime.config import EventsConfig, JournalConfig, StationConfig, 
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal.database import FILE_NAME, DatabaseReader
+from seisedge.runtime.journal.folder_lock import FolderLock
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.journal.store import StoreState
@@ -137,6 +138,25 @@ def test_close_forgets_lines_that_were_not_stored(tmp_path: Path) -> None:
     assert journal.state is StoreState.CLOSED and waiting(journal.outbox) == []
     journal = _subscribed(tmp_path)
     assert waiting(journal.outbox) == [] and journal.add(event(0))
+
+
+def test_no_line_that_was_not_stored_leaves_a_closing_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sink may read the outbox at any moment; the line would come before a stored one that waits."""
+    journal = _subscribed(tmp_path)
+    journal.add(event(0))
+    journal.step()
+    journal.add(event(1))
+    read: list[int] = []
+    close = FolderLock.close
+
+    def reading(lock: FolderLock) -> None:
+        read.extend(line.seq for line in journal.outbox.lines_after(0))
+        close(lock)
+
+    monkeypatch.setattr(FolderLock, "close", reading)
+    journal.close()
+    assert read == []
+    assert waiting(_subscribed(tmp_path).outbox) == [("XX.STA-1", 0)]
 
 
 def test_tokens_belong_to_one_source(tmp_path: Path) -> None:

@@ -87,8 +87,8 @@ class Journal(BaseJournal):
         return self._store.failing
 
     def close(self) -> None:
+        super().close()  # before the database is closed: no sink may receive a line that was not stored
         self._store.close()
-        super().close()
 
     # called by the loop
 

@@ -9,6 +9,7 @@ import sys
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -114,7 +115,14 @@ class _Formatter(logging.Formatter):
         return text_from_path(super().format(record))
 
 
-def _log_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Write a Python warning of a library as one line of the log, for those who ask for more with -v."""
     place = f"{Path(filename).name}:{lineno}"
     logging.getLogger(__name__).info("%s: %s: %s", place, category.__name__, " ".join(str(message).split()))

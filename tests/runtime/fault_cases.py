@@ -160,6 +160,8 @@ CASES = (
         counters=("disagreeing_samples",),
         says="counts overlapping samples that disagree",
     ),
+    Case("clock:by=450,at=60,length=20", "recovers", counters=("new_timelines",), says=BACK),
+    Case("clock:by=-599,at=60,length=20", "recovers", says="counts the samples as late; they are a gap"),
     Case("clock:by=3600,at=60,length=20", "recovers", counters=("new_timelines",), says=BACK),
     Case("clock:by=-3600,at=60,length=20", "recovers", says=AGAIN),
     Case("clock:by=31536000,at=60,length=20", "recovers", counters=("new_timelines",), says=BACK),

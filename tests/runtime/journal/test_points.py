@@ -34,7 +34,7 @@ def station() -> Placed:
     return Placed()
 
 
-def _at(station: Station, points: Points, ns: int, token: str = "") -> None:
+def _at(station: Placed, points: Points, ns: int, token: str = "") -> None:
     """A packet after which the data of the station reach to `ns`."""
     station.last_ns = ns
     station.token = token or str(ns)

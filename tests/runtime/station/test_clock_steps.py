@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 import numpy as np
 import pytest
-from tests.fakes import fake_models, packet, packets_of
+from tests.fakes import burst, events_of, fake_models, packet, packets_of
 
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.counters import StationCounters
+from seisedge.runtime.event import content_of
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.station.clock_steps import Admitted, ClockSteps, ClockStepsState
+from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 
 HOUR = 3600.0
@@ -151,6 +155,47 @@ def test_a_station_continues_after_its_clock_was_set_back(caplog: pytest.LogCapt
     assert sum(c.late_samples for c in counters) == 0
     assert sum(c.samples for c in counters) == 3 * 60_000
     assert station.data_ns > 590e9
+
+
+def test_an_outage_of_more_than_max_wait_is_confirmed_by_the_next_packet() -> None:
+    record = Record().say(0.0, 5.0).say(75.0, components="Z")
+    assert record.times_of("Z") == [0.0, 5.0]
+    assert record.say(75.0, components="N").times_of("Z") == [0.0, 5.0, 75.0]
+    assert record.set_back_s == [] and record.counters.stray_packets == 0
+
+
+def _received() -> tuple[list[Packet], int]:
+    """Packets of 4 s with five onsets, and the number of one of the vertical after 120 s."""
+    traces = {f"HH{c}": burst(300, [50.0, 115.0, 145.0, 220.0], seed=k) for k, c in enumerate("ZNE")}
+    packets = packets_of(traces, 4.0)
+    return packets, next(k for k, p in enumerate(packets) if p.source_id.channel == "HHZ" and k > 3 * 30)
+
+
+def _lines(packets: list[Packet]) -> list[bytes]:
+    station = Station("XX.STA", StationConfig(), fake_models(), "triggered")
+    drafts: list[Draft] = []
+    for p in packets:
+        station.add(p)
+        drafts += station.step()
+    drafts += station.finish()
+    assert station.counters.new_timelines == 0
+    return sorted(content_of(event) for event in events_of(drafts))
+
+
+@pytest.fixture(scope="module")
+def with_a_gap() -> list[bytes]:
+    packets, number = _received()
+    lines = _lines(packets[:number] + packets[number + 1 :])
+    assert len(lines) >= 8
+    return lines
+
+
+@pytest.mark.parametrize("off_s", [21.7, 45.0, 59.0, 61.0, 70.0, 450.0, 599.0, -70.0, -599.0])
+def test_a_single_packet_with_a_wrong_time_is_a_gap_and_nothing_else(off_s: float, with_a_gap: list[bytes]) -> None:
+    """The events are those of the same data without the packet."""
+    packets, number = _received()
+    wrong = dataclasses.replace(packets[number], starttime_ns=packets[number].starttime_ns + round(off_s * 1e9))
+    assert _lines([*packets[:number], wrong, *packets[number + 1 :]]) == with_a_gap
 
 
 @pytest.mark.parametrize("again", [[10.0], [0.0, 5.0, 10.0, 15.0, 20.0]])

@@ -47,8 +47,8 @@ class Record:
     def _keep(self, held: list[Held]) -> None:
         t0_ns = packet(X[:1]).starttime_ns
         for one in held:
-            times = ((ns - t0_ns) / 1e9 for ns in (one.packet.starttime_ns, one.packet.endtime_ns))
-            self.used.append((one.component, *times))
+            begin_s, end_s = ((ns - t0_ns) / 1e9 for ns in (one.packet.starttime_ns, one.packet.endtime_ns))
+            self.used.append((one.component, begin_s, end_s))
 
 
 def test_packets_up_to_the_wait_are_used_at_once() -> None:

@@ -72,6 +72,7 @@ def test_out_of_order_twice_and_overlapping_change_no_bit() -> None:
 def test_a_disagreeing_overlap_keeps_the_first_and_is_counted() -> None:
     first, second = np.arange(400), np.arange(400) + 1
     timeline = _fill(_timeline(), [packet(first, 0), packet(second, 2.0)])
+    timeline.finish()
     assert timeline.tracks["Z"].counters.disagreeing_samples == 200
     wave, _ = timeline.tracks["Z"]._segment.view(200, 400)  # type: ignore[union-attr]
     assert np.array_equal(wave, first[200:400])

@@ -177,6 +177,62 @@ def test_a_gap_is_final_after_the_wait_for_late_packets(later_n: int, final: boo
     assert track.counters.samples == 1000 + later_n + (0 if final else 100)
 
 
+@pytest.mark.parametrize("gap_n", [0, 1000, 4000])
+def test_a_backlog_that_is_sent_newest_first_loses_nothing_within_the_wait(gap_n: int) -> None:
+    track = _track(reorder_wait_s=20.0)
+    begin = 1000 + gap_n if gap_n else 0
+    if gap_n:
+        _add(track, 0, 1000)
+    for n0 in range(begin + 1900, begin - 1, -100):
+        _receive(track, n0, n0 + 100)
+        assert track.waits or n0 == 1000  # the last one follows the samples so far
+    for n0 in range(begin + 2000, begin + 4000, 100):
+        _receive(track, n0, n0 + 100)
+    assert not track.waits
+    assert track.counters == TrackCounters(
+        samples=4000 + (1000 if gap_n else 0), gaps=int(gap_n > 0), gap_samples=gap_n
+    )
+    assert _content(track) == (_expected(0, 1000) if gap_n else {}) | _expected(begin, begin + 4000)
+
+
+@pytest.mark.parametrize("gap_n", [0, 1000, 4000])
+@pytest.mark.parametrize("jitter_ms", [0.0, 3.0])
+def test_two_packets_swapped_at_a_start_change_no_bit(gap_n: int, jitter_ms: float) -> None:
+    contents = []
+    for order in ((0, 1, 2, 3, 4, 5), (1, 0, 2, 3, 4, 5)):
+        track = _track()
+        if gap_n:
+            _add(track, 0, 1000)
+        for k in order:
+            n0 = gap_n + 1000 + 500 * k
+            _receive(track, n0, n0 + 500, start_s=n0 / 100 + (k % 2) * jitter_ms / 1e3)
+        track.finish(EVER_K)
+        assert track.counters.late_samples == 0
+        contents.append(_content(track))
+    assert contents[0] == contents[1]
+
+
+def test_a_packet_that_follows_takes_precedence_over_one_from_the_future() -> None:
+    """Its samples lie in the future by a wrong clock, and the true ones follow each other."""
+    track = _track()
+    _add(track, 0, 1000)
+    _receive(track, 15_000, 15_400, start_s=20.7)
+    for n0 in range(1000, 4000, 400):
+        _receive(track, n0, n0 + 400)
+    track.finish(EVER_K)
+    assert (track.counters.samples, track.counters.gaps, track.counters.late_samples) == (4200, 0, 0)
+    assert _content(track) == _expected(0, 4200)
+
+
+def test_the_data_that_wait_are_bounded() -> None:
+    track = _track(reorder_wait_s=20.0)
+    _add(track, 0, 1000)
+    for _ in range(100):
+        _receive(track, 2000, 2400)
+    assert not track.waits or len(track.state().waiting) <= 8 * (20 + 4) / 4
+    assert track.counters.samples == 1400
+
+
 def test_the_end_makes_everything_final() -> None:
     track, resampler = _track(reorder_wait_s=100.0), Resampler(100.0, 40.0, 15.0, T0_NS)
     _add(track, 0, 1000)

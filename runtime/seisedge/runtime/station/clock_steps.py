@@ -5,8 +5,8 @@ ever. A network outage, an archive of single events, or a server that sends old 
 single packet therefore decides nothing: packets with far times are held until others confirm them. Only data time
 counts.
 
-- A packet is *ahead* if it begins more than `FAR_S` after the newest one. Its time is accepted with the next packet
-  that confirms it, unless a packet with a present time came in between, or with a packet that is farther ahead.
+- A packet is *ahead* if it begins more than `max_wait_s` after the newest one. Its time is accepted with the next
+  packet that confirms it, unless a packet with a present time came in between, or with a packet that is farther ahead.
 - A packet is *behind* if it ends more than `max_wait_s` before the newest one begins: too late for the timeline.
   If no packet had its time before (it lies in a stretch that a step ahead left out, or before the first packet), the
   clock has been corrected as soon as every live component is behind, or `max_wait_s` of data are. If packets had its
@@ -27,8 +27,8 @@ from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.records.packet import Packet
 
-FAR_S = 600.0
-_FAR_NS = ns_from_s(FAR_S)
+AGREE_S = 600.0  # packets held agree with each other if their starts are no further apart
+_AGREE_NS = ns_from_s(AGREE_S)
 MAX_STRETCHES = 32  # earlier stretches of time that are remembered
 MAX_HELD = 8  # times the longest stretch of one component: enough for three components, each sent twice
 
@@ -92,7 +92,7 @@ class ClockSteps:
         """True for a packet with a present time while none is held: process it at once. Else call `admit`."""
         if self._held or self._astray or self._first_ns is None:
             return False
-        if not -self._max_wait_ns <= packet.starttime_ns - self._newest_ns <= _FAR_NS:
+        if not -self._max_wait_ns <= packet.starttime_ns - self._newest_ns <= self._max_wait_ns:
             return False
         self._far = 0
         self._record(component, packet)
@@ -104,7 +104,7 @@ class ClockSteps:
             self._record(component, packet)
             return [Admitted(component, packet)]
         newest_ns = self._newest_ns
-        ahead = packet.starttime_ns - newest_ns > _FAR_NS
+        ahead = packet.starttime_ns - newest_ns > self._max_wait_ns
         if not ahead and newest_ns - packet.endtime_ns <= self._max_wait_ns:
             self._far = 0
             self._astray.discard(component)
@@ -146,7 +146,7 @@ class ClockSteps:
 
     def _agrees(self, packet: Packet, ahead: bool) -> bool:
         off_ns = packet.starttime_ns - self._held[-1][1].starttime_ns
-        return ahead == self._ahead and abs(off_ns) <= _FAR_NS
+        return ahead == self._ahead and abs(off_ns) <= _AGREE_NS
 
     def _hold(self, component: str, packet: Packet) -> None:
         start_ns, length_ns = packet.starttime_ns, packet.endtime_ns - packet.starttime_ns

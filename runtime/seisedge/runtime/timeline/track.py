@@ -257,11 +257,21 @@ class Track:
 
     def _place_due(self, until_ns: int, wanted_k: int) -> None:
         """Place the packets that start up to `until_ns`, those that follow the samples so far, and too many others."""
-        while self._waiting:
-            first = self._waiting[0]
-            if first.start_ns > until_ns and not self._continues(first) and not self._too_many():
-                return
-            self._place(self._waiting.pop(0), wanted_k)
+        while (number := self._next(until_ns)) is not None:
+            self._place(self._waiting.pop(number), wanted_k)
+
+    def _next(self, until_ns: int) -> int | None:
+        """The packet to be placed next; one that follows takes precedence over an earlier one that overlaps."""
+        if not self._waiting:
+            return None
+        first, segment = self._waiting[0], self._segment
+        if segment is not None and first.end_ns > segment.end_ns:
+            for number, arrived in enumerate(self._waiting):
+                off = segment.index_of(arrived.start_ns) - segment.end
+                if _is_same_rate(arrived.rate_hz, segment.rate_hz) and (off == 0 or self._follows(segment, arrived)):
+                    return number
+        known = segment is not None and first.end_ns <= segment.end_ns
+        return 0 if first.start_ns <= until_ns or known or self._too_many() else None
 
     def _too_many(self) -> bool:
         lengths = [arrived.end_ns - arrived.start_ns for arrived in self._waiting]

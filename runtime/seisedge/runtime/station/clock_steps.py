@@ -29,6 +29,8 @@ from seisedge.runtime.records.packet import Packet
 
 AGREE_S = 600.0  # packets held agree with each other if their starts are no further apart
 _AGREE_NS = ns_from_s(AGREE_S)
+LONGEST_RECORD_S = 480.0  # a longer record counts as one of this length: what it states may be false
+_LONGEST_NS = ns_from_s(LONGEST_RECORD_S)
 MAX_STRETCHES = 32  # earlier stretches of time that are remembered
 MAX_HELD = 8  # times the longest stretch of one component: enough for three components, each sent twice
 
@@ -142,9 +144,8 @@ class ClockSteps:
     def _record(self, component: str, packet: Packet) -> None:
         start_ns = packet.starttime_ns
         if self._first_ns is None:
-            self._first_ns = self._newest_ns = start_ns
-            self._end_ns = packet.endtime_ns
-        self._end_ns = max(self._end_ns, packet.endtime_ns)
+            self._first_ns = self._newest_ns = self._end_ns = start_ns
+        self._end_ns = max(self._end_ns, min(packet.endtime_ns, start_ns + _LONGEST_NS))
         if start_ns > self._starts.get(component, 0):
             self._starts[component] = start_ns
             self._newest_ns = max(self._newest_ns, start_ns)

@@ -229,8 +229,14 @@ def test_the_data_that_wait_are_bounded() -> None:
     _add(track, 0, 1000)
     for _ in range(100):
         _receive(track, 2000, 2400)
-    assert not track.waits or len(track.state().waiting) <= 8 * (20 + 4) / 4
+        assert len(track.state().waiting) <= 8 * (20 + 4) / 4
     assert track.counters.samples == 1400
+    short = _track(reorder_wait_s=20.0)
+    _add(short, 0, 1000)
+    for n in range(2100):
+        _receive(short, n, n + 1, start_s=20.0 + n / 1000)
+    assert short.counters.samples >= 1000 + 50
+    assert len(short.state().waiting) <= 2000
 
 
 def test_the_end_makes_everything_final() -> None:

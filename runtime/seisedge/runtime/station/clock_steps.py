@@ -5,7 +5,7 @@ ever. A network outage, an archive of single events, or a server that sends old 
 single packet therefore decides nothing: packets with far times are held until others confirm them. Only data time
 counts.
 
-- A packet is *ahead* if it begins more than `max_wait_s` after the newest one. Its time is accepted with the next
+- A packet is *ahead* if it begins more than `max_wait_s` after the newest one ends. Its time is accepted with the next
   packet that confirms it, unless a packet with a present time came in between, or with a packet that is farther ahead.
 - A packet is *behind* if it ends more than `max_wait_s` before the newest one begins: too late for the timeline.
   If no packet had its time before (it lies in a stretch that a step ahead left out, or before the first packet), the
@@ -29,6 +29,8 @@ from seisedge.runtime.records.packet import Packet
 
 AGREE_S = 600.0  # packets held agree with each other if their starts are no further apart
 _AGREE_NS = ns_from_s(AGREE_S)
+LONGEST_RECORD_S = 480.0  # a longer record counts as one of this length: what it states may be false
+_LONGEST_NS = ns_from_s(LONGEST_RECORD_S)
 MAX_STRETCHES = 32  # earlier stretches of time that are remembered
 MAX_HELD = 8  # times the longest stretch of one component: enough for three components, each sent twice
 
@@ -38,12 +40,14 @@ class ClockStepsState(msgspec.Struct, frozen=True):
 
     first_ns: first start in the present stretch of time. starts: newest start in it, by component.
     known: earlier stretches, [first start, newest start]. astray: components whose far times were given up.
+    end_ns: newest end in the present stretch.
     """
 
     first_ns: int | None = None
     starts: dict[str, int] = {}
     known: list[tuple[int, int]] = msgspec.field(default_factory=list, name="heard")
     astray: list[str] = []
+    end_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class ClockSteps:
         self._max_wait_ns = ns_from_s(max_wait_s)
         self._first_ns: int | None = None  # first start in the present stretch
         self._newest_ns = 0  # newest start in it
+        self._end_ns = 0  # newest end in it
         self._starts: dict[str, int] = {}  # newest start in it, by component
         self._known: list[tuple[int, int]] = []
         self._astray: set[str] = set()
@@ -80,19 +85,21 @@ class ClockSteps:
 
     def state(self) -> ClockStepsState:
         """The state without the packets held."""
-        return ClockStepsState(self._first_ns, dict(self._starts), list(self._known), sorted(self._astray))
+        return ClockStepsState(
+            self._first_ns, dict(self._starts), list(self._known), sorted(self._astray), self._end_ns
+        )
 
     def restore(self, state: ClockStepsState) -> None:
         """Resume from `state`."""
         self._first_ns, self._starts = state.first_ns, dict(state.starts)
-        self._newest_ns = max(state.starts.values(), default=0)
+        self._newest_ns, self._end_ns = max(state.starts.values(), default=0), state.end_ns
         self._known, self._astray = [(a, b) for a, b in state.known], set(state.astray)
 
     def passes(self, component: str, packet: Packet) -> bool:
         """True for a packet with a present time while none is held: process it at once. Else call `admit`."""
         if self._held or self._astray or self._first_ns is None:
             return False
-        if not -self._max_wait_ns <= packet.starttime_ns - self._newest_ns <= self._max_wait_ns:
+        if packet.starttime_ns < self._newest_ns - self._max_wait_ns or self._is_ahead(packet):
             return False
         self._far = 0
         self._record(component, packet)
@@ -104,7 +111,7 @@ class ClockSteps:
             self._record(component, packet)
             return [Admitted(component, packet)]
         newest_ns = self._newest_ns
-        ahead = packet.starttime_ns - newest_ns > self._max_wait_ns
+        ahead = self._is_ahead(packet)
         if not ahead and newest_ns - packet.endtime_ns <= self._max_wait_ns:
             self._far = 0
             self._astray.discard(component)
@@ -137,12 +144,16 @@ class ClockSteps:
     def _record(self, component: str, packet: Packet) -> None:
         start_ns = packet.starttime_ns
         if self._first_ns is None:
-            self._first_ns = self._newest_ns = start_ns
+            self._first_ns = self._newest_ns = self._end_ns = start_ns
+        self._end_ns = max(self._end_ns, min(packet.endtime_ns, start_ns + _LONGEST_NS))
         if start_ns > self._starts.get(component, 0):
             self._starts[component] = start_ns
             self._newest_ns = max(self._newest_ns, start_ns)
         elif start_ns < self._first_ns:
             self._first_ns = start_ns
+
+    def _is_ahead(self, packet: Packet) -> bool:
+        return packet.starttime_ns - self._end_ns > self._max_wait_ns
 
     def _agrees(self, packet: Packet, ahead: bool) -> bool:
         off_ns = packet.starttime_ns - self._held[-1][1].starttime_ns

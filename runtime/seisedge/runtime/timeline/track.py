@@ -17,7 +17,7 @@ import dataclasses
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -43,6 +43,7 @@ RATE_TOLERANCE = 1e-4  # oscillators of digitizers are this exact: a smaller dif
 MAX_RATE_SLIP_SAMPLES = 0.25  # a packet with another rate than its segment is placed in pieces that slip by less
 JITTER_SAMPLES = 0.1  # start times that are off by more, and not by whole samples, jitter
 JITTER_PACKETS = 100  # number of packets after which a jitter is forgotten
+MAX_WAITING_PACKETS = 2000
 MAX_WAITING = 8  # times the wait and the longest packet: length of the data that wait to be placed
 
 
@@ -106,10 +107,10 @@ class _Arrived:
     rate_hz: float
     samples: npt.NDArray[Any]
     n: int
+    end_ns: int = field(init=False)
 
-    @property
-    def end_ns(self) -> int:
-        return self.start_ns + round(self.n * NS_PER_S / self.rate_hz)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "end_ns", self.start_ns + round(self.n * NS_PER_S / self.rate_hz))
 
     def state(self) -> WaitingState:
         return WaitingState(self.start_ns, self.rate_hz, self.n, runs(is_sound(self.samples)))
@@ -268,12 +269,16 @@ class Track:
         if segment is not None and first.end_ns > segment.end_ns:
             for number, arrived in enumerate(self._waiting):
                 off = segment.index_of(arrived.start_ns) - segment.end
+                if off > 1 + FOLLOWS_JITTER_S * segment.rate_hz:
+                    break
                 if _is_same_rate(arrived.rate_hz, segment.rate_hz) and (off == 0 or self._follows(segment, arrived)):
                     return number
         known = segment is not None and first.end_ns <= segment.end_ns
         return 0 if first.start_ns <= until_ns or known or self._too_many() else None
 
     def _too_many(self) -> bool:
+        if len(self._waiting) > MAX_WAITING_PACKETS:
+            return True
         lengths = [arrived.end_ns - arrived.start_ns for arrived in self._waiting]
         return sum(lengths) > MAX_WAITING * (self.reorder_wait_s * NS_PER_S + max(lengths))
 

@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +218,26 @@ def test_a_wrong_reply_after_the_first_connection_does_not_end_the_run(
             assert next(stream) is None
         server.hello = b"SeedLink v3.1 (scripted)"
         assert next(p for p in stream if p is not None).token == "000002"
+
+
+def test_an_exception_in_the_protocol_does_not_end_the_run(
+    scripted: Scripted, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted([packet(1, B921[0])], [packet(2, B921[1])])
+    negotiate, calls = SeedLinkSource._negotiate, 0
+
+    def failing(source: SeedLinkSource, link: socket.socket) -> Generator[None]:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise ZeroDivisionError
+        return negotiate(source, link)
+
+    monkeypatch.setattr(SeedLinkSource, "_negotiate", failing)
+    with open_source(f"{server.url}/PB_B921?from=latest") as source:
+        found = (p for p in source.packets() if p is not None)
+        assert [next(found).token, next(found).token] == ["000001", "000002"]
+    assert "the protocol raised ZeroDivisionError; this is a fault of seisedge" in caplog.text
 
 
 def test_a_server_that_was_replaced_numbers_from_the_start(scripted: Scripted) -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Generator, Iterator
 from queue import Empty, SimpleQueue
 
-from seisedge.runtime.errors import ConnectError, FailedError
+from seisedge.runtime.errors import ConnectError, FailedError, SeisedgeError
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sources._base import TICK_S, LinkState, Source
 from seisedge.runtime.sources._registry import SourceOptions
@@ -199,9 +199,13 @@ class LinkSource(Source):
                     return
             except Renegotiate:
                 continue
-            except (Lost, OSError) as error:
+            except SeisedgeError:
+                raise
+            except Exception as error:  # a reply of the server must never end a run
                 if self._closed.is_set():
                     return
+                if not isinstance(error, Lost | OSError):
+                    self._log_fault(error)
                 if self.counters.records > before:
                     backoff_s, outage_began = BACKOFF_FIRST_S, time.monotonic()
                 self._note_failure(error, time.monotonic() - outage_began)
@@ -226,6 +230,15 @@ class LinkSource(Source):
         level = logging.WARNING if self._failures == 0 else logging.DEBUG
         logger.log(level, "%s: %s; retrying", self.url, reason_of(error))
         self._failures += 1
+
+    def _log_fault(self, error: Exception) -> None:
+        """Log an exception that no rule foresees; the traceback once for each type."""
+        kind = type(error).__name__
+        if kind not in self._failures_logged:
+            self._failures_logged.add(kind)
+            logger.warning(
+                "%s: the protocol raised %s; this is a fault of seisedge, please report it", self.url, kind, exc_info=error
+            )
 
     def _time_limit_s(self) -> float | None:
         if self._was_connected:

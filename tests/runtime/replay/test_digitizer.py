@@ -377,7 +377,7 @@ def test_a_full_house_refuses_new_clients(
 @pytest.mark.parametrize("sent", [b"", b"D"])
 def test_a_client_without_a_command_is_disconnected(sent: bytes, cut: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seisedge.runtime.replay.digitizer.FIRST_BYTES_S", 0.05)
-    monkeypatch.setattr("seisedge.runtime.replay.digitizer.COMMAND_S", 1)
+    monkeypatch.setattr("seisedge.runtime.replay._client.COMMAND_TIMEOUT_S", 1.0)
     with Digitizer(cut) as digitizer, Wire(digitizer) as wire:
         wire.socket.sendall(sent)
         assert wire.file.read() == b""

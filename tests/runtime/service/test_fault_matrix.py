@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.fault_table import OTHER, located
+from tests.fault_table import located
+from tests.other_failures import OTHER
 from tests.runtime.fault_cases import CASES, SERVERS, Case, Matrix, judge, short_waits
 
 from seisedge.runtime.replay._fault import known_faults

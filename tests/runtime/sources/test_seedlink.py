@@ -223,7 +223,7 @@ def test_a_wrong_reply_after_the_first_connection_does_not_end_the_run(
 def test_an_exception_in_the_protocol_does_not_end_the_run(
     scripted: Scripted, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = scripted([packet(1, B921[0])], [packet(2, B921[1])])
+    server = scripted([packet(1, B921[0])], [], [packet(2, B921[1])])
     negotiate, calls = SeedLinkSource._negotiate, 0
 
     def failing(source: SeedLinkSource, link: socket.socket) -> Generator[None]:

@@ -35,7 +35,6 @@ CLOSE_WAIT_S = 2.0
 FIRST_BYTES_POLL_S = 0.01
 MAX_CLIENTS = 200  # fewer where the process may open fewer files, see `max_clients`
 FIRST_BYTES_S = 10.0  # for the first command of a client
-COMMAND_S = 120.0  # between two commands before the stream
 
 
 class Digitizer:
@@ -215,7 +214,6 @@ class Digitizer:
         self._note(f"client {name} connected")
         try:
             if self._is_served(link, number):
-                link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(COMMAND_S), 0))
                 begin = self._first_bytes(link)
                 if begin:
                     client = (DataLinkClient if begin == PREFIX else SeedLinkClient)(link, self._served, number)

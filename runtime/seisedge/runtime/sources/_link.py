@@ -237,7 +237,10 @@ class LinkSource(Source):
         if kind not in self._failures_logged:
             self._failures_logged.add(kind)
             logger.warning(
-                "%s: the protocol raised %s; this is a fault of seisedge, please report it", self.url, kind, exc_info=error
+                "%s: the protocol raised %s; this is a fault of seisedge, please report it",
+                self.url,
+                kind,
+                exc_info=error,
             )
 
     def _time_limit_s(self) -> float | None:

@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {  # content, what the sente
     ),
     "other inputs": (renamed, "the graph"),
     "an operator of nobody": (of_no_engine, "Guess"),
-    "weights in another file": (with_weights_elsewhere, "its weights are in another file"),
+    "weights in another file": (with_weights_elsewhere, "weights"),
 }
 COMMANDS = {
     "quantize": "quantize {bad} --precision fp16 --data {data}",

@@ -10,14 +10,11 @@ from tests.runtime.journal.runs import Clock, event, hop
 
 from seisedge.runtime.config import JournalConfig
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.journal.database import (
-    FILE_NAME,
-    Damaged,
-    Database,
-    DatabaseReader,
-)
+from seisedge.runtime.journal.database import Damaged, Database
 from seisedge.runtime.journal.folder_lock import Unavailable
 from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.journal.reader import DatabaseReader
+from seisedge.runtime.journal.schema import FILE_NAME
 
 DAY_S = 86_400.0
 PRUNE_S = 3600.0

@@ -11,9 +11,10 @@ import pytest
 from tests.runtime.journal.runs import Clock, event, state_of, waiting
 
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.journal.database import FILE_NAME, DatabaseReader
 from seisedge.runtime.journal.folder_lock import LOCK_NAME, FolderLock
 from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.journal.reader import DatabaseReader
+from seisedge.runtime.journal.schema import FILE_NAME
 from seisedge.runtime.journal.store import StoreState
 
 IN_USE = "in use by another run"

@@ -27,10 +27,11 @@ from tests.runtime.journal.runs import (
 from seisedge.runtime.config import EventsConfig, JournalConfig, StationConfig, TriggerConfig
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.inference.infer import Models
-from seisedge.runtime.journal.database import FILE_NAME, DatabaseReader
 from seisedge.runtime.journal.folder_lock import FolderLock
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.memory import MemoryJournal
+from seisedge.runtime.journal.reader import DatabaseReader
+from seisedge.runtime.journal.schema import FILE_NAME
 from seisedge.runtime.journal.store import StoreState
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sources import open_source

@@ -17,8 +17,8 @@ from tests.runtime.journal.runs import PLAIN, STORY, Clock, Kept, event, run, st
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
-from seisedge.runtime.journal.database import FILE_NAME, SCHEMA_VERSION
 from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.journal.schema import FILE_NAME, SCHEMA_VERSION
 from seisedge.runtime.journal.store import StoreState
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.service.loop import Loop

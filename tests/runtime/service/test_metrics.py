@@ -17,8 +17,8 @@ from tests.fakes import NOISE, ListSource, burst, fake_models, packet, packets_o
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.event import Event, Hop
-from seisedge.runtime.journal.database import FILE_NAME
 from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.journal.schema import FILE_NAME
 from seisedge.runtime.service.arrivals import SILENT_S
 from seisedge.runtime.service.health import STUCK_S, UNDELIVERED_S, Health
 from seisedge.runtime.service.loop import Loop

@@ -18,9 +18,11 @@ from tests.runtime.sinks.receiver import Receiver, serving
 
 from seisedge.cli import main
 from seisedge.runtime.config import JournalConfig
-from seisedge.runtime.journal.database import FILE_NAME, Database, DatabaseReader, Transaction
+from seisedge.runtime.journal.database import Database, Transaction
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.line import Line
+from seisedge.runtime.journal.reader import DatabaseReader
+from seisedge.runtime.journal.schema import FILE_NAME
 from seisedge.runtime.replay import Digitizer
 
 MARK = "s3cr3t"

@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from seisedge.runtime.event import Event, Hop, content_of
-from seisedge.runtime.journal.database import FILE_NAME
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.line import Line
 from seisedge.runtime.journal.memory import MemoryJournal
+from seisedge.runtime.journal.schema import FILE_NAME
 from seisedge.runtime.sinks import Refused, Sink
 from seisedge.runtime.sinks._dead_letters import MAX_BYTES, SinkDeadLetters
 from seisedge.runtime.sinks._drain import Drain

@@ -13,7 +13,7 @@ from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.runtime.paths import text_from_path
 
 if TYPE_CHECKING:
-    from seisedge.runtime.journal.database import DatabaseReader
+    from seisedge.runtime.journal.reader import DatabaseReader
 
 SHOWN_COUNTERS = ("packets", "triggers", "events", "inferences")
 
@@ -37,7 +37,8 @@ def show(folder: Path, as_json: bool) -> None:
 
     Read only: a run may be using the folder.
     """
-    from seisedge.runtime.journal.database import SCHEMA_VERSION, DatabaseReader
+    from seisedge.runtime.journal.reader import DatabaseReader
+    from seisedge.runtime.journal.schema import SCHEMA_VERSION
 
     with DatabaseReader(folder) as reader:
         facts = {"folder": text_from_path(folder), "schema": SCHEMA_VERSION} | _facts(reader)

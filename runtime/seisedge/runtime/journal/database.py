@@ -17,55 +17,32 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
-from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import OWNER_ONLY, created_with
 from seisedge.runtime.journal.folder_lock import Unavailable, identities
 from seisedge.runtime.journal.line import Line
-from seisedge.runtime.urls import shown_url, url_key
+from seisedge.runtime.journal.schema import (
+    APPLICATION_ID,
+    BUSY_S,
+    FILE_NAME,
+    SCHEMA_VERSION,
+    TABLES,
+    check_columns,
+    check_version,
+    sink_key,
+    text_of_column,
+)
+from seisedge.runtime.urls import shown_url
 
 logger = logging.getLogger(__name__)
 
-FILE_NAME = "journal.sqlite"
-SCHEMA_VERSION = 1
-APPLICATION_ID = 0x5E15ED6E
 WAL_LIMIT_BYTES = 4 << 20
 LATEST_NS = 7_000_000_000_000_000_000  # the year 2191; a later time is damaged, and near the largest that SQLite stores
 LATEST_SEQ = 1 << 53  # a larger number of a line is damaged
 MAX_SET_ASIDE = 5  # damaged databases that are kept, the newest ones
-BUSY_S = 5.0  # wait for another connection: `seisedge state show` may be reading
-
-TABLES = """
-CREATE TABLE stations (
-    source TEXT NOT NULL, station TEXT NOT NULL,
-    token TEXT NOT NULL,         -- the stream continues after it
-    token_ns INTEGER NOT NULL,   -- no sample up to the token is newer
-    front TEXT NOT NULL,         -- timelines after the token's packet, without samples
-    back TEXT NOT NULL,          -- results from all packets up to the time of the transaction
-    settings TEXT NOT NULL,      -- fingerprint of the settings and models of both
-    updated_ns INTEGER NOT NULL,
-    PRIMARY KEY (source, station)
-);
-CREATE TABLE emitted (
-    id TEXT NOT NULL, revision INTEGER NOT NULL, emitted_ns INTEGER NOT NULL,
-    PRIMARY KEY (id, revision)
-) WITHOUT ROWID;
-CREATE TABLE hops (source TEXT NOT NULL, station TEXT NOT NULL, time TEXT NOT NULL, PRIMARY KEY (source, station));
-CREATE TABLE outbox (
-    seq INTEGER PRIMARY KEY, station TEXT NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL, created_ns INTEGER NOT NULL
-);
-CREATE TABLE sinks (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, updated_ns INTEGER NOT NULL);
-"""
-COLUMNS = {
-    "stations": ["source", "station", "token", "token_ns", "front", "back", "settings", "updated_ns"],
-    "emitted": ["id", "revision", "emitted_ns"],
-    "hops": ["source", "station", "time"],
-    "outbox": ["seq", "station", "kind", "body", "created_ns"],
-    "sinks": ["name", "seq", "updated_ns"],
-}
 
 
 class Damaged(Exception):
@@ -132,7 +109,7 @@ class Database:
         self._lock = threading.RLock()
         _create(path, file_mode)
         self._link = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        self._link.text_factory = _text
+        self._link.text_factory = text_of_column
         try:
             self._link.execute("PRAGMA journal_mode = WAL")
             self._link.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
@@ -141,9 +118,9 @@ class Database:
                     f"BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; "
                     f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
-            _check_version(self._link, path)
+            check_version(self._link, path)
             self._hide_secrets()
-            _check_columns(self._link)
+            check_columns(self._link)
             verdict = self._link.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
@@ -440,66 +417,6 @@ def _create(path: Path, file_mode: int) -> None:
             pass
 
 
-class DatabaseReader:
-    """Read-only view of a database that a run may be writing to, for `seisedge state show`."""
-
-    def __init__(self, folder: Path) -> None:
-        """Raises InputError if there is no readable journal."""
-        self.path = folder / FILE_NAME
-        if not self.path.exists():
-            raise InputError(
-                f"{folder}: no journal there: {FILE_NAME} is missing; give the folder of `seisedge run --state`"
-            )
-        try:
-            self._link = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", timeout=BUSY_S, uri=True)
-            self._link.text_factory = _text
-            _check_version(self._link, self.path)
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{self.path}: the journal cannot be read: {error}") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._link.close()
-
-    def stations(self) -> list[tuple[str, str, str, int, str, int]]:
-        """(source, station, token, token_ns, back, updated_ns) of each station. Raises InputError, as all below."""
-        rows = self._rows(
-            "SELECT source, station, token, token_ns, back, updated_ns FROM stations ORDER BY source, station"
-        )
-        return [(shown_url(source), *rest) for source, *rest in rows]
-
-    def sinks(self) -> list[tuple[str, int, int]]:
-        """(name, number of waiting lines, updated_ns) of each sink."""
-        rows = self._rows(
-            "SELECT name, (SELECT count(*) FROM outbox WHERE outbox.seq > sinks.seq), updated_ns "
-            "FROM sinks ORDER BY name"
-        )
-        return [(sink_key(name), waiting, updated_ns) for name, waiting, updated_ns in rows]
-
-    def line_count(self) -> int:
-        """Number of lines in the outbox."""
-        return int(self._rows("SELECT count(*) FROM outbox")[0][0])
-
-    def revision_count(self) -> int:
-        """Number of revisions stored as emitted."""
-        return int(self._rows("SELECT count(*) FROM emitted")[0][0])
-
-    def _rows(self, query: str) -> list[Any]:
-        try:
-            return self._link.execute(query).fetchall()
-        except sqlite3.ProgrammingError:  # closed
-            raise
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{self.path}: the journal cannot be read: {error}") from error
-
-
-def _text(data: bytes) -> str:
-    """Text of a column: one damaged character must not make a row unreadable."""
-    return data.decode("utf-8", "replace")
-
-
 def _has_types(row: Sequence[Any], *types: type) -> bool:
     """False for a damaged row: SQLite accepts a value of any type in any column."""
     return all(isinstance(value, kind) for value, kind in zip(row, types, strict=True))
@@ -509,12 +426,6 @@ def _line(row: tuple[Any, ...]) -> Line:
     """A row of `outbox`; in a damaged one each column can have any type."""
     seq, station, kind, body = row
     return Line(seq, str(station), str(kind), body if isinstance(body, bytes) else str(body).encode())
-
-
-def sink_key(name: str) -> str:
-    """The name of a sink, without the secrets of a webhook's URL; idempotent."""
-    kind, space, url = name.partition(" ")
-    return f"{kind} {url_key(url)}" if space and kind == "webhook" else name
 
 
 @contextlib.contextmanager
@@ -527,22 +438,3 @@ def _translated_errors() -> Iterator[None]:
         raise Damaged(str(error)) from error
     except OSError as error:
         raise Unavailable(error.strerror or str(error)) from error
-
-
-def _check_columns(link: sqlite3.Connection) -> None:
-    """Raises sqlite3.DatabaseError if a table is not that of `TABLES`: its definition is damaged."""
-    for table, columns in COLUMNS.items():
-        found = [row[1] for row in link.execute(f"PRAGMA table_info({table})")]
-        if found != columns:
-            raise sqlite3.DatabaseError(f"the table {table} must have the columns {', '.join(columns)}")
-
-
-def _check_version(link: sqlite3.Connection, path: Path) -> None:
-    if link.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise InputError(f"{path}: not a journal of seisedge; give another --state")
-    version = link.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: made by a newer seisedge (journal schema {version}, this release reads up to {SCHEMA_VERSION}); "
-            "update seisedge or give another --state"
-        )

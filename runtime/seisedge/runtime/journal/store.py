@@ -15,7 +15,6 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import OWNER_ONLY
 from seisedge.runtime.journal._base import JournalCounters
 from seisedge.runtime.journal.database import (
-    FILE_NAME,
     Contents,
     Damaged,
     Database,
@@ -26,6 +25,7 @@ from seisedge.runtime.journal.database import (
 )
 from seisedge.runtime.journal.folder_lock import FolderLock, Unavailable
 from seisedge.runtime.journal.outbox import Outbox
+from seisedge.runtime.journal.schema import FILE_NAME
 from seisedge.runtime.journal.storage_clock import StorageClock
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import pytest
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive
-from seisedge.train.dataset.holdout import GIVEN, Place, hold_out, leaks, settle
+from seisedge.train.dataset.holdout import GIVEN, WHOLE, Place, hold_out, leaks, settle
 from seisedge.train.dataset.split import N_FOLDS, RULE
 
 N_TEST = 408  # of the bundled records that carry the band
@@ -106,6 +106,18 @@ def test_events_in_one_cell_need_a_box() -> None:
     here = [dataclasses.replace(p, latitude_deg=35.2, longitude_deg=-117.6) for p in places()]
     with pytest.raises(InputError, match="all events lie in one cell"):
         hold_out("region", here)
+
+
+def test_two_cells_are_enough() -> None:
+    two = [dataclasses.replace(p, latitude_deg=30.5 + (k // 10) % 2) for k, p in enumerate(places())]
+    sides = hold_out("region", two)
+    assert {s for p, s in zip(two, sides.side, strict=True) if p.latitude_deg == 30.5} != set(sides.side)
+    assert set(sides.side) == {"test", "train"} and leaks(two, sides.side) == []
+
+
+def test_all_records_as_test_data_have_no_fold() -> None:
+    sides = settle(places(3, 2), ["train"] * 6, ["0"] * 6, WHOLE, "here")
+    assert (sides.side, sides.fold) == (["test"] * 6, [-1] * 6)
 
 
 def test_the_bundled_columns_are_kept(archive: Archive) -> None:

@@ -130,7 +130,7 @@ OTHER = (  # failure, required outcome, tests
     ),
     (
         "a record whose handling kills the process (SIGKILL, as the kernel does without memory), with a state folder",
-        "third run sets it aside; all other lines as without it",
+        "the fourth run sets it aside; all other lines as without it",
         ["test_in_progress.py"],
     ),
     (

@@ -1,4 +1,4 @@
-"""A record that ends the process while it is handled: the third run passes over it."""
+"""A record that ends the process while it is handled: the run after `MAX_ENDS` such ends passes over it."""
 
 import base64
 import json
@@ -14,10 +14,10 @@ from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.event import CIRCUMSTANCES
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.service.dead_letters import FILE_NAME as DEAD_LETTERS
-from seisedge.runtime.service.in_progress import FILE_NAME, MAX_DIGESTS, InProgress
+from seisedge.runtime.service.in_progress import FILE_NAME, MAX_DIGESTS, MAX_ENDS, InProgress
 
 A, B = b"one record", b"another record"
-REASON = "2 earlier runs ended while they handled it"
+REASON = f"{MAX_ENDS} earlier runs ended while they handled it"
 
 
 def died_with(folder: Path, record: bytes) -> InProgress:
@@ -27,10 +27,11 @@ def died_with(folder: Path, record: bytes) -> InProgress:
     return watch
 
 
-def test_a_record_that_has_ended_two_runs_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_record_that_has_ended_three_runs_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert not died_with(tmp_path, A).suspicious
     assert died_with(tmp_path, A).suspicious
-    assert caplog.messages[-1].endswith("it is handled again, and set aside if this run ends there too")
+    assert caplog.messages[-1].endswith("it is handled again, and set aside after 3 such ends")
+    assert died_with(tmp_path, A).suspicious
     caplog.clear()
     for _ in range(3):
         watch = InProgress(tmp_path)
@@ -41,7 +42,7 @@ def test_a_record_that_has_ended_two_runs_is_refused(tmp_path: Path, caplog: pyt
         watch.close()
     assert [message.partition(": ")[2] for message in caplog.messages] == [
         "the last run ended while it handled a record; the record will be set aside",
-        *["a record is set aside because 2 runs ended while they handled it"] * 3,
+        *["a record is set aside because 3 runs ended while they handled it"] * 3,
     ]
 
 
@@ -64,8 +65,8 @@ def test_a_run_that_ends_between_two_records_accuses_none(tmp_path: Path) -> Non
 
 
 def test_two_records_in_turn_are_not_refused(tmp_path: Path) -> None:
-    died_with(tmp_path, A)
-    died_with(tmp_path, B)
+    for record in (A, B, A, B):
+        died_with(tmp_path, record)
     watch = InProgress(tmp_path)
     assert watch.begin(A) is None and watch.begin(B) is None
 
@@ -127,7 +128,7 @@ def contents(path: Path) -> list[dict[str, object]]:
 @pytest.mark.parametrize(
     "kind", ["seedlink", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("datalink", "follow", "file"))]
 )
-def test_a_station_that_has_died_twice_of_a_record_passes_it(kind: str, tmp_path: Path) -> None:
+def test_a_station_that_has_died_of_a_record_passes_it(kind: str, tmp_path: Path) -> None:
     part, fatal_at = RECORDING.read_bytes()[: 512 * 360], 300
     fatal = part[512 * fatal_at : 512 * (fatal_at + 1)]
     data, without = tmp_path / "data.mseed", tmp_path / "without.mseed"
@@ -149,11 +150,11 @@ def test_a_station_that_has_died_twice_of_a_record_passes_it(kind: str, tmp_path
         url = f"file:{data}?follow=true"
         if kind in ("seedlink", "datalink"):
             url = f"{digitizer.url_for(kind)}/PB_B918,PB_B921?from=earliest"
-        for _ in range(2):
+        for _ in range(MAX_ENDS):
             assert attempt(url).returncode == -signal.SIGKILL
         last = attempt(url)
     assert last.returncode == 0, last.stdout + last.stderr
-    assert "a record is set aside because 2 runs ended while they handled it" in last.stdout
+    assert "a record is set aside because 3 runs ended while they handled it" in last.stdout
     (letter,) = map(json.loads, (state / DEAD_LETTERS).read_text(encoding="utf-8").splitlines())
     assert (base64.b64decode(letter["record"]), letter["reason"]) == (fatal, REASON)
     assert run(str(without), "--events", str(tmp_path / "expected.jsonl"), fatal=b"").returncode == 0

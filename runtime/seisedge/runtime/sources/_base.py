@@ -29,7 +29,7 @@ FAILURE_SHOWN_S = 3600.0  # how long health reports a record whose handling rais
 
 
 class RecordWatch:
-    """Notes which record is being handled, so that a later run can pass over one that has ended two runs.
+    """Notes which record is being handled, so that a later run can pass over one that has ended several runs.
 
     This base notes nothing: for a run without a state folder.
     """

@@ -12,6 +12,7 @@ import itertools
 import json
 import logging
 import math
+import multiprocessing
 import random
 import re
 import resource
@@ -20,6 +21,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -424,6 +426,17 @@ def streams(
         watch.batch(done, lambda k=seed + done, mode=mode: found.update(through_a_station(k, models, mode)))  # type: ignore[misc]
         report(done + 1, watch)
     return found
+
+
+def streams_in_own_process(count: int, seed: int) -> Counter[str]:
+    """`streams` with the bundled models in a new process: the memory of this one depends on what it did before."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_streams_with_models, count, seed).result()
+
+
+def _streams_with_models(count: int, seed: int) -> Counter[str]:
+    logging.disable(logging.WARNING)  # the log of the stations
+    return streams(count, seed, Models.load(ModelsConfig()))
 
 
 def main() -> None:

@@ -18,8 +18,6 @@ from tests.paths import RECORDING
 from tests.runtime.records import record_fuzz
 from tests.runtime.records.record_fuzz import resident_bytes
 
-from seisedge.runtime.config import ModelsConfig
-from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.miniseed import BadRecord, Decoder, RecordHeader, Scanner
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay.shake import datagram
@@ -196,15 +194,10 @@ def test_mutations_of_valid_records(count: int) -> None:
     assert found.total() == count
 
 
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return Models.load(ModelsConfig())
-
-
 @pytest.mark.parametrize(
     "count", [16, pytest.param(int(os.environ.get("FUZZ_STREAMS", "200")), marks=pytest.mark.long)]
 )
-def test_streams_of_mutated_records_through_a_station(count: int, models: Models) -> None:
+def test_streams_of_mutated_records_through_a_station(count: int) -> None:
     """With the bundled models, jitter, gaps and late starts: no exception, and the same lines live and from a file."""
-    found = record_fuzz.streams(count, 1000 * count, models)
+    found = record_fuzz.streams_in_own_process(count, 1000 * count)
     assert found["mutated"] > count and found["lines"] > 5 * count and found["inferences"] > 5 * count

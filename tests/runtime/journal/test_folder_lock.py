@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def _replace_folder(folder: Path) -> None:
 
 def _replace_database(folder: Path) -> None:
     (folder / FILE_NAME).unlink()
-    with sqlite3.connect(folder / FILE_NAME) as link:
+    with closing(sqlite3.connect(folder / FILE_NAME)) as link, link:
         link.execute("CREATE TABLE other (x)")
 
 

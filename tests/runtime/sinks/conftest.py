@@ -62,7 +62,17 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     for name in ("ca", "other"):
         openssl(
-            "req", "-x509", *curve, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN=seisedge {name}"
+            "req",
+            "-x509",
+            *curve,
+            "-keyout",
+            f"{name}.key",
+            "-out",
+            f"{name}.pem",
+            "-subj",
+            f"/CN=seisedge {name}",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",
         )
     openssl("req", *curve[:-2], "-keyout", "broker.key", "-out", "broker.csr", "-subj", "/CN=broker")
     (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n", encoding="utf-8")

@@ -146,7 +146,7 @@ class Database:
             for old in _parts(path):
                 old.unlink(missing_ok=True)
             _create(path, file_mode)
-            with contextlib.closing(sqlite3.connect(path, BUSY_S)) as target:
+            with contextlib.closing(sqlite3.connect(path, timeout=BUSY_S)) as target:
                 self._link.backup(target)
 
     def close(self) -> None:

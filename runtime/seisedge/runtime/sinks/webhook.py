@@ -19,6 +19,7 @@ import msgspec
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.sinks._base import Refused, Sink
 from seisedge.runtime.sinks._http import opener
+from seisedge.runtime.text import printable, shortened
 from seisedge.runtime.urls import shown_url
 
 ANSWER_BYTES = 500  # of a refusal, for the dead letters
@@ -80,10 +81,10 @@ class WebhookSink(Sink):
         """Raises ConnectionError if the line can be sent again, Refused if not; neither for a repetition."""
         if error.code == HTTPStatus.CONFLICT:
             return
-        sentence = f"{self._shown} answered {error.code} {_printable(error.reason.encode()[:100])}"
+        sentence = f"{self._shown} answered {error.code} {shortened(error.reason, 100)}"
         if not 400 <= error.code < 500 or error.code in RETRIED:
             raise ConnectionError(sentence)
-        answer = _printable(_beginning(error))
+        answer = printable(_beginning(error).decode("utf-8", "replace")).strip()
         if self._token:
             answer = answer.replace(self._token, "…")
         raise Refused(sentence, status=error.code, answer=answer)
@@ -104,8 +105,3 @@ def _beginning(error: urllib.error.HTTPError) -> bytes:
     except (OSError, HTTPException, ValueError):
         pass  # the status is known
     return found
-
-
-def _printable(data: bytes) -> str:
-    """Text of the network without control characters."""
-    return "".join(c if c.isprintable() else " " for c in data.decode("utf-8", "replace")).strip()

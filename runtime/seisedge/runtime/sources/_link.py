@@ -225,10 +225,10 @@ class LinkSource(Source):
             waited = f" in {outage_s:.0f} s" if outage_s >= 1 else ""
             raise ConnectError(
                 f"{self.url}: no connection to {self._host} port {self._port}{waited}: "
-                f"{reason_of(error)}; check that the server is running and that host and port are correct"
+                f"{loss_reason(error)}; check that the server is running and that host and port are correct"
             ) from error
         level = logging.WARNING if self._failures == 0 else logging.DEBUG
-        logger.log(level, "%s: %s; retrying", self.url, reason_of(error))
+        logger.log(level, "%s: %s; retrying", self.url, loss_reason(error))
         self._failures += 1
 
     def _log_fault(self, error: Exception) -> None:
@@ -333,7 +333,7 @@ class LinkSource(Source):
             raise Lost(f"no data for {age_s:.0f} s")
 
 
-def reason_of(error: Exception) -> str:
+def loss_reason(error: Exception) -> str:
     """Why a connection failed, as part of a sentence."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"

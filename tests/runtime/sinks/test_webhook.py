@@ -125,7 +125,7 @@ def test_the_body_of_an_answer_decides_nothing(events: list[Event]) -> None:
     with answering(dripping(head)) as port, pytest.raises(Refused) as caught:
         WebhookSink(f"http://127.0.0.1:{port}/", token="hush", timeout_s=0.3).write(events[0])
     assert (caught.value.status, str(caught.value).partition("answered ")[2]) == (400, "400 \\x1b[31mBad\\x07")
-    assert caught.value.answer.startswith("]0;title  no    … station")
+    assert caught.value.answer.startswith(r"\x1b]0;title\x07 no \r\n … station")
 
 
 def test_a_long_body_is_cut_off(receiver: Receiver, events: list[Event]) -> None:

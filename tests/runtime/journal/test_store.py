@@ -4,8 +4,7 @@ import errno
 import os
 import re
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from tests.fakes import ListSource, fake_models
 from tests.runtime.journal.conftest import Connections
 from tests.runtime.journal.runs import PLAIN, STORY, Clock, Kept, event, run, state_of, waiting, with_tokens
+from tests.waiting import wait_until
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
@@ -353,7 +353,7 @@ def test_a_disk_that_is_full_for_a_while(
     run(journal, 0, 120)
     assert journal.failing and journal.durable and journal.counters.failures > 1
     assert _levels(caplog, "cannot be written") == ["WARNING"]
-    _until(lambda: len(kept.lines) == 5)  # sinks receive lines all the same
+    wait_until(lambda: len(kept.lines) == 5)  # sinks receive lines all the same
     _set_size(link, 1000)
     journal.flush()
     assert not journal.failing and "can be written again" in caplog.text
@@ -402,12 +402,3 @@ def test_lines_in_memory_are_bounded_while_the_disk_fails(tmp_path: Path, connec
     assert journal.failing and journal.counters.dropped_lines == 3
     seqs = [line.seq for line in journal.outbox.unsaved]
     assert (seqs[0], len(seqs)) == (4, 10_000)
-
-
-def _until(reached: Callable[[], bool]) -> None:
-    """Wait for another thread; fail after 5 s."""
-    for _ in range(500):
-        if reached():
-            return
-        time.sleep(0.01)
-    raise AssertionError("not reached in 5 s")

@@ -6,12 +6,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.waiting import wait_until
 
 from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.journal.journal import Journal
@@ -47,15 +47,6 @@ class Switched(Sink):
 
 def _content(lines: Sequence[Event | Hop]) -> list[bytes]:
     return list(map(content_of, lines))
-
-
-def _until(reached: Callable[[], bool]) -> None:
-    """Wait for another thread; fail after 5 s."""
-    for _ in range(500):
-        if reached():
-            return
-        time.sleep(0.01)
-    raise AssertionError("not reached in 5 s")
 
 
 @pytest.mark.parametrize("blocked", [False, True])
@@ -236,11 +227,11 @@ def test_a_thread_that_ends_by_an_exception_is_restarted(events: list[Event], ca
     for event in events:
         journal.add(event)
     journal.step()
-    _until(lambda: drain.counters.restarts > 1)
+    wait_until(lambda: drain.counters.restarts > 1)
     assert not drain.alive and drain.fault == "SystemExit: killed" and drain.down_since_s is not None
     assert drain.waiting == 3 and drain.last_delivery_s is None
     sink.up.set()
-    _until(lambda: drain.waiting == 0)
+    wait_until(lambda: drain.waiting == 0)
     assert drain.alive and drain.fault is None and drain.down_since_s is None
     assert drain.last_delivery_s is not None and drain.last_delivery_s < 5
     assert _content(sink.lines) == _content(events)
@@ -269,7 +260,7 @@ def test_a_thread_that_fails_outside_a_delivery_is_restarted(
     drain.start()
     journal.add(events[0])
     journal.step()
-    _until(lambda: drain.waiting == 0)
+    wait_until(lambda: drain.waiting == 0)
     assert drain.alive and drain._worker is not None and drain._worker.failures == 1
     assert drain.close(5) == 0 and _content(sink.lines) == _content(events[:1])
 

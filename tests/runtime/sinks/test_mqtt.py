@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from tests.fakes import silent_port, unreachable_port
 from tests.runtime.sinks.conftest import PASSWORD
+from tests.waiting import wait_until
 
 from seisedge.runtime.config import MqttConfig
 from seisedge.runtime.demo import RECORDING, STATIONS
@@ -49,7 +50,7 @@ class Broker:
     def start(self) -> None:
         assert MOSQUITTO is not None
         self._process = subprocess.Popen([MOSQUITTO, "-c", str(self._config)], stderr=subprocess.DEVNULL)
-        _until(self._answers)
+        wait_until(self._answers)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -91,30 +92,21 @@ class Listener:
         self._client.loop_stop()
 
 
-def _until(reached: Callable[[], bool], within_s: float = 10.0) -> None:
-    pause = threading.Event()
-    for _ in range(round(within_s * 100)):
-        if reached():
-            return
-        pause.wait(0.01)
-    raise AssertionError(f"not reached in {within_s:g} s")
-
-
 def test_messages_and_status(broker: Broker, events: list[Event]) -> None:
     listener = Listener(broker.port)
     sink = MqttSink(MqttConfig("127.0.0.1", broker.port), ["XX.STA"])
     status = "seisedge/XX.STA/status"
-    _until(lambda: (status, b"online", False) in listener.received)
+    wait_until(lambda: (status, b"online", False) in listener.received)
     for event in events:
         sink.write(event)
-    _until(lambda: len(listener.received) == 4)
+    wait_until(lambda: len(listener.received) == 4)
     bodies = [payload for topic, payload, _ in listener.received if topic == "seisedge/XX.STA/event"]
     assert [msgspec.json.decode(body, type=Event) for body in bodies] == events
     sink.close()
-    _until(lambda: (status, b"offline", False) in listener.received)
+    wait_until(lambda: (status, b"offline", False) in listener.received)
     listener.close()
     later = Listener(broker.port)
-    _until(lambda: later.received == [(status, b"offline", True)])
+    wait_until(lambda: later.received == [(status, b"offline", True)])
     later.close()
 
 
@@ -122,12 +114,12 @@ def test_the_last_will(broker: Broker) -> None:
     listener = Listener(broker.port)
     sink = MqttSink(MqttConfig("127.0.0.1", broker.port, topic="mine/x"), ["XX.STA"])
     status = "mine/x/XX.STA/status"
-    _until(lambda: (status, b"online", False) in listener.received)
+    wait_until(lambda: (status, b"online", False) in listener.received)
     link = sink._client.socket()
     assert link is not None
     sink._client.loop_stop()
     link.close()  # the connection is lost without a DISCONNECT
-    _until(lambda: (status, b"offline", False) in listener.received)
+    wait_until(lambda: (status, b"offline", False) in listener.received)
     listener.close()
 
 
@@ -143,7 +135,7 @@ def test_the_last_will_of_a_killed_run(broker: Broker, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "seisedge.cli", "run", str(station), "--source", url]
         run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
-            _until(lambda: any(topic == "seisedge/PB.B918/event" for topic, _, _ in listener.received), 60)
+            wait_until(lambda: any(topic == "seisedge/PB.B918/event" for topic, _, _ in listener.received), 60)
             assert (status, b"online", False) in listener.received and (
                 status,
                 b"offline",
@@ -152,10 +144,10 @@ def test_the_last_will_of_a_killed_run(broker: Broker, tmp_path: Path) -> None:
         finally:
             run.kill()
         assert run.wait() == -signal.SIGKILL
-    _until(lambda: (status, b"offline", False) in listener.received)
+    wait_until(lambda: (status, b"offline", False) in listener.received)
     listener.close()
     later = Listener(broker.port)
-    _until(lambda: later.received == [(status, b"offline", True)])
+    wait_until(lambda: later.received == [(status, b"offline", True)])
     later.close()
 
 
@@ -192,11 +184,11 @@ def test_tls_and_a_password(
         monkeypatch.setenv("SEISEDGE_MQTT_PASSWORD", PASSWORD)
     listener = Listener(guarded.port, authority / "ca.pem")
     sink = _sink(config)
-    _until(sink._client.is_connected)
+    wait_until(sink._client.is_connected)
     sink.write(events[0])
-    _until(lambda: "seisedge/XX.STA/event" in {topic for topic, _, _ in listener.received})
+    wait_until(lambda: "seisedge/XX.STA/event" in {topic for topic, _, _ in listener.received})
     sink.close()
-    _until(lambda: ("seisedge/XX.STA/status", b"offline", False) in listener.received)
+    wait_until(lambda: ("seisedge/XX.STA/status", b"offline", False) in listener.received)
     listener.close()
 
 
@@ -222,7 +214,7 @@ def test_a_guarded_broker_refuses_a_connection(
         assert PASSWORD not in str(caught.value)
         return reason in str(caught.value)
 
-    _until(refused)
+    wait_until(refused)
     sink.close()
 
 
@@ -313,13 +305,13 @@ class Scripted:
 def test_a_broker_that_does_not_acknowledge_gets_one_copy(events: list[Event]) -> None:
     with Scripted() as broker:
         sink = MqttSink(MqttConfig("127.0.0.1", broker.port, timeout_s=0.1), ["XX.STA"])
-        _until(sink._client.is_connected)
+        wait_until(sink._client.is_connected)
         for _ in range(5):
             with pytest.raises(TimeoutError, match=r"not acknowledged within 0\.1 s"):
                 sink.write(events[0])
         assert [topic for topic, _ in broker.published] == ["seisedge/XX.STA/status", "seisedge/XX.STA/event"]
         broker.acknowledge.set()
-        _until(lambda: sink._sent is not None and sink._sent[1].is_published())
+        wait_until(lambda: sink._sent is not None and sink._sent[1].is_published())
         sink.write(events[0])
         sink.write(events[1])
         assert len({mid for topic, mid in broker.published if topic.endswith("event")}) == 2
@@ -341,8 +333,8 @@ def test_an_exception_in_the_thread_of_paho(
     with Scripted() as broker:
         broker.acknowledge.set()
         sink = MqttSink(MqttConfig("127.0.0.1", broker.port), ["XX.STA"])
-        _until(lambda: "mqtt: the client failed: ZeroDivisionError: first" in caplog.text)
-        _until(lambda: broker.clients == 2 and sink._client.is_connected())
+        wait_until(lambda: "mqtt: the client failed: ZeroDivisionError: first" in caplog.text)
+        wait_until(lambda: broker.clients == 2 and sink._client.is_connected())
         sink.write(events[0])
         assert broker.clients == 2 and "seisedge/XX.STA/event" in {topic for topic, _ in broker.published}
         sink.close()
@@ -357,7 +349,7 @@ def test_a_broker_that_never_answers_the_handshake(events: list[Event]) -> None:
                 sink.write(events[0])
             return "timed out" in str(caught.value)
 
-        _until(timed_out)
+        wait_until(timed_out)
         sink.close()
 
 
@@ -368,7 +360,7 @@ def test_a_broker_that_starts_later(tmp_path: Path, events: list[Event]) -> None
         sink.write(events[0])
     broker.start()
     try:
-        _until(sink._client.is_connected)
+        wait_until(sink._client.is_connected)
         sink.write(events[0])
     finally:
         sink.close()

@@ -20,7 +20,7 @@ from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.mixture import with_sources
 from seisedge.train.archive.provenance import Provenance, provenance_of, with_initial_weights
 from seisedge.train.archive.sampler import Candidates
-from seisedge.train.archive.task import RecordFilter, candidates_of, notes_on_short_records
+from seisedge.train.archive.task import RecordFilter, candidates_of, check_fits, notes_on_short_records
 from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
 from seisedge.train.checkpoint import CheckpointFile, save_atomically
@@ -123,6 +123,7 @@ def _train(
 ) -> Run:
     recipe, seed, world = request.recipe, request.seed, settings.world
     model = create_model(recipe.model, **recipe.arguments)
+    check_fits(recipe, model)
     check_augmentations(augmentations_from(recipe.augmentation), model.task)
     if weights is not None:
         settings = dataclasses.replace(settings, weights=weights_from(weights))

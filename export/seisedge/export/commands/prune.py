@@ -12,7 +12,8 @@ from seisedge.export.prune.run import PruneSpec, load_training_data, prune_run, 
 from seisedge.export.prune.select import LARGEST_EFFECT
 from seisedge.export.prune.surgery import require_prunable
 from seisedge.runtime.commands import FiniteRange
-from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.commands._overwrite import protect_folder
+from seisedge.runtime.errors import FailedError
 from seisedge.train.run_file import load_run
 
 EPILOG = """\b
@@ -69,8 +70,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     require_prunable(source.recipe, run)
     folder = run if run.is_dir() else run.parent
     target = out or folder.with_name(f"{folder.name}-pruned")
-    if target.exists():
-        raise InputError(f"{target}: exists already; choose another folder with -o")
+    protect_folder(target)
     archive = load_training_data(source, folders_of(data))
     spec = PruneSpec(
         ratio=ratio, steps=steps, seed=seed, windows=windows, largest_effect=largest_effect,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from seisedge.runtime.commands._overwrite import overwrite_option, protect_folder
 from seisedge.runtime.errors import InputError
 
 EPILOG = """\b
@@ -47,6 +48,7 @@ def prevalence_from(text: str, labels: list[str]) -> dict[str, float]:
     type=click.Path(path_type=Path),
     help="Folder of the report [default: RUN/evaluation, or MODEL-evaluation].",
 )
+@overwrite_option
 @click.option(
     "--prevalence",
     metavar="LABEL=SHARE,…",
@@ -78,6 +80,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     model: str,
     data: tuple[str, ...],
     out: Path | None,
+    overwrite: bool,
     prevalence: str | None,
     split: str,
     device: str,
@@ -110,8 +113,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     shares = prevalence_from(prevalence, subject.labels) if prevalence is not None else None
     folders = folders_from(data) or [find_dataset(Path.cwd())]
     target = out or (Path(model) / "evaluation" if Path(model).is_dir() else Path(f"{Path(model).stem}-evaluation"))
-    if target.exists() and not target.is_dir():
-        raise InputError(f"{target}: is a file; -o must be a folder for the report")
+    protect_folder(target, overwrite, ("report.json",))
     report = evaluate(subject, folders, where, split=split, prevalence=shares, draws=draws, curves=curves)
     target.mkdir(parents=True, exist_ok=True)
     names = write_plots(report, target) if plots else []

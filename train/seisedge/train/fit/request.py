@@ -62,6 +62,11 @@ def is_interrupted(out: Path) -> bool:
     return any(file.name != WEIGHTS for file in (out / STATE).glob("*.pt"))
 
 
+def is_started(out: Path) -> bool:
+    """True if `out` contains a training that was started and is not finished, with or without a state."""
+    return (out / FILE).is_file() and (out / STATE).is_dir()
+
+
 def weights_from(path: Path) -> dict[str, Tensor]:
     """The weights in RUN, in its checkpoint, or in a file with a state_dict (torch.save). Raises InputError."""
     file = path / "checkpoint.pt" if path.is_dir() else path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -71,7 +72,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     folder = run if run.is_dir() else run.parent
     target = out or folder.with_name(f"{folder.name}-pruned")
     protect_folder(target)
-    archive = load_training_data(source, folders_of(data))
+    folders = folders_of(data, run, source.data_sha256)
+    archive = load_training_data(source, folders)
     spec = PruneSpec(
         ratio=ratio, steps=steps, seed=seed, windows=windows, largest_effect=largest_effect,
         accept_points=accept_points, allow_drop=allow_drop,
@@ -88,5 +90,5 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         raise FailedError(
             f"{target}: not written, outside the gate; increase --steps, lower --ratio, or write it with --allow-drop"
         )
-    write_pruned(made, folder, target)
-    click.echo(f"{target}: next: seisedge export {target}")
+    write_pruned(made, folder, folders, target)
+    click.echo(f"{target}: next: seisedge export {shlex.quote(str(target))}")

@@ -54,7 +54,7 @@ def command(
     if target.resolve() == model.resolve():
         raise InputError(f"{target}: -o names the model itself; choose another file")
     protect_file(target, overwrite)
-    archive = load_records(source.card, folders_of(data))
+    archive = load_records(source.card, folders_of(data, model, source.card.training.data_sha256))
     held = enough(gate_windows(source.card, archive, windows))
     parent = Parent.from_file(source, held)
     rule = Rule(accept_points=accept_points)

@@ -67,7 +67,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     source = load_run(run)
     if ratio is not None:
         require_prunable(source.recipe, run)
-    folders = folders_of(data)
+    folders = folders_of(data, run, source.data_sha256)
     archive = load_training_data(source, folders)
 
     prune = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         leave_world(world)
     if world.first:
         click.echo((target / "metrics.md").read_text(encoding="utf-8"))
-        click.echo(f"{target}: checkpoint of {run.n_records} records; next: seisedge export {target}")
+        click.echo(f"{target}: checkpoint of {run.n_records} records; next: seisedge export {shlex.quote(str(target))}")
 
 
 def _silent(_: str) -> None:

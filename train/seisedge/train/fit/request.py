@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -50,7 +51,7 @@ def read_request(out: Path) -> Request:
             f"--resume {out}: {FILE} is missing; RUN must be a folder that 'seisedge train -o RUN' has started"
         )
     if not (out / STATE).is_dir():
-        raise InputError(f"--resume {out}: this run is finished; next: seisedge export {out}")
+        raise InputError(f"--resume {out}: this run is finished; next: seisedge export {shlex.quote(str(out))}")
     try:
         return msgspec.json.decode(file.read_bytes(), type=Request)
     except msgspec.MsgspecError as error:

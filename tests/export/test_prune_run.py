@@ -58,7 +58,7 @@ def test_the_child_is_a_run_of_fewer_multiply_adds(run: Run, pruned: Pruned, tmp
     before, after = pruned.network_macs
     assert after <= 0.7 * before
     assert (network_macs(run.model()), network_macs(pruned.run.model())) == (before, after)
-    write_pruned(pruned, tmp_path, tmp_path / "child")
+    write_pruned(pruned, tmp_path, [tmp_path / "data"], tmp_path / "child")
     child = load_run(tmp_path / "child")
     assert child.recipe.arguments.keys() == {*run.recipe.arguments, "shape"}
     assert child.pruning.startswith(f"{1 - after / before:.0%} of the network's multiply-adds removed from the run of ")

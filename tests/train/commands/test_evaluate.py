@@ -85,9 +85,10 @@ def sides(run: Path) -> dict[str, str]:
 
 
 def test_a_run_is_evaluated_on_its_held_out_events(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    data, run = trained
-    code, text = seisedge("evaluate", run, "--data", data, "-o", tmp_path / "out", "--draws", "20", "--json")
+    data, run = trained  # without --data: the data that the run was trained on, whatever the current folder is
+    code, text = seisedge("evaluate", run, "-o", tmp_path / "out", "--draws", "20", "--json")
     assert code == 0, text
+    assert f"data: {data}, the training data of {run}" in text
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["schema"] == "seisedge.evaluation/1"
     assert report["own_data"]
@@ -174,7 +175,7 @@ def test_a_model_file_on_foreign_data(tmp_path: Path) -> None:
     assert {"median magnitude", "log amplitude + duration", "log peak velocity"} <= whos
     assert {path.name for path in (tmp_path / "out").glob("*.png")} >= {"predicted.png", "classes.png", "damage.png"}
     blind = make_set(tmp_path / "blind", trace_gain_counts_per_m_s="")
-    code, text = seisedge("evaluate", "magnitude", "--data", blind, "-o", tmp_path / "out")
+    code, text = seisedge("evaluate", "magnitude", "--data", blind, "-o", tmp_path / "blind-out")
     assert code == 2
     assert "no record has a gain" in text
 

@@ -476,6 +476,7 @@ def test_a_failed_build_leaves_no_files(made: Path, tmp_path: Path, monkeypatch:
 
 def test_an_existing_folder_is_not_overwritten(made: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
+    (tmp_path / "out/notes.txt").write_text("mine")
     code, _, err = run(made / "catalogue.xml", made / "rec", "-o", tmp_path / "out")
     assert code == 2
-    assert "another folder, or remove it" in err
+    assert "is not empty; give another folder with -o, or remove the folder" in err

@@ -8,10 +8,9 @@ import click
 
 from seisedge.export.gate import MIN_WINDOWS, POINTS
 from seisedge.runtime.commands import FiniteRange
-from seisedge.train.archive.archive import find_dataset
-from seisedge.train.dataset.benchmark import folders_from
+from seisedge.train.archive.default_data import folders_or_training_data
 
-DATA_HELP = "Folder in SeisBench format with real records; may be repeated [default: the clone's datasets/]."
+DATA_HELP = "Folder in SeisBench format with real records; may be repeated [default: the training data of the model]."
 
 windows_option = click.option(
     "--windows",
@@ -31,6 +30,6 @@ accept_option = click.option(
 )
 
 
-def folders_of(data: tuple[str, ...]) -> list[Path]:
-    """The given folders, by default datasets/ of the clone. Raises InputError."""
-    return folders_from(data) or [find_dataset(Path.cwd())]
+def folders_of(data: tuple[str, ...], model: Path, data_sha256: str) -> list[Path]:
+    """The given folders, by default those that `model` was trained on. Raises InputError."""
+    return folders_or_training_data(data, model, data_sha256)

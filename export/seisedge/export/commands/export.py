@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 import numpy as np
 
+from seisedge.export.commands._options import folders_of
 from seisedge.export.exported import export_run
 from seisedge.export.onnx import Array
+from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
 from seisedge.runtime.errors import InputError
-from seisedge.train.archive.archive import find_dataset, load_archive
+from seisedge.train.archive.archive import load_archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.evaluation.predict import training_windows
 from seisedge.train.fit.loop import UNKNOWN_GAIN
@@ -53,22 +55,24 @@ def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tup
 @click.command("export", epilog=EPILOG)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Model file [default: RUN/NAME.onnx].")
+@overwrite_option
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
     multiple=True,
-    help="Folder with real records for the parity check [default: the clone's datasets/].",
+    metavar="DIR",
+    help="Folder with real records for the parity check [default: the training data of the run].",
 )
 @click.option(
     "--windows", default=64, show_default=True, type=click.IntRange(1), help="Number of windows for the parity check."
 )
-def command(run: Path, out: Path | None, data: tuple[Path, ...], windows: int) -> None:
+def command(run: Path, out: Path | None, overwrite: bool, data: tuple[str, ...], windows: int) -> None:
     """Write a training RUN as one .onnx file with its card, and compare it with torch on real windows."""
     loaded = load_run(run)
     folder = run if run.is_dir() else run.parent
     path = out or folder / f"{loaded.recipe.name}.onnx"
+    protect_file(path, overwrite)
     exported = export_run(loaded)
-    folders = list(data) or [find_dataset(Path.cwd())]
+    folders = folders_of(data, run, loaded.data_sha256)
     wave, mask = real_windows(loaded, exported.model, folders, windows)
     difference = exported.save(path, wave, mask)
     card = exported.card

@@ -48,7 +48,8 @@ def command(
         if ours != theirs:
             raise InputError(f"{child}: {name} is {theirs}, but {ours} in {parent}; the two models cannot be compared")
     pruned = pruned or second.card.pruning != first.card.pruning
-    held = enough(gate_windows(first.card, load_records(first.card, folders_of(data)), windows))
+    folders = folders_of(data, parent, first.card.training.data_sha256)
+    held = enough(gate_windows(first.card, load_records(first.card, folders), windows))
     result = compare(Parent.from_file(first, held), answers_of(second.data, held), Rule(pruned, accept_points))
     click.echo(
         json.dumps(msgspec.to_builtins(result), indent=2) if as_json else "\n".join(lines_of(result, pruned=pruned))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -12,7 +13,8 @@ from seisedge.export.prune.run import PruneSpec, load_training_data, prune_run, 
 from seisedge.export.prune.select import LARGEST_EFFECT
 from seisedge.export.prune.surgery import require_prunable
 from seisedge.runtime.commands import FiniteRange
-from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.commands._overwrite import protect_folder
+from seisedge.runtime.errors import FailedError
 from seisedge.train.run_file import load_run
 
 EPILOG = """\b
@@ -71,9 +73,9 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     require_prunable(source.recipe, run)
     folder = run if run.is_dir() else run.parent
     target = out or folder.with_name(f"{folder.name}-pruned")
-    if target.exists():
-        raise InputError(f"{target}: exists already; choose another folder with -o")
-    archive = load_training_data(source, folders_of(data))
+    protect_folder(target)
+    folders = folders_of(data, run, source.data_sha256)
+    archive = load_training_data(source, folders)
     spec = PruneSpec(
         ratio=ratio, steps=steps, seed=seed, windows=windows, largest_effect=largest_effect,
         accept_points=accept_points, allow_drop=allow_drop,
@@ -90,5 +92,5 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         raise FailedError(
             f"{target}: not written, outside the gate; increase --steps, lower --ratio, or write it with --allow-drop"
         )
-    write_pruned(made, folder, target)
-    click.echo(f"{target}: next: seisedge export {target}")
+    write_pruned(made, folder, folders, target)
+    click.echo(f"{target}: next: seisedge export {shlex.quote(str(target))}")

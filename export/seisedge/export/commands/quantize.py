@@ -12,6 +12,7 @@ from seisedge.export.gate_windows import gate_windows, load_records
 from seisedge.export.graph import open_model
 from seisedge.export.latency import side_by_side
 from seisedge.export.quantize import fp16_from, int8_from, require_fp32
+from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
 from seisedge.runtime.errors import InputError
 
 CALIBRATION_WINDOWS = 512
@@ -28,6 +29,7 @@ Examples:
 @click.option("--precision", type=click.Choice(["fp16", "int8"]), required=True, help="Precision of the network.")
 @click.option("--data", multiple=True, metavar="DIR", help=DATA_HELP)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Model file [default: M-PRECISION.onnx].")
+@overwrite_option
 @windows_option
 @accept_option
 @click.option("--allow-drop", is_flag=True, help="Write the file whatever the gate's verdict is; its card states it.")
@@ -36,6 +38,7 @@ def command(
     precision: str,
     data: tuple[str, ...],
     out: Path | None,
+    overwrite: bool,
     windows: int,
     accept_points: float | None,
     allow_drop: bool,
@@ -50,7 +53,8 @@ def command(
     target = out or model.with_name(f"{model.stem}-{precision}.onnx")
     if target.resolve() == model.resolve():
         raise InputError(f"{target}: -o names the model itself; choose another file")
-    archive = load_records(source.card, folders_of(data))
+    protect_file(target, overwrite)
+    archive = load_records(source.card, folders_of(data, model, source.card.training.data_sha256))
     held = enough(gate_windows(source.card, archive, windows))
     parent = Parent.from_file(source, held)
     rule = Rule(accept_points=accept_points)

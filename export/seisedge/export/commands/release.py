@@ -14,7 +14,7 @@ from seisedge.export.prune.surgery import require_prunable
 from seisedge.export.release import ReleaseSpec, make_release
 from seisedge.runtime import machine
 from seisedge.runtime.commands import FiniteRange
-from seisedge.runtime.errors import InputError
+from seisedge.runtime.commands._overwrite import protect_folder
 from seisedge.train.run_file import load_run
 
 EPILOG = """\b
@@ -63,12 +63,11 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     The run is exported and converted to fp16 and int8; with --prune a narrower model, too. Each model is compared with
     its parent on held-out windows, all are timed side by side, and the page names the cheapest for each target.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: exists already and is not an empty folder; choose another folder with -o")
+    protect_folder(out)
     source = load_run(run)
     if ratio is not None:
         require_prunable(source.recipe, run)
-    folders = folders_of(data)
+    folders = folders_of(data, run, source.data_sha256)
     archive = load_training_data(source, folders)
 
     prune = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,14 @@ from seisedge.export.prune.surgery import Surgery, surgery_on
 from seisedge.runtime.card import Comparison, ModelCard
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
+from seisedge.runtime.paths import stored_from_path
 from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.mixture import with_sources
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
 from seisedge.train.evaluation.report import EvaluationReport
 from seisedge.train.fit.loop import Row, Trained, train_model, write_log
 from seisedge.train.fit.progress import Progress
+from seisedge.train.fit.request import Request, write_request
 from seisedge.train.fit.run import evaluation_of
 from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models import create_model
@@ -219,14 +221,16 @@ def _half(limit: int) -> int:
     return (limit + 1) // 2
 
 
-def write_pruned(pruned: Pruned, parent: Path, out: Path) -> None:
-    """The child as an ordinary run folder; its split is the parent's."""
+def write_pruned(pruned: Pruned, parent: Path, folders: Sequence[Path], out: Path) -> None:
+    """The child as an ordinary run folder; its split is the parent's. folders: the data it was fine-tuned on."""
     out.mkdir(parents=True, exist_ok=True)
     run = pruned.run
     for name in ("split.json", "versions.json"):
         source = parent / name
         if source.is_file():
             write_atomically(out / name, source.read_bytes())
+    data = [stored_from_path(folder.resolve()) for folder in folders]
+    write_request(Request(run.recipe, data, run.seed, data_sha256=run.data_sha256), out)
     write_log(out / "log.csv", pruned.log)
     write_metrics(run.recipe.name, run.metrics, pruned.report, out)
     write_atomically(out / "gate.json", msgspec.json.format(msgspec.json.encode(pruned.comparison), indent=1))

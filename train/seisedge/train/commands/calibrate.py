@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
 from seisedge.runtime.errors import FailedError, InputError
 
 EPILOG = """\b
@@ -41,6 +42,7 @@ Examples:
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="Write a copy of STATION with the correction and its error."
 )
+@overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def command(  # noqa: PLR0913 - one parameter for each option of the command
     station: Path,
@@ -52,6 +54,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     travel_times: str,
     write: bool,
     out: Path | None,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Fit the magnitude correction of STATION (a station file) on catalogued events in DATA.
@@ -64,6 +67,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         raise InputError("DATA is missing; give records of this station: miniSEED files, folders or sds:DIR")
     if write and out is not None:
         raise InputError("--write and -o cannot be combined; --write changes STATION, -o writes a copy")
+    if out is not None:
+        protect_file(out, overwrite)
     import msgspec
 
     from seisedge.runtime.bench.recorded import trial_windows

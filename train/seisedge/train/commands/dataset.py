@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.commands._overwrite import protect_folder
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.dataset.plan import Plan, text_from_built
 
@@ -35,7 +36,9 @@ def dataset() -> None:
 @dataset.command()
 @click.argument("catalogue", type=click.Path(path_type=Path))
 @click.argument("data", nargs=-1, required=True)
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder to create; must not exist.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder to create; must be empty or missing."
+)
 @click.option(
     "--stations",
     type=click.Path(path_type=Path),
@@ -135,8 +138,7 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
     from seisedge.train.dataset.stations import Stations
     from seisedge.train.dataset.traveltimes import travel_times_from
 
-    if out.exists():
-        raise InputError(f"{out}: already exists; give another folder, or remove it")
+    protect_folder(out)
     events = events_from(catalogue, picks, event_type)
     plan = Plan(
         before, after, noise, coda, max_distance, unit=unit, channels=tuple(filter(None, channels.split(","))),

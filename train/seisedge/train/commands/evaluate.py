@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from seisedge.runtime.commands._overwrite import overwrite_option, protect_folder
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.paths import text_from_path
 
 EPILOG = """\b
 Examples:
@@ -39,7 +41,7 @@ def prevalence_from(text: str, labels: list[str]) -> dict[str, float]:
     "--data",
     multiple=True,
     metavar="DIR",
-    help="Folder in SeisBench format, or seisbench:NAME; may be repeated [default: datasets/ of the repository].",
+    help="Folder in SeisBench format, or seisbench:NAME; may be repeated [default: the training data of the model].",
 )
 @click.option(
     "-o",
@@ -47,6 +49,7 @@ def prevalence_from(text: str, labels: list[str]) -> dict[str, float]:
     type=click.Path(path_type=Path),
     help="Folder of the report [default: RUN/evaluation, or MODEL-evaluation].",
 )
+@overwrite_option
 @click.option(
     "--prevalence",
     metavar="LABEL=SHARE,…",
@@ -78,6 +81,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     model: str,
     data: tuple[str, ...],
     out: Path | None,
+    overwrite: bool,
     prevalence: str | None,
     split: str,
     device: str,
@@ -90,14 +94,13 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
 
     On the training data only held-out events are evaluated. On other data all records are evaluated except those of
     events that the model was trained on; these are counted and reported.
-    Without --data, the folder datasets/ of the repository is used, if the current folder is in a clone. Writes
-    report.json, report.md and PNG files.
+    Without --data, the held-out events of the training data are used: the folders that RUN names, or for a bundled
+    model datasets/ of the clone that contains the current folder. Writes report.json, report.md and PNG files.
     """
     import msgspec
 
-    from seisedge.train.archive.archive import find_dataset
+    from seisedge.train.archive.default_data import folders_or_training_data
     from seisedge.train.commands.train import device_from
-    from seisedge.train.dataset.benchmark import folders_from
     from seisedge.train.evaluation.markdown import markdown_of
     from seisedge.train.evaluation.plots import write_plots
     from seisedge.train.evaluation.report import evaluate
@@ -108,10 +111,11 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     if prevalence is not None and subject.task != "event_type":
         raise InputError(f"--prevalence {prevalence}: applies to event types only; {subject.name} is a magnitude model")
     shares = prevalence_from(prevalence, subject.labels) if prevalence is not None else None
-    folders = folders_from(data) or [find_dataset(Path.cwd())]
+    folders = folders_or_training_data(data, Path(model), subject.data_sha256)
+    if not data:
+        click.echo(f"data: {', '.join(map(text_from_path, folders))}, the training data of {model}", err=True)
     target = out or (Path(model) / "evaluation" if Path(model).is_dir() else Path(f"{Path(model).stem}-evaluation"))
-    if target.exists() and not target.is_dir():
-        raise InputError(f"{target}: is a file; -o must be a folder for the report")
+    protect_folder(target, overwrite, ("report.json",))
     report = evaluate(subject, folders, where, split=split, prevalence=shares, draws=draws, curves=curves)
     target.mkdir(parents=True, exist_ok=True)
     names = write_plots(report, target) if plots else []

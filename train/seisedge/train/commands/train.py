@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import click
 import torch
 
 from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.commands._overwrite import overwrite_option
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.archive.archive import find_dataset
 from seisedge.train.dataset.benchmark import folders_from
@@ -98,6 +100,7 @@ def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
 )
 @click.option("--from", "source", type=click.Path(path_type=Path), metavar="RUN|M.pt", help="Initial weights.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Resume an interrupted run.")
+@overwrite_option
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
@@ -134,6 +137,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     settings: tuple[str, ...],
     source: Path | None,
     resume: Path | None,
+    overwrite: bool,
     precision: str,
     compiled: bool,
     device_memory: float | None,
@@ -148,10 +152,10 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     if listing:
         click.echo(recipe_table())
         return
-    if resume is not None and (recipe or data or settings or split or source or out or limit):
+    if resume is not None and (recipe or data or settings or split or source or out or limit or overwrite):
         raise click.UsageError(
             "--resume takes all parameters from RUN; it cannot be combined with RECIPE, --data, --set, --split, "
-            "--from, -o or --limit"
+            "--from, -o, --overwrite or --limit"
         )
     if recipe is None and resume is None:
         raise click.UsageError("RECIPE is missing; --list shows the bundled recipes")
@@ -167,17 +171,16 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 chosen = load_recipe(recipe or "", overrides_from(settings) | ({"data.split": split} if split else {}))
                 folders = folders_from(data) or [find_dataset(Path.cwd())]
                 target = out or Path("runs") / chosen.name
-                if target.exists() and not target.is_dir():
-                    raise InputError(f"{target}: is a file; -o must be a folder for the run")
                 run = run_training(
                     chosen, folders, target, seed, where,
                     limit=limit, report=report, settings=how, weights=source, checkpoint_s=checkpoint_every,
+                    overwrite=overwrite,
                 )  # fmt: skip
     finally:
         leave_world(world)
     if world.first:
         click.echo((target / "metrics.md").read_text(encoding="utf-8"))
-        click.echo(f"{target}: checkpoint of {run.n_records} records; next: seisedge export {target}")
+        click.echo(f"{target}: checkpoint of {run.n_records} records; next: seisedge export {shlex.quote(str(target))}")
 
 
 def _silent(_: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 
 
@@ -65,5 +66,5 @@ def text_from_built(built: Built) -> str:
         lines.append(
             f"  {built.disagreeing_samples:6} samples that differ between overlapping records; the first value is used"
         )
-    lines.append(f"next: seisedge dataset check {built.folder}")
+    lines.append(f"next: seisedge dataset check {shlex.quote(built.folder)}")
     return "\n".join(lines)

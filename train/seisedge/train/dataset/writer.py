@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.runtime.commands._overwrite import protect_folder
 from seisedge.runtime.errors import InputError
 
 BLOCK = 64  # traces of one shape and type in an array: a SeisBench trace block, fast to read and write
@@ -23,12 +24,11 @@ Array = npt.NDArray[np.generic]
 class Writer:
     """Writes traces to a temporary folder beside `out`. `finish` renames it to `out`; without `finish` it is removed.
 
-    Raises InputError if `out` exists or its parent folder is not writable.
+    Raises InputError if `out` exists and is not an empty folder, or its parent folder is not writable.
     """
 
     def __init__(self, out: Path) -> None:
-        if out.exists():
-            raise InputError(f"{out}: already exists; choose another folder, or remove it")
+        protect_folder(out)
         self.out = out
         self.rows: list[Row] = []
         self._held: dict[tuple[int, int, str], list[tuple[Row, Array]]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -50,7 +51,7 @@ def read_request(out: Path) -> Request:
             f"--resume {out}: {FILE} is missing; RUN must be a folder that 'seisedge train -o RUN' has started"
         )
     if not (out / STATE).is_dir():
-        raise InputError(f"--resume {out}: this run is finished; next: seisedge export {out}")
+        raise InputError(f"--resume {out}: this run is finished; next: seisedge export {shlex.quote(str(out))}")
     try:
         return msgspec.json.decode(file.read_bytes(), type=Request)
     except msgspec.MsgspecError as error:
@@ -60,6 +61,11 @@ def read_request(out: Path) -> Request:
 def is_interrupted(out: Path) -> bool:
     """True if a state exists from which the run can be resumed."""
     return any(file.name != WEIGHTS for file in (out / STATE).glob("*.pt"))
+
+
+def is_started(out: Path) -> bool:
+    """True if `out` contains a training that was started and is not finished, with or without a state."""
+    return (out / FILE).is_file() and (out / STATE).is_dir()
 
 
 def weights_from(path: Path) -> dict[str, Tensor]:

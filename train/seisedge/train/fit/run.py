@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from seisedge.runtime.commands._overwrite import protect_folder
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import path_from_stored, stored_from_path, text_from_path
 from seisedge.train.archive.archive import Archive, Record, load_archive
@@ -36,6 +37,7 @@ from seisedge.train.fit.request import (
     WEIGHTS,
     Request,
     is_interrupted,
+    is_started,
     read_request,
     weights_from,
     write_request,
@@ -45,6 +47,12 @@ from seisedge.train.fit.temperature import fit_temperature
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import Run, load_run, save_run
+
+# What a finished run contains beside the files of `start_folder`; "evaluation" is the default of `seisedge evaluate`.
+RESULTS = (
+    "checkpoint.pt", "metrics.json", "metrics.md", "log.csv", "log_calibration.csv", "loss.png", "tensorboard",
+    "evaluation",
+)  # fmt: skip
 
 
 def evaluation_of(
@@ -78,17 +86,21 @@ def run_training(  # noqa: PLR0913 - independent inputs, each used as it is
     settings: Settings | None = None,
     weights: Path | None = None,
     checkpoint_s: float = 60.0,
+    overwrite: bool = False,
 ) -> Run:
     """Train, fit the temperature on the calibration fold, evaluate on the held-out events, write RUN. Raises
     InputError.
 
     weights: a run or file with initial weights. checkpoint_s: seconds between states that `resume_training` can use.
+    overwrite: replace a run in `out`, when the first step begins.
     """
-    if is_interrupted(out):
+    if is_interrupted(out) and not overwrite:
         raise InputError(
-            f"{out}: contains an interrupted training; resume it with seisedge train --resume {out}, or "
-            "remove the folder, or give another folder with -o"
+            f"{out}: contains an interrupted training; resume it with seisedge train --resume {out}, give another "
+            "folder with -o, or --overwrite to replace it"
         )
+    if not is_started(out):
+        protect_folder(out, overwrite, RESULTS)
     data, begun_with = [stored_from_path(f.resolve()) for f in folders], text_from_path(weights or "")
     earlier = None if weights is None else provenance_in(weights)
     request = Request(recipe, data, seed, limit, begun_with, weights_provenance=earlier)
@@ -217,6 +229,8 @@ def start_folder(
     out: Path, request: Request, archive: Archive, device: torch.device, weights: dict[str, torch.Tensor] | None
 ) -> None:
     """Write the files known before the first step: request, split, versions, initial weights."""
+    if not request.data_sha256:  # a new training, not one that is resumed
+        remove_results(out)
     (out / STATE).mkdir(parents=True, exist_ok=True)
     if weights is not None:
         save_atomically(dict(weights), out / STATE / WEIGHTS)
@@ -228,6 +242,15 @@ def start_folder(
     versions["torch"] = str(torch.__version__)
     versions |= {"python": platform.python_version(), "device": str(device), "seed": str(request.seed)}
     (out / "versions.json").write_text(json.dumps(versions, indent=1, sort_keys=True))
+
+
+def remove_results(out: Path) -> None:
+    """Remove the results and the state of an earlier training in `out`, with what was made from its checkpoint."""
+    for path in [*(out / name for name in (*RESULTS, STATE)), *out.glob("*.onnx")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_results(

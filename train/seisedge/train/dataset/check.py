@@ -152,6 +152,12 @@ def _samples(traces: Sequence[Trace]) -> list[Finding]:
 
     return [
         *_found("warning", "nan", of(lambda t: t.nan), "records with NaN or infinite samples, which are masked"),
+        *_found(
+            "warning", "amplitude", of(lambda t: t.too_large), "records that are not used: impossible amplitude",
+        ),
+        *_found(
+            "warning", "gain", of(lambda t: t.gain_fault), "records whose gain is impossible; it counts as unknown",
+        ),
         *_found("warning", "flat", of(lambda t: t.flat), "records with a component without signal, which is masked"),
         *_found("warning", "clipped", of(lambda t: t.clipped), "clipped records: their amplitude is too small"),
         *_found(

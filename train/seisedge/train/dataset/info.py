@@ -38,6 +38,7 @@ class Info:
     by_rate: list[Count]
     by_split: list[Count]
     by_licence: list[Count]
+    by_gain_fault: list[Count]  # records whose gain is not used
 
 
 def info(traces: Sequence[Trace]) -> Info:
@@ -56,6 +57,7 @@ def info(traces: Sequence[Trace]) -> Info:
         by_rate=_counts(traces, lambda t: f"{t.rate_hz:g} Hz"),
         by_split=_counts(traces, lambda t: t.split or "(none)"),
         by_licence=_counts(traces, lambda t: t.licence or "(not stated)"),
+        by_gain_fault=_counts([t for t in traces if t.gain_fault], lambda t: t.gain_fault),
     )
 
 
@@ -103,6 +105,7 @@ def text_from_info(found: Info) -> str:
         ("sampling rate", found.by_rate, 12),
         ("split", found.by_split, 12),
         ("licence", found.by_licence, 12),
+        *([("gain that is not used", found.by_gain_fault, 12)] if found.by_gain_fault else []),
     )
     for name, counts, shown in tables:
         lines.append(f"\n{name:34}  events  records")

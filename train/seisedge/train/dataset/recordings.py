@@ -127,11 +127,12 @@ class Recordings:
             if low >= high:
                 continue
             new = packet.samples[low - at : high - at]
+            known = np.isfinite(new)  # a NaN or infinite sample is a gap
             old = valid[low:high]
-            disagreeing += int((old & (samples[low:high] != new)).sum())
+            disagreeing += int((old & known & (samples[low:high] != new)).sum())
             samples = samples.astype(np.result_type(samples, new), copy=False)
-            samples[low:high] = np.where(old, samples[low:high], new)
-            valid[low:high] = True
+            samples[low:high] = np.where(old | ~known, samples[low:high], new)
+            valid[low:high] |= known
         if samples is None or not valid.any():
             return None
         return ChannelWindow(samples, valid, first_ns, rate, disagreeing)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.detection.soundness import flat_runs
+from seisedge.train.dataset.amplitude import TOO_LARGE, gain_fault, is_too_large
 from seisedge.train.dataset.columns import Row, kind_of, licence_of, number, onset_of, text, time_ns
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store
@@ -56,6 +57,8 @@ class Trace:
     clipped: str
     copied: str
     sha1: str  # SHA-1 of the samples as float64
+    gain_fault: str = ""  # why the gain is not used; of survey without samples only what the metadata show
+    too_large: str = ""  # the reason, if the record is not used for its amplitude
 
     @property
     def length_s(self) -> float:
@@ -119,6 +122,8 @@ def _trace(row: Row, folder: Path, x: Array | None) -> Trace:
         split=text(row, "split").lower(),
         fold=text(row, "fold"),
         sha1="" if x is None else hashlib.sha1(x.astype(np.float64).tobytes(), usedforsecurity=False).hexdigest(),
+        gain_fault=gain_fault(row, x),
+        too_large=TOO_LARGE if x is not None and is_too_large(x) else "",
         **faults,
     )
 

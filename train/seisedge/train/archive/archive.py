@@ -27,6 +27,7 @@ from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
 from seisedge.train.dataset.amplitude import GAIN, TOO_LARGE, gain_fault, is_too_large
 from seisedge.train.dataset.columns import Row, is_synthetic, kind_of, licence_of, number, onset_of, text, time_ns
 from seisedge.train.dataset.event_hashes import event_key
+from seisedge.train.dataset.flags import EARLY, contradicts_origin, flag
 from seisedge.train.dataset.holdout import Place, folds_of, settle
 from seisedge.train.dataset.origins import same_origin
 from seisedge.train.dataset.progress import progress
@@ -235,6 +236,7 @@ class _Reader:
             else f"more than {MAX_RATE_IN_HZ:g} Hz" if rate > MAX_RATE_IN_HZ
             else f"no class for source type '{row['source_type']}'" if kind == UNUSED
             else "no onset" if onset is None
+            else EARLY if kind != "noise" and contradicts_origin(row)
             else ""
         )  # fmt: skip
         if not reason and kind not in KINDS:
@@ -382,7 +384,7 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         onset=onset * ratio + shift,
         noise_end=n_samples if noise else int(max(noise_end * ratio + shift, 0.0)) if noise_end else 0,
         n_samples=n_samples,
-        visible=row.get("trace_visible", "True") != "False",
+        visible=flag(row, "trace_visible", True),
         snr=number(row, "trace_onset_snr") or 0.0,
         magnitude=number(row, "source_magnitude"),
         distance_km=distance,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seisedge.train.dataset.audit import Explained, Guess, audit, audit_magnitudes
+from seisedge.train.dataset.flags import EARLY
 from seisedge.train.dataset.holdout import TUNING, Place, leaks
 from seisedge.train.dataset.origins import WITHIN_KM, WITHIN_S, same_origin
 from seisedge.train.dataset.split import group_overlapping, join_groups
@@ -175,6 +176,7 @@ def _arrivals(traces: Sequence[Trace]) -> list[Finding]:
             "warning", "no arrival", (t.name for t in events if t.onset_sample is None),
             "records of events without a P arrival or onset, which are not used",
         ),
+        *_found("warning", "arrival time", (t.name for t in events if t.early), f"records that are not used: {EARLY}"),
         *_found("warning", "arrival outside", outside, "records whose arrival is outside the samples"),
     ]  # fmt: skip
 

@@ -6,6 +6,7 @@ and folders all headers are read first; for an SDS archive only those of the day
 
 from __future__ import annotations
 
+import logging
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from seisedge.runtime.errors import DataError, InputError
 from seisedge.runtime.records.miniseed import BadRecord, Decoder, RecordHeader, Scanner
 from seisedge.runtime.records.packet import SourceId
 from seisedge.train.dataset.progress import progress
+
+logger = logging.getLogger(__name__)
 
 SDS = "sds:"
 DAY_NS = 86_400 * NS_PER_S
@@ -188,10 +191,14 @@ class Recordings:
             raise InputError(f"{SDS}{root}: is not a folder; expected an SDS archive, YEAR/NET/STA/CHAN.D/…")
         for path in root.rglob("*.D.*"):
             match = _DAY_FILE.fullmatch(path.name)
-            if match is None or not 1 <= int(match[6]) <= 366:
+            if match is None or not 1 <= int(match[6]) <= 366 or not path.is_file():
+                continue
+            try:
+                midnight = ns_from_iso(f"{match[5]}-01-01") + (int(match[6]) - 1) * DAY_NS
+            except ValueError:
+                logger.warning("%s: skipped: the year of an SDS day file must be 0001 to 9999", path)
                 continue
             channel = SourceId(match[1], match[2], match[3].replace("--", ""), match[4])
-            midnight = ns_from_iso(f"{match[5]}-01-01") + (int(match[6]) - 1) * DAY_NS
             self._days.setdefault(channel, {})[midnight] = path
         if not self._days:
             raise DataError(f"{SDS}{root}: contains no day file of an SDS archive (NET.STA.LOC.CHAN.D.YEAR.DAY)")

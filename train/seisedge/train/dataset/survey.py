@@ -14,6 +14,7 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.detection.soundness import flat_runs
 from seisedge.train.dataset.amplitude import TOO_LARGE, gain_fault, is_too_large
 from seisedge.train.dataset.columns import Row, kind_of, licence_of, number, onset_of, text, time_ns
+from seisedge.train.dataset.flags import contradicts_origin
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store
 
@@ -58,6 +59,7 @@ class Trace:
     copied: str
     sha1: str  # SHA-1 of the samples as float64
     gain_fault: str = ""  # why the gain is not used; of survey without samples only what the metadata show
+    early: bool = False  # the onset contradicts the origin time
     too_large: str = ""  # the reason, if the record is not used for its amplitude
 
     @property
@@ -123,6 +125,7 @@ def _trace(row: Row, folder: Path, x: Array | None) -> Trace:
         fold=text(row, "fold"),
         sha1="" if x is None else hashlib.sha1(x.astype(np.float64).tobytes(), usedforsecurity=False).hexdigest(),
         gain_fault=gain_fault(row, x),
+        early=kind != "noise" and contradicts_origin(row),
         too_large=TOO_LARGE if x is not None and is_too_large(x) else "",
         **faults,
     )

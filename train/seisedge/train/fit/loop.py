@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from seisedge.runtime.files import write_atomically
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.archive.task import RecordFilter
@@ -146,7 +148,8 @@ def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
 
 def write_log(path: Path, log: list[Row]) -> None:
     """Write the log as CSV."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(log[0]) if log else ["step"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(log)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(log[0]) if log else ["step"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(log)
+    write_atomically(path, text.getvalue().encode())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -25,8 +26,9 @@ from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
 from seisedge.train.dataset.columns import Row, is_synthetic, kind_of, licence_of, number, onset_of, text, time_ns
 from seisedge.train.dataset.event_hashes import event_key
-from seisedge.train.dataset.holdout import Place, folds_of, settle
-from seisedge.train.dataset.origins import same_origin
+from seisedge.train.dataset.holdout import WHOLE, Place, folds_of, settle
+from seisedge.train.dataset.origins import Occurrence, same_origin, with_unnamed
+from seisedge.train.dataset.plausible import Implausible, texts_of
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.split import RULE, group_overlapping, join_groups
 from seisedge.train.dataset.store import Array, Store, chunks_of
@@ -37,6 +39,7 @@ logger = logging.getLogger(__name__)
 # SEED orientation code → row. 1 and 2 are not geographic; they use the rows that the station uses for them.
 ROW_OF_ORIENTATION = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
 SYNTHETIC = "synthetic: only the recipe key data.synthetic = true trains on them; no evaluation counts them"
+UNKNOWN_STATION = "."  # NET.STA without codes
 KM_PER_S_OF_S_MINUS_P = 8.22  # P at 6.0 km/s, Vp/Vs 1.73
 
 Bool = npt.NDArray[np.bool_]
@@ -174,6 +177,7 @@ def load_archive(
     for folder in folders:
         with Store(folder) as store:
             rows = store.rows
+            reader.implausible += itertools.chain.from_iterable(store.implausible)
             if subsets is not None:
                 rows = [row for row in rows if row["subset"] in subsets]
             if limit is not None and len(rows) > limit:
@@ -220,6 +224,7 @@ class _Reader:
         self.left_out: Counter[str] = Counter()
         self.rates: Counter[float] = Counter()
         self.with_nan = 0
+        self.implausible: list[Implausible] = []
 
     def add(self, store: Store, row: Row) -> None:
         """Read, mask and resample one record, or count it as left out. Raises InputError."""
@@ -277,22 +282,31 @@ class _Reader:
             out.append(f"mixed sampling rates, all resampled to {self.rate_hz:g} Hz: {rates}")
         if self.with_nan:
             out.append(f"{self.with_nan} records contain NaN samples, which are masked")
-        return out
+        return [*out, *texts_of(self.implausible)]
 
 
 def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[list[Record], str]:
     """The records with group, split and fold, and the split rule in words; split is '' for records on neither side."""
     rows, records = [row for row, _, _ in reader.kept], [record for _, _, record in reader.kept]
+    spans = [_span(row, r.n_samples / reader.rate_hz) for row, r in zip(rows, records, strict=True)]
+    occurrences = [_occurrence(row, r, span) for row, r, span in zip(rows, records, spans, strict=True)]
     if len(folders) > 1 or not all(text(row, "source_group") for row in rows):
-        spans = [_span(row) for row in rows]
-        groups = join_groups([r.group for r in records], _origins(records))
-        groups = group_overlapping(groups, [r.station for r in records], [s for s, _ in spans], [e for _, e in spans])
+        groups = with_unnamed(join_groups([r.group for r in records], _origins(records)), occurrences)
+        stations = [r.station if r.station != UNKNOWN_STATION else r.name for r in records]
+        groups = group_overlapping(groups, stations, [s for s, _ in spans], [e for _, e in spans])
         records = [dataclasses.replace(r, group=g) for r, g in zip(records, groups, strict=True)]
     places = [
         Place(r.event, r.group, f"{r.kind}/{r.source}", r.station, r.time_ns, r.latitude_deg, r.longitude_deg)
         for r in records
     ]
     given = [text(row, "split").lower() for row in rows]
+    lost = [r.name for r, o, side in zip(records, occurrences, given, strict=True) if o.is_lost and (split or not side)]
+    if lost and split != WHOLE:
+        raise InputError(
+            f"{', '.join(map(str, folders))}: {len(lost)} records do not state their event, so that records of one "
+            f"event could be in training and test data; the first is {lost[0]}; give them source_id (an event id), "
+            "source_origin_time or trace_start_time, or divide them yourself with the column split"
+        )
     real = [i for i, r in enumerate(records) if not r.synthetic]
     folds = folds_of(places, ["train"] * len(places))
     records = [dataclasses.replace(r, split="train", fold=max(f, 1)) for r, f in zip(records, folds, strict=True)]
@@ -307,6 +321,14 @@ def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[l
     return records, sides.rule
 
 
+def _occurrence(row: Row, record: Record, span: tuple[int, int]) -> Occurrence:
+    origin_ns = time_ns(row, "source_origin_time")
+    named = bool(text(row, "source_id") or text(row, "source_group"))
+    noise = record.kind == "noise"
+    place = (None, None) if noise else (record.latitude_deg, record.longitude_deg)
+    return Occurrence(named or noise or record.synthetic, noise, origin_ns, *span, *place)
+
+
 def _origins(records: Sequence[Record]) -> list[str]:
     """The event name of each record; events that data sets name differently get one common name."""
     events = [r.event for r in records]
@@ -315,12 +337,12 @@ def _origins(records: Sequence[Record]) -> list[str]:
     return [names[event] for event in events]
 
 
-def _span(row: Row) -> tuple[int, int]:
-    """Times of the first sample and after the last one; (0, 0) if unknown."""
+def _span(row: Row, length_s: float) -> tuple[int, int]:
+    """Times of the first sample and after the last one; (0, 0) if unknown. length_s: used without trace_npts."""
     start_ns, n = time_ns(row, "trace_start_time"), number(row, "trace_npts")
-    if start_ns is None or n is None:
+    if start_ns is None:
         return 0, 0
-    return start_ns, start_ns + round(n / float(row["trace_sampling_rate_hz"]) * NS_PER_S)
+    return start_ns, start_ns + round((length_s if n is None else n / float(row["trace_sampling_rate_hz"])) * NS_PER_S)
 
 
 def _grid(start_ns: int, rate_hz: float, first: int) -> float:

@@ -57,7 +57,7 @@ def p_time_ns(event: CatalogueEvent, station: str, site: Site | None, times: Tra
     if site is None:
         return None
     far = distance_km(event.latitude_deg, event.longitude_deg, site.latitude_deg, site.longitude_deg)
-    p_s, _ = times.times_s(far, event.depth_km)
+    p_s, _ = times.times_s(far, event.depth_km or 0.0)
     return (event.origin_ns + ns_from_s(p_s), False) if np.isfinite(p_s) and far <= LARGEST_KM else None
 
 

@@ -12,6 +12,7 @@ import re
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
+from seisedge.train.dataset.plausible import RANGES, Implausible, is_implausible_text
 from seisedge.train.dataset.vocabulary import kind_of_word
 
 Row = dict[str, str]
@@ -25,7 +26,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "trace_channel": ("station_channel_code", "station_channels"),
     "trace_gain_counts_per_m_s": ("station_sensitivity_counts_spm",),
 }
+TIMES = ("source_origin_time", "trace_start_time")
 ARRIVAL = re.compile(r"trace_([A-Za-z0-9]+)_arrival_sample")
+CANONICAL = {other: key for key, others in ALIASES.items() for other in others}
 FIRST_P = ("p", "P", "P1", "Pg", "Pn", "Pb", "Pdiff")  # PmP, PcP and other reflections are not the onset
 FIRST_S = ("s", "S", "S1", "Sg", "Sn", "Sb")
 EMPTY = {"", "nan", "none", "null", "n/a", "na"}
@@ -74,6 +77,19 @@ def first_arrival(row: Row, phases: tuple[str, ...]) -> float | None:
 def label_of(row: Row) -> str:
     """The first label that is not empty; '' if there is none."""
     return next((text(row, key) for key in LABELS if text(row, key)), "")
+
+
+def without_implausible(row: Row) -> tuple[Row, list[Implausible]]:
+    """A row of a data set in which implausible values are empty, and these values; see `plausible`."""
+    found: list[Implausible] = []
+    for key in row:
+        column, value = CANONICAL.get(key, key), text(row, key)
+        arrival = ARRIVAL.fullmatch(key) is not None
+        judged = arrival or column in RANGES or column in TIMES
+        if value and judged and is_implausible_text(column, value, arrival):
+            found.append(Implausible(row.get("trace_name", "?"), column, value))
+            row = row | {key: ""}
+    return row, found
 
 
 def canonical(row: Row) -> Row:

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
-from seisedge.train.dataset.columns import LABELS, Row, canonical, has_label, number, text
+from seisedge.train.dataset.columns import LABELS, Row, canonical, has_label, number, text, without_implausible
+from seisedge.train.dataset.plausible import Implausible
 
 CHUNK = "trace_chunk"
 _PLACE = re.compile(r"-?\d*(:-?\d*){0,2}")
@@ -30,6 +31,8 @@ Array = npt.NDArray[Any]
 class Store:
     """One data set. Rows are `canonical`; `samples` reads a trace. Use it in a `with` block.
 
+    implausible: for each row the values that are treated as missing, see `plausible`.
+
     The constructor raises InputError, which names the file and what is missing.
     """
 
@@ -39,6 +42,7 @@ class Store:
         self._files: dict[str, h5py.File] = {}
         self._orders: dict[str, str] = {}  # order of the dimensions, by chunk
         self.rows: list[Row] = []
+        self.implausible: list[list[Implausible]] = []
         for chunk in self.chunks:
             self.rows += self._rows(chunk)
         if not self.rows:
@@ -127,7 +131,9 @@ class Store:
         components = "" if "trace_component_order" in columns else self._common("component_order", chunk)
         out = []
         for row in rows:
-            row = canonical(row)
+            plausible, found = without_implausible(row)
+            self.implausible.append(found)
+            row = canonical(plausible)
             row[CHUNK] = chunk
             row.setdefault("subset", text_from_path(self.folder.name))
             row["trace_component_order"] = text(row, "trace_component_order") or components or "ZNE"

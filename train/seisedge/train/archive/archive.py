@@ -98,6 +98,7 @@ class Archive:
     left_out: dict[str, int] = field(default_factory=dict)  # reason → records
     notes: list[str] = field(default_factory=list)  # changes made to the records that were kept
     split_rule: str = RULE
+    folder_of: dict[str, str] = field(default_factory=dict)  # source → folder (its name, made unique) that contains it
 
     def indices(self, **wanted: object) -> npt.NDArray[np.int64]:
         """Indices of records whose fields have the given values: `archive.indices(split="test", kind="blast")`."""
@@ -175,9 +176,9 @@ def load_archive(
     """
     reader = _Reader(rate_hz, pass_hz)
     for folder in folders:
-        with Store(folder) as store:
+        with Store(folder, reader.folder_of) as store:
             rows = store.rows
-            reader.implausible += itertools.chain.from_iterable(store.implausible)
+            reader.note_folder(store)
             if subsets is not None:
                 rows = [row for row in rows if row["subset"] in subsets]
             if limit is not None and len(rows) > limit:
@@ -212,7 +213,10 @@ def load_archive(
             "no event is held out by column split, so the accuracy cannot be measured; --split event holds events"
         )
     sources = list(dict.fromkeys(record.source for record in kept))
-    return Archive(rate_hz, kept, waveform, valid, fingerprint(folders), sources, dict(reader.left_out), notes, rule)
+    return Archive(
+        rate_hz, kept, waveform, valid, fingerprint(folders), sources, dict(reader.left_out), notes, rule,
+        reader.folder_of,
+    )  # fmt: skip
 
 
 class _Reader:
@@ -225,6 +229,17 @@ class _Reader:
         self.rates: Counter[float] = Counter()
         self.with_nan = 0
         self.implausible: list[Implausible] = []
+        self.folder_of: dict[str, str] = {}
+
+    def note_folder(self, store: Store) -> None:
+        """Store the sources of a folder, its name (with a number if it occurred before) and its implausible values."""
+        name = given = text_from_path(store.folder.resolve().name)
+        k = 1
+        while name in self.folder_of.values():
+            name, k = f"{given}-{k + 1}", k + 1
+        for row in store.rows:
+            self.folder_of.setdefault(row["subset"], name)
+        self.implausible += itertools.chain.from_iterable(store.implausible)
 
     def add(self, store: Store, row: Row) -> None:
         """Read, mask and resample one record, or count it as left out. Raises InputError."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
@@ -17,6 +18,8 @@ from seisedge.train.dataset.vocabulary import kind_of_word
 
 Row = dict[str, str]
 
+# Sources that the bundled recipes name (column `subset`); a folder of such a name is another source.
+BUNDLED_SOURCES = ("pnw", "esec", "ridgecrest", "phasenet_ncedc", "sechilienne", "seisbench_chile")
 LABELS = ("source_type", "source_event_category", "trace_category", "source_category")
 ALIASES: dict[str, tuple[str, ...]] = {
     "source_id": ("event_id", "source_event_id", "source_resource_id"),
@@ -102,6 +105,18 @@ def canonical(row: Row) -> Row:
     for key, phases in (("trace_p_arrival_sample", FIRST_P), ("trace_s_arrival_sample", FIRST_S)):
         sample = first_arrival(row, phases)
         out[key] = "" if sample is None else f"{sample:.10g}"
+    return out
+
+
+def source_of_folder(name: str, taken: Collection[str] = ()) -> str:
+    """The source of records without a column `subset`: the name of their folder, if no other source has it.
+
+    >>> source_of_folder("mine"), source_of_folder("pnw"), source_of_folder("mine", {"mine"})
+    ('mine', 'pnw (folder)', 'mine (folder)')
+    """
+    out, k = name, 1
+    while out in taken or out in BUNDLED_SOURCES:
+        out, k = f"{name} (folder)" if k == 1 else f"{name} (folder {k})", k + 1
     return out
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +19,16 @@ import numpy.typing as npt
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
-from seisedge.train.dataset.columns import LABELS, Row, canonical, has_label, number, text, without_implausible
+from seisedge.train.dataset.columns import (
+    LABELS,
+    Row,
+    canonical,
+    has_label,
+    number,
+    source_of_folder,
+    text,
+    without_implausible,
+)
 from seisedge.train.dataset.plausible import Implausible
 
 CHUNK = "trace_chunk"
@@ -31,13 +40,15 @@ Array = npt.NDArray[Any]
 class Store:
     """One data set. Rows are `canonical`; `samples` reads a trace. Use it in a `with` block.
 
-    implausible: for each row the values that are treated as missing, see `plausible`.
+    taken: sources of other folders, which the name of this one must not repeat. implausible: for each row the values
+    that are treated as missing, see `plausible`.
 
     The constructor raises InputError, which names the file and what is missing.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, taken: Collection[str] = ()) -> None:
         self.folder = folder
+        self._source = source_of_folder(text_from_path(folder.resolve().name), taken)
         self.chunks = chunks_of(folder)
         self._files: dict[str, h5py.File] = {}
         self._orders: dict[str, str] = {}  # order of the dimensions, by chunk
@@ -135,7 +146,7 @@ class Store:
             self.implausible.append(found)
             row = canonical(plausible)
             row[CHUNK] = chunk
-            row.setdefault("subset", text_from_path(self.folder.name))
+            row["subset"] = text(row, "subset") or self._source
             row["trace_component_order"] = text(row, "trace_component_order") or components or "ZNE"
             step = number(row, "trace_dt_s")
             if not text(row, "trace_sampling_rate_hz"):

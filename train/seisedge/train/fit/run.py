@@ -18,7 +18,7 @@ from seisedge.runtime.commands._overwrite import protect_folder
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import path_from_stored, stored_from_path, text_from_path
 from seisedge.train.archive.archive import Archive, Record, load_archive
-from seisedge.train.archive.mixture import with_sources
+from seisedge.train.archive.mixture import require_contribution, with_sources
 from seisedge.train.archive.provenance import Provenance, provenance_of, with_initial_weights
 from seisedge.train.archive.sampler import Candidates
 from seisedge.train.archive.task import RecordFilter, candidates_of, notes_on_faint_records, notes_on_short_records
@@ -159,6 +159,7 @@ def _train(
         report(note)
     chosen = candidates_of(recipe, model, archive, lambda r: r.split == "train")
     used = records_used(chosen)
+    require_contribution(recipe, archive, used)
     provenance = provenance_of(archive, used, [path_from_stored(folder) for folder in request.data], model.task)
     if request.weights:
         provenance = with_initial_weights(provenance, request.weights_provenance)

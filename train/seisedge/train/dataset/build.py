@@ -31,7 +31,7 @@ from seisedge.train.dataset.recordings import Recordings
 from seisedge.train.dataset.sensors import Sensor, SensorWindow, missing_text, sensors_of, window_of
 from seisedge.train.dataset.split import assign_split, group_overlapping
 from seisedge.train.dataset.stations import Site, Stations
-from seisedge.train.dataset.traveltimes import TravelTimes, distance_km
+from seisedge.train.dataset.traveltimes import MISPLACED, TravelTimes, distance_km, fits_travel_time
 from seisedge.train.dataset.vocabulary import kind_of_word
 from seisedge.train.dataset.writer import Row, Writer
 
@@ -159,6 +159,11 @@ class Builder:
         if arrival.p_pick is None and too_far:
             self.left_out[f"beyond {self.plan.max_distance_km:g} km and without a pick"] += 1
             return
+        if arrival.p_pick is not None and arrival.p_computed_ns is not None:
+            times_s = [(ns - event.origin_ns) / NS_PER_S for ns in (arrival.p_ns, arrival.p_computed_ns)]
+            if not fits_travel_time(*times_s):
+                self.left_out[f"{station}: {MISPLACED}"] += 1
+                return
         window = self._window(station, arrival.p_ns - ns_from_s(self.plan.before_s))
         if isinstance(window, str):
             self.left_out[window] += 1

@@ -91,6 +91,17 @@ def notes_on_short_records(archive: Archive, geometry: Geometry) -> list[str]:
     return [f"{short} records are shorter than the window of {length_s:g} s; the missing part is masked"]
 
 
+def notes_on_faint_records(recipe: Recipe, archive: Archive) -> list[str]:
+    """Messages about records whose signal is not visible, if the recipe does not use them."""
+    faint = sum(not r.visible and r.kind != "noise" for r in archive.records)
+    if not faint or not recipe.data.visible_only:
+        return []
+    return [
+        f"{faint} records of events are not used for training: no visible signal (column trace_visible; "
+        "--set data.visible_only=false uses them)"
+    ]
+
+
 def nuisance_of(recipe: Recipe) -> NuisanceSpec:
     """The nuisance table of the recipe."""
     n = recipe.nuisance

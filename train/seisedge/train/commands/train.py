@@ -71,6 +71,20 @@ def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
     return out
 
 
+def mix_from(texts: tuple[str, ...]) -> dict[str, float]:
+    """The shares of `--mix NAME=SHARE`. Raises InputError."""
+    out: dict[str, float] = {}
+    for text in texts:
+        name, _, share = text.rpartition("=")
+        try:
+            out[name] = float(share)
+        except ValueError:
+            out[name] = -1.0
+        if not name or not 0 <= out[name] <= 1:
+            raise InputError(f"--mix {text}: must be NAME=SHARE with a share from 0 to 1, for example own=0.7")
+    return out
+
+
 @click.command("train", epilog=EPILOG)
 @click.argument("recipe", required=False)
 @click.option("--list", "listing", is_flag=True, help="List the bundled recipes.")
@@ -79,6 +93,14 @@ def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
     multiple=True,
     metavar="DIR",
     help="Folder in SeisBench format, or seisbench:NAME; may be repeated [default: datasets/ of the repository].",
+)
+@click.option(
+    "--mix",
+    "mixture",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="Share of each class that is drawn from the data folder NAME; may be repeated; 0: only evaluated, if at all "
+    "[default: all folders alike].",
 )
 @click.option(
     "--split",
@@ -130,6 +152,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     recipe: str | None,
     listing: bool,
     data: tuple[str, ...],
+    mixture: tuple[str, ...],
     split: str | None,
     device: str,
     seed: int,
@@ -152,9 +175,9 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     if listing:
         click.echo(recipe_table())
         return
-    if resume is not None and (recipe or data or settings or split or source or out or limit or overwrite):
+    if resume is not None and (recipe or data or mixture or settings or split or source or out or limit or overwrite):
         raise click.UsageError(
-            "--resume takes all parameters from RUN; it cannot be combined with RECIPE, --data, --set, --split, "
+            "--resume takes all parameters from RUN; it cannot be combined with RECIPE, --data, --mix, --set, --split, "
             "--from, -o, --overwrite or --limit"
         )
     if recipe is None and resume is None:
@@ -168,7 +191,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 target = resume
                 run = resume_training(target, where, report=report, settings=how, checkpoint_s=checkpoint_every)
             else:
-                chosen = load_recipe(recipe or "", overrides_from(settings) | ({"data.split": split} if split else {}))
+                overrides = overrides_from(settings) | ({"data.split": split} if split else {})
+                chosen = load_recipe(recipe or "", overrides | ({"data.mix": mix_from(mixture)} if mixture else {}))
                 folders = folders_from(data) or [find_dataset(Path.cwd())]
                 target = out or Path("runs") / chosen.name
                 run = run_training(

@@ -11,6 +11,7 @@ import msgspec
 from seisedge.cli import COMMANDS, main
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.flash.profile import Profile
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "firmware_configs" / "schemas"
@@ -22,6 +23,7 @@ def files() -> dict[Path, str]:
         SCHEMAS / "station.schema.json": _schema(StationConfig, "Station file (TOML)"),
         SCHEMAS / "event-1.schema.json": _schema(Event, "seisedge.event/1"),
         SCHEMAS / "hop-1.schema.json": _schema(Hop, "seisedge.hop/1"),
+        SCHEMAS / "hardware.schema.json": _schema(Profile, "Hardware profile (TOML)"),
         ROOT / "docs" / "commands.md": _reference(),
     }
 

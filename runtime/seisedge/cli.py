@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "state": ("seisedge.runtime.commands.state:command", None, "Inspect the state folder of a run."),
     "inspect": ("seisedge.runtime.commands.inspect:command", None, "Print the card of a model file."),
     "bench": ("seisedge.runtime.commands.bench:command", None, "Measure latency, FLOPs and memory of models."),
+    "flash": ("seisedge.runtime.commands.flash:command", "flash", "Make, sign and compare bundles for stations."),
     "doctor": (
         "seisedge.runtime.commands.doctor:command",
         None,
@@ -66,6 +67,8 @@ EXTRAS_OF = {
     "matplotlib": "train",
     "onnx": "export",
     "onnxscript": "export",
+    "securesystemslib": "flash",
+    "cryptography": "flash",
 }
 
 # Errors of the disk, which every command reports in one sentence, and what to do
@@ -134,6 +137,12 @@ class LazyGroup(click.Group):
         except SeisedgeError as error:
             print_error(f"Error: {text_of_message(str(error))}")
             ctx.exit(error.exit_code)
+        except ModuleNotFoundError as error:  # an extra that only a part of a command needs
+            root = (error.name or "").partition(".")[0]
+            if root not in EXTRAS_OF:
+                raise
+            print_error(f"Error: this needs {root}; pip install 'seisedge[{EXTRAS_OF[root]}]'")
+            ctx.exit(1)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG and error.filename is not None:
                 print_error(f"Error: {shortened(str(error.filename))}: no file can have a name of this length")

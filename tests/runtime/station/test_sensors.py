@@ -81,8 +81,8 @@ def _config(*codes: str) -> StationConfig:
     )
 
 
-def _run(packets: Iterable[Packet], config: StationConfig) -> list[Event]:
-    station = Station("XX.STA", config, _models(), "triggered")
+def _run(packets: Iterable[Packet], config: StationConfig, metadata: StationXml | None = None) -> list[Event]:
+    station = Station("XX.STA", config, _models(), "triggered", metadata=metadata)
     drafts: list[Draft] = []
     for p in packets:
         station.add(p)
@@ -178,6 +178,21 @@ def test_a_flag_of_the_digitizer_counts_as_clipped_until_the_accelerometer_takes
     assert all("clipped" in {q.code for q in e.quality} for e in alone.values())
     _same(joined, _reference())
     assert {part.component for e in joined.values() for part in e.sensors or []} == {"N"}
+
+
+def test_an_accelerometer_at_another_depth_gives_no_value_of_the_magnitude(tmp_path: Path) -> None:
+    """Its ground motion is another one: type yes, magnitude provisional where its samples are used."""
+    velocity = {code: np.clip(x, x.mean() - 2000, x.mean() + 2000).astype(np.int32) for code, x in _velocity().items()}
+    described_n = [described(f"EN{c}", input_units="M/S**2", sensitivity=GAIN_N) for c in "ZNE"]
+    described_h = [described(f"EH{c}", sensitivity=GAIN).replace("<Depth>0<", "<Depth>238.2<") for c in "ZNE"]
+    metadata = StationXml.read(stationxml(tmp_path / "a.xml", "XX.STA", described_h + described_n))
+    events = _finals(_run(_merged(velocity, _acceleration()), StationConfig(), metadata))
+    joined = [e for e in events.values() if e.sensors and e.magnitude]
+    assert joined and all(e.magnitude is not None and e.magnitude.provisional for e in joined)
+    reasons = {q.reason for e in joined for q in e.quality if q.code == "uncalibrated"}
+    assert reasons == {"the accelerometer is 238.2 m above or below the seismometer: the bin is provisional"}
+    alone = [e for e in events.values() if not e.sensors and e.magnitude]
+    assert all(e.magnitude is not None and not e.magnitude.provisional for e in alone)
 
 
 def test_a_clipped_accelerometer_does_not_take_the_place() -> None:

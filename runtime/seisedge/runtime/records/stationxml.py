@@ -48,6 +48,7 @@ TEXTS = {
     (*CHANNEL, "Azimuth"): "azimuth_deg",
     (*CHANNEL, "Dip"): "dip_deg",
     (*CHANNEL, "SampleRate"): "sampling_rate_hz",
+    (*CHANNEL, "Depth"): "depth_m",
     (*SENSITIVITY, "Value"): "sensitivity",
     (*SENSITIVITY, "InputUnits", "Name"): "input_units",
     (*SENSITIVITY, "OutputUnits", "Name"): "output_units",
@@ -72,6 +73,7 @@ class ChannelEpoch(msgspec.Struct, frozen=True):
     azimuth_deg: float | None = None
     dip_deg: float | None = None
     sampling_rate_hz: float | None = None
+    depth_m: float | None = None
 
     def has_rate(self, rate_hz: float | None) -> bool:
         """True unless both rates are known and differ: the epoch then describes another stream."""
@@ -269,6 +271,7 @@ class _Reader:
             azimuth_deg=self._number("azimuth_deg", AZIMUTH_RANGE_DEG),
             dip_deg=self._number("dip_deg", DIP_RANGE_DEG),
             sampling_rate_hz=_positive(rate_hz),
+            depth_m=_finite(self._facts.get("depth_m")),
         )
 
     def _number(self, key: str, bounds: tuple[float, float] | None = None) -> float | None:
@@ -302,6 +305,15 @@ def _positive(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) and value > 0 else None
+
+
+def _finite(text: str | None) -> float | None:
+    """A depth; None for anything that is no number: a gain must not depend on it."""
+    try:
+        value = float(text or math.nan)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _input_units(text: str | None) -> str | None:

@@ -218,6 +218,15 @@ class Channels:
             if quantity_of_code(f"{sensor.code}Z") == self._quantity:
                 yield f"{sensor.code}Z", False
 
+    def depth_at(self, time_ns: int) -> float | None:
+        """Depth of the sensor below the ground at a time, in metres; None where StationXML does not state it."""
+        location, _ = self._sensor or ("", "")
+        for row, code in self._codes.items():
+            for epoch in self._fitting(location, code, time_ns, self._rate_at(row, time_ns)):
+                if epoch.depth_m is not None:
+                    return epoch.depth_m
+        return None
+
     def scales(self) -> list[tuple[int, Scale]]:
         """Start times and scales, in order of time; another list after a change."""
         return self._scales()

@@ -72,10 +72,13 @@ class EventEstimator:
         probabilities = self._probabilities(event, engine, longest_s, cut_ns, meter)
         if probabilities is None:
             return
-        calibrated = self._channels.at(event.onset.time_ns).calibrated
+        apart_m = self._channels.apart_m(event.onset.time_ns) if event.sensors else 0.0
+        calibrated = self._channels.at(event.onset.time_ns).calibrated and not apart_m
         event.magnitude = magnitude_estimate(engine.card, engine.sha256, probabilities, calibrated=calibrated)
         if not calibrated:
             reason = "no sensitivity and no station correction: the magnitude bin is provisional"
+            if apart_m:
+                reason = f"the accelerometer is {apart_m:g} m above or below the seismometer: the bin is provisional"
             event.remarks[engine.card.task].append(Quality(code="uncalibrated", reason=reason))
         elif None in event.magnitude.bin:
             reason = f"the magnitude is {event.magnitude.label}, outside the model's bins: no value"

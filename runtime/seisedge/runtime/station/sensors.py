@@ -26,6 +26,7 @@ from seisedge.runtime.timeline.timeline import RatiosByTime
 
 logger = logging.getLogger(__name__)
 
+SAME_DEPTH_M = 10.0  # sensors that are further apart do not record the same motion
 MAX_PARTS = 8  # of a component in an event; the last one extends to the end of what is left
 
 SensorState = tuple[tuple[str, str] | None, dict[str, str]]
@@ -154,6 +155,15 @@ class Sensors:
         self.accelerometer.at(time_ns)  # logs its remarks
         self._join()
         return self._scales[bisect.bisect_right(self._scales, time_ns, key=lambda piece: piece[0]) - 1][1]
+
+    def apart_m(self, time_ns: int) -> float:
+        """Difference in depth of the two sensors by StationXML; 0 if it is small, unknown, or there is one sensor."""
+        if not (self.seismometer.codes and self.accelerometer.codes):
+            return 0.0
+        depths_m = self.seismometer.depth_at(time_ns), self.accelerometer.depth_at(time_ns)
+        if depths_m[0] is None or depths_m[1] is None or abs(depths_m[0] - depths_m[1]) <= SAME_DEPTH_M:
+            return 0.0
+        return abs(depths_m[0] - depths_m[1])
 
     def parts(self, second: npt.NDArray[np.bool_] | None, start_ns: int, rate_hz: float) -> list[SensorPart]:
         """Parts of a window from `start_ns` on that are samples of the accelerometer; second: (3, n), True there."""

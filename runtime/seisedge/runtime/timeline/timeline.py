@@ -437,7 +437,7 @@ class Timeline:
                     level,
                     "%s: component %s is %s; processing continues without it",
                     self.station_id,
-                    component,
+                    _shown(component),
                     "late" if known else "missing: no packet received",
                 )
         ready = min(passed) if passed else max(t.done_k or 0 for t in self.tracks.values())
@@ -446,7 +446,11 @@ class Timeline:
             in_time = track.waits or (track.done_k is not None and track.done_k >= given_up_k)
             if component not in self._awaited and in_time:
                 self._awaited.add(component)
-                logger.info("%s: component %s is in time again", self.station_id, component)
+                logger.info("%s: component %s is in time again", self.station_id, _shown(component))
+
+
+def _shown(component: str) -> str:
+    return component if component in COMPONENTS else f"{component[0]} of the accelerometer"
 
 
 def _level(

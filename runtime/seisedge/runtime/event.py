@@ -90,6 +90,15 @@ class WindowInfo(_Part, frozen=True, kw_only=True):
     gaps: int
 
 
+class SensorPart(_Part, frozen=True, kw_only=True):
+    """Part of the window, from `start` to `end`, in which a component is that of the accelerometer."""
+
+    component: Literal["Z", "N", "E"]
+    sensor: str  # location, band and instrument code, as 00.HN
+    start: str
+    end: str
+
+
 class Latency(_Part, frozen=True, kw_only=True):
     """Milliseconds. `total`: from the last sample needed to the emitted line; for a file, the computing time only."""
 
@@ -130,6 +139,7 @@ class Event(_Part, frozen=True, kw_only=True):
     event_type: TypeEstimate | None = None
     magnitude: MagnitudeEstimate | None = None
     window: WindowInfo
+    sensors: list[SensorPart] | None = None  # absent where all samples are those of the seismometer
     overlaps: list[str]
     timing: Literal["ok", "questionable"]
     quality: list[Quality]

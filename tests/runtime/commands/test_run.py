@@ -86,11 +86,22 @@ def _renamed(path: Path, codes: dict[bytes, bytes], records: int = 240) -> Path:
     return path
 
 
-def test_accelerometers_alone_are_refused(tmp_path: Path) -> None:
-    path = _renamed(tmp_path / "n.mseed", {b"EHZ": b"HNZ", b"EH1": b"HNN", b"EH2": b"HNE"})
+def test_accelerometers_alone_are_used(tmp_path: Path) -> None:
+    """Three minutes of both stations, renamed: the counts are taken as accelerations."""
+    path = _renamed(tmp_path / "n.mseed", {b"EHZ": b"HNZ", b"EH1": b"HNN", b"EH2": b"HNE"}, records=320)
     events = tmp_path / "events.jsonl"
     result = _seisedge("run", path, "--events", events)
-    _refused(result, 2, "nothing that can be used: PB_B9", "HN", "instrument code N is an accelerometer")
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    assert {part["sensor"] for line in lines for part in line["sensors"]} == {"HN"}
+    assert {line["magnitude"]["provisional"] for line in lines if "magnitude" in line} == {True}
+
+
+def test_mass_positions_alone_are_refused(tmp_path: Path) -> None:
+    path = _renamed(tmp_path / "m.mseed", {b"EHZ": b"HMZ", b"EH1": b"HMN", b"EH2": b"HME"})
+    events = tmp_path / "events.jsonl"
+    result = _seisedge("run", path, "--events", events)
+    _refused(result, 2, "nothing that can be used: PB_B9", "HM", "instrument code M is a mass position")
     assert events.read_bytes() == b""
 
 
@@ -228,7 +239,7 @@ LOGS = _changed(codes=b"LO", rate=(0, 0), encoding=0)
 TEXT = _changed(encoding=0)
 SLOW = _changed(codes=b"LH", rate=(1, 1))
 VERY_SLOW = _changed(codes=b"VH", rate=(-10, 1))
-ACCELEROMETERS = _changed(codes=b"HN")
+MASS_POSITIONS = _changed(codes=b"HM")
 NO_SAMPLES = _changed(samples=0)
 RATE_0 = _changed(rate=(0, 0))
 CALIBRATION = _changed(activity=1)
@@ -237,19 +248,19 @@ NOTHING = [
     (TEXT, ["12 left out: it holds text (a log), not samples"]),
     (SLOW, ["PB_B918__LHZ", "1 Hz is too slow for a trigger above 4 Hz"]),
     (VERY_SLOW, ["PB_B918__VHZ", "0.1 Hz is too slow for a trigger above 4 Hz"]),
-    (ACCELEROMETERS, ["PB_B918__HNZ", "instrument code N is an accelerometer"]),
+    (MASS_POSITIONS, ["PB_B918__HMZ", "instrument code M is a mass position"]),
     (NO_SAMPLES, ["12 left out: no samples"]),
     (RATE_0, ["12 left out: sampling rate 0 Hz"]),
     (CALIBRATION, ["PB_B918__EHZ", "its records are flagged as calibration"]),
     (
-        TEXT + SLOW + RATE_0 + ACCELEROMETERS + NO_SAMPLES,
+        TEXT + SLOW + RATE_0 + MASS_POSITIONS + NO_SAMPLES,
         [
             "12 record(s) left out: it holds text (a log), not samples", "12 record(s) left out: no samples",
-            "12 record(s) left out: sampling rate 0 Hz", "1 Hz is too slow", "N is an accelerometer",
+            "12 record(s) left out: sampling rate 0 Hz", "1 Hz is too slow", "M is a mass position",
         ],
     ),
 ]  # fmt: skip
-KINDS = ["logs", "text", "1 Hz", "0.1 Hz", "accelerometers", "no samples", "rate 0", "calibration", "several"]
+KINDS = ["logs", "text", "1 Hz", "0.1 Hz", "mass positions", "no samples", "rate 0", "calibration", "several"]
 
 
 @pytest.mark.parametrize(("data", "words"), NOTHING, ids=KINDS)

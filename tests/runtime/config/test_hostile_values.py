@@ -30,6 +30,7 @@ FORMS = {
 }
 BASE = {
     "station": {"network": '"XX"', "station": '"STA"'},
+    "sensors[0]": {"code": '"EH"'},
     "sinks.jsonl": {"path": '"a"'},
     "sinks.quakeml": {"folder": '"a"'},
     "sinks.webhook": {"url": '"http://h"'},
@@ -46,6 +47,9 @@ def leaves(kind: Any, table: str = "") -> Iterator[tuple[str, str, Any]]:
             elif isinstance(inner, types.DictType):
                 assert isinstance(inner.value_type, types.StructType)
                 yield from leaves(inner.value_type.cls, f"{table}.{field.name}.EHZ".lstrip("."))
+            elif isinstance(inner, types.ListType):
+                assert isinstance(inner.item_type, types.StructType)
+                yield from leaves(inner.item_type.cls, f"{table}.{field.name}[0]".lstrip("."))
             elif not isinstance(inner, types.NoneType):
                 yield table, field.name, inner
 
@@ -91,7 +95,8 @@ def station_file(table: str, key: str, value: str) -> str:
     tables.setdefault(table, {})[key] = value
     lines = [f"{k} = {v}" for k, v in tables.pop("", {}).items()]
     for name, keys in tables.items():
-        lines += [f"[{name}]", *(f"{k} = {v}" for k, v in keys.items())]
+        header = f"[[{name.removesuffix('[0]')}]]" if name.endswith("[0]") else f"[{name}]"
+        lines += [header, *(f"{k} = {v}" for k, v in keys.items())]
     return "\n".join(lines) + "\n"
 
 

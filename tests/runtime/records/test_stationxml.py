@@ -117,7 +117,7 @@ def test_the_epoch_of_a_time(tmp_path: Path) -> None:
         ({"sensitivity": 1e9, "input_units": "nm/s"}, "has a sensitivity of 1e.18 counts per m/s, which is not"),
         (
             {"input_units": "m/s**2"},
-            r"has the input units m/s\*\*2 \(acceleration\), and the models take",
+            r"has the input units M/S\*\*2 \(acceleration\), which contradicts its instrument code H \(high gain ",
         ),
         ({"input_units": "CM/S**2"}, r"has the input units CM/S\*\*2 \(acceleration\), "),
         ({"input_units": "M"}, r"has the input units M \(displacement\), "),

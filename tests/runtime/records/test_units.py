@@ -1,10 +1,10 @@
-"""Units of velocity in the spellings of StationXML and SEED."""
+"""Units of velocity and of acceleration in the spellings of StationXML and SEED."""
 
 from __future__ import annotations
 
 import pytest
 
-from seisedge.runtime.records.units import metres_per_s, quantity_of
+from seisedge.runtime.records.units import ground_motion_of, metres_per_s, metres_per_s2, quantity_of
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,25 @@ def test_a_velocity_in_metres_per_second(units: str, value: float) -> None:
 def test_all_else_is_no_velocity(units: str, quantity: str | None) -> None:
     assert metres_per_s(units) is None
     assert quantity_of(units) == quantity
+
+
+@pytest.mark.parametrize(
+    ("units", "value"),
+    [
+        ("M/S**2", 1.0), ("m/s^2", 1.0), ("m/s\u00b2", 1.0), ("M/S/S", 1.0), ("m s-2", 1.0), ("m*s**-2", 1.0),
+        ("M/(S**2)", 1.0), ("M/SEC**2", 1.0), ("M/s**2", 1.0), ("M/S**2 - Acceleration", 1.0),
+        ("CM/S**2", 1e-2), ("cm/s/s", 1e-2), ("MM/S**2", 1e-3), ("mm/s**2", 1e-3), ("Mm/s**2", 1e6), ("nm/s**2", 1e-9),
+        ("\u03bcm/s^2", 1e-6), ("km/s**2", 1e3),
+        ("gal", 1e-2), ("Gal", 1e-2), ("GAL", 1e-2), ("gals", 1e-2), ("mGal", 1e-5), ("MGAL", 1e-5),
+        ("g", 9.80665), ("G", 9.80665), ("mg", 9.80665e-3), ("MG", 9.80665e-3), ("ug", 9.80665e-6),
+    ],
+)  # fmt: skip
+def test_an_acceleration_in_metres_per_second_squared(units: str, value: float) -> None:
+    assert metres_per_s2(units) == pytest.approx(value, rel=1e-12)
+    assert ground_motion_of(units) == ("acceleration", metres_per_s2(units))
+    assert quantity_of(units) == "acceleration" and metres_per_s(units) is None
+
+
+@pytest.mark.parametrize("units", ["kg", "KG", "mM/s**2", "xm/s**2", "m/s**3", "m/S*s", "M", "Xg", "PA", "", "M/S"])
+def test_all_else_is_no_acceleration(units: str) -> None:
+    assert metres_per_s2(units) is None

@@ -93,9 +93,9 @@ LIMIT_S = MISSING_S + LONG_RECORDS * STEP_S  # of a channel with packets of 10 s
         (_config(location="00"), EH, "EHZ, EH1, EH2 at location '' arrive, any channel at location '00' is configured"),
         (_config(station="OTHER"), EH, "data of XX.STA arrive, and none of XX.OTHER; correct the station file"),
         (_config("EHZ"), (), "nothing arrives from the source; check network, station and channels in its URL"),
-        (_config("HNZ"), ("STA..HNZ",), "HNZ: instrument code N is an accelerometer"),
+        (_config("HMZ"), ("STA..HMZ",), "HMZ: instrument code M is a mass position"),
     ],
-    ids=["channels", "one channel", "location", "any channel", "station", "select", "accelerometer"],
+    ids=["channels", "one channel", "location", "any channel", "station", "select", "mass position"],
 )
 def test_nothing_usable_is_an_outage(
     config: StationConfig, arriving: tuple[str, ...], why: str, caplog: pytest.LogCaptureFixture
@@ -118,7 +118,7 @@ def test_nothing_usable_is_an_outage(
     # the right data end it
     place = config.station.location if config.station is not None else ""
     station = str(config.station_id).removeprefix("XX.")
-    good = [f"{station}.{place}.{code}" for code in config.channels or ("EHZ",) if code != "HNZ"]
+    good = [f"{station}.{place}.{code}" for code in config.channels or ("EHZ",) if code != "HMZ"]
     if good:
         run.arrive(20, *good)
         assert run.condition == OK
@@ -247,7 +247,7 @@ def test_long_records_extend_the_limits() -> None:
 
 def test_channels_and_reasons_are_bounded() -> None:
     run = Run()
-    run.arrive(10, *(f"STA.{k:02}.HNZ" for k in range(3 * MAX_CHANNELS)))
+    run.arrive(10, *(f"STA.{k:02}.HMZ" for k in range(3 * MAX_CHANNELS)))
     assert len(run.health.arrivals._stations["XX.STA"].channels) == MAX_CHANNELS
     run = Run()
     run.arrive(10, *(f"S{k}..EHZ" for k in range(2 * MAX_REASONS)))

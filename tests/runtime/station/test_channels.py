@@ -30,6 +30,7 @@ from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.station.channels import MAX_RATES, Channels, Scale
 from seisedge.runtime.station.draft import Draft
+from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.station.station import Station
 
 ONE = np.ones(100, dtype=np.int32)
@@ -47,7 +48,7 @@ class _Kept(Sink):
         self.lines.append(line)
 
 
-def _rows(channels: Channels, *codes: str) -> list[str | None]:
+def _rows(channels: Channels | Sensors, *codes: str) -> list[str | None]:
     return [channels.row_of(packet(ONE, channel=code)) for code in codes]
 
 
@@ -70,15 +71,18 @@ def _run(packets: list[Packet], models: Models, config: StationConfig) -> tuple[
 # which sensor
 
 
-def test_an_accelerometer_is_refused_once_even_when_it_comes_first(caplog: pytest.LogCaptureFixture) -> None:
-    channels = Channels("XX.STA", StationConfig())
-    assert _rows(channels, "HNZ", "HNN", "HNE", "HNZ") == [None] * 4
+def test_an_accelerometer_gives_way_to_a_seismometer_where_gains_are_unknown(caplog: pytest.LogCaptureFixture) -> None:
+    channels = Sensors("XX.STA", StationConfig())
+    assert _rows(channels, "HNZ", "HNN", "HNE", "HNZ") == ["Z2", "N2", "E2", "Z2"]
+    assert channels.uses_second and [ratio.tolist() for _, ratio in channels.ratios] == [[1.0, 1.0, 1.0]]
     assert _rows(channels, "EHZ", "EHN", "EHE") == ["Z", "N", "E"]
-    assert channels.ignored == {"XX_STA__HNZ": 2, "XX_STA__HNN": 1, "XX_STA__HNE": 1}
+    assert not channels.uses_second and np.isnan(channels.ratios[0][1]).all()
+    assert _rows(channels, "HNZ", "HNN", "HNZ") == [None] * 3
+    assert channels.ignored == {"XX_STA__HNZ": 2, "XX_STA__HNN": 1}
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert warnings == [
-        "XX.STA: channel XX_STA__HNZ is refused: instrument code N is an accelerometer, and the models take "
-        "ground velocity: H, L or P"
+        "XX.STA: channel XX_STA__HNZ is ignored: it cannot take the place of EH without a gain for the seismometer "
+        "and for the accelerometer"
     ]
 
 
@@ -89,7 +93,7 @@ def test_a_shake_with_an_accelerometer_uses_its_geophone() -> None:
     assert station.counters.packets == 30
 
 
-@pytest.mark.parametrize("code", ["HNZ", "BMZ", "LDZ", "HGZ", "HJZ", "LOG", "SXZ", "H_N_Z", "HH", ""])
+@pytest.mark.parametrize("code", ["BMZ", "LDZ", "HGZ", "HJZ", "LOG", "SXZ", "H_M_Z", "HH", ""])
 def test_a_channel_that_is_no_seismometer_is_refused(code: str) -> None:
     channels = Channels("XX.STA", StationConfig())
     assert _rows(channels, code) == [None]
@@ -102,7 +106,7 @@ def test_an_ignored_channel_has_a_reason() -> None:
     assert list(channels.reasons.values()) == [
         "this station uses the channels of the station file",
         "this station uses EHZ at location ''",
-        "its last letter is not one of Z, N, E, 1, 2, U, V, W",
+        "its last letter is not one of Z, N, E, 1, 2, 3, U, V, W",
     ]
 
 
@@ -115,7 +119,10 @@ def test_units_refuse_an_accelerometer_with_the_code_of_a_seismometer(tmp_path: 
     metadata = _metadata(tmp_path, described("HHZ", input_units="M/S**2"), described("EHZ"))
     channels = Channels("XX.STA", StationConfig(), metadata)
     assert _rows(channels, "HHZ", "EHZ") == [None, "Z"]
-    assert "its input units are M/S**2" in channels.reasons["XX_STA__HHZ"]
+    assert channels.reasons["XX_STA__HHZ"] == (
+        "its input units are M/S**2 (acceleration), which contradicts its instrument code H "
+        "(high gain seismometer, m/s)"
+    )
     explicit = StationConfig(channels={"HHZ": ChannelConfig(sensitivity=1e9)})  # the station file takes precedence
     assert _rows(Channels("XX.STA", explicit, metadata), "HHZ") == ["Z"]
 

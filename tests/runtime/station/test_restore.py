@@ -25,6 +25,9 @@ CONFIG = StationConfig(
     timeline=TimelineConfig(max_wait_s=20.0),
     continuous=ContinuousConfig(max_duration_s=20.0),
 )
+WITH_ACCELEROMETER = msgspec.structs.replace(
+    CONFIG, channels=CONFIG.channels | {f"HN{c}": ChannelConfig(sensitivity=4e5) for c in "ZNE"}
+)
 NEW_GAIN_NS = T0_NS + 120 * 10**9 + 7  # in an open event, between two samples
 METADATA = StationXml(  # of U, V and W only: the others have their gain in the station file
     Path("meta.xml"),
@@ -131,6 +134,30 @@ def _triaxial() -> list[Packet]:
     return [packets[k] for k in order if rng.random() > 0.02]
 
 
+def _acceleration(seconds: float = 240.0) -> list[Packet]:
+    """Of an accelerometer with an offset, in packets of another length and rate than those of the seismometer."""
+    traces = {
+        f"HN{c}": 50_000 * (i + 1) + burst(seconds, ONSETS_S, 125.0, seed=9 + i) // 4 for i, c in enumerate("ZNE")
+    }
+    return packets_of(traces, 2.3, 125.0)
+
+
+def _accelerometer() -> list[Packet]:
+    """Some packets lost, the others out of order."""
+    rng = np.random.default_rng(6)
+    packets = _acceleration()
+    order = np.argsort(np.arange(len(packets)) + rng.uniform(0, 4, len(packets)))
+    return [packets[k] for k in order if rng.random() > 0.02]
+
+
+def _clipped_and_dead() -> list[Packet]:
+    """A seismometer that clips, is dead for half a minute and is missing for another one, beside an accelerometer."""
+    traces = {code: np.clip(x, -900, 900) for code, x in _traces().items()}
+    traces["HHZ"][14_000:17_000] = 7
+    lost = [p for p in packets_of(traces, 3.0) if not 85 < (p.starttime_ns - T0_NS) / 1e9 < 125]
+    return sorted(lost + _acceleration(), key=lambda p: (p.endtime_ns, str(p.source_id)))
+
+
 def _by_amplitude(waveform: Array, valid: Array) -> list[float]:
     """Probabilities that depend on every bit of the window, so that any difference is noticed."""
     x = float(np.abs(waveform).sum(dtype=np.float64)) + answer_of(valid)
@@ -144,8 +171,9 @@ def _models() -> Models:
     return fake_models(_by_amplitude)
 
 
-def _station(mode: Mode) -> Station:
-    return Station("XX.STA", CONFIG, _models(), mode, metadata=METADATA)
+def _station(mode: Mode, packets: list[Packet]) -> Station:
+    config = WITH_ACCELEROMETER if any(p.source_id.channel[1] == "N" for p in packets) else CONFIG
+    return Station("XX.STA", config, _models(), mode, metadata=METADATA)
 
 
 def _text(draft: Draft) -> str:
@@ -161,7 +189,7 @@ def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[
 
     The number is None where there was no state to restore.
     """
-    station = _station(mode)
+    station = _station(mode, packets)
     lines: list[str] = []
     fronts: list[tuple[int, FrontState]] = []
     for k, p in enumerate(packets[:stop]):
@@ -179,7 +207,7 @@ def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[
     if not usable:
         return lines, None, station
     begin, text = usable[-1]
-    station = _station(mode)
+    station = _station(mode, packets)
     station.restore(msgspec.json.decode(text, type=FrontState), back)
     for p in packets[begin + 1 :]:
         station.add(p)
@@ -190,7 +218,7 @@ def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[
 
 RECORDS = [
     _plain, _gaps, _shuffled, _late_component, _dead_component, _long_gap, _flagged, _new_rate,
-    _clock_ahead_for_a_while, _clock_set_back, _triaxial,
+    _clock_ahead_for_a_while, _clock_set_back, _triaxial, _accelerometer, _clipped_and_dead,
 ]  # fmt: skip
 
 
@@ -209,7 +237,7 @@ def test_killed_anywhere_and_restored(record: Callable[[], list[Packet]], mode: 
 
 def _kill(record: Callable[[], list[Packet]], mode: Mode, times: int) -> None:
     packets = record()
-    station = _station(mode)
+    station = _station(mode, packets)
     whole: list[str] = []
     for p in packets:
         station.add(p)
@@ -233,7 +261,7 @@ def _kill(record: Callable[[], list[Packet]], mode: Mode, times: int) -> None:
 
 def test_the_samples_needed_are_limited() -> None:
     """At most 60 s while an event is open, and less without one."""
-    station = _station("triggered")
+    station = _station("triggered", _plain())
     behind: list[float] = []
     for p in _plain():
         station.add(p)
@@ -250,7 +278,7 @@ def test_a_triaxial_sensor_in_packets_of_any_length(mode: Mode) -> None:
     traces = {f"HH{c}": burst(240.0, ONSETS_S, seed=i) for i, c in enumerate("UVW")}
     runs = []
     for packet_s in (0.31, 4.0, 37.0):
-        station = _station(mode)
+        station = _station(mode, [])
         lines: list[str] = []
         for p in packets_of(traces, packet_s):
             station.add(p)

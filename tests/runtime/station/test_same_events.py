@@ -5,11 +5,12 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from pymseed import DataEncoding, MS3Record
 
-from seisedge.runtime.config import ModelsConfig, load_config
+from seisedge.runtime.config import ChannelConfig, ModelsConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.inference.infer import Models
@@ -171,6 +172,32 @@ def test_a_station_file_for_one_of_them_changes_nothing_for_it(
 
 def test_continuous_mode(part: Path) -> None:
     assert _over_seedlink(part, 0.0, 512, "continuous") == _run([part], "continuous")
+
+
+@pytest.fixture(scope="module")
+def two_sensors(part: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One station: its seismometer without the records of half a minute, and its samples as an accelerometer's."""
+    data = part.read_bytes()
+    records = [data[i : i + 512] for i in range(0, len(data), 512) if data[i + 8 : i + 12] == b"B918"]
+    path = tmp_path_factory.mktemp("two") / "two.mseed"
+    lost = range(len(records) // 2, len(records) // 2 + 18)
+    path.write_bytes(
+        b"".join((b"" if k in lost else record) + record[:15] + b"HN" + record[17:] for k, record in enumerate(records))
+    )
+    return path
+
+
+@pytest.mark.parametrize("record_length", [512, 4096])
+def test_an_accelerometer_beside_a_seismometer(
+    two_sensors: Path, record_length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels = CONFIGS["PB.B918"].channels
+    with_second = channels | {f"HN{code[-1]}": ChannelConfig(sensitivity=3e10) for code in channels}
+    monkeypatch.setitem(CONFIGS, "PB.B918", msgspec.structs.replace(CONFIGS["PB.B918"], channels=with_second))
+    expected = _run([two_sensors])
+    assert any(b'"sensor":"HN"' in line for line in expected["PB.B918"])
+    with Digitizer([two_sensors], speed=0.0, record_length=record_length) as digitizer:
+        assert _run(f"{digitizer.url}/PB_B918?from=earliest") == expected
 
 
 @pytest.mark.long

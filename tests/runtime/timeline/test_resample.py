@@ -76,7 +76,7 @@ def test_a_missing_sample_masks_the_outputs_whose_kernel_it_lies_under() -> None
     valid[1500] = False
     x[1500] = 1e12
     y, whole, _ = resample_record(x, valid, T0_NS, 100, 40, 15)
-    reach = Resampler(100, 40, 15, T0_NS).half_s
+    reach = Resampler(100, 40, 15, T0_NS).reach_s
     assert (~whole).sum() == pytest.approx(2 * reach * 40, abs=2)
     assert np.allclose(y[whole], 1.0, atol=1e-9)
     assert (y[~whole] == 0).all()
@@ -96,7 +96,7 @@ def test_a_channel_without_the_pass_band_is_refused() -> None:
         Resampler(20, 40, 15, T0_NS)
     with pytest.raises(ValueError, match=r"30\.4 Hz does not contain"):
         Resampler(30.4, 40, 15, T0_NS)
-    assert Resampler(30.5, 40, 15, T0_NS).half_s < 3.7
+    assert Resampler(30.5, 40, 15, T0_NS).reach_s < 3.7
     with pytest.raises(ValueError, match="at most 20000 Hz; got 20001 Hz"):
         Resampler(20_001, 40, 15, T0_NS)
     with pytest.raises(ValueError, match=r"must end at 19\.375 Hz or below at an output rate of 40 Hz; got 20 Hz"):

@@ -66,7 +66,7 @@ def test_outputs_are_final_when_all_samples_under_their_kernel_are() -> None:
     for n0 in range(0, 2000, 100):
         _add(track, n0, n0 + 100)
         assert track.done_k == resampler.output_after(n0 + 100)
-    assert track.reach_s == resampler.half_s > 0.1
+    assert track.reach_s == resampler.reach_s > 0.1
     assert track.newest_start_ns == T0_NS + 19 * 10**9
     pieces = track.take()
     assert len(pieces) == 1  # contiguous outputs are resampled at once
@@ -307,7 +307,7 @@ def test_raw_samples_are_those_under_the_kernels() -> None:
         n0, n1 = resampler.inputs_for(low, high) if high > low else (0, 0)
         expected = [(NOISE[n0:n1].tolist(), T0_NS + n0 * 10**7, 100.0)] if high > low else []
         assert _raw(track, low, high) == expected
-    assert [s.resampler.half_s for s in track.raw(k0, k0 + 1)] == [resampler.half_s]
+    assert [s.resampler.reach_s for s in track.raw(k0, k0 + 1)] == [resampler.reach_s]
     # outputs before the first and beyond the last final one: what there is
     last = resampler.output_after(3000) - 1
     n0, n1 = resampler.inputs_for(last, last + 1)

@@ -12,9 +12,19 @@ from seisedge.runtime.config.formats import SECRET, format_of, text_fault
 from seisedge.runtime.config.settings import ChannelConfig, StationConfig
 from seisedge.runtime.errors import MAX_FAULTS, ConfigError, InputError
 from seisedge.runtime.files import read_up_to
-from seisedge.runtime.records.channelcode import COMPONENT_OF_ORIENTATION, TRIAXIAL, VERTICAL, refusal_of
+from seisedge.runtime.records.channelcode import (
+    COMPONENT_OF_ORIENTATION,
+    GRAVIMETER,
+    TRIAXIAL,
+    VERTICAL,
+    contradiction_of,
+    instrument_of,
+    quantity_of_code,
+    refusal_of,
+)
 from seisedge.runtime.records.orientation import ON_AXIS_DEG
 from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.records.units import UNIT_OF, Quantity
 from seisedge.runtime.suggestion import suggestion
 from seisedge.runtime.text import quoted, reason_of, shortened
 from seisedge.runtime.tomlfile import MAX_BYTES, tables_from_toml
@@ -80,7 +90,35 @@ def _cross_faults(config: StationConfig) -> list[str]:
     mqtt = config.sinks.mqtt
     if mqtt is not None and mqtt.password_file is not None and mqtt.username is None:
         faults.append("sinks.mqtt.password_file needs sinks.mqtt.username: a broker accepts no password without it")
-    return faults + _channel_faults(config.channels)
+    return faults + _sensor_faults(config) + _channel_faults(config.channels)
+
+
+def _sensor_faults(config: StationConfig) -> list[str]:
+    faults: list[str] = []
+    quantities = [quantity_of_code(f"{sensor.code}Z") for sensor in config.sensors]
+    for number, quantity in enumerate(quantities):
+        if quantity in quantities[:number]:
+            kind = "seismometer" if quantity == "velocity" else "accelerometer"
+            faults.append(f"sensors[{number}]: a second {kind}; give one seismometer and one accelerometer at most")
+    codes = [sensor.code for sensor in config.sensors]
+    for channel in config.channels if codes else ():
+        if channel[:2] not in codes:
+            faults.append(
+                f"channels.{shortened(channel)}: no sensor of [[sensors]] has the code {shortened(channel[:2])}; "
+                f"add it or remove the channel"
+            )
+    return faults
+
+
+def _unit_faults(code: str, entry: ChannelConfig) -> list[str]:
+    """Faults of the unit of a channel."""
+    quantity = quantity_of_code(code)
+    if quantity is None:
+        return []
+    if entry.unit is not None and entry.unit != UNIT_OF[quantity]:
+        stated: Quantity = "velocity" if quantity == "acceleration" else "acceleration"
+        return [f"channels.{code}.unit: {entry.unit} ({stated}), {contradiction_of(code, stated)}; correct one of them"]
+    return []
 
 
 def _channel_faults(channels: dict[str, ChannelConfig]) -> list[str]:
@@ -93,9 +131,10 @@ def _channel_faults(channels: dict[str, ChannelConfig]) -> list[str]:
         elif code[-1] not in COMPONENT_OF_ORIENTATION:
             letters = ", ".join(COMPONENT_OF_ORIENTATION)
             faults.append(f"channels.{code}: the last letter must be one of {letters}; got {code[-1]}")
-        elif why := refusal_of(code):
+        elif (why := refusal_of(code)) and not (instrument_of(code) == GRAVIMETER and channels[code].unit == "m/s**2"):
             faults.append(f"channels.{code}: {why}")
         else:
+            faults += _unit_faults(code, channels[code])
             faults += _direction_faults(code, channels)
     return faults
 
@@ -159,12 +198,14 @@ def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -
             continue
         inner = fields[key].type
         struct = next((k for k in (inner, *get_args(inner)) if _is_struct(k)), None)
+        entries: list[tuple[str, Any]] | None = None
         if get_origin(inner) is dict and isinstance(value, dict):
-            for code, entry in value.items():
-                if isinstance(entry, dict):
-                    _collect(entry, get_args(inner)[1], f"{name}.{shortened(code)}.", faults)
-                else:
-                    faults.append(f"{name}.{shortened(code)}: must be a table; got {quoted(entry)}")
+            struct = get_args(inner)[1]
+            entries = [(f"{name}.{shortened(code)}", entry) for code, entry in value.items()]
+        elif get_origin(inner) is list and struct is not None and isinstance(value, list):
+            entries = [(f"{name}[{number}]", entry) for number, entry in enumerate(value)]
+        if entries is not None:
+            _collect_each(entries, struct, faults)
         elif struct is not None and isinstance(value, dict):
             _collect(value, struct, f"{name}.", faults)
         elif fault := _value_fault(value, inner):
@@ -172,6 +213,15 @@ def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -
     for name, field in fields.items():
         if field.required and name not in data:
             faults.append(f"{prefix}{name} is missing")
+
+
+def _collect_each(entries: list[tuple[str, Any]], kind: Any, faults: list[str]) -> None:
+    """As `_collect`, for several tables of one struct, each with its name."""
+    for name, entry in entries:
+        if isinstance(entry, dict):
+            _collect(entry, kind, f"{name}.", faults)
+        else:
+            faults.append(f"{name}: must be a table; got {quoted(entry)}")
 
 
 def _value_fault(value: Any, kind: Any) -> str | None:

@@ -18,7 +18,7 @@ from seisedge.runtime.config.formats import FilePath, ListenAddress, SourceUrl
 from seisedge.runtime.config.sinks import FileMode, SinksConfig
 from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.codes import LOCATION, NETWORK, STATION
-from seisedge.runtime.records.units import MAX_GAIN, MIN_GAIN
+from seisedge.runtime.records.units import MAX_GAIN, MIN_ACCELERATION_GAIN
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Mode = Literal["triggered", "continuous"]
@@ -30,11 +30,19 @@ BUNDLED = "bundled"
 class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One channel of the station; a value given here takes precedence over StationXML."""
 
-    # counts per m/s of ground velocity; the bounds are those of StationXML, see `units`
-    sensitivity: Annotated[float, msgspec.Meta(ge=MIN_GAIN, le=MAX_GAIN)] | None = None
+    # counts per `unit`; the bounds are those of StationXML, see `units`
+    sensitivity: Annotated[float, msgspec.Meta(ge=MIN_ACCELERATION_GAIN, le=MAX_GAIN)] | None = None
     polarity: Literal[1, -1] | None = None  # default: by StationXML's dip or azimuth, else 1
     azimuth_deg: Annotated[float, msgspec.Meta(ge=0, le=360)] | None = None
     dip_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
+    unit: Literal["m/s", "m/s**2"] | None = None  # default: m/s**2 for an accelerometer, else m/s
+
+
+class SensorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One sensor of a station that has a seismometer and an accelerometer."""
+
+    code: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1}[HLPNG]$")]  # band and instrument code, as in HN
+    location: Annotated[str, msgspec.Meta(pattern=f"^{LOCATION}$")] = ""  # default: that of [station], else any
 
 
 class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,6 +137,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     state: FilePath | None = None
     metrics: ListenAddress | None = None
     channels: dict[str, ChannelConfig] = {}
+    sensors: list[SensorConfig] = []
     models: ModelsConfig = ModelsConfig()
     trigger: TriggerConfig = TriggerConfig()
     events: EventsConfig = EventsConfig()

@@ -2,21 +2,25 @@
 
 Only samples under valid outputs of the timeline are inspected. These are final, so that the same samples give the same
 findings however the packets were cut.
+
+Where a station has a second sensor, it is inspected as well, and takes the place of the first: where a sample of the
+first is missing or masked, and on a component that clips from the first clipped sample to the end of the window. A
+component whose clipped samples the second sensor does not have, or has clipped, stays clipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from seisedge.runtime.detection.soundness import Rails, Run, Unsound, clipped, repaired, unsound
+from seisedge.runtime.detection.soundness import Rails, Run, Unsound, clipped_rails, repaired, unsound
 from seisedge.runtime.detection.trigger import Trigger
 from seisedge.runtime.event import Quality, QualityCode
-from seisedge.runtime.records.channelcode import COMPONENTS
+from seisedge.runtime.records.channelcode import COMPONENTS, SECOND
 from seisedge.runtime.records.packet import RecordFlag
 from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import resample_record
@@ -43,10 +47,28 @@ REASONS: dict[QualityCode, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Findings in one block: outputs [low, high) with the kind of bad samples under them, and the extremes."""
+    """Findings in one block: outputs [low, high) with the kind of bad samples under them, and the extremes.
+
+    rails: with the outputs over the samples at the top and at the bottom, if any are held there.
+    """
 
     spans: list[tuple[int, int, QualityCode]]
-    rails: list[Rails]
+    rails: list[tuple[Rails, tuple[Run, Run]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Findings on one sensor in Z, N and E, (3, n) each, and the components with each kind of bad samples.
+
+    valid: samples that exist. mask: samples that a model must not use. held: samples that are clipped. after: samples
+    from the first clipped one on.
+    """
+
+    valid: Mask
+    mask: Mask
+    held: Mask
+    after: Mask
+    found_on: dict[QualityCode, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +76,13 @@ class Inspection:
     """Parts of a window that are not ground motion.
 
     mask: (3, n), True for samples that a model must not use. clipped: True if any component is.
+    second: (3, n), True where the sample of the second sensor is used; None for a station with one sensor.
     """
 
     mask: Mask
     remarks: list[Quality]
     clipped: bool
+    second: Mask | None = None
 
 
 class Inspector:
@@ -71,7 +95,7 @@ class Inspector:
         self._timeline = timeline
         self._block_n = round(BLOCK_S * timeline.spec.rate_hz)
         self._margin_n = round(MARGIN_S * timeline.spec.rate_hz)
-        self._cache: dict[tuple[int, int, int], list[_Found]] = {}  # by component, begin and end
+        self._cache: dict[tuple[str, int, int], list[_Found]] = {}  # by component, begin and end
 
     def window(self, k0: int, k1: int, focus_k: int) -> Inspection:
         """Inspect the samples as recorded under the outputs [k0, k1).
@@ -79,17 +103,24 @@ class Inspector:
         focus_k: output of interest, such as the onset. A component with a step is masked on the side of the step that
         does not contain it.
         """
-        timeline = self._timeline
-        mask = np.zeros((3, max(k1 - k0, 0)), dtype=bool)
-        found_on: dict[QualityCode, list[str]] = {"spike": [], "step": [], "flat": [], "clipped": []}
         if k1 <= k0:
-            return Inspection(mask, [], False)
-        first = (k0 // self._block_n) * self._block_n - self._margin_n
-        _, valid = timeline.window(first, k1)
+            return Inspection(np.zeros((3, 0), dtype=bool), [], False)
         self._forget(k0)
+        first = self._look(k0, k1, focus_k)
+        if self._timeline.has_second:
+            return _joined(first, self._look(k0, k1, focus_k, second=True))
+        return Inspection(first.mask, _remarks(first.found_on), bool(first.found_on["clipped"]))
+
+    def _look(self, k0: int, k1: int, focus_k: int, *, second: bool = False) -> _Look:
+        """Findings on one sensor in the outputs [k0, k1)."""
+        timeline = self._timeline
+        mask, held, after = (np.zeros((3, k1 - k0), dtype=bool) for _ in range(3))
+        found_on: dict[QualityCode, list[str]] = {"spike": [], "step": [], "flat": [], "clipped": []}
+        first = (k0 // self._block_n) * self._block_n - self._margin_n
+        _, valid = timeline.second(first, k1) if second else timeline.first(first, k1)
         for row, component in enumerate(COMPONENTS):
-            rails: list[Rails] = []
-            for found in self._blocks(row, first, k1, valid[row]):
+            rails: list[tuple[Rails, tuple[Run, Run]]] = []
+            for found in self._blocks(SECOND[component] if second else component, first, k1, valid[row]):
                 rails += found.rails
                 for low, high, code in found.spans:
                     if high <= k0 or low >= k1:
@@ -100,20 +131,24 @@ class Inspector:
                     elif code == "step":
                         high = k1
                     mask[row, max(low - k0, 0) : max(high - k0, 0)] = True
-            if clipped(rails):
+            spans = _clipped_outputs(rails)
+            if timeline.has_second:
+                name = SECOND[component] if second else component
+                spans += timeline.flagged_outputs(name, RecordFlag.CLIPPED | RecordFlag.SATURATED, k0, k1)
+            if spans:
                 found_on["clipped"].append(component)
-        if timeline.weights:  # a rotated component is masked where any component of its sum is
-            sound = ~mask
-            timeline.rotate(k0, np.zeros(mask.shape, dtype=np.float32), sound)
-            mask = ~sound
-        remarks = [
-            Quality(code=code, reason=REASONS[code].format(", ".join(dict.fromkeys(components))))
-            for code, components in found_on.items()
-            if components
-        ]
-        return Inspection(mask, remarks, bool(found_on["clipped"]))
+                low, high = min(low for low, _ in spans), max(high for _, high in spans)
+                held[row, max(low - k0, 0) : max(high - k0, 0)] = True
+                after[row, max(low - k0, 0) :] = True
+        weights = timeline.second_weights if second else timeline.weights
+        if weights:  # a rotated component is masked where any component of its sum is
+            for bad in (mask, held, after):
+                sound = ~bad
+                timeline.rotate(k0, np.zeros(bad.shape, dtype=np.float32), sound, weights)
+                bad[:] = ~sound
+        return _Look(valid[:, k0 - first :], mask, held, after, found_on)
 
-    def _blocks(self, row: int, first: int, k1: int, valid: Mask) -> Iterator[_Found]:
+    def _blocks(self, component: str, first: int, k1: int, valid: Mask) -> Iterator[_Found]:
         """Findings in each block from output `first` on; valid: mask of the outputs [first, k1)."""
         if not valid.any():
             return
@@ -122,11 +157,11 @@ class Inspector:
             low, high = begin - self._margin_n, min(begin + self._block_n + self._margin_n, k1)
             here = valid[low - first : high - first]
             settled = unbroken or bool(here.all())  # otherwise more samples may become valid
-            key = (row, begin, high)
+            key = (component, begin, high)
             if settled and key in self._cache:
                 yield from self._cache[key]
                 continue
-            found = list(self._inspect(COMPONENTS[row], low, here))
+            found = list(self._inspect(component, low, here))
             if settled:
                 self._cache[key] = found
             yield from found
@@ -141,7 +176,7 @@ class Inspector:
             ]
             for code, found in kinds:
                 spans += [(*stretch.outputs_under(n0, n1), code) for n0, n1 in found]
-            yield _Found(spans, [bad.rails] if bad.rails is not None else [])
+            yield _Found(spans, [(bad.rails, _rail_outputs(stretch, bad.rails))] if bad.rails is not None else [])
 
     def _forget(self, k0: int) -> None:
         if len(self._cache) > MAX_BLOCKS:
@@ -149,8 +184,56 @@ class Inspector:
             self._cache = {key: found for key, found in self._cache.items() if key[1] >= oldest}
 
 
-def flag_remarks(flags: RecordFlag) -> list[Quality]:
+def _rail_outputs(stretch: RawStretch, rails: Rails) -> tuple[Run, Run]:
+    """Outputs over the samples at the top and at the bottom of a stretch; empty where none is held there."""
+    top, bottom = (stretch.outputs_under(n0, n1) if n1 > n0 else (0, 0) for n0, n1 in rails.spans)
+    return top, bottom
+
+
+def _clipped_outputs(found: list[tuple[Rails, tuple[Run, Run]]]) -> list[Run]:
+    """Outputs over the samples of a component that are clipped; empty where it is not clipped."""
+    top, bottom = clipped_rails([rails for rails, _ in found])
+    held = [over for rails, (over, _) in found if rails.top == top and rails.held_top]
+    return held + [under for rails, (_, under) in found if rails.bottom == bottom and rails.held_bottom]
+
+
+def _remarks(found_on: dict[QualityCode, list[str]]) -> list[Quality]:
+    return [
+        Quality(code=code, reason=REASONS[code].format(", ".join(dict.fromkeys(components))))
+        for code, components in found_on.items()
+        if components
+    ]
+
+
+def _joined(first: _Look, second: _Look) -> Inspection:
+    """The first sensor, with the second one where the first cannot be used."""
+    good = second.valid & ~second.mask & ~second.after
+    has_clips = (first.held & first.valid).any(axis=1)
+    replaced = has_clips & ~(first.held & first.valid & ~good).any(axis=1)
+    bad: Mask = ~first.valid | first.mask | (first.after & replaced[:, None])
+    # an accelerometer that stands alone is used where it clips, as a seismometer is
+    good |= second.valid & ~second.mask & ~first.valid
+    used = bad & good
+    from_second = used | (~first.valid & second.valid)
+    clipped_rows: Mask = (has_clips & ~replaced) | (second.held & from_second).any(axis=1)
+    found_on: dict[QualityCode, list[str]] = {}
+    for code, components in first.found_on.items():
+        left: Mask = (first.mask & first.valid & ~used).any(axis=1)  # rows with samples that stay masked
+        wanted: Mask = clipped_rows if code == "clipped" else left
+        found_on[code] = [c for c in components if wanted[COMPONENTS.index(c)]]
+        masked: Mask = (second.mask & from_second).any(axis=1)
+        wanted = (second.held & from_second).any(axis=1) if code == "clipped" else masked
+        found_on[code] += [c for c in second.found_on[code] if wanted[COMPONENTS.index(c)]]
+    mask = (bad & first.valid & ~used) | (second.mask & ~first.valid)
+    return Inspection(mask, _remarks(found_on), bool(clipped_rows.any()), used)
+
+
+def flag_remarks(flags: RecordFlag, inspection: Inspection | None = None) -> list[Quality]:
     """Remarks on a window from the flags of the digitizer."""
+    if (
+        inspection is not None and inspection.second is not None and not inspection.clipped
+    ):  # the second sensor has taken the place
+        flags &= ~(RecordFlag.CLIPPED | RecordFlag.SATURATED)
     remarks: list[Quality] = []
     if flags & (RecordFlag.TIME_QUESTIONABLE | RecordFlag.CLOCK_UNLOCKED):
         remarks.append(Quality(code="timing", reason="the digitizer flags its time as questionable"))
@@ -169,21 +252,39 @@ def artefact_of(trigger: Trigger, hop0: int, hop1: int, last_hop: int) -> Artefa
     timeline = trigger.timeline
     (k0, k1), (_, end) = trigger.span_of(hop0, hop1), trigger.span_of(hop0, last_hop)
     wave, valid = timeline.window(k0, end)
-    change = np.zeros(wave.shape, dtype=np.float32)
-    kind: Artefact | None = None
-    for row, component in enumerate(COMPONENTS):
-        for stretch, bad in _stretches(timeline, component, k0, valid[row]):
-            if bad.spikes or bad.steps:
-                kind = "spike" if bad.spikes else "step"
-                change[row] += _change(timeline, k0, end - k0, stretch, bad)
+    existing = timeline.first(k0, end)[1] if timeline.has_second else valid
+    kind, change = _artefacts(timeline, k0, COMPONENTS, existing)
+    if timeline.has_second:
+        from_second = valid & (~existing | timeline.dead(k0, end))
+        if from_second.any():
+            names = tuple(SECOND[component] for component in COMPONENTS)
+            kind_2, change_2 = _artefacts(timeline, k0, names, timeline.second(k0, end)[1])
+            kind, change = kind or kind_2, np.where(from_second, change_2, change)
     if kind is None:
         return None
-    timeline.rotate(k0, change, np.ones(change.shape, dtype=bool))
     rows = [0] if valid[0, (k1 - k0) // 2 : k1 - k0].any() else [1, 2]
     without = wave.astype(np.float64) + change
     if any(trigger.would_fire(without[row, : k1 - k0], valid[row, : k1 - k0]) for row in rows):
         return None
     return kind
+
+
+def _artefacts(
+    timeline: Timeline, k0: int, components: Sequence[str], valid: Mask
+) -> tuple[Artefact | None, npt.NDArray[np.float32]]:
+    """Kind of the spikes and steps on one sensor, and the change (3, n) of its outputs from `k0` on by their repair."""
+    change = np.zeros(valid.shape, dtype=np.float32)
+    kind: Artefact | None = None
+    for row, component in enumerate(components):
+        for stretch, bad in _stretches(timeline, component, k0, valid[row]):
+            if bad.spikes or bad.steps:
+                kind = "spike" if bad.spikes else "step"
+                change[row] += _change(timeline, k0, valid.shape[1], stretch, bad)
+    if kind is not None and components[0] != COMPONENTS[0]:
+        timeline.scale_second(k0, change, np.ones(change.shape, dtype=bool))
+    elif kind is not None:
+        timeline.rotate(k0, change, np.ones(change.shape, dtype=bool))
+    return kind, change
 
 
 def _stretches(timeline: Timeline, component: str, k0: int, valid: Mask) -> Iterator[tuple[RawStretch, Unsound]]:
@@ -199,7 +300,13 @@ def _change(timeline: Timeline, k0: int, n: int, stretch: RawStretch, bad: Unsou
     delta = repaired(stretch.x, bad) - stretch.x
     spec = timeline.spec
     values, whole, first = resample_record(
-        delta, np.ones(len(delta), dtype=bool), stretch.start_ns, stretch.rate_hz, spec.rate_hz, spec.pass_hz
+        delta,
+        np.ones(len(delta), dtype=bool),
+        stretch.start_ns,
+        stretch.rate_hz,
+        spec.rate_hz,
+        spec.pass_hz,
+        integrates=stretch.resampler.integrates,
     )
     low, high = max(first, k0), min(first + len(values), k0 + n)
     if high > low:

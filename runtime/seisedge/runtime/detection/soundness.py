@@ -19,7 +19,7 @@ A quantum is the smallest difference between successive samples: one count of mo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -49,13 +49,17 @@ Run = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Rails:
-    """Extremes of a stretch of samples, and the number of samples held at each with a slope beside them."""
+    """Extremes of a stretch of samples, and the number of samples held at each with a slope beside them.
+
+    spans: of the top and the bottom the first sample there, and the last + 1; (0, 0) where none is held.
+    """
 
     top: float
     bottom: float
     held_top: int
     held_bottom: int
     quantum: float
+    spans: tuple[Run, Run] = field(default=((0, 0), (0, 0)), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +93,19 @@ def unsound(x: Float, ok: Mask, rate_hz: float) -> Unsound:
 
 def clipped(parts: list[Rails]) -> bool:
     """True if the top or the bottom of all parts together is held by `CLIP_TOTAL_N` samples or more."""
+    return any(rail is not None for rail in clipped_rails(parts))
+
+
+def clipped_rails(parts: list[Rails]) -> tuple[float | None, float | None]:
+    """Value of the top and of the bottom of all parts together; None for one that is not held, see `clipped`."""
     if not parts:
-        return False
+        return None, None
     top, bottom = max(part.top for part in parts), min(part.bottom for part in parts)
     if top - bottom < CLIP_MIN_QUANTA * min(part.quantum for part in parts):
-        return False
+        return None, None
     held_top = sum(part.held_top for part in parts if part.top == top)
     held_bottom = sum(part.held_bottom for part in parts if part.bottom == bottom)
-    return max(held_top, held_bottom) >= CLIP_TOTAL_N
+    return top if held_top >= CLIP_TOTAL_N else None, bottom if held_bottom >= CLIP_TOTAL_N else None
 
 
 def repaired(x: Float, found: Unsound) -> Float:
@@ -245,6 +254,7 @@ def _rails(x: Float, ok: Mask, size: Float, same: Mask, flats: list[Run], quantu
     if np.count_nonzero(same) < CLIP_N - 1:
         return Rails(top, bottom, 0, 0, quantum)
     held = [0, 0]
+    spans: list[Run] = [(0, 0), (0, 0)]
     for rail, value in enumerate((top, bottom)):
         there = ok & (x == value)
         if np.count_nonzero(there) < CLIP_N:
@@ -253,4 +263,7 @@ def _rails(x: Float, ok: Mask, size: Float, same: Mask, flats: list[Run], quantu
             beside = size[max(n0 - 1, 0) : n0].sum(), size[n1 - 1 : n1].sum()
             if max(beside) >= CLIP_SLOPE * quantum:
                 held[rail] += n1 - n0
-    return Rails(top, bottom, held[0], held[1], quantum)
+        if held[rail]:
+            places = np.flatnonzero(there)
+            spans[rail] = int(places[0]), int(places[-1]) + 1
+    return Rails(top, bottom, held[0], held[1], quantum, (spans[0], spans[1]))

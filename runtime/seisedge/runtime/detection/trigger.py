@@ -6,7 +6,8 @@ earlier event raises a mean amplitude less than a mean energy, so that in a swar
 The trigger works on hops of 0.1 s of the sample clock. The energy of a hop, the averages over hops, and so each onset
 depend only on a fixed number of samples before it (apart from the re-arming), not on how the packets were cut.
 The filter has zero phase: its ringing may put a very strong onset up to 0.3 s early.
-The vertical component is used; where it is missing, the horizontal with the larger ratio.
+The vertical component is used; where it is missing, the horizontal with the larger ratio. The energies of a second
+sensor, filtered by itself, are used for the hops that the first one has not, or in which it is dead.
 
 The defaults were chosen on the Ridgecrest recording before 08:16 UTC on 2019-07-07; see docs/detection.md.
 """
@@ -108,6 +109,10 @@ class Trigger:
         """Resume from `state`; the next scan needs the samples from `needed_ns` on."""
         self.scanned_hop, self._armed, self._has_history = state.scanned_hop, state.armed, state.scanned_hop is None
 
+    def recompute(self) -> None:
+        """Compute the energies of the earlier hops again at the next scan: the scale of the samples has changed."""
+        self._has_history = self.scanned_hop is None
+
     @property
     def needed_ns(self) -> int | None:
         """Time of the oldest sample that the next scan needs; None before the first scan."""
@@ -174,8 +179,16 @@ class Trigger:
 
     def _energies(self, rows: list[int], hop0: int, hop1: int) -> tuple[Float, Float]:
         """Energy and number of valid samples of the high-passed hops [hop0, hop1): (len(rows), hops) each."""
-        wave, valid = self.timeline.window(hop0 * HOP_N - HALF_TAPS, hop1 * HOP_N + HALF_TAPS)
-        return self._energies_of(wave[rows].astype(np.float64), valid[rows])
+        timeline, k0, k1 = self.timeline, hop0 * HOP_N - HALF_TAPS, hop1 * HOP_N + HALF_TAPS
+        wave, valid = timeline.first(k0, k1)
+        if not timeline.has_second:
+            return self._energies_of(wave[rows].astype(np.float64), valid[rows])
+        valid &= ~timeline.dead(k0, k1)
+        energy, count = self._energies_of(wave[rows].astype(np.float64), valid[rows])
+        wave, valid = timeline.second(k0, k1)
+        other, exists = self._energies_of(wave[rows].astype(np.float64), valid[rows])
+        more = exists > count
+        return np.where(more, other, energy), np.where(more, exists, count)
 
     def _energies_of(self, x: Float, exists: npt.NDArray[np.bool_]) -> tuple[Float, Float]:
         """As `_energies`, from samples (rows, n) that extend `HALF_TAPS` beyond the hops on either side."""

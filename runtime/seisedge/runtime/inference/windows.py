@@ -45,15 +45,26 @@ def span_of_window(timeline: Timeline, card: ModelCard, start_ns: int, end_ns: i
 
 
 def cut_window(
-    timeline: Timeline, card: ModelCard, start_ns: int, end_ns: int, unsound: npt.NDArray[np.bool_] | None = None
+    timeline: Timeline,
+    card: ModelCard,
+    start_ns: int,
+    end_ns: int,
+    unsound: npt.NDArray[np.bool_] | None = None,
+    second: npt.NDArray[np.bool_] | None = None,
 ) -> Window:
     """The window of `card` that starts at `start_ns`, masked from `end_ns` on.
 
     unsound: (3, n), True for samples that are masked as well, from the start of the window on.
+    second: (3, n), True where the sample of the second sensor is used; None: see `Timeline.window`.
     """
     k0, k1 = span_of_window(timeline, card, start_ns, end_ns)
-    waveform, valid = timeline.window(k0, k0 + card.n_samples)
     span = k1 - k0
+    if second is None:
+        waveform, valid = timeline.window(k0, k0 + card.n_samples)
+    else:  # the level between the sensors must not depend on samples after the cut
+        waveform = np.zeros((3, card.n_samples), dtype=np.float32)
+        valid = np.zeros((3, card.n_samples), dtype=bool)
+        waveform[:, :span], valid[:, :span] = timeline.window(k0, k1, second[:, :span])
     valid[:, span:] = False
     if unsound is not None:
         valid[:, : unsound.shape[1]] &= ~unsound[:, : card.n_samples]

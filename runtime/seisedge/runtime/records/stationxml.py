@@ -17,12 +17,22 @@ import msgspec
 
 from seisedge.runtime.clock import ns_from_iso, ns_from_s
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.records.channelcode import contradiction_of
 from seisedge.runtime.records.codes import BLANK_LOCATION, location_from_text
-from seisedge.runtime.records.units import MAX_GAIN, MIN_GAIN, metres_per_s, quantity_of
+from seisedge.runtime.records.units import (
+    MAX_GAIN,
+    MIN_ACCELERATION_GAIN,
+    MIN_GAIN,
+    UNIT_OF,
+    Quantity,
+    ground_motion_of,
+    quantity_of,
+)
 from seisedge.runtime.records.xmlfile import SPLIT, local_name, read_xml
 from seisedge.runtime.text import quoted, shortened
 
 VELOCITY = "M/S"
+PLAIN_UNITS: dict[Quantity, str] = {"velocity": VELOCITY, "acceleration": "M/S**2"}
 EVER_NS = 2**63 - 1  # end of an open epoch; negative: start of one without a start date
 END_SLACK_NS = ns_from_s(1.0)  # an epoch often ends at 23:59:59 and the next one starts at 00:00:00
 MAX_EPOCHS = 50_000  # of a file: a national network over decades
@@ -38,6 +48,7 @@ TEXTS = {
     (*CHANNEL, "Azimuth"): "azimuth_deg",
     (*CHANNEL, "Dip"): "dip_deg",
     (*CHANNEL, "SampleRate"): "sampling_rate_hz",
+    (*CHANNEL, "Depth"): "depth_m",
     (*SENSITIVITY, "Value"): "sensitivity",
     (*SENSITIVITY, "InputUnits", "Name"): "input_units",
     (*SENSITIVITY, "OutputUnits", "Name"): "output_units",
@@ -49,7 +60,7 @@ class ChannelEpoch(msgspec.Struct, frozen=True):
     """Metadata of a channel for the time [start_ns, end_ns); None for values that the file does not contain.
 
     sensitivity: output units per input unit, with its sign. input_units: as written, for capitals may differ from
-    small letters (see `units`); a plain metre per second is always `M/S`. output_units: in capitals.
+    small letters (see `units`); a plain unit is always `M/S` or `M/S**2`. output_units: in capitals.
     """
 
     location: str
@@ -62,6 +73,7 @@ class ChannelEpoch(msgspec.Struct, frozen=True):
     azimuth_deg: float | None = None
     dip_deg: float | None = None
     sampling_rate_hz: float | None = None
+    depth_m: float | None = None
 
     def has_rate(self, rate_hz: float | None) -> bool:
         """True unless both rates are known and differ: the epoch then describes another stream."""
@@ -70,11 +82,18 @@ class ChannelEpoch(msgspec.Struct, frozen=True):
         return abs(self.sampling_rate_hz / rate_hz - 1) <= RATE_TOLERANCE
 
     @property
+    def quantity(self) -> Quantity | None:
+        """Velocity or acceleration, by the input units; None for any other quantity."""
+        motion = ground_motion_of(self.input_units or "")
+        return motion[0] if motion is not None else None
+
+    @property
     def gain(self) -> float | None:
-        """Counts per m/s of ground velocity, with its sign; None where `fault` says why not."""
-        if self.fault is not None or self.sensitivity is None:
+        """Counts per m/s, or per m/s**2 of an accelerometer, with its sign; None where `fault` says why not."""
+        motion = ground_motion_of(self.input_units or "")
+        if self.fault is not None or self.sensitivity is None or motion is None:
             return None
-        return self.sensitivity / (metres_per_s(self.input_units or "") or 1.0)
+        return self.sensitivity / motion[1]
 
     @property
     def fault(self) -> str | None:
@@ -83,13 +102,18 @@ class ChannelEpoch(msgspec.Struct, frozen=True):
             return "has no InstrumentSensitivity"
         if self.sensitivity == 0:
             return "has an InstrumentSensitivity of 0"
-        if metres_per_s(self.input_units or "") is None:
+        motion = ground_motion_of(self.input_units or "")
+        if motion is None:
             return f"has the input units {said_of_units(self.input_units)}"
+        quantity, unit = motion
+        if contradiction := contradiction_of(self.channel, quantity):
+            return f"has the input units {shortened(self.input_units or '')} ({quantity}), {contradiction}"
         if "COUNT" not in (self.output_units or ""):
             return f"has a sensitivity in {shortened(self.output_units or '(no units)')}, and counts are wanted"
-        gain = abs(self.sensitivity) / (metres_per_s(self.input_units or "") or 1.0)
-        if not MIN_GAIN <= gain <= MAX_GAIN:
-            return f"has a sensitivity of {gain:g} counts per m/s, which is not between {MIN_GAIN:g} and {MAX_GAIN:g}"
+        gain, lowest = abs(self.sensitivity) / unit, MIN_GAIN if quantity == "velocity" else MIN_ACCELERATION_GAIN
+        if not lowest <= gain <= MAX_GAIN:
+            per = UNIT_OF[quantity]
+            return f"has a sensitivity of {gain:g} counts per {per}, which is not between {lowest:g} and {MAX_GAIN:g}"
         return None
 
 
@@ -99,7 +123,8 @@ def said_of_units(*units: str | None) -> str:
     for name in units:
         quantity = quantity_of(name) if name else None
         names.append(f"{shortened(name or '(none)')}{f' ({quantity})' if quantity else ''}")
-    return f"{', '.join(names)}, and the models take ground velocity, {VELOCITY} or with an SI prefix as NM/S"
+    taken = "the models take ground velocity, M/S or with an SI prefix as NM/S, or the acceleration of an accelerometer"
+    return f"{', '.join(names)}, and {taken}"
 
 
 class StationXml:
@@ -250,6 +275,7 @@ class _Reader:
             azimuth_deg=self._number("azimuth_deg", AZIMUTH_RANGE_DEG),
             dip_deg=self._number("dip_deg", DIP_RANGE_DEG),
             sampling_rate_hz=_positive(rate_hz),
+            depth_m=_finite(self._facts.get("depth_m")),
         )
 
     def _number(self, key: str, bounds: tuple[float, float] | None = None) -> float | None:
@@ -285,9 +311,19 @@ def _positive(text: str | None) -> float | None:
     return value if math.isfinite(value) and value > 0 else None
 
 
+def _finite(text: str | None) -> float | None:
+    """A depth; None for anything that is no number: a gain must not depend on it."""
+    try:
+        value = float(text or math.nan)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 def _input_units(text: str | None) -> str | None:
-    """As written; a plain metre per second in one spelling, so that no state of a station depends on the case."""
-    return VELOCITY if text is not None and metres_per_s(text) == 1 else text
+    """As written; units without a prefix in one spelling, so that no state of a station depends on the case."""
+    motion = ground_motion_of(text) if text is not None else None
+    return PLAIN_UNITS[motion[0]] if motion is not None and motion[1] == 1 else text
 
 
 def epochs_at(epochs: tuple[ChannelEpoch, ...], time_ns: int, rate_hz: float | None = None) -> tuple[ChannelEpoch, ...]:

@@ -1,4 +1,4 @@
-"""Channels of a station: which sensor is used, which component each channel is, and the physical value of one count.
+"""Channels of one sensor: which sensor is used, which component each channel is, and the physical value of one count.
 
 Gain and orientation of a channel come from the station file and, where it does not state them, from StationXML. They
 may change with time, at the borders of the epochs in StationXML. A sample is rotated to Z, N and E by the orientation
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,18 @@ import numpy.typing as npt
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.config import ChannelConfig, StationConfig
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.records.channelcode import COMPONENT_OF_ORIENTATION, HORIZONTALS, TRIAXIAL, VERTICAL, refusal_of
+from seisedge.runtime.records.channelcode import (
+    BOREHOLE,
+    COMPONENT_OF_ORIENTATION,
+    GRAVIMETER,
+    HORIZONTALS,
+    TRIAXIAL,
+    VERTICAL,
+    contradiction_of,
+    instrument_of,
+    quantity_of_code,
+    refusal_of,
+)
 from seisedge.runtime.records.codes import location_from_text
 from seisedge.runtime.records.orientation import (
     ON_AXIS_DEG,
@@ -38,14 +50,22 @@ from seisedge.runtime.records.stationxml import (
     epochs_at,
     said_of_units,
 )
-from seisedge.runtime.records.units import metres_per_s
+from seisedge.runtime.records.units import Quantity, quantity_of
+from seisedge.runtime.text import shortened
 
 logger = logging.getLogger(__name__)
 
-# A 24-bit digitizer with a common seismometer; used only for the provisional bin of a station without a gain.
+# A 24-bit digitizer with a common seismometer, and with an accelerometer of 2 g; used only for the provisional bin of a
+# station without a gain.
 NOMINAL_COUNTS_PER_M_S = 6e8
+NOMINAL_COUNTS_PER_M_S2 = 4.3e5
+NOMINAL_GAIN: dict[Quantity, float] = {
+    "velocity": NOMINAL_COUNTS_PER_M_S,
+    "acceleration": NOMINAL_COUNTS_PER_M_S2,
+}
 
 MAX_RATES = 16  # changes of the sampling rate of a channel that are remembered
+NO_SHARE = 1e-6  # of an axis in a component: the rounding error of a right angle
 MISSING_S = 30.0  # an axis of a triaxial sensor missing for so long is logged
 NOMINAL_AZIMUTH_DEG = {"N": 0.0, "E": 90.0}
 
@@ -57,7 +77,8 @@ class Scale:
     polarity: (3,), ZNE, +1 or -1.
     metres_per_count: (3,), m/s per count, including the station correction; NaN for a component without a gain where
         another one has a gain. Without any gain a nominal one is used; magnitudes are then provisional, unless a
-        station correction was fitted to it.
+        station correction was fitted to it. The counts of an accelerometer are integrated: m/s per count and second.
+    has_gain: a component has a gain.
     calibrated: amplitudes have a physical scale, by a gain or a station correction.
     weights: (3, 3), matrix from the rows as recorded to Z, N and E; None where they are these already.
     remarks: faults in the metadata, logged when the scale is first used.
@@ -65,6 +86,7 @@ class Scale:
 
     polarity: npt.NDArray[np.float64]
     metres_per_count: npt.NDArray[np.float64]
+    has_gain: bool
     calibrated: bool
     weights: Matrix | None
     remarks: tuple[str, ...]
@@ -74,7 +96,8 @@ class Scale:
 class _Facts:
     """Gain and orientation of one channel at one time, from the station file and StationXML together.
 
-    gain: counts per m/s, NaN where it is unknown. sign: -1 for a reversed channel, apart from its azimuth and dip.
+    gain: counts per m/s, or per m/s**2 of an accelerometer, NaN where it is unknown. sign: -1 for a reversed
+    channel, apart from its azimuth and dip.
     """
 
     letter: str
@@ -87,21 +110,27 @@ class _Facts:
 class Channels:
     """One sensor of a station: the location, band and instrument of the first packet, or those of the station file.
 
-    Channels that do not belong to a seismometer are refused. Of the horizontals the first pair received is used, N and
-    E or 1 and 2. U, V and W are a sensor of their own and are never combined with Z, N or E.
+    Of the horizontals the first pair received is used, N and E or 1 and 2. U, V and W are a sensor of their own and are
+    never combined with Z, N or E, nor are 1, 2 and 3.
 
+    quantity: what the sensor measures; channels of other sensors are refused.
     metadata: takes precedence over the StationXML file that the station file names.
     strict: raise InputError from `row_of` where the metadata have no gain for the first channel; otherwise log it.
     """
 
     def __init__(
-        self, station_id: str, config: StationConfig, metadata: StationXml | None = None, *, strict: bool = False
+        self,
+        station_id: str,
+        config: StationConfig,
+        metadata: StationXml | None = None,
+        *,
+        quantity: Quantity = "velocity",
+        strict: bool = False,
     ) -> None:
         self.station_id = station_id
         self._config = config
-        if metadata is None and config.station is not None and config.station.stationxml is not None:
-            metadata = StationXml.read(Path(config.station.stationxml))
-        self._metadata = metadata
+        self._quantity = quantity
+        self._metadata = metadata if metadata is not None else metadata_of(config)
         self._strict = strict
         self._sensor: tuple[str, str] | None = None  # location, band and instrument code
         self._codes: dict[str, str] = {}  # row → channel code
@@ -156,6 +185,52 @@ class Channels:
         self.at(packet.starttime_ns)  # logs faults in the metadata now, not at the first event
         return row
 
+    @property
+    def codes(self) -> dict[str, str]:
+        """Channel code of each component received, by the component in whose row it is."""
+        return self._codes
+
+    @property
+    def name(self) -> str:
+        """Location, band and instrument code of the sensor, as `00.HN` or `HN`; '' before its first packet."""
+        return ".".join(filter(None, self._sensor)) if self._sensor is not None else ""
+
+    @property
+    def is_described(self) -> bool:
+        """True if the station file or StationXML contains a channel of such a sensor."""
+        return any(True for _ in self._described())
+
+    @property
+    def has_gain(self) -> bool:
+        """True if the station file or StationXML has a gain for a channel of such a sensor, at some time."""
+        return any(has_gain for _, has_gain in self._described())
+
+    def _described(self) -> Iterator[tuple[str, bool]]:
+        """Code of each channel in the station file and in StationXML, and whether it has a gain there."""
+        for code, entry in self._config.channels.items():
+            if quantity_of_code(code) == self._quantity:
+                yield code, entry.sensitivity is not None
+        for epoch in self.metadata:
+            fits = quantity_of_code(epoch.channel) == self._quantity == epoch.quantity
+            if fits and self._listed(epoch.channel, epoch.location):
+                yield epoch.channel, epoch.gain is not None
+        for sensor in self._config.sensors:
+            if quantity_of_code(f"{sensor.code}Z") == self._quantity:
+                yield f"{sensor.code}Z", False
+
+    def depth_at(self, time_ns: int) -> float | None:
+        """Depth of the sensor below the ground at a time, in metres; None where StationXML does not state it."""
+        location, _ = self._sensor or ("", "")
+        for row, code in self._codes.items():
+            for epoch in self._fitting(location, code, time_ns, self._rate_at(row, time_ns)):
+                if epoch.depth_m is not None:
+                    return epoch.depth_m
+        return None
+
+    def scales(self) -> list[tuple[int, Scale]]:
+        """Start times and scales, in order of time; another list after a change."""
+        return self._scales()
+
     def at(self, time_ns: int) -> Scale:
         """Scale of a window with this onset; logs each of its remarks once."""
         pieces = self._scales()
@@ -206,27 +281,49 @@ class Channels:
         if self._sensor not in (None, sensor):
             return False
         present = {other[-1] for other in self._codes.values()}
-        family = next((f for f in (TRIAXIAL, *HORIZONTALS) if code[-1] in f), VERTICAL)
+        family = self._family(sensor, {code[-1]})
         if family == VERTICAL:
-            return not present & set(TRIAXIAL)
-        return present <= set(family if family == TRIAXIAL else VERTICAL + family)
+            return not present & set(TRIAXIAL) and self._family(sensor, present) != BOREHOLE
+        return present <= set(family if family in (TRIAXIAL, BOREHOLE) else VERTICAL + family)
+
+    def _family(self, sensor: tuple[str, str], letters: set[str]) -> str:
+        """Orientation codes that are combined with these of a sensor."""
+        if letters & set(BOREHOLE) and any(e.channel[-1] == BOREHOLE[0] for e in self._oriented(*sensor)):
+            return BOREHOLE
+        return next((family for family in (TRIAXIAL, *HORIZONTALS) if letters & set(family)), VERTICAL)
+
+    def _oriented(self, location: str, prefix: str) -> Iterator[ChannelEpoch]:
+        """The epochs of a sensor that have an azimuth and a dip."""
+        for epoch in self.metadata:
+            known = epoch.azimuth_deg is not None and epoch.dip_deg is not None
+            if known and epoch.location == location and epoch.channel[:-1] == prefix:
+                yield epoch
 
     def _listed(self, code: str, location: str) -> bool:
         config = self._config
         if config.channels and code not in config.channels:
             return False
         wanted = config.station.location if config.station is not None else ""
+        if config.sensors:
+            sensor = next((sensor for sensor in config.sensors if sensor.code == code[:-1]), None)
+            if sensor is None:
+                return False
+            wanted = sensor.location or wanted
         return not wanted or location_from_text(wanted) == location
 
     def _refusal(self, location: str, code: str) -> str | None:
-        """Reason why a channel does not belong to a seismometer, by its code or by its units; None where it does."""
+        """Reason why a channel does not belong to such a sensor, by its code or by its units; None where it does."""
         if (location, code) not in self._refusals:
             why = refusal_of(code)
             entry = self._config.channels.get(code)
             units = {epoch.input_units for epoch in self._epochs(location, code) if epoch.input_units}
-            no_velocity = units and all(metres_per_s(name) is None for name in units)
-            if why is None and no_velocity and not (entry and entry.sensitivity):
-                why = f"its input units are {said_of_units(*sorted(units))}"
+            quantities = {quantity_of(name) for name in units}
+            if instrument_of(code) == GRAVIMETER and ("acceleration" in quantities or (entry and entry.unit)):
+                why = None
+            if why is None and units and self._quantity not in quantities and not (entry and entry.sensitivity):
+                why = f"its input units are {_of_units(code, sorted(units))}"
+            if why is None and code[-1:] == BOREHOLE[0] and self._family((location, code[:-1]), {"3"}) != BOREHOLE:
+                why = "a channel 3 needs the azimuths and dips of 1, 2 and 3 in StationXML"
             self._refusals[location, code] = why
         return self._refusals[location, code]
 
@@ -319,15 +416,17 @@ class Channels:
 
     def _letters(self) -> str:
         """Orientation codes of the three rows, as far as they follow from the channels received."""
-        present = {code[-1] for code in self._codes.values()}
-        family = next((f for f in (TRIAXIAL, *HORIZONTALS) if present & set(f)), "")
-        return family if family == TRIAXIAL else VERTICAL + family
+        family = self._family(self._sensor or ("", ""), {code[-1] for code in self._codes.values()})
+        if family in (TRIAXIAL, BOREHOLE):
+            return family
+        return VERTICAL if family == VERTICAL else VERTICAL + family
 
     def _scale(self, letters: str, time_ns: int) -> Scale:
         location, prefix = self._sensor or ("", "")
         remarks: list[str] = []
         facts = [self._facts(location, prefix + letter, time_ns, remarks) for letter in letters]
-        inverse = _triaxial(facts, remarks) if letters == TRIAXIAL else _level(facts, remarks)
+        of_axes = {TRIAXIAL: _triaxial, BOREHOLE: _borehole}.get(letters, _level)
+        inverse = of_axes(facts, remarks)
         signs, gains = np.ones(3), np.full(3, np.nan)
         for row, fact in enumerate(facts):
             signs[row], gains[row] = fact.sign, fact.gain
@@ -341,7 +440,8 @@ class Channels:
         correction: float = 10.0 ** (setting or 0.0)
         return Scale(
             polarity=polarity,
-            metres_per_count=np.asarray(correction / (gains if has_gain else np.full(3, NOMINAL_COUNTS_PER_M_S))),
+            metres_per_count=np.asarray(correction / (gains if has_gain else np.full(3, NOMINAL_GAIN[self._quantity]))),
+            has_gain=has_gain,
             calibrated=has_gain or setting is not None,
             weights=weights,
             remarks=tuple(remarks),
@@ -378,6 +478,33 @@ class Channels:
                 reversed_ = np.cos(np.radians(azimuth_deg - NOMINAL_AZIMUTH_DEG[letter])) < 0
                 azimuth_deg += 180.0 if reversed_ else 0.0  # the polarity of the station file decides the direction
         return _Facts(letter, np.nan if gain is None else gain, float(sign), azimuth_deg, dip_deg)
+
+
+def _of_units(code: str, units: list[str]) -> str:
+    """Units that are not those of a channel's instrument, and why: the end of a sentence."""
+    quantity = quantity_of(units[0])
+    contradiction = contradiction_of(code, quantity) if quantity in ("velocity", "acceleration") else None
+    if contradiction is None or len(units) > 1:
+        return said_of_units(*units)
+    return f"{shortened(units[0])} ({quantity}), {contradiction}"
+
+
+def metadata_of(config: StationConfig) -> StationXml | None:
+    """The StationXML file that a station file names; None without one. Raises InputError."""
+    if config.station is None or config.station.stationxml is None:
+        return None
+    return StationXml.read(Path(config.station.stationxml))
+
+
+def _borehole(facts: list[_Facts], remarks: list[str]) -> Matrix:
+    """(3, 3) from 3, 1, 2 to ZNE, by the azimuths and dips in the metadata; the identity where these do not suffice."""
+    stated = [(f.azimuth_deg, f.dip_deg) for f in facts if f.azimuth_deg is not None and f.dip_deg is not None]
+    matrix = zne_from_triaxial([(a or 0.0, d or 0.0) for a, d in stated]) if len(stated) == len(facts) else None
+    if matrix is None:
+        remarks.append("1, 2 and 3 have no three independent directions in StationXML; they are not rotated")
+        return np.eye(3)
+    matrix[np.abs(matrix) < NO_SHARE] = 0.0  # so that an axis that is exactly vertical is used without the others
+    return matrix
 
 
 def _triaxial(facts: list[_Facts], remarks: list[str]) -> Matrix:

@@ -19,16 +19,27 @@ from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.config import ContinuousConfig, StationConfig
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection import pulse
-from seisedge.runtime.detection.inspection import BEFORE_S, Inspector, flag_remarks
+from seisedge.runtime.detection.inspection import BEFORE_S, Inspection, Inspector, flag_remarks
 from seisedge.runtime.engines import Engine
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.event import HOP_SCHEMA, SCHEMA, Event, Hop, Quality, Status, TriggerInfo, WindowInfo, event_id
+from seisedge.runtime.event import (
+    HOP_SCHEMA,
+    SCHEMA,
+    Event,
+    Hop,
+    Quality,
+    SensorPart,
+    Status,
+    TriggerInfo,
+    WindowInfo,
+    event_id,
+)
 from seisedge.runtime.inference.estimate import DECIMALS, NOISE, type_estimate
 from seisedge.runtime.inference.infer import Meter, Models, infer, model_units_per_count
 from seisedge.runtime.inference.windows import Window, cut_window, grid_of, span_of_window
 from seisedge.runtime.records.packet import RecordFlag
-from seisedge.runtime.station.channels import Channels
 from seisedge.runtime.station.draft import PENDING_COST, PENDING_LATENCY, PENDING_TEXT, Draft
+from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
@@ -42,6 +53,7 @@ class EventHop(msgspec.Struct, frozen=True):
     time_ns: int
     probabilities: list[float] = msgspec.field(name="shares")
     window: WindowInfo
+    sensors: list[SensorPart]
     remarks: list[Quality]
     questionable: bool
 
@@ -63,7 +75,7 @@ class ContinuousMode:
         station_id: str,
         config: StationConfig,
         models: Models,
-        channels: Channels,
+        channels: Sensors,
         timelines: dict[GridSpec, Timeline],
         counters: StationCounters,
         drops: Callable[[], bool],
@@ -127,7 +139,7 @@ class ContinuousMode:
         k0, k1 = span_of_window(timeline, card, start_ns, time_ns)
         assert self._inspector is not None
         inspection = self._inspector.window(k0, k1, k1)
-        window = cut_window(timeline, card, start_ns, time_ns, inspection.mask)
+        window = cut_window(timeline, card, start_ns, time_ns, inspection.mask, inspection.second)
         if not window.coverage:  # before the first sample, or in a long gap
             if self._open:
                 yield self._event("final", time_ns, Meter())
@@ -148,7 +160,8 @@ class ContinuousMode:
         if probabilities is None:
             return
         flags = timeline.flags_between(start_ns, time_ns)
-        yield from self._follow(_event_hop(time_ns, probabilities, window, inspection.remarks, flags), timeline, meter)
+        sensors = self._channels.parts(inspection.second, window.start_ns, card.sampling_rate_hz)
+        yield from self._follow(_event_hop(time_ns, probabilities, window, sensors, inspection, flags), timeline, meter)
 
     def _follow(self, hop: EventHop, timeline: Timeline, meter: Meter) -> Iterator[Draft]:
         """Apply the thresholds to a hop: open, extend or close an event."""
@@ -213,6 +226,7 @@ class ContinuousMode:
         stacked = np.array([hop.probabilities for hop in self._hops], dtype=np.float32)
         mean: npt.NDArray[np.float32] = stacked.mean(axis=0, dtype=np.float64).astype(np.float32)
         window = self._hops[-1].window
+        sensors = self._hops[-1].sensors
         remarks = list(dict.fromkeys(remark for hop in self._hops for remark in hop.remarks))
         line = Event(
             schema=SCHEMA,
@@ -226,6 +240,7 @@ class ContinuousMode:
             trigger=TriggerInfo(kind="continuous"),
             event_type=type_estimate(self._engine.card, self._engine.sha256, mean),
             window=msgspec.structs.replace(window, answer_s=round((time_ns - onset_ns) / 1e9, 3)),
+            sensors=sensors or None,
             overlaps=[],
             timing="questionable" if any(hop.questionable for hop in self._hops) else "ok",
             quality=remarks or [Quality(code="ok", reason="nothing to remark")],
@@ -236,7 +251,12 @@ class ContinuousMode:
 
 
 def _event_hop(
-    time_ns: int, probabilities: npt.NDArray[np.float32], window: Window, remarks: list[Quality], flags: RecordFlag
+    time_ns: int,
+    probabilities: npt.NDArray[np.float32],
+    window: Window,
+    sensors: list[SensorPart],
+    inspection: Inspection,
+    flags: RecordFlag,
 ) -> EventHop:
     info = WindowInfo(
         start=iso_from_ns(window.start_ns),
@@ -245,5 +265,6 @@ def _event_hop(
         coverage=round(window.coverage, DECIMALS),
         gaps=window.gaps,
     )
+    remarks = [*inspection.remarks, *flag_remarks(flags, inspection)]
     questionable = bool(flags & (RecordFlag.TIME_QUESTIONABLE | RecordFlag.CLOCK_UNLOCKED))
-    return EventHop(time_ns, [float(p) for p in probabilities], info, [*remarks, *flag_remarks(flags)], questionable)
+    return EventHop(time_ns, [float(p) for p in probabilities], info, sensors, remarks, questionable)

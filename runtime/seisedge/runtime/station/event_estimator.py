@@ -13,8 +13,8 @@ from seisedge.runtime.inference.estimate import DECIMALS, NOISE, magnitude_estim
 from seisedge.runtime.inference.infer import Meter, Models, infer, model_units_per_count
 from seisedge.runtime.inference.windows import cut_window, grid_of, span_of_window, start_of_window
 from seisedge.runtime.records.packet import RecordFlag
-from seisedge.runtime.station.channels import Channels
 from seisedge.runtime.station.examination import TELESEISM, Examiner
+from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.station.triggered_event import TriggeredEvent
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
@@ -26,7 +26,7 @@ class EventEstimator:
     """The models of a station with what they need: physical scale, timelines, and the examination of samples."""
 
     def __init__(
-        self, models: Models, channels: Channels, timelines: dict[GridSpec, Timeline], examiner: Examiner
+        self, models: Models, channels: Sensors, timelines: dict[GridSpec, Timeline], examiner: Examiner
     ) -> None:
         """timelines: by the grid of the models whose band the station's channels carry."""
         self._models = models
@@ -72,10 +72,13 @@ class EventEstimator:
         probabilities = self._probabilities(event, engine, longest_s, cut_ns, meter)
         if probabilities is None:
             return
-        calibrated = self._channels.at(event.onset.time_ns).calibrated
+        apart_m = self._channels.apart_m(event.onset.time_ns) if event.sensors else 0.0
+        calibrated = self._channels.at(event.onset.time_ns).calibrated and not apart_m
         event.magnitude = magnitude_estimate(engine.card, engine.sha256, probabilities, calibrated=calibrated)
         if not calibrated:
             reason = "no sensitivity and no station correction: the magnitude bin is provisional"
+            if apart_m:
+                reason = f"the accelerometer is {apart_m:g} m above or below the seismometer: the bin is provisional"
             event.remarks[engine.card.task].append(Quality(code="uncalibrated", reason=reason))
         elif None in event.magnitude.bin:
             reason = f"the magnitude is {event.magnitude.label}, outside the model's bins: no value"
@@ -90,11 +93,11 @@ class EventEstimator:
         start_ns = start_of_window(card, event.onset.time_ns)
         end_ns = min(event.onset.time_ns + ns_from_s(answer_s), cut_ns)
         timeline = self._timelines.get(grid_of(card))
-        window = None
+        window = inspection = None
         if timeline is not None:
             k0, k1 = span_of_window(timeline, card, start_ns, end_ns)
             inspection = self._examiner.inspect(timeline, k0, k1, timeline.k_at(event.onset.time_ns))
-            window = cut_window(timeline, card, start_ns, end_ns, inspection.mask)
+            window = cut_window(timeline, card, start_ns, end_ns, inspection.mask, inspection.second)
         if engine is self._models.engines[0]:
             event.window = WindowInfo(
                 start=iso_from_ns(window.start_ns if window else start_ns),
@@ -103,13 +106,16 @@ class EventEstimator:
                 coverage=round(window.coverage, DECIMALS) if window else 0.0,
                 gaps=window.gaps if window else 0,
             )
-        if timeline is None or window is None:
+            event.sensors = None
+            if inspection is not None and window is not None:
+                event.sensors = self._channels.parts(inspection.second, window.start_ns, card.sampling_rate_hz)
+        if timeline is None or window is None or inspection is None:
             reason = f"the channels do not carry the band of {card.name}, up to {card.band_hz[1]:g} Hz"
             remarks.append(Quality(code="band", reason=reason))
             return None
         flags = timeline.flags_between(start_ns, end_ns)
         event.questionable |= bool(flags & (RecordFlag.TIME_QUESTIONABLE | RecordFlag.CLOCK_UNLOCKED))
-        remarks += flag_remarks(flags)
+        remarks += flag_remarks(flags, inspection)
         if end_ns - event.onset.time_ns < ns_from_s(MIN_ANSWER_S):
             reason = f"less than {MIN_ANSWER_S:g} s before the next event"
             remarks.append(Quality(code="insufficient", reason=reason))

@@ -69,8 +69,10 @@ class Examiner:
         k0, k1 = span_of_window(timeline, self._card, start_of_window(self._card, onset.time_ns), end_ns)
         k0 = min(k0, onset_k - round(LEAD_S * rate_hz))
         inspection = self.inspect(timeline, k0, k1, onset_k)
-        flags = timeline.flags_between(timeline.time_of(k0), timeline.time_of(k1))
-        waveform, valid = timeline.window(k0, max(k1, k0))
+        flags = RecordFlag.NONE
+        if not timeline.has_second:  # else the inspection takes the flags of each sensor into account
+            flags = timeline.flags_between(timeline.time_of(k0), timeline.time_of(k1))
+        waveform, valid = timeline.window(k0, max(k1, k0), inspection.second)
         sound = valid & ~inspection.mask
         return Examination(
             inspection.remarks,

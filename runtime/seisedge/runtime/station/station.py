@@ -20,16 +20,16 @@ from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.orientation import WeightsByTime
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.records.stationxml import StationXml
-from seisedge.runtime.station.channels import Channels
 from seisedge.runtime.station.clock_steps import ClockSteps
 from seisedge.runtime.station.continuous import ContinuousMode
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.held_apart import HeldApart
+from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.station.state import STATE_VERSION, BackState, FrontState
 from seisedge.runtime.station.triggered import TriggeredMode
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
 from seisedge.runtime.timeline.segment import TrackCounters
-from seisedge.runtime.timeline.timeline import KEEP_S, Timeline
+from seisedge.runtime.timeline.timeline import KEEP_S, RatiosByTime, Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
 logger = logging.getLogger(__name__)
@@ -65,11 +65,11 @@ class Station:
     ) -> None:
         """drops: True where the window that is due is to be skipped; see `Backlog.drops`.
 
-        metadata, strict: see `Channels`.
+        metadata, strict: see `Sensors`.
         """
         self.station_id = station_id
         self.counters = StationCounters()
-        self.channels = Channels(station_id, config, metadata, strict=strict)
+        self.channels = Sensors(station_id, config, metadata, strict=strict)
         self.first_ns: int | None = None
         self.last_ns: int | None = None
         self.epoch = 0
@@ -87,6 +87,7 @@ class Station:
         self._timelines: dict[GridSpec, Timeline] = {}
         self._carried: dict[GridSpec, dict[str, TrackCounters]] = {}  # counters of earlier timelines, by component
         self._weights: WeightsByTime = ()  # of the timelines
+        self._ratios: RatiosByTime = ()  # of the timelines
         self._mode: TriggeredMode | ContinuousMode | None = None
         self._unused: dict[str, str] = {}  # reason why a channel reaches no model or trigger, by its name
         self._pending: list[Draft] = []  # became due before a long gap or at the end of the earlier timelines
@@ -98,7 +99,7 @@ class Station:
         """Take a packet. Packets of other sensors and of unusable sampling rates are ignored with a warning.
 
         Returns whether a trigger or a model looks at its samples; for the reason why not see `refusals`.
-        Raises InputError, see `Channels.row_of`.
+        Raises InputError, see `Sensors.row_of`.
         """
         if not self._has_usable_rate(packet):
             return False
@@ -107,8 +108,8 @@ class Station:
             return False
         if self._mode is None:
             self._build(packet.sampling_rate_hz)
-        elif self.channels.weights is not self._weights:  # the packet is the first of its channel
-            self._set_weights()
+        elif self.channels.weights is not self._weights or self.channels.ratios is not self._ratios:
+            self._set_weights()  # the packet is the first of its channel
         self.counters.packets += 1
         if not self.clock_steps.holding:
             self._token_before = self._token
@@ -247,11 +248,9 @@ class Station:
 
     def back(self) -> BackState:
         """The back after the steps so far. Shares its events with the mode: encode it before the next step."""
-        sensor, codes = self.channels.state()
         mode = self._mode
         return BackState(
-            sensor,
-            codes,
+            *self.channels.state(),
             self.counters,
             triggered=mode.state() if isinstance(mode, TriggeredMode) else None,
             continuous=mode.state() if isinstance(mode, ContinuousMode) else None,
@@ -259,7 +258,7 @@ class Station:
 
     def restore(self, front: FrontState, back: BackState) -> None:
         """Resume an earlier run with the same settings; call before the first packet."""
-        self.channels.restore(back.sensor, back.codes)
+        self.channels.restore(back.seismometer, back.accelerometer)
         self._build(front.build_rate_hz)
         for timeline, state in zip(self._timelines.values(), front.timelines, strict=True):
             timeline.restore(state)
@@ -350,9 +349,15 @@ class Station:
         self.channels.check_axes(valid, timeline.time_of(timeline.seen_k), timeline.spec.rate_hz)
 
     def _set_weights(self) -> None:
-        self._weights = self.channels.weights
+        had_ratios = bool(self._ratios)
+        self._weights, self._ratios = self.channels.weights, self.channels.ratios
         for timeline in self._timelines.values():
             timeline.weights = self._weights
+            timeline.second_weights, timeline.ratios = self.channels.second_weights, self._ratios
+            if timeline.has_second and self.channels.seismometer.codes and not self.channels.uses_second:
+                timeline.drop_second()
+        if had_ratios and isinstance(self._mode, TriggeredMode):
+            self._mode.rescale()
 
     def _has_usable_rate(self, packet: Packet) -> bool:
         """False, with a warning, for a channel that is too fast for the resampler or too slow for the trigger.
@@ -385,15 +390,19 @@ class Station:
             why = f"{rate_hz:g} Hz does not reach the models' band up to {min(g.pass_hz for g in model_grids):g} Hz"
             self._unused[self.station_id] = why
             logger.warning("%s: %s; the station is not analysed", self.station_id, why)
+        waits_for_first, waits_for_second = self.channels.awaited
+        components = COMPONENTS if self.channels.triaxial else settings.components
         for grid in dict.fromkeys([trigger_grid, *reached]):
             self._timelines[grid] = Timeline(
                 self.station_id,
                 grid,
-                components=COMPONENTS if self.channels.triaxial else settings.components,
+                components=components if waits_for_first else "",
                 max_wait_s=settings.max_wait_s,
                 reorder_wait_s=settings.reorder_wait_s,
                 raw_keep_s=max(engine.card.window_s for engine in self._models.engines) + RAW_SLACK_S,
             )
+            if waits_for_second:
+                self._timelines[grid].expect_second(components)
             self._timelines[grid].carry_counters(self._carried.get(grid, {}))
         self._set_weights()
         of_models = {grid: self._timelines[grid] for grid in reached}

@@ -20,10 +20,10 @@ from seisedge.runtime.detection.trigger import HOP_N, ONSET_SEARCH_HOPS, TRIGGER
 from seisedge.runtime.event import Quality, Status, event_id
 from seisedge.runtime.inference.estimate import NOISE
 from seisedge.runtime.inference.infer import Meter, Models
-from seisedge.runtime.station.channels import Channels
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.event_estimator import EventEstimator
 from seisedge.runtime.station.examination import LEAD_S, Examiner
+from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.station.triggered_event import TriggeredEvent
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
@@ -49,7 +49,7 @@ class TriggeredMode:
         station_id: str,
         config: StationConfig,
         models: Models,
-        channels: Channels,
+        channels: Sensors,
         trigger: Trigger,
         timelines: dict[GridSpec, Timeline],
         counters: StationCounters,
@@ -86,6 +86,10 @@ class TriggeredMode:
         self._onsets, self._events, self._created = list(state.onsets), list(state.events), state.created
         self._due = [(hop, order, self._events[k]) for hop, order, k in state.due]
         heapq.heapify(self._due)
+
+    def rescale(self) -> None:
+        """The scale of the samples on the timelines has changed."""
+        self._trigger.recompute()
 
     @property
     def needed_ns(self) -> int | None:

@@ -12,6 +12,7 @@ from seisedge.runtime.event import (
     Event,
     MagnitudeEstimate,
     Quality,
+    SensorPart,
     Status,
     TriggerInfo,
     TypeEstimate,
@@ -39,6 +40,7 @@ class TriggeredEvent:
     suspect: Artefact | None = None  # bad samples that caused the trigger, judged by the data available so far
     clipped: bool = False
     teleseism: bool = False
+    sensors: list[SensorPart] | None = None
 
     @property
     def quality(self) -> list[Quality]:
@@ -62,6 +64,7 @@ class TriggeredEvent:
             event_type=self.event_type,
             magnitude=self.magnitude,
             window=self.window,
+            sensors=self.sensors or None,
             overlaps=overlaps,
             timing="questionable" if self.questionable else "ok",
             quality=self.quality,

@@ -10,6 +10,14 @@ kernels are exact. Others, such as 99.9999 Hz, have up to millions: their kernel
 `PHASE_STEP_S` apart (up to three times that for the longest kernels), and an output takes the nearest one. Its time is
 off by up to half of that, 2 to 8 microseconds, and a sine of 15 Hz by up to 0.02 to 0.08 % of its amplitude. So the
 memory of a kernel is bounded whatever the rate.
+
+Acceleration is integrated to velocity by the same sum, with the kernel of the resampler integrated over time and a
+high-pass of finite length in it: k(t) = L(t) - 2 P(t) + Q(t), t the age of a sample, L the running integral of the
+windowed sinc, P that of a Kaiser window g of `SMOOTHING_S`, and Q that of g convolved with itself. The transfer
+function is (1 - G)**2 / (i 2 pi f) times the low-pass. From `INTEGRATED_FROM_HZ` up to the pass band's edge it is that
+of an integration within 2 % in amplitude and 1 degree in phase, without a delay. An offset of the acceleration gives 0,
+a linear drift a constant. The kernel ends after `2 * SMOOTHING_S`: so long behind a gap, plus the half length of the
+windowed sinc, outputs are masked.
 """
 
 from __future__ import annotations
@@ -37,6 +45,12 @@ MAX_RATE_IN_HZ = 20_000.0  # of a channel: the kernel then has tens of thousands
 MANY_ROWS = 2048  # outputs per phase from which on another layout of the inputs is faster
 MAX_RATE_DENOMINATOR = 10_000
 
+SMOOTHING_S = 3.0  # length of the window of the high-pass of an integration
+SMOOTHING_BETA = 5.65  # its Kaiser parameter: side lobes of 0.8 %
+INTEGRATED_FROM_HZ = 0.75  # the main lobe of that window ends below
+NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(6)  # between two taps: the kernel is smooth there
+FINE_STEPS = 3000  # of the window of the high-pass, 1 ms each
+
 Float = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -59,11 +73,12 @@ def reaches_band(rate_in_hz: float, pass_hz: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Design:
-    """A Kaiser-windowed sinc. half: number of taps on either side of an output; half_s: the same in seconds."""
+    """A Kaiser-windowed sinc, or its integral over time. half_s: half the length of the windowed sinc."""
 
     rate_in_hz: float
     pass_hz: float
     transition_hz: float
+    integrates: bool
 
     @property
     def half_s(self) -> float:
@@ -71,24 +86,73 @@ class _Design:
 
     @property
     def half(self) -> int:
+        """Number of taps of the windowed sinc on either side of an output."""
         return math.ceil(self.half_s * self.rate_in_hz)
 
+    @property
+    def before(self) -> int:
+        """Number of taps at or before an output; `half` lie behind it."""
+        return self.half + (math.ceil(2 * SMOOTHING_S * self.rate_in_hz) if self.integrates else 0)
+
+    @property
+    def reach_s(self) -> float:
+        """Length of the samples before an output that it depends on."""
+        return self.half_s + (2 * SMOOTHING_S if self.integrates else 0.0)
+
     def kernel(self, fraction: Float) -> Float:
-        """(n, 2 * half), for outputs that lie by `fraction` (n,) of a sample after an input."""
-        kernel = np.empty((len(fraction), 2 * self.half))
+        """(n, before + half), for outputs that lie by `fraction` (n,) of a sample after an input."""
+        kernel = np.empty((len(fraction), self.before + self.half))
+        rows = self._integrated_rows if self.integrates else self._rows
         at_once = max(MAX_EXACT // (8 * kernel.shape[1]), 1)
         for start in range(0, len(fraction), at_once):
-            kernel[start : start + at_once] = self._rows(fraction[start : start + at_once])
+            kernel[start : start + at_once] = rows(fraction[start : start + at_once])
         return kernel
 
     def _rows(self, fraction: Float) -> Float:
-        half, cutoff_hz = self.half, self.pass_hz + self.transition_hz / 2
+        half = self.half
         tap = np.arange(1 - half, half + 1)
         tau_s = (tap[None, :] - fraction[:, None]) / self.rate_in_hz
-        beta = 0.1102 * (ATTENUATION_DB - 8.7)
-        inside = np.clip(1 - (tau_s / (half / self.rate_in_hz)) ** 2, 0, None)
-        kernel = np.sinc(2 * cutoff_hz * tau_s) * np.i0(beta * np.sqrt(inside))
+        kernel = self._windowed_sinc(tau_s)
         return np.asarray(kernel / kernel.sum(axis=1, keepdims=True))
+
+    def _windowed_sinc(self, tau_s: Float) -> Float:
+        half_s, cutoff_hz = self.half / self.rate_in_hz, self.pass_hz + self.transition_hz / 2
+        beta = 0.1102 * (ATTENUATION_DB - 8.7)
+        inside = np.clip(1 - (tau_s / half_s) ** 2, 0, None)
+        return np.asarray(np.sinc(2 * cutoff_hz * tau_s) * np.i0(beta * np.sqrt(inside)))
+
+    def _integrated_rows(self, fraction: Float) -> Float:
+        """Seconds times the weight of each tap: acceleration in, velocity out."""
+        half, rate_hz = self.half, self.rate_in_hz
+        age_s = (fraction[:, None] - np.arange(1 - self.before, half + 1)[None, :]) / rate_hz
+        # the windowed sinc from one tap to the next, by Gauss-Legendre; it is even, so its sign does not matter
+        edges_s = np.concatenate([age_s[:, -2 * half - 1 :], age_s[:, -1:] - 1 / rate_hz], axis=1)
+        edges_s = np.clip(edges_s, -half / rate_hz, half / rate_hz)
+        middle, width = (edges_s[:, :-1] + edges_s[:, 1:]) / 2, edges_s[:, :-1] - edges_s[:, 1:]
+        parts = np.zeros(age_s.shape)
+        for node, weight in zip(NODES, NODE_WEIGHTS, strict=True):
+            parts[:, -2 * half - 1 :] += weight / 2 * width * self._windowed_sinc(middle + node * width / 2)
+        risen = np.cumsum(parts[:, ::-1], axis=1)[:, ::-1]  # from the newest tap to each one
+        once_s, once, twice_s, twice = _smoothing()
+        kernel = risen / parts.sum(axis=1, keepdims=True)
+        kernel += np.interp(age_s, twice_s, twice) - 2 * np.interp(age_s, once_s, once)
+        kernel[age_s >= 2 * SMOOTHING_S] = 0.0
+        # an offset gives exactly 0: what is left of the sum is spread over the memory
+        spread = np.interp(age_s, twice_s[:-1], np.diff(twice))
+        kernel -= kernel.sum(axis=1, keepdims=True) / spread.sum(axis=1, keepdims=True) * spread
+        return np.asarray(kernel / rate_hz)
+
+
+@functools.lru_cache(maxsize=1)
+def _smoothing() -> tuple[Float, Float, Float, Float]:
+    """Running integrals of the smoothing window, and of it convolved with itself: ages in seconds, and values."""
+    window = np.kaiser(FINE_STEPS + 1, SMOOTHING_BETA)
+    window /= window.sum()
+    both = np.convolve(window, window)
+    step_s = SMOOTHING_S / FINE_STEPS
+    once = np.concatenate([[0.0], np.cumsum(window)])
+    twice = np.concatenate([[0.0], np.cumsum(both)])
+    return (np.arange(len(once)) - 0.5) * step_s, once, (np.arange(len(twice)) - 0.5) * step_s, twice
 
 
 @functools.lru_cache(maxsize=8)
@@ -101,13 +165,16 @@ class Resampler:
     """From samples at `anchor_ns + n / rate_in_hz` to samples at `k / rate_out_hz` since the epoch.
 
     pass_hz: amplitudes are kept (within 0.2 %) up to here; from `stop_hz(...)` on they are attenuated by 60 dB.
-    half_s: half the length of the kernel.
+    integrates: inputs are accelerations, in counts, and outputs velocities, in count seconds.
+    reach_s: length of the inputs before an output that it depends on.
 
     Raises ValueError if `pass_hz` is not below the Nyquist frequencies of the input and of the output by enough for a
     kernel of bounded length, or if the input rate is not below `MAX_RATE_IN_HZ`.
     """
 
-    def __init__(self, rate_in_hz: float, rate_out_hz: float, pass_hz: float, anchor_ns: int) -> None:
+    def __init__(
+        self, rate_in_hz: float, rate_out_hz: float, pass_hz: float, anchor_ns: int, *, integrates: bool = False
+    ) -> None:
         if rate_in_hz > MAX_RATE_IN_HZ:
             raise ValueError(f"a channel must have at most {MAX_RATE_IN_HZ:g} Hz; got {rate_in_hz:g} Hz")
         if not reaches_band(rate_in_hz, pass_hz):
@@ -120,18 +187,21 @@ class Resampler:
         self.rate_in = Fraction(rate_in_hz).limit_denominator(MAX_RATE_DENOMINATOR)
         self.rate_out = Fraction(rate_out_hz).limit_denominator(MAX_RATE_DENOMINATOR)
         self.anchor_ns = anchor_ns
+        self.integrates = integrates
         step = self.rate_in / self.rate_out
         self._advance, self._phases = step.numerator, step.denominator  # numbers of inputs and outputs in one period
-        self._design = design = _Design(rate_in_hz, pass_hz, transition_hz(rate_in_hz, pass_hz, rate_out_hz))
-        self.half_s, self._half = design.half_s, design.half
+        width_hz = transition_hz(rate_in_hz, pass_hz, rate_out_hz)
+        self._design = design = _Design(rate_in_hz, pass_hz, width_hz, integrates)
+        self.reach_s, self._before, self._after = design.reach_s, design.before, design.half
+        taps = self._before + self._after
         # output k lies at (k * scale - shift) / unit on the input's sample axis, in exact integers
         begin = Fraction(anchor_ns, NS_PER_S) * self.rate_in
         self._unit = math.lcm(step.denominator, begin.denominator)
         self._scale = step.numerator * (self._unit // step.denominator)
         self._shift = begin.numerator * (self._unit // begin.denominator)
         self._steps = 0  # number of the phases that phases are rounded to; 0: each phase has its own kernel
-        if self._phases > FEW_PHASES and self._phases * 2 * self._half > MAX_EXACT:
-            self._steps = min(math.ceil(1 / (PHASE_STEP_S * rate_in_hz)), MAX_ROUNDED // (2 * self._half))
+        if self._phases > FEW_PHASES and self._phases * taps > MAX_EXACT:
+            self._steps = max(min(math.ceil(1 / (PHASE_STEP_S * rate_in_hz)), MAX_ROUNDED // taps), 1)
             return
         first = [divmod(phase * self._scale - self._shift, self._unit) for phase in range(self._phases)]
         self._floor = np.array([whole for whole, _ in first], dtype=np.int64)
@@ -165,19 +235,19 @@ class Resampler:
 
     def inputs_for(self, k0: int, k1: int) -> tuple[int, int]:
         """Input samples [n0, n1) under the kernels of outputs [k0, k1)."""
-        return self._floor_at(k0) + 1 - self._half, self._floor_at(k1 - 1) + 1 + self._half
+        return self._floor_at(k0) + 1 - self._before, self._floor_at(k1 - 1) + 1 + self._after
 
     def outputs_from(self, n0: int, n1: int) -> tuple[int, int]:
         """Outputs [k0, k1) whose kernels lie within the input samples [n0, n1); empty where k1 <= k0."""
-        return self._first_with_floor(n0 - 1 + self._half), self.output_after(n1)
+        return self._first_with_floor(n0 - 1 + self._before), self.output_after(n1)
 
     def outputs_under(self, n0: int, n1: int) -> tuple[int, int]:
         """Outputs [k0, k1) that have any of the input samples [n0, n1) under their kernel."""
-        return self.output_after(n0), self._first_with_floor(n1 - 1 + self._half)
+        return self.output_after(n0), self._first_with_floor(n1 - 1 + self._before)
 
     def output_after(self, n1: int) -> int:
         """First output whose kernel reaches to input sample `n1` or beyond."""
-        return self._first_with_floor(n1 - self._half)
+        return self._first_with_floor(n1 - self._after)
 
     def _first_with_floor(self, n: int) -> int:
         return -(-(n * self._unit + self._shift) // self._scale)
@@ -201,7 +271,7 @@ class Resampler:
         out = outputs(known, n0, k0, k1)
         if whole_input:
             return out, np.ones(k1 - k0, dtype=bool)
-        base = self._floors(k0, k1)[0] + (1 - self._half - n0)
+        base = self._floors(k0, k1)[0] + (1 - self._before - n0)
         missing = np.concatenate([[0], np.cumsum(~valid)])
         whole = missing[base + self._kernel.shape[1]] == missing[base]
         return np.where(whole, out, 0.0), whole
@@ -218,7 +288,7 @@ class Resampler:
         at_once = max(min(ROWS_AT_ONCE, MAX_PRODUCTS // self._kernel.shape[1]), 1)
         for phase in range(min(self._phases, k1 - k0)):
             k = k0 + phase
-            first = self._floor_at(k) + 1 - self._half - n0
+            first = self._floor_at(k) + 1 - self._before - n0
             of_phase = out[phase :: self._phases]
             for start in range(0, len(of_phase), at_once):
                 part = of_phase[start : start + at_once]
@@ -230,7 +300,7 @@ class Resampler:
         """As `_by_phase`, for rates with many phases, such as 99.99 Hz."""
         floors, phase = self._floors(k0, k1)
         out = np.empty(k1 - k0)
-        tap = np.arange(1 - self._half - n0, 1 - self._half - n0 + self._kernel.shape[1])
+        tap = np.arange(1 - self._before - n0, 1 - self._before - n0 + self._kernel.shape[1])
         at_once = max(MAX_PRODUCTS // len(tap), 1)
         for start in range(0, k1 - k0, at_once):
             rows = slice(start, start + at_once)
@@ -270,12 +340,14 @@ def resample_record(
     rate_in_hz: float,
     rate_out_hz: float,
     pass_hz: float,
+    *,
+    integrates: bool = False,
 ) -> tuple[Float, Mask, int]:
     """Resample a whole record.
 
-    x, valid: (n,). Returns values and mask (m,), and the grid index of the first output.
+    x, valid: (n,). integrates: see `Resampler`. Returns values and mask (m,), and the grid index of the first output.
     """
-    resampler = Resampler(rate_in_hz, rate_out_hz, pass_hz, starttime_ns)
+    resampler = Resampler(rate_in_hz, rate_out_hz, pass_hz, starttime_ns, integrates=integrates)
     k0, k1 = resampler.outputs_from(0, len(x))
     if k1 <= k0:
         return np.zeros(0), np.zeros(0, dtype=bool), k0

@@ -4,38 +4,54 @@ Outputs below `ready_k` are final: each component has reached `ready_k`, or proc
 packet of another component *starts* more than `max_wait_s` of data time later. The wait is measured at the starts of
 packets, so that records of any length may follow each other channel by channel. Processing waits for a component again
 as soon as it is no more than `max_wait_s` behind.
+
+A station may have a second sensor, an accelerometer: its components (`SECOND`) have tracks of their own, which
+integrate to velocity. A window contains the first sensor, and the second one where a sample of the first is missing or
+dead, or where the reader says so; both are then in counts of the first. Without a second sensor nothing of this is
+computed.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.runtime.records.channelcode import COMPONENTS
+from seisedge.runtime.records.channelcode import COMPONENTS, SECOND
 from seisedge.runtime.records.orientation import WeightsByTime, mix
 from seisedge.runtime.records.packet import Packet, RecordFlag
+from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import MAX_RATE_DENOMINATOR
 from seisedge.runtime.timeline.segment import TrackCounters
 from seisedge.runtime.timeline.track import GridSpec, RawStretch, Track, TrackState
 
 logger = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 NO_RAW_NS = 2**62
+DEAD_S = 5.0  # a constant value for so long is a dead sensor
+LEVEL_S = 0.5  # length of the samples from which the level of one sensor against the other is determined
 KEEP_S = 180.0  # length of the outputs kept: the longest window and the reach of the filters
+
+
+# Pieces (begin_ns, ratios) in order of time: from `begin_ns` on until the next piece, the rows (3,) of the second
+# sensor are multiplied by `ratios` to be in counts of the first; NaN where that is unknown. Empty: no second sensor.
+RatiosByTime = tuple[tuple[int, npt.NDArray[np.float64]], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FlaggedSpan:
-    """Time [start_ns, end_ns) of a packet with flags of the digitizer."""
+    """Time [start_ns, end_ns) of a packet of a component with flags of the digitizer."""
 
+    component: str
     start_ns: int
     end_ns: int
     flags: RecordFlag
@@ -57,6 +73,7 @@ class Timeline:
     components: the components to wait for.
     raw_keep_s: length of the samples as recorded that are kept before `seen_k`.
     weights: weights by which the rows as recorded are combined to Z, N and E; may be replaced at any time.
+    second_weights, ratios: the same for the second sensor, and its scale; see `RatiosByTime`.
     """
 
     def __init__(
@@ -74,6 +91,9 @@ class Timeline:
         self.ready_k = 0
         self.flagged: list[FlaggedSpan] = []
         self.weights: WeightsByTime = ()
+        self.second_weights: WeightsByTime = ()
+        self.ratios: RatiosByTime = ()
+        self._reorder_wait_s = min(reorder_wait_s, max_wait_s)
         self.tracks = {c: Track(f"{station_id} {c}", spec, min(reorder_wait_s, max_wait_s)) for c in COMPONENTS}
         self._raw_keep_k = math.ceil(raw_keep_s * spec.rate_hz)
         if not self._raw_keep_k:
@@ -92,6 +112,31 @@ class Timeline:
         self._wave: npt.NDArray[np.float32] = np.zeros((3, size), dtype=np.float32)
         self._valid: npt.NDArray[np.bool_] = np.zeros((3, size), dtype=bool)
 
+    @property
+    def has_second(self) -> bool:
+        """True if the station has a second sensor."""
+        return len(self.tracks) > len(COMPONENTS)
+
+    def expect_second(self, components: str = COMPONENTS) -> None:
+        """Wait for these components of a second sensor."""
+        if self.has_second:
+            return
+        for component in COMPONENTS:
+            name = SECOND[component]
+            track = Track(f"{self.station_id} {name}", self.spec, self._reorder_wait_s, integrates=True)
+            track.raw_from_ns = self.tracks[component].raw_from_ns
+            self.tracks[name] = track
+        self._awaited |= {SECOND[component] for component in components}
+        self._wave = np.concatenate([self._wave, np.zeros_like(self._wave)])
+        self._valid = np.concatenate([self._valid, np.zeros_like(self._valid)])
+
+    def drop_second(self) -> None:
+        """Forget the second sensor: its scale relative to the first is unknown."""
+        for name in SECOND.values():
+            self.tracks.pop(name, None)
+            self._awaited.discard(name)
+        self._wave, self._valid = self._wave[:3].copy(), self._valid[:3].copy()
+
     def state(self) -> TimelineState:
         """The state without samples and flags; see `TrackState`."""
         tracks = {component: track.state() for component, track in self.tracks.items()}
@@ -102,19 +147,26 @@ class Timeline:
         self._first_k, self.ready_k, self._awaited = state.first_k, state.ready_k, set(state.awaited)
         self._seen_k = self.ready_k
         self._began_k = state.ready_k if state.began_k is None else state.began_k
+        if len(state.tracks) > len(COMPONENTS):
+            self.expect_second("")
+        elif self.has_second:
+            self.drop_second()
         for component, track in state.tracks.items():
             self.tracks[component].restore(track)
         self._newest_start_ns = max(track.newest_start_ns or 0 for track in state.tracks.values())
 
     def carry_counters(self, earlier: Mapping[str, TrackCounters]) -> None:
         """Continue the counters of the previous timeline. earlier: by component."""
+        if len(earlier) > len(COMPONENTS):
+            self.expect_second()
         for component, counters in earlier.items():
             self.tracks[component].counters = counters
 
     @property
     def reach_s(self) -> float:
         """Length of the samples before an output that it depends on, in seconds."""
-        return max(track.reach_s for track in self.tracks.values())
+        reach_s = max(track.reach_s for track in self.tracks.values())
+        return reach_s + DEAD_S if self.has_second else reach_s
 
     @property
     def oldest_k(self) -> int:
@@ -141,10 +193,12 @@ class Timeline:
             self._began_k = self.k_at(packet.starttime_ns)
             self._first_k = self._began_k - self._max_wait_k
             self.ready_k = self._seen_k = self._first_k
+        if component not in self.tracks:
+            self.expect_second()
         track = self.tracks[component]
         track.add(packet, usable=not packet.flags & RecordFlag.CALIBRATION, wanted_k=self.ready_k)
         if packet.flags:
-            self.flagged.append(FlaggedSpan(packet.starttime_ns, packet.endtime_ns, packet.flags))
+            self.flagged.append(FlaggedSpan(component, packet.starttime_ns, packet.endtime_ns, packet.flags))
         self._advance(packet.starttime_ns)
 
     def leap_to(self, packet: Packet) -> int:
@@ -156,8 +210,11 @@ class Timeline:
         return self.ready_k + self._max_wait_k + round(gap_s * self.spec.rate_hz)
 
     def follows_gap(self, packet: Packet, gap_s: float) -> bool:
-        """True if `packet` follows a gap of more than `gap_s`, also seen from packets that wait to be placed."""
-        ends = [track.waiting_end_ns for track in self.tracks.values() if track.waits]
+        """True if `packet` follows a gap of more than `gap_s`, also seen from packets that wait to be placed.
+
+        A timeline that waits for a missing component is `max_wait_s` behind the samples of the others: no gap.
+        """
+        ends = [end_ns for track in self.tracks.values() if (end_ns := track.newest_end_ns) is not None]
         if ends and packet.starttime_ns - max(ends) <= gap_s * NS_PER_S:
             return False
         return self.k_at(packet.starttime_ns) > self.leap_from_k(gap_s)
@@ -199,32 +256,100 @@ class Timeline:
         if done:
             self.ready_k = max(self.ready_k, *done)
 
-    def window(self, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Samples and mask, (3, k1 - k0) each, in Z, N and E, copies; 0 and False where a sample is missing."""
+    def window(
+        self, k0: int, k1: int, second: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Samples and mask, (3, k1 - k0) each, in Z, N and E, copies; 0 and False where a sample is missing.
+
+        second: (3, k1 - k0), True where the sample of the second sensor is used, at the level of the first one around
+        it. None: where a sample of the first sensor is missing or dead, and the second has one.
+        """
+        wave, valid = self.first(k0, k1)
+        if not self.has_second:
+            return wave, valid
+        other, exists = self.second(k0, k1)
+        if second is None:
+            used = (~valid | self.dead(k0, k1)) & exists
+        else:
+            used = second & exists
+            for row in np.flatnonzero(used.any(axis=1)):
+                _level(wave[row], valid[row], other[row], exists[row], used[row], round(LEVEL_S * self.spec.rate_hz))
+        wave[used] = other[used]
+        valid |= used
+        return wave, valid
+
+    def first(self, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """As `window`, of the first sensor only."""
         wave, valid = self.recorded(k0, k1)
         self.rotate(k0, wave, valid)
         return wave, valid
 
+    def second(self, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """As `window`, of the second sensor only, in counts of the first; there must be one."""
+        wave, valid = self._rows(slice(3, 6), k0, k1)
+        self.scale_second(k0, wave, valid)
+        return wave, valid
+
+    def scale_second(self, k0: int, wave: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
+        """Apply `second_weights` and `ratios` in place to rows as recorded, (3, n) each, from index `k0` on."""
+        self.rotate(k0, wave, valid, self.second_weights)
+        for begin, end, ratios in self._pieces(self.ratios, k0, k0 + wave.shape[1]):
+            known = np.isfinite(ratios)
+            wave[:, begin:end] *= np.where(known, ratios, 0.0).astype(np.float32)[:, None]
+            valid[~known, begin:end] = False
+        if not self.ratios:
+            valid[:] = False
+
+    def dead(self, k0: int, k1: int) -> npt.NDArray[np.bool_]:
+        """(3, k1 - k0), in Z, N and E: True where the first sensor has had the same value for `DEAD_S` or longer.
+
+        Only earlier samples count, so that the result does not depend on the end of the window.
+        """
+        alive = np.ones((3, max(k1 - k0, 0)), dtype=bool)
+        for row, component in enumerate(COMPONENTS):
+            for stretch in self.raw(component, k0 - math.ceil(DEAD_S * self.spec.rate_hz), k1):
+                shortest = math.ceil(DEAD_S * stretch.rate_hz)
+                same = stretch.ok[1:] & stretch.ok[:-1] & (stretch.x[1:] == stretch.x[:-1])
+                for n0, n1 in runs(same, shortest):
+                    low, high = stretch.outputs_under(n0 + shortest, n1 + 1)
+                    alive[row, max(low - k0, 0) : max(high - k0, 0)] = False
+        self.rotate(k0, np.zeros(alive.shape, dtype=np.float32), alive)
+        return ~alive
+
     def recorded(self, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """As `window`, with the rows as recorded, before `weights` are applied."""
+        """As `first`, with the rows as recorded, before `weights` are applied."""
+        return self._rows(slice(0, 3), k0, k1)
+
+    def _rows(self, rows: slice, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         self._write()
         wave = np.zeros((3, k1 - k0), dtype=np.float32)
         valid = np.zeros((3, k1 - k0), dtype=bool)
         first = self.oldest_k
         low, high = max(k0, first), min(k1, first + self._wave.shape[1])
         if high > low:
-            wave[:, low - k0 : high - k0] = self._wave[:, low - first : high - first]
-            valid[:, low - k0 : high - k0] = self._valid[:, low - first : high - first]
+            wave[:, low - k0 : high - k0] = self._wave[rows, low - first : high - first]
+            valid[:, low - k0 : high - k0] = self._valid[rows, low - first : high - first]
         return wave, valid
 
-    def rotate(self, k0: int, wave: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
-        """Apply `weights` in place to rows as recorded, (3, n) each, from index `k0` on."""
-        if not self.weights:
-            return
-        begins = [max(self.k_at(begin_ns) - k0, 0) for begin_ns, _ in self.weights]
-        for begin, end, (_, weights) in zip(begins, [*begins[1:], wave.shape[1]], self.weights, strict=True):
-            if weights is not None and end > begin:
+    def rotate(
+        self,
+        k0: int,
+        wave: npt.NDArray[np.float32],
+        valid: npt.NDArray[np.bool_],
+        weights_by_time: WeightsByTime | None = None,
+    ) -> None:
+        """Apply `weights`, or those of another sensor, in place to rows as recorded, (3, n) each, from `k0` on."""
+        by_time = self.weights if weights_by_time is None else weights_by_time
+        for begin, end, weights in self._pieces(by_time, k0, k0 + wave.shape[1]):
+            if weights is not None:
                 mix(weights, wave[:, begin:end], valid[:, begin:end])
+
+    def _pieces(self, by_time: tuple[tuple[int, _T], ...], k0: int, k1: int) -> Iterator[tuple[int, int, _T]]:
+        """The pieces that lie in the outputs [k0, k1), each with its first and its last column + 1."""
+        begins = [max(self.k_at(begin_ns) - k0, 0) for begin_ns, _ in by_time]
+        for begin, end, (_, value) in zip(begins, [*begins[1:], k1 - k0], by_time, strict=bool(by_time)):
+            if end > begin:
+                yield begin, min(end, k1 - k0), value
 
     def raw(self, component: str, k0: int, k1: int) -> list[RawStretch]:
         """Samples as recorded under the kernels of the outputs [k0, k1), kept from `raw_keep_s` before `seen_k` on.
@@ -232,6 +357,15 @@ class Timeline:
         Only samples under valid outputs are the same in each run over the same data; others depend on the packets.
         """
         return self.tracks[component].raw(k0, k1) if k1 > k0 else []
+
+    def flagged_outputs(self, component: str, flags: RecordFlag, k0: int, k1: int) -> list[tuple[int, int]]:
+        """Outputs [low, high) within [k0, k1) of the packets of a component that have any of these flags."""
+        spans = [
+            (max(self.k_at(span.start_ns), k0), min(self.k_at(span.end_ns), k1))
+            for span in self.flagged
+            if span.component == component and span.flags & flags
+        ]
+        return [(low, high) for low, high in spans if high > low]
 
     def flags_between(self, start_ns: int, end_ns: int) -> RecordFlag:
         """All flags of packets that overlap [start_ns, end_ns)."""
@@ -243,8 +377,8 @@ class Timeline:
 
     def _write(self) -> None:
         """Copy the outputs that have become final into the buffers."""
-        for row, component in enumerate(COMPONENTS):
-            for k0, values, mask in self.tracks[component].take():
+        for row, track in enumerate(self.tracks.values()):
+            for k0, values, mask in track.take():
                 assert self._first_k is not None
                 self._reserve(k0 + len(values))
                 skip = max(self._first_k - k0, 0)
@@ -260,8 +394,8 @@ class Timeline:
             return
         first = max(self._first_k, self._seen_k - math.ceil(KEEP_S * self.spec.rate_hz))
         grown = max(size, 2 * (end_k - first))
-        wave = np.zeros((3, grown), dtype=np.float32)
-        valid = np.zeros((3, grown), dtype=bool)
+        wave = np.zeros((len(self._wave), grown), dtype=np.float32)
+        valid = np.zeros((len(self._wave), grown), dtype=bool)
         kept = slice(first - self._first_k, size)
         count = max(size - (first - self._first_k), 0)
         wave[:, :count], valid[:, :count] = self._wave[:, kept], self._valid[:, kept]
@@ -281,7 +415,7 @@ class Timeline:
         self._newest_start_ns = max(self._newest_start_ns, start_ns)
         given_up_k = self.k_at(self._newest_start_ns) - self._max_wait_k
         self._release(given_up_k)
-        if len(self._awaited) == len(COMPONENTS):
+        if len(self._awaited) == len(self.tracks):
             slowest_k = min(self.ready_k if t.done_k is None else t.done_k for t in self.tracks.values())
             if slowest_k >= given_up_k and slowest_k > self.ready_k:  # the usual case: no component is late
                 self.ready_k = slowest_k
@@ -303,7 +437,7 @@ class Timeline:
                     level,
                     "%s: component %s is %s; processing continues without it",
                     self.station_id,
-                    component,
+                    _shown(component),
                     "late" if known else "missing: no packet received",
                 )
         ready = min(passed) if passed else max(t.done_k or 0 for t in self.tracks.values())
@@ -312,4 +446,33 @@ class Timeline:
             in_time = track.waits or (track.done_k is not None and track.done_k >= given_up_k)
             if component not in self._awaited and in_time:
                 self._awaited.add(component)
-                logger.info("%s: component %s is in time again", self.station_id, component)
+                logger.info("%s: component %s is in time again", self.station_id, _shown(component))
+
+
+def _shown(component: str) -> str:
+    return component if component in COMPONENTS else f"{component[0]} of the accelerometer"
+
+
+def _level(
+    wave: npt.NDArray[np.float32],
+    valid: npt.NDArray[np.bool_],
+    other: npt.NDArray[np.float32],
+    exists: npt.NDArray[np.bool_],
+    used: npt.NDArray[np.bool_],
+    length: int,
+) -> None:
+    """Shift `other`, in place, where it is `used` to the level of `wave`; each (n,).
+
+    The level is the mean difference over `length` samples that both sensors have, the nearest ones before and after,
+    with a straight line between them. Without such samples it is the mean of `wave`.
+    """
+    both = np.flatnonzero(valid & exists & ~used)
+    places = np.flatnonzero(used)
+    if not len(both):
+        alone = valid & ~used
+        other[places] += wave[alone].mean(dtype=np.float64) if alone.any() else 0.0
+        return
+    sums = np.concatenate([[0.0], np.cumsum(wave[both].astype(np.float64) - other[both])])
+    at = np.arange(len(both))
+    low, high = np.maximum(at - length // 2, 0), np.minimum(at + length // 2 + 1, len(both))
+    other[places] += np.interp(places, both, (sums[high] - sums[low]) / (high - low)).astype(np.float32)

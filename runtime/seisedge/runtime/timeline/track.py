@@ -158,10 +158,12 @@ class Track:
     `add` determines which outputs are final; `take` resamples those of several packets at once.
     done_k: outputs below this index are final; None before the first packet.
     raw_from_ns: samples from this time on are kept for `raw`; set by the user of the track.
+    integrates: the samples are accelerations, the outputs velocities; see `Resampler`.
     """
 
-    def __init__(self, name: str, spec: GridSpec, reorder_wait_s: float) -> None:
+    def __init__(self, name: str, spec: GridSpec, reorder_wait_s: float, *, integrates: bool = False) -> None:
         self.name = name
+        self._integrates = integrates
         self.spec = spec
         self.reorder_wait_s = reorder_wait_s
         self.counters = TrackCounters()
@@ -182,8 +184,8 @@ class Track:
 
     @property
     def reach_s(self) -> float:
-        """Half the length of the resampling kernel: an output depends on samples up to this far on either side."""
-        return self._resampler.half_s if self._resampler is not None else 0.0
+        """Length of the samples before an output that it depends on: those under the kernel of the resampler."""
+        return self._resampler.reach_s if self._resampler is not None else 0.0
 
     @property
     def waits(self) -> bool:
@@ -191,9 +193,12 @@ class Track:
         return bool(self._waiting)
 
     @property
-    def waiting_end_ns(self) -> int:
-        """Newest end of the packets that wait to be placed; there must be one."""
-        return max(arrived.end_ns for arrived in self._waiting)
+    def newest_end_ns(self) -> int | None:
+        """Newest end of the packets, those that wait to be placed included; None before the first."""
+        ends = [arrived.end_ns for arrived in self._waiting]
+        if self._segment is not None:
+            ends.append(self._segment.end_ns)
+        return max(ends, default=None)
 
     def state(self) -> TrackState:
         """The state without the samples."""
@@ -215,9 +220,7 @@ class Track:
         self._jitter, self._waiting = state.jitter, [_Arrived.from_state(waiting) for waiting in state.waiting]
         self._segment = self._resampler = None
         if state.segment is not None:
-            self._resampler = Resampler(
-                state.segment.rate_hz, self.spec.rate_hz, self.spec.pass_hz, state.segment.anchor_ns
-            )
+            self._resampler = self._resampler_at(state.segment.rate_hz, state.segment.anchor_ns)
             first, _ = self._resampler.inputs_for(self._next_k, self._next_k + 1)
             self._segment = Segment.from_state(state.segment, first - 2)
 
@@ -384,7 +387,11 @@ class Track:
         return self._segment
 
     def _resampler_for(self, segment: Segment) -> Resampler:
-        return Resampler(segment.rate_hz, self.spec.rate_hz, self.spec.pass_hz, segment.anchor_ns)
+        return self._resampler_at(segment.rate_hz, segment.anchor_ns)
+
+    def _resampler_at(self, rate_hz: float, anchor_ns: int) -> Resampler:
+        spec = self.spec
+        return Resampler(rate_hz, spec.rate_hz, spec.pass_hz, anchor_ns, integrates=self._integrates)
 
     def _piece(self) -> list[_Piece]:
         """The current segment with its current clock."""

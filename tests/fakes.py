@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seisedge.runtime.card import MagnitudeScale, ModelCard, Training
+from seisedge.runtime.card import ONSET_LABELS, MagnitudeScale, ModelCard, OnsetScale, Training
 from seisedge.runtime.engines._base import Array, Engine
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.inference.infer import Models
@@ -61,6 +61,27 @@ def card(task: str = "event_type", **changes: Any) -> ModelCard:
         "date": "2026-01-01",
     }
     return ModelCard(**facts | changes)
+
+
+def onset_card(context_s: float = 12.0, **changes: Any) -> ModelCard:
+    """A valid card of an onset detector: blocks of ten hops of 0.1 s."""
+    scale: dict[str, Any] = {
+        "hop_s": 0.1,
+        "delay_s": 0.0,
+        "p_threshold": 0.5,
+        "s_threshold": 0.5,
+        "gate_ratio": 0.0,
+        "tolerance_s": 0.2,
+    }
+    own = {key: changes.pop(key) for key in list(changes) if key in scale}
+    facts: dict[str, Any] = {
+        "labels": ONSET_LABELS,
+        "n_samples": round((context_s + 1.0) * 40),
+        "onset_s": context_s,
+        "answers_s": [1.0],
+        "onset": OnsetScale(**scale | own),
+    }
+    return card("onset", **facts | {"modes": ["triggered", "continuous"]} | changes)
 
 
 class RuleEngine(Engine):

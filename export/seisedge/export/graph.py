@@ -54,7 +54,7 @@ def open_model(path: Path) -> ModelFile:
         raise CardError(f"{path}: not a complete ONNX model: {reason}") from error
     card = card_from_json({p.key: p.value for p in graph.metadata_props}.get(CARD_KEY), str(path))
     window = [3, card.n_samples]
-    wanted = {"waveform": window, "valid": window, "probabilities": [len(card.labels)]}
+    wanted = {"waveform": window, "valid": window, "probabilities": list(card.output_shape)}
     found = {
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim][1:]
         for v in [*graph.graph.input, *graph.graph.output]

@@ -16,6 +16,7 @@ from seisedge.runtime.config.settings import (
     StationIdentity,
     TimelineConfig,
     TriggerConfig,
+    TriggerKind,
     settings_of,
 )
 from seisedge.runtime.config.sinks import (
@@ -47,6 +48,7 @@ __all__ = [
     "StationIdentity",
     "TimelineConfig",
     "TriggerConfig",
+    "TriggerKind",
     "WebhookConfig",
     "check_metadata",
     "header_secret",

@@ -22,6 +22,7 @@ from seisedge.runtime.records.units import MAX_GAIN, MIN_GAIN
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Mode = Literal["triggered", "continuous"]
+TriggerKind = Literal["onset", "sta-lta"]
 EngineName = Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
 
 BUNDLED = "bundled"
@@ -53,13 +54,19 @@ class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     event_type: FilePath = BUNDLED
     magnitude: FilePath = BUNDLED
+    onset: FilePath = "none"
     engine: EngineName = "onnxruntime"
     engine_cache: FilePath | None = None
 
 
 class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """STA/LTA trigger: high-pass corner (Hz), lengths of the averages (s), ratios of amplitudes."""
+    """What opens events: the onset detector, or the STA/LTA trigger with these settings.
 
+    Of STA/LTA: high-pass corner (Hz), lengths of the averages (s), ratios of amplitudes.
+    """
+
+    kind: TriggerKind = "sta-lta"
+    p_threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None  # default: that of the detector's card
     # below half of the trigger's sampling rate; a corner under 0.01 Hz has a longer period than any buffer
     highpass_hz: Annotated[float, msgspec.Meta(ge=0.01, lt=15)] = 4.0
     sta_s: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 0.5

@@ -36,7 +36,7 @@ class Examiner:
     """Examines the window of the first model. Its results depend only on samples that are final."""
 
     def __init__(self, models: Models, trigger: Trigger, timelines: dict[GridSpec, Timeline]) -> None:
-        self._card = models.engines[0].card
+        self._card = models.window_engines[0].card
         self._trigger = trigger
         self._timelines = timelines
         self._inspectors: dict[GridSpec, Inspector] = {}

@@ -378,7 +378,7 @@ class Station:
         if not reaches_band(rate_hz, trigger_grid.pass_hz):
             trigger_grid = GridSpec(TRIGGER_GRID.rate_hz, SLOW_SHARE * rate_hz / 2)
         settings = self._config.timeline
-        model_grids = [grid_of(engine.card) for engine in self._models.engines]
+        model_grids = [grid_of(engine.card) for engine in self._models.window_engines]
         reached = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
         self._analysed = bool(reached) or self._mode_name == "triggered"
         if not self._analysed and self.station_id not in self._unused:
@@ -392,7 +392,7 @@ class Station:
                 components=COMPONENTS if self.channels.triaxial else settings.components,
                 max_wait_s=settings.max_wait_s,
                 reorder_wait_s=settings.reorder_wait_s,
-                raw_keep_s=max(engine.card.window_s for engine in self._models.engines) + RAW_SLACK_S,
+                raw_keep_s=max(engine.card.window_s for engine in self._models.window_engines) + RAW_SLACK_S,
             )
             self._timelines[grid].carry_counters(self._carried.get(grid, {}))
         self._set_weights()

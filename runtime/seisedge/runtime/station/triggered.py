@@ -66,7 +66,7 @@ class TriggeredMode:
         self._timelines = timelines
         self._counters = counters
         self._drops = drops
-        self._answers = sorted({a for engine in models.engines for a in engine.card.answers_s})
+        self._answers = sorted({a for engine in models.window_engines for a in engine.card.answers_s})
         self._onsets: list[Onset] = []  # detected, not yet opened as events
         self._due: list[tuple[int, int, TriggeredEvent]] = []  # heap: hop, order of creation, event
         self._events: list[TriggeredEvent] = []  # in order of onset; those that may still affect a window
@@ -97,7 +97,7 @@ class TriggeredMode:
         onsets = [self._trigger.time_of_hop(scanned) - search_ns]  # the earliest onset that a later scan can find
         onsets += [onset.time_ns for onset in self._onsets]
         onsets += [event.onset.time_ns for _, _, event in self._due]
-        before_s = max(engine.card.onset_s for engine in self._models.engines)
+        before_s = max(engine.card.onset_s for engine in self._models.window_engines)
         before_ns = ns_from_s(max(max(before_s, LEAD_S) + BEFORE_S, self._trigger.reach_s))
         return min(min(onsets) - before_ns, trigger_needed_ns)
 
@@ -245,7 +245,7 @@ class TriggeredMode:
 
     def _overlaps(self, event: TriggeredEvent, end_ns: int) -> list[str]:
         """Ids of the other events whose onset lies in the window of an answer."""
-        start_ns = event.onset.time_ns - ns_from_s(max(e.card.onset_s for e in self._models.engines))
+        start_ns = event.onset.time_ns - ns_from_s(max(e.card.onset_s for e in self._models.window_engines))
         return [
             other.id
             for other in self._events
@@ -255,7 +255,7 @@ class TriggeredMode:
     def _forget(self) -> None:
         """Remove ended events that no window can overlap; the newest stays, for the minimum separation."""
         open_from = min((event.onset.time_ns for _, _, event in self._due), default=None)
-        reach_ns = ns_from_s(max(engine.card.window_s for engine in self._models.engines))
+        reach_ns = ns_from_s(max(engine.card.window_s for engine in self._models.window_engines))
         self._events = [
             event
             for event in self._events

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from tests.fakes import card
+from tests.fakes import card, onset_card
 
 from seisedge.runtime.card import MAX_CARD_BYTES, accepts, card_from_json, json_from_card
 from seisedge.runtime.errors import CardError
@@ -14,6 +14,36 @@ def test_there_and_back(task: str) -> None:
 
 def test_window_is_derived() -> None:
     assert card().window_s == 35.0
+
+
+def test_the_card_of_an_onset_detector() -> None:
+    made = onset_card()
+    assert card_from_json(json_from_card(made), "m.onnx") == made
+    assert made.output_shape == (10, 5) and card().output_shape == (3,) and made.window_s == 13.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"onset": None}, "onset (hops and thresholds) must be given for task onset, and only for it"),
+        ({"task": "event_type"}, "onset (hops and thresholds) must be given for task onset, and only for it"),
+        ({"labels": ["S", "P", "noise", "tectonic", "non-tectonic"]}, "the labels of an onset detector must be ['P', "),
+        ({"hop_s": 0.11}, "onset.hop_s must be a whole number of samples; got 0.11 s"),
+        ({"answers_s": [0.5, 1.0]}, "answers_s of an onset detector must be one block of 1 to 1000 whole hops of 0.1"),
+        ({"answers_s": [0.95]}, "answers_s of an onset detector must be one block"),
+        ({"onset_s": 11.0}, "must be the whole window of 13 s; got 11 s and 1 s"),
+        ({"delay_s": 0.25}, "onset.delay_s must be whole hops of 0.1 s, at most the context; got 0.25 s"),
+        ({"delay_s": 12.1}, "onset.delay_s must be whole hops of 0.1 s, at most the context; got 12.1 s"),
+        ({"p_threshold": 1.5}, "p_threshold"),
+    ],
+)
+def test_an_onset_card_that_cannot_be_used_says_why(change: dict[str, object], message: str) -> None:
+    text = json.loads(json_from_card(onset_card()))
+    for key, value in change.items():
+        (text["onset"] if key in text["onset"] else text)[key] = value
+    with pytest.raises(CardError) as caught:
+        card_from_json(json.dumps(text), "m.onnx")
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def open_model(path: Path, trial: bool = False) -> ModelFile:
     except Exception as error:  # protobuf and onnx raise classes that share only this base
         raise CardError(f"{path}: not a complete ONNX model: {reason_of(error)}") from error
     window = [3, card.n_samples]
-    wanted = {"waveform": window, "valid": window, "probabilities": [len(card.labels)]}
+    wanted = {"waveform": window, "valid": window, "probabilities": list(card.output_shape)}
     found = {
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim][1:]
         for v in [*graph.graph.input, *graph.graph.output]

@@ -4,7 +4,7 @@ A model file is ONNX; its card is JSON under the metadata key `seisedge.card`. T
 
     waveform       float32 (batch, 3, n_samples), ZNE, in `unit`, at `sampling_rate_hz`
     valid          float32 (batch, 3, n_samples), 1 where a sample exists, else 0
-    probabilities  float32 (batch, len(labels)), calibrated
+    probabilities  float32 (batch, len(labels)), calibrated; of an onset detector (batch, block_hops, len(labels))
 
 Preprocessing is part of the graph; the runtime normalises nothing.
 """
@@ -92,6 +92,25 @@ class MagnitudeScale(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"magnitude.edges must ascend, with null only at the ends; got {quoted(self.edges)}")
 
 
+ONSET_LABELS = ["P", "S", "noise", "tectonic", "non-tectonic"]
+MAX_BLOCK_HOPS = 1000
+
+
+class OnsetScale(msgspec.Struct, frozen=True, kw_only=True):
+    """How an onset detector is used. It gives one row of probabilities for each hop of a block of `answers_s[0]`.
+
+    P and S are independent probabilities that such an onset lies in the hop, within `tolerance_s`; the other labels sum
+    to 1 and state what is there in this hop. The window is the context (`onset_s`) followed by the block.
+    """
+
+    hop_s: Positive
+    delay_s: Annotated[float, msgspec.Meta(ge=0, le=60)]  # row j of a block is for the hop this much earlier than hop j
+    p_threshold: Share  # probability of P from which on an event opens
+    s_threshold: Share  # probability of S from which on an S pick is made
+    gate_ratio: Annotated[float, msgspec.Meta(ge=0, le=1000)]  # STA/LTA ratio below which it is not run; 0: always run
+    tolerance_s: Annotated[float, msgspec.Meta(gt=0, le=60)]
+
+
 Verdict = Literal["passed", "not tested", "failed"]
 
 
@@ -177,16 +196,16 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     """The facts of one model file."""
 
     name: str
-    task: Literal["event_type", "magnitude"]
+    task: Literal["event_type", "magnitude", "onset"]
     labels: list[str]
     magnitude: MagnitudeScale | None
     components: Literal["ZNE"]
     sampling_rate_hz: Positive
     n_samples: Annotated[int, msgspec.Meta(gt=0, le=MAX_SAMPLES)]
-    onset_s: Positive  # nominal place of the onset after the start of the window
+    onset_s: Positive  # nominal place of the onset after the start of the window; task onset: length of the context
     unit: Literal["counts", "m/s"]
     band_hz: tuple[float, float]  # passed by the front end; the sampling rate of a channel must cover all of it
-    answers_s: list[float]  # seconds after the onset at which it was trained to answer, ascending
+    answers_s: list[float]  # seconds after the onset at which it was trained to answer, ascending; task onset: a block
     modes: list[Literal["triggered", "continuous"]]
     min_coverage: Share  # of an answer's span on the best component; below it no label is reported
     parameters: Count
@@ -209,11 +228,19 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     peak_activation_bytes: int | None = None  # live tensors at batch 1 in the graph's own order
     quantization: Quantization | None = None
     comparison: Comparison | None = None  # with the parent of the last step
+    onset: OnsetScale | None = None  # of task onset
 
     @property
     def window_s(self) -> float:
         """Length of the input window in seconds."""
         return self.n_samples / self.sampling_rate_hz
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of `probabilities` without the batch: (n_labels,), or (block_hops, n_labels) of an onset detector."""
+        if self.onset is None:
+            return (len(self.labels),)
+        return (round(self.answers_s[0] / self.onset.hop_s), len(self.labels))
 
     def __post_init__(self) -> None:
         if not 0 < len(self.labels) <= MAX_LABELS or len(set(self.labels)) < len(self.labels):
@@ -238,6 +265,33 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("magnitude (the bins) must be given for task magnitude, and only for it")
         if self.magnitude is not None and len(self.magnitude.edges) != len(self.labels) + 1:
             raise ValueError(f"{len(self.labels)} labels need {len(self.labels) + 1} bin edges")
+        if (self.task == "onset") != (self.onset is not None):
+            raise ValueError("onset (hops and thresholds) must be given for task onset, and only for it")
+        if self.onset is not None:
+            self._check_onset(self.onset)
+
+    def _check_onset(self, scale: OnsetScale) -> None:
+        """Raises ValueError where the blocks of an onset detector do not fit its window."""
+        if self.labels != ONSET_LABELS:
+            raise ValueError(f"the labels of an onset detector must be {ONSET_LABELS}; got {quoted(self.labels)}")
+        hop_n, block_hops = scale.hop_s * self.sampling_rate_hz, self.answers_s[0] / scale.hop_s
+        if abs(hop_n - round(hop_n)) > 1e-9 or round(hop_n) < 1:
+            raise ValueError(f"onset.hop_s must be a whole number of samples; got {scale.hop_s:g} s")
+        if len(self.answers_s) > 1 or abs(block_hops - round(block_hops)) > 1e-9 or block_hops > MAX_BLOCK_HOPS:
+            raise ValueError(
+                f"answers_s of an onset detector must be one block of 1 to {MAX_BLOCK_HOPS} whole hops of "
+                f"{scale.hop_s:g} s; got {quoted(self.answers_s)}"
+            )
+        if abs(self.onset_s + self.answers_s[0] - self.window_s) > 1e-9:
+            raise ValueError(
+                f"onset_s (the context) and the block must be the whole window of {self.window_s:g} s; "
+                f"got {self.onset_s:g} s and {self.answers_s[0]:g} s"
+            )
+        delay_hops = scale.delay_s / scale.hop_s
+        if abs(delay_hops - round(delay_hops)) > 1e-9 or scale.delay_s > self.onset_s:
+            raise ValueError(
+                f"onset.delay_s must be whole hops of {scale.hop_s:g} s, at most the context; got {scale.delay_s:g} s"
+            )
 
 
 def highest_pass_hz(sampling_rate_hz: float) -> float:

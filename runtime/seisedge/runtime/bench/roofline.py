@@ -8,6 +8,7 @@ counted: some microseconds each, which for such small models is most of the time
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from seisedge.runtime.card import ModelCard
@@ -60,14 +61,14 @@ def floor_of(card: ModelCard, weight_bytes: int, board: Board) -> Floor:
     """The floor on one board. If the card does not state the FLOPs of the front end, all count at the fp32 rate."""
     front = card.flops if card.front_end_flops is None else card.front_end_flops
     compute = front / board.gflops("fp32") + (card.flops - front) / board.gflops(card.precision)
-    moved = weight_bytes + FLOAT_BYTES * (2 * 3 * card.n_samples + len(card.labels))
+    moved = weight_bytes + FLOAT_BYTES * (2 * 3 * card.n_samples + math.prod(card.output_shape))
     return Floor(board.name, compute / 1e3, moved / board.bandwidth_gb_s / 1e3)
 
 
 def roofline_lines(card: ModelCard, file_bytes: int) -> list[str]:
     """The table of `inspect --roofline`. If the card does not state the size of the weights, the file size is used."""
     weights = file_bytes if card.weight_bytes is None else card.weight_bytes
-    moved = weights + FLOAT_BYTES * (2 * 3 * card.n_samples + len(card.labels))
+    moved = weights + FLOAT_BYTES * (2 * 3 * card.n_samples + math.prod(card.output_shape))
     lines = [
         f"projected, not measured: {card.flops / 1e6:.2f} MFLOP, {moved / 1e3:.0f} kB, "
         f"{card.flops / moved:.1f} FLOP per byte; kernel launches not counted",

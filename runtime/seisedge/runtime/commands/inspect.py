@@ -70,6 +70,13 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
             f"{card.weight_bytes / 1e3:.0f} kB of weights, {card.peak_activation_bytes / 1e3:.0f} kB of activations "
             "(peak, batch 1)"
         )
+    if card.onset is not None:
+        o = card.onset
+        rows["onsets"] = (
+            f"{card.output_shape[0]} hops of {o.hop_s:g} s per block, {o.delay_s:g} s late, tolerance {o.tolerance_s:g}"
+            f" s; thresholds P {o.p_threshold:g}, S {o.s_threshold:g}; "
+            + (f"run from an STA/LTA ratio of {o.gate_ratio:g} on" if o.gate_ratio else "always run")
+        )
     if card.quantization is not None:
         q = card.quantization
         rows["quantized"] = f"{q.layers} layers in {card.precision}, {len(q.kept)} kept in fp32: {', '.join(q.kept)}"

@@ -4,7 +4,6 @@ from seisedge.runtime.config.file import check_metadata, load_config
 from seisedge.runtime.config.settings import (
     BUNDLED,
     ChannelConfig,
-    ContinuousConfig,
     EngineName,
     EventsConfig,
     JournalConfig,
@@ -17,6 +16,7 @@ from seisedge.runtime.config.settings import (
     StationIdentity,
     TimelineConfig,
     TriggerConfig,
+    TriggerKind,
     settings_of,
 )
 from seisedge.runtime.config.sinks import (
@@ -32,7 +32,6 @@ from seisedge.runtime.config.sinks import (
 __all__ = [
     "BUNDLED",
     "ChannelConfig",
-    "ContinuousConfig",
     "EngineName",
     "EventsConfig",
     "JournalConfig",
@@ -49,6 +48,7 @@ __all__ = [
     "StationIdentity",
     "TimelineConfig",
     "TriggerConfig",
+    "TriggerKind",
     "WebhookConfig",
     "check_metadata",
     "header_secret",

@@ -29,6 +29,11 @@ from seisedge.runtime.suggestion import suggestion
 from seisedge.runtime.text import quoted, reason_of, shortened
 from seisedge.runtime.tomlfile import MAX_BYTES, tables_from_toml
 
+# Settings of earlier versions, by the name of their key or table, and what replaces them.
+REMOVED = {
+    "continuous": "continuous mode now writes a line a second, and its events are those of the onset detector; remove "
+    "the table and, to change how easily an event opens, set trigger.p_threshold",
+}
 CHANNEL_CODE = re.compile("[A-Z0-9]{3}")
 
 
@@ -76,16 +81,6 @@ def _cross_faults(config: StationConfig) -> list[str]:
     if config.trigger.sta_s >= config.trigger.lta_s:
         faults.append(
             f"trigger.sta_s must be below trigger.lta_s ({config.trigger.lta_s:g}); got {config.trigger.sta_s:g}"
-        )
-    if config.continuous.close_threshold > config.continuous.open_threshold:
-        faults.append(
-            f"continuous.close_threshold must not be above continuous.open_threshold "
-            f"({config.continuous.open_threshold:g}); got {config.continuous.close_threshold:g}"
-        )
-    if config.continuous.min_duration_s > config.continuous.max_duration_s:
-        faults.append(
-            f"continuous.min_duration_s must not be above continuous.max_duration_s "
-            f"({config.continuous.max_duration_s:g}); got {config.continuous.min_duration_s:g}"
         )
     mqtt = config.sinks.mqtt
     if mqtt is not None and mqtt.password_file is not None and mqtt.username is None:
@@ -194,7 +189,8 @@ def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -
         name = f"{prefix}{shortened(key)}"
         if key not in fields:
             hint = f"; {suggestion(key, fields)}" if len(faults) < MAX_FAULTS else ""  # is not shown, and takes 2 ms
-            faults.append(f"{name}: unknown key{hint}")
+            removed = REMOVED.get(name)
+            faults.append(f"{name}: " + (f"this setting was removed: {removed}" if removed else f"unknown key{hint}"))
             continue
         inner = fields[key].type
         struct = next((k for k in (inner, *get_args(inner)) if _is_struct(k)), None)

@@ -22,6 +22,7 @@ from seisedge.runtime.records.units import MAX_GAIN, MIN_ACCELERATION_GAIN
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Mode = Literal["triggered", "continuous"]
+TriggerKind = Literal["onset", "sta-lta"]
 EngineName = Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
 
 BUNDLED = "bundled"
@@ -61,13 +62,19 @@ class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     event_type: FilePath = BUNDLED
     magnitude: FilePath = BUNDLED
+    onset: FilePath = "none"
     engine: EngineName = "onnxruntime"
     engine_cache: FilePath | None = None
 
 
 class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """STA/LTA trigger: high-pass corner (Hz), lengths of the averages (s), ratios of amplitudes."""
+    """What opens events: the onset detector, or the STA/LTA trigger with these settings.
 
+    Of STA/LTA: high-pass corner (Hz), lengths of the averages (s), ratios of amplitudes.
+    """
+
+    kind: TriggerKind = "sta-lta"
+    p_threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None  # default: that of the detector's card
     # below half of the trigger's sampling rate; a corner under 0.01 Hz has a longer period than any buffer
     highpass_hz: Annotated[float, msgspec.Meta(ge=0.01, lt=15)] = 4.0
     sta_s: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 0.5
@@ -101,17 +108,6 @@ class MagnitudeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     station_correction_error: Annotated[float, msgspec.Meta(ge=0, le=5)] | None = None
 
 
-class ContinuousConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Continuous mode: hop, thresholds on 1 - P(noise), and durations of an event, in seconds."""
-
-    hop_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
-    open_threshold: Share = 0.8
-    close_threshold: Share = 0.5
-    # the hops of an open event are kept in memory: an hour of them at most
-    min_duration_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
-    max_duration_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 120.0
-
-
 class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far inference may lag behind a live stream before windows are dropped, in seconds."""
 
@@ -143,7 +139,6 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     events: EventsConfig = EventsConfig()
     timeline: TimelineConfig = TimelineConfig()
     magnitude: MagnitudeConfig = MagnitudeConfig()
-    continuous: ContinuousConfig = ContinuousConfig()
     live: LiveConfig = LiveConfig()
     journal: JournalConfig = JournalConfig()
     sinks: SinksConfig = SinksConfig()

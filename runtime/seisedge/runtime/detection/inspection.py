@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.runtime.detection.opener import Opener
 from seisedge.runtime.detection.soundness import Rails, Run, Unsound, clipped_rails, repaired, unsound
-from seisedge.runtime.detection.trigger import Trigger
 from seisedge.runtime.event import Quality, QualityCode
 from seisedge.runtime.records.channelcode import COMPONENTS, SECOND
 from seisedge.runtime.records.packet import RecordFlag
@@ -244,13 +244,13 @@ def flag_remarks(flags: RecordFlag, inspection: Inspection | None = None) -> lis
     return remarks
 
 
-def artefact_of(trigger: Trigger, hop0: int, hop1: int, last_hop: int) -> Artefact | None:
+def artefact_of(opener: Opener, hop0: int, hop1: int, last_hop: int) -> Artefact | None:
     """Kind of artefact that caused a trigger in the hops `hop0` to `hop1`; None if it triggers without artefacts too.
 
     last_hop: last hop whose samples are used; the samples after a spike distinguish it from an onset.
     """
-    timeline = trigger.timeline
-    (k0, k1), (_, end) = trigger.span_of(hop0, hop1), trigger.span_of(hop0, last_hop)
+    timeline = opener.timeline
+    (k0, k1), (_, end) = opener.span_of(hop0, hop1), opener.span_of(hop0, last_hop)
     wave, valid = timeline.window(k0, end)
     existing = timeline.first(k0, end)[1] if timeline.has_second else valid
     kind, change = _artefacts(timeline, k0, COMPONENTS, existing)
@@ -262,11 +262,8 @@ def artefact_of(trigger: Trigger, hop0: int, hop1: int, last_hop: int) -> Artefa
             kind, change = kind or kind_2, np.where(from_second, change_2, change)
     if kind is None:
         return None
-    rows = [0] if valid[0, (k1 - k0) // 2 : k1 - k0].any() else [1, 2]
     without = wave.astype(np.float64) + change
-    if any(trigger.would_fire(without[row, : k1 - k0], valid[row, : k1 - k0]) for row in rows):
-        return None
-    return kind
+    return None if opener.would_fire(without[:, : k1 - k0], valid[:, : k1 - k0]) else kind
 
 
 def _artefacts(

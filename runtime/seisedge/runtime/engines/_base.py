@@ -57,14 +57,14 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def _infer(self, waveform: Array, valid: Array) -> Array:
-        """Run the network: probabilities (batch, n_labels)."""
+        """Run the network: probabilities (batch, *card.output_shape)."""
 
     def _cost(self, elapsed_ms: float) -> InferenceCost:
         """Cost of the last inference, for which `elapsed_ms` were measured on the host."""
         return InferenceCost(0.0, elapsed_ms, 0.0)
 
     def infer(self, waveform: Array, valid: Array) -> tuple[Array, InferenceCost]:
-        """Probabilities (batch, n_labels) for `waveform` and `valid`, (batch, 3, n_samples) each, and the cost.
+        """Probabilities (batch, *card.output_shape) of `waveform` and `valid`, (batch, 3, n_samples) each; the cost.
 
         Raises ValueError for other shapes, EngineError where the model fails or its output has another shape. The
         values are not checked, see `are_probabilities`.
@@ -77,11 +77,9 @@ class Engine(abc.ABC):
             )
         start = perf_counter_ns()
         probabilities = self._infer(waveform, valid)
-        if probabilities.shape != (len(waveform), len(self.card.labels)):
-            raise EngineError(
-                f"{self.path}: the probabilities must be ({len(waveform)}, {len(self.card.labels)}); "
-                f"got {probabilities.shape}"
-            )
+        shape = (len(waveform), *self.card.output_shape)
+        if probabilities.shape != shape:
+            raise EngineError(f"{self.path}: the probabilities must be {shape}; got {probabilities.shape}")
         cost = self._cost((perf_counter_ns() - start) / 1e6)
         self.inference_ms.add(cost.infer_ms / max(len(waveform), 1), len(waveform))
         return probabilities, cost

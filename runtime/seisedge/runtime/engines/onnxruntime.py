@@ -60,7 +60,7 @@ class OnnxRuntimeEngine(Engine):
         window = [3, card.n_samples]
         nodes = (*self._session.get_inputs(), *self._session.get_outputs())
         graph = {node.name: node.shape for node in nodes}
-        wanted = {"waveform": window, "valid": window, "probabilities": [len(card.labels)]}
+        wanted = {"waveform": window, "valid": window, "probabilities": list(card.output_shape)}
         if graph.keys() != wanted.keys():
             raise CardError(f"{path}: the graph must have {', '.join(wanted)}; got {shortened(', '.join(graph))}")
         for node in nodes:

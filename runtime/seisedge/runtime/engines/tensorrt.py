@@ -86,7 +86,7 @@ class TensorRtEngine(Engine):
     def _check(self, engine: trt.ICudaEngine, card: ModelCard) -> int:
         """The largest batch. Raises EngineError if inputs and outputs differ from the card."""
         names = {engine.get_tensor_name(i) for i in range(engine.num_io_tensors)}
-        shapes = dict.fromkeys(INPUTS, (COMPONENTS, card.n_samples)) | {OUTPUT: (len(card.labels),)}
+        shapes = dict.fromkeys(INPUTS, (COMPONENTS, card.n_samples)) | {OUTPUT: card.output_shape}
         if names != shapes.keys():
             raise EngineError(f"{self._engine_path}: it must have {', '.join(shapes)}; got {', '.join(sorted(names))}")
         for name, shape in shapes.items():
@@ -107,7 +107,7 @@ class TensorRtEngine(Engine):
 
     def _allocate(self, card: ModelCard) -> None:
         shape = (self._max_batch, COMPONENTS, card.n_samples)
-        shapes = dict.fromkeys(INPUTS, shape) | {OUTPUT: (self._max_batch, len(card.labels))}
+        shapes = dict.fromkeys(INPUTS, shape) | {OUTPUT: (self._max_batch, *card.output_shape)}
         self._host: dict[str, Floats] = {name: self._cuda.pinned(shape) for name, shape in shapes.items()}
         self._device = {name: self._cuda.allocate(FLOAT_BYTES * host.size) for name, host in self._host.items()}
         for name, address in self._device.items():

@@ -16,16 +16,20 @@ from seisedge.runtime.event import Cost
 from seisedge.runtime.inference.windows import Window
 from seisedge.runtime.suggestion import suggestion
 
-BUNDLED_FILES = {"event_type": "event-type.onnx", "magnitude": "magnitude.onnx"}
+MODELS = Path(__file__).parents[1] / "models"
+MODEL_FILES = {"event_type": "event-type.onnx", "magnitude": "magnitude.onnx", "onset": "onset.onnx"}
+BUNDLED_FILES = {task: file for task, file in MODEL_FILES.items() if (MODELS / file).exists()}
 
 
 def bundled_model(task: str) -> Path:
-    """Path of the bundled model file of a task."""
-    return Path(__file__).parents[1] / "models" / BUNDLED_FILES[task]
+    """Path of the bundled model file of a task. Raises InputError where this version has none."""
+    if task not in BUNDLED_FILES:
+        raise InputError(f"no model for the task '{task}' is bundled; set models.{task} to a model file or to 'none'")
+    return MODELS / BUNDLED_FILES[task]
 
 
 def model_path(name: str | Path) -> Path:
-    """Path of a model file, or of a bundled one by its name (`event-type`, `magnitude`). Raises InputError."""
+    """Path of a model file, or of a bundled one by its name (`event-type`, `magnitude`, `onset`). Raises InputError."""
     path = Path(name)
     bundled = {Path(file).stem: task for task, file in BUNDLED_FILES.items()}
     if path.exists():
@@ -61,12 +65,18 @@ class Meter:
 class Models:
     """The engines of a station, at most one per task; loaded once and shared by all stations of the process."""
 
-    def __init__(self, event_type: Engine | None, magnitude: Engine | None) -> None:
+    def __init__(self, event_type: Engine | None, magnitude: Engine | None, onset: Engine | None = None) -> None:
         self.event_type = event_type
         self.magnitude = magnitude
+        self.onset = onset
 
     @property
     def engines(self) -> list[Engine]:
+        return [engine for engine in (self.event_type, self.magnitude, self.onset) if engine is not None]
+
+    @property
+    def window_engines(self) -> list[Engine]:
+        """The models that are run on the window of an event: event type and magnitude."""
         return [engine for engine in (self.event_type, self.magnitude) if engine is not None]
 
     @property
@@ -105,7 +115,7 @@ class Models:
                     f"after {found[engine.card.task].path}; give one a task"
                 )
             found[engine.card.task] = engine
-        for task in BUNDLED_FILES:
+        for task in MODEL_FILES:
             wanted: str = getattr(config, task)
             if task in found or wanted == "none":
                 continue
@@ -114,9 +124,9 @@ class Models:
             if engine.card.task != task:
                 raise CardError(f"{wanted}: a model for the task '{engine.card.task}'; models.{task} needs '{task}'")
             found[task] = engine
-        if not found:
+        if not found.keys() - {"onset"}:
             raise InputError("no model at all: models.event_type and models.magnitude are both 'none'")
-        return cls(found.get("event_type"), found.get("magnitude"))
+        return cls(found.get("event_type"), found.get("magnitude"), found.get("onset"))
 
 
 def infer(
@@ -130,7 +140,15 @@ def infer(
     valid = window.valid & usable[:, None]
     waveform = window.waveform * np.where(usable, units_per_count, 0.0)[:, None]
     batch = np.ascontiguousarray(waveform, dtype=np.float32)[None], valid.astype(np.float32)[None]
-    probabilities, cost = engine.infer(*batch)
+    of_window: npt.NDArray[np.float32] = infer_batch(engine, *batch, meter)[0]
+    return of_window if are_probabilities(of_window) else None
+
+
+def infer_batch(
+    engine: Engine, waveform: npt.NDArray[np.float32], valid: npt.NDArray[np.float32], meter: Meter
+) -> npt.NDArray[np.float32]:
+    """Output (1, *card.output_shape) for one window, (1, 3, n_samples) each; adds the cost to `meter`."""
+    probabilities, cost = engine.infer(waveform, valid)
     meter.host_to_device_ms += cost.host_to_device_ms
     meter.infer_ms += cost.infer_ms
     meter.device_to_host_ms += cost.device_to_host_ms
@@ -138,8 +156,7 @@ def infer(
     meter.inferences += 1
     meter.engines.append(engine.name)
     meter.precisions.append(engine.card.precision)
-    of_window: npt.NDArray[np.float32] = probabilities[0]
-    return of_window if are_probabilities(of_window) else None
+    return probabilities
 
 
 def model_units_per_count(

@@ -98,7 +98,7 @@ class EventEstimator:
             k0, k1 = span_of_window(timeline, card, start_ns, end_ns)
             inspection = self._examiner.inspect(timeline, k0, k1, timeline.k_at(event.onset.time_ns))
             window = cut_window(timeline, card, start_ns, end_ns, inspection.mask, inspection.second)
-        if engine is self._models.engines[0]:
+        if engine is self._models.window_engines[0]:
             event.window = WindowInfo(
                 start=iso_from_ns(window.start_ns if window else start_ns),
                 length_s=round(window.span_s if window else (end_ns - start_ns) / NS_PER_S, 3),

@@ -69,6 +69,11 @@ class Sensors:
         return self.seismometer.metadata
 
     @property
+    def codes(self) -> dict[str, str]:
+        """Channel code of each component: of the seismometer where it has the component, else of the accelerometer."""
+        return self.accelerometer.codes | self.seismometer.codes
+
+    @property
     def awaited(self) -> tuple[bool, bool]:
         """Whether to wait at the start for the seismometer, and for the accelerometer.
 

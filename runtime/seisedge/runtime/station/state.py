@@ -16,7 +16,6 @@ import msgspec
 
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.station.clock_steps import ClockStepsState
-from seisedge.runtime.station.continuous import ContinuousState
 from seisedge.runtime.station.triggered import TriggeredState
 from seisedge.runtime.timeline.timeline import TimelineState
 
@@ -42,7 +41,7 @@ class FrontState(msgspec.Struct, frozen=True):
 
 
 class BackState(msgspec.Struct, frozen=True):
-    """The station from its timelines on: the results of the samples so far. One of the modes is None.
+    """The station from its timelines on: the results of the samples so far.
 
     seismometer, accelerometer: location, band and instrument code, and the channel code of each component.
     """
@@ -51,4 +50,3 @@ class BackState(msgspec.Struct, frozen=True):
     accelerometer: tuple[tuple[str, str] | None, dict[str, str]]
     counters: StationCounters
     triggered: TriggeredState | None = None
-    continuous: ContinuousState | None = None

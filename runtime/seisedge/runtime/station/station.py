@@ -13,17 +13,20 @@ import msgspec
 from seisedge.runtime.clock import iso_from_ns, ns_from_s
 from seisedge.runtime.config import Mode, StationConfig, settings_of
 from seisedge.runtime.counters import StationCounters
-from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
+from seisedge.runtime.detection.opener import TRIGGER_GRID, Opener
+from seisedge.runtime.detection.trigger import Trigger
+from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.inference.onset_detector import OnsetDetector
 from seisedge.runtime.inference.windows import grid_of
 from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.orientation import WeightsByTime
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.station.clock_steps import ClockSteps
-from seisedge.runtime.station.continuous import ContinuousMode
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.held_apart import HeldApart
+from seisedge.runtime.station.hop_lines import HopLines
 from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.station.state import STATE_VERSION, BackState, FrontState
 from seisedge.runtime.station.triggered import TriggeredMode
@@ -65,8 +68,9 @@ class Station:
     ) -> None:
         """drops: True where the window that is due is to be skipped; see `Backlog.drops`.
 
-        metadata, strict: see `Sensors`.
+        metadata, strict: see `Sensors`. Raises InputError, see `check_opener`.
         """
+        check_opener(config, models, mode)
         self.station_id = station_id
         self.counters = StationCounters()
         self.channels = Sensors(station_id, config, metadata, strict=strict)
@@ -80,7 +84,6 @@ class Station:
         self._config = config
         self._models = models
         self._mode_name: Mode = mode
-        self._analysed = False  # a trigger or a model takes samples of the timelines
         self.used = False  # a sample has reached a timeline that a trigger or a model looks at
         self._drops = drops
         self._build_rate_hz = 0.0
@@ -88,7 +91,7 @@ class Station:
         self._carried: dict[GridSpec, dict[str, TrackCounters]] = {}  # counters of earlier timelines, by component
         self._weights: WeightsByTime = ()  # of the timelines
         self._ratios: RatiosByTime = ()  # of the timelines
-        self._mode: TriggeredMode | ContinuousMode | None = None
+        self._mode: TriggeredMode | None = None
         self._unused: dict[str, str] = {}  # reason why a channel reaches no model or trigger, by its name
         self._pending: list[Draft] = []  # became due before a long gap or at the end of the earlier timelines
         self._restarted = False  # new timelines have begun, and `_pending` was not yielded since
@@ -123,7 +126,7 @@ class Station:
                     self._restart_timelines(admitted.packet)
                 self._use(admitted.component, admitted.packet)
         reached = any(reaches_band(packet.sampling_rate_hz, spec.pass_hz) for spec in self._timelines)
-        return self._analysed and reached and not packet.flags & RecordFlag.CALIBRATION
+        return reached and not packet.flags & RecordFlag.CALIBRATION
 
     def _use(self, component: str, packet: Packet) -> None:
         """Put a packet on the timelines, unless it is held apart, and those that are held no longer."""
@@ -151,7 +154,7 @@ class Station:
             self.last_ns = end_ns
         if packet.flags & RecordFlag.CALIBRATION:
             self._unused.setdefault(str(packet.source_id), "its records are flagged as calibration")
-        elif self._analysed:
+        else:
             self.used = True
         for spec, timeline in self._timelines.items():
             if reaches_band(packet.sampling_rate_hz, spec.pass_hz):
@@ -252,8 +255,7 @@ class Station:
         return BackState(
             *self.channels.state(),
             self.counters,
-            triggered=mode.state() if isinstance(mode, TriggeredMode) else None,
-            continuous=mode.state() if isinstance(mode, ContinuousMode) else None,
+            triggered=mode.state() if mode is not None else None,
         )
 
     def restore(self, front: FrontState, back: BackState) -> None:
@@ -270,10 +272,8 @@ class Station:
             setattr(self.counters, name, getattr(back.counters, name))
         self.counters.packets = front.packets
         self.used = True
-        if isinstance(self._mode, TriggeredMode) and back.triggered is not None:
+        if self._mode is not None and back.triggered is not None:
             self._mode.restore(back.triggered)
-        elif isinstance(self._mode, ContinuousMode) and back.continuous is not None:
-            self._mode.restore(back.continuous)
 
     @property
     def needed_ns(self) -> int | None:
@@ -383,13 +383,16 @@ class Station:
         if not reaches_band(rate_hz, trigger_grid.pass_hz):
             trigger_grid = GridSpec(TRIGGER_GRID.rate_hz, SLOW_SHARE * rate_hz / 2)
         settings = self._config.timeline
-        model_grids = [grid_of(engine.card) for engine in self._models.engines]
+        model_grids = [grid_of(engine.card) for engine in self._models.window_engines]
         reached = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
-        self._analysed = bool(reached) or self._mode_name == "triggered"
-        if not self._analysed and self.station_id not in self._unused:
-            why = f"{rate_hz:g} Hz does not reach the models' band up to {min(g.pass_hz for g in model_grids):g} Hz"
-            self._unused[self.station_id] = why
-            logger.warning("%s: %s; the station is not analysed", self.station_id, why)
+        if self._config.trigger.kind == "onset" and trigger_grid != TRIGGER_GRID:
+            logger.warning(
+                "%s: %g Hz does not reach the onset detector's band up to %g Hz; STA/LTA opens its events%s",
+                self.station_id,
+                rate_hz,
+                TRIGGER_GRID.pass_hz,
+                ", and it has no hop lines" if self._mode_name == "continuous" else "",
+            )
         waits_for_first, waits_for_second = self.channels.awaited
         components = COMPONENTS if self.channels.triaxial else settings.components
         for grid in dict.fromkeys([trigger_grid, *reached]):
@@ -399,29 +402,48 @@ class Station:
                 components=components if waits_for_first else "",
                 max_wait_s=settings.max_wait_s,
                 reorder_wait_s=settings.reorder_wait_s,
-                raw_keep_s=max(engine.card.window_s for engine in self._models.engines) + RAW_SLACK_S,
+                raw_keep_s=max(engine.card.window_s for engine in self._models.window_engines) + RAW_SLACK_S,
             )
             if waits_for_second:
                 self._timelines[grid].expect_second(components)
             self._timelines[grid].carry_counters(self._carried.get(grid, {}))
         self._set_weights()
         of_models = {grid: self._timelines[grid] for grid in reached}
-        if self._mode_name == "continuous":
-            self._mode = ContinuousMode(
-                self.station_id, self._config, self._models, self.channels, of_models, self.counters, self._drops
-            )
-        else:
-            trigger = Trigger(self._timelines[trigger_grid], self._config.trigger)
-            self._mode = TriggeredMode(
-                self.station_id,
-                self._config,
-                self._models,
-                self.channels,
-                trigger,
-                of_models,
-                self.counters,
-                self._drops,
-            )
+        opener = self._opener(self._timelines[trigger_grid])
+        hop_lines = None
+        if self._mode_name == "continuous" and isinstance(opener, OnsetDetector):
+            hop_lines = HopLines(self.station_id, opener, self.counters)
+        self._mode = TriggeredMode(
+            self.station_id,
+            self._config,
+            self._models,
+            self.channels,
+            opener,
+            of_models,
+            self.counters,
+            self._drops,
+            hop_lines,
+        )
+
+    def _opener(self, timeline: Timeline) -> Opener:
+        """The onset detector where it is configured and the channels carry its band, else the classic trigger."""
+        settings, engine = self._config.trigger, self._models.onset
+        if settings.kind == "onset" and engine is not None and timeline.spec == TRIGGER_GRID:
+            every_block = self._mode_name == "continuous"
+            return OnsetDetector(timeline, engine, settings.p_threshold, every_block=every_block)
+        return Trigger(timeline, settings)
+
+
+def check_opener(config: StationConfig, models: Models, mode: Mode) -> None:
+    """Raises InputError where a mode or the settings need an onset detector, and there is none."""
+    kind = config.trigger.kind
+    if kind == "onset" and models.onset is None:
+        raise InputError(
+            "trigger.kind is 'onset', but no onset detector is loaded: set models.onset to a model file, "
+            "or trigger.kind to 'sta-lta'"
+        )
+    if mode == "continuous" and kind != "onset":
+        raise InputError(f"continuous mode needs the onset detector: set trigger.kind to 'onset'; got '{kind}'")
 
 
 def _k(timeline: Timeline, seconds: float) -> int:

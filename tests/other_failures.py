@@ -375,6 +375,34 @@ OTHER = (  # failure, required outcome, tests
         ["test_slow_servers.py"],
     ),
     (
+        "a seismometer that clips, beside an accelerometer",
+        "the accelerometer's velocity from the first clipped sample on; magnitude within 0.1 of the unclipped one",
+        ["test_an_accelerometer_takes_the_place_of_a_clipped_seismometer"],
+    ),
+    (
+        "a seismometer that is dead, or a component of it that is missing, beside an accelerometer",
+        "the accelerometer's velocity for those samples, stated in the event",
+        ["test_a_dead_and_a_missing_component_are_replaced"],
+    ),
+    (
+        "the accelerometer clips as well, its gain is unknown, or it stands at another depth",
+        "`clipped` as without it; at another depth a provisional magnitude",
+        [
+            "test_a_clipped_accelerometer_does_not_take_the_place",
+            "test_without_the_gains_of_both_a_clipped_seismometer_stays_clipped",
+            "test_an_accelerometer_at_another_depth_gives_no_value_of_the_magnitude",
+        ],
+    ),
+    (
+        "an accelerometer alone or beside a seismometer: any packets, lost and late ones, kill and restart, SeedLink",
+        "all events, byte for byte",
+        [
+            "test_killed_and_restored",
+            "test_the_events_do_not_depend_on_the_packets",
+            "test_an_accelerometer_beside_a_seismometer",
+        ],
+    ),
+    (
         "a Shake that loses every second packet for 3 s",
         "the inferred rate is corrected, with a new segment",
         ["test_a_rate_inferred_during_packet_loss_is_corrected"],

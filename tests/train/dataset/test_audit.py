@@ -50,6 +50,7 @@ def test_independent_properties_are_no_shortcuts(seed: int) -> None:
         ("sampling rate", lambda t: {"rate_hz": 50.0 if t.kind == "blast" else 100.0, "n_samples": 6000}),
         ("components", lambda t: {"components": "Z" if t.kind == "blast" else "ZNE"}),
         ("length", lambda t: {"n_samples": 8000 if t.kind == "blast" else 6000, "rate_hz": 100.0}),
+        ("kind of sensor", lambda t: {"channel": "00.HN" if t.kind == "blast" else "00.HH"}),
         ("stored type", lambda t: {"stored": "float32" if t.kind == "blast" else "int32"}),
         ("station", lambda t: {"station": f"{t.station}{t.kind[0]}"}),
         ("source", lambda t: {"source": t.kind}),

@@ -187,7 +187,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     (folder / "rec").mkdir()
     stream = obspy.Stream([made_trace(f"HH{c}", i) for i, c in enumerate("ZNE")])
-    stream += made_trace("HNZ", 7)
+    stream += made_trace("HMZ", 7)
     stream.write(str(folder / "rec" / "aaa.mseed"), format="MSEED", reclen=512)
     made_trace("EHZ", 9, "BBB", 50.0).write(str(folder / "rec" / "bbb.mseed"), format="MSEED", reclen=512)
     (folder / "rec" / "notes.txt").write_text("no miniSEED here")
@@ -395,6 +395,36 @@ def test_a_gap_at_the_onset_leaves_the_event_out(made: Path, tmp_path: Path) -> 
     assert {r["source_id"] for r in table(tmp_path / "out")} == {"e1", "e2", "e3"}
 
 
+def test_an_accelerometer_is_recorded_as_such_and_integrated(made: Path, tmp_path: Path) -> None:
+    """Beside a seismometer it is not used; alone its records are accelerations, with a gain in counts per m/s**2."""
+    (tmp_path / "rec").mkdir()
+    stream = obspy.Stream([made_trace(f"HN{c}", i) for i, c in enumerate("ZNE")])
+    stream.write(str(tmp_path / "rec" / "aaa.mseed"), format="MSEED", reclen=512)
+    xml = (made / "stations.xml").read_text().replace("HH", "HN").replace("M/S<", "CM/S**2<")
+    (tmp_path / "stations.xml").write_text(xml)
+    built_in = {}
+    for unit in ("counts", "m/s"):
+        out = built_in[unit] = tmp_path / f"out-{unit[0]}"
+        code, _, err = run(
+            made / "catalogue.xml", tmp_path / "rec", "--stations", tmp_path / "stations.xml", "-o", out,
+            "--travel-times", 6, "--unit", unit,
+        )  # fmt: skip
+        assert code == 0, err
+    rows = table(built_in["counts"])
+    assert {(r["trace_channel"], r["trace_quantity"], r["trace_unit"]) for r in rows} == {
+        ("HN", "acceleration", "counts")
+    }
+    assert {r["trace_gain_counts_per_m_s2"] for r in rows} == {"1e+11"}
+    assert {r["trace_gain_counts_per_m_s"] for r in rows} == {""}
+    assert {r["trace_unit"] for r in table(built_in["m/s"])} == {"m/s**2"}
+    counts, scaled = (load_archive([folder], 40.0, 15.0) for folder in built_in.values())
+    assert {r.gain for r in counts.records} == {1e11} and {r.gain for r in scaled.records} == {1.0}
+    assert np.abs(counts.waveform / 1e11 - scaled.waveform).max() < 1e-4 * np.abs(scaled.waveform).max()
+    longest_s = max(float(r["trace_npts"]) / float(r["trace_sampling_rate_hz"]) for r in rows)
+    assert max(r.n_samples for r in counts.records) < (longest_s - 6.0) * 40.0  # without the run-in of the integration
+    assert any("records of acceleration, integrated to velocity" in note for note in counts.notes)
+
+
 def test_skipped_channels_are_reported(made: Path, tmp_path: Path) -> None:
     code, out, _ = run(
         made / "catalogue.xml", made / "rec", "--stations", made / "stations.xml", "-o", tmp_path / "out",
@@ -404,7 +434,8 @@ def test_skipped_channels_are_reported(made: Path, tmp_path: Path) -> None:
     found = json.loads(out)
     assert found["left_out"]["XX.BBB has neither a pick nor a known position"] == 4
     assert list(found["channels_passed_over"]) == [
-        "HNZ: instrument code N is an accelerometer, and the models take ground velocity: H, L or P"
+        "HMZ: instrument code M is a mass position, and the models take ground velocity: H, L or P, or N, whose "
+        "acceleration is integrated"
     ]
     assert found["records"] == found["noise"] + 4
 

@@ -130,12 +130,14 @@ def resample_sound(
     rate_in_hz: float,
     rate_out_hz: float,
     pass_hz: float,
+    *,
+    integrates: bool = False,
 ) -> tuple[Float, Mask, int]:
     """As `resample_record`, with every output masked that has a sample of a flat run under its kernel.
 
     A station masks the same outputs: it looks for flat runs among the samples under each run of valid outputs.
     """
-    resampler = Resampler(rate_in_hz, rate_out_hz, pass_hz, starttime_ns)
+    resampler = Resampler(rate_in_hz, rate_out_hz, pass_hz, starttime_ns, integrates=integrates)
     first, end = resampler.outputs_from(0, len(x))
     if end <= first:
         return np.zeros(0), np.zeros(0, dtype=bool), first

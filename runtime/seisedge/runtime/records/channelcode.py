@@ -56,6 +56,7 @@ OTHER_INSTRUMENTS = {
     "Z": "a synthesized beam",
 }
 
+BANDS = "FGDCESHBMLVUWRPTQAO"
 COMPONENTS = "ZNE"  # in the order of an array's rows
 SECOND = {"Z": "Z2", "N": "N2", "E": "E2"}  # the components of the accelerometer of a station
 VERTICAL, TRIAXIAL = "Z", "UVW"
@@ -70,6 +71,11 @@ def instrument_of(code: str) -> str:
     if "_" in code:
         return code.split("_")[1]
     return code[1] if len(code) == 3 else ""
+
+
+def is_accelerometer(code: str) -> bool:
+    """True if a channel code, with or without its orientation code, is that of an accelerometer: `HN`, `ENZ`."""
+    return len(code) in (2, 3) and code[0] in BANDS and code[1] == ACCELEROMETER
 
 
 def quantity_of_code(code: str) -> Quantity | None:

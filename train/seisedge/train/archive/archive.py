@@ -23,10 +23,25 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.detection.soundness import resample_sound
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.records.channelcode import is_accelerometer
+from seisedge.runtime.station.channels import NOMINAL_COUNTS_PER_M_S2
 from seisedge.runtime.text import shortened
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
-from seisedge.train.dataset.amplitude import GAIN, TOO_LARGE, gain_fault, is_too_large
-from seisedge.train.dataset.columns import Row, is_synthetic, kind_of, licence_of, number, onset_of, text, time_ns
+from seisedge.train.archive.gains import UNKNOWN_GAIN
+from seisedge.train.dataset.amplitude import TOO_LARGE, gain_fault, is_too_large
+from seisedge.train.dataset.columns import (
+    Row,
+    gain_of,
+    is_acceleration,
+    is_synthetic,
+    kind_of,
+    licence_of,
+    number,
+    onset_of,
+    text,
+    time_ns,
+    without_gain,
+)
 from seisedge.train.dataset.event_hashes import event_key
 from seisedge.train.dataset.flags import EARLY, contradicts_origin, flag
 from seisedge.train.dataset.holdout import WHOLE, Place, folds_of, settle
@@ -71,7 +86,7 @@ class Record:
     snr: float
     magnitude: float | None
     distance_km: float | None  # hypocentral if the depth is known; without a column, from the S minus P time of picks
-    gain: float | None  # counts per m/s; 1 if the samples are in m/s
+    gain: float | None  # counts per m/s, or integrated counts of an acceleration; 1 if the samples are in m/s or m/s**2
     split: str
     fold: int
     time_ns: int | None = None  # origin time, else time of the first sample
@@ -246,6 +261,7 @@ class _Reader:
         for row in store.rows:
             self.folder_of.setdefault(row["subset"], name)
         self.implausible += itertools.chain.from_iterable(store.implausible)
+        self.integrated = self.of_accelerometers = 0
 
     def add(self, store: Store, row: Row) -> None:
         """Read, mask and resample one record, or count it as left out. Raises InputError."""
@@ -265,14 +281,14 @@ class _Reader:
         first = start_ns = 0
         if not reason:
             start_ns = time_ns(row, "trace_start_time") or 0
-            samples = store.samples(row)
+            samples, integrates = store.samples(row), is_acceleration(row)
             if is_too_large(samples):
                 self.too_large.append(row["trace_name"])
                 self.left_out[TOO_LARGE] += 1
                 return
             if fault := gain_fault(row, samples):
                 self.without_gain.append(f"{row['trace_name']} ({fault})")
-                row = row | {GAIN: ""}
+                row = without_gain(row)
             components = components_of(samples, row["trace_component_order"])
             gaps, n_finite, n_nan = missing_of(row), 0, 0
             for place, (code, x) in components.items():
@@ -287,7 +303,11 @@ class _Reader:
                     y[~finite] = 0.0
                 if place == 0:
                     n_finite = int(finite.sum())
-                z, mask, first = resample_sound(y, present, start_ns, rate, self.rate_hz, self.pass_hz)
+                z, mask, first = resample_sound(
+                    y, present, start_ns, rate, self.rate_hz, self.pass_hz, integrates=integrates
+                )
+                if integrates and gain_of(row) is None:
+                    z *= UNKNOWN_GAIN / NOMINAL_COUNTS_PER_M_S2
                 if mask.any():
                     parts[place] = z.astype(np.float32), mask
             reason = (
@@ -301,6 +321,8 @@ class _Reader:
             self.left_out[reason] += 1
             return
         self.rates[rate] += 1
+        self.integrated += is_acceleration(row)
+        self.of_accelerometers += is_accelerometer(text(row, "trace_channel")) and not is_acceleration(row)
         record = _record(row, kind, onset or 0.0, parts, self.rate_hz / rate, _grid(start_ns, self.rate_hz, first))
         self.kept.append((row, parts, record))
 
@@ -312,6 +334,13 @@ class _Reader:
             out.append(f"mixed sampling rates, all resampled to {self.rate_hz:g} Hz: {rates}")
         if self.with_nan:
             out.append(f"{self.with_nan} records contain NaN samples, which are masked")
+        if self.integrated:
+            out.append(f"{self.integrated} records of acceleration, integrated to velocity")
+        if self.of_accelerometers:
+            out.append(
+                f"{self.of_accelerometers} records of accelerometers are taken as velocity, since no column states an "
+                "acceleration (trace_quantity, trace_unit, trace_gain_counts_per_m_s2)"
+            )
         if self.too_large:
             out.append(f"records left out for {TOO_LARGE}: {_first_of(self.too_large)}")
         if self.without_gain:
@@ -406,9 +435,6 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         distance = (s - p) / float(row["trace_sampling_rate_hz"]) * KM_PER_S_OF_S_MINUS_P
     where = "station" if noise else "source"
     origin_ns = time_ns(row, "source_origin_time")
-    gain = number(row, "trace_gain_counts_per_m_s")
-    if gain is None and text(row, "trace_unit").lower() in ("m/s", "mps"):
-        gain = 1.0
     return Record(
         name=row["trace_name"],
         source=row["subset"],
@@ -425,7 +451,7 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         snr=number(row, "trace_onset_snr") or 0.0,
         magnitude=number(row, "source_magnitude"),
         distance_km=distance,
-        gain=gain,
+        gain=gain_of(row),
         split="",
         fold=-1,
         time_ns=origin_ns if origin_ns is not None else time_ns(row, "trace_start_time"),

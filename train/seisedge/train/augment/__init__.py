@@ -9,6 +9,7 @@
 """
 
 from seisedge.train.augment import (  # noqa: F401  importing registers them
+    accelerometer,
     clipping,
     colour,
     dead_channel,

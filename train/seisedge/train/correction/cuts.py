@@ -16,7 +16,7 @@ from seisedge.runtime.config import MagnitudeConfig, StationConfig
 from seisedge.runtime.inference.windows import Window, cut_window, grid_of, start_of_window
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.records.stationxml import StationXml
-from seisedge.runtime.station.channels import Channels
+from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.train.dataset.catalogue import CatalogueEvent
 from seisedge.train.dataset.onset import VISIBLE_RATIO, find_onset, power_from_record
@@ -153,12 +153,12 @@ class EventCutter:
         expected_s, _ = self._times.times_s(far, event.depth_km or 0.0)
         return not fits_travel_time((p_ns - event.origin_ns) / NS_PER_S, expected_s)
 
-    def _timeline(self, p_ns: int) -> tuple[Timeline | None, Channels]:
+    def _timeline(self, p_ns: int) -> tuple[Timeline | None, Sensors]:
         """The timeline of the station around a P wave, None if the vertical has no data there."""
         card = self._card
         start_ns = p_ns - ns_from_s(BEFORE_S + card.onset_s)
         length_s = BEFORE_S + card.onset_s + card.window_s + LATE_S + 5.0
-        channels = Channels(self.station, self._config, self._metadata)
+        channels = Sensors(self.station, self._config, self._metadata)
         timeline = Timeline(self.station, grid_of(card))
         packets = [p for c in self._recordings.channels() if c.station_id == self.station
                    for p in self._packets(c, start_ns, length_s)]  # fmt: skip
@@ -167,6 +167,7 @@ class EventCutter:
             if component is not None and packet.sampling_rate_hz / 2 > card.band_hz[1]:
                 timeline.add(component, packet)
         timeline.weights = channels.weights
+        timeline.second_weights, timeline.ratios = channels.second_weights, channels.ratios
         timeline.finish()
         k0 = timeline.k_at(p_ns - ns_from_s(card.onset_s))
         _, valid = timeline.window(k0, k0 + card.n_samples)

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.records.units import MAX_GAIN, MIN_GAIN
-from seisedge.train.dataset.columns import EMPTY, Row, number
+from seisedge.train.dataset.columns import EMPTY, Row, gain_column, is_acceleration, number
 
-GAIN = "trace_gain_counts_per_m_s"
 MAX_SAMPLE = 1e12  # a 32-bit digitizer reaches 2.1e9; the rest is for sets in other units
 MAX_VELOCITY_M_S = 100.0  # the largest ground velocities recorded are some 3 m/s
+MAX_ACCELERATION_M_S2 = 1000.0  # the largest accelerations recorded are some 40 m/s**2
 TOO_LARGE = f"a sample above {MAX_SAMPLE:g}, which no digitizer records"
 
 
@@ -22,14 +22,17 @@ def gain_fault(row: Row, x: npt.NDArray[np.generic] | None = None) -> str:
 
     x: (components, n), the samples; None if they were not read.
     """
-    stated = row.get(GAIN, "").strip()
+    column, unit, largest = gain_column(row), "m/s", MAX_VELOCITY_M_S
+    if is_acceleration(row):
+        unit, largest = "m/s**2", MAX_ACCELERATION_M_S2
+    stated = row.get(column, "").strip()
     if stated.lower() in EMPTY:
         return ""
-    gain = number(row, GAIN)  # None if it is infinite
+    gain = number(row, column)  # None if it is infinite
     if gain is None or not MIN_GAIN <= gain <= MAX_GAIN:
-        return f"{stated[:20]} is not between {MIN_GAIN:g} and {MAX_GAIN:g} counts per m/s"
-    if x is not None and (velocity := half_range(x) / gain) > MAX_VELOCITY_M_S:
-        return f"with a gain of {gain:g} counts per m/s the ground would move at {velocity:.2g} m/s"
+        return f"{stated[:20]} is not between {MIN_GAIN:g} and {MAX_GAIN:g} counts per {unit}"
+    if x is not None and (motion := half_range(x) / gain) > largest:
+        return f"with a gain of {gain:g} counts per {unit} the ground would move at {motion:.2g} {unit}"
     return ""
 
 

@@ -1,6 +1,7 @@
 """The nuisance audit: how well can the label be predicted from properties that are unrelated to the ground motion?
 
-For each nuisance (sampling rate, components, length, stored type, station, source) the predictor is a lookup table: for
+For each nuisance (sampling rate, components, length, kind of sensor, stored
+type, station, source) the predictor is a lookup table: for
 each value of the nuisance, the label that is most probable there. It is evaluated by five-fold cross-validation over
 events. Every label has the same weight, and so has every event of a label; the chance level is therefore 1/labels
 for any class balance. The interval is a bootstrap over events. A nuisance that predicts the label better than chance is
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.runtime.records.channelcode import is_accelerometer
 from seisedge.train.bootstrap import estimate
 from seisedge.train.dataset.survey import Trace
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
@@ -35,6 +37,7 @@ NUISANCES: dict[str, Callable[[Trace], str]] = {
     "components": lambda t: "".join(sorted(t.components)),
     "length": lambda t: f"{t.length_s:.1f} s",
     "rate, components and length": lambda t: f"{t.rate_hz:g} Hz, {''.join(sorted(t.components))}, {t.length_s:.1f} s",
+    "kind of sensor": lambda t: "accelerometer" if is_accelerometer(t.channel.rpartition(".")[2]) else "other",
     "stored type": lambda t: t.stored,
     "station": lambda t: t.station,
     "source": lambda t: t.source,

@@ -21,8 +21,11 @@ import numpy as np
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
-from seisedge.train.dataset.amplitude import GAIN, TOO_LARGE, gain_fault, is_too_large
+from seisedge.runtime.records.channelcode import quantity_of_code
+from seisedge.runtime.records.units import UNIT_OF
+from seisedge.train.dataset.amplitude import TOO_LARGE, gain_fault, is_too_large
 from seisedge.train.dataset.catalogue import Catalogue, CatalogueEvent, Pick
+from seisedge.train.dataset.columns import gain_column
 from seisedge.train.dataset.onset import VISIBLE_RATIO, find_onset, power_from_record, snr_at
 from seisedge.train.dataset.plan import Built, Plan, readme_of
 from seisedge.train.dataset.plausible import texts_of
@@ -43,13 +46,14 @@ NEEDED_S = (-1.0, 3.0)  # relative to the onset; a gap of the vertical component
 UNPLACED_BUSY_S = (-10.0, 180.0)  # relative to the origin time, for a station whose arrival time is unknown
 COLUMNS = [
     "trace_name", "trace_name_original", "trace_category", "trace_start_time", "trace_sampling_rate_hz", "trace_npts",
-    "trace_channel", "trace_component_order", "trace_unit", "trace_gain_counts_per_m_s", "trace_completeness",
-    "trace_missing", "trace_onset_sample", "trace_onset_basis", "trace_onset_snr", "trace_visible",
-    "trace_p_arrival_sample", "trace_p_status", "trace_s_arrival_sample", "trace_s_status", "trace_p_predicted_sample",
-    "trace_s_predicted_sample", "trace_noise_ratio", "trace_licence", "source_id", "source_group", "source_type",
-    "source_origin_time", "source_magnitude", "source_magnitude_type", "source_latitude_deg", "source_longitude_deg",
-    "source_depth_km", "station_network_code", "station_code", "station_location_code", "station_latitude_deg",
-    "station_longitude_deg", "station_elevation_m", "path_ep_distance_km", "split", "fold",
+    "trace_channel", "trace_component_order", "trace_unit", "trace_quantity", "trace_gain_counts_per_m_s",
+    "trace_gain_counts_per_m_s2", "trace_completeness", "trace_missing", "trace_onset_sample", "trace_onset_basis",
+    "trace_onset_snr", "trace_visible", "trace_p_arrival_sample", "trace_p_status", "trace_s_arrival_sample",
+    "trace_s_status", "trace_p_predicted_sample", "trace_s_predicted_sample", "trace_noise_ratio", "trace_licence",
+    "source_id", "source_group", "source_type", "source_origin_time", "source_magnitude", "source_magnitude_type",
+    "source_latitude_deg", "source_longitude_deg", "source_depth_km", "station_network_code", "station_code",
+    "station_location_code", "station_latitude_deg", "station_longitude_deg", "station_elevation_m",
+    "path_ep_distance_km", "split", "fold",
 ]  # fmt: skip
 MAX_REASONS = 20  # in the summary
 
@@ -263,6 +267,7 @@ class Builder:
         first = window.channels[0]
         site: Site | None = self.stations.site(station, window.start_ns)
         n = window.samples.shape[1]
+        quantity = quantity_of_code(first.channel) or "velocity"
         return dict.fromkeys(COLUMNS, "") | {
             "start_ns": window.start_ns,
             "end_ns": window.start_ns + round(n * NS_PER_S / window.rate_hz),
@@ -271,7 +276,8 @@ class Builder:
             "trace_npts": n,
             "trace_channel": first.channel[:-1],
             "trace_component_order": window.codes,
-            "trace_unit": self.plan.unit,
+            "trace_unit": self.plan.unit if quantity == "velocity" or self.plan.unit == "counts" else UNIT_OF[quantity],
+            "trace_quantity": quantity,
             "trace_completeness": f"{window.valid.mean():.4f}",
             "trace_missing": missing_text(window),
             "trace_licence": self.plan.licence,
@@ -286,12 +292,12 @@ class Builder:
     def _add(self, row: Row, x: Any, window: SensorWindow, writer: Writer) -> None:
         """Write a record with its gain; count the reason if it has none."""
         gain = self._gain(window)
-        if not isinstance(gain, str) and gain_fault({GAIN: f"{gain:.6g}"}, x):
-            gain = gain_fault({GAIN: f"{gain:.6g}"}, x)
+        stated = {} if isinstance(gain, str) else {gain_column(row): f"{gain:.6g}"}
+        gain = gain_fault(row | stated, x) or gain
         if isinstance(gain, str):
             self.without_gain[gain] += 1
         else:
-            row["trace_gain_counts_per_m_s"] = f"{gain:.6g}"
+            row |= stated
         self._note_choice(window)
         writer.add(row, x)
 
@@ -305,7 +311,7 @@ class Builder:
             self.choices[f"{first.station_id}: sensor {_name_of(used)} is used, not {', '.join(equal)}"] += 1
 
     def _gain(self, window: SensorWindow) -> float | str:
-        """The gain of all components in counts per m/s; or the reason why there is none, as a clause."""
+        """The gain of all components in counts per m/s or m/s**2; or the reason why there is none, as a clause."""
         if self.plan.unit == "m/s":
             return 1.0
         gains = [self.stations.gain(channel, window.start_ns, window.rate_hz) for channel in window.channels]
@@ -394,9 +400,10 @@ def _assign_splits(rows: list[Row]) -> None:
 
 def _data_format(plan: Plan, rows: list[Row]) -> dict[str, str]:
     orders = {row["trace_component_order"] for row in rows}
+    quantities = {row["trace_quantity"] for row in rows}
     out = {
         "dimension_order": "CW",
-        "measurement": "velocity",
+        "measurement": "velocity" if quantities == {"velocity"} else "velocity or acceleration, see trace_quantity",
         "unit": "mps" if plan.unit == "m/s" else "counts",
         "instrument_response": "sensitivity removed" if plan.unit == "m/s" else "not restituted",
     }

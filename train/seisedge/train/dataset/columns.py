@@ -14,6 +14,7 @@ from collections.abc import Collection
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
 from seisedge.train.dataset.plausible import RANGES, Implausible, is_implausible_text
+from seisedge.runtime.records.units import ground_motion_of
 from seisedge.train.dataset.vocabulary import kind_of_word
 
 Row = dict[str, str]
@@ -133,6 +134,37 @@ def kind_of(row: Row) -> str:
 def is_synthetic(row: Row) -> bool:
     """True if the column `trace_synthetic` marks the record as synthetic."""
     return text(row, "trace_synthetic").lower() in ("true", "1", "yes")
+
+
+def is_acceleration(row: Row) -> bool:
+    """True if the samples are accelerations, by the column `trace_quantity`, or by the unit or the gain of the record.
+
+    The channel code does not decide: many sets contain channels of accelerometers that were integrated before.
+    """
+    motion = ground_motion_of(text(row, "trace_unit"))
+    stated = text(row, "trace_quantity").lower() == "acceleration"
+    return (
+        stated or bool(text(row, "trace_gain_counts_per_m_s2")) or (motion is not None and motion[0] == "acceleration")
+    )
+
+
+def gain_column(row: Row) -> str:
+    """The column with the gain of a record: that of accelerations in counts per m/s**2, else in counts per m/s."""
+    return "trace_gain_counts_per_m_s2" if is_acceleration(row) else "trace_gain_counts_per_m_s"
+
+
+def without_gain(row: Row) -> Row:
+    """The record without its gain; accelerations stay accelerations."""
+    return row | {gain_column(row): ""} | ({"trace_quantity": "acceleration"} if is_acceleration(row) else {})
+
+
+def gain_of(row: Row) -> float | None:
+    """Counts per m/s, or per m/s**2 of a record of accelerations; the inverse of the unit where that is one of them."""
+    gain = number(row, gain_column(row))
+    motion = ground_motion_of(text(row, "trace_unit"))
+    if gain is None and motion is not None:
+        return 1 / motion[1]
+    return 1.0 if gain is None and text(row, "trace_unit").lower() == "mps" else gain
 
 
 def onset_of(row: Row) -> float | None:

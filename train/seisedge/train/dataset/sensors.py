@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.runtime.records.channelcode import refusal_of
+from seisedge.runtime.records.channelcode import is_accelerometer, refusal_of
 from seisedge.runtime.records.packet import SourceId
 from seisedge.train.dataset.recordings import Recordings, same_rate
 
@@ -26,6 +26,10 @@ class Sensor:
     location: str
     band_and_instrument: str
     channels: tuple[SourceId, ...]
+
+    @property
+    def is_accelerometer(self) -> bool:
+        return is_accelerometer(self.band_and_instrument)
 
     @property
     def vertical(self) -> SourceId | None:
@@ -54,10 +58,10 @@ class SensorWindow:
 
 
 def sensors_of(recordings: Recordings, patterns: Sequence[str]) -> tuple[dict[str, list[Sensor]], Counter[str]]:
-    """Sensors by station in order of preference: number of components, then location code and band.
+    """Sensors by station in order of preference: seismometers, number of components, then location code and band.
 
-    patterns: patterns of channel codes such as `EH?`; empty for all seismometers. Also returns the number of skipped
-    channels by reason.
+    patterns: patterns of channel codes such as `EH?`; empty for all seismometers and accelerometers. Also returns the
+    number of skipped channels by reason.
     """
     members: dict[tuple[str, str, str], list[SourceId]] = {}
     skipped: Counter[str] = Counter()
@@ -77,7 +81,7 @@ def sensors_of(recordings: Recordings, patterns: Sequence[str]) -> tuple[dict[st
         channels.sort(key=lambda c: ORDER.index(c.channel[-1]))
         out.setdefault(station, []).append(Sensor(station, location, band, tuple(channels)))
     for sensors in out.values():
-        sensors.sort(key=lambda s: (s.vertical is None, -len(s.channels)))
+        sensors.sort(key=lambda s: (s.vertical is None, s.is_accelerometer, -len(s.channels)))
     return out, skipped
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.config import load_config
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.records.channelcode import quantity_of_code
 from seisedge.runtime.records.packet import SourceId
-from seisedge.runtime.records.stationxml import EVER_NS, ChannelEpoch, StationXml, epoch_at
+from seisedge.runtime.records.stationxml import EVER_NS, PLAIN_UNITS, ChannelEpoch, StationXml, epoch_at
 from seisedge.runtime.text import shortened
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,10 @@ class Stations:
         return next((inventory for inventory in self._inventories if inventory.contains(station)), None)
 
     def gain(self, channel: SourceId, time_ns: int, rate_hz: float) -> float | str:
-        """Counts per m/s of ground velocity of a channel with this sampling rate; or why there is none, as a clause."""
+        """Counts per m/s of a channel with this sampling rate, or per m/s**2 of an accelerometer.
+
+        Where there is no gain, the reason as a clause.
+        """
         epochs = self._epochs.get(channel.station_id, ())
         fitting = tuple(e for e in epochs if e.channel == channel.channel and e.location in (channel.location, "*"))
         if not fitting:
@@ -102,9 +106,9 @@ class Stations:
             site = Site(identity.latitude_deg, identity.longitude_deg, None)
             self._sites.setdefault(station, []).append(site)
         self._epochs[station] = tuple(
-            ChannelEpoch("*", code, -EVER_NS, EVER_NS, entry.sensitivity, "M/S", "COUNTS")
+            ChannelEpoch("*", code, -EVER_NS, EVER_NS, entry.sensitivity, PLAIN_UNITS[quantity], "COUNTS")
             for code, entry in config.channels.items()
-            if entry.sensitivity
+            if entry.sensitivity and (quantity := quantity_of_code(code)) is not None
         )
 
 

@@ -13,8 +13,8 @@ from collections.abc import Collection
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
-from seisedge.train.dataset.plausible import RANGES, Implausible, is_implausible_text
 from seisedge.runtime.records.units import ground_motion_of
+from seisedge.train.dataset.plausible import RANGES, Implausible, is_implausible_text
 from seisedge.train.dataset.vocabulary import kind_of_word
 
 Row = dict[str, str]

@@ -105,7 +105,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     if site is not None and 2 * windows.misplaced > len(events):
         raise InputError(
             f"{name}: the P picks of {windows.misplaced} of {len(events)} events do not fit the position of the "
-            f"station, {site.latitude_deg:g}, {site.longitude_deg:g}; correct latitude_deg and longitude_deg in {station}"
+            f"station, {site.latitude_deg:g}, {site.longitude_deg:g}; correct latitude_deg and longitude_deg in "
+            f"{station}"
         )
     if result.correction is None:
         why = "; ".join(f"{n} {reason}" for reason, n in result.left_out.items()) or "none left out"

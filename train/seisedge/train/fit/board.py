@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seisedge.train.fit.progress import Reporter
 
+LEGEND = {"calibration": "first training, without the calibration fold", "training": "second training, all records"}
 Rows = list[dict[str, float]]
 
 
@@ -40,11 +41,12 @@ def draw_curves(path: Path, logs: dict[str, Rows], title: str, score_name: str, 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, key, what in zip(axes, ("loss", "score"), ("loss", score_name), strict=True):
-        for colour, (name, rows) in zip(("tab:blue", "tab:grey"), logs.items(), strict=False):
+        for colour, (log, rows) in zip(("tab:blue", "tab:grey"), logs.items(), strict=False):
+            name = LEGEND.get(log, log)
             axis.plot([r["epoch"] for r in rows], [r[key] for r in rows], color=colour, label=name)
             held = [(r["epoch"], r[f"held_{key}"]) for r in rows if math.isfinite(r[f"held_{key}"])]
             if held:
-                axis.plot(*zip(*held, strict=True), "o-", ms=3, color="tab:red", label=f"{name}, held-out records")
+                axis.plot(*zip(*held, strict=True), "o-", ms=3, color="tab:red", label="calibration fold (held out)")
         axis.set(xlabel="epoch", ylabel=what)
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)

@@ -16,7 +16,7 @@ from typing import TextIO
 
 import click
 
-from seisedge.runtime.errors import InputError, SeisedgeError
+from seisedge.runtime.errors import FailedError, InputError, SeisedgeError
 from seisedge.runtime.output import print_error
 from seisedge.runtime.paths import PRINTABLE, text_of_message
 from seisedge.runtime.suggestion import suggestion
@@ -68,6 +68,24 @@ EXTRAS_OF = {
     "onnxscript": "export",
 }
 
+# Errors of the disk, which every command reports in one sentence, and what to do
+DISK_ERRORS = {
+    errno.ENOSPC: "free some space, and repeat the command",
+    errno.EDQUOT: "free some space, and repeat the command",
+    errno.EFBIG: "the limit of the size of a file was reached; raise it, and repeat the command",
+    errno.EROFS: "choose another place",
+    errno.EACCES: "change the permissions, or choose another place",
+    errno.EPERM: "change the permissions, or choose another place",
+    errno.EIO: "check the disk",
+    errno.ENOTDIR: "a part of the path is a file; choose another place",
+    errno.EISDIR: "give a file, not a folder",
+    errno.EEXIST: "choose another place",
+    errno.ENOENT: "create the folder, or choose another place",
+    errno.ENOTEMPTY: "choose an empty folder",
+    errno.ELOOP: "a link leads to itself; choose another place",
+    errno.EAGAIN: "another process writes there; wait until it ends, or choose another place",
+}
+
 EPILOG = """\b
 Examples:
   seisedge demo
@@ -100,6 +118,10 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(f"no command '{args[0]}'; {suggestion(args[0], COMMANDS)}", ctx)
+        if args and args[0] in COMMANDS and COMMANDS[args[0]][1] is not None:  # the long commands of a workstation
+            from seisedge.runtime.commands._stopped import stops_on_signals
+
+            ctx.with_resource(stops_on_signals())
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -113,10 +135,20 @@ class LazyGroup(click.Group):
             print_error(f"Error: {text_of_message(str(error))}")
             ctx.exit(error.exit_code)
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG or error.filename is None:
+            if error.errno == errno.ENAMETOOLONG and error.filename is not None:
+                print_error(f"Error: {shortened(str(error.filename))}: no file can have a name of this length")
+                ctx.exit(InputError.exit_code)
+            if error.errno not in DISK_ERRORS:
                 raise
-            print_error(f"Error: {shortened(str(error.filename))}: no file can have a name of this length")
-            ctx.exit(InputError.exit_code)
+            where = "" if error.filename is None else f"{shortened(str(error.filename), 300)}: "
+            print_error(f"Error: {where}{error.strerror}; {DISK_ERRORS[error.errno]}")
+            ctx.exit(FailedError.exit_code)
+        except KeyboardInterrupt as error:
+            number = getattr(error, "exit_code", None)  # of `Stopped`, which is imported where it can occur
+            if number is None:
+                raise
+            print_error(f"Error: stopped by {error}")
+            ctx.exit(number)
 
 
 class _Formatter(logging.Formatter):

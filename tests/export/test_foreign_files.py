@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,45 @@ def with_weights_elsewhere() -> bytes:
     return bytes(graph.SerializeToString())
 
 
+def of_batch(size: int) -> bytes:
+    """The bundled model with a fixed batch."""
+    graph = onnx.ModelProto()
+    graph.CopyFrom(GOOD.graph)
+    for value in [*graph.graph.input, *graph.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_value = size
+    return bytes(graph.SerializeToString())
+
+
+def with_nodes(*nodes: onnx.NodeProto, **weights: list[int]) -> bytes:
+    """The bundled model with nodes that compute `factor`, a multiple of its probabilities."""
+    graph = onnx.ModelProto()
+    graph.CopyFrom(GOOD.graph)
+    last = next(n for n in graph.graph.node if "probabilities" in n.output)
+    last.output[0] = "inner"
+    graph.graph.initializer.extend(
+        onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [len(value)], value) for name, value in weights.items()
+    )
+    graph.graph.node.extend([*nodes, onnx.helper.make_node("Add", ["inner", "extra"], ["probabilities"])])
+    return bytes(graph.SerializeToString())
+
+
+def with_a_constant_of_8_gb() -> bytes:
+    return with_nodes(
+        onnx.helper.make_node("ConstantOfShape", ["large_shape"], ["large"]),
+        onnx.helper.make_node("ReduceSum", ["large"], ["extra"], keepdims=0),
+        large_shape=[2 * 10**9],
+    )
+
+
+def with_an_endless_loop() -> bytes:
+    """A Loop without a limit, whose condition stays true."""
+    yes = onnx.helper.make_tensor_value_info("yes", onnx.TensorProto.BOOL, [])
+    count = onnx.helper.make_tensor_value_info("count", onnx.TensorProto.INT64, [])
+    go = onnx.helper.make_tensor_value_info("go", onnx.TensorProto.BOOL, [])
+    body = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["go"], ["yes"])], "body", [count, go], [yes])
+    return with_nodes(onnx.helper.make_node("Loop", ["", "true"], ["extra"], body=body), true=[1])
+
+
 CASES: dict[str, tuple[Callable[[], bytes], str]] = {  # content, what the sentence must name
     "empty": (lambda: b"", ""),
     "text": (lambda: b"hello, this is no model\n" * 40, "ONNX model"),
@@ -79,6 +119,13 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {  # content, what the sente
     ),
     "other inputs": (renamed, "the graph"),
     "an operator of nobody": (of_no_engine, "Guess"),
+    "duplicate labels": (
+        lambda: changed(labels=["noise", "noise", "noise"]),
+        "labels must be 1 to 256 different names",
+    ),
+    "answers before the onset": (lambda: changed(answers_s=[-3.0, 10.0]), "answers_s must be above 0 s"),
+    "a fixed batch": (lambda: of_batch(7), ""),
+    "an endless loop": (with_an_endless_loop, "a sub-graph"),
     "weights in another file": (with_weights_elsewhere, "weights"),
 }
 COMMANDS = {
@@ -124,6 +171,24 @@ def test_a_file_that_is_not_there_and_a_folder(
     (tmp_path / "folder.onnx").mkdir()
     reason = "checkpoint.pt is missing" if command == "evaluate" else "cannot be read"  # it takes a run's folder, too
     assert reason in refused(command, "folder.onnx", tmp_path, datasets)
+
+
+@pytest.mark.parametrize("command", ["quantize", "evaluate", "gate, as the parent", "gate, as the child"])
+def test_a_constant_of_8_gb_is_refused_by_a_child_process(
+    command: str, tmp_path: Path, datasets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.onnx").write_bytes(with_a_constant_of_8_gb())
+    assert "refused by a trial with 256 MiB of memory" in refused(command, "bad.onnx", tmp_path, datasets)
+
+
+@pytest.mark.parametrize("command", ["quantize", "evaluate", "gate, as the child"])
+def test_a_fifo_is_not_waited_for(
+    command: str, tmp_path: Path, datasets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "bad.onnx")
+    assert "it is not a regular file" in refused(command, "bad.onnx", tmp_path, datasets)
 
 
 def test_of_several_models_the_bad_one_is_told_before_the_first_is_measured_or_built(

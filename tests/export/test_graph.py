@@ -61,7 +61,9 @@ def test_the_same_graph_and_card_are_the_same_bytes(model: ModelFile, tmp_path: 
 def test_a_truncated_file_is_one_sentence(model: ModelFile, tmp_path: Path, share: float) -> None:
     path = tmp_path / "cut.onnx"
     path.write_bytes(model.data[: int(share * len(model.data))])
-    with pytest.raises(CardError, match=r"cut\.onnx: (not a complete ONNX model|no card)") as caught:
+    with pytest.raises(
+        CardError, match=r"cut\.onnx: (not an ONNX model that can be used|not a complete ONNX model|no card)"
+    ) as caught:
         open_model(path)
     assert "\n" not in str(caught.value)
 

@@ -25,6 +25,7 @@ from seisedge.runtime.card import Comparison, ModelCard, Verdict, accepts
 from seisedge.runtime.engines.onnxruntime import session_from
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import write_atomically
+from seisedge.runtime.text import reason_of
 from seisedge.train.bootstrap import estimate
 from seisedge.train.evaluation.metrics import mean
 from seisedge.train.evaluation.predict import magnitude_from_bins
@@ -41,14 +42,17 @@ Floats = npt.NDArray[np.float64]
 
 def answers_of(data: bytes, windows: HeldOut) -> Floats:
     """Probabilities (windows, labels) of a model file's bytes. Raises FailedError where one is not finite."""
-    session = session_from(data)
-    out = [
-        session.run(
-            ["probabilities"], {"waveform": windows.waveform[i : i + BATCH], "valid": windows.valid[i : i + BATCH]}
-        )[0]
-        for i in range(0, len(windows), BATCH)
-    ]
-    p = np.concatenate(out).astype(np.float64)
+    try:
+        session = session_from(data)
+        out = [
+            session.run(
+                ["probabilities"], {"waveform": windows.waveform[i : i + BATCH], "valid": windows.valid[i : i + BATCH]}
+            )[0]
+            for i in range(0, len(windows), BATCH)
+        ]
+        p = np.concatenate(out).astype(np.float64)
+    except Exception as error:  # onnxruntime raises classes of its own that share only this base
+        raise FailedError(f"the model failed on a window: {reason_of(error)}") from error
     if not np.isfinite(p).all():
         bad = int((~np.isfinite(p)).any(1).sum())
         raise FailedError(f"the model's probabilities are not finite on {bad} of {len(p)} windows")

@@ -13,9 +13,13 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from seisedge.runtime.card import CARD_KEY, ModelCard, card_from_json, json_from_card
+from seisedge.runtime.card import CARD_KEY, ModelCard, json_from_card
+from seisedge.runtime.engines._cache import default_folder
+from seisedge.runtime.engines._first_open import try_first_open
+from seisedge.runtime.engines._model_file import read_model
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.errors import CardError, FailedError, InputError
+from seisedge.runtime.text import reason_of
 
 WEIGHED = ("Conv", "Gemm", "MatMul")
 FIXED = ("front.", "bank.")  # names of the front end's kernels
@@ -37,22 +41,20 @@ class ModelFile:
         return self.path.read_bytes()
 
 
-def open_model(path: Path) -> ModelFile:
+def open_model(path: Path, trial: bool = False) -> ModelFile:
     """Read a model file, check its card against its graph, and check that onnxruntime can load it.
 
+    trial: of a file from elsewhere, which is first opened and run in a child process within limits of memory and time.
     Raises InputError, CardError.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: the model file cannot be read: {error.strerror}") from error
+    data, card = read_model(path)
+    if trial:
+        try_first_open(path, default_folder())
     try:
         graph = onnx.load_from_string(data)
         onnx.checker.check_model(graph)
     except Exception as error:  # protobuf and onnx raise classes that share only this base
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CardError(f"{path}: not a complete ONNX model: {reason}") from error
-    card = card_from_json({p.key: p.value for p in graph.metadata_props}.get(CARD_KEY), str(path))
+        raise CardError(f"{path}: not a complete ONNX model: {reason_of(error)}") from error
     window = [3, card.n_samples]
     wanted = {"waveform": window, "valid": window, "probabilities": [len(card.labels)]}
     found = {
@@ -61,6 +63,13 @@ def open_model(path: Path) -> ModelFile:
     }
     if found != wanted:
         raise CardError(f"{path}: {wanted} in the card, {found} in the graph; export the run again")
+    for value in [*graph.graph.input, *graph.graph.output]:
+        batch = value.type.tensor_type.shape.dim[0]
+        if not batch.dim_param:
+            raise CardError(
+                f"{path}: '{value.name}' of the graph has a fixed batch of {batch.dim_value}, it must be free; export "
+                "the model with 'seisedge export'"
+            )
     OnnxRuntimeEngine(path)  # onnx's checker accepts operators that no engine implements
     return ModelFile(path, graph, card, hashlib.sha256(data).hexdigest())
 

@@ -127,7 +127,7 @@ def main(
     metrics: Path | None,
     comparison: Path | None,
 ) -> None:
-    file = open_model(model)
+    file = open_model(model, trial=True)
     chosen = load_recipe(recipe or file.card.training.recipe)
     archive = archive_of(file.card, chosen, list(data))
     rows = read_metrics(metrics) if metrics is not None else None

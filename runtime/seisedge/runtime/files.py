@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
+import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 OWNER_ONLY = 0o600  # rights of a created file, unless a setting states others
@@ -83,7 +85,7 @@ def write_atomically(path: Path, data: bytes, file_mode: int | None = None) -> N
     """Write a file beside `path`, flush it to disk and rename it onto `path`; the folder must exist.
 
     An existing file keeps its permissions. file_mode: rights of a new file; None: by the umask.
-    Raises OSError; then `path` is as it was, and nothing is left beside it.
+    Raises OSError with the name `path`; then `path` is as it was, and nothing is left beside it.
     """
     part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
@@ -94,12 +96,52 @@ def write_atomically(path: Path, data: bytes, file_mode: int | None = None) -> N
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(part)):
+            error.filename = str(path)  # an error of writing has no name, and that of the part says nothing to a user
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the new name is in the folder
     finally:
         os.close(folder)
+
+
+def lock(descriptor: int) -> None:
+    """Lock an open folder or file for this process. Raises BlockingIOError if another process holds the lock."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # a file system that cannot lock a folder
+        return
+
+
+@contextlib.contextmanager
+def folder_written_whole(out: Path) -> Iterator[Path]:
+    """A new folder beside `out`, which is renamed to `out` at the end of the block; removed if the block fails.
+
+    `out` must be missing or an empty folder. The remains of a process that was killed are removed. Raises OSError, and
+    BlockingIOError if another process writes to `out`.
+    """
+    target = out.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name[:100]}.partial")
+    part.mkdir(exist_ok=True)
+    descriptor = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        lock(descriptor)
+        if not part.is_dir() or not os.path.samestat(part.stat(), os.fstat(descriptor)):
+            raise BlockingIOError(errno.EAGAIN, "another process has just written it", str(out))
+        try:
+            for left in part.iterdir():
+                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+            yield part
+            part.replace(target)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+    finally:
+        os.close(descriptor)

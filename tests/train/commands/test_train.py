@@ -87,6 +87,8 @@ def test_list_shows_every_recipe() -> None:
         (["event-type", "--data", "nowhere"], "metadata.csv is missing"),
         (["event-type", "--device", "cuda:9999"], "--device cuda:9999"),
         (["event-type", "--device", "tpu"], "must be auto, cpu or cuda"),
+        (["event-type", "--device", "meta"], "must be auto, cpu or cuda"),
+        (["event-type", "--seed", "12345678901234567890123"], "'--seed'"),
         (["event-type", "--set", "steps"], "must be KEY=VALUE"),
         (["event-type", "--set", "optimisation.step=4"], "step"),
         (["event-type", "--set", "optimisation.steps='many'"], "steps"),

@@ -182,7 +182,7 @@ def test_bad_input(small_set: Path, tmp_path: Path, more: list[str], message: st
 
 
 def test_out_of_memory_is_an_error_message(small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: Stage) -> None:
+    def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 7 GiB")
 
     monkeypatch.setattr(Stage, "loss", full)

@@ -12,8 +12,15 @@ import torch
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
+from seisedge.runtime.text import reason_of
 
 FORMAT = 1
+
+
+LOAD_ERRORS = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError,
+    pickle.UnpicklingError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
 
 
 class Stateful(Protocol):
@@ -30,6 +37,36 @@ def save_atomically(values: dict[str, Any], path: Path) -> None:
     buffer = io.BytesIO()
     torch.save(values, buffer)
     write_atomically(path, buffer.getvalue())
+
+
+def tensors_from(path: Path, what: str) -> dict[str, Any]:
+    """The dictionary in a file of torch.save, with tensors that are as large as the file says.
+
+    what: a noun for the message, for example 'a state of this training'. Raises InputError.
+    """
+    if not path.is_file():  # also for a FIFO, which would never end
+        raise InputError(f"{path}: no such file; it must be {what}")
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+        size = path.stat().st_size
+        if not isinstance(values, dict):
+            raise TypeError(f"it contains a {type(values).__name__}, not a dictionary")
+        _check_tensors(values, size)
+    except LOAD_ERRORS as error:
+        raise InputError(f"{path}: not {what}: {reason_of(error)}") from error
+    return values
+
+
+def _check_tensors(value: Any, size: int) -> None:
+    """Raises ValueError for a tensor that is larger than the file: one number can stand for any number of elements."""
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_tensors(item, size)
+    elif isinstance(value, torch.Tensor):
+        if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+            raise ValueError("it contains a tensor that is sparse, quantized or without values")
+        if value.numel() * value.element_size() > size:
+            raise ValueError(f"it contains a tensor of {value.numel()} elements, more than the file has")
 
 
 class CheckpointFile:
@@ -49,13 +86,13 @@ class CheckpointFile:
         """Restore the last state. Returns False if there is no file. Raises InputError."""
         if not self.path.is_file():
             return False
+        values = tensors_from(self.path, "a state of this training; remove it to start again")
+        if values.pop("format", None) != FORMAT:
+            raise InputError(f"{self.path}: written by another version of seisedge; train again")
         try:
-            values = torch.load(self.path, map_location="cpu", weights_only=True)
-            if values.pop("format") != FORMAT:
-                raise InputError(f"{self.path}: written by another version of seisedge; train again")
             stateful.restore(values)
-        except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, ValueError) as error:
+        except LOAD_ERRORS as error:
             raise InputError(
-                f"{self.path}: not a state of this training ({error}); remove the file to start again"
+                f"{self.path}: not a state of this training ({reason_of(error)}); remove the file to start again"
             ) from error
         return True

@@ -42,7 +42,7 @@ def command(
 
     Exit 1 where the gate does not accept it: outside the gate, or not tested at 0.5 points on too few events.
     """
-    first, second = open_model(parent), open_model(child)
+    first, second = open_model(parent, trial=True), open_model(child, trial=True)
     for name in ("task", "labels", "sampling_rate_hz", "n_samples", "unit"):
         ours, theirs = getattr(first.card, name), getattr(second.card, name)
         if ours != theirs:

@@ -43,7 +43,9 @@ largest_effect_option = click.option(
 )
 @click.option("--data", multiple=True, metavar="DIR", help=DATA_HELP)
 @click.option("--steps", type=click.IntRange(1), help="Steps of fine-tuning [default: half of the recipe's].")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of the random generators.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Seed of the random generators."
+)
 @largest_effect_option
 @windows_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The new run [default: RUN-pruned].")

@@ -48,7 +48,7 @@ def command(
     int8 is explicit Q/DQ: static, per channel, symmetric, calibrated on real training windows. Layers that
     are too sensitive on those windows stay fp32. Exit 1 and no file where the gate does not accept the result.
     """
-    source = open_model(model)
+    source = open_model(model, trial=True)
     require_fp32(source)
     target = out or model.with_name(f"{model.stem}-{precision}.onnx")
     if target.resolve() == model.resolve():

@@ -15,6 +15,7 @@ from seisedge.export.release import ReleaseSpec, make_release
 from seisedge.runtime import machine
 from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._overwrite import protect_folder
+from seisedge.runtime.files import folder_written_whole
 from seisedge.train.run_file import load_run
 
 EPILOG = """\b
@@ -76,10 +77,11 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
             ratio=ratio, steps=steps, seed=source.seed, windows=windows, largest_effect=largest_effect,
             accept_points=accept_points,
         )  # fmt: skip
-    release = make_release(source, archive, out, ReleaseSpec(windows, accept_points, prune), click.echo)
-    shipped = release.shipped().file
-    report = write_curves(run, shipped, folders, out) if curves and shipped is not None else None
-    write_folder(release, out, machine.describe(), report)
+    with folder_written_whole(out) as part:
+        release = make_release(source, archive, part, ReleaseSpec(windows, accept_points, prune), click.echo)
+        shipped = release.shipped().file
+        report = write_curves(run, shipped, folders, part) if curves and shipped is not None else None
+        write_folder(release, part, machine.describe(), report)
     for target, (name, why) in release.chosen.items():
         click.echo(f"{target}: {name} ({why})")
     refused = [v.name for v in release.variants if v.file is None]

@@ -20,7 +20,7 @@ from seisedge.export.prune.select import LARGEST_EFFECT, Choice, Target, block_e
 from seisedge.export.prune.surgery import Surgery, surgery_on
 from seisedge.runtime.card import Comparison, ModelCard
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.files import write_atomically
+from seisedge.runtime.files import folder_written_whole, write_atomically
 from seisedge.runtime.paths import stored_from_path
 from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.mixture import with_sources
@@ -223,15 +223,15 @@ def _half(limit: int) -> int:
 
 def write_pruned(pruned: Pruned, parent: Path, folders: Sequence[Path], out: Path) -> None:
     """The child as an ordinary run folder; its split is the parent's. folders: the data it was fine-tuned on."""
-    out.mkdir(parents=True, exist_ok=True)
     run = pruned.run
-    for name in ("split.json", "versions.json"):
-        source = parent / name
-        if source.is_file():
-            write_atomically(out / name, source.read_bytes())
-    data = [stored_from_path(folder.resolve()) for folder in folders]
-    write_request(Request(run.recipe, data, run.seed, data_sha256=run.data_sha256), out)
-    write_log(out / "log.csv", pruned.log)
-    write_metrics(run.recipe.name, run.metrics, pruned.report, out)
-    write_atomically(out / "gate.json", msgspec.json.format(msgspec.json.encode(pruned.comparison), indent=1))
-    save_run(run, out / "checkpoint.pt")
+    with folder_written_whole(out) as part:
+        for name in ("split.json", "versions.json"):
+            source = parent / name
+            if source.is_file():
+                write_atomically(part / name, source.read_bytes())
+        data = [stored_from_path(folder.resolve()) for folder in folders]
+        write_request(Request(run.recipe, data, run.seed, data_sha256=run.data_sha256), part)
+        write_log(part / "log.csv", pruned.log)
+        write_metrics(run.recipe.name, run.metrics, pruned.report, part)
+        write_atomically(part / "gate.json", msgspec.json.format(msgspec.json.encode(pruned.comparison), indent=1))
+        save_run(run, part / "checkpoint.pt")

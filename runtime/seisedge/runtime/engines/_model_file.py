@@ -38,6 +38,8 @@ def read_model(path: Path) -> tuple[bytes, ModelCard]:
 
     Raises InputError if it cannot be read or is too large, CardError for its parts and for its card.
     """
+    if path.exists() and not path.is_file():  # a FIFO without a writer would never end
+        raise InputError(f"{path}: the model file cannot be read: it is not a regular file")
     try:
         data = read_up_to(path, MAX_MODEL_BYTES)
     except OSError as error:

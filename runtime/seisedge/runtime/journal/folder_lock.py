@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.files import OWNER_ONLY, created_with, make_folder
+from seisedge.runtime.files import OWNER_ONLY, created_with, lock, make_folder
 
 LOCK_NAME = "lock"
 
@@ -48,7 +48,7 @@ class FolderLock:
                 reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
                 raise InputError(f"{folder}: cannot be the state folder: {reason}; give another --state") from error
             try:
-                _lock(self._descriptor)
+                lock(self._descriptor)
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise InputError(
@@ -73,16 +73,6 @@ class FolderLock:
 
     def _open_file(self) -> IO[bytes]:
         return open(self._folder / LOCK_NAME, "wb", opener=created_with(self._file_mode))
-
-
-def _lock(descriptor: int) -> None:
-    """Lock a folder. Raises BlockingIOError if another process holds the lock."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:  # a file system that cannot lock a folder
-        return
 
 
 def _identity(place: Path | int) -> tuple[int, int] | None:

@@ -23,9 +23,12 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.detection.soundness import resample_sound
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.text import shortened
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
+from seisedge.train.dataset.amplitude import GAIN, TOO_LARGE, gain_fault, is_too_large
 from seisedge.train.dataset.columns import Row, is_synthetic, kind_of, licence_of, number, onset_of, text, time_ns
 from seisedge.train.dataset.event_hashes import event_key
+from seisedge.train.dataset.flags import EARLY, contradicts_origin, flag
 from seisedge.train.dataset.holdout import WHOLE, Place, folds_of, settle
 from seisedge.train.dataset.origins import Occurrence, same_origin, with_unnamed
 from seisedge.train.dataset.plausible import Implausible, texts_of
@@ -40,6 +43,7 @@ logger = logging.getLogger(__name__)
 ROW_OF_ORIENTATION = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
 SYNTHETIC = "synthetic: only the recipe key data.synthetic = true trains on them; no evaluation counts them"
 UNKNOWN_STATION = "."  # NET.STA without codes
+EXAMPLES = 5  # names in a message
 KM_PER_S_OF_S_MINUS_P = 8.22  # P at 6.0 km/s, Vp/Vs 1.73
 
 Bool = npt.NDArray[np.bool_]
@@ -240,6 +244,8 @@ class _Reader:
         for row in store.rows:
             self.folder_of.setdefault(row["subset"], name)
         self.implausible += itertools.chain.from_iterable(store.implausible)
+        self.too_large: list[str] = []  # names of the records
+        self.without_gain: list[str] = []  # name and reason
 
     def add(self, store: Store, row: Row) -> None:
         """Read, mask and resample one record, or count it as left out. Raises InputError."""
@@ -250,6 +256,7 @@ class _Reader:
             else f"more than {MAX_RATE_IN_HZ:g} Hz" if rate > MAX_RATE_IN_HZ
             else f"no class for source type '{row['source_type']}'" if kind == UNUSED
             else "no onset" if onset is None
+            else EARLY if kind != "noise" and contradicts_origin(row)
             else ""
         )  # fmt: skip
         if not reason and kind not in KINDS:
@@ -258,7 +265,15 @@ class _Reader:
         first = start_ns = 0
         if not reason:
             start_ns = time_ns(row, "trace_start_time") or 0
-            components = components_of(store.samples(row), row["trace_component_order"])
+            samples = store.samples(row)
+            if is_too_large(samples):
+                self.too_large.append(row["trace_name"])
+                self.left_out[TOO_LARGE] += 1
+                return
+            if fault := gain_fault(row, samples):
+                self.without_gain.append(f"{row['trace_name']} ({fault})")
+                row = row | {GAIN: ""}
+            components = components_of(samples, row["trace_component_order"])
             gaps, n_finite, n_nan = missing_of(row), 0, 0
             for place, (code, x) in components.items():
                 present = np.ones(len(x), dtype=bool)
@@ -297,7 +312,17 @@ class _Reader:
             out.append(f"mixed sampling rates, all resampled to {self.rate_hz:g} Hz: {rates}")
         if self.with_nan:
             out.append(f"{self.with_nan} records contain NaN samples, which are masked")
+        if self.too_large:
+            out.append(f"records left out for {TOO_LARGE}: {_first_of(self.too_large)}")
+        if self.without_gain:
+            out.append(f"the gain of {len(self.without_gain)} records is not used: {_first_of(self.without_gain)}")
         return [*out, *texts_of(self.implausible)]
+
+
+def _first_of(names: Sequence[str]) -> str:
+    """The first names for a message."""
+    rest = len(names) - EXAMPLES
+    return ", ".join(map(shortened, names[:EXAMPLES])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[list[Record], str]:
@@ -396,7 +421,7 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         onset=onset * ratio + shift,
         noise_end=n_samples if noise else int(max(noise_end * ratio + shift, 0.0)) if noise_end else 0,
         n_samples=n_samples,
-        visible=row.get("trace_visible", "True") != "False",
+        visible=flag(row, "trace_visible", True),
         snr=number(row, "trace_onset_snr") or 0.0,
         magnitude=number(row, "source_magnitude"),
         distance_km=distance,

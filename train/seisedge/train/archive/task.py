@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from seisedge.runtime.card import highest_pass_hz
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record
 from seisedge.train.archive.sampler import Candidates, NuisanceSpec, Sampler
@@ -63,6 +64,22 @@ def _nothing_for(model: Model, archive: Archive, part: Part) -> str:
     what = model.labels[part.label] if model.task == "event_type" else "events with a magnitude"
     kinds = sorted({r.kind for r in archive.records})
     return f"the data contain no training record for {what}, only records of the kinds {', '.join(kinds)}"
+
+
+def check_fits(recipe: Recipe, model: Model) -> None:
+    """Raises InputError if the band or the answers of the recipe do not fit the window of the model."""
+    g = model.geometry
+    longest_s = g.n_samples / g.rate_hz - g.onset_s
+    if recipe.nuisance.answers_s[-1] > longest_s + 1e-9:
+        raise InputError(
+            f"recipe '{recipe.name}': nuisance.answers_s ends at {recipe.nuisance.answers_s[-1]:g} s, but the "
+            f"window of model '{recipe.model}' ends {longest_s:g} s after the onset; remove the longer answers"
+        )
+    if recipe.data.pass_hz > highest_pass_hz(g.rate_hz):
+        raise InputError(
+            f"recipe '{recipe.name}': data.pass_hz must be at most {highest_pass_hz(g.rate_hz):g} Hz for model "
+            f"'{recipe.model}' at {g.rate_hz:g} Hz; got {recipe.data.pass_hz:g} Hz"
+        )
 
 
 def notes_on_short_records(archive: Archive, geometry: Geometry) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +12,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from seisedge.runtime.text import quoted
+
 Range = tuple[float, float]
 Pair = tuple[Tensor, Tensor]
 NoiseSource = Callable[["Chance", int], Pair]
 
 GENERATOR = "generator"
+LARGEST = 1e6  # of a parameter
 
 
 class Chance:
@@ -86,6 +90,11 @@ class Augmentation(abc.ABC):
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise ValueError(f"share must be from 0 to 1; got {self.share:g}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            for number in value if isinstance(value, tuple | list) else [value]:
+                if isinstance(number, int | float) and not abs(number) <= LARGEST:  # False for nan
+                    raise ValueError(f"{field.name} must be a finite number below {LARGEST:g}; got {quoted(number)}")
         self.check()
 
     def check(self) -> None:  # noqa: B027  a hook: some subclasses have nothing to check

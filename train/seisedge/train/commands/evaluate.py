@@ -99,6 +99,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     """
     import msgspec
 
+    from seisedge.runtime.files import write_atomically
     from seisedge.train.archive.default_data import folders_or_training_data
     from seisedge.train.commands.train import device_from
     from seisedge.train.evaluation.markdown import markdown_of
@@ -120,8 +121,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     target.mkdir(parents=True, exist_ok=True)
     names = write_plots(report, target) if plots else []
     encoded = msgspec.json.format(msgspec.json.encode(report), indent=1)
-    (target / "report.json").write_bytes(encoded)
+    write_atomically(target / "report.json", encoded)
     page = markdown_of(report, names)
-    (target / "report.md").write_text(page, encoding="utf-8")
+    write_atomically(target / "report.md", page.encode())
     click.echo(encoded.decode() if as_json else page.partition("\n![")[0].rstrip())
     click.echo(f"{target}: report.json, report.md{''.join(', ' + name for name in names)}", err=as_json)

@@ -46,8 +46,12 @@ def device_from(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise InputError(f"--device {name}: must be auto, cpu or cuda[:N]") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"--device {name}: must be auto, cpu or cuda[:N]")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"--device {name}: this machine has no CUDA device that torch can use")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; the first is 0")
     return device
 
 
@@ -104,7 +108,10 @@ def mix_from(texts: tuple[str, ...]) -> dict[str, float]:
     "else event].",
 )
 @click.option("--device", default="auto", show_default=True, help="auto (CUDA if available), cpu or cuda[:N].")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of all random numbers.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True,
+    help="Seed of all random numbers.",
+)  # fmt: skip
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the run [default: runs/RECIPE].")
 @click.option(
     "--set",

@@ -21,6 +21,7 @@ import numpy as np
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
+from seisedge.train.dataset.amplitude import GAIN, TOO_LARGE, gain_fault, is_too_large
 from seisedge.train.dataset.catalogue import Catalogue, CatalogueEvent, Pick
 from seisedge.train.dataset.onset import VISIBLE_RATIO, find_onset, power_from_record, snr_at
 from seisedge.train.dataset.plan import Built, Plan, readme_of
@@ -245,7 +246,9 @@ class Builder:
         return window
 
     def _scaled(self, window: SensorWindow) -> Any:
-        """Samples in the unit of the plan; or the reason why they cannot be converted."""
+        """Samples in the unit of the plan; or the reason why they cannot be used."""
+        if is_too_large(window.samples):
+            return TOO_LARGE
         if self.plan.unit == "counts":
             return window.samples
         gains = [self.stations.gain(channel, window.start_ns, window.rate_hz) for channel in window.channels]
@@ -283,6 +286,8 @@ class Builder:
     def _add(self, row: Row, x: Any, window: SensorWindow, writer: Writer) -> None:
         """Write a record with its gain; count the reason if it has none."""
         gain = self._gain(window)
+        if not isinstance(gain, str) and gain_fault({GAIN: f"{gain:.6g}"}, x):
+            gain = gain_fault({GAIN: f"{gain:.6g}"}, x)
         if isinstance(gain, str):
             self.without_gain[gain] += 1
         else:

@@ -37,6 +37,7 @@ from seisedge.runtime.files import MIB, read_up_to
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.xmlfile import check_xml
 from seisedge.runtime.text import quoted, reason_of, shortened
+from seisedge.train.dataset.flags import AFTER_ORIGIN_S, BEFORE_ORIGIN_S, is_plausible_arrival
 from seisedge.train.dataset.origins import WITHIN_KM, WITHIN_S
 from seisedge.train.dataset.plausible import Implausible, is_implausible, is_implausible_time
 from seisedge.train.dataset.traveltimes import distance_km
@@ -153,6 +154,7 @@ def read_catalogue(
             found.choices[f"type '{shortened(event.type, 30)}': not used for training"] += 1
     if picks is not None:
         events = _with_picks(events, picks)
+    events = [_without_impossible_picks(event) for event in events]
     found.events.extend(sorted(events, key=lambda e: (e.origin_ns, e.id)))
     return found
 
@@ -197,6 +199,19 @@ def _unique(path: Path, entries: list[_Entry], found: Catalogue) -> list[Catalog
             )
         found.left_out["listed twice, with the same id and origin"] += 1
     return list(out.values())
+
+
+def _without_impossible_picks(event: CatalogueEvent) -> CatalogueEvent:
+    """The event without picks whose time cannot be of it; they are counted as ignored."""
+    bad = [p for p in event.picks if not is_plausible_arrival(p.time_ns, event.origin_ns)]
+    if not bad:
+        return event
+    why = f"more than {BEFORE_ORIGIN_S:g} s before the origin, or more than {AFTER_ORIGIN_S:g} s after it"
+    return replace(
+        event,
+        picks=tuple(p for p in event.picks if p not in bad),
+        picks_ignored=(*event.picks_ignored, *(f"{p.phase} {why}" for p in bad)),
+    )
 
 
 def label_of(phase: str) -> str | None:
@@ -313,15 +328,14 @@ def _with_picks(events: list[CatalogueEvent], path: Path) -> list[CatalogueEvent
         event_id = _clean(row["event_id"])
         if event_id not in known:
             raise InputError(f"{path}, line {line}: event {shortened(event_id)} is not in the catalogue")
-        try:
-            time_ns = ns_from_iso(row["time"])
-        except ValueError:
-            raise InputError(f"{path}, line {line}: time must be ISO 8601; got {quoted(row['time'])}") from None
-        if not row["phase"].strip():
-            raise InputError(f"{path}, line {line}: phase is empty; expected a phase such as P, Pg or Sn")
-        phase = label_of(row["phase"])
-        if phase is None:
-            ignored.setdefault(event_id, []).append(_not_a_label(row["phase"]))
+        phase, time_ns = label_of(row["phase"]), _time_of(row["time"])
+        if phase is None or time_ns is None:
+            stated = row["time"].strip()
+            ignored.setdefault(event_id, []).append(
+                _not_a_label(row["phase"]) if phase is None
+                else f"{phase} with the time {quoted(stated[:20])}, which is not ISO 8601" if stated
+                else f"{phase} without a time"
+            )  # fmt: skip
             continue
         pick = Pick(row["station"].strip(), phase, time_ns, (row.get("status") or "").strip())
         found.setdefault(event_id, []).append(pick)
@@ -333,6 +347,14 @@ def _with_picks(events: list[CatalogueEvent], path: Path) -> list[CatalogueEvent
         )
         for e in events
     ]
+
+
+def _time_of(stated: str) -> int | None:
+    """A time in ISO 8601 as ns; None for other text."""
+    try:
+        return ns_from_iso(stated)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _from_obspy(path: Path, found: Catalogue, magnitude_types: Sequence[str]) -> Iterator[_Entry]:

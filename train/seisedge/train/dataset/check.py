@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seisedge.train.dataset.audit import Explained, Guess, audit, audit_magnitudes
+from seisedge.train.dataset.flags import EARLY
 from seisedge.train.dataset.holdout import TUNING, Place, leaks
 from seisedge.train.dataset.origins import WITHIN_KM, WITHIN_S, Occurrence, same_origin, with_unnamed
 from seisedge.train.dataset.plausible import texts_of
@@ -182,6 +183,12 @@ def _samples(traces: Sequence[Trace]) -> list[Finding]:
 
     return [
         *_found("warning", "nan", of(lambda t: t.nan), "records with NaN or infinite samples, which are masked"),
+        *_found(
+            "warning", "amplitude", of(lambda t: t.too_large), "records that are not used: impossible amplitude",
+        ),
+        *_found(
+            "warning", "gain", of(lambda t: t.gain_fault), "records whose gain is impossible; it counts as unknown",
+        ),
         *_found("warning", "flat", of(lambda t: t.flat), "records with a component without signal, which is masked"),
         *_found("warning", "clipped", of(lambda t: t.clipped), "clipped records: their amplitude is too small"),
         *_found(
@@ -199,6 +206,7 @@ def _arrivals(traces: Sequence[Trace]) -> list[Finding]:
             "warning", "no arrival", (t.name for t in events if t.onset_sample is None),
             "records of events without a P arrival or onset, which are not used",
         ),
+        *_found("warning", "arrival time", (t.name for t in events if t.early), f"records that are not used: {EARLY}"),
         *_found("warning", "arrival outside", outside, "records whose arrival is outside the samples"),
     ]  # fmt: skip
 

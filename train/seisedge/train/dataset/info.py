@@ -40,6 +40,7 @@ class Info:
     by_split: list[Count]
     by_licence: list[Count]
     implausible: list[str]  # values treated as missing, one sentence for each column
+    by_gain_fault: list[Count]  # records whose gain is not used
 
 
 def info(traces: Sequence[Trace]) -> Info:
@@ -59,6 +60,7 @@ def info(traces: Sequence[Trace]) -> Info:
         by_split=_counts(traces, lambda t: t.split or "(none)"),
         by_licence=_counts(traces, lambda t: t.licence or "(not stated)"),
         implausible=texts_of(one for t in traces for one in t.implausible),
+        by_gain_fault=_counts([t for t in traces if t.gain_fault], lambda t: t.gain_fault),
     )
 
 
@@ -106,6 +108,7 @@ def text_from_info(found: Info) -> str:
         ("sampling rate", found.by_rate, 12),
         ("split", found.by_split, 12),
         ("licence", found.by_licence, 12),
+        *([("gain that is not used", found.by_gain_fault, 12)] if found.by_gain_fault else []),
     )
     for name, counts, shown in tables:
         lines.append(f"\n{name:34}  events  records")

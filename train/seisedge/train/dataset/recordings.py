@@ -6,6 +6,7 @@ and folders all headers are read first; for an SDS archive only those of the day
 
 from __future__ import annotations
 
+import logging
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from seisedge.runtime.errors import DataError, InputError
 from seisedge.runtime.records.miniseed import BadRecord, Decoder, RecordHeader, Scanner
 from seisedge.runtime.records.packet import SourceId
 from seisedge.train.dataset.progress import progress
+
+logger = logging.getLogger(__name__)
 
 SDS = "sds:"
 DAY_NS = 86_400 * NS_PER_S
@@ -127,11 +130,12 @@ class Recordings:
             if low >= high:
                 continue
             new = packet.samples[low - at : high - at]
+            known = np.isfinite(new)  # a NaN or infinite sample is a gap
             old = valid[low:high]
-            disagreeing += int((old & (samples[low:high] != new)).sum())
+            disagreeing += int((old & known & (samples[low:high] != new)).sum())
             samples = samples.astype(np.result_type(samples, new), copy=False)
-            samples[low:high] = np.where(old, samples[low:high], new)
-            valid[low:high] = True
+            samples[low:high] = np.where(old | ~known, samples[low:high], new)
+            valid[low:high] |= known
         if samples is None or not valid.any():
             return None
         return ChannelWindow(samples, valid, first_ns, rate, disagreeing)
@@ -187,10 +191,14 @@ class Recordings:
             raise InputError(f"{SDS}{root}: is not a folder; expected an SDS archive, YEAR/NET/STA/CHAN.D/…")
         for path in root.rglob("*.D.*"):
             match = _DAY_FILE.fullmatch(path.name)
-            if match is None or not 1 <= int(match[6]) <= 366:
+            if match is None or not 1 <= int(match[6]) <= 366 or not path.is_file():
+                continue
+            try:
+                midnight = ns_from_iso(f"{match[5]}-01-01") + (int(match[6]) - 1) * DAY_NS
+            except ValueError:
+                logger.warning("%s: skipped: the year of an SDS day file must be 0001 to 9999", path)
                 continue
             channel = SourceId(match[1], match[2], match[3].replace("--", ""), match[4])
-            midnight = ns_from_iso(f"{match[5]}-01-01") + (int(match[6]) - 1) * DAY_NS
             self._days.setdefault(channel, {})[midnight] = path
         if not self._days:
             raise DataError(f"{SDS}{root}: contains no day file of an SDS archive (NET.STA.LOC.CHAN.D.YEAR.DAY)")

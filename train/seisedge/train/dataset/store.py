@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import MIB, read_up_to
 from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.text import reason_of, shortened
 from seisedge.train.dataset.columns import (
     LABELS,
     Row,
@@ -29,9 +31,13 @@ from seisedge.train.dataset.columns import (
     text,
     without_implausible,
 )
+from seisedge.train.dataset.hdf5 import data_set_at, require_trace
 from seisedge.train.dataset.plausible import Implausible
 
 CHUNK = "trace_chunk"
+MAX_KEYS = 100  # of the group data_format
+MAX_COLUMNS = 2000
+MAX_CHUNKS = 10_000
 _PLACE = re.compile(r"-?\d*(:-?\d*){0,2}")
 
 Array = npt.NDArray[Any]
@@ -51,6 +57,7 @@ class Store:
         self._source = source_of_folder(text_from_path(folder.resolve().name), taken)
         self.chunks = chunks_of(folder)
         self._files: dict[str, h5py.File] = {}
+        self._last: tuple[tuple[str, str], h5py.Dataset] | None = None  # chunk and block, and its data set
         self._orders: dict[str, str] = {}  # order of the dimensions, by chunk
         self.rows: list[Row] = []
         self.implausible: list[list[Implausible]] = []
@@ -68,6 +75,7 @@ class Store:
         for file in self._files.values():
             file.close()
         self._files.clear()
+        self._last = None
 
     def paths(self) -> Iterator[Path]:
         """The files, metadata before waveforms, chunk by chunk."""
@@ -78,31 +86,48 @@ class Store:
     def samples(self, row: Row) -> Array:
         """Samples (components, n) in their stored type. Raises InputError if the trace is missing or unreadable."""
         block, _, place = row["trace_name"].partition("$")
-        path = self.folder / f"waveforms{row[CHUNK]}.hdf5"
+        chunk = row[CHUNK]
+        path = self.folder / f"waveforms{chunk}.hdf5"
+        where = f"{path}: trace {shortened(row['trace_name'])}"
+        order = self._order(chunk)
         try:
-            stored = self._file(row[CHUNK])["data"][block]
-            data: Array = np.asarray(stored[_slices(place)] if place else stored[()])
+            stored = self._block(chunk, block)
+            index = _slices(place) if place else ()
+            require_trace(_selected(stored.shape, index), stored.dtype, where, order)
+            data: Array = np.asarray(stored[index])
         except (KeyError, ValueError, IndexError, TypeError) as error:
-            raise InputError(f"{path}: trace {row['trace_name']} of metadata.csv is missing") from error
-        except OSError as error:
-            raise InputError(
-                f"{path}: trace {row['trace_name']} cannot be read; check that the file is complete"
-            ) from error
-        order = self._order(row[CHUNK])
+            raise InputError(f"{where} of metadata.csv is missing") from error
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{where} cannot be read; check that the file is complete") from error
         if data.ndim == 1:
-            data = data[None]
-        elif order == "WC":
-            data = data.T
-        if data.ndim != 2:
-            raise InputError(f"{path}: trace {row['trace_name']} must be (components, samples); got {data.shape}")
-        return data
+            return data[None]
+        return data.T if order == "WC" else data
+
+    def _block(self, chunk: str, block: str) -> h5py.Dataset:
+        """A data set of samples; the last one is kept. Raises KeyError, InputError."""
+        if self._last is None or self._last[0] != (chunk, block):
+            path = self.folder / f"waveforms{chunk}.hdf5"
+            self._last = (chunk, block), data_set_at(self._file(chunk), path, f"data/{block}")
+        return self._last[1]
 
     def data_format(self, chunk: str) -> dict[str, str]:
         """The values of the group `data_format` as text; empty if there is no such group."""
-        group = self._file(chunk).get("data_format")
-        if group is None:
-            return {}
-        return {key: _text(group[key][()]) for key in group}
+        file, path = self._file(chunk), self.folder / f"waveforms{chunk}.hdf5"
+        try:
+            if "data_format" not in file.keys():  # noqa: SIM118 - "in file" follows links
+                return {}
+            if isinstance(file.get("data_format", getlink=True), h5py.ExternalLink):
+                raise InputError(f"{path}: data_format is a link to another file; write it into this file")
+            names = [name for _, name in zip(range(MAX_KEYS), file["data_format"], strict=False)]
+            stored = {name: data_set_at(file, path, f"data_format/{name}") for name in names}
+            large = next((name for name, value in stored.items() if value.size > MAX_KEYS), None)
+            if large is not None:
+                raise InputError(
+                    f"{path}: data_format/{shortened(large)} must be a text; it has more than {MAX_KEYS} values"
+                )
+            return {name: _text(value[()]) for name, value in stored.items()}
+        except (KeyError, ValueError, TypeError, OSError, RuntimeError, AttributeError) as error:
+            raise InputError(f"{path}: the group data_format cannot be read: {reason_of(error)}") from error
 
     def _order(self, chunk: str) -> str:
         if chunk not in self._orders:
@@ -124,9 +149,11 @@ class Store:
     def _rows(self, chunk: str) -> list[Row]:
         path = self.folder / f"metadata{chunk}.csv"
         try:
-            with path.open(newline="", encoding="utf-8") as file:
+            with path.open(newline="", encoding="utf-8-sig") as file:  # with or without a byte order mark
                 reader = csv.DictReader(file, restval="")
                 columns = list(reader.fieldnames or [])
+                if len(columns) > MAX_COLUMNS:
+                    raise InputError(f"{path}: has {len(columns)} columns, at most {MAX_COLUMNS} are read")
                 missing = [] if "trace_name" in columns else ["trace_name"]
                 rated = {"trace_sampling_rate_hz", "trace_dt_s"} & set(columns)
                 rate = "" if rated else self._common("sampling_rate", chunk)
@@ -138,7 +165,9 @@ class Store:
                     raise InputError(f"{path}: no column {', '.join(missing)}")
                 rows = [{key: value for key, value in row.items() if key is not None} for row in reader]
         except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path}: is not a CSV table in UTF-8: {error}") from error
+            raise InputError(f"{path}: is not a CSV table in UTF-8: {reason_of(error)}") from error
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         components = "" if "trace_component_order" in columns else self._common("component_order", chunk)
         out = []
         for row in rows:
@@ -169,7 +198,7 @@ def chunks_of(folder: Path) -> list[str]:
     if (folder / "waveforms.hdf5").is_file() and (folder / "metadata.csv").is_file():
         return [""]
     if (folder / "chunks").is_file():
-        names = [line.strip() for line in (folder / "chunks").read_text().splitlines() if line.strip()]
+        names = _chunk_names(folder / "chunks")
     else:
         names = sorted(path.name[8:-4] for path in folder.glob("metadata?*.csv"))
         names = [name for name in names if (folder / f"waveforms{name}.hdf5").is_file()]
@@ -178,6 +207,33 @@ def chunks_of(folder: Path) -> list[str]:
             if not (folder / file).is_file():
                 raise InputError(f"{folder}: {file} is missing; --data needs a folder in SeisBench format")
     return names
+
+
+def _chunk_names(path: Path) -> list[str]:
+    """The names in the file `chunks`. Raises InputError."""
+    try:
+        names = [line.strip() for line in read_up_to(path, MIB).decode("utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: must contain one name of a chunk in each line: {reason_of(error)}") from error
+    bad = next((name for name in names if "/" in name or "\\" in name or not name.isprintable()), None)
+    if bad is not None:
+        raise InputError(f"{path}: {shortened(bad)!r} is not the name of a chunk; it must contain no / or \\")
+    if len(names) > MAX_CHUNKS:
+        raise InputError(f"{path}: has {len(names)} names, at most {MAX_CHUNKS} are read")
+    return names
+
+
+def _selected(shape: tuple[int, ...], index: tuple[int | slice, ...]) -> tuple[int, ...]:
+    """The shape of an array of `shape` at an index of `_slices`. Raises IndexError."""
+    if len(index) > len(shape):
+        raise IndexError(index)
+    out = []
+    for size, part in zip(shape, index, strict=False):
+        if isinstance(part, slice):
+            out.append(len(range(*part.indices(size))))
+        elif not -size <= part < size:
+            raise IndexError(index)
+    return (*out, *shape[len(index) :])
 
 
 def _slices(place: str) -> tuple[int | slice, ...]:

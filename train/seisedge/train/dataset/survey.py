@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.detection.soundness import flat_runs
+from seisedge.train.dataset.amplitude import TOO_LARGE, gain_fault, is_too_large
 from seisedge.train.dataset.columns import Row, kind_of, licence_of, number, onset_of, text, time_ns
+from seisedge.train.dataset.flags import contradicts_origin
 from seisedge.train.dataset.plausible import Implausible
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store
@@ -59,6 +61,9 @@ class Trace:
     sha1: str  # SHA-1 of the samples as float64
     implausible: tuple[Implausible, ...] = ()  # values treated as missing
     named: bool = True  # the data state an event id or a group
+    gain_fault: str = ""  # why the gain is not used; of survey without samples only what the metadata show
+    early: bool = False  # the onset contradicts the origin time
+    too_large: str = ""  # the reason, if the record is not used for its amplitude
 
     @property
     def length_s(self) -> float:
@@ -126,6 +131,9 @@ def _trace(row: Row, folder: Path, x: Array | None, implausible: Sequence[Implau
         sha1="" if x is None else hashlib.sha1(x.astype(np.float64).tobytes(), usedforsecurity=False).hexdigest(),
         implausible=tuple(implausible),
         named=bool(event or text(row, "source_group") or kind == "noise"),
+        gain_fault=gain_fault(row, x),
+        early=kind != "noise" and contradicts_origin(row),
+        too_large=TOO_LARGE if x is not None and is_too_large(x) else "",
         **faults,
     )
 

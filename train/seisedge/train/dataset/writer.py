@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.commands._overwrite import protect_folder
+from seisedge.runtime.commands._stopped import uninterrupted
 from seisedge.runtime.errors import InputError
+from seisedge.train.dataset.fault_file import FaultFile
 
 BLOCK = 64  # traces of one shape and type in an array: a SeisBench trace block, fast to read and write
 Row = dict[str, Any]
@@ -38,9 +40,9 @@ class Writer:
             self._folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.absolute().parent))
         except OSError as error:
             raise InputError(f"{out}: cannot be written: {error.strerror}") from error
-        self._file = h5py.File(
-            self._folder / "waveforms.hdf5", "w", libver="latest"
-        )  # "latest": no time stamps in groups, so equal input gives equal bytes
+        self._disk = FaultFile(self._folder / "waveforms.hdf5")
+        # "latest": no time stamps in groups, so equal input gives equal bytes
+        self._file = h5py.File(self._disk, "w", libver="latest")
 
     def __enter__(self) -> Self:
         return self
@@ -48,9 +50,13 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with uninterrupted():
+            self._file.close()
+            self._disk.close()
         if self._folder.exists():
             shutil.rmtree(self._folder)
+        if error is None:
+            self._disk.check()
 
     def add(self, row: Row, x: Array) -> None:
         """Add a trace (components, n). `trace_name` moves to `trace_name_original`; it becomes the place in a block."""
@@ -68,9 +74,12 @@ class Writer:
         """
         for held in self._held.values():
             self._write(held)
-        for key, value in data_format.items():
-            self._file.create_dataset(f"data_format/{key}", data=value, track_times=False)
-        self._file.close()
+        with uninterrupted():
+            for key, value in data_format.items():
+                self._file.create_dataset(f"data_format/{key}", data=value, track_times=False)
+            self._file.close()
+        self._disk.check()
+        self._disk.close()
         with (self._folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
@@ -87,10 +96,12 @@ class Writer:
         data = np.stack([x for _, x in held])
         name = f"block{self._n_blocks:05d}"
         self._n_blocks += 1
-        self._file.create_dataset(
-            f"data/{name}", data=data, chunks=(1, 1, data.shape[2]), compression="gzip", compression_opts=4,
-            shuffle=True, track_times=False,
-        )  # fmt: skip
+        with uninterrupted():
+            self._file.create_dataset(
+                f"data/{name}", data=data, chunks=(1, 1, data.shape[2]), compression="gzip", compression_opts=4,
+                shuffle=True, track_times=False,
+            )  # fmt: skip
+        self._disk.check()
         for i, (row, _) in enumerate(held):
             row["trace_name_original"] = row["trace_name"]
             row["trace_name"] = f"{name}${i},:{data.shape[1]},:{data.shape[2]}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import write_atomically
 from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNDAMAGED
 from seisedge.train.evaluation.damage import LADDERS
 from seisedge.train.evaluation.figure import MIN_EVENTS, MODEL, Figure
@@ -42,7 +44,9 @@ def write_plots(report: EvaluationReport, folder: Path) -> list[str]:
     for name, draw in PLOTS.items():
         figure = draw(report)
         if figure is not None:
-            figure.savefig(folder / name, dpi=DPI)
+            picture = io.BytesIO()
+            figure.savefig(picture, dpi=DPI)
+            write_atomically(folder / name, picture.getvalue())
             out.append(name)
     return out
 

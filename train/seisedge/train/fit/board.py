@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 
+from seisedge.runtime.files import write_atomically
 from seisedge.train.fit.progress import Reporter
 
 LEGEND = {"calibration": "first training, without the calibration fold", "training": "second training, all records"}
@@ -51,4 +53,6 @@ def draw_curves(path: Path, logs: dict[str, Rows], title: str, score_name: str, 
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)
     figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120)
+    write_atomically(path, picture.getvalue())

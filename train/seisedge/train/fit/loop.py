@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,13 +12,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from seisedge.runtime.files import write_atomically
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.archive.task import RecordFilter
 from seisedge.train.checkpoint import CheckpointFile
 from seisedge.train.fit.progress import Reporter
 from seisedge.train.fit.schedule import ScheduleDecisions
-from seisedge.train.fit.stage import Settings, Stage
+from seisedge.train.fit.stage import LastStep, Settings, Stage
 from seisedge.train.models._base import Model
 from seisedge.train.recipes.recipe import Recipe
 
@@ -26,6 +28,7 @@ __all__ = ["UNKNOWN_GAIN", "Row", "Settings", "Trained", "train_model", "write_l
 LOG_ROWS = 50  # approximate number of rows in the log; more if every epoch is validated
 VALIDATIONS = 10  # approximate number of validations; more if every epoch is validated
 LARGEST_GRADIENT = 5.0
+RECORD_OF_BATCH = 3  # index in `Stage.batch`
 
 Row = dict[str, float]
 RowCallback = Callable[[Row, Stage], None]
@@ -61,7 +64,7 @@ def train_model(  # noqa: PLR0913 - independent inputs, each used as it is
 
     on_row: called with each row of the log. held_out: records on which the loss is measured during training.
     decisions: rates and stop of an earlier training, which this one repeats. report: receives messages for the user.
-    Raises InputError.
+    Raises InputError, and FailedError if the loss or the gradient of a step is not finite.
     """
     stage = Stage(recipe, archive, chosen, seed, device, held_out, decisions, settings or Settings(), report)
     schedule, world = stage.schedule, stage.world
@@ -84,6 +87,7 @@ def train_model(  # noqa: PLR0913 - independent inputs, each used as it is
                 on_row(row, stage)
         if checkpoint is not None and world.first:
             checkpoint.save(stage, last or schedule.decisions.stopped)
+    stage.require_finite()
     return Trained(stage.average, stage.terms(), stage.log, schedule.decisions)
 
 
@@ -92,10 +96,13 @@ def train_step(stage: Stage) -> None:
     factor = stage.schedule.factor(stage.step)
     for group, rate in zip(stage.optimiser.param_groups, stage.base_rates, strict=True):
         group["lr"] = rate * factor
-    loss, score = stage.loss()
+    batch = stage.batch()
+    loss, score = stage.loss(batch)
+    stage.require_finite()  # of the step before: a GPU computes this one meanwhile
     stage.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-    nn.utils.clip_grad_norm_(stage.model.parameters(), LARGEST_GRADIENT)
+    norm = nn.utils.clip_grad_norm_(stage.model.parameters(), LARGEST_GRADIENT)
+    stage.last = LastStep(stage.step + 1, torch.stack([loss.detach().float(), norm]), batch[RECORD_OF_BATCH])
     stage.optimiser.step()
     update_average(
         stage.average, stage.model, min(stage.recipe.optimisation.average, (stage.step + 1) / (stage.step + 10))
@@ -106,6 +113,7 @@ def train_step(stage: Stage) -> None:
 
 def log_row(stage: Stage, validate: bool) -> Row:
     """Means since the last row. validate: also measure loss and score on the held-out records; else they are nan."""
+    stage.require_finite()
     batch = stage.recipe.optimisation.batch
     loss, score = (stage.world.mean(stage.sums) / max(stage.since, 1)).tolist()
     earlier = stage.log[-1]["seconds"] if stage.log else 0.0
@@ -140,7 +148,8 @@ def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
 
 def write_log(path: Path, log: list[Row]) -> None:
     """Write the log as CSV."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(log[0]) if log else ["step"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(log)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(log[0]) if log else ["step"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(log)
+    write_atomically(path, text.getvalue().encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import shlex
 from pathlib import Path
 
@@ -12,7 +11,9 @@ from torch import Tensor
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
+from seisedge.runtime.text import shortened
 from seisedge.train.archive.provenance import Provenance
+from seisedge.train.checkpoint import tensors_from
 from seisedge.train.recipes.recipe import Recipe
 
 FILE = "run.json"
@@ -74,11 +75,9 @@ def weights_from(path: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise InputError(f"--from {path}: no such run or weights file")
     try:
-        values = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise InputError(
-            f"--from {path}: not a file of tensors that torch can load with weights_only ({type(error).__name__})"
-        ) from error
+        values = tensors_from(file, "a file of tensors that torch can load with weights_only")
+    except InputError as error:
+        raise InputError(f"--from {error}") from error
     for key in ("state", "state_dict", "model"):
         if isinstance(values, dict) and isinstance(values.get(key), dict):
             values = values[key]
@@ -88,4 +87,7 @@ def weights_from(path: Path) -> dict[str, Tensor]:
     tensors = {k: v for k, v in values.items() if isinstance(v, Tensor)}
     if not tensors:
         raise InputError(f"--from {path}: contains no tensors; must contain a state_dict (tensors by name)")
+    bad = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
+    if bad:
+        raise InputError(f"--from {path}: the weights of '{shortened(bad[0])}' are not finite; give other weights")
     return tensors

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
+import os
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,12 +18,19 @@ import torch
 
 from seisedge.runtime.commands._overwrite import protect_folder
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import lock, write_atomically
 from seisedge.runtime.paths import path_from_stored, stored_from_path, text_from_path
 from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.mixture import require_contribution, with_sources
 from seisedge.train.archive.provenance import Provenance, provenance_of, with_initial_weights
 from seisedge.train.archive.sampler import Candidates
-from seisedge.train.archive.task import RecordFilter, candidates_of, notes_on_faint_records, notes_on_short_records
+from seisedge.train.archive.task import (
+    RecordFilter,
+    candidates_of,
+    check_fits,
+    notes_on_faint_records,
+    notes_on_short_records,
+)
 from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
 from seisedge.train.checkpoint import CheckpointFile, save_atomically
@@ -30,6 +39,7 @@ from seisedge.train.evaluation.report import EvaluationReport, evaluate_archive
 from seisedge.train.evaluation.subject import subject_of_training
 from seisedge.train.evaluation.unseen import NothingToEvaluate
 from seisedge.train.fit.board import draw_curves, write_board
+from seisedge.train.fit.distributed import World
 from seisedge.train.fit.loop import Row, Settings, Trained, train_model, write_log
 from seisedge.train.fit.progress import Progress, Reporter
 from seisedge.train.fit.request import (
@@ -94,17 +104,19 @@ def run_training(  # noqa: PLR0913 - independent inputs, each used as it is
     weights: a run or file with initial weights. checkpoint_s: seconds between states that `resume_training` can use.
     overwrite: replace a run in `out`, when the first step begins.
     """
-    if is_interrupted(out) and not overwrite:
-        raise InputError(
-            f"{out}: contains an interrupted training; resume it with seisedge train --resume {out}, give another "
-            "folder with -o, or --overwrite to replace it"
-        )
-    if not is_started(out):
-        protect_folder(out, overwrite, RESULTS)
-    data, begun_with = [stored_from_path(f.resolve()) for f in folders], text_from_path(weights or "")
-    earlier = None if weights is None else provenance_in(weights)
-    request = Request(recipe, data, seed, limit, begun_with, weights_provenance=earlier)
-    return _train(request, out, device, settings or Settings(), draws, report, checkpoint_s, weights)
+    settings = settings or Settings()
+    with locked_run(out, settings.world):
+        if is_interrupted(out) and not overwrite:
+            raise InputError(
+                f"{out}: contains an interrupted training; resume it with seisedge train --resume {out}, give another "
+                "folder with -o, or --overwrite to replace it"
+            )
+        if not is_started(out):
+            protect_folder(out, overwrite, RESULTS)
+        data, begun_with = [stored_from_path(f.resolve()) for f in folders], text_from_path(weights or "")
+        earlier = None if weights is None else provenance_in(weights)
+        request = Request(recipe, data, seed, limit, begun_with, weights_provenance=earlier)
+        return _train(request, out, device, settings, draws, report, checkpoint_s, weights)
 
 
 def resume_training(
@@ -117,10 +129,44 @@ def resume_training(
     checkpoint_s: float = 60.0,
 ) -> Run:
     """Resume RUN from its last state; the result is that of an uninterrupted run. Raises InputError."""
-    request = read_request(out)
-    weights = out / STATE / WEIGHTS
-    found = weights if weights.is_file() else None
-    return _train(request, out, device, settings or Settings(), draws, report, checkpoint_s, found)
+    read_request(out)
+    settings = settings or Settings()
+    with locked_run(out, settings.world):
+        request = read_request(out)  # of a training that may just have ended
+        weights = out / STATE / WEIGHTS
+        found = weights if weights.is_file() else None
+        return _train(request, out, device, settings, draws, report, checkpoint_s, found)
+
+
+@contextlib.contextmanager
+def locked_run(out: Path, world: World) -> Iterator[None]:
+    """Within the block no other training writes to `out`, which is created; removed again if it stays empty.
+
+    Of several processes that train one model, the first one holds the lock. Raises InputError.
+    """
+    if not world.first:
+        yield
+        return
+    if out.is_symlink() and not out.exists():
+        raise InputError(f"{out}: is a link to a missing target; -o must be a folder")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; -o must be a folder for the run")
+    existed = out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            lock(descriptor)
+        except BlockingIOError:
+            raise InputError(
+                f"{out}: another training writes to this folder; give another folder with -o, or wait until it ends"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+        if not existed:
+            with contextlib.suppress(OSError):
+                out.rmdir()  # only if it is empty
 
 
 def _train(
@@ -135,6 +181,7 @@ def _train(
 ) -> Run:
     recipe, seed, world = request.recipe, request.seed, settings.world
     model = create_model(recipe.model, **recipe.arguments)
+    check_fits(recipe, model)
     check_augmentations(augmentations_from(recipe.augmentation), model.task)
     if weights is not None:
         settings = dataclasses.replace(settings, weights=weights_from(weights))
@@ -237,12 +284,12 @@ def start_folder(
         save_atomically(dict(weights), out / STATE / WEIGHTS)
     write_request(msgspec.structs.replace(request, data_sha256=archive.sha256), out)
     sides = {r.name: {"event": r.event, "split": r.split, "fold": r.fold} for r in archive.records}
-    (out / "split.json").write_text(json.dumps(sides, indent=0, sort_keys=True))
+    write_atomically(out / "split.json", json.dumps(sides, indent=0, sort_keys=True).encode())
     versions = {name: version(name) for name in ("seisedge", "numpy", "h5py")}
     # With the build, "2.13.0+cu130"; the package metadata have only "2.13.0"
     versions["torch"] = str(torch.__version__)
     versions |= {"python": platform.python_version(), "device": str(device), "seed": str(request.seed)}
-    (out / "versions.json").write_text(json.dumps(versions, indent=1, sort_keys=True))
+    write_atomically(out / "versions.json", json.dumps(versions, indent=1, sort_keys=True).encode())
 
 
 def remove_results(out: Path) -> None:

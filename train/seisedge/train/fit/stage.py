@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seisedge.runtime.errors import InputError
+from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.text import shortened
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter, show_marks
 from seisedge.train.archive.noise_pool import NoisePool
@@ -30,6 +31,7 @@ from seisedge.train.models._base import Model, PictureModel
 from seisedge.train.recipes.recipe import Recipe
 
 Weights = dict[str, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # arguments of `Objective.forward`
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,21 @@ class Settings:
     weights: Weights | None = None
     station_term: Mapping[str, float] = field(default_factory=dict)
     teacher: Model | None = None
+
+
+NAMED = 64  # records in a message
+
+
+@dataclass(frozen=True)
+class LastStep:
+    """The last step of a training, not yet known to be finite. values: (2,), loss and norm of the gradient.
+
+    record: (batch,), indices.
+    """
+
+    step: int
+    values: Tensor
+    record: Tensor
 
 
 class Stage:
@@ -70,6 +87,7 @@ class Stage:
     ) -> None:
         torch.manual_seed(seed)
         o = recipe.optimisation
+        self.archive = archive
         self.recipe, self.device, self.settings, self.world = recipe, device, settings, settings.world
         self.rows = self.world.rows(o.batch)
         model = create_model(recipe.model, **recipe.arguments)
@@ -133,6 +151,7 @@ class Stage:
         self.step, self.log = 0, list[dict[str, float]]()
         self.sums = torch.zeros(2, device=device)  # of loss and score since the last row of the log
         self.since, self.seconds = 0, 0.0
+        self.last: LastStep | None = None
         if self.world.first:
             for note in notes:
                 report(note)
@@ -148,7 +167,7 @@ class Stage:
             groups.append({"params": [self.objective.terms], "weight_decay": 0.0, "lr": o.station_rate})
         return [group for group in groups if group["params"]]
 
-    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def batch(self) -> Batch:
         """The rows of the next batch that this process computes, as arguments of `Objective.forward`."""
         draw = self.sampler.draw(self.recipe.optimisation.batch)
         draw = Draw(**{f.name: getattr(draw, f.name)[self.rows] for f in dataclasses.fields(draw)})
@@ -158,12 +177,29 @@ class Stage:
         most = self.recipe.optimisation.magnitude_shift
         return x, valid, label, record, self.chance.uniform(len(x), low=-most, high=most)
 
-    def loss(self) -> tuple[Tensor, Tensor]:
-        """Loss and score of the next batch."""
-        batch = self.batch()
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Loss and score of a batch."""
         with autocast(self.bf16, self.device):
             loss, score = self.call(*batch)
         return loss, score
+
+    def require_finite(self) -> None:
+        """Raises FailedError, which names the records of the batch, if the last step was not finite.
+
+        Such a step makes all weights NaN, so this is called before weights are logged, stored or returned.
+        """
+        last, self.last = self.last, None
+        if last is None or bool(torch.isfinite(last.values).all()):
+            return
+        loss, norm = last.values.tolist()
+        records = [self.archive.records[int(i)] for i in dict.fromkeys(last.record.tolist())]
+        known = [f"{r.name} ({'no gain' if r.gain is None else f'gain {r.gain:g}'})" for r in records]
+        rest = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
+        raise FailedError(
+            f"step {last.step}: the loss is {loss:g} and its gradient {norm:g}, so the training was stopped and no "
+            f"weights were written; lower optimisation.rate, or check the samples, gains and magnitudes of the records "
+            f"of this batch: {', '.join(map(shortened, known[:NAMED]))}{rest}"
+        )
 
     def terms(self) -> dict[str, float]:
         """Station terms (log10) of the stations in the training records."""
@@ -173,7 +209,11 @@ class Stage:
         return {s: float(values[i]) for i, s in enumerate(self.objective.facts.stations) if s in self.stations}
 
     def state(self) -> dict[str, Any]:
-        """The complete state at this step; a training restored from it continues as if it had not been interrupted."""
+        """The complete state at this step; a training restored from it continues as if it had not been interrupted.
+
+        Raises FailedError if the last step was not finite.
+        """
+        self.require_finite()
         rng = self.sampler.rng.bit_generator.state
         values = {
             "step": self.step,

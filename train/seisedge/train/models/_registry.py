@@ -7,9 +7,14 @@ from typing import Any, TypeVar
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.suggestion import suggestion
+from seisedge.runtime.text import quoted, reason_of, shortened
 from seisedge.train.models._base import Model
 
 Builder = TypeVar("Builder", bound=Callable[..., Model])
+
+MAX_ARGUMENT = 256  # of widths and numbers of bands; a model of 1024 channels has some 50 million parameters
+MAX_IN_SHAPE = 1024  # of the widths of a pruned network
+MAX_ITEMS = 64
 
 _BUILDERS: dict[str, Callable[..., Model]] = {}
 
@@ -29,10 +34,23 @@ def model_names() -> list[str]:
 
 
 def create_model(name: str, **arguments: Any) -> Model:
-    """Build a model by name. Raises InputError for an unknown name or argument."""
+    """Build a model by name. Raises InputError for an unknown name or argument, and for a value that is not usable."""
     if name not in _BUILDERS:
         raise InputError(f"no model named '{name}'; {suggestion(name, model_names())}")
+    for key, value in arguments.items():
+        _check_argument(f"model '{name}': arguments.{shortened(key)}", value, MAX_ARGUMENT)
     try:
         return _BUILDERS[name](**arguments)
-    except TypeError as error:
-        raise InputError(f"model '{name}': {error}") from error
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"model '{name}': its arguments cannot be used: {reason_of(error)}") from error
+
+
+def _check_argument(place: str, value: Any, highest: int, depth: int = 0) -> None:
+    """Raises InputError for a number that is not finite, negative or too large: it is refused before memory is used."""
+    if isinstance(value, dict | list):
+        if len(value) > MAX_ITEMS or depth > 3:
+            raise InputError(f"{place}: must have at most {MAX_ITEMS} items and 3 levels")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_argument(place, item, MAX_IN_SHAPE, depth + 1)
+    elif isinstance(value, int | float) and not 0 <= value <= highest:  # False for nan
+        raise InputError(f"{place}: must be from 0 to {highest}; got {quoted(value)}")

@@ -117,6 +117,8 @@ class GANetSmall(EventTypeModel):
 @register_model
 def ganet_paper(n_classes: int = 3) -> EventTypeModel:
     """GA-Net in the paper's geometry; two classes (tectonic, non-tectonic) or three."""
+    if n_classes not in (2, 3):
+        raise ValueError(f"n_classes must be 2 or 3; got {n_classes}")
     return GANetPaper(EVENT_TYPES[:n_classes])
 
 

@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from seisedge.runtime.card import MAX_ANSWERS, MAX_NAME, MAX_WINDOW_S
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import read_up_to
 from seisedge.runtime.suggestion import suggestion
-from seisedge.runtime.text import reason_of
+from seisedge.runtime.text import quoted, reason_of, shortened
 from seisedge.runtime.tomlfile import MAX_BYTES, tables_from_toml
 from seisedge.train.augment import augmentations_from
 from seisedge.train.dataset.holdout import check_rule
+
+Bounds = Mapping[str, tuple[float, float, str]]  # key → lowest value, highest value, reason
+SHARE = (0.0, 1.0, "it is a share")
+MAX_SOURCES = 1000
+KINDS_NOT_TECTONIC = ("blast", "mass movement")
+
+
+def check_bounds(table: msgspec.Struct, bounds: Bounds) -> None:
+    """Raises ValueError for the first key of `table` whose value is outside its bounds or not finite."""
+    for key, (low, high, why) in bounds.items():
+        value = getattr(table, key)
+        if not low <= value <= high:  # False for nan
+            raise ValueError(f"{key} must be from {low:g} to {high:g}, since {why}; got {quoted(value)}")
+
+
+def check_weights(table: msgspec.Struct, keys: tuple[str, ...]) -> None:
+    """Raises ValueError for a source whose weight is negative or not finite, and if all weights of a key are 0."""
+    for key in keys:
+        weights: dict[str, float] = getattr(table, key)
+        if len(weights) > MAX_SOURCES:
+            raise ValueError(f"{key} must have at most {MAX_SOURCES} sources; got {len(weights)}")
+        for source, weight in weights.items():
+            if not 0 <= weight <= 1e6:
+                raise ValueError(
+                    f"{key}.{shortened(source)} must be from 0 to 1e6, since it is a weight; got {quoted(weight)}"
+                )
+        if weights and not any(weights.values()):
+            raise ValueError(
+                f"{key}: all weights are 0, so that nothing can be drawn; remove the key, or weigh a source"
+            )
 
 
 class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +74,15 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     synthetic: bool = False
     mix: dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]] = {}
 
+    def __post_init__(self) -> None:
+        check_bounds(self, {"pass_hz": (0.1, 1000, "it is the upper edge of the pass band in Hz")})
+        check_weights(self, ("tectonic", "non_tectonic", "noise", "distance_only"))
+        for key in self.non_tectonic:
+            if key.partition("/")[0] not in KINDS_NOT_TECTONIC or not key.partition("/")[2]:
+                raise ValueError(
+                    f"the keys of non_tectonic must be 'blast/SOURCE' or 'mass movement/SOURCE'; got {quoted(key)}"
+                )
+
 
 class Nuisances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """See `sampler.NuisanceSpec`."""
@@ -53,9 +94,27 @@ class Nuisances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vertical_share: float = 0.5
     subset_share: float = 0.15
 
+    def __post_init__(self) -> None:
+        if not 0 < len(self.answers_s) <= MAX_ANSWERS or list(self.answers_s) != sorted(set(self.answers_s)):
+            raise ValueError(f"answers_s must ascend, with 1 to {MAX_ANSWERS} answers; got {quoted(self.answers_s)}")
+        if not all(0 < answer_s <= MAX_WINDOW_S for answer_s in self.answers_s):
+            raise ValueError(
+                f"answers_s must be above 0 s and at most {MAX_WINDOW_S:g} s, the longest window of a model; "
+                f"got {quoted(self.answers_s)}"
+            )
+        bounds: Bounds = {
+            "jitter_s": (0, 60, "it is the largest error of a trigger in s"),
+            "continuous_share": SHARE,
+            "event_inside_s": (0, MAX_WINDOW_S, "it is a part of the window in s"),
+            "vertical_share": SHARE,
+            "subset_share": SHARE,
+        }
+        check_bounds(self, bounds)
+
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
+MAX_BATCH = 4096  # of an exported graph, see `export.onnx`
 
 
 class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +159,25 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     station_weight: float = 0.002
     station_rate: float = 5e-2
 
+    def __post_init__(self) -> None:
+        rate = (0.0, 10.0, "the weights would not converge")
+        weight = (0.0, 1e4, "it is the weight of a loss")
+        bounds: Bounds = {
+            "steps": (0, 1e8, "a training must end"),
+            "epochs": (0, 1e6, "a training must end"),
+            "batch": (1, MAX_BATCH, "the windows of a batch are in memory at once"),
+            "rate": rate,
+            "weight_decay": rate,
+            "rate_epochs": (1, 1e6, "a training must end"),
+            "patience": (0, 1e6, "a training must end"),
+            "focal_gamma": (0, 20, "the loss of all windows would be 0"),
+            "magnitude_shift": (0, 3, "it is a change of log10 amplitude"),
+            "distance_weight": weight,
+            "station_weight": weight,
+            "station_rate": rate,
+        }
+        check_bounds(self, bounds)
+
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of one training run. The card shows `not_for` and `licence`.
@@ -122,6 +200,21 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     not_for: list[str] = []
     licence: str = ""
     about: str = ""
+
+    def __post_init__(self) -> None:
+        check_bounds(self, {"min_coverage": SHARE})
+        check_name(self.name)
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError unless `name` can be the name of a file in a folder: it names runs and model files."""
+    if not 0 < len(name.encode(errors="replace")) <= MAX_NAME or not name.isprintable():
+        raise ValueError(f"name must have 1 to {MAX_NAME} printable characters; got {quoted(name)}")
+    if "/" in name or "\\" in name or name.startswith(".") or name != name.strip():
+        raise ValueError(
+            f"name must contain no / or \\, must not begin with a dot and must not begin or end with a space, since it "
+            f"names files; got {quoted(name)}"
+        )
 
 
 def recipe_names() -> list[str]:

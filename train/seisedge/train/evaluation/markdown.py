@@ -6,9 +6,12 @@ from collections.abc import Iterable
 
 from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNDAMAGED
 from seisedge.train.evaluation.damage import LADDERS
+from seisedge.train.evaluation.event_type import VISIBLE
 from seisedge.train.evaluation.figure import MODEL, Figure
-from seisedge.train.evaluation.magnitude import is_slice
+from seisedge.train.evaluation.magnitude import EITHER, FITTED, KNOWN, is_slice
 from seisedge.train.evaluation.report import EvaluationReport
+
+MAIN = (VISIBLE, KNOWN, EITHER, FITTED)  # parts of the data that the summary shows, the first that exists
 
 
 def markdown_of(report: EvaluationReport, plots: Iterable[str] = ()) -> str:
@@ -64,6 +67,26 @@ def counts_of(row: list[Figure]) -> tuple[str, str]:
     for counts in ([f.n_records for f in row], [f.n_events for f in row]):
         texts.append(str(counts[0]) if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}")
     return texts[0], texts[1]
+
+
+def summary_of(report: EvaluationReport) -> list[str]:
+    """The five most important figures as a table, for the end of a training; the page has all of them."""
+    shown = [f for f in report.figures if f.level == "record" and f.on in MAIN and f.answer_s is not None]
+    on = next((part for part in MAIN if any(f.on == part for f in shown)), "")
+    shown = [f for f in shown if f.on == on]
+    if report.event_type is not None:
+        keys = [("balanced accuracy", MODEL), *((f"sensitivity, {name}", MODEL) for name in report.labels)]
+        compared, better = "balanced accuracy", max
+    else:
+        keys = [("sd", MODEL), ("within ±0.3", MODEL), ("bias", MODEL), ("90 % interval covers", MODEL)]
+        compared, better = "sd", min
+    last = {f.who: f.value for f in shown if f.what == compared and f.who != MODEL}
+    if last:
+        keys.insert(1, (compared, better(last, key=lambda who: last[who])))
+    rows = [f for key in keys for f in shown if (f.what, f.who) == key]
+    if not rows:
+        return []
+    return [f"held-out events, {on} (all figures: metrics.md)", "", *_by_answer(rows), ""]
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
+from seisedge.runtime.machine import install_command
 from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNDAMAGED
 from seisedge.train.evaluation.damage import LADDERS
 from seisedge.train.evaluation.figure import MIN_EVENTS, MODEL, Figure
@@ -37,7 +38,7 @@ def write_plots(report: EvaluationReport, folder: Path) -> list[str]:
         import matplotlib
     except ModuleNotFoundError:
         raise InputError(
-            "plots need matplotlib, which is missing; pip install 'seisedge[train]', or give --no-plots"
+            f"plots need matplotlib, which is missing; {install_command('train')}, or give --no-plots"
         ) from None
     matplotlib.use("Agg")
     out = []

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from seisedge.runtime.files import write_atomically
+from seisedge.runtime.machine import install_command
 from seisedge.train.fit.progress import Reporter
 
 LEGEND = {"calibration": "first training, without the calibration fold", "training": "second training, all records"}
@@ -21,7 +22,7 @@ def write_board(folder: Path, logs: dict[str, Rows], report: Reporter) -> None:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         report(
-            "no TensorBoard files: tensorboard is missing; pip install 'seisedge[tensorboard]'; log.csv has the same "
+            f"no TensorBoard files: tensorboard is missing; {install_command('tensorboard')}; log.csv has the same "
             "values"
         )
         return
@@ -38,7 +39,7 @@ def draw_curves(path: Path, logs: dict[str, Rows], title: str, score_name: str, 
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        report("no plot of the loss: matplotlib is missing; pip install matplotlib")
+        report(f"no plot of the loss: matplotlib is missing; {install_command('train')}")
         return
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)

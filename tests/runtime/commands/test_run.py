@@ -135,6 +135,17 @@ def test_unusable_stationxml(tmp_path: Path, station_id: str, channels: list[str
     _refused(result, 2, "B918", *words)
 
 
+def test_a_station_that_is_not_in_the_stationxml_is_skipped(tmp_path: Path) -> None:
+    """As `seisedge dataset build` does. A station with a station file is an error, see below."""
+    part = _part(tmp_path / "part.mseed")
+    path = stationxml(tmp_path / "meta.xml", "PB.B918", [described(f"EH{c}", sensitivity=7.81398e8) for c in "Z12"])
+    result = _seisedge("run", part, "--stationxml", path, "--events", tmp_path / "events.jsonl")
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {line["station"] for line in lines} == {"PB.B918"}
+    assert "packets of other stations, ignored" in result.output
+
+
 def test_stationxml_is_checked_against_the_station_files_at_once(tmp_path: Path) -> None:
     path = stationxml(tmp_path / "meta.xml", "PB.B000", [described("EHZ")])
     station = next(STATIONS.glob("*.toml"))

@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tests.fakes import described, stationxml
 
 from seisedge.cli import main
+from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.config import load_config
 from seisedge.runtime.demo import CATALOGUE, RECORDING, STATIONS
 from seisedge.runtime.station.channels import NOMINAL_COUNTS_PER_M_S
 from seisedge.train.correction.fit import GRID, centre, fit_correction
 from seisedge.train.correction.stationfile import with_correction, write_correction
+from seisedge.train.dataset.catalogue import events_from
+from seisedge.train.dataset.traveltimes import distance_km
 
 STATION = STATIONS / "PB.B918.toml"
 SENSITIVITY = 7.81398e8  # of all channels in that file
@@ -113,6 +117,32 @@ def test_the_bundled_recording_agrees_with_its_gain(tmp_path: Path) -> None:
     assert "the gain is unknown: the correction is relative to the nominal gain" in text
     expected = right["correction"] - np.log10(SENSITIVITY / NOMINAL_COUNTS_PER_M_S)
     assert load_config(bare).magnitude.station_correction == pytest.approx(expected, abs=0.02)
+    bare.write_text('[station]\nnetwork = "PB"\nstation = "B918"\nlatitude_deg = 35.9357\nlongitude_deg = -117.6017\n')
+    xml = stationxml(tmp_path / "b918.xml", "PB.B918", [described(f"EH{c}", sensitivity=SENSITIVITY) for c in "Z12"])
+    code, text = calibrate(bare, *common, "--stations", xml, "--json")
+    assert code == 0, text
+    assert json.loads(text) == right  # the gains of StationXML are used
+
+
+def test_a_wrong_position_is_an_error(tmp_path: Path) -> None:
+    """With picks at the true travel times, and without picks."""
+    lines = ["event_id,station,phase,time"]
+    site = load_config(STATION).station
+    assert site is not None and site.latitude_deg is not None and site.longitude_deg is not None
+    for event in events_from(CATALOGUE):
+        far = distance_km(event.latitude_deg, event.longitude_deg, site.latitude_deg, site.longitude_deg)
+        p_ns = event.origin_ns + round(np.hypot(far, event.depth_km or 0) / 6 * 1e9)
+        lines.append(f"{event.id},PB.B918,P,{iso_from_ns(p_ns)}")
+    picks, moved = tmp_path / "picks.csv", tmp_path / "moved.toml"
+    picks.write_text("\n".join(lines) + "\n")
+    moved.write_text(STATION.read_text().replace("35.9357", "-35.9357"))
+    common = ("--catalogue", CATALOGUE, RECORDING, "--travel-times", "6.0")
+    code, text = calibrate(moved, *common, "--picks", picks)
+    assert code == 2
+    assert "the P picks of 21 of 21 events do not fit the position of the station, -35.9357, -117.602; correct" in text
+    code, text = calibrate(moved, *common)
+    assert code == 1
+    assert "21 no pick, and farther than 300 km from the position of the station" in text
 
 
 @pytest.mark.parametrize(
@@ -121,7 +151,7 @@ def test_the_bundled_recording_agrees_with_its_gain(tmp_path: Path) -> None:
         ({}, [], 2, "DATA is missing"),
         ({}, [str(RECORDING), "--write", "-o", "x.toml"], 2, "--write and -o cannot be combined"),
         ({"B918": "B999"}, [str(RECORDING)], 2, "contains no record of PB.B999, only of PB.B918, PB.B921"),
-        ({"latitude_deg": "#"}, [str(RECORDING)], 1, "no pick at the station and no position to compute one from"),
+        ({"latitude_deg": "#"}, [str(RECORDING)], 1, "no pick at the station, and the position of"),
     ],
 )
 def test_missing_input_gives_one_sentence(

@@ -115,7 +115,7 @@ def test_seisbench_reads_it(bundled: Path, tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_same_input_gives_the_same_bytes(bundled: Path, tmp_path: Path) -> None:
     run(CATALOGUE, RECORDING, "--stations", STATIONS, "-o", tmp_path / "again", "--before", 10, "--after", 45)
-    for name in ("metadata.csv", "waveforms.hdf5", "build.json"):
+    for name in ("metadata.csv", "waveforms.hdf5", "build.json", "README.md"):
         assert (tmp_path / "again" / name).read_bytes() == (bundled / name).read_bytes(), name
 
 
@@ -423,10 +423,14 @@ CSV = "origin_time,latitude,longitude,event_type\n2020-01-01T00:02:00,45,7,earth
         ),
         ("time,lat,lon\n2020-01-01,45,7\n", [], "1 events have no type, the first is at-2020-01-01T00:00:00.000000Z"),
         (CSV.replace("2020", "yesterday"), [], "line 2: origin_time must be a time"),
-        (CSV.replace("45", "95"), [], "line 2: latitude and longitude must be in degrees"),
+        (CSV.replace("45", "95"), [], "no events that can be used: 1 × no origin with time, latitude and longitude"),
         (CSV.replace("45", "north"), [], "line 2: latitude must be a number; got 'north'"),
         (CSV.splitlines()[0] + "\n", [], "the catalogue has no events"),
-        (CSV + CSV.splitlines()[1] + "\n", [], "occurs twice; ids must be unique"),
+        (
+            "id,time,lat,lon,type\n7,2020-01-01,45,7,earthquake\n7,2021-01-01,45,7,earthquake\n",
+            [],
+            "occurs twice, with different origins; ids must",
+        ),
         (CSV, [], "no window of an event could be cut: 1 × XX.AAA has neither a pick nor a known position"),
         (
             CSV.replace("2020", "2021"),
@@ -472,6 +476,38 @@ def test_a_failed_build_leaves_no_files(made: Path, tmp_path: Path, monkeypatch:
     with pytest.raises(AssertionError):
         built(made, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_choices_are_stated_in_the_summary_and_the_readme(made: Path, tmp_path: Path) -> None:
+    """Two equal sensors, a faint event, an event of unknown type and one that is not used for training."""
+    stream = obspy.read(str(made / "rec" / "aaa.mseed")).select(channel="HH?")
+    for trace in stream:
+        trace.stats.location = "10"
+    stream.write(str(tmp_path / "ten.mseed"), format="MSEED", reclen=512)
+    text = (made / "catalogue.xml").read_text()
+    text = text.replace("quarry blast</type>", "not reported</type>", 1).replace("<type>earthquake</type>", "", 1)
+    (tmp_path / "catalogue.xml").write_text(text)
+    arguments = (tmp_path / "catalogue.xml", made / "rec", tmp_path / "ten.mseed", "--stations", made / "stations.xml")
+    code, _, err = run(*arguments, "-o", tmp_path / "out")
+    assert code == 2
+    assert "1 events have no type, the first is e0; give --untyped earthquake" in err
+    code, _, err = run(*arguments, "-o", tmp_path / "out", "--untyped", "earthquak")
+    assert code == 2
+    assert "--untyped earthquak: must be skip or a source type; did you mean 'earthquake'?" in err
+    code, text, err = run(*arguments, "-o", tmp_path / "out", "--untyped", "skip", "--magnitude-type", "Mw,ml")
+    assert code == 0, err
+    stated = [
+        "1 records of type not reported",
+        "1 type 'not reported': not used for training",
+        "1 entries of the catalogue left out: no type (--untyped skip)",
+        "6 XX.AAA: sensor 00.HH? is used, not 10.HH?",
+    ]
+    page = (tmp_path / "out" / "README.md").read_text()
+    for line in stated:
+        assert line in text
+        assert line in page
+    assert "of the first of the types Mw, ml that an event has" in page
+    assert {row["source_magnitude_type"] for row in table(tmp_path / "out") if row["source_id"]} == {"ML"}
 
 
 def test_an_existing_folder_is_not_overwritten(made: Path, tmp_path: Path) -> None:

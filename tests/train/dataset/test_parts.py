@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,9 @@ import pytest
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.demo import CATALOGUE, STATIONS
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.machine import install_command
 from seisedge.runtime.records.packet import SourceId
-from seisedge.train.dataset.catalogue import events_from, label_of
+from seisedge.train.dataset.catalogue import events_from, label_of, read_catalogue
 from seisedge.train.dataset.quiet import candidates, loudest_ratio, quiet_spans
 from seisedge.train.dataset.stations import Stations
 from seisedge.train.dataset.traveltimes import distance_km, travel_times_from
@@ -39,7 +42,7 @@ def test_a_layered_earth_agrees_with_taup() -> None:
 def test_without_obspy_the_error_gives_the_remedy(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     (tmp_path / "c.xml").write_text("<quakeml/>")
-    with pytest.raises(InputError, match=r"needs obspy; run pip install 'seisedge\[train\]', or give"):
+    with pytest.raises(InputError, match=r"needs obspy; run pip install .*\[train\].*, or give"):
         travel_times_from("iasp91") if name == "obspy.taup" else events_from(tmp_path / "c.xml")
 
 
@@ -59,7 +62,7 @@ def test_the_commands_import_only_the_packages_they_need(datasets: Path) -> None
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        "[]", "[]", "1 Error: 'seisedge dataset' needs h5py; pip install 'seisedge[train]'"
+        "[]", "[]", f"1 Error: 'seisedge dataset' needs h5py; {install_command('train')}"
     ]  # fmt: skip
 
 
@@ -173,14 +176,32 @@ def test_a_catalogue_with_what_is_no_number(tmp_path: Path, latitude: str, depth
         events_from(path)
 
 
-def test_a_magnitude_is_a_number(tmp_path: Path) -> None:
+def test_implausible_values_of_a_table_are_missing_and_counted(tmp_path: Path) -> None:
     table = tmp_path / "c.csv"
-    for key, value in (("magnitude", "nan"), ("depth_km", "inf"), ("magnitude", "1e999")):
-        table.write_text(
-            f"time,latitude,longitude,type,{key}\n2019-07-07,35,-117,earthquake,{value}\n", encoding="utf-8"
-        )
-        with pytest.raises(InputError, match=f"line 2: {key} must be a number; got '{value}'"):
-            events_from(table)
+    head = "time,latitude,longitude,type,magnitude,depth_km\n"
+    table.write_text(
+        head + "2019-07-07,35,-117,earthquake,-999,1e20\n"
+        "2019-07-08,35,-117,earthquake,nan,nan\n"
+        "2019-07-09,35,-117,earthquake,2.5,-0.8\n"
+        "2019-07-10,-999,-117,earthquake,2.5,3\n"
+        "2019-07-11,35,nan,earthquake,2.5,3\n"
+        "1970-01-01,35,-117,earthquake,2.5,3\n",
+        encoding="utf-8",
+    )
+    found = read_catalogue(table)
+    assert [(e.magnitude, e.depth_km) for e in found.events] == [(None, None), (None, None), (2.5, -0.8)]
+    assert found.left_out == {"no origin with time, latitude and longitude": 3}
+    assert [(one.column, one.value) for one in found.implausible] == [
+        ("source_depth_km", "1e+20"),
+        ("source_magnitude", "-999"),
+        ("source_latitude_deg", "-999"),
+        ("source_origin_time", "1970-01-01T00:00:00.000000Z"),
+    ]
+    assert found.choices["no magnitude"] == 2
+    assert found.choices["no depth: it stays missing, and travel times are computed for 0 km"] == 2
+    table.write_text(head + "2019-07-07,35,-117,earthquake,small,3\n", encoding="utf-8")
+    with pytest.raises(InputError, match="line 2: magnitude must be a number; got 'small'"):
+        read_catalogue(table)
 
 
 def test_a_catalogue_has_a_size_and_a_depth(tmp_path: Path) -> None:
@@ -218,9 +239,90 @@ def test_a_catalogue_with_odd_entries(tmp_path: Path, caplog: pytest.LogCaptureF
             core.Event(resource_id=core.ResourceIdentifier(names[2])),
         ]
     ).write(str(tmp_path / "c.xml"), format="QUAKEML")
-    events = events_from(tmp_path / "c.xml", default_type="earthquake")
-    assert [(e.id, e.type) for e in events] == [("2", "earthquake"), ("ci1", "earthquake")]
+    events = events_from(tmp_path / "c.xml", untyped="earthquake")
+    assert [(e.id, e.type) for e in events] == [("2", "not reported"), ("ci1", "earthquake")]
     assert "event 3 skipped: no origin" in caplog.text
+
+
+def entries(*parts: dict[str, Any]) -> bytes:
+    """QuakeML of events. parts: id, magnitudes as (type, value, preferred), type, depth in m, day of the month - 1."""
+    core = pytest.importorskip("obspy.core.event", reason="obspy is not installed")
+    obspy = pytest.importorskip("obspy")
+    made = []
+    for k, part in enumerate(parts):
+        where = {"latitude": 45.0, "longitude": 7.0, "depth": part.get("depth", 5000.0)}
+        event = core.Event(
+            resource_id=core.ResourceIdentifier(part.get("id", f"smi:local/event/{k}")),
+            origins=[core.Origin(time=obspy.UTCDateTime(2020, 1, 1 + part.get("day", k)), **where)],
+            event_type=part.get("type", "earthquake"),
+        )
+        for name, value, preferred in part.get("magnitudes", ()):
+            event.magnitudes.append(core.Magnitude(mag=value, magnitude_type=name))
+            if preferred:
+                event.preferred_magnitude_id = event.magnitudes[-1].resource_id
+        made.append(event)
+    file = io.BytesIO()
+    core.Catalog(made).write(file, format="QUAKEML")
+    return file.getvalue()
+
+
+def test_the_magnitude_is_chosen_by_an_order_of_types(tmp_path: Path) -> None:
+    path = tmp_path / "c.xml"
+    several = [("mb", 3.1, False), ("ML", 2.6, False), ("Mw", 2.8, False)]
+    path.write_bytes(
+        entries(
+            {"magnitudes": several},
+            {"magnitudes": [("mb", 3.1, False), ("ml", 2.7, True)]},
+            {"magnitudes": [("mB", 4.0, False)]},
+            {},
+        )
+    )
+    found = read_catalogue(path)
+    assert [(e.magnitude_type, e.magnitude) for e in found.events] == [
+        ("mb", 3.1),
+        ("ml", 2.7),
+        ("mB", 4.0),
+        ("", None),
+    ]
+    assert found.choices["no preferred magnitude: the first of several is used (mb)"] == 1
+    found = read_catalogue(path, magnitude_types=("ML", "mb"))
+    assert [e.magnitude for e in found.events] == [2.6, 2.7, None, None]
+    assert found.choices["no magnitude of the types ML, mb"] == 1
+    assert found.choices["no magnitude"] == 2
+
+
+def test_events_without_a_type(tmp_path: Path) -> None:
+    path = tmp_path / "c.xml"
+    path.write_bytes(entries({"type": None}, {"type": "not reported"}, {"type": "quarry blast"}))
+    with pytest.raises(InputError, match=r"1 events have no type, the first is 0; give --untyped earthquake .*skip"):
+        read_catalogue(path)
+    found = read_catalogue(path, untyped="skip")
+    assert [e.type for e in found.events] == ["not reported", "quarry blast"]
+    assert found.left_out == {"no type (--untyped skip)": 1}
+    found = read_catalogue(path, untyped="earthquake")
+    assert [e.type for e in found.events] == ["earthquake", "not reported", "quarry blast"]
+    assert found.choices["no type: taken as 'earthquake' (--untyped)"] == 1
+    assert found.choices["type 'not reported': not used for training"] == 1
+
+
+def test_ids_that_end_alike_and_events_listed_twice(tmp_path: Path) -> None:
+    path = tmp_path / "c.xml"
+    us, nc = "smi:us.anss.org/event/77", "quakeml:nc.anss.org/event/77"
+    path.write_bytes(entries({"id": us}, {"id": nc}, {"id": us[:-1] + "8"}, {"id": us[:-1] + "9"}))
+    twice = path.read_bytes().replace(b"event/79", b"event/78").replace(b"2020-01-04", b"2020-01-03")
+    path.write_bytes(twice)
+    found = read_catalogue(path)
+    assert [e.id for e in found.events] == ["us.anss.org_event_77", "nc.anss.org_event_77", "78"]
+    assert found.left_out == {"listed twice, with the same id and origin": 1}
+    path.write_bytes(twice.replace(b"2020-01-03", b"2020-01-09", 1))
+    with pytest.raises(InputError, match="event id 78 occurs twice, with different origins"):
+        read_catalogue(path)
+
+
+def test_a_missing_depth_stays_missing(tmp_path: Path) -> None:
+    path = tmp_path / "c.xml"
+    path.write_bytes(entries({"depth": None}, {"depth": 0.0}, {"depth": 9_999_000.0}))
+    assert [e.depth_km for e in read_catalogue(path).events] == [None, 0.0, None]
 
 
 def test_quiet_spans_are_recorded_and_not_busy() -> None:

@@ -53,7 +53,7 @@ def test_chunks(tmp_path: Path, listed: bool) -> None:
     ],
 )  # fmt: skip
 def test_spellings(tmp_path: Path, columns: dict[str, Any], onset: int, kind: str) -> None:
-    rows = [{"trace_name": f"t{i}", "trace_sampling_rate_hz": 40} | columns for i in range(5)]
+    rows = [{"trace_name": f"t{i}", "source_id": f"e{i}", "trace_sampling_rate_hz": 40} | columns for i in range(5)]
     archive = load_archive([write_set(tmp_path, rows, make_arrays(5))], 40.0, 15.0)
     record = archive.records[0]
     assert record.kind == kind
@@ -76,7 +76,9 @@ def test_aliases_of_pnw(tmp_path: Path) -> None:
 
 
 def test_rate_and_components_of_the_data_format(tmp_path: Path) -> None:
-    rows = [{"trace_name": f"t{i}", "source_type": "earthquake", "trace_p_arrival_sample": 2000} for i in range(5)]
+    rows = [make_rows(5)[i] | {"trace_p_arrival_sample": 2000} for i in range(5)]
+    for row in rows:
+        del row["trace_sampling_rate_hz"]
     folder = write_set(tmp_path, rows, make_arrays(5), data_format={"sampling_rate": 50, "component_order": "ENZ"})
     archive = load_archive([folder], 50.0, 15.0)
     assert archive.records[0].rate_hz == 50

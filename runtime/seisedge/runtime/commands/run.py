@@ -18,6 +18,7 @@ from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.machine import memory_limit_mib
+from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.loop import Loop, default_max_stations
 from seisedge.runtime.sources import Source, open_source
 from seisedge.runtime.station.run_report import RunReport
@@ -172,7 +173,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                     operation.stopping()
                     outputs.close(SINKS_STOP_S if loop.stopped else SINKS_END_S)
                 if not source.live and not loop.stopped:
-                    _refuse_unusable(report, source)
+                    _refuse_unusable(report, source, inputs.metadata)
                 if not as_json:
                     _summary(report, source, journal, loaded, console)
                     outputs.summarise(console)
@@ -181,10 +182,12 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 console.close()
 
 
-def _refuse_unusable(report: RunReport, source: Source) -> None:
+def _refuse_unusable(report: RunReport, source: Source, metadata: StationXml | None) -> None:
     """Raises DataError with all reasons if no data of the files reached the timeline of a station."""
     if any(station.used for station in report.stations.values()):
         return
+    if metadata is not None and report.other_stations and not report.stations:
+        metadata.check(min(report.other_stations), [])  # raises: no station of the data is in the file
     why: dict[str, list[str]] = {}  # reason → channels
     for station in report.stations.values():
         for name, reason in station.refusals.items():

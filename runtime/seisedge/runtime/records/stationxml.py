@@ -127,6 +127,10 @@ class StationXml:
             raise InputError(f"{path}: the StationXML file cannot be read: {error.strerror}") from error
         return _read(path, stat.st_mtime_ns, stat.st_size)
 
+    def contains(self, station_id: str) -> bool:
+        """True if the file contains channels of the station, with or without a usable epoch."""
+        return station_id in self._stations
+
     def station(self, station_id: str) -> tuple[ChannelEpoch, ...]:
         """All epochs of a station; empty if the file does not contain it."""
         return self._stations.get(station_id, ())

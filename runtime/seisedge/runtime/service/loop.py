@@ -167,6 +167,8 @@ class Loop:
             config = self._configs.get(key)
             if config is None and len(self.report.stations) < self._max_stations:
                 config = self._default
+            if config is not None and strict and key not in self._configs and self._is_without_metadata(key):
+                config = None  # as `seisedge dataset build` does; a station with a station file raises instead
             if config is None:
                 self._health.arrivals.note_other(key)
                 self._count_ignored(key)
@@ -217,13 +219,18 @@ class Loop:
             station.start_anew()
             yield from station.step()
 
+    def _is_without_metadata(self, key: str) -> bool:
+        return self._metadata is not None and not self._metadata.contains(key)
+
     def _count_ignored(self, key: str) -> None:
-        """Count a packet of a station that has no configuration, by station up to MAX_OTHERS."""
+        """Count a packet of a station without configuration or StationXML, by station up to MAX_OTHERS."""
         others = self.report.other_stations
         if key not in others and len(others) >= MAX_OTHERS:
             key = MORE_STATIONS
         if key not in others:
-            if self._default is None:
+            if self._default is not None and self._metadata is not None and self._is_without_metadata(key):
+                logger.warning("%s: not in %s; its packets are ignored", key, self._metadata.path)
+            elif self._default is None:
                 logger.warning("%s: not in any station file; its packets are ignored", key)
             elif not others:
                 logger.warning(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -28,8 +29,9 @@ from seisedge.train.dataset.amplitude import GAIN, TOO_LARGE, gain_fault, is_too
 from seisedge.train.dataset.columns import Row, is_synthetic, kind_of, licence_of, number, onset_of, text, time_ns
 from seisedge.train.dataset.event_hashes import event_key
 from seisedge.train.dataset.flags import EARLY, contradicts_origin, flag
-from seisedge.train.dataset.holdout import Place, folds_of, settle
-from seisedge.train.dataset.origins import same_origin
+from seisedge.train.dataset.holdout import WHOLE, Place, folds_of, settle
+from seisedge.train.dataset.origins import Occurrence, same_origin, with_unnamed
+from seisedge.train.dataset.plausible import Implausible, texts_of
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.split import RULE, group_overlapping, join_groups
 from seisedge.train.dataset.store import Array, Store, chunks_of
@@ -40,6 +42,7 @@ logger = logging.getLogger(__name__)
 # SEED orientation code → row. 1 and 2 are not geographic; they use the rows that the station uses for them.
 ROW_OF_ORIENTATION = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
 SYNTHETIC = "synthetic: only the recipe key data.synthetic = true trains on them; no evaluation counts them"
+UNKNOWN_STATION = "."  # NET.STA without codes
 EXAMPLES = 5  # names in a message
 KM_PER_S_OF_S_MINUS_P = 8.22  # P at 6.0 km/s, Vp/Vs 1.73
 
@@ -99,6 +102,7 @@ class Archive:
     left_out: dict[str, int] = field(default_factory=dict)  # reason → records
     notes: list[str] = field(default_factory=list)  # changes made to the records that were kept
     split_rule: str = RULE
+    folder_of: dict[str, str] = field(default_factory=dict)  # source → folder (its name, made unique) that contains it
 
     def indices(self, **wanted: object) -> npt.NDArray[np.int64]:
         """Indices of records whose fields have the given values: `archive.indices(split="test", kind="blast")`."""
@@ -176,8 +180,9 @@ def load_archive(
     """
     reader = _Reader(rate_hz, pass_hz)
     for folder in folders:
-        with Store(folder) as store:
+        with Store(folder, reader.folder_of) as store:
             rows = store.rows
+            reader.note_folder(store)
             if subsets is not None:
                 rows = [row for row in rows if row["subset"] in subsets]
             if limit is not None and len(rows) > limit:
@@ -212,7 +217,10 @@ def load_archive(
             "no event is held out by column split, so the accuracy cannot be measured; --split event holds events"
         )
     sources = list(dict.fromkeys(record.source for record in kept))
-    return Archive(rate_hz, kept, waveform, valid, fingerprint(folders), sources, dict(reader.left_out), notes, rule)
+    return Archive(
+        rate_hz, kept, waveform, valid, fingerprint(folders), sources, dict(reader.left_out), notes, rule,
+        reader.folder_of,
+    )  # fmt: skip
 
 
 class _Reader:
@@ -224,6 +232,18 @@ class _Reader:
         self.left_out: Counter[str] = Counter()
         self.rates: Counter[float] = Counter()
         self.with_nan = 0
+        self.implausible: list[Implausible] = []
+        self.folder_of: dict[str, str] = {}
+
+    def note_folder(self, store: Store) -> None:
+        """Store the sources of a folder, its name (with a number if it occurred before) and its implausible values."""
+        name = given = text_from_path(store.folder.resolve().name)
+        k = 1
+        while name in self.folder_of.values():
+            name, k = f"{given}-{k + 1}", k + 1
+        for row in store.rows:
+            self.folder_of.setdefault(row["subset"], name)
+        self.implausible += itertools.chain.from_iterable(store.implausible)
         self.too_large: list[str] = []  # names of the records
         self.without_gain: list[str] = []  # name and reason
 
@@ -296,7 +316,7 @@ class _Reader:
             out.append(f"records left out for {TOO_LARGE}: {_first_of(self.too_large)}")
         if self.without_gain:
             out.append(f"the gain of {len(self.without_gain)} records is not used: {_first_of(self.without_gain)}")
-        return out
+        return [*out, *texts_of(self.implausible)]
 
 
 def _first_of(names: Sequence[str]) -> str:
@@ -308,16 +328,25 @@ def _first_of(names: Sequence[str]) -> str:
 def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[list[Record], str]:
     """The records with group, split and fold, and the split rule in words; split is '' for records on neither side."""
     rows, records = [row for row, _, _ in reader.kept], [record for _, _, record in reader.kept]
+    spans = [_span(row, r.n_samples / reader.rate_hz) for row, r in zip(rows, records, strict=True)]
+    occurrences = [_occurrence(row, r, span) for row, r, span in zip(rows, records, spans, strict=True)]
     if len(folders) > 1 or not all(text(row, "source_group") for row in rows):
-        spans = [_span(row) for row in rows]
-        groups = join_groups([r.group for r in records], _origins(records))
-        groups = group_overlapping(groups, [r.station for r in records], [s for s, _ in spans], [e for _, e in spans])
+        groups = with_unnamed(join_groups([r.group for r in records], _origins(records)), occurrences)
+        stations = [r.station if r.station != UNKNOWN_STATION else r.name for r in records]
+        groups = group_overlapping(groups, stations, [s for s, _ in spans], [e for _, e in spans])
         records = [dataclasses.replace(r, group=g) for r, g in zip(records, groups, strict=True)]
     places = [
         Place(r.event, r.group, f"{r.kind}/{r.source}", r.station, r.time_ns, r.latitude_deg, r.longitude_deg)
         for r in records
     ]
     given = [text(row, "split").lower() for row in rows]
+    lost = [r.name for r, o, side in zip(records, occurrences, given, strict=True) if o.is_lost and (split or not side)]
+    if lost and split != WHOLE:
+        raise InputError(
+            f"{', '.join(map(str, folders))}: {len(lost)} records do not state their event, so that records of one "
+            f"event could be in training and test data; the first is {lost[0]}; give them source_id (an event id), "
+            "source_origin_time or trace_start_time, or divide them yourself with the column split"
+        )
     real = [i for i, r in enumerate(records) if not r.synthetic]
     folds = folds_of(places, ["train"] * len(places))
     records = [dataclasses.replace(r, split="train", fold=max(f, 1)) for r, f in zip(records, folds, strict=True)]
@@ -332,6 +361,14 @@ def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[l
     return records, sides.rule
 
 
+def _occurrence(row: Row, record: Record, span: tuple[int, int]) -> Occurrence:
+    origin_ns = time_ns(row, "source_origin_time")
+    named = bool(text(row, "source_id") or text(row, "source_group"))
+    noise = record.kind == "noise"
+    place = (None, None) if noise else (record.latitude_deg, record.longitude_deg)
+    return Occurrence(named or noise or record.synthetic, noise, origin_ns, *span, *place)
+
+
 def _origins(records: Sequence[Record]) -> list[str]:
     """The event name of each record; events that data sets name differently get one common name."""
     events = [r.event for r in records]
@@ -340,12 +377,12 @@ def _origins(records: Sequence[Record]) -> list[str]:
     return [names[event] for event in events]
 
 
-def _span(row: Row) -> tuple[int, int]:
-    """Times of the first sample and after the last one; (0, 0) if unknown."""
+def _span(row: Row, length_s: float) -> tuple[int, int]:
+    """Times of the first sample and after the last one; (0, 0) if unknown. length_s: used without trace_npts."""
     start_ns, n = time_ns(row, "trace_start_time"), number(row, "trace_npts")
-    if start_ns is None or n is None:
+    if start_ns is None:
         return 0, 0
-    return start_ns, start_ns + round(n / float(row["trace_sampling_rate_hz"]) * NS_PER_S)
+    return start_ns, start_ns + round((length_s if n is None else n / float(row["trace_sampling_rate_hz"])) * NS_PER_S)
 
 
 def _grid(start_ns: int, rate_hz: float, first: int) -> float:

@@ -63,6 +63,12 @@ def _nothing_for(model: Model, archive: Archive, part: Part) -> str:
         return "the data contain no magnitude (column source_magnitude), which this task needs"
     what = model.labels[part.label] if model.task == "event_type" else "events with a magnitude"
     kinds = sorted({r.kind for r in archive.records})
+    if part.noise:
+        return (
+            "the data contain no training record for noise; build them with noise windows (seisedge dataset build "
+            "--noise 1, or --noise-before-p), add data with noise (--data), or train without this class "
+            "(--without noise)"
+        )
     return f"the data contain no training record for {what}, only records of the kinds {', '.join(kinds)}"
 
 
@@ -89,6 +95,17 @@ def notes_on_short_records(archive: Archive, geometry: Geometry) -> list[str]:
         return []
     length_s = geometry.n_samples / geometry.rate_hz
     return [f"{short} records are shorter than the window of {length_s:g} s; the missing part is masked"]
+
+
+def notes_on_faint_records(recipe: Recipe, archive: Archive) -> list[str]:
+    """Messages about records whose signal is not visible, if the recipe does not use them."""
+    faint = sum(not r.visible and r.kind != "noise" for r in archive.records)
+    if not faint or not recipe.data.visible_only:
+        return []
+    return [
+        f"{faint} records of events are not used for training: no visible signal (column trace_visible; "
+        "--set data.visible_only=false uses them)"
+    ]
 
 
 def nuisance_of(recipe: Recipe) -> NuisanceSpec:

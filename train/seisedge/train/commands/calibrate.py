@@ -32,7 +32,7 @@ Examples:
 )
 @click.option(
     "--stations", type=click.Path(path_type=Path), multiple=True,
-    help="Position of the station, if STATION has none: StationXML or a station file; may be repeated.",
+    help="Position of the station, if STATION has none, and gains: StationXML or a station file; may be repeated.",
 )  # fmt: skip
 @click.option(
     "--travel-times", default="iasp91", show_default=True, metavar="MODEL",
@@ -72,7 +72,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     import msgspec
 
     from seisedge.runtime.bench.recorded import trial_windows
-    from seisedge.runtime.config import load_config
+    from seisedge.runtime.config import check_metadata, load_config
     from seisedge.runtime.inference.infer import Models
     from seisedge.train.correction.cuts import EventCutter
     from seisedge.train.correction.result import result_of, text_from_result
@@ -95,9 +95,19 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     recorded = {c.station_id for c in recordings.channels()}
     if name not in recorded:
         raise InputError(f"{', '.join(data)}: contains no record of {name}, only of {', '.join(sorted(recorded))}")
-    site = Stations.read([station, *stations]).site(name, events[0].origin_ns)
-    windows = EventCutter(config, recordings, engine.card, site, travel_times_from(travel_times))
+    known = Stations.read([station, *stations])
+    site = known.site(name, events[0].origin_ns)
+    metadata = known.stationxml(name)
+    if metadata is not None:
+        check_metadata(config, metadata)
+    windows = EventCutter(config, recordings, engine.card, site, travel_times_from(travel_times), metadata)
     result = result_of(engine, windows, events)
+    if site is not None and 2 * windows.misplaced > len(events):
+        raise InputError(
+            f"{name}: the P picks of {windows.misplaced} of {len(events)} events do not fit the position of the "
+            f"station, {site.latitude_deg:g}, {site.longitude_deg:g}; correct latitude_deg and longitude_deg in "
+            f"{station}"
+        )
     if result.correction is None:
         why = "; ".join(f"{n} {reason}" for reason, n in result.left_out.items()) or "none left out"
         raise FailedError(

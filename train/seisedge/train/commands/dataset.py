@@ -10,7 +10,9 @@ import click
 from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._overwrite import protect_folder
 from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.suggestion import suggestion
 from seisedge.train.dataset.plan import Plan, text_from_built
+from seisedge.train.dataset.vocabulary import KNOWN_WORDS
 
 # Raise before a command runs, so that the message names the missing package.
 if importlib.util.find_spec("h5py") is None:
@@ -51,7 +53,17 @@ def dataset() -> None:
     help="Picks in CSV: event_id, station, phase, time; they take precedence over computed arrivals.",
 )
 @click.option(
-    "--event-type", default="", metavar="TYPE", help="Type of events whose type the catalogue does not state."
+    "--untyped",
+    default="",
+    metavar="skip|TYPE",
+    help="Leave out the events that have no type in the catalogue, or give them TYPE [default: they are an error].",
+)
+@click.option(
+    "--magnitude-type",
+    default="",
+    metavar="TYPE,…",
+    help="Magnitude types in order of preference, for example ML,Mw,mb [default: the preferred magnitude, else the "
+    "first listed].",
 )
 @click.option("--before", default=DEFAULT.before_s, show_default=True, help="Seconds before the onset.")
 @click.option("--after", default=DEFAULT.after_s, show_default=True, help="Seconds after the onset.")
@@ -105,7 +117,8 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
     out: Path,
     stations: tuple[Path, ...],
     picks: Path | None,
-    event_type: str,
+    untyped: str,
+    magnitude_type: str,
     before: float,
     after: float,
     noise: float,
@@ -133,20 +146,29 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
 
     from seisedge.runtime.paths import text_from_path
     from seisedge.train.dataset.build import Builder, sha256_of
-    from seisedge.train.dataset.catalogue import events_from
+    from seisedge.train.dataset.catalogue import SKIP, read_catalogue
     from seisedge.train.dataset.recordings import Recordings
     from seisedge.train.dataset.stations import Stations
     from seisedge.train.dataset.traveltimes import travel_times_from
 
     protect_folder(out)
-    events = events_from(catalogue, picks, event_type)
+    if untyped not in ("", SKIP) and untyped.lower() not in KNOWN_WORDS:
+        raise InputError(
+            f"--untyped {untyped}: must be {SKIP} or a source type; {suggestion(untyped, sorted(KNOWN_WORDS))}"
+        )
+    types = tuple(filter(None, (part.strip() for part in magnitude_type.split(","))))
+    found = read_catalogue(catalogue, picks, untyped, types)
     plan = Plan(
         before, after, noise, coda, max_distance, unit=unit, channels=tuple(filter(None, channels.split(","))),
-        refine=refine, licence=licence,
+        refine=refine, licence=licence, untyped=untyped, magnitude_types=types,
     )  # fmt: skip
     builder = Builder(plan, Recordings(data), Stations.read(list(stations)), travel_times_from(travel_times))
-    source = {"catalogue": text_from_path(catalogue.name), "sha256": sha256_of(catalogue), "events": str(len(events))}
-    built = builder.build(events, out, source)
+    source = {
+        "catalogue": text_from_path(catalogue.name),
+        "sha256": sha256_of(catalogue),
+        "events": str(len(found.events)),
+    }
+    built = builder.build(found, out, source)
     click.echo(
         msgspec.json.format(msgspec.json.encode(built), indent=1).decode() if as_json else text_from_built(built)
     )

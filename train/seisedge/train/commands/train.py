@@ -17,9 +17,10 @@ from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.archive.archive import find_dataset
 from seisedge.train.dataset.benchmark import folders_from
 from seisedge.train.dataset.holdout import KNOWN
-from seisedge.train.fit.distributed import join_world, leave_world
+from seisedge.train.fit.distributed import join_world, leave_world, reported_to_launcher
 from seisedge.train.fit.loop import Settings
 from seisedge.train.fit.precision import PRECISIONS
+from seisedge.train.fit.request import is_interrupted
 from seisedge.train.fit.run import resume_training, run_training
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import load_recipe, recipe_names
@@ -33,6 +34,7 @@ Examples:
   seisedge train event-type --data mine --from runs/event-type --set optimisation.transfer=last-layer -o runs/mine
 """
 
+TWO_CLASSES = {"arguments.n_classes": 2, "data.noise": {}}
 OUT_OF_MEMORY = (
     "out of memory; reduce the batch (--set optimisation.batch=16), or, on a GPU, the memory for data (--device-memory)"
 )
@@ -71,6 +73,20 @@ def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
     return out
 
 
+def mix_from(texts: tuple[str, ...]) -> dict[str, float]:
+    """The shares of `--mix NAME=SHARE`. Raises InputError."""
+    out: dict[str, float] = {}
+    for text in texts:
+        name, _, share = text.rpartition("=")
+        try:
+            out[name] = float(share)
+        except ValueError:
+            out[name] = -1.0
+        if not name or not 0 <= out[name] <= 1:
+            raise InputError(f"--mix {text}: must be NAME=SHARE with a share from 0 to 1, for example own=0.7")
+    return out
+
+
 @click.command("train", epilog=EPILOG)
 @click.argument("recipe", required=False)
 @click.option("--list", "listing", is_flag=True, help="List the bundled recipes.")
@@ -81,9 +97,22 @@ def overrides_from(settings: tuple[str, ...]) -> dict[str, Any]:
     help="Folder in SeisBench format, or seisbench:NAME; may be repeated [default: datasets/ of the repository].",
 )
 @click.option(
+    "--mix",
+    "mixture",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="Share of each class that is drawn from the data folder NAME; may be repeated; 0: only evaluated, if at all "
+    "[default: all folders alike].",
+)
+@click.option(
     "--split",
     help=f"Rule for held-out events: {KNOWN}; takes precedence over the recipe [default: column split of the data, "
     "else event].",
+)
+@click.option(
+    "--without",
+    type=click.Choice(["noise"]),
+    help="Train an event type model without this class, for data without noise records.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto (CUDA if available), cpu or cuda[:N].")
 @click.option(
@@ -130,7 +159,9 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     recipe: str | None,
     listing: bool,
     data: tuple[str, ...],
+    mixture: tuple[str, ...],
     split: str | None,
+    without: str | None,
     device: str,
     seed: int,
     out: Path | None,
@@ -152,23 +183,26 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     if listing:
         click.echo(recipe_table())
         return
-    if resume is not None and (recipe or data or settings or split or source or out or limit or overwrite):
+    given = (recipe, data, mixture, settings, split, without, source, out, limit, overwrite)
+    if resume is not None and any(given):
         raise click.UsageError(
-            "--resume takes all parameters from RUN; it cannot be combined with RECIPE, --data, --set, --split, "
-            "--from, -o, --overwrite or --limit"
+            "--resume takes all parameters from RUN; it cannot be combined with RECIPE, --data, --mix, --set, --split, "
+            "--without, --from, -o, --overwrite or --limit"
         )
     if recipe is None and resume is None:
         raise click.UsageError("RECIPE is missing; --list shows the bundled recipes")
+    target = resume
     world, where = join_world(device_from(device))
     how = Settings(precision, compiled, device_memory, world)
     report = click.echo if world.first else _silent
     try:
-        with out_of_memory_as_error():
+        with out_of_memory_as_error(), reported_to_launcher(world):
             if resume is not None:
-                target = resume
-                run = resume_training(target, where, report=report, settings=how, checkpoint_s=checkpoint_every)
+                run = resume_training(resume, where, report=report, settings=how, checkpoint_s=checkpoint_every)
             else:
-                chosen = load_recipe(recipe or "", overrides_from(settings) | ({"data.split": split} if split else {}))
+                overrides = overrides_from(settings) | ({"data.split": split} if split else {})
+                overrides |= {"data.mix": mix_from(mixture)} if mixture else {}
+                chosen = load_recipe(recipe or "", overrides | (TWO_CLASSES if without else {}))
                 folders = folders_from(data) or [find_dataset(Path.cwd())]
                 target = out or Path("runs") / chosen.name
                 run = run_training(
@@ -176,11 +210,20 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                     limit=limit, report=report, settings=how, weights=source, checkpoint_s=checkpoint_every,
                     overwrite=overwrite,
                 )  # fmt: skip
+    except KeyboardInterrupt as stop:
+        raise FailedError(_how_to_resume(target, stop)) from None
     finally:
         leave_world(world)
-    if world.first:
-        click.echo((target / "metrics.md").read_text(encoding="utf-8"))
+    if world.first and target is not None:
         click.echo(f"{target}: checkpoint of {run.n_records} records; next: seisedge export {shlex.quote(str(target))}")
+
+
+def _how_to_resume(target: Path | None, stop: KeyboardInterrupt) -> str:
+    """The message of an interrupted training."""
+    if target is None or not is_interrupted(target):
+        return "interrupted before the first state was saved; start the training again"
+    where = f" {stop}" if str(stop) else ""
+    return f"interrupted{where}; the state is saved; next: seisedge train --resume {shlex.quote(str(target))}"
 
 
 def _silent(_: str) -> None:

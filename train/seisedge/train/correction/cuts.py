@@ -15,13 +15,14 @@ from seisedge.runtime.clock import NS_PER_S, ns_from_s
 from seisedge.runtime.config import MagnitudeConfig, StationConfig
 from seisedge.runtime.inference.windows import Window, cut_window, grid_of, start_of_window
 from seisedge.runtime.records.packet import Packet, RecordFlag
+from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.station.channels import Channels
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.train.dataset.catalogue import CatalogueEvent
 from seisedge.train.dataset.onset import VISIBLE_RATIO, find_onset, power_from_record
 from seisedge.train.dataset.recordings import Recordings
 from seisedge.train.dataset.stations import Site
-from seisedge.train.dataset.traveltimes import TravelTimes, distance_km
+from seisedge.train.dataset.traveltimes import MISPLACED, TravelTimes, distance_km, fits_travel_time
 
 BEFORE_S = 30.0  # data read before the window, for the noise level
 EARLY_S, LATE_S, RISE_S = (
@@ -57,19 +58,30 @@ def p_time_ns(event: CatalogueEvent, station: str, site: Site | None, times: Tra
     if site is None:
         return None
     far = distance_km(event.latitude_deg, event.longitude_deg, site.latitude_deg, site.longitude_deg)
-    p_s, _ = times.times_s(far, event.depth_km)
+    p_s, _ = times.times_s(far, event.depth_km or 0.0)
     return (event.origin_ns + ns_from_s(p_s), False) if np.isfinite(p_s) and far <= LARGEST_KM else None
 
 
 class EventCutter:
-    """Cuts the windows of events from recordings. left_out: number of events by reason, filled by `cut`."""
+    """Cuts the windows of events from recordings. left_out: number of events by reason, filled by `cut`.
+
+    metadata: StationXML that takes precedence over that of the station file.
+    """
 
     def __init__(
-        self, config: StationConfig, recordings: Recordings, card: ModelCard, site: Site | None, times: TravelTimes
+        self,
+        config: StationConfig,
+        recordings: Recordings,
+        card: ModelCard,
+        site: Site | None,
+        times: TravelTimes,
+        metadata: StationXml | None = None,
     ) -> None:
         # without the present correction, because it is to be fitted
         self._config = msgspec.structs.replace(config, magnitude=MagnitudeConfig())
         self._recordings, self._card, self._site, self._times = recordings, card, site, times
+        self._metadata = metadata
+        self.misplaced = 0  # events whose P pick does not fit the positions of event and station
         self.station = str(config.station_id)
         self.left_out: Counter[str] = Counter()
         self.calibrated = False
@@ -79,10 +91,17 @@ class EventCutter:
         arrivals: list[tuple[int, bool, CatalogueEvent]] = []
         for event in events:
             found = p_time_ns(event, self.station, self._site, self._times)
-            if found is not None:
+            if found is not None and found[1] and self._is_misplaced(event, found[0]):
+                self.left_out[MISPLACED] += 1
+                self.misplaced += 1
+            elif found is not None:
                 arrivals.append((*found, event))
             else:
-                self.left_out["no pick at the station and no position to compute one from, or too far away"] += 1
+                self.left_out[
+                    "no pick at the station, and the position of the station is unknown"
+                    if self._site is None
+                    else f"no pick, and farther than {LARGEST_KM:g} km from the position of the station"
+                ] += 1
         arrivals.sort(key=lambda a: a[0])
         for i, (p_ns, picked, event) in enumerate(arrivals):
             earlier_ns = arrivals[i - 1][0] if i else p_ns - 2 * ns_from_s(CODA_S)
@@ -127,12 +146,19 @@ class EventCutter:
             event, event.magnitude, far, onset_ns, window, scale.polarity * scale.metres_per_count, answer_s
         )
 
+    def _is_misplaced(self, event: CatalogueEvent, p_ns: int) -> bool:
+        if self._site is None:
+            return False
+        far = distance_km(event.latitude_deg, event.longitude_deg, self._site.latitude_deg, self._site.longitude_deg)
+        expected_s, _ = self._times.times_s(far, event.depth_km or 0.0)
+        return not fits_travel_time((p_ns - event.origin_ns) / NS_PER_S, expected_s)
+
     def _timeline(self, p_ns: int) -> tuple[Timeline | None, Channels]:
         """The timeline of the station around a P wave, None if the vertical has no data there."""
         card = self._card
         start_ns = p_ns - ns_from_s(BEFORE_S + card.onset_s)
         length_s = BEFORE_S + card.onset_s + card.window_s + LATE_S + 5.0
-        channels = Channels(self.station, self._config)
+        channels = Channels(self.station, self._config, self._metadata)
         timeline = Timeline(self.station, grid_of(card))
         packets = [p for c in self._recordings.channels() if c.station_id == self.station
                    for p in self._packets(c, start_ns, length_s)]  # fmt: skip

@@ -22,16 +22,17 @@ from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
 from seisedge.train.dataset.amplitude import GAIN, TOO_LARGE, gain_fault, is_too_large
-from seisedge.train.dataset.catalogue import CatalogueEvent, Pick
+from seisedge.train.dataset.catalogue import Catalogue, CatalogueEvent, Pick
 from seisedge.train.dataset.onset import VISIBLE_RATIO, find_onset, power_from_record, snr_at
-from seisedge.train.dataset.plan import Built, Plan
+from seisedge.train.dataset.plan import Built, Plan, readme_of
+from seisedge.train.dataset.plausible import texts_of
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.quiet import BEFORE_P_S, QUIET_RATIO, candidates, loudest_ratio, quiet_spans
 from seisedge.train.dataset.recordings import Recordings
 from seisedge.train.dataset.sensors import Sensor, SensorWindow, missing_text, sensors_of, window_of
 from seisedge.train.dataset.split import assign_split, group_overlapping
 from seisedge.train.dataset.stations import Site, Stations
-from seisedge.train.dataset.traveltimes import TravelTimes, distance_km
+from seisedge.train.dataset.traveltimes import MISPLACED, TravelTimes, distance_km, fits_travel_time
 from seisedge.train.dataset.vocabulary import kind_of_word
 from seisedge.train.dataset.writer import Row, Writer
 
@@ -77,10 +78,12 @@ class Builder:
         self.sensors, self.skipped = sensors_of(recordings, plan.channels)
         self.left_out: Counter[str] = Counter()
         self.without_gain: Counter[str] = Counter()  # reason → records written
+        self.choices: Counter[str] = Counter()  # choice between sensors → records
         self.disagreeing = 0
 
-    def build(self, events: list[CatalogueEvent], out: Path, source: dict[str, str]) -> Built:
+    def build(self, catalogue: Catalogue, out: Path, source: dict[str, str]) -> Built:
         """Write the data set. source: description of the inputs, for build.json. Raises InputError."""
+        events = catalogue.events
         if not self.sensors:
             why = "; ".join(self.skipped) or "no channels"
             raise InputError(f"no seismometer channel in the recordings ({why}); select other channels with --channels")
@@ -94,6 +97,7 @@ class Builder:
             for station in progress(sorted(self.sensors), "stations searched for noise"):
                 self._add_noise(events, station, writer)
             _assign_splits(writer.rows)
+            faint = sum(row["trace_visible"] == "False" for row in writer.rows)
             built = Built(
                 folder=text_from_path(out),
                 records=len(writer.rows),
@@ -101,6 +105,11 @@ class Builder:
                 noise=len(writer.rows) - n_events,
                 stations=len({(r["station_network_code"], r["station_code"]) for r in writer.rows}),
                 basis=dict(Counter(row["trace_onset_basis"] for row in writer.rows[:n_events])),
+                by_type=dict(Counter(row["source_type"] for row in writer.rows[:n_events])),
+                entries_left_out=dict(catalogue.left_out.most_common()),
+                choices=dict(catalogue.choices.most_common()) | dict(self.choices.most_common()),
+                implausible=texts_of(catalogue.implausible),
+                faint=faint,
                 left_out=dict(self.left_out.most_common()),
                 without_gain=dict(self.without_gain.most_common()),
                 picks_ignored=_ignored(events),
@@ -116,7 +125,8 @@ class Builder:
             }
             del notes["built"]["folder"]  # type: ignore[attr-defined]  # the content must not depend on the output path
             text = msgspec.json.format(msgspec.json.encode(notes), indent=1).decode() + "\n"
-            writer.finish(COLUMNS, _data_format(self.plan, writer.rows), text)
+            page = readme_of(built, self.plan, source, self.times.name)
+            writer.finish(COLUMNS, _data_format(self.plan, writer.rows), text, page)
         return built
 
     def _why_nothing(self) -> str:
@@ -134,7 +144,7 @@ class Builder:
         distance = p_ns = s_ns = None
         if site is not None:
             distance = distance_km(event.latitude_deg, event.longitude_deg, site.latitude_deg, site.longitude_deg)
-            p_s, s_s = self.times.times_s(distance, event.depth_km)
+            p_s, s_s = self.times.times_s(distance, event.depth_km or 0.0)
             if math.isfinite(p_s) and math.isfinite(s_s):
                 p_ns, s_ns = event.origin_ns + ns_from_s(p_s), event.origin_ns + ns_from_s(s_s)
         if p_pick is None and p_ns is None:
@@ -150,6 +160,11 @@ class Builder:
         if arrival.p_pick is None and too_far:
             self.left_out[f"beyond {self.plan.max_distance_km:g} km and without a pick"] += 1
             return
+        if arrival.p_pick is not None and arrival.p_computed_ns is not None:
+            times_s = [(ns - event.origin_ns) / NS_PER_S for ns in (arrival.p_ns, arrival.p_computed_ns)]
+            if not fits_travel_time(*times_s):
+                self.left_out[f"{station}: {MISPLACED}"] += 1
+                return
         window = self._window(station, arrival.p_ns - ns_from_s(self.plan.before_s))
         if isinstance(window, str):
             self.left_out[window] += 1
@@ -277,7 +292,17 @@ class Builder:
             self.without_gain[gain] += 1
         else:
             row["trace_gain_counts_per_m_s"] = f"{gain:.6g}"
+        self._note_choice(window)
         writer.add(row, x)
+
+    def _note_choice(self, window: SensorWindow) -> None:
+        """Count a record of a station that has several sensors with the same number of components."""
+        first = window.channels[0]
+        sensors = self.sensors[first.station_id]
+        used = next(s for s in sensors if first in s.channels)
+        equal = [_name_of(s) for s in sensors if len(s.channels) == len(used.channels) and s is not used]
+        if equal:
+            self.choices[f"{first.station_id}: sensor {_name_of(used)} is used, not {', '.join(equal)}"] += 1
 
     def _gain(self, window: SensorWindow) -> float | str:
         """The gain of all components in counts per m/s; or the reason why there is none, as a clause."""
@@ -328,6 +353,10 @@ class Builder:
         return row
 
 
+def _name_of(sensor: Sensor) -> str:
+    return f"{sensor.location or '--'}.{sensor.band_and_instrument}?"
+
+
 def _ignored(events: list[CatalogueEvent]) -> dict[str, int]:
     """Picks that are not used, by reason; the rarest reasons together."""
     counts = Counter(why for event in events for why in event.picks_ignored)
@@ -346,7 +375,7 @@ def _source(event: CatalogueEvent) -> Row:
         "source_magnitude_type": event.magnitude_type,
         "source_latitude_deg": event.latitude_deg,
         "source_longitude_deg": event.longitude_deg,
-        "source_depth_km": event.depth_km,
+        "source_depth_km": "" if event.depth_km is None else event.depth_km,
     }
 
 

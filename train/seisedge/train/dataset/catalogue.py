@@ -6,9 +6,9 @@ CSV columns, in any order, under any of the names below; times are ISO 8601, and
 | --- | --- | --- |
 | origin_time | time | required |
 | latitude, longitude | latitude_deg, longitude_deg, lat, lon | required, degrees |
-| depth_km | depth | below sea level; default 0 |
+| depth_km | depth | below sea level |
 | event_id | id | default: made from the time |
-| event_type | type, source_type | required, unless a default type is given |
+| event_type | type, source_type | required, unless `untyped` states what to do without it |
 | magnitude | mag | |
 | magnitude_type | magType, mag_type | |
 
@@ -24,24 +24,31 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from seisedge.runtime.clock import iso_from_ns, ns_from_iso
+from seisedge.runtime.clock import iso_from_ns, ns_from_iso, ns_from_s
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import MIB, read_up_to
+from seisedge.runtime.machine import install_command
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.xmlfile import check_xml
 from seisedge.runtime.text import quoted, reason_of, shortened
 from seisedge.train.dataset.flags import AFTER_ORIGIN_S, BEFORE_ORIGIN_S, is_plausible_arrival
+from seisedge.train.dataset.origins import WITHIN_KM, WITHIN_S
+from seisedge.train.dataset.plausible import Implausible, is_implausible, is_implausible_time
+from seisedge.train.dataset.traveltimes import distance_km
+from seisedge.train.dataset.vocabulary import UNUSED, kind_of_word
 
 logger = logging.getLogger(__name__)
 
-NO_TYPE = ("", "not reported", "unknown")
+SKIP = "skip"  # value of `untyped`: leave out events without a type
+NO_NUMBER = ("", "nan", "none", "null", "n/a", "na")
+NO_PLACE = "no origin with time, latitude and longitude"
 COLUMNS: dict[str, tuple[str, ...]] = {
     "origin_time": ("time", "source_origin_time"),
     "latitude": ("latitude_deg", "lat", "source_latitude_deg"),
@@ -56,6 +63,7 @@ REQUIRED = ("origin_time", "latitude", "longitude")
 MAX_BYTES = 64 * MIB  # of a catalogue or of a table of picks: about half a million events
 PHASE = re.compile(r"[ie]?([PS])[ngb*]?", re.IGNORECASE)
 XML_STARTS = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe", b"\xfe\xff")
+SCHEME = re.compile(r"^(smi|quakeml):", re.IGNORECASE)
 PICK_COLUMNS = ("event_id", "station", "phase", "time")
 
 
@@ -71,18 +79,25 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEvent:
-    """One entry of a catalogue; `type` is unchanged. picks_ignored: the reason for each pick that is not used."""
+    """One entry of a catalogue; `type` is unchanged. depth_km, magnitude: None if not stated or implausible.
+    picks_ignored: the reason for each pick that is not used.
+    """
 
     id: str
     origin_ns: int
     latitude_deg: float
     longitude_deg: float
-    depth_km: float
+    depth_km: float | None
     type: str
     magnitude: float | None
     magnitude_type: str
     picks: tuple[Pick, ...] = ()
     picks_ignored: tuple[str, ...] = ()
+
+    @property
+    def type_is_used(self) -> bool:
+        """True if records of this type are used for training."""
+        return kind_of_word(self.type) != UNUSED
 
     def pick(self, phase: str, station: str) -> Pick | None:
         """The earliest pick of a phase at NET.STA."""
@@ -91,30 +106,100 @@ class CatalogueEvent:
         return min(hits, key=lambda p: p.time_ns, default=None)
 
 
-def events_from(path: Path, picks: Path | None = None, default_type: str = "") -> list[CatalogueEvent]:
-    """The events of a catalogue sorted by time, with the picks of a CSV file added. Raises InputError."""
+_Entry = tuple[str, CatalogueEvent]  # with the whole name of its resource
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Events sorted by time.
+
+    left_out: reason → number of entries that are not events here. choices: what was chosen or is missing → number of
+    events. implausible: values that are treated as missing, see `plausible`.
+    """
+
+    events: list[CatalogueEvent]
+    left_out: Counter[str] = field(default_factory=Counter)
+    choices: Counter[str] = field(default_factory=Counter)
+    implausible: list[Implausible] = field(default_factory=list)
+
+
+def events_from(path: Path, picks: Path | None = None, untyped: str = "") -> list[CatalogueEvent]:
+    """The events of `read_catalogue`."""
+    return read_catalogue(path, picks, untyped).events
+
+
+def read_catalogue(
+    path: Path, picks: Path | None = None, untyped: str = "", magnitude_types: Sequence[str] = ()
+) -> Catalogue:
+    """Read a catalogue, with the picks of a CSV file added.
+
+    untyped: type of the events without one, or SKIP to leave them out; without it they are an error. magnitude_types:
+    the magnitude of the first of these types that an event has is used; without it the preferred magnitude, else the
+    first listed. Raises InputError.
+    """
     if not path.is_file():
         raise InputError(f"{path}: the catalogue does not exist; expected a QuakeML or CSV file")
-    events = _from_csv(path) if path.suffix.lower() == ".csv" else list(_from_obspy(path))
+    found = Catalogue([])
+    read = _from_csv if path.suffix.lower() == ".csv" else _from_obspy
+    entries = _typed(path, list(read(path, found, magnitude_types)), untyped, found)
+    events = _unique(path, entries, found)
     if not events:
-        raise InputError(f"{path}: the catalogue has no events")
-    if default_type:
-        events = [replace(e, type=default_type) if e.type.lower() in NO_TYPE else e for e in events]
-    untyped = [e.id for e in events if not e.type]
-    if untyped:
-        raise InputError(
-            f"{path}: {len(untyped)} events have no type, the first is {untyped[0]}; "
-            "set a type for them, as in --event-type earthquake"
-        )
-    seen: set[str] = set()
+        why = "; ".join(f"{n} × {reason}" for reason, n in found.left_out.items())
+        raise InputError(f"{path}: the catalogue has no events" + (f" that can be used: {why}" if why else ""))
     for event in events:
-        if event.id in seen:
-            raise InputError(f"{path}: event id {event.id} occurs twice; ids must be unique")
-        seen.add(event.id)
+        if event.depth_km is None:
+            found.choices["no depth: it stays missing, and travel times are computed for 0 km"] += 1
+        if event.magnitude is None:
+            found.choices["no magnitude"] += 1
+        if not event.type_is_used:
+            found.choices[f"type '{shortened(event.type, 30)}': not used for training"] += 1
     if picks is not None:
         events = _with_picks(events, picks)
     events = [_without_impossible_picks(event) for event in events]
-    return sorted(events, key=lambda e: (e.origin_ns, e.id))
+    found.events.extend(sorted(events, key=lambda e: (e.origin_ns, e.id)))
+    return found
+
+
+def _typed(path: Path, entries: list[_Entry], untyped: str, found: Catalogue) -> list[_Entry]:
+    """The entries with a type; see `untyped` of `read_catalogue`."""
+    missing = [event.id for _, event in entries if not event.type]
+    if not missing:
+        return entries
+    if not untyped:
+        raise InputError(
+            f"{path}: {len(missing)} events have no type, the first is {shortened(missing[0])}; give --untyped "
+            f"earthquake (or another type) if they all have that type, or --untyped {SKIP} to leave them out"
+        )
+    if untyped == SKIP:
+        found.left_out["no type (--untyped skip)"] += len(missing)
+        return [(name, event) for name, event in entries if event.type]
+    found.choices[f"no type: taken as '{untyped}' (--untyped)"] += len(missing)
+    return [(name, event if event.type else replace(event, type=untyped)) for name, event in entries]
+
+
+def _unique(path: Path, entries: list[_Entry], found: Catalogue) -> list[CatalogueEvent]:
+    """Events with unique ids: ids that several resources share are replaced by the whole names of the resources.
+
+    An entry with the id and the origin of another one is left out. Raises InputError for an id of different origins.
+    """
+    names: dict[str, set[str]] = {}
+    for name, event in entries:
+        names.setdefault(event.id, set()).add(name)
+    out: dict[str, CatalogueEvent] = {}
+    for name, event in entries:
+        if len(names[event.id]) > 1:
+            event = replace(event, id=_clean(SCHEME.sub("", name)))
+            found.choices["an id that ends like another one: the whole id is used"] += 1
+        first = out.setdefault(event.id, event)
+        if first is event:
+            continue
+        near = distance_km(event.latitude_deg, event.longitude_deg, first.latitude_deg, first.longitude_deg)
+        if abs(event.origin_ns - first.origin_ns) > ns_from_s(WITHIN_S) or near > WITHIN_KM:
+            raise InputError(
+                f"{path}: event id {shortened(event.id)} occurs twice, with different origins; ids must be unique"
+            )
+        found.left_out["listed twice, with the same id and origin"] += 1
+    return list(out.values())
 
 
 def _without_impossible_picks(event: CatalogueEvent) -> CatalogueEvent:
@@ -151,7 +236,7 @@ def _table(path: Path, what: str) -> tuple[list[str], list[dict[str, str]]]:
         raise InputError(f"{path}: is not a CSV table in UTF-8: {reason_of(error)}") from error
 
 
-def _from_csv(path: Path) -> list[CatalogueEvent]:
+def _from_csv(path: Path, found: Catalogue, magnitude_types: Sequence[str]) -> Iterator[_Entry]:
     columns, rows = _table(path, "the catalogue")
     name = {key: next((c for c in (key, *others) if c in columns), "") for key, others in COLUMNS.items()}
     missing = [key for key in REQUIRED if not name[key]]
@@ -160,18 +245,18 @@ def _from_csv(path: Path) -> list[CatalogueEvent]:
         raise InputError(
             f"{path}: missing column {expected}; the file has {shortened(', '.join(columns) or 'no columns', 300)}"
         )
-    out = []
     for line, row in enumerate(rows, 2):
         values = {key: (row.get(column) or "").strip() if column else "" for key, column in name.items()}
 
         def number(key: str, values: dict[str, str] = values, line: int = line) -> float | None:
+            if values[key].lower() in NO_NUMBER:
+                return None
             try:
-                value = float(values[key]) if values[key] else None
+                return float(values[key])
             except ValueError:
-                value = math.nan
-            if value is not None and not math.isfinite(value):
-                raise InputError(f"{path}, line {line}: {name[key]} must be a number; got {quoted(values[key])}")
-            return value
+                raise InputError(
+                    f"{path}, line {line}: {name[key]} must be a number; got {quoted(values[key])}"
+                ) from None
 
         try:
             origin_ns = ns_from_iso(values["origin_time"])
@@ -180,22 +265,56 @@ def _from_csv(path: Path) -> list[CatalogueEvent]:
                 f"{path}, line {line}: {name['origin_time']} must be a time, as in 2019-07-07T08:16:25.29Z; "
                 f"got {quoted(values['origin_time'])}"
             ) from None
-        latitude, longitude = number("latitude"), number("longitude")
-        if latitude is None or longitude is None or not (-90 <= latitude <= 90 and -360 <= longitude <= 360):
-            raise InputError(f"{path}, line {line}: latitude and longitude must be in degrees")
-        out.append(
-            CatalogueEvent(
-                id=_clean(values["event_id"]) or f"at-{iso_from_ns(origin_ns)}",
-                origin_ns=origin_ns,
-                latitude_deg=latitude,
-                longitude_deg=longitude,
-                depth_km=number("depth_km") or 0.0,
-                type=values["event_type"],
-                magnitude=number("magnitude"),
-                magnitude_type=values["magnitude_type"],
-            )
+        event_id = _clean(values["event_id"]) or f"at-{iso_from_ns(origin_ns)}"
+        place = _place(origin_ns, number("latitude"), number("longitude"), event_id, found)
+        if place is None:
+            continue
+        magnitude, magnitude_type = number("magnitude"), values["magnitude_type"]
+        if magnitude is not None and magnitude_types and not _is_one_of(magnitude_type, magnitude_types):
+            found.choices[f"no magnitude of the types {', '.join(magnitude_types)}"] += 1
+            magnitude, magnitude_type = None, ""
+        event = CatalogueEvent(
+            id=event_id,
+            origin_ns=origin_ns,
+            latitude_deg=place[0],
+            longitude_deg=place[1],
+            depth_km=_plausible("source_depth_km", number("depth_km"), event_id, found),
+            type=values["event_type"],
+            magnitude=_plausible("source_magnitude", magnitude, event_id, found),
+            magnitude_type=magnitude_type,
         )
-    return out
+        yield event_id, event
+
+
+def _place(
+    origin_ns: int, latitude_deg: float | None, longitude_deg: float | None, where: str, found: Catalogue
+) -> tuple[float, float] | None:
+    """Latitude and longitude; None, counted, if one is missing or implausible, or the origin time is implausible."""
+    if is_implausible_time(origin_ns):
+        found.implausible.append(Implausible(where, "source_origin_time", iso_from_ns(origin_ns)))
+    latitude = _plausible("source_latitude_deg", latitude_deg, where, found)
+    longitude = _plausible("source_longitude_deg", longitude_deg, where, found)
+    if latitude is None or longitude is None or is_implausible_time(origin_ns):
+        found.left_out[NO_PLACE] += 1
+        return None
+    return latitude, longitude
+
+
+def _plausible(column: str, value: float | None, where: str, found: Catalogue) -> float | None:
+    """The value; None, counted, if it is implausible."""
+    if value is None or not is_implausible(column, value):
+        return value
+    found.implausible.append(Implausible(where, column, f"{value:g}"))
+    return None
+
+
+def _is_one_of(magnitude_type: str, wanted: Sequence[str]) -> bool:
+    return any(_same_type(magnitude_type, name) for name in wanted)
+
+
+def _same_type(one: str, other: str) -> bool:
+    """True for two spellings of one magnitude type; mb and mB are different types."""
+    return one == other or (one.lower() == other.lower() != "mb")
 
 
 def _with_picks(events: list[CatalogueEvent], path: Path) -> list[CatalogueEvent]:
@@ -239,12 +358,12 @@ def _time_of(stated: str) -> int | None:
         return None
 
 
-def _from_obspy(path: Path) -> Iterator[CatalogueEvent]:
+def _from_obspy(path: Path, found: Catalogue, magnitude_types: Sequence[str]) -> Iterator[_Entry]:
     try:
         import obspy
     except ModuleNotFoundError:
         raise InputError(
-            f"{path}: reading QuakeML needs obspy; run pip install 'seisedge[train]', or give a CSV file"
+            f"{path}: reading QuakeML needs obspy; run {install_command('train')}, or give a CSV file"
         ) from None
     _check_size(path)
     try:
@@ -254,25 +373,55 @@ def _from_obspy(path: Path) -> Iterator[CatalogueEvent]:
     except Exception as error:  # the readers of obspy raise many types
         raise InputError(f"{path}: obspy cannot read this catalogue: {reason_of(error)}") from error
     for entry in catalogue:
+        resource = str(entry.resource_id)
+        name = _id_from_resource(resource)
         origin = entry.preferred_origin() or next(iter(entry.origins), None)
-        magnitude = entry.preferred_magnitude() or next(iter(entry.magnitudes), None)
-        name = _id_from_resource(str(entry.resource_id))
-        if origin is None or origin.time is None or not _is_place(origin.latitude, origin.longitude):
-            logger.warning("%s: event %s skipped: no origin with time, latitude and longitude", path, shortened(name))
+        if origin is None or origin.time is None:
+            found.left_out[NO_PLACE] += 1
+            logger.warning("%s: event %s skipped: %s", path, shortened(name), NO_PLACE)
             continue
+        event_id = name or f"at-{iso_from_ns(origin.time.ns)}"
+        place = _place(origin.time.ns, origin.latitude, origin.longitude, event_id, found)
+        if place is None:
+            logger.warning("%s: event %s skipped: %s", path, shortened(name), NO_PLACE)
+            continue
+        if entry.preferred_origin() is None and len(entry.origins) > 1:
+            found.choices["no preferred origin: the first listed is used"] += 1
+        magnitude = _magnitude_of(entry, magnitude_types, found)
         picks, ignored = _picks_of(entry, origin)
-        yield CatalogueEvent(
-            id=name or f"at-{iso_from_ns(origin.time.ns)}",
+        event = CatalogueEvent(
+            id=event_id,
             origin_ns=origin.time.ns,
-            latitude_deg=origin.latitude,
-            longitude_deg=origin.longitude,
-            depth_km=(origin.depth or 0.0) / 1000,
+            latitude_deg=place[0],
+            longitude_deg=place[1],
+            depth_km=_plausible(
+                "source_depth_km", None if origin.depth is None else origin.depth / 1000, event_id, found
+            ),
             type=entry.event_type or "",
-            magnitude=None if magnitude is None else magnitude.mag,
+            magnitude=_plausible("source_magnitude", None if magnitude is None else magnitude.mag, event_id, found),
             magnitude_type="" if magnitude is None else magnitude.magnitude_type or "",
             picks=tuple(picks),
             picks_ignored=tuple(ignored),
         )
+        yield resource, event
+
+
+def _magnitude_of(entry: Any, wanted: Sequence[str], found: Catalogue) -> Any:
+    """The magnitude of an entry by the rule of `read_catalogue`; None if there is none."""
+    listed = [m for m in entry.magnitudes if m.mag is not None]
+    for name in wanted:
+        for magnitude in listed:
+            if _same_type(magnitude.magnitude_type or "", name):
+                return magnitude
+    if wanted:
+        if listed:
+            found.choices[f"no magnitude of the types {', '.join(wanted)}"] += 1
+        return None
+    preferred = entry.preferred_magnitude()
+    if preferred is None and len(listed) > 1:
+        kind = listed[0].magnitude_type or "type not stated"
+        found.choices[f"no preferred magnitude: the first of several is used ({shortened(kind, 20)})"] += 1
+    return preferred if preferred is not None else next(iter(listed), None)
 
 
 def _check_size(path: Path) -> None:
@@ -286,12 +435,6 @@ def _check_size(path: Path) -> None:
             raise InputError(f"{path}: the catalogue is larger than {MAX_BYTES // MIB} MiB; give fewer events")
     except OSError as error:
         raise InputError(f"{path}: the catalogue cannot be read: {error.strerror}") from error
-
-
-def _is_place(latitude_deg: float | None, longitude_deg: float | None) -> bool:
-    if latitude_deg is None or longitude_deg is None:
-        return False
-    return abs(latitude_deg) <= 90 and abs(longitude_deg) <= 360
 
 
 def _picks_of(entry: Any, origin: Any) -> tuple[list[Pick], list[str]]:

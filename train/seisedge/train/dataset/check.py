@@ -10,7 +10,8 @@ from typing import Literal
 from seisedge.train.dataset.audit import Explained, Guess, audit, audit_magnitudes
 from seisedge.train.dataset.flags import EARLY
 from seisedge.train.dataset.holdout import TUNING, Place, leaks
-from seisedge.train.dataset.origins import WITHIN_KM, WITHIN_S, same_origin
+from seisedge.train.dataset.origins import WITHIN_KM, WITHIN_S, Occurrence, same_origin, with_unnamed
+from seisedge.train.dataset.plausible import texts_of
 from seisedge.train.dataset.split import group_overlapping, join_groups
 from seisedge.train.dataset.survey import Trace
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND, UNUSED
@@ -18,6 +19,7 @@ from seisedge.train.dataset.vocabulary import LABEL_OF_KIND, UNUSED
 EXAMPLES = 3
 RARE = 0.1  # share of the events below which a label counts as rare
 COMPLETE = (
+    "implausible",
     "rates",
     "magnitude types",
     "balance",
@@ -61,10 +63,12 @@ def check(traces: Sequence[Trace]) -> CheckReport:
     findings = [
         *_duplicates(traces),
         *_sides(traces),
+        *_unnamed(traces),
         *_twins(traces),
         *_samples(traces),
         *_arrivals(traces),
         *_labels(traces),
+        *_implausible(traces),
         *_mixtures(traces),
         *_shortcuts(guesses, explained),
     ]
@@ -102,7 +106,10 @@ def _sides(traces: Sequence[Trace]) -> list[Finding]:
         return []  # without a split column, training holds out events by a rule
     names = _origins(traces)
     groups = group_overlapping(
-        join_groups([t.group or t.event for t in traces], [names[t.event] for t in traces]),
+        with_unnamed(
+            join_groups([t.group or t.event for t in traces], [names[t.event] for t in traces]),
+            [_occurrence(t) for t in traces],
+        ),
         [t.station for t in traces],
         [t.start_ns or 0 for t in traces],
         [t.end_ns or 0 for t in traces],
@@ -126,6 +133,29 @@ def _sides(traces: Sequence[Trace]) -> list[Finding]:
             "events in two folds: the model would be calibrated on events it was trained on",
         ),
     ]
+
+
+def _occurrence(trace: Trace) -> Occurrence:
+    start_ns, end_ns = trace.start_ns or 0, trace.end_ns or 0
+    return Occurrence(
+        trace.named, trace.kind == "noise", trace.origin_ns, start_ns, end_ns, trace.latitude_deg, trace.longitude_deg
+    )
+
+
+def _unnamed(traces: Sequence[Trace]) -> list[Finding]:
+    unnamed = [(t.name, _occurrence(t)) for t in traces if not t.named]
+    lost = [name for name, o in unnamed if o.is_lost]
+    text = "records without an event id (source_id): "
+    return [
+        *_found(
+            "warning", "no event id", (name for name, o in unnamed if not o.is_lost),
+            text + "training takes records of one origin time, or else of overlapping windows, as one event",
+        ),
+        *_found(
+            "fault", "no event", lost,
+            text + "and without source_origin_time and trace_start_time: one event can be in training and test data",
+        ),
+    ]  # fmt: skip
 
 
 def _origins(traces: Sequence[Trace]) -> dict[str, str]:
@@ -203,6 +233,12 @@ def _labels(traces: Sequence[Trace]) -> list[Finding]:
         *_found("warning", "balance", rare, f"labels with less than {RARE:.0%} of the {total} events: {balance}"),
         *_found("warning", "magnitude type", untyped, "records with a magnitude but no magnitude type"),
     ]
+
+
+def _implausible(traces: Sequence[Trace]) -> list[Finding]:
+    found = [one for t in traces for one in t.implausible]
+    names = (f"{one.where} ({one.column} {one.value})" for one in found)
+    return _found("warning", "implausible", names, "; ".join(texts_of(found)))
 
 
 def _mixtures(traces: Sequence[Trace]) -> list[Finding]:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
+from seisedge.train.dataset.plausible import RANGES, Implausible, is_implausible_text
 from seisedge.train.dataset.vocabulary import kind_of_word
 
 Row = dict[str, str]
 
+# Sources that the bundled recipes name (column `subset`); a folder of such a name is another source.
+BUNDLED_SOURCES = ("pnw", "esec", "ridgecrest", "phasenet_ncedc", "sechilienne", "seisbench_chile")
 LABELS = ("source_type", "source_event_category", "trace_category", "source_category")
 ALIASES: dict[str, tuple[str, ...]] = {
     "source_id": ("event_id", "source_event_id", "source_resource_id"),
@@ -25,7 +29,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "trace_channel": ("station_channel_code", "station_channels"),
     "trace_gain_counts_per_m_s": ("station_sensitivity_counts_spm",),
 }
+TIMES = ("source_origin_time", "trace_start_time")
 ARRIVAL = re.compile(r"trace_([A-Za-z0-9]+)_arrival_sample")
+CANONICAL = {other: key for key, others in ALIASES.items() for other in others}
 FIRST_P = ("p", "P", "P1", "Pg", "Pn", "Pb", "Pdiff")  # PmP, PcP and other reflections are not the onset
 FIRST_S = ("s", "S", "S1", "Sg", "Sn", "Sb")
 EMPTY = {"", "nan", "none", "null", "n/a", "na"}
@@ -76,6 +82,19 @@ def label_of(row: Row) -> str:
     return next((text(row, key) for key in LABELS if text(row, key)), "")
 
 
+def without_implausible(row: Row) -> tuple[Row, list[Implausible]]:
+    """A row of a data set in which implausible values are empty, and these values; see `plausible`."""
+    found: list[Implausible] = []
+    for key in row:
+        column, value = CANONICAL.get(key, key), text(row, key)
+        arrival = ARRIVAL.fullmatch(key) is not None
+        judged = arrival or column in RANGES or column in TIMES
+        if value and judged and is_implausible_text(column, value, arrival):
+            found.append(Implausible(row.get("trace_name", "?"), column, value))
+            row = row | {key: ""}
+    return row, found
+
+
 def canonical(row: Row) -> Row:
     """A copy of the row in which the columns of seisedge are filled from their other names."""
     out = dict(row)
@@ -86,6 +105,18 @@ def canonical(row: Row) -> Row:
     for key, phases in (("trace_p_arrival_sample", FIRST_P), ("trace_s_arrival_sample", FIRST_S)):
         sample = first_arrival(row, phases)
         out[key] = "" if sample is None else f"{sample:.10g}"
+    return out
+
+
+def source_of_folder(name: str, taken: Collection[str] = ()) -> str:
+    """The source of records without a column `subset`: the name of their folder, if no other source has it.
+
+    >>> source_of_folder("mine"), source_of_folder("pnw"), source_of_folder("mine", {"mine"})
+    ('mine', 'pnw (folder)', 'mine (folder)')
+    """
+    out, k = name, 1
+    while out in taken or out in BUNDLED_SOURCES:
+        out, k = f"{name} (folder)" if k == 1 else f"{name} (folder {k})", k + 1
     return out
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from seisedge.train.dataset.plausible import texts_of
 from seisedge.train.dataset.survey import Trace
 from seisedge.train.dataset.vocabulary import KINDS, LABEL_OF_KIND, UNUSED
 
@@ -38,6 +39,7 @@ class Info:
     by_rate: list[Count]
     by_split: list[Count]
     by_licence: list[Count]
+    implausible: list[str]  # values treated as missing, one sentence for each column
     by_gain_fault: list[Count]  # records whose gain is not used
 
 
@@ -57,6 +59,7 @@ def info(traces: Sequence[Trace]) -> Info:
         by_rate=_counts(traces, lambda t: f"{t.rate_hz:g} Hz"),
         by_split=_counts(traces, lambda t: t.split or "(none)"),
         by_licence=_counts(traces, lambda t: t.licence or "(not stated)"),
+        implausible=texts_of(one for t in traces for one in t.implausible),
         by_gain_fault=_counts([t for t in traces if t.gain_fault], lambda t: t.gain_fault),
     )
 
@@ -114,4 +117,6 @@ def text_from_info(found: Info) -> str:
             lines.append(f"  {(c.value + note)[:32]:32} {c.events:7} {c.records:8}")
         if len(counts) > shown:
             lines.append(f"  and {len(counts) - shown} more")
+    if found.implausible:
+        lines += ["", *found.implausible]
     return "\n".join(lines)

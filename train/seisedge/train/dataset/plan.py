@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Settings. before_s, after_s: window relative to the onset. noise: largest number of noise windows for each event
     window. coda_s: time after S until a station counts as quiet again. unit: 'counts' or 'm/s'. channels: patterns of
-    channel codes; empty for all seismometers. refine: move a computed P to a rise of energy nearby.
+    channel codes; empty for all seismometers. refine: move a computed P to a rise of energy nearby. untyped,
+    magnitude_types: see `catalogue.read_catalogue`.
     """
 
     before_s: float = 20.0
@@ -23,6 +24,8 @@ class Plan:
     channels: tuple[str, ...] = ()
     refine: bool = True
     licence: str = ""
+    untyped: str = ""
+    magnitude_types: tuple[str, ...] = ()
 
     @property
     def length_s(self) -> float:
@@ -32,7 +35,10 @@ class Plan:
 @dataclass(slots=True)
 class Built:
     """Summary of a build: numbers written and left out. without_gain: records written without a gain, by reason.
-    picks_ignored: picks of the catalogue that are no labels, by reason.
+    picks_ignored: picks of the catalogue that are no labels, by reason. by_type: records of events by source type.
+    entries_left_out: entries of the catalogue by reason. choices: what was chosen where the input allows several, or is
+    missing → events or records. implausible: values treated as missing, one sentence for each column. faint: records
+    whose signal is not visible.
     """
 
     folder: str
@@ -47,15 +53,31 @@ class Built:
     channels_passed_over: dict[str, int] = field(default_factory=dict)
     bad_records: int = 0
     disagreeing_samples: int = 0
+    by_type: dict[str, int] = field(default_factory=dict)
+    entries_left_out: dict[str, int] = field(default_factory=dict)
+    choices: dict[str, int] = field(default_factory=dict)
+    implausible: list[str] = field(default_factory=list)
+    faint: int = 0
 
 
 def text_from_built(built: Built) -> str:
     """Text for the terminal."""
+    return "\n".join([*summary_of(built), f"next: seisedge dataset check {shlex.quote(built.folder)}"])
+
+
+def summary_of(built: Built) -> list[str]:
+    """The lines of the summary: what was written, chosen and left out."""
     lines = [
         f"{built.folder}: {built.records} records of {built.events} events at {built.stations} stations, "
         f"{built.noise} of them noise"
     ]
+    lines += [f"  {n:6} records of type {word}" for word, n in built.by_type.items()]
     lines += [f"  {n:6} onset: {basis}" for basis, n in built.basis.items()]
+    if built.faint:
+        lines.append(f"  {built.faint:6} without a visible signal; the bundled recipes do not train on them")
+    lines += [f"  {n:6} {choice}" for choice, n in built.choices.items()]
+    lines += [f"  {text}" for text in built.implausible]
+    lines += [f"  {n:6} entries of the catalogue left out: {reason}" for reason, n in built.entries_left_out.items()]
     lines += [f"  {n:6} left out: {reason}" for reason, n in built.left_out.items()]
     lines += [f"  {n:6} without a gain: {reason}" for reason, n in built.without_gain.items()]
     lines += [f"  {n:6} picks ignored: {reason}" for reason, n in built.picks_ignored.items()]
@@ -66,5 +88,39 @@ def text_from_built(built: Built) -> str:
         lines.append(
             f"  {built.disagreeing_samples:6} samples that differ between overlapping records; the first value is used"
         )
-    lines.append(f"next: seisedge dataset check {shlex.quote(built.folder)}")
-    return "\n".join(lines)
+    return lines
+
+
+def readme_of(built: Built, plan: Plan, source: dict[str, str], travel_times: str) -> str:
+    """README.md of the data set: the summary, and the choices that it does not show."""
+    channels = ", ".join(plan.channels) or "all seismometers"
+    return "\n".join(
+        [
+            "# Data set of `seisedge dataset build`",
+            "",
+            f"Catalogue: `{source['catalogue']}` (SHA-256 {source['sha256']}). Format: SeisBench.",
+            "",
+            "```",
+            *summary_of(replace(built, folder="this folder")),
+            "```",
+            "",
+            f"- Windows: {plan.before_s:g} s before to {plan.after_s:g} s after the onset. Without a pick the onset is "
+            f"computed ({travel_times}) for stations within {plan.max_distance_km:g} km"
+            + (", and moved to the rise of energy near it." if plan.refine else "."),
+            f"- Samples: {plan.unit}, channels {channels}. Of several sensors of a station the one with most "
+            "components is used; of equal ones, the one with the first location code, then the first channel code.",
+            "- Magnitude: "
+            + (
+                f"of the first of the types {', '.join(plan.magnitude_types)} that an event has; it is missing if an "
+                "event has none of them."
+                if plan.magnitude_types
+                else "the preferred magnitude of an event, else the first listed."
+            ),
+            "- Event types are those of the catalogue"
+            + ("." if not plan.untyped else f"; of events without a type: {plan.untyped}."),
+            "- Missing and implausible values stay missing. A window without a visible signal is kept, with "
+            "`trace_visible` = False.",
+            f"- Licence: {plan.licence or 'not stated'}.",
+            "",
+        ]
+    )

@@ -8,7 +8,7 @@ does not change the split of another.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 SALT = "seisedge-1"
 TEST_SHARE = 0.2
@@ -66,6 +66,22 @@ def join_groups(first: Sequence[str], second: Sequence[str]) -> list[str]:
         low, high = sorted((root((0, a)), root((1, b))))
         parent[high] = low
     return [root((0, a))[1] for a in first]
+
+
+def join_pairs(groups: Sequence[str], pairs: Iterable[tuple[int, int]]) -> list[str]:
+    """The groups, in which the groups of each pair of records (indices) are one."""
+    parent = {group: group for group in groups}
+
+    def root(group: str) -> str:
+        while parent[group] != group:
+            parent[group] = parent[parent[group]]
+            group = parent[group]
+        return group
+
+    for a, b in pairs:
+        low, high = sorted((root(groups[a]), root(groups[b])))
+        parent[high] = low
+    return [root(group) for group in groups]
 
 
 def assign_split(groups: Sequence[str], strata: Sequence[str]) -> tuple[list[str], list[int]]:

@@ -37,6 +37,7 @@ class Stations:
     def __init__(self) -> None:
         self._sites: dict[str, list[Site]] = {}
         self._epochs: dict[str, tuple[ChannelEpoch, ...]] = {}
+        self._inventories: list[StationXml] = []
 
     def __len__(self) -> int:
         return len(self._sites)
@@ -63,6 +64,10 @@ class Stations:
         covering = [s for s in self._sites.get(station, ()) if s.start_ns <= time_ns < s.end_ns]
         return max(covering, key=lambda s: s.start_ns, default=None)
 
+    def stationxml(self, station: str) -> StationXml | None:
+        """The first StationXML file that contains NET.STA; None if there is none."""
+        return next((inventory for inventory in self._inventories if inventory.contains(station)), None)
+
     def gain(self, channel: SourceId, time_ns: int, rate_hz: float) -> float | str:
         """Counts per m/s of ground velocity of a channel with this sampling rate; or why there is none, as a clause."""
         epochs = self._epochs.get(channel.station_id, ())
@@ -78,6 +83,7 @@ class Stations:
 
     def _add_stationxml(self, path: Path) -> None:
         inventory = StationXml.read(path)  # raises if the file is not StationXML or exceeds its limits
+        self._inventories.append(inventory)
         sites = _sites_of(path)
         for station, site in sites:
             self._sites.setdefault(station, []).append(site)

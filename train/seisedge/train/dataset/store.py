@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,8 +21,18 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import MIB, read_up_to
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.text import reason_of, shortened
-from seisedge.train.dataset.columns import LABELS, Row, canonical, has_label, number, text
+from seisedge.train.dataset.columns import (
+    LABELS,
+    Row,
+    canonical,
+    has_label,
+    number,
+    source_of_folder,
+    text,
+    without_implausible,
+)
 from seisedge.train.dataset.hdf5 import data_set_at, require_trace
+from seisedge.train.dataset.plausible import Implausible
 
 CHUNK = "trace_chunk"
 MAX_KEYS = 100  # of the group data_format
@@ -36,16 +46,21 @@ Array = npt.NDArray[Any]
 class Store:
     """One data set. Rows are `canonical`; `samples` reads a trace. Use it in a `with` block.
 
+    taken: sources of other folders, which the name of this one must not repeat. implausible: for each row the values
+    that are treated as missing, see `plausible`.
+
     The constructor raises InputError, which names the file and what is missing.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, taken: Collection[str] = ()) -> None:
         self.folder = folder
+        self._source = source_of_folder(text_from_path(folder.resolve().name), taken)
         self.chunks = chunks_of(folder)
         self._files: dict[str, h5py.File] = {}
         self._last: tuple[tuple[str, str], h5py.Dataset] | None = None  # chunk and block, and its data set
         self._orders: dict[str, str] = {}  # order of the dimensions, by chunk
         self.rows: list[Row] = []
+        self.implausible: list[list[Implausible]] = []
         for chunk in self.chunks:
             self.rows += self._rows(chunk)
         if not self.rows:
@@ -156,9 +171,11 @@ class Store:
         components = "" if "trace_component_order" in columns else self._common("component_order", chunk)
         out = []
         for row in rows:
-            row = canonical(row)
+            plausible, found = without_implausible(row)
+            self.implausible.append(found)
+            row = canonical(plausible)
             row[CHUNK] = chunk
-            row.setdefault("subset", text_from_path(self.folder.name))
+            row["subset"] = text(row, "subset") or self._source
             row["trace_component_order"] = text(row, "trace_component_order") or components or "ZNE"
             step = number(row, "trace_dt_s")
             if not text(row, "trace_sampling_rate_hz"):

@@ -15,6 +15,7 @@ from seisedge.runtime.detection.soundness import flat_runs
 from seisedge.train.dataset.amplitude import TOO_LARGE, gain_fault, is_too_large
 from seisedge.train.dataset.columns import Row, kind_of, licence_of, number, onset_of, text, time_ns
 from seisedge.train.dataset.flags import contradicts_origin
+from seisedge.train.dataset.plausible import Implausible
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.store import Array, Store
 
@@ -58,6 +59,8 @@ class Trace:
     clipped: str
     copied: str
     sha1: str  # SHA-1 of the samples as float64
+    implausible: tuple[Implausible, ...] = ()  # values treated as missing
+    named: bool = True  # the data state an event id or a group
     gain_fault: str = ""  # why the gain is not used; of survey without samples only what the metadata show
     early: bool = False  # the onset contradicts the origin time
     too_large: str = ""  # the reason, if the record is not used for its amplitude
@@ -85,13 +88,15 @@ def _traces(folders: Sequence[Path], samples: bool) -> Iterator[Trace]:
     for folder in folders:
         with Store(folder) as store:
             if not samples:
-                yield from (_trace(row, folder, None) for row in store.rows)
+                for row, found in zip(store.rows, store.implausible, strict=True):
+                    yield _trace(row, folder, None, found)
                 continue
-            for row in progress(store.rows, f"records of {folder} read"):
-                yield _trace(row, folder, store.samples(row))
+            read = progress(store.rows, f"records of {folder} read")
+            for row, found in zip(read, store.implausible, strict=True):
+                yield _trace(row, folder, store.samples(row), found)
 
 
-def _trace(row: Row, folder: Path, x: Array | None) -> Trace:
+def _trace(row: Row, folder: Path, x: Array | None, implausible: Sequence[Implausible]) -> Trace:
     order = row["trace_component_order"]
     kind = kind_of(row)
     onset = None if kind == "noise" else onset_of(row)
@@ -124,6 +129,8 @@ def _trace(row: Row, folder: Path, x: Array | None) -> Trace:
         split=text(row, "split").lower(),
         fold=text(row, "fold"),
         sha1="" if x is None else hashlib.sha1(x.astype(np.float64).tobytes(), usedforsecurity=False).hexdigest(),
+        implausible=tuple(implausible),
+        named=bool(event or text(row, "source_group") or kind == "noise"),
         gain_fault=gain_fault(row, x),
         early=kind != "noise" and contradicts_origin(row),
         too_large=TOO_LARGE if x is not None and is_too_large(x) else "",
@@ -189,8 +196,9 @@ _BESIDE: dict[Path, str] = {}
 
 
 def _licence_beside(folder: Path) -> str:
-    """'see NAME' if the folder has a licence or readme file, else ''."""
+    """'see NAME' if the folder has a licence file, or a readme file that `dataset build` did not write; else ''."""
     if folder not in _BESIDE:
-        names = [p.name for p in sorted(folder.iterdir()) if p.stem.lower() in ("licence", "license", "readme")]
+        stems = ("licence", "license") if (folder / "build.json").is_file() else ("licence", "license", "readme")
+        names = [p.name for p in sorted(folder.iterdir()) if p.stem.lower() in stems]
         _BESIDE[folder] = f"see {names[0]}" if names else ""
     return _BESIDE[folder]

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.machine import install_command
 
 EARTH_RADIUS_KM = 6371.0
 KM_PER_DEG = math.pi * EARTH_RADIUS_KM / 180
 VP_VS = 1.73
 MODELS = ("iasp91", "ak135", "prem")
 DEPTH_STEP_KM = 1.0
+MISFIT_S, MISFIT_SHARE = 5.0, 0.3  # of a travel time; more than any error of a velocity model
 # A TauP call takes 10 ms. It is called only at grid nodes, so that a large catalogue takes a minute and not hours;
 # times are interpolated linearly between them, with an error below 0.05 s for depths above 1 km.
 NODE_STEPS_KM = ((50.0, 1.0), (300.0, 5.0), (math.inf, 25.0))  # (largest distance, step)
+
+MISPLACED = "the P pick does not fit the positions and times of event and station"
 
 
 class TravelTimes(Protocol):
@@ -51,7 +55,7 @@ class LayeredEarth:
             from obspy.taup import TauPyModel
         except ModuleNotFoundError:
             raise InputError(
-                f"--travel-times {model} needs obspy; run pip install 'seisedge[train]', or give a P speed in km/s"
+                f"--travel-times {model} needs obspy; run {install_command('train')}, or give a P speed in km/s"
             ) from None
         self._model: Any = TauPyModel(model)
         self.name = model
@@ -85,6 +89,11 @@ def travel_times_from(text: str) -> TravelTimes:
     if not 0.5 <= speed <= 10:
         raise InputError(f"--travel-times {text}: must be {', '.join(MODELS)} or a P speed of 0.5 to 10 km/s")
     return StraightRays(speed)
+
+
+def fits_travel_time(observed_s: float, expected_s: float) -> bool:
+    """False if a picked travel time cannot belong to the computed one: one of the positions or times is wrong."""
+    return abs(observed_s - expected_s) <= MISFIT_S + MISFIT_SHARE * expected_s
 
 
 def distance_km(latitude_deg: float, longitude_deg: float, to_latitude_deg: float, to_longitude_deg: float) -> float:

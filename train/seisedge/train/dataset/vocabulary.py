@@ -14,7 +14,7 @@ whose word is missing here, or is listed under `unused`, are not used for traini
 
 from __future__ import annotations
 
-__all__ = ["KINDS", "LABEL_OF_KIND", "UNUSED", "WORDS", "kind_of_word"]
+__all__ = ["KINDS", "KNOWN_WORDS", "LABEL_OF_KIND", "UNUSED", "WORDS", "kind_of_word"]
 
 UNUSED = "unused"
 LABEL_OF_KIND = {"tectonic": "tectonic", "blast": "non-tectonic", "mass movement": "non-tectonic", "noise": "noise"}
@@ -47,6 +47,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 _KIND_OF = {word: kind for kind, words in WORDS.items() for word in words}
+KNOWN_WORDS = frozenset(_KIND_OF)
 
 
 def kind_of_word(word: str) -> str:

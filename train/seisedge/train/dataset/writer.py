@@ -67,8 +67,11 @@ class Writer:
         if len(held) == BLOCK:
             self._write(held)
 
-    def finish(self, columns: list[str], data_format: dict[str, str], notes: str) -> None:
-        """Write the table in the order of `add`, and rename the folder to `out`. notes: content of build.json."""
+    def finish(self, columns: list[str], data_format: dict[str, str], notes: str, readme: str = "") -> None:
+        """Write the table in the order of `add`, and rename the folder to `out`.
+
+        notes: content of build.json. readme: content of README.md; '' for none.
+        """
         for held in self._held.values():
             self._write(held)
         with uninterrupted():
@@ -82,6 +85,8 @@ class Writer:
             writer.writeheader()
             writer.writerows(self.rows)
         (self._folder / "build.json").write_text(notes, encoding="utf-8")
+        if readme:
+            (self._folder / "README.md").write_text(readme, encoding="utf-8")
         self._folder.chmod(0o755)  # folders of mkdtemp are private
         self._folder.rename(self.out)
 

@@ -21,14 +21,21 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import lock, write_atomically
 from seisedge.runtime.paths import path_from_stored, stored_from_path, text_from_path
 from seisedge.train.archive.archive import Archive, Record, load_archive
-from seisedge.train.archive.mixture import with_sources
+from seisedge.train.archive.mixture import require_contribution, with_sources
 from seisedge.train.archive.provenance import Provenance, provenance_of, with_initial_weights
 from seisedge.train.archive.sampler import Candidates
-from seisedge.train.archive.task import RecordFilter, candidates_of, check_fits, notes_on_short_records
+from seisedge.train.archive.task import (
+    RecordFilter,
+    candidates_of,
+    check_fits,
+    notes_on_faint_records,
+    notes_on_short_records,
+)
 from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
 from seisedge.train.checkpoint import CheckpointFile, save_atomically
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
+from seisedge.train.evaluation.markdown import summary_of
 from seisedge.train.evaluation.report import EvaluationReport, evaluate_archive
 from seisedge.train.evaluation.subject import subject_of_training
 from seisedge.train.evaluation.unseen import NothingToEvaluate
@@ -195,10 +202,12 @@ def _train(
     for reason, count in archive.left_out.items():
         report(f"{count} records left out: {reason}")
     recipe, weighing = with_sources(recipe, archive)
-    for note in [*archive.notes, *notes_on_short_records(archive, model.geometry), *weighing]:
+    notes = [*archive.notes, *notes_on_faint_records(recipe, archive)]
+    for note in [*notes, *notes_on_short_records(archive, model.geometry), *weighing]:
         report(note)
     chosen = candidates_of(recipe, model, archive, lambda r: r.split == "train")
     used = records_used(chosen)
+    require_contribution(recipe, archive, used)
     provenance = provenance_of(archive, used, [path_from_stored(folder) for folder in request.data], model.task)
     if request.weights:
         provenance = with_initial_weights(provenance, request.weights_provenance)
@@ -240,6 +249,8 @@ def _train(
         seisedge_version=version("seisedge"),
         provenance=provenance,
     )
+    if world.first and evaluation is not None:
+        report("\n".join(summary_of(evaluation)))
     if world.first:
         logs = {"calibration": part.log, "training": trained.log}
         write_results(run, evaluation, out, logs, report)

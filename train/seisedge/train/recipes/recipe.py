@@ -59,6 +59,8 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     distance_only: sources of earthquakes from which a magnitude model learns distance; they need no magnitude.
     visible_only: train only on events whose signal is visible.
     split: a rule of `holdout`; '' uses the column `split` of the data, or the rule `event` if it is missing.
+    mix: name of a data folder → share of each class that is drawn from it; the other folders share the rest equally. A
+        folder with the share 0 is not trained on.
     synthetic: train also on records marked `trace_synthetic`; they are never held out.
     """
 
@@ -70,6 +72,7 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     visible_only: bool = True
     split: str = ""
     synthetic: bool = False
+    mix: dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]] = {}
 
     def __post_init__(self) -> None:
         check_bounds(self, {"pass_hz": (0.1, 1000, "it is the upper edge of the pass band in Hz")})

@@ -17,6 +17,7 @@ from typing import TextIO
 import click
 
 from seisedge.runtime.errors import FailedError, InputError, SeisedgeError
+from seisedge.runtime.machine import install_command
 from seisedge.runtime.output import print_error
 from seisedge.runtime.paths import PRINTABLE, text_of_message
 from seisedge.runtime.suggestion import suggestion
@@ -113,7 +114,7 @@ class LazyGroup(click.Group):
             root = (error.name or "").partition(".")[0]
             if extra is None or root not in EXTRAS_OF:
                 raise
-            raise click.ClickException(f"'seisedge {name}' needs {root}; pip install 'seisedge[{extra}]'") from None
+            raise click.ClickException(f"'seisedge {name}' needs {root}; {install_command(extra)}") from None
         return command
 
     def resolve_command(

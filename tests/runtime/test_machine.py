@@ -1,9 +1,11 @@
 """The memory that a process may use, as the kernel reports it."""
 
+import importlib.metadata
 from pathlib import Path
 
 import pytest
 
+from seisedge.runtime import machine
 from seisedge.runtime.machine import memory_limit_mib
 
 MIB = 2**20
@@ -58,3 +60,30 @@ def test_the_smallest_limit_counts(tmp_path: Path, files: dict[str, str], mib: f
 
 def test_this_machine() -> None:
     assert (memory_limit_mib() or 0) > 64
+
+
+@pytest.mark.parametrize(
+    ("stated", "command"),
+    [
+        (None, "pip install 'seisedge[train]'"),
+        (
+            '{"url": "file:///home/me/my%20clone", "dir_info": {"editable": true}}',
+            "pip install -e '/home/me/my clone[train]'",
+        ),
+        ('{"url": "file:///srv/seisedge", "dir_info": {}}', "pip install '/srv/seisedge[train]'"),
+        (
+            '{"url": "https://example.org/seisedge-1-py3-none-any.whl", "archive_info": {}}',
+            "pip install 'seisedge[train] @ https://example.org/seisedge-1-py3-none-any.whl'",
+        ),
+        ("no JSON", "pip install 'seisedge[train]'"),
+    ],
+)
+def test_the_command_that_installs_an_extra(monkeypatch: pytest.MonkeyPatch, stated: str | None, command: str) -> None:
+    """It names the place from which seisedge was installed: an index need not have it."""
+
+    class Installed:
+        def read_text(self, name: str) -> str | None:
+            return stated if name == "direct_url.json" else None
+
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: Installed())
+    assert machine.install_command("train") == command

@@ -7,6 +7,27 @@ import platform
 from pathlib import Path
 
 
+def install_command(extra: str) -> str:
+    """The command that installs an extra from where this copy of seisedge was installed from."""
+    import json
+    import shlex
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import unquote
+
+    try:
+        stated = distribution("seisedge").read_text("direct_url.json")
+        source = json.loads(stated or "{}")
+    except (PackageNotFoundError, ValueError):
+        source = {}
+    url, editable = source.get("url", ""), source.get("dir_info", {}).get("editable", False)
+    if not url:
+        return f"pip install 'seisedge[{extra}]'"
+    if url.startswith("file://") and "dir_info" in source:
+        folder = unquote(url.removeprefix("file://"))
+        return f"pip install {'-e ' if editable else ''}{shlex.quote(f'{folder}[{extra}]')}"
+    return f"pip install {shlex.quote(f'seisedge[{extra}] @ {url}')}"
+
+
 def resident_mib() -> float | None:
     """Resident memory of this process in MiB; None where /proc does not have it."""
     return _status_mib("VmRSS:")

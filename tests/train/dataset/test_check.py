@@ -183,9 +183,15 @@ def test_the_windows_of_a_recipe_are_tested_too(tmp_path: Path, monkeypatch: pyt
     windows = {w["sees"]: w for w in json.loads(out)["windows"]}
     for sees in ("components", "mask length", "components and mask length"):
         assert windows[sees]["accuracy"] <= windows[sees]["prior"] + 3 * windows[sees]["error"]
-    code, _, err = run("check", str(folder), "--recipe", "magnitude")
-    assert code == 2
-    assert "--recipe magnitude:" in err
+    rows = rows_of(45)
+    for i, row in enumerate(rows):
+        row |= {"source_magnitude": i % 9 / 3, "source_type": "earthquake", "trace_onset_sample": 2000}
+    magnitudes = write_set(tmp_path / "magnitudes", rows, make_arrays(45, length=7000))
+    code, out, err = run("check", str(magnitudes), "--recipe", "magnitude", "--json")
+    assert code == 0, err
+    windows = {w["sees"]: w for w in json.loads(out)["windows"]}
+    assert windows["components"]["prior"] == pytest.approx(1 / 3, abs=0.12)  # three classes of magnitudes
+    assert windows["components"]["accuracy"] <= windows["components"]["prior"] + 3 * windows["components"]["error"]
 
 
 def test_info(datasets: Path) -> None:

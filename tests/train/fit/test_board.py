@@ -65,8 +65,8 @@ def test_the_plot_is_written(tmp_path: Path) -> None:
 
 
 def test_a_progress_line() -> None:
-    row = rows()[3] | {"seconds": 8.0, "samples_s": 812.4}
-    line = line_of(row, "training", 12, "accuracy")
+    row = rows()[3] | {"samples_s": 812.4, "seconds": 900.0}
+    line = line_of(row, "training", 12, "accuracy", 1625)
     assert line == "training: step 4/12 (epoch 0.4), loss 0.2500, accuracy 0.250, 812 samples/s, 0:16 left"
-    assert "held out: loss 0.3333, accuracy 0.500" in line_of(rows()[2], "training", 12, "accuracy")
+    assert "held out: loss 0.3333, accuracy 0.500" in line_of(rows()[2], "training", 12, "accuracy", 1625)
     assert [clock(s) for s in (7, 750, 3723)] == ["0:07", "12:30", "1:02:03"]

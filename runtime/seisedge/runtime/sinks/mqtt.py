@@ -20,6 +20,7 @@ import msgspec
 from seisedge.runtime.config import MqttConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.machine import install_command
 from seisedge.runtime.sinks._base import Sink
 from seisedge.runtime.threads import start_task
 
@@ -105,7 +106,7 @@ class MqttSink(Sink):
             from paho.mqtt import client as paho
             from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
         except ModuleNotFoundError:
-            raise InputError("sinks.mqtt needs paho-mqtt; pip install 'seisedge[mqtt]'") from None
+            raise InputError(f"sinks.mqtt needs paho-mqtt; {install_command('mqtt')}") from None
         sink = self
 
         class Client(paho.Client):

@@ -63,6 +63,12 @@ def _nothing_for(model: Model, archive: Archive, part: Part) -> str:
         return "the data contain no magnitude (column source_magnitude), which this task needs"
     what = model.labels[part.label] if model.task == "event_type" else "events with a magnitude"
     kinds = sorted({r.kind for r in archive.records})
+    if part.noise:
+        return (
+            "the data contain no training record for noise; build them with noise windows (seisedge dataset build "
+            "--noise 1, or --noise-before-p), add data with noise (--data), or train without this class "
+            "(--without noise)"
+        )
     return f"the data contain no training record for {what}, only records of the kinds {', '.join(kinds)}"
 
 

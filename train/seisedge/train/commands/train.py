@@ -17,9 +17,10 @@ from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.archive.archive import find_dataset
 from seisedge.train.dataset.benchmark import folders_from
 from seisedge.train.dataset.holdout import KNOWN
-from seisedge.train.fit.distributed import join_world, leave_world
+from seisedge.train.fit.distributed import join_world, leave_world, reported_to_launcher
 from seisedge.train.fit.loop import Settings
 from seisedge.train.fit.precision import PRECISIONS
+from seisedge.train.fit.request import is_interrupted
 from seisedge.train.fit.run import resume_training, run_training
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import load_recipe, recipe_names
@@ -33,6 +34,7 @@ Examples:
   seisedge train event-type --data mine --from runs/event-type --set optimisation.transfer=last-layer -o runs/mine
 """
 
+TWO_CLASSES = {"arguments.n_classes": 2, "data.noise": {}}
 OUT_OF_MEMORY = (
     "out of memory; reduce the batch (--set optimisation.batch=16), or, on a GPU, the memory for data (--device-memory)"
 )
@@ -107,6 +109,11 @@ def mix_from(texts: tuple[str, ...]) -> dict[str, float]:
     help=f"Rule for held-out events: {KNOWN}; takes precedence over the recipe [default: column split of the data, "
     "else event].",
 )
+@click.option(
+    "--without",
+    type=click.Choice(["noise"]),
+    help="Train an event type model without this class, for data without noise records.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto (CUDA if available), cpu or cuda[:N].")
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True,
@@ -154,6 +161,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     data: tuple[str, ...],
     mixture: tuple[str, ...],
     split: str | None,
+    without: str | None,
     device: str,
     seed: int,
     out: Path | None,
@@ -175,24 +183,26 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     if listing:
         click.echo(recipe_table())
         return
-    if resume is not None and (recipe or data or mixture or settings or split or source or out or limit or overwrite):
+    given = (recipe, data, mixture, settings, split, without, source, out, limit, overwrite)
+    if resume is not None and any(given):
         raise click.UsageError(
             "--resume takes all parameters from RUN; it cannot be combined with RECIPE, --data, --mix, --set, --split, "
-            "--from, -o, --overwrite or --limit"
+            "--without, --from, -o, --overwrite or --limit"
         )
     if recipe is None and resume is None:
         raise click.UsageError("RECIPE is missing; --list shows the bundled recipes")
+    target = resume
     world, where = join_world(device_from(device))
     how = Settings(precision, compiled, device_memory, world)
     report = click.echo if world.first else _silent
     try:
-        with out_of_memory_as_error():
+        with out_of_memory_as_error(), reported_to_launcher(world):
             if resume is not None:
-                target = resume
-                run = resume_training(target, where, report=report, settings=how, checkpoint_s=checkpoint_every)
+                run = resume_training(resume, where, report=report, settings=how, checkpoint_s=checkpoint_every)
             else:
                 overrides = overrides_from(settings) | ({"data.split": split} if split else {})
-                chosen = load_recipe(recipe or "", overrides | ({"data.mix": mix_from(mixture)} if mixture else {}))
+                overrides |= {"data.mix": mix_from(mixture)} if mixture else {}
+                chosen = load_recipe(recipe or "", overrides | (TWO_CLASSES if without else {}))
                 folders = folders_from(data) or [find_dataset(Path.cwd())]
                 target = out or Path("runs") / chosen.name
                 run = run_training(
@@ -200,11 +210,20 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                     limit=limit, report=report, settings=how, weights=source, checkpoint_s=checkpoint_every,
                     overwrite=overwrite,
                 )  # fmt: skip
+    except KeyboardInterrupt as stop:
+        raise FailedError(_how_to_resume(target, stop)) from None
     finally:
         leave_world(world)
-    if world.first:
-        click.echo((target / "metrics.md").read_text(encoding="utf-8"))
+    if world.first and target is not None:
         click.echo(f"{target}: checkpoint of {run.n_records} records; next: seisedge export {shlex.quote(str(target))}")
+
+
+def _how_to_resume(target: Path | None, stop: KeyboardInterrupt) -> str:
+    """The message of an interrupted training."""
+    if target is None or not is_interrupted(target):
+        return "interrupted before the first state was saved; start the training again"
+    where = f" {stop}" if str(stop) else ""
+    return f"interrupted{where}; the state is saved; next: seisedge train --resume {shlex.quote(str(target))}"
 
 
 def _silent(_: str) -> None:

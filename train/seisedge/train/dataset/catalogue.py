@@ -34,6 +34,7 @@ from typing import Any
 from seisedge.runtime.clock import iso_from_ns, ns_from_iso, ns_from_s
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import MIB, read_up_to
+from seisedge.runtime.machine import install_command
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.xmlfile import check_xml
 from seisedge.runtime.text import quoted, reason_of, shortened
@@ -362,7 +363,7 @@ def _from_obspy(path: Path, found: Catalogue, magnitude_types: Sequence[str]) ->
         import obspy
     except ModuleNotFoundError:
         raise InputError(
-            f"{path}: reading QuakeML needs obspy; run pip install 'seisedge[train]', or give a CSV file"
+            f"{path}: reading QuakeML needs obspy; run {install_command('train')}, or give a CSV file"
         ) from None
     _check_size(path)
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.machine import install_command
 
 EARTH_RADIUS_KM = 6371.0
 KM_PER_DEG = math.pi * EARTH_RADIUS_KM / 180
@@ -54,7 +55,7 @@ class LayeredEarth:
             from obspy.taup import TauPyModel
         except ModuleNotFoundError:
             raise InputError(
-                f"--travel-times {model} needs obspy; run pip install 'seisedge[train]', or give a P speed in km/s"
+                f"--travel-times {model} needs obspy; run {install_command('train')}, or give a P speed in km/s"
             ) from None
         self._model: Any = TauPyModel(model)
         self.name = model

@@ -70,8 +70,9 @@ def add_figures(  # noqa: C901 - one block for each group of figures
     answer = p.argmax(1)
     group = a.group
 
-    def add(what: str, which: Bool, statistic: Statistics, on: str = VISIBLE) -> None:
-        out.add(what, group[which], statistic, on=on, who=who, answer_s=a.answer_s)
+    def add(what: str, which: Bool, statistic: Statistics, on: str = VISIBLE, needs: Sequence[Bool] = ()) -> None:
+        parts = [part[which] for part in needs]
+        out.add(what, group[which], statistic, on=on, who=who, answer_s=a.answer_s, needs=parts)
 
     def confused(w: Floats, which: Bool) -> Floats:
         w = m.at_prevalence(w, label[which], prevalence)
@@ -81,16 +82,19 @@ def add_figures(  # noqa: C901 - one block for each group of figures
         return figure(confused(w, seen), k)
 
     add("accuracy", seen, lambda w: m.accuracy(confused(w, seen)))
-    add("balanced accuracy", seen, lambda w: m.balanced_accuracy(confused(w, seen)))
+    present = [label == k for k in np.unique(label[seen])]
+    add("balanced accuracy", seen, lambda w: m.balanced_accuracy(confused(w, seen)), needs=present)
     for k, name in enumerate(labels):
-        for what, figure in (
-            ("sensitivity", m.sensitivity),
-            ("specificity", m.specificity),
-            ("precision", m.precision),
-            ("F1", m.f1),
+        of, others = label == k, label != k
+        for what, figure, needs in (
+            ("sensitivity", m.sensitivity, [of]),
+            ("specificity", m.specificity, [others]),
+            ("precision", m.precision, [of, others]),
+            ("F1", m.f1, [of, others]),
         ):
-            add(f"{what}, {name}", seen, partial(of_class, figure=figure, k=k))
-        add(f"AUC, {name}", seen, partial(m.auc, score=p[seen, k], positive=label[seen] == k))
+            add(f"{what}, {name}", seen, partial(of_class, figure=figure, k=k), needs=needs)
+        positive = label[seen] == k
+        add(f"AUC, {name}", seen, partial(m.auc, score=p[seen, k], positive=positive), needs=[of, others])
     hit, top = (answer == label).astype(np.float64), p.max(1)
     add("calibration error", seen, lambda w: m.calibration_error(w, top[seen], hit[seen]))
     if short:
@@ -143,13 +147,13 @@ def _pair(out: Figures, labels: list[str], a: Answers, p: Floats, who: str) -> N
     truth = (a.label[which] == no).astype(np.int64)
     score = p[which, yes] / np.maximum(p[which, yes] + p[which, no], 1e-12)
     answer = (score < 0.5).astype(np.int64)
-    for what, figure in (
-        ("sensitivity", lambda w: m.sensitivity(m.confusion(w, truth, answer, 2), 0)),
-        ("specificity", lambda w: m.specificity(m.confusion(w, truth, answer, 2), 0)),
-        ("accuracy", lambda w: m.accuracy(m.confusion(w, truth, answer, 2))),
-        ("AUC", lambda w: m.auc(w, score, truth == 0)),
+    for what, figure, needs in (
+        ("sensitivity", lambda w: m.sensitivity(m.confusion(w, truth, answer, 2), 0), [truth == 0]),
+        ("specificity", lambda w: m.specificity(m.confusion(w, truth, answer, 2), 0), [truth == 1]),
+        ("accuracy", lambda w: m.accuracy(m.confusion(w, truth, answer, 2)), []),
+        ("AUC", lambda w: m.auc(w, score, truth == 0), [truth == 0, truth == 1]),
     ):
-        out.add(what, a.group[which], figure, on=PAIR, who=who, answer_s=a.answer_s)
+        out.add(what, a.group[which], figure, on=PAIR, who=who, answer_s=a.answer_s, needs=needs)
 
 
 def events_of(
@@ -207,6 +211,8 @@ def add_pictures(part: TypePart, labels: list[str], a: Answers, baselines: dict[
         events = a.facts["visible"] & np.isin(a.label, (yes, no))
         who = {MODEL: a.probabilities} | ({k: v for k, v in baselines.items() if "P/S" in k} if last else {})
         for name, p in who.items():
+            if not events.any():
+                break
             score = p[events, yes] / np.maximum(p[events, yes] + p[events, no], 1e-12)
             part.roc.append(Curve(name, a.answer_s, roc(score, a.label[events] == yes)))
     if last:

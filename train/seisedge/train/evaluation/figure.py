@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
@@ -57,16 +59,21 @@ class Figures:
         answer_s: float | None = None,
         damage: str = "",
         amount: float | None = None,
+        needs: Sequence[Bool] = (),
     ) -> None:
         """Compute and add a figure. Omitted if undefined or on too few records; without an interval on too
         few events.
+
+        needs: (records,) each; records on which the statistic depends, for example those of one label. Each of these
+        parts must have enough events for an interval, too.
         """
         if len(group) < MIN_RECORDS:
             return
         e = estimate(group, statistic, self.draws)
         if not np.isfinite(e.value):
             return
-        sure = e.n_groups >= MIN_EVENTS and np.isfinite(e.low) and np.isfinite(e.high)
+        fewest = min([e.n_groups, *(len(np.unique(group[part])) for part in needs)])
+        sure = fewest >= MIN_EVENTS and np.isfinite(e.low) and np.isfinite(e.high)
         self.rows.append(
             Figure(
                 what=what,

@@ -14,7 +14,7 @@ from seisedge.runtime.inference.estimate import bin_centres, bins_of, interval_b
 from seisedge.train.bootstrap import Floats, Statistics
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers
-from seisedge.train.evaluation.figure import MODEL, VERTICAL, Figures
+from seisedge.train.evaluation.figure import MIN_RECORDS, MODEL, VERTICAL, Figures
 from seisedge.train.evaluation.predict import magnitude_from_bins
 
 Bool = npt.NDArray[np.bool_]
@@ -27,6 +27,7 @@ TAU_RECORDS = 2000  # a rank correlation on more records uses a regular subset
 MEAN = "event by mean"
 KNOWN, FITTED = "gain known", "gain fitted in training"
 EITHER = "gain known or fitted in training"
+RELIABILITY_EDGES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.01)
 SLICES = ("magnitude", "distance_km", "signal to noise")
 
 
@@ -40,10 +41,19 @@ class Point(Struct, frozen=True):
     high: float | None
 
 
+class ReliabilityBin(Struct, frozen=True):
+    """Labels whose probability is within one interval: mean probability, share that is the true label, number."""
+
+    mean: float
+    share: float
+    n: int
+
+
 class MagnitudePart(Struct):
     """Data of the plots of a magnitude model, in addition to the figures; at the last answer."""
 
     points: list[Point] = []
+    reliability: list[ReliabilityBin] = []
 
 
 def gain_parts(a: Answers) -> dict[str, Bool]:
@@ -186,6 +196,21 @@ def add_kendall(out: Figures, a: Answers, features: dict[str, Floats]) -> None:
             "Kendall tau with magnitude", a.group[rows], partial(m.kendall, x=x[rows], y=truth[rows]),
             who=who, answer_s=a.answer_s,
         )  # fmt: skip
+
+
+def reliability_of(edges: list[float | None], a: Answers) -> list[ReliabilityBin]:
+    """Probability of each label of each record against the share of true labels, by intervals of the probability."""
+    which = np.flatnonzero(a.facts["visible"] & a.facts["scaled"])
+    p = a.probabilities[which]
+    hit = bins_of(edges, a.facts["magnitude"][which].astype(np.float64))[:, None] == np.arange(p.shape[1])
+    out = []
+    for low, high in itertools.pairwise(RELIABILITY_EDGES):
+        here = (p >= low) & (p < high)
+        if here.sum() >= MIN_RECORDS:
+            out.append(
+                ReliabilityBin(round(float(p[here].mean()), 4), round(float(hit[here].mean()), 4), int(here.sum()))
+            )
+    return out
 
 
 def points_of(edges: list[float | None], archive_names: list[str], a: Answers) -> list[Point]:

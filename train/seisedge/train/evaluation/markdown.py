@@ -6,9 +6,12 @@ from collections.abc import Iterable
 
 from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNDAMAGED
 from seisedge.train.evaluation.damage import LADDERS
+from seisedge.train.evaluation.event_type import VISIBLE
 from seisedge.train.evaluation.figure import MODEL, Figure
-from seisedge.train.evaluation.magnitude import is_slice
+from seisedge.train.evaluation.magnitude import EITHER, FITTED, KNOWN, is_slice
 from seisedge.train.evaluation.report import EvaluationReport
+
+MAIN = (VISIBLE, KNOWN, EITHER, FITTED)  # parts of the data that the summary shows, the first that exists
 
 
 def markdown_of(report: EvaluationReport, plots: Iterable[str] = ()) -> str:
@@ -58,6 +61,34 @@ def cell(f: Figure) -> str:
     return f"{f.value:.2f} ({f.low:.2f}–{f.high:.2f})" if f.low >= 0 else f"{f.value:.2f} ({f.low:.2f} to {f.high:.2f})"
 
 
+def counts_of(row: list[Figure]) -> tuple[str, str]:
+    """Numbers of records and of events of the figures in a row; `40 to 31` if they differ, in the order of the row."""
+    texts = []
+    for counts in ([f.n_records for f in row], [f.n_events for f in row]):
+        texts.append(str(counts[0]) if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}")
+    return texts[0], texts[1]
+
+
+def summary_of(report: EvaluationReport) -> list[str]:
+    """The five most important figures as a table, for the end of a training; the page has all of them."""
+    shown = [f for f in report.figures if f.level == "record" and f.on in MAIN and f.answer_s is not None]
+    on = next((part for part in MAIN if any(f.on == part for f in shown)), "")
+    shown = [f for f in shown if f.on == on]
+    if report.event_type is not None:
+        keys = [("balanced accuracy", MODEL), *((f"sensitivity, {name}", MODEL) for name in report.labels)]
+        compared, better = "balanced accuracy", max
+    else:
+        keys = [("sd", MODEL), ("within ±0.3", MODEL), ("bias", MODEL), ("90 % interval covers", MODEL)]
+        compared, better = "sd", min
+    last = {f.who: f.value for f in shown if f.what == compared and f.who != MODEL}
+    if last:
+        keys.insert(1, (compared, better(last, key=lambda who: last[who])))
+    rows = [f for key in keys for f in shown if (f.what, f.who) == key]
+    if not rows:
+        return []
+    return [f"held-out events, {on} (all figures: metrics.md)", "", *_by_answer(rows), ""]
+
+
 def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
     return [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"] + [
         f"| {' | '.join(row)} |" for row in rows
@@ -65,7 +96,7 @@ def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
 
 
 def _by_answer(rows: list[Figure]) -> list[str]:
-    """Rows: metric and model or baseline; columns: seconds after the onset. The counts are those of the last column."""
+    """Rows: metric and model or baseline; columns: seconds after the onset, then the numbers of records and events."""
     answers = sorted({f.answer_s for f in rows if f.answer_s is not None})
     keys = dict.fromkeys((f.what, f.who) for f in rows)
     found = {(f.what, f.who, f.answer_s): f for f in rows}
@@ -73,9 +104,9 @@ def _by_answer(rows: list[Figure]) -> list[str]:
     for what in dict.fromkeys(what for what, _ in keys):
         for who in (w for k, w in keys if k == what):
             cells = [found.get((what, who, a)) for a in answers]
-            last = [c for c in cells if c is not None][-1]
+            here = [c for c in cells if c is not None]
             name = f"**{who}**" if who == MODEL else who
-            out.append([what, name, *(cell(c) if c else "" for c in cells), str(last.n_records), str(last.n_events)])
+            out.append([what, name, *(cell(c) if c else "" for c in cells), *counts_of(here)])
     return _table(["metric", "model or baseline", *(f"{a:g} s" for a in answers), "records", "events"], out)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
+from seisedge.runtime.machine import install_command
 from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNDAMAGED
 from seisedge.train.evaluation.damage import LADDERS
-from seisedge.train.evaluation.figure import MODEL, Figure
+from seisedge.train.evaluation.figure import MIN_EVENTS, MODEL, Figure
 from seisedge.train.evaluation.magnitude import EITHER, KNOWN
+from seisedge.train.evaluation.markdown import cell
 from seisedge.train.evaluation.report import EvaluationReport
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
@@ -26,6 +29,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
 )
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
 DPI = 130
+MANY = 500  # points above which no intervals are drawn
 
 
 def write_plots(report: EvaluationReport, folder: Path) -> list[str]:
@@ -34,7 +38,7 @@ def write_plots(report: EvaluationReport, folder: Path) -> list[str]:
         import matplotlib
     except ModuleNotFoundError:
         raise InputError(
-            "plots need matplotlib, which is missing; pip install 'seisedge[train]', or give --no-plots"
+            f"plots need matplotlib, which is missing; {install_command('train')}, or give --no-plots"
         ) from None
     matplotlib.use("Agg")
     out = []
@@ -81,6 +85,7 @@ def confusion(report: EvaluationReport) -> Any:
         ax.set_xlabel("answer")
         ax.set_ylabel("true label")
         ax.set_title(f"{c.level if c.level != 'record' else 'records'}, {last:g} s", fontsize=11)
+    canvas.suptitle(f"{report.model}: answers on held-out data", fontsize=11)
     return canvas
 
 
@@ -93,7 +98,7 @@ def roc(report: EvaluationReport) -> Any:
     area = {(f.who, f.answer_s): f for f in report.figures if f.what == "AUC" and f.level == "record"}
     for i, curve in enumerate(report.event_type.roc):
         f = area.get((curve.who, curve.answer_s))
-        value = "" if f is None else f", AUC {f.value:.2f} ({f.low:.2f}–{f.high:.2f})"
+        value = "" if f is None else f", AUC {cell(f)}"
         baselines = curve.who != MODEL
         ax.plot(
             *zip(*curve.points, strict=True), color=GREY if baselines else COLOURS[i % len(COLOURS)],
@@ -103,7 +108,7 @@ def roc(report: EvaluationReport) -> Any:
     ax.plot([0, 1], [0, 1], color="black", linewidth=0.7, linestyle=":")
     ax.set_xlabel("non-tectonic answered tectonic (1 − specificity)")
     ax.set_ylabel("tectonic answered tectonic (sensitivity)")
-    ax.set_title("Tectonic against non-tectonic, held-out records", fontsize=11)
+    ax.set_title(f"{report.model}: tectonic against non-tectonic, held-out records", fontsize=11)
     ax.legend(loc="lower right", fontsize=8, frameon=False)
     _plain(ax)
     return canvas
@@ -132,14 +137,36 @@ def confidence(report: EvaluationReport) -> Any:
             textcoords="offset points", color=GREY,
         )  # fmt: skip
     error = next((f for f in reversed(report.figures) if f.what == "calibration error" and f.who == MODEL), None)
-    note = "" if error is None else f": error {error.value:.3f} ({error.low:.3f}–{error.high:.3f}), {len(bins)} bins"
-    right.set_title(f"Calibration{note}", fontsize=11)
+    note = "" if error is None else f", calibration error {cell(error)}, {len(bins)} bins"
+    right.set_title(f"Reliability{note}", fontsize=11)
     right.set_xlabel("mean of the largest probability")
-    right.set_ylabel("accuracy (number: records)")
+    right.set_ylabel("share of right answers (number: records)")
     right.set_xlim(0.25, 1.02)
     right.set_ylim(0, 1.05)
     for ax in (left, right):
         _plain(ax)
+    canvas.suptitle(f"{report.model}: confidence of the answers", fontsize=11)
+    return canvas
+
+
+def reliability(report: EvaluationReport) -> Any:
+    """Reliability diagram of a magnitude model: share of true labels against their probability."""
+    if report.magnitude is None or not report.magnitude.reliability:
+        return None
+    bins = report.magnitude.reliability
+    canvas, axes = _figure(5.4, 5.2)
+    ax = axes[0][0]
+    ax.plot([0, 1], [0, 1], color="black", linewidth=0.7, linestyle=":")
+    ax.plot([b.mean for b in bins], [b.share for b in bins], "o-", color=BLUE)
+    for b in bins:
+        ax.annotate(str(b.n), (b.mean, b.share), (5, -11), fontsize=8, textcoords="offset points", color=GREY)
+    top = 1.08 * max([*(b.mean for b in bins), *(b.share for b in bins)])
+    ax.set_xlim(-0.02 * top, top)
+    ax.set_ylim(-0.02 * top, top)
+    ax.set_xlabel("probability of a magnitude bin (mean)")
+    ax.set_ylabel("share of bins that contain the magnitude (number: bins)")
+    ax.set_title(f"{report.model}: reliability at {report.answers_s[-1]:g} s", fontsize=11)
+    _plain(ax)
     return canvas
 
 
@@ -151,12 +178,16 @@ def predicted(report: EvaluationReport) -> Any:
     canvas, axes = _figure(5.8, 5.6)
     ax = axes[0][0]
     x, y = [p.catalogued for p in points], [p.expected for p in points]
-    low, high = min([*x, *y]) - 0.4, max([*x, *y]) + 0.4
-    if len(points) <= 500:
+    ends = [end for p in points for end in (p.low, p.high) if end is not None and len(points) <= MANY]
+    low, high = min([*x, *y, *ends]) - 0.4, max([*x, *y, *ends]) + 0.4
+    if len(points) <= MANY:
         for p in points:
             span = [low if p.low is None else p.low, high if p.high is None else p.high]
             ax.plot([p.catalogued] * 2, span, color=SKY, linewidth=0.6, alpha=0.45, zorder=1)
-    ax.scatter(x, y, s=14 if len(points) <= 500 else 4, color=BLUE, alpha=0.75, linewidth=0, zorder=2)
+        for end, marker, at in (("low", "v", low), ("high", "^", high)):
+            unbounded = [p.catalogued for p in points if getattr(p, end) is None]
+            ax.plot(unbounded, [at] * len(unbounded), marker, color=SKY, markersize=4, clip_on=False, zorder=1)
+    ax.scatter(x, y, s=14 if len(points) <= MANY else 4, color=BLUE, alpha=0.75, linewidth=0, zorder=2)
     ax.plot([low, high], [low, high], color="black", linewidth=0.9)
     for shift in (-0.3, 0.3):
         ax.plot([low, high], [low + shift, high + shift], color=RED, linewidth=0.9, linestyle="--")
@@ -166,9 +197,9 @@ def predicted(report: EvaluationReport) -> Any:
     inside = next((f for f in reversed(report.figures) if f.what == "within ±0.3" and f.on in (KNOWN, EITHER)
                    and f.who == MODEL and f.level == "record"), None)  # fmt: skip
     note = "" if inside is None else f"; {inside.value:.0%} within ±0.3"
-    ax.set_title(f"{len(points)} records at {report.answers_s[-1]:g} s{note}", fontsize=11)
-    ax.set_xlabel("catalogue")
-    ax.set_ylabel("model (dot: expected, bar: 90 % interval)")
+    ax.set_title(f"{report.model}: {len(points)} records at {report.answers_s[-1]:g} s{note}", fontsize=11)
+    ax.set_xlabel("catalogued magnitude")
+    ax.set_ylabel("magnitude of the model\n(dot: expected; bar: 90 % interval, ▲▼: open)")
     _plain(ax)
     return canvas
 
@@ -190,11 +221,17 @@ def classes(report: EvaluationReport) -> Any:
             ax = axes[row][column]
             drawn = drawn or bool(rows)
             place = range(len(rows))
-            spread = [[f.value - _low(f) for f in rows], [_high(f) - f.value for f in rows]]
+            if not rows:
+                ax.text(0.5, 0.5, "too few records in every class", ha="center", va="center", transform=ax.transAxes)
+                ax.set_xlabel(title)
+                ax.set_xticks([])
+                ax.set_yticks([])
+                continue
+            spread = _whiskers(rows)
             if what == "bias":
                 ax.errorbar(place, [f.value for f in rows], yerr=spread, fmt="o", color=BLUE, ecolor=GREY, capsize=3)
                 ax.axhline(0, color="black", linewidth=0.8)
-                ax.set_ylabel("model − catalogue")
+                ax.set_ylabel("bias (model − catalogue)")
             else:
                 ax.bar(place, [f.value for f in rows], yerr=spread, color=SKY, ecolor=GREY, capsize=3)
                 ax.set_ylim(0, 1.05)
@@ -203,6 +240,11 @@ def classes(report: EvaluationReport) -> Any:
             ax.set_xticks(place, labels, fontsize=7.5)
             ax.set_xlabel(f"{title}; records (events) below")
             _plain(ax)
+    canvas.suptitle(
+        f"{report.model}: errors by class at {report.answers_s[-1]:g} s; whiskers: 95 % intervals, none for fewer than "
+        f"{MIN_EVENTS} events",
+        fontsize=11,
+    )
     return canvas if drawn else None
 
 
@@ -228,8 +270,11 @@ def early(report: EvaluationReport) -> Any:
         ax.set_xticks(ticks, [str(t) for t in ticks])
         ax.minorticks_off()
         ax.set_ylim(bottom=0)
+        ax.set_ylabel(", ".join(dict.fromkeys(what.partition(",")[0] for what in whats)))
         if not {"MAE", "sd"} & set(whats):
             ax.set_ylim(0, 1.03)
+        else:
+            ax.set_ylabel("error, magnitude units")
         ax.set_xlabel("seconds after the onset (dotted: answer lengths of the model)")
         ax.legend(frameon=False, fontsize=8, loc="lower right" if "MAE" not in whats else "best")
         _plain(ax)
@@ -259,7 +304,7 @@ def damage(report: EvaluationReport) -> Any:
             ax.axhline(undamaged.value, color=GREY, linewidth=1, linestyle="--")
             ax.axhspan(_low(undamaged), _high(undamaged), color=GREY, alpha=0.13, linewidth=0)
         place = range(len(line))
-        spread = [[f.value - _low(f) for f in line], [_high(f) - f.value for f in line]]
+        spread = _whiskers(line)
         ax.errorbar(place, [f.value for f in line], yerr=spread, fmt="o-", color=BLUE, capsize=3, markersize=4)
         ax.set_xticks(place, [f"{f.amount:g}" if ladder.unit else "yes" for f in line])
         ax.set_xlim(-0.6, len(line) - 0.4)
@@ -277,6 +322,14 @@ def damage(report: EvaluationReport) -> Any:
     return canvas
 
 
+def _whiskers(rows: Sequence[Figure]) -> list[list[float]]:
+    """Lengths of the error bars below and above; nan, which is not drawn, for a figure without an interval."""
+    none = [f.low is None or f.high is None for f in rows]
+    below = [math.nan if no else f.value - _low(f) for f, no in zip(rows, none, strict=True)]
+    above = [math.nan if no else _high(f) - f.value for f, no in zip(rows, none, strict=True)]
+    return [below, above]
+
+
 def _low(f: Figure) -> float:
     return f.value if f.low is None else min(f.low, f.value)
 
@@ -290,6 +343,7 @@ PLOTS: dict[str, Callable[[EvaluationReport], Any]] = {
     "roc.png": roc,
     "confidence.png": confidence,
     "predicted.png": predicted,
+    "reliability.png": reliability,
     "classes.png": classes,
     "early.png": early,
     "damage.png": damage,

@@ -11,6 +11,7 @@ this is reported. They are no input of a network, but a network may recognise a 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, load_archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.mixture import with_sources
+from seisedge.train.archive.sampler import Draw
 from seisedge.train.archive.task import sampler_of
 from seisedge.train.evaluation.baselines import fit_logistic
 from seisedge.train.models import create_model
@@ -95,38 +96,46 @@ def edge_power(model: Model, x: torch.Tensor, valid: torch.Tensor) -> Floats:
         return torch.stack(shares, dim=1).log10().double().numpy()
 
 
+def labelled(model: Model, archive: Archive, draw: Draw) -> tuple[Draw, Ints]:
+    """The windows with a label, and their labels; for a magnitude model the third of the magnitudes it is in."""
+    if model.task == "event_type":
+        return draw, draw.label
+    magnitude = np.array([np.nan if (m := archive.records[i].magnitude) is None else m for i in draw.record])
+    known = np.isfinite(magnitude)
+    borders = np.quantile(magnitude[known], (1 / 3, 2 / 3))
+    part = Draw(**{f.name: getattr(draw, f.name)[known] for f in dataclasses.fields(draw)})
+    return part, np.searchsorted(borders, magnitude[known]).astype(np.int64)
+
+
 def probe(recipe: Recipe, archive: Archive, draws: int = 6000, edge_draws: int = 1500, seed: int = 5) -> list[Finding]:
     """All findings for the windows drawn by the sampler of a recipe."""
     model = create_model(recipe.model, **recipe.arguments)
     sampler = sampler_of(recipe, model, archive, lambda r: r.split == "train", seed)
-    draw = sampler.draw(draws)
-    label = draw.label
-    half = draws // 2
-    prior = float((label[half:] == np.bincount(label[:half]).argmax()).mean())
-    error = float(np.sqrt(prior * (1 - prior) / half) * np.sqrt(2))
+    draw, label = labelled(model, archive, sampler.draw(draws))
+    draws = len(label)
+    has_edge = isinstance(model.front, TypeFrontEnd)
     cutter = WindowCutter(archive, model.geometry, torch.device("cpu"))
     lengths, edges = [], []
     for first in range(0, draws, 250):
-        part = type(draw)(**{k: getattr(draw, k)[first : first + 250] for k in type(draw).__dataclass_fields__})
+        part = Draw(**{f.name: getattr(draw, f.name)[first : first + 250] for f in dataclasses.fields(draw)})
         x, valid = cutter.cut(part)
         lengths.append((valid.sum(-1) / model.geometry.rate_hz).numpy())
-        if first < edge_draws:
+        if has_edge and first < edge_draws:
             edges.append(edge_power(model, x, valid))
     arrived = np.concatenate(lengths)  # (draws, 3): seconds of valid samples per component
     keep = draw.keep @ np.array([1, 2, 4])
     seconds = np.round(arrived.max(1) / 2.0).astype(np.int64)
     source = np.unique([archive.records[i].source for i in draw.record], return_inverse=True)[1]
     rate = np.unique([archive.records[i].rate_hz for i in draw.record], return_inverse=True)[1]
+    prior, error = _prior(label)
     found = [
         Finding("components", table_accuracy(keep, label), prior, error),
         Finding("mask length", table_accuracy(seconds, label), prior, error),
         Finding("components and mask length", table_accuracy(keep * 1000 + seconds, label), prior, error),
     ]
-    edge, edge_label = np.concatenate(edges), label[: sum(map(len, edges))]
-    edge_half = len(edge_label) // 2
-    edge_prior = float((edge_label[edge_half:] == np.bincount(edge_label[:edge_half]).argmax()).mean())
-    edge_error = float(np.sqrt(edge_prior * (1 - edge_prior) / edge_half) * np.sqrt(2))
-    found.append(Finding("band edge", logistic_accuracy(edge, edge_label), edge_prior, edge_error))
+    if edges:
+        edge, edge_label = np.concatenate(edges), label[: sum(map(len, edges))]
+        found.append(Finding("band edge", logistic_accuracy(edge, edge_label), *_prior(edge_label)))
     found.append(Finding("source (not given)", table_accuracy(source, label), prior, error))
     vertical = ~draw.keep[:, 1:].any(1)
     if vertical.sum() > 100:
@@ -143,14 +152,17 @@ def probe(recipe: Recipe, archive: Archive, draws: int = 6000, edge_draws: int =
     return found
 
 
+def _prior(label: Ints) -> tuple[float, float]:
+    """Accuracy of the most frequent label of the first half on the second half, and the error of a difference to it."""
+    half = len(label) // 2
+    prior = float((label[half:] == np.bincount(label[:half]).argmax()).mean())
+    return prior, float(np.sqrt(prior * (1 - prior) / half) * np.sqrt(2))
+
+
 def probe_folders(name: str, folders: Sequence[Path]) -> list[Finding]:
     """All findings for the windows that a recipe draws from folders. Raises InputError."""
     recipe = load_recipe(name)
     model = create_model(recipe.model, **recipe.arguments)
-    if model.task != "event_type" or not isinstance(model.front, TypeFrontEnd):
-        raise InputError(
-            f"--recipe {name}: the check needs a recipe for event types on waveforms; give one, for example event-type"
-        )
     archive = load_archive(folders, model.geometry.rate_hz, recipe.data.pass_hz, split=recipe.data.split)
     recipe, _ = with_sources(recipe, archive)
     return probe(recipe, archive)
@@ -158,7 +170,8 @@ def probe_folders(name: str, folders: Sequence[Path]) -> list[Finding]:
 
 def text_from_findings(name: str, findings: Sequence[Finding]) -> str:
     """The findings as text."""
-    lines = [f"Accuracy of the label guessed from nuisance parameters, on test windows of recipe {name}"]
+    what = "the label (for magnitudes: low, middle or high)"
+    lines = [f"Accuracy of {what} guessed from nuisance parameters, on test windows of recipe {name}"]
     for f in findings:
         verdict = "beats the prior" if f.beats_prior else "no better than the prior"
         lines.append(f"  {f.sees:34} {f.accuracy:4.0%}, prior {f.prior:.0%} ± {f.error:.1%}: {verdict}")

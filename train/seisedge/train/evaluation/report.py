@@ -232,4 +232,4 @@ def _magnitudes(
     magnitude.add_slices(out, edges, last)
     magnitude.add_kendall(out, last, features(predictor, last.windows, last.answer_s))
     names = [r.name for r in predictor.archive.records]
-    return MagnitudePart(magnitude.points_of(edges, names, last))
+    return MagnitudePart(magnitude.points_of(edges, names, last), magnitude.reliability_of(edges, last))

@@ -7,8 +7,10 @@ import math
 from pathlib import Path
 
 from seisedge.runtime.files import write_atomically
+from seisedge.runtime.machine import install_command
 from seisedge.train.fit.progress import Reporter
 
+LEGEND = {"calibration": "first training, without the calibration fold", "training": "second training, all records"}
 Rows = list[dict[str, float]]
 
 
@@ -20,7 +22,7 @@ def write_board(folder: Path, logs: dict[str, Rows], report: Reporter) -> None:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         report(
-            "no TensorBoard files: tensorboard is missing; pip install 'seisedge[tensorboard]'; log.csv has the same "
+            f"no TensorBoard files: tensorboard is missing; {install_command('tensorboard')}; log.csv has the same "
             "values"
         )
         return
@@ -37,16 +39,17 @@ def draw_curves(path: Path, logs: dict[str, Rows], title: str, score_name: str, 
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        report("no plot of the loss: matplotlib is missing; pip install matplotlib")
+        report(f"no plot of the loss: matplotlib is missing; {install_command('train')}")
         return
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, key, what in zip(axes, ("loss", "score"), ("loss", score_name), strict=True):
-        for colour, (name, rows) in zip(("tab:blue", "tab:grey"), logs.items(), strict=False):
+        for colour, (log, rows) in zip(("tab:blue", "tab:grey"), logs.items(), strict=False):
+            name = LEGEND.get(log, log)
             axis.plot([r["epoch"] for r in rows], [r[key] for r in rows], color=colour, label=name)
             held = [(r["epoch"], r[f"held_{key}"]) for r in rows if math.isfinite(r[f"held_{key}"])]
             if held:
-                axis.plot(*zip(*held, strict=True), "o-", ms=3, color="tab:red", label=f"{name}, held-out records")
+                axis.plot(*zip(*held, strict=True), "o-", ms=3, color="tab:red", label="calibration fold (held out)")
         axis.set(xlabel="epoch", ylabel=what)
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)

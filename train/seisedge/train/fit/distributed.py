@@ -8,14 +8,16 @@ normalise by its own rows, so batch norm must be frozen there.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from seisedge.runtime.errors import InputError
+from seisedge.runtime.errors import InputError, SeisedgeError
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,19 @@ def join_world(device: torch.device) -> tuple[World, torch.device]:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return World(dist.get_rank(), dist.get_world_size()), device
+
+
+@contextlib.contextmanager
+def reported_to_launcher(world: World) -> Iterator[None]:
+    """Give an error to torchrun, which repeats it at the end of its own report."""
+    try:
+        yield
+    except SeisedgeError as error:
+        if world.size > 1:
+            from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+            get_error_handler().record_exception(error)
+        raise
 
 
 def leave_world(world: World) -> None:

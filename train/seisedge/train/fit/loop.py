@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import time
@@ -17,6 +18,7 @@ from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.archive.task import RecordFilter
 from seisedge.train.checkpoint import CheckpointFile
+from seisedge.train.fit.interrupt import Interrupted, StopRequest, stop_request
 from seisedge.train.fit.progress import Reporter
 from seisedge.train.fit.schedule import ScheduleDecisions
 from seisedge.train.fit.stage import LastStep, Settings, Stage
@@ -64,12 +66,21 @@ def train_model(  # noqa: PLR0913 - independent inputs, each used as it is
 
     on_row: called with each row of the log. held_out: records on which the loss is measured during training.
     decisions: rates and stop of an earlier training, which this one repeats. report: receives messages for the user.
-    Raises InputError, and FailedError if the loss or the gradient of a step is not finite.
+    Raises InputError, Interrupted, and FailedError if the loss or the gradient of a step is not finite.
     """
     stage = Stage(recipe, archive, chosen, seed, device, held_out, decisions, settings or Settings(), report)
     schedule, world = stage.schedule, stage.world
     if checkpoint is not None:
         checkpoint.restore(stage)
+    with stop_request() if world.size == 1 else contextlib.nullcontext(StopRequest()) as stop:
+        _steps(stage, on_row, checkpoint, stop)
+    stage.require_finite()
+    return Trained(stage.average, stage.terms(), stage.log, schedule.decisions)
+
+
+def _steps(stage: Stage, on_row: RowCallback | None, checkpoint: CheckpointFile | None, stop: StopRequest) -> None:
+    """All remaining steps. Raises Interrupted, after the state was saved, if `stop` becomes true."""
+    schedule, world = stage.schedule, stage.world
     began = time.perf_counter() - stage.seconds
     while stage.step < schedule.steps and not schedule.decisions.stopped:
         train_step(stage)
@@ -86,9 +97,9 @@ def train_model(  # noqa: PLR0913 - independent inputs, each used as it is
             if on_row is not None and world.first:
                 on_row(row, stage)
         if checkpoint is not None and world.first:
-            checkpoint.save(stage, last or schedule.decisions.stopped)
-    stage.require_finite()
-    return Trained(stage.average, stage.terms(), stage.log, schedule.decisions)
+            checkpoint.save(stage, last or schedule.decisions.stopped or bool(stop))
+        if stop:
+            raise Interrupted(f"at step {stage.step} of {schedule.steps}")
 
 
 def train_step(stage: Stage) -> None:

@@ -22,9 +22,9 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
-def line_of(row: dict[str, float], name: str, steps: int, score_name: str) -> str:
-    """One row of the log as a line of text."""
-    left = row["seconds"] / max(row["step"], 1) * (steps - row["step"])
+def line_of(row: dict[str, float], name: str, steps: int, score_name: str, batch: int) -> str:
+    """One row of the log as a line of text. The time left follows from the speed since the row before."""
+    left = (steps - row["step"]) * batch / max(row["samples_s"], 1e-9)
     parts = [
         f"{name}: step {row['step']:.0f}/{steps} (epoch {row['epoch']:.1f})",
         f"loss {row['loss']:.4f}",
@@ -45,7 +45,7 @@ class Progress:
 
     def __call__(self, row: dict[str, float], stage: Stage) -> None:
         steps = stage.schedule.steps
-        line = line_of(row, self.name, steps, stage.objective.score_name)
+        line = line_of(row, self.name, steps, stage.objective.score_name, stage.recipe.optimisation.batch)
         if self.out.isatty():
             done = round(BAR * row["step"] / steps)
             end = "\n" if row["step"] == steps or stage.schedule.decisions.stopped else ""

@@ -35,6 +35,7 @@ from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
 from seisedge.train.checkpoint import CheckpointFile, save_atomically
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
+from seisedge.train.evaluation.markdown import summary_of
 from seisedge.train.evaluation.report import EvaluationReport, evaluate_archive
 from seisedge.train.evaluation.subject import subject_of_training
 from seisedge.train.evaluation.unseen import NothingToEvaluate
@@ -248,6 +249,8 @@ def _train(
         seisedge_version=version("seisedge"),
         provenance=provenance,
     )
+    if world.first and evaluation is not None:
+        report("\n".join(summary_of(evaluation)))
     if world.first:
         logs = {"calibration": part.log, "training": trained.log}
         write_results(run, evaluation, out, logs, report)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -124,12 +124,18 @@ def ganet_paper(n_classes: int = 3) -> EventTypeModel:
 
 @register_model
 def ganet_small(
-    width: int = 24, n_bands: int = 16, dropout: float = 0.3, shape: dict[str, Any] | None = None
+    width: int = 24,
+    n_bands: int = 16,
+    dropout: float = 0.3,
+    shape: dict[str, Any] | None = None,
+    n_classes: Literal[2, 3] = 3,
 ) -> EventTypeModel:
-    """GA-Net for the station: 45 s at 40 Hz, filterbank in front. shape: of a pruned network, replaces `width`."""
+    """GA-Net for the station: 45 s at 40 Hz, filterbank in front. shape: of a pruned network, replaces `width`.
+    n_classes: 2 for tectonic and non-tectonic without noise.
+    """
     if shape is None:
         widths = (width, width * 3 // 2, width * 3 // 2, width * 2, width * 2)
         chosen = GhostShape(width, widths, [2 * w for w in widths], (2, 1, 1, 2, 1), width * 4)
     else:
         chosen = GhostShape(**shape)
-    return GANetSmall(chosen, n_bands, dropout, list(EVENT_TYPES))
+    return GANetSmall(chosen, n_bands, dropout, EVENT_TYPES[:n_classes])

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.machine import install_command
 from seisedge.train.synthetic.layers import Layers
 from seisedge.train.synthetic.source import moment_tensor
 
@@ -162,7 +163,7 @@ def _model_class() -> Any:
     try:
         from pygrt import PyModel1D
     except ImportError:
-        raise InputError("a layered Earth needs PyGRT; run pip install 'seisedge[layered]'") from None
+        raise InputError(f"a layered Earth needs PyGRT; run {install_command('layered')}") from None
     except OSError as error:
         raise _not_loaded(str(error)) from None
     _check_program()

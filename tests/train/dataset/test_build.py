@@ -541,6 +541,18 @@ def test_choices_are_stated_in_the_summary_and_the_readme(made: Path, tmp_path: 
     assert {row["source_magnitude_type"] for row in table(tmp_path / "out") if row["source_id"]} == {"ML"}
 
 
+def test_noise_before_p(made: Path, tmp_path: Path) -> None:
+    """P is 20 s after the start of a window: 18 s of noise, except in a window that begins in the coda of an event."""
+    rows = [r for r in built(made, tmp_path / "out", "--noise-before-p") if r["source_id"]]
+    ends = {r["source_id"]: r["trace_noise_end_sample"] for r in rows}
+    assert [ends[e] for e in ("e0", "e1", "e2")] == ["1800"] * 3
+    records = load_archive([tmp_path / "out"], 40.0, 15.0).records
+    assert {round(r.noise_end / 40) for r in records if r.event == "e1"} <= {17, 18}
+    rows = built(made, tmp_path / "long", "--noise-before-p", "--coda", "240")
+    assert {r["trace_noise_end_sample"] for r in rows if r["source_id"] in ("e1", "e2", "e3")} == {""}
+    assert {r["trace_noise_end_sample"] for r in rows if r["source_id"] == "e0"} == {"1800"}
+
+
 def test_an_existing_folder_is_not_overwritten(made: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/notes.txt").write_text("mine")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 
 import click
 
+from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
 from seisedge.runtime.config import load_config
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import write_atomically
 from seisedge.runtime.paths import text_from_path, text_of_message
+from seisedge.runtime.records.channelcode import refusal_of
+from seisedge.runtime.records.stationxml import BLANK_LOCATION, StationXml
 
 EPILOG = """\b
 Examples:
+  seisedge config new --stationxml stations.xml XX.ABC > XX.ABC.toml
   seisedge config check station.toml
   seisedge config check /etc/seisedge/*.toml
 """
@@ -19,7 +26,7 @@ Examples:
 
 @click.group(epilog=EPILOG)
 def command() -> None:
-    """Check station files before a run uses them."""
+    """Write station files, and check them before a run uses them."""
 
 
 @command.command("check", epilog=EPILOG, short_help="Check station files, without a connection.")
@@ -39,3 +46,64 @@ def check(files: tuple[Path, ...]) -> None:
             click.echo(text_of_message(f"{text_from_path(path)}: {config.station_id} can be used"))
     if faults:
         raise InputError("\n".join(faults))
+
+
+@command.command("new", epilog=EPILOG, short_help="Write station files from StationXML.")
+@click.argument("stations", nargs=-1, metavar="[NET.STA]...")
+@click.option("--stationxml", type=click.Path(path_type=Path), help="Positions and gains of the stations.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path),
+    help="Folder for a file NET.STA.toml of each station [default: one station, to standard output].",
+)  # fmt: skip
+@overwrite_option
+def new(stations: tuple[str, ...], stationxml: Path | None, out: Path | None, overwrite: bool) -> None:
+    """Write a station file for each NET.STA: its position, and the StationXML file for its gains.
+
+    Without NET.STA, all stations in the file get one. Further settings: firmware_configs/stations/example.toml.
+    """
+    if stationxml is None:
+        raise InputError("--stationxml is missing; give the StationXML file of the stations")
+    metadata = StationXml.read(stationxml)
+    names = stations or metadata.station_ids()
+    if out is None and len(names) != 1:
+        raise InputError(f"{len(names)} stations: give -o FOLDER for their files, or one station")
+    texts = {}
+    for name in names:
+        metadata.check(name, [])  # raises if the file does not contain the station
+        path = stationxml.resolve()
+        texts[name] = station_file_text(name, metadata, path if out is None else relative_to(path, out.resolve()))
+    if out is None:
+        click.echo(next(iter(texts.values())), nl=False)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    targets = {name: out / f"{name}.toml" for name in texts}
+    for target in targets.values():
+        protect_file(target, overwrite)
+    for name, target in targets.items():
+        write_atomically(target, texts[name].encode())
+        click.echo(f"{text_from_path(target)}: next: seisedge config check {shlex.quote(text_from_path(target))}")
+
+
+def relative_to(path: Path, folder: Path) -> Path:
+    """The path relative to a folder if it is in it, else absolute."""
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
+
+
+def station_file_text(name: str, metadata: StationXml, path: Path) -> str:
+    """The text of a station file. Raises InputError if the codes or the position cannot be used."""
+    network, _, station = name.partition(".")
+    lines = ["[station]", f"network = {toml_text(network)}", f"station = {toml_text(station)}"]
+    position = metadata.position(name)
+    if position is not None:
+        lines += [f"latitude_deg = {position[0]!r}", f"longitude_deg = {position[1]!r}"]
+    lines.append(f"stationxml = {toml_text(text_from_path(path))}")
+    usable = [e for e in metadata.station(name) if e.fault is None]
+    sensors = sorted({(e.location or BLANK_LOCATION, e.channel[:-1]) for e in usable if refusal_of(e.channel) is None})
+    listed = ", ".join(f"{location}.{band}?" for location, band in sensors) or "none"
+    lines += ["", f'# sensors with a gain in the StationXML file: {listed}; location = "00" above selects one']
+    return "\n".join(lines) + "\n"
+
+
+def toml_text(text: str) -> str:
+    """A basic string of TOML; JSON strings are valid there."""
+    return json.dumps(text, ensure_ascii=False)

@@ -44,7 +44,11 @@ AZIMUTH_RANGE_DEG = (-360.0, 360.0)  # the schema allows 0 to 360; -90 for 270 i
 ROOT = "FDSNStationXML"
 CHANNEL = (ROOT, "Network", "Station", "Channel")
 SENSITIVITY = (*CHANNEL, "Response", "InstrumentSensitivity")
+STATION = (ROOT, "Network", "Station")
+POSITION = ("latitude", "longitude")  # keys in TEXTS of a station
 TEXTS = {
+    (*STATION, "Latitude"): "latitude",
+    (*STATION, "Longitude"): "longitude",
     (*CHANNEL, "Azimuth"): "azimuth_deg",
     (*CHANNEL, "Dip"): "dip_deg",
     (*CHANNEL, "SampleRate"): "sampling_rate_hz",
@@ -135,11 +139,15 @@ class StationXml:
         path: Path,
         stations: dict[str, tuple[ChannelEpoch, ...]],
         faults: dict[tuple[str, str, str], list[str]] | None = None,
+        positions: dict[str, tuple[float, float]] | None = None,
     ) -> None:
-        """faults: by station, location and channel, what is wrong with epochs that are left out."""
+        """faults: by station, location and channel, what is wrong with epochs that are left out. positions: latitude
+        and longitude in degrees, by station.
+        """
         self.path = path
         self._stations = stations
         self._faults = faults or {}
+        self._positions = positions or {}
 
     @classmethod
     def read(cls, path: Path) -> StationXml:
@@ -151,6 +159,14 @@ class StationXml:
         except OSError as error:
             raise InputError(f"{path}: the StationXML file cannot be read: {error.strerror}") from error
         return _read(path, stat.st_mtime_ns, stat.st_size)
+
+    def station_ids(self) -> list[str]:
+        """All stations of the file, sorted."""
+        return sorted(self._stations)
+
+    def position(self, station_id: str) -> tuple[float, float] | None:
+        """Latitude and longitude of the station in degrees, of its last epoch; None if they are missing or invalid."""
+        return self._positions.get(station_id)
 
     def contains(self, station_id: str) -> bool:
         """True if the file contains channels of the station, with or without a usable epoch."""
@@ -197,7 +213,9 @@ class StationXml:
 def _read(path: Path, _mtime_ns: int, _size: int) -> StationXml:
     reader = _Reader(path)
     read_xml(path, "the StationXML file", reader.start, reader.end, reader.data)
-    return StationXml(path, {key: tuple(epochs) for key, epochs in reader.stations.items()}, reader.faults)
+    return StationXml(
+        path, {key: tuple(epochs) for key, epochs in reader.stations.items()}, reader.faults, reader.positions
+    )
 
 
 class _Reader:
@@ -207,6 +225,8 @@ class _Reader:
         self.stations: dict[str, list[ChannelEpoch]] = {}
         self.faults: dict[tuple[str, str, str], list[str]] = {}  # by station, location and channel
         self._path = path
+        self.positions: dict[str, tuple[float, float]] = {}
+        self._place: dict[str, str] = {}
         self._epochs = 0
         self._open: list[str] = []
         self._codes: dict[str, str] = {}  # of the current network and station
@@ -222,6 +242,7 @@ class _Reader:
             self._root(attributes)
         elif place[-1] in ("Network", "Station") and len(place) <= 3:
             self._codes[place[-1]] = attributes.get("code", "").strip()[:MAX_TEXT]
+            self._place = {}
         elif place == CHANNEL:
             self._attributes, self._facts = attributes, {}
         self._key, self._text = TEXTS.get(place), ""
@@ -231,9 +252,14 @@ class _Reader:
             self._text = (self._text + text)[: MAX_TEXT + 1]
 
     def end(self, _tag: str) -> None:
-        if self._key is not None:
+        if self._key in POSITION:
+            self._place[self._key] = self._text.strip()
+            self._key = None
+        elif self._key is not None:
             self._facts[self._key] = self._text.strip()
             self._key = None
+        elif tuple(self._open) == STATION:
+            self._add_position()
         elif tuple(self._open) == CHANNEL:
             self._add()
         self._open.pop()
@@ -245,6 +271,15 @@ class _Reader:
         version = attributes.get("schemaVersion", "")
         if version.split(".")[0] != "1":
             raise InputError(f"{self._path}: StationXML of version {quoted(version)}; this release reads 1.x")
+
+    def _add_position(self) -> None:
+        """Add the position of the station that ends here, if it is valid."""
+        try:
+            latitude, longitude = (float(self._place[key]) for key in POSITION)
+        except (KeyError, ValueError):
+            return
+        if abs(latitude) <= 90 and abs(longitude) <= 180:
+            self.positions[f"{self._codes.get('Network', '')}.{self._codes.get('Station', '')}"] = latitude, longitude
 
     def _add(self) -> None:
         """Add the epoch of the channel that ends here, or the reason why it is left out."""

@@ -71,6 +71,10 @@ def dataset() -> None:
     "--noise", default=DEFAULT.noise, show_default=True, help="Number of noise windows for each event window."
 )
 @click.option(
+    "--noise-before-p", is_flag=True,
+    help="Also use the quiet time before each onset as noise; give a larger --before for longer noise.",
+)  # fmt: skip
+@click.option(
     "--coda",
     type=FiniteRange(0, 86_400),
     default=DEFAULT.coda_s,
@@ -122,6 +126,7 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
     before: float,
     after: float,
     noise: float,
+    noise_before_p: bool,
     coda: float,
     travel_times: str,
     refine: bool,
@@ -160,7 +165,7 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
     found = read_catalogue(catalogue, picks, untyped, types)
     plan = Plan(
         before, after, noise, coda, max_distance, unit=unit, channels=tuple(filter(None, channels.split(","))),
-        refine=refine, licence=licence, untyped=untyped, magnitude_types=types,
+        refine=refine, licence=licence, untyped=untyped, magnitude_types=types, noise_before_p=noise_before_p,
     )  # fmt: skip
     builder = Builder(plan, Recordings(data), Stations.read(list(stations)), travel_times_from(travel_times))
     source = {

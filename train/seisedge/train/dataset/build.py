@@ -42,6 +42,7 @@ from seisedge.train.dataset.writer import Row, Writer
 # How far from a computed P a rise of energy is searched; the last limit keeps the rise of S from being taken for P.
 SEARCH_S, SEARCH_SHARE, SEARCH_S_MINUS_P = 0.5, 0.1, 0.6  # s; share of the travel time; share of S minus P
 RISE_S = 0.5
+NOISE_MARGIN_S, NOISE_LEAST_S = 2.0, 10.0  # before the onset; shortest noise that is used
 NEEDED_S = (-1.0, 3.0)  # relative to the onset; a gap of the vertical component in this span excludes the window
 UNPLACED_BUSY_S = (-10.0, 180.0)  # relative to the origin time, for a station whose arrival time is unknown
 COLUMNS = [
@@ -49,8 +50,8 @@ COLUMNS = [
     "trace_channel", "trace_component_order", "trace_unit", "trace_quantity", "trace_gain_counts_per_m_s",
     "trace_gain_counts_per_m_s2", "trace_completeness", "trace_missing", "trace_onset_sample", "trace_onset_basis",
     "trace_onset_snr", "trace_visible", "trace_p_arrival_sample", "trace_p_status", "trace_s_arrival_sample",
-    "trace_s_status", "trace_p_predicted_sample", "trace_s_predicted_sample", "trace_noise_ratio", "trace_licence",
-    "source_id", "source_group", "source_type", "source_origin_time", "source_magnitude", "source_magnitude_type",
+    "trace_s_status", "trace_p_predicted_sample", "trace_s_predicted_sample", "trace_noise_end_sample",
+    "trace_noise_ratio", "trace_licence", "source_id", "source_group", "source_type", "source_origin_time", "source_magnitude", "source_magnitude_type",
     "source_latitude_deg", "source_longitude_deg", "source_depth_km", "station_network_code", "station_code",
     "station_location_code", "station_latitude_deg", "station_longitude_deg", "station_elevation_m",
     "path_ep_distance_km", "split", "fold",
@@ -84,10 +85,12 @@ class Builder:
         self.without_gain: Counter[str] = Counter()  # reason → records written
         self.choices: Counter[str] = Counter()  # choice between sensors → records
         self.disagreeing = 0
+        self._events: list[CatalogueEvent] = []
+        self._busy_of: dict[str, list[tuple[str, int, int]]] = {}  # event id and its time at a station
 
     def build(self, catalogue: Catalogue, out: Path, source: dict[str, str]) -> Built:
         """Write the data set. source: description of the inputs, for build.json. Raises InputError."""
-        events = catalogue.events
+        events = self._events = catalogue.events
         if not self.sensors:
             why = "; ".join(self.skipped) or "no channels"
             raise InputError(f"no seismometer channel in the recordings ({why}); select other channels with --channels")
@@ -114,6 +117,7 @@ class Builder:
                 choices=dict(catalogue.choices.most_common()) | dict(self.choices.most_common()),
                 implausible=texts_of(catalogue.implausible),
                 faint=faint,
+                quiet=sum(bool(row["trace_noise_end_sample"]) for row in writer.rows),
                 left_out=dict(self.left_out.most_common()),
                 without_gain=dict(self.without_gain.most_common()),
                 picks_ignored=_ignored(events),
@@ -186,7 +190,25 @@ class Builder:
         row |= _source(event)
         row["path_ep_distance_km"] = "" if arrival.distance_km is None else f"{arrival.distance_km:.2f}"
         row["trace_name"] = f"{event.id}_{station}_{window.channels[0].location}_{row['trace_channel']}"
+        if self.plan.noise_before_p:
+            row["trace_noise_end_sample"] = self._noise_end(window, float(row["trace_onset_sample"]), event, station)
         self._add(row, x, window, writer)
+
+    def _noise_end(self, window: SensorWindow, onset: float, event: CatalogueEvent, station: str) -> int | str:
+        """The sample before the onset up to which the window is quiet; '' if that part is short, loud or has a gap."""
+        end = round(onset - NOISE_MARGIN_S * window.rate_hz)
+        if end < NOISE_LEAST_S * window.rate_hz or not window.valid[:, :end].all():
+            return ""
+        end_ns = window.start_ns + round(end * NS_PER_S / window.rate_hz)
+        if station not in self._busy_of:
+            self._busy_of[station] = [(e.id, *self._busy(e, station)) for e in self._events]
+        if any(
+            first < end_ns and last > window.start_ns
+            for name, first, last in self._busy_of[station]
+            if name != event.id
+        ):
+            return ""
+        return end if loudest_ratio(window.samples[:, :end], window.rate_hz) <= QUIET_RATIO else ""
 
     def _add_noise(self, events: list[CatalogueEvent], station: str, writer: Writer) -> None:
         network, code = station.split(".", 1)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 class Plan:
     """Settings. before_s, after_s: window relative to the onset. noise: largest number of noise windows for each event
     window. coda_s: time after S until a station counts as quiet again. unit: 'counts' or 'm/s'. channels: patterns of
-    channel codes; empty for all seismometers. refine: move a computed P to a rise of energy nearby. untyped,
-    magnitude_types: see `catalogue.read_catalogue`.
+    channel codes; empty for all seismometers. refine: move a computed P to a rise of energy nearby. noise_before_p:
+    mark the quiet time before the onset as noise. untyped, magnitude_types: see `catalogue.read_catalogue`.
     """
 
     before_s: float = 20.0
@@ -24,6 +24,7 @@ class Plan:
     channels: tuple[str, ...] = ()
     refine: bool = True
     licence: str = ""
+    noise_before_p: bool = False
     untyped: str = ""
     magnitude_types: tuple[str, ...] = ()
 
@@ -38,7 +39,7 @@ class Built:
     picks_ignored: picks of the catalogue that are no labels, by reason. by_type: records of events by source type.
     entries_left_out: entries of the catalogue by reason. choices: what was chosen where the input allows several, or is
     missing → events or records. implausible: values treated as missing, one sentence for each column. faint: records
-    whose signal is not visible.
+    whose signal is not visible. quiet: records of events with usable noise before the onset.
     """
 
     folder: str
@@ -58,6 +59,7 @@ class Built:
     choices: dict[str, int] = field(default_factory=dict)
     implausible: list[str] = field(default_factory=list)
     faint: int = 0
+    quiet: int = 0
 
 
 def text_from_built(built: Built) -> str:
@@ -73,6 +75,8 @@ def summary_of(built: Built) -> list[str]:
     ]
     lines += [f"  {n:6} records of type {word}" for word, n in built.by_type.items()]
     lines += [f"  {n:6} onset: {basis}" for basis, n in built.basis.items()]
+    if built.quiet:
+        lines.append(f"  {built.quiet:6} with usable noise before the onset")
     if built.faint:
         lines.append(f"  {built.faint:6} without a visible signal; the bundled recipes do not train on them")
     lines += [f"  {n:6} {choice}" for choice, n in built.choices.items()]

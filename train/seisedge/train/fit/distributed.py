@@ -1,9 +1,10 @@
 """Several processes that train one model: `torchrun --nproc-per-node 2 -m seisedge.cli train …`.
 
 All processes draw the same batch with the same random numbers, each computes its share of the rows, and the gradients
-are averaged. The batch size of a recipe is the total over all processes, and the losses equal those of one process
-except for rounding. Batch norm over the whole batch (SyncBatchNorm) exists on GPUs only. On CPUs each process would
-normalise by its own rows, so batch norm must be frozen there.
+are averaged. Dropout draws one mask for the whole batch. The batch size of a recipe is the total over all processes,
+and the losses equal those of one process except for rounding: about 1e-7 a step, which grows from step to step. Batch
+norm over the whole batch (SyncBatchNorm) exists on GPUs only. On CPUs each process would normalise by its own rows, so
+batch norm must be frozen there.
 """
 
 from __future__ import annotations
@@ -117,6 +118,36 @@ def distributed_objective(objective: nn.Module, world: World, device: torch.devi
         )
     gpu = [device.index] if device.type == "cuda" else None
     return nn.parallel.DistributedDataParallel(objective, device_ids=gpu)
+
+
+class SharedDropout(nn.Dropout):
+    """Dropout whose mask is drawn for the whole batch, of which this process uses its rows.
+
+    With the generators of all processes in the same state, the masks are those of one process (on CPUs).
+    """
+
+    def __init__(self, p: float, world: World) -> None:
+        super().__init__(p)
+        self.world = world
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows of this process, ...)."""
+        if not self.training or self.p == 0:
+            return x
+        whole = torch.empty((len(x) * self.world.size, *x.shape[1:]), dtype=x.dtype, device=x.device)
+        keep = whole.bernoulli_(1 - self.p).div_(1 - self.p)
+        return x * keep[self.world.rows(len(whole))]
+
+
+def share_dropout(model: nn.Module, world: World) -> None:
+    """With several processes, replace dropout in place by SharedDropout."""
+    if world.size == 1:
+        return
+    for name, child in list(model.named_children()):
+        if type(child) is nn.Dropout:
+            setattr(model, name, SharedDropout(child.p, world))
+        else:
+            share_dropout(child, world)
 
 
 def synchronise_batch_norm(model: nn.Module, world: World, device: torch.device) -> None:

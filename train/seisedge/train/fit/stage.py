@@ -19,7 +19,13 @@ from seisedge.train.archive.noise_pool import NoisePool
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.archive.task import RecordFilter, candidates_of, sampler_of
 from seisedge.train.augment import Chain, Chance, augmentations_from
-from seisedge.train.fit.distributed import SINGLE_PROCESS, World, distributed_objective, synchronise_batch_norm
+from seisedge.train.fit.distributed import (
+    SINGLE_PROCESS,
+    World,
+    distributed_objective,
+    share_dropout,
+    synchronise_batch_norm,
+)
 from seisedge.train.fit.objective import Objective, RecordFacts
 from seisedge.train.fit.optimisers import optimiser_from
 from seisedge.train.fit.precision import autocast, keep_float32, wants_bf16
@@ -94,6 +100,7 @@ class Stage:
         notes = load_weights(model, settings.weights, o.transfer)
         if settings.teacher is not None:
             model.temperature.copy_(settings.teacher.temperature)
+        share_dropout(model, self.world)
         model.to(device)
         self.model = model
         self.average = copy.deepcopy(model).eval()

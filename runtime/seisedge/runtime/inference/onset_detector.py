@@ -111,6 +111,10 @@ class OnsetDetector(Opener):
     def scanned_hop(self) -> int | None:
         return self._gate.scanned_hop
 
+    def scanned_to(self, hop: int) -> bool:
+        # the `hop` of an onset is the last one of its block: one that ends later has no onset of this hop
+        return self.scanned_hop is not None and (hop + 1) // self._block_hops * self._block_hops <= self.scanned_hop
+
     def state(self) -> OpenerState:
         return OpenerState(self.scanned_hop, self._armed[P], self._armed[S], self._hold_hop)
 

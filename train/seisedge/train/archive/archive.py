@@ -23,7 +23,17 @@ from seisedge.runtime.detection.soundness import resample_sound
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
-from seisedge.train.dataset.columns import Row, is_synthetic, kind_of, label_of, licence_of, number, onset_of, text, time_ns
+from seisedge.train.dataset.columns import (
+    Row,
+    is_synthetic,
+    kind_of,
+    label_of,
+    licence_of,
+    number,
+    onset_of,
+    text,
+    time_ns,
+)
 from seisedge.train.dataset.event_hashes import event_key
 from seisedge.train.dataset.holdout import Place, folds_of, settle
 from seisedge.train.dataset.origins import same_origin
@@ -165,18 +175,19 @@ def load_archive(
     show_progress: bool = False,
     synthetic: bool = False,
     untyped: bool = False,
+    leave_out: Sequence[str] = (),
 ) -> Archive:
     """Read the folders, resample all records, and put them into arrays.
 
     limit: use only every k-th record of a folder, so that about this many remain. split: a rule of `holdout`; '' keeps
     the column `split` of the data. show_progress: print how many records have been read. synthetic: include records
     marked as synthetic; they are used for training only and never in the calibration fold. untyped: include events
-    whose type is not stated, as kind 'untyped'. Raises InputError.
+    whose type is not stated, as kind 'untyped'. leave_out: sources that are not read. Raises InputError.
     """
     reader = _Reader(rate_hz, pass_hz, untyped)
     for folder in folders:
         with Store(folder) as store:
-            rows = store.rows
+            rows = [row for row in store.rows if row.get("subset") not in leave_out]
             if subsets is not None:
                 rows = [row for row in rows if row["subset"] in subsets]
             if limit is not None and len(rows) > limit:
@@ -380,7 +391,7 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         key=event_key(row),
         magnitude_type=text(row, "source_magnitude_type"),
         licence=licence_of(row),
-        picks=picks_of(row, onset, s, ratio, shift),
+        picks=picks_of(row, onset, s, ratio, shift) if kind in ("tectonic", "blast", UNTYPED) else (),
     )
 
 

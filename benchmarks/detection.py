@@ -324,7 +324,7 @@ def onset_times_s(events: Sequence[Event]) -> Array:
 
 def pick_times_s(events: Sequence[Event], phase: str) -> Array:
     """Picks of a phase in seconds after the start of a record; the onset of an event without picks is its P."""
-    times = [pick.time for e in events for pick in e.picks or [] if pick.phase == phase]
+    times = [pick.time for e in events for pick in getattr(e, "picks", None) or [] if pick.phase == phase]
     if phase == "P" and not times:
         return onset_times_s(events)
     return np.array([(ns_from_iso(time) - T0_NS) / NS_PER_S for time in times])

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from seisedge.runtime.detection.soundness import Rails, Run, Unsound, clipped, repaired, unsound
 from seisedge.runtime.detection.opener import Opener
+from seisedge.runtime.detection.soundness import Rails, Run, Unsound, clipped, repaired, unsound
 from seisedge.runtime.event import Quality, QualityCode
 from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.packet import RecordFlag

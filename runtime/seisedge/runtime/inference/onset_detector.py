@@ -232,7 +232,7 @@ class OnsetDetector(Opener):
         k0 = hop_k - self._samples(picking.BEFORE_S)
         k1 = min(hop_k + self._samples(picking.AFTER_S), (block.known_hop + 1) * HOP_N + HALF_TAPS)
         wave, valid = self.timeline.window(k0, k1)
-        whole = valid.all(axis=1)
+        whole = [bool(row.all()) for row in valid]
         preferred, others = ([0], HORIZONTALS) if phase == "P" else (HORIZONTALS, [0])
         rows = [row for row in preferred if whole[row]] or [row for row in others if whole[row]]
         time_ns, uncertainty_s = self.timeline.time_of(hop_k), self._scale.tolerance_s

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.detection import pulse
 from seisedge.runtime.detection.inspection import Artefact, Inspection, Inspector, artefact_of
-from seisedge.runtime.detection.teleseism import is_teleseism
 from seisedge.runtime.detection.opener import Onset, Opener
+from seisedge.runtime.detection.teleseism import is_teleseism
 from seisedge.runtime.event import Quality
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.inference.windows import grid_of, span_of_window, start_of_window

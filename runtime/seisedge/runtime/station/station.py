@@ -68,8 +68,9 @@ class Station:
     ) -> None:
         """drops: True where the window that is due is to be skipped; see `Backlog.drops`.
 
-        metadata, strict: see `Channels`.
+        metadata, strict: see `Channels`. Raises InputError, see `check_opener`.
         """
+        check_opener(config, models, mode)
         self.station_id = station_id
         self.counters = StationCounters()
         self.channels = Channels(station_id, config, metadata, strict=strict)
@@ -400,7 +401,7 @@ class Station:
                 components=COMPONENTS if self.channels.triaxial else settings.components,
                 max_wait_s=settings.max_wait_s,
                 reorder_wait_s=settings.reorder_wait_s,
-                raw_keep_s=max(engine.card.window_s for engine in self._models.engines) + RAW_SLACK_S,
+                raw_keep_s=max(engine.card.window_s for engine in self._models.window_engines) + RAW_SLACK_S,
             )
             self._timelines[grid].carry_counters(self._carried.get(grid, {}))
         self._set_weights()
@@ -430,6 +431,18 @@ class Station:
             every_block = self._mode_name == "continuous"
             return OnsetDetector(timeline, engine, settings.p_threshold, every_block=every_block)
         return Trigger(timeline, settings)
+
+
+def check_opener(config: StationConfig, models: Models, mode: Mode) -> None:
+    """Raises InputError where a mode or the settings need an onset detector, and there is none."""
+    kind = config.trigger.kind
+    if kind == "onset" and models.onset is None:
+        raise InputError(
+            "trigger.kind is 'onset', but no onset detector is loaded: set models.onset to a model file, "
+            "or trigger.kind to 'sta-lta'"
+        )
+    if mode == "continuous" and kind != "onset":
+        raise InputError(f"continuous mode needs the onset detector: set trigger.kind to 'onset'; got '{kind}'")
 
 
 def _k(timeline: Timeline, seconds: float) -> int:

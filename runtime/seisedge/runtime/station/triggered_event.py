@@ -22,6 +22,7 @@ from seisedge.runtime.event import (
 )
 from seisedge.runtime.station.draft import PENDING_COST, PENDING_LATENCY, PENDING_TEXT
 
+
 def _distance(p: Onset, s: Onset | None) -> SpDistance | None:
     if s is None:
         return None

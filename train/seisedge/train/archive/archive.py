@@ -23,7 +23,17 @@ from seisedge.runtime.detection.soundness import resample_sound
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
-from seisedge.train.dataset.columns import Row, is_synthetic, kind_of, label_of, licence_of, number, onset_of, text, time_ns
+from seisedge.train.dataset.columns import (
+    Row,
+    is_synthetic,
+    kind_of,
+    label_of,
+    licence_of,
+    number,
+    onset_of,
+    text,
+    time_ns,
+)
 from seisedge.train.dataset.event_hashes import event_key
 from seisedge.train.dataset.holdout import Place, folds_of, settle
 from seisedge.train.dataset.origins import same_origin
@@ -76,6 +86,7 @@ class Record:
     key: str = ""  # key of the event, see `event_hashes.event_key`
     magnitude_type: str = ""  # of the catalogue; '' if not stated
     licence: str = ""  # column trace_licence; '' if not stated
+    p_picked: bool = False  # the data contain a pick of P
     picks: tuple[tuple[str, float], ...] = ()  # phase and sample of each arrival, see `picks_of`
 
 
@@ -380,6 +391,7 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         key=event_key(row),
         magnitude_type=text(row, "source_magnitude_type"),
         licence=licence_of(row),
+        p_picked=p is not None,
         picks=picks_of(row, onset, s, ratio, shift),
     )
 

@@ -49,10 +49,25 @@ class Quality(_Part, frozen=True, kw_only=True):
 
 
 class TriggerInfo(_Part, frozen=True, kw_only=True):
-    """What detected the event: `sta_lta` with its amplitude ratio, or `continuous` classification."""
+    """What detected the event; `snr` is the ratio of the short to the long average of the amplitude.
 
-    kind: Literal["sta_lta", "continuous"]
+    `onset` is the onset detector, with the `probability` of a P onset; `sta_lta` is the classic trigger; `continuous`
+    was the classification of continuous mode up to version 0.1.
+    """
+
+    kind: Literal["sta_lta", "onset", "continuous"]
     snr: float | None = None
+    probability: float | None = None
+
+
+class Pick(_Part, frozen=True, kw_only=True):
+    """A phase of the event at this station; `uncertainty_s` is a standard deviation."""
+
+    phase: Literal["P", "S"]
+    time: str
+    uncertainty_s: float
+    probability: float
+    channel: str
 
 
 class TypeEstimate(_Part, frozen=True, kw_only=True):
@@ -127,6 +142,9 @@ class Event(_Part, frozen=True, kw_only=True):
     emitted: str
     source: str
     trigger: TriggerInfo
+    picks: list[Pick] | None = None  # only of the onset detector
+    distance_km: float | None = None  # hypocentral, from S - P; absent without a pick of S
+    distance_uncertainty_km: float | None = None
     event_type: TypeEstimate | None = None
     magnitude: MagnitudeEstimate | None = None
     window: WindowInfo
@@ -138,13 +156,16 @@ class Event(_Part, frozen=True, kw_only=True):
 
 
 class Hop(_Part, frozen=True, kw_only=True):
-    """One hop of continuous mode: probabilities of the window that ends at `time`."""
+    """One second of continuous mode: what was there from `time` to `length_s` later."""
 
     schema: str
     station: str
     time: str
     coverage: float
-    probabilities: dict[str, float] | None = None  # absent where the coverage is too low
+    length_s: float | None = None
+    probabilities: dict[str, float] | None = None  # means over the second; absent where the coverage is too low
+    p_onset: float | None = None  # largest probability of a P onset in the second
+    s_onset: float | None = None
     model: str
     emitted: str
     source: str

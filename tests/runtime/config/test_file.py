@@ -39,6 +39,8 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
     assert "stationxml =" in text
     assert shown.models.engine_cache is not None  # its default is a folder that depends on the user
     shown = msgspec.structs.replace(shown, models=msgspec.structs.replace(shown.models, engine_cache=None))
+    assert shown.trigger.p_threshold is not None  # its default is in the card of the detector
+    shown = msgspec.structs.replace(shown, trigger=msgspec.structs.replace(shown.trigger, p_threshold=None))
     for part in ("models", "trigger", "events", "timeline", "continuous", "live", "journal"):
         assert getattr(shown, part) == getattr(StationConfig(), part), part
         for field in getattr(shown, part).__struct_fields__:

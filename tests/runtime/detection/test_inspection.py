@@ -4,7 +4,8 @@ from tests.fakes import T0_NS, packet
 
 from seisedge.runtime.config import TriggerConfig
 from seisedge.runtime.detection.inspection import Inspection, Inspector, artefact_of, flag_remarks
-from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
+from seisedge.runtime.detection.opener import TRIGGER_GRID
+from seisedge.runtime.detection.trigger import Trigger
 from seisedge.runtime.records.packet import RecordFlag
 from seisedge.runtime.timeline.resample import Resampler
 from seisedge.runtime.timeline.timeline import Timeline

@@ -3,7 +3,8 @@ import pytest
 from tests.fakes import T0_NS, burst, packet, packets_of
 
 from seisedge.runtime.config import TriggerConfig
-from seisedge.runtime.detection.trigger import TRIGGER_GRID, Onset, Trigger, TriggerState, _highpass_taps, _moving_sum
+from seisedge.runtime.detection.opener import TRIGGER_GRID, Onset, OpenerState
+from seisedge.runtime.detection.trigger import Trigger, _highpass_taps, _moving_sum
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
@@ -202,7 +203,7 @@ def test_half_of_either_average_must_exist(first: int, last: int, fires: bool) -
     wave, valid = _span(trigger, 100.0)
     valid[:first] = False
     valid[len(valid) - last :] = False
-    assert trigger.would_fire(wave, valid) is fires
+    assert trigger.reaches(wave, valid) is fires
 
 
 def test_it_fires_at_its_ratio() -> None:
@@ -214,7 +215,7 @@ def test_it_fires_at_its_ratio() -> None:
     assert exact == pytest.approx(ratio, rel=1e-12)
     for on_ratio, fires in ((exact, True), (np.nextafter(exact, 9.0), False)):
         trigger = Trigger(Timeline("XX.STA", TRIGGER_GRID), TriggerConfig(on_ratio=on_ratio))
-        assert trigger.would_fire(wave, valid) is fires
+        assert trigger.reaches(wave, valid) is fires
 
 
 def test_times_of_hops() -> None:
@@ -231,7 +232,7 @@ def test_times_of_hops() -> None:
 def test_a_scan_ends_with_the_last_hop_whose_samples_are_ready() -> None:
     timeline = _filled(TRACES)
     trigger = Trigger(timeline, TriggerConfig())
-    assert trigger.needed_ns is None and trigger.state() == TriggerState(None, True)
+    assert trigger.needed_ns is None and trigger.state() == OpenerState(None, True)
     trigger.scan()
     assert trigger.scanned_hop == (timeline.ready_k - 20) // 4
     assert trigger.needed_ns == timeline.time_of((trigger.scanned_hop - 88) * 4 - 20)
@@ -269,7 +270,7 @@ def test_a_restored_trigger_finds_the_same_onsets(at: int) -> None:
 def test_a_trigger_restored_before_its_first_scan_finds_all_onsets() -> None:
     timeline = _filled(TRACES)
     trigger = Trigger(timeline, TriggerConfig())
-    trigger.restore(TriggerState(None, True))
+    trigger.restore(OpenerState(None, True))
     assert trigger.scan() == Trigger(timeline, TriggerConfig()).scan() != []
 
 

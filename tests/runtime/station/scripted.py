@@ -10,7 +10,8 @@ import pytest
 from tests.fakes import T0_NS, events_of, packets_of
 
 from seisedge.runtime.config import ChannelConfig, StationConfig, TriggerConfig
-from seisedge.runtime.detection.trigger import Onset, Trigger
+from seisedge.runtime.detection.opener import Onset
+from seisedge.runtime.detection.trigger import Trigger
 from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet

@@ -363,7 +363,7 @@ def test_without_an_event_samples_are_needed_from_before_the_next_possible_onset
     made.feed(noise(60.0))
     state = made.mode.state()
     assert state.trigger.scanned_hop is not None
-    scanned_s = (made.mode._trigger.time_of_hop(state.trigger.scanned_hop) - T0_NS) / 1e9
+    scanned_s = (made.mode._opener.time_of_hop(state.trigger.scanned_hop) - T0_NS) / 1e9
     assert _needed_s(made) == round(scanned_s - 0.9 - 11.0, 3)
 
 

@@ -10,7 +10,8 @@ from seisedge.runtime.card import ModelCard
 from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.config import TriggerConfig
 from seisedge.runtime.demo import RECORDING
-from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
+from seisedge.runtime.detection.opener import TRIGGER_GRID
+from seisedge.runtime.detection.trigger import Trigger
 from seisedge.runtime.engines._base import Pair
 from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.windows import cut_window, grid_of, start_of_window

@@ -73,8 +73,8 @@ def describe(card: ModelCard, sha256: str, path: Path) -> list[str]:
     if card.onset is not None:
         o = card.onset
         rows["onsets"] = (
-            f"{card.output_shape[0]} hops of {o.hop_s:g} s per block, {o.delay_s:g} s late, tolerance {o.tolerance_s:g} s;"
-            f" thresholds P {o.p_threshold:g}, S {o.s_threshold:g}; "
+            f"{card.output_shape[0]} hops of {o.hop_s:g} s per block, {o.delay_s:g} s late, tolerance {o.tolerance_s:g}"
+            f" s; thresholds P {o.p_threshold:g}, S {o.s_threshold:g}; "
             + (f"run from an STA/LTA ratio of {o.gate_ratio:g} on" if o.gate_ratio else "always run")
         )
     if card.quantization is not None:

@@ -4,7 +4,6 @@ from seisedge.runtime.config.file import check_metadata, load_config
 from seisedge.runtime.config.settings import (
     BUNDLED,
     ChannelConfig,
-    ContinuousConfig,
     EngineName,
     EventsConfig,
     JournalConfig,
@@ -32,7 +31,6 @@ from seisedge.runtime.config.sinks import (
 __all__ = [
     "BUNDLED",
     "ChannelConfig",
-    "ContinuousConfig",
     "EngineName",
     "EventsConfig",
     "JournalConfig",

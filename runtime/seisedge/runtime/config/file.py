@@ -19,6 +19,11 @@ from seisedge.runtime.suggestion import suggestion
 from seisedge.runtime.text import quoted, reason_of, shortened
 from seisedge.runtime.tomlfile import MAX_BYTES, tables_from_toml
 
+# Settings of earlier versions, by the name of their key or table, and what replaces them.
+REMOVED = {
+    "continuous": "continuous mode now writes a line a second, and its events are those of the onset detector; remove "
+    "the table and, to change how easily an event opens, set trigger.p_threshold",
+}
 CHANNEL_CODE = re.compile("[A-Z0-9]{3}")
 
 
@@ -66,16 +71,6 @@ def _cross_faults(config: StationConfig) -> list[str]:
     if config.trigger.sta_s >= config.trigger.lta_s:
         faults.append(
             f"trigger.sta_s must be below trigger.lta_s ({config.trigger.lta_s:g}); got {config.trigger.sta_s:g}"
-        )
-    if config.continuous.close_threshold > config.continuous.open_threshold:
-        faults.append(
-            f"continuous.close_threshold must not be above continuous.open_threshold "
-            f"({config.continuous.open_threshold:g}); got {config.continuous.close_threshold:g}"
-        )
-    if config.continuous.min_duration_s > config.continuous.max_duration_s:
-        faults.append(
-            f"continuous.min_duration_s must not be above continuous.max_duration_s "
-            f"({config.continuous.max_duration_s:g}); got {config.continuous.min_duration_s:g}"
         )
     mqtt = config.sinks.mqtt
     if mqtt is not None and mqtt.password_file is not None and mqtt.username is None:
@@ -153,7 +148,9 @@ def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     for key, value in data.items():
         name = f"{prefix}{shortened(key)}"
-        if key not in fields:
+        if name in REMOVED:
+            faults.append(f"{name}: this setting was removed: {REMOVED[name]}")
+        elif key not in fields:
             hint = f"; {suggestion(key, fields)}" if len(faults) < MAX_FAULTS else ""  # is not shown, and takes 2 ms
             faults.append(f"{name}: unknown key{hint}")
             continue

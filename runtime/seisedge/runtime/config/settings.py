@@ -100,17 +100,6 @@ class MagnitudeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     station_correction_error: Annotated[float, msgspec.Meta(ge=0, le=5)] | None = None
 
 
-class ContinuousConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Continuous mode: hop, thresholds on 1 - P(noise), and durations of an event, in seconds."""
-
-    hop_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
-    open_threshold: Share = 0.8
-    close_threshold: Share = 0.5
-    # the hops of an open event are kept in memory: an hour of them at most
-    min_duration_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
-    max_duration_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 120.0
-
-
 class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far inference may lag behind a live stream before windows are dropped, in seconds."""
 
@@ -141,7 +130,6 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     events: EventsConfig = EventsConfig()
     timeline: TimelineConfig = TimelineConfig()
     magnitude: MagnitudeConfig = MagnitudeConfig()
-    continuous: ContinuousConfig = ContinuousConfig()
     live: LiveConfig = LiveConfig()
     journal: JournalConfig = JournalConfig()
     sinks: SinksConfig = SinksConfig()

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.runtime.detection.opener import Opener
 from seisedge.runtime.detection.soundness import Rails, Run, Unsound, clipped, repaired, unsound
-from seisedge.runtime.detection.trigger import Trigger
 from seisedge.runtime.event import Quality, QualityCode
 from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.packet import RecordFlag
@@ -161,13 +161,13 @@ def flag_remarks(flags: RecordFlag) -> list[Quality]:
     return remarks
 
 
-def artefact_of(trigger: Trigger, hop0: int, hop1: int, last_hop: int) -> Artefact | None:
+def artefact_of(opener: Opener, hop0: int, hop1: int, last_hop: int) -> Artefact | None:
     """Kind of artefact that caused a trigger in the hops `hop0` to `hop1`; None if it triggers without artefacts too.
 
     last_hop: last hop whose samples are used; the samples after a spike distinguish it from an onset.
     """
-    timeline = trigger.timeline
-    (k0, k1), (_, end) = trigger.span_of(hop0, hop1), trigger.span_of(hop0, last_hop)
+    timeline = opener.timeline
+    (k0, k1), (_, end) = opener.span_of(hop0, hop1), opener.span_of(hop0, last_hop)
     wave, valid = timeline.window(k0, end)
     change = np.zeros(wave.shape, dtype=np.float32)
     kind: Artefact | None = None
@@ -179,11 +179,8 @@ def artefact_of(trigger: Trigger, hop0: int, hop1: int, last_hop: int) -> Artefa
     if kind is None:
         return None
     timeline.rotate(k0, change, np.ones(change.shape, dtype=bool))
-    rows = [0] if valid[0, (k1 - k0) // 2 : k1 - k0].any() else [1, 2]
     without = wave.astype(np.float64) + change
-    if any(trigger.would_fire(without[row, : k1 - k0], valid[row, : k1 - k0]) for row in rows):
-        return None
-    return kind
+    return None if opener.would_fire(without[:, : k1 - k0], valid[:, : k1 - k0]) else kind
 
 
 def _stretches(timeline: Timeline, component: str, k0: int, valid: Mask) -> Iterator[tuple[RawStretch, Unsound]]:

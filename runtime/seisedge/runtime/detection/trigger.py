@@ -15,16 +15,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.config import TriggerConfig
+from seisedge.runtime.detection.opener import HOP_N, TRIGGER_GRID, Float, Onset, Opener, OpenerState
 from seisedge.runtime.timeline.timeline import Timeline
-from seisedge.runtime.timeline.track import GridSpec
 
-TRIGGER_GRID = GridSpec(rate_hz=40.0, pass_hz=15.0)  # for channels with a lower Nyquist frequency, `pass_hz` is lower
-HOP_N = 4  # grid samples per hop, 0.1 s
 HALF_TAPS = 20  # reach of the high-pass to either side, 0.5 s
 MIN_SHARE = 0.5  # smallest share of the samples of an average that must exist
 ONSET_AMPLITUDE_RATIO = (
@@ -32,23 +29,24 @@ ONSET_AMPLITUDE_RATIO = (
 )
 ONSET_SEARCH_HOPS = 8
 
-Float = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True)
-class Onset:
-    """A detection: the start of the signal, and the hop in which the ratio reached `on_ratio`."""
+class Ratios:
+    """The hops of one scan, from `first` on; (rows, hops) arrays that end with the newest hop.
 
-    time_ns: int
-    hop: int
-    snr: float  # ratio of the amplitudes in that hop
+    ratio, average: as `Trigger._ratios`, of the new hops and of those before them that were requested.
+    best, row: (hops,), ratio of the row that counts, and its index: the vertical, else the larger horizontal.
+    restarted: the hops before `first` were skipped, because the timeline begins there.
+    """
 
-
-class TriggerState(msgspec.Struct, frozen=True):
-    """State of a trigger that cannot be computed from the samples before `scanned_hop`."""
-
-    scanned_hop: int | None
-    armed: bool
+    first: int
+    restarted: bool
+    ratio: Float
+    average: Float
+    energy: Float
+    count: Float
+    best: Float
+    row: npt.NDArray[np.int64]
 
 
 def _highpass_taps(highpass_hz: float, rate_hz: float) -> Float:
@@ -81,45 +79,58 @@ def _moving_sum(x: Float, width: int) -> Float:
     return total
 
 
-class Trigger:
+class Trigger(Opener):
     """Scans a timeline for onsets; `scanned_hop` is the first hop that is not yet scanned."""
 
-    def __init__(self, timeline: Timeline, settings: TriggerConfig) -> None:
-        if timeline.spec.rate_hz != TRIGGER_GRID.rate_hz:
-            raise ValueError(f"the trigger works at {TRIGGER_GRID.rate_hz:g} Hz; got {timeline.spec}")
+    kind = "sta_lta"
+
+    def __init__(self, timeline: Timeline, settings: TriggerConfig, *, align: int = 1, before: int = 0) -> None:
+        """align: hops in whole groups of this many, see `advance`. before: hops before the new ones in `Ratios`."""
+        super().__init__(timeline)
         self.settings = settings
-        self.scanned_hop: int | None = None
-        self.timeline = timeline
+        self._scanned_hop: int | None = None
+        self._align, self._before = align, before
         self._taps = _highpass_taps(settings.highpass_hz, TRIGGER_GRID.rate_hz)
         self._sta = round(settings.sta_s * TRIGGER_GRID.rate_hz / HOP_N)
         self._lta = round(settings.lta_s * TRIGGER_GRID.rate_hz / HOP_N)
-        self._history_hops = self._lta + ONSET_SEARCH_HOPS
+        self._history_hops = self._lta + ONSET_SEARCH_HOPS + before
         self._armed = True
         # of the vertical, for the last `_history_hops` before `scanned_hop`
         self._energy: Float = np.zeros((1, 0))
         self._count: Float = np.zeros((1, 0))
         self._has_history = True  # False after `restore`: the energies are then computed again
 
-    def state(self) -> TriggerState:
-        """The state without the samples."""
-        return TriggerState(self.scanned_hop, self._armed)
+    @property
+    def scanned_hop(self) -> int | None:
+        return self._scanned_hop
 
-    def restore(self, state: TriggerState) -> None:
-        """Resume from `state`; the next scan needs the samples from `needed_ns` on."""
-        self.scanned_hop, self._armed, self._has_history = state.scanned_hop, state.armed, state.scanned_hop is None
+    def state(self) -> OpenerState:
+        return OpenerState(self._scanned_hop, self._armed)
+
+    def restore(self, state: OpenerState) -> None:
+        self._scanned_hop, self._armed, self._has_history = state.scanned_hop, state.armed, state.scanned_hop is None
 
     @property
     def needed_ns(self) -> int | None:
-        """Time of the oldest sample that the next scan needs; None before the first scan."""
-        if self.scanned_hop is None:
+        if self._scanned_hop is None:
             return None
-        return self.timeline.time_of((self.scanned_hop - self._history_hops) * HOP_N - HALF_TAPS)
+        return self.timeline.time_of((self._scanned_hop - self._history_hops) * HOP_N - HALF_TAPS)
+
+    @property
+    def earliest_ns(self) -> int | None:
+        if self._scanned_hop is None:
+            return None
+        return self.time_of_hop(self._scanned_hop - ONSET_SEARCH_HOPS - 1)
 
     def span_of(self, hop0: int, hop1: int) -> tuple[int, int]:
-        """Outputs [k0, k1) of the timeline that the ratios of the hops from `hop0` to `hop1` (included) depend on."""
         return (hop0 - self._lta + 1) * HOP_N - HALF_TAPS, (hop1 + 1) * HOP_N + HALF_TAPS
 
     def would_fire(self, wave: Float, valid: npt.NDArray[np.bool_]) -> bool:
+        n = wave.shape[1]
+        rows = [0] if valid[0, n // 2 :].any() else [1, 2]
+        return any(self.reaches(wave[row], valid[row]) for row in rows)
+
+    def reaches(self, wave: Float, valid: npt.NDArray[np.bool_]) -> bool:
         """True if a component, (n,) samples and mask of a `span_of`, reaches `on_ratio`."""
         energy, count = self._energies_of(wave[None], valid[None])
         ratio, _ = self._ratios(energy, count, energy.shape[1] - self._lta + 1)
@@ -127,32 +138,29 @@ class Trigger:
 
     @property
     def reach_s(self) -> float:
-        """Length of the samples before a hop that its ratio depends on, in seconds."""
         return (self._lta * HOP_N + HALF_TAPS) / TRIGGER_GRID.rate_hz
 
-    def time_of_hop(self, hop: int) -> int:
-        """Start time of a hop, in ns."""
-        return self.timeline.time_of(hop * HOP_N)
-
-    def hop_after(self, time_ns: int) -> int:
-        """First hop that starts at or after a time."""
-        return -(-self.timeline.k_at(time_ns) // HOP_N)
-
     def scan(self) -> list[Onset]:
-        """Onsets in what became ready since the last call, in order."""
-        ready_hop = (self.timeline.ready_k - HALF_TAPS) // HOP_N
-        if self.scanned_hop is None:
+        ratios = self.advance()
+        return [] if ratios is None else self._onsets(ratios)
+
+    def advance(self) -> Ratios | None:
+        """The ratios of the hops that became ready since the last call, in whole groups of `align`; None if none."""
+        align = self._align
+        ready_hop = (self.timeline.ready_k - HALF_TAPS) // HOP_N // align * align
+        if self._scanned_hop is None:
             if self.timeline.ready_k <= self.timeline.oldest_k:
-                return []
-            self.scanned_hop = 0
-        oldest_hop = -(-(self.timeline.oldest_k + HALF_TAPS) // HOP_N)
-        if oldest_hop > self.scanned_hop:  # the timeline was restarted after a long gap
-            self.scanned_hop, self._armed = oldest_hop, True
+                return None
+            self._scanned_hop = 0
+        oldest_hop = -(-(self.timeline.oldest_k + HALF_TAPS) // (HOP_N * align)) * align
+        restarted = oldest_hop > self._scanned_hop
+        if restarted:  # the timeline was restarted after a long gap
+            self._scanned_hop, self._armed = oldest_hop, True
             self._energy, self._count = np.zeros((1, 0)), np.zeros((1, 0))
             self._has_history = True
-        first = self.scanned_hop
+        first = self._scanned_hop
         if ready_hop <= first:
-            return []
+            return None
         if not self._has_history:
             self._energy, self._count = self._energies([0], first - self._history_hops, first)
             self._has_history = True
@@ -164,13 +172,18 @@ class Trigger:
         if missing:
             energy, count = (np.pad(x, ((0, 0), (missing, 0))) for x in (energy, count))
         self._energy, self._count = energy[:, -self._history_hops :], count[:, -self._history_hops :]
-        if not count[0, -new:].all():
+        wanted = new + self._before
+        if not count[0, -wanted:].all():
             across = self._energies([1, 2], ready_hop - energy.shape[1], ready_hop)
             energy, count = np.concatenate([energy, across[0]]), np.concatenate([count, across[1]])
-        ratio, average = self._ratios(energy, count, new)
-        onsets = self._onsets(ratio, average, energy, count, first)
-        self.scanned_hop = ready_hop
-        return onsets
+        ratio, average = self._ratios(energy, count, wanted)
+        columns = np.arange(wanted)
+        row = np.zeros(wanted, dtype=np.int64)
+        if len(ratio) > 1:
+            has_vertical = count[0, -wanted:] > 0
+            row = np.where(has_vertical, 0, 1 + np.argmax(ratio[1:], axis=0))
+        self._scanned_hop = ready_hop
+        return Ratios(first, restarted, ratio, average, energy, count, ratio[row, columns], row)
 
     def _energies(self, rows: list[int], hop0: int, hop1: int) -> tuple[Float, Float]:
         """Energy and number of valid samples of the high-passed hops [hop0, hop1): (len(rows), hops) each."""
@@ -209,13 +222,8 @@ class Trigger:
         ratio = np.divide(np.sqrt(short_energy), average, out=np.zeros_like(average), where=average > 0)
         return ratio, average
 
-    def _onsets(self, ratio: Float, average: Float, energy: Float, count: Float, first: int) -> list[Onset]:
-        columns = np.arange(ratio.shape[1])
-        row = np.zeros(len(columns), dtype=np.int64)
-        if len(ratio) > 1:
-            has_vertical = count[0, -len(columns) :] > 0
-            row = np.where(has_vertical, 0, 1 + np.argmax(ratio[1:], axis=0))
-        best = ratio[row, columns]
+    def _onsets(self, ratios: Ratios) -> list[Onset]:
+        best = ratios.best
         found: list[Onset] = []
         column = 0
         while column < len(best):
@@ -225,15 +233,14 @@ class Trigger:
                 break
             column += int(hits[0])
             if self._armed:
-                found.append(self._onset(column, row[column], best[column], average, energy, count, first))
+                found.append(self._onset(column, ratios))
             self._armed = not self._armed
             column += 1
         return found
 
-    def _onset(
-        self, column: int, row: int, snr: float, average: Float, energy: Float, count: Float, first: int
-    ) -> Onset:
+    def _onset(self, column: int, ratios: Ratios) -> Onset:
         """Walk back from the hop that triggered to the hop where the amplitude rose above the long average."""
+        row, energy, count, average = ratios.row[column], ratios.energy, ratios.count, ratios.average
         newest = energy.shape[1] - average.shape[1] + column
         threshold = (ONSET_AMPLITUDE_RATIO * average[row, column]) ** 2
         back = 0
@@ -243,6 +250,6 @@ class Trigger:
             and energy[row, newest - back] / count[row, newest - back] >= threshold
         ):
             back += 1
-        hop = first + column
+        hop = ratios.first + column
         begin = hop - max(back - 1, 0)
-        return Onset(self.timeline.time_of(begin * HOP_N), hop, round(float(snr), 2))
+        return Onset(self.timeline.time_of(begin * HOP_N), hop, round(float(ratios.best[column]), 2))

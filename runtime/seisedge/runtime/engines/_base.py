@@ -64,7 +64,7 @@ class Engine(abc.ABC):
         return InferenceCost(0.0, elapsed_ms, 0.0)
 
     def infer(self, waveform: Array, valid: Array) -> tuple[Array, InferenceCost]:
-        """Probabilities (batch, *card.output_shape) for `waveform` and `valid`, (batch, 3, n_samples) each, and the cost.
+        """Probabilities (batch, *card.output_shape) of `waveform` and `valid`, (batch, 3, n_samples) each; the cost.
 
         Raises ValueError for other shapes, EngineError where the model fails or its output has another shape. The
         values are not checked, see `are_probabilities`.

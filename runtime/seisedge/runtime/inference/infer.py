@@ -140,7 +140,15 @@ def infer(
     valid = window.valid & usable[:, None]
     waveform = window.waveform * np.where(usable, units_per_count, 0.0)[:, None]
     batch = np.ascontiguousarray(waveform, dtype=np.float32)[None], valid.astype(np.float32)[None]
-    probabilities, cost = engine.infer(*batch)
+    of_window: npt.NDArray[np.float32] = infer_batch(engine, *batch, meter)[0]
+    return of_window if are_probabilities(of_window) else None
+
+
+def infer_batch(
+    engine: Engine, waveform: npt.NDArray[np.float32], valid: npt.NDArray[np.float32], meter: Meter
+) -> npt.NDArray[np.float32]:
+    """Output (1, *card.output_shape) for one window, (1, 3, n_samples) each; adds the cost to `meter`."""
+    probabilities, cost = engine.infer(waveform, valid)
     meter.host_to_device_ms += cost.host_to_device_ms
     meter.infer_ms += cost.infer_ms
     meter.device_to_host_ms += cost.device_to_host_ms
@@ -148,8 +156,7 @@ def infer(
     meter.inferences += 1
     meter.engines.append(engine.name)
     meter.precisions.append(engine.card.precision)
-    of_window: npt.NDArray[np.float32] = probabilities[0]
-    return of_window if are_probabilities(of_window) else None
+    return probabilities
 
 
 def model_units_per_count(

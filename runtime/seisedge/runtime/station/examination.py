@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.detection import pulse
 from seisedge.runtime.detection.inspection import Artefact, Inspection, Inspector, artefact_of
+from seisedge.runtime.detection.opener import Onset, Opener
 from seisedge.runtime.detection.teleseism import is_teleseism
-from seisedge.runtime.detection.trigger import Onset, Trigger
 from seisedge.runtime.event import Quality
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.inference.windows import grid_of, span_of_window, start_of_window
@@ -35,20 +35,20 @@ class Examination:
 class Examiner:
     """Examines the window of the first model. Its results depend only on samples that are final."""
 
-    def __init__(self, models: Models, trigger: Trigger, timelines: dict[GridSpec, Timeline]) -> None:
+    def __init__(self, models: Models, opener: Opener, timelines: dict[GridSpec, Timeline]) -> None:
         self._card = models.window_engines[0].card
-        self._trigger = trigger
+        self._opener = opener
         self._timelines = timelines
         self._inspectors: dict[GridSpec, Inspector] = {}
 
     def artefact_at(self, onset: Onset, known_hop: int) -> Artefact | None:
         """Kind of bad samples that alone caused the trigger, judged by the samples up to `known_hop`; else None."""
-        return artefact_of(self._trigger, onset.hop, onset.hop, known_hop)
+        return artefact_of(self._opener, onset.hop, onset.hop, known_hop)
 
     def artefact_until(self, onset: Onset, answer_s: float) -> Artefact | None:
         """Kind of bad samples that alone caused the trigger, judged by all hops of an answer; else None."""
-        last = max(self._trigger.hop_after(onset.time_ns + ns_from_s(answer_s)) - 1, onset.hop)
-        return artefact_of(self._trigger, onset.hop, last, last)
+        last = max(self._opener.hop_after(onset.time_ns + ns_from_s(answer_s)) - 1, onset.hop)
+        return artefact_of(self._opener, onset.hop, last, last)
 
     def is_calibration(self, onset: Onset, answer_s: float) -> bool:
         """True where a calibration pulse or tone begins at the onset; False for answers below `pulse.AFTER_S`."""

@@ -16,11 +16,10 @@ import msgspec
 
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.station.clock_steps import ClockStepsState
-from seisedge.runtime.station.continuous import ContinuousState
 from seisedge.runtime.station.triggered import TriggeredState
 from seisedge.runtime.timeline.timeline import TimelineState
 
-STATE_VERSION = 4  # of both structs, and of the computations of triggers and filters that they continue
+STATE_VERSION = 5  # of both structs, and of the computations of triggers and filters that they continue
 
 
 class FrontState(msgspec.Struct, frozen=True):
@@ -42,10 +41,9 @@ class FrontState(msgspec.Struct, frozen=True):
 
 
 class BackState(msgspec.Struct, frozen=True):
-    """The station from its timelines on: the results of the samples so far. One of the modes is None."""
+    """The station from its timelines on: the results of the samples so far."""
 
     sensor: tuple[str, str] | None
     codes: dict[str, str]
     counters: StationCounters
     triggered: TriggeredState | None = None
-    continuous: ContinuousState | None = None

@@ -13,8 +13,11 @@ import msgspec
 from seisedge.runtime.clock import iso_from_ns, ns_from_s
 from seisedge.runtime.config import Mode, StationConfig, settings_of
 from seisedge.runtime.counters import StationCounters
-from seisedge.runtime.detection.trigger import TRIGGER_GRID, Trigger
+from seisedge.runtime.detection.opener import TRIGGER_GRID, Opener
+from seisedge.runtime.detection.trigger import Trigger
+from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.inference.onset_detector import OnsetDetector
 from seisedge.runtime.inference.windows import grid_of
 from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.orientation import WeightsByTime
@@ -22,9 +25,9 @@ from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.station.channels import Channels
 from seisedge.runtime.station.clock_steps import ClockSteps
-from seisedge.runtime.station.continuous import ContinuousMode
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.held_apart import HeldApart
+from seisedge.runtime.station.hop_lines import HopLines
 from seisedge.runtime.station.state import STATE_VERSION, BackState, FrontState
 from seisedge.runtime.station.triggered import TriggeredMode
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
@@ -65,8 +68,9 @@ class Station:
     ) -> None:
         """drops: True where the window that is due is to be skipped; see `Backlog.drops`.
 
-        metadata, strict: see `Channels`.
+        metadata, strict: see `Channels`. Raises InputError, see `check_opener`.
         """
+        check_opener(config, models, mode)
         self.station_id = station_id
         self.counters = StationCounters()
         self.channels = Channels(station_id, config, metadata, strict=strict)
@@ -87,7 +91,7 @@ class Station:
         self._timelines: dict[GridSpec, Timeline] = {}
         self._carried: dict[GridSpec, dict[str, TrackCounters]] = {}  # counters of earlier timelines, by component
         self._weights: WeightsByTime = ()  # of the timelines
-        self._mode: TriggeredMode | ContinuousMode | None = None
+        self._mode: TriggeredMode | None = None
         self._unused: dict[str, str] = {}  # reason why a channel reaches no model or trigger, by its name
         self._pending: list[Draft] = []  # became due before a long gap or at the end of the earlier timelines
         self._restarted = False  # new timelines have begun, and `_pending` was not yielded since
@@ -253,8 +257,7 @@ class Station:
             sensor,
             codes,
             self.counters,
-            triggered=mode.state() if isinstance(mode, TriggeredMode) else None,
-            continuous=mode.state() if isinstance(mode, ContinuousMode) else None,
+            triggered=mode.state() if mode is not None else None,
         )
 
     def restore(self, front: FrontState, back: BackState) -> None:
@@ -271,10 +274,8 @@ class Station:
             setattr(self.counters, name, getattr(back.counters, name))
         self.counters.packets = front.packets
         self.used = True
-        if isinstance(self._mode, TriggeredMode) and back.triggered is not None:
+        if self._mode is not None and back.triggered is not None:
             self._mode.restore(back.triggered)
-        elif isinstance(self._mode, ContinuousMode) and back.continuous is not None:
-            self._mode.restore(back.continuous)
 
     @property
     def needed_ns(self) -> int | None:
@@ -380,11 +381,19 @@ class Station:
         settings = self._config.timeline
         model_grids = [grid_of(engine.card) for engine in self._models.window_engines]
         reached = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
-        self._analysed = bool(reached) or self._mode_name == "triggered"
+        detects = trigger_grid == TRIGGER_GRID and self._config.trigger.kind == "onset"
+        self._analysed = self._mode_name == "triggered" or detects
         if not self._analysed and self.station_id not in self._unused:
-            why = f"{rate_hz:g} Hz does not reach the models' band up to {min(g.pass_hz for g in model_grids):g} Hz"
+            why = f"{rate_hz:g} Hz does not reach the onset detector's band up to {TRIGGER_GRID.pass_hz:g} Hz"
             self._unused[self.station_id] = why
             logger.warning("%s: %s; the station is not analysed", self.station_id, why)
+        elif self._config.trigger.kind == "onset" and not detects:
+            logger.warning(
+                "%s: %g Hz does not reach the onset detector's band up to %g Hz; the STA/LTA trigger opens its events",
+                self.station_id,
+                rate_hz,
+                TRIGGER_GRID.pass_hz,
+            )
         for grid in dict.fromkeys([trigger_grid, *reached]):
             self._timelines[grid] = Timeline(
                 self.station_id,
@@ -397,22 +406,43 @@ class Station:
             self._timelines[grid].carry_counters(self._carried.get(grid, {}))
         self._set_weights()
         of_models = {grid: self._timelines[grid] for grid in reached}
-        if self._mode_name == "continuous":
-            self._mode = ContinuousMode(
-                self.station_id, self._config, self._models, self.channels, of_models, self.counters, self._drops
-            )
-        else:
-            trigger = Trigger(self._timelines[trigger_grid], self._config.trigger)
-            self._mode = TriggeredMode(
-                self.station_id,
-                self._config,
-                self._models,
-                self.channels,
-                trigger,
-                of_models,
-                self.counters,
-                self._drops,
-            )
+        if not self._analysed:
+            of_models = {}
+        opener = self._opener(self._timelines[trigger_grid])
+        hop_lines = None
+        if self._mode_name == "continuous" and isinstance(opener, OnsetDetector):
+            hop_lines = HopLines(self.station_id, opener, self.counters)
+        self._mode = TriggeredMode(
+            self.station_id,
+            self._config,
+            self._models,
+            self.channels,
+            opener,
+            of_models,
+            self.counters,
+            self._drops,
+            hop_lines,
+        )
+
+    def _opener(self, timeline: Timeline) -> Opener:
+        """The onset detector where it is configured and the channels carry its band, else the classic trigger."""
+        settings, engine = self._config.trigger, self._models.onset
+        if settings.kind == "onset" and engine is not None and timeline.spec == TRIGGER_GRID:
+            every_block = self._mode_name == "continuous"
+            return OnsetDetector(timeline, engine, settings.p_threshold, every_block=every_block)
+        return Trigger(timeline, settings)
+
+
+def check_opener(config: StationConfig, models: Models, mode: Mode) -> None:
+    """Raises InputError where a mode or the settings need an onset detector, and there is none."""
+    kind = config.trigger.kind
+    if kind == "onset" and models.onset is None:
+        raise InputError(
+            "trigger.kind is 'onset', but no onset detector is loaded: set models.onset to a model file, "
+            "or trigger.kind to 'sta-lta'"
+        )
+    if mode == "continuous" and kind != "onset":
+        raise InputError(f"continuous mode needs the onset detector: set trigger.kind to 'onset'; got '{kind}'")
 
 
 def _k(timeline: Timeline, seconds: float) -> int:

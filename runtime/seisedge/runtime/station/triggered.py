@@ -1,13 +1,17 @@
-"""Triggered mode: each onset opens an event, and the event is answered again as its window fills.
+"""Event life: each onset opens an event, and the event is answered again as its window fills. The same in both modes.
 
-All decisions follow the sample clock: an answer is given after the scan of the first trigger hop that begins at or
-after its end, and takes into account the onsets found up to that hop and no later ones. The result therefore does not
-depend on how much data arrives at once.
+All decisions follow the sample clock: an answer is given after the scan of the first hop that begins at or after its
+end, and takes into account the onsets found up to that hop and no later ones. The result therefore does not depend on
+how much data arrives at once.
+
+An S onset opens no event: it is the S pick of the newest event whose P began `MIN_S_MINUS_P_S` to `MAX_S_MINUS_P_S`
+before it.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -16,53 +20,61 @@ from seisedge.runtime.clock import NS_PER_S, ns_from_s
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection.inspection import BEFORE_S
-from seisedge.runtime.detection.trigger import HOP_N, ONSET_SEARCH_HOPS, TRIGGER_GRID, Onset, Trigger, TriggerState
-from seisedge.runtime.event import Quality, Status, event_id
+from seisedge.runtime.detection.opener import Onset, Opener, OpenerState
+from seisedge.runtime.event import Hop, Quality, Status, event_id
 from seisedge.runtime.inference.estimate import NOISE
 from seisedge.runtime.inference.infer import Meter, Models
 from seisedge.runtime.station.channels import Channels
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.event_estimator import EventEstimator
 from seisedge.runtime.station.examination import LEAD_S, Examiner
+from seisedge.runtime.station.hop_lines import HopLines
 from seisedge.runtime.station.triggered_event import TriggeredEvent
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
 OVERLAP_GUARD_S = 0.5  # the window of an earlier event ends this long before the next onset
+MIN_S_MINUS_P_S, MAX_S_MINUS_P_S = 0.3, 30.0  # at a distance of 2.5 km and of 250 km
+NEVER = 2**62  # a hop after all others
 
 
 class TriggeredState(msgspec.Struct, frozen=True):
     """State without samples. due: of each answer to come its hop, order of creation, and index into `events`."""
 
-    trigger: TriggerState
+    trigger: OpenerState
     onsets: list[Onset] = msgspec.field(name="found")
     events: list[TriggeredEvent] = msgspec.field(name="lives")
     due: list[tuple[int, int, int]]
     created: int
+    hop_lines: list[tuple[int, int, Hop]] = []  # hop, time of the newest sample, line; wait for an earlier answer
 
 
 class TriggeredMode:
-    """Detects onsets on the trigger's timeline and yields drafts of event lines."""
+    """Turns the onsets of an opener into drafts of event lines; in continuous mode also those of the hop lines."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - independent inputs, each used as it is
         self,
         station_id: str,
         config: StationConfig,
         models: Models,
         channels: Channels,
-        trigger: Trigger,
+        opener: Opener,
         timelines: dict[GridSpec, Timeline],
         counters: StationCounters,
         drops: Callable[[], bool],
+        hop_lines: HopLines | None = None,
     ) -> None:
-        """timelines: of the models whose band this station's channels carry.
+        """timelines: of the models whose band this station's channels carry. hop_lines: of continuous mode.
 
         drops: called before a window is analysed; True: skip the window, the run is behind a live stream.
         """
         self._station_id = station_id
         self._config = config
         self._models = models
-        self._trigger = trigger
+        self._channels = channels
+        self._opener = opener
+        self._hop_lines = hop_lines
+        self._lines: deque[tuple[int, Draft]] = deque()  # hop lines in order, with the hop after which they are due
         self._timelines = timelines
         self._counters = counters
         self._drops = drops
@@ -71,18 +83,20 @@ class TriggeredMode:
         self._due: list[tuple[int, int, TriggeredEvent]] = []  # heap: hop, order of creation, event
         self._events: list[TriggeredEvent] = []  # in order of onset; those that may still affect a window
         self._created = 0
-        self._examiner = Examiner(models, trigger, timelines)
+        self._examiner = Examiner(models, opener, timelines)
         self._estimator = EventEstimator(models, channels, timelines, self._examiner)
 
     def state(self) -> TriggeredState:
         """Shares its events with this object: encode it before the next step."""
         index = {id(event): k for k, event in enumerate(self._events)}
         due = [(hop, order, index[id(event)]) for hop, order, event in self._due]
-        return TriggeredState(self._trigger.state(), list(self._onsets), list(self._events), due, self._created)
+        lines = [(hop, draft.last_sample_ns, draft.line) for hop, draft in self._lines if isinstance(draft.line, Hop)]
+        return TriggeredState(self._opener.state(), list(self._onsets), list(self._events), due, self._created, lines)
 
     def restore(self, state: TriggeredState) -> None:
         """Resume from `state`; the samples from `needed_ns` on must be supplied again."""
-        self._trigger.restore(state.trigger)
+        self._opener.restore(state.trigger)
+        self._lines = deque((hop, Draft(line, last_ns, Meter())) for hop, last_ns, line in state.hop_lines)
         self._onsets, self._events, self._created = list(state.onsets), list(state.events), state.created
         self._due = [(hop, order, self._events[k]) for hop, order, k in state.due]
         heapq.heapify(self._due)
@@ -90,28 +104,33 @@ class TriggeredMode:
     @property
     def needed_ns(self) -> int | None:
         """Time of the oldest sample that a future answer may use; None before the first scan."""
-        scanned, trigger_needed_ns = self._trigger.scanned_hop, self._trigger.needed_ns
-        if scanned is None or trigger_needed_ns is None:
+        earliest_ns, opener_needed_ns = self._opener.earliest_ns, self._opener.needed_ns
+        if earliest_ns is None or opener_needed_ns is None:
             return None
-        search_ns = ns_from_s((ONSET_SEARCH_HOPS + 1) * HOP_N / TRIGGER_GRID.rate_hz)
-        onsets = [self._trigger.time_of_hop(scanned) - search_ns]  # the earliest onset that a later scan can find
+        onsets = [earliest_ns]
         onsets += [onset.time_ns for onset in self._onsets]
         onsets += [event.onset.time_ns for _, _, event in self._due]
         before_s = max(engine.card.onset_s for engine in self._models.window_engines)
-        before_ns = ns_from_s(max(max(before_s, LEAD_S) + BEFORE_S, self._trigger.reach_s))
-        return min(min(onsets) - before_ns, trigger_needed_ns)
+        before_ns = ns_from_s(max(max(before_s, LEAD_S) + BEFORE_S, self._opener.reach_s))
+        return min(min(onsets) - before_ns, opener_needed_ns)
 
     def step(self, *, ended: bool = False) -> Iterator[Draft]:
         """Yield all answers that are due. ended: no more samples will come; answer open events with those available."""
-        self._onsets += self._trigger.scan()
-        scanned = self._trigger.scanned_hop
+        self._onsets += self._opener.scan()
+        if self._hop_lines is not None:
+            self._lines += self._hop_lines.take()
+        scanned = self._opener.scanned_hop
         if scanned is None:
             return
-        while self._onsets or self._due:
-            hop = self._due[0][0] if self._due else None
-            if self._onsets and (hop is None or self._onsets[0].hop <= hop):
-                self._open(self._onsets.pop(0))
-            elif hop is not None and (ended or (hop < scanned and self._ready(hop))):
+        while self._onsets or self._due or self._lines:
+            onset_hop = self._onsets[0].hop if self._onsets else NEVER
+            line_hop = self._lines[0][0] if self._lines else NEVER
+            due_hop = self._due[0][0] if self._due else NEVER
+            if onset_hop <= min(line_hop, due_hop):
+                self._take(self._onsets.pop(0))
+            elif line_hop <= due_hop:
+                yield self._lines.popleft()[1]
+            elif ended or (due_hop < scanned and self._ready(due_hop)):
                 _, _, event = heapq.heappop(self._due)
                 draft = self._answer(event)
                 if draft is not None:
@@ -121,8 +140,24 @@ class TriggeredMode:
 
     def _ready(self, hop: int) -> bool:
         """True where the timelines of all models hold the samples before a hop."""
-        time_ns = self._trigger.time_of_hop(hop)
+        time_ns = self._opener.time_of_hop(hop)
         return all(t.ready_k >= t.k_at(time_ns) for t in self._timelines.values())
+
+    def _take(self, onset: Onset) -> None:
+        if onset.phase == "P":
+            self._open(onset)
+            return
+        for event in reversed(self._events):
+            if onset.time_ns - event.onset.time_ns >= ns_from_s(MIN_S_MINUS_P_S):
+                self._take_s(event, onset)
+                return
+
+    def _take_s(self, event: TriggeredEvent, onset: Onset) -> None:
+        """Note an S onset with the event it belongs to; the more probable one of two."""
+        if event.suspect is not None or onset.time_ns - event.onset.time_ns > ns_from_s(MAX_S_MINUS_P_S):
+            return
+        if event.s_onset is None or (onset.probability or 0.0) > (event.s_onset.probability or 0.0):
+            event.s_onset = onset
 
     def _open(self, onset: Onset) -> None:
         """Open an event, unless the onset belongs to the newest event."""
@@ -150,7 +185,7 @@ class TriggeredMode:
         """Put the next answer of an event on the heap."""
         answer_ns = event.onset.time_ns + ns_from_s(event.answers[0])
         # An onset is detected a little after it began, so an answer is never due before its own trigger.
-        hop = max(self._trigger.hop_after(answer_ns), event.onset.hop)
+        hop = max(self._opener.hop_after(answer_ns), event.onset.hop)
         heapq.heappush(self._due, (hop, self._created, event))
         self._created += 1
 
@@ -171,7 +206,8 @@ class TriggeredMode:
         self._forget()
         if status is None:
             return None
-        line = event.line(self._station_id, status, overlaps)
+        _, codes = self._channels.state()
+        line = event.line(self._station_id, status, overlaps, self._opener.kind, codes)
         if not event.shown:
             self._counters.events += 1
         event.shown = True

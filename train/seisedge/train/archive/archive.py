@@ -86,6 +86,7 @@ class Record:
     key: str = ""  # key of the event, see `event_hashes.event_key`
     magnitude_type: str = ""  # of the catalogue; '' if not stated
     licence: str = ""  # column trace_licence; '' if not stated
+    p_picked: bool = False  # the data contain a pick of P
     picks: tuple[tuple[str, float], ...] = ()  # phase and sample of each arrival, see `picks_of`
 
 
@@ -391,6 +392,7 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         key=event_key(row),
         magnitude_type=text(row, "source_magnitude_type"),
         licence=licence_of(row),
+        p_picked=p is not None,
         picks=picks_of(row, onset, s, ratio, shift) if kind in ("tectonic", "blast", UNTYPED) else (),
     )
 

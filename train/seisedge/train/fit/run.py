@@ -49,7 +49,6 @@ from seisedge.train.models._base import Model, OnsetModel
 from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import Run, load_run, save_run
 
-
 SCORES = {"event_type": "accuracy", "magnitude": "mean error", "onset": OnsetObjective.score_name}
 
 

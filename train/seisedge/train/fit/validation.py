@@ -11,9 +11,9 @@ from torch import nn
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter, show_marks
 from seisedge.train.archive.sampler import Draw
+from seisedge.train.archive.streams import StreamMixer
 from seisedge.train.archive.task import RecordFilter
 from seisedge.train.evaluation.predict import training_windows
-from seisedge.train.archive.streams import StreamMixer
 from seisedge.train.fit.objective import Objective, OnsetObjective
 from seisedge.train.models._base import Model, OnsetModel
 from seisedge.train.recipes.recipe import Recipe

@@ -102,7 +102,7 @@ class OnsetModel(Model):
 
     @abc.abstractmethod
     def stream(self, waveform: Tensor, valid: Tensor) -> Tensor:
-        """Logits (batch, hops, 5) of all blocks with a whole context in (batch, 3, n), as `raw` gives them one by one."""
+        """Logits (batch, hops, 5) of all blocks in (batch, 3, n) that have a whole context, as `raw` gives them."""
 
     def probabilities(self, raw: Tensor) -> Tensor:
         """(…, 5): sigmoids of P and S, softmax of the classes."""

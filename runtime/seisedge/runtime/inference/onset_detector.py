@@ -1,0 +1,257 @@
+"""OnsetDetector: opens events by a model of the task `onset`.
+
+The model is run on blocks of whole seconds of the sample clock, each with the samples before it as context. A block
+depends on these samples alone: no state of the network is stored, and no packet border has any influence.
+
+A gate decides by the ratio of the classic trigger, with its default settings, which blocks are looked at: those in
+which the ratio reaches `gate_ratio` of the card, the block after such a block, and those within `HOLD_S` after a P
+onset. Without `every_block` the model is not run on the others.
+
+An onset is the hop with the highest probability among those that reach the threshold in a row. The next one is reported
+once the probability was below `REARM_SHARE` of the threshold. The time of the onset is refined by `detection.picking`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.card import ONSET_LABELS, ModelCard, OnsetScale
+from seisedge.runtime.clock import ns_from_s
+from seisedge.runtime.config import TriggerConfig
+from seisedge.runtime.detection import picking
+from seisedge.runtime.detection.opener import HOP_N, TRIGGER_GRID, Float, Onset, Opener, OpenerState, Phase
+from seisedge.runtime.detection.trigger import HALF_TAPS, Ratios, Trigger
+from seisedge.runtime.engines import Engine, are_probabilities
+from seisedge.runtime.errors import CardError
+from seisedge.runtime.inference.estimate import DECIMALS
+from seisedge.runtime.inference.infer import Meter, infer_batch
+from seisedge.runtime.inference.windows import grid_of
+from seisedge.runtime.timeline.masks import drop_islands
+from seisedge.runtime.timeline.timeline import Timeline
+
+P, S = ONSET_LABELS.index("P"), ONSET_LABELS.index("S")
+HOLD_S = 30.0  # after a P onset the gate is open, for an S onset
+REARM_SHARE = 0.5
+PEAK_HOPS = 6  # longest run of hops over the threshold that is one onset
+MIN_HELD_S = 4.0  # fewer samples of context and block than this: the block is not looked at
+HORIZONTALS = [1, 2]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Output of the model for one block.
+
+    first_hop: the first hop that the probabilities are for. known_hop: last hop of the samples that were used.
+    probabilities: (block_hops, 5), None where too few samples exist. coverage: share of the samples of the block that
+    exist, on the component that has most.
+    """
+
+    first_hop: int
+    known_hop: int
+    coverage: float
+    probabilities: npt.NDArray[np.float32] | None
+    meter: Meter
+
+
+def onset_scale(card: ModelCard) -> OnsetScale:
+    """The scale of an onset detector. Raises CardError where the station cannot run its blocks."""
+    scale = card.onset
+    if scale is None:
+        raise CardError(f"{card.name}: a model for the task '{card.task}', not an onset detector")
+    if grid_of(card) != TRIGGER_GRID or card.unit != "counts" or round(scale.hop_s * TRIGGER_GRID.rate_hz) != HOP_N:
+        raise CardError(
+            f"{card.name}: an onset detector must take counts at {TRIGGER_GRID.rate_hz:g} Hz with a band up to "
+            f"{TRIGGER_GRID.pass_hz:g} Hz, in hops of {HOP_N / TRIGGER_GRID.rate_hz:g} s; its card has {card.unit} at "
+            f"{card.sampling_rate_hz:g} Hz, {card.band_hz[1]:g} Hz and {scale.hop_s:g} s"
+        )
+    return scale
+
+
+class OnsetDetector(Opener):
+    """See the module. every_block: run the model on all blocks and keep them in `blocks`, without other onsets."""
+
+    kind = "onset"
+
+    def __init__(
+        self, timeline: Timeline, engine: Engine, p_threshold: float | None = None, *, every_block: bool = False
+    ) -> None:
+        """p_threshold: instead of the card's. Raises CardError, see `onset_scale`."""
+        super().__init__(timeline)
+        self.engine = engine
+        self.blocks: list[Block] = []
+        self.runs = 0  # of the model
+        self._every_block = every_block
+        self._card, self._scale = engine.card, onset_scale(engine.card)
+        self._thresholds = {P: p_threshold or self._scale.p_threshold, S: self._scale.s_threshold}
+        self._block_hops = engine.card.output_shape[0]
+        self._delay_hops = round(self._scale.delay_s / self._scale.hop_s)
+        self._before = -(
+            -max(self._delay_hops, self._block_hops) // self._block_hops
+        )  # blocks that the gate looks back
+        before = self._before * self._block_hops
+        self._gate = Trigger(timeline, TriggerConfig(), align=self._block_hops, before=before)
+        self._armed = {P: True, S: True}
+        self._hold_hop = 0  # the gate is open for blocks that begin before it
+
+    @property
+    def scanned_hop(self) -> int | None:
+        return self._gate.scanned_hop
+
+    def state(self) -> OpenerState:
+        return OpenerState(self.scanned_hop, self._armed[P], self._armed[S], self._hold_hop)
+
+    def restore(self, state: OpenerState) -> None:
+        self._gate.restore(OpenerState(state.scanned_hop, True))
+        self._armed, self._hold_hop = {P: state.armed, S: state.s_armed}, state.hold_hop
+
+    @property
+    def needed_ns(self) -> int | None:
+        gate_ns = self._gate.needed_ns
+        if gate_ns is None or self.scanned_hop is None:
+            return None
+        block_k = self.scanned_hop * HOP_N
+        window_k = block_k + self._block_hops * HOP_N - self._card.n_samples
+        pick_k = block_k - self._delay_hops * HOP_N - self._samples(picking.BEFORE_S)
+        return min(gate_ns, self.timeline.time_of(min(window_k, pick_k)))
+
+    @property
+    def earliest_ns(self) -> int | None:
+        if self.scanned_hop is None:
+            return None
+        return self.time_of_hop(self.scanned_hop - self._delay_hops) - ns_from_s(picking.SEARCH_S)
+
+    @property
+    def reach_s(self) -> float:
+        return self._card.window_s + self._scale.delay_s + picking.SEARCH_S
+
+    def span_of(self, hop0: int, hop1: int) -> tuple[int, int]:
+        n = self._block_hops
+        first = hop0 // n * n
+        end = max((hop1 + 1) // n * n, first + n)
+        return (first + n) * HOP_N - self._card.n_samples, end * HOP_N
+
+    def would_fire(self, wave: Float, valid: npt.NDArray[np.bool_]) -> bool:
+        for k in range(0, wave.shape[1] - self._card.n_samples + 1, self._block_hops * HOP_N):
+            window = slice(k, k + self._card.n_samples)
+            probabilities = self._run(wave[:, window], valid[:, window], Meter())
+            if probabilities is not None and float(probabilities[:, P].max()) >= self._thresholds[P]:
+                return True
+        return False
+
+    def scan(self) -> list[Onset]:
+        ratios = self._gate.advance()
+        if ratios is None:
+            return []
+        if ratios.restarted:
+            self._armed, self._hold_hop = {P: True, S: True}, 0
+        n = self._block_hops
+        reached = (ratios.best.reshape(-1, n).max(axis=1) >= self._scale.gate_ratio).tolist()
+        onsets: list[Onset] = []
+        for index in range(len(reached) - self._before):
+            hop = ratios.first + index * n
+            looked_at = hop < self._hold_hop or any(reached[index : index + self._before + 1])
+            block = self._block(hop) if looked_at or self._every_block else None
+            if block is not None and self._every_block:
+                self.blocks.append(block)
+            if looked_at and block is not None and block.probabilities is not None:
+                onsets += self._onsets(block, ratios)
+            else:
+                self._armed = {P: True, S: True}
+        return onsets
+
+    def _block(self, hop: int) -> Block | None:
+        """The block that begins at `hop`; None without a sample in it."""
+        block_n = self._block_hops * HOP_N
+        k1 = hop * HOP_N + block_n
+        wave, valid = self.timeline.window(k1 - self._card.n_samples, k1)
+        coverage = float(valid[:, -block_n:].sum(axis=1).max()) / block_n
+        if not coverage:
+            return None
+        meter = Meter()
+        probabilities = None
+        if coverage >= self._card.min_coverage and valid.sum(axis=1).max() >= self._samples(MIN_HELD_S):
+            probabilities = self._run(wave, valid, meter)
+        known = hop + self._block_hops - 1
+        return Block(hop - self._delay_hops, known, round(coverage, DECIMALS), probabilities, meter)
+
+    def _run(
+        self, wave: npt.NDArray[np.floating], valid: npt.NDArray[np.bool_], meter: Meter
+    ) -> npt.NDArray[np.float32] | None:
+        """Output of the model, (block_hops, 5), for one window (3, n_samples); None where it is no probabilities."""
+        self.runs += 1
+        if not valid.all():
+            valid = valid.copy()
+            for row in valid:
+                drop_islands(row, TRIGGER_GRID.rate_hz)
+            wave = np.where(valid, wave, 0.0)
+        batch = np.ascontiguousarray(wave, dtype=np.float32)[None], valid.astype(np.float32)[None]
+        probabilities: npt.NDArray[np.float32] = infer_batch(self.engine, *batch, meter)[0]
+        return probabilities if are_probabilities(probabilities) else None
+
+    def _onsets(self, block: Block, ratios: Ratios) -> list[Onset]:
+        """P and S onsets of a block, in order of time; moves the thresholds' state to its end."""
+        assert block.probabilities is not None
+        found: list[Onset] = []
+        for label, phase in ((P, "P"), (S, "S")):
+            values = block.probabilities[:, label]
+            for hop in self._peaks(values, label):
+                found.append(self._onset(block, hop, "P" if phase == "P" else "S", float(values[hop]), ratios))
+                if label == P:
+                    hold = block.known_hop + round(HOLD_S / self._scale.hop_s)
+                    self._hold_hop = max(self._hold_hop, hold)
+        return sorted(found, key=lambda onset: onset.time_ns)
+
+    def _peaks(self, values: npt.NDArray[np.float32], label: int) -> list[int]:
+        """Hops of a block with an onset. values: (block_hops,)."""
+        threshold = self._thresholds[label]
+        found: list[int] = []
+        hop = 0
+        while hop < len(values):
+            armed = self._armed[label]
+            rest = values[hop:]
+            hits = np.flatnonzero(rest >= threshold if armed else rest < REARM_SHARE * threshold)
+            if not len(hits):
+                break
+            hop += int(hits[0])
+            if armed:
+                end = hop + 1
+                while end < min(len(values), hop + PEAK_HOPS) and values[end] >= threshold:
+                    end += 1
+                found.append(hop + int(np.argmax(values[hop:end])))
+                hop = end - 1
+            self._armed[label] = not armed
+            hop += 1
+        return found
+
+    def _onset(self, block: Block, hop: int, phase: Phase, probability: float, ratios: Ratios) -> Onset:
+        """The onset in hop number `hop` of a block."""
+        hop_k = (block.first_hop + hop) * HOP_N
+        k0 = hop_k - self._samples(picking.BEFORE_S)
+        k1 = min(hop_k + self._samples(picking.AFTER_S), (block.known_hop + 1) * HOP_N + HALF_TAPS)
+        wave, valid = self.timeline.window(k0, k1)
+        whole = [bool(row.all()) for row in valid]
+        preferred, others = ([0], HORIZONTALS) if phase == "P" else (HORIZONTALS, [0])
+        rows = [row for row in preferred if whole[row]] or [row for row in others if whole[row]]
+        time_ns, uncertainty_s = self.timeline.time_of(hop_k), self._scale.tolerance_s
+        picked = picking.pick(wave[rows], hop_k - k0 + HOP_N // 2, TRIGGER_GRID.rate_hz) if rows else None
+        if picked is not None:
+            time_ns, uncertainty_s = self.timeline.time_of(k0 + picked.offset), picked.uncertainty_s
+        rows = rows or [int(np.argmax(valid.sum(axis=1)))]
+        loudest = rows[int(np.argmax([np.abs(np.diff(wave[row])).max(initial=0.0) for row in rows]))]
+        end = block.known_hop + 1 - ratios.first + self._before * self._block_hops
+        newest = ratios.best[end - (self._before + 1) * self._block_hops : end]
+        return Onset(
+            time_ns,
+            block.known_hop,
+            round(float(newest.max()), 2),
+            phase,
+            round(probability, DECIMALS),
+            round(uncertainty_s, 3),
+            "ZNE"[loudest],
+        )
+
+    def _samples(self, seconds: float) -> int:
+        return round(seconds * TRIGGER_GRID.rate_hz)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import numpy as np
 import pytest
+from seisedge.runtime.station.continuous import ContinuousMode, ContinuousState
 from tests.fakes import NOISE, T0_NS, TECTONIC, RuleEngine, burst, card, events_of, hops_of, packet, packets_of
 from tests.runtime.bad_data import with_calibration
 from tests.runtime.station.scripted import noise
@@ -16,7 +17,6 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Hop, content_of
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet, RecordFlag
-from seisedge.runtime.station.continuous import ContinuousMode, ContinuousState
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 

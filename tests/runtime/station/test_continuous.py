@@ -168,6 +168,18 @@ def test_the_trigger_states_its_kind_and_probability() -> None:
     assert event.trigger.snr is not None and event.trigger.snr > 3
 
 
+def test_an_answer_waits_at_most_for_the_block_that_ends_before_it() -> None:
+    """0.45 s for the filter of the timeline, 0.5 s for that of the trigger, and the packet."""
+    config = StationConfig(trigger=TriggerConfig(kind="onset"), timeline=TimelineConfig(components="Z"))
+    onsets_s = [20.15, 27.35, 34.55, 41.75, 48.95]
+    station = Station("XX.STA", config, fake_models(_by_signal, onset=fake_detector()), "triggered")
+    late_s: list[float] = []
+    for p in packets_of({"HHZ": burst(60, onsets_s)}, 0.1):
+        station.add(p)
+        late_s += [(p.endtime_ns - draft.last_sample_ns) / 1e9 for draft in station.step()]
+    assert len(late_s) > 6 and max(late_s) <= 0.45 + 0.5 + 0.1 + 0.1 and min(late_s) >= 0.45
+
+
 # what it needs
 
 

@@ -10,13 +10,14 @@ import numpy as np
 from seisedge.export.commands._options import folders_of
 from seisedge.export.exported import export_run
 from seisedge.export.onnx import Array
+from seisedge.export.stream_windows import stream_windows
 from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import load_archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.evaluation.predict import training_windows
 from seisedge.train.fit.loop import UNKNOWN_GAIN
-from seisedge.train.models._base import Model
+from seisedge.train.models._base import Model, OnsetModel
 from seisedge.train.run_file import Run, load_run
 
 EPILOG = """\b
@@ -31,6 +32,8 @@ def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tup
     import torch
 
     archive = load_archive(folders, model.geometry.rate_hz, run.recipe.data.pass_hz, limit=8 * count)
+    if isinstance(model, OnsetModel):
+        return stream_windows(run, model, archive, count)
     cutter = WindowCutter(archive, model.geometry, torch.device("cpu"))
     waves, masks = [], []
     answers = run.recipe.nuisance.answers_s

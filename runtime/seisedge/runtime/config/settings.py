@@ -62,7 +62,7 @@ class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     event_type: FilePath = BUNDLED
     magnitude: FilePath = BUNDLED
-    onset: FilePath = "none"
+    onset: FilePath = BUNDLED
     engine: EngineName = "onnxruntime"
     engine_cache: FilePath | None = None
 
@@ -73,7 +73,7 @@ class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Of STA/LTA: high-pass corner (Hz), lengths of the averages (s), ratios of amplitudes.
     """
 
-    kind: TriggerKind = "sta-lta"
+    kind: TriggerKind = "onset"
     p_threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None  # default: that of the detector's card
     # below half of the trigger's sampling rate; a corner under 0.01 Hz has a longer period than any buffer
     highpass_hz: Annotated[float, msgspec.Meta(ge=0.01, lt=15)] = 4.0

@@ -35,6 +35,7 @@ from seisedge.train.dataset.columns import (
     is_acceleration,
     is_synthetic,
     kind_of,
+    label_of,
     licence_of,
     number,
     onset_of,
@@ -50,7 +51,7 @@ from seisedge.train.dataset.plausible import Implausible, texts_of
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.split import RULE, group_overlapping, join_groups
 from seisedge.train.dataset.store import Array, Store, chunks_of
-from seisedge.train.dataset.vocabulary import KINDS, UNUSED
+from seisedge.train.dataset.vocabulary import KINDS, UNTYPED, UNUSED
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,8 @@ class Record:
     key: str = ""  # key of the event, see `event_hashes.event_key`
     magnitude_type: str = ""  # of the catalogue; '' if not stated
     licence: str = ""  # column trace_licence; '' if not stated
+    p_picked: bool = False  # the data contain a pick of P
+    picks: tuple[tuple[str, float], ...] = ()  # phase and sample of each arrival, see `picks_of`
 
 
 @dataclass(frozen=True)
@@ -177,33 +180,47 @@ def missing_of(row: Row) -> dict[str, list[tuple[int, int]]]:
     return out
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which records are read. subsets: only these sources; None: all. leave_out: sources that are not read.
+
+    synthetic: also records marked as synthetic. untyped: also events whose type is not stated, as kind 'untyped'.
+    """
+
+    subsets: Sequence[str] | None = None
+    leave_out: Sequence[str] = ()
+    synthetic: bool = False
+    untyped: bool = False
+
+    def source(self, name: str) -> bool:
+        """True if the source is read."""
+        return name not in self.leave_out and (self.subsets is None or name in self.subsets)
+
+
 def load_archive(
     folders: Sequence[Path],
     rate_hz: float,
     pass_hz: float,
-    subsets: Sequence[str] | None = None,
     limit: int | None = None,
     split: str = "",
     show_progress: bool = False,
-    synthetic: bool = False,
+    wanted: Wanted = Wanted(),
 ) -> Archive:
     """Read the folders, resample all records, and put them into arrays.
 
     limit: use only every k-th record of a folder, so that about this many remain. split: a rule of `holdout`; '' keeps
-    the column `split` of the data. show_progress: print how many records have been read. synthetic: include records
-    marked as synthetic; they are used for training only and never in the calibration fold. Raises InputError.
+    the column `split` of the data. show_progress: print how many records have been read. Synthetic records are
+    used for training only and are never in the calibration fold. Raises InputError.
     """
-    reader = _Reader(rate_hz, pass_hz)
+    reader = _Reader(rate_hz, pass_hz, wanted.untyped)
     for folder in folders:
         with Store(folder, reader.folder_of) as store:
-            rows = store.rows
             reader.note_folder(store)
-            if subsets is not None:
-                rows = [row for row in rows if row["subset"] in subsets]
+            rows = [row for row in store.rows if wanted.source(row.get("subset", ""))]
             if limit is not None and len(rows) > limit:
                 rows = rows[:: -(-len(rows) // limit)]
             for row in progress(rows, f"records of {text_from_path(folder)} read") if show_progress else rows:
-                if is_synthetic(row) and not synthetic:
+                if is_synthetic(row) and not wanted.synthetic:
                     reader.left_out[SYNTHETIC] += 1
                 else:
                     reader.add(store, row)
@@ -241,8 +258,8 @@ def load_archive(
 class _Reader:
     """Reads and resamples records one by one, and counts the records that are left out, by reason."""
 
-    def __init__(self, rate_hz: float, pass_hz: float) -> None:
-        self.rate_hz, self.pass_hz = rate_hz, pass_hz
+    def __init__(self, rate_hz: float, pass_hz: float, untyped: bool = False) -> None:
+        self.rate_hz, self.pass_hz, self.untyped = rate_hz, pass_hz, untyped
         self.kept: list[tuple[Row, Parts, Record]] = []
         self.left_out: Counter[str] = Counter()
         self.rates: Counter[float] = Counter()
@@ -267,6 +284,8 @@ class _Reader:
         """Read, mask and resample one record, or count it as left out. Raises InputError."""
         rate = float(row["trace_sampling_rate_hz"])
         kind, onset = kind_of(row), onset_of(row)
+        if self.untyped and not label_of(row) and not text(row, "source_class"):
+            kind = UNTYPED
         reason = (
             f"Nyquist below {self.pass_hz:g} Hz" if not reaches_band(rate, self.pass_hz)
             else f"more than {MAX_RATE_IN_HZ:g} Hz" if rate > MAX_RATE_IN_HZ
@@ -275,7 +294,7 @@ class _Reader:
             else EARLY if kind != "noise" and contradicts_origin(row)
             else ""
         )  # fmt: skip
-        if not reason and kind not in KINDS:
+        if not reason and kind not in (*KINDS, UNTYPED):
             raise InputError(f"{row['trace_name']}: source_class must be one of {', '.join(KINDS)}; got '{kind}'")
         parts: Parts = {}
         first = start_ns = 0
@@ -463,4 +482,27 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         key=event_key(row),
         magnitude_type=text(row, "source_magnitude_type"),
         licence=licence_of(row),
+        p_picked=p is not None,
+        picks=picks_of(row, onset, s, ratio, shift) if kind in ("tectonic", "blast", UNTYPED) else (),
     )
+
+
+def picks_of(row: Row, onset: float, s: float | None, ratio: float, shift: float) -> tuple[tuple[str, float], ...]:
+    """Phase and sample of each arrival, from the column `trace_picks` (`P 120.5;S? 300`), else from the onset and the S
+    pick. 'P?' and 'S?' are predicted times: no clear onset was found there. Raises InputError.
+    """
+    column = text(row, "trace_picks")
+    if column:
+        try:
+            parts = [part.split() for part in column.split(";")]
+            found = [(phase, float(sample)) for phase, sample in parts]
+        except ValueError:
+            found = []
+        if not found or any(phase not in ("P", "S", "P?", "S?") for phase, _ in found):
+            raise InputError(f"{row['trace_name']}: trace_picks must have the form 'P 120.5;S? 300'; got '{column}'")
+    else:
+        predicted = text(row, "trace_onset_basis") in ("P predicted", "expected", "catalogued onset")
+        found = [("P?" if predicted else "P", onset)]
+        if s is not None:
+            found.append(("S", s))
+    return tuple((phase, sample * ratio + shift) for phase, sample in found)

@@ -75,6 +75,13 @@ def prevalence_from(text: str, labels: list[str]) -> dict[str, float]:
     default=True,
     help="Early answers and damaged records; they take most of the time [default: curves].",
 )
+@click.option(
+    "--noise",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of miniSEED without earthquakes, on which an onset detector is counted; may be repeated.",
+)
 @click.option("--plots/--no-plots", default=True, help="Write PNG files; needs matplotlib [default: plots].")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of tables.")
 def command(  # noqa: PLR0913 - one parameter for each option of the command
@@ -87,6 +94,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     device: str,
     draws: int,
     curves: bool,
+    noise: tuple[Path, ...],
     plots: bool,
     as_json: bool,
 ) -> None:
@@ -110,14 +118,19 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     where = device_from(device)
     subject = subject_from(model, where)
     if prevalence is not None and subject.task != "event_type":
-        raise InputError(f"--prevalence {prevalence}: applies to event types only; {subject.name} is a magnitude model")
+        raise InputError(
+            f"--prevalence {prevalence}: applies to event types only; {subject.name} is a model for the task "
+            f"'{subject.task}'"
+        )
+    if noise and subject.task != "onset":
+        raise InputError(f"--noise applies to onset detectors only; {subject.name} is for the task '{subject.task}'")
     shares = prevalence_from(prevalence, subject.labels) if prevalence is not None else None
     folders = folders_or_training_data(data, Path(model), subject.data_sha256)
     if not data:
         click.echo(f"data: {', '.join(map(text_from_path, folders))}, the training data of {model}", err=True)
     target = out or (Path(model) / "evaluation" if Path(model).is_dir() else Path(f"{Path(model).stem}-evaluation"))
     protect_folder(target, overwrite, ("report.json",))
-    report = evaluate(subject, folders, where, split=split, prevalence=shares, draws=draws, curves=curves)
+    report = evaluate(subject, folders, where, split=split, prevalence=shares, draws=draws, curves=curves, noise=noise)
     target.mkdir(parents=True, exist_ok=True)
     names = write_plots(report, target) if plots else []
     encoded = msgspec.json.format(msgspec.json.encode(report), indent=1)

@@ -14,9 +14,10 @@ whose word is missing here, or is listed under `unused`, are not used for traini
 
 from __future__ import annotations
 
-__all__ = ["KINDS", "KNOWN_WORDS", "LABEL_OF_KIND", "UNUSED", "WORDS", "kind_of_word"]
+__all__ = ["KINDS", "KNOWN_WORDS", "LABEL_OF_KIND", "UNTYPED", "UNUSED", "WORDS", "kind_of_word"]
 
 UNUSED = "unused"
+UNTYPED = "untyped"  # an event whose type is not stated; only the onset detector is trained on such records
 LABEL_OF_KIND = {"tectonic": "tectonic", "blast": "non-tectonic", "mass movement": "non-tectonic", "noise": "noise"}
 KINDS = tuple(LABEL_OF_KIND)
 

@@ -35,6 +35,9 @@ def markdown_of(report: EvaluationReport, plots: Iterable[str] = ()) -> str:
         stated = ", ".join(f"{k} {v:.2f}" for k, v in report.shares.items())
         lines.append(f"- Prevalence: as in these data, {stated}; change it with `--prevalence`.")
     lines += [f"- Left out: {n} × {reason}." for reason, n in report.left_out.items()]
+    if report.onset is not None:
+        lines += _detector(report)
+        return "\n".join([*lines, *(line for name in plots for line in ("", f"![{name}]({name})"))]) + "\n"
     main = [f for f in report.figures if f.on not in (EARLY, DAMAGED)]
     for level in dict.fromkeys(f.level for f in main):
         for on in dict.fromkeys(f.on for f in main if f.level == level):
@@ -93,6 +96,29 @@ def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
     return [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"] + [
         f"| {' | '.join(row)} |" for row in rows
     ]
+
+
+def _detector(report: EvaluationReport) -> list[str]:
+    """The tables of an onset detector: one for each part of the data, then the curve."""
+    assert report.onset is not None
+    stated = ", ".join(f"{who} {threshold:g}" for who, threshold in report.onset.thresholds.items())
+    lines = [f"- Figures at the default thresholds: {stated}."]
+    for on in dict.fromkeys(f.on for f in report.figures):
+        rows = [f for f in report.figures if f.on == on]
+        whos = list(dict.fromkeys(f.who for f in rows))
+        found = {(f.what, f.who): f for f in rows}
+        out = []
+        for what in dict.fromkeys(f.what for f in rows):
+            first = next(f for f in rows if f.what == what)
+            cells = [cell(found[what, who]) if (what, who) in found else "" for who in whos]
+            out.append([what, *cells, str(first.n_records), str(first.n_events)])
+        lines += ["", f"## {on.capitalize()}", "", *_table(["figure", *whos, "rows", "events or sites"], out)]
+    title = "## Over the threshold: P arrivals found in the events, onsets per hour in all noise"
+    points = [
+        [p.who, f"{p.threshold:g}", f"{p.found:.2f}", "" if p.per_hour is None else f"{p.per_hour:.1f}"]
+        for p in report.onset.curve
+    ]
+    return [*lines, "", title, "", *_table(["detector", "threshold", "found", "onsets per hour"], points)]
 
 
 def _by_answer(rows: list[Figure]) -> list[str]:

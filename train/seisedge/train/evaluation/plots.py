@@ -330,6 +330,47 @@ def _whiskers(rows: Sequence[Figure]) -> list[list[float]]:
     return [below, above]
 
 
+def detection(report: EvaluationReport) -> Any:
+    """P arrivals found against onsets per hour in noise, over the threshold, of the detector and of STA/LTA."""
+    if report.onset is None or all(p.per_hour is None for p in report.onset.curve):
+        return None
+    canvas, axes = _figure(6.4, 4.8)
+    ax = axes[0][0]
+    for colour, who in zip(COLOURS, dict.fromkeys(p.who for p in report.onset.curve), strict=False):
+        points = [p for p in report.onset.curve if p.who == who and p.per_hour is not None]
+        x = [max(p.per_hour or 0.0, 0.05) for p in points]
+        spread = [
+            [p.found - (p.found if p.low is None else p.low) for p in points],
+            [(p.found if p.high is None else p.high) - p.found for p in points],
+        ]
+        ax.errorbar(x, [p.found for p in points], yerr=spread, fmt="o-", color=colour, capsize=2, label=who)
+        for place, p in zip(x, points, strict=True):
+            ax.annotate(f"{p.threshold:g}", (place, p.found), (4, -11), fontsize=7, textcoords="offset points")
+    ax.set_xscale("log")
+    ax.set_ylim(0, 1.03)
+    ax.set_xlabel("onsets per hour in noise (0.05: none); numbers: thresholds")
+    ax.set_ylabel("share of the P arrivals found")
+    ax.set_title(f"{report.model}: {report.n_records} records of {report.n_events} events not trained on", fontsize=11)
+    ax.legend(frameon=False, loc="lower right")
+    _plain(ax)
+    return canvas
+
+
+def onset_errors(report: EvaluationReport) -> Any:
+    """Histograms of onset minus pick."""
+    if report.onset is None or not report.onset.errors:
+        return None
+    errors = report.onset.errors
+    canvas, axes = _figure(4.2 * len(errors), 3.6, len(errors))
+    for ax, colour, (name, values) in zip(axes[0], COLOURS, errors.items(), strict=False):
+        ax.hist(values, bins=[k / 20 for k in range(-20, 21)], color=colour)
+        ax.axvline(0, color="black", linewidth=0.8)
+        ax.set_title(f"{name}: {len(values)} onsets", fontsize=11)
+        ax.set_xlabel("onset − pick, s (beyond ±1 s not shown)")
+        _plain(ax)
+    return canvas
+
+
 def _low(f: Figure) -> float:
     return f.value if f.low is None else min(f.low, f.value)
 
@@ -347,4 +388,6 @@ PLOTS: dict[str, Callable[[EvaluationReport], Any]] = {
     "classes.png": classes,
     "early.png": early,
     "damage.png": damage,
+    "detection.png": detection,
+    "onset-errors.png": onset_errors,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from msgspec import Struct
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
-from seisedge.train.archive.archive import Archive, fingerprint, load_archive
+from seisedge.train.archive.archive import Archive, Wanted, fingerprint, load_archive
 from seisedge.train.dataset.holdout import WHOLE
 from seisedge.train.evaluation import event_type, magnitude
 from seisedge.train.evaluation.answers import Answers, Bool, Predictor, windows_from
@@ -20,6 +21,7 @@ from seisedge.train.evaluation.curves import add_damage, add_early
 from seisedge.train.evaluation.event_type import Prevalence, TypePart
 from seisedge.train.evaluation.figure import Figure, Figures
 from seisedge.train.evaluation.magnitude import MagnitudePart
+from seisedge.train.evaluation.onset import DetectorEvaluation, OnsetPart
 from seisedge.train.evaluation.predict import FixedWindows
 from seisedge.train.evaluation.subject import Subject
 from seisedge.train.evaluation.unseen import NothingToEvaluate, unseen_records
@@ -57,6 +59,7 @@ class EvaluationReport(Struct, kw_only=True):
     figures: list[Figure]
     event_type: TypePart | None = None
     magnitude: MagnitudePart | None = None
+    onset: OnsetPart | None = None
 
 
 def own_order(subject: Subject, folders: list[Path]) -> list[Path]:
@@ -89,16 +92,20 @@ def evaluate(
     prevalence: dict[str, float] | None = None,
     draws: int = 1000,
     curves: bool = True,
+    noise: Sequence[Path] = (),
 ) -> EvaluationReport:
-    """Load the folders and evaluate. split: the rule of `holdout` that a model file was trained with. Raises
-    InputError.
+    """Load the folders and evaluate. split: the rule of `holdout` that a model file was trained with. noise: folders of
+    miniSEED without earthquakes, for an onset detector. Raises InputError.
     """
     g = subject.geometry
     folders = own_order(subject, folders)
     own = fingerprint(folders) == subject.data_sha256
     rule = (split or subject.split) if own else WHOLE
-    archive = load_archive(folders, g.rate_hz, subject.pass_hz, split=rule, show_progress=True)
+    wanted = Wanted(leave_out=subject.leave_out, untyped=subject.task == "onset")
+    archive = load_archive(folders, g.rate_hz, subject.pass_hz, split=rule, show_progress=True, wanted=wanted)
     names = [text_from_path(folder) for folder in folders]
+    if subject.task == "onset":
+        return evaluate_detector(subject, archive, names, noise, draws=draws)
     return evaluate_archive(subject, archive, names, device, prevalence=prevalence, draws=draws, curves=curves)
 
 
@@ -109,6 +116,40 @@ def fit_windows(subject: Subject, archive: Archive, fits: Bool, answer_s: float)
     here = windows_from(subject, archive, fits, answer_s)
     last = windows_from(subject, archive, fits, subject.answers_s[-1])
     return last if 2 * len(last.record) >= len(here.record) else here
+
+
+def evaluate_detector(
+    subject: Subject, archive: Archive, data: list[str], noise: Sequence[Path] = (), *, draws: int = 1000
+) -> EvaluationReport:
+    """The figures of an onset detector. data: names of the folders. Raises NothingToEvaluate, InputError."""
+    part = unseen_records(subject, archive)
+    detector = DetectorEvaluation(subject, archive, part.counts, noise)
+    out = Figures(draws)
+    onset = detector.evaluate(out)
+    arrivals = detector.arrivals
+    hours = sum(n.data.hours for n in detector.noise)
+    return EvaluationReport(
+        model=subject.name,
+        path=subject.path,
+        sha256=subject.sha256,
+        task=subject.task,
+        labels=subject.labels,
+        answers_s=subject.answers_s,
+        data=data,
+        data_sha256=archive.sha256,
+        sources=archive.sources,
+        own_data=part.own,
+        held_out=f"{part.why}; of these, visible P arrivals of earthquakes and explosions, and {hours:.1f} h of noise",
+        left_out=dict(part.left_out),
+        simple="the STA/LTA trigger of the station with its default settings",
+        prevalence={},
+        shares={},
+        n_events=len(np.unique(arrivals.group)),
+        n_records=len(np.unique(arrivals.record)),
+        draws=draws,
+        figures=out.rows,
+        onset=onset,
+    )
 
 
 def evaluate_archive(

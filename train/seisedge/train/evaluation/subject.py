@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seisedge.runtime.card import OnsetScale
 from seisedge.runtime.engines import open_engine
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import model_path
@@ -21,7 +22,7 @@ from seisedge.runtime.paths import text_from_path
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.provenance import Provenance
 from seisedge.train.dataset.event_hashes import event_hash, hashes_from_text, key_of_id
-from seisedge.train.models._base import Geometry, MagnitudeModel, Model
+from seisedge.train.models._base import Geometry, MagnitudeModel, Model, OnsetModel
 from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import load_run
 
@@ -44,13 +45,14 @@ class Subject:
     sides: event → 'train' or 'test', as stored in a run; None for a model file.
     event_hashes: of the training events (see `dataset.event_hashes`); None if not stated.
     n_unnamed_records: training records without an event id, which event_hashes cannot contain.
-    model: the torch model; None for a model file.
+    model: the torch model; None for a model file. scale: of an onset detector. min_coverage: see the card.
+    leave_out: sources that the recipe does not read; unknown for a model file.
     """
 
     name: str
     path: str
     sha256: str
-    task: Literal["event_type", "magnitude"]
+    task: Literal["event_type", "magnitude", "onset"]
     labels: list[str]
     edges: list[float | None]
     geometry: Geometry
@@ -65,6 +67,9 @@ class Subject:
     event_hashes: frozenset[bytes] | None = None
     n_unnamed_records: int = 0
     model: Model | None = None
+    scale: OnsetScale | None = None
+    min_coverage: float = 0.0
+    leave_out: tuple[str, ...] = ()
 
 
 def subject_from(name: str, device: torch.device) -> Subject:
@@ -144,6 +149,23 @@ def subject_of_model(recipe: Recipe, model: Model, station_term: dict[str, float
         split_rule="",
         sides=None,
         model=model,
+        scale=scale_of(model) if isinstance(model, OnsetModel) else None,
+        min_coverage=recipe.min_coverage,
+        leave_out=tuple(recipe.data.leave_out),
+    )
+
+
+def scale_of(model: OnsetModel) -> OnsetScale:
+    """How a detector that is not exported yet is used: without a gate, which only saves time."""
+    hop_s = model.hop_n / model.geometry.rate_hz
+    p_threshold, s_threshold = model.thresholds.tolist()
+    return OnsetScale(
+        hop_s=hop_s,
+        delay_s=model.delay_hops * hop_s,
+        p_threshold=p_threshold,
+        s_threshold=s_threshold,
+        gate_ratio=0.0,
+        tolerance_s=hop_s,
     )
 
 
@@ -185,4 +207,6 @@ def _of_file(path: Path, given: str) -> Subject:
         sides=None,
         event_hashes=None if named is None else hashes_from_text(named, given),
         n_unnamed_records=card.training.n_unnamed_records,
+        scale=card.onset,
+        min_coverage=card.min_coverage,
     )

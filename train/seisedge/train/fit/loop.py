@@ -85,6 +85,7 @@ def _steps(stage: Stage, on_row: RowCallback | None, checkpoint: CheckpointFile 
     while stage.step < schedule.steps and not schedule.decisions.stopped:
         train_step(stage)
         stage.step += 1
+        stage.feed.after_step(stage.step, schedule.steps, stage.average)
         stage.seconds = time.perf_counter() - began
         last = stage.step == schedule.steps
         at_epoch = stage.step % schedule.epoch_steps == 0 and schedule.needs_validation
@@ -113,7 +114,7 @@ def train_step(stage: Stage) -> None:
     stage.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
     norm = nn.utils.clip_grad_norm_(stage.model.parameters(), LARGEST_GRADIENT)
-    stage.last = LastStep(stage.step + 1, torch.stack([loss.detach().float(), norm]), batch[RECORD_OF_BATCH])
+    stage.last = LastStep(stage.step + 1, torch.stack([loss.detach().float(), norm]), stage.feed.records_of(batch))
     stage.optimiser.step()
     update_average(
         stage.average, stage.model, min(stage.recipe.optimisation.average, (stage.step + 1) / (stage.step + 10))

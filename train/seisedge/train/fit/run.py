@@ -30,18 +30,22 @@ from seisedge.train.archive.task import (
     check_fits,
     notes_on_faint_records,
     notes_on_short_records,
+    wanted_of,
 )
 from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
 from seisedge.train.checkpoint import CheckpointFile, save_atomically
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
 from seisedge.train.evaluation.markdown import summary_of
-from seisedge.train.evaluation.report import EvaluationReport, evaluate_archive
+from seisedge.train.evaluation.report import EvaluationReport, evaluate_archive, evaluate_detector
 from seisedge.train.evaluation.subject import subject_of_training
 from seisedge.train.evaluation.unseen import NothingToEvaluate
 from seisedge.train.fit.board import draw_curves, write_board
+from seisedge.train.fit.calibration import calibration_of
 from seisedge.train.fit.distributed import World
+from seisedge.train.fit.feed import mixer_of
 from seisedge.train.fit.loop import Row, Settings, Trained, train_model, write_log
+from seisedge.train.fit.objective import OnsetObjective
 from seisedge.train.fit.progress import Progress, Reporter
 from seisedge.train.fit.request import (
     STATE,
@@ -54,8 +58,8 @@ from seisedge.train.fit.request import (
     write_request,
 )
 from seisedge.train.fit.schedule import ScheduleDecisions
-from seisedge.train.fit.temperature import fit_temperature
 from seisedge.train.models import create_model
+from seisedge.train.models._base import Model, OnsetModel
 from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import Run, load_run, save_run
 
@@ -64,6 +68,7 @@ RESULTS = (
     "checkpoint.pt", "metrics.json", "metrics.md", "log.csv", "log_calibration.csv", "loss.png", "tensorboard",
     "evaluation",
 )  # fmt: skip
+SCORES = {"event_type": "accuracy", "magnitude": "mean error", "onset": OnsetObjective.score_name}
 
 
 def evaluation_of(
@@ -78,6 +83,8 @@ def evaluation_of(
     """Figures on the held-out events; None if no record can be evaluated; `report` then receives the reason."""
     subject = subject_of_training(recipe, trained.model, trained.station_term, archive, provenance, device)
     try:
+        if isinstance(trained.model, OnsetModel):
+            return evaluate_detector(subject, archive, [], draws=draws)
         return evaluate_archive(subject, archive, [], device, draws=draws, curves=False)
     except NothingToEvaluate as error:
         report(f"not evaluated: {error}")
@@ -193,7 +200,7 @@ def _train(
         limit=request.limit,
         split=recipe.data.split,
         show_progress=world.first,
-        synthetic=recipe.data.synthetic,
+        wanted=wanted_of(recipe, model),
     )
     if request.data_sha256 not in ("", archive.sha256):
         raise InputError(
@@ -201,13 +208,15 @@ def _train(
         )
     for reason, count in archive.left_out.items():
         report(f"{count} records left out: {reason}")
-    recipe, weighing = with_sources(recipe, archive)
-    notes = [*archive.notes, *notes_on_faint_records(recipe, archive)]
+    notes, weighing = list(archive.notes), list[str]()
+    if not isinstance(model, OnsetModel):
+        recipe, weighing = with_sources(recipe, archive)
+        notes += notes_on_faint_records(recipe, archive)
     for note in [*notes, *notes_on_short_records(archive, model.geometry), *weighing]:
         report(note)
-    chosen = candidates_of(recipe, model, archive, lambda r: r.split == "train")
-    used = records_used(chosen)
-    require_contribution(recipe, archive, used)
+    used = records_trained_on(recipe, model, archive)
+    if not isinstance(model, OnsetModel):
+        require_contribution(recipe, archive, used)
     provenance = provenance_of(archive, used, [path_from_stored(folder) for folder in request.data], model.task)
     if request.weights:
         provenance = with_initial_weights(provenance, request.weights_provenance)
@@ -228,10 +237,9 @@ def _train(
         )  # fmt: skip
 
     part = stage("calibration", lambda r: r.split == "train" and r.fold != 0, in_fold_0, None)
-    temperature = fit_temperature(recipe, part, archive, in_fold_0, device)
+    calibration = calibration_of(recipe, part, archive, in_fold_0, device, report)
     trained = stage("training", lambda r: r.split == "train", None, part.decisions)
-    trained.model.temperature.fill_(temperature)
-    report(f"temperature {temperature:.3f}")
+    trained.model.load_state_dict(calibration, strict=False)
     evaluation = evaluation_of(recipe, trained, archive, provenance, device, draws, report)
     date = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     run = Run(
@@ -264,6 +272,17 @@ def provenance_in(weights: Path) -> Provenance | None:
         return load_run(weights).provenance
     except InputError:  # a file of tensors; if it is not that either, `weights_from` raises
         return None
+
+
+def records_trained_on(recipe: Recipe, model: Model, archive: Archive) -> list[int]:
+    """Indices of the training records that the recipe can draw. Raises InputError if there are too few."""
+    if isinstance(model, OnsetModel):
+        return mixer_of(recipe, model, archive, _in_training, 0).used
+    return records_used(candidates_of(recipe, model, archive, _in_training))
+
+
+def _in_training(record: Record) -> bool:
+    return record.split == "train"
 
 
 def records_used(chosen: Sequence[Candidates]) -> list[int]:
@@ -311,7 +330,7 @@ def write_results(
     write_log(out / "log.csv", logs["training"])
     write_log(out / "log_calibration.csv", logs["calibration"])
     write_board(out / "tensorboard", logs, report)
-    score = "accuracy" if run.model().task == "event_type" else "mean error"
+    score = SCORES[run.model().task]
     draw_curves(out / "loss.png", logs, f"{run.recipe.name}, seed {run.seed}", score, report)
     write_metrics(run.recipe.name, run.metrics, evaluation, out)
     save_run(run, out / "checkpoint.pt")

@@ -5,7 +5,7 @@
 'event_type'
 """
 
-from seisedge.train.models import ganet, resnet, resnet_image  # noqa: F401  importing registers them
+from seisedge.train.models import ganet, onset, resnet, resnet_image  # noqa: F401  importing registers them
 from seisedge.train.models._registry import create_model, model_names, register_model
 
 __all__ = ["create_model", "model_names", "register_model"]

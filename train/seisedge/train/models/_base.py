@@ -29,7 +29,7 @@ class Model(nn.Module, abc.ABC):
     temperature: fitted on validation data; above 1 it flattens the probabilities, below 1 it sharpens them.
     """
 
-    task: Literal["event_type", "magnitude"]
+    task: Literal["event_type", "magnitude", "onset"]
     unit: Literal["counts", "m/s"]
     temperature: Tensor
 
@@ -73,6 +73,41 @@ class PictureModel(Model):
     distort: Callable[[Tensor], Tensor] | None = None
     wants_marks: bool = False
     marks: Tensor | None = None
+
+
+ONSET_LABELS = ["P", "S", "noise", "tectonic", "non-tectonic"]
+
+
+class OnsetModel(Model):
+    """A detector: `raw` returns logits (batch, block_hops, 5) for the hops of a block; P and S are independent of the
+    classes and of each other.
+
+    delay_hops: an output is for the hop this much earlier. picks: scale and offset (2, 2) that calibrate the logits of
+    P and of S, fitted on validation data like the temperature of the classes. thresholds: (2,), probabilities of P and
+    of S from which the station acts; they do not change the output.
+    """
+
+    task = "onset"
+    unit = "counts"
+    picks: Tensor
+    thresholds: Tensor
+
+    def __init__(
+        self, geometry: Geometry, band_hz: tuple[float, float], block_hops: int, hop_n: int, delay_hops: int
+    ) -> None:
+        super().__init__(geometry, list(ONSET_LABELS), band_hz)
+        self.block_hops, self.hop_n, self.delay_hops = block_hops, hop_n, delay_hops
+        self.register_buffer("picks", torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
+        self.register_buffer("thresholds", torch.tensor([0.5, 0.5]))
+
+    @abc.abstractmethod
+    def stream(self, waveform: Tensor, valid: Tensor) -> Tensor:
+        """Logits (batch, hops, 5) of all blocks in (batch, 3, n) that have a whole context, as `raw` gives them."""
+
+    def probabilities(self, raw: Tensor) -> Tensor:
+        """(…, 5): sigmoids of P and S, softmax of the classes."""
+        picks = torch.sigmoid(raw[..., :2] * self.picks[0] + self.picks[1])
+        return torch.cat([picks, torch.softmax(raw[..., 2:] / self.temperature, dim=-1)], dim=-1)
 
 
 EVENT_TYPES = ["tectonic", "non-tectonic", "noise"]

@@ -1,0 +1,96 @@
+"""Records in SeisBench format with their picks, as arrays; shared by detection.py and phasenet.py."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+ROWS = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
+SIGNALS = {"tectonic", "blast", "mining-induced"}  # classes whose records have a P
+
+
+@dataclass(frozen=True)
+class PickedRecord:
+    """waveform: (3, n) Z, N, E in the unit of the record; a missing component is zero, and not in `components`.
+
+    picks: (phase, seconds after the first sample): 'P', 'S', or with '?' where the arrival is known to be near but
+    cannot be seen. analyst: the P is the pick of an analyst. s_known: False where an S exists that nobody picked.
+    """
+
+    name: str
+    event: str
+    subset: str
+    kind: str
+    split: str
+    rate_hz: float
+    components: str
+    waveform: npt.NDArray[np.float32]
+    picks: list[tuple[str, float]]
+    analyst: bool
+    s_known: bool
+
+    @property
+    def length_s(self) -> float:
+        """Length of the record."""
+        return self.waveform.shape[1] / self.rate_hz
+
+    def times_s(self, phase: str) -> list[float]:
+        """Times of the picks of a phase."""
+        return [time_s for name, time_s in self.picks if name == phase]
+
+
+def records_of(folder: Path, analyst_only: bool = False) -> Iterator[PickedRecord]:
+    """All records of a folder whose signal is visible. analyst_only: those with an analyst's pick of P."""
+    with (
+        (folder / "metadata.csv").open(encoding="utf-8", newline="") as file,
+        h5py.File(folder / "waveforms.hdf5") as archive,
+    ):
+        for row in csv.DictReader(file):
+            rate_hz = float(row["trace_sampling_rate_hz"])
+            picks = _picks(row, rate_hz)
+            analyst = bool(row.get("trace_p_arrival_sample"))
+            if (analyst_only and not analyst) or row.get("trace_visible", "True") != "True":
+                continue
+            data = archive["data"][row["trace_name"]][()]
+            order = row["trace_component_order"]
+            waveform = np.zeros((3, data.shape[1]), dtype=np.float32)
+            for code, x in zip(order, data, strict=False):
+                if code in ROWS and np.ptp(x) > 0:
+                    waveform[ROWS[code]] = x
+            present = "".join(code for k, code in enumerate("ZNE") if waveform[k].any())
+            if not present:
+                continue
+            kind = row.get("source_class") or row.get("source_type", "")
+            yield PickedRecord(
+                name=row["trace_name"],
+                event=row.get("source_group") or row["source_id"] or row["trace_name"],
+                subset=row["subset"],
+                kind=kind,
+                split=row.get("split", ""),
+                rate_hz=rate_hz,
+                components=present,
+                waveform=waveform,
+                picks=picks,
+                analyst=analyst,
+                s_known=kind == "noise" or any(phase.startswith("S") for phase, _ in picks),
+            )
+
+
+def _picks(row: dict[str, str], rate_hz: float) -> list[tuple[str, float]]:
+    if row.get("trace_picks"):
+        pairs = (part.split() for part in row["trace_picks"].split(";"))
+        return [(phase, float(sample) / rate_hz) for phase, sample in pairs]
+    found = []
+    p = row.get("trace_p_arrival_sample")
+    if not p and row.get("source_class") in SIGNALS:
+        p = row.get("trace_onset_sample")
+    for phase, sample in (("P", p), ("S", row.get("trace_s_arrival_sample"))):
+        if sample:
+            found.append((phase, float(sample) / rate_hz))
+    return found

@@ -1,10 +1,10 @@
 """Onset detectors compared: the onset model, the STA/LTA trigger and obspy's recursive STA/LTA.
 
-    python benchmarks/detection.py [DATA …] [--noise DIR] [--picks DIR …] [--plot docs/img/detection.png]
+    python -m benchmarks.detection [DATA …] [--noise DIR] [--picks DIR …] [--plot docs/img/detection.png]
 
 - Swarm: catalogued and automatically listed arrivals found on the bundled recording (or DATA with the lists of
   `--catalogue` and `--automatic`), share of the onsets that match an arrival of either list, onsets an hour; as a
-  table for both triggers and both modes, and as a curve over the threshold.
+  table for both triggers and their modes, and as a curve over the threshold.
 - Noise: onsets an hour on folders of continuous miniSEED without earthquakes, at the default threshold and at the
   recall of the STA/LTA trigger on the swarm.
 - Records: held-out records of `datasets/` by signal to noise, false onsets on the noise before them, and what spikes,
@@ -22,7 +22,6 @@ import csv
 import itertools
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +31,9 @@ import msgspec
 import numpy as np
 import obspy
 from obspy.signal.trigger import recursive_sta_lta, trigger_onset
-from records import PickedRecord, records_of
+from tests.runtime import bad_data
 
+from benchmarks.records import PickedRecord, records_of
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso, ns_from_s
 from seisedge.runtime.config import Mode, ModelsConfig, StationConfig, TriggerConfig, load_config
@@ -77,6 +77,7 @@ T0_NS = ns_from_iso("2020-01-01T00:00:00Z")
 SEARCH_S = 30.0  # of data before an arrival, for its signal-to-noise ratio
 LISTS = ("catalogue", "automatic")
 OBSPY, STA_LTA, ONSET = "obspy recursive STA/LTA", "sta-lta", "onset"
+MODES: dict[str, tuple[Mode, ...]] = {STA_LTA: ("triggered",), ONSET: ("triggered", "continuous")}
 
 
 class Always(Engine):
@@ -253,8 +254,8 @@ def swarm(
 
     for name in detectors.names:
         rows[f"{name}: opened"] = point(detectors.opened(name))
-        rows[f"{name}: kept, triggered"] = point(detectors.kept(name))
-        rows[f"{name}: kept, continuous"] = point(detectors.kept(name), "continuous")
+        for mode in MODES[name]:
+            rows[f"{name}: kept, {mode}"] = point(detectors.kept(name), mode)
         curves[name] = [point(detector) for detector in detectors.curve(name)]
     return rows, curves
 
@@ -324,7 +325,7 @@ def onset_times_s(events: Sequence[Event]) -> Array:
 
 def pick_times_s(events: Sequence[Event], phase: str) -> Array:
     """Picks of a phase in seconds after the start of a record; the onset of an event without picks is its P."""
-    times = [pick.time for e in events for pick in getattr(e, "picks", None) or [] if pick.phase == phase]
+    times = [pick.time for e in events for pick in e.picks or [] if pick.phase == phase]
     if phase == "P" and not times:
         return onset_times_s(events)
     return np.array([(ns_from_iso(time) - T0_NS) / NS_PER_S for time in times])
@@ -396,9 +397,6 @@ def quiet_noise(folder: Path, least_s: float = 40.0) -> list[tuple[str, Array, f
 
 def artefacts() -> dict[str, Callable[[Array, float, np.random.Generator], Array]]:
     """What digitizers, telemetry and distant earthquakes do to noise (3, n) at a rate, 30 s after its start."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests.runtime import bad_data
-
     at_s = 30.0
 
     def traces(x: Array) -> dict[str, Array]:
@@ -420,7 +418,8 @@ def artefacts() -> dict[str, Callable[[Array, float, np.random.Generator], Array
         return np.stack(list(made.values()))
 
     def distant(x: Array, rate: float, rng: np.random.Generator) -> Array:
-        return x + x.std(axis=1, keepdims=True) * 10 ** rng.uniform(0.5, 2.5) * bad_data.teleseism(x.shape[1], at_s)
+        size = x.std(axis=1, keepdims=True) * 10 ** rng.uniform(0.5, 2.5)
+        return np.asarray(x + size * bad_data.teleseism(x.shape[1], at_s))
 
     def dropout(x: Array, rate: float, rng: np.random.Generator) -> Array:
         y = x.copy()
@@ -534,6 +533,10 @@ def draw(curves: dict[str, list[Point]], noise: dict[str, list[tuple[Point, Rate
                 )  # fmt: skip
             spread = [[e.value - e.low, e.high - e.value] for e in (p.recall[listed] for p in some)]
             ax.errorbar(x, y, yerr=np.array(spread).T, fmt="none", ecolor=colour, alpha=0.3, linewidth=1)
+        chance = next(iter(curves.values()))[0].random_matched
+        ax.axvline(chance, color="black", linewidth=0.8, linestyle=":")
+        ax.annotate("onsets at random times", (chance, 0.98), (3, 0), rotation=90, fontsize=7, va="top",
+                    textcoords="offset points")  # fmt: skip
         ax.set_xlabel("share of the onsets that match an arrival of either list")
         first = next(iter(curves.values()))[0].recall[listed]
         ax.set_ylabel(f"share found of {first.n_records} arrivals: {listed}")
@@ -573,8 +576,8 @@ def noise_lines(
         lines += [f"\nnoise, {part}: {len(some)} files"] if some else []
         for name in detectors.names if some else []:
             lines.append(f"{name + ': opened':32}{rate_text(noise_rates(some, detectors.opened(name)))}")
-            for mode in ("triggered", "continuous"):
-                rate = noise_rates(some, detectors.kept(name), mode)  # type: ignore[arg-type]
+            for mode in MODES[name]:
+                rate = noise_rates(some, detectors.kept(name), mode)
                 lines.append(f"{name + ': kept, ' + mode:32}{rate_text(rate)}")
     unseen = parts["sites not trained on"]
     pairs = {

@@ -8,11 +8,12 @@ times and sizes, on noise; mass movements and noise without an onset. It works a
 SeisBench is not a dependency. In a virtual environment of its own, with seisedge and its extra `train`:
 
     pip install seisbench
-    python benchmarks/phasenet.py train --data datasets --data datasets/onsets --data datasets/noise -o phasenet.pt
-    python benchmarks/phasenet.py test phasenet.pt --picks DIR … -o phasenet.json
+    D='--data datasets --data datasets/onsets --data datasets/noise'
+    python -m benchmarks.phasenet train $D -o phasenet.pt
+    python -m benchmarks.phasenet test phasenet.pt --picks DIR … -o phasenet.json
 
 `test` prints the onset errors against the analysts' picks of records that were not trained on, and writes the onsets on
-the bundled recording, for `python benchmarks/detection.py --also phasenet.json`.
+the bundled recording, for `python -m benchmarks.detection --also phasenet.json`.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from typing import Any
 import numpy as np
 import obspy
 import torch
-from records import PickedRecord, records_of
 from scipy.signal import resample_poly  # type: ignore[import-untyped]
 
+from benchmarks.records import PickedRecord, records_of
 from seisedge.runtime.demo import RECORDING
 from seisedge.train.evaluation.figure import Figure, Figures
 from seisedge.train.evaluation.onsets import add_pick_errors, pick_errors

@@ -22,6 +22,7 @@ from build import P_KM_S, RIDGECREST_END_NS, Row, exact
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.train.dataset.onset import VISIBLE_RATIO, Onset, find_onset, power_from_record
+from seisedge.train.dataset.split import group_overlapping
 from seisedge.train.dataset.traveltimes import VP_VS
 
 BEFORE_S, AFTER_S = 25.0, 45.0  # of the origin, kept of the records without a type
@@ -36,11 +37,17 @@ NOISE = {
 }
 VALIDATION = ("OLDSampleHVSRSite05", "OLDSampleHVSRSite09", "TR.GOL05")  # sites of fold 0
 FOLDS = 5
+DATA_FORMAT = {
+    "dimension_order": "CW",
+    "measurement": "ground motion as recorded",
+    "unit": "counts",
+    "instrument_response": "not restituted",
+}
 COLUMNS = [
     "trace_name", "trace_start_time", "trace_sampling_rate_hz", "trace_npts", "trace_channel",
     "station_network_code", "station_code", "station_location_code", "trace_component_order", "trace_unit",
     "trace_onset_sample", "trace_onset_basis", "trace_onset_snr", "trace_visible", "trace_noise_end_sample",
-    "trace_picks", "trace_missing", "source_id", "source_group", "source_class", "source_origin_time", "subset",
+    "trace_picks", "trace_missing", "source_id", "source_group", "source_class", "source_type", "source_origin_time", "subset",
     "split", "fold", "source_repository", "source_commit", "source_path",
 ]  # fmt: skip
 Array = np.ndarray[Any, Any]
@@ -53,10 +60,8 @@ class Target:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.rows = folder, list[Row]()
         self.file = h5py.File(folder / "waveforms.hdf5", "w", libver="latest")
-        self.file["data_format/dimension_order"] = "CW"
-        self.file["data_format/measurement"] = "ground motion as recorded"
-        self.file["data_format/unit"] = "counts"
-        self.file["data_format/instrument_response"] = "not restituted"
+        for key, value in DATA_FORMAT.items():
+            self.file.create_dataset(f"data_format/{key}", data=value, track_times=False)
 
     def add(self, row: Row, x: Array) -> None:
         """x: (components, n)."""
@@ -90,17 +95,50 @@ def table(path: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
+def span_of(row: Row) -> tuple[int, int]:
+    """Times of the first sample and after the last one."""
+    start_ns = ns_from_iso(row["trace_start_time"])
+    return start_ns, start_ns + round(float(row["trace_npts"]) / float(row["trace_sampling_rate_hz"]) * NS_PER_S)
+
+
+def overlapping_events(rows: list[Row], others: Path) -> set[str]:
+    """Events of `rows` with a record that shares samples with a record of the data set `others`, so that they cannot be
+    on another side of its split.
+    """
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for row in table(others):
+        if row["trace_start_time"]:
+            spans.setdefault(f"{row['station_network_code']}.{row['station_code']}", []).append(span_of(row))
+    out = set()
+    for row in rows:
+        begin, end = span_of(row)
+        station = f"{row['station_network_code']}.{row['station_code']}"
+        if any(begin < last and end > first for first, last in spans.get(station, [])):
+            out.add(row["source_id"])
+    return out
+
+
 def add_untyped(source: Path, target: Target) -> None:
     """Pacific Northwest records without a type, as far as an onset is visible."""
+    rows = table(source / "metadata.csv")
+    shared = overlapping_events(rows, target.folder.parent / "metadata.csv")
+    rows = [row for row in rows if row["source_id"] not in shared]
+    spans = [span_of(row) for row in rows]
+    stations = [f"{row['station_network_code']}.{row['station_code']}" for row in rows]
+    groups = dict(
+        zip(
+            (row["trace_name"] for row in rows),
+            group_overlapping([r["source_id"] for r in rows], stations, [a for a, _ in spans], [b for _, b in spans]),
+            strict=True,
+        )
+    )
     with h5py.File(source / "waveforms.hdf5") as archive:
-        for row in table(source / "metadata.csv"):
+        for row in rows:
             rate = float(row["trace_sampling_rate_hz"])
             x = archive["data"][row["trace_name"]][()]
             origin_s = float(row["source_origin_sample"]) / rate
             # Records extend to about 56 km, as those of pnw; few have a position
-            onset = find_onset(
-                power_from_record(x, rate), rate, (origin_s, origin_s + 12.0), origin_s + 4.0, 0.5
-            )
+            onset = find_onset(power_from_record(x, rate), rate, (origin_s, origin_s + 12.0), origin_s + 4.0, 0.5)
             if onset.basis != "energy" or onset.snr < VISIBLE_RATIO:
                 continue
             first = round((origin_s - BEFORE_S) * rate)
@@ -116,9 +154,9 @@ def add_untyped(source: Path, target: Target) -> None:
                     "trace_onset_snr": f"{onset.snr:.2f}",
                     "trace_visible": "True",
                     "trace_picks": f"P {sample:.2f}",
-                    "source_group": row["source_id"],
+                    "source_group": groups[row["trace_name"]],
                     "source_origin_time": iso_from_ns(start_ns + round(origin_s * NS_PER_S)),
-                    "fold": fold_of(row["source_id"]),
+                    "fold": fold_of(groups[row["trace_name"]]),
                 },
                 x[:, first : first + round((BEFORE_S + AFTER_S) * rate)],
             )
@@ -191,6 +229,7 @@ def add_noise(source: Path, target: Target) -> None:
                     "source_id": f"{station}_{site}",
                     "source_group": f"{station}_{site}",
                     "source_class": "noise",
+                    "source_type": "noise",
                     "subset": repository.lower().replace("-", "_"),
                     "fold": 0 if validation else 1 + fold_of(site) % (FOLDS - 1),
                     "source_repository": NOISE[repository][0],
@@ -273,6 +312,7 @@ def add_continuous(source: Path, real: Path, target: Target) -> None:
                     "source_id": "ridgecrest_continuous",
                     "source_group": "ridgecrest_continuous",
                     "source_class": "tectonic",
+                    "source_type": "earthquake",
                     "subset": "ridgecrest_continuous",
                     "fold": 0,
                     "source_repository": "tso1257771/RED-PAN",
@@ -289,6 +329,8 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("-o", "--out", type=Path, default=Path(__file__).parent)
     args = parser.parse_args()
+    if not (args.out / "metadata.csv").is_file():
+        raise SystemExit(f"{args.out}: no metadata.csv; run build.py first")
     onsets, noise = Target(args.out / "onsets"), Target(args.out / "noise")
     add_untyped(args.source / "unlabelled", onsets)
     add_continuous(args.source / "continuous", args.source / "real", onsets)

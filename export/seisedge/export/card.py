@@ -10,10 +10,11 @@ import onnx
 from seisedge.export.flops import count_flops
 from seisedge.export.footprint import footprint_of
 from seisedge.export.graph import front_end_nodes
-from seisedge.runtime.card import UNSPECIFIED_SCALE, MagnitudeScale, ModelCard, Training
+from seisedge.runtime.card import UNSPECIFIED_SCALE, MagnitudeScale, ModelCard, OnsetScale, Training
 from seisedge.train.archive.provenance import NOT_STATED, magnitude_scale
+from seisedge.train.archive.streams import KNOWN_HOPS
 from seisedge.train.evaluation.card_metrics import headline
-from seisedge.train.models._base import MagnitudeModel, Model
+from seisedge.train.models._base import MagnitudeModel, Model, OnsetModel
 from seisedge.train.run_file import Run
 
 
@@ -33,6 +34,20 @@ def with_costs(card: ModelCard, graph: onnx.ModelProto) -> ModelCard:
     )
 
 
+def onset_scale(run: Run, model: OnsetModel) -> OnsetScale:
+    """Hops and thresholds of a detector; the thresholds were chosen on held-out training data."""
+    hop_s = model.hop_n / model.geometry.rate_hz
+    p, s = (round(float(v), 4) for v in model.thresholds)
+    return OnsetScale(
+        hop_s=hop_s,
+        delay_s=round(model.delay_hops * hop_s, 6),
+        p_threshold=p,
+        s_threshold=s,
+        gate_ratio=run.recipe.detector.gate_ratio,
+        tolerance_s=round(KNOWN_HOPS * hop_s, 6),
+    )
+
+
 def card_from_run(run: Run, model: Model, graph: onnx.ModelProto) -> ModelCard:
     """Put together the card."""
     g, recipe, stated = model.geometry, run.recipe, run.provenance
@@ -45,6 +60,8 @@ def card_from_run(run: Run, model: Model, graph: onnx.ModelProto) -> ModelCard:
         modes.append("triggered")
     if recipe.nuisance.continuous_share > 0:
         modes.append("continuous")
+    if isinstance(model, OnsetModel):
+        modes = ["triggered", "continuous"]
     card = ModelCard(
         name=recipe.name,
         task=model.task,
@@ -59,6 +76,7 @@ def card_from_run(run: Run, model: Model, graph: onnx.ModelProto) -> ModelCard:
         answers_s=list(recipe.nuisance.answers_s),
         modes=modes,
         min_coverage=recipe.min_coverage,
+        onset=onset_scale(run, model) if isinstance(model, OnsetModel) else None,
         parameters=sum(p.numel() for p in model.parameters()),
         macs=0,
         flops=0,
@@ -77,7 +95,7 @@ def card_from_run(run: Run, model: Model, graph: onnx.ModelProto) -> ModelCard:
             event_hashes=None if stated is None else stated.event_hashes,
             n_unnamed_records=0 if stated is None else stated.n_unnamed_records,
         ),
-        metrics=headline(run.metrics),
+        metrics=run.metrics if isinstance(model, OnsetModel) else headline(run.metrics),
         not_for=[*recipe.not_for, *(stated.not_for if stated is not None else [])],
         precision="fp32",
         pruning=run.pruning or "none",

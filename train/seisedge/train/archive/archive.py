@@ -176,18 +176,19 @@ def load_archive(
     show_progress: bool = False,
     synthetic: bool = False,
     untyped: bool = False,
+    leave_out: Sequence[str] = (),
 ) -> Archive:
     """Read the folders, resample all records, and put them into arrays.
 
     limit: use only every k-th record of a folder, so that about this many remain. split: a rule of `holdout`; '' keeps
     the column `split` of the data. show_progress: print how many records have been read. synthetic: include records
     marked as synthetic; they are used for training only and never in the calibration fold. untyped: include events
-    whose type is not stated, as kind 'untyped'. Raises InputError.
+    whose type is not stated, as kind 'untyped'. leave_out: sources that are not read. Raises InputError.
     """
     reader = _Reader(rate_hz, pass_hz, untyped)
     for folder in folders:
         with Store(folder) as store:
-            rows = store.rows
+            rows = [row for row in store.rows if row.get("subset") not in leave_out]
             if subsets is not None:
                 rows = [row for row in rows if row["subset"] in subsets]
             if limit is not None and len(rows) > limit:
@@ -392,7 +393,7 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         magnitude_type=text(row, "source_magnitude_type"),
         licence=licence_of(row),
         p_picked=p is not None,
-        picks=picks_of(row, onset, s, ratio, shift),
+        picks=picks_of(row, onset, s, ratio, shift) if kind in ("tectonic", "blast", UNTYPED) else (),
     )
 
 

@@ -110,9 +110,7 @@ def swing(x: Floats, noise: float, rng: np.random.Generator) -> tuple[int, int]:
     begin = int(rng.integers(0, x.shape[1] - 1))
     t = np.arange(x.shape[1] - begin) / RATE_HZ
     rise = 1 - np.exp(-t / rng.uniform(1, 20))
-    wave = sum(
-        np.sin(2 * np.pi * f * t + rng.uniform(0, 6)) for f in np.exp(rng.uniform(np.log(0.03), np.log(1.0), 4))
-    )
+    wave = sum(np.sin(2 * np.pi * f * t + rng.uniform(0, 6)) for f in np.exp(rng.uniform(np.log(0.03), np.log(1.0), 4)))
     x[:, begin:] += _rows(x, rng, 1.0) * np.float32(_size(noise, rng, 10.0, 3000.0)) * (rise * wave).astype(np.float32)
     return begin, begin
 

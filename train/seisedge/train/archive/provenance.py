@@ -31,7 +31,7 @@ FILE = "sources.toml"
 NOT_STATED = "not stated"
 SPELLINGS = ("M", "ML", "MLv", "MLh", "Md", "Mh", "Mw", "Mwp", "Mwc", "Mwb", "Mwr", "Mww", "Ms", "mb", "mB", "Mc")
 
-Task = Literal["event_type", "magnitude"]
+Task = Literal["event_type", "magnitude", "onset"]
 
 
 class SourceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record
 from seisedge.train.archive.artefacts import ARTEFACTS
+from seisedge.train.archive.stream_spec import StreamSpec
 from seisedge.train.dataset.vocabulary import UNTYPED
 
 HOP_N = 4
@@ -34,32 +36,6 @@ CLASSES = {"tectonic": 1, "blast": 2, "mass movement": 2}
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
-
-
-class StreamSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What streams are mixed of.
-
-    blocks: length of a stream after its context. bases: 'noise', 'event', 'mass movement', 'continuous' → weight.
-    sources: data set → weight among the events; data sets not named have weight 1. extra: mean number of added events;
-    swarm_share: share of streams with several events close together. ratio: range of the size of added events, as ratio
-    of amplitudes to the noise. hard_share: share of the noise that is drawn where the detector was wrong.
-    artefact_share, vertical_share, dead_share, gap_share, late_share, slow_share: shares of streams with artefacts, with
-    the vertical only, with a dead component, with a gap, with data that begin late, with a low-pass filter.
-    """
-
-    blocks: int = 30
-    bases: dict[str, float] = {"noise": 0.4, "event": 0.35, "mass movement": 0.1, "continuous": 0.15}
-    sources: dict[str, float] = {}
-    extra: float = 0.8
-    swarm_share: float = 0.15
-    ratio: tuple[float, float] = (1.2, 60.0)
-    hard_share: float = 0.5
-    artefact_share: float = 0.25
-    vertical_share: float = 0.35
-    dead_share: float = 0.05
-    gap_share: float = 0.12
-    late_share: float = 0.1
-    slow_share: float = 0.08
 
 
 @dataclass
@@ -82,23 +58,17 @@ class Item:
     record: Record
     shift: int
     power: Floats
-    added: bool
+    role: Literal["noise", "event", "added"]
 
 
-def hop_powers(archive: Archive) -> Floats:
-    """Mean power of the vertical in BAND_HZ in each hop, smoothed over 0.5 s: (records, hops)."""
-    n = archive.waveform.shape[-1] // HOP_N * HOP_N
-    f = np.fft.rfftfreq(n, 1 / archive.rate_hz)
+def hop_power(x: Floats, there: Bools, rate_hz: float) -> Floats:
+    """Mean power in BAND_HZ in each hop, smoothed over 0.5 s: (hops,). x, there: (n,)."""
+    n = len(x) // HOP_N * HOP_N
+    f = np.fft.rfftfreq(n, 1 / rate_hz)
     gain = np.clip((f - 0.75 * BAND_HZ[0]) / (0.25 * BAND_HZ[0]), 0, 1) * (f < BAND_HZ[1])
-    out = np.zeros((len(archive.records), n // HOP_N), dtype=np.float32)
-    box = np.ones(5, dtype=np.float32) / 5
-    for i in range(len(out)):
-        there = archive.valid[i, 0, :n]
-        x = archive.waveform[i, 0, :n].astype(np.float64)
-        x = np.where(there, x - np.median(x[there]), 0.0)
-        power = (np.fft.irfft(np.fft.rfft(x) * gain, n) ** 2).reshape(-1, HOP_N).mean(1)
-        out[i] = np.convolve(power, box, "same")
-    return out
+    y = np.where(there[:n], x[:n].astype(np.float64) - np.median(x[there]), 0.0)
+    power = (np.fft.irfft(np.fft.rfft(y) * gain, n) ** 2).reshape(-1, HOP_N).mean(1)
+    return np.convolve(power, np.ones(5) / 5, "same").astype(np.float32)
 
 
 class StreamMixer:
@@ -109,12 +79,19 @@ class StreamMixer:
     """
 
     def __init__(
-        self, archive: Archive, chosen: Callable[[Record], bool], spec: StreamSpec, context_hops: int, seed: int
+        self,
+        archive: Archive,
+        chosen: Callable[[Record], bool],
+        spec: StreamSpec,
+        context_hops: int,
+        delay_hops: int,
+        seed: int,
     ) -> None:
-        self.archive, self.spec, self.context_hops = archive, spec, context_hops
+        """context_hops: before the first output; delay_hops: an output is for the hop this much earlier."""
+        self.archive, self.spec, self.context_hops, self.delay_hops = archive, spec, context_hops, delay_hops
         self.hops = context_hops + 10 * spec.blocks
         self.rng = np.random.default_rng(seed)
-        self.power = hop_powers(archive)
+        self._powers: dict[int, Floats] = {}
         self.hard: list[tuple[int, int]] = []
         self.pools: dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = {}
         for base, wanted in (
@@ -130,6 +107,36 @@ class StreamMixer:
             raise InputError("an onset detector needs records with noise, and events with a clear onset")
         self.base_weight = np.array([spec.bases[b] for b in self.bases])
         self.base_weight /= self.base_weight.sum()
+
+    @property
+    def used(self) -> list[int]:
+        """Indices of the records that may be drawn."""
+        return sorted({int(i) for indices, _ in self.pools.values() for i in indices})
+
+    def batch(self, size: int) -> tuple[torch.Tensor, ...]:
+        """Streams and masks (size, 3, n), and of the hops that have an output: targets and weights of P and S
+        (size, hops, 2), class and its weight (size, hops).
+        """
+        drawn = [self.draw() for _ in range(size)]
+        first = self.context_hops - self.delay_hops
+        here = slice(first, first + 10 * self.spec.blocks)
+        truths = [truth for _, _, truth in drawn]
+        columns = [
+            [x for x, _, _ in drawn],
+            [valid.astype(np.float32) for _, valid, _ in drawn],
+            [t.picks[here] for t in truths],
+            [t.picks_weight[here] for t in truths],
+            [t.kind[here] for t in truths],
+            [t.kind_weight[here] for t in truths],
+        ]
+        return tuple(torch.from_numpy(np.stack(column)) for column in columns)
+
+    def _power(self, i: int) -> Floats:
+        """`hop_power` of the vertical of a record."""
+        if i not in self._powers:
+            x, there = self.archive.waveform[i, 0], self.archive.valid[i, 0]
+            self._powers[i] = hop_power(x, there, self.archive.rate_hz)
+        return self._powers[i]
 
     def _add_pool(self, name: str, indices: list[int]) -> None:
         """Records of one data set share its weight; events of a data set are equally likely."""
@@ -214,14 +221,16 @@ class StreamMixer:
         count = np.maximum(archive.valid[i].sum(1, keepdims=True), 1)
         mean = (archive.waveform[i] * archive.valid[i]).sum(1, keepdims=True) / count
         x = np.where(valid, archive.waveform[i][:, index] - mean, 0.0).astype(np.float32)
-        hop = np.clip(index[::HOP_N] // HOP_N, 0, self.power.shape[1] - 1)
-        power = np.where(valid[0, ::HOP_N], self.power[i][hop], 0.0).astype(np.float32)
-        return x, valid, [Item(record, -start if base != "noise" else 0, power, base == "noise")]
+        own = self._power(i)
+        hop = np.clip(index[::HOP_N] // HOP_N, 0, len(own) - 1)
+        power = np.where(valid[0, ::HOP_N], own[hop], 0.0).astype(np.float32)
+        return x, valid, [Item(record, -start, power, "noise" if base == "noise" else "event")]
 
     def _noise_level(self, item: Item) -> float:
         """Power of the noise: a low quantile, of the part before the onset if there is one."""
-        end = round((item.record.onset + item.shift) / HOP_N) if not item.added else len(item.power)
-        part = item.power[: end if end > 30 and not _continuous(item.record) else None]
+        end = round((item.record.onset + item.shift) / HOP_N)
+        whole = item.role == "noise" or _continuous(item.record) or end <= 30
+        part = item.power if whole else item.power[:end]
         part = part[part > 0]
         return float(np.quantile(part, 0.3)) if len(part) else 1e-12
 
@@ -242,7 +251,8 @@ class StreamMixer:
         if high - low < 2 * HOP_N:
             return None
         hop = onset // HOP_N
-        size = float(self.power[i, hop : hop + 20].max(initial=0.0))
+        source = self._power(i)
+        size = float(source[hop : hop + 20].max(initial=0.0))
         if not size > 0:
             return None
         lowest, highest = np.log(self.spec.ratio)
@@ -255,9 +265,9 @@ class StreamMixer:
         x[:, low:high] += np.where(there, (piece - level) * (gain * taper), 0.0).astype(np.float32)
         power = np.zeros(self.hops, dtype=np.float32)
         own = np.arange(self.hops) - round(shift / HOP_N)
-        inside = (own >= begin // HOP_N) & (own < min(record.n_samples // HOP_N, self.power.shape[1]))
-        power[inside] = self.power[i, own[inside]] * gain**2
-        return Item(record, shift, power, True)
+        inside = (own >= begin // HOP_N) & (own < min(record.n_samples // HOP_N, len(source)))
+        power[inside] = source[own[inside]] * gain**2
+        return Item(record, shift, power, "added")
 
     def _truth(self, items: Sequence[Item], noise: float) -> Truth:
         hops = self.hops
@@ -267,21 +277,18 @@ class StreamMixer:
         )  # fmt: skip
         total = np.sum([item.power for item in items], axis=0) + noise
         strongest = np.zeros(hops, dtype=np.float32)
-        for item in items:
-            if item.record.kind == "noise" or (item.added and item is items[0]):
-                continue
+        events = [item for item in items if item.role != "noise"]
+        for item in events:
             self._kinds(truth, item, noise, strongest)
         known: list[tuple[int, int]] = []
-        for item in items:
-            if item.added and item is items[0]:
-                continue
+        for item in events:
             for phase, sample in item.record.picks:
                 hop = int((sample + item.shift) // HOP_N)
                 if not -20 <= hop < hops + 20:
                     continue
                 column = "PS".index(phase[0])
                 seen = True
-                if item.added and 0 < hop < hops - 5:
+                if item.role == "added" and 0 < hop < hops - 5:
                     ahead = float(item.power[hop : hop + 10].max())
                     behind = float((total - item.power)[max(hop - 5, 0) : hop + 5].mean())
                     behind += float(item.power[max(hop - 10, 0) : max(hop - 3, 1)].mean()) if column else 0.0
@@ -305,7 +312,7 @@ class StreamMixer:
         """Set the class where the item is the strongest event, remove the weight where it is not clear."""
         picks = [s for phase, s in item.record.picks if phase.startswith("P")] or [item.record.onset]
         smooth = np.convolve(item.power, np.ones(10, np.float32) / 10, "same")
-        level = noise if item.added else max(noise, 1e-30)
+        level = max(noise, 1e-30)
         for k, sample in enumerate(picks):
             begin = int((sample + item.shift) // HOP_N)
             end = int((picks[k + 1] + item.shift) // HOP_N) if k + 1 < len(picks) else self.hops
@@ -333,12 +340,10 @@ class StreamMixer:
         if record.kind == "mass movement":
             _weigh(truth, 0, onset, round(SLIDE_S[0] * 10), round(SLIDE_S[1] * 10))
             return
-        if record.kind == "noise" or _continuous(record):
-            pass
-        elif not any(phase.startswith("S") for phase, _ in record.picks):
+        if not _continuous(record) and not any(phase.startswith("S") for phase, _ in record.picks):
             begin, end = (onset + round(s * 10) for s in S_AFTER_P_S)
             truth.picks_weight[max(begin, 0) : max(end, 0), 1] = 0.0
-        if record.source in SWARMS and not item.added:
+        if record.source in SWARMS and item.role == "event":
             padded = np.concatenate([np.full(30, item.power[0], np.float32), item.power, np.zeros(5, np.float32)])
             total = np.concatenate([[0.0], np.cumsum(padded, dtype=np.float64)])
             k = np.arange(30, 30 + self.hops)

@@ -71,6 +71,7 @@ def train_model(  # noqa: PLR0913 - independent inputs, each used as it is
     while stage.step < schedule.steps and not schedule.decisions.stopped:
         train_step(stage)
         stage.step += 1
+        stage.feed.after_step(stage.step, schedule.steps, stage.average)
         stage.seconds = time.perf_counter() - began
         last = stage.step == schedule.steps
         at_epoch = stage.step % schedule.epoch_steps == 0 and schedule.needs_validation

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.fit.losses import balanced_weight, criterion_from
-from seisedge.train.models._base import BinnedMagnitudeModel, EventTypeModel, MagnitudeModel, Model
+from seisedge.train.models._base import BinnedMagnitudeModel, EventTypeModel, MagnitudeModel, Model, OnsetModel
 from seisedge.train.recipes.recipe import Recipe
 
 TEACHER_WEIGHT = 4.0  # weight of the divergence from the teacher, relative to the loss on labels
@@ -133,3 +134,34 @@ class Objective(nn.Module):
     def score_name(self) -> str:
         """Name of the score that `forward` returns."""
         return "accuracy" if self.model.task == "event_type" else "mean error"
+
+
+class OnsetObjective(nn.Module):
+    """forward(x, valid, picks, picks_weight, kind, kind_weight) → mean loss of the batch, and its score: the share of
+    the hops with a P onset whose probability is above one half.
+    """
+
+    terms = None
+    score_name = "share of P hops found"
+
+    def __init__(self, recipe: Recipe, model: OnsetModel) -> None:
+        super().__init__()
+        self.spec, self.model = recipe.detector, model
+
+    def forward(
+        self, x: Tensor, valid: Tensor, picks: Tensor, picks_weight: Tensor, kind: Tensor, kind_weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """x, valid: (batch, 3, n); picks, picks_weight: (batch, hops, 2); kind, kind_weight: (batch, hops)."""
+        logits = self.model.stream(x, valid).float()
+        weight = picks_weight * torch.where(picks > 0, self.spec.onset_weight, 1.0)
+        entropy = F.binary_cross_entropy_with_logits(logits[..., :2], picks, weight=weight, reduction="none")
+        arrivals = entropy.sum((0, 1)) / picks_weight.sum((0, 1)).clamp(min=1.0)
+        classes = F.cross_entropy(logits[..., 2:].flatten(0, 1), kind.flatten(), reduction="none")
+        which = (classes * kind_weight.flatten()).sum() / kind_weight.sum().clamp(min=1.0)
+        loss = self.spec.p_weight * arrivals[0] + self.spec.s_weight * arrivals[1] + self.spec.class_weight * which
+        there = (picks[..., 0] > 0) & (picks_weight[..., 0] > 0)
+        found = ((logits[..., 0] > 0) & there).sum() / there.sum().clamp(min=1)
+        return loss, found.float().detach()
+
+    def set_terms(self, station_term: Mapping[str, float]) -> None:
+        """A detector has no station terms."""

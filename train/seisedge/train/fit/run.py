@@ -29,7 +29,10 @@ from seisedge.train.evaluation.report import EvaluationReport, evaluate_archive
 from seisedge.train.evaluation.subject import subject_of_training
 from seisedge.train.evaluation.unseen import NothingToEvaluate
 from seisedge.train.fit.board import draw_curves, write_board
+from seisedge.train.fit.calibration import calibration_of
+from seisedge.train.fit.feed import mixer_of
 from seisedge.train.fit.loop import Row, Settings, Trained, train_model, write_log
+from seisedge.train.fit.objective import OnsetObjective
 from seisedge.train.fit.progress import Progress, Reporter
 from seisedge.train.fit.request import (
     STATE,
@@ -41,10 +44,12 @@ from seisedge.train.fit.request import (
     write_request,
 )
 from seisedge.train.fit.schedule import ScheduleDecisions
-from seisedge.train.fit.temperature import fit_temperature
 from seisedge.train.models import create_model
+from seisedge.train.models._base import Model, OnsetModel
 from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import Run, load_run, save_run
+
+SCORES = {"event_type": "accuracy", "magnitude": "mean error", "onset": OnsetObjective.score_name}
 
 
 def evaluation_of(
@@ -134,6 +139,8 @@ def _train(
         split=recipe.data.split,
         show_progress=world.first,
         synthetic=recipe.data.synthetic,
+        untyped=isinstance(model, OnsetModel),
+        leave_out=recipe.data.leave_out,
     )
     if request.data_sha256 not in ("", archive.sha256):
         raise InputError(
@@ -141,11 +148,12 @@ def _train(
         )
     for reason, count in archive.left_out.items():
         report(f"{count} records left out: {reason}")
-    recipe, weighing = with_sources(recipe, archive)
+    weighing: list[str] = []
+    if not isinstance(model, OnsetModel):
+        recipe, weighing = with_sources(recipe, archive)
     for note in [*archive.notes, *notes_on_short_records(archive, model.geometry), *weighing]:
         report(note)
-    chosen = candidates_of(recipe, model, archive, lambda r: r.split == "train")
-    used = records_used(chosen)
+    used = records_trained_on(recipe, model, archive)
     provenance = provenance_of(archive, used, [path_from_stored(folder) for folder in request.data], model.task)
     if request.weights:
         provenance = with_initial_weights(provenance, request.weights_provenance)
@@ -166,11 +174,12 @@ def _train(
         )  # fmt: skip
 
     part = stage("calibration", lambda r: r.split == "train" and r.fold != 0, in_fold_0, None)
-    temperature = fit_temperature(recipe, part, archive, in_fold_0, device)
+    calibration = calibration_of(recipe, part, archive, in_fold_0, device, report)
     trained = stage("training", lambda r: r.split == "train", None, part.decisions)
-    trained.model.temperature.fill_(temperature)
-    report(f"temperature {temperature:.3f}")
-    evaluation = evaluation_of(recipe, trained, archive, provenance, device, draws, report)
+    trained.model.load_state_dict(calibration, strict=False)
+    evaluation = None
+    if not isinstance(model, OnsetModel):
+        evaluation = evaluation_of(recipe, trained, archive, provenance, device, draws, report)
     date = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     run = Run(
         recipe=recipe,
@@ -200,6 +209,17 @@ def provenance_in(weights: Path) -> Provenance | None:
         return load_run(weights).provenance
     except InputError:  # a file of tensors; if it is not that either, `weights_from` raises
         return None
+
+
+def records_trained_on(recipe: Recipe, model: Model, archive: Archive) -> list[int]:
+    """Indices of the training records that the recipe can draw. Raises InputError if there are too few."""
+    if isinstance(model, OnsetModel):
+        return mixer_of(recipe, model, archive, _in_training, 0).used
+    return records_used(candidates_of(recipe, model, archive, _in_training))
+
+
+def _in_training(record: Record) -> bool:
+    return record.split == "train"
 
 
 def records_used(chosen: Sequence[Candidates]) -> list[int]:
@@ -236,7 +256,7 @@ def write_results(
     write_log(out / "log.csv", logs["training"])
     write_log(out / "log_calibration.csv", logs["calibration"])
     write_board(out / "tensorboard", logs, report)
-    score = "accuracy" if run.model().task == "event_type" else "mean error"
+    score = SCORES[run.model().task]
     draw_curves(out / "loss.png", logs, f"{run.recipe.name}, seed {run.seed}", score, report)
     write_metrics(run.recipe.name, run.metrics, evaluation, out)
     save_run(run, out / "checkpoint.pt")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,20 +12,15 @@ from torch import Tensor, nn
 
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive
-from seisedge.train.archive.cutter import WindowCutter, show_marks
-from seisedge.train.archive.noise_pool import NoisePool
-from seisedge.train.archive.sampler import Draw
-from seisedge.train.archive.task import RecordFilter, candidates_of, sampler_of
-from seisedge.train.augment import Chain, Chance, augmentations_from
+from seisedge.train.archive.task import RecordFilter
 from seisedge.train.fit.distributed import SINGLE_PROCESS, World, distributed_objective, synchronise_batch_norm
-from seisedge.train.fit.objective import Objective, RecordFacts
+from seisedge.train.fit.feed import Batch, Place, feed_of
 from seisedge.train.fit.optimisers import optimiser_from
 from seisedge.train.fit.precision import autocast, keep_float32, wants_bf16
 from seisedge.train.fit.progress import Reporter
 from seisedge.train.fit.schedule import Schedule, ScheduleDecisions
-from seisedge.train.fit.validation import Validation
 from seisedge.train.models import create_model
-from seisedge.train.models._base import Model, PictureModel
+from seisedge.train.models._base import Model
 from seisedge.train.recipes.recipe import Recipe
 
 Weights = dict[str, Tensor]
@@ -81,35 +75,11 @@ class Stage:
         self.average = copy.deepcopy(model).eval()
         set_modes(model, recipe)
 
-        candidates = candidates_of(recipe, model, archive, chosen)
-        used = {int(i) for c in candidates for i in c.indices}
-        self.stations = {archive.records[i].station for i in used}
-        counts = [float(len(c.indices)) for c in candidates]
-        drawn = counts if o.balance == "records" else [1.0] * len(counts)
-        self.sampler = sampler_of(recipe, model, archive, chosen, seed, drawn)
-        budget = settings.device_memory_gb
-        self.cutter = WindowCutter(archive, model.geometry, device, None if budget is None else round(budget * 1e9))
-        notes += self.cutter.notes
-        pool = NoisePool(archive, chosen, self.cutter)
-        lead = round(model.geometry.onset_s * model.geometry.rate_hz)
-        source = pool if len(pool) else None
-        self.chance = Chance(seed, device, model.geometry.rate_hz, lead, source, self.world.rank, self.world.size)
-        self.chain = Chain(augmentations_from(recipe.augmentation), model.task, self.chance)
-        if source is None and any(a.name in ("noise", "mixed-noise") for a in self.chain.waveforms):
-            notes.append(
-                "no record contains noise as long as the window: the augmentations 'noise' and 'mixed-noise' have no "
-                "effect"
-            )
-        if isinstance(model, PictureModel):
-            model.distort = self.chain.picture
-        elif self.chain.pictures:
-            name = self.chain.pictures[0].name
-            raise InputError(
-                f"augmentation '{name}' needs a model with a picture as input; model '{recipe.model}' uses waveforms"
-            )
-
-        facts = RecordFacts(archive)
-        self.objective = Objective(recipe, model, facts, torch.tensor(counts), settings.teacher).to(device)
+        place = Place(device, settings.device_memory_gb, self.world, self.rows)
+        self.feed = feed_of(recipe, model, archive, chosen, seed, place)
+        self.stations = self.feed.stations
+        notes += self.feed.notes
+        self.objective = self.feed.objective(settings.teacher).to(device)
         self.objective.set_terms(settings.station_term)
         self.bf16 = wants_bf16(settings.precision, device)
         if self.bf16:
@@ -119,11 +89,8 @@ class Stage:
         self.call: nn.Module = torch.compile(self.shared) if settings.compiled else self.shared  # type: ignore[assignment]  # compile returns a callable with the same signature
         self.optimiser = optimiser_from(o.optimiser, self._groups(), o.rate, o.weight_decay)
         self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.schedule = Schedule(o, max(-(-len(used) // o.batch), 1), decisions)
-        self.validation: Validation | None = None
-        if held_out is not None:
-            found = Validation(recipe, model, archive, held_out, self.cutter)
-            self.validation = found if len(found) else None
+        self.schedule = Schedule(o, max(-(-self.feed.n_records // o.batch), 1), decisions)
+        self.validation = None if held_out is None else self.feed.validation(held_out)
         if self.schedule.needs_validation and self.validation is None:
             raise InputError(
                 f"recipe '{recipe.name}' stops or lowers its rate by the loss on held-out records, but no record is "
@@ -148,15 +115,9 @@ class Stage:
             groups.append({"params": [self.objective.terms], "weight_decay": 0.0, "lr": o.station_rate})
         return [group for group in groups if group["params"]]
 
-    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """The rows of the next batch that this process computes, as arguments of `Objective.forward`."""
-        draw = self.sampler.draw(self.recipe.optimisation.batch)
-        draw = Draw(**{f.name: getattr(draw, f.name)[self.rows] for f in dataclasses.fields(draw)})
-        x, valid = self.chain.waveform(*self.cutter.cut(draw))
-        show_marks(self.model, self.cutter, draw)
-        label, record = (torch.from_numpy(v).to(self.device) for v in (draw.label, draw.record))
-        most = self.recipe.optimisation.magnitude_shift
-        return x, valid, label, record, self.chance.uniform(len(x), low=-most, high=most)
+    def batch(self) -> Batch:
+        """The rows of the next batch that this process computes, as arguments of the objective."""
+        return self.feed.batch()
 
     def loss(self) -> tuple[Tensor, Tensor]:
         """Loss and score of the next batch."""
@@ -174,20 +135,18 @@ class Stage:
 
     def state(self) -> dict[str, Any]:
         """The complete state at this step; a training restored from it continues as if it had not been interrupted."""
-        rng = self.sampler.rng.bit_generator.state
         values = {
             "step": self.step,
             "objective": self.objective.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state(),
-            "sampler": rng,
-            "chance": self.chance.state(),
             "torch": torch.get_rng_state(),
             "log": self.log,
             "sums": self.sums.clone(),
             "since": self.since,
             "seconds": self.seconds,
+            **self.feed.state(),
         }
         if self.device.type == "cuda":
             values["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -199,8 +158,7 @@ class Stage:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.restore(state["schedule"])
-        self.sampler.rng.bit_generator.state = state["sampler"]
-        self.chance.restore(state["chance"])
+        self.feed.restore(state)
         torch.set_rng_state(state["torch"])
         if "cuda" in state and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda"], self.device)

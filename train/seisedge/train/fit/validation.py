@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch import nn
@@ -9,17 +11,26 @@ from torch import nn
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter, show_marks
 from seisedge.train.archive.sampler import Draw
+from seisedge.train.archive.streams import StreamMixer
 from seisedge.train.archive.task import RecordFilter
 from seisedge.train.evaluation.predict import training_windows
-from seisedge.train.fit.objective import Objective
-from seisedge.train.models._base import Model
+from seisedge.train.fit.objective import Objective, OnsetObjective
+from seisedge.train.models._base import Model, OnsetModel
 from seisedge.train.recipes.recipe import Recipe
 
 AT_MOST = 256  # windows for each answer length
 PIECE = 64
+N_STREAM_BATCHES = 6
 
 
-class Validation:
+class Validation(Protocol):
+    """Held-out data on which a training is measured."""
+
+    def measure(self, objective: nn.Module, average: nn.Module) -> tuple[float, float]:
+        """Loss and score of the averaged model."""
+
+
+class WindowValidation:
     """Windows of the chosen records at each answer length; all labels have the same total weight."""
 
     def __init__(
@@ -38,8 +49,10 @@ class Validation:
         return len(self.draws)
 
     @torch.no_grad()
-    def measure(self, objective: Objective, average: nn.Module) -> tuple[float, float]:
+    def measure(self, objective: nn.Module, average: nn.Module) -> tuple[float, float]:
         """Loss and score of the averaged model on the held-out windows."""
+        if not isinstance(objective, Objective):
+            raise TypeError(f"no windows for {type(objective).__name__}")
         trained = objective.model
         objective.model = average  # type: ignore[assignment]  # a copy of the model
         average.eval()
@@ -55,4 +68,24 @@ class Validation:
                 totals += torch.stack(out).float().cpu() * len(x) / size
         objective.model = trained
         loss, score = (totals / len(self.draws)).tolist()
+        return loss, score
+
+
+class StreamValidation:
+    """Streams mixed from held-out records, always the same."""
+
+    def __init__(self, mixer: StreamMixer, model: OnsetModel, device: torch.device) -> None:
+        self.batches = [tuple(v.to(device) for v in mixer.batch(8)) for _ in range(N_STREAM_BATCHES)]
+        self.model = model
+
+    @torch.no_grad()
+    def measure(self, objective: nn.Module, average: nn.Module) -> tuple[float, float]:
+        """Loss and score of the averaged model on the streams."""
+        if not isinstance(objective, OnsetObjective):
+            raise TypeError(f"no streams for {type(objective).__name__}")
+        trained = objective.model
+        objective.model = average.eval()  # type: ignore[assignment]  # a copy of the model
+        totals = torch.stack([torch.stack(objective(*batch)) for batch in self.batches])
+        objective.model = trained
+        loss, score = totals.mean(0).tolist()
         return loss, score

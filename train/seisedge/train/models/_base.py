@@ -83,12 +83,14 @@ class OnsetModel(Model):
     classes and of each other.
 
     delay_hops: an output is for the hop this much earlier. picks: scale and offset (2, 2) that calibrate the logits of
-    P and of S, fitted on validation data like the temperature of the classes.
+    P and of S, fitted on validation data like the temperature of the classes. thresholds: (2,), probabilities of P and
+    of S from which the station acts; they do not change the output.
     """
 
     task = "onset"
     unit = "counts"
     picks: Tensor
+    thresholds: Tensor
 
     def __init__(
         self, geometry: Geometry, band_hz: tuple[float, float], block_hops: int, hop_n: int, delay_hops: int
@@ -96,10 +98,11 @@ class OnsetModel(Model):
         super().__init__(geometry, list(ONSET_LABELS), band_hz)
         self.block_hops, self.hop_n, self.delay_hops = block_hops, hop_n, delay_hops
         self.register_buffer("picks", torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
+        self.register_buffer("thresholds", torch.tensor([0.5, 0.5]))
 
     @abc.abstractmethod
     def stream(self, waveform: Tensor, valid: Tensor) -> Tensor:
-        """Logits (batch, hops, 5) of all blocks with a whole context in (batch, 3, n), as `raw` gives them one by one."""
+        """Logits (batch, hops, 5) of all blocks in (batch, 3, n) that have a whole context, as `raw` gives them."""
 
     def probabilities(self, raw: Tensor) -> Tensor:
         """(…, 5): sigmoids of P and S, softmax of the classes."""

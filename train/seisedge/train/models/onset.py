@@ -29,6 +29,7 @@ CENTRES_HZ = (1.5, 2.7, 4.5, 7.0, 10.0, 13.0)
 LENGTHS_S = (1.0, 0.8, 0.6, 0.4, 0.4, 0.4)  # of the filters; two to four cycles
 FLOOR = 1e-12  # smallest power relative to the largest in the window
 TINY = 1e-36
+RARE = -3.0  # first logit of P and S: onsets are rare
 POOL = 8  # hops averaged in the coarse branch
 
 
@@ -124,6 +125,12 @@ class OnsetNet(OnsetModel):
         self.mix = nn.Conv1d(width, width, 1)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Conv1d(width, len(self.labels), 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv1d) and module is not self.head:
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+        with torch.no_grad():
+            self.head.bias[:2] = RARE
 
     def network(self, power: Tensor, mask: Tensor) -> Tensor:
         """Powers and mask of blocks with their contexts, (batch, 12, hops) each → logits (batch, BLOCK_HOPS, 5)."""

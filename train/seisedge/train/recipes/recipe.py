@@ -14,6 +14,7 @@ from seisedge.runtime.files import read_up_to
 from seisedge.runtime.suggestion import suggestion
 from seisedge.runtime.text import reason_of
 from seisedge.runtime.tomlfile import MAX_BYTES, tables_from_toml
+from seisedge.train.archive.stream_spec import StreamSpec
 from seisedge.train.augment import augmentations_from
 from seisedge.train.dataset.holdout import check_rule
 
@@ -28,6 +29,7 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     visible_only: train only on events whose signal is visible.
     split: a rule of `holdout`; '' uses the column `split` of the data, or the rule `event` if it is missing.
     synthetic: train also on records marked `trace_synthetic`; they are never held out.
+    leave_out: sources that are not read at all.
     """
 
     pass_hz: float
@@ -38,6 +40,7 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     visible_only: bool = True
     split: str = ""
     synthetic: bool = False
+    leave_out: list[str] = []
 
 
 class Nuisances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,6 +101,28 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     station_rate: float = 5e-2
 
 
+class DetectorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the thresholds of an onset detector are chosen on held-out training data, and how its losses are weighed.
+
+    matched: smallest share of the onsets in a swarm that must lie near a listed arrival. noise_per_hour: largest number
+    of onsets per hour on noisy sites. s_precision: smallest share of the S picks that must be right.
+    gate_ratio: STA/LTA ratio below which the station does not run the network; 0: it always runs it.
+    p_weight, s_weight, class_weight: of the three parts of the loss. onset_weight: of the hops with an onset, relative
+    to the others; the calibration removes its effect on the probabilities.
+    hard_at: shares of the training after which noise is searched for onsets, from which later streams are drawn.
+    """
+
+    matched: float = 0.55
+    noise_per_hour: float = 10.0
+    s_precision: float = 0.6
+    gate_ratio: float = 0.0
+    p_weight: float = 10.0
+    s_weight: float = 10.0
+    class_weight: float = 0.5
+    onset_weight: float = 4.0
+    hard_at: tuple[float, ...] = (0.25, 0.5, 0.75)
+
+
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of one training run. The card shows `not_for` and `licence`.
 
@@ -119,6 +144,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     not_for: list[str] = []
     licence: str = ""
     about: str = ""
+    streams: StreamSpec | None = None  # of an onset detector
+    detector: DetectorSpec = DetectorSpec()
 
 
 def recipe_names() -> list[str]:
@@ -174,7 +201,10 @@ def _with_suggestion(message: str) -> str:
     if found is None:
         return message
     key, where = found.group(1), found.group(2) or ""
-    kinds = {"data": DataSpec, "nuisance": Nuisances, "optimisation": Optimisation}
+    kinds = {
+        "data": DataSpec, "nuisance": Nuisances, "optimisation": Optimisation, "streams": StreamSpec,
+        "detector": DetectorSpec,
+    }  # fmt: skip
     known = list(kinds.get(where, Recipe).__struct_fields__)
     return f"{where + '.' if where else ''}{key}: unknown key; {suggestion(key, known)}"
 

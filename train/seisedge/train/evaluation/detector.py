@@ -1,0 +1,222 @@
+"""Runs an onset detector over recordings in memory, as the station does, and chooses its thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seisedge.runtime.clock import NS_PER_S
+from seisedge.train.archive.archive import Archive, Record
+from seisedge.train.evaluation.onsets import Arrivals, Detections, Recording, measure_point
+from seisedge.train.models._base import OnsetModel
+
+P, S = 0, 1
+REARM_SHARE = 0.5  # as the station
+PEAK_HOPS = 6
+CHUNK_BLOCKS = 256
+PICK_S = 1.0  # an S onset is right if it lies this close to an S arrival
+THRESHOLDS = np.round(np.concatenate([np.arange(0.02, 0.2, 0.02), np.arange(0.2, 0.96, 0.025)]), 3)
+HARD_THRESHOLD = 0.1  # noise with an onset above it is drawn more often
+
+Floats = npt.NDArray[np.float64]
+Chosen = Callable[[Record], bool]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive records of one station in one piece.
+
+    waveform, valid: (3, n). start_ns: time of the first sample. picks: phase and sample of each arrival.
+    """
+
+    name: str
+    station: str
+    start_ns: int
+    waveform: npt.NDArray[np.float32]
+    valid: npt.NDArray[np.bool_]
+    picks: list[tuple[str, float]]
+
+    @property
+    def hours(self) -> float:
+        """Length, at 40 Hz."""
+        return self.waveform.shape[1] / 40.0 / 3600
+
+
+def stretches(archive: Archive, chosen: Chosen) -> list[Stretch]:
+    """The chosen records that have a start time, joined where one follows the other."""
+    rows = [(r.event, r.station, r.time_ns, i) for i, r in enumerate(archive.records) if chosen(r) and r.time_ns]
+    runs: list[list[tuple[int, int]]] = []  # (first sample, index of the record)
+    key: tuple[str, str] | None = None
+    end = 0.0
+    for event, station, time_ns, i in sorted(rows):
+        at = time_ns / NS_PER_S * archive.rate_hz
+        if key != (event, station) or not -1 <= at - end <= archive.rate_hz:
+            runs.append([])
+            begin, key = at, (event, station)
+        runs[-1].append((round(at - begin), i))
+        end = at + archive.records[i].n_samples
+    return [_joined(archive, run) for run in runs]
+
+
+def _joined(archive: Archive, run: Sequence[tuple[int, int]]) -> Stretch:
+    n = max(at + archive.records[i].n_samples for at, i in run)
+    waveform, valid = np.zeros((3, n), dtype=np.float32), np.zeros((3, n), dtype=bool)
+    picks = []
+    for at, i in run:
+        size = archive.records[i].n_samples
+        waveform[:, at : at + size] = archive.waveform[i, :, :size]
+        valid[:, at : at + size] = archive.valid[i, :, :size]
+        picks += [(phase, sample + at) for phase, sample in archive.records[i].picks]
+    first = archive.records[run[0][1]]
+    return Stretch(first.event, first.station, first.time_ns or 0, waveform, valid, picks)
+
+
+@torch.no_grad()
+def hop_probabilities(
+    model: OnsetModel, waveform: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """waveform, valid: (3, n) → (n // hop_n, 5), the row of each hop. Nothing exists before the first sample."""
+    model = model.eval()
+    hops = waveform.shape[1] // model.hop_n
+    blocks = -(-(hops + model.delay_hops) // model.block_hops)
+    context_n = model.geometry.n_samples - model.block_hops * model.hop_n
+    after_n = blocks * model.block_hops * model.hop_n - waveform.shape[1]
+    pad = ((0, 0), (context_n, max(after_n, 0)))
+    x, v = (torch.from_numpy(np.pad(a.astype(np.float32), pad)) for a in (waveform, valid))
+    device = next(model.parameters()).device
+    rows = []
+    step_n = model.block_hops * model.hop_n
+    for first in range(0, blocks, CHUNK_BLOCKS):
+        here = slice(first * step_n, min(first + CHUNK_BLOCKS, blocks) * step_n + context_n)
+        rows.append(model.probabilities(model.stream(x[None, :, here].to(device), v[None, :, here].to(device)))[0])
+    return torch.cat(rows)[model.delay_hops : model.delay_hops + hops].cpu().numpy()
+
+
+def peaks(values: npt.NDArray[np.float32], threshold: float) -> list[int]:
+    """Hops with an onset, by the rule of the station; values: (hops,)."""
+    found: list[int] = []
+    armed, hop = True, 0
+    while hop < len(values):
+        over = values[hop:] >= threshold if armed else values[hop:] < REARM_SHARE * threshold
+        hits = np.flatnonzero(over)
+        if not len(hits):
+            break
+        hop += int(hits[0])
+        if armed:
+            end = hop + 1
+            while end < min(len(values), hop + PEAK_HOPS) and values[end] >= threshold:
+                end += 1
+            found.append(hop + int(np.argmax(values[hop:end])))
+            hop = end - 1
+        armed = not armed
+        hop += 1
+    return found
+
+
+def noise_onsets(model: OnsetModel, archive: Archive, chosen: Chosen) -> list[tuple[int, int]]:
+    """(record, hop) of the onsets that the model reports in the noise of the chosen records."""
+    out = []
+    for i, record in enumerate(archive.records):
+        if not chosen(record) or record.noise_end < 60 * model.hop_n:
+            continue
+        end = record.noise_end
+        p = hop_probabilities(model, archive.waveform[i, :, :end], archive.valid[i, :, :end])[:, P]
+        out += [(i, hop) for hop in peaks(p, HARD_THRESHOLD) if hop > 30]  # at the start of the data little is known
+    return out
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Probabilities of a detector on a stretch, (hops, 5)."""
+
+    stretch: Stretch
+    probabilities: npt.NDArray[np.float32]
+
+    def detections(self, column: int, threshold: float) -> Detections:
+        """Onsets of P or S at a threshold."""
+        hops = np.array(peaks(self.probabilities[:, column], threshold), dtype=np.int64)
+        times = self.stretch.start_ns + hops * (NS_PER_S // 10)
+        return Detections(times, self.probabilities[hops, column].astype(np.float64))
+
+    @property
+    def recording(self) -> Recording:
+        """The stretch with its P arrivals, listed and clear."""
+        found = [s for phase, s in self.stretch.picks if phase == "P"]
+        start = self.stretch.start_ns
+        times = np.array([start + round(s / 40.0 * NS_PER_S) for s in found], dtype=np.int64)
+        names = np.array([f"{self.stretch.station} {t}" for t in times], dtype=np.str_)
+        end_ns = start + round(self.stretch.hours * 3600 * NS_PER_S)
+        return Recording(self.stretch.station, start, end_ns, {"clear": Arrivals(times, names)})
+
+
+def hear(model: OnsetModel, found: Sequence[Stretch]) -> list[Heard]:
+    """The probabilities on each stretch."""
+    return [Heard(s, hop_probabilities(model, s.waveform, s.valid)) for s in found]
+
+
+@dataclass(frozen=True)
+class ThresholdRow:
+    """A threshold of P: recall of the arrivals with a clear onset, share of the onsets near an arrival; onsets per hour
+    on noise. None: no such data.
+    """
+
+    threshold: float
+    recall: float | None
+    matched: float | None
+    noise_per_hour: float | None
+
+
+def threshold_table(swarm: Sequence[Heard], noise: Sequence[Heard]) -> list[ThresholdRow]:
+    """One row for each of THRESHOLDS."""
+    rows = []
+    hours = sum(h.stretch.hours for h in noise)
+    for threshold in THRESHOLDS:
+        point = None
+        if swarm:
+            onsets = [h.detections(P, float(threshold)).time_ns for h in swarm]
+            point = measure_point([h.recording for h in swarm], onsets, float(threshold), draws=10)
+        count = sum(len(peaks(h.probabilities[:, P], float(threshold))) for h in noise)
+        rows.append(
+            ThresholdRow(
+                float(threshold),
+                None if point is None else point.recall["clear"].value,
+                None if point is None else point.matched.value,
+                count / hours if hours else None,
+            )
+        )
+    return rows
+
+
+def p_threshold_from(rows: Sequence[ThresholdRow], matched: float, noise_per_hour: float) -> float:
+    """The lowest threshold at which at least `matched` of the onsets lie near an arrival and noise has at most
+    `noise_per_hour` onsets; 0.5 if no data decide, the highest if none is good enough.
+    """
+    if all(r.matched is None and r.noise_per_hour is None for r in rows):
+        return 0.5
+    for row in rows:
+        good = row.matched is None or row.matched >= matched
+        if good and (row.noise_per_hour is None or row.noise_per_hour <= noise_per_hour):
+            return row.threshold
+    return rows[-1].threshold
+
+
+def s_threshold_from(swarm: Sequence[Heard], precision: float) -> float:
+    """The lowest threshold at which at least `precision` of the S onsets lie within PICK_S of a listed S arrival; 0.5
+    without S arrivals.
+    """
+    truth = [np.array([s / 4.0 for phase, s in h.stretch.picks if phase.startswith("S")]) for h in swarm]
+    if not sum(map(len, truth)):
+        return 0.5
+    for threshold in THRESHOLDS:
+        right = total = 0
+        for h, arrivals in zip(swarm, truth, strict=True):
+            for hop in peaks(h.probabilities[:, S], float(threshold)):
+                total += 1
+                right += bool(len(arrivals)) and bool(np.abs(arrivals - hop).min() <= PICK_S * 10)
+        if total and right / total >= precision:
+            return float(threshold)
+    return float(THRESHOLDS[-1])

@@ -152,7 +152,8 @@ def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -
             faults.append(f"{name}: this setting was removed: {REMOVED[name]}")
         elif key not in fields:
             hint = f"; {suggestion(key, fields)}" if len(faults) < MAX_FAULTS else ""  # is not shown, and takes 2 ms
-            faults.append(f"{name}: unknown key{hint}")
+            removed = REMOVED.get(name)
+            faults.append(f"{name}: " + (f"this setting was removed: {removed}" if removed else f"unknown key{hint}"))
             continue
         inner = fields[key].type
         struct = next((k for k in (inner, *get_args(inner)) if _is_struct(k)), None)

@@ -38,7 +38,7 @@ class PickedRecord:
     @property
     def length_s(self) -> float:
         """Length of the record."""
-        return self.waveform.shape[1] / self.rate_hz
+        return float(self.waveform.shape[1] / self.rate_hz)
 
     def times_s(self, phase: str) -> list[float]:
         """Times of the picks of a phase."""

@@ -19,18 +19,18 @@ the bundled recording, for `python -m benchmarks.detection --also phasenet.json`
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import obspy
 import torch
 from scipy.signal import resample_poly  # type: ignore[import-untyped]
 
-from benchmarks.records import PickedRecord, records_of
+from benchmarks.records import PickedRecord, Stated, StatedOnset, pick_groups, records_of
 from seisedge.runtime.demo import RECORDING
 from seisedge.train.evaluation.figure import Figure, Figures
 from seisedge.train.evaluation.onsets import add_pick_errors, pick_errors
@@ -187,9 +187,7 @@ def test(path: Path, folders: list[Path], out: Path | None) -> None:
     model = load(path)
     figures = Figures(draws=1000)
     records = [r for f in folders for r in records_of(f, analyst_only=True) if r.split in ("test", "")]
-    groups = {"phasenet_ncedc": [r for r in records if r.subset == "phasenet_ncedc"]}
-    groups["other regions"] = [r for r in records if r.subset != "phasenet_ncedc"]
-    for on, rows in groups.items():
+    for on, rows in pick_groups(records).items():
         found = [onsets_of(model, stream_of(r), THRESHOLD) for r in rows]
         for phase in ("P", "S"):
             some = [(r, f) for r, f in zip(rows, found, strict=True) if r.times_s(phase)]
@@ -200,8 +198,8 @@ def test(path: Path, folders: list[Path], out: Path | None) -> None:
         print(line_of(row))
     if out is not None:
         picks = onsets_of(model, obspy.read(str(RECORDING)).merge(), LOW_THRESHOLD)
-        listed = [{"station": s, "time_ns": ns, "score": round(v, 4)} for s, p, ns, v in picks if p == "P"]
-        out.write_text(json.dumps({"name": "PhaseNet, trained on our data", "onsets": listed}))
+        listed = [StatedOnset(s, ns, round(v, 4)) for s, p, ns, v in picks if p == "P"]
+        out.write_bytes(msgspec.json.encode(Stated("PhaseNet, trained on our data", listed, figures.rows)))
 
 
 def line_of(f: Figure) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.train.evaluation.figure import Figure
+
 ROWS = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
+NCEDC, OTHERS = "phasenet_ncedc, held out", "other regions"
 SIGNALS = {"tectonic", "blast", "mining-induced"}  # classes whose records have a P
 
 
@@ -43,6 +47,28 @@ class PickedRecord:
     def times_s(self, phase: str) -> list[float]:
         """Times of the picks of a phase."""
         return [time_s for name, time_s in self.picks if name == phase]
+
+
+class StatedOnset(msgspec.Struct):
+    """A P onset of another detector on the bundled recording. score: its probability."""
+
+    station: str
+    time_ns: int
+    score: float
+
+
+class Stated(msgspec.Struct):
+    """What another detector found: onsets on the bundled recording, and figures on records with picks."""
+
+    name: str
+    onsets: list[StatedOnset]
+    figures: list[Figure]
+
+
+def pick_groups(records: Sequence[PickedRecord]) -> dict[str, list[PickedRecord]]:
+    """The records by the data that the picks are of."""
+    own = [r for r in records if r.subset == "phasenet_ncedc"]
+    return {NCEDC: own, OTHERS: [r for r in records if r.subset != "phasenet_ncedc"]}
 
 
 def records_of(folder: Path, analyst_only: bool = False) -> Iterator[PickedRecord]:

@@ -215,9 +215,8 @@ def pick_times_s(events: Sequence[Event], phase: str) -> Array:
 
 def add_picks(figures: Figures, folders: Sequence[Path], detectors: Detectors) -> None:
     """Onset errors against the picks of analysts, of events not used for training."""
-    records = [r for f in folders for r in records_of(f, analyst_only=True) if r.split in ("test", "")]
     for name in detectors.names:
-        for on, rows in pick_groups(records).items():
+        for on, rows in pick_groups(folders).items():
             found = [detectors.opened(name).events(packets_of(r.waveform, r.rate_hz, r.components), {}) for r in rows]
             for phase in ("P", "S") if name == ONSET else ("P",):
                 some = [(r, events) for r, events in zip(rows, found, strict=True) if r.times_s(phase)]

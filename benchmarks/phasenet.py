@@ -40,6 +40,9 @@ N = 3001  # samples of a window of PhaseNet
 SIGMA = 10.0  # of the labels, samples: 0.1 s
 BATCH = 32
 UNSURE = 100  # samples on either side of an arrival that cannot be seen, where nothing is learned
+LEAST_N = 6000  # shorter records are padded
+OVERLAP_N = 2700  # samples that successive windows have in common
+BLIND_N = (200, 200)  # outputs at the ends of a window that are not used: no onset was there in training
 LOW_THRESHOLD = 0.05  # of the onsets that are written for a curve
 THRESHOLD = 0.3  # of the onsets that are compared with picks
 P, S = 0, 1
@@ -166,8 +169,9 @@ def load(path: Path) -> Any:
 
 
 def stream_of(r: PickedRecord) -> obspy.Stream:
-    """The components of a record that exist, at 100 Hz, from time 0."""
+    """The components of a record that exist, at 100 Hz, from time 0; zeros after a record that ends within a window."""
     x = _at_100_hz(r)
+    x = np.pad(x, ((0, 0), (0, max(LEAST_N - x.shape[1], 0))))
     codes = {code: k for k, code in enumerate("ZNE")}
     header = {"network": "XX", "station": "X", "sampling_rate": RATE_HZ}
     return obspy.Stream(
@@ -177,7 +181,9 @@ def stream_of(r: PickedRecord) -> obspy.Stream:
 
 def onsets_of(model: Any, stream: obspy.Stream, threshold: float) -> list[tuple[str, str, int, float]]:
     """Station, phase, time in ns and probability of each pick."""
-    picks = model.classify(stream, P_threshold=threshold, S_threshold=threshold, strict=False).picks
+    picks = model.classify(
+        stream, P_threshold=threshold, S_threshold=threshold, strict=False, overlap=OVERLAP_N, blinding=BLIND_N
+    ).picks
     return [(pick.trace_id.rstrip("."), pick.phase, pick.peak_time.ns, float(pick.peak_value)) for pick in picks]
 
 
@@ -186,8 +192,7 @@ def test(path: Path, folders: list[Path], out: Path | None) -> None:
     torch.set_num_threads(1)
     model = load(path)
     figures = Figures(draws=1000)
-    records = [r for f in folders for r in records_of(f, analyst_only=True) if r.split in ("test", "")]
-    for on, rows in pick_groups(records).items():
+    for on, rows in pick_groups(folders).items():
         found = [onsets_of(model, stream_of(r), THRESHOLD) for r in rows]
         for phase in ("P", "S"):
             some = [(r, f) for r, f in zip(rows, found, strict=True) if r.times_s(phase)]

@@ -47,8 +47,8 @@ COLUMNS = [
     "trace_name", "trace_start_time", "trace_sampling_rate_hz", "trace_npts", "trace_channel",
     "station_network_code", "station_code", "station_location_code", "trace_component_order", "trace_unit",
     "trace_onset_sample", "trace_onset_basis", "trace_onset_snr", "trace_visible", "trace_noise_end_sample",
-    "trace_picks", "trace_missing", "source_id", "source_group", "source_class", "source_type", "source_origin_time", "subset",
-    "split", "fold", "source_repository", "source_commit", "source_path",
+    "trace_picks", "trace_missing", "source_id", "source_group", "source_class", "source_type", "source_origin_time",
+    "subset", "split", "fold", "source_repository", "source_commit", "source_path",
 ]  # fmt: skip
 Array = np.ndarray[Any, Any]
 

@@ -24,9 +24,9 @@ from seisedge.export.onnx import (
 )
 from seisedge.runtime.errors import FailedError
 from seisedge.train.models import create_model, model_names
-from seisedge.train.models._base import Model
+from seisedge.train.models._base import Model, OnsetModel
 
-SHIPPED = ["ganet_small", "resnet18_cbam_small"]
+SHIPPED = ["ganet_small", "onset_tcn", "resnet18_cbam_small"]
 NAMES = [name if name in SHIPPED else pytest.param(name, marks=pytest.mark.long) for name in model_names()]
 
 
@@ -79,7 +79,8 @@ def test_contract_of_the_graph(name: str) -> None:
     batch = shapes["waveform"][0]
     assert isinstance(batch, str)
     assert shapes["waveform"] == shapes["valid"] == [batch, 3, model.geometry.n_samples]
-    assert shapes["probabilities"] == [batch, len(model.labels)]
+    hops = [model.block_hops] if isinstance(model, OnsetModel) else []
+    assert shapes["probabilities"] == [batch, *hops, len(model.labels)]
     assert [o.version for o in graph.opset_import if o.domain in ("", "ai.onnx")] == [18]
 
 

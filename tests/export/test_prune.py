@@ -200,9 +200,11 @@ def run_of(recipe: str, folder: Path) -> Path:
 
 OTHERS = {"ganet-paper": "ganet_paper", "resnet18-cbam-1d": "resnet18_cbam_1d"}
 OTHERS["resnet18-cbam-image-paper"] = "resnet18_cbam_image"
+OTHERS["onset"] = "onset_tcn"
 
 
 CLASSES = {"ganet-paper": "GANetPaper", "resnet18-cbam-1d": "ResNetPaper", "resnet18-cbam-image-paper": "ResNetImage"}
+CLASSES["onset"] = "OnsetNet"
 
 
 @pytest.mark.parametrize("recipe", OTHERS)

@@ -14,7 +14,7 @@ import pytest
 
 from seisedge.export.flops import count_flops
 from seisedge.runtime.card import CARD_KEY, ModelCard, card_from_json
-from seisedge.train.archive.archive import fingerprint, load_archive
+from seisedge.train.archive.archive import Wanted, fingerprint, load_archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.evaluation.predict import FixedWindows
 
@@ -106,7 +106,7 @@ def test_labels() -> None:
 
 def test_stored_records_are_answered_as_they_were_at_release(datasets: Path) -> None:
     """A clear earthquake and a noise stretch of the held-out events."""
-    archive = load_archive([datasets], 40.0, 15.0, subsets=["phasenet_ncedc"])
+    archive = load_archive([datasets], 40.0, 15.0, wanted=Wanted(subsets=["phasenet_ncedc"]))
     session = onnxruntime.InferenceSession(path_of("event-type"), providers=["CPUExecutionProvider"])
     card = card_from_json(session.get_modelmeta().custom_metadata_map[CARD_KEY], "event-type")
     test = archive.indices(split="test", three=True)

@@ -27,6 +27,7 @@ from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import write_atomically
 from seisedge.train.bootstrap import estimate
 from seisedge.train.evaluation.metrics import mean
+from seisedge.train.evaluation.onset import RECALL
 from seisedge.train.evaluation.predict import magnitude_from_bins
 
 AGREEMENT = 0.99
@@ -64,6 +65,8 @@ def hits(card: ModelCard, p: Floats, target: Floats) -> Floats:
 
 def score_name(card: ModelCard) -> str:
     """What `hits` counts, in words."""
+    if card.task == "onset":
+        return RECALL
     return f"magnitude within ±{WITHIN:g}" if card.magnitude is not None else "accuracy"
 
 

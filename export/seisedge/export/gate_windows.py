@@ -125,8 +125,18 @@ def refuse_synthetic(folders: Sequence[Path]) -> None:
             )
 
 
+def refuse_detector(card: ModelCard) -> None:
+    """Raises InputError for an onset detector, whose output the gate cannot compare."""
+    if card.task == "onset":
+        raise InputError(
+            f"model '{card.name}': an onset detector cannot be quantized or compared by the gate: it answers for each "
+            "hop of a block, and its network is so small that most of the time is spent between its operators"
+        )
+
+
 def load_records(card: ModelCard, folders: Sequence[Path]) -> Archive:
     """The data set as the model's station would see it. Raises InputError."""
+    refuse_detector(card)
     refuse_synthetic(folders)
     return load_archive(list(folders), card.sampling_rate_hz, card.band_hz[1])
 
@@ -141,8 +151,9 @@ def gate_windows(
     """About `count` windows of the records on a side of the split, undamaged ones of all records first.
 
     station_term: log10 of the gain over the nominal one, of stations of unknown gain where the run fitted it.
-    Raises InputError where a record of that side is not there.
+    Raises InputError where a record of that side is not there, or for an onset detector.
     """
+    refuse_detector(card)
     g = Geometry(card.n_samples, card.sampling_rate_hz, card.onset_s)
     cutter = WindowCutter(archive, g, torch.device("cpu"))
     parts = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from seisedge.export.gate import lines_of, score_name
 from seisedge.export.release import ORIGINAL, PRUNED, Release, Variant
 from seisedge.runtime.bench.roofline import roofline_lines
-from seisedge.runtime.card import ModelCard
+from seisedge.runtime.card import ModelCard, OnsetScale
 
 HEAD = (
     "| model | precision | parameters | MFLOP | M MAC | of that network | kB | {score} | 95 % interval | agreement "
@@ -94,7 +94,32 @@ def page_of(release: Release, machine: str, curves: Curves | None) -> str:
     return "\n".join([f"# {card.name}", *(line for part in parts for line in ["", *part]), ""])
 
 
+def _detector_purpose(card: ModelCard, scale: OnsetScale) -> list[str]:
+    return [
+        "## Purpose",
+        "",
+        f"One station's three components ({card.components}, {card.unit}, {card.sampling_rate_hz:g} Hz, "
+        f"{card.band_hz[0]:g} to {card.band_hz[1]:g} Hz): for each hop of {scale.hop_s:g} s the probabilities of a P "
+        f"and of an S onset in it (within {scale.tolerance_s:g} s), and of what is there: "
+        f"{', '.join(card.labels[2:])}. One inference answers for {card.answers_s[0]:g} s, {scale.delay_s:g} s late, "
+        f"and looks back {card.onset_s:g} s; it keeps no state. An event opens at a P probability of "
+        f"{scale.p_threshold:g}, an S pick is made at an S probability of {scale.s_threshold:g}; "
+        + (
+            f"below an STA/LTA ratio of {scale.gate_ratio:g} the station does not run it. "
+            if scale.gate_ratio
+            else "the station always runs it. "
+        )
+        + "Nothing is associated or located.",
+        "",
+        "## Limits",
+        "",
+        *(f"- {item}" for item in card.not_for or ["not stated"]),
+    ]
+
+
 def _purpose(card: ModelCard) -> list[str]:
+    if card.onset is not None:
+        return _detector_purpose(card, card.onset)
     labels = ", ".join(card.labels)
     if card.magnitude is not None:
         remark = f" ({card.magnitude.remark})" if card.magnitude.remark else ""
@@ -131,15 +156,22 @@ def _chosen(release: Release) -> list[str]:
 
 
 def _precision(release: Release, machine: str) -> list[str]:
+    detector = release.variants[0].card.onset is not None
     timed = next((v.latency.inferences for v in release.variants if v.latency is not None), 0)
     return [
         "## Precision and pruning",
         "",
         *table_of(release),
         "",
-        f"Held-out windows: {release.windows} (records × answer lengths × damages), the score on the undamaged ones. "
-        "Agreement and Δp are with the full fp32 model; the gate compares each model with its own parent. Latency: "
-        f"onnxruntime, one thread, batch 1, {timed} inferences of each in turns, on {machine}; CPU is the median "
+        (
+            "The score is that of `seisedge evaluate` on held-out events. The detector is not quantized and not "
+            "pruned: its network is so small that most of the time is spent between its operators. Latency: "
+            if detector
+            else f"Held-out windows: {release.windows} (records × answer lengths × damages), the score on the "
+            "undamaged ones. Agreement and Δp are with the full fp32 model; the gate compares each model with its own "
+            "parent. Latency: "
+        )
+        + f"onnxruntime, one thread, batch 1, {timed} inferences of each in turns, on {machine}; CPU is the median "
         "processor time of the thread.",
         "",
         *_front_end(release),

@@ -6,6 +6,7 @@ projected time (`bench.roofline`). The full fp32 model is always a candidate.
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from seisedge.export.latency import Latency, side_by_side
 from seisedge.export.onnx import write_card
 from seisedge.export.prune.run import PruneSpec, prune_run
 from seisedge.export.quantize import Lower, fp16_from, int8_from
+from seisedge.export.stream_windows import stream_windows
 from seisedge.runtime.bench.roofline import BOARDS, floor_of
 from seisedge.runtime.card import CARD_KEY, Comparison, ModelCard, card_from_json
 from seisedge.runtime.errors import FailedError
@@ -31,11 +33,14 @@ from seisedge.runtime.files import write_atomically
 from seisedge.train.archive.archive import Archive
 from seisedge.train.bootstrap import estimate
 from seisedge.train.evaluation.metrics import mean
+from seisedge.train.evaluation.onset import EVENTS, RECALL
+from seisedge.train.models._base import OnsetModel
 from seisedge.train.run_file import Run
 
 PARITY_WINDOWS = 64
 CALIBRATION_WINDOWS = 512
 ORIGINAL, PRUNED = "fp32", "pruned"
+DETECTOR_SCORE, DETECTOR_SUBSET = RECALL, EVENTS
 ENOUGH = 0.95  # of the time of the best higher precision; a lower precision must be at least this much faster
 ARCHITECTURE = platform.machine().lower().replace("x86_64", "x86-64").replace("amd64", "x86-64")
 HERE = f"onnxruntime, one {ARCHITECTURE} thread"  # a target: the machine that measures
@@ -131,6 +136,8 @@ def make_release(run: Run, archive: Archive, out: Path, spec: ReleaseSpec, say: 
     out.mkdir(parents=True, exist_ok=True)
     name = run.recipe.name
     whole = export_run(run)
+    if isinstance(whole.model, OnsetModel):
+        return detector_release(run, whole, whole.model, archive, out, say)
     held = enough(gate_windows(whole.card, archive, spec.windows, station_term=run.station_term))
     if spec.prune is not None:
         require_resolution(held, spec.prune.rule)
@@ -153,6 +160,35 @@ def make_release(run: Run, archive: Archive, out: Path, spec: ReleaseSpec, say: 
             refused = msgspec.structs.replace(narrow.card, comparison=result)
             made.append((PRUNED, Lower(write_card(narrow.graph, refused), result)))
     return _measured(name, made, held)
+
+
+def detector_release(run: Run, whole: Exported, model: OnsetModel, archive: Archive, out: Path, say: Say) -> Release:
+    """The model of an onset detector. It is neither quantized nor pruned, see `gate_windows.refuse_detector`."""
+    x, valid = stream_windows(run, model, archive, PARITY_WINDOWS)
+    path = out / f"{run.recipe.name}.onnx"
+    whole.save(path, x, valid)
+    full = open_model(path)
+    say(f"{path.name}: {full.card.flops / 1e6:.1f} MFLOP, {len(full.data) / 1e3:.0f} kB")
+    n = len(x)
+    held = HeldOut(
+        x, valid, np.zeros(n), np.zeros(n, bool), np.full(n, ""), np.full(n, whole.card.answers_s[0]), np.full(n, "")
+    )
+    found = [m for m in run.metrics if m.name == DETECTOR_SCORE and m.subset == DETECTOR_SUBSET and not m.baseline]
+    score, low, high = (found[0].value, found[0].low, found[0].high) if found else (math.nan, None, None)
+    variant = Variant(
+        name=ORIGINAL,
+        card=full.card,
+        size=len(full.data),
+        file=path,
+        score=score,
+        low=math.nan if low is None else low,
+        high=math.nan if high is None else high,
+        agreement_with_full=1.0,
+        mean_dp_with_full=0.0,
+        comparison=None,
+        latency=side_by_side({ORIGINAL: full.data}, held)[ORIGINAL],
+    )
+    return Release(run.recipe.name, [variant], choose([variant]), n)
 
 
 def _measured(name: str, made: Sequence[Row], held: HeldOut) -> Release:

@@ -10,7 +10,7 @@ import pytest
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.runtime.errors import CardError, InputError
-from seisedge.train.archive.archive import load_archive
+from seisedge.train.archive.archive import Wanted, load_archive
 from seisedge.train.archive.provenance import (
     FILE,
     Provenance,
@@ -125,7 +125,7 @@ def test_records_without_a_key_are_counted(tmp_path: Path) -> None:
 
 def test_synthetic_records_are_stated(tmp_path: Path) -> None:
     folder = write_set(tmp_path, make_rows(2, split="train", subset="made", trace_synthetic=True), make_arrays(2))
-    archive = load_archive([folder], 40.0, 15.0, synthetic=True)
+    archive = load_archive([folder], 40.0, 15.0, wanted=Wanted(synthetic=True))
     assert provenance_of(archive, [0, 1], [folder], "magnitude").data == [
         "made (licence not stated), 2 of 2 records synthetic"
     ]

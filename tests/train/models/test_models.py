@@ -8,9 +8,9 @@ import torch
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.estimate import bins_of
 from seisedge.train.models import create_model, model_names, register_model
-from seisedge.train.models._base import EventTypeModel, MagnitudeModel, Model
+from seisedge.train.models._base import EventTypeModel, MagnitudeModel, Model, OnsetModel
 
-SMALL = {"ganet_small": 500_000, "resnet18_cbam_small": 1_500_000}
+SMALL = {"ganet_small": 500_000, "resnet18_cbam_small": 1_500_000, "onset_tcn": 100_000}
 
 
 def batch(model: Model, size: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,8 +32,14 @@ def model(request: pytest.FixtureRequest) -> Model:
 def test_forward_gives_probabilities(model: Model) -> None:
     x, valid = batch(model)
     p = model.eval()(x, valid)
-    assert p.shape == (2, len(model.labels))
-    assert torch.allclose(p.sum(1), torch.ones(2), atol=1e-5)
+    if isinstance(model, OnsetModel):
+        assert p.shape == (2, model.block_hops, len(model.labels))
+        assert (p <= 1).all()
+        exclusive = p[..., 2:]  # P and S are independent of the classes
+    else:
+        assert p.shape == (2, len(model.labels))
+        exclusive = p
+    assert torch.allclose(exclusive.sum(-1), torch.ones(exclusive.shape[:-1]), atol=1e-5)
     assert (p >= 0).all()
 
 
@@ -55,6 +61,8 @@ def test_backward_reaches_every_parameter(model: Model) -> None:
                 torch.nn.init.normal_(parameter, std=0.1)
         target, distance = torch.tensor([1.23, 2.5]), torch.tensor([1.1, float("nan")])
         loss = torch.stack(model.losses(x, valid, target, torch.zeros(2), distance)).sum()
+    elif isinstance(model, OnsetModel):
+        loss = model.raw(x, valid).square().sum()
     else:
         loss = torch.nn.functional.cross_entropy(model.raw(x, valid), torch.tensor([0, 1]))
     loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
@@ -81,7 +89,8 @@ def test_degenerate_input_gives_finite_probabilities(model: Model) -> None:
             for value in (0.0, 1.0, -4e8):
                 p = model(torch.full((1, 3, n), value), valid)
                 assert torch.isfinite(p).all()
-                assert float(p.sum()) == pytest.approx(1.0, abs=1e-4)
+                exclusive = p[..., 2:] if isinstance(model, OnsetModel) else p
+                assert exclusive.sum(-1).numpy() == pytest.approx(1.0, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))

@@ -13,7 +13,7 @@ from tests.train.commands.test_evaluate import STEPS, make_set
 
 from seisedge.cli import main
 from seisedge.runtime.errors import InputError
-from seisedge.train.archive.archive import load_archive
+from seisedge.train.archive.archive import Wanted, load_archive
 from seisedge.train.synthetic import Catalogue, write_dataset
 
 FEW = Catalogue(events=14, stations=2, explosions=0.5, length_s=80.0, noise_m_per_s=(1e-9, 1e-8))
@@ -47,7 +47,9 @@ def test_the_records_are_used_only_on_request(made: Path, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="28 × synthetic"):
         load_archive([made], 40.0, 15.0)
     real = make_set(tmp_path / "real")
-    without, with_them = (load_archive([real, made], 40.0, 15.0, synthetic=flag) for flag in (False, True))
+    without, with_them = (
+        load_archive([real, made], 40.0, 15.0, wanted=Wanted(synthetic=flag)) for flag in (False, True)
+    )
     assert any("synthetic" in reason and n == 28 for reason, n in without.left_out.items())
     assert len(with_them.records) == len(without.records) + 28
     made_up = [r for r in with_them.records if r.synthetic]

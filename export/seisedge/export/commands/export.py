@@ -9,14 +9,13 @@ import numpy as np
 
 from seisedge.export.exported import export_run
 from seisedge.export.onnx import Array
+from seisedge.export.stream_windows import stream_windows
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import find_dataset, load_archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.evaluation.predict import training_windows
-from seisedge.train.fit.feed import mixer_of
 from seisedge.train.fit.loop import UNKNOWN_GAIN
 from seisedge.train.models._base import Model, OnsetModel
-from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import Run, load_run
 
 EPILOG = """\b
@@ -26,16 +25,13 @@ Examples:
 """
 
 
-BLOCKS_OF_STREAM = 4
-
-
 def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tuple[Array, Array]:
     """Stored windows for the parity check: waveform and valid (count, 3, n), spread over the answer lengths."""
     import torch
 
     archive = load_archive(folders, model.geometry.rate_hz, run.recipe.data.pass_hz, limit=8 * count)
     if isinstance(model, OnsetModel):
-        return stream_windows(run.recipe, model, archive, count)
+        return stream_windows(run, model, archive, count)
     cutter = WindowCutter(archive, model.geometry, torch.device("cpu"))
     waves, masks = [], []
     answers = run.recipe.nuisance.answers_s
@@ -55,19 +51,6 @@ def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tup
             "the data hold no window to compare torch and onnxruntime on; give other records with --data DIR"
         )
     return wave, mask
-
-
-def stream_windows(recipe: Recipe, model: OnsetModel, archive: Archive, count: int) -> tuple[Array, Array]:
-    """Blocks with their contexts from streams of an onset detector: waveform and valid (count, 3, n)."""
-    mixer = mixer_of(recipe, model, archive, lambda _: True, 0)
-    n = model.geometry.n_samples
-    waves, masks = [], []
-    for _ in range(-(-count // BLOCKS_OF_STREAM)):
-        x, valid, _ = mixer.draw()
-        for first in np.linspace(0, x.shape[1] - n, BLOCKS_OF_STREAM).astype(int):
-            waves.append(x[:, first : first + n])
-            masks.append(valid[:, first : first + n].astype(np.float32))
-    return np.stack(waves[:count]), np.stack(masks[:count])
 
 
 @click.command("export", epilog=EPILOG)

@@ -23,6 +23,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
 from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.mixture import with_sources
+from seisedge.train.archive.task import wanted_of
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
 from seisedge.train.evaluation.report import EvaluationReport
 from seisedge.train.fit.loop import Row, Trained, train_model, write_log
@@ -94,8 +95,11 @@ def torch_answers(model: Model, windows: HeldOut) -> Floats:
 def load_training_data(run: Run, folders: list[Path], limit: int | None = None) -> Archive:
     """The data that the run was trained on. Raises InputError where they are other data, or synthetic."""
     refuse_synthetic(folders)
-    g = run.model().geometry
-    archive = load_archive(folders, g.rate_hz, run.recipe.data.pass_hz, limit=limit, split=run.recipe.data.split)
+    model, data = run.model(), run.recipe.data
+    archive = load_archive(
+        folders, model.geometry.rate_hz, data.pass_hz, limit=limit, split=data.split,
+        wanted=wanted_of(run.recipe, model),
+    )  # fmt: skip
     if archive.sha256 != run.data_sha256:
         raise InputError(
             f"{', '.join(map(str, folders))}: not the data that the run was trained on, so fine-tuning could use "

@@ -166,35 +166,46 @@ def missing_of(row: Row) -> dict[str, list[tuple[int, int]]]:
     return out
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which records are read. subsets: only these sources; None: all. leave_out: sources that are not read.
+
+    synthetic: also records marked as synthetic. untyped: also events whose type is not stated, as kind 'untyped'.
+    """
+
+    subsets: Sequence[str] | None = None
+    leave_out: Sequence[str] = ()
+    synthetic: bool = False
+    untyped: bool = False
+
+    def source(self, name: str) -> bool:
+        """True if the source is read."""
+        return name not in self.leave_out and (self.subsets is None or name in self.subsets)
+
+
 def load_archive(
     folders: Sequence[Path],
     rate_hz: float,
     pass_hz: float,
-    subsets: Sequence[str] | None = None,
     limit: int | None = None,
     split: str = "",
     show_progress: bool = False,
-    synthetic: bool = False,
-    untyped: bool = False,
-    leave_out: Sequence[str] = (),
+    wanted: Wanted = Wanted(),
 ) -> Archive:
     """Read the folders, resample all records, and put them into arrays.
 
     limit: use only every k-th record of a folder, so that about this many remain. split: a rule of `holdout`; '' keeps
-    the column `split` of the data. show_progress: print how many records have been read. synthetic: include records
-    marked as synthetic; they are used for training only and never in the calibration fold. untyped: include events
-    whose type is not stated, as kind 'untyped'. leave_out: sources that are not read. Raises InputError.
+    the column `split` of the data. show_progress: print how many records have been read. Synthetic records are
+    used for training only and are never in the calibration fold. Raises InputError.
     """
-    reader = _Reader(rate_hz, pass_hz, untyped)
+    reader = _Reader(rate_hz, pass_hz, wanted.untyped)
     for folder in folders:
         with Store(folder) as store:
-            rows = [row for row in store.rows if row.get("subset") not in leave_out]
-            if subsets is not None:
-                rows = [row for row in rows if row["subset"] in subsets]
+            rows = [row for row in store.rows if wanted.source(row.get("subset", ""))]
             if limit is not None and len(rows) > limit:
                 rows = rows[:: -(-len(rows) // limit)]
             for row in progress(rows, f"records of {text_from_path(folder)} read") if show_progress else rows:
-                if is_synthetic(row) and not synthetic:
+                if is_synthetic(row) and not wanted.synthetic:
                     reader.left_out[SYNTHETIC] += 1
                 else:
                     reader.add(store, row)

@@ -14,8 +14,8 @@ class StreamSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: data set → weight among the events; data sets not named have weight 1. extra: mean number of added events;
     swarm_share: share of streams with several events close together. ratio: range of the size of added events, as ratio
     of amplitudes to the noise. hard_share: share of the noise that is drawn where the detector was wrong.
-    artefact_share, vertical_share, dead_share, gap_share, late_share, slow_share: shares of streams with artefacts, with
-    the vertical only, with a dead component, with a gap, with data that begin late, with a low-pass filter.
+    artefact_share, vertical_share, dead_share, gap_share, late_share, slow_share: shares of streams with artefacts,
+    with the vertical only, with a dead component, with a gap, with data that begin late, with a low-pass filter.
     """
 
     blocks: int = 30

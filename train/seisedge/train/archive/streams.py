@@ -1,9 +1,9 @@
 """Streams: minutes of training data for the onset detector, mixed from records, with the truth of each hop.
 
 A stream begins with a cut of a record: an event with its own noise, noise alone, a mass movement, or a piece of a
-continuous recording. Other events are added to it at drawn times and sizes, then artefacts that are neither P nor S, and
-parts of it are removed. What is known about a hop becomes a target, what is not known has no weight: an arrival that is
-too small to be seen, the S of a record without an S pick, rises in a swarm that are in no list.
+continuous recording. Other events are added to it at drawn times and sizes, then artefacts that are neither P nor S,
+and parts of it are removed. What is known about a hop becomes a target, what is not known has no weight: an arrival
+that is too small to be seen, the S of a record without an S pick, rises in a swarm that are in no list.
 """
 
 from __future__ import annotations

@@ -6,12 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.archive.archive import Archive, Record
+from seisedge.train.archive.archive import Archive, Record, Wanted
 from seisedge.train.archive.sampler import Candidates, NuisanceSpec, Sampler
-from seisedge.train.models._base import Geometry, Model
+from seisedge.train.models._base import Geometry, Model, OnsetModel
 from seisedge.train.recipes.recipe import Recipe
 
 RecordFilter = Callable[[Record], bool]
+
+
+def wanted_of(recipe: Recipe, model: Model) -> Wanted:
+    """Which records a training reads."""
+    return Wanted(
+        leave_out=recipe.data.leave_out, synthetic=recipe.data.synthetic, untyped=isinstance(model, OnsetModel)
+    )
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ class Subject:
     event_hashes: of the training events (see `dataset.event_hashes`); None if not stated.
     n_unnamed_records: training records without an event id, which event_hashes cannot contain.
     model: the torch model; None for a model file. scale: of an onset detector. min_coverage: see the card.
+    leave_out: sources that the recipe does not read; unknown for a model file.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Subject:
     model: Model | None = None
     scale: OnsetScale | None = None
     min_coverage: float = 0.0
+    leave_out: tuple[str, ...] = ()
 
 
 def subject_from(name: str, device: torch.device) -> Subject:
@@ -149,6 +151,7 @@ def subject_of_model(recipe: Recipe, model: Model, station_term: dict[str, float
         model=model,
         scale=scale_of(model) if isinstance(model, OnsetModel) else None,
         min_coverage=recipe.min_coverage,
+        leave_out=tuple(recipe.data.leave_out),
     )
 
 

@@ -20,12 +20,12 @@ from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.mixture import with_sources
 from seisedge.train.archive.provenance import Provenance, provenance_of, with_initial_weights
 from seisedge.train.archive.sampler import Candidates
-from seisedge.train.archive.task import RecordFilter, candidates_of, notes_on_short_records
+from seisedge.train.archive.task import RecordFilter, candidates_of, notes_on_short_records, wanted_of
 from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
 from seisedge.train.checkpoint import CheckpointFile, save_atomically
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
-from seisedge.train.evaluation.report import EvaluationReport, evaluate_archive
+from seisedge.train.evaluation.report import EvaluationReport, evaluate_archive, evaluate_detector
 from seisedge.train.evaluation.subject import subject_of_training
 from seisedge.train.evaluation.unseen import NothingToEvaluate
 from seisedge.train.fit.board import draw_curves, write_board
@@ -64,6 +64,8 @@ def evaluation_of(
     """Figures on the held-out events; None if no record can be evaluated; `report` then receives the reason."""
     subject = subject_of_training(recipe, trained.model, trained.station_term, archive, provenance, device)
     try:
+        if isinstance(trained.model, OnsetModel):
+            return evaluate_detector(subject, archive, [], draws=draws)
         return evaluate_archive(subject, archive, [], device, draws=draws, curves=False)
     except NothingToEvaluate as error:
         report(f"not evaluated: {error}")
@@ -138,9 +140,7 @@ def _train(
         limit=request.limit,
         split=recipe.data.split,
         show_progress=world.first,
-        synthetic=recipe.data.synthetic,
-        untyped=isinstance(model, OnsetModel),
-        leave_out=recipe.data.leave_out,
+        wanted=wanted_of(recipe, model),
     )
     if request.data_sha256 not in ("", archive.sha256):
         raise InputError(
@@ -177,9 +177,7 @@ def _train(
     calibration = calibration_of(recipe, part, archive, in_fold_0, device, report)
     trained = stage("training", lambda r: r.split == "train", None, part.decisions)
     trained.model.load_state_dict(calibration, strict=False)
-    evaluation = None
-    if not isinstance(model, OnsetModel):
-        evaluation = evaluation_of(recipe, trained, archive, provenance, device, draws, report)
+    evaluation = evaluation_of(recipe, trained, archive, provenance, device, draws, report)
     date = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     run = Run(
         recipe=recipe,

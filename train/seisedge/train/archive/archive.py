@@ -305,9 +305,7 @@ class _Reader:
                 self.too_large.append(row["trace_name"])
                 self.left_out[TOO_LARGE] += 1
                 return
-            if fault := gain_fault(row, samples):
-                self.without_gain.append(f"{row['trace_name']} ({fault})")
-                row = without_gain(row)
+            row = self._with_sound_gain(row, samples)
             components = components_of(samples, row["trace_component_order"])
             gaps, n_finite, n_nan = missing_of(row), 0, 0
             for place, (code, x) in components.items():
@@ -344,6 +342,13 @@ class _Reader:
         self.of_accelerometers += is_accelerometer(text(row, "trace_channel")) and not is_acceleration(row)
         record = _record(row, kind, onset or 0.0, parts, self.rate_hz / rate, _grid(start_ns, self.rate_hz, first))
         self.kept.append((row, parts, record))
+
+    def _with_sound_gain(self, row: Row, samples: Array) -> Row:
+        """The record, without its gain if that is none; noted."""
+        if fault := gain_fault(row, samples):
+            self.without_gain.append(f"{row['trace_name']} ({fault})")
+            return without_gain(row)
+        return row
 
     def notes(self) -> list[str]:
         """Messages for the user about the records that were kept."""

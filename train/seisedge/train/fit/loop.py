@@ -30,7 +30,6 @@ __all__ = ["UNKNOWN_GAIN", "Row", "Settings", "Trained", "train_model", "write_l
 LOG_ROWS = 50  # approximate number of rows in the log; more if every epoch is validated
 VALIDATIONS = 10  # approximate number of validations; more if every epoch is validated
 LARGEST_GRADIENT = 5.0
-RECORD_OF_BATCH = 3  # index in `Stage.batch`
 
 Row = dict[str, float]
 RowCallback = Callable[[Row, Stage], None]

@@ -17,10 +17,13 @@ from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.sources import open_source
+from seisedge.runtime.sources.miniseed import MiniSeedSource
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.station.station import Station
+from seisedge.runtime.timeline.resample import resample_record
 
+DATA = Path(__file__).parent / "data"
 GAIN = 7.81398e8  # of PB.B918, counts per m/s
 GAIN_N = 5e9  # of the second sensor, counts per m/s**2: finer than any real one, so that only the joining is tested
 RATE_N = 200.0
@@ -113,6 +116,32 @@ def _same(ours: dict[str, Event], theirs: dict[str, Event]) -> None:
         assert (mine.magnitude is None) == (other.magnitude is None)
         if mine.magnitude is not None and other.magnitude is not None and other.magnitude.expected is not None:
             assert mine.magnitude.expected == pytest.approx(other.magnitude.expected, abs=0.1)
+
+
+def _in_band(x: np.ndarray) -> np.ndarray:
+    """1 to 15 Hz, of samples at 40 Hz."""
+    spectrum, frequency = np.fft.rfft((x - x.mean()) * np.hanning(len(x)) ** 0.05), np.fft.rfftfreq(len(x), 1 / 40)
+    passed = np.clip((frequency - 0.8) / 0.4, 0, 1) * np.clip((16.5 - frequency) / 3, 0, 1)
+    return np.fft.irfft(passed * spectrum, len(x))
+
+
+def test_two_real_sensors_at_one_site_agree() -> None:
+    """The seismometer's response rises by 30 % at 13 Hz, which the sensitivity alone does not describe."""
+    made = {}
+    for code, gain in (("BHZ", 4.8876e8), ("BNZ", 427_037.0)):
+        packets = [p for p in MiniSeedSource([DATA / f"AK.BPAW..{code}.mseed"]).packets() if p is not None]
+        x = np.concatenate([p.samples for p in packets]).astype(np.float64)
+        values, _, first = resample_record(
+            x, np.ones(len(x), dtype=bool), packets[0].starttime_ns, 50.0, 40.0, 15.0, integrates=code == "BNZ"
+        )
+        made[code] = first, values / gain
+    first, end = made["BNZ"][0], min(k0 + len(x) for k0, x in made.values())
+    h, n = (_in_band(x[first - k0 : end - k0]) for k0, x in made.values())
+    power = np.convolve(h**2, np.ones(40) / 40, "same")
+    loud = power > 100 * np.median(power[:800])  # ten times the amplitude of the noise
+    assert 90 * 40 < np.count_nonzero(loud) < 110 * 40
+    assert np.corrcoef(h[loud], n[loud])[0, 1] > 0.985
+    assert np.sqrt((n[loud] ** 2).sum() / (h[loud] ** 2).sum()) == pytest.approx(1.0, abs=0.05)
 
 
 def test_an_accelerometer_alone_gives_the_events_of_the_seismometer() -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.runtime.errors import InputError
+from seisedge.train.archive.archive import load_archive, require_memory
 from seisedge.train.dataset.store import Store
 
 
@@ -162,3 +163,11 @@ def test_control_characters_of_other_columns_are_escaped(tmp_path: Path) -> None
     path.write_text(path.read_text().replace("earthquake", "\x1b[31mearthquake"))
     with Store(tmp_path / "mine") as store:
         assert store.rows[0]["source_type"] == "\\x1b[31mearthquake"
+
+
+def test_one_long_record_among_many_is_refused_before_memory_is_used(tmp_path: Path) -> None:
+    archive = load_archive([write_set(tmp_path / "mine", make_rows(4), make_arrays(4))], 40.0, 15.0)
+    require_memory(archive.records * 1000, 2400, limit_mib=1000)
+    n = archive.records[0].n_samples
+    with pytest.raises(InputError, match=rf"4000 records as long as the longest \(t0, {n} samples .* need 135 MiB"):
+        require_memory(archive.records * 1000, n, limit_mib=100)

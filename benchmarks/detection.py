@@ -34,7 +34,6 @@ from benchmarks.artefacts import AT_S, artefacts
 from benchmarks.detectors import (
     MODES,
     ONSET,
-    P_THRESHOLDS,
     STA_LTA,
     T0_NS,
     Array,
@@ -69,6 +68,7 @@ from seisedge.train.evaluation.onsets import (
 )
 
 OBSPY_RATIOS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of another detector's onsets, below its thresholds
 SNR_EDGES = (0.0, 2.0, 4.0, 8.0, math.inf)
 SEARCH_S = 30.0  # of data before an arrival, for its signal-to-noise ratio
 LISTS = ("catalogue", "automatic")
@@ -180,7 +180,7 @@ def also_curve(path: Path, recordings: Sequence[Recording]) -> tuple[str, list[P
         own = sorted((o.time_ns, o.score) for o in stated.onsets if o.station == r.station)
         times, scores = np.array([t for t, _ in own], dtype=np.int64), np.array([s for _, s in own])
         detections.append(Detections(times, scores))
-    ladder = [p for p in P_THRESHOLDS if p >= 0.05]
+    ladder = sorted({round(float(q), 2) for q in np.quantile([o.score for o in stated.onsets], SHARES)})
     return stated.name, detection_curve(recordings, detections, ladder, separation_s=5.0)
 
 

@@ -1,18 +1,19 @@
 """Onset detectors compared: the onset model, the STA/LTA trigger and obspy's recursive STA/LTA.
 
-    python benchmarks/detection.py [DATA …] [--noise DIR] [--picks DIR …] [--plot docs/img/detection.png]
+    python -m benchmarks.detection [DATA …] [--noise DIR] [--picks DIR …] [--plot docs/img/detection.png]
 
 - Swarm: catalogued and automatically listed arrivals found on the bundled recording (or DATA with the lists of
   `--catalogue` and `--automatic`), share of the onsets that match an arrival of either list, onsets an hour; as a
-  table for both triggers and both modes, and as a curve over the threshold.
+  table for both triggers and their modes, and as a curve over the threshold.
 - Noise: onsets an hour on folders of continuous miniSEED without earthquakes, at the default threshold and at the
   recall of the STA/LTA trigger on the swarm.
 - Records: held-out records of `datasets/` by signal to noise, false onsets on the noise before them, and what spikes,
   steps, calibration pulses, teleseisms and telemetry glitches in that noise open.
 - Picks: onset times against the picks of analysts.
 
-All but obspy's rows are events of the station's own code. 'opened': each onset that opens an event; 'kept': those that
-the bundled type model does not retract as noise. In brackets: 95 % intervals over earthquakes, minutes or sites.
+The tables are events of the station's own code; the curves are onsets of its opener, at least as far apart as events.
+'opened': each onset that opens an event; 'kept': those that the bundled type model does not retract as noise. In
+brackets: 95 % intervals over earthquakes, minutes or sites.
 """
 
 from __future__ import annotations
@@ -20,37 +21,36 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import json
 import math
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import obspy
 from obspy.signal.trigger import recursive_sta_lta, trigger_onset
-from records import PickedRecord, records_of
 
-from seisedge.runtime.card import ModelCard
+from benchmarks.artefacts import AT_S, artefacts
+from benchmarks.detectors import (
+    MODES,
+    ONSET,
+    STA_LTA,
+    T0_NS,
+    Array,
+    Detector,
+    Detectors,
+    packets_of,
+)
+from benchmarks.records import NCEDC, OTHERS, PickedRecord, Stated, pick_groups, records_of
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso, ns_from_s
-from seisedge.runtime.config import Mode, ModelsConfig, StationConfig, TriggerConfig, load_config
+from seisedge.runtime.config import Mode, StationConfig, load_config
 from seisedge.runtime.demo import AUTOMATIC, CATALOGUE, RECORDING, STATIONS
-from seisedge.runtime.demo.report import last_revisions
 from seisedge.runtime.demo.truth import EARLY_S, LATE_S, Earthquake, automatic_from_csv, belongs, catalogue_from_csv
-from seisedge.runtime.engines import Engine, open_engine
-from seisedge.runtime.event import Event, Hop
-from seisedge.runtime.inference.infer import Models, bundled_model, model_path
-from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
-from seisedge.runtime.service.loop import Loop
-from seisedge.runtime.sinks import Sink
-from seisedge.runtime.sources import open_source
-from seisedge.runtime.station.station import Station
+from seisedge.runtime.event import Event
 from seisedge.train.bootstrap import Estimate
 from seisedge.train.dataset.onset import find_onset, power_from_record
-from seisedge.train.evaluation.figure import Figures
+from seisedge.train.evaluation.detector_input import stretches_from
+from seisedge.train.evaluation.figure import Figure, Figures
 from seisedge.train.evaluation.onsets import (
     Arrivals,
     Detections,
@@ -67,113 +67,12 @@ from seisedge.train.evaluation.onsets import (
     share_of,
 )
 
-Array = np.ndarray[Any, Any]
-ON_RATIOS = (2.0, 2.4, 2.8, 3.2, 3.6, 4.2, 5.0, 6.0, 8.0, 11.0)  # of STA/LTA; 4.2 is the default
 OBSPY_RATIOS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
-P_THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of another detector's onsets, below its thresholds
 SNR_EDGES = (0.0, 2.0, 4.0, 8.0, math.inf)
-PACKET_S = 4.0
-T0_NS = ns_from_iso("2020-01-01T00:00:00Z")
 SEARCH_S = 30.0  # of data before an arrival, for its signal-to-noise ratio
 LISTS = ("catalogue", "automatic")
-OBSPY, STA_LTA, ONSET = "obspy recursive STA/LTA", "sta-lta", "onset"
-
-
-class Always(Engine):
-    """A type model that calls each window tectonic, so that each onset that opens an event is emitted."""
-
-    name = "always"
-
-    def __init__(self, card: ModelCard) -> None:
-        self._card = card
-        super().__init__(Path("always"))
-
-    def _load(self, path: Path) -> tuple[str, ModelCard]:
-        return "0" * 64, self._card
-
-    def _infer(self, waveform: Array, valid: Array) -> Array:
-        row = [float(label == "tectonic") for label in self._card.labels]
-        return np.array([row] * len(waveform), dtype=np.float32)
-
-
-class Kept(Sink):
-    """Keeps the events in memory."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def write(self, line: Event | Hop) -> None:
-        if isinstance(line, Event):
-            self.events.append(line)
-
-
-@dataclass(frozen=True)
-class Detector:
-    """A trigger of the station with a name, a threshold for the curve, and its models."""
-
-    name: str
-    trigger: TriggerConfig
-    threshold: float
-    models: Models
-
-    def events(
-        self, data: Sequence[Path] | list[Packet], configs: dict[str, StationConfig], mode: Mode = "triggered"
-    ) -> list[Event]:
-        """The events of files, or of the packets of one station, without the retracted ones."""
-        own = {key: msgspec.structs.replace(c, trigger=self.trigger) for key, c in configs.items()}
-        default = StationConfig(trigger=self.trigger)
-        if data and isinstance(data[0], Packet):
-            return self._of_packets(data, default, mode)  # type: ignore[arg-type]
-        kept = Kept()
-        with open_source([str(path) for path in data]) as source:
-            Loop(self.models, [kept], own, default=None if own else default, mode=mode).run(source)
-        return last_revisions(kept.events)
-
-    def _of_packets(self, packets: list[Packet], config: StationConfig, mode: Mode) -> list[Event]:
-        station = Station(packets[0].source_id.station_id, config, self.models, mode)
-        lines: list[Event | Hop] = []
-        for packet in packets:
-            station.add(packet)
-            lines += [draft.line for draft in station.step()]
-        lines += [draft.line for draft in station.finish()]
-        return last_revisions(line for line in lines if isinstance(line, Event))
-
-
-class Detectors:
-    """The triggers of the station that are compared, with and without the bundled type model."""
-
-    def __init__(self, onset: Engine | None) -> None:
-        card = open_engine(bundled_model("event_type")).card
-        self.always = Models(Always(card), None, onset)
-        bundled = Models.load(ModelsConfig(magnitude="none", onset="none"))
-        self.typed = Models(bundled.event_type, None, onset)
-        self.onset = onset
-
-    def opened(self, name: str, threshold: float | None = None) -> Detector:
-        """Each onset that opens an event. threshold: None for the default."""
-        return self._detector(name, threshold, self.always)
-
-    def kept(self, name: str) -> Detector:
-        """Events that the type model does not retract."""
-        return self._detector(name, None, self.typed)
-
-    @property
-    def names(self) -> list[str]:
-        """The triggers that can be run."""
-        return [STA_LTA] if self.onset is None else [STA_LTA, ONSET]
-
-    def curve(self, name: str) -> list[Detector]:
-        """A detector for each threshold of the curve, the default among them."""
-        ladder = {*(ON_RATIOS if name == STA_LTA else P_THRESHOLDS), self.opened(name).threshold}
-        return [self.opened(name, threshold) for threshold in sorted(ladder)]
-
-    def _detector(self, name: str, threshold: float | None, models: Models) -> Detector:
-        if name == STA_LTA:
-            ratio = TriggerConfig().on_ratio if threshold is None else threshold
-            return Detector(name, TriggerConfig(kind="sta-lta", on_ratio=ratio), ratio, models)
-        assert self.onset is not None and self.onset.card.onset is not None
-        p = self.onset.card.onset.p_threshold if threshold is None else threshold
-        return Detector(name, TriggerConfig(kind="onset", p_threshold=threshold), p, models)
+OBSPY = "obspy recursive STA/LTA"
 
 
 # --- swarm -----------------------------------------------------------------------------------------------------------
@@ -236,39 +135,53 @@ def plain(stream: obspy.Stream, on_ratio: float) -> list[Array]:
     return found
 
 
-def swarm(
-    files: Sequence[Path],
-    recordings: Sequence[Recording],
-    stream: obspy.Stream,
-    configs: dict[str, StationConfig],
-    detectors: Detectors,
-) -> tuple[dict[str, Point], dict[str, list[Point]]]:
-    """Rows of the table, and the points of the curves, by name."""
-    rows = {f"{OBSPY}, 4/1.5": measure_point(recordings, plain(stream, 4.0), 4.0)}
-    curves = {OBSPY: [measure_point(recordings, plain(stream, ratio), ratio) for ratio in OBSPY_RATIOS]}
+class Swarm:
+    """The detectors on the recording of the swarm."""
 
-    def point(detector: Detector, mode: Mode = "triggered") -> Point:
-        events = detector.events(files, configs, mode)
-        return measure_point(recordings, onsets_by_station(events, recordings), detector.threshold)
+    def __init__(
+        self, files: Sequence[Path], quakes: dict[str, list[Earthquake]], configs: dict[str, StationConfig]
+    ) -> None:
+        self.files, self.configs = files, configs
+        self.recordings, self.stream = truth_of(files, quakes, configs)
 
-    for name in detectors.names:
-        rows[f"{name}: opened"] = point(detectors.opened(name))
-        rows[f"{name}: kept, triggered"] = point(detectors.kept(name))
-        rows[f"{name}: kept, continuous"] = point(detectors.kept(name), "continuous")
-        curves[name] = [point(detector) for detector in detectors.curve(name)]
-    return rows, curves
+    def rows(self, detectors: Detectors) -> tuple[dict[str, Point], dict[str, list[Array]]]:
+        """Rows of the table, by name, and for each trigger its onsets at the default, by recording."""
+        rows = {f"{OBSPY}, 4/1.5": measure_point(self.recordings, plain(self.stream, 4.0), 4.0)}
+        opened: dict[str, list[Array]] = {}
+        for name in detectors.names:
+            first = detectors.opened(name)
+            opened[name] = self._onsets(first)
+            rows[f"{name}: opened"] = measure_point(self.recordings, opened[name], first.threshold)
+            for mode in MODES[name]:
+                found = self._onsets(detectors.kept(name), mode)
+                rows[f"{name}: kept, {mode}"] = measure_point(self.recordings, found, first.threshold)
+        return rows, opened
+
+    def curves(self, detectors: Detectors) -> dict[str, list[Point]]:
+        """The points of the curves, by name."""
+        of_obspy = [measure_point(self.recordings, plain(self.stream, ratio), ratio) for ratio in OBSPY_RATIOS]
+        stretches = {s.station: s for path in self.files for s in stretches_from(path)}
+        data = [stretches[r.station] for r in self.recordings]
+
+        def point(name: str, threshold: float) -> Point:
+            return measure_point(self.recordings, [detectors.onsets(s, name, threshold) for s in data], threshold)
+
+        return {OBSPY: of_obspy} | {name: [point(name, t) for t in detectors.ladder(name)] for name in detectors.names}
+
+    def _onsets(self, detector: Detector, mode: Mode = "triggered") -> list[Array]:
+        return onsets_by_station(detector.events(self.files, self.configs, mode), self.recordings)
 
 
 def also_curve(path: Path, recordings: Sequence[Recording]) -> tuple[str, list[Point]]:
     """Name and curve of the onsets that `phasenet.py test` wrote."""
-    stated = json.loads(path.read_text())
+    stated = msgspec.json.decode(path.read_bytes(), type=Stated)
     detections = []
     for r in recordings:
-        own = sorted((o["time_ns"], o["score"]) for o in stated["onsets"] if o["station"] == r.station)
+        own = sorted((o.time_ns, o.score) for o in stated.onsets if o.station == r.station)
         times, scores = np.array([t for t, _ in own], dtype=np.int64), np.array([s for _, s in own])
         detections.append(Detections(times, scores))
-    ladder = [p for p in P_THRESHOLDS if p >= 0.05]
-    return stated["name"], detection_curve(recordings, detections, ladder, separation_s=5.0)
+    ladder = sorted({round(float(q), 2) for q in np.quantile([o.score for o in stated.onsets], SHARES)})
+    return stated.name, detection_curve(recordings, detections, ladder, separation_s=5.0)
 
 
 # --- noise -----------------------------------------------------------------------------------------------------------
@@ -289,32 +202,26 @@ def trained_names() -> set[str]:
         return {row["source_path"] for row in csv.DictReader(file)}
 
 
-def noise_rates(files: Sequence[Path], detector: Detector, mode: Mode = "triggered") -> Rate:
-    """Events an hour on noise."""
-    counts, hours = [], []
-    for path in files:
-        counts.append(len(detector.events([path], {}, mode)))
-        hours.append(max(trace.stats.npts * trace.stats.delta for trace in obspy.read(str(path)).merge()) / 3600)
-    return false_rate(counts, hours, [site_of(path) for path in files])
+class Noise:
+    """Continuous recordings without earthquakes: files, and what the opener sees of them."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+        self.data = [list(stretches_from(path)) for path in files]
+        self.hours = [sum(stretch.hours for stretch in stretches) for stretches in self.data]
+        self.sites = [site_of(path) for path in files]
+
+    def events(self, detector: Detector, mode: Mode = "triggered") -> Rate:
+        """Events an hour of the station."""
+        return false_rate([len(detector.events([path], {}, mode)) for path in self.files], self.hours, self.sites)
+
+    def onsets(self, detectors: Detectors, name: str, threshold: float) -> Rate:
+        """Onsets an hour of the opener at a threshold."""
+        counts = [sum(len(detectors.onsets(s, name, threshold)) for s in stretches) for stretches in self.data]
+        return false_rate(counts, self.hours, self.sites)
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
-
-
-def packets_of(waveform: Array, rate_hz: float, components: str) -> list[Packet]:
-    """Packets of a record (3, n), in the order of time; whole numbers as a digitizer has them, if the record has."""
-    scale = 1.0 if np.ptp(waveform) > 100 else 1e5 / max(float(np.abs(waveform).max()), 1e-30)
-    x = np.round(waveform * scale).astype(np.int32)
-    step = round(PACKET_S * rate_hz)
-    return [
-        Packet(
-            SourceId("XX", "X", "", f"HH{code}"), T0_NS + round(first / rate_hz * NS_PER_S), rate_hz,
-            x[row, first : first + step], RecordFlag.NONE, 0, "",
-        )
-        for first in range(0, x.shape[1], step)
-        for row, code in enumerate("ZNE")
-        if code in components
-    ]  # fmt: skip
 
 
 def onset_times_s(events: Sequence[Event]) -> Array:
@@ -324,7 +231,7 @@ def onset_times_s(events: Sequence[Event]) -> Array:
 
 def pick_times_s(events: Sequence[Event], phase: str) -> Array:
     """Picks of a phase in seconds after the start of a record; the onset of an event without picks is its P."""
-    times = [pick.time for e in events for pick in getattr(e, "picks", None) or [] if pick.phase == phase]
+    times = [pick.time for e in events for pick in e.picks or [] if pick.phase == phase]
     if phase == "P" and not times:
         return onset_times_s(events)
     return np.array([(ns_from_iso(time) - T0_NS) / NS_PER_S for time in times])
@@ -332,11 +239,8 @@ def pick_times_s(events: Sequence[Event], phase: str) -> Array:
 
 def add_picks(figures: Figures, folders: Sequence[Path], detectors: Detectors) -> None:
     """Onset errors against the picks of analysts, of events not used for training."""
-    records = [r for f in folders for r in records_of(f, analyst_only=True) if r.split in ("test", "")]
-    groups = {"phasenet_ncedc, held out": [r for r in records if r.subset == "phasenet_ncedc"]}
-    groups["other regions"] = [r for r in records if r.subset != "phasenet_ncedc"]
     for name in detectors.names:
-        for on, rows in groups.items():
+        for on, rows in pick_groups(folders).items():
             found = [detectors.opened(name).events(packets_of(r.waveform, r.rate_hz, r.components), {}) for r in rows]
             for phase in ("P", "S") if name == ONSET else ("P",):
                 some = [(r, events) for r, events in zip(rows, found, strict=True) if r.times_s(phase)]
@@ -356,6 +260,15 @@ def add_snr(figures: Figures, found: Array, group: Array, snr: Array, on: str, w
         some = (snr >= low) & (snr < high)
         text = f"signal to noise {low:g} to {high:g}" if high < math.inf else f"signal to noise over {low:g}"
         figures.add("found", group[some], share_of(found[some]), on=f"{on}, {text}", who=who)
+
+
+def add_swarm_snr(figures: Figures, recordings: Sequence[Recording], opened: dict[str, list[Array]]) -> None:
+    """Share of the arrivals of the swarm that are found, by signal to noise."""
+    for name, onsets in opened.items():
+        for listed in LISTS:
+            hit, group, snr = found_arrivals(recordings, onsets, listed)
+            if snr is not None:
+                add_snr(figures, hit, group, snr, f"swarm, {listed}", name)
 
 
 def held_out(folder: Path) -> list[PickedRecord]:
@@ -394,69 +307,20 @@ def quiet_noise(folder: Path, least_s: float = 40.0) -> list[tuple[str, Array, f
     return out
 
 
-def artefacts() -> dict[str, Callable[[Array, float, np.random.Generator], Array]]:
-    """What digitizers, telemetry and distant earthquakes do to noise (3, n) at a rate, 30 s after its start."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests.runtime import bad_data
-
-    at_s = 30.0
-
-    def traces(x: Array) -> dict[str, Array]:
-        return dict(zip(("EHZ", "EHN", "EHE"), x, strict=True))
-
-    def spike(x: Array, rate: float, rng: np.random.Generator) -> Array:
-        y = x.copy()
-        y[0, int(at_s * rate)] += x[0].std() * 10 ** rng.uniform(1.5, 4) * rng.choice([-1, 1])
-        return y
-
-    def step(x: Array, rate: float, rng: np.random.Generator) -> Array:
-        y = x.copy()
-        y[0, int(at_s * rate) :] += x[0].std() * 10 ** rng.uniform(1.5, 4) * rng.choice([-1, 1])
-        return y
-
-    def calibration(x: Array, rate: float, rng: np.random.Generator) -> Array:
-        size = x.std() * 10 ** rng.uniform(1.5, 3.5)
-        made = bad_data.with_calibration(traces(x), at_s, size, float(rng.choice([0.5, 1.0, 2.0, 5.0])))
-        return np.stack(list(made.values()))
-
-    def distant(x: Array, rate: float, rng: np.random.Generator) -> Array:
-        return x + x.std(axis=1, keepdims=True) * 10 ** rng.uniform(0.5, 2.5) * bad_data.teleseism(x.shape[1], at_s)
-
-    def dropout(x: Array, rate: float, rng: np.random.Generator) -> Array:
-        y = x.copy()
-        first = int(at_s * rate)
-        y[:, first : first + int(rng.uniform(0.2, 3.0) * rate)] = 0.0
-        return y
-
-    def scrambled(x: Array, rate: float, rng: np.random.Generator) -> Array:
-        y = x.copy()
-        first, n = int(at_s * rate), int(rng.uniform(0.1, 1.0) * rate)
-        y[:, first : first + n] = rng.uniform(-1, 1, y[:, first : first + n].shape) * x.std() * 10 ** rng.uniform(1, 3)
-        return y
-
-    return {
-        "spike": spike,
-        "step": step,
-        "calibration pulse": calibration,
-        "teleseism": distant,
-        "dropout to zero": dropout,
-        "scrambled block": scrambled,
-    }
-
-
-def bad_data_lines(folder: Path, detectors: Detectors) -> Iterator[str]:
-    """False onsets on quiet noise, and of each kind of artefact the share that opens an event within 10 s."""
-    stretches = quiet_noise(folder)
+def quiet_lines(stretches: Sequence[tuple[str, Array, float, str]], detectors: Detectors) -> Iterator[str]:
+    """Onsets an hour on the noise before events."""
     hours = [x.shape[1] / rate / 3600 for _, x, rate, _ in stretches]
-    yield f"\nnoise before held-out events: {len(stretches)} stretches, {sum(hours):.2f} h"
+    yield from head("quiet noise before held-out events", "onsets per hour", "onsets", "hours", "sites")
     for name in detectors.names:
         for label, detector in (("opened", detectors.opened(name)), ("kept", detectors.kept(name))):
             counts = [len(detector.events(packets_of(x, rate, c), {})) for _, x, rate, c in stretches]
-            rate_found = false_rate(counts, hours, [station for station, *_ in stretches])
-            yield f"{name + ': ' + label:32}{rate_text(rate_found)} onsets/h"
+            yield row(f"{name}: {label}", *rate_cells(false_rate(counts, hours, [site for site, *_ in stretches])))
+
+
+def bad_data_lines(stretches: Sequence[tuple[str, Array, float, str]], detectors: Detectors) -> Iterator[str]:
+    """Of each kind of artefact the share that opens an event within 10 s."""
     full = [(x, rate) for _, x, rate, c in stretches if c == "ZNE" and rate == 100.0]
-    yield f"\nartefacts in {len(full)} of these stretches (three components, 100 Hz): share that opens an event"
-    yield f"{'':24}" + "".join(f"{name:>24}" for name in detectors.names)
+    yield from head("artefact", *(f"{name}: open an event" for name in detectors.names))
     for kind, make in artefacts().items():
         cells = []
         for name in detectors.names:
@@ -465,51 +329,60 @@ def bad_data_lines(folder: Path, detectors: Detectors) -> Iterator[str]:
             for x, rate in full:
                 packets = packets_of(make(x.astype(np.float64), rate, rng), rate, "ZNE")
                 onsets = onset_times_s(detectors.opened(name).events(packets, {}))
-                hit.append(bool(((onsets > 29.0) & (onsets < 40.0)).any()))
+                hit.append(bool(((onsets > AT_S - 1) & (onsets < AT_S + 10)).any()))
             cells.append(f"{sum(hit)} of {len(hit)}")
-        yield f"{kind:24}" + "".join(f"{cell:>24}" for cell in cells)
+        yield row(kind, *cells)
 
 
 # --- output ----------------------------------------------------------------------------------------------------------
 
 
+def row(*cells: str) -> str:
+    """A row of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def head(*cells: str) -> Iterator[str]:
+    """The head of a table."""
+    yield row(*cells)
+    yield row(*("---" for _ in cells))
+
+
 def share_text(e: Estimate) -> str:
-    """`0.52 (0.38-0.67)`."""
-    return f"{e.value:.2f} ({e.low:.2f}-{e.high:.2f})" if math.isfinite(e.value) else "-"
+    """`0.52 (0.38–0.67)`."""
+    return f"{e.value:.2f} ({e.low:.2f}–{e.high:.2f})" if math.isfinite(e.value) else "–"
 
 
-def rate_text(rate: Rate) -> str:
-    """Onsets an hour with the interval."""
-    interval = "" if rate.low is None or rate.high is None else f" ({rate.low:.1f}-{rate.high:.1f})"
-    return f"{rate.per_hour:8.1f}{interval:16} {rate.n_onsets:5} in {rate.hours:.1f} h, {rate.n_sites} sites"
+def rate_cells(rate: Rate) -> tuple[str, str, str, str]:
+    """Onsets an hour with the interval, number, hours and sites."""
+    interval = "" if rate.low is None or rate.high is None else f" ({rate.low:.1f}–{rate.high:.1f})"
+    return f"{rate.per_hour:.1f}{interval}", str(rate.n_onsets), f"{rate.hours:.1f}", str(rate.n_sites)
 
 
 def table_lines(rows: dict[str, Point]) -> Iterator[str]:
     """The table of the swarm."""
-    head = "".join(f"{name:>27}" for name in LISTS)
-    yield f"{'':34}{'threshold':>10}{'onsets':>8}{'per hour':>10}{head}{'matched':>19}{'at random':>11}"
+    first = next(iter(rows.values())).recall
+    lists = [f"{name}, of {first[name].n_records}" for name in LISTS]
+    yield from head("detector", "threshold", "onsets", "per hour", *lists, "matched", "found at random times")
     for name, p in rows.items():
-        cells = "".join(
-            f"{f'{p.found(k)}/{p.recall[k].n_records} {share_text(p.recall[k])}':>27}" for k in LISTS if k in p.recall
-        )
-        random = f"{p.random_recall[LISTS[0]]:.2f}, {p.random_matched:.2f}"
-        yield (
-            f"{name:34}{p.threshold:10.2f}{p.n_onsets:8}{p.onsets_per_hour:10.0f}{cells}"
-            f"{share_text(p.matched):>19}{random:>11}"
+        found = (f"{p.found(k)}: {share_text(p.recall[k])}" for k in LISTS)
+        random = ", ".join(f"{p.random_recall[k]:.2f}" for k in LISTS)
+        yield row(
+            name, f"{p.threshold:g}", str(p.n_onsets), f"{p.onsets_per_hour:.0f}", *found, share_text(p.matched), random
         )
 
 
 def equal_lines(rows: dict[str, Point], curves: dict[str, list[Point]]) -> Iterator[str]:
-    """The highest recall of each curve at the share matched of the two plain triggers at their defaults."""
+    """The highest recall of each curve at the share matched of the plain triggers at their defaults."""
+    yield from head("at least as many matched as", "detector", *(f"{name}, at threshold" for name in LISTS))
     for base in (f"{OBSPY}, 4/1.5", f"{STA_LTA}: opened"):
         share = rows[base].matched.value
-        yield f"\nhighest recall where at least {share:.2f} of the onsets are matched ({base})"
         for name, points in curves.items():
             cells = []
             for listed in LISTS:
                 best = best_at_matched(points, listed, share)
-                cells.append("-" if best is None else f"{share_text(best.recall[listed])} at {best.threshold:g}")
-            yield f"{name:34}" + "".join(f"{listed} {cell:34}" for listed, cell in zip(LISTS, cells, strict=True))
+                cells.append("–" if best is None else f"{share_text(best.recall[listed])} at {best.threshold:g}")
+            yield row(f"{base}: {share:.2f}", name, *cells)
 
 
 def draw(curves: dict[str, list[Point]], noise: dict[str, list[tuple[Point, Rate]]], path: Path) -> None:
@@ -534,6 +407,10 @@ def draw(curves: dict[str, list[Point]], noise: dict[str, list[tuple[Point, Rate
                 )  # fmt: skip
             spread = [[e.value - e.low, e.high - e.value] for e in (p.recall[listed] for p in some)]
             ax.errorbar(x, y, yerr=np.array(spread).T, fmt="none", ecolor=colour, alpha=0.3, linewidth=1)
+        chance = next(iter(curves.values()))[0].random_matched
+        ax.axvline(chance, color="black", linewidth=0.8, linestyle=":")
+        ax.annotate("onsets at random times", (chance, 0.98), (3, 0), rotation=90, fontsize=7, va="top",
+                    textcoords="offset points")  # fmt: skip
         ax.set_xlabel("share of the onsets that match an arrival of either list")
         first = next(iter(curves.values()))[0].recall[listed]
         ax.set_ylabel(f"share found of {first.n_records} arrivals: {listed}")
@@ -558,52 +435,62 @@ def draw(curves: dict[str, list[Point]], noise: dict[str, list[tuple[Point, Rate
     canvas.savefig(path, dpi=130)
 
 
-def noise_lines(
-    folders: Sequence[Path], detectors: Detectors, curves: dict[str, list[Point]], rows: dict[str, Point]
-) -> tuple[list[str], dict[str, list[tuple[Point, Rate]]]]:
-    """Lines on noise, and for each trigger the points of its curve with the rate on noise of unseen sites."""
-    lines: list[str] = []
+def noise_lines(parts: dict[str, Noise], detectors: Detectors) -> Iterator[str]:
+    """The table of onsets on noise."""
+    yield from head("noise of sites", "detector", "onsets per hour", "onsets", "hours", "sites")
+    for part, noise in parts.items():
+        for name in detectors.names if noise.files else []:
+            yield row(part, f"{name}: opened", *rate_cells(noise.events(detectors.opened(name))))
+            for mode in MODES[name]:
+                yield row(part, f"{name}: kept, {mode}", *rate_cells(noise.events(detectors.kept(name), mode)))
+
+
+def equal_noise_lines(pairs: dict[str, list[tuple[Point, Rate]]], recall: float) -> Iterator[str]:
+    """For each trigger the fewest onsets an hour on noise at which at least `recall` of the catalogue is found."""
+    yield from head("detector at threshold", "catalogue found", "onsets per hour", "onsets", "hours", "sites")
+    for name, found in pairs.items():
+        good = [(p, r) for p, r in found if p.recall["catalogue"].value >= recall]
+        if good:
+            point, rate = min(good, key=lambda pair: pair[1].per_hour)
+            yield row(f"{name} at {point.threshold:g}", share_text(point.recall["catalogue"]), *rate_cells(rate))
+
+
+def figure_lines(figures: Figures, ons: Sequence[str]) -> Iterator[str]:
+    """The figures as a table, a row for each part of the data and detector; columns: what."""
+    rows = [f for f in figures.rows if f.on in ons]
+    whats = list(dict.fromkeys(f.what for f in rows))
+    yield from head("data", "detector", *whats, "n", "events")
+    for on in dict.fromkeys(f.on for f in rows):
+        for who in dict.fromkeys(f.who for f in rows if f.on == on):
+            here = {f.what: f for f in rows if f.on == on and f.who == who}
+            first = next(iter(here.values()))
+            cells = (figure_text(here[what]) if what in here else "–" for what in whats)
+            yield row(on, who, *cells, str(first.n_records), str(first.n_events))
+
+
+def figure_text(f: Figure) -> str:
+    """Value and interval."""
+    to = " to " if f.low is not None and f.low < 0 else "–"
+    return f"{f.value:.2f}" if f.low is None or f.high is None else f"{f.value:.2f} ({f.low:.2f}{to}{f.high:.2f})"
+
+
+def noise_sections(
+    folders: Sequence[Path], detectors: Detectors, curves: dict[str, list[Point]], recall: float
+) -> dict[str, list[tuple[Point, Rate]]]:
+    """Print the tables on noise; for each trigger the points of its curve with the rate on noise of unseen sites."""
     trained = trained_names()
     files = sorted(path for folder in folders for path in folder.glob("*.mseed"))
-    parts = {
-        "sites not trained on": [path for path in files if path.name not in trained],
-        "sites of the training data": [path for path in files if path.name in trained],
-    }
-    for part, some in parts.items():
-        lines += [f"\nnoise, {part}: {len(some)} files"] if some else []
-        for name in detectors.names if some else []:
-            lines.append(f"{name + ': opened':32}{rate_text(noise_rates(some, detectors.opened(name)))}")
-            for mode in ("triggered", "continuous"):
-                rate = noise_rates(some, detectors.kept(name), mode)  # type: ignore[arg-type]
-                lines.append(f"{name + ': kept, ' + mode:32}{rate_text(rate)}")
-    unseen = parts["sites not trained on"]
-    pairs = {
-        name: [
-            (point, noise_rates(unseen, detector))
-            for point, detector in zip(curves[name], detectors.curve(name), strict=True)
-        ]
-        for name in (detectors.names if unseen else [])
-    }
-    recall = rows[f"{STA_LTA}: opened"].recall["catalogue"].value
-    if pairs:
-        lines.append(
-            f"\nthe fewest onsets an hour there with at least {recall:.2f} of the catalogue found on the swarm"
-        )
-    for name, found in pairs.items():
-        point, rate = min(
-            ((p, r) for p, r in found if p.recall["catalogue"].value >= recall), key=lambda pair: pair[1].per_hour
-        )
-        lines.append(
-            f"{name + f' at {point.threshold:g}':32}{rate_text(rate)}; {share_text(point.recall['catalogue'])}"
-        )
-    return lines, pairs
+    unseen = Noise([path for path in files if path.name not in trained])
+    parts = {"not trained on": unseen, "of the training data": Noise([p for p in files if p.name in trained])}
+    pairs = {name: [(p, unseen.onsets(detectors, name, p.threshold)) for p in curves[name]] for name in detectors.names}
+    section("noise", noise_lines(parts, detectors))
+    section("noise of sites not trained on, at equal recall", equal_noise_lines(pairs, recall))
+    return pairs
 
 
-def figure_lines(figures: Figures) -> Iterator[str]:
-    """The figures as lines."""
-    for f in figures.rows:
-        interval = "" if f.low is None else f"({f.low:.3f} to {f.high:.3f})"
-        yield f"{f.who:10}{f.on:52}{f.what:22}{f.value:8.3f} {interval:20} n = {f.n_records}, {f.n_events} events"
+def section(title: str, lines: Iterable[str]) -> None:
+    """Print a part of the output."""
+    print(f"\n### {title}\n", *lines, sep="\n", flush=True)
 
 
 def main() -> None:
@@ -615,7 +502,7 @@ def main() -> None:
     parser.add_argument("--noise", nargs="*", type=Path, default=[], help="folders of miniSEED without earthquakes")
     parser.add_argument("--picks", nargs="*", type=Path, default=[], help="folders in SeisBench format with picks")
     parser.add_argument("--records", type=Path, help="datasets/, for its held-out records")
-    parser.add_argument("--also", type=Path, help="onsets written by phasenet.py")
+    parser.add_argument("--also", type=Path, help="onsets and figures written by `benchmarks.phasenet test`")
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     configs = {str(c.station_id): c for c in (load_config(path) for path in sorted(STATIONS.glob("*.toml")))}
@@ -623,38 +510,36 @@ def main() -> None:
         "catalogue": catalogue_from_csv(arguments.catalogue),
         "automatic": automatic_from_csv(arguments.automatic),
     }
-    detectors = Detectors(None if arguments.model == "none" else open_engine(model_path(arguments.model)))
-    recordings, stream = truth_of(arguments.data, quakes, configs)
-    stations = ", ".join(r.station for r in recordings)
-    print(
-        f"swarm: {stations}, {sum(r.hours for r in recordings):.2f} h of data; at random: recall of the catalogue and"
-    )
-    print("share matched of as many onsets at random times")
-    rows, curves = swarm(arguments.data, recordings, stream, configs, detectors)
+    detectors = Detectors(arguments.model)
+    swarm = Swarm(arguments.data, quakes, configs)
+    recordings = swarm.recordings
+    rows, opened = swarm.rows(detectors)
+    curves = swarm.curves(detectors)
+    figures = Figures(draws=1000)
     if arguments.also:
         name, points = also_curve(arguments.also, recordings)
         curves[name] = points
-    print(*table_lines(rows), *equal_lines(rows, curves), sep="\n")
+    hours = sum(r.hours for r in recordings)
+    section(f"swarm: {', '.join(r.station for r in recordings)}, {hours:.2f} h", table_lines(rows))
+    section("swarm at equal shares matched", equal_lines(rows, curves))
     for name, points in curves.items():
-        print(f"\ncurve of {name}")
-        print(*table_lines({f"{name[:24]} {p.threshold:g}": p for p in points}), sep="\n")
-    figures = Figures(draws=1000)
-    for name in detectors.names:
-        onsets = onsets_by_station(detectors.opened(name).events(arguments.data, configs), recordings)
-        for listed in LISTS:
-            hit, group, snr = found_arrivals(recordings, onsets, listed)
-            if snr is not None:
-                add_snr(figures, hit, group, snr, f"swarm, {listed}", name)
-    pairs: dict[str, list[tuple[Point, Rate]]] = {}
-    if arguments.noise:
-        lines, pairs = noise_lines(arguments.noise, detectors, curves, rows)
-        print(*lines, sep="\n")
+        section(f"curve: {name}", table_lines({f"{name}, {p.threshold:g}": p for p in points}))
+    add_swarm_snr(figures, recordings, opened)
     if arguments.records:
         add_records(figures, arguments.records, detectors)
-        print(*bad_data_lines(arguments.records, detectors), sep="\n")
+    section("by signal to noise", figure_lines(figures, [f.on for f in figures.rows]))
+    if arguments.records:
+        stretches = quiet_noise(arguments.records)
+        section("quiet noise", quiet_lines(stretches, detectors))
+        section("artefacts in noise", bad_data_lines(stretches, detectors))
     if arguments.picks:
         add_picks(figures, arguments.picks, detectors)
-    print("", *figure_lines(figures), sep="\n")
+        if arguments.also:
+            figures.rows += msgspec.json.decode(arguments.also.read_bytes(), type=Stated).figures
+        for phase in ("P", "S"):
+            section(f"picks of {phase}", figure_lines(figures, [f"{phase}, {NCEDC}", f"{phase}, {OTHERS}"]))
+    recall = rows[f"{STA_LTA}: opened"].recall["catalogue"].value
+    pairs = noise_sections(arguments.noise, detectors, curves, recall) if arguments.noise else {}
     if arguments.plot:
         draw(curves, pairs, arguments.plot)
 

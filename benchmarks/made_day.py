@@ -14,12 +14,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from pymseed import DataEncoding, MS3Record
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
-from seisedge.runtime.config import ModelsConfig, load_config
+from seisedge.runtime.config import ModelsConfig, TriggerConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.inference.infer import Models
@@ -30,6 +31,9 @@ from seisedge.runtime.sources import open_source
 from seisedge.runtime.sources.miniseed import MiniSeedSource
 
 CONFIGS = {str(c.station_id): c for c in (load_config(path) for path in sorted(STATIONS.glob("*.toml")))}
+CLASSIC = {  # with the STA/LTA trigger
+    key: msgspec.structs.replace(config, trigger=TriggerConfig(kind="sta-lta")) for key, config in CONFIGS.items()
+}
 CHANNELS = ("EHZ", "EH1", "EH2")
 RATE_HZ = 100
 RECORD_BYTES = 512
@@ -66,10 +70,10 @@ class Pieces:
 
 @functools.cache
 def pieces_of_recording() -> dict[str, Pieces]:
-    """Noise and events of each station of the bundled recording, from the onsets of the station's trigger."""
+    """Noise and events of each station of the bundled recording, from the onsets of the STA/LTA trigger."""
     kept = Kept()
     with open_source(RECORDING) as source:
-        Loop(Models.load(ModelsConfig(event_type="none")), [kept], CONFIGS).run(source)
+        Loop(Models.load(ModelsConfig(event_type="none", onset="none")), [kept], CLASSIC).run(source)
     begin_ns, traces = _traces()
     found = {}
     for station, by_channel in traces.items():

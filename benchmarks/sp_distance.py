@@ -1,6 +1,6 @@
 """Error of the distance from S - P, on records with both picks and a known hypocentral distance.
 
-Run from the repository with folders in SeisBench format: `python benchmarks/sp_distance.py DIR …`. Prints, by data set,
+Run from the repository with folders in SeisBench format: `python -m benchmarks.sp_distance DIR …`. Prints, by data set,
 the relative error, and how often the known distance lies within one and two standard errors.
 """
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import obspy
 from obspy.signal.trigger import recursive_sta_lta, trigger_onset
 
-from benchmarks.made_day import CONFIGS, RATE_HZ, Kept
+from benchmarks.made_day import CLASSIC, CONFIGS, Kept
 from benchmarks.measure import Row, take_turns
-from seisedge.runtime.config import Mode, ModelsConfig
+from seisedge.runtime.config import Mode, ModelsConfig, StationConfig
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sources import open_source
@@ -29,9 +28,11 @@ def has_seisbench() -> bool:
     return importlib.util.find_spec("seisbench") is not None
 
 
-def run_files(data: Path, models: Models, mode: Mode = "triggered") -> RunReport:
+def run_files(
+    data: Path, models: Models, mode: Mode = "triggered", configs: dict[str, StationConfig] = CONFIGS
+) -> RunReport:
     with open_source(data) as source:
-        return Loop(models, [Kept()], CONFIGS, mode=mode).run(source)
+        return Loop(models, [Kept()], configs, mode=mode).run(source)
 
 
 def archive_rows(data: Path, models: Models) -> tuple[list[Row], str]:
@@ -53,7 +54,13 @@ def archive_rows(data: Path, models: Models) -> tuple[list[Row], str]:
             trigger_onset(recursive_sta_lta(trace.data, int(0.5 * rate), int(10 * rate)), 4, 1.5)
         return seconds
 
-    variants: dict[str, Callable[[], float]] = {"seisedge: read, trigger, type, magnitude": ours}
+    def classic() -> float:
+        return _station_s(run_files(data, models, configs=CLASSIC))
+
+    variants: dict[str, Callable[[], float]] = {
+        "seisedge: read, onset detector, type, magnitude": ours,
+        "seisedge with trigger.kind = 'sta-lta'": classic,
+    }
     if has_seisbench():
         annotate = _phasenet()
 
@@ -101,9 +108,9 @@ def _named_zne(stream: Any) -> Any:
 
 
 def continuous_rows(data: Path) -> tuple[list[Row], str]:
-    """Seconds of data of one station with one answer per second, compared with the same model on prepared windows."""
-    models = Models.load(ModelsConfig(magnitude="none"))
-    engine = models.event_type
+    """Seconds of data of one station with a line per second, compared with triggered mode and with the model alone."""
+    models = Models.load(ModelsConfig())
+    engine = models.onset
     assert engine is not None
     reports: list[RunReport] = []
 
@@ -111,34 +118,26 @@ def continuous_rows(data: Path) -> tuple[list[Row], str]:
         reports.append(run_files(data, models, "continuous"))
         return _station_s(reports[-1])
 
+    def triggered() -> float:
+        return _station_s(run_files(data, models))
+
     ours()
-    counts = _counts(data)
-    card = engine.card
-    length_n, hops = round(card.window_s * RATE_HZ), range(round(card.window_s), counts.shape[1] // RATE_HZ)
-    step = RATE_HZ / card.sampling_rate_hz
-    picks = (np.arange(card.n_samples) * step).astype(int)  # without resampling: the model's time is the same
-    valid = np.ones((1, 3, card.n_samples), np.float32)
+    seconds = round(_station_s(reports[-1]))
+    waveform = np.random.default_rng(0).normal(0, 100, (1, 3, engine.card.n_samples)).astype(np.float32)
+    valid = np.ones_like(waveform)
 
     def plain() -> float:
-        for second in hops:
-            window = counts[:, second * RATE_HZ - length_n : second * RATE_HZ][:, picks]
-            engine.infer(np.ascontiguousarray(window[None]), valid)
-        return float(len(hops))
+        for _ in range(seconds):
+            engine.infer(waveform, valid)
+        return float(seconds)
 
     rows = take_turns(
         {
             "seisedge --mode continuous, from the file": ours,
-            "the model alone, window by window, ready in memory": plain,
+            "seisedge --mode triggered, from the file": triggered,
+            "the onset detector alone, block by block": plain,
         },
         warm_up=False,
     )
     report, hours = reports[-1], _station_s(reports[-1]) / 3600
-    return rows, f"{hours:.2f} station-hours, hop 1 s, {report.inferences / hours:.0f} inferences/h a station"
-
-
-def _counts(data: Path) -> npt.NDArray[np.float32]:
-    """(3, n) of the first station in the file."""
-    stream = obspy.read(str(data)).merge()
-    traces = [trace for trace in stream if trace.stats.station == stream[0].stats.station]
-    n = min(len(trace.data) for trace in traces)
-    return np.stack([np.asarray(trace.data[:n], np.float32) for trace in traces])
+    return rows, f"{hours:.2f} station-hours, {report.events / hours:.1f} events/h, a line per second"

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.card import ONSET_LABELS, MagnitudeScale, ModelCard, OnsetScale, Training
+from seisedge.runtime.config import StationConfig, TriggerConfig
 from seisedge.runtime.engines._base import Array, Engine
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.inference.infer import Models
@@ -19,7 +20,7 @@ from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 from seisedge.runtime.sources import Source
 from seisedge.runtime.station.draft import Draft
 
-Rule = Callable[[Array, Array], list[float]]
+Rule = Callable[[Array, Array], Any]  # nested lists of the shape of the output
 
 T0_NS = 1_600_000_000_000_000_000  # 2020-09-13T12:26:40Z
 EDGES: list[float | None] = [None, *(round(0.1 * k, 1) for k in range(31)), None]
@@ -103,6 +104,11 @@ class RuleEngine(Engine):
         return np.array([self._rule(w, v) for w, v in zip(waveform, valid, strict=True)], dtype=np.float32)
 
 
+def classic_config(**settings: Any) -> StationConfig:
+    """Settings of a station whose events are opened by the classic trigger, for tests with scripted models."""
+    return StationConfig(**{"trigger": TriggerConfig(kind="sta-lta")} | settings)
+
+
 def answer_of(valid: Array) -> float:
     """Seconds after the onset in a window of `card`."""
     held = np.flatnonzero(valid.any(axis=0))
@@ -114,12 +120,38 @@ def one_bin(k: int) -> list[float]:
     return [0.9 if index == k else 0.1 / 31 for index in range(32)]
 
 
-def fake_models(type_rule: Rule | None = None, magnitude_rule: Rule | None = None) -> Models:
-    """Both tasks; by default everything is tectonic, M 1.0–1.1."""
+def fake_models(
+    type_rule: Rule | None = None, magnitude_rule: Rule | None = None, onset: Engine | None = None
+) -> Models:
+    """Type and magnitude; by default everything is tectonic, M 1.0–1.1."""
     return Models(
         RuleEngine(card(), type_rule or (lambda _w, _v: TECTONIC)),
         RuleEngine(card("magnitude"), magnitude_rule or (lambda _w, _v: one_bin(11))),
+        onset,
     )
+
+
+def onset_rule(waveform: Array, valid: Array) -> list[list[float]]:
+    """P where the vertical, S where a horizontal of 3 times the vertical, rises above 5 times its median amplitude."""
+    change = np.diff(np.where(valid > 0, waveform, 0.0), axis=1, prepend=0.0)
+    change[:, 1:] *= (valid[:, 1:] > 0) & (valid[:, :-1] > 0)
+    change[:, 0] = 0.0
+    amplitude = np.sqrt((change.reshape(3, -1, 4) ** 2).mean(axis=2))
+    usual = np.array([np.median(row[row > 0]) if (row > 0).any() else 1.0 for row in amplitude])
+    loud = amplitude > 5 * usual[:, None]
+    p = loud[0] if valid[0, -40:].any() else loud[1] | loud[2]
+    s = (loud & (amplitude > 3 * amplitude[0])).any(axis=0) if valid[0, -40:].any() else np.zeros_like(p)
+    rows = []
+    for hop in range(loud.shape[1] - 10, loud.shape[1]):
+        onset = [float(x[hop] and not x[hop - 5 : hop].any()) for x in (p, s)]
+        kinds = [0.1, 0.7, 0.2] if loud[:, hop].any() else [0.8, 0.1, 0.1]
+        rows.append([0.02 + 0.88 * onset[0], 0.01 + 0.79 * onset[1], *kinds])
+    return rows
+
+
+def fake_detector(context_s: float = 12.0, **changes: Any) -> RuleEngine:
+    """An onset detector by `onset_rule`; changes: of `onset_card`."""
+    return RuleEngine(onset_card(context_s, **changes), onset_rule)
 
 
 def packet(

@@ -47,7 +47,18 @@ MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         tuple(f"{RUNTIME}/station/{name}.py" for name in ("triggered", "triggered_event", "event_estimator")),
         tuple(f"tests/runtime/station/test_{name}.py" for name in ("event_schedule", "event_estimator", "triggered")),
     ),
-    "continuous": ((f"{RUNTIME}/station/continuous.py",), ("tests/runtime/station/test_continuous.py",)),
+    "onset_detector": (
+        (
+            f"{RUNTIME}/inference/onset_detector.py",
+            f"{RUNTIME}/detection/picking.py",
+            f"{RUNTIME}/station/hop_lines.py",
+        ),
+        (
+            "tests/runtime/inference/test_onset_detector.py",
+            "tests/runtime/detection/test_picking.py",
+            "tests/runtime/station/test_continuous.py",
+        ),
+    ),
     "journal": (
         tuple(
             f"{RUNTIME}/journal/{name}.py"

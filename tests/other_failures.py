@@ -206,7 +206,7 @@ OTHER = (  # failure, required outcome, tests
     (
         "a model that gives infinite values or another number of windows",
         "refused at the start; during a run no estimate, never `null`",
-        ["test_first_open.py", "test_event_estimator.py", "test_continuous.py"],
+        ["test_first_open.py", "test_event_estimator.py", "test_onset_detector.py"],
     ),
     (
         "escape sequences in a card, a path or a message of a server",

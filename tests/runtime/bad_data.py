@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from tests.fakes import events_of
 
-from seisedge.runtime.config import ModelsConfig, load_config
+from seisedge.runtime.config import ModelsConfig, TriggerConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
@@ -50,8 +51,13 @@ def cut(start_s: float, end_s: float) -> Traces:
 def run(
     traces: Traces, packet_s: float = 4.0, mode: str = "triggered", models: Models | None = None
 ) -> tuple[list[Event], Station]:
-    """Through a station, of the bundled models by default; samples are whole numbers, as a digitizer's."""
+    """Through a station, of the bundled models by default; samples are whole numbers, as a digitizer's.
+
+    The classic trigger opens the events, unless `models` have an onset detector.
+    """
     config = next(c for c in map(load_config, STATIONS.glob("*.toml")) if str(c.station_id) == "PB.B918")
+    kind = "onset" if models is not None and models.onset is not None else "sta-lta"
+    config = msgspec.structs.replace(config, trigger=TriggerConfig(kind=kind))
     station = Station("PB.B918", config, models or Models.load(ModelsConfig()), mode)  # type: ignore[arg-type]
     step = round(packet_s * RATE_HZ)
     packets = [

@@ -283,12 +283,23 @@ def test_a_station_that_no_station_file_names_among_other_reasons(tmp_path: Path
     _refused(_seisedge("run", station, path), 2, *words, "12 record(s) left out: it holds text (a log), not samples")
 
 
-def test_continuous_mode_below_the_band_of_the_models(tmp_path: Path) -> None:
+def test_data_below_the_band_of_the_models(tmp_path: Path) -> None:
     path = tmp_path / "a.mseed"
     path.write_bytes(_changed(240, codes=b"BH", rate=(20, 1)))
-    words = ["PB.B918, PB.B921: 20 Hz does not reach the models' band up to 15 Hz"]
-    _refused(_seisedge("run", path, "--mode", "continuous"), 2, *words)
-    assert _seisedge("run", path, "--mode", "triggered").exit_code == 0
+    words = "PB.B918: 20 Hz does not reach the onset detector's band up to 15 Hz; STA/LTA opens its events"
+    result = _seisedge("run", path, "--mode", "continuous")
+    assert result.exit_code == 0 and f"{words}, and it has no hop lines" in result.output
+    result = _seisedge("run", path, "--mode", "triggered")
+    assert result.exit_code == 0 and f"{words}\n" in result.output
+
+
+def test_an_onset_detector_that_no_station_uses_is_not_loaded(tmp_path: Path) -> None:
+    station, part = tmp_path / "station.toml", _part(tmp_path / "part.mseed", 24)
+    text = '[station]\nnetwork = "PB"\nstation = "B918"\n[models]\nonset = "missing.onnx"\n[trigger]\nkind = '
+    station.write_text(f'{text}"sta-lta"\n', encoding="utf-8")
+    assert _seisedge("run", station, part).exit_code == 0
+    station.write_text(f'{text}"onset"\n', encoding="utf-8")
+    _refused(_seisedge("run", station, part), 2, "missing.onnx: no such model file")
 
 
 def test_a_single_record_is_used(tmp_path: Path) -> None:

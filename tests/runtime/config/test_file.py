@@ -41,7 +41,7 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
     shown = msgspec.structs.replace(shown, models=msgspec.structs.replace(shown.models, engine_cache=None))
     assert shown.trigger.p_threshold is not None  # its default is in the card of the detector
     shown = msgspec.structs.replace(shown, trigger=msgspec.structs.replace(shown.trigger, p_threshold=None))
-    for part in ("models", "trigger", "events", "timeline", "continuous", "live", "journal"):
+    for part in ("models", "trigger", "events", "timeline", "live", "journal"):
         assert getattr(shown, part) == getattr(StationConfig(), part), part
         for field in getattr(shown, part).__struct_fields__:
             assert f"{field} =" in text, f"{part}.{field} is not in the example"
@@ -96,8 +96,10 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
         (STATION + "[trigger]\non_ratio = 2\noff_ratio = 2\n", "trigger.off_ratio must be below trigger.on_ratio (2)"),
         (STATION + "[trigger]\nsta_s = 5\nlta_s = 5\n", "trigger.sta_s must be below trigger.lta_s (5)"),
         (
-            STATION + "[continuous]\nclose_threshold = 0.9\n",
-            "continuous.close_threshold must not be above continuous.open_threshold (0.8); got 0.9",
+            STATION + "[continuous]\nopen_threshold = 0.9\n",
+            "continuous: this setting was removed: continuous mode now writes a line a second, and its events are "
+            "those of the onset detector; remove the table and, to change how easily an event opens, set "
+            "trigger.p_threshold",
         ),
         ('mode = "sometimes"\n' + STATION, "mode: Invalid enum value 'sometimes'; got 'sometimes'"),
         (

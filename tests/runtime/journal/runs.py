@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 
-from tests.fakes import ListSource, burst, fake_models, packets_of
+from tests.fakes import ListSource, burst, classic_config, fake_models, packets_of
 
 from seisedge.runtime.config import StationConfig, load_config
 from seisedge.runtime.demo import STATIONS
@@ -19,7 +19,7 @@ from seisedge.runtime.sinks import Sink
 CONFIGS = {str(c.station_id): c for c in (load_config(path) for path in STATIONS.glob("*.toml"))}
 PART_RECORDS = 360  # of the bundled recording: three and a half minutes of both stations
 TRACES = {f"HH{c}": burst(160.0, [40.0, 100.0], seed=i) for i, c in enumerate("ZNE")}
-PLAIN = StationConfig()
+PLAIN = classic_config()
 # (end of the id, revision) of all events of TRACES
 STORY = [(event, revision) for event in ("122719.800", "122819.800") for revision in (0, 1, 2)]
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.fakes import TECTONIC, ListSource, fake_models
+from tests.fakes import TECTONIC, ListSource, classic_config, fake_models
 from tests.runtime.journal.conftest import Connections
 from tests.runtime.journal.runs import (
     CONFIGS,
@@ -186,7 +186,7 @@ def test_with_other_settings_only_the_token_is_used(tmp_path: Path, caplog: pyte
     journal.close()
     journal = Journal(tmp_path, "list:")
     token = journal.resume["XX.STA"]
-    run(journal, int(token, 16) + 1, 65, StationConfig(events=EventsConfig(noise_threshold=0.6)))
+    run(journal, int(token, 16) + 1, 65, classic_config(events=EventsConfig(noise_threshold=0.6)))
     assert "models or settings differ from those of the earlier run" in caplog.text
     assert waiting(journal.outbox) == STORY[:2]  # found again, and recognised
 
@@ -223,8 +223,8 @@ def test_settings_of_the_service_do_not_change_the_fingerprint() -> None:
     def fingerprint(config: StationConfig) -> str:
         return Station("XX.STA", config, fake_models(), "triggered").fingerprint
 
-    assert fingerprint(PLAIN) == fingerprint(StationConfig(state="elsewhere", journal=JournalConfig(commit_s=5)))
-    assert fingerprint(PLAIN) != fingerprint(StationConfig(trigger=TriggerConfig(on_ratio=3.5)))
+    assert fingerprint(PLAIN) == fingerprint(classic_config(state="elsewhere", journal=JournalConfig(commit_s=5)))
+    assert fingerprint(PLAIN) != fingerprint(classic_config(trigger=TriggerConfig(kind="sta-lta", on_ratio=3.5)))
 
 
 def test_a_folder_of_the_released_version_is_resumed(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pymseed import MS3Record
-from tests.fakes import described, fake_models, packet, stationxml
+from tests.fakes import classic_config, described, fake_models, packet, stationxml
 
-from seisedge.runtime.config import StationConfig, StationIdentity, load_config
+from seisedge.runtime.config import StationIdentity, load_config
 from seisedge.runtime.errors import ConfigError, FailedError, InputError
 from seisedge.runtime.records.codes import fits_seed, location_from_text, station_fits_seed, station_from_text
 from seisedge.runtime.records.miniseed import Decoder
@@ -125,7 +125,7 @@ def test_a_station_file(tmp_path: Path) -> None:
     ],
 )
 def test_the_location_of_a_station_file(location: str, received: str, used: bool) -> None:
-    config = StationConfig(station=StationIdentity("XX", "STA", location))
+    config = classic_config(station=StationIdentity("XX", "STA", location))
     station = Station("XX.STA", config, fake_models(), "triggered")
     source_id = SourceId("XX", "STA", received, "HHZ")
     assert (station.channels.row_of(Packet(source_id, 10**18, 100.0, X, packet(X).flags, 0, "")) == "Z") is used
@@ -207,7 +207,7 @@ def test_a_seedlink_3_server_refuses_a_channel_without_room_in_seed(tmp_path: Pa
 
 def test_events_of_such_a_station(recording: Path) -> None:
     with MiniSeedSource([recording]) as source:
-        report = Loop(fake_models(), [], {}, default=StationConfig()).run(source)
+        report = Loop(fake_models(), [], {}, default=classic_config()).run(source)
     assert sorted(report.stations) == ["XFE2024.STA-0001", "XX.A-B", "XX2026.STATION1"]
     assert all(station.used for station in report.stations.values())
 

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from tests.fakes import ListSource, fake_models, packet
+from tests.fakes import ListSource, classic_config, fake_models, packet
 
 from seisedge.runtime.config import ChannelConfig, StationConfig, StationIdentity
 from seisedge.runtime.records.packet import Packet, RecordFlag
@@ -42,7 +42,7 @@ class Run:
         self.source = ListSource([], live=True)
         self.health.source = self.source
         by_id = {str(config.station_id): config for config in configs}
-        default = None if configs else StationConfig(mode=mode)  # type: ignore[arg-type]
+        default = None if configs else classic_config(mode=mode)  # type: ignore[arg-type]
         self.loop = Loop(fake_models(), [], by_id, default=default, health=self.health)
 
     def arrive(
@@ -71,7 +71,7 @@ def _at(one: Packet, location: str) -> Packet:
 
 
 def _config(*channels: str, station: str = "STA", location: str = "") -> StationConfig:
-    return StationConfig(
+    return classic_config(
         station=StationIdentity("XX", station, location), channels={code: ChannelConfig() for code in channels}
     )
 
@@ -205,13 +205,6 @@ def test_calibration_only_is_not_usable() -> None:
     run.arrive(200, "STA..EHZ", flags=RecordFlag.CALIBRATION)
     condition, reasons = run.condition
     assert condition == "outage" and "EHZ: its records are flagged as calibration" in reasons[0]
-
-
-def test_data_below_the_band_of_the_models() -> None:
-    run = Run(mode="continuous")
-    run.arrive(200, "STA..BHZ", rate_hz=20.0)
-    condition, reasons = run.condition
-    assert condition == "outage" and "BHZ: 20 Hz does not reach the models' band" in reasons[0]
 
 
 def test_the_same_record_again_and_again_is_no_progress() -> None:

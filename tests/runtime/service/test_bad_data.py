@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.fakes import NOISE, TECTONIC, fake_models
+from tests.fakes import NOISE, TECTONIC, fake_detector, fake_models
 from tests.runtime.bad_data import Traces, cut, run, teleseism, with_calibration, with_spike, with_step
 
 from seisedge.runtime.engines._base import Array
@@ -141,12 +141,14 @@ def _made_noise() -> Traces:
     [(with_spike(_made_noise(), AT_S, 1e6), 0), (with_calibration(_made_noise(), AT_S, 3e5, 1.0), 1)],
     ids=["spike", "calibration"],
 )
-def test_continuous_mode_opens_no_event(traces: Traces, calibrations: int, packet_s: float) -> None:
-    drafts, station = run(traces, packet_s, mode="continuous", models=fake_models(_loud))
-    assert not drafts and station.counters.hops > 40
+def test_the_onset_detector_opens_no_event(traces: Traces, calibrations: int, packet_s: float) -> None:
+    models = fake_models(_loud, onset=fake_detector(gate_ratio=2.0))
+    drafts, station = run(traces, packet_s, mode="continuous", models=models)
+    assert not drafts and station.counters.hops > 40 and station.counters.triggers >= 1
     assert station.counters.calibration_triggers == calibrations
+    assert station.counters.spike_triggers == 1 - calibrations
 
 
-def test_continuous_mode_opens_an_event_for_loud_good_data() -> None:
-    drafts, _ = run(_earthquake(), mode="continuous", models=fake_models(_loud))
+def test_the_onset_detector_opens_an_event_for_loud_good_data() -> None:
+    drafts, _ = run(_earthquake(), mode="continuous", models=fake_models(_loud, onset=fake_detector(gate_ratio=2.0)))
     assert drafts and [q.code for q in drafts[0].quality] == ["ok"]

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fakes import TECTONIC, ListSource, burst, fake_models, packet, packets_of
+from tests.fakes import TECTONIC, ListSource, burst, classic_config, fake_models, packet, packets_of
 from tests.runtime.journal.runs import Kept
 
-from seisedge.runtime.config import StationConfig
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, content_of
@@ -60,7 +59,7 @@ def run_of(
 ) -> tuple[Kept, ListSource, Loop, list[BadRecord]]:
     kept, source, letters = Kept(), ListSource(packets, live=live), list[BadRecord]()
     source.on_bad_record = letters.append
-    loop = Loop(models or fake_models(), [kept], {}, default=StationConfig(), journal=journal)
+    loop = Loop(models or fake_models(), [kept], {}, default=classic_config(), journal=journal)
     loop.run(source)
     return kept, source, loop, letters
 
@@ -190,7 +189,7 @@ def test_a_run_that_is_killed_and_resumed_gives_the_same_lines(killed: int, tmp_
 
     first = journal()
     with pytest.raises(Killed):
-        Loop(fake_models(), [], {}, default=StationConfig(), journal=first).run(Killing(packets, live=True))
+        Loop(fake_models(), [], {}, default=classic_config(), journal=first).run(Killing(packets, live=True))
     first.close()
     second = journal()
     after = {station: int(token, 16) for station, token in second.resume.items()}

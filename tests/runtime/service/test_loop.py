@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from tests.fakes import ListSource, burst, fake_models, packet, packets_of
+from tests.fakes import ListSource, burst, classic_config, fake_models, packet, packets_of
 
-from seisedge.runtime.config import ChannelConfig, StationConfig, StationIdentity
+from seisedge.runtime.config import ChannelConfig, StationIdentity
 from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.service.health import MAX_SHOWN, Health
@@ -19,7 +19,7 @@ from seisedge.runtime.sinks.jsonl import EventsFile, JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink, sentence_from_event
 
 TRACES = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
-CONFIG = StationConfig(
+CONFIG = classic_config(
     station=StationIdentity("XX", "STA"), channels={c: ChannelConfig(sensitivity=1e9) for c in TRACES}
 )
 
@@ -79,7 +79,7 @@ def test_the_number_of_stations_without_a_file_is_bounded(
 ) -> None:
     monkeypatch.setattr("seisedge.runtime.service.loop.MAX_OTHERS", 3)
     packets: list[Packet | None] = [packet(np.zeros(100, dtype=np.int32), station=f"S{k}") for k in range(9)]
-    report = Loop(fake_models(), [], {}, default=StationConfig(), max_stations=3).run(ListSource(packets))
+    report = Loop(fake_models(), [], {}, default=classic_config(), max_stations=3).run(ListSource(packets))
     assert list(report.stations) == ["XX.S0", "XX.S1", "XX.S2"]
     assert report.other_stations == {"XX.S3": 1, "XX.S4": 1, "XX.S5": 1, MORE_STATIONS: 3}
     warnings = [record.getMessage() for record in caplog.records if "--max-stations" in record.getMessage()]
@@ -89,7 +89,7 @@ def test_the_number_of_stations_without_a_file_is_bounded(
 def test_stations_from_the_wire_and_the_size_of_the_metrics() -> None:
     health = Health()
     packets: list[Packet | None] = [packet(np.zeros(100, dtype=np.int32), station=f"S{k}") for k in range(1000)]
-    loop = Loop(fake_models(), [], {}, default=StationConfig(), max_stations=MAX_SHOWN + 50, health=health)
+    loop = Loop(fake_models(), [], {}, default=classic_config(), max_stations=MAX_SHOWN + 50, health=health)
     health.report = loop.run(ListSource(packets))
     text = text_from_health(health)
     assert len(text) < 4000 * MAX_SHOWN

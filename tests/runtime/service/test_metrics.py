@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fakes import NOISE, ListSource, burst, fake_models, packet, packets_of
+from tests.fakes import NOISE, ListSource, burst, classic_config, fake_models, packet, packets_of
 from tests.waiting import wait_until
 
-from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.journal.journal import Journal
@@ -81,7 +80,7 @@ def test_a_run_as_prometheus_sees_it(tmp_path: Path) -> None:
     drain = Drain(TerminalSink(lambda _line: None), 'a "quoted" sink', journal.outbox)
     drain.start()
     models = health.models = fake_models()
-    loop = Loop(models, [], {}, default=StationConfig(), journal=journal, health=health)
+    loop = Loop(models, [], {}, default=classic_config(), journal=journal, health=health)
     health.report, health.source, health.journal, health.drains = loop.report, source, journal, [drain]
     loop.run(source)
     assert drain.close(5) == 0
@@ -140,7 +139,7 @@ def test_metrics_of_a_sink_that_receives_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "list:")
     health = Health()
     health.journal, health.drains = journal, [Drain(TerminalSink(lambda _line: None), "never started", journal.outbox)]
-    Loop(fake_models(), [], {}, default=StationConfig(), journal=journal).run(
+    Loop(fake_models(), [], {}, default=classic_config(), journal=journal).run(
         ListSource(list(packets_of(TRACES)), live=True)
     )
     values = _values(text_from_health(health))
@@ -193,7 +192,7 @@ def test_conditions_and_their_reasons(tmp_path: Path) -> None:
     health.source = source = _source(LinkState.CONNECTING)
     assert health.condition() == ("outage", ["the source is connecting"])
     source.state = LinkState.STREAMING
-    stations = {key: Station(key, StationConfig(), fake_models(), "triggered") for key in ("XX.A", "XX.B")}
+    stations = {key: Station(key, classic_config(), fake_models(), "triggered") for key in ("XX.A", "XX.B")}
 
     def arrive(*keys: str) -> None:
         for key in keys:
@@ -236,7 +235,7 @@ def test_inferences_without_a_line_are_counted() -> None:
     health = Health()
     health.models = models = fake_models(lambda _waveform, _valid: NOISE)
     lines: list[str] = []
-    loop = Loop(models, [TerminalSink(lines.append)], {}, default=StationConfig(), health=health)
+    loop = Loop(models, [TerminalSink(lines.append)], {}, default=classic_config(), health=health)
     report = loop.run(ListSource(list(packets_of(TRACES))))
     values = _values(text_from_health(health))
     assert lines == [] and report.inferences == 3
@@ -371,7 +370,7 @@ def test_a_sink_is_judged_by_its_progress(tmp_path: Path) -> None:
     assert health.condition() == ("degraded", ["hook: its thread has failed: not started, 0 lines waiting"])
     drain.start()
     sink.answer = lambda: _wait(hangs)
-    loop = Loop(fake_models(), [], {}, default=StationConfig(), journal=journal)
+    loop = Loop(fake_models(), [], {}, default=classic_config(), journal=journal)
     loop.run(ListSource(list(packets_of(TRACES)), live=True))
     health.record_item(False)
     assert health.condition() == ("ok", [])

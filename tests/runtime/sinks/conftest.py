@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.fakes import ListSource, burst, fake_models, packets_of
+from tests.fakes import ListSource, burst, classic_config, fake_models, packets_of
 
-from seisedge.runtime.config import ChannelConfig, StationConfig, StationIdentity
+from seisedge.runtime.config import ChannelConfig, StationIdentity
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
@@ -33,7 +33,7 @@ class Kept(Sink):
 def events() -> list[Event]:
     """The revisions new, update and final of a calibrated event."""
     traces = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
-    config = StationConfig(
+    config = classic_config(
         station=StationIdentity("XX", "STA"), channels={c: ChannelConfig(sensitivity=1e9) for c in traces}
     )
     kept = Kept()

@@ -10,7 +10,7 @@ from obspy.core.event import Catalog
 from obspy.io.quakeml.core import _validate
 
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.event import Event
+from seisedge.runtime.event import Event, Pick
 from seisedge.runtime.sinks import Refused
 from seisedge.runtime.sinks.quakeml import QuakeMLSink, quakeml_from_event
 
@@ -39,6 +39,21 @@ def test_an_earthquake(events: list[Event]) -> None:
     assert size.mag_errors.confidence_level == 90
     assert read.creation_info.version == "2" and read.creation_info.author.startswith("seisedge ")
     assert any("tectonic with probability 0.9000" in comment.text for comment in read.comments)
+
+
+def test_the_picks_of_the_onset_detector(revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest
+    picks = [
+        Pick(phase="P", time="2020-09-13T12:27:41.025000Z", uncertainty_s=0.06, probability=0.9, channel="HHZ"),
+        Pick(phase="S", time="2020-09-13T12:27:44.5Z", uncertainty_s=0.2, probability=0.7, channel="HHN"),
+    ]
+    (read,) = _read(revision(picks=picks, distance_km=28.6, distance_uncertainty_km=4.6))
+    found = [(p.phase_hint, str(p.time), p.time_errors.uncertainty, p.waveform_id.channel_code) for p in read.picks]
+    assert found == [
+        ("P", "2020-09-13T12:27:41.025000Z", 0.06, "HHZ"),
+        ("S", "2020-09-13T12:27:44.500000Z", 0.2, "HHN"),
+    ]
+    assert len({p.resource_id for p in read.picks}) == 2
+    assert "distance from S - P 28.6 km, uncertainty 4.6 km" in [comment.text for comment in read.comments]
 
 
 def test_types(revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest

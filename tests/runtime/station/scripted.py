@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from tests.fakes import T0_NS, events_of, packets_of
+from tests.fakes import T0_NS, classic_config, events_of, packets_of
 
 from seisedge.runtime.config import ChannelConfig, StationConfig, TriggerConfig
 from seisedge.runtime.detection.opener import Onset
@@ -92,7 +92,7 @@ def begin(
     """skipped: whether the windows are skipped, one after the other; then none is."""
     monkeypatch.setattr(station_module, "Trigger", ScriptedTrigger(tuple(onsets_s), delay_hops).started)
     skips = iter(skipped)
-    config = config or StationConfig(channels=GAIN)
+    config = config or classic_config(channels=GAIN)
     return ScriptedStation(Station("XX.STA", config, models, "triggered", lambda: next(skips, False)))
 
 

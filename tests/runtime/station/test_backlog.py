@@ -4,13 +4,21 @@ import logging
 from pathlib import Path
 
 import pytest
-from tests.fakes import NOISE, T0_NS, TECTONIC, ListSource, RuleEngine, burst, card, fake_models, packet, packets_of
+from tests.fakes import (
+    T0_NS,
+    TECTONIC,
+    ListSource,
+    burst,
+    classic_config,
+    fake_models,
+    packet,
+    packets_of,
+)
 
-from seisedge.runtime.config import ChannelConfig, LiveConfig, StationConfig
+from seisedge.runtime.config import ChannelConfig
 from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.event import Event, Hop, content_of
-from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.service.health import Health
@@ -20,7 +28,7 @@ from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import open_source
 from seisedge.runtime.station.backlog import Backlog
 
-CONFIG = StationConfig(channels={f"HH{c}": ChannelConfig(sensitivity=1e9) for c in "ZNE"})
+CONFIG = classic_config(channels={f"HH{c}": ChannelConfig(sensitivity=1e9) for c in "ZNE"})
 ONSETS_S = [40.0, 100.0, 160.0, 220.0]
 PACKETS = packets_of({f"HH{c}": burst(280.0, ONSETS_S, seed=i) for i, c in enumerate("ZNE")}, 2.0)
 
@@ -153,28 +161,6 @@ def test_history_that_is_read_faster_than_it_was_recorded_is_no_backlog() -> Non
     """All packets are available at once and the source is never idle: 280 s of data, 24 s of work."""
     lines, loop = _run(ListSource(list(PACKETS), live=True), 2.0)
     assert loop.report.dropped_windows == 0 and len(lines) == 12
-
-
-def test_continuous_mode_skips_hops() -> None:
-    def run(infer_s: float) -> tuple[int, int, int]:
-        clock, kept = Clock(), Kept()
-
-        def slow(_waveform: Array, _valid: Array) -> list[float]:
-            clock.now_s += infer_s
-            return NOISE
-
-        config = StationConfig(live=LiveConfig(max_behind_s=5.0))
-        models = Models(RuleEngine(card(), slow), None)
-        loop = Loop(models, [kept], {}, default=config, mode="continuous", backlog=Backlog(clock))
-        loop.run(ListSource(list(PACKETS), live=True))
-        counters = loop.report.stations["XX.STA"].counters
-        return counters.inferences, counters.dropped_windows, len(kept.lines)
-
-    every, none, lines = run(0.0)
-    assert (every, none) == (258, 0)
-    done, dropped, fewer = run(1.5)
-    assert done + dropped == every and fewer == lines - dropped  # a skipped hop has no line
-    assert 180 <= done <= 195  # two thirds of 280 s, and what it may be behind
 
 
 def test_health_and_metrics_show_the_backlog() -> None:

@@ -10,6 +10,7 @@ from tests.fakes import (
     ListSource,
     RuleEngine,
     burst,
+    classic_config,
     described,
     events_of,
     fake_models,
@@ -52,7 +53,7 @@ def _rows(channels: Channels, *codes: str) -> list[str | None]:
 
 
 def _scale(metadata: StationXml | None = None, entries: dict[str, ChannelConfig] | None = None, *codes: str) -> Scale:
-    channels = Channels("XX.STA", StationConfig(channels=entries or {}), metadata)
+    channels = Channels("XX.STA", classic_config(channels=entries or {}), metadata)
     assert None not in _rows(channels, *(codes or ("EHZ", "EH1", "EH2")))
     return channels.at(T0_NS)
 
@@ -71,7 +72,7 @@ def _run(packets: list[Packet], models: Models, config: StationConfig) -> tuple[
 
 
 def test_an_accelerometer_is_refused_once_even_when_it_comes_first(caplog: pytest.LogCaptureFixture) -> None:
-    channels = Channels("XX.STA", StationConfig())
+    channels = Channels("XX.STA", classic_config())
     assert _rows(channels, "HNZ", "HNN", "HNE", "HNZ") == [None] * 4
     assert _rows(channels, "EHZ", "EHN", "EHE") == ["Z", "N", "E"]
     assert channels.ignored == {"XX_STA__HNZ": 2, "XX_STA__HNN": 1, "XX_STA__HNE": 1}
@@ -84,20 +85,20 @@ def test_an_accelerometer_is_refused_once_even_when_it_comes_first(caplog: pytes
 
 def test_a_shake_with_an_accelerometer_uses_its_geophone() -> None:
     traces = {f"EN{c}": burst(120, [70.0], seed=i) for i, c in enumerate("ZNE")} | {"EHZ": burst(120, [40.0])}
-    drafts, station = _run(packets_of(traces), fake_models(), StationConfig())
+    drafts, station = _run(packets_of(traces), fake_models(), classic_config())
     assert len(drafts) == 3 and {d.onset[:19] for d in drafts} == {"2020-09-13T12:27:19"}  # just before 40 s
     assert station.counters.packets == 30
 
 
 @pytest.mark.parametrize("code", ["HNZ", "BMZ", "LDZ", "HGZ", "HJZ", "LOG", "SXZ", "H_N_Z", "HH", ""])
 def test_a_channel_that_is_no_seismometer_is_refused(code: str) -> None:
-    channels = Channels("XX.STA", StationConfig())
+    channels = Channels("XX.STA", classic_config())
     assert _rows(channels, code) == [None]
     assert "the models take ground velocity" in channels.reasons[f"XX_STA__{code}"]
 
 
 def test_an_ignored_channel_has_a_reason() -> None:
-    channels = Channels("XX.STA", StationConfig(channels={"EHZ": ChannelConfig(), "BHZ": ChannelConfig()}))
+    channels = Channels("XX.STA", classic_config(channels={"EHZ": ChannelConfig(), "BHZ": ChannelConfig()}))
     assert _rows(channels, "HHZ", "EHZ", "BHZ", "EHA") == [None, "Z", None, None]
     assert list(channels.reasons.values()) == [
         "this station uses the channels of the station file",
@@ -108,15 +109,15 @@ def test_an_ignored_channel_has_a_reason() -> None:
 
 @pytest.mark.parametrize("code", ["EHZ", "HLZ", "DPZ", "H_H_Z"])
 def test_a_seismometer_is_used(code: str) -> None:
-    assert _rows(Channels("XX.STA", StationConfig()), code) == ["Z"]
+    assert _rows(Channels("XX.STA", classic_config()), code) == ["Z"]
 
 
 def test_units_refuse_an_accelerometer_with_the_code_of_a_seismometer(tmp_path: Path) -> None:
     metadata = _metadata(tmp_path, described("HHZ", input_units="M/S**2"), described("EHZ"))
-    channels = Channels("XX.STA", StationConfig(), metadata)
+    channels = Channels("XX.STA", classic_config(), metadata)
     assert _rows(channels, "HHZ", "EHZ") == [None, "Z"]
     assert "its input units are M/S**2" in channels.reasons["XX_STA__HHZ"]
-    explicit = StationConfig(channels={"HHZ": ChannelConfig(sensitivity=1e9)})  # the station file takes precedence
+    explicit = classic_config(channels={"HHZ": ChannelConfig(sensitivity=1e9)})  # the station file takes precedence
     assert _rows(Channels("XX.STA", explicit, metadata), "HHZ") == ["Z"]
 
 
@@ -125,7 +126,7 @@ def test_a_velocity_in_nm_per_s_is_listened_to_and_scaled(tmp_path: Path) -> Non
     metadata = _metadata(
         tmp_path, *(described(code, input_units=name, sensitivity=-2.0) for code, name in units.items())
     )
-    channels = Channels("XX.STA", StationConfig(), metadata, strict=True)
+    channels = Channels("XX.STA", classic_config(), metadata, strict=True)
     assert _rows(channels, *units) == ["Z", "N", "E"]
     scale = channels.at(T0_NS)
     assert scale.calibrated and scale.polarity.tolist() == [-1.0, -1.0, -1.0]
@@ -142,15 +143,15 @@ def test_a_velocity_in_nm_per_s_is_listened_to_and_scaled(tmp_path: Path) -> Non
     ],
 )
 def test_families_are_not_mixed(first: tuple[str, ...], then: tuple[str, ...]) -> None:
-    channels = Channels("XX.STA", StationConfig())
+    channels = Channels("XX.STA", classic_config())
     assert None not in _rows(channels, *first)
     assert _rows(channels, *then) == [None] * len(then)
 
 
 def test_a_restored_station_keeps_its_sensor() -> None:
-    first = Channels("XX.STA", StationConfig())
+    first = Channels("XX.STA", classic_config())
     _rows(first, "HHV")
-    again = Channels("XX.STA", StationConfig())
+    again = Channels("XX.STA", classic_config())
     again.restore(*first.state())
     assert again.triaxial and _rows(again, "HHZ", "HHU", "HHW") == [None, "Z", "E"]
     assert again.at(T0_NS).weights is not None
@@ -196,7 +197,7 @@ def _of_two_streams(tmp_path: Path) -> StationXml:
 def test_the_gain_is_that_of_the_epoch_with_the_rate_of_the_data(tmp_path: Path) -> None:
     metadata = _of_two_streams(tmp_path)
     for rate_hz, gain in ((100.0, 16.0), (99.99, 16.0), (200.0, 4.0)):
-        channels = Channels("XX.STA", StationConfig(), metadata)
+        channels = Channels("XX.STA", classic_config(), metadata)
         for code in ("EHZ", "EH1"):  # EH2 is silent
             channels.row_of(packet(ONE, channel=code, rate_hz=rate_hz))
         scale = channels.at(T0_NS)
@@ -204,20 +205,20 @@ def test_the_gain_is_that_of_the_epoch_with_the_rate_of_the_data(tmp_path: Path)
 
 
 def test_without_an_epoch_of_this_rate_there_is_no_gain(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    channels = Channels("XX.STA", StationConfig(), _of_two_streams(tmp_path))
+    channels = Channels("XX.STA", classic_config(), _of_two_streams(tmp_path))
     channels.row_of(packet(ONE, channel="EHZ", rate_hz=100.0))
     scale = channels.at(T0_NS + 20 * NS_PER_S)
     assert not scale.calibrated
     assert "EHZ at location '' has an epoch of 200 Hz, and the data have 100 Hz: no gain" in caplog.text
     with pytest.raises(InputError, match="EHZ at location '' has an epoch of 100 and 200 Hz, and the data have 50"):
-        Channels("XX.STA", StationConfig(), _of_two_streams(tmp_path), strict=True).row_of(
+        Channels("XX.STA", classic_config(), _of_two_streams(tmp_path), strict=True).row_of(
             packet(ONE, channel="EHZ", rate_hz=50.0)
         )
 
 
 def test_the_rate_may_change_during_the_run(tmp_path: Path) -> None:
     """Windows before and after the change have the gain of their own time, in whatever order they are read."""
-    channels = Channels("XX.STA", StationConfig(), _of_two_streams(tmp_path))
+    channels = Channels("XX.STA", classic_config(), _of_two_streams(tmp_path))
     channels.row_of(packet(ONE, channel="EHZ", rate_hz=100.0))
     channels.row_of(packet(ONE, channel="EHZ", start_s=5.0, rate_hz=200.0))
     channels.row_of(packet(ONE, channel="EHZ", start_s=3.0, rate_hz=100.0))  # late
@@ -226,7 +227,7 @@ def test_the_rate_may_change_during_the_run(tmp_path: Path) -> None:
 
 
 def test_changes_of_the_rate_are_bounded(tmp_path: Path) -> None:
-    channels = Channels("XX.STA", StationConfig(), _of_two_streams(tmp_path))
+    channels = Channels("XX.STA", classic_config(), _of_two_streams(tmp_path))
     for k in range(200):
         channels.row_of(packet(ONE, channel="EHZ", start_s=k, rate_hz=(100.0, 200.0)[k % 2]))
     assert len(channels._rates["Z"]) == MAX_RATES
@@ -254,7 +255,7 @@ def test_an_epoch_with_an_invalid_value_is_named(tmp_path: Path, caplog: pytest.
     assert np.isnan(scale.metres_per_count[0])
     assert "EHZ at location '' has an epoch with an invalid value (XX.STA EHZ: dip_deg must be from -90" in caplog.text
     with pytest.raises(InputError, match="dip_deg must be from -90 to 90; got 240"):
-        Channels("XX.STA", StationConfig(), metadata, strict=True).row_of(packet(ONE, channel="EHZ"))
+        Channels("XX.STA", classic_config(), metadata, strict=True).row_of(packet(ONE, channel="EHZ"))
 
 
 def test_the_polarity_of_the_station_file_takes_precedence(tmp_path: Path) -> None:
@@ -294,7 +295,7 @@ def test_a_triaxial_sensor_is_rotated_with_its_own_gains(stated: bool) -> None:
 def _is_ground(
     recorded: np.ndarray, ground: np.ndarray, entries: dict[str, ChannelConfig], codes: tuple[str, ...]
 ) -> None:
-    config = StationConfig(channels=entries)
+    config = classic_config(channels=entries)
     station = Station("XX.STA", config, fake_models(), "triggered")
     for code in codes:
         station.add(packet(ONE, channel=code))
@@ -314,7 +315,7 @@ def test_without_the_gain_of_one_axis_there_is_no_gain(missing: str) -> None:
     entries = {f"HH{c}": ChannelConfig(None if c == missing else 1e9) for c in "UVW"}
     scale = _scale(None, entries, "HHU", "HHV", "HHW")
     assert not scale.calibrated and np.isfinite(scale.metres_per_count).all()
-    config = StationConfig(channels=entries, magnitude=MagnitudeConfig(station_correction=0.5))
+    config = classic_config(channels=entries, magnitude=MagnitudeConfig(station_correction=0.5))
     channels = Channels("XX.STA", config)
     _rows(channels, "HHU")
     assert channels.at(T0_NS).calibrated
@@ -340,7 +341,7 @@ def test_without_the_gain_of_one_axis_there_is_no_gain(missing: str) -> None:
 def test_a_fault_in_the_metadata_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, channels: list[str], codes: tuple[str, ...], remark: str
 ) -> None:
-    used = Channels("XX.STA", StationConfig(), _metadata(tmp_path, *channels))
+    used = Channels("XX.STA", classic_config(), _metadata(tmp_path, *channels))
     _rows(used, *codes)
     for _ in range(3):
         used.at(T0_NS)
@@ -358,8 +359,8 @@ def test_a_fault_in_the_metadata_is_logged_once(
 def test_a_run_over_files_ends_where_the_metadata_have_no_gain(tmp_path: Path, channels: list[str], words: str) -> None:
     metadata = _metadata(tmp_path, *channels)
     with pytest.raises(InputError, match=words):
-        _rows(Channels("XX.STA", StationConfig(), metadata, strict=True), "EHZ")
-    explicit = StationConfig(channels={"EHZ": ChannelConfig(sensitivity=1e9)})
+        _rows(Channels("XX.STA", classic_config(), metadata, strict=True), "EHZ")
+    explicit = classic_config(channels={"EHZ": ChannelConfig(sensitivity=1e9)})
     assert _rows(Channels("XX.STA", explicit, metadata, strict=True), "EHZ") == ["Z"]
 
 
@@ -367,13 +368,13 @@ def test_a_live_run_continues_without_a_gain_and_logs_it(tmp_path: Path, caplog:
     metadata = _metadata(tmp_path, described("HHZ"))
     packets: list[Packet | None] = [*packets_of({"EHZ": burst(90, [40.0])})]
     kept = _Kept()
-    loop = Loop(fake_models(), [kept], {}, default=StationConfig(), metadata=metadata)
+    loop = Loop(fake_models(), [kept], {}, default=classic_config(), metadata=metadata)
     loop.run(ListSource(packets, live=True))
     assert len(kept.lines) == 3
     assert all(q.code == "uncalibrated" for line in kept.lines if isinstance(line, Event) for q in line.quality)
     assert "EHZ at location '' is missing: no gain" in caplog.text
     with pytest.raises(InputError, match=r"has no channel EHZ; it has HHZ"):
-        Loop(fake_models(), [], {}, default=StationConfig(), metadata=metadata).run(ListSource(packets))
+        Loop(fake_models(), [], {}, default=classic_config(), metadata=metadata).run(ListSource(packets))
 
 
 # by time
@@ -388,7 +389,7 @@ def test_a_gain_changes_at_the_border_of_an_epoch(tmp_path: Path) -> None:
         *(described(f"HH{c}", start=border, sensitivity=2e9) for c in "ZNE"),
     )
     models = fake_models()
-    station = Station("XX.STA", StationConfig(), models, "triggered", metadata=metadata)
+    station = Station("XX.STA", classic_config(), models, "triggered", metadata=metadata)
     for p in packets_of({f"HH{c}": burst(140, [40.0, 90.0], seed=i) for i, c in enumerate("ZNE")}):
         station.add(p)
     assert len(list(station.step())) == 6
@@ -403,7 +404,7 @@ def test_the_fingerprint_depends_on_stationxml(tmp_path: Path) -> None:
         metadata = _metadata(tmp_path, *channels) if channels else None
         return Station("XX.STA", config, fake_models(), "triggered", metadata=metadata).fingerprint
 
-    config = StationConfig()
+    config = classic_config()
     first = fingerprint(config, described("EHZ"))
     assert first != fingerprint(config)
     assert first == fingerprint(config, described("EHZ"))

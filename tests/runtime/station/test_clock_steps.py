@@ -7,9 +7,8 @@ import logging
 
 import numpy as np
 import pytest
-from tests.fakes import burst, events_of, fake_models, packet, packets_of
+from tests.fakes import burst, classic_config, events_of, fake_models, packet, packets_of
 
-from seisedge.runtime.config import StationConfig
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.event import content_of
 from seisedge.runtime.records.packet import Packet
@@ -137,7 +136,7 @@ def test_a_restored_state_continues() -> None:
 def test_a_station_continues_after_its_clock_was_set_back(caplog: pytest.LogCaptureFixture) -> None:
     trace = {f"HH{c}": np.random.default_rng(k).normal(0, 20, 60_000).astype(np.int32) for k, c in enumerate("ZNE")}
     packets = packets_of(trace, 4.0)
-    station = Station("XX.STA", StationConfig(), fake_models(), "triggered")
+    station = Station("XX.STA", classic_config(), fake_models(), "triggered")
     with caplog.at_level(logging.WARNING):
         for k, p in enumerate(packets):
             ahead = 100 <= k < 160
@@ -172,7 +171,7 @@ def _received() -> tuple[list[Packet], int]:
 
 
 def _lines(packets: list[Packet]) -> list[bytes]:
-    station = Station("XX.STA", StationConfig(), fake_models(), "triggered")
+    station = Station("XX.STA", classic_config(), fake_models(), "triggered")
     drafts: list[Draft] = []
     for p in packets:
         station.add(p)

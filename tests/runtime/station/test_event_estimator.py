@@ -10,13 +10,14 @@ from tests.fakes import (
     RuleEngine,
     answer_of,
     card,
+    classic_config,
     fake_models,
     one_bin,
     packet,
 )
 from tests.runtime.station.scripted import GAIN, ScriptedStation, begin, noise, run
 
-from seisedge.runtime.config import ChannelConfig, EventsConfig, ModelsConfig, StationConfig
+from seisedge.runtime.config import ChannelConfig, EventsConfig, ModelsConfig
 from seisedge.runtime.engines import Engine
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.inference.infer import Models
@@ -122,7 +123,7 @@ def test_a_magnitude_of_a_cut_window_is_computed_again_with_more_data(monkeypatc
 
 def test_a_later_noise_label_removes_the_magnitude_and_its_remarks(monkeypatch: pytest.MonkeyPatch) -> None:
     models = fake_models(lambda _w, valid: [0.3, 0.25, 0.45] if answer_of(valid) > 5 else TECTONIC)
-    made = run(monkeypatch, models, [40.0], config=StationConfig())
+    made = run(monkeypatch, models, [40.0], config=classic_config())
     assert [event.magnitude is not None for event in made.events] == [True, False, False]
     assert [q.code for q in made.events[0].quality] == ["uncalibrated"]
     assert [q.code for q in made.events[1].quality] == ["ok"]
@@ -164,7 +165,7 @@ def test_a_window_below_one_second_is_not_classified(
     monkeypatch: pytest.MonkeyPatch, later_s: float, insufficient: bool
 ) -> None:
     models = fake_models()
-    config = StationConfig(channels=GAIN, events=EventsConfig(min_event_separation_s=1.0))
+    config = classic_config(channels=GAIN, events=EventsConfig(min_event_separation_s=1.0))
     made = run(monkeypatch, models, [40.0, later_s], config=config)
     assert (made.events[0].event_type is None) == insufficient
     reason = "less than 1 s before the next event"
@@ -197,7 +198,7 @@ def test_a_window_is_classified_from_the_minimum_coverage_of_the_card_on(monkeyp
 
 def test_without_a_component_that_has_a_gain_there_is_no_magnitude(monkeypatch: pytest.MonkeyPatch) -> None:
     models = fake_models()
-    config = StationConfig(channels={"HHZ": ChannelConfig(sensitivity=1e9), "HHN": ChannelConfig()})
+    config = classic_config(channels={"HHZ": ChannelConfig(sensitivity=1e9), "HHN": ChannelConfig()})
     made = run(monkeypatch, models, [40.0], config=config, components="N")
     assert made.events[-1].event_type is not None and made.events[-1].magnitude is None
     assert _reasons(made, -1) == ["no component with a gain has samples for fake-magnitude"]

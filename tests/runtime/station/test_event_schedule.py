@@ -3,7 +3,19 @@
 import msgspec
 import numpy as np
 import pytest
-from tests.fakes import NOISE, T0_NS, TECTONIC, RuleEngine, answer_of, burst, card, fake_models, one_bin, packets_of
+from tests.fakes import (
+    NOISE,
+    T0_NS,
+    TECTONIC,
+    RuleEngine,
+    answer_of,
+    burst,
+    card,
+    classic_config,
+    fake_models,
+    one_bin,
+    packets_of,
+)
 from tests.runtime.station.scripted import GAIN, ScriptedStation, begin, noise, run
 
 from seisedge.runtime.config import EventsConfig, StationConfig
@@ -13,7 +25,7 @@ from seisedge.runtime.station.triggered import TriggeredState
 
 
 def _separation(seconds: float, **events: float) -> StationConfig:
-    return StationConfig(channels=GAIN, events=EventsConfig(min_event_separation_s=seconds, **events))
+    return classic_config(channels=GAIN, events=EventsConfig(min_event_separation_s=seconds, **events))
 
 
 def _type_engine(models: Models) -> RuleEngine:

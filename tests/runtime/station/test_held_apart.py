@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests.fakes import burst, fake_models, packet
+from tests.fakes import burst, classic_config, fake_models, packet
 
-from seisedge.runtime.config import StationConfig, TimelineConfig
+from seisedge.runtime.config import TimelineConfig
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.records.packet import Packet
@@ -117,7 +117,7 @@ def test_the_number_of_packets_held_is_bounded() -> None:
 
 
 def _station() -> Station:
-    return Station("XX.STA", StationConfig(timeline=TimelineConfig(components="Z")), fake_models(), "triggered")
+    return Station("XX.STA", classic_config(timeline=TimelineConfig(components="Z")), fake_models(), "triggered")
 
 
 def test_a_station_of_one_component_resumes_before_the_record_that_is_held() -> None:

@@ -3,14 +3,27 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
 import pytest
-from tests.fakes import NOISE, T0_NS, TECTONIC, answer_of, burst, fake_models, packet, packets_of
+from tests.fakes import (
+    NOISE,
+    T0_NS,
+    TECTONIC,
+    RuleEngine,
+    answer_of,
+    burst,
+    fake_models,
+    onset_card,
+    onset_rule,
+    packet,
+    packets_of,
+)
 
 from seisedge.runtime.clock import ns_from_s
-from seisedge.runtime.config import ChannelConfig, ContinuousConfig, Mode, StationConfig, TimelineConfig
+from seisedge.runtime.config import ChannelConfig, Mode, StationConfig, TimelineConfig, TriggerConfig
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.event import Event, content_of
 from seisedge.runtime.inference.infer import Models
@@ -23,7 +36,6 @@ from seisedge.runtime.station.station import Station
 CONFIG = StationConfig(
     channels={f"HH{c}": ChannelConfig(sensitivity=1e9) for c in "ZNE"} | {f"HH{c}": ChannelConfig() for c in "UVW"},
     timeline=TimelineConfig(max_wait_s=20.0),
-    continuous=ContinuousConfig(max_duration_s=20.0),
 )
 NEW_GAIN_NS = T0_NS + 120 * 10**9 + 7  # in an open event, between two samples
 METADATA = StationXml(  # of U, V and W only: the others have their gain in the station file
@@ -40,10 +52,16 @@ METADATA = StationXml(  # of U, V and W only: the others have their gain in the 
     },
 )
 ONSETS_S = [41.0, 55.0, 63.0, 110.0, 118.0, 190.0]
+S_S = [44.5, 59.0, 113.7, 194.0]  # on the horizontals only
+
+# How the events are opened, and what is written.
+Way = Literal["classic trigger", "detector", "continuous"]
+WAYS: list[Way] = ["classic trigger", "detector", "continuous"]
 
 
 def _traces(seconds: float = 240.0) -> dict[str, np.ndarray]:
-    return {f"HH{c}": burst(seconds, ONSETS_S, seed=i) for i, c in enumerate("ZNE")}
+    onsets_s = {"Z": ONSETS_S, "N": sorted(ONSETS_S + S_S), "E": sorted(ONSETS_S + S_S)}
+    return {f"HH{c}": burst(seconds, onsets_s[c], seed=i) for i, c in enumerate("ZNE")}
 
 
 def _plain() -> list[Packet]:
@@ -140,12 +158,22 @@ def _by_amplitude(waveform: Array, valid: Array) -> list[float]:
     return [share * p + (1 - share) / 3 for p in best]
 
 
+def _onsets_by_amplitude(waveform: Array, valid: Array) -> list[list[float]]:
+    """As `onset_rule`, with a share that depends on every bit of the window."""
+    share = float(np.sin(np.abs(np.where(valid > 0, waveform, 0.0)).sum(dtype=np.float64)) ** 2)
+    return [[p * (0.7 + 0.3 * share), s * (0.7 + 0.3 * share), *kinds] for p, s, *kinds in onset_rule(waveform, valid)]
+
+
 def _models() -> Models:
-    return fake_models(_by_amplitude)
+    card = onset_card(gate_ratio=2.0, min_coverage=0.5)
+    return fake_models(_by_amplitude, onset=RuleEngine(card, _onsets_by_amplitude))
 
 
-def _station(mode: Mode) -> Station:
-    return Station("XX.STA", CONFIG, _models(), mode, metadata=METADATA)
+def _station(way: Way) -> Station:
+    mode: Mode = "continuous" if way == "continuous" else "triggered"
+    trigger = TriggerConfig(kind="sta-lta" if way == "classic trigger" else "onset")
+    config = msgspec.structs.replace(CONFIG, trigger=trigger)
+    return Station("XX.STA", config, _models(), mode, metadata=METADATA)
 
 
 def _text(draft: Draft) -> str:
@@ -156,12 +184,12 @@ def _through_text(station: Station) -> BackState:
     return msgspec.json.decode(msgspec.json.encode(station.back()), type=BackState)
 
 
-def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[list[str], int | None, Station]:
+def _resumed(packets: list[Packet], way: Way, stop: int, every: int) -> tuple[list[str], int | None, Station]:
     """Lines of a run that is killed after `stop` packets and restored; the number of packets read twice; the station.
 
     The number is None where there was no state to restore.
     """
-    station = _station(mode)
+    station = _station(way)
     lines: list[str] = []
     fronts: list[tuple[int, FrontState]] = []
     for k, p in enumerate(packets[:stop]):
@@ -179,7 +207,7 @@ def _resumed(packets: list[Packet], mode: Mode, stop: int, every: int) -> tuple[
     if not usable:
         return lines, None, station
     begin, text = usable[-1]
-    station = _station(mode)
+    station = _station(way)
     station.restore(msgspec.json.decode(text, type=FrontState), back)
     for p in packets[begin + 1 :]:
         station.add(p)
@@ -194,22 +222,22 @@ RECORDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", ["triggered", "continuous"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("record", RECORDS)
-def test_killed_and_restored(record: Callable[[], list[Packet]], mode: Mode) -> None:
-    _kill(record, mode, 3 if mode == "triggered" else 1)
+def test_killed_and_restored(record: Callable[[], list[Packet]], way: Way) -> None:
+    _kill(record, way, 2 if way != "continuous" else 1)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("mode", ["triggered", "continuous"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("record", RECORDS)
-def test_killed_anywhere_and_restored(record: Callable[[], list[Packet]], mode: Mode) -> None:
-    _kill(record, mode, 40)
+def test_killed_anywhere_and_restored(record: Callable[[], list[Packet]], way: Way) -> None:
+    _kill(record, way, 40)
 
 
-def _kill(record: Callable[[], list[Packet]], mode: Mode, times: int) -> None:
+def _kill(record: Callable[[], list[Packet]], way: Way, times: int) -> None:
     packets = record()
-    station = _station(mode)
+    station = _station(way)
     whole: list[str] = []
     for p in packets:
         station.add(p)
@@ -220,7 +248,7 @@ def _kill(record: Callable[[], list[Packet]], mode: Mode, times: int) -> None:
     stops = sorted(rng.integers(len(packets) // 3, len(packets), times).tolist())
     resumed = 0
     for stop in stops:
-        lines, again, restored = _resumed(packets, mode, stop, every=2)
+        lines, again, restored = _resumed(packets, way, stop, every=2)
         if again is None:
             continue
         resumed += 1
@@ -233,7 +261,7 @@ def _kill(record: Callable[[], list[Packet]], mode: Mode, times: int) -> None:
 
 def test_the_samples_needed_are_limited() -> None:
     """At most 60 s while an event is open, and less without one."""
-    station = _station("triggered")
+    station = _station("classic trigger")
     behind: list[float] = []
     for p in _plain():
         station.add(p)
@@ -244,13 +272,13 @@ def test_the_samples_needed_are_limited() -> None:
     assert min(behind) < 22 and max(behind) < 60
 
 
-@pytest.mark.parametrize("mode", ["triggered", "continuous"])
-def test_a_triaxial_sensor_in_packets_of_any_length(mode: Mode) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_triaxial_sensor_in_packets_of_any_length(way: Way) -> None:
     """Its gains change during an event; the lines depend neither on packets nor on steps."""
     traces = {f"HH{c}": burst(240.0, ONSETS_S, seed=i) for i, c in enumerate("UVW")}
     runs = []
     for packet_s in (0.31, 4.0, 37.0):
-        station = _station(mode)
+        station = _station(way)
         lines: list[str] = []
         for p in packets_of(traces, packet_s):
             station.add(p)

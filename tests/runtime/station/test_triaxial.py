@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fakes import T0_NS, burst, described, events_of, fake_models, packets_of, stationxml
+from tests.fakes import T0_NS, burst, classic_config, described, events_of, fake_models, packets_of, stationxml
 
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.config import ChannelConfig, ModelsConfig, StationConfig, TimelineConfig
@@ -42,7 +42,7 @@ def test_a_sample_is_rotated_with_the_orientation_at_its_own_time(tmp_path: Path
         *(described(f"HH{c}", start=border, sensitivity=g) for c, g in zip("UVW", (2e9, 3e9, 1e9), strict=True)),
     ]
     metadata = StationXml.read(stationxml(tmp_path / "meta.xml", "XX.STA", channels))
-    station = Station("XX.STA", StationConfig(), fake_models(), "triggered", metadata=metadata)
+    station = Station("XX.STA", classic_config(), fake_models(), "triggered", metadata=metadata)
     for p in packets_of(_uvw([burst(120, [59.5], seed=i) for i in range(3)])):
         station.add(p)
     timeline = station.timelines[0]
@@ -62,7 +62,7 @@ def test_a_sample_is_rotated_with_the_orientation_at_its_own_time(tmp_path: Path
 def test_a_missing_axis_is_logged_and_there_are_no_events(caplog: pytest.LogCaptureFixture) -> None:
     traces = _uvw([burst(240, [120.0], seed=i) for i in range(3)])
     del traces["HHW"]
-    config = StationConfig(timeline=TimelineConfig(max_wait_s=20.0))
+    config = classic_config(timeline=TimelineConfig(max_wait_s=20.0))
     drafts, _ = _run(packets_of(traces), fake_models(), config)
     assert drafts == []
     warnings = [r.getMessage() for r in caplog.records if "triaxial" in r.getMessage()]
@@ -73,7 +73,7 @@ def test_a_missing_axis_is_logged_and_there_are_no_events(caplog: pytest.LogCapt
 def test_an_axis_that_dies_in_an_event_leaves_its_later_answers_insufficient() -> None:
     traces = _uvw([burst(240, [120.0], seed=i) for i in range(3)])
     traces["HHV"] = traces["HHV"][:12_500]
-    config = StationConfig(timeline=TimelineConfig(max_wait_s=20.0))
+    config = classic_config(timeline=TimelineConfig(max_wait_s=20.0))
     drafts, _ = _run(packets_of(traces), fake_models(), config)
     assert [(d.status, [q.code for q in d.quality]) for d in drafts] == [
         ("new", ["uncalibrated"]),
@@ -85,8 +85,8 @@ def test_an_axis_that_dies_in_an_event_leaves_its_later_answers_insufficient() -
 def test_the_timeline_waits_for_all_three_axes_whatever_the_station_file_states() -> None:
     traces = _uvw([burst(120, [40.0], seed=i) for i in range(3)])
     late = sorted(packets_of(traces), key=lambda p: p.endtime_ns + (10 * 10**9 if p.source_id.channel == "HHW" else 0))
-    whole, _ = _run(packets_of(traces), fake_models(), StationConfig())
-    only_z, _ = _run(late, fake_models(), StationConfig(timeline=TimelineConfig(components="Z")))
+    whole, _ = _run(packets_of(traces), fake_models(), classic_config())
+    only_z, _ = _run(late, fake_models(), classic_config(timeline=TimelineConfig(components="Z")))
     assert len(whole) == 3 and [d.onset for d in only_z] == [d.onset for d in whole]
 
 
@@ -116,8 +116,8 @@ def test_the_real_recording_by_a_triaxial_sensor() -> None:
     turned = zne_from_uvw().T @ np.array(list(zne.values()))
     uvw = {code: gain * x for (code, gain), x in zip(gains.items(), turned, strict=True)}
     models = Models.load(ModelsConfig())
-    plain = StationConfig(channels={code: ChannelConfig(7.81398e8) for code in zne})
-    triaxial = StationConfig(
+    plain = classic_config(channels={code: ChannelConfig(7.81398e8) for code in zne})
+    triaxial = classic_config(
         channels={code: ChannelConfig(7.81398e8 * abs(g), 1 if g > 0 else -1) for code, g in gains.items()}
     )
     expected, _ = _run(packets_of(zne), models, plain)

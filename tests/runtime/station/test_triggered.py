@@ -11,6 +11,7 @@ from tests.fakes import (
     RuleEngine,
     answer_of,
     burst,
+    classic_config,
     events_of,
     fake_models,
     one_bin,
@@ -42,7 +43,7 @@ def _traces(onsets_s: list[float], seconds: float = 120.0) -> dict[str, np.ndarr
 def _run(
     packets: list[Packet], models: Models | None = None, config: StationConfig | None = None, every: int = 1
 ) -> tuple[list[Event], Station]:
-    station = Station("XX.STA", config or StationConfig(channels=GAIN), models or fake_models(), "triggered")
+    station = Station("XX.STA", config or classic_config(channels=GAIN), models or fake_models(), "triggered")
     drafts: list[Draft] = []
     for i, p in enumerate(packets):
         station.add(p)
@@ -105,7 +106,7 @@ def _plain(draft: Event) -> tuple[object, ...]:
 def test_s_within_the_separation_belongs_to_the_event() -> None:
     drafts, _ = _run(packets_of(_traces([40.0, 43.5])))
     assert len({d.id for d in drafts}) == 1
-    config = StationConfig(channels=GAIN, events=EventsConfig(min_event_separation_s=1.0))
+    config = classic_config(channels=GAIN, events=EventsConfig(min_event_separation_s=1.0))
     drafts, _ = _run(packets_of(_traces([40.0, 60.0])), config=config)
     assert len({d.id for d in drafts}) == 2
 
@@ -157,7 +158,7 @@ def test_an_onset_called_noise_does_not_cut_the_earlier_event() -> None:
 
 
 def test_without_a_gain_the_bin_is_provisional() -> None:
-    drafts, _ = _run(packets_of(_traces([40.0])), config=StationConfig())
+    drafts, _ = _run(packets_of(_traces([40.0])), config=classic_config())
     estimate = drafts[-1].magnitude
     assert estimate is not None and estimate.provisional is True
     assert estimate.value is None and estimate.expected is None and estimate.interval_90 is None
@@ -166,11 +167,11 @@ def test_without_a_gain_the_bin_is_provisional() -> None:
 
 def test_a_station_correction_stands_in_for_a_gain() -> None:
     models = fake_models()
-    config = StationConfig(magnitude=MagnitudeConfig(station_correction=1.0))
+    config = classic_config(magnitude=MagnitudeConfig(station_correction=1.0))
     drafts, _ = _run(packets_of(_traces([40.0])), models, config)
     assert drafts[-1].magnitude is not None and drafts[-1].magnitude.value == 1.05
     plain = fake_models()
-    _run(packets_of(_traces([40.0])), plain, StationConfig())
+    _run(packets_of(_traces([40.0])), plain, classic_config())
     shown, reference = models.magnitude, plain.magnitude
     assert isinstance(shown, RuleEngine) and isinstance(reference, RuleEngine)
     assert np.allclose(shown.shown[0][0], 10 * reference.shown[0][0])
@@ -178,7 +179,7 @@ def test_a_station_correction_stands_in_for_a_gain() -> None:
 
 def test_gain_and_polarity_reach_the_magnitude_model() -> None:
     models = fake_models()
-    config = StationConfig(
+    config = classic_config(
         channels={
             "HHZ": ChannelConfig(sensitivity=1e9, polarity=-1),
             "HHN": ChannelConfig(sensitivity=5e8),
@@ -202,7 +203,7 @@ def test_an_outer_bin_gives_no_number() -> None:
 
 def test_a_gap_below_the_cards_coverage_keeps_the_earlier_answer() -> None:
     packets = [p for p in packets_of(_traces([40.0])) if not 48 <= (p.starttime_ns - T0_NS) / 1e9 < 70]
-    drafts, _ = _run(packets, config=StationConfig(channels=GAIN, timeline=TimelineConfig(max_wait_s=5)))
+    drafts, _ = _run(packets, config=classic_config(channels=GAIN, timeline=TimelineConfig(max_wait_s=5)))
     assert _story(drafts) == [(0, "new", 3.0), (1, "update", 10.0), (2, "final", 30.0)]
     final = drafts[-1]
     assert {q.code for q in final.quality} == {"insufficient"}
@@ -230,14 +231,14 @@ def test_flags_of_the_digitizer_are_passed_on() -> None:
 
 def test_a_slow_station_is_triggered_but_gets_no_label() -> None:
     traces = {f"BH{c}": burst(120, [40.0], rate_hz=20.0, seed=i) for i, c in enumerate("ZNE")}
-    drafts, _ = _run(packets_of(traces, rate_hz=20.0), config=StationConfig())
+    drafts, _ = _run(packets_of(traces, rate_hz=20.0), config=classic_config())
     assert drafts and all(d.event_type is None and d.magnitude is None for d in drafts)
     assert {q.code for q in drafts[0].quality} == {"band"}
     assert [d.status for d in drafts] == ["new", "final"]
 
 
 def test_a_channel_too_slow_for_the_trigger_is_not_used() -> None:
-    station = Station("XX.STA", StationConfig(), fake_models(), "triggered")
+    station = Station("XX.STA", classic_config(), fake_models(), "triggered")
     station.add(packet(burst(60, [], rate_hz=1.0), channel="LHZ", rate_hz=1.0))
     assert station.counters.packets == 0
     for p in packets_of(_traces([40.0])):  # and does not stand in the way of a faster one
@@ -246,7 +247,7 @@ def test_a_channel_too_slow_for_the_trigger_is_not_used() -> None:
 
 
 def test_another_sensor_of_the_station_is_ignored() -> None:
-    station = Station("XX.STA", StationConfig(), fake_models(), "triggered")
+    station = Station("XX.STA", classic_config(), fake_models(), "triggered")
     station.add(packet(burst(10, []), channel="HHZ"))
     station.add(packet(burst(10, []), channel="HNZ"))
     station.add(packet(burst(10, []), channel="HHF"))

@@ -39,6 +39,8 @@ def read_inputs(data: tuple[str, ...], urls: tuple[str, ...], stationxml: Path |
     files = [item for item in data if not item.endswith(".toml")]
     where = _where(files, urls, list(configs.values()))
     models = _models_of(configs)
+    if configs and all(config.trigger.kind == "sta-lta" for config in configs.values()):
+        models = msgspec.structs.replace(models, onset="none")  # no station uses it
     if engine is not None:
         models = msgspec.structs.replace(models, engine=cast("EngineName", engine))
     return RunInputs(configs, metadata, where, models)

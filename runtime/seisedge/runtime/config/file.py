@@ -148,11 +148,10 @@ def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     for key, value in data.items():
         name = f"{prefix}{shortened(key)}"
-        if name in REMOVED:
-            faults.append(f"{name}: this setting was removed: {REMOVED[name]}")
-        elif key not in fields:
+        if key not in fields:
             hint = f"; {suggestion(key, fields)}" if len(faults) < MAX_FAULTS else ""  # is not shown, and takes 2 ms
-            faults.append(f"{name}: unknown key{hint}")
+            removed = REMOVED.get(name)
+            faults.append(f"{name}: " + (f"this setting was removed: {removed}" if removed else f"unknown key{hint}"))
             continue
         inner = fields[key].type
         struct = next((k for k in (inner, *get_args(inner)) if _is_struct(k)), None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from seisedge.runtime import machine
 from seisedge.runtime.bench.start import describe, measure_start
+from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.station.run_report import RunReport
@@ -21,6 +22,13 @@ def cost_lines(models: Models, events: Sequence[Event], report: RunReport, speed
         lines.append(
             f"{card.name}: {card.flops / 1e6:.1f} MFLOP per inference, {card.parameters / 1e3:.0f} k parameters, "
             f"{engine.path.stat().st_size / 1e3:.0f} kB, {engine.name}, {card.precision}"
+        )
+    if models.onset is not None:
+        card, runs = models.onset.card, sum(models.onset.inference_ms.counts)
+        share = runs * card.answers_s[0] / (sum(station.data_ns for station in report.stations.values()) / NS_PER_S)
+        lines.append(
+            f"{card.name}: run on {share:.0%} of the seconds, {share * card.flops / card.answers_s[0] / 1e6:.1f} MFLOP "
+            "per second of data of a station"
         )
     rates = sorted(event.cost.gflops_per_s for event in events if event.cost.inferences)
     if rates:

@@ -16,6 +16,7 @@ AFTER_S = 1.0
 SEARCH_S = 0.5  # the onset lies no farther than this from the hop
 MIN_CONTRAST = 2.0  # smallest ratio of the variances after and before an onset
 MIN_PART_N = 4  # samples in the shorter part
+DEPTH = 1e-3  # of the mean square: what is below it counts as silence, such as the ringing of a filter before an onset
 FLOOR_S = 0.05  # smallest uncertainty: twice the sample interval of the trigger's grid
 
 
@@ -39,11 +40,11 @@ def pick(waveform: npt.NDArray[np.floating], near: int, rate_hz: float) -> Pick 
     if high <= low:
         return None
     total = np.cumsum(squares)
-    if not 0.0 < total[-1] < np.inf:
+    if not np.finfo(np.float64).tiny < total[-1] < np.inf:
         return None
     at = np.arange(low, high + 1)  # the difference `at` is the first of the signal
     before, after = total[at - 1] / at, (total[-1] - total[at - 1]) / (n - at)
-    floor = 1e-12 * total[-1] / n + np.finfo(np.float64).tiny
+    floor = DEPTH * total[-1] / n
     aic = at * np.log(before + floor) + (n - at) * np.log(after + floor)
     best = int(np.argmin(aic))
     if after[best] < MIN_CONTRAST * before[best]:

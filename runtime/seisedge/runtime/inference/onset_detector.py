@@ -56,6 +56,16 @@ class Block:
     meter: Meter
 
 
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """Samples and mask, (3, n) each, from output `k0` on; whole: none is missing."""
+
+    k0: int
+    wave: npt.NDArray[np.float32]
+    valid: npt.NDArray[np.bool_]
+    whole: bool
+
+
 def onset_scale(card: ModelCard) -> OnsetScale:
     """The scale of an onset detector. Raises CardError where the station cannot run its blocks."""
     scale = card.onset
@@ -93,6 +103,7 @@ class OnsetDetector(Opener):
         )  # blocks that the gate looks back
         before = self._before * self._block_hops
         self._gate = Trigger(timeline, TriggerConfig(), align=self._block_hops, before=before)
+        self._whole = np.ones((1, 3, engine.card.n_samples), dtype=np.float32)  # mask without a missing sample
         self._armed = {P: True, S: True}
         self._hold_hop = 0  # the gate is open for blocks that begin before it
 
@@ -149,11 +160,15 @@ class OnsetDetector(Opener):
             self._armed, self._hold_hop = {P: True, S: True}, 0
         n = self._block_hops
         reached = (ratios.best.reshape(-1, n).max(axis=1) >= self._scale.gate_ratio).tolist()
+        samples: _Samples | None = None  # of all blocks of this scan, once one is looked at
         onsets: list[Onset] = []
         for index in range(len(reached) - self._before):
             hop = ratios.first + index * n
             looked_at = hop < self._hold_hop or any(reached[index : index + self._before + 1])
-            block = self._block(hop) if looked_at or self._every_block else None
+            block = None
+            if looked_at or self._every_block:
+                samples = samples or self._samples_from(ratios.first, len(reached) - self._before)
+                block = self._block(hop, samples)
             if block is not None and self._every_block:
                 self.blocks.append(block)
             if looked_at and block is not None and block.probabilities is not None:
@@ -162,18 +177,30 @@ class OnsetDetector(Opener):
                 self._armed = {P: True, S: True}
         return onsets
 
-    def _block(self, hop: int) -> Block | None:
+    def _samples_from(self, first: int, blocks: int) -> _Samples:
+        """The samples of a number of blocks with their context; `first`: first hop of the first block."""
+        block_n = self._block_hops * HOP_N
+        k0 = first * HOP_N + block_n - self._card.n_samples
+        wave, valid = self.timeline.window(k0, (first * HOP_N) + blocks * block_n)
+        return _Samples(k0, wave, valid, bool(valid.all()))
+
+    def _block(self, hop: int, samples: _Samples) -> Block | None:
         """The block that begins at `hop`; None without a sample in it."""
         block_n = self._block_hops * HOP_N
-        k1 = hop * HOP_N + block_n
-        wave, valid = self.timeline.window(k1 - self._card.n_samples, k1)
-        coverage = float(valid[:, -block_n:].sum(axis=1).max()) / block_n
-        if not coverage:
-            return None
+        end = hop * HOP_N + block_n - samples.k0
+        window = slice(end - self._card.n_samples, end)
+        wave, valid = samples.wave[:, window], samples.valid[:, window]
         meter = Meter()
         probabilities = None
-        if coverage >= self._card.min_coverage and valid.sum(axis=1).max() >= self._samples(MIN_HELD_S):
-            probabilities = self._run(wave, valid, meter)
+        coverage = 1.0
+        if samples.whole:
+            probabilities = self._probabilities(wave, self._whole, meter)
+        else:
+            coverage = float(valid[:, -block_n:].sum(axis=1).max()) / block_n
+            if not coverage:
+                return None
+            if coverage >= self._card.min_coverage and valid.sum(axis=1).max() >= self._samples(MIN_HELD_S):
+                probabilities = self._run(wave, valid, meter)
         known = hop + self._block_hops - 1
         return Block(hop - self._delay_hops, known, round(coverage, DECIMALS), probabilities, meter)
 
@@ -181,14 +208,20 @@ class OnsetDetector(Opener):
         self, wave: npt.NDArray[np.floating], valid: npt.NDArray[np.bool_], meter: Meter
     ) -> npt.NDArray[np.float32] | None:
         """Output of the model, (block_hops, 5), for one window (3, n_samples); None where it is no probabilities."""
-        self.runs += 1
         if not valid.all():
             valid = valid.copy()
             for row in valid:
                 drop_islands(row, TRIGGER_GRID.rate_hz)
             wave = np.where(valid, wave, 0.0)
-        batch = np.ascontiguousarray(wave, dtype=np.float32)[None], valid.astype(np.float32)[None]
-        probabilities: npt.NDArray[np.float32] = infer_batch(self.engine, *batch, meter)[0]
+        return self._probabilities(wave, valid.astype(np.float32)[None], meter)
+
+    def _probabilities(
+        self, wave: npt.NDArray[np.floating], valid: npt.NDArray[np.float32], meter: Meter
+    ) -> npt.NDArray[np.float32] | None:
+        """As `_run`. valid: (1, 3, n_samples), as the model takes it."""
+        self.runs += 1
+        batch = np.ascontiguousarray(wave, dtype=np.float32)[None]
+        probabilities: npt.NDArray[np.float32] = infer_batch(self.engine, batch, valid, meter)[0]
         return probabilities if are_probabilities(probabilities) else None
 
     def _onsets(self, block: Block, ratios: Ratios) -> list[Onset]:

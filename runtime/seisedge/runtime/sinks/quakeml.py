@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 from seisedge.runtime.card import MAGNITUDE_CODE, UNSPECIFIED_SCALE
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.event import Event, Hop, MagnitudeEstimate
+from seisedge.runtime.event import Event, Hop, MagnitudeEstimate, Pick
 from seisedge.runtime.files import OWNER_ONLY, make_folder, write_atomically
 from seisedge.runtime.sinks._base import Refused, Sink
 
@@ -75,7 +75,9 @@ def quakeml_from_event(event: Event, authority: str = "local", scale_remarks: Ma
     rejected = event.status == "retracted"
     if event.magnitude is not None and event.magnitude.expected is not None:
         _station_magnitude(element, event, event.magnitude, event.magnitude.expected, base)
-    _pick(element, event, base)
+    picks: list[Pick] | list[None] = event.picks or [None]
+    for pick in picks:
+        _pick(element, event, base, pick)
     label = event.event_type.label if event.event_type is not None else None
     _child(element, "type", "not existing" if rejected else TYPES.get(label or "", "not reported"))
     if not rejected and label in ("tectonic", "non-tectonic"):
@@ -101,9 +103,10 @@ def _text(description: ElementTree.Element, event: Event) -> None:
     _child(description, "text", f"Single-station detection at {event.station}, not associated, not located")
 
 
-def _waveform(parent: ElementTree.Element, event: Event) -> None:
+def _waveform(parent: ElementTree.Element, event: Event, channel: str = "") -> None:
     network, _, station = event.station.partition(".")
-    _child(parent, "waveformID", networkCode=network, stationCode=station)
+    codes = {"networkCode": network, "stationCode": station} | ({"channelCode": channel} if channel else {})
+    _child(parent, "waveformID", **codes)
 
 
 def _creation(parent: ElementTree.Element, event: Event) -> None:
@@ -113,13 +116,18 @@ def _creation(parent: ElementTree.Element, event: Event) -> None:
     _child(info, "version", str(event.revision))
 
 
-def _pick(parent: ElementTree.Element, event: Event, base: str) -> None:
-    pick = _child(parent, "pick", publicID=f"{base}/pick")
-    _child(_child(pick, "time"), "value", event.onset)
-    _waveform(pick, event)
-    _child(pick, "phaseHint", "P")
-    _child(pick, "evaluationMode", "automatic")
-    _child(pick, "evaluationStatus", "rejected" if event.status == "retracted" else "preliminary")
+def _pick(parent: ElementTree.Element, event: Event, base: str, pick: Pick | None) -> None:
+    """The element of one pick; None: of the onset that the classic trigger found."""
+    phase = pick.phase if pick is not None else "P"
+    element = _child(parent, "pick", publicID=f"{base}/pick" + ("/S" if phase == "S" else ""))
+    time = _child(element, "time")
+    _child(time, "value", pick.time if pick is not None else event.onset)
+    if pick is not None:
+        _child(time, "uncertainty", f"{pick.uncertainty_s:g}")
+    _waveform(element, event, pick.channel if pick is not None else "")
+    _child(element, "phaseHint", phase)
+    _child(element, "evaluationMode", "automatic")
+    _child(element, "evaluationStatus", "rejected" if event.status == "retracted" else "preliminary")
 
 
 def _station_magnitude(
@@ -147,6 +155,10 @@ def _remarks(event: Event, scale_remarks: Mapping[str, str]) -> list[str]:
         kind = event.event_type
         remarks.append(
             f"type {kind.label} with probability {kind.probability:.4f}, by model {kind.model} {kind.sha256}"
+        )
+    if event.distance_km is not None:
+        remarks.append(
+            f"distance from S - P {event.distance_km:g} km, uncertainty {event.distance_uncertainty_km:g} km"
         )
     if event.magnitude is not None:
         size = event.magnitude

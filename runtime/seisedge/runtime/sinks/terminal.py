@@ -13,7 +13,7 @@ from seisedge.runtime.sinks._base import Sink
 def sentence_from_event(event: Event) -> str:
     """An event as one line.
 
-    `08:16:25.3  PB.B918  new    tectonic 0.97  M 1.8 [1.5, 2.1]  at +3 s  4.1 ms  overlap`
+    `08:16:25.3  PB.B918  new    tectonic 0.97  M 1.8 [1.5, 2.1]  27±4 km  at +3 s  4.1 ms  overlap`
     """
     kind, size = event.event_type, event.magnitude
     parts = [event.onset[11:21], f"{event.station:9}", f"{event.status:9}"]
@@ -26,6 +26,10 @@ def sentence_from_event(event: Event) -> str:
         parts.append(f"M {size.expected:4.2f} {bounds:12}  ")
     else:
         parts.append(f"M {size.label:10}{'?' if size.provisional else ' ':8} ")
+    if event.distance_km is not None and event.distance_uncertainty_km is not None:
+        parts.append(f"{f'{event.distance_km:.0f}±{event.distance_uncertainty_km:.0f} km':9}")
+    else:
+        parts.append(" " * 9)
     parts.append(f"at +{event.window.answer_s:<4g}s")
     latency = event.latency_ms  # from the arrival of the packet: the share of the station itself
     total = latency.total - (latency.record_fill or 0.0) - (latency.transport or 0.0)

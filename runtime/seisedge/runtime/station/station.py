@@ -84,7 +84,6 @@ class Station:
         self._config = config
         self._models = models
         self._mode_name: Mode = mode
-        self._analysed = False  # a trigger or a model takes samples of the timelines
         self.used = False  # a sample has reached a timeline that a trigger or a model looks at
         self._drops = drops
         self._build_rate_hz = 0.0
@@ -126,7 +125,7 @@ class Station:
                     self._restart_timelines(admitted.packet)
                 self._use(admitted.component, admitted.packet)
         reached = any(reaches_band(packet.sampling_rate_hz, spec.pass_hz) for spec in self._timelines)
-        return self._analysed and reached and not packet.flags & RecordFlag.CALIBRATION
+        return reached and not packet.flags & RecordFlag.CALIBRATION
 
     def _use(self, component: str, packet: Packet) -> None:
         """Put a packet on the timelines, unless it is held apart, and those that are held no longer."""
@@ -154,7 +153,7 @@ class Station:
             self.last_ns = end_ns
         if packet.flags & RecordFlag.CALIBRATION:
             self._unused.setdefault(str(packet.source_id), "its records are flagged as calibration")
-        elif self._analysed:
+        else:
             self.used = True
         for spec, timeline in self._timelines.items():
             if reaches_band(packet.sampling_rate_hz, spec.pass_hz):
@@ -381,18 +380,13 @@ class Station:
         settings = self._config.timeline
         model_grids = [grid_of(engine.card) for engine in self._models.window_engines]
         reached = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
-        detects = trigger_grid == TRIGGER_GRID and self._config.trigger.kind == "onset"
-        self._analysed = self._mode_name == "triggered" or detects
-        if not self._analysed and self.station_id not in self._unused:
-            why = f"{rate_hz:g} Hz does not reach the onset detector's band up to {TRIGGER_GRID.pass_hz:g} Hz"
-            self._unused[self.station_id] = why
-            logger.warning("%s: %s; the station is not analysed", self.station_id, why)
-        elif self._config.trigger.kind == "onset" and not detects:
+        if self._config.trigger.kind == "onset" and trigger_grid != TRIGGER_GRID:
             logger.warning(
-                "%s: %g Hz does not reach the onset detector's band up to %g Hz; the STA/LTA trigger opens its events",
+                "%s: %g Hz does not reach the onset detector's band up to %g Hz; STA/LTA opens its events%s",
                 self.station_id,
                 rate_hz,
                 TRIGGER_GRID.pass_hz,
+                ", and it has no hop lines" if self._mode_name == "continuous" else "",
             )
         for grid in dict.fromkeys([trigger_grid, *reached]):
             self._timelines[grid] = Timeline(
@@ -406,8 +400,6 @@ class Station:
             self._timelines[grid].carry_counters(self._carried.get(grid, {}))
         self._set_weights()
         of_models = {grid: self._timelines[grid] for grid in reached}
-        if not self._analysed:
-            of_models = {}
         opener = self._opener(self._timelines[trigger_grid])
         hop_lines = None
         if self._mode_name == "continuous" and isinstance(opener, OnsetDetector):

@@ -12,6 +12,7 @@ EPILOG = """\b
 Examples:
   seisedge evaluate runs/event-type
   seisedge evaluate magnitude --data mine -o magnitude-on-mine --json
+  seisedge evaluate onset --noise town-noise
 """
 
 
@@ -98,6 +99,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
 
     On the training data only held-out events are evaluated. On other data all records are evaluated except those of
     events that the model was trained on; these are counted and reported.
+    An onset detector is run as at the station and compared with the STA/LTA trigger.
     Without --data, the folder datasets/ of the repository is used, if the current folder is in a clone. Writes
     report.json, report.md and PNG files.
     """

@@ -225,7 +225,7 @@ def noise_before(archive: Archive, chosen: Sequence[int] | npt.NDArray[np.int64]
             on = "records of noise" if r.kind == "noise" else BEFORE
             here = slice(0, r.noise_end)
             found.append(
-                Noise(on, r.station, Stretch(r.station, archive.waveform[i, :, here], archive.valid[i, :, here]))
+                Noise(on, r.station, Stretch(r.station, 0, archive.waveform[i, :, here], archive.valid[i, :, here]))
             )
     return found
 

@@ -95,7 +95,7 @@ class HopEnergies(nn.Module):
     @staticmethod
     def relative(power: Tensor, mask: Tensor) -> Tensor:
         """log10 of power, (…, 12, hops), less its mean over the valid hops of the window; 0 where not valid."""
-        floor = power.amax((-2, -1), keepdim=True) * FLOOR + TINY
+        floor = (power.amax((-2, -1), keepdim=True) * FLOOR).clamp(min=TINY)  # an exported graph loses "+ TINY"
         log = power.maximum(floor).log() * (mask * (1 / math.log(10)))
         mean = log.sum((-2, -1), keepdim=True) / (mask.sum((-2, -1), keepdim=True) + 1e-3)
         return (log - mean) * mask

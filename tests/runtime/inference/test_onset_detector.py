@@ -1,0 +1,188 @@
+"""The onset detector on synthetic traces, with a model that compares amplitudes."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from tests.fakes import T0_NS, RuleEngine, burst, card, fake_detector, onset_card, onset_rule, packet, packets_of
+
+from seisedge.runtime.detection.opener import TRIGGER_GRID, Onset, OpenerState
+from seisedge.runtime.engines._base import Array
+from seisedge.runtime.errors import CardError
+from seisedge.runtime.inference.onset_detector import OnsetDetector
+from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.timeline.timeline import Timeline
+
+ONSETS_S = [20.33, 45.0, 51.5, 70.96]
+VERTICAL = burst(90, ONSETS_S)
+S_S = [24.1, 56.2]  # of the first and the third, whose P is on the vertical alone
+TRACES = {"HHZ": VERTICAL} | {f"HH{c}": burst(90, [*S_S, 45.0, 70.96], seed=i) for i, c in ((1, "N"), (2, "E"))}
+
+
+def _detector(engine: RuleEngine | None = None, components: str = "ZNE", **settings: Any) -> OnsetDetector:
+    timeline = Timeline("XX.STA", TRIGGER_GRID, components=components)
+    return OnsetDetector(timeline, engine or fake_detector(), **settings)
+
+
+def _scan(detector: OnsetDetector, packets: list[Packet], every: int = 1) -> list[Onset]:
+    found: list[Onset] = []
+    for i, p in enumerate(packets):
+        detector.timeline.add(p.source_id.channel[-1], p)
+        if i % every == 0:
+            found += detector.scan()
+    detector.timeline.finish()
+    return found + detector.scan()
+
+
+def _times(onsets: list[Onset], phase: str = "P") -> list[float]:
+    return [(o.time_ns - T0_NS) / 1e9 for o in onsets if o.phase == phase]
+
+
+def test_p_and_s_are_found_and_timed() -> None:
+    found = _scan(_detector(), packets_of(TRACES))
+    assert _times(found) == pytest.approx(ONSETS_S, abs=0.06)
+    assert _times(found, "S") == pytest.approx(S_S, abs=0.06)
+    assert {(o.phase, o.probability, o.component == "Z") for o in found} == {("P", 0.9, True), ("S", 0.8, False)}
+    assert all(o.uncertainty_s is not None and 0.05 <= o.uncertainty_s < 0.2 for o in found)
+    assert all(o.snr > 3 for o in found if o.phase == "P")
+
+
+@pytest.mark.parametrize("settings", [{}, {"gate_ratio": 3.0}, {"delay_s": 0.5}])
+@pytest.mark.parametrize(("packet_s", "every"), [(0.25, 1), (0.5, 7), (30.0, 1), (90.0, 1)])
+def test_onsets_do_not_depend_on_packets(packet_s: float, every: int, settings: dict[str, float]) -> None:
+    expected = _scan(_detector(fake_detector(**settings)), packets_of(TRACES))
+    assert len(expected) >= 5
+    assert _scan(_detector(fake_detector(**settings)), packets_of(TRACES, packet_s), every) == expected
+
+
+def test_an_onset_is_known_with_the_last_hop_of_its_block() -> None:
+    for onset in _scan(_detector(), packets_of(TRACES)):
+        assert onset.hop % 10 == 9
+        assert 0 <= (onset.hop + 1) * 100_000_000 - onset.time_ns < 1_600_000_000
+
+
+@pytest.mark.parametrize("stop", [3, 9, 15, 16, 17, 18, 25, 40, 52])
+def test_resumed_from_a_state(stop: int) -> None:
+    packets = packets_of(TRACES, 4.0)
+    engine = fake_detector(gate_ratio=3.0)
+    whole = _scan(_detector(engine), packets)
+    first = _detector(engine)
+    found: list[Onset] = []
+    for p in packets[:stop]:
+        first.timeline.add(p.source_id.channel[-1], p)
+        found += first.scan()
+    state, needed_ns = msgspec.json.decode(msgspec.json.encode(first.state()), type=OpenerState), first.needed_ns
+    second = _detector(engine)
+    for p in packets[:stop]:
+        second.timeline.add(p.source_id.channel[-1], p)
+    second.restore(state)
+    assert needed_ns == second.needed_ns
+    for p in packets[stop:]:
+        second.timeline.add(p.source_id.channel[-1], p)
+        found += second.scan()
+    second.timeline.finish()
+    assert found + second.scan() == whole
+
+
+def test_the_gate_saves_inferences_and_changes_no_onset() -> None:
+    packets = packets_of(TRACES)
+    always, gated = _detector(), _detector(fake_detector(gate_ratio=3.0))
+    every = _detector(fake_detector(gate_ratio=3.0), every_block=True)
+    assert _scan(always, packets) == _scan(gated, packets) == _scan(every, packets)
+    assert always.runs == every.runs > 80 and len(every.blocks) > 85
+    # Nothing before the first onset at 20 s; then 30 s after each onset, and the data end at 90 s.
+    assert 60 <= gated.runs < 75
+
+
+def test_below_the_gate_no_onset_is_reported_even_where_the_model_is_run() -> None:
+    def everywhere(_waveform: Array, _valid: Array) -> list[list[float]]:
+        return [[0.9, 0.9, 0.1, 0.8, 0.1]] * 10
+
+    quiet = {channel: x[:1900] for channel, x in TRACES.items()}
+    detector = _detector(RuleEngine(onset_card(gate_ratio=3.0), everywhere), every_block=True)
+    assert _scan(detector, packets_of(quiet)) == [] and detector.runs > 10
+
+
+def test_a_plateau_is_one_onset_and_the_next_needs_a_fall() -> None:
+    script: list[float] = [0.0] * 100 + [0.6, 0.8, 0.7, 0.6, 0.6, 0.6, 0.9, 0.4, 0.6, 0.1, 0.55, 0.0] + [0.0] * 900
+    rest = iter(script)
+
+    def scripted(_waveform: Array, _valid: Array) -> list[list[float]]:
+        return [[next(rest), 0.0, 0.5, 0.3, 0.2] for _ in range(10)]
+
+    found = _scan(_detector(RuleEngine(onset_card(), scripted)), packets_of({c: burst(60, []) for c in TRACES}))
+    assert [o.probability for o in found] == [0.8, 0.55]
+
+
+def test_a_threshold_of_the_station_takes_precedence() -> None:
+    assert _scan(_detector(p_threshold=0.95), packets_of(TRACES)) == [
+        o for o in _scan(_detector(), packets_of(TRACES)) if o.phase == "S"
+    ]
+
+
+def test_a_delay_moves_the_hops_and_not_the_onsets() -> None:
+    """A model that looks 0.5 s ahead gives the rows of the hops 0.5 s before its block."""
+
+    def late(waveform: Array, valid: Array) -> list[list[float]]:
+        shifted = [np.concatenate([np.zeros((3, 20), x.dtype), x[:, :-20]], axis=1) for x in (waveform, valid)]
+        return onset_rule(shifted[0], shifted[1])
+
+    delayed = _detector(RuleEngine(onset_card(delay_s=0.5), late))
+    found = _scan(delayed, packets_of(TRACES))
+    assert _times(found) == pytest.approx(ONSETS_S, abs=0.06)
+
+
+def test_without_the_vertical_the_horizontals_are_timed() -> None:
+    found = _scan(_detector(components="NE"), packets_of({c: x for c, x in TRACES.items() if c != "HHZ"}))
+    assert _times(found)[0] == pytest.approx(S_S[0], abs=0.06)
+    assert all(o.component in ("N", "E") for o in found)
+
+
+def test_blocks_in_a_gap_are_not_looked_at() -> None:
+    detector = _detector(components="Z", every_block=True)
+    x = burst(90, [80.0])
+    _scan(detector, [packet(x[:3000], 0), packet(x[6050:], 60.5)])
+    seconds = [
+        (detector.time_of_hop(b.first_hop) - T0_NS) / 1e9 for b in detector.blocks if b.probabilities is not None
+    ]
+    assert min(seconds) == 4.0 and not [s for s in seconds if 29.6 <= s < 60.6]
+    assert all(b.coverage >= 0.6 for b in detector.blocks if b.probabilities is not None)
+    assert [
+        b for b in detector.blocks if b.probabilities is None and b.coverage > 0.9
+    ]  # too little context at the start
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 7.0])
+def test_values_that_are_no_probabilities_open_nothing(value: float) -> None:
+    engine = RuleEngine(onset_card(), lambda _w, _v: [[value, 0.0, 1.0, 0.0, 0.0]] * 10)
+    assert _scan(_detector(engine), packets_of(TRACES)) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"sampling_rate_hz": 80.0, "n_samples": 1040}, {"band_hz": (1.0, 12.0)}, {"hop_s": 0.2}, {"unit": "m/s"}],
+)
+def test_a_card_that_does_not_fit_the_station_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(CardError, match="an onset detector must take counts at 40 Hz with a band up to 15 Hz, in hops"):
+        _detector(RuleEngine(onset_card(**changes), onset_rule))
+
+
+def test_a_model_for_another_task_is_refused() -> None:
+    with pytest.raises(CardError, match="'event_type', not an onset detector"):
+        _detector(RuleEngine(card(), onset_rule))
+
+
+def test_would_fire_runs_the_model_on_each_block_of_the_span() -> None:
+    detector = _detector()
+    packets = packets_of(TRACES)
+    found = _scan(detector, packets)
+    hop = found[0].hop
+    k0, k1 = detector.span_of(hop, hop)
+    assert k1 - k0 == 13 * 40 and k1 == (hop + 1) * 4
+    wave, valid = detector.timeline.window(k0, k1)
+    assert detector.would_fire(wave.astype(np.float64), valid)
+    later = detector.span_of(hop + 10, hop + 25)
+    assert later == (k0 + 40, k1 + 80)  # whole blocks only
+    wave, valid = detector.timeline.window(*later)
+    assert not detector.would_fire(wave.astype(np.float64), valid)

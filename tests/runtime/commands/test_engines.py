@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from tests.fake_tensorrt import FakeCuda, fake_library
-from tests.fakes import fake_models
+from tests.fakes import classic_config, fake_models
 
 from seisedge.cli import main
 from seisedge.runtime.commands.doctor import _version
-from seisedge.runtime.config import ModelsConfig, StationConfig, settings_of
+from seisedge.runtime.config import ModelsConfig, settings_of
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.engines import _cuda
 from seisedge.runtime.inference.infer import Models
@@ -83,20 +83,20 @@ def test_health_is_degraded_without_the_requested_engine() -> None:
     health = Health()
     health.models = Models.load(ModelsConfig(engine="tensorrt"))
     document = health.document()
-    assert document["engines"] == {"event-type": "onnxruntime-cpu", "magnitude": "onnxruntime-cpu"}
+    assert document["engines"] == dict.fromkeys(["event-type", "magnitude", "onset"], "onnxruntime-cpu")
     assert [reason for reason in document["reasons"] if ABSENT in reason] == health.models.stand_ins
-    assert len(health.models.stand_ins) == 2
+    assert len(health.models.stand_ins) == 3
     health.models = Models.load(ModelsConfig())
     assert not any("tensorrt" in reason for reason in health.document()["reasons"])
 
 
 def test_a_state_belongs_to_the_engine_that_ran(tmp_path: Path) -> None:
-    asked = StationConfig(models=ModelsConfig(engine="tensorrt", engine_cache=str(tmp_path)))
-    assert settings_of(asked) == settings_of(StationConfig())
+    asked = classic_config(models=ModelsConfig(engine="tensorrt", engine_cache=str(tmp_path)))
+    assert settings_of(asked) == settings_of(classic_config())
     plain, other = fake_models(), fake_models()
     assert other.event_type is not None
     other.event_type.name = "tensorrt"
-    same, changed = (Station("XX.STA", StationConfig(), models, "triggered").fingerprint for models in (plain, other))
+    same, changed = (Station("XX.STA", classic_config(), models, "triggered").fingerprint for models in (plain, other))
     assert same == Station("XX.STA", asked, fake_models(), "triggered").fingerprint != changed
 
 

@@ -1,6 +1,7 @@
 """Continuous mode: a line each second, and the events of triggered mode."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -162,10 +163,38 @@ def test_an_s_onset_opens_no_event_and_belongs_to_the_newest_p() -> None:
     assert with_s == pytest.approx([P_S[0], P_S[3]], abs=0.11)
 
 
+@pytest.mark.parametrize(("later_s", "number"), [(2.4, 2), (1.6, 1)])
+def test_events_of_the_detector_are_two_seconds_apart(later_s: float, number: int) -> None:
+    """A fake that reports what the test gives: the smaller bursts after a large one are in its coda."""
+    at_s = [40.3, 40.3 + later_s]
+
+    def scripted(_waveform: Array, _valid: Array) -> list[list[float]]:
+        hops = range(next(blocks) * 10, sys.maxsize)
+        return [[0.9 if any(0 <= hop - at * 10 < 1 for at in at_s) else 0.0, 0.0, 0.2, 0.4, 0.4] for hop in hops[:10]]
+
+    blocks = iter(range(4, 200))  # the first block with enough context begins 4 s after T0
+    flat = packets_of({c: burst(70, []) for c in TRACES})
+    drafts, station = _run("triggered", models=fake_models(onset=RuleEngine(onset_card(), scripted)), packets=flat)
+    assert len({event.id for event in events_of(drafts)}) == number
+    assert station.counters.triggers == 2 and station.counters.retriggers == 2 - number
+
+
 def test_the_trigger_states_its_kind_and_probability() -> None:
     event = events_of(_run("triggered")[0])[0]
     assert (event.trigger.kind, event.trigger.probability) == ("onset", 0.9)
     assert event.trigger.snr is not None and event.trigger.snr > 3
+
+
+def test_an_answer_waits_at_most_for_the_block_that_ends_before_it() -> None:
+    """0.45 s for the filter of the timeline, 0.5 s for that of the trigger, and the packet."""
+    config = StationConfig(trigger=TriggerConfig(kind="onset"), timeline=TimelineConfig(components="Z"))
+    onsets_s = [20.15, 27.35, 34.55, 41.75, 48.95]
+    station = Station("XX.STA", config, fake_models(_by_signal, onset=fake_detector()), "triggered")
+    late_s: list[float] = []
+    for p in packets_of({"HHZ": burst(60, onsets_s)}, 0.1):
+        station.add(p)
+        late_s += [(p.endtime_ns - draft.last_sample_ns) / 1e9 for draft in station.step()]
+    assert len(late_s) > 6 and max(late_s) <= 0.45 + 0.5 + 0.1 + 0.1 and min(late_s) >= 0.45
 
 
 # what it needs

@@ -27,7 +27,7 @@ Examples:
 def command(model: Path, roofline: bool, as_json: bool) -> None:
     """Print the card of a model file: task, input, training data, accuracy, cost.
 
-    `event-type` and `magnitude` are the names of the bundled models.
+    `event-type`, `magnitude` and `onset` are the names of the bundled models.
     """
     from seisedge.runtime.inference.infer import model_path
 

@@ -68,7 +68,7 @@ Examples:
 @click.option(
     "--mode",
     type=click.Choice(get_args(Mode)),
-    help="Analyse triggered windows, or all data. Default: the station file's, else triggered.",
+    help="Write events only, or a line for each second as well. Default: the station file's, else triggered.",
 )
 @click.option(
     "--events",

@@ -70,6 +70,10 @@ class Opener(abc.ABC):
         """The first hop that is not yet scanned; None before the first scan."""
 
     @abc.abstractmethod
+    def scanned_to(self, hop: int) -> bool:
+        """True if no later scan can return an onset with this `hop` or an earlier one."""
+
+    @abc.abstractmethod
     def scan(self) -> list[Onset]:
         """Onsets in what became ready since the last call, in order of their hops."""
 

@@ -104,6 +104,9 @@ class Trigger(Opener):
     def scanned_hop(self) -> int | None:
         return self._scanned_hop
 
+    def scanned_to(self, hop: int) -> bool:
+        return self._scanned_hop is not None and hop < self._scanned_hop
+
     def state(self) -> OpenerState:
         return OpenerState(self._scanned_hop, self._armed)
 

@@ -1,8 +1,8 @@
 """Event life: each onset opens an event, and the event is answered again as its window fills. The same in both modes.
 
-All decisions follow the sample clock: an answer is given after the scan of the first hop that begins at or after its
-end, and takes into account the onsets found up to that hop and no later ones. The result therefore does not depend on
-how much data arrives at once.
+All decisions follow the sample clock: an answer belongs to the first hop that begins at or after its end, and takes
+into account the onsets that are known with that hop and no later ones. The result therefore does not depend on how much
+data arrives at once.
 
 An S onset opens no event: it is the S pick of the newest event whose P began `MIN_S_MINUS_P_S` to `MAX_S_MINUS_P_S`
 before it.
@@ -119,8 +119,7 @@ class TriggeredMode:
         self._onsets += self._opener.scan()
         if self._hop_lines is not None:
             self._lines += self._hop_lines.take()
-        scanned = self._opener.scanned_hop
-        if scanned is None:
+        if self._opener.scanned_hop is None:
             return
         while self._onsets or self._due or self._lines:
             onset_hop = self._onsets[0].hop if self._onsets else NEVER
@@ -130,7 +129,7 @@ class TriggeredMode:
                 self._take(self._onsets.pop(0))
             elif line_hop <= due_hop:
                 yield self._lines.popleft()[1]
-            elif ended or (due_hop < scanned and self._ready(due_hop)):
+            elif ended or (self._opener.scanned_to(due_hop) and self._ready(due_hop)):
                 _, _, event = heapq.heappop(self._due)
                 draft = self._answer(event)
                 if draft is not None:
@@ -302,4 +301,4 @@ class TriggeredMode:
 
     @property
     def _separation_ns(self) -> int:
-        return ns_from_s(self._config.events.min_event_separation_s)
+        return ns_from_s(self._config.events.separation_s("onset" if self._opener.kind == "onset" else "sta-lta"))

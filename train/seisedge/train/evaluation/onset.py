@@ -165,7 +165,11 @@ class DetectorEvaluation:
         counts = []
         for noise in self.noise:
             times = p_times(onsets_in(noise.data.waveform, noise.data.valid, engine, threshold))
-            kept = thinned(Detections(times, np.ones(len(times))), 0.0, EventsConfig().min_event_separation_s)
+            kept = thinned(
+                Detections(times, np.ones(len(times))),
+                0.0,
+                EventsConfig().separation_s("sta-lta" if engine is None else "onset"),
+            )
             counts.append(len(kept.time_ns))
         return counts
 

@@ -11,8 +11,9 @@
   steps, calibration pulses, teleseisms and telemetry glitches in that noise open.
 - Picks: onset times against the picks of analysts.
 
-All but obspy's rows are events of the station's own code. 'opened': each onset that opens an event; 'kept': those that
-the bundled type model does not retract as noise. In brackets: 95 % intervals over earthquakes, minutes or sites.
+The tables are events of the station's own code; the curves are onsets of its opener, at least as far apart as events.
+'opened': each onset that opens an event; 'kept': those that the bundled type model does not retract as noise. In
+brackets: 95 % intervals over earthquakes, minutes or sites.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from benchmarks.artefacts import AT_S, artefacts
 from benchmarks.detectors import (
     MODES,
     ONSET,
-    P_THRESHOLDS,
     STA_LTA,
     T0_NS,
     Array,
@@ -43,14 +43,13 @@ from benchmarks.detectors import (
 )
 from benchmarks.records import NCEDC, OTHERS, PickedRecord, Stated, pick_groups, records_of
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso, ns_from_s
-from seisedge.runtime.config import Mode, StationConfig, load_config
+from seisedge.runtime.config import EventsConfig, Mode, StationConfig, load_config
 from seisedge.runtime.demo import AUTOMATIC, CATALOGUE, RECORDING, STATIONS
 from seisedge.runtime.demo.truth import EARLY_S, LATE_S, Earthquake, automatic_from_csv, belongs, catalogue_from_csv
-from seisedge.runtime.engines import open_engine
 from seisedge.runtime.event import Event
-from seisedge.runtime.inference.infer import model_path
 from seisedge.train.bootstrap import Estimate
 from seisedge.train.dataset.onset import find_onset, power_from_record
+from seisedge.train.evaluation.detector_input import stretches_from
 from seisedge.train.evaluation.figure import Figure, Figures
 from seisedge.train.evaluation.onsets import (
     Arrivals,
@@ -69,6 +68,7 @@ from seisedge.train.evaluation.onsets import (
 )
 
 OBSPY_RATIOS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of another detector's onsets, below its thresholds
 SNR_EDGES = (0.0, 2.0, 4.0, 8.0, math.inf)
 SEARCH_S = 30.0  # of data before an arrival, for its signal-to-noise ratio
 LISTS = ("catalogue", "automatic")
@@ -135,27 +135,41 @@ def plain(stream: obspy.Stream, on_ratio: float) -> list[Array]:
     return found
 
 
-def swarm(
-    files: Sequence[Path],
-    recordings: Sequence[Recording],
-    stream: obspy.Stream,
-    configs: dict[str, StationConfig],
-    detectors: Detectors,
-) -> tuple[dict[str, Point], dict[str, list[Point]]]:
-    """Rows of the table, and the points of the curves, by name."""
-    rows = {f"{OBSPY}, 4/1.5": measure_point(recordings, plain(stream, 4.0), 4.0)}
-    curves = {OBSPY: [measure_point(recordings, plain(stream, ratio), ratio) for ratio in OBSPY_RATIOS]}
+class Swarm:
+    """The detectors on the recording of the swarm."""
 
-    def point(detector: Detector, mode: Mode = "triggered") -> Point:
-        events = detector.events(files, configs, mode)
-        return measure_point(recordings, onsets_by_station(events, recordings), detector.threshold)
+    def __init__(
+        self, files: Sequence[Path], quakes: dict[str, list[Earthquake]], configs: dict[str, StationConfig]
+    ) -> None:
+        self.files, self.configs = files, configs
+        self.recordings, self.stream = truth_of(files, quakes, configs)
 
-    for name in detectors.names:
-        rows[f"{name}: opened"] = point(detectors.opened(name))
-        for mode in MODES[name]:
-            rows[f"{name}: kept, {mode}"] = point(detectors.kept(name), mode)
-        curves[name] = [point(detector) for detector in detectors.curve(name)]
-    return rows, curves
+    def rows(self, detectors: Detectors) -> tuple[dict[str, Point], dict[str, list[Array]]]:
+        """Rows of the table, by name, and for each trigger its onsets at the default, by recording."""
+        rows = {f"{OBSPY}, 4/1.5": measure_point(self.recordings, plain(self.stream, 4.0), 4.0)}
+        opened: dict[str, list[Array]] = {}
+        for name in detectors.names:
+            first = detectors.opened(name)
+            opened[name] = self._onsets(first)
+            rows[f"{name}: opened"] = measure_point(self.recordings, opened[name], first.threshold)
+            for mode in MODES[name]:
+                found = self._onsets(detectors.kept(name), mode)
+                rows[f"{name}: kept, {mode}"] = measure_point(self.recordings, found, first.threshold)
+        return rows, opened
+
+    def curves(self, detectors: Detectors) -> dict[str, list[Point]]:
+        """The points of the curves, by name."""
+        of_obspy = [measure_point(self.recordings, plain(self.stream, ratio), ratio) for ratio in OBSPY_RATIOS]
+        stretches = {s.station: s for path in self.files for s in stretches_from(path)}
+        data = [stretches[r.station] for r in self.recordings]
+
+        def point(name: str, threshold: float) -> Point:
+            return measure_point(self.recordings, [detectors.onsets(s, name, threshold) for s in data], threshold)
+
+        return {OBSPY: of_obspy} | {name: [point(name, t) for t in detectors.ladder(name)] for name in detectors.names}
+
+    def _onsets(self, detector: Detector, mode: Mode = "triggered") -> list[Array]:
+        return onsets_by_station(detector.events(self.files, self.configs, mode), self.recordings)
 
 
 def also_curve(path: Path, recordings: Sequence[Recording]) -> tuple[str, list[Point]]:
@@ -166,8 +180,9 @@ def also_curve(path: Path, recordings: Sequence[Recording]) -> tuple[str, list[P
         own = sorted((o.time_ns, o.score) for o in stated.onsets if o.station == r.station)
         times, scores = np.array([t for t, _ in own], dtype=np.int64), np.array([s for _, s in own])
         detections.append(Detections(times, scores))
-    ladder = [p for p in P_THRESHOLDS if p >= 0.05]
-    return stated.name, detection_curve(recordings, detections, ladder, separation_s=5.0)
+    ladder = sorted({round(float(q), 2) for q in np.quantile([o.score for o in stated.onsets], SHARES)})
+    separation_s = EventsConfig().separation_s("onset")
+    return stated.name, detection_curve(recordings, detections, ladder, separation_s=separation_s)
 
 
 # --- noise -----------------------------------------------------------------------------------------------------------
@@ -188,13 +203,23 @@ def trained_names() -> set[str]:
         return {row["source_path"] for row in csv.DictReader(file)}
 
 
-def noise_rates(files: Sequence[Path], detector: Detector, mode: Mode = "triggered") -> Rate:
-    """Events an hour on noise."""
-    counts, hours = [], []
-    for path in files:
-        counts.append(len(detector.events([path], {}, mode)))
-        hours.append(max(trace.stats.npts * trace.stats.delta for trace in obspy.read(str(path)).merge()) / 3600)
-    return false_rate(counts, hours, [site_of(path) for path in files])
+class Noise:
+    """Continuous recordings without earthquakes: files, and what the opener sees of them."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+        self.data = [list(stretches_from(path)) for path in files]
+        self.hours = [sum(stretch.hours for stretch in stretches) for stretches in self.data]
+        self.sites = [site_of(path) for path in files]
+
+    def events(self, detector: Detector, mode: Mode = "triggered") -> Rate:
+        """Events an hour of the station."""
+        return false_rate([len(detector.events([path], {}, mode)) for path in self.files], self.hours, self.sites)
+
+    def onsets(self, detectors: Detectors, name: str, threshold: float) -> Rate:
+        """Onsets an hour of the opener at a threshold."""
+        counts = [sum(len(detectors.onsets(s, name, threshold)) for s in stretches) for stretches in self.data]
+        return false_rate(counts, self.hours, self.sites)
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
@@ -238,16 +263,9 @@ def add_snr(figures: Figures, found: Array, group: Array, snr: Array, on: str, w
         figures.add("found", group[some], share_of(found[some]), on=f"{on}, {text}", who=who)
 
 
-def add_swarm_snr(
-    figures: Figures,
-    files: Sequence[Path],
-    configs: dict[str, StationConfig],
-    recordings: Sequence[Recording],
-    detectors: Detectors,
-) -> None:
+def add_swarm_snr(figures: Figures, recordings: Sequence[Recording], opened: dict[str, list[Array]]) -> None:
     """Share of the arrivals of the swarm that are found, by signal to noise."""
-    for name in detectors.names:
-        onsets = onsets_by_station(detectors.opened(name).events(files, configs), recordings)
+    for name, onsets in opened.items():
         for listed in LISTS:
             hit, group, snr = found_arrivals(recordings, onsets, listed)
             if snr is not None:
@@ -418,20 +436,14 @@ def draw(curves: dict[str, list[Point]], noise: dict[str, list[tuple[Point, Rate
     canvas.savefig(path, dpi=130)
 
 
-def noise_lines(folders: Sequence[Path], detectors: Detectors) -> tuple[list[str], list[Path]]:
-    """The table of onsets on noise, and the files of sites that are not trained on."""
-    trained = trained_names()
-    files = sorted(path for folder in folders for path in folder.glob("*.mseed"))
-    unseen = [path for path in files if path.name not in trained]
-    parts = {"not trained on": unseen, "of the training data": [path for path in files if path.name in trained]}
-    lines = list(head("noise of sites", "detector", "onsets per hour", "onsets", "hours", "sites"))
-    for part, some in parts.items():
-        for name in detectors.names if some else []:
-            lines.append(row(part, f"{name}: opened", *rate_cells(noise_rates(some, detectors.opened(name)))))
+def noise_lines(parts: dict[str, Noise], detectors: Detectors) -> Iterator[str]:
+    """The table of onsets on noise."""
+    yield from head("noise of sites", "detector", "onsets per hour", "onsets", "hours", "sites")
+    for part, noise in parts.items():
+        for name in detectors.names if noise.files else []:
+            yield row(part, f"{name}: opened", *rate_cells(noise.events(detectors.opened(name))))
             for mode in MODES[name]:
-                rate = noise_rates(some, detectors.kept(name), mode)
-                lines.append(row(part, f"{name}: kept, {mode}", *rate_cells(rate)))
-    return lines, unseen
+                yield row(part, f"{name}: kept, {mode}", *rate_cells(noise.events(detectors.kept(name), mode)))
 
 
 def equal_noise_lines(pairs: dict[str, list[tuple[Point, Rate]]], recall: float) -> Iterator[str]:
@@ -467,12 +479,12 @@ def noise_sections(
     folders: Sequence[Path], detectors: Detectors, curves: dict[str, list[Point]], recall: float
 ) -> dict[str, list[tuple[Point, Rate]]]:
     """Print the tables on noise; for each trigger the points of its curve with the rate on noise of unseen sites."""
-    lines, unseen = noise_lines(folders, detectors)
-    section("noise", lines)
-    pairs = {
-        name: [(p, noise_rates(unseen, d)) for p, d in zip(curves[name], detectors.curve(name), strict=True)]
-        for name in detectors.names
-    }
+    trained = trained_names()
+    files = sorted(path for folder in folders for path in folder.glob("*.mseed"))
+    unseen = Noise([path for path in files if path.name not in trained])
+    parts = {"not trained on": unseen, "of the training data": Noise([p for p in files if p.name in trained])}
+    pairs = {name: [(p, unseen.onsets(detectors, name, p.threshold)) for p in curves[name]] for name in detectors.names}
+    section("noise", noise_lines(parts, detectors))
     section("noise of sites not trained on, at equal recall", equal_noise_lines(pairs, recall))
     return pairs
 
@@ -499,9 +511,11 @@ def main() -> None:
         "catalogue": catalogue_from_csv(arguments.catalogue),
         "automatic": automatic_from_csv(arguments.automatic),
     }
-    detectors = Detectors(None if arguments.model == "none" else open_engine(model_path(arguments.model)))
-    recordings, stream = truth_of(arguments.data, quakes, configs)
-    rows, curves = swarm(arguments.data, recordings, stream, configs, detectors)
+    detectors = Detectors(arguments.model)
+    swarm = Swarm(arguments.data, quakes, configs)
+    recordings = swarm.recordings
+    rows, opened = swarm.rows(detectors)
+    curves = swarm.curves(detectors)
     figures = Figures(draws=1000)
     if arguments.also:
         name, points = also_curve(arguments.also, recordings)
@@ -511,7 +525,7 @@ def main() -> None:
     section("swarm at equal shares matched", equal_lines(rows, curves))
     for name, points in curves.items():
         section(f"curve: {name}", table_lines({f"{name}, {p.threshold:g}": p for p in points}))
-    add_swarm_snr(figures, arguments.data, configs, recordings, detectors)
+    add_swarm_snr(figures, recordings, opened)
     if arguments.records:
         add_records(figures, arguments.records, detectors)
     section("by signal to noise", figure_lines(figures, [f.on for f in figures.rows]))

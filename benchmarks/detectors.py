@@ -9,19 +9,24 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import torch
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
-from seisedge.runtime.config import Mode, ModelsConfig, StationConfig, TriggerConfig
+from seisedge.runtime.config import EventsConfig, Mode, ModelsConfig, StationConfig, TriggerConfig
 from seisedge.runtime.demo.report import last_revisions
 from seisedge.runtime.engines import Engine, open_engine
 from seisedge.runtime.event import Event, Hop
-from seisedge.runtime.inference.infer import Models, bundled_model
+from seisedge.runtime.inference.infer import Models, bundled_model, model_path
 from seisedge.runtime.records.packet import Packet, RecordFlag, SourceId
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import open_source
 from seisedge.runtime.station.station import Station
+from seisedge.train.evaluation.detector_input import RememberingEngine, Stretch, onsets_in
+from seisedge.train.evaluation.onset import p_times
+from seisedge.train.evaluation.onsets import Detections, thinned
+from seisedge.train.evaluation.subject import subject_from
 
 Array = np.ndarray[Any, Any]
 ON_RATIOS = (2.0, 2.4, 2.8, 3.2, 3.6, 4.2, 5.0, 6.0, 8.0, 11.0)  # of STA/LTA; 4.2 is the default
@@ -95,7 +100,10 @@ class Detector:
 class Detectors:
     """The triggers of the station that are compared, with and without the bundled type model."""
 
-    def __init__(self, onset: Engine | None) -> None:
+    def __init__(self, model: str) -> None:
+        """model: file or name of an onset detector, or 'none'."""
+        onset = None if model == "none" else open_engine(model_path(model))
+        self._remembering = None if onset is None else RememberingEngine(subject_from(model, torch.device("cpu")))
         card = open_engine(bundled_model("event_type")).card
         self.always = Models(Always(card), None, onset)
         bundled = Models.load(ModelsConfig(magnitude="none", onset="none"))
@@ -115,10 +123,19 @@ class Detectors:
         """The triggers that can be run."""
         return [STA_LTA] if self.onset is None else [STA_LTA, ONSET]
 
-    def curve(self, name: str) -> list[Detector]:
-        """A detector for each threshold of the curve, the default among them."""
-        ladder = {*(ON_RATIOS if name == STA_LTA else P_THRESHOLDS), self.opened(name).threshold}
-        return [self.opened(name, threshold) for threshold in sorted(ladder)]
+    def ladder(self, name: str) -> list[float]:
+        """The thresholds of the curve, the default among them."""
+        return sorted({*(ON_RATIOS if name == STA_LTA else P_THRESHOLDS), round(self.opened(name).threshold, 4)})
+
+    def onsets(self, stretch: Stretch, name: str, threshold: float) -> Array:
+        """P onsets (n,) in ns at a threshold, as far apart as events: by the opener of the station alone.
+
+        The output of the network is computed once for all thresholds. The rules against artefacts are not applied.
+        """
+        engine = self._remembering if name == ONSET else None
+        found = p_times(onsets_in(stretch.waveform, stretch.valid, engine, threshold))
+        separation_s = EventsConfig().separation_s("onset" if name == ONSET else "sta-lta")
+        return stretch.start_ns + thinned(Detections(found, np.ones(len(found))), 0.0, separation_s).time_ns
 
     def _detector(self, name: str, threshold: float | None, models: Models) -> Detector:
         if name == STA_LTA:

@@ -43,8 +43,10 @@ UNSURE = 100  # samples on either side of an arrival that cannot be seen, where 
 LEAST_N = 6000  # shorter records are padded
 OVERLAP_N = 2700  # samples that successive windows have in common
 BLIND_N = (200, 200)  # outputs at the ends of a window that are not used: no onset was there in training
-LOW_THRESHOLD = 0.05  # of the onsets that are written for a curve
-THRESHOLD = 0.3  # of the onsets that are compared with picks
+LOW_THRESHOLD = 0.03  # of the onsets that are written for a curve
+# Of the onsets that are compared with picks: 0.4 of the highest probability that it gives, 0.38. The onsets of most
+# training records are uncertain by more than the width of the labels.
+THRESHOLD = 0.15
 P, S = 0, 1
 NO_PICKS = ("mass movement", "noise")
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from tests.fakes import described, stationxml
 
-from seisedge.runtime.config import StationConfig, load_config, settings_of
+from seisedge.runtime.config import EventsConfig, StationConfig, load_config, settings_of
 from seisedge.runtime.errors import ConfigError, InputError
 
 EXAMPLE = Path(__file__).parents[3] / "firmware_configs" / "stations" / "example.toml"
@@ -41,6 +41,12 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
     shown = msgspec.structs.replace(shown, models=msgspec.structs.replace(shown.models, engine_cache=None))
     assert shown.trigger.p_threshold is not None  # its default is in the card of the detector
     shown = msgspec.structs.replace(shown, trigger=msgspec.structs.replace(shown.trigger, p_threshold=None))
+    assert (
+        shown.events.min_event_separation_s
+        == shown.events.separation_s("onset")
+        == EventsConfig().separation_s("onset")
+    )
+    shown = msgspec.structs.replace(shown, events=msgspec.structs.replace(shown.events, min_event_separation_s=None))
     for part in ("models", "trigger", "events", "timeline", "live", "journal"):
         assert getattr(shown, part) == getattr(StationConfig(), part), part
         for field in getattr(shown, part).__struct_fields__:

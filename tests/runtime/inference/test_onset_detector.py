@@ -91,8 +91,8 @@ def test_the_gate_saves_inferences_and_changes_no_onset() -> None:
     every = _detector(fake_detector(gate_ratio=3.0), every_block=True)
     assert _scan(always, packets) == _scan(gated, packets) == _scan(every, packets)
     assert always.runs == every.runs > 80 and len(every.blocks) > 85
-    # Nothing before the first onset at 20 s; then 30 s after each onset, and the data end at 90 s.
-    assert 60 <= gated.runs < 75
+    # Nothing before the first onset at 20 s; then 15 s after each P (20, 45, 51 and 71 s), and the data end at 90 s.
+    assert 48 <= gated.runs < 60
 
 
 def test_below_the_gate_no_onset_is_reported_even_where_the_model_is_run() -> None:
@@ -131,6 +131,8 @@ def test_a_delay_moves_the_hops_and_not_the_onsets() -> None:
     delayed = _detector(RuleEngine(onset_card(delay_s=0.5), late))
     found = _scan(delayed, packets_of(TRACES))
     assert _times(found) == pytest.approx(ONSETS_S, abs=0.06)
+    gated = _detector(RuleEngine(onset_card(delay_s=0.5, gate_ratio=3.0), late))
+    assert _scan(gated, packets_of(TRACES)) == found and gated.runs < 0.7 * delayed.runs
 
 
 def test_without_the_vertical_the_horizontals_are_timed() -> None:

@@ -1,6 +1,7 @@
 """Continuous mode: a line each second, and the events of triggered mode."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -160,6 +161,22 @@ def test_an_s_onset_opens_no_event_and_belongs_to_the_newest_p() -> None:
     assert sorted({_after_t0_s(event.onset) for event in events}) == pytest.approx(P_S, abs=0.11)
     with_s = sorted({_after_t0_s(e.onset) for e in events if e.distance_km is not None})
     assert with_s == pytest.approx([P_S[0], P_S[3]], abs=0.11)
+
+
+@pytest.mark.parametrize(("later_s", "number"), [(2.4, 2), (1.6, 1)])
+def test_events_of_the_detector_are_two_seconds_apart(later_s: float, number: int) -> None:
+    """A fake that reports what the test gives: the smaller bursts after a large one are in its coda."""
+    at_s = [40.3, 40.3 + later_s]
+
+    def scripted(_waveform: Array, _valid: Array) -> list[list[float]]:
+        hops = range(next(blocks) * 10, sys.maxsize)
+        return [[0.9 if any(0 <= hop - at * 10 < 1 for at in at_s) else 0.0, 0.0, 0.2, 0.4, 0.4] for hop in hops[:10]]
+
+    blocks = iter(range(4, 200))  # the first block with enough context begins 4 s after T0
+    flat = packets_of({c: burst(70, []) for c in TRACES})
+    drafts, station = _run("triggered", models=fake_models(onset=RuleEngine(onset_card(), scripted)), packets=flat)
+    assert len({event.id for event in events_of(drafts)}) == number
+    assert station.counters.triggers == 2 and station.counters.retriggers == 2 - number
 
 
 def test_the_trigger_states_its_kind_and_probability() -> None:

@@ -15,6 +15,7 @@ from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import load_archive
 from seisedge.train.archive.cutter import WindowCutter
+from seisedge.train.archive.task import wanted_of
 from seisedge.train.evaluation.predict import training_windows
 from seisedge.train.fit.loop import UNKNOWN_GAIN
 from seisedge.train.models._base import Model, OnsetModel
@@ -31,7 +32,8 @@ def real_windows(run: Run, model: Model, folders: list[Path], count: int) -> tup
     """Stored windows for the parity check: waveform and valid (count, 3, n), spread over the answer lengths."""
     import torch
 
-    archive = load_archive(folders, model.geometry.rate_hz, run.recipe.data.pass_hz, limit=8 * count)
+    wanted = wanted_of(run.recipe, model)
+    archive = load_archive(folders, model.geometry.rate_hz, run.recipe.data.pass_hz, limit=8 * count, wanted=wanted)
     if isinstance(model, OnsetModel):
         return stream_windows(run, model, archive, count)
     cutter = WindowCutter(archive, model.geometry, torch.device("cpu"))

@@ -26,6 +26,8 @@ TriggerKind = Literal["onset", "sta-lta"]
 EngineName = Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
 
 BUNDLED = "bundled"
+# Default of events.min_event_separation_s: the classic trigger also fires at the S wave of the same event.
+SEPARATION_S: dict[TriggerKind, float] = {"onset": 2.0, "sta-lta": 5.0}
 
 
 class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,9 +89,13 @@ class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EventsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a trigger starts a new event, and when an event is retracted as noise."""
 
-    # longer than S after P at 4000 km; a longer one would hide events, not repetitions
-    min_event_separation_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 5.0
+    # longer than S after P at 4000 km; a longer one would hide events, not repetitions. Default: by SEPARATION_S
+    min_event_separation_s: Annotated[float, msgspec.Meta(ge=0, le=600)] | None = None
     noise_threshold: Share = 0.5
+
+    def separation_s(self, kind: TriggerKind) -> float:
+        """The smallest time between the onsets of two events that this kind of opener opens."""
+        return SEPARATION_S[kind] if self.min_event_separation_s is None else self.min_event_separation_s
 
 
 class TimelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,9 +3,11 @@
 The model is run on blocks of whole seconds of the sample clock, each with the samples before it as context. A block
 depends on these samples alone: no state of the network is stored, and no packet border has any influence.
 
-A gate decides by the ratio of the classic trigger, with its default settings, which blocks are looked at: those in
-which the ratio reaches `gate_ratio` of the card, the block after such a block, and those within `HOLD_S` after a P
-onset. Without `every_block` the model is not run on the others.
+A gate decides by the ratio of the classic trigger, with its default settings, which blocks are looked at: those for
+which the ratio reaches `gate_ratio` of the card, and those within `HOLD_S` after a P onset. Without `every_block` the
+model is not run on the others. The ratio is taken from the samples of a block and, where the model looks ahead, from
+the hops before them that the probabilities are for, without the first `RISE_HOPS`: an onset raises the ratio for at
+least as long.
 
 An onset is the hop with the highest probability among those that reach the threshold in a row. The next one is reported
 once the probability was below `REARM_SHARE` of the threshold. The time of the onset is refined by `detection.picking`.
@@ -33,7 +35,8 @@ from seisedge.runtime.timeline.masks import drop_islands
 from seisedge.runtime.timeline.timeline import Timeline
 
 P, S = ONSET_LABELS.index("P"), ONSET_LABELS.index("S")
-HOLD_S = 30.0  # after a P onset the gate is open, for an S onset
+HOLD_S = 15.0  # after a P onset the gate is open, for an S onset
+RISE_HOPS = 5  # length of the short average
 REARM_SHARE = 0.5
 PEAK_HOPS = 6  # longest run of hops over the threshold that is one onset
 MIN_HELD_S = 4.0  # fewer samples of context and block than this: the block is not looked at
@@ -166,15 +169,15 @@ class OnsetDetector(Opener):
         if ratios.restarted:
             self._armed, self._hold_hop = {P: True, S: True}, 0
         n = self._block_hops
-        reached = (ratios.best.reshape(-1, n).max(axis=1) >= self._scale.gate_ratio).tolist()
+        passes = self._passes(ratios)
         samples: _Samples | None = None  # of all blocks of this scan, once one is looked at
         onsets: list[Onset] = []
-        for index in range(len(reached) - self._before):
+        for index, passed in enumerate(passes):
             hop = ratios.first + index * n
-            looked_at = hop < self._hold_hop or any(reached[index : index + self._before + 1])
+            looked_at = passed or hop < self._hold_hop
             block = None
             if looked_at or self._every_block:
-                samples = samples or self._samples_from(ratios.first, len(reached) - self._before)
+                samples = samples or self._samples_from(ratios.first, len(passes))
                 block = self._block(hop, samples)
             if block is not None and self._every_block:
                 self.blocks.append(block)
@@ -183,6 +186,16 @@ class OnsetDetector(Opener):
             else:
                 self._armed = {P: True, S: True}
         return onsets
+
+    def _passes(self, ratios: Ratios) -> list[bool]:
+        """For each new block whether the gate is open by the ratio."""
+        n = self._block_hops
+        back = self._delay_hops - min(RISE_HOPS, self._delay_hops)  # hops before the block that count
+        width = n + back
+        begin = self._before * n - back
+        by_block = np.lib.stride_tricks.sliding_window_view(ratios.best[begin:], width)[::n]
+        passed: list[bool] = (by_block.max(axis=1) >= self._scale.gate_ratio).tolist()
+        return passed
 
     def _samples_from(self, first: int, blocks: int) -> _Samples:
         """The samples of a number of blocks with their context; `first`: first hop of the first block."""

@@ -304,4 +304,4 @@ class TriggeredMode:
 
     @property
     def _separation_ns(self) -> int:
-        return ns_from_s(self._config.events.min_event_separation_s)
+        return ns_from_s(self._config.events.separation_s("onset" if self._opener.kind == "onset" else "sta-lta"))

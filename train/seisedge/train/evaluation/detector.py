@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import torch
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.train.archive.archive import Archive, Record
+from seisedge.train.evaluation.detector_input import onsets_in
 from seisedge.train.evaluation.onsets import Arrivals, Detections, Recording, measure_point
 from seisedge.train.models._base import OnsetModel
 
@@ -189,6 +191,26 @@ def threshold_table(swarm: Sequence[Heard], noise: Sequence[Heard]) -> list[Thre
             )
         )
     return rows
+
+
+def trigger_limits(swarm: Sequence[Heard], noise: Sequence[Heard]) -> tuple[float, float]:
+    """Of the STA/LTA trigger of the station with its default settings on the same data: the share of its onsets near an
+    arrival, and its onsets per hour on noise. 0 and infinite without such data.
+    """
+    matched, per_hour = 0.0, math.inf
+    if swarm:
+        onsets = [_trigger_onsets(h.stretch) for h in swarm]
+        if any(len(times) for times in onsets):
+            matched = measure_point([h.recording for h in swarm], onsets, draws=10).matched.value
+    hours = sum(h.stretch.hours for h in noise)
+    if hours:
+        per_hour = sum(len(_trigger_onsets(h.stretch)) for h in noise) / hours
+    return matched, per_hour
+
+
+def _trigger_onsets(stretch: Stretch) -> npt.NDArray[np.int64]:
+    found = onsets_in(stretch.waveform, stretch.valid, None, None)
+    return np.array([stretch.start_ns + onset.time_ns for onset in found], dtype=np.int64)
 
 
 def p_threshold_from(rows: Sequence[ThresholdRow], matched: float, noise_per_hour: float) -> float:

@@ -97,9 +97,10 @@ def onsets_in(waveform: Array, valid: Bool, engine: Engine | None, threshold: fl
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Data of one station on the grid of the trigger: samples and mask, (3, n)."""
+    """Data of one station on the grid of the trigger: samples and mask, (3, n). start_ns: time of the first sample."""
 
     station: str
+    start_ns: int
     waveform: Array
     valid: Bool
 
@@ -140,4 +141,5 @@ def stretches_from(path: Path) -> Iterator[Stretch]:
         waves, masks = zip(*parts[station], strict=True)
         valid = np.concatenate(masks, axis=1)
         begin = int(np.argmax(valid.any(axis=0)))
-        yield Stretch(station, np.concatenate(waves, axis=1)[:, begin:], valid[:, begin:])
+        start_ns = timeline.time_of(reached[station] - valid.shape[1] + begin)
+        yield Stretch(station, start_ns, np.concatenate(waves, axis=1)[:, begin:], valid[:, begin:])

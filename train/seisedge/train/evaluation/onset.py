@@ -165,7 +165,11 @@ class DetectorEvaluation:
         counts = []
         for noise in self.noise:
             times = p_times(onsets_in(noise.data.waveform, noise.data.valid, engine, threshold))
-            kept = thinned(Detections(times, np.ones(len(times))), 0.0, EventsConfig().min_event_separation_s)
+            kept = thinned(
+                Detections(times, np.ones(len(times))),
+                0.0,
+                EventsConfig().separation_s("sta-lta" if engine is None else "onset"),
+            )
             counts.append(len(kept.time_ns))
         return counts
 
@@ -225,7 +229,7 @@ def noise_before(archive: Archive, chosen: Sequence[int] | npt.NDArray[np.int64]
             on = "records of noise" if r.kind == "noise" else BEFORE
             here = slice(0, r.noise_end)
             found.append(
-                Noise(on, r.station, Stretch(r.station, archive.waveform[i, :, here], archive.valid[i, :, here]))
+                Noise(on, r.station, Stretch(r.station, 0, archive.waveform[i, :, here], archive.valid[i, :, here]))
             )
     return found
 

@@ -19,6 +19,7 @@ from seisedge.train.evaluation.detector import (
     s_threshold_from,
     stretches,
     threshold_table,
+    trigger_limits,
 )
 from seisedge.train.fit.feed import mixer_of
 from seisedge.train.fit.loop import Trained
@@ -48,7 +49,11 @@ def calibration_of(
     swarm, noise = heard_on(model, archive, chosen)
     rows = threshold_table(swarm, noise)
     d = recipe.detector
-    p, s = p_threshold_from(rows, d.matched, d.noise_per_hour), s_threshold_from(swarm, d.s_precision)
+    matched, per_hour = trigger_limits(swarm, noise)
+    report(f"STA/LTA: matched {matched:.3g}, noise onsets per hour {per_hour:.3g}")
+    matched = matched if d.matched is None else d.matched
+    per_hour = per_hour if d.noise_per_hour is None else d.noise_per_hour
+    p, s = p_threshold_from(rows, matched, per_hour), s_threshold_from(swarm, d.s_precision)
     values["thresholds"] = torch.tensor([p, s])
     report(f"temperature {float(values['temperature']):.3f}, picks {values['picks'].tolist()}, P {p:g}, S {s:g}")
     for row in rows:

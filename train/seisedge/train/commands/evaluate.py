@@ -101,11 +101,11 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
 ) -> None:
     """Evaluate a training RUN, a MODEL file, or a bundled model by name; all figures have 95 % intervals over events.
 
-        On the training data only held-out events are evaluated. On other data all records are evaluated except those of
-        events that the model was trained on; these are counted and reported.
-            An onset detector is run as at the station and compared with the STA/LTA trigger.
-        Without --data, the held-out events of the training data are used: the folders that RUN names, or for a bundled
-        model datasets/ of the clone that contains the current folder. Writes report.json, report.md and PNG files.
+    On the training data only held-out events are evaluated. On other data all records are evaluated except those of
+    events that the model was trained on; these are counted and reported.
+        An onset detector is run as at the station and compared with the STA/LTA trigger.
+    Without --data, the held-out events of the training data are used: the folders that RUN names, or for a bundled
+    model datasets/ of the clone that contains the current folder. Writes report.json, report.md and PNG files.
     """
     import msgspec
 

@@ -184,6 +184,17 @@ def test_an_unclipped_seismometer_beside_an_accelerometer_gives_the_same_events(
     assert [content_of(event) for event in joined] == [content_of(event) for event in alone]
 
 
+def test_flags_of_an_accelerometer_that_is_not_used_change_nothing() -> None:
+    flagged = [
+        Packet(p.source_id, p.starttime_ns, p.sampling_rate_hz, p.samples, RecordFlag.CLOCK_UNLOCKED, 0, "")
+        if p.source_id.channel[1] == "N"
+        else p
+        for p in _merged(_velocity(), _acceleration())
+    ]
+    alone = _run(packets_of(_velocity()), _config("EH"))
+    assert [content_of(event) for event in _run(flagged, _config("EH", "EN"))] == [content_of(event) for event in alone]
+
+
 def test_a_dead_and_a_missing_component_are_replaced() -> None:
     velocity = _velocity()
     velocity["EHZ"][2000:] = velocity["EHZ"][2000]
@@ -302,7 +313,7 @@ def test_a_unit_that_contradicts_the_code_is_refused_by_name(tmp_path: Path, cod
 
 def test_a_gravimeter_whose_unit_is_an_acceleration_is_used(tmp_path: Path) -> None:
     assert _rows(_sensors(tmp_path, described("HGZ", input_units="M/S**2", sensitivity=4e5)), "HGZ") == ["Z2"]
-    assert _rows(Sensors("XX.STA", StationConfig()), "HGZ") == [None]
+    assert _rows(Sensors("XX.STA", StationConfig()), "HGZ", "H_N_Z", "H_H_Z") == [None, "Z2", "Z"]
 
 
 def test_the_sensors_of_the_station_file_are_used_and_no_others() -> None:

@@ -159,8 +159,8 @@ class ContinuousMode:
         yield Draft(self._hop_line(time_ns, window, probabilities), time_ns, meter)
         if probabilities is None:
             return
-        flags = timeline.flags_between(start_ns, time_ns)
         sensors = self._channels.parts(inspection.second, window.start_ns, card.sampling_rate_hz)
+        flags = timeline.flags_between(start_ns, time_ns, of_second=bool(sensors))
         yield from self._follow(_event_hop(time_ns, probabilities, window, sensors, inspection, flags), timeline, meter)
 
     def _follow(self, hop: EventHop, timeline: Timeline, meter: Meter) -> Iterator[Draft]:

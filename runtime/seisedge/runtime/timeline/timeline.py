@@ -367,10 +367,12 @@ class Timeline:
         ]
         return [(low, high) for low, high in spans if high > low]
 
-    def flags_between(self, start_ns: int, end_ns: int) -> RecordFlag:
-        """All flags of packets that overlap [start_ns, end_ns)."""
+    def flags_between(self, start_ns: int, end_ns: int, *, of_second: bool = True) -> RecordFlag:
+        """All flags of packets that overlap [start_ns, end_ns); of_second: those of the second sensor included."""
         found = RecordFlag.NONE
         for span in self.flagged:
+            if not of_second and span.component not in COMPONENTS:
+                continue
             if span.start_ns < end_ns and span.end_ns > start_ns:
                 found |= span.flags
         return found

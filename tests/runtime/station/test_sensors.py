@@ -315,9 +315,15 @@ def test_a_unit_that_contradicts_the_code_is_refused_by_name(tmp_path: Path, cod
 
 def test_the_ratio_of_the_sensors_is_that_of_their_gains() -> None:
     """Where the seismometer lacks a component, that of the accelerometer is in counts of one that it has."""
-    gains = {"EHZ": (4e8, -1), "EHN": (5e8, 1), "ENZ": (2e5, 1), "ENN": (3e5, -1), "ENE": (1e5, 1)}
-    sensors = Sensors("XX.STA", StationConfig(channels={code: ChannelConfig(*of) for code, of in gains.items()}))
-    assert _rows(sensors, *gains) == ["Z", "N", "Z2", "N2", "E2"]
+    channels = {
+        "EHZ": ChannelConfig(4e8, -1),
+        "EHN": ChannelConfig(5e8),
+        "ENZ": ChannelConfig(2e5),
+        "ENN": ChannelConfig(3e5, -1),
+        "ENE": ChannelConfig(1e5),
+    }
+    sensors = Sensors("XX.STA", StationConfig(channels=channels))
+    assert _rows(sensors, *channels) == ["Z", "N", "Z2", "N2", "E2"]
     ((_, ratios),) = sensors.ratios
     assert ratios.tolist() == pytest.approx([-4e8 / 2e5, -5e8 / 3e5, 4e8 / 1e5], rel=1e-12)
     scale = sensors.at(T0_NS)

@@ -22,6 +22,8 @@ from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.station.station import Station
 from seisedge.runtime.timeline.resample import resample_record
+from seisedge.runtime.timeline.timeline import Timeline
+from seisedge.runtime.timeline.track import GridSpec
 
 DATA = Path(__file__).parent / "data"
 GAIN = 7.81398e8  # of PB.B918, counts per m/s
@@ -184,6 +186,17 @@ def test_an_unclipped_seismometer_beside_an_accelerometer_gives_the_same_events(
     assert [content_of(event) for event in joined] == [content_of(event) for event in alone]
 
 
+def test_flags_of_an_accelerometer_that_is_not_used_change_nothing() -> None:
+    flagged = [
+        Packet(p.source_id, p.starttime_ns, p.sampling_rate_hz, p.samples, RecordFlag.CLOCK_UNLOCKED, 0, "")
+        if p.source_id.channel[1] == "N"
+        else p
+        for p in _merged(_velocity(), _acceleration())
+    ]
+    alone = _run(packets_of(_velocity()), _config("EH"))
+    assert [content_of(event) for event in _run(flagged, _config("EH", "EN"))] == [content_of(event) for event in alone]
+
+
 def test_a_dead_and_a_missing_component_are_replaced() -> None:
     velocity = _velocity()
     velocity["EHZ"][2000:] = velocity["EHZ"][2000]
@@ -300,9 +313,47 @@ def test_a_unit_that_contradicts_the_code_is_refused_by_name(tmp_path: Path, cod
     assert sensors.reasons[f"XX_STA__{code}"].startswith(why)
 
 
+def test_the_ratio_of_the_sensors_is_that_of_their_gains() -> None:
+    """Where the seismometer lacks a component, that of the accelerometer is in counts of one that it has."""
+    channels = {
+        "EHZ": ChannelConfig(4e8, -1),
+        "EHN": ChannelConfig(5e8),
+        "ENZ": ChannelConfig(2e5),
+        "ENN": ChannelConfig(3e5, -1),
+        "ENE": ChannelConfig(1e5),
+    }
+    sensors = Sensors("XX.STA", StationConfig(channels=channels))
+    assert _rows(sensors, *channels) == ["Z", "N", "Z2", "N2", "E2"]
+    ((_, ratios),) = sensors.ratios
+    assert ratios.tolist() == pytest.approx([-4e8 / 2e5, -5e8 / 3e5, 4e8 / 1e5], rel=1e-12)
+    scale = sensors.at(T0_NS)
+    assert scale.metres_per_count.tolist() == pytest.approx([1 / 4e8, 1 / 5e8, 1 / 4e8], rel=1e-12)
+    assert scale.polarity.tolist() == [-1.0, 1.0, 1.0] and scale.calibrated
+
+
+def test_samples_of_the_accelerometer_are_at_the_level_of_the_seismometer() -> None:
+    """An offset and a slow drift of the seismometer make no step where the accelerometer begins and ends."""
+    timeline = Timeline("XX.STA", GridSpec(40.0, 15.0))
+    timeline.ratios = ((0, np.ones(3)),)
+    offset = 50_000 + np.arange(6000)
+    timeline.expect_second()
+    traces = {f"EH{c}": offset.astype(np.int32) for c in "ZNE"}
+    for p in packets_of(traces | {f"EN{c}": np.full(6000, 700, dtype=np.int32) for c in "ZNE"}):
+        timeline.add(p.source_id.channel[-1] + ("2" if p.source_id.channel[1] == "N" else ""), p)
+    timeline.finish()
+    k0 = timeline.k_at(T0_NS) + 600
+    second = np.zeros((3, 1400), dtype=bool)
+    second[0, 400:900] = True
+    wave, valid = timeline.window(k0, k0 + 1400, second)
+    expected = 50_000 + (np.arange(1400) + 600) * 2.5
+    assert valid.all() and np.abs(wave - expected).max() < 30
+    velocity, exists = timeline.second(k0, k0 + 1400)
+    assert exists.all() and np.abs(velocity).max() < 1e-3
+
+
 def test_a_gravimeter_whose_unit_is_an_acceleration_is_used(tmp_path: Path) -> None:
     assert _rows(_sensors(tmp_path, described("HGZ", input_units="M/S**2", sensitivity=4e5)), "HGZ") == ["Z2"]
-    assert _rows(Sensors("XX.STA", StationConfig()), "HGZ") == [None]
+    assert _rows(Sensors("XX.STA", StationConfig()), "HGZ", "H_N_Z", "H_H_Z") == [None, "Z2", "Z"]
 
 
 def test_the_sensors_of_the_station_file_are_used_and_no_others() -> None:

@@ -113,7 +113,7 @@ class EventEstimator:
             reason = f"the channels do not carry the band of {card.name}, up to {card.band_hz[1]:g} Hz"
             remarks.append(Quality(code="band", reason=reason))
             return None
-        flags = timeline.flags_between(start_ns, end_ns)
+        flags = timeline.flags_between(start_ns, end_ns, of_second=bool(event.sensors))
         event.questionable |= bool(flags & (RecordFlag.TIME_QUESTIONABLE | RecordFlag.CLOCK_UNLOCKED))
         remarks += flag_remarks(flags, inspection)
         if end_ns - event.onset.time_ns < ns_from_s(MIN_ANSWER_S):

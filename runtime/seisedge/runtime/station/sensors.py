@@ -16,7 +16,7 @@ import numpy.typing as npt
 from seisedge.runtime.clock import iso_from_ns, ns_from_s
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.event import SensorPart
-from seisedge.runtime.records.channelcode import ACCELEROMETER, COMPONENTS, GRAVIMETER, SECOND
+from seisedge.runtime.records.channelcode import COMPONENTS, SECOND, quantity_of_code
 from seisedge.runtime.records.orientation import WeightsByTime
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import ChannelEpoch, StationXml
@@ -129,7 +129,7 @@ class Sensors:
 
         Raises InputError, see `Channels`.
         """
-        if packet.source_id.channel[1:2] not in (ACCELEROMETER, GRAVIMETER):
+        if quantity_of_code(packet.source_id.channel) != "acceleration":
             return self.seismometer.row_of(packet)
         if self.seismometer.codes and not self._can_join:
             self._ignore(packet)

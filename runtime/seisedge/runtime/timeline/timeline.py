@@ -367,10 +367,12 @@ class Timeline:
         ]
         return [(low, high) for low, high in spans if high > low]
 
-    def flags_between(self, start_ns: int, end_ns: int) -> RecordFlag:
-        """All flags of packets that overlap [start_ns, end_ns)."""
+    def flags_between(self, start_ns: int, end_ns: int, *, of_second: bool = True) -> RecordFlag:
+        """All flags of packets that overlap [start_ns, end_ns); of_second: those of the second sensor included."""
         found = RecordFlag.NONE
         for span in self.flagged:
+            if not of_second and span.component not in COMPONENTS:
+                continue
             if span.start_ns < end_ns and span.end_ns > start_ns:
                 found |= span.flags
         return found
@@ -467,12 +469,15 @@ def _level(
     with a straight line between them. Without such samples it is the mean of `wave`.
     """
     both = np.flatnonzero(valid & exists & ~used)
-    places = np.flatnonzero(used)
     if not len(both):
         alone = valid & ~used
-        other[places] += wave[alone].mean(dtype=np.float64) if alone.any() else 0.0
+        other[used] += wave[alone].mean(dtype=np.float64) if alone.any() else 0.0
         return
-    sums = np.concatenate([[0.0], np.cumsum(wave[both].astype(np.float64) - other[both])])
-    at = np.arange(len(both))
-    low, high = np.maximum(at - length // 2, 0), np.minimum(at + length // 2 + 1, len(both))
-    other[places] += np.interp(places, both, (sums[high] - sums[low]) / (high - low)).astype(np.float32)
+    off = wave[both].astype(np.float64) - other[both]
+    for begin, end in runs(used):
+        place = int(np.searchsorted(both, begin))
+        sides = [
+            side for side in (slice(max(place - length, 0), place), slice(place, place + length)) if len(both[side])
+        ]
+        at, level = [both[side].mean() for side in sides], [off[side].mean() for side in sides]
+        other[begin:end] += np.interp(np.arange(begin, end), at, level).astype(np.float32)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 
 from seisedge.runtime.inference.infer import model_path
-from seisedge.train.archive.archive import load_archive
+from seisedge.train.archive.archive import Record, load_archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.mixture import with_sources
 from seisedge.train.bootstrap import estimate
@@ -66,7 +67,8 @@ def main() -> None:
                     chosen, optimisation=msgspec.structs.replace(chosen.optimisation, rate=1e-12, steps=1)
                 )
             settings = Settings(precision="fp32", weights=None if name == "from nothing" else first_two(weights))
-            made = train_model(chosen, archive, lambda r, e=event: r.group != e, 1 + k, CPU, settings=settings)
+            others = functools.partial(is_of, event=event, wanted=False)
+            made = train_model(chosen, archive, others, 1 + k, CPU, settings=settings)
             for i, p in answers(chosen, made.model, archive, event).items():
                 scores[name][i] = p
     print(f"{len(records)} records of {len(events)} events, each event left out and evaluated once, {ANSWER_S:g} s")
@@ -82,12 +84,17 @@ def main() -> None:
             parts = [(w * hit * k).sum(1) / np.maximum((w * k).sum(1), 1e-9) for k in (t, ~t)]
             return np.where((w * t).sum(1) * (w * ~t).sum(1) > 0, sum(parts) / 2, np.nan)
 
-        auc = estimate(group, lambda w, s=score, t=tectonic: m.auc(w, s, t))
+        auc = estimate(group, functools.partial(m.auc, score=score, positive=tectonic))
         acc = estimate(group, balanced)
         print(
             f"| {name} | {auc.value:.2f} ({auc.low:.2f} to {auc.high:.2f}) | {acc.value:.2f} ({acc.low:.2f} to "
             f"{acc.high:.2f}) | {len(rows)} | {auc.n_groups} |"
         )
+
+
+def is_of(record: Record, event: str, wanted: bool) -> bool:
+    """True if a record is of an event, or if it is not, as `wanted`."""
+    return (record.group == event) == wanted
 
 
 def first_two(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -98,7 +105,7 @@ def first_two(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 @torch.no_grad()
 def answers(recipe, model, archive, event: str) -> dict[int, float]:  # type: ignore[no-untyped-def]
     """Record → probability of tectonic, for the records of an event."""
-    windows = training_windows(recipe, model, archive, lambda r: r.group == event, ANSWER_S)
+    windows = training_windows(recipe, model, archive, functools.partial(is_of, event=event, wanted=True), ANSWER_S)
     x, valid = WindowCutter(archive, model.geometry, CPU).cut(windows.draw(model.geometry, ANSWER_S, False))
     p = model.eval()(x, valid)[:, 0].numpy()
     return {int(i): float(v) for i, v in zip(windows.record, p, strict=True)}

@@ -44,6 +44,15 @@ def test_the_weights_of_the_bundled_model_give_its_probabilities() -> None:
     assert recipe.optimisation.batch_norm == "frozen"
 
 
+def test_without_noise_the_last_layer_keeps_the_two_other_classes() -> None:
+    path = model_path("event-type")
+    two = recipe_for(load_recipe("event-type-few", {"arguments.n_classes": 2, "data.noise": {}}), path)
+    model = create_model(two.model, **two.arguments)
+    assert "not loaded" not in load_weights(model, weights_of_model_file(path, two), "late-layers")[0]
+    three = weights_of_model_file(path, recipe_for(load_recipe("event-type"), path))
+    assert torch.equal(model.last_layer().weight, three["trunk.classify.weight"][:2])  # type: ignore[arg-type]
+
+
 def test_only_event_type_models() -> None:
     for recipe, model in (("magnitude", "magnitude"), ("event-type", "magnitude"), ("ganet-paper", "event-type")):
         with pytest.raises(InputError, match=r"from event type models of the recipe event-type"):

@@ -59,6 +59,8 @@ def weights_of_model_file(path: Path, recipe: Recipe) -> dict[str, Tensor]:
             out |= {f"{name}.weight": math.sqrt(1 + module.eps) * one, f"{name}.num_batches_tracked": torch.tensor(0)}
     own = model.state_dict()
     out |= {key: torch.from_numpy(x) for key, x in arrays.items() if key in own}
+    for key in ("trunk.classify.weight", "trunk.classify.bias"):
+        out[key] = out[key][: len(own[key])]  # without the class noise, which is the last one
     missing = [key for key in own if key not in out and key != "temperature"]
     if missing:
         raise InputError(f"--from {path}: the graph does not contain {missing[0]}; give a run (--from RUN) instead")

@@ -14,7 +14,8 @@ from tests import transcripts
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.long
-SHORT = " --set optimisation.steps=6 --set optimisation.batch=8"  # the one change of a command: minutes of training
+# The one change of a command: minutes of training.
+SHORT = " --set optimisation.steps=6 --set optimisation.batch=8 --set arguments.width=8"
 
 
 def shell(folder: Path, command: str) -> tuple[int, str]:

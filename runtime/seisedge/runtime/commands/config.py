@@ -14,7 +14,8 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
 from seisedge.runtime.paths import text_from_path, text_of_message
 from seisedge.runtime.records.channelcode import refusal_of
-from seisedge.runtime.records.stationxml import BLANK_LOCATION, StationXml
+from seisedge.runtime.records.codes import BLANK_LOCATION
+from seisedge.runtime.records.stationxml import StationXml
 
 EPILOG = """\b
 Examples:

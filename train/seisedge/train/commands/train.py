@@ -14,11 +14,13 @@ import torch
 from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._overwrite import overwrite_option
 from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.inference.infer import model_path
 from seisedge.train.archive.archive import find_dataset
 from seisedge.train.dataset.benchmark import folders_from
 from seisedge.train.dataset.holdout import KNOWN
 from seisedge.train.fit.distributed import join_world, leave_world, reported_to_launcher
 from seisedge.train.fit.loop import Settings
+from seisedge.train.fit.model_weights import SUFFIX
 from seisedge.train.fit.precision import PRECISIONS
 from seisedge.train.fit.request import is_interrupted
 from seisedge.train.fit.run import resume_training, run_training
@@ -34,6 +36,7 @@ Examples:
   seisedge train event-type --data mine --from runs/event-type --set optimisation.transfer=last-layer -o runs/mine
 """
 
+BUNDLED = ("event-type", "magnitude")
 TWO_CLASSES = {"arguments.n_classes": 2, "data.noise": {}}
 OUT_OF_MEMORY = (
     "out of memory; reduce the batch (--set optimisation.batch=16), or, on a GPU, the memory for data (--device-memory)"
@@ -127,7 +130,9 @@ def mix_from(texts: tuple[str, ...]) -> dict[str, float]:
     metavar="KEY=VALUE",
     help="Value that takes precedence over the recipe; may be repeated.",
 )
-@click.option("--from", "source", type=click.Path(path_type=Path), metavar="RUN|M.pt", help="Initial weights.")
+@click.option("--from", "source", type=click.Path(path_type=Path), metavar="RUN|M.pt|MODEL",
+    help="Initial weights: a run, a file of tensors, or an event type model (event-type or M.onnx; needs onnx).",
+)  # fmt: skip
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Resume an interrupted run.")
 @overwrite_option
 @click.option(
@@ -205,9 +210,10 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 chosen = load_recipe(recipe or "", overrides | (TWO_CLASSES if without else {}))
                 folders = folders_from(data) or [find_dataset(Path.cwd())]
                 target = out or Path("runs") / chosen.name
+                weights = model_path(source) if source is not None and is_model(source) else source
                 run = run_training(
                     chosen, folders, target, seed, where,
-                    limit=limit, report=report, settings=how, weights=source, checkpoint_s=checkpoint_every,
+                    limit=limit, report=report, settings=how, weights=weights, checkpoint_s=checkpoint_every,
                     overwrite=overwrite,
                 )  # fmt: skip
     except KeyboardInterrupt as stop:
@@ -216,6 +222,11 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         leave_world(world)
     if world.first and target is not None:
         click.echo(f"{target}: checkpoint of {run.n_records} records; next: seisedge export {shlex.quote(str(target))}")
+
+
+def is_model(source: Path) -> bool:
+    """True for a model file or the name of a bundled model, where no run of that name exists."""
+    return source.suffix == SUFFIX or (str(source) in BUNDLED and not source.exists())
 
 
 def _how_to_resume(target: Path | None, stop: KeyboardInterrupt) -> str:

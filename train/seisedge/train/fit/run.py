@@ -45,6 +45,7 @@ from seisedge.train.fit.calibration import calibration_of
 from seisedge.train.fit.distributed import World
 from seisedge.train.fit.feed import mixer_of
 from seisedge.train.fit.loop import Row, Settings, Trained, train_model, write_log
+from seisedge.train.fit.model_weights import SUFFIX, provenance_of_model_file, recipe_for, weights_of_model_file
 from seisedge.train.fit.objective import OnsetObjective
 from seisedge.train.fit.progress import Progress, Reporter
 from seisedge.train.fit.request import FILE as REQUEST
@@ -123,6 +124,9 @@ def run_training(  # noqa: PLR0913 - independent inputs, each used as it is
         if not is_started(out):
             protect_folder(out, overwrite, RESULTS)
         data, begun_with = [stored_from_path(f.resolve()) for f in folders], text_from_path(weights or "")
+        if weights is not None and weights.suffix == SUFFIX:
+            recipe = recipe_for(recipe, weights)
+            report("batch norm is frozen: a model file contains it as a part of the convolutions")
         earlier = None if weights is None else provenance_in(weights)
         request = Request(recipe, data, seed, limit, begun_with, weights_provenance=earlier)
         return _train(request, out, device, settings, draws, report, checkpoint_s, weights)
@@ -192,7 +196,9 @@ def _train(
     check_fits(recipe, model)
     check_augmentations(augmentations_from(recipe.augmentation), model.task)
     if weights is not None:
-        settings = dataclasses.replace(settings, weights=weights_from(weights))
+        of_file = weights.suffix == SUFFIX
+        initial = weights_of_model_file(weights, recipe) if of_file else weights_from(weights)
+        settings = dataclasses.replace(settings, weights=initial)
     archive = load_archive(
         [path_from_stored(folder) for folder in request.data],
         model.geometry.rate_hz,
@@ -268,6 +274,8 @@ def _train(
 
 def provenance_in(weights: Path) -> Provenance | None:
     """Training data of the run `weights`; None if it is no run, or a run that does not state them."""
+    if weights.suffix == SUFFIX:
+        return provenance_of_model_file(weights)
     try:
         return load_run(weights).provenance
     except InputError:  # a file of tensors; if it is not that either, `weights_from` raises

@@ -217,11 +217,12 @@ def set_modes(model: Model, recipe: Recipe) -> None:
     """Set the model to training mode and freeze the parts that the recipe freezes."""
     model.train()
     o = recipe.optimisation
-    if o.transfer == "last-layer":
+    if o.transfer in ("last-layer", "late-layers"):
         model.eval()
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-        for parameter in model.last_layer().parameters():
+        trained = [model.last_layer()] if o.transfer == "last-layer" else model.late_layers()
+        for parameter in (p for layer in trained for p in layer.parameters()):
             parameter.requires_grad_(True)
     elif o.batch_norm == "frozen":
         for module in model.modules():
@@ -236,8 +237,8 @@ def load_weights(model: Model, weights: Weights | None, transfer: str) -> list[s
     never copied.
     """
     if weights is None:
-        if transfer == "last-layer":
-            raise InputError("transfer 'last-layer' needs initial weights; give --from RUN or --from M.pt")
+        if transfer in ("last-layer", "late-layers"):
+            raise InputError(f"transfer '{transfer}' needs initial weights; give --from event-type or --from RUN")
         return []
     if transfer == "scratch":
         raise InputError("transfer 'scratch' uses no initial weights, but --from was given; remove one of the two")

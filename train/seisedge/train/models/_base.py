@@ -50,6 +50,10 @@ class Model(nn.Module, abc.ABC):
         """The last linear layer, which is trained when only the last layer is transferred."""
         return [m for m in self.modules() if isinstance(m, nn.Linear)][-1]
 
+    def late_layers(self) -> list[nn.Module]:
+        """The last block and what follows it; by default the last layer."""
+        return [self.last_layer()]
+
     def forward(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """waveform, valid: (batch, 3, n_samples) → probabilities (batch, n_labels)."""
         return self.probabilities(self.raw(waveform, valid))

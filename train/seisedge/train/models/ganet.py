@@ -105,6 +105,11 @@ class GANetSmall(EventTypeModel):
             shape.stem, shape.widths, shape.strides, shape.expanded, shape.last, len(labels), dropout
         )
 
+    def late_layers(self) -> list[nn.Module]:
+        """The last bottleneck with its attention, and what follows."""
+        t = self.trunk
+        return [t.bottlenecks[-1], t.attentions[-1], t.last, t.attention, t.classify]
+
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """(batch, 3, 1800) each → (batch, n_labels)."""
         x, mask = self.front(waveform, valid)

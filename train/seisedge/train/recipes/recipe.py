@@ -132,7 +132,8 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label_smoothing: used by all losses except 'ordinal'.
     balance: how often each label is drawn: 'equal', or 'records', in proportion to its records.
     batch_norm: 'frozen' keeps its present statistics; needed for several processes on CPUs.
-    transfer: use of initial weights (--from): 'full' trains all layers, 'last-layer' only the last one; 'scratch'
+    transfer: use of initial weights (--from): 'full' trains all layers, 'late-layers' the last block and
+        what follows, 'last-layer' only the last one; 'scratch'
         allows no initial weights.
     average: decay of the moving average of weights in each step.
     magnitude_shift: largest random change of log10 amplitude and magnitude label together.
@@ -155,7 +156,7 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.05
     balance: Literal["equal", "records"] = "equal"
     batch_norm: Literal["live", "frozen"] = "live"
-    transfer: Literal["full", "last-layer", "scratch"] = "full"
+    transfer: Literal["full", "late-layers", "last-layer", "scratch"] = "full"
     average: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.998
     magnitude_shift: float = 0.0
     distance_weight: float = 1.0

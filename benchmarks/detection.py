@@ -43,7 +43,7 @@ from benchmarks.detectors import (
 )
 from benchmarks.records import NCEDC, OTHERS, PickedRecord, Stated, pick_groups, records_of
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso, ns_from_s
-from seisedge.runtime.config import Mode, StationConfig, load_config
+from seisedge.runtime.config import EventsConfig, Mode, StationConfig, load_config
 from seisedge.runtime.demo import AUTOMATIC, CATALOGUE, RECORDING, STATIONS
 from seisedge.runtime.demo.truth import EARLY_S, LATE_S, Earthquake, automatic_from_csv, belongs, catalogue_from_csv
 from seisedge.runtime.event import Event
@@ -181,7 +181,8 @@ def also_curve(path: Path, recordings: Sequence[Recording]) -> tuple[str, list[P
         times, scores = np.array([t for t, _ in own], dtype=np.int64), np.array([s for _, s in own])
         detections.append(Detections(times, scores))
     ladder = sorted({round(float(q), 2) for q in np.quantile([o.score for o in stated.onsets], SHARES)})
-    return stated.name, detection_curve(recordings, detections, ladder, separation_s=5.0)
+    separation_s = EventsConfig().separation_s("onset")
+    return stated.name, detection_curve(recordings, detections, ladder, separation_s=separation_s)
 
 
 # --- noise -----------------------------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ class Detectors:
         """
         engine = self._remembering if name == ONSET else None
         found = p_times(onsets_in(stretch.waveform, stretch.valid, engine, threshold))
-        separation_s = EventsConfig().min_event_separation_s
+        separation_s = EventsConfig().separation_s("onset" if name == ONSET else "sta-lta")
         return stretch.start_ns + thinned(Detections(found, np.ones(len(found))), 0.0, separation_s).time_ns
 
     def _detector(self, name: str, threshold: float | None, models: Models) -> Detector:

@@ -103,7 +103,7 @@ def test_a_detector_that_always_fires_is_counted_in_the_noise(data: Archive) -> 
     few = dataclasses.replace(data, records=data.records[:3])
     found = evaluate_detector(dataclasses.replace(detector(), network=alternating), few, ["mine"], draws=20)
     rate = value(found, "onsets per hour", "noise before the events")
-    assert 500 < rate <= 720  # one in 5 s, the smallest separation of events
+    assert 1500 < rate <= 1800  # one in 2 s, the smallest separation of its events
 
 
 def test_the_page_and_the_plots_show_both_detectors(report: EvaluationReport, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_clear_onsets_are_found_by_detector_and_trigger_near_the_picks_and_noise
     assert report.onset is not None and (report.n_records, report.n_events) == (10, 10)
     for who in ("model", STA_LTA):
         assert value(report, "P arrivals found", "events", who) == 1.0
-        assert value(report, "P arrivals found", "events, over 8", who) == 1.0
+        assert value(report, "P arrivals found", "events, signal to noise over 8", who) == 1.0
         assert value(report, "onsets per hour", "noise before the events", who) == 0.0
         assert value(report, "within 0.5 s", "picks of P", who) == 1.0
         assert abs(value(report, "median error, s", "picks of P", who)) < 0.2
@@ -112,6 +112,7 @@ def test_the_page_and_the_plots_show_both_detectors(report: EvaluationReport, tm
     page = markdown_of(report, names)
     assert "| P arrivals found | 1.00 (1.00–1.00) | 1.00 (1.00–1.00) | 10 | 10 |" in page
     assert "| STA/LTA | 4.2 | 1.00 | 0.0 |" in page and "![detection.png](detection.png)" in page
+    assert "\n## Picks of P\n" in page
     assert "at the default thresholds: model 0.5, STA/LTA 4.2" in page
 
 

@@ -49,7 +49,7 @@ class Stretch:
 
 
 def stretches(archive: Archive, chosen: Chosen) -> list[Stretch]:
-    """The chosen records that have a start time, joined where one follows the other."""
+    """The chosen records, joined where one follows the other; a record without a time alone, as if it began at 0."""
     rows = [(r.event, r.station, r.time_ns, i) for i, r in enumerate(archive.records) if chosen(r) and r.time_ns]
     runs: list[list[tuple[int, int]]] = []  # (first sample, index of the record)
     key: tuple[str, str] | None = None
@@ -61,6 +61,7 @@ def stretches(archive: Archive, chosen: Chosen) -> list[Stretch]:
             begin, key = at, (event, station)
         runs[-1].append((round(at - begin), i))
         end = at + archive.records[i].n_samples
+    runs += [[(0, i)] for i, r in enumerate(archive.records) if chosen(r) and not r.time_ns]
     return [_joined(archive, run) for run in runs]
 
 

@@ -57,11 +57,12 @@ def calibration_of(
     values["thresholds"] = torch.tensor([p, s])
     report(f"temperature {float(values['temperature']):.3f}, picks {values['picks'].tolist()}, P {p:g}, S {s:g}")
     for row in rows:
+        if row.threshold != p and round(row.threshold * 1000) % 100:
+            continue
         figures = (("recall", row.recall), ("matched", row.matched), ("noise onsets per hour", row.noise_per_hour))
-        report(
-            f"threshold {row.threshold:g}: "
-            + ", ".join(f"{what} {value:.3g}" for what, value in figures if value is not None)
-        )
+        known = [f"{what} {value:.3g}" for what, value in figures if value is not None]
+        if known:
+            report(f"threshold {row.threshold:g}: {', '.join(known)}")
     return values
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from seisedge.runtime.inference.infer import model_path
-from seisedge.train.archive.archive import Record, load_archive
+from seisedge.train.archive.archive import Record, Wanted, load_archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.mixture import with_sources
 from seisedge.train.bootstrap import estimate
@@ -52,7 +52,7 @@ def main() -> None:
         tuned,
         optimisation=msgspec.structs.replace(tuned.optimisation, transfer="full", batch_norm="live", rate=2e-3),
     )
-    archive = load_archive([options.folder], 40.0, 15.0, subsets=options.sources, split="whole")
+    archive = load_archive([options.folder], 40.0, 15.0, split="whole", wanted=Wanted(subsets=options.sources))
     records = [dataclasses.replace(r, split="train", fold=1) for r in archive.records]
     archive = dataclasses.replace(archive, records=records)
     weights = weights_of_model_file(path, recipe_for(plain, path))

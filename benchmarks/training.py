@@ -93,7 +93,7 @@ def our_batches(device: torch.device) -> tuple[Stage, Callable[[], object]]:
     stage = Stage(recipe(), records(), lambda r: r.split == "train", 1, device, None, None, Settings(), print)
 
     def batch() -> object:
-        return stage.chain.waveform(*stage.cutter.cut(stage.sampler.draw(BATCH)))
+        return stage.batch()
 
     return stage, batch
 

@@ -1,6 +1,6 @@
 """Build the folders `onsets` and `noise` of this folder from a folder of collected records.
 
-    python datasets/build_onsets.py SOURCE [-o datasets]
+    python -m datasets.build_onsets SOURCE [-o datasets]
 
 SOURCE holds `unlabelled/` and `real/` (SeisBench format), `continuous/` and `noise/` (miniSEED). Kept samples are
 copied bit by bit. README.md in this folder lists what is left out, and why.
@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 import obspy
-from build import P_KM_S, RIDGECREST_END_NS, Row, exact
+from datasets.build import P_KM_S, RIDGECREST_END_NS, Row, exact
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.train.dataset.onset import VISIBLE_RATIO, Onset, find_onset, power_from_record

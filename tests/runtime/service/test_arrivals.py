@@ -42,7 +42,7 @@ class Run:
         self.source = ListSource([], live=True)
         self.health.source = self.source
         by_id = {str(config.station_id): config for config in configs}
-        default = None if configs else classic_config(mode=mode)  # type: ignore[arg-type]
+        default = None if configs else classic_config(mode=mode)
         self.loop = Loop(fake_models(), [], by_id, default=default, health=self.health)
 
     def arrive(

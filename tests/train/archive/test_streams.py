@@ -11,7 +11,7 @@ import torch
 
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record, picks_of
-from seisedge.train.archive.artefacts import ARTEFACTS
+from seisedge.train.archive.artefacts import ARTEFACTS, Artefact
 from seisedge.train.archive.stream_spec import StreamSpec
 from seisedge.train.archive.streams import HOP_N, KNOWN_HOPS, StreamMixer, Truth
 
@@ -151,14 +151,14 @@ def test_a_batch_holds_the_hops_that_have_an_output_and_repeats_with_the_seed() 
     assert x.shape == valid.shape == (4, 3, (CONTEXT_HOPS + 300) * HOP_N)
     assert picks.shape == picks_weight.shape == (4, 300, 2)
     assert kind.shape == kind_weight.shape == (4, 300)
-    assert torch.isfinite(x).all() and set(valid.unique().tolist()) <= {0.0, 1.0}
+    assert torch.isfinite(x).all() and bool(((valid == 0) | (valid == 1)).all())
 
 
-@pytest.mark.parametrize("artefact", sorted(set(ARTEFACTS), key=lambda f: f.__name__))
-def test_artefacts_are_finite_and_change_the_stream(artefact: object) -> None:
+@pytest.mark.parametrize("artefact", list(dict.fromkeys(ARTEFACTS)))
+def test_artefacts_are_finite_and_change_the_stream(artefact: Artefact) -> None:
     for seed in range(30):
         x = np.zeros((3, 2000), dtype=np.float32)
-        begin, end = artefact(x, 2.0, np.random.default_rng(seed))  # type: ignore[operator]  # of ARTEFACTS
+        begin, end = artefact(x, 2.0, np.random.default_rng(seed))
         assert np.isfinite(x).all() and begin <= end
     assert x.dtype == np.float32
 

@@ -10,7 +10,7 @@ import torch
 
 from seisedge.train.archive.archive import Archive
 from seisedge.train.fit.loop import train_model
-from seisedge.train.fit.objective import TEACHER_WEIGHT
+from seisedge.train.fit.objective import TEACHER_WEIGHT, Objective
 from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
@@ -51,6 +51,7 @@ def test_the_loss_grows_by_the_divergence_from_the_teacher(recipe: Recipe, few: 
     model = stage.model.eval()
     plain.model.load_state_dict(model.state_dict())
     plain.model.eval()
+    assert isinstance(stage.objective, Objective)
     with torch.no_grad():
         x = stage.objective.in_unit(batch[0] * 10 ** batch[4][:, None, None], batch[3])
         p, q = teacher(x, batch[1]), model(x, batch[1]).clamp(min=1e-7)
@@ -92,6 +93,7 @@ def test_initial_station_terms_are_kept_at_a_learning_rate_of_0(few: Archive) ->
 def test_counts_become_metres_per_second_by_gain_and_station_term(few: Archive) -> None:
     stage = stage_of(recipe_of("magnitude"), few, Settings())
     stations = sorted({r.station for r in few.records if r.gain is None})
+    assert isinstance(stage.objective, Objective)
     stage.objective.set_terms({stations[0]: 1.0})
     with_gain = next(i for i, r in enumerate(few.records) if r.gain is not None)
     without = next(i for i, r in enumerate(few.records) if r.gain is None and r.station == stations[0])
@@ -100,4 +102,5 @@ def test_counts_become_metres_per_second_by_gain_and_station_term(few: Archive) 
     assert float(x[0, 0, 0]) == pytest.approx(1 / float(facts.gain[with_gain]))
     assert float(x[1, 0, 0]) == pytest.approx(1 / (10 * float(facts.gain[without])))
     plain = stage_of(recipe_of("event-type"), few, Settings())
+    assert isinstance(plain.objective, Objective)
     assert torch.equal(plain.objective.in_unit(torch.ones(1, 3, 4), torch.tensor([0])), torch.ones(1, 3, 4))

@@ -28,6 +28,7 @@ from seisedge.train.archive.task import wanted_of
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
 from seisedge.train.evaluation.report import EvaluationReport
 from seisedge.train.fit.loop import Row, Trained, train_model, write_log
+from seisedge.train.fit.objective import Objective
 from seisedge.train.fit.progress import Progress
 from seisedge.train.fit.request import Request, write_request
 from seisedge.train.fit.run import evaluation_of
@@ -184,9 +185,11 @@ def select(run: Run, recipe: Recipe, archive: Archive, spec: PruneSpec, say: Say
 def windows_for_effects(stage: Stage) -> tuple[Tensor, Tensor]:
     """Training windows (n, 3, n_samples), in the model's unit."""
     xs, valids = [], []
+    objective = stage.objective
+    assert isinstance(objective, Objective)
     for _ in range(EFFECT_BATCHES):
         x, valid, _, record, _ = stage.batch()
-        xs.append(stage.objective.in_unit(x, record).detach())
+        xs.append(objective.in_unit(x, record).detach())
         valids.append(valid)
     return torch.cat(xs), torch.cat(valids)
 

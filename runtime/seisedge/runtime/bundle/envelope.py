@@ -76,7 +76,7 @@ def envelope_from_bytes(data: bytes, payload_type: str) -> Envelope:
 def is_signed(key: PublicKey, signature: bytes, signed: bytes) -> bool:
     """Is `signature` that of `key` over `signed`?"""
     from securesystemslib.exceptions import UnverifiedSignatureError
-    from securesystemslib.signer import Signature, SSlibKey  # type: ignore[attr-defined]
+    from securesystemslib.signer import Signature, SSlibKey
 
     public = SSlibKey(key.key_id, "ed25519", "ed25519", {"public": key.raw.hex()})
     try:

@@ -208,24 +208,29 @@ def _remarks(found_on: dict[QualityCode, list[str]]) -> list[Quality]:
 def _joined(first: _Look, second: _Look) -> Inspection:
     """The first sensor, with the second one where the first cannot be used."""
     good = second.valid & ~second.mask & ~second.after
-    has_clips = (first.held & first.valid).any(axis=1)
-    replaced = has_clips & ~(first.held & first.valid & ~good).any(axis=1)
+    has_clips = _rows_with(first.held & first.valid)
+    replaced = has_clips & ~_rows_with(first.held & first.valid & ~good)
     bad: Mask = ~first.valid | first.mask | (first.after & replaced[:, None])
     # an accelerometer that stands alone is used where it clips, as a seismometer is
     good |= second.valid & ~second.mask & ~first.valid
     used = bad & good
     from_second = used | (~first.valid & second.valid)
-    clipped_rows: Mask = (has_clips & ~replaced) | (second.held & from_second).any(axis=1)
+    clipped_rows = (has_clips & ~replaced) | _rows_with(second.held & from_second)
     found_on: dict[QualityCode, list[str]] = {}
     for code, components in first.found_on.items():
-        left: Mask = (first.mask & first.valid & ~used).any(axis=1)  # rows with samples that stay masked
-        wanted: Mask = clipped_rows if code == "clipped" else left
+        left = _rows_with(first.mask & first.valid & ~used)  # rows with samples that stay masked
+        wanted = clipped_rows if code == "clipped" else left
         found_on[code] = [c for c in components if wanted[COMPONENTS.index(c)]]
-        masked: Mask = (second.mask & from_second).any(axis=1)
-        wanted = (second.held & from_second).any(axis=1) if code == "clipped" else masked
+        masked = _rows_with(second.mask & from_second)
+        wanted = _rows_with(second.held & from_second) if code == "clipped" else masked
         found_on[code] += [c for c in second.found_on[code] if wanted[COMPONENTS.index(c)]]
     mask = (bad & first.valid & ~used) | (second.mask & ~first.valid)
     return Inspection(mask, _remarks(found_on), bool(clipped_rows.any()), used)
+
+
+def _rows_with(found: Mask) -> Mask:
+    """(3,): rows of `found` (3, n) with a True."""
+    return np.asarray(found.any(axis=1))
 
 
 def flag_remarks(flags: RecordFlag, inspection: Inspection | None = None) -> list[Quality]:

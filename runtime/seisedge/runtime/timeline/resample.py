@@ -146,7 +146,7 @@ class _Design:
 @functools.lru_cache(maxsize=1)
 def _smoothing() -> tuple[Float, Float, Float, Float]:
     """Running integrals of the smoothing window, and of it convolved with itself: ages in seconds, and values."""
-    window = np.kaiser(FINE_STEPS + 1, SMOOTHING_BETA)
+    window = np.kaiser(FINE_STEPS + 1, SMOOTHING_BETA).astype(np.float64)
     window /= window.sum()
     both = np.convolve(window, window)
     step_s = SMOOTHING_S / FINE_STEPS

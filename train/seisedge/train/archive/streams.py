@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -123,7 +123,7 @@ class StreamMixer:
         first = self.context_hops - self.delay_hops
         here = slice(first, first + 10 * self.spec.blocks)
         truths = [truth for _, _, truth in drawn]
-        columns = [
+        columns: list[list[npt.NDArray[Any]]] = [
             [x for x, _, _ in drawn],
             [valid.astype(np.float32) for _, valid, _ in drawn],
             [t.picks[here] for t in truths],
@@ -163,7 +163,7 @@ class StreamMixer:
 
     def _draw_record(self, pool: str) -> int:
         indices, cumulative = self.pools[pool]
-        index = int(indices[min(np.searchsorted(cumulative, self.rng.random()), len(indices) - 1)])
+        index = int(indices[min(int(np.searchsorted(cumulative, self.rng.random())), len(indices) - 1)])
         self.drawn.add(index)
         return index
 
@@ -217,8 +217,8 @@ class StreamMixer:
             if base == "continuous":
                 start = int(rng.integers(0, max(record.n_samples - n, 1)))
             else:
-                place = rng.uniform(0.15, 1.0) * n if base == "event" else rng.uniform(0, 1.0) * n
-                start = round(record.onset - place)
+                share = rng.uniform(0.15, 1.0) if base == "event" else rng.uniform(0, 1.0)
+                start = round(record.onset - share * n)
             index = np.arange(start, start + n)
         inside = (index >= 0) & (index < archive.waveform.shape[-1])
         index = np.clip(index, 0, archive.waveform.shape[-1] - 1)
@@ -227,8 +227,8 @@ class StreamMixer:
         mean = (archive.waveform[i] * archive.valid[i]).sum(1, keepdims=True) / count
         x = np.where(valid, archive.waveform[i][:, index] - mean, 0.0).astype(np.float32)
         own = self._power(i)
-        hop = np.clip(index[::HOP_N] // HOP_N, 0, len(own) - 1)
-        power = np.where(valid[0, ::HOP_N], own[hop], 0.0).astype(np.float32)
+        hops = np.clip(index[::HOP_N] // HOP_N, 0, len(own) - 1)
+        power = np.where(valid[0, ::HOP_N], own[hops], 0.0).astype(np.float32)
         return x, valid, [Item(record, -start, power, "noise" if base == "noise" else "event")]
 
     def _noise_level(self, item: Item) -> float:

@@ -45,7 +45,7 @@ class Stretch:
     @property
     def hours(self) -> float:
         """Length, at 40 Hz."""
-        return self.waveform.shape[1] / 40.0 / 3600
+        return float(self.waveform.shape[1] / 40.0 / 3600)
 
 
 def stretches(archive: Archive, chosen: Chosen) -> list[Stretch]:

@@ -18,7 +18,7 @@ from seisedge.train.archive.task import RecordFilter, candidates_of, sampler_of
 from seisedge.train.augment import Chain, Chance, augmentations_from
 from seisedge.train.evaluation.detector import noise_onsets
 from seisedge.train.fit.distributed import World
-from seisedge.train.fit.objective import Objective, OnsetObjective, RecordFacts
+from seisedge.train.fit.objective import BatchObjective, Objective, OnsetObjective, RecordFacts
 from seisedge.train.fit.validation import StreamValidation, Validation, WindowValidation
 from seisedge.train.models._base import Model, OnsetModel, PictureModel
 from seisedge.train.recipes.recipe import Recipe
@@ -36,7 +36,7 @@ class Feed(Protocol):
     stations: set[str]
     n_records: int
 
-    def objective(self, teacher: Model | None) -> nn.Module:
+    def objective(self, teacher: Model | None) -> BatchObjective:
         """The loss; its arguments are those of a batch."""
 
     def validation(self, held_out: RecordFilter) -> Validation | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from seisedge.train.models._base import BinnedMagnitudeModel, EventTypeModel, Ma
 from seisedge.train.recipes.recipe import Recipe
 
 TEACHER_WEIGHT = 4.0  # weight of the divergence from the teacher, relative to the loss on labels
+
+ONSET_SCORE = "share of P hops found"
 
 
 class RecordFacts(nn.Module):
@@ -49,7 +51,26 @@ class RecordFacts(nn.Module):
         self.register_buffer("index", torch.tensor(index), persistent=False)
 
 
-class Objective(nn.Module):
+class BatchObjective(nn.Module):
+    """The loss of a batch and its score, of one task. terms: station terms that are trained; None: there are none."""
+
+    terms: nn.Parameter | None
+
+    @property
+    def score_name(self) -> str:
+        """Name of the score that `forward` returns."""
+        raise NotImplementedError
+
+    @property
+    def stations(self) -> Sequence[str]:
+        """The stations of `terms`."""
+        return []
+
+    def set_terms(self, station_term: Mapping[str, float]) -> None:
+        """Set the initial station terms (log10), where there are any; other stations keep theirs."""
+
+
+class Objective(BatchObjective):
     """forward(x, valid, label, record, shift) → mean loss of the batch, and its score: accuracy for event types, mean
     absolute error for magnitudes.
     """
@@ -114,9 +135,12 @@ class Objective(nn.Module):
             return x
         return x / (self.facts.gain[record] * 10 ** self.term(record).detach())[:, None, None]
 
+    @property
+    def stations(self) -> Sequence[str]:
+        return self.facts.stations
+
     @torch.no_grad()
     def set_terms(self, station_term: Mapping[str, float]) -> None:
-        """Set the initial station terms (log10); other stations keep theirs."""
         if self.terms is not None:
             for i, station in enumerate(self.facts.stations):
                 self.terms[i] = station_term.get(station, 0.0)
@@ -132,21 +156,17 @@ class Objective(nn.Module):
 
     @property
     def score_name(self) -> str:
-        """Name of the score that `forward` returns."""
         return "accuracy" if self.model.task == "event_type" else "mean error"
 
 
-class OnsetObjective(nn.Module):
+class OnsetObjective(BatchObjective):
     """forward(x, valid, picks, picks_weight, kind, kind_weight) → mean loss of the batch, and its score: the share of
     the hops with a P onset whose probability is above one half.
     """
 
-    terms = None
-    score_name = "share of P hops found"
-
     def __init__(self, recipe: Recipe, model: OnsetModel) -> None:
         super().__init__()
-        self.spec, self.model = recipe.detector, model
+        self.spec, self.model, self.terms = recipe.detector, model, None
 
     def forward(
         self, x: Tensor, valid: Tensor, picks: Tensor, picks_weight: Tensor, kind: Tensor, kind_weight: Tensor
@@ -163,5 +183,6 @@ class OnsetObjective(nn.Module):
         found = ((logits[..., 0] > 0) & there).sum() / there.sum().clamp(min=1)
         return loss, found.float().detach()
 
-    def set_terms(self, station_term: Mapping[str, float]) -> None:
-        """A detector has no station terms."""
+    @property
+    def score_name(self) -> str:
+        return ONSET_SCORE

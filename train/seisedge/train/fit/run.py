@@ -46,7 +46,7 @@ from seisedge.train.fit.distributed import World
 from seisedge.train.fit.feed import mixer_of
 from seisedge.train.fit.loop import Row, Settings, Trained, train_model, write_log
 from seisedge.train.fit.model_weights import SUFFIX, provenance_of_model_file, recipe_for, weights_of_model_file
-from seisedge.train.fit.objective import OnsetObjective
+from seisedge.train.fit.objective import ONSET_SCORE
 from seisedge.train.fit.progress import Progress, Reporter
 from seisedge.train.fit.request import FILE as REQUEST
 from seisedge.train.fit.request import (
@@ -70,7 +70,7 @@ RESULTS = (
     "checkpoint.pt", "metrics.json", "metrics.md", "log.csv", "log_calibration.csv", "loss.png", "tensorboard",
     "evaluation",
 )  # fmt: skip
-SCORES = {"event_type": "accuracy", "magnitude": "mean error", "onset": OnsetObjective.score_name}
+SCORES = {"event_type": "accuracy", "magnitude": "mean error", "onset": ONSET_SCORE}
 
 
 def evaluation_of(

@@ -173,7 +173,7 @@ class Stage:
         if self.objective.terms is None:
             return {}
         values = self.objective.terms.detach().cpu()
-        return {s: float(values[i]) for i, s in enumerate(self.objective.facts.stations) if s in self.stations}
+        return {s: float(values[i]) for i, s in enumerate(self.objective.stations) if s in self.stations}
 
     def state(self) -> dict[str, Any]:
         """The complete state at this step; a training restored from it continues as if it had not been interrupted.

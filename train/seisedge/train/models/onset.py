@@ -128,8 +128,10 @@ class OnsetNet(OnsetModel):
         for module in self.modules():
             if isinstance(module, nn.Conv1d) and module is not self.head:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                assert module.bias is not None
                 nn.init.zeros_(module.bias)
         with torch.no_grad():
+            assert self.head.bias is not None
             self.head.bias[:2] = RARE
 
     def network(self, power: Tensor, mask: Tensor) -> Tensor:
@@ -146,7 +148,8 @@ class OnsetNet(OnsetModel):
             x = torch.relu(layer(x))
         x = torch.relu(self.fine[-1](x) + self.join[1](y))
         x = torch.relu(self.mix(self.dropout(x)))
-        return self.head(x).transpose(1, 2)
+        logits: Tensor = self.head(x)
+        return logits.transpose(1, 2)
 
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """Logits (batch, BLOCK_HOPS, 5)."""

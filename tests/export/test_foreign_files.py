@@ -182,6 +182,13 @@ def test_a_constant_of_8_gb_is_refused_by_a_child_process(
     assert "refused by a trial with 256 MiB of memory" in refused(command, "bad.onnx", tmp_path, datasets)
 
 
+@pytest.mark.parametrize("command", ["quantize", "gate, as the parent", "gate, as the child"])
+def test_a_fixed_batch_is_named(command: str, tmp_path: Path, datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.onnx").write_bytes(of_batch(7))
+    assert "has a fixed batch of 7, it must be free" in refused(command, "bad.onnx", tmp_path, datasets)
+
+
 @pytest.mark.parametrize("command", ["quantize", "evaluate", "gate, as the child"])
 def test_a_fifo_is_not_waited_for(
     command: str, tmp_path: Path, datasets: Path, monkeypatch: pytest.MonkeyPatch

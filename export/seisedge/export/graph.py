@@ -44,12 +44,10 @@ class ModelFile:
 def open_model(path: Path, trial: bool = False) -> ModelFile:
     """Read a model file, check its card against its graph, and check that onnxruntime can load it.
 
-    trial: of a file from elsewhere, which is first opened and run in a child process within limits of memory and time.
+    trial: of a file from elsewhere, which a child process opens and runs first, within limits of memory and time.
     Raises InputError, CardError.
     """
     data, card = read_model(path)
-    if trial:
-        try_first_open(path, default_folder())
     try:
         graph = onnx.load_from_string(data)
         onnx.checker.check_model(graph)
@@ -70,6 +68,8 @@ def open_model(path: Path, trial: bool = False) -> ModelFile:
                 f"{path}: '{value.name}' of the graph has a fixed batch of {batch.dim_value}, it must be free; export "
                 "the model with 'seisedge export'"
             )
+    if trial:
+        try_first_open(path, default_folder())
     OnnxRuntimeEngine(path)  # onnx's checker accepts operators that no engine implements
     return ModelFile(path, graph, card, hashlib.sha256(data).hexdigest())
 

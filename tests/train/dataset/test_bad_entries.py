@@ -129,3 +129,11 @@ def test_words_for_true_and_false(tmp_path: Path) -> None:
     assert [r.visible for r in archive.records] == [True, True, True, False, False, False, False]
     with pytest.raises(InputError, match=r"t9: column trace_visible must be true or false .* got 'maybe'"):
         flag({"trace_name": "t9", "trace_visible": "maybe"}, "trace_visible", True)
+
+
+@pytest.mark.parametrize("option", ["--stations", "--picks"])
+def test_a_fifo_is_not_waited_for(made: Path, tmp_path: Path, option: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    code, _, err = run(made / "catalogue.xml", made / "rec", option, tmp_path / "fifo", "-o", tmp_path / "out")
+    assert code == 2
+    assert "no such file" in err

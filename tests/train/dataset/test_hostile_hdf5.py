@@ -10,6 +10,7 @@ import pytest
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.runtime.errors import InputError
+from seisedge.train.archive.archive import load_archive, require_memory
 from seisedge.train.dataset.store import Store
 
 
@@ -147,3 +148,26 @@ def test_too_many_columns(tmp_path: Path) -> None:
     path.write_text(",".join(f"c{i}" for i in range(3000)) + "\n")
     with pytest.raises(InputError, match="has 3000 columns, at most 2000 are read"):
         Store(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("name", ["t\x1b[31m", "a" * 501, '"t\n0"'])
+def test_names_that_a_terminal_cannot_show(tmp_path: Path, name: str) -> None:
+    path = own_set(tmp_path / "mine") / "metadata.csv"
+    path.write_text(path.read_text().replace("t0", name))
+    with pytest.raises(InputError, match="the trace_name of record 1 must have at most 500 printable characters"):
+        Store(tmp_path / "mine")
+
+
+def test_control_characters_of_other_columns_are_escaped(tmp_path: Path) -> None:
+    path = own_set(tmp_path / "mine") / "metadata.csv"
+    path.write_text(path.read_text().replace("earthquake", "\x1b[31mearthquake"))
+    with Store(tmp_path / "mine") as store:
+        assert store.rows[0]["source_type"] == "\\x1b[31mearthquake"
+
+
+def test_one_long_record_among_many_is_refused_before_memory_is_used(tmp_path: Path) -> None:
+    archive = load_archive([write_set(tmp_path / "mine", make_rows(4), make_arrays(4))], 40.0, 15.0)
+    require_memory(archive.records * 1000, 2400, limit_mib=1000)
+    n = archive.records[0].n_samples
+    with pytest.raises(InputError, match=rf"4000 records as long as the longest \(t0, {n} samples .* need 135 MiB"):
+        require_memory(archive.records * 1000, n, limit_mib=100)

@@ -23,7 +23,7 @@ def test_a_second_training_is_refused_while_the_first_one_runs(tmp_path: Path) -
         result = CliRunner().invoke(main, ["train", "event-type", "--data", str(data), "-o", str(out)])
         assert result.exit_code == 2
         assert f"{out}: another training writes to this folder" in result.output
-    assert not out.exists()  # it stayed empty
+    assert not out.exists()  # no training was started in it
 
 
 def test_the_other_processes_of_one_training_need_no_lock(tmp_path: Path) -> None:
@@ -34,9 +34,16 @@ def test_the_other_processes_of_one_training_need_no_lock(tmp_path: Path) -> Non
 def test_the_lock_ends_with_the_training(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError), locked_run(tmp_path / "run", SINGLE):
-            (tmp_path / "run" / "kept").touch()
+            (tmp_path / "run" / "run.json").touch()  # it was started, and can be resumed
             raise RuntimeError
-    assert (tmp_path / "run" / "kept").exists()
+    assert (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_training_that_could_not_begin_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="full"), locked_run(tmp_path / "run", SINGLE):
+        (tmp_path / "run" / "state").mkdir()
+        raise OSError(28, "full")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_target_that_is_no_folder(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from tests.train.fit.test_loop import run, tiny
 
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.archive.archive import Archive
-from seisedge.train.fit.request import weights_from
+from seisedge.train.evaluation.subject import subject_from
+from seisedge.train.fit.request import STATE, read_request, weights_from
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import load_recipe
 from seisedge.train.run_file import Run, load_run, save_run
@@ -117,3 +119,23 @@ def test_a_checkpoint_decides_no_path(tmp_path: Path) -> None:
     torch.save(values | {"recipe": values["recipe"].replace('"event-type"', '"../../escaped"')}, path)
     with pytest.raises(InputError, match=r"name must contain no / or"):
         load_run(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"\xff", b'{"recipe": 1}'])
+def test_a_damaged_request_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / STATE).mkdir()
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"run\.json: not the parameters of a training: ") as caught:
+        read_request(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[" * 100_000, b"\xff", b"[]", b'{"a": 1}'])
+def test_a_damaged_split_is_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+    save_run(small_run(), tmp_path / "checkpoint.pt")
+    if content is None:
+        os.mkfifo(tmp_path / "split.json")
+    else:
+        (tmp_path / "split.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"split\.json: cannot be read"):
+        subject_from(str(tmp_path), torch.device("cpu"))

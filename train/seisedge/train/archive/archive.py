@@ -22,6 +22,8 @@ import numpy.typing as npt
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.detection.soundness import resample_sound
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import MIB
+from seisedge.runtime.machine import memory_limit_mib
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.text import shortened
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
@@ -43,6 +45,7 @@ logger = logging.getLogger(__name__)
 ROW_OF_ORIENTATION = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
 SYNTHETIC = "synthetic: only the recipe key data.synthetic = true trains on them; no evaluation counts them"
 UNKNOWN_STATION = "."  # NET.STA without codes
+BYTES_A_SAMPLE = 5  # float32 and a mask
 EXAMPLES = 5  # names in a message
 KM_PER_S_OF_S_MINUS_P = 8.22  # P at 6.0 km/s, Vp/Vs 1.73
 
@@ -200,6 +203,7 @@ def load_archive(
     if len(chosen) < len(records):
         reader.left_out["on neither side of the split"] = len(records) - len(chosen)
     longest = max(records[i].n_samples for i in chosen)
+    require_memory([records[i] for i in chosen], longest)
     waveform = np.zeros((len(chosen), 3, longest), dtype=np.float32)
     valid = np.zeros((len(chosen), 3, longest), dtype=bool)
     for k, i in enumerate(chosen):
@@ -221,6 +225,22 @@ def load_archive(
         rate_hz, kept, waveform, valid, fingerprint(folders), sources, dict(reader.left_out), notes, rule,
         reader.folder_of,
     )  # fmt: skip
+
+
+def require_memory(records: Sequence[Record], longest: int, limit_mib: float | None = None) -> None:
+    """Raises InputError if the arrays of the records, each as long as the longest (samples), exceed the memory.
+
+    limit_mib: memory that may be used; None: that of this machine.
+    """
+    limit_mib = memory_limit_mib() if limit_mib is None else limit_mib
+    needed_mib = len(records) * 3 * longest * BYTES_A_SAMPLE / MIB
+    if limit_mib is not None and needed_mib > limit_mib:
+        name = next(r.name for r in records if r.n_samples == longest)
+        raise InputError(
+            f"{len(records)} records as long as the longest ({shortened(name)}, {longest} samples after resampling) "
+            f"need {needed_mib:.0f} MiB of memory, {limit_mib:.0f} MiB exist; cut windows around the events, or use "
+            "fewer records (--limit)"
+        )
 
 
 class _Reader:

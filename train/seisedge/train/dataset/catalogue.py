@@ -226,6 +226,8 @@ def label_of(phase: str) -> str | None:
 
 
 def _table(path: Path, what: str) -> tuple[list[str], list[dict[str, str]]]:
+    if not path.is_file():  # also a FIFO, which might never end
+        raise InputError(f"{path}: {what} cannot be read: no such file")
     try:
         text = read_up_to(path, MAX_BYTES).decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""), restval="")

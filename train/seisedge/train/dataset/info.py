@@ -50,7 +50,7 @@ def info(traces: Sequence[Trace]) -> Info:
         records=len(traces),
         events=len({t.event for t in traces if t.kind != "noise"}),
         noise_stretches=sum(t.noise_samples > 0 for t in traces if t.kind != "noise"),
-        by_kind=_counts(traces, lambda t: t.kind, lambda c: kinds[c.value]),
+        by_kind=_counts(traces, lambda t: t.kind, lambda c: kinds.get(c.value, len(kinds))),
         by_word=_counts(traces, lambda t: t.word or "(empty)"),
         by_magnitude=_counts([t for t in traces if t.kind != "noise"], magnitude_bin, _bin_order),
         by_station=_counts(traces, lambda t: t.station),

@@ -47,9 +47,13 @@ class Stations:
         """Read StationXML (.xml), station files (.toml) and folders of them. Raises InputError."""
         stations = cls()
         for path in paths:
-            if not path.exists():
+            if not (path.is_file() or path.is_dir()):  # also a FIFO, which might never end
                 raise InputError(f"--stations {path}: no such file or folder")
-            files = sorted(p for p in path.rglob("*") if p.suffix in (".xml", ".toml")) if path.is_dir() else [path]
+            files = (
+                sorted(p for p in path.rglob("*") if p.suffix in (".xml", ".toml") and p.is_file())
+                if path.is_dir()
+                else [path]
+            )
             if not files:
                 raise InputError(f"--stations {path}: the folder has no StationXML (.xml) or station file (.toml)")
             for file in files:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import MIB, read_up_to
 from seisedge.runtime.paths import text_from_path
-from seisedge.runtime.text import reason_of, shortened
+from seisedge.runtime.text import printable, quoted, reason_of, shortened
 from seisedge.train.dataset.columns import (
     LABELS,
     Row,
@@ -37,6 +37,7 @@ from seisedge.train.dataset.plausible import Implausible
 CHUNK = "trace_chunk"
 MAX_KEYS = 100  # of the group data_format
 MAX_COLUMNS = 2000
+MAX_NAME = 500  # characters of a trace_name
 MAX_CHUNKS = 10_000
 _PLACE = re.compile(r"-?\d*(:-?\d*){0,2}")
 
@@ -170,7 +171,14 @@ class Store:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         components = "" if "trace_component_order" in columns else self._common("component_order", chunk)
         out = []
-        for row in rows:
+        for number_of_row, row in enumerate(rows, 1):
+            if not row["trace_name"].isprintable() or len(row["trace_name"]) > MAX_NAME:
+                raise InputError(
+                    f"{path}: the trace_name of record {number_of_row} must have at most {MAX_NAME} printable "
+                    f"characters; got {quoted(row['trace_name'])}"
+                )
+            if not "".join(row.values()).isprintable():
+                row = {key: printable(value) for key, value in row.items()}
             plausible, found = without_implausible(row)
             self.implausible.append(found)
             row = canonical(plausible)

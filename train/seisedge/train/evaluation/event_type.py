@@ -211,6 +211,8 @@ def add_pictures(part: TypePart, labels: list[str], a: Answers, baselines: dict[
         events = a.facts["visible"] & np.isin(a.label, (yes, no))
         who = {MODEL: a.probabilities} | ({k: v for k, v in baselines.items() if "P/S" in k} if last else {})
         for name, p in who.items():
+            if not events.any():
+                break
             score = p[events, yes] / np.maximum(p[events, yes] + p[events, no], 1e-12)
             part.roc.append(Curve(name, a.answer_s, roc(score, a.label[events] == yes)))
     if last:

@@ -150,9 +150,11 @@ def subject_of_model(recipe: Recipe, model: Model, station_term: dict[str, float
 def _sides(path: Path) -> dict[str, str]:
     """Read split.json of a run: event → side. Raises InputError."""
     try:
+        if not path.is_file():  # also a FIFO, which might never end
+            raise FileNotFoundError(path)
         rows = json.loads(path.read_text(encoding="utf-8"))
         return {str(row["event"]): str(row["split"]) for row in rows.values()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path}: cannot be read ({type(error).__name__}); it states the training events of the run, and "
             "without it nothing can be held out; restore it next to checkpoint.pt"

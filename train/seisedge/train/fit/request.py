@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
-from seisedge.runtime.text import shortened
+from seisedge.runtime.text import reason_of, shortened
 from seisedge.train.archive.provenance import Provenance
 from seisedge.train.checkpoint import tensors_from
 from seisedge.train.recipes.recipe import Recipe
@@ -55,8 +55,8 @@ def read_request(out: Path) -> Request:
         raise InputError(f"--resume {out}: this run is finished; next: seisedge export {shlex.quote(str(out))}")
     try:
         return msgspec.json.decode(file.read_bytes(), type=Request)
-    except msgspec.MsgspecError as error:
-        raise InputError(f"{file}: {error}") from error
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise InputError(f"{file}: not the parameters of a training: {reason_of(error)}") from error
 
 
 def is_interrupted(out: Path) -> bool:

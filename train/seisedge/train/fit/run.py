@@ -44,6 +44,7 @@ from seisedge.train.fit.distributed import World
 from seisedge.train.fit.loop import Row, Settings, Trained, train_model, write_log
 from seisedge.train.fit.model_weights import SUFFIX, provenance_of_model_file, recipe_for, weights_of_model_file
 from seisedge.train.fit.progress import Progress, Reporter
+from seisedge.train.fit.request import FILE as REQUEST
 from seisedge.train.fit.request import (
     STATE,
     WEIGHTS,
@@ -145,7 +146,7 @@ def resume_training(
 
 @contextlib.contextmanager
 def locked_run(out: Path, world: World) -> Iterator[None]:
-    """Within the block no other training writes to `out`, which is created; removed again if it stays empty.
+    """Within the block no other training writes to `out`, which is created; removed again if none was started in it.
 
     Of several processes that train one model, the first one holds the lock. Raises InputError.
     """
@@ -169,9 +170,8 @@ def locked_run(out: Path, world: World) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-        if not existed:
-            with contextlib.suppress(OSError):
-                out.rmdir()  # only if it is empty
+        if not existed and not (out / REQUEST).is_file():  # it cannot be resumed
+            shutil.rmtree(out, ignore_errors=True)
 
 
 def _train(

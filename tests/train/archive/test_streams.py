@@ -12,8 +12,8 @@ import torch
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record, picks_of
 from seisedge.train.archive.artefacts import ARTEFACTS, Artefact
-from seisedge.train.archive.stream_spec import StreamSpec
 from seisedge.train.archive.streams import HOP_N, KNOWN_HOPS, StreamMixer, Truth
+from seisedge.train.recipes.stream_spec import StreamSpec
 
 N = 3000  # samples of a record
 CONTEXT_HOPS, DELAY_HOPS, P_AT, S_AT = 60, 10, 1403, 1603

@@ -146,13 +146,15 @@ class _Design:
 @functools.lru_cache(maxsize=1)
 def _smoothing() -> tuple[Float, Float, Float, Float]:
     """Running integrals of the smoothing window, and of it convolved with itself: ages in seconds, and values."""
-    window = np.kaiser(FINE_STEPS + 1, SMOOTHING_BETA).astype(np.float64)
+    window: Float = np.kaiser(FINE_STEPS + 1, SMOOTHING_BETA)
     window /= window.sum()
-    both = np.convolve(window, window)
+    both: Float = np.convolve(window, window)
     step_s = SMOOTHING_S / FINE_STEPS
-    once = np.concatenate([[0.0], np.cumsum(window)])
-    twice = np.concatenate([[0.0], np.cumsum(both)])
-    return (np.arange(len(once)) - 0.5) * step_s, once, (np.arange(len(twice)) - 0.5) * step_s, twice
+    once: Float = np.concatenate([[0.0], np.cumsum(window)])
+    twice: Float = np.concatenate([[0.0], np.cumsum(both)])
+    ages_once: Float = (np.arange(len(once)) - 0.5) * step_s
+    ages_twice: Float = (np.arange(len(twice)) - 0.5) * step_s
+    return ages_once, once, ages_twice, twice
 
 
 @functools.lru_cache(maxsize=8)

@@ -19,8 +19,8 @@ import torch
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record
 from seisedge.train.archive.artefacts import ARTEFACTS
-from seisedge.train.archive.stream_spec import StreamSpec
 from seisedge.train.dataset.vocabulary import UNTYPED
+from seisedge.train.recipes.stream_spec import StreamSpec
 
 HOP_N = 4
 BAND_HZ = (2.0, 15.0)  # of the powers by which sizes are compared

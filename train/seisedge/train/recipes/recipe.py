@@ -16,9 +16,9 @@ from seisedge.runtime.files import read_up_to
 from seisedge.runtime.suggestion import suggestion
 from seisedge.runtime.text import quoted, reason_of, shortened
 from seisedge.runtime.tomlfile import MAX_BYTES, tables_from_toml
-from seisedge.train.archive.stream_spec import StreamSpec
 from seisedge.train.augment import augmentations_from
 from seisedge.train.dataset.holdout import check_rule
+from seisedge.train.recipes.stream_spec import StreamSpec
 
 Bounds = Mapping[str, tuple[float, float, str]]  # key → lowest value, highest value, reason
 SHARE = (0.0, 1.0, "it is a share")

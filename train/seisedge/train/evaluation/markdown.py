@@ -81,7 +81,7 @@ def _detector(report: EvaluationReport) -> list[str]:
             first = next(f for f in rows if f.what == what)
             cells = [cell(found[what, who]) if (what, who) in found else "" for who in whos]
             out.append([what, *cells, str(first.n_records), str(first.n_events)])
-        lines += ["", f"## {on.capitalize()}", "", *_table(["figure", *whos, "rows", "events or sites"], out)]
+        lines += ["", f"## {on[:1].upper()}{on[1:]}", "", *_table(["figure", *whos, "rows", "events or sites"], out)]
     title = "## Over the threshold: P arrivals found in the events, onsets per hour in all noise"
     points = [
         [p.who, f"{p.threshold:g}", f"{p.found:.2f}", "" if p.per_hour is None else f"{p.per_hour:.1f}"]

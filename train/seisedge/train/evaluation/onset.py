@@ -74,7 +74,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Records (index) with their P arrivals: one row each. sample: at the rate of the archive."""
+    """Records (index) with their P arrivals: one row each. sample: at the rate of the archive. snr: nan if unknown."""
 
     record: npt.NDArray[np.int64]
     sample: Floats
@@ -114,7 +114,11 @@ class DetectorEvaluation:
             out.add(RECALL, a.group, share_of(hit), on=EVENTS, who=who)
             for low, high in itertools.pairwise(SNR_EDGES):
                 some = (a.snr >= low) & (a.snr < high)
-                on = f"{EVENTS}, signal to noise {low:g} to {high:g}" if high < math.inf else f"{EVENTS}, over {low:g}"
+                on = (
+                    f"{EVENTS}, signal to noise {low:g} to {high:g}"
+                    if high < math.inf
+                    else f"{EVENTS}, signal to noise over {low:g}"
+                )
                 out.add(RECALL, a.group[some], share_of(hit[some]), on=on, who=who)
             for phase in "PS" if engine is not None else "P":
                 part.errors[f"{who}, {phase}"] = self._add_errors(out, who, phase, found)
@@ -211,7 +215,8 @@ def arrivals_of(archive: Archive, chosen: Sequence[int] | npt.NDArray[np.int64])
         r = archive.records[i]
         if r.kind in ("noise", "mass movement") or not r.visible:
             continue
-        rows += [(int(i), sample, r.group, r.snr) for phase, sample in r.picks if phase == "P"]
+        snr = r.snr or math.nan  # 0: not stated
+        rows += [(int(i), sample, r.group, snr) for phase, sample in r.picks if phase == "P"]
     return Arrivals(
         np.array([row[0] for row in rows], dtype=np.int64),
         np.array([row[1] for row in rows], dtype=np.float64),

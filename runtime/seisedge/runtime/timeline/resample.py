@@ -152,8 +152,7 @@ def _smoothing() -> tuple[Float, Float, Float, Float]:
     step_s = SMOOTHING_S / FINE_STEPS
     once: Float = np.concatenate([[0.0], np.cumsum(window)])
     twice: Float = np.concatenate([[0.0], np.cumsum(both)])
-    ages_once: Float = (np.arange(len(once)) - 0.5) * step_s
-    ages_twice: Float = (np.arange(len(twice)) - 0.5) * step_s
+    ages_once, ages_twice = (np.asarray((np.arange(len(x)) - 0.5) * step_s, np.float64) for x in (once, twice))
     return ages_once, once, ages_twice, twice
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from tests.fakes import events_of
 
-from seisedge.runtime.config import ModelsConfig, TriggerConfig, load_config
+from seisedge.runtime.config import ModelsConfig, TriggerConfig, TriggerKind, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
@@ -56,7 +56,7 @@ def run(
     The classic trigger opens the events, unless `models` have an onset detector.
     """
     config = next(c for c in map(load_config, STATIONS.glob("*.toml")) if str(c.station_id) == "PB.B918")
-    kind = "onset" if models is not None and models.onset is not None else "sta-lta"
+    kind: TriggerKind = "onset" if models is not None and models.onset is not None else "sta-lta"
     config = msgspec.structs.replace(config, trigger=TriggerConfig(kind=kind))
     station = Station("PB.B918", config, models or Models.load(ModelsConfig()), mode)  # type: ignore[arg-type]
     step = round(packet_s * RATE_HZ)

@@ -139,7 +139,7 @@ def test_lines_wait_for_an_earlier_answer_that_needs_a_slower_model() -> None:
 
 def _only_event(**changes: float) -> list[dict[str, object]]:
     """Phase, time and channel of the picks in each revision of the first event, with its distance."""
-    found = []
+    found: list[dict[str, object]] = []
     models = fake_models(_by_signal, onset=fake_detector(**changes))
     for event in events_of(_run("triggered", models=models)[0]):
         if abs(_after_t0_s(event.onset) - P_S[0]) < 0.2:

@@ -34,6 +34,7 @@ from torch.nn import functional as F
 
 from seisedge.runtime import machine
 from seisedge.train.archive.archive import Archive, find_dataset, load_archive
+from seisedge.train.fit.feed import WindowFeed
 from seisedge.train.fit.loop import train_step
 from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models import create_model
@@ -92,8 +93,11 @@ def our_batches(device: torch.device) -> tuple[Stage, Callable[[], object]]:
     """The stage and what makes one batch of it."""
     stage = Stage(recipe(), records(), lambda r: r.split == "train", 1, device, None, None, Settings(), print)
 
+    feed = stage.feed
+    assert isinstance(feed, WindowFeed)
+
     def batch() -> object:
-        return stage.chain.waveform(*stage.cutter.cut(stage.sampler.draw(BATCH)))
+        return feed.chain.waveform(*feed.cutter.cut(feed.sampler.draw(BATCH)))
 
     return stage, batch
 

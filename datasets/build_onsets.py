@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 import obspy
-from build import P_KM_S, RIDGECREST_END_NS, Row, exact
+from build import P_KM_S, RIDGECREST_END_NS, Row, exact  # type: ignore[import-not-found]  # the script beside this one
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.train.dataset.onset import VISIBLE_RATIO, Onset, find_onset, power_from_record

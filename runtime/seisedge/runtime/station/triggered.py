@@ -107,12 +107,13 @@ class TriggeredMode:
         earliest_ns, opener_needed_ns = self._opener.earliest_ns, self._opener.needed_ns
         if earliest_ns is None or opener_needed_ns is None:
             return None
-        onsets = [earliest_ns]
-        onsets += [onset.time_ns for onset in self._onsets]
-        onsets += [event.onset.time_ns for _, _, event in self._due]
-        before_s = max(engine.card.onset_s for engine in self._models.window_engines)
-        before_ns = ns_from_s(max(max(before_s, LEAD_S) + BEFORE_S, self._opener.reach_s))
-        return min(min(onsets) - before_ns, opener_needed_ns)
+        before_s = max(max(engine.card.onset_s for engine in self._models.window_engines), LEAD_S) + BEFORE_S
+        unseen = [earliest_ns, *(onset.time_ns for onset in self._onsets)]
+        unseen += [event.onset.time_ns for _, _, event in self._due if not event.seen_ns]
+        needed = [opener_needed_ns, min(unseen) - ns_from_s(max(before_s, self._opener.reach_s))]
+        # What opened an event is examined with its first answer, and not again.
+        needed += [event.onset.time_ns - ns_from_s(before_s) for _, _, event in self._due if event.seen_ns]
+        return min(needed)
 
     def step(self, *, ended: bool = False) -> Iterator[Draft]:
         """Yield all answers that are due. ended: no more samples will come; answer open events with those available."""

@@ -178,12 +178,13 @@ def test_what_cannot_be_pruned_is_refused() -> None:
 
 
 def run_of(recipe: str, folder: Path) -> Path:
-    """A run that has a recipe and nothing else: no weights, no data."""
+    """A run that has a recipe, weights of no training, and no data."""
     folder.mkdir()
+    loaded = load_recipe(recipe)
     run = Run(
-        recipe=load_recipe(recipe),
+        recipe=loaded,
         seed=1,
-        state={},
+        state=create_model(loaded.model, **loaded.arguments).state_dict(),
         station_term={},
         data_sha256="",
         data_sources=[],
@@ -212,7 +213,7 @@ CLASSES["onset"] = "OnsetNet"
 def test_other_models_are_refused_before_anything_is_read_or_trained(
     recipe: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The weights are not there, nor the data: who looked at them would fail otherwise."""
+    """The data are not there: who looked at them would fail otherwise."""
     monkeypatch.chdir(tmp_path)
     run_of(recipe, tmp_path / "run")
     result = CliRunner().invoke(main, [*command.format("run", "run").split(), "--data", "nowhere"])

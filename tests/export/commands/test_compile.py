@@ -22,11 +22,12 @@ from seisedge.runtime.engines._library import Here, load_library
 from seisedge.runtime.engines._sidecar import check_engine, read_sidecar, sidecar_path
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.errors import EngineError, InputError
-from seisedge.runtime.inference.infer import BUNDLED_FILES, bundled_model
+from seisedge.runtime.inference.infer import BUNDLED_FILES, bundled_model, model_path
 
 TARGET = "tensorrt-rtx:sm86"
 N = 256
 NAMES = ["event-type", "magnitude"]
+QUANTIZED = ["event_type", "magnitude"]  # tasks whose models `quantize` accepts
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the library's own, of calls it has deprecated
 
@@ -60,14 +61,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_bundled_models_are_built_for_a_gpu_that_is_not_here(built: Path) -> None:
     version = load_library("tensorrt-rtx").version
     here = Here("tensorrt-rtx", version, "sm86", "RTX 3060", "12.9", None)
-    for task in BUNDLED_FILES:
-        model = OnnxRuntimeEngine(bundled_model(task))
+    for name in NAMES:
+        model = OnnxRuntimeEngine(model_path(name))
         (path,) = built.glob(f"{model.path.stem}-{model.sha256[:8]}.tensorrt-rtx-sm86.engine")
         sidecar = check_engine(path, here, model.sha256, model.card)
         assert sidecar == read_sidecar(path)
         assert (sidecar.driver, sidecar.l4t, sidecar.max_batch, sidecar.precision) == (None, None, 1, "fp32")
         assert path.stat().st_size > model.path.stat().st_size / 2 and sidecar.build_s > 0
-    assert len(list(built.iterdir())) == 4  # two pairs, nothing temporary
+    assert len(list(built.iterdir())) == 2 * len(NAMES)  # pairs, nothing temporary
 
 
 def test_the_real_library_refuses_what_the_sidecar_would_have_let_through(built: Path) -> None:
@@ -309,7 +310,7 @@ def _quantized(task: str, out: Path, *, bias: bool) -> Path:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("task", list(BUNDLED_FILES))
+@pytest.mark.parametrize("task", QUANTIZED)
 def test_bundled_models_in_int8_are_built_unless_their_bias_is_quantized(task: str, tmp_path: Path) -> None:
     path = _quantized(task, tmp_path / "int8.onnx", bias=False)
     assert sum(node.op_type == "DequantizeLinear" for node in onnx.load(path).graph.node) > 10
@@ -320,7 +321,7 @@ def test_bundled_models_in_int8_are_built_unless_their_bias_is_quantized(task: s
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-@pytest.mark.parametrize("task", list(BUNDLED_FILES))
+@pytest.mark.parametrize("task", QUANTIZED)
 def test_bundled_models_are_built_in_the_precisions_that_quantize_makes(
     task: str, precision: str, tmp_path: Path
 ) -> None:

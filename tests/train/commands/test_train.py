@@ -67,7 +67,8 @@ def test_list_shows_every_recipe() -> None:
     code, text = train("--list")
     assert code == 0
     assert recipe_names() == [
-        "event-type", "event-type-few", "ganet-paper", "magnitude", "resnet18-cbam-1d", "resnet18-cbam-image-paper"
+        "event-type", "event-type-few", "ganet-paper", "magnitude", "onset", "resnet18-cbam-1d",
+        "resnet18-cbam-image-paper",
     ]  # fmt: skip
     head, *lines = text.splitlines()
     assert head.split() == ["recipe", "model", "parameters", "window", "description"]

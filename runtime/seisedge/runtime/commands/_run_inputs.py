@@ -8,7 +8,7 @@ from typing import cast
 
 import msgspec
 
-from seisedge.runtime.config import EngineName, ModelsConfig, StationConfig, check_metadata, load_config
+from seisedge.runtime.config import EngineName, Mode, ModelsConfig, StationConfig, check_metadata, load_config
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.records.stationxml import StationXml
 
@@ -23,8 +23,13 @@ class RunInputs:
     models: ModelsConfig
 
 
-def read_inputs(data: tuple[str, ...], urls: tuple[str, ...], stationxml: Path | None, engine: str | None) -> RunInputs:
-    """Read station files and StationXML of the command line. Raises InputError."""
+def read_inputs(
+    data: tuple[str, ...], urls: tuple[str, ...], stationxml: Path | None, engine: str | None, mode: Mode | None
+) -> RunInputs:
+    """Read station files and StationXML of the command line. Raises InputError.
+
+    mode: None is that of each station file.
+    """
     configs: dict[str, StationConfig] = {}
     for path in (Path(item) for item in data if item.endswith(".toml")):
         config = load_config(path)
@@ -39,7 +44,8 @@ def read_inputs(data: tuple[str, ...], urls: tuple[str, ...], stationxml: Path |
     files = [item for item in data if not item.endswith(".toml")]
     where = _where(files, urls, list(configs.values()))
     models = _models_of(configs)
-    if configs and all(config.trigger.kind == "sta-lta" for config in configs.values()):
+    stations = list(configs.values()) or [StationConfig()]
+    if all(config.trigger.kind_in(mode or config.mode) == "sta-lta" for config in stations):
         models = msgspec.structs.replace(models, onset="none")  # no station uses it
     if engine is not None:
         models = msgspec.structs.replace(models, engine=cast("EngineName", engine))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -49,10 +49,29 @@ def stops_on_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Within the block, signals wait: an exception must not pass through a library that writes a file."""
-    waiting = {*SIGNALS, signal.SIGINT}
-    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+    """Within the block, signals wait: an exception must not pass through a library that writes a file.
+
+    Their handlers are replaced, not the mask of the thread: a signal to the process may arrive in another thread, and
+    its handler would then run in the main thread nevertheless.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[tuple[int, FrameType | None]] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        arrived.append((number, frame))
+
+    earlier: dict[int, Callable[[int, FrameType | None], object]] = {}
+    for each in (*SIGNALS, signal.SIGINT):
+        handler = signal.getsignal(each)
+        if callable(handler):
+            earlier[each] = handler
+            signal.signal(each, hold)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+        for number, replaced in earlier.items():
+            signal.signal(number, replaced)
+        for number, frame in arrived[:1]:
+            earlier[number](number, frame)

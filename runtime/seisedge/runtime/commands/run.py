@@ -136,7 +136,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     Exit status: 0 success, 1 no connection or another failure, 2 unusable input.
     """
     with Console(as_json=as_json) as console:
-        inputs = read_inputs(data, urls, stationxml, engine)
+        chosen = cast("Mode | None", mode)
+        inputs = read_inputs(data, urls, stationxml, engine, chosen)
         configs = list(inputs.configs.values())
         journal = open_journal(state, inputs.where, configs)
         source = open_source(
@@ -151,7 +152,6 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         with Operation(journal, source, metrics, console) as operation:
             shown = console.sink(journal, source, alone=events is None and not has_sinks(configs))
             outputs = Outputs(journal, shown, events, configs, loaded, back_pressure=source.back_pressure)
-            chosen = cast("Mode | None", mode)
             loop = Loop(
                 loaded,
                 outputs.direct,

@@ -72,10 +72,11 @@ class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What opens events: the onset detector, or the STA/LTA trigger with these settings.
 
-    Of STA/LTA: high-pass corner (Hz), lengths of the averages (s), ratios of amplitudes.
+    kind: None is the STA/LTA trigger, and in continuous mode the onset detector. Of STA/LTA: high-pass corner (Hz),
+    lengths of the averages (s), ratios of amplitudes.
     """
 
-    kind: TriggerKind = "onset"
+    kind: TriggerKind | None = None
     p_threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None  # default: that of the detector's card
     # below half of the trigger's sampling rate; a corner under 0.01 Hz has a longer period than any buffer
     highpass_hz: Annotated[float, msgspec.Meta(ge=0.01, lt=15)] = 4.0
@@ -84,6 +85,10 @@ class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # a ratio of 1000 is not reached even by an earthquake that clips the digitizer
     on_ratio: Annotated[float, msgspec.Meta(gt=1, le=1000)] = 4.2
     off_ratio: Annotated[float, msgspec.Meta(ge=0.01, le=1000)] = 1.7
+
+    def kind_in(self, mode: Mode) -> TriggerKind:
+        """What opens events in a mode."""
+        return self.kind or ("onset" if mode == "continuous" else "sta-lta")
 
 
 class EventsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -385,7 +385,7 @@ class Station:
         settings = self._config.timeline
         model_grids = [grid_of(engine.card) for engine in self._models.window_engines]
         reached = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
-        if self._config.trigger.kind == "onset" and trigger_grid != TRIGGER_GRID:
+        if self._config.trigger.kind_in(self._mode_name) == "onset" and trigger_grid != TRIGGER_GRID:
             logger.warning(
                 "%s: %g Hz does not reach the onset detector's band up to %g Hz; STA/LTA opens its events%s",
                 self.station_id,
@@ -428,7 +428,7 @@ class Station:
     def _opener(self, timeline: Timeline) -> Opener:
         """The onset detector where it is configured and the channels carry its band, else the classic trigger."""
         settings, engine = self._config.trigger, self._models.onset
-        if settings.kind == "onset" and engine is not None and timeline.spec == TRIGGER_GRID:
+        if settings.kind_in(self._mode_name) == "onset" and engine is not None and timeline.spec == TRIGGER_GRID:
             every_block = self._mode_name == "continuous"
             return OnsetDetector(timeline, engine, settings.p_threshold, every_block=every_block)
         return Trigger(timeline, settings)
@@ -436,8 +436,12 @@ class Station:
 
 def check_opener(config: StationConfig, models: Models, mode: Mode) -> None:
     """Raises InputError where a mode or the settings need an onset detector, and there is none."""
-    kind = config.trigger.kind
+    kind = config.trigger.kind_in(mode)
     if kind == "onset" and models.onset is None:
+        if config.trigger.kind is None:
+            raise InputError(
+                "continuous mode needs an onset detector: set models.onset to a model file, or to 'bundled'"
+            )
         raise InputError(
             "trigger.kind is 'onset', but no onset detector is loaded: set models.onset to a model file, "
             "or trigger.kind to 'sta-lta'"

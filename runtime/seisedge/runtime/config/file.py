@@ -225,8 +225,10 @@ def _value_fault(value: Any, kind: Any) -> str | None:
     form = format_of(kind)
     try:
         msgspec.convert(value, kind)
-    except (msgspec.ValidationError, OverflowError, RecursionError) as error:  # OverflowError: a long integer
-        return reason_of(error) if form in SECRET else f"{reason_of(error)}; got {quoted(value)}"
+    # OverflowError: a long integer; msgspec before 0.21 reports it as SystemError for some of its constraints
+    except (msgspec.ValidationError, OverflowError, SystemError, RecursionError) as error:
+        why = reason_of(error.__cause__ or error)
+        return why if form in SECRET else f"{why}; got {quoted(value)}"
     return text_fault(value, form) if isinstance(value, str) else None
 
 

@@ -300,8 +300,11 @@ def highest_pass_hz(sampling_rate_hz: float) -> float:
 
 
 def json_from_card(card: ModelCard) -> str:
-    """The card as JSON, as stored in the model file: sorted keys, no spaces."""
-    return msgspec.json.encode(card, order="sorted").decode()
+    """The card as JSON, as stored in the model file: sorted keys, no spaces; `onset` only for that task."""
+    tree = msgspec.to_builtins(card)
+    if card.onset is None:
+        del tree["onset"]  # a card of another task has the bytes that it had before there were onset detectors
+    return msgspec.json.encode(tree, order="sorted").decode()
 
 
 def card_from_json(text: str | None, path: str) -> ModelCard:

@@ -138,4 +138,4 @@ def test_the_whole_line_from_a_run(tmp_path: Path, datasets: Path) -> None:
         subprocess.run(["sha256sum", "-c", "--strict", "--quiet", "SHA256SUMS"], cwd=out, check=False).returncode == 0
     )
     again = CliRunner().invoke(main, arguments)
-    assert again.exit_code == 2 and "not an empty folder" in again.output
+    assert again.exit_code == 2 and "is not empty" in again.output

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,17 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from seisedge import cli
-from seisedge.runtime.commands._stopped import SIGNALS, Stopped, stops_on_signals, uninterrupted
+from seisedge.runtime.commands._stopped import Stopped, stops_on_signals, uninterrupted
 from seisedge.runtime.files import folder_written_whole, write_atomically
-
-
-@pytest.fixture(autouse=True)
-def default_handlers() -> Iterator[None]:
-    """As in a process of its own: other tests of this process may have left handlers."""
-    earlier = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
-    yield
-    for number, handler in earlier.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -151,7 +151,8 @@ def test_half_of_the_multiply_adds_are_chosen(name: str) -> None:
         assert len(set(kept.tolist())) == len(kept) >= group.units / 2
 
 
-@pytest.mark.parametrize("name", ["ganet_small", pytest.param("resnet18_cbam_small", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["ganet_small", "resnet18_cbam_small"])
 def test_what_is_gone_is_gone_from_the_exported_graph(name: str) -> None:
     model = lively(name)
     surgery = surgery_on(model, name)

@@ -71,7 +71,7 @@ def _over_seedlink(
 
 
 @pytest.mark.parametrize(
-    ("speed", "protocol"), [(0.0, 3), (0.0, 4), (10.0, 4), pytest.param(10.0, 3, marks=pytest.mark.long)]
+    ("speed", "protocol"), [(0.0, 3), (0.0, 4), *(pytest.param(10.0, v, marks=pytest.mark.long) for v in (3, 4))]
 )
 def test_seedlink_at_any_speed(part: Path, from_file: dict[str, list[bytes]], speed: float, protocol: int) -> None:
     assert _over_seedlink(part, speed, protocol=protocol) == from_file

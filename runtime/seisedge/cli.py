@@ -142,7 +142,8 @@ class LazyGroup(click.Group):
             root = (error.name or "").partition(".")[0]
             if root not in EXTRAS_OF:
                 raise
-            print_error(f"Error: this needs {root}; pip install 'seisedge[{EXTRAS_OF[root]}]'")
+            name = f"seisedge {ctx.invoked_subcommand or ''}".strip()
+            print_error(f"Error: '{name}' needs {root}; {install_command(EXTRAS_OF[root])}")
             ctx.exit(1)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG and error.filename is not None:

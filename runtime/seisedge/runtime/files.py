@@ -14,6 +14,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 OWNER_ONLY = 0o600  # rights of a created file, unless a setting states others
 MIB = 2**20
@@ -82,17 +83,24 @@ def append_bounded(path: Path, data: bytes, max_bytes: int, file_mode: int = OWN
 
 
 def write_atomically(path: Path, data: bytes, file_mode: int | None = None) -> None:
-    """Write a file beside `path`, flush it to disk and rename it onto `path`; the folder must exist.
+    """Replace a file as a whole, see `file_written_whole`. Raises OSError."""
+    with file_written_whole(path, file_mode) as file:
+        file.write(data)
 
-    An existing file keeps its permissions. file_mode: rights of a new file; None: by the umask.
-    Raises OSError with the name `path`; then `path` is as it was, and nothing is left beside it.
+
+@contextlib.contextmanager
+def file_written_whole(path: Path, file_mode: int | None = None) -> Iterator[BinaryIO]:
+    """A new file beside `path`, which is flushed to disk and renamed onto `path` at the end of the block.
+
+    The folder must exist. An existing file keeps its permissions. file_mode: rights of a new file; None: by the umask.
+    Raises OSError with the name `path`; then, or if the block fails, `path` is as it was and nothing is left beside it.
     """
     part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb", opener=None if file_mode is None else created_with(file_mode)) as file:
             if path.exists():
                 os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -97,7 +97,6 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
             STATION + '[channels.EHZ]\n[[sensors]]\ncode = "HN"\n',
             "channels.EHZ: no sensor of [[sensors]] has the code EH; add it or remove the channel",
         ),
-        (STATION + "[channels.HMZ]\n", "channels.HMZ: instrument code M is a mass position"),
         (
             STATION + "[channels.EHZ]\nazimuth_deg = 3\n",
             "channels.EHZ.azimuth_deg: a vertical channel has no azimuth; remove the key",

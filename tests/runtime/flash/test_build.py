@@ -18,12 +18,13 @@ from seisedge.cli import main
 from seisedge.runtime.bundle.container import open_bundle
 from seisedge.runtime.demo import STATIONS
 from seisedge.runtime.engines import open_engine
-from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.errors import InputError
 from seisedge.runtime.flash.build import NEEDED, Inputs, build
 from seisedge.runtime.flash.golden import golden_path, make_golden, read_golden
 from seisedge.runtime.flash.profile import load_profile, profile_names, version_key
 from seisedge.runtime.flash.signing import KEY_VARIABLE, PASSPHRASE_VARIABLE
 from seisedge.runtime.inference.infer import bundled_model
+from seisedge.runtime.machine import install_command
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,7 @@ def test_what_the_bundle_contains(tmp_path: Path, inputs: Inputs) -> None:
         opened.check_contents()
         assert opened.content("stations/PB.B918.toml") == (STATIONS / "PB.B918.toml").read_bytes()
         assert opened.content("models/event-type.onnx") == bundled_model("event_type").read_bytes()
+    assert "units/seisedge@.service" in {file.path for file in manifest.files}
     folders = {file.path.partition("/")[0] for file in manifest.files}
     assert folders == {"models", "stations", "units", "wheels"}
 
@@ -174,7 +176,7 @@ def test_a_full_disk_leaves_the_old_bundle(tmp_path: Path, inputs: Inputs, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(FailedError, match=r"b\.seisedge: cannot write the bundle: No space left on device"):
+    with pytest.raises(OSError, match=r"No space left on device: .*b\.seisedge"):
         build(inputs, out)
     assert out.read_bytes() == b"the bundle before"
     assert not list(tmp_path.glob(".*.part"))
@@ -373,5 +375,8 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delitem(sys.modules, "seisedge.runtime.flash.signing", raising=False)
     monkeypatch.setenv(PASSPHRASE_VARIABLE, "")
     done = _run("keygen", tmp_path / "a")
-    assert (done.exit_code, done.output) == (1, "Error: this needs cryptography; pip install 'seisedge[flash]'\n")
+    assert (done.exit_code, done.output) == (
+        1,
+        f"Error: 'seisedge flash' needs cryptography; {install_command('flash')}\n",
+    )
     assert _run("keygen", "--help").exit_code == 0

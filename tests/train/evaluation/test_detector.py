@@ -55,8 +55,8 @@ def test_peaks_are_armed_again_below_half_of_the_threshold() -> None:
     values[8:12] = 0.4  # above half of the threshold
     values[12] = 0.8
     values[20] = 0.5
-    assert peaks(values, 0.5) == [6, 20]
-    assert peaks(values, 0.95) == []
+    assert peaks(values, 0.5) == ([6, 20], True)
+    assert peaks(values, 0.95) == ([], True)
 
 
 def test_consecutive_records_are_joined_with_their_picks() -> None:

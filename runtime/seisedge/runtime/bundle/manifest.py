@@ -12,7 +12,7 @@ from seisedge.runtime.text import quoted
 SCHEMA = "seisedge.bundle/1"
 PAYLOAD_TYPE = "application/vnd.seisedge.bundle+json"
 
-PART = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
+PART = r"[A-Za-z0-9][A-Za-z0-9._+@-]*"
 PATH = re.compile(rf"{PART}(/{PART}){{0,5}}")
 MAX_PATH, MAX_NAME = 150, 100  # characters of a path and of its last part; a ustar header holds 155 + 100
 MAX_FILES = 2000
@@ -150,7 +150,7 @@ def _check_files(files: tuple[File, ...]) -> None:
         name = file.path.rpartition("/")[2]
         if len(file.path) > MAX_PATH or len(name) > MAX_NAME or not PATH.fullmatch(file.path):
             raise ValueError(
-                f"the path {quoted(file.path)} is not allowed: it has to be relative, of letters, digits, ._+-, its "
+                f"the path {quoted(file.path)} is not allowed: it has to be relative, of letters, digits, ._+@-, its "
                 f"last part of at most {MAX_NAME} characters"
             )
         if file.size < 0 or not DIGITS.fullmatch(file.sha256):

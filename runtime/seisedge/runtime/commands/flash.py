@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from seisedge.runtime.bundle.container import Bundle, open_bundle, write_bundle
+from seisedge.runtime.bundle.container import open_bundle, write_bundle
 from seisedge.runtime.bundle.envelope import Envelope
 from seisedge.runtime.bundle.keys import PublicKey
 from seisedge.runtime.bundle.trust import Trust, statement_from_bytes, succeed, trust_from_bytes
-from seisedge.runtime.errors import FailedError, InputError
-from seisedge.runtime.files import MIB, read_up_to, write_atomically
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import MIB, file_written_whole, read_up_to, write_atomically
 
 EPILOG = """\b
 Examples:
@@ -165,7 +165,8 @@ def sign(file: Path, key: Path | None) -> None:
         with bundle.file:
             bundle.check_contents()
             envelope, public = signing.sign(bundle.envelope, pem, passphrase, place)
-            _rewrite(bundle, envelope, file)
+            with file_written_whole(file) as signed:
+                write_bundle(signed, envelope, ((e, bundle.chunks(e)) for e in bundle.manifest.files))
     click.echo(f"{file}: signed with key {public.shown}; signatures: {len(envelope.signatures)}")
 
 
@@ -297,21 +298,6 @@ def _is_statement(path: Path) -> bool:
             return file.read(1) == b"{"
     except OSError as error:
         raise InputError(f"{path}: cannot read it: {error.strerror}") from error
-
-
-def _rewrite(bundle: Bundle, envelope: Envelope, path: Path) -> None:
-    """Write the bundle with another envelope beside it, and put it in its place."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            write_bundle(file, envelope, ((entry, bundle.chunks(entry)) for entry in bundle.manifest.files))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise FailedError(f"{path}: cannot write the signed bundle: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _mib(size: int) -> str:

@@ -17,8 +17,8 @@ from seisedge.runtime.bundle.envelope import Envelope
 from seisedge.runtime.bundle.manifest import PAYLOAD_TYPE, File, Hardware, Manifest
 from seisedge.runtime.config import load_config
 from seisedge.runtime.engines import open_engine
-from seisedge.runtime.errors import FailedError, InputError
-from seisedge.runtime.files import MIB
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import MIB, file_written_whole
 from seisedge.runtime.flash.golden import golden_path, read_golden
 from seisedge.runtime.flash.profile import load_profile
 from seisedge.runtime.flash.secrets import secrets_in
@@ -48,8 +48,8 @@ class Inputs:
 def build(inputs: Inputs, out: Path) -> Manifest:
     """Write an unsigned bundle; the same inputs give the same bytes.
 
-    Raises InputError for an input that a station could not use, FailedError if the bundle cannot be written; then `out`
-    is as it was.
+    Raises InputError for an input that a station could not use, OSError if the bundle cannot be written; then `out` is
+    as it was.
     """
     name, profile = load_profile(inputs.hardware)
     hardware = profile.hardware(name)
@@ -74,21 +74,9 @@ def build(inputs: Inputs, out: Path) -> Manifest:
         )
     except ValueError as error:
         raise InputError(f"no bundle can be made of these inputs: {error}") from error
-    part = out.with_name(f".{out.name}.part")
-    try:
-        with part.open("wb") as file:
-            write_bundle(
-                file,
-                Envelope(PAYLOAD_TYPE, manifest.to_bytes()),
-                ((entry, _pieces(sources[entry.path])) for entry in entries),
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(out)
-    except OSError as error:
-        raise FailedError(f"{out}: cannot write the bundle: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    envelope = Envelope(PAYLOAD_TYPE, manifest.to_bytes())
+    with file_written_whole(out) as file:
+        write_bundle(file, envelope, ((entry, _pieces(sources[entry.path])) for entry in entries))
     return manifest
 
 
@@ -201,7 +189,7 @@ def _units(sources: dict[str, Path]) -> None:
     if not folder.is_dir():
         folder = Path(__file__).parents[4] / "firmware_configs" / "systemd"
     for path in sorted(folder.glob("*.service")):
-        sources[f"units/{path.name.replace('@', '_at_')}"] = path
+        sources[f"units/{path.name}"] = path
 
 
 def _files(folder: Path, pattern: str, what: str) -> list[Path]:

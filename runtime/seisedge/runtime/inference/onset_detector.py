@@ -83,6 +83,27 @@ def onset_scale(card: ModelCard) -> OnsetScale:
     return scale
 
 
+def peaks(values: npt.NDArray[np.float32], threshold: float, *, armed: bool = True) -> tuple[list[int], bool]:
+    """Hops with an onset, and whether the next one can be reported; values: (hops,). armed: the same before."""
+    found: list[int] = []
+    hop = 0
+    while hop < len(values):
+        rest = values[hop:]
+        hits = np.flatnonzero(rest >= threshold if armed else rest < REARM_SHARE * threshold)
+        if not len(hits):
+            break
+        hop += int(hits[0])
+        if armed:
+            end = hop + 1
+            while end < min(len(values), hop + PEAK_HOPS) and values[end] >= threshold:
+                end += 1
+            found.append(hop + int(np.argmax(values[hop:end])))
+            hop = end - 1
+        armed = not armed
+        hop += 1
+    return found, armed
+
+
 class OnsetDetector(Opener):
     """See the module. every_block: run the model on all blocks and keep them in `blocks`, without other onsets."""
 
@@ -101,9 +122,8 @@ class OnsetDetector(Opener):
         self._thresholds = {P: p_threshold or self._scale.p_threshold, S: self._scale.s_threshold}
         self._block_hops = engine.card.output_shape[0]
         self._delay_hops = round(self._scale.delay_s / self._scale.hop_s)
-        self._before = -(
-            -max(self._delay_hops, self._block_hops) // self._block_hops
-        )  # blocks that the gate looks back
+        # blocks that the gate looks back
+        self._before = -(-max(self._delay_hops, self._block_hops) // self._block_hops)
         before = self._before * self._block_hops
         self._gate = Trigger(timeline, TriggerConfig(), align=self._block_hops, before=before)
         self._whole = np.ones((1, 3, engine.card.n_samples), dtype=np.float32)  # mask without a missing sample
@@ -250,34 +270,13 @@ class OnsetDetector(Opener):
         found: list[Onset] = []
         for label, phase in ((P, "P"), (S, "S")):
             values = block.probabilities[:, label]
-            for hop in self._peaks(values, label):
+            hops, self._armed[label] = peaks(values, self._thresholds[label], armed=self._armed[label])
+            for hop in hops:
                 found.append(self._onset(block, hop, "P" if phase == "P" else "S", float(values[hop]), ratios))
                 if label == P:
                     hold = block.known_hop + round(HOLD_S / self._scale.hop_s)
                     self._hold_hop = max(self._hold_hop, hold)
         return sorted(found, key=lambda onset: onset.time_ns)
-
-    def _peaks(self, values: npt.NDArray[np.float32], label: int) -> list[int]:
-        """Hops of a block with an onset. values: (block_hops,)."""
-        threshold = self._thresholds[label]
-        found: list[int] = []
-        hop = 0
-        while hop < len(values):
-            armed = self._armed[label]
-            rest = values[hop:]
-            hits = np.flatnonzero(rest >= threshold if armed else rest < REARM_SHARE * threshold)
-            if not len(hits):
-                break
-            hop += int(hits[0])
-            if armed:
-                end = hop + 1
-                while end < min(len(values), hop + PEAK_HOPS) and values[end] >= threshold:
-                    end += 1
-                found.append(hop + int(np.argmax(values[hop:end])))
-                hop = end - 1
-            self._armed[label] = not armed
-            hop += 1
-        return found
 
     def _onset(self, block: Block, hop: int, phase: Phase, probability: float, ratios: Ratios) -> Onset:
         """The onset in hop number `hop` of a block."""

@@ -11,14 +11,13 @@ import numpy.typing as npt
 import torch
 
 from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.inference.onset_detector import peaks
 from seisedge.train.archive.archive import Archive, Record
 from seisedge.train.evaluation.detector_input import onsets_in
 from seisedge.train.evaluation.onsets import Arrivals, Detections, Recording, measure_point
 from seisedge.train.models._base import OnsetModel
 
 P, S = 0, 1
-REARM_SHARE = 0.5  # as the station
-PEAK_HOPS = 6
 CHUNK_BLOCKS = 256
 PICK_S = 1.0  # an S onset is right if it lies this close to an S arrival
 THRESHOLDS = np.round(np.concatenate([np.arange(0.02, 0.2, 0.02), np.arange(0.2, 0.96, 0.025)]), 3)
@@ -99,27 +98,6 @@ def hop_probabilities(
     return torch.cat(rows)[model.delay_hops : model.delay_hops + hops].cpu().numpy()
 
 
-def peaks(values: npt.NDArray[np.float32], threshold: float) -> list[int]:
-    """Hops with an onset, by the rule of the station; values: (hops,)."""
-    found: list[int] = []
-    armed, hop = True, 0
-    while hop < len(values):
-        over = values[hop:] >= threshold if armed else values[hop:] < REARM_SHARE * threshold
-        hits = np.flatnonzero(over)
-        if not len(hits):
-            break
-        hop += int(hits[0])
-        if armed:
-            end = hop + 1
-            while end < min(len(values), hop + PEAK_HOPS) and values[end] >= threshold:
-                end += 1
-            found.append(hop + int(np.argmax(values[hop:end])))
-            hop = end - 1
-        armed = not armed
-        hop += 1
-    return found
-
-
 def noise_onsets(model: OnsetModel, archive: Archive, chosen: Chosen) -> list[tuple[int, int]]:
     """(record, hop) of the onsets that the model reports in the noise of the chosen records."""
     out = []
@@ -128,7 +106,7 @@ def noise_onsets(model: OnsetModel, archive: Archive, chosen: Chosen) -> list[tu
             continue
         end = record.noise_end
         p = hop_probabilities(model, archive.waveform[i, :, :end], archive.valid[i, :, :end])[:, P]
-        out += [(i, hop) for hop in peaks(p, HARD_THRESHOLD) if hop > 30]  # at the start of the data little is known
+        out += [(i, hop) for hop in peaks(p, HARD_THRESHOLD)[0] if hop > 30]  # at the start of the data little is known
     return out
 
 
@@ -141,7 +119,7 @@ class Heard:
 
     def detections(self, column: int, threshold: float) -> Detections:
         """Onsets of P or S at a threshold."""
-        hops = np.array(peaks(self.probabilities[:, column], threshold), dtype=np.int64)
+        hops = np.array(peaks(self.probabilities[:, column], threshold)[0], dtype=np.int64)
         times = self.stretch.start_ns + hops * (NS_PER_S // 10)
         return Detections(times, self.probabilities[hops, column].astype(np.float64))
 
@@ -182,7 +160,7 @@ def threshold_table(swarm: Sequence[Heard], noise: Sequence[Heard]) -> list[Thre
         if swarm:
             onsets = [h.detections(P, float(threshold)).time_ns for h in swarm]
             point = measure_point([h.recording for h in swarm], onsets, float(threshold), draws=10)
-        count = sum(len(peaks(h.probabilities[:, P], float(threshold))) for h in noise)
+        count = sum(len(peaks(h.probabilities[:, P], float(threshold))[0]) for h in noise)
         rows.append(
             ThresholdRow(
                 float(threshold),
@@ -237,7 +215,7 @@ def s_threshold_from(swarm: Sequence[Heard], precision: float) -> float:
     for threshold in THRESHOLDS:
         right = total = 0
         for h, arrivals in zip(swarm, truth, strict=True):
-            for hop in peaks(h.probabilities[:, S], float(threshold)):
+            for hop in peaks(h.probabilities[:, S], float(threshold))[0]:
                 total += 1
                 right += bool(len(arrivals)) and bool(np.abs(arrivals - hop).min() <= PICK_S * 10)
         if total and right / total >= precision:

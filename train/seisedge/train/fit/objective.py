@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Mapping, Sequence
 
@@ -51,15 +52,15 @@ class RecordFacts(nn.Module):
         self.register_buffer("index", torch.tensor(index), persistent=False)
 
 
-class BatchObjective(nn.Module):
+class BatchObjective(nn.Module, abc.ABC):
     """The loss of a batch and its score, of one task. terms: station terms that are trained; None: there are none."""
 
     terms: nn.Parameter | None
 
     @property
+    @abc.abstractmethod
     def score_name(self) -> str:
         """Name of the score that `forward` returns."""
-        raise NotImplementedError
 
     @property
     def stations(self) -> Sequence[str]:

@@ -8,6 +8,7 @@ import torch
 from tests.train.archive.test_streams import EVENT, NOISE, archive_of, record
 
 from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.inference.onset_detector import peaks
 from seisedge.train.archive.archive import Archive
 from seisedge.train.evaluation.detector import (
     Heard,
@@ -16,7 +17,6 @@ from seisedge.train.evaluation.detector import (
     hop_probabilities,
     noise_onsets,
     p_threshold_from,
-    peaks,
     s_threshold_from,
     stretches,
     threshold_table,

@@ -6,8 +6,10 @@ Other forms of time are converted from and to nanoseconds here and nowhere else.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 
 NS_PER_S = 1_000_000_000
+EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
 
 
 def ns_from_s(seconds: float) -> int:
@@ -22,8 +24,15 @@ def iso_from_ns(time_ns: int) -> str:
     '2019-07-07T08:16:25.290000Z'
     """
     seconds, rest_ns = divmod(time_ns, NS_PER_S)
-    stamp = dt.datetime.fromtimestamp(seconds, tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{stamp}.{rest_ns // 1000:06d}Z"
+    day, second = divmod(seconds, 86_400)
+    minute, second = divmod(second, 60)
+    return f"{_date(day)}T{minute // 60:02d}:{minute % 60:02d}:{second:02d}.{rest_ns // 1000:06d}Z"
+
+
+@functools.lru_cache(maxsize=64)
+def _date(day: int) -> str:
+    """The date of a day since 1970-01-01, as ISO 8601."""
+    return dt.date.fromordinal(EPOCH_DAY + day).isoformat()
 
 
 def ns_from_iso(text: str) -> int:

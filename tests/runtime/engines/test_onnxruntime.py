@@ -15,7 +15,7 @@ from seisedge.runtime.card import CARD_KEY
 from seisedge.runtime.config import ModelsConfig
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
-from seisedge.runtime.errors import CardError, InputError
+from seisedge.runtime.errors import CardError, EngineError, InputError
 from seisedge.runtime.inference.infer import BUNDLED_FILES, Models, bundled_model
 
 TASKS = list(BUNDLED_FILES)
@@ -53,6 +53,27 @@ def test_the_same_input_gives_the_same_bits_in_every_session(engine: OnnxRuntime
     engine.infer(*_window(engine, 1))
     assert np.array_equal(engine.infer(*_window(engine))[0], first)
     assert np.array_equal(other.infer(*_window(engine))[0], first)
+
+
+def test_the_onset_detector_is_run_in_batches() -> None:
+    """Where a release of onnxruntime ends this, archives are read more slowly, and nothing else changes."""
+    assert OnnxRuntimeEngine(bundled_model("onset")).batch_sizes == (16, 4, 1)
+
+
+def test_batches_that_change_bits_are_not_used() -> None:
+    class Varying(OnnxRuntimeEngine):
+        def _infer(self, waveform: Array, valid: Array) -> Array:
+            found = super()._infer(waveform, valid)
+            return np.nextafter(found, np.float32(2)) if len(waveform) == 16 else found
+
+    class OneWindow(OnnxRuntimeEngine):
+        def _infer(self, waveform: Array, valid: Array) -> Array:
+            if len(waveform) > 1:
+                raise EngineError("a graph with a fixed batch")
+            return super()._infer(waveform, valid)
+
+    assert Varying(bundled_model("onset")).batch_sizes == (4, 1)
+    assert OneWindow(bundled_model("onset")).batch_sizes == (1,)
 
 
 @pytest.mark.parametrize("behind", [1e9, np.nan, np.inf])

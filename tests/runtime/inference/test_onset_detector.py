@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from tests.fakes import T0_NS, RuleEngine, burst, card, fake_detector, onset_card, onset_rule, packet, packets_of
 
+from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.detection.opener import TRIGGER_GRID, Onset, OpenerState
 from seisedge.runtime.engines._base import Array
+from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.errors import CardError
+from seisedge.runtime.inference.infer import bundled_model
 from seisedge.runtime.inference.onset_detector import OnsetDetector
 from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.sources.miniseed import MiniSeedSource
 from seisedge.runtime.timeline.timeline import Timeline
 
 ONSETS_S = [20.33, 45.0, 51.5, 70.96]
@@ -54,6 +58,46 @@ def test_onsets_do_not_depend_on_packets(packet_s: float, every: int, settings: 
     expected = _scan(_detector(fake_detector(**settings)), packets_of(TRACES))
     assert len(expected) >= 5
     assert _scan(_detector(fake_detector(**settings)), packets_of(TRACES, packet_s), every) == expected
+
+
+def _blocks_of_recording(*batch_sizes: int) -> tuple[list[tuple[int, float, bytes]], set[int]]:
+    """All blocks of a station of the bundled recording, read at once; and the sizes of the batches they were run in."""
+    used: set[int] = set()
+
+    class Noting(OnnxRuntimeEngine):
+        def _infer(self, waveform: Array, valid: Array) -> Array:
+            used.add(len(waveform))
+            return super()._infer(waveform, valid)
+
+    engine = Noting(bundled_model("onset"))
+    engine.batch_sizes = batch_sizes
+    detector = OnsetDetector(Timeline("PB.B918", TRIGGER_GRID), engine, every_block=True)
+    with MiniSeedSource([RECORDING]) as source:
+        for p in source.packets():
+            if p is not None and p.source_id.station_id == "PB.B918":
+                detector.timeline.add({"1": "N", "2": "E"}.get(p.source_id.channel[-1], "Z"), p)
+    detector.timeline.finish()
+    detector.scan()
+    known = [(b.first_hop, b.coverage, b.probabilities) for b in detector.blocks]
+    return [(hop, coverage, p.tobytes()) for hop, coverage, p in known if p is not None], used
+
+
+def test_blocks_of_the_recording_have_the_same_bits_in_batches_as_alone() -> None:
+    alone, used = _blocks_of_recording(1)
+    assert len(alone) > 1000 and used == {1}
+    assert _blocks_of_recording(16, 1) == (alone, {16, 1})
+    assert _blocks_of_recording(4, 1)[0] == alone
+
+
+def test_blocks_behind_an_onset_are_run_in_batches_as_well() -> None:
+    class Batched(RuleEngine):
+        batch_sizes = (4, 1)
+
+    card = onset_card(gate_ratio=3.0)
+    alone, batched = _detector(RuleEngine(card, onset_rule)), _detector(engine := Batched(card, onset_rule))
+    found = _scan(batched, packets_of(TRACES), every=1000)
+    assert found == _scan(alone, packets_of(TRACES), every=1000) and len(found) >= 5
+    assert batched.runs == alone.runs and len(engine.shown) < 0.5 * batched.runs  # one of `shown` for each batch
 
 
 def test_an_onset_is_known_with_the_last_hop_of_its_block() -> None:

@@ -55,6 +55,11 @@ class Engine(abc.ABC):
     def _load(self, path: Path) -> tuple[str, ModelCard]:
         """Open the model file; returns its sha256 and card. Raises CardError."""
 
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Sizes of batches in which each window has the bits that it has alone; in descending order, the last is 1."""
+        return (1,)
+
     @abc.abstractmethod
     def _infer(self, waveform: Array, valid: Array) -> Array:
         """Run the network: probabilities (batch, *card.output_shape)."""

@@ -5,6 +5,7 @@ This is the only module of seisedge that imports onnxruntime.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from pathlib import Path
@@ -22,6 +23,7 @@ import onnxruntime as ort  # after the variable is set
 
 FLOAT = "tensor(float)"
 ERRORS_ONLY = 3  # onnxruntime's log level
+BATCH_SIZES = (16, 4)  # larger ones gain nothing, and need more memory
 
 
 def session_from(model: bytes, threads: int = 1) -> ort.InferenceSession:
@@ -35,6 +37,18 @@ def session_from(model: bytes, threads: int = 1) -> ort.InferenceSession:
     options.enable_cpu_mem_arena = False  # the arena never frees the memory of the largest batch
     options.log_severity_level = ERRORS_ONLY
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _trial_windows(n: int, n_samples: int) -> tuple[Array, Array]:
+    """Waveforms like noise and masks, (n, 3, n_samples) each: amplitudes from 1e-2 to 1e6, every second with a gap."""
+    place = np.arange(3 * n_samples).reshape(3, n_samples)
+    window = np.arange(n)[:, None, None]
+    waveform = np.sin(0.731 * (place + 7.0 * window) ** 2) * 10.0 ** (8.0 * window / max(n - 1, 1) - 2.0)
+    valid = np.ones(waveform.shape, dtype=np.float32)
+    for k in range(1, n, 2):
+        begin = n_samples * k // (n + 1)
+        valid[k, k % 3, begin : begin + n_samples // 3] = 0.0
+    return waveform.astype(np.float32), valid
 
 
 class OnnxRuntimeEngine(Engine):
@@ -71,6 +85,23 @@ class OnnxRuntimeEngine(Engine):
                 raise CardError(
                     f"{path}: {name} has shape {shape} in the card and {quoted(list(graph[name][1:]))} in the graph"
                 )
+
+    @functools.cached_property
+    def batch_sizes(self) -> tuple[int, ...]:
+        return (*(size for size in BATCH_SIZES if self._is_same_in_batches_of(size)), 1)
+
+    def _is_same_in_batches_of(self, size: int) -> bool:
+        """True if a batch of this size gives each window the bits that it has alone, on windows of many kinds.
+
+        onnxruntime promises nothing of the kind: a version, a processor or a model may take another way through a
+        kernel for a batch. Which way depends on the shapes and not on the values.
+        """
+        try:
+            waveform, valid = _trial_windows(size, self.card.n_samples)
+            alone = [self._infer(waveform[k : k + 1], valid[k : k + 1]) for k in range(size)]
+            return np.concatenate(alone).tobytes() == self._infer(waveform, valid).tobytes()
+        except EngineError:  # a graph with a fixed batch
+            return False
 
     def _infer(self, waveform: Array, valid: Array) -> Array:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.config import BUNDLED, ModelsConfig
-from seisedge.runtime.engines import Engine, TrialWindows, are_probabilities, open_engine
+from seisedge.runtime.engines import Engine, InferenceCost, TrialWindows, are_probabilities, open_engine
 from seisedge.runtime.errors import CardError, InputError
 from seisedge.runtime.event import Cost
 from seisedge.runtime.inference.windows import Window
@@ -50,6 +51,16 @@ class Meter:
     inferences: int = 0
     engines: list[str] = field(default_factory=list)
     precisions: list[str] = field(default_factory=list)
+
+    def add(self, engine: Engine, cost: InferenceCost, windows: int) -> None:
+        """Add the share of one window in an inference of several."""
+        self.host_to_device_ms += cost.host_to_device_ms / windows
+        self.infer_ms += cost.infer_ms / windows
+        self.device_to_host_ms += cost.device_to_host_ms / windows
+        self.flops += engine.card.flops
+        self.inferences += 1
+        self.engines.append(engine.name)
+        self.precisions.append(engine.card.precision)
 
     def cost(self) -> Cost:
         seconds = self.infer_ms / 1e3
@@ -140,23 +151,29 @@ def infer(
     valid = window.valid & usable[:, None]
     waveform = window.waveform * np.where(usable, units_per_count, 0.0)[:, None]
     batch = np.ascontiguousarray(waveform, dtype=np.float32)[None], valid.astype(np.float32)[None]
-    of_window: npt.NDArray[np.float32] = infer_batch(engine, *batch, meter)[0]
+    of_window: npt.NDArray[np.float32] = infer_windows(engine, *batch, [meter])[0]
     return of_window if are_probabilities(of_window) else None
 
 
-def infer_batch(
-    engine: Engine, waveform: npt.NDArray[np.float32], valid: npt.NDArray[np.float32], meter: Meter
+def infer_windows(
+    engine: Engine, waveform: npt.NDArray[np.float32], valid: npt.NDArray[np.float32], meters: Sequence[Meter]
 ) -> npt.NDArray[np.float32]:
-    """Output (1, *card.output_shape) for one window, (1, 3, n_samples) each; adds the cost to `meter`."""
-    probabilities, cost = engine.infer(waveform, valid)
-    meter.host_to_device_ms += cost.host_to_device_ms
-    meter.infer_ms += cost.infer_ms
-    meter.device_to_host_ms += cost.device_to_host_ms
-    meter.flops += engine.card.flops
-    meter.inferences += 1
-    meter.engines.append(engine.name)
-    meter.precisions.append(engine.card.precision)
-    return probabilities
+    """Outputs (n, *card.output_shape) for `n` windows, (n, 3, n_samples) each, with the bits of each window alone.
+
+    meters: of each window; its share of the cost is added.
+    """
+    n = len(waveform)
+    outputs: list[npt.NDArray[np.float32]] = []
+    first = 0
+    for size in engine.batch_sizes if n > 1 else (1,):
+        while n - first >= size:
+            batch = slice(first, first + size)
+            output, cost = engine.infer(waveform[batch], valid[batch])
+            for meter in meters[batch]:
+                meter.add(engine, cost, size)
+            outputs.append(output)
+            first += size
+    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
 
 def model_units_per_count(

@@ -1,7 +1,8 @@
 """OnsetDetector: opens events by a model of the task `onset`.
 
 The model is run on blocks of whole seconds of the sample clock, each with the samples before it as context. A block
-depends on these samples alone: no state of the network is stored, and no packet border has any influence.
+depends on these samples alone: no state of the network is stored, and no packet border has any influence. Blocks that
+are due at once, as in files, are run in batches where the engine gives each of them the same bits as alone.
 
 A gate decides by the ratio of the classic trigger, with its default settings, which blocks are looked at: those for
 which the ratio reaches `gate_ratio` of the card, and those within `HOLD_S` after a P onset. Without `every_block` the
@@ -29,7 +30,7 @@ from seisedge.runtime.detection.trigger import HALF_TAPS, Ratios, Trigger
 from seisedge.runtime.engines import Engine, are_probabilities
 from seisedge.runtime.errors import CardError
 from seisedge.runtime.inference.estimate import DECIMALS
-from seisedge.runtime.inference.infer import Meter, infer_batch
+from seisedge.runtime.inference.infer import Meter, infer_windows
 from seisedge.runtime.inference.windows import grid_of
 from seisedge.runtime.timeline.masks import drop_islands
 from seisedge.runtime.timeline.timeline import Timeline
@@ -39,6 +40,7 @@ HOLD_S = 15.0  # after a P onset the gate is open, for an S onset
 RISE_HOPS = 5  # length of the short average
 REARM_SHARE = 0.5
 PEAK_HOPS = 6  # longest run of hops over the threshold that is one onset
+MOST_WINDOWS = 16  # that are put together at once
 MIN_HELD_S = 4.0  # fewer samples of context and block than this: the block is not looked at
 HORIZONTALS = [1, 2]
 
@@ -126,7 +128,8 @@ class OnsetDetector(Opener):
         self._before = -(-max(self._delay_hops, self._block_hops) // self._block_hops)
         before = self._before * self._block_hops
         self._gate = Trigger(timeline, TriggerConfig(), align=self._block_hops, before=before)
-        self._whole = np.ones((1, 3, engine.card.n_samples), dtype=np.float32)  # mask without a missing sample
+        # mask of windows without a missing sample
+        self._whole = np.ones((MOST_WINDOWS, 3, engine.card.n_samples), dtype=np.float32)
         self._armed = {P: True, S: True}
         self._hold_hop = 0  # the gate is open for blocks that begin before it
 
@@ -177,7 +180,8 @@ class OnsetDetector(Opener):
     def would_fire(self, wave: Float, valid: npt.NDArray[np.bool_]) -> bool:
         for k in range(0, wave.shape[1] - self._card.n_samples + 1, self._block_hops * HOP_N):
             window = slice(k, k + self._card.n_samples)
-            probabilities = self._run(wave[:, window], valid[:, window], Meter())
+            samples = _Samples(0, wave[:, window].astype(np.float32), valid[:, window], bool(valid[:, window].all()))
+            (probabilities,) = self._run([0], samples, [Meter()])
             if probabilities is not None and float(probabilities[:, P].max()) >= self._thresholds[P]:
                 return True
         return False
@@ -190,15 +194,21 @@ class OnsetDetector(Opener):
             self._armed, self._hold_hop = {P: True, S: True}, 0
         n = self._block_hops
         passes = self._passes(ratios)
+        hops = [ratios.first + index * n for index in range(len(passes))]
         samples: _Samples | None = None  # of all blocks of this scan, once one is looked at
+        blocks: dict[int, Block | None] = {}
         onsets: list[Onset] = []
-        for index, passed in enumerate(passes):
-            hop = ratios.first + index * n
-            looked_at = passed or hop < self._hold_hop
-            block = None
-            if looked_at or self._every_block:
+        for index, hop in enumerate(hops):
+            looked_at = passes[index] or hop < self._hold_hop
+            if (looked_at or self._every_block) and hop not in blocks:
                 samples = samples or self._samples_from(ratios.first, len(passes))
-                block = self._block(hop, samples)
+                due = [
+                    later
+                    for later, passed in zip(hops[index:], passes[index:], strict=True)
+                    if later not in blocks and (passed or later < self._hold_hop or self._every_block)
+                ]
+                blocks |= self._blocks(due, samples)
+            block = blocks.pop(hop, None)
             if block is not None and self._every_block:
                 self.blocks.append(block)
             if looked_at and block is not None and block.probabilities is not None:
@@ -224,45 +234,55 @@ class OnsetDetector(Opener):
         wave, valid = self.timeline.window(k0, (first * HOP_N) + blocks * block_n)
         return _Samples(k0, wave, valid, bool(valid.all()))
 
-    def _block(self, hop: int, samples: _Samples) -> Block | None:
-        """The block that begins at `hop`; None without a sample in it."""
+    def _blocks(self, hops: list[int], samples: _Samples) -> dict[int, Block | None]:
+        """The blocks that begin at `hops`, by their hop; None for one without a sample in it."""
         block_n = self._block_hops * HOP_N
-        end = hop * HOP_N + block_n - samples.k0
-        window = slice(end - self._card.n_samples, end)
-        wave, valid = samples.wave[:, window], samples.valid[:, window]
-        meter = Meter()
-        probabilities = None
-        coverage = 1.0
-        if samples.whole:
-            probabilities = self._probabilities(wave, self._whole, meter)
-        else:
-            coverage = float(valid[:, -block_n:].sum(axis=1).max()) / block_n
-            if not coverage:
-                return None
-            if coverage >= self._card.min_coverage and valid.sum(axis=1).max() >= self._samples(MIN_HELD_S):
-                probabilities = self._run(wave, valid, meter)
+        blocks: dict[int, Block | None] = {}
+        windows: list[tuple[int, int, float]] = []  # of the blocks to run: hop, first sample, coverage
+        for hop in hops:
+            end = hop * HOP_N + block_n - samples.k0
+            begin = end - self._card.n_samples
+            coverage = 1.0
+            if not samples.whole:
+                valid = samples.valid[:, begin:end]
+                coverage = float(valid[:, -block_n:].sum(axis=1).max()) / block_n
+                if coverage < self._card.min_coverage or valid.sum(axis=1).max() < self._samples(MIN_HELD_S):
+                    blocks[hop] = self._block(hop, coverage, None, Meter()) if coverage else None
+                    continue
+            windows.append((hop, begin, coverage))
+        for first in range(0, len(windows), MOST_WINDOWS):
+            part = windows[first : first + MOST_WINDOWS]
+            meters = [Meter() for _ in part]
+            found = self._run([begin for _, begin, _ in part], samples, meters)
+            for (hop, _, coverage), probabilities, meter in zip(part, found, meters, strict=True):
+                blocks[hop] = self._block(hop, coverage, probabilities, meter)
+        return blocks
+
+    def _block(self, hop: int, coverage: float, probabilities: npt.NDArray[np.float32] | None, meter: Meter) -> Block:
         known = hop + self._block_hops - 1
         return Block(hop - self._delay_hops, known, round(coverage, DECIMALS), probabilities, meter)
 
-    def _run(
-        self, wave: npt.NDArray[np.floating], valid: npt.NDArray[np.bool_], meter: Meter
-    ) -> npt.NDArray[np.float32] | None:
-        """Output of the model, (block_hops, 5), for one window (3, n_samples); None where it is no probabilities."""
-        if not valid.all():
-            valid = valid.copy()
-            for row in valid:
-                drop_islands(row, TRIGGER_GRID.rate_hz)
-            wave = np.where(valid, wave, 0.0)
-        return self._probabilities(wave, valid.astype(np.float32)[None], meter)
-
-    def _probabilities(
-        self, wave: npt.NDArray[np.floating], valid: npt.NDArray[np.float32], meter: Meter
-    ) -> npt.NDArray[np.float32] | None:
-        """As `_run`. valid: (1, 3, n_samples), as the model takes it."""
-        self.runs += 1
-        batch = np.ascontiguousarray(wave, dtype=np.float32)[None]
-        probabilities: npt.NDArray[np.float32] = infer_batch(self.engine, batch, valid, meter)[0]
-        return probabilities if are_probabilities(probabilities) else None
+    def _run(self, begins: list[int], samples: _Samples, meters: list[Meter]) -> list[npt.NDArray[np.float32] | None]:
+        """Outputs of the model, (block_hops, 5), for windows that begin at these samples; None: no probabilities."""
+        n = self._card.n_samples
+        waveform = np.empty((len(begins), 3, n), dtype=np.float32)
+        mask = self._whole[: len(begins)] if samples.whole else np.empty_like(waveform)
+        for row, begin in enumerate(begins):
+            wave = samples.wave[:, begin : begin + n]
+            if not samples.whole:
+                valid = samples.valid[:, begin : begin + n]
+                if not valid.all():
+                    valid = valid.copy()
+                    for component in valid:
+                        drop_islands(component, TRIGGER_GRID.rate_hz)
+                    wave = np.where(valid, wave, 0.0)
+                mask[row] = valid
+            waveform[row] = wave
+        self.runs += len(begins)
+        outputs = infer_windows(self.engine, waveform, mask, meters)
+        if are_probabilities(outputs):
+            return list(outputs)
+        return [output if are_probabilities(output) else None for output in outputs]
 
     def _onsets(self, block: Block, ratios: Ratios) -> list[Onset]:
         """P and S onsets of a block, in order of time; moves the thresholds' state to its end."""

@@ -267,7 +267,7 @@ class Loop:
             transport_ms = self._transport(packet)
             wait_ms = max(began_ns - packet.arrival_ns, 0) / 1e6
         engine_ms = meter.host_to_device_ms + meter.infer_ms + meter.device_to_host_ms
-        line = msgspec.structs.replace(draft.line, emitted=iso_from_ns(time_ns()), source=source.url, cost=meter.cost())
+        emitted, cost = iso_from_ns(time_ns()), meter.cost()
         emit_ms = (monotonic_ns() - answered_ns) / 1e6
         work_ms = (answered_ns - began_ns) / 1e6
         if meter.inferences:
@@ -283,7 +283,7 @@ class Loop:
             emit=round(emit_ms, 3),
             total=round((fill_ms or 0.0) + (transport_ms or 0.0) + (wait_ms or 0.0) + work_ms + emit_ms, 3),
         )
-        return msgspec.structs.replace(line, latency_ms=latency)
+        return msgspec.structs.replace(draft.line, emitted=emitted, source=source.url, cost=cost, latency_ms=latency)
 
 
 def _rounded(ms: float | None) -> float | None:

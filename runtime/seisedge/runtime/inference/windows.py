@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.clock import ns_from_s
-from seisedge.runtime.timeline.masks import drop_islands
+from seisedge.runtime.timeline.masks import drop_islands, min_island_n
 from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
@@ -68,8 +68,9 @@ def cut_window(
     valid[:, span:] = False
     if unsound is not None:
         valid[:, : unsound.shape[1]] &= ~unsound[:, : card.n_samples]
-    for row in valid:
-        drop_islands(row, card.sampling_rate_hz)
+    if span < min_island_n(card.sampling_rate_hz) or not valid[:, :span].all():
+        for row in valid:
+            drop_islands(row, card.sampling_rate_hz)
     waveform[~valid] = 0.0
     held = valid[:, :span].sum(axis=1)
     best = int(np.argmax(held))

@@ -40,6 +40,7 @@ class Examiner:
         self._opener = opener
         self._timelines = timelines
         self._inspectors: dict[GridSpec, Inspector] = {}
+        self._inspected: dict[tuple[GridSpec, int, int, int], Inspection] = {}  # since `examine`
 
     def artefact_at(self, onset: Onset, known_hop: int) -> Artefact | None:
         """Kind of bad samples that alone caused the trigger, judged by the samples up to `known_hop`; else None."""
@@ -61,7 +62,11 @@ class Examiner:
         return pulse.is_calibration(waveform, valid, rate_hz, before)
 
     def examine(self, onset: Onset, end_ns: int) -> Examination:
-        """Examine the samples up to `end_ns`; without remarks where the channels do not carry the model's band."""
+        """Examine the samples up to `end_ns`; without remarks where the channels do not carry the model's band.
+
+        Begins an answer: the windows of `inspect` are inspected again, because more samples may have arrived.
+        """
+        self._inspected.clear()
         timeline = self._timeline
         if timeline is None:
             return Examination([])
@@ -81,10 +86,13 @@ class Examiner:
         )
 
     def inspect(self, timeline: Timeline, k0: int, k1: int, onset_k: int) -> Inspection:
-        """Bad samples in the outputs [k0, k1)."""
-        if timeline.spec not in self._inspectors:
-            self._inspectors[timeline.spec] = Inspector(timeline)
-        return self._inspectors[timeline.spec].window(k0, k1, onset_k)
+        """Bad samples in the outputs [k0, k1); inspected once for all models of an answer."""
+        key = (timeline.spec, k0, k1, onset_k)
+        if key not in self._inspected:
+            if timeline.spec not in self._inspectors:
+                self._inspectors[timeline.spec] = Inspector(timeline)
+            self._inspected[key] = self._inspectors[timeline.spec].window(k0, k1, onset_k)
+        return self._inspected[key]
 
     @property
     def _timeline(self) -> Timeline | None:

@@ -232,3 +232,30 @@ def test_would_fire_runs_the_model_on_each_block_of_the_span() -> None:
     assert later == (k0 + 40, k1 + 80)  # whole blocks only
     wave, valid = detector.timeline.window(*later)
     assert not detector.would_fire(wave.astype(np.float64), valid)
+
+
+@pytest.mark.parametrize("every", [1, 1000])
+def test_where_a_second_sensor_takes_over_is_no_onset(every: int) -> None:
+    """A seismometer with an offset that is missing twice and once dead, beside an accelerometer that records all."""
+    rng = np.random.default_rng(5)
+    signal = burst(150, [80.0, 120.0]).astype(np.float64)  # while the accelerometer is used, and afterwards
+    traces = {}
+    for component in "ZNE":
+        traces[f"EN{component}"] = (60 * np.gradient(signal) + rng.normal(0, 300, len(signal))).astype(np.int32)
+        traces[f"EH{component}"] = (signal + 50_000).astype(np.int32)
+        traces[f"EH{component}"][9000:10500] = 20_000
+    packets = packets_of(traces)
+    missing = [(30.0, 42.0), (70.0, 86.0)]
+    starts_s = [(p, (p.starttime_ns - T0_NS) / 1e9) for p in packets]
+    packets = [p for p, s in starts_s if p.source_id.channel[1] == "N" or not any(t0 <= s < t1 for t0, t1 in missing)]
+    detector = _detector()
+    timeline = detector.timeline
+    timeline.ratios = ((0, np.full(3, 100 / 60)),)
+    timeline.expect_second()
+    found: list[Onset] = []
+    for i, p in enumerate(packets):
+        timeline.add(p.source_id.channel[-1] + ("2" if p.source_id.channel[1] == "N" else ""), p)
+        if i % every == 0:
+            found += detector.scan()
+    timeline.finish()
+    assert _times(found + detector.scan()) == pytest.approx([80.0, 120.0], abs=0.1)

@@ -10,6 +10,8 @@ model is not run on the others. The ratio is taken from the samples of a block a
 the hops before them that the probabilities are for, without the first `RISE_HOPS`: an onset raises the ratio for at
 least as long.
 
+Each component of a block is read from one sensor: where the samples of two sensors are joined, a step may be.
+
 An onset is the hop with the highest probability among those that reach the threshold in a row. The next one is reported
 once the probability was below `REARM_SHARE` of the threshold. The time of the onset is refined by `detection.picking`.
 """
@@ -44,6 +46,8 @@ MOST_WINDOWS = 16  # that are put together at once
 MIN_HELD_S = 4.0  # fewer samples of context and block than this: the block is not looked at
 HORIZONTALS = [1, 2]
 
+Window = tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]  # samples and mask, (3, n_samples) each
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -63,12 +67,38 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class _Samples:
-    """Samples and mask, (3, n) each, from output `k0` on; whole: none is missing."""
+    """Samples and mask, (3, n) each, from output `k0` on; whole: none is missing. other: those of a second sensor."""
 
     k0: int
     wave: npt.NDArray[np.float32]
     valid: npt.NDArray[np.bool_]
     whole: bool
+    other: _Samples | None = None
+
+    def chosen(self, begin: int, end: int, newest: int) -> npt.NDArray[np.bool_] | None:
+        """(3,), True for the components of [begin, end) that are taken from the second sensor; None without one.
+
+        A component is taken from the sensor with more samples among the last `newest`, then from the one with more in
+        all, then from the first.
+        """
+        if self.other is None:
+            return None
+        first, second = self.valid[:, begin:end], self.other.valid[:, begin:end]
+        late = second[:, -newest:].sum(axis=1) - first[:, -newest:].sum(axis=1)
+        return np.asarray((late > 0) | ((late == 0) & (second.sum(axis=1) > first.sum(axis=1))))
+
+    def window(
+        self, begin: int, end: int, second: npt.NDArray[np.bool_] | None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Samples and mask of [begin, end), of each component from one sensor alone; second: see `chosen`."""
+        wave, valid = self.wave[:, begin:end], self.valid[:, begin:end]
+        if self.other is None or second is None or not second.any():
+            return wave, valid
+        rows = second[:, None]
+        return (
+            np.where(rows, self.other.wave[:, begin:end], wave),
+            np.where(rows, self.other.valid[:, begin:end], valid),
+        )
 
 
 def onset_scale(card: ModelCard) -> OnsetScale:
@@ -180,8 +210,7 @@ class OnsetDetector(Opener):
     def would_fire(self, wave: Float, valid: npt.NDArray[np.bool_]) -> bool:
         for k in range(0, wave.shape[1] - self._card.n_samples + 1, self._block_hops * HOP_N):
             window = slice(k, k + self._card.n_samples)
-            samples = _Samples(0, wave[:, window].astype(np.float32), valid[:, window], bool(valid[:, window].all()))
-            (probabilities,) = self._run([0], samples, [Meter()])
+            (probabilities,) = self._run([(wave[:, window], valid[:, window])], [Meter()], whole=False)
             if probabilities is not None and float(probabilities[:, P].max()) >= self._thresholds[P]:
                 return True
         return False
@@ -230,31 +259,39 @@ class OnsetDetector(Opener):
     def _samples_from(self, first: int, blocks: int) -> _Samples:
         """The samples of a number of blocks with their context; `first`: first hop of the first block."""
         block_n = self._block_hops * HOP_N
-        k0 = first * HOP_N + block_n - self._card.n_samples
-        wave, valid = self.timeline.window(k0, (first * HOP_N) + blocks * block_n)
-        return _Samples(k0, wave, valid, bool(valid.all()))
+        return self._samples_of(first * HOP_N + block_n - self._card.n_samples, first * HOP_N + blocks * block_n)
+
+    def _samples_of(self, k0: int, k1: int) -> _Samples:
+        """The samples of the outputs [k0, k1), of each sensor apart: where they are joined may be a step."""
+        timeline = self.timeline
+        wave, valid = timeline.first(k0, k1)
+        if timeline.has_second:
+            valid &= ~timeline.dead(k0, k1)
+        whole = bool(valid.all())
+        other = None if whole or not timeline.has_second else _Samples(k0, *timeline.second(k0, k1), whole=False)
+        return _Samples(k0, wave, valid, whole, other)
 
     def _blocks(self, hops: list[int], samples: _Samples) -> dict[int, Block | None]:
         """The blocks that begin at `hops`, by their hop; None for one without a sample in it."""
         block_n = self._block_hops * HOP_N
         blocks: dict[int, Block | None] = {}
-        windows: list[tuple[int, int, float]] = []  # of the blocks to run: hop, first sample, coverage
+        windows: list[tuple[int, float, Window]] = []  # of the blocks to run: hop, coverage, samples
         for hop in hops:
             end = hop * HOP_N + block_n - samples.k0
             begin = end - self._card.n_samples
             coverage = 1.0
+            wave, valid = samples.window(begin, end, samples.chosen(begin, end, block_n))
             if not samples.whole:
-                valid = samples.valid[:, begin:end]
                 coverage = float(valid[:, -block_n:].sum(axis=1).max()) / block_n
                 if coverage < self._card.min_coverage or valid.sum(axis=1).max() < self._samples(MIN_HELD_S):
                     blocks[hop] = self._block(hop, coverage, None, Meter()) if coverage else None
                     continue
-            windows.append((hop, begin, coverage))
+            windows.append((hop, coverage, (wave, valid)))
         for first in range(0, len(windows), MOST_WINDOWS):
             part = windows[first : first + MOST_WINDOWS]
             meters = [Meter() for _ in part]
-            found = self._run([begin for _, begin, _ in part], samples, meters)
-            for (hop, _, coverage), probabilities, meter in zip(part, found, meters, strict=True):
+            found = self._run([window for _, _, window in part], meters, whole=samples.whole)
+            for (hop, coverage, _), probabilities, meter in zip(part, found, meters, strict=True):
                 blocks[hop] = self._block(hop, coverage, probabilities, meter)
         return blocks
 
@@ -262,15 +299,12 @@ class OnsetDetector(Opener):
         known = hop + self._block_hops - 1
         return Block(hop - self._delay_hops, known, round(coverage, DECIMALS), probabilities, meter)
 
-    def _run(self, begins: list[int], samples: _Samples, meters: list[Meter]) -> list[npt.NDArray[np.float32] | None]:
-        """Outputs of the model, (block_hops, 5), for windows that begin at these samples; None: no probabilities."""
-        n = self._card.n_samples
-        waveform = np.empty((len(begins), 3, n), dtype=np.float32)
-        mask = self._whole[: len(begins)] if samples.whole else np.empty_like(waveform)
-        for row, begin in enumerate(begins):
-            wave = samples.wave[:, begin : begin + n]
-            if not samples.whole:
-                valid = samples.valid[:, begin : begin + n]
+    def _run(self, windows: list[Window], meters: list[Meter], *, whole: bool) -> list[npt.NDArray[np.float32] | None]:
+        """Outputs of the model, (block_hops, 5), for windows; None: no probabilities. whole: no sample is missing."""
+        waveform = np.empty((len(windows), 3, self._card.n_samples), dtype=np.float32)
+        mask = self._whole[: len(windows)] if whole else np.empty_like(waveform)
+        for row, (wave, valid) in enumerate(windows):
+            if not whole:
                 if not valid.all():
                     valid = valid.copy()
                     for component in valid:
@@ -278,7 +312,7 @@ class OnsetDetector(Opener):
                     wave = np.where(valid, wave, 0.0)
                 mask[row] = valid
             waveform[row] = wave
-        self.runs += len(begins)
+        self.runs += len(windows)
         outputs = infer_windows(self.engine, waveform, mask, meters)
         if are_probabilities(outputs):
             return list(outputs)
@@ -303,7 +337,11 @@ class OnsetDetector(Opener):
         hop_k = (block.first_hop + hop) * HOP_N
         k0 = hop_k - self._samples(picking.BEFORE_S)
         k1 = min(hop_k + self._samples(picking.AFTER_S), (block.known_hop + 1) * HOP_N + HALF_TAPS)
-        wave, valid = self.timeline.window(k0, k1)
+        end_k = (block.known_hop + 1) * HOP_N
+        begin_k = min(k0, end_k - self._card.n_samples)
+        samples = self._samples_of(begin_k, k1)
+        second = samples.chosen(end_k - self._card.n_samples - begin_k, end_k - begin_k, self._block_hops * HOP_N)
+        wave, valid = samples.window(k0 - begin_k, k1 - begin_k, second)  # of the sensor that the block was read from
         whole = [bool(row.all()) for row in valid]
         preferred, others = ([0], HORIZONTALS) if phase == "P" else (HORIZONTALS, [0])
         rows = [row for row in preferred if whole[row]] or [row for row in others if whole[row]]

@@ -227,11 +227,11 @@ def test_would_fire_runs_the_model_on_each_block_of_the_span() -> None:
     k0, k1 = detector.span_of(hop, hop)
     assert k1 - k0 == 13 * 40 and k1 == (hop + 1) * 4
     wave, valid = detector.timeline.window(k0, k1)
-    assert detector.would_fire(wave.astype(np.float64), valid)
+    assert detector.would_fire([(wave.astype(np.float64), valid)])
     later = detector.span_of(hop + 10, hop + 25)
     assert later == (k0 + 40, k1 + 80)  # whole blocks only
     wave, valid = detector.timeline.window(*later)
-    assert not detector.would_fire(wave.astype(np.float64), valid)
+    assert not detector.would_fire([(wave.astype(np.float64), valid)])
 
 
 @pytest.mark.parametrize("every", [1, 1000])

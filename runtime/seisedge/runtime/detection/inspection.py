@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from seisedge.runtime.detection.opener import Opener
+from seisedge.runtime.detection.opener import Opener, Samples
 from seisedge.runtime.detection.soundness import Rails, Run, Unsound, clipped_rails, repaired, unsound
 from seisedge.runtime.event import Quality, QualityCode
 from seisedge.runtime.records.channelcode import COMPONENTS, SECOND
@@ -256,19 +256,22 @@ def artefact_of(opener: Opener, hop0: int, hop1: int, last_hop: int) -> Artefact
     """
     timeline = opener.timeline
     (k0, k1), (_, end) = opener.span_of(hop0, hop1), opener.span_of(hop0, last_hop)
-    wave, valid = timeline.window(k0, end)
-    existing = timeline.first(k0, end)[1] if timeline.has_second else valid
-    kind, change = _artefacts(timeline, k0, COMPONENTS, existing)
+    wave, valid = timeline.first(k0, end)
+    kind, change = _artefacts(timeline, k0, COMPONENTS, valid)
+    second: Samples | None = None
     if timeline.has_second:
-        from_second = valid & (~existing | timeline.dead(k0, end))
-        if from_second.any():
+        valid &= ~timeline.dead(k0, end)
+        other, exists = timeline.second(k0, end)
+        if (exists & ~valid).any():
             names = tuple(SECOND[component] for component in COMPONENTS)
-            kind_2, change_2 = _artefacts(timeline, k0, names, timeline.second(k0, end)[1])
-            kind, change = kind or kind_2, np.where(from_second, change_2, change)
+            kind_2, change_2 = _artefacts(timeline, k0, names, exists)
+            kind = kind or kind_2
+            second = other.astype(np.float64) + change_2, exists
     if kind is None:
         return None
-    without = wave.astype(np.float64) + change
-    return None if opener.would_fire(without[:, : k1 - k0], valid[:, : k1 - k0]) else kind
+    first = wave.astype(np.float64) + change, valid
+    sensors = [first] if second is None else [first, second]
+    return None if opener.would_fire([(x[:, : k1 - k0], ok[:, : k1 - k0]) for x, ok in sensors]) else kind
 
 
 def _artefacts(

@@ -21,6 +21,7 @@ TRIGGER_GRID = GridSpec(rate_hz=40.0, pass_hz=15.0)  # for channels with a lower
 HOP_N = 4  # grid samples per hop, 0.1 s
 
 Float = npt.NDArray[np.float64]
+Samples = tuple[Float, npt.NDArray[np.bool_]]  # of one sensor, with their mask: (3, n) each
 Kind = Literal["sta_lta", "onset"]
 Phase = Literal["P", "S"]
 
@@ -109,8 +110,8 @@ class Opener(abc.ABC):
         """Outputs [k0, k1) of the timeline that decisions in the hops from `hop0` to `hop1` (included) depend on."""
 
     @abc.abstractmethod
-    def would_fire(self, wave: Float, valid: npt.NDArray[np.bool_]) -> bool:
-        """True if there is an onset in samples and mask, (3, n) each, of a `span_of`."""
+    def would_fire(self, sensors: list[Samples]) -> bool:
+        """True if there is an onset in the samples of a `span_of`: those of the first sensor, and of a second one."""
 
     def time_of_hop(self, hop: int) -> int:
         """Start time of a hop, in ns."""

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.config import TriggerConfig
-from seisedge.runtime.detection.opener import HOP_N, TRIGGER_GRID, Float, Onset, Opener, OpenerState
+from seisedge.runtime.detection.opener import HOP_N, TRIGGER_GRID, Float, Onset, Opener, OpenerState, Samples
 from seisedge.runtime.timeline.timeline import Timeline
 
 HALF_TAPS = 20  # reach of the high-pass to either side, 0.5 s
@@ -133,7 +133,10 @@ class Trigger(Opener):
     def span_of(self, hop0: int, hop1: int) -> tuple[int, int]:
         return (hop0 - self._lta + 1) * HOP_N - HALF_TAPS, (hop1 + 1) * HOP_N + HALF_TAPS
 
-    def would_fire(self, wave: Float, valid: npt.NDArray[np.bool_]) -> bool:
+    def would_fire(self, sensors: list[Samples]) -> bool:
+        wave, valid = sensors[0]
+        for other, exists in sensors[1:]:
+            wave, valid = np.where(~valid & exists, other, wave), valid | exists
         n = wave.shape[1]
         rows = [0] if valid[0, n // 2 :].any() else [1, 2]
         return any(self.reaches(wave[row], valid[row]) for row in rows)

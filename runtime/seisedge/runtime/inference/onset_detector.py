@@ -18,6 +18,7 @@ once the probability was below `REARM_SHARE` of the threshold. The time of the o
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ from seisedge.runtime.card import ONSET_LABELS, ModelCard, OnsetScale
 from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.config import TriggerConfig
 from seisedge.runtime.detection import picking
-from seisedge.runtime.detection.opener import HOP_N, TRIGGER_GRID, Float, Onset, Opener, OpenerState, Phase
+from seisedge.runtime.detection.opener import HOP_N, TRIGGER_GRID, Onset, Opener, OpenerState, Phase, Samples
 from seisedge.runtime.detection.trigger import HALF_TAPS, Ratios, Trigger
 from seisedge.runtime.engines import Engine, are_probabilities
 from seisedge.runtime.errors import CardError
@@ -207,10 +208,13 @@ class OnsetDetector(Opener):
         end = max((hop1 + 1) // n * n, first + n)
         return (first + n) * HOP_N - self._card.n_samples, end * HOP_N
 
-    def would_fire(self, wave: Float, valid: npt.NDArray[np.bool_]) -> bool:
-        for k in range(0, wave.shape[1] - self._card.n_samples + 1, self._block_hops * HOP_N):
-            window = slice(k, k + self._card.n_samples)
-            (probabilities,) = self._run([(wave[:, window], valid[:, window])], [Meter()], whole=False)
+    def would_fire(self, sensors: list[Samples]) -> bool:
+        pieces = [_Samples(0, wave.astype(np.float32), valid, whole=False) for wave, valid in sensors]
+        samples = dataclasses.replace(pieces[0], other=pieces[1] if len(pieces) > 1 else None)
+        n, block_n = self._card.n_samples, self._block_hops * HOP_N
+        for begin in range(0, samples.wave.shape[1] - n + 1, block_n):
+            window = samples.window(begin, begin + n, samples.chosen(begin, begin + n, block_n))
+            (probabilities,) = self._run([window], [Meter()], whole=False)
             if probabilities is not None and float(probabilities[:, P].max()) >= self._thresholds[P]:
                 return True
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -137,3 +138,51 @@ def test_a_fifo_is_not_waited_for(made: Path, tmp_path: Path, option: str) -> No
     code, _, err = run(made / "catalogue.xml", made / "rec", option, tmp_path / "fifo", "-o", tmp_path / "out")
     assert code == 2
     assert "no such file" in err
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "line"),
+    [
+        (r"<mag>\s*<value>1\.1</value>", "<mag><value>NaN</value>",
+         "1 implausible values of source_magnitude are treated as missing: NaN (1)"),
+        (r"<mag>\s*<value>1\.1</value>", "<mag><value>1e999</value>",
+         "1 implausible values of source_magnitude are treated as missing: 1e999 (1)"),
+        (r"<mag>\s*<value>1\.1</value>", "<mag><value>unknown</value>",
+         "1 a value that cannot be read is missing: 'unknown'"),
+        (r"<depth>\s*<value>5000\.0</value>", "<depth><value>-inf</value>",
+         "1 implausible values of source_depth_km are treated as missing: -inf (1)"),
+        (r"<longitude>\s*<value>7\.0</value>", "<longitude><value>nan</value>",
+         "1 entries of the catalogue left out: no origin with time, latitude and longitude"),
+        (r"</longitude>", "</longitude><quality><standardError>NaN</standardError></quality>",
+         "1 a number that is not finite is missing: standardError"),
+        (r"<time>\s*<value>2020-01-01T00:06:00.000000Z", "<time><value>yesterday",
+         "1 entries of the catalogue left out: no origin with time, latitude and longitude"),
+        (r"<type>earthquake</type>", "<type>quake-ish</type>",
+         "1 entries of the catalogue left out: type 'quake-ish' is not a type of QuakeML"),
+    ],
+)  # fmt: skip
+def test_a_value_that_obspy_refuses_does_not_end_a_build(
+    made: Path, tmp_path: Path, pattern: str, replacement: str, line: str
+) -> None:
+    """obspy refuses a whole QuakeML file for one number that is not finite, and leaves out events of other types."""
+    text, n = re.subn(pattern, replacement, (made / "catalogue.xml").read_text(), count=1)
+    assert n == 1
+    (tmp_path / "catalogue.xml").write_text(text)
+    code, out, err = run(
+        tmp_path / "catalogue.xml", made / "rec", "--stations", made / "stations.xml", "-o", tmp_path / "out",
+        "--travel-times", 6, "--noise", 0,
+    )  # fmt: skip
+    assert code == 0, out + err
+    assert any(printed.strip().startswith(line) for printed in out.splitlines()), out
+    left = "left out" in line
+    assert len(table(tmp_path / "out")) == 4 - left
+    magnitudes = [r["source_magnitude"] for r in table(tmp_path / "out")]
+    assert magnitudes.count("") == ("magnitude" in line or "unknown" in line)
+
+
+def test_a_name_that_reads_as_a_number_is_kept(made: Path, tmp_path: Path) -> None:
+    text = (made / "catalogue.xml").read_text()
+    text = re.sub(r"<mag>\s*<value>1\.1</value>", "<mag><value>nan</value>", text, count=1)
+    text = text.replace("<type>ML</type>", "<type>Inf</type>")
+    (tmp_path / "catalogue.xml").write_text(text)
+    assert [e.magnitude_type for e in events_from(tmp_path / "catalogue.xml")] == ["Inf", "", "Inf", "Inf"]

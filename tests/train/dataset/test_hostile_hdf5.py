@@ -10,7 +10,7 @@ import pytest
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.archive.archive import load_archive, require_memory
+from seisedge.train.archive.archive import load_archive, require_space
 from seisedge.train.dataset.store import Store
 
 
@@ -165,9 +165,10 @@ def test_control_characters_of_other_columns_are_escaped(tmp_path: Path) -> None
         assert store.rows[0]["source_type"] == "\\x1b[31mearthquake"
 
 
-def test_one_long_record_among_many_is_refused_before_memory_is_used(tmp_path: Path) -> None:
+def test_one_long_record_among_many_is_refused_before_space_is_used(tmp_path: Path) -> None:
     archive = load_archive([write_set(tmp_path / "mine", make_rows(4), make_arrays(4))], 40.0, 15.0)
-    require_memory(archive.records * 1000, 2400, limit_mib=1000)
-    n = archive.records[0].n_samples
-    with pytest.raises(InputError, match=rf"4000 records as long as the longest \(t0, {n} samples .* need 135 MiB"):
-        require_memory(archive.records * 1000, n, limit_mib=100)
+    n, many = archive.records[0].n_samples, archive.records * 1000
+    require_space(many, n, limit_bytes=1000 << 20, free_bytes=0)
+    require_space(many, n, limit_bytes=1, free_bytes=1000 << 20)
+    with pytest.raises(InputError, match=rf"4000 records as long as the longest \(t0, {n} samples .* need 135 MiB; "):
+        require_space(many, n, limit_bytes=100 << 20, free_bytes=100 << 20)

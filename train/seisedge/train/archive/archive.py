@@ -1,4 +1,4 @@
-"""A data set in memory: SeisBench folders, resampled by the resampler of the station, in arrays for sampling.
+"""A data set for sampling: SeisBench folders, resampled by the resampler of the station, in arrays.
 
 The columns are described in `datasets/README.md`. Other SeisBench sets need only `trace_name`, a sampling rate, a label
 and an onset (`trace_onset_sample` or a P arrival), under any of SeisBench's names. `seisedge.train.dataset.vocabulary`
@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import itertools
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,13 +24,13 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.detection.soundness import resample_sound
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import MIB
-from seisedge.runtime.machine import memory_limit_mib
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.channelcode import is_accelerometer
 from seisedge.runtime.station.channels import NOMINAL_COUNTS_PER_M_S2
 from seisedge.runtime.text import shortened
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
 from seisedge.train.archive.gains import UNKNOWN_GAIN
+from seisedge.train.archive.spool import Parts, Spool, default_limit_bytes, scratch_folder, size_of_arrays
 from seisedge.train.dataset.amplitude import TOO_LARGE, gain_fault, is_too_large
 from seisedge.train.dataset.columns import (
     Row,
@@ -60,13 +61,11 @@ logger = logging.getLogger(__name__)
 # SEED orientation code → row. 1 and 2 are not geographic; they use the rows that the station uses for them.
 ROW_OF_ORIENTATION = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
 SYNTHETIC = "synthetic: only the recipe key data.synthetic = true trains on them; no evaluation counts them"
-BYTES_A_SAMPLE = 5  # float32 and a mask
 EXAMPLES = 5  # names in a message
 UNKNOWN_STATION = "."  # NET.STA without codes
 KM_PER_S_OF_S_MINUS_P = 8.22  # P at 6.0 km/s, Vp/Vs 1.73
 
 Bool = npt.NDArray[np.bool_]
-Parts = dict[int, tuple[npt.NDArray[np.float32], Bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +109,8 @@ class Record:
 class Archive:
     """All records of one or more folders at one rate.
 
-    waveform: float32 (records, 3, n of the longest record), counts; 0 where no sample exists.
-    valid: bool, same shape.
+    waveform: float32 (records, 3, n of the longest record), counts; 0 where no sample exists. valid: bool, same shape.
+    Both are memory maps of files if they exceed the memory for the data.
     """
 
     rate_hz: float
@@ -208,14 +207,17 @@ def load_archive(
     split: str = "",
     show_progress: bool = False,
     wanted: Wanted = Wanted(),
+    memory_gb: float | None = None,
 ) -> Archive:
     """Read the folders, resample all records, and put them into arrays.
 
     limit: use only every k-th record of a folder, so that about this many remain. split: a rule of `holdout`; '' keeps
     the column `split` of the data. show_progress: print how many records have been read. Synthetic records are
-    used for training only and are never in the calibration fold. Raises InputError.
+    used for training only and are never in the calibration fold. memory_gb: memory for the samples, more of which are
+    kept in a temporary file; None: half of the memory of the machine. Raises InputError.
     """
-    reader = _Reader(rate_hz, pass_hz, wanted.untyped)
+    limit_bytes = default_limit_bytes() if memory_gb is None else round(memory_gb * 1e9)
+    reader = _Reader(rate_hz, pass_hz, wanted.untyped, limit_bytes)
     for folder in folders:
         with Store(folder, reader.folder_of) as store:
             reader.note_folder(store)
@@ -235,15 +237,8 @@ def load_archive(
     if len(chosen) < len(records):
         reader.left_out["on neither side of the split"] = len(records) - len(chosen)
     longest = max(records[i].n_samples for i in chosen)
-    require_memory([records[i] for i in chosen], longest)
-    waveform = np.zeros((len(chosen), 3, longest), dtype=np.float32)
-    valid = np.zeros((len(chosen), 3, longest), dtype=bool)
-    for k, i in enumerate(chosen):
-        parts = reader.kept[i][1]
-        for place, (y, mask) in parts.items():
-            waveform[k, place, : len(y)] = y
-            valid[k, place, : len(y)] = mask
-        parts.clear()  # a large set is in memory once, not twice
+    require_space([records[i] for i in chosen], longest, limit_bytes)
+    waveform, valid = reader.spool.arrays(chosen, longest)
     for reason, count in reader.left_out.items():
         logger.info("%d records left out: %s", count, reason)
     kept = [records[i] for i in chosen]
@@ -259,18 +254,25 @@ def load_archive(
     )  # fmt: skip
 
 
-def require_memory(records: Sequence[Record], longest: int, limit_mib: float | None = None) -> None:
-    """Raises InputError if the arrays of the records, each as long as the longest (samples), exceed the memory.
+def require_space(
+    records: Sequence[Record], longest: int, limit_bytes: int | None, free_bytes: int | None = None
+) -> None:
+    """Raises InputError if the arrays of the records, each as long as the longest (samples), fit neither into
+    `limit_bytes` of memory nor into the folder of temporary files.
 
-    limit_mib: memory that may be used; None: that of this machine.
+    free_bytes: free space there; None: as it is.
     """
-    limit_mib = memory_limit_mib() if limit_mib is None else limit_mib
-    needed_mib = len(records) * 3 * longest * BYTES_A_SAMPLE / MIB
-    if limit_mib is not None and needed_mib > limit_mib:
+    needed = size_of_arrays(len(records), longest)
+    if limit_bytes is None or needed <= limit_bytes:
+        return
+    folder = scratch_folder()
+    free_bytes = shutil.disk_usage(folder).free if free_bytes is None else free_bytes
+    if needed > free_bytes:
         name = next(r.name for r in records if r.n_samples == longest)
         raise InputError(
             f"{len(records)} records as long as the longest ({shortened(name)}, {longest} samples after resampling) "
-            f"need {needed_mib:.0f} MiB of memory, {limit_mib:.0f} MiB exist; cut windows around the events, or use "
+            f"need {needed / MIB:.0f} MiB; {limit_bytes / MIB:.0f} MiB of memory and {free_bytes / MIB:.0f} MiB in "
+            f"{folder} may be used; cut windows around the events, set TMPDIR to a folder with more space, or use "
             "fewer records (--limit)"
         )
 
@@ -278,9 +280,10 @@ def require_memory(records: Sequence[Record], longest: int, limit_mib: float | N
 class _Reader:
     """Reads and resamples records one by one, and counts the records that are left out, by reason."""
 
-    def __init__(self, rate_hz: float, pass_hz: float, untyped: bool = False) -> None:
+    def __init__(self, rate_hz: float, pass_hz: float, untyped: bool, limit_bytes: int | None) -> None:
         self.rate_hz, self.pass_hz, self.untyped = rate_hz, pass_hz, untyped
-        self.kept: list[tuple[Row, Parts, Record]] = []
+        self.kept: list[tuple[Row, Record]] = []
+        self.spool = Spool(limit_bytes)  # samples of the kept records
         self.left_out: Counter[str] = Counter()
         self.rates: Counter[float] = Counter()
         self.with_nan = 0
@@ -361,7 +364,8 @@ class _Reader:
         self.integrated += is_acceleration(row)
         self.of_accelerometers += is_accelerometer(text(row, "trace_channel")) and not is_acceleration(row)
         record = _record(row, kind, onset or 0.0, parts, self.rate_hz / rate, _grid(start_ns, self.rate_hz, first))
-        self.kept.append((row, parts, record))
+        self.kept.append((row, record))
+        self.spool.add(parts)
 
     def _with_sound_gain(self, row: Row, samples: Array) -> Row:
         """The record, without its gain if that is none; noted."""
@@ -400,7 +404,7 @@ def _first_of(names: Sequence[str]) -> str:
 
 def _with_sides(reader: _Reader, split: str, folders: Sequence[Path]) -> tuple[list[Record], str]:
     """The records with group, split and fold, and the split rule in words; split is '' for records on neither side."""
-    rows, records = [row for row, _, _ in reader.kept], [record for _, _, record in reader.kept]
+    rows, records = [row for row, _ in reader.kept], [record for _, record in reader.kept]
     spans = [_span(row, r.n_samples / reader.rate_hz) for row, r in zip(rows, records, strict=True)]
     occurrences = [_occurrence(row, r, span) for row, r, span in zip(rows, records, spans, strict=True)]
     if len(folders) > 1 or not all(text(row, "source_group") for row in rows):

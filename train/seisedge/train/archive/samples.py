@@ -1,8 +1,9 @@
 """The samples of an archive on a device, in the first of these forms that fits into its memory.
 
 int16, if all samples are integers of 16 bits: exact. float32: exact. float16 after removing the mean of each component
-and scaling it to 1: exact to 5e-4 of the distance of a sample from the mean. Else the samples stay in page-locked host
-memory, and each batch is gathered there and sent while the device processes the batch before.
+and scaling it to 1: exact to 5e-4 of the distance of a sample from the mean. Else the samples stay in host memory,
+or in a file (see `spool`), and each batch is gathered there and sent from page-locked memory while the device processes
+the batch before.
 """
 
 from __future__ import annotations
@@ -47,13 +48,12 @@ class Resident:
 
 
 class Streamed:
-    """Samples in host memory; each batch is sent to the device."""
+    """Samples in host memory or in a file; each batch is sent to the device."""
 
     def __init__(self, waveform: Tensor, present: Tensor, device: torch.device, notes: list[str]) -> None:
         self.device = device
         self.pinned = device.type == "cuda"
-        self.waveform = waveform.pin_memory() if self.pinned else waveform
-        self.present = present.pin_memory() if self.pinned else present
+        self.waveform, self.present = waveform, present
         self.longest, self.notes = waveform.shape[-1], notes
 
     def take(self, row: Tensor, sample: Tensor) -> tuple[Tensor, Tensor]:

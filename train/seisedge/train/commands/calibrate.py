@@ -59,12 +59,12 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
 ) -> None:
     """Fit the magnitude correction of STATION (a station file) on catalogued events in DATA.
 
-    DATA are records of this station: miniSEED files, folders of them, or sds:DIR. Prints the correction (log10 of
-    amplitude) with its standard error, and the errors of the magnitudes when each event is corrected by the fit to all
-    others. Writes a file only with --write or -o.
+    DATA are records of this station: miniSEED or SAC files, folders of them, or sds:DIR. Prints the correction (log10
+    of amplitude) with its standard error, and the errors of the magnitudes when each event is corrected by the fit to
+    all others. Writes a file only with --write or -o.
     """
     if not data:
-        raise InputError("DATA is missing; give records of this station: miniSEED files, folders or sds:DIR")
+        raise InputError("DATA is missing; give records of this station: miniSEED or SAC files, folders or sds:DIR")
     if write and out is not None:
         raise InputError("--write and -o cannot be combined; --write changes STATION, -o writes a copy")
     if out is not None:
@@ -90,8 +90,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     if engine is None or engine.card.magnitude is None:
         raise InputError(f"--model {model_file}: not a magnitude model")
     events = events_from(catalogue, picks, "earthquake")
-    recordings = Recordings(data)
     name = str(config.station_id)
+    recordings = Recordings(data, {name.partition(".")[2]: name.partition(".")[0]})
     recorded = {c.station_id for c in recordings.channels()}
     if name not in recorded:
         raise InputError(f"{', '.join(data)}: contains no record of {name}, only of {', '.join(sorted(recorded))}")

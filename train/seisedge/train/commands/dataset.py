@@ -136,11 +136,12 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
     licence: str,
     as_json: bool,
 ) -> None:
-    """Build a data set from CATALOGUE (QuakeML or CSV) and DATA: miniSEED files, folders, or sds:DIR.
+    """Build a data set from CATALOGUE (QuakeML or CSV) and DATA: miniSEED or SAC files, folders, or sds:DIR.
 
     CSV columns: origin_time, latitude, longitude, event_type; optional: depth_km, event_id, magnitude, magnitude_type.
     Windows are cut around P picks, else around the P computed from the positions in --stations (and marked as
-    computed). Noise is cut between the events. OUT is created when it is complete.
+    computed). Noise is cut between the events. OUT is created when it is complete. Samples of SAC files are taken as
+    counts; SCALE, IDEP and picks of their headers are not used. Files that cannot be used are skipped and counted.
     """
     for name, value, least in (("--before", before, 1), ("--after", after, 1), ("--noise", noise, 0)):
         if not least <= value < 3600:
@@ -167,7 +168,8 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
         before, after, noise, coda, max_distance, unit=unit, channels=tuple(filter(None, channels.split(","))),
         refine=refine, licence=licence, untyped=untyped, magnitude_types=types, noise_before_p=noise_before_p,
     )  # fmt: skip
-    builder = Builder(plan, Recordings(data), Stations.read(list(stations)), travel_times_from(travel_times))
+    metadata = Stations.read(list(stations))
+    builder = Builder(plan, Recordings(data, metadata.networks()), metadata, travel_times_from(travel_times))
     source = {
         "catalogue": text_from_path(catalogue.name),
         "sha256": sha256_of(catalogue),

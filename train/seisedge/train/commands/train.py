@@ -150,6 +150,13 @@ def mix_from(texts: tuple[str, ...]) -> dict[str, float]:
     help="Memory on the device for the data, in GB [default: half of the free memory of a GPU].",
 )
 @click.option(
+    "--memory",
+    type=FiniteRange(0, 1e6),
+    metavar="GB",
+    help="Memory of this machine for the data, in GB; larger data are read from a temporary file in TMPDIR "
+    "[default: half of the memory; /var/tmp].",
+)
+@click.option(
     "--checkpoint-every",
     type=FiniteRange(0, 86_400),
     default=60.0,
@@ -177,6 +184,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     precision: str,
     compiled: bool,
     device_memory: float | None,
+    memory: float | None,
     checkpoint_every: float,
     limit: int | None,
 ) -> None:
@@ -198,7 +206,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         raise click.UsageError("RECIPE is missing; --list shows the bundled recipes")
     target = resume
     world, where = join_world(device_from(device))
-    how = Settings(precision, compiled, device_memory, world)
+    how = Settings(precision, compiled, device_memory, memory, world)
     report = click.echo if world.first else _silent
     try:
         with out_of_memory_as_error(), reported_to_launcher(world):

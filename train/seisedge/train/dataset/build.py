@@ -27,7 +27,7 @@ from seisedge.train.dataset.amplitude import TOO_LARGE, gain_fault, is_too_large
 from seisedge.train.dataset.catalogue import Catalogue, CatalogueEvent, Pick
 from seisedge.train.dataset.columns import gain_column
 from seisedge.train.dataset.onset import VISIBLE_RATIO, find_onset, power_from_record, snr_at
-from seisedge.train.dataset.plan import Built, Plan, readme_of
+from seisedge.train.dataset.plan import Built, FilesSkipped, Plan, readme_of
 from seisedge.train.dataset.plausible import texts_of
 from seisedge.train.dataset.progress import progress
 from seisedge.train.dataset.quiet import BEFORE_P_S, QUIET_RATIO, candidates, loudest_ratio, quiet_spans
@@ -82,6 +82,9 @@ class Builder:
     def __init__(self, plan: Plan, recordings: Recordings, stations: Stations, times: TravelTimes) -> None:
         self.plan, self.recordings, self.stations, self.times = plan, recordings, stations, times
         self.sensors, self.skipped = sensors_of(recordings, plan.channels)
+        for station, (latitude_deg, longitude_deg) in sorted(recordings.positions.items()):
+            if stations.add_site(station, Site(latitude_deg, longitude_deg, None)):
+                recordings.notes[f"SAC: {station}: position of the header, {latitude_deg:g}, {longitude_deg:g}"] += 1
         self.left_out: Counter[str] = Counter()
         self.without_gain: Counter[str] = Counter()  # reason → records written
         self.choices: Counter[str] = Counter()  # choice between sensors → records
@@ -115,7 +118,9 @@ class Builder:
                 basis=dict(Counter(row["trace_onset_basis"] for row in writer.rows[:n_events])),
                 by_type=dict(Counter(row["source_type"] for row in writer.rows[:n_events])),
                 entries_left_out=dict(catalogue.left_out.most_common()),
-                choices=dict(catalogue.choices.most_common()) | dict(self.choices.most_common()),
+                choices=dict(catalogue.choices.most_common())
+                | dict(self.choices.most_common())
+                | dict(self.recordings.notes.most_common()),
                 implausible=texts_of(catalogue.implausible),
                 faint=faint,
                 quiet=sum(bool(row["trace_noise_end_sample"]) for row in writer.rows),
@@ -123,6 +128,9 @@ class Builder:
                 without_gain=dict(self.without_gain.most_common()),
                 picks_ignored=_ignored(events),
                 channels_passed_over=dict(self.skipped),
+                files_skipped={
+                    why: FilesSkipped(len(names), names[0]) for why, names in self.recordings.skipped.items()
+                },
                 bad_records=self.recordings.bad_records,
                 disagreeing_samples=self.disagreeing,
             )

@@ -22,6 +22,7 @@ P, Pg, Pb (P*), Pn and S, Sg, Sb (S*), Sn, in capitals or small letters, with or
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import logging
 import re
@@ -33,14 +34,13 @@ from typing import Any
 
 from seisedge.runtime.clock import iso_from_ns, ns_from_iso, ns_from_s
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.files import MIB, read_up_to
+from seisedge.runtime.files import read_up_to
 from seisedge.runtime.machine import install_command
-from seisedge.runtime.paths import text_from_path
-from seisedge.runtime.records.xmlfile import check_xml
 from seisedge.runtime.text import quoted, reason_of, shortened
 from seisedge.train.dataset.flags import AFTER_ORIGIN_S, BEFORE_ORIGIN_S, is_plausible_arrival
 from seisedge.train.dataset.origins import WITHIN_KM, WITHIN_S
 from seisedge.train.dataset.plausible import Implausible, is_implausible, is_implausible_time
+from seisedge.train.dataset.quakeml import MAX_BYTES, read_entries
 from seisedge.train.dataset.traveltimes import distance_km
 from seisedge.train.dataset.vocabulary import UNUSED, kind_of_word
 
@@ -60,9 +60,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "magnitude_type": ("magType", "mag_type", "source_magnitude_type"),
 }
 REQUIRED = ("origin_time", "latitude", "longitude")
-MAX_BYTES = 64 * MIB  # of a catalogue or of a table of picks: about half a million events
 PHASE = re.compile(r"[ie]?([PS])[ngb*]?", re.IGNORECASE)
-XML_STARTS = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe", b"\xfe\xff")
 SCHEME = re.compile(r"^(smi|quakeml):", re.IGNORECASE)
 PICK_COLUMNS = ("event_id", "station", "phase", "time")
 
@@ -114,7 +112,7 @@ class Catalogue:
     """Events sorted by time.
 
     left_out: reason → number of entries that are not events here. choices: what was chosen or is missing → number of
-    events. implausible: values that are treated as missing, see `plausible`.
+    events or values. implausible: values that are treated as missing, see `plausible`.
     """
 
     events: list[CatalogueEvent]
@@ -361,20 +359,13 @@ def _time_of(stated: str) -> int | None:
 
 
 def _from_obspy(path: Path, found: Catalogue, magnitude_types: Sequence[str]) -> Iterator[_Entry]:
-    try:
-        import obspy
-    except ModuleNotFoundError:
-        raise InputError(
-            f"{path}: reading QuakeML needs obspy; run {install_command('train')}, or give a CSV file"
-        ) from None
-    _check_size(path)
-    try:
-        # obspy's XML reader cannot open a name that is not UTF-8
-        plain = str(path) == text_from_path(path)
-        catalogue = obspy.read_events(str(path) if plain else io.BytesIO(path.read_bytes()))
-    except Exception as error:  # the readers of obspy raise many types
-        raise InputError(f"{path}: obspy cannot read this catalogue: {reason_of(error)}") from error
-    for entry in catalogue:
+    if importlib.util.find_spec("obspy") is None:
+        raise InputError(f"{path}: reading QuakeML needs obspy; run {install_command('train')}, or give a CSV file")
+    entries = read_entries(path)
+    found.left_out.update(entries.left_out)
+    found.choices.update(entries.missing)
+    found.implausible.extend(entries.implausible)
+    for entry in entries.events:
         resource = str(entry.resource_id)
         name = _id_from_resource(resource)
         origin = entry.preferred_origin() or next(iter(entry.origins), None)
@@ -424,19 +415,6 @@ def _magnitude_of(entry: Any, wanted: Sequence[str], found: Catalogue) -> Any:
         kind = listed[0].magnitude_type or "type not stated"
         found.choices[f"no preferred magnitude: the first of several is used ({shortened(kind, 20)})"] += 1
     return preferred if preferred is not None else next(iter(listed), None)
-
-
-def _check_size(path: Path) -> None:
-    """Raises InputError for a catalogue that is too large, or too deeply nested XML; obspy would read all of it."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-        if head.lstrip().startswith(XML_STARTS):
-            check_xml(path, "the catalogue")
-        elif path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: the catalogue is larger than {MAX_BYTES // MIB} MiB; give fewer events")
-    except OSError as error:
-        raise InputError(f"{path}: the catalogue cannot be read: {error.strerror}") from error
 
 
 def _picks_of(entry: Any, origin: Any) -> tuple[list[Pick], list[str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field, replace
 
+from seisedge.runtime.text import shortened
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -33,13 +35,22 @@ class Plan:
         return self.before_s + self.after_s
 
 
+@dataclass(frozen=True, slots=True)
+class FilesSkipped:
+    """count: number of files. first: name of the first one."""
+
+    count: int
+    first: str
+
+
 @dataclass(slots=True)
 class Built:
     """Summary of a build: numbers written and left out. without_gain: records written without a gain, by reason.
     picks_ignored: picks of the catalogue that are no labels, by reason. by_type: records of events by source type.
     entries_left_out: entries of the catalogue by reason. choices: what was chosen where the input allows several, or is
     missing → events or records. implausible: values treated as missing, one sentence for each column. faint: records
-    whose signal is not visible. quiet: records of events with usable noise before the onset.
+    whose signal is not visible. quiet: records of events with usable noise before the onset. files_skipped: files of
+    the recordings that cannot be used, by reason.
     """
 
     folder: str
@@ -60,6 +71,7 @@ class Built:
     implausible: list[str] = field(default_factory=list)
     faint: int = 0
     quiet: int = 0
+    files_skipped: dict[str, FilesSkipped] = field(default_factory=dict)
 
 
 def text_from_built(built: Built) -> str:
@@ -86,6 +98,10 @@ def summary_of(built: Built) -> list[str]:
     lines += [f"  {n:6} without a gain: {reason}" for reason, n in built.without_gain.items()]
     lines += [f"  {n:6} picks ignored: {reason}" for reason, n in built.picks_ignored.items()]
     lines += [f"  {n:6} channels skipped: {reason}" for reason, n in built.channels_passed_over.items()]
+    lines += [
+        f"  {files.count:6} files skipped: {reason}; the first is {shortened(files.first)}"
+        for reason, files in built.files_skipped.items()
+    ]
     if built.bad_records:
         lines.append(f"  {built.bad_records:6} miniSEED records skipped because they are damaged")
     if built.disagreeing_samples:

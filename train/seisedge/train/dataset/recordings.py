@@ -1,7 +1,8 @@
-"""Continuous recordings: read windows from miniSEED files, folders or an SDS archive.
+"""Continuous recordings: read windows from miniSEED and SAC files, folders or an SDS archive.
 
-The decoder of the station runtime decodes the records; it skips damaged data up to the next good record. For files
-and folders all headers are read first; for an SDS archive only those of the day files that overlap a window.
+The decoder of the station runtime decodes miniSEED records; it skips damaged data up to the next good record. For files
+and folders all headers are read first; for an SDS archive only those of the day files that overlap a window. A file
+that cannot be used is skipped, logged and counted.
 """
 
 from __future__ import annotations
@@ -9,19 +10,23 @@ from __future__ import annotations
 import logging
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.errors import DataError, InputError
+from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.miniseed import BadRecord, Decoder, RecordHeader, Scanner
 from seisedge.runtime.records.packet import SourceId
 from seisedge.train.dataset.progress import progress
+from seisedge.train.dataset.sac import HEADER_BYTES, SacError, byte_order_of, read_header, read_samples
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +36,16 @@ SLACK_NS = 7200 * NS_PER_S  # records of an SDS day file may extend this far bey
 CHUNK_BYTES = 1 << 20
 RATE_TOLERANCE = 1e-4  # relative; headers of one channel may differ by rounding
 JOIN_S = 1.0  # spans with a shorter gap between them are joined
+_MINISEED_START = re.compile(rb"MS\x03|[0-9 ]{6}[DRQM]")
 _DAY_FILE = re.compile(r"([^.]*)\.([^.]+)\.([^.]*)\.([^.]+)\.D\.(\d{4})\.(\d{3})")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordLocation:
-    """File position and header values of a record."""
+    """File position and header values of a miniSEED record, or of a SAC file.
+
+    byte_order: of a SAC file, '<' or '>'; '' for a miniSEED record.
+    """
 
     path: Path
     offset: int
@@ -44,6 +53,7 @@ class RecordLocation:
     start_ns: int
     end_ns: int  # time after the last sample
     rate_hz: float
+    byte_order: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +72,23 @@ class ChannelWindow:
 
 
 class Recordings:
-    """All channels of the given files, folders and `sds:DIR`. Raises InputError or DataError if there are none."""
+    """All channels of the given files, folders and `sds:DIR`. Raises InputError or DataError if there are none.
 
-    def __init__(self, names: Sequence[str]) -> None:
+    networks: station code → network code, for SAC files without a network code.
+    skipped: reason → names of the files that cannot be used. notes: what SAC headers state that is not used → files.
+    positions: latitude and longitude of NET.STA in degrees, of the first SAC file that states them.
+    """
+
+    def __init__(self, names: Sequence[str], networks: Mapping[str, str] | None = None) -> None:
+        self._networks = networks or {}
         self._decoder = Decoder()
         self._records: dict[SourceId, list[RecordLocation]] = {}
         self._longest: dict[SourceId, int] = {}  # duration of the longest record
         self._days: dict[SourceId, dict[int, Path]] = {}  # midnight → day file
         self.bad_records = 0
+        self.skipped: dict[str, list[str]] = {}
+        self.notes: Counter[str] = Counter()
+        self.positions: dict[str, tuple[float, float]] = {}
         files: list[Path] = []
         for name in names:
             if name.startswith(SDS):
@@ -79,7 +98,7 @@ class Recordings:
             elif Path(name).is_file():
                 files.append(Path(name))
             else:
-                raise InputError(f"{name}: no such file or folder; give miniSEED files, folders or sds:DIR")
+                raise InputError(f"{name}: no such file or folder; give miniSEED or SAC files, folders or sds:DIR")
         for path in progress(files, "files indexed") if len(files) > 1 else files:
             for source_id, places in self._index(path).items():
                 self._records.setdefault(source_id, []).extend(places)
@@ -87,7 +106,8 @@ class Recordings:
             places.sort(key=lambda p: p.start_ns)
             self._longest[source_id] = max(p.end_ns - p.start_ns for p in places)
         if not self._records and not self._days:
-            raise DataError(f"{', '.join(names)}: contains no miniSEED record")
+            why = "; ".join(f"{len(files)} × {reason}" for reason, files in self.skipped.items())
+            raise DataError(f"{', '.join(names)}: contains no miniSEED record and no SAC file" + (why and f" ({why})"))
 
     def channels(self) -> list[SourceId]:
         """All channels, sorted."""
@@ -118,18 +138,14 @@ class Recordings:
         n = round(length_s * rate)
         samples: npt.NDArray[np.generic] | None = None
         valid, disagreeing = np.zeros(n, dtype=bool), 0
-        for record in _read(places):
-            packet = self._decoder.packet(record, 0)
-            if isinstance(packet, BadRecord):
-                self.bad_records += 1
-                continue
+        for part_ns, part in self._parts(places, start_ns, start_ns + round(length_s * NS_PER_S)):
             if samples is None:
-                samples = np.zeros(n, dtype=packet.samples.dtype)
-            at = round((packet.starttime_ns - first_ns) * rate / NS_PER_S)
-            low, high = max(at, 0), min(at + len(packet.samples), n)
+                samples = np.zeros(n, dtype=part.dtype)
+            at = round((part_ns - first_ns) * rate / NS_PER_S)
+            low, high = max(at, 0), min(at + len(part), n)
             if low >= high:
                 continue
-            new = packet.samples[low - at : high - at]
+            new = part[low - at : high - at]
             known = np.isfinite(new)  # a NaN or infinite sample is a gap
             old = valid[low:high]
             disagreeing += int((old & known & (samples[low:high] != new)).sum())
@@ -139,6 +155,27 @@ class Recordings:
         if samples is None or not valid.any():
             return None
         return ChannelWindow(samples, valid, first_ns, rate, disagreeing)
+
+    def _parts(
+        self, places: Sequence[RecordLocation], start_ns: int, end_ns: int
+    ) -> Iterator[tuple[int, npt.NDArray[np.generic]]]:
+        """Time of the first sample and samples of the records; of a SAC file only those near [start, end)."""
+        for place, file in _opened(places):
+            if place.byte_order:
+                n = place.length // 4
+                first = int(np.clip((start_ns - place.start_ns) * place.rate_hz / NS_PER_S - 1, 0, n))
+                last = int(np.clip((end_ns - place.start_ns) * place.rate_hz / NS_PER_S + 2, first, n))
+                yield (
+                    place.start_ns + round(first * NS_PER_S / place.rate_hz),
+                    read_samples(file, place.byte_order, first, last),
+                )
+                continue
+            file.seek(place.offset)
+            packet = self._decoder.packet(file.read(place.length), 0)
+            if isinstance(packet, BadRecord):
+                self.bad_records += 1
+            else:
+                yield packet.starttime_ns, packet.samples
 
     def _between(self, channel: SourceId, start_ns: int, end_ns: int) -> list[RecordLocation]:
         """Records that overlap [start, end), sorted by time."""
@@ -163,19 +200,49 @@ class Recordings:
         return self._index(path)
 
     def _index(self, path: Path) -> dict[SourceId, list[RecordLocation]]:
-        """Records by channel; empty if the file is not miniSEED."""
+        """Records by channel; empty if the file cannot be used."""
         out: dict[SourceId, list[RecordLocation]] = {}
         scanner = Scanner()
         try:
             with path.open("rb") as file:
-                while data := file.read(CHUNK_BYTES):
+                data = file.read(CHUNK_BYTES)
+                if not _MINISEED_START.match(data) and (byte_order := byte_order_of(data)):
+                    return self._index_sac(path, file, byte_order)
+                while data:
                     for offset, record in scanner.feed(data):
                         self._note(path, offset, record, out)
+                    data = file.read(CHUNK_BYTES)
                 for offset, record in scanner.finish():
                     self._note(path, offset, record, out)
         except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+            self._skip(path, f"cannot be read: {error.strerror}")
+        else:
+            if not out:
+                self._skip(path, "neither miniSEED nor binary SAC")
         return out
+
+    def _index_sac(self, path: Path, file: BinaryIO, byte_order: str) -> dict[SourceId, list[RecordLocation]]:
+        """The trace of a SAC file by its channel; empty, logged and counted if it cannot be used. Raises OSError."""
+        try:
+            header = read_header(file, byte_order, self._networks)
+        except SacError as error:
+            self._skip(path, str(error))
+            return {}
+        self.notes.update(header.notes)
+        if header.position is not None:
+            self.positions.setdefault(header.source_id.station_id, header.position)
+        end_ns = header.start_ns + round(header.n_samples * NS_PER_S / header.rate_hz)
+        return {
+            header.source_id: [
+                RecordLocation(
+                    path, HEADER_BYTES, 4 * header.n_samples, header.start_ns, end_ns, header.rate_hz, byte_order
+                )
+            ]
+        }
+
+    def _skip(self, path: Path, why: str) -> None:
+        logger.warning("%s: skipped: %s", path, why)
+        self.skipped.setdefault(why, []).append(text_from_path(path.name))
 
     def _note(self, path: Path, offset: int, record: bytes, out: dict[SourceId, list[RecordLocation]]) -> None:
         header = self._decoder.header(record)
@@ -209,8 +276,8 @@ def same_rate(a_hz: float, b_hz: float) -> bool:
     return abs(a_hz - b_hz) <= RATE_TOLERANCE * b_hz
 
 
-def _read(places: Sequence[RecordLocation]) -> Iterator[bytes]:
-    """Read the records; consecutive records of one file share one open file."""
+def _opened(places: Sequence[RecordLocation]) -> Iterator[tuple[RecordLocation, BinaryIO]]:
+    """The records with their open files; consecutive records of one file share one open file."""
     path, file = None, None
     try:
         for place in places:
@@ -218,8 +285,7 @@ def _read(places: Sequence[RecordLocation]) -> Iterator[bytes]:
                 if file is not None:
                     file.close()
                 path, file = place.path, place.path.open("rb")
-            file.seek(place.offset)
-            yield file.read(place.length)
+            yield place, file
     finally:
         if file is not None:
             file.close()

@@ -69,6 +69,21 @@ class Stations:
         covering = [s for s in self._sites.get(station, ()) if s.start_ns <= time_ns < s.end_ns]
         return max(covering, key=lambda s: s.start_ns, default=None)
 
+    def networks(self) -> dict[str, str]:
+        """Station code → network code, of the codes that only one network has."""
+        found: dict[str, set[str]] = {}
+        for name in {*self._sites, *self._epochs}:
+            network, _, code = name.partition(".")
+            found.setdefault(code, set()).add(network)
+        return {code: networks.pop() for code, networks in found.items() if len(networks) == 1}
+
+    def add_site(self, station: str, site: Site) -> bool:
+        """Add the position of NET.STA; False if the files state a position of this station, which is then kept."""
+        if station in self._sites:
+            return False
+        self._sites[station] = [site]
+        return True
+
     def stationxml(self, station: str) -> StationXml | None:
         """The first StationXML file that contains NET.STA; None if there is none."""
         return next((inventory for inventory in self._inventories if inventory.contains(station)), None)

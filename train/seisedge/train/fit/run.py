@@ -24,6 +24,7 @@ from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.mixture import require_contribution, with_sources
 from seisedge.train.archive.provenance import Provenance, provenance_of, with_initial_weights
 from seisedge.train.archive.sampler import Candidates
+from seisedge.train.archive.spool import default_limit_bytes
 from seisedge.train.archive.task import (
     RecordFilter,
     candidates_of,
@@ -181,6 +182,13 @@ def locked_run(out: Path, world: World) -> Iterator[None]:
             shutil.rmtree(out, ignore_errors=True)
 
 
+def memory_of_process(memory_gb: float | None, world: World) -> float | None:
+    """The share of one process in the memory for the data; None if the memory of the machine is unknown."""
+    limit_bytes = default_limit_bytes()
+    total_gb = limit_bytes / 1e9 if memory_gb is None and limit_bytes is not None else memory_gb
+    return None if total_gb is None else total_gb / world.size
+
+
 def _train(
     request: Request,
     out: Path,
@@ -207,6 +215,7 @@ def _train(
         split=recipe.data.split,
         show_progress=world.first,
         wanted=wanted_of(recipe, model),
+        memory_gb=memory_of_process(settings.memory_gb, world),
     )
     if request.data_sha256 not in ("", archive.sha256):
         raise InputError(

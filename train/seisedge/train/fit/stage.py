@@ -35,16 +35,18 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run a training. precision, compiled, device_memory_gb and world change the result only by rounding.
+    """How to run a training. precision, compiled, the memories and world change the result only by rounding.
 
     precision: one of `precision.PRECISIONS`. compiled: use torch.compile. device_memory_gb: memory for the data; None:
-    half of the free memory. weights: initial weights. station_term: initial station terms (log10) by station.
-    teacher: a model whose probabilities are learned in addition to the labels; its temperature is taken over.
+    half of the free memory. memory_gb: of this machine for the data of all processes, see `load_archive`. weights:
+    initial weights. station_term: initial station terms (log10) by station. teacher: a model whose probabilities are
+    learned in addition to the labels; its temperature is taken over.
     """
 
     precision: str = "auto"
     compiled: bool = False
     device_memory_gb: float | None = None
+    memory_gb: float | None = None
     world: World = SINGLE_PROCESS
     weights: Weights | None = None
     station_term: Mapping[str, float] = field(default_factory=dict)

@@ -41,7 +41,7 @@ from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.service.metrics import text_from_health
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks.quakeml import quakeml_from_event
-from seisedge.runtime.sinks.terminal import sentence_from_event
+from seisedge.runtime.sinks.terminal import narrow_lines, wide_lines
 from seisedge.runtime.sources import open_source
 
 ROOT = Path(__file__).parents[2]
@@ -200,9 +200,11 @@ def test_the_check_of_quakeml_sees_a_type_that_is_a_sentence(emitted: Emitted) -
 
 def test_the_terminal_has_a_line_of_every_event(emitted: Emitted) -> None:
     for event in emitted.events:
-        line = sentence_from_event(event)
-        assert event.station in line
-        assert "\n" not in line
+        (line,) = wide_lines(event)
+        assert event.station in line and event.onset[:10] in line
+        for lines, columns in ((narrow_lines(event, 80), 80), (wide_lines(event, 120), 120)):
+            assert max(map(len, lines)) <= columns
+            assert len(lines) <= 2 and event.station in lines[0]
 
 
 def exposition_faults(text: str) -> list[str]:

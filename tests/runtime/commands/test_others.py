@@ -80,7 +80,7 @@ def test_demo_at_full_speed(tmp_path: Path) -> None:
     result = _seisedge("demo", "--speed", 0, "--events", events)
     assert result.exit_code == 0, result.output
     quakes = len(CATALOGUE.read_text(encoding="utf-8").splitlines()) - 1
-    rows = [line for line in result.output.splitlines() if " km  " in line]
+    rows = [line for line in result.output.splitlines() if " km " in line]
     assert len(rows) == quakes
     for words in (
         "was used for training, fitting",

@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Self
@@ -21,6 +22,8 @@ from typing import Self
 from seisedge.runtime.errors import FailedError
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.output import LogHandler, OutputStream
+from seisedge.runtime.paths import text_of_message
+from seisedge.runtime.screen import Screen, Style
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks.terminal import JsonTerminalSink, TerminalSink
 from seisedge.runtime.sources import Source
@@ -33,6 +36,24 @@ END_WAIT_S = 30.0  # at the end, for lines that the reader has yet to take; with
 STOP_LIMIT_S = 4.5  # after SIGTERM or Ctrl-C the process ends, whatever its main thread waits for
 
 
+LEVEL_STYLES: dict[str, tuple[Style, ...]] = {"WARNING": ("yellow",), "ERROR": ("red",), "CRITICAL": ("red",)}
+
+
+class _LogFormatter(logging.Formatter):
+    """A log line with its time in UTC, in which every name is printable."""
+
+    converter = time.gmtime
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        self._screen = screen
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = text_of_message(super().format(record))
+        level = record.levelname
+        return text.replace(level, self._screen.painted(level, *LEVEL_STYLES.get(level, ())), 1)
+
+
 class Console:
     """Both standard streams of a run. The log goes to standard output or, with JSON lines there, to standard error."""
 
@@ -43,12 +64,15 @@ class Console:
         self._end_wait_s = END_WAIT_S
         self._alone = True
         self._failed = False  # writing to standard output, once
+        self._screen = Screen.of(sys.stdout)
+        self._err_screen = Screen.of(sys.stderr)
         log = self.err if as_json else self.out
+        formatter = _LogFormatter(self._err_screen if as_json else self._screen)
         root = logging.getLogger()
         for handler in list(root.handlers):
             if isinstance(handler, LogHandler) or getattr(handler, "stream", None) is sys.stderr:
                 ours = LogHandler(log)
-                ours.setFormatter(handler.formatter)
+                ours.setFormatter(formatter)
                 root.removeHandler(handler)
                 root.addHandler(ours)
 
@@ -68,7 +92,7 @@ class Console:
         return self._sink(self._direct(self.out.deliver if source.back_pressure else self.out.offer))
 
     def _sink(self, echo: Callable[[str], None]) -> Sink:
-        return JsonTerminalSink(echo) if self._as_json else TerminalSink(echo)
+        return JsonTerminalSink(echo) if self._as_json else TerminalSink(echo, self._screen)
 
     def _direct(self, write: Callable[[str], None]) -> Callable[[str], None]:
         """Write a line from the loop. A reader that has gone ends the run only if no other output has the events."""
@@ -92,7 +116,7 @@ class Console:
 
     def say(self, line: str) -> None:
         """Write a line of the summary, to standard error."""
-        self.err.post(line)
+        self.err.post(self._err_screen.wrapped(line, "    "))
 
     def give_up(self) -> None:
         """Do not wait for readers any more."""

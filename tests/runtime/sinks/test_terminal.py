@@ -40,7 +40,7 @@ def non_tectonic(revision: MakeEvent) -> MakeEvent:
 class _Fixed(Screen):
     """A screen of a fixed width."""
 
-    columns = 80  # type: ignore[assignment]
+    columns = 80
 
 
 def test_a_magnitude_says_its_limits_in_words() -> None:

@@ -42,7 +42,7 @@ LEVEL_STYLES: dict[str, tuple[Style, ...]] = {"WARNING": ("yellow",), "ERROR": (
 class _LogFormatter(logging.Formatter):
     """A log line with its time in UTC, in which every name is printable."""
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]  # its parameter has a default
 
     def __init__(self, screen: Screen) -> None:
         super().__init__("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
@@ -84,6 +84,8 @@ class Console:
     def sink(self, journal: BaseJournal, source: Source, *, alone: bool) -> Sink:
         """The sink that writes events to standard output. alone: no other output has them."""
         self._alone = alone
+        if source.live:
+            _show_state_changes()
         if source.back_pressure:
             self.out.patient = True
             self._end_wait_s = float("inf")
@@ -137,6 +139,13 @@ class Console:
         if lost:
             self.err.post(f"WARNING {self.out.name}: the last {lost} lines were not read")
         self.err.close(END_WAIT_S)
+
+
+def _show_state_changes() -> None:
+    """Log at INFO what a live run does: connections of sources and sinks, and their recovery. -vv shows more."""
+    ours = logging.getLogger("seisedge.runtime")
+    if ours.getEffectiveLevel() > logging.INFO:
+        ours.setLevel(logging.INFO)
 
 
 @contextlib.contextmanager

@@ -105,8 +105,11 @@ class Console:
             except TimeoutError:  # only after a signal
                 self.out.dropped += 1
             except OSError as error:
-                if self._alone and isinstance(error, BrokenPipeError):
-                    raise  # `| head`: click ends the process with exit status 1
+                if self._alone and isinstance(error, BrokenPipeError):  # as by `| head`
+                    raise FailedError(
+                        f"{self.out.name}: its reader has closed it, and no other output has the events; the run ends "
+                        "(with --events FILE it would continue)"
+                    ) from error
                 if self._alone:
                     raise FailedError(f"{self.out.name}: events cannot be written: {error.strerror}") from error
                 self.out.dropped += 1

@@ -91,6 +91,8 @@ class Outputs:
         for drain in self.drains:
             drain.close(max(until_s - time.monotonic(), 0.1))
         self._journal.save_places()
+        for drain in self.drains:
+            drain.report_undelivered()
         self._journal.close()
 
     def check(self) -> None:
@@ -107,7 +109,7 @@ class Outputs:
             counts = (
                 (drain.counters.refused, "lines refused by"),
                 (drain.counters.undecodable, "damaged lines, not delivered to"),
-                (drain.waiting, "lines not delivered to"),
+                (drain.waiting, "lines not delivered (see the log) to"),
             )
             for count, what in counts:
                 if count:

@@ -163,12 +163,21 @@ class Drain:
                 self._sink.close()
             except Exception as error:  # the other sinks have yet to be closed
                 logger.warning("%s: the sink could not be closed: %s", self.name, error)
+        return self._outbox.undelivered(self.name)
+
+    def report_undelivered(self) -> None:
+        """Log how many lines the sink has not received, and what becomes of them; after the last transaction."""
         left = self._outbox.undelivered(self.name)
-        if left:
-            durable = self._outbox.durable
-            result = "they wait in the state folder" if durable else "they are lost, because there is no state folder"
-            logger.warning("%s: %d lines not delivered; %s", self.name, left, result)
-        return left
+        if not left:
+            return
+        lost = self._outbox.unstored(self.name) if self._outbox.durable else left
+        if not self._outbox.durable:
+            result = "they are lost, because there is no state folder"
+        elif lost:
+            result = f"{left - lost} wait in the state folder, {lost} are lost, because they could not be stored"
+        else:
+            result = "they wait in the state folder"
+        logger.warning("%s: %d lines not delivered; %s", self.name, left, result)
 
     # the thread
 

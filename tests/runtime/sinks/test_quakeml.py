@@ -32,8 +32,8 @@ def test_an_earthquake(events: list[Event]) -> None:
     (size,) = read.station_magnitudes
     assert final.magnitude is not None and final.magnitude.interval_90 is not None
     low, high = final.magnitude.interval_90
-    assert low is not None and high is not None and final.magnitude.expected is not None
-    assert size.mag == final.magnitude.expected and size.station_magnitude_type == "ML"
+    assert low is not None and high is not None and final.magnitude.value is not None
+    assert size.mag == final.magnitude.value and size.station_magnitude_type == "ML"
     assert size.mag - size.mag_errors.lower_uncertainty == pytest.approx(low, abs=0.01)
     assert size.mag + size.mag_errors.upper_uncertainty == pytest.approx(high, abs=0.01)
     assert size.mag_errors.confidence_level == 90

@@ -94,7 +94,7 @@ def _cell(event: Event) -> str:
     size = event.magnitude
     if size is None:
         return kind
-    return f"{kind} {size.label if size.expected is None else format(size.expected, '.2f')}"
+    return f"{kind} {size.label if size.value is None else format(size.value, '.2f')}"
 
 
 def verdict(matches: Matches, catalogue: Sequence[Earthquake], stations: Sequence[str]) -> list[str]:
@@ -113,9 +113,9 @@ def verdict(matches: Matches, catalogue: Sequence[Earthquake], stations: Sequenc
     right = sum(event.event_type is not None and event.event_type.label == "tectonic" for _, event in pairs)
     lines.append(f"{right} of {len(pairs)} detections of catalogued earthquakes have the type tectonic")
     errors = [
-        event.magnitude.expected - quake.magnitude
+        event.magnitude.value - quake.magnitude
         for quake, event in pairs
-        if event.magnitude is not None and event.magnitude.expected is not None
+        if event.magnitude is not None and event.magnitude.value is not None
     ]
     if len(errors) >= 2:
         lines.append(

@@ -73,8 +73,8 @@ def quakeml_from_event(event: Event, authority: str = "local", scale_remarks: Ma
     parameters = _child(root, "eventParameters", publicID=f"{base}/parameters")
     element = _child(parameters, "event", publicID=base)
     rejected = event.status == "retracted"
-    if event.magnitude is not None and event.magnitude.expected is not None:
-        _station_magnitude(element, event, event.magnitude, event.magnitude.expected, base)
+    if event.magnitude is not None and event.magnitude.value is not None:
+        _station_magnitude(element, event, event.magnitude, event.magnitude.value, base)
     picks: list[Pick] | list[None] = event.picks or [None]
     for pick in picks:
         _pick(element, event, base, pick)
@@ -131,17 +131,17 @@ def _pick(parent: ElementTree.Element, event: Event, base: str, pick: Pick | Non
 
 
 def _station_magnitude(
-    parent: ElementTree.Element, event: Event, size: MagnitudeEstimate, expected: float, base: str
+    parent: ElementTree.Element, event: Event, size: MagnitudeEstimate, value: float, base: str
 ) -> None:
     element = _child(parent, "stationMagnitude", publicID=f"{base}/magnitude")
     _child(element, "originID", f"{base}/origin")
     mag = _child(element, "mag")
-    _child(mag, "value", f"{expected:g}")
+    _child(mag, "value", f"{value:g}")
     low, high = size.interval_90 if size.interval_90 is not None else (None, None)
     if low is not None:
-        _child(mag, "lowerUncertainty", f"{max(expected - low, 0.0):.3g}")
+        _child(mag, "lowerUncertainty", f"{max(value - low, 0.0):.3g}")
     if high is not None:
-        _child(mag, "upperUncertainty", f"{max(high - expected, 0.0):.3g}")
+        _child(mag, "upperUncertainty", f"{max(high - value, 0.0):.3g}")
     if low is not None or high is not None:
         _child(mag, "confidenceLevel", "90")
     # An event that an older seisedge left in the journal can hold a sentence; the schema allows 32 characters.

@@ -32,9 +32,9 @@ def magnitude_text(size: MagnitudeEstimate | None) -> str:
     """
     if size is None:
         return ""
-    if size.expected is None or size.interval_90 is None:
+    if size.value is None or size.interval_90 is None:
         return f"{size.label}{' no gain' if size.provisional else ''}"
-    return f"{size.expected:4.2f} {interval_text(size.interval_90)}"
+    return f"{size.value:4.2f} {interval_text(size.interval_90)}"
 
 
 def interval_text(interval: tuple[float | None, float | None]) -> str:

@@ -95,6 +95,7 @@ def emitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
                 models, outputs.direct, {str(c.station_id): c for c in configs}, mode=request.param, journal=journal,
                 health=health,
             )  # fmt: skip
+            outputs.stations = loop.report.stations
             health.models, health.report, health.source = models, loop.report, source
             health.journal, health.backlog, health.drains = journal, loop.backlog, outputs.drains
             loop.run(source)
@@ -189,6 +190,14 @@ def test_the_magnitude_type_is_a_code_and_its_remark_a_comment(emitted: Emitted)
             assert f"magnitude type: {scale.remark}" in comments
             seen += 1
     assert seen > 10
+
+
+def test_picks_and_magnitudes_name_their_channel(emitted: Emitted) -> None:
+    for body in emitted.documents:
+        (event,) = read_events(io.BytesIO(body), format="QUAKEML")
+        for part in (*event.picks, *event.station_magnitudes):
+            assert part.waveform_id.location_code == "" and 'locationCode=""' in body.decode()
+            assert part.waveform_id.channel_code in ("EHZ", "EH1", "EH2")
 
 
 def test_the_check_of_quakeml_sees_a_type_that_is_a_sentence(emitted: Emitted) -> None:

@@ -24,7 +24,7 @@ from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
 from seisedge.runtime.replay import Digitizer
-from seisedge.runtime.sinks._build import BUILDERS
+from seisedge.runtime.sinks._build import BUILDERS, Context
 from seisedge.runtime.sinks.mqtt import MqttSink
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
@@ -168,7 +168,7 @@ def guarded(authority: Path, tmp_path: Path) -> Iterator[Broker]:
 
 def _sink(config: MqttConfig) -> MqttSink:
     """Built as from a station file."""
-    sink, _ = BUILDERS[MqttConfig](config, ["XX.STA"], {})
+    sink, _ = BUILDERS[MqttConfig](config, ["XX.STA"], Context())
     assert isinstance(sink, MqttSink)
     return sink
 

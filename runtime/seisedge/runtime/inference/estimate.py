@@ -37,8 +37,9 @@ def magnitude_estimate(
 ) -> MagnitudeEstimate:
     """Magnitude of one window; `probabilities` (n_labels,).
 
-    The magnitude is `value`, the mean over the bins; the label and its bin follow from `magnitude_label`. calibrated: False where there is neither a gain nor a station correction;
-    the bin is then provisional, and `value`, `expected` and `interval_90` are absent, as they are in an open outer bin.
+    The magnitude is `value`, the mean over the bins; the label and its bin follow from `magnitude_label`.
+    calibrated: False where there is neither a gain nor a station correction; the bin is then provisional, and `value`,
+    `expected` and `interval_90` are absent, as they are in an open outer bin.
     """
     assert card.magnitude is not None
     edges = card.magnitude.edges

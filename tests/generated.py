@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import click
 import msgspec
 
-from seisedge.cli import COMMANDS, main
+from seisedge.cli import COMMANDS, HELP_OF_EXTRAS, main
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.flash.profile import Profile
 
 ROOT = Path(__file__).parents[1]
+HELP = ROOT / "runtime" / "seisedge" / HELP_OF_EXTRAS
 SCHEMAS = ROOT / "firmware_configs" / "schemas"
 
 
@@ -25,6 +27,7 @@ def files() -> dict[Path, str]:
         SCHEMAS / "hop-1.schema.json": _schema(Hop, "seisedge.hop/1"),
         SCHEMAS / "hardware.schema.json": _schema(Profile, "Hardware profile (TOML)"),
         ROOT / "docs" / "commands.md": _reference(),
+        HELP: _help_of_extras(),
     }
 
 
@@ -42,6 +45,28 @@ def _reference() -> str:
         assert command is not None
         parts += _help(command, context, name)
     return "\n".join(parts)
+
+
+def _help_of_extras() -> str:
+    """The help of each command that needs an extra, for machines without it."""
+    texts: dict[str, str] = {}
+    for name, (_, extra, _) in COMMANDS.items():
+        if extra is not None:
+            context = click.Context(main, info_name="seisedge")
+            command = main.get_command(context, name)
+            assert command is not None
+            _collect_help(command, context, name, texts)
+    return json.dumps(texts, indent=0, ensure_ascii=False) + "\n"
+
+
+def _collect_help(command: click.Command, parent: click.Context, name: str, texts: dict[str, str]) -> None:
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=80, max_content_width=80)
+    texts[context.command_path.removeprefix("seisedge ")] = command.get_help(context)
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None
+            _collect_help(found, context, inner, texts)
 
 
 def _help(command: click.Command, parent: click.Context, name: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import io
+import json
 import logging
 import sys
 import traceback
@@ -72,6 +73,8 @@ EXTRAS_OF = {
     "cryptography": "flash",
 }
 
+HELP_OF_EXTRAS = "runtime/commands/help_of_extras.json"  # made by `make docs`
+
 # Errors of the disk, which every command reports in one sentence, and what to do
 DISK_ERRORS = {
     errno.ENOSPC: "free some space, and repeat the command",
@@ -97,6 +100,18 @@ Examples:
 """
 
 
+class MissingExtra(click.ClickException):
+    """A command needs a package of an extra that is not installed."""
+
+
+def _help_without_extra(args: list[str]) -> str:
+    """The help of a command that cannot be imported, as it was when this version was made."""
+    texts = json.loads((Path(__file__).parent / HELP_OF_EXTRAS).read_text(encoding="utf-8"))
+    words = [arg for arg in args if not arg.startswith("-")]
+    found: str = texts.get(" ".join(words[:2]), texts[words[0]])
+    return found
+
+
 class LazyGroup(click.Group):
     """Finds commands by name; a command is imported with its dependencies when it is used."""
 
@@ -114,7 +129,7 @@ class LazyGroup(click.Group):
             root = (error.name or "").partition(".")[0]
             if extra is None or root not in EXTRAS_OF:
                 raise
-            raise click.ClickException(f"'seisedge {name}' needs {root}; {install_command(extra)}") from None
+            raise MissingExtra(f"'seisedge {name}' needs {root}; {install_command(extra)}") from None
         return command
 
     def resolve_command(
@@ -126,7 +141,13 @@ class LazyGroup(click.Group):
             from seisedge.runtime.commands._stopped import stops_on_signals
 
             ctx.with_resource(stops_on_signals())
-        return super().resolve_command(ctx, args)
+        try:
+            return super().resolve_command(ctx, args)
+        except MissingExtra as error:
+            if not {"-h", "--help"} & set(args):
+                raise
+            click.echo(f"{_help_without_extra(args)}\n\n{error.message}")
+            ctx.exit(0)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

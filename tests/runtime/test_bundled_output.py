@@ -41,7 +41,7 @@ from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.service.metrics import text_from_health
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks.quakeml import quakeml_from_event
-from seisedge.runtime.sinks.terminal import sentence_from_event
+from seisedge.runtime.sinks.terminal import narrow_lines, wide_lines
 from seisedge.runtime.sources import open_source
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +95,7 @@ def emitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
                 models, outputs.direct, {str(c.station_id): c for c in configs}, mode=request.param, journal=journal,
                 health=health,
             )  # fmt: skip
+            outputs.stations = loop.report.stations
             health.models, health.report, health.source = models, loop.report, source
             health.journal, health.backlog, health.drains = journal, loop.backlog, outputs.drains
             loop.run(source)
@@ -191,6 +192,14 @@ def test_the_magnitude_type_is_a_code_and_its_remark_a_comment(emitted: Emitted)
     assert seen > 10
 
 
+def test_picks_and_magnitudes_name_their_channel(emitted: Emitted) -> None:
+    for body in emitted.documents:
+        (event,) = read_events(io.BytesIO(body), format="QUAKEML")
+        for part in (*event.picks, *event.station_magnitudes):
+            assert part.waveform_id.location_code == "" and 'locationCode=""' in body.decode()
+            assert part.waveform_id.channel_code in ("EHZ", "EH1", "EH2")
+
+
 def test_the_check_of_quakeml_sees_a_type_that_is_a_sentence(emitted: Emitted) -> None:
     body = next(body for body in emitted.documents if b"<type>M</type>" in body)
     for length in (LONGEST_TYPE, LONGEST_TYPE + 1):
@@ -200,9 +209,11 @@ def test_the_check_of_quakeml_sees_a_type_that_is_a_sentence(emitted: Emitted) -
 
 def test_the_terminal_has_a_line_of_every_event(emitted: Emitted) -> None:
     for event in emitted.events:
-        line = sentence_from_event(event)
-        assert event.station in line
-        assert "\n" not in line
+        (line,) = wide_lines(event)
+        assert event.station in line and event.onset[:10] in line
+        for lines, columns in ((narrow_lines(event, 80), 80), (wide_lines(event, 120), 120)):
+            assert max(map(len, lines)) <= columns
+            assert len(lines) <= 2 and event.station in lines[0]
 
 
 def exposition_faults(text: str) -> list[str]:

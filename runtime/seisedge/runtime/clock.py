@@ -35,6 +35,18 @@ def _date(day: int) -> str:
     return dt.date.fromordinal(EPOCH_DAY + day).isoformat()
 
 
+def duration_text(seconds: float) -> str:
+    """A length of time for people, in its natural unit.
+
+    >>> [duration_text(seconds) for seconds in (0.4, 35, 190, 7300, 400_000)]
+    ['0 s', '35 s', '3 min', '2 h', '5 d']
+    """
+    for limit_s, unit_s, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit_s:
+            return f"{seconds / unit_s:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
+
+
 def ns_from_iso(text: str) -> int:
     """Parse an ISO 8601 time; without an offset it is UTC. Up to nine decimals of the seconds are kept.
 

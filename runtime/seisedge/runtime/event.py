@@ -81,14 +81,19 @@ class TypeEstimate(_Part, frozen=True, kw_only=True):
 
 
 class MagnitudeEstimate(_Part, frozen=True, kw_only=True):
-    """Magnitude bin (lo, hi]; None is open. `value`, `expected`, `interval_90` are absent where they would mislead."""
+    """The magnitude is `value`: the mean over the bins, weighted by their probabilities.
+
+    `label` and `bin` (lo, hi] are the most probable bin, in which None is open; `value` may lie outside it. `value` and
+    `interval_90` are absent where they would mislead. `expected` is the same number as `value`, for readers of version
+    0.1, where `value` was the centre of the bin.
+    """
 
     label: str
     bin: tuple[float | None, float | None]
     probability: float
     type: str
-    value: float | None = None  # centre of the bin
-    expected: float | None = None  # mean over the bins
+    value: float | None = None
+    expected: float | None = None  # as `value`
     interval_90: tuple[float | None, float | None] | None = None
     provisional: bool | None = None  # True: the gain is unknown
     model: str
@@ -130,7 +135,7 @@ class Latency(_Part, frozen=True, kw_only=True):
 
 
 class Cost(_Part, frozen=True, kw_only=True):
-    """Cost of the inferences made for this revision."""
+    """Cost of the inferences made for this revision; `engine` and `precision` are `none` where none was needed."""
 
     flops: int
     gflops_per_s: float

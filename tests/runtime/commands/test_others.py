@@ -1,6 +1,8 @@
 """inspect, doctor, bench and demo on the command line."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,7 +82,7 @@ def test_demo_at_full_speed(tmp_path: Path) -> None:
     result = _seisedge("demo", "--speed", 0, "--events", events)
     assert result.exit_code == 0, result.output
     quakes = len(CATALOGUE.read_text(encoding="utf-8").splitlines()) - 1
-    rows = [line for line in result.output.splitlines() if " km  " in line]
+    rows = [line for line in result.output.splitlines() if " km " in line]
     assert len(rows) == quakes
     for words in (
         "was used for training, fitting",
@@ -93,6 +95,7 @@ def test_demo_at_full_speed(tmp_path: Path) -> None:
         "resident memory",
     ):
         assert words in result.output, words
+    assert " 0 times real time" not in result.output
     lines = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
     assert {line["station"] for line in lines} == {"PB.B918", "PB.B921"}
     assert any("value" in line.get("magnitude", {}) for line in lines)
@@ -104,3 +107,47 @@ def test_every_help_ends_with_examples(command: str) -> None:
     assert result.exit_code == 0
     examples = [line.strip() for line in result.output.splitlines() if line.strip().startswith("seisedge ")]
     assert len(examples) >= 2
+
+
+WITHOUT_EXTRAS = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Absent(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in ("torch", "h5py", "obspy", "matplotlib", "scipy", "onnx", "onnxscript"):
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+sys.meta_path.insert(0, Absent())
+from seisedge.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["dataset build", "prune"])
+def test_help_needs_no_extra(command: str) -> None:
+    """On a station, where torch and h5py are not installed."""
+    words = command.split()
+    asked = subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS, *words, "--help"], capture_output=True, text=True)
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.startswith(f"Usage: seisedge {command} [OPTIONS] ")
+    assert f"'seisedge {words[0]}' needs " in asked.stdout.splitlines()[-1]
+    used = subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS, *words], capture_output=True, text=True)
+    assert used.returncode == 1 and used.stdout == "" and " needs " in used.stderr
+
+
+def test_a_reader_that_closes_standard_output_is_named(tmp_path: Path) -> None:
+    """As `| head -1` does: the run ends with a sentence; with --events it goes on to the end of the data."""
+    part, events = tmp_path / "part.mseed", tmp_path / "events.jsonl"
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 240])
+    for arguments, status in (([], 1), (["--events", str(events)], 0)):
+        command = [sys.executable, "-m", "seisedge.cli", "run", str(part), *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+        process.stderr.close()
+        assert process.wait(60) == status, said
+        sentence = "Error: standard output: its reader has closed it, and no other output has the events; the run ends"
+        assert (sentence in said) is (status == 1), said
+    assert events.read_text(encoding="utf-8").count("\n") > 5

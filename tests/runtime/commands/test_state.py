@@ -54,6 +54,19 @@ def test_a_run_and_its_state(tmp_path: Path) -> None:
         assert word in readable.output
 
 
+def test_events_that_were_closed_are_not_listed_as_open(tmp_path: Path) -> None:
+    """After --idle-exit: the state was stored a second after the last packet, and the events were closed later."""
+    state, events = tmp_path / "state", tmp_path / "events.jsonl"
+    with Digitizer([_part(tmp_path / "part.mseed", 240)], speed=0.0) as digitizer:
+        command = ["run", "--source", f"{digitizer.url}/PB_B918,PB_B921?from=earliest", "--state", state, "--json"]
+        done = _seisedge(*command, "--idle-exit", 2.5, "--events", events)
+    assert done.exit_code == 0, done.output
+    last = {line["id"]: line["status"] for line in map(json.loads, events.read_text(encoding="utf-8").splitlines())}
+    assert set(last.values()) == {"final"}
+    facts = json.loads(_seisedge("state", "show", state, "--json").output)
+    assert [station["open_events"] for station in facts["stations"]] == [[], []]
+
+
 def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     """One damaged station does not hide the others."""
     state = tmp_path / "state"

@@ -64,7 +64,7 @@ LEAVES = list(leaves(StationConfig))
 
 
 def form_of(kind: Any) -> str | None:
-    return kind.extra_json_schema["format"] if isinstance(kind, types.Metadata) and kind.extra_json_schema else None
+    return (kind.extra_json_schema or {}).get("format") if isinstance(kind, types.Metadata) else None
 
 
 def bare(kind: Any) -> Any:
@@ -119,6 +119,8 @@ def test_every_setting_has_bounds(table: str, key: str, kind: Any) -> None:
         assert inner.le is not None or inner.lt is not None, f"{table}.{key} has no upper bound"
     elif isinstance(inner, types.StrType):
         assert inner.max_length is not None or "{" in (inner.pattern or "") or inner.pattern == "^Z?N?E?$"
+        facts = kind.extra_json_schema or {} if isinstance(kind, types.Metadata) else {}
+        assert inner.pattern is None or {"description", "examples"} <= facts.keys(), f"{table}.{key}: say it in words"
         assert form_of(kind) is None or (form_of(kind) in FAULTS and form_of(kind) in FORMS)
 
 
@@ -131,6 +133,7 @@ def test_a_hostile_value_is_refused_in_one_sentence(tmp_path: Path, table: str, 
     message = str(caught.value).removeprefix(f"{path}: ")
     assert message.startswith((f"{table}.{key}".lstrip("."), "not valid TOML: "))
     assert message.isprintable() and len(message) < 600
+    assert not any(word in message for word in ("regex", "enum", "`", "Expected"))  # words of a programmer
     assert len(caught.value.faults) == 1 and caught.value.exit_code == 2
 
 

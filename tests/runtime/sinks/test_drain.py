@@ -314,3 +314,46 @@ def test_sinks_can_decode_their_first_line_at_the_same_time(events: list[Event])
     for _ in range(8):
         done = subprocess.run([sys.executable, "-c", script], input=msgspec.json.encode(events[0]), capture_output=True)
         assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_lines_that_could_not_be_stored_are_not_said_to_wait(
+    tmp_path: Path, events: list[Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a full disk: only what a transaction has stored waits for the next run."""
+    journal = Journal(tmp_path, "list:")
+    drain = Drain(Switched(), "hook", journal.outbox)
+    drain.start()
+    journal.add(events[0])
+    journal.step()
+    for event in events[1:]:
+        journal.add(event)
+    assert drain.close(0.1) == 3
+    drain.report_undelivered()
+    assert caplog.messages[-1] == (
+        "hook: 3 lines not delivered; 1 wait in the state folder, 2 are lost, because they could not be stored"
+    )
+    journal.step()
+    drain.report_undelivered()
+    assert caplog.messages[-1] == "hook: 3 lines not delivered; they wait in the state folder"
+    journal.close()
+
+
+def test_changes_of_state_are_logged_once(events: list[Event], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    journal = MemoryJournal("list:")
+    sink = Switched()
+    drain = Drain(sink, "hook", journal.outbox, backoff_first_s=0.01)
+    drain.start()
+    journal.add(events[0])
+    journal.step()
+    wait_until(lambda: drain.counters.failures > 3)
+    sink.up.set()
+    wait_until(lambda: drain.waiting == 0)
+    journal.add(events[1])
+    journal.step()
+    wait_until(lambda: drain.waiting == 0)
+    assert drain.close(5) == 0
+    assert [f"{r.levelname} {r.message}" for r in caplog.records] == [
+        "WARNING XX.STA: hook: down; retrying, 1 lines wait",
+        "WARNING hook: the sink works again after 0 s; 0 more lines wait",
+    ]

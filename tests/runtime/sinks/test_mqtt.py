@@ -24,7 +24,7 @@ from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
 from seisedge.runtime.replay import Digitizer
-from seisedge.runtime.sinks._build import BUILDERS
+from seisedge.runtime.sinks._build import BUILDERS, Context
 from seisedge.runtime.sinks.mqtt import MqttSink
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
@@ -168,7 +168,7 @@ def guarded(authority: Path, tmp_path: Path) -> Iterator[Broker]:
 
 def _sink(config: MqttConfig) -> MqttSink:
     """Built as from a station file."""
-    sink, _ = BUILDERS[MqttConfig](config, ["XX.STA"], {})
+    sink, _ = BUILDERS[MqttConfig](config, ["XX.STA"], Context())
     assert isinstance(sink, MqttSink)
     return sink
 
@@ -365,3 +365,45 @@ def test_a_broker_that_starts_later(tmp_path: Path, events: list[Event]) -> None
     finally:
         sink.close()
         broker.stop()
+
+
+def _states(config: MqttConfig, *, count: int) -> tuple[MqttSink, list[str | None]]:
+    """A sink, and the first states of its connection that it reports."""
+    found: list[str | None] = []
+    sink = MqttSink(config, ["XX.STA"])
+    sink.watch(found.append)
+    wait_until(lambda: len(found) >= count)
+    return sink, found
+
+
+def test_the_reasons_are_words(guarded: Broker, broker: Broker, authority: Path) -> None:
+    """Of a plain client at a broker with TLS, of a TLS client at a plain broker, of a broker that dies."""
+    sink, states = _states(MqttConfig("127.0.0.1", guarded.port), count=1)
+    assert states[0] == (
+        "the broker closed the connection before it accepted it; if it expects TLS, set sinks.mqtt.ca_file, or "
+        "sinks.mqtt.tls = true"
+    )
+    sink.close()
+    ca_file = str(authority / "ca.pem")
+    sink, states = _states(MqttConfig("127.0.0.1", broker.port, ca_file=ca_file), count=1)
+    assert states[0] is not None and states[0].startswith("the TLS handshake failed (")
+    assert states[0].endswith(f"); check that port {broker.port} expects TLS")
+    sink.close()
+    sink, states = _states(MqttConfig("127.0.0.1", guarded.port, ca_file=ca_file, username="nobody"), count=1)
+    assert states[0] == (
+        "the broker refused the connection: Not authorized; check sinks.mqtt.username and the password"
+    )
+    sink.close()
+    sink, states = _states(MqttConfig("127.0.0.1", broker.port), count=1)
+    broker.stop()
+    wait_until(lambda: len(states) >= 3)
+    assert states[:2] == [None, "the broker closed the connection"]
+    assert states[2] == "connection refused: no broker listens there"
+    sink.close()
+
+
+def test_a_line_at_the_start_waits_for_the_first_answer(broker: Broker, events: list[Event]) -> None:
+    """A line of an earlier run is there before the broker has answered: that is no failure."""
+    sink = MqttSink(MqttConfig("127.0.0.1", broker.port), ["XX.STA"])
+    sink.write(events[0])
+    sink.close()

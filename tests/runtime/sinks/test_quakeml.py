@@ -32,8 +32,8 @@ def test_an_earthquake(events: list[Event]) -> None:
     (size,) = read.station_magnitudes
     assert final.magnitude is not None and final.magnitude.interval_90 is not None
     low, high = final.magnitude.interval_90
-    assert low is not None and high is not None and final.magnitude.expected is not None
-    assert size.mag == final.magnitude.expected and size.station_magnitude_type == "ML"
+    assert low is not None and high is not None and final.magnitude.value is not None
+    assert size.mag == final.magnitude.value and size.station_magnitude_type == "ML"
     assert size.mag - size.mag_errors.lower_uncertainty == pytest.approx(low, abs=0.01)
     assert size.mag + size.mag_errors.upper_uncertainty == pytest.approx(high, abs=0.01)
     assert size.mag_errors.confidence_level == 90
@@ -54,6 +54,21 @@ def test_the_picks_of_the_onset_detector(revision) -> None:  # type: ignore[no-u
     ]
     assert len({p.resource_id for p in read.picks}) == 2
     assert "distance from S - P 28.6 km, uncertainty 4.6 km" in [comment.text for comment in read.comments]
+
+
+def test_the_waveform_id_has_location_and_channel(events: list[Event]) -> None:
+    pick = Pick(phase="S", time="2020-09-13T12:27:44.5Z", uncertainty_s=0.2, probability=0.7, channel="HHN")
+    for event, codes in (
+        (events[-1], ("00", "HHZ")),  # of the classic trigger: the vertical
+        (msgspec.structs.replace(events[-1], picks=[pick]), ("00", "HHN")),
+    ):
+        body = quakeml_from_event(event, "local", {}, lambda _station, code: ("00", code or "HHZ"))
+        assert _validate(io.BytesIO(body), verbose=True)
+        (read,) = read_events(io.BytesIO(body), format="QUAKEML")
+        found = [(x.waveform_id.location_code, x.waveform_id.channel_code) for x in read.picks]
+        assert found == [codes]
+        (size,) = read.station_magnitudes
+        assert (size.waveform_id.location_code, size.waveform_id.channel_code) == ("00", "HHZ")
 
 
 def test_types(revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest

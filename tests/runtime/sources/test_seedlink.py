@@ -440,7 +440,28 @@ def test_recovery_is_logged(
     with caplog.at_level(logging.INFO):
         _, packets = received(f"{server.url}/PB_B921")
     assert len(packets) == 1
-    assert any("reconnected after 1 failures" in r.message for r in caplog.records)
+    logged = [r.message.partition(": ")[2] for r in caplog.records if " connect" in r.message or "reconn" in r.message]
+    assert logged == [
+        "connected; SeedLink 3, 1 station(s)",
+        "connection lost: the server closed the connection; retrying, at least every 60 s",
+        "reconnected after 0 s, 1 failed attempt(s); SeedLink 3, 1 station(s)",
+    ]
+
+
+def test_each_reason_of_an_outage_is_logged_once_and_known_to_health(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_source("seedlink://127.0.0.1:1/PB_B921") as source, caplog.at_level(logging.WARNING):
+        assert isinstance(source, SeedLinkSource)
+        assert source.link_text == "waiting"
+        for reason in ("first", "first", "second", "first"):
+            source._note_failure(_link.Lost(reason), 0.0)
+        source._outage_s -= 300
+        assert source.link_text == "not connected for 5 min: first (4 failed attempt(s))"
+    assert [r.message.split(": ")[2] for r in caplog.records] == [
+        "first; retrying, at least every 60 s",
+        "second; retrying, at least every 60 s",
+    ]
 
 
 def test_unknown_host() -> None:

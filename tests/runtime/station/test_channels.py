@@ -105,7 +105,7 @@ def test_an_ignored_channel_has_a_reason() -> None:
     channels = Channels("XX.STA", classic_config(channels={"EHZ": ChannelConfig(), "BHZ": ChannelConfig()}))
     assert _rows(channels, "HHZ", "EHZ", "BHZ", "EHA") == [None, "Z", None, None]
     assert list(channels.reasons.values()) == [
-        "this station uses the channels of the station file",
+        "the station file lists the channels EHZ, BHZ, not HHZ",
         "this station uses EHZ at location ''",
         "its last letter is not one of Z, N, E, 1, 2, 3, U, V, W",
     ]

@@ -64,7 +64,7 @@ def test_one_event_is_new_then_updated_then_final() -> None:
     assert first.id == "XX.STA-20200913T122719.800" and len({d.id for d in drafts}) == 1
     assert first.event_type is not None and first.event_type.label == "tectonic"
     assert first.magnitude is not None
-    assert (first.magnitude.bin, first.magnitude.value, first.magnitude.provisional) == ((1.0, 1.1), 1.05, None)
+    assert (first.magnitude.bin, first.magnitude.value, first.magnitude.provisional) == ((1.0, 1.1), 1.1, None)
     assert [q.code for q in first.quality] == ["ok"]
     assert first.window.length_s == 8.0 and first.window.coverage == 1.0
     assert (station.counters.events, station.counters.inferences) == (1, 6)
@@ -169,7 +169,7 @@ def test_a_station_correction_stands_in_for_a_gain() -> None:
     models = fake_models()
     config = classic_config(magnitude=MagnitudeConfig(station_correction=1.0))
     drafts, _ = _run(packets_of(_traces([40.0])), models, config)
-    assert drafts[-1].magnitude is not None and drafts[-1].magnitude.value == 1.05
+    assert drafts[-1].magnitude is not None and drafts[-1].magnitude.value == 1.1
     plain = fake_models()
     _run(packets_of(_traces([40.0])), plain, classic_config())
     shown, reference = models.magnitude, plain.magnitude

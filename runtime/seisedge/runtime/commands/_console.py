@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Self
@@ -21,6 +22,8 @@ from typing import Self
 from seisedge.runtime.errors import FailedError
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.output import LogHandler, OutputStream
+from seisedge.runtime.paths import text_of_message
+from seisedge.runtime.screen import Screen, Style
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks.terminal import JsonTerminalSink, TerminalSink
 from seisedge.runtime.sources import Source
@@ -33,6 +36,24 @@ END_WAIT_S = 30.0  # at the end, for lines that the reader has yet to take; with
 STOP_LIMIT_S = 4.5  # after SIGTERM or Ctrl-C the process ends, whatever its main thread waits for
 
 
+LEVEL_STYLES: dict[str, tuple[Style, ...]] = {"WARNING": ("yellow",), "ERROR": ("red",), "CRITICAL": ("red",)}
+
+
+class _LogFormatter(logging.Formatter):
+    """A log line with its time in UTC, in which every name is printable."""
+
+    converter = time.gmtime  # type: ignore[assignment]  # its parameter has a default
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        self._screen = screen
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = text_of_message(super().format(record))
+        level = record.levelname
+        return text.replace(level, self._screen.painted(level, *LEVEL_STYLES.get(level, ())), 1)
+
+
 class Console:
     """Both standard streams of a run. The log goes to standard output or, with JSON lines there, to standard error."""
 
@@ -43,12 +64,15 @@ class Console:
         self._end_wait_s = END_WAIT_S
         self._alone = True
         self._failed = False  # writing to standard output, once
+        self._screen = Screen.of(sys.stdout)
+        self._err_screen = Screen.of(sys.stderr)
         log = self.err if as_json else self.out
+        formatter = _LogFormatter(self._err_screen if as_json else self._screen)
         root = logging.getLogger()
         for handler in list(root.handlers):
             if isinstance(handler, LogHandler) or getattr(handler, "stream", None) is sys.stderr:
                 ours = LogHandler(log)
-                ours.setFormatter(handler.formatter)
+                ours.setFormatter(formatter)
                 root.removeHandler(handler)
                 root.addHandler(ours)
 
@@ -60,6 +84,8 @@ class Console:
     def sink(self, journal: BaseJournal, source: Source, *, alone: bool) -> Sink:
         """The sink that writes events to standard output. alone: no other output has them."""
         self._alone = alone
+        if source.live:
+            _show_state_changes()
         if source.back_pressure:
             self.out.patient = True
             self._end_wait_s = float("inf")
@@ -68,7 +94,7 @@ class Console:
         return self._sink(self._direct(self.out.deliver if source.back_pressure else self.out.offer))
 
     def _sink(self, echo: Callable[[str], None]) -> Sink:
-        return JsonTerminalSink(echo) if self._as_json else TerminalSink(echo)
+        return JsonTerminalSink(echo) if self._as_json else TerminalSink(echo, self._screen)
 
     def _direct(self, write: Callable[[str], None]) -> Callable[[str], None]:
         """Write a line from the loop. A reader that has gone ends the run only if no other output has the events."""
@@ -79,8 +105,11 @@ class Console:
             except TimeoutError:  # only after a signal
                 self.out.dropped += 1
             except OSError as error:
-                if self._alone and isinstance(error, BrokenPipeError):
-                    raise  # `| head`: click ends the process with exit status 1
+                if self._alone and isinstance(error, BrokenPipeError):  # as by `| head`
+                    raise FailedError(
+                        f"{self.out.name}: its reader has closed it, and no other output has the events; the run ends "
+                        "(with --events FILE it would continue)"
+                    ) from error
                 if self._alone:
                     raise FailedError(f"{self.out.name}: events cannot be written: {error.strerror}") from error
                 self.out.dropped += 1
@@ -92,7 +121,7 @@ class Console:
 
     def say(self, line: str) -> None:
         """Write a line of the summary, to standard error."""
-        self.err.post(line)
+        self.err.post(self._err_screen.wrapped(line, "    "))
 
     def give_up(self) -> None:
         """Do not wait for readers any more."""
@@ -113,6 +142,13 @@ class Console:
         if lost:
             self.err.post(f"WARNING {self.out.name}: the last {lost} lines were not read")
         self.err.close(END_WAIT_S)
+
+
+def _show_state_changes() -> None:
+    """Log at INFO what a live run does: connections of sources and sinks, and their recovery. -vv shows more."""
+    ours = logging.getLogger("seisedge.runtime")
+    if ours.getEffectiveLevel() > logging.INFO:
+        ours.setLevel(logging.INFO)
 
 
 @contextlib.contextmanager

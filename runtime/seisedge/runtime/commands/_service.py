@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -15,6 +15,7 @@ from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.records.codes import location_from_text
 from seisedge.runtime.service.dead_letters import DeadLetters
 from seisedge.runtime.service.health import Health
 from seisedge.runtime.service.in_progress import InProgress
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from seisedge.runtime.service.metrics import MetricsServer
     from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
     from seisedge.runtime.sinks._drain import Drain
+    from seisedge.runtime.station.station import Station
 
 
 class Outputs:
@@ -57,6 +59,8 @@ class Outputs:
         drained = events if journal.folder is not None or not back_pressure else None
         self.drains: list[Drain] = []
         self._dead_letters: SinkDeadLetters | None = None
+        self.stations: Mapping[str, Station] = {}  # of the loop, once it exists
+        self._configs = {str(config.station_id): config for config in configs}
         self.direct: list[Sink] = []
         if journal.folder is None:
             if events is not None and drained is None:
@@ -64,7 +68,7 @@ class Outputs:
             self.direct = [sink for sink in (self._file, shown) if sink is not None]
         if journal.folder is None and drained is None and not has_sinks(configs):
             return
-        from seisedge.runtime.sinks._build import build_drains
+        from seisedge.runtime.sinks._build import Context, build_drains
         from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
         from seisedge.runtime.sinks._drain import Drain
 
@@ -76,13 +80,27 @@ class Outputs:
             file = kind(drained, file_mode=file_mode)
             self._events = Drain(file, name, journal.outbox)
             self.drains.append(self._events)
-        self.drains += build_drains(configs, journal.outbox, models.scale_remarks)
+        self.drains += build_drains(configs, journal.outbox, Context(models.scale_remarks, self._channel_of))
         self._dead_letters = (
             SinkDeadLetters(journal.folder, file_mode=journal.file_mode) if journal.folder is not None else None
         )
         for drain in self.drains:
             drain.dead_letters = self._dead_letters
             drain.start()
+
+    def _channel_of(self, station_id: str, code: str) -> tuple[str, str] | None:
+        """Location and code of a channel in use ('': the vertical); before data have arrived, by the station file."""
+        station = self.stations.get(station_id)
+        if station is not None:
+            for sensor, codes in (station.channels.seismometer.state(), station.channels.accelerometer.state()):
+                used = code if code in codes.values() else "" if code else codes.get("Z", "")
+                if sensor is not None and used:
+                    return sensor[0], used
+        config = self._configs.get(station_id)
+        if config is None or config.station is None or not config.station.location:
+            return None
+        used = code or next((name for name in config.channels if name[-1] == "Z"), "")
+        return (location_from_text(config.station.location), used) if used else None
 
     def close(self, within_s: float) -> None:
         if self._file is not None:
@@ -91,6 +109,8 @@ class Outputs:
         for drain in self.drains:
             drain.close(max(until_s - time.monotonic(), 0.1))
         self._journal.save_places()
+        for drain in self.drains:
+            drain.report_undelivered()
         self._journal.close()
 
     def check(self) -> None:
@@ -107,7 +127,7 @@ class Outputs:
             counts = (
                 (drain.counters.refused, "lines refused by"),
                 (drain.counters.undecodable, "damaged lines, not delivered to"),
-                (drain.waiting, "lines not delivered to"),
+                (drain.waiting, "lines not delivered (see the log) to"),
             )
             for count, what in counts:
                 if count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from seisedge.runtime.demo.run import EventList, demo_configs, run_demo
 from seisedge.runtime.demo.truth import automatic_from_csv, catalogue_from_csv
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.screen import Screen
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._holding import Holding
 from seisedge.runtime.sinks.jsonl import EventsFile
@@ -46,7 +48,7 @@ def command(speed: float, events: Path | None, quiet: bool) -> None:
     are emitted. Then compares them with the catalogue, and reports missed earthquakes, latency by stage, FLOPs and
     memory on this machine.
     """
-    configs = demo_configs()
+    configs, screen = demo_configs(), Screen.of(sys.stdout)
     models = Models.load(ModelsConfig(onset="none"))
     emitted = EventList()
     sinks: list[Sink] = [emitted]
@@ -55,15 +57,14 @@ def command(speed: float, events: Path | None, quiet: bool) -> None:
         held = Holding(EventsFile(events), text_from_path(events))
         sinks.append(held)
     if not quiet:
-        sinks.append(TerminalSink(click.echo))
+        sinks.append(TerminalSink(click.echo, screen))
     report = run_demo(models, sinks, configs, speed, lambda url: _announce(url, speed))
     for sink in sinks:
         sink.close()
     catalogue, automatic = catalogue_from_csv(CATALOGUE), automatic_from_csv(AUTOMATIC)
     matches = match(last_revisions(emitted.events), catalogue, automatic, configs)
     parts = [
-        ["", "Detections beside the catalogue: distance, event type and its probability,"],
-        ["expected magnitude and its 90 % interval", ""],
+        ["", "Detections beside the catalogue: distance, event type with its probability,", "magnitude", ""],
         event_table(matches, catalogue, configs),
         ["", *verdict(matches, catalogue, list(configs))],
         ["Each station detects on its own; detections are neither associated nor located.", ""],
@@ -71,7 +72,7 @@ def command(speed: float, events: Path | None, quiet: bool) -> None:
         [*latency_table(emitted.events), ""],
         cost_lines(models, emitted.events, report, speed),
     ]
-    click.echo("\n".join(line for part in parts for line in part))
+    click.echo("\n".join(screen.wrapped(line, "  ") for part in parts for line in part))
     if held is not None:
         held.check()
 

@@ -163,6 +163,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 metadata=inputs.metadata,
                 max_stations=max_stations or default_max_stations(memory_limit_mib()),
             )
+            outputs.stations = loop.report.stations
             operation.watch(loop, loaded, outputs.drains)
             with stopped_by_signals(loop.stop, source.close, console.give_up):
                 try:

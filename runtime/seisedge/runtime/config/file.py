@@ -26,7 +26,7 @@ from seisedge.runtime.records.orientation import ON_AXIS_DEG
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.records.units import UNIT_OF, Quantity
 from seisedge.runtime.suggestion import suggestion
-from seisedge.runtime.text import quoted, reason_of, shortened
+from seisedge.runtime.text import quoted, shortened
 from seisedge.runtime.tomlfile import MAX_BYTES, tables_from_toml
 
 # Settings of earlier versions, by the name of their key or table, and what replaces them.
@@ -226,8 +226,10 @@ def _value_fault(value: Any, kind: Any) -> str | None:
     try:
         msgspec.convert(value, kind)
     # OverflowError: a long integer; msgspec before 0.21 reports it as SystemError for some of its constraints
-    except (msgspec.ValidationError, OverflowError, SystemError, RecursionError) as error:
-        why = reason_of(error.__cause__ or error)
+    except (msgspec.ValidationError, OverflowError, SystemError, RecursionError):
+        from seisedge.runtime.config.words import expectation
+
+        why = expectation(kind)
         return why if form in SECRET else f"{why}; got {quoted(value)}"
     return text_fault(value, form) if isinstance(value, str) else None
 

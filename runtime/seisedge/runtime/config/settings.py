@@ -25,6 +25,13 @@ Mode = Literal["triggered", "continuous"]
 TriggerKind = Literal["onset", "sta-lta"]
 EngineName = Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
 
+# What the texts with a pattern must be, for messages and the JSON Schema.
+SENSOR = "a band code and an instrument code (H, L or P of a seismometer, N of an accelerometer, G)"
+PLACE = "a location code: up to 8 capital letters, digits or dashes; '--' is the blank one"
+NET = "a network code: 1 to 8 capital letters or digits"
+STA = "a station code: 1 to 8 capital letters, digits or dashes"
+AXES = "the components in the order Z, N, E, without repetition"
+
 BUNDLED = "bundled"
 # Default of events.min_event_separation_s: the classic trigger also fires at the S wave of the same event.
 SEPARATION_S: dict[TriggerKind, float] = {"onset": 2.0, "sta-lta": 5.0}
@@ -44,16 +51,20 @@ class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SensorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One sensor of a station that has a seismometer and an accelerometer."""
 
-    code: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1}[HLPNG]$")]  # band and instrument code, as in HN
-    location: Annotated[str, msgspec.Meta(pattern=f"^{LOCATION}$")] = ""  # default: that of [station], else any
+    code: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1}[HLPNG]$", description=SENSOR, examples=["HN"])]
+    location: Annotated[str, msgspec.Meta(pattern=f"^{LOCATION}$", description=PLACE, examples=["00"])] = (
+        ""  # default: that of [station], else any
+    )
 
 
 class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Codes and position of the station, and its StationXML file."""
 
-    network: Annotated[str, msgspec.Meta(pattern=f"^{NETWORK}$")]
-    station: Annotated[str, msgspec.Meta(pattern=f"^{STATION}$")]
-    location: Annotated[str, msgspec.Meta(pattern=f"^{LOCATION}$")] = ""  # default: any; '--' is the blank one
+    network: Annotated[str, msgspec.Meta(pattern=f"^{NETWORK}$", description=NET, examples=["PB"])]
+    station: Annotated[str, msgspec.Meta(pattern=f"^{STATION}$", description=STA, examples=["B918"])]
+    location: Annotated[str, msgspec.Meta(pattern=f"^{LOCATION}$", description=PLACE, examples=["00"])] = (
+        ""  # default: any; '--' is the blank one
+    )
     latitude_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
     longitude_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
     stationxml: FilePath | None = None  # `load_config` adds the folder
@@ -106,7 +117,9 @@ class EventsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TimelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long to wait for late samples and late components, in seconds of data time."""
 
-    components: Annotated[str, msgspec.Meta(pattern="^Z?N?E?$", min_length=1)] = COMPONENTS
+    components: Annotated[str, msgspec.Meta(pattern="^Z?N?E?$", min_length=1, description=AXES, examples=["ZNE"])] = (
+        COMPONENTS
+    )
     max_wait_s: Annotated[float, msgspec.Meta(ge=1, le=600)] = 60.0
     reorder_wait_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 2.0
 

@@ -14,8 +14,14 @@ from seisedge.runtime.errors import InputError
 # A tenth of a second is one round trip to a distant server; a sink that waits ten minutes for one line falls behind.
 Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=600)]
 
+# What the texts with a pattern must be, for messages and the JSON Schema.
+RIGHTS = "octal rights in which the owner reads and writes, and group and others read, write or neither"
+AUTHORITY = r"^[A-Za-z0-9][A-Za-z0-9.-]{2,252}$"
+AUTHORITY_WORDS = "a domain name, or 'local'"
+TOPIC = "an MQTT topic without the wildcards + and #"
+
 # Rights of files that are created, in octal. The owner reads and writes; group and others read, write or neither.
-FileMode = Annotated[str, msgspec.Meta(pattern="^06[046][046]$", max_length=4)]
+FileMode = Annotated[str, msgspec.Meta(pattern="^06[046][046]$", max_length=4, description=RIGHTS, examples=["0640"])]
 
 
 class JsonLinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +37,9 @@ class QuakeMLConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One QuakeML document per event; see `sinks.quakeml`."""
 
     folder: FilePath
-    authority: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{2,252}$", max_length=253)] = "local"
+    authority: Annotated[
+        str, msgspec.Meta(pattern=AUTHORITY, max_length=253, description=AUTHORITY_WORDS, examples=["example.org"])
+    ] = "local"
     file_mode: FileMode = "0600"
 
 
@@ -48,7 +56,9 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: HostName
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
-    topic: Annotated[str, msgspec.Meta(pattern="^[^+#]+$", max_length=256)] = "seisedge"
+    topic: Annotated[
+        str, msgspec.Meta(pattern="^[^+#]+$", max_length=256, description=TOPIC, examples=["seisedge"])
+    ] = "seisedge"
     username: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
     password_file: FilePath | None = None
     tls: bool = False

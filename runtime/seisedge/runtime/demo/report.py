@@ -76,15 +76,15 @@ def _distance_km(quake: Earthquake, config: StationConfig) -> float:
 
 
 def event_table(matches: Matches, catalogue: Sequence[Earthquake], configs: Mapping[str, StationConfig]) -> list[str]:
-    """One row per earthquake, one column per station."""
+    """One row per earthquake, one column per station; 80 columns for two stations."""
     stations = list(configs)
-    lines = [f"{'catalogue':22}" + "".join(f"{station:44}" for station in stations).rstrip()]
+    lines = [f"{'catalogue':20}" + "".join(f"{station:31}" for station in stations).rstrip()]
     for quake in catalogue:
-        row = f"{iso_from_ns(quake.origin_ns)[11:21]}  M {quake.magnitude:4.2f}    "
+        row = f"{iso_from_ns(quake.origin_ns)[11:21]}  M {quake.magnitude:4.2f}  "  # 20 columns
         for station in stations:
             event = matches.catalogued[quake.id].get(station)
-            distance = f"{_distance_km(quake, configs[station]):3.0f} km  "
-            row += f"{distance + (_cell(event) if event else 'missed'):44}"
+            distance = f"{_distance_km(quake, configs[station]):3.0f} km "
+            row += f"{distance + (_cell(event) if event else 'missed'):31}"
         lines.append(row.rstrip())
     return lines
 
@@ -94,10 +94,7 @@ def _cell(event: Event) -> str:
     size = event.magnitude
     if size is None:
         return kind
-    if size.expected is None or size.interval_90 is None:
-        return f"{kind}  M {size.label}"
-    low, high = ("" if edge is None else f"{edge:.1f}" for edge in size.interval_90)
-    return f"{kind}  M {size.expected:.2f} [{low}, {high}]"
+    return f"{kind} {size.label if size.value is None else format(size.value, '.2f')}"
 
 
 def verdict(matches: Matches, catalogue: Sequence[Earthquake], stations: Sequence[str]) -> list[str]:
@@ -116,9 +113,9 @@ def verdict(matches: Matches, catalogue: Sequence[Earthquake], stations: Sequenc
     right = sum(event.event_type is not None and event.event_type.label == "tectonic" for _, event in pairs)
     lines.append(f"{right} of {len(pairs)} detections of catalogued earthquakes have the type tectonic")
     errors = [
-        event.magnitude.expected - quake.magnitude
+        event.magnitude.value - quake.magnitude
         for quake, event in pairs
-        if event.magnitude is not None and event.magnitude.expected is not None
+        if event.magnitude is not None and event.magnitude.value is not None
     ]
     if len(errors) >= 2:
         lines.append(

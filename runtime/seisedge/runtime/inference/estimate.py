@@ -37,8 +37,9 @@ def magnitude_estimate(
 ) -> MagnitudeEstimate:
     """Magnitude of one window; `probabilities` (n_labels,).
 
-    The label follows from `magnitude_label`. calibrated: False where there is neither a gain nor a station correction;
-    the bin is then provisional, and `value`, `expected` and `interval_90` are absent, as they are in an open outer bin.
+    The magnitude is `value`, the mean over the bins; the label and its bin follow from `magnitude_label`.
+    calibrated: False where there is neither a gain nor a station correction; the bin is then provisional, and `value`,
+    `expected` and `interval_90` are absent, as they are in an open outer bin.
     """
     assert card.magnitude is not None
     edges = card.magnitude.edges
@@ -46,8 +47,7 @@ def magnitude_estimate(
     low, high = edges[best], edges[best + 1]
     value = expected = interval = None
     if calibrated and low is not None and high is not None:
-        value = round((low + high) / 2, 3)
-        expected = round(float(probabilities.astype(np.float64) @ bin_centres(edges)), 2)
+        value = expected = round(float(probabilities.astype(np.float64) @ bin_centres(edges)), 2)
         first, last = interval_bins(probabilities)
         interval = (edges[int(first)], edges[int(last) + 1])
     return MagnitudeEstimate(

@@ -67,8 +67,8 @@ class Meter:
         return Cost(
             flops=self.flops,
             gflops_per_s=round(self.flops / seconds / 1e9, 2) if seconds else 0.0,
-            engine="+".join(dict.fromkeys(self.engines)),
-            precision="+".join(dict.fromkeys(self.precisions)),
+            engine="+".join(dict.fromkeys(self.engines)) or "none",
+            precision="+".join(dict.fromkeys(self.precisions)) or "none",
             inferences=self.inferences,
         )
 

@@ -68,6 +68,9 @@ class BaseJournal(abc.ABC):
     def record_packet(self, station: Station, packet: Packet) -> None:  # noqa: B027  see `restore`
         """Consider the packet's token as a place to resume from; call after `station.add(packet)`."""
 
+    def record_state(self, station: Station) -> None:  # noqa: B027  see `restore`
+        """The state of the station has changed without a packet: the next transaction stores it."""
+
     @abc.abstractmethod
     def add(self, line: Event | Hop) -> bool:
         """Queue a line for the sinks. False if an earlier run emitted it: then it must not be emitted again."""

@@ -120,6 +120,9 @@ class Journal(BaseJournal):
         self._unsaved_stations[station.station_id] = station
         self._points.add(station)
 
+    def record_state(self, station: Station) -> None:
+        self._unsaved_stations[station.station_id] = station
+
     def add(self, line: Event | Hop) -> bool:
         station = self._stations.get(line.station)
         if not self._emitted.add(line, 0 if station is None else station.epoch, self._store.was_emitted):

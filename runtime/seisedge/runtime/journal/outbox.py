@@ -88,6 +88,12 @@ class Outbox:
             place = self._places[name]
             return self._seq - place - self._gaps.count_after(place)
 
+    def unstored(self, name: str) -> int:
+        """The number of lines that the sink has yet to receive and that no transaction has stored."""
+        with self.lock:
+            place = self._places[name]
+            return sum(line.seq > place for line in self._unsaved)
+
     def oldest_waiting_s(self, name: str) -> float:
         """Age of the oldest line that the sink has yet to receive; 0 if there is none.
 

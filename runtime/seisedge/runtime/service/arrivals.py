@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.records.channelcode import COMPONENT_OF_ORIENTATION, TRIAXIAL
+from seisedge.runtime.records.codes import location_from_text
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.station.station import Station
 
@@ -79,7 +80,9 @@ class _Arrived:
     def listed(self, location: str, code: str) -> bool:
         """True where the station file does not exclude this channel."""
         wanted = self.config.station.location if self.config.station is not None else ""
-        return (not self.config.channels or code in self.config.channels) and (not wanted or wanted == location)
+        return (not self.config.channels or code in self.config.channels) and (
+            not wanted or location_from_text(wanted) == location
+        )
 
 
 class Arrivals:

@@ -120,6 +120,10 @@ class Health:
         return LinkState.STREAMING if self.source is None else self.source.state
 
     @property
+    def _link_text(self) -> str:
+        return self._link.value if self.source is None else self.source.link_text
+
+    @property
     def _silence_explained(self) -> bool:
         """True before the first packet, without a connection, and within SILENT_S of the last packet."""
         if self._last_packet_s is None or self._link is not LinkState.STREAMING:
@@ -139,7 +143,7 @@ class Health:
         degraded += [str(fault) for fault in faults if not fault.outage]
         if self._link is not LinkState.STREAMING:
             analysed = self._last_packet_s is not None and not outage
-            (degraded if analysed else outage).append(f"the source is {self._link.value}")
+            (degraded if analysed else outage).append(f"the source is {self._link_text}")
         if self.backlog.dropping:
             degraded.append(f"{self.backlog.behind_s:.0f} s behind the stream: windows are dropped")
         failure = self.source.recent_failure if self.source is not None else None

@@ -155,6 +155,7 @@ class Loop:
                 for station in self.report.stations.values():
                     drafts = self._drafts(station, station.finish(), source)
                     self._emit_all(drafts, None, source, monotonic_ns())
+                    self._journal.record_state(station)  # its events are closed; a later run must not resume them
             self._journal.flush()
         finally:
             self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S

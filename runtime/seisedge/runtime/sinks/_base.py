@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 
 from seisedge.runtime.event import Event, Hop
 
@@ -29,6 +30,12 @@ class Sink(abc.ABC):
     @abc.abstractmethod
     def write(self, line: Event | Hop) -> None:
         """Deliver one line. Raises OSError (ConnectionError, TimeoutError …) if a retry may help, Refused if not."""
+
+    def watch(self, changed: Callable[[str | None], None]) -> None:  # noqa: B027  a hook, not every sink has a state
+        """Call `changed`, from any thread, at each change of the connection and once for its present state.
+
+        It receives None while the sink is connected, else the reason. Of a sink without a connection: never called.
+        """
 
     def close(self) -> None:  # noqa: B027  a hook, not every sink holds a resource
         """Release files and connections; may be called twice."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seisedge.runtime.config import (
     JsonLinesConfig,
@@ -21,10 +22,22 @@ from seisedge.runtime.sinks._base import Sink
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.urls import url_key
 
+if TYPE_CHECKING:
+    from seisedge.runtime.sinks.quakeml import ChannelNames
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What sinks need besides their settings. scale_remarks, channel_of: see QuakeMLSink."""
+
+    scale_remarks: Mapping[str, str] = field(default_factory=dict)
+    channel_of: ChannelNames | None = None
+
+
 SinkConfig = JsonLinesConfig | QuakeMLConfig | WebhookConfig | MqttConfig
 
 
-def _jsonl(config: JsonLinesConfig, _stations: list[str], _remarks: Mapping[str, str]) -> tuple[Sink, str]:
+def _jsonl(config: JsonLinesConfig, _stations: list[str], _context: Context) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.jsonl import JsonLinesFile
 
     path = Path(config.path)
@@ -34,22 +47,28 @@ def _jsonl(config: JsonLinesConfig, _stations: list[str], _remarks: Mapping[str,
     ), f"jsonl {text_from_path(path.resolve())}"
 
 
-def _quakeml(config: QuakeMLConfig, _stations: list[str], remarks: Mapping[str, str]) -> tuple[Sink, str]:
+def _quakeml(config: QuakeMLConfig, _stations: list[str], context: Context) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.quakeml import QuakeMLSink
 
     folder = Path(config.folder)
-    sink = QuakeMLSink(folder, config.authority, remarks, file_mode=int(config.file_mode, 8))
+    sink = QuakeMLSink(
+        folder,
+        config.authority,
+        context.scale_remarks,
+        channel_of=context.channel_of,
+        file_mode=int(config.file_mode, 8),
+    )
     return sink, f"quakeml {text_from_path(folder.resolve())}"
 
 
-def _webhook(config: WebhookConfig, _stations: list[str], _remarks: Mapping[str, str]) -> tuple[Sink, str]:
+def _webhook(config: WebhookConfig, _stations: list[str], _context: Context) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.webhook import WebhookSink
 
     token = header_secret(config.token_file, "SEISEDGE_WEBHOOK_TOKEN")
     return WebhookSink(config.url, token=token, timeout_s=config.timeout_s), f"webhook {url_key(config.url)}"
 
 
-def _mqtt(config: MqttConfig, stations: list[str], _remarks: Mapping[str, str]) -> tuple[Sink, str]:
+def _mqtt(config: MqttConfig, stations: list[str], _context: Context) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.mqtt import MqttSink
 
     password = secret(config.password_file, "SEISEDGE_MQTT_PASSWORD")
@@ -57,7 +76,7 @@ def _mqtt(config: MqttConfig, stations: list[str], _remarks: Mapping[str, str]) 
 
 
 # Each imports only the module that it needs.
-BUILDERS: dict[type, Callable[[Any, list[str], Mapping[str, str]], tuple[Sink, str]]] = {
+BUILDERS: dict[type, Callable[[Any, list[str], Context], tuple[Sink, str]]] = {
     JsonLinesConfig: _jsonl,
     QuakeMLConfig: _quakeml,
     WebhookConfig: _webhook,
@@ -76,14 +95,11 @@ def sinks_named(configs: Iterable[StationConfig]) -> dict[SinkConfig, list[str]]
     return named
 
 
-def build_drains(configs: Iterable[StationConfig], outbox: Outbox, scale_remarks: Mapping[str, str]) -> list[Drain]:
-    """One drain per sink, not yet started. Raises InputError if a sink cannot be opened.
-
-    scale_remarks: see QuakeMLSink.
-    """
+def build_drains(configs: Iterable[StationConfig], outbox: Outbox, context: Context) -> list[Drain]:
+    """One drain per sink, not yet started. Raises InputError if a sink cannot be opened."""
     drains = []
     for config, stations in sinks_named(configs).items():
-        sink, name = BUILDERS[type(config)](config, stations, scale_remarks)
+        sink, name = BUILDERS[type(config)](config, stations, context)
         hops = isinstance(config, JsonLinesConfig)
         drains.append(Drain(sink, name, outbox, stations=frozenset(stations), hops=hops))
     return drains

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from seisedge.runtime.clock import duration_text
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.journal.line import Line, Undecodable
 from seisedge.runtime.journal.outbox import Outbox
@@ -28,6 +29,7 @@ BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 300.0
 BACKOFF_JITTER = 0.3
 POLL_S = 5.0  # the outbox is read at least this often
+MAX_REASONS = 5  # different reasons for one failure that are logged as warnings
 RECENT_LINES = 20  # for `refused_share`
 
 
@@ -80,6 +82,12 @@ class Drain:
         self._last_delivery_s: float | None = None
         self._recent: deque[bool] = deque(maxlen=RECENT_LINES)  # True: refused or damaged
         self._fault: str | None = None  # why the thread has ended, until it works again
+        self._why: list[str] = []  # different reasons of the present failure, as logged
+        self._link_why: str | None = None  # why the sink says that it is not connected
+        self._link_down_s: float | None = None
+        self._linked = False  # the sink reports its connection itself
+        self._state_lock = threading.Lock()  # of the attributes above: the sink calls from a thread of its own
+        self._catching_up = False
         self._worker: Worker | None = None
         self._wake = threading.Event()
         self._ending = threading.Event()
@@ -137,6 +145,10 @@ class Drain:
 
     def start(self) -> None:
         self._wake.set()  # for lines of an earlier run
+        self._catching_up = self.waiting > 0
+        if self._catching_up:
+            logger.info("%s: %d lines of an earlier run wait; they are delivered first", self.name, self.waiting)
+        self._sink.watch(self._link_changed)
         self._worker = start_worker(f"sink {self.name}", self._work)
 
     def close(self, within_s: float) -> int:
@@ -151,12 +163,21 @@ class Drain:
                 self._sink.close()
             except Exception as error:  # the other sinks have yet to be closed
                 logger.warning("%s: the sink could not be closed: %s", self.name, error)
+        return self._outbox.undelivered(self.name)
+
+    def report_undelivered(self) -> None:
+        """Log how many lines the sink has not received, and what becomes of them; after the last transaction."""
         left = self._outbox.undelivered(self.name)
-        if left:
-            durable = self._outbox.durable
-            result = "they wait in the state folder" if durable else "they are lost, because there is no state folder"
-            logger.warning("%s: %d lines not delivered; %s", self.name, left, result)
-        return left
+        if not left:
+            return
+        lost = self._outbox.unstored(self.name) if self._outbox.durable else left
+        if not self._outbox.durable:
+            result = "they are lost, because there is no state folder"
+        elif lost:
+            result = f"{left - lost} wait in the state folder, {lost} are lost, because they could not be stored"
+        else:
+            result = "they wait in the state folder"
+        logger.warning("%s: %d lines not delivered; %s", self.name, left, result)
 
     # the thread
 
@@ -201,6 +222,9 @@ class Drain:
             if lines:
                 continue
             self._recovered()
+            if self._catching_up:
+                self._catching_up = False
+                logger.info("%s: all waiting lines are delivered", self.name)
             if self._ending.is_set():
                 return
             self._wake.wait(POLL_S)
@@ -252,18 +276,44 @@ class Drain:
     def _delivered(self) -> None:
         self._recovered()
         if self.down_since_s is not None:
-            logger.warning("%s: the sink works again", self.name)
-        self.down_since_s = None
+            outage, waiting = duration_text(time.monotonic() - self.down_since_s), max(self.waiting - 1, 0)
+            logger.warning("%s: the sink works again after %s; %d more lines wait", self.name, outage, waiting)
+            self._catching_up = waiting > 0
+        elif self._last_delivery_s is None and self._owned:
+            logger.info("%s: the first line is delivered", self.name)
+        self.down_since_s, self._why = None, []
         self._last_delivery_s = time.monotonic()
         self._recent.append(False)
         self.counters.delivered += 1
 
     def _failed(self, line: Line, error: OSError) -> None:
         self.counters.failures += 1
-        level = logging.WARNING if self.down_since_s is None else logging.DEBUG
-        logger.log(level, "%s: %s: %s; retrying", line.station, self.name, error)
+        reason = str(error)
+        with self._state_lock:  # what the sink has reported itself is not said twice
+            known = reason in self._why or len(self._why) >= MAX_REASONS or self._link_why is not None
+        level = logging.DEBUG if known else logging.WARNING
+        logger.log(level, "%s: %s: %s; retrying, %d lines wait", line.station, self.name, reason, self.waiting)
+        if not known:
+            self._why.append(reason)
         if self.down_since_s is None:
             self.down_since_s = time.monotonic()
+
+    def _link_changed(self, reason: str | None) -> None:
+        """Log a change of the connection that the sink reports."""
+        with self._state_lock:
+            if self._ending.is_set() or (self._linked and reason == self._link_why):
+                return
+            now_s = time.monotonic()
+            if reason is None:
+                since_s = self._link_down_s
+                after = f" after {duration_text(now_s - since_s)}" if since_s is not None else ""
+                logger.info("%s: connected%s", self.name, after)
+                self._link_down_s = None
+            else:
+                logger.warning("%s: not connected: %s; retrying", self.name, reason)
+                if self._link_down_s is None:
+                    self._link_down_s = now_s
+            self._linked, self._link_why = True, reason
 
     def _refuse(self, line: Line, refusal: Refused) -> None:
         self.counters.refused += 1

@@ -10,9 +10,12 @@ Topics: `TOPIC/NET.STA/event`: JSON, quality of service 1, not retained. `TOPIC/
 from __future__ import annotations
 
 import logging
+import socket
+import ssl
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,6 +35,7 @@ logger = logging.getLogger(__name__)
 KEEPALIVE_S = 30  # also the limit for the broker's answer to CONNECT
 RECONNECT_MAX_S = 60
 FAILED = "the client failed"
+STEP_S = 0.2  # a wait for the first answer ends this fast after `close`
 CLOSE_S = 1.0  # for the last message, and again for the thread
 
 
@@ -45,6 +49,9 @@ class MqttSink(Sink):
     def __init__(self, config: MqttConfig, stations: Sequence[str], password: str | None = None) -> None:
         self._config = config
         self._reason, self._refused = "no answer yet", False
+        self._up = False  # the broker has accepted the connection
+        self._answered = threading.Event()  # the first attempt to connect has ended
+        self._changed: Callable[[str | None], None] | None = None
         self._sent: tuple[tuple[str, int], MQTTMessageInfo] | None = None  # (id, revision) that waits for the broker
         self._status = f"{config.topic}/{stations[0]}/status"
         self._closing = threading.Event()
@@ -74,6 +81,7 @@ class MqttSink(Sink):
             return
         where = f"{self._config.host}:{self._config.port}"
         self._client.loop_start()  # if the thread of paho has ended; else it does nothing
+        self._await_first_answer()
         if not self._client.is_connected():
             raise ConnectionError(f"{where}: not connected: {self._reason}")
         key = (line.id, line.revision)
@@ -85,6 +93,27 @@ class MqttSink(Sink):
         if not _acknowledged(self._sent[1], self._config.timeout_s):
             raise TimeoutError(f"{where}: not acknowledged within {self._config.timeout_s:g} s")
         self._sent = None
+
+    def watch(self, changed: Callable[[str | None], None]) -> None:
+        self._changed = changed
+        if self._answered.is_set():
+            changed(None if self._up else self._reason)
+
+    def _report(self, reason: str | None) -> None:
+        """The state of the connection: None is connected."""
+        self._up = reason is None
+        if reason is not None:
+            self._reason = reason
+        self._answered.set()
+        if self._changed is not None and not self._closing.is_set():
+            self._changed(reason)
+
+    def _await_first_answer(self) -> None:
+        """Wait until the first attempt to connect has ended, which a line of an earlier run would not do."""
+        until_s = time.monotonic() + self._config.timeout_s
+        while not self._closing.is_set() and time.monotonic() < until_s:
+            if self._answered.wait(STEP_S):
+                return
 
     def close(self) -> None:
         """Publish `offline` and disconnect; the last will is only sent for a lost connection."""
@@ -128,23 +157,64 @@ class MqttSink(Sink):
 
     def _failed(self, error: Exception) -> None:
         level = logging.DEBUG if self._reason.startswith(FAILED) else logging.WARNING
-        self._refused, self._reason = False, f"{FAILED}: {type(error).__name__}: {error}"
-        logger.log(level, "%s: mqtt: %s; reconnecting", f"{self._config.host}:{self._config.port}", self._reason)
+        self._refused = False
+        reason = f"{FAILED}: {type(error).__name__}: {error}"
+        logger.log(level, "%s: mqtt: %s; reconnecting", f"{self._config.host}:{self._config.port}", reason)
+        self._report(reason)
 
     def _connected(self, client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._refused = reason.is_failure
         if reason.is_failure:
-            self._reason = f"the broker refused the connection: {reason}"
-        elif self._online is None or _acknowledged(self._online, 0.0):  # else paho sends it again
+            self._report(f"the broker refused the connection: {reason}{_advice(str(reason))}")
+            return
+        if self._online is None or _acknowledged(self._online, 0.0):  # else paho sends it again
             self._online = client.publish(self._status, "online", qos=1, retain=True)
+        self._report(None)
 
     def _not_connected(self, _client: Client, _data: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this in an `except` block and does not pass the exception
-        self._refused, self._reason = False, str(error) if error is not None else "no connection"
+        self._refused = False
+        self._report(_words(error, self._config))
 
     def _disconnected(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if not self._refused:  # else the broker closed it, and the reason for the refusal is more useful
-            self._reason = str(reason)
+        if self._refused:  # the broker closed it, and the reason for the refusal is more useful
+            return
+        if self._up:
+            words = "the broker no longer answers" if "Keep" in str(reason) else "the broker closed the connection"
+        else:
+            words = "the broker closed the connection before it accepted it"
+            if not self._config.tls and self._config.ca_file is None:
+                words += "; if it expects TLS, set sinks.mqtt.ca_file, or sinks.mqtt.tls = true"
+        self._report(words)
+
+
+def _advice(reason: str) -> str:
+    """What to do about a refusal."""
+    if "uthori" in reason or "user name" in reason or "password" in reason:
+        return "; check sinks.mqtt.username and the password"
+    return ""
+
+
+def _words(error: BaseException | None, config: MqttConfig) -> str:
+    """Why no connection was made, as a clause."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"certificate verify failed: {error.verify_message}; set sinks.mqtt.ca_file to the authority that signed "
+            "the broker's certificate, and sinks.mqtt.host to a name in it"
+        )
+    with_tls = config.tls or config.ca_file is not None
+    if isinstance(error, ssl.SSLError) or (with_tls and isinstance(error, ConnectionResetError)):
+        what = getattr(error, "reason", None) or "the broker closed the connection"
+        return f"the TLS handshake failed ({what}); check that port {config.port} expects TLS"
+    if isinstance(error, TimeoutError):
+        return f"timed out: no answer within {config.timeout_s:g} s"
+    if isinstance(error, socket.gaierror):
+        return f"the host name {config.host} is unknown"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused: no broker listens there"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    return str(error) if error is not None and str(error) else "no connection"
 
 
 def _acknowledged(message: MQTTMessageInfo, within_s: float) -> bool:

@@ -10,7 +10,7 @@ https://quake.ethz.ch/quakeml/docs/REC?action=AttachFile&do=view&target=QuakeML-
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
@@ -26,6 +26,9 @@ QUAKEML, BED = "http://quakeml.org/xmlns/quakeml/1.2", "http://quakeml.org/xmlns
 # A label of the type model → QuakeML's event type. An emitted event of type "noise" says nothing about its source.
 TYPES = {"tectonic": "earthquake", "non-tectonic": "other event", "noise": "not reported"}
 
+# Station id and channel code ('': that of the vertical) → location and channel code; None while they are unknown.
+ChannelNames = Callable[[str, str], tuple[str, str] | None]
+
 _FILE_NAME, _DAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
 
 
@@ -34,6 +37,7 @@ class QuakeMLSink(Sink):
 
     authority: of the resource identifiers, `smi:AUTHORITY/…`; a domain name, or `local`.
     scale_remarks: SHA-256 of a magnitude model → the remark of its card on the magnitude type, for a comment.
+    channel_of: for the waveformID of picks and magnitudes.
     file_mode: rights of new files; new folders are accessible to those who may read them.
     Raises InputError if the folder cannot be created.
     """
@@ -44,8 +48,10 @@ class QuakeMLSink(Sink):
         authority: str = "local",
         scale_remarks: Mapping[str, str] | None = None,
         *,
+        channel_of: ChannelNames | None = None,
         file_mode: int = OWNER_ONLY,
     ) -> None:
+        self._channel_of = channel_of
         self._folder = folder
         self._authority = authority
         self._file_mode = file_mode
@@ -62,22 +68,28 @@ class QuakeMLSink(Sink):
             raise Refused(f"no file can be named after the event {line.id[:100]!a} of {line.onset[:100]!a}")
         folder = self._folder / line.onset[:10]
         make_folder(folder, self._file_mode)
-        document = quakeml_from_event(line, self._authority, self._scale_remarks)
+        document = quakeml_from_event(line, self._authority, self._scale_remarks, self._channel_of)
         write_atomically(folder / f"{line.id}.xml", document, self._file_mode)
 
 
-def quakeml_from_event(event: Event, authority: str = "local", scale_remarks: Mapping[str, str] | None = None) -> bytes:
-    """One revision as a QuakeML document, in UTF-8. scale_remarks: as for QuakeMLSink."""
+def quakeml_from_event(
+    event: Event,
+    authority: str = "local",
+    scale_remarks: Mapping[str, str] | None = None,
+    channel_of: ChannelNames | None = None,
+) -> bytes:
+    """One revision as a QuakeML document, in UTF-8. scale_remarks, channel_of: as for QuakeMLSink."""
+    names = channel_of or (lambda _station, _code: None)
     base = f"smi:{authority}/seisedge/{event.id}"
     root = ElementTree.Element(f"{{{QUAKEML}}}quakeml")
     parameters = _child(root, "eventParameters", publicID=f"{base}/parameters")
     element = _child(parameters, "event", publicID=base)
     rejected = event.status == "retracted"
-    if event.magnitude is not None and event.magnitude.expected is not None:
-        _station_magnitude(element, event, event.magnitude, event.magnitude.expected, base)
+    if event.magnitude is not None and event.magnitude.value is not None:
+        _station_magnitude(element, event, event.magnitude, event.magnitude.value, base, names)
     picks: list[Pick] | list[None] = event.picks or [None]
     for pick in picks:
-        _pick(element, event, base, pick)
+        _pick(element, event, base, pick, names)
     label = event.event_type.label if event.event_type is not None else None
     _child(element, "type", "not existing" if rejected else TYPES.get(label or "", "not reported"))
     if not rejected and label in ("tectonic", "non-tectonic"):
@@ -103,9 +115,14 @@ def _text(description: ElementTree.Element, event: Event) -> None:
     _child(description, "text", f"Single-station detection at {event.station}, not associated, not located")
 
 
-def _waveform(parent: ElementTree.Element, event: Event, channel: str = "") -> None:
+def _waveform(parent: ElementTree.Element, event: Event, names: ChannelNames, channel: str = "") -> None:
     network, _, station = event.station.partition(".")
-    codes = {"networkCode": network, "stationCode": station} | ({"channelCode": channel} if channel else {})
+    codes = {"networkCode": network, "stationCode": station}
+    found = names(event.station, channel)
+    if found is not None:
+        codes |= {"locationCode": found[0], "channelCode": found[1]}
+    elif channel:
+        codes["channelCode"] = channel
     _child(parent, "waveformID", **codes)
 
 
@@ -116,7 +133,7 @@ def _creation(parent: ElementTree.Element, event: Event) -> None:
     _child(info, "version", str(event.revision))
 
 
-def _pick(parent: ElementTree.Element, event: Event, base: str, pick: Pick | None) -> None:
+def _pick(parent: ElementTree.Element, event: Event, base: str, pick: Pick | None, names: ChannelNames) -> None:
     """The element of one pick; None: of the onset that the classic trigger found."""
     phase = pick.phase if pick is not None else "P"
     element = _child(parent, "pick", publicID=f"{base}/pick" + ("/S" if phase == "S" else ""))
@@ -124,29 +141,29 @@ def _pick(parent: ElementTree.Element, event: Event, base: str, pick: Pick | Non
     _child(time, "value", pick.time if pick is not None else event.onset)
     if pick is not None:
         _child(time, "uncertainty", f"{pick.uncertainty_s:g}")
-    _waveform(element, event, pick.channel if pick is not None else "")
+    _waveform(element, event, names, pick.channel if pick is not None else "")
     _child(element, "phaseHint", phase)
     _child(element, "evaluationMode", "automatic")
     _child(element, "evaluationStatus", "rejected" if event.status == "retracted" else "preliminary")
 
 
 def _station_magnitude(
-    parent: ElementTree.Element, event: Event, size: MagnitudeEstimate, expected: float, base: str
+    parent: ElementTree.Element, event: Event, size: MagnitudeEstimate, value: float, base: str, names: ChannelNames
 ) -> None:
     element = _child(parent, "stationMagnitude", publicID=f"{base}/magnitude")
     _child(element, "originID", f"{base}/origin")
     mag = _child(element, "mag")
-    _child(mag, "value", f"{expected:g}")
+    _child(mag, "value", f"{value:g}")
     low, high = size.interval_90 if size.interval_90 is not None else (None, None)
     if low is not None:
-        _child(mag, "lowerUncertainty", f"{max(expected - low, 0.0):.3g}")
+        _child(mag, "lowerUncertainty", f"{max(value - low, 0.0):.3g}")
     if high is not None:
-        _child(mag, "upperUncertainty", f"{max(high - expected, 0.0):.3g}")
+        _child(mag, "upperUncertainty", f"{max(high - value, 0.0):.3g}")
     if low is not None or high is not None:
         _child(mag, "confidenceLevel", "90")
     # An event that an older seisedge left in the journal can hold a sentence; the schema allows 32 characters.
     _child(element, "type", size.type if MAGNITUDE_CODE.fullmatch(size.type) else UNSPECIFIED_SCALE)
-    _waveform(element, event)
+    _waveform(element, event, names)
 
 
 def _remarks(event: Event, scale_remarks: Mapping[str, str]) -> list[str]:

@@ -109,6 +109,11 @@ class Source(abc.ABC):
         """True if a slow reader loses nothing, since the source waits: files, and streams read to their end."""
         return not self.live
 
+    @property
+    def link_text(self) -> str:
+        """The state of the connection in words, after "the source is"; with its reason and duration where known."""
+        return self.state.value
+
     def set_aside(self, bad: BadRecord, where: str) -> None:
         """Count a record that cannot be used; `where` is its place in the source, for the log.
 

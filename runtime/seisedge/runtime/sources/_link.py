@@ -16,6 +16,7 @@ import time
 from collections.abc import Generator, Iterator
 from queue import Empty, SimpleQueue
 
+from seisedge.runtime.clock import duration_text
 from seisedge.runtime.errors import ConnectError, FailedError, SeisedgeError
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sources._base import TICK_S, LinkState, Source
@@ -32,6 +33,7 @@ RECEIVE_BYTES = 1 << 16
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 60.0
 BACKOFF_JITTER = 0.3  # random share of the wait, so that many stations do not reconnect at the same moment
+MAX_REASONS = 5  # different reasons for one outage that are logged as warnings
 LOST_UNTIL_END_S = 60.0  # --until-end without a timeout: how long a lost connection is retried
 
 
@@ -131,7 +133,9 @@ class LinkSource(Source):
         self._host, self._port = host, port
         self._closed = threading.Event()
         self._socket: socket.socket | None = None
-        self._failures = 0
+        self._failures = 0  # attempts since the connection was lost or the run began
+        self._outage_s = time.monotonic()  # when the present outage began
+        self._why: list[str] = []  # different reasons for the present outage; the last one is the present one
         self._was_connected = False
 
     @abc.abstractmethod
@@ -149,6 +153,20 @@ class LinkSource(Source):
         provide them: one wrong reply must not end a run.
         """
         return Lost(reason) if self._was_connected else FailedError(f"{self.url}: {reason}")
+
+    @property
+    def link_text(self) -> str:
+        if self.state is LinkState.STREAMING or not self._why:
+            return self.state.value
+        return (
+            f"not connected for {duration_text(time.monotonic() - self._outage_s)}: {self._why[-1]} "
+            f"({self._failures} failed attempt(s))"
+        )
+
+    @property
+    def _protocol(self) -> str:
+        """The protocol of the connection in words, for the log."""
+        return ""
 
     @property
     def back_pressure(self) -> bool:
@@ -227,8 +245,16 @@ class LinkSource(Source):
                 f"{self.url}: no connection to {self._host} port {self._port}{waited}: "
                 f"{loss_reason(error)}; check that the server is running and that host and port are correct"
             ) from error
-        level = logging.WARNING if self._failures == 0 else logging.DEBUG
-        logger.log(level, "%s: %s; retrying", self.url, loss_reason(error))
+        reason = loss_reason(error)
+        if self.state is LinkState.STREAMING:
+            self._outage_s = time.monotonic()
+            what = "connection lost"
+        else:
+            what = "not connected"
+        fresh = reason not in self._why and len(self._why) < MAX_REASONS
+        self._why = [other for other in self._why if other != reason] + [reason]
+        level = logging.WARNING if fresh else logging.DEBUG
+        logger.log(level, "%s: %s: %s; retrying, at least every %g s", self.url, what, reason, BACKOFF_MAX_S)
         self._failures += 1
 
     def _log_fault(self, error: Exception) -> None:
@@ -278,15 +304,20 @@ class LinkSource(Source):
             yield from self._negotiate(link)
             if self._was_connected:
                 self.counters.reconnects += 1
-            if self._failures:
-                logger.info("%s: reconnected after %d failures", self.url, self._failures)
-            else:
-                logger.info("%s: connected", self.url)
-            self._was_connected, self._failures = True, 0
+            self._log_connected()
+            self._was_connected, self._failures, self._why = True, 0, []
             self.state = LinkState.STREAMING
             return (yield from self._stream())
         finally:
             self._disconnected()
+
+    def _log_connected(self) -> None:
+        again = "re" if self._was_connected else ""
+        after = ""
+        if self._failures:
+            outage = duration_text(time.monotonic() - self._outage_s)
+            after = f" after {outage}, {self._failures} failed attempt(s)"
+        logger.info("%s: %sconnected%s%s", self.url, again, after, f"; {self._protocol}" if self._protocol else "")
 
     def _dial(self) -> Generator[None, None, socket.socket]:
         """A connected socket. Name look-up and connection run in a thread, so that ticks continue."""

@@ -56,6 +56,10 @@ class DataLinkSource(LinkSource):
         self._receiver: Receiver | None = None
         self._end_number: int | None = None  # of the last packet requested
 
+    @property
+    def _protocol(self) -> str:
+        return "DataLink"
+
     def _negotiate(self, link: socket.socket) -> Generator[None]:
         self._receiver, self._cutter = Receiver(link, self._negotiation_limit_s), MessageCutter()
         server = yield from self._ask(f"ID seisedge::{os.getpid()}:", answer="ID")

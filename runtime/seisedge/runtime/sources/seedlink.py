@@ -69,7 +69,12 @@ class SeedLinkSource(LinkSource):
         self._supports_endfetch = True
         self._conversation: Conversation | None = None
         self._info_failures = 0  # of INFO STATIONS, since the last complete reply
+        self._requested = 0  # stations that the server accepted
         self._gaps: dict[str, Position] = {}  # position after which the server had a gap, as last reported
+
+    @property
+    def _protocol(self) -> str:
+        return f"SeedLink {self.version}, {self._requested} station(s)"
 
     def _negotiate(self, link: socket.socket) -> Generator[None]:
         conversation = self._conversation = Conversation(link, self._negotiation_limit_s)
@@ -110,6 +115,7 @@ class SeedLinkSource(LinkSource):
             if self._time_limit_s() is None:  # a live run waits for a station as it waits for a host
                 raise Lost(reason)
             raise self._refusal(reason)
+        self._requested = accepted
         conversation.send("ENDFETCH" if self.options.until_end and self._supports_endfetch else "END")
         conversation.negotiated()
 

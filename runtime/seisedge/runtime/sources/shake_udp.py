@@ -258,6 +258,7 @@ class ShakeUdpSource(Source):
             raise cannot_listen(self.url, listen, address.port, error) from error
         link.settimeout(TICK_S)
         self._socket = link
+        logger.info("%s: waiting for packets on UDP port %d", self.url, self.port)
         start_worker("shake-udp", lambda: self._listen(link))
 
     def close(self) -> None:

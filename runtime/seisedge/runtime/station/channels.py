@@ -31,7 +31,7 @@ from seisedge.runtime.records.channelcode import (
     quantity_of_code,
     refusal_of,
 )
-from seisedge.runtime.records.codes import location_from_text
+from seisedge.runtime.records.codes import BLANK_LOCATION, location_from_text
 from seisedge.runtime.records.orientation import (
     ON_AXIS_DEG,
     Matrix,
@@ -303,13 +303,34 @@ class Channels:
         config = self._config
         if config.channels and code not in config.channels:
             return False
-        wanted = config.station.location if config.station is not None else ""
-        if config.sensors:
-            sensor = next((sensor for sensor in config.sensors if sensor.code == code[:-1]), None)
-            if sensor is None:
-                return False
-            wanted = sensor.location or wanted
+        if config.sensors and all(sensor.code != code[:-1] for sensor in config.sensors):
+            return False
+        wanted = self._wanted_location(code)
         return not wanted or location_from_text(wanted) == location
+
+    def _unlisted(self, code: str, location: str) -> str:
+        """Why a channel of a suitable instrument is not used: what the station file states, or the sensor in use."""
+        config = self._config
+        if config.channels and code not in config.channels:
+            return f"the station file lists the channels {', '.join(config.channels)}, not {code}"
+        if not self._listed(code, location):
+            codes = [sensor.code for sensor in config.sensors]
+            if codes and code[:-1] not in codes:
+                return f"the station file lists the sensors {', '.join(codes)}, not {code[:-1]}"
+            wanted = self._wanted_location(code)
+            return (
+                f"the station file sets location = '{wanted}', and this channel has location '{location}'; "
+                f"set location = '{location or BLANK_LOCATION}' to use it"
+            )
+        used = ", ".join(self._codes.values())
+        return f"this station uses {used} at location '{self._sensor[0] if self._sensor else ''}'"
+
+    def _wanted_location(self, code: str) -> str:
+        """The location that the station file states for a channel; '' for any."""
+        station = self._config.station
+        sensor = next((sensor for sensor in self._config.sensors if sensor.code == code[:-1]), None)
+        of_sensor = sensor.location if sensor is not None else ""
+        return of_sensor or (station.location if station is not None else "")
 
     def _refusal(self, location: str, code: str) -> str | None:
         """Reason why a channel does not belong to such a sensor, by its code or by its units; None where it does."""
@@ -331,10 +352,7 @@ class Channels:
         name = str(packet.source_id)
         if name not in self.ignored:
             if why is None:
-                used = "the channels of the station file"
-                if self._sensor is not None:
-                    used = f"{', '.join(self._codes.values())} at location '{self._sensor[0]}'"
-                why = f"this station uses {used}"
+                why = self._unlisted(packet.source_id.channel, packet.source_id.location)
                 if name[-1] not in COMPONENT_OF_ORIENTATION:
                     why = f"its last letter is not one of {', '.join(COMPONENT_OF_ORIENTATION)}"
                 logger.warning("%s: channel %s is ignored: %s", self.station_id, name, why)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, time_ns
@@ -216,7 +217,15 @@ class Health:
             }
         models = self.models.engines if self.models is not None else []
         engines = {engine.card.name: engine.name for engine in models}
-        return {"status": condition, "reasons": reasons, "stations": stations, "engines": engines}
+        return {
+            "status": condition,
+            "reasons": reasons,
+            "stations": stations,
+            "engines": engines,
+            "dropping": self.backlog.dropping,
+            "resident_mib": resident_mib(),
+            "slot": os.environ.get("SEISEDGE_SLOT"),  # of the installed version, set by the launcher
+        }
 
     def samples(self) -> list[Sample]:
         """The values of `/metrics`, without the histograms."""

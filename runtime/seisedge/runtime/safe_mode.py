@@ -118,7 +118,7 @@ class _Endpoint:
         first, *more = reasons
         document = {
             "status": "outage", "safe_mode": True, "reasons": [f"safe mode: {first}", *more], "stations": {},
-            "engines": {},
+            "engines": {}, "slot": os.environ.get("SEISEDGE_SLOT"),
         }  # fmt: skip
         self._answers = {
             "/healthz": (503, "application/json", json.dumps(document).encode()),

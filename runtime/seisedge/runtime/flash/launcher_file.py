@@ -18,7 +18,10 @@ from seisedge.runtime.machine import install_command
 
 LIBRARIES = ("installer", "securesystemslib")
 ROOMS = ("bundle", "launcher")
-MODULES = ("__init__.py", "errors.py", "files.py", "text.py")
+MODULES = (
+    "__init__.py", "addresses.py", "errors.py", "files.py", "notify.py", "output.py", "paths.py", "safe_mode.py",
+    "text.py", "tomlfile.py",
+)  # fmt: skip
 SHEBANG = b"#!/usr/bin/env python3\n"
 MAIN = b"""import sys
 
@@ -41,6 +44,8 @@ def launcher_bytes() -> bytes:
     for library in LIBRARIES:
         sources += _of_library(library)
     contents |= {name: path.read_bytes() for path, name in sources}
+    for folder in {folder for name in contents for folder in _folders(name)}:
+        contents.setdefault(f"{folder}/__init__.py", b"")  # Python 3.11 imports no folder of a zip archive without one
     written = io.BytesIO()
     written.write(SHEBANG)
     with zipfile.ZipFile(written, "a", zipfile.ZIP_STORED) as archive:
@@ -49,6 +54,12 @@ def launcher_bytes() -> bytes:
             info.create_system, info.external_attr = 3, 0o100644 << 16
             archive.writestr(info, contents[name])
     return written.getvalue()
+
+
+def _folders(name: str) -> list[str]:
+    """The folders of a module, such as a and a/b of a/b/c.py."""
+    parts = name.split("/")[:-1] if name.endswith(".py") else []
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
 def _of_library(name: str) -> Iterator[tuple[Path, str]]:

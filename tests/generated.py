@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -17,6 +18,8 @@ from seisedge.runtime.flash.profile import Profile
 ROOT = Path(__file__).parents[1]
 HELP = ROOT / "runtime" / "seisedge" / HELP_OF_EXTRAS
 SCHEMAS = ROOT / "firmware_configs" / "schemas"
+STATION_FILES = ROOT / "firmware_configs" / "stations"
+COMMON = "\n[models]\n"  # from this table on, the examples of all kinds of sources have the same text
 
 
 def files() -> dict[Path, str]:
@@ -28,7 +31,16 @@ def files() -> dict[Path, str]:
         SCHEMAS / "hardware.schema.json": _schema(Profile, "Hardware profile (TOML)"),
         ROOT / "docs" / "commands.md": _reference(),
         HELP: _help_of_extras(),
+        **{STATION_FILES / f"{kind}.toml": _station_file(kind) for kind in ("datalink", "shake-udp", "archive")},
     }
+
+
+def _station_file(kind: str) -> str:
+    """The example of one kind of source: its own text up to COMMON, then that of example.toml with its own codes."""
+    own = (STATION_FILES / f"{kind}.toml").read_text(encoding="utf-8").partition(COMMON)[0]
+    common = (STATION_FILES / "example.toml").read_text(encoding="utf-8").partition(COMMON)[2]
+    codes = tomllib.loads(own)["station"]
+    return own + COMMON + common.replace("PB.", f"{codes['network']}.").replace("B918", codes["station"])
 
 
 def _schema(kind: type, title: str) -> str:

@@ -73,7 +73,7 @@ def test_what_the_bundle_contains(tmp_path: Path, inputs: Inputs) -> None:
         assert opened.content("models/event-type.onnx") == bundled_model("event_type").read_bytes()
     assert "units/seisedge@.service" in {file.path for file in manifest.files}
     folders = {file.path.partition("/")[0] for file in manifest.files}
-    assert folders == {"models", "stations", "units", "wheels"}
+    assert folders == {"launcher", "models", "stations", "units", "wheels"}
 
 
 def test_same_inputs_give_the_same_bytes(tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from seisedge.runtime.bundle.container import open_bundle, write_bundle
 from seisedge.runtime.bundle.envelope import Envelope
 from seisedge.runtime.bundle.keys import PublicKey
 from seisedge.runtime.bundle.trust import Trust, statement_from_bytes, succeed, trust_from_bytes
+from seisedge.runtime.commands._flash_fleet import print_fleet_status, push
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import MIB, file_written_whole, read_up_to, write_atomically
 
@@ -24,6 +25,8 @@ Examples:
       --serial 7 --version 2026.11 -o fleet.seisedge
   seisedge flash sign fleet.seisedge --key release.key
   seisedge flash verify fleet.seisedge --trust trust.json
+  seisedge flash push fleet.seisedge --fleet fleet.toml --wave 1,10,rest
+  seisedge flash status --fleet fleet.toml
 """
 MAX_TRUST_BYTES = MIB
 
@@ -35,7 +38,7 @@ class _Existing(click.Path):
 
 @click.group(epilog=EPILOG)
 def command() -> None:
-    """Make, sign and compare bundles: everything that stations of a fleet need, in one file."""
+    """Make, sign, compare and install bundles: everything that stations of a fleet need, in one file."""
 
 
 @command.command("keygen", short_help="Make a pair of signing keys.")
@@ -127,9 +130,18 @@ def wheels(hardware: str, wheel: Path, out: Path) -> None:
 @click.option("--serial", required=True, type=click.IntRange(1), help="Orders the bundles of a fleet; ascending.")
 @click.option("--version", required=True, help="For people, as 2026.11.")
 @click.option("--not-after", default="", help="No installation after this time, as 2027-06-30T00:00:00Z.")
+@click.option("--launcher", type=_Existing(), help="File of 'seisedge flash launcher' [default: made now].")
 @click.option("-o", "--out", required=True, type=_Existing(), help="The bundle, as fleet.seisedge.")
-def build(
-    hardware: str, stations: Path, models: Path, wheels: Path, serial: int, version: str, not_after: str, out: Path
+def build(  # noqa: PLR0913 - one parameter for each option of the command
+    hardware: str,
+    stations: Path,
+    models: Path,
+    wheels: Path,
+    serial: int,
+    version: str,
+    not_after: str,
+    launcher: Path | None,
+    out: Path,
 ) -> None:
     """Make one file with models, station files, unit files and packages for the stations of one kind of hardware.
 
@@ -138,11 +150,26 @@ def build(
     from seisedge.runtime.flash.build import Inputs
     from seisedge.runtime.flash.build import build as build_bundle
 
-    manifest = build_bundle(Inputs(hardware, stations, models, wheels, serial, version, not_after), out)
+    inputs = Inputs(hardware, stations, models, wheels, serial, version, not_after, launcher=launcher)
+    manifest = build_bundle(inputs, out)
     click.echo(
         f"wrote {out}, {_mib(out.stat().st_size)}: {len(manifest.stations)} stations, {manifest.hardware.profile}, "
         f"Python {', '.join(manifest.hardware.python)}, not signed; next: seisedge flash sign {out} --key KEY"
     )
+
+
+@command.command("launcher", short_help="Make the file that installs bundles on a device.")
+@click.option("-o", "--out", required=True, type=_Existing(), help="The launcher, as flash.pyz.")
+def launcher(out: Path) -> None:
+    """Write the launcher, one file that a device runs with python3 3.11 or newer; it needs no package.
+
+    Copy it to a new device with a bundle and a trust statement: python3 flash.pyz bootstrap --help
+    """
+    from seisedge.runtime.flash.launcher_file import launcher_bytes
+
+    data = launcher_bytes()
+    write_atomically(out, data)
+    click.echo(f"wrote {out}, {len(data) / 1000:.0f} kB; next: python3 {out} bootstrap --help")
 
 
 @command.command("sign", short_help="Sign a bundle or a trust statement.")
@@ -249,6 +276,55 @@ def diff(old: Path, new: Path) -> None:
     widths = [max(len(row[k]) for row in rows) for k in range(3)]
     for row in rows:
         click.echo(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]:{widths[2]}} → {row[3]}")
+
+
+def _on_device(name: str, text: str) -> None:
+    """Add a command that this machine runs as a device: the same functions as those of `flash.pyz`."""
+
+    @command.command(name, short_help=text, context_settings={"ignore_unknown_options": True, "help_option_names": []})
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def on_device(arguments: tuple[str, ...]) -> None:
+        from seisedge.runtime.launcher.command import main
+
+        click.get_current_context().exit(main([name, *arguments]))
+
+    on_device.help = f"{text}\n\nFor a device: the command of the same name of flash.pyz; --help lists its options."
+
+
+for _name, _text in (
+    ("bootstrap", "Set up this device and install a bundle."),
+    ("install", "Install a bundle on this device, watch it, and go back if it fails."),
+    ("rollback", "Go back to the previous version on this device."),
+    ("history", "Print what was installed, confirmed and left on this device."),
+    ("gc", "Remove the versions on this device that are not in use."),
+):
+    _on_device(_name, _text)
+
+
+@command.command(
+    "status",
+    short_help="Print what is installed, here or on the devices of a fleet.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.option("--fleet", type=_Existing(), metavar="FLEET.toml", help="Print a table of these devices, over SSH.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION]...")
+def status(fleet: Path | None, as_json: bool, arguments: tuple[str, ...]) -> None:
+    """Print which version is installed on this device and how its stations are; with --fleet, on each of its devices.
+
+    Without --fleet: the command of the same name of flash.pyz, with its options, such as --root.
+    """
+    if fleet is not None:
+        if arguments:
+            raise InputError(f"--fleet takes no further options; got {' '.join(arguments)}")
+        print_fleet_status(fleet, as_json=as_json)
+        return
+    from seisedge.runtime.launcher.command import main
+
+    click.get_current_context().exit(main(["status", *arguments, *(["--json"] if as_json else [])]))
+
+
+command.add_command(push)
 
 
 def _trusted(statement: Path | None, keys: tuple[Path, ...]) -> Trust:

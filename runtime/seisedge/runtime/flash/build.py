@@ -20,8 +20,10 @@ from seisedge.runtime.engines import open_engine
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import MIB, file_written_whole
 from seisedge.runtime.flash.golden import golden_path, read_golden
+from seisedge.runtime.flash.launcher_file import launcher_bytes
 from seisedge.runtime.flash.profile import load_profile
 from seisedge.runtime.flash.secrets import secrets_in
+from seisedge.runtime.launcher.slots import LAUNCHER
 
 WHEEL = re.compile(  # PEP 427
     r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[A-Za-z0-9_.+!]+)(-\d[^-]*)?-(?P<python>[^-]+)-(?P<abi>[^-]+)-(?P<platform>[^-]+)\.whl"
@@ -33,7 +35,10 @@ NEEDED = ("seisedge", "numpy", "msgspec", "click", "onnxruntime", "pymseed")
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """hardware: a profile's name or file. built: ISO 8601 UTC; '': SOURCE_DATE_EPOCH, else the newest card's date."""
+    """hardware: a profile's name or file. built: ISO 8601 UTC; '': SOURCE_DATE_EPOCH, else the newest card's date.
+
+    launcher: a file of `seisedge flash launcher`; None: the launcher of this installation.
+    """
 
     hardware: str
     stations: Path
@@ -43,6 +48,7 @@ class Inputs:
     version: str
     not_after: str = ""
     built: str = ""
+    launcher: Path | None = None
 
 
 def build(inputs: Inputs, out: Path) -> Manifest:
@@ -53,12 +59,13 @@ def build(inputs: Inputs, out: Path) -> Manifest:
     """
     name, profile = load_profile(inputs.hardware)
     hardware = profile.hardware(name)
-    sources: dict[str, Path] = {}
+    sources: dict[str, Path | bytes] = {}
     stations = _stations(inputs.stations, sources)
     newest = _models(inputs.models, sources)
     unpacked, release, pythons = _wheels(inputs.wheels, hardware, sources)
     hardware = replace(hardware, python=pythons)
     _units(sources)
+    sources[LAUNCHER] = launcher_bytes() if inputs.launcher is None else _launcher(inputs.launcher)
     entries = tuple(_entry(path, sources[path]) for path in sorted(sources))
     try:
         manifest = Manifest(
@@ -80,7 +87,7 @@ def build(inputs: Inputs, out: Path) -> Manifest:
     return manifest
 
 
-def _stations(folder: Path, sources: dict[str, Path]) -> dict[str, str]:
+def _stations(folder: Path, sources: dict[str, Path | bytes]) -> dict[str, str]:
     """Station id → path in the bundle. Every file is loaded as a run loads it, and searched for secrets."""
     found: dict[str, str] = {}
     for path in _files(folder, "*.toml", "station files"):
@@ -109,7 +116,7 @@ def _refuse_secrets(path: Path) -> None:
         )
 
 
-def _models(folder: Path, sources: dict[str, Path]) -> str:
+def _models(folder: Path, sources: dict[str, Path | bytes]) -> str:
     """Add the models with their golden windows; returns the newest date of a card, ISO 8601 UTC."""
     tasks: dict[str, Path] = {}
     dates: list[str] = []
@@ -125,7 +132,7 @@ def _models(folder: Path, sources: dict[str, Path]) -> str:
     return max(dates)
 
 
-def _wheels(folder: Path, hardware: Hardware, sources: dict[str, Path]) -> tuple[int, str, tuple[str, ...]]:
+def _wheels(folder: Path, hardware: Hardware, sources: dict[str, Path | bytes]) -> tuple[int, str, tuple[str, ...]]:
     """Add the wheels; returns their unpacked size, the version of seisedge and the versions of Python they are for."""
     unpacked = 0
     versions: dict[str, set[str]] = {}
@@ -183,7 +190,7 @@ def _unpacked_bytes(path: Path) -> int:
     return size
 
 
-def _units(sources: dict[str, Path]) -> None:
+def _units(sources: dict[str, Path | bytes]) -> None:
     """Add the unit files that seisedge comes with."""
     folder = Path(str(resource_files("seisedge.runtime.flash"))) / "systemd"
     if not folder.is_dir():
@@ -201,7 +208,17 @@ def _files(folder: Path, pattern: str, what: str) -> list[Path]:
     return found
 
 
-def _entry(path: str, source: Path) -> File:
+def _launcher(path: Path) -> Path:
+    """Raises InputError for a file that is no launcher."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.getinfo("seisedge/runtime/launcher/command.py")
+    except (OSError, zipfile.BadZipFile, KeyError):
+        raise InputError(f"{path}: no launcher; make one with 'seisedge flash launcher'") from None
+    return path
+
+
+def _entry(path: str, source: Path | bytes) -> File:
     digest, size = hashlib.sha256(), 0
     for piece in _pieces(source):
         digest.update(piece)
@@ -209,7 +226,10 @@ def _entry(path: str, source: Path) -> File:
     return File(path, size, digest.hexdigest())
 
 
-def _pieces(source: Path) -> Iterator[bytes]:
+def _pieces(source: Path | bytes) -> Iterator[bytes]:
+    if isinstance(source, bytes):
+        yield source
+        return
     with source.open("rb") as file:
         while piece := file.read(CHUNK):
             yield piece

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, time_ns
@@ -19,9 +20,9 @@ from seisedge.runtime.counters import Histogram
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.machine import resident_mib, temperatures_c
+from seisedge.runtime.notify import Notifier
 from seisedge.runtime.output import STALLED_S, OutputStream
 from seisedge.runtime.service.arrivals import SILENT_S, Arrivals, Fault
-from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sources import LinkState, Source
 from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.run_report import RunReport
@@ -220,7 +221,15 @@ class Health:
             }
         models = self.models.engines if self.models is not None else []
         engines = {engine.card.name: engine.name for engine in models}
-        return {"status": condition, "reasons": reasons, "stations": stations, "engines": engines}
+        return {
+            "status": condition,
+            "reasons": reasons,
+            "stations": stations,
+            "engines": engines,
+            "dropping": self.backlog.dropping,
+            "resident_mib": resident_mib(),
+            "slot": os.environ.get("SEISEDGE_SLOT"),  # of the installed version, set by the launcher
+        }
 
     def samples(self) -> list[Sample]:
         """The values of `/metrics`, without the histograms."""
@@ -237,6 +246,7 @@ class Health:
         memory = resident_mib()
         found = [
             Sample("up", "gauge", "1 if data are analysed, 0 in an outage.", 0.0 if condition == "outage" else 1.0),
+            Sample("safe_mode", "gauge", "1 if the station could not be started and only reports the reason.", 0.0),
             Sample("run_seconds", "gauge", "Seconds since the run began.", up_s),
             Sample(
                 "real_time_factor", "gauge", "Seconds of data analysed per second.", stream_s / up_s if up_s else None

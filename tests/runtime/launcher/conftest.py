@@ -1,0 +1,1 @@
+from tests.runtime.bundle.conftest import pairs as pairs

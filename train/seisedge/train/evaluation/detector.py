@@ -21,6 +21,7 @@ P, S = 0, 1
 CHUNK_BLOCKS = 256
 PICK_S = 1.0  # an S onset is right if it lies this close to an S arrival
 THRESHOLDS = np.round(np.concatenate([np.arange(0.02, 0.2, 0.02), np.arange(0.2, 0.96, 0.025)]), 3)
+QUIET_S = 30.0  # shorter noise before an event is not counted
 HARD_THRESHOLD = 0.1  # noise with an onset above it is drawn more often
 
 Floats = npt.NDArray[np.float64]
@@ -142,49 +143,76 @@ def hear(model: OnsetModel, found: Sequence[Stretch]) -> list[Heard]:
 @dataclass(frozen=True)
 class ThresholdRow:
     """A threshold of P: recall of the arrivals with a clear onset, share of the onsets near an arrival; onsets per hour
-    on noise. None: no such data.
+    on recordings of noise, and on the quiet noise before events. None: no such data.
     """
 
     threshold: float
     recall: float | None
     matched: float | None
     noise_per_hour: float | None
+    quiet_per_hour: float | None
 
 
-def threshold_table(swarm: Sequence[Heard], noise: Sequence[Heard]) -> list[ThresholdRow]:
+@dataclass(frozen=True)
+class Limits:
+    """What a threshold of P must reach: the smallest share matched, the largest numbers of onsets per hour."""
+
+    matched: float
+    noise_per_hour: float
+    quiet_per_hour: float
+
+
+def quiet_stretches(archive: Archive, chosen: Chosen) -> list[Stretch]:
+    """The noise before the events of the chosen records, where it lasts QUIET_S or longer."""
+    found = []
+    for i, r in enumerate(archive.records):
+        if chosen(r) and r.kind != "noise" and r.noise_end >= QUIET_S * archive.rate_hz:
+            here = slice(0, r.noise_end)
+            found.append(Stretch(r.event, r.station, 0, archive.waveform[i, :, here], archive.valid[i, :, here], []))
+    return found
+
+
+def threshold_table(swarm: Sequence[Heard], noise: Sequence[Heard], quiet: Sequence[Heard]) -> list[ThresholdRow]:
     """One row for each of THRESHOLDS."""
     rows = []
-    hours = sum(h.stretch.hours for h in noise)
     for threshold in THRESHOLDS:
         point = None
         if swarm:
             onsets = [h.detections(P, float(threshold)).time_ns for h in swarm]
             point = measure_point([h.recording for h in swarm], onsets, float(threshold), draws=10)
-        count = sum(len(peaks(h.probabilities[:, P], float(threshold))[0]) for h in noise)
         rows.append(
             ThresholdRow(
                 float(threshold),
                 None if point is None else point.recall["clear"].value,
                 None if point is None else point.matched.value,
-                count / hours if hours else None,
+                *(_rate(part, onsets_at(float(threshold))) for part in (noise, quiet)),
             )
         )
     return rows
 
 
-def trigger_limits(swarm: Sequence[Heard], noise: Sequence[Heard]) -> tuple[float, float]:
-    """Of the STA/LTA trigger of the station with its default settings on the same data: the share of its onsets near an
-    arrival, and its onsets per hour on noise. 0 and infinite without such data.
+def onsets_at(threshold: float) -> Callable[[Heard], int]:
+    """Number of P onsets at a threshold."""
+    return lambda h: len(peaks(h.probabilities[:, P], threshold)[0])
+
+
+def trigger_limits(swarm: Sequence[Heard], noise: Sequence[Heard], quiet: Sequence[Heard]) -> Limits:
+    """What the STA/LTA trigger of the station reaches with its default settings on the same data. 0 and infinite where
+    there are no data.
     """
-    matched, per_hour = 0.0, math.inf
+    matched = 0.0
     if swarm:
         onsets = [_trigger_onsets(h.stretch) for h in swarm]
         if any(len(times) for times in onsets):
             matched = measure_point([h.recording for h in swarm], onsets, draws=10).matched.value
-    hours = sum(h.stretch.hours for h in noise)
-    if hours:
-        per_hour = sum(len(_trigger_onsets(h.stretch)) for h in noise) / hours
-    return matched, per_hour
+    rates = [_rate(part, lambda h: len(_trigger_onsets(h.stretch))) for part in (noise, quiet)]
+    return Limits(matched, *(math.inf if rate is None else rate for rate in rates))
+
+
+def _rate(part: Sequence[Heard], count: Callable[[Heard], int]) -> float | None:
+    """Onsets per hour; None without data."""
+    hours = sum(h.stretch.hours for h in part)
+    return sum(count(h) for h in part) / hours if hours else None
 
 
 def _trigger_onsets(stretch: Stretch) -> npt.NDArray[np.int64]:
@@ -192,15 +220,17 @@ def _trigger_onsets(stretch: Stretch) -> npt.NDArray[np.int64]:
     return np.array([stretch.start_ns + onset.time_ns for onset in found], dtype=np.int64)
 
 
-def p_threshold_from(rows: Sequence[ThresholdRow], matched: float, noise_per_hour: float) -> float:
-    """The lowest threshold at which at least `matched` of the onsets lie near an arrival and noise has at most
-    `noise_per_hour` onsets; 0.5 if no data decide, the highest if none is good enough.
+def p_threshold_from(rows: Sequence[ThresholdRow], limits: Limits) -> float:
+    """The lowest threshold that keeps within all limits for which there are data; 0.5 if no data decide, the highest if
+    none is good enough.
     """
-    if all(r.matched is None and r.noise_per_hour is None for r in rows):
+    if all(r.matched is None and r.noise_per_hour is None and r.quiet_per_hour is None for r in rows):
         return 0.5
     for row in rows:
-        good = row.matched is None or row.matched >= matched
-        if good and (row.noise_per_hour is None or row.noise_per_hour <= noise_per_hour):
+        matched = row.matched is None or row.matched >= limits.matched
+        noise = row.noise_per_hour is None or row.noise_per_hour <= limits.noise_per_hour
+        quiet = row.quiet_per_hour is None or row.quiet_per_hour <= limits.quiet_per_hour
+        if matched and noise and quiet:
             return row.threshold
     return rows[-1].threshold
 

@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from pymseed import DataEncoding, MS3Record
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
-from seisedge.runtime.config import ModelsConfig, TriggerConfig, load_config
+from seisedge.runtime.config import ModelsConfig, TriggerConfig, TriggerKind, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.inference.infer import Models
@@ -31,9 +32,10 @@ from seisedge.runtime.sources import open_source
 from seisedge.runtime.sources.miniseed import MiniSeedSource
 
 CONFIGS = {str(c.station_id): c for c in (load_config(path) for path in sorted(STATIONS.glob("*.toml")))}
-CLASSIC = {  # with the STA/LTA trigger
-    key: msgspec.structs.replace(config, trigger=TriggerConfig(kind="sta-lta")) for key, config in CONFIGS.items()
-}
+ONSET, CLASSIC = (  # with the onset detector, and with the STA/LTA trigger
+    {key: msgspec.structs.replace(config, trigger=TriggerConfig(kind=kind)) for key, config in CONFIGS.items()}
+    for kind in (cast("TriggerKind", "onset"), cast("TriggerKind", "sta-lta"))
+)
 CHANNELS = ("EHZ", "EH1", "EH2")
 RATE_HZ = 100
 RECORD_BYTES = 512

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.card import ONSET_LABELS, MagnitudeScale, ModelCard, OnsetScale, Training
-from seisedge.runtime.config import StationConfig, TriggerConfig
+from seisedge.runtime.config import StationConfig, TriggerConfig, load_config
+from seisedge.runtime.config.settings import TriggerKind
+from seisedge.runtime.demo import STATIONS
 from seisedge.runtime.engines._base import Array, Engine
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.inference.infer import Models
@@ -107,6 +110,13 @@ class RuleEngine(Engine):
 def classic_config(**settings: Any) -> StationConfig:
     """Settings of a station whose events are opened by the classic trigger, for tests with scripted models."""
     return StationConfig(**{"trigger": TriggerConfig(kind="sta-lta")} | settings)
+
+
+def demo_configs(kind: TriggerKind = "onset") -> dict[str, StationConfig]:
+    """The station files of the bundled recording, by station, with what opens their events."""
+    configs = [load_config(path) for path in STATIONS.glob("*.toml")]
+    trigger = TriggerConfig(kind=kind)
+    return {str(c.station_id): msgspec.structs.replace(c, trigger=trigger) for c in configs}
 
 
 def answer_of(valid: Array) -> float:

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+from tests.fakes import demo_configs
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
-from seisedge.runtime.config import ModelsConfig, load_config
-from seisedge.runtime.demo import RECORDING, STATIONS
+from seisedge.runtime.config import ModelsConfig
+from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.miniseed import Decoder, record_length
@@ -196,9 +197,7 @@ class Matrix:
         own = [data[k : k + RECORD_BYTES] for k in range(0, len(data), RECORD_BYTES) if data[k + 8 : k + 12] == b"B918"]
         self.data = folder / "part.mseed"
         self.data.write_bytes(b"".join(own))
-        self.config = {
-            STATION: next(c for c in map(load_config, STATIONS.glob("*.toml")) if str(c.station_id) == STATION)
-        }
+        self.config = {STATION: demo_configs()[STATION]}
         self._entries = Recording([self.data], RECORD_BYTES).stations[0].entries
         self._models = Models.load(ModelsConfig())
         self._plain: dict[tuple[bool, float | None], Outcome] = {}

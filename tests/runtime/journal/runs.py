@@ -3,10 +3,9 @@
 import dataclasses
 from collections.abc import Iterator
 
-from tests.fakes import ListSource, burst, classic_config, fake_models, packets_of
+from tests.fakes import ListSource, burst, classic_config, demo_configs, fake_models, packets_of
 
-from seisedge.runtime.config import StationConfig, load_config
-from seisedge.runtime.demo import STATIONS
+from seisedge.runtime.config import StationConfig
 from seisedge.runtime.event import Cost, Event, Hop, Latency, TriggerInfo, WindowInfo
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.journal import Journal
@@ -16,7 +15,7 @@ from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
 
-CONFIGS = {str(c.station_id): c for c in (load_config(path) for path in STATIONS.glob("*.toml"))}
+CONFIGS = demo_configs()
 PART_RECORDS = 360  # of the bundled recording: three and a half minutes of both stations
 TRACES = {f"HH{c}": burst(160.0, [40.0, 100.0], seed=i) for i, c in enumerate("ZNE")}
 PLAIN = classic_config()

@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 from pymseed import DataEncoding, MS3Record
+from tests.fakes import demo_configs
 
-from seisedge.runtime.config import ChannelConfig, ModelsConfig, load_config
-from seisedge.runtime.demo import RECORDING, STATIONS
+from seisedge.runtime.config import ChannelConfig, ModelsConfig, StationConfig
+from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.replay import Digitizer
@@ -23,7 +24,7 @@ from seisedge.runtime.sources import open_source
 from seisedge.runtime.sources.miniseed import MiniSeedSource
 from seisedge.runtime.sources.shake_udp import ShakeUdpSource
 
-CONFIGS = {str(c.station_id): c for c in (load_config(path) for path in STATIONS.glob("*.toml"))}
+CONFIGS = demo_configs()
 PART_RECORDS = 320  # the first three minutes of both stations
 SHORT_RECORDS = 120  # a bit more than a minute, for speed 1
 
@@ -36,11 +37,13 @@ class _Kept(Sink):
         self.lines.setdefault(line.station, []).append(content_of(line))
 
 
-def _run(where: str | list[str | Path], mode: str | None = None) -> dict[str, list[bytes]]:
+def _run(
+    where: str | list[str | Path], mode: str | None = None, configs: dict[str, StationConfig] = CONFIGS
+) -> dict[str, list[bytes]]:
     """Lines by station: stations are independent of each other, so the order is defined only within one."""
     kept = _Kept()
     with open_source(where, until_end=True, connect_timeout_s=10) as source:
-        loop = Loop(Models.load(ModelsConfig()), [kept], CONFIGS, mode=mode)  # type: ignore[arg-type]
+        loop = Loop(Models.load(ModelsConfig()), [kept], configs, mode=mode)  # type: ignore[arg-type]
         loop.run(source)
     return kept.lines
 
@@ -75,6 +78,15 @@ def _over_seedlink(
 )
 def test_seedlink_at_any_speed(part: Path, from_file: dict[str, list[bytes]], speed: float, protocol: int) -> None:
     assert _over_seedlink(part, speed, protocol=protocol) == from_file
+
+
+@pytest.mark.parametrize("record_length", [512, 65_536])
+def test_the_classic_trigger(part: Path, from_file: dict[str, list[bytes]], record_length: int) -> None:
+    configs = demo_configs("sta-lta")
+    expected = _run([part], configs=configs)
+    assert sum(map(len, expected.values())) > 5 and expected != from_file
+    with Digitizer([part], speed=0.0, record_length=record_length) as digitizer:
+        assert _run(f"{digitizer.url}/PB_B918,PB_B921?from=earliest", configs=configs) == expected
 
 
 @pytest.mark.parametrize(

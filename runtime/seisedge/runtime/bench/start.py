@@ -1,4 +1,4 @@
-"""Start-up cost of a station: imports, both models, memory; measured in a new process."""
+"""Start-up cost of a station: imports, the bundled models, memory; measured in a new process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(json.dumps({
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """import_s: without numpy. ready_s: from the start of Python to the first inference of both bundled models."""
+    """import_s: without numpy. ready_s: from the start of Python to the first inference of the bundled models."""
 
     import_s: float
     ready_s: float
@@ -56,7 +56,7 @@ def describe(start: Start) -> list[str]:
     """One line per figure, with its target."""
     return [
         _compared("imports without numpy", start.import_s, IMPORT_TARGET_S, "s"),
-        _compared("ready with both models", start.ready_s, READY_TARGET_S, "s"),
+        _compared("ready with all models", start.ready_s, READY_TARGET_S, "s"),
         _compared("resident memory", start.resident_mib, MEMORY_TARGET_MIB, "MiB"),
         f"{'workstation libraries':24}{', '.join(start.heavy) or 'none loaded'}",
     ]

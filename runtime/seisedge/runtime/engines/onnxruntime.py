@@ -24,6 +24,7 @@ import onnxruntime as ort  # after the variable is set
 FLOAT = "tensor(float)"
 ERRORS_ONLY = 3  # onnxruntime's log level
 BATCH_SIZES = (16, 4)  # larger ones gain nothing, and need more memory
+TRIAL_WINDOWS = 16
 
 
 def session_from(model: bytes, threads: int = 1) -> ort.InferenceSession:
@@ -88,20 +89,22 @@ class OnnxRuntimeEngine(Engine):
 
     @functools.cached_property
     def batch_sizes(self) -> tuple[int, ...]:
-        return (*(size for size in BATCH_SIZES if self._is_same_in_batches_of(size)), 1)
-
-    def _is_same_in_batches_of(self, size: int) -> bool:
-        """True if a batch of this size gives each window the bits that it has alone, on windows of many kinds.
+        """See `Engine.batch_sizes`. Tried on `TRIAL_WINDOWS` windows of many kinds when it is first needed.
 
         onnxruntime promises nothing of the kind: a version, a processor or a model may take another way through a
         kernel for a batch. Which way depends on the shapes and not on the values.
         """
+        waveform, valid = _trial_windows(TRIAL_WINDOWS, self.card.n_samples)
+        alone = self._in_batches_of(1, waveform, valid)
+        return (*(size for size in BATCH_SIZES if self._in_batches_of(size, waveform, valid) == alone), 1)
+
+    def _in_batches_of(self, size: int, waveform: Array, valid: Array) -> bytes | None:
+        """The outputs for all windows; None where the graph does not take batches of this size."""
+        begins = range(0, len(waveform), size)
         try:
-            waveform, valid = _trial_windows(size, self.card.n_samples)
-            alone = [self._infer(waveform[k : k + 1], valid[k : k + 1]) for k in range(size)]
-            return np.concatenate(alone).tobytes() == self._infer(waveform, valid).tobytes()
-        except EngineError:  # a graph with a fixed batch
-            return False
+            return b"".join(self._infer(waveform[k : k + size], valid[k : k + size]).tobytes() for k in begins)
+        except EngineError:
+            return None
 
     def _infer(self, waveform: Array, valid: Array) -> Array:
         try:

@@ -68,7 +68,7 @@ class Region:
 
 REGIONS = {
     "france": Region(("france",), None, 0, bundled=True),
-    "pnw": Region(("pnw",), (42.0, -126.0, 50.0, -116.0), 5, bundled=False),
+    "pnw": Region(("pnw",), (42.0, -126.0, 50.0, -116.0), 3, bundled=False),
 }
 
 
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument(
         "--training-events", type=int, nargs="+", default=[0], help="events of the region in each training; 0: all"
     )
-    parser.add_argument("--base-steps", type=int, default=700)
+    parser.add_argument("--base-steps", type=int, default=400)
     options = parser.parse_args()
     torch.set_num_threads(1)
     region = REGIONS[options.region]

@@ -1,6 +1,7 @@
 """The noise floor of an accelerometer: its spectrum, and that no signal is buried."""
 
 import numpy as np
+import pytest
 import torch
 
 from seisedge.train.augment import Chance, augmentation_from
@@ -39,10 +40,19 @@ def test_noise_is_added_before_and_after_the_onset_at_the_ratio() -> None:
     assert 8 < float((added / own).median()) < 12
 
 
-def test_a_signal_that_would_be_buried_is_left_as_it_is() -> None:
-    x, valid = _records(signal=3.0)
+@pytest.mark.parametrize("signal", [3.0, 30.0])  # 3: seen in the samples, not in their second difference
+def test_a_signal_that_would_be_buried_is_left_as_it_is(signal: float) -> None:
+    x, valid = _records(signal)
     y, _ = augmentation_from({"name": "accelerometer", "ratio": [100.0, 100.0], "share": 1.0})(x, valid, _chance())
     assert torch.equal(x, y)
+
+
+def test_noise_without_a_signal_is_changed_like_the_others() -> None:
+    """Else the noise of the sensor would tell the model that a record is none of the class noise."""
+    x, valid = _records(signal=0.0)
+    y, _ = augmentation_from({"name": "accelerometer", "ratio": [10.0, 10.0], "share": 1.0})(x, valid, _chance())
+    added = highpassed_rms(y - x, valid)
+    assert 8 < float((added / highpassed_rms(x, valid)).min()) < 12
 
 
 def test_samples_behind_the_mask_stay_zero() -> None:

@@ -24,7 +24,8 @@ class Accelerometer(Augmentation):
 
     The spectrum of the velocity falls with the frequency from `INTEGRATED_FROM_HZ` on. A record whose signal would not
     stand out any more is not changed: an event that the sensor cannot record is no noise, and nothing can be learned
-    from it. At the station it does not trigger, or its data are insufficient.
+    from it. At the station it does not trigger, or its data are insufficient. Records without a signal, such as noise,
+    are changed like the others, so that the noise of the sensor does not reveal the class.
     """
 
     share: float = 0.2
@@ -40,9 +41,20 @@ class Accelerometer(Augmentation):
         own = highpassed_rms(x[..., :lead], valid[..., :lead])
         added = ratio * own
         signal = highpassed_rms(x[..., lead:last], valid[..., lead:last])
-        visible = signal >= VISIBLE_RATIO * torch.sqrt(own.square() + added.square())
+        buried = signal < VISIBLE_RATIO * torch.sqrt(own.square() + added.square())
+        slow = spread(x[..., lead:last], valid[..., lead:last]) >= VISIBLE_RATIO * spread(
+            x[..., :lead], valid[..., :lead]
+        )
+        kept = buried & ((signal >= VISIBLE_RATIO * own) | slow)
         factor = added / highpassed_rms(noise, torch.ones_like(noise)).clamp(min=1e-20)
-        return x + torch.where(visible & (valid > 0.5), noise * factor, 0.0), valid
+        return x + torch.where(~kept & (valid > 0.5), noise * factor, 0.0), valid
+
+
+def spread(x: Tensor, valid: Tensor) -> Tensor:
+    """Standard deviation of the valid samples of a record, around the mean of each component, (batch, 1, 1)."""
+    mean = (x * valid).sum(2, keepdim=True) / valid.sum(2, keepdim=True).clamp(min=1.0)
+    power = ((x - mean) * valid).square().sum((1, 2), keepdim=True)
+    return (power / valid.sum((1, 2), keepdim=True).clamp(min=1.0)).sqrt()
 
 
 def integrated(white: Tensor, rate_hz: float) -> Tensor:

@@ -14,11 +14,17 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
 from seisedge.runtime.paths import text_from_path, text_of_message
 from seisedge.runtime.records.channelcode import refusal_of
-from seisedge.runtime.records.codes import BLANK_LOCATION
+from seisedge.runtime.records.codes import BLANK_LOCATION, station_from_text
 from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.text import shortened
+
+EXAMPLE = "example.toml"
+FOLDER = Path(__file__).parents[1] / "config" / "stations"  # in an installed package
+IN_CLONE = Path(__file__).parents[4] / "firmware_configs" / "stations"
 
 EPILOG = """\b
 Examples:
+  seisedge config new XX.ABC > XX.ABC.toml
   seisedge config new --stationxml stations.xml XX.ABC > XX.ABC.toml
   seisedge config check station.toml
   seisedge config check /etc/seisedge/*.toml
@@ -49,7 +55,7 @@ def check(files: tuple[Path, ...]) -> None:
         raise InputError("\n".join(faults))
 
 
-@command.command("new", epilog=EPILOG, short_help="Write station files from StationXML.")
+@command.command("new", epilog=EPILOG, short_help="Write station files: with every setting, or from StationXML.")
 @click.argument("stations", nargs=-1, metavar="[NET.STA]...")
 @click.option("--stationxml", type=click.Path(path_type=Path), help="Positions and gains of the stations.")
 @click.option(
@@ -58,12 +64,16 @@ def check(files: tuple[Path, ...]) -> None:
 )  # fmt: skip
 @overwrite_option
 def new(stations: tuple[str, ...], stationxml: Path | None, out: Path | None, overwrite: bool) -> None:
-    """Write a station file for each NET.STA: its position, and the StationXML file for its gains.
+    """Write a station file for each NET.STA.
 
-    Without NET.STA, all stations in the file get one. Further settings: firmware_configs/stations/example.toml.
+    With --stationxml: short files with the position, and the StationXML file for the gains; without NET.STA, of all
+    stations in it. Without --stationxml: one file that explains every setting, for one NET.STA.
     """
     if stationxml is None:
-        raise InputError("--stationxml is missing; give the StationXML file of the stations")
+        if len(stations) != 1 or out is not None:
+            raise InputError("without --stationxml give one station, as in: seisedge config new XX.ABC > XX.ABC.toml")
+        click.echo(example_text(stations[0]), nl=False)
+        return
     metadata = StationXml.read(stationxml)
     names = stations or metadata.station_ids()
     if out is None and len(names) != 1:
@@ -83,6 +93,32 @@ def new(stations: tuple[str, ...], stationxml: Path | None, out: Path | None, ov
     for name, target in targets.items():
         write_atomically(target, texts[name].encode())
         click.echo(f"{text_from_path(target)}: next: seisedge config check {shlex.quote(text_from_path(target))}")
+
+
+def example_text(name: str) -> str:
+    """The example station file, with every setting, for station NET.STA. Its channels are commented out: they are those
+    of another station. Raises InputError for invalid codes.
+    """
+    codes = station_from_text(name.replace(".", "_", 1))
+    if codes is None or "." not in name:
+        raise InputError(f"{shortened(name)}: give the station as NET.STA, for example PB.B918")
+    path = next((folder / EXAMPLE for folder in (FOLDER, IN_CLONE) if (folder / EXAMPLE).is_file()), None)
+    if path is None:
+        raise InputError(f"{FOLDER / EXAMPLE} is missing; install seisedge again")
+    network, station = codes
+    lines = []
+    in_channel = False
+    for line in path.read_text(encoding="utf-8").splitlines():
+        in_channel = line.startswith("[channels.") or (in_channel and not line.startswith("["))
+        if line.startswith(("network = ", "station = ")):
+            key = line.partition(" ")[0]
+            line = f"{key} = {toml_text(network if key == 'network' else station)}"
+        elif line.startswith("source = "):
+            line = f"#source = {toml_text(f'seedlink://192.0.2.7:18000/{network}_{station}')}"
+        elif in_channel and line and not line.startswith("#"):
+            line = f"#{line}"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def relative_to(path: Path, folder: Path) -> Path:

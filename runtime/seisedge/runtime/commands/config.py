@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
+from typing import cast
 
 import click
 
+from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
-from seisedge.runtime.config import load_config
-from seisedge.runtime.errors import InputError
+from seisedge.runtime.config import StationConfig, load_config
+from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import write_atomically
 from seisedge.runtime.paths import text_from_path, text_of_message
 from seisedge.runtime.records.channelcode import refusal_of
 from seisedge.runtime.records.codes import BLANK_LOCATION, station_from_text
 from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.screen import Screen, Style
 from seisedge.runtime.text import shortened
 
 EXAMPLE = "example.toml"
@@ -27,6 +31,7 @@ Examples:
   seisedge config new XX.ABC > XX.ABC.toml
   seisedge config new --stationxml stations.xml XX.ABC > XX.ABC.toml
   seisedge config check station.toml
+  seisedge config check station.toml --connect
   seisedge config check /etc/seisedge/*.toml
 """
 
@@ -36,23 +41,55 @@ def command() -> None:
     """Write station files, and check them before a run uses them."""
 
 
-@command.command("check", epilog=EPILOG, short_help="Check station files, without a connection.")
+@command.command("check", epilog=EPILOG, short_help="Check station files, and with --connect what they name.")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-def check(files: tuple[Path, ...]) -> None:
+@click.option("--connect", is_flag=True, help="Also read the source for a while, connect the sinks, check the clock.")
+@click.option("--source", metavar="URL", help="With --connect: read this source instead of that of the station file.")
+@click.option(
+    "--seconds", type=FiniteRange(min=1, max=600), default=30.0, show_default=True,
+    help="With --connect: how long the source is read.",
+)  # fmt: skip
+@click.option("--send-test", is_flag=True, help="With --connect: also send a test message to webhook and MQTT.")
+def check(files: tuple[Path, ...], connect: bool, source: str | None, seconds: float, send_test: bool) -> None:
     """Check station files as `seisedge run` does at its start, with the StationXML files that they name.
 
-    Nothing is opened or connected. Exit status: 0 all can be used, 2 otherwise, with every fault of every file.
+    Without --connect nothing is opened or connected. With it a table shows for the clock, the source, each channel and
+    each sink whether it works from this machine: ok, warning or fault. No event is sent.
+
+    Exit status: 0 all can be used (also with warnings), 1 a fault of a connection, 2 a fault of a file, with every
+    fault of every file.
     """
+    if (source is not None or send_test) and not connect:
+        raise InputError("--source and --send-test need --connect")
     faults: list[str] = []
+    usable: list[StationConfig] = []
     for path in files:
         try:
             config = load_config(path)
         except InputError as error:
             faults.append(str(error))
         else:
+            usable.append(config)
             click.echo(text_of_message(f"{text_from_path(path)}: {config.station_id} can be used"))
+    failed = [_check_connections(config, source, seconds, send_test) for config in usable if connect]
     if faults:
         raise InputError("\n".join(faults))
+    if count := sum(failed):
+        raise FailedError(f"{count} fault(s) found; a station would not work as its file says")
+
+
+def _check_connections(config: StationConfig, source: str | None, seconds: float, send_test: bool) -> int:
+    """Print the table of a station; returns the number of faults."""
+    from seisedge.runtime.commands._connect import connection_rows
+
+    screen, styles = Screen.of(sys.stdout), {"ok": "green", "warning": "yellow", "fault": "red"}
+    faults = 0
+    for row in connection_rows(config, source, seconds=seconds, send_test=send_test):
+        level = screen.painted(f"{row.level:7}", cast("Style", styles[row.level]))
+        line = screen.wrapped(text_of_message(f"{row.level:7}  {row.subject:16}  {row.text}"), " " * 9)
+        click.echo(level + line[7:])
+        faults += row.level == "fault"
+    return faults
 
 
 @command.command("new", epilog=EPILOG, short_help="Write station files: with every setting, or from StationXML.")

@@ -255,7 +255,7 @@ def test_metrics_keep_the_rules_of_the_exposition_format(emitted: Emitted) -> No
     counted = {s.labels["station"]: s.value for s in families["seisedge_events"].samples}
     events = {station: {e.id for e in emitted.events if e.station == station} for station in counted}
     assert counted == {station: len(ids) for station, ids in events.items()}
-    models = {s.labels["model"] for s in families["seisedge_inference_milliseconds"].samples}
+    models = {s.labels["model"] for s in families["seisedge_inference_seconds"].samples}
     assert models == {"event-type", "magnitude", "onset"}
 
 

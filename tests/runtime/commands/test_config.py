@@ -11,7 +11,7 @@ from tests.fakes import described, stationxml
 from tests.paths import ROOT
 
 from seisedge.cli import main
-from seisedge.runtime.config import load_config
+from seisedge.runtime.config import StationConfig, StationIdentity, load_config
 
 EXAMPLE = ROOT / "firmware_configs/stations/example.toml"
 
@@ -57,7 +57,9 @@ def test_a_station_file_from_stationxml_can_be_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["XX.ABC"], "--stationxml is missing"),
+        ([], "without --stationxml give one station, as in: seisedge config new XX.ABC > XX.ABC.toml"),
+        (["XX_ABC"], "XX_ABC: give the station as NET.STA, for example PB.B918"),
+        (["xx.abc"], "xx.abc: give the station as NET.STA, for example PB.B918"),
         (["--stationxml", "{xml}", "XX.ABD"], "XX.ABD is not in it; it has XX.ABC"),
         (["--stationxml", "{xml}", "XX.ABC", "XX.ABC"], "2 stations: give -o FOLDER"),
     ],
@@ -66,3 +68,15 @@ def test_bad_input_of_new(tmp_path: Path, arguments: list[str], message: str) ->
     xml = stationxml(tmp_path / "meta.xml", "XX.ABC", [described("HHZ")])
     result = CliRunner().invoke(main, ["config", "new", *(a.format(xml=xml) for a in arguments)])
     assert result.exit_code == 2 and message in result.output
+
+
+def test_a_station_file_with_every_setting(tmp_path: Path) -> None:
+    """Its values are the defaults: it only names the station, and explains the rest."""
+    result = CliRunner().invoke(main, ["config", "new", "XX.ABC"])
+    assert result.exit_code == 0, result.output
+    path = tmp_path / "XX.ABC.toml"
+    path.write_text(result.output, encoding="utf-8")
+    config = load_config(path)
+    assert config == StationConfig(station=StationIdentity("XX", "ABC"))
+    assert result.output.count("\n") == EXAMPLE.read_text(encoding="utf-8").count("\n")
+    assert "#[channels.EHZ]" in result.output and "\n#sensitivity = 7.81398e8" in result.output

@@ -38,7 +38,7 @@ from seisedge.runtime.sources import LinkState
 from seisedge.runtime.station.station import Station
 
 TRACES = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
-LINE = re.compile(r'[a-z_]+(\{([a-z]+="[^"\n]*",?)+\})? (-?[0-9.e+-]+|\+Inf)')
+LINE = re.compile(r'[a-z_]+(\{([a-z0-9]+="[^"\n]*",?)+\})? (-?[0-9.e+-]+|\+Inf)')
 
 
 class Clock:
@@ -98,10 +98,10 @@ def test_a_run_as_prometheus_sees_it(tmp_path: Path) -> None:
         assert values['seisedge_data_age_seconds{station="XX.STA"}'] > 1e7
         assert 0 <= values['seisedge_arrival_age_seconds{station="XX.STA"}'] < 60
         for model in ("fake-event_type", "fake-magnitude"):
-            assert values[f'seisedge_inference_milliseconds_count{{model="{model}"}}'] == 3
-            assert values[f'seisedge_inference_milliseconds_bucket{{model="{model}",le="+Inf"}}'] == 3
-        assert values["seisedge_commit_milliseconds_count"] == journal.counters.commits > 3
-        assert values["seisedge_work_milliseconds_count"] == 3
+            assert values[f'seisedge_inference_seconds_count{{model="{model}"}}'] == 3
+            assert values[f'seisedge_inference_seconds_bucket{{model="{model}",le="+Inf"}}'] == 3
+        assert values["seisedge_commit_seconds_count"] == journal.counters.commits > 3
+        assert values["seisedge_work_seconds_count"] == 3
         assert values["seisedge_journal_up"] == 1 and values["seisedge_disk_free_bytes"] > 0
         assert values['seisedge_sink_delivered_total{sink="a \\"quoted\\" sink"}'] == 3
         of = '{sink="a \\"quoted\\" sink"}'
@@ -239,12 +239,12 @@ def test_inferences_without_a_line_are_counted() -> None:
     report = loop.run(ListSource(list(packets_of(TRACES))))
     values = _values(text_from_health(health))
     assert lines == [] and report.inferences == 3
-    assert values['seisedge_inference_milliseconds_count{model="fake-event_type"}'] == 3
-    assert values['seisedge_inference_milliseconds_count{model="fake-magnitude"}'] == 0
+    assert values['seisedge_inference_seconds_count{model="fake-event_type"}'] == 3
+    assert values['seisedge_inference_seconds_count{model="fake-magnitude"}'] == 0
 
 
 def test_an_empty_histogram_has_all_its_buckets() -> None:
-    assert 'seisedge_work_milliseconds_bucket{le="0.5"} 0' in text_from_health(Health())
+    assert 'seisedge_work_seconds_bucket{le="0.0005"} 0' in text_from_health(Health())
 
 
 @pytest.fixture

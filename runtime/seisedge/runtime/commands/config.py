@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
+from typing import cast
 
 import click
 
+from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
-from seisedge.runtime.config import load_config
-from seisedge.runtime.errors import InputError
+from seisedge.runtime.config import StationConfig, load_config
+from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import write_atomically
 from seisedge.runtime.paths import text_from_path, text_of_message
 from seisedge.runtime.records.channelcode import refusal_of
-from seisedge.runtime.records.codes import BLANK_LOCATION
+from seisedge.runtime.records.codes import BLANK_LOCATION, station_from_text
 from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.screen import Screen, Style
+from seisedge.runtime.text import shortened
+
+EXAMPLE = "example.toml"
+FOLDER = Path(__file__).parents[1] / "config" / "stations"  # in an installed package
+IN_CLONE = Path(__file__).parents[4] / "firmware_configs" / "stations"
 
 EPILOG = """\b
 Examples:
+  seisedge config new XX.ABC > XX.ABC.toml
   seisedge config new --stationxml stations.xml XX.ABC > XX.ABC.toml
   seisedge config check station.toml
+  seisedge config check station.toml --connect
   seisedge config check /etc/seisedge/*.toml
 """
 
@@ -30,26 +41,58 @@ def command() -> None:
     """Write station files, and check them before a run uses them."""
 
 
-@command.command("check", epilog=EPILOG, short_help="Check station files, without a connection.")
+@command.command("check", epilog=EPILOG, short_help="Check station files, and with --connect what they name.")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-def check(files: tuple[Path, ...]) -> None:
+@click.option("--connect", is_flag=True, help="Also read the source for a while, connect the sinks, check the clock.")
+@click.option("--source", metavar="URL", help="With --connect: read this source instead of that of the station file.")
+@click.option(
+    "--seconds", type=FiniteRange(min=1, max=600), default=30.0, show_default=True,
+    help="With --connect: how long the source is read.",
+)  # fmt: skip
+@click.option("--send-test", is_flag=True, help="With --connect: also send a test message to webhook and MQTT.")
+def check(files: tuple[Path, ...], connect: bool, source: str | None, seconds: float, send_test: bool) -> None:
     """Check station files as `seisedge run` does at its start, with the StationXML files that they name.
 
-    Nothing is opened or connected. Exit status: 0 all can be used, 2 otherwise, with every fault of every file.
+    Without --connect nothing is opened or connected. With it a table shows for the clock, the source, each channel and
+    each sink whether it works from this machine: ok, warning or fault. No event is sent.
+
+    Exit status: 0 all can be used (also with warnings), 1 a fault of a connection, 2 a fault of a file, with every
+    fault of every file.
     """
+    if (source is not None or send_test) and not connect:
+        raise InputError("--source and --send-test need --connect")
     faults: list[str] = []
+    usable: list[StationConfig] = []
     for path in files:
         try:
             config = load_config(path)
         except InputError as error:
             faults.append(str(error))
         else:
+            usable.append(config)
             click.echo(text_of_message(f"{text_from_path(path)}: {config.station_id} can be used"))
+    failed = [_check_connections(config, source, seconds, send_test) for config in usable if connect]
     if faults:
         raise InputError("\n".join(faults))
+    if count := sum(failed):
+        raise FailedError(f"{count} fault(s) found; a station would not work as its file says")
 
 
-@command.command("new", epilog=EPILOG, short_help="Write station files from StationXML.")
+def _check_connections(config: StationConfig, source: str | None, seconds: float, send_test: bool) -> int:
+    """Print the table of a station; returns the number of faults."""
+    from seisedge.runtime.commands._connect import connection_rows
+
+    screen, styles = Screen.of(sys.stdout), {"ok": "green", "warning": "yellow", "fault": "red"}
+    faults = 0
+    for row in connection_rows(config, source, seconds=seconds, send_test=send_test):
+        level = screen.painted(f"{row.level:7}", cast("Style", styles[row.level]))
+        line = screen.wrapped(text_of_message(f"{row.level:7}  {row.subject:16}  {row.text}"), " " * 9)
+        click.echo(level + line[7:])
+        faults += row.level == "fault"
+    return faults
+
+
+@command.command("new", epilog=EPILOG, short_help="Write station files: with every setting, or from StationXML.")
 @click.argument("stations", nargs=-1, metavar="[NET.STA]...")
 @click.option("--stationxml", type=click.Path(path_type=Path), help="Positions and gains of the stations.")
 @click.option(
@@ -58,12 +101,16 @@ def check(files: tuple[Path, ...]) -> None:
 )  # fmt: skip
 @overwrite_option
 def new(stations: tuple[str, ...], stationxml: Path | None, out: Path | None, overwrite: bool) -> None:
-    """Write a station file for each NET.STA: its position, and the StationXML file for its gains.
+    """Write a station file for each NET.STA.
 
-    Without NET.STA, all stations in the file get one. Further settings: firmware_configs/stations/example.toml.
+    With --stationxml: short files with the position, and the StationXML file for the gains; without NET.STA, of all
+    stations in it. Without --stationxml: one file that explains every setting, for one NET.STA.
     """
     if stationxml is None:
-        raise InputError("--stationxml is missing; give the StationXML file of the stations")
+        if len(stations) != 1 or out is not None:
+            raise InputError("without --stationxml give one station, as in: seisedge config new XX.ABC > XX.ABC.toml")
+        click.echo(example_text(stations[0]), nl=False)
+        return
     metadata = StationXml.read(stationxml)
     names = stations or metadata.station_ids()
     if out is None and len(names) != 1:
@@ -83,6 +130,32 @@ def new(stations: tuple[str, ...], stationxml: Path | None, out: Path | None, ov
     for name, target in targets.items():
         write_atomically(target, texts[name].encode())
         click.echo(f"{text_from_path(target)}: next: seisedge config check {shlex.quote(text_from_path(target))}")
+
+
+def example_text(name: str) -> str:
+    """The example station file, with every setting, for station NET.STA. Its channels are commented out: they are those
+    of another station. Raises InputError for invalid codes.
+    """
+    codes = station_from_text(name.replace(".", "_", 1))
+    if codes is None or "." not in name:
+        raise InputError(f"{shortened(name)}: give the station as NET.STA, for example PB.B918")
+    path = next((folder / EXAMPLE for folder in (FOLDER, IN_CLONE) if (folder / EXAMPLE).is_file()), None)
+    if path is None:
+        raise InputError(f"{FOLDER / EXAMPLE} is missing; install seisedge again")
+    network, station = codes
+    lines = []
+    in_channel = False
+    for line in path.read_text(encoding="utf-8").splitlines():
+        in_channel = line.startswith("[channels.") or (in_channel and not line.startswith("["))
+        if line.startswith(("network = ", "station = ")):
+            key = line.partition(" ")[0]
+            line = f"{key} = {toml_text(network if key == 'network' else station)}"
+        elif line.startswith("source = "):
+            line = f"#source = {toml_text(f'seedlink://192.0.2.7:18000/{network}_{station}')}"
+        elif in_channel and line and not line.startswith("#"):
+            line = f"#{line}"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def relative_to(path: Path, folder: Path) -> Path:

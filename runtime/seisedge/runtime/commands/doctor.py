@@ -63,7 +63,7 @@ def examine() -> dict[str, object]:
         "packages": packages,
         "engines": _engines(packages),
         "start": start,
-        "clock_synchronised": _clock(),
+        "clock_synchronised": clock_synchronised(),
         "disk_free_mb": round(disk.free / 1e6),
         "temperatures_c": machine.temperatures_c(),
         "load_1min": round(os.getloadavg()[0], 2),
@@ -95,7 +95,7 @@ def _engines(packages: dict[str, str | None]) -> dict[str, str]:
     return found
 
 
-def _clock() -> bool | None:
+def clock_synchronised() -> bool | None:
     """True if the system clock is synchronised; None if unknown."""
     try:
         done = subprocess.run(["timedatectl", "show"], capture_output=True, text=True, check=False, timeout=5)

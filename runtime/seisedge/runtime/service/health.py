@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from platform import python_version
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, Literal
 
-from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.counters import Histogram
+from seisedge.runtime.event import Event
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.machine import resident_mib, temperatures_c
 from seisedge.runtime.notify import Notifier
 from seisedge.runtime.output import STALLED_S, OutputStream
 from seisedge.runtime.service.arrivals import SILENT_S, Arrivals, Fault
+from seisedge.runtime.service.metric_help import HELP
 from seisedge.runtime.sources import LinkState, Source
 from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.run_report import RunReport
@@ -60,6 +65,7 @@ class Health:
         self.drains: list[Drain] = []
         self.dead_letters: DeadLetters | None = None
         self.streams: Sequence[OutputStream] = ()
+        self.last_event_ns: dict[str, int] = {}  # onset of the newest event, by station
         self._notifier = notifier
         self._now_s = now_s
         self._began_s = self._last_item_s = now_s()
@@ -89,6 +95,11 @@ class Health:
         if now_s >= self._report_s:
             self._report_s = now_s + REPORT_EVERY_S
             self._report()
+
+    def note_event(self, event: Event) -> None:
+        """An event was emitted."""
+        onset_ns = ns_from_iso(event.onset)
+        self.last_event_ns[event.station] = max(onset_ns, self.last_event_ns.get(event.station, onset_ns))
 
     def _report(self) -> None:
         """Log faults of the arrivals that are new or have ended, and pass the condition to systemd."""
@@ -241,94 +252,78 @@ class Health:
 
     def _of_process(self) -> list[Sample]:
         up_s = self._now_s() - self._began_s
-        stream_s = self.report.stream_s
         condition, _ = self.condition()
         memory = resident_mib()
         found = [
-            Sample("up", "gauge", "1 if data are analysed, 0 in an outage.", 0.0 if condition == "outage" else 1.0),
-            Sample("safe_mode", "gauge", "1 if the station could not be started and only reports the reason.", 0.0),
-            Sample("run_seconds", "gauge", "Seconds since the run began.", up_s),
-            Sample(
-                "real_time_factor", "gauge", "Seconds of data analysed per second.", stream_s / up_s if up_s else None
-            ),
-            Sample(
-                "behind_seconds",
-                "gauge",
-                "Seconds behind a live stream: work minus data since the stream last had nothing more to send.",
-                self.backlog.behind_s,
-            ),
-            Sample(
-                "resident_bytes", "gauge", "Resident memory of the process.", None if memory is None else memory * 2**20
-            ),
+            Sample("up", "gauge", 0.0 if condition == "outage" else 1.0),
+            Sample("safe_mode", "gauge", 0.0),
+            Sample("build_info", "gauge", 1.0, _versions()),
+            Sample("run_seconds", "gauge", up_s),
+            Sample("real_time_factor", "gauge", self.report.stream_s / up_s if up_s else None),
+            Sample("behind_seconds", "gauge", self.backlog.behind_s),
+            Sample("resident_bytes", "gauge", None if memory is None else memory * 2**20),
         ]
+        for engine in self.models.engines if self.models is not None else []:
+            of = {"model": engine.card.name, "sha256": engine.sha256, "engine": engine.name}
+            found.append(Sample("model_info", "gauge", 1.0, of | {"precision": engine.card.precision}))
         for worker in workers():
             of = {"thread": worker.name}
-            failures = float(worker.failures)
             found += [
-                Sample("thread_up", "gauge", "1 while the thread works.", float(worker.up), of),
-                Sample("thread_failures_total", "counter", "Failures after which it was restarted.", failures, of),
+                Sample("thread_up", "gauge", float(worker.up), of),
+                Sample("thread_failures_total", "counter", float(worker.failures), of),
             ]
         for stream in self.streams:
             of = {"stream": stream.name}
-            dropped = float(stream.dropped)
             found += [
-                Sample("output_waiting_lines", "gauge", "Lines that the reader has yet to take.", stream.waiting, of),
-                Sample("output_dropped_lines_total", "counter", "Lines dropped because nobody read them.", dropped, of),
-                Sample("output_stalled_seconds", "gauge", "Seconds without a reader.", stream.stalled_s, of),
+                Sample("output_waiting_lines", "gauge", stream.waiting, of),
+                Sample("output_dropped_lines_total", "counter", float(stream.dropped), of),
+                Sample("output_stalled_seconds", "gauge", stream.stalled_s, of),
             ]
-        for zone, celsius in temperatures_c().items():
-            found.append(
-                Sample("temperature_celsius", "gauge", "Temperature of a thermal zone.", celsius, {"zone": zone})
-            )
-        return found
+        zones = temperatures_c().items()
+        return found + [Sample("temperature_celsius", "gauge", celsius, {"zone": zone}) for zone, celsius in zones]
 
     def _of_source(self) -> list[Sample]:
         if self.source is None:
             return []
+        found = [Sample("source_connected", "gauge", float(self._link is LinkState.STREAMING))]
         counters = dataclasses.asdict(self.source.counters)
-        found = [
-            Sample(f"source_{name}_total", "counter", f"Source: {name.replace('_', ' ')}.", float(count))
-            for name, count in counters.items()
-        ]
+        found += [Sample(f"source_{name}_total", "counter", float(count)) for name, count in counters.items()]
         if self.dead_letters is not None:
-            kept = float(self.dead_letters.kept)
-            found.append(Sample("dead_letters_total", "counter", "Records kept in the dead-letter file.", kept))
+            found.append(Sample("dead_letters_total", "counter", float(self.dead_letters.kept)))
         return found
 
     def _of_arrivals(self) -> list[Sample]:
-        text = "Seconds since the last packet that was analysed, or since the start if there was none."
         found = [
-            Sample("usable_age_seconds", "gauge", text, age_s, {"station": station_id})
+            Sample("usable_age_seconds", "gauge", age_s, {"station": station_id})
             for station_id, age_s in list(self.arrivals.usable_ages_s().items())[:MAX_SHOWN]
         ]
-        text = "Seconds since the last packet of a configured or analysed channel, or since the start."
         for (station_id, location, code), age_s in list(self.arrivals.channel_ages_s().items())[: 3 * MAX_SHOWN]:
             of = {"station": station_id, "location": location, "channel": code}
-            found.append(Sample("channel_age_seconds", "gauge", text, age_s, of))
+            found.append(Sample("channel_age_seconds", "gauge", age_s, of))
         return found
 
     def _of_stations(self) -> list[Sample]:
         others = dict(self.report.other_stations)
-        known = float(len(self.report.stations))
         found = [
-            Sample("stations", "gauge", f"Stations analysed; the first {MAX_SHOWN} are shown.", known),
-            Sample(
-                "ignored_packets_total", "counter", "Packets of stations not analysed.", float(sum(others.values()))
-            ),
+            Sample("stations", "gauge", float(len(self.report.stations))),
+            Sample("ignored_packets_total", "counter", float(sum(others.values()))),
         ]
         for station_id, station in list(self.report.stations.items())[:MAX_SHOWN]:
             of = {"station": station_id}
-            age, arrival = _data_age_s(station.last_ns), self.arrivals.age_s(station_id)
-            found.append(Sample("data_age_seconds", "gauge", "Seconds from the newest sample to now.", age, of))
-            found.append(Sample("arrival_age_seconds", "gauge", "Seconds since the last packet arrived.", arrival, of))
-            for name, count in dataclasses.asdict(station.counters).items():
-                found.append(Sample(f"{name}_total", "counter", f"Station: {name.replace('_', ' ')}.", count, of))
+            last_ns, event_ns = station.last_ns, self.last_event_ns.get(station_id)
+            found += [
+                Sample("last_sample_timestamp_seconds", "gauge", None if last_ns is None else last_ns / NS_PER_S, of),
+                Sample("last_event_timestamp_seconds", "gauge", None if event_ns is None else event_ns / NS_PER_S, of),
+                Sample("data_age_seconds", "gauge", _data_age_s(last_ns), of),
+                Sample("arrival_age_seconds", "gauge", self.arrivals.age_s(station_id), of),
+            ]
+            counters = dataclasses.asdict(station.counters)
+            found += [Sample(f"{name}_total", "counter", count, of) for name, count in counters.items()]
             for timeline in station.timelines[:1]:
                 for component, track in timeline.tracks.items():
                     which = of | {"component": component}
-                    for name, count in dataclasses.asdict(track.counters).items():
-                        text = f"Component: {name.replace('_', ' ')}."
-                        found.append(Sample(f"component_{name}_total", "counter", text, count, which))
+                    counters = dataclasses.asdict(track.counters)
+                    found += [Sample(f"component_{n}_total", "counter", count, which) for n, count in counters.items()]
         return found
 
     def _of_outbox(self) -> list[Sample]:
@@ -336,50 +331,33 @@ class Health:
         if journal.folder is None and not self.drains:
             return []
         found = [
-            Sample("journal_up", "gauge", "1 if the journal can be written.", float(not journal.failing)),
-            Sample(
-                "journal_commits_total",
-                "counter",
-                "Transactions, including failed ones.",
-                float(journal.counters.commits),
-            ),
-            Sample("journal_failures_total", "counter", "Failed transactions.", float(journal.counters.failures)),
-            Sample(
-                "journal_dropped_lines_total",
-                "counter",
-                "Lines dropped from the outbox before every sink had received them.",
-                float(journal.counters.dropped_lines),
-            ),
+            Sample("journal_up", "gauge", float(not journal.failing)),
+            Sample("journal_commits_total", "counter", float(journal.counters.commits)),
+            Sample("journal_failures_total", "counter", float(journal.counters.failures)),
+            Sample("journal_dropped_lines_total", "counter", float(journal.counters.dropped_lines)),
         ]
         for drain in self.drains:
             of = {"sink": drain.name}
             down_s = 0.0 if drain.down_since_s is None else monotonic() - drain.down_since_s
             counters = drain.counters
-            for name, text, value in (
-                ("waiting_lines", "Lines that a sink has yet to receive.", drain.waiting),
-                (
-                    "oldest_waiting_seconds",
-                    "Age of the oldest line that a sink has yet to receive.",
-                    drain.oldest_waiting_s,
-                ),
-                ("last_delivery_seconds", "Seconds since a sink last accepted a line.", drain.last_delivery_s),
-                ("alive", "1 while the thread of a sink works.", drain.alive),
-                ("down_seconds", "Seconds since a sink began to fail; 0 if it works.", down_s),
-                ("delivered_total", "Lines delivered to a sink.", counters.delivered),
-                ("refused_total", "Lines that a sink has refused.", counters.refused),
-                ("undecodable_total", "Damaged lines that a sink cannot receive.", counters.undecodable),
-                (
-                    "dead_lettered_total",
-                    "Refused and damaged lines stored in the dead-letter file.",
-                    counters.dead_lettered,
-                ),
-                ("restarts_total", "Restarts of the thread of a sink.", counters.restarts),
+            for name, value in (
+                ("connected", drain.connected),
+                ("waiting_lines", drain.waiting),
+                ("oldest_waiting_seconds", drain.oldest_waiting_s),
+                ("last_delivery_seconds", drain.last_delivery_s),
+                ("alive", drain.alive),
+                ("down_seconds", down_s),
+                ("delivered_total", counters.delivered),
+                ("refused_total", counters.refused),
+                ("undecodable_total", counters.undecodable),
+                ("dead_lettered_total", counters.dead_lettered),
+                ("restarts_total", counters.restarts),
             ):
                 kind: Literal["gauge", "counter"] = "counter" if name.endswith("_total") else "gauge"
-                found.append(Sample(f"sink_{name}", kind, text, None if value is None else float(value), of))
+                found.append(Sample(f"sink_{name}", kind, None if value is None else float(value), of))
         if journal.folder is not None and journal.folder.exists():
             free = float(shutil.disk_usage(journal.folder).free)
-            found.append(Sample("disk_free_bytes", "gauge", "Free bytes on the disk of the state folder.", free))
+            found.append(Sample("disk_free_bytes", "gauge", free))
         return found
 
 
@@ -389,9 +367,12 @@ class Sample:
 
     name: str
     kind: Literal["gauge", "counter"]
-    help: str
     value: float | None
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def help(self) -> str:
+        return HELP[self.name]
 
 
 def _of_workers(now_s: float) -> list[str]:
@@ -401,6 +382,12 @@ def _of_workers(now_s: float) -> list[str]:
         for worker in workers()
         if worker.failed_s is not None and (not worker.up or now_s - worker.failed_s < FAILED_S)
     ]
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in ("seisedge", "onnxruntime")}
+    return {"version": packages["seisedge"], "onnxruntime": packages["onnxruntime"]} | {"python": python_version()}
 
 
 def _data_age_s(last_ns: int | None) -> float | None:

@@ -254,6 +254,8 @@ class Loop:
             line = self._line(draft, packet, taken_ns, source)
             if not self._journal.add(line):
                 continue
+            if isinstance(line, Event):
+                self._health.note_event(line)
             for sink in self._sinks:
                 sink.write(line)
             taken_ns = monotonic_ns()  # the next line has waited for this one

@@ -25,6 +25,7 @@ from seisedge.runtime.counters import Histogram
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.listening import cannot_listen
 from seisedge.runtime.service.health import Health, Sample
+from seisedge.runtime.service.metric_help import HELP
 from seisedge.runtime.text import shortened
 from seisedge.runtime.threads import start_worker
 
@@ -256,28 +257,23 @@ def text_from_health(health: Health) -> str:
         lines += [f"{PREFIX}{name}{_labels(sample.labels)} {sample.value:.15g}" for sample in samples]
     engines = health.models.engines if health.models is not None else []
     of_models = [({"model": engine.card.name}, engine.inference_ms) for engine in engines]
-    lines += _histogram(
-        "inference_milliseconds", "Duration of an inference, whether or not it led to a line.", of_models
-    )
-    lines += _histogram(
-        "work_milliseconds",
-        "Duration from the start of the work on a packet to the finished line.",
-        [({}, health.work_ms)],
-    )
+    lines += _histogram("inference_seconds", of_models)
+    lines += _histogram("work_seconds", [({}, health.work_ms)])
     if health.journal.folder is not None or health.drains:
-        lines += _histogram("commit_milliseconds", "Duration of a transaction.", [({}, health.journal.commit_ms)])
+        lines += _histogram("commit_seconds", [({}, health.journal.commit_ms)])
     return "\n".join(lines) + "\n"
 
 
-def _histogram(name: str, text: str, found: Sequence[tuple[dict[str, str], Histogram]]) -> list[str]:
-    lines = [f"# HELP {PREFIX}{name} {text}", f"# TYPE {PREFIX}{name} histogram"] if found else []
+def _histogram(name: str, found: Sequence[tuple[dict[str, str], Histogram]]) -> list[str]:
+    """A histogram in seconds, the base unit of Prometheus; those of the run are in milliseconds."""
+    lines = [f"# HELP {PREFIX}{name} {HELP[name]}", f"# TYPE {PREFIX}{name} histogram"] if found else []
     for labels, histogram in found:
         below = 0
         for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
             below += count
-            edge = {"le": "+Inf" if bound == float("inf") else f"{bound:g}"}
+            edge = {"le": "+Inf" if bound == float("inf") else f"{bound / 1e3:g}"}
             lines.append(f"{PREFIX}{name}_bucket{_labels(labels | edge)} {below}")
-        lines.append(f"{PREFIX}{name}_sum{_labels(labels)} {histogram.total:.10g}")
+        lines.append(f"{PREFIX}{name}_sum{_labels(labels)} {histogram.total / 1e3:.10g}")
         lines.append(f"{PREFIX}{name}_count{_labels(labels)} {below}")
     return lines
 

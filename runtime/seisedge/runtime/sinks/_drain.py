@@ -111,6 +111,11 @@ class Drain:
         return None if self._last_delivery_s is None else time.monotonic() - self._last_delivery_s
 
     @property
+    def connected(self) -> bool | None:
+        """Whether the sink has its connection; None if it has none to report."""
+        return self._link_why is None if self._linked else None
+
+    @property
     def alive(self) -> bool:
         """True while the thread works; False before `start`, and from an exception to the next successful pass."""
         return self._worker is not None and self._worker.up and self._fault is None

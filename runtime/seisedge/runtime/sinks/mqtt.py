@@ -46,7 +46,11 @@ class MqttSink(Sink):
     Raises InputError if paho-mqtt is not installed, or if the certificate of the authority cannot be read.
     """
 
-    def __init__(self, config: MqttConfig, stations: Sequence[str], password: str | None = None) -> None:
+    def __init__(
+        self, config: MqttConfig, stations: Sequence[str], password: str | None = None, *, probing: bool = False
+    ) -> None:
+        """probing: connect under another name, without a status, beside a station that runs."""
+        self._probing = probing
         self._config = config
         self._reason, self._refused = "no answer yet", False
         self._up = False  # the broker has accepted the connection
@@ -56,7 +60,7 @@ class MqttSink(Sink):
         self._status = f"{config.topic}/{stations[0]}/status"
         self._closing = threading.Event()
         self._online: MQTTMessageInfo | None = None
-        self._client = self._new_client(f"seisedge-{stations[0]}")
+        self._client = self._new_client(f"seisedge-{stations[0]}{'-check' if probing else ''}")
         if config.username is not None:
             self._client.username_pw_set(config.username, password)
         if config.tls or config.ca_file is not None:
@@ -67,7 +71,8 @@ class MqttSink(Sink):
                     f"sinks.mqtt.ca_file: {config.ca_file}: no certificate authority can be read from this "
                     f"file ({error}); it must be a PEM file"
                 ) from error
-        self._client.will_set(self._status, "offline", qos=1, retain=True)
+        if not probing:
+            self._client.will_set(self._status, "offline", qos=1, retain=True)
         self._client.on_connect = self._connected
         self._client.on_connect_fail = self._not_connected
         self._client.on_disconnect = self._disconnected
@@ -94,6 +99,18 @@ class MqttSink(Sink):
             raise TimeoutError(f"{where}: not acknowledged within {self._config.timeout_s:g} s")
         self._sent = None
 
+    def probe(self, topic: str, message: bytes | None) -> str:
+        """See the function of that name."""
+        where = f"{self._config.host}:{self._config.port}"
+        self._answered.wait(2 * self._config.timeout_s)  # of the connection, and of the TLS handshake
+        if not self._up:
+            raise ConnectionError(f"{where}: not connected: {self._reason}")
+        if message is None:
+            return f"{where}: connected"
+        if not _acknowledged(self._client.publish(topic, message, qos=1), self._config.timeout_s):
+            raise TimeoutError(f"{where}: the test message was not acknowledged within {self._config.timeout_s:g} s")
+        return f"{where}: accepted a test message on {topic}"
+
     def watch(self, changed: Callable[[str | None], None]) -> None:
         self._changed = changed
         if self._answered.is_set():
@@ -118,7 +135,7 @@ class MqttSink(Sink):
     def close(self) -> None:
         """Publish `offline` and disconnect; the last will is only sent for a lost connection."""
         self._closing.set()
-        if self._client.is_connected():
+        if self._client.is_connected() and not self._probing:
             _acknowledged(self._client.publish(self._status, "offline", qos=1, retain=True), CLOSE_S)
         self._client.disconnect()
         # paho's thread may be waiting for a connection; it ends with the process
@@ -167,7 +184,7 @@ class MqttSink(Sink):
         if reason.is_failure:
             self._report(f"the broker refused the connection: {reason}{_advice(str(reason))}")
             return
-        if self._online is None or _acknowledged(self._online, 0.0):  # else paho sends it again
+        if not self._probing and (self._online is None or _acknowledged(self._online, 0.0)):  # else paho sends it again
             self._online = client.publish(self._status, "online", qos=1, retain=True)
         self._report(None)
 
@@ -186,6 +203,18 @@ class MqttSink(Sink):
             if not self._config.tls and self._config.ca_file is None:
                 words += "; if it expects TLS, set sinks.mqtt.ca_file, or sinks.mqtt.tls = true"
         self._report(words)
+
+
+def probe(config: MqttConfig, station: str, password: str | None, message: bytes | None) -> str:
+    """Connect to the broker, and publish a test message if there is one. Returns a clause for people.
+
+    Raises OSError if the broker is not reached, refuses the connection, or does not acknowledge the message.
+    """
+    sink = MqttSink(config, [station], password, probing=True)
+    try:
+        return sink.probe(f"{config.topic}/{station}/test", message)
+    finally:
+        sink.close()
 
 
 def _advice(reason: str) -> str:

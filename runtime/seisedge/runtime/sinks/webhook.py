@@ -77,6 +77,31 @@ class WebhookSink(Sink):
         ) as error:  # their text can contain the URL, or that of a proxy with a password
             raise ConnectionError(f"{self._shown}: {type(error).__name__}") from None
 
+    def probe(self, message: bytes | None) -> str:
+        """Reach the server: with a HEAD request, or with a POST of a test message. Returns a clause for people.
+
+        Raises OSError if it is not reached, refuses the token, or does not accept the message.
+        """
+        method = "HEAD" if message is None else "POST"
+        request = urllib.request.Request(self._url, message, self._headers, method=method)
+        try:
+            with self._opener.open(request, timeout=self._timeout_s) as answer:
+                code = answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                code = error.code
+        except TimeoutError:
+            raise self._no_answer() from None
+        except (urllib.error.URLError, HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", None) or type(error).__name__
+            raise ConnectionError(f"{self._shown}: {reason}") from None
+        if code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise ConnectionError(f"{self._shown} answered {code} to {method}: check the token")
+        if message is not None and not 200 <= code < 300:
+            raise ConnectionError(f"{self._shown} answered {code} to a test message")
+        done = "accepted a test message" if message is not None else f"is reached (it answers {code} to HEAD)"
+        return f"{self._shown} {done}"
+
     def _not_accepted(self, error: urllib.error.HTTPError) -> None:
         """Raises ConnectionError if the line can be sent again, Refused if not; neither for a repetition."""
         if error.code == HTTPStatus.CONFLICT:

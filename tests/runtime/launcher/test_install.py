@@ -387,8 +387,8 @@ def test_device(tmp_path: Path) -> None:
     hardware = replace(
         HARDWARE, boards=("Orin Nano",), l4t=("39.2", "39.2"), engine="tensorrt", tensorrt=("10.13", "10.99")
     )
-    path = "stations/XX.STA.toml"
-    manifest = replace(manifest_of(CONTENTS), hardware=hardware, stations={"PB.B918": path, "PB.B921": path})
+    file = "stations/XX.STA.toml"
+    manifest = replace(manifest_of(CONTENTS), hardware=hardware, stations={"PB.B918": file, "PB.B921": file})
     device = replace(device, machine="aarch64")
     assert check_device(manifest, device) == tmp_path / "usr/bin/python3.12"
     for low, high, fits in (

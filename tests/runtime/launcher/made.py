@@ -6,7 +6,7 @@ import base64
 import hashlib
 import io
 import zipfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +62,11 @@ def bundle(serial: int, *pairs: Pair, contents: dict[str, bytes] | None = None, 
     """A signed bundle. changes: of the manifest."""
     given = contents_of(serial) if contents is None else contents
     files = tuple(File(p, len(data), hashlib.sha256(data).hexdigest()) for p, data in sorted(given.items()))
-    manifest = Manifest(
-        serial=serial, version=f"2026.{serial}", built="2026-11-01T00:00:00Z", not_after="", seisedge="0.1.0",
-        hardware=HARDWARE, stations={"XX.STA": "stations/XX.STA.toml"}, installed_bytes=100_000, files=files,
-    )  # fmt: skip
-    manifest = replace(manifest, **changes)
+    stated: dict[str, Any] = {
+        "version": f"2026.{serial}", "built": "2026-11-01T00:00:00Z", "not_after": "", "seisedge": "0.1.0",
+        "hardware": HARDWARE, "stations": {"XX.STA": "stations/XX.STA.toml"}, "installed_bytes": 100_000,
+    }  # fmt: skip
+    manifest = Manifest(serial=serial, files=files, **{**stated, **changes})
     envelope = Envelope(PAYLOAD_TYPE, manifest.to_bytes())
     for pair in pairs:
         envelope = pair.sign(envelope)

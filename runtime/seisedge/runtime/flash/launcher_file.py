@@ -11,7 +11,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import distribution
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.machine import install_command
@@ -44,22 +44,16 @@ def launcher_bytes() -> bytes:
     for library in LIBRARIES:
         sources += _of_library(library)
     contents |= {name: path.read_bytes() for path, name in sources}
-    for folder in {folder for name in contents for folder in _folders(name)}:
-        contents.setdefault(f"{folder}/__init__.py", b"")  # Python 3.11 imports no folder of a zip archive without one
+    for name in list(contents):  # without entries of folders Python finds no package that lacks an __init__.py
+        contents |= {f"{parent}/": b"" for parent in map(str, PurePosixPath(name).parents) if parent != "."}
     written = io.BytesIO()
     written.write(SHEBANG)
     with zipfile.ZipFile(written, "a", zipfile.ZIP_STORED) as archive:
         for name in sorted(contents):
             info = zipfile.ZipInfo(name)
-            info.create_system, info.external_attr = 3, 0o100644 << 16
+            info.create_system, info.external_attr = 3, (0o040755 if name.endswith("/") else 0o100644) << 16
             archive.writestr(info, contents[name])
     return written.getvalue()
-
-
-def _folders(name: str) -> list[str]:
-    """The folders of a module, such as a and a/b of a/b/c.py."""
-    parts = name.split("/")[:-1] if name.endswith(".py") else []
-    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
 def _of_library(name: str) -> Iterator[tuple[Path, str]]:

@@ -210,7 +210,7 @@ def _word(state: State) -> str:
 
 
 def _bootstrap(launcher: Launcher, given: argparse.Namespace) -> int:
-    bootstrap(launcher, given.trust, given.station, given.units)
+    bootstrap(launcher, given.trust, given.station)
     state = read_state(launcher.root)
     if state.active is not None and not given.again:
         print(f"version {state.active.version} is installed already; use 'install' for another bundle")

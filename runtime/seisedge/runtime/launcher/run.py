@@ -85,7 +85,7 @@ def _left(launcher: Launcher, state: State, reason: str, now: str) -> State:
         if not back:
             return launcher.save(state.rolled_back(now, reason, automatic=True))
         reason = f"{reason}; the version before is broken as well: {back}"
-    if state.safe_mode == reason:
+    if state.safe_mode:
         return state
     return launcher.save(replace(state, safe_mode=reason).noted(now, "safe mode", state.active, reason))
 

@@ -40,7 +40,7 @@ METRICS = """\
 # HELP seisedge_up 1 if data are analysed, 0 in an outage.
 # TYPE seisedge_up gauge
 seisedge_up 0
-# HELP seisedge_safe_mode 1 if the station could not be started and only reports the reason. If 1: /healthz has the reason.
+# HELP seisedge_safe_mode 1 if the station could not start and only reports why. If 1: /healthz has the reason.
 # TYPE seisedge_safe_mode gauge
 seisedge_safe_mode 1
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 HELP = {
     # process
     "up": "1 if data are analysed, 0 in an outage. If 0: /healthz has the reasons.",
-    "safe_mode": "1 if the station could not be started and only reports the reason. If 1: /healthz has the reason.",
+    "safe_mode": "1 if the station could not start and only reports why. If 1: /healthz has the reason.",
     "build_info": "Always 1; the labels are the versions of seisedge, Python and onnxruntime.",
     "model_info": "Always 1; the labels are the models in use, their SHA-256, engine and precision.",
     "run_seconds": "Seconds since the run began. If it falls often: the process is restarted, see its log.",

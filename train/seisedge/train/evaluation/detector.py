@@ -11,10 +11,12 @@ import numpy.typing as npt
 import torch
 
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.runtime.inference.onset_detector import peaks
+from seisedge.runtime.config import TriggerConfig
+from seisedge.runtime.detection.trigger import Trigger
+from seisedge.runtime.inference.onset_detector import HOLD_S, RISE_HOPS, peaks
 from seisedge.train.archive.archive import Archive, Record
-from seisedge.train.evaluation.detector_input import onsets_in
-from seisedge.train.evaluation.onsets import Arrivals, Detections, Recording, measure_point
+from seisedge.train.evaluation.detector_input import ArrayTimeline, onsets_in
+from seisedge.train.evaluation.onsets import Arrivals, Recording, measure_point
 from seisedge.train.models._base import OnsetModel
 
 P, S = 0, 1
@@ -113,31 +115,69 @@ def noise_onsets(model: OnsetModel, archive: Archive, chosen: Chosen) -> list[tu
 
 @dataclass(frozen=True)
 class Heard:
-    """Probabilities of a detector on a stretch, (hops, 5)."""
+    """Probabilities of a detector on a stretch, (hops, 5). open_hops: (hops,), those whose block passes the gate of the
+    station by the STA/LTA ratio; None: all.
+    """
 
     stretch: Stretch
     probabilities: npt.NDArray[np.float32]
+    open_hops: npt.NDArray[np.bool_] | None = None
 
-    def detections(self, column: int, threshold: float) -> Detections:
-        """Onsets of P or S at a threshold."""
-        hops = np.array(peaks(self.probabilities[:, column], threshold)[0], dtype=np.int64)
-        times = self.stretch.start_ns + hops * (NS_PER_S // 10)
-        return Detections(times, self.probabilities[hops, column].astype(np.float64))
+    def p_hops(self, threshold: float) -> list[int]:
+        """Hops with a P onset, as the station reports them: after an onset the gate stays open for HOLD_S."""
+        p = self.probabilities[:, P]
+        if self.open_hops is None:
+            return peaks(p, threshold)[0]
+        is_open = self.open_hops.copy()
+        while True:
+            hops = peaks(np.where(is_open, p, np.float32(0.0)), threshold)[0]
+            before = int(is_open.sum())
+            for hop in hops:
+                is_open[hop : hop + round(HOLD_S * 10)] = True
+            if int(is_open.sum()) == before:
+                return hops
+
+    def p_times_ns(self, threshold: float) -> npt.NDArray[np.int64]:
+        """Times of the P onsets at a threshold."""
+        return self.stretch.start_ns + np.array(self.p_hops(threshold), dtype=np.int64) * (NS_PER_S // 10)
 
     @property
     def recording(self) -> Recording:
-        """The stretch with its P arrivals, listed and clear."""
-        found = [s for phase, s in self.stretch.picks if phase == "P"]
+        """The stretch with its P arrivals: all that are listed, and those with a clear onset."""
         start = self.stretch.start_ns
-        times = np.array([start + round(s / 40.0 * NS_PER_S) for s in found], dtype=np.int64)
-        names = np.array([f"{self.stretch.station} {t}" for t in times], dtype=np.str_)
+        truth = {}
+        for name, phases in (("listed", ("P", "P?")), ("clear", ("P",))):
+            times = [start + round(s / 40.0 * NS_PER_S) for phase, s in self.stretch.picks if phase in phases]
+            events = np.array([f"{self.stretch.station} {t}" for t in times], dtype=np.str_)
+            truth[name] = Arrivals(np.array(times, dtype=np.int64), events)
         end_ns = start + round(self.stretch.hours * 3600 * NS_PER_S)
-        return Recording(self.stretch.station, start, end_ns, {"clear": Arrivals(times, names)})
+        return Recording(self.stretch.station, start, end_ns, truth)
 
 
-def hear(model: OnsetModel, found: Sequence[Stretch]) -> list[Heard]:
-    """The probabilities on each stretch."""
-    return [Heard(s, hop_probabilities(model, s.waveform, s.valid)) for s in found]
+def hear(model: OnsetModel, found: Sequence[Stretch], gate_ratio: float = 0.0) -> list[Heard]:
+    """The probabilities on each stretch. gate_ratio: of the card; 0: no gate."""
+    return [
+        Heard(
+            s,
+            hop_probabilities(model, s.waveform, s.valid),
+            open_hops(s, gate_ratio, model.delay_hops, model.block_hops) if gate_ratio else None,
+        )
+        for s in found
+    ]
+
+
+def open_hops(stretch: Stretch, gate_ratio: float, delay_hops: int, block_hops: int) -> npt.NDArray[np.bool_]:
+    """(hops,): is the hop in a block that the station looks at by the STA/LTA ratio? See `OnsetDetector._passes`."""
+    n = stretch.waveform.shape[1] // 4
+    ratios = Trigger(ArrayTimeline(stretch.waveform, stretch.valid), TriggerConfig()).advance()
+    found = np.zeros(n, dtype=bool)
+    if ratios is None:
+        return found
+    passes = np.flatnonzero(ratios.best >= gate_ratio) + ratios.first
+    for begin in range(-delay_hops % block_hops, n, block_hops):  # first hop that a block is for
+        low, high = begin + min(RISE_HOPS, delay_hops), begin + delay_hops + block_hops
+        found[begin : begin + block_hops] = np.searchsorted(passes, high) > np.searchsorted(passes, low)
+    return found
 
 
 @dataclass(frozen=True)
@@ -178,7 +218,7 @@ def threshold_table(swarm: Sequence[Heard], noise: Sequence[Heard], quiet: Seque
     for threshold in THRESHOLDS:
         point = None
         if swarm:
-            onsets = [h.detections(P, float(threshold)).time_ns for h in swarm]
+            onsets = [h.p_times_ns(float(threshold)) for h in swarm]
             point = measure_point([h.recording for h in swarm], onsets, float(threshold), draws=10)
         rows.append(
             ThresholdRow(
@@ -193,7 +233,7 @@ def threshold_table(swarm: Sequence[Heard], noise: Sequence[Heard], quiet: Seque
 
 def onsets_at(threshold: float) -> Callable[[Heard], int]:
     """Number of P onsets at a threshold."""
-    return lambda h: len(peaks(h.probabilities[:, P], threshold)[0])
+    return lambda h: len(h.p_hops(threshold))
 
 
 def trigger_limits(swarm: Sequence[Heard], noise: Sequence[Heard], quiet: Sequence[Heard]) -> Limits:

@@ -48,9 +48,9 @@ def calibration_of(
     values = fit_detector(recipe, model, archive, chosen)
     for name, value in values.items():
         getattr(model, name).copy_(value)
-    swarm, noise, quiet = heard_on(model, archive, chosen)
-    rows = threshold_table(swarm, noise, quiet)
     d = recipe.detector
+    swarm, noise, quiet = heard_on(model, archive, chosen, d.gate_ratio)
+    rows = threshold_table(swarm, noise, quiet)
     limits = trigger_limits(swarm, noise, quiet)
     report(
         f"STA/LTA: matched {limits.matched:.3g}, onsets per hour: noise {limits.noise_per_hour:.3g}, "
@@ -77,7 +77,9 @@ def calibration_of(
     return values
 
 
-def heard_on(model: OnsetModel, archive: Archive, chosen: RecordFilter) -> tuple[list[Heard], list[Heard], list[Heard]]:
+def heard_on(
+    model: OnsetModel, archive: Archive, chosen: RecordFilter, gate_ratio: float
+) -> tuple[list[Heard], list[Heard], list[Heard]]:
     """The detector on the chosen recordings of earthquakes, on those of noise, and on the noise before events."""
 
     def swarm(record: Record) -> bool:
@@ -87,7 +89,8 @@ def heard_on(model: OnsetModel, archive: Archive, chosen: RecordFilter) -> tuple
         return chosen(record) and record.kind == "noise"
 
     parts = stretches(archive, swarm), stretches(archive, noise), quiet_stretches(archive, chosen)
-    return hear(model, parts[0]), hear(model, parts[1]), hear(model, parts[2])
+    heard = [hear(model, part, gate_ratio) for part in parts]
+    return heard[0], heard[1], heard[2]
 
 
 @torch.no_grad()

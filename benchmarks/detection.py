@@ -58,6 +58,7 @@ from seisedge.train.evaluation.onsets import (
     Rate,
     Recording,
     add_pick_errors,
+    are_near,
     best_at_matched,
     detection_curve,
     false_rate,
@@ -170,6 +171,18 @@ class Swarm:
 
     def _onsets(self, detector: Detector, mode: Mode = "triggered") -> list[Array]:
         return onsets_by_station(detector.events(self.files, self.configs, mode), self.recordings)
+
+
+def unmatched_lines(swarm: Swarm, opened: dict[str, list[Array]]) -> Iterator[str]:
+    """Of the onsets that match no arrival of either list the number by signal to noise: many are small earthquakes."""
+    yield from head("detector", "onsets without a match", *(f"signal to noise {least} or more" for least in (2, 4)))
+    for name, onsets in opened.items():
+        ratios = []
+        for recording, trace, times in zip(swarm.recordings, swarm.stream, onsets, strict=True):
+            arrivals = np.concatenate([a.time_ns for a in recording.truth.values()])
+            matched = are_near(times, arrivals)[1] if len(times) else np.zeros(0, dtype=bool)
+            ratios += [snr_of(trace, int(time_ns)) for time_ns in times[~matched]]
+        yield row(name, str(len(ratios)), *(str(sum(r >= least for r in ratios)) for least in (2, 4)))
 
 
 def also_curve(path: Path, recordings: Sequence[Recording]) -> tuple[str, list[Point]]:
@@ -522,6 +535,7 @@ def main() -> None:
         curves[name] = points
     hours = sum(r.hours for r in recordings)
     section(f"swarm: {', '.join(r.station for r in recordings)}, {hours:.2f} h", table_lines(rows))
+    section("swarm: onsets without a match", unmatched_lines(swarm, opened))
     section("swarm at equal shares matched", equal_lines(rows, curves))
     for name, points in curves.items():
         section(f"curve: {name}", table_lines({f"{name}, {p.threshold:g}": p for p in points}))

@@ -35,6 +35,7 @@ NOISE = {
     "SPRIT-HVSR": ("RJbalikian/SPRIT-HVSR", "bc90ca00"),
     "raspishake_report": ("saintaardvark/raspishake_report", "b4ec0e00"),
 }
+VALIDATION_NS = ns_from_iso("2019-07-07T08:03:00Z")  # pieces of the swarm that begin later are of fold 0
 VALIDATION = ("OLDSampleHVSRSite05", "OLDSampleHVSRSite09", "TR.GOL05")  # sites of fold 0
 FOLDS = 5
 DATA_FORMAT = {
@@ -292,6 +293,8 @@ def add_continuous(source: Path, real: Path, target: Target) -> None:
         padded = np.concatenate([np.repeat(x[:, :1], lead, axis=1), x], axis=1)
         picks = picks_of(padded, rate, start_ns - round(LEAD_S * NS_PER_S), arrivals(folder, place))
         for first, last in pieces(x.shape[1], rate):
+            late = start_ns + round(first / rate * NS_PER_S) >= VALIDATION_NS
+            event = "ridgecrest_continuous_2" if late else "ridgecrest_continuous"
             inside = [(phase, s - lead - first) for phase, s in picks if first <= s - lead < last]
             target.add(
                 {
@@ -309,12 +312,12 @@ def add_continuous(source: Path, real: Path, target: Target) -> None:
                     "trace_noise_end_sample": 0,
                     "trace_picks": ";".join(f"{phase} {sample:.2f}" for phase, sample in inside),
                     "trace_missing": missing_text(gaps, first, last),
-                    "source_id": "ridgecrest_continuous",
-                    "source_group": "ridgecrest_continuous",
+                    "source_id": event,
+                    "source_group": event,
                     "source_class": "tectonic",
                     "source_type": "earthquake",
                     "subset": "ridgecrest_continuous",
-                    "fold": 0,
+                    "fold": 0 if late else 1,
                     "source_repository": "tso1257771/RED-PAN",
                     "source_commit": "1bcfb672dd184b1cb1e98491dcc5bd827614dcdb",
                     "source_path": path.name,

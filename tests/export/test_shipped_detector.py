@@ -44,9 +44,13 @@ def test_page_states_the_bundled_file() -> None:
     assert found.group(1) == hashlib.sha256(MODEL.read_bytes()).hexdigest()
 
 
-def test_a_clear_pick_is_found_and_the_noise_before_it_is_silent(datasets: Path) -> None:
+def test_a_clear_pick_is_found_and_the_noise_before_it_is_silent(
+    shipped: tuple[onnx.ModelProto, ModelCard], datasets: Path
+) -> None:
     """Held-out records of phasenet_ncedc with an analyst's P, on three components at 100 Hz."""
     session = session_from(MODEL.read_bytes())
+    scale = shipped[1].onset
+    assert scale is not None
     found = quiet = n = 0
     with Store(datasets) as store:
         rows = [
@@ -70,8 +74,8 @@ def test_a_clear_pick_is_found_and_the_noise_before_it_is_silent(datasets: Path)
 
             end = (p // 40 + 3) * 40
             around = np.concatenate([answer(end - 40), answer(end)])[:, 0]
-            found += around.max() >= 0.225
-            quiet += answer(p - 80)[:, 0].max() < 0.225 if p >= 1040 else 1
+            found += around.max() >= scale.p_threshold
+            quiet += answer(p - 80)[:, 0].max() < scale.p_threshold if p >= 1040 else 1
             n += 1
     assert n >= 8
     assert found >= 0.8 * n

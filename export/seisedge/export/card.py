@@ -12,7 +12,7 @@ from seisedge.export.footprint import footprint_of
 from seisedge.export.graph import front_end_nodes
 from seisedge.runtime.card import UNSPECIFIED_SCALE, MagnitudeScale, ModelCard, OnsetScale, Training
 from seisedge.train.archive.provenance import NOT_STATED, magnitude_scale
-from seisedge.train.archive.streams import KNOWN_HOPS
+from seisedge.train.archive.streams import ENERGY_HOPS
 from seisedge.train.evaluation.card_metrics import headline
 from seisedge.train.models._base import MagnitudeModel, Model, OnsetModel
 from seisedge.train.run_file import Run
@@ -44,7 +44,7 @@ def onset_scale(run: Run, model: OnsetModel) -> OnsetScale:
         p_threshold=p,
         s_threshold=s,
         gate_ratio=run.recipe.detector.gate_ratio,
-        tolerance_s=round(KNOWN_HOPS * hop_s, 6),
+        tolerance_s=round(ENERGY_HOPS * hop_s, 6),
     )
 
 

@@ -12,14 +12,14 @@ import torch
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record, picks_of
 from seisedge.train.archive.artefacts import ARTEFACTS, Artefact
-from seisedge.train.archive.streams import HOP_N, KNOWN_HOPS, StreamMixer, Truth
+from seisedge.train.archive.streams import ENERGY_HOPS, HOP_N, PICKED_HOPS, StreamMixer, Truth
 from seisedge.train.recipes.stream_spec import StreamSpec
 
 N = 3000  # samples of a record
 CONTEXT_HOPS, DELAY_HOPS, P_AT, S_AT = 60, 10, 1403, 1603
 PLAIN = StreamSpec(
-    blocks=30, bases={"noise": 1.0}, extra=1.5, swarm_share=0.0, ratio=(20.0, 60.0), artefact_share=0.0,
-    vertical_share=0.0, dead_share=0.0, gap_share=0.0, late_share=0.0, slow_share=0.0,
+    blocks=30, bases={"noise": 1.0}, extra=1.5, swarm_share=0.0, ratio=(20.0, 60.0), splice_share=0.0,
+    artefact_share=0.0, vertical_share=0.0, dead_share=0.0, gap_share=0.0, late_share=0.0, slow_share=0.0,
 )  # fmt: skip
 
 
@@ -58,11 +58,11 @@ def mixer(archive: Archive, spec: StreamSpec = PLAIN, seed: int = 1) -> StreamMi
 EVENT, NOISE, SLIDE = record("e", "tectonic"), record("n", "noise"), record("m", "mass movement")
 
 
-def middles(truth: Truth, column: int) -> list[int]:
-    """Hops in the middle of the runs of targets."""
+def middles(truth: Truth, column: int, width: int = ENERGY_HOPS) -> list[int]:
+    """Hops in the middle of the runs of targets; width: of the runs, to either side."""
     hops = np.flatnonzero(truth.picks[:, column])
     runs = np.split(hops, np.flatnonzero(np.diff(hops) > 1) + 1)
-    return [int(run[KNOWN_HOPS]) for run in runs if len(run) == 2 * KNOWN_HOPS + 1]
+    return [int(run[width]) for run in runs if len(run) == 2 * width + 1]
 
 
 def test_the_targets_lie_on_the_first_samples_of_the_added_signals() -> None:
@@ -131,6 +131,38 @@ def test_an_added_arrival_below_the_noise_is_no_target() -> None:
     assert hidden > 3
 
 
+def test_the_weight_of_an_added_arrival_grows_with_its_size() -> None:
+    """The ratio is to a low quantile of the noise, so that the event rises above the noise by less."""
+    archive = archive_of(EVENT, NOISE)
+    weights = []
+    for ratio in (2.5, 20.0):
+        source = mixer(archive, spec_with(ratio=(ratio, ratio * 1.01), extra=0.7))
+        truths = [source.draw()[2] for _ in range(30)]
+        weights.append({float(t.picks_weight[hop, 0]) for t in truths for hop in middles(t, 0)})
+    assert weights[0] and all(0 < w < 0.9 for w in weights[0])
+    assert 1.0 in weights[1]
+
+
+def test_the_target_of_a_picked_arrival_is_narrower() -> None:
+    picked = record("p", "tectonic", p_picked=True)
+    source = mixer(archive_of(picked, NOISE))
+    found = [middles(source.draw()[2], 0, PICKED_HOPS) for _ in range(10)]
+    assert sum(map(len, found)) > 3 and PICKED_HOPS < ENERGY_HOPS
+
+
+def test_the_level_of_noise_changes_without_a_target() -> None:
+    archive = archive_of(EVENT, NOISE)
+    rises = []
+    for share in (0.0, 1.0):
+        source = mixer(archive, spec_with(extra=0.0, splice_share=share))
+        drawn = [source.draw() for _ in range(10)]
+        assert not any(truth.picks.any() or truth.kind.any() for _, _, truth in drawn)
+        assert all((truth.picks_weight == 1).all() for _, _, truth in drawn)
+        seconds = [x[0].reshape(-1, 40).std(axis=1) for x, _, _ in drawn]
+        rises.append(float(np.median([s.max() / s.min() for s in seconds])))
+    assert rises[1] > 1.3 * rises[0]
+
+
 def test_hard_negatives_are_drawn_into_the_outputs() -> None:
     archive = archive_of(EVENT, NOISE)
     archive.waveform[1, :, 2000:2040] += 500  # a knock
@@ -138,7 +170,7 @@ def test_hard_negatives_are_drawn_into_the_outputs() -> None:
     source.hard = [(1, 505)]
     for _ in range(10):
         x, _, truth = source.draw()
-        hop = int(np.argmax(np.abs(x[0]) > 100)) // HOP_N
+        hop = int(np.argmax(np.abs(x[0]) > 0.2 * np.abs(x[0]).max())) // HOP_N  # the gain is drawn
         assert CONTEXT_HOPS - DELAY_HOPS <= hop < source.hops
         assert truth.picks_weight[hop, 0] == 1 and truth.picks[hop, 0] == 0
 

@@ -12,11 +12,13 @@ from seisedge.runtime.inference.onset_detector import peaks
 from seisedge.train.archive.archive import Archive
 from seisedge.train.evaluation.detector import (
     Heard,
+    Limits,
     Stretch,
     ThresholdRow,
     hop_probabilities,
     noise_onsets,
     p_threshold_from,
+    quiet_stretches,
     s_threshold_from,
     stretches,
     threshold_table,
@@ -83,18 +85,27 @@ def heard(
     return Heard(Stretch("e", "XX.A", 0, x, np.ones_like(x, dtype=bool), picks or []), values)
 
 
-def test_the_threshold_of_p_is_the_lowest_that_meets_both_limits() -> None:
+def test_the_threshold_of_p_is_the_lowest_that_keeps_all_limits() -> None:
     swarm = [heard({100: 0.9, 1000: 0.3, 2000: 0.3}, picks=[("P", 400.0), ("P", 4000.0)])]
-    noise = [heard({500: 0.6})]  # 0.1 h
-    rows = threshold_table(swarm, noise)
+    noise, quiet = [heard({500: 0.6})], [heard({500: 0.7})]  # 0.1 h each
+    rows = threshold_table(swarm, noise, quiet)
     at = {r.threshold: r for r in rows}
     assert (at[0.2].recall, at[0.2].matched, at[0.2].noise_per_hour) == pytest.approx((1.0, 2 / 3, 10.0))
+    assert (at[0.65].noise_per_hour, at[0.65].quiet_per_hour) == pytest.approx((0.0, 10.0))
     assert (at[0.5].recall, at[0.5].matched) == pytest.approx((0.5, 1.0))
-    assert p_threshold_from(rows, 0.6, 20.0) == 0.02
-    assert p_threshold_from(rows, 0.7, 20.0) == pytest.approx(0.325)
-    assert p_threshold_from(rows, 0.6, 5.0) == pytest.approx(0.625)
-    assert p_threshold_from([ThresholdRow(0.1, None, None, None)], 0.6, 5.0) == 0.5
-    assert p_threshold_from([ThresholdRow(0.1, 1.0, 0.1, None)], 0.6, 5.0) == 0.1  # none is good enough
+    assert p_threshold_from(rows, Limits(0.6, 20.0, 20.0)) == 0.02
+    assert p_threshold_from(rows, Limits(0.7, 20.0, 20.0)) == pytest.approx(0.325)
+    assert p_threshold_from(rows, Limits(0.6, 5.0, 20.0)) == pytest.approx(0.625)
+    assert p_threshold_from(rows, Limits(0.6, 20.0, 5.0)) == pytest.approx(0.725)
+    limits = Limits(0.6, 5.0, 5.0)
+    assert p_threshold_from([ThresholdRow(0.1, None, None, None, None)], limits) == 0.5
+    assert p_threshold_from([ThresholdRow(0.1, 1.0, 0.1, None, None)], limits) == 0.1  # none is good enough
+
+
+def test_quiet_noise_is_that_before_events() -> None:
+    long = record("long", "tectonic", noise_end=1200, onset=1403.0)
+    found = quiet_stretches(archive_of(long, EVENT, NOISE), lambda _: True)
+    assert [s.waveform.shape for s in found] == [(3, 1200)]
 
 
 def test_the_threshold_of_s_is_the_lowest_with_enough_right_ones() -> None:

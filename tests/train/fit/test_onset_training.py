@@ -90,7 +90,7 @@ def test_from_a_data_set_to_a_model_file(folder: Path, tmp_path: Path) -> None:
     p, s = (round(float(v), 4) for v in model.thresholds)  # type: ignore[union-attr]  # of a detector
     assert card["task"] == "onset"
     assert card["onset"] == {
-        "hop_s": 0.1, "delay_s": 1.0, "p_threshold": p, "s_threshold": s, "tolerance_s": 0.1,
+        "hop_s": 0.1, "delay_s": 2.0, "p_threshold": p, "s_threshold": s, "tolerance_s": 0.2,
         "gate_ratio": load_run(run).recipe.detector.gate_ratio,
     }  # fmt: skip
     for command in (["quantize", str(file), "--precision", "fp16"], ["gate", str(file), str(file)]):

@@ -8,6 +8,7 @@ that is too small to be seen, the S of a record without an S pick, rises in a sw
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,11 +25,12 @@ from seisedge.train.recipes.stream_spec import StreamSpec
 
 HOP_N = 4
 BAND_HZ = (2.0, 15.0)  # of the powers by which sizes are compared
-KNOWN_HOPS = 1  # an arrival is the target of its hop and of this many before and after it; the next has no weight
+PICKED_HOPS = 1  # an arrival picked by an analyst is the target of its hop and of this many before and after it
+ENERGY_HOPS = 2  # the same of an arrival found by its energy; the hop before and after these has no weight
 UNSURE_S = 1.5  # around an arrival without a clear onset
 S_AFTER_P_S = (0.6, 20.0)  # where the S of a record may be whose S is not picked
 SLIDE_S = (3.0, 6.0)  # around the catalogued start of a mass movement, where an onset is neither right nor wrong
-VISIBLE = 1.3  # ratio of amplitudes from which an added arrival is a target
+VISIBLE, CLEAR = 1.3, 3.0  # ratio of amplitudes from which an added arrival is a target, and has the full weight
 ACTIVE, QUIET = 1.5, 1.15  # ratio of amplitudes above which an event is there, and below which it is not
 RISE = 8.0  # ratio of powers of an unlisted rise in a swarm
 SWARMS = ("ridgecrest", "ridgecrest_continuous")
@@ -172,6 +174,8 @@ class StreamMixer:
         rng, spec = self.rng, self.spec
         base = self.bases[int(rng.choice(len(self.bases), p=self.base_weight))]
         x, valid, items = self._base(base)
+        if items[0].role == "noise" and valid.all() and rng.random() < spec.splice_share:
+            self._splice(x, items[0])
         noise = self._noise_level(items[0])
         events = int(rng.poisson(spec.extra if base != "continuous" else 0.3 * spec.extra))
         first_s, spread_s = 0.0, self.hops / 10
@@ -231,6 +235,17 @@ class StreamMixer:
         power = np.where(valid[0, ::HOP_N], own[hops], 0.0).astype(np.float32)
         return x, valid, [Item(record, -start, power, "noise" if base == "noise" else "event")]
 
+    def _splice(self, x: Floats, item: Item) -> None:
+        """Change the level of noise at drawn times, in place: a fade into the same noise, shifted and scaled."""
+        rng, n = self.rng, x.shape[1]
+        for _ in range(int(rng.integers(1, 5))):
+            begin, fade_n = int(rng.integers(0, n - 8)), int(rng.uniform(0.3, 3.0) * self.archive.rate_hz)
+            share = np.clip((np.arange(n) - begin) / fade_n, 0, 1).astype(np.float32)
+            gain, shift = np.float32(np.exp(rng.uniform(-0.5, 0.5))), int(rng.integers(40, n - 40))
+            x += share * (gain * np.roll(x, shift, axis=1) - x)
+            by_hop = share[::HOP_N]
+            item.power[:] = item.power * (1 - by_hop) ** 2 + by_hop**2 * gain**2 * np.roll(item.power, shift // HOP_N)
+
     def _noise_level(self, item: Item) -> float:
         """Power of the noise: a low quantile, of the part before the onset if there is one."""
         end = round((item.record.onset + item.shift) / HOP_N)
@@ -285,32 +300,34 @@ class StreamMixer:
         events = [item for item in items if item.role != "noise"]
         for item in events:
             self._kinds(truth, item, noise, strongest)
-        known: list[tuple[int, int]] = []
+        known: list[tuple[int, int, int, float]] = []
         for item in events:
+            width = PICKED_HOPS if item.record.p_picked else ENERGY_HOPS
             for phase, sample in item.record.picks:
                 hop = int((sample + item.shift) // HOP_N)
                 if not -20 <= hop < hops + 20:
                     continue
                 column = "PS".index(phase[0])
-                seen = True
+                weight = 1.0
                 if item.role == "added" and 0 < hop < hops - 5:
                     ahead = float(item.power[hop : hop + 10].max())
                     behind = float((total - item.power)[max(hop - 5, 0) : hop + 5].mean())
                     behind += float(item.power[max(hop - 10, 0) : max(hop - 3, 1)].mean()) if column else 0.0
-                    seen = ahead >= VISIBLE**2 * behind
-                if phase.endswith("?") or not seen:
+                    ratio = math.sqrt(ahead / max(behind, 1e-30))
+                    weight = min((ratio - VISIBLE) / (CLEAR - VISIBLE), 1.0)
+                if phase.endswith("?") or weight <= 0:
                     _weigh(truth, column, hop, round(UNSURE_S * 10), round(UNSURE_S * 10))
                 else:
-                    known.append((column, hop))
+                    known.append((column, hop, width, weight))
             self._unpicked(truth, item)
-        for column, hop in known:
-            low, high = max(hop - KNOWN_HOPS, 0), hop + KNOWN_HOPS + 1
-            _weigh(truth, column, hop, KNOWN_HOPS + 1, KNOWN_HOPS + 1)
+        for column, hop, width, _ in known:
+            low, high = max(hop - width, 0), hop + width + 1
+            _weigh(truth, column, hop, width + 1, width + 1)
             if high > 0:
                 truth.picks[low:high, column] = 1.0
-        for column, hop in known:
-            low, high = max(hop - KNOWN_HOPS, 0), max(hop + KNOWN_HOPS + 1, 0)
-            truth.picks_weight[low:high, column] = 1.0
+        for column, hop, width, weight in known:
+            low, high = max(hop - width, 0), max(hop + width + 1, 0)
+            truth.picks_weight[low:high, column] = np.maximum(truth.picks_weight[low:high, column], weight)
         return truth
 
     def _kinds(self, truth: Truth, item: Item, noise: float, strongest: Floats) -> None:

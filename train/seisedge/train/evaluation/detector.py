@@ -11,16 +11,19 @@ import numpy.typing as npt
 import torch
 
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.runtime.inference.onset_detector import peaks
+from seisedge.runtime.config import TriggerConfig
+from seisedge.runtime.detection.trigger import Trigger
+from seisedge.runtime.inference.onset_detector import HOLD_S, RISE_HOPS, peaks
 from seisedge.train.archive.archive import Archive, Record
-from seisedge.train.evaluation.detector_input import onsets_in
-from seisedge.train.evaluation.onsets import Arrivals, Detections, Recording, measure_point
+from seisedge.train.evaluation.detector_input import ArrayTimeline, onsets_in
+from seisedge.train.evaluation.onsets import Arrivals, Recording, measure_point
 from seisedge.train.models._base import OnsetModel
 
 P, S = 0, 1
 CHUNK_BLOCKS = 256
 PICK_S = 1.0  # an S onset is right if it lies this close to an S arrival
 THRESHOLDS = np.round(np.concatenate([np.arange(0.02, 0.2, 0.02), np.arange(0.2, 0.96, 0.025)]), 3)
+QUIET_S = 30.0  # shorter noise before an event is not counted
 HARD_THRESHOLD = 0.1  # noise with an onset above it is drawn more often
 
 Floats = npt.NDArray[np.float64]
@@ -112,79 +115,144 @@ def noise_onsets(model: OnsetModel, archive: Archive, chosen: Chosen) -> list[tu
 
 @dataclass(frozen=True)
 class Heard:
-    """Probabilities of a detector on a stretch, (hops, 5)."""
+    """Probabilities of a detector on a stretch, (hops, 5). open_hops: (hops,), those whose block passes the gate of the
+    station by the STA/LTA ratio; None: all.
+    """
 
     stretch: Stretch
     probabilities: npt.NDArray[np.float32]
+    open_hops: npt.NDArray[np.bool_] | None = None
 
-    def detections(self, column: int, threshold: float) -> Detections:
-        """Onsets of P or S at a threshold."""
-        hops = np.array(peaks(self.probabilities[:, column], threshold)[0], dtype=np.int64)
-        times = self.stretch.start_ns + hops * (NS_PER_S // 10)
-        return Detections(times, self.probabilities[hops, column].astype(np.float64))
+    def p_hops(self, threshold: float) -> list[int]:
+        """Hops with a P onset, as the station reports them: after an onset the gate stays open for HOLD_S."""
+        p = self.probabilities[:, P]
+        if self.open_hops is None:
+            return peaks(p, threshold)[0]
+        is_open = self.open_hops.copy()
+        while True:
+            hops = peaks(np.where(is_open, p, np.float32(0.0)), threshold)[0]
+            before = int(is_open.sum())
+            for hop in hops:
+                is_open[hop : hop + round(HOLD_S * 10)] = True
+            if int(is_open.sum()) == before:
+                return hops
+
+    def p_times_ns(self, threshold: float) -> npt.NDArray[np.int64]:
+        """Times of the P onsets at a threshold."""
+        return self.stretch.start_ns + np.array(self.p_hops(threshold), dtype=np.int64) * (NS_PER_S // 10)
 
     @property
     def recording(self) -> Recording:
-        """The stretch with its P arrivals, listed and clear."""
-        found = [s for phase, s in self.stretch.picks if phase == "P"]
+        """The stretch with its P arrivals: all that are listed, and those with a clear onset."""
         start = self.stretch.start_ns
-        times = np.array([start + round(s / 40.0 * NS_PER_S) for s in found], dtype=np.int64)
-        names = np.array([f"{self.stretch.station} {t}" for t in times], dtype=np.str_)
+        truth = {}
+        for name, phases in (("listed", ("P", "P?")), ("clear", ("P",))):
+            times = [start + round(s / 40.0 * NS_PER_S) for phase, s in self.stretch.picks if phase in phases]
+            events = np.array([f"{self.stretch.station} {t}" for t in times], dtype=np.str_)
+            truth[name] = Arrivals(np.array(times, dtype=np.int64), events)
         end_ns = start + round(self.stretch.hours * 3600 * NS_PER_S)
-        return Recording(self.stretch.station, start, end_ns, {"clear": Arrivals(times, names)})
+        return Recording(self.stretch.station, start, end_ns, truth)
 
 
-def hear(model: OnsetModel, found: Sequence[Stretch]) -> list[Heard]:
-    """The probabilities on each stretch."""
-    return [Heard(s, hop_probabilities(model, s.waveform, s.valid)) for s in found]
+def hear(model: OnsetModel, found: Sequence[Stretch], gate_ratio: float = 0.0) -> list[Heard]:
+    """The probabilities on each stretch. gate_ratio: of the card; 0: no gate."""
+    return [
+        Heard(
+            s,
+            hop_probabilities(model, s.waveform, s.valid),
+            open_hops(s, gate_ratio, model.delay_hops, model.block_hops) if gate_ratio else None,
+        )
+        for s in found
+    ]
+
+
+def open_hops(stretch: Stretch, gate_ratio: float, delay_hops: int, block_hops: int) -> npt.NDArray[np.bool_]:
+    """(hops,): is the hop in a block that the station looks at by the STA/LTA ratio? See `OnsetDetector._passes`."""
+    n = stretch.waveform.shape[1] // 4
+    ratios = Trigger(ArrayTimeline(stretch.waveform, stretch.valid), TriggerConfig()).advance()
+    found = np.zeros(n, dtype=bool)
+    if ratios is None:
+        return found
+    passes = np.flatnonzero(ratios.best >= gate_ratio) + ratios.first
+    for begin in range(-delay_hops % block_hops, n, block_hops):  # first hop that a block is for
+        low, high = begin + min(RISE_HOPS, delay_hops), begin + delay_hops + block_hops
+        found[begin : begin + block_hops] = np.searchsorted(passes, high) > np.searchsorted(passes, low)
+    return found
 
 
 @dataclass(frozen=True)
 class ThresholdRow:
     """A threshold of P: recall of the arrivals with a clear onset, share of the onsets near an arrival; onsets per hour
-    on noise. None: no such data.
+    on recordings of noise, and on the quiet noise before events. None: no such data.
     """
 
     threshold: float
     recall: float | None
     matched: float | None
     noise_per_hour: float | None
+    quiet_per_hour: float | None
 
 
-def threshold_table(swarm: Sequence[Heard], noise: Sequence[Heard]) -> list[ThresholdRow]:
+@dataclass(frozen=True)
+class Limits:
+    """What a threshold of P must reach: the smallest share matched, the largest numbers of onsets per hour."""
+
+    matched: float
+    noise_per_hour: float
+    quiet_per_hour: float
+
+
+def quiet_stretches(archive: Archive, chosen: Chosen) -> list[Stretch]:
+    """The noise before the events of the chosen records, where it lasts QUIET_S or longer."""
+    found = []
+    for i, r in enumerate(archive.records):
+        if chosen(r) and r.kind != "noise" and r.noise_end >= QUIET_S * archive.rate_hz:
+            here = slice(0, r.noise_end)
+            found.append(Stretch(r.event, r.station, 0, archive.waveform[i, :, here], archive.valid[i, :, here], []))
+    return found
+
+
+def threshold_table(swarm: Sequence[Heard], noise: Sequence[Heard], quiet: Sequence[Heard]) -> list[ThresholdRow]:
     """One row for each of THRESHOLDS."""
     rows = []
-    hours = sum(h.stretch.hours for h in noise)
     for threshold in THRESHOLDS:
         point = None
         if swarm:
-            onsets = [h.detections(P, float(threshold)).time_ns for h in swarm]
+            onsets = [h.p_times_ns(float(threshold)) for h in swarm]
             point = measure_point([h.recording for h in swarm], onsets, float(threshold), draws=10)
-        count = sum(len(peaks(h.probabilities[:, P], float(threshold))[0]) for h in noise)
         rows.append(
             ThresholdRow(
                 float(threshold),
                 None if point is None else point.recall["clear"].value,
                 None if point is None else point.matched.value,
-                count / hours if hours else None,
+                *(_rate(part, onsets_at(float(threshold))) for part in (noise, quiet)),
             )
         )
     return rows
 
 
-def trigger_limits(swarm: Sequence[Heard], noise: Sequence[Heard]) -> tuple[float, float]:
-    """Of the STA/LTA trigger of the station with its default settings on the same data: the share of its onsets near an
-    arrival, and its onsets per hour on noise. 0 and infinite without such data.
+def onsets_at(threshold: float) -> Callable[[Heard], int]:
+    """Number of P onsets at a threshold."""
+    return lambda h: len(h.p_hops(threshold))
+
+
+def trigger_limits(swarm: Sequence[Heard], noise: Sequence[Heard], quiet: Sequence[Heard]) -> Limits:
+    """What the STA/LTA trigger of the station reaches with its default settings on the same data. 0 and infinite where
+    there are no data.
     """
-    matched, per_hour = 0.0, math.inf
+    matched = 0.0
     if swarm:
         onsets = [_trigger_onsets(h.stretch) for h in swarm]
         if any(len(times) for times in onsets):
             matched = measure_point([h.recording for h in swarm], onsets, draws=10).matched.value
-    hours = sum(h.stretch.hours for h in noise)
-    if hours:
-        per_hour = sum(len(_trigger_onsets(h.stretch)) for h in noise) / hours
-    return matched, per_hour
+    rates = [_rate(part, lambda h: len(_trigger_onsets(h.stretch))) for part in (noise, quiet)]
+    return Limits(matched, *(math.inf if rate is None else rate for rate in rates))
+
+
+def _rate(part: Sequence[Heard], count: Callable[[Heard], int]) -> float | None:
+    """Onsets per hour; None without data."""
+    hours = sum(h.stretch.hours for h in part)
+    return sum(count(h) for h in part) / hours if hours else None
 
 
 def _trigger_onsets(stretch: Stretch) -> npt.NDArray[np.int64]:
@@ -192,15 +260,17 @@ def _trigger_onsets(stretch: Stretch) -> npt.NDArray[np.int64]:
     return np.array([stretch.start_ns + onset.time_ns for onset in found], dtype=np.int64)
 
 
-def p_threshold_from(rows: Sequence[ThresholdRow], matched: float, noise_per_hour: float) -> float:
-    """The lowest threshold at which at least `matched` of the onsets lie near an arrival and noise has at most
-    `noise_per_hour` onsets; 0.5 if no data decide, the highest if none is good enough.
+def p_threshold_from(rows: Sequence[ThresholdRow], limits: Limits) -> float:
+    """The lowest threshold that keeps within all limits for which there are data; 0.5 if no data decide, the highest if
+    none is good enough.
     """
-    if all(r.matched is None and r.noise_per_hour is None for r in rows):
+    if all(r.matched is None and r.noise_per_hour is None and r.quiet_per_hour is None for r in rows):
         return 0.5
     for row in rows:
-        good = row.matched is None or row.matched >= matched
-        if good and (row.noise_per_hour is None or row.noise_per_hour <= noise_per_hour):
+        matched = row.matched is None or row.matched >= limits.matched
+        noise = row.noise_per_hour is None or row.noise_per_hour <= limits.noise_per_hour
+        quiet = row.quiet_per_hour is None or row.quiet_per_hour <= limits.quiet_per_hour
+        if matched and noise and quiet:
             return row.threshold
     return rows[-1].threshold
 

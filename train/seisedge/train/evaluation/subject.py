@@ -149,14 +149,14 @@ def subject_of_model(recipe: Recipe, model: Model, station_term: dict[str, float
         split_rule="",
         sides=None,
         model=model,
-        scale=scale_of(model) if isinstance(model, OnsetModel) else None,
+        scale=scale_of(model, recipe.detector.gate_ratio) if isinstance(model, OnsetModel) else None,
         min_coverage=recipe.min_coverage,
         leave_out=tuple(recipe.data.leave_out),
     )
 
 
-def scale_of(model: OnsetModel) -> OnsetScale:
-    """How a detector that is not exported yet is used: without a gate, which only saves time."""
+def scale_of(model: OnsetModel, gate_ratio: float) -> OnsetScale:
+    """How a station uses a detector that is not exported yet."""
     hop_s = model.hop_n / model.geometry.rate_hz
     p_threshold, s_threshold = model.thresholds.tolist()
     return OnsetScale(
@@ -164,7 +164,7 @@ def scale_of(model: OnsetModel) -> OnsetScale:
         delay_s=model.delay_hops * hop_s,
         p_threshold=p_threshold,
         s_threshold=s_threshold,
-        gate_ratio=0.0,
+        gate_ratio=gate_ratio,
         tolerance_s=hop_s,
     )
 

@@ -14,8 +14,10 @@ from seisedge.train.archive.archive import Archive, Record
 from seisedge.train.archive.task import RecordFilter
 from seisedge.train.evaluation.detector import (
     Heard,
+    Limits,
     hear,
     p_threshold_from,
+    quiet_stretches,
     s_threshold_from,
     stretches,
     threshold_table,
@@ -46,28 +48,39 @@ def calibration_of(
     values = fit_detector(recipe, model, archive, chosen)
     for name, value in values.items():
         getattr(model, name).copy_(value)
-    swarm, noise = heard_on(model, archive, chosen)
-    rows = threshold_table(swarm, noise)
     d = recipe.detector
-    matched, per_hour = trigger_limits(swarm, noise)
-    report(f"STA/LTA: matched {matched:.3g}, noise onsets per hour {per_hour:.3g}")
-    matched = matched if d.matched is None else d.matched
-    per_hour = per_hour if d.noise_per_hour is None else d.noise_per_hour
-    p, s = p_threshold_from(rows, matched, per_hour), s_threshold_from(swarm, d.s_precision)
+    swarm, noise, quiet = heard_on(model, archive, chosen, d.gate_ratio)
+    rows = threshold_table(swarm, noise, quiet)
+    limits = trigger_limits(swarm, noise, quiet)
+    report(
+        f"STA/LTA: matched {limits.matched:.3g}, onsets per hour: noise {limits.noise_per_hour:.3g}, "
+        f"quiet {limits.quiet_per_hour:.3g}"
+    )
+    limits = Limits(
+        limits.matched if d.matched is None else d.matched,
+        limits.noise_per_hour if d.noise_per_hour is None else d.noise_per_hour,
+        limits.quiet_per_hour if d.quiet_per_hour is None else d.quiet_per_hour,
+    )
+    p, s = p_threshold_from(rows, limits), s_threshold_from(swarm, d.s_precision)
     values["thresholds"] = torch.tensor([p, s])
     report(f"temperature {float(values['temperature']):.3f}, picks {values['picks'].tolist()}, P {p:g}, S {s:g}")
     for row in rows:
         if row.threshold != p and round(row.threshold * 1000) % 100:
             continue
-        figures = (("recall", row.recall), ("matched", row.matched), ("noise onsets per hour", row.noise_per_hour))
+        figures = (
+            ("recall", row.recall), ("matched", row.matched), ("noise onsets per hour", row.noise_per_hour),
+            ("quiet onsets per hour", row.quiet_per_hour),
+        )  # fmt: skip
         known = [f"{what} {value:.3g}" for what, value in figures if value is not None]
         if known:
             report(f"threshold {row.threshold:g}: {', '.join(known)}")
     return values
 
 
-def heard_on(model: OnsetModel, archive: Archive, chosen: RecordFilter) -> tuple[list[Heard], list[Heard]]:
-    """The detector on the chosen continuous recordings of earthquakes, and on those of noise."""
+def heard_on(
+    model: OnsetModel, archive: Archive, chosen: RecordFilter, gate_ratio: float
+) -> tuple[list[Heard], list[Heard], list[Heard]]:
+    """The detector on the chosen recordings of earthquakes, on those of noise, and on the noise before events."""
 
     def swarm(record: Record) -> bool:
         return chosen(record) and record.source.endswith("_continuous")
@@ -75,7 +88,9 @@ def heard_on(model: OnsetModel, archive: Archive, chosen: RecordFilter) -> tuple
     def noise(record: Record) -> bool:
         return chosen(record) and record.kind == "noise"
 
-    return hear(model, stretches(archive, swarm)), hear(model, stretches(archive, noise))
+    parts = stretches(archive, swarm), stretches(archive, noise), quiet_stretches(archive, chosen)
+    heard = [hear(model, part, gate_ratio) for part in parts]
+    return heard[0], heard[1], heard[2]
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from seisedge.train.models._registry import register_model
 RATE_HZ = 40.0
 HOP_N = 4  # samples
 BLOCK_HOPS = 10
-DELAY_HOPS = 10  # an output is for the hop this much earlier, so that the network sees what follows an onset
+DELAY_HOPS = 20  # an output is for the hop this much earlier, so that the network sees what follows an onset
 CONTEXT_HOPS = 230
 TAPS = 40  # of the filters
 CENTRES_HZ = (1.5, 2.7, 4.5, 7.0, 10.0, 13.0)

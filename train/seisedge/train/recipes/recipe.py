@@ -186,9 +186,10 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DetectorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the thresholds of an onset detector are chosen on held-out training data, and how its losses are weighed.
 
-    matched: smallest share of the onsets in a swarm that must lie near a listed arrival. noise_per_hour: largest number
-    of onsets per hour on noisy sites. Both without a value: those of the STA/LTA trigger of the station on the same
-    data. s_precision: smallest share of the S picks that must be right.
+    matched: smallest share of the onsets in a swarm that must lie near a listed arrival. noise_per_hour,
+    quiet_per_hour: largest number of onsets per hour on noisy sites, and on the noise before events. Without a value:
+    those of the STA/LTA trigger of the station on the same data. s_precision: smallest share of the S picks that must
+    be right.
     gate_ratio: STA/LTA ratio below which the station does not run the network; 0: it always runs it.
     p_weight, s_weight, class_weight: of the three parts of the loss. onset_weight: of the hops with an onset, relative
     to the others; the calibration removes its effect on the probabilities.
@@ -197,6 +198,7 @@ class DetectorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     matched: float | None = None
     noise_per_hour: float | None = None
+    quiet_per_hour: float | None = None
     s_precision: float = 0.6
     gate_ratio: float = 0.0
     p_weight: float = 10.0

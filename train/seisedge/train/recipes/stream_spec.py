@@ -14,6 +14,7 @@ class StreamSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: data set → weight among the events; data sets not named have weight 1. extra: mean number of added events;
     swarm_share: share of streams with several events close together. ratio: range of the size of added events, as ratio
     of amplitudes to the noise. hard_share: share of the noise that is drawn where the detector was wrong.
+    splice_share: share of the streams of noise in which the level of the noise changes.
     artefact_share, vertical_share, dead_share, gap_share, late_share, slow_share: shares of streams with artefacts,
     with the vertical only, with a dead component, with a gap, with data that begin late, with a low-pass filter.
     """
@@ -25,6 +26,7 @@ class StreamSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     swarm_share: float = 0.15
     ratio: tuple[float, float] = (1.2, 60.0)
     hard_share: float = 0.5
+    splice_share: float = 0.4
     artefact_share: float = 0.25
     vertical_share: float = 0.35
     dead_share: float = 0.05

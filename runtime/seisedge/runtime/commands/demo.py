@@ -47,7 +47,7 @@ def command(speed: float, events: Path | None, quiet: bool) -> None:
     memory on this machine.
     """
     configs = demo_configs()
-    models = Models.load(ModelsConfig(onset="none"))
+    models = Models.load(ModelsConfig())
     emitted = EventList()
     sinks: list[Sink] = [emitted]
     held: Holding | None = None

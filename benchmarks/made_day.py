@@ -13,7 +13,6 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import msgspec
 import numpy as np
@@ -21,7 +20,7 @@ import numpy.typing as npt
 from pymseed import DataEncoding, MS3Record
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
-from seisedge.runtime.config import ModelsConfig, TriggerConfig, TriggerKind, load_config
+from seisedge.runtime.config import ModelsConfig, TriggerConfig, load_config
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.inference.infer import Models
@@ -33,8 +32,8 @@ from seisedge.runtime.sources.miniseed import MiniSeedSource
 
 CONFIGS = {str(c.station_id): c for c in (load_config(path) for path in sorted(STATIONS.glob("*.toml")))}
 ONSET, CLASSIC = (  # with the onset detector, and with the STA/LTA trigger
-    {key: msgspec.structs.replace(config, trigger=TriggerConfig(kind=kind)) for key, config in CONFIGS.items()}
-    for kind in (cast("TriggerKind", "onset"), cast("TriggerKind", "sta-lta"))
+    {key: msgspec.structs.replace(config, trigger=trigger) for key, config in CONFIGS.items()}
+    for trigger in (TriggerConfig(kind="onset"), TriggerConfig(kind="sta-lta"))
 )
 CHANNELS = ("EHZ", "EH1", "EH2")
 RATE_HZ = 100

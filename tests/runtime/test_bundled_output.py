@@ -30,6 +30,7 @@ from seisedge.runtime.config import (
     ModelsConfig,
     QuakeMLConfig,
     SinksConfig,
+    TriggerConfig,
     WebhookConfig,
     load_config,
 )
@@ -87,7 +88,10 @@ def emitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             quakeml=QuakeMLConfig(str(folder / "quakeml")),
             webhook=WebhookConfig(receiver.url),
         )
-        configs = [msgspec.structs.replace(load_config(path), sinks=sinks) for path in sorted(STATIONS.glob("*.toml"))]
+        # both openers: the onset detector in continuous mode, the classic trigger in triggered mode
+        trigger = TriggerConfig(kind="onset" if request.param == "continuous" else "sta-lta")
+        stations = [load_config(path) for path in sorted(STATIONS.glob("*.toml"))]
+        configs = [msgspec.structs.replace(station, sinks=sinks, trigger=trigger) for station in stations]
         models, kept, health = Models.load(ModelsConfig()), Kept(), Health()
         with open_source([RECORDING]) as source:
             journal = Journal(folder / "state", source.url)

@@ -40,9 +40,11 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
     assert shown.models.engine_cache is not None  # its default is a folder that depends on the user
     shown = msgspec.structs.replace(shown, models=msgspec.structs.replace(shown.models, engine_cache=None))
     assert shown.trigger.p_threshold is not None  # its default is in the card of the detector
-    assert shown.trigger.kind == StationConfig().trigger.kind_in("triggered")  # its default depends on the mode
+    assert shown.trigger.kind == StationConfig().trigger.kind_in(
+        "triggered", has_detector=True
+    )  # its default depends on the models
     shown = msgspec.structs.replace(shown, trigger=msgspec.structs.replace(shown.trigger, p_threshold=None, kind=None))
-    assert shown.events.min_event_separation_s == EventsConfig().separation_s("sta-lta")
+    assert shown.events.min_event_separation_s == EventsConfig().separation_s("onset")
     shown = msgspec.structs.replace(shown, events=msgspec.structs.replace(shown.events, min_event_separation_s=None))
     for part in ("models", "trigger", "events", "timeline", "live", "journal"):
         assert getattr(shown, part) == getattr(StationConfig(), part), part

@@ -3,6 +3,7 @@
 import itertools
 import sys
 
+import msgspec
 import numpy as np
 import pytest
 from tests.fakes import (
@@ -43,10 +44,14 @@ def _by_signal(waveform: Array, valid: Array) -> list[float]:
 
 
 def _run(
-    mode: Mode, packet_s: float = 4.0, models: Models | None = None, packets: list[Packet] | None = None
+    mode: Mode,
+    packet_s: float = 4.0,
+    models: Models | None = None,
+    packets: list[Packet] | None = None,
+    config: StationConfig = CONFIG,
 ) -> tuple[list[Draft], Station]:
     models = models or fake_models(_by_signal, onset=fake_detector(gate_ratio=3.0))
-    station = Station("XX.STA", CONFIG, models, mode)
+    station = Station("XX.STA", config, models, mode)
     drafts: list[Draft] = []
     for p in packets or packets_of(TRACES, packet_s):
         station.add(p)
@@ -207,6 +212,15 @@ def test_without_a_detector_the_classic_trigger_must_be_chosen() -> None:
     Station("XX.STA", classic, fake_models(), "triggered")
     with pytest.raises(InputError, match=r"continuous mode needs the onset detector: set trigger.kind to 'onset'"):
         Station("XX.STA", classic, fake_models(onset=fake_detector()), "continuous")
+
+
+def test_without_a_choice_the_detector_opens_events_where_there_is_one() -> None:
+    neither, both = fake_models(_by_signal), fake_models(_by_signal, onset=fake_detector())
+    for models, kind in ((both, "onset"), (neither, "sta_lta")):
+        drafts, _ = _run("triggered", models=models, config=msgspec.structs.replace(CONFIG, trigger=TriggerConfig()))
+        assert {event.trigger.kind for event in events_of(drafts)} == {kind}
+    with pytest.raises(InputError, match=r"continuous mode needs an onset detector: set models.onset to a model file"):
+        Station("XX.STA", StationConfig(), neither, "continuous")
 
 
 def test_a_channel_below_the_band_has_the_classic_trigger_and_no_lines(caplog: pytest.LogCaptureFixture) -> None:

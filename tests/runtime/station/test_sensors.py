@@ -34,7 +34,7 @@ Traces = dict[str, np.ndarray]
 
 @cache
 def _models() -> Models:
-    return Models.load(ModelsConfig())
+    return Models.load(ModelsConfig(onset="none"))  # the STA/LTA trigger opens the events
 
 
 @cache

@@ -19,7 +19,7 @@ import numpy as np; numpy_there = time.perf_counter()
 import seisedge.runtime.service.loop, seisedge.runtime.sources; imported = time.perf_counter()
 from seisedge.runtime.config import ModelsConfig
 from seisedge.runtime.inference.infer import Models
-for engine in Models.load(ModelsConfig(onset="none")).engines:
+for engine in Models.load(ModelsConfig()).engines:
     engine.infer(*(np.zeros((1, 3, engine.card.n_samples), np.float32) for _ in range(2)))
 ready = time.perf_counter()
 import json, sys

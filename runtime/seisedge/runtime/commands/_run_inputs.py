@@ -45,7 +45,8 @@ def read_inputs(
     where = _where(files, urls, list(configs.values()))
     models = _models_of(configs)
     stations = list(configs.values()) or [StationConfig()]
-    if all(config.trigger.kind_in(mode or config.mode) == "sta-lta" for config in stations):
+    has_detector = models.onset != "none"
+    if all(c.trigger.kind_in(mode or c.mode, has_detector=has_detector) == "sta-lta" for c in stations):
         models = msgspec.structs.replace(models, onset="none")  # no station uses it
     if engine is not None:
         models = msgspec.structs.replace(models, engine=cast("EngineName", engine))

@@ -49,7 +49,7 @@ def command(speed: float, events: Path | None, quiet: bool) -> None:
     memory on this machine.
     """
     configs, screen = demo_configs(), Screen.of(sys.stdout)
-    models = Models.load(ModelsConfig(onset="none"))
+    models = Models.load(ModelsConfig())
     emitted = EventList()
     sinks: list[Sink] = [emitted]
     held: Holding | None = None

@@ -83,8 +83,8 @@ class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What opens events: the onset detector, or the STA/LTA trigger with these settings.
 
-    kind: None is the STA/LTA trigger, and in continuous mode the onset detector. Of STA/LTA: high-pass corner (Hz),
-    lengths of the averages (s), ratios of amplitudes.
+    kind: None is the onset detector; without one (models.onset is 'none') it is the STA/LTA trigger in triggered mode.
+    Of STA/LTA: high-pass corner (Hz), lengths of the averages (s), ratios of amplitudes.
     """
 
     kind: TriggerKind | None = None
@@ -97,9 +97,9 @@ class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on_ratio: Annotated[float, msgspec.Meta(gt=1, le=1000)] = 4.2
     off_ratio: Annotated[float, msgspec.Meta(ge=0.01, le=1000)] = 1.7
 
-    def kind_in(self, mode: Mode) -> TriggerKind:
-        """What opens events in a mode."""
-        return self.kind or ("onset" if mode == "continuous" else "sta-lta")
+    def kind_in(self, mode: Mode, *, has_detector: bool) -> TriggerKind:
+        """What opens events in a mode. has_detector: an onset detector is loaded."""
+        return self.kind or ("onset" if has_detector or mode == "continuous" else "sta-lta")
 
 
 class EventsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

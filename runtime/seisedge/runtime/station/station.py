@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from seisedge.runtime.clock import iso_from_ns, ns_from_s
-from seisedge.runtime.config import Mode, StationConfig, settings_of
+from seisedge.runtime.config import Mode, StationConfig, TriggerKind, settings_of
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection.opener import TRIGGER_GRID, Opener
 from seisedge.runtime.detection.trigger import Trigger
@@ -70,7 +70,7 @@ class Station:
 
         metadata, strict: see `Sensors`. Raises InputError, see `check_opener`.
         """
-        check_opener(config, models, mode)
+        self._opener_kind = check_opener(config, models, mode)
         self.station_id = station_id
         self.counters = StationCounters()
         self.channels = Sensors(station_id, config, metadata, strict=strict)
@@ -385,7 +385,7 @@ class Station:
         settings = self._config.timeline
         model_grids = [grid_of(engine.card) for engine in self._models.window_engines]
         reached = [grid for grid in model_grids if reaches_band(rate_hz, grid.pass_hz)]
-        if self._config.trigger.kind_in(self._mode_name) == "onset" and trigger_grid != TRIGGER_GRID:
+        if self._opener_kind == "onset" and trigger_grid != TRIGGER_GRID:
             logger.warning(
                 "%s: %g Hz does not reach the onset detector's band up to %g Hz; STA/LTA opens its events%s",
                 self.station_id,
@@ -428,15 +428,15 @@ class Station:
     def _opener(self, timeline: Timeline) -> Opener:
         """The onset detector where it is configured and the channels carry its band, else the classic trigger."""
         settings, engine = self._config.trigger, self._models.onset
-        if settings.kind_in(self._mode_name) == "onset" and engine is not None and timeline.spec == TRIGGER_GRID:
+        if self._opener_kind == "onset" and engine is not None and timeline.spec == TRIGGER_GRID:
             every_block = self._mode_name == "continuous"
             return OnsetDetector(timeline, engine, settings.p_threshold, every_block=every_block)
         return Trigger(timeline, settings)
 
 
-def check_opener(config: StationConfig, models: Models, mode: Mode) -> None:
-    """Raises InputError where a mode or the settings need an onset detector, and there is none."""
-    kind = config.trigger.kind_in(mode)
+def check_opener(config: StationConfig, models: Models, mode: Mode) -> TriggerKind:
+    """What opens events. Raises InputError where a mode or the settings need an onset detector, and there is none."""
+    kind = config.trigger.kind_in(mode, has_detector=models.onset is not None)
     if kind == "onset" and models.onset is None:
         if config.trigger.kind is None:
             raise InputError(
@@ -448,6 +448,7 @@ def check_opener(config: StationConfig, models: Models, mode: Mode) -> None:
         )
     if mode == "continuous" and kind != "onset":
         raise InputError(f"continuous mode needs the onset detector: set trigger.kind to 'onset'; got '{kind}'")
+    return kind
 
 
 def _k(timeline: Timeline, seconds: float) -> int:

@@ -97,7 +97,7 @@ def main() -> None:
         for k, held_out in enumerate(folds_of({records[i].group for i in inside}, region.folds)):
             chosen = training_events([records[i] for i in inside], held_out, count)
             sizes.add(len(chosen))
-            own = only(archive, lambda r, chosen=chosen: region.contains(r) and r.group in chosen)
+            own = only(archive, functools.partial(is_in, region=region, events=chosen))
             for name, (recipe, start) in arms.items():
                 fitted, _ = with_sources(recipe, own)
                 settings = Settings(precision="fp32", weights=start)
@@ -132,6 +132,10 @@ def first_model(region: Region, archive: Archive, steps: int) -> tuple[Recipe, W
 
 def changed(recipe: Recipe, **optimisation: Any) -> Recipe:
     return msgspec.structs.replace(recipe, optimisation=msgspec.structs.replace(recipe.optimisation, **optimisation))
+
+
+def is_in(record: Record, region: Region, events: set[str]) -> bool:
+    return region.contains(record) and record.group in events
 
 
 def only(archive: Archive, wanted: Callable[[Record], bool]) -> Archive:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
+from seisedge.cli import main
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive import spool
 from seisedge.train.archive.archive import load_archive
 from seisedge.train.archive.cutter import WindowCutter
+from seisedge.train.fit.distributed import World
+from seisedge.train.fit.run import memory_of_process
+from seisedge.train.fit.stage import Settings
 from seisedge.train.models._base import Geometry
 
 RECORDS, MB = 120, 1e6
@@ -89,3 +95,19 @@ def test_a_disk_that_is_full_is_one_sentence(data: Path, tmp_path: Path, monkeyp
     monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
     with pytest.raises(InputError, match=r"missing: .* No such file or directory; set TMPDIR"):
         load_archive([data], 40.0, 15.0, memory_gb=0.001)
+
+
+def test_the_option_reaches_the_reader_and_processes_share_it(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Settings] = []
+
+    def run_training(*_: object, settings: Settings, **__: object) -> Any:
+        given.append(settings)
+        raise InputError("enough")
+
+    monkeypatch.setattr("seisedge.train.commands.train.run_training", run_training)
+    result = CliRunner().invoke(main, ["train", "magnitude", "--data", str(data), "--memory", "3", "--device", "cpu"])
+    assert isinstance(result.exception, SystemExit) and "enough" in result.output
+    assert given[0].memory_gb == 3.0 and given[0].device_memory_gb is None
+    assert memory_of_process(3.0, World(1, 3)) == 1.0
+    monkeypatch.setattr("seisedge.train.fit.run.default_limit_bytes", lambda: 8_000_000_000)
+    assert memory_of_process(None, World(0, 2)) == 4.0

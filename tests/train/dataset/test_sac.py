@@ -139,7 +139,7 @@ def whole(position: int, value: int) -> Callable[[Path], None]:
     [
         (at(sac.KSTNM, b"-12345  "), "SAC: KSTNM is undefined; write the station code into the header"),
         (at(sac.KNETWK, b"        "), NO_NETWORK),
-        (at(sac.KNETWK, b"X/../   "), "SAC: KNETWK 'X/../' is not a code of letters and digits"),
+        (at(sac.KNETWK, b"X/../   "), "SAC: KNETWK 'X/../' is not a code of letters, digits and '-'"),
         (at(sac.KCMPNM, b"-12345  "), "SAC: KCMPNM '' is not a channel code of three letters such as HHZ"),
         (at(sac.KCMPNM, b"vert    "), "SAC: KCMPNM 'vert' is not a channel code of three letters such as HHZ"),
         (whole(sac.NZYEAR, sac.UNDEFINED), "SAC: the reference time (NZYEAR to NZMSEC) is undefined"),

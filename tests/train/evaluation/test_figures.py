@@ -11,7 +11,7 @@ from seisedge.train.bootstrap import Floats
 from seisedge.train.evaluation.figure import Figure, Figures
 from seisedge.train.evaluation.magnitude import ReliabilityBin, reliability_of
 from seisedge.train.evaluation.markdown import counts_of
-from seisedge.train.evaluation.plots import _whiskers
+from seisedge.train.evaluation.plots import _intervals, _whiskers
 
 
 @pytest.mark.parametrize(("n_events", "has_interval"), [(2, False), (3, True)])
@@ -45,6 +45,11 @@ def test_a_figure_without_an_interval_has_no_whisker() -> None:
     below, above = _whiskers([figure(5, 2), figure(9, 3, 0.15)])
     assert math.isnan(below[0]) and math.isnan(above[0])
     assert (below[1], above[1]) == pytest.approx((0.05, 0.1))
+
+
+def test_a_title_states_intervals_only_where_they_are_drawn() -> None:
+    assert _intervals("bars", [figure(5, 2), figure(9, 3, 0.15)]) == "bars: 95 % intervals"
+    assert _intervals("bars", [figure(5, 2), figure(4, 2)]) == "no intervals: fewer than 3 events"
 
 
 def test_reliability_of_perfect_and_of_overconfident_probabilities() -> None:

@@ -35,6 +35,7 @@ DAY_NS = 86_400 * NS_PER_S
 SLACK_NS = 7200 * NS_PER_S  # records of an SDS day file may extend this far beyond its day
 CHUNK_BYTES = 1 << 20
 RATE_TOLERANCE = 1e-4  # relative; headers of one channel may differ by rounding
+LOGGED = 20  # files that are skipped for one reason
 JOIN_S = 1.0  # spans with a shorter gap between them are joined
 _MINISEED_START = re.compile(rb"MS\x03|[0-9 ]{6}[DRQM]")
 _DAY_FILE = re.compile(r"([^.]*)\.([^.]+)\.([^.]*)\.([^.]+)\.D\.(\d{4})\.(\d{3})")
@@ -241,8 +242,10 @@ class Recordings:
         }
 
     def _skip(self, path: Path, why: str) -> None:
-        logger.warning("%s: skipped: %s", path, why)
-        self.skipped.setdefault(why, []).append(text_from_path(path.name))
+        names = self.skipped.setdefault(why, [])
+        names.append(text_from_path(path.name))
+        if len(names) <= LOGGED:
+            logger.warning("%s: skipped: %s%s", path, why, " (more are only counted)" if len(names) == LOGGED else "")
 
     def _note(self, path: Path, offset: int, record: bytes, out: dict[SourceId, list[RecordLocation]]) -> None:
         header = self._decoder.header(record)

@@ -167,8 +167,8 @@ def _source_id(head: bytes, networks: Mapping[str, str]) -> SourceId:
             "the header"
         )
     for name, value in (("KNETWK", network), ("KSTNM", station)):
-        if not (value.isascii() and value.isalnum()):
-            raise SacError(f"SAC: {name} {quoted(value)} is not a code of letters and digits")
+        if not (value.isascii() and value.replace("-", "").isalnum()):
+            raise SacError(f"SAC: {name} {quoted(value)} is not a code of letters, digits and '-'")
     if not (len(channel) == 3 and channel.isascii() and channel.isalnum()):
         raise SacError(f"SAC: KCMPNM {quoted(channel)} is not a channel code of three letters such as HHZ")
     return SourceId(network, station, location.strip("-"), channel)

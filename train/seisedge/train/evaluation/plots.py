@@ -29,6 +29,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
 )
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
 DPI = 130
+FEW = 50  # points up to which intervals are drawn thick
 MANY = 500  # points above which no intervals are drawn
 
 
@@ -137,15 +138,15 @@ def confidence(report: EvaluationReport) -> Any:
             textcoords="offset points", color=GREY,
         )  # fmt: skip
     error = next((f for f in reversed(report.figures) if f.what == "calibration error" and f.who == MODEL), None)
-    note = "" if error is None else f", calibration error {cell(error)}, {len(bins)} bins"
-    right.set_title(f"Reliability{note}", fontsize=11)
+    note = "" if error is None else f"; calibration error {cell(error)} in {len(bins)} bins"
+    right.set_title("Reliability", fontsize=11)
     right.set_xlabel("mean of the largest probability")
     right.set_ylabel("share of right answers (number: records)")
     right.set_xlim(0.25, 1.02)
     right.set_ylim(0, 1.05)
     for ax in (left, right):
         _plain(ax)
-    canvas.suptitle(f"{report.model}: confidence of the answers", fontsize=11)
+    canvas.suptitle(f"{report.model}: confidence of the answers{note}", fontsize=11)
     return canvas
 
 
@@ -183,7 +184,9 @@ def predicted(report: EvaluationReport) -> Any:
     if len(points) <= MANY:
         for p in points:
             span = [low if p.low is None else p.low, high if p.high is None else p.high]
-            ax.plot([p.catalogued] * 2, span, color=SKY, linewidth=0.6, alpha=0.45, zorder=1)
+            ax.plot(
+                [p.catalogued] * 2, span, color=SKY, linewidth=0.6 if len(points) > FEW else 1.8, alpha=0.45, zorder=1
+            )
         for end, marker, at in (("low", "v", low), ("high", "^", high)):
             unbounded = [p.catalogued for p in points if getattr(p, end) is None]
             ax.plot(unbounded, [at] * len(unbounded), marker, color=SKY, markersize=4, clip_on=False, zorder=1)
@@ -213,39 +216,41 @@ def classes(report: EvaluationReport) -> Any:
         "distance_km ": "distance, km",
         "signal to noise ": "signal to noise",
     }
-    canvas, axes = _figure(11.5, 6.4, 3, 2)
-    drawn = False
-    for column, (prefix, title) in enumerate(names.items()):
+    by_class = {title: [f for f in report.figures if f.on.startswith(prefix)] for prefix, title in names.items()}
+    prefixes = {title: prefix for prefix, title in names.items()}
+    shown = [title for title, rows in by_class.items() if any(f.what in ("within ±0.3", "bias") for f in rows)]
+    if not shown:
+        return None
+    canvas, axes = _figure(max(3.9 * len(shown), 7.5), 6.4, len(shown), 2)
+    for column, title in enumerate(shown):
         for row, what in enumerate(("within ±0.3", "bias")):
-            rows = [f for f in report.figures if f.on.startswith(prefix) and f.what == what]
+            rows = [f for f in by_class[title] if f.what == what]
             ax = axes[row][column]
-            drawn = drawn or bool(rows)
             place = range(len(rows))
-            if not rows:
-                ax.text(0.5, 0.5, "too few records in every class", ha="center", va="center", transform=ax.transAxes)
-                ax.set_xlabel(title)
-                ax.set_xticks([])
-                ax.set_yticks([])
-                continue
             spread = _whiskers(rows)
             if what == "bias":
                 ax.errorbar(place, [f.value for f in rows], yerr=spread, fmt="o", color=BLUE, ecolor=GREY, capsize=3)
                 ax.axhline(0, color="black", linewidth=0.8)
                 ax.set_ylabel("bias (model − catalogue)")
             else:
-                ax.bar(place, [f.value for f in rows], yerr=spread, color=SKY, ecolor=GREY, capsize=3)
+                ax.bar(place, [f.value for f in rows], width=0.7, yerr=spread, color=SKY, ecolor=GREY, capsize=3)
                 ax.set_ylim(0, 1.05)
                 ax.set_ylabel("share within ±0.3")
-            labels = [f"{f.on.removeprefix(prefix).replace(' to ', '–')}\n{f.n_records} ({f.n_events})" for f in rows]
+            cut = prefixes[title]
+            labels = [f"{f.on.removeprefix(cut).replace(' to ', '–')}\n{f.n_records} ({f.n_events})" for f in rows]
             ax.set_xticks(place, labels, fontsize=7.5)
+            middle, half = (len(rows) - 1) / 2, max(len(rows), 3) / 2
+            ax.set_xlim(middle - half, middle + half)
             ax.set_xlabel(f"{title}; records (events) below")
             _plain(ax)
+    few = [title for title in by_class if title not in shown]
+    notes = [f"whiskers: 95 % intervals, none for fewer than {MIN_EVENTS} events"]
+    notes += [f"too few records by {' and '.join(few)}"] if few else []
     canvas.suptitle(
-        f"{report.model}: errors by class at {report.answers_s[-1]:g} s; whiskers: 95 % intervals, none for fewer than "
-        f"{MIN_EVENTS} events",
+        "\n".join([f"{report.model}: errors by class at {report.answers_s[-1]:g} s", *notes]),
         fontsize=11,
     )
-    return canvas if drawn else None
+    return canvas
 
 
 def early(report: EvaluationReport) -> Any:
@@ -279,7 +284,7 @@ def early(report: EvaluationReport) -> Any:
         ax.legend(frameon=False, fontsize=8, loc="lower right" if "MAE" not in whats else "best")
         _plain(ax)
     records = f"{rows[0].n_records} records of {rows[0].n_events} events"
-    canvas.suptitle(f"{report.model}: early answers, the same {records}; bands are 95 % intervals", fontsize=11)
+    canvas.suptitle(f"{report.model}: early answers, the same {records}; {_intervals('bands', rows)}", fontsize=11)
     return canvas
 
 
@@ -315,11 +320,18 @@ def damage(report: EvaluationReport) -> Any:
     for ax_row in axes:
         ax_row[0].set_ylabel(what)
     canvas.suptitle(
-        f"{report.model}: damaged records at {report.answers_s[-1]:g} s; grey: the same records undamaged, "
-        "bars and band: 95 % intervals",
+        f"{report.model}: damaged records at {report.answers_s[-1]:g} s; grey: the same records undamaged; "
+        f"{_intervals('bars and band', rows)}",
         fontsize=11,
     )
     return canvas
+
+
+def _intervals(drawn: str, rows: Sequence[Figure]) -> str:
+    """What the drawn bars or bands are, for a title."""
+    if all(f.low is None for f in rows):
+        return f"no intervals: fewer than {MIN_EVENTS} events"
+    return f"{drawn}: 95 % intervals"
 
 
 def _whiskers(rows: Sequence[Figure]) -> list[list[float]]:

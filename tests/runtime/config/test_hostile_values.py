@@ -35,6 +35,7 @@ BASE = {
     "sinks.quakeml": {"folder": '"a"'},
     "sinks.webhook": {"url": '"http://h"'},
     "sinks.mqtt": {"host": '"h"'},
+    "alerts[0]": {"name": '"phone"', "urls_file": '"a"'},
 }
 
 
@@ -79,6 +80,8 @@ def hostile_values(kind: Any) -> list[str]:
         return TEXTS + FORMS.get(form_of(kind) or "", [])
     if isinstance(inner, types.BoolType):
         return ["1", '"yes"', "nan"]
+    if isinstance(inner, types.VarTupleType):
+        return [*NUMBERS, '"new"', "[]", "[1]", '["Nothing"]', '[["new"]]', str(["x"] * 1000)]
     assert isinstance(inner, types.LiteralType), f"no hostile values for {inner}"
     return [value for value in (*NUMBERS, *TEXTS) if value != "1" or 1 not in inner.values]
 

@@ -19,7 +19,7 @@ import msgspec
 
 from seisedge.runtime.clock import NS_PER_S, duration_text
 from seisedge.runtime.commands.doctor import clock_synchronised
-from seisedge.runtime.config import MqttConfig, StationConfig, WebhookConfig, header_secret, secret
+from seisedge.runtime.config import AlertConfig, MqttConfig, StationConfig, WebhookConfig, header_secret, secret
 from seisedge.runtime.errors import SeisedgeError
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources import LinkState, Source, open_source
@@ -213,6 +213,18 @@ def _sink_rows(config: StationConfig, send_test: bool) -> Iterator[Row]:
         yield _reached("sinks.webhook", lambda: _webhook_text(webhook, message))
     if (mqtt := sinks.mqtt) is not None:
         yield _reached("sinks.mqtt", lambda: _mqtt_text(mqtt, config, message))
+
+    for alert in config.alerts:
+        yield _reached(f"alert {alert.name}", lambda one=alert: _alert_text(one, config, send_test))  # type: ignore[misc]
+
+
+def _alert_text(settings: AlertConfig, config: StationConfig, send_test: bool) -> str:
+    from seisedge.runtime.sinks.alerts import AlertSink, trial_message
+
+    sink = AlertSink(settings)
+    if send_test:
+        return sink.probe(trial_message([str(config.station_id)]))
+    return f"{sink.count} service(s) configured; --send-test sends them a test message"
 
 
 def _reached(subject: str, check: Callable[[], str]) -> Row:

@@ -194,5 +194,5 @@ def open_journal(state: Path | None, where: str | Sequence[str], configs: list[S
 
 
 def has_sinks(configs: Sequence[StationConfig]) -> bool:
-    """True if a station file names a sink."""
-    return any(config.sinks != SinksConfig() for config in configs)
+    """True if a station file names a sink or an alert."""
+    return any(config.sinks != SinksConfig() or config.alerts for config in configs)

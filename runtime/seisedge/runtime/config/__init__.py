@@ -1,5 +1,6 @@
 """Configuration of a station: the settings as structs, and the station file that sets them."""
 
+from seisedge.runtime.config.alerts import AlertConfig
 from seisedge.runtime.config.file import check_metadata, load_config
 from seisedge.runtime.config.settings import (
     BUNDLED,
@@ -31,6 +32,7 @@ from seisedge.runtime.config.sinks import (
 
 __all__ = [
     "BUNDLED",
+    "AlertConfig",
     "ChannelConfig",
     "EngineName",
     "EventsConfig",

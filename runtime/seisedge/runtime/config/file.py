@@ -91,6 +91,10 @@ def _cross_faults(config: StationConfig) -> list[str]:
     mqtt = config.sinks.mqtt
     if mqtt is not None and mqtt.password_file is not None and mqtt.username is None:
         faults.append("sinks.mqtt.password_file needs sinks.mqtt.username: a broker accepts no password without it")
+    names = [alert.name for alert in config.alerts]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            faults.append(f"alerts[{number}].name: there is already an alert '{name}'; give each its own name")
     return faults + _sensor_faults(config) + _channel_faults(config.channels)
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from seisedge.runtime.config.alerts import AlertConfig
 from seisedge.runtime.config.formats import FilePath, ListenAddress, SourceUrl
 from seisedge.runtime.config.sinks import FileMode, SinksConfig
 from seisedge.runtime.records.channelcode import COMPONENTS
@@ -166,6 +167,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     live: LiveConfig = LiveConfig()
     journal: JournalConfig = JournalConfig()
     sinks: SinksConfig = SinksConfig()
+    alerts: list[AlertConfig] = []
 
     @property
     def station_id(self) -> str | None:
@@ -174,7 +176,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 # Settings of input, output and storage: events do not depend on them.
-WITHOUT_EFFECT_ON_EVENTS = ("source", "state", "metrics", "live", "journal", "sinks")
+WITHOUT_EFFECT_ON_EVENTS = ("source", "state", "metrics", "live", "journal", "sinks", "alerts")
 
 
 def settings_of(config: StationConfig) -> dict[str, Any]:

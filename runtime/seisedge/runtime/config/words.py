@@ -28,8 +28,10 @@ def expectation(kind: Any) -> str:
     if isinstance(info, types.StrType):
         most = f" of at most {info.max_length} characters" if info.max_length is not None else ""
         return f"must be text in quotes{most}" + (", not empty" if info.min_length else "")
-    if isinstance(info, types.ListType):
-        return "must be a list in square brackets"
+    if isinstance(info, types.ListType | types.VarTupleType):
+        inner, _ = _plain(info.item_type)
+        of = f" of {_or([repr(choice) for choice in inner.values])}" if isinstance(inner, types.LiteralType) else ""
+        return f"must be a list{of} in square brackets, not empty"
     return "must be a table"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seisedge.runtime.config import (
+    AlertConfig,
     JsonLinesConfig,
     MqttConfig,
     QuakeMLConfig,
@@ -34,7 +35,7 @@ class Context:
     channel_of: ChannelNames | None = None
 
 
-SinkConfig = JsonLinesConfig | QuakeMLConfig | WebhookConfig | MqttConfig
+SinkConfig = JsonLinesConfig | QuakeMLConfig | WebhookConfig | MqttConfig | AlertConfig
 
 
 def _jsonl(config: JsonLinesConfig, _stations: list[str], _context: Context) -> tuple[Sink, str]:
@@ -75,12 +76,19 @@ def _mqtt(config: MqttConfig, stations: list[str], _context: Context) -> tuple[S
     return MqttSink(config, stations, password), f"mqtt {config.host}:{config.port}/{config.topic}"
 
 
+def _alert(config: AlertConfig, _stations: list[str], _context: Context) -> tuple[Sink, str]:
+    from seisedge.runtime.sinks.alerts import AlertSink, key_of
+
+    return AlertSink(config), key_of(config)
+
+
 # Each imports only the module that it needs.
 BUILDERS: dict[type, Callable[[Any, list[str], Context], tuple[Sink, str]]] = {
     JsonLinesConfig: _jsonl,
     QuakeMLConfig: _quakeml,
     WebhookConfig: _webhook,
     MqttConfig: _mqtt,
+    AlertConfig: _alert,
 }
 
 
@@ -89,7 +97,7 @@ def sinks_named(configs: Iterable[StationConfig]) -> dict[SinkConfig, list[str]]
     named: dict[SinkConfig, list[str]] = {}
     for config in configs:
         sinks = config.sinks
-        for sink in (sinks.jsonl, sinks.quakeml, sinks.webhook, sinks.mqtt):
+        for sink in (sinks.jsonl, sinks.quakeml, sinks.webhook, sinks.mqtt, *config.alerts):
             if sink is not None:
                 named.setdefault(sink, []).append(str(config.station_id))
     return named

@@ -68,6 +68,13 @@ class BaseJournal(abc.ABC):
     def record_packet(self, station: Station, packet: Packet) -> None:  # noqa: B027  see `restore`
         """Consider the packet's token as a place to resume from; call after `station.add(packet)`."""
 
+    def numbered(self, line: Event | Hop) -> Event | Hop | None:
+        """The line as it is to be added; None where an earlier run has emitted the last revision of its event.
+
+        A revision that an earlier run, of another version, emitted with another content gets the next free number.
+        """
+        return line
+
     @abc.abstractmethod
     def add(self, line: Event | Hop) -> bool:
         """Queue a line for the sinks. False if an earlier run emitted it: then it must not be emitted again."""

@@ -128,6 +128,7 @@ def test_a_cut_during_the_installation_and_a_second_push(tmp_path: Path, sshd: S
     assert _installs(root) == 1
 
 
+@pytest.mark.long
 def test_sigterm_ends_a_push_but_not_the_installation(tmp_path: Path, sshd: Server) -> None:
     root = make_root(tmp_path / "device")
     (root / "HOLD").touch()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -10,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.runtime.bundle.conftest import bundle_bytes
+from tests.runtime.bundle.conftest import Pair, bundle_bytes
 from tests.runtime.flash.conftest import Server, contents_of, free_port, make_root
 from tests.waiting import wait_until
 
 from seisedge.runtime.bundle.container import Bundle, open_bundle
 from seisedge.runtime.flash.push import Outcome, push, status_of
 from seisedge.runtime.flash.remote import Device, LostError
-from seisedge.runtime.launcher.receive import assemble, have
+from seisedge.runtime.launcher.receive import assemble, have, keep_wheels
 
 
 def no_pause(_seconds: float) -> None:
@@ -70,13 +73,13 @@ def test_a_first_push_and_an_update_of_a_model(tmp_path: Path, sshd: Server) -> 
 
 OTHER_STAGES = [
     ("status", "before"), ("have", "before"), ("have", "after"), ("receive", "before"), ("receive", "after"),
-    ("assemble", "before"), ("assemble", "after"), ("job", "before"),
+    ("assemble", "before"), ("assemble", "after"), ("job", "before"), ("job", "after"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("command", "when"),
-    [("receive", "middle"), ("job", "after"), *(pytest.param(*at, marks=pytest.mark.long) for at in OTHER_STAGES)],
+    [("receive", "middle"), *(pytest.param(*at, marks=pytest.mark.long) for at in OTHER_STAGES)],
 )
 def test_a_connection_that_breaks(tmp_path: Path, sshd: Server, command: str, when: str) -> None:
     """The server's process of the connection is killed: the next connection resumes, with the same outcome."""
@@ -95,6 +98,7 @@ def test_a_connection_that_breaks(tmp_path: Path, sshd: Server, command: str, wh
     assert status_of(sshd.device(root))["state"] == "committed"
 
 
+@pytest.mark.long
 def test_a_cut_during_the_installation_and_a_second_push(tmp_path: Path, sshd: Server) -> None:
     """The installation goes on without the connection; a push meanwhile attaches to it."""
     root = make_root(tmp_path / "device")
@@ -124,6 +128,28 @@ def test_a_cut_during_the_installation_and_a_second_push(tmp_path: Path, sshd: S
     assert _installs(root) == 1
 
 
+@pytest.mark.long
+def test_sigterm_ends_a_push_but_not_the_installation(tmp_path: Path, sshd: Server) -> None:
+    root = make_root(tmp_path / "device")
+    (root / "HOLD").touch()
+    (tmp_path / "1.seisedge").write_bytes(bundle_bytes(contents_of(wheel=1000, model=1000), Pair(1).sign))
+    options = ", ".join(f'"{option}"' for option in sshd.options)
+    (tmp_path / "fleet.toml").write_text(
+        f'hardware = "arm64"\nssh = [{options}]\n[[hosts]]\nhost = "{sshd.device(root).target}"\n'
+        f'port = {sshd.port}\nstations = ["XX.STA"]\nroot = "{root}"\n'
+    )
+    command = [sys.executable, "-m", "seisedge.cli", "flash", "push", str(tmp_path / "1.seisedge")]
+    process = subprocess.Popen([*command, "--fleet", str(tmp_path / "fleet.toml")], stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: _installs(root) == 1, 300.0)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode != 0 and "stopped by SIGTERM" in errors and "Traceback" not in errors
+    (root / "HOLD").unlink()
+    wait_until(lambda: (root / "state.json").exists(), 300.0)
+    assert _installs(root) == 1
+
+
+@pytest.mark.long
 def test_a_bundle_that_failed_is_not_tried_again_unasked(tmp_path: Path, sshd: Server) -> None:
     root = make_root(tmp_path / "device")
     (root / "FAIL").touch()
@@ -154,6 +180,7 @@ def test_what_is_wrong_with_a_device(tmp_path: Path, sshd: Server) -> None:
         status_of(sshd.device(root, free_port()))
 
 
+@pytest.mark.long
 def test_a_changed_file_of_the_installed_version_is_sent_again(tmp_path: Path, sshd: Server) -> None:
     root = make_root(tmp_path / "device")
     with bundle_of(tmp_path / "1.seisedge", contents_of(wheel=1000, model=2000)) as bundle:
@@ -177,6 +204,20 @@ def test_the_rebuilt_bundle_has_the_same_bytes(tmp_path: Path) -> None:
         damaged = bundle.manifest.files[0].sha256
         (files / damaged).write_bytes(b"damaged")
         assert list(have(tmp_path, [damaged])) == [] and not (files / damaged).exists()
+
+
+def test_a_device_that_was_installed_from_a_stick_keeps_the_wheels(tmp_path: Path) -> None:
+    contents = contents_of(wheel=1000, model=700)
+    with bundle_of(tmp_path / "1.seisedge", contents) as bundle:
+        wheel = next(entry for entry in bundle.manifest.files if entry.path.startswith("wheels/"))
+        files = tmp_path / "incoming/files"
+        files.mkdir(parents=True)
+        (files / ("0" * 64)).touch()  # of an earlier bundle
+        keep_wheels(tmp_path, tmp_path / "1.seisedge")
+        assert [path.name for path in files.iterdir()] == [wheel.sha256]
+        assert list(have(tmp_path, [wheel.sha256])) == [f"{wheel.sha256} complete"]
+        keep_wheels(tmp_path, tmp_path / "none.seisedge")  # a stick that was removed is no error
+        assert [path.name for path in files.iterdir()] == [wheel.sha256]
 
 
 class Wire:

@@ -5,6 +5,7 @@ import pytest
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
+from seisedge.runtime.sinks._base import Refused
 from seisedge.runtime.sinks.jsonl import JsonLinesFile
 
 
@@ -23,6 +24,20 @@ def test_a_file_is_appended_to_and_has_each_line_once(tmp_path: Path, events: li
         sink.write(event)
     sink.close()
     assert _revisions(path) == [0, 1, 2]
+
+
+def test_another_content_for_a_revision_in_the_file_is_refused(tmp_path: Path, events: list[Event]) -> None:
+    """Of another version, after the journal was lost: it was dropped without a word before."""
+    path = tmp_path / "events.jsonl"
+    sink = JsonLinesFile(path)
+    sink.write(events[0])
+    sink.close()
+    sink = JsonLinesFile(path)
+    sink.write(msgspec.structs.replace(events[0], emitted="2020-01-01T00:00:00.000000Z"))  # a repetition
+    with pytest.raises(Refused, match=f"revision 0 of {events[0].id} is in .* with another content"):
+        sink.write(msgspec.structs.replace(events[0], timing="questionable"))
+    sink.close()
+    assert _revisions(path) == [0]
 
 
 def test_an_incomplete_line_is_removed(tmp_path: Path, events: list[Event]) -> None:

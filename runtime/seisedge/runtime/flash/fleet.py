@@ -129,7 +129,13 @@ def push_in_waves(
                 return push(device, opened, lambda line: say(f"{device.name}: {line}"), again=again, options=options)
 
         with ThreadPoolExecutor(min(PARALLEL, len(wave))) as pool:
-            found = list(pool.map(one, wave))
+            try:
+                found = list(pool.map(one, wave))
+            except BaseException:  # Ctrl-C, SIGTERM
+                for device in wave:
+                    device.connections.end()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         outcomes += found
         failed = [outcome for outcome in found if outcome.word == "failed"]
         unreachable = sum(outcome.word == "unreachable" for outcome in outcomes)

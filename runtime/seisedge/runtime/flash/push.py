@@ -64,7 +64,7 @@ def push(
             status, text = follow(device, ["job", name, "--push", push_id, *extra], say)
             return Outcome(device, "failed" if status else "installed", text.removeprefix("Error: "), sent)
         except LostError as error:
-            if not reached or wait_s is None:
+            if not reached or wait_s is None or device.connections.ended:
                 more = "; what was started there goes on: push again to see the result" if reached else ""
                 return Outcome(device, "unreachable", f"{error}{more}", sent)
             say(f"{error}; trying again in {wait_s:g} s")

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from seisedge.runtime.errors import FailedError, InputError
@@ -36,6 +36,28 @@ class LostError(FailedError):
     """No connection to a device, or it broke."""
 
 
+class Connections:
+    """The connections of a push, so that Ctrl-C ends them all. What was started on devices goes on."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        self._running.add(process)
+        if self.ended:
+            process.terminate()
+
+    def remove(self, process: subprocess.Popen[bytes]) -> None:
+        self._running.discard(process)
+
+    def end(self) -> None:
+        """End all connections; later ones end at once."""
+        self.ended = True
+        for process in list(self._running):
+            process.terminate()
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """A device and its launcher. target: of ssh, as user@host. stations: that it must be; () for any.
@@ -50,6 +72,7 @@ class Device:
     launcher: str = ""
     places: tuple[str, ...] = ()
     ssh: tuple[str, ...] = ()
+    connections: Connections = field(default_factory=Connections, compare=False)
 
     @property
     def name(self) -> str:
@@ -75,9 +98,9 @@ def call(device: Device, arguments: Iterable[str], sent: Iterable[bytes] = ()) -
     Raises LostError without a connection, InputError or FailedError with the message of the launcher.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-        process = _started(device, arguments, stdin=subprocess.PIPE, stdout=out, stderr=errors)
-        _send(process, sent)
-        status = process.wait()
+        with _started(device, arguments, stdin=subprocess.PIPE, stdout=out, stderr=errors) as process:
+            _send(process, sent)
+            status = process.wait()
         _check(device, status, _text(errors))
         return _text(out)
 
@@ -88,25 +111,32 @@ def follow(device: Device, arguments: Iterable[str], say: Callable[[str], object
     Raises LostError.
     """
     with tempfile.TemporaryFile() as errors:
-        process = _started(device, arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
-        assert process.stdout is not None
         last = ""
-        with process.stdout:
-            for line in _lines(process.stdout):
-                last = line or last
-                say(line)
-        status = process.wait()
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": errors}
+        with _started(device, arguments, **streams) as process:
+            assert process.stdout is not None
+            with process.stdout:
+                for line in _lines(process.stdout):
+                    last = line or last
+                    say(line)
+            status = process.wait()
         text = _text(errors)
-        if status in (LOST, NO_PROGRAM):
+        if status in (LOST, NO_PROGRAM) or status < 0:
             _check(device, status, text)
         return status, _error_in(text) if status and ERROR in text else last
 
 
-def _started(device: Device, arguments: Iterable[str], **streams: object) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def _started(device: Device, arguments: Iterable[str], **streams: object) -> Iterator[subprocess.Popen[bytes]]:
     try:
-        return subprocess.Popen(device.command(arguments), **streams)  # type: ignore[call-overload,no-any-return]
+        process = subprocess.Popen(device.command(arguments), **streams)  # type: ignore[call-overload]
     except FileNotFoundError:
         raise InputError("ssh is missing on this computer; install OpenSSH's client") from None
+    device.connections.add(process)
+    try:
+        yield process
+    finally:
+        device.connections.remove(process)
 
 
 def _send(process: subprocess.Popen[bytes], pieces: Iterable[bytes]) -> None:

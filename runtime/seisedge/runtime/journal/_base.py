@@ -71,6 +71,13 @@ class BaseJournal(abc.ABC):
     def record_state(self, station: Station) -> None:  # noqa: B027  see `restore`
         """The state of the station has changed without a packet: the next transaction stores it."""
 
+    def numbered(self, line: Event | Hop) -> Event | Hop | None:
+        """The line as it is to be added; None where an earlier run has emitted the last revision of its event.
+
+        A revision that an earlier run, of another version, emitted with another content gets the next free number.
+        """
+        return line
+
     @abc.abstractmethod
     def add(self, line: Event | Hop) -> bool:
         """Queue a line for the sinks. False if an earlier run emitted it: then it must not be emitted again."""

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,13 @@ import msgspec
 from seisedge.runtime.files import OWNER_ONLY, created_with
 from seisedge.runtime.journal.folder_lock import Unavailable, identities
 from seisedge.runtime.journal.line import Line
+from seisedge.runtime.journal.said import Said
 from seisedge.runtime.journal.schema import (
+    ADDED_COLUMNS,
     APPLICATION_ID,
     BUSY_S,
+    COLUMNS,
+    CONTENTS_TABLE,
     FILE_NAME,
     SCHEMA_VERSION,
     TABLES,
@@ -67,7 +71,7 @@ class Transaction:
 
     events: (id, revision) of the events emitted. hops: by station, the position of the last hop emitted.
     places: by sink, the number of the last line received; None if unchanged. now_ns: wall clock, ns UTC.
-    stored_ns: storage clock, by which the age of lines and keys is counted.
+    stored_ns: storage clock, by which the age of lines and keys is counted. contents: of `events`.
     """
 
     source: str
@@ -78,6 +82,7 @@ class Transaction:
     places: Mapping[str, int] | None
     now_ns: int
     stored_ns: int
+    contents: Mapping[tuple[str, int], Said] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,9 @@ class Database:
                     f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
             check_version(self._link, path)
+            self._link.execute(CONTENTS_TABLE)
             self._hide_secrets()
-            check_columns(self._link)
+            check_columns(self._link, COLUMNS | ADDED_COLUMNS)
             verdict = self._link.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
@@ -189,6 +195,10 @@ class Database:
                     "INSERT OR IGNORE INTO emitted VALUES (?, ?, ?)", [(*key, stored_ns) for key in transaction.events]
                 )
                 self._link.executemany(
+                    "INSERT OR IGNORE INTO contents VALUES (?, ?, ?, ?)",
+                    [(*key, content.digest, content.last) for key, content in transaction.contents.items()],
+                )
+                self._link.executemany(
                     "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
                     [(line.seq, line.station, line.kind, line.body, stored_ns) for line in transaction.lines],
                 )
@@ -233,6 +243,10 @@ class Database:
         """
         with self._lock, _translated_errors(), self._atomic():
             self._link.execute("DELETE FROM emitted WHERE emitted_ns < ?", (before_ns,))
+            self._link.execute(
+                "DELETE FROM contents WHERE NOT EXISTS (SELECT 1 FROM emitted "
+                "WHERE emitted.id = contents.id AND emitted.revision = contents.revision)"
+            )
             row = self._link.execute(
                 "SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1 OFFSET ?", (max_lines,)
             ).fetchone()
@@ -263,6 +277,18 @@ class Database:
         """True if this revision of an event is stored as emitted."""
         rows = self._read("SELECT 1 FROM emitted WHERE id = ? AND revision = ?", event_id, revision)
         return bool(rows)
+
+    def said_of(self, event_id: str) -> dict[int, Said | None]:
+        """By emitted revision of an event, its content; None where an earlier release emitted it."""
+        rows = self._read(
+            "SELECT emitted.revision, digest, last FROM emitted LEFT JOIN contents USING (id, revision) WHERE id = ?",
+            event_id,
+        )
+        return {
+            row[0]: Said(row[1], bool(row[2])) if isinstance(row[1], bytes) else None
+            for row in rows
+            if isinstance(row[0], int)
+        }
 
     def lines_after(self, seq: int, limit: int) -> list[Line]:
         """Up to `limit` lines with numbers above `seq`, in order."""

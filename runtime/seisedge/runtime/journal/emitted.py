@@ -2,6 +2,10 @@
 
 A run that resumes from an older token computes some lines a second time. An event is recognised by (id, revision), a
 hop by its position: hops of a station come in order, so that all up to the last emitted one are repetitions.
+
+A run of another version, with other models or settings, computes lines of the same events with another content. What
+was delivered is kept: such a line gets the next free revision, so that each (id, revision) has one content in every
+sink, and an event that was not final yet becomes final. After the last revision of an event nothing more is emitted.
 """
 
 from __future__ import annotations
@@ -10,8 +14,11 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.journal.outbox import MAX_UNSAVED
+from seisedge.runtime.journal.said import Said, said
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,7 +46,7 @@ class Emitted:
         for station, text in hops.items():
             with contextlib.suppress(ValueError):  # a damaged one: hops of this station can be emitted again
                 self._hops[station] = HopPosition.parse(text)
-        self._unsaved_events: dict[tuple[str, int], None] = {}  # oldest first
+        self._unsaved_events: dict[tuple[str, int], Said] = {}  # oldest first
         self._unsaved_hops: set[str] = set()  # stations
 
     def add(self, line: Event | Hop, epoch: int, is_stored: Callable[[str, int], bool]) -> bool:
@@ -51,7 +58,7 @@ class Emitted:
             key = (line.id, line.revision)
             if key in self._unsaved_events or is_stored(*key):
                 return False
-            self._unsaved_events[key] = None
+            self._unsaved_events[key] = said(line)
             if len(self._unsaved_events) > MAX_UNSAVED:
                 del self._unsaved_events[next(iter(self._unsaved_events))]
             return True
@@ -63,6 +70,22 @@ class Emitted:
         self._unsaved_hops.add(line.station)
         return True
 
+    def numbered(self, line: Event, stored: Mapping[int, Said | None]) -> Event | None:
+        """The line with the revision under which it is to be emitted; None where its event has ended before.
+
+        stored: by revision, what the database has of the event; None where its content is unknown.
+        """
+        unsaved = {revision: content for (event, revision), content in self._unsaved_events.items() if event == line.id}
+        known = {**stored, **unsaved}
+        ended = any(content.last for content in known.values() if content is not None)
+        if line.revision not in known:
+            return None if ended else line
+        mine = said(line)
+        unknown = known[line.revision] is None
+        if ended or unknown or any(content is not None and content.digest == mine.digest for content in known.values()):
+            return line  # a repetition
+        return msgspec.structs.replace(line, revision=max(known) + 1, status=line.status if mine.last else "update")
+
     def epoch_of(self, station_id: str) -> int | None:
         """Epoch of the station's last hop; None if it has emitted none."""
         last = self._hops.get(station_id)
@@ -72,6 +95,11 @@ class Emitted:
     def unsaved_events(self) -> list[tuple[str, int]]:
         """(id, revision) of events that no transaction has stored, oldest first; at most the newest MAX_UNSAVED."""
         return list(self._unsaved_events)
+
+    @property
+    def unsaved_contents(self) -> dict[tuple[str, int], Said]:
+        """By (id, revision), the content of events that no transaction has stored."""
+        return dict(self._unsaved_events)
 
     @property
     def unsaved_hops(self) -> dict[str, str]:

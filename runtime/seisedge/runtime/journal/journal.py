@@ -123,6 +123,14 @@ class Journal(BaseJournal):
     def record_state(self, station: Station) -> None:
         self._unsaved_stations[station.station_id] = station
 
+    def numbered(self, line: Event | Hop) -> Event | Hop | None:
+        if isinstance(line, Hop):
+            return line
+        numbered = self._emitted.numbered(line, self._store.said_of(line.id))
+        if numbered is None:
+            self.counters.repeated_lines += 1
+        return numbered
+
     def add(self, line: Event | Hop) -> bool:
         station = self._stations.get(line.station)
         if not self._emitted.add(line, 0 if station is None else station.epoch, self._store.was_emitted):
@@ -209,6 +217,7 @@ class Journal(BaseJournal):
             places=outbox.places if outbox.places_changed else None,
             now_ns=self._time_ns(),
             stored_ns=self._clock(),
+            contents=self._emitted.unsaved_contents,
         )
 
     def _prune(self) -> None:

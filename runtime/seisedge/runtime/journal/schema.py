@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 
 from seisedge.runtime.errors import InputError
@@ -34,6 +35,14 @@ CREATE TABLE outbox (
 );
 CREATE TABLE sinks (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, updated_ns INTEGER NOT NULL);
 """
+# Added after the first release; earlier releases ignore it, so that a station can go back to them.
+CONTENTS_TABLE = """
+CREATE TABLE IF NOT EXISTS contents (
+    id TEXT NOT NULL, revision INTEGER NOT NULL, -- of `emitted`
+    digest BLOB NOT NULL, last INTEGER NOT NULL, -- see `said.Said`
+    PRIMARY KEY (id, revision)
+) WITHOUT ROWID;
+"""
 COLUMNS = {
     "stations": ["source", "station", "token", "token_ns", "front", "back", "settings", "updated_ns"],
     "emitted": ["id", "revision", "emitted_ns"],
@@ -41,11 +50,12 @@ COLUMNS = {
     "outbox": ["seq", "station", "kind", "body", "created_ns"],
     "sinks": ["name", "seq", "updated_ns"],
 }
+ADDED_COLUMNS = {"contents": ["id", "revision", "digest", "last"]}
 
 
-def check_columns(link: sqlite3.Connection) -> None:
+def check_columns(link: sqlite3.Connection, tables: Mapping[str, list[str]] = COLUMNS) -> None:
     """Raises sqlite3.DatabaseError if a table is not that of `TABLES`: its definition is damaged."""
-    for table, columns in COLUMNS.items():
+    for table, columns in tables.items():
         found = [row[1] for row in link.execute(f"PRAGMA table_info({table})")]
         if found != columns:
             raise sqlite3.DatabaseError(f"the table {table} must have the columns {', '.join(columns)}")

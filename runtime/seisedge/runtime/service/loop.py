@@ -251,8 +251,8 @@ class Loop:
     def _emit_all(self, drafts: Iterator[Draft], packet: Packet | None, source: Source, taken_ns: int) -> None:
         """Write the lines that are due. packet: the one that made them due; taken_ns: when work on it began."""
         for draft in drafts:
-            line = self._line(draft, packet, taken_ns, source)
-            if not self._journal.add(line):
+            line = self._journal.numbered(self._line(draft, packet, taken_ns, source))
+            if line is None or not self._journal.add(line):
                 continue
             if isinstance(line, Event):
                 self._health.note_event(line)

@@ -13,7 +13,8 @@ import msgspec
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.files import OWNER_ONLY, created_with
-from seisedge.runtime.sinks._base import Sink
+from seisedge.runtime.journal.said import said
+from seisedge.runtime.sinks._base import Refused, Sink
 
 MEMORY_BYTES = 4 << 20  # read from the end of the file to find lines that are already there
 MAX_MB, KEEP_FILES = 64.0, 8
@@ -59,7 +60,8 @@ class EventsFile(Sink):
 class JsonLinesFile(Sink):
     """Appends to a file. At `max_mb` it is renamed to `PATH.1`, that one to `PATH.2`, up to `keep_files` of them.
 
-    A line that is already in the last `MEMORY_BYTES` of the file or of `PATH.1` at the start is not written again. An
+    A line that is already in the last `MEMORY_BYTES` of the file or of `PATH.1` at the start is not written again; a
+    revision that is there with another content, of another version after the journal was lost, is refused. An
     incomplete last line, left by a loss of power or a full disk, is removed. An event is flushed to the disk when
     `write` returns; a hop is flushed with the next event.
 
@@ -76,12 +78,16 @@ class JsonLinesFile(Sink):
         try:
             self._file = _opened(self._path, self._file_mode)
             self._size = self._whole_lines()
-            self._present = _keys(self._rotated(1)) | _keys(path)
+            self._present = _present(self._rotated(1)) | _present(path)
         except OSError as error:
             raise InputError(f"{path}: events cannot be written to this file: {error.strerror}") from error
 
     def write(self, line: Event | Hop) -> None:
-        if _key(line) in self._present:
+        key = _key(line)
+        if key in self._present:
+            content = self._present[key]
+            if content is not None and isinstance(line, Event) and said(line).digest != content:
+                raise Refused(f"revision {line.revision} of {line.id} is in {self._path} with another content")
             return
         body = msgspec.json.encode(line) + b"\n"
         if self._size and self._size + len(body) > self._max_bytes:
@@ -168,16 +174,18 @@ def _key(line: Event | Hop | _Head) -> tuple[str, int]:
     return f"{line.station} {line.time} {line.coverage} {line.probabilities}", -1
 
 
-def _keys(path: Path) -> set[tuple[str, int]]:
-    """Keys of the lines at the end of a file; lines of other programs are skipped."""
+def _present(path: Path) -> dict[tuple[str, int], bytes | None]:
+    """Keys of the lines at the end of a file, and what an event contains; lines of other programs are skipped."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - MEMORY_BYTES))
             lines = file.read().splitlines()
     except FileNotFoundError:
-        return set()
-    keys = set()
+        return {}
+    found: dict[tuple[str, int], bytes | None] = {}
     for line in lines:
         with contextlib.suppress(msgspec.DecodeError):
-            keys.add(_key(msgspec.json.decode(line, type=_Head)))
-    return keys
+            key = _key(msgspec.json.decode(line, type=_Head))
+            found[key] = None
+            found[key] = said(msgspec.json.decode(line, type=Event)).digest
+    return found

@@ -378,8 +378,11 @@ def onset_errors(report: EvaluationReport) -> Any:
         ax.hist(values, bins=[k / 20 for k in range(-20, 21)], color=colour)
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set_title(f"{name}: {len(values)} onsets", fontsize=11)
+        ax.set_xticks([-1, -0.5, 0, 0.5, 1])
         ax.set_xlabel("onset − pick, s (beyond ±1 s not shown)")
         _plain(ax)
+    axes[0][0].set_ylabel("onsets")
+    canvas.suptitle(f"{report.model}: errors of the onset times, bins of 0.05 s", fontsize=11)
     return canvas
 
 

@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         "Serve recorded data over SeedLink: a virtual digitizer.",
     ),
     "config": ("seisedge.runtime.commands.config:command", None, "Write and check station files."),
-    "state": ("seisedge.runtime.commands.state:command", None, "Inspect the state folder of a run."),
+    "state": ("seisedge.runtime.commands.state:command", None, "Inspect, copy and move the state of a run."),
     "inspect": ("seisedge.runtime.commands.inspect:command", None, "Print the card of a model file."),
     "bench": ("seisedge.runtime.commands.bench:command", None, "Measure latency, FLOPs and memory of models."),
     "flash": ("seisedge.runtime.commands.flash:command", "flash", "Make, sign and compare bundles for stations."),

@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.runtime.sinks.receiver import Receiver, serving
 
 from seisedge.cli import main
 from seisedge.runtime.demo import RECORDING, STATIONS
+from seisedge.runtime.journal.folder_lock import FolderLock
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.urls import url_key
 
@@ -65,6 +67,61 @@ def test_events_that_were_closed_are_not_listed_as_open(tmp_path: Path) -> None:
     assert set(last.values()) == {"final"}
     facts = json.loads(_seisedge("state", "show", state, "--json").output)
     assert [station["open_events"] for station in facts["stations"]] == [[], []]
+
+
+def test_a_state_that_moves_to_another_machine(tmp_path: Path) -> None:
+    """Exported while a run holds the folder; the run that resumes from the copy repeats nothing and loses nothing."""
+    whole, first, second = tmp_path / "whole.jsonl", tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    old, new, copy = tmp_path / "old", tmp_path / "new", tmp_path / "B918.state"
+    long, part = _part(tmp_path / "long.mseed"), _part(tmp_path / "part.mseed", 240)
+    with Digitizer([long], speed=0.0) as digitizer:
+        url = f"{digitizer.url}/PB_B918,PB_B921"
+        command = ["run", *STATIONS.glob("*.toml"), "--until-end", "--json"]
+        assert _seisedge(*command, "--source", url, "--events", whole).exit_code == 0
+        port = int(digitizer.url.rpartition(":")[2])
+    with Digitizer([part], listen=("127.0.0.1", port), speed=0.0):
+        assert _seisedge(*command, "--source", url, "--state", old, "--events", first).exit_code == 0
+    with closing(FolderLock(old)):  # as of a run
+        exported = _seisedge("state", "export", old, copy)
+        assert exported.exit_code == 0, exported.output
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    again = _seisedge("state", "export", old, copy)
+    assert again.exit_code == 2 and "already exists" in again.output
+    assert _seisedge("state", "import", copy, new).exit_code == 0
+    facts = [json.loads(_seisedge("state", "show", folder, "--json").output) for folder in (old, new)]
+    assert facts[0] | {"folder": ""} == facts[1] | {"folder": ""}
+    with Digitizer([long], listen=("127.0.0.1", port), speed=0.0):
+        assert _seisedge(*command, "--source", url, "--state", new, "--events", second).exit_code == 0
+    ids = [[(x["id"], x["revision"]) for x in map(json.loads, p.read_text().splitlines())] for p in (first, second)]
+    assert ids[0] and ids[1] and not set(ids[0]) & set(ids[1])
+    expected = {x["id"] for x in map(json.loads, whole.read_text().splitlines())}
+    assert {one for one, _ in ids[0] + ids[1]} == expected
+
+
+def test_an_import_that_is_refused(tmp_path: Path) -> None:
+    state, copy, text = tmp_path / "state", tmp_path / "copy", tmp_path / "text"
+    assert _seisedge("run", _part(tmp_path / "part.mseed", 60), "--state", state, "--json").exit_code == 0
+    assert _seisedge("state", "export", state, copy).exit_code == 0
+    text.write_text("Dear diary", encoding="utf-8")
+    newer = tmp_path / "newer"
+    newer.write_bytes(copy.read_bytes())
+    with sqlite3.connect(newer) as link:
+        link.execute("PRAGMA user_version = 99")
+    link.close()
+    cases = (
+        (text, tmp_path / "new", "this is no copy of a journal, or it is damaged"),
+        (tmp_path / "none", tmp_path / "new", "no such file"),
+        (newer, tmp_path / "new", "made by a newer seisedge (journal schema 99"),
+        (copy, state, "there is a journal already"),
+    )
+    for source, folder, reason in cases:
+        result = _seisedge("state", "import", source, folder)
+        assert result.exit_code == 2 and reason in result.output, result.output
+    with closing(FolderLock(tmp_path / "used")):
+        result = _seisedge("state", "import", copy, tmp_path / "used")
+        assert result.exit_code == 2 and "in use by another run" in result.output
+    result = _seisedge("state", "export", tmp_path / "nowhere", tmp_path / "x")
+    assert result.exit_code == 2 and "no journal there" in result.output and not (tmp_path / "x").exists()
 
 
 def test_a_damaged_row_is_named(tmp_path: Path) -> None:

@@ -407,3 +407,23 @@ def test_a_line_at_the_start_waits_for_the_first_answer(broker: Broker, events: 
     sink = MqttSink(MqttConfig("127.0.0.1", broker.port), ["XX.STA"])
     sink.write(events[0])
     sink.close()
+
+
+def test_the_end_of_a_run_does_not_wait_for_the_first_answer(events: list[Event]) -> None:
+    """Of a broker that never answers: without `give_up` the line would wait for `timeout_s`, ten minutes here."""
+    with silent_port() as port:
+        sink = MqttSink(MqttConfig("127.0.0.1", port, timeout_s=600.0), ["XX.STA"])
+        failed = threading.Event()
+
+        def write() -> None:
+            try:
+                sink.write(events[0])
+            except ConnectionError:
+                failed.set()
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        sink.give_up()
+        thread.join(30)
+        assert failed.is_set()
+        sink.close()

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
+from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
 from seisedge.runtime.paths import text_from_path
 
 if TYPE_CHECKING:
@@ -21,12 +22,14 @@ EPILOG = """\b
 Examples:
   seisedge state show /var/lib/seisedge/B918
   seisedge state show /var/lib/seisedge/B918 --json
+  seisedge state export /var/lib/seisedge/B918 B918.state
+  seisedge state import B918.state /var/lib/seisedge/B918
 """
 
 
 @click.group(epilog=EPILOG)
 def command() -> None:
-    """Inspect the state folder of `seisedge run --state DIR`."""
+    """Inspect, copy and move the state folder of `seisedge run --state DIR`."""
 
 
 @command.command("show", epilog=EPILOG, short_help="Show positions, open events, waiting lines.")
@@ -47,6 +50,38 @@ def show(folder: Path, as_json: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
     else:
         _print(facts)
+
+
+@command.command("export", epilog=EPILOG, short_help="Copy the state to one file.")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
+@overwrite_option
+def export(folder: Path, target: Path, overwrite: bool) -> None:
+    """Copy the state of a run to FILE: positions, open events, waiting lines, and which revisions were emitted.
+
+    The run may go on; the copy is that of one moment. Only its owner can read FILE. Dead letters and the files of the
+    sinks are not part of it.
+    """
+    from seisedge.runtime.journal.copy import export_journal
+
+    protect_file(target, overwrite)
+    size = export_journal(folder, target)
+    click.echo(f"{text_from_path(target)}: {size / 1e3:.0f} kB; next: seisedge state import FILE DIR, on any machine")
+
+
+@command.command("import", epilog=EPILOG, short_help="Put a copy of the state into a new folder.")
+@click.argument("source", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+def import_(source: Path, folder: Path) -> None:
+    """Put a file of `seisedge state export` into DIR, which must not have a state yet. The next run with --state DIR
+    resumes from it.
+
+    Stop the old run before the new one starts: both would deliver the same events.
+    """
+    from seisedge.runtime.journal.copy import import_journal
+
+    import_journal(source, folder)
+    click.echo(f"{text_from_path(folder)}: next: seisedge run STATION.toml --state {text_from_path(folder)}")
 
 
 def _facts(reader: DatabaseReader) -> dict[str, Any]:

@@ -37,5 +37,8 @@ class Sink(abc.ABC):
         It receives None while the sink is connected, else the reason. Of a sink without a connection: never called.
         """
 
+    def give_up(self) -> None:  # noqa: B027  a hook, not every sink waits
+        """The run ends: `write` must not wait for a connection any more. Called from another thread than `write`."""
+
     def close(self) -> None:  # noqa: B027  a hook, not every sink holds a resource
         """Release files and connections; may be called twice."""

@@ -160,6 +160,7 @@ class Drain:
         """Deliver the remaining lines within `within_s`; returns the number of undelivered ones."""
         self._ending.set()
         self._wake.set()
+        self._sink.give_up()
         if self._worker is not None:
             self._worker.stop()
             self._worker.join(within_s)

@@ -59,6 +59,7 @@ class MqttSink(Sink):
         self._sent: tuple[tuple[str, int], MQTTMessageInfo] | None = None  # (id, revision) that waits for the broker
         self._status = f"{config.topic}/{stations[0]}/status"
         self._closing = threading.Event()
+        self._hurry = False  # the run ends
         self._online: MQTTMessageInfo | None = None
         self._client = self._new_client(f"seisedge-{stations[0]}{'-check' if probing else ''}")
         if config.username is not None:
@@ -128,9 +129,12 @@ class MqttSink(Sink):
     def _await_first_answer(self) -> None:
         """Wait until the first attempt to connect has ended, which a line of an earlier run would not do."""
         until_s = time.monotonic() + self._config.timeout_s
-        while not self._closing.is_set() and time.monotonic() < until_s:
+        while not (self._closing.is_set() or self._hurry) and time.monotonic() < until_s:
             if self._answered.wait(STEP_S):
                 return
+
+    def give_up(self) -> None:
+        self._hurry = True
 
     def close(self) -> None:
         """Publish `offline` and disconnect; the last will is only sent for a lost connection."""

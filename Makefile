@@ -13,7 +13,7 @@ WORKERS ?= 2
 IN_PARALLEL = -n $(WORKERS) --dist loadfile
 test test-long: export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-long fuzz check bench soak docs format pins lowest package fresh mutants clean
+.PHONY: demo test test-long fuzz check bench soak docs format pins lowest package aarch64 fresh mutants clean
 
 demo: .venv/station
 	$(BIN)/seisedge demo
@@ -61,6 +61,9 @@ lowest:   # the runtime tests with the lowest versions that pyproject.toml state
 
 package: .venv/developer   # sdist, a wheel built from it, and the demo from that wheel
 	.ci/package
+
+aarch64: .venv/developer   # a bare Arm system under emulation: bootstrap, and the same event lines; as root
+	.ci/aarch64 $(SUITE)
 
 fresh:    # demo, test and check on bare Debian systems; as root; SUITES=trixie for one of them
 	.ci/fresh $(SUITES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -15,6 +16,8 @@ from seisedge.runtime.flash.profile import Profile
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "firmware_configs" / "schemas"
+STATION_FILES = ROOT / "firmware_configs" / "stations"
+COMMON = "\n[models]\n"  # from this table on, the examples of all kinds of sources have the same text
 
 
 def files() -> dict[Path, str]:
@@ -25,7 +28,16 @@ def files() -> dict[Path, str]:
         SCHEMAS / "hop-1.schema.json": _schema(Hop, "seisedge.hop/1"),
         SCHEMAS / "hardware.schema.json": _schema(Profile, "Hardware profile (TOML)"),
         ROOT / "docs" / "commands.md": _reference(),
+        **{STATION_FILES / f"{kind}.toml": _station_file(kind) for kind in ("datalink", "shake-udp", "archive")},
     }
+
+
+def _station_file(kind: str) -> str:
+    """The example of one kind of source: its own text up to COMMON, then that of example.toml with its own codes."""
+    own = (STATION_FILES / f"{kind}.toml").read_text(encoding="utf-8").partition(COMMON)[0]
+    common = (STATION_FILES / "example.toml").read_text(encoding="utf-8").partition(COMMON)[2]
+    codes = tomllib.loads(own)["station"]
+    return own + COMMON + common.replace("PB.", f"{codes['network']}.").replace("B918", codes["station"])
 
 
 def _schema(kind: type, title: str) -> str:

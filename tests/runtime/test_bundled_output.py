@@ -7,6 +7,7 @@ parser; through the sinks that a station has.
 import dataclasses
 import io
 import json
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -257,10 +258,20 @@ def test_the_check_of_metrics_sees_a_fault(emitted: Emitted) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*sorted(STATIONS.glob("*.toml")), ROOT / "firmware_configs" / "stations" / "example.toml"], ids=str
+    "path", [*sorted(STATIONS.glob("*.toml")), *sorted((ROOT / "firmware_configs/stations").glob("*.toml"))], ids=str
 )
 def test_shipped_station_files_keep_their_schema(path: Path) -> None:
     schema = strict("station.schema.json")
     tree = tomllib.loads(path.read_text(encoding="utf-8"))
     assert [f"{e.json_path}: {e.message}" for e in schema.iter_errors(tree)] == []
     assert list(schema.iter_errors(tree | {"station": {"colour": "red"}}))
+
+
+def test_the_metrics_of_the_field_guide_exist(emitted: Emitted) -> None:
+    table = (ROOT / "docs/field-guide.md").read_text(encoding="utf-8").partition("## Metrics")[2].partition("\n## ")[0]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    named = {name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)}
+    assert len(named) > 20
+    found = {name.partition(" ")[0] for name in re.findall(r"^# TYPE seisedge_(.*)$", emitted.metrics, re.MULTILINE)}
+    code = (ROOT / "runtime/seisedge/runtime/service/health.py").read_text(encoding="utf-8")
+    assert [name for name in named - found if f'"{name}"' not in code] == []  # of a live run, or a board with sensors

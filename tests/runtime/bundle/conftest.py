@@ -55,7 +55,7 @@ def pairs() -> list[Pair]:
     return [Pair(k) for k in range(1, 6)]
 
 
-def manifest_of(contents: dict[str, bytes]) -> Manifest:
+def manifest_of(contents: dict[str, bytes], stations: dict[str, str] | None = None) -> Manifest:
     files = tuple(File(p, len(data), hashlib.sha256(data).hexdigest()) for p, data in sorted(contents.items()))
     return Manifest(
         serial=7,
@@ -64,14 +64,18 @@ def manifest_of(contents: dict[str, bytes]) -> Manifest:
         not_after="",
         seisedge="0.1.0",
         hardware=HARDWARE,
-        stations={"XX.STA": "stations/XX.STA.toml"},
+        stations={"XX.STA": "stations/XX.STA.toml"} if stations is None else stations,
         installed_bytes=1000,
         files=files,
     )
 
 
-def bundle_bytes(contents: dict[str, bytes], sign: Callable[[Envelope], Envelope] = lambda e: e) -> bytes:
-    manifest = manifest_of(contents)
+def bundle_bytes(
+    contents: dict[str, bytes],
+    sign: Callable[[Envelope], Envelope] = lambda e: e,
+    stations: dict[str, str] | None = None,
+) -> bytes:
+    manifest = manifest_of(contents, stations)
     written = io.BytesIO()
     envelope = sign(Envelope(PAYLOAD_TYPE, manifest.to_bytes()))
     write_bundle(written, envelope, ((f, iter([contents[f.path]])) for f in manifest.files))

@@ -1,6 +1,5 @@
 """A run as a service: stopped, monitored, queried."""
 
-import configparser
 import contextlib
 import fcntl
 import json
@@ -19,10 +18,8 @@ from pathlib import Path
 import pytest
 from tests.fakes import silent_port, unreachable_port
 
-from seisedge.runtime.commands.run import command as run_command
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.replay import Digitizer
-from seisedge.runtime.service.health import STUCK_S
 
 STOP_S = 5.0
 
@@ -339,17 +336,3 @@ def test_a_plain_run_does_not_import_the_service(part: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_the_unit_file_uses_existing_options() -> None:
-    unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment, method-assign]  # systemd's names have capitals
-    unit.read(Path(__file__).parents[3] / "firmware_configs" / "systemd" / "seisedge@.service", encoding="utf-8")
-    service = unit["Service"]
-    assert (service["Type"], service["Restart"]) == ("notify", "always")
-    assert float(service["TimeoutStopSec"]) > STOP_S and float(service["WatchdogSec"]) > STUCK_S
-    command = service["ExecStart"].split()
-    assert command[:3] == ["/opt/seisedge/bin/seisedge", "-v", "run"]
-    options = {name for parameter in run_command.params for name in parameter.opts}
-    assert {word for word in command[3:] if word.startswith("--")} <= options
-    assert service["StateDirectory"] == "seisedge/%i" and "/var/lib/seisedge/%i" in command

@@ -175,3 +175,21 @@ def test_stationxml_is_read_and_checked_with_the_station_file(tmp_path: Path) ->
     assert config.station is not None and config.station.stationxml == str(path)
     moved = msgspec.structs.replace(config, station=msgspec.structs.replace(config.station, stationxml="/else.xml"))
     assert settings_of(moved) == settings_of(config)
+
+
+def test_faults_of_different_kinds_are_listed_together(tmp_path: Path) -> None:
+    """A wrong value does not hide values that contradict each other elsewhere, or a missing StationXML file."""
+    text = (
+        STATION + 'stationxml = "none.xml"\n[trigger]\non_ratio = 1.2\noff_ratio = 1.5\n[live]\nmax_behind_s = 1e9\n'
+        '[channels.HHZ]\nazimuth_deg = 3\n[sinks.mqtt]\nhost = "h"\npassword_file = "/x"\n'
+    )
+    assert [fault.partition(" ")[0] for fault in _faults(tmp_path, text)] == [
+        "live.max_behind_s:",
+        "trigger.off_ratio",
+        "sinks.mqtt.password_file",
+        "channels.HHZ.azimuth_deg:",
+        "station.stationxml:",
+    ]
+    # a table with a wrong value is not compared further: its other values are not what the operator meant
+    faults = _faults(tmp_path, text.replace("on_ratio = 1.2", "on_ratio = true"))
+    assert len(faults) == 5 and not any(fault.startswith("trigger.off_ratio") for fault in faults)

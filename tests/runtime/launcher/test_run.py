@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +11,7 @@ from tests.runtime.bundle.conftest import Pair
 from tests.runtime.launcher.made import CODE, DEVICE, NOW, FakePrograms, bare_device, bundle, contents_of, launcher_at
 
 from seisedge.runtime.errors import FailedError
-from seisedge.runtime.launcher import run, safe_mode
+from seisedge.runtime.launcher import run
 from seisedge.runtime.launcher.command import status_lines, status_of
 from seisedge.runtime.launcher.health import (
     BEHIND,
@@ -305,19 +302,3 @@ def test_addresses() -> None:
     assert parsed_address("0.0.0.0:9108", 0) == ("127.0.0.1", 9108)
     assert parsed_address("[::1]:9108", 0) == ("::1", 9108)
     assert parsed_address(None, 1) == ("127.0.0.1", 8918)
-
-
-def test_safe_mode_of_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = safe_mode._server(("127.0.0.1", 0), json.dumps({"status": "outage"}).encode())
-    assert server is not None
-    base = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(f"{base}/healthz")
-        assert caught.value.code == 503 and json.loads(caught.value.read()) == {"status": "outage"}
-        caught.value.close()
-        with urllib.request.urlopen(f"{base}/metrics") as answer:
-            assert b"seisedge_up 0" in answer.read()
-    finally:
-        server.shutdown()
-        server.server_close()

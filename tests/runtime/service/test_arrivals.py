@@ -7,12 +7,12 @@ import pytest
 from tests.fakes import ListSource, classic_config, fake_models, packet
 
 from seisedge.runtime.config import ChannelConfig, StationConfig, StationIdentity
+from seisedge.runtime.notify import Notifier
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.service.arrivals import LONG_RECORDS, MAX_CHANNELS, MISSING_S, SILENT_S
 from seisedge.runtime.service.health import MAX_REASONS, REPORT_EVERY_S, Health
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.service.metrics import text_from_health
-from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sources import LinkState
 
 STEP_S = 10.0

@@ -19,6 +19,7 @@ from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.schema import FILE_NAME
+from seisedge.runtime.notify import Notifier
 from seisedge.runtime.service.arrivals import SILENT_S
 from seisedge.runtime.service.health import STUCK_S, UNDELIVERED_S, Health
 from seisedge.runtime.service.loop import Loop
@@ -29,7 +30,6 @@ from seisedge.runtime.service.metrics import (
     max_connections,
     text_from_health,
 )
-from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._base import Refused
 from seisedge.runtime.sinks._drain import Drain

@@ -14,12 +14,12 @@ from seisedge.runtime.files import OWNER_ONLY
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
+from seisedge.runtime.notify import Notifier
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.service.dead_letters import DeadLetters
 from seisedge.runtime.service.health import Health
 from seisedge.runtime.service.in_progress import InProgress
 from seisedge.runtime.service.loop import Loop
-from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._holding import Holding
 from seisedge.runtime.sinks.jsonl import EventsFile, JsonLinesFile

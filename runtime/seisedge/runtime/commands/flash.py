@@ -13,6 +13,7 @@ from seisedge.runtime.bundle.container import open_bundle, write_bundle
 from seisedge.runtime.bundle.envelope import Envelope
 from seisedge.runtime.bundle.keys import PublicKey
 from seisedge.runtime.bundle.trust import Trust, statement_from_bytes, succeed, trust_from_bytes
+from seisedge.runtime.commands._flash_fleet import print_fleet_status, push
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import MIB, file_written_whole, read_up_to, write_atomically
 
@@ -24,6 +25,8 @@ Examples:
       --serial 7 --version 2026.11 -o fleet.seisedge
   seisedge flash sign fleet.seisedge --key release.key
   seisedge flash verify fleet.seisedge --trust trust.json
+  seisedge flash push fleet.seisedge --fleet fleet.toml --wave 1,10,rest
+  seisedge flash status --fleet fleet.toml
 """
 MAX_TRUST_BYTES = MIB
 
@@ -291,12 +294,37 @@ def _on_device(name: str, text: str) -> None:
 for _name, _text in (
     ("bootstrap", "Set up this device and install a bundle."),
     ("install", "Install a bundle on this device, watch it, and go back if it fails."),
-    ("status", "Print what is installed on this device and how it is."),
     ("rollback", "Go back to the previous version on this device."),
     ("history", "Print what was installed, confirmed and left on this device."),
     ("gc", "Remove the versions on this device that are not in use."),
 ):
     _on_device(_name, _text)
+
+
+@command.command(
+    "status",
+    short_help="Print what is installed, here or on the devices of a fleet.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.option("--fleet", type=_Existing(), metavar="FLEET.toml", help="Print a table of these devices, over SSH.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION]...")
+def status(fleet: Path | None, as_json: bool, arguments: tuple[str, ...]) -> None:
+    """Print which version is installed on this device and how its stations are; with --fleet, on each of its devices.
+
+    Without --fleet: the command of the same name of flash.pyz, with its options, such as --root.
+    """
+    if fleet is not None:
+        if arguments:
+            raise InputError(f"--fleet takes no further options; got {' '.join(arguments)}")
+        print_fleet_status(fleet, as_json=as_json)
+        return
+    from seisedge.runtime.launcher.command import main
+
+    click.get_current_context().exit(main(["status", *arguments, *(["--json"] if as_json else [])]))
+
+
+command.add_command(push)
 
 
 def _trusted(statement: Path | None, keys: tuple[Path, ...]) -> Trust:

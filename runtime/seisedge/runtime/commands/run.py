@@ -12,6 +12,7 @@ from seisedge.runtime.bench.recorded import trial_windows
 from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._console import Console, stopped_by_signals
 from seisedge.runtime.commands._run_inputs import read_inputs
+from seisedge.runtime.commands._safe_mode import reported_in_safe_mode
 from seisedge.runtime.commands._service import Operation, Outputs, has_sinks, open_journal
 from seisedge.runtime.config import EngineName, Mode, StationConfig
 from seisedge.runtime.errors import DataError
@@ -109,6 +110,12 @@ Examples:
     help="Without station files: analyse the first N stations of the data and count the packets of others. "
     "Default: as many as the memory allows.",
 )
+@click.option(
+    "--safe-mode",
+    is_flag=True,
+    help="If the run cannot start, serve /healthz and /metrics with the reason instead of ending, and start again when "
+    "a station, StationXML or model file changes, at SIGHUP, and after five minutes. For services.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, and log to standard error.")
 def command(  # noqa: PLR0913 - one parameter for each option of the command
     data: tuple[str, ...],
@@ -124,6 +131,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     idle_exit: float | None,
     connect_timeout: float | None,
     max_stations: int | None,
+    safe_mode: bool,
     as_json: bool,
 ) -> None:
     """Read a stream, files, folders or standard input (-) and emit events.
@@ -135,7 +143,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
 
     Exit status: 0 success, 1 no connection or another failure, 2 unusable input.
     """
-    with Console(as_json=as_json) as console:
+    watched = (stationxml, *models)
+    with reported_in_safe_mode(safe_mode, data, metrics, watched) as start, Console(as_json=as_json) as console:
         chosen = cast("Mode | None", mode)
         inputs = read_inputs(data, urls, stationxml, engine, chosen)
         configs = list(inputs.configs.values())
@@ -168,6 +177,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 try:
                     with source:
                         operation.ready()
+                        start.up = True
                         report = loop.run(source, idle_exit_s=idle_exit)
                 finally:
                     operation.stopping()

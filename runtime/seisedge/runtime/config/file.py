@@ -48,11 +48,17 @@ def load_config(path: Path) -> StationConfig:
     _collect(data, StationConfig, "", faults)
     if "station" not in data:
         faults.insert(0, "[station] is missing: add it with the keys network and station")
+    wrong = {re.split(r"[.:\[ ]", fault, maxsplit=1)[0] for fault in faults}  # top-level keys
+    sound = {key: data[key] for key in StationConfig.__struct_fields__ if key in data and key not in wrong}
+    config = msgspec.convert(sound, StationConfig)  # the tables with a fault have their defaults
+    faults += _cross_faults(config)
     if not faults:
-        config = msgspec.convert(data, StationConfig)
-        faults = _cross_faults(config)
-        if not faults:
-            return _with_metadata(config, path.parent)
+        return _with_metadata(config, path.parent)
+    if config.station is not None and "channels" in sound:
+        try:
+            _with_metadata(config, path.parent)
+        except InputError as error:
+            faults.append(f"station.stationxml: {error}")
     raise ConfigError(str(path), faults)
 
 

@@ -18,7 +18,10 @@ from seisedge.runtime.machine import install_command
 
 LIBRARIES = ("installer", "securesystemslib")
 ROOMS = ("bundle", "launcher")
-MODULES = ("__init__.py", "errors.py", "files.py", "text.py")
+MODULES = (
+    "__init__.py", "addresses.py", "errors.py", "files.py", "notify.py", "output.py", "paths.py", "safe_mode.py",
+    "text.py", "tomlfile.py",
+)  # fmt: skip
 SHEBANG = b"#!/usr/bin/env python3\n"
 MAIN = b"""import sys
 

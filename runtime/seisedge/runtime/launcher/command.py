@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from seisedge.runtime.errors import FailedError, InputError, SeisedgeError
-from seisedge.runtime.launcher import health, run
+from seisedge.runtime.launcher import health, receive, run
 from seisedge.runtime.launcher.bootstrap import bootstrap, place_units
 from seisedge.runtime.launcher.device import DATA, ROOT, SETTINGS, Place, station_ids, this_device
 from seisedge.runtime.launcher.disk import Disk
 from seisedge.runtime.launcher.install import Launcher, disk_errors, install, locked
 from seisedge.runtime.launcher.programs import Programs, environment, interpreter
-from seisedge.runtime.launcher.safe_mode import serve
 from seisedge.runtime.launcher.slots import FILES, changed_files, collect, manifest_of, slot_of
-from seisedge.runtime.launcher.state import State, Version, read_state
+from seisedge.runtime.launcher.state import FILE_NAME, State, Version, read_state
 from seisedge.runtime.launcher.timebound import iso_now
 from seisedge.runtime.launcher.trusted import rotate
+from seisedge.runtime.safe_mode import serve
 
 Say = Callable[[str], object]
 CLOCK = run.Clock(time.monotonic, iso_now, time.sleep)
@@ -81,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
         "--json", action="store_true"
     )
     add("gc", _gc, "Remove the versions that are not in use; two are kept.")
+    receive.add_commands(add, (restarts, windows, installs))
     add("trust", _trust, "Replace the trusted keys by the next statement.").add_argument("statement", type=Path)
     return top
 
@@ -177,7 +179,15 @@ def station_command(place: Place, active: Version, station: str, index: int) -> 
         raise InputError(f"{slot.name}: it has no station file for {station}")
     paths = [file.path for file in manifest.files]
     models = sorted(path for path in paths if path.startswith("models/") and path.endswith(".onnx"))
-    command = [*interpreter(slot), "-m", "seisedge.cli", "-v", "run", str(slot / FILES / manifest.stations[station])]
+    command = [
+        *interpreter(slot),
+        "-m",
+        "seisedge.cli",
+        "-v",
+        "run",
+        "--safe-mode",
+        str(slot / FILES / manifest.stations[station]),
+    ]
     command += ["--state", str(place.data / station), "--engine", manifest.hardware.engine]
     host, port = health.address_of(slot, station, index)
     for model in models:
@@ -200,7 +210,7 @@ def _word(state: State) -> str:
 
 
 def _bootstrap(launcher: Launcher, given: argparse.Namespace) -> int:
-    bootstrap(launcher, given.trust, given.station, given.units)
+    bootstrap(launcher, given.trust, given.station)
     state = read_state(launcher.root)
     if state.active is not None and not given.again:
         print(f"version {state.active.version} is installed already; use 'install' for another bundle")
@@ -254,7 +264,11 @@ def _exec(launcher: Launcher, given: argparse.Namespace) -> int:
         reason = f"cannot start {error.filename or 'the active version'}: {error.strerror}"
     except SeisedgeError as error:
         reason = str(error)
-    return serve(_safe_address(place, station, index), station, reason)
+    ended = serve([f"{station}: {reason}"], _safe_address(place, station, index), [place.root / FILE_NAME])
+    if ended == "stopped":
+        return 0
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # kept by the new program until it sets its own handler
+    return os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def _safe_address(place: Place, station: str, index: int) -> tuple[str, int]:

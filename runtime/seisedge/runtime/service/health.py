@@ -20,9 +20,9 @@ from seisedge.runtime.counters import Histogram
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.machine import resident_mib, temperatures_c
+from seisedge.runtime.notify import Notifier
 from seisedge.runtime.output import STALLED_S, OutputStream
 from seisedge.runtime.service.arrivals import SILENT_S, Arrivals, Fault
-from seisedge.runtime.service.notify import Notifier
 from seisedge.runtime.sources import LinkState, Source
 from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.run_report import RunReport
@@ -242,6 +242,7 @@ class Health:
         memory = resident_mib()
         found = [
             Sample("up", "gauge", "1 if data are analysed, 0 in an outage.", 0.0 if condition == "outage" else 1.0),
+            Sample("safe_mode", "gauge", "1 if the station could not be started and only reports the reason.", 0.0),
             Sample("run_seconds", "gauge", "Seconds since the run began.", up_s),
             Sample(
                 "real_time_factor", "gauge", "Seconds of data analysed per second.", stream_s / up_s if up_s else None

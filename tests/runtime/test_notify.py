@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seisedge.runtime.service.notify import Notifier
+from seisedge.runtime.notify import Notifier
 
 
 @pytest.fixture

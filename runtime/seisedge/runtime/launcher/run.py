@@ -86,7 +86,10 @@ def _counted(launcher: Launcher, boot: str) -> tuple[State, str]:
 
 
 def _left(launcher: Launcher, reason: str, back: str, now: str) -> State:
-    """Go back from a broken version, once; else safe mode. reason, back: why it and the one before are broken; '': not."""
+    """Go back from a broken version, once; else safe mode.
+
+    reason, back: why it and the version before are broken; '' where they are not.
+    """
     state = read_state(launcher.root)
     if not reason:
         return launcher.save(replace(state, safe_mode="")) if state.safe_mode else state

@@ -21,6 +21,7 @@ from seisedge.runtime.engines import open_engine
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.flash.build import NEEDED, Inputs, build
 from seisedge.runtime.flash.golden import golden_path, make_golden, read_golden
+from seisedge.runtime.flash.launcher_file import launcher_bytes
 from seisedge.runtime.flash.profile import load_profile, profile_names, version_key
 from seisedge.runtime.flash.signing import KEY_VARIABLE, PASSPHRASE_VARIABLE
 from seisedge.runtime.inference.infer import bundled_model
@@ -97,6 +98,18 @@ def test_same_inputs_give_the_same_bytes(tmp_path: Path, inputs: Inputs, monkeyp
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     assert build(inputs, tmp_path / "c").built == "2023-11-14T22:13:20Z"
+
+
+def test_a_given_launcher(tmp_path: Path, inputs: Inputs) -> None:
+    given = tmp_path / "flash.pyz"
+    given.write_bytes(b"x")
+    with pytest.raises(InputError, match=r"flash\.pyz: no launcher; make one with 'seisedge flash launcher'"):
+        build(replace(inputs, launcher=given), tmp_path / "b")
+    given.write_bytes(launcher_bytes() + b"\n")
+    build(replace(inputs, launcher=given), tmp_path / "b")
+    opened = open_bundle(tmp_path / "b")
+    with opened.file:
+        assert opened.content("launcher/flash.pyz") == given.read_bytes()
 
 
 def _add(folder: str, name: str, content: str) -> Callable[[Path], None]:

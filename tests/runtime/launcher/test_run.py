@@ -132,6 +132,27 @@ def test_start_while_an_installation_runs(launcher: Launcher, monkeypatch: pytes
         assert run.start(launcher, BOOT, NOW) == before
 
 
+def test_an_installation_does_not_wait_for_a_start(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The import of all packages takes seconds; a start holds the lock only to write."""
+    tried: list[str] = []
+
+    def probe(slot: Path) -> str:
+        with locked(launcher.root):
+            tried.append(slot.name)
+        return ""
+
+    monkeypatch.setattr(launcher.programs, "probe", probe)
+    run.start(launcher, BOOT, NOW)
+    assert tried == [_slot(launcher, 2)]
+
+
+def test_starts_are_counted_for_each_station(launcher: Launcher) -> None:
+    (launcher.place.settings / "station").write_text("XX.STA\nXX.STB\n", encoding="utf-8")
+    for _ in range(2 * run.MAX_STARTS):
+        assert _serial(run.start(launcher, BOOT, NOW)) == 2
+    assert _serial(run.start(launcher, BOOT, NOW)) == 1
+
+
 def test_start_without_a_readable_state(launcher: Launcher) -> None:
     (launcher.root / "state.json").write_text("{", encoding="utf-8")
     assert "cannot read which version is active" in run.start(launcher, BOOT, NOW).safe_mode

@@ -120,11 +120,12 @@ class Database:
             self._link.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
             if not self._link.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 self._link.executescript(
-                    f"BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; "
+                    f"BEGIN; {TABLES} {CONTENTS_TABLE} PRAGMA application_id = {APPLICATION_ID}; "
                     f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
             check_version(self._link, path)
-            self._link.execute(CONTENTS_TABLE)
+            if not self._link.execute("SELECT count(*) FROM sqlite_master WHERE name = 'contents'").fetchone()[0]:
+                self._link.executescript(f"BEGIN; {CONTENTS_TABLE} COMMIT;")
             self._hide_secrets()
             check_columns(self._link, COLUMNS | ADDED_COLUMNS)
             verdict = self._link.execute("PRAGMA quick_check(1)").fetchone()[0]

@@ -48,46 +48,62 @@ def start(launcher: Launcher, boot: str, now: str) -> State:
     """
     try:
         with _locked_soon(launcher.root):
-            return _started(launcher, boot, now)
+            state, reason = _counted(launcher, boot)
+        if state.active is None:
+            return state
+        # without the lock: it takes seconds, and neither an installation nor another station has to wait for it
+        reason = reason or launcher.programs.probe(slot_of(launcher.root, state.active))
+        back = ""
+        if reason and state.previous is not None and not state.automatic:
+            back = launcher.programs.probe(slot_of(launcher.root, state.previous))
+        with _locked_soon(launcher.root):
+            if _active_slot(read_state(launcher.root)) == state.active.slot:
+                state = _left(launcher, reason, back, now)
+            else:
+                state = read_state(launcher.root)
+            point_current(launcher.disk, launcher.root, state)
     except (SeisedgeError, OSError):  # an installation holds the lock, or the disk cannot be written
         try:
             return read_state(launcher.root)
         except FailedError as error:
             return State(safe_mode=str(error))
-
-
-def _started(launcher: Launcher, boot: str, now: str) -> State:
-    state = read_state(launcher.root)
-    if state.active is None:
-        return replace(state, safe_mode="no version is installed; run 'flash.pyz bootstrap'")
-    reason = ""
-    if state.pending:
-        starts = state.starts + 1 if state.boot == boot else 1
-        state = launcher.save(replace(state, starts=starts, boot=boot))
-        if starts > MAX_STARTS:
-            reason = f"it was started {MAX_STARTS} times and did not come up"
-    assert state.active is not None
-    reason = reason or launcher.programs.probe(slot_of(launcher.root, state.active))
-    if reason:
-        state = _left(launcher, state, reason, now)
-    elif state.safe_mode:
-        state = launcher.save(replace(state, safe_mode=""))
-    point_current(launcher.disk, launcher.root, state)
     if state.pending:
         launcher.programs.watch()
     return state
 
 
-def _left(launcher: Launcher, state: State, reason: str, now: str) -> State:
-    """Go back from a broken version, once; else safe mode."""
+def _counted(launcher: Launcher, boot: str) -> tuple[State, str]:
+    """Count a start of an unconfirmed version; the state, and why the version does not come up, or ''."""
+    state = read_state(launcher.root)
+    if state.active is None:
+        return replace(state, safe_mode="no version is installed; run 'flash.pyz bootstrap'"), ""
+    if not state.pending:
+        return state, ""
+    starts = state.starts + 1 if state.boot == boot else 1
+    state = launcher.save(replace(state, starts=starts, boot=boot))
+    most = MAX_STARTS * len(station_ids(launcher.place))
+    return state, f"it was started {MAX_STARTS} times and did not come up" if starts > most else ""
+
+
+def _left(launcher: Launcher, reason: str, back: str, now: str) -> State:
+    """Go back from a broken version, once; else safe mode.
+
+    reason, back: why it and the version before are broken; '' where they are not.
+    """
+    state = read_state(launcher.root)
+    if not reason:
+        return launcher.save(replace(state, safe_mode="")) if state.safe_mode else state
     if state.previous is not None and not state.automatic:
-        back = launcher.programs.probe(slot_of(launcher.root, state.previous))
         if not back:
             return launcher.save(state.rolled_back(now, reason, automatic=True))
         reason = f"{reason}; the version before is broken as well: {back}"
     if state.safe_mode:
         return state
     return launcher.save(replace(state, safe_mode=reason).noted(now, "safe mode", state.active, reason))
+
+
+def _active_slot(state: State) -> str:
+    return state.active.slot if state.active is not None else ""
 
 
 @contextlib.contextmanager

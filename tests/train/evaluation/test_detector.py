@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
-from tests.train.archive.test_streams import EVENT, NOISE, archive_of, record
+from tests.fakes import RuleEngine, onset_card
+from tests.train.archive.test_streams import EVENT, NOISE, P_AT, archive_of, record
 
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.runtime.inference.onset_detector import peaks
+from seisedge.runtime.inference.onset_detector import OnsetDetector, peaks
 from seisedge.train.archive.archive import Archive
 from seisedge.train.evaluation.detector import (
     Heard,
@@ -17,12 +20,14 @@ from seisedge.train.evaluation.detector import (
     ThresholdRow,
     hop_probabilities,
     noise_onsets,
+    open_hops,
     p_threshold_from,
     quiet_stretches,
     s_threshold_from,
     stretches,
     threshold_table,
 )
+from seisedge.train.evaluation.detector_input import ArrayTimeline
 from seisedge.train.models import create_model
 from seisedge.train.models._base import OnsetModel
 
@@ -102,10 +107,47 @@ def test_the_threshold_of_p_is_the_lowest_that_keeps_all_limits() -> None:
     assert p_threshold_from([ThresholdRow(0.1, 1.0, 0.1, None, None)], limits) == 0.1  # none is good enough
 
 
+def test_an_onset_near_an_arrival_without_a_clear_onset_is_matched() -> None:
+    swarm = [heard({100: 0.9, 1000: 0.9}, picks=[("P", 400.0), ("P?", 4000.0)])]
+    row = threshold_table(swarm, [], [])[0]
+    assert (row.recall, row.matched) == (1.0, 1.0)
+    assert len(swarm[0].recording.truth["clear"].time_ns) == 1
+
+
 def test_quiet_noise_is_that_before_events() -> None:
     long = record("long", "tectonic", noise_end=1200, onset=1403.0)
     found = quiet_stretches(archive_of(long, EVENT, NOISE), lambda _: True)
     assert [s.waveform.shape for s in found] == [(3, 1200)]
+
+
+def test_a_closed_gate_hides_onsets_except_after_an_onset() -> None:
+    source = heard({100: 0.9, 1000: 0.9, 1140: 0.9, 1200: 0.9})
+    assert source.p_hops(0.5) == [100, 1000, 1140, 1200]
+    is_open = np.zeros(3600, dtype=bool)
+    is_open[995:1005] = True
+    gated = dataclasses.replace(source, open_hops=is_open)
+    assert gated.p_hops(0.5) == [1000, 1140, 1200]  # 15 s after 1000, then 15 s after 1140
+    assert (gated.p_times_ns(0.5) == np.array([100, 114, 120]) * NS_PER_S).all()
+    is_open[:] = False
+    assert gated.p_hops(0.5) == []
+
+
+@pytest.mark.parametrize("delay_hops", [10, 20])
+def test_the_gate_opens_for_the_blocks_that_the_station_looks_at(delay_hops: int) -> None:
+    """The hops whose block passes are those of the blocks that an OnsetDetector runs the model on."""
+    archive = archive_of(EVENT)
+    x, valid = archive.waveform[0], archive.valid[0]
+    stretch = Stretch("e", "XX.A", 0, x, valid, [])
+    engine = RuleEngine(
+        onset_card(delay_s=delay_hops / 10, gate_ratio=3.0), lambda _w, _v: [[0.0, 0.0, 1.0, 0.0, 0.0]] * 10
+    )
+    detector = OnsetDetector(ArrayTimeline(x, valid), engine)
+    assert detector.scan() == []
+    found = open_hops(stretch, 3.0, delay_hops, 10)
+    blocks = found.reshape(-1, 10)
+    assert (blocks == blocks[:, :1]).all()
+    assert found[P_AT // 4] and not found[200:300].any()
+    assert 0 < int(blocks[:, 0].sum()) == detector.runs
 
 
 def test_the_threshold_of_s_is_the_lowest_with_enough_right_ones() -> None:

@@ -184,6 +184,23 @@ def test_events_of_the_detector_are_two_seconds_apart(later_s: float, number: in
     assert station.counters.triggers == 2 and station.counters.retriggers == 2 - number
 
 
+@pytest.mark.parametrize(("later_s", "pick_s"), [(0.6, 43.9), (7.0, 43.3)])
+def test_a_more_probable_s_replaces_only_one_of_the_same_moment(later_s: float, pick_s: float) -> None:
+    """In a swarm the S of the next earthquake may be stronger; it says nothing about the distance of this one."""
+    s_at = {433: 0.7, round(10 * (43.3 + later_s)): 0.9}
+
+    def scripted(_waveform: Array, _valid: Array) -> list[list[float]]:
+        first = next(blocks) * 10
+        return [[0.9 if hop == 403 else 0.0, s_at.get(hop, 0.0), 0.2, 0.4, 0.4] for hop in range(first, first + 10)]
+
+    blocks = iter(range(4, 200))  # the first block with enough context begins 4 s after T0
+    flat = packets_of({c: burst(90, []) for c in TRACES})
+    drafts, _ = _run("triggered", models=fake_models(onset=RuleEngine(onset_card(), scripted)), packets=flat)
+    picks = events_of(drafts)[-1].picks
+    assert picks is not None and [p.phase for p in picks] == ["P", "S"]
+    assert _after_t0_s(picks[1].time) == pytest.approx(pick_s, abs=0.11)
+
+
 def test_the_trigger_states_its_kind_and_probability() -> None:
     event = events_of(_run("triggered")[0])[0]
     assert (event.trigger.kind, event.trigger.probability) == ("onset", 0.9)

@@ -34,6 +34,7 @@ from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
 OVERLAP_GUARD_S = 0.5  # the window of an earlier event ends this long before the next onset
+SAME_S_S = 1.0  # two S onsets this close can be of one earthquake
 MIN_S_MINUS_P_S, MAX_S_MINUS_P_S = 0.3, 30.0  # at a distance of 2.5 km and of 250 km
 NEVER = 2**62  # a hop after all others
 
@@ -157,11 +158,18 @@ class TriggeredMode:
                 return
 
     def _take_s(self, event: TriggeredEvent, onset: Onset) -> None:
-        """Note an S onset with the event it belongs to; the more probable one of two."""
+        """Note an S onset with the event it belongs to.
+
+        A later one replaces it only within `SAME_S_S`, if it is more probable: after that it is of another earthquake.
+        """
         if event.suspect is not None or onset.time_ns - event.onset.time_ns > ns_from_s(MAX_S_MINUS_P_S):
             return
-        if event.s_onset is None or (onset.probability or 0.0) > (event.s_onset.probability or 0.0):
-            event.s_onset = onset
+        first = event.s_onset
+        if first is not None:
+            more_probable = (onset.probability or 0.0) > (first.probability or 0.0)
+            if not more_probable or onset.time_ns - first.time_ns > ns_from_s(SAME_S_S):
+                return
+        event.s_onset = onset
 
     def _open(self, onset: Onset) -> None:
         """Open an event, unless the onset belongs to the newest event."""

@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -197,7 +197,7 @@ def services_of(path: Path) -> list[tuple[str, Service]]:
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs parts of URLs, which are secrets
     found: list[tuple[str, Service]] = []
     for number, url in urls:
-        service = apprise.Apprise()
+        service: Any = apprise.Apprise()
         scheme = url.partition("://")[0]
         if not service.add(url):
             raise InputError(

@@ -172,6 +172,19 @@ def test_a_client_that_sends_nothing_does_not_keep_others_out(tmp_path: Path, se
         assert _get(port, "/healthz")[0] == 503
 
 
+def test_a_launcher_without_a_version(tmp_path: Path, services: list[Service]) -> None:
+    """The unit of a flashed station: `flash.pyz exec` reports why nothing can be started, and tries again."""
+    command = [sys.executable, "-m", "seisedge.runtime.launcher", "exec", "XX.STA"]
+    places = ["--root", str(tmp_path), "--settings", str(tmp_path), "--data", str(tmp_path)]
+    services.append(Service(tmp_path, [*command, *places]))
+    for _ in range(2):
+        assert "XX.STA: no version is installed" in services[0].message("READY=1")
+        services[0].drain()
+        services[0].process.send_signal(signal.SIGHUP)
+    assert "XX.STA: no version is installed" in services[0].message("READY=1")
+    services[0].stop()
+
+
 def test_the_unit_for_repeated_crashes(tmp_path: Path, services: list[Service]) -> None:
     text = (ROOT / "firmware_configs/systemd/pip/seisedge-failed@.service").read_text(encoding="utf-8")
     line = text.replace("\\\n", " ").partition("\nExecStart=")[2].partition("\n")[0]

@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 from seisedge.runtime.bundle.container import Bundle, open_bundle
 from seisedge.runtime.flash.push import Outcome, push, status_of
 from seisedge.runtime.flash.remote import Device, LostError
-from seisedge.runtime.launcher.receive import assemble, have
+from seisedge.runtime.launcher.receive import assemble, have, keep_wheels
 
 
 def no_pause(_seconds: float) -> None:
@@ -128,6 +128,7 @@ def test_a_cut_during_the_installation_and_a_second_push(tmp_path: Path, sshd: S
     assert _installs(root) == 1
 
 
+@pytest.mark.long
 def test_sigterm_ends_a_push_but_not_the_installation(tmp_path: Path, sshd: Server) -> None:
     root = make_root(tmp_path / "device")
     (root / "HOLD").touch()
@@ -203,6 +204,20 @@ def test_the_rebuilt_bundle_has_the_same_bytes(tmp_path: Path) -> None:
         damaged = bundle.manifest.files[0].sha256
         (files / damaged).write_bytes(b"damaged")
         assert list(have(tmp_path, [damaged])) == [] and not (files / damaged).exists()
+
+
+def test_a_device_that_was_installed_from_a_stick_keeps_the_wheels(tmp_path: Path) -> None:
+    contents = contents_of(wheel=1000, model=700)
+    with bundle_of(tmp_path / "1.seisedge", contents) as bundle:
+        wheel = next(entry for entry in bundle.manifest.files if entry.path.startswith("wheels/"))
+        files = tmp_path / "incoming/files"
+        files.mkdir(parents=True)
+        (files / ("0" * 64)).touch()  # of an earlier bundle
+        keep_wheels(tmp_path, tmp_path / "1.seisedge")
+        assert [path.name for path in files.iterdir()] == [wheel.sha256]
+        assert list(have(tmp_path, [wheel.sha256])) == [f"{wheel.sha256} complete"]
+        keep_wheels(tmp_path, tmp_path / "none.seisedge")  # a stick that was removed is no error
+        assert [path.name for path in files.iterdir()] == [wheel.sha256]
 
 
 class Wire:

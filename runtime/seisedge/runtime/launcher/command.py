@@ -17,7 +17,7 @@ from seisedge.runtime.launcher import health, receive, run
 from seisedge.runtime.launcher.bootstrap import bootstrap, place_units
 from seisedge.runtime.launcher.device import DATA, ROOT, SETTINGS, Place, station_ids, this_device
 from seisedge.runtime.launcher.disk import Disk
-from seisedge.runtime.launcher.install import Launcher, disk_errors, install, locked
+from seisedge.runtime.launcher.install import Launcher, bundle_in, disk_errors, install, locked
 from seisedge.runtime.launcher.programs import Programs, environment, interpreter
 from seisedge.runtime.launcher.slots import FILES, changed_files, collect, manifest_of, slot_of
 from seisedge.runtime.launcher.state import FILE_NAME, State, Version, read_state
@@ -221,6 +221,7 @@ def _bootstrap(launcher: Launcher, given: argparse.Namespace) -> int:
 def _install(
     launcher: Launcher, given: argparse.Namespace, before_restart: Callable[[Version], object] | None = None
 ) -> int:
+    bundle = bundle_in(given.bundle)
     install_and_watch(
         launcher,
         given.bundle,
@@ -229,6 +230,7 @@ def _install(
         up_s=given.up,
         before_restart=before_restart,
     )
+    receive.keep_wheels(launcher.root, bundle)
     return 0
 
 

@@ -27,10 +27,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seisedge.runtime.bundle.container import BLOCK, CHUNK, bundle_from_file, write_bundle
+from seisedge.runtime.bundle.container import BLOCK, CHUNK, open_bundle, write_bundle
 from seisedge.runtime.bundle.envelope import MAX_ENVELOPE, envelope_from_bytes
 from seisedge.runtime.bundle.manifest import MAX_BUNDLE, MAX_FILES, PAYLOAD_TYPE, File, Manifest, manifest_from_bytes
-from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.errors import FailedError, InputError, SeisedgeError
 from seisedge.runtime.launcher.slots import FILES, INCOMING, MANIFEST, SLOTS, WHEELS, slot_name
 from seisedge.runtime.text import quoted
 
@@ -203,14 +203,8 @@ class Job:
         return done.returncode
 
     def _tidy(self) -> None:
-        """After an installation only the wheels are kept: slots have the other files of a bundle, and no wheels."""
-        with contextlib.suppress(OSError, InputError, ValueError):
-            with self.bundle.open("rb") as file:
-                manifest = bundle_from_file(file, self.bundle.name).manifest
-            wheels = {entry.sha256 for entry in manifest.files if entry.path.startswith(WHEELS)}
-            for path in (self._root / INCOMING / "files").iterdir():
-                if path.name not in wheels and path.name != "lock":
-                    path.unlink()
+        keep_wheels(self._root, self.bundle)
+        with contextlib.suppress(OSError):
             self.bundle.unlink()
 
     def _follow(self, before: str, out: BinaryIO) -> int:
@@ -236,6 +230,31 @@ class Job:
             return str(json.loads((self.folder / "result").read_text())["run"])
         except (OSError, ValueError, KeyError):
             return None
+
+
+def keep_wheels(root: Path, path: Path) -> None:
+    """After an installation: keep the wheels of its bundle, and nothing else that was received, for the next push.
+
+    Versions keep the other files of their bundles, and no wheels. Where a wheel cannot be kept, a push sends it again.
+    """
+    folder = root / INCOMING / "files"
+    with contextlib.suppress(OSError, SeisedgeError):
+        bundle = open_bundle(path)
+        with bundle.file:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            wheels = {entry.sha256: entry for entry in bundle.manifest.files if entry.path.startswith(WHEELS)}
+            for old in folder.iterdir():
+                if old.name not in wheels and old.name != "lock":
+                    old.unlink()
+            for digest, entry in wheels.items():
+                if _cached(root, digest).exists():
+                    continue
+                _check_space(root, entry.size)
+                part = _part(root, digest)
+                with part.open("wb") as file:
+                    for piece in bundle.chunks(entry):
+                        file.write(piece)
+                part.rename(_cached(root, digest))
 
 
 def _start_apart(name: str, command: Sequence[str]) -> None:

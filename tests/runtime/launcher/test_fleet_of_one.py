@@ -180,7 +180,7 @@ CONFIG = f"stations/{STATION}.toml"
 def _run_with(first: str) -> dict[str, bytes]:
     """The station's command with a fault in it."""
     text = (CLONE / "runtime" / RUN).read_text(encoding="utf-8")
-    head = "    with Console(as_json=as_json) as console:\n"
+    head = "    watched = (stationxml, *models)\n"  # the first statement of the command
     assert head in text
     return {OWN: _own_wheel({RUN: text.replace(head, f"    {first}\n{head}", 1).encode()})}
 

@@ -422,4 +422,49 @@ OTHER = (  # failure, required outcome, tests
         "retries; ends a run only at its first connection",
         ["test_a_wrong_reply_after_the_first_connection_does_not_end_the_run"],
     ),
+    (
+        "one of two sensors stops, is dead or returns, with the onset detector",
+        "each component of a second is read from one sensor, context included: the join opens no event",
+        ["test_onset_detector.py"],
+    ),
+    (
+        "an engine gives other bits for a window in a batch than alone",
+        "batches are not used for this model on this engine; the events stay the same",
+        ["test_onnxruntime.py", "test_onset_detector.py"],
+    ),
+    (
+        "a wrong station file, StationXML file or model under the unit",
+        "safe mode: `/healthz` 503 with every reason, the watchdog is notified; the corrected file starts the station",
+        ["test_safe_mode.py"],
+    ),
+    (
+        "a run that crashes at every start, by its unit",
+        "20 starts within an hour, then a pause of an hour",
+        ["test_firmware_configs.py"],
+    ),
+    (
+        "sshd's process of the connection is killed before, in or after each stage of `flash push`",
+        "the same outcome, one installation",
+        ["test_push.py"],
+    ),
+    (
+        "twenty devices, three unreachable, one failing",
+        "the wave with the failed device is the last one",
+        ["test_fleet.py"],
+    ),
+    (
+        "a broker or server that comes, goes and returns during a run",
+        "one WARNING for each different reason of an outage, one line with its duration at the end; nothing lost",
+        ["test_live_log.py"],
+    ),
+    (
+        "an alert service that refuses messages for a while (mail 451, HTTP 503)",
+        "only that service is tried again; each message arrives once, and none after `deadline_s`",
+        ["test_alerts.py"],
+    ),
+    (
+        "the disk of the state folder is full at the end of a run",
+        "the log says how many undelivered lines are stored and how many are lost",
+        ["test_drain.py"],
+    ),
 )

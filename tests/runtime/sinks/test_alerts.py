@@ -1,4 +1,4 @@
-"""Alerts: what is told, and delivery through Apprise to a real mail server and a server like ntfy on loopback."""
+"""Alerts: what is sent, and delivery through Apprise to a real mail server and a server like ntfy on loopback."""
 
 import http.server
 import json
@@ -106,14 +106,14 @@ def tectonic(revision: MakeEvent) -> MakeEvent:
     return lambda **changes: revision(**({"magnitude": size, "emitted": "2026-11-29T12:00:00.0Z"} | changes))
 
 
-def _told(config: AlertConfig, *events: Event) -> list[str]:
+def _sent(config: AlertConfig, *events: Event) -> list[str]:
     chosen = AlertFilter(config)
     titles = []
     for event in events:
         message = chosen.message(event)
         if message is not None:
             titles.append(message.title)
-            chosen.told(event, sent=True)
+            chosen.note_sent(event, sent=True)
     return titles
 
 
@@ -122,13 +122,13 @@ def test_one_message_an_event_and_its_retraction(tectonic: MakeEvent) -> None:
     other = tectonic(id="other")
     revisions = [tectonic(), tectonic(status="update", revision=1), other, tectonic(status="retracted", revision=2)]
     titles = ["XX.STA: tectonic M 1.99 [1.2, 2.8]"]
-    assert _told(config, *revisions) == [*titles, *titles, "XX.STA: retracted"]
-    assert _told(config, tectonic(status="retracted")) == []  # never told
-    assert _told(msgspec.structs.replace(config, status=("final",)), *revisions) == []
+    assert _sent(config, *revisions) == [*titles, *titles, "XX.STA: retracted"]
+    assert _sent(config, tectonic(status="retracted")) == []  # never sent
+    assert _sent(msgspec.structs.replace(config, status=("final",)), *revisions) == []
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "is_sent"),
     [
         ({"min_magnitude": 1.99}, True), ({"min_magnitude": 2.0}, False),
         ({"min_magnitude_lower": 1.2}, True), ({"min_magnitude_lower": 1.3}, False),
@@ -139,14 +139,14 @@ def test_one_message_an_event_and_its_retraction(tectonic: MakeEvent) -> None:
         ({"quiet_hours": "12:00-13:00", "quiet_min_magnitude": 2.1}, False),
     ],
 )  # fmt: skip
-def test_conditions(tectonic: MakeEvent, settings: dict[str, Any], told: bool) -> None:
-    assert bool(_told(AlertConfig("phone", "urls", **settings), tectonic())) is told
+def test_conditions(tectonic: MakeEvent, settings: dict[str, Any], is_sent: bool) -> None:
+    assert bool(_sent(AlertConfig("phone", "urls", **settings), tectonic())) is is_sent
 
 
 def test_an_event_without_a_magnitude_passes_only_without_a_limit(tectonic: MakeEvent) -> None:
     bare = tectonic(magnitude=None)
-    assert _told(AlertConfig("phone", "urls"), bare) == ["XX.STA: tectonic"]
-    assert _told(AlertConfig("phone", "urls", min_magnitude=-3.0), bare) == []
+    assert _sent(AlertConfig("phone", "urls"), bare) == ["XX.STA: tectonic"]
+    assert _sent(AlertConfig("phone", "urls", min_magnitude=-3.0), bare) == []
 
 
 def test_the_hourly_limit_counts_what_it_leaves_out(tectonic: MakeEvent) -> None:
@@ -155,10 +155,10 @@ def test_the_hourly_limit_counts_what_it_leaves_out(tectonic: MakeEvent) -> None
     for minute in (0, 10, 20, 30, 59):
         event = tectonic(id=f"event {minute}", emitted=f"2026-11-29T12:{minute:02}:00.0Z")
         if chosen.message(event) is not None:
-            chosen.told(event, sent=True)
+            chosen.note_sent(event, sent=True)
             sent.append(minute)
     assert sent == [0, 10]
-    assert chosen.message(tectonic(id="event 20", status="retracted")) is None  # it was not told
+    assert chosen.message(tectonic(id="event 20", status="retracted")) is None  # it was not sent
     later = chosen.message(tectonic(id="later", emitted="2026-11-29T13:00:00.0Z"))
     assert later is not None and "3 further messages were not sent: 2 an hour at most" in later.body
 
@@ -208,9 +208,10 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, text: str | None, fault: str
 
 
 @needs_apprise
-def test_a_run_tells_each_event_once(tmp_path: Path) -> None:
+@pytest.mark.long  # Apprise waits 5.5 s between two messages
+def test_a_run_sends_each_event_once(tmp_path: Path) -> None:
     ntfy, part = Ntfy(), tmp_path / "part.mseed"
-    part.write_bytes(RECORDING.read_bytes()[: 512 * 360])
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 200])
     station, events = tmp_path / "station.toml", tmp_path / "events.jsonl"
     with _serving(ntfy):
         urls = tmp_path / "urls"
@@ -222,4 +223,4 @@ def test_a_run_tells_each_event_once(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     lines = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
     ids = [one["message"].splitlines()[-1] for one in ntfy.got]
-    assert len(ids) == len(set(ids)) > 3 and set(ids) == {line["id"] for line in lines}
+    assert len(ids) == len(set(ids)) > 1 and set(ids) == {line["id"] for line in lines}

@@ -1,4 +1,4 @@
-"""Settings of alerts: which events are told to people, and how often."""
+"""Settings of alerts: which events are sent to people, and how often."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ class AlertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
-    quiet_min_magnitude: Magnitude | None = None  # also told in the quiet hours
+    quiet_min_magnitude: Magnitude | None = None  # also sent in the quiet hours
     max_per_hour: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
     deadline_s: Annotated[float, msgspec.Meta(ge=10, le=604_800)] = 3600.0  # an older message is not sent any more

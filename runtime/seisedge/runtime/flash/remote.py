@@ -140,7 +140,7 @@ def _started(device: Device, arguments: Iterable[str], **streams: object) -> Ite
 
 
 def _send(process: subprocess.Popen[bytes], pieces: Iterable[bytes]) -> None:
-    """Write all pieces; where the other side ends first, its exit status says why."""
+    """Write all pieces; where the other side ends first, its exit status gives the reason."""
     assert process.stdin is not None
     try:
         for piece in pieces:

@@ -24,7 +24,7 @@ import msgspec
 from seisedge.runtime.files import OWNER_ONLY, created_with
 from seisedge.runtime.journal.folder_lock import Unavailable, identities
 from seisedge.runtime.journal.line import Line
-from seisedge.runtime.journal.said import Said
+from seisedge.runtime.journal.revision_content import RevisionContent
 from seisedge.runtime.journal.schema import (
     ADDED_COLUMNS,
     APPLICATION_ID,
@@ -82,7 +82,7 @@ class Transaction:
     places: Mapping[str, int] | None
     now_ns: int
     stored_ns: int
-    contents: Mapping[tuple[str, int], Said] = field(default_factory=dict)
+    contents: Mapping[tuple[str, int], RevisionContent] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,14 +279,14 @@ class Database:
         rows = self._read("SELECT 1 FROM emitted WHERE id = ? AND revision = ?", event_id, revision)
         return bool(rows)
 
-    def said_of(self, event_id: str) -> dict[int, Said | None]:
+    def contents_of(self, event_id: str) -> dict[int, RevisionContent | None]:
         """By emitted revision of an event, its content; None where an earlier release emitted it."""
         rows = self._read(
             "SELECT emitted.revision, digest, last FROM emitted LEFT JOIN contents USING (id, revision) WHERE id = ?",
             event_id,
         )
         return {
-            row[0]: Said(row[1], bool(row[2])) if isinstance(row[1], bytes) else None
+            row[0]: RevisionContent(row[1], bool(row[2])) if isinstance(row[1], bytes) else None
             for row in rows
             if isinstance(row[0], int)
         }

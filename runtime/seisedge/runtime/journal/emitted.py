@@ -18,7 +18,7 @@ import msgspec
 
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.journal.outbox import MAX_UNSAVED
-from seisedge.runtime.journal.said import Said, said
+from seisedge.runtime.journal.revision_content import RevisionContent, content_of_revision
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,7 +46,7 @@ class Emitted:
         for station, text in hops.items():
             with contextlib.suppress(ValueError):  # a damaged one: hops of this station can be emitted again
                 self._hops[station] = HopPosition.parse(text)
-        self._unsaved_events: dict[tuple[str, int], Said] = {}  # oldest first
+        self._unsaved_events: dict[tuple[str, int], RevisionContent] = {}  # oldest first
         self._unsaved_hops: set[str] = set()  # stations
 
     def add(self, line: Event | Hop, epoch: int, is_stored: Callable[[str, int], bool]) -> bool:
@@ -58,7 +58,7 @@ class Emitted:
             key = (line.id, line.revision)
             if key in self._unsaved_events or is_stored(*key):
                 return False
-            self._unsaved_events[key] = said(line)
+            self._unsaved_events[key] = content_of_revision(line)
             if len(self._unsaved_events) > MAX_UNSAVED:
                 del self._unsaved_events[next(iter(self._unsaved_events))]
             return True
@@ -70,7 +70,7 @@ class Emitted:
         self._unsaved_hops.add(line.station)
         return True
 
-    def numbered(self, line: Event, stored: Mapping[int, Said | None]) -> Event | None:
+    def numbered(self, line: Event, stored: Mapping[int, RevisionContent | None]) -> Event | None:
         """The line with the revision under which it is to be emitted; None where its event has ended before.
 
         stored: by revision, what the database has of the event; None where its content is unknown.
@@ -80,7 +80,7 @@ class Emitted:
         ended = any(content.last for content in known.values() if content is not None)
         if line.revision not in known:
             return None if ended else line
-        mine = said(line)
+        mine = content_of_revision(line)
         unknown = known[line.revision] is None
         if ended or unknown or any(content is not None and content.digest == mine.digest for content in known.values()):
             return line  # a repetition
@@ -97,7 +97,7 @@ class Emitted:
         return list(self._unsaved_events)
 
     @property
-    def unsaved_contents(self) -> dict[tuple[str, int], Said]:
+    def unsaved_contents(self) -> dict[tuple[str, int], RevisionContent]:
         """By (id, revision), the content of events that no transaction has stored."""
         return dict(self._unsaved_events)
 

@@ -126,7 +126,7 @@ class Journal(BaseJournal):
     def numbered(self, line: Event | Hop) -> Event | Hop | None:
         if isinstance(line, Hop):
             return line
-        numbered = self._emitted.numbered(line, self._store.said_of(line.id))
+        numbered = self._emitted.numbered(line, self._store.contents_of(line.id))
         if numbered is None:
             self.counters.repeated_lines += 1
         return numbered

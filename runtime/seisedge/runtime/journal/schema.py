@@ -39,7 +39,7 @@ CREATE TABLE sinks (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, updated_ns INTE
 CONTENTS_TABLE = """
 CREATE TABLE IF NOT EXISTS contents (
     id TEXT NOT NULL, revision INTEGER NOT NULL, -- of `emitted`
-    digest BLOB NOT NULL, last INTEGER NOT NULL, -- see `said.Said`
+    digest BLOB NOT NULL, last INTEGER NOT NULL, -- see `RevisionContent`
     PRIMARY KEY (id, revision)
 ) WITHOUT ROWID;
 """

@@ -25,7 +25,7 @@ from seisedge.runtime.journal.database import (
 )
 from seisedge.runtime.journal.folder_lock import FolderLock, Unavailable
 from seisedge.runtime.journal.outbox import Outbox
-from seisedge.runtime.journal.said import Said
+from seisedge.runtime.journal.revision_content import RevisionContent
 from seisedge.runtime.journal.schema import FILE_NAME
 from seisedge.runtime.journal.storage_clock import StorageClock
 
@@ -121,9 +121,9 @@ class Store:
         """True if this revision of an event is stored as emitted; False where that cannot be read."""
         return self._database is not None and self._database.was_emitted(event_id, revision)
 
-    def said_of(self, event_id: str) -> dict[int, Said | None]:
+    def contents_of(self, event_id: str) -> dict[int, RevisionContent | None]:
         """By emitted revision of an event, its content where that is stored; {} where it cannot be read."""
-        return {} if self._database is None else self._database.said_of(event_id)
+        return {} if self._database is None else self._database.contents_of(event_id)
 
     def reopen_if_due(self, now_ns: int) -> bool:
         """Open an unavailable database again if `RETRY_S` have passed; False if it was not tried.

@@ -100,7 +100,7 @@ def install_and_watch(
     """Install a bundle, restart the stations, and watch them to the verdict. Raises SeisedgeError.
 
     window_s: length of the health window; None: end after the switch. Where the verdict is bad the version before is
-    active again, and FailedError says why.
+    active again, and FailedError gives the reason.
     """
     device = this_device(launcher.place)
     began_s = time.monotonic()

@@ -1,6 +1,6 @@
 """Alerts: one message per event to people, through the services of Apprise (mail, ntfy, Telegram, Matrix …).
 
-Of an event the first revision that the settings let through is told, and its retraction if it was told. Times of quiet
+Of an event the first revision that the settings let through is sent, and its retraction if it was sent. Times of quiet
 hours and of the hourly limit are those at which the revision was emitted, so that lines that waited for a connection
 are judged as if there had been one. A message goes to each service until that service has accepted it, or is too old.
 """
@@ -28,7 +28,7 @@ from seisedge.runtime.sinks.terminal import magnitude_text
 
 logger = logging.getLogger(__name__)
 
-MAX_TOLD = 1000  # events that are remembered, for their retraction
+MAX_SENT = 1000  # events that are remembered, for their retraction
 MAX_URLS = 20
 HOUR_NS = 3600 * NS_PER_S
 
@@ -41,27 +41,27 @@ class Service(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is told."""
+    """What is sent."""
 
     title: str
     body: str
 
 
 class AlertFilter:
-    """Decides which revisions are told. Its memory is that of one run."""
+    """Decides which revisions are sent. Its memory is that of one run."""
 
     def __init__(self, config: AlertConfig) -> None:
         self._config = config
-        self._told: OrderedDict[str, bool] = OrderedDict()  # event id → whether its message was sent
+        self._sent: OrderedDict[str, bool] = OrderedDict()  # event id → whether its message was sent
         self._times_ns: deque[int] = deque()  # at which the messages of the last hour were emitted
         self.suppressed = 0  # messages beyond the hourly limit since the last one that was sent
 
     def message(self, event: Event) -> Message | None:
-        """What to tell of a revision; None for nothing. Call `told` after it was sent."""
+        """The message about a revision; None for nothing. Call `note_sent` afterwards."""
         if event.status == "retracted":
-            known = self._told.get(event.id, False)
+            known = self._sent.get(event.id, False)
             return Message(f"{event.station}: retracted", self._text(event)) if known else None
-        if event.id in self._told or not self._passes(event):
+        if event.id in self._sent or not self._passes(event):
             return None
         emitted_ns = ns_from_iso(event.emitted)
         while self._times_ns and self._times_ns[0] <= emitted_ns - HOUR_NS:
@@ -74,10 +74,10 @@ class AlertFilter:
         size = magnitude_text(event.magnitude)
         return Message(f"{event.station}: {label}{f' M {size}' if size else ''}", self._text(event))
 
-    def told(self, event: Event, *, sent: bool) -> None:
+    def note_sent(self, event: Event, *, sent: bool) -> None:
         """The message of this revision was sent, or was too old."""
         if event.status == "retracted":
-            self._told.pop(event.id, None)
+            self._sent.pop(event.id, None)
             return
         self._remember(event, sent=sent)
         if not sent:
@@ -86,9 +86,9 @@ class AlertFilter:
         self.suppressed = 0
 
     def _remember(self, event: Event, *, sent: bool) -> None:
-        self._told[event.id] = sent
-        while len(self._told) > MAX_TOLD:
-            self._told.popitem(last=False)
+        self._sent[event.id] = sent
+        while len(self._sent) > MAX_SENT:
+            self._sent.popitem(last=False)
 
     def _passes(self, event: Event) -> bool:
         config, kind, size = self._config, event.event_type, event.magnitude
@@ -152,7 +152,7 @@ class AlertSink(Sink):
             )
         else:
             self._send(message, (line.id, line.revision))
-        self._filter.told(line, sent=age_s <= self._config.deadline_s)
+        self._filter.note_sent(line, sent=age_s <= self._config.deadline_s)
 
     def probe(self, message: Message) -> str:
         """Send a message to all services. Returns a clause for people; raises ConnectionError."""

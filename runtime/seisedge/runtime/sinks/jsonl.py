@@ -13,7 +13,7 @@ import msgspec
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.files import OWNER_ONLY, created_with
-from seisedge.runtime.journal.said import said
+from seisedge.runtime.journal.revision_content import content_of_revision
 from seisedge.runtime.sinks._base import Refused, Sink
 
 MEMORY_BYTES = 4 << 20  # read from the end of the file to find lines that are already there
@@ -86,7 +86,7 @@ class JsonLinesFile(Sink):
         key = _key(line)
         if key in self._present:
             content = self._present[key]
-            if content is not None and isinstance(line, Event) and said(line).digest != content:
+            if content is not None and isinstance(line, Event) and content_of_revision(line).digest != content:
                 raise Refused(f"revision {line.revision} of {line.id} is in {self._path} with another content")
             return
         body = msgspec.json.encode(line) + b"\n"
@@ -187,5 +187,5 @@ def _present(path: Path) -> dict[tuple[str, int], bytes | None]:
         with contextlib.suppress(msgspec.DecodeError):
             key = _key(msgspec.json.decode(line, type=_Head))
             found[key] = None
-            found[key] = said(msgspec.json.decode(line, type=Event)).digest
+            found[key] = content_of_revision(msgspec.json.decode(line, type=Event)).digest
     return found

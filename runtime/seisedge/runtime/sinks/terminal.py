@@ -28,7 +28,7 @@ STYLES: dict[str, tuple[Style, ...]] = {"new": ("bold",), "update": (), "final":
 def magnitude_text(size: MagnitudeEstimate | None) -> str:
     """A magnitude with its 90 % interval, `2.11 [1.3, 2.9]`, or the bin where there is no value.
 
-    A limit in an open outer class is said in words: `2.37 [over 1.6]`. Without a gain the bin is provisional.
+    A limit in an open outer class is written in words: `2.37 [over 1.6]`. Without a gain the bin is provisional.
     """
     if size is None:
         return ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -44,9 +46,19 @@ def _station_file(kind: str) -> str:
 
 
 def _schema(kind: type, title: str) -> str:
-    schema = msgspec.json.schema(kind)
+    schema = _dedented(msgspec.json.schema(kind))
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title} | schema
     return msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2).decode() + "\n"
+
+
+def _dedented(schema: Any) -> Any:
+    """The schema with the docstrings in it as Python 3.13 stores them, without the indentation of the code."""
+    if isinstance(schema, dict):
+        return {
+            k: inspect.cleandoc(v) if k == "description" and isinstance(v, str) else _dedented(v)
+            for k, v in schema.items()
+        }
+    return [_dedented(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def _reference() -> str:

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import sys
@@ -62,11 +63,12 @@ def serve(
     for line in (f"safe mode, no data are analysed: {shown[0]}", *(f"  {reason}" for reason in shown[1:])):
         print_error(f"WARNING {line}")
     ended: list[Ended] = []
-    woken = threading.Event()
+    woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)  # an Event has a lock, which its own waiter may hold
 
     def end(number: int, _frame: FrameType | None) -> None:
         ended.append("reload" if number == signal.SIGHUP else "stopped")
-        woken.set()
+        with contextlib.suppress(BlockingIOError):
+            os.write(wake, b"\0")
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, end)
@@ -78,15 +80,16 @@ def serve(
         while not ended:
             notifier.ping()
             endpoint.open()
-            woken.wait(STEP_S)
+            select.select([woken], [], [], STEP_S)
             if not ended and _signatures(watched) != before:
                 ended.append("changed")
             elif not ended and monotonic() >= until_s:
                 ended.append("time")
-    if ended[0] == "stopped":
+    how = "stopped" if "stopped" in ended else ended[0]
+    if how == "stopped":
         notifier.stopping()
     notifier.close()
-    return ended[0]
+    return how
 
 
 def address_in(station_file: Path) -> tuple[str, int] | None:

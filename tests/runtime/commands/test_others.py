@@ -1,6 +1,7 @@
 """inspect, doctor, bench and demo on the command line."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_demo_at_full_speed(tmp_path: Path) -> None:
     result = _seisedge("demo", "--speed", 0, "--events", events)
     assert result.exit_code == 0, result.output
     quakes = len(CATALOGUE.read_text(encoding="utf-8").splitlines()) - 1
-    rows = [line for line in result.output.splitlines() if " km " in line]
+    rows = re.findall(r"^[0-9:.]{10}  M .* km ", result.output, re.MULTILINE)
     assert len(rows) == quakes
     for words in (
         "was used for training, fitting",

@@ -101,7 +101,7 @@ def test_a_bad_station_file_is_reported_until_it_is_corrected(tmp_path: Path, se
         assert status == 503 and document["status"] == "outage" and document["safe_mode"] is True
         assert document["reasons"] == [
             f"safe mode: {station}: 2 faults:",
-            "trigger.sta_s: Expected `float` <= 10.0; got 99",
+            "trigger.sta_s: must be a number from 0.1 to 10; got 99",
             "trigger.lta: unknown key; did you mean 'lta_s'?",
         ]
         assert "\nseisedge_safe_mode 1\n" in _get(port, "/metrics")[1]

@@ -281,7 +281,8 @@ class LinkSource(Source):
     def _pause(self, wait_s: float) -> Generator[None]:
         self.state = LinkState.WAITING
         until = time.monotonic() + wait_s
-        while (left := until - time.monotonic()) > 0 and not self._closed.wait(min(left, TICK_S)):
+        while (left := until - time.monotonic()) > 0 and not self._closed.is_set():
+            time.sleep(min(left, TICK_S))  # not `wait`: a signal handler that calls `close` must not wait for its lock
             yield None
 
     def _close_socket(self) -> None:

@@ -96,7 +96,7 @@ class FollowSource(Source):
                 if now - ticked >= TICK_S:
                     ticked = now
                     yield None
-                self._closed.wait(POLL_S)
+                time.sleep(POLL_S)  # not `wait`: a signal handler that calls `close` must not wait for its lock
         finally:
             self._close_file()
 

@@ -1,6 +1,7 @@
 """`seisedge run` on the command line: input, errors for invalid input, exit status."""
 
 import json
+import logging
 import signal
 import socket
 import struct
@@ -49,6 +50,18 @@ def test_a_file_with_station_files(tmp_path: Path) -> None:
     assert all(line["schema"] == "seisedge.event/1" for line in lines)
     assert not any(remark["code"] == "uncalibrated" for line in lines for remark in line["quality"])
     assert "min of data from 2 station(s), 240 packets" in result.output
+
+
+def test_a_live_run_in_this_process_restores_the_log_level(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("seisedge.runtime")
+    before = log.level
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    result = _seisedge("run", f"shake-udp://127.0.0.1:{port}?station=AM_R1234", "--idle-exit", "0.1")
+    assert result.exit_code == 0, result.output
+    assert any(record.levelno == logging.INFO for record in caplog.records)  # a live run shows its connections
+    assert log.level == before
 
 
 def test_a_station_file_of_another_station(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def test_power_cut_before_every_operation(name: str, scratch: Path, device: Path
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_power_cut_in_many_orders(name: str, scratch: Path, device: Path) -> None:
     case = case_of(name, device, scratch)
-    assert checked_outcomes(case, draws=60, install_every=4) > 50
+    few = {"rollback", "rotation"}  # they write a handful of files; every order of these is among the outcomes
+    assert checked_outcomes(case, draws=60, install_every=4) > (8 if name in few else 50)
 
 
 # Each synchronisation of the code, by its number in an undisturbed run. `gc` needs none.

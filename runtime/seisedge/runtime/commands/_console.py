@@ -30,6 +30,7 @@ from seisedge.runtime.sources import Source
 from seisedge.runtime.threads import start_worker
 
 logger = logging.getLogger(__name__)
+OUR_LOG = logging.getLogger("seisedge.runtime")
 
 SINK_WAIT_S = 5.0  # with a state folder: then the lines wait there, and the sink is reported as down
 END_WAIT_S = 30.0  # at the end, for lines that the reader has yet to take; without limit for those of a file
@@ -64,6 +65,7 @@ class Console:
         self._end_wait_s = END_WAIT_S
         self._alone = True
         self._failed = False  # writing to standard output, once
+        self._level_before: int | None = None  # of our log, where this run has changed it
         self._screen = Screen.of(sys.stdout)
         self._err_screen = Screen.of(sys.stderr)
         log = self.err if as_json else self.out
@@ -85,7 +87,7 @@ class Console:
         """The sink that writes events to standard output. alone: no other output has them."""
         self._alone = alone
         if source.live:
-            _show_state_changes()
+            self._level_before = _show_state_changes()
         if source.back_pressure:
             self.out.patient = True
             self._end_wait_s = float("inf")
@@ -138,17 +140,25 @@ class Console:
 
     def close(self) -> None:
         """Write what waits; may be called twice."""
+        if self._level_before is not None:
+            OUR_LOG.setLevel(self._level_before)
+            self._level_before = None
         lost = self.out.close(self._end_wait_s)
         if lost:
             self.err.post(f"WARNING {self.out.name}: the last {lost} lines were not read")
         self.err.close(END_WAIT_S)
 
 
-def _show_state_changes() -> None:
-    """Log at INFO what a live run does: connections of sources and sinks, and their recovery. -vv shows more."""
-    ours = logging.getLogger("seisedge.runtime")
-    if ours.getEffectiveLevel() > logging.INFO:
-        ours.setLevel(logging.INFO)
+def _show_state_changes() -> int | None:
+    """Log at INFO what a live run does: connections of sources and sinks, and their recovery. -vv shows more.
+
+    Returns the level that was set before, or None if the level already shows them.
+    """
+    if OUR_LOG.getEffectiveLevel() <= logging.INFO:
+        return None
+    before = OUR_LOG.level
+    OUR_LOG.setLevel(logging.INFO)
+    return before
 
 
 @contextlib.contextmanager

@@ -26,10 +26,15 @@ def part(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Connections(list[sqlite3.Connection]):
-    """Connections opened by a test, oldest first, and the statements that SQLite ran on them."""
+    """Connections opened by a test, oldest first, and with `traced` the statements that SQLite ran on them.
+
+    Only a test without other threads may trace: SQLite calls back with the connection's mutex held, and a thread that
+    waits for that mutex may hold the interpreter's lock.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.traced = False
         self.statements: list[str] = []
         self.on_open: dict[int, Callable[[sqlite3.Connection], None]] = {}  # by number
 
@@ -39,14 +44,21 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
     opened = Connections()
     connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
-    def traced(*args: Any, **settings: Any) -> sqlite3.Connection:
+    def recorded(*args: Any, **settings: Any) -> sqlite3.Connection:
         link = connect(*args, **settings)
-        link.set_trace_callback(opened.statements.append)
+        if opened.traced:
+            link.set_trace_callback(opened.statements.append)
         opened.append(link)
         prepare = opened.on_open.get(len(opened) - 1)
         if prepare is not None:
             prepare(link)
         return link
 
-    monkeypatch.setattr(sqlite3, "connect", traced)
+    monkeypatch.setattr(sqlite3, "connect", recorded)
     return opened
+
+
+@pytest.fixture
+def traced(connections: Connections) -> Connections:
+    connections.traced = True
+    return connections

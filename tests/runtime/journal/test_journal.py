@@ -286,17 +286,17 @@ def _tables(body: list[str]) -> set[str]:
     return {statement.split(" INTO ")[1].split()[0] for statement in body if " INTO " in statement}
 
 
-def test_events_are_flushed_to_the_disk_before_a_sink_sees_them(tmp_path: Path, connections: Connections) -> None:
+def test_events_are_flushed_to_the_disk_before_a_sink_sees_them(tmp_path: Path, traced: Connections) -> None:
     """Against a loss of power: `synchronous` is FULL for a transaction with a line of an event, and only for those."""
     journal = Journal(tmp_path, "list:", JournalConfig(commit_s=0.0))
     written_before: list[int] = []
-    journal.outbox.subscribe("sink", lambda: written_before.append(len(_transactions(connections.statements))))
+    journal.outbox.subscribe("sink", lambda: written_before.append(len(_transactions(traced.statements))))
     run(journal, stop=False)
     journal.add(hop(1))
     journal.flush()
     with_event: list[str] = []
     without: list[str] = []
-    for synchronous, body in _transactions(connections.statements):
+    for synchronous, body in _transactions(traced.statements):
         event_lines = [x for x in body if "INTO outbox" in x and "'event'" in x]
         (with_event if event_lines else without).append(synchronous)
     assert with_event == ["FULL"] * len(STORY)
@@ -305,29 +305,29 @@ def test_events_are_flushed_to_the_disk_before_a_sink_sees_them(tmp_path: Path, 
     assert written_before == sorted(set(written_before))  # each notification comes after one more transaction
 
 
-def test_a_retried_event_is_flushed_to_the_disk_too(tmp_path: Path, connections: Connections) -> None:
+def test_a_retried_event_is_flushed_to_the_disk_too(tmp_path: Path, traced: Connections) -> None:
     clock = Clock()
     journal = Journal(tmp_path, "list:", now_s=clock)
     journal.outbox.subscribe("sink", lambda: None)
-    connections[0].execute("PRAGMA query_only = 1")
+    traced[0].execute("PRAGMA query_only = 1")
     journal.add(event(0))
     journal.step()
     assert state_of(journal) is StoreState.FAILING
-    connections[0].execute("PRAGMA query_only = 0")
-    connections.statements.clear()
+    traced[0].execute("PRAGMA query_only = 0")
+    traced.statements.clear()
     clock.now_s += 11
     journal.step()
     assert state_of(journal) is StoreState.STORING
-    assert {synchronous for synchronous, _ in _transactions(connections.statements)} == {"FULL"}
+    assert {synchronous for synchronous, _ in _transactions(traced.statements)} == {"FULL"}
     assert waiting(journal.outbox) == [("XX.STA-1", 0)]
 
 
-def test_line_key_state_and_token_are_one_transaction(tmp_path: Path, connections: Connections) -> None:
+def test_line_key_state_and_token_are_one_transaction(tmp_path: Path, traced: Connections) -> None:
     """A kill between any two statements keeps all of them or none."""
     journal = Journal(tmp_path, "list:", JournalConfig(commit_s=0.0))
     journal.outbox.subscribe("sink", lambda: None)
     run(journal, stop=False)
-    bodies = [body for _, body in _transactions(connections.statements)]
+    bodies = [body for _, body in _transactions(traced.statements)]
     with_event = [body for body in bodies if any("INTO outbox" in x for x in body)]
     assert len(with_event) == len(STORY)
     assert all(_tables(body) >= {"outbox", "emitted", "stations"} for body in with_event)
@@ -337,14 +337,14 @@ def test_line_key_state_and_token_are_one_transaction(tmp_path: Path, connection
     assert all(earlier <= later for earlier, later in pairwise(tokens)) and len(set(tokens)) > 5
 
 
-def test_a_place_and_the_removal_of_its_lines_are_one_transaction(tmp_path: Path, connections: Connections) -> None:
+def test_a_place_and_the_removal_of_its_lines_are_one_transaction(tmp_path: Path, traced: Connections) -> None:
     journal = Journal(tmp_path, "list:")
     journal.outbox.subscribe("sink", lambda: None)
     run(journal, stop=False)
-    connections.statements.clear()
+    traced.statements.clear()
     journal.outbox.delivered("sink", 4)
     journal.flush()
-    (body,) = [body for _, body in _transactions(connections.statements) if "sinks" in _tables(body)]
+    (body,) = [body for _, body in _transactions(traced.statements) if "sinks" in _tables(body)]
     assert any(x.startswith("DELETE FROM outbox") for x in body)
     assert [line.seq for line in journal.outbox.lines_after(0)] == [5, 6]
 

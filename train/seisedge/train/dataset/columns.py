@@ -33,6 +33,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 TIMES = ("source_origin_time", "trace_start_time")
 ARRIVAL = re.compile(r"trace_([A-Za-z0-9]+)_arrival_sample")
 CANONICAL = {other: key for key, others in ALIASES.items() for other in others}
+TRIGGER = "trigger"  # trace_onset_basis of noise at whose onset a trigger of the station opened
 FIRST_P = ("p", "P", "P1", "Pg", "Pn", "Pb", "Pdiff")  # PmP, PcP and other reflections are not the onset
 FIRST_S = ("s", "S", "S1", "Sg", "Sn", "Sb")
 EMPTY = {"", "nan", "none", "null", "n/a", "na"}
@@ -131,6 +132,11 @@ def kind_of(row: Row) -> str:
     return text(row, "source_class") or kind_of_word(row["source_type"])
 
 
+def is_triggered_noise(row: Row) -> bool:
+    """True for a record of noise at whose onset a trigger of the station opened: a hard negative."""
+    return kind_of(row) == "noise" and text(row, "trace_onset_basis") == TRIGGER
+
+
 def is_synthetic(row: Row) -> bool:
     """True if the column `trace_synthetic` marks the record as synthetic."""
     return text(row, "trace_synthetic").lower() in ("true", "1", "yes")
@@ -168,8 +174,10 @@ def gain_of(row: Row) -> float | None:
 
 
 def onset_of(row: Row) -> float | None:
-    """The nominal onset, else the P arrival, as a sample of the trace; 0 for noise; None if the row has neither."""
+    """The nominal onset, else the P arrival, as a sample of the trace; None if the row has neither. For noise: where a
+    trigger of the station opened, else 0.
+    """
     if kind_of(row) == "noise":
-        return 0.0
+        return (number(row, "trace_onset_sample") or 0.0) if is_triggered_noise(row) else 0.0
     onset = number(row, "trace_onset_sample")
     return onset if onset is not None else number(row, "trace_p_arrival_sample")

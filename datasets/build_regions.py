@@ -1,6 +1,6 @@
 """Build the folder `regions` of this folder from a folder of collected records.
 
-    python -m datasets.build_regions SOURCE [-o datasets] [--unshipped DIR]
+    python -m datasets.build_regions SOURCE --unshipped DIR [-o datasets]
 
 SOURCE holds `more/` (SeisBench format with a `gains.csv`). Kept samples are copied bit by bit. README.md in this folder
 lists what is left out, and why. DIR receives the records of the temporary networks of subset alpine, from which the
@@ -16,9 +16,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 from datasets.build import P_KM_S, Row, exact, gain_of, number
-from datasets.build_onsets import FOLDS, Target, table
+from datasets.build_onsets import FOLDS, Target, span_of, table
 
 from seisedge.train.dataset.onset import VISIBLE_RATIO, Onset, find_onset, power_from_record, snr_at
+from seisedge.train.dataset.split import group_overlapping
 
 SHIPPED_NETWORK = "NZ"  # of subset alpine; the temporary networks have no stated licence
 CLASSES = {"earthquake": "tectonic", "explosion": "blast"}  # mining-induced events are left out
@@ -98,14 +99,20 @@ def add(target: Target, row: Row, x: np.ndarray, gains: list[Row]) -> None:
 
 
 def set_folds(rows: list[Row]) -> None:
-    """Folds by event within class and source, in turn, in the order of a hash. No event is a test event: the figures on
-    these sources are those with the whole source left out, see benchmarks/regions.py.
+    """Groups of events that share samples at a station, and folds by group within a source, in turn, in the order of a
+    hash. No event is a test event: the figures on these sources are those with the whole source left out, see
+    benchmarks/regions.py.
     """
-    for stratum in {(row["source_class"], row["subset"]) for row in rows}:
-        here = [row for row in rows if (row["source_class"], row["subset"]) == stratum]
-        events = sorted({row["source_id"] for row in here}, key=lambda e: hashlib.sha256(e.encode()).hexdigest())
+    spans = [span_of(row) for row in rows]
+    stations = [f"{row['station_network_code']}.{row['station_code']}" for row in rows]
+    groups = group_overlapping([r["source_id"] for r in rows], stations, [a for a, _ in spans], [b for _, b in spans])
+    for row, group in zip(rows, groups, strict=True):
+        row["source_group"] = group
+    for source in {row["source_repository"] for row in rows}:
+        here = [row for row in rows if row["source_repository"] == source]
+        names = sorted({r["source_group"] for r in here}, key=lambda g: hashlib.sha256(g.encode()).hexdigest())
         for row in here:
-            row["fold"] = events.index(row["source_id"]) % FOLDS
+            row["fold"] = names.index(row["source_group"]) % FOLDS
 
 
 def main() -> None:
@@ -113,22 +120,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("source", type=Path)
     parser.add_argument("-o", "--out", type=Path, default=Path(__file__).parent)
-    parser.add_argument("--unshipped", type=Path)
+    parser.add_argument("--unshipped", type=Path, required=True)
     args = parser.parse_args()
     rows = [row for row in table(args.source / "more" / "metadata.csv") if row["source_type"] in CLASSES]
     gains = table(args.source / "more" / "gains.csv")
-    targets = {True: Target(args.out / "regions", COLUMNS)}
-    if args.unshipped:
-        targets[False] = Target(args.unshipped, COLUMNS)
+    targets = {True: Target(args.out / "regions", COLUMNS), False: Target(args.unshipped, COLUMNS)}
     with h5py.File(args.source / "more" / "waveforms.hdf5") as archive:
         for row in rows:
             shipped = row["subset"] != "alpine" or row["station_network_code"] == SHIPPED_NETWORK
             if not shipped:
                 row["subset"] = "alpine_temporary"
-            if shipped in targets:
-                add(targets[shipped], row, archive["data"][row["trace_name"]][()], gains)
+            add(targets[shipped], row, archive["data"][row["trace_name"]][()], gains)
+    set_folds([row for target in targets.values() for row in target.rows])
     for target in targets.values():
-        set_folds(target.rows)
         target.close()
 
 

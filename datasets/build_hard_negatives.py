@@ -1,10 +1,14 @@
 """Build the folder `hard_negatives` of this folder: what the triggers of the station open on the noise of `noise`.
 
     python -m datasets.build_hard_negatives [-o datasets/hard_negatives]
+    python -m datasets.build_hard_negatives --recordings SOURCE/noise -o UNSHIPPED/noise_copyleft
 
 The recordings of a site are joined from their pieces. The bundled onset detector, at a low threshold, and the STA/LTA
 trigger with its default settings are run over them as at the station. Around each onset a record is cut, bit by bit;
 `trace_onset_basis` is `trigger`. Folds are those of `noise`: fold 0 consists of whole sites.
+
+With --recordings the miniSEED files of copyleft repositories are read instead; all of their noise is kept as well, in
+pieces. The event-type model is trained on it, but it is not part of the repository.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from datasets.build import Row
-from datasets.build_onsets import COLUMNS, Target, missing_text, table
+from datasets.build_onsets import COLUMNS, NOISE, Target, missing_text, pieces, stream_of, table
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.runtime.detection.opener import TRIGGER_GRID
@@ -51,6 +55,64 @@ def recordings(folder: Path) -> list[tuple[Row, Array, Gaps]]:
     return out
 
 
+# Copyleft repositories of noise: commit, and the fold of its sites
+COPYLEFT = {
+    "hvsrpy": ("jpvantassel/hvsrpy", "74024709", 1),
+    "swprocess": ("jpvantassel/swprocess", "8909a93d", 2),
+    "seismo-huddle": ("marzeck/seismo-huddle", "cb8b582c", 0),
+}
+
+
+def recordings_from(folder: Path) -> list[tuple[Row, Array, Gaps]]:
+    """As `recordings`, of the miniSEED files that are not in `noise`."""
+    out = []
+    for path in sorted(folder.glob("*.mseed")):
+        repository, station, place = path.stem.split("__")
+        if repository in NOISE:
+            continue
+        x, gaps, traces = stream_of(path)
+        stats, (source, commit, fold) = traces[0].stats, COPYLEFT[repository]
+        row = {
+            "trace_start_time": iso_from_ns(stats.starttime.ns),
+            "trace_sampling_rate_hz": stats.sampling_rate,
+            "trace_channel": stats.channel[:2],
+            "station_network_code": stats.network,
+            "station_code": stats.station,
+            "station_location_code": stats.location,
+            "trace_component_order": "".join(t.stats.channel[-1] for t in traces),
+            "trace_visible": "True",
+            "source_id": f"{station}_{place}",
+            "source_group": f"{repository}_{station}",
+            "source_class": "noise",
+            "source_type": "noise",
+            "subset": "noise_copyleft",
+            "fold": fold,
+            "source_repository": source,
+            "source_commit": commit,
+            "source_path": path.name,
+        }
+        out.append((dict.fromkeys(COLUMNS, "") | row, x, gaps))
+    return out
+
+
+def add_pieces(target: Target, row: Row, x: Array, gaps: Gaps) -> None:
+    """All samples, in pieces."""
+    rate = float(row["trace_sampling_rate_hz"])
+    for first, last in pieces(x.shape[1], rate):
+        target.add(
+            row
+            | {
+                "trace_name": f"{row['source_id']}_{first}",
+                "trace_start_time": iso_from_ns(ns_from_iso(row["trace_start_time"]) + round(first / rate * NS_PER_S)),
+                "trace_npts": last - first,
+                "trace_onset_sample": 0,
+                "trace_noise_end_sample": last - first,
+                "trace_missing": missing_text(gaps, first, last),
+            },
+            x[:, first:last],
+        )
+
+
 def onset_samples(row: Row, x: Array, gaps: Gaps, engine: Engine) -> list[int]:
     """Samples of x at which a trigger opens, in ascending order, none closer than two seconds to the one before."""
     rate = float(row["trace_sampling_rate_hz"])
@@ -82,10 +144,13 @@ def main() -> None:
     here = Path(__file__).parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("-o", "--out", type=Path, default=here / "hard_negatives")
+    parser.add_argument("--recordings", type=Path)
     args = parser.parse_args()
     engine = open_engine(model_path("onset"))
     target = Target(args.out, COLUMNS)
-    for row, x, gaps in recordings(here / "noise"):
+    for row, x, gaps in recordings_from(args.recordings) if args.recordings else recordings(here / "noise"):
+        if args.recordings:
+            add_pieces(target, row, x, gaps)
         rate = float(row["trace_sampling_rate_hz"])
         onsets = onset_samples(row, x, gaps, engine)
         start_ns = ns_from_iso(row["trace_start_time"])

@@ -2,7 +2,7 @@
 
     python -m datasets.build_regions SOURCE --unshipped DIR [-o datasets]
 
-SOURCE holds `more/` (SeisBench format with a `gains.csv`). Kept samples are copied bit by bit. README.md in this folder
+SOURCE holds `more/` (SeisBench format with a `gains.csv`) and `accelerometers/` (miniSEED with StationXML). Kept samples are copied bit by bit. README.md in this folder
 lists what is left out, and why. DIR receives the records of the temporary networks of subset alpine, from which the
 event-type model is trained as well, but which are not part of the repository.
 """
@@ -15,9 +15,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import obspy
 from datasets.build import P_KM_S, Row, exact, gain_of, number
 from datasets.build_onsets import FOLDS, Target, span_of, table
 
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.train.dataset.onset import VISIBLE_RATIO, Onset, find_onset, power_from_record, snr_at
 from seisedge.train.dataset.split import group_overlapping
 
@@ -27,12 +29,14 @@ MANTLE_KM_S = 8.0
 GUARD_S = 2.0  # between the noise and the onset
 STEADY_RATIO = 4.0  # largest 1 s RMS of a noise part over the 20th percentile
 SHORTEST_NOISE_S = 8.0
+# Stations with both sensors, and the P onset in s from the start of their files; two more stations show no clear onset
+COLOCATED = {"CI.GR2": 17.6, "BK.TRAY": 49.0, "BK.TCAS": 53.8, "AK.BPAW": 144.4}
 LONGEST_BEFORE_S = 45.0  # before the onset, kept
 LONGEST_AFTER_S = 60.0
 COLUMNS = [
     "trace_name", "trace_start_time", "trace_sampling_rate_hz", "trace_npts", "trace_channel",
     "station_network_code", "station_code", "station_location_code", "trace_component_order", "trace_true_components",
-    "trace_unit", "trace_gain_counts_per_m_s", "trace_onset_sample", "trace_onset_basis", "trace_onset_snr",
+    "trace_unit", "trace_quantity", "trace_gain_counts_per_m_s", "trace_gain_counts_per_m_s2", "trace_onset_sample", "trace_onset_basis", "trace_onset_snr",
     "trace_visible", "trace_noise_end_sample", "trace_p_arrival_sample", "trace_s_arrival_sample", "source_id",
     "source_group", "source_class", "source_type", "source_origin_time", "source_magnitude", "source_magnitude_type",
     "source_latitude_deg", "source_longitude_deg", "source_depth_km", "station_latitude_deg", "station_longitude_deg",
@@ -98,6 +102,67 @@ def add(target: Target, row: Row, x: np.ndarray, gains: list[Row]) -> None:
     )
 
 
+def add_colocated(target: Target, folder: Path) -> None:
+    """Seismometer and accelerometer of one site, of two regional earthquakes."""
+    for station, first_p_s in COLOCATED.items():
+        paths = sorted(folder.glob(f"{station}.*.mseed"))
+        inventory = obspy.read_inventory(str(folder / f"{station}.xml"))
+        stream = sum((obspy.read(str(path)) for path in paths), obspy.Stream())
+        for name in sorted({trace.id[:-1] for trace in stream}):
+            traces = stream.select(id=f"{name}?")
+            traces.sort(["channel"])
+            start = traces[0].stats.starttime
+            codes = {trace.stats.channel[-1]: trace for trace in traces}
+            if "Z" not in codes:
+                continue  # BK.*.BH: channels 1, 2 and 3
+            order = sorted(codes, key="ZN1E2".index)
+            stats = codes["Z"].stats
+            rate, n = stats.sampling_rate, min(trace.stats.npts for trace in traces)
+            x = np.stack([codes[code].data[:n] for code in order])
+            power = power_from_record(x, rate)
+            onset = find_onset(power, rate, (first_p_s - 3.0, first_p_s + 3.0), first_p_s, 0.5)
+            first = max(round(onset.sample - LONGEST_BEFORE_S * rate), 0)
+            x = x[:, first : round(onset.sample + LONGEST_AFTER_S * rate)]
+            sensitivity = inventory.get_response(codes["Z"].id, start).instrument_sensitivity
+            acceleration = sensitivity.input_units.upper() == "M/S**2"
+            place = inventory.get_coordinates(codes["Z"].id, start)
+            event = f"colocated_{start.strftime('%Y-%m-%d')}"
+            at = onset.sample - first
+            target.add(
+                dict.fromkeys(COLUMNS, "")
+                | {
+                    "trace_name": f"colocated_{name.replace('..', '.')}",
+                    "trace_start_time": iso_from_ns(start.ns + round(first / rate * NS_PER_S)),
+                    "trace_sampling_rate_hz": rate,
+                    "trace_npts": x.shape[1],
+                    "trace_channel": stats.channel[:2],
+                    "station_network_code": stats.network,
+                    "station_code": stats.station,
+                    "station_location_code": stats.location,
+                    "trace_component_order": "".join(order),
+                    "trace_unit": "counts",
+                    f"trace_gain_counts_per_m_s{'2' if acceleration else ''}": f"{sensitivity.value:g}",
+                    "trace_quantity": "acceleration" if acceleration else "",
+                    "trace_onset_sample": f"{at:.2f}",
+                    "trace_onset_basis": onset.basis,
+                    "trace_onset_snr": f"{onset.snr:.2f}",
+                    "trace_visible": str(onset.basis == "energy" and onset.snr >= VISIBLE_RATIO),
+                    "trace_noise_end_sample": noise_end_of(x, rate, at),
+                    "source_id": event,
+                    "source_class": "tectonic",
+                    "source_type": "earthquake",
+                    "station_latitude_deg": place["latitude"],
+                    "station_longitude_deg": place["longitude"],
+                    "subset": "colocated",
+                    "label_quality": "dataset",
+                    "source_repository": "DOI-USGS/ghsc-esi-groundmotion-processing",
+                    "source_commit": "e8228cea",
+                    "source_path": "tests/data/colocated_instruments",
+                },
+                exact(x),
+            )
+
+
 def set_folds(rows: list[Row]) -> None:
     """Groups of events that share samples at a station, and folds by group within a source, in turn, in the order of a
     hash. No event is a test event: the figures on these sources are those with the whole source left out, see
@@ -131,6 +196,7 @@ def main() -> None:
             if not shipped:
                 row["subset"] = "alpine_temporary"
             add(targets[shipped], row, archive["data"][row["trace_name"]][()], gains)
+    add_colocated(targets[True], args.source / "accelerometers")
     set_folds([row for target in targets.values() for row in target.rows])
     for target in targets.values():
         target.close()

@@ -20,7 +20,10 @@ from seisedge.train.dataset.vocabulary import kind_of_word
 Row = dict[str, str]
 
 # Sources that the bundled recipes name (column `subset`); a folder of such a name is another source.
-BUNDLED_SOURCES = ("pnw", "esec", "ridgecrest", "phasenet_ncedc", "sechilienne", "seisbench_chile")
+BUNDLED_SOURCES = (
+    "pnw", "esec", "ridgecrest", "phasenet_ncedc", "sechilienne", "seisbench_chile", "alpine", "france", "byron",
+    "colocated", "sprit_hvsr", "raspishake_report", "sprit_hvsr_triggers", "raspishake_report_triggers",
+)  # fmt: skip
 LABELS = ("source_type", "source_event_category", "trace_category", "source_category")
 ALIASES: dict[str, tuple[str, ...]] = {
     "source_id": ("event_id", "source_event_id", "source_resource_id"),

@@ -2,11 +2,11 @@
 
     python -m benchmarks.regions --data datasets --data datasets/regions --without france,byron --without alpine
 
-Each --without names the sources that one training leaves out, both as events and as noise. The training also leaves out
-fold 0 of the others, the held-out home records. `--model FILE` measures a model file instead, on records of events that
-its card does not name. Records of split `test` are never looked at. A table row: recall of tectonic, of non-tectonic and
-of noise by argmax, and the area under the ROC curve between earthquakes and blasts where a source has both; visible
-records, with 95 % intervals over events.
+Each --without names the sources that one training leaves out, both as events and as noise. The training also leaves
+out fold 0 of the others, the held-out home records. `--model FILE` measures a model file instead, on records of events
+that its card does not name. Records of split `test` are never used. The rows are the recall of tectonic, of
+non-tectonic and of noise by argmax, and the area under the ROC curve between earthquakes and blasts where a source has
+both; visible records, with 95 % intervals over events.
 """
 
 from __future__ import annotations

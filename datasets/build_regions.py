@@ -2,9 +2,10 @@
 
     python -m datasets.build_regions SOURCE --unshipped DIR [-o datasets]
 
-SOURCE holds `more/` (SeisBench format with a `gains.csv`) and `accelerometers/` (miniSEED with StationXML). Kept samples are copied bit by bit. README.md in this folder
-lists what is left out, and why. DIR receives the records of the temporary networks of subset alpine, from which the
-event-type model is trained as well, but which are not part of the repository.
+SOURCE holds `more/` (SeisBench format with a `gains.csv`) and `accelerometers/` (miniSEED with StationXML). Kept
+samples are copied bit by bit. README.md in this folder lists what is left out, and why. DIR receives the records of the
+temporary networks of subset alpine, from which the event-type model is trained as well, but which are not part of the
+repository.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ LONGEST_AFTER_S = 60.0
 COLUMNS = [
     "trace_name", "trace_start_time", "trace_sampling_rate_hz", "trace_npts", "trace_channel",
     "station_network_code", "station_code", "station_location_code", "trace_component_order", "trace_true_components",
-    "trace_unit", "trace_quantity", "trace_gain_counts_per_m_s", "trace_gain_counts_per_m_s2", "trace_onset_sample", "trace_onset_basis", "trace_onset_snr",
-    "trace_visible", "trace_noise_end_sample", "trace_p_arrival_sample", "trace_s_arrival_sample", "source_id",
-    "source_group", "source_class", "source_type", "source_origin_time", "source_magnitude", "source_magnitude_type",
-    "source_latitude_deg", "source_longitude_deg", "source_depth_km", "station_latitude_deg", "station_longitude_deg",
-    "path_ep_distance_km", "subset", "split", "fold", "label_quality", "source_repository", "source_commit",
-    "source_path",
+    "trace_unit", "trace_quantity", "trace_gain_counts_per_m_s", "trace_gain_counts_per_m_s2", "trace_onset_sample",
+    "trace_onset_basis", "trace_onset_snr", "trace_visible", "trace_noise_end_sample", "trace_p_arrival_sample",
+    "trace_s_arrival_sample", "source_id", "source_group", "source_class", "source_type", "source_origin_time",
+    "source_magnitude", "source_magnitude_type", "source_latitude_deg", "source_longitude_deg", "source_depth_km",
+    "station_latitude_deg", "station_longitude_deg", "path_ep_distance_km", "subset", "split", "fold", "label_quality",
+    "source_repository", "source_commit", "source_path",
 ]  # fmt: skip
 
 

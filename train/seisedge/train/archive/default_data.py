@@ -14,10 +14,9 @@ from seisedge.train.archive.archive import find_dataset, fingerprint
 from seisedge.train.dataset.benchmark import folders_from
 
 FILE = "run.json"
-# The folders in datasets/ of a clone that a bundled model is trained on
+# The folders in datasets/ of a clone that a bundled model is trained on; event-type needs data that are not in a clone
 BUNDLED = (
     (".",),  # magnitude
-    (".", "regions", "noise", "hard_negatives"),  # event-type
     (".", "onsets", "noise"),  # onset
 )
 
@@ -33,9 +32,9 @@ def folders_or_training_data(data: Sequence[str | Path], model: Path, data_sha25
     """The folders given with --data; without any, those that `model` was trained on.
 
     model: a run folder, its checkpoint or a model file. data_sha256: fingerprint of its training data. The training
-    data are the folders that run.json beside the model names, else those of the clone that a bundled model is trained on,
-    if they have the fingerprint. Raises InputError if no folder is stated, or if the stated folders are missing or have
-    changed.
+    data are the folders that run.json beside the model names, else those of the clone that a bundled model is
+    trained on, if they have the fingerprint. Raises InputError if no folder is stated, or if the stated folders are
+    missing or have changed.
     """
     if data:
         return folders_from(data)

@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ import torch
 from seisedge.runtime.inference.estimate import NOISE
 from seisedge.train.archive.archive import Archive, Record, load_archive
 from seisedge.train.archive.cutter import WindowCutter
+from seisedge.train.archive.mixture import with_sources
 from seisedge.train.archive.task import RecordFilter
 from seisedge.train.bootstrap import Estimate, estimate
 from seisedge.train.dataset.event_hashes import event_hash
@@ -31,7 +33,7 @@ from seisedge.train.evaluation.subject import subject_from
 from seisedge.train.fit.loop import train_model
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Geometry
-from seisedge.train.recipes.recipe import load_recipe
+from seisedge.train.recipes.recipe import Recipe, load_recipe
 
 DRAWS = 500
 LEAST_BLASTS = 3  # records of each kind, for an area under the curve
@@ -50,9 +52,9 @@ class Judge:
     answers_s: Sequence[float]
 
 
-def trained_judge(recipe_name: str, archive: Archive, chosen: RecordFilter, steps: int, seed: int) -> Judge:
-    """A model trained on the chosen records."""
-    recipe = load_recipe(recipe_name, {"optimisation.steps": steps} if steps else {})
+def trained_judge(recipe: Recipe, archive: Archive, chosen: RecordFilter, seed: int) -> Judge:
+    """A model trained on the chosen records; the sources and folders are weighed as by `seisedge train`."""
+    recipe, _ = with_sources(recipe, archive)
     model = train_model(recipe, archive, chosen, seed, torch.device("cpu")).model.eval()
 
     @torch.no_grad()
@@ -152,11 +154,16 @@ def main() -> None:
     parser.add_argument("--without", action="append", default=[], metavar="SOURCE,…")
     parser.add_argument("--recipe", default="event-type")
     parser.add_argument("--model", default="", help="a model file, or the name of a bundled one")
+    parser.add_argument("--mix", action="append", default=[], metavar="NAME=SHARE", help="as of seisedge train")
     parser.add_argument("--steps", type=int, default=0, help="default: those of the recipe")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = load_recipe(arguments.recipe)
+    overrides: dict[str, Any] = {"optimisation.steps": arguments.steps} if arguments.steps else {}
+    if arguments.mix:
+        shares = (text.rpartition("=") for text in arguments.mix)
+        overrides["data.mix"] = {name: float(share) for name, _, share in shares}
+    recipe = load_recipe(arguments.recipe, overrides)
     geometry = create_model(recipe.model, **recipe.arguments).geometry
     archive = load_archive(arguments.data, geometry.rate_hz, recipe.data.pass_hz)
 
@@ -174,7 +181,7 @@ def main() -> None:
         def held(r: Record, chosen: RecordFilter = chosen) -> bool:
             return r.split == "train" and not chosen(r)
 
-        judge = trained_judge(arguments.recipe, archive, chosen, arguments.steps, arguments.seed)
+        judge = trained_judge(recipe, archive, chosen, arguments.seed)
         measured(judge, held, f"without {text}")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,9 @@ Array = np.ndarray[Any, Any]
 class Target:
     """A folder in SeisBench format."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, columns: Sequence[str] = COLUMNS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.rows = folder, list[Row]()
+        self.folder, self.columns, self.rows = folder, columns, list[Row]()
         self.file = h5py.File(folder / "waveforms.hdf5", "w", libver="latest")
         for key, value in DATA_FORMAT.items():
             self.file.create_dataset(f"data_format/{key}", data=value, track_times=False)
@@ -76,7 +76,7 @@ class Target:
         """Write the metadata and print size and checksum."""
         self.file.close()
         with (self.folder / "metadata.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
         for name in ("metadata.csv", "waveforms.hdf5"):

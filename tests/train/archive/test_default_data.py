@@ -83,6 +83,8 @@ def test_the_clone_is_used_only_for_what_was_trained_on_it(
     out, _, sha256 = a_run
     monkeypatch.chdir(datasets.parent)
     assert folders_or_training_data([], Path("event-type"), fingerprint([datasets])) == [datasets]
+    of_detector = [datasets, datasets / "onsets", datasets / "noise"]
+    assert folders_or_training_data([], Path("onset"), fingerprint(of_detector)) == of_detector
     with pytest.raises(InputError, match=r"other.onnx: the place of its training data is not known"):
         folders_or_training_data([], Path("other.onnx"), sha256)
     with pytest.raises(InputError, match=r"is not known \(run.json is missing\); give --data DIR"):

@@ -156,7 +156,7 @@ def test_prevalence_is_used_and_reported(trained: tuple[Path, Path], tmp_path: P
         (["magnitude", "--prevalence", "tectonic=1"], "magnitude is a model for the task 'magnitude'"),
         (["magnitude", "--noise", "."], "--noise applies to onset detectors only; magnitude is for"),
         (["event-type", "--data", "nowhere"], "metadata.csv is missing"),
-        (["event-type", "-o", __file__], "is a file; -o must be a folder"),
+        (["magnitude", "-o", __file__], "is a file; -o must be a folder"),
     ],
 )
 def test_bad_input(arguments: list[str], message: str) -> None:
@@ -185,17 +185,17 @@ def test_a_model_file_is_not_evaluated_on_its_training_events(tmp_path: Path, da
     """Its training data with other folders: the training events are left out, counted and reported."""
     other = make_set(tmp_path / "other", seed=4)
     code, text = seisedge(
-        "evaluate", "event-type", "--data", other, "--data", datasets, "-o", tmp_path / "out", "--no-curves",
+        "evaluate", "magnitude", "--data", other, "--data", datasets, "-o", tmp_path / "out", "--no-curves",
         "--no-plots", "--draws", "20",
     )  # fmt: skip
     assert code == 0, text
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    subject = subject_from("event-type", torch.device("cpu"))
+    subject = subject_from("magnitude", torch.device("cpu"))
     assert subject.event_hashes is not None
-    assert "; 306 events that the model was trained on are left out" in report["held_out"]
-    assert report["left_out"]["of an event that the model was trained on"] >= 1080
+    assert "; 187 events that the model was trained on are left out" in report["held_out"]
+    assert report["left_out"]["of an event that the model was trained on"] >= 613
     older = dataclasses.replace(subject, event_hashes=None)
-    with pytest.raises(InputError, match="contains the training data of event-type"):
+    with pytest.raises(InputError, match="contains the training data of magnitude"):
         own_order(older, [other, datasets])
 
 

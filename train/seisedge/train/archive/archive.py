@@ -37,6 +37,7 @@ from seisedge.train.dataset.columns import (
     gain_of,
     is_acceleration,
     is_synthetic,
+    is_triggered_noise,
     kind_of,
     label_of,
     licence_of,
@@ -103,6 +104,7 @@ class Record:
     licence: str = ""  # column trace_licence; '' if not stated
     p_picked: bool = False  # the data contain a pick of P
     picks: tuple[tuple[str, float], ...] = ()  # phase and sample of each arrival, see `picks_of`
+    triggered_noise: bool = False  # noise at whose onset a trigger of the station opened
 
 
 @dataclass(frozen=True)
@@ -513,6 +515,7 @@ def _record(row: Row, kind: str, onset: float, parts: Parts, ratio: float, shift
         licence=licence_of(row),
         p_picked=p is not None,
         picks=picks_of(row, onset, s, ratio, shift) if kind in ("tectonic", "blast", UNTYPED) else (),
+        triggered_noise=is_triggered_noise(row),
     )
 
 

@@ -14,6 +14,11 @@ from seisedge.train.archive.archive import find_dataset, fingerprint
 from seisedge.train.dataset.benchmark import folders_from
 
 FILE = "run.json"
+# The folders in datasets/ of a clone that a bundled model is trained on; event-type needs data that are not in a clone
+BUNDLED = (
+    (".",),  # magnitude
+    (".", "onsets", "noise"),  # onset
+)
 
 
 class _Stated(msgspec.Struct):
@@ -27,15 +32,16 @@ def folders_or_training_data(data: Sequence[str | Path], model: Path, data_sha25
     """The folders given with --data; without any, those that `model` was trained on.
 
     model: a run folder, its checkpoint or a model file. data_sha256: fingerprint of its training data. The training
-    data are the folders that run.json beside the model names, else datasets/ of the clone if it has the fingerprint.
-    Raises InputError if no folder is stated, or if the stated folders are missing or have changed.
+    data are the folders that run.json beside the model names, else those of the clone that a bundled model is
+    trained on, if they have the fingerprint. Raises InputError if no folder is stated, or if the stated folders are
+    missing or have changed.
     """
     if data:
         return folders_from(data)
     name = text_from_path(model)
     stated = _stated((model if model.is_dir() else model.parent) / FILE)
     if stated is None or stated.data_sha256 != data_sha256:
-        return [_of_clone(name, data_sha256)]
+        return _of_clone(name, data_sha256)
     folders = [path_from_stored(folder) for folder in stated.data]
     listed = ", ".join(text_from_path(folder) for folder in folders)
     for folder in folders:
@@ -62,12 +68,14 @@ def _stated(file: Path) -> _Stated | None:
         raise InputError(f"{text_from_path(file)}: cannot be read ({error}); give --data DIR") from error
 
 
-def _of_clone(name: str, data_sha256: str) -> Path:
-    """datasets/ of the clone that contains the current folder, if it has the fingerprint. Raises InputError."""
+def _of_clone(name: str, data_sha256: str) -> list[Path]:
+    """The folders of the clone that contains the current folder, if they have the fingerprint. Raises InputError."""
     try:
-        folder = find_dataset(Path.cwd())
+        root = find_dataset(Path.cwd())
     except InputError:
-        folder = None
-    if folder is not None and fingerprint([folder]) == data_sha256:
-        return folder
+        root = None
+    for parts in BUNDLED if root is not None else ():
+        folders = [root / part for part in parts]
+        if all((folder / "metadata.csv").is_file() for folder in folders) and fingerprint(folders) == data_sha256:
+            return folders
     raise InputError(f"{name}: the place of its training data is not known ({FILE} is missing); give --data DIR")

@@ -78,7 +78,8 @@ class Bucket:
 class Candidates:
     """Records that may be drawn for one label, balanced over sources and events.
 
-    noise: draw from the noise part of the records instead of the events.
+    noise: draw from the noise part of the records instead of the events. In triggered use, noise at whose onset a
+    trigger opened is cut around that onset, like an event.
     """
 
     def __init__(self, archive: Archive, indices: Sequence[int], source_weight: dict[str, float], noise: bool) -> None:
@@ -88,6 +89,7 @@ class Candidates:
         self.three = np.array([r.three for r in records], dtype=bool)
         self.onset = np.array([r.onset for r in records])
         self.end = np.array([r.noise_end if noise else r.n_samples for r in records], dtype=np.float64)
+        self.aligned = np.array([not noise or r.triggered_noise for r in records], dtype=bool)
         self.key = [self._key(r) for r in records]
         self.weight_of = source_weight
         self.event = [r.event for r in records]
@@ -97,10 +99,12 @@ class Candidates:
 
     def fitting(self, bucket: Bucket) -> tuple[Ints, Floats]:
         """Indices of the candidates that fit the bucket, and their cumulative probability."""
+        around_onset = (self.onset >= bucket.before) & (self.end - self.onset >= bucket.after)
         if self.noise:
-            fits = self.end >= bucket.span
+            anywhere = ~self.aligned if bucket.position is None else np.ones(len(self.end), dtype=bool)
+            fits = np.where(anywhere, self.end >= bucket.span, around_onset)
         else:
-            fits = (self.onset >= bucket.before) & (self.end - self.onset >= bucket.after)
+            fits = around_onset
         if bucket.three:
             fits &= self.three
         places = np.flatnonzero(fits)
@@ -199,6 +203,9 @@ class Sampler:
                 if pool.noise:
                     free = np.maximum(pool.end[hit] - cell.span, 0)
                     start[rows] = np.floor(place[rows] * (free + 1))
+                    if cell.position is None:
+                        around = np.round(pool.onset[hit] + jitter[rows] - g.onset_s * g.rate_hz)
+                        start[rows] = np.where(pool.aligned[hit], around, start[rows])
                     bound[rows] = pool.end[hit].astype(np.int64)
                 elif cell.position is None:
                     start[rows] = np.round(pool.onset[hit] + jitter[rows] - g.onset_s * g.rate_hz)

@@ -20,7 +20,10 @@ from seisedge.train.dataset.vocabulary import kind_of_word
 Row = dict[str, str]
 
 # Sources that the bundled recipes name (column `subset`); a folder of such a name is another source.
-BUNDLED_SOURCES = ("pnw", "esec", "ridgecrest", "phasenet_ncedc", "sechilienne", "seisbench_chile")
+BUNDLED_SOURCES = (
+    "pnw", "esec", "ridgecrest", "phasenet_ncedc", "sechilienne", "seisbench_chile", "alpine", "france", "byron",
+    "colocated", "sprit_hvsr", "raspishake_report", "sprit_hvsr_triggers", "raspishake_report_triggers",
+)  # fmt: skip
 LABELS = ("source_type", "source_event_category", "trace_category", "source_category")
 ALIASES: dict[str, tuple[str, ...]] = {
     "source_id": ("event_id", "source_event_id", "source_resource_id"),
@@ -33,6 +36,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 TIMES = ("source_origin_time", "trace_start_time")
 ARRIVAL = re.compile(r"trace_([A-Za-z0-9]+)_arrival_sample")
 CANONICAL = {other: key for key, others in ALIASES.items() for other in others}
+TRIGGER = "trigger"  # trace_onset_basis of noise at whose onset a trigger of the station opened
 FIRST_P = ("p", "P", "P1", "Pg", "Pn", "Pb", "Pdiff")  # PmP, PcP and other reflections are not the onset
 FIRST_S = ("s", "S", "S1", "Sg", "Sn", "Sb")
 EMPTY = {"", "nan", "none", "null", "n/a", "na"}
@@ -131,6 +135,11 @@ def kind_of(row: Row) -> str:
     return text(row, "source_class") or kind_of_word(row["source_type"])
 
 
+def is_triggered_noise(row: Row) -> bool:
+    """True for a record of noise at whose onset a trigger of the station opened: a hard negative."""
+    return kind_of(row) == "noise" and text(row, "trace_onset_basis") == TRIGGER
+
+
 def is_synthetic(row: Row) -> bool:
     """True if the column `trace_synthetic` marks the record as synthetic."""
     return text(row, "trace_synthetic").lower() in ("true", "1", "yes")
@@ -168,8 +177,10 @@ def gain_of(row: Row) -> float | None:
 
 
 def onset_of(row: Row) -> float | None:
-    """The nominal onset, else the P arrival, as a sample of the trace; 0 for noise; None if the row has neither."""
+    """The nominal onset, else the P arrival, as a sample of the trace; None if the row has neither. For noise: where a
+    trigger of the station opened, else 0.
+    """
     if kind_of(row) == "noise":
-        return 0.0
+        return (number(row, "trace_onset_sample") or 0.0) if is_triggered_noise(row) else 0.0
     onset = number(row, "trace_onset_sample")
     return onset if onset is not None else number(row, "trace_p_arrival_sample")

@@ -68,7 +68,7 @@ def windows_of(
 
     Magnitude model: one window for each event record with a magnitude. Event type model: one for each event record
     whose kind has a label in `labels`, and, if noise is a label, one from the middle of the noise part of each record
-    that is long enough.
+    that is long enough, or around the onset at which a trigger opened.
     """
     span, lead = round((geometry.onset_s + answer_s) * geometry.rate_hz), geometry.onset_s * geometry.rate_hz
     rows: list[tuple[int, int, int, int]] = []
@@ -83,7 +83,8 @@ def windows_of(
         if label != NOISE and label in labels:
             rows.append((i, labels.index(label), *event))
         if r.noise_end > 0 and NOISE in labels:
-            rows.append((i, labels.index(NOISE), (r.noise_end - span) // 2, r.noise_end))
+            start = round(r.onset - lead) if r.triggered_noise else (r.noise_end - span) // 2
+            rows.append((i, labels.index(NOISE), start, r.noise_end))
     table = np.array(rows, dtype=np.int64).reshape(-1, 4)
     windows = FixedWindows(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
     return windows.part(windows.fitting(archive, geometry, answer_s))

@@ -116,6 +116,12 @@ def test_a_folder_that_contributes_nothing_is_an_error(archive: Archive) -> None
     )
 
 
+def test_a_folder_without_usable_records_has_no_list_of_sources(archive: Archive) -> None:
+    folders = dict.fromkeys(archive.sources, "datasets") | {"tremor": "own"}  # all records of `own` are left out
+    _, notes = with_sources(load_recipe("event-type"), dataclasses.replace(archive, folder_of=folders))
+    assert notes == ["share of each class by folder: datasets 0.5, own 0.5"]
+
+
 def test_a_folder_never_takes_the_name_of_a_source(tmp_path: Path) -> None:
     assert {s for name in ("event-type", "magnitude") for s in sources_of(name)} <= set(BUNDLED_SOURCES)
     folders = [write_set(tmp_path / name, make_rows(10), make_arrays(10)) for name in ("pnw", "a/mine", "b/mine")]

@@ -110,7 +110,7 @@ def _named(recipe: Recipe, sources: set[str], present: dict[str, Table]) -> tupl
         f"recipe '{recipe.name}' names the sources {', '.join(sorted(known))}, the data have "
         f"{', '.join(sorted(sources))}: each source is weighted by its number of events"
     )
-    return wanted, [note]
+    return wanted, [note] if sources else []
 
 
 def _events(archive: Archive) -> dict[tuple[str, str], int]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from seisedge.runtime.config.conditions import Conditions, SettledConditions
 from seisedge.runtime.config.formats import FilePath, HostName, WebUrl
 from seisedge.runtime.errors import InputError
 
@@ -33,8 +34,8 @@ class JsonLinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file_mode: FileMode = "0600"
 
 
-class QuakeMLConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One QuakeML document per event; see `sinks.quakeml`."""
+class QuakeMLConfig(SettledConditions, frozen=True, forbid_unknown_fields=True):
+    """One QuakeML document per event, with the newest revision that meets the conditions; see `sinks.quakeml`."""
 
     folder: FilePath
     authority: Annotated[
@@ -43,16 +44,16 @@ class QuakeMLConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file_mode: FileMode = "0600"
 
 
-class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One HTTP POST per revision of an event; see `sinks.webhook`."""
+class WebhookConfig(SettledConditions, frozen=True, forbid_unknown_fields=True):
+    """One HTTP POST per revision of an event that meets the conditions; see `sinks.webhook`."""
 
     url: WebUrl
     token_file: FilePath | None = None
     timeout_s: Seconds = 10.0
 
 
-class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One MQTT message per revision of an event; see `sinks.mqtt`."""
+class MqttConfig(Conditions, frozen=True, forbid_unknown_fields=True):
+    """One MQTT message per revision of an event that meets the conditions; see `sinks.mqtt`."""
 
     host: HostName
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883

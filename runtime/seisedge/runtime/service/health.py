@@ -192,7 +192,7 @@ class Health:
 
     def _of_drain(self, drain: Drain) -> list[str]:
         """What is wrong with the delivery to a sink. Progress counts, not what the sink reports of itself."""
-        waiting, delivered = drain.waiting, drain.counters.delivered + drain.refused
+        waiting, delivered = drain.waiting, drain.counters.delivered + drain.counters.left_out + drain.refused
         seen, since_s = self._progress.get(drain.name, (-1, 0.0))
         if not waiting or delivered != seen:
             since_s = self._now_s()
@@ -348,6 +348,7 @@ class Health:
                 ("alive", drain.alive),
                 ("down_seconds", down_s),
                 ("delivered_total", counters.delivered),
+                ("left_out_total", counters.left_out),
                 ("refused_total", counters.refused),
                 ("undecodable_total", counters.undecodable),
                 ("dead_lettered_total", counters.dead_lettered),

@@ -20,6 +20,7 @@ from seisedge.runtime.config import (
 from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.sinks._base import Sink
+from seisedge.runtime.sinks._conditions import Filter
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.urls import url_key
 
@@ -105,9 +106,25 @@ def sinks_named(configs: Iterable[StationConfig]) -> dict[SinkConfig, list[str]]
 
 def build_drains(configs: Iterable[StationConfig], outbox: Outbox, context: Context) -> list[Drain]:
     """One drain per sink, not yet started. Raises InputError if a sink cannot be opened."""
+    built = [
+        (config, stations, *BUILDERS[type(config)](config, stations, context))
+        for config, stations in sinks_named(configs).items()
+    ]
+    names = [name for *_, name in built]
     drains = []
-    for config, stations in sinks_named(configs).items():
-        sink, name = BUILDERS[type(config)](config, stations, context)
-        hops = isinstance(config, JsonLinesConfig)
-        drains.append(Drain(sink, name, outbox, stations=frozenset(stations), hops=hops))
+    for config, stations, sink, name in built:
+        if names.count(name) > 1:  # one destination with different settings, each of which has its own place
+            name = f"{name} ({', '.join(stations)})"
+        drains.append(
+            Drain(
+                sink,
+                name,
+                outbox,
+                stations=frozenset(stations),
+                hops=isinstance(config, JsonLinesConfig),
+                wanted=Filter(config).passes
+                if isinstance(config, QuakeMLConfig | WebhookConfig | MqttConfig)
+                else None,
+            )
+        )
     return drains

@@ -68,6 +68,7 @@ class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
     latitude_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
     longitude_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
+    elevation_m: Annotated[float, msgspec.Meta(ge=-12_000, le=12_000)] | None = None  # above sea level
     stationxml: FilePath | None = None  # `load_config` adds the folder
 
 
@@ -184,5 +185,6 @@ def settings_of(config: StationConfig) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(config)
     if config.station is not None:
         del plain["station"]["stationxml"]  # events depend on its content, not on its path
+        del plain["station"]["elevation_m"]  # only for display
     del plain["models"]["engine"], plain["models"]["engine_cache"]  # the engine in use may be another one
     return {key: value for key, value in plain.items() if key not in WITHOUT_EFFECT_ON_EVENTS}

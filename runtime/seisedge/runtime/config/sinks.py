@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -20,6 +20,11 @@ RIGHTS = "octal rights in which the owner reads and writes, and group and others
 AUTHORITY = r"^[A-Za-z0-9][A-Za-z0-9.-]{2,252}$"
 AUTHORITY_WORDS = "a domain name, or 'local'"
 TOPIC = "an MQTT topic without the wildcards + and #"
+TEMPLATE = (
+    "an MQTT topic with {kind} and {station}, or {kind}, {network} and {code}; {topic} is sinks.mqtt.topic, and the "
+    "wildcards + and # are not allowed"
+)
+_FIELDS = r"(\{(topic|station|network|code|kind)\}|[^+#{}])"
 
 # Rights of files that are created, in octal. The owner reads and writes; group and others read, write or neither.
 FileMode = Annotated[str, msgspec.Meta(pattern="^06[046][046]$", max_length=4, description=RIGHTS, examples=["0640"])]
@@ -60,6 +65,21 @@ class MqttConfig(Conditions, frozen=True, forbid_unknown_fields=True):
     topic: Annotated[
         str, msgspec.Meta(pattern="^[^+#]+$", max_length=256, description=TOPIC, examples=["seisedge"])
     ] = "seisedge"
+    topic_template: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=rf"^(?=.*\{{kind\}})(?=.*(\{{station\}}|\{{network\}}.*\{{code\}}|\{{code\}}.*\{{network\}})){_FIELDS}+$",
+            max_length=256,
+            description=TEMPLATE,
+            examples=["{topic}/{station}/{kind}"],
+        ),
+    ] = "{topic}/{station}/{kind}"
+    qos: Literal[0, 1, 2] = 1  # of events
+    heartbeat_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 60.0  # 0: no messages about the health
+    home_assistant: (
+        Annotated[str, msgspec.Meta(pattern="^[^+#]+$", max_length=256, description=TOPIC, examples=["homeassistant"])]
+        | None
+    ) = None  # prefix of the topics for discovery; None: no discovery
     username: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
     password_file: FilePath | None = None
     tls: bool = False

@@ -18,7 +18,7 @@ from platform import python_version
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, Literal
 
-from seisedge.runtime.clock import NS_PER_S, ns_from_iso
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.runtime.counters import Histogram
 from seisedge.runtime.event import Event
 from seisedge.runtime.journal._base import BaseJournal
@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 Condition = Literal["ok", "degraded", "outage"]
 
+HEALTH_SCHEMA = "seisedge.health/1"
 STUCK_S = 30.0  # without a packet or a tick; a source gives a tick every half second
 REPORT_EVERY_S = 10.0  # the log and systemd's status line follow the condition this fast
 LOCK_WAIT_S = 1.0  # for a transaction of the journal, before `/healthz` answers without the sinks
@@ -222,13 +223,8 @@ class Health:
             channels.setdefault(station_id, {})[f"{location}.{code}"] = round(age_s, 3)
         stations = {}
         for station_id in list(dict.fromkeys([*self.report.stations, *usable_s]))[:MAX_SHOWN]:
-            station = self.report.stations.get(station_id)
-            stations[station_id] = {
-                "arrival_age_s": _rounded(self.arrivals.age_s(station_id)),
-                "usable_age_s": _rounded(usable_s.get(station_id)),
-                "data_age_s": _rounded(_data_age_s(station.last_ns if station is not None else None)),
-                "channel_age_s": channels.get(station_id, {}),
-                "events": station.counters.events if station is not None else 0,
+            stations[station_id] = self._station_document(station_id, usable_s.get(station_id)) | {
+                "channel_age_s": channels.get(station_id, {})
             }
         models = self.models.engines if self.models is not None else []
         engines = {engine.card.name: engine.name for engine in models}
@@ -240,6 +236,29 @@ class Health:
             "dropping": self.backlog.dropping,
             "resident_mib": resident_mib(),
             "slot": os.environ.get("SEISEDGE_SLOT"),  # of the installed version, set by the launcher
+        }
+
+    def _station_document(self, station_id: str, usable_s: float | None) -> dict[str, Any]:
+        station = self.report.stations.get(station_id)
+        return {
+            "arrival_age_s": _rounded(self.arrivals.age_s(station_id)),
+            "usable_age_s": _rounded(usable_s),
+            "data_age_s": _rounded(_data_age_s(station.last_ns if station is not None else None)),
+            "events": station.counters.events if station is not None else 0,
+        }
+
+    def station_document(self, station_id: str) -> dict[str, Any]:
+        """The health of one station, schema `seisedge.health/1`. status and reasons are those of the process."""
+        condition, reasons = self.condition()
+        event_ns = self.last_event_ns.get(station_id)
+        return {
+            "schema": HEALTH_SCHEMA,
+            "station": station_id,
+            "time": iso_from_ns(time_ns()),
+            "status": condition,
+            "reasons": reasons,
+            **self._station_document(station_id, self.arrivals.usable_ages_s().get(station_id)),
+            "last_event": None if event_ns is None else iso_from_ns(event_ns),
         }
 
     def samples(self) -> list[Sample]:

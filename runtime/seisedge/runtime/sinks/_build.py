@@ -25,15 +25,17 @@ from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.urls import url_key
 
 if TYPE_CHECKING:
+    from seisedge.runtime.sinks._mqtt_messages import Documents
     from seisedge.runtime.sinks.quakeml import ChannelNames
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What sinks need besides their settings. scale_remarks, channel_of: see QuakeMLSink."""
+    """What sinks need besides their settings. scale_remarks, channel_of: see QuakeMLSink. documents: see MqttSink."""
 
     scale_remarks: Mapping[str, str] = field(default_factory=dict)
     channel_of: ChannelNames | None = None
+    documents: Documents | None = None
 
 
 SinkConfig = JsonLinesConfig | QuakeMLConfig | WebhookConfig | MqttConfig | AlertConfig
@@ -70,11 +72,13 @@ def _webhook(config: WebhookConfig, _stations: list[str], _context: Context) -> 
     return WebhookSink(config.url, token=token, timeout_s=config.timeout_s), f"webhook {url_key(config.url)}"
 
 
-def _mqtt(config: MqttConfig, stations: list[str], _context: Context) -> tuple[Sink, str]:
+def _mqtt(config: MqttConfig, stations: list[str], context: Context) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.mqtt import MqttSink
 
     password = secret(config.password_file, "SEISEDGE_MQTT_PASSWORD")
-    return MqttSink(config, stations, password), f"mqtt {config.host}:{config.port}/{config.topic}"
+    return MqttSink(
+        config, stations, password, documents=context.documents
+    ), f"mqtt {config.host}:{config.port}/{config.topic}"
 
 
 def _alert(config: AlertConfig, _stations: list[str], _context: Context) -> tuple[Sink, str]:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from obspy import read_events
 from obspy.core.event import Catalog
+from obspy.core.util.base import ENTRY_POINTS
 from obspy.io.quakeml.core import _validate
 
 from seisedge.runtime.errors import InputError
@@ -123,3 +124,23 @@ def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="QuakeML cannot be written to this folder"):
         QuakeMLSink(tmp_path / "file")
+
+
+def test_seiscomp_can_import_the_picks(revision, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # of conftest
+    """obspy has the stylesheet of SeisComP and its schema: picks keep their codes, and the result is valid."""
+    picks = [
+        Pick(phase="P", time="2020-09-13T12:27:41.025000Z", uncertainty_s=0.06, probability=0.9, channel="HHZ"),
+        Pick(phase="S", time="2020-09-13T12:27:44.5Z", uncertainty_s=0.2, probability=0.7, channel="HHN"),
+    ]
+    event, out = revision(picks=picks), tmp_path / "scml.xml"
+    catalogue = read_events(
+        io.BytesIO(quakeml_from_event(event, "example.org", channel_of=lambda _, code: ("00", code)))
+    )
+    form = "SCML" if "SCML" in ENTRY_POINTS["event_write"] else "SC3ML"
+    catalogue.write(str(out), form, validate=True)
+    text = out.read_text(encoding="utf-8")
+    for channel, phase in (("HHZ", "P"), ("HHN", "S")):
+        codes = f'networkCode="XX" stationCode="STA" locationCode="00" channelCode="{channel}"'
+        assert f"<waveformID {codes}/>" in text and f"<phaseHint>{phase}</phaseHint>" in text
+    assert text.count("<agencyID>XX</agencyID>") == 3  # of the event and of the picks
+    assert f'publicID="smi:example.org/seisedge/{event.id}/pick"' in text

@@ -128,6 +128,7 @@ def _waveform(parent: ElementTree.Element, event: Event, names: ChannelNames, ch
 
 def _creation(parent: ElementTree.Element, event: Event) -> None:
     info = _child(parent, "creationInfo")
+    _child(info, "agencyID", event.station.partition(".")[0])
     _child(info, "author", f"seisedge {version('seisedge')}")
     _child(info, "creationTime", event.emitted)
     _child(info, "version", str(event.revision))
@@ -145,6 +146,7 @@ def _pick(parent: ElementTree.Element, event: Event, base: str, pick: Pick | Non
     _child(element, "phaseHint", phase)
     _child(element, "evaluationMode", "automatic")
     _child(element, "evaluationStatus", "rejected" if event.status == "retracted" else "preliminary")
+    _creation(element, event)
 
 
 def _station_magnitude(

@@ -47,6 +47,8 @@ class QuakeMLConfig(SettledConditions, frozen=True, forbid_unknown_fields=True):
         str, msgspec.Meta(pattern=AUTHORITY, max_length=253, description=AUTHORITY_WORDS, examples=["example.org"])
     ] = "local"
     file_mode: FileMode = "0600"
+    # a day to ten years; None: documents are never removed
+    keep_days: Annotated[float, msgspec.Meta(ge=1, le=3650)] | None = None
 
 
 class WebhookConfig(SettledConditions, frozen=True, forbid_unknown_fields=True):

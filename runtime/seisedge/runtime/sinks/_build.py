@@ -61,6 +61,7 @@ def _quakeml(config: QuakeMLConfig, _stations: list[str], context: Context) -> t
         context.scale_remarks,
         channel_of=context.channel_of,
         file_mode=int(config.file_mode, 8),
+        keep_days=config.keep_days,
     )
     return sink, f"quakeml {text_from_path(folder.resolve())}"
 

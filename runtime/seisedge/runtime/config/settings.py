@@ -17,6 +17,7 @@ import msgspec
 from seisedge.runtime.config.alerts import AlertConfig
 from seisedge.runtime.config.formats import FilePath, ListenAddress, SourceUrl
 from seisedge.runtime.config.sinks import FileMode, SinksConfig
+from seisedge.runtime.config.state_of_health import StateOfHealthConfig
 from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.codes import LOCATION, NETWORK, STATION
 from seisedge.runtime.records.units import MAX_GAIN, MIN_ACCELERATION_GAIN
@@ -169,6 +170,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     journal: JournalConfig = JournalConfig()
     sinks: SinksConfig = SinksConfig()
     alerts: list[AlertConfig] = []
+    state_of_health: dict[str, StateOfHealthConfig] = {}
 
     @property
     def station_id(self) -> str | None:
@@ -177,7 +179,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 # Settings of input, output and storage: events do not depend on them.
-WITHOUT_EFFECT_ON_EVENTS = ("source", "state", "metrics", "live", "journal", "sinks", "alerts")
+WITHOUT_EFFECT_ON_EVENTS = ("source", "state", "metrics", "live", "journal", "sinks", "alerts", "state_of_health")
 
 
 def settings_of(config: StationConfig) -> dict[str, Any]:

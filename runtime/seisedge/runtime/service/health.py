@@ -28,6 +28,7 @@ from seisedge.runtime.notify import Notifier
 from seisedge.runtime.output import STALLED_S, OutputStream
 from seisedge.runtime.service.arrivals import SILENT_S, Arrivals, Fault
 from seisedge.runtime.service.metric_help import HELP
+from seisedge.runtime.service.state_of_health import StateOfHealth
 from seisedge.runtime.sources import LinkState, Source
 from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.run_report import RunReport
@@ -50,6 +51,7 @@ UNDELIVERED_S = 60.0  # while lines wait; longer than any sink waits for the ans
 REFUSED_SHARE = 0.1  # of the last lines of a sink
 FAILED_S = 300.0  # a thread that failed is reported for so long after its restart
 MAX_SHOWN = 500  # stations in `/metrics` and `/healthz`
+MAX_READINGS = 6  # of the state of health, in the status of systemd
 MAX_REASONS = 20  # in one document, and faults in the log at a time
 
 
@@ -72,6 +74,7 @@ class Health:
         self._began_s = self._last_item_s = now_s()
         self._last_packet_s: float | None = None  # of any station
         self.arrivals = Arrivals(now_s)
+        self.state_of_health = StateOfHealth()
         self._report_s = self._began_s + REPORT_EVERY_S
         self._reported: dict[tuple[str, str], Fault] = {}
         self._warned_of: set[tuple[str, str]] = set()
@@ -122,7 +125,13 @@ class Health:
         if self._notifier is not None:
             condition, reasons = self.condition()
             more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-            self._notifier.status(f"{condition}: {reasons[0]}{more}" if reasons else f"reading {self._source_name}")
+            self._notifier.status(f"{condition}: {reasons[0]}{more}" if reasons else self._sentence)
+
+    @property
+    def _sentence(self) -> str:
+        """The status of a run without faults, with the state of health of the first station."""
+        readings = [str(one) for name in list(self.report.stations)[:1] for one in self.state_of_health.of(name)]
+        return ", ".join([f"reading {self._source_name}", *readings[:MAX_READINGS]])
 
     @property
     def _source_name(self) -> str:
@@ -157,6 +166,7 @@ class Health:
         if self._link is not LinkState.STREAMING:
             analysed = self._last_packet_s is not None and not outage
             (degraded if analysed else outage).append(f"the source is {self._link_text}")
+        degraded += self.state_of_health.faults()
         if self.backlog.dropping:
             degraded.append(f"{self.backlog.behind_s:.0f} s behind the stream: windows are dropped")
         failure = self.source.recent_failure if self.source is not None else None
@@ -245,6 +255,10 @@ class Health:
             "usable_age_s": _rounded(usable_s),
             "data_age_s": _rounded(_data_age_s(station.last_ns if station is not None else None)),
             "events": station.counters.events if station is not None else 0,
+            "state_of_health": {
+                f"{one.location}.{one.channel}": {"what": one.what, "value": one.value, "unit": one.unit}
+                for one in self.state_of_health.of(station_id)
+            },
         }
 
     def station_document(self, station_id: str) -> dict[str, Any]:
@@ -336,6 +350,9 @@ class Health:
                 Sample("data_age_seconds", "gauge", _data_age_s(last_ns), of),
                 Sample("arrival_age_seconds", "gauge", self.arrivals.age_s(station_id), of),
             ]
+            for one in self.state_of_health.of(station_id):
+                which = of | {"location": one.location, "channel": one.channel, "what": one.what, "unit": one.unit}
+                found.append(Sample("state_of_health", "gauge", one.value, which))
             counters = dataclasses.asdict(station.counters)
             found += [Sample(f"{name}_total", "counter", count, of) for name, count in counters.items()]
             for timeline in station.timelines[:1]:

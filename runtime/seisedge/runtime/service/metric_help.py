@@ -51,6 +51,8 @@ HELP = {
     "data_age_seconds": "Seconds from the newest sample to now. If it grows: data are late; negative: a clock "
     "is wrong.",
     "arrival_age_seconds": "Seconds since the last packet of the station arrived. If it grows: check the digitizer.",
+    "state_of_health": "Newest value of a state-of-health channel of the digitizer, in the unit of its label. If it is "
+    "beyond its limits: see state_of_health in the station file.",
     "packets_total": "Packets of the station.",
     "stray_packets_total": "Packets whose time no other packet confirms. If it rises: check the digitizer's clock.",
     "new_timelines_total": "Times the clock of the digitizer was set back. If it rises: check its GPS or NTP.",

@@ -117,6 +117,16 @@ def test_station_files_from_a_server(tmp_path: Path, protocol: int) -> None:
     assert wrong.exit_code == 2 and "give a SeedLink server" in wrong.output
 
 
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_a_server_that_has_yet_to_send_data(tmp_path: Path, protocol: int) -> None:
+    """The virtual digitizer begins with its first client: it must be asked for its streams before that."""
+    part = tmp_path / "part.mseed"
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 20])
+    with Digitizer([part], speed=1.0) as digitizer:
+        found = {(one.station, one.channel) for one in streams_of(f"{digitizer.url}?protocol={protocol}")}
+    assert found == {(station, f"EH{c}") for station in ("B918", "B921") for c in "12Z"}
+
+
 @pytest.mark.parametrize(
     ("channels", "location", "used"),
     [

@@ -159,7 +159,9 @@ def test_json_lines_keep_their_schemas(emitted: Emitted) -> None:
     written = [_decoded(line) for line in emitted.jsonl]
     # `latency_ms.journal` is known only for the newest lines, so a slow sink may receive a line without it
     assert sorted(content_of(line) for line in written) == sorted(content_of(line) for line in emitted.lines)
-    assert len(emitted.posted) == len(emitted.events)
+    posted = [content_of(_decoded(line)) for line in emitted.posted]
+    wanted = [event for event in emitted.events if event.status != "update"]  # the default of a webhook
+    assert sorted(posted) == sorted(map(content_of, wanted)) and len(wanted) < len(emitted.events)
     kinds = Counter(json.loads(line)["schema"] for line in emitted.jsonl)
     assert kinds["seisedge.event/1"] == len(emitted.events)
     assert kinds["seisedge.hop/1"] == len(emitted.lines) - len(emitted.events)

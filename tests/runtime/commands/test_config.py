@@ -1,8 +1,9 @@
-"""`seisedge config`: every fault of every file with exit status 2, and station files from StationXML."""
+"""`seisedge config`: every fault of every file with exit status 2, and station files from StationXML and servers."""
 
 from __future__ import annotations
 
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,12 @@ from tests.fakes import described, stationxml
 from tests.paths import ROOT
 
 from seisedge.cli import main
+from seisedge.runtime.commands._station_file import station_file_text
 from seisedge.runtime.config import StationConfig, StationIdentity, load_config
+from seisedge.runtime.demo import RECORDING
+from seisedge.runtime.errors import FailedError
+from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.sources._seedlink_info import Stream, streams_of
 
 EXAMPLE = ROOT / "firmware_configs/stations/example.toml"
 
@@ -57,7 +63,7 @@ def test_a_station_file_from_stationxml_can_be_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "without --stationxml give one station, as in: seisedge config new XX.ABC > XX.ABC.toml"),
+        ([], "without --stationxml and --source give one station, as in: seisedge config new XX.ABC > XX.ABC.toml"),
         (["XX_ABC"], "XX_ABC: give the station as NET.STA, for example PB.B918"),
         (["xx.abc"], "xx.abc: give the station as NET.STA, for example PB.B918"),
         (["--stationxml", "{xml}", "XX.ABD"], "XX.ABD is not in it; it has XX.ABC"),
@@ -80,3 +86,71 @@ def test_a_station_file_with_every_setting(tmp_path: Path) -> None:
     assert config == StationConfig(station=StationIdentity("XX", "ABC"))
     assert result.output.count("\n") == EXAMPLE.read_text(encoding="utf-8").count("\n")
     assert "#[channels.EHZ]" in result.output and "\n#sensitivity = 7.81398e8" in result.output
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_station_files_from_a_server(tmp_path: Path, protocol: int) -> None:
+    """The file that is written runs as it is; with StationXML it has the gains, too."""
+    part, out = tmp_path / "part.mseed", tmp_path / "stations"
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 200])
+    xml = stationxml(tmp_path / "meta.xml", "PB.B918", [described(code) for code in ("EHZ", "EH1", "EH2")])
+    with Digitizer([part], speed=0.0) as digitizer:
+        url = f"{digitizer.url}?protocol={protocol}"
+        result = CliRunner().invoke(main, ["config", "new", "--source", url, "-o", str(out)])
+        assert result.exit_code == 0, result.output
+        names = [path.name for path in sorted(out.iterdir())]
+        assert names == ["PB.B918.toml", "PB.B921.toml"]
+        config = load_config(out / "PB.B918.toml")
+        assert (config.source, list(config.channels)) == (f"{digitizer.url}/PB_B918", ["EH1", "EH2", "EHZ"])
+        run = CliRunner().invoke(main, ["run", str(out / "PB.B918.toml"), "--until-end", "--json"])
+        assert run.exit_code == 0 and '"uncalibrated"' in run.stdout
+        both = CliRunner().invoke(main, ["config", "new", "--source", url, "--stationxml", str(xml), "PB.B918"])
+        (tmp_path / "both.toml").write_text(both.stdout, encoding="utf-8")
+        run = CliRunner().invoke(main, ["run", str(tmp_path / "both.toml"), "--until-end", "--json"])
+        assert run.exit_code == 0 and '"uncalibrated"' not in run.stdout and '"PB.B918' in run.stdout
+        other = CliRunner().invoke(main, ["config", "new", "--source", url, "XX.ABC"])
+        assert other.exit_code == 2
+        assert "the server has no data of XX.ABC; its stations: PB.B918, PB.B921" in other.output
+    gone = CliRunner().invoke(main, ["config", "new", "--source", url, "PB.B918"])
+    assert gone.exit_code == 1 and "connection refused" in gone.output
+    wrong = CliRunner().invoke(main, ["config", "new", "--source", "shake-udp://:8888"])
+    assert wrong.exit_code == 2 and "give a SeedLink server" in wrong.output
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_a_server_that_has_yet_to_send_data(tmp_path: Path, protocol: int) -> None:
+    """The virtual digitizer begins with its first client: it must be asked for its streams before that."""
+    part = tmp_path / "part.mseed"
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 20])
+    with Digitizer([part], speed=1.0) as digitizer:
+        found = {(one.station, one.channel) for one in streams_of(f"{digitizer.url}?protocol={protocol}")}
+    assert found == {(station, f"EH{c}") for station in ("B918", "B921") for c in "12Z"}
+
+
+@pytest.mark.parametrize(
+    ("channels", "location", "used"),
+    [
+        ("00.LHZ 00.BHZ 00.BHN 00.BHE 00.HHZ 10.HNZ 00.VMZ", "00", ["HHZ"]),
+        ("20.HNZ 20.HNN 20.HNE 20.LCQ", "20", ["HNE", "HNN", "HNZ"]),
+        (".SHZ", "--", ["SHZ"]),
+        ("00.LHZ 00.VEP 00.BDF", "", []),
+    ],
+)
+def test_the_sensor_of_a_new_station_file(channels: str, location: str, used: list[str]) -> None:
+    """A seismometer before an accelerometer, and a stream that carries the band of the models."""
+    streams = [Stream("XX", "ABC", *one.split(".")) for one in channels.split()]
+    text = station_file_text("XX.ABC", None, None, "seedlink://h", streams)
+    found = tomllib.loads(text)
+    assert (found["station"].get("location", ""), sorted(found.get("channels", {}))) == (location, used)
+    assert channels.split()[0].lstrip(".") in text  # all of them are listed
+
+
+@pytest.mark.parametrize(
+    "reply", [b"{", b'{"station": [{"id": 1}]}', b"[]", b'{"station": [{"id": "A_B", "stream": [1]}]}']
+)
+def test_a_reply_that_cannot_be_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: bytes) -> None:
+    part = tmp_path / "part.mseed"
+    part.write_bytes(RECORDING.read_bytes()[:512])
+    monkeypatch.setattr("seisedge.runtime.replay._seedlink_dialect.info_json", lambda *_: reply.decode())
+    with Digitizer(part, speed=0.0) as digitizer, pytest.raises(FailedError, match="cannot be parsed"):
+        streams_of(digitizer.url)

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from tests.runtime.sinks.mosquitto import Broker, Listener
 from tests.runtime.sinks.receiver import Receiver, serving
-from tests.runtime.sinks.test_mqtt import Broker, Listener
 from tests.waiting import wait_until
 
 from seisedge.cli import main

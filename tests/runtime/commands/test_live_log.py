@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from tests.runtime.sinks.test_mqtt import Broker
+from tests.runtime.sinks.mosquitto import Broker
 
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.replay import Digitizer

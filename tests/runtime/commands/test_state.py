@@ -201,7 +201,8 @@ def test_a_webhook_that_refuses_every_line(tmp_path: Path) -> None:
     with serving(Receiver()) as receiver:
         receiver.codes, receiver.body = [413] * 1000, b"too large"
         text = (STATIONS / "PB.B918.toml").read_text(encoding="utf-8")
-        station.write_text(f'{text}\n[sinks.webhook]\nurl = "{receiver.url}"\n', encoding="utf-8")
+        sink = f'[sinks.webhook]\nurl = "{receiver.url}"\nstatus = ["new", "update", "final"]\n'
+        station.write_text(f"{text}\n{sink}", encoding="utf-8")
         result = _seisedge("run", station, _part(tmp_path / "part.mseed"), "--state", state, "--events", events)
     assert result.exit_code == 0, result.output
     lines = events.read_text(encoding="utf-8").splitlines()

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from obspy import read_events
 from obspy.core.event import Catalog
+from obspy.core.util.base import ENTRY_POINTS
 from obspy.io.quakeml.core import _validate
 
 from seisedge.runtime.errors import InputError
@@ -123,3 +124,51 @@ def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="QuakeML cannot be written to this folder"):
         QuakeMLSink(tmp_path / "file")
+
+
+def test_seiscomp_can_import_the_picks(revision, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # of conftest
+    """obspy has the stylesheet of SeisComP and its schema: picks keep their codes, and the result is valid."""
+    picks = [
+        Pick(phase="P", time="2020-09-13T12:27:41.025000Z", uncertainty_s=0.06, probability=0.9, channel="HHZ"),
+        Pick(phase="S", time="2020-09-13T12:27:44.5Z", uncertainty_s=0.2, probability=0.7, channel="HHN"),
+    ]
+    event, out = revision(picks=picks), tmp_path / "scml.xml"
+    catalogue = read_events(
+        io.BytesIO(quakeml_from_event(event, "example.org", channel_of=lambda _, code: ("00", code)))
+    )
+    form = "SCML" if "SCML" in ENTRY_POINTS["event_write"] else "SC3ML"
+    catalogue.write(str(out), form, validate=True)
+    text = out.read_text(encoding="utf-8")
+    for channel, phase in (("HHZ", "P"), ("HHN", "S")):
+        codes = f'networkCode="XX" stationCode="STA" locationCode="00" channelCode="{channel}"'
+        assert f"<waveformID {codes}/>" in text and f"<phaseHint>{phase}</phaseHint>" in text
+    assert text.count("<agencyID>XX</agencyID>") == 3  # of the event and of the picks
+    assert f'publicID="smi:example.org/seisedge/{event.id}/pick"' in text
+
+
+def test_old_documents_are_removed(revision, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # type: ignore[no-untyped-def]  # of conftest
+    """By the time of the events and the clock, whichever is earlier; files of others stay."""
+    now_s = 1_795_953_600.0  # 2026-11-29T12:00
+    sink = QuakeMLSink(tmp_path, keep_days=2.0, time_s=lambda: now_s)
+
+    def write(day: str, number: int) -> set[str]:
+        sink.write(revision(id=f"XX.STA-{number}", onset=f"{day}T12:00:00.000000Z"))
+        return {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+
+    write("2026-11-25", 1)
+    (tmp_path / "2026-11-25/notes.txt").touch()
+    (tmp_path / "2026-11-2").mkdir()
+    assert len(write("2026-11-27", 2)) == 3
+    assert write("2026-11-29", 3) == {"2026-11-25/notes.txt", "2026-11-27/XX.STA-2.xml", "2026-11-29/XX.STA-3.xml"}
+    after = write("2046-07-15", 4)  # the GPS of the digitizer is wrong
+    assert len(after) == 4 and "2026-11-27/XX.STA-2.xml" in after
+    assert "2026-11-27/XX.STA-2.xml" in write("2026-11-29", 8)  # the GPS works again
+    sink = QuakeMLSink(tmp_path, keep_days=2.0, time_s=lambda: now_s + 1e9)  # the clock of the machine is wrong
+    assert "2026-11-27/XX.STA-2.xml" in write("2026-11-29", 5)
+    assert "2026-11-27/XX.STA-2.xml" not in write("2026-11-30", 6)
+    sink = QuakeMLSink(tmp_path, time_s=lambda: now_s + 1e9)
+    assert "2026-11-29/XX.STA-3.xml" in write("2036-11-30", 7)
+    (tmp_path / "2000-01-01").mkdir()
+    (tmp_path / "2000-01-01/a.xml").mkdir()  # cannot be removed
+    QuakeMLSink(tmp_path, keep_days=1.0).write(revision(onset="2026-11-29T12:00:00.000000Z"))
+    assert "old documents cannot be removed" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -15,8 +16,9 @@ from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.notify import Notifier
-from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.paths import text_from_path, text_of_message
 from seisedge.runtime.records.codes import location_from_text
+from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.dead_letters import DeadLetters
 from seisedge.runtime.service.health import Health
 from seisedge.runtime.service.in_progress import InProgress
@@ -25,13 +27,18 @@ from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._holding import Holding
 from seisedge.runtime.sinks.jsonl import EventsFile, JsonLinesFile
 from seisedge.runtime.sources import Source
+from seisedge.runtime.station.channels import metadata_of
 from seisedge.runtime.urls import shown_url
 
 if TYPE_CHECKING:
     from seisedge.runtime.service.metrics import MetricsServer
     from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
     from seisedge.runtime.sinks._drain import Drain
+    from seisedge.runtime.sinks._mqtt_messages import Documents
     from seisedge.runtime.station.station import Station
+
+
+STATION_SCHEMA = "seisedge.station/1"
 
 
 class Outputs:
@@ -51,6 +58,7 @@ class Outputs:
         models: Models,
         *,
         back_pressure: bool = True,
+        documents: Documents | None = None,
     ) -> None:
         self._journal = journal
         self._file: Holding | None = None
@@ -80,7 +88,8 @@ class Outputs:
             file = kind(drained, file_mode=file_mode)
             self._events = Drain(file, name, journal.outbox)
             self.drains.append(self._events)
-        self.drains += build_drains(configs, journal.outbox, Context(models.scale_remarks, self._channel_of))
+        context = Context(models.scale_remarks, self._channel_of, documents)
+        self.drains += build_drains(configs, journal.outbox, context)
         self._dead_letters = (
             SinkDeadLetters(journal.folder, file_mode=journal.file_mode) if journal.folder is not None else None
         )
@@ -191,6 +200,48 @@ def open_journal(state: Path | None, where: str | Sequence[str], configs: list[S
     from seisedge.runtime.journal.journal import Journal
 
     return Journal(folders[0], source, configs[0].journal if configs else None)
+
+
+def documents_of(
+    configs: Sequence[StationConfig], models: Models, source: Source, health: Health, metadata: StationXml | None
+) -> Documents | None:
+    """The documents about the stations, for MQTT; None where no station file has it."""
+    if not any(config.sinks.mqtt is not None for config in configs):
+        return None
+    from seisedge.runtime.sinks._mqtt_messages import Documents
+
+    software = f"seisedge {version('seisedge')}"
+    engines = [
+        {"task": one.card.task, "name": one.card.name, "sha256": one.sha256, "engine": one.name}
+        | {"precision": one.card.precision}
+        for one in models.engines
+    ]
+    described = {
+        str(config.station_id): {
+            "schema": STATION_SCHEMA,
+            "station": config.station_id,
+            **_place_of(config, metadata),
+            "source": text_of_message(source.url),
+            "software": software,
+            "models": engines,
+        }
+        for config in configs
+    }
+    return Documents(described.__getitem__, health.station_document)
+
+
+def _place_of(config: StationConfig, metadata: StationXml | None) -> dict[str, float]:
+    """Position and elevation by the station file, else by StationXML; without what neither contains."""
+    station, station_id = config.station, str(config.station_id)
+    metadata = metadata or metadata_of(config)
+    latitude_deg, longitude_deg = (metadata.position(station_id) if metadata is not None else None) or (None, None)
+    elevation_m = metadata.elevation_m(station_id) if metadata is not None else None
+    if station is not None:
+        if station.latitude_deg is not None and station.longitude_deg is not None:
+            latitude_deg, longitude_deg = station.latitude_deg, station.longitude_deg
+        elevation_m = elevation_m if station.elevation_m is None else station.elevation_m
+    found = {"latitude_deg": latitude_deg, "longitude_deg": longitude_deg, "elevation_m": elevation_m}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def has_sinks(configs: Sequence[StationConfig]) -> bool:

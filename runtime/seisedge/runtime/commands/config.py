@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
+from seisedge.runtime.commands._station_file import server_of, station_file_text, toml_text
 from seisedge.runtime.config import StationConfig, load_config
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import write_atomically
 from seisedge.runtime.paths import text_from_path, text_of_message
-from seisedge.runtime.records.channelcode import refusal_of
-from seisedge.runtime.records.codes import BLANK_LOCATION, station_from_text
+from seisedge.runtime.records.codes import station_from_text
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.screen import Screen, Style
 from seisedge.runtime.text import shortened
+from seisedge.runtime.urls import shown_url
+
+if TYPE_CHECKING:
+    from seisedge.runtime.sources._seedlink_info import Stream
 
 EXAMPLE = "example.toml"
 FOLDER = Path(__file__).parents[1] / "config" / "stations"  # in an installed package
@@ -30,6 +34,7 @@ EPILOG = """\b
 Examples:
   seisedge config new XX.ABC > XX.ABC.toml
   seisedge config new --stationxml stations.xml XX.ABC > XX.ABC.toml
+  seisedge config new --source seedlink://192.0.2.7:18000 -o stations
   seisedge config check station.toml
   seisedge config check station.toml --connect
   seisedge config check /etc/seisedge/*.toml
@@ -92,34 +97,49 @@ def _check_connections(config: StationConfig, source: str | None, seconds: float
     return faults
 
 
-@command.command("new", epilog=EPILOG, short_help="Write station files: with every setting, or from StationXML.")
+@command.command(
+    "new", epilog=EPILOG, short_help="Write station files: with every setting, from StationXML, or from a server."
+)
 @click.argument("stations", nargs=-1, metavar="[NET.STA]...")
 @click.option("--stationxml", type=click.Path(path_type=Path), help="Positions and gains of the stations.")
+@click.option("--source", metavar="URL", help="Stations and channels of this SeedLink server: seedlink://HOST:PORT")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path),
     help="Folder for a file NET.STA.toml of each station [default: one station, to standard output].",
 )  # fmt: skip
 @overwrite_option
-def new(stations: tuple[str, ...], stationxml: Path | None, out: Path | None, overwrite: bool) -> None:
+def new(
+    stations: tuple[str, ...], stationxml: Path | None, source: str | None, out: Path | None, overwrite: bool
+) -> None:
     """Write a station file for each NET.STA.
 
     With --stationxml: short files with the position, and the StationXML file for the gains; without NET.STA, of all
-    stations in it. Without --stationxml: one file that explains every setting, for one NET.STA.
+    stations in it. With --source: short files with the source and the channels that the server has; without NET.STA,
+    of all its stations. Both can be combined. With neither: one file that explains every setting, for one NET.STA.
     """
-    if stationxml is None:
+    if stationxml is None and source is None:
         if len(stations) != 1 or out is not None:
-            raise InputError("without --stationxml give one station, as in: seisedge config new XX.ABC > XX.ABC.toml")
+            raise InputError(
+                "without --stationxml and --source give one station, as in: seisedge config new XX.ABC > XX.ABC.toml"
+            )
         click.echo(example_text(stations[0]), nl=False)
         return
-    metadata = StationXml.read(stationxml)
-    names = stations or metadata.station_ids()
+    metadata = StationXml.read(stationxml) if stationxml is not None else None
+    streams = _streams_by_station(source) if source is not None else {}
+    names = stations or list(streams) or (metadata.station_ids() if metadata is not None and source is None else [])
+    if source is not None:
+        _check_names(names, streams, source)
     if out is None and len(names) != 1:
         raise InputError(f"{len(names)} stations: give -o FOLDER for their files, or one station")
     texts = {}
     for name in names:
-        metadata.check(name, [])  # raises if the file does not contain the station
-        path = stationxml.resolve()
-        texts[name] = station_file_text(name, metadata, path if out is None else relative_to(path, out.resolve()))
+        path = None
+        if metadata is not None and stationxml is not None:
+            metadata.check(name, [])  # raises if the file does not contain the station
+            path = stationxml.resolve()
+            path = path if out is None else relative_to(path, out.resolve())
+        server = server_of(source) if source is not None else None
+        texts[name] = station_file_text(name, metadata, path, server, streams.get(name, ()))
     if out is None:
         click.echo(next(iter(texts.values())), nl=False)
         return
@@ -130,6 +150,26 @@ def new(stations: tuple[str, ...], stationxml: Path | None, out: Path | None, ov
     for name, target in targets.items():
         write_atomically(target, texts[name].encode())
         click.echo(f"{text_from_path(target)}: next: seisedge config check {shlex.quote(text_from_path(target))}")
+
+
+def _streams_by_station(source: str) -> dict[str, list[Stream]]:
+    from seisedge.runtime.sources._seedlink_info import streams_of
+
+    if not source.lower().startswith("seedlink://"):
+        raise InputError(f"--source {shortened(shown_url(source))}: give a SeedLink server: seedlink://HOST:PORT")
+    found: dict[str, list[Stream]] = {}
+    for stream in streams_of(source):
+        found.setdefault(f"{stream.network}.{stream.station}", []).append(stream)
+    return dict(sorted(found.items()))
+
+
+def _check_names(names: Sequence[str], streams: Mapping[str, list[Stream]], source: str) -> None:
+    missing = [name for name in names if name not in streams]
+    if missing or not names:
+        listed = ", ".join(list(streams)[:20]) or "none"
+        wanted = shortened(missing[0]) if missing else "a station"
+        more = f" and {len(streams) - 20} more" if len(streams) > 20 else ""
+        raise InputError(f"{shown_url(source)}: the server has no data of {wanted}; its stations: {listed}{more}")
 
 
 def example_text(name: str) -> str:
@@ -161,23 +201,3 @@ def example_text(name: str) -> str:
 def relative_to(path: Path, folder: Path) -> Path:
     """The path relative to a folder if it is in it, else absolute."""
     return path.relative_to(folder) if path.is_relative_to(folder) else path
-
-
-def station_file_text(name: str, metadata: StationXml, path: Path) -> str:
-    """The text of a station file. Raises InputError if the codes or the position cannot be used."""
-    network, _, station = name.partition(".")
-    lines = ["[station]", f"network = {toml_text(network)}", f"station = {toml_text(station)}"]
-    position = metadata.position(name)
-    if position is not None:
-        lines += [f"latitude_deg = {position[0]!r}", f"longitude_deg = {position[1]!r}"]
-    lines.append(f"stationxml = {toml_text(text_from_path(path))}")
-    usable = [e for e in metadata.station(name) if e.fault is None]
-    sensors = sorted({(e.location or BLANK_LOCATION, e.channel[:-1]) for e in usable if refusal_of(e.channel) is None})
-    listed = ", ".join(f"{location}.{band}?" for location, band in sensors) or "none"
-    lines += ["", f'# sensors with a gain in the StationXML file: {listed}; location = "00" above selects one']
-    return "\n".join(lines) + "\n"
-
-
-def toml_text(text: str) -> str:
-    """A basic string of TOML; JSON strings are valid there."""
-    return json.dumps(text, ensure_ascii=False)

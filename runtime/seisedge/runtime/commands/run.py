@@ -13,7 +13,7 @@ from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._console import Console, stopped_by_signals
 from seisedge.runtime.commands._run_inputs import read_inputs
 from seisedge.runtime.commands._safe_mode import reported_in_safe_mode
-from seisedge.runtime.commands._service import Operation, Outputs, has_sinks, open_journal
+from seisedge.runtime.commands._service import Operation, Outputs, documents_of, has_sinks, open_journal
 from seisedge.runtime.config import EngineName, Mode, StationConfig
 from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.infer import Models
@@ -160,7 +160,10 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
         with Operation(journal, source, metrics, console) as operation:
             shown = console.sink(journal, source, alone=events is None and not has_sinks(configs))
-            outputs = Outputs(journal, shown, events, configs, loaded, back_pressure=source.back_pressure)
+            outputs = Outputs(
+                journal, shown, events, configs, loaded, back_pressure=source.back_pressure,
+                documents=documents_of(configs, loaded, source, operation.health, inputs.metadata),
+            )  # fmt: skip
             loop = Loop(
                 loaded,
                 outputs.direct,

@@ -95,6 +95,11 @@ def _cross_faults(config: StationConfig) -> list[str]:
     for number, name in enumerate(names):
         if name in names[:number]:
             faults.append(f"alerts[{number}].name: there is already an alert '{name}'; give each its own name")
+    for code, state in config.state_of_health.items():
+        if not CHANNEL_CODE.fullmatch(code):
+            faults.append(f"state_of_health.{shortened(code)}: a channel code has three capital letters or digits: VEP")
+        elif state.lowest is not None and state.highest is not None and state.lowest >= state.highest:
+            faults.append(f"state_of_health.{code}.lowest must be below highest ({state.highest:g})")
     return faults + _sensor_faults(config) + _channel_faults(config.channels)
 
 

@@ -17,6 +17,7 @@ import msgspec
 from seisedge.runtime.config.alerts import AlertConfig
 from seisedge.runtime.config.formats import FilePath, ListenAddress, SourceUrl
 from seisedge.runtime.config.sinks import FileMode, SinksConfig
+from seisedge.runtime.config.state_of_health import StateOfHealthConfig
 from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.codes import LOCATION, NETWORK, STATION
 from seisedge.runtime.records.units import MAX_GAIN, MIN_ACCELERATION_GAIN
@@ -68,6 +69,7 @@ class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
     latitude_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
     longitude_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
+    elevation_m: Annotated[float, msgspec.Meta(ge=-12_000, le=12_000)] | None = None  # above sea level
     stationxml: FilePath | None = None  # `load_config` adds the folder
 
 
@@ -168,6 +170,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     journal: JournalConfig = JournalConfig()
     sinks: SinksConfig = SinksConfig()
     alerts: list[AlertConfig] = []
+    state_of_health: dict[str, StateOfHealthConfig] = {}
 
     @property
     def station_id(self) -> str | None:
@@ -176,7 +179,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 # Settings of input, output and storage: events do not depend on them.
-WITHOUT_EFFECT_ON_EVENTS = ("source", "state", "metrics", "live", "journal", "sinks", "alerts")
+WITHOUT_EFFECT_ON_EVENTS = ("source", "state", "metrics", "live", "journal", "sinks", "alerts", "state_of_health")
 
 
 def settings_of(config: StationConfig) -> dict[str, Any]:
@@ -184,5 +187,6 @@ def settings_of(config: StationConfig) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(config)
     if config.station is not None:
         del plain["station"]["stationxml"]  # events depend on its content, not on its path
+        del plain["station"]["elevation_m"]  # only for display
     del plain["models"]["engine"], plain["models"]["engine_cache"]  # the engine in use may be another one
     return {key: value for key, value in plain.items() if key not in WITHOUT_EFFECT_ON_EVENTS}

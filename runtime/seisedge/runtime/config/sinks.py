@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
+from seisedge.runtime.config.conditions import Conditions, SettledConditions
 from seisedge.runtime.config.formats import FilePath, HostName, WebUrl
 from seisedge.runtime.errors import InputError
 
@@ -19,6 +20,11 @@ RIGHTS = "octal rights in which the owner reads and writes, and group and others
 AUTHORITY = r"^[A-Za-z0-9][A-Za-z0-9.-]{2,252}$"
 AUTHORITY_WORDS = "a domain name, or 'local'"
 TOPIC = "an MQTT topic without the wildcards + and #"
+TEMPLATE = (
+    "an MQTT topic with {kind} and {station}, or {kind}, {network} and {code}; {topic} is sinks.mqtt.topic, and the "
+    "wildcards + and # are not allowed"
+)
+_FIELDS = r"(\{(topic|station|network|code|kind)\}|[^+#{}])"
 
 # Rights of files that are created, in octal. The owner reads and writes; group and others read, write or neither.
 FileMode = Annotated[str, msgspec.Meta(pattern="^06[046][046]$", max_length=4, description=RIGHTS, examples=["0640"])]
@@ -33,32 +39,49 @@ class JsonLinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file_mode: FileMode = "0600"
 
 
-class QuakeMLConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One QuakeML document per event; see `sinks.quakeml`."""
+class QuakeMLConfig(SettledConditions, frozen=True, forbid_unknown_fields=True):
+    """One QuakeML document per event, with the newest revision that meets the conditions; see `sinks.quakeml`."""
 
     folder: FilePath
     authority: Annotated[
         str, msgspec.Meta(pattern=AUTHORITY, max_length=253, description=AUTHORITY_WORDS, examples=["example.org"])
     ] = "local"
     file_mode: FileMode = "0600"
+    # a day to ten years; None: documents are never removed
+    keep_days: Annotated[float, msgspec.Meta(ge=1, le=3650)] | None = None
 
 
-class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One HTTP POST per revision of an event; see `sinks.webhook`."""
+class WebhookConfig(SettledConditions, frozen=True, forbid_unknown_fields=True):
+    """One HTTP POST per revision of an event that meets the conditions; see `sinks.webhook`."""
 
     url: WebUrl
     token_file: FilePath | None = None
     timeout_s: Seconds = 10.0
 
 
-class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One MQTT message per revision of an event; see `sinks.mqtt`."""
+class MqttConfig(Conditions, frozen=True, forbid_unknown_fields=True):
+    """One MQTT message per revision of an event that meets the conditions; see `sinks.mqtt`."""
 
     host: HostName
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
     topic: Annotated[
         str, msgspec.Meta(pattern="^[^+#]+$", max_length=256, description=TOPIC, examples=["seisedge"])
     ] = "seisedge"
+    topic_template: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=rf"^(?=.*\{{kind\}})(?=.*(\{{station\}}|\{{network\}}.*\{{code\}}|\{{code\}}.*\{{network\}})){_FIELDS}+$",
+            max_length=256,
+            description=TEMPLATE,
+            examples=["{topic}/{station}/{kind}"],
+        ),
+    ] = "{topic}/{station}/{kind}"
+    qos: Literal[0, 1, 2] = 1  # of events
+    heartbeat_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 60.0  # 0: no messages about the health
+    home_assistant: (
+        Annotated[str, msgspec.Meta(pattern="^[^+#]+$", max_length=256, description=TOPIC, examples=["homeassistant"])]
+        | None
+    ) = None  # prefix of the topics for discovery; None: no discovery
     username: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
     password_file: FilePath | None = None
     tls: bool = False

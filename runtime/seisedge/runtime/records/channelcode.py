@@ -56,6 +56,18 @@ OTHER_INSTRUMENTS = {
     "Z": "a synthesized beam",
 }
 
+# State of health of a digitizer, by instrument and orientation code; '?' is any. These are conventions of the makers.
+STATE_OF_HEALTH = {
+    "EP": "supply voltage",
+    "EC": "supply current",
+    "KI": "temperature",
+    "CO": "clock oscillator control",
+    "CQ": "clock quality",
+    "CE": "clock phase error",
+    "CL": "time since clock lock",
+    "M?": "mass position",
+}
+
 BANDS = "FGDCESHBMLVUWRPTQAO"
 COMPONENTS = "ZNE"  # in the order of an array's rows
 SECOND = {"Z": "Z2", "N": "N2", "E": "E2"}  # the components of the accelerometer of a station
@@ -71,6 +83,13 @@ def instrument_of(code: str) -> str:
     if "_" in code:
         return code.split("_")[1]
     return code[1] if len(code) == 3 else ""
+
+
+def state_of_health_of(code: str) -> str | None:
+    """What a state-of-health channel states, in words; None for any other channel."""
+    if len(code) != 3:
+        return None
+    return STATE_OF_HEALTH.get(code[1:]) or STATE_OF_HEALTH.get(f"{code[1]}?")
 
 
 def is_accelerometer(code: str) -> bool:

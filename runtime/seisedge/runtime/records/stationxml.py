@@ -9,6 +9,7 @@ thousand other channels: only a channel that is needed is refused.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from pathlib import Path
@@ -46,9 +47,11 @@ CHANNEL = (ROOT, "Network", "Station", "Channel")
 SENSITIVITY = (*CHANNEL, "Response", "InstrumentSensitivity")
 STATION = (ROOT, "Network", "Station")
 POSITION = ("latitude", "longitude")  # keys in TEXTS of a station
+ELEVATION, MAX_ELEVATION_M = "elevation", 12_000.0  # also below the sea
 TEXTS = {
     (*STATION, "Latitude"): "latitude",
     (*STATION, "Longitude"): "longitude",
+    (*STATION, "Elevation"): ELEVATION,
     (*CHANNEL, "Azimuth"): "azimuth_deg",
     (*CHANNEL, "Dip"): "dip_deg",
     (*CHANNEL, "SampleRate"): "sampling_rate_hz",
@@ -140,14 +143,16 @@ class StationXml:
         stations: dict[str, tuple[ChannelEpoch, ...]],
         faults: dict[tuple[str, str, str], list[str]] | None = None,
         positions: dict[str, tuple[float, float]] | None = None,
+        elevations: dict[str, float] | None = None,
     ) -> None:
         """faults: by station, location and channel, what is wrong with epochs that are left out. positions: latitude
-        and longitude in degrees, by station.
+        and longitude in degrees, by station. elevations: metres above sea level, by station.
         """
         self.path = path
         self._stations = stations
         self._faults = faults or {}
         self._positions = positions or {}
+        self._elevations = elevations or {}
 
     @classmethod
     def read(cls, path: Path) -> StationXml:
@@ -167,6 +172,10 @@ class StationXml:
     def position(self, station_id: str) -> tuple[float, float] | None:
         """Latitude and longitude of the station in degrees, of its last epoch; None if they are missing or invalid."""
         return self._positions.get(station_id)
+
+    def elevation_m(self, station_id: str) -> float | None:
+        """Elevation of the station above sea level, of its last epoch; None if it is missing or invalid."""
+        return self._elevations.get(station_id)
 
     def contains(self, station_id: str) -> bool:
         """True if the file contains channels of the station, with or without a usable epoch."""
@@ -213,9 +222,8 @@ class StationXml:
 def _read(path: Path, _mtime_ns: int, _size: int) -> StationXml:
     reader = _Reader(path)
     read_xml(path, "the StationXML file", reader.start, reader.end, reader.data)
-    return StationXml(
-        path, {key: tuple(epochs) for key, epochs in reader.stations.items()}, reader.faults, reader.positions
-    )
+    stations = {key: tuple(epochs) for key, epochs in reader.stations.items()}
+    return StationXml(path, stations, reader.faults, reader.positions, reader.elevations)
 
 
 class _Reader:
@@ -226,6 +234,7 @@ class _Reader:
         self.faults: dict[tuple[str, str, str], list[str]] = {}  # by station, location and channel
         self._path = path
         self.positions: dict[str, tuple[float, float]] = {}
+        self.elevations: dict[str, float] = {}
         self._place: dict[str, str] = {}
         self._epochs = 0
         self._open: list[str] = []
@@ -252,7 +261,7 @@ class _Reader:
             self._text = (self._text + text)[: MAX_TEXT + 1]
 
     def end(self, _tag: str) -> None:
-        if self._key in POSITION:
+        if self._key is not None and self._key in (*POSITION, ELEVATION):
             self._place[self._key] = self._text.strip()
             self._key = None
         elif self._key is not None:
@@ -273,13 +282,16 @@ class _Reader:
             raise InputError(f"{self._path}: StationXML of version {quoted(version)}; this release reads 1.x")
 
     def _add_position(self) -> None:
-        """Add the position of the station that ends here, if it is valid."""
-        try:
+        """Add the position and the elevation of the station that ends here, as far as they are valid."""
+        station_id = f"{self._codes.get('Network', '')}.{self._codes.get('Station', '')}"
+        with contextlib.suppress(KeyError, ValueError):
+            elevation_m = float(self._place[ELEVATION])
+            if abs(elevation_m) <= MAX_ELEVATION_M:
+                self.elevations[station_id] = elevation_m
+        with contextlib.suppress(KeyError, ValueError):
             latitude, longitude = (float(self._place[key]) for key in POSITION)
-        except (KeyError, ValueError):
-            return
-        if abs(latitude) <= 90 and abs(longitude) <= 180:
-            self.positions[f"{self._codes.get('Network', '')}.{self._codes.get('Station', '')}"] = latitude, longitude
+            if abs(latitude) <= 90 and abs(longitude) <= 180:
+                self.positions[station_id] = latitude, longitude
 
     def _add(self) -> None:
         """Add the epoch of the channel that ends here, or the reason why it is left out."""

@@ -115,24 +115,33 @@ def _station_4(station: Station, progress: Progress, with_streams: bool) -> dict
                 "start_time": iso_from_ns(first_entry.starttime_ns),
                 "end_time": iso_from_ns(last_entry.release_ns),
             }
-            for (location, channel), first_entry, last_entry in _spans(station.entries[n_gone:n])
+            for (location, channel), first_entry, last_entry in _present(station, n_gone, n)
         ]
     return found
 
 
 def _station(station: Station, progress: Progress, with_streams: bool) -> str:
     n_gone, n, first = progress(station)
-    entries = station.entries[n_gone:n]
     first, last = ((first + k) % SEQUENCE_MODULUS if n else 0 for k in (n_gone, n - 1))
-    streams = "".join(_streams(entries)) if with_streams else ""
+    streams = "".join(_streams(_present(station, n_gone, n))) if with_streams else ""
     return (
         f'<station name={quoteattr(station.code)} network={quoteattr(station.network)} description="replayed"'
         f' begin_seq="{first:06X}" end_seq="{last:06X}" stream_check="enabled">{streams}</station>'
     )
 
 
-def _streams(entries: list[Entry]) -> Iterable[str]:
-    for (location, channel), first, last in _spans(entries):
+def _present(station: Station, n_gone: int, n: int) -> list[tuple[tuple[str, str], Entry, Entry]]:
+    """The channels of the records `n_gone` to `n`; before the first record, those of the recording, without a length.
+
+    A server is asked for its streams before it is asked for data, with which the replay begins.
+    """
+    if n:
+        return _spans(station.entries[n_gone:n])
+    return [(key, first, first) for key, first, _ in _spans(station.entries)]
+
+
+def _streams(spans: list[tuple[tuple[str, str], Entry, Entry]]) -> Iterable[str]:
+    for (location, channel), first, last in spans:
         yield (
             f'<stream location={quoteattr(location)} seedname={quoteattr(channel)} type="D"'
             f' begin_time="{_time(first.starttime_ns)}" end_time="{_time(last.release_ns)}"/>'

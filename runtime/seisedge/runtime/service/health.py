@@ -18,7 +18,7 @@ from platform import python_version
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, Literal
 
-from seisedge.runtime.clock import NS_PER_S, ns_from_iso
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.runtime.counters import Histogram
 from seisedge.runtime.event import Event
 from seisedge.runtime.journal._base import BaseJournal
@@ -28,6 +28,7 @@ from seisedge.runtime.notify import Notifier
 from seisedge.runtime.output import STALLED_S, OutputStream
 from seisedge.runtime.service.arrivals import SILENT_S, Arrivals, Fault
 from seisedge.runtime.service.metric_help import HELP
+from seisedge.runtime.service.state_of_health import StateOfHealth
 from seisedge.runtime.sources import LinkState, Source
 from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.run_report import RunReport
@@ -42,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 Condition = Literal["ok", "degraded", "outage"]
 
+HEALTH_SCHEMA = "seisedge.health/1"
 STUCK_S = 30.0  # without a packet or a tick; a source gives a tick every half second
 REPORT_EVERY_S = 10.0  # the log and systemd's status line follow the condition this fast
 LOCK_WAIT_S = 1.0  # for a transaction of the journal, before `/healthz` answers without the sinks
@@ -49,6 +51,7 @@ UNDELIVERED_S = 60.0  # while lines wait; longer than any sink waits for the ans
 REFUSED_SHARE = 0.1  # of the last lines of a sink
 FAILED_S = 300.0  # a thread that failed is reported for so long after its restart
 MAX_SHOWN = 500  # stations in `/metrics` and `/healthz`
+MAX_READINGS = 6  # of the state of health, in the status of systemd
 MAX_REASONS = 20  # in one document, and faults in the log at a time
 
 
@@ -71,6 +74,7 @@ class Health:
         self._began_s = self._last_item_s = now_s()
         self._last_packet_s: float | None = None  # of any station
         self.arrivals = Arrivals(now_s)
+        self.state_of_health = StateOfHealth()
         self._report_s = self._began_s + REPORT_EVERY_S
         self._reported: dict[tuple[str, str], Fault] = {}
         self._warned_of: set[tuple[str, str]] = set()
@@ -121,7 +125,13 @@ class Health:
         if self._notifier is not None:
             condition, reasons = self.condition()
             more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-            self._notifier.status(f"{condition}: {reasons[0]}{more}" if reasons else f"reading {self._source_name}")
+            self._notifier.status(f"{condition}: {reasons[0]}{more}" if reasons else self._sentence)
+
+    @property
+    def _sentence(self) -> str:
+        """The status of a run without faults, with the state of health of the first station."""
+        readings = [str(one) for name in list(self.report.stations)[:1] for one in self.state_of_health.of(name)]
+        return ", ".join([f"reading {self._source_name}", *readings[:MAX_READINGS]])
 
     @property
     def _source_name(self) -> str:
@@ -156,6 +166,7 @@ class Health:
         if self._link is not LinkState.STREAMING:
             analysed = self._last_packet_s is not None and not outage
             (degraded if analysed else outage).append(f"the source is {self._link_text}")
+        degraded += self.state_of_health.faults()
         if self.backlog.dropping:
             degraded.append(f"{self.backlog.behind_s:.0f} s behind the stream: windows are dropped")
         failure = self.source.recent_failure if self.source is not None else None
@@ -192,7 +203,7 @@ class Health:
 
     def _of_drain(self, drain: Drain) -> list[str]:
         """What is wrong with the delivery to a sink. Progress counts, not what the sink reports of itself."""
-        waiting, delivered = drain.waiting, drain.counters.delivered + drain.refused
+        waiting, delivered = drain.waiting, drain.counters.delivered + drain.counters.left_out + drain.refused
         seen, since_s = self._progress.get(drain.name, (-1, 0.0))
         if not waiting or delivered != seen:
             since_s = self._now_s()
@@ -222,13 +233,8 @@ class Health:
             channels.setdefault(station_id, {})[f"{location}.{code}"] = round(age_s, 3)
         stations = {}
         for station_id in list(dict.fromkeys([*self.report.stations, *usable_s]))[:MAX_SHOWN]:
-            station = self.report.stations.get(station_id)
-            stations[station_id] = {
-                "arrival_age_s": _rounded(self.arrivals.age_s(station_id)),
-                "usable_age_s": _rounded(usable_s.get(station_id)),
-                "data_age_s": _rounded(_data_age_s(station.last_ns if station is not None else None)),
-                "channel_age_s": channels.get(station_id, {}),
-                "events": station.counters.events if station is not None else 0,
+            stations[station_id] = self._station_document(station_id, usable_s.get(station_id)) | {
+                "channel_age_s": channels.get(station_id, {})
             }
         models = self.models.engines if self.models is not None else []
         engines = {engine.card.name: engine.name for engine in models}
@@ -240,6 +246,33 @@ class Health:
             "dropping": self.backlog.dropping,
             "resident_mib": resident_mib(),
             "slot": os.environ.get("SEISEDGE_SLOT"),  # of the installed version, set by the launcher
+        }
+
+    def _station_document(self, station_id: str, usable_s: float | None) -> dict[str, Any]:
+        station = self.report.stations.get(station_id)
+        return {
+            "arrival_age_s": _rounded(self.arrivals.age_s(station_id)),
+            "usable_age_s": _rounded(usable_s),
+            "data_age_s": _rounded(_data_age_s(station.last_ns if station is not None else None)),
+            "events": station.counters.events if station is not None else 0,
+            "state_of_health": {
+                f"{one.location}.{one.channel}": {"what": one.what, "value": one.value, "unit": one.unit}
+                for one in self.state_of_health.of(station_id)
+            },
+        }
+
+    def station_document(self, station_id: str) -> dict[str, Any]:
+        """The health of one station, schema `seisedge.health/1`. status and reasons are those of the process."""
+        condition, reasons = self.condition()
+        event_ns = self.last_event_ns.get(station_id)
+        return {
+            "schema": HEALTH_SCHEMA,
+            "station": station_id,
+            "time": iso_from_ns(time_ns()),
+            "status": condition,
+            "reasons": reasons,
+            **self._station_document(station_id, self.arrivals.usable_ages_s().get(station_id)),
+            "last_event": None if event_ns is None else iso_from_ns(event_ns),
         }
 
     def samples(self) -> list[Sample]:
@@ -317,6 +350,9 @@ class Health:
                 Sample("data_age_seconds", "gauge", _data_age_s(last_ns), of),
                 Sample("arrival_age_seconds", "gauge", self.arrivals.age_s(station_id), of),
             ]
+            for one in self.state_of_health.of(station_id):
+                which = of | {"location": one.location, "channel": one.channel, "what": one.what, "unit": one.unit}
+                found.append(Sample("state_of_health", "gauge", one.value, which))
             counters = dataclasses.asdict(station.counters)
             found += [Sample(f"{name}_total", "counter", count, of) for name, count in counters.items()]
             for timeline in station.timelines[:1]:
@@ -348,6 +384,7 @@ class Health:
                 ("alive", drain.alive),
                 ("down_seconds", down_s),
                 ("delivered_total", counters.delivered),
+                ("left_out_total", counters.left_out),
                 ("refused_total", counters.refused),
                 ("undecodable_total", counters.undecodable),
                 ("dead_lettered_total", counters.dead_lettered),

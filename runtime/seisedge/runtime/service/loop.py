@@ -201,6 +201,8 @@ class Loop:
     def _take(self, station: Station, packet: Packet, source: Source) -> None:
         """Give a packet to its station. After an exception its record is set aside, and the station begins anew."""
         try:
+            config = self._configs.get(station.station_id)
+            self._health.state_of_health.note(packet, config.state_of_health if config is not None else {})
             self._health.arrivals.note(packet, station, station.add(packet))
             self._journal.record_packet(station, packet)
         except SeisedgeError:

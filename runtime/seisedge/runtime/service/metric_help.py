@@ -51,6 +51,8 @@ HELP = {
     "data_age_seconds": "Seconds from the newest sample to now. If it grows: data are late; negative: a clock "
     "is wrong.",
     "arrival_age_seconds": "Seconds since the last packet of the station arrived. If it grows: check the digitizer.",
+    "state_of_health": "Newest value of a state-of-health channel of the digitizer, in the unit of its label. If it is "
+    "beyond its limits: see state_of_health in the station file.",
     "packets_total": "Packets of the station.",
     "stray_packets_total": "Packets whose time no other packet confirms. If it rises: check the digitizer's clock.",
     "new_timelines_total": "Times the clock of the digitizer was set back. If it rises: check its GPS or NTP.",
@@ -88,6 +90,7 @@ HELP = {
     "sink_alive": "1 while the thread of a sink works. If 0: it is restarted, see the log.",
     "sink_down_seconds": "Seconds since a sink began to fail, 0 if it works. If it grows: the log has the reason.",
     "sink_delivered_total": "Lines delivered to a sink.",
+    "sink_left_out_total": "Lines that the conditions of a sink (status, types, magnitude …) exclude. No action.",
     "sink_refused_total": "Lines that a sink has refused. If it rises: see sink-dead-letters.jsonl.",
     "sink_undecodable_total": "Damaged lines that no sink can receive. If it rises: check the disk.",
     "sink_dead_lettered_total": "Refused and damaged lines kept in sink-dead-letters.jsonl. If it rises: see there.",

@@ -20,19 +20,22 @@ from seisedge.runtime.config import (
 from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.sinks._base import Sink
+from seisedge.runtime.sinks._conditions import Filter
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.urls import url_key
 
 if TYPE_CHECKING:
+    from seisedge.runtime.sinks._mqtt_messages import Documents
     from seisedge.runtime.sinks.quakeml import ChannelNames
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What sinks need besides their settings. scale_remarks, channel_of: see QuakeMLSink."""
+    """What sinks need besides their settings. scale_remarks, channel_of: see QuakeMLSink. documents: see MqttSink."""
 
     scale_remarks: Mapping[str, str] = field(default_factory=dict)
     channel_of: ChannelNames | None = None
+    documents: Documents | None = None
 
 
 SinkConfig = JsonLinesConfig | QuakeMLConfig | WebhookConfig | MqttConfig | AlertConfig
@@ -58,6 +61,7 @@ def _quakeml(config: QuakeMLConfig, _stations: list[str], context: Context) -> t
         context.scale_remarks,
         channel_of=context.channel_of,
         file_mode=int(config.file_mode, 8),
+        keep_days=config.keep_days,
     )
     return sink, f"quakeml {text_from_path(folder.resolve())}"
 
@@ -69,11 +73,13 @@ def _webhook(config: WebhookConfig, _stations: list[str], _context: Context) -> 
     return WebhookSink(config.url, token=token, timeout_s=config.timeout_s), f"webhook {url_key(config.url)}"
 
 
-def _mqtt(config: MqttConfig, stations: list[str], _context: Context) -> tuple[Sink, str]:
+def _mqtt(config: MqttConfig, stations: list[str], context: Context) -> tuple[Sink, str]:
     from seisedge.runtime.sinks.mqtt import MqttSink
 
     password = secret(config.password_file, "SEISEDGE_MQTT_PASSWORD")
-    return MqttSink(config, stations, password), f"mqtt {config.host}:{config.port}/{config.topic}"
+    return MqttSink(
+        config, stations, password, documents=context.documents
+    ), f"mqtt {config.host}:{config.port}/{config.topic}"
 
 
 def _alert(config: AlertConfig, _stations: list[str], _context: Context) -> tuple[Sink, str]:
@@ -105,9 +111,25 @@ def sinks_named(configs: Iterable[StationConfig]) -> dict[SinkConfig, list[str]]
 
 def build_drains(configs: Iterable[StationConfig], outbox: Outbox, context: Context) -> list[Drain]:
     """One drain per sink, not yet started. Raises InputError if a sink cannot be opened."""
+    built = [
+        (config, stations, *BUILDERS[type(config)](config, stations, context))
+        for config, stations in sinks_named(configs).items()
+    ]
+    names = [name for *_, name in built]
     drains = []
-    for config, stations in sinks_named(configs).items():
-        sink, name = BUILDERS[type(config)](config, stations, context)
-        hops = isinstance(config, JsonLinesConfig)
-        drains.append(Drain(sink, name, outbox, stations=frozenset(stations), hops=hops))
+    for config, stations, sink, name in built:
+        if names.count(name) > 1:  # one destination with different settings, each of which has its own place
+            name = f"{name} ({', '.join(stations)})"
+        drains.append(
+            Drain(
+                sink,
+                name,
+                outbox,
+                stations=frozenset(stations),
+                hops=isinstance(config, JsonLinesConfig),
+                wanted=Filter(config).passes
+                if isinstance(config, QuakeMLConfig | WebhookConfig | MqttConfig)
+                else None,
+            )
+        )
     return drains

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from seisedge.runtime.clock import duration_text
@@ -39,11 +39,12 @@ class DrainCounters:
 
     failures: attempts that were followed by another one. refused: lines that the sink will never accept.
     undecodable: damaged lines. dead_lettered: refused and undecodable lines that the dead-letter file has.
-    restarts: of the thread, after an exception.
+    left_out: lines that the conditions of the sink exclude. restarts: of the thread, after an exception.
     """
 
     delivered: int = 0
     failures: int = 0
+    left_out: int = 0
     refused: int = 0
     undecodable: int = 0
     dead_lettered: int = 0
@@ -54,6 +55,7 @@ class Drain:
     """Delivers lines of `outbox` to `sink`. name: key of the sink's place in the outbox.
 
     stations: ids of the stations whose lines are delivered; None: all. hops: whether hops are delivered, too.
+    wanted: whether a revision of an event is delivered; it gives the same answer for a repetition. None: all are.
     owned: whether `close` closes the sink. dead_letters: without them a refused line is only counted and logged.
     down_since_s: when the sink began to fail, on the monotonic clock; None while it works.
     """
@@ -66,6 +68,7 @@ class Drain:
         *,
         stations: Collection[str] | None = None,
         hops: bool = True,
+        wanted: Callable[[Event], bool] | None = None,
         owned: bool = True,
         backoff_first_s: float = BACKOFF_FIRST_S,
     ) -> None:
@@ -77,6 +80,7 @@ class Drain:
         self._outbox = outbox
         self._stations = stations
         self._hops = hops
+        self._wanted = wanted
         self._owned = owned
         self._backoff_first_s = backoff_first_s
         self._last_delivery_s: float | None = None
@@ -252,6 +256,9 @@ class Drain:
         if self._stations is not None and line.station not in self._stations:
             return True
         if line.kind == "hop" and not self._hops:
+            return True
+        if self._wanted is not None and isinstance(decoded, Event) and not self._wanted(decoded):
+            self.counters.left_out += 1
             return True
         return self._write(line, decoded)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,13 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.machine import install_command
 from seisedge.runtime.sinks._base import Sink
+from seisedge.runtime.sinks._conditions import HourlyLimit, meets
 from seisedge.runtime.sinks.terminal import magnitude_text
 
 logger = logging.getLogger(__name__)
 
 MAX_SENT = 1000  # events that are remembered, for their retraction
 MAX_URLS = 20
-HOUR_NS = 3600 * NS_PER_S
 
 
 class Service(Protocol):
@@ -53,7 +53,7 @@ class AlertFilter:
     def __init__(self, config: AlertConfig) -> None:
         self._config = config
         self._sent: OrderedDict[str, bool] = OrderedDict()  # event id → whether its message was sent
-        self._times_ns: deque[int] = deque()  # at which the messages of the last hour were emitted
+        self._limit = HourlyLimit(config.max_per_hour)
         self.suppressed = 0  # messages beyond the hourly limit since the last one that was sent
 
     def message(self, event: Event) -> Message | None:
@@ -61,12 +61,9 @@ class AlertFilter:
         if event.status == "retracted":
             known = self._sent.get(event.id, False)
             return Message(f"{event.station}: retracted", self._text(event)) if known else None
-        if event.id in self._sent or not self._passes(event):
+        if event.id in self._sent or event.status not in self._config.status or not meets(event, self._config):
             return None
-        emitted_ns = ns_from_iso(event.emitted)
-        while self._times_ns and self._times_ns[0] <= emitted_ns - HOUR_NS:
-            self._times_ns.popleft()
-        if len(self._times_ns) >= self._config.max_per_hour:
+        if self._limit.reached(event):
             self.suppressed += 1
             self._remember(event, sent=False)
             return None
@@ -82,27 +79,13 @@ class AlertFilter:
         self._remember(event, sent=sent)
         if not sent:
             return
-        self._times_ns.append(ns_from_iso(event.emitted))
+        self._limit.count(event)
         self.suppressed = 0
 
     def _remember(self, event: Event, *, sent: bool) -> None:
         self._sent[event.id] = sent
         while len(self._sent) > MAX_SENT:
             self._sent.popitem(last=False)
-
-    def _passes(self, event: Event) -> bool:
-        config, kind, size = self._config, event.event_type, event.magnitude
-        if event.status not in config.status:
-            return False
-        if kind is None or kind.label not in config.types or kind.probability < config.min_probability:
-            return False
-        value = size.value if size is not None else None
-        lower = size.interval_90[0] if size is not None and size.interval_90 is not None else None
-        if not _reaches(value, config.min_magnitude) or not _reaches(lower, config.min_magnitude_lower):
-            return False
-        if config.quiet_hours is None or not _is_quiet(event.emitted[11:16], config.quiet_hours):
-            return True
-        return config.quiet_min_magnitude is not None and _reaches(value, config.quiet_min_magnitude)
 
     def _text(self, event: Event) -> str:
         kind, size = event.event_type, event.magnitude
@@ -213,17 +196,6 @@ def _accepted(service: Service, message: Message) -> bool:
         return bool(service.notify(body=message.body, title=message.title))
     except OSError:
         return False
-
-
-def _reaches(value: float | None, least: float | None) -> bool:
-    """False also where a number is asked for and there is none."""
-    return least is None or (value is not None and value >= least)
-
-
-def _is_quiet(time_of_day: str, hours: str) -> bool:
-    """True for a time HH:MM in an interval of UTC, which may include midnight."""
-    begin, _, end = hours.partition("-")
-    return begin <= time_of_day < end if begin <= end else time_of_day >= begin or time_of_day < end
 
 
 def trial_message(stations: Sequence[str]) -> Message:

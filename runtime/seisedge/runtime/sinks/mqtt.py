@@ -1,10 +1,12 @@
-"""MQTT: one message per revision, and a status of the station.
+"""MQTT: one message per revision, and the status, the description and the health of the station.
 
 A line that is not acknowledged in time stays with paho, which sends it again after a reconnection; a retry of the same
 line waits for that acknowledgement, so that a broker that does not acknowledge gets one copy per connection.
 
-Topics: `TOPIC/NET.STA/event`: JSON, quality of service 1, not retained. `TOPIC/NET.STA/status`: `online` or
-`offline`, retained; the broker itself publishes `offline` (the last will) when the connection is lost.
+Topics by default: `TOPIC/NET.STA/event`: JSON, quality of service `qos`, not retained. `TOPIC/NET.STA/status`: `online`
+or `offline`, retained; the broker itself publishes `offline` (the last will) when the connection is lost. The others
+are described in `_mqtt_messages`. Quality of service 0 has no acknowledgement: a message that is lost with its
+connection is not sent again.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,7 +27,8 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.machine import install_command
 from seisedge.runtime.sinks._base import Sink
-from seisedge.runtime.threads import start_task
+from seisedge.runtime.sinks._mqtt_messages import Documents, discovery, topic_of
+from seisedge.runtime.threads import Worker, start_task, start_worker
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessageInfo
@@ -47,20 +50,32 @@ class MqttSink(Sink):
     """
 
     def __init__(
-        self, config: MqttConfig, stations: Sequence[str], password: str | None = None, *, probing: bool = False
+        self,
+        config: MqttConfig,
+        stations: Sequence[str],
+        password: str | None = None,
+        *,
+        documents: Documents | None = None,
+        probing: bool = False,
     ) -> None:
-        """probing: connect under another name, without a status, beside a station that runs."""
+        """documents: None: without messages about the station and its health.
+        probing: connect under another name, without a status, beside a station that runs.
+        """
         self._probing = probing
+        self._stations = stations
+        self._documents = documents
         self._config = config
         self._reason, self._refused = "no answer yet", False
         self._up = False  # the broker has accepted the connection
         self._answered = threading.Event()  # the first attempt to connect has ended
         self._changed: Callable[[str | None], None] | None = None
         self._sent: tuple[tuple[str, int], MQTTMessageInfo] | None = None  # (id, revision) that waits for the broker
-        self._status = f"{config.topic}/{stations[0]}/status"
+        self._status = topic_of(config, stations[0], "status")
         self._closing = threading.Event()
         self._hurry = False  # the run ends
-        self._online: MQTTMessageInfo | None = None
+        self._retained: dict[str, MQTTMessageInfo] = {}  # by topic, what was published at the last connection
+        self._beat = threading.Event()  # the health is due before its time
+        self._heart: Worker | None = None
         self._client = self._new_client(f"seisedge-{stations[0]}{'-check' if probing else ''}")
         if config.username is not None:
             self._client.username_pw_set(config.username, password)
@@ -81,6 +96,8 @@ class MqttSink(Sink):
         self._client.reconnect_delay_set(1, RECONNECT_MAX_S)
         self._client.connect_async(config.host, config.port, KEEPALIVE_S)
         self._client.loop_start()
+        if documents is not None and config.heartbeat_s and not probing:
+            self._heart = start_worker(f"mqtt health {config.host}", self._publish_health)
 
     def write(self, line: Event | Hop) -> None:
         if not isinstance(line, Event):
@@ -94,7 +111,9 @@ class MqttSink(Sink):
         if self._sent is None or self._sent[0] != key:
             self._sent = (
                 key,
-                self._client.publish(f"{self._config.topic}/{line.station}/event", msgspec.json.encode(line), qos=1),
+                self._client.publish(
+                    topic_of(self._config, line.station, "event"), msgspec.json.encode(line), qos=self._config.qos
+                ),
             )
         if not _acknowledged(self._sent[1], self._config.timeout_s):
             raise TimeoutError(f"{where}: not acknowledged within {self._config.timeout_s:g} s")
@@ -139,6 +158,9 @@ class MqttSink(Sink):
     def close(self) -> None:
         """Publish `offline` and disconnect; the last will is only sent for a lost connection."""
         self._closing.set()
+        self._beat.set()
+        if self._heart is not None:
+            self._heart.stop()
         if self._client.is_connected() and not self._probing:
             _acknowledged(self._client.publish(self._status, "offline", qos=1, retain=True), CLOSE_S)
         self._client.disconnect()
@@ -188,9 +210,35 @@ class MqttSink(Sink):
         if reason.is_failure:
             self._report(f"the broker refused the connection: {reason}{_advice(str(reason))}")
             return
-        if not self._probing and (self._online is None or _acknowledged(self._online, 0.0)):  # else paho sends it again
-            self._online = client.publish(self._status, "online", qos=1, retain=True)
+        if not self._probing:
+            for topic, message in self._announcements():
+                before = self._retained.get(topic)
+                if before is None or _acknowledged(before, 0.0):  # else paho sends it again
+                    self._retained[topic] = client.publish(topic, message, qos=1, retain=True)
         self._report(None)
+        self._beat.set()
+
+    def _announcements(self) -> Iterator[tuple[str, bytes]]:
+        """Topic and message of what is retained and published at each connection."""
+        yield self._status, b"online"
+        if self._documents is None:
+            return
+        for station in self._stations:
+            yield topic_of(self._config, station, "station"), msgspec.json.encode(self._documents.station(station))
+            if self._config.home_assistant is not None:
+                yield from discovery(self._config, station, self._status)
+
+    def _publish_health(self) -> None:
+        """Until the end of the run: publish the health at each connection and every `heartbeat_s`.
+
+        With quality of service 0, so that no old health waits for a connection.
+        """
+        while not self._closing.is_set():
+            self._beat.wait(self._config.heartbeat_s)
+            self._beat.clear()
+            for station in self._stations if self._up and self._documents is not None else ():
+                message = msgspec.json.encode(self._documents.health(station))  # type: ignore[union-attr]
+                self._client.publish(topic_of(self._config, station, "health"), message, qos=0, retain=True)
 
     def _not_connected(self, _client: Client, _data: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this in an `except` block and does not pass the exception
@@ -216,7 +264,7 @@ def probe(config: MqttConfig, station: str, password: str | None, message: bytes
     """
     sink = MqttSink(config, [station], password, probing=True)
     try:
-        return sink.probe(f"{config.topic}/{station}/test", message)
+        return sink.probe(topic_of(config, station, "test"), message)
     finally:
         sink.close()
 

@@ -9,18 +9,25 @@ https://quake.ethz.ch/quakeml/docs/REC?action=AttachFile&do=view&target=QuakeML-
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
+import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
 
 from seisedge.runtime.card import MAGNITUDE_CODE, UNSPECIFIED_SCALE
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop, MagnitudeEstimate, Pick
 from seisedge.runtime.files import OWNER_ONLY, make_folder, write_atomically
 from seisedge.runtime.sinks._base import Refused, Sink
 
+logger = logging.getLogger(__name__)
+
+DAY_S = 86_400
 QUAKEML, BED = "http://quakeml.org/xmlns/quakeml/1.2", "http://quakeml.org/xmlns/bed/1.2"
 
 # A label of the type model → QuakeML's event type. An emitted event of type "noise" says nothing about its source.
@@ -39,6 +46,9 @@ class QuakeMLSink(Sink):
     scale_remarks: SHA-256 of a magnitude model → the remark of its card on the magnitude type, for a comment.
     channel_of: for the waveformID of picks and magnitudes.
     file_mode: rights of new files; new folders are accessible to those who may read them.
+    keep_days: with the first event of a day, documents of days that are older than this are removed; None: never. Days
+    are counted back from the newest event, or from the clock if that is earlier: neither a clock that is wrong, nor one
+    event with a wrong time, removes documents of the present.
     Raises InputError if the folder cannot be created.
     """
 
@@ -50,7 +60,12 @@ class QuakeMLSink(Sink):
         *,
         channel_of: ChannelNames | None = None,
         file_mode: int = OWNER_ONLY,
+        keep_days: float | None = None,
+        time_s: Callable[[], float] = time.time,
     ) -> None:
+        self._keep_days = keep_days
+        self._time_s = time_s
+        self._cleaned = ""  # day of the newest event at the last removal
         self._channel_of = channel_of
         self._folder = folder
         self._authority = authority
@@ -70,6 +85,26 @@ class QuakeMLSink(Sink):
         make_folder(folder, self._file_mode)
         document = quakeml_from_event(line, self._authority, self._scale_remarks, self._channel_of)
         write_atomically(folder / f"{line.id}.xml", document, self._file_mode)
+        if self._keep_days is not None and line.onset[:10] != self._cleaned:
+            self._cleaned = line.onset[:10]
+            self._remove_before(self._oldest_day(line.onset[:10], self._keep_days))
+
+    def _oldest_day(self, newest: str, keep_days: float) -> str:
+        """The first day that is kept, YYYY-MM-DD."""
+        newest_ns = min(ns_from_iso(f"{newest}T00:00:00Z"), int(self._time_s()) * NS_PER_S)
+        return iso_from_ns(max(newest_ns - int(keep_days * DAY_S) * NS_PER_S, 0))[:10]
+
+    def _remove_before(self, day: str) -> None:
+        """Remove documents of earlier days, and their folders once they are empty. A failure is only logged."""
+        try:
+            for folder in sorted(self._folder.iterdir()):
+                if _DAY.match(f"{folder.name}T") and len(folder.name) == len(day) and folder.name < day:
+                    for path in folder.glob("*.xml"):
+                        path.unlink()
+                    with contextlib.suppress(OSError):  # other files are in it
+                        folder.rmdir()
+        except OSError as error:
+            logger.warning("%s: old documents cannot be removed: %s", self._folder, error.strerror)
 
 
 def quakeml_from_event(
@@ -128,6 +163,7 @@ def _waveform(parent: ElementTree.Element, event: Event, names: ChannelNames, ch
 
 def _creation(parent: ElementTree.Element, event: Event) -> None:
     info = _child(parent, "creationInfo")
+    _child(info, "agencyID", event.station.partition(".")[0])
     _child(info, "author", f"seisedge {version('seisedge')}")
     _child(info, "creationTime", event.emitted)
     _child(info, "version", str(event.revision))
@@ -145,6 +181,7 @@ def _pick(parent: ElementTree.Element, event: Event, base: str, pick: Pick | Non
     _child(element, "phaseHint", phase)
     _child(element, "evaluationMode", "automatic")
     _child(element, "evaluationStatus", "rejected" if event.status == "retracted" else "preliminary")
+    _creation(element, event)
 
 
 def _station_magnitude(

@@ -30,6 +30,7 @@ from seisedge.runtime.records.channelcode import (
     instrument_of,
     quantity_of_code,
     refusal_of,
+    state_of_health_of,
 )
 from seisedge.runtime.records.codes import BLANK_LOCATION, location_from_text
 from seisedge.runtime.records.orientation import (
@@ -357,7 +358,8 @@ class Channels:
                     why = f"its last letter is not one of {', '.join(COMPONENT_OF_ORIENTATION)}"
                 logger.warning("%s: channel %s is ignored: %s", self.station_id, name, why)
             else:
-                level = logging.DEBUG if why in self._logged else logging.WARNING  # one warning per sensor
+                quiet = why in self._logged or state_of_health_of(packet.source_id.channel)  # one warning per sensor
+                level = logging.DEBUG if quiet else logging.WARNING
                 self._logged.add(why)
                 logger.log(level, "%s: channel %s is refused: %s", self.station_id, name, why)
             self.reasons[name] = why

@@ -19,7 +19,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.inference.onset_detector import OnsetDetector
 from seisedge.runtime.inference.windows import grid_of
-from seisedge.runtime.records.channelcode import COMPONENTS
+from seisedge.runtime.records.channelcode import COMPONENTS, state_of_health_of
 from seisedge.runtime.records.orientation import WeightsByTime
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.records.stationxml import StationXml
@@ -374,7 +374,8 @@ class Station:
         name = str(packet.source_id)
         if name not in self._unused:
             self._unused[name] = why
-            logger.warning("%s: channel %s is not used: %s", self.station_id, name, why)
+            level = logging.DEBUG if state_of_health_of(packet.source_id.channel) else logging.WARNING
+            logger.log(level, "%s: channel %s is not used: %s", self.station_id, name, why)
         return False
 
     def _build(self, rate_hz: float) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
-from seisedge.runtime.event import MagnitudeEstimate, TypeEstimate
+from seisedge.runtime.event import CombinedAnswer, MagnitudeEstimate, TypeEstimate
 
 NOISE = "noise"
 DECIMALS = 4
@@ -17,7 +20,44 @@ INTERVAL = (0.05, 0.95)  # quantiles of `interval_90`
 OPEN_BIN_REACH = 0.2  # magnitude units from the edge of an open bin to the value that stands for it
 OUTER_SHARE = 0.5  # an open bin must have more than this probability to become the label
 
+DAMAGED_SHARE = 0.25  # weight of the answer of a clipped window, of that of an undamaged one
+LEAST_PROBABILITY = 1e-6  # a probability of 0 in one answer does not rule a label out
+
 Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeAnswer:
+    """One answer of the event-type model: its logarithmic probabilities, by label, and its weight."""
+
+    answer_s: float
+    weight: float
+    log_probabilities: list[float]
+
+
+def type_answer(answer_s: float, sound_s: float, probabilities: Probabilities, *, clipped: bool) -> TypeAnswer:
+    """An answer with its weight: the square root of the length of the sound data after the onset, `sound_s`.
+
+    The answer of a clipped window counts `DAMAGED_SHARE` of that: the answers before the clipping are not overruled by
+    longer, damaged windows alone.
+    """
+    weight = math.sqrt(sound_s) * (DAMAGED_SHARE if clipped else 1.0)
+    return TypeAnswer(answer_s, weight, [math.log(max(float(p), LEAST_PROBABILITY)) for p in probabilities])
+
+
+def combined_type(card: ModelCard, sha256: str, answers: Sequence[TypeAnswer]) -> TypeEstimate:
+    """Event type of one or more answers: the weighted mean of their logarithmic probabilities, normalised."""
+    total = sum(answer.weight for answer in answers)
+    if len(answers) == 1 or not total:
+        logs = answers[-1].log_probabilities
+        return type_estimate(card, sha256, np.array([math.exp(x) for x in logs], dtype=np.float32))
+    means = [
+        sum(answer.weight * answer.log_probabilities[k] for answer in answers) / total for k in range(len(card.labels))
+    ]
+    scaled = [math.exp(x - max(means)) for x in means]
+    estimate = type_estimate(card, sha256, np.array([x / sum(scaled) for x in scaled], dtype=np.float32))
+    shares = [CombinedAnswer(answer_s=a.answer_s, weight=round(a.weight / total, DECIMALS)) for a in answers]
+    return msgspec.structs.replace(estimate, combined=shares)
 
 
 def type_estimate(card: ModelCard, sha256: str, probabilities: Probabilities) -> TypeEstimate:

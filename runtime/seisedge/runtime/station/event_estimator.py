@@ -9,7 +9,7 @@ from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.detection.inspection import flag_remarks
 from seisedge.runtime.engines import Engine
 from seisedge.runtime.event import Quality, WindowInfo
-from seisedge.runtime.inference.estimate import DECIMALS, NOISE, magnitude_estimate, type_estimate
+from seisedge.runtime.inference.estimate import DECIMALS, NOISE, combined_type, magnitude_estimate, type_answer
 from seisedge.runtime.inference.infer import Meter, Models, infer, model_units_per_count
 from seisedge.runtime.inference.windows import cut_window, grid_of, span_of_window, start_of_window
 from seisedge.runtime.records.packet import RecordFlag
@@ -44,7 +44,10 @@ class EventEstimator:
         if type_engine is not None:
             probabilities = self._probabilities(event, type_engine, answer_s, cut_ns, meter)
             if probabilities is not None:
-                event.event_type = type_estimate(type_engine.card, type_engine.sha256, probabilities)
+                length_s = (min(event.onset.time_ns + ns_from_s(answer_s), cut_ns) - event.onset.time_ns) / NS_PER_S
+                sound_s = length_s * (event.window.coverage if event.window is not None else 1.0)
+                event.type_answers.append(type_answer(answer_s, sound_s, probabilities, clipped=event.clipped))
+                event.event_type = combined_type(type_engine.card, type_engine.sha256, event.type_answers)
         if magnitude_engine is not None:
             self._estimate_magnitude(event, magnitude_engine, answer_s, cut_ns, meter)
 

@@ -157,6 +157,19 @@ def test_a_later_clipped_window_does_not_overrule_an_early_answer(
     assert first is not None and first.combined is None
 
 
+@pytest.mark.parametrize(("top", "kept"), [(31, True), (30, False), (0, False)])
+def test_a_magnitude_above_all_bins_remains_after_clipping(
+    monkeypatch: pytest.MonkeyPatch, top: int, kept: bool
+) -> None:
+    """It is a lower bound; the last bin with two edges and the open bin below all others are not."""
+    models = fake_models(magnitude_rule=lambda _w, _valid: one_bin(top))
+    made = begin(monkeypatch, models, [40.0])
+    made.feed(_flagged(noise(120.0), 44.0, 48.0, RecordFlag.CLIPPED))
+    assert [event.magnitude is not None for event in made.events] == [True, kept, kept]
+    assert ["out_of_range" in {q.code for q in event.quality} for event in made.events[1:]] == [kept, kept]
+    assert _answers(models.magnitude) == [3.0]
+
+
 def test_a_flag_counts_from_the_beginning_of_the_window_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """The window begins at 55 s."""
     for begin_s, clipped in ((48.0, False), (52.0, True)):

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.detection.inspection import flag_remarks
 from seisedge.runtime.engines import Engine
-from seisedge.runtime.event import Quality, WindowInfo
+from seisedge.runtime.event import MagnitudeEstimate, Quality, WindowInfo
 from seisedge.runtime.inference.estimate import DECIMALS, NOISE, combined_type, magnitude_estimate, type_answer
 from seisedge.runtime.inference.infer import Meter, Models, infer, model_units_per_count
 from seisedge.runtime.inference.windows import cut_window, grid_of, span_of_window, start_of_window
@@ -66,8 +66,9 @@ class EventEstimator:
     ) -> None:
         noise = event.event_type is not None and event.event_type.label == NOISE
         if noise or event.clipped or event.teleseism:
-            event.magnitude = None
-            event.remarks.pop("magnitude", None)
+            if noise or event.teleseism or not _is_above_all_bins(event.magnitude):
+                event.magnitude = None
+                event.remarks.pop("magnitude", None)
             return
         longest_s = min(answer_s, engine.card.answers_s[-1])
         if event.magnitude is not None and event.onset.time_ns + ns_from_s(longest_s) <= event.seen_ns:
@@ -137,3 +138,8 @@ class EventEstimator:
             reason = f"{card.name} gave values that are no probabilities"
             remarks.append(Quality(code="insufficient", reason=reason))
         return probabilities
+
+
+def _is_above_all_bins(magnitude: MagnitudeEstimate | None) -> bool:
+    """True for the open bin above all others: clipping, after which amplitudes are larger, does not contradict it."""
+    return magnitude is not None and magnitude.bin[1] is None

@@ -81,6 +81,7 @@ class TypeEstimate(_Part, frozen=True, kw_only=True):
     """Event type; `probability` is that of `label`.
 
     `combined`: the answers that the probabilities are the weighted mean of; absent for a single answer.
+    `prevalence`: the shares of the labels that weigh the probabilities; absent without `[models] prevalence`.
     """
 
     label: str
@@ -89,6 +90,7 @@ class TypeEstimate(_Part, frozen=True, kw_only=True):
     model: str
     sha256: str
     combined: list[CombinedAnswer] | None = None
+    prevalence: dict[str, float] | None = None
 
 
 class MagnitudeEstimate(_Part, frozen=True, kw_only=True):

@@ -254,3 +254,15 @@ def test_a_single_answer_is_the_output_of_the_model_and_no_answer_rules_a_label_
     other = type_answer(30.0, 30.0, np.array([0.0, 0.0, 1.0], dtype=np.float32), clipped=False)
     estimate = combined_type(card(), "ab", [one, other])
     assert estimate.label == "noise" and 0 < estimate.probabilities["non-tectonic"] < 0.1
+
+
+def test_a_prevalence_weighs_the_probabilities_and_is_stated() -> None:
+    """0.5 * 0.1, 0.3 * 0.1, 0.2 * 0.8 = 0.05, 0.03, 0.16, of 0.24."""
+    one = type_answer(3.0, 3.0, np.array([0.5, 0.3, 0.2], dtype=np.float32), clipped=False)
+    shares = {"tectonic": 0.1, "non-tectonic": 0.1, "noise": 0.8}
+    estimate = combined_type(card(), "ab", [one], shares)
+    assert estimate.probabilities == {"tectonic": 0.2083, "non-tectonic": 0.125, "noise": 0.6667}
+    assert (estimate.label, estimate.prevalence) == ("noise", shares)
+    equal = combined_type(card(), "ab", [one], dict.fromkeys(shares, 1 / 3))
+    assert equal.probabilities == combined_type(card(), "ab", [one]).probabilities
+    assert combined_type(card(), "ab", [one]).prevalence is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
+from seisedge.runtime.config import EventsConfig
 from seisedge.runtime.event import CombinedAnswer, MagnitudeEstimate, TypeEstimate
 
 NOISE = "noise"
@@ -45,19 +46,36 @@ def type_answer(answer_s: float, sound_s: float, probabilities: Probabilities, *
     return TypeAnswer(answer_s, weight, [math.log(max(float(p), LEAST_PROBABILITY)) for p in probabilities])
 
 
-def combined_type(card: ModelCard, sha256: str, answers: Sequence[TypeAnswer]) -> TypeEstimate:
-    """Event type of one or more answers: the weighted mean of their logarithmic probabilities, normalised."""
+def combined_type(
+    card: ModelCard, sha256: str, answers: Sequence[TypeAnswer], prevalence: Mapping[str, float] | None = None
+) -> TypeEstimate:
+    """Event type of one or more answers: the weighted mean of their logarithmic probabilities, normalised.
+
+    prevalence: of each label of the card. Each probability is multiplied by it, because the models are trained with
+    equally frequent labels; None or empty: no weights.
+    """
     total = sum(answer.weight for answer in answers)
-    if len(answers) == 1 or not total:
-        logs = answers[-1].log_probabilities
-        return type_estimate(card, sha256, np.array([math.exp(x) for x in logs], dtype=np.float32))
-    means = [
-        sum(answer.weight * answer.log_probabilities[k] for answer in answers) / total for k in range(len(card.labels))
-    ]
-    scaled = [math.exp(x - max(means)) for x in means]
-    estimate = type_estimate(card, sha256, np.array([x / sum(scaled) for x in scaled], dtype=np.float32))
-    shares = [CombinedAnswer(answer_s=a.answer_s, weight=round(a.weight / total, DECIMALS)) for a in answers]
-    return msgspec.structs.replace(estimate, combined=shares)
+    single = len(answers) == 1 or not total
+    means = list(answers[-1].log_probabilities)
+    if not single:
+        rows = [[answer.weight * x for x in answer.log_probabilities] for answer in answers]
+        means = [sum(column) / total for column in zip(*rows, strict=True)]
+    if prevalence:
+        means = [x + math.log(prevalence[label]) for label, x in zip(card.labels, means, strict=True)]
+    norm = 1.0 if single and not prevalence else sum(math.exp(x) for x in means)
+    estimate = type_estimate(card, sha256, np.array([math.exp(x) / norm for x in means], dtype=np.float32))
+    shares = [CombinedAnswer(answer_s=a.answer_s, weight=round(a.weight / total, DECIMALS)) for a in answers if total]
+    return msgspec.structs.replace(
+        estimate, combined=None if single else shares, prevalence=dict(prevalence) if prevalence else None
+    )
+
+
+def is_suppressed(estimate: TypeEstimate, events: EventsConfig) -> bool:
+    """True where nothing is to be emitted: confident noise, or no other label reaches `min_probability`."""
+    if estimate.label == NOISE and estimate.probability >= events.noise_threshold:
+        return True
+    best = max((p for label, p in estimate.probabilities.items() if label != NOISE), default=0.0)
+    return best < events.min_probability
 
 
 def type_estimate(card: ModelCard, sha256: str, probabilities: Probabilities) -> TypeEstimate:

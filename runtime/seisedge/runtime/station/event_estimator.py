@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -26,9 +28,18 @@ class EventEstimator:
     """The models of a station with what they need: physical scale, timelines, and the examination of samples."""
 
     def __init__(
-        self, models: Models, channels: Sensors, timelines: dict[GridSpec, Timeline], examiner: Examiner
+        self,
+        models: Models,
+        channels: Sensors,
+        timelines: dict[GridSpec, Timeline],
+        examiner: Examiner,
+        prevalence: Mapping[str, float],
     ) -> None:
-        """timelines: by the grid of the models whose band the station's channels carry."""
+        """timelines: by the grid of the models whose band the station's channels carry.
+
+        prevalence: of the labels of the event-type model; empty: its probabilities are not weighted.
+        """
+        self._prevalence = prevalence
         self._models = models
         self._channels = channels
         self._timelines = timelines
@@ -47,7 +58,9 @@ class EventEstimator:
                 length_s = (min(event.onset.time_ns + ns_from_s(answer_s), cut_ns) - event.onset.time_ns) / NS_PER_S
                 sound_s = length_s * (event.window.coverage if event.window is not None else 1.0)
                 event.type_answers.append(type_answer(answer_s, sound_s, probabilities, clipped=event.clipped))
-                event.event_type = combined_type(type_engine.card, type_engine.sha256, event.type_answers)
+                event.event_type = combined_type(
+                    type_engine.card, type_engine.sha256, event.type_answers, self._prevalence
+                )
         if magnitude_engine is not None:
             self._estimate_magnitude(event, magnitude_engine, answer_s, cut_ns, meter)
 

@@ -70,14 +70,27 @@ class Pick(_Part, frozen=True, kw_only=True):
     channel: str
 
 
+class CombinedAnswer(_Part, frozen=True, kw_only=True):
+    """One answer of the event-type model that counts: seconds after the onset, and its share of the weights."""
+
+    answer_s: float
+    weight: float
+
+
 class TypeEstimate(_Part, frozen=True, kw_only=True):
-    """Event type; `probability` is that of `label`."""
+    """Event type; `probability` is that of `label`.
+
+    `combined`: the answers that the probabilities are the weighted mean of; absent for a single answer.
+    `prevalence`: the shares of the labels that weigh the probabilities; absent without `[models] prevalence`.
+    """
 
     label: str
     probability: float
     probabilities: dict[str, float]
     model: str
     sha256: str
+    combined: list[CombinedAnswer] | None = None
+    prevalence: dict[str, float] | None = None
 
 
 class MagnitudeEstimate(_Part, frozen=True, kw_only=True):

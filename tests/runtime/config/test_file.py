@@ -164,6 +164,21 @@ def test_each_fault_names_its_key_and_value(tmp_path: Path, text: str, fault: st
     assert any(fault in found for found in _faults(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ("{tectonic = 0.4, noise = 0.5}", "models.prevalence: the shares must sum to 1; got 0.9"),
+        ("{tectonic = 0.0, noise = 1.0}", "models.prevalence.tectonic: must be"),
+        ("{tectonic = 'much'}", "models.prevalence.tectonic: must be"),
+        ('{"a\\tb" = 1.0}', "the key must be"),
+    ],
+)
+def test_a_prevalence_has_shares_that_sum_to_1(tmp_path: Path, shares: str, expected: str) -> None:
+    station = '[station]\nnetwork = "XX"\nstation = "STA"\n'
+    faults = _faults(tmp_path, f"{station}[models]\nprevalence = {shares}\n")
+    assert len(faults) == 1 and expected in faults[0]
+
+
 def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:
     faults = _faults(tmp_path, "[trigger]\nsta_s = 0\nlta = 3\n[events]\nnoise_threshold = 2\n")
     assert len(faults) == 4

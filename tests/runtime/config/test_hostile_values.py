@@ -45,6 +45,8 @@ def leaves(kind: Any, table: str = "") -> Iterator[tuple[str, str, Any]]:
         for inner in options(field.type):
             if isinstance(inner, types.StructType):
                 yield from leaves(inner.cls, f"{table}.{field.name}".lstrip("."))
+            elif isinstance(inner, types.DictType) and field.name == "prevalence":
+                yield f"{table}.{field.name}", "noise", inner.value_type
             elif isinstance(inner, types.DictType):
                 assert isinstance(inner.value_type, types.StructType)
                 yield from leaves(inner.value_type.cls, f"{table}.{field.name}.EHZ".lstrip("."))

@@ -402,3 +402,28 @@ def test_a_flat_run_is_not_an_extreme() -> None:
 )
 def test_clipping_is_four_held_samples_at_an_extreme_of_all_parts(parts: list[Rails], expected: bool) -> None:
     assert clipped(parts) is expected
+
+
+def _strong(limit: float, dropout: float | None = None) -> np.ndarray:
+    """20 s at 100 Hz of shaking with a period of 4 s, limited; dropout: a value held for 0.8 s."""
+    t = np.arange(2000) / 100.0
+    noise = np.random.default_rng(0).normal(0, 5, len(t))  # so that differences of single counts exist
+    quiet = np.where(t < 2, noise, 1e6 * np.sin(2 * np.pi * t / 4) + 3e4 * np.sin(2 * np.pi * 7 * t))
+    x = np.round(np.clip(quiet, -limit, limit))
+    if dropout is not None:
+        x[1000:1080] = dropout
+    return x
+
+
+def test_a_long_plateau_at_the_extreme_of_strong_shaking_is_clipped() -> None:
+    found = _look(_strong(500_000.0))
+    assert found.flats and max(n1 - n0 for n0, n1 in found.flats) > 100  # masked, as in training
+    assert found.rails is not None and clipped([found.rails])
+    assert (found.rails.top, found.rails.bottom) == (5e5, -5e5)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 6e6, -8_388_608.0])
+def test_a_value_held_within_or_far_outside_the_shaking_is_not_clipped(dropout: float) -> None:
+    found = _look(_strong(2e6, dropout))
+    assert found.flats == [(1000, 1080)]
+    assert found.rails is not None and not clipped([found.rails])

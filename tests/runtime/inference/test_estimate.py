@@ -7,12 +7,15 @@ import pytest
 from tests.fakes import EDGES, card
 
 from seisedge.runtime.card import MagnitudeScale
+from seisedge.runtime.event import CombinedAnswer
 from seisedge.runtime.inference.estimate import (
     bin_centres,
     bins_of,
+    combined_type,
     interval_bins,
     magnitude_estimate,
     magnitude_label,
+    type_answer,
     type_estimate,
 )
 from seisedge.runtime.inference.infer import model_units_per_count
@@ -213,3 +216,53 @@ def test_a_magnitude_has_all_its_fields() -> None:
     assert (estimate.type, estimate.model, estimate.sha256, estimate.provisional) == ("Mw", model.name, "ab", None)
     provisional = magnitude_estimate(model, "ab", shares, calibrated=False)
     assert (provisional.label, provisional.bin, provisional.provisional) == ("high", (0.4111, 1.0), True)
+
+
+# the answers of one event
+
+
+def test_answers_combine_by_the_weighted_mean_of_their_logarithms() -> None:
+    """4 s and 16 s of sound data weigh 2 and 4: 0.9 ** (1 / 3) * 0.4 ** (2 / 3), and so on, normalised."""
+    answers = [
+        type_answer(4.0, 4.0, np.array([0.9, 0.05, 0.05], dtype=np.float32), clipped=False),
+        type_answer(16.0, 16.0, np.array([0.4, 0.5, 0.1], dtype=np.float32), clipped=False),
+    ]
+    estimate = combined_type(card(), "ab", answers)
+    assert (estimate.label, estimate.probability) == ("tectonic", 0.6273)
+    assert estimate.probabilities == {"tectonic": 0.6273, "non-tectonic": 0.2777, "noise": 0.095}
+    assert estimate.combined == [
+        CombinedAnswer(answer_s=4.0, weight=0.3333),
+        CombinedAnswer(answer_s=16.0, weight=0.6667),
+    ]
+
+
+def test_a_clipped_window_counts_a_quarter() -> None:
+    """A confident early answer stands against one later window that is clipped, and not against one that is not."""
+    early = type_answer(3.0, 3.0, np.array([0.9, 0.08, 0.02], dtype=np.float32), clipped=False)
+    late = [
+        type_answer(30.0, 30.0, np.array([0.1, 0.85, 0.05], dtype=np.float32), clipped=clipped)
+        for clipped in (True, False)
+    ]
+    assert [combined_type(card(), "ab", [early, x]).label for x in late] == ["tectonic", "non-tectonic"]
+    assert late[0].weight == late[1].weight / 4
+
+
+def test_a_single_answer_is_the_output_of_the_model_and_no_answer_rules_a_label_out() -> None:
+    p = np.array([0.123456, 0.876544, 0.0], dtype=np.float32)
+    one = type_answer(3.0, 3.0, p, clipped=False)
+    assert combined_type(card(), "ab", [one]) == type_estimate(card(), "ab", p)
+    other = type_answer(30.0, 30.0, np.array([0.0, 0.0, 1.0], dtype=np.float32), clipped=False)
+    estimate = combined_type(card(), "ab", [one, other])
+    assert estimate.label == "noise" and 0 < estimate.probabilities["non-tectonic"] < 0.1
+
+
+def test_a_prevalence_weighs_the_probabilities_and_is_stated() -> None:
+    """0.5 * 0.1, 0.3 * 0.1, 0.2 * 0.8 = 0.05, 0.03, 0.16, of 0.24."""
+    one = type_answer(3.0, 3.0, np.array([0.5, 0.3, 0.2], dtype=np.float32), clipped=False)
+    shares = {"tectonic": 0.1, "non-tectonic": 0.1, "noise": 0.8}
+    estimate = combined_type(card(), "ab", [one], shares)
+    assert estimate.probabilities == {"tectonic": 0.2083, "non-tectonic": 0.125, "noise": 0.6667}
+    assert (estimate.label, estimate.prevalence) == ("noise", shares)
+    equal = combined_type(card(), "ab", [one], dict.fromkeys(shares, 1 / 3))
+    assert equal.probabilities == combined_type(card(), "ab", [one]).probabilities
+    assert combined_type(card(), "ab", [one]).prevalence is None

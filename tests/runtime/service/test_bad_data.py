@@ -152,3 +152,16 @@ def test_the_onset_detector_opens_no_event(traces: Traces, calibrations: int, pa
 def test_the_onset_detector_opens_an_event_for_loud_good_data() -> None:
     drafts, _ = run(_earthquake(), mode="continuous", models=fake_models(_loud, onset=fake_detector(gate_ratio=2.0)))
     assert drafts and [q.code for q in drafts[0].quality] == ["ok"]
+
+
+@pytest.mark.parametrize("packet_s", [1.7, 4.0])
+def test_a_plateau_longer_than_a_flat_is_clipped_and_not_flat(packet_s: float) -> None:
+    """The earthquake with a slow swing from 4 s after its onset on, which stays at the rail for a second at a time."""
+    traces = _earthquake()
+    largest = max(np.abs(x).max() for x in traces.values())
+    t = np.arange(len(traces["EHZ"])) / 100.0
+    swing = np.where(t > ONSET_S + 4, np.sin(2 * np.pi * t / 3.0) * np.exp(-(t - ONSET_S - 4) / 8.0), 0.0)
+    drafts, _ = run({name: 2**23 / largest * (x + 5 * largest * swing) for name, x in traces.items()}, packet_s)
+    remarks = [codes for *_, codes in _about(drafts)]
+    assert len(remarks) > 1 and "clipped" not in remarks[0]
+    assert all("clipped" in codes and "flat" not in codes for codes in remarks[1:])

@@ -122,7 +122,7 @@ def test_a_magnitude_of_a_cut_window_is_computed_again_with_more_data(monkeypatc
 
 
 def test_a_later_noise_label_removes_the_magnitude_and_its_remarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    models = fake_models(lambda _w, valid: [0.3, 0.25, 0.45] if answer_of(valid) > 5 else TECTONIC)
+    models = fake_models(lambda _w, valid: [0.3, 0.25, 0.45] if answer_of(valid) > 5 else [0.4, 0.25, 0.35])
     made = run(monkeypatch, models, [40.0], config=classic_config())
     assert [event.magnitude is not None for event in made.events] == [True, False, False]
     assert [q.code for q in made.events[0].quality] == ["uncalibrated"]
@@ -139,6 +139,35 @@ def test_a_record_flagged_as_clipped_excludes_a_magnitude_from_then_on(
     made.feed(_flagged(noise(120.0), 44.0, 48.0, flags))
     assert [event.magnitude is not None for event in made.events] == [True, False, False]
     assert _answers(models.magnitude) == [3.0] and _answers(models.event_type) == [3.0, 10.0, 30.0]
+
+
+@pytest.mark.parametrize(("flags", "label"), [(RecordFlag.CLIPPED, "tectonic"), (RecordFlag.NONE, "non-tectonic")])
+def test_a_later_clipped_window_does_not_overrule_an_early_answer(
+    monkeypatch: pytest.MonkeyPatch, flags: RecordFlag, label: str
+) -> None:
+    """The same answers at 3, 10 and 30 s, with the windows from 10 s on clipped or not."""
+    late = [0.28, 0.7, 0.02]
+    models = fake_models(lambda _w, valid: [0.94, 0.05, 0.01] if answer_of(valid) < 5 else late)
+    made = begin(monkeypatch, models, [40.0])
+    made.feed(_flagged(noise(120.0), 44.0, 48.0, flags))
+    last = made.events[-1].event_type
+    assert last is not None and last.label == label
+    assert last.combined is not None and [part.answer_s for part in last.combined] == [3.0, 10.0, 30.0]
+    first = made.events[0].event_type
+    assert first is not None and first.combined is None
+
+
+@pytest.mark.parametrize(("top", "kept"), [(31, True), (30, False), (0, False)])
+def test_a_magnitude_above_all_bins_remains_after_clipping(
+    monkeypatch: pytest.MonkeyPatch, top: int, kept: bool
+) -> None:
+    """It is a lower bound; the last bin with two edges and the open bin below all others are not."""
+    models = fake_models(magnitude_rule=lambda _w, _valid: one_bin(top))
+    made = begin(monkeypatch, models, [40.0])
+    made.feed(_flagged(noise(120.0), 44.0, 48.0, RecordFlag.CLIPPED))
+    assert [event.magnitude is not None for event in made.events] == [True, kept, kept]
+    assert ["out_of_range" in {q.code for q in event.quality} for event in made.events[1:]] == [kept, kept]
+    assert _answers(models.magnitude) == [3.0]
 
 
 def test_a_flag_counts_from_the_beginning_of_the_window_on(monkeypatch: pytest.MonkeyPatch) -> None:

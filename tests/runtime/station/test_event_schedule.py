@@ -18,7 +18,8 @@ from tests.fakes import (
 )
 from tests.runtime.station.scripted import GAIN, ScriptedStation, begin, noise, run
 
-from seisedge.runtime.config import EventsConfig, StationConfig
+from seisedge.runtime.config import EventsConfig, ModelsConfig, StationConfig
+from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.station.triggered import TriggeredState
@@ -222,6 +223,29 @@ def test_the_noise_threshold_is_a_setting(monkeypatch: pytest.MonkeyPatch, thres
     models = fake_models(lambda _w, _v: NOISE)
     made = run(monkeypatch, models, [40.0], config=_separation(5.0, noise_threshold=threshold))
     assert bool(made.events) == emitted
+
+
+@pytest.mark.parametrize(("least", "story"), [
+    (0.0, [("new", 3.0), ("update", 10.0), ("final", 30.0)]),
+    (0.7, [("new", 3.0), ("retracted", 10.0)]),
+    (0.95, []),
+])  # fmt: skip
+def test_an_event_below_the_smallest_probability_is_not_emitted(
+    monkeypatch: pytest.MonkeyPatch, least: float, story: list[tuple[str, float]]
+) -> None:
+    """0.9 tectonic at 3 s, 0.4 later: 0.57 for both at 10 s."""
+    models = fake_models(lambda _w, valid: TECTONIC if answer_of(valid) < 5 else [0.4, 0.3, 0.3])
+    made = run(monkeypatch, models, [40.0], config=_separation(5.0, min_probability=least))
+    assert (made.story() if made.events else []) == story
+
+
+def test_a_prevalence_must_name_the_labels_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = {"tectonic": 0.001, "non-tectonic": 0.001, "noise": 0.998}
+    made = run(monkeypatch, fake_models(), [40.0], config=classic_config(models=ModelsConfig(prevalence=shares)))
+    assert not made.events  # 0.9 tectonic and 0.04 noise, weighted
+    wrong = classic_config(models=ModelsConfig(prevalence={"tectonic": 0.5, "quarry": 0.5}))
+    with pytest.raises(InputError, match=r"a share for each label of the event-type model \(tectonic, non-"):
+        begin(monkeypatch, fake_models(), [40.0], config=wrong)
 
 
 def test_a_probable_type_below_the_threshold_of_noise_is_no_noise(monkeypatch: pytest.MonkeyPatch) -> None:

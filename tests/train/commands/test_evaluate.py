@@ -154,7 +154,7 @@ def test_prevalence_is_used_and_reported(trained: tuple[Path, Path], tmp_path: P
         (["event-type", "--prevalence", "tectonic=0.5,noise=0.5"], "must contain tectonic, non-tectonic, noise"),
         (["event-type", "--prevalence", "tectonic=half"], "must be LABEL=SHARE"),
         (["magnitude", "--prevalence", "tectonic=1"], "magnitude is a model for the task 'magnitude'"),
-        (["magnitude", "--noise", "."], "--noise applies to onset detectors only; magnitude is for"),
+        (["magnitude", "--noise", "."], "--noise applies to onset detectors and event-type models; magnitude is for"),
         (["event-type", "--data", "nowhere"], "metadata.csv is missing"),
         (["magnitude", "-o", __file__], "is a file; -o must be a folder"),
     ],

@@ -88,6 +88,9 @@ def _cross_faults(config: StationConfig) -> list[str]:
         faults.append(
             f"trigger.sta_s must be below trigger.lta_s ({config.trigger.lta_s:g}); got {config.trigger.sta_s:g}"
         )
+    shares = config.models.prevalence.values()
+    if shares and abs(sum(shares) - 1) > 1e-6:
+        faults.append(f"models.prevalence: the shares must sum to 1; got {sum(shares):g}")
     mqtt = config.sinks.mqtt
     if mqtt is not None and mqtt.password_file is not None and mqtt.username is None:
         faults.append("sinks.mqtt.password_file needs sinks.mqtt.username: a broker accepts no password without it")
@@ -210,6 +213,9 @@ def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -
         inner = fields[key].type
         struct = next((k for k in (inner, *get_args(inner)) if _is_struct(k)), None)
         entries: list[tuple[str, Any]] | None = None
+        if get_origin(inner) is dict and isinstance(value, dict) and not _is_struct(get_args(inner)[1]):
+            faults += _entry_faults(value, inner, name)
+            continue
         if get_origin(inner) is dict and isinstance(value, dict):
             struct = get_args(inner)[1]
             entries = [(f"{name}.{shortened(code)}", entry) for code, entry in value.items()]
@@ -224,6 +230,16 @@ def _collect(data: dict[str, Any], kind: type, prefix: str, faults: list[str]) -
     for name, field in fields.items():
         if field.required and name not in data:
             faults.append(f"{prefix}{name} is missing")
+
+
+def _entry_faults(table: dict[str, Any], kind: Any, prefix: str) -> list[str]:
+    """Faults of the keys and values of a table of plain values."""
+    key_kind, value_kind = get_args(kind)
+    names = {key: f"{prefix}.{shortened(key)}" for key in table}
+    faults = [f"{names[key]}: the key {fault}" for key in table if (fault := _value_fault(key, key_kind))]
+    return faults + [
+        f"{names[key]}: {fault}" for key, value in table.items() if (fault := _value_fault(value, value_kind))
+    ]
 
 
 def _collect_each(entries: list[tuple[str, Any]], kind: Any, faults: list[str]) -> None:

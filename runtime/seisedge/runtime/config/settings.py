@@ -23,6 +23,11 @@ from seisedge.runtime.records.codes import LOCATION, NETWORK, STATION
 from seisedge.runtime.records.units import MAX_GAIN, MIN_ACCELERATION_GAIN
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+PositiveShare = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Label = Annotated[
+    str,
+    msgspec.Meta(pattern="^[A-Za-z0-9 _-]{1,64}$", description="a label of the event-type model", examples=["noise"]),
+]
 Mode = Literal["triggered", "continuous"]
 TriggerKind = Literal["onset", "sta-lta"]
 EngineName = Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
@@ -74,11 +79,15 @@ class StationIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Model files (a path, `bundled` or `none`), the engine that runs them, and the folder of built engines."""
+    """Model files (a path, `bundled` or `none`), the engine that runs them, and the folder of built engines.
+
+    prevalence: expected share of each label of the event-type model among the onsets of the station.
+    """
 
     event_type: FilePath = BUNDLED
     magnitude: FilePath = BUNDLED
     onset: FilePath = BUNDLED
+    prevalence: dict[Label, PositiveShare] = {}  # default: the output of the model, without weights
     engine: EngineName = "onnxruntime"
     engine_cache: FilePath | None = None
 
@@ -106,11 +115,12 @@ class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EventsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When a trigger starts a new event, and when an event is retracted as noise."""
+    """When a trigger starts a new event, and when an event is retracted as noise or as too improbable."""
 
     # longer than S after P at 4000 km; a longer one would hide events, not repetitions. Default: by SEPARATION_S
     min_event_separation_s: Annotated[float, msgspec.Meta(ge=0, le=600)] | None = None
     noise_threshold: Share = 0.5
+    min_probability: Share = 0.0  # of the most probable label that is not noise
 
     def separation_s(self, kind: TriggerKind) -> float:
         """The smallest time between the onsets of two events that this kind of opener opens."""

@@ -49,10 +49,11 @@ REASONS: dict[QualityCode, str] = {
 class _Found:
     """Findings in one block: outputs [low, high) with the kind of bad samples under them, and the extremes.
 
-    rails: with the outputs over the samples at the top and at the bottom, if any are held there.
+    spans: with the value of flat samples, else 0. rails: with the outputs over the samples at the top and at the
+    bottom, if any are held there.
     """
 
-    spans: list[tuple[int, int, QualityCode]]
+    spans: list[tuple[int, int, QualityCode, float]]
     rails: list[tuple[Rails, tuple[Run, Run]]]
 
 
@@ -120,17 +121,17 @@ class Inspector:
         _, valid = timeline.second(first, k1) if second else timeline.first(first, k1)
         for row, component in enumerate(COMPONENTS):
             rails: list[tuple[Rails, tuple[Run, Run]]] = []
-            for found in self._blocks(SECOND[component] if second else component, first, k1, valid[row]):
+            blocks = list(self._blocks(SECOND[component] if second else component, first, k1, valid[row]))
+            for found in blocks:
                 rails += found.rails
-                for low, high, code in found.spans:
-                    if high <= k0 or low >= k1:
-                        continue
+            for low, high, code, remarked in _spans_in(blocks, rails, k0, k1):
+                if remarked:
                     found_on[code].append(component)
-                    if code == "step" and (low + high) / 2 <= focus_k:
-                        low = k0
-                    elif code == "step":
-                        high = k1
-                    mask[row, max(low - k0, 0) : max(high - k0, 0)] = True
+                if code == "step" and (low + high) / 2 <= focus_k:
+                    low = k0
+                elif code == "step":
+                    high = k1
+                mask[row, max(low - k0, 0) : max(high - k0, 0)] = True
             spans = _clipped_outputs(rails)
             if timeline.has_second:
                 name = SECOND[component] if second else component
@@ -168,14 +169,17 @@ class Inspector:
 
     def _inspect(self, component: str, k0: int, valid: Mask) -> Iterator[_Found]:
         for stretch, bad in _stretches(self._timeline, component, k0, valid):
-            spans: list[tuple[int, int, QualityCode]] = []
+            spans: list[tuple[int, int, QualityCode, float]] = []
             kinds: list[tuple[QualityCode, list[Run]]] = [
                 ("spike", bad.spikes),
                 ("step", bad.steps),
                 ("flat", bad.flats),
             ]
             for code, found in kinds:
-                spans += [(*stretch.outputs_under(n0, n1), code) for n0, n1 in found]
+                spans += [
+                    (*stretch.outputs_under(n0, n1), code, float(stretch.x[n0]) if code == "flat" else 0.0)
+                    for n0, n1 in found
+                ]
             yield _Found(spans, [(bad.rails, _rail_outputs(stretch, bad.rails))] if bad.rails is not None else [])
 
     def _forget(self, k0: int) -> None:
@@ -188,6 +192,20 @@ def _rail_outputs(stretch: RawStretch, rails: Rails) -> tuple[Run, Run]:
     """Outputs over the samples at the top and at the bottom of a stretch; empty where none is held there."""
     top, bottom = (stretch.outputs_under(n0, n1) if n1 > n0 else (0, 0) for n0, n1 in rails.spans)
     return top, bottom
+
+
+def _spans_in(
+    blocks: list[_Found], rails: list[tuple[Rails, tuple[Run, Run]]], k0: int, k1: int
+) -> Iterator[tuple[int, int, QualityCode, bool]]:
+    """The spans of bad samples that reach into the outputs [k0, k1); True for those that get a remark of their kind.
+
+    Flat samples at the value that clips the component do not: they are clipped.
+    """
+    limits = clipped_rails([each for each, _ in rails])
+    for found in blocks:
+        for low, high, code, value in found.spans:
+            if high > k0 and low < k1:
+                yield low, high, code, code != "flat" or value not in limits
 
 
 def _clipped_outputs(found: list[tuple[Rails, tuple[Run, Run]]]) -> list[Run]:

@@ -8,7 +8,8 @@ compares a sample with its neighbours only, so that gain, units and the size of 
 - *Step*: the mean of the `STEP_SIDE_S` after a jump differs from that of those before it by `STEP_RATIO` times the
   range of either, and `STEP_SHARE` of it lies between two samples. `STEP_N` samples on either side may ring.
 - *Flat*: the same value for `FLAT_S` or longer: a held value, padding, a dead component. Training masks these runs
-  through `resample_sound`.
+  through `resample_sound`. At the largest or the smallest value of strong shaking it is a *plateau*, and clipping:
+  within `FLAT_S` of it the samples range over `PLATEAU_SHARE` of the whole range.
 - *Clipped*: the largest or the smallest value is held for `CLIP_N` samples or more and is reached with a slope of at
   least `CLIP_SLOPE` quanta per sample, for `CLIP_TOTAL_N` samples in total. A smooth crest of this length has no such
   slope beside it, and a rough crest does not hold a value.
@@ -40,6 +41,7 @@ CLIP_N = 3
 CLIP_TOTAL_N = 4
 CLIP_SLOPE = 8.0
 CLIP_MIN_QUANTA = 1000.0  # range of the samples; with fewer quanta an extreme may be held by chance
+PLATEAU_SHARE = 0.5
 CANDIDATES = 6  # largest number of spikes and of steps; a record with more has other problems
 
 Float = npt.NDArray[np.float64]
@@ -83,7 +85,8 @@ def unsound(x: Float, ok: Mask, rate_hz: float) -> Unsound:
     if not largest:
         return Unsound([], [], flats)
     quantum = float(size[size > 0].min())
-    rails = _rails(x, ok, size, same, flats, quantum)
+    plateaus = [run for run in flats if _is_plateau(x, ok, run, rate_hz, quantum)]
+    rails = _rails(x, ok, size, same, [run for run in flats if run not in plateaus], quantum)
     if largest < SPIKE_RATIO * float(size.sum()) / len(
         size
     ):  # cheap test: no difference is large enough for a spike or a step
@@ -242,6 +245,21 @@ def _levels_differ(x: Float, low: int, n0: int, n1: int, high: int) -> bool:
         abs(after - x[(n1 + high) // 2]),
     )
     return bool(abs(after - before) >= (STEP_RATIO - 2) * spread)
+
+
+def _is_plateau(x: Float, ok: Mask, run: Run, rate_hz: float, quantum: float) -> bool:
+    """True if a flat run is strong shaking that was clipped, not a held value: see *Flat* above."""
+    here, value = x[ok], x[run[0]]
+    top, bottom = float(here.max()), float(here.min())
+    if value not in (top, bottom) or top - bottom < CLIP_MIN_QUANTA * quantum:
+        return False
+    side = max(round(FLAT_S * rate_hz), MIN_SIDE_N)
+    n0, n1 = run
+    for low, high in ((max(n0 - side, 0), n0), (n1, n1 + side)):
+        beside = x[low:high][ok[low:high]]
+        if len(beside) >= MIN_SIDE_N and np.ptp(beside) >= PLATEAU_SHARE * (top - bottom):
+            return True
+    return False
 
 
 def _rails(x: Float, ok: Mask, size: Float, same: Mask, flats: list[Run], quantum: float) -> Rails:

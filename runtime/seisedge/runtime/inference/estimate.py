@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
-from seisedge.runtime.event import MagnitudeEstimate, TypeEstimate
+from seisedge.runtime.config import EventsConfig
+from seisedge.runtime.event import CombinedAnswer, MagnitudeEstimate, TypeEstimate
 
 NOISE = "noise"
 DECIMALS = 4
@@ -17,7 +21,61 @@ INTERVAL = (0.05, 0.95)  # quantiles of `interval_90`
 OPEN_BIN_REACH = 0.2  # magnitude units from the edge of an open bin to the value that stands for it
 OUTER_SHARE = 0.5  # an open bin must have more than this probability to become the label
 
+DAMAGED_SHARE = 0.25  # weight of the answer of a clipped window, of that of an undamaged one
+LEAST_PROBABILITY = 1e-6  # a probability of 0 in one answer does not rule a label out
+
 Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeAnswer:
+    """One answer of the event-type model: its logarithmic probabilities, by label, and its weight."""
+
+    answer_s: float
+    weight: float
+    log_probabilities: list[float]
+
+
+def type_answer(answer_s: float, sound_s: float, probabilities: Probabilities, *, clipped: bool) -> TypeAnswer:
+    """An answer with its weight: the square root of the length of the sound data after the onset, `sound_s`.
+
+    The answer of a clipped window counts `DAMAGED_SHARE` of that: the answers before the clipping are not overruled by
+    longer, damaged windows alone.
+    """
+    weight = math.sqrt(sound_s) * (DAMAGED_SHARE if clipped else 1.0)
+    return TypeAnswer(answer_s, weight, [math.log(max(float(p), LEAST_PROBABILITY)) for p in probabilities])
+
+
+def combined_type(
+    card: ModelCard, sha256: str, answers: Sequence[TypeAnswer], prevalence: Mapping[str, float] | None = None
+) -> TypeEstimate:
+    """Event type of one or more answers: the weighted mean of their logarithmic probabilities, normalised.
+
+    prevalence: of each label of the card. Each probability is multiplied by it, because the models are trained with
+    equally frequent labels; None or empty: no weights.
+    """
+    total = sum(answer.weight for answer in answers)
+    single = len(answers) == 1 or not total
+    means = list(answers[-1].log_probabilities)
+    if not single:
+        rows = [[answer.weight * x for x in answer.log_probabilities] for answer in answers]
+        means = [sum(column) / total for column in zip(*rows, strict=True)]
+    if prevalence:
+        means = [x + math.log(prevalence[label]) for label, x in zip(card.labels, means, strict=True)]
+    norm = 1.0 if single and not prevalence else sum(math.exp(x) for x in means)
+    estimate = type_estimate(card, sha256, np.array([math.exp(x) / norm for x in means], dtype=np.float32))
+    shares = [CombinedAnswer(answer_s=a.answer_s, weight=round(a.weight / total, DECIMALS)) for a in answers if total]
+    return msgspec.structs.replace(
+        estimate, combined=None if single else shares, prevalence=dict(prevalence) if prevalence else None
+    )
+
+
+def is_suppressed(estimate: TypeEstimate, events: EventsConfig) -> bool:
+    """True where nothing is to be emitted: confident noise, or no other label reaches `min_probability`."""
+    if estimate.label == NOISE and estimate.probability >= events.noise_threshold:
+        return True
+    best = max((p for label, p in estimate.probabilities.items() if label != NOISE), default=0.0)
+    return best < events.min_probability
 
 
 def type_estimate(card: ModelCard, sha256: str, probabilities: Probabilities) -> TypeEstimate:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.detection.inspection import flag_remarks
 from seisedge.runtime.engines import Engine
-from seisedge.runtime.event import Quality, WindowInfo
-from seisedge.runtime.inference.estimate import DECIMALS, NOISE, magnitude_estimate, type_estimate
+from seisedge.runtime.event import MagnitudeEstimate, Quality, WindowInfo
+from seisedge.runtime.inference.estimate import DECIMALS, NOISE, combined_type, magnitude_estimate, type_answer
 from seisedge.runtime.inference.infer import Meter, Models, infer, model_units_per_count
 from seisedge.runtime.inference.windows import cut_window, grid_of, span_of_window, start_of_window
 from seisedge.runtime.records.packet import RecordFlag
@@ -26,9 +28,18 @@ class EventEstimator:
     """The models of a station with what they need: physical scale, timelines, and the examination of samples."""
 
     def __init__(
-        self, models: Models, channels: Sensors, timelines: dict[GridSpec, Timeline], examiner: Examiner
+        self,
+        models: Models,
+        channels: Sensors,
+        timelines: dict[GridSpec, Timeline],
+        examiner: Examiner,
+        prevalence: Mapping[str, float],
     ) -> None:
-        """timelines: by the grid of the models whose band the station's channels carry."""
+        """timelines: by the grid of the models whose band the station's channels carry.
+
+        prevalence: of the labels of the event-type model; empty: its probabilities are not weighted.
+        """
+        self._prevalence = prevalence
         self._models = models
         self._channels = channels
         self._timelines = timelines
@@ -44,7 +55,12 @@ class EventEstimator:
         if type_engine is not None:
             probabilities = self._probabilities(event, type_engine, answer_s, cut_ns, meter)
             if probabilities is not None:
-                event.event_type = type_estimate(type_engine.card, type_engine.sha256, probabilities)
+                length_s = (min(event.onset.time_ns + ns_from_s(answer_s), cut_ns) - event.onset.time_ns) / NS_PER_S
+                sound_s = length_s * (event.window.coverage if event.window is not None else 1.0)
+                event.type_answers.append(type_answer(answer_s, sound_s, probabilities, clipped=event.clipped))
+                event.event_type = combined_type(
+                    type_engine.card, type_engine.sha256, event.type_answers, self._prevalence
+                )
         if magnitude_engine is not None:
             self._estimate_magnitude(event, magnitude_engine, answer_s, cut_ns, meter)
 
@@ -63,8 +79,9 @@ class EventEstimator:
     ) -> None:
         noise = event.event_type is not None and event.event_type.label == NOISE
         if noise or event.clipped or event.teleseism:
-            event.magnitude = None
-            event.remarks.pop("magnitude", None)
+            if noise or event.teleseism or not _is_above_all_bins(event.magnitude):
+                event.magnitude = None
+                event.remarks.pop("magnitude", None)
             return
         longest_s = min(answer_s, engine.card.answers_s[-1])
         if event.magnitude is not None and event.onset.time_ns + ns_from_s(longest_s) <= event.seen_ns:
@@ -134,3 +151,8 @@ class EventEstimator:
             reason = f"{card.name} gave values that are no probabilities"
             remarks.append(Quality(code="insufficient", reason=reason))
         return probabilities
+
+
+def _is_above_all_bins(magnitude: MagnitudeEstimate | None) -> bool:
+    """True for the open bin above all others: clipping, after which amplitudes are larger, does not contradict it."""
+    return magnitude is not None and magnitude.bin[1] is None

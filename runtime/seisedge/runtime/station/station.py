@@ -71,6 +71,7 @@ class Station:
         metadata, strict: see `Sensors`. Raises InputError, see `check_opener`.
         """
         self._opener_kind = check_opener(config, models, mode)
+        check_prevalence(config, models)
         self.station_id = station_id
         self.counters = StationCounters()
         self.channels = Sensors(station_id, config, metadata, strict=strict)
@@ -450,6 +451,18 @@ def check_opener(config: StationConfig, models: Models, mode: Mode) -> TriggerKi
     if mode == "continuous" and kind != "onset":
         raise InputError(f"continuous mode needs the onset detector: set trigger.kind to 'onset'; got '{kind}'")
     return kind
+
+
+def check_prevalence(config: StationConfig, models: Models) -> None:
+    """Raises InputError where `models.prevalence` does not name the labels of the event-type model."""
+    prevalence = config.models.prevalence
+    labels = models.event_type.card.labels if models.event_type is not None else []
+    if prevalence and set(prevalence) != set(labels):
+        expected = ", ".join(labels) or "none, because no event-type model is loaded"
+        raise InputError(
+            f"models.prevalence: must have a share for each label of the event-type model ({expected}); "
+            f"got {', '.join(prevalence)}"
+        )
 
 
 def _k(timeline: Timeline, seconds: float) -> int:

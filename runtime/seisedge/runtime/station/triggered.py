@@ -22,7 +22,7 @@ from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection.inspection import BEFORE_S
 from seisedge.runtime.detection.opener import Onset, Opener, OpenerState
 from seisedge.runtime.event import Hop, Quality, Status, event_id
-from seisedge.runtime.inference.estimate import NOISE
+from seisedge.runtime.inference.estimate import is_suppressed
 from seisedge.runtime.inference.infer import Meter, Models
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.event_estimator import EventEstimator
@@ -85,7 +85,7 @@ class TriggeredMode:
         self._events: list[TriggeredEvent] = []  # in order of onset; those that may still affect a window
         self._created = 0
         self._examiner = Examiner(models, opener, timelines)
-        self._estimator = EventEstimator(models, channels, timelines, self._examiner)
+        self._estimator = EventEstimator(models, channels, timelines, self._examiner, config.models.prevalence)
 
     def state(self) -> TriggeredState:
         """Shares its events with this object: encode it before the next step."""
@@ -246,9 +246,7 @@ class TriggeredMode:
 
     def _status(self, event: TriggeredEvent, *, inferred: bool) -> Status | None:
         """Status of the next revision; None where none is to be emitted. Ends an event that is retracted."""
-        noise = event.event_type is not None and (
-            event.event_type.label == NOISE and event.event_type.probability >= self._config.events.noise_threshold
-        )
+        noise = event.event_type is not None and is_suppressed(event.event_type, self._config.events)
         event.suppressed = noise
         if noise:
             self._counters.noise_answers += 1

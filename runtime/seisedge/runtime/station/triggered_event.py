@@ -21,6 +21,7 @@ from seisedge.runtime.event import (
     TypeEstimate,
     WindowInfo,
 )
+from seisedge.runtime.inference.estimate import TypeAnswer
 from seisedge.runtime.station.draft import PENDING_COST, PENDING_LATENCY, PENDING_TEXT
 
 
@@ -52,6 +53,7 @@ class TriggeredEvent:
     revision: int = 0  # number of the next revision
     seen_ns: int = 0  # end of the data used by the last answer; 0 before the first
     event_type: TypeEstimate | None = None
+    type_answers: list[TypeAnswer] = field(default_factory=list)  # those that `event_type` combines
     magnitude: MagnitudeEstimate | None = None
     window: WindowInfo | None = None
     remarks: dict[str, list[Quality]] = field(default_factory=dict)  # by topic, in order of output

@@ -15,6 +15,7 @@ Examples:
   seisedge evaluate runs/event-type
   seisedge evaluate magnitude --data mine -o magnitude-on-mine --json
   seisedge evaluate onset --noise town-noise
+  seisedge evaluate event-type --noise town-noise --no-curves
 """
 
 
@@ -81,7 +82,8 @@ def prevalence_from(text: str, labels: list[str]) -> dict[str, float]:
     multiple=True,
     metavar="DIR",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder of miniSEED without earthquakes, on which an onset detector is counted; may be repeated.",
+    help="Folder of miniSEED files or of a data set with continuous noise, without earthquakes: false onsets or events "
+    "an hour of an onset detector or event-type model; may be repeated.",
 )
 @click.option("--plots/--no-plots", default=True, help="Write PNG files; needs matplotlib [default: plots].")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of tables.")
@@ -103,7 +105,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
 
     On the training data only held-out events are evaluated. On other data all records are evaluated except those of
     events that the model was trained on; these are counted and reported.
-        An onset detector is run as at the station and compared with the STA/LTA trigger.
+    An onset detector is run as at the station and compared with the STA/LTA trigger. With --noise an event-type
+    model is run in the station, in both modes, and each event kept counts as false.
     Without --data, the held-out events of the training data are used: the folders that RUN names, or for a bundled
     model datasets/ of the clone that contains the current folder. Writes report.json, report.md and PNG files.
     """
@@ -124,8 +127,10 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
             f"--prevalence {prevalence}: applies to event types only; {subject.name} is a model for the task "
             f"'{subject.task}'"
         )
-    if noise and subject.task != "onset":
-        raise InputError(f"--noise applies to onset detectors only; {subject.name} is for the task '{subject.task}'")
+    if noise and subject.task == "magnitude":
+        raise InputError(
+            f"--noise applies to onset detectors and event-type models; {subject.name} is for the task '{subject.task}'"
+        )
     shares = prevalence_from(prevalence, subject.labels) if prevalence is not None else None
     folders = folders_or_training_data(data, Path(model), subject.data_sha256)
     if not data:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from seisedge.runtime.card import ModelCard, OnsetScale, Training
+from seisedge.runtime.card import ModelCard, Training
 from seisedge.runtime.config import TriggerConfig
 from seisedge.runtime.detection.opener import TRIGGER_GRID, Onset
 from seisedge.runtime.detection.trigger import Trigger
@@ -53,12 +53,12 @@ class RememberingEngine(Engine):
 
     def __init__(self, subject: Subject) -> None:
         assert subject.scale is not None
-        self._subject, self._scale = subject, subject.scale
+        self._subject = subject
         self._known: dict[bytes, Array] = {}
         super().__init__(Path(subject.path))
 
     def _load(self, path: Path) -> tuple[str, ModelCard]:
-        return self._subject.sha256, card_of(self._subject, self._scale)
+        return self._subject.sha256, card_of(self._subject)
 
     def _infer(self, waveform: Array, valid: Array) -> Array:
         key = hashlib.blake2b(waveform.tobytes() + valid.tobytes(), digest_size=16).digest()
@@ -68,19 +68,19 @@ class RememberingEngine(Engine):
         return self._known[key]
 
 
-def card_of(subject: Subject, scale: OnsetScale) -> ModelCard:
-    """A card with what the detector of the station needs; costs and training are left empty."""
+def card_of(subject: Subject) -> ModelCard:
+    """A card with what the station needs of an onset detector or an event-type model; costs and training are empty."""
     g = subject.geometry
     training = Training(
         recipe=subject.name, seed=0, data=[], data_sha256="", split="", n_events=0, n_records=0, licence="not stated"
     )
     return ModelCard(
-        name=subject.name, task="onset", labels=subject.labels, magnitude=None, components="ZNE",
+        name=subject.name, task=subject.task, labels=subject.labels, magnitude=None, components="ZNE",
         sampling_rate_hz=g.rate_hz, n_samples=g.n_samples, onset_s=g.onset_s, unit="counts",
         band_hz=(1.0, subject.pass_hz), answers_s=subject.answers_s, modes=["triggered", "continuous"],
         min_coverage=subject.min_coverage, parameters=0, macs=0, flops=0, flops_by_operator={}, not_counted=[],
         temperature=1.0, training=training, metrics=[], not_for=[], precision="fp32", pruning="none",
-        seisedge_version="", date="", onset=scale,
+        seisedge_version="", date="", onset=subject.scale,
     )  # fmt: skip
 
 

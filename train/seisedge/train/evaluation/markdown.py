@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from seisedge.train.evaluation.curves import DAMAGED, EARLY, UNDAMAGED
 from seisedge.train.evaluation.damage import LADDERS
 from seisedge.train.evaluation.event_type import VISIBLE
+from seisedge.train.evaluation.false_events import KEPT, OPENED, RETRACTED, FalseEvents
 from seisedge.train.evaluation.figure import MODEL, Figure
 from seisedge.train.evaluation.magnitude import EITHER, FITTED, KNOWN, is_slice
 from seisedge.train.evaluation.report import EvaluationReport
 
+RATES = (OPENED, RETRACTED, KEPT)
 MAIN = (VISIBLE, KNOWN, EITHER, FITTED)  # parts of the data that the summary shows, the first that exists
 
 
@@ -38,7 +40,8 @@ def markdown_of(report: EvaluationReport, plots: Iterable[str] = ()) -> str:
     if report.onset is not None:
         lines += _detector(report)
         return "\n".join([*lines, *(line for name in plots for line in ("", f"![{name}]({name})"))]) + "\n"
-    main = [f for f in report.figures if f.on not in (EARLY, DAMAGED)]
+    lines += _false_events(report)
+    main = [f for f in report.figures if f.on not in (EARLY, DAMAGED) and f.what not in RATES]
     for level in dict.fromkeys(f.level for f in main):
         for on in dict.fromkeys(f.on for f in main if f.level == level):
             rows = [f for f in main if f.level == level and f.on == on]
@@ -119,6 +122,34 @@ def _detector(report: EvaluationReport) -> list[str]:
         for p in report.onset.curve
     ]
     return [*lines, "", title, "", *_table(["detector", "threshold", "found", "onsets per hour"], points)]
+
+
+def _false_events(report: EvaluationReport) -> list[str]:
+    """The events of the station on continuous noise: all are false."""
+    if not report.false_events:
+        return []
+    rows, curve = [], []
+    for part in report.false_events:
+        found = {f.what: f for f in report.figures if f.on == f"{part.on}, {part.mode}"}
+        cells = [cell(found[what]) if what in found else f"{n / part.hours:.2f}" for what, n in _counts(part)]
+        labels = ", ".join(f"{n} {label}" for label, n in part.labels.items()) or "none"
+        rows.append([part.on, part.mode, *cells, labels, f"{part.hours:.1f}", str(part.sites)])
+        curve.append([part.on, part.mode, *(f"{24 * n / part.hours:.1f}" for n in part.at_least.values())])
+    least = list(report.false_events[0].at_least)
+    return [
+        "",
+        "## False events on continuous noise, by the station with the bundled onset detector",
+        "",
+        *_table(["noise", "mode", *RATES, "kept, by label", "hours", "sites"], rows),
+        "",
+        "Events kept per day by the smallest probability of the label at the last answer (`[events] min_probability`):",
+        "",
+        *_table(["noise", "mode", *least], curve),
+    ]
+
+
+def _counts(part: FalseEvents) -> list[tuple[str, int]]:
+    return [(OPENED, part.opened), (RETRACTED, part.retracted), (KEPT, part.kept)]
 
 
 def _by_answer(rows: list[Figure]) -> list[str]:

@@ -19,6 +19,7 @@ from seisedge.train.evaluation.answers import Answers, Bool, Predictor, windows_
 from seisedge.train.evaluation.baseline_answers import COMMONEST, features, magnitude_answers, type_answers
 from seisedge.train.evaluation.curves import add_damage, add_early
 from seisedge.train.evaluation.event_type import Prevalence, TypePart
+from seisedge.train.evaluation.false_events import FalseEvents, add_false_events
 from seisedge.train.evaluation.figure import Figure, Figures
 from seisedge.train.evaluation.magnitude import MagnitudePart
 from seisedge.train.evaluation.onset import DetectorEvaluation, OnsetPart
@@ -60,6 +61,7 @@ class EvaluationReport(Struct, kw_only=True):
     event_type: TypePart | None = None
     magnitude: MagnitudePart | None = None
     onset: OnsetPart | None = None
+    false_events: list[FalseEvents] = []  # of an event-type model on continuous noise
 
 
 def own_order(subject: Subject, folders: list[Path]) -> list[Path]:
@@ -95,7 +97,7 @@ def evaluate(
     noise: Sequence[Path] = (),
 ) -> EvaluationReport:
     """Load the folders and evaluate. split: the rule of `holdout` that a model file was trained with. noise: folders of
-    miniSEED without earthquakes, for an onset detector. Raises InputError.
+    continuous noise without earthquakes, for an onset detector or an event-type model. Raises InputError.
     """
     g = subject.geometry
     folders = own_order(subject, folders)
@@ -106,7 +108,12 @@ def evaluate(
     names = [text_from_path(folder) for folder in folders]
     if subject.task == "onset":
         return evaluate_detector(subject, archive, names, noise, draws=draws)
-    return evaluate_archive(subject, archive, names, device, prevalence=prevalence, draws=draws, curves=curves)
+    report = evaluate_archive(subject, archive, names, device, prevalence=prevalence, draws=draws, curves=curves)
+    if noise:
+        counted = Figures(draws)
+        report.false_events = add_false_events(counted, subject, noise)
+        report.figures += counted.rows
+    return report
 
 
 def fit_windows(subject: Subject, archive: Archive, fits: Bool, answer_s: float) -> FixedWindows:

@@ -13,7 +13,7 @@ WORKERS ?= 2
 IN_PARALLEL = -n $(WORKERS) --dist loadfile
 test test-long: export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-long fuzz check bench soak docs format pins lowest package aarch64 fresh mutants clean
+.PHONY: demo test test-long fuzz check bench soak docs format pins lowest package aarch64 x86-64 fresh mutants clean
 
 demo: .venv/station
 	$(BIN)/seisedge demo
@@ -63,7 +63,10 @@ package: .venv/developer   # sdist, a wheel built from it, and the demo from tha
 	.ci/package
 
 aarch64: .venv/developer   # a bare Arm system under emulation: bootstrap, and the same event lines; as root
-	.ci/aarch64 $(SUITE)
+	.ci/bare arm64 $(SUITE)
+
+x86-64: .venv/developer   # the same on a bare system of this machine's kind
+	.ci/bare amd64 $(SUITE)
 
 fresh:    # demo, test and check on bare Debian systems; as root; SUITES=trixie for one of them
 	.ci/fresh $(SUITES)

@@ -30,6 +30,7 @@ from seisedge.runtime.flash.golden import make_golden
 from seisedge.runtime.flash.launcher_file import launcher_bytes
 from seisedge.runtime.inference.infer import bundled_model
 from seisedge.runtime.launcher.device import Place
+from seisedge.runtime.launcher.health import DATA, read_health
 from seisedge.runtime.launcher.state import read_state
 
 STATION = "PB.B918"
@@ -147,6 +148,15 @@ class Fleet:
             self.digitizer.kill()
             self.digitizer.wait()
 
+    def wait_for_data(self) -> None:
+        """Wait until the active version analyses data: an installation compares the new version with it."""
+
+        def analysed() -> bool:
+            reading = read_health(("127.0.0.1", self.health_port), STATION)
+            return (reading.word, reading.slot) == (DATA, self.slot().name) and not reading.safe_mode
+
+        wait_until(analysed, within_s=200)
+
     @property
     def serial(self) -> int:
         state = read_state(self.place.root)
@@ -212,7 +222,7 @@ def fleet(tmp_path: Path, wheels: Path) -> Iterator[Fleet]:
 
 
 def test_a_fleet_of_one(fleet: Fleet) -> None:
-    fleet.replay(1.5)
+    fleet.replay(1.0)
     first = fleet.bundle(1)
     place = fleet.place
     # fmt: off
@@ -234,22 +244,29 @@ def test_a_fleet_of_one(fleet: Fleet) -> None:
         done = fleet.install(fleet.bundle(serial, changes(fleet), **hardware))
         assert done.returncode in (1, 2) and why in done.stderr and fleet.serial == 2, (name, done.stdout, done.stderr)
         serial += 1
+    written = []  # lines at each switch: they are in the middle of the swarm
     for name, (changes, why) in LEFT.items():
+        fleet.wait_for_data()
+        written.append(len(fleet.lines()))
         done = fleet.install(fleet.bundle(serial, changes(fleet)))
         assert done.returncode == 1 and why in done.stderr and fleet.serial == 2, (name, done.stdout, done.stderr)
         print(name, done.stderr.strip())
         serial += 1
-    for name, breaks in BREAKS.items():
+    for why, breaks in BREAKS.items():
+        fleet.wait_for_data()
+        written.append(len(fleet.lines()))
         assert fleet.install(fleet.bundle(serial), "--no-watch").returncode == 0
         assert fleet.serial == serial
+        fleet.wait_for_data()
         breaks(fleet.slot())
         fleet.unit.kill()
         wait_until(lambda: fleet.serial == 2, within_s=300)
-        assert (
-            name in read_state(place.root).history[-1]["reason"]
-            or "cannot" in read_state(place.root).history[-1]["reason"]
-        )
+        last = read_state(place.root).history[-1]
+        assert last["what"] == "rolled back automatically" and why in last["reason"], last
+        print(last["reason"])
         serial += 1
+    fleet.wait_for_data()
+    written.append(len(fleet.lines()))
     status = json.loads(run(fleet.unit.command("status", "--json")).stdout)
     assert (status["serial"], status["state"], status["changed_files"]) == (2, "rolled back", [])
 
@@ -257,6 +274,9 @@ def test_a_fleet_of_one(fleet: Fleet) -> None:
     lines = fleet.lines()
     keys = [(line["id"], line["revision"]) for line in lines]
     assert len(keys) > 50 and len(set(keys)) == len(keys)
+    written.append(len(lines))
+    print("event lines at each switch and at the end:", written)
+    assert 0 < written[0] < written[-2] < written[-1]
     assert _plain(lines) == _plain(_undisturbed(fleet))
     with sqlite3.connect(place.data / STATION / "journal.sqlite") as journal:
         assert journal.execute("PRAGMA integrity_check").fetchone() == ("ok",)

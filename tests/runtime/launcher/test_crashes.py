@@ -40,7 +40,11 @@ def test_killed_before_every_operation(name: str, scratch: Path, device: Path) -
         check(case, root, done=False)
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+SLOW = ("install", "gc")  # of these the short run tests the kills and the synchronisations
+SOME_LONG = [pytest.param(name, marks=pytest.mark.long) if name in SLOW else name for name in OPERATIONS]
+
+
+@pytest.mark.parametrize("name", SOME_LONG)
 def test_power_cut_before_every_operation(name: str, scratch: Path, device: Path) -> None:
     case = case_of(name, device, scratch)
     assert checked_outcomes(case, draws=2, install_every=60) > 5

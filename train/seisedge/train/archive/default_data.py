@@ -70,12 +70,13 @@ def _stated(file: Path) -> _Stated | None:
 
 def _of_clone(name: str, data_sha256: str) -> list[Path]:
     """The folders of the clone that contains the current folder, if they have the fingerprint. Raises InputError."""
+    missing = InputError(f"{name}: the place of its training data is not known ({FILE} is missing); give --data DIR")
     try:
         root = find_dataset(Path.cwd())
     except InputError:
-        root = None
-    for parts in BUNDLED if root is not None else ():
+        raise missing from None
+    for parts in BUNDLED:
         folders = [root / part for part in parts]
         if all((folder / "metadata.csv").is_file() for folder in folders) and fingerprint(folders) == data_sha256:
             return folders
-    raise InputError(f"{name}: the place of its training data is not known ({FILE} is missing); give --data DIR")
+    raise missing

@@ -467,4 +467,19 @@ OTHER = (  # failure, required outcome, tests
         "the log says how many undelivered lines are stored and how many are lost",
         ["test_drain.py"],
     ),
+    (
+        "an MQTT broker with TLS and a password: a plain client, a wrong authority, a wrong password, a restart",
+        "one WARNING with the reason; lines wait and arrive in order; station and health are published again",
+        ["test_mqtt.py", "test_mqtt_messages.py"],
+    ),
+    (
+        "an alert service that refuses messages for a while (mail 451, HTTP 503)",
+        "tries only that service again; each message arrives once at each service",
+        ["test_alerts.py"],
+    ),
+    (
+        "a wrong clock, with `keep_days` of QuakeML documents",
+        "removes no document of the present",
+        ["test_quakeml.py"],
+    ),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
@@ -69,7 +70,7 @@ def independent_samples(rounds: Sequence[Sequence[float]], share: float) -> floa
     above = [[value > bound for value in values] for values in rounds]
     mean = sum(map(sum, above)) / total
     variance = mean * (1 - mean)
-    pairs = [(a, b) for values in above for a, b in zip(values, values[1:], strict=False)]
+    pairs = [(a, b) for values in above for a, b in pairwise(values)]
     if not pairs or variance == 0:
         return float(total)
     r = sum((a - mean) * (b - mean) for a, b in pairs) / len(pairs) / variance

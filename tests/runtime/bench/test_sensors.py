@@ -133,7 +133,7 @@ def test_a_calm_round_has_no_marks(tmp_path: Path) -> None:
     first = sampler.read()
     facts = summarise([first, first | {"s": first["s"] + 1.0}])
     assert facts["marks"] == [] and facts["power_mode"] == "15W"
-    assert facts["clock_mhz"] == (2000, 2000, 2000) and facts["temperature_c"] == (45, 45, 45)
+    assert facts["clock_mhz"] == [2000, 2000, 2000] and facts["temperature_c"] == [45, 45, 45]
     assert facts["io_pressure"] is None and facts["processor_pressure"] == 0.0 and facts["joules"] is None
 
 

@@ -28,7 +28,7 @@ def copy_gb_s(working_set: int, threads: int) -> float:
     pairs = [(np.ones(size, np.uint8), np.zeros(size, np.uint8)) for _ in range(threads)]
     repeats = max(2**23 // size, 1)
 
-    def copy(pair: tuple[np.ndarray, np.ndarray]) -> None:  # type: ignore[type-arg]
+    def copy(pair: tuple[np.ndarray, np.ndarray]) -> None:
         for _ in range(repeats):
             np.copyto(pair[1], pair[0])
 

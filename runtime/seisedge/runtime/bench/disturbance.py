@@ -100,7 +100,7 @@ def summarise(samples: list[dict[str, Any]]) -> dict[str, Any]:
         "joules": _difference(first, last, lambda sample: sample["joules"]),
     }
     for kind, name in (("cpu", "processor"), ("memory", "memory"), ("io", "io")):
-        waited_s = _difference(first, last, lambda sample, kind=kind: sample["pressure_us"][kind], 1e-6)
+        waited_s = _difference(first, last, _pressure_of(kind), 1e-6)
         facts[f"{name}_pressure"] = None if waited_s is None else round(waited_s / elapsed_s, 4)
     drops = [1 - facts[name][0] / facts[name][1] for name in ("clock_mhz", "gpu_clock_mhz") if facts[name]]
     facts["clock_drop"] = round(max(drops), 4) if drops else None
@@ -122,10 +122,10 @@ def power_mode(root: Path = Path("/")) -> str | None:
     return _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None
 
 
-def _range_of(samples: list[dict[str, Any]], key: str) -> tuple[float, float, float] | None:
+def _range_of(samples: list[dict[str, Any]], key: str) -> list[float] | None:
     """Smallest, median and largest value of a quantity; None where there is none."""
     values = sorted(sample[key] for sample in samples if sample[key] is not None)
-    return (values[0], values[len(values) // 2], values[-1]) if values else None
+    return [values[0], values[len(values) // 2], values[-1]] if values else None
 
 
 def _share_of(samples: list[dict[str, Any]], key: str) -> float | None:
@@ -138,6 +138,10 @@ def _difference(
 ) -> float | None:
     before, after = of(first), of(last)
     return None if before is None or after is None else round((after - before) * unit, 6)
+
+
+def _pressure_of(kind: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda sample: sample["pressure_us"][kind]
 
 
 def _steal(before: list[int] | None, after: list[int] | None) -> float | None:

@@ -61,13 +61,13 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 def independent_samples(rounds: Sequence[Sequence[float]], share: float) -> float:
     """How many independent samples the correlated ones of these rounds count as, for a percentile.
 
-    n (1 - r) / (1 + r), with r the lag-1 autocorrelation, within rounds, of "above the percentile".
+    n (1 - r) / (1 + r), with r the lag-1 autocorrelation, within rounds, of "at or above the percentile".
     """
     total = sum(map(len, rounds))
     if not total:
         return 0.0
     bound = percentile(sorted(value for values in rounds for value in values), share)
-    above = [[value > bound for value in values] for values in rounds]
+    above = [[value >= bound for value in values] for values in rounds]
     mean = sum(map(sum, above)) / total
     variance = mean * (1 - mean)
     pairs = [(a, b) for values in above for a, b in pairwise(values)]

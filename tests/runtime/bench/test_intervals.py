@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]  # scipy publishes no types
 
 from seisedge.runtime.bench.intervals import (
     beta_cdf,

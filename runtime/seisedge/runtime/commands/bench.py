@@ -10,6 +10,7 @@ from typing import Any, get_args
 import click
 
 from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.commands._bench_reports import compare_files, import_command
 from seisedge.runtime.commands._overwrite import overwrite_option
 from seisedge.runtime.config import EngineName
 
@@ -17,6 +18,11 @@ EPILOG = """\b
 Examples:
   seisedge bench model
   seisedge bench model my-model.onnx --batch 1,8,32 --threads 1,2 -o report.json --html report.html
+"""
+COMPARE_EPILOG = """\b
+Examples:
+  seisedge bench compare old.json new.json --fail-over p99=10% --fail-over mean=5%
+  seisedge bench import report.json --hardware "Jetson Orin Nano" --key station.pub
 """
 
 
@@ -135,6 +141,30 @@ def model(
     outputs.check()
     report = run_models(models, options, log=None if as_json else _log)
     write_outputs(report, outputs, as_json=as_json)
+
+
+@command.command("compare", epilog=COMPARE_EPILOG)
+@click.argument("old", type=click.Path(path_type=Path), metavar="OLD.json")
+@click.argument("new", type=click.Path(path_type=Path), metavar="NEW.json")
+@click.option(
+    "--fail-over",
+    multiple=True,
+    metavar="FIGURE=PERCENT%",
+    help="Largest increase that passes; may be repeated. mean, p50 … p99.9, cold, memory. Default: p99=10%.",
+)
+@click.option("--allow-inconclusive", is_flag=True, help="Exit 0 where the data are too noisy for a verdict.")
+@click.option("--other-machine", is_flag=True, help="Compare reports of different machines.")
+def compare(old: Path, new: Path, fail_over: tuple[str, ...], allow_inconclusive: bool, other_machine: bool) -> None:
+    """Compare two reports: same, better, worse (exit 1) or inconclusive (exit 3).
+
+    The rounds of the two reports are compared, and several figures are corrected for their number.
+    """
+    code = compare_files(old, new, fail_over, allow_inconclusive=allow_inconclusive, other_machine=other_machine)
+    if code:
+        sys.exit(code)
+
+
+command.add_command(import_command)
 
 
 def _log(line: str) -> None:

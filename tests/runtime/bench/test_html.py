@@ -17,6 +17,10 @@ def test_the_page_stands_alone() -> None:
     assert len(drawings) == 3
     for drawing in drawings:
         ElementTree.fromstring(drawing)
+    curve = [
+        tuple(map(float, point.split(","))) for point in drawings[0].partition('points="')[2].split('"')[0].split()
+    ]
+    assert curve == sorted(curve) and curve[0][1] > curve[-1][1]  # to the right, and up
     places = [float(x) for x in re.findall(r'c?[xy]="(-?[0-9.]+)"', text)]
     assert min(places) >= 0 and max(places) <= 720
 

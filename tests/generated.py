@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from seisedge.cli import COMMANDS, HELP_OF_EXTRAS, main
+from seisedge.runtime.bench.report import Report
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.flash.profile import Profile
@@ -30,6 +31,7 @@ def files() -> dict[Path, str]:
         SCHEMAS / "station.schema.json": _schema(StationConfig, "Station file (TOML)"),
         SCHEMAS / "event-1.schema.json": _schema(Event, "seisedge.event/1"),
         SCHEMAS / "hop-1.schema.json": _schema(Hop, "seisedge.hop/1"),
+        SCHEMAS / "bench-1.schema.json": _schema(Report, "seisedge.bench/1"),
         SCHEMAS / "hardware.schema.json": _schema(Profile, "Hardware profile (TOML)"),
         ROOT / "docs" / "commands.md": _reference(),
         HELP: _help_of_extras(),

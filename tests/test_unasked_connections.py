@@ -57,9 +57,12 @@ def namespaces_are_available(tmp_path: Path) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode != observed.UNAVAILABLE
 
 
+SHORT_BENCH = ("--rounds", "1", "--max-rounds", "1", "--row-s", "0.05", "--pace", "0")
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [("run", "part.mseed"), ("inspect", MODEL), ("bench", "model", MODEL, "--seconds", "0.5"), ("doctor",)],
+    [("run", "part.mseed"), ("inspect", MODEL), ("bench", "model", MODEL, *SHORT_BENCH), ("doctor",)],
     ids=lambda arguments: arguments[0],
 )
 def test_a_command_opens_no_connection_and_writes_no_file(

@@ -101,7 +101,7 @@ def test_a_state_belongs_to_the_engine_that_ran(tmp_path: Path) -> None:
 
 
 def test_bench_measures_only_the_requested_engine() -> None:
-    result = _seisedge("bench", "model", "event-type", "--engine", "tensorrt", "--seconds", "0.5")
+    result = _seisedge("bench", "model", "event-type", "--engine", "tensorrt", "--rounds", "1")
     assert result.exit_code == 1 and f"Error: {ABSENT}" in result.output and "p50" not in result.output
 
 

@@ -60,21 +60,20 @@ def test_doctor_reports_a_station_that_cannot_start(monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 1 and "cannot start on this machine: RuntimeError: no numpy" in result.output
 
 
+SHORT = ("--rounds", 1, "--max-rounds", 1, "--row-s", 0.05, "--pace", 0)
+
+
 def test_bench_model() -> None:
-    result = _seisedge("bench", "model", bundled_model("event_type"), "--seconds", 0.5, "--json")
+    result = _seisedge("bench", "model", bundled_model("event_type"), *SHORT)
     assert result.exit_code == 0, result.output
-    row = json.loads(result.output)["models"][0]
-    assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] <= row["max_ms"]
-    assert row["windows"] == 200 and row["inferences"] > 10 and row["cold_load_ms"] > 0
-    printed = _seisedge("bench", "model", bundled_model("magnitude"), "--seconds", 0.5).output
-    for word in ("p99", "GFLOP/s", "real windows", "warm up", "memory"):
-        assert word in printed
+    for word in ("p99", "GFLOP/s", "real windows", "cold start", "memory", "energy", "tectonic", "not an MLPerf"):
+        assert word in result.output
 
 
 def test_bench_needs_windows(tmp_path: Path) -> None:
     quiet = tmp_path / "quiet.mseed"
     quiet.write_bytes(RECORDING.read_bytes()[: 512 * 12])
-    result = _seisedge("bench", "model", "--data", quiet, "--seconds", 0.5)
+    result = _seisedge("bench", "model", "--data", quiet, *SHORT)
     assert result.exit_code == 2 and "the trigger finds no onset" in result.output
 
 

@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
-import functools
-import json
+import sys
 from collections.abc import Callable
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 
-from seisedge.runtime import machine
-from seisedge.runtime.card import ModelCard
 from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.commands._bench_reports import compare_files, import_command
+from seisedge.runtime.commands._overwrite import overwrite_option
 from seisedge.runtime.config import EngineName
-from seisedge.runtime.demo import RECORDING
-from seisedge.runtime.paths import text_from_path
 
 EPILOG = """\b
 Examples:
   seisedge bench model
-  seisedge bench model my-model.onnx --seconds 60 --json
+  seisedge bench model my-model.onnx --batch 1,8,32 --threads 1,2 -o report.json --html report.html
+"""
+COMPARE_EPILOG = """\b
+Examples:
+  seisedge bench compare old.json new.json --fail-over p99=10% --fail-over mean=5%
+  seisedge bench import report.json --hardware "Jetson Orin Nano" --key station.pub
 """
 
 
 @click.group(epilog=EPILOG)
 def command() -> None:
-    """Measure latency, FLOPs and memory on this machine."""
+    """Measure latency, FLOPs, memory and energy on this machine."""
+
+
+class NumberList(click.ParamType[Any]):
+    """Numbers separated by commas, each once."""
+
+    name = "list"
+
+    def __init__(self, kind: Callable[[str], Any], least: float) -> None:
+        self._kind, self._least = kind, least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(dict.fromkeys(self._kind(word) for word in str(value).split(",")))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers separated by commas, as 1,8,32.", param, ctx)
+        if not all(self._least <= number <= 1e6 for number in numbers):
+            self.fail(f"{value}: each number must be between {self._least:g} and 1000000.", param, ctx)
+        return numbers
+
+
+class EngineList(click.ParamType[Any]):
+    """Names of engines, separated by commas."""
+
+    name = "list"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(dict.fromkeys(str(value).split(",")))
+        known = get_args(EngineName)
+        for name in names:
+            if name not in known:
+                self.fail(f"{name!r} is not an engine; the engines are {', '.join(known)}.", param, ctx)
+        return names
 
 
 @command.command("model", epilog=EPILOG)
@@ -39,14 +75,32 @@ def command() -> None:
     type=click.Path(path_type=Path),
     help="miniSEED from which the windows are cut; may be repeated. Default: the bundled recording.",
 )
-@click.option("--seconds", type=FiniteRange(min=0.5), default=10.0, show_default=True, help="Maximum time per model.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of onnxruntime.")
+@click.option("--engine", type=EngineList(), default="onnxruntime", show_default=True, help="Engines to measure.")
+@click.option("--batch", type=NumberList(int, 1), default="1", show_default=True, help="Batch sizes, back to back.")
+@click.option("--threads", type=NumberList(int, 1), default="1", show_default=True, help="Threads of onnxruntime.")
 @click.option(
-    "--engine",
-    default="onnxruntime",
+    "--pace",
+    type=NumberList(float, 0),
+    default="0,10,100,1000",
     show_default=True,
-    type=click.Choice(get_args(EngineName)),
-    help="Engine to measure.",
+    help="Milliseconds from one inference to the next at batch 1; 0: back to back.",
+)
+@click.option("--rounds", type=click.IntRange(1, 1000), default=10, show_default=True, help="Fresh processes at least.")
+@click.option("--max-rounds", type=click.IntRange(1, 1000), default=30, show_default=True, help="And at most.")
+@click.option(
+    "--seconds",
+    type=FiniteRange(min=0),
+    default=300.0,
+    show_default=True,
+    help="No round beyond --rounds begins after this time.",
+)
+@click.option("--row-s", type=FiniteRange(0.01, 600), default=1.0, show_default=True, help="Seconds per row and round.")
+@click.option(
+    "--width",
+    type=FiniteRange(0.001, 10),
+    default=0.1,
+    show_default=True,
+    help="Stop once the 95 % interval of p99 between rounds is within this share.",
 )
 @click.option(
     "--engine-cache",
@@ -54,69 +108,65 @@ def command() -> None:
     metavar="DIR",
     help="Folder of built engines. Default: ~/.cache/seisedge/engines.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as JSON.")
+@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as Markdown.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as one HTML file.")
+@click.option(
+    "--sign",
+    type=click.Path(path_type=Path),
+    metavar="KEY",
+    help="Private key of `seisedge flash keygen`; the file of -o becomes a signed envelope.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@overwrite_option
 def model(
     models: tuple[Path, ...],
-    data: tuple[Path, ...],
-    seconds: float,
-    threads: int,
-    engine: str,
-    engine_cache: Path | None,
     as_json: bool,
+    output: Path | None,
+    markdown: Path | None,
+    html: Path | None,
+    sign: Path | None,
+    overwrite: bool,
+    **options: Any,
 ) -> None:
     """Measure the latency of model files on real windows; without M.onnx, of the bundled models.
 
-    The batch size is 1. Stops after --seconds, or earlier once the p99 is known within 5 % (95 % interval by order
-    statistics). If the engine of --engine is unavailable, nothing is measured.
+    Each round is a fresh process, and intervals are computed between rounds. Rows: every batch size back to back, and
+    batch 1 at each pace, as a station infers. If an engine is unavailable, nothing is measured.
     """
-    from seisedge.runtime.bench.model import bench_model
-    from seisedge.runtime.bench.recorded import trial_windows, windows_from
-    from seisedge.runtime.engines import ONNXRUNTIME, Engine, open_engine
-    from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
-    from seisedge.runtime.inference.infer import BUNDLED_FILES, bundled_model, model_path
+    from seisedge.runtime.commands._bench_output import Outputs, write_outputs
+    from seisedge.runtime.commands._bench_run import run_models
 
-    paths = [model_path(name) for name in models] or [bundled_model(task) for task in BUNDLED_FILES]
-    for path in paths:
-        open_engine(path, folder=engine_cache)  # check all models first; not kept, since memory is measured
-    reports = []
-    if not as_json:
-        click.echo(f"seisedge {version('seisedge')}, onnxruntime {version('onnxruntime')} on {machine.describe()}")
-    for path in paths:
-        plain = OnnxRuntimeEngine(path, threads)
-        make: Callable[[], Engine] = functools.partial(OnnxRuntimeEngine, path, threads)
-        if engine != ONNXRUNTIME:  # no fallback: its figures would be taken for those of this engine
-            make = functools.partial(
-                open_engine, path, engine, engine_cache, trial_windows=trial_windows, allow_fallback=False
-            )
-        windows = windows_from(list(data) or [RECORDING], plain.card)
-        row = bench_model(make, windows, seconds=seconds)
-        if as_json:
-            facts = {"model": plain.card.name, "sha256": plain.sha256, "engine": engine, "threads": threads}
-            reports.append(facts | asdict(row))
-            continue
-        click.echo(
-            "\n".join(
-                _lines(plain.card, path, f"{threads} thread(s)" if engine == ONNXRUNTIME else engine, asdict(row))
-            )
-        )
-    if as_json:
-        click.echo(json.dumps({"machine": machine.describe(), "models": reports}, indent=2))
+    outputs = Outputs(output, markdown, html, sign, overwrite)
+    outputs.check()
+    report = run_models(models, options, log=None if as_json else _log)
+    write_outputs(report, outputs, as_json=as_json)
 
 
-def _lines(card: ModelCard, path: Path, where: str, row: dict[str, float | None]) -> list[str]:
-    width, resident = row["p99_half_width"], row["resident_mib"]
-    known = f"p99 known within {width:.1%}" if width is not None else "too few for an interval of the p99"
-    name = text_from_path(path.name)
-    return [
-        "",
-        f"{card.name} ({name}, {card.precision}, {card.parameters / 1e3:.0f} k parameters), {where}",
-        f"  latency    p50 {row['p50_ms']:.2f}  p90 {row['p90_ms']:.2f}  p95 {row['p95_ms']:.2f}  "
-        f"p99 {row['p99_ms']:.2f}  max {row['max_ms']:.2f} ms",
-        f"  parts      to device {row['host_to_device_ms']:.2f}  infer {row['infer_ms']:.2f}  "
-        f"from device {row['device_to_host_ms']:.2f} ms (medians)",
-        f"  cost       {card.flops / 1e6:.1f} MFLOP, {row['gflops_per_s']:.1f} GFLOP/s at the median latency",
-        f"  cold       load {row['cold_load_ms']:.0f} ms, first inference {row['cold_first_ms']:.1f} ms",
-        f"  memory     {f'{resident:.0f} MiB resident in this process' if resident else 'unavailable on this machine'}",
-        f"  method     {row['inferences']} inferences in {row['seconds']:.1f} s after {row['warm_up']} for warm up, "
-        f"{row['windows']} real windows, batch 1; {known}",
-    ]
+@command.command("compare", epilog=COMPARE_EPILOG)
+@click.argument("old", type=click.Path(path_type=Path), metavar="OLD.json")
+@click.argument("new", type=click.Path(path_type=Path), metavar="NEW.json")
+@click.option(
+    "--fail-over",
+    multiple=True,
+    metavar="FIGURE=PERCENT%",
+    help="Largest increase that passes; may be repeated. mean, p50 … p99.9, cold, memory. Default: p99=10%.",
+)
+@click.option("--allow-inconclusive", is_flag=True, help="Exit 0 where the data are too noisy for a verdict.")
+@click.option("--other-machine", is_flag=True, help="Compare reports of different machines.")
+def compare(old: Path, new: Path, fail_over: tuple[str, ...], allow_inconclusive: bool, other_machine: bool) -> None:
+    """Compare two reports: same, better, worse (exit 1) or inconclusive (exit 3).
+
+    The rounds of the two reports are compared, and several figures are corrected for their number.
+    """
+    code = compare_files(old, new, fail_over, allow_inconclusive=allow_inconclusive, other_machine=other_machine)
+    if code:
+        sys.exit(code)
+
+
+command.add_command(import_command)
+
+
+def _log(line: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r{line}", err=True, nl=False)

@@ -1,0 +1,80 @@
+"""What `seisedge bench` writes: terminal, JSON (signed or not), Markdown, HTML."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import msgspec
+
+from seisedge.runtime.bench.html import page
+from seisedge.runtime.bench.report import PAYLOAD_TYPE, Report
+from seisedge.runtime.bench.text import markdown_lines, terminal_lines
+from seisedge.runtime.bundle.envelope import MAX_PAYLOAD, Envelope
+from seisedge.runtime.commands._overwrite import protect_file
+from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.files import write_atomically
+
+PASSPHRASE_VARIABLE = "SEISEDGE_SIGNING_PASSPHRASE"
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The files of a report."""
+
+    report: Path | None
+    markdown: Path | None
+    html: Path | None
+    key: Path | None
+    overwrite: bool
+
+    def check(self) -> None:
+        """Find faults before minutes are spent. Raises InputError."""
+        if self.key is not None and self.report is None:
+            raise InputError("--sign needs a file for the signed report; give it with -o FILE")
+        for path, option in ((self.report, "-o"), (self.markdown, "--markdown"), (self.html, "--html")):
+            if path is not None:
+                protect_file(path, self.overwrite, option)
+                if not path.absolute().parent.is_dir():
+                    raise InputError(f"{path}: its folder does not exist; create it first")
+        if self.key is not None:
+            _signed(b"{}", self.key)
+
+
+def write_outputs(report: Report, outputs: Outputs, *, as_json: bool) -> None:
+    """Print and write the report. Raises FailedError where a file cannot be written."""
+    data = msgspec.json.format(msgspec.json.encode(report), indent=1)
+    if as_json:
+        click.echo(data.decode())
+    else:
+        click.echo("\n".join(terminal_lines(report)))
+    if outputs.report is not None:
+        _write(outputs.report, data + b"\n" if outputs.key is None else _signed(data, outputs.key))
+    if outputs.markdown is not None:
+        _write(outputs.markdown, ("\n".join(markdown_lines(report)) + "\n").encode())
+    if outputs.html is not None:
+        _write(outputs.html, page(report).encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise FailedError(f"{path}: cannot write the report: {error.strerror}") from error
+
+
+def _signed(data: bytes, key: Path) -> bytes:
+    """The envelope of a report with one signature. Raises InputError."""
+    try:
+        from seisedge.runtime.flash.signing import private_key, sign
+    except ModuleNotFoundError as error:
+        raise InputError(f"--sign needs the package {error.name}; pip install {error.name}") from error
+    if len(data) > MAX_PAYLOAD:
+        raise InputError(
+            f"the report has {len(data) / 2**20:.0f} MiB, and at most {MAX_PAYLOAD // 2**20} can be signed"
+        )
+    pem, place = private_key(key)
+    envelope, _ = sign(Envelope(PAYLOAD_TYPE, data), pem, os.environ.get(PASSPHRASE_VARIABLE, ""), place)
+    return envelope.to_bytes()

@@ -1,6 +1,7 @@
 """The page of a report: complete, and without anything from elsewhere."""
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 from tests.runtime.bench.made import made_report
@@ -17,6 +18,11 @@ def test_the_page_stands_alone() -> None:
     assert len(drawings) == 3
     for drawing in drawings:
         ElementTree.fromstring(drawing)
+    curve = [
+        tuple(map(float, point.split(","))) for point in drawings[0].partition('points="')[2].split('"')[0].split()
+    ]
+    for earlier, later in pairwise(curve):
+        assert earlier[0] <= later[0] and earlier[1] >= later[1]  # to the right, and up
     places = [float(x) for x in re.findall(r'c?[xy]="(-?[0-9.]+)"', text)]
     assert min(places) >= 0 and max(places) <= 720
 

@@ -57,7 +57,7 @@ def cumulative_svg(rows: Sequence[Row]) -> str:
         return LEFT + (math.log10(max(ms, 1e-6)) - low) / (high - low) * (WIDTH - LEFT - 10)
 
     def y_of(share: float) -> float:
-        return 10 + (-math.log10(max(1 - share, 1e-4))) / 4 * (HEIGHT - BOTTOM - 10)
+        return HEIGHT - BOTTOM + math.log10(max(1 - share, 1e-4)) / 4 * (HEIGHT - BOTTOM - 10)
 
     marks = [
         _line(LEFT, y_of(share), WIDTH - 10, y_of(share), "#ddd") + _text(LEFT - 6, y_of(share) + 4, label, "end")

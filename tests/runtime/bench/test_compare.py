@@ -9,7 +9,7 @@ from tests.runtime.bench.made import made_report
 
 from seisedge.cli import main
 from seisedge.runtime.bench.compare import compare, overall
-from seisedge.runtime.bench.report import PAYLOAD_TYPE, Report, read_report
+from seisedge.runtime.bench.report import PAYLOAD_TYPE, Report, figures_of, packed, read_report
 from seisedge.runtime.bundle.envelope import Envelope
 from seisedge.runtime.flash.signing import new_key, sign
 
@@ -57,6 +57,40 @@ def test_several_figures_are_corrected() -> None:
 def test_cold_start_and_memory_are_compared() -> None:
     rows = compare(made_report(), made_report(), {"cold": 0.1, "memory": 0.1})
     assert [(row.figure, row.verdict) for row in rows] == [("cold", "same"), ("memory", "same")]
+
+
+def _with_paced_row(report: Report, n: int) -> Report:
+    """The report with a second row, of n inferences in each round, one every second."""
+    setting = report.settings[0]
+    row = setting.rows[0]
+    samples = [each.latencies_ns[:n] for each in row.rounds]
+    rounds = [msgspec.structs.replace(r, samples=packed(x)) for r, x in zip(row.rounds, samples, strict=True)]
+    paced = msgspec.structs.replace(row, pace_ms=1000.0, rounds=rounds, figures=figures_of(samples, 1))
+    return msgspec.structs.replace(report, settings=[msgspec.structs.replace(setting, rows=[row, paced])])
+
+
+def test_a_row_without_a_p99_does_not_hide_the_verdict_of_the_others(tmp_path: Path) -> None:
+    old = _stored(tmp_path / "old.json", _with_paced_row(made_report(), 5))
+    result = _bench("compare", old, _stored(tmp_path / "new.json", _with_paced_row(made_report(1), 5)))
+    assert result.exit_code == 0 and "verdict: same" in result.output
+    assert "NOT COMPARED: p99 of made" in result.output and "every 1000 ms" in result.output
+    few = _stored(tmp_path / "few.json", _only_paced(_with_paced_row(made_report(), 5)))
+    result = _bench("compare", few, few)
+    assert result.exit_code == 2 and "the old report carries none of p99" in result.output
+
+
+def _only_paced(report: Report) -> Report:
+    setting = report.settings[0]
+    return msgspec.structs.replace(report, settings=[msgspec.structs.replace(setting, rows=setting.rows[1:])])
+
+
+def test_what_was_not_measured_again_does_not_pass(tmp_path: Path) -> None:
+    complete = _with_paced_row(made_report(), 1000)
+    old = _stored(tmp_path / "old.json", complete)
+    result = _bench("compare", old, _stored(tmp_path / "row.json", made_report(1)))
+    assert result.exit_code == 3 and "the new report does not have this row" in result.output
+    result = _bench("compare", old, _stored(tmp_path / "figure.json", _with_paced_row(made_report(1), 5)))
+    assert result.exit_code == 3 and "p99 needs 100 in each" in result.output
 
 
 def test_what_is_not_comparable(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ logarithm of the figure. P-values are corrected for the number of figures (Holm)
 - worse: the change is larger than the limit, and the corrected test excludes no change;
 - better: the same in the other direction;
 - same: the upper end of the 95 % interval of the change is below the limit;
-- inconclusive: none of these; the data are too noisy.
+- inconclusive: none of these; the data are too noisy, or the new report does not have the row or the figure.
 """
 
 from __future__ import annotations
@@ -88,23 +88,48 @@ def check_comparable(old: Report, new: Report, *, other_machine: bool) -> list[s
 
 
 def compare(old: Report, new: Report, limits: Mapping[str, float]) -> list[Compared]:
-    """Every figure of `limits` in every row that both reports have. Raises InputError where they share none."""
+    """Every figure of `limits` in every row of the old report that carries it; see `left_out` for the others.
+
+    A row or figure that only the new report lacks is inconclusive: what was not measured again cannot pass. Raises
+    InputError where nothing can be compared.
+    """
     olds, news = dict(_places(old)), dict(_places(new))
     rows = []
-    for where, (setting, row) in olds.items():
-        if where not in news:
+    for where, place, figure in _figures_of(olds, limits):
+        before = _values(*place, figure)
+        after = _values(*news[where], figure) if where in news else "the new report does not have this row"
+        if isinstance(before, str):
             continue
-        for figure, limit in limits.items():
-            if (row is None) != (figure in ("cold", "memory")):
-                continue
-            values = [_values(setting, row, figure), _values(*news[where], figure)]
-            reason = next((text for text in values if isinstance(text, str)), "")
-            numbers = [each for each in values if not isinstance(each, str)]
-            change = unpaired_change(numbers[0], numbers[1]) if not reason else None
-            rows.append(Compared(where, figure, limit, change, reason or ("" if change else "fewer than two rounds")))
+        change = None if isinstance(after, str) else unpaired_change(before, after)
+        reason = after if isinstance(after, str) else "" if change else "fewer than two rounds"
+        rows.append(Compared(where, figure, limits[figure], change, reason))
+    if not olds.keys() & news.keys():
+        raise InputError("the reports have no row in common; measure both with the same options")
     if not rows:
-        raise InputError("the reports have no row in common with these figures; measure both with the same options")
+        raise InputError(
+            f"the old report carries none of {', '.join(limits)}; measure it with more inferences (--row-s), "
+            "or compare another figure"
+        )
     return corrected(rows)
+
+
+def left_out(old: Report, limits: Mapping[str, float]) -> list[str]:
+    """Remarks on the figures of `limits` that the old report does not carry, with the reasons."""
+    return [
+        f"NOT COMPARED: {figure} of {where}: {reason}"
+        for where, place, figure in _figures_of(dict(_places(old)), limits)
+        if isinstance(reason := _values(*place, figure), str)
+    ]
+
+
+def _figures_of(
+    places: Mapping[str, tuple[Setting, Row | None]], limits: Mapping[str, float]
+) -> Iterator[tuple[str, tuple[Setting, Row | None], str]]:
+    """Each row with each figure of `limits` that belongs to such a row."""
+    for where, place in places.items():
+        for figure in limits:
+            if (place[1] is None) == (figure in ("cold", "memory")):
+                yield where, place, figure
 
 
 def corrected(rows: Sequence[Compared]) -> list[Compared]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from seisedge.runtime.bench.compare import FIGURES, check_comparable, compare, lines_of, overall
+from seisedge.runtime.bench.compare import FIGURES, check_comparable, compare, left_out, lines_of, overall
 from seisedge.runtime.bench.report import (
     MAX_BYTES,
     PAYLOAD_TYPE,
@@ -49,6 +49,8 @@ def compare_files(
     check_figures(before, str(old))
     check_figures(after, str(new))
     for remark in check_comparable(before, after, other_machine=other_machine):
+        click.echo(remark)
+    for remark in left_out(before, limits):
         click.echo(remark)
     rows = compare(before, after, limits)
     verdict = overall(rows)

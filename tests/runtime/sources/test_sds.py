@@ -67,11 +67,15 @@ def test_missing_days_and_other_files_are_skipped(tmp_path: Path, caplog: pytest
     next(tmp_path.rglob("*EHE.D.2020.001")).write_bytes(b"no miniSEED at all, " * 30)
     (tmp_path / "README").write_text("notes", encoding="utf-8")
     (tmp_path / "XX.ABC.00.EHZ.L.2019.365").write_bytes(b"a log")
+    for year in ("0000", "9999"):  # of a digitizer whose clock was not set
+        (tmp_path / f"XX.ABC.00.EHZ.D.{year}.001").write_bytes(b"a day")
     with caplog.at_level(logging.INFO):
         found = places(SdsSource(tmp_path, "sds:x"))
     assert found == sorted(found) and len(found) == 618 + 617 - 206 - 206
     assert "XX.ABC.00.EHE.D.2020.001: passed over: is not miniSEED" in caplog.text
     assert "skipped 2 files that are not day files" in caplog.text
+    for year in ("0000", "9999"):
+        assert f"EHZ.D.{year}.001: skipped: the year of a day file must be 1900 to 2199" in caplog.text
 
 
 def test_unusable_archives(tmp_path: Path) -> None:

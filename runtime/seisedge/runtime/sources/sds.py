@@ -19,6 +19,7 @@ from seisedge.runtime.sources.miniseed import MiniSeedSource, RecordIndex, path_
 logger = logging.getLogger(__name__)
 
 DAY_NS = 86_400 * NS_PER_S
+YEARS = range(1900, 2200)
 OVERLAP_NS = 7200 * NS_PER_S  # how far records of a day's file may end before or after that day
 
 _NAME = re.compile(r"[^.]*\.[^.]+\.[^.]*\.[^.]+\.D\.(\d{4})\.(\d{3})")
@@ -28,8 +29,9 @@ class SdsSource(MiniSeedSource):
     """All channels of an archive, merged in order of the records' last samples.
 
     The headers of two days are in memory at a time, so that an archive of years needs as much memory, and starts as
-    soon, as one of a week. A record may end up to two hours beyond the day of its file. Files with other names are
-    skipped. Raises InputError if `root` is not a folder, DataError if no day file has usable data.
+    soon, as one of a week. A record may end up to two hours beyond the day of its file. Files with other names, and
+    those of years outside `YEARS`, are skipped. Raises InputError if `root` is not a folder, DataError if no day file
+    has usable data.
     """
 
     def __init__(self, root: Path, url: str) -> None:
@@ -61,7 +63,9 @@ class SdsSource(MiniSeedSource):
         others = 0
         for path in self._root.rglob("*"):
             match = _NAME.fullmatch(path.name)
-            if match and path.is_file() and 1 <= int(match[2]) <= 366:
+            if match and path.is_file() and int(match[1]) not in YEARS:
+                logger.warning("%s: skipped: the year of a day file must be %d to %d", path, YEARS[0], YEARS[-1])
+            elif match and path.is_file() and 1 <= int(match[2]) <= 366:
                 days.setdefault((int(match[1]), int(match[2])), []).append(path)
             elif path.is_file():
                 others += 1

@@ -54,6 +54,7 @@ def test_an_own_catalogue_of_mw_with_its_own_licence(tmp_path: Path) -> None:
     assert card_from_run(run, run.model(), checked_graph(run.model())).training == card.training
 
 
+@pytest.mark.long
 def test_data_that_state_nothing(tmp_path: Path) -> None:
     card, text, _ = trained(tmp_path, "magnitude")
     assert card.magnitude is not None

@@ -31,7 +31,7 @@ def silent(_: str) -> None:
     """Progress that nobody reads."""
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=[TASKS[0], *(pytest.param(task, marks=pytest.mark.long) for task in TASKS[1:])])
 def run(request: pytest.FixtureRequest, some_records: Archive) -> Run:
     """A run that was never trained: random weights, a temperature of its own, a fitted station term."""
     recipe = load_recipe(request.param, {"optimisation.batch": 8, "arguments.width": 8})

@@ -27,6 +27,7 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "magnitude.onnx"
 
 
+@pytest.mark.long
 def test_fp16_of_the_bundled_model_is_not_tested_at_half_a_point(source: Path, datasets: Path) -> None:
     arguments = ["quantize", str(source), "--precision", "fp16", "--data", str(datasets), "--windows", "2000"]
     code, text = seisedge(*arguments)

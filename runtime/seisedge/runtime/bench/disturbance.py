@@ -15,6 +15,7 @@ from typing import Any
 
 from seisedge.runtime import machine
 from seisedge.runtime.bench.power import Meter, open_meter
+from seisedge.runtime.threads import Worker, start_worker
 
 PERIOD_S = 0.2
 LIMITS = {  # a round is disturbed above these
@@ -39,19 +40,18 @@ class Sampler:
         self.meter: Meter = open_meter(self.board, root)
         self._samples: list[dict[str, Any]] = []
         self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
 
     def __enter__(self) -> Sampler:
         self._samples = [self.read()]
         self._ended.clear()
-        self._thread = threading.Thread(target=self._run, name="bench-sampler", daemon=True)
-        self._thread.start()
+        self._worker = start_worker("bench sampler", self._run)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        assert self._thread is not None
-        self._thread.join()
+        assert self._worker is not None
+        self._worker.join(10 * PERIOD_S)
         self._samples.append(self.read())
 
     def _run(self) -> None:

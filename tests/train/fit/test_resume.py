@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -190,3 +191,18 @@ def test_out_of_memory_is_an_error_message(small_set: Path, tmp_path: Path, monk
     assert result.exit_code == 1
     assert "out of memory; reduce the batch (--set optimisation.batch=16)" in result.output
     assert "Traceback" not in result.output
+    assert not (tmp_path / "run").exists()  # no state was saved, so nothing can be resumed
+
+
+def test_a_full_disk_before_the_first_state_leaves_nothing(
+    small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_values: object, path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    out = tmp_path / "run"
+    out.mkdir()
+    monkeypatch.setattr("seisedge.train.checkpoint.save_atomically", full)
+    result = CliRunner().invoke(main, arguments(small_set, out))
+    assert result.exit_code == 1 and "No space left on device" in result.output, result.output
+    assert list(out.iterdir()) == []

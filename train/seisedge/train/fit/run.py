@@ -251,7 +251,8 @@ def _train(
             held_out=held_out, decisions=decisions, checkpoint=checkpoint, settings=settings, report=report,
         )  # fmt: skip
 
-    part = stage("calibration", lambda r: r.split == "train" and r.fold != 0, in_fold_0, None)
+    with removed_without_state(out) if world.first and not request.data_sha256 else contextlib.nullcontext():
+        part = stage("calibration", lambda r: r.split == "train" and r.fold != 0, in_fold_0, None)
     calibration = calibration_of(recipe, part, archive, in_fold_0, device, report)
     trained = stage("training", lambda r: r.split == "train", None, part.decisions)
     trained.model.load_state_dict(calibration, strict=False)
@@ -329,6 +330,19 @@ def start_folder(
     versions["torch"] = str(torch.__version__)
     versions |= {"python": platform.python_version(), "device": str(device), "seed": str(request.seed)}
     write_atomically(out / "versions.json", json.dumps(versions, indent=1, sort_keys=True).encode())
+
+
+@contextlib.contextmanager
+def removed_without_state(out: Path) -> Iterator[None]:
+    """If the block fails before a state is saved, remove the files of `start_folder`: there is nothing to resume."""
+    try:
+        yield
+    except BaseException:
+        if not is_interrupted(out):
+            remove_results(out)
+            for name in (REQUEST, "split.json", "versions.json"):
+                (out / name).unlink(missing_ok=True)
+        raise
 
 
 def remove_results(out: Path) -> None:

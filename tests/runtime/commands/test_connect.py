@@ -31,14 +31,6 @@ def url(tmp_path: Path) -> Iterator[str]:
         yield digitizer.url
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(tmp_path)
-    made.start()
-    yield made
-    made.stop()
-
-
 def test_all_that_works(url: str, broker: Broker, tmp_path: Path) -> None:
     path = tmp_path / "station.toml"
     with serving(Receiver()) as receiver:

@@ -30,14 +30,6 @@ pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not inst
 paho = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed; pip install 'seisedge[mqtt]'")
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(tmp_path)
-    made.start()
-    yield made
-    made.stop()
-
-
 def test_messages_and_status(broker: Broker, events: list[Event]) -> None:
     listener = Listener(broker.port)
     sink = MqttSink(MqttConfig("127.0.0.1", broker.port), ["XX.STA"])

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +28,6 @@ KEYS = {
     "entity_category", "expire_after", "json_attributes_topic",
 }  # fmt: skip
 SENSOR_KEYS = KEYS | {"state_class", "unit_of_measurement", "suggested_display_precision"}
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(tmp_path)
-    made.start()
-    yield made
-    made.stop()
 
 
 def test_the_form_of_the_topics() -> None:

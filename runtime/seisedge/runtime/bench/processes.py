@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seisedge.runtime.bench.report import Peak
-from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.errors import FailedError
 
 ROUND = Path(__file__).with_name("_round.py")
 PEAK = Path(__file__).with_name("_peak.py")
@@ -22,16 +22,11 @@ CACHE_TIMES = 4  # the copy in memory is this many times larger than the last ca
 TIMEOUT_S = 3600.0
 
 
-def run_round(request: Mapping[str, Any], python: Path | None = None) -> dict[str, Any]:
-    """One round in a fresh process. python: of another virtual environment. Raises FailedError."""
-    environment = dict(os.environ)
-    if python is not None:
-        environment.pop("PYTHONPATH", None)  # it would put this seisedge before that of the other environment
-    command = [str(python or sys.executable), "-P", str(ROUND)]
+def run_round(request: Mapping[str, Any]) -> dict[str, Any]:
+    """One round in a fresh process. Raises FailedError."""
+    command = [sys.executable, "-P", str(ROUND)]
     try:
-        done = subprocess.run(
-            command, input=json.dumps(request), capture_output=True, text=True, env=environment, timeout=TIMEOUT_S
-        )
+        done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, timeout=TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise FailedError(f"{command[0]}: a round of the benchmark cannot run: {error}") from error
     if done.returncode:
@@ -41,14 +36,6 @@ def run_round(request: Mapping[str, Any], python: Path | None = None) -> dict[st
         )
     result: dict[str, Any] = json.loads(done.stdout)
     return result
-
-
-def python_of(venv: Path) -> Path:
-    """The interpreter of a virtual environment. Raises InputError."""
-    python = venv / "bin" / "python"
-    if not os.access(python, os.X_OK):
-        raise InputError(f"{venv}: not a virtual environment, bin/python is missing; give the folder that 'venv' made")
-    return python
 
 
 def measure_peak(threads: int, cache_bytes: int, memory_limit_mib: float | None) -> Peak:

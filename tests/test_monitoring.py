@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.paths import ROOT
@@ -42,6 +43,37 @@ def test_every_alert_is_tested_and_explained() -> None:
         assert f"\n## {alert}\n" in page and f"runbook_url: docs/monitoring.md#{alert.lower()}\n" in rules
         assert f"alertname: {alert}\n" in tests
     assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == alerts
+
+
+def _lost(before: Any, after: Any, path: str = "") -> list[str]:
+    """Paths of `before` that `after` does not have with the same value."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            lost
+            for key, value in before.items()
+            for lost in (_lost(value, after[key], f"{path}/{key}") if key in after else [f"{path}/{key}"])
+        ]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        return [lost for index, (one, other) in pairs for lost in _lost(one, other, f"{path}/{index}")]
+    return [] if before == after else [path]
+
+
+def test_grafana_has_every_field_of_the_dashboard() -> None:
+    """Read and written by Grafana's own model of a dashboard and its panels, which drops what it does not have."""
+    reason = "no grafana_foundation_sdk here; pip install 'grafana-foundation-sdk==1769699379!11.6.0'"
+    models = pytest.importorskip("grafana_foundation_sdk.models.dashboard", reason=reason)
+    plugins = pytest.importorskip("grafana_foundation_sdk.cog.plugins", reason=reason)
+    encoder = pytest.importorskip("grafana_foundation_sdk.cog.encoder", reason=reason)
+    plugins.register_default_plugins()
+
+    def read(dashboard: Any) -> Any:
+        return json.loads(encoder.JSONEncoder(sort_keys=True).encode(models.Dashboard.from_json(dashboard)))
+
+    dashboard = json.loads(_text("dashboard.json"))
+    assert _lost(dashboard, read(dashboard)) == []
+    dashboard["panels"][0]["optoins"] = {}
+    assert _lost(dashboard, read(dashboard)) == ["/panels/0/optoins"]
 
 
 def test_the_dashboard_can_be_imported() -> None:

@@ -17,7 +17,7 @@ MAX_STATUS = 500  # characters
 
 
 class Notifier:
-    """Sends `READY=1` once, then `WATCHDOG=1` regularly, from the thread that does the work."""
+    """Sends `READY=1` once and `WATCHDOG=1` regularly, from the thread that does the work."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._socket: socket.socket | None = None
@@ -34,12 +34,12 @@ class Notifier:
         self._status = ""
 
     def ready(self, status: str) -> None:
-        self._status = status
-        self._send(f"READY=1\nSTATUS={status}")
+        self._status = _line(status)
+        self._send(f"READY=1\nSTATUS={self._status}")
 
     def status(self, text: str) -> None:
         """Show one line in `systemctl status`; sent only if it has changed."""
-        text = " ".join(text.split())[:MAX_STATUS]
+        text = _line(text)
         if text != self._status:
             self._status = text
             self._send(f"STATUS={text}")
@@ -65,3 +65,8 @@ class Notifier:
             self._socket.sendto(text.encode(), self._address)
         except OSError as error:
             logger.debug("the message '%s' to systemd failed: %s", text.partition("\n")[0], error)
+
+
+def _line(text: str) -> str:
+    """One line: a further one would be a command to systemd."""
+    return " ".join(text.split())[:MAX_STATUS]

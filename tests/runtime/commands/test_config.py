@@ -20,6 +20,7 @@ from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.sources._seedlink_info import Stream, streams_of
 
 EXAMPLE = ROOT / "firmware_configs/stations/example.toml"
+NO_SOURCE = "it names no source: a run needs --source URL"
 
 
 def test_files_that_can_be_used() -> None:
@@ -55,7 +56,7 @@ def test_a_station_file_from_stationxml_can_be_used(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     printed = result.output.partition("next: ")[2]
     result = CliRunner().invoke(main, shlex.split(printed)[1:])
-    assert (result.exit_code, result.output) == (0, f"{out / 'XX.ABC.toml'}: XX.ABC can be used\n")
+    assert (result.exit_code, result.output) == (0, f"{out / 'XX.ABC.toml'}: XX.ABC can be used; {NO_SOURCE}\n")
     again = CliRunner().invoke(main, ["config", "new", "--stationxml", str(xml), "-o", str(out)])
     assert again.exit_code == 2 and "already exists" in again.output
 

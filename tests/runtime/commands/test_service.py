@@ -41,14 +41,19 @@ def notified(tmp_path: Path) -> Iterator[socket.socket]:
         yield link
 
 
-def _start(notified: socket.socket, *args: object) -> subprocess.Popen[str]:
+READY = rb"READY=1\nSTATUS=reading seedlink://"
+
+
+def _start(notified: socket.socket, *args: object, until: bytes = READY) -> subprocess.Popen[str]:
+    """A run that has sent a message that matches `until`; before it there were only messages to the watchdog."""
     while select.select([notified], [], [], 0)[0]:  # of the run before
         notified.recv(1000)
     environment = os.environ | {"NOTIFY_SOCKET": str(notified.getsockname()), "WATCHDOG_USEC": "200000"}
     environment.pop("WATCHDOG_PID", None)
     command = [sys.executable, "-m", "seisedge.cli", "run", *map(str, args)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-    assert notified.recv(1000).startswith(b"READY=1\nSTATUS=reading seedlink://")
+    while not re.match(until, message := notified.recv(1000)):
+        assert message == b"WATCHDOG=1", message
     return process
 
 
@@ -106,9 +111,18 @@ def test_stopped_without_a_server(tmp_path: Path, notified: socket.socket) -> No
         silent.bind(("127.0.0.1", 0))
         silent.listen(8)
         port = silent.getsockname()[1]
-        process = _start(notified, "--source", f"seedlink://127.0.0.1:{port}/XX_STA", "--state", tmp_path / "state")
-        _pings(notified, 3)
+        arguments = ["--source", f"seedlink://127.0.0.1:{port}/XX_STA", "--state", tmp_path / "state"]
+        process = _start(notified, *arguments, until=b"WATCHDOG=1")
+        _pings(notified, 3)  # and no READY
         _stop(process)
+
+
+def test_a_service_whose_source_is_retried_is_ready_and_says_why(notified: socket.socket) -> None:
+    with socket.socket() as closed:  # bound and not listening: connections are refused
+        closed.bind(("127.0.0.1", 0))
+        url = f"seedlink://127.0.0.1:{closed.getsockname()[1]}/XX_STA"
+        why = r"not connected for \d+ s: connection refused \(1 failed attempt\(s\)\); retrying$"
+        _stop(_start(notified, "--source", url, until=f"READY=1\nSTATUS={url}: {why}".encode()))
 
 
 WEBHOOK = '[sinks.webhook]\nurl = "http://127.0.0.1:{port}/"\n'

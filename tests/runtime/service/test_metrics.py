@@ -8,6 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,10 @@ class Pings(Notifier):
     def __init__(self) -> None:
         super().__init__({})
         self.count = 0
+        self.readiness: list[str] = []
+
+    def ready(self, status: str) -> None:
+        self.readiness.append(status)
 
     def ping(self) -> None:
         self.count += 1
@@ -158,6 +163,14 @@ def test_addresses() -> None:
             address_from_text(wrong)
 
 
+class RetriedSource(ListSource):
+    in_retry = False
+
+    @property
+    def retrying(self) -> bool:
+        return self.in_retry
+
+
 def _source(state: LinkState) -> ListSource:
     source = ListSource([], live=True)
     source.state = state
@@ -184,6 +197,55 @@ def test_the_watchdog_is_notified_of_packets_and_of_explained_silence_only() -> 
     assert notified(False) == 1
     source.state = LinkState.STREAMING
     assert notified(True, False) == 2
+
+
+@dataclass
+class Attempt:
+    """A state of the source, and what systemd is told in it; '': nothing."""
+
+    state: LinkState
+    retrying: bool = False
+    after_s: float = 0.0  # the clock of the test
+    status: str = ""
+
+
+@pytest.mark.parametrize(
+    "attempts",
+    [
+        [Attempt(LinkState.STREAMING, status="reading list:")],  # a file, a folder, standard input
+        [
+            Attempt(LinkState.CONNECTING),
+            Attempt(LinkState.NEGOTIATING, after_s=29.0),
+            Attempt(LinkState.STREAMING, status="reading list:"),
+            Attempt(LinkState.WAITING, retrying=True),  # once only
+        ],
+        [
+            Attempt(LinkState.CONNECTING),
+            Attempt(LinkState.WAITING, retrying=True, status="list:: waiting; retrying"),
+            Attempt(LinkState.STREAMING),
+        ],
+        [
+            Attempt(LinkState.CONNECTING),
+            Attempt(LinkState.NEGOTIATING, after_s=30.0, status="list:: negotiating, no answer for 30 s"),
+        ],
+    ],
+    ids=["no connection", "connected", "refused", "hangs"],
+)
+def test_ready_follows_the_end_of_the_first_attempt(attempts: list[Attempt]) -> None:
+    clock, notifier = Clock(), Pings()
+    health = Health(notifier, clock)
+    health.source = source = RetriedSource([], live=True)
+    health.record_item(False)
+    assert not notifier.readiness  # not before the source is open
+    expected: list[str] = []
+    for number, attempt in enumerate(attempts):
+        source.state, source.in_retry = attempt.state, attempt.retrying
+        clock.now_s += attempt.after_s
+        if number == 0:
+            health.note_opened()
+        health.record_item(False)
+        expected += [attempt.status] if attempt.status else []
+        assert notifier.readiness == expected
 
 
 def test_conditions_and_their_reasons(tmp_path: Path) -> None:

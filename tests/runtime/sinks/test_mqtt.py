@@ -340,6 +340,23 @@ def test_the_reasons_are_words(guarded: Broker, broker: Broker, authority: Path)
     sink.close()
 
 
+def test_two_runs_with_the_same_name(broker: Broker) -> None:
+    """A broker ends the connection of a client when another one connects with its name."""
+    config = MqttConfig("127.0.0.1", broker.port)
+    first, states = _states(config, count=1)
+    second = MqttSink(config, ["XX.STA"])
+    wait_until(lambda: len(states) > 3)
+    assert states[:4] == [
+        None,
+        "the broker closed the connection",
+        None,
+        "the broker closed the connection again right after it accepted it; does another run with the same client "
+        "name, seisedge-XX.STA, use this broker?",
+    ]
+    first.close()
+    second.close()
+
+
 def test_a_line_at_the_start_waits_for_the_first_answer(broker: Broker, events: list[Event]) -> None:
     """A line of an earlier run is there before the broker has answered: that is no failure."""
     sink = MqttSink(MqttConfig("127.0.0.1", broker.port), ["XX.STA"])

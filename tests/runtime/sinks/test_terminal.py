@@ -64,6 +64,13 @@ def test_what_does_not_fit_stands_in_further_lines(non_tectonic: MakeEvent) -> N
     assert len(wide_lines(non_tectonic(quality=remarks), None)) == 1  # of a pipe: one event, one line
 
 
+def test_a_missing_gain_is_stated_once(non_tectonic: MakeEvent) -> None:
+    bare = _size(provisional=True, value=None, expected=None, interval_90=None)
+    remarks = [Quality(code=code, reason="") for code in ("uncalibrated", "spike")]
+    assert narrow_lines(non_tectonic(magnitude=bare, quality=remarks), 100)[0].endswith("(1.9,2.0] no gain  spike")
+    assert narrow_lines(non_tectonic(magnitude=None, quality=remarks), 100)[0].endswith("  uncalibrated, spike")
+
+
 def test_header_dates_and_retractions(non_tectonic: MakeEvent) -> None:
     lines: list[str] = []
     sink = TerminalSink(lines.append, _Fixed())
@@ -89,16 +96,18 @@ def test_a_retraction_is_red_where_the_screen_has_colour(non_tectonic: MakeEvent
 @pytest.mark.parametrize("no_colour", [False, True])
 def test_a_run_on_a_terminal_of_80_columns(no_colour: bool, tmp_path: Path) -> None:
     part = tmp_path / "part.mseed"
-    part.write_bytes(RECORDING.read_bytes()[: 512 * 300])
-    output = _on_a_terminal(["run", str(part), *map(str, STATIONS.glob("*.toml"))], no_colour)
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 300 - 100])  # the last record is truncated: a line of the log
+    output = _on_a_terminal(["run", part.name, *map(str, STATIONS.glob("*.toml"))], no_colour, tmp_path)
     assert ("\x1b[" in output) is not no_colour
     lines = ESCAPE.sub("", output).splitlines()
     assert max(map(len, lines)) <= 80
     assert sum(line.startswith("onset UTC") for line in lines) == 1
+    (warning,) = [k for k, line in enumerate(lines) if " WARNING part.mseed: the last record is truncated" in line]
+    assert lines[warning + 1] == "    bytes"
     assert "── 2019-07-07 UTC ──" in lines and any(" new " in line for line in lines)
 
 
-def _on_a_terminal(arguments: list[str], no_colour: bool) -> str:
+def _on_a_terminal(arguments: list[str], no_colour: bool, folder: Path) -> str:
     """The output of a command whose standard streams are a terminal of 80 columns."""
     master, slave = pty.openpty()
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -106,7 +115,7 @@ def _on_a_terminal(arguments: list[str], no_colour: bool) -> str:
     environment |= {"TERM": "xterm"} | ({"NO_COLOR": "1"} if no_colour else {})
     process = subprocess.Popen(
         [sys.executable, "-m", "seisedge.cli", *arguments],
-        stdin=slave, stdout=slave, stderr=slave, env=environment,
+        stdin=slave, stdout=slave, stderr=slave, env=environment, cwd=folder,
     )  # fmt: skip
     os.close(slave)
     data = b""

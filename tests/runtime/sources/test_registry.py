@@ -42,6 +42,7 @@ def test_a_file_with_a_colon_in_its_name(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ("seedlnk://host", ["unknown kind of source 'seedlnk'; did you mean 'seedlink'?"]),
         ("gopher://host", ["unknown kind of source 'gopher'", "known: "]),
+        ("", ["the source is empty"]),
         ("file:", ["a path must follow"]),
         ("sds:/no/such/folder", ["is not a folder"]),
     ],

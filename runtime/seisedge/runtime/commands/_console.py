@@ -41,7 +41,7 @@ LEVEL_STYLES: dict[str, tuple[Style, ...]] = {"WARNING": ("yellow",), "ERROR": (
 
 
 class _LogFormatter(logging.Formatter):
-    """A log line with its time in UTC, in which every name is printable."""
+    """A log line with its time in UTC, in which every name is printable; on a terminal it is wrapped between words."""
 
     converter = time.gmtime  # type: ignore[assignment]  # its parameter has a default
 
@@ -50,7 +50,8 @@ class _LogFormatter(logging.Formatter):
         self._screen = screen
 
     def format(self, record: logging.LogRecord) -> str:
-        text = text_of_message(super().format(record))
+        lines = text_of_message(super().format(record)).splitlines()
+        text = "\n".join(self._screen.wrapped(line, "    ") for line in lines)
         level = record.levelname
         return text.replace(level, self._screen.painted(level, *LEVEL_STYLES.get(level, ())), 1)
 

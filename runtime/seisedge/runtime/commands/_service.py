@@ -149,7 +149,6 @@ class Operation:
     """Monitoring of a run: health, metrics, systemd's watchdog, dead letters."""
 
     def __init__(self, journal: BaseJournal, source: Source, metrics: str | None, console: Console) -> None:
-        self._source = source
         self._notifier = Notifier()
         self._server: MetricsServer | None = None
         self.health = Health(self._notifier)
@@ -179,9 +178,6 @@ class Operation:
     def watch(self, loop: Loop, models: Models, drains: list[Drain]) -> None:
         self.health.models = models
         self.health.report, self.health.backlog, self.health.drains = loop.report, loop.backlog, drains
-
-    def ready(self) -> None:
-        self._notifier.ready(f"reading {self._source.url}")
 
     def stopping(self) -> None:
         self._notifier.stopping()

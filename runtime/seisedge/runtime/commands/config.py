@@ -54,7 +54,7 @@ def command() -> None:
     "--seconds", type=FiniteRange(min=1, max=600), default=30.0, show_default=True,
     help="With --connect: how long the source is read.",
 )  # fmt: skip
-@click.option("--send-test", is_flag=True, help="With --connect: also send a test message to webhook and MQTT.")
+@click.option("--send-test", is_flag=True, help="With --connect: also send a test message to webhook, MQTT and alerts.")
 def check(files: tuple[Path, ...], connect: bool, source: str | None, seconds: float, send_test: bool) -> None:
     """Check station files as `seisedge run` does at its start, with the StationXML files that they name.
 
@@ -75,7 +75,8 @@ def check(files: tuple[Path, ...], connect: bool, source: str | None, seconds: f
             faults.append(str(error))
         else:
             usable.append(config)
-            click.echo(text_of_message(f"{text_from_path(path)}: {config.station_id} can be used"))
+            source_missing = "" if connect or config.source else "; it names no source: a run needs --source URL"
+            click.echo(text_of_message(f"{text_from_path(path)}: {config.station_id} can be used{source_missing}"))
     failed = [_check_connections(config, source, seconds, send_test) for config in usable if connect]
     if faults:
         raise InputError("\n".join(faults))

@@ -180,7 +180,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
             with stopped_by_signals(loop.stop, source.close, console.give_up):
                 try:
                     with source:
-                        operation.ready()
+                        operation.health.note_opened()
                         start.up = True
                         report = loop.run(source, idle_exit_s=idle_exit)
                 finally:

@@ -82,11 +82,14 @@ class Programs:
         return proof
 
     def restart(self, stations: tuple[str, ...]) -> None:
-        """Restart the stations, so that they run the active version. Raises FailedError."""
+        """Restart the stations, so that they run the active version. Raises FailedError.
+
+        It does not wait until systemd counts them as started: the health window judges whether they come up.
+        """
         if self._restart is not None:
             _command(shlex.split(self._restart), "restart the stations")
         elif SYSTEMD.is_dir():
-            _command(["systemctl", "restart", *_units(stations)], "restart the stations")
+            _command(["systemctl", "restart", "--no-block", *_units(stations)], "restart the stations")
 
     def enable(self, stations: tuple[str, ...]) -> None:
         """Start the stations at every boot, where systemd runs. Raises FailedError."""

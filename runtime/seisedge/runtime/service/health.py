@@ -45,6 +45,7 @@ Condition = Literal["ok", "degraded", "outage"]
 
 HEALTH_SCHEMA = "seisedge.health/1"
 STUCK_S = 30.0  # without a packet or a tick; a source gives a tick every half second
+READY_WITHIN_S = 30.0  # systemd is not left without READY longer, whatever the server does
 REPORT_EVERY_S = 10.0  # the log and systemd's status line follow the condition this fast
 LOCK_WAIT_S = 1.0  # for a transaction of the journal, before `/healthz` answers without the sinks
 UNDELIVERED_S = 60.0  # while lines wait; longer than any sink waits for the answer to one line
@@ -73,12 +74,19 @@ class Health:
         self._now_s = now_s
         self._began_s = self._last_item_s = now_s()
         self._last_packet_s: float | None = None  # of any station
+        self._opened_s: float | None = None  # when the source was opened
+        self._ready = False  # READY was sent
         self.arrivals = Arrivals(now_s)
         self.state_of_health = StateOfHealth()
         self._report_s = self._began_s + REPORT_EVERY_S
         self._reported: dict[tuple[str, str], Fault] = {}
         self._warned_of: set[tuple[str, str]] = set()
         self._progress: dict[str, tuple[int, float]] = {}  # by sink: lines that left the outbox, and since when
+
+    def note_opened(self) -> None:
+        """Note that the source is open: READY follows as soon as its first attempt to connect has ended."""
+        self._opened_s = self._now_s()
+        self._notify_ready(self._opened_s)
 
     def record_item(self, arrived: bool) -> None:
         """Note a packet (True), or a tick (False) of the source.
@@ -91,6 +99,7 @@ class Health:
         self._last_item_s = now_s = self._now_s()
         if arrived:
             self._last_packet_s = now_s
+        self._notify_ready(now_s)
         if self._notifier is not None and (arrived or self._silence_explained):
             self._notifier.ping()
         for stream in self.streams:
@@ -99,6 +108,22 @@ class Health:
         if now_s >= self._report_s:
             self._report_s = now_s + REPORT_EVERY_S
             self._report()
+
+    def _notify_ready(self, now_s: float) -> None:
+        """Send READY once: the source is connected, or is retried, or has not answered for READY_WITHIN_S."""
+        if self._ready or self._notifier is None or self._opened_s is None:
+            return
+        waited_s = now_s - self._opened_s
+        if self._link is LinkState.STREAMING:
+            status = self._sentence
+        elif self.source is not None and self.source.retrying:
+            status = f"{self._source_name}: {self._link_text}; retrying"
+        elif waited_s >= READY_WITHIN_S:
+            status = f"{self._source_name}: {self._link_text}, no answer for {waited_s:.0f} s"
+        else:
+            return
+        self._ready = True
+        self._notifier.ready(status)
 
     def note_event(self, event: Event) -> None:
         """An event was emitted."""

@@ -21,6 +21,7 @@ from seisedge.runtime.journal.line import Line, Undecodable
 from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.sinks._base import Refused, Sink
 from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
+from seisedge.runtime.sinks._link_log import LinkLog
 from seisedge.runtime.threads import Worker, start_worker
 
 logger = logging.getLogger(__name__)
@@ -87,10 +88,7 @@ class Drain:
         self._recent: deque[bool] = deque(maxlen=RECENT_LINES)  # True: refused or damaged
         self._fault: str | None = None  # why the thread has ended, until it works again
         self._why: list[str] = []  # different reasons of the present failure, as logged
-        self._link_why: str | None = None  # why the sink says that it is not connected
-        self._link_down_s: float | None = None
-        self._linked = False  # the sink reports its connection itself
-        self._state_lock = threading.Lock()  # of the attributes above: the sink calls from a thread of its own
+        self._link = LinkLog(name)
         self._catching_up = False
         self._worker: Worker | None = None
         self._wake = threading.Event()
@@ -117,7 +115,7 @@ class Drain:
     @property
     def connected(self) -> bool | None:
         """Whether the sink has its connection; None if it has none to report."""
-        return self._link_why is None if self._linked else None
+        return self._link.reason is None if self._link.reported else None
 
     @property
     def alive(self) -> bool:
@@ -237,6 +235,7 @@ class Drain:
                 logger.info("%s: all waiting lines are delivered", self.name)
             if self._ending.is_set():
                 return
+            self._link.check()
             self._wake.wait(POLL_S)
             self._wake.clear()
 
@@ -302,8 +301,8 @@ class Drain:
     def _failed(self, line: Line, error: OSError) -> None:
         self.counters.failures += 1
         reason = str(error)
-        with self._state_lock:  # what the sink has reported itself is not said twice
-            known = reason in self._why or len(self._why) >= MAX_REASONS or self._link_why is not None
+        # what the sink reports of its connection is not logged twice
+        known = reason in self._why or len(self._why) >= MAX_REASONS or self._link.reason is not None
         level = logging.DEBUG if known else logging.WARNING
         logger.log(level, "%s: %s: %s; retrying, %d lines wait", line.station, self.name, reason, self.waiting)
         if not known:
@@ -312,21 +311,8 @@ class Drain:
             self.down_since_s = time.monotonic()
 
     def _link_changed(self, reason: str | None) -> None:
-        """Log a change of the connection that the sink reports."""
-        with self._state_lock:
-            if self._ending.is_set() or (self._linked and reason == self._link_why):
-                return
-            now_s = time.monotonic()
-            if reason is None:
-                since_s = self._link_down_s
-                after = f" after {duration_text(now_s - since_s)}" if since_s is not None else ""
-                logger.info("%s: connected%s", self.name, after)
-                self._link_down_s = None
-            else:
-                logger.warning("%s: not connected: %s; retrying", self.name, reason)
-                if self._link_down_s is None:
-                    self._link_down_s = now_s
-            self._linked, self._link_why = True, reason
+        if not self._ending.is_set():
+            self._link.changed(reason)
 
     def _refuse(self, line: Line, refusal: Refused) -> None:
         self.counters.refused += 1

@@ -27,6 +27,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.machine import install_command
 from seisedge.runtime.sinks._base import Sink
+from seisedge.runtime.sinks._link_log import STEADY_S
 from seisedge.runtime.sinks._mqtt_messages import Documents, discovery, topic_of
 from seisedge.runtime.threads import Worker, start_task, start_worker
 
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 KEEPALIVE_S = 30  # also the limit for the broker's answer to CONNECT
 RECONNECT_MAX_S = 60
+SHORT_S = 5.0  # a broker ends a connection this fast where another client connects with the same name
 FAILED = "the client failed"
 STEP_S = 0.2  # a wait for the first answer ends this fast after `close`
 CLOSE_S = 1.0  # for the last message, and again for the thread
@@ -67,6 +69,7 @@ class MqttSink(Sink):
         self._config = config
         self._reason, self._refused = "no answer yet", False
         self._up = False  # the broker has accepted the connection
+        self._pause_s = 1  # before the next attempt; it grows while connections do not last
         self._answered = threading.Event()  # the first attempt to connect has ended
         self._changed: Callable[[str | None], None] | None = None
         self._sent: tuple[tuple[str, int], MQTTMessageInfo] | None = None  # (id, revision) that waits for the broker
@@ -76,7 +79,9 @@ class MqttSink(Sink):
         self._retained: dict[str, MQTTMessageInfo] = {}  # by topic, what was published at the last connection
         self._beat = threading.Event()  # the health is due before its time
         self._heart: Worker | None = None
-        self._client = self._new_client(f"seisedge-{stations[0]}{'-check' if probing else ''}")
+        self._accepted_s = 0.0  # when the broker accepted the present connection, on the monotonic clock
+        self._name = f"seisedge-{stations[0]}{'-check' if probing else ''}"
+        self._client = self._new_client(self._name)
         if config.username is not None:
             self._client.username_pw_set(config.username, password)
         if config.tls or config.ca_file is not None:
@@ -215,6 +220,7 @@ class MqttSink(Sink):
                 before = self._retained.get(topic)
                 if before is None or _acknowledged(before, 0.0):  # else paho sends it again
                     self._retained[topic] = client.publish(topic, message, qos=1, retain=True)
+        self._accepted_s = time.monotonic()
         self._report(None)
         self._beat.set()
 
@@ -249,7 +255,16 @@ class MqttSink(Sink):
         if self._refused:  # the broker closed it, and the reason for the refusal is more useful
             return
         if self._up:
+            lasted_s = time.monotonic() - self._accepted_s
+            again = self._pause_s > 1 and lasted_s < SHORT_S
+            self._pause_s = 1 if lasted_s > STEADY_S else min(2 * self._pause_s, RECONNECT_MAX_S)
+            self._client.reconnect_delay_set(self._pause_s, RECONNECT_MAX_S)
             words = "the broker no longer answers" if "Keep" in str(reason) else "the broker closed the connection"
+            if again:
+                words += (
+                    f" again right after it accepted it; does another run with the same client name, {self._name}, "
+                    "use this broker?"
+                )
         else:
             words = "the broker closed the connection before it accepted it"
             if not self._config.tls and self._config.ca_file is None:

@@ -50,7 +50,10 @@ def interval_text(interval: tuple[float | None, float | None]) -> str:
 
 
 def _remarks(event: Event) -> list[str]:
-    return list(dict.fromkeys(remark.code for remark in event.quality if remark.code != "ok"))
+    """The limitations of an event, without the one that "no gain" in the column of the magnitude states already."""
+    size = event.magnitude
+    stated = "uncalibrated" if size is not None and size.value is None and size.provisional else "ok"
+    return list(dict.fromkeys(remark.code for remark in event.quality if remark.code not in ("ok", stated)))
 
 
 def _distance(event: Event) -> str:

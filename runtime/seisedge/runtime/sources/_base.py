@@ -110,6 +110,11 @@ class Source(abc.ABC):
         return not self.live
 
     @property
+    def retrying(self) -> bool:
+        """True from the first failed attempt to connect until the connection is made."""
+        return False
+
+    @property
     def link_text(self) -> str:
         """The state of the connection in words, after "the source is"; with its reason and duration where known."""
         return self.state.value

@@ -155,6 +155,10 @@ class LinkSource(Source):
         return Lost(reason) if self._was_connected else FailedError(f"{self.url}: {reason}")
 
     @property
+    def retrying(self) -> bool:
+        return self._failures > 0
+
+    @property
     def link_text(self) -> str:
         if self.state is LinkState.STREAMING or not self._why:
             return self.state.value

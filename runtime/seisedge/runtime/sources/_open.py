@@ -39,10 +39,12 @@ def open_source(
 ) -> Source:
     """The source for a URL, a path, or several paths merged into one; not yet opened.
 
-    Options: see `SourceOptions`. Raises InputError for an unknown scheme or an invalid URL.
+    Options: see `SourceOptions`. Raises InputError for an empty text, an unknown scheme or an invalid URL.
     """
     schemes = known_schemes()
     places = [where] if isinstance(where, str | Path) else list(where)
+    if "" in places:  # as a path it would be the working directory
+        raise InputError("the source is empty; expected a URL, a file or a folder (is a shell variable not set?)")
     options = SourceOptions(
         until_end=until_end,
         connect_timeout_s=connect_timeout_s,

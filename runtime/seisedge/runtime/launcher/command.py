@@ -222,7 +222,7 @@ def _install(
     launcher: Launcher, given: argparse.Namespace, before_restart: Callable[[Version], object] | None = None
 ) -> int:
     bundle = bundle_in(given.bundle)
-    install_and_watch(
+    state = install_and_watch(
         launcher,
         given.bundle,
         again=given.again,
@@ -230,7 +230,8 @@ def _install(
         up_s=given.up,
         before_restart=before_restart,
     )
-    receive.keep_wheels(launcher.root, bundle)
+    if state.active is not None:
+        receive.keep_wheels(launcher.root, bundle, state.active.slot)
     return 0
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,12 +18,13 @@ from tests.crash_table import memory_folder
 from tests.runtime.bundle.conftest import Pair
 from tests.runtime.launcher.small_device import SmallDevice
 from tests.runtime.launcher.unit import PYTHON
+from tests.waiting import wait_until
 
 from seisedge.runtime.bundle.trust import Trust
 from seisedge.runtime.flash.launcher_file import launcher_bytes
 from seisedge.runtime.launcher.state import read_state
 
-pytestmark = [pytest.mark.long, pytest.mark.skipif(not Path(PYTHON).exists(), reason=f"{PYTHON} is missing")]
+pytestmark = pytest.mark.skipif(not Path(PYTHON).exists(), reason=f"{PYTHON} is missing")
 HOOK = Path(__file__).parent / "killing"
 ONE, TWO = Pair(1), Pair(2)
 
@@ -109,6 +111,7 @@ def killed(device: SmallDevice, words: tuple[str, ...], kill_before: int) -> sub
     return device.run(*words, variables=variables)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_killed_before_every_change(name: str, device: SmallDevice) -> None:
     words, before, allowed = OPERATIONS[name]
@@ -144,3 +147,23 @@ def test_killed_before_every_change(name: str, device: SmallDevice) -> None:
         assert len(list((device.root / "slots").iterdir())) == 2, kill_before
         assert list((device.root / "incoming").glob("*.seisedge")) == [], kill_before
     print(f"{name}: killed before {len(chosen(count))} of {count} changes")
+
+
+def test_a_program_of_a_slot_ends_with_the_launcher(tmp_path: Path) -> None:
+    """It would write to a slot that the next installation removes."""
+    python, pid = tmp_path / "venv" / "bin" / "python", tmp_path / "pid"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(PYTHON)
+    inner = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    outer = (
+        "from pathlib import Path; from seisedge.runtime.launcher.programs import run; "
+        f"run(Path({str(tmp_path)!r}), ['-c', {inner!r}], 600.0)"
+    )
+    launcher = subprocess.Popen([sys.executable, "-c", outer])
+    try:
+        wait_until(lambda: pid.exists() and pid.read_text(encoding="ascii") != "", within_s=60)
+    finally:
+        launcher.kill()
+        launcher.wait()
+    stat = Path("/proc", pid.read_text(encoding="ascii"), "stat")
+    wait_until(lambda: not stat.exists() or stat.read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z")

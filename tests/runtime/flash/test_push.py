@@ -21,6 +21,7 @@ from seisedge.runtime.bundle.container import Bundle, open_bundle
 from seisedge.runtime.flash.push import Outcome, push, status_of
 from seisedge.runtime.flash.remote import Device, LostError
 from seisedge.runtime.launcher.receive import assemble, have, keep_wheels
+from seisedge.runtime.launcher.slots import slot_name
 
 
 def no_pause(_seconds: float) -> None:
@@ -213,10 +214,13 @@ def test_a_device_that_was_installed_from_a_stick_keeps_the_wheels(tmp_path: Pat
         files = tmp_path / "incoming/files"
         files.mkdir(parents=True)
         (files / ("0" * 64)).touch()  # of an earlier bundle
-        keep_wheels(tmp_path, tmp_path / "1.seisedge")
+        keep_wheels(tmp_path, tmp_path / "1.seisedge", "1-000000000000")  # another bundle was installed
+        assert [path.name for path in files.iterdir()] == ["0" * 64]
+        name = slot_name(bundle.envelope, bundle.manifest)
+        keep_wheels(tmp_path, tmp_path / "1.seisedge", name)
         assert [path.name for path in files.iterdir()] == [wheel.sha256]
         assert list(have(tmp_path, [wheel.sha256])) == [f"{wheel.sha256} complete"]
-        keep_wheels(tmp_path, tmp_path / "none.seisedge")  # a stick that was removed is no error
+        keep_wheels(tmp_path, tmp_path / "none.seisedge", name)  # a stick that was removed is no error
         assert [path.name for path in files.iterdir()] == [wheel.sha256]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,8 +59,14 @@ def contents_of(serial: int) -> dict[str, bytes]:
     }
 
 
-def bundle(serial: int, *pairs: Pair, contents: dict[str, bytes] | None = None, **changes: Any) -> bytes:
-    """A signed bundle. changes: of the manifest."""
+def bundle(
+    serial: int,
+    *pairs: Pair,
+    contents: dict[str, bytes] | None = None,
+    rename: tuple[str, str] = ("", ""),
+    **changes: Any,
+) -> bytes:
+    """A signed bundle. changes: of the manifest. rename: a path in it that is replaced before it is signed."""
     given = contents_of(serial) if contents is None else contents
     files = tuple(File(p, len(data), hashlib.sha256(data).hexdigest()) for p, data in sorted(given.items()))
     stated: dict[str, Any] = {
@@ -67,7 +74,8 @@ def bundle(serial: int, *pairs: Pair, contents: dict[str, bytes] | None = None, 
         "hardware": HARDWARE, "stations": {"XX.STA": "stations/XX.STA.toml"}, "installed_bytes": 100_000,
     }  # fmt: skip
     manifest = Manifest(serial=serial, files=files, **{**stated, **changes})
-    envelope = Envelope(PAYLOAD_TYPE, manifest.to_bytes())
+    old, new = (json.dumps(path).encode() for path in rename)
+    envelope = Envelope(PAYLOAD_TYPE, manifest.to_bytes().replace(old, new) if any(rename) else manifest.to_bytes())
     for pair in pairs:
         envelope = pair.sign(envelope)
     written = io.BytesIO()

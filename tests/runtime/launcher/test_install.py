@@ -5,15 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tarfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.runtime.bundle.conftest import CONTENTS, HARDWARE, Pair, manifest_of
-from tests.runtime.launcher.made import DEVICE, NOW, FakePrograms, bare_device, bundle, contents_of, launcher_at, wheel
+from tests.runtime.launcher.made import DEVICE, NOW, FakePrograms, bare_device, bundle, launcher_at
+from tests.runtime.launcher.refused import ONE, THREE, TWO, good, refused
 
-from seisedge.runtime.bundle.envelope import Envelope
 from seisedge.runtime.bundle.trust import Trust
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.launcher import install as module
@@ -25,18 +24,6 @@ from seisedge.runtime.launcher.disk import Disk
 from seisedge.runtime.launcher.install import Launcher, install, locked
 from seisedge.runtime.launcher.slots import SLOTS, changed_files, slot_of
 from seisedge.runtime.launcher.state import read_state, write_state
-
-
-class UnderAnotherId(Pair):
-    """Signs under an id that is not that of the key."""
-
-    def sign(self, envelope: Envelope) -> Envelope:
-        signature = self.private.sign(envelope.signed_bytes)
-        return replace(envelope, signatures=(*envelope.signatures, ("f" * 64, signature)))
-
-
-ONE, TWO, THREE = Pair(1), Pair(2), Pair(3)
-WHEEL = "wheels/package-1-py3-none-any.whl"
 
 
 @pytest.fixture
@@ -66,58 +53,8 @@ def _tree(root: Path) -> dict[str, bytes]:
     }
 
 
-GOOD = bundle(6, ONE, TWO)
-
-
-def _flipped(data: bytes, text: bytes) -> bytes:
-    at = data.index(text)
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-
-
-def _member(name: str, kind: bytes = tarfile.REGTYPE) -> bytes:
-    """The good bundle with another header in the place of the first file."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mode, info.type = 10, 0o644, kind
-    at = GOOD.index(b"launcher/flash.pyz")
-    return GOOD[:at] + info.tobuf(tarfile.USTAR_FORMAT) + GOOD[at + 512 :]
-
-
-def _with_wheel(data: bytes) -> bytes:
-    return bundle(6, ONE, TWO, contents=contents_of(6) | {WHEEL: data})
-
-
-def _link_in_wheel() -> bytes:
-    return wheel("package", {"package/../../../../evil.py": b""})
-
-
-REFUSED: dict[str, tuple[bytes, str]] = {
-    "unsigned": (bundle(6), "signed by 0 of the keys"),
-    "one key, two needed": (bundle(6, ONE), "signed by 1 of the keys"),
-    "wrong keys": (bundle(6, Pair(8), Pair(9)), "signed by 0 of the keys"),
-    "one key under two ids": (bundle(6, ONE, UnderAnotherId(1)), "signed by 1 of the keys"),
-    "too old": (bundle(4, ONE, TWO), "the bundle has serial 4, this device accepts 5 and higher"),
-    "installed already": (bundle(5, ONE, TWO), "is installed already"),
-    "too late": (bundle(6, ONE, TWO, not_after="2026-11-27T00:00:00Z"), "was to be installed until 2026-11-27"),
-    "one bit in a model": (_flipped(GOOD, b"graph 6"), r"models/a\.onnx is damaged"),
-    "one bit in a station file": (_flipped(GOOD, b"[station]"), "stations/XX.STA.toml is damaged"),
-    "one bit in the launcher": (_flipped(GOOD, b"launcher 6"), "launcher/flash.pyz is damaged"),
-    "truncated": (GOOD[:-600], "is cut off|cut off"),
-    "empty": (b"", "does not begin as one"),
-    "something behind it": (GOOD + bytes(512), "more data than the manifest lists"),
-    "a symbolic link": (_member("launcher/flash.pyz", tarfile.SYMTYPE), "a symbolic link"),
-    "a device": (_member("launcher/flash.pyz", tarfile.CHRTYPE), "a device"),
-    "..": (_member("../flash.pyz"), "'../flash.pyz'"),
-    "an absolute path": (_member("/flash.pyz"), "where the manifest lists"),
-    "another file than the manifest lists": (_member("models/b.onnx"), "models/b.onnx"),
-    "other hardware": (bundle(6, ONE, TWO, hardware=replace(HARDWARE, machine="x86_64")), "this device is aarch64"),
-    "other board": (bundle(6, ONE, TWO, hardware=replace(HARDWARE, boards=("Orin NX",))), "the bundle is for Orin NX"),
-    "other L4T": (bundle(6, ONE, TWO, hardware=replace(HARDWARE, l4t=("39.2", "39.9"))), "this device has none"),
-    "other Python": (bundle(6, ONE, TWO, hardware=replace(HARDWARE, python=("3.13",))), "this device has 3.12"),
-    "no space": (bundle(6, ONE, TWO, installed_bytes=2**32), "the new version needs 4096 MiB"),
-    "a wheel that is none": (_with_wheel(b"x"), "cannot unpack the wheel"),
-    "a wheel that leaves its folder": (_with_wheel(_link_in_wheel()), "cannot unpack the wheel"),
-    "a decompression bomb": (_with_wheel(wheel("package", {"zeros": bytes(10**6)})), "unpack to more than"),
-}
+GOOD = good(HARDWARE)
+REFUSED = refused(HARDWARE)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -133,13 +70,6 @@ def test_refused(name: str, launcher: Launcher, tmp_path: Path, monkeypatch: pyt
     assert "\n" not in str(caught.value)
     assert _tree(launcher.root) == before
     assert _installed(launcher, tmp_path, GOOD)
-
-
-def test_duplicate_and_case_colliding_names(launcher: Launcher, tmp_path: Path) -> None:
-    """The manifest cannot be made with them; one that was made by another program is refused."""
-    one = bundle(6, ONE, TWO, contents=contents_of(6) | {"models/B.onnx": b"x", "models/c.onnx": b"y"})
-    with pytest.raises(InputError, match="no bundle of seisedge, or a damaged one"):
-        _installed(launcher, tmp_path, one.replace(b"models/c.onnx", b"models/b.onnx"))
 
 
 class FullDisk(Disk):
@@ -171,6 +101,20 @@ def test_disk_that_cannot_be_written(code: int, launcher: Launcher, tmp_path: Pa
         with pytest.raises(FailedError, match=f"cannot install: {os.strerror(code)}; the active version is as before"):
             _installed(full, tmp_path, GOOD)
         assert _tree(launcher.root) == before
+
+
+def test_full_disk_while_the_state_is_written(launcher: Launcher, tmp_path: Path) -> None:
+    class FullWhileWriting(Disk):
+        def write(self, path: Path, pieces: object, mode: int = 0o644) -> None:
+            super().write(path, pieces, mode)  # type: ignore[arg-type]
+            if path.name == ".state.json.part":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = _tree(launcher.root)
+    full = Launcher(launcher.place, FullWhileWriting(), launcher.programs)
+    with pytest.raises(FailedError, match="cannot install: No space left on device"):
+        _installed(full, tmp_path, GOOD)
+    assert _tree(launcher.root) == before
 
 
 def test_second_installation_at_the_same_time(launcher: Launcher, tmp_path: Path) -> None:

@@ -45,18 +45,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands with their options."""
-    top = argparse.ArgumentParser(prog="flash.pyz", description="Install, start and replace seisedge on a device.")
+    top = argparse.ArgumentParser(
+        prog="flash.pyz",
+        description="Install, start and replace seisedge on a device. Commands that change something are run as root.",
+        epilog="Exit status: 0 done, 1 failed, 2 the bundle or an option cannot be used. COMMAND --help: its options.",
+    )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--root", type=Path, default=ROOT, help=f"folder of the installation (default: {ROOT})")
     common.add_argument("--settings", type=Path, default=SETTINGS, help=f"folder of settings (default: {SETTINGS})")
     common.add_argument("--data", type=Path, default=DATA, help=f"folder of the stations' state (default: {DATA})")
     restarts = argparse.ArgumentParser(add_help=False)
-    restarts.add_argument("--restart", metavar="COMMAND", help="restart the stations so (default: systemctl)")
+    restarts.add_argument("--restart", metavar="COMMAND", help="restart the stations with it (default: systemctl)")
     windows = argparse.ArgumentParser(add_help=False)
-    windows.add_argument("--window", type=float, default=health.WINDOW_S, metavar="S", help="length of the window")
-    windows.add_argument("--up", type=float, default=health.UP_S, metavar="S", help="limit for the first answer")
+    windows.add_argument(
+        "--window",
+        type=float,
+        default=health.WINDOW_S,
+        metavar="S",
+        help="length of the health window in s (default: 120)",
+    )
+    windows.add_argument(
+        "--up", type=float, default=health.UP_S, metavar="S", help="limit for the first answer in s (default: 300)"
+    )
     installs = argparse.ArgumentParser(add_help=False)
-    installs.add_argument("--again", action="store_true", help="also a bundle that failed on this device before")
+    installs.add_argument("--again", action="store_true", help="accept a bundle that failed on this device before")
     installs.add_argument("--no-watch", action="store_true", help="end after the switch; run 'watch' later")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
@@ -68,22 +80,29 @@ def parser() -> argparse.ArgumentParser:
     first = add("bootstrap", _bootstrap, "Set up a bare device and install a bundle.", restarts, windows, installs)
     first.add_argument("bundle", type=Path, help="a bundle, or a folder that contains one")
     first.add_argument("--trust", type=Path, required=True, help="the trust statement of this fleet")
-    first.add_argument("--station", action="append", required=True, metavar="NET.STA", help="may be repeated")
+    first.add_argument(
+        "--station", action="append", required=True, metavar="NET.STA", help="a station of this device; may be repeated"
+    )
     first.add_argument("--units", type=Path, metavar="DIR", help="folder for unit files (default: that of systemd)")
     more = add("install", _install, "Install a bundle, watch it, and go back if it fails.", restarts, windows, installs)
     more.add_argument("bundle", type=Path, help="a bundle, or a folder that contains one")
-    add("start", _start, "Before each start of a station: count, and leave a broken version.")
-    add("exec", _exec, "Become the station of the active version.").add_argument("station", nargs="?", default="")
-    for name in ("watch", "healthy"):
-        add(name, _watch, "Watch an unconfirmed version to its verdict.", restarts, windows)
-    add("status", _status, "Print what is installed and how it is.").add_argument("--json", action="store_true")
+    add("start", _start, "For the unit: count a start of a station, and leave a broken version.")
+    station = add("exec", _exec, "For the unit: become the station of the active version.")
+    station.add_argument("station", nargs="?", default="", metavar="NET.STA", help="default: the first of this device")
+    add("watch", _watch, "Watch an unconfirmed version to its verdict.", restarts, windows)
+    add("healthy", _watch, "The same as watch.", restarts, windows)
+    add("status", _status, "Print what is installed and the health of the stations.").add_argument(
+        "--json", action="store_true", help="print JSON"
+    )
     add("rollback", _rollback, "Go back to the previous version.", restarts)
     add("history", _history, "Print what was installed, confirmed and left.").add_argument(
-        "--json", action="store_true"
+        "--json", action="store_true", help="print JSON"
     )
     add("gc", _gc, "Remove the versions that are not in use; two are kept.")
     receive.add_commands(add, (restarts, windows, installs))
-    add("trust", _trust, "Replace the trusted keys by the next statement.").add_argument("statement", type=Path)
+    add("trust", _trust, "Replace the trusted keys by the next statement.").add_argument(
+        "statement", type=Path, help="a file that is signed by the keys before and by the new ones"
+    )
     return top
 
 
@@ -222,7 +241,7 @@ def _install(
     launcher: Launcher, given: argparse.Namespace, before_restart: Callable[[Version], object] | None = None
 ) -> int:
     bundle = bundle_in(given.bundle)
-    install_and_watch(
+    state = install_and_watch(
         launcher,
         given.bundle,
         again=given.again,
@@ -230,7 +249,8 @@ def _install(
         up_s=given.up,
         before_restart=before_restart,
     )
-    receive.keep_wheels(launcher.root, bundle)
+    if state.active is not None:
+        receive.keep_wheels(launcher.root, bundle, state.active.slot)
     return 0
 
 

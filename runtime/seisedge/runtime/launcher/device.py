@@ -105,14 +105,23 @@ def free_bytes(folder: Path) -> int:
     return usage.f_bavail * usage.f_frsize
 
 
-def check_space(folder: Path, needed: int, what: str) -> None:
-    """Raises InputError where the file system of a folder has less space than needed, OSError."""
-    free = free_bytes(folder)
+def check_space(folder: Path, needed: int, what: str, freed: int = 0) -> None:
+    """Raises InputError where the file system of a folder has less space than needed, OSError.
+
+    freed: bytes that the previous version takes, which is removed first.
+    """
+    free = free_bytes(folder) + freed
     if needed > free:
+        without = " without the previous version" if freed else ""
         raise InputError(
-            f"{folder}: {what} needs {-(-needed // MIB)} MiB, {free // MIB} MiB are free; remove old versions with "
-            "'flash.pyz gc', or other files"
+            f"{folder}: {what} needs {-(-needed // MIB)} MiB, {free // MIB} MiB are free{without}; remove old versions "
+            "with 'flash.pyz gc', or other files"
         )
+
+
+def stored_bytes(folder: Path) -> int:
+    """The space that the files of a folder take. Raises OSError."""
+    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
 
 
 def _python(hardware: Hardware, device: Device) -> Path:

@@ -5,6 +5,7 @@ Tests replace this class to stop after any operation, and to lose what was not s
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Iterable
@@ -82,8 +83,13 @@ class Disk:
         part = path.with_name(f".{path.name}.part")
         if os.path.lexists(part):  # of a run that was killed
             self.unlink(part)
-        self.write(part, pieces, mode)
-        self.sync_file(part)
+        try:
+            self.write(part, pieces, mode)
+            self.sync_file(part)
+        except OSError:  # a full disk
+            with contextlib.suppress(OSError):
+                self.unlink(part)
+            raise
         self.rename(part, path)
         self.sync_folder(path.parent)
 

@@ -18,7 +18,7 @@ from seisedge.runtime.bundle.container import Bundle, open_bundle
 from seisedge.runtime.bundle.manifest import MAX_BUNDLE, File, Manifest
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import MIB
-from seisedge.runtime.launcher.device import Device, Place, check_device, check_space, free_bytes
+from seisedge.runtime.launcher.device import Device, Place, check_device, check_space, free_bytes, stored_bytes
 from seisedge.runtime.launcher.disk import Disk
 from seisedge.runtime.launcher.programs import Programs
 from seisedge.runtime.launcher.slots import (
@@ -247,10 +247,12 @@ def _in_time(manifest: Manifest, state: State, device: Device, now: str) -> Stat
 
 
 def _with_space(launcher: Launcher, manifest: Manifest, state: State) -> State:
-    """Give up the previous version where the new one has no space beside it. Raises InputError, OSError."""
+    """Give up the previous version where the new one has space only without it. Raises InputError, OSError."""
     slots = launcher.root / SLOTS
     folder = slots if slots.is_dir() else launcher.root
     if state.previous is not None and free_bytes(folder) < manifest.installed_bytes:
+        freed = stored_bytes(slot_of(launcher.root, state.previous))
+        check_space(folder, manifest.installed_bytes, "the new version", freed)
         state = launcher.save(replace(state, previous=None))
         collect_slots(launcher.disk, launcher.root, state)
     check_space(folder, manifest.installed_bytes, "the new version")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ SELF_TEST_S = 3600.0  # TensorRT builds its engines in it
 RESTART_S = 120.0
 MODULES = "numpy, onnxruntime, pymseed, msgspec, click, seisedge.cli"
 SYSTEMD = Path("/run/systemd/system")  # exists where systemd is the init system
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 WATCH_UNIT = "seisedge-flash-watch"
 
 
@@ -150,17 +153,24 @@ def environment() -> dict[str, str]:
 
 
 def run(slot: Path, arguments: list[str], limit_s: float) -> subprocess.CompletedProcess[str]:
-    """Run the Python of a slot. Raises FailedError where it cannot be started or does not end."""
+    """Run the Python of a slot. Raises FailedError where it cannot be started or does not end.
+
+    It ends with the launcher: without one it would still write to a slot that the next installation removes.
+    """
     try:
         return subprocess.run(
             [*interpreter(slot), *arguments],
             capture_output=True, text=True, errors="replace", timeout=limit_s, cwd="/", env=environment(), check=False,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL, preexec_fn=_end_with_the_launcher,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise FailedError(f"{slot.name}: '{arguments[1][:60]}' did not end within {limit_s:g} s") from None
     except OSError as error:
         raise FailedError(f"{slot.name}: cannot start {error.filename or 'Python'}: {error.strerror}") from error
+
+
+def _end_with_the_launcher() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:

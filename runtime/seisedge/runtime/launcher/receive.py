@@ -203,7 +203,7 @@ class Job:
         return done.returncode
 
     def _tidy(self) -> None:
-        keep_wheels(self._root, self.bundle)
+        keep_wheels(self._root, self.bundle, self._name)
         with contextlib.suppress(OSError):
             self.bundle.unlink()
 
@@ -232,15 +232,18 @@ class Job:
             return None
 
 
-def keep_wheels(root: Path, path: Path) -> None:
+def keep_wheels(root: Path, path: Path, slot: str) -> None:
     """After an installation: keep the wheels of its bundle, and nothing else that was received, for the next push.
 
+    slot: the name of the installed one; another bundle, on a medium that was changed in the meantime, is ignored.
     Versions keep the other files of their bundles, and no wheels. Where a wheel cannot be kept, a push sends it again.
     """
     folder = root / INCOMING / "files"
     with contextlib.suppress(OSError, SeisedgeError):
         bundle = open_bundle(path)
         with bundle.file:
+            if slot_name(bundle.envelope, bundle.manifest) != slot:
+                return
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             wheels = {entry.sha256: entry for entry in bundle.manifest.files if entry.path.startswith(WHEELS)}
             for old in folder.iterdir():

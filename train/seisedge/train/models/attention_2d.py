@@ -52,7 +52,7 @@ def attention_2d(name: Attention, channels: int) -> nn.Module:
     """The module of an attention. Raises ValueError for another name."""
     if name == "none":
         return nn.Identity()
-    kinds = {"se": SE2d, "eca": ECA2d, "cbam": CBAM2d}
+    kinds: dict[str, type[SE2d | ECA2d | CBAM2d]] = {"se": SE2d, "eca": ECA2d, "cbam": CBAM2d}
     if name not in kinds:
         raise ValueError(f"attention must be {', '.join(get_args(Attention))}; got {name!r}")
     return kinds[name](channels)

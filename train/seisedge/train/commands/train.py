@@ -19,13 +19,14 @@ from seisedge.train.archive.archive import find_dataset
 from seisedge.train.dataset.benchmark import folders_from
 from seisedge.train.dataset.holdout import KNOWN
 from seisedge.train.fit.distributed import join_world, leave_world, reported_to_launcher
+from seisedge.train.fit.imagenet import require_imagenet
 from seisedge.train.fit.loop import Settings
 from seisedge.train.fit.model_weights import SUFFIX
 from seisedge.train.fit.precision import PRECISIONS
 from seisedge.train.fit.request import is_interrupted
 from seisedge.train.fit.run import resume_training, run_training
-from seisedge.train.models import create_model
-from seisedge.train.recipes.recipe import load_recipe, recipe_names
+from seisedge.train.models import describe_model, parameter_count
+from seisedge.train.recipes.recipe import Recipe, load_recipe, recipe_names
 
 EPILOG = """\b
 Examples:
@@ -133,6 +134,13 @@ def mix_from(texts: tuple[str, ...]) -> dict[str, float]:
 @click.option("--from", "source", type=click.Path(path_type=Path), metavar="RUN|M.pt|MODEL",
     help="Initial weights: a run, a file of tensors, or an event type model (event-type or M.onnx; needs onnx).",
 )  # fmt: skip
+@click.option(
+    "--weights",
+    "imagenet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Initial weights of a picture network, trained on ImageNet: a state_dict of torchvision (resnet18, vgg16, …).",
+)
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Resume an interrupted run.")
 @overwrite_option
 @click.option(
@@ -179,6 +187,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     out: Path | None,
     settings: tuple[str, ...],
     source: Path | None,
+    imagenet: Path | None,
     resume: Path | None,
     overwrite: bool,
     precision: str,
@@ -196,11 +205,11 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     if listing:
         click.echo(recipe_table())
         return
-    given = (recipe, data, mixture, settings, split, without, source, out, limit, overwrite)
+    given = (recipe, data, mixture, settings, split, without, source, imagenet, out, limit, overwrite)
     if resume is not None and any(given):
         raise click.UsageError(
             "--resume takes all parameters from RUN; it cannot be combined with RECIPE, --data, --mix, --set, --split, "
-            "--without, --from, -o, --overwrite or --limit"
+            "--without, --from, --weights, -o, --overwrite or --limit"
         )
     if recipe is None and resume is None:
         raise click.UsageError("RECIPE is missing; --list shows the bundled recipes")
@@ -218,7 +227,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 chosen = load_recipe(recipe or "", overrides | (TWO_CLASSES if without else {}))
                 folders = folders_from(data) or [find_dataset(Path.cwd())]
                 target = out or Path("runs") / chosen.name
-                weights = model_path(source) if source is not None and is_model(source) else source
+                weights = initial_weights(source, imagenet, chosen)
                 run = run_training(
                     chosen, folders, target, seed, where,
                     limit=limit, report=report, settings=how, weights=weights, checkpoint_s=checkpoint_every,
@@ -230,6 +239,16 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         leave_world(world)
     if world.first and target is not None:
         click.echo(f"{target}: checkpoint of {run.n_records} records; next: seisedge export {shlex.quote(str(target))}")
+
+
+def initial_weights(source: Path | None, imagenet: Path | None, recipe: Recipe) -> Path | None:
+    """The file or run of --from or --weights. Raises InputError."""
+    if imagenet is not None:
+        if source is not None:
+            raise InputError("--from and --weights both give initial weights; remove one of the two")
+        require_imagenet(imagenet, recipe)
+        return imagenet
+    return model_path(source) if source is not None and is_model(source) else source
 
 
 def is_model(source: Path) -> bool:
@@ -263,16 +282,21 @@ def out_of_memory_as_error() -> Iterator[None]:
 
 
 def recipe_table() -> str:
-    """A table of the bundled recipes: name, model, number of parameters, window, description."""
+    """A table of the bundled recipes by group: name, model, number of parameters, window, description."""
     rows = [("recipe", "model", "parameters", "window", "description")]
-    for name in recipe_names():
-        recipe = load_recipe(name)
-        model = create_model(recipe.model, **recipe.arguments)
+    groups: dict[str, list[int]] = {}
+    for recipe in sorted(map(load_recipe, recipe_names()), key=lambda r: (r.group, r.row, r.name)):
+        model = describe_model(recipe.model, **recipe.arguments)
         g = model.geometry
-        parameters = sum(p.numel() for p in model.parameters())
-        rows.append((name, recipe.model, f"{parameters:,}", f"{g.n_samples / g.rate_hz:g} s", recipe.about))
+        parameters = parameter_count(model)
+        groups.setdefault(recipe.group, []).append(len(rows))
+        rows.append((recipe.name, recipe.model, f"{parameters:,}", f"{g.n_samples / g.rate_hz:g} s", recipe.about))
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
-    return "\n".join(
+    lines = [
         f"{name:{widths[0]}}  {model:{widths[1]}}  {size:>{widths[2]}}  {window:>{widths[3]}}  {about}"
         for name, model, size, window, about in rows
-    )
+    ]
+    out = lines[:1]
+    for group, members in groups.items():
+        out += (["", group] if group else []) + [lines[k] for k in members]
+    return "\n".join(out)

@@ -5,7 +5,29 @@
 'event_type'
 """
 
-from seisedge.train.models import ganet, onset, resnet, resnet_image  # noqa: F401  importing registers them
-from seisedge.train.models._registry import create_model, model_names, register_model
+from seisedge.train.models import (  # noqa: F401  importing registers them
+    alexnet_image,
+    amplitude_duration,
+    capsnet_saad,
+    cnn_barama,
+    cnn_image,
+    cnn_liu,
+    cnn_zhu,
+    ganet,
+    googlenet_jia,
+    onset,
+    resnet,
+    resnet_image,
+    resnet_jia,
+    vgg_image,
+    vgg_jia,
+)
+from seisedge.train.models._registry import (
+    create_model,
+    describe_model,
+    model_names,
+    parameter_count,
+    register_model,
+)
 
-__all__ = ["create_model", "model_names", "register_model"]
+__all__ = ["create_model", "describe_model", "model_names", "parameter_count", "register_model"]

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, softplus
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,13 @@ class OnsetModel(Model):
 EVENT_TYPES = ["tectonic", "non-tectonic", "noise"]
 
 
+def event_types(n_classes: int) -> list[str]:
+    """The labels of a model with two classes (without noise) or three. Raises ValueError."""
+    if n_classes not in (2, 3):
+        raise ValueError(f"n_classes must be 2 or 3; got {n_classes}")
+    return EVENT_TYPES[:n_classes]
+
+
 def magnitude_bins(outer: bool) -> tuple[list[str], list[float | None]]:
     """Labels and edges: 30 bins (0.0, 0.1] to (2.9, 3.0], and with `outer` two open bins below and above."""
     marks = [k / 10 for k in range(31)]
@@ -184,3 +191,25 @@ class BinnedMagnitudeModel(MagnitudeModel):
         loss = self.criterion(logits, target)
         expected = torch.softmax(logits, -1) @ self.centres
         return torch.where(known, loss, 0.0), torch.zeros_like(loss), expected
+
+
+class LogisticMagnitudeModel(MagnitudeModel):
+    """A magnitude model whose `raw` is the location and the scale (batch, 2) of a logistic distribution over magnitude,
+    which is cut into the bins.
+    """
+
+    def probabilities(self, raw: Tensor) -> Tensor:
+        """Differences of the logistic distribution at the bins' edges, its scale times the temperature."""
+        location, scale = raw[:, 0], raw[:, 1]
+        z = (self.inner_edges - location[:, None]) / (scale * self.temperature)[:, None]
+        below = torch.sigmoid(z)  # (batch, n_labels - 1)
+        first, last = below[:, :1], torch.sigmoid(-z[:, -1:])
+        p = torch.cat([first, below[:, 1:] - below[:, :-1], last], dim=1).clamp(min=1e-7)
+        return p / p.sum(1, keepdim=True)
+
+
+def logistic_loss(location: Tensor, scale: Tensor, magnitude: Tensor) -> Tensor:
+    """(batch,): negative log of the logistic density at the magnitude, the limit of narrow bins; 0 if it is nan."""
+    known = torch.isfinite(magnitude)
+    z = (torch.where(known, magnitude, 0.0) - location) / scale
+    return torch.where(known, z + 2 * softplus(-z) + scale.log(), 0.0)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 import torch
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.estimate import bins_of
-from seisedge.train.models import create_model, model_names, register_model
+from seisedge.train.models import create_model, describe_model, model_names, parameter_count, register_model
 from seisedge.train.models._base import EventTypeModel, MagnitudeModel, Model, OnsetModel
+from seisedge.train.models.cbam import CBAM
+from seisedge.train.models.ghost import GhostBottleneck, GhostModule
+from seisedge.train.recipes.recipe import load_recipe, recipe_names
 
 SMALL = {"ganet_small": 500_000, "resnet18_cbam_small": 1_500_000, "onset_tcn": 100_000}
 
@@ -102,11 +108,52 @@ def test_shipped_geometry_is_small(name: str) -> None:
 
 def test_paper_geometry() -> None:
     model = create_model("ganet_paper")
-    assert sum(p.numel() for p in model.parameters()) == pytest.approx(1.57e6, rel=0.01)
+    assert parameter_count(model) == pytest.approx(1.57e6, rel=0.01)
     assert (model.geometry.n_samples, model.geometry.rate_hz) == (10_000, 100.0)
     assert create_model("ganet_paper", n_classes=2).labels == ["tectonic", "non-tectonic"]
     assert create_model("resnet18_cbam_1d").labels[9] == "(0.9,1.0]"
     assert len(create_model("resnet18_cbam_1d").labels) == 30
+
+
+@pytest.mark.parametrize(
+    "recipe", [name for name in recipe_names() if name.startswith(("ganet-w", "ganet-c", "ganet-b"))]
+)
+def test_the_ablations_of_ganet(recipe: str) -> None:
+    """Each differs from GA-Net in what its name states, and in nothing else but description and group."""
+    row, whole = load_recipe(recipe), load_recipe("ganet-paper")
+    own = {"name": "x", "about": "", "group": "", "row": 0, "not_for": [], "arguments": {}}
+    assert msgspec.structs.replace(row, **own) == msgspec.structs.replace(whole, **own)
+    run = recipe in ("ganet-cbam-all", "ganet-without-cbam", "ganet-without-ghost", "ganet-bottlenecks-8")
+    model = (create_model if run else describe_model)(row.model, **row.arguments)
+    places = {"input": 16, "bottleneck": 32, "flatten": 696}  # channels of the attention
+    shared = [m.channel.shared[0] for m in model.modules() if isinstance(m, CBAM)]
+    channels = {layer.in_channels for layer in shared if isinstance(layer, torch.nn.Conv1d)}
+    named = {"bottleneck", "flatten"}
+    if recipe.startswith("ganet-cbam-"):
+        named = set(recipe.split("-")[2:])
+    if recipe in ("ganet-cbam-all", "ganet-without-cbam"):
+        named = set(places) if recipe == "ganet-cbam-all" else set()
+    assert {place for place, width in places.items() if width in channels} == named
+    assert any(type(m) is GhostModule for m in model.modules()) == (recipe != "ganet-without-ghost")
+    depth = int(recipe[-1]) if recipe[-1].isdigit() else 5
+    assert sum(type(m) is GhostBottleneck for m in model.modules()) == depth
+    if run:
+        x, valid = batch(model)
+        assert torch.isfinite(model.eval()(x, valid)).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cbam": ["stem"]}, "cbam must be a list of input, bottleneck, flatten"),
+        ({"cbam": "input"}, "cbam must be a list"),
+        ({"bottlenecks": 9}, "bottlenecks must be from 1 to 8"),
+        ({"n_classes": 4}, "n_classes must be 2 or 3"),
+    ],
+)
+def test_arguments_that_ganet_does_not_have(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        create_model("ganet_paper", **arguments)
 
 
 def test_magnitude_bins_are_closed_above() -> None:
@@ -129,6 +176,15 @@ def test_a_gain_moves_only_the_location() -> None:
     slope = model.slope.item()  # type: ignore[operator]  # a parameter of that model
     assert torch.allclose(after[:, 0] - before[:, 0], torch.full((2,), 2 * slope), atol=2e-3)
     assert torch.allclose(after[:, 1], before[:, 1], atol=2e-3)
+
+
+def test_a_model_is_described_without_its_weights() -> None:
+    described, built = describe_model("ganet_small"), create_model("ganet_small")
+    assert {(n, p.shape) for n, p in described.named_parameters()} == {
+        (n, p.shape) for n, p in built.named_parameters()
+    }
+    assert all(p.is_meta for p in described.parameters())
+    assert (described.geometry, described.labels) == (built.geometry, built.labels)
 
 
 def test_a_name_is_registered_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.task import check_fits
-from seisedge.train.models import create_model
+from seisedge.train.models import create_model, describe_model
 from seisedge.train.recipes.recipe import Recipe, load_recipe, recipe_from_json, recipe_names
 
 
@@ -67,7 +68,39 @@ def test_the_name_of_a_stored_recipe_is_checked_too() -> None:
 @pytest.mark.parametrize("name", recipe_names())
 def test_the_bundled_recipes_fit_their_models(name: str) -> None:
     recipe = load_recipe(name)
-    check_fits(recipe, create_model(recipe.model, **recipe.arguments))
+    assert recipe.name == name
+    check_fits(recipe, describe_model(recipe.model, **recipe.arguments))
+
+
+def test_a_recipe_takes_missing_values_from_its_base(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "ganet-without-cbam"\nname = "mine"\n[optimisation]\nsteps = 7\n')
+    mine, base = load_recipe(str(path)), load_recipe("ganet-without-cbam")
+    assert (mine.name, mine.about, mine.group, mine.row, mine.optimisation.steps) == ("mine", "", "", 0, 7)
+    own = {key: getattr(mine, key) for key in ("name", "about", "group", "row")}
+    replaced = msgspec.structs.replace(base.optimisation, steps=7)
+    assert mine == msgspec.structs.replace(base, optimisation=replaced, **own)
+    assert (mine.model, mine.arguments) == ("ganet_paper", {"n_classes": 2, "cbam": []})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('base = "ganet-papr"\nname = "x"', "got 'ganet-papr'; did you mean 'ganet-paper'"),
+        ('base = ["ganet-paper"]\nname = "x"', "base must be the name of a bundled recipe; got ['ganet-paper']"),
+        ('base = "mine.toml"\nname = "x"', "base must be the name of a bundled recipe; got 'mine.toml'"),
+        ('base = "ganet-paper"', "missing required field `name`"),
+        ('base = "ganet-paper"\nname = "x"\noptimisation = 3', "Expected `object`, got `int` - at `$.optimisation`"),
+        ('base = "ganet-paper"\nname = "x"\n[optimisation]\nstep = 3', "optimisation.step: unknown key"),
+    ],
+)
+def test_a_base_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_recipe(str(path))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from seisedge.train.fit.model_weights import SUFFIX
 from seisedge.train.fit.precision import PRECISIONS
 from seisedge.train.fit.request import is_interrupted
 from seisedge.train.fit.run import resume_training, run_training
-from seisedge.train.models import create_model
+from seisedge.train.models import describe_model, parameter_count
 from seisedge.train.recipes.recipe import load_recipe, recipe_names
 
 EPILOG = """\b
@@ -263,16 +263,21 @@ def out_of_memory_as_error() -> Iterator[None]:
 
 
 def recipe_table() -> str:
-    """A table of the bundled recipes: name, model, number of parameters, window, description."""
+    """A table of the bundled recipes by group: name, model, number of parameters, window, description."""
     rows = [("recipe", "model", "parameters", "window", "description")]
-    for name in recipe_names():
-        recipe = load_recipe(name)
-        model = create_model(recipe.model, **recipe.arguments)
+    groups: dict[str, list[int]] = {}
+    for recipe in sorted(map(load_recipe, recipe_names()), key=lambda r: (r.group, r.row, r.name)):
+        model = describe_model(recipe.model, **recipe.arguments)
         g = model.geometry
-        parameters = sum(p.numel() for p in model.parameters())
-        rows.append((name, recipe.model, f"{parameters:,}", f"{g.n_samples / g.rate_hz:g} s", recipe.about))
+        parameters = parameter_count(model)
+        groups.setdefault(recipe.group, []).append(len(rows))
+        rows.append((recipe.name, recipe.model, f"{parameters:,}", f"{g.n_samples / g.rate_hz:g} s", recipe.about))
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
-    return "\n".join(
+    lines = [
         f"{name:{widths[0]}}  {model:{widths[1]}}  {size:>{widths[2]}}  {window:>{widths[3]}}  {about}"
         for name, model, size, window, about in rows
-    )
+    ]
+    out = lines[:1]
+    for group, members in groups.items():
+        out += (["", group] if group else []) + [lines[k] for k in members]
+    return "\n".join(out)

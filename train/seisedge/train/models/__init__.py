@@ -6,6 +6,12 @@
 """
 
 from seisedge.train.models import ganet, onset, resnet, resnet_image  # noqa: F401  importing registers them
-from seisedge.train.models._registry import create_model, model_names, register_model
+from seisedge.train.models._registry import (
+    create_model,
+    describe_model,
+    model_names,
+    parameter_count,
+    register_model,
+)
 
-__all__ = ["create_model", "model_names", "register_model"]
+__all__ = ["create_model", "describe_model", "model_names", "parameter_count", "register_model"]

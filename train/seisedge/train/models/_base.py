@@ -117,6 +117,13 @@ class OnsetModel(Model):
 EVENT_TYPES = ["tectonic", "non-tectonic", "noise"]
 
 
+def event_types(n_classes: int) -> list[str]:
+    """The labels of a model with two classes (without noise) or three. Raises ValueError."""
+    if n_classes not in (2, 3):
+        raise ValueError(f"n_classes must be 2 or 3; got {n_classes}")
+    return EVENT_TYPES[:n_classes]
+
+
 def magnitude_bins(outer: bool) -> tuple[list[str], list[float | None]]:
     """Labels and edges: 30 bins (0.0, 0.1] to (2.9, 3.0], and with `outer` two open bins below and above."""
     marks = [k / 10 for k in range(31)]

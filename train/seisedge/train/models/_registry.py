@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
+from torch.overrides import TorchFunctionMode
+
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.suggestion import suggestion
 from seisedge.runtime.text import quoted, reason_of, shortened
@@ -43,6 +46,27 @@ def create_model(name: str, **arguments: Any) -> Model:
         return _BUILDERS[name](**arguments)
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"model '{name}': its arguments cannot be used: {reason_of(error)}") from error
+
+
+class _WithoutWeights(TorchFunctionMode):
+    """Layers create their weights with torch.empty: these are put on the meta device, which stores no values."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Calls `func`."""
+        return func(*args, **((kwargs or {}) | ({"device": "meta"} if func is torch.empty else {})))
+
+
+def describe_model(name: str, **arguments: Any) -> Model:
+    """As `create_model`, but the weights have shapes and no values: for the number of parameters and the geometry of a
+    network of any size. Its output cannot be computed.
+    """
+    with _WithoutWeights():
+        return create_model(name, **arguments)
+
+
+def parameter_count(model: Model) -> int:
+    """Number of trained parameters."""
+    return sum(p.numel() for p in model.parameters())
 
 
 def _check_argument(place: str, value: Any, highest: int, depth: int = 0) -> None:

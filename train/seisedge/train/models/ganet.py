@@ -4,6 +4,11 @@
 polynomial removed, standardised; 16 filters in the stem, five ghost bottlenecks with growing channels, 1×1
 convolution, global average pooling, CBAM, fully connected; 1.57 M parameters. `ganet_small` is the network for the
 station: 45 s at 40 Hz, a filterbank before the stem.
+
+The rows of the paper's tables 2 and 3 and of its figure 5 are arguments of `ganet_paper`: `ghost = false`, `cbam` with
+the locations of the attention, and `bottlenecks`, 1 to 8. The paper does not state what replaces a ghost module in the
+ablation, where CBAM is at the input, or the widths beyond the fifth bottleneck. Here these are an ordinary 1×1
+convolution with as many maps; the output of the stem, with 16 channels; and 512.
 """
 
 from __future__ import annotations
@@ -15,13 +20,39 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from seisedge.train.models._base import EVENT_TYPES, EventTypeModel, Geometry
+from seisedge.train.models._base import EVENT_TYPES, EventTypeModel, Geometry, event_types
 from seisedge.train.models._registry import register_model
 from seisedge.train.models.cbam import CBAM
 from seisedge.train.models.filterbank import Filterbank
 from seisedge.train.models.frontend import MaskedDetrend, MaskedHighpass, TypeFrontEnd
 from seisedge.train.models.ghost import GhostBottleneck
 from seisedge.train.models.masking import masked_mean, pool_mask
+
+CBAM_PLACES = ("input", "bottleneck", "flatten")
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """What differs from GA-Net. ghost: ghost modules, not ordinary convolutions. cbam: of CBAM_PLACES."""
+
+    ghost: bool = True
+    cbam: Sequence[str] = ("bottleneck", "flatten")
+
+
+GA_NET = Ablation()
+
+
+class NoAttention(nn.Module):
+    """Returns its input."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (batch, channels, n), mask (batch, 1, n)."""
+        return x
+
+
+def attention_at(place: str, channels: int, ablation: Ablation) -> nn.Module:
+    """CBAM, if the ablation contains the place."""
+    return CBAM(channels) if place in ablation.cbam else NoAttention()
 
 
 class GhostTrunk(nn.Module):
@@ -36,21 +67,24 @@ class GhostTrunk(nn.Module):
         last: int,
         n_labels: int,
         dropout: float,
+        ablation: Ablation = GA_NET,
     ) -> None:
         super().__init__()
+        self.input_attention = attention_at("input", channels_in, ablation)
         self.bottlenecks = nn.ModuleList()
         self.attentions = nn.ModuleList()
         for width, stride, inner in zip(widths, strides, expanded, strict=True):
-            self.bottlenecks.append(GhostBottleneck(channels_in, inner, width, stride))
-            self.attentions.append(CBAM(width))
+            self.bottlenecks.append(GhostBottleneck(channels_in, inner, width, stride, ghost=ablation.ghost))
+            self.attentions.append(attention_at("bottleneck", width, ablation))
             channels_in = width
         self.last = nn.Sequential(nn.Conv1d(channels_in, last, 1, bias=False), nn.BatchNorm1d(last), nn.ReLU())
-        self.attention = CBAM(last)
+        self.attention = attention_at("flatten", last, ablation)
         self.drop = nn.Dropout(dropout)
         self.classify = nn.Linear(last, n_labels)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (batch, channels, n), mask (batch, 1, n) → logits (batch, n_labels)."""
+        x = self.input_attention(x, mask)
         for bottleneck, attention in zip(self.bottlenecks, self.attentions, strict=True):
             x, mask = bottleneck(x, mask)
             x = attention(x, mask)
@@ -63,12 +97,14 @@ class GhostTrunk(nn.Module):
 class GANetPaper(EventTypeModel):
     """The paper's network on the standardised waveform."""
 
-    def __init__(self, labels: list[str]) -> None:
+    def __init__(self, labels: list[str], bottlenecks: int, ablation: Ablation) -> None:
         super().__init__(Geometry(10_000, 100.0, 1.0), labels, (0.0, 40.0))
         self.front = TypeFrontEnd(MaskedDetrend(10_000))
         self.stem = nn.Sequential(nn.Conv1d(3, 16, 7, stride=2, padding=3, bias=False), nn.BatchNorm1d(16), nn.ReLU())
-        widths = (32, 64, 128, 256, 512)
-        self.trunk = GhostTrunk(16, widths, (2, 2, 2, 2, 2), [3 * w for w in widths], 696, len(labels), 0.2)
+        widths = (32, 64, 128, 256, 512, 512, 512, 512)[:bottlenecks]
+        self.trunk = GhostTrunk(
+            16, widths, (2,) * bottlenecks, [3 * w for w in widths], 696, len(labels), 0.2, ablation
+        )
 
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """(batch, 3, 10000) each → (batch, n_labels)."""
@@ -120,11 +156,18 @@ class GANetSmall(EventTypeModel):
 
 
 @register_model
-def ganet_paper(n_classes: int = 3) -> EventTypeModel:
-    """GA-Net in the paper's geometry; two classes (tectonic, non-tectonic) or three."""
-    if n_classes not in (2, 3):
-        raise ValueError(f"n_classes must be 2 or 3; got {n_classes}")
-    return GANetPaper(EVENT_TYPES[:n_classes])
+def ganet_paper(
+    n_classes: int = 3, ghost: bool = True, cbam: Sequence[str] = ("bottleneck", "flatten"), bottlenecks: int = 5
+) -> EventTypeModel:
+    """GA-Net in the paper's geometry; two classes (tectonic, non-tectonic) or three. ghost, cbam, bottlenecks: of the
+    paper's ablation and depth study; cbam: places of CBAM, of `input`, `bottleneck`, `flatten`.
+    """
+    labels = event_types(n_classes)
+    if isinstance(cbam, str) or not set(cbam) <= set(CBAM_PLACES):
+        raise ValueError(f"cbam must be a list of {', '.join(CBAM_PLACES)}; got {cbam!r}")
+    if not 1 <= bottlenecks <= 8:
+        raise ValueError(f"bottlenecks must be from 1 to 8; got {bottlenecks}")
+    return GANetPaper(labels, bottlenecks, Ablation(ghost, cbam))
 
 
 @register_model

@@ -33,13 +33,27 @@ class GhostModule(nn.Module):
         return torch.cat([first, self.cheap(first)], dim=1)
 
 
-class GhostBottleneck(nn.Module):
-    """Two ghost modules, the first expands, the second reduces, parallel to a shortcut."""
+def plain_module(channels_in: int, channels_out: int, active: bool = True) -> nn.Module:
+    """A 1×1 convolution in place of a ghost module: all maps are computed from the input."""
+    return nn.Sequential(
+        nn.Conv1d(channels_in, channels_out, 1, bias=False),
+        nn.BatchNorm1d(channels_out),
+        nn.ReLU() if active else nn.Identity(),
+    )
 
-    def __init__(self, channels_in: int, expanded: int, channels_out: int, stride: int = 1, kernel: int = 5) -> None:
+
+class GhostBottleneck(nn.Module):
+    """Two ghost modules, the first expands, the second reduces, parallel to a shortcut. ghost: False replaces the ghost
+    modules by ordinary convolutions.
+    """
+
+    def __init__(
+        self, channels_in: int, expanded: int, channels_out: int, stride: int = 1, kernel: int = 5, ghost: bool = True
+    ) -> None:
         super().__init__()
         self.stride = stride
-        self.expand = GhostModule(channels_in, expanded)
+        module = GhostModule if ghost else plain_module
+        self.expand = module(channels_in, expanded)
         self.down = (
             nn.Identity()
             if stride == 1
@@ -48,7 +62,7 @@ class GhostBottleneck(nn.Module):
                 nn.BatchNorm1d(expanded),
             )
         )
-        self.reduce = GhostModule(expanded, channels_out, active=False)
+        self.reduce = module(expanded, channels_out, active=False)
         self.shortcut = (
             nn.Identity()
             if stride == 1 and channels_in == channels_out

@@ -1,4 +1,7 @@
-"""Recipes: a TOML file with all parameters of a training run; unknown keys are errors."""
+"""Recipes: a TOML file with all parameters of a training run; unknown keys are errors.
+
+`base = "ganet-paper"` takes all values that the file does not have from that bundled recipe.
+"""
 
 from __future__ import annotations
 
@@ -211,6 +214,7 @@ class DetectorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of one training run. The card shows `not_for` and `licence`.
 
+    group: heading of `train --list` above the recipe; '': no heading. row: position below that heading.
     not_for: limits that hold for all training data; limits of a data set are in its `sources.toml`.
     licence: of the trained weights; '': not stated.
     augmentation: tables for `augment`, applied in this order.
@@ -229,6 +233,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     not_for: list[str] = []
     licence: str = ""
     about: str = ""
+    group: str = ""
+    row: int = 0
     streams: StreamSpec | None = None  # of an onset detector
     detector: DetectorSpec = DetectorSpec()
 
@@ -254,25 +260,54 @@ def recipe_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
+OWN_KEYS = ("name", "about", "group", "row")  # not inherited
+
+
+def _bundled_tables(name: str) -> dict[str, Any]:
+    """The tables of a bundled recipe. Raises ValueError."""
+    return _with_base(tables_from_toml((resources.files("seisedge.train") / "recipes" / f"{name}.toml").read_bytes()))
+
+
+def _with_base(own: dict[str, Any]) -> dict[str, Any]:
+    """The tables with those of the bundled recipe `base`, if that key is present: the values of `own` take precedence.
+    The values of a table are combined, those of tables within it are not. Raises ValueError.
+    """
+    if "base" not in own:
+        return own
+    base = own.pop("base")
+    if not isinstance(base, str) or base not in recipe_names():
+        hint = suggestion(str(base), recipe_names())
+        raise ValueError(f"base must be the name of a bundled recipe; got {quoted(base)}; {hint}")
+    tables = {key: value for key, value in _bundled_tables(base).items() if key not in OWN_KEYS}
+    for key, value in own.items():
+        inherited = tables.get(key)
+        tables[key] = inherited | value if isinstance(value, dict) and isinstance(inherited, dict) else value
+    return tables
+
+
+def _tables_of(name: str) -> dict[str, Any]:
+    """The tables of a bundled recipe, or of a file ending in .toml. Raises InputError, and ValueError of the format."""
+    if not name.endswith(".toml"):
+        if name not in recipe_names():
+            raise InputError(f"no recipe named '{name}'; {suggestion(name, recipe_names())}")
+        return _bundled_tables(name)
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f"{name}: no such file; RECIPE must be a TOML file or the name of a bundled recipe")
+    try:
+        data = read_up_to(path, MAX_BYTES)
+    except OSError as error:
+        raise InputError(f"{name}: the recipe cannot be read: {error.strerror}") from error
+    return _with_base(tables_from_toml(data))
+
+
 def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
     """A bundled recipe by name, or a file ending in .toml; `overrides`: 'optimisation.steps' → value.
 
     Raises InputError.
     """
-    if name.endswith(".toml"):
-        path = Path(name)
-        if not path.is_file():
-            raise InputError(f"{name}: no such file; RECIPE must be a TOML file or the name of a bundled recipe")
-        try:
-            data = read_up_to(path, MAX_BYTES)
-        except OSError as error:
-            raise InputError(f"{name}: the recipe cannot be read: {error.strerror}") from error
-    elif name in recipe_names():
-        data = (resources.files("seisedge.train") / "recipes" / f"{name}.toml").read_bytes()
-    else:
-        raise InputError(f"no recipe named '{name}'; {suggestion(name, recipe_names())}")
     try:
-        tree = tables_from_toml(data)
+        tree = _tables_of(name)
         for key, value in (overrides or {}).items():
             branch = tree
             *stem, leaf = key.split(".")

@@ -18,7 +18,8 @@ from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.study.result import Cost
 
 RUNS, LEAST_RUNS = 15, 3
-ENOUGH_S = 1.5  # time spent on the runs of one model
+ENOUGH_S = 0.5  # time spent on the runs of one model
+LONG_S = 1.0
 STEP_WINDOWS = 2  # in a measured training step on a CPU; on a GPU the batch of the recipe
 
 
@@ -69,7 +70,9 @@ def _step_s(model: Model, recipe: Recipe, device: torch.device) -> float:
     model = model.to(device).train()
     x, valid = _input(model, windows, device)
     spent = 0.0
-    for _ in range(2):  # the first one is a warm-up
+    for _ in range(2):
+        if spent > LONG_S:
+            break  # the first one, a warm-up, tells enough
         began = time.perf_counter()
         loss = _output(model, x, valid).float().square().mean()
         if loss.requires_grad:

@@ -38,8 +38,8 @@ class Item:
         return number(self.row | self.changed, "source_magnitude")
 
 
-def read_items(folders: Sequence[Path]) -> list[Item]:
-    """All records of the folders except synthetic ones, grouped. Raises InputError."""
+def read_items(folders: Sequence[Path], synthetic: bool = False) -> list[Item]:
+    """All records of the folders, grouped; without synthetic ones unless `synthetic`. Raises InputError."""
     items: list[Item] = []
     taken: set[str] = set()
     for k, folder in enumerate(folders):
@@ -48,7 +48,7 @@ def read_items(folders: Sequence[Path]) -> list[Item]:
             items += [
                 Item(k, row, kind_of(row), text(row, "source_id") or row["trace_name"])
                 for row in store.rows
-                if not is_synthetic(row)
+                if synthetic or not is_synthetic(row)
             ]
     return grouped(items)
 

@@ -30,8 +30,14 @@ class Few:
     test: int = 10
 
 
-def selected(items: Sequence[Item], selection: Selection, shuffle: bool, few: Few | None) -> list[Item]:
-    """The items of a row, with changed columns. Raises InputError."""
+def selected(
+    items: Sequence[Item],
+    selection: Selection,
+    shuffle: bool,
+    few: Few | None,
+    useful: Callable[[Sequence[Item]], Sequence[Item]] = lambda items: items,
+) -> list[Item]:
+    """The items of a row, with changed columns. useful: those among which `few` chooses. Raises InputError."""
     out = [Item(i.folder, i.row, i.kind, i.event, i.group) for i in items]
     if shuffle:
         shuffle_labels(out)
@@ -41,7 +47,7 @@ def selected(items: Sequence[Item], selection: Selection, shuffle: bool, few: Fe
         out = hold_out_source(out, selection.test_source)
     if selection.test_per_bin:
         hold_out_bins(out, selection.test_per_bin if few is None else 1, strict=few is None)
-    return out if few is None else some_of(out, few)
+    return out if few is None else some_of(useful(out), few)
 
 
 def by_hash(names: set[str], salt: str) -> list[str]:

@@ -61,7 +61,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One table of a paper.
 
     paper: 'A' (magnitude) or 'B' (event type). about: one line for --list. source: where the paper has the figures.
-    columns, plots: of the table, see `columns`. read: what to keep in mind when reading the table.
+    columns, plots: of the table, see `columns`. main: row of the plots that show one row; '' is the first. read: what to keep in mind when reading the table.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     columns: list[str]
     row: list[Row]
     plots: list[str] = []
+    main: str = ""
     read: str = ""
 
     def __post_init__(self) -> None:
@@ -81,6 +82,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             (PLOTS, self.plots, "plot"),
             (self.columns, [key for row in self.row for key in row.paper], "figure of the paper without a column"),
             (names, [row.start for row in self.row if row.start], "start"),
+            (names, [self.main] if self.main else [], "main row"),
             (FEATURES, [row.feature for row in self.row if row.feature], "feature"),
         ):
             unknown = next((key for key in used if key not in known), None)

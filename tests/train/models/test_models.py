@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -12,11 +13,19 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.estimate import bins_of
 from seisedge.train.models import create_model, describe_model, model_names, parameter_count, register_model
 from seisedge.train.models._base import EventTypeModel, MagnitudeModel, Model, OnsetModel
+from seisedge.train.models.capsnet_saad import POSITIONS, SIZE, TYPES, ClassCapsules
 from seisedge.train.models.cbam import CBAM
 from seisedge.train.models.ghost import GhostBottleneck, GhostModule
 from seisedge.train.recipes.recipe import load_recipe, recipe_names
 
 SMALL = {"ganet_small": 500_000, "resnet18_cbam_small": 1_500_000, "onset_tcn": 100_000}
+
+# arguments that make the largest networks narrow, so that the tests of all models take seconds
+NARROW: dict[str, dict[str, Any]] = {
+    "cnn_barama": {"hidden": 8},
+    "googlenet_jia": {"width": 16},
+    "resnet_jia": {"width": 8},
+}
 
 
 def batch(model: Model, size: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,7 +41,7 @@ def batch(model: Model, size: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.fixture(params=model_names(), scope="module")
 def model(request: pytest.FixtureRequest) -> Model:
     torch.manual_seed(0)
-    return create_model(request.param)
+    return create_model(request.param, **NARROW.get(request.param, {}))
 
 
 def test_forward_gives_probabilities(model: Model) -> None:
@@ -113,6 +122,43 @@ def test_paper_geometry() -> None:
     assert create_model("ganet_paper", n_classes=2).labels == ["tectonic", "non-tectonic"]
     assert create_model("resnet18_cbam_1d").labels[9] == "(0.9,1.0]"
     assert len(create_model("resnet18_cbam_1d").labels) == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "tolerance"),
+    [
+        ("capsnet_saad", 40.32e3, 0.01), ("cnn_liu", 1.36e6, 0.01), ("vgg_jia", 11.37e3, 0.03),
+        ("resnet_jia", 7.13e6, 0.015), ("googlenet_jia", 5.12e6, 0.01), ("cnn_barama", 5.20e6, 0.01),
+        ("cnn_zhu", 80.06e3, 0.03), ("ganet_paper", 1.57e6, 0.005),
+    ],
+)  # fmt: skip
+def test_the_networks_of_paper_b_have_its_numbers_of_parameters(name: str, stated: float, tolerance: float) -> None:
+    model = describe_model(name, n_classes=2)
+    assert parameter_count(model) == pytest.approx(stated, rel=tolerance)
+    assert (model.geometry.n_samples, model.geometry.rate_hz) == (10_000, 100.0)
+    with pytest.raises(InputError, match="n_classes must be 2 or 3; got 4"):
+        create_model(name, n_classes=4)
+
+
+def test_the_last_layer_of_every_model_can_be_trained_alone(model: Model) -> None:
+    names = {name for name, p in model.named_parameters() if any(p is q for q in model.last_layer().parameters())}
+    assert names
+    assert len({name.split(".")[-2] for name in names}) == 1
+
+
+def test_routing_lets_a_capsule_with_agreement_win() -> None:
+    """All inputs vote for the same vector of class 0 and for vectors of class 1 that cancel out."""
+    capsules = ClassCapsules(2)
+    with torch.no_grad():
+        capsules.matrices.zero_()
+        capsules.matrices[:, 0] = torch.eye(SIZE)
+        capsules.matrices[::2, 1], capsules.matrices[1::2, 1] = torch.eye(SIZE), -torch.eye(SIZE)
+        u = torch.full((1, TYPES * POSITIONS, SIZE), 0.1)
+        agreed, cancelled = capsules(u)[0].exp().sqrt().tolist()
+    summed = TYPES * POSITIONS * 0.1 * SIZE**0.5  # of all votes, before the coupling
+    coupling = 1 / (1 + math.exp(-2 * 0.1 * SIZE**0.5))  # two updates by û · v, |v| almost 1; without routing: 1/2
+    assert agreed == pytest.approx(coupling * summed, rel=0.01)
+    assert cancelled < 1e-3
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.models import create_model, model_names
+from seisedge.train.models import describe_model, model_names
 from seisedge.train.models._base import Model
 from seisedge.train.recipes.recipe import Recipe
 
@@ -86,7 +86,7 @@ def register_surgery(model_class: type[Model]) -> Callable[[Kind], Kind]:
 
 def prunable_models() -> list[str]:
     """Names of the registered models that have a surgery, sorted."""
-    return [name for name in model_names() if type(create_model(name)) in _SURGERIES]
+    return [name for name in model_names() if type(describe_model(name)) in _SURGERIES]
 
 
 def surgery_on(model: Model, name: str) -> Surgery:
@@ -106,7 +106,7 @@ def require_prunable(recipe: Recipe, path: Path) -> None:
     path: of the run, for the message.
     """
     try:
-        surgery_on(create_model(recipe.model, **recipe.arguments), recipe.model)
+        surgery_on(describe_model(recipe.model, **recipe.arguments), recipe.model)
     except InputError as error:
         raise InputError(f"{path}: {error}; export the run without pruning") from error
 

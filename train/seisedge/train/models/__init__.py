@@ -5,7 +5,19 @@
 'event_type'
 """
 
-from seisedge.train.models import ganet, onset, resnet, resnet_image  # noqa: F401  importing registers them
+from seisedge.train.models import (  # noqa: F401  importing registers them
+    capsnet_saad,
+    cnn_barama,
+    cnn_liu,
+    cnn_zhu,
+    ganet,
+    googlenet_jia,
+    onset,
+    resnet,
+    resnet_image,
+    resnet_jia,
+    vgg_jia,
+)
 from seisedge.train.models._registry import (
     create_model,
     describe_model,

@@ -151,6 +151,10 @@ class OnsetNet(OnsetModel):
         logits: Tensor = self.head(x)
         return logits.transpose(1, 2)
 
+    def last_layer(self) -> nn.Module:
+        """The convolution that gives the logits."""
+        return self.head
+
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """Logits (batch, BLOCK_HOPS, 5)."""
         return self.network(*self.front.powers(waveform, valid))

@@ -56,11 +56,11 @@ Examples:
     help="Initial weights of the rows of `transfer` [default: trained here on synthetic records].",
 )
 @click.option(
-    "--shuffle-labels", is_flag=True, help="Give each event the labels of another: every figure should be that of chance."
+    "--shuffle-labels",
+    is_flag=True,
+    help="Give each event the labels of another: every figure should be that of chance.",
 )
-@click.option(
-    "--device", default="auto", show_default=True, help="auto (all GPUs if there are any), cpu or cuda[:N]."
-)
+@click.option("--device", default="auto", show_default=True, help="auto (all GPUs if there are any), cpu or cuda[:N].")
 @click.option(
     "--workers", type=click.IntRange(1, 256), metavar="N", help="Trainings at once on a CPU [default: its cores]."
 )
@@ -82,7 +82,9 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Train every row of the study NAME and write its table with the paper's figures beside ours.
+    """Train every row of the study NAME (or of a TOML file of your own) and write its table.
+
+    The paper's figures are beside ours.
 
     Writes table.md, table.json, table.csv and plots to OUT/STUDY, and the runs to OUT/rows, which `seisedge evaluate`
     and `seisedge export` accept. The time is estimated first. The same command resumes an interrupted study; finished
@@ -109,6 +111,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     from seisedge.train.study.tabulate import markdown_of
 
     studies = [load_study(n) for n in (study_names() if name is None else [name])]
+    title = studies[0].name if name else "all"
     if device != "auto":
         device_from(device)  # raises InputError
     folders = folders_from(data) or [find_dataset(Path.cwd())]
@@ -116,7 +119,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         data=[str(folder.resolve()) for folder in folders], smoke=smoke, seeds=seeds, shuffle_labels=shuffle_labels,
         scale=scale, steps=steps or 0, weights=str(weights.resolve()) if weights is not None else "",
     )  # fmt: skip
-    target = out or Path("studies") / (name or "all")
+    target = out or Path("studies") / title
     devices = devices_from(device, workers or cores())
 
     def report(text: str) -> None:
@@ -124,7 +127,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
 
     try:
         with out_of_memory_as_error():
-            done = conduct(studies, name or "all", choice, target, devices, partial=partial or smoke, report=report)
+            done = conduct(studies, title, choice, target, devices, partial=partial or smoke, report=report)
     except KeyboardInterrupt:
         raise FailedError(f"interrupted; finished rows are in {target}; the same command resumes the study") from None
     for table, names in done:

@@ -14,8 +14,8 @@ ANY_GAIN = (EITHER, KNOWN)  # the first of them that the report has
 class Column:
     """A figure of the evaluation: its name there, the parts of the data (the first that exists counts) and the level.
 
-    title: in the table. percent: shown in percent. transform: 'variance' (square of an sd), 'wrong' (number of records
-    that are not counted as right).
+    title: in the table. percent: shown in percent. transform: 'absolute', 'variance' (square of an sd), 'wrong' (number of
+    records that are not counted as right).
     """
 
     title: str
@@ -47,7 +47,13 @@ COLUMNS: dict[str, Column] = {
     "variance": Column("variance of the error", "sd", ANY_GAIN, percent=False, transform="variance"),
     "mae": Column("mean absolute error", "MAE", ANY_GAIN, percent=False),
     "bias": Column("bias", "bias", ANY_GAIN, percent=False),
-    "tau": Column("|Kendall's tau| with magnitude", "tau", ("all",), percent=False),
+    "tau": Column(
+        "Kendall's tau with magnitude, absolute",
+        "Kendall tau with magnitude",
+        ("all",),
+        percent=False,
+        transform="absolute",
+    ),
     "parameters": Column("parameters", "parameters", (), percent=False),
     "flops": Column("FLOPs of an answer", "flops", (), percent=False),
     "latency": Column("latency, one thread, ms", "latency", (), percent=False),

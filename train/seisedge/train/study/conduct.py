@@ -18,15 +18,14 @@ from seisedge.runtime.files import MIB, read_up_to, write_atomically
 from seisedge.train.dataset.store import chunks_of
 from seisedge.train.fit.progress import clock
 from seisedge.train.study.cost import cost_of
-from seisedge.train.study.features import feature_row
-from seisedge.train.study.plan import Choice, Job, Line, few_of, folders_of, lines_of, network_of, used_items
+from seisedge.train.study.plan import Choice, Job, Line, folders_of, lines_of, network_of, used_items
 from seisedge.train.study.plots import write_plots
 from seisedge.train.study.result import Cost, Result, read_result
 from seisedge.train.study.rows import Item, read_items
 from seisedge.train.study.runner import run_jobs
 from seisedge.train.study.selection import selected
 from seisedge.train.study.table import Selection, Study
-from seisedge.train.study.tabulate import Table, TableRow, csv_of, markdown_of, row_of
+from seisedge.train.study.tabulate import Table, TableRow, csv_of, feature_row, markdown_of, row_of
 from seisedge.train.study.work import DRAWS, DRAWS_SMOKE, ROWS
 
 FILE = "study.json"  # in OUT: what the folder belongs to
@@ -99,8 +98,8 @@ def claim(out: Path, owner: Owner) -> None:
     ):
         if old != new:
             raise InputError(
-                f"{out}: contains a study with another {what.replace('_', '-')} ({old}, now {new}); give another folder "
-                "with -o"
+                f"{out}: contains a study with another {what.replace('_', '-')} ({old}, now {new}); give another "
+                "folder with -o"
             )
     write_atomically(file, msgspec.json.format(msgspec.json.encode(owner), indent=1))
 
@@ -166,7 +165,7 @@ def made_by(devices: Sequence[str]) -> str:
     )
 
 
-def _written(  # noqa: PLR0913 - what a table consists of
+def _written(
     study: Study,
     lines: list[Line],
     results: dict[str, Result | str],
@@ -183,8 +182,10 @@ def _written(  # noqa: PLR0913 - what a table consists of
     for line in lines:
         if line.row.feature:
             if chosen is None:
-                chosen = selected(items, Selection(), choice.shuffle_labels, few_of(choice))
-            rows.append(feature_row(line.row, chosen, study.columns, DRAWS_SMOKE if choice.smoke else DRAWS))
+                chosen = selected(
+                    items, Selection(), choice.shuffle_labels, None
+                )  # cheap: all records, also with --smoke
+            rows.append(feature_row(line, chosen, study.columns, DRAWS_SMOKE if choice.smoke else DRAWS))
             continue
         found = [results[key] for key in line.keys]
         good = [r for r in found if isinstance(r, Result)]
@@ -205,4 +206,3 @@ def _written(  # noqa: PLR0913 - what a table consists of
     write_atomically(folder / "table.csv", csv_of(table))
     write_atomically(folder / "table.md", markdown_of(table, names).encode())
     return table, names
-

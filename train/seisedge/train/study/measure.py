@@ -76,7 +76,9 @@ def _magnitudes(out: Figures, subject: Subject, archive: Archive, a: Answers) ->
         for what, figure in (("bin precision", m.precision), ("bin recall", m.sensitivity), ("bin F1", m.f1)):
 
             def statistic(
-                w: Floats, which: npt.NDArray[np.bool_] = which, figure: partial[Floats] = figure  # type: ignore[assignment]
+                w: Floats,
+                which: npt.NDArray[np.bool_] = which,
+                figure: partial[Floats] = figure,  # type: ignore[assignment]
             ) -> Floats:
                 counts = m.confusion(w, true_bin[which], label[which], len(subject.labels))
                 return _mean_of_classes(counts, figure)

@@ -18,6 +18,7 @@ from seisedge.train.dataset.columns import text
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
 from seisedge.train.models import describe_model
 from seisedge.train.recipes.recipe import Recipe, json_from_recipe, load_recipe
+from seisedge.train.study.features import what_feature_needs
 from seisedge.train.study.rows import Item
 from seisedge.train.study.selection import Few, selected
 from seisedge.train.study.table import Row, Selection, Study
@@ -76,7 +77,7 @@ def lines_of(study: Study, choice: Choice, items: Sequence[Item]) -> tuple[list[
     of_name: dict[str, list[str]] = {}
     for row in _expanded(study, items):
         if not row.recipe:
-            lines.append(Line(row=row))
+            lines.append(Line(row=row, missing=what_feature_needs(row, items) if row.feature else ""))
             continue
         recipe = recipe_of(row, choice)
         missing = "" if row.data.synthetic_events else what_is_missing(row, recipe, items, choice)
@@ -156,8 +157,8 @@ def _expanded(study: Study, items: Sequence[Item]) -> list[Row]:
         found = sources_with_all_classes(items)
         if not found:
             raise InputError(
-                f"study {study.name}: needs a source (column subset, or one --data folder for each) with three tectonic "
-                "and three non-tectonic events, which is held out; the data have none"
+                f"study {study.name}: needs a source (column subset, or one --data folder for each) with three "
+                "tectonic and three non-tectonic events, which is held out; the data have none"
             )
         for source in found:
             data = msgspec.structs.replace(row.data, test_source=source)
@@ -206,10 +207,9 @@ def what_is_missing(row: Row, recipe: Recipe, items: Sequence[Item], choice: Cho
         used = [i for i in used if i.magnitude is not None]
         if not used:
             return "needs magnitudes (column source_magnitude), of which the data have no value"
-    label = (lambda _: "with a magnitude") if magnitude else (lambda item: LABEL_OF_KIND[item.kind])
     least = LEAST_EVENTS_SMOKE if choice.smoke else LEAST_EVENTS
     for name in ("with a magnitude",) if magnitude else ("tectonic", "non-tectonic"):
-        n = len({i.event for i in used if label(i) == name})
+        n = len({i.event for i in used if magnitude or LABEL_OF_KIND[i.kind] == name})
         if n < least:
             what = name if magnitude else f"of the class {name}"
             return f"needs {least} events {what} with a Nyquist frequency above {recipe.data.pass_hz:g} Hz; the data have {n}"
@@ -221,7 +221,9 @@ def what_is_missing(row: Row, recipe: Recipe, items: Sequence[Item], choice: Cho
     limits: dict[str, int] = getattr(recipe.data, "train_records", {})
     for name, wanted in limits.items():
         have = [i for i in used if LABEL_OF_KIND[i.kind] == name]
-        train = sum(i.get("split") != "test" for i in have) if any(i.get("split") for i in have) else int(0.8 * len(have))
+        train = (
+            sum(i.get("split") != "test" for i in have) if any(i.get("split") for i in have) else int(0.8 * len(have))
+        )
         if train < wanted and not choice.smoke:
             return (
                 f"needs {wanted} training records of the class {name}; the data have about {train}; "

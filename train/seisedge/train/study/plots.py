@@ -100,11 +100,12 @@ def curves(study: Study, table: Table, results: Rows) -> Any:
     for k, (name, curve) in enumerate(shown.items()):
         assert curve is not None
         colour = colours[k % len(colours)]
-        held = [[h[0] for h in curve.held], *([h[j] for h in curve.held] for j in (1, 2, 3))]
+        epochs = [h[0] for h in curve.held]
+        values_of = [[h[1] for h in curve.held], [h[2] for h in curve.held], [h[3] for h in curve.held]]
         axes[0][0].plot(curve.epoch, curve.loss, color=colour, label=name)
-        for ax, values in zip(axes[0][1:], held[1:], strict=True):
+        for ax, values in zip(axes[0][1:], values_of, strict=True):
             if any(v is not None for v in values):
-                ax.plot(held[0], [math.nan if v is None else v for v in values], "o-", ms=3, color=colour)
+                ax.plot(epochs, [math.nan if v is None else v for v in values], "o-", ms=3, color=colour)
     for ax, title in zip(axes[0], panels, strict=True):
         ax.set(xlabel="epoch", title=title)
         ax.title.set_fontsize(10)
@@ -205,5 +206,3 @@ DRAW: dict[str, Callable[[Study, Table, Rows], Any]] = {
     "confidence": _of_main(of_evaluation.confidence),
     "gallery": gallery,
 }
-
-

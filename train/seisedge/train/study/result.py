@@ -94,4 +94,6 @@ def read_result(folder: Path) -> Result | None:
     try:
         return msgspec.json.decode(file.read_bytes(), type=Result)
     except (OSError, msgspec.MsgspecError, ValueError) as error:
-        raise InputError(f"{file}: not the result of a study ({error}); remove the folder to train the row again") from None
+        raise InputError(
+            f"{file}: not the result of a study ({error}); remove the folder to train the row again"
+        ) from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,9 +93,9 @@ def write_items(items: Sequence[Item], folders: Sequence[Path], out: Path) -> li
                 table = _csv([row for row in rows if row[CHUNK] == chunk])
                 (target / f"metadata{chunk}.csv").write_bytes(table)
                 waveforms = f"waveforms{chunk}.hdf5"
-                os.symlink((folder / waveforms).resolve(), target / waveforms)
+                (target / waveforms).symlink_to((folder / waveforms).resolve())
             if (folder / "sources.toml").is_file():
-                os.symlink((folder / "sources.toml").resolve(), target / "sources.toml")
+                (target / "sources.toml").symlink_to((folder / "sources.toml").resolve())
             made.append(out / str(k) / name)
     return made
 

@@ -61,7 +61,7 @@ def _line(results: dict[str, Result | str], jobs: dict[str, Job], key: str) -> s
     """A line of the progress of a study."""
     found = results[key]
     state = f"failed: {found}" if isinstance(found, str) else f"{found.seconds:.0f} s"
-    return f"{len(results)}/{len(jobs)} {jobs[key].recipe.name}, seed {jobs[key].seed}: {state}"
+    return f"{len(results)}/{len(jobs)} {key}: {state}"
 
 
 def _outcome(job: Job, out: Path, device: str) -> Result | str:
@@ -74,16 +74,16 @@ def _outcome(job: Job, out: Path, device: str) -> Result | str:
 _device = ""  # of this worker
 
 
-def _queue_of(devices: Sequence[str]) -> "multiprocessing.queues.Queue[str]":
+def _queue_of(devices: Sequence[str]) -> multiprocessing.queues.Queue[str]:
     queue: multiprocessing.queues.Queue[str] = multiprocessing.get_context("spawn").Queue()
     for device in devices:
         queue.put(device)
     return queue
 
 
-def _begin(queue: "multiprocessing.queues.Queue[str]", workers: int) -> None:
+def _begin(queue: multiprocessing.queues.Queue[str], workers: int) -> None:
     """Start of a worker: it takes one of the devices, and its share of the cores."""
-    global _device  # noqa: PLW0603 - one for each process
+    global _device
     _device = queue.get()
     torch.set_num_threads(max((os.cpu_count() or 1) // workers, 1))
 

@@ -69,7 +69,7 @@ def shuffle_labels(items: list[Item]) -> None:
             continue
         other = giver[item.event]
         values = {key: other.row.get(key, "") for key in SHUFFLED}
-        item.changed |= {key: "" for key in ALIASES["source_magnitude"]} | values | {"source_class": other.kind}
+        item.changed |= dict.fromkeys(ALIASES["source_magnitude"], "") | values | {"source_class": other.kind}
     for item in items:
         item.kind = item.changed.get("source_class", item.kind)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.files import read_up_to
 from seisedge.runtime.suggestion import suggestion
 from seisedge.runtime.text import reason_of
-from seisedge.runtime.tomlfile import tables_from_toml
+from seisedge.runtime.tomlfile import MAX_BYTES, tables_from_toml
 from seisedge.train.study.columns import COLUMNS, FEATURES, PLOTS
 
 Task = Literal["event type", "magnitude"]
@@ -61,7 +63,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One table of a paper.
 
     paper: 'A' (magnitude) or 'B' (event type). about: one line for --list. source: where the paper has the figures.
-    columns, plots: of the table, see `columns`. main: row of the plots that show one row; '' is the first. read: what to keep in mind when reading the table.
+    columns, plots: of the table, see `columns`. main: row of the plots that show one row; '' is the first.
+    read: what to keep in mind when reading the table.
     """
 
     name: str
@@ -107,7 +110,13 @@ ORDER = (
 
 
 def load_study(name: str) -> Study:
-    """The study of that name. Raises InputError."""
+    """The study of that name, or that of a file that ends in .toml. Raises InputError."""
+    if name.endswith(".toml"):
+        path = Path(name)
+        try:
+            return study_from_toml(read_up_to(path, MAX_BYTES), path.stem)
+        except OSError as error:
+            raise InputError(f"{name}: the study cannot be read: {error.strerror}") from error
     if name not in study_names():
         raise InputError(f"no study named '{name}'; {suggestion(name, study_names())}")
     data = (resources.files("seisedge.train.study") / "tables" / f"{name}.toml").read_bytes()

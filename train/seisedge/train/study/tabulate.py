@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import msgspec
 
 from seisedge.train.study.columns import COLUMNS, COST, Column
+from seisedge.train.study.features import feature_tau
 from seisedge.train.study.measure import figure_at_end
 from seisedge.train.study.plan import Choice, Line
 from seisedge.train.study.result import Cost, Result
-from seisedge.train.study.table import Study
+from seisedge.train.study.rows import Item
 
 SCHEMA = "seisedge.study/1"
 
@@ -32,7 +33,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TableRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One row. missing: why there is no figure of ours. how: data, steps and seeds, in words. keys: folders in rows/."""
+    """One row. missing: why there is no figure of ours. how: data, steps and seeds, in words. keys: in rows/."""
 
     name: str
     recipe: str = ""
@@ -77,6 +78,22 @@ def row_of(line: Line, results: Sequence[Result], cost: Cost | None, columns: Se
     )  # fmt: skip
 
 
+def feature_row(line: Line, items: Sequence[Item], columns: Sequence[str], draws: int) -> TableRow:
+    """The row of a feature: the absolute value of Kendall's tau with the magnitude."""
+    row = line.row
+    cells = {name: Cell(paper=row.paper.get(name)) for name in columns}
+    if line.missing:
+        return TableRow(name=row.name, cells=cells, missing=line.missing)
+    e = feature_tau(row, items, draws)
+    low, high = sorted((abs(e.low), abs(e.high))) if e.low * e.high > 0 else (0.0, max(abs(e.low), abs(e.high)))
+    cells["tau"] = Cell(
+        value=round(abs(e.value), 4), low=round(low, 4), high=round(high, 4), n_events=e.n_groups,
+        n_records=e.n_records, paper=row.paper.get("tau"),
+    )  # fmt: skip
+    how = f"{e.n_records} records of {e.n_groups} events, nothing is trained; tau {e.value:+.2f}"
+    return TableRow(name=row.name, cells=cells, how=how, notes=[row.note] if row.note else [])
+
+
 def cost_value(cost: Cost, name: str) -> float:
     """Parameters, FLOPs or latency."""
     return {"parameters": float(cost.parameters), "flops": float(cost.flops), "latency": cost.latency_ms}[name]
@@ -95,7 +112,8 @@ def _cell(column: Column, results: Sequence[Result], who: str, paper: float | No
     for end in ("low", "high"):
         bounds = [getattr(f, end) for f in found]
         known = None not in bounds
-        ends.append(mean([changed(column, b, f.n_records) for b, f in zip(bounds, found, strict=True)]) if known else None)
+        both = zip(bounds, found, strict=True)
+        ends.append(mean([changed(column, b, f.n_records) for b, f in both]) if known else None)
     low, high = ends
     if low is not None and high is not None and low > high:  # wrong records fall as accuracy rises
         low, high = high, low
@@ -112,6 +130,8 @@ def mean(values: Sequence[float]) -> float:
 
 def changed(column: Column, value: float, n_records: int) -> float:
     """A figure of the evaluation in the unit of a column."""
+    if column.transform == "absolute":
+        return round(abs(value), 5)
     if column.transform == "variance":
         return round(value**2, 5)
     if column.transform == "wrong":
@@ -162,7 +182,7 @@ def markdown_of(table: Table, plots: Sequence[str]) -> str:
     heads, lines = ["row"], []
     shown = {n: any(row.cells[n].paper is not None for row in table.rows) for n in table.columns}
     for name in table.columns:
-        heads += [COLUMNS[name].title, *(["paper"] if shown[name] else [])]
+        heads += [COLUMNS[name].title.replace("|", r"\|"), *(["paper"] if shown[name] else [])]
     heads.append("how ours was obtained")
     for row in table.rows:
         parts = [row.name]
@@ -171,7 +191,8 @@ def markdown_of(table: Table, plots: Sequence[str]) -> str:
             parts.append(text_of(cell, name))
             if shown[name]:
                 parts.append("" if cell.paper is None else number(cell.paper, name))
-        nothing = "only in the paper" if not row.recipe and not any(c.value is not None for c in row.cells.values()) else ""
+        empty = not row.recipe and all(c.value is None for c in row.cells.values())
+        nothing = "only in the paper" if empty else ""
         why = f"not run: {row.missing}" if row.missing else row.how or nothing
         parts.append("; ".join(filter(None, [why, *row.notes])))
         lines.append(f"| {' | '.join(part.replace('|', chr(92) + '|') for part in parts)} |")

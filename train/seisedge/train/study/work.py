@@ -41,7 +41,11 @@ def run_job(job: Job, out: Path, device: torch.device) -> Result:
         return finished
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    with (folder / LOG).open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+    with (
+        (folder / LOG).open("a", encoding="utf-8") as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
         folders, items = data_of(job, folder / DATA)
         run = _trained(job, folders, folder / RUN, device, out, log)
         if not job.leaks:
@@ -107,8 +111,8 @@ def refuse_leak(items: list[Item], run: Path) -> None:
     leaking = leaking_events(items, lambda name: sides.get(name, ""))
     if leaking:
         raise FailedError(
-            f"{run}: event {leaking[0]} has records in the training and in the test data ({len(leaking)} such events), so "
-            "the figures would be too good; correct the column split or source_id of the data"
+            f"{run}: event {leaking[0]} has records in the training and in the test data ({len(leaking)} such events), "
+            "so the figures would be too good; correct the column split or source_id of the data"
         )
 
 

@@ -13,6 +13,8 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.estimate import bins_of
 from seisedge.train.models import create_model, describe_model, model_names, parameter_count, register_model
 from seisedge.train.models._base import EventTypeModel, MagnitudeModel, Model, OnsetModel
+from seisedge.train.models.amplitude_duration import AmplitudeDuration
+from seisedge.train.models.attention_2d import Attention, attention_2d
 from seisedge.train.models.capsnet_saad import POSITIONS, SIZE, TYPES, ClassCapsules
 from seisedge.train.models.cbam import CBAM
 from seisedge.train.models.ghost import GhostBottleneck, GhostModule
@@ -25,6 +27,12 @@ NARROW: dict[str, dict[str, Any]] = {
     "cnn_barama": {"hidden": 8},
     "googlenet_jia": {"width": 16},
     "resnet_jia": {"width": 8},
+    "alexnet_image": {"width": 4, "attention": "eca", "shrinkage": True},
+    "cnn_image": {"width": 4, "attention": "se"},
+    "resnet18_image": {"width": 4},
+    "resnet34_image": {"width": 4, "attention": "se", "shrinkage": True},
+    "resnet50_image": {"width": 4, "attention": "eca"},
+    "vgg16_image": {"width": 4, "attention": "cbam", "shrinkage": True},
 }
 
 
@@ -138,6 +146,55 @@ def test_the_networks_of_paper_b_have_its_numbers_of_parameters(name: str, state
     assert (model.geometry.n_samples, model.geometry.rate_hz) == (10_000, 100.0)
     with pytest.raises(InputError, match="n_classes must be 2 or 3; got 4"):
         create_model(name, n_classes=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "of_torchvision"),
+    [
+        ("alexnet_image", 61_100_840), ("vgg16_image", 138_357_544), ("resnet18_image", 11_689_512),
+        ("resnet34_image", 21_797_672), ("resnet50_image", 25_557_032),
+    ],
+)  # fmt: skip
+def test_the_networks_of_paper_a_have_the_parameters_of_their_sources(name: str, of_torchvision: int) -> None:
+    """As torchvision documents them for 1000 classes; here there are 30."""
+    model = describe_model(name)
+    inputs = model.last_layer().in_features
+    assert isinstance(inputs, int)
+    assert parameter_count(model) == of_torchvision - 970 * (inputs + 1)
+    final = describe_model("resnet18_image", attention="cbam", shrinkage=True)
+    assert parameter_count(final) == parameter_count(describe_model("resnet18_cbam_image")) == 11_370_854
+    with pytest.raises(InputError, match="attention must be none, se, eca, cbam; got 'sea'"):
+        describe_model(name, attention="sea")
+    with pytest.raises(InputError, match="marks must be none or catalogue; got 'some'"):
+        describe_model(name, marks="some")
+
+
+@pytest.mark.parametrize("kind", ["se", "eca"])
+def test_attention_weighs_each_channel_as_a_whole(kind: Attention) -> None:
+    torch.manual_seed(1)
+    x = torch.rand(2, 64, 5, 7) + 0.1
+    weight = attention_2d(kind, 64)(x) / x
+    assert torch.allclose(weight, weight[..., :1, :1].expand_as(x), atol=1e-5)
+    assert weight[..., 0, 0].std(1).min() > 1e-3  # it differs between channels
+    assert attention_2d("none", 64)(x) is x
+
+
+def test_amplitude_and_duration_of_a_known_record() -> None:
+    """10 µm/s of 5 Hz from the onset for 20 s, on noise of 0.1 µm/s, on two components; the third is missing."""
+    model = create_model("amplitude_duration").eval()
+    assert isinstance(model, AmplitudeDuration)
+    t = torch.arange(6000) / 100 - 7.5
+    wave = torch.sin(2 * math.pi * 5 * t) * torch.where((t >= 0) & (t < 20), 1e-5, 1e-7)
+    x, valid = wave.expand(1, 3, 6000), torch.ones(1, 3, 6000)
+    valid[:, 2] = 0
+    amplitude, duration = model.features(x, valid)
+    assert amplitude.item() == pytest.approx(math.log10(1e-5 / math.sqrt(2)), abs=0.02)
+    assert 10 ** duration.item() == pytest.approx(20, abs=0.6)
+    with torch.no_grad():
+        location = model.raw(x, valid)[0, 0].item()
+    a, b = model.regress.weight[0].tolist()
+    expected = a * amplitude.item() + b * duration.item() + model.regress.bias.item()
+    assert location == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_last_layer_of_every_model_can_be_trained_alone(model: Model) -> None:

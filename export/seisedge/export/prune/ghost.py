@@ -87,7 +87,7 @@ class GhostSurgery(Surgery):
             if i in dropped:
                 continue
             to, attend = child.trunk.bottlenecks[place], child.trunk.attentions[place]
-            assert isinstance(to, GhostBottleneck) and isinstance(attend, CBAM)
+            assert isinstance(to, GhostBottleneck)
             out = channels[self.width[i]]
             inside, pairs = channels[f"inside {i}"], keep[f"inside {i}"]
             _copy_module(to.expand, block.expand, pairs, into)
@@ -100,21 +100,26 @@ class GhostSurgery(Surgery):
                 copy_norm(to.shortcut[1], block.shortcut[1], into)
                 copy_conv(to.shortcut[2], block.shortcut[2], out, into)
                 copy_norm(to.shortcut[3], block.shortcut[3], out)
-            copy_perceptron(attend.channel.shared, self.attentions[i].channel.shared, out)
-            copy_same(attend.spatial, self.attentions[i].spatial)
+            _copy_attention(attend, self.attentions[i], out)
             into, place = out, place + 1
         last = channels["last"]
         copy_conv(child.trunk.last[0], self.trunk.last[0], last, into)
         copy_norm(child.trunk.last[1], self.trunk.last[1], last)
-        copy_perceptron(child.trunk.attention.channel.shared, self.trunk.attention.channel.shared, last)
-        copy_same(child.trunk.attention.spatial, self.trunk.attention.spatial)
+        _copy_attention(child.trunk.attention, self.trunk.attention, last)
         with torch.no_grad():
             child.trunk.classify.weight.copy_(self.trunk.classify.weight[:, last])
             child.trunk.classify.bias.copy_(self.trunk.classify.bias)
             child.temperature.copy_(self.model.temperature)
 
 
-def _copy_module(to: GhostModule, of: GhostModule, pairs: Tensor, into: Tensor) -> None:
+def _copy_attention(to: nn.Module, of: nn.Module, kept: Tensor) -> None:
+    assert isinstance(to, CBAM) and isinstance(of, CBAM)
+    copy_perceptron(to.channel.shared, of.channel.shared, kept)
+    copy_same(to.spatial, of.spatial)
+
+
+def _copy_module(to: nn.Module, of: nn.Module, pairs: Tensor, into: Tensor) -> None:
+    assert isinstance(to, GhostModule) and isinstance(of, GhostModule)
     copy_conv(to.primary[0], of.primary[0], pairs, into)
     copy_norm(to.primary[1], of.primary[1], pairs)
     copy_conv(to.cheap[0], of.cheap[0], pairs)

@@ -19,13 +19,14 @@ from seisedge.train.archive.archive import find_dataset
 from seisedge.train.dataset.benchmark import folders_from
 from seisedge.train.dataset.holdout import KNOWN
 from seisedge.train.fit.distributed import join_world, leave_world, reported_to_launcher
+from seisedge.train.fit.imagenet import require_imagenet
 from seisedge.train.fit.loop import Settings
 from seisedge.train.fit.model_weights import SUFFIX
 from seisedge.train.fit.precision import PRECISIONS
 from seisedge.train.fit.request import is_interrupted
 from seisedge.train.fit.run import resume_training, run_training
 from seisedge.train.models import describe_model, parameter_count
-from seisedge.train.recipes.recipe import load_recipe, recipe_names
+from seisedge.train.recipes.recipe import Recipe, load_recipe, recipe_names
 
 EPILOG = """\b
 Examples:
@@ -133,6 +134,13 @@ def mix_from(texts: tuple[str, ...]) -> dict[str, float]:
 @click.option("--from", "source", type=click.Path(path_type=Path), metavar="RUN|M.pt|MODEL",
     help="Initial weights: a run, a file of tensors, or an event type model (event-type or M.onnx; needs onnx).",
 )  # fmt: skip
+@click.option(
+    "--weights",
+    "imagenet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Initial weights of a picture network, trained on ImageNet: a state_dict of torchvision (resnet18, vgg16, …).",
+)
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Resume an interrupted run.")
 @overwrite_option
 @click.option(
@@ -179,6 +187,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     out: Path | None,
     settings: tuple[str, ...],
     source: Path | None,
+    imagenet: Path | None,
     resume: Path | None,
     overwrite: bool,
     precision: str,
@@ -196,11 +205,11 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     if listing:
         click.echo(recipe_table())
         return
-    given = (recipe, data, mixture, settings, split, without, source, out, limit, overwrite)
+    given = (recipe, data, mixture, settings, split, without, source, imagenet, out, limit, overwrite)
     if resume is not None and any(given):
         raise click.UsageError(
             "--resume takes all parameters from RUN; it cannot be combined with RECIPE, --data, --mix, --set, --split, "
-            "--without, --from, -o, --overwrite or --limit"
+            "--without, --from, --weights, -o, --overwrite or --limit"
         )
     if recipe is None and resume is None:
         raise click.UsageError("RECIPE is missing; --list shows the bundled recipes")
@@ -218,7 +227,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 chosen = load_recipe(recipe or "", overrides | (TWO_CLASSES if without else {}))
                 folders = folders_from(data) or [find_dataset(Path.cwd())]
                 target = out or Path("runs") / chosen.name
-                weights = model_path(source) if source is not None and is_model(source) else source
+                weights = initial_weights(source, imagenet, chosen)
                 run = run_training(
                     chosen, folders, target, seed, where,
                     limit=limit, report=report, settings=how, weights=weights, checkpoint_s=checkpoint_every,
@@ -230,6 +239,16 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         leave_world(world)
     if world.first and target is not None:
         click.echo(f"{target}: checkpoint of {run.n_records} records; next: seisedge export {shlex.quote(str(target))}")
+
+
+def initial_weights(source: Path | None, imagenet: Path | None, recipe: Recipe) -> Path | None:
+    """The file or run of --from or --weights. Raises InputError."""
+    if imagenet is not None:
+        if source is not None:
+            raise InputError("--from and --weights both give initial weights; remove one of the two")
+        require_imagenet(imagenet, recipe)
+        return imagenet
+    return model_path(source) if source is not None and is_model(source) else source
 
 
 def is_model(source: Path) -> bool:

@@ -69,25 +69,27 @@ def is_started(out: Path) -> bool:
     return (out / FILE).is_file() and (out / STATE).is_dir()
 
 
-def weights_from(path: Path) -> dict[str, Tensor]:
-    """The weights in RUN, in its checkpoint, or in a file with a state_dict (torch.save). Raises InputError."""
+def weights_from(path: Path, option: str = "--from") -> dict[str, Tensor]:
+    """The weights in RUN, in its checkpoint, or in a file with a state_dict (torch.save). Raises InputError whose text
+    names the option.
+    """
     file = path / "checkpoint.pt" if path.is_dir() else path
     if not file.is_file():
-        raise InputError(f"--from {path}: no such run or weights file")
+        raise InputError(f"{option} {path}: no such run or weights file")
     try:
         values = tensors_from(file, "a file of tensors that torch can load with weights_only")
     except InputError as error:
-        raise InputError(f"--from {error}") from error
+        raise InputError(f"{option} {error}") from error
     for key in ("state", "state_dict", "model"):
         if isinstance(values, dict) and isinstance(values.get(key), dict):
             values = values[key]
             break
     if not isinstance(values, dict):
-        raise InputError(f"--from {path}: must contain a state_dict (tensors by name); got {type(values).__name__}")
+        raise InputError(f"{option} {path}: must contain a state_dict (tensors by name); got {type(values).__name__}")
     tensors = {k: v for k, v in values.items() if isinstance(v, Tensor)}
     if not tensors:
-        raise InputError(f"--from {path}: contains no tensors; must contain a state_dict (tensors by name)")
+        raise InputError(f"{option} {path}: contains no tensors; must contain a state_dict (tensors by name)")
     bad = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
     if bad:
-        raise InputError(f"--from {path}: the weights of '{shortened(bad[0])}' are not finite; give other weights")
+        raise InputError(f"{option} {path}: the weights of '{shortened(bad[0])}' are not finite; give other weights")
     return tensors

@@ -240,10 +240,14 @@ def load_weights(model: Model, weights: Weights | None, transfer: str) -> list[s
     """
     if weights is None:
         if transfer in ("last-layer", "late-layers"):
-            raise InputError(f"transfer '{transfer}' needs initial weights; give --from event-type or --from RUN")
+            raise InputError(
+                f"transfer '{transfer}' needs initial weights; give --from event-type, --from RUN or --weights FILE"
+            )
         return []
     if transfer == "scratch":
-        raise InputError("transfer 'scratch' uses no initial weights, but --from was given; remove one of the two")
+        raise InputError(
+            "transfer 'scratch' uses no initial weights, but --from or --weights was given; remove one of the two"
+        )
     own = model.state_dict()
     fits = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape and k != "temperature"}
     if not any(own[k].dtype.is_floating_point and own[k].ndim > 1 for k in fits):
@@ -252,4 +256,4 @@ def load_weights(model: Model, weights: Weights | None, transfer: str) -> list[s
         )
     model.load_state_dict(own | fits)
     anew = [k for k in own if k not in fits and k != "temperature"]
-    return [f"{len(fits)} tensors loaded from --from" + (f"; not loaded: {', '.join(anew)}" if anew else "")]
+    return [f"{len(fits)} initial tensors loaded" + (f"; not loaded: {', '.join(anew)}" if anew else "")]

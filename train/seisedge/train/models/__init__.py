@@ -6,8 +6,11 @@
 """
 
 from seisedge.train.models import (  # noqa: F401  importing registers them
+    alexnet_image,
+    amplitude_duration,
     capsnet_saad,
     cnn_barama,
+    cnn_image,
     cnn_liu,
     cnn_zhu,
     ganet,
@@ -16,6 +19,7 @@ from seisedge.train.models import (  # noqa: F401  importing registers them
     resnet,
     resnet_image,
     resnet_jia,
+    vgg_image,
     vgg_jia,
 )
 from seisedge.train.models._registry import (

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, softplus
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,3 +191,25 @@ class BinnedMagnitudeModel(MagnitudeModel):
         loss = self.criterion(logits, target)
         expected = torch.softmax(logits, -1) @ self.centres
         return torch.where(known, loss, 0.0), torch.zeros_like(loss), expected
+
+
+class LogisticMagnitudeModel(MagnitudeModel):
+    """A magnitude model whose `raw` is the location and the scale (batch, 2) of a logistic distribution over magnitude,
+    which is cut into the bins.
+    """
+
+    def probabilities(self, raw: Tensor) -> Tensor:
+        """Differences of the logistic distribution at the bins' edges, its scale times the temperature."""
+        location, scale = raw[:, 0], raw[:, 1]
+        z = (self.inner_edges - location[:, None]) / (scale * self.temperature)[:, None]
+        below = torch.sigmoid(z)  # (batch, n_labels - 1)
+        first, last = below[:, :1], torch.sigmoid(-z[:, -1:])
+        p = torch.cat([first, below[:, 1:] - below[:, :-1], last], dim=1).clamp(min=1e-7)
+        return p / p.sum(1, keepdim=True)
+
+
+def logistic_loss(location: Tensor, scale: Tensor, magnitude: Tensor) -> Tensor:
+    """(batch,): negative log of the logistic density at the magnitude, the limit of narrow bins; 0 if it is nan."""
+    known = torch.isfinite(magnitude)
+    z = (torch.where(known, magnitude, 0.0) - location) / scale
+    return torch.where(known, z + 2 * softplus(-z) + scale.log(), 0.0)

@@ -14,7 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seisedge.train.models._base import BinnedMagnitudeModel, Geometry, MagnitudeModel, magnitude_bins
+from seisedge.train.models._base import (
+    BinnedMagnitudeModel,
+    Geometry,
+    LogisticMagnitudeModel,
+    MagnitudeModel,
+    logistic_loss,
+    magnitude_bins,
+)
 from seisedge.train.models._registry import register_model
 from seisedge.train.models.cbam import CBAM
 from seisedge.train.models.filterbank import Filterbank
@@ -140,7 +147,7 @@ class ResNetPaper(BinnedMagnitudeModel):
         return out
 
 
-class ResNetOrdinal(MagnitudeModel):
+class ResNetOrdinal(LogisticMagnitudeModel):
     """A logistic distribution over magnitude, cut into the bins.
 
     location = slope · size + decay · log10(distance) + offset + residual: the classical formula, but distance and
@@ -196,15 +203,6 @@ class ResNetOrdinal(MagnitudeModel):
         location, scale, _ = self.from_features(*self.features(waveform, valid))
         return torch.stack([location, scale], dim=1)
 
-    def probabilities(self, raw: Tensor) -> Tensor:
-        """Differences of the logistic distribution at the bins' edges, its scale times the temperature."""
-        location, scale = raw[:, 0], raw[:, 1]
-        z = (self.inner_edges - location[:, None]) / (scale * self.temperature)[:, None]
-        below = torch.sigmoid(z)  # (batch, 31)
-        first, last = below[:, :1], torch.sigmoid(-z[:, -1:])
-        p = torch.cat([first, below[:, 1:] - below[:, :-1], last], dim=1).clamp(min=1e-7)
-        return p / p.sum(1, keepdim=True)
-
     def losses(
         self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -214,13 +212,11 @@ class ResNetOrdinal(MagnitudeModel):
         """
         x, mask, size = self.features(waveform, valid)
         location, scale, distance = self.from_features(x, mask, size - station_term)
-        known, placed = torch.isfinite(magnitude), torch.isfinite(log_distance)
-        z = (torch.where(known, magnitude, 0.0) - location) / scale
-        likelihood = z + 2 * nn.functional.softplus(-z) + scale.log()
+        placed = torch.isfinite(log_distance)
         error = nn.functional.smooth_l1_loss(
             distance, torch.where(placed, log_distance, 0.0), reduction="none", beta=0.1
         )
-        return torch.where(known, likelihood, 0.0), torch.where(placed, error, 0.0), location
+        return logistic_loss(location, scale, magnitude), torch.where(placed, error, 0.0), location
 
 
 @register_model

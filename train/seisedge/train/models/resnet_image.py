@@ -1,37 +1,41 @@
-"""ResNet18 with CBAM and residual shrinkage on a line plot of the waveform: magnitude bins, as in paper A.
+"""ResNet18, 34 and 50 on a line plot of the waveform, with attention and residual shrinkage: the networks of paper A.
 
-The amplitude scale is removed. With `marks = "catalogue"` the picture contains the times of P, S and the end of the
-signal. A station does not have them, so such a model reproduces the paper and cannot be exported. Layers have the names
-of torchvision, so that training can start from the weights of its `resnet18` (ImageNet): `--from resnet18.pth`.
+He et al. 2015, https://arxiv.org/abs/1512.03385: y = relu(F(x) + s(x)), s the identity, or a 1 × 1 convolution where
+the shape changes. In the 18 and 34 layers F has two convolutions of 3 × 3, in the 50 layers three, of 1 × 1, 3 × 3 and
+1 × 1, the last with four times as many filters. Shrinkage is on F(x), attention on y, after each block.
+
+| stage | 18 | 34 | 50 | filters | pixels |
+|---|---|---|---|---|---|
+| stem: convolution of 7 × 7, stride 2; maximum over 3 × 3, stride 2 | | | | 64 | 56 |
+| 1 to 4: blocks; the first of 2 to 4 with stride 2 | 2, 2, 2, 2 | 3, 4, 6, 3 | 3, 4, 6, 3 | 64 to 512 | 56 to 7 |
+| mean over all pixels, fully connected | | | | 30 | 1 |
+
+11,191,902, 21,300,062 and 23,569,502 parameters: the 11,689,512, 21,797,672 and 25,557,032 of torchvision, with 30 in
+place of 1000 classes. The final network of paper A, ResNet18 with CBAM and shrinkage, has 11,370,854.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
-from seisedge.runtime.errors import InputError
-from seisedge.train.models._base import BinnedMagnitudeModel, Geometry, PictureModel, magnitude_bins
+from seisedge.train.models._base import BinnedMagnitudeModel
 from seisedge.train.models._registry import register_model
-from seisedge.train.models.cbam_2d import CBAM2d, Shrinkage2d
-from seisedge.train.models.picture import LinePlot
-
-Marks = Literal["none", "catalogue"]
+from seisedge.train.models.attention_2d import Attention, attention_2d, shrinkage_2d
+from seisedge.train.models.picture_network import BINS, Additions, Marks, PictureNetwork
 
 
 class PictureBlock(nn.Module):
-    """Two 3 × 3 convolutions, shrinkage on their output, parallel to the shortcut; CBAM after the sum."""
+    """A residual block, see above. Parts have the names of torchvision."""
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+    expansion = 1
+
+    def __init__(self, channels_in: int, inner: int, stride: int, added: Additions) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels_out)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels_out)
-        self.shrink = Shrinkage2d(channels_out)
-        self.attend = CBAM2d(channels_out)
+        channels_out = inner * self.expansion
+        self.convolve(channels_in, inner, stride)
+        self.shrink = shrinkage_2d(added.shrinkage, channels_out)
+        self.attend = attention_2d(added.attention, channels_out)
         self.downsample = (
             nn.Identity()
             if stride == 1 and channels_in == channels_out
@@ -40,57 +44,103 @@ class PictureBlock(nn.Module):
             )
         )
 
+    def convolve(self, channels_in: int, inner: int, stride: int) -> None:
+        """Create the layers of F."""
+        self.conv1 = nn.Conv2d(channels_in, inner, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+
+    def residual(self, x: Tensor) -> Tensor:
+        """F(x)."""
+        out: Tensor = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return out
+
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels_in, h, w) → (batch, channels_out, h / stride, w / stride)."""
-        y = torch.relu(self.bn1(self.conv1(x)))
-        y = self.shrink(self.bn2(self.conv2(y)))
-        out: Tensor = self.attend(torch.relu(y + self.downsample(x)))
+        """(batch, channels_in, h, w) → (batch, expansion · inner, h / stride, w / stride)."""
+        out: Tensor = self.attend(torch.relu(self.shrink(self.residual(x)) + self.downsample(x)))
         return out
 
 
-class ResNetImage(PictureModel, BinnedMagnitudeModel):
-    """The paper's network: 60 s at 100 Hz from 7.5 s before P, 224 × 224 pixels, a softmax over the bins."""
+class PictureBottleneck(PictureBlock):
+    """The block of the 50 layers; the stride is that of the convolution of 3 × 3, as in torchvision."""
 
-    def __init__(self, marks: Marks) -> None:
-        labels, edges = magnitude_bins(outer=False)
-        super().__init__(Geometry(6_000, 100.0, 7.5), labels, edges, (0.0, 40.0))
-        if marks not in ("none", "catalogue"):
-            raise InputError(f"model 'resnet18_cbam_image': marks must be none or catalogue; got {marks!r}")
-        self.wants_marks = marks == "catalogue"
-        self.front = LinePlot(6_000)
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+    expansion = 4
+
+    def convolve(self, channels_in: int, inner: int, stride: int) -> None:
+        """Create the layers of F."""
+        self.conv1 = nn.Conv2d(channels_in, inner, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = nn.Conv2d(inner, inner * self.expansion, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(inner * self.expansion)
+
+    def residual(self, x: Tensor) -> Tensor:
+        """F(x)."""
+        x = torch.relu(self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))))
+        out: Tensor = self.bn3(self.conv3(x))
+        return out
+
+
+class ResNetImage(PictureNetwork):
+    """Four stages of residual blocks. depths: blocks of each stage."""
+
+    def __init__(
+        self, marks: Marks, block: type[PictureBlock], depths: tuple[int, ...], added: Additions, width: int = 64
+    ) -> None:
+        super().__init__(marks)
+        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.layer1 = nn.Sequential(PictureBlock(64, 64, 1), PictureBlock(64, 64, 1))
-        self.layer2 = nn.Sequential(PictureBlock(64, 128, 2), PictureBlock(128, 128, 1))
-        self.layer3 = nn.Sequential(PictureBlock(128, 256, 2), PictureBlock(256, 256, 1))
-        self.layer4 = nn.Sequential(PictureBlock(256, 512, 2), PictureBlock(512, 512, 1))
-        self.fc = nn.Linear(512, len(labels))
+        channels = width
+        stages: list[nn.Sequential] = []
+        for stage, depth in enumerate(depths):
+            blocks: list[nn.Module] = []
+            for k in range(depth):
+                blocks.append(block(channels, width << stage, 2 if stage and not k else 1, added))
+                channels = (width << stage) * block.expansion
+            stages.append(nn.Sequential(*blocks))
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.fc = nn.Linear(channels, BINS)
 
-    def picture(self, waveform: Tensor, valid: Tensor) -> Tensor:
-        """The picture (batch, 3, 224, 224), with the marks of the batch and, in training mode, the augmentation."""
-        picture = self.front(waveform, valid)
-        if self.wants_marks:
-            if self.marks is None:
-                raise InputError(
-                    "this model was trained on pictures with the catalogued times of P, S and end, which are missing "
-                    'here: it cannot be exported or run at a station; train it with arguments.marks = "none"'
-                )
-            picture = self.front.marked(picture, self.marks)
-        if self.training and self.distort is not None:
-            picture = self.distort(picture)
-        out: Tensor = picture
-        return out
+    def late_layers(self) -> list[nn.Module]:
+        """The last stage and the fully connected layer."""
+        return [self.layer4, self.fc]
 
-    def logits(self, waveform: Tensor, valid: Tensor, station_term: Tensor | None = None) -> Tensor:
-        """(batch, n_labels), before temperature. The amplitude scale is removed, so station_term is not used."""
-        x = self.maxpool(torch.relu(self.bn1(self.conv1(self.picture(waveform, valid)))))
+    def scores(self, picture: Tensor) -> Tensor:
+        """(batch, 3, 224, 224) → (batch, BINS)."""
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(picture))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         out: Tensor = self.fc(x.mean((2, 3)))
         return out
 
 
 @register_model
+def resnet18_image(
+    marks: Marks = "none", attention: Attention = "none", shrinkage: bool = False, width: int = 64
+) -> BinnedMagnitudeModel:
+    """ResNet18 on a 224 × 224 line plot; 30 bins. width: filters of the first stage."""
+    return ResNetImage(marks, PictureBlock, (2, 2, 2, 2), Additions(attention, shrinkage), width)
+
+
+@register_model
+def resnet34_image(
+    marks: Marks = "none", attention: Attention = "none", shrinkage: bool = False, width: int = 64
+) -> BinnedMagnitudeModel:
+    """ResNet34 on a 224 × 224 line plot; 30 bins. width: filters of the first stage."""
+    return ResNetImage(marks, PictureBlock, (3, 4, 6, 3), Additions(attention, shrinkage), width)
+
+
+@register_model
+def resnet50_image(
+    marks: Marks = "none", attention: Attention = "none", shrinkage: bool = False, width: int = 64
+) -> BinnedMagnitudeModel:
+    """ResNet50 on a 224 × 224 line plot; 30 bins. width: inner filters of the first stage."""
+    return ResNetImage(marks, PictureBottleneck, (3, 4, 6, 3), Additions(attention, shrinkage), width)
+
+
+@register_model
 def resnet18_cbam_image(marks: Marks = "none") -> BinnedMagnitudeModel:
-    """ResNet18 with CBAM and shrinkage on a 224 × 224 line plot; 30 bins."""
-    return ResNetImage(marks)
+    """The final network of paper A: ResNet18 with CBAM and shrinkage on a 224 × 224 line plot; 30 bins."""
+    return ResNetImage(marks, PictureBlock, (2, 2, 2, 2), Additions("cbam", True))

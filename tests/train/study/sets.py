@@ -29,8 +29,8 @@ def make_types(folder: Path, events: int = 40, stations: int = 2, **columns: obj
                     "station_code": f"S{s}", "trace_sampling_rate_hz": RATE_HZ, "trace_npts": len(t),
                     "source_type": kind, "source_magnitude": round(0.05 + 0.07 * e, 2), "subset": f"made{e // 20}",
                     "trace_p_arrival_sample": 400, "trace_s_arrival_sample": 500 + 5 * e,
-                    "trace_start_time": f"2020-01-{1 + e // 2:02}T{e % 2:02}:00:00Z",
-                    "source_origin_time": f"2020-01-{1 + e // 2:02}T{e % 2:02}:00:05Z", "trace_visible": "True",
+                    "trace_start_time": f"2020-01-{1 + e // 24:02}T{e % 24:02}:00:00Z",
+                    "source_origin_time": f"2020-01-{1 + e // 24:02}T{e % 24:02}:00:05Z", "trace_visible": "True",
                 }
                 | columns
             )  # fmt: skip

@@ -14,8 +14,8 @@ ANY_GAIN = (EITHER, KNOWN)  # the first of them that the report has
 class Column:
     """A figure of the evaluation: its name there, the parts of the data (the first that exists counts) and the level.
 
-    title: in the table. percent: shown in percent. transform: 'absolute', 'variance' (square of an sd), 'wrong' (number of
-    records that are not counted as right).
+    title: in the table. percent: shown in percent. transform: 'absolute', 'variance' (square of an sd), 'wrong'
+    (number of records that are not counted as right).
     """
 
     title: str

@@ -16,6 +16,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.timeline.resample import reaches_band
 from seisedge.train.dataset.columns import text
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
+from seisedge.train.fit.imagenet import require_imagenet
 from seisedge.train.models import describe_model
 from seisedge.train.recipes.recipe import Recipe, json_from_recipe, load_recipe
 from seisedge.train.study.features import what_feature_needs
@@ -80,6 +81,8 @@ def lines_of(study: Study, choice: Choice, items: Sequence[Item]) -> tuple[list[
             lines.append(Line(row=row, missing=what_feature_needs(row, items) if row.feature else ""))
             continue
         recipe = recipe_of(row, choice)
+        if row.start and choice.weights:
+            require_imagenet(Path(choice.weights), recipe)
         missing = "" if row.data.synthetic_events else what_is_missing(row, recipe, items, choice)
         absent = columns_without_values(row, recipe, items)
         if absent and not choice.smoke:
@@ -139,7 +142,7 @@ def key_of(job: Job) -> str:
     """Name of the folder of a training: that of the recipe, the seed, and a hash of everything that decides the
     result, so that rows of several studies that are the same training share one.
     """
-    recipe = json_from_recipe(msgspec.structs.replace(job.recipe, name="row", about="", group=""))
+    recipe = json_from_recipe(msgspec.structs.replace(job.recipe, name="row", about="", group="", row=0))
     choice = {"data": job.choice.data, "smoke": job.choice.smoke, "shuffle": job.choice.shuffle_labels}
     parts = [recipe, msgspec.json.encode(job.selection).decode(), job.seed, choice, job.start, job.weights]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
@@ -212,7 +215,8 @@ def what_is_missing(row: Row, recipe: Recipe, items: Sequence[Item], choice: Cho
         n = len({i.event for i in used if magnitude or LABEL_OF_KIND[i.kind] == name})
         if n < least:
             what = name if magnitude else f"of the class {name}"
-            return f"needs {least} events {what} with a Nyquist frequency above {recipe.data.pass_hz:g} Hz; the data have {n}"
+            band = f"a Nyquist frequency above {recipe.data.pass_hz:g} Hz"
+            return f"needs {least} events {what} in records with {band}; the data have {n}"
     if row.data.test_per_bin and not choice.smoke:
         try:
             selected(used, _scaled(row.data, choice), False, None)

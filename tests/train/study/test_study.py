@@ -108,7 +108,8 @@ def test_the_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     data, out = write_set(tmp_path / "made", rows, make_arrays(12)), tmp_path / "out"
     file = tmp_path / "times.toml"
     file.write_text(
-        'name = "times"\npaper = "A"\ntask = "magnitude"\nabout = "a"\nsource = "b"\ncolumns = ["tau"]\nplots = ["bars"]\n'
+        'name = "times"\npaper = "A"\ntask = "magnitude"\nabout = "a"\nsource = "b"\ncolumns = ["tau"]\n'
+        'plots = ["bars"]\n'
         '[[row]]\nname = "S"\nfeature = "S minus P"\npaper = {tau = 0.75}\n'
     )
     code, text = study(str(file), "--data", str(data), "-o", str(out))

@@ -40,7 +40,7 @@ def test_faults_of_a_table_are_errors() -> None:
     )
     assert study_from_toml(text.encode(), "x").row[0].paper == {"accuracy": 1.0}
     for change, message in (
-        (("accuracy\"]", "acuracy\"]"), "unknown column 'acuracy'"),
+        (('accuracy"]', 'acuracy"]'), "unknown column 'acuracy'"),
         (("{ accuracy", "{ auc"), "unknown figure of the paper without a column 'auc'"),
         (('name = "x"', 'name = "y"'), "name must be 'x'"),
         (("recipe =", "recipes ="), "unknown field `recipes`"),

@@ -134,7 +134,12 @@ def curve_of(run: Path) -> Curve | None:
     with file.open(newline="") as stream:
         rows = [{k: float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(stream)]
     held = [
-        (r["epoch"], r["held_loss"], r["held_score"], r.get("held_f1"))
+        (
+            r["epoch"],
+            r["held_loss"],
+            r["held_score"],
+            r["held_f1"] if math.isfinite(r.get("held_f1", math.nan)) else None,
+        )
         for r in rows
         if math.isfinite(r.get("held_loss", math.nan))
     ]

@@ -136,7 +136,10 @@ def some_of(items: Sequence[Item], few: Few) -> list[Item]:
         if key[0] and taken[key] < (few.test if key[1] else few.train):
             kept.add(group)
             taken[key] += len(of_group[group])
-    return [item for item in items if item.group in kept]
+    out = [item for item in items if item.group in kept]
+    for item in out:
+        item.changed["fold"] = ""  # dealt anew, so that a part is held out for the calibration
+    return out
 
 
 def leaking_events(items: Sequence[Item], side_of: Callable[[str], str]) -> list[str]:

@@ -189,12 +189,37 @@ class Wanted:
     """Which records are read. subsets: only these sources; None: all. leave_out: sources that are not read.
 
     synthetic: also records marked as synthetic. untyped: also events whose type is not stated, as kind 'untyped'.
+    max_magnitude, max_distance_km, after_s_s, unlabelled: see `recipe.DataSpec`; None: no condition.
     """
 
     subsets: Sequence[str] | None = None
     leave_out: Sequence[str] = ()
     synthetic: bool = False
     untyped: bool = False
+    max_magnitude: float | None = None
+    max_distance_km: float | None = None
+    after_s_s: float | None = None
+    unlabelled: str = ""
+
+    def fault(self, record: Record, rate_hz: float) -> str:
+        """Why the record is not read, by its magnitude, distance and S arrival; '' if it is."""
+        if record.kind == "noise":
+            return ""
+        conditions = (
+            ("magnitude", record.magnitude, self.max_magnitude, ""),
+            ("distance", record.distance_km, self.max_distance_km, " km"),
+        )
+        for what, value, largest, unit in conditions:
+            if largest is not None and value is None:
+                return f"no {what}, which the recipe limits"
+            if largest is not None and value is not None and value > largest:
+                return f"{what} above {largest:g}{unit}"
+        if self.after_s_s is None:
+            return ""
+        if record.s_arrival is None:
+            return "no S arrival, after which the recipe needs a part of the record"
+        ends = (record.n_samples - record.s_arrival) / rate_hz < self.after_s_s
+        return f"ends less than {self.after_s_s:g} s after S" if ends else ""
 
     def source(self, name: str) -> bool:
         """True if the source is read."""
@@ -219,9 +244,9 @@ def load_archive(
     kept in a temporary file; None: half of the memory of the machine. Raises InputError.
     """
     limit_bytes = default_limit_bytes() if memory_gb is None else round(memory_gb * 1e9)
-    reader = _Reader(rate_hz, pass_hz, wanted.untyped, limit_bytes)
+    reader = _Reader(rate_hz, pass_hz, wanted, limit_bytes)
     for folder in folders:
-        with Store(folder, reader.folder_of) as store:
+        with Store(folder, reader.folder_of, labelled=not wanted.unlabelled) as store:
             reader.note_folder(store)
             rows = [row for row in store.rows if wanted.source(row.get("subset", ""))]
             if limit is not None and len(rows) > limit:
@@ -282,8 +307,8 @@ def require_space(
 class _Reader:
     """Reads and resamples records one by one, and counts the records that are left out, by reason."""
 
-    def __init__(self, rate_hz: float, pass_hz: float, untyped: bool, limit_bytes: int | None) -> None:
-        self.rate_hz, self.pass_hz, self.untyped = rate_hz, pass_hz, untyped
+    def __init__(self, rate_hz: float, pass_hz: float, wanted: Wanted, limit_bytes: int | None) -> None:
+        self.rate_hz, self.pass_hz, self.wanted = rate_hz, pass_hz, wanted
         self.kept: list[tuple[Row, Record]] = []
         self.spool = Spool(limit_bytes)  # samples of the kept records
         self.left_out: Counter[str] = Counter()
@@ -308,9 +333,7 @@ class _Reader:
     def add(self, store: Store, row: Row) -> None:
         """Read, mask and resample one record, or count it as left out. Raises InputError."""
         rate = float(row["trace_sampling_rate_hz"])
-        kind, onset = kind_of(row), onset_of(row)
-        if self.untyped and not label_of(row) and not text(row, "source_class"):
-            kind = UNTYPED
+        kind, onset = self._kind_of(row), onset_of(row)
         reason = (
             f"Nyquist below {self.pass_hz:g} Hz" if not reaches_band(rate, self.pass_hz)
             else f"more than {MAX_RATE_IN_HZ:g} Hz" if rate > MAX_RATE_IN_HZ
@@ -359,15 +382,23 @@ class _Reader:
                 else "flat vertical"
             )  # fmt: skip
             self.with_nan += bool(n_nan and not reason)
+        if not reason:
+            record = _record(row, kind, onset or 0.0, parts, self.rate_hz / rate, _grid(start_ns, self.rate_hz, first))
+            reason = self.wanted.fault(record, self.rate_hz)
         if reason:
             self.left_out[reason] += 1
             return
         self.rates[rate] += 1
         self.integrated += is_acceleration(row)
         self.of_accelerometers += is_accelerometer(text(row, "trace_channel")) and not is_acceleration(row)
-        record = _record(row, kind, onset or 0.0, parts, self.rate_hz / rate, _grid(start_ns, self.rate_hz, first))
         self.kept.append((row, record))
         self.spool.add(parts)
+
+    def _kind_of(self, row: Row) -> str:
+        """The kind of the record; of one whose type is not stated, what the recipe takes it for."""
+        if label_of(row) or text(row, "source_class"):
+            return kind_of(row)
+        return UNTYPED if self.wanted.untyped else self.wanted.unlabelled or kind_of(row)
 
     def _with_sound_gain(self, row: Row, samples: Array) -> Row:
         """The record, without its gain if that is none; noted."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from seisedge.runtime.card import highest_pass_hz
 from seisedge.runtime.errors import InputError
@@ -17,9 +20,54 @@ RecordFilter = Callable[[Record], bool]
 
 def wanted_of(recipe: Recipe, model: Model) -> Wanted:
     """Which records a training reads."""
-    return Wanted(
-        leave_out=recipe.data.leave_out, synthetic=recipe.data.synthetic, untyped=isinstance(model, OnsetModel)
+    return dataclasses.replace(
+        selection_of(recipe), synthetic=recipe.data.synthetic, untyped=isinstance(model, OnsetModel)
     )
+
+
+def selection_of(recipe: Recipe) -> Wanted:
+    """The conditions of the recipe on all records, those of an evaluation too."""
+    data = recipe.data
+    return Wanted(
+        leave_out=data.leave_out, max_magnitude=data.max_magnitude, max_distance_km=data.max_distance_km,
+        after_s_s=data.after_s_s, unlabelled=data.unlabelled,
+    )  # fmt: skip
+
+
+def with_train_records(recipe: Recipe, model: Model, archive: Archive, seed: int) -> Archive:
+    """The archive in which only `data.train_records` of each label are training records; the others have no side.
+
+    Raises InputError if there are fewer.
+    """
+    wanted = recipe.data.train_records
+    if not wanted:
+        return archive
+    if model.task != "event_type":
+        raise InputError(f"recipe '{recipe.name}': data.train_records is for event types; remove the key")
+    if unknown := sorted(set(wanted) - set(model.labels)):
+        raise InputError(
+            f"recipe '{recipe.name}': data.train_records.{unknown[0]} is no label of model '{recipe.model}'; its "
+            f"labels are {', '.join(model.labels)}"
+        )
+    drop: set[int] = set()
+    for part in parts_of(recipe, model):
+        label = model.labels[part.label]
+        if label not in wanted:
+            continue
+        usable_ones = [
+            i for i, r in enumerate(archive.records) if r.split == "train" and usable(recipe, model, r, part)
+        ]
+        if len(usable_ones) < wanted[label]:
+            raise InputError(
+                f"recipe '{recipe.name}': data.train_records needs {wanted[label]} training records for {label}, but "
+                f"the data contain {len(usable_ones)}; add data, or lower the number "
+                f"(--set data.train_records.{label}={len(usable_ones)})"
+            )
+        usable_ones.sort(key=lambda i: archive.records[i].name)
+        order = np.random.default_rng(seed).permutation(len(usable_ones))
+        drop |= {usable_ones[k] for k in order[wanted[label] :]}
+    records = [dataclasses.replace(r, split="") if i in drop else r for i, r in enumerate(archive.records)]
+    return dataclasses.replace(archive, records=records)
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,13 @@ EMPTY = {"", "nan", "none", "null", "n/a", "na"}
 
 
 def number(row: Row, key: str) -> float | None:
-    """The value of a column; None if missing, empty or not finite. Raises InputError for other text."""
+    """The value of a column; None if missing, empty or not finite. Raises InputError for other text.
+
+    A single number in brackets is that number: STEAD writes its coda end so, as `[[2896.]]`.
+    """
     text = row.get(key, "").strip()
+    if text.startswith("["):
+        text = text.strip("[] ")
     if text.lower() in EMPTY:
         return None
     try:

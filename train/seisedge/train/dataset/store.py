@@ -53,8 +53,9 @@ class Store:
     The constructor raises InputError, which names the file and what is missing.
     """
 
-    def __init__(self, folder: Path, taken: Collection[str] = ()) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, taken: Collection[str] = (), labelled: bool = True) -> None:
+        """labelled: a column with the type of the event is required."""
+        self.folder, self._labelled = folder, labelled
         self._source = source_of_folder(text_from_path(folder.resolve().name), taken)
         self.chunks = chunks_of(folder)
         self._files: dict[str, h5py.File] = {}
@@ -160,7 +161,7 @@ class Store:
                 rate = "" if rated else self._common("sampling_rate", chunk)
                 if not rated and not rate:
                     missing.append("trace_sampling_rate_hz")
-                if not has_label(columns):
+                if self._labelled and not has_label(columns):
                     missing.append(f"source_type (nor {', '.join(LABELS[1:])})")
                 if missing:
                     raise InputError(f"{path}: no column {', '.join(missing)}")

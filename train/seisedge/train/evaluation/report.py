@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.paths import text_from_path
-from seisedge.train.archive.archive import Archive, Wanted, fingerprint, load_archive
+from seisedge.train.archive.archive import Archive, fingerprint, load_archive
 from seisedge.train.dataset.holdout import WHOLE
 from seisedge.train.evaluation import event_type, magnitude
 from seisedge.train.evaluation.answers import Answers, Bool, Predictor, windows_from
@@ -103,7 +104,7 @@ def evaluate(
     folders = own_order(subject, folders)
     own = fingerprint(folders) == subject.data_sha256
     rule = (split or subject.split) if own else WHOLE
-    wanted = Wanted(leave_out=subject.leave_out, untyped=subject.task == "onset")
+    wanted = dataclasses.replace(subject.selection, untyped=subject.task == "onset")
     archive = load_archive(folders, g.rate_hz, subject.pass_hz, split=rule, show_progress=True, wanted=wanted)
     names = [text_from_path(folder) for folder in folders]
     if subject.task == "onset":

@@ -19,14 +19,18 @@ from seisedge.runtime.engines import open_engine
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import model_path
 from seisedge.runtime.paths import text_from_path
-from seisedge.train.archive.archive import Archive
+from seisedge.train.archive.archive import Archive, Wanted
 from seisedge.train.archive.provenance import Provenance
+from seisedge.train.archive.task import selection_of
 from seisedge.train.dataset.event_hashes import event_hash, hashes_from_text, key_of_id
 from seisedge.train.models._base import Geometry, MagnitudeModel, Model, OnsetModel
 from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import load_run
 
 Floats = npt.NDArray[np.float64]
+
+
+EVERYTHING = Wanted()
 
 
 class Network(Protocol):
@@ -46,7 +50,7 @@ class Subject:
     event_hashes: of the training events (see `dataset.event_hashes`); None if not stated.
     n_unnamed_records: training records without an event id, which event_hashes cannot contain.
     model: the torch model; None for a model file. scale: of an onset detector. min_coverage: see the card.
-    leave_out: sources that the recipe does not read; unknown for a model file.
+    selection: which records the recipe reads; all of them for a model file, which does not state it.
     """
 
     name: str
@@ -69,7 +73,7 @@ class Subject:
     model: Model | None = None
     scale: OnsetScale | None = None
     min_coverage: float = 0.0
-    leave_out: tuple[str, ...] = ()
+    selection: Wanted = EVERYTHING
 
 
 def subject_from(name: str, device: torch.device) -> Subject:
@@ -151,7 +155,7 @@ def subject_of_model(recipe: Recipe, model: Model, station_term: dict[str, float
         model=model,
         scale=scale_of(model, recipe.detector.gate_ratio) if isinstance(model, OnsetModel) else None,
         min_coverage=recipe.min_coverage,
-        leave_out=tuple(recipe.data.leave_out),
+        selection=selection_of(recipe),
     )
 
 

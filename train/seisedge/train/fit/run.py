@@ -32,6 +32,7 @@ from seisedge.train.archive.task import (
     notes_on_faint_records,
     notes_on_short_records,
     wanted_of,
+    with_train_records,
 )
 from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
@@ -229,7 +230,8 @@ def _train(
         notes += notes_on_faint_records(recipe, archive)
     for note in [*notes, *notes_on_short_records(archive, model.geometry), *weighing]:
         report(note)
-    used = records_trained_on(recipe, model, archive)
+    drawn_from = with_train_records(recipe, model, archive, seed)
+    used = records_trained_on(recipe, model, drawn_from)
     if not isinstance(model, OnsetModel):
         require_contribution(recipe, archive, used)
     provenance = provenance_of(archive, used, [path_from_stored(folder) for folder in request.data], model.task)
@@ -247,13 +249,13 @@ def _train(
     ) -> Trained:
         checkpoint = CheckpointFile(out / STATE / f"{name}.pt", checkpoint_s)
         return train_model(
-            recipe, archive, chosen, seed, device, Progress(name),
+            recipe, drawn_from, chosen, seed, device, Progress(name),
             held_out=held_out, decisions=decisions, checkpoint=checkpoint, settings=settings, report=report,
         )  # fmt: skip
 
     with removed_without_state(out) if world.first and not request.data_sha256 else contextlib.nullcontext():
         part = stage("calibration", lambda r: r.split == "train" and r.fold != 0, in_fold_0, None)
-    calibration = calibration_of(recipe, part, archive, in_fold_0, device, report)
+    calibration = calibration_of(recipe, part, drawn_from, in_fold_0, device, report)
     trained = stage("training", lambda r: r.split == "train", None, part.decisions)
     trained.model.load_state_dict(calibration, strict=False)
     evaluation = evaluation_of(recipe, trained, archive, provenance, device, draws, report)

@@ -19,12 +19,16 @@ from torch import nn
 from seisedge.train.models._base import BinnedMagnitudeModel
 from seisedge.train.models._registry import register_model
 from seisedge.train.models.attention_2d import Attention
-from seisedge.train.models.picture_network import BINS, Additions, Marks, StackedNetwork
+from seisedge.train.models.picture_network import BINS, Additions, Input, Marks, StackedNetwork
 
 
 @register_model
 def alexnet_image(
-    marks: Marks = "none", attention: Attention = "none", shrinkage: bool = False, width: int = 64
+    marks: Marks = "none",
+    attention: Attention = "none",
+    shrinkage: bool = False,
+    width: int = 64,
+    onset_s: float = 7.5,
 ) -> BinnedMagnitudeModel:
     """AlexNet on a 224 × 224 line plot; 30 bins. width: filters of the first layer; the other widths are
     proportional.
@@ -42,4 +46,6 @@ def alexnet_image(
         nn.Dropout(0.5), nn.Linear(hidden, hidden), nn.ReLU(),
         nn.Linear(hidden, BINS),
     )  # fmt: skip
-    return StackedNetwork(marks, features, classifier, [width, 3 * width, 4 * width], Additions(attention, shrinkage))
+    return StackedNetwork(
+        Input(marks, onset_s), features, classifier, [width, 3 * width, 4 * width], Additions(attention, shrinkage)
+    )

@@ -29,13 +29,15 @@ SHORTEST_S = 0.1
 
 
 class AmplitudeDuration(LogisticMagnitudeModel):
-    """60 s at 100 Hz from 7.5 s before P, as for the networks of paper A; 30 bins."""
+    """60 s at 100 Hz, as for the networks of paper A; 30 bins."""
 
     times_s: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, onset_s: float) -> None:
+        if not NOISE_S < onset_s < 60:
+            raise ValueError(f"onset_s must be above {NOISE_S:g}, the noise before the onset, and below 60")
         labels, edges = magnitude_bins(outer=False)
-        geometry = Geometry(6_000, 100.0, 7.5)
+        geometry = Geometry(6_000, 100.0, onset_s)
         super().__init__(geometry, labels, edges, (1.0, 40.0))
         self.front = MagnitudeFrontEnd(MaskedHighpass(geometry.rate_hz, pool=10), geometry.rate_hz, pool=10)
         self.register_buffer("times_s", (torch.arange(600) + 0.5) / 10 - geometry.onset_s, persistent=False)
@@ -75,6 +77,6 @@ class AmplitudeDuration(LogisticMagnitudeModel):
 
 
 @register_model
-def amplitude_duration() -> MagnitudeModel:
-    """Regression of the magnitude on log amplitude and log duration; 30 bins."""
-    return AmplitudeDuration()
+def amplitude_duration(onset_s: float = 7.5) -> MagnitudeModel:
+    """Regression of the magnitude on log amplitude and log duration; 30 bins. onset_s: nominal P in the window."""
+    return AmplitudeDuration(onset_s)

@@ -18,12 +18,16 @@ from torch import nn
 from seisedge.train.models._base import BinnedMagnitudeModel
 from seisedge.train.models._registry import register_model
 from seisedge.train.models.attention_2d import Attention
-from seisedge.train.models.picture_network import BINS, Additions, Marks, StackedNetwork
+from seisedge.train.models.picture_network import BINS, Additions, Input, Marks, StackedNetwork
 
 
 @register_model
 def cnn_image(
-    marks: Marks = "none", attention: Attention = "none", shrinkage: bool = False, width: int = 16
+    marks: Marks = "none",
+    attention: Attention = "none",
+    shrinkage: bool = False,
+    width: int = 16,
+    onset_s: float = 7.5,
 ) -> BinnedMagnitudeModel:
     """Four convolutions on a 224 × 224 line plot; 30 bins. width: filters of the first one."""
     widths = [width, 2 * width, 4 * width, 4 * width]
@@ -33,4 +37,6 @@ def cnn_image(
     classifier = nn.Sequential(
         nn.Linear(14 * 14 * widths[-1], 8 * width), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8 * width, BINS)
     )
-    return StackedNetwork(marks, nn.Sequential(*layers), classifier, widths, Additions(attention, shrinkage))
+    return StackedNetwork(
+        Input(marks, onset_s), nn.Sequential(*layers), classifier, widths, Additions(attention, shrinkage)
+    )

@@ -29,18 +29,28 @@ class Additions:
     shrinkage: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """The picture: its marks, and the nominal time of P in s from the start of the window of 60 s."""
+
+    marks: Marks = "none"
+    onset_s: float = 7.5
+
+
 class PictureNetwork(PictureModel, BinnedMagnitudeModel):
-    """60 s at 100 Hz from 7.5 s before P, a network on the picture, a softmax over the bins.
+    """60 s at 100 Hz, a network on the picture, a softmax over the bins.
 
     Layers of subclasses have the names of torchvision, so that its weights can be loaded.
     """
 
-    def __init__(self, marks: Marks) -> None:
+    def __init__(self, given: Input) -> None:
+        if given.marks not in get_args(Marks):
+            raise ValueError(f"marks must be none or catalogue; got {given.marks!r}")
+        if not 0 < given.onset_s < 60:
+            raise ValueError(f"onset_s must be above 0 and below 60; got {given.onset_s:g}")
         labels, edges = magnitude_bins(outer=False)
-        super().__init__(Geometry(6_000, 100.0, 7.5), labels, edges, (0.0, 40.0))
-        if marks not in get_args(Marks):
-            raise ValueError(f"marks must be none or catalogue; got {marks!r}")
-        self.wants_marks = marks == "catalogue"
+        super().__init__(Geometry(6_000, 100.0, given.onset_s), labels, edges, (0.0, 40.0))
+        self.wants_marks = given.marks == "catalogue"
         self.front = LinePlot(6_000)
 
     def picture(self, waveform: Tensor, valid: Tensor) -> Tensor:
@@ -75,9 +85,9 @@ class StackedNetwork(PictureNetwork):
     """
 
     def __init__(
-        self, marks: Marks, features: nn.Sequential, classifier: nn.Sequential, channels: list[int], added: Additions
+        self, given: Input, features: nn.Sequential, classifier: nn.Sequential, channels: list[int], added: Additions
     ) -> None:
-        super().__init__(marks)
+        super().__init__(given)
         self.features, self.classifier = features, classifier
         self.shrinks = nn.ModuleList(shrinkage_2d(added.shrinkage, c) for c in channels)
         self.attentions = nn.ModuleList(attention_2d(added.attention, c) for c in channels)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from seisedge.train.models._base import BinnedMagnitudeModel
 from seisedge.train.models._registry import register_model
 from seisedge.train.models.attention_2d import Attention, attention_2d, shrinkage_2d
-from seisedge.train.models.picture_network import BINS, Additions, Marks, PictureNetwork
+from seisedge.train.models.picture_network import BINS, Additions, Input, Marks, PictureNetwork
 
 
 class PictureBlock(nn.Module):
@@ -87,9 +87,9 @@ class ResNetImage(PictureNetwork):
     """Four stages of residual blocks. depths: blocks of each stage."""
 
     def __init__(
-        self, marks: Marks, block: type[PictureBlock], depths: tuple[int, ...], added: Additions, width: int = 64
+        self, given: Input, block: type[PictureBlock], depths: tuple[int, ...], added: Additions, width: int = 64
     ) -> None:
-        super().__init__(marks)
+        super().__init__(given)
         self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
@@ -118,29 +118,41 @@ class ResNetImage(PictureNetwork):
 
 @register_model
 def resnet18_image(
-    marks: Marks = "none", attention: Attention = "none", shrinkage: bool = False, width: int = 64
+    marks: Marks = "none",
+    attention: Attention = "none",
+    shrinkage: bool = False,
+    width: int = 64,
+    onset_s: float = 7.5,
 ) -> BinnedMagnitudeModel:
     """ResNet18 on a 224 × 224 line plot; 30 bins. width: filters of the first stage."""
-    return ResNetImage(marks, PictureBlock, (2, 2, 2, 2), Additions(attention, shrinkage), width)
+    return ResNetImage(Input(marks, onset_s), PictureBlock, (2, 2, 2, 2), Additions(attention, shrinkage), width)
 
 
 @register_model
 def resnet34_image(
-    marks: Marks = "none", attention: Attention = "none", shrinkage: bool = False, width: int = 64
+    marks: Marks = "none",
+    attention: Attention = "none",
+    shrinkage: bool = False,
+    width: int = 64,
+    onset_s: float = 7.5,
 ) -> BinnedMagnitudeModel:
     """ResNet34 on a 224 × 224 line plot; 30 bins. width: filters of the first stage."""
-    return ResNetImage(marks, PictureBlock, (3, 4, 6, 3), Additions(attention, shrinkage), width)
+    return ResNetImage(Input(marks, onset_s), PictureBlock, (3, 4, 6, 3), Additions(attention, shrinkage), width)
 
 
 @register_model
 def resnet50_image(
-    marks: Marks = "none", attention: Attention = "none", shrinkage: bool = False, width: int = 64
+    marks: Marks = "none",
+    attention: Attention = "none",
+    shrinkage: bool = False,
+    width: int = 64,
+    onset_s: float = 7.5,
 ) -> BinnedMagnitudeModel:
     """ResNet50 on a 224 × 224 line plot; 30 bins. width: inner filters of the first stage."""
-    return ResNetImage(marks, PictureBottleneck, (3, 4, 6, 3), Additions(attention, shrinkage), width)
+    return ResNetImage(Input(marks, onset_s), PictureBottleneck, (3, 4, 6, 3), Additions(attention, shrinkage), width)
 
 
 @register_model
-def resnet18_cbam_image(marks: Marks = "none") -> BinnedMagnitudeModel:
+def resnet18_cbam_image(marks: Marks = "none", onset_s: float = 7.5) -> BinnedMagnitudeModel:
     """The final network of paper A: ResNet18 with CBAM and shrinkage on a 224 × 224 line plot; 30 bins."""
-    return ResNetImage(marks, PictureBlock, (2, 2, 2, 2), Additions("cbam", True))
+    return ResNetImage(Input(marks, onset_s), PictureBlock, (2, 2, 2, 2), Additions("cbam", True))

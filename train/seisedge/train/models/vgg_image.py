@@ -16,7 +16,7 @@ from torch import nn
 from seisedge.train.models._base import BinnedMagnitudeModel
 from seisedge.train.models._registry import register_model
 from seisedge.train.models.attention_2d import Attention
-from seisedge.train.models.picture_network import BINS, Additions, Marks, StackedNetwork
+from seisedge.train.models.picture_network import BINS, Additions, Input, Marks, StackedNetwork
 
 DEPTHS = (2, 2, 3, 3, 3)
 FACTORS = (1, 2, 4, 8, 8)
@@ -24,7 +24,11 @@ FACTORS = (1, 2, 4, 8, 8)
 
 @register_model
 def vgg16_image(
-    marks: Marks = "none", attention: Attention = "none", shrinkage: bool = False, width: int = 64
+    marks: Marks = "none",
+    attention: Attention = "none",
+    shrinkage: bool = False,
+    width: int = 64,
+    onset_s: float = 7.5,
 ) -> BinnedMagnitudeModel:
     """VGG16 on a 224 × 224 line plot; 30 bins. width: filters of the first stage; the other widths are
     proportional.
@@ -43,4 +47,6 @@ def vgg16_image(
         nn.Linear(hidden, BINS),
     )  # fmt: skip
     widths = [factor * width for factor in FACTORS]
-    return StackedNetwork(marks, nn.Sequential(*layers), classifier, widths, Additions(attention, shrinkage))
+    return StackedNetwork(
+        Input(marks, onset_s), nn.Sequential(*layers), classifier, widths, Additions(attention, shrinkage)
+    )

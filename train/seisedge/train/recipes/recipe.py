@@ -67,6 +67,12 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         folder with the share 0 is not trained on.
     synthetic: train also on records marked `trace_synthetic`; they are never held out.
     leave_out: sources that are not read at all.
+    max_magnitude, max_distance_km: events above are not read, and events without that value neither. A distance is the
+        hypocentral one if the depth is known. after_s_s: an event is read only if its record contains the S arrival
+        and this many seconds after it.
+    unlabelled: kind of the events whose type the data do not state, for catalogues of earthquakes; '': not read.
+    train_records: label → number of its training records, drawn with the seed; a label that is not named has all. With
+        the same seed a larger number adds records to those of a smaller one.
     """
 
     pass_hz: float
@@ -79,9 +85,20 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     synthetic: bool = False
     mix: dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]] = {}
     leave_out: list[str] = []
+    max_magnitude: float | None = None
+    max_distance_km: float | None = None
+    after_s_s: float | None = None
+    unlabelled: Literal["", "tectonic"] = ""
+    train_records: dict[Literal["tectonic", "non-tectonic", "noise"], Annotated[int, msgspec.Meta(ge=1)]] = {}
 
     def __post_init__(self) -> None:
-        check_bounds(self, {"pass_hz": (0.1, 1000, "it is the upper edge of the pass band in Hz")})
+        bounds: Bounds = {
+            "pass_hz": (0.1, 1000, "it is the upper edge of the pass band in Hz"),
+            "max_magnitude": (-5, 10, "it is a magnitude"),
+            "max_distance_km": (0, 20_040, "it is a distance on the Earth"),
+            "after_s_s": (0, MAX_WINDOW_S, "it is a part of a record in s"),
+        }
+        check_bounds(self, {key: value for key, value in bounds.items() if getattr(self, key) is not None})
         check_weights(self, ("tectonic", "non_tectonic", "noise", "distance_only"))
         for key in self.non_tectonic:
             if key.partition("/")[0] not in KINDS_NOT_TECTONIC or not key.partition("/")[2]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seisedge.train.archive.archive import Archive
-from seisedge.train.fit.loop import Trained, train_model
+from seisedge.train.fit.loop import Settings, Trained, train_model
 from seisedge.train.fit.stage import Stage
 from seisedge.train.recipes.recipe import Recipe, load_recipe
 
@@ -49,8 +49,8 @@ def test_the_f1_on_held_out_records_is_the_mean_of_the_labels(few: Archive) -> N
     """With known answers: the network of the average is replaced by one that answers the first label always."""
     recipe = load_recipe("event-type", {"arguments.width": 8, "optimisation.steps": 1, "optimisation.batch": 4})
     stage = Stage(
-        recipe, few, lambda r: r.split == "train" and r.fold != 0, 1, torch.device("cpu"),
-        lambda r: r.split == "train" and r.fold == 0,
+        recipe, few, lambda r: r.split == "train" and r.fold != 0, 1, CPU,
+        lambda r: r.split == "train" and r.fold == 0, None, Settings(), lambda _: None,
     )  # fmt: skip
     assert stage.validation is not None
     classify = stage.average.last_layer()

@@ -13,7 +13,7 @@ Examples:
   seisedge study --list
   seisedge study ablation --smoke
   seisedge study baselines-b --data mine --seeds 3 -o studies/baselines-b
-  seisedge study depth --data seisbench:STEAD --device cuda
+  seisedge study depth --data seisbench:STEAD --set data.max_magnitude=3.0 --set data.split=event
   seisedge study --all --smoke
 """
 
@@ -47,7 +47,11 @@ Examples:
     help="Share of the numbers of records that the paper's rows demand (final-300, imbalance-ratio).",
 )
 @click.option(
-    "--steps", type=click.IntRange(1), metavar="N", help="At most N steps in each training [default: of the recipes]."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Value that takes precedence over the recipes of all rows; may be repeated.",
 )
 @click.option(
     "--weights",
@@ -75,7 +79,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     out: Path | None,
     partial: bool,
     scale: float,
-    steps: int | None,
+    settings: tuple[str, ...],
     weights: Path | None,
     shuffle_labels: bool,
     device: str,
@@ -103,7 +107,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     from seisedge.runtime.errors import FailedError
     from seisedge.runtime.machine import cores
     from seisedge.train.archive.archive import find_dataset
-    from seisedge.train.commands.train import device_from, out_of_memory_as_error
+    from seisedge.train.commands.train import device_from, out_of_memory_as_error, overrides_from
     from seisedge.train.dataset.benchmark import folders_from
     from seisedge.train.study.conduct import conduct
     from seisedge.train.study.plan import Choice
@@ -117,7 +121,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     folders = folders_from(data) or [find_dataset(Path.cwd())]
     choice = Choice(
         data=[str(folder.resolve()) for folder in folders], smoke=smoke, seeds=seeds, shuffle_labels=shuffle_labels,
-        scale=scale, steps=steps or 0, weights=str(weights.resolve()) if weights is not None else "",
+        scale=scale, settings=overrides_from(settings), weights=str(weights.resolve()) if weights is not None else "",
     )  # fmt: skip
     target = out or Path("studies") / title
     devices = devices_from(device, workers or cores())

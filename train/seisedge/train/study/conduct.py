@@ -104,7 +104,7 @@ def claim(out: Path, owner: Owner) -> None:
     write_atomically(file, msgspec.json.format(msgspec.json.encode(owner), indent=1))
 
 
-DECIDING = ("smoke", "shuffle_labels", "scale", "steps", "weights")
+DECIDING = ("smoke", "shuffle_labels", "scale", "settings", "weights")
 
 
 def stamp_of(choice: Choice) -> str:

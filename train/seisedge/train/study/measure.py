@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from seisedge.runtime.inference.estimate import bins_of, magnitude_label
-from seisedge.train.archive.archive import Archive, Wanted, load_archive
+from seisedge.train.archive.archive import Archive, load_archive
 from seisedge.train.bootstrap import Floats
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers, Predictor, windows_from
@@ -37,8 +37,7 @@ def measure(run: Path, folders: list[Path], device: torch.device, draws: int) ->
     """Report, answers on held-out records, gallery, and why there is no report, for a run. Raises InputError."""
     subject = subject_from(str(run), device)
     archive = load_archive(
-        folders, subject.geometry.rate_hz, subject.pass_hz, split=subject.split,
-        wanted=Wanted(leave_out=subject.leave_out),
+        folders, subject.geometry.rate_hz, subject.pass_hz, split=subject.split, wanted=subject.selection
     )  # fmt: skip
     try:
         report = evaluate_archive(subject, archive, [f.name for f in folders], device, draws=draws, curves=False)

@@ -27,11 +27,13 @@ from seisedge.train.study.table import Row, Selection, Study
 SMOKE: dict[str, Any] = {"optimisation.steps": 3, "optimisation.epochs": 0, "optimisation.batch": 4}
 LEAST_EVENTS = 15  # of each class: a fifth of them, three, are held out; fewer give no interval
 LEAST_EVENTS_SMOKE = 5
+SMOKE_SCALE = 0.05  # of the numbers of records of a row
+LEAST_RECORDS = 4  # of a label, of which one fold is held out
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """How a study is run. data: folders. scale: share of the numbers of records that rows demand. weights: a file of
-    initial weights for rows that start from those of another task; '': they are trained here.
+    initial weights for rows that start from those of another training; empty: trained here. settings: keys of recipes.
     """
 
     data: list[str]
@@ -39,7 +41,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     seeds: int = 1
     shuffle_labels: bool = False
     scale: float = 1.0
-    steps: int = 0
+    settings: dict[str, Any] = {}
     weights: str = ""
 
 
@@ -110,16 +112,17 @@ def lines_of(study: Study, choice: Choice, items: Sequence[Item]) -> tuple[list[
 
 
 def recipe_of(row: Row, choice: Choice) -> Recipe:
-    """The recipe of a row with the changes of the row, of --smoke and of --steps. Raises InputError."""
-    overrides = dict(row.set)
-    if choice.steps:
-        overrides["optimisation.steps"] = choice.steps
-    recipe = load_recipe(row.recipe, overrides | (SMOKE if choice.smoke else {}))
-    limits: dict[str, int] = getattr(recipe.data, "train_records", {})
+    """The recipe of a row with the changes of --set, the row, and --smoke, in this order. Raises InputError."""
+    overrides = choice.settings | row.set | (SMOKE if choice.smoke else {})
+    if row.data.test_source or row.data.test_per_bin:
+        overrides["data.split"] = ""  # the column split of the selection
+    recipe = load_recipe(row.recipe, overrides)
+    limits = recipe.data.train_records
     if limits and (choice.scale < 1 or choice.smoke):
-        scale = min(choice.scale, 0.05) if choice.smoke else choice.scale
-        scaled = {name: max(round(n * scale), 2) for name, n in limits.items()}
-        recipe = load_recipe(row.recipe, overrides | (SMOKE if choice.smoke else {}) | {"data.train_records": scaled})
+        scale = min(choice.scale, SMOKE_SCALE) if choice.smoke else choice.scale
+        for name, n in limits.items():
+            overrides[f"data.train_records.{name}"] = max(round(n * scale), LEAST_RECORDS)
+        recipe = load_recipe(row.recipe, overrides)
     return recipe
 
 
@@ -222,8 +225,7 @@ def what_is_missing(row: Row, recipe: Recipe, items: Sequence[Item], choice: Cho
             selected(used, _scaled(row.data, choice), False, None)
         except InputError as error:
             return f"{error}; --scale lowers the number"
-    limits: dict[str, int] = getattr(recipe.data, "train_records", {})
-    for name, wanted in limits.items():
+    for name, wanted in recipe.data.train_records.items():
         have = [i for i in used if LABEL_OF_KIND[i.kind] == name]
         train = (
             sum(i.get("split") != "test" for i in have) if any(i.get("split") for i in have) else int(0.8 * len(have))

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 import msgspec
+from tests import papers_page
 
 from seisedge.cli import COMMANDS, HELP_OF_EXTRAS, main
 from seisedge.runtime.bench.report import Report
@@ -34,6 +35,7 @@ def files() -> dict[Path, str]:
         SCHEMAS / "bench-1.schema.json": _schema(Report, "seisedge.bench/1"),
         SCHEMAS / "hardware.schema.json": _schema(Profile, "Hardware profile (TOML)"),
         ROOT / "docs" / "commands.md": _reference(),
+        papers_page.PAGE: papers_page.page(),
         HELP: _help_of_extras(),
         **{STATION_FILES / f"{kind}.toml": _station_file(kind) for kind in ("datalink", "shake-udp", "archive")},
     }

@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         "train",
         "Measure a model on events not used for training.",
     ),
+    "study": ("seisedge.train.commands.study:command", "train", "Train and compare the tables of the seed papers."),
     "calibrate": ("seisedge.train.commands.calibrate:command", "train", "Fit a station's magnitude correction."),
     "export": ("seisedge.export.commands.export:command", "export", "Export a training run as a model file."),
     "compile": ("seisedge.export.commands.compile:command", None, "Build TensorRT engines of model files."),

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from seisedge.train.archive.archive import Archive
-from seisedge.train.fit.loop import Trained, train_model
+from seisedge.train.fit.loop import Settings, Trained, train_model
+from seisedge.train.fit.stage import Stage
 from seisedge.train.recipes.recipe import Recipe, load_recipe
 
 CPU = torch.device("cpu")
@@ -42,3 +43,20 @@ def test_station_terms_are_learned_where_the_gain_is_unknown(few: Archive) -> No
     unknown = {r.station for r in few.records if r.gain is None and r.split == "train"}
     assert set(trained.station_term) < unknown  # only those of the recipe's records
     assert any(term != 0 for term in trained.station_term.values())
+
+
+def test_the_f1_on_held_out_records_is_the_mean_of_the_labels(few: Archive) -> None:
+    """With known answers: the network of the average is replaced by one that answers the first label always."""
+    recipe = load_recipe("event-type", {"arguments.width": 8, "optimisation.steps": 1, "optimisation.batch": 4})
+    stage = Stage(
+        recipe, few, lambda r: r.split == "train" and r.fold != 0, 1, CPU,
+        lambda r: r.split == "train" and r.fold == 0, None, Settings(), lambda _: None,
+    )  # fmt: skip
+    assert stage.validation is not None
+    classify = stage.average.last_layer()
+    assert isinstance(classify, torch.nn.Linear)
+    with torch.no_grad():
+        classify.weight.zero_()
+        classify.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
+    # Each label has the same weight: precision 1/3 and recall 1 give 1/2 for the first label, 0 for the other two
+    assert stage.validation.f1(stage.objective, stage.average) == pytest.approx(1 / 6)

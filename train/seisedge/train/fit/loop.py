@@ -136,6 +136,7 @@ def log_row(stage: Stage, validate: bool) -> Row:
         "rate": stage.optimiser.param_groups[0]["lr"],
         "held_loss": float("nan"),
         "held_score": float("nan"),
+        "held_f1": float("nan"),
         "samples_s": batch * stage.since / max(stage.seconds - earlier, 1e-9),
         "seconds": stage.seconds,
     }
@@ -144,6 +145,7 @@ def log_row(stage: Stage, validate: bool) -> Row:
     if validate and stage.validation is not None:
         held_loss, held_score = stage.validation.measure(stage.objective, stage.average)
         row["held_loss"], row["held_score"] = stage.world.from_first(held_loss), held_score
+        row["held_f1"] = stage.validation.f1(stage.objective, stage.average)
     return row
 
 
@@ -160,7 +162,8 @@ def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
 def write_log(path: Path, log: list[Row]) -> None:
     """Write the log as CSV."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(log[0]) if log else ["step"], lineterminator="\n")
+    columns = list(dict.fromkeys(key for row in log for key in row)) or ["step"]  # an older version wrote fewer
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(log)
     write_atomically(path, text.getvalue().encode())

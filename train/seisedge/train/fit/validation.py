@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +17,7 @@ from seisedge.train.archive.streams import StreamMixer
 from seisedge.train.archive.task import RecordFilter
 from seisedge.train.evaluation.predict import training_windows
 from seisedge.train.fit.objective import Objective, OnsetObjective
-from seisedge.train.models._base import Model, OnsetModel
+from seisedge.train.models._base import MagnitudeModel, Model, OnsetModel
 from seisedge.train.recipes.recipe import Recipe
 
 AT_MOST = 256  # windows for each answer length
@@ -28,6 +30,9 @@ class Validation(Protocol):
 
     def measure(self, objective: nn.Module, average: nn.Module) -> tuple[float, float]:
         """Loss and score of the averaged model."""
+
+    def f1(self, objective: nn.Module, average: nn.Module) -> float:
+        """F1 of the averaged model, the mean of the labels present; nan where it is not defined."""
 
 
 class WindowValidation:
@@ -59,8 +64,7 @@ class WindowValidation:
         totals = torch.zeros(2)
         for draw in self.draws:
             size = len(draw.record)
-            for first in range(0, size, PIECE):
-                part = Draw(**{k: getattr(draw, k)[first : first + PIECE] for k in Draw.__dataclass_fields__})
+            for part in _pieces(draw):
                 x, valid = self.cutter.cut(part)
                 show_marks(objective.model, self.cutter, part)
                 label, record = (torch.from_numpy(v).to(x.device) for v in (part.label, part.record))
@@ -69,6 +73,35 @@ class WindowValidation:
         objective.model = trained
         loss, score = (totals / len(self.draws)).tolist()
         return loss, score
+
+    @torch.no_grad()
+    def f1(self, objective: nn.Module, average: nn.Module) -> float:
+        """F1 by argmax: of the bins of a magnitude model, else of the labels; each draw has the same total weight."""
+        if not isinstance(objective, Objective) or not isinstance(average, Model):
+            raise TypeError(f"no windows for {type(objective).__name__}")
+        average.eval()
+        counts = np.zeros((len(average.labels), len(average.labels)))
+        for draw in self.draws:
+            for part in _pieces(draw):
+                x, valid = self.cutter.cut(part)
+                show_marks(average, self.cutter, part)
+                record = torch.from_numpy(part.record).to(x.device)
+                raw = average.raw(objective.in_unit(x, record), valid)
+                answer = average.probabilities(raw).argmax(1).cpu().numpy()
+                truth = part.label
+                if isinstance(average, MagnitudeModel):
+                    magnitude = torch.nan_to_num(objective.facts.magnitude[record])
+                    truth = torch.bucketize(magnitude, average.inner_edges).cpu().numpy()
+                np.add.at(counts, (truth, answer), 1 / len(draw.record))
+        present = np.flatnonzero(counts.sum(1))
+        of_label = [2 * counts[k, k] / (counts[k].sum() + counts[:, k].sum()) for k in present]
+        return float(np.mean(of_label)) if of_label else math.nan
+
+
+def _pieces(draw: Draw) -> Iterator[Draw]:
+    """The windows of a draw, PIECE at a time."""
+    for first in range(0, len(draw.record), PIECE):
+        yield Draw(**{k: getattr(draw, k)[first : first + PIECE] for k in Draw.__dataclass_fields__})
 
 
 class StreamValidation:
@@ -89,3 +122,7 @@ class StreamValidation:
         objective.model = trained
         loss, score = totals.mean(0).tolist()
         return loss, score
+
+    def f1(self, objective: nn.Module, average: nn.Module) -> float:
+        """Not defined for a detector."""
+        return math.nan

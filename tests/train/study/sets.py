@@ -1,0 +1,73 @@
+"""A data set that a small network learns in seconds: the two types have different frequencies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from tests.train.dataset.sets import write_set
+
+RATE_HZ = 40.0
+KINDS = ("earthquake", "explosion")
+
+
+def make_types(folder: Path, events: int = 40, stations: int = 2, **columns: object) -> Path:
+    """`events` events of alternating type, each at `stations` stations: 60 s at 40 Hz with P after 10 s."""
+    rng = np.random.default_rng(1)
+    t = np.arange(2400) / RATE_HZ
+    rows, arrays = [], []
+    for e in range(events):
+        kind = KINDS[e % 2]
+        frequency_hz = (2.5, 9.0)[e % 2]
+        for s in range(stations):
+            decay = np.where(t > 10, np.exp(-(t - 10) / 8), 0)
+            wave = 3000 * decay * np.sin(2 * np.pi * frequency_hz * t + rng.uniform(0, 6))
+            arrays.append(np.round(wave + 100 * rng.standard_normal((3, len(t)))).astype(np.int32))
+            rows.append(
+                {
+                    "trace_name": f"t{e}_{s}", "source_id": f"e{e}", "station_network_code": "XX",
+                    "station_code": f"S{s}", "trace_sampling_rate_hz": RATE_HZ, "trace_npts": len(t),
+                    "source_type": kind, "source_magnitude": round(0.05 + 0.07 * e, 2), "subset": f"made{e // 20}",
+                    "trace_p_arrival_sample": 400, "trace_s_arrival_sample": 500 + 5 * e,
+                    "trace_start_time": f"2020-01-{1 + e // 24:02}T{e % 24:02}:00:00Z",
+                    "source_origin_time": f"2020-01-{1 + e // 24:02}T{e % 24:02}:00:05Z", "trace_visible": "True",
+                }
+                | columns
+            )  # fmt: skip
+    return write_set(folder, rows, arrays)
+
+
+STUDY = """
+name = "tiny"
+paper = "B"
+task = "event type"
+about = "a small network with two rates"
+source = "no paper"
+columns = ["sensitivity", "accuracy", "auc", "event_accuracy", "wrong", "confident", "parameters", "flops", "latency"]
+plots = ["bars", "curves", "confusion", "roc", "confidence", "gallery"]
+
+[[row]]
+name = "fast"
+recipe = "event-type"
+set = { "optimisation.rate" = 0.01, "arguments.width" = 8, "arguments.n_classes" = 2, "data.noise" = {}, %s }
+paper = { accuracy = 95.75 }
+
+[[row]]
+name = "by record"
+recipe = "event-type"
+set = { "arguments.width" = 8, "arguments.n_classes" = 2, "data.noise" = {}, %s }
+data = { split = "record" }
+leaks = %s
+
+[[row]]
+name = "of the paper"
+paper = { accuracy = 90.0 }
+"""
+
+
+def write_study(folder: Path, steps: int = 4, leaks: bool = True) -> Path:
+    """A study of two rows, the second of which is divided by record."""
+    few = f'"optimisation.steps" = {steps}, "optimisation.batch" = 16, "nuisance.answers_s" = [30.0]'
+    path = folder / "tiny.toml"
+    path.write_text(STUDY % (few, few, str(leaks).lower()))
+    return path

@@ -1,0 +1,146 @@
+"""`seisedge study` from the command line on a small data set: table, plots, resuming, and messages for bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.train.dataset.sets import make_arrays, make_rows, write_set
+from tests.train.study.sets import make_types, write_study
+
+from seisedge.cli import main
+
+
+def study(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["study", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def test_a_study_writes_table_and_plots_and_resumes(tmp_path: Path) -> None:
+    data, out = make_types(tmp_path / "made"), tmp_path / "out"
+    arguments = [str(write_study(tmp_path)), "--data", str(data), "-o", str(out), "--workers", "1"]
+    code, text = study(*arguments)
+    assert code == 0, text
+    assert "2 trainings on 1 worker(s): about " in text
+    table = json.loads((out / "tiny/table.json").read_text())
+    fast, by_record, of_paper = table["rows"]
+    assert fast["cells"]["accuracy"]["paper"] == 95.75
+    assert 0 <= fast["cells"]["accuracy"]["low"] <= fast["cells"]["accuracy"]["value"] <= 100
+    assert fast["cells"]["sensitivity"]["n_events"] == 8  # a fifth of 40 events, at two stations each
+    assert fast["cells"]["sensitivity"]["n_records"] == 16
+    assert by_record["cells"]["sensitivity"]["n_events"] == 16  # each record is an event of its own
+    assert (of_paper["cells"]["accuracy"], of_paper.get("keys", [])) == ({"paper": 90.0}, [])
+    wrong = fast["cells"]["wrong"]["value"]
+    assert wrong == pytest.approx((1 - fast["cells"]["accuracy"]["value"] / 100) * 16)
+    assert fast["cells"]["parameters"]["value"] > 1000
+    assert fast["cells"]["flops"]["value"] > 1e5
+    assert fast["cells"]["latency"]["value"] > 0
+    assert "64 records of 32 events, 4 steps" in fast["how"]
+    page = (out / "tiny/table.md").read_text()
+    assert "| of the paper | – | – | 90.0 |" in page
+    for plot in ("bars", "curves", "confusion", "roc", "confidence", "gallery"):
+        assert (out / f"tiny/{plot}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"]({plot}.png)" in page
+    rows = list(csv.DictReader((out / "tiny/table.csv").open()))
+    accuracy = next(r for r in rows if (r["row"], r["column"]) == ("fast", "accuracy"))
+    assert (float(accuracy["value"]), accuracy["paper"]) == (fast["cells"]["accuracy"]["value"], "95.75")
+
+    first, second = (out / "rows" / row["keys"][0] for row in (fast, by_record))
+    before = (first / "result.json").stat().st_mtime_ns
+    (second / "result.json").unlink()  # as if the command had been interrupted in this row
+    code, text = study(*arguments)
+    assert code == 0, text
+    assert "1 trainings (1 are finished) on 1 worker(s)" in text
+    assert (first / "result.json").stat().st_mtime_ns == before
+    again = json.loads((out / "tiny/table.json").read_text())
+    assert [row["cells"] for row in again["rows"]] == [row["cells"] for row in table["rows"]]
+
+
+def test_a_split_that_leaks_is_refused(tmp_path: Path) -> None:
+    """The row by record alone, without the word `leaks`."""
+    data, out = make_types(tmp_path / "made"), tmp_path / "out"
+    file = write_study(tmp_path, steps=1, leaks=False)
+    head, _, rest = file.read_text().partition("[[row]]")
+    file.write_text(head + "[[row]]" + rest.partition("[[row]]")[2])
+    code, text = study(str(file), "--data", str(data), "-o", str(out), "--workers", "1")
+    assert code == 1
+    assert "has records in the training and in the test data" in text
+    assert "1 of 1 trainings failed" in text
+    rows = json.loads((out / "tiny/table.json").read_text())["rows"]
+    assert "value" not in rows[0]["cells"]["accuracy"]
+    assert "failed: " in rows[0]["missing"]
+
+
+def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
+    data, file = make_types(tmp_path / "made", events=28), str(write_study(tmp_path, steps=1))
+    code, text = study("ablatoin")
+    assert (code, text) == (2, "Error: no study named 'ablatoin'; did you mean 'ablation'?\n")
+    code, text = study(file, "--data", str(data), "-o", str(tmp_path / "out"))
+    assert code == 2
+    assert "row 'fast': needs 15 events of the class tectonic" in text
+    assert "the data have 14" in text
+    assert not (tmp_path / "out").exists()
+    noise = write_set(tmp_path / "noise", make_rows(4), make_arrays(4))
+    code, text = study("kendall", "--data", str(noise), "-o", str(tmp_path / "out"))
+    assert code == 2
+    assert "needs 10 events with a magnitude and the columns trace_p_arrival_sample; the data have 0" in text
+    code, text = study("marks", "--data", str(make_types(tmp_path / "more")), "-o", str(tmp_path / "out"))
+    assert code == 2
+    assert "row 'marks of P, S and coda end': needs 15 events with a magnitude" in text  # at 40 Hz, not 100 Hz
+    fast = make_types(tmp_path / "fast", trace_sampling_rate_hz=100)
+    code, text = study("marks", "--data", str(fast), "-o", str(tmp_path / "out"))
+    assert code == 2
+    assert "needs the column trace_coda_end_sample, of which the data have no value" in text
+    code, text = study("final-300", "--data", str(fast), "-o", str(tmp_path / "out"))
+    assert code == 2
+    assert "needs 10 records of each bin of 0.1 magnitudes from 0 to 3, in whole events; the data have " in text
+    assert study("ablation", "--all")[0] == 2
+
+
+def test_the_folder_of_another_study_is_refused(tmp_path: Path) -> None:
+    """The features need no training, so that these commands are quick."""
+    rows = make_rows(12, trace_npts=6000)
+    for k, row in enumerate(rows):
+        row |= {"source_magnitude": 1 + k / 10, "trace_S_arrival_sample": 2200 + 20 * k}
+    data, out = write_set(tmp_path / "made", rows, make_arrays(12)), tmp_path / "out"
+    file = tmp_path / "times.toml"
+    file.write_text(
+        'name = "times"\npaper = "A"\ntask = "magnitude"\nabout = "a"\nsource = "b"\ncolumns = ["tau"]\n'
+        'plots = ["bars"]\n'
+        '[[row]]\nname = "S"\nfeature = "S minus P"\npaper = {tau = 0.75}\n'
+    )
+    code, text = study(str(file), "--data", str(data), "-o", str(out))
+    assert code == 0, text
+    assert "| S | 1.00 (1.00 to 1.00) | 0.75 | 12 records of 12 events" in text
+    other = tmp_path / "others.toml"
+    other.write_text(file.read_text().replace('"times"', '"others"'))
+    code, text = study(str(other), "--data", str(data), "-o", str(out))
+    assert code == 2
+    assert f"{out}: contains a study with another study (times, now others); give another folder with -o" in text
+    code, text = study(str(file), "--data", str(data), "-o", str(out), "--shuffle-labels")
+    assert "another --shuffle-labels (False, now True)" in text
+    code, text = study(str(file), "--data", str(data), "-o", str(tmp_path / "chance"), "--shuffle-labels")
+    tau = json.loads((tmp_path / "chance/times/table.json").read_text())["rows"][0]["cells"]["tau"]["value"]
+    assert tau < 0.5
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/x").write_text("")
+    code, text = study(str(file), "--data", str(data), "-o", str(tmp_path / "mine"))
+    assert f"{tmp_path / 'mine'}: is not empty and not the folder of a study" in text
+
+
+@pytest.mark.long
+def test_shuffled_labels_bring_a_study_to_chance(tmp_path: Path) -> None:
+    data, file = make_types(tmp_path / "made", events=80), write_study(tmp_path, steps=120)
+    found = {}
+    for name, more in (("real", []), ("shuffled", ["--shuffle-labels"])):
+        code, text = study(str(file), "--data", str(data), "-o", str(tmp_path / name), "--workers", "1", *more)
+        assert code == 0, text
+        table = json.loads((tmp_path / name / "tiny/table.json").read_text())
+        found[name] = table["rows"][0]["cells"]["auc"]
+    assert found["real"]["low"] > 0.9
+    assert found["shuffled"]["low"] < 0.5 < found["shuffled"]["high"]
+    assert found["shuffled"]["value"] < 0.8

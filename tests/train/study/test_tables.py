@@ -1,0 +1,52 @@
+"""The tables of the studies: every row names a recipe of the right task, and faults in a table are errors."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from seisedge.cli import main
+from seisedge.runtime.errors import InputError
+from seisedge.train.models import describe_model
+from seisedge.train.recipes.recipe import load_recipe
+from seisedge.train.study.columns import PLOTS
+from seisedge.train.study.plots import DRAW
+from seisedge.train.study.table import ORDER, load_study, study_from_toml, study_names
+
+
+def test_there_is_every_study_of_the_papers() -> None:
+    assert tuple(study_names()) == ORDER
+    listed = CliRunner().invoke(main, ["study", "--list"]).output
+    assert all(f"\n{name} " in listed for name in ORDER)
+    assert set(PLOTS) == set(DRAW)
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_rows_fit_their_recipes(name: str) -> None:
+    study = load_study(name)
+    for row in study.row:
+        if row.recipe:
+            recipe = load_recipe(row.recipe, row.set)
+            task = describe_model(recipe.model, **recipe.arguments).task
+            assert task == study.task.replace(" ", "_"), row.name
+        else:
+            assert row.feature or row.paper, f"{row.name} has neither a recipe nor figures"
+
+
+def test_faults_of_a_table_are_errors() -> None:
+    text = (
+        'name = "x"\npaper = "B"\ntask = "event type"\nabout = "a"\nsource = "b"\ncolumns = ["accuracy"]\n'
+        '[[row]]\nname = "one"\nrecipe = "ganet-paper"\npaper = { accuracy = 1.0 }\n'
+    )
+    assert study_from_toml(text.encode(), "x").row[0].paper == {"accuracy": 1.0}
+    for change, message in (
+        (('accuracy"]', 'acuracy"]'), "unknown column 'acuracy'"),
+        (("{ accuracy", "{ auc"), "unknown figure of the paper without a column 'auc'"),
+        (('name = "x"', 'name = "y"'), "name must be 'x'"),
+        (("recipe =", "recipes ="), "unknown field `recipes`"),
+        (("[[row]]", 'plots = ["bar"]\n[[row]]'), "unknown plot 'bar'; did you mean 'bars'?"),
+        (("paper = {", 'start = "two"\npaper = {'), "unknown start 'two'"),
+    ):
+        with pytest.raises(InputError, match="study x: ") as error:
+            study_from_toml(text.replace(*change).encode(), "x")
+        assert message in str(error.value)

@@ -1,0 +1,1 @@
+"""Studies: the tables of the two seed papers, trained and compared by one command."""

@@ -1,0 +1,208 @@
+"""Conduct studies: check, estimate the time, train the rows, and write tables and plots."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from seisedge.runtime import machine
+from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.files import MIB, read_up_to, write_atomically
+from seisedge.train.dataset.store import chunks_of
+from seisedge.train.fit.progress import clock
+from seisedge.train.study.cost import cost_of
+from seisedge.train.study.plan import Choice, Job, Line, folders_of, lines_of, network_of, used_items
+from seisedge.train.study.plots import write_plots
+from seisedge.train.study.result import Cost, Result, read_result
+from seisedge.train.study.rows import Item, read_items
+from seisedge.train.study.runner import run_jobs
+from seisedge.train.study.selection import selected
+from seisedge.train.study.table import Selection, Study
+from seisedge.train.study.tabulate import Table, TableRow, csv_of, feature_row, markdown_of, row_of
+from seisedge.train.study.work import DRAWS, DRAWS_SMOKE, ROWS
+
+FILE = "study.json"  # in OUT: what the folder belongs to
+COSTS = "costs.json"
+LOAD_S = 0.02  # seconds to read and resample a record, three times for each training
+START_S = 5.0  # of a training
+Report = Callable[[str], None]
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """What an output folder belongs to. stamp: of the data."""
+
+    study: str
+    choice: Choice
+    stamp: str
+
+
+def conduct(
+    studies: Sequence[Study], name: str, choice: Choice, out: Path, devices: Sequence[str], *,
+    partial: bool = False, report: Report = print,
+) -> list[tuple[Table, list[str]]]:  # fmt: skip
+    """Run the studies and write OUT/STUDY/table.md, .json, .csv and plots; `name` is that of the only study,
+    or 'all'. partial: leave out rows that the data do not allow. Raises InputError, FailedError, KeyboardInterrupt.
+    """
+    items = read_items(folders_of(choice))
+    plans = [(study, *lines_of(study, choice, items)) for study in studies]
+    jobs: dict[str, Job] = {key: job for _, _, found in plans for key, job in found.items()}
+    refused = [f"study {s.name}, row '{line.row.name}': {line.missing}" for s, lines, _ in plans for line in lines
+               if line.missing]  # fmt: skip
+    if refused and not partial:
+        more = f" ({len(refused) - 1} more rows)" if len(refused) > 1 else ""
+        raise InputError(f"{refused[0]}{more}; give other data, or --partial to run the other rows")
+    claim(out, Owner(name, choice, stamp_of(choice)))
+    todo = {key: job for key, job in jobs.items() if read_result(out / ROWS / key) is None}
+    costs = costs_of(jobs, out, torch.device(devices[0]))
+    report(estimate_of(jobs, todo, costs, items, len(devices)))
+    results = run_jobs(jobs, out, devices, report)
+    made = made_by(devices)
+    done = [_written(study, lines, results, costs, items, choice, out, made) for study, lines, _ in plans]
+    failed = {key: text for key, text in results.items() if isinstance(text, str)}
+    if failed:
+        first = next(iter(failed))
+        raise FailedError(
+            f"{out}: {len(failed)} of {len(jobs)} trainings failed; the first is {first}: {failed[first]}; see "
+            f"{out / ROWS / first / 'log.txt'}; the same command tries them again"
+        )
+    return done
+
+
+def claim(out: Path, owner: Owner) -> None:
+    """Create the folder of a study, or check that it belongs to the same one. Raises InputError."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; -o must be a folder")
+    file = out / FILE
+    if not file.is_file():
+        if out.is_dir() and any(out.iterdir()):
+            raise InputError(f"{out}: is not empty and not the folder of a study; give another folder with -o")
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, msgspec.json.format(msgspec.json.encode(owner), indent=1))
+        return
+    try:
+        before = msgspec.json.decode(read_up_to(file, MIB), type=Owner)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise InputError(f"{file}: not the file of a study ({error}); give another folder with -o") from error
+    for what, old, new in (
+        ("study", before.study, owner.study),
+        ("data", ", ".join(before.choice.data), ", ".join(owner.choice.data)),
+        *((f"--{key}", getattr(before.choice, key), getattr(owner.choice, key)) for key in DECIDING),
+        ("content of the data", before.stamp, owner.stamp),
+    ):
+        if old != new:
+            raise InputError(
+                f"{out}: contains a study with another {what.replace('_', '-')} ({old}, now {new}); give another "
+                "folder with -o"
+            )
+    write_atomically(file, msgspec.json.format(msgspec.json.encode(owner), indent=1))
+
+
+DECIDING = ("smoke", "shuffle_labels", "scale", "settings", "weights")
+
+
+def stamp_of(choice: Choice) -> str:
+    """A hash of the metadata and of the sizes of the waveform files; cheaper than reading them. Raises InputError."""
+    digest = hashlib.sha256()
+    for folder in folders_of(choice):
+        for chunk in chunks_of(folder):
+            digest.update((folder / f"metadata{chunk}.csv").read_bytes())
+            digest.update(str((folder / f"waveforms{chunk}.hdf5").stat().st_size).encode())
+    return digest.hexdigest()[:16]
+
+
+def costs_of(jobs: dict[str, Job], out: Path, device: torch.device) -> dict[str, Cost]:
+    """The costs of the networks of the trainings, by `network_of`; measured once for a folder."""
+    file = out / COSTS
+    known = msgspec.json.decode(file.read_bytes(), type=dict[str, Cost]) if file.is_file() else {}
+    for job in jobs.values():
+        network = network_of(job.recipe)
+        if network not in known:
+            known[network] = cost_of(job.recipe, device)
+            write_atomically(file, msgspec.json.format(msgspec.json.encode(known), indent=1))
+    return known
+
+
+def estimate_of(
+    jobs: dict[str, Job], todo: dict[str, Job], costs: dict[str, Cost], items: Sequence[Item], workers: int
+) -> str:
+    """How long the remaining trainings will take, in words."""
+    seconds = [seconds_of(job, costs[network_of(job.recipe)], items) for job in todo.values()]
+    total = max([sum(seconds) / workers, *seconds], default=0.0)
+    done = len(jobs) - len(todo)
+    early = any(job.recipe.optimisation.patience for job in todo.values())
+    return (
+        f"{len(todo)} trainings{f' ({done} are finished)' if done else ''} on {workers} worker(s): about {clock(total)}"
+        f"{' at most, less if they stop early' if early else ''}"
+    )
+
+
+def seconds_of(job: Job, cost: Cost, items: Sequence[Item]) -> float:
+    """Expected time of one training: two trainings, three evaluations, three readings of the data."""
+    used = used_items(job.recipe, items)
+    n = min(len(used), 80) if job.choice.smoke else len(used)
+    n = 2 * job.selection.synthetic_events or n
+    o = job.recipe.optimisation
+    limits = ([o.steps] if o.steps else []) + ([o.epochs * max(-(-n // o.batch), 1)] if o.epochs else [])
+    windows = 2 * min(limits) * o.batch
+    answers = 0.2 * n * 3 * len(job.recipe.nuisance.answers_s)
+    return windows * cost.step_s + answers * cost.latency_ms / 1000 + 3 * n * LOAD_S + START_S
+
+
+def made_by(devices: Sequence[str]) -> str:
+    """Machine, date and versions, in words."""
+    device = torch.cuda.get_device_name() if devices[0].startswith("cuda") else "CPU"
+    date = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%d")
+    return (
+        f"Made on {date} with seisedge {version('seisedge')}, torch {torch.__version__}, {len(devices)} × {device}, "
+        f"{machine.processor()}."
+    )
+
+
+def _written(
+    study: Study,
+    lines: list[Line],
+    results: dict[str, Result | str],
+    costs: dict[str, Cost],
+    items: Sequence[Item],
+    choice: Choice,
+    out: Path,
+    made: str,
+) -> tuple[Table, list[str]]:
+    """Write the table and the plots of a study."""
+    rows: list[TableRow] = []
+    of_row: dict[str, list[Result]] = {}
+    chosen: Any = None
+    for line in lines:
+        if line.row.feature:
+            if chosen is None:
+                chosen = selected(
+                    items, Selection(), choice.shuffle_labels, None
+                )  # cheap: all records, also with --smoke
+            rows.append(feature_row(line, chosen, study.columns, DRAWS_SMOKE if choice.smoke else DRAWS))
+            continue
+        found = [results[key] for key in line.keys]
+        good = [r for r in found if isinstance(r, Result)]
+        errors = [r for r in found if isinstance(r, str)]
+        if errors:
+            line = msgspec.structs.replace(line, missing=f"failed: {errors[0]}")
+        elif good and line.row.who == "model":
+            of_row[line.row.name] = good
+        rows.append(row_of(line, good, costs.get(line.network) if good else None, study.columns))
+    table = Table(
+        study=study.name, paper=study.paper, about=study.about, source=study.source, read=study.read, choice=choice,
+        made=made, columns=study.columns, rows=rows,
+    )  # fmt: skip
+    folder = out / study.name
+    folder.mkdir(exist_ok=True)
+    names = write_plots(study, table, of_row, folder)
+    write_atomically(folder / "table.json", msgspec.json.format(msgspec.json.encode(table), indent=1))
+    write_atomically(folder / "table.csv", csv_of(table))
+    write_atomically(folder / "table.md", markdown_of(table, names).encode())
+    return table, names

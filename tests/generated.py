@@ -14,6 +14,7 @@ import msgspec
 
 from seisedge.cli import COMMANDS, HELP_OF_EXTRAS, main
 from seisedge.runtime.bench.report import Report
+from seisedge.runtime.bench.stream_report import StreamReport
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.flash.profile import Profile
@@ -32,6 +33,7 @@ def files() -> dict[Path, str]:
         SCHEMAS / "event-1.schema.json": _schema(Event, "seisedge.event/1"),
         SCHEMAS / "hop-1.schema.json": _schema(Hop, "seisedge.hop/1"),
         SCHEMAS / "bench-1.schema.json": _schema(Report, "seisedge.bench/1"),
+        SCHEMAS / "bench-stream-1.schema.json": _schema(StreamReport, "seisedge.bench-stream/1"),
         SCHEMAS / "hardware.schema.json": _schema(Profile, "Hardware profile (TOML)"),
         ROOT / "docs" / "commands.md": _reference(),
         HELP: _help_of_extras(),

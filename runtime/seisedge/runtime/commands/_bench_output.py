@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import msgspec
 
-from seisedge.runtime.bench.html import page
+from seisedge.runtime.bench import html, stream_html, stream_text, text
 from seisedge.runtime.bench.report import PAYLOAD_TYPE, Report
-from seisedge.runtime.bench.text import markdown_lines, terminal_lines
+from seisedge.runtime.bench.stream_report import StreamReport
 from seisedge.runtime.bundle.envelope import MAX_PAYLOAD, Envelope
 from seisedge.runtime.commands._overwrite import protect_file
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import write_atomically
 
+AnyReport = Report | StreamReport
 PASSPHRASE_VARIABLE = "SEISEDGE_SIGNING_PASSPHRASE"
 
 
@@ -43,19 +45,31 @@ class Outputs:
             _signed(b"{}", self.key)
 
 
-def write_outputs(report: Report, outputs: Outputs, *, as_json: bool) -> None:
+def write_outputs(report: AnyReport, outputs: Outputs, *, as_json: bool) -> None:
     """Print and write the report. Raises FailedError where a file cannot be written."""
     data = msgspec.json.format(msgspec.json.encode(report), indent=1)
     if as_json:
         click.echo(data.decode())
     else:
-        click.echo("\n".join(terminal_lines(report)))
+        click.echo("\n".join(_terminal(report)))
     if outputs.report is not None:
         _write(outputs.report, data + b"\n" if outputs.key is None else _signed(data, outputs.key))
     if outputs.markdown is not None:
-        _write(outputs.markdown, ("\n".join(markdown_lines(report)) + "\n").encode())
+        _write(outputs.markdown, ("\n".join(_markdown(report)) + "\n").encode())
     if outputs.html is not None:
-        _write(outputs.html, page(report).encode())
+        _write(outputs.html, _page(report).encode())
+
+
+def _terminal(report: AnyReport) -> Iterator[str]:
+    return text.terminal_lines(report) if isinstance(report, Report) else stream_text.terminal_lines(report)
+
+
+def _markdown(report: AnyReport) -> Iterator[str]:
+    return text.markdown_lines(report) if isinstance(report, Report) else stream_text.markdown_lines(report)
+
+
+def _page(report: AnyReport) -> str:
+    return html.page(report) if isinstance(report, Report) else stream_html.page(report)
 
 
 def _write(path: Path, data: bytes) -> None:

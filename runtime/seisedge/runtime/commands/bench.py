@@ -10,8 +10,9 @@ from typing import Any, get_args
 import click
 
 from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.commands._bench_options import log_progress, report_options
 from seisedge.runtime.commands._bench_reports import compare_files, import_command
-from seisedge.runtime.commands._overwrite import overwrite_option
+from seisedge.runtime.commands._bench_stream_command import stream
 from seisedge.runtime.config import EngineName
 
 EPILOG = """\b
@@ -28,7 +29,7 @@ Examples:
 
 @click.group(epilog=EPILOG)
 def command() -> None:
-    """Measure latency, FLOPs, memory and energy on this machine."""
+    """Measure latency, throughput, FLOPs, memory and energy on this machine."""
 
 
 class NumberList(click.ParamType[Any]):
@@ -108,17 +109,7 @@ class EngineList(click.ParamType[Any]):
     metavar="DIR",
     help="Folder of built engines. Default: ~/.cache/seisedge/engines.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as JSON.")
-@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as Markdown.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as one HTML file.")
-@click.option(
-    "--sign",
-    type=click.Path(path_type=Path),
-    metavar="KEY",
-    help="Private key of `seisedge flash keygen`; the file of -o becomes a signed envelope.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@overwrite_option
+@report_options
 def model(
     models: tuple[Path, ...],
     as_json: bool,
@@ -139,7 +130,7 @@ def model(
 
     outputs = Outputs(output, markdown, html, sign, overwrite)
     outputs.check()
-    report = run_models(models, options, log=None if as_json else _log)
+    report = run_models(models, options, log=None if as_json else log_progress)
     write_outputs(report, outputs, as_json=as_json)
 
 
@@ -165,8 +156,4 @@ def compare(old: Path, new: Path, fail_over: tuple[str, ...], allow_inconclusive
 
 
 command.add_command(import_command)
-
-
-def _log(line: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"\r{line}", err=True, nl=False)
+command.add_command(stream)

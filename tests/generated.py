@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from seisedge.cli import COMMANDS, HELP_OF_EXTRAS, main
+from seisedge.runtime.bench.archive_report import ArchiveReport
 from seisedge.runtime.bench.report import Report
 from seisedge.runtime.bench.stream_report import StreamReport
 from seisedge.runtime.config import StationConfig
@@ -34,6 +35,7 @@ def files() -> dict[Path, str]:
         SCHEMAS / "hop-1.schema.json": _schema(Hop, "seisedge.hop/1"),
         SCHEMAS / "bench-1.schema.json": _schema(Report, "seisedge.bench/1"),
         SCHEMAS / "bench-stream-1.schema.json": _schema(StreamReport, "seisedge.bench-stream/1"),
+        SCHEMAS / "bench-archive-1.schema.json": _schema(ArchiveReport, "seisedge.bench-archive/1"),
         SCHEMAS / "hardware.schema.json": _schema(Profile, "Hardware profile (TOML)"),
         ROOT / "docs" / "commands.md": _reference(),
         HELP: _help_of_extras(),

@@ -126,3 +126,15 @@ def made_stream_run(
         resident_mib=[90.0, 91.0],
         conditions={"marks": []},
     )
+
+
+def made_machine(description: str = "box") -> Machine:
+    return Machine(
+        description=description,
+        board=None,
+        processor=description,
+        cores=2,
+        memory_mib=None,
+        system="Linux",
+        power_mode=None,
+    )

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.runtime.bench.made import made_stream_run
+from tests.runtime.bench.made import made_machine, made_stream_run
 
 from seisedge.runtime.bench import stream_html, stream_text
 from seisedge.runtime.bench._generator import Lateness
-from seisedge.runtime.bench.report import Machine, unpacked
+from seisedge.runtime.bench.report import unpacked
 from seisedge.runtime.bench.stream import Running, StreamPlan, run_stream, why_invalid
 from seisedge.runtime.bench.stream_data import match
 from seisedge.runtime.bench.stream_report import Generator, StreamReport, StreamRun
@@ -136,14 +136,11 @@ def test_outputs_name_invalid_runs_and_show_each_stage() -> None:
 
 
 def made_stream_report(runs: list[StreamRun]) -> StreamReport:
-    machine = Machine(
-        description="box", board=None, processor="x", cores=2, memory_mib=None, system="Linux", power_mode=None
-    )
     return StreamReport(
         created="2026-01-01T00:00:00Z",
         seisedge="0.2",
         command=["seisedge"],
-        machine=machine,
+        machine=made_machine(),
         method={"latency": "from the due time", "seconds": 10.0},
         protocol="seedlink",
         windows="swarm",

@@ -88,7 +88,7 @@ def run_stream_bench(options: Options, log: Callable[[str], None]) -> StreamRepo
         method=_method(options),
         protocol=options.protocol,
         windows=_origin(options),
-        models=_hashes(models),
+        models=hashes_of(models),
         rows=rows,
         searches=searches,
     )
@@ -189,7 +189,7 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _hashes(models: tuple[Path, ...]) -> dict[str, str]:
+def hashes_of(models: tuple[Path, ...]) -> dict[str, str]:
     """Name and sha256 of each model of the station: the given ones, else the bundled ones."""
     from seisedge.runtime.engines import open_engine
 

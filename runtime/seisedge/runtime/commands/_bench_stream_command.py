@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -13,7 +14,6 @@ from seisedge.runtime.commands._bench_options import log_progress, report_option
 from seisedge.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from seisedge.runtime.bench.stream import Protocol
     from seisedge.runtime.bench.stream_report import Data
 
 EPILOG = """\b
@@ -28,7 +28,10 @@ Examples:
 @click.option(
     "--stations", type=click.IntRange(1, 20_000), default=20, show_default=True, help="Stations in real time."
 )
-@click.option("--duration", type=FiniteRange(5, 86_400), default=60.0, show_default=True, help="Seconds of data a run.")
+@click.option(
+    "--duration", "seconds", type=FiniteRange(5, 86_400), default=60.0, show_default=True, metavar="S",
+    help="Seconds of data a run.",
+)  # fmt: skip
 @click.option("--speed", type=FiniteRange(min=0), default=1.0, show_default=True, help="Only 1: real time.")
 @click.option(
     "--protocol", type=click.Choice(["seedlink", "datalink", "udp"]), default="seedlink", show_default=True,
@@ -41,34 +44,24 @@ Examples:
 @click.option("--simultaneous", is_flag=True, help="Also measure all stations with the same data at the same time.")
 @click.option("--runs", type=click.IntRange(1, 100), default=1, show_default=True, help="Runs in fresh processes.")
 @click.option("--find-max", is_flag=True, help="Search the largest number of stations, beginning with --stations.")
-@click.option("--limit", type=FiniteRange(0.1), default=100.0, show_default=True, metavar="MS", help="Of --find-max.")
 @click.option(
-    "--max-lag", type=FiniteRange(0.1), default=50.0, show_default=True, metavar="MS",
+    "--limit", "limit_ms", type=FiniteRange(0.1), default=100.0, show_default=True, metavar="MS", help="Of --find-max."
+)
+@click.option(
+    "--max-lag", "max_lag_ms", type=FiniteRange(0.1), default=50.0, show_default=True, metavar="MS",
     help="A run in which the digitizer itself is later than this is invalid.",
 )  # fmt: skip
 @click.option(
     "--model", "models", multiple=True, type=click.Path(path_type=Path), help="Model of the station; may be repeated."
 )
 @report_options
-def stream(  # noqa: PLR0913 - one parameter for each option of the command
+def stream(
     files: tuple[Path, ...],
-    stations: int,
-    duration: float,
     speed: float,
-    protocol: str,
     data: str | None,
     simultaneous: bool,
-    runs: int,
-    find_max: bool,
-    limit: float,
-    max_lag: float,
-    models: tuple[Path, ...],
-    output: Path | None,
-    markdown: Path | None,
-    html: Path | None,
-    sign: Path | None,
     as_json: bool,
-    overwrite: bool,
+    **options: Any,
 ) -> None:
     """Measure a station process on a live stream: from ground to event, and how many stations this machine carries.
 
@@ -85,13 +78,12 @@ def stream(  # noqa: PLR0913 - one parameter for each option of the command
         raise InputError("give files or --data, not both")
     if simultaneous and data == "quiet":
         raise InputError("--simultaneous: quiet data have too few events; leave out --data quiet")
-    outputs = Outputs(output, markdown, html, sign, overwrite)
+    names = {field.name for field in fields(Outputs)}
+    outputs = Outputs(**{name: value for name, value in options.items() if name in names})
     outputs.check()
-    options = Options(
-        stations=stations, seconds=duration, protocol=cast("Protocol", protocol), data=cast("Data | None", data), together=simultaneous,
-        find_max=find_max, limit_ms=limit, max_lag_ms=max_lag, runs=runs, models=models, files=files,
-    )  # fmt: skip
-    report = run_stream_bench(options, (lambda line: None) if as_json else log_progress)
+    chosen = {name: value for name, value in options.items() if name not in names}
+    plan = Options(files=files, data=cast("Data | None", data), together=simultaneous, **chosen)
+    report = run_stream_bench(plan, (lambda line: None) if as_json else log_progress)
     write_outputs(report, outputs, as_json=as_json)
     if any(all(run.invalid for run in row.runs) for row in report.rows):
         sys.exit(1)

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import click
 
 from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.commands._bench_archive_command import archive
 from seisedge.runtime.commands._bench_options import log_progress, report_options
 from seisedge.runtime.commands._bench_reports import compare_files, import_command
 from seisedge.runtime.commands._bench_stream_command import stream
@@ -110,16 +111,7 @@ class EngineList(click.ParamType[Any]):
     help="Folder of built engines. Default: ~/.cache/seisedge/engines.",
 )
 @report_options
-def model(
-    models: tuple[Path, ...],
-    as_json: bool,
-    output: Path | None,
-    markdown: Path | None,
-    html: Path | None,
-    sign: Path | None,
-    overwrite: bool,
-    **options: Any,
-) -> None:
+def model(models: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Measure the latency of model files on real windows; without M.onnx, of the bundled models.
 
     Each round is a fresh process, and intervals are computed between rounds. Rows: every batch size back to back, and
@@ -128,7 +120,7 @@ def model(
     from seisedge.runtime.commands._bench_output import Outputs, write_outputs
     from seisedge.runtime.commands._bench_run import run_models
 
-    outputs = Outputs(output, markdown, html, sign, overwrite)
+    outputs = Outputs(**{name: options.pop(name) for name in ("output", "markdown", "html", "sign", "overwrite")})
     outputs.check()
     report = run_models(models, options, log=None if as_json else log_progress)
     write_outputs(report, outputs, as_json=as_json)
@@ -157,3 +149,4 @@ def compare(old: Path, new: Path, fail_over: tuple[str, ...], allow_inconclusive
 
 command.add_command(import_command)
 command.add_command(stream)
+command.add_command(archive)

@@ -13,7 +13,7 @@ WORKERS ?= 2
 IN_PARALLEL = -n $(WORKERS) --dist loadfile
 test test-long: export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-long fuzz check bench soak docs format pins lowest package aarch64 x86-64 fresh mutants clean
+.PHONY: demo test test-long fuzz check bench gpu soak docs format pins lowest package aarch64 x86-64 fresh mutants clean
 
 demo: .venv/station
 	$(BIN)/seisedge demo
@@ -39,6 +39,9 @@ bench: .venv/developer
 	$(BIN)/seisedge bench model
 	$(BIN)/python -m benchmarks.streams
 	$(BIN)/python benchmarks/detection.py
+
+gpu: .venv/developer   # on a machine with an NVIDIA card, at most eight minutes; GPU_ARGS=--dry runs it on the CPU
+	$(BIN)/python benchmarks/gpu.py $(GPU_ARGS)
 
 soak: .venv/developer   # a day of stream time on a bad line, six times: about twenty minutes
 	$(BIN)/python -m benchmarks.soak --plot docs/img/soak.png

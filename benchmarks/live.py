@@ -17,8 +17,8 @@ from time import perf_counter, process_time
 import msgspec
 import numpy as np
 
-from benchmarks.made_day import CONFIGS, RATE_HZ, Kept, counts_of_recording, write_counts
 from benchmarks.measure import Row, take_turns
+from seisedge.runtime.demo.made_day import CONFIGS, RATE_HZ, Kept, counts_of_recording, write_counts
 from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.machine import resident_mib

@@ -1,10 +1,10 @@
 """A day or more of stream time over a bad connection, at full speed: is anything lost, repeated or leaked?
 
-The data are a synthetic day (`benchmarks/made_day.py`: real noise, real events) of two stations, with gaps. First the
-file is analysed undisturbed. Then the virtual digitizer serves the same records over SeedLink 3, SeedLink 4 and
-DataLink with random faults (`benchmarks/weather.py`), and `seisedge run --state` reads them in a separate process: once
-without interruption, to watch its resident memory (`/proc/PID/statm`), and once with `kill -9` at random moments and a
-restart after each. The lines of events are compared byte for byte, without the circumstances of the run.
+The data are a synthetic day (`seisedge.runtime.demo.made_day`: real noise, real events) of two stations, with gaps.
+First the file is analysed undisturbed. Then the virtual digitizer serves the same records over SeedLink 3, SeedLink 4
+and DataLink with random faults (`benchmarks/weather.py`), and `seisedge run --state` reads them in a separate process:
+once without interruption, to watch its resident memory (`/proc/PID/statm`), and once with `kill -9` at random moments
+and a restart after each. The lines of events are compared byte for byte, without the circumstances of the run.
 
 Run from the repository: `python -m benchmarks.soak [--plot FILE.png]`.
 """
@@ -28,11 +28,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.made_day import CONFIGS, write_day
 from benchmarks.weather import REORDER_WAIT_S, Gaps, Weather
 from seisedge.runtime import machine
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.demo import STATIONS
+from seisedge.runtime.demo.made_day import CONFIGS, write_day
 from seisedge.runtime.event import CIRCUMSTANCES
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.replay._recording import Recording

@@ -2,7 +2,7 @@
 
 Each row of seisedge is compared with an alternative, if there is one, in the same run, in turn; medians of three rounds
 by wall-clock and by processor time, one thread each. Data: the bundled recording, and synthetic days of its noise and
-events (`benchmarks/made_day.py`). Run from the repository: `python -m benchmarks.streams [SECTION...]`.
+events (`seisedge.runtime.demo.made_day`). Run from the repository: `python -m benchmarks.streams [SECTION...]`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks.made_day import write_day
 from benchmarks.measure import ROUNDS, rate_lines
 from seisedge.runtime import machine
 from seisedge.runtime.config import ModelsConfig
 from seisedge.runtime.demo import RECORDING
+from seisedge.runtime.demo.made_day import write_day
 from seisedge.runtime.inference.infer import Models
 
 STATION = "PB.B918"

@@ -13,9 +13,9 @@ import numpy as np
 import obspy
 from obspy.signal.trigger import recursive_sta_lta, trigger_onset
 
-from benchmarks.made_day import CLASSIC, ONSET, Kept
 from benchmarks.measure import Row, take_turns
 from seisedge.runtime.config import Mode, ModelsConfig, StationConfig
+from seisedge.runtime.demo.made_day import CLASSIC, ONSET, Kept
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sources import open_source

@@ -165,18 +165,18 @@ class Rate:
     cpu: float
 
 
-def timed(work: Callable[[], object], device: torch.device) -> Rate:
-    """Of BATCHES calls, after WARM_UP."""
+def timed(work: Callable[[], object], device: torch.device, count: int) -> Rate:
+    """Of `count` calls, after WARM_UP."""
     for _ in range(WARM_UP):
         work()
     if device.type == "cuda":
         torch.cuda.synchronize()
     began, cpu = time.perf_counter(), cpu_s()
-    for _ in range(BATCHES):
+    for _ in range(count):
         work()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    windows = BATCH * BATCHES
+    windows = BATCH * count
     return Rate(windows / (time.perf_counter() - began), windows / (cpu_s() - cpu))
 
 
@@ -189,16 +189,16 @@ def cpu_s() -> float:
     return total
 
 
-def run_variant(kind: str, workers: int, folder: Path, device: torch.device) -> dict[str, float]:
+def run_variant(kind: str, workers: int, folder: Path, device: torch.device, count: int) -> dict[str, float]:
     """Windows per second when making batches and when training; peak memory of this process, MiB."""
     torch.set_num_threads(1)
     if kind == "ours":
         stage, batch = our_batches(device)
-        making, training = timed(batch, device), timed(lambda: train_step(stage), device)
+        making, training = timed(batch, device, count), timed(lambda: train_step(stage), device, count)
     else:
         batches, step = their_batches(folder, workers), their_step(device)
-        making = timed(lambda: next(batches), device)
-        training = timed(lambda: step(*next(batches)), device)
+        making = timed(lambda: next(batches), device, count)
+        training = timed(lambda: step(*next(batches)), device, count)
     out = {"batches": making.wall, "batches_cpu": making.cpu, "training": training.wall, "training_cpu": training.cpu}
     out["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if device.type == "cuda":
@@ -219,11 +219,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each variant runs")
+    parser.add_argument("--batches", type=int, default=BATCHES, help="batches that are timed in a round")
     parser.add_argument("--one", nargs=3, metavar=("KIND", "WORKERS", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         kind, workers, folder = arguments.one
-        print(json.dumps(run_variant(kind, int(workers), Path(folder), torch.device(arguments.device))))
+        print(
+            json.dumps(run_variant(kind, int(workers), Path(folder), torch.device(arguments.device), arguments.batches))
+        )
         return
     variants = VARIANTS if has_seisbench() else {"seisedge": VARIANTS["seisedge"]}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in variants}
@@ -233,7 +236,7 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for name, (kind, workers) in variants.items():
                 command = [sys.executable, "-m", "benchmarks.training", "--device", arguments.device]
-                command += ["--one", kind, str(workers), folder]
+                command += ["--batches", str(arguments.batches), "--one", kind, str(workers), folder]
                 result = subprocess.run(command, capture_output=True, text=True, check=True)
                 found[name].append(json.loads(result.stdout.splitlines()[-1]))
     names = ("seisedge", "torch", "numpy", *["seisbench"] * (len(variants) > 1))
@@ -241,7 +244,7 @@ def main() -> None:
     print(
         f"windows of 45 s at 40 Hz per second, batches of {BATCH}, on {arguments.device}, one torch thread per process;"
     )
-    print(f"medians of {arguments.rounds} round(s) of {BATCHES} batches, the variants in turn")
+    print(f"medians of {arguments.rounds} round(s) of {arguments.batches} batches, the variants in turn")
     keys = ("batches", "batches_cpu", "training", "training_cpu")
     print(f"{'':46}{'batches':>10}{'by CPU':>10}{'training':>10}{'by CPU':>10}{'peak MiB':>10}   speed ratio by CPU")
     medians = {name: {k: statistics.median(r[k] for r in rows) for k in rows[0]} for name, rows in found.items()}

@@ -19,8 +19,8 @@ from obspy.clients.seedlink.slclient import SLClient
 from pymseed import MS3Record
 from seedlink_client import Protocol, SeedLink
 
-from benchmarks.made_day import RECORD_BYTES
 from benchmarks.measure import Row, take_turns
+from seisedge.runtime.demo.made_day import RECORD_BYTES
 from seisedge.runtime.records.miniseed import Decoder
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sources import open_source

@@ -14,7 +14,9 @@ import msgspec
 from tests import papers_page
 
 from seisedge.cli import COMMANDS, HELP_OF_EXTRAS, main
+from seisedge.runtime.bench.archive_report import ArchiveReport
 from seisedge.runtime.bench.report import Report
+from seisedge.runtime.bench.stream_report import StreamReport
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.flash.profile import Profile
@@ -33,6 +35,8 @@ def files() -> dict[Path, str]:
         SCHEMAS / "event-1.schema.json": _schema(Event, "seisedge.event/1"),
         SCHEMAS / "hop-1.schema.json": _schema(Hop, "seisedge.hop/1"),
         SCHEMAS / "bench-1.schema.json": _schema(Report, "seisedge.bench/1"),
+        SCHEMAS / "bench-stream-1.schema.json": _schema(StreamReport, "seisedge.bench-stream/1"),
+        SCHEMAS / "bench-archive-1.schema.json": _schema(ArchiveReport, "seisedge.bench-archive/1"),
         SCHEMAS / "hardware.schema.json": _schema(Profile, "Hardware profile (TOML)"),
         ROOT / "docs" / "commands.md": _reference(),
         papers_page.PAGE: papers_page.page(),

@@ -21,6 +21,7 @@ from seisedge.runtime.bench.report import (
     figures_of,
     packed,
 )
+from seisedge.runtime.bench.stream_report import STAGES, Generator, StreamRun
 
 PEAK = Peak(gflops=50, cache_gb_s=80, cache_bytes=10**6, memory_gb_s=10, memory_bytes=10**8, last_cache_bytes=2**25)
 
@@ -97,4 +98,43 @@ def made_report(
         windows="200 real windows",
         models=[model],
         settings=[setting],
+    )
+
+
+def made_stream_run(
+    latencies_ms: list[float] | None = None, invalid: list[str] | None = None, dropped_windows: int = 0
+) -> StreamRun:
+    """A run of 200 lines of 10 ms each, 3 ms of them the inference and the rest the delivery."""
+    latencies = [10.0] * 200 if latencies_ms is None else latencies_ms
+    stages = {name: packed([0] * len(latencies)) for name in STAGES}
+    stages["infer"] = packed([3_000_000] * len(latencies))
+    stages["delivery"] = packed([round((ms - 3) * 1e6) for ms in latencies])
+    return StreamRun(
+        began="2026-01-01T00:00:00Z",
+        seconds=10.0,
+        invalid=invalid or [],
+        generator=Generator(packets=10, lag_ms=[0.1, 0.2, 0.3], pulse_ms=0.1, blocked_ms=0.0, clock_step_ms=0.0),
+        latency=packed([round(ms * 1e6) for ms in latencies]),
+        due=packed([0] * len(latencies)),
+        stages=stages,
+        unmatched=0,
+        triggers=len(latencies),
+        inferences=len(latencies),
+        dropped_windows=dropped_windows,
+        processor=[0.1, 0.2],
+        generator_processor=[0.1, 0.1],
+        resident_mib=[90.0, 91.0],
+        conditions={"marks": []},
+    )
+
+
+def made_machine(description: str = "box") -> Machine:
+    return Machine(
+        description=description,
+        board=None,
+        processor=description,
+        cores=2,
+        memory_mib=None,
+        system="Linux",
+        power_mode=None,
     )

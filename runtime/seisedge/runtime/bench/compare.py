@@ -68,6 +68,11 @@ def check_comparable(old: Report, new: Report, *, other_machine: bool) -> list[s
         raise InputError(
             f"the reports are of different machines ({'; '.join(differing)}); with --other-machine they are compared"
         )
+    if old.windows != new.windows:
+        raise InputError(
+            f"the reports were measured on different windows: {old.windows} in the old one, {new.windows} in the new "
+            "one; measure both with the same --data"
+        )
     remarks = [f"DIFFERENT MACHINES: {'; '.join(differing)}"] if differing else []
     names_old, names_new = ({model.name: model for model in report.models} for report in (old, new))
     if not names_old.keys() & names_new.keys():

@@ -10,7 +10,7 @@ from seisedge.runtime.bench.report import COLD, NS_PER_MS, Report, Row, Setting
 from seisedge.runtime.bench.text import NOT_MLPERF, fact_lines, figure_text, heading, interval_text, model_of, pace_text
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 720, 300, 60, 40
-COLOURS = ("#0b6e99", "#c8553d", "#4c956c", "#7b5ea7", "#d1a00f", "#555555")
+COLOURS = ("#0b6e99", "#c8553d", "#4c956c", "#7b5ea7", "#d1a00f", "#555555", "#1b998b", "#8c2f39")
 COLUMNS = ("mean", "p50", "p90", "p95", "p99", "p99.9", "max")
 STYLE = (
     "body{font:15px/1.45 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
@@ -23,7 +23,7 @@ def page(report: Report) -> str:
     """The page: for each model and engine a table, the cumulative latency, the cold start and the memory."""
     title = f"Latency on {report.machine.description}"
     parts = [
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>',
+        head(title),
         f"<h1>{escape(title)}</h1><p>seisedge {escape(report.seisedge)}, {escape(report.created)}. "
         f"{escape(report.windows)}. Interval: {escape(str(report.method.get('interval', '')))}.</p>",
     ]
@@ -37,6 +37,11 @@ def page(report: Report) -> str:
     return "\n".join([*parts, f"<p>{escape(NOT_MLPERF)}</p></html>", ""])
 
 
+def head(title: str) -> str:
+    """The beginning of a page."""
+    return f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+
+
 def _table(setting: Setting) -> Iterator[str]:
     yield "<table><tr><th>pace</th><th>batch</th>" + "".join(f"<th>{name} ms</th>" for name in COLUMNS)
     yield "<th>95 % of p99</th></tr>"
@@ -48,8 +53,19 @@ def _table(setting: Setting) -> Iterator[str]:
 
 
 def cumulative_svg(rows: Sequence[Row]) -> str:
-    """Share of the inferences (all rounds) below a latency; both axes logarithmic, the share as 1 - share."""
-    series = [(row, sorted(ns / NS_PER_MS for each in row.rounds for ns in each.latencies_ns)) for row in rows]
+    """Share of the inferences (all rounds) below a latency."""
+    series = [
+        (
+            f"{pace_text(row)}, batch {row.batch}",
+            sorted(ns / NS_PER_MS for each in row.rounds for ns in each.latencies_ns),
+        )
+        for row in rows
+    ]
+    return curves_svg(series, "latency, ms; share of the inferences below it")
+
+
+def curves_svg(series: Sequence[tuple[str, Sequence[float]]], caption: str) -> str:
+    """Cumulative curves of sorted values in ms, not empty; both axes logarithmic, the share as 1 - share."""
     low, high = min(values[0] for _, values in series), max(values[-1] for _, values in series)
     low, high = math.log10(max(low, 1e-6)) - 0.05, math.log10(max(high, 1e-6)) + 0.05
 
@@ -69,29 +85,51 @@ def cumulative_svg(rows: Sequence[Row]) -> str:
                 x = x_of(factor * 10.0**power)
                 marks.append(_line(x, 10, x, HEIGHT - BOTTOM, "#eee"))
                 marks.append(_text(x, HEIGHT - BOTTOM + 16, f"{factor * 10.0**power:g}", "middle"))
-    for k, (row, values) in enumerate(series):
+    for k, (label, values) in enumerate(series):
         n = len(values)
         ranks = sorted({0, n - 1, *(min(int(n * (1 - 10 ** (-step / 40))), n - 1) for step in range(161))})
         points = " ".join(f"{x_of(values[rank]):.1f},{y_of(rank / n):.1f}" for rank in ranks)
         colour = COLOURS[k % len(COLOURS)]
         marks.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        label = f"{pace_text(row)}, batch {row.batch}"
         marks.append(_text(WIDTH - 16, HEIGHT - BOTTOM - 10 - 16 * k, label, "end", colour))
-    marks.append(_text((LEFT + WIDTH) / 2, HEIGHT - 6, "latency, ms; share of the inferences below it", "middle"))
+    marks.append(_text((LEFT + WIDTH) / 2, HEIGHT - 6, caption, "middle"))
     return _svg(HEIGHT, marks)
 
 
 def stages_svg(setting: Setting) -> str:
     """One bar of the mean times of the stages of a cold start."""
-    stages = [(name, setting.cold[name].value or 0.0) for name in COLD]
+    return bar_svg([(name, setting.cold[name].value or 0.0) for name in COLD])
+
+
+def bar_svg(stages: Sequence[tuple[str, float]]) -> str:
+    """One bar of the times of stages in ms, with their names below it, four in a line."""
     total = sum(value for _, value in stages) or 1.0
     marks, x = [], 10.0
     for k, (name, value) in enumerate(stages):
         width = value / total * (WIDTH - 20)
-        marks.append(f'<rect x="{x:.1f}" y="8" width="{width:.1f}" height="26" fill="{COLOURS[k]}"/>')
-        marks.append(_text(10 + k * 178, 54, f"{name} {value:.3g} ms", "start", COLOURS[k]))
+        colour = COLOURS[k % len(COLOURS)]
+        marks.append(f'<rect x="{x:.1f}" y="8" width="{width:.1f}" height="26" fill="{colour}"/>')
+        marks.append(_text(10 + k % 4 * 178, 54 + k // 4 * 18, f"{name} {value:.3g} ms", "start", colour))
         x += width
-    return _svg(64, marks)
+    return _svg(64 + (len(stages) - 1) // 4 * 18, marks)
+
+
+def time_svg(values: Sequence[float], unit: str, seconds: float = 1.0) -> str:
+    """A quantity over time, from 0; one value each `seconds`."""
+    height, top = 160, max(values) * 1.15 or 1.0
+    step = (WIDTH - LEFT - 20) / max(len(values) - 1, 1)
+    points = " ".join(f"{LEFT + k * step:.1f},{10 + (1 - v / top) * (height - 40):.1f}" for k, v in enumerate(values))
+    length_s = (len(values) - 1) * seconds
+    marks = [
+        _line(LEFT, height - 30, WIDTH - 10, height - 30, "#888"),
+        _text(LEFT - 6, height - 26, "0", "end"),
+        _text(LEFT - 6, 20, f"{top:.3g}", "end"),
+        _text(LEFT - 6, 36, unit, "end"),
+        _text(LEFT, height - 12, "0 s", "middle"),
+        _text(WIDTH - 20, height - 12, f"{length_s:g} s", "middle"),
+        f'<polyline points="{points}" fill="none" stroke="{COLOURS[0]}" stroke-width="2"/>',
+    ]
+    return _svg(height, marks)
 
 
 def memory_svg(setting: Setting) -> str:

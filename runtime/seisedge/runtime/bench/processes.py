@@ -22,20 +22,33 @@ CACHE_TIMES = 4  # the copy in memory is this many times larger than the last ca
 TIMEOUT_S = 3600.0
 
 
-def run_round(request: Mapping[str, Any]) -> dict[str, Any]:
-    """One round in a fresh process. Raises FailedError."""
-    command = [sys.executable, "-P", str(ROUND)]
+def run_round(request: Mapping[str, Any], python: Path | None = None) -> dict[str, Any]:
+    """One round in a fresh process. python: of another environment, whose seisedge is measured. Raises FailedError."""
+    command = [str(python or sys.executable), "-P", str(ROUND)]
     try:
-        done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, timeout=TIMEOUT_S)
+        done = subprocess.run(
+            command,
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            env=None if python is None else foreign_environment(),
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise FailedError(f"{command[0]}: a round of the benchmark cannot run: {error}") from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        of = "" if python is None else f" of {python}"
         raise FailedError(
-            f"a round with the engine '{request['engine']}' failed: {last.partition('Error: ')[2] or last}"
+            f"a round{of} with the engine '{request['engine']}' failed: {last.partition('Error: ')[2] or last}"
         )
     result: dict[str, Any] = json.loads(done.stdout)
     return result
+
+
+def foreign_environment() -> dict[str, str]:
+    """The variables for a process of another virtual environment: PYTHONPATH would bring this build there."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def measure_peak(threads: int, cache_bytes: int, memory_limit_mib: float | None) -> Peak:

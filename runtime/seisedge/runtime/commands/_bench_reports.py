@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
-from seisedge.runtime.bench.compare import FIGURES, check_comparable, compare, left_out, lines_of, overall
+from seisedge.runtime.bench.compare import (
+    FIGURES,
+    Compared,
+    check_comparable,
+    compare,
+    left_out,
+    lines_of,
+    overall,
+)
 from seisedge.runtime.bench.report import (
     MAX_BYTES,
     PAYLOAD_TYPE,
@@ -52,7 +61,11 @@ def compare_files(
         click.echo(remark)
     for remark in left_out(before, limits):
         click.echo(remark)
-    rows = compare(before, after, limits)
+    return print_verdict(compare(before, after, limits), allow_inconclusive=allow_inconclusive)
+
+
+def print_verdict(rows: Sequence[Compared], *, allow_inconclusive: bool) -> int:
+    """Print one line per figure and the verdict; returns the exit code."""
     verdict = overall(rows)
     click.echo("\n".join([*lines_of(rows), f"verdict: {verdict}"]))
     if verdict == "worse":

@@ -10,9 +10,12 @@ from typing import Any, get_args
 import click
 
 from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.commands._bench_archive_command import archive
+from seisedge.runtime.commands._bench_options import log_progress, report_options
 from seisedge.runtime.commands._bench_reports import compare_files, import_command
-from seisedge.runtime.commands._overwrite import overwrite_option
+from seisedge.runtime.commands._bench_stream_command import stream
 from seisedge.runtime.config import EngineName
+from seisedge.runtime.errors import InputError
 
 EPILOG = """\b
 Examples:
@@ -22,13 +25,14 @@ Examples:
 COMPARE_EPILOG = """\b
 Examples:
   seisedge bench compare old.json new.json --fail-over p99=10% --fail-over mean=5%
+  seisedge bench compare --against /opt/seisedge-0.2/venv --fail-over p99=10%
   seisedge bench import report.json --hardware "Jetson Orin Nano" --key station.pub
 """
 
 
 @click.group(epilog=EPILOG)
 def command() -> None:
-    """Measure latency, FLOPs, memory and energy on this machine."""
+    """Measure latency, throughput, FLOPs, memory and energy on this machine."""
 
 
 class NumberList(click.ParamType[Any]):
@@ -108,27 +112,8 @@ class EngineList(click.ParamType[Any]):
     metavar="DIR",
     help="Folder of built engines. Default: ~/.cache/seisedge/engines.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as JSON.")
-@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as Markdown.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as one HTML file.")
-@click.option(
-    "--sign",
-    type=click.Path(path_type=Path),
-    metavar="KEY",
-    help="Private key of `seisedge flash keygen`; the file of -o becomes a signed envelope.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@overwrite_option
-def model(
-    models: tuple[Path, ...],
-    as_json: bool,
-    output: Path | None,
-    markdown: Path | None,
-    html: Path | None,
-    sign: Path | None,
-    overwrite: bool,
-    **options: Any,
-) -> None:
+@report_options
+def model(models: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Measure the latency of model files on real windows; without M.onnx, of the bundled models.
 
     Each round is a fresh process, and intervals are computed between rounds. Rows: every batch size back to back, and
@@ -137,15 +122,28 @@ def model(
     from seisedge.runtime.commands._bench_output import Outputs, write_outputs
     from seisedge.runtime.commands._bench_run import run_models
 
-    outputs = Outputs(output, markdown, html, sign, overwrite)
+    outputs = Outputs(**{name: options.pop(name) for name in ("output", "markdown", "html", "sign", "overwrite")})
     outputs.check()
-    report = run_models(models, options, log=None if as_json else _log)
+    report = run_models(models, options, log=None if as_json else log_progress)
     write_outputs(report, outputs, as_json=as_json)
 
 
 @command.command("compare", epilog=COMPARE_EPILOG)
-@click.argument("old", type=click.Path(path_type=Path), metavar="OLD.json")
-@click.argument("new", type=click.Path(path_type=Path), metavar="NEW.json")
+@click.argument("old", type=click.Path(path_type=Path), metavar="[OLD.json]", required=False)
+@click.argument("new", type=click.Path(path_type=Path), metavar="[NEW.json]", required=False)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="VENV",
+    help="Instead of reports: measure the build in this virtual environment and this build in turn.",
+)
+@click.option(
+    "--model", "models", multiple=True, type=click.Path(path_type=Path), help="Of --against. Default: the bundled ones."
+)
+@click.option("--rounds", type=click.IntRange(2, 1000), default=10, show_default=True, help="Of --against: pairs.")
+@click.option(
+    "--row-s", type=FiniteRange(0.01, 600), default=1.0, show_default=True, help="Of --against: seconds per round."
+)
 @click.option(
     "--fail-over",
     multiple=True,
@@ -154,19 +152,37 @@ def model(
 )
 @click.option("--allow-inconclusive", is_flag=True, help="Exit 0 where the data are too noisy for a verdict.")
 @click.option("--other-machine", is_flag=True, help="Compare reports of different machines.")
-def compare(old: Path, new: Path, fail_over: tuple[str, ...], allow_inconclusive: bool, other_machine: bool) -> None:
+def compare(
+    old: Path | None,
+    new: Path | None,
+    against: Path | None,
+    other_machine: bool,
+    allow_inconclusive: bool,
+    **options: Any,
+) -> None:
     """Compare two reports: same, better, worse (exit 1) or inconclusive (exit 3).
 
-    The rounds of the two reports are compared, and several figures are corrected for their number.
+    The rounds of the two reports are compared, and several figures are corrected for their number. With --against the
+    rounds of both builds take turns, which shows smaller changes.
     """
-    code = compare_files(old, new, fail_over, allow_inconclusive=allow_inconclusive, other_machine=other_machine)
+    if against is not None:
+        from seisedge.runtime.commands._bench_against import compare_builds
+
+        if old is not None or other_machine:
+            raise InputError(
+                "--against measures both builds on this machine; leave out the reports and --other-machine"
+            )
+        code = compare_builds(against, options, allow_inconclusive=allow_inconclusive, log=log_progress)
+    elif old is None or new is None:
+        raise InputError("give two reports, OLD.json and NEW.json, or --against VENV")
+    else:
+        code = compare_files(
+            old, new, options["fail_over"], allow_inconclusive=allow_inconclusive, other_machine=other_machine
+        )
     if code:
         sys.exit(code)
 
 
 command.add_command(import_command)
-
-
-def _log(line: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"\r{line}", err=True, nl=False)
+command.add_command(stream)
+command.add_command(archive)

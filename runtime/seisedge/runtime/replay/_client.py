@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import Protocol
 
 from seisedge.runtime.replay._clock import ReplayClock
 from seisedge.runtime.replay._fault import Fault, Link, Piece
@@ -27,7 +28,21 @@ SEND_TIMEOUT_S = 600.0  # a client that takes no data for this time is disconnec
 FREE_WORK_S = 1.0  # CPU time for the commands of a client; after that it waits
 WAIT_PER_WORK = 4.0  # this many times as long as its commands take, one such client at a time
 MIN_WAIT_S = 0.02
+POLL_STEP_S = 0.002  # a poll ends up to a millisecond late; the rest of a wait is slept
 BATCH_BYTES = 1 << 16  # at most, per send; for a slow reader no more than this and the socket's buffer is held
+
+
+class Lag(Protocol):
+    """What a server tells a measurement of its own delay."""
+
+    def note(self, release_ns: int) -> None:
+        """A packet that was due at a time of the replay clock is part of the next send."""
+
+    def sending(self) -> None:
+        """The packets noted so far are sent now; that may wait for the reader."""
+
+    def sent(self) -> None:
+        """They are sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,7 @@ class Served:
     closing: threading.Event
     faults: tuple[Fault, ...] = ()
     ring: int | None = None  # records of each station that are kept; None: all
+    lag: Lag | None = None
     turn: threading.Lock = field(default_factory=threading.Lock)  # of clients that wait because of their commands
 
     def n_released(self, station: Station) -> int:
@@ -144,10 +160,11 @@ class Client(abc.ABC):
         for piece in self._pieces(packets):
             if served.speed and served.clock.wait_s(piece.release_ns) > 0:
                 self._flush(batch)
-                while (wait_s := served.clock.wait_s(piece.release_ns)) > 0:
-                    self._listen(min(wait_s, served.poll_s))
+                self._wait_until(piece.release_ns)
             if piece.pause_s:
                 served.closing.wait(piece.pause_s)
+            if served.lag is not None:
+                served.lag.note(piece.release_ns)
             batch += piece.data
             self.n_sent += 1
             if piece.alone or piece.last or len(batch) >= BATCH_BYTES:
@@ -155,6 +172,16 @@ class Client(abc.ABC):
             if piece.last:
                 raise Gone
         self._flush(batch)
+
+    def _wait_until(self, release_ns: int) -> None:
+        """Wait for a time of the replay clock, and handle commands meanwhile."""
+        served = self._served
+        while (wait_s := served.clock.wait_s(release_ns)) > 0:
+            if wait_s > POLL_STEP_S:
+                self._listen(min(wait_s - POLL_STEP_S, served.poll_s))
+            else:
+                time.sleep(wait_s)
+                self._listen(0.0)
 
     def _pieces(self, packets: Iterator[tuple[int, bytes]]) -> Iterator[Piece]:
         pieces: Iterator[Piece] = (Piece(release_ns, data) for release_ns, data in packets)
@@ -170,8 +197,13 @@ class Client(abc.ABC):
 
     def _flush(self, batch: bytearray) -> None:
         if batch:
+            lag = self._served.lag
+            if lag is not None:
+                lag.sending()
             self._send(bytes(batch))
             batch.clear()
+            if lag is not None:
+                lag.sent()
         self._listen(0.0)
 
     def _listen(self, wait_s: float) -> None:

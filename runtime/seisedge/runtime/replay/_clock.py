@@ -11,15 +11,16 @@ MIN_SPEED, MAX_SPEED = 1e-6, 1e6  # times real time; beyond them the times of th
 class ReplayClock:
     """Starts at the recording's first sample when the first client streams; runs at `speed` times real time.
 
-    speed 0: all records are complete once the clock is started. now: monotonic clock in ns.
+    speed 0: all records are complete once the clock is started. now: monotonic clock in ns. started_ns: on that clock,
+    where it starts at a given time, which may be in the future, and not with the first client.
     """
 
-    def __init__(self, begin_ns: int, speed: float, now: Callable[[], int]) -> None:
+    def __init__(self, begin_ns: int, speed: float, now: Callable[[], int], started_ns: int | None = None) -> None:
         self._begin_ns = begin_ns
         self._speed = speed
         self._now = now
         self._lock = threading.Lock()
-        self.started_ns: int | None = None  # on the monotonic clock
+        self.started_ns = started_ns  # on the monotonic clock
 
     def start(self) -> None:
         """Start the clock if it is not running."""

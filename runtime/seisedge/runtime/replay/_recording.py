@@ -5,13 +5,16 @@ from __future__ import annotations
 import bisect
 import heapq
 import logging
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
 from pymseed import MS3Record
 
+from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.records.miniseed import MAX_RECORD_BYTES, MIN_RECORD_BYTES, BadRecord, Decoder
 from seisedge.runtime.records.packet import SourceId
@@ -23,6 +26,7 @@ logger = logging.getLogger(__name__)
 MAX_COPIES = 20_000  # of each station, limited by station codes of five characters
 
 MAX_STATION_CHARACTERS = 5
+MAX_YEAR = 2100  # of a header; a larger one has the other byte order
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -34,6 +38,12 @@ class Entry:
     starttime_ns: int
     release_ns: int  # time of the last sample, when the record is complete and can be sent
     record: bytes
+    interval_ns: int = 0  # between samples; 0 where no record states it
+
+    @property
+    def end_ns(self) -> int:
+        """Time of the sample after the last one."""
+        return self.release_ns + self.interval_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +54,16 @@ class Station:
     code: str
     entries: list[Entry]  # in order of release
     is_clone: bool = False
+    shift_s: int = 0  # from the times in the bytes of the entries to the times at which they are sent
 
     @property
     def id(self) -> str:
         return f"{self.network}.{self.code}"
 
     def record(self, entry: Entry) -> bytes:
-        """The bytes of `entry` under this station's code."""
-        return _renamed(entry.record, self.code) if self.is_clone else entry.record
+        """The bytes of `entry` under this station's code, at this station's times."""
+        record = _shifted(entry.record, self.shift_s) if self.shift_s else entry.record
+        return _renamed(record, self.code) if self.is_clone else record
 
     def n_released(self, data_ns: int) -> int:
         """Number of entries that are complete at `data_ns`."""
@@ -106,6 +118,40 @@ class Recording:
                 clone = replace(station, code=next(codes), is_clone=True)
                 self.stations.append(clone)
 
+    def play_live(self, start_ns: int, seconds: float, stations: int, *, together: bool) -> None:
+        """Replace the stations by copies that send `seconds` of the recording from `start_ns`, whole seconds of UTC.
+
+        Each copy begins elsewhere in the recording, or with `together` all at its beginning. A record is sent when the
+        sample after its last one is due. Raises InputError if the recording is too short.
+        """
+        length_ns = round(seconds * NS_PER_S)
+        room_s = (self.endtime_ns - self.starttime_ns - length_ns) // NS_PER_S
+        if room_s < 0:
+            raise InputError(
+                f"the data are {(self.endtime_ns - self.starttime_ns) / NS_PER_S:.0f} s long, and {seconds:g} s are to "
+                "be sent; give longer data or a shorter --duration"
+            )
+        first_ns = -(-self.starttime_ns // NS_PER_S) * NS_PER_S
+        originals, codes = self.stations, _free_codes(set())
+        self.stations = []
+        for k in range(stations):
+            original = originals[k % len(originals)]
+            part_ns = first_ns + (0 if together else room_s * k // stations) * NS_PER_S
+            shift_ns = start_ns - part_ns
+            begin = bisect.bisect_left(original.entries, part_ns, key=lambda entry: entry.release_ns)
+            end = bisect.bisect_right(original.entries, part_ns + length_ns, key=lambda entry: entry.release_ns)
+            entries = [
+                replace(entry, starttime_ns=entry.starttime_ns + shift_ns, release_ns=entry.end_ns + shift_ns)
+                for entry in original.entries[begin:end]
+                if entry.starttime_ns >= part_ns
+            ]
+            entries.sort(key=lambda entry: (entry.release_ns, entry.source_id))
+            self.stations.append(Station(original.network, next(codes), entries, True, shift_ns // NS_PER_S))
+        self.starttime_ns, self.endtime_ns = start_ns, start_ns + length_ns
+        self.n_records = sum(len(station.entries) for station in self.stations)
+        for name in ("streams", "in_sequence"):
+            self.__dict__.pop(name, None)
+
     @cached_property
     def streams(self) -> list[Numbered]:
         """The first entry of each channel of each station, in each version of miniSEED."""
@@ -152,7 +198,8 @@ def _entries(paths: Sequence[str | Path], record_bytes: int) -> Iterator[Entry]:
         for record in records if unchanged else repack(iter(records), record_bytes):
             header = decoder.header(record)
             assert not isinstance(header, BadRecord)  # decoded before, or packed here
-            yield Entry(header.source_id, header.starttime_ns, header.last_sample_ns, record)
+            interval_ns = round(NS_PER_S / header.sampling_rate_hz) if header.sampling_rate_hz else 0
+            yield Entry(header.source_id, header.starttime_ns, header.last_sample_ns, record, interval_ns)
 
 
 def _free_codes(taken: set[str]) -> Iterator[str]:
@@ -164,6 +211,23 @@ def _free_codes(taken: set[str]) -> Iterator[str]:
             code = _DIGITS[digit] + code
         if f"C{code}" not in taken:
             yield f"C{code}"
+
+
+def _shifted(record: bytes, seconds: int) -> bytes:
+    """The record with a start time that is later by whole seconds."""
+    if record[:3] != b"MS\x03":
+        little = struct.unpack_from(">H", record, 20)[0] > MAX_YEAR  # as libmseed finds the byte order
+        form = "<HHBBB" if little else ">HHBBB"
+        year, day, hour, minute, second = struct.unpack_from(form, record, 20)
+        began = datetime(year, 1, 1, hour, minute, min(second, 59), tzinfo=UTC)
+        began += timedelta(days=day - 1, seconds=seconds + max(second - 59, 0))
+        now = began.timetuple()
+        head = struct.pack(form, now.tm_year, now.tm_yday, now.tm_hour, now.tm_min, now.tm_sec)
+        return record[:20] + head + record[20 + len(head) :]
+    parsed = MS3Record.parse(record, unpack_data=True)
+    parsed.starttime += seconds * NS_PER_S
+    parsed.reclen = MAX_RECORD_BYTES
+    return b"".join(parsed.generate())
 
 
 def _renamed(record: bytes, code: str) -> bytes:

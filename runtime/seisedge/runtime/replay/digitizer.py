@@ -18,7 +18,7 @@ from typing import Self
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.listening import cannot_listen
-from seisedge.runtime.replay._client import Client, Served
+from seisedge.runtime.replay._client import Client, Lag, Served
 from seisedge.runtime.replay._clock import MAX_SPEED, MIN_SPEED, ReplayClock
 from seisedge.runtime.replay._datalink import DataLinkClient
 from seisedge.runtime.replay._fault import Fault, fault_from_spec
@@ -40,13 +40,14 @@ FIRST_BYTES_S = 10.0  # for the first command of a client
 class Digitizer:
     """Serves a recording as a station would have sent it; a context manager.
 
-    paths: miniSEED files and folders. listen: host and port; port 0 selects a free one (see `port`).
+    paths: miniSEED files and folders, or a Recording. listen: host and port; port 0 selects a free one (see `port`).
     speed: times real time. A record is available when its last sample is past on the replay clock, which starts with
     the first client that streams. 0: as fast as clients read, each from the start, without loss.
     record_length: bytes, a power of two from 128 to 65536. stations: number of copies of each station, the first under
     its own code. faults: as for `--fault`. first_sequence: of each station's first record.
     ring: number of records of each station that are kept for requests; None: all. now: monotonic clock in ns.
     on_client: called from the client's thread with a line of text when a client connects and disconnects.
+    clock: of the replay; default: one that starts with the first client. lag: is notified of each packet.
 
     A client in dial-up mode (FETCH, ENDFETCH, TIME with an end; STREAM DIALUP in DataLink) receives END after the
     recording; a live client stays connected. Raises InputError and DataError for an unusable recording or option,
@@ -55,7 +56,7 @@ class Digitizer:
 
     def __init__(  # noqa: PLR0913 - independent inputs, each used as it is
         self,
-        paths: Sequence[str | Path] | str | Path,
+        paths: Sequence[str | Path] | str | Path | Recording,
         listen: tuple[str, int] = ("127.0.0.1", 0),
         speed: float = 1.0,
         record_length: int = 512,
@@ -66,6 +67,8 @@ class Digitizer:
         ring: int | None = None,
         now: Callable[[], int] = time.monotonic_ns,
         on_client: Callable[[str], None] | None = None,
+        clock: ReplayClock | None = None,
+        lag: Lag | None = None,
     ) -> None:
         if not (speed == 0 or MIN_SPEED <= speed <= MAX_SPEED):
             raise InputError(
@@ -80,15 +83,17 @@ class Digitizer:
             channels.update(entry.source_id.channel for entry in entries)
             return reduce(lambda some, fault: fault.records(some), parsed, entries)
 
-        self.recording = Recording(
-            [paths] if isinstance(paths, str | Path) else paths, record_length, stations, changed
+        self.recording = (
+            paths
+            if isinstance(paths, Recording)
+            else Recording([paths] if isinstance(paths, str | Path) else paths, record_length, stations, changed)
         )
         for fault in parsed:
             fault.require(channels)
         self.speed = speed
         self._listen = listen
         self._on_client = on_client
-        self._clock = ReplayClock(self.recording.starttime_ns, speed, now)
+        self._clock = clock or ReplayClock(self.recording.starttime_ns, speed, now)
         self._closing = threading.Event()
         self._served = Served(
             self.recording,
@@ -99,6 +104,7 @@ class Digitizer:
             self._closing,
             parsed,
             ring,
+            lag,
         )
         self._n_links = 0
         self._socket: socket.socket | None = None
@@ -134,16 +140,22 @@ class Digitizer:
         """Monotonic time at which a record with that last sample became available; None before the start."""
         return self._clock.wall_ns(last_sample_ns)
 
-    def open(self) -> None:
-        """Listen, and serve in separate threads. Raises InputError for an unknown host, FailedError."""
+    def open(self, listening: socket.socket | None = None) -> None:
+        """Listen, and serve in separate threads. Raises InputError for an unknown host, FailedError.
+
+        listening: a socket that listens already; it then belongs to the digitizer.
+        """
+        self._socket = listening or self._listening()
+        self._acceptor = start_worker("digitizer", self._accept)
+
+    def _listening(self) -> socket.socket:
         host, port = self._listen
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             socket.getaddrinfo(host, None, family)  # create_server does not tell which step failed
-            self._socket = socket.create_server((host, port), family=family, backlog=128)
+            return socket.create_server((host, port), family=family, backlog=128)
         except (OSError, OverflowError, UnicodeError) as error:
             raise cannot_listen("--listen", host, port, error) from error
-        self._acceptor = start_worker("digitizer", self._accept)
 
     def close(self) -> None:
         """Disconnect all clients and stop listening; may be called twice."""

@@ -129,7 +129,8 @@ def test_an_interrupted_run_ends_with_the_same_files(
     assert content(tmp_path / "out") == content(out)
 
 
-@pytest.mark.parametrize("length_s", [850.0, pytest.param(1500.0, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("length_s", [850.0, 1500.0])
 def test_units_with_another_clock_are_continued(
     length_s: float,
     archive: Archive,

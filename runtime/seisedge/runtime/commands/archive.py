@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from csv import writer as csv_writer
 from pathlib import Path
 
 import click
@@ -11,18 +13,23 @@ import msgspec
 
 from seisedge.runtime.archive.catalogue import write_csv, write_quakeml
 from seisedge.runtime.archive.cluster import DaskPool
+from seisedge.runtime.archive.diff import SHIFT, TOLERANCE_S, compare, table_lines, text_lines
 from seisedge.runtime.archive.inputs import LocalFiles, is_url, parse_unit
 from seisedge.runtime.archive.output import Manifest
+from seisedge.runtime.archive.pages import difference_page, summarise, summary_page
 from seisedge.runtime.archive.plan import Range
 from seisedge.runtime.archive.pool import LocalPool, Pool
 from seisedge.runtime.archive.progress import Progress
 from seisedge.runtime.archive.run import ArchiveOptions, ArchiveRun, plans_text
 from seisedge.runtime.clock import ns_from_iso
+from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._run_inputs import read_inputs
 from seisedge.runtime.errors import FailedError, InputError
+from seisedge.runtime.files import write_atomically
 from seisedge.runtime.inference.infer import Models
 
 MAX_SHOWN = 5  # failures in the summary
+MAX_CHANGES = 20  # of a comparison, as text
 UNIT_NAMES = {"1d": "station-days"}
 
 EPILOG = """\b
@@ -212,3 +219,70 @@ def _summarise(manifest: Manifest, archive: ArchiveRun, progress: Progress, out:
         click.echo(f"  failed: {failure.station} {failure.unit}: {failure.reason}")
     if len(manifest.failures) > MAX_SHOWN:
         click.echo(f"  and {len(manifest.failures) - MAX_SHOWN} more")
+
+
+@command.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--table", type=click.Path(path_type=Path), metavar="FILE", help="Write all changes to this CSV file.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Write plots and all changes to this HTML page."
+)
+@click.option(
+    "--tolerance",
+    type=FiniteRange(min=0.01, max=60.0),
+    default=TOLERANCE_S,
+    show_default=True,
+    metavar="S",
+    help="Largest difference of the onsets of one event, in seconds.",
+)
+@click.option(
+    "--shift",
+    type=FiniteRange(min=0.01, max=10.0),
+    default=SHIFT,
+    show_default=True,
+    help="Smallest difference of two magnitudes that counts.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the counts and all changes as JSON.")
+def diff(
+    old: Path, new: Path, table: Path | None, plot: Path | None, tolerance: float, shift: float, as_json: bool
+) -> None:
+    """Compare two outputs over the same data: what another model or version changes.
+
+    Events are found, lost, of another type or of another magnitude. Compares the units that are in both outputs.
+    """
+    found = compare(old, new, tolerance_s=tolerance, shift=shift)
+    if table is not None:
+        text = io.StringIO()
+        csv_writer(text, lineterminator="\n").writerows(table_lines(found.changes))
+        write_atomically(table, text.getvalue().encode())
+    if plot is not None:
+        write_atomically(plot, difference_page(old, new, found).encode())
+    if as_json:
+        counts = {kind: found.count(kind) for kind in ("found", "lost", "type", "magnitude")}
+        facts = {"units": found.units, "same": found.same} | counts | {"changes": found.changes}
+        click.echo(msgspec.json.encode(facts).decode())
+        return
+    for line in text_lines(found, MAX_CHANGES):
+        click.echo(line)
+
+
+@command.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--page",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the page here. Default: summary.html in OUT.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def summary(out: Path, page: Path | None, as_json: bool) -> None:
+    """Draw events a day, magnitudes and the data of each station as one HTML page."""
+    manifest, figures, facts = summarise(out)
+    path = page if page is not None else out / "summary.html"
+    write_atomically(path, summary_page(out, manifest, figures, facts).encode())
+    if as_json:
+        click.echo(msgspec.json.encode(figures).decode())
+    else:
+        click.echo(f"{figures.events} events of {len(figures.stations)} station(s); the page is {path}")

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from tests.runtime.archive.conftest import STATION, Recording, later, records_of
+from click.testing import CliRunner
+from tests.runtime.archive.conftest import END_S, GAPS_S, STATION, Recording, later, records_of
 
+from seisedge.cli import main
+from seisedge.runtime.archive.diff import compare
 from seisedge.runtime.archive.inputs import LocalFiles, parse_unit
 from seisedge.runtime.archive.output import Manifest, event_files, read_manifest
 from seisedge.runtime.archive.pool import Answer, LocalPool, Metadata, Pool
 from seisedge.runtime.archive.progress import Progress
 from seisedge.runtime.archive.run import ArchiveOptions, ArchiveRun
-from seisedge.runtime.archive.table import read_tables
+from seisedge.runtime.archive.table import read_facts, read_tables, table_of, write_table
 from seisedge.runtime.archive.unit import UnitRequest
+from seisedge.runtime.clock import iso_from_ns, ns_from_iso
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import DataError, FailedError, InputError
 from seisedge.runtime.inference.infer import Models
@@ -224,3 +230,95 @@ def test_a_fault_of_a_unit_is_its_failure(
         "ValueError: broken (a fault of seisedge, please report it)"
     }
     assert len(manifest.failures) == 3 and not content(tmp_path / "out")
+
+
+def changed(out: Path, folder: Path) -> list[dict[str, Any]]:
+    """A copy of an output in which the first event is gone, the second has a larger magnitude, the third another type,
+    the fourth an onset 0.4 s later, and a new event comes 100 s after the last. Returns the events of `out`."""
+    events = [msgspec.json.decode(line) for line in lines(out)]
+    copies = [msgspec.json.decode(line) for line in lines(out)[1:]]
+    for event in copies:
+        if event["id"] == events[1]["id"]:
+            event["magnitude"]["value"] = round(event["magnitude"]["value"] + 0.3, 2)
+        elif event["id"] == events[2]["id"]:
+            event["event_type"]["label"] = "non-tectonic"
+        elif event["id"] == events[3]["id"]:
+            event["onset"] = iso_from_ns(ns_from_iso(event["onset"]) + 400_000_000)
+    found = dict(copies[-1], id="found", onset=iso_from_ns(ns_from_iso(copies[-1]["onset"]) + 100 * 10**9))
+    paths = event_files(out)
+    for path in paths:
+        facts = read_facts(path)
+        assert facts is not None
+        own = {msgspec.json.decode(line)["id"] for line in read_tables([path], ["event"])["event"].to_pylist()}
+        kept = [event for event in copies if event["id"] in own] + ([found] if path == paths[-1] else [])
+        write_table(folder / path.relative_to(out), table_of([msgspec.json.encode(event) for event in kept], facts))
+    shutil.copy(out / "manifest.json", folder)
+    return events
+
+
+def test_diff_names_what_has_changed(out: Path, tmp_path: Path) -> None:
+    events = changed(out, tmp_path)
+    found = compare(out, tmp_path)
+    assert (found.units, found.units_of_one, found.same) == (3, 0, len(events) - 3)
+    assert [(change.kind, change.old.id if change.old is not None else None) for change in found.changes] == [
+        ("lost", events[0]["id"]), ("magnitude", events[1]["id"]), ("type", events[2]["id"]), ("found", None),
+    ]  # fmt: skip
+    assert sorted(found.shifts)[-1] == pytest.approx(0.3) and found.shifts.count(0.0) == len(found.shifts) - 1
+    assert compare(out, out).changes == []
+    assert compare(out, tmp_path, shift=0.4).count("magnitude") == 0
+    assert compare(out, tmp_path, tolerance_s=0.2).count("lost") == 2
+    event_files(tmp_path)[0].unlink()
+    assert compare(out, tmp_path).units_of_one == 1
+    result = CliRunner().invoke(
+        main,
+        ["archive", "diff", str(out), str(tmp_path), "--table", str(tmp_path / "t"), "--plot", str(tmp_path / "p")],
+    )
+    assert result.exit_code == 0 and "1 found, " in result.output, result.output
+    assert (tmp_path / "t").read_text().count("\n") > 1
+    assert "New - old magnitude" in (tmp_path / "p").read_text()
+
+
+def test_summary_counts_events_and_data(out: Path, recording: Recording, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["archive", "summary", str(out), "-o", str(tmp_path / "page.html"), "--json"])
+    assert result.exit_code == 0, result.output
+    figures = msgspec.json.decode(result.output)
+    shown = [r[-1] for r in recording.events.values() if msgspec.json.decode(r[-1])["status"] != "retracted"]
+    assert figures["events"] == sum(figures["events_by_day"]["2019-07-07"].values()) == len(shown)
+    assert sum(figures["frequency"].values()) == sum(b'"value"' in line for line in shown)
+    (station,) = figures["stations"]
+    silent_s = sum(high - low for low, high in GAPS_S)
+    assert station["days_of_data"] * 86_400 == pytest.approx(END_S - silent_s, abs=45)
+    assert station["gaps"] == 2
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<svg") == 4 and "Events a day" in page and "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_the_command(recording: Recording, tmp_path: Path) -> None:
+    data, out = tmp_path / "few.mseed", tmp_path / "out"
+    data.write_bytes(b"".join(recording.records[: len(recording.records) // 4]))
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"# one file\n{data}\n")
+    common = ["-o", str(out), "--workers", "1"]
+    result = CliRunner().invoke(
+        main,
+        ["archive", str(data), *common, "--csv", str(tmp_path / "e.csv"), "--quakeml", str(tmp_path / "q"), "--json"],
+    )
+    assert result.exit_code == 0, result.output
+    manifest = msgspec.json.decode(result.stdout, type=Manifest)
+    assert manifest.status == "complete" and manifest.counts["events"] > 0
+    rows = (tmp_path / "e.csv").read_text().splitlines()
+    assert len(rows) == manifest.counts["events"] + 1 and rows[0].startswith("id,station,onset,")
+    assert len(list((tmp_path / "q").rglob("*.xml"))) == manifest.counts["events"]
+    assert "1 of 1 station-days" in result.stderr
+    result = CliRunner().invoke(main, ["archive", "run", "--files-from", str(listed), *common])
+    assert result.exit_code == 0 and "0 analysed now" in result.output and "1 before" in result.output, result.output
+    for words, sentence in (
+        ([str(data), "--start", "yesterday"], "--start yesterday: is not a time"),
+        ([str(data), "--start", "2020-01-01"], "no data in the range: those of 1 station(s) begin at 2019-07-07T08:1"),
+        ([str(data), "--stations", "XX.*"], "no miniSEED of the stations XX.*"),
+        ([str(data), "--scheduler", "tcp://h:1"], "give --workers or --scheduler, not both"),
+        (["-"], "standard input ('-') cannot be read by several processes"),
+        ([], "nothing to read"),
+    ):
+        result = CliRunner().invoke(main, ["archive", "run", *words, *common])
+        assert (result.exit_code, sentence in result.output) == (2, True), result.output

@@ -7,10 +7,12 @@ another one.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import queue
 import secrets
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -56,6 +58,7 @@ def prepare(context: Context) -> str:
     if context.key not in _contexts:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         folder = Path(tempfile.mkdtemp(prefix="seisedge-models-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         paths = {}
         for task, (sha256, data) in context.files.items():
             paths[task] = folder / f"{task}-{sha256[:16]}.onnx"

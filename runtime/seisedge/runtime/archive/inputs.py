@@ -8,6 +8,7 @@ import hashlib
 import re
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -53,7 +54,7 @@ class LocalFiles:
     """Copies of remote files on this machine, at most MAX_COPIES; the least recently used is removed first."""
 
     def __init__(self) -> None:
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._copies: dict[str, Path] = {}
 
     def __call__(self, url: str) -> Path:
@@ -68,10 +69,11 @@ class LocalFiles:
 
     def _copy(self, url: str) -> Path:
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="seisedge-archive-")
+            self._folder = Path(tempfile.mkdtemp(prefix="seisedge-archive-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)  # also at the end of the process
         while len(self._copies) >= MAX_COPIES:
             self._copies.pop(next(iter(self._copies))).unlink(missing_ok=True)
-        path = Path(self._folder.name) / hashlib.sha256(url.encode()).hexdigest()[:32]
+        path = self._folder / hashlib.sha256(url.encode()).hexdigest()[:32]
         try:
             with fsspec.open(url, "rb") as source, path.open("wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)

@@ -38,6 +38,11 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "inspect": ("seisedge.runtime.commands.inspect:command", None, "Print the card of a model file."),
     "bench": ("seisedge.runtime.commands.bench:command", None, "Measure latency, FLOPs and memory of models."),
     "flash": ("seisedge.runtime.commands.flash:command", "flash", "Make, sign and compare bundles for stations."),
+    "archive": (
+        "seisedge.runtime.commands.archive:command",
+        "archive",
+        "Turn years of a network into tables of events.",
+    ),
     "doctor": (
         "seisedge.runtime.commands.doctor:command",
         None,
@@ -72,6 +77,9 @@ EXTRAS_OF = {
     "onnxscript": "export",
     "securesystemslib": "flash",
     "cryptography": "flash",
+    "distributed": "archive",
+    "fsspec": "archive",
+    "pyarrow": "archive",
 }
 
 HELP_OF_EXTRAS = "runtime/commands/help_of_extras.json"  # made by `make docs`

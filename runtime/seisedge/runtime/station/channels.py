@@ -222,7 +222,7 @@ class Channels:
     def depth_at(self, time_ns: int) -> float | None:
         """Depth of the sensor below the ground at a time, in metres; None where StationXML does not state it."""
         location, _ = self._sensor or ("", "")
-        for row, code in self._codes.items():
+        for row, code in sorted(self._codes.items()):  # whatever component came first
             for epoch in self._fitting(location, code, time_ns, self._rate_at(row, time_ns)):
                 if epoch.depth_m is not None:
                     return epoch.depth_m
@@ -382,7 +382,7 @@ class Channels:
 
         Without a packet of the row it is that of another one: they belong to one sensor. None before the first packet.
         """
-        rates = self._rates.get(row) or next(iter(self._rates.values()), [])
+        rates = self._rates.get(row) or next((rates for _, rates in sorted(self._rates.items())), [])
         at = bisect.bisect_right(rates, time_ns, key=lambda change: change[0])
         return rates[max(at - 1, 0)][1] if rates else None
 

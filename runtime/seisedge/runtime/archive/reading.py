@@ -1,0 +1,186 @@
+"""The records of one station within a stretch of time, out of many files, in the order in which one run reads them.
+
+`seisedge run` reads all files at once, ordered by the last samples of the records, then by source id, then by the order
+of the files. Here the same order is made piece by piece, with the files that can hold records of a piece.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.errors import DataError, SeisedgeError
+from seisedge.runtime.records.miniseed import BadRecord
+from seisedge.runtime.records.packet import Packet, SourceId
+from seisedge.runtime.sources.miniseed import MiniSeedSource, RecordIndex, _Readers
+
+MAX_INDEXED = 2_000_000  # records whose places are kept in memory between units, 28 bytes each
+PIECE_NS = 6 * 3600 * NS_PER_S  # records that are put in order at once
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFile:
+    """A file and the time [low_ns, high_ns) that the last samples of its records lie in.
+
+    size, mtime: of the manifest; mtime in seconds, None where the storage does not state it. day_ns: start of the day
+    of an SDS file; None for another file.
+    """
+
+    url: str
+    low_ns: int
+    high_ns: int
+    size: int = 0
+    mtime: float | None = None
+    day_ns: int | None = None
+
+
+@dataclass(slots=True)
+class _Opened:
+    """Records of one station in one file, in file order."""
+
+    path: Path
+    last_ns: npt.NDArray[np.int64]
+    channel: npt.NDArray[np.int32]
+    offset: npt.NDArray[np.int64]
+    length: npt.NDArray[np.int32]
+
+
+class _Indexer(MiniSeedSource):
+    """Indexes one file, and counts its bad records."""
+
+    def index(self) -> RecordIndex:
+        """Raises DataError where the file has no usable record."""
+        found = RecordIndex()
+        fault = self._index_file(Path(self._paths[0]), found)
+        if fault is not None:
+            raise DataError(fault)
+        return found
+
+
+_Index = tuple[RecordIndex, dict[str, int]]
+_indexes: dict[
+    tuple[str, int, int], _Index
+] = {}  # of this process, in order of use: neighbouring units read them again
+
+
+def index_of(path: Path) -> _Index:
+    """The records of a file, and why others are left out, with their number. Raises DataError, InputError."""
+    stat = path.stat()
+    key = (str(path), stat.st_size, stat.st_mtime_ns)
+    found = _indexes.pop(key, None)
+    if found is None:
+        indexer = _Indexer([path])
+        found = indexer.index(), indexer.reasons
+    _indexes[key] = found
+    while len(_indexes) > 1 and sum(len(index) for index, _ in _indexes.values()) > MAX_INDEXED:
+        _indexes.pop(next(iter(_indexes)))
+    return found
+
+
+class StationReader:
+    """Packets of one station from `files`, which are in the order of one run over all of them.
+
+    local: gives the path of a file on this machine, copying it if necessary. faults: files that cannot be used, with
+    the reason; they are passed over. left_out: reasons why records of the files are left out, with their number.
+    """
+
+    def __init__(self, station_id: str, files: Sequence[ArchiveFile], local: Callable[[str], Path]) -> None:
+        self._station_id = station_id
+        self._files = files
+        self._local = local
+        self._opened: dict[int, _Opened | None] = {}
+        self._channels: dict[SourceId, int] = {}
+        self.faults: dict[str, str] = {}
+        self.left_out: Counter[str] = Counter()
+
+    def packets(self, from_ns: int, until_ns: int | None = None) -> Iterator[tuple[int, Packet]]:
+        """Time of the last sample and packet, of all records whose last sample lies in [from_ns, until_ns)."""
+        source = MiniSeedSource(["-"])  # for its decoder and its counts of bad records
+        begin_ns = from_ns
+        while (begin_ns := self._next_begin(begin_ns)) is not None:  # type: ignore[assignment]
+            end_ns = (begin_ns // PIECE_NS + 1) * PIECE_NS
+            if until_ns is not None:
+                end_ns = min(end_ns, until_ns)
+                if begin_ns >= end_ns:
+                    return
+            numbers = [k for k, file in enumerate(self._files) if file.low_ns < end_ns and file.high_ns > begin_ns]
+            table = self._records(numbers, begin_ns, end_ns)
+            with _Readers([self._path(number) for number in range(len(self._files))]) as readers:
+                for last_ns, number, offset, length in table:
+                    packet = source._decoder.packet(readers.read(number, offset, length), 0)
+                    if isinstance(packet, BadRecord):
+                        self.left_out[packet.reason] += 1
+                        continue
+                    yield last_ns, packet
+            begin_ns = end_ns
+
+    def _next_begin(self, from_ns: int) -> int | None:
+        """The first time at or after `from_ns` at which a file can hold records."""
+        return min((max(file.low_ns, from_ns) for file in self._files if file.high_ns > from_ns), default=None)
+
+    def _path(self, number: int) -> Path:
+        opened = self._opened.get(number)
+        return opened.path if opened is not None else Path()
+
+    def _records(self, numbers: list[int], begin_ns: int, end_ns: int) -> list[tuple[int, int, int, int]]:
+        """Last sample, file number, offset and length of the records in [begin_ns, end_ns), in order."""
+        columns: list[tuple[npt.NDArray[Any], ...]] = []
+        for number in numbers:
+            opened = self._open(number)
+            if opened is None:
+                continue
+            here = np.flatnonzero((opened.last_ns >= begin_ns) & (opened.last_ns < end_ns))
+            if len(here):
+                columns.append(
+                    (opened.last_ns[here], opened.channel[here], np.full(len(here), number), opened.offset[here],
+                     opened.length[here])
+                )  # fmt: skip
+        for number in list(self._opened):
+            if self._files[number].high_ns <= begin_ns:
+                self._opened[number] = None
+        if not columns:
+            return []
+        last_ns, channel, file, offset, length = (np.concatenate(column) for column in zip(*columns, strict=True))
+        rank = np.zeros(len(self._channels), dtype=np.int32)
+        for place, source_id in enumerate(sorted(self._channels)):
+            rank[self._channels[source_id]] = place
+        order = np.lexsort((rank[channel], last_ns))  # stable: file order remains
+        table = np.stack([last_ns, file, offset, length], axis=1)[order]
+        return [(int(a), int(b), int(c), int(d)) for a, b, c, d in table.tolist()]
+
+    def _open(self, number: int) -> _Opened | None:
+        if number not in self._opened:
+            self._opened[number] = self._index(self._files[number].url)
+        return self._opened[number]
+
+    def _index(self, url: str) -> _Opened | None:
+        try:
+            path = self._local(url)
+            index, reasons = index_of(path)
+        except SeisedgeError as error:
+            self.faults[url] = str(error)
+            return None
+        except OSError as error:
+            self.faults[url] = f"cannot be read: {error.strerror or error}"
+            return None
+        self.left_out.update(reasons)
+        mine = {n: name for name, n in index._channels.items() if name.station_id == self._station_id}
+        channel = np.frombuffer(index._channel, dtype=np.int32)
+        here = np.flatnonzero(np.isin(channel, list(mine)))
+        number_of = np.zeros(len(index._channels), dtype=np.int32)
+        for n, name in mine.items():
+            number_of[n] = self._channels.setdefault(name, len(self._channels))
+        return _Opened(
+            path,
+            np.frombuffer(index._last_ns, dtype=np.int64)[here],
+            number_of[channel[here]],
+            np.frombuffer(index._offset, dtype=np.int64)[here],
+            np.frombuffer(index._length, dtype=np.int32)[here],
+        )

@@ -1,0 +1,254 @@
+"""Unit: the events of one station whose onsets lie in one stretch of time, the same as those of one run over all data.
+
+A unit begins to read `memory_s` before its first time and reads on behind its last time until its events are closed.
+Both ends are checked: a fixed time behind the first packet of each unit, its *seam*, the unit and the one before it
+must have the same memory (`station.memory`) and the same lines. If so, the unit is what the run before it would have
+continued with. If not, the unit is analysed again from the station as the unit before it has left it, its `carry`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seisedge.runtime.archive.reading import ArchiveFile, StationReader
+from seisedge.runtime.clock import NS_PER_S, ns_from_iso
+from seisedge.runtime.config import StationConfig
+from seisedge.runtime.event import Event, content_of
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.station.draft import Draft
+from seisedge.runtime.station.memory import digest, memory_s, packed, settled_ns, unpacked
+from seisedge.runtime.station.sensors import SensorState
+from seisedge.runtime.station.station import Station
+
+BATCH_SAMPLES = 60_000  # between two steps, as in a run over files
+GAP_SAMPLES = 0.5  # a packet that starts later than this after the previous one follows a gap
+
+Seed = tuple[SensorState, SensorState]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRequest:
+    """What a worker needs, besides models and metadata, to analyse a unit; without them in it, it can be sent.
+
+    begin_ns, end_ns: onsets of the unit; the end is the begin of the next unit with files.
+    files: all files with data from `begin_ns - memory_s` to `files_end_ns`; None: to the end of the archive.
+    seed: the sensors that the station uses, from an earlier unit; a guess, which the seam confirms.
+    carry: of the unit before; the unit then begins at its seam.
+    wants_carry: return the same for the next unit.
+    """
+
+    station_id: str
+    name: str
+    begin_ns: int
+    end_ns: int
+    config: StationConfig
+    files: tuple[ArchiveFile, ...]
+    files_end_ns: int | None = None
+    seed: Seed | None = None
+    carry: bytes | None = None
+    wants_carry: bool = False
+
+
+@dataclass(slots=True)
+class ChannelCoverage:
+    """Of one channel in one unit: length of its samples, and of the gaps between them."""
+
+    covered_s: float = 0.0
+    gaps: int = 0
+    gap_s: float = 0.0
+    last_end_ns: int | None = None
+
+    def add(self, packet: Packet) -> None:
+        """Count a packet; those of a channel come in order of their ends."""
+        start_ns, end_ns = packet.starttime_ns, packet.endtime_ns
+        if self.last_end_ns is not None:
+            missing_s = (start_ns - self.last_end_ns) / NS_PER_S
+            if missing_s * packet.sampling_rate_hz > GAP_SAMPLES:
+                self.gaps += 1
+                self.gap_s += missing_s
+            start_ns = max(start_ns, min(self.last_end_ns, end_ns))
+        self.covered_s += (end_ns - start_ns) / NS_PER_S
+        self.last_end_ns = max(self.last_end_ns or 0, end_ns)
+
+
+@dataclass(slots=True)
+class UnitResult:
+    """Result of a unit, small enough to be sent.
+
+    revisions: of each event by its id, in order of output: lines as JSON without circumstances.
+    seam_in, seam_out: memory at the seam of this unit, and at that of the next one; None where there is none.
+    needs_more: the files ended before the events were closed: analyse it again with more of them.
+    faults: files of the unit's own time that cannot be used. left_out: records that are not used, by reason.
+    """
+
+    revisions: dict[str, list[bytes]] = field(default_factory=dict)
+    seam_in: str | None = None
+    seam_out: str | None = None
+    seed: Seed | None = None
+    carry: bytes | None = None
+    needs_more: bool = False
+    records: int = 0
+    coverage: dict[str, ChannelCoverage] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    unused: dict[str, str] = field(default_factory=dict)
+    data_s: float = 0.0
+
+
+def never() -> bool:
+    """No window of an archive is dropped."""
+    return False
+
+
+class _Lines:
+    """Revisions of events with onsets from `begin_ns` on, in order of output."""
+
+    def __init__(self, begin_ns: int) -> None:
+        self._begin_ns = begin_ns
+        self.lines: list[tuple[int, str, bytes]] = []  # onset, id, content
+
+    def take(self, drafts: Iterable[Draft]) -> None:
+        for draft in drafts:
+            if isinstance(draft.line, Event):
+                onset_ns = ns_from_iso(draft.line.onset)
+                if onset_ns >= self._begin_ns:
+                    self.lines.append((onset_ns, draft.line.id, content_of(draft.line)))
+
+    def before(self, end_ns: int) -> dict[str, list[bytes]]:
+        found: dict[str, list[bytes]] = {}
+        for onset_ns, event, content in self.lines:
+            if onset_ns < end_ns:
+                found.setdefault(event, []).append(content)
+        return found
+
+    def since(self, begin_ns: int) -> list[tuple[int, str, bytes]]:
+        return [line for line in self.lines if line[0] >= begin_ns]
+
+
+@dataclass(slots=True)
+class _Seam:
+    """The position at which two neighbouring units are compared: `after_ns` behind the first packet from `from_ns`."""
+
+    from_ns: int
+    after_ns: int
+    at_ns: int | None = None  # known from that packet on
+    passed: bool = False
+
+    def reached(self, last_ns: int) -> bool:
+        """True for the first packet behind the seam."""
+        if self.passed:
+            return False
+        if self.at_ns is None and last_ns >= self.from_ns:
+            self.at_ns = last_ns + self.after_ns
+        self.passed = self.at_ns is not None and last_ns >= self.at_ns
+        return self.passed
+
+
+class _Analysis:
+    """One pass over the packets of a unit."""
+
+    def __init__(self, request: UnitRequest, models: Models, metadata: StationXml | None) -> None:
+        self.request, self.models, self.metadata = request, models, metadata
+        self.after_ns = round(memory_s(models, request.config.timeline.max_wait_s) * NS_PER_S)
+        self.result = UnitResult()
+        self.lines = _Lines(request.begin_ns)
+        self.into = _Seam(request.begin_ns, self.after_ns)
+        self.out = _Seam(request.end_ns, self.after_ns)
+        self.from_ns = request.begin_ns - self.after_ns
+        if request.carry is None:
+            self.station = _new_station(request, models, metadata)
+        else:
+            self.from_ns, self.into.at_ns, self.lines.lines, data = pickle.loads(request.carry)
+            self.into.passed = True
+            self.station = unpacked(data, models, metadata)
+
+    def run(self, reader: StationReader) -> UnitResult:
+        request, result, station = self.request, self.result, self.station
+        samples, closed = 0, False
+        for last_ns, packet in reader.packets(self.from_ns, request.files_end_ns):
+            if self.into.reached(last_ns):
+                self._step()
+                result.seam_in = self._seam(request.begin_ns)
+            if self.out.reached(last_ns):
+                self._step()
+                self._seam_out()
+            if samples >= BATCH_SAMPLES or self.out.passed:
+                self._step()
+                samples = 0
+                closed = self.out.passed and settled_ns(station) >= request.end_ns
+                if closed:
+                    break
+            if request.begin_ns <= last_ns < request.end_ns:
+                result.records += 1
+                result.coverage.setdefault(str(packet.source_id), ChannelCoverage()).add(packet)
+            station.add(packet)
+            samples += len(packet.samples)
+        if not closed and request.files_end_ns is not None:
+            result.needs_more = True
+            return result
+        if not closed:
+            self._end()
+        result.revisions = self.lines.before(request.end_ns)
+        result.seed = station.channels.state()
+        result.unused = station.refusals
+        return result
+
+    def _step(self) -> None:
+        self.lines.take(self.station.step())
+
+    def _seam(self, begin_ns: int) -> str:
+        hashed = hashlib.sha256(digest(self.station).encode())
+        for onset_ns, event, content in self.lines.since(begin_ns):
+            hashed.update(f"{onset_ns} {event} {len(content)}\n".encode() + content)
+        return hashed.hexdigest()
+
+    def _seam_out(self) -> None:
+        request = self.request
+        self.result.seam_out = self._seam(request.end_ns)
+        if request.wants_carry:
+            since = self.lines.since(request.end_ns)
+            self.result.carry = pickle.dumps((self.out.at_ns, self.out.at_ns, since, packed(self.station)))
+
+    def _end(self) -> None:
+        """The data of the archive have ended."""
+        self._step()
+        if not self.into.passed and self.into.at_ns is not None:
+            self.result.seam_in = self._seam(self.request.begin_ns)
+        if not self.out.passed and self.out.at_ns is not None:
+            self._seam_out()
+        self.lines.take(self.station.finish())
+
+
+def _new_station(request: UnitRequest, models: Models, metadata: StationXml | None) -> Station:
+    config = request.config
+    station = Station(request.station_id, config, models, config.mode, never, metadata=metadata, strict=True)
+    if request.seed is not None:
+        station.channels.restore(*request.seed)
+    return station
+
+
+def analyse(
+    request: UnitRequest, models: Models, local: Callable[[str], Path], metadata: StationXml | None = None
+) -> UnitResult:
+    """Analyse a unit; local: see `StationReader`. Raises SeisedgeError, see `Station`."""
+    reader = StationReader(request.station_id, request.files, local)
+    result = _Analysis(request, models, metadata).run(reader)
+    own = {file.url for file in request.files if _is_own(file, request)}
+    result.faults = {url: why for url, why in reader.faults.items() if url in own}
+    result.left_out = dict(Counter(reader.left_out).most_common())
+    result.data_s = max((channel.covered_s for channel in result.coverage.values()), default=0.0)
+    return result
+
+
+def _is_own(file: ArchiveFile, request: UnitRequest) -> bool:
+    """True for the files that a unit is responsible for; an SDS file may hold records of the neighbouring days too."""
+    if file.day_ns is None:
+        return file.low_ns < request.end_ns and file.high_ns > request.begin_ns
+    return file.day_ns < request.end_ns and file.day_ns + 86_400 * NS_PER_S > request.begin_ns

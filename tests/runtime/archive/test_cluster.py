@@ -1,0 +1,131 @@
+"""Workers of Dask: the same files, also where workers are killed, and one sentence where they cannot be used."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.runtime.archive.conftest import STATION, Recording
+from tests.runtime.archive.test_run import content
+from tests.waiting import wait_until
+
+from seisedge.runtime.archive import cluster
+from seisedge.runtime.archive.cluster import DaskPool, _check_versions
+from seisedge.runtime.archive.inputs import LocalFiles
+from seisedge.runtime.archive.pool import Answer, LocalPool, Pool
+from seisedge.runtime.archive.progress import Progress
+from seisedge.runtime.archive.run import ArchiveOptions, ArchiveRun
+from seisedge.runtime.config import StationConfig
+from seisedge.runtime.errors import ConnectError, InputError
+from seisedge.runtime.inference.infer import Models
+
+
+def run(out: Path, recording: Recording, models: Models, config: StationConfig, pool: Any) -> ArchiveRun:
+    options = ArchiveOptions(out, (str(recording.path),), unit="10m", unit_ns=600 * 10**9)
+    planned = ArchiveRun(options, models, {STATION: config}, None, LocalFiles())
+    planned.run(lambda: pool(planned), Progress(planned.totals, "units"))
+    return planned
+
+
+def in_this_process(planned: ArchiveRun) -> Pool:
+    return LocalPool(planned.models, planned.metadata, LocalFiles())
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.long
+def test_killed_workers_change_nothing(
+    recording: Recording, models: Models, config: StationConfig, tmp_path: Path
+) -> None:
+    """A scheduler with workers that are processes of their own; two are killed while they analyse."""
+    run(tmp_path / "here", recording, models, config, in_this_process)
+    address_file = tmp_path / "scheduler.json"
+    with ExitStack() as stack:
+        stack.enter_context(
+            started("scheduler", "--port", "0", "--dashboard-address", ":0", "--scheduler-file", str(address_file))
+        )
+        wait_until(address_file.exists, 60)
+
+        def worker() -> subprocess.Popen[bytes]:
+            arguments = ("worker", "--scheduler-file", str(address_file), "--nthreads", "1", "--no-nanny")
+            return stack.enter_context(started(*arguments, "--no-dashboard", "--local-directory", str(tmp_path)))
+
+        workers = [worker(), worker()]
+
+        class Killing(DaskPool):
+            """Kills a worker before the first and before the second answer, and starts others."""
+
+            def next(self) -> Answer:
+                for process in workers[:1]:
+                    os.kill(process.pid, signal.SIGKILL)
+                    process.wait()
+                    workers.remove(process)
+                    if len(workers) < 2:
+                        worker()
+                return super().next()
+
+        def pool(planned: ArchiveRun) -> Pool:
+            address = __import__("json").loads(address_file.read_text())["address"]
+            made = Killing(planned.models, "onnxruntime", planned.metadata, address=address)
+            wait_until(lambda: made.workers == 2, 60)
+            return made
+
+        done = run(tmp_path / "there", recording, models, config, pool)
+    assert not workers and done.totals.failures == []
+    assert content(tmp_path / "there") == content(tmp_path / "here")
+
+
+def test_a_scheduler_that_cannot_be_reached(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.2)
+    with pytest.raises(ConnectError, match=r"--scheduler tcp://127\.0\.0\.1:9: no Dask scheduler can be reached there"):
+        DaskPool(models, "onnxruntime", {"": None}, address="tcp://127.0.0.1:9")
+    with pytest.raises(ConnectError, match="no Dask scheduler can be reached there"):
+        DaskPool(models, "onnxruntime", {"": None}, address="nonsense://there")
+
+
+class Versions:
+    """A client whose scheduler and workers state versions."""
+
+    def __init__(self, scheduler: dict[str, Any], worker: dict[str, Any]) -> None:
+        own = facts()
+        self._found = {"client": own, "scheduler": scheduler, "workers": {"tcp://10.0.0.2:40001": worker}}
+
+    def get_versions(self, check: bool) -> dict[str, Any]:
+        return self._found
+
+
+def facts(python: str = "", **packages: str) -> dict[str, Any]:
+    here = ".".join(map(str, sys.version_info[:3]))
+    own = {"dask": "2026.8.0", "distributed": "2026.8.0", "msgpack": "1.2", "cloudpickle": "3.1"}
+    return {"host": {"python": python or here}, "packages": own | packages}
+
+
+def test_other_versions_are_named() -> None:
+    _check_versions(Versions(facts(), facts()), "tcp://head:8786")  # type: ignore[arg-type]
+    for scheduler, worker, words in (
+        (facts(distributed="2025.1.0"), facts(), "the scheduler has distributed 2025.1.0, this process 2026.8.0"),
+        (facts(), facts(dask="2025.1.0"), "worker tcp://10.0.0.2:40001 has dask 2025.1.0, this process 2026.8.0"),
+        (facts(), facts(python="3.9.1"), "worker tcp://10.0.0.2:40001 has Python 3.9, this process 3"),
+    ):
+        with pytest.raises(InputError) as raised:
+            _check_versions(Versions(scheduler, worker), "tcp://head:8786")  # type: ignore[arg-type]
+        assert str(raised.value).startswith(f"--scheduler tcp://head:8786: {words}")

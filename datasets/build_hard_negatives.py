@@ -55,11 +55,11 @@ def recordings(folder: Path) -> list[tuple[Row, Array, Gaps]]:
     return out
 
 
-# Copyleft repositories of noise: commit, and the fold of its sites
+# Copyleft repositories of noise: name, commit, and the split and fold of its sites
 COPYLEFT = {
-    "hvsrpy": ("jpvantassel/hvsrpy", "74024709", 1),
-    "swprocess": ("jpvantassel/swprocess", "8909a93d", 2),
-    "seismo-huddle": ("marzeck/seismo-huddle", "cb8b582c", 0),
+    "hvsrpy": ("jpvantassel/hvsrpy", "74024709", "train", 1),
+    "swprocess": ("jpvantassel/swprocess", "8909a93d", "test", 2),
+    "seismo-huddle": ("marzeck/seismo-huddle", "cb8b582c", "train", 0),
 }
 
 
@@ -71,7 +71,7 @@ def recordings_from(folder: Path) -> list[tuple[Row, Array, Gaps]]:
         if repository in NOISE:
             continue
         x, gaps, traces = stream_of(path)
-        stats, (source, commit, fold) = traces[0].stats, COPYLEFT[repository]
+        stats, (source, commit, split, fold) = traces[0].stats, COPYLEFT[repository]
         row = {
             "trace_start_time": iso_from_ns(stats.starttime.ns),
             "trace_sampling_rate_hz": stats.sampling_rate,
@@ -86,6 +86,7 @@ def recordings_from(folder: Path) -> list[tuple[Row, Array, Gaps]]:
             "source_class": "noise",
             "source_type": "noise",
             "subset": "noise_copyleft",
+            "split": split,
             "fold": fold,
             "source_repository": source,
             "source_commit": commit,

@@ -22,17 +22,13 @@ from datasets.build import Row
 from datasets.build_onsets import COLUMNS, NOISE, Target, missing_text, pieces, stream_of, table
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
-from seisedge.runtime.detection.opener import TRIGGER_GRID
-from seisedge.runtime.detection.soundness import resample_sound
 from seisedge.runtime.engines import Engine, open_engine
 from seisedge.runtime.inference.infer import model_path
-from seisedge.train.archive.archive import ROW_OF_ORIENTATION, missing_of
+from seisedge.train.archive.archive import missing_of
 from seisedge.train.dataset.columns import TRIGGER
-from seisedge.train.evaluation.detector_input import onsets_in
+from seisedge.train.evaluation.hard_negatives import samples_opened
 
 BEFORE_S, AFTER_S = 8.0, 45.0  # of an onset, kept
-P_THRESHOLD = 0.1  # of the onset detector: more onsets than at the station
-PASS_HZ = 15.0
 Array = np.ndarray
 Gaps = dict[str, list[tuple[int, int]]]
 
@@ -55,11 +51,11 @@ def recordings(folder: Path) -> list[tuple[Row, Array, Gaps]]:
     return out
 
 
-# Copyleft repositories of noise: commit, and the fold of its sites
+# Copyleft repositories of noise: name, commit, and the split and fold of its sites
 COPYLEFT = {
-    "hvsrpy": ("jpvantassel/hvsrpy", "74024709", 1),
-    "swprocess": ("jpvantassel/swprocess", "8909a93d", 2),
-    "seismo-huddle": ("marzeck/seismo-huddle", "cb8b582c", 0),
+    "hvsrpy": ("jpvantassel/hvsrpy", "74024709", "train", 1),
+    "swprocess": ("jpvantassel/swprocess", "8909a93d", "test", 2),
+    "seismo-huddle": ("marzeck/seismo-huddle", "cb8b582c", "train", 0),
 }
 
 
@@ -71,7 +67,7 @@ def recordings_from(folder: Path) -> list[tuple[Row, Array, Gaps]]:
         if repository in NOISE:
             continue
         x, gaps, traces = stream_of(path)
-        stats, (source, commit, fold) = traces[0].stats, COPYLEFT[repository]
+        stats, (source, commit, split, fold) = traces[0].stats, COPYLEFT[repository]
         row = {
             "trace_start_time": iso_from_ns(stats.starttime.ns),
             "trace_sampling_rate_hz": stats.sampling_rate,
@@ -86,6 +82,7 @@ def recordings_from(folder: Path) -> list[tuple[Row, Array, Gaps]]:
             "source_class": "noise",
             "source_type": "noise",
             "subset": "noise_copyleft",
+            "split": split,
             "fold": fold,
             "source_repository": source,
             "source_commit": commit,
@@ -114,29 +111,13 @@ def add_pieces(target: Target, row: Row, x: Array, gaps: Gaps) -> None:
 
 
 def onset_samples(row: Row, x: Array, gaps: Gaps, engine: Engine) -> list[int]:
-    """Samples of x at which a trigger opens, in ascending order, none closer than two seconds to the one before."""
-    rate = float(row["trace_sampling_rate_hz"])
-    waves, masks = [], []
-    by_row = {ROW_OF_ORIENTATION[code]: (code, y) for code, y in zip(row["trace_component_order"], x, strict=True)}
-    for place in range(3):
-        code, y = by_row.get(place, ("", np.zeros(x.shape[1])))
-        present = np.full(x.shape[1], place in by_row)
+    """Samples of x at which a trigger opens, see `samples_opened`."""
+    codes = row["trace_component_order"]
+    valid = np.ones(x.shape, dtype=bool)
+    for k, code in enumerate(codes):
         for low, high in gaps.get(code, []):
-            present[low:high] = False
-        z, mask, _ = resample_sound(
-            y.astype(np.float64), present, 0, rate, TRIGGER_GRID.rate_hz, PASS_HZ, integrates=False
-        )
-        waves.append(z.astype(np.float32))
-        masks.append(mask)
-    n = min(map(len, waves))
-    wave, valid = np.stack([w[:n] for w in waves]), np.stack([m[:n] for m in masks])
-    found = [o for e, t in ((engine, P_THRESHOLD), (None, None)) for o in onsets_in(wave, valid, e, t)]
-    times = sorted(onset.time_ns / NS_PER_S for onset in found if onset.phase == "P")
-    kept: list[float] = []
-    for time_s in times:
-        if not kept or time_s - kept[-1] >= 2.0:
-            kept.append(time_s)
-    return [round(time_s * rate) for time_s in kept]
+            valid[k, low:high] = False
+    return samples_opened(x, valid, codes, float(row["trace_sampling_rate_hz"]), False, engine)
 
 
 def main() -> None:

@@ -14,11 +14,12 @@ from tests.export.conftest import bundled
 from seisedge.export.exported import Exported
 from seisedge.export.gate import Rule
 from seisedge.export.prune import run as prune_module
-from seisedge.export.prune.run import Pruned, PruneSpec, prune_run, tuning_recipe, write_pruned
+from seisedge.export.prune.run import Pruned, PruneSpec, prune_run, teacher_of, tuning_recipe, write_pruned
 from seisedge.export.prune.select import network_macs
 from seisedge.runtime.card import Comparison
-from seisedge.runtime.errors import FailedError
+from seisedge.runtime.errors import FailedError, InputError
 from seisedge.train.archive.archive import Archive
+from seisedge.train.fit.stage import Settings
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import load_recipe
 from seisedge.train.run_file import Run, load_run
@@ -69,6 +70,44 @@ def test_the_child_is_a_run_of_fewer_multiply_adds(run: Run, pruned: Pruned, tmp
     assert comparison == pruned.comparison and comparison.accepted_points == 100
     rows = (tmp_path / "child" / "log.csv").read_text().splitlines()
     assert rows[0].startswith("step,epoch,loss,") and rows[-1].startswith("3,")
+
+
+def test_fine_tuning_learns_from_the_mean_of_the_run_and_the_teachers(
+    run: Run, some_records: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = run.model()
+    with torch.no_grad():
+        for parameter in other.parameters():  # the weights of the last layer of a new network are 0
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    other.temperature.fill_(0.9)
+    second = dataclasses.replace(run, state=other.state_dict())
+
+    class Reached(Exception):
+        """Ends the pruning where the fine-tuning would begin."""
+
+    def compared(*_: object, settings: Settings, **__: object) -> None:
+        x = torch.randn(3, 3, other.geometry.n_samples, generator=torch.Generator().manual_seed(2))
+        x = x if other.unit == "counts" else x * 1e-6
+        valid = torch.ones_like(x)
+        assert settings.teacher is not None
+        assert float(settings.teacher.temperature) == pytest.approx(1.7)
+        with torch.no_grad():
+            mean = (run.model()(x, valid) + other.eval()(x, valid)) / 2
+            assert torch.allclose(settings.teacher(x, valid), mean, atol=1e-5)
+            assert not torch.allclose(run.model()(x, valid), mean, atol=1e-3)
+        raise Reached
+
+    monkeypatch.setattr(prune_module, "train_model", compared)
+    with pytest.raises(Reached):
+        prune_run(run, some_records, dataclasses.replace(SPEC, teachers=(second,)), silent)
+
+
+def test_a_teacher_with_other_labels_is_refused(run: Run) -> None:
+    name = "magnitude" if run.recipe.name == "event-type" else "event-type"
+    recipe = load_recipe(name, {"arguments.width": 8})
+    other = dataclasses.replace(run, recipe=recipe, state=create_model(recipe.model, **recipe.arguments).state_dict())
+    with pytest.raises(InputError, match=f"--teacher: the run of recipe '{name}' .* has other labels"):
+        teacher_of(run, [other])
 
 
 def test_it_is_refused_before_training_where_the_gate_could_not_accept_it(

@@ -44,6 +44,8 @@ def test_the_bundled_cards_are_those_that_their_data_give(
     model: ModelFile, archive: Archive, datasets: Path, tmp_path: Path
 ) -> None:
     """Computed anew, from the card as it is and from one of schema 1: the same file, byte for byte."""
+    if model.card.training.data_sha256 != archive.sha256:
+        pytest.skip("a part of the training data is not in the repository")
     recipe = load_recipe(model.card.training.recipe)
     for file in (model, open_model(older(model, tmp_path / "older.onnx"))):
         card = recarded(file.card, recipe, archive, [datasets])

@@ -32,6 +32,16 @@ largest_effect_option = click.option(
     help="A block stays if the probabilities change by more without it, on average and before fine-tuning.",
 )
 
+teacher_option = click.option(
+    "--teacher",
+    "teachers",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="RUN",
+    help="A further run on the same labels, for example of another seed; fine-tuning learns from the mean of its "
+    "answers and the parent's. May be repeated.",
+)
+
 
 @click.command(epilog=EPILOG)
 @click.argument("run", type=click.Path(path_type=Path))
@@ -46,6 +56,7 @@ largest_effect_option = click.option(
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Seed of the random generators."
 )
+@teacher_option
 @largest_effect_option
 @windows_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The new run [default: RUN-pruned].")
@@ -57,6 +68,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     data: tuple[str, ...],
     steps: int | None,
     seed: int,
+    teachers: tuple[Path, ...],
     largest_effect: float,
     windows: int,
     out: Path | None,
@@ -78,7 +90,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     archive = load_training_data(source, folders)
     spec = PruneSpec(
         ratio=ratio, steps=steps, seed=seed, windows=windows, largest_effect=largest_effect,
-        accept_points=accept_points, allow_drop=allow_drop,
+        accept_points=accept_points, allow_drop=allow_drop, teachers=tuple(load_run(path) for path in teachers),
     )  # fmt: skip
     made = prune_run(source, archive, spec, click.echo)
     before, after = made.network_macs

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from seisedge.export.commands._options import DATA_HELP, accept_option, folders_of, windows_option
-from seisedge.export.commands.prune import largest_effect_option
+from seisedge.export.commands.prune import largest_effect_option, teacher_option
 from seisedge.export.folder import write_curves, write_folder
 from seisedge.export.prune.run import PruneSpec, load_training_data
 from seisedge.export.prune.surgery import require_prunable
@@ -44,6 +44,7 @@ Examples:
 @click.option(
     "--steps", type=click.IntRange(1), help="Steps of fine-tuning the pruned model [default: half of the recipe's]."
 )
+@teacher_option
 @largest_effect_option
 @windows_option
 @accept_option
@@ -54,6 +55,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     out: Path,
     ratio: float | None,
     steps: int | None,
+    teachers: tuple[Path, ...],
     largest_effect: float,
     windows: int,
     accept_points: float | None,
@@ -75,7 +77,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     if ratio is not None:
         prune = PruneSpec(
             ratio=ratio, steps=steps, seed=source.seed, windows=windows, largest_effect=largest_effect,
-            accept_points=accept_points,
+            accept_points=accept_points, teachers=tuple(load_run(path) for path in teachers),
         )  # fmt: skip
     with folder_written_whole(out) as part:
         release = make_release(source, archive, part, ReleaseSpec(windows, accept_points, prune), click.echo)

@@ -35,6 +35,7 @@ from seisedge.train.fit.run import evaluation_of
 from seisedge.train.fit.stage import Settings, Stage
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
+from seisedge.train.models.ensemble import Ensemble
 from seisedge.train.recipes.recipe import Recipe
 from seisedge.train.run_file import Run, save_run
 
@@ -53,6 +54,7 @@ class PruneSpec:
     """What to prune and how.
 
     ratio: share of the network's multiply-adds to remove, at least. steps: of fine-tuning; None: half of the recipe's.
+    teachers: further runs on the same labels; fine-tuning learns from the mean probabilities of the run and of these.
     windows: held-out windows of the gate. allow_drop: prune also where the gate could not accept the result. draws: of
     the bootstrap of the run's figures.
     """
@@ -60,6 +62,7 @@ class PruneSpec:
     ratio: float
     steps: int | None = None
     seed: int = 1
+    teachers: tuple[Run, ...] = ()
     windows: int = 2_400
     largest_effect: float = LARGEST_EFFECT
     accept_points: float | None = None
@@ -83,6 +86,19 @@ class Pruned:
     flops: tuple[int, int]
     log: list[Row]
     report: EvaluationReport | None  # figures on the held-out events
+
+
+def teacher_of(run: Run, others: Sequence[Run]) -> Model:
+    """The run's model, or the mean of it and the others. Raises InputError if the others do not fit."""
+    model = run.model()
+    models = [other.model() for other in others]
+    for other, one in zip(others, models, strict=True):
+        if (one.task, one.labels, one.geometry, one.unit) != (model.task, model.labels, model.geometry, model.unit):
+            raise InputError(
+                f"--teacher: the run of recipe '{other.recipe.name}' of {other.date} has other labels, or another "
+                f"window or unit, than the run that is pruned; give runs of the model '{run.recipe.model}'"
+            )
+    return Ensemble([model, *models]).eval() if models else model
 
 
 @torch.no_grad()
@@ -125,7 +141,9 @@ def prune_run(run: Run, archive: Archive, spec: PruneSpec, say: Say) -> Pruned:
     arguments = dict(run.recipe.arguments) | {"shape": choice.shape}
     child = create_model(recipe.model, **arguments)
     surgery.copy(child, choice.keep, choice.dropped)
-    settings = Settings(weights=child.state_dict(), station_term=run.station_term, teacher=parent.model)
+    settings = Settings(
+        weights=child.state_dict(), station_term=run.station_term, teacher=teacher_of(run, spec.teachers)
+    )
     tuned = train_model(
         tuning_recipe(recipe, arguments, spec.steps), archive, in_training, spec.seed, CPU, Progress("fine-tuning"),
         settings=settings,
@@ -138,7 +156,8 @@ def prune_run(run: Run, archive: Archive, spec: PruneSpec, say: Say) -> Pruned:
         state=tuned.model.state_dict(),
         metrics=metrics_of(report),
         pruning=f"{1 - choice.macs_after / choice.macs_before:.0%} of the network's multiply-adds removed from the run "
-        f"of {run.date}, {tuned.log[-1]['step']:.0f} steps of fine-tuning, seed {spec.seed}",
+        f"of {run.date}, {tuned.log[-1]['step']:.0f} steps of fine-tuning, seed {spec.seed}"
+        + (f", taught by the mean of {1 + len(spec.teachers)} runs" if spec.teachers else ""),
     )
     before = Parent(parent.card, "", held, torch_answers(parent.model, held))
     comparison = compare(before, torch_answers(tuned.model, held), spec.rule)

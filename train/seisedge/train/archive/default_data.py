@@ -14,9 +14,9 @@ from seisedge.train.archive.archive import find_dataset, fingerprint
 from seisedge.train.dataset.benchmark import folders_from
 
 FILE = "run.json"
-# The folders in datasets/ of a clone that a bundled model is trained on
+# The folders in datasets/ of a clone that a bundled model is trained on; event-type needs data that are not in a clone
 BUNDLED = (
-    (".",),  # event-type, magnitude
+    (".",),  # magnitude
     (".", "onsets", "noise"),  # onset
 )
 

@@ -12,6 +12,7 @@ from seisedge.train.augment import (  # noqa: F401  importing registers them
     accelerometer,
     clipping,
     colour,
+    cultural_noise,
     dead_channel,
     flipped_channel,
     gain_error,

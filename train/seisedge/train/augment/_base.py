@@ -27,6 +27,7 @@ class Chance:
 
     rate_hz: sampling rate. lead: samples before the nominal onset.
     noise: returns windows of recorded noise (batch, 3, n) and their mask; None if there is no noise.
+    event: (batch,) bool, True for windows with an event; None if unknown. Set for each batch.
     part, parts: if several processes share a batch, each draws numbers for the whole batch and uses those of its own
         rows, so that the result does not depend on the number of processes.
     """
@@ -42,6 +43,7 @@ class Chance:
         parts: int = 1,
     ) -> None:
         self.device, self.rate_hz, self.lead, self.noise = device, rate_hz, lead, noise
+        self.event: Tensor | None = None
         self.part, self.parts = part, parts
         self.generator = torch.Generator(device=device).manual_seed(seed)
 

@@ -71,6 +71,10 @@ def dataset() -> None:
     "--noise", default=DEFAULT.noise, show_default=True, help="Number of noise windows for each event window."
 )
 @click.option(
+    "--hard-negatives", default=DEFAULT.hard_negatives, show_default=True, metavar="NUMBER",
+    help="Number of noise windows for each event window that are cut where a trigger opens far from catalogued events.",
+)  # fmt: skip
+@click.option(
     "--noise-before-p", is_flag=True,
     help="Also use the quiet time before each onset as noise; give a larger --before for longer noise.",
 )  # fmt: skip
@@ -126,6 +130,7 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
     before: float,
     after: float,
     noise: float,
+    hard_negatives: float,
     noise_before_p: bool,
     coda: float,
     travel_times: str,
@@ -143,7 +148,9 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
     computed). Noise is cut between the events. OUT is created when it is complete. Samples of SAC files are taken as
     counts; SCALE, IDEP and picks of their headers are not used. Files that cannot be used are skipped and counted.
     """
-    for name, value, least in (("--before", before, 1), ("--after", after, 1), ("--noise", noise, 0)):
+    for name, value, least in (
+        ("--before", before, 1), ("--after", after, 1), ("--noise", noise, 0), ("--hard-negatives", hard_negatives, 0),
+    ):  # fmt: skip
         if not least <= value < 3600:
             raise InputError(f"{name} {value:g}: must be {least} to 3600")
     if unit == "m/s" and not stations:
@@ -156,6 +163,7 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
     from seisedge.train.dataset.recordings import Recordings
     from seisedge.train.dataset.stations import Stations
     from seisedge.train.dataset.traveltimes import travel_times_from
+    from seisedge.train.evaluation.hard_negatives import bundled_openers
 
     protect_folder(out)
     if untyped not in ("", SKIP) and untyped.lower() not in KNOWN_WORDS:
@@ -165,11 +173,13 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command
     types = tuple(filter(None, (part.strip() for part in magnitude_type.split(","))))
     found = read_catalogue(catalogue, picks, untyped, types)
     plan = Plan(
-        before, after, noise, coda, max_distance, unit=unit, channels=tuple(filter(None, channels.split(","))),
-        refine=refine, licence=licence, untyped=untyped, magnitude_types=types, noise_before_p=noise_before_p,
+        before, after, noise, hard_negatives, coda, max_distance, unit=unit,
+        channels=tuple(filter(None, channels.split(","))), refine=refine, licence=licence, untyped=untyped,
+        magnitude_types=types, noise_before_p=noise_before_p,
     )  # fmt: skip
     metadata = Stations.read(list(stations))
-    builder = Builder(plan, Recordings(data, metadata.networks()), metadata, travel_times_from(travel_times))
+    opened = bundled_openers() if hard_negatives else None
+    builder = Builder(plan, Recordings(data, metadata.networks()), metadata, travel_times_from(travel_times), opened)
     source = {
         "catalogue": text_from_path(catalogue.name),
         "sha256": sha256_of(catalogue),

@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.errors import InputError
@@ -25,12 +27,12 @@ from seisedge.runtime.records.channelcode import quantity_of_code
 from seisedge.runtime.records.units import UNIT_OF
 from seisedge.train.dataset.amplitude import TOO_LARGE, gain_fault, is_too_large
 from seisedge.train.dataset.catalogue import Catalogue, CatalogueEvent, Pick
-from seisedge.train.dataset.columns import gain_column
+from seisedge.train.dataset.columns import TRIGGER, gain_column
 from seisedge.train.dataset.onset import VISIBLE_RATIO, find_onset, power_from_record, snr_at
 from seisedge.train.dataset.plan import Built, FilesSkipped, Plan, readme_of
 from seisedge.train.dataset.plausible import texts_of
 from seisedge.train.dataset.progress import progress
-from seisedge.train.dataset.quiet import BEFORE_P_S, QUIET_RATIO, candidates, loudest_ratio, quiet_spans
+from seisedge.train.dataset.quiet import BEFORE_P_S, QUIET_RATIO, candidates, loudest_ratio, pieces_of, quiet_spans
 from seisedge.train.dataset.recordings import Recordings
 from seisedge.train.dataset.sensors import Sensor, SensorWindow, missing_text, sensors_of, window_of
 from seisedge.train.dataset.split import assign_split, group_overlapping
@@ -44,6 +46,7 @@ SEARCH_S, SEARCH_SHARE, SEARCH_S_MINUS_P = 0.5, 0.1, 0.6  # s; share of the trav
 RISE_S = 0.5
 NOISE_MARGIN_S, NOISE_LEAST_S = 2.0, 10.0  # before the onset; shortest noise that is used
 NEEDED_S = (-1.0, 3.0)  # relative to the onset; a gap of the vertical component in this span excludes the window
+SEARCHED_S = 600.0  # longest part of a recording that is searched for onsets of a trigger at once
 UNPLACED_BUSY_S = (-10.0, 180.0)  # relative to the origin time, for a station whose arrival time is unknown
 COLUMNS = [
     "trace_name", "trace_name_original", "trace_category", "trace_start_time", "trace_sampling_rate_hz", "trace_npts",
@@ -58,6 +61,10 @@ COLUMNS = [
     "path_ep_distance_km", "split", "fold",
 ]  # fmt: skip
 MAX_REASONS = 20  # in the summary
+
+
+# Samples (components, n), mask, component codes, rate in Hz, whether they are accelerations → samples of the onsets
+Openers = Callable[[npt.NDArray[np.generic], npt.NDArray[np.bool_], str, float, bool], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +84,21 @@ class Arrival:
 
 
 class Builder:
-    """Cuts the windows of a plan from recordings and writes them as a data set."""
+    """Cuts the windows of a plan from recordings and writes them as a data set.
 
-    def __init__(self, plan: Plan, recordings: Recordings, stations: Stations, times: TravelTimes) -> None:
+    opened: finds the onsets of the triggers; needed for hard negatives.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        recordings: Recordings,
+        stations: Stations,
+        times: TravelTimes,
+        opened: Openers | None = None,
+    ) -> None:
         self.plan, self.recordings, self.stations, self.times = plan, recordings, stations, times
+        self.opened = opened
         self.sensors, self.skipped = sensors_of(recordings, plan.channels)
         for station, (latitude_deg, longitude_deg) in sorted(recordings.positions.items()):
             if stations.add_site(station, Site(latitude_deg, longitude_deg, None)):
@@ -107,6 +125,12 @@ class Builder:
             n_events = len(writer.rows)
             for station in progress(sorted(self.sensors), "stations searched for noise"):
                 self._add_noise(events, station, writer)
+            n_noise = len(writer.rows) - n_events
+            if self.plan.hard_negatives and self.opened is not None:
+                of_station = Counter(_station_of(row) for row in writer.rows[:n_events])
+                for station in progress(sorted(self.sensors), "stations searched for hard negatives"):
+                    wanted = math.ceil(self.plan.hard_negatives * of_station[station])
+                    self._add_hard_negatives(events, station, writer, wanted, self.opened)
             _assign_splits(writer.rows)
             faint = sum(row["trace_visible"] == "False" for row in writer.rows)
             built = Built(
@@ -114,6 +138,7 @@ class Builder:
                 records=len(writer.rows),
                 events=len({row["source_id"] for row in writer.rows[:n_events]}),
                 noise=len(writer.rows) - n_events,
+                hard_negatives=len(writer.rows) - n_events - n_noise,
                 stations=len({(r["station_network_code"], r["station_code"]) for r in writer.rows}),
                 basis=dict(Counter(row["trace_onset_basis"] for row in writer.rows[:n_events])),
                 by_type=dict(Counter(row["source_type"] for row in writer.rows[:n_events])),
@@ -250,6 +275,45 @@ class Builder:
             row["trace_name"] = f"noise_{station}_{iso_from_ns(window.start_ns)}"
             self._add(row, x, window, writer)
             wanted -= 1
+
+    def _add_hard_negatives(
+        self, events: list[CatalogueEvent], station: str, writer: Writer, wanted: int, opened: Openers
+    ) -> None:
+        """Add windows at whose onset a trigger opens, and during which no catalogued event may be visible. The windows
+        of one station do not overlap.
+        """
+        sensor = self.sensors[station][0]
+        if sensor.vertical is None:
+            return
+        spans = quiet_spans(self.recordings.spans(sensor.vertical), [self._busy(event, station) for event in events])
+        for first_ns, last_ns in pieces_of(spans, SEARCHED_S, self.plan.length_s, station):
+            if wanted <= 0:
+                break
+            part = window_of(self.recordings, sensor, first_ns, (last_ns - first_ns) / NS_PER_S)
+            if part is None:
+                continue
+            free = 0  # the first sample after the window before
+            length = round(self.plan.length_s * part.rate_hz)
+            for onset in opened(part.samples, part.valid, part.codes, part.rate_hz, sensor.is_accelerometer):
+                start = onset - round(self.plan.before_s * part.rate_hz)
+                if wanted and free <= start and start + length <= part.samples.shape[1]:
+                    start_ns = part.start_ns + round(start * NS_PER_S / part.rate_hz)
+                    if self._add_hard_negative(station, start_ns, writer):
+                        wanted, free = wanted - 1, start + length
+
+    def _add_hard_negative(self, station: str, start_ns: int, writer: Writer) -> bool:
+        """Write one window; False, and the reason is counted, if it cannot be used."""
+        window = self._window(station, start_ns)
+        x = window if isinstance(window, str) else self._scaled(window)
+        if isinstance(window, str) or isinstance(x, str):
+            self.left_out[f"hard negatives: {x}"] += 1
+            return False
+        row = self._row(window, station)
+        row |= {"trace_category": "noise", "trace_onset_basis": TRIGGER}
+        row["trace_onset_sample"] = round(self.plan.before_s * window.rate_hz)
+        row["trace_name"] = f"trigger_{station}_{iso_from_ns(window.start_ns)}"
+        self._add(row, x, window, writer)
+        return True
 
     def _busy(self, event: CatalogueEvent, station: str) -> tuple[int, int]:
         """Start and end of the time in which an event may be visible at a station, in ns."""
@@ -388,6 +452,10 @@ class Builder:
             if computed is not None:
                 row[f"trace_{letter}_predicted_sample"] = f"{window.sample_at(computed):.2f}"
         return row
+
+
+def _station_of(row: Row) -> str:
+    return f"{row['station_network_code']}.{row['station_code']}"
 
 
 def _name_of(sensor: Sensor) -> str:

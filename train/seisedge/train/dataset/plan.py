@@ -11,7 +11,8 @@ from seisedge.runtime.text import shortened
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Settings. before_s, after_s: window relative to the onset. noise: largest number of noise windows for each event
-    window. coda_s: time after S until a station counts as quiet again. unit: 'counts' or 'm/s'. channels: patterns of
+    window. hard_negatives: largest number of noise windows around the onset of a trigger, for each event window.
+    coda_s: time after S until a station counts as quiet again. unit: 'counts' or 'm/s'. channels: patterns of
     channel codes; empty for all seismometers. refine: move a computed P to a rise of energy nearby. noise_before_p:
     mark the quiet time before the onset as noise. untyped, magnitude_types: see `catalogue.read_catalogue`.
     """
@@ -19,6 +20,7 @@ class Plan:
     before_s: float = 20.0
     after_s: float = 60.0
     noise: float = 1.0
+    hard_negatives: float = 0.0
     coda_s: float = 30.0
     max_distance_km: float = 200.0
     min_coverage: float = 0.8
@@ -57,6 +59,7 @@ class Built:
     records: int = 0
     events: int = 0
     noise: int = 0
+    hard_negatives: int = 0
     stations: int = 0
     basis: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
@@ -87,6 +90,8 @@ def summary_of(built: Built) -> list[str]:
     ]
     lines += [f"  {n:6} records of type {word}" for word, n in built.by_type.items()]
     lines += [f"  {n:6} onset: {basis}" for basis, n in built.basis.items()]
+    if built.hard_negatives:
+        lines.append(f"  {built.hard_negatives:6} of the noise at the onset of a trigger, far from catalogued events")
     if built.quiet:
         lines.append(f"  {built.quiet:6} with usable noise before the onset")
     if built.faint:

@@ -41,6 +41,14 @@ def candidates(spans: Sequence[Span], length_s: float, station: str) -> Iterator
     yield from sorted(starts, key=lambda start: hashlib.sha256(f"{station}:{start}".encode()).hexdigest())
 
 
+def pieces_of(spans: Sequence[Span], longest_s: float, least_s: float, station: str) -> list[Span]:
+    """The spans in adjacent pieces of at most `longest_s` and at least `least_s`, in the order of a hash."""
+    step, least = round(longest_s * NS_PER_S), round(least_s * NS_PER_S)
+    pieces = [(at, min(at + step, end)) for first, end in spans for at in range(first, end, step)]
+    kept = [(first, end) for first, end in pieces if end - first >= least]
+    return sorted(kept, key=lambda span: hashlib.sha256(f"{station}:{span[0]}".encode()).hexdigest())
+
+
 def loudest_ratio(x: npt.NDArray[np.generic], rate_hz: float) -> float:
     """Largest RMS (2-15 Hz) of one second of x (components, n) over the 30th percentile of all its seconds."""
     power = power_from_record(x, rate_hz)

@@ -77,6 +77,7 @@ class WindowFeed:
         self.recipe, self.model, self.archive, self.rows, self.device = recipe, model, archive, place.rows, place.device
         candidates = candidates_of(recipe, model, archive, chosen)
         used = {int(i) for c in candidates for i in c.indices}
+        self.is_event = torch.tensor([not c.noise for c in candidates], device=place.device)  # by label
         self.stations, self.n_records = {archive.records[i].station for i in used}, len(used)
         self.counts = [float(len(c.indices)) for c in candidates]
         drawn = self.counts if recipe.optimisation.balance == "records" else [1.0] * len(self.counts)
@@ -117,9 +118,10 @@ class WindowFeed:
         """x, valid, label, record and magnitude shift, as arguments of `Objective.forward`."""
         draw = self.sampler.draw(self.recipe.optimisation.batch)
         draw = Draw(**{f.name: getattr(draw, f.name)[self.rows] for f in dataclasses.fields(draw)})
+        label, record = (torch.from_numpy(v).to(self.device) for v in (draw.label, draw.record))
+        self.chance.event = self.is_event[label]
         x, valid = self.chain.waveform(*self.cutter.cut(draw))
         show_marks(self.model, self.cutter, draw)
-        label, record = (torch.from_numpy(v).to(self.device) for v in (draw.label, draw.record))
         most = self.recipe.optimisation.magnitude_shift
         return x, valid, label, record, self.chance.uniform(len(x), low=-most, high=most)
 

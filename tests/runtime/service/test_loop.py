@@ -17,6 +17,7 @@ from seisedge.runtime.service.metrics import text_from_health
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks.jsonl import EventsFile, JsonLinesSink
 from seisedge.runtime.sinks.terminal import TerminalSink, wide_lines
+from seisedge.runtime.station.station import Station
 
 TRACES = {f"HH{c}": burst(100, [40.0], seed=i) for i, c in enumerate("ZNE")}
 CONFIG = classic_config(
@@ -166,3 +167,34 @@ def test_the_readable_line() -> None:
     for word in ("12:27:19.8", "XX.STA", "new", "tectonic", "0.90", "1.10 [1.0, 1.6]", "+3 s"):
         assert word in shown[0], shown[0]
     assert np.isfinite(events[0].latency_ms.total)
+
+
+def test_packets_of_a_file_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same lines and counters as one by one; only the first packets of each channel are added singly."""
+    added: list[Packet] = []
+    add = Station.add
+    monkeypatch.setattr(Station, "add", lambda self, packet: added.append(packet) or add(self, packet))
+    at_once, loop = _run(list(packets_of(TRACES, 1.0)), live=False)
+    assert len(added) < 150 and loop.report.packets == 300
+    monkeypatch.setattr(Station, "join", lambda *_: None)
+    singly, other = _run(list(packets_of(TRACES, 1.0)), live=False)
+    assert len(added) > 300 and [content_of(e) for e in at_once] == [content_of(e) for e in singly]
+    station, station_2 = loop.report.stations["XX.STA"], other.report.stations["XX.STA"]
+    assert (station.counters, station.data_ns) == (station_2.counters, station_2.data_ns)
+
+
+def test_an_exception_while_packets_are_taken_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    join, calls = Station.join, itertools.count()
+
+    def failing(station: Station, packets: list[Packet]) -> list[Packet] | None:
+        if next(calls) == 1:
+            raise ZeroDivisionError
+        return join(station, packets)
+
+    monkeypatch.setattr(Station, "join", failing)
+    _, loop = _run(list(packets_of(TRACES, 1.0)), live=False)
+    station = loop.report.stations["XX.STA"]
+    assert station.counters.packets == 300 and station.counters.new_timelines == 1
+    assert "XX.STA: packets taken at once are taken one by one, on new timelines" in caplog.text

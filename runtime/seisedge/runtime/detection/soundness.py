@@ -19,6 +19,7 @@ A quantum is the smallest difference between successive samples: one count of mo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -76,11 +77,15 @@ class Unsound:
 
 def unsound(x: Float, ok: Mask, rate_hz: float) -> Unsound:
     """Apply the rules to samples as recorded; x: (n,), counts, at `rate_hz`; ok: (n,), True where a sample exists."""
-    both = ok[1:] & ok[:-1]
-    size = np.abs(x[1:] - x[:-1])
-    size[~both] = 0.0
+    size = x[1:] - x[:-1]
+    np.abs(size, out=size)
+    if ok.all():
+        same = size == 0
+    else:
+        both = ok[1:] & ok[:-1]
+        size[~both] = 0.0
+        same = both & (size == 0)
     largest = float(size.max(initial=0.0))
-    same = both & (size == 0)
     flats = _flats(same, rate_hz)
     if not largest:
         return Unsound([], [], flats)
@@ -180,14 +185,19 @@ def _standing_out(size: Float, ratio: float, gap: int, side: int) -> Float:
     rule; the caller ignores those at the ends of the record.
     """
     n = len(size)
-    out = size >= 0
-    for offset in dict.fromkeys(round(gap + (side - 1) * part) for part in (0.0, 0.08, 0.2, 0.45, 1.0)):
-        if offset >= n:
-            continue
-        scaled = ratio * size
-        out[offset:] &= size[offset:] >= scaled[: n - offset]
-        out[: n - offset] &= size[: n - offset] >= scaled[offset:]
+    scaled = ratio * size
+    out = np.ones(n, dtype=bool)
+    for offset in _offsets(gap, side):
+        if offset < n:
+            out[offset:] &= size[offset:] >= scaled[: n - offset]
+            out[: n - offset] &= size[: n - offset] >= scaled[offset:]
     return np.where(out, size, 0.0)
+
+
+@functools.lru_cache(maxsize=64)
+def _offsets(gap: int, side: int) -> tuple[int, ...]:
+    """A few distances in [gap, gap + side), the smallest first."""
+    return tuple(dict.fromkeys(round(gap + (side - 1) * part) for part in (0.0, 0.08, 0.2, 0.45, 1.0)))
 
 
 def _spikes(x: Float, ok: Mask, rate_hz: float, quantum: float) -> list[Run]:

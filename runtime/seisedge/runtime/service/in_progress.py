@@ -39,6 +39,8 @@ class InProgress(RecordWatch):
     A disk fault is logged once; the watch is then without effect.
     """
 
+    notes = True
+
     def __init__(self, folder: Path, file_mode: int = OWNER_ONLY) -> None:
         self._file_mode = file_mode
         self._path = folder / FILE_NAME

@@ -31,6 +31,9 @@ COMPARABLE_CLOCKS_S = 3600.0  # an older record was not sent when it was recorde
 # Samples of a file per station between two steps: 200 s of three components at 100 Hz. A live source has a step per
 # packet.
 FILE_BATCH_SAMPLES = 60_000
+FILE_STEP_SAMPLES = 240_000  # of all stations, at least: with few stations the steps are longer
+# Packets of a file that a station takes at once; shorter than `max_wait_s`, see `Timeline.joins`
+FILE_JOIN_S = 45.0
 # Stations without a station file: a damaged or hostile stream can hold any number of station codes. Measured with both
 # bundled models, three channels and 25 minutes of data: 0.9 MiB at 100 Hz without events, 2.2 MiB at 200 Hz with an
 # event each minute.
@@ -97,6 +100,7 @@ class Loop:
         self._metadata = metadata
         self._max_stations = max_stations
         self._stopped = False
+        self._collected: dict[str, list[tuple[Packet, bytes]]] = {}  # packets of a file, with their records
         self.report = RunReport()
         self._health.arrivals.expect(configs)
 
@@ -119,6 +123,8 @@ class Loop:
         packet: Packet | None = None
         samples = 0  # since the last step
         watch = source.watch
+        # a run that resumes notes each record; one over files without a state may take many packets at once
+        collects = not source.live and not watch.notes and not self._journal.durable
         watch.end()  # the records whose headers were read at the opening
         try:
             for item in source.packets():
@@ -142,15 +148,20 @@ class Loop:
                     continue
                 if not source.back_pressure:
                     self.backlog.take(packet, source.idle_ns)
-                self._take(station, packet, source)
+                if collects:
+                    self._collect(station, packet, source)
+                else:
+                    self._take(station, packet, source, source.last_record)
                 pending[station.station_id] = station
                 samples += len(packet.samples)
-                if source.live or watch.suspicious or samples >= FILE_BATCH_SAMPLES * len(pending):
+                enough = max(FILE_BATCH_SAMPLES * len(pending), FILE_STEP_SAMPLES)
+                if source.live or watch.suspicious or samples >= enough:
                     self._step(pending, packet, source, taken_ns)
                     samples = 0
                 watch.end()
                 self.backlog.rest()
             self._step(pending, packet, source, taken_ns)
+            self._take_collected(source)
             if not (self._stopped and self._journal.durable):
                 for station in self.report.stations.values():
                     drafts = self._drafts(station, station.finish(), source)
@@ -198,7 +209,40 @@ class Loop:
             logger.warning("%s: its stored state cannot be used; it begins anew", station.station_id, exc_info=True)
             station.start_anew()
 
-    def _take(self, station: Station, packet: Packet, source: Source) -> None:
+    def _collect(self, station: Station, packet: Packet, source: Source) -> None:
+        """Keep a packet of a file until the packets of its station span `FILE_JOIN_S`."""
+        collected = self._collected.setdefault(station.station_id, [])
+        if collected and abs(packet.starttime_ns - collected[0][0].starttime_ns) > FILE_JOIN_S * NS_PER_S:
+            self._take_all(station, source)
+        collected.append((packet, source.last_record))
+
+    def _take_collected(self, source: Source) -> None:
+        for station_id in self._collected:
+            self._take_all(self.report.stations[station_id], source)
+
+    def _take_all(self, station: Station, source: Source) -> None:
+        """Give the packets that were kept to their station: at once where they follow each other, else one by one."""
+        collected = self._collected[station.station_id]
+        taken, collected[:] = list(collected), []
+        if not taken:
+            return
+        config = self._configs.get(station.station_id)
+        try:
+            noted = config is not None and config.state_of_health  # the value of each packet may be a reading
+            longest = None if noted else station.join([packet for packet, _ in taken])
+        except Exception:
+            logger.warning("%s: packets taken at once are taken one by one, on new timelines", station.station_id)
+            logger.debug("%s: taking packets at once", station.station_id, exc_info=True)
+            station.start_anew()
+            longest = None
+        if longest is None:
+            for packet, record in taken:
+                self._take(station, packet, source, record)
+            return
+        for packet in longest:
+            self._health.arrivals.note(packet, station, used=True)
+
+    def _take(self, station: Station, packet: Packet, source: Source, record: bytes) -> None:
         """Give a packet to its station. After an exception its record is set aside, and the station begins anew."""
         try:
             config = self._configs.get(station.station_id)
@@ -208,7 +252,7 @@ class Loop:
         except SeisedgeError:
             raise
         except Exception as error:
-            source.set_aside_last(str(packet.source_id), packet.starttime_ns, error)
+            source.set_aside_failed(record, str(packet.source_id), packet.starttime_ns, error)
             station.start_anew()
 
     def _drafts(self, station: Station, drafts: Iterator[Draft], source: Source) -> Iterator[Draft]:
@@ -218,7 +262,7 @@ class Loop:
         except SeisedgeError:
             raise
         except Exception as error:
-            source.set_aside_last(station.station_id, station.last_ns or 0, error)
+            source.set_aside_failed(source.last_record, station.station_id, station.last_ns or 0, error)
             station.start_anew()
             yield from station.step()
 
@@ -245,6 +289,7 @@ class Loop:
         others[key] = others.get(key, 0) + 1
 
     def _step(self, pending: dict[str, Station], packet: Packet | None, source: Source, taken_ns: int) -> None:
+        self._take_collected(source)
         for station in pending.values():
             self._emit_all(self._drafts(station, station.step(), source), packet, source, taken_ns)
         pending.clear()

@@ -34,6 +34,8 @@ class RecordWatch:
     This base notes nothing: for a run without a state folder.
     """
 
+    notes = False  # True for a watch that notes records
+
     @property
     def suspicious(self) -> bool:
         """True until the record that an earlier run did not survive has been handled."""
@@ -140,9 +142,14 @@ class Source(abc.ABC):
         if self.on_bad_record is not None:
             self.on_bad_record(bad)
 
-    def set_aside_last(self, name: str, time_ns: int, error: Exception) -> None:
-        """Set the record of the last packet aside: the analysis of station or channel `name` raised `error`."""
-        bad = failed_record(self._decoder.record, f"the analysis of {name}", error)
+    @property
+    def last_record(self) -> bytes:
+        """The record of the last packet."""
+        return self._decoder.record
+
+    def set_aside_failed(self, record: bytes, name: str, time_ns: int, error: Exception) -> None:
+        """Set a record aside: the analysis of its station or channel, `name`, raised `error`."""
+        bad = failed_record(record, f"the analysis of {name}", error)
         self.set_aside(bad, iso_from_ns(time_ns))
 
     @property

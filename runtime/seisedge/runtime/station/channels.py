@@ -186,6 +186,16 @@ class Channels:
         self.at(packet.starttime_ns)  # logs faults in the metadata now, not at the first event
         return row
 
+    def known_row_of(self, packet: Packet) -> str | None:
+        """The row of a channel from which packets of the same rate have arrived; None for another channel."""
+        code, location = packet.source_id.channel, packet.source_id.location
+        row = COMPONENT_OF_ORIENTATION.get(code[-1:])
+        if row is None or self._codes.get(row) != code or (location, code[:-1]) != self._sensor:
+            return None
+        rates = self._rates.get(row)
+        noted = rates[-1][1] == packet.sampling_rate_hz if rates else not self.metadata
+        return row if noted else None
+
     @property
     def codes(self) -> dict[str, str]:
         """Channel code of each component received, by the component in whose row it is."""

@@ -19,6 +19,7 @@ counts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -26,6 +27,7 @@ import msgspec
 from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.timeline.joined import Joined, first_start_ns, newest_start_ns
 
 AGREE_S = 600.0  # packets held agree with each other if their starts are no further apart
 _AGREE_NS = ns_from_s(AGREE_S)
@@ -104,6 +106,25 @@ class ClockSteps:
         self._far = 0
         self._record(component, packet)
         return True
+
+    def joins(self, runs: Sequence[Joined]) -> bool:
+        """True if `passes` would be True for each of these packets, in any order of the channels; see `Joined`."""
+        if self._held or self._astray or self._first_ns is None:
+            return False
+        newest_ns = max(newest_start_ns(runs), self._newest_ns)
+        if first_start_ns(runs) < newest_ns - self._max_wait_ns or newest_ns - self._end_ns > self._max_wait_ns:
+            return False
+        return all(
+            run.starts_ns[0] > self._starts.get(run.component, 0) and run.longest_ns <= _LONGEST_NS for run in runs
+        )
+
+    def join(self, runs: Sequence[Joined]) -> None:
+        """As `passes` for each packet; `joins` must be True."""
+        self._far = 0
+        for run in runs:
+            self._starts[run.component] = run.starts_ns[-1]
+            self._newest_ns = max(self._newest_ns, run.starts_ns[-1])
+            self._end_ns = max(self._end_ns, run.end_ns)
 
     def admit(self, component: str, packet: Packet) -> list[Admitted]:
         """The packets to be processed after the arrival of this one, in order."""

@@ -14,6 +14,7 @@ Only data time counts. A station whose records are all that long has its channel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy as np
 from seisedge.runtime.clock import NS_PER_S, ns_from_s
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.timeline.joined import Joined
 
 SAME_TIME_SAMPLES = 0.5  # a packet that begins closer than this to the end of a held one does not overlap it
 MAX_REPEATS = 4  # packets held for the same time of one component; more are discarded
@@ -52,6 +54,17 @@ class HeldApart:
     def oldest(self) -> Held | None:
         """The packet that was held first; None while there is none."""
         return self._held[0] if self._held else None
+
+    def joins(self, runs: Sequence[Joined]) -> bool:
+        """True if `admit` would use each of these packets at once; see `Joined`."""
+        return not self._held and all(run.longest_ns <= self._max_wait_ns for run in runs)
+
+    def join(self, runs: Sequence[Joined]) -> None:
+        """As `admit` of each packet; `joins` must be True."""
+        for run in runs:
+            end_ns = run.end_ns
+            self.newest_end_ns = end_ns if self.newest_end_ns is None else max(end_ns, self.newest_end_ns)
+            self._ends_ns[run.component] = max(end_ns, self._ends_ns.get(run.component, 0))
 
     def admit(self, component: str, packet: Packet, token_before: str) -> list[Held]:
         """The packets to be used after the arrival of this one, in order."""

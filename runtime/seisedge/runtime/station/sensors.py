@@ -137,6 +137,10 @@ class Sensors:
         row = self.accelerometer.row_of(packet)
         return SECOND[row] if row is not None else None
 
+    def known_row_of(self, packet: Packet) -> str | None:
+        """As `row_of`, for a channel of the seismometer whose rate has not changed; None for all others."""
+        return self.seismometer.known_row_of(packet)
+
     def _ignore(self, packet: Packet) -> None:
         name = str(packet.source_id)
         if name not in self._ignored:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -30,6 +30,7 @@ from seisedge.runtime.station.hop_lines import HopLines
 from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.station.state import STATE_VERSION, BackState, FrontState
 from seisedge.runtime.station.triggered import TriggeredMode
+from seisedge.runtime.timeline.joined import Joined, first_start_ns, joined, newest_start_ns
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
 from seisedge.runtime.timeline.segment import TrackCounters
 from seisedge.runtime.timeline.timeline import KEEP_S, RatiosByTime, Timeline
@@ -128,6 +129,45 @@ class Station:
                 self._use(admitted.component, admitted.packet)
         reached = any(reaches_band(packet.sampling_rate_hz, spec.pass_hz) for spec in self._timelines)
         return reached and not packet.flags & RecordFlag.CALIBRATION
+
+    def join(self, packets: Sequence[Packet]) -> list[Packet] | None:
+        """As `add` of each packet, at once; the longest one of each channel, all of which are looked at.
+
+        None, without any effect, where the packets have an irregularity: add them one by one.
+        """
+        runs = joined(packets) if self._mode is not None else None
+        if not runs or not self._joins(runs):
+            return None
+        self._token_before = packets[-2].token if len(packets) > 1 else self._token
+        self._token = packets[-1].token
+        self.counters.packets += len(packets)
+        self.clock_steps.join(runs)
+        self._held_apart.join(runs)
+        start_ns, end_ns = first_start_ns(runs), max(run.end_ns for run in runs)
+        self.first_ns = start_ns if self.first_ns is None else min(start_ns, self.first_ns)
+        self.last_ns = end_ns if self.last_ns is None else max(end_ns, self.last_ns)
+        self.used = True
+        for timeline in self._timelines.values():
+            timeline.join(runs)
+        return [run.longest for run in runs]
+
+    def _joins(self, runs: Sequence[Joined]) -> bool:
+        """True where `add` of these packets only adds their samples; sets their components."""
+        if self.channels.weights is not self._weights or self.channels.ratios is not self._ratios:
+            return False
+        for run in runs:
+            component = self.channels.known_row_of(run.longest)
+            if component is None or not all(reaches_band(run.rate_hz, spec.pass_hz) for spec in self._timelines):
+                return False
+            run.component = component
+        if not self.clock_steps.joins(runs) or not self._held_apart.joins(runs):
+            return False
+        if not all(timeline.joins(runs) for timeline in self._timelines.values()):
+            return False
+        newest_ns = newest_start_ns(runs)
+        if newest_ns > self._no_leap_ns:
+            self._no_leap_ns = min(t.time_of(t.leap_from_k(LONG_GAP_S)) for t in self._timelines.values())
+        return newest_ns <= self._no_leap_ns
 
     def _use(self, component: str, packet: Packet) -> None:
         """Put a packet on the timelines, unless it is held apart, and those that are held no longer."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
@@ -28,6 +28,7 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.records.channelcode import COMPONENTS, SECOND
 from seisedge.runtime.records.orientation import WeightsByTime, mix
 from seisedge.runtime.records.packet import Packet, RecordFlag
+from seisedge.runtime.timeline.joined import Joined, newest_start_ns
 from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import MAX_RATE_DENOMINATOR
 from seisedge.runtime.timeline.segment import TrackCounters
@@ -200,6 +201,29 @@ class Timeline:
         if packet.flags:
             self.flagged.append(FlaggedSpan(component, packet.starttime_ns, packet.endtime_ns, packet.flags))
         self._advance(packet.starttime_ns)
+
+    def joins(self, runs: Sequence[Joined]) -> bool:
+        """True if `add` of these packets, in any order of the channels, would leave the same state; see `Joined`.
+
+        That holds while each component that is awaited is in time for the newest of them, and no other one appears.
+        """
+        if self._first_k is None or self.has_second or any(track.waits for track in self.tracks.values()):
+            return False
+        newest_ns = max(newest_start_ns(runs), self._newest_start_ns)
+        given_up_k = self.k_at(newest_ns) - self._max_wait_k
+        before_k = self.k_at(self._newest_start_ns) - self._max_wait_k
+        for component, track in self.tracks.items():
+            if component in self._awaited and (track.done_k is None or track.done_k < given_up_k):
+                return False
+            if component not in self._awaited and track.done_k is not None and track.done_k >= before_k:
+                return False
+        return all(run.component in self._awaited and self.tracks[run.component].joins(run) for run in runs)
+
+    def join(self, runs: Sequence[Joined]) -> None:
+        """As `add` of each packet; `joins` must be True."""
+        for run in runs:
+            self.tracks[run.component].join(run, self.ready_k)
+        self._advance(newest_start_ns(runs))
 
     def leap_to(self, packet: Packet) -> int:
         """Index up to which the wait for all components ends with `packet`; after a long gap far beyond `ready_k`."""

@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.timeline.joined import Joined
 from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import Float, Mask, Resampler
 from seisedge.runtime.timeline.segment import (
@@ -241,6 +242,32 @@ class Track:
         else:
             bisect.insort(self._waiting, arrived, key=lambda other: other.start_ns)
             self._place_due(self.newest_start_ns - round(self.reorder_wait_s * NS_PER_S), wanted_k)
+        self._settle(wanted_k)
+
+    def joins(self, run: Joined) -> bool:
+        """True if `add` would put each of these packets behind the samples so far, without any other effect."""
+        segment = self._segment
+        if segment is None or self._waiting or segment.rate_hz != run.rate_hz or segment.settled != segment.end:
+            return False
+        if self.done_k != self._next_k:
+            return False
+        end, end_ns, rate_hz = segment.end, segment.end_ns, segment.rate_hz
+        for start_ns, n in zip(run.starts_ns, run.counts, strict=True):
+            off = abs(start_ns - end_ns) * rate_hz / NS_PER_S
+            if segment.index_of(start_ns) != end or off > JITTER_SAMPLES:
+                return False
+            end += n
+            end_ns = start_ns + round(n * NS_PER_S / rate_hz)
+        return True
+
+    def join(self, run: Joined, wanted_k: int) -> None:
+        """As `add` of each packet; `joins` must be True. wanted_k: see `add`."""
+        segment = self._segment
+        assert segment is not None
+        self.newest_start_ns = max(self.newest_start_ns or run.starts_ns[0], run.starts_ns[-1])
+        self._jitter = max(self._jitter - len(run.counts), 0)
+        segment.put(segment.end, run.samples(), self.counters)
+        segment.end_ns = run.starts_ns[-1] + round(run.counts[-1] * NS_PER_S / run.rate_hz)
         self._settle(wanted_k)
 
     def release(self, until_ns: int, wanted_k: int) -> bool:

@@ -1,0 +1,118 @@
+"""Packets that a station takes at once leave the same state and give the same lines as one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterator
+
+import msgspec
+import numpy as np
+import pytest
+from tests.fakes import burst, classic_config, fake_models, packets_of
+
+from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.config import StationConfig, TimelineConfig
+from seisedge.runtime.event import content_of
+from seisedge.runtime.records.packet import Packet, RecordFlag
+from seisedge.runtime.station.station import Station
+
+LENGTH_S = 260.0
+TRACES = {f"HH{c}": burst(LENGTH_S, [60.0, 190.0], seed=i) for i, c in enumerate("ZNE")}
+
+
+def _moved(packet: Packet, seconds: float) -> Packet:
+    return dataclasses.replace(packet, starttime_ns=packet.starttime_ns + round(seconds * NS_PER_S))
+
+
+def _gone(rest: list[Packet], seconds: float) -> list[Packet]:
+    """Without the packets of one component for so long."""
+    one, end_ns = rest[0].source_id, rest[0].starttime_ns + round(seconds * NS_PER_S)
+    return [p for p in rest if p.source_id != one or p.starttime_ns > end_ns]
+
+
+def _flagged(packet: Packet, rng: random.Random) -> Packet:
+    return dataclasses.replace(packet, flags=rng.choice([RecordFlag.CLIPPED, RecordFlag.CALIBRATION]))
+
+
+def _slower(rest: list[Packet]) -> list[Packet]:
+    one = rest[0].source_id
+    return [dataclasses.replace(p, sampling_rate_hz=50.0) if p.source_id == one else p for p in rest]
+
+
+# by name: what is changed from a random place on, with a source of random numbers
+DAMAGES: dict[str, Callable[[list[Packet], random.Random], list[Packet]]] = {
+    "nothing": lambda rest, _: rest,
+    "gap": lambda rest, rng: rest[rng.randrange(1, 6) :],
+    "long gap": lambda rest, _: [_moved(p, 500.0) for p in rest],
+    "a component gone for long": lambda rest, _: _gone(rest, 95.0),
+    "a component gone for ever": lambda rest, _: _gone(rest, LENGTH_S),
+    "flags": lambda rest, rng: [*(_flagged(p, rng) for p in rest[:4]), *rest[4:]],
+    "other rate": lambda rest, _: _slower(rest),
+    "drift": lambda rest, _: [_moved(p, 2e-4 * k) for k, p in enumerate(rest)],
+    "jitter": lambda rest, rng: [_moved(p, rng.choice([0.0, 0.001, 0.0011, 0.004, 0.02])) for p in rest],
+    "repetition": lambda rest, _: [rest[0], rest[0], rest[1], rest[0], *rest[1:]],
+    "late packet": lambda rest, _: [*rest[1:6], rest[0], *rest[6:]],
+    "clock ahead": lambda rest, _: [*rest[:2], _moved(rest[2], 4000.0), *rest[3:]],
+    "clock behind": lambda rest, _: [_moved(p, -5000.0) for p in rest],
+    "real numbers": lambda rest, _: [dataclasses.replace(p, samples=p.samples.astype(np.float32)) for p in rest],
+}
+
+
+def damaged(damage: str, rng: random.Random) -> list[Packet]:
+    """The packets of a station with one kind of irregularity, which begins at a random place."""
+    whole = packets_of(TRACES, rng.choice([0.7, 2.0, 4.0, 11.0]))
+    first = rng.randrange(len(whole) // 5, len(whole) // 2)
+    return whole[:first] + DAMAGES[damage](whole[first:], rng)
+
+
+def _one_by_one(station: Station, packets: list[Packet]) -> bool:
+    for packet in packets:
+        station.add(packet)
+    return False
+
+
+def _at_once(station: Station, packets: list[Packet]) -> bool:
+    if station.join(packets) is not None:
+        return True
+    return _one_by_one(station, packets)
+
+
+def states(
+    batches: list[list[Packet]], config: StationConfig, take: Callable[[Station, list[Packet]], bool]
+) -> Iterator[tuple[bytes, bytes, list[bytes], bool]]:
+    """Front, back and lines of a station after each batch, and whether it was taken at once."""
+    station = Station("XX.STA", config, fake_models(), "triggered")
+    for number, batch in enumerate(batches):
+        taken = take(station, batch)
+        lines = [content_of(draft.line) for draft in station.step()] if number % 3 == 2 else []
+        yield msgspec.json.encode(station.front()), msgspec.json.encode(station.back()), lines, taken
+    lines = [content_of(draft.line) for draft in station.finish()]
+    yield msgspec.json.encode(station.front()), msgspec.json.encode(station.back()), lines, False
+
+
+def batches_of(packets: list[Packet], rng: random.Random) -> list[list[Packet]]:
+    """Packets in batches of random size, up to 50 s of three components in packets of 2 s."""
+    batches, k = [], 0
+    while k < len(packets):
+        size = rng.choice([1, 2, 9, 30, 75])
+        batches.append(packets[k : k + size])
+        k += size
+    return batches
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("max_wait_s", [60.0, 8.0])
+def test_packets_taken_at_once_are_as_one_by_one(damage: str, max_wait_s: float) -> None:
+    config = classic_config(timeline=TimelineConfig(max_wait_s=max_wait_s))
+    joins = found = 0
+    for seed in range(3):
+        rng = random.Random(f"{seed} {damage}")
+        batches = batches_of(damaged(damage, rng), rng)
+        pairs = zip(states(batches, config, _one_by_one), states(batches, config, _at_once), strict=True)
+        for (front, back, lines, _), (front_2, back_2, lines_2, taken) in pairs:
+            assert (front_2, back_2, lines_2) == (front, back, lines)
+            joins += taken
+            found += len(lines)
+    assert joins > 1, "no batch was taken at once"
+    assert found

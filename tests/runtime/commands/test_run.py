@@ -449,3 +449,14 @@ def test_help_has_examples() -> None:
 def test_a_name_that_no_file_can_have(arguments: list[str]) -> None:
     result = _seisedge("run", *(word.format("a" * 300) for word in arguments))
     _refused(result, 2, "aaa")
+
+
+@pytest.mark.parametrize("option", ["--state", "--events", "--stationxml", "--model"])
+def test_an_empty_path_is_not_the_working_directory(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of `--state "$STATE"` where the variable is not set."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["run", str(RECORDING), option, ""])
+    assert result.exit_code == 2 and f"'{option}': the path is empty" in result.output
+    assert list(tmp_path.iterdir()) == []

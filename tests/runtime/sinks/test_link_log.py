@@ -2,7 +2,6 @@
 
 import pytest
 
-from seisedge.runtime.sinks import _link_log
 from seisedge.runtime.sinks._link_log import STEADY_S, LinkLog
 
 
@@ -12,7 +11,7 @@ def test_a_connection_that_is_lost_again_and_again(
     """Three short connections are logged, then nothing until one lasts, then everything again."""
     caplog.set_level("INFO")
     now_s = 1000.0
-    monkeypatch.setattr(_link_log.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr("seisedge.runtime.sinks._link_log.time.monotonic", lambda: now_s)
     link = LinkLog("hook")
     for number in range(10):
         link.changed(None)

@@ -15,6 +15,7 @@ from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
 from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.sinks import mqtt
 from seisedge.runtime.sinks._mqtt_messages import Documents, topic_of
 from seisedge.runtime.sinks.mqtt import MqttSink
 
@@ -69,6 +70,21 @@ def test_station_and_health_are_published_again_after_an_outage(broker: Broker) 
         broker.start()
         _await_documents(broker)
     sink.close()
+
+
+def test_a_new_status_is_published_at_once(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subscriber must not see the outage of the first second for a whole minute."""
+    monkeypatch.setattr(mqtt, "CHANGE_S", 0.05)
+    states = ["outage"]
+    documents = Documents(lambda name: {"station": name}, lambda name: {"station": name, "status": states[-1]})
+    listener, topic = Listener(broker.port), "seisedge/XX.STA/health"
+    sink = MqttSink(MqttConfig("127.0.0.1", broker.port, heartbeat_s=3600.0), ["XX.STA"], documents=documents)
+    wait_until(lambda: listener.newest(topic) == b'{"station":"XX.STA","status":"outage"}')
+    states.append("ok")
+    wait_until(lambda: listener.newest(topic) == b'{"station":"XX.STA","status":"ok"}')
+    sink.close()
+    assert [name for name, *_ in listener.received].count(topic) == 2
+    listener.close()
 
 
 def _await_documents(broker: Broker) -> None:

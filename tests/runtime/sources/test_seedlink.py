@@ -453,7 +453,7 @@ def test_each_reason_of_an_outage_is_logged_once_and_known_to_health(
 ) -> None:
     with open_source("seedlink://127.0.0.1:1/PB_B921") as source, caplog.at_level(logging.WARNING):
         assert isinstance(source, SeedLinkSource)
-        assert source.link_text == "waiting"
+        assert source.link_text == "not connected yet"
         for reason in ("first", "first", "second", "first"):
             source._note_failure(_link.Lost(reason), 0.0)
         source._outage_s -= 300

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.commands import FilePath, FiniteRange
 from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
 from seisedge.runtime.commands._station_file import server_of, station_file_text, toml_text
 from seisedge.runtime.config import StationConfig, load_config
@@ -47,7 +47,7 @@ def command() -> None:
 
 
 @command.command("check", epilog=EPILOG, short_help="Check station files, and with --connect what they name.")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=FilePath(), metavar="FILE...")
 @click.option("--connect", is_flag=True, help="Also read the source for a while, connect the sinks, check the clock.")
 @click.option("--source", metavar="URL", help="With --connect: read this source instead of that of the station file.")
 @click.option(
@@ -102,10 +102,10 @@ def _check_connections(config: StationConfig, source: str | None, seconds: float
     "new", epilog=EPILOG, short_help="Write station files: with every setting, from StationXML, or from a server."
 )
 @click.argument("stations", nargs=-1, metavar="[NET.STA]...")
-@click.option("--stationxml", type=click.Path(path_type=Path), help="Positions and gains of the stations.")
+@click.option("--stationxml", type=FilePath(), help="Positions and gains of the stations.")
 @click.option("--source", metavar="URL", help="Stations and channels of this SeedLink server: seedlink://HOST:PORT")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path),
+    "-o", "--out", type=FilePath(),
     help="Folder for a file NET.STA.toml of each station [default: one station, to standard output].",
 )  # fmt: skip
 @overwrite_option

@@ -9,7 +9,7 @@ from typing import cast, get_args
 import click
 
 from seisedge.runtime.bench.recorded import trial_windows
-from seisedge.runtime.commands import FiniteRange
+from seisedge.runtime.commands import FilePath, FiniteRange
 from seisedge.runtime.commands._console import Console, stopped_by_signals
 from seisedge.runtime.commands._run_inputs import read_inputs
 from seisedge.runtime.commands._safe_mode import reported_in_safe_mode
@@ -53,7 +53,7 @@ Examples:
     "--model",
     "models",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Use this model file for its task; may be repeated. Default: the station file's, else the bundled model.",
 )
 @click.option(
@@ -63,7 +63,7 @@ Examples:
 )
 @click.option(
     "--stationxml",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="FILE",
     help="Take gains and orientations from this StationXML file instead of the station files.",
 )
@@ -74,13 +74,13 @@ Examples:
 )
 @click.option(
     "--events",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Also write the events to this file, as JSON lines. It is overwritten; with --state, appended to. A new file "
     "can be read by its owner only, unless `file_mode` of [journal] sets other rights.",
 )
 @click.option(
     "--state",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="DIR",
     help="Store the state of the run in this folder and resume from it after a restart. Default: the station file's.",
 )

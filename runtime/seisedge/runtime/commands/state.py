@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
+from seisedge.runtime.commands import FilePath
 from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
 from seisedge.runtime.paths import text_from_path
 
@@ -33,7 +34,7 @@ def command() -> None:
 
 
 @command.command("show", epilog=EPILOG, short_help="Show positions, open events, waiting lines.")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("folder", type=FilePath(), metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(folder: Path, as_json: bool) -> None:
     """Show where each station resumes, its open events, and the lines that each sink has not received.
@@ -53,8 +54,8 @@ def show(folder: Path, as_json: bool) -> None:
 
 
 @command.command("export", epilog=EPILOG, short_help="Copy the state to one file.")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("folder", type=FilePath(), metavar="DIR")
+@click.argument("target", type=FilePath(), metavar="FILE")
 @overwrite_option
 def export(folder: Path, target: Path, overwrite: bool) -> None:
     """Copy the state of a run to FILE: positions, open events, waiting lines, and which revisions were emitted.
@@ -70,8 +71,8 @@ def export(folder: Path, target: Path, overwrite: bool) -> None:
 
 
 @command.command("import", epilog=EPILOG, short_help="Put a copy of the state into a new folder.")
-@click.argument("source", type=click.Path(path_type=Path), metavar="FILE")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("source", type=FilePath(), metavar="FILE")
+@click.argument("folder", type=FilePath(), metavar="DIR")
 def import_(source: Path, folder: Path) -> None:
     """Put a file of `seisedge state export` into DIR, which must not have a state yet. The next run with --state DIR
     resumes from it.

@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 KEEPALIVE_S = 30  # also the limit for the broker's answer to CONNECT
 RECONNECT_MAX_S = 60
+CHANGE_S = 2.0  # a new status of the health is published this fast
 SHORT_S = 5.0  # a broker ends a connection this fast where another client connects with the same name
 FAILED = "the client failed"
 STEP_S = 0.2  # a wait for the first answer ends this fast after `close`
@@ -235,16 +236,25 @@ class MqttSink(Sink):
                 yield from discovery(self._config, station, self._status)
 
     def _publish_health(self) -> None:
-        """Until the end of the run: publish the health at each connection and every `heartbeat_s`.
+        """Until the end of the run: publish the health at each connection, when it changes, and every `heartbeat_s`.
 
         With quality of service 0, so that no old health waits for a connection.
         """
+        published: dict[str, Any] = {}  # status, by station
+        next_s = 0.0
         while not self._closing.is_set():
-            self._beat.wait(self._config.heartbeat_s)
+            due = self._beat.wait(min(self._config.heartbeat_s, CHANGE_S)) or time.monotonic() >= next_s
             self._beat.clear()
-            for station in self._stations if self._up and self._documents is not None else ():
-                message = msgspec.json.encode(self._documents.health(station))  # type: ignore[union-attr]
-                self._client.publish(topic_of(self._config, station, "health"), message, qos=0, retain=True)
+            if self._closing.is_set() or not self._up or self._documents is None:
+                continue
+            if due:
+                next_s = time.monotonic() + self._config.heartbeat_s
+            for station in self._stations:
+                document = self._documents.health(station)
+                if due or document.get("status") != published.get(station):
+                    published[station] = document.get("status")
+                    message = msgspec.json.encode(document)
+                    self._client.publish(topic_of(self._config, station, "health"), message, qos=0, retain=True)
 
     def _not_connected(self, _client: Client, _data: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this in an `except` block and does not pass the exception

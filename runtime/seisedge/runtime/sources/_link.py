@@ -160,6 +160,8 @@ class LinkSource(Source):
 
     @property
     def link_text(self) -> str:
+        if self.state is LinkState.WAITING and not self._why:
+            return "not connected yet"
         if self.state is LinkState.STREAMING or not self._why:
             return self.state.value
         return (

@@ -195,7 +195,8 @@ def _verdict(before: str, readings: Callable[[float], Reading]) -> tuple[float, 
         (DATA, lambda t: Reading(DOWN) if t < 50 else UP, 80, "good", ""),  # slow to start
         (DATA, lambda t: UP if t < 4 else Reading(DOWN), 30, "bad", "no longer answers"),
         (DATA, lambda t: Reading(DOWN) if 20 < t < 34 else UP, 34, "good", ""),  # one restart
-        (DATA, lambda t: replace(UP, word=SILENT), 30, "bad", "the version before had data"),
+        (DATA, lambda t: replace(UP, word=SILENT), 30, "bad", "before had data: the station has given no reason yet"),
+        (DATA, lambda t: replace(UP, word=SILENT, detail="no packet"), 30, "bad", "before had data: no packet"),
         (SILENT, lambda t: replace(UP, word=SILENT), 30, "undecided", "as before"),  # the digitizer was dead before
         (DOWN, lambda t: replace(UP, word=SILENT), 30, "undecided", "as before"),
         ("", lambda t: replace(UP, word=SILENT), 30, "undecided", "no version before"),
@@ -214,7 +215,8 @@ def test_one_bad_station_of_two_is_bad() -> None:
     window = Window(NEW, {"XX.A": DATA, "XX.B": DATA}, LIMITS, 0.0)
     readings = {"XX.A": UP, "XX.B": replace(UP, word=SILENT)}
     assert window.add(readings, 0.0) is None
-    assert window.add(readings, 30.0) == ("bad", "XX.B: no data are analysed, the version before had data: ")
+    reason = "no data are analysed, the version before had data: the station has given no reason yet"
+    assert window.add(readings, 30.0) == ("bad", f"XX.B: {reason}")
 
 
 def _clock() -> run.Clock:

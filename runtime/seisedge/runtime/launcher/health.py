@@ -41,6 +41,11 @@ class Reading:
     last_event: str = ""
     safe_mode: bool = False
 
+    @property
+    def reason(self) -> str:
+        """The detail; in a short health window a station may have none yet."""
+        return self.detail or "the station has given no reason yet"
+
 
 def address_of(slot: Path, station: str, index: int) -> tuple[str, int]:
     """Host and port of the health endpoint of a station: those of its station file, else a default."""
@@ -162,9 +167,9 @@ class Window:
             if reading.word == DATA:
                 continue
             if reading.word == BEHIND and before in (DATA, ""):
-                return "bad", f"{station}: it falls behind the stream: {reading.detail}"
+                return "bad", f"{station}: it falls behind the stream: {reading.reason}"
             if reading.word == SILENT and before in (DATA, BEHIND):
-                return "bad", f"{station}: no data are analysed, the version before had data: {reading.detail}"
+                return "bad", f"{station}: no data are analysed, the version before had data: {reading.reason}"
             was = "as before" if before else "with no version before to compare with"
-            undecided = undecided or f"{station}: no data are analysed, {was}: {reading.detail}"
+            undecided = undecided or f"{station}: no data are analysed, {was}: {reading.reason}"
         return ("undecided", undecided) if undecided else ("good", "data are analysed at all stations")

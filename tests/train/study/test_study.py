@@ -45,7 +45,7 @@ def test_a_study_writes_table_and_plots_and_resumes(tmp_path: Path) -> None:
     for plot in ("bars", "curves", "confusion", "roc", "confidence", "gallery"):
         assert (out / f"tiny/{plot}.png").read_bytes().startswith(b"\x89PNG")
         assert f"]({plot}.png)" in page
-    rows = list(csv.DictReader((out / "tiny/table.csv").open()))
+    rows = list(csv.DictReader((out / "tiny/table.csv").read_text().splitlines()))
     accuracy = next(r for r in rows if (r["row"], r["column"]) == ("fast", "accuracy"))
     assert (float(accuracy["value"]), accuracy["paper"]) == (fast["cells"]["accuracy"]["value"], "95.75")
 

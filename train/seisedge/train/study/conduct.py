@@ -67,7 +67,7 @@ def conduct(
     for study, lines, own in plans:
         if len(plans) > 1:
             report(f"{study.name}:")
-        again = {key: job for key, job in own.items() if not isinstance(results.get(key), str)}  # not what failed before
+        again = {key: job for key, job in own.items() if not isinstance(results.get(key), str)}
         results |= run_jobs(again, out, devices, report)
         done.append(_written(study, lines, results, costs, items, choice, out, made))
     failed = {key: text for key, text in results.items() if isinstance(text, str)}

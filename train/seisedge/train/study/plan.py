@@ -228,7 +228,7 @@ def what_is_missing(row: Row, recipe: Recipe, items: Sequence[Item], choice: Cho
         try:
             selected(used, _scaled(row.data, choice), False, None)
         except InputError as error:
-            return f"{error}; --scale lowers the number"
+            return str(error)
     for name, wanted in recipe.data.train_records.items():
         have = [i for i in used if LABEL_OF_KIND[i.kind] == name]
         train = (

@@ -32,7 +32,7 @@ FILE = "study.json"  # in OUT: what the folder belongs to
 COSTS = "costs.json"
 LOAD_S = 0.02  # seconds to read and resample a record, three times for each training
 START_S = 5.0  # of a training
-SMOKE_RECORDS = 80  # about
+SMOKE_RECORDS = 60  # about
 Report = Callable[[str], None]
 
 
@@ -204,7 +204,8 @@ def _written(
             of_row[line.row.name] = good
         rows.append(row_of(line, good, costs.get(line.network) if good else None, study.columns))
     table = Table(
-        study=study.name, paper=study.paper, about=study.about, source=study.source, read=study.read, choice=choice,
+        study=study.name, paper=study.paper, about=study.about, source=study.source, read=study.read,
+        choice=msgspec.structs.replace(choice, data=[folder.resolve().name for folder in folders_of(choice)]),
         made=made, columns=study.columns, rows=rows,
     )  # fmt: skip
     folder = out / study.name

@@ -26,7 +26,7 @@ from seisedge.train.study.rows import Item
 from seisedge.train.study.selection import Few, selected
 from seisedge.train.study.table import Row, Selection, Study
 
-SMOKE: dict[str, Any] = {"optimisation.steps": 3, "optimisation.epochs": 0, "optimisation.batch": 4}
+SMOKE: dict[str, Any] = {"optimisation.steps": 2, "optimisation.epochs": 0, "optimisation.batch": 4}
 LEAST_EVENTS = 15  # of each class: a fifth of them, three, are held out; fewer give no interval
 LEAST_EVENTS_SMOKE = 5
 SMOKE_SCALE = 0.05  # of the numbers of records of a row

@@ -26,8 +26,8 @@ SHUFFLED = ("subset", "source_class", "source_type", "source_magnitude", "source
 class Few:
     """A small part of the data, for --smoke: at most this many records of each kind on each side, as whole events."""
 
-    train: int = 24
-    test: int = 10
+    train: int = 16
+    test: int = 8
 
 
 def selected(

@@ -46,7 +46,7 @@ class TableRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished table. made: machine, date and versions, in words."""
+    """A finished table. made: machine, date and versions, in words. choice: with the names of the data folders."""
 
     schema: str = SCHEMA
     study: str

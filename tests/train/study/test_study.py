@@ -41,7 +41,7 @@ def test_a_study_writes_table_and_plots_and_resumes(tmp_path: Path) -> None:
     assert fast["cells"]["latency"]["value"] > 0
     assert "64 records of 32 events, 4 steps" in fast["how"]
     page = (out / "tiny/table.md").read_text()
-    assert "| of the paper | – | – | 90.0 |" in page
+    assert "| of the paper | – | – | 90 |" in page
     for plot in ("bars", "curves", "confusion", "roc", "confidence", "gallery"):
         assert (out / f"tiny/{plot}.png").read_bytes().startswith(b"\x89PNG")
         assert f"]({plot}.png)" in page

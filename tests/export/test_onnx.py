@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tests.train.models.narrow import NARROW
 from torch.utils.flop_counter import FlopCounterMode
 
 from seisedge.export.flops import count_flops
@@ -34,7 +35,7 @@ NAMES = [name if name in SHIPPED else pytest.param(name, marks=pytest.mark.long)
 def exported(name: str) -> tuple[Model, onnx.ModelProto]:
     """A model with weights that are not at their start, and its stripped graph."""
     torch.manual_seed(4)
-    model = create_model(name).eval()
+    model = create_model(name, **NARROW.get(name, {})).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():  # also biases: the exporter leaves out those that are zero

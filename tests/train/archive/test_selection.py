@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tests.train.dataset.sets import Rows, write_set
 
 from seisedge.runtime.errors import InputError
-from seisedge.train.archive.archive import Archive, load_archive
+from seisedge.train.archive.archive import Archive, Wanted, load_archive
 from seisedge.train.archive.mixture import with_sources
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.archive.task import candidates_of, check_fits, sampler_of, wanted_of, with_train_records
 from seisedge.train.evaluation.predict import windows_of
-from seisedge.train.models import describe_model
+from seisedge.train.evaluation.subject import subject_of_model
+from seisedge.train.models import create_model, describe_model
 from seisedge.train.recipes.recipe import Recipe, load_recipe
 
 LENGTHS = {"stead": 6000, "ethz": 13_000, "pnw": 15_001}
@@ -185,3 +187,10 @@ def test_numbers_of_training_records(archive: Archive) -> None:
     with pytest.raises(InputError, match=r"train_records\.noise is no label of model 'ganet_paper'; its labels are"):
         used(noise=5)
     assert len(used(non_tectonic=10)["tectonic"]) > 40
+
+
+def test_an_evaluation_of_a_run_reads_the_same_records() -> None:
+    recipe = load_recipe("event-type", {"data.max_distance_km": 50.0, "data.leave_out": ["esec"]})
+    model = create_model(recipe.model, **recipe.arguments)
+    subject = subject_of_model(recipe, model, {}, torch.device("cpu"))
+    assert subject.selection == Wanted(leave_out=["esec"], max_distance_km=50.0)

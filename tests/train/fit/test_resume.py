@@ -167,7 +167,7 @@ def test_a_run_starts_from_the_weights_of_another(small_set: Path, tmp_path: Pat
         (["--from", "{text}"], "not a file of tensors"),
         (["--from", "{other}"], "no tensor matches this recipe's model"),
         (["--from", "{other}", "--set", "optimisation.transfer=scratch"], "transfer 'scratch' uses no initial weights"),
-        (["--set", "optimisation.transfer=last-layer"], "give --from event-type or --from RUN"),
+        (["--set", "optimisation.transfer=last-layer"], "give --from event-type, --from RUN or --weights FILE"),
         (["--set", "optimisation.loss=ordinal"], "needs ordered labels"),
         (["--set", "optimisation.steps=0"], "needs steps or epochs, for example"),
         (["--resume", "nowhere"], "--resume takes all parameters from RUN"),

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import torch
+from tests.train.models.narrow import NARROW
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.estimate import bins_of
@@ -21,19 +22,6 @@ from seisedge.train.models.ghost import GhostBottleneck, GhostModule
 from seisedge.train.recipes.recipe import load_recipe, recipe_names
 
 SMALL = {"ganet_small": 500_000, "resnet18_cbam_small": 1_500_000, "onset_tcn": 100_000}
-
-# arguments that make the largest networks narrow, so that the tests of all models take seconds
-NARROW: dict[str, dict[str, Any]] = {
-    "cnn_barama": {"hidden": 8},
-    "googlenet_jia": {"width": 16},
-    "resnet_jia": {"width": 8},
-    "alexnet_image": {"width": 4, "attention": "eca", "shrinkage": True},
-    "cnn_image": {"width": 4, "attention": "se"},
-    "resnet18_image": {"width": 4},
-    "resnet34_image": {"width": 4, "attention": "se", "shrinkage": True},
-    "resnet50_image": {"width": 4, "attention": "eca"},
-    "vgg16_image": {"width": 4, "attention": "cbam", "shrinkage": True},
-}
 
 
 def batch(model: Model, size: int = 2) -> tuple[torch.Tensor, torch.Tensor]:

@@ -36,6 +36,7 @@ from seisedge.train.dataset.plausible import Implausible
 
 CHUNK = "trace_chunk"
 MAX_KEYS = 100  # of the group data_format
+UNLABELLED_HINT = "; seisedge train RECIPE --set data.unlabelled=tectonic takes the events as earthquakes"
 MAX_COLUMNS = 2000
 MAX_NAME = 500  # characters of a trace_name
 MAX_CHUNKS = 10_000
@@ -164,7 +165,8 @@ class Store:
                 if self._labelled and not has_label(columns):
                     missing.append(f"source_type (nor {', '.join(LABELS[1:])})")
                 if missing:
-                    raise InputError(f"{path}: no column {', '.join(missing)}")
+                    hint = UNLABELLED_HINT if missing[-1].startswith("source_type") else ""
+                    raise InputError(f"{path}: no column {', '.join(missing)}{hint}")
                 rows = [{key: value for key, value in row.items() if key is not None} for row in reader]
         except (UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{path}: is not a CSV table in UTF-8: {reason_of(error)}") from error

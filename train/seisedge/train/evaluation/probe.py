@@ -24,7 +24,7 @@ from seisedge.train.archive.archive import Archive, load_archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.mixture import with_sources
 from seisedge.train.archive.sampler import Draw
-from seisedge.train.archive.task import sampler_of
+from seisedge.train.archive.task import sampler_of, wanted_of
 from seisedge.train.evaluation.baselines import fit_logistic
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model
@@ -163,7 +163,9 @@ def probe_folders(name: str, folders: Sequence[Path]) -> list[Finding]:
     """All findings for the windows that a recipe draws from folders. Raises InputError."""
     recipe = load_recipe(name)
     model = create_model(recipe.model, **recipe.arguments)
-    archive = load_archive(folders, model.geometry.rate_hz, recipe.data.pass_hz, split=recipe.data.split)
+    archive = load_archive(
+        folders, model.geometry.rate_hz, recipe.data.pass_hz, split=recipe.data.split, wanted=wanted_of(recipe, model)
+    )
     recipe, _ = with_sources(recipe, archive)
     return probe(recipe, archive)
 

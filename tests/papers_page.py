@@ -12,7 +12,7 @@ from seisedge.train.study.tabulate import Cell, of_paper, text_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/papers.md"
-RESULTS = ROOT / "benchmarks/results/studies"  # NAME.json: the table.json of a study, by who ran it on the bundled data
+RESULTS = ROOT / "benchmarks/results/studies"  # NAME.json: the table.json of a study on the bundled data
 BEGIN, END = "<!-- rows: made by `make docs` -->", "<!-- end of rows -->"
 SHOWN = 3  # columns of a row in the table
 

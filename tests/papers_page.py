@@ -39,7 +39,7 @@ def _tables() -> str:
             "",
             "| row | recipe | the paper | bundled data |",
             "| --- | --- | --- | --- |",
-            *(_line(study, row, result) for row in study.row if not row.helper),
+            *(_line(study, row, result) for row in study.row if not row.helper and not (row.each_source and result)),
             *_expanded(study, result),
             "",
         ]

@@ -8,11 +8,11 @@ from typing import Any
 
 from seisedge.train.study.columns import COLUMNS
 from seisedge.train.study.table import Row, Study, load_study, study_names
-from seisedge.train.study.tabulate import Cell, number, text_of
+from seisedge.train.study.tabulate import Cell, of_paper, text_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/papers.md"
-RESULTS = ROOT / "benchmarks/results/studies"  # NAME.json: the table.json of a study, by who ran it on the bundled data
+RESULTS = ROOT / "benchmarks/results/studies"  # NAME.json: the table.json of a study on the bundled data
 BEGIN, END = "<!-- rows: made by `make docs` -->", "<!-- end of rows -->"
 SHOWN = 3  # columns of a row in the table
 
@@ -39,7 +39,7 @@ def _tables() -> str:
             "",
             "| row | recipe | the paper | bundled data |",
             "| --- | --- | --- | --- |",
-            *(_line(study, row, result) for row in study.row if not row.helper),
+            *(_line(study, row, result) for row in study.row if not row.helper and not (row.each_source and result)),
             *_expanded(study, result),
             "",
         ]
@@ -47,7 +47,7 @@ def _tables() -> str:
 
 
 def _line(study: Study, row: Row, result: dict[str, Any]) -> str:
-    paper = "; ".join(f"{COLUMNS[key].title}: {number(value, key)}" for key, value in row.paper.items())
+    paper = "; ".join(f"{COLUMNS[key].title}: {of_paper(value, key)}" for key, value in row.paper.items())
     recipe = f"`{row.recipe}`" + (f" with {_settings(row)}" if row.set else "") if row.recipe else "nothing is trained"
     if not row.recipe and not row.feature:
         recipe = "only in the paper"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ from tests.train.dataset.sets import make_arrays, make_rows, write_set
 from tests.train.study.sets import make_types, write_study
 
 from seisedge.cli import main
+from seisedge.runtime.errors import FailedError
+from seisedge.train.archive.archive import load_archive
+from seisedge.train.study.rows import read_items, write_items
+from seisedge.train.study.selection import selected
+from seisedge.train.study.table import Selection
+from seisedge.train.study.work import refuse_leak
 
 
 def study(*arguments: str) -> tuple[int, str]:
@@ -25,14 +32,13 @@ def test_a_study_writes_table_and_plots_and_resumes(tmp_path: Path) -> None:
     arguments = [str(write_study(tmp_path)), "--data", str(data), "-o", str(out), "--workers", "1"]
     code, text = study(*arguments)
     assert code == 0, text
-    assert "2 trainings on 1 worker(s): about " in text
+    assert "1 trainings on 1 worker(s): about " in text
     table = json.loads((out / "tiny/table.json").read_text())
-    fast, by_record, of_paper = table["rows"]
+    fast, of_paper = table["rows"]
     assert fast["cells"]["accuracy"]["paper"] == 95.75
     assert 0 <= fast["cells"]["accuracy"]["low"] <= fast["cells"]["accuracy"]["value"] <= 100
     assert fast["cells"]["sensitivity"]["n_events"] == 8  # a fifth of 40 events, at two stations each
     assert fast["cells"]["sensitivity"]["n_records"] == 16
-    assert by_record["cells"]["sensitivity"]["n_events"] == 16  # each record is an event of its own
     assert (of_paper["cells"]["accuracy"], of_paper.get("keys", [])) == ({"paper": 90.0}, [])
     wrong = fast["cells"]["wrong"]["value"]
     assert wrong == pytest.approx((1 - fast["cells"]["accuracy"]["value"] / 100) * 16)
@@ -41,38 +47,37 @@ def test_a_study_writes_table_and_plots_and_resumes(tmp_path: Path) -> None:
     assert fast["cells"]["latency"]["value"] > 0
     assert "64 records of 32 events, 4 steps" in fast["how"]
     page = (out / "tiny/table.md").read_text()
-    assert "| of the paper | – | – | 90.0 |" in page
+    assert "| of the paper | – | – | 90 |" in page
     for plot in ("bars", "curves", "confusion", "roc", "confidence", "gallery"):
         assert (out / f"tiny/{plot}.png").read_bytes().startswith(b"\x89PNG")
         assert f"]({plot}.png)" in page
-    rows = list(csv.DictReader((out / "tiny/table.csv").open()))
+    rows = list(csv.DictReader((out / "tiny/table.csv").read_text().splitlines()))
     accuracy = next(r for r in rows if (r["row"], r["column"]) == ("fast", "accuracy"))
     assert (float(accuracy["value"]), accuracy["paper"]) == (fast["cells"]["accuracy"]["value"], "95.75")
 
-    first, second = (out / "rows" / row["keys"][0] for row in (fast, by_record))
-    before = (first / "result.json").stat().st_mtime_ns
-    (second / "result.json").unlink()  # as if the command had been interrupted in this row
-    code, text = study(*arguments)
-    assert code == 0, text
-    assert "1 trainings (1 are finished) on 1 worker(s)" in text
-    assert (first / "result.json").stat().st_mtime_ns == before
+    result = out / "rows" / fast["keys"][0] / "result.json"
+    trained = (result.parent / "run/checkpoint.pt").stat().st_mtime_ns
+    result.unlink()  # as if the command had been interrupted after the training
+    for unfinished in (1, 0):
+        code, text = study(*arguments)
+        assert code == 0, text
+        assert f"{unfinished} trainings" in text
+        assert (result.parent / "run/checkpoint.pt").stat().st_mtime_ns == trained
     again = json.loads((out / "tiny/table.json").read_text())
     assert [row["cells"] for row in again["rows"]] == [row["cells"] for row in table["rows"]]
 
 
 def test_a_split_that_leaks_is_refused(tmp_path: Path) -> None:
-    """The row by record alone, without the word `leaks`."""
-    data, out = make_types(tmp_path / "made"), tmp_path / "out"
-    file = write_study(tmp_path, steps=1, leaks=False)
-    head, _, rest = file.read_text().partition("[[row]]")
-    file.write_text(head + "[[row]]" + rest.partition("[[row]]")[2])
-    code, text = study(str(file), "--data", str(data), "-o", str(out), "--workers", "1")
-    assert code == 1
-    assert "has records in the training and in the test data" in text
-    assert "1 of 1 trainings failed" in text
-    rows = json.loads((out / "tiny/table.json").read_text())["rows"]
-    assert "value" not in rows[0]["cells"]["accuracy"]
-    assert "failed: " in rows[0]["missing"]
+    """The split.json of a training divided by record, and of one divided by event."""
+    data, run = make_types(tmp_path / "made"), tmp_path / "run"
+    run.mkdir()
+    items = read_items([data])
+    copy = write_items(selected(items, Selection(split="record"), False, None), [data], tmp_path / "copy")
+    for folders, leaks in ((copy, True), ([data], False)):
+        sides = {r.name: {"event": r.event, "split": r.split} for r in load_archive(folders, 40.0, 15.0).records}
+        (run / "split.json").write_text(json.dumps(sides))
+        with pytest.raises(FailedError, match="in the training and in the test") if leaks else nullcontext():
+            refuse_leak(items, run)
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
@@ -134,7 +139,8 @@ def test_the_folder_of_another_study_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_shuffled_labels_bring_a_study_to_chance(tmp_path: Path) -> None:
-    data, file = make_types(tmp_path / "made", events=80), write_study(tmp_path, steps=120)
+    """And a row by record: refused unless it says that it leaks."""
+    data, file = make_types(tmp_path / "made", events=80), write_study(tmp_path, steps=120, leaks=True)
     found = {}
     for name, more in (("real", []), ("shuffled", ["--shuffle-labels"])):
         code, text = study(str(file), "--data", str(data), "-o", str(tmp_path / name), "--workers", "1", *more)
@@ -144,3 +150,10 @@ def test_shuffled_labels_bring_a_study_to_chance(tmp_path: Path) -> None:
     assert found["real"]["low"] > 0.9
     assert found["shuffled"]["low"] < 0.5 < found["shuffled"]["high"]
     assert found["shuffled"]["value"] < 0.8
+    assert table["rows"][2]["cells"]["auc"]["n_events"] == 32  # each record is an event of its own
+    write_study(tmp_path, steps=1, leaks=False)
+    code, text = study(str(file), "--data", str(data), "-o", str(tmp_path / "refused"), "--workers", "1")
+    assert code == 1
+    assert "1 of 2 trainings failed" in text
+    rows = json.loads((tmp_path / "refused/tiny/table.json").read_text())["rows"]
+    assert "has records in the training and in the test data" in rows[2]["missing"]

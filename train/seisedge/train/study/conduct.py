@@ -32,6 +32,7 @@ FILE = "study.json"  # in OUT: what the folder belongs to
 COSTS = "costs.json"
 LOAD_S = 0.02  # seconds to read and resample a record, three times for each training
 START_S = 5.0  # of a training
+SMOKE_RECORDS = 60  # about
 Report = Callable[[str], None]
 
 
@@ -62,9 +63,13 @@ def conduct(
     todo = {key: job for key, job in jobs.items() if read_result(out / ROWS / key) is None}
     costs = costs_of(jobs, out, torch.device(devices[0]))
     report(estimate_of(jobs, todo, costs, items, len(devices)))
-    results = run_jobs(jobs, out, devices, report)
-    made = made_by(devices)
-    done = [_written(study, lines, results, costs, items, choice, out, made) for study, lines, _ in plans]
+    made, results, done = made_by(devices), dict[str, Result | str](), []
+    for study, lines, own in plans:
+        if len(plans) > 1:
+            report(f"{study.name}:")
+        again = {key: job for key, job in own.items() if not isinstance(results.get(key), str)}
+        results |= run_jobs(again, out, devices, report)
+        done.append(_written(study, lines, results, costs, items, choice, out, made))
     failed = {key: text for key, text in results.items() if isinstance(text, str)}
     if failed:
         first = next(iter(failed))
@@ -133,7 +138,11 @@ def estimate_of(
     jobs: dict[str, Job], todo: dict[str, Job], costs: dict[str, Cost], items: Sequence[Item], workers: int
 ) -> str:
     """How long the remaining trainings will take, in words."""
-    seconds = [seconds_of(job, costs[network_of(job.recipe)], items) for job in todo.values()]
+    counts: dict[str, int] = {}
+    for job in todo.values():
+        if (data := str(job.recipe.data)) not in counts:
+            counts[data] = len(used_items(job.recipe, items))
+    seconds = [seconds_of(j, costs[network_of(j.recipe)], counts[str(j.recipe.data)]) for j in todo.values()]
     total = max([sum(seconds) / workers, *seconds], default=0.0)
     done = len(jobs) - len(todo)
     early = any(job.recipe.optimisation.patience for job in todo.values())
@@ -143,10 +152,9 @@ def estimate_of(
     )
 
 
-def seconds_of(job: Job, cost: Cost, items: Sequence[Item]) -> float:
-    """Expected time of one training: two trainings, three evaluations, three readings of the data."""
-    used = used_items(job.recipe, items)
-    n = min(len(used), 80) if job.choice.smoke else len(used)
+def seconds_of(job: Job, cost: Cost, n_used: int) -> float:
+    """Expected time of one run: two trainings, three evaluations, three readings of the data."""
+    n = min(n_used, SMOKE_RECORDS) if job.choice.smoke else n_used
     n = 2 * job.selection.synthetic_events or n
     o = job.recipe.optimisation
     limits = ([o.steps] if o.steps else []) + ([o.epochs * max(-(-n // o.batch), 1)] if o.epochs else [])
@@ -196,7 +204,8 @@ def _written(
             of_row[line.row.name] = good
         rows.append(row_of(line, good, costs.get(line.network) if good else None, study.columns))
     table = Table(
-        study=study.name, paper=study.paper, about=study.about, source=study.source, read=study.read, choice=choice,
+        study=study.name, paper=study.paper, about=study.about, source=study.source, read=study.read,
+        choice=msgspec.structs.replace(choice, data=[folder.resolve().name for folder in folders_of(choice)]),
         made=made, columns=study.columns, rows=rows,
     )  # fmt: skip
     folder = out / study.name

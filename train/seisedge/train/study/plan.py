@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -15,6 +16,7 @@ import msgspec
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.timeline.resample import reaches_band
 from seisedge.train.dataset.columns import text
+from seisedge.train.dataset.flags import flag
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
 from seisedge.train.fit.imagenet import require_imagenet
 from seisedge.train.models import describe_model
@@ -24,7 +26,7 @@ from seisedge.train.study.rows import Item
 from seisedge.train.study.selection import Few, selected
 from seisedge.train.study.table import Row, Selection, Study
 
-SMOKE: dict[str, Any] = {"optimisation.steps": 3, "optimisation.epochs": 0, "optimisation.batch": 4}
+SMOKE: dict[str, Any] = {"optimisation.steps": 2, "optimisation.epochs": 0, "optimisation.batch": 4}
 LEAST_EVENTS = 15  # of each class: a fifth of them, three, are held out; fewer give no interval
 LEAST_EVENTS_SMOKE = 5
 SMOKE_SCALE = 0.05  # of the numbers of records of a row
@@ -192,10 +194,14 @@ def usable(recipe: Recipe, item: Item) -> bool:
 
 def used_items(recipe: Recipe, items: Sequence[Item]) -> list[Item]:
     """The records that a recipe uses: those of the sources it names, or of all sources if the data have none of them
-    (as `archive.mixture` does).
+    (as `archive.mixture` does); of these, the ones with a visible signal, and with a magnitude if it needs one.
     """
     whole = [i for i in items if reaches_band(float(i.row["trace_sampling_rate_hz"]), recipe.data.pass_hz)]
     whole = [i for i in whole if LABEL_OF_KIND.get(i.kind, "noise") != "noise"]
+    if recipe.data.visible_only:
+        whole = [i for i in whole if flag(i.row, "trace_visible", True)]
+    if task_of(recipe) == "magnitude":
+        whole = [i for i in whole if i.magnitude is not None]
     return [i for i in whole if usable(recipe, i)] or whole
 
 
@@ -209,10 +215,8 @@ def what_is_missing(row: Row, recipe: Recipe, items: Sequence[Item], choice: Cho
     """Why a row cannot be trained on the data, as the end of a sentence; '' if it can."""
     used = used_items(recipe, items)
     magnitude = task_of(recipe) == "magnitude"
-    if magnitude:
-        used = [i for i in used if i.magnitude is not None]
-        if not used:
-            return "needs magnitudes (column source_magnitude), of which the data have no value"
+    if magnitude and all(i.magnitude is None for i in items):
+        return "needs magnitudes (column source_magnitude), of which the data have no value"
     least = LEAST_EVENTS_SMOKE if choice.smoke else LEAST_EVENTS
     for name in ("with a magnitude",) if magnitude else ("tectonic", "non-tectonic"):
         n = len({i.event for i in used if magnitude or LABEL_OF_KIND[i.kind] == name})
@@ -224,7 +228,7 @@ def what_is_missing(row: Row, recipe: Recipe, items: Sequence[Item], choice: Cho
         try:
             selected(used, _scaled(row.data, choice), False, None)
         except InputError as error:
-            return f"{error}; --scale lowers the number"
+            return str(error)
     for name, wanted in recipe.data.train_records.items():
         have = [i for i in used if LABEL_OF_KIND[i.kind] == name]
         train = (
@@ -240,7 +244,12 @@ def what_is_missing(row: Row, recipe: Recipe, items: Sequence[Item], choice: Cho
 
 def task_of(recipe: Recipe) -> str:
     """The task of the model of a recipe."""
-    return describe_model(recipe.model, **recipe.arguments).task
+    return _task_of(recipe.model, json.dumps(recipe.arguments, sort_keys=True))
+
+
+@functools.cache
+def _task_of(model: str, arguments: str) -> str:
+    return describe_model(model, **json.loads(arguments)).task
 
 
 def few_of(choice: Choice) -> Few | None:

@@ -101,11 +101,11 @@ def curves(study: Study, table: Table, results: Rows) -> Any:
         assert curve is not None
         colour = colours[k % len(colours)]
         epochs = [h[0] for h in curve.held]
-        values_of = [[h[1] for h in curve.held], [h[2] for h in curve.held], [h[3] for h in curve.held]]
+        f1 = [math.nan if h[3] is None else h[3] for h in curve.held]
+        values_of = [[h[1] for h in curve.held], [h[2] for h in curve.held], f1]
         axes[0][0].plot(curve.epoch, curve.loss, color=colour, label=name)
         for ax, values in zip(axes[0][1:], values_of, strict=True):
-            if any(v is not None for v in values):
-                ax.plot(epochs, [math.nan if v is None else v for v in values], "o-", ms=3, color=colour)
+            ax.plot(epochs, values, "o-", ms=3, color=colour)
     for ax, title in zip(axes[0], panels, strict=True):
         ax.set(xlabel="epoch", title=title)
         ax.title.set_fontsize(10)

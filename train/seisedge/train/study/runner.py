@@ -30,7 +30,13 @@ def run_jobs(jobs: dict[str, Job], out: Path, devices: Sequence[str], report: Re
     """Result of each job by key; a text is the error of one that failed. Raises KeyboardInterrupt."""
     results: dict[str, Result | str] = {}
     for wave in _waves(jobs):
-        todo = [key for key in wave if (done := read_result(out / ROWS / key)) is None or results.update({key: done})]
+        todo = []
+        for key in wave:
+            finished = read_result(out / ROWS / key)
+            if finished is None:
+                todo.append(key)
+            else:
+                results[key] = finished
         if not todo:
             continue
         if len(devices) == 1:

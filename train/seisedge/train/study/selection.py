@@ -26,8 +26,8 @@ SHUFFLED = ("subset", "source_class", "source_type", "source_magnitude", "source
 class Few:
     """A small part of the data, for --smoke: at most this many records of each kind on each side, as whole events."""
 
-    train: int = 24
-    test: int = 10
+    train: int = 16
+    test: int = 8
 
 
 def selected(
@@ -118,6 +118,7 @@ def hold_out_bins(items: Sequence[Item], per_bin: int, strict: bool) -> None:
         raise InputError(
             f"needs {per_bin} records of each bin of 0.1 magnitudes from 0 to 3, in whole events; the data have "
             f"{count[least]} for ({(least - 1) / 10:.1f}, {least / 10:.1f}]"
+            + ("; --scale lowers the number" if count[least] else "")
         )
     for item in items:
         item.changed |= {"split": "test" if item.group in held else "train", "fold": ""}

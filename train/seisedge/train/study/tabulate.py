@@ -46,7 +46,7 @@ class TableRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished table. made: machine, date and versions, in words."""
+    """A finished table. made: machine, date and versions, in words. choice: with the names of the data folders."""
 
     schema: str = SCHEMA
     study: str
@@ -177,6 +177,11 @@ def number(value: float, name: str) -> str:
     return f"{value:.1f}" if COLUMNS[name].percent or name == "latency" else f"{value:.2f}"
 
 
+def of_paper(value: float, name: str) -> str:
+    """A figure of the paper, as the paper gives it."""
+    return number(value, name) if name in COST else f"{value:g}"
+
+
 def markdown_of(table: Table, plots: Sequence[str]) -> str:
     """The table as a page; a column of the paper follows each of ours of which the paper has a figure."""
     heads, lines = ["row"], []
@@ -190,7 +195,7 @@ def markdown_of(table: Table, plots: Sequence[str]) -> str:
             cell = row.cells[name]
             parts.append(text_of(cell, name))
             if shown[name]:
-                parts.append("" if cell.paper is None else number(cell.paper, name))
+                parts.append("" if cell.paper is None else of_paper(cell.paper, name))
         empty = not row.recipe and all(c.value is None for c in row.cells.values())
         nothing = "only in the paper" if empty else ""
         why = f"not run: {row.missing}" if row.missing else row.how or nothing

@@ -77,7 +77,7 @@ def run_job(job: Job, out: Path, device: torch.device) -> Result:
     )
     write_result(result, folder)
     if job.choice.smoke and not job.keep_weights:
-        (folder / RUN / "checkpoint.pt").unlink(missing_ok=True)  # of three steps: worthless, up to 500 MB
+        (folder / RUN / "checkpoint.pt").unlink(missing_ok=True)  # of a few steps: worthless, up to 500 MB
     return result
 
 

@@ -18,6 +18,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -84,12 +85,13 @@ def run(step: Step, limit_s: float) -> tuple[str, float, list[str]]:
         text=True,
         errors="replace",
         env=environment(),
+        start_new_session=True,
     )
     try:
         output, _ = process.communicate(timeout=max(limit_s, 1.0))
         outcome = "done" if process.returncode == 0 else f"failed with exit code {process.returncode}"
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with its workers
         output, _ = process.communicate()
         outcome = f"not finished in {limit_s:.0f} s"
     lines = [line.rpartition("\r")[2].rstrip() for line in output.splitlines()]

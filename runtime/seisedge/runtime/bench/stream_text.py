@@ -9,7 +9,8 @@ from seisedge.runtime.bench.text import figure_text, interval_text
 
 COLUMNS = ("p50", "p90", "p95", "p99", "max")
 NOT_MLPERF = (
-    "After MLPerf Inference's server scenario: requests arrive at their own pace. This is not an MLPerf result."
+    "After MLPerf Inference's server scenario (github.com/mlcommons/inference_policies): requests arrive at their own "
+    "pace, here that of the digitizer and not a Poisson process. This is not an MLPerf result."
 )
 MAX_REASONS = 3
 

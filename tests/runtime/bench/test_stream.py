@@ -135,6 +135,13 @@ def test_outputs_name_invalid_runs_and_show_each_stage() -> None:
     assert page.count("<svg") == 4 and "INVALID" in page and "<script" not in page
 
 
+def test_a_slow_station_has_readable_columns() -> None:
+    report = made_stream_report([made_stream_run([4740.0] * 500)])
+    lines = list(stream_text.terminal_lines(report))
+    assert "    4740    4740    4740" in "\n".join(lines)
+    assert "e+0" not in "\n".join(lines)
+
+
 def made_stream_report(runs: list[StreamRun]) -> StreamReport:
     return StreamReport(
         created="2026-01-01T00:00:00Z",

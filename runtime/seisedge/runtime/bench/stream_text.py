@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seisedge.runtime.bench.stream_report import STAGES, Search, StreamReport, StreamRow
-from seisedge.runtime.bench.text import figure_text, interval_text
+from seisedge.runtime.bench.text import figure_text, interval_text, number_text
 
 COLUMNS = ("p50", "p90", "p95", "p99", "max")
 NOT_MLPERF = (
@@ -37,7 +37,7 @@ def terminal_lines(report: StreamReport) -> Iterator[str]:
         yield f"{row_name(row)}: budget by stage, ms"
         yield f"  {'':16}{'p50':>8}{'p99':>8}{'max':>8}"
         yield from (
-            f"  {stage.replace('_', ' '):16}{''.join(f'{value:8.3g}' for value in row.stages[stage])}"
+            f"  {stage.replace('_', ' '):16}{''.join(f'{number_text(value):>8}' for value in row.stages[stage])}"
             for stage in STAGES
             if row.stages[stage]
         )
@@ -71,7 +71,7 @@ def markdown_lines(report: StreamReport) -> Iterator[str]:
         yield "|---|--:|--:|--:|"
         for stage in STAGES:
             if row.stages[stage]:
-                yield f"| {stage.replace('_', ' ')} | {' | '.join(f'{value:.3g}' for value in row.stages[stage])} |"
+                yield f"| {stage.replace('_', ' ')} | {' | '.join(map(number_text, row.stages[stage]))} |"
         yield ""
         yield from (f"- {line}" for line in fact_lines(row))
     for search in report.searches:

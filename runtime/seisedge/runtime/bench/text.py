@@ -21,14 +21,19 @@ def pace_text(row: Row) -> str:
 
 def figure_text(figure: Figure) -> str:
     """A value, or a dash."""
-    return "-" if figure.value is None else f"{figure.value:.3g}"
+    return "-" if figure.value is None else number_text(figure.value)
+
+
+def number_text(value: float) -> str:
+    """Three significant digits, and never an exponent for a large number."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def interval_text(figure: Figure) -> str:
     """The interval of a figure, or why there is none."""
     if figure.low is None or figure.high is None:
         return figure.reason or "-"
-    return f"{figure.low:.3g} to {figure.high:.3g}"
+    return f"{number_text(figure.low)} to {number_text(figure.high)}"
 
 
 def terminal_lines(report: Report) -> Iterator[str]:

@@ -139,6 +139,8 @@ def test_a_slow_station_has_readable_columns() -> None:
     report = made_stream_report([made_stream_run([4740.0] * 500)])
     lines = list(stream_text.terminal_lines(report))
     assert "    4740    4740    4740" in "\n".join(lines)
+    few = row_of("swarm", 10, together=False, runs=[made_stream_run([5.0] * 50)])
+    assert few.figures["p99"].reason == "a run has 50 lines; p99 needs 100 in each"
     assert "e+0" not in "\n".join(lines)
 
 

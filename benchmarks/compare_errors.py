@@ -10,8 +10,11 @@ those of independent pairs and too narrow; the spread of this machine over days 
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from seisedge.runtime import machine
@@ -29,19 +32,27 @@ LIMIT = 0.10
 PAIRS = {0.0: 300, 0.10: 100, 0.25: 100, 0.50: 100}
 
 
-def measured(rounds: int, row_s: float) -> tuple[dict[float, list[float]], float]:
-    """The p99 of each round in milliseconds, by how much the build was slowed; the median of the first round."""
+def measured(
+    rounds: int, row_s: float, slowdowns: Sequence[float] = SLOWED, seconds: float = math.inf
+) -> tuple[dict[float, list[float]], float]:
+    """The p99 of each round in milliseconds, by how much the build was slowed; the median of the first round.
+
+    No round begins after `seconds`.
+    """
+    until_s = time.monotonic() + seconds
     path = bundled_model("event_type")
     with tempfile.TemporaryDirectory() as folder:
         windows = stored_windows(Path(folder) / "windows.npz", trial_windows(open_engine(path).card))
         request = {"model": str(path), "engine": "onnxruntime", "threads": 1, "engine_cache": None}
         request |= {"windows": str(windows), "seed": 0}
         row = {"batch": 1, "pace_ms": 0.0, "seconds": row_s, "least": 400, "warm_up": 20, "slow_us": 0.0}
-        values: dict[float, list[float]] = {slowed: [] for slowed in SLOWED}
+        values: dict[float, list[float]] = {slowed: [] for slowed in slowdowns}
         first = run_round(request | {"rows": [row]})["rows"][0]["samples_ns"]
         median_us = percentile(sorted(first), 0.5) / 1e3
         for _ in range(rounds):
-            for slowed in SLOWED:
+            if time.monotonic() > until_s:
+                break
+            for slowed in slowdowns:
                 result = run_round(request | {"rows": [row | {"slow_us": slowed * median_us}]})
                 values[slowed].append(percentile(sorted(result["rows"][0]["samples_ns"]), 0.99) / 1e6)
     return values, median_us / 1e3

@@ -18,6 +18,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,9 +30,12 @@ ROOT = Path(__file__).parents[1]
 LIMIT_S = 480.0
 DRY_LIMITS = 20  # times as long where no card is paid for
 RECIPES = ("event-type", "magnitude", "onset")  # of the shipped models
-PACKAGES = (
-    "click", "msgspec", "pymseed", "onnxruntime", "h5py", "scipy", "obspy", "matplotlib", "onnx", "onnxscript",
-    "pytest", "pycuda", "seisbench",
+PACKAGES = (  # with what they need themselves, but without numpy and torch, which a machine with torch has
+    "click", "msgspec", "pymseed", "onnxruntime", "flatbuffers", "protobuf", "packaging", "h5py", "scipy",
+    "obspy", "lxml", "sqlalchemy", "decorator", "requests", "urllib3", "certifi", "idna", "charset-normalizer",
+    "matplotlib", "contourpy", "cycler", "fonttools", "kiwisolver", "pillow", "pyparsing", "python-dateutil", "six",
+    "onnx", "onnxscript", "onnx-ir", "ml-dtypes", "pytest", "pluggy", "iniconfig", "pygments",
+    "seisbench", "pandas", "tqdm", "nest-asyncio", "bottleneck", "pycuda", "pytools", "platformdirs", "siphash24",
 )  # fmt: skip
 ROOTS = ("runtime", "train", "export", ".")
 
@@ -84,12 +88,13 @@ def run(step: Step, limit_s: float) -> tuple[str, float, list[str]]:
         text=True,
         errors="replace",
         env=environment(),
+        start_new_session=True,
     )
     try:
         output, _ = process.communicate(timeout=max(limit_s, 1.0))
         outcome = "done" if process.returncode == 0 else f"failed with exit code {process.returncode}"
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with its workers
         output, _ = process.communicate()
         outcome = f"not finished in {limit_s:.0f} s"
     lines = [line.rpartition("\r")[2].rstrip() for line in output.splitlines()]
@@ -143,21 +148,13 @@ def card_name(dry: bool) -> str:
 
 
 def install(wheels: Path, folder: Path) -> None:
-    """Install the wheels into a folder, without their dependencies and without a network."""
-    files = sorted(map(str, wheels.glob("*.whl")))
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-index",
-        "--no-deps",
-        "--target",
-        str(folder),
-        *files,
-    ]
-    subprocess.run(command, check=True)
+    """Install the packages into a folder, without a network; pycuda is built with the nvcc that is there, if any."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(folder)]
+    subprocess.run([*pip, *sorted(map(str, wheels.glob("*.whl")))], check=True)
+    for source in sorted(wheels.glob("*.tar.gz")):
+        done = subprocess.run([*pip, "--no-build-isolation", str(source)], check=False)
+        if done.returncode:
+            print(f"{source.name}: cannot be built here; what needs it is left out", flush=True)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), str(folder)]))
 
 

@@ -4,10 +4,11 @@ import re
 from itertools import pairwise
 from xml.etree import ElementTree
 
+import msgspec
 from tests.runtime.bench.made import made_report
 
 from seisedge.runtime.bench.html import page
-from seisedge.runtime.bench.text import markdown_lines, terminal_lines
+from seisedge.runtime.bench.text import markdown_lines, scenario_lines, terminal_lines
 
 
 def test_the_page_stands_alone() -> None:
@@ -33,3 +34,16 @@ def test_terminal_and_markdown_have_the_same_figures() -> None:
     for lines in (terminal_lines(report), markdown_lines(report)):
         text = "\n".join(lines)
         assert p99 in text and "not an MLPerf result" in text and "no sensor" in text
+
+
+def test_back_to_back_rows_have_the_names_of_mlperf() -> None:
+    row = made_report().settings[0].rows[0]
+    rows = [
+        msgspec.structs.replace(row, batch=batch, pace_ms=pace) for batch, pace in ((1, 0), (8, 0), (32, 0), (1, 10))
+    ]
+    names = [line.partition(":")[0] for line in scenario_lines(rows)]
+    assert names == [
+        "scenario single-stream",
+        "scenario multi-stream (8 samples a query)",
+        "scenario offline, batch 32",
+    ]

@@ -10,8 +10,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from tests.runtime.bench.made import made_machine, made_stream_run
 
+from seisedge.cli import main
 from seisedge.runtime.bench import stream_html, stream_text
 from seisedge.runtime.bench._generator import Lateness
 from seisedge.runtime.bench.report import unpacked
@@ -135,6 +137,15 @@ def test_outputs_name_invalid_runs_and_show_each_stage() -> None:
     assert page.count("<svg") == 4 and "INVALID" in page and "<script" not in page
 
 
+def test_a_slow_station_has_readable_columns() -> None:
+    report = made_stream_report([made_stream_run([4740.0] * 500)])
+    lines = list(stream_text.terminal_lines(report))
+    assert "    4740    4740    4740" in "\n".join(lines)
+    few = row_of("swarm", 10, together=False, runs=[made_stream_run([5.0] * 50)])
+    assert few.figures["p99"].reason == "a run has 50 lines; p99 needs 100 in each"
+    assert "e+0" not in "\n".join(lines)
+
+
 def made_stream_report(runs: list[StreamRun]) -> StreamReport:
     return StreamReport(
         created="2026-01-01T00:00:00Z",
@@ -182,3 +193,20 @@ def _stop(which: str, at_s: float, seconds: float) -> Any:
         threading.Thread(target=stop).start()
 
     return started
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--speed", "2"], "latency is measured in real time; give 1"),
+        (["--protocol", "udp", "--stations", "2"], "give --stations 1 without --find-max"),
+        (["--protocol", "udp", "--stations", "1", "--find-max"], "give --stations 1 without --find-max"),
+        (["--data", "quiet", "--simultaneous"], "too few events"),
+        (["a.mseed", "--data", "swarm"], "files or --data, not both"),
+        (["missing.mseed"], "missing.mseed: cannot be read"),
+        (["--sign", "key.pem"], "-o FILE"),
+    ],
+)
+def test_unusable_options_are_one_sentence(arguments: list[str], sentence: str) -> None:
+    done = CliRunner().invoke(main, ["bench", "stream", *arguments])
+    assert done.exit_code == 2 and sentence in done.output and len(done.output.strip().splitlines()) == 1

@@ -21,7 +21,10 @@ HEADS = (
     "peak MiB",
     "events/h",
 )
-NOT_MLPERF = "After MLPerf Inference's offline scenario: all data are there at the start. This is not an MLPerf result."
+NOT_MLPERF = (
+    "After MLPerf Inference's offline scenario (github.com/mlcommons/inference_policies): all data are there at the "
+    "start. This is not an MLPerf result."
+)
 
 
 def terminal_lines(report: ArchiveReport) -> Iterator[str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seisedge.runtime.bench.intervals import CONFIDENCE, Change, holm, percentile, unpaired_change
-from seisedge.runtime.bench.report import COLD, NS_PER_MS, SHARES, Report, Row, Setting
+from seisedge.runtime.bench.report import COLD, NS_PER_MS, SHARES, Machine, Report, Row, Setting
 from seisedge.runtime.bench.text import model_of, pace_text
 from seisedge.runtime.errors import InputError
 
@@ -51,16 +51,17 @@ class Compared:
         return "same" if change.high < self.limit else "inconclusive"
 
 
-def check_comparable(old: Report, new: Report, *, other_machine: bool) -> list[str]:
-    """Remarks on differences that are allowed. Raises InputError where the reports are not of the same thing."""
-    a, b = old.machine, new.machine
+def check_conditions(
+    old: Machine, new: Machine, old_windows: str, new_windows: str, *, other_machine: bool
+) -> list[str]:
+    """Remarks on another machine. Raises InputError where that is not allowed, or the data differ."""
     differing = [
         f"{name} {one!r} and {two!r}"
         for name, one, two in (
-            ("processor", a.processor, b.processor),
-            ("board", a.board, b.board),
-            ("cores", a.cores, b.cores),
-            ("power mode", a.power_mode, b.power_mode),
+            ("processor", old.processor, new.processor),
+            ("board", old.board, new.board),
+            ("cores", old.cores, new.cores),
+            ("power mode", old.power_mode, new.power_mode),
         )
         if one != two
     ]
@@ -68,12 +69,17 @@ def check_comparable(old: Report, new: Report, *, other_machine: bool) -> list[s
         raise InputError(
             f"the reports are of different machines ({'; '.join(differing)}); with --other-machine they are compared"
         )
-    if old.windows != new.windows:
+    if old_windows != new_windows:
         raise InputError(
-            f"the reports were measured on different windows: {old.windows} in the old one, {new.windows} in the new "
-            "one; measure both with the same --data"
+            f"the reports were measured on different windows: {old_windows} in the old one, {new_windows} in the new "
+            "one; measure both with the same data"
         )
-    remarks = [f"DIFFERENT MACHINES: {'; '.join(differing)}"] if differing else []
+    return [f"DIFFERENT MACHINES: {'; '.join(differing)}"] if differing else []
+
+
+def check_comparable(old: Report, new: Report, *, other_machine: bool) -> list[str]:
+    """Remarks on differences that are allowed. Raises InputError where the reports are not of the same thing."""
+    remarks = check_conditions(old.machine, new.machine, old.windows, new.windows, other_machine=other_machine)
     names_old, names_new = ({model.name: model for model in report.models} for report in (old, new))
     if not names_old.keys() & names_new.keys():
         first, second = ", ".join(names_old), ", ".join(names_new)

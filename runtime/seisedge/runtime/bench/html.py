@@ -91,7 +91,7 @@ def curves_svg(series: Sequence[tuple[str, Sequence[float]]], caption: str) -> s
         points = " ".join(f"{x_of(values[rank]):.1f},{y_of(rank / n):.1f}" for rank in ranks)
         colour = COLOURS[k % len(COLOURS)]
         marks.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        marks.append(_text(WIDTH - 16, HEIGHT - BOTTOM - 10 - 16 * k, label, "end", colour))
+        marks.append(_text(LEFT + 10, 24 + 16 * k, label, "start", colour))  # where no cumulative curve runs
     marks.append(_text((LEFT + WIDTH) / 2, HEIGHT - 6, caption, "middle"))
     return _svg(HEIGHT, marks)
 

@@ -274,10 +274,8 @@ def rounded(value: float) -> float:
 def report_from_bytes(data: bytes, place: str) -> Report:
     """Read a report, or one in a signed envelope (without verifying signatures). Raises InputError."""
     try:
+        data = payload_of(data)
         head = msgspec.json.decode(data)
-        if isinstance(head, dict) and "payloadType" in head:
-            data = envelope_from_bytes(data, PAYLOAD_TYPE).payload
-            head = msgspec.json.decode(data)
         found = head.get("schema") if isinstance(head, dict) else None
         if found != SCHEMA:
             raise ValueError(f"its schema is {found!r:.60}, expected '{SCHEMA}'" if found else "it has no 'schema'")
@@ -287,12 +285,23 @@ def report_from_bytes(data: bytes, place: str) -> Report:
 
 
 def read_report(path: Path) -> Report:
-    """Read a report file. Raises InputError."""
+    """Read a report file of `bench model`. Raises InputError."""
+    return report_from_bytes(bytes_of(path), str(path))
+
+
+def bytes_of(path: Path) -> bytes:
+    """The bytes of a report file. Raises InputError."""
     try:
-        data = read_up_to(path, max(MAX_BYTES, MAX_ENVELOPE))
+        return read_up_to(path, max(MAX_BYTES, MAX_ENVELOPE))
     except OSError as error:
         raise InputError(f"{path}: cannot read the report: {error.strerror}") from error
-    return report_from_bytes(data, str(path))
+
+
+def payload_of(data: bytes) -> bytes:
+    """A report, or the one in a signed envelope (signatures are not verified). Raises ValueError."""
+    head = msgspec.json.decode(data)
+    signed = isinstance(head, dict) and "payloadType" in head
+    return envelope_from_bytes(data, PAYLOAD_TYPE).payload if signed else data
 
 
 def check_figures(report: Report, place: str) -> None:
@@ -302,15 +311,16 @@ def check_figures(report: Report, place: str) -> None:
         latencies = [each.latencies_ns for each in row.rounds]
         if not latencies or not all(latencies):
             raise InputError(f"{where}: a round has no samples")
-        _compare(row.figures, figures_of(latencies, row.batch), where)
+        check_stated(row.figures, figures_of(latencies, row.batch), where)
     for setting in report.settings:
         where = f"{place}: {setting.engine}, {setting.threads} thread(s), cold start"
         if not setting.rounds or any(set(each.cold_ns) != set(COLD) for each in setting.rounds):
             raise InputError(f"{where}: the times must be {', '.join(COLD)}")
-        _compare(setting.cold, cold_figures_of([each.cold_ns for each in setting.rounds]), where)
+        check_stated(setting.cold, cold_figures_of([each.cold_ns for each in setting.rounds]), where)
 
 
-def _compare(stated: dict[str, Figure], computed: dict[str, Figure], where: str) -> None:
+def check_stated(stated: dict[str, Figure], computed: dict[str, Figure], where: str) -> None:
+    """Raises InputError where a stated figure differs from the computed one."""
     if stated.keys() != computed.keys():
         raise InputError(f"{where}: the figures must be {', '.join(computed)}; got {', '.join(stated)}")
     for name, figure in computed.items():

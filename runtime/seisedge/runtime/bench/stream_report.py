@@ -114,7 +114,16 @@ def latency_figures(runs: Sequence[Sequence[int]]) -> dict[str, Figure]:
     """The figures of a row, from the latencies of each run in ns."""
     if not runs or not all(runs):
         return {name: Figure(value=None, reason="a run has no event") for name in LATENCY_FIGURES}
-    return {name: figure for name, figure in figures_of(runs, 1).items() if name in LATENCY_FIGURES}
+    return {
+        name: msgspec.structs.replace(figure, reason=_of_lines(figure.reason))
+        for name, figure in figures_of(runs, 1).items()
+        if name in LATENCY_FIGURES
+    }
+
+
+def _of_lines(reason: str) -> str:
+    """A reason that is stated for the inferences of a round, for the lines of a run."""
+    return reason.replace("inferences", "lines").replace("round", "run")
 
 
 def stage_figures(runs: Sequence[Mapping[str, str]]) -> dict[str, list[float]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seisedge.runtime.bench.stream_report import STAGES, Search, StreamReport, StreamRow
-from seisedge.runtime.bench.text import figure_text, interval_text
+from seisedge.runtime.bench.text import figure_text, interval_text, number_text
 
 COLUMNS = ("p50", "p90", "p95", "p99", "max")
 NOT_MLPERF = (
-    "After MLPerf Inference's server scenario: requests arrive at their own pace. This is not an MLPerf result."
+    "After MLPerf Inference's server scenario (github.com/mlcommons/inference_policies): requests arrive at their own "
+    "pace, here that of the digitizer and not a Poisson process. This is not an MLPerf result."
 )
 MAX_REASONS = 3
 
@@ -36,7 +37,7 @@ def terminal_lines(report: StreamReport) -> Iterator[str]:
         yield f"{row_name(row)}: budget by stage, ms"
         yield f"  {'':16}{'p50':>8}{'p99':>8}{'max':>8}"
         yield from (
-            f"  {stage.replace('_', ' '):16}{''.join(f'{value:8.3g}' for value in row.stages[stage])}"
+            f"  {stage.replace('_', ' '):16}{''.join(f'{number_text(value):>8}' for value in row.stages[stage])}"
             for stage in STAGES
             if row.stages[stage]
         )
@@ -70,7 +71,7 @@ def markdown_lines(report: StreamReport) -> Iterator[str]:
         yield "|---|--:|--:|--:|"
         for stage in STAGES:
             if row.stages[stage]:
-                yield f"| {stage.replace('_', ' ')} | {' | '.join(f'{value:.3g}' for value in row.stages[stage])} |"
+                yield f"| {stage.replace('_', ' ')} | {' | '.join(map(number_text, row.stages[stage]))} |"
         yield ""
         yield from (f"- {line}" for line in fact_lines(row))
     for search in report.searches:

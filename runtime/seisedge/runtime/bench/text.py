@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from seisedge.runtime.bench.report import Energy, Figure, Model, Report, Row, Setting
 
 COLUMNS = ("p50", "p90", "p95", "p99", "p99.9", "max")
+MULTI_STREAM = 8  # samples of a query
 NOT_MLPERF = (
-    "Scenarios after MLPerf Inference's definitions: batch 1 back to back is single-stream, larger batches are "
-    "offline. This is not an MLPerf result."
+    "Scenarios after MLPerf Inference's definitions (github.com/mlcommons/inference_policies), without its rules on "
+    "duration (600 s) and number of samples (24,576 offline). This is not an MLPerf result."
 )
 
 
@@ -20,14 +21,19 @@ def pace_text(row: Row) -> str:
 
 def figure_text(figure: Figure) -> str:
     """A value, or a dash."""
-    return "-" if figure.value is None else f"{figure.value:.3g}"
+    return "-" if figure.value is None else number_text(figure.value)
+
+
+def number_text(value: float) -> str:
+    """Three significant digits, and never an exponent for a large number."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def interval_text(figure: Figure) -> str:
     """The interval of a figure, or why there is none."""
     if figure.low is None or figure.high is None:
         return figure.reason or "-"
-    return f"{figure.low:.3g} to {figure.high:.3g}"
+    return f"{number_text(figure.low)} to {number_text(figure.high)}"
 
 
 def terminal_lines(report: Report) -> Iterator[str]:
@@ -114,6 +120,7 @@ def fact_lines(model: Model, setting: Setting) -> Iterator[str]:
             f"batch {largest.batch}: {figure_text(rate)} windows/s, jitter (p95 - p50) {figure_text(jitter)} ms; "
             f"to device {parts[0]:.3g}, inference {parts[1]:.3g}, from device {parts[2]:.3g} ms (medians)"
         )
+    yield from scenario_lines(setting.rows)
     yield from _roof_lines(model, setting)
     resident = [each.resident_kib for each in setting.rounds if each.resident_kib is not None]
     peak = max(each.peak_kib for each in setting.rounds) / 1024
@@ -131,6 +138,19 @@ def fact_lines(model: Model, setting: Setting) -> Iterator[str]:
             else f"{accuracy.value:.1%} ({accuracy.low:.0%} to {accuracy.high:.0%}, n = {accuracy.windows})"
         )
         yield f"accuracy of this file on the bundled recording: {accuracy.measure}: {value}"
+
+
+def scenario_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """The back-to-back rows by MLPerf's names, each with the figure that MLPerf states for it."""
+    for row in rows:
+        if row.pace_ms > 0:
+            continue
+        if row.batch == 1:
+            yield f"scenario single-stream: p90 {figure_text(row.figures['p90'])} ms"
+        elif row.batch == MULTI_STREAM:
+            yield f"scenario multi-stream ({MULTI_STREAM} samples a query): p99 {figure_text(row.figures['p99'])} ms"
+        else:
+            yield f"scenario offline, batch {row.batch}: {figure_text(row.figures['windows_per_s'])} windows/s"
 
 
 def _roof_lines(model: Model, setting: Setting) -> Iterator[str]:

@@ -12,14 +12,13 @@ import msgspec
 
 from seisedge.runtime.bench import archive_text, html, stream_html, stream_text, text
 from seisedge.runtime.bench.archive_report import ArchiveReport
+from seisedge.runtime.bench.kinds import AnyReport
 from seisedge.runtime.bench.report import PAYLOAD_TYPE, Report
-from seisedge.runtime.bench.stream_report import StreamReport
 from seisedge.runtime.bundle.envelope import MAX_PAYLOAD, Envelope
 from seisedge.runtime.commands._overwrite import protect_file
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import write_atomically
 
-AnyReport = Report | StreamReport | ArchiveReport
 PASSPHRASE_VARIABLE = "SEISEDGE_SIGNING_PASSPHRASE"
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import click
 import msgspec
 
+from seisedge.runtime.bench.archive_report import ArchiveReport
 from seisedge.runtime.bench.compare import (
     FIGURES,
     Compared,
@@ -18,14 +20,15 @@ from seisedge.runtime.bench.compare import (
     lines_of,
     overall,
 )
+from seisedge.runtime.bench.compare_other import check_alike, compare_other
+from seisedge.runtime.bench.kinds import OtherReport, read_any
 from seisedge.runtime.bench.report import (
     MAX_BYTES,
     PAYLOAD_TYPE,
     Report,
-    check_figures,
-    read_report,
 )
 from seisedge.runtime.bench.roofline import BOARDS
+from seisedge.runtime.bench.stream_report import StreamReport
 from seisedge.runtime.bundle.envelope import MAX_ENVELOPE, envelope_from_bytes
 from seisedge.runtime.bundle.keys import PublicKey, key_from_line
 from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
@@ -53,15 +56,27 @@ def compare_files(
     old: Path, new: Path, fail_over: tuple[str, ...], *, allow_inconclusive: bool, other_machine: bool
 ) -> int:
     """Print the verdicts; returns the exit code: 0, 1 for worse, 3 for inconclusive. Raises InputError."""
-    limits = limits_from(fail_over or ("p99=10%",))
-    before, after = read_report(old), read_report(new)
-    check_figures(before, str(old))
-    check_figures(after, str(new))
+    before, after = read_any(old), read_any(new)
+    if type(before) is not type(after):
+        raise InputError(f"{old} is of schema {before.schema} and {new} of {after.schema}; compare reports of one kind")
+    limits = limits_from(fail_over or ("mean=10%" if isinstance(before, ArchiveReport) else "p99=10%",))
+    if not isinstance(before, Report) or not isinstance(after, Report):
+        return _compare_other(
+            cast("OtherReport", before), cast("OtherReport", after), limits, allow_inconclusive, other_machine
+        )
     for remark in check_comparable(before, after, other_machine=other_machine):
         click.echo(remark)
     for remark in left_out(before, limits):
         click.echo(remark)
     return print_verdict(compare(before, after, limits), allow_inconclusive=allow_inconclusive)
+
+
+def _compare_other(
+    before: OtherReport, after: OtherReport, limits: dict[str, float], allow_inconclusive: bool, other_machine: bool
+) -> int:
+    for remark in check_alike(before, after, other_machine=other_machine):
+        click.echo(remark)
+    return print_verdict(compare_other(before, after, limits), allow_inconclusive=allow_inconclusive)
 
 
 def print_verdict(rows: Sequence[Compared], *, allow_inconclusive: bool) -> int:
@@ -92,16 +107,23 @@ def import_command(report: Path, hardware: str, output: Path, key: Path | None, 
         raise InputError(f"--hardware {hardware!r}: needs a letter or a digit")
     if key is not None:
         _verify(report, key)
-    content = read_report(report)
-    check_figures(content, str(report))
-    path = output / f"{name}.measured.json"
+    content = read_any(report)
+    kind = "" if isinstance(content, Report) else ".stream" if isinstance(content, StreamReport) else ".archive"
+    path = output / f"{name}{kind}.measured.json"
     protect_file(path, overwrite)
     try:
         output.mkdir(parents=True, exist_ok=True)
         write_atomically(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
     except OSError as error:
         raise FailedError(f"{path}: cannot write the report: {error.strerror}") from error
-    click.echo("\n".join([f"{path}: measured on {content.machine.description}", *_beside_projected(content, hardware)]))
+    click.echo(
+        "\n".join(
+            [
+                f"{path}: measured on {content.machine.description}",
+                *(_beside_projected(content, hardware) if isinstance(content, Report) else []),
+            ]
+        )
+    )
 
 
 def _verify(path: Path, key: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -25,7 +26,8 @@ def run(recipe: Recipe, archive: Archive, seed: int = 1) -> Trained:
 
 @pytest.mark.parametrize("name", ["event-type", "magnitude"])
 def test_loss_goes_down(few: Archive, name: str) -> None:
-    log = run(tiny(name, optimisation__steps=40, optimisation__rate=8e-3, arguments__dropout=0.0), few).log
+    recipe = tiny(name, optimisation__steps=40, optimisation__rate=8e-3, arguments__dropout=0.0)
+    log = run(msgspec.structs.replace(recipe, augmentation=[]), few).log  # 40 steps are few for made noise
     first = np.mean([row["loss"] for row in log[:5]])
     last = np.mean([row["loss"] for row in log[-10:]])
     assert last < first - 0.05

@@ -19,6 +19,7 @@ BUNDLED = (
     (".",),  # magnitude
     (".", "onsets", "noise"),  # onset
 )
+PARTLY_IN_CLONE = ("event-type",)
 
 
 class _Stated(msgspec.Struct):
@@ -28,8 +29,13 @@ class _Stated(msgspec.Struct):
     data_sha256: str = ""
 
 
-def folders_or_training_data(data: Sequence[str | Path], model: Path, data_sha256: str) -> list[Path]:
+def folders_or_training_data(
+    data: Sequence[str | Path], model: Path, data_sha256: str, *, leaves_out_events: bool = False
+) -> list[Path]:
     """The folders given with --data; without any, those that `model` was trained on.
+
+    leaves_out_events: training events are recognised and left out, so that for a bundled model with training data that
+    are not in a clone, datasets/ of the clone is used.
 
     model: a run folder, its checkpoint or a model file. data_sha256: fingerprint of its training data. The training
     data are the folders that run.json beside the model names, else those of the clone that a bundled model is
@@ -41,7 +47,7 @@ def folders_or_training_data(data: Sequence[str | Path], model: Path, data_sha25
     name = text_from_path(model)
     stated = _stated((model if model.is_dir() else model.parent) / FILE)
     if stated is None or stated.data_sha256 != data_sha256:
-        return _of_clone(name, data_sha256)
+        return _of_clone(name, data_sha256, leaves_out_events and name in PARTLY_IN_CLONE)
     folders = [path_from_stored(folder) for folder in stated.data]
     listed = ", ".join(text_from_path(folder) for folder in folders)
     for folder in folders:
@@ -68,8 +74,10 @@ def _stated(file: Path) -> _Stated | None:
         raise InputError(f"{text_from_path(file)}: cannot be read ({error}); give --data DIR") from error
 
 
-def _of_clone(name: str, data_sha256: str) -> list[Path]:
-    """The folders of the clone that contains the current folder, if they have the fingerprint. Raises InputError."""
+def _of_clone(name: str, data_sha256: str, or_part: bool) -> list[Path]:
+    """The folders of the clone that contains the current folder, if they have the fingerprint; else datasets/ if
+    `or_part`. Raises InputError.
+    """
     missing = InputError(f"{name}: the place of its training data is not known ({FILE} is missing); give --data DIR")
     try:
         root = find_dataset(Path.cwd())
@@ -79,4 +87,6 @@ def _of_clone(name: str, data_sha256: str) -> list[Path]:
         folders = [root / part for part in parts]
         if all((folder / "metadata.csv").is_file() for folder in folders) and fingerprint(folders) == data_sha256:
             return folders
+    if or_part:
+        return [root]
     raise missing

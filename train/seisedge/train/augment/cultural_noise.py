@@ -106,7 +106,8 @@ def bursts(size: int, n: int, chance: Chance) -> Tensor:
     f = torch.fft.rfftfreq(2 * n, 1 / rate_hz, device=which.device)
     response = f * resonance / torch.complex(resonance**2 - f**2, f * resonance / quality)
     spectrum = torch.fft.rfft(source[:, None], 2 * n) * response * chance.log_uniform(size, 3, 1, low=0.2, high=1.0)
-    return torch.fft.irfft(spectrum, 2 * n)[..., :n]
+    made: Tensor = torch.fft.irfft(spectrum, 2 * n)
+    return made[..., :n]
 
 
 def _slow(noise: Tensor) -> Tensor:

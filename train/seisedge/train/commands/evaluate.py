@@ -113,6 +113,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     import msgspec
 
     from seisedge.runtime.files import write_atomically
+    from seisedge.train.archive.archive import fingerprint
     from seisedge.train.archive.default_data import folders_or_training_data
     from seisedge.train.commands.train import device_from
     from seisedge.train.evaluation.markdown import markdown_of
@@ -132,9 +133,11 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
             f"--noise applies to onset detectors and event-type models; {subject.name} is for the task '{subject.task}'"
         )
     shares = prevalence_from(prevalence, subject.labels) if prevalence is not None else None
-    folders = folders_or_training_data(data, Path(model), subject.data_sha256)
+    named = subject.event_hashes is not None
+    folders = folders_or_training_data(data, Path(model), subject.data_sha256, leaves_out_events=named)
     if not data:
-        click.echo(f"data: {', '.join(map(text_from_path, folders))}, the training data of {model}", err=True)
+        what = "the" if fingerprint(folders) == subject.data_sha256 else "the part in this clone of the"
+        click.echo(f"data: {', '.join(map(text_from_path, folders))}, {what} training data of {model}", err=True)
     target = out or (Path(model) / "evaluation" if Path(model).is_dir() else Path(f"{Path(model).stem}-evaluation"))
     protect_folder(target, overwrite, ("report.json",))
     report = evaluate(subject, folders, where, split=split, prevalence=shares, draws=draws, curves=curves, noise=noise)

@@ -291,3 +291,17 @@ def test_after_a_restart_of_the_timeline_earlier_noise_does_not_count() -> None:
     fresh = Trigger(timeline, TriggerConfig())
     assert found == fresh.scan()
     assert fresh.state() == trigger.state()
+
+
+@pytest.mark.parametrize("at_once_n", [4, 12, 400])
+def test_energies_do_not_depend_on_how_many_samples_are_filtered_at_once(
+    at_once_n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = np.random.default_rng(0).normal(0, 300, (2, 1040))
+    exists = np.ones(samples.shape, dtype=bool)
+    exists[1, 300:320] = False
+    trigger = Trigger(Timeline("XX.STA", TRIGGER_GRID), TriggerConfig())
+    whole = trigger._energies_of(samples, exists)
+    monkeypatch.setattr("seisedge.runtime.detection.trigger.AT_ONCE_N", at_once_n)
+    for found, expected in zip(trigger._energies_of(samples, exists), whole, strict=True):
+        assert found.tobytes() == expected.tobytes()

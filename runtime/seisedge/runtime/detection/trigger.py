@@ -24,6 +24,7 @@ from seisedge.runtime.detection.opener import HOP_N, TRIGGER_GRID, Float, Onset,
 from seisedge.runtime.timeline.timeline import Timeline
 
 HALF_TAPS = 20  # reach of the high-pass to either side, 0.5 s
+AT_ONCE_N = 512 * HOP_N  # samples filtered at once: the products stay in the cache
 MIN_SHARE = 0.5  # smallest share of the samples of an average that must exist
 ONSET_AMPLITUDE_RATIO = (
     2.0  # hops before the trigger belong to the onset while their amplitude is this many times the long average
@@ -213,10 +214,13 @@ class Trigger(Opener):
         """As `_energies`, from samples (rows, n) that extend `HALF_TAPS` beyond the hops on either side."""
         rows, n, taps = len(x), x.shape[1] - 2 * HALF_TAPS, len(self._taps)
         x = np.ascontiguousarray(x)
-        under = np.ndarray((taps, rows, n), np.float64, x, 0, (x.itemsize, *x.strides))
-        products = np.empty((taps, rows, n))  # by rows in memory, so that numpy adds in the order of the taps for any n
-        np.multiply(under, self._taps[:, None, None], out=products)
-        high = np.add.reduce(products, axis=0)
+        high = np.empty((rows, n))
+        for begin in range(0, n, AT_ONCE_N):
+            part = high[:, begin : begin + AT_ONCE_N]
+            under = np.ndarray((taps, *part.shape), np.float64, x, begin * x.itemsize, (x.itemsize, *x.strides))
+            products = np.empty(under.shape)  # by rows in memory, so that numpy adds in the order of the taps for any n
+            np.multiply(under, self._taps[:, None, None], out=products)
+            part[:] = np.add.reduce(products, axis=0)
         whole = np.ones((rows, n), dtype=bool)
         if not exists.all():
             gone = np.cumsum(~exists, axis=1)

@@ -31,7 +31,7 @@ COMPARABLE_CLOCKS_S = 3600.0  # an older record was not sent when it was recorde
 # Samples of a file per station between two steps: 200 s of three components at 100 Hz. A live source has a step per
 # packet.
 FILE_BATCH_SAMPLES = 60_000
-FILE_STEP_SAMPLES = 240_000  # of all stations, at least: with few stations the steps are longer
+FILE_STEP_SAMPLES = 120_000  # of all stations, at least: with few stations the steps are longer
 # Packets of a file that a station takes at once; shorter than `max_wait_s`, see `Timeline.joins`
 FILE_JOIN_S = 45.0
 # Stations without a station file: a damaged or hostile stream can hold any number of station codes. Measured with both

@@ -171,12 +171,13 @@ def test_a_damaged_file_fails_its_unit_alone(archive: Archive, recording: Record
     few = list(recording.records[: len(recording.records) // 4])
     sds_file(root, 188, few)
     damaged = sds_file(root, 189, [b"no seismogram"])
-    sds_file(root, 190, [next_day(record, 2) for record in few])
+    sds_file(root, 190, [*(next_day(record, 2) for record in few), next_day(few[0], 9)])  # the clock was wrong once
     manifest, run = archive.run(out, f"sds:{root}", "1d")
     assert manifest.status == "incomplete"
     assert [(failure.station, failure.unit) for failure in manifest.failures] == [(STATION, "2019-07-08")]
     assert str(damaged) in manifest.failures[0].reason and "is not miniSEED" in manifest.failures[0].reason
     assert [path.stem for path in event_files(out)] == ["2019-07-07", "2019-07-09"]
+    assert manifest.counts["left_out"] == {"its time is more than two hours outside the day of its file": 1}
     archive.run(out, f"sds:{root}", "1d", pool=no_pool)  # failed units are not tried again unasked
     sds_file(root, 189, [next_day(record, 1) for record in few])
     manifest, run = archive.run(out, f"sds:{root}", "1d", retry=True)

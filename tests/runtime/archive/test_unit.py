@@ -93,3 +93,13 @@ def test_files_that_end_before_the_events_are_closed(
     (request,) = requests_of(recording, config, [])
     last_ns = recording.first_ns + round(END_S) * S
     assert analyse(replace(request, files_end_ns=last_ns), models, Path).needs_more
+
+
+def test_a_second_copy_of_the_data_changes_nothing(
+    recording: Recording, models: Models, config: StationConfig, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.mseed"
+    copy.write_bytes(recording.path.read_bytes())
+    (request,) = requests_of(recording, config, [])
+    twice = replace(request, files=(recording.file, replace(recording.file, url=str(copy))))
+    assert joined([analyse(twice, models, Path)]) == recording.events

@@ -72,7 +72,7 @@ def prepare(context: Context) -> str:
 TASKS = ("event_type", "magnitude", "onset")
 
 
-class Loaded(distributed.WorkerPlugin):
+class Loaded(distributed.WorkerPlugin):  # type: ignore[misc]  # Dask has few types
     """Prepares each worker, also those that come later."""
 
     def __init__(self, context: Context) -> None:
@@ -114,8 +114,8 @@ class DaskPool(Pool):
                 _check_versions(self._client, address)
             context = Context(models, engine, metadata)
             self._key = context.key
-            self._client.register_plugin(Loaded(context))
             self._check_package(context, address)
+            self._prepare(context)
         except BaseException:
             self.close()
             raise
@@ -130,7 +130,7 @@ class DaskPool(Pool):
 
     @property
     def workers(self) -> int:
-        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+        return len(self._client.nthreads())
 
     @property
     def at_once(self) -> int:  # type: ignore[override]
@@ -173,6 +173,12 @@ class DaskPool(Pool):
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
+
+    def _prepare(self, context: Context) -> None:
+        try:
+            self._client.register_plugin(Loaded(context))
+        except Exception as error:
+            raise FailedError(f"the workers cannot load the models: {type(error).__name__}: {error}") from error
 
     def _check_package(self, context: Context, address: str) -> None:
         if not self.workers:

@@ -174,6 +174,7 @@ class ArchiveRun:
             "units": len(files),
             "failed": len(manifest.failures),
             "events": table.num_rows,
+            "left_out": dict(self.totals.left_out.most_common()),
             "types": {str(entry["values"]): entry["counts"] for entry in sorted(types, key=lambda e: str(e["values"]))},
         }
         output.write_manifest(manifest)

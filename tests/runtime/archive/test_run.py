@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from tests.runtime.archive.conftest import END_S, GAPS_S, STATION, Recording, later, records_of
@@ -109,6 +110,9 @@ def out(archive: Archive, recording: Recording, tmp_path_factory: pytest.TempPat
 def test_the_tables_hold_the_events_of_one_run(out: Path, recording: Recording) -> None:
     assert sorted(lines(out)) == sorted(revisions[-1] for revisions in recording.events.values())
     assert sorted(lines(out, "revisions")) == sorted(one for every in recording.events.values() for one in every)
+    whole = pq.read_table(out / "events")  # as one data set
+    assert whole["station"].unique().to_pylist() == [STATION] and whole["year"].unique().to_pylist() == [2019]
+    assert whole.num_rows == len(recording.events) and str(whole.schema.field("onset").type) == "timestamp[ns, tz=UTC]"
     manifest = read_manifest(out)
     assert (manifest.status, manifest.failures) == ("complete", [])
     assert manifest.counts["events"] == len(recording.events) and manifest.counts["units"] == 3

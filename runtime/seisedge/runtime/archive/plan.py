@@ -70,7 +70,7 @@ class StationPlan:
         within = self._high_ns > begin_ns - after_ns
         if files_end_ns is not None:
             within &= self._low_ns < files_end_ns
-        files = tuple(self.files[k] for k in np.flatnonzero(within))
+        files = tuple(self.files[k] for k in np.flatnonzero(within).tolist())
         return UnitRequest(self.station_id, self.name(number), begin_ns, end_ns, self.config, files, files_end_ns)
 
 

@@ -41,7 +41,7 @@ def awkward_cuts(recording: Recording) -> list[int]:
                     for (event, *_) in recording.events.values())  # fmt: skip
     ends = [packet.endtime_ns for packet in MiniSeedSource([recording.path]).packets() if packet is not None]
     first_ns = recording.first_ns
-    return sorted([onsets[4], onsets[9] + S, first_ns + 310 * S, first_ns + 600 * S, ends[len(ends) * 3 // 4]])
+    return sorted([onsets[4], onsets[9] + S, first_ns + 310 * S, first_ns + 530 * S, ends[len(ends) * 3 // 4]])
 
 
 def test_the_events_of_units_are_those_of_one_run(recording: Recording, models: Models, config: StationConfig) -> None:
@@ -61,7 +61,7 @@ def test_the_memory_at_a_seam_differs_with_other_samples_before_it(
     other = tmp_path / "other.mseed"
     missing = [record for number, record in enumerate(recording.records) if number != len(recording.records) * 3 // 4]
     other.write_bytes(b"".join(missing))
-    cut_ns = recording.first_ns + 700 * S
+    cut_ns = recording.first_ns + 620 * S
     first, second = requests_of(recording, config, [cut_ns])
     seam = analyse(first, models, Path).seam_out
     assert analyse(second, models, Path).seam_in == seam

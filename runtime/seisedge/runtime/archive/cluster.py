@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import logging
 import os
 import queue
 import secrets
@@ -35,6 +36,7 @@ from seisedge.runtime.inference.infer import Models
 PER_WORKER = 3  # requests submitted for each worker, so that none waits for this process
 LOST_WORKERS = 20  # workers that may be lost with a unit before it counts as failed: machines are switched off
 CONNECT_S = 20
+LOGGERS = ("distributed", "distributed.client", "distributed.comm", "distributed.core", "distributed.utils", "tornado")
 CHECKED = ("dask", "distributed", "msgpack", "cloudpickle")  # versions that must be those of the scheduler
 
 
@@ -101,6 +103,8 @@ class DaskPool(Pool):
     ) -> None:
         self._cluster: LocalCluster | None = None
         dask.config.set({"distributed.scheduler.allowed-failures": LOST_WORKERS})
+        for name in LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # a lost connection is one sentence, not a traceback
         if address:
             self._client = _connected(address)
         else:

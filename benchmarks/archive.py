@@ -3,11 +3,10 @@
     python -m benchmarks.archive make DIR --stations 100 --days 10 --hours 24
     python -m benchmarks.archive run DIR --workers 1 2 --killed 2
 
-`make` writes an SDS archive from the bundled recording: each station-day begins at another place of it and repeats it,
-with new header times, each third hour as it was recorded and the others with a hundredth of the amplitude of one quiet
-minute. 512-byte Steim2 records are copied, so that a day costs no compression. `run` analyses it with each number of
-processes and on a scheduler with separate worker processes, of which some are killed, and compares the content of all
-tables.
+`make` writes an SDS archive in pieces of 25 minutes: one of the bundled recording, a swarm, after a number of pieces
+of quiet Gaussian noise. Records of 512 bytes (Steim2) are copied with new codes and times, so that a day costs no
+compression. `run` analyses it with each number of processes and on a scheduler with separate worker processes, of which
+some are killed, and compares the content of all tables.
 """
 
 from __future__ import annotations
@@ -19,11 +18,14 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
+import obspy
 import pyarrow.parquet as pq
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
@@ -33,22 +35,43 @@ from seisedge.runtime.sources.miniseed import MiniSeedSource
 FIRST_DAY = "2021-03-01"
 STATION = "PB.B918"
 CHANNELS = ("EHZ", "EH1", "EH2")
-PIECE_S = 1500  # of the recording, which all channels have
+PIECE_S = 1500
+QUIET_COUNTS = 20.0  # standard deviation of the noise
 
 
-def pieces() -> dict[str, list[tuple[int, int, bytes]]]:
-    """For each channel the records of the recording: offset from its begin, length in ns, bytes."""
-    found: dict[str, list[tuple[int, int, bytes]]] = {channel: [] for channel in CHANNELS}
+Records = list[tuple[int, int, bytes]]  # offset from the begin of a piece, length in ns, bytes
+
+
+def _by_channel(path: Path, station: str) -> dict[str, Records]:
+    found: dict[str, Records] = {channel: [] for channel in CHANNELS}
     first_ns = None
-    for record, packet in MiniSeedSource([RECORDING]).records():
-        if packet.source_id.station_id != STATION:
-            continue
-        first_ns = packet.starttime_ns if first_ns is None else first_ns
-        begin_ns = packet.starttime_ns - first_ns
-        if 0 <= begin_ns and begin_ns + packet.endtime_ns - packet.starttime_ns < PIECE_S * NS_PER_S:
-            length_ns = packet.endtime_ns - packet.starttime_ns
-            found[packet.source_id.channel].append((begin_ns, length_ns, record))
+    for record, packet in MiniSeedSource([path]).records():
+        if packet.source_id.station_id == station:
+            first_ns = packet.starttime_ns if first_ns is None else first_ns
+            begin_ns, length_ns = packet.starttime_ns - first_ns, packet.endtime_ns - packet.starttime_ns
+            if begin_ns >= 0 and begin_ns + length_ns <= PIECE_S * NS_PER_S:
+                found[packet.source_id.channel].append((begin_ns, length_ns, record))
     return found
+
+
+def swarm() -> dict[str, Records]:
+    """The records of the recording, by channel."""
+    return _by_channel(RECORDING, STATION)
+
+
+def quiet() -> dict[str, Records]:
+    """Noise of the same length, by channel."""
+    random = np.random.default_rng(1)
+    header = {"network": "PB", "station": "B918", "sampling_rate": 100.0, "starttime": obspy.UTCDateTime(2021, 1, 1)}
+    traces = [
+        obspy.Trace(
+            np.round(random.normal(0.0, QUIET_COUNTS, PIECE_S * 100)).astype(np.int32), header | {"channel": channel}
+        )
+        for channel in CHANNELS
+    ]
+    with tempfile.NamedTemporaryFile(suffix=".mseed") as file:
+        obspy.Stream(traces).write(file.name, format="MSEED", encoding="STEIM2", reclen=512)
+        return _by_channel(Path(file.name), STATION)
 
 
 def placed(record: bytes, station: str, start_ns: int) -> bytes:
@@ -61,9 +84,9 @@ def placed(record: bytes, station: str, start_ns: int) -> bytes:
     return record[:8] + station.encode().ljust(5) + record[13:18] + b"XX" + stamp + record[30:]
 
 
-def make(folder: Path, stations: int, days: int, hours: float, busy: float) -> None:
-    """Write the archive. busy: share of the time with events; the rest of each day has no data of the recording."""
-    records = pieces()
+def make(folder: Path, stations: int, days: int, hours: float, quiet_pieces: int) -> None:
+    """Write the archive; each piece of the swarm follows `quiet_pieces` of noise."""
+    kinds = [quiet()] * quiet_pieces + [swarm()]
     written = 0
     for number in range(stations):
         station = f"S{number:03d}"
@@ -74,22 +97,20 @@ def make(folder: Path, stations: int, days: int, hours: float, busy: float) -> N
                 name = f"XX.{station}..{channel}.D.{moment.tm_year}.{moment.tm_yday:03d}"
                 path = folder / str(moment.tm_year) / "XX" / station / f"{channel}.D" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                data = b"".join(_day(records[channel], station, begin_ns + number * NS_PER_S, hours, busy))
+                records = [kind[channel] for kind in kinds]
+                data = b"".join(_day(records, number + day, station, begin_ns, hours))
                 path.write_bytes(data)
                 written += len(data)
     print(f"{folder}: {stations} stations x {days} days x {hours:g} h, {written / 2**20:.1f} MiB")
 
 
-def _day(
-    records: list[tuple[int, int, bytes]], station: str, begin_ns: int, hours: float, busy: float
-) -> Iterator[bytes]:
-    """Records of one channel: the recording again and again, with a pause behind each."""
-    period_ns = round(PIECE_S / busy) * NS_PER_S
+def _day(records: list[Records], turn: int, station: str, begin_ns: int, hours: float) -> Iterator[bytes]:
+    """Records of one channel, piece by piece."""
     end_ns = begin_ns + round(hours * 3600) * NS_PER_S
-    for piece_ns in range(begin_ns, end_ns, period_ns):
-        for offset_ns, length_ns, record in records:
+    for number, piece_ns in enumerate(range(begin_ns, end_ns, PIECE_S * NS_PER_S)):
+        for offset_ns, length_ns, record in records[(number + turn) % len(records)]:
             start_ns = piece_ns + offset_ns
-            if start_ns + length_ns < end_ns:
+            if start_ns + length_ns <= end_ns:
                 yield placed(record, station, start_ns)
 
 
@@ -179,7 +200,7 @@ def main() -> None:
     making.add_argument("--stations", type=int, default=100)
     making.add_argument("--days", type=int, default=10)
     making.add_argument("--hours", type=float, default=24.0, help="of data per day")
-    making.add_argument("--busy", type=float, default=0.05, help="share of the time with data of the swarm")
+    making.add_argument("--quiet", type=int, default=19, help="pieces of noise before each piece of the swarm")
     running = commands.add_parser("run", help="analyse it")
     running.add_argument("folder", type=Path)
     running.add_argument("--workers", type=int, nargs="+", default=[1, 2])
@@ -187,7 +208,7 @@ def main() -> None:
     running.add_argument("--unit", default="1d")
     given = parser.parse_args()
     if given.command == "make":
-        make(given.folder, given.stations, given.days, given.hours, given.busy)
+        make(given.folder, given.stations, given.days, given.hours, given.quiet)
     else:
         run(given.folder, given.workers, given.killed, given.unit)
 

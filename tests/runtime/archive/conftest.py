@@ -1,4 +1,4 @@
-"""One station of the bundled recording, cut to eighteen minutes with a short and a long gap, and its events."""
+"""One station of the bundled recording, cut to fifteen minutes with a short and a long gap, and its events."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from seisedge.runtime.sources.miniseed import MiniSeedSource
 
 STATION = "PB.B918"
 S = 1_000_000_000
-GAPS_S = ((300.0, 320.0), (560.0, 680.0))  # after the first sample
-END_S = 1080.0
+GAPS_S = ((300.0, 320.0), (480.0, 590.0))  # after the first sample
+END_S = 900.0
 
 Revisions = dict[str, list[bytes]]
 

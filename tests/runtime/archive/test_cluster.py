@@ -120,12 +120,12 @@ def facts(python: str = "", **packages: str) -> dict[str, Any]:
 
 
 def test_other_versions_are_named() -> None:
-    _check_versions(Versions(facts(), facts()), "tcp://head:8786")  # type: ignore[arg-type]
+    _check_versions(Versions(facts(), facts()), "tcp://head:8786")
     for scheduler, worker, words in (
         (facts(distributed="2025.1.0"), facts(), "the scheduler has distributed 2025.1.0, this process 2026.8.0"),
         (facts(), facts(dask="2025.1.0"), "worker tcp://10.0.0.2:40001 has dask 2025.1.0, this process 2026.8.0"),
         (facts(), facts(python="3.9.1"), "worker tcp://10.0.0.2:40001 has Python 3.9, this process 3"),
     ):
         with pytest.raises(InputError) as raised:
-            _check_versions(Versions(scheduler, worker), "tcp://head:8786")  # type: ignore[arg-type]
+            _check_versions(Versions(scheduler, worker), "tcp://head:8786")
         assert str(raised.value).startswith(f"--scheduler tcp://head:8786: {words}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from tests.runtime.archive.conftest import END_S, GAPS_S, STATION, Recording, later, records_of
@@ -109,6 +110,9 @@ def out(archive: Archive, recording: Recording, tmp_path_factory: pytest.TempPat
 def test_the_tables_hold_the_events_of_one_run(out: Path, recording: Recording) -> None:
     assert sorted(lines(out)) == sorted(revisions[-1] for revisions in recording.events.values())
     assert sorted(lines(out, "revisions")) == sorted(one for every in recording.events.values() for one in every)
+    whole = pq.read_table(out / "events")  # as one data set
+    assert whole["station"].unique().to_pylist() == [STATION] and whole["year"].unique().to_pylist() == [2019]
+    assert whole.num_rows == len(recording.events) and str(whole.schema.field("onset").type) == "timestamp[ns, tz=UTC]"
     manifest = read_manifest(out)
     assert (manifest.status, manifest.failures) == ("complete", [])
     assert manifest.counts["events"] == len(recording.events) and manifest.counts["units"] == 3
@@ -168,15 +172,16 @@ def sds_file(root: Path, day: int, records: list[bytes]) -> Path:
 
 def test_a_damaged_file_fails_its_unit_alone(archive: Archive, recording: Recording, tmp_path: Path) -> None:
     root, out = tmp_path / "sds", tmp_path / "out"
-    few = list(recording.records[: len(recording.records) // 4])
+    few = list(recording.records[: len(recording.records) // 6])
     sds_file(root, 188, few)
     damaged = sds_file(root, 189, [b"no seismogram"])
-    sds_file(root, 190, [next_day(record, 2) for record in few])
+    sds_file(root, 190, [*(next_day(record, 2) for record in few), next_day(few[0], 9)])  # the clock was wrong once
     manifest, run = archive.run(out, f"sds:{root}", "1d")
     assert manifest.status == "incomplete"
     assert [(failure.station, failure.unit) for failure in manifest.failures] == [(STATION, "2019-07-08")]
     assert str(damaged) in manifest.failures[0].reason and "is not miniSEED" in manifest.failures[0].reason
     assert [path.stem for path in event_files(out)] == ["2019-07-07", "2019-07-09"]
+    assert manifest.counts["left_out"] == {"its time is more than two hours outside the day of its file": 1}
     archive.run(out, f"sds:{root}", "1d", pool=no_pool)  # failed units are not tried again unasked
     sds_file(root, 189, [next_day(record, 1) for record in few])
     manifest, run = archive.run(out, f"sds:{root}", "1d", retry=True)

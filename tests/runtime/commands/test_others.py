@@ -115,7 +115,8 @@ from importlib.abc import MetaPathFinder
 
 class Absent(MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name.partition(".")[0] in ("torch", "h5py", "obspy", "matplotlib", "scipy", "onnx", "onnxscript"):
+        absent = "torch h5py obspy matplotlib scipy onnx onnxscript distributed fsspec pyarrow"
+        if name.partition(".")[0] in absent.split():
             raise ModuleNotFoundError(f"No module named '{name}'", name=name)
 
 sys.meta_path.insert(0, Absent())
@@ -124,7 +125,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("command", ["dataset build", "prune"])
+@pytest.mark.parametrize("command", ["dataset build", "prune", "archive"])
 def test_help_needs_no_extra(command: str) -> None:
     """On a station, where torch and h5py are not installed."""
     words = command.split()

@@ -19,20 +19,21 @@ FILE_MODE = 0o644
 
 
 def write_csv(out: Path, path: Path) -> None:
-    """All columns but `event`; lists are joined by spaces, and a missing value is empty. Raises OSError."""
+    """The station and all columns but `event`; lists are joined by spaces, missing values empty. Raises OSError."""
     names = [name for name in COLUMNS.names if name != "event"]
     times = {field.name for field in COLUMNS if field.name.endswith("_time") or field.name == "onset"}
     with file_written_whole(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(names)
+        writer.writerow([names[0], "station", *names[1:]])
         for unit in event_files(out):
-            table = read_tables([unit], names)
+            table, station = read_tables([unit], names), unit.parent.name.removeprefix("station=")
             columns = [
                 table[name].cast("int64").to_pylist() if name in times else table[name].to_pylist() for name in names
             ]
             for row in zip(*columns, strict=True):
-                writer.writerow([_cell(name in times, value) for name, value in zip(names, row, strict=True)])
+                first, *others = (_cell(name in times, value) for name, value in zip(names, row, strict=True))
+                writer.writerow([first, station, *others])
         text.flush()
         text.detach()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import logging
 import os
 import queue
 import secrets
@@ -35,6 +36,7 @@ from seisedge.runtime.inference.infer import Models
 PER_WORKER = 3  # requests submitted for each worker, so that none waits for this process
 LOST_WORKERS = 20  # workers that may be lost with a unit before it counts as failed: machines are switched off
 CONNECT_S = 20
+LOGGERS = ("distributed", "distributed.client", "distributed.comm", "distributed.core", "distributed.utils", "tornado")
 CHECKED = ("dask", "distributed", "msgpack", "cloudpickle")  # versions that must be those of the scheduler
 
 
@@ -72,7 +74,7 @@ def prepare(context: Context) -> str:
 TASKS = ("event_type", "magnitude", "onset")
 
 
-class Loaded(distributed.WorkerPlugin):
+class Loaded(distributed.WorkerPlugin):  # type: ignore[misc]  # Dask has few types
     """Prepares each worker, also those that come later."""
 
     def __init__(self, context: Context) -> None:
@@ -101,6 +103,8 @@ class DaskPool(Pool):
     ) -> None:
         self._cluster: LocalCluster | None = None
         dask.config.set({"distributed.scheduler.allowed-failures": LOST_WORKERS})
+        for name in LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # a lost connection is one sentence, not a traceback
         if address:
             self._client = _connected(address)
         else:
@@ -114,8 +118,8 @@ class DaskPool(Pool):
                 _check_versions(self._client, address)
             context = Context(models, engine, metadata)
             self._key = context.key
-            self._client.register_plugin(Loaded(context))
             self._check_package(context, address)
+            self._prepare(context)
         except BaseException:
             self.close()
             raise
@@ -130,7 +134,7 @@ class DaskPool(Pool):
 
     @property
     def workers(self) -> int:
-        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+        return len(self._client.nthreads())
 
     @property
     def at_once(self) -> int:  # type: ignore[override]
@@ -173,6 +177,12 @@ class DaskPool(Pool):
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
+
+    def _prepare(self, context: Context) -> None:
+        try:
+            self._client.register_plugin(Loaded(context))
+        except Exception as error:
+            raise FailedError(f"the workers cannot load the models: {type(error).__name__}: {error}") from error
 
     def _check_package(self, context: Context, address: str) -> None:
         if not self.workers:

@@ -22,7 +22,7 @@ from seisedge.runtime.errors import InputError
 
 TOLERANCE_S = 1.0  # between the onsets of one event in both outputs
 SHIFT = 0.1  # smallest difference of two magnitudes that counts as a shift
-COLUMNS = ("id", "station", "onset", "status", "type", "magnitude")
+COLUMNS = ("id", "onset", "status", "type", "magnitude")
 
 Times = npt.NDArray[np.int64]
 

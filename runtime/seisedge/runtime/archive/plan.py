@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 
 from seisedge.runtime.archive.inputs import unit_starts
 from seisedge.runtime.archive.reading import ArchiveFile
@@ -36,6 +37,8 @@ class StationPlan:
     ) -> None:
         self.station_id, self.config, self.files = station_id, config, files
         self._unit_ns = unit_ns
+        self._low_ns = np.array([file.low_ns for file in files], dtype=np.int64)
+        self._high_ns = np.array([file.high_ns for file in files], dtype=np.int64)
         starts = unit_starts(files, unit_ns)
         low, high = wanted.start_ns, wanted.end_ns
         within = [
@@ -62,13 +65,12 @@ class StationPlan:
         files_end_ns = None
         if not all_files and end_ns < NEVER_NS:
             files_end_ns = end_ns + self._unit_ns
-            if not any(file.high_ns > files_end_ns for file in self.files):
+            if self._high_ns.max() <= files_end_ns:
                 files_end_ns = None
-        files = tuple(
-            file
-            for file in self.files
-            if file.high_ns > begin_ns - after_ns and (files_end_ns is None or file.low_ns < files_end_ns)
-        )
+        within = self._high_ns > begin_ns - after_ns
+        if files_end_ns is not None:
+            within &= self._low_ns < files_end_ns
+        files = tuple(self.files[k] for k in np.flatnonzero(within).tolist())
         return UnitRequest(self.station_id, self.name(number), begin_ns, end_ns, self.config, files, files_end_ns)
 
 

@@ -7,7 +7,7 @@ of the files. Here the same order is made piece by piece, with the files that ca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources.miniseed import MiniSeedSource, RecordIndex, _Readers
 
 MAX_INDEXED = 2_000_000  # records whose places are kept in memory between units, 28 bytes each
+OUTSIDE = "its time is more than two hours outside the day of its file"
 PIECE_NS = 6 * 3600 * NS_PER_S  # records that are put in order at once
 
 
@@ -88,11 +89,19 @@ class StationReader:
     """Packets of one station from `files`, which are in the order of one run over all of them.
 
     local: gives the path of a file on this machine, copying it if necessary. faults: files that cannot be used, with
-    the reason; they are passed over. left_out: reasons why records of the files are left out, with their number.
+    the reason; they are passed over. left_out: why records of the files `own` (None: of all) are left out, with their
+    number.
     """
 
-    def __init__(self, station_id: str, files: Sequence[ArchiveFile], local: Callable[[str], Path]) -> None:
+    def __init__(
+        self,
+        station_id: str,
+        files: Sequence[ArchiveFile],
+        local: Callable[[str], Path],
+        own: Collection[str] | None = None,
+    ) -> None:
         self._station_id = station_id
+        self._own = own
         self._files = files
         self._local = local
         self._opened: dict[int, _Opened | None] = {}
@@ -116,7 +125,7 @@ class StationReader:
                 for last_ns, number, offset, length in table:
                     packet = source._decoder.packet(readers.read(number, offset, length), 0)
                     if isinstance(packet, BadRecord):
-                        self.left_out[packet.reason] += 1
+                        self._leave_out(self._files[number].url, {packet.reason: 1})
                         continue
                     yield last_ns, packet
             begin_ns = end_ns
@@ -157,10 +166,15 @@ class StationReader:
 
     def _open(self, number: int) -> _Opened | None:
         if number not in self._opened:
-            self._opened[number] = self._index(self._files[number].url)
+            self._opened[number] = self._index(self._files[number])
         return self._opened[number]
 
-    def _index(self, url: str) -> _Opened | None:
+    def _leave_out(self, url: str, reasons: Mapping[str, int]) -> None:
+        if self._own is None or url in self._own:
+            self.left_out.update(reasons)
+
+    def _index(self, file: ArchiveFile) -> _Opened | None:
+        url = file.url
         try:
             path = self._local(url)
             index, reasons = index_of(path)
@@ -170,16 +184,20 @@ class StationReader:
         except OSError as error:
             self.faults[url] = f"cannot be read: {error.strerror or error}"
             return None
-        self.left_out.update(reasons)
+        self._leave_out(url, reasons)
         mine = {n: name for name, n in index._channels.items() if name.station_id == self._station_id}
         channel = np.frombuffer(index._channel, dtype=np.int32)
-        here = np.flatnonzero(np.isin(channel, list(mine)))
+        last_ns = np.frombuffer(index._last_ns, dtype=np.int64)
+        of_station = np.isin(channel, list(mine))
+        here = np.flatnonzero(of_station & (last_ns >= file.low_ns) & (last_ns < file.high_ns))
+        if len(here) < of_station.sum():
+            self._leave_out(url, {OUTSIDE: int(of_station.sum()) - len(here)})
         number_of = np.zeros(len(index._channels), dtype=np.int32)
         for n, name in mine.items():
             number_of[n] = self._channels.setdefault(name, len(self._channels))
         return _Opened(
             path,
-            np.frombuffer(index._last_ns, dtype=np.int64)[here],
+            last_ns[here],
             number_of[channel[here]],
             np.frombuffer(index._offset, dtype=np.int64)[here],
             np.frombuffer(index._length, dtype=np.int32)[here],

@@ -123,19 +123,20 @@ class ArchiveRun:
             if before is not None and (why := difference(before.settings, self.settings)) is not None:
                 raise InputError(f"{self.options.out}: was made with {why}; choose another folder")
             failures = {(f.station, f.unit): f for f in before.failures} if before is not None else {}
-            manifest = self._manifest(output, before)
-            output.write_manifest(manifest)
             stations = [
                 StationSchedule(plan, output, self.totals, self.models, revisions=self.options.revisions)
                 for plan in self.plans
             ]
             for station in stations:
                 station.resume(failures, retry=self.options.retry)
-            if not all(station.finished for station in stations):
-                workers = pool()
-                try:
+            workers = None if all(station.finished for station in stations) else pool()  # before anything is written
+            try:
+                manifest = self._manifest(output, before)
+                output.write_manifest(manifest)
+                if workers is not None:
                     run_schedule(stations, workers, progress.update)
-                finally:
+            finally:
+                if workers is not None:
                     workers.close()
             progress.end()
             self._complete(output, manifest)
@@ -163,7 +164,10 @@ class ArchiveRun:
 
     def _complete(self, output: Output, manifest: Manifest) -> None:
         """Write the manifest of the end."""
-        manifest.failures = sorted(self.totals.failures, key=lambda failure: (failure.station, failure.unit))
+        planned = {plan.station_id for plan in self.plans}
+        failures = [failure for failure in manifest.failures if failure.station not in planned]  # of other data
+        failures += self.totals.failures
+        manifest.failures = sorted(failures, key=lambda failure: (failure.station, failure.unit))
         manifest.finished = utc_now()
         manifest.status = "incomplete" if manifest.failures else "complete"
         files = event_files(output.folder)
@@ -174,6 +178,7 @@ class ArchiveRun:
             "units": len(files),
             "failed": len(manifest.failures),
             "events": table.num_rows,
+            "left_out": dict(self.totals.left_out.most_common()),
             "types": {str(entry["values"]): entry["counts"] for entry in sorted(types, key=lambda e: str(e["values"]))},
         }
         output.write_manifest(manifest)

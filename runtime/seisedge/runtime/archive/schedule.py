@@ -7,6 +7,7 @@ where it is missing, the units from the last one that began by itself are analys
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -59,7 +60,10 @@ class _Unit:
 
 @dataclass(slots=True)
 class Totals:
-    """Progress of a run. data_s, records, events: of the units of this run, not of those that were done before."""
+    """Progress of a run. data_s, records, events: of the units of this run, not of those that were done before.
+
+    left_out: records that are not used, by reason, of all units.
+    """
 
     units: int = 0
     done: int = 0
@@ -68,6 +72,7 @@ class Totals:
     data_s: float = 0.0
     records: int = 0
     events: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -95,6 +100,7 @@ class StationSchedule:
             if facts is not None and facts.inputs == unit.inputs:
                 unit.facts = facts
                 self._totals.done_before += 1
+                self._totals.left_out.update(facts.left_out)
             elif key in failures and not retry:
                 unit.failure = failures[key]
         self._advance()
@@ -129,7 +135,8 @@ class StationSchedule:
         else:
             self._units[number].open = False
             self._units[number].result = result
-            self._seed = self._seed or result.seed
+            if self._seed is None and result.records:
+                self._seed = result.seed
         self._advance()
 
     def _take_continued(self, number: int, answered: Answer) -> None:
@@ -194,6 +201,7 @@ class StationSchedule:
         unit = self._units[number]
         self._totals.data_s += result.data_s
         self._totals.records += result.records
+        self._totals.left_out.update(result.left_out)
         if result.faults:
             reason = "; ".join(f"{url}: {why}" for url, why in sorted(result.faults.items()))
             self._fail(number, reason, result.seam_out, follows)

@@ -1,6 +1,8 @@
 """Events as Parquet: one row per event with its last revision, or one per revision. Schema `seisedge.archive/1`.
 
-The rows depend on the samples, the models and the settings only: they have no time of computation, latency or cost.
+The station is in the path (`station=NET.STA`), where readers of partitioned folders find it; in the files it would be a
+second column of that name. The rows depend on the samples, the models and the settings only: they have no time of
+computation, latency or cost.
 """
 
 from __future__ import annotations
@@ -28,7 +30,6 @@ TIME = pa.timestamp("ns", tz="UTC")
 COLUMNS = pa.schema(
     [
         ("id", pa.string()),
-        ("station", pa.string()),
         ("onset", TIME),
         ("revision", pa.int32()),
         ("status", pa.string()),
@@ -97,7 +98,6 @@ def row_of(content: bytes) -> dict[str, Any]:
     low, high = size.interval_90 if size is not None and size.interval_90 is not None else (None, None)
     return {
         "id": event.id,
-        "station": event.station,
         "onset": ns_from_iso(event.onset),
         "revision": event.revision,
         "status": event.status,

@@ -238,9 +238,9 @@ def analyse(
     request: UnitRequest, models: Models, local: Callable[[str], Path], metadata: StationXml | None = None
 ) -> UnitResult:
     """Analyse a unit; local: see `StationReader`. Raises SeisedgeError, see `Station`."""
-    reader = StationReader(request.station_id, request.files, local)
-    result = _Analysis(request, models, metadata).run(reader)
     own = {file.url for file in request.files if _is_own(file, request)}
+    reader = StationReader(request.station_id, request.files, local, own)
+    result = _Analysis(request, models, metadata).run(reader)
     result.faults = {url: why for url, why in reader.faults.items() if url in own}
     result.left_out = dict(Counter(reader.left_out).most_common())
     result.data_s = max((channel.covered_s for channel in result.coverage.values()), default=0.0)

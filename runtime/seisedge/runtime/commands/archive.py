@@ -213,6 +213,8 @@ def _summarise(manifest: Manifest, archive: ArchiveRun, progress: Progress, out:
     )
     if totals.continued:
         click.echo(f"  {totals.continued} unit(s) continued from the one before: their memory reaches further back")
+    for reason, number in list(counts["left_out"].items())[:MAX_SHOWN]:
+        click.echo(f"  {number} record(s) left out: {reason}")
     for place, why in list(manifest.unusable.items())[:MAX_SHOWN]:
         click.echo(f"  not analysed: {place}: {why}")
     for failure in manifest.failures[:MAX_SHOWN]:

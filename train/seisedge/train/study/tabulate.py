@@ -144,13 +144,13 @@ def _how(results: Sequence[Result], who: str) -> str:
     if not results:
         return ""
     r = results[0]
-    trained = f"{r.n_records} records of {r.n_events} events"
+    trained = f"{'SMOKE: ' if r.smoke else ''}{r.n_records} records of {r.n_events} events"
     if who != "model":
-        return f"fitted on {trained}"
+        return f"{trained}, on which the baseline was fitted"
     steps = "/".join(dict.fromkeys(str(x.steps) for x in results))
     seeds = f"{len(results)} seeds" if len(results) > 1 else "1 seed"
     held = "" if r.report is None else f"; held out {r.report.n_records} of {r.report.n_events} events"
-    return f"{'SMOKE: ' if r.smoke else ''}{trained}, {steps} steps ({r.epochs:g} epochs), {seeds}{held}"
+    return f"{trained}, {steps} steps ({r.epochs:g} epochs), {seeds}{held}"
 
 
 def text_of(cell: Cell, name: str) -> str:

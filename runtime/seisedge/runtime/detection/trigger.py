@@ -24,7 +24,7 @@ from seisedge.runtime.detection.opener import HOP_N, TRIGGER_GRID, Float, Onset,
 from seisedge.runtime.timeline.timeline import Timeline
 
 HALF_TAPS = 20  # reach of the high-pass to either side, 0.5 s
-AT_ONCE_N = 512 * HOP_N  # samples filtered at once: the products stay in the cache
+AT_ONCE_N = 2000 * HOP_N  # samples filtered at once, 200 s: bounds the memory of long steps
 MIN_SHARE = 0.5  # smallest share of the samples of an average that must exist
 ONSET_AMPLITUDE_RATIO = (
     2.0  # hops before the trigger belong to the onset while their amplitude is this many times the long average

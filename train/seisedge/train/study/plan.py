@@ -29,8 +29,8 @@ from seisedge.train.study.table import Row, Selection, Study
 SMOKE: dict[str, Any] = {"optimisation.steps": 2, "optimisation.epochs": 0, "optimisation.batch": 4}
 LEAST_EVENTS = 15  # of each class: a fifth of them, three, are held out; fewer give no interval
 LEAST_EVENTS_SMOKE = 5
-SMOKE_SCALE = 0.05  # of the numbers of records of a row
-LEAST_RECORDS = 4  # of a label, of which one fold is held out
+SMOKE_LIMIT = 8  # largest of the numbers of records of a row
+LEAST_RECORDS = 2  # of a label
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +121,7 @@ def recipe_of(row: Row, choice: Choice) -> Recipe:
     recipe = load_recipe(row.recipe, overrides)
     limits = recipe.data.train_records
     if limits and (choice.scale < 1 or choice.smoke):
-        scale = min(choice.scale, SMOKE_SCALE) if choice.smoke else choice.scale
+        scale = min(choice.scale, SMOKE_LIMIT / max(limits.values())) if choice.smoke else choice.scale
         for name, n in limits.items():
             overrides[f"data.train_records.{name}"] = max(round(n * scale), LEAST_RECORDS)
         recipe = load_recipe(row.recipe, overrides)

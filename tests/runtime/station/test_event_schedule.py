@@ -205,12 +205,21 @@ def test_an_event_that_was_noise_neither_cuts_nor_overlaps(monkeypatch: pytest.M
 # noise
 
 
+@pytest.mark.parametrize(("p_noise", "emitted"), [(0.36, False), (0.34, True)])
+def test_an_event_is_suppressed_if_noise_is_most_probable(
+    monkeypatch: pytest.MonkeyPatch, p_noise: float, emitted: bool
+) -> None:
+    models = fake_models(lambda _w, _v: [0.29, 0.71 - p_noise, p_noise])
+    made = run(monkeypatch, models, [40.0])
+    assert bool(made.events) == emitted
+
+
 @pytest.mark.parametrize(("p_noise", "emitted"), [(0.5, False), (0.4999, True)])
 def test_noise_suppresses_an_event_from_the_threshold_on(
     monkeypatch: pytest.MonkeyPatch, p_noise: float, emitted: bool
 ) -> None:
     models = fake_models(lambda _w, _v: [0.3, 0.7 - p_noise, p_noise])
-    made = run(monkeypatch, models, [40.0])
+    made = run(monkeypatch, models, [40.0], config=_separation(5.0, noise_threshold=0.5))
     assert bool(made.events) == emitted
     counters = made.station.counters
     assert (counters.noise_answers, counters.noise_events) == ((0, 0) if emitted else (3, 1))

@@ -119,7 +119,7 @@ class EventsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     # longer than S after P at 4000 km; a longer one would hide events, not repetitions. Default: by SEPARATION_S
     min_event_separation_s: Annotated[float, msgspec.Meta(ge=0, le=600)] | None = None
-    noise_threshold: Share = 0.5
+    noise_threshold: Share = 0.0  # 0: whenever noise is the most probable label
     min_probability: Share = 0.0  # of the most probable label that is not noise
 
     def separation_s(self, kind: TriggerKind) -> float:

@@ -473,13 +473,58 @@ OTHER = (  # failure, required outcome, tests
         ["test_mqtt.py", "test_mqtt_messages.py"],
     ),
     (
-        "an alert service that refuses messages for a while (mail 451, HTTP 503)",
-        "tries only that service again; each message arrives once at each service",
-        ["test_alerts.py"],
-    ),
-    (
         "a wrong clock, with `keep_days` of QuakeML documents",
         "removes no document of the present",
         ["test_quakeml.py"],
+    ),
+    (
+        "packets of a file taken at once: gaps, flags, another rate, drift, jitter, repetitions, late packets, clock steps",
+        "the same lines and the same state as one by one",
+        ["test_packets_taken_at_once_are_as_one_by_one"],
+    ),
+    (
+        "an exception while packets of a file are taken at once",
+        "a WARNING; the packets are taken one by one on new timelines",
+        ["test_an_exception_while_packets_are_taken_at_once"],
+    ),
+    (
+        "a state folder of another release (version 5 after `kill -9`, or a future one), in the middle of a stream",
+        "delivers the waiting lines and reads on; no line lost or doubled",
+        ["test_other_releases.py"],
+    ),
+    (
+        "a server that accepts the first connection and never answers, under systemd",
+        "READY after 30 s with the reason in the status line; the watchdog is notified from the start",
+        ["test_metrics.py", "test_service.py"],
+    ),
+    (
+        "two runs with the same MQTT client name at one broker",
+        "three lines in the log, with the reason; each is retried after 1 to 60 s",
+        ["test_mqtt.py", "test_link_log.py"],
+    ),
+    (
+        "workers, the scheduler or the process of `seisedge archive` are killed",
+        "started again, the command analyses what is missing; the tables have the same bytes",
+        ["test_cluster.py", "test_run.py"],
+    ),
+    (
+        "a damaged day file of an archive",
+        "its unit fails alone and is listed, exit 1; `--retry` after a repair gives the bytes of an undamaged archive",
+        ["test_run.py"],
+    ),
+    (
+        "a station-day that cannot begin by itself (jittering clock, a chain of onsets)",
+        "is continued from the day before; the events are those of one run",
+        ["test_unit.py"],
+    ),
+    (
+        "bad bundles and devices, by the command line of the launcher",
+        "exit code of the design, one sentence, nothing changed outside the staging folder",
+        ["test_command_line.py"],
+    ),
+    (
+        "the process of the launcher is killed before each change of the file system",
+        "one complete version is active, the next installation succeeds",
+        ["test_killed_process.py"],
     ),
 )

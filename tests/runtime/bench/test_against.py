@@ -81,5 +81,5 @@ def test_what_is_not_an_environment_is_one_sentence(tmp_path: Path) -> None:
 
 def test_reports_of_different_windows_are_refused() -> None:
     other = msgspec.structs.replace(made_report(), windows="8 real windows of mine.mseed")
-    with pytest.raises(InputError, match=r"different windows: .* measure both with the same --data"):
+    with pytest.raises(InputError, match=r"different windows: .* measure both with the same data"):
         check_comparable(made_report(), other, other_machine=False)

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from tests.paths import RECORDING
+from tests.waiting import wait_until
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import DataError, FailedError, InputError
@@ -355,7 +356,7 @@ def test_silent_clients_take_no_place_from_others(cut: Path, monkeypatch: pytest
             assert last.ask("HELLO").startswith("SeedLink")
         assert first.packet() is not None
         assert len(digitizer._links) <= 5
-        assert threading.active_count() - threads <= 6
+        wait_until(lambda: threading.active_count() - threads <= 6)  # the threads of those that were disconnected end
 
 
 def test_a_full_house_refuses_new_clients(

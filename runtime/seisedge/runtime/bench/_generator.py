@@ -16,6 +16,7 @@ record is due to its send; the time in which the socket was full, because the st
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import sys
@@ -31,6 +32,7 @@ from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.replay._clock import ReplayClock
 from seisedge.runtime.replay._recording import Entry, Recording, Station
 from seisedge.runtime.replay.shake import shake_packets
+from seisedge.runtime.threads import start_task
 
 HOST = "127.0.0.1"
 RECORD_BYTES = 512
@@ -84,6 +86,12 @@ class Lateness:
         self._ended.set()
 
 
+def _give_up(error: BaseException) -> None:
+    """End the process: without the pulse the run would count as undisturbed."""
+    print(f"Error: the pulse of the digitizer ended: {error!r}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
 def main() -> None:
     """Serve once; ends when standard input is closed."""
     request = json.loads(sys.stdin.readline())
@@ -100,7 +108,7 @@ def main() -> None:
     packets = _datagrams(recording) if udp else []
     clock = ReplayClock(start_ns, 1.0, time.monotonic_ns, start_ns - offset_ns)
     late = Lateness(clock)
-    threading.Thread(target=late.pulse, daemon=True).start()
+    start_task("pulse", late.pulse, _give_up)
     due = {"": [packet.release_ns for packet in packets]} if udp else {}
     due |= {station.id: [e.release_ns for e in station.entries] for station in recording.stations if not udp}
     if udp:

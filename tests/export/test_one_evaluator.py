@@ -81,7 +81,7 @@ def seisedge(*arguments: str | Path) -> str:
     return result.output
 
 
-@pytest.fixture(scope="module", params=["event-type", "magnitude"])
+@pytest.fixture(scope="module", params=["event-type", pytest.param("magnitude", marks=pytest.mark.long)])
 def roads(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Roads:
     folder = tmp_path_factory.mktemp(request.param)
     data, run, file = make_set(folder / "mine"), folder / "run", folder / "model.onnx"

@@ -37,6 +37,7 @@ def trained(folder: Path, recipe: str, *more: str, **columns: Any) -> tuple[Mode
     return open_engine(file).card, result.output, data
 
 
+@pytest.mark.long  # half a minute
 def test_an_own_catalogue_of_mw_with_its_own_licence(tmp_path: Path) -> None:
     card, text, data = trained(
         tmp_path, "magnitude", "--set", "licence=CC-BY-NC-4.0", source_magnitude_type="mw", trace_licence="ODbL 1.0"

@@ -72,6 +72,7 @@ def test_the_child_is_a_run_of_fewer_multiply_adds(run: Run, pruned: Pruned, tmp
     assert rows[0].startswith("step,epoch,loss,") and rows[-1].startswith("3,")
 
 
+@pytest.mark.long
 def test_fine_tuning_learns_from_the_mean_of_the_run_and_the_teachers(
     run: Run, some_records: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

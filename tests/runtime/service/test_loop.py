@@ -173,7 +173,12 @@ def test_packets_of_a_file_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) ->
     """The same lines and counters as one by one; only the first packets of each channel are added singly."""
     added: list[Packet] = []
     add = Station.add
-    monkeypatch.setattr(Station, "add", lambda self, packet: added.append(packet) or add(self, packet))
+
+    def noted(station: Station, packet: Packet) -> None:
+        added.append(packet)
+        add(station, packet)
+
+    monkeypatch.setattr(Station, "add", noted)
     at_once, loop = _run(list(packets_of(TRACES, 1.0)), live=False)
     assert len(added) < 150 and loop.report.packets == 300
     monkeypatch.setattr(Station, "join", lambda *_: None)

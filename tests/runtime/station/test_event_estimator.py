@@ -103,7 +103,7 @@ def test_a_magnitude_that_is_late_is_computed_from_its_longest_answer(monkeypatc
         ),
         RuleEngine(card("magnitude"), _by_length),
     )
-    made = run(monkeypatch, models, [40.0])
+    made = run(monkeypatch, models, [40.0], config=classic_config(events=EventsConfig(noise_threshold=0.5)))
     assert [event.magnitude is not None for event in made.events] == [False, False, False, True]
     assert _answers(models.magnitude) == [30.0]
 
@@ -123,7 +123,7 @@ def test_a_magnitude_of_a_cut_window_is_computed_again_with_more_data(monkeypatc
 
 def test_a_later_noise_label_removes_the_magnitude_and_its_remarks(monkeypatch: pytest.MonkeyPatch) -> None:
     models = fake_models(lambda _w, valid: [0.3, 0.25, 0.45] if answer_of(valid) > 5 else [0.4, 0.25, 0.35])
-    made = run(monkeypatch, models, [40.0], config=classic_config())
+    made = run(monkeypatch, models, [40.0], config=classic_config(events=EventsConfig(noise_threshold=0.5)))
     assert [event.magnitude is not None for event in made.events] == [True, False, False]
     assert [q.code for q in made.events[0].quality] == ["uncalibrated"]
     assert [q.code for q in made.events[1].quality] == ["ok"]

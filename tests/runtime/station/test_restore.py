@@ -22,7 +22,7 @@ from tests.fakes import (
 )
 
 from seisedge.runtime.clock import ns_from_s
-from seisedge.runtime.config import ChannelConfig, Mode, StationConfig, TimelineConfig, TriggerConfig
+from seisedge.runtime.config import ChannelConfig, EventsConfig, Mode, StationConfig, TimelineConfig, TriggerConfig
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.event import Event, content_of
 from seisedge.runtime.inference.infer import Models
@@ -199,7 +199,7 @@ def _station(way: Way, packets: list[Packet]) -> Station:
     mode: Mode = "continuous" if way == "continuous" else "triggered"
     trigger = TriggerConfig(kind="sta-lta" if way == "classic trigger" else "onset")
     base = WITH_ACCELEROMETER if any(p.source_id.channel[1] == "N" for p in packets) else CONFIG
-    config = msgspec.structs.replace(base, trigger=trigger)
+    config = msgspec.structs.replace(base, trigger=trigger, events=EventsConfig(noise_threshold=1.0))  # bursts are noise
     return Station("XX.STA", config, _models(), mode, metadata=METADATA)
 
 

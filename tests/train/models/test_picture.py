@@ -82,6 +82,7 @@ def test_a_model_with_marks_cannot_be_exported(archive: Archive) -> None:
         create_model("resnet18_cbam_image", marks="some")
 
 
+@pytest.mark.long
 def test_onnxruntime_and_torch_agree() -> None:
     torch.manual_seed(0)
     model = create_model("resnet18_cbam_image").eval()

@@ -12,7 +12,7 @@ import msgspec
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
-from seisedge.runtime.files import OWNER_ONLY, created_with
+from seisedge.runtime.files import OWNER_ONLY, created_with, make_folder
 from seisedge.runtime.journal.revision_content import content_of_revision
 from seisedge.runtime.sinks._base import Refused, Sink
 
@@ -38,7 +38,7 @@ class JsonLinesSink(Sink):
 class EventsFile(Sink):
     """A file that is emptied first, for `--events` without a state folder; a device or pipe is written as it is.
 
-    file_mode: rights of a new file. Raises InputError if the file cannot be written.
+    file_mode: rights of a new file. A missing folder is created. Raises InputError if the file cannot be written.
     """
 
     def __init__(self, path: Path, *, file_mode: int = OWNER_ONLY) -> None:
@@ -65,7 +65,7 @@ class JsonLinesFile(Sink):
     incomplete last line, left by a loss of power or a full disk, is removed. An event is flushed to the disk when
     `write` returns; a hop is flushed with the next event.
 
-    file_mode: rights of new files. Raises InputError if the file cannot be written.
+    file_mode: rights of new files. A missing folder is created. Raises InputError if the file cannot be written.
     """
 
     def __init__(
@@ -137,7 +137,9 @@ class JsonLinesFile(Sink):
 
 
 def _opened(path: Path, file_mode: int, more_flags: int = 0) -> FileIO:
-    """Open a file to append to it. Raises OSError."""
+    """Open a file to append to it; a missing folder is created. Raises OSError."""
+    if not path.parent.exists():
+        make_folder(path.parent, file_mode)
     create = created_with(file_mode)
     return open(path, "ab", buffering=0, opener=lambda name, flags: create(name, flags | more_flags))
 

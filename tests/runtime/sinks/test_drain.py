@@ -18,7 +18,7 @@ from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.line import Line
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.journal.schema import FILE_NAME
-from seisedge.runtime.sinks import Refused, Sink
+from seisedge.runtime.sinks import LeftOut, Refused, Sink
 from seisedge.runtime.sinks._dead_letters import MAX_BYTES, SinkDeadLetters
 from seisedge.runtime.sinks._drain import Drain
 
@@ -357,3 +357,25 @@ def test_changes_of_state_are_logged_once(events: list[Event], caplog: pytest.Lo
         "WARNING XX.STA: hook: down; retrying, 1 lines wait",
         "WARNING hook: the sink works again after 0 s; 0 more lines wait",
     ]
+
+
+def test_a_line_that_the_sink_leaves_out_is_not_counted_as_delivered(
+    events: list[Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As an alert beyond its hourly limit: every line was counted as delivered before."""
+
+    class Choosy(Sink):
+        def write(self, line: Event | Hop) -> None:
+            if isinstance(line, Event) and line.revision > 0:
+                raise LeftOut
+
+    journal = MemoryJournal()
+    drain = Drain(Choosy(), "alert phone", journal.outbox)
+    drain.start()
+    for event in events:
+        journal.add(event)
+    journal.step()
+    assert drain.close(5) == 0
+    counters = drain.counters
+    assert (counters.delivered, counters.left_out, counters.refused) == (1, 2, 0)
+    assert "works again" not in caplog.text

@@ -90,7 +90,7 @@ HELP = {
     "sink_alive": "1 while the thread of a sink works. If 0: it is restarted, see the log.",
     "sink_down_seconds": "Seconds since a sink began to fail, 0 if it works. If it grows: the log has the reason.",
     "sink_delivered_total": "Lines delivered to a sink.",
-    "sink_left_out_total": "Lines that the conditions of a sink (status, types, magnitude …) exclude. No action.",
+    "sink_left_out_total": "Lines that the conditions of a sink (status, magnitude, hourly limit) exclude. No action.",
     "sink_refused_total": "Lines that a sink has refused. If it rises: see sink-dead-letters.jsonl.",
     "sink_undecodable_total": "Damaged lines that no sink can receive. If it rises: check the disk.",
     "sink_dead_lettered_total": "Refused and damaged lines kept in sink-dead-letters.jsonl. If it rises: see there.",

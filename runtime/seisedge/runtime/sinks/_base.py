@@ -20,6 +20,10 @@ class Refused(Exception):
         self.answer = answer
 
 
+class LeftOut(Exception):
+    """The settings of the sink exclude this line: it was not sent, and the next line is delivered."""
+
+
 class Sink(abc.ABC):
     """Base of all sinks.
 
@@ -29,7 +33,10 @@ class Sink(abc.ABC):
 
     @abc.abstractmethod
     def write(self, line: Event | Hop) -> None:
-        """Deliver one line. Raises OSError (ConnectionError, TimeoutError …) if a retry may help, Refused if not."""
+        """Deliver one line. Raises OSError (ConnectionError, TimeoutError …) if a retry may help, Refused if not.
+
+        Raises LeftOut if the settings of the sink exclude the line.
+        """
 
     def watch(self, changed: Callable[[str | None], None]) -> None:  # noqa: B027  a hook, not every sink has a state
         """Call `changed`, from any thread, at each change of the connection and once for its present state.

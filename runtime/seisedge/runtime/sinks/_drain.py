@@ -19,7 +19,7 @@ from seisedge.runtime.clock import duration_text
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.journal.line import Line, Undecodable
 from seisedge.runtime.journal.outbox import Outbox
-from seisedge.runtime.sinks._base import Refused, Sink
+from seisedge.runtime.sinks._base import LeftOut, Refused, Sink
 from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
 from seisedge.runtime.sinks._link_log import LinkLog
 from seisedge.runtime.threads import Worker, start_worker
@@ -40,7 +40,8 @@ class DrainCounters:
 
     failures: attempts that were followed by another one. refused: lines that the sink will never accept.
     undecodable: damaged lines. dead_lettered: refused and undecodable lines that the dead-letter file has.
-    left_out: lines that the conditions of the sink exclude. restarts: of the thread, after an exception.
+    left_out: lines that the conditions of the sink exclude, among them the hourly limit and the deadline of an alert.
+    restarts: of the thread, after an exception.
     """
 
     delivered: int = 0
@@ -268,6 +269,10 @@ class Drain:
                 self._sink.write(decoded)
             except OSError as error:
                 self._failed(line, error)
+            except LeftOut:
+                self.counters.left_out += 1
+                self.down_since_s, self._why = None, []  # the line that waited is not sent any more
+                return True
             except Refused as refusal:
                 self._refuse(line, refusal)
                 return True

@@ -347,6 +347,7 @@ def test_changes_of_state_are_logged_once(events: list[Event], caplog: pytest.Lo
     journal.add(events[0])
     journal.step()
     wait_until(lambda: drain.counters.failures > 3)
+    assert drain.down_reason == "down"
     sink.up.set()
     wait_until(lambda: drain.waiting == 0)
     journal.add(events[1])

@@ -22,6 +22,7 @@ from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.sinks._base import LeftOut, Refused, Sink
 from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
 from seisedge.runtime.sinks._link_log import LinkLog
+from seisedge.runtime.text import error_clause
 from seisedge.runtime.threads import Worker, start_worker
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class Drain:
         self._last_delivery_s: float | None = None
         self._recent: deque[bool] = deque(maxlen=RECENT_LINES)  # True: refused or damaged
         self._fault: str | None = None  # why the thread has ended, until it works again
+        self._reason = ""  # of the last failure
         self._why: list[str] = []  # different reasons of the present failure, as logged
         self._link = LinkLog(name)
         self._catching_up = False
@@ -132,6 +134,11 @@ class Drain:
     def fault(self) -> str | None:
         """The exception that ended the thread; None while the thread works."""
         return self._fault
+
+    @property
+    def down_reason(self) -> str:
+        """Why the last attempt failed; of a sink that reports its connection: why it is not connected."""
+        return (self._link.reason or self._reason)[:200]
 
     @property
     def refused(self) -> int:
@@ -305,7 +312,8 @@ class Drain:
 
     def _failed(self, line: Line, error: OSError) -> None:
         self.counters.failures += 1
-        reason = str(error)
+        reason = error_clause(error)
+        self._reason = reason
         # what the sink reports of its connection is not logged twice
         known = reason in self._why or len(self._why) >= MAX_REASONS or self._link.reason is not None
         level = logging.DEBUG if known else logging.WARNING

@@ -213,6 +213,8 @@ def test_a_damaged_line_goes_to_the_dead_letters_and_the_next_is_delivered(
 
 
 def test_a_thread_that_ends_by_an_exception_is_restarted(events: list[Event], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
     class Deadly(Switched):
         def write(self, line: Event | Hop) -> None:
             if not self.up.is_set():
@@ -237,7 +239,7 @@ def test_a_thread_that_ends_by_an_exception_is_restarted(events: list[Event], ca
     assert _content(sink.lines) == _content(events)
     assert drain.close(5) == 0
     assert [r.levelname for r in caplog.records if "the thread of the sink failed" in r.message] == ["ERROR"]
-    assert [r.levelname for r in caplog.records if "works again" in r.message] == ["WARNING"]
+    assert [r.levelname for r in caplog.records if "works again" in r.message] == ["INFO"]
 
 
 def test_a_thread_that_fails_outside_a_delivery_is_restarted(
@@ -356,7 +358,7 @@ def test_changes_of_state_are_logged_once(events: list[Event], caplog: pytest.Lo
     assert drain.close(5) == 0
     assert [f"{r.levelname} {r.message}" for r in caplog.records] == [
         "WARNING XX.STA: hook: down; retrying, 1 lines wait",
-        "WARNING hook: the sink works again after 0 s; 0 more lines wait",
+        "INFO hook: the sink works again after 0 s; 0 more lines wait",
     ]
 
 

@@ -250,7 +250,7 @@ class Drain:
     def _recovered(self) -> None:
         if self._fault is not None:
             self._fault, self.down_since_s = None, None
-            logger.warning("%s: the thread of the sink works again", self.name)
+            logger.info("%s: the thread of the sink works again", self.name)
 
     def _deliver(self, line: Line) -> bool:
         """False if the run ended before the sink accepted the line."""
@@ -301,7 +301,7 @@ class Drain:
         self._recovered()
         if self.down_since_s is not None:
             outage, waiting = duration_text(time.monotonic() - self.down_since_s), max(self.waiting - 1, 0)
-            logger.warning("%s: the sink works again after %s; %d more lines wait", self.name, outage, waiting)
+            logger.info("%s: the sink works again after %s; %d more lines wait", self.name, outage, waiting)
             self._catching_up = waiting > 0
         elif self._last_delivery_s is None and self._owned:
             logger.info("%s: the first line is delivered", self.name)

@@ -30,8 +30,8 @@ HELP = {
     "source_truncated_total": "Last records of files that are incomplete. If it rises: check how the files are copied.",
     "source_duplicates_total": "Records that the server sent again; they are dropped. No action.",
     "source_reconnects_total": "Reconnections. If it rises often: check the line and the server.",
-    "source_resume_gaps_total": "Outages longer than the memory of the server: data are missing. If it rises: enlarge "
-    "the memory of the server.",
+    "source_resume_gaps_total": "Outages longer than the memory of the server: data may be missing. If it rises: "
+    "enlarge the memory of the server.",
     "source_foreign_total": "UDP packets of other senders. If it rises: another Shake sends to this port.",
     "source_sender_changes_total": "Changes of the address of the UDP sender. If it rises: give it a fixed address.",
     "source_rate_corrections_total": "Times an inferred sampling rate was wrong. If it rises: give rate=HZ in the URL.",

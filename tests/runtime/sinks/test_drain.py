@@ -21,6 +21,8 @@ from seisedge.runtime.journal.schema import FILE_NAME
 from seisedge.runtime.sinks import LeftOut, Refused, Sink
 from seisedge.runtime.sinks._dead_letters import MAX_BYTES, SinkDeadLetters
 from seisedge.runtime.sinks._drain import Drain
+from seisedge.runtime.sinks.jsonl import EventsFile, JsonLinesFile
+from seisedge.runtime.sinks.quakeml import QuakeMLSink
 
 
 class Switched(Sink):
@@ -382,3 +384,27 @@ def test_a_line_that_the_sink_leaves_out_is_not_counted_as_delivered(
     counters = drain.counters
     assert (counters.delivered, counters.left_out, counters.refused) == (1, 2, 0)
     assert "works again" not in caplog.text
+
+
+def test_the_wait_between_two_attempts_is_limited_by_the_sink(
+    events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten seconds for files, as the journal: 5 min after a disk was cleared they were still not written."""
+    assert (JsonLinesFile.retry_max_s, EventsFile.retry_max_s, QuakeMLSink.retry_max_s) == (10.0, 10.0, 10.0)
+    sink, journal = Switched(), MemoryJournal()
+    sink.retry_max_s = 10.0
+    drain = Drain(sink, "jsonl", journal.outbox)
+    waits: list[float] = []
+
+    def pause(seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) == 7:
+            sink.up.set()
+        return False
+
+    monkeypatch.setattr(drain, "_pause", pause)
+    journal.add(events[0])
+    journal.step()
+    drain.start()
+    wait_until(lambda: drain.waiting == 0)
+    assert drain.close(5) == 0 and waits == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from seisedge.runtime.event import Event, Hop
 
+FILE_RETRY_S = 10.0  # of sinks that write to a disk of this machine: as the journal
+
 
 class Refused(Exception):
     """The sink will never accept this line, and a retry is useless; the message gives the reason.
@@ -29,7 +31,11 @@ class Sink(abc.ABC):
 
     After a crash, the outbox can deliver a revision for a second time: the result must be the same, by
     (id, revision).
+
+    retry_max_s: longest wait between two attempts of a line.
     """
+
+    retry_max_s: float = 300.0
 
     @abc.abstractmethod
     def write(self, line: Event | Hop) -> None:

@@ -28,7 +28,7 @@ from seisedge.runtime.threads import Worker, start_worker
 logger = logging.getLogger(__name__)
 
 BACKOFF_FIRST_S = 1.0
-BACKOFF_MAX_S = 300.0
+BACKOFF_MAX_S = 300.0  # between two starts of a thread that fails
 BACKOFF_JITTER = 0.3
 POLL_S = 5.0  # the outbox is read at least this often
 MAX_REASONS = 5  # different reasons for one failure that are logged as warnings
@@ -295,7 +295,7 @@ class Drain:
             if self._ending.is_set():
                 return False
             self._pause(backoff_s)  # then one last attempt
-            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+            backoff_s = min(2 * backoff_s, self._sink.retry_max_s)
 
     def _delivered(self) -> None:
         self._recovered()

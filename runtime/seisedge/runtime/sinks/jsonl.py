@@ -14,7 +14,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.files import OWNER_ONLY, created_with, make_folder
 from seisedge.runtime.journal.revision_content import content_of_revision
-from seisedge.runtime.sinks._base import Refused, Sink
+from seisedge.runtime.sinks._base import FILE_RETRY_S, Refused, Sink
 
 MEMORY_BYTES = 4 << 20  # read from the end of the file to find lines that are already there
 MAX_MB, KEEP_FILES = 64.0, 8
@@ -40,6 +40,8 @@ class EventsFile(Sink):
 
     file_mode: rights of a new file. A missing folder is created. Raises InputError if the file cannot be written.
     """
+
+    retry_max_s = FILE_RETRY_S
 
     def __init__(self, path: Path, *, file_mode: int = OWNER_ONLY) -> None:
         try:
@@ -67,6 +69,8 @@ class JsonLinesFile(Sink):
 
     file_mode: rights of new files. A missing folder is created. Raises InputError if the file cannot be written.
     """
+
+    retry_max_s = FILE_RETRY_S
 
     def __init__(
         self, path: Path, *, max_mb: float = MAX_MB, keep_files: int = KEEP_FILES, file_mode: int = OWNER_ONLY

@@ -163,7 +163,7 @@ def test_the_hourly_limit_counts_what_it_leaves_out(tectonic: MakeEvent, caplog:
     later = chosen.message(tectonic(id="later", emitted="2026-11-29T13:00:00.0Z"))
     assert later is not None and "3 further messages were not sent: 2 an hour at most" in later.body
     assert caplog.messages == [
-        "alert phone: 2 events were sent within an hour, the limit (max_per_hour); further events are left out until "
+        "alert phone: 2 event(s) were sent within an hour, the limit (max_per_hour); further events are left out until "
         "2026-11-29T13:00:00Z and counted in seisedge_sink_left_out_total"
     ]
 

@@ -49,7 +49,7 @@ class HourlyLimit:
         if self._logged_ns is None or abs(emitted_ns - self._logged_ns) >= HOUR_NS:
             self._logged_ns = emitted_ns
             logger.warning(
-                "%s: %d events were sent within an hour, the limit (max_per_hour); further events are left out until "
+                "%s: %d event(s) were sent within an hour, the limit (max_per_hour); further events are left out until "
                 "%sZ and counted in seisedge_sink_left_out_total",
                 self._name,
                 self._limit,

@@ -225,12 +225,15 @@ def test_a_reader_that_closes() -> None:
     pipe = Pipe("pipe")
     stream = _opened(pipe.text, NAME)
     pipe.close_reader()
+    reported: list[int] = []
+    stream.on_reader_gone = lambda: reported.append(1)
     stream.post("a log line")  # not an error: a view that nobody looks at
     assert stream.dropped == 1
     with pytest.raises(BrokenPipeError):
         stream.offer("an event")
     with pytest.raises(BrokenPipeError):
         stream.deliver("an event")
+    assert reported == [1]
     assert stream.close(1.0) == 0
     pipe.close()
 

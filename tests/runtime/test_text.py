@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from seisedge.runtime.paths import text_from_path, text_of_message
-from seisedge.runtime.text import MAX_SHOWN, printable, quoted, reason_of, shortened
+from seisedge.runtime.text import MAX_SHOWN, error_clause, printable, quoted, reason_of, shortened
 
 HOSTILE = "\x1b[31mred\x07\x9b2J\u202e\u2028\x7f"
 
@@ -51,3 +51,9 @@ def test_the_reason_is_one_short_line() -> None:
     assert reason_of(ValueError("first\x1b\nsecond")) == r"first\x1b"
     assert reason_of(KeyError()) == "KeyError"
     assert len(reason_of(ValueError("a" * 10**6))) < 400
+
+
+def test_the_clause_of_an_error_has_no_number() -> None:
+    assert error_clause(OSError(28, "No space left on device")) == "no space left on device"
+    assert error_clause(FileNotFoundError(2, "No such file or directory", "a/b")) == "no such file or directory: a/b"
+    assert error_clause(ConnectionError("the broker refused: Not authorized")) == "the broker refused: Not authorized"

@@ -38,6 +38,7 @@ class OutputStream:
     """One standard stream of this process. All methods may be called from any thread.
 
     name: for messages. dropped: number of lines that were dropped.
+    on_reader_gone: called once, when the reader has closed the stream.
     patient: `post` waits for the reader instead of dropping lines, for a run whose source waits, too.
     """
 
@@ -45,6 +46,7 @@ class OutputStream:
         self.name = name
         self.dropped = 0
         self.patient = False
+        self.on_reader_gone: Callable[[], None] | None = None
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
         self._now_s = now_s
         self._lock = threading.RLock()  # `post` may be called by a signal handler
@@ -105,13 +107,23 @@ class OutputStream:
         with self._lock:
             if self._closed or not self.pump():
                 return False
-            written = self._write(data)
+            written = self._write_some(data)
             if not written:
                 return False
             self._rest = data[written:]
             self._moved_s = self._now_s()
             self.pump()
             return True
+
+    def _write_some(self, data: bytes) -> int:
+        """Write what can be written now; returns the number of bytes. Raises OSError."""
+        try:
+            return self._write(data)
+        except BrokenPipeError:
+            report, self.on_reader_gone = self.on_reader_gone, None
+            if report is not None:
+                report()
+            raise
 
     def pump(self) -> bool:
         """Write what waits and can be written now; True if nothing waits any more. Raises OSError."""
@@ -121,7 +133,7 @@ class OutputStream:
                     self._rest = self._queue.popleft()
                     self._bytes -= len(self._rest)
                 try:
-                    written = self._write(self._rest)
+                    written = self._write_some(self._rest)
                 except OSError:
                     self.dropped += 1 + len(self._queue)
                     self._rest, self._bytes = b"", 0

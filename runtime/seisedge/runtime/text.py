@@ -57,3 +57,11 @@ def reason_of(error: BaseException) -> str:
     except (ValueError, RecursionError):
         lines = []
     return shortened(lines[0], MAX_REASON) if lines else type(error).__name__
+
+
+def error_clause(error: BaseException) -> str:
+    """Why an operation failed, as a clause for people: without the number that Python puts in front of it."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    reason = error.strerror[:1].lower() + error.strerror[1:]
+    return f"{reason}: {printable(str(error.filename))}" if error.filename else reason

@@ -16,6 +16,7 @@ from seisedge.runtime.commands._station_file import station_file_text
 from seisedge.runtime.config import StationConfig, StationIdentity, load_config
 from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.errors import FailedError
+from seisedge.runtime.machine import install_command
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.sources._seedlink_info import Stream, streams_of
 
@@ -26,6 +27,24 @@ NO_SOURCE = "it names no source: a run needs --source URL"
 def test_files_that_can_be_used() -> None:
     result = CliRunner().invoke(main, ["config", "check", str(EXAMPLE)])
     assert (result.exit_code, result.output) == (0, f"{EXAMPLE}: PB.B918 can be used\n")
+
+
+def test_a_package_that_is_not_installed_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "station.toml"
+    path.write_text(
+        '[station]\nnetwork = "XX"\nstation = "STA"\n[sinks.mqtt]\nhost = "h"\n'
+        '[[alerts]]\nname = "phone"\nurls_file = "urls"\n',
+        encoding="utf-8",
+    )
+    missing = {"paho", "apprise"}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in missing else name)
+    result = CliRunner().invoke(main, ["config", "check", str(path)])
+    assert result.exit_code == 0
+    for key, extra in (("[sinks.mqtt]", "mqtt"), ("[[alerts]]", "notify")):
+        assert f"warning: {path}: {key} needs a package that is not installed" in result.output
+        assert install_command(extra) in result.output
+    missing.clear()
+    assert "warning" not in CliRunner().invoke(main, ["config", "check", str(path)]).output
 
 
 def test_every_fault_of_every_file_is_listed(tmp_path: Path) -> None:

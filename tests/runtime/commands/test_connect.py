@@ -82,7 +82,7 @@ def test_what_does_not_work(url: str, tmp_path: Path, monkeypatch: pytest.Monkey
         "warning  PB.B918 EHN       it is configured, and no packet of it arrived within 2 s",
         "not used: the station file lists the channels EHZ, EHN, not EH1",
         f"fault    sinks.mqtt        127.0.0.1:{port}: not connected: connection refused: no broker listens there",
-        f"fault    sinks.webhook     http://127.0.0.1:{port}/…: [Errno 111] Connection refused",
+        f"fault    sinks.webhook     http://127.0.0.1:{port}/…: connection refused",
         f"fault    sinks.quakeml     {RECORDING} is not a folder",
     ):
         assert row in result.output, row

@@ -101,7 +101,7 @@ def test_a_server_and_a_broker_that_come_and_go(part: Path, tmp_path: Path, brok
             run.expect(r"PB\.B918 +new ")
             broker.start()
             run.expect(r"INFO mqtt \S+: connected after \d+ s$")
-            run.expect(r"WARNING mqtt \S+: the sink works again after \d+ s; \d+ more lines wait$")
+            run.expect(r"INFO mqtt \S+: the sink works again after \d+ s; \d+ more lines wait$")
             run.expect(r"INFO mqtt \S+: all waiting lines are delivered$")
             broker.stop()
             run.expect(r"WARNING mqtt \S+: not connected: the broker closed the connection; retrying$")

@@ -138,10 +138,11 @@ def test_help_needs_no_extra(command: str) -> None:
 
 
 def test_a_reader_that_closes_standard_output_is_named(tmp_path: Path) -> None:
-    """As `| head -1` does: the run ends with a sentence; with --events it goes on to the end of the data."""
+    """As `| head -1` does: the run ends with a sentence; with --events or --state it continues, and states that."""
     part, events = tmp_path / "part.mseed", tmp_path / "events.jsonl"
     part.write_bytes(RECORDING.read_bytes()[: 512 * 240])
-    for arguments, status in (([], 1), (["--events", str(events)], 0)):
+    state = ["--state", str(tmp_path / "state")]
+    for arguments, status in (([], 1), (["--events", str(events)], 0), (state, 0)):
         command = [sys.executable, "-m", "seisedge.cli", "run", str(part), *arguments]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stdout is not None and process.stderr is not None
@@ -151,4 +152,6 @@ def test_a_reader_that_closes_standard_output_is_named(tmp_path: Path) -> None:
         assert process.wait(60) == status, said
         sentence = "Error: standard output: its reader has closed it, and no other output has the events; the run ends"
         assert (sentence in said) is (status == 1), said
+        goes_on = said.count("WARNING standard output: its reader has closed it; the run continues")
+        assert goes_on == (status == 0), said
     assert events.read_text(encoding="utf-8").count("\n") > 5

@@ -47,6 +47,23 @@ def test_serves_until_a_signal(number: signal.Signals) -> None:
             process.kill()  # else the context waits without limit
 
 
+def test_the_end_of_the_recording_is_reported() -> None:
+    program = "from seisedge.runtime.commands.replay import command; command()"
+    arguments = [str(RECORDING), "--listen", "127.0.0.1:0", "--speed", "100000"]
+    with subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[0]
+            with open_source(f"{url}/PB_B918", until_end=True) as source:
+                assert sum(p is not None for p in source.packets()) > 100
+            lines = iter(process.stdout.readline, "")
+            assert "end of the recording; no more data; clients stay connected\n" in lines
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
 def test_help_has_examples() -> None:
     result = CliRunner().invoke(command, ["--help"])
     assert result.exit_code == 0

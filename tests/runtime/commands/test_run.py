@@ -436,7 +436,8 @@ def test_signal_handlers_are_restored(tmp_path: Path) -> None:
 
 
 def test_an_events_file_that_cannot_be_written(tmp_path: Path) -> None:
-    result = _seisedge("run", RECORDING, "--events", tmp_path / "no" / "such" / "folder.jsonl")
+    (tmp_path / "file").touch()
+    result = _seisedge("run", RECORDING, "--events", tmp_path / "file" / "such" / "folder.jsonl")
     _refused(result, 2, "events cannot be written to this file")
 
 

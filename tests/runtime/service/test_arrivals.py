@@ -221,6 +221,21 @@ def test_the_same_record_again_and_again_is_no_progress() -> None:
                        "2020-09-13T12:43:40.000000Z"]  # fmt: skip
 
 
+def test_records_that_the_source_drops_as_repeated_are_arrivals() -> None:
+    run = Run(_config("EHZ"))
+    run.arrive(10, "STA..EHZ")
+    arrivals = run.health.arrivals
+    run.now_s += SILENT_S + 21  # records of 10 s extend the limit
+    assert arrivals.faults()[0].text == f"no packet for {SILENT_S + 21:.0f} s"
+    arrivals.note_repeated("XX.STA")
+    assert arrivals.age_s("XX.STA") == 0.0
+    run.now_s += 1
+    assert arrivals.age_s("XX.STA") == 1.0
+    assert arrivals.faults()[0].text == (
+        f"no new packet for {SILENT_S + 22:.0f} s: only records that were read before arrive"
+    )
+
+
 def test_long_records_extend_the_limits() -> None:
     run = Run(_config("EHZ", "EH1"))
     for _ in range(3):

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ from seisedge.runtime.service.metrics import (
 )
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._base import Refused
-from seisedge.runtime.sinks._drain import Drain
+from seisedge.runtime.sinks._drain import Drain, DrainCounters
 from seisedge.runtime.sinks.terminal import TerminalSink
 from seisedge.runtime.sources import LinkState
 from seisedge.runtime.station.station import Station
@@ -450,6 +451,17 @@ def test_a_sink_is_judged_by_its_progress(tmp_path: Path) -> None:
     values = _values(text_from_health(health))
     assert values['seisedge_thread_up{thread="sink hook"}'] == 1
     assert drain.close(5) == 0
+
+
+def test_a_sink_that_is_down_is_reported_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seisedge.runtime.service.health.monotonic", lambda: 128.0)
+    drain = SimpleNamespace(
+        name="hook", waiting=54, counters=DrainCounters(), refused=0, refused_share=0.0, alive=True, down_since_s=100.0,
+        down_reason="connection refused",
+    )  # fmt: skip
+    health = Health(None, Clock())
+    health.drains = [drain]  # type: ignore[list-item]
+    assert health.condition()[1] == ["hook: down for 28 s: connection refused; 54 lines waiting"]
 
 
 def _wait(event: threading.Event) -> None:

@@ -19,6 +19,7 @@ from seisedge.runtime.config import AlertConfig
 from seisedge.runtime.demo import RECORDING, STATIONS
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, MagnitudeEstimate
+from seisedge.runtime.sinks import LeftOut
 from seisedge.runtime.sinks.alerts import AlertFilter, AlertSink
 
 needs_apprise = pytest.mark.skipif(
@@ -149,7 +150,7 @@ def test_an_event_without_a_magnitude_passes_only_without_a_limit(tectonic: Make
     assert _sent(AlertConfig("phone", "urls", min_magnitude=-3.0), bare) == []
 
 
-def test_the_hourly_limit_counts_what_it_leaves_out(tectonic: MakeEvent) -> None:
+def test_the_hourly_limit_counts_what_it_leaves_out(tectonic: MakeEvent, caplog: pytest.LogCaptureFixture) -> None:
     chosen = AlertFilter(AlertConfig("phone", "urls", max_per_hour=2))
     sent = []
     for minute in (0, 10, 20, 30, 59):
@@ -161,6 +162,10 @@ def test_the_hourly_limit_counts_what_it_leaves_out(tectonic: MakeEvent) -> None
     assert chosen.message(tectonic(id="event 20", status="retracted")) is None  # it was not sent
     later = chosen.message(tectonic(id="later", emitted="2026-11-29T13:00:00.0Z"))
     assert later is not None and "3 further messages were not sent: 2 an hour at most" in later.body
+    assert caplog.messages == [
+        "alert phone: 2 event(s) were sent within an hour, the limit (max_per_hour); further events are left out until "
+        "2026-11-29T13:00:00Z and counted in seisedge_sink_left_out_total"
+    ]
 
 
 @needs_apprise
@@ -179,13 +184,15 @@ def test_each_service_gets_each_message_once(tectonic: MakeEvent, tmp_path: Path
             sink.write(tectonic())
         mail.up = True
         sink.write(tectonic())
-        sink.write(tectonic(status="final", revision=3))
+        with pytest.raises(LeftOut):
+            sink.write(tectonic(status="final", revision=3))
         assert [(one["topic"], one["title"]) for one in ntfy.got] == [("quakes", "XX.STA: tectonic M 1.99 [1.2, 2.8]")]
         assert len(mail.got) == 1 and "To: me@example.org" in mail.got[0]
         for word in ("Onset 2020-09-13 12:27:19.8 UTC", "probability 0.90", "1.99 [1.2, 2.8]", "not located"):
             assert word in ntfy.got[0]["message"]
         late = AlertSink(AlertConfig("phone", str(urls), deadline_s=30.0), now_s=lambda: 1_795_953_600.0 + 60)
-        late.write(tectonic())
+        with pytest.raises(LeftOut):
+            late.write(tectonic())
         assert len(ntfy.got) == len(mail.got) == 1
 
 

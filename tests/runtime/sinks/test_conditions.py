@@ -48,7 +48,7 @@ def life(revision: MakeEvent) -> Life:
 
 
 def passed(conditions: Conditions, *events: Event) -> list[str]:
-    chosen = Filter(conditions)
+    chosen = Filter(conditions, "webhook")
     found = []
     for event in events:
         answers = {chosen.passes(event), chosen.passes(event)}  # also of a repetition
@@ -111,7 +111,7 @@ def test_quiet_hours_and_the_hourly_limit(life: Life) -> None:
 
 
 def test_the_memory_is_bounded(revision: MakeEvent) -> None:
-    chosen = Filter(Conditions())
+    chosen = Filter(Conditions(), "webhook")
     for number in range(MAX_EVENTS + 10):
         chosen.passes(revision(id=f"event {number}"))
     assert len(chosen._known) == MAX_EVENTS

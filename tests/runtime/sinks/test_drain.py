@@ -18,9 +18,11 @@ from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.line import Line
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.journal.schema import FILE_NAME
-from seisedge.runtime.sinks import Refused, Sink
+from seisedge.runtime.sinks import LeftOut, Refused, Sink
 from seisedge.runtime.sinks._dead_letters import MAX_BYTES, SinkDeadLetters
 from seisedge.runtime.sinks._drain import Drain
+from seisedge.runtime.sinks.jsonl import EventsFile, JsonLinesFile
+from seisedge.runtime.sinks.quakeml import QuakeMLSink
 
 
 class Switched(Sink):
@@ -213,6 +215,8 @@ def test_a_damaged_line_goes_to_the_dead_letters_and_the_next_is_delivered(
 
 
 def test_a_thread_that_ends_by_an_exception_is_restarted(events: list[Event], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
     class Deadly(Switched):
         def write(self, line: Event | Hop) -> None:
             if not self.up.is_set():
@@ -237,7 +241,7 @@ def test_a_thread_that_ends_by_an_exception_is_restarted(events: list[Event], ca
     assert _content(sink.lines) == _content(events)
     assert drain.close(5) == 0
     assert [r.levelname for r in caplog.records if "the thread of the sink failed" in r.message] == ["ERROR"]
-    assert [r.levelname for r in caplog.records if "works again" in r.message] == ["WARNING"]
+    assert [r.levelname for r in caplog.records if "works again" in r.message] == ["INFO"]
 
 
 def test_a_thread_that_fails_outside_a_delivery_is_restarted(
@@ -347,6 +351,7 @@ def test_changes_of_state_are_logged_once(events: list[Event], caplog: pytest.Lo
     journal.add(events[0])
     journal.step()
     wait_until(lambda: drain.counters.failures > 3)
+    assert drain.down_reason == "down"
     sink.up.set()
     wait_until(lambda: drain.waiting == 0)
     journal.add(events[1])
@@ -355,5 +360,51 @@ def test_changes_of_state_are_logged_once(events: list[Event], caplog: pytest.Lo
     assert drain.close(5) == 0
     assert [f"{r.levelname} {r.message}" for r in caplog.records] == [
         "WARNING XX.STA: hook: down; retrying, 1 lines wait",
-        "WARNING hook: the sink works again after 0 s; 0 more lines wait",
+        "INFO hook: the sink works again after 0 s; 0 more lines wait",
     ]
+
+
+def test_a_line_that_the_sink_leaves_out_is_not_counted_as_delivered(
+    events: list[Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As an alert beyond its hourly limit: every line was counted as delivered before."""
+
+    class Choosy(Sink):
+        def write(self, line: Event | Hop) -> None:
+            if isinstance(line, Event) and line.revision > 0:
+                raise LeftOut
+
+    journal = MemoryJournal()
+    drain = Drain(Choosy(), "alert phone", journal.outbox)
+    drain.start()
+    for event in events:
+        journal.add(event)
+    journal.step()
+    assert drain.close(5) == 0
+    counters = drain.counters
+    assert (counters.delivered, counters.left_out, counters.refused) == (1, 2, 0)
+    assert "works again" not in caplog.text
+
+
+def test_the_wait_between_two_attempts_is_limited_by_the_sink(
+    events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten seconds for files, as the journal: 5 min after a disk was cleared they were still not written."""
+    assert (JsonLinesFile.retry_max_s, EventsFile.retry_max_s, QuakeMLSink.retry_max_s) == (10.0, 10.0, 10.0)
+    sink, journal = Switched(), MemoryJournal()
+    sink.retry_max_s = 10.0
+    drain = Drain(sink, "jsonl", journal.outbox)
+    waits: list[float] = []
+
+    def pause(seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) == 7:
+            sink.up.set()
+        return False
+
+    monkeypatch.setattr(drain, "_pause", pause)
+    journal.add(events[0])
+    journal.step()
+    drain.start()
+    wait_until(lambda: drain.waiting == 0)
+    assert drain.close(5) == 0 and waits == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]

@@ -47,7 +47,7 @@ def test_lines_wait_in_order_and_are_retried(revision, caplog: pytest.LogCapture
     assert disk.lines == lines and held.undelivered == 0 and held.failure is None
     held.close()
     held.check()
-    assert [r.levelname for r in caplog.records] == ["WARNING", "DEBUG", "WARNING"]
+    assert [r.levelname for r in caplog.records] == ["WARNING", "DEBUG", "INFO"]
 
 
 def test_the_end_is_one_more_attempt(revision) -> None:  # type: ignore[no-untyped-def]  # a fixture of conftest

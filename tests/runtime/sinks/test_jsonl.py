@@ -6,7 +6,7 @@ import pytest
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
 from seisedge.runtime.sinks._base import Refused
-from seisedge.runtime.sinks.jsonl import JsonLinesFile
+from seisedge.runtime.sinks.jsonl import EventsFile, JsonLinesFile
 
 
 def _revisions(path: Path) -> list[int]:
@@ -100,9 +100,10 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, events: list[Event]) -> 
 
 
 def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="events cannot be written to this file"):
-        JsonLinesFile(tmp_path / "no" / "folder.jsonl")
-    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="events cannot be written to this file: Not a directory"):
+        JsonLinesFile(tmp_path / "file" / "events.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_an_event_is_flushed_to_the_disk_when_write_returns(
@@ -116,3 +117,16 @@ def test_an_event_is_flushed_to_the_disk_when_write_returns(
         sink.write(event)
     assert [data.count(b"\n") for data in flushed] == [1, 2, 3]
     sink.close()
+
+
+@pytest.mark.parametrize("kind", [JsonLinesFile, EventsFile])
+def test_a_missing_folder_is_created_for_its_owner(
+    kind: type[JsonLinesFile | EventsFile], tmp_path: Path, events: list[Event]
+) -> None:
+    """As `config check --connect` and docs/operation.md promise."""
+    path = tmp_path / "var" / "events" / "events.jsonl"
+    sink = kind(path)
+    sink.write(events[0])
+    sink.close()
+    assert _revisions(path) == [0]
+    assert [oct(folder.stat().st_mode & 0o777) for folder in (path.parent, path.parent.parent)] == ["0o700"] * 2

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pytest
 from tests.paths import RECORDING
 
+from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.errors import ConnectError, FailedError
 from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.records.packet import Packet, SourceId
@@ -196,7 +197,7 @@ def test_a_server_that_no_longer_has_the_next_packet(
         source, packets = received(url, resume={"PB.B921": token(10)})
         assert [p.token for p in packets] == [token(k) for k in range(n - kept, n)]
         assert source.counters.resume_gaps == 1
-        assert f"PB.B921: the server no longer has the packet after {token(10)}" in caplog.text
+        assert f"PB.B921: the server no longer has the packet after {token(10).removeprefix('v4:')};" in caplog.text
         for last in (n - kept - 1, n - kept, n - 2):  # the next packet is the earliest, the second, the last
             source, packets = received(url, resume={"PB.B921": token(last)})
             assert [p.token for p in packets] == [token(k) for k in range(last + 1, n)]
@@ -356,9 +357,31 @@ def test_a_connection_lost_inside_a_packet(scripted: Scripted) -> None:
 def test_repeated_packets_are_dropped(scripted: Scripted) -> None:
     first = [packet(k, B921[k]) for k in range(1, 4)]
     server = scripted(first, [*first[1:], packet(4, B921[4]), b"END"])
-    source, packets = received(f"{server.url}/PB_B921")
+    seen: list[str] = []
+    with open_source(f"{server.url}/PB_B921", until_end=True) as source:
+        source.on_repeated = seen.append
+        packets = [p for p in source.packets() if p is not None]
     assert [p.token for p in packets] == ["000001", "000002", "000003", "000004"]
-    assert source.counters.duplicates == 2
+    assert source.counters.duplicates == 2 and seen == ["PB.B921"] * 2
+
+
+def test_records_that_arrive_again_for_a_while_are_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """As of a virtual digitizer that is started again with its recording: it was silent before."""
+    caplog.set_level("INFO")
+    source = SeedLinkSource("seedlink://127.0.0.1/PB_B921")
+    seen: list[str] = []
+    source.on_repeated = seen.append
+    for second in range(62):
+        source._drop_repeated("PB.B921", second * NS_PER_S)
+    source._count_new("PB.B918")  # another station
+    source._drop_repeated("PB.B921", 62 * NS_PER_S)
+    assert [r.message for r in caplog.records] == [
+        f"{source.url}: PB.B921: records that were read before arrive (31 so far); waiting for new ones"
+    ]
+    assert source.counters.duplicates == len(seen) == 63
+    source._count_new("PB.B921")
+    source._drop_repeated("PB.B921", 100 * NS_PER_S)
+    assert len(caplog.records) == 1
 
 
 def test_new_data_of_a_server_with_restarted_numbers_are_accepted(scripted: Scripted) -> None:

@@ -92,6 +92,11 @@ class Console:
         if source.back_pressure:
             self.out.patient = True
             self._end_wait_s = float("inf")
+        if journal.folder is not None or not alone:  # else the run ends, with a message
+            events = "its event lines wait in the state folder" if journal.folder is not None else "other outputs work"
+            self.out.on_reader_gone = lambda: self.err.post(
+                f"WARNING {self.out.name}: its reader has closed it; the run continues, {events}"
+            )
         if journal.folder is not None:  # the lines wait in the folder; the thread of the sink tries again
             return self._sink(lambda line: self.out.deliver(line, SINK_WAIT_S))
         return self._sink(self._direct(self.out.deliver if source.back_pressure else self.out.offer))

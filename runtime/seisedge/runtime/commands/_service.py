@@ -153,6 +153,7 @@ class Operation:
         self._server: MetricsServer | None = None
         self.health = Health(self._notifier)
         self.health.source, self.health.journal, self.health.streams = source, journal, console.streams
+        source.on_repeated = self.health.arrivals.note_repeated
         self._watch: InProgress | None = None
         if journal.folder is not None:
             source.on_bad_record = self.health.dead_letters = DeadLetters(

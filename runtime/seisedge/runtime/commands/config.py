@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +17,7 @@ from seisedge.runtime.commands._station_file import server_of, station_file_text
 from seisedge.runtime.config import StationConfig, load_config
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import write_atomically
+from seisedge.runtime.machine import install_command
 from seisedge.runtime.paths import text_from_path, text_of_message
 from seisedge.runtime.records.codes import station_from_text
 from seisedge.runtime.records.stationxml import StationXml
@@ -77,11 +79,24 @@ def check(files: tuple[Path, ...], connect: bool, source: str | None, seconds: f
             usable.append(config)
             source_missing = "" if connect or config.source else "; it names no source: a run needs --source URL"
             click.echo(text_of_message(f"{text_from_path(path)}: {config.station_id} can be used{source_missing}"))
+            for warning in () if connect else _missing_extras(config):
+                click.echo(text_of_message(f"warning: {text_from_path(path)}: {warning}"))
     failed = [_check_connections(config, source, seconds, send_test) for config in usable if connect]
     if faults:
         raise InputError("\n".join(faults))
     if count := sum(failed):
         raise FailedError(f"{count} fault(s) found; a station would not work as its file says")
+
+
+def _missing_extras(config: StationConfig) -> Iterator[str]:
+    """Packages that sinks of a station file need and that are not installed; a run would refuse the file."""
+    for key, configured, package, extra in (
+        ("[sinks.mqtt]", config.sinks.mqtt is not None, "paho", "mqtt"),
+        ("[[alerts]]", bool(config.alerts), "apprise", "notify"),
+    ):
+        if configured and importlib.util.find_spec(package) is None:
+            advice = install_command(extra)
+            yield f"{key} needs a package that is not installed, without which a run does not start; {advice}"
 
 
 def _check_connections(config: StationConfig, source: str | None, seconds: float, send_test: bool) -> int:

@@ -6,6 +6,8 @@ import contextlib
 import signal
 import sys
 import threading
+import time
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +17,11 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.output import OutputStream
 from seisedge.runtime.sources._server_url import SEEDLINK_PORT
 
+if TYPE_CHECKING:
+    from seisedge.runtime.replay import Digitizer
+
 SHAKE_PORT = 8888
+POLL_S = 0.5
 
 
 def _address(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, int]:
@@ -145,10 +151,22 @@ def command(
             f"{f'{speed:g} times real time' if speed else 'as fast as clients read'}"
         )
         try:
+            _wait_for_the_end(digitizer)
+            log.post("end of the recording; no more data; clients stay connected")
             threading.Event().wait()
         except KeyboardInterrupt:
             log.post("stopped")
     log.close(0.0)
+
+
+def _wait_for_the_end(digitizer: Digitizer) -> None:
+    """Wait until the last record is available; at speed 0, where each client reads at its own pace, without end."""
+    while True:
+        end_ns = digitizer.released_ns(digitizer.recording.endtime_ns) if digitizer.speed else None
+        left_s = POLL_S if end_ns is None else (end_ns - time.monotonic_ns()) / 1e9
+        if left_s <= 0:
+            return
+        time.sleep(min(left_s, POLL_S))
 
 
 def _end_on_signals() -> None:

@@ -260,7 +260,7 @@ class Store:
 
     def _written(self) -> None:
         if self._state is StoreState.FAILING:
-            logger.warning("%s: the journal can be written again", self.folder)
+            logger.info("%s: the journal can be written again", self.folder)
             self._enter(StoreState.STORING, self._database)
 
     def _failed(self, error: Exception) -> None:

@@ -69,6 +69,7 @@ class _Arrived:
     used_s: float | None = None  # the last packet that was analysed
     new_s: float = 0.0  # the last packet that brought new samples
     newest_ns: int | None = None
+    repeated_s: float | None = None  # the last record that had been read before and was dropped by the source
     triaxial: bool = False
     more_channels: int = 0  # packets of channels beyond MAX_CHANNELS
 
@@ -130,15 +131,22 @@ class Arrivals:
         if station.last_ns != arrived.newest_ns or resumed:
             arrived.new_s, arrived.newest_ns = now_s, station.last_ns
 
+    def note_repeated(self, station_id: str) -> None:
+        """A record of a station has arrived again; the source has dropped it."""
+        arrived = self._stations.get(station_id)
+        if arrived is not None:
+            arrived.repeated_s = self._now_s()
+
     def note_other(self, station_id: str) -> None:
         """A packet has arrived of a station that is not analysed."""
         if station_id in self._others or len(self._others) < MAX_OTHERS:
             self._others[station_id] = self._now_s()
 
     def age_s(self, station_id: str) -> float | None:
-        """Seconds since the last packet of a station; None before the first."""
+        """Seconds since the last packet of a station, also one that was read before; None before the first."""
         arrived = self._stations.get(station_id)
-        return None if arrived is None or arrived.last_s is None else self._now_s() - arrived.last_s
+        times_s = [] if arrived is None else [s for s in (arrived.last_s, arrived.repeated_s) if s is not None]
+        return self._now_s() - max(times_s) if times_s else None
 
     def usable_ages_s(self) -> dict[str, float]:
         """By station, seconds since the last packet that was analysed, or since the wait for the first began."""
@@ -186,6 +194,9 @@ class Arrivals:
             age_s, limit_s = now_s - arrived.used_s, SILENT_S
         limit_s += arrived.long_s
         if age_s > limit_s:
+            if arrived.repeated_s is not None and now_s - arrived.repeated_s <= limit_s:
+                text = f"no new packet for {age_s:.0f} s: only records that were read before arrive"
+                return Fault(station_id, "unusable", True, text)
             if arrived.last_s is not None and now_s - arrived.last_s > limit_s:
                 return Fault(station_id, "unusable", True, f"no packet for {now_s - arrived.last_s:.0f} s")
             text = f"no usable packet for {age_s:.0f} s: {self._why(station_id, arrived, now_s)}"

@@ -241,7 +241,8 @@ class Health:
             )
         elif drain.down_since_s is not None:
             down_s = monotonic() - drain.down_since_s
-            reasons.append(f"{drain.name}: down for {down_s:.0f} s, {waiting} lines waiting")
+            why = f": {drain.down_reason}" if drain.down_reason else ""
+            reasons.append(f"{drain.name}: down for {down_s:.0f} s{why}; {waiting} lines waiting")
         elif stalled_s > UNDELIVERED_S:
             reasons.append(f"{drain.name}: nothing delivered for {stalled_s:.0f} s, {waiting} lines waiting")
         if drain.refused_share > REFUSED_SHARE:

@@ -30,8 +30,8 @@ HELP = {
     "source_truncated_total": "Last records of files that are incomplete. If it rises: check how the files are copied.",
     "source_duplicates_total": "Records that the server sent again; they are dropped. No action.",
     "source_reconnects_total": "Reconnections. If it rises often: check the line and the server.",
-    "source_resume_gaps_total": "Outages longer than the memory of the server: data are missing. If it rises: enlarge "
-    "the memory of the server.",
+    "source_resume_gaps_total": "Outages longer than the memory of the server: data may be missing. If it rises: "
+    "enlarge the memory of the server.",
     "source_foreign_total": "UDP packets of other senders. If it rises: another Shake sends to this port.",
     "source_sender_changes_total": "Changes of the address of the UDP sender. If it rises: give it a fixed address.",
     "source_rate_corrections_total": "Times an inferred sampling rate was wrong. If it rises: give rate=HZ in the URL.",
@@ -90,7 +90,7 @@ HELP = {
     "sink_alive": "1 while the thread of a sink works. If 0: it is restarted, see the log.",
     "sink_down_seconds": "Seconds since a sink began to fail, 0 if it works. If it grows: the log has the reason.",
     "sink_delivered_total": "Lines delivered to a sink.",
-    "sink_left_out_total": "Lines that the conditions of a sink (status, types, magnitude …) exclude. No action.",
+    "sink_left_out_total": "Lines that the conditions of a sink (status, magnitude, hourly limit) exclude. No action.",
     "sink_refused_total": "Lines that a sink has refused. If it rises: see sink-dead-letters.jsonl.",
     "sink_undecodable_total": "Damaged lines that no sink can receive. If it rises: check the disk.",
     "sink_dead_lettered_total": "Refused and damaged lines kept in sink-dead-letters.jsonl. If it rises: see there.",

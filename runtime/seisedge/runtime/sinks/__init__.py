@@ -1,5 +1,5 @@
 """Sinks: destinations of event lines, one module each."""
 
-from seisedge.runtime.sinks._base import Refused, Sink
+from seisedge.runtime.sinks._base import LeftOut, Refused, Sink
 
-__all__ = ["Refused", "Sink"]
+__all__ = ["LeftOut", "Refused", "Sink"]

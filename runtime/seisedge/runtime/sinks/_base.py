@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from seisedge.runtime.event import Event, Hop
 
+FILE_RETRY_S = 10.0  # of sinks that write to a disk of this machine: as the journal
+
 
 class Refused(Exception):
     """The sink will never accept this line, and a retry is useless; the message gives the reason.
@@ -20,16 +22,27 @@ class Refused(Exception):
         self.answer = answer
 
 
+class LeftOut(Exception):
+    """The settings of the sink exclude this line: it was not sent, and the next line is delivered."""
+
+
 class Sink(abc.ABC):
     """Base of all sinks.
 
     After a crash, the outbox can deliver a revision for a second time: the result must be the same, by
     (id, revision).
+
+    retry_max_s: longest wait between two attempts of a line.
     """
+
+    retry_max_s: float = 300.0
 
     @abc.abstractmethod
     def write(self, line: Event | Hop) -> None:
-        """Deliver one line. Raises OSError (ConnectionError, TimeoutError …) if a retry may help, Refused if not."""
+        """Deliver one line. Raises OSError (ConnectionError, TimeoutError …) if a retry may help, Refused if not.
+
+        Raises LeftOut if the settings of the sink exclude the line.
+        """
 
     def watch(self, changed: Callable[[str | None], None]) -> None:  # noqa: B027  a hook, not every sink has a state
         """Call `changed`, from any thread, at each change of the connection and once for its present state.

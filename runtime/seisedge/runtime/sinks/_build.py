@@ -127,7 +127,7 @@ def build_drains(configs: Iterable[StationConfig], outbox: Outbox, context: Cont
                 outbox,
                 stations=frozenset(stations),
                 hops=isinstance(config, JsonLinesConfig),
-                wanted=Filter(config).passes
+                wanted=Filter(config, name).passes
                 if isinstance(config, QuakeMLConfig | WebhookConfig | MqttConfig)
                 else None,
             )

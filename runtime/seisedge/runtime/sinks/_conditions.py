@@ -9,12 +9,15 @@ one.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict, deque
 from typing import Literal
 
-from seisedge.runtime.clock import NS_PER_S, ns_from_iso
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.runtime.config.conditions import Conditions
 from seisedge.runtime.event import Event
+
+logger = logging.getLogger(__name__)
 
 MAX_EVENTS = 1000  # that are remembered
 HOUR_NS = 3600 * NS_PER_S
@@ -23,10 +26,15 @@ _Known = Literal["seen", "passed", "beyond limit"]
 
 
 class HourlyLimit:
-    """At most `limit` messages in an hour; None: any number."""
+    """At most `limit` messages in an hour; None: any number. name: of the sink, for the log.
 
-    def __init__(self, limit: int | None) -> None:
+    That the limit is reached is logged once within an hour, with the time from which on a message is possible.
+    """
+
+    def __init__(self, limit: int | None, name: str) -> None:
         self._limit = limit
+        self._name = name
+        self._logged_ns: int | None = None  # time of the last log line
         self._times_ns: deque[int] = deque()  # of the messages of the last hour
 
     def reached(self, event: Event) -> bool:
@@ -36,7 +44,18 @@ class HourlyLimit:
         emitted_ns = ns_from_iso(event.emitted)
         while self._times_ns and self._times_ns[0] <= emitted_ns - HOUR_NS:
             self._times_ns.popleft()
-        return len(self._times_ns) >= self._limit
+        if len(self._times_ns) < self._limit:
+            return False
+        if self._logged_ns is None or abs(emitted_ns - self._logged_ns) >= HOUR_NS:
+            self._logged_ns = emitted_ns
+            logger.warning(
+                "%s: %d event(s) were sent within an hour, the limit (max_per_hour); further events are left out until "
+                "%sZ and counted in seisedge_sink_left_out_total",
+                self._name,
+                self._limit,
+                iso_from_ns(self._times_ns[0] + HOUR_NS)[:19],
+            )
+        return True
 
     def count(self, event: Event) -> None:
         """A message about this revision is sent."""
@@ -45,12 +64,12 @@ class HourlyLimit:
 
 
 class Filter:
-    """Decides which revisions a sink receives. Its memory is that of one run."""
+    """Decides which revisions a sink receives. Its memory is that of one run. name: of the sink, for the log."""
 
-    def __init__(self, conditions: Conditions) -> None:
+    def __init__(self, conditions: Conditions, name: str) -> None:
         self._conditions = conditions
         self._known: OrderedDict[str, _Known] = OrderedDict()  # by event id
-        self._limit = HourlyLimit(conditions.max_per_hour)
+        self._limit = HourlyLimit(conditions.max_per_hour, name)
 
     def passes(self, event: Event) -> bool:
         """Whether the sink receives this revision; the same for a repetition of it."""

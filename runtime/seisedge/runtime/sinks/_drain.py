@@ -19,15 +19,16 @@ from seisedge.runtime.clock import duration_text
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.journal.line import Line, Undecodable
 from seisedge.runtime.journal.outbox import Outbox
-from seisedge.runtime.sinks._base import Refused, Sink
+from seisedge.runtime.sinks._base import LeftOut, Refused, Sink
 from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
 from seisedge.runtime.sinks._link_log import LinkLog
+from seisedge.runtime.text import error_clause
 from seisedge.runtime.threads import Worker, start_worker
 
 logger = logging.getLogger(__name__)
 
 BACKOFF_FIRST_S = 1.0
-BACKOFF_MAX_S = 300.0
+BACKOFF_MAX_S = 300.0  # between two starts of a thread that fails
 BACKOFF_JITTER = 0.3
 POLL_S = 5.0  # the outbox is read at least this often
 MAX_REASONS = 5  # different reasons for one failure that are logged as warnings
@@ -40,7 +41,8 @@ class DrainCounters:
 
     failures: attempts that were followed by another one. refused: lines that the sink will never accept.
     undecodable: damaged lines. dead_lettered: refused and undecodable lines that the dead-letter file has.
-    left_out: lines that the conditions of the sink exclude. restarts: of the thread, after an exception.
+    left_out: lines that the conditions of the sink exclude, among them the hourly limit and the deadline of an alert.
+    restarts: of the thread, after an exception.
     """
 
     delivered: int = 0
@@ -87,6 +89,7 @@ class Drain:
         self._last_delivery_s: float | None = None
         self._recent: deque[bool] = deque(maxlen=RECENT_LINES)  # True: refused or damaged
         self._fault: str | None = None  # why the thread has ended, until it works again
+        self._reason = ""  # of the last failure
         self._why: list[str] = []  # different reasons of the present failure, as logged
         self._link = LinkLog(name)
         self._catching_up = False
@@ -131,6 +134,11 @@ class Drain:
     def fault(self) -> str | None:
         """The exception that ended the thread; None while the thread works."""
         return self._fault
+
+    @property
+    def down_reason(self) -> str:
+        """Why the last attempt failed; of a sink that reports its connection: why it is not connected."""
+        return (self._link.reason or self._reason)[:200]
 
     @property
     def refused(self) -> int:
@@ -242,7 +250,7 @@ class Drain:
     def _recovered(self) -> None:
         if self._fault is not None:
             self._fault, self.down_since_s = None, None
-            logger.warning("%s: the thread of the sink works again", self.name)
+            logger.info("%s: the thread of the sink works again", self.name)
 
     def _deliver(self, line: Line) -> bool:
         """False if the run ended before the sink accepted the line."""
@@ -268,6 +276,10 @@ class Drain:
                 self._sink.write(decoded)
             except OSError as error:
                 self._failed(line, error)
+            except LeftOut:
+                self.counters.left_out += 1
+                self.down_since_s, self._why = None, []  # the line that waited is not sent any more
+                return True
             except Refused as refusal:
                 self._refuse(line, refusal)
                 return True
@@ -283,13 +295,13 @@ class Drain:
             if self._ending.is_set():
                 return False
             self._pause(backoff_s)  # then one last attempt
-            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+            backoff_s = min(2 * backoff_s, self._sink.retry_max_s)
 
     def _delivered(self) -> None:
         self._recovered()
         if self.down_since_s is not None:
             outage, waiting = duration_text(time.monotonic() - self.down_since_s), max(self.waiting - 1, 0)
-            logger.warning("%s: the sink works again after %s; %d more lines wait", self.name, outage, waiting)
+            logger.info("%s: the sink works again after %s; %d more lines wait", self.name, outage, waiting)
             self._catching_up = waiting > 0
         elif self._last_delivery_s is None and self._owned:
             logger.info("%s: the first line is delivered", self.name)
@@ -300,7 +312,8 @@ class Drain:
 
     def _failed(self, line: Line, error: OSError) -> None:
         self.counters.failures += 1
-        reason = str(error)
+        reason = error_clause(error)
+        self._reason = reason
         # what the sink reports of its connection is not logged twice
         known = reason in self._why or len(self._why) >= MAX_REASONS or self._link.reason is not None
         level = logging.DEBUG if known else logging.WARNING

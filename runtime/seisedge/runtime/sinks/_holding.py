@@ -67,7 +67,7 @@ class Holding(Sink):
                 return
             self._waiting.popleft()
         if self.failure is not None:
-            logger.warning("%s: events can be written again", self.name)
+            logger.info("%s: events can be written again", self.name)
             self.failure = None
 
     def _failed(self, error: OSError) -> None:

@@ -23,7 +23,7 @@ from seisedge.runtime.config.alerts import AlertConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.machine import install_command
-from seisedge.runtime.sinks._base import Sink
+from seisedge.runtime.sinks._base import LeftOut, Sink
 from seisedge.runtime.sinks._conditions import HourlyLimit, meets
 from seisedge.runtime.sinks.terminal import magnitude_text
 
@@ -53,7 +53,7 @@ class AlertFilter:
     def __init__(self, config: AlertConfig) -> None:
         self._config = config
         self._sent: OrderedDict[str, bool] = OrderedDict()  # event id → whether its message was sent
-        self._limit = HourlyLimit(config.max_per_hour)
+        self._limit = HourlyLimit(config.max_per_hour, f"alert {config.name}")
         self.suppressed = 0  # messages beyond the hourly limit since the last one that was sent
 
     def message(self, event: Event) -> Message | None:
@@ -124,7 +124,7 @@ class AlertSink(Sink):
             return
         message = self._filter.message(line)
         if message is None:
-            return
+            raise LeftOut
         age_s = self._now_s() - ns_from_iso(line.emitted) / NS_PER_S
         if age_s > self._config.deadline_s:
             logger.warning(
@@ -136,6 +136,8 @@ class AlertSink(Sink):
         else:
             self._send(message, (line.id, line.revision))
         self._filter.note_sent(line, sent=age_s <= self._config.deadline_s)
+        if age_s > self._config.deadline_s:
+            raise LeftOut
 
     def probe(self, message: Message) -> str:
         """Send a message to all services. Returns a clause for people; raises ConnectionError."""

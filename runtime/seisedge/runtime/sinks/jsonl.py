@@ -12,9 +12,9 @@ import msgspec
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop
-from seisedge.runtime.files import OWNER_ONLY, created_with
+from seisedge.runtime.files import OWNER_ONLY, created_with, make_folder
 from seisedge.runtime.journal.revision_content import content_of_revision
-from seisedge.runtime.sinks._base import Refused, Sink
+from seisedge.runtime.sinks._base import FILE_RETRY_S, Refused, Sink
 
 MEMORY_BYTES = 4 << 20  # read from the end of the file to find lines that are already there
 MAX_MB, KEEP_FILES = 64.0, 8
@@ -38,8 +38,10 @@ class JsonLinesSink(Sink):
 class EventsFile(Sink):
     """A file that is emptied first, for `--events` without a state folder; a device or pipe is written as it is.
 
-    file_mode: rights of a new file. Raises InputError if the file cannot be written.
+    file_mode: rights of a new file. A missing folder is created. Raises InputError if the file cannot be written.
     """
+
+    retry_max_s = FILE_RETRY_S
 
     def __init__(self, path: Path, *, file_mode: int = OWNER_ONLY) -> None:
         try:
@@ -65,8 +67,10 @@ class JsonLinesFile(Sink):
     incomplete last line, left by a loss of power or a full disk, is removed. An event is flushed to the disk when
     `write` returns; a hop is flushed with the next event.
 
-    file_mode: rights of new files. Raises InputError if the file cannot be written.
+    file_mode: rights of new files. A missing folder is created. Raises InputError if the file cannot be written.
     """
+
+    retry_max_s = FILE_RETRY_S
 
     def __init__(
         self, path: Path, *, max_mb: float = MAX_MB, keep_files: int = KEEP_FILES, file_mode: int = OWNER_ONLY
@@ -137,7 +141,9 @@ class JsonLinesFile(Sink):
 
 
 def _opened(path: Path, file_mode: int, more_flags: int = 0) -> FileIO:
-    """Open a file to append to it. Raises OSError."""
+    """Open a file to append to it; a missing folder is created. Raises OSError."""
+    if not path.parent.exists():
+        make_folder(path.parent, file_mode)
     create = created_with(file_mode)
     return open(path, "ab", buffering=0, opener=lambda name, flags: create(name, flags | more_flags))
 

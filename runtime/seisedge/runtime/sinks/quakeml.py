@@ -23,7 +23,7 @@ from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop, MagnitudeEstimate, Pick
 from seisedge.runtime.files import OWNER_ONLY, make_folder, write_atomically
-from seisedge.runtime.sinks._base import Refused, Sink
+from seisedge.runtime.sinks._base import FILE_RETRY_S, Refused, Sink
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class QuakeMLSink(Sink):
     event with a wrong time, removes documents of the present.
     Raises InputError if the folder cannot be created.
     """
+
+    retry_max_s = FILE_RETRY_S
 
     def __init__(
         self,

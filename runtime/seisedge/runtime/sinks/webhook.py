@@ -19,7 +19,7 @@ import msgspec
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.sinks._base import Refused, Sink
 from seisedge.runtime.sinks._http import opener
-from seisedge.runtime.text import printable, shortened
+from seisedge.runtime.text import error_clause, printable, shortened
 from seisedge.runtime.urls import shown_url
 
 ANSWER_BYTES = 500  # of a refusal, for the dead letters
@@ -70,7 +70,7 @@ class WebhookSink(Sink):
         except urllib.error.URLError as error:
             if isinstance(error.reason, TimeoutError):
                 raise self._no_answer() from None
-            raise ConnectionError(f"{self._shown}: {error.reason}") from None
+            raise ConnectionError(f"{self._shown}: {_why(error)}") from None
         except (
             HTTPException,
             ValueError,
@@ -92,9 +92,10 @@ class WebhookSink(Sink):
                 code = error.code
         except TimeoutError:
             raise self._no_answer() from None
-        except (urllib.error.URLError, HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", None) or type(error).__name__
-            raise ConnectionError(f"{self._shown}: {reason}") from None
+        except urllib.error.URLError as error:
+            raise ConnectionError(f"{self._shown}: {_why(error)}") from None
+        except (HTTPException, ValueError) as error:
+            raise ConnectionError(f"{self._shown}: {type(error).__name__}") from None
         if code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise ConnectionError(f"{self._shown} answered {code} to {method}: check the token")
         if message is not None and not 200 <= code < 300:
@@ -116,6 +117,10 @@ class WebhookSink(Sink):
 
     def _no_answer(self) -> TimeoutError:
         return TimeoutError(f"{self._shown}: no complete answer within {self._timeout_s:g} s")
+
+
+def _why(error: urllib.error.URLError) -> str:
+    return error_clause(error.reason) if isinstance(error.reason, BaseException) else error.reason
 
 
 def _beginning(error: urllib.error.HTTPError) -> bytes:

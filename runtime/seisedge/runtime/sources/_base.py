@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from seisedge.runtime.clock import iso_from_ns
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.miniseed import BadRecord, Decoder, FailedRecord, TextRecord, failed_record
 from seisedge.runtime.records.packet import Packet
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 MAX_REASONS = 8
+REPEATED_S = 30.0  # without a new record while repeated ones arrive, before this is logged
 FAILURE_SHOWN_S = 3600.0  # how long health reports a record whose handling raised an exception
 
 
@@ -79,6 +80,15 @@ class SourceCounters:
     dropped: int = 0  # packets lost because they arrived faster than they were read, from a sender without flow control
 
 
+@dataclass(slots=True)
+class _Repeated:
+    """Records of one station that arrive again, without a new one between them."""
+
+    began_ns: int  # on the monotonic clock
+    number: int = 0
+    logged: bool = False
+
+
 class Source(abc.ABC):
     """Base of all sources.
 
@@ -86,6 +96,7 @@ class Source(abc.ABC):
     live: True where packets come at the pace of the world and losing the connection is not the end.
     state: of the connection; always STREAMING for a source without one.
     on_bad_record: called with each record that is set aside, for a dead-letter file; None to only count.
+    on_repeated: called with the station id of each record that was delivered before and is dropped.
     watch: is informed of each record that is handled.
     reasons: why records were set aside, with their number; up to `MAX_REASONS` different ones.
     idle_ns: when, on the monotonic clock, a live source last had nothing more to give; 0 where it never had.
@@ -103,6 +114,8 @@ class Source(abc.ABC):
         self._failures_logged: set[str] = set()  # types of exceptions
         self.counters = SourceCounters()
         self.on_bad_record: Callable[[BadRecord], None] | None = None
+        self.on_repeated: Callable[[str], None] | None = None
+        self._repeated: dict[str, _Repeated] = {}  # by station
         self.reasons: dict[str, int] = {}
         self.idle_ns = 0
 
@@ -141,6 +154,28 @@ class Source(abc.ABC):
             logger.log(level, "%s: record at %s set aside: %s", self.url, where, bad.reason)
         if self.on_bad_record is not None:
             self.on_bad_record(bad)
+
+    def _drop_repeated(self, station_id: str, arrival_ns: int) -> None:
+        """Count a record that was delivered before; if no new ones come for `REPEATED_S`, log that once."""
+        self.counters.duplicates += 1
+        repeated = self._repeated.setdefault(station_id, _Repeated(arrival_ns))
+        repeated.number += 1
+        if not repeated.logged and arrival_ns - repeated.began_ns >= REPEATED_S * NS_PER_S:
+            repeated.logged = True
+            logger.info(
+                "%s: %s: records that were read before arrive (%d so far); waiting for new ones",
+                self.url,
+                station_id,
+                repeated.number,
+            )
+        if self.on_repeated is not None:
+            self.on_repeated(station_id)
+
+    def _count_new(self, station_id: str) -> None:
+        """Count a record that is delivered."""
+        self.counters.records += 1
+        if self._repeated:
+            self._repeated.pop(station_id, None)
 
     @property
     def last_record(self) -> bytes:

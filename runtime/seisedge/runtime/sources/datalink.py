@@ -208,11 +208,11 @@ class DataLinkSource(LinkSource):
         last = self._last.get(source_id.station_id)
         if last is not None and head.number <= last[0] and self._was_delivered(head, packet, last[1]):
             # Both conditions: a replaced server restarts its numbers, with new data.
-            self.counters.duplicates += 1
+            self._drop_repeated(source_id.station_id, arrival_ns)
             return None
         self._last[source_id.station_id] = (head.number, head.time_us)
         self._ends[source_id] = packet.endtime_ns
-        self.counters.records += 1
+        self._count_new(source_id.station_id)
         return packet
 
     def _was_delivered(self, head: PacketHead, packet: Packet, last_us: int) -> bool:

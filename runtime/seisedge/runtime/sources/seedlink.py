@@ -247,10 +247,11 @@ class SeedLinkSource(LinkSource):
         self._gaps[station_id] = position
         self.counters.resume_gaps += 1
         logger.warning(
-            "%s: %s: the server no longer has the packet after %s; starting at its earliest packet; data are missing",
+            "%s: %s: the server no longer has the packet after %s; starting at its earliest packet; "
+            "data may be missing",
             self.url,
             station_id,
-            position.token,
+            position.token.removeprefix("v4:"),
         )
 
     def _disconnected(self) -> None:
@@ -311,11 +312,11 @@ class SeedLinkSource(LinkSource):
         before_ns = self._ends.get(source_id, self.options.resume_ns.get(source_id.station_id, 0))
         if again and packet.endtime_ns <= before_ns:
             # Both conditions: a replaced server restarts its numbers, with new data.
-            self.counters.duplicates += 1
+            self._drop_repeated(source_id.station_id, arrival_ns)
             return None
         self._last[source_id.station_id] = position
         self._ends[source_id] = packet.endtime_ns
-        self.counters.records += 1
+        self._count_new(source_id.station_id)
         return packet
 
     def _set_aside(self, bad: BadRecord, position: Position, station: str) -> None:

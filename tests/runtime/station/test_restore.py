@@ -199,7 +199,9 @@ def _station(way: Way, packets: list[Packet]) -> Station:
     mode: Mode = "continuous" if way == "continuous" else "triggered"
     trigger = TriggerConfig(kind="sta-lta" if way == "classic trigger" else "onset")
     base = WITH_ACCELEROMETER if any(p.source_id.channel[1] == "N" for p in packets) else CONFIG
-    config = msgspec.structs.replace(base, trigger=trigger, events=EventsConfig(noise_threshold=1.0))  # bursts are noise
+    config = msgspec.structs.replace(
+        base, trigger=trigger, events=EventsConfig(noise_threshold=1.0)
+    )  # bursts are noise
     return Station("XX.STA", config, _models(), mode, metadata=METADATA)
 
 

@@ -77,6 +77,15 @@ def test_what_the_bundle_contains(tmp_path: Path, inputs: Inputs) -> None:
     assert folders == {"launcher", "models", "stations", "units", "wheels"}
 
 
+def test_the_size_is_that_of_one_version_of_python(tmp_path: Path, inputs: Inputs) -> None:
+    alone = build(inputs, tmp_path / "b").installed_bytes
+    for minor in (11, 13):
+        _wheel(inputs.wheels, f"numpy-1.0-cp3{minor}-cp3{minor}-manylinux_2_28_aarch64.whl", bytes(1000 + minor))
+    three = build(inputs, tmp_path / "b")
+    assert three.hardware.python == ("3.11", "3.12", "3.13")
+    assert three.installed_bytes == alone + 1013 - len(b"x = 1\n")
+
+
 def test_same_inputs_give_the_same_bytes(tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other folder, umask, time of the files and order of creation."""
     build(inputs, tmp_path / "a")

@@ -42,6 +42,7 @@ from seisedge.runtime.launcher.slots import (
 from seisedge.runtime.launcher.state import State, Version, read_state, write_state
 from seisedge.runtime.launcher.trusted import current_trust, lowest_serial
 from seisedge.runtime.launcher.unpack import make_environment, unpack_wheels
+from seisedge.runtime.launcher.wheel_names import wheels_for
 
 LOCK = "lock"
 SUFFIX = ".seisedge"
@@ -230,7 +231,9 @@ def accept(
         raise InputError(
             f"the bundle failed on this device before ({state.bad[name]}); use --again to try it once more"
         )
-    return check_device(manifest, device), state
+    python = check_device(manifest, device)
+    _wheels(manifest, python)
+    return python, state
 
 
 def _in_time(manifest: Manifest, state: State, device: Device, now: str) -> State:
@@ -259,6 +262,12 @@ def _with_space(launcher: Launcher, manifest: Manifest, state: State) -> State:
     return state
 
 
+def _wheels(manifest: Manifest, python: Path) -> set[str]:
+    """Paths of the wheels in a bundle that an interpreter needs. Raises InputError for a package without one."""
+    names = [entry.path.removeprefix(WHEELS) for entry in manifest.files if entry.path.startswith(WHEELS)]
+    return {WHEELS + name for name in wheels_for(names, python.name.removeprefix("python"), manifest.hardware.machine)}
+
+
 def _fill(launcher: Launcher, bundle: Bundle, slot: Path, python: Path) -> None:
     """Write all that belongs to a version into its slot. Raises InputError, FailedError, OSError."""
     disk, manifest = launcher.disk, bundle.manifest
@@ -266,7 +275,8 @@ def _fill(launcher: Launcher, bundle: Bundle, slot: Path, python: Path) -> None:
         disk.make_folder(slot.parent)
     disk.make_folder(slot)
     disk.write(slot / MANIFEST, [bundle.envelope.to_bytes()])
-    wheels = [_put(disk, bundle, entry, slot) for entry in manifest.files if entry.path.startswith(WHEELS)]
+    needed = _wheels(manifest, python)
+    wheels = [_put(disk, bundle, entry, slot) for entry in manifest.files if entry.path in needed]
     for entry in manifest.files:
         if not entry.path.startswith(WHEELS):
             _put(disk, bundle, entry, slot / FILES)

@@ -58,6 +58,8 @@ def inputs(tmp_path: Path, golden: Path) -> Inputs:
     shutil.copytree(golden, models)
     stations = tmp_path / "stations"
     shutil.copytree(STATIONS, stations)
+    for path in stations.glob("*.toml"):
+        path.write_text(f'source = "seedlink://127.0.0.1"\n{path.read_text(encoding="utf-8")}', encoding="utf-8")
     return Inputs("arm64", stations, models, wheels, 7, "2026.11")
 
 
@@ -70,7 +72,7 @@ def test_what_the_bundle_contains(tmp_path: Path, inputs: Inputs) -> None:
     opened = open_bundle(out)
     with opened.file:
         opened.check_contents()
-        assert opened.content("stations/PB.B918.toml") == (STATIONS / "PB.B918.toml").read_bytes()
+        assert opened.content("stations/PB.B918.toml") == (inputs.stations / "PB.B918.toml").read_bytes()
         assert opened.content("models/event-type.onnx") == bundled_model("event_type").read_bytes()
     assert "units/seisedge@.service" in {file.path for file in manifest.files}
     folders = {file.path.partition("/")[0] for file in manifest.files}
@@ -150,7 +152,8 @@ def _wheel_named(name: str, content: bytes = b"x") -> Callable[[Path], None]:
     return change
 
 
-IDENTITY = '[station]\nnetwork = "XX"\nstation = "STA"\n'
+WITHOUT_SOURCE = '[station]\nnetwork = "XX"\nstation = "STA"\n'
+IDENTITY = 'source = "seedlink://127.0.0.1"\n[station]\nnetwork = "XX"\nstation = "STA"\n'
 
 
 @pytest.mark.parametrize(
@@ -174,8 +177,9 @@ IDENTITY = '[station]\nnetwork = "XX"\nstation = "STA"\n'
         (_add("wheels", "bad-1.0-py3-none-any.whl", "x"), r"bad-1\.0-py3-none-any\.whl: the wheel is damaged"),
         (_add("wheels", "bad.whl", "x"), "no name of a wheel"),
         (_add("stations", "c.toml", IDENTITY + "[trigger]\non_ratio = -1\n"), r"c\.toml: trigger\.on_ratio"),
+        (_add("stations", "c.toml", WITHOUT_SOURCE), r"c\.toml: the key source is missing, .*; add it at the top"),
         (_copy("stations", "PB.B918.toml", "z.toml"), r"z\.toml: PB\.B918 has a second station file"),
-        (_add("stations", "c.toml", IDENTITY + "# password = hunter2\n"), r"c\.toml: .*line 4: a value for 'password'"),
+        (_add("stations", "c.toml", IDENTITY + "# password = hunter2\n"), r"c\.toml: .*line 5: a value for 'password'"),
     ],
 )
 def test_an_input_that_no_station_could_use_is_refused(

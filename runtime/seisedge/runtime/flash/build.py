@@ -90,6 +90,11 @@ def _stations(folder: Path, sources: dict[str, Path | bytes]) -> dict[str, str]:
     for path in _files(folder, "*.toml", "station files"):
         config = load_config(path)
         station = str(config.station_id)
+        if config.source is None:
+            raise InputError(
+                f"{path}: the key source is missing, without which the station has no data; add it at the top, for "
+                'example source = "seedlink://192.168.1.50/XX_STA"'
+            )
         if station in found:
             raise InputError(f"{path}: {station} has a second station file in {folder}; keep one of them")
         _refuse_secrets(path)

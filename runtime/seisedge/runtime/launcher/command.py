@@ -149,9 +149,11 @@ def watched(launcher: Launcher, window_s: float, up_s: float, say: Say) -> State
         say(f"confirmed version {state.active.version}: {state.history[-1]['reason']}")
     else:
         back = state.active.version if state.active is not None else "none"
+        reason = state.bad.get(before.active.slot, "")
+        how = "failed" if reason else "was replaced before its verdict"
         raise FailedError(
-            f"version {before.active.version} failed, version {back} is active again: "
-            f"{state.bad.get(before.active.slot, state.history[-1]['reason'])}"
+            f"version {before.active.version} {how}, version {back} is active again: "
+            f"{reason or state.history[-1]['reason']}"
         )
     return state
 

@@ -229,6 +229,39 @@ def test_the_floor_rises_at_the_commit_and_the_way_back_is_open(launcher: Launch
     assert forth.active is not None and forth.active.serial == 7
 
 
+def test_bundle_that_is_installed_already(launcher: Launcher, tmp_path: Path) -> None:
+    """The message says how to switch to it, and that does."""
+
+    def refused_with() -> str:
+        with pytest.raises(InputError, match=r"^the bundle is installed already, in the slot 6-") as caught:
+            _installed(launcher, tmp_path, GOOD)
+        return str(caught.value).partition("; ")[2]
+
+    slot = _installed(launcher, tmp_path, GOOD)
+    assert refused_with() == "it is not confirmed yet, 'watch' decides"
+    run.commit(launcher, slot, NOW, "")
+    assert refused_with() == "it is the active version"
+    _installed(launcher, tmp_path, bundle(7, ONE, TWO))
+    assert refused_with() == "'rollback' switches to it"
+    state = run.roll_back(launcher, NOW, "by an operator", automatic=False)
+    assert state.active is not None and state.active.slot == slot
+
+
+def test_a_bundle_two_versions_back(launcher: Launcher, tmp_path: Path) -> None:
+    slot = _installed(launcher, tmp_path, GOOD)
+    run.commit(launcher, slot, NOW, "")
+    for serial in (7, 8):
+        new = _installed(launcher, tmp_path, bundle(serial, ONE, TWO))
+        if serial == 7:
+            run.commit(launcher, new, NOW, "")
+    write_state(launcher.disk, launcher.root, replace(read_state(launcher.root), floor=5))  # as by a new statement
+    with pytest.raises(InputError, match=r"in the slot 6-[0-9a-f]+; 'rollback' twice switches to it"):
+        _installed(launcher, tmp_path, GOOD)
+    for _ in range(2):
+        state = run.roll_back(launcher, NOW, "by an operator", automatic=False)
+    assert state.active is not None and state.active.slot == slot
+
+
 def test_bundle_that_failed_here_needs_again(launcher: Launcher, tmp_path: Path) -> None:
     _installed(launcher, tmp_path, GOOD)
     run.roll_back(launcher, NOW, "no data", automatic=True)

@@ -256,7 +256,7 @@ def accept(
     bundle.check_contents()
     name = slot_name(bundle.envelope, manifest)
     if name in state.slots:
-        raise InputError(f"the bundle is installed already, in the slot {name}; 'status' shows which slot is active")
+        raise InputError(f"the bundle is installed already, in the slot {name}; {_how_to_use(state, name)}")
     if name in state.bad and not again:
         raise InputError(
             f"the bundle failed on this device before ({state.bad[name]}); use --again to try it once more"
@@ -264,6 +264,15 @@ def accept(
     python = check_device(manifest, device)
     _wheels(manifest, python)
     return python, state
+
+
+def _how_to_use(state: State, name: str) -> str:
+    """What to do for a slot that is installed already."""
+    if state.previous is not None and state.previous.slot == name:
+        return "'rollback' switches to it"
+    if state.older is not None and state.older.slot == name:
+        return "'rollback' twice switches to it"
+    return "it is not confirmed yet, 'watch' decides" if state.pending else "it is the active version"
 
 
 def _in_time(manifest: Manifest, state: State, device: Device, now: str) -> State:

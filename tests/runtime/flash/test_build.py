@@ -58,6 +58,8 @@ def inputs(tmp_path: Path, golden: Path) -> Inputs:
     shutil.copytree(golden, models)
     stations = tmp_path / "stations"
     shutil.copytree(STATIONS, stations)
+    for path in stations.glob("*.toml"):
+        path.write_text(f'source = "seedlink://127.0.0.1"\n{path.read_text(encoding="utf-8")}', encoding="utf-8")
     return Inputs("arm64", stations, models, wheels, 7, "2026.11")
 
 
@@ -70,11 +72,20 @@ def test_what_the_bundle_contains(tmp_path: Path, inputs: Inputs) -> None:
     opened = open_bundle(out)
     with opened.file:
         opened.check_contents()
-        assert opened.content("stations/PB.B918.toml") == (STATIONS / "PB.B918.toml").read_bytes()
+        assert opened.content("stations/PB.B918.toml") == (inputs.stations / "PB.B918.toml").read_bytes()
         assert opened.content("models/event-type.onnx") == bundled_model("event_type").read_bytes()
     assert "units/seisedge@.service" in {file.path for file in manifest.files}
     folders = {file.path.partition("/")[0] for file in manifest.files}
     assert folders == {"launcher", "models", "stations", "units", "wheels"}
+
+
+def test_the_size_is_that_of_one_version_of_python(tmp_path: Path, inputs: Inputs) -> None:
+    alone = build(inputs, tmp_path / "b").installed_bytes
+    for minor in (11, 13):
+        _wheel(inputs.wheels, f"numpy-1.0-cp3{minor}-cp3{minor}-manylinux_2_28_aarch64.whl", bytes(1000 + minor))
+    three = build(inputs, tmp_path / "b")
+    assert three.hardware.python == ("3.11", "3.12", "3.13")
+    assert three.installed_bytes == alone + 1013 - len(b"x = 1\n")
 
 
 def test_same_inputs_give_the_same_bytes(tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +152,8 @@ def _wheel_named(name: str, content: bytes = b"x") -> Callable[[Path], None]:
     return change
 
 
-IDENTITY = '[station]\nnetwork = "XX"\nstation = "STA"\n'
+WITHOUT_SOURCE = '[station]\nnetwork = "XX"\nstation = "STA"\n'
+IDENTITY = 'source = "seedlink://127.0.0.1"\n[station]\nnetwork = "XX"\nstation = "STA"\n'
 
 
 @pytest.mark.parametrize(
@@ -165,8 +177,9 @@ IDENTITY = '[station]\nnetwork = "XX"\nstation = "STA"\n'
         (_add("wheels", "bad-1.0-py3-none-any.whl", "x"), r"bad-1\.0-py3-none-any\.whl: the wheel is damaged"),
         (_add("wheels", "bad.whl", "x"), "no name of a wheel"),
         (_add("stations", "c.toml", IDENTITY + "[trigger]\non_ratio = -1\n"), r"c\.toml: trigger\.on_ratio"),
+        (_add("stations", "c.toml", WITHOUT_SOURCE), r"c\.toml: the key source is missing, .*; add it at the top"),
         (_copy("stations", "PB.B918.toml", "z.toml"), r"z\.toml: PB\.B918 has a second station file"),
-        (_add("stations", "c.toml", IDENTITY + "# password = hunter2\n"), r"c\.toml: .*line 4: a value for 'password'"),
+        (_add("stations", "c.toml", IDENTITY + "# password = hunter2\n"), r"c\.toml: .*line 5: a value for 'password'"),
     ],
 )
 def test_an_input_that_no_station_could_use_is_refused(

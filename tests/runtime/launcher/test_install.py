@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.launcher import install as module
 from seisedge.runtime.launcher import run
 from seisedge.runtime.launcher.bootstrap import bootstrap
-from seisedge.runtime.launcher.command import removed_slots, rotated
+from seisedge.runtime.launcher.command import main, removed_slots, rotated
 from seisedge.runtime.launcher.device import Device, Place, check_device, station_ids, this_device
 from seisedge.runtime.launcher.disk import Disk
 from seisedge.runtime.launcher.install import Launcher, install, locked
@@ -228,6 +229,39 @@ def test_the_floor_rises_at_the_commit_and_the_way_back_is_open(launcher: Launch
     assert forth.active is not None and forth.active.serial == 7
 
 
+def test_bundle_that_is_installed_already(launcher: Launcher, tmp_path: Path) -> None:
+    """The message says how to switch to it, and that does."""
+
+    def refused_with() -> str:
+        with pytest.raises(InputError, match=r"^the bundle is installed already, in the slot 6-") as caught:
+            _installed(launcher, tmp_path, GOOD)
+        return str(caught.value).partition("; ")[2]
+
+    slot = _installed(launcher, tmp_path, GOOD)
+    assert refused_with() == "it is not confirmed yet, 'watch' decides"
+    run.commit(launcher, slot, NOW, "")
+    assert refused_with() == "it is the active version"
+    _installed(launcher, tmp_path, bundle(7, ONE, TWO))
+    assert refused_with() == "'rollback' switches to it"
+    state = run.roll_back(launcher, NOW, "by an operator", automatic=False)
+    assert state.active is not None and state.active.slot == slot
+
+
+def test_a_bundle_two_versions_back(launcher: Launcher, tmp_path: Path) -> None:
+    slot = _installed(launcher, tmp_path, GOOD)
+    run.commit(launcher, slot, NOW, "")
+    for serial in (7, 8):
+        new = _installed(launcher, tmp_path, bundle(serial, ONE, TWO))
+        if serial == 7:
+            run.commit(launcher, new, NOW, "")
+    write_state(launcher.disk, launcher.root, replace(read_state(launcher.root), floor=5))  # as by a new statement
+    with pytest.raises(InputError, match=r"in the slot 6-[0-9a-f]+; 'rollback' twice switches to it"):
+        _installed(launcher, tmp_path, GOOD)
+    for _ in range(2):
+        state = run.roll_back(launcher, NOW, "by an operator", automatic=False)
+    assert state.active is not None and state.active.slot == slot
+
+
 def test_bundle_that_failed_here_needs_again(launcher: Launcher, tmp_path: Path) -> None:
     _installed(launcher, tmp_path, GOOD)
     run.roll_back(launcher, NOW, "no data", automatic=True)
@@ -380,3 +414,26 @@ def test_bootstrap_twice(tmp_path: Path) -> None:
     path = tmp_path / "medium.seisedge"
     path.write_bytes(bundle(1, ONE))
     assert install(launcher, path, DEVICE, {}, NOW).serial == 1
+
+
+def test_bootstrap_refused_by_its_bundle_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong code or wrong keys: the corrected command is not refused because of what the first one wrote."""
+    for number, name in ((1, "trust.json"), (2, "other.json")):
+        pair = Pair(number)
+        (tmp_path / name).write_bytes(pair.sign(Trust(1, (pair.public,), 1).envelope()).to_bytes())
+    here = replace(HARDWARE, machine=platform.machine(), python=tuple(f"3.{minor}" for minor in range(8, 40)))
+    (tmp_path / "fleet.seisedge").write_bytes(bundle(1, ONE, hardware=here))
+    folders = [f"--{name}={tmp_path / 'device' / name}" for name in ("root", "settings", "data")]
+
+    def bootstrapped(station: str, trust: str) -> str:
+        words = ["bootstrap", str(tmp_path / "fleet.seisedge"), "--trust", str(tmp_path / trust), "--station", station]
+        assert main([*words, *folders, "--no-watch"]) != 0
+        return capsys.readouterr().err
+
+    assert "no station file for XX.STB, the identity of this device; it has XX.STA" in bootstrapped(
+        "XX.STB", "trust.json"
+    )
+    assert "signed by 0 of the keys that this device trusts" in bootstrapped("XX.STA", "other.json")
+    assert not (tmp_path / "device").exists()
+    assert "the self-test failed" in bootstrapped("XX.STA", "trust.json")  # the packages of this bundle are no programs
+    assert (tmp_path / "device" / "settings" / "station").read_text() == "XX.STA\n"

@@ -11,7 +11,7 @@ from tests.runtime.bundle.conftest import Pair
 from tests.runtime.launcher.made import CODE, DEVICE, NOW, FakePrograms, bare_device, bundle, contents_of, launcher_at
 
 from seisedge.runtime.errors import FailedError
-from seisedge.runtime.launcher import run
+from seisedge.runtime.launcher import command, run
 from seisedge.runtime.launcher.command import status_lines, status_of
 from seisedge.runtime.launcher.health import (
     BEHIND,
@@ -281,6 +281,24 @@ def test_watch_ends_when_a_start_has_gone_back(launcher: Launcher, monkeypatch: 
 
     monkeypatch.setattr(run, "readings_of", lambda *_: {"XX.STA": Reading(DOWN)})
     assert _serial(run.watch(launcher, replace(clock, sleep=sleep), 30.0, 1000.0)) == 1
+
+
+def test_rollback_by_hand_while_an_installation_watches(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the watch, and says nothing against the bundle: the bundle may be installed again without --again."""
+
+    def by_hand(*_: object) -> dict[str, Reading]:
+        run.roll_back(launcher, NOW, "by an operator", automatic=False)
+        return {"XX.STA": Reading(DATA)}
+
+    monkeypatch.setattr(run, "readings_of", by_hand)
+    monkeypatch.setattr(command, "CLOCK", _clock())
+    why = r"^version 2026\.2 was replaced before its verdict, version 2026\.1 is active again: by an operator$"
+    with pytest.raises(FailedError, match=why):
+        command.watched(launcher, 30.0, 1000.0, print)
+    state = read_state(launcher.root)
+    assert _serial(state) == 1 and state.bad == {} and state.verdict == ""
+    _installed(launcher, 2)
+    assert _serial(read_state(launcher.root)) == 2
 
 
 def test_rollback_to_a_damaged_version_is_refused(launcher: Launcher) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,10 +23,8 @@ from seisedge.runtime.flash.launcher_file import launcher_bytes
 from seisedge.runtime.flash.profile import load_profile
 from seisedge.runtime.flash.secrets import secrets_in
 from seisedge.runtime.launcher.slots import LAUNCHER
+from seisedge.runtime.launcher.wheel_names import WHEEL, is_for_machine, project_of, rank, wheels_for
 
-WHEEL = re.compile(  # PEP 427
-    r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[A-Za-z0-9_.+!]+)(-\d[^-]*)?-(?P<python>[^-]+)-(?P<abi>[^-]+)-(?P<platform>[^-]+)\.whl"
-)
 MAX_RATIO = 200  # of the unpacked to the packed size of a wheel
 STATION_MIB = 64 * MIB  # of installed files beside the wheels' content: byte code, hashes, an engine of a small model
 NEEDED = ("seisedge", "numpy", "msgspec", "click", "onnxruntime", "pymseed")
@@ -93,6 +90,11 @@ def _stations(folder: Path, sources: dict[str, Path | bytes]) -> dict[str, str]:
     for path in _files(folder, "*.toml", "station files"):
         config = load_config(path)
         station = str(config.station_id)
+        if config.source is None:
+            raise InputError(
+                f"{path}: the key source is missing, without which the station has no data; add it at the top, for "
+                'example source = "seedlink://192.168.1.50/XX_STA"'
+            )
         if station in found:
             raise InputError(f"{path}: {station} has a second station file in {folder}; keep one of them")
         _refuse_secrets(path)
@@ -133,20 +135,23 @@ def _models(folder: Path, sources: dict[str, Path | bytes]) -> str:
 
 
 def _wheels(folder: Path, hardware: Hardware, sources: dict[str, Path | bytes]) -> tuple[int, str, tuple[str, ...]]:
-    """Add the wheels; returns their unpacked size, the version of seisedge and the versions of Python they are for."""
-    unpacked = 0
+    """Add the wheels; returns their unpacked size, the version of seisedge and the versions of Python they are for.
+
+    The size is that of the wheels for one version of Python, the largest: a station unpacks no others.
+    """
+    unpacked: dict[str, int] = {}  # name of the wheel → bytes
     versions: dict[str, set[str]] = {}
     pythons: dict[str, set[str]] = {}  # project → versions of Python that have a wheel of it
     for path in _files(folder, "*.whl", "wheels"):
         match = WHEEL.fullmatch(path.name)
         if match is None:
             raise InputError(f"{path}: this is no name of a wheel; expected NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
-        if match["platform"] != "any" and not match["platform"].endswith(hardware.machine):
+        if not is_for_machine(match, hardware.machine):
             raise InputError(f"{path}: the wheel is for {match['platform']}, the hardware is {hardware.machine}")
-        project = match["name"].lower().replace("_", "-")
+        project = project_of(match)
         versions.setdefault(project, set()).add(match["version"])
-        pythons.setdefault(project, set()).update(v for v in hardware.python if _is_for(match, v))
-        unpacked += _unpacked_bytes(path)
+        pythons.setdefault(project, set()).update(v for v in hardware.python if rank(match, v) > (0, 0))
+        unpacked[path.name] = _unpacked_bytes(path)
         sources[f"wheels/{path.name}"] = path
     twice = [project for project, found in versions.items() if len(found) > 1]
     if twice:
@@ -160,23 +165,8 @@ def _wheels(folder: Path, hardware: Hardware, sources: dict[str, Path | bytes]) 
             f"{folder}: for none of Python {', '.join(hardware.python)}, which the hardware profile names, has every "
             "package a wheel; make the folder with 'seisedge flash wheels'"
         )
-    return unpacked, next(iter(versions["seisedge"])), common
-
-
-def _is_for(wheel: re.Match[str], python: str) -> bool:
-    """Can a version of Python, such as '3.12', use a wheel by its tags (PEP 425)?"""
-    minor = int(python.partition(".")[2])
-    for tag in wheel["python"].split("."):
-        if tag in ("py3", f"cp3{minor}", f"py3{minor}"):
-            return True
-        if (
-            "abi3" in wheel["abi"].split(".")
-            and tag.startswith("cp3")
-            and tag[3:].isdecimal()
-            and int(tag[3:]) <= minor
-        ):
-            return True
-    return False
+    most = max(sum(unpacked[name] for name in wheels_for(unpacked, v, hardware.machine)) for v in common)
+    return most, next(iter(versions["seisedge"])), common
 
 
 def _unpacked_bytes(path: Path) -> int:

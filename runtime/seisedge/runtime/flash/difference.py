@@ -8,7 +8,7 @@ from typing import Any
 
 from seisedge.runtime.bundle.container import Bundle
 from seisedge.runtime.bundle.manifest import Manifest
-from seisedge.runtime.flash.build import WHEEL
+from seisedge.runtime.launcher.wheel_names import WHEEL, project_of
 from seisedge.runtime.text import shortened
 
 MISSING = "–"
@@ -49,7 +49,7 @@ def _packages(manifest: Manifest) -> dict[str, str]:
     for file in manifest.files:
         match = WHEEL.fullmatch(file.path.removeprefix("wheels/")) if file.path.startswith("wheels/") else None
         if match is not None:
-            found[match["name"].lower().replace("_", "-")] = match["version"]
+            found[project_of(match)] = match["version"]
     return found
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from seisedge.runtime.bundle.manifest import STATION_ID
-from seisedge.runtime.bundle.trust import trust_from_bytes
+from seisedge.runtime.bundle.trust import Trust, trust_from_bytes
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.launcher.device import IDENTITY, station_ids
 from seisedge.runtime.launcher.install import Launcher, disk_errors
@@ -20,33 +21,42 @@ LAUNCHER_FILE = "flash.pyz"
 UNITS = Path("/etc/systemd/system")
 
 
-def bootstrap(launcher: Launcher, statement: Path, stations: list[str], own: Path | None = None) -> None:
-    """Prepare a device for its first installation. own: the launcher's file; default: the running one.
+def bootstrap(
+    launcher: Launcher,
+    statement: Path,
+    stations: list[str],
+    own: Path | None = None,
+    check: Callable[[Trust, tuple[str, ...]], object] | None = None,
+) -> None:
+    """Prepare a device for its first installation.
 
-    Raises InputError for a statement, a station or a device that contradicts it, FailedError where the disk fails.
+    own: the launcher's file; default: the running one. check: called with the keys and the stations of this device
+    before anything is written; what it raises leaves the device as it is. Raises InputError for a statement, a station
+    or a device that contradicts it, FailedError where the disk fails.
     """
     for station in stations:
         if not STATION_ID.fullmatch(station):
             raise InputError(f"{quoted(station)} is no station; expected NET.STA, for example PB.B918")
     data = read_statement(statement)
     trust, _ = trust_from_bytes(data, str(statement))
-    root, disk = launcher.root, launcher.disk
+    root, disk, settings = launcher.root, launcher.disk, launcher.place.settings
+    ids = tuple(dict.fromkeys(stations))
+    identity = "".join(f"{station}\n" for station in ids).encode()
     with disk_errors(root, "set up the device"):
-        for folder in (root, root / TRUST, root / SLOTS, root / INCOMING, launcher.place.settings, launcher.place.data):
+        present = current_trust(root, read_state(root)) if any((root / TRUST).glob("*.json")) else None
+        if present is not None and present != trust and present.version <= trust.version:
+            raise InputError(f"{root / TRUST}: this device trusts other keys already; replace them with 'trust'")
+        identified = (settings / IDENTITY).is_file()
+        if identified and (settings / IDENTITY).read_bytes() != identity:
+            raise InputError(f"{settings / IDENTITY}: this device is another station; remove that file to change it")
+        if check is not None:
+            check(present or trust, ids)
+        for folder in (root, root / TRUST, root / SLOTS, root / INCOMING, settings, launcher.place.data):
             _make(launcher, folder)
-        if any((root / TRUST).glob("*.json")):
-            present = current_trust(root, read_state(root))
-            if present != trust and present.version <= trust.version:
-                raise InputError(f"{root / TRUST}: this device trusts other keys already; replace them with 'trust'")
-        else:
+        if present is None:
             disk.replace_file(root / TRUST / f"{trust.version}.json", [data])
-        identity = "".join(f"{station}\n" for station in dict.fromkeys(stations)).encode()
-        if not (launcher.place.settings / IDENTITY).is_file():
-            disk.replace_file(launcher.place.settings / IDENTITY, [identity])
-        elif (launcher.place.settings / IDENTITY).read_bytes() != identity:
-            raise InputError(
-                f"{launcher.place.settings / IDENTITY}: this device is another station; remove that file to change it"
-            )
+        if not identified:
+            disk.replace_file(settings / IDENTITY, [identity])
         running = own if own is not None else Path(sys.argv[0])
         if running.suffix == ".pyz" and not (root / LAUNCHER_FILE).exists():
             disk.replace_file(root / LAUNCHER_FILE, [running.read_bytes()], 0o755)

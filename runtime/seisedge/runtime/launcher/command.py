@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from seisedge.runtime.bundle.trust import Trust
 from seisedge.runtime.errors import FailedError, InputError, SeisedgeError
 from seisedge.runtime.launcher import health, receive, run
 from seisedge.runtime.launcher.bootstrap import bootstrap, place_units
 from seisedge.runtime.launcher.device import DATA, ROOT, SETTINGS, Place, station_ids, this_device
 from seisedge.runtime.launcher.disk import Disk
-from seisedge.runtime.launcher.install import Launcher, bundle_in, disk_errors, install, locked
+from seisedge.runtime.launcher.install import Launcher, bundle_in, check_medium, disk_errors, install, locked
 from seisedge.runtime.launcher.programs import Programs, environment, interpreter
 from seisedge.runtime.launcher.slots import FILES, changed_files, collect, manifest_of, slot_of
 from seisedge.runtime.launcher.state import FILE_NAME, State, Version, read_state
@@ -148,9 +149,11 @@ def watched(launcher: Launcher, window_s: float, up_s: float, say: Say) -> State
         say(f"confirmed version {state.active.version}: {state.history[-1]['reason']}")
     else:
         back = state.active.version if state.active is not None else "none"
+        reason = state.bad.get(before.active.slot, "")
+        how = "failed" if reason else "was replaced before its verdict"
         raise FailedError(
-            f"version {before.active.version} failed, version {back} is active again: "
-            f"{state.bad.get(before.active.slot, state.history[-1]['reason'])}"
+            f"version {before.active.version} {how}, version {back} is active again: "
+            f"{reason or state.history[-1]['reason']}"
         )
     return state
 
@@ -229,7 +232,12 @@ def _word(state: State) -> str:
 
 
 def _bootstrap(launcher: Launcher, given: argparse.Namespace) -> int:
-    bootstrap(launcher, given.trust, given.station)
+    def check(trust: Trust, stations: tuple[str, ...]) -> None:
+        if read_state(launcher.root).active is None or given.again:
+            device = this_device(launcher.place, stations=stations)
+            check_medium(launcher, given.bundle, device, trust, iso_now(), again=given.again)
+
+    bootstrap(launcher, given.trust, given.station, check=check)
     state = read_state(launcher.root)
     if state.active is not None and not given.again:
         print(f"version {state.active.version} is installed already; use 'install' for another bundle")

@@ -46,8 +46,11 @@ class Device:
     clock_ok: bool = False
 
 
-def this_device(place: Place, system: Path = Path("/")) -> Device:
-    """Read what this device is. system: root of the file system, for tests. Raises InputError without an identity."""
+def this_device(place: Place, system: Path = Path("/"), stations: tuple[str, ...] = ()) -> Device:
+    """Read what this device is. Raises InputError without an identity.
+
+    system: root of the file system, for tests. stations: the identity that it will have; (): the one that it has.
+    """
     board = _text(system / "proc/device-tree/model").strip("\0")
     release = re.search(r"R(\d+).*REVISION: ([0-9.]+)", _text(system / "etc/nv_tegra_release"))
     return Device(
@@ -56,7 +59,7 @@ def this_device(place: Place, system: Path = Path("/")) -> Device:
         l4t=f"{release[1]}.{release[2]}" if release else "",
         tensorrt=_tensorrt(system),
         pythons=_pythons(system),
-        stations=station_ids(place),
+        stations=stations or station_ids(place),
         timesyncd=timesyncd_time(system),
         clock_ok=clock_is_synchronised(),
     )

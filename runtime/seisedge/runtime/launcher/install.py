@@ -13,9 +13,11 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from seisedge.runtime.bundle.container import Bundle, open_bundle
 from seisedge.runtime.bundle.manifest import MAX_BUNDLE, File, Manifest
+from seisedge.runtime.bundle.trust import Trust
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import MIB
 from seisedge.runtime.launcher.device import Device, Place, check_device, check_space, free_bytes, stored_bytes
@@ -42,6 +44,7 @@ from seisedge.runtime.launcher.slots import (
 from seisedge.runtime.launcher.state import State, Version, read_state, write_state
 from seisedge.runtime.launcher.trusted import current_trust, lowest_serial
 from seisedge.runtime.launcher.unpack import make_environment, unpack_wheels
+from seisedge.runtime.launcher.wheel_names import wheels_for
 
 LOCK = "lock"
 SUFFIX = ".seisedge"
@@ -144,26 +147,46 @@ def _copied(launcher: Launcher, source: Path) -> Path:
     if not incoming.is_dir():
         launcher.disk.make_folder(incoming)
     copy = incoming / BUNDLE
+    with _opened(source) as file:
+        check_space(incoming, os.fstat(file.fileno()).st_size, "the copy of the bundle")
+        launcher.disk.write(copy, _pieces(file, source))
+    return copy
+
+
+@contextlib.contextmanager
+def _opened(source: Path) -> Iterator[BinaryIO]:
+    """A plain file that is no larger than a bundle. Raises InputError."""
     try:
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise InputError(f"{source}: cannot read the bundle: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
+    with os.fdopen(descriptor, "rb") as file:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise InputError(f"{source}: it is no plain file; name a bundle, or the folder that contains it")
         if facts.st_size > MAX_BUNDLE + MIB:
             raise InputError(f"{source}: it is larger than {MAX_BUNDLE // 2**30} GiB, no bundle is")
-        check_space(incoming, facts.st_size, "the copy of the bundle")
-        launcher.disk.write(copy, _pieces(file, source))
-    return copy
+        yield file
 
 
-def _pieces(file: object, source: Path) -> Iterator[bytes]:
+def check_medium(launcher: Launcher, medium: Path, device: Device, trust: Trust, now: str, *, again: bool) -> None:
+    """Check a bundle on its medium for a device that has no identity yet. Raises InputError, FailedError."""
+    source = bundle_in(medium)
+    with _opened(source):
+        pass
+    try:
+        bundle = open_bundle(source)
+        with bundle.file:
+            accept(launcher, bundle, device, read_state(launcher.root), now, again=again, trust=trust)
+    except OSError as error:
+        raise InputError(f"{source}: cannot read the bundle: {error.strerror}; copy it again") from error
+
+
+def _pieces(file: BinaryIO, source: Path) -> Iterator[bytes]:
     """Raises InputError where the medium cannot be read to its end."""
     while True:
         try:
-            piece = file.read(CHUNK)  # type: ignore[attr-defined]
+            piece = file.read(CHUNK)
         except OSError as error:
             raise InputError(f"{source}: cannot read the bundle: {error.strerror}; copy it again") from error
         if not piece:
@@ -202,13 +225,21 @@ def _install(
 
 
 def accept(
-    launcher: Launcher, bundle: Bundle, device: Device, state: State, now: str, *, again: bool = False
+    launcher: Launcher,
+    bundle: Bundle,
+    device: Device,
+    state: State,
+    now: str,
+    *,
+    again: bool = False,
+    trust: Trust | None = None,
 ) -> tuple[Path, State]:
     """Check whether this device installs a bundle; returns its interpreter, and the state with remarks on the clock.
 
-    Raises InputError with the first reason against it.
+    trust: None: of the device. Raises InputError with the first reason against it.
     """
-    trust, manifest = current_trust(launcher.root, state), bundle.manifest
+    manifest = bundle.manifest
+    trust = trust if trust is not None else current_trust(launcher.root, state)
     signers = bundle.envelope.signers(trust.keys)
     if len(signers) < trust.threshold:
         raise InputError(
@@ -225,12 +256,23 @@ def accept(
     bundle.check_contents()
     name = slot_name(bundle.envelope, manifest)
     if name in state.slots:
-        raise InputError(f"the bundle is installed already, in the slot {name}; 'status' shows which slot is active")
+        raise InputError(f"the bundle is installed already, in the slot {name}; {_how_to_use(state, name)}")
     if name in state.bad and not again:
         raise InputError(
             f"the bundle failed on this device before ({state.bad[name]}); use --again to try it once more"
         )
-    return check_device(manifest, device), state
+    python = check_device(manifest, device)
+    _wheels(manifest, python)
+    return python, state
+
+
+def _how_to_use(state: State, name: str) -> str:
+    """What to do for a slot that is installed already."""
+    if state.previous is not None and state.previous.slot == name:
+        return "'rollback' switches to it"
+    if state.older is not None and state.older.slot == name:
+        return "'rollback' twice switches to it"
+    return "it is not confirmed yet, 'watch' decides" if state.pending else "it is the active version"
 
 
 def _in_time(manifest: Manifest, state: State, device: Device, now: str) -> State:
@@ -259,6 +301,12 @@ def _with_space(launcher: Launcher, manifest: Manifest, state: State) -> State:
     return state
 
 
+def _wheels(manifest: Manifest, python: Path) -> set[str]:
+    """Paths of the wheels in a bundle that an interpreter needs. Raises InputError for a package without one."""
+    names = [entry.path.removeprefix(WHEELS) for entry in manifest.files if entry.path.startswith(WHEELS)]
+    return {WHEELS + name for name in wheels_for(names, python.name.removeprefix("python"), manifest.hardware.machine)}
+
+
 def _fill(launcher: Launcher, bundle: Bundle, slot: Path, python: Path) -> None:
     """Write all that belongs to a version into its slot. Raises InputError, FailedError, OSError."""
     disk, manifest = launcher.disk, bundle.manifest
@@ -266,7 +314,8 @@ def _fill(launcher: Launcher, bundle: Bundle, slot: Path, python: Path) -> None:
         disk.make_folder(slot.parent)
     disk.make_folder(slot)
     disk.write(slot / MANIFEST, [bundle.envelope.to_bytes()])
-    wheels = [_put(disk, bundle, entry, slot) for entry in manifest.files if entry.path.startswith(WHEELS)]
+    needed = _wheels(manifest, python)
+    wheels = [_put(disk, bundle, entry, slot) for entry in manifest.files if entry.path in needed]
     for entry in manifest.files:
         if not entry.path.startswith(WHEELS):
             _put(disk, bundle, entry, slot / FILES)

@@ -110,11 +110,14 @@ class State:
         return state.noted(now, "confirmed", self.active, reason)
 
     def rolled_back(self, now: str, reason: str, *, automatic: bool) -> State:
-        """The version before is active again. An unconfirmed version that is left, or a broken one, is bad."""
+        """The version before is active again. An unconfirmed version is removed, as is a broken one.
+
+        automatic: the version that is left has failed. An operator's decision is no failure of it.
+        """
         assert self.active is not None and self.previous is not None
         left = self.pending or automatic
         bad = dict(self.bad)
-        if left:
+        if automatic:
             bad.pop(self.active.slot, None)
             bad[self.active.slot] = reason[:MAX_REASON]
             bad = dict(list(bad.items())[-MAX_BAD:])
@@ -129,7 +132,7 @@ class State:
             bad=bad,
             automatic=automatic,
             safe_mode="",
-            verdict="bad" if left else self.verdict,
+            verdict="bad" if automatic else self.verdict,
         )
         return state.noted(now, "rolled back automatically" if automatic else "rolled back", self.active, reason)
 

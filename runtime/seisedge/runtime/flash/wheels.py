@@ -31,9 +31,7 @@ def make_wheels(profile: Profile, folder: Path, seisedge: Path) -> list[str]:
     if uv is None:
         raise InputError("uv is missing, which resolves versions for another machine; pip install 'seisedge[flash]'")
     if not seisedge.is_file() or not seisedge.name.startswith("seisedge-"):
-        raise InputError(
-            f"{seisedge}: no wheel of seisedge; make one with 'pip wheel --no-deps -w dist .' in its repository"
-        )
+        raise InputError(f"{seisedge}: no wheel of seisedge; make one with 'pip wheel --no-deps -w dist .' in a clone")
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: the folder is not empty; name a new one, so that no old version remains in it")
     with tempfile.TemporaryDirectory() as scratch:

@@ -81,7 +81,9 @@ def seisedge(*arguments: str | Path) -> str:
     return result.output
 
 
-@pytest.fixture(scope="module", params=["event-type", pytest.param("magnitude", marks=pytest.mark.long)])
+@pytest.fixture(
+    scope="module", params=[pytest.param(task, marks=pytest.mark.long) for task in ("event-type", "magnitude")]
+)
 def roads(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Roads:
     folder = tmp_path_factory.mktemp(request.param)
     data, run, file = make_set(folder / "mine"), folder / "run", folder / "model.onnx"

@@ -28,7 +28,8 @@ from seisedge.train.models import create_model, model_names
 from seisedge.train.models._base import Model, OnsetModel
 
 SHIPPED = ["ganet_small", "onset_tcn", "resnet18_cbam_small"]
-NAMES = [name if name in SHIPPED else pytest.param(name, marks=pytest.mark.long) for name in model_names()]
+SHORT = SHIPPED[:2]
+NAMES = [name if name in SHORT else pytest.param(name, marks=pytest.mark.long) for name in model_names()]
 
 
 @cache

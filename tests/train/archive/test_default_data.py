@@ -42,6 +42,7 @@ def small_set(folder: Path, seed: int = 0) -> Path:
     return write_set(folder, rows, make_arrays(30, seed=seed), block=True)
 
 
+@pytest.mark.long
 def test_the_next_command_exports_a_run_outside_the_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     small_set(tmp_path / "mine")

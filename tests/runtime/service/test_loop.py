@@ -9,6 +9,7 @@ import pytest
 from tests.fakes import ListSource, burst, classic_config, fake_models, packet, packets_of
 
 from seisedge.runtime.config import ChannelConfig, StationIdentity
+from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event, Hop, content_of
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.service.health import MAX_SHOWN, Health
@@ -203,3 +204,15 @@ def test_an_exception_while_packets_are_taken_at_once(
     station = loop.report.stations["XX.STA"]
     assert station.counters.packets == 300 and station.counters.new_timelines == 1
     assert "XX.STA: packets taken at once are taken one by one, on new timelines" in caplog.text
+
+
+def test_an_error_of_the_user_ends_the_run_also_where_packets_are_taken_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(_station: Station, _packets: list[Packet]) -> list[Packet] | None:
+        raise InputError("the metadata contradict the packet")
+
+    monkeypatch.setattr(Station, "join", refused)
+    with pytest.raises(InputError, match="the metadata contradict the packet"):
+        _run(list(packets_of(TRACES, 1.0)), live=False)
+    assert "one by one" not in caplog.text

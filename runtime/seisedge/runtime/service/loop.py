@@ -230,6 +230,8 @@ class Loop:
         try:
             noted = config is not None and config.state_of_health  # the value of each packet may be a reading
             longest = None if noted else station.join([packet for packet, _ in taken])
+        except SeisedgeError:
+            raise
         except Exception:
             logger.warning("%s: packets taken at once are taken one by one, on new timelines", station.station_id)
             logger.debug("%s: taking packets at once", station.station_id, exc_info=True)

@@ -53,14 +53,16 @@ def write_plots(report: EvaluationReport, folder: Path) -> list[str]:
     return out
 
 
-def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Any, Any]:
+def new_canvas(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Any, Any]:
+    """A figure of width × height inches, and its axes (rows, columns)."""
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(width, height), layout="constrained")
     return canvas, canvas.subplots(rows, columns, squeeze=False)
 
 
-def _plain(axes: Any) -> None:
+def plain_axes(axes: Any) -> None:
+    """No frame above and at the right, and a light grid."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
@@ -73,7 +75,7 @@ def confusion(report: EvaluationReport) -> Any:
         return None
     last = report.answers_s[-1]
     matrices = [c for c in report.event_type.confusion if c.answer_s == last]
-    canvas, axes = _figure(4.3 * len(matrices), 4.2, len(matrices))
+    canvas, axes = new_canvas(4.3 * len(matrices), 4.2, len(matrices))
     for ax, c in zip(axes[0], matrices, strict=True):
         share = [[n / max(sum(row), 1) for n in row] for row in c.counts]
         ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -94,7 +96,7 @@ def roc(report: EvaluationReport) -> Any:
     """ROC curves of tectonic against non-tectonic, one for each answer length."""
     if report.event_type is None or not report.event_type.roc:
         return None
-    canvas, axes = _figure(5.4, 5.2)
+    canvas, axes = new_canvas(5.4, 5.2)
     ax = axes[0][0]
     area = {(f.who, f.answer_s): f for f in report.figures if f.what == "AUC" and f.level == "record"}
     for i, curve in enumerate(report.event_type.roc):
@@ -111,7 +113,7 @@ def roc(report: EvaluationReport) -> Any:
     ax.set_ylabel("tectonic answered tectonic (sensitivity)")
     ax.set_title(f"{report.model}: tectonic against non-tectonic, held-out records", fontsize=11)
     ax.legend(loc="lower right", fontsize=8, frameon=False)
-    _plain(ax)
+    plain_axes(ax)
     return canvas
 
 
@@ -120,7 +122,7 @@ def confidence(report: EvaluationReport) -> Any:
     if report.event_type is None or not report.event_type.confidence:
         return None
     bins = report.event_type.confidence
-    canvas, axes = _figure(9.4, 4.2, 2)
+    canvas, axes = new_canvas(9.4, 4.2, 2)
     left, right = axes[0]
     middle = [(b.low + b.high) / 2 for b in bins]
     left.bar(middle, [b.right for b in bins], width=0.092, color=BLUE, label="right")
@@ -145,7 +147,7 @@ def confidence(report: EvaluationReport) -> Any:
     right.set_xlim(0.25, 1.02)
     right.set_ylim(0, 1.05)
     for ax in (left, right):
-        _plain(ax)
+        plain_axes(ax)
     canvas.suptitle(f"{report.model}: confidence of the answers{note}", fontsize=11)
     return canvas
 
@@ -155,7 +157,7 @@ def reliability(report: EvaluationReport) -> Any:
     if report.magnitude is None or not report.magnitude.reliability:
         return None
     bins = report.magnitude.reliability
-    canvas, axes = _figure(5.4, 5.2)
+    canvas, axes = new_canvas(5.4, 5.2)
     ax = axes[0][0]
     ax.plot([0, 1], [0, 1], color="black", linewidth=0.7, linestyle=":")
     ax.plot([b.mean for b in bins], [b.share for b in bins], "o-", color=BLUE)
@@ -167,7 +169,7 @@ def reliability(report: EvaluationReport) -> Any:
     ax.set_xlabel("probability of a magnitude bin (mean)")
     ax.set_ylabel("share of bins that contain the magnitude (number: bins)")
     ax.set_title(f"{report.model}: reliability at {report.answers_s[-1]:g} s", fontsize=11)
-    _plain(ax)
+    plain_axes(ax)
     return canvas
 
 
@@ -176,7 +178,7 @@ def predicted(report: EvaluationReport) -> Any:
     if report.magnitude is None or not report.magnitude.points:
         return None
     points = report.magnitude.points
-    canvas, axes = _figure(5.8, 5.6)
+    canvas, axes = new_canvas(5.8, 5.6)
     ax = axes[0][0]
     x, y = [p.catalogued for p in points], [p.expected for p in points]
     ends = [end for p in points for end in (p.low, p.high) if end is not None and len(points) <= MANY]
@@ -203,7 +205,7 @@ def predicted(report: EvaluationReport) -> Any:
     ax.set_title(f"{report.model}: {len(points)} records at {report.answers_s[-1]:g} s{note}", fontsize=11)
     ax.set_xlabel("catalogued magnitude")
     ax.set_ylabel("magnitude of the model\n(dot: expected; bar: 90 % interval, ▲▼: open)")
-    _plain(ax)
+    plain_axes(ax)
     return canvas
 
 
@@ -221,7 +223,7 @@ def classes(report: EvaluationReport) -> Any:
     shown = [title for title, rows in by_class.items() if any(f.what in ("within ±0.3", "bias") for f in rows)]
     if not shown:
         return None
-    canvas, axes = _figure(max(3.9 * len(shown), 7.5), 6.4, len(shown), 2)
+    canvas, axes = new_canvas(max(3.9 * len(shown), 7.5), 6.4, len(shown), 2)
     for column, title in enumerate(shown):
         for row, what in enumerate(("within ±0.3", "bias")):
             rows = [f for f in by_class[title] if f.what == what]
@@ -242,7 +244,7 @@ def classes(report: EvaluationReport) -> Any:
             middle, half = (len(rows) - 1) / 2, max(len(rows), 3) / 2
             ax.set_xlim(middle - half, middle + half)
             ax.set_xlabel(f"{title}; records (events) below")
-            _plain(ax)
+            plain_axes(ax)
     few = [title for title in by_class if title not in shown]
     notes = [f"whiskers: 95 % intervals, none for fewer than {MIN_EVENTS} events"]
     notes += [f"too few records by {' and '.join(few)}"] if few else []
@@ -261,7 +263,7 @@ def early(report: EvaluationReport) -> Any:
     panels = [["MAE", "sd"], ["within ±0.3"]]
     if report.event_type is not None:
         panels = [["balanced accuracy"], [f"sensitivity, {name}" for name in report.labels]]
-    canvas, axes = _figure(10.4, 4.2, 2)
+    canvas, axes = new_canvas(10.4, 4.2, 2)
     for ax, whats in zip(axes[0], panels, strict=True):
         for colour, what in zip(COLOURS, whats, strict=False):
             line = sorted((f for f in rows if f.what == what), key=lambda f: f.answer_s or 0.0)
@@ -282,7 +284,7 @@ def early(report: EvaluationReport) -> Any:
             ax.set_ylabel("error, magnitude units")
         ax.set_xlabel("seconds after the onset (dotted: answer lengths of the model)")
         ax.legend(frameon=False, fontsize=8, loc="lower right" if "MAE" not in whats else "best")
-        _plain(ax)
+        plain_axes(ax)
     records = f"{rows[0].n_records} records of {rows[0].n_events} events"
     canvas.suptitle(f"{report.model}: early answers, the same {records}; {_intervals('bands', rows)}", fontsize=11)
     return canvas
@@ -298,7 +300,7 @@ def damage(report: EvaluationReport) -> Any:
         return None
     columns = 4
     lines = -(-len(ladders) // columns)
-    canvas, axes = _figure(12.5, 2.7 * lines + 0.4, columns, lines)
+    canvas, axes = new_canvas(12.5, 2.7 * lines + 0.4, columns, lines)
     top = max(_high(f) for f in rows)
     for ax in axes.flat[len(ladders) :]:
         ax.set_visible(False)
@@ -316,7 +318,7 @@ def damage(report: EvaluationReport) -> Any:
         ax.set_ylim(0, 1.03 if what != "MAE" else 1.05 * top)
         ax.set_title(ladder.name, fontsize=10)
         ax.set_xlabel(ladder.unit or f"{line[0].n_records} records", fontsize=8.5)
-        _plain(ax)
+        plain_axes(ax)
     for ax_row in axes:
         ax_row[0].set_ylabel(what)
     canvas.suptitle(
@@ -346,7 +348,7 @@ def detection(report: EvaluationReport) -> Any:
     """P arrivals found against onsets per hour in noise, over the threshold, of the detector and of STA/LTA."""
     if report.onset is None or all(p.per_hour is None for p in report.onset.curve):
         return None
-    canvas, axes = _figure(6.4, 4.8)
+    canvas, axes = new_canvas(6.4, 4.8)
     ax = axes[0][0]
     for colour, who in zip(COLOURS, dict.fromkeys(p.who for p in report.onset.curve), strict=False):
         points = [p for p in report.onset.curve if p.who == who and p.per_hour is not None]
@@ -364,7 +366,7 @@ def detection(report: EvaluationReport) -> Any:
     ax.set_ylabel("share of the P arrivals found")
     ax.set_title(f"{report.model}: {report.n_records} records of {report.n_events} events not trained on", fontsize=11)
     ax.legend(frameon=False, loc="lower right")
-    _plain(ax)
+    plain_axes(ax)
     return canvas
 
 
@@ -373,14 +375,14 @@ def onset_errors(report: EvaluationReport) -> Any:
     if report.onset is None or not report.onset.errors:
         return None
     errors = report.onset.errors
-    canvas, axes = _figure(4.2 * len(errors), 3.6, len(errors))
+    canvas, axes = new_canvas(4.2 * len(errors), 3.6, len(errors))
     for ax, colour, (name, values) in zip(axes[0], COLOURS, errors.items(), strict=False):
         ax.hist(values, bins=[k / 20 for k in range(-20, 21)], color=colour)
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set_title(f"{name}: {len(values)} onsets", fontsize=11)
         ax.set_xticks([-1, -0.5, 0, 0.5, 1])
         ax.set_xlabel("onset − pick, s (beyond ±1 s not shown)")
-        _plain(ax)
+        plain_axes(ax)
     axes[0][0].set_ylabel("onsets")
     canvas.suptitle(f"{report.model}: errors of the onset times, bins of 0.05 s", fontsize=11)
     return canvas

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from matplotlib.figure import Figure
 
 from seisedge.runtime.files import write_atomically
 from seisedge.train.evaluation import plots as of_evaluation
 from seisedge.train.evaluation.event_type import PAIR
 from seisedge.train.evaluation.figure import MODEL
-from seisedge.train.evaluation.plots import BLUE, DPI, GREY, ORANGE, RED
+from seisedge.train.evaluation.plots import BLUE, DPI, GREY, ORANGE, RED, new_canvas, plain_axes
 from seisedge.train.study.columns import COLUMNS, COST
 from seisedge.train.study.measure import figure_at_end
 from seisedge.train.study.result import Picture, Result
@@ -40,18 +39,6 @@ def write_plots(study: Study, table: Table, results: Rows, folder: Path) -> list
     return names
 
 
-def _canvas(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
-    canvas = Figure(figsize=(width, height), layout="constrained")
-    return canvas, canvas.subplots(rows, columns, squeeze=False)
-
-
-def _plain(ax: Any) -> None:
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    ax.grid(alpha=0.25, linewidth=0.6)
-    ax.set_axisbelow(True)
-
-
 def _title(study: Study, table: Table, what: str) -> str:
     marks = [", SMOKE RUN"] if any(row.smoke for row in table.rows) else []
     marks += [", SHUFFLED LABELS"] if table.choice.shuffle_labels else []
@@ -65,7 +52,7 @@ def bars(study: Study, table: Table, results: Rows) -> Any:
     if not columns:
         return None
     rows = table.rows
-    canvas, axes = _canvas(2.6 + 3.1 * len(columns), 1.6 + 0.42 * len(rows), 1, len(columns))
+    canvas, axes = new_canvas(2.6 + 3.1 * len(columns), 1.6 + 0.42 * len(rows), len(columns))
     for ax, name in zip(axes[0], columns, strict=True):
         for y, row in enumerate(rows):
             c = row.cells[name]
@@ -81,7 +68,7 @@ def bars(study: Study, table: Table, results: Rows) -> Any:
         ax.set_xlabel(COLUMNS[name].title)
         if COLUMNS[name].percent:
             ax.set_xlim(0, 100)
-        _plain(ax)
+        plain_axes(ax)
     handles = {label: h for ax in axes[0] for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     canvas.legend(handles.values(), handles.keys(), loc="outside lower right", ncols=2, frameon=False, fontsize=8)
     canvas.suptitle(_title(study, table, "figures by row (whiskers: 95 % intervals over events)"), fontsize=11)
@@ -95,7 +82,7 @@ def curves(study: Study, table: Table, results: Rows) -> Any:
         return None
     score = "accuracy" if study.task == "event type" else "mean absolute error"
     panels = ["loss, training", "loss, calibration fold", f"{score}, calibration fold", "F1, calibration fold"]
-    canvas, axes = _canvas(13.5, 4.0, 1, 4)
+    canvas, axes = new_canvas(13.5, 4.0, 4)
     colours = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
     for k, (name, curve) in enumerate(shown.items()):
         assert curve is not None
@@ -109,7 +96,7 @@ def curves(study: Study, table: Table, results: Rows) -> Any:
     for ax, title in zip(axes[0], panels, strict=True):
         ax.set(xlabel="epoch", title=title)
         ax.title.set_fontsize(10)
-        _plain(ax)
+        plain_axes(ax)
     canvas.legend(loc="outside lower center", ncols=min(len(shown), 5), fontsize=8, frameon=False)
     canvas.suptitle(_title(study, table, "learning curves of the first training, seed 1"), fontsize=11)
     return canvas
@@ -117,7 +104,7 @@ def curves(study: Study, table: Table, results: Rows) -> Any:
 
 def roc(study: Study, table: Table, results: Rows) -> Any:
     """ROC curves of tectonic against non-tectonic, one for each row."""
-    canvas, axes = _canvas(6.4, 5.6)
+    canvas, axes = new_canvas(6.4, 5.6)
     ax, drawn = axes[0][0], 0
     colours = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
     for name, found in results.items():
@@ -138,7 +125,7 @@ def roc(study: Study, table: Table, results: Rows) -> Any:
     ax.plot([0, 1], [0, 1], color="black", linewidth=0.7, linestyle=":")
     ax.set(xlabel="1 − specificity", ylabel="sensitivity", title=_title(study, table, "tectonic against non-tectonic"))
     ax.legend(fontsize=8, frameon=False, loc="lower right")
-    _plain(ax)
+    plain_axes(ax)
     return canvas
 
 
@@ -167,7 +154,7 @@ def gallery(study: Study, table: Table, results: Rows) -> Any:
         return None
     sides = [[p for p in found.gallery if p.answer.right == right] for right in (True, False)]
     lines = max(map(len, sides))
-    canvas, axes = _canvas(13, 1.35 * lines + 0.9, lines, 2)
+    canvas, axes = new_canvas(13, 1.35 * lines + 0.9, 2, lines)
     for column, pictures in enumerate(sides):
         for line in range(lines):
             ax = axes[line][column]

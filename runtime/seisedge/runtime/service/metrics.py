@@ -25,10 +25,10 @@ PREFIX = "seisedge_"
 LOOPBACK = "127.0.0.1"
 
 
-def address_from_text(text: str) -> tuple[str, int]:
+def address_from_text(text: str, option: str = "--metrics") -> tuple[str, int]:
     """Host and port of `HOST:PORT`; `:PORT` is the loopback interface. Raises InputError."""
     if fault := listen_fault(text):
-        raise InputError(f"--metrics {shortened(text)}: {fault}")
+        raise InputError(f"{option} {shortened(text)}: {fault}")
     host, _, port = text.rpartition(":")
     return host.strip("[]") or LOOPBACK, int(port)
 

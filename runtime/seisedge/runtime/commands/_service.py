@@ -157,8 +157,9 @@ class Operation:
         console: Console,
         configs: Sequence[StationConfig] = (),
         page: str | None = None,
+        events: Path | None = None,
     ) -> None:
-        """metrics, page: addresses; None: no metrics, no page."""
+        """metrics, page: addresses; None: no metrics, no page. events: file of earlier events, for the page."""
         self._notifier = Notifier()
         self._server: MetricsServer | None = None
         self.health = Health(self._notifier)
@@ -174,7 +175,7 @@ class Operation:
         if page is not None:
             from seisedge.runtime.page.opening import open_page
 
-            self.page = open_page(self.health, page, configs, metrics)
+            self.page = open_page(self.health, page, configs, metrics, events=events)
         if metrics is not None and (self.page is None or not self.page.settings.metrics):
             from seisedge.runtime.service.metrics import MetricsServer, address_from_text
 

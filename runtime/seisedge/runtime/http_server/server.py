@@ -6,6 +6,7 @@ the number of connections the oldest one is closed: a new client is served.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import resource
 import selectors
@@ -86,6 +87,7 @@ class Server:
         except (OSError, OverflowError, UnicodeError) as error:
             raise cannot_listen(name, *address, error) from error
         self._wake, self._woken = socket.socketpair()
+        self._wake.setblocking(False)
         self._closing = False
         self._max_connections = max_connections(self._limits.connections)
         self._connections: dict[socket.socket, _Connection] = {}  # oldest first
@@ -106,10 +108,15 @@ class Server:
         """Stop serving and close all connections."""
         self._closing = True
         self._worker.stop()
-        self._wake.send(b"\0")
+        self.wake()
         self._worker.join(CLOSE_WAIT_S)
         for link in (self._listener, self._wake, self._woken, *list(self._connections)):
             link.close()
+
+    def wake(self) -> None:
+        """Let the thread look at its deadlines and its work now."""
+        with contextlib.suppress(BlockingIOError):  # it has not looked since the last times
+            self._wake.send(b"\0")
 
     def _serve(self) -> None:
         for connection in list(self._connections.values()):  # of a thread that has failed
@@ -123,6 +130,8 @@ class Server:
                 for key, events in selector.select(self._wait_s(due_s)):
                     if key.fileobj is self._listener:
                         self._accept(selector)
+                    elif key.fileobj is self._woken:
+                        self._woken.recv(1024)
                     elif isinstance(key.data, _Connection):
                         self._handle(key.data, selector, events)
                 self._expire(selector)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from time import time_ns
 
+import numpy as np
+
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.http_server.message import Request, Response
 from seisedge.runtime.page.access import PageError
@@ -63,12 +65,20 @@ class Answers:
 
     def _envelope(self, query: Query, _request: Request) -> Response:
         query.end("station", "component", "from", "to", "columns")
-        component = self._component(query)
+        names = query.letters("component", COMPONENTS, len(COMPONENTS))
+        components = [self._of_station(query).components.get(name) for name in names]
+        known = [component for component in components if component is not None]
+        if not known:
+            raise PageError(HTTPStatus.NOT_FOUND, f"no data of the component {names} have arrived")
         from_ms, to_ms = query.span_ms(2 * LIVE_S * 1000)
         columns = query.whole("columns", 1, MAX_COLUMNS, 1000)
-        from_ns, to_ns = from_ms * NS_PER_MS, to_ms * NS_PER_MS
-        values, step_s = envelope(component.samples, from_ns, to_ns, columns)
-        return _binary(encoded(Kind.MIN_MAX, values[:, None, :], from_ms, step_s * 1e3))
+        span_s = (to_ms - from_ms) / 1000
+        columns = max(min(columns, int(span_s * min(component.rate_hz for component in known))), 1)
+        values = np.full((columns, len(names), 2), np.nan, dtype=np.float32)
+        for row, component in enumerate(components):
+            if component is not None:
+                values[:, row] = envelope(component.samples, from_ms * NS_PER_MS, to_ms * NS_PER_MS, columns)
+        return _binary(encoded(Kind.MIN_MAX, values, from_ms, span_s * 1e3 / columns))
 
     def _helicorder(self, query: Query, _request: Request) -> Response:
         query.end("station", "component", "from", "to")
@@ -146,7 +156,7 @@ class Answers:
         return curves
 
     def _component(self, query: Query) -> Component:
-        name = query.choice("component", COMPONENTS)
+        name = query.letters("component", COMPONENTS)
         component = self._of_station(query).components.get(name)
         if component is None:
             raise PageError(HTTPStatus.NOT_FOUND, f"no data of the component {name} have arrived")

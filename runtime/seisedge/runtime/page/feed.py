@@ -25,16 +25,20 @@ class Feed:
     """An `Observer`. `note_…` is called by the loop, `take` and `take_events` by the thread of the page.
 
     dropped: packets and blocks that were left out.
+    stations: those of which packets and blocks are taken; None: all.
     """
 
     def __init__(self) -> None:
         self.dropped = 0
+        self.stations: frozenset[str] | None = None
         self._items: deque[Packet | Block] = deque()
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._samples_in = 0  # written by the loop only
         self._samples_out = 0  # written by the page only
 
     def note_packet(self, packet: Packet) -> None:
+        if self.stations is not None and packet.source_id.station_id not in self.stations:
+            return
         n = len(packet.samples)
         if len(self._items) >= MAX_ITEMS or self._samples_in - self._samples_out + n > MAX_SAMPLES:
             self.dropped += 1
@@ -47,6 +51,8 @@ class Feed:
             self._events.append(line)
 
     def note_block(self, station_id: str, time_ns: int, probabilities: npt.NDArray[np.float32]) -> None:
+        if self.stations is not None and station_id not in self.stations:
+            return
         if len(self._items) >= MAX_ITEMS:
             self.dropped += 1
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from seisedge.runtime.config import PageConfig, StationConfig, header_secret, page_fault
 from seisedge.runtime.errors import InputError
@@ -21,11 +22,13 @@ def open_page(
     configs: Sequence[StationConfig] = (),
     metrics: str | None = None,
     snippets: Snippets | None = None,
+    events: Path | None = None,
 ) -> Page:
     """The page at the address `listen`, which takes precedence over that of the station files.
 
     The other settings are those of the first station file with a [page] table; names are those of all of them. Where
-    `metrics` is the same address, the page answers `/healthz` and `/metrics` too. Raises InputError for an address
+    `metrics` is the same address, the page answers `/healthz` and `/metrics` too. Events of earlier runs are read from
+    `events`, a file of JSON lines, and from those of the station files. Raises InputError for an address
     beyond this machine without a token, FailedError if the port cannot be opened.
     """
     address = address_from_text(listen, "--page")
@@ -35,7 +38,9 @@ def open_page(
     names = [one.page.name for one in configs if one.page.name is not None]
     shared = metrics is not None and address_from_text(metrics) == address
     settings = PageSettings(low_rate=config.low_rate, metrics=shared)
-    page = Page(health, configs, Access(names, _token(config)), settings, snippets)
+    files = [Path(one.sinks.jsonl.path) for one in configs if one.sinks.jsonl is not None]
+    earlier = list(dict.fromkeys(files + ([events] if events is not None else [])))
+    page = Page(health, configs, Access(names, _token(config)), settings, snippets, earlier)
     page.start(address)
     return page
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from time import monotonic, time_ns
 from typing import Any
 
@@ -26,8 +27,10 @@ from seisedge.runtime.page.assets import INDEX, Assets, accepts_gzip
 from seisedge.runtime.page.curves import Curves
 from seisedge.runtime.page.events import EventBook
 from seisedge.runtime.page.feed import Feed
+from seisedge.runtime.page.history import events_in
 from seisedge.runtime.page.privacy import Privacy
 from seisedge.runtime.page.query import Query
+from seisedge.runtime.page.recent import Recent
 from seisedge.runtime.page.snippets import Snippets
 from seisedge.runtime.page.state import StateDocument
 from seisedge.runtime.records.packet import Packet
@@ -51,6 +54,8 @@ MIN_COMPRESSED = 1000  # bytes of an answer
 MAX_STATE_BYTES = 16 * 1024  # in the stream; a longer one is only of the station that the client shows
 RETRY_S = 10
 JSON = "application/json"
+# Addresses whose answer several clients ask for at the same time
+CURVES = {"/api/envelope", "/api/helicorder", "/api/probabilities", "/api/spectrogram", "/api/waveform"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,10 @@ class Page:
         access: Access | None = None,
         settings: PageSettings | None = None,
         snippets: Snippets | None = None,
+        earlier: Sequence[Path] = (),
         now_s: Callable[[], float] = monotonic,
     ) -> None:
+        """earlier: files of JSON lines with the events of earlier runs."""
         self.feed = Feed()
         self.events = EventBook()
         self.curves: dict[str, Curves] = {}
@@ -84,11 +91,13 @@ class Page:
         self.settings = settings or PageSettings()
         self._access = access or Access()
         self._snippets = snippets
+        self._earlier = list(earlier)
         self._now_s = now_s
         self._privacy = Privacy(configs)
         self._state = StateDocument(health, self.events, self.curves, self._privacy)
         self._answers = Answers(self.curves, self.events, snippets)
         self._assets = Assets()
+        self._recent = Recent()
         self._streams: list[Stream] = []
         self._next_tick_s = self._next_state_s = 0.0
         self._next_error_s = 0.0
@@ -137,6 +146,9 @@ class Page:
                 self._show(item)
             except Exception as error:
                 self._note_error(error, now_s)
+        while self._earlier:
+            for event in events_in(self._earlier.pop(0)):
+                self.events.add(event)
         for event in self.feed.take_events():
             if self.events.add(event):
                 self._send("event", self._answers.event_json(event.id), event.station)
@@ -159,6 +171,8 @@ class Page:
             if len(self.curves) >= MAX_STATIONS:
                 return
             curves = self.curves[station_id] = Curves()
+            if len(self.curves) == MAX_STATIONS:
+                self.feed.stations = frozenset(self.curves)
         if isinstance(item, Packet):
             curves.add(item)
         else:
@@ -241,7 +255,14 @@ class Page:
         route = self._routes.get(path)
         if route is None:
             raise PageError(HTTPStatus.NOT_FOUND, "there is no such address on this page")
-        return route(Query(request.query), request)
+        if path not in CURVES:
+            return route(Query(request.query), request)
+        now_s, key = self._now_s(), (path, tuple(sorted(request.query.items())), accepts_gzip(request))
+        response = self._recent.get(key, now_s)
+        if response is None:
+            response = _compressed(route(Query(request.query), request), request)
+            self._recent.put(key, response, now_s)
+        return response
 
     def _of_metrics(self, path: str) -> Response:
         from seisedge.runtime.service.metrics import healthz_response, metrics_response
@@ -253,20 +274,25 @@ class Page:
 
     def _secured(self, response: Response, request: Request) -> Response:
         """The response with the headers of all answers, compressed where that is worth it."""
-        headers, body = response.headers + SECURITY_HEADERS, response.body
-        names = {name for name, _ in response.headers}
-        if "Cache-Control" not in names:
+        response = _compressed(response, request)
+        headers = response.headers + SECURITY_HEADERS
+        if all(name != "Cache-Control" for name, _ in headers):
             headers = (("Cache-Control", "no-store"), *headers)
-        plain = response.stream is None and "Content-Encoding" not in names
-        if plain and len(body) >= MIN_COMPRESSED and accepts_gzip(request):
-            body = gzip.compress(body, 1, mtime=0)
-            headers = (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"), *headers)
-        return Response(response.status, response.kind, body, headers, response.stream)
+        return Response(response.status, response.kind, response.body, headers, response.stream)
 
     def _error(self, error: PageError) -> Response:
         headers = (("Cache-Control", "no-store"), *error.headers, *SECURITY_HEADERS)
         body = json.dumps({"error": error.sentence}).encode()
         return Response(error.status, JSON, body, headers)
+
+
+def _compressed(response: Response, request: Request) -> Response:
+    """The response compressed, where the client accepts it and that is worth it."""
+    done = response.stream is not None or any(name == "Content-Encoding" for name, _ in response.headers)
+    if done or len(response.body) < MIN_COMPRESSED or not accepts_gzip(request):
+        return response
+    headers = (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"), *response.headers)
+    return Response(response.status, response.kind, gzip.compress(response.body, 1, mtime=0), headers)
 
 
 def _message(event: str, data: bytes) -> bytes:

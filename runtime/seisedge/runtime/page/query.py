@@ -27,11 +27,12 @@ class Query:
             raise _bad(f"the parameter {name} is longer than {MAX_TEXT} characters")
         return value
 
-    def choice(self, name: str, choices: str) -> str:
-        """One letter of `choices`; default: the first one."""
+    def letters(self, name: str, choices: str, most: int = 1) -> str:
+        """Up to `most` different letters of `choices`; default: the first one."""
         value = self._fields.get(name, choices[0])
-        if len(value) != 1 or value not in choices:
-            raise _bad(f"{name} must be one of {', '.join(choices)}; got {quoted(value)}")
+        if not 1 <= len(value) <= most or not set(value) <= set(choices) or len(set(value)) < len(value):
+            several = " or several of them" if most > 1 else ""
+            raise _bad(f"{name} must be one of {', '.join(choices)}{several}; got {quoted(value)}")
         return value
 
     def whole(self, name: str, lowest: int, highest: int, default: int | None = None) -> int:

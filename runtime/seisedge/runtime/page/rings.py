@@ -142,18 +142,13 @@ class SampleRing:
         return found
 
 
-def envelope(ring: SampleRing, from_ns: int, to_ns: int, columns: int) -> tuple[Float, float]:
-    """(n, 2), minimum and maximum of n equal parts of a span, and their length in s; n is at most `columns`.
-
-    No part is shorter than a sample.
-    """
-    span_s = (to_ns - from_ns) / NS_PER_S
-    columns = max(min(columns, int(span_s * ring.rate_hz)), 1)
+def envelope(ring: SampleRing, from_ns: int, to_ns: int, columns: int) -> Float:
+    """(columns, 2), minimum and maximum of equal parts of a span, none of which is shorter than a sample."""
     first = ring.index(from_ns)
     edges = np.array([ring.index(from_ns + (to_ns - from_ns) * k // columns) for k in range(columns + 1)]) - first
     samples = ring.values(first, first + max(int(edges[-1]), 1))
     starts = np.minimum(edges[:-1], len(samples) - 1)
-    return np.stack([np.fmin.reduceat(samples, starts), np.fmax.reduceat(samples, starts)], axis=1), span_s / columns
+    return np.stack([np.fmin.reduceat(samples, starts), np.fmax.reduceat(samples, starts)], axis=1)
 
 
 def _short(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint16]:

@@ -73,19 +73,17 @@ class StateDocument:
     def _outputs(self) -> dict[str, Any]:
         """What waits in each sink, free bytes on the disk, the delay behind the stream."""
         sinks: dict[str, dict[str, Any]] = {}
-        disk = behind_s = None
-        for sample in self._health.samples():
+        disk = None
+        for sample in self._health.outbox_samples():
             name = sample.name.removeprefix("sink_")
             if sample.name == "disk_free_bytes":
                 disk = sample.value
-            elif sample.name == "behind_seconds":
-                behind_s = sample.value
             elif (
                 name in ("connected", "waiting_lines", "oldest_waiting_seconds", "down_seconds") and name != sample.name
             ):
                 sinks.setdefault(sample.labels["sink"], {})[name] = sample.value
         shown = [{"sink": _kind_of(name), **values} for name, values in sinks.items()]
-        return {"sinks": shown, "disk_free_bytes": disk, "behind_s": behind_s}
+        return {"sinks": shown, "disk_free_bytes": disk, "behind_s": self._health.backlog.behind_s}
 
     def _station(self, station_id: str, whole: dict[str, Any]) -> dict[str, Any]:
         document, curves = whole["stations"][station_id], self._curves.get(station_id)

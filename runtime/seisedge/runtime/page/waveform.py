@@ -56,10 +56,12 @@ def _order(key: tuple[str, str]) -> tuple[bool, int, tuple[str, str]]:
 
 def _curve(packets: list[Packet], from_ns: int, to_ns: int, columns: int) -> bytes:
     rate_hz = packets[0].sampling_rate_hz
-    n = min(round((to_ns - from_ns) / NS_PER_S * rate_hz) + 1, MAX_SAMPLES)
+    span_s = (to_ns - from_ns) / NS_PER_S
+    n = min(round(span_s * rate_hz) + 1, MAX_SAMPLES)
     ring = SampleRing(rate_hz, n, from_ns)
     for packet in sorted(packets, key=lambda packet: packet.starttime_ns):
         samples = np.where(is_sound(packet.samples), packet.samples, np.nan).astype(np.float32)
         ring.put(ring.index(packet.starttime_ns), samples)
-    values, step_s = envelope(ring, from_ns, to_ns, columns)
-    return encoded(Kind.MIN_MAX, values[:, None, :], from_ns // NS_PER_MS, step_s * 1e3)
+    columns = max(min(columns, int(span_s * rate_hz)), 1)
+    values = envelope(ring, from_ns, to_ns, columns)
+    return encoded(Kind.MIN_MAX, values[:, None, :], from_ns // NS_PER_MS, span_s * 1e3 / columns)

@@ -14,13 +14,12 @@ from seisedge.runtime.page.filter import BandPass
 from seisedge.runtime.page.rings import MinMaxRing, ProbabilityRing, SampleRing
 from seisedge.runtime.records.channelcode import COMPONENT_OF_ORIENTATION, COMPONENTS, quantity_of_code
 from seisedge.runtime.records.packet import Packet, RecordFlag
-from seisedge.runtime.timeline.segment import is_sound
+from seisedge.runtime.timeline.segment import FOLLOWS_JITTER_S, FOLLOWS_SAMPLES, is_sound
 
 HELICORDER_COLUMNS = 25 * 3600  # of 1 s: a day, and an hour to scroll
 LIVE_S = 600
 MAX_SAMPLES = 150_000  # of a component: a channel above 250 Hz is kept for less than LIVE_S
 PROBABILITY_COLUMNS = 36_000  # of 0.1 s: an hour
-FOLLOWS_SAMPLES = 0.75  # a packet that begins closer than this to the expected time follows without a gap
 RATE_TOLERANCE = 0.01  # a smaller change of the sampling rate is a difference of clocks
 SHORT_GAP_S = 0.1  # is bridged in the helicorder
 LEAP_NS = 3600 * NS_PER_S  # a packet further ahead, or behind, needs a second one that confirms its time
@@ -54,8 +53,9 @@ class Component:
             self._begin(packet, keeps=changed)
         samples = np.where(is_sound(packet.samples), packet.samples, np.nan).astype(np.float32)
         ring = self.samples
-        ahead = (packet.starttime_ns - ring.end_ns) / NS_PER_S * self.rate_hz
-        first = ring.newest + 1 if abs(ahead) < FOLLOWS_SAMPLES else ring.index(packet.starttime_ns)
+        ahead_s = abs(packet.starttime_ns - ring.end_ns) / NS_PER_S
+        follows = ahead_s < max(FOLLOWS_SAMPLES / self.rate_hz, FOLLOWS_JITTER_S)
+        first = ring.newest + 1 if follows else ring.index(packet.starttime_ns)
         ring.put(first, samples)
         self.end_ns = max(self.end_ns, packet.endtime_ns)
         self._filter_on(first, samples)

@@ -95,7 +95,7 @@ class Page:
         self._now_s = now_s
         self._privacy = Privacy(configs)
         self._state = StateDocument(health, self.events, self.curves, self._privacy)
-        self._answers = Answers(self.curves, self.events, snippets)
+        self._answers = Answers(self.curves, self.events, snippets, now_s)
         self._assets = Assets()
         self._recent = Recent()
         self._streams: list[Stream] = []

@@ -53,6 +53,6 @@ def _token(config: PageConfig) -> str | None:
     if token is None or len(token) < MIN_TOKEN:
         raise InputError(
             f"page.token_file: the token in {config.token_file} has fewer than {MIN_TOKEN} characters; make one with "
-            "`head -c 24 /dev/urandom | base64`"
+            "`od -An -tx1 -N24 /dev/urandom | tr -d ' \\n'`"
         )
     return token

@@ -105,7 +105,8 @@ def _cross_faults(config: StationConfig) -> list[str]:
             faults.append(f"state_of_health.{code}.lowest must be below highest ({state.highest:g})")
     snippets, archive = config.snippets, config.archive
     if snippets is not None and archive is not None and Path(snippets.folder) == Path(archive.folder):
-        faults.append(f"archive.folder must be another folder than snippets.folder; got {quoted(archive.folder)} for both")
+        both = quoted(archive.folder)
+        faults.append(f"archive.folder must be another folder than snippets.folder; got {both} for both")
     return faults + _sensor_faults(config) + _channel_faults(config.channels)
 
 

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 MAX_WAITING_BYTES = 16 << 20  # in the queue; beyond it the oldest records are dropped and counted
 WAKE_BYTES = 1 << 20  # in the queue, from which on the thread does not wait for its next turn
+WAKE_S = 10.0  # the same, of data of one station
 RETRY_S = 10.0  # after a fault of the disk, as the journal
 PACK_S = 10.0  # of packets without a record that are packed at once
 TAIL_BYTES = 512 << 10  # of an existing file that are searched for records which the source sends again
@@ -97,6 +98,8 @@ class Archive:
         self._lock = threading.Condition()
         self._queue: deque[Entry] = deque()
         self._bytes = 0
+        self._oldest_ns: dict[str, int] = {}  # by station, earliest start of the records in the queue
+        self._writing_ns: dict[str, int] = {}  # the same of the records that are being written
         self._parts: list[_Part] = []  # taken from the queue, and yet to be written
         self._packets: dict[SourceId, list[Packet]] = {}  # without a record, until they are packed
         self._checked: OrderedDict[SourceId, _Checked] = OrderedDict()
@@ -106,6 +109,12 @@ class Archive:
     def waiting_bytes(self) -> int:
         return self._bytes
 
+    def unwritten_ns(self, station_id: str) -> int | None:
+        """Start of the oldest record of a station that waits; None if none does."""
+        with self._lock:
+            waiting = [one[station_id] for one in (self._writing_ns, self._oldest_ns) if station_id in one]
+        return min(waiting, default=None)
+
     def put(self, entry: Entry, *, wait: bool) -> None:
         """Queue a record. wait: while the queue is full and the disk works; else the oldest record is dropped."""
         with self._lock:
@@ -113,11 +122,16 @@ class Archive:
                 self._wake()
                 self._lock.wait(1.0)
             self._queue.append(entry)
+            station_id = entry.source_id.station_id
+            oldest_ns = min(entry.start_ns, self._oldest_ns.get(station_id, entry.start_ns))
+            self._oldest_ns[station_id] = oldest_ns
             self._bytes += entry.size
             while self._bytes > MAX_WAITING_BYTES and len(self._queue) > 1:
                 self._bytes -= self._queue.popleft().size
                 self.counters.dropped += 1
-        if self._bytes >= WAKE_BYTES and not self.fault:
+        # in a replay faster than real time, many seconds of data arrive between two turns of the thread
+        behind = entry.end_ns - oldest_ns >= WAKE_S * NS_PER_S
+        if (behind or self._bytes >= WAKE_BYTES) and not self.fault:
             self._wake()
 
     def flush(self, *, ending: bool = False) -> None:
@@ -128,6 +142,7 @@ class Archive:
             with self._lock:
                 batch = list(self._queue)
                 self._queue.clear()
+                self._writing_ns, self._oldest_ns = self._oldest_ns, {}
             self._parts = self._grouped(batch, ending)
         while self._parts:
             part = self._parts[0]
@@ -141,6 +156,8 @@ class Archive:
             if self.fault:
                 logger.info("%s: the archive can be written again", text_from_path(self.folder))
                 self.fault = ""
+        with self._lock:
+            self._writing_ns = {}
 
     def _release(self, size: int) -> None:
         with self._lock:

@@ -175,12 +175,15 @@ class Recorder:
 
     def held_from(self, station_id: str, needed_ns: int) -> int:
         """The time from which a later run must read again, given the oldest sample that its events need."""
+        earliest = needed_ns
         config = self._configs.get(station_id)
-        if config is None or config.snippets is None:
-            return needed_ns
-        with self._lock:
-            held = [one.from_ns for one in self._captures.values() if one.station_id == station_id]
-        earliest = min([needed_ns - ns_from_s(config.snippets.before_s), *held])
+        if config is not None and config.snippets is not None:
+            with self._lock:
+                held = [one.from_ns for one in self._captures.values() if one.station_id == station_id]
+            earliest = min([needed_ns - ns_from_s(config.snippets.before_s), *held])
+        archive = self._archive_of.get(station_id)
+        unwritten_ns = archive.unwritten_ns(station_id) if archive is not None else None
+        earliest = earliest if unwritten_ns is None else min(earliest, unwritten_ns)
         return max(earliest, needed_ns - ns_from_s(HELD_S))
 
     # called by the sink

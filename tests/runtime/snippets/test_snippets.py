@@ -26,7 +26,6 @@ from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.replay.shake import ShakeSender
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.snippets import Recorder, SnippetLibrary
-from seisedge.runtime.snippets.received import Capture
 from seisedge.runtime.sources import open_source
 from seisedge.runtime.sources.shake_udp import ShakeUdpSource
 
@@ -130,11 +129,10 @@ def test_at_new(part: Path, tmp_path: Path, models: Models, monkeypatch: pytest.
     early: dict[str, int] = {}
     release = Recorder.release
 
-    def watched(self: Recorder, capture: Capture) -> None:
-        event_id, revision = capture.key
-        if revision == 0:
-            early[event_id] = snippets_in(tmp_path)[event_id].stat().st_size
-        release(self, capture)
+    def watched(self: Recorder, event: Event) -> None:
+        if event.status == "new":
+            early[event.id] = snippets_in(tmp_path)[event.id].stat().st_size
+        release(self, event)
 
     monkeypatch.setattr(Recorder, "release", watched)
     done = run(open_source([part]), configs_of(tmp_path, at_new=True), models)

@@ -20,7 +20,7 @@ from pathlib import Path
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.files import append_bounded, make_folder
 from seisedge.runtime.paths import text_from_path
-from seisedge.runtime.records.miniseed import BadRecord, Decoder, RecordHeader, Scanner
+from seisedge.runtime.records.miniseed import MAX_RECORD_BYTES, BadRecord, Decoder, RecordHeader, Scanner
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.snippets.names import day_of, day_path
 from seisedge.runtime.snippets.packing import follows, records_from_packets
@@ -138,19 +138,23 @@ class Archive:
         """Write what waits; for the storage thread. A fault of the disk is noted, logged and retried."""
         if self.fault and not ending and self._now_s() < self._retry_s:
             return
-        if not self._parts:
-            with self._lock:
-                batch = list(self._queue)
-                self._queue.clear()
-                self._writing_ns, self._oldest_ns = self._oldest_ns, {}
-            self._parts = self._grouped(batch, ending)
-        while self._parts:
-            part = self._parts[0]
+        for _ in range(2):  # what the last attempt has left, then the queue
+            if not self._parts:
+                with self._lock:
+                    batch = list(self._queue)
+                    self._queue.clear()
+                    self._writing_ns, self._oldest_ns = self._oldest_ns, {}
+                self._parts = self._grouped(batch, ending)
             try:
-                self._append(part)
+                self._write()
             except OSError as error:
                 self._failed(error)
                 return
+
+    def _write(self) -> None:
+        while self._parts:
+            part = self._parts[0]
+            self._append(part)
             del self._parts[0]
             self._release(part.size)
             if self.fault:
@@ -230,11 +234,15 @@ class Archive:
         try:
             size = path.stat().st_size
             with path.open("r+b", buffering=0) as file:
-                file.seek(max(0, size - TAIL_BYTES))
+                begin = file.seek(max(0, size - TAIL_BYTES))
                 scanner = Scanner()
                 found = [*scanner.feed(file.read()), *scanner.finish()]
-                if scanner.truncated_bytes:
-                    file.truncate(size - scanner.truncated_bytes)
+                end = begin + found[-1][0] + len(found[-1][1]) if found else size if begin else 0
+                if end < size <= end + MAX_RECORD_BYTES:
+                    logger.warning(
+                        "%s: %d bytes after the last whole record are removed", text_from_path(path), size - end
+                    )
+                    file.truncate(end)
         except FileNotFoundError:
             return known, newest_ns
         for _, record in found:

@@ -122,6 +122,11 @@ class Ring:
         """The records that overlap a span."""
         return [entry for channel in self._channels.values() for entry in channel if entry.overlaps(from_ns, to_ns)]
 
+    def reached_ns(self, from_ns: int) -> int:
+        """The time up to which all channels have arrived, of those that have reached `from_ns`."""
+        newest = [channel[-1].end_ns for channel in self._channels.values() if channel]
+        return min((end_ns for end_ns in newest if end_ns > from_ns), default=from_ns)
+
     def reaches(self, to_ns: int) -> bool:
         """True if every channel has reached a time, or one of them is WAIT_S beyond it.
 

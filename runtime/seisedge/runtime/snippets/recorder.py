@@ -9,6 +9,7 @@ Memory: `MAX_RING_BYTES` for the newest records of all stations, `MAX_HELD_BYTES
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import threading
@@ -21,6 +22,7 @@ from seisedge.runtime.clock import ns_from_iso, ns_from_s
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
+from seisedge.runtime.journal.line import Undecodable
 from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.packet import Packet
@@ -36,9 +38,11 @@ logger = logging.getLogger(__name__)
 MAX_RING_BYTES = 64 << 20
 MAX_HELD_BYTES = 32 << 20
 WINDOW_S = 120.0  # longest window of a model, from the onset to its end
+MAX_EXPECTED = 1000  # events of earlier runs whose records are held from the first packet on
 HELD_S = 900.0  # of data: how far back a run reads again after a kill, for events that wait for their file
 FLUSH_S = 1.0  # between two writes of the archive
 ENFORCE_S = 300.0  # between two looks at the limits
+ARCHIVE_S = 5.0  # for an archive, before its records are read
 END_S = 10.0  # for the last write at the end of a run
 
 
@@ -66,6 +70,7 @@ class Recorder:
         self._open: dict[str, list[Capture]] = {}  # by station, until they are complete
         self._began_s: float | None = None  # first packet, on the monotonic clock
         self._wake = threading.Event()
+        self._ended = False  # the data have ended
         self._closing = False
         self._worker: Worker | None = None
         self.retention = Retention(_limits(configs))
@@ -90,6 +95,11 @@ class Recorder:
         if self._worker is not None:
             self._worker.stop()
             self._worker.join(END_S)
+            if self._worker.alive:
+                logger.warning("the disk hangs: %d archives are not written to their end", len(self.archives))
+                return
+        for archive in self.archives.values():  # of a thread that failed
+            archive.flush(ending=True)
 
     def drains(self, outbox: Outbox) -> list[Drain]:
         """One drain for each folder of snippets, not yet started."""
@@ -104,7 +114,21 @@ class Recorder:
             self.counters[folder] = sink.counters
             name = f"snippets {text_from_path(folder.resolve())}"
             found.append(Drain(sink, name, outbox, stations=frozenset(stations), hops=False, wanted=sink.wants))
+            self._expect(outbox, outbox.places[name], sink)
         return found
+
+    def _expect(self, outbox: Outbox, seq: int, sink: SnippetSink) -> None:
+        """Hold the records of the events that an earlier run emitted and did not write, from the first packet on."""
+        expected = 0
+        while expected < MAX_EXPECTED and (lines := outbox.lines_after(seq)):
+            seq = lines[-1].seq
+            for line in lines:
+                with contextlib.suppress(Undecodable):
+                    event = line.decoded()
+                    if isinstance(event, Event) and event.status == "final" and sink.wants(event):
+                        expected += 1
+                        with self._lock:
+                            self._begin(event, resumed=True)
 
     # called by the loop
 
@@ -168,6 +192,7 @@ class Recorder:
     def finish(self, *, ended: bool) -> None:
         """No more packets come. ended: the data have ended; else the run was stopped, and a later one continues."""
         with self._lock:
+            self._ended = ended
             for waiting in list(self._open.values()):
                 for capture in list(waiting):
                     if ended or not capture.resumed:
@@ -200,26 +225,43 @@ class Recorder:
 
     def doubtful_until_ns(self, capture: Capture) -> int | None:
         """Records before this time may be missing in a capture; None if it has all that were received."""
-        ring = self._rings[capture.station_id]
-        doubts = [capture.to_ns] if capture.left_out else []
-        if ring.dropped_ns is not None and ring.dropped_ns > capture.from_ns:
-            doubts.append(ring.dropped_ns)
-        if capture.resumed or capture.station_id in self._resumed:
-            first_ns = capture.to_ns if ring.first_ns is None else ring.first_ns
-            if first_ns > capture.from_ns:
-                doubts.append(first_ns)
+        with self._lock:
+            ring = self._rings[capture.station_id]
+            doubts = [ring.reached_ns(capture.from_ns)] if capture.left_out else []
+            if ring.dropped_ns is not None and ring.dropped_ns > capture.from_ns:
+                doubts.append(ring.dropped_ns)
+            if self.is_resumed(capture):
+                first_ns = capture.to_ns if ring.first_ns is None else ring.first_ns
+                if first_ns > capture.from_ns:
+                    doubts.append(first_ns)
         return min(max(doubts), capture.to_ns) if doubts else None
+
+    def is_resumed(self, capture: Capture) -> bool:
+        """True if an earlier run received some of the records, or may have."""
+        return capture.resumed or capture.station_id in self._resumed
+
+    def await_archive(self, capture: Capture) -> None:
+        """Wait until the archive has the records of an event; not for a disk that fails."""
+        archive = self._archive_of.get(capture.station_id)
+        until_s = time.monotonic() + ARCHIVE_S
+        while archive is not None and not archive.fault and time.monotonic() < until_s:
+            unwritten_ns = archive.unwritten_ns(capture.station_id)
+            if unwritten_ns is None or unwritten_ns >= capture.to_ns:
+                return
+            self._wake.set()
+            time.sleep(0.05)
 
     def archive_folder(self, station_id: str) -> Path | None:
         """The archive of a station."""
         archive = self._archive_of.get(station_id)
         return None if archive is None else archive.folder
 
-    def release(self, capture: Capture) -> None:
+    def release(self, event: Event) -> None:
         """The file of an event is written."""
         with self._lock:
-            self._complete(capture)
-            if self._captures.pop(capture.key, None) is not None:
+            capture = self._captures.pop((event.id, event.revision), None)
+            if capture is not None:
+                self._complete(capture)
                 self._held_bytes -= capture.bytes
             self._lock.notify_all()
 
@@ -295,7 +337,7 @@ class Recorder:
         ring = self._rings[event.station]
         self._open.setdefault(event.station, []).append(capture)
         self._hold(capture, ring.within(from_ns, to_ns))
-        if event.status == "new" or ring.reaches(to_ns):
+        if self._ended or event.status == "new" or ring.reaches(to_ns):
             self._complete(capture)
         return capture
 

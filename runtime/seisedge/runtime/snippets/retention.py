@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 MB = 1_000_000
 BLOCK_BYTES = 512  # unit of `st_blocks`
+OVERHEAD_BYTES = 16_384  # of a write, besides its bytes: the last block of the file, and new folders
 PART_AGE_S = 600.0  # after which the remains of a process that was killed are removed
 _PART = re.compile(r"\..*\.[0-9a-f]{8}\.part")
 _MILLISECONDS_END = re.compile(r"\.(mseed|json|txt)$")
@@ -92,6 +93,7 @@ class Retention:
     def make_room(self, folder: Path, size: int) -> None:
         """Raises OSError (ENOSPC) if `size` more bytes would leave less free than `min_free_mb`."""
         one = next(limits for limits in self.limits if limits.folder == folder)
+        size += OVERHEAD_BYTES
         if _is_enough(free_bytes(folder), size, one):
             return
         with self._lock:

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 WAIT_S = 120.0  # of the wall clock, for records after the window and for those that the source sends again
 LOOK_S = 0.5
-HOLE_NS = NS_PER_S  # a shorter one between two records is not stated
+HOLE_NS = NS_PER_S // 20  # a shorter one between two records is not stated
 
 
 @dataclass(slots=True)
@@ -60,8 +60,10 @@ class Captures(Protocol):
     def capture_of(self, event: Event) -> Capture: ...
     def waited_s(self, capture: Capture) -> float: ...
     def doubtful_until_ns(self, capture: Capture) -> int | None: ...
+    def is_resumed(self, capture: Capture) -> bool: ...
     def archive_folder(self, station_id: str) -> Path | None: ...
-    def release(self, capture: Capture) -> None: ...
+    def await_archive(self, capture: Capture) -> None: ...
+    def release(self, event: Event) -> None: ...
 
 
 class _Revision(msgspec.Struct):
@@ -106,6 +108,7 @@ class SnippetSink(Sink):
 
     def _write(self, event: Event, path: Path) -> None:
         if _revision(with_suffix(path, EVENT)) >= event.revision:
+            self._captures.release(event)
             return
         mode = int(self._settings[event.station].file_mode, 8)
         if event.status == "retracted":  # the records stay as they are
@@ -113,14 +116,14 @@ class SnippetSink(Sink):
             return
         capture = self._captures.capture_of(event)
         if event.status == "new" and capture.resumed:  # its records may yet be sent again, for the final revision
-            self._captures.release(capture)
+            self._captures.release(event)
             return
         self._await(capture)
         entries, reason = self._gather(capture, with_suffix(path, RECORDS))
         self._put(with_suffix(path, RECORDS), b"".join(records_of(entries)), mode)
         self._put(with_suffix(path, REASON), reason.encode(), mode)
         self._put(with_suffix(path, EVENT), _line(event), mode)
-        self._captures.release(capture)
+        self._captures.release(event)
         self.counters.written += bool(entries)
         self.counters.incomplete += bool(entries and reason)
         self.counters.missing += not entries
@@ -145,18 +148,20 @@ class SnippetSink(Sink):
             return entries, "" if entries else "no record of this time was received\n"
         archive = self._captures.archive_folder(capture.station_id)
         if archive is not None:
+            self._captures.await_archive(capture)
             entries += entries_between(archive, capture.station_id, capture.from_ns, capture.to_ns)
         if path.exists():
             entries += entries_of(path)
         hole = _hole(entries, capture.from_ns, doubtful_ns)
         if hole is None:
             return entries, ""
-        source = "too many records waited for a file to be written" if capture.left_out else (
-            "an earlier run ended before it wrote them"
+        cause = "too many records waited for a file to be written" if capture.left_out else (
+            "an earlier run ended before it wrote them, and the source has not sent them again"
+            if self._captures.is_resumed(capture)
+            else "more records arrived than are kept in memory"
         )  # fmt: skip
-        also = "" if archive is None else " and the archive does not have them"
-        span = f"{iso_from_ns(hole[0])} to {iso_from_ns(hole[1])}"
-        return entries, f"records from {span} are missing: {source}, the source has not sent them again{also}\n"
+        also = "" if archive is None else "; the archive does not have them"
+        return entries, f"records from {iso_from_ns(hole[0])} to {iso_from_ns(hole[1])} are missing: {cause}{also}\n"
 
     def _put(self, path: Path, data: bytes, mode: int) -> None:
         """Write a file whole; without data it must not exist. Raises OSError."""

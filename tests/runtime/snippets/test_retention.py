@@ -82,7 +82,7 @@ def test_age(tmp_path: Path, disk: Disk, caplog: pytest.LogCaptureFixture) -> No
         found.enforce()
     assert _left(days) == [7, 8, 9] and _left(events) == [5, 6, 7, 8, 9]
     assert found.deleted[limits[0].folder].files == 7 and found.deleted[limits[1].folder].files == 10
-    assert f"{tmp_path / 'sds'}: deleted 7 files of archive, 0.0 MB: older than keep_days = 3" in caplog.text
+    assert f"{tmp_path / 'sds'}: deleted 7 files, 0.0 MB: older than keep_days = 3" in caplog.text
     assert not (tmp_path / "snippets" / "XX.STA" / "2019-04-14").exists()  # nor an empty folder
 
 
@@ -121,6 +121,29 @@ def test_free_space_snippets_last(tmp_path: Path, disk: Disk) -> None:
     with pytest.raises(OSError, match="min_free_mb is 100") as caught:
         found.make_room(tmp_path / "snippets", 1)
     assert caught.value.errno == errno.ENOSPC and _left(events) == []
+
+
+def test_an_archive_does_not_delete_snippets_nor_its_newest_day(tmp_path: Path, disk: Disk) -> None:
+    days, event = [_day(tmp_path, DAY_0 + n, MB) for n in range(3)], _event(tmp_path, DAY_0, MB)
+    found = Retention([_archive(tmp_path, min_free_mb=100), _snippets(tmp_path)])
+    disk.others = 1000 * MB - disk.used - 50 * MB
+    with pytest.raises(OSError, match="min_free_mb is 100"):
+        found.make_room(tmp_path / "sds", 1)
+    assert _left(days) == [2] and event.exists()
+
+
+def test_the_log_is_bounded(tmp_path: Path, disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+    """A message for the first file, and one for all others at the end."""
+    found = Retention([_archive(tmp_path, max_mb=1)])
+    with caplog.at_level(logging.INFO):
+        for n in range(20):
+            _day(tmp_path, DAY_0 + n, 900_000)
+            found.enforce()
+        found.close()
+    assert [record.message.partition(": ")[2] for record in caplog.records] == [
+        "deleted 1 files, 0.9 MB: more than max_mb = 1",
+        "deleted 18 files, 16.2 MB: more than max_mb = 1",
+    ]
 
 
 def test_files_of_others_stay(tmp_path: Path, disk: Disk) -> None:

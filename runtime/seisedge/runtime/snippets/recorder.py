@@ -100,6 +100,7 @@ class Recorder:
                 return
         for archive in self.archives.values():  # of a thread that failed
             archive.flush(ending=True)
+        self.retention.close()
 
     def drains(self, outbox: Outbox) -> list[Drain]:
         """One drain for each folder of snippets, not yet started."""

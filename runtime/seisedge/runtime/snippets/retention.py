@@ -1,7 +1,8 @@
 """Retention: what is deleted so that the archive and the snippets stay within their limits, oldest first.
 
 The disk is asked each time; no index can disagree with it. Snippets of events are deleted for free space only when no
-file of an archive on the same disk is left. What cannot be kept free by deleting is kept free by not writing.
+file of an archive on the same disk is left, and never for a record of an archive; the newest day of the archives is
+not deleted for one either. What cannot be kept free by deleting is kept free by not writing.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 MB = 1_000_000
 BLOCK_BYTES = 512  # unit of `st_blocks`
 OVERHEAD_BYTES = 16_384  # of a write, besides its bytes: the last block of the file, and new folders
+LOG_S = 600.0  # between two messages about deleted files of one folder
 PART_AGE_S = 600.0  # after which the remains of a process that was killed are removed
 _PART = re.compile(r"\..*\.[0-9a-f]{8}\.part")
 _MILLISECONDS_END = re.compile(r"\.(mseed|json|txt)$")
@@ -75,6 +78,8 @@ class Retention:
         self.deleted = {one.folder: Deleted() for one in limits}
         self._now_s = now_s
         self._newest_ns: int | None = None  # of the data of this run
+        self._unlogged: dict[tuple[Path, str], Deleted] = {}  # by folder and reason
+        self._logged_s: dict[tuple[Path, str], float] = {}
         self._undeletable = False  # the last file that was to be deleted, which has been logged
         self._lock = threading.Lock()
 
@@ -89,6 +94,12 @@ class Retention:
                 self._shrink(one)
             for one in self.limits:
                 self._free(one, 0)
+            self._log(LOG_S)
+
+    def close(self) -> None:
+        """Log what was deleted since the last time."""
+        with self._lock:
+            self._log(0.0)
 
     def make_room(self, folder: Path, size: int) -> None:
         """Raises OSError (ENOSPC) if `size` more bytes would leave less free than `min_free_mb`."""
@@ -120,18 +131,24 @@ class Retention:
         free = free_bytes(one.folder)
         if _is_enough(free, size, one):
             return free
+        for item, other in self._deletable(one, for_archive=one.kind == "archive" and size > 0):
+            if not self._delete(other, [item], f"less than min_free_mb = {one.min_free_mb:g} were free"):
+                break
+            free = free_bytes(one.folder)
+            if _is_enough(free, size, one):
+                break
+        return free
+
+    def _deletable(self, one: Limits, *, for_archive: bool) -> Iterator[tuple[_Item, Limits]]:
+        """What may be deleted on the disk of a folder, in this order. for_archive: for a record of an archive."""
         device = _device(one.folder)
-        for kind in ("archive", "snippets"):
+        kinds: list[Kind] = ["archive"] if for_archive else ["archive", "snippets"]
+        for kind in kinds:
             found = [other for other in self.limits if other.kind == kind and _device(other.folder) == device]
             items = [(item, other) for other in found for item in _items(other)]
             items.sort(key=lambda pair: (pair[0].day, pair[0].name))
-            for item, other in items:
-                if _is_enough(free, size, one):
-                    return free
-                if not self._delete(other, [item], f"less than min_free_mb = {one.min_free_mb:g} were free"):
-                    break
-                free = free_bytes(one.folder)
-        return free
+            newest = items[-1][0].day if items else 0
+            yield from (pair for pair in items if not for_archive or pair[0].day < newest)
 
     def _delete(self, one: Limits, items: Sequence[_Item], why: str) -> bool:
         """False if a file could not be deleted; the others are then left for the next time."""
@@ -144,18 +161,23 @@ class Retention:
             files += len(item.paths)
             freed += item.bytes
         if files:
-            total = self.deleted[one.folder]
-            total.files += files
-            total.bytes += freed
-            logger.info(
-                "%s: deleted %d files of %s, %.1f MB: %s",
-                text_from_path(one.folder),
-                files,
-                one.kind,
-                freed / MB,
-                why,
-            )
+            for total in (self.deleted[one.folder], self._unlogged.setdefault((one.folder, why), Deleted())):
+                total.files += files
+                total.bytes += freed
+            self._log(LOG_S)
         return done
+
+    def _log(self, least_s: float) -> None:
+        """Log what was deleted, and for the same reason no sooner than `least_s` after the last time."""
+        now_s = time.monotonic()
+        for key, total in self._unlogged.items():
+            folder, why = key
+            if not total.files or now_s - self._logged_s.get(key, -math.inf) < least_s:
+                continue
+            self._logged_s[key] = now_s
+            size_mb = total.bytes / MB
+            logger.info("%s: deleted %d files, %.1f MB: %s", text_from_path(folder), total.files, size_mb, why)
+            total.files = total.bytes = 0
 
     def _unlink(self, path: Path, root: Path) -> bool:
         try:

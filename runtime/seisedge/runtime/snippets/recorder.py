@@ -4,7 +4,7 @@ The loop calls `take` for each packet and `note` for each event: both only appen
 written by the storage thread, and by the thread of the drain that delivers events to `SnippetSink`.
 
 Memory: `MAX_RING_BYTES` for the newest records of all stations, `MAX_HELD_BYTES` for events that wait for their file,
-`archive.MAX_WAITING_BYTES` for each archive. Measured for a station with three components at 100 Hz: 0.1 MiB.
+`archive.MAX_WAITING_BYTES` for each archive. Measured for a station with three components at 100 Hz: 0.2 MiB.
 """
 
 from __future__ import annotations

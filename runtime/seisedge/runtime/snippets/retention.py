@@ -110,7 +110,8 @@ class Retention:
         with self._lock:
             free = self._free(one, size)
         if free is not None and not _is_enough(free, size, one):
-            raise OSError(errno.ENOSPC, f"{free / MB:.0f} MB are free, min_free_mb is {one.min_free_mb:g}", str(folder))
+            text = f"{free / MB:.3g} MB are free, less than min_free_mb = {one.min_free_mb:g}; free some space"
+            raise OSError(errno.ENOSPC, text)
 
     def _shrink(self, one: Limits) -> None:
         """Age and bytes. An item is as old as its data or its file, whichever is younger."""

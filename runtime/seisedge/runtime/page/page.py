@@ -271,11 +271,9 @@ class Page:
         sinks = shown_sinks(drain.name for drain in list(self._health.drains))
         if path == "/metrics":
             response = metrics_response(self._health)
-            body = self._privacy.without_known(response.body.decode(), sinks).encode()
+            body = self._privacy.shown_metrics(response.body.decode(), sinks).encode()
             return Response(response.status, response.kind, body)
-        document = self._health.document()
-        reasons = [self._privacy.shown(text, sinks) for text in document["reasons"]]
-        return healthz_response(document | {"reasons": reasons})
+        return healthz_response(self._privacy.shown_in(self._health.document(), sinks))
 
     def _secured(self, response: Response, request: Request) -> Response:
         """The response with the headers of all answers, compressed where that is worth it."""

@@ -45,6 +45,7 @@ MAX_CONNECTIONS = 64
 MAX_ANSWERS_PER_S = 100
 SEND_S = 60.0  # for a client to receive an answer
 ITEMS = 100  # of the feed at a time, between two looks at the connections
+EVENTS = 10  # of the feed at a time: the buffers of the clients hold more
 TICK_S = 1.0
 STATE_S = 2.0
 LOW_RATE_S = 60.0  # instead of these two, on a metered link
@@ -53,6 +54,8 @@ ERROR_S = 60.0  # between two messages about items of the feed that cannot be sh
 MIN_COMPRESSED = 1000  # bytes of an answer
 MAX_STATE_BYTES = 16 * 1024  # in the stream; a longer one is only of the station that the client shows
 RETRY_S = 10
+SNIPPET_S = 300.0  # after the last revision of an event, in which its waveform is stored
+MAX_AWAITED = 64
 JSON = "application/json"
 # Addresses whose answer several clients ask for at the same time
 CURVES = {"/api/envelope", "/api/helicorder", "/api/probabilities", "/api/spectrogram", "/api/waveform"}
@@ -100,6 +103,7 @@ class Page:
         self._assets = Assets()
         self._recent = Recent()
         self._streams: list[Stream] = []
+        self._awaited: dict[str, tuple[str, float]] = {}  # events without a waveform: station, until when to look
         self._next_tick_s = self._next_state_s = 0.0
         self._next_error_s = 0.0
         self._cached: tuple[float, bytes] = (0.0, b"")  # until when the state is used again
@@ -150,19 +154,24 @@ class Page:
         while self._earlier:
             for event in events_in(self._earlier.pop(0)):
                 self.events.add(event)
-        for event in self.feed.take_events():
+        for event in self.feed.take_events(EVENTS):
             if self.events.add(event):
-                self._send("event", self._answers.event_json(event.id), event.station)
+                self._send_event(event.id, event.station)
+                if self._snippets is not None and event.status != "retracted":
+                    self._awaited[event.id] = (event.station, now_s + SNIPPET_S)
+        while len(self._awaited) > MAX_AWAITED:
+            del self._awaited[next(iter(self._awaited))]
         self._state.note_gaps(now_s)
         self._streams = [stream for stream in self._streams if not stream.ended]
         every_tick_s, every_state_s = (LOW_RATE_S, LOW_RATE_S) if self.settings.low_rate else (TICK_S, STATE_S)
         if self._streams and now_s >= self._next_tick_s:
             self._next_tick_s = now_s + every_tick_s
             self._send_ticks()
+            self._send_stored(now_s)
         if self._streams and now_s >= self._next_state_s:
             self._next_state_s = now_s + every_state_s
             self._send_state()
-        return 0.0 if self.feed.waiting else IDLE_S / 2 if self._streams else IDLE_S
+        return 0.0 if self.feed.waiting or self.feed.waiting_events else IDLE_S / 2 if self._streams else IDLE_S
 
     def _show(self, item: Packet | tuple[str, int, Any]) -> None:
         """Add a packet or a block of probabilities to the curves of its station."""
@@ -208,6 +217,18 @@ class Page:
         for stream in self._streams:
             if stream.topic in ("", station_id):
                 stream.put(message)
+
+    def _send_event(self, event_id: str, station_id: str) -> None:
+        self._send("event", self._answers.event_json(event_id), station_id)
+
+    def _send_stored(self, now_s: float) -> None:
+        """Send events again whose waveform has been stored since."""
+        for event_id, (station_id, until_s) in list(self._awaited.items()):
+            stored = self._snippets is not None and self._snippets.find(event_id) is not None
+            if stored or now_s >= until_s:
+                del self._awaited[event_id]
+            if stored and self.events.get(event_id) is not None:
+                self._send_event(event_id, station_id)
 
     def _send_ticks(self) -> None:
         now_ms = time_ns() // 1_000_000

@@ -115,9 +115,9 @@ class Page:
         }
 
     def start(self, address: tuple[str, int]) -> None:
-        """Serve from now on. Raises InputError for an unknown host, FailedError if the port cannot be opened."""
+        """Serve from now on, or as soon as the port can be opened. Raises InputError for an unknown host."""
         limits = Limits(MAX_CONNECTIONS, MAX_ANSWERS_PER_S, SEND_S, HTTPStatus.SERVICE_UNAVAILABLE)
-        self.server = Server(NAME, self, address, limits, self._now_s)
+        self.server = Server(NAME, self, address, limits, self._now_s, required=False)
 
     @property
     def port(self) -> int:

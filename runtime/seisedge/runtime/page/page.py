@@ -57,6 +57,7 @@ RETRY_S = 10
 SNIPPET_S = 300.0  # after the last revision of an event, in which its waveform is stored
 MAX_AWAITED = 64
 JSON = "application/json"
+METRICS = ("/healthz", "/metrics")  # without a token, as on a port of their own: other programs read them
 # Addresses whose answer several clients ask for at the same time
 CURVES = {"/api/envelope", "/api/helicorder", "/api/probabilities", "/api/spectrogram", "/api/waveform"}
 
@@ -132,7 +133,7 @@ class Page:
 
     def answer(self, request: Request) -> Response:
         try:
-            cookie = self._access.check(request)
+            cookie = self._access.check(request, public=self.settings.metrics and request.path in METRICS)
             if cookie is not None:
                 headers = (("Location", "/"), ("Set-Cookie", cookie), ("Cache-Control", "no-store"), *SECURITY_HEADERS)
                 return Response(HTTPStatus.SEE_OTHER, "text/plain; charset=utf-8", b"", headers)
@@ -141,7 +142,8 @@ class Page:
             return self._error(error)
 
     def refusal(self, status: HTTPStatus, sentence: str) -> Response:
-        return self._error(PageError(status, sentence))
+        busy = (("Retry-After", str(RETRY_S)),) if status == HTTPStatus.SERVICE_UNAVAILABLE else ()
+        return self._error(PageError(status, sentence, busy))
 
     def work(self) -> float:
         """Take what the loop has passed on, and send what is due to the streams."""
@@ -272,7 +274,7 @@ class Page:
             return self._assets.response(INDEX, request)
         if path.startswith("/assets/"):
             return self._assets.response(path.removeprefix("/assets/"), request)
-        if self.settings.metrics and path in ("/healthz", "/metrics"):
+        if self.settings.metrics and path in METRICS:
             return self._of_metrics(path)
         route = self._routes.get(path)
         if route is None:

@@ -98,7 +98,7 @@ class Server:
             failure = cannot_listen(name, *address, error)
             if required or not isinstance(failure, FailedError):
                 raise failure from error
-            logger.warning("%s; until then it is tried again every %.0f s", failure, REOPEN_S)
+            logger.warning("%s; it is tried again every %.0f s", failure, REOPEN_S)
             self._reopen_s = now_s() + REOPEN_S
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
@@ -159,7 +159,7 @@ class Server:
             try:
                 self._listener = _listener(self._address)
             except OSError as error:
-                logger.debug("%s", cannot_listen(self.name, *self._address, error))
+                logger.debug("%s: the port cannot be opened yet: %s", self.name, error)
             else:
                 logger.info("%s: listens on %s port %d now", self.name, *self._address)
 

@@ -98,7 +98,7 @@ def test_metrics_on_the_port_of_the_page_need_a_name_but_no_token() -> None:
     assert _get(page, "/api/state").status == HTTPStatus.UNAUTHORIZED
 
 
-def test_a_refusal_of_the_server_says_when_to_come_again() -> None:
+def test_a_refusal_of_the_server_states_when_to_retry() -> None:
     response = _page().refusal(HTTPStatus.SERVICE_UNAVAILABLE, "later")
     assert ("Retry-After", "10") in response.headers and set(SECURITY_HEADERS) <= set(response.headers)
 

@@ -223,7 +223,7 @@ def test_the_number_of_events_is_bounded_and_retracted_ones_do_not_count(event: 
     book = EventBook()
     for number in range(MAX_EVENTS + 5):
         assert book.add(_other(event, number, status="retracted" if number % 2 else "final"))
-    assert book.forgotten and book.get("XX.STA-4") is None and book.get("XX.STA-5") is not None
+    assert book.truncated and book.get("XX.STA-4") is None and book.get("XX.STA-5") is not None
     assert len(book.page(None, None, 10_000)[0]) == MAX_EVENTS
     newest_ns = book.newest_ns("XX.STA")
     assert newest_ns is not None and book.count_since("XX.STA", newest_ns - 9 * 10**9) == 5

@@ -105,8 +105,8 @@ class Server:
         self._closing = False
         self._max_connections = max_connections(self._limits.connections)
         self._connections: dict[socket.socket, _Connection] = {}  # oldest first
-        self._accepted = _Rate(MAX_ACCEPTS_PER_S, now_s)
-        self._answered = _Rate(self._limits.answers_per_s, now_s)
+        self._accepted = Rate(MAX_ACCEPTS_PER_S, now_s)
+        self._answered = Rate(self._limits.answers_per_s, now_s)
         self._worker = start_worker(name, self._serve)
 
     @property
@@ -307,7 +307,7 @@ class _Connection:
     stream: Stream | None = None
 
 
-class _Rate:
+class Rate:
     """At most `limit` per second."""
 
     def __init__(self, limit: int, now_s: Callable[[], float]) -> None:

@@ -123,6 +123,14 @@ def test_free_space_snippets_last(tmp_path: Path, disk: Disk) -> None:
     assert caught.value.errno == errno.ENOSPC and _left(events) == []
 
 
+def test_the_last_block_of_a_file_counts(tmp_path: Path, disk: Disk) -> None:
+    """A file of 4,100 bytes takes two blocks of the disk."""
+    days = [_day(tmp_path, DAY_0 + n, MB) for n in range(2)]
+    disk.others = 900 * MB - disk.used - 4200
+    Retention([_archive(tmp_path, min_free_mb=100)]).make_room(tmp_path / "sds", 4100)
+    assert _left(days) == [1]
+
+
 def test_an_archive_does_not_delete_snippets_nor_its_newest_day(tmp_path: Path, disk: Disk) -> None:
     days, event = [_day(tmp_path, DAY_0 + n, MB) for n in range(3)], _event(tmp_path, DAY_0, MB)
     found = Retention([_archive(tmp_path, min_free_mb=100), _snippets(tmp_path)])

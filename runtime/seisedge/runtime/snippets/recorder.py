@@ -271,10 +271,11 @@ class Recorder:
 
     def faults(self) -> list[str]:
         """Why an archive is not written, as reasons; the drains report snippets that are not."""
+        found = [(archive, archive.trouble) for archive in self.archives.values()]
         return [
-            f"archive {text_from_path(archive.folder)}: {archive.fault}; {archive.waiting_bytes / 1e6:.1f} MB wait"
-            for archive in self.archives.values()
-            if archive.fault
+            f"archive {text_from_path(archive.folder)}: {trouble}; {archive.waiting_bytes / 1e6:.1f} MB wait"
+            for archive, trouble in found
+            if trouble
         ]
 
     def document(self) -> list[dict[str, Any]]:

@@ -223,9 +223,9 @@ class Archive:
         data = b"".join(fresh)
         if not data:
             return
-        self._retention.make_room(self.folder, len(data))
-        make_folder(part.path.parent, self._file_mode)
-        append_bounded(part.path, data, NO_LIMIT, self._file_mode)
+        with self._retention.room(self.folder, len(data)):
+            make_folder(part.path.parent, self._file_mode)
+            append_bounded(part.path, data, NO_LIMIT, self._file_mode)
         self.counters.records += len(fresh)
         self.counters.bytes += len(data)
 

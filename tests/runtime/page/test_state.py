@@ -22,7 +22,7 @@ def _state(packets: list[Packet], reasons: list[str] | None = None) -> dict[str,
     loop = Loop(fake_models(), [], {}, default=classic_config(), health=health, observer=page.feed)
     health.report = loop.report
     page.work()
-    loop.run(ListSource(packets, live=True))
+    loop.run(ListSource(list(packets), live=True))
     while page.work() == 0.0:
         pass
     if reasons is not None:

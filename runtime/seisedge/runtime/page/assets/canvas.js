@@ -125,7 +125,7 @@ export function drawTrace(context, { track, from_ms, to_ms, x, width, y, perUnit
 
 /** A round step of time for axes. @param {number} span_ms @param {number} most marks */
 export function timeStep(span_ms, most) {
-  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
+  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 21_600, 43_200, 86_400];
   for (const step of steps) if (span_ms / (1000 * step) <= most) return 1000 * step;
   return 86_400_000;
 }

@@ -7,7 +7,7 @@ import { capital } from "./feed.js";
 import { drawMarks, drawTimeAxis } from "./live.js";
 import { clock, date, figure, minus, parse, zone } from "./time.js";
 import { Track } from "./track.js";
-import { getHeaded, url } from "./wire.js";
+import { getWaveform, url } from "./wire.js";
 
 /** @typedef {import("./types.d.ts").Event} Event */
 
@@ -90,15 +90,17 @@ export class EventView {
     this.state = "Loading the waveform.";
     this.surface?.draw();
     try {
-      const { header, columns } = await getHeaded("/api/waveform", { event: event.id, columns: COLUMNS });
+      const curves = await getWaveform(event.id, COLUMNS);
       if (this.event?.id !== event.id) return;
-      const names = /** @type {string[]} */ (header.channels ?? header.components);
-      const tracks = names.map((_, channel) => {
-        const track = new Track(columns.step_ms, columns.n, 2);
-        track.add(columns, channel);
+      const tracks = curves.map(({ columns }) => {
+        const track = new Track(columns.step_ms, columns.n + 1, 2);
+        track.add(columns);
         return track;
       });
-      this.waveform = { names, tracks, from_ms: columns.start_ms, to_ms: columns.start_ms + columns.n * columns.step_ms };
+      const from_ms = Math.min(...curves.map(({ columns }) => columns.start_ms));
+      const to_ms = Math.max(...curves.map(({ columns }) => columns.start_ms + columns.n * columns.step_ms));
+      if (curves.length === 0) this.state = "The stored waveform has no record that can be read.";
+      else this.waveform = { names: curves.map(({ channel }) => channel), tracks, from_ms, to_ms };
     } catch (error) {
       if (this.event?.id !== event.id) return;
       this.loaded = "";
@@ -114,7 +116,7 @@ export class EventView {
       return;
     }
     const { names, tracks, from_ms, to_ms } = this.waveform;
-    const left = 38;
+    const left = 46;
     const inner = width - left - 1;
     const lanes = height - 18;
     const each = lanes / names.length;
@@ -200,6 +202,8 @@ function latency(event) {
     bar.append(span(`l-${i % 4}`, from, from + ms / sum));
     from += ms / sum;
   });
-  const list = h("dl", {}, ...stages.flatMap(([name, ms], i) => [h("dt", { class: `l-${i % 4}` }, name), h("dd", {}, `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`)]));
-  return block("Latency by stage", h("p", { class: "value" }, `${Math.round(event.latency_ms.total ?? sum)} ms`, h("span", { class: "dim" }, " from the last sample needed")), bar, list);
+  const list = h("dl", {}, ...stages.map(([name, ms], i) => h("div", {}, h("dt", { class: `l-${i % 4}` }, name), h("dd", {}, `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`))));
+  const found = block("Latency by stage", h("p", { class: "value" }, `${Math.round(event.latency_ms.total ?? sum)} ms`, h("span", { class: "dim" }, " from the last sample needed")), bar, list);
+  found.classList.add("wide");
+  return found;
 }

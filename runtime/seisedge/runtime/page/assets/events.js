@@ -75,14 +75,12 @@ function row(event, address, several) {
   const type = h("span", { class: `type kind-${kind ?? "none"}` }, kind ?? "not classified");
   if (event.event_type) type.append(h("b", {}, ` ${Math.round(100 * event.event_type.probability)} %`));
   const magnitude = h("span", { class: "magnitude" }, event.magnitude ? `M ${bin(event.magnitude)}` : "");
+  link.append(time, type, magnitude, h("span", { class: "where" }, several ? event.station : distance(event)), typeBar(event), magnitudeScale(event));
   const remarks = event.quality.filter(({ code }) => code !== "ok").map(({ code }) => code.replaceAll("_", " "));
-  const foot = h("span", { class: "remarks" }, remarks.join(" · "));
-  foot.title = event.quality.map(({ reason }) => reason).join("\n");
-  link.append(
-    time, type, magnitude,
-    h("span", { class: "stage" }, stage(event)), typeBar(event), magnitudeScale(event),
-    h("span", { class: "where" }, several ? event.station : distance(event)), foot,
-  );
+  const foot = h("span", { class: "remarks", title: event.quality.map(({ reason }) => reason).join("\n") });
+  if (event.status !== "final") foot.append(h("b", {}, stage(event)), remarks.length > 0 ? " · " : "");
+  foot.append(remarks.join(" · "));
+  if (foot.textContent) link.append(foot);
   return link;
 }
 

@@ -81,12 +81,11 @@ export class Feed {
   /** State and events by request; then the stream, or the next request. */
   async #round() {
     const turn = this.turn;
-    const parameters = { station: this.station ?? undefined };
     try {
-      const state = /** @type {State} */ (await getJson("/api/state", parameters));
+      const state = /** @type {State} */ (await getJson("/api/state"));
       if (turn !== this.turn) return;
       this.listener.state(state);
-      const page = await getJson("/api/events", { ...parameters, limit: EVENTS });
+      const page = await getJson("/api/events", { station: this.station ?? undefined, limit: EVENTS });
       if (turn !== this.turn) return;
       this.listener.events(page.events, true, page.more);
     } catch (error) {

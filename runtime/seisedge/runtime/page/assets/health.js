@@ -1,6 +1,7 @@
 /** The health of the station in one sentence, what it rests on, and the table of several stations. */
 
 import { h, setText } from "./dom.js";
+import { capital } from "./feed.js";
 import { age, clock, date, figure } from "./time.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -26,12 +27,13 @@ export function showSentence(sentence, reasons, { status, sentence: text, reason
   const key = `${status}\n${text}`;
   if (sentence.dataset.key !== key) {
     sentence.dataset.key = key;
-    sentence.replaceChildren(sign(status), ` ${text}`);
+    sentence.replaceChildren(sign(status), ` ${capital(text)}`);
   }
   const joined = list.join("\n");
   if (reasons.dataset.key !== joined) {
     reasons.dataset.key = joined;
-    reasons.replaceChildren(...list.map((reason) => h("li", {}, reason)));
+    const most = list.length > 1 ? list : []; // a single one is in the sentence
+    reasons.replaceChildren(...most.map((reason) => h("li", {}, reason)));
   }
 }
 
@@ -81,14 +83,17 @@ export function showFacts(list, station, state, events) {
  * @param {HTMLElement} inner @param {string} station @param {State} state
  */
 export function showDetails(inner, station, state) {
-  const { stations = {}, engines, sinks, disk } = state.health;
-  const its = stations[station] ?? {};
+  const { engines, sinks, disk_free_bytes: free, behind_s: behind } = state.health;
+  const its = state.stations.find((one) => one.station === station);
   const groups = /** @type {[string, [string, string][]][]} */ ([
-    ["Channels", Object.entries(its.channel_age_s ?? {}).map(([name, seconds]) => [name, `${age(seconds)} old`])],
-    ["State of health", Object.entries(its.state_of_health ?? {}).map(([name, one]) => [`${name} ${one.what}`, `${figure(one.value)} ${one.unit}`])],
+    ["Channels", pairs(its?.channels)],
+    ["State of health", Object.entries(its?.state_of_health ?? {}).map(([name, one]) => [`${name} ${one.what}`, `${figure(one.value)} ${one.unit}`])],
     ["Models", pairs(engines)],
-    ["Delivery", pairs(sinks)],
-    ["Disk", pairs(disk)],
+    ["Delivery", (sinks ?? []).map(({ sink, ...rest }) => [sink, waiting(rest)])],
+    ["Machine", [
+      ...(typeof free === "number" ? [/** @type {[string, string]} */ (["free on the disk", `${figure(free / 1e9)} GB`])] : []),
+      ...(typeof behind === "number" ? [/** @type {[string, string]} */ (["behind the stream", age(behind)])] : []),
+    ]],
   ]);
   const shown = groups.filter(([, list]) => list.length > 0);
   const key = JSON.stringify(shown);
@@ -96,6 +101,15 @@ export function showDetails(inner, station, state) {
   inner.dataset.key = key;
   inner.replaceChildren(...shown.map(([title, list]) =>
     h("div", { class: "block" }, h("h3", {}, title), h("dl", {}, ...list.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)])))));
+}
+
+/** @param {{connected?: number | null, waiting_lines?: number | null, oldest_waiting_seconds?: number | null, down_seconds?: number | null}} sink */
+function waiting({ connected, waiting_lines: lines, oldest_waiting_seconds: oldest, down_seconds: down }) {
+  const parts = [`${lines ?? 0} lines waiting`];
+  if (lines && oldest) parts.push(`the oldest for ${age(oldest)}`);
+  if (down) parts.push(`down for ${age(down)}`);
+  else if (connected === 0) parts.push("not connected");
+  return parts.join(", ");
 }
 
 /** Terms and values of a part of the document whose keys are the station's. @param {unknown} part @returns {[string, string][]} */

@@ -12,8 +12,8 @@ const ROWS = 24;
 const DAY_S = 86_400;
 const HOUR_MS = 3_600_000;
 const AXIS = 18;
-const OVERLAP = 2.4; // heights of a row that a trace may reach into its neighbours
-const MOST_MARKS = 300;
+const OVERLAP = 1.5; // heights of a row that a trace may reach into its neighbours
+export const MOST_MARKS = 300;
 
 export class Helicorder {
   /**
@@ -133,7 +133,7 @@ export class Helicorder {
     }
     if (sizes.length === 0) return NaN;
     sizes.sort((a, b) => a - b);
-    return Math.max(2.6 * (sizes[Math.floor(sizes.length * 0.9)] ?? 0), 1e-30) / this.amplitude;
+    return Math.max(3.2 * (sizes[Math.floor(sizes.length * 0.9)] ?? 0), 1e-30) / this.amplitude;
   }
 
   /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height */
@@ -143,14 +143,13 @@ export class Helicorder {
     const inner = width - left - right;
     const each = (height - AXIS - 6) / ROWS;
     const newest = this.track.end_ms;
-    const now = Math.max(this.now_ms ?? 0, newest);
     const full = this.#full();
-    if (now === 0) return;
+    const now = Math.max(this.now_ms ?? 0, newest) || Date.now();
     const begin = (Math.ceil(now / this.row_ms) - ROWS) * this.row_ms;
     const shape = { begin, left, inner, each, full };
     this.#grid(context, shape, height);
     for (let row = 0; row < ROWS; row++) this.#row(context, row, shape, right);
-    if (Number.isNaN(full)) label(context, this.asked && !this.loading ? "No data in these hours." : "Loading.", left + inner / 2, height / 2, colour("dim"), "center");
+    if (Number.isNaN(full)) label(context, this.loading ? "loading" : this.asked ? "no data in these hours" : "no samples yet", left + inner / 2, height / 2, colour("dim"), "center");
     else for (const event of this.events) this.#colourEvent(context, event, shape);
     this.#place(shape);
     const text = Number.isNaN(full) ? "" : `a row is ±${figure(full)} counts, band-passed`;
@@ -160,7 +159,7 @@ export class Helicorder {
 
   /** @param {CanvasRenderingContext2D} context @param {Shape} shape @param {number} height */
   #grid(context, { left, inner, each }, height) {
-    const step = timeStep(this.row_ms, inner > 500 ? 12 : 6);
+    const step = timeStep(this.row_ms, inner > 500 ? 12 : 4);
     for (let t = 0; t <= this.row_ms; t += step) {
       const x = Math.round(left + (inner * t) / this.row_ms);
       context.fillStyle = colour("grid");

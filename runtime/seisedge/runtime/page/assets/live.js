@@ -10,6 +10,8 @@ import { getColumns } from "./wire.js";
 
 const KEPT_MS = 600_000;
 const STEP_MS = 100;
+const LATE_MS = 5000; // packets out of order
+const AGAIN_MS = 60_000; // probabilities that are missing for longer than this stay missing
 const COMPONENTS = ["Z", "N", "E"];
 export const CLASSES = /** @type {const} */ ([["tectonic", 3], ["non-tectonic", 4], ["noise", 2]]);
 const AXIS = 18;
@@ -53,14 +55,13 @@ export class Live {
       const end_ms = Math.max(...ends);
       if (end_ms < this.end_ms - KEPT_MS) this.#clear(); // the station began anew, on another timeline
       const wanted = Object.entries(newest_ms).filter(([name]) => this.tracks.has(name));
-      await Promise.all([
-        ...wanted.map(([name, to]) => this.#fetch("/api/envelope", name, to, columns)),
-        this.#fetch("/api/probabilities", null, end_ms, columns),
+      const answers = await Promise.allSettled([
+        ...wanted.map(([name, to]) => this.#traces(name, to, columns)),
+        this.#probabilities(end_ms),
       ]);
       this.end_ms = Math.max(end_ms, this.end_ms);
-      this.onFault("");
-    } catch (error) {
-      this.onFault(error instanceof Error ? error.message : String(error));
+      const failed = answers.find((answer) => answer.status === "rejected"); // the others are drawn nevertheless
+      this.onFault(failed === undefined ? "" : failed.reason instanceof Error ? failed.reason.message : String(failed.reason));
     } finally {
       this.busy = false;
       this.surface.draw();
@@ -72,17 +73,28 @@ export class Live {
     this.end_ms = 0;
   }
 
-  /** @param {string} path @param {string | null} component @param {number} to_ms @param {number} columns */
-  async #fetch(path, component, to_ms, columns) {
-    const track = component === null ? this.probabilities : this.tracks.get(component);
-    if (track === undefined) return;
-    const from = Math.max(track.end_ms - 2 * STEP_MS, to_ms - KEPT_MS); // the last columns were perhaps not yet full
-    if (from >= to_ms) return;
-    const many = Math.min(Math.ceil((to_ms - from) / STEP_MS), columns);
-    const answer = await getColumns(path, {
-      station: this.station, component: component ?? undefined, from: Math.floor(from), to: Math.ceil(to_ms), columns: many,
-    });
-    track.add(answer);
+  /** The newest columns once more, for packets that came late, and what is new. @param {string} component @param {number} newest_ms @param {number} columns */
+  async #traces(component, newest_ms, columns) {
+    const track = this.tracks.get(component);
+    if (track === undefined || newest_ms <= track.end_ms - STEP_MS) return;
+    const to = Math.ceil(newest_ms / STEP_MS) * STEP_MS;
+    const from = Math.max(track.end_ms - LATE_MS, to - KEPT_MS);
+    const most = Math.min((to - from) / STEP_MS, columns);
+    track.add(await getColumns("/api/envelope", { station: this.station, component, from, to, columns: most }));
+  }
+
+  /** From the first column on that was not there yet: the detector works in blocks, behind the samples. @param {number} newest_ms */
+  async #probabilities(newest_ms) {
+    const track = this.probabilities;
+    const to = Math.ceil(newest_ms / STEP_MS) * STEP_MS;
+    const range = { lo: NaN, hi: NaN };
+    let from = track.end_ms;
+    for (; from > to - AGAIN_MS && from > 0; from -= STEP_MS) {
+      track.range(from - STEP_MS, from, range, 0, 0);
+      if (!Number.isNaN(range.lo)) break;
+    }
+    from = Math.max(from, to - KEPT_MS);
+    if (from < to) track.add(await getColumns("/api/probabilities", { station: this.station, from, to }));
   }
 
   /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height */
@@ -95,11 +107,7 @@ export class Live {
     const onset = Math.round(lanes * 0.13);
     const classes = Math.round(lanes * 0.1);
     const each = (lanes - onset - classes) / 3;
-    if (this.end_ms === 0) {
-      label(context, "No samples yet.", width / 2, lanes / 2, colour("dim"), "center");
-      return;
-    }
-    this.#axis(context, { from_ms, to_ms, left, inner, lanes });
+    if (this.end_ms !== 0) drawTimeAxis(context, { from_ms, to_ms, left, inner, y: lanes });
     const sizes = COMPONENTS.map((name, i) => this.#lane(context, name, { from_ms, to_ms, left, inner, y: each * (i + 0.5), each }));
     this.#classes(context, { from_ms, to_ms, left, inner, y: 3 * each + onset, height: classes });
     this.#onsets(context, { from_ms, to_ms, left, inner, y: 3 * each, height: onset });
@@ -108,11 +116,6 @@ export class Live {
     const text = largest > 0 ? `largest amplitude ${figure(largest)} counts; to ${clock(this.end_ms, "tenth")}` : "";
     if (this.note.textContent !== text) this.note.textContent = text;
     this.surface.canvas.setAttribute("aria-label", `Live traces of the components Z, N and E over ${this.span_ms / 1000} seconds, with probabilities`);
-  }
-
-  /** @param {CanvasRenderingContext2D} context @param {{from_ms: number, to_ms: number, left: number, inner: number, lanes: number}} at */
-  #axis(context, { from_ms, to_ms, left, inner, lanes }) {
-    drawTimeAxis(context, { from_ms, to_ms, left, inner, y: lanes });
   }
 
   /**
@@ -130,13 +133,14 @@ export class Live {
     context.fillStyle = colour("rule");
     context.fillRect(left, Math.round(y + each / 2) - 0.5, inner, 0.5);
     if (empty) {
-      label(context, "no data", left + inner / 2, y, colour("dim"), "center");
+      label(context, this.end_ms === 0 ? "no samples yet" : "no data", left + inner / 2, y, colour("dim"), "center");
       return NaN;
     }
     const zero = (range.lo + range.hi) / 2;
     const half = Math.max((range.hi - range.lo) / 2, 1e-30);
     context.fillStyle = colour("gap");
-    drawGaps(context, track, { from_ms, to_ms, x: left, width: inner, y: y - each / 2, height: each });
+    const shown = (this.end_ms - from_ms) / (to_ms - from_ms); // beyond the newest sample nothing is missing yet
+    drawGaps(context, track, { from_ms, to_ms: this.end_ms - STEP_MS, x: left, width: inner * shown, y: y - each / 2, height: each });
     context.fillStyle = colour("trace");
     drawTrace(context, { track, from_ms, to_ms, x: left, width: inner, y, perUnit: (each * 0.46) / half, zero, limit: each / 2 });
     return half;
@@ -182,7 +186,7 @@ export class Live {
         track.range(t, t + (to_ms - from_ms) / inner, range, channel, channel);
         if (Number.isNaN(range.hi)) break;
         const part = range.hi * (height - 3);
-        context.fillStyle = colour(name);
+        context.fillStyle = colour(name === "noise" ? "quiet" : name);
         context.fillRect(left + x, top - part, 1, part);
         top -= part;
       }

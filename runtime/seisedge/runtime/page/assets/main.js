@@ -6,7 +6,7 @@ import { EventList, sentence as eventSentence } from "./events.js";
 import { EventView } from "./event.js";
 import { Feed, capital } from "./feed.js";
 import { showDetails, showFacts, showSentence, showTable } from "./health.js";
-import { Helicorder } from "./helicorder.js";
+import { Helicorder, MOST_MARKS } from "./helicorder.js";
 import { Live } from "./live.js";
 import { Spectrogram } from "./spectrogram.js";
 import { clock, date, isLocal, parse, useLocal, zone } from "./time.js";
@@ -20,6 +20,7 @@ import { getJson, received } from "./wire.js";
 const HELICORDER_MS = 30_000;
 const AVAILABILITY_MS = 600_000;
 const AVAILABILITY_DAYS = 7;
+const DAY_MS = 86_400_000;
 const LINKS = /** @type {Record<import("./feed.js").Link, string>} */ ({
   connecting: "connecting", live: "live", polling: "every 10 s", low: "every minute", refused: "refused", lost: "no connection", paused: "paused",
 });
@@ -33,8 +34,8 @@ let station = asked;
 let state = null;
 /** Milliseconds that the station's clock is ahead of the browser's. */
 let ahead_ms = 0;
-let helicorder_s = 0;
-let availability_s = 0;
+let helicorder_s = -Infinity;
+let availability_s = -Infinity;
 let lastReport = performance.now();
 /** @type {Map<string, string>} */
 const faults = new Map();
@@ -59,8 +60,8 @@ let live = null;
 let helicorder = null;
 /** @type {Spectrogram | null} */
 let spectrogram = null;
-/** @type {[number, number][]} */
-let spans = [];
+/** @type {[number, number][] | null} */
+let spans = null;
 const availability = new Surface(byId("availability-canvas", HTMLCanvasElement), paintAvailability);
 
 // ---- one station -------------------------------------------------------------------------------------------------
@@ -130,9 +131,11 @@ function onStation(one, next) {
   showFacts(element("facts"), one, next, list.sorted());
   if (element("more").hasAttribute("open")) showDetails(element("inner"), one.station, next);
   fillComponents(one.components.length > 0 ? one.components : ["Z", "N", "E"]);
-  if (spectrogram && one.sampling_rate_hz) spectrogram.nyquist_hz = one.sampling_rate_hz / 2;
   element("availability").hidden = !next.archive;
-  if (next.low_rate && stored("low") === null && !feed.low) setLow(true, false);
+  const low = byId("low", HTMLButtonElement);
+  low.disabled = next.low_rate;
+  low.title = next.low_rate ? "Set by low_rate of the station file." : "One still a minute, for a metered link.";
+  if (next.low_rate && !feed.low) setLow(true, false);
   if (feed.low || link !== "live") void traces(newest(one, next));
   const seconds = performance.now() / 1000;
   if (next.archive && seconds - availability_s > AVAILABILITY_MS / 1000) {
@@ -155,7 +158,7 @@ async function traces(newest_ms) {
   if (live === null || helicorder === null || ends.length === 0) return;
   const end = Math.max(...ends);
   const seconds = performance.now() / 1000;
-  const due = seconds - helicorder_s >= (feed.low ? 60 : HELICORDER_MS / 1000) || helicorder_s === 0;
+  const due = seconds - helicorder_s >= (feed.low ? 60 : HELICORDER_MS / 1000);
   await live.update(newest_ms, feed.low ? 300 : undefined);
   if (due) {
     helicorder_s = seconds;
@@ -175,7 +178,11 @@ async function drawSpectrogram() {
 function onEvents(events, whole, more) {
   const known = list.known;
   const fresh = list.add(events);
-  if (whole && !known) element("older").hidden = !more;
+  if (whole && !known) {
+    element("older").hidden = !more;
+    if (more && !feed.low && station !== null) void fillDay();
+    else if (list.chosen && !list.events.has(list.chosen)) fault("event", `no event ${list.chosen} here`);
+  }
   if (known && fresh[0] !== undefined) setText(element("announce"), `Event ${eventSentence(fresh[0])}`);
   showEvents();
 }
@@ -248,16 +255,30 @@ document.addEventListener("keydown", (key) => {
 });
 window.addEventListener("popstate", () => choose(new URLSearchParams(location.search).get("event"), false));
 
-element("older").addEventListener("click", async () => {
+/** One page of older events. @returns {Promise<boolean>} whether there are more */
+async function older() {
   try {
     const page = await getJson("/api/events", { station: station ?? undefined, limit: 50, before: list.oldest_ms });
     list.add(page.events);
     element("older").hidden = !page.more;
+    fault("events", "");
     showEvents();
+    return page.more && page.events.length > 0;
   } catch (error) {
     fault("events", error instanceof Error ? error.message : String(error));
+    return false;
   }
-});
+}
+element("older").addEventListener("click", () => void older());
+
+/** In a swarm, fifty events are an hour: the helicorder marks those of its whole day, as far as it can mark them. */
+async function fillDay() {
+  const begin = Date.now() + ahead_ms - DAY_MS;
+  const goes = () => (list.oldest_ms ?? 0) > begin && list.events.size < MOST_MARKS;
+  const sought = () => list.chosen !== "" && !list.events.has(list.chosen);
+  while ((goes() || sought()) && (await older()));
+  if (sought()) fault("event", `no event ${list.chosen} here`);
+}
 
 // ---- choices ---------------------------------------------------------------------------------------------------
 
@@ -346,7 +367,7 @@ function paintAvailability(context, width, height) {
   context.fillRect(0, 0, width, 10);
   context.fillStyle = colour("have");
   let there = 0;
-  for (const [a, b] of spans) {
+  for (const [a, b] of spans ?? []) {
     there += Math.max(Math.min(b, to) - Math.max(a, from), 0);
     context.fillRect(x(a), 0, Math.max(x(b) - x(a), 1), 10);
   }
@@ -355,7 +376,7 @@ function paintAvailability(context, width, height) {
     context.fillRect(Math.round(x(day)), 0, 1, height - 12);
     if (x(day) < width - 34) label(context, date(day).slice(5), x(day) + 3, height - 6, colour("dim"));
   }
-  setText(element("availability-note"), `${((100 * there) / (to - from)).toFixed(1)} % of the last ${AVAILABILITY_DAYS} days`);
+  if (spans !== null) setText(element("availability-note"), `${((100 * there) / (to - from)).toFixed(1)} % of the last ${AVAILABILITY_DAYS} days`);
 }
 
 // ---- clock -----------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import { Surface, colour, label } from "./canvas.js";
 import { drawTimeAxis } from "./live.js";
-import { getColumns } from "./wire.js";
+import { getAnswer } from "./wire.js";
 
 /** @typedef {import("./types.d.ts").Columns} Columns */
 
@@ -16,7 +16,7 @@ export class Spectrogram {
     this.note = note;
     this.on = false;
     this.busy = false;
-    this.nyquist_hz = 50;
+    this.row_hz = 1;
     /** @type {Columns | null} */
     this.columns = null;
     this.image = document.createElement("canvas");
@@ -32,9 +32,11 @@ export class Spectrogram {
     if (!this.on || this.busy || to_ms <= 0) return;
     this.busy = true;
     try {
-      this.columns = await getColumns("/api/spectrogram", { station: this.station, component, from: Math.floor(from_ms), to: Math.ceil(to_ms) });
+      const { columns, headers } = await getAnswer("/api/spectrogram", { station: this.station, component, from: Math.floor(from_ms), to: Math.ceil(to_ms) });
+      this.columns = columns;
+      this.row_hz = Number(headers.get("Seisedge-Row-Hz")) || 1;
       [this.from_ms, this.to_ms] = [from_ms, to_ms];
-      this.note.textContent = `component ${component}, 0 to ${this.nyquist_hz.toFixed(0)} Hz`;
+      this.note.textContent = `component ${component}, 0 to ${this.#top().toFixed(0)} Hz`;
       this.#colour(this.columns);
       this.onFault("");
     } catch (error) {
@@ -43,6 +45,11 @@ export class Spectrogram {
       this.busy = false;
       this.surface.draw();
     }
+  }
+
+  /** The highest frequency. */
+  #top() {
+    return this.row_hz * (this.columns?.channels ?? 1);
   }
 
   /** @param {Columns} columns */
@@ -90,7 +97,7 @@ export class Spectrogram {
     context.imageSmoothingEnabled = true;
     context.drawImage(this.image, x, 0, shown, lanes);
     context.restore();
-    for (let i = 0; i <= 4; i++) label(context, `${Math.round((this.nyquist_hz * i) / 4)}`, left - 5, Math.min(Math.max(lanes * (1 - i / 4), 6), lanes - 6), colour("dim"), "right");
+    for (let i = 0; i <= 4; i++) label(context, `${Math.round((this.#top() * i) / 4)}`, left - 5, Math.min(Math.max(lanes * (1 - i / 4), 6), lanes - 6), colour("dim"), "right");
     drawTimeAxis(context, { from_ms, to_ms, left, inner, y: lanes });
   }
 }

@@ -12,18 +12,32 @@ export interface StationState {
   gaps_last_hour: number | null;
   events_24h: number;
   last_event_ms: number | null;
+  channels?: Record<string, string>;
+  curves?: boolean;
+  state_of_health?: Record<string, { what: string; value: number; unit: string }>;
 }
 
-export interface StationHealth {
-  channel_age_s?: Record<string, number>;
-  state_of_health?: Record<string, { what: string; value: number; unit: string }>;
+export interface Sink {
+  sink: string;
+  connected?: number | null;
+  waiting_lines?: number | null;
+  oldest_waiting_seconds?: number | null;
+  down_seconds?: number | null;
 }
 
 export interface State {
   now_ms: number;
   version: string;
   sentence: string;
-  health: { status: string; reasons: string[]; stations?: Record<string, StationHealth>; [key: string]: unknown };
+  health: {
+    status: string;
+    reasons: string[];
+    engines?: Record<string, string>;
+    resident_mib?: number | null;
+    sinks?: Sink[];
+    disk_free_bytes?: number | null;
+    behind_s?: number | null;
+  };
   stations: StationState[];
   low_rate: boolean;
   snippets: boolean;

@@ -83,24 +83,41 @@ async function body(answer, read) {
  * @returns {Promise<Columns>}
  */
 export async function getColumns(path, parameters) {
-  const bytes = await body(await get(path, parameters), (answer) => answer.arrayBuffer());
-  received.bytes += bytes.byteLength;
-  return decode(bytes);
+  return (await getAnswer(path, parameters)).columns;
 }
 
 /**
- * An answer with one line of JSON before the columns.
+ * The columns with the headers of their answer.
  * @param {string} path
  * @param {Record<string, string | number | undefined>} parameters
- * @returns {Promise<{header: any, columns: Columns}>}
+ * @returns {Promise<{columns: Columns, headers: Headers}>}
  */
-export async function getHeaded(path, parameters) {
-  const bytes = await body(await get(path, parameters), (answer) => answer.arrayBuffer());
+export async function getAnswer(path, parameters) {
+  const answer = await get(path, parameters);
+  const bytes = await body(answer, (found) => found.arrayBuffer());
   received.bytes += bytes.byteLength;
-  const all = new Uint8Array(bytes);
-  const end = all.indexOf(10);
-  if (end < 0) throw new RequestError("the answer has no header line", 0);
-  return { header: JSON.parse(new TextDecoder().decode(all.subarray(0, end))), columns: decode(bytes.slice(end + 1)) };
+  return { columns: decode(bytes), headers: answer.headers };
+}
+
+/** @typedef {{component: string, channel: string, sensor: string, columns: Columns}} Curve */
+
+/**
+ * The stored waveform of an event: a line of JSON, then the columns of one channel after the other.
+ * @param {string} event
+ * @param {number} columns most columns a channel
+ * @returns {Promise<Curve[]>}
+ */
+export async function getWaveform(event, columns) {
+  const bytes = await body(await get("/api/waveform", { event, columns }), (answer) => answer.arrayBuffer());
+  received.bytes += bytes.byteLength;
+  let at = new Uint8Array(bytes).indexOf(10) + 1;
+  if (at === 0) throw new RequestError("the answer has no header line", 0);
+  const { curves } = JSON.parse(new TextDecoder().decode(bytes.slice(0, at)));
+  return curves.map((/** @type {{component: string, channel: string, sensor: string, bytes: number}} */ curve) => {
+    const found = { ...curve, columns: decode(bytes.slice(at, at + curve.bytes)) };
+    at += curve.bytes;
+    return found;
+  });
 }
 
 /**

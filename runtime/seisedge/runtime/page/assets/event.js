@@ -188,8 +188,10 @@ function picks(event) {
 function quality(event) {
   const rows = event.quality.map(({ code, reason }) => h("li", {}, h("b", {}, code.replaceAll("_", " ")), ` ${reason}`));
   const { answer_s, coverage, gaps } = event.window;
-  return block("Quality", h("ul", {}, ...rows),
+  const found = block("Quality", h("ul", {}, ...rows),
     h("p", { class: "dim" }, `Revision ${event.revision} (${stage(event)}): ${answer_s.toFixed(0)} s after the onset, ${Math.round(100 * coverage)} % of the window, ${gaps} gaps, clock ${event.timing}.`));
+  found.classList.add("wide");
+  return found;
 }
 
 /** @param {Event} event */

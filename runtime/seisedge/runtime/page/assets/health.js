@@ -32,7 +32,7 @@ export function showSentence(sentence, reasons, { status, sentence: text, reason
   const joined = list.join("\n");
   if (reasons.dataset.key !== joined) {
     reasons.dataset.key = joined;
-    const most = list.length > 1 ? list : []; // a single one is in the sentence
+    const most = list.filter((reason) => list.length > 1 || !text.includes(reason)); // a single one is in the sentence
     reasons.replaceChildren(...most.map((reason) => h("li", {}, reason)));
   }
 }

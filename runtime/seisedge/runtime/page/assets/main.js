@@ -9,7 +9,7 @@ import { showDetails, showFacts, showSentence, showTable } from "./health.js";
 import { Helicorder, MOST_MARKS } from "./helicorder.js";
 import { Live } from "./live.js";
 import { Spectrogram } from "./spectrogram.js";
-import { clock, date, isLocal, parse, useLocal, zone } from "./time.js";
+import { clock, date, isLocal, useLocal, zone } from "./time.js";
 import { getJson, received } from "./wire.js";
 
 /** @typedef {import("./types.d.ts").State} State */

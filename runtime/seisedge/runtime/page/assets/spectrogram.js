@@ -90,6 +90,7 @@ export class Spectrogram {
     }
     const x = left + (inner * (columns.start_ms - from_ms)) / (to_ms - from_ms);
     const shown = (inner * columns.n * columns.step_ms) / (to_ms - from_ms);
+    drawTimeAxis(context, { from_ms, to_ms, left, inner, y: lanes });
     context.save();
     context.beginPath();
     context.rect(left, 0, inner, lanes);
@@ -98,6 +99,5 @@ export class Spectrogram {
     context.drawImage(this.image, x, 0, shown, lanes);
     context.restore();
     for (let i = 0; i <= 4; i++) label(context, `${Math.round((this.#top() * i) / 4)}`, left - 5, Math.min(Math.max(lanes * (1 - i / 4), 6), lanes - 6), colour("dim"), "right");
-    drawTimeAxis(context, { from_ms, to_ms, left, inner, y: lanes });
   }
 }

@@ -85,3 +85,12 @@ def listen_fault(address: str) -> str | None:
         return "expected HOST:PORT, such as 127.0.0.1:9108, with a port up to 65535"
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     return host_fault(bare) if bare else None
+
+
+def is_loopback(address: str) -> bool:
+    """True for HOST:PORT or :PORT to which only this machine can connect."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() in ("", "localhost")

@@ -19,19 +19,14 @@ from tests.waiting import wait_until
 
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.event import Event, Hop
+from seisedge.runtime.http_server.server import MAX_CONNECTIONS, max_connections
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.schema import FILE_NAME
 from seisedge.runtime.notify import Notifier
 from seisedge.runtime.service.arrivals import SILENT_S
 from seisedge.runtime.service.health import STUCK_S, UNDELIVERED_S, Health
 from seisedge.runtime.service.loop import Loop
-from seisedge.runtime.service.metrics import (
-    MAX_CONNECTIONS,
-    MetricsServer,
-    address_from_text,
-    max_connections,
-    text_from_health,
-)
+from seisedge.runtime.service.metrics import MetricsServer, address_from_text, text_from_health
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._base import Refused
 from seisedge.runtime.sinks._drain import Drain, DrainCounters
@@ -329,8 +324,8 @@ def test_half_open_connections_take_neither_descriptors_nor_threads(
     server: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clients that connect and send nothing, or half a request: the newest request is answered nevertheless."""
-    monkeypatch.setattr("seisedge.runtime.service.metrics.MAX_ACCEPTS_PER_S", 10_000)
-    server._accepted._limit = 10_000
+    monkeypatch.setattr("seisedge.runtime.http_server.server.MAX_ACCEPTS_PER_S", 10_000)
+    server.server._accepted._limit = 10_000
     assert _get(server.port, "/healthz")[0] == 200  # the thread runs
     before, threads = _descriptors(), threading.active_count()
     with contextlib.ExitStack() as opened:
@@ -341,12 +336,12 @@ def test_half_open_connections_take_neither_descriptors_nor_threads(
         assert _get(server.port, "/healthz")[0] == 200
         assert _descriptors() - before <= 200 + MAX_CONNECTIONS
         assert threading.active_count() == threads
-        assert len(server._connections) <= MAX_CONNECTIONS
+        assert len(server.server._connections) <= MAX_CONNECTIONS
     assert _get(server.port, "/healthz")[0] == 200
 
 
 def test_a_connection_ends_at_its_age(server: MetricsServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seisedge.runtime.service.metrics.MAX_AGE_S", 0.05)
+    monkeypatch.setattr("seisedge.runtime.http_server.server.MAX_AGE_S", 0.05)
     with _connected(server.port) as drips, _connected(server.port) as deaf:
         drips.sendall(b"GET /healthz HTTP/1.1\r\n")
         deaf.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
@@ -355,7 +350,8 @@ def test_a_connection_ends_at_its_age(server: MetricsServer, monkeypatch: pytest
         while data := deaf.recv(1000):
             received += data
         assert received.startswith(b"HTTP/1.1 200 OK\r\n")
-    wait_until(lambda: server._connections == {})  # the client reads the end before the server drops the connection
+    # the client reads the end before the server drops the connection
+    wait_until(lambda: server.server._connections == {})
 
 
 @pytest.mark.parametrize("data", [b"x" * 100_000, b"GET /healthz HTTP/1.1\r\n" + b"a: b\r\n" * 10_000])
@@ -375,7 +371,7 @@ def test_a_request_without_an_end_is_cut_off(server: MetricsServer, data: bytes)
         (b"GET /healthz?x=1 HTTP/1.0", b"200 OK"),
         (b"POST /healthz HTTP/1.1", b"405 Method Not Allowed"),
         (b"GET / HTTP/1.1", b"404 Not Found"),
-        (b"\x00\xff", b"405 Method Not Allowed"),
+        (b"\x00\xff", b"400 Bad Request"),
     ],
 )
 def test_requests(server: MetricsServer, request_line: bytes, answer: bytes) -> None:
@@ -389,8 +385,8 @@ def test_requests(server: MetricsServer, request_line: bytes, answer: bytes) -> 
 
 
 def test_answers_are_limited_in_rate(server: MetricsServer) -> None:
-    server._answered._limit = 3
-    server._answered.next_s = float("inf")
+    server.server._answered._limit = 3
+    server.server._answered.next_s = float("inf")
     codes = [_get(server.port, "/metrics")[0] for _ in range(5)]
     assert codes == [200, 200, 200, 429, 429]
 

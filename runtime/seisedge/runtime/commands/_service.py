@@ -31,6 +31,7 @@ from seisedge.runtime.station.channels import metadata_of
 from seisedge.runtime.urls import shown_url
 
 if TYPE_CHECKING:
+    from seisedge.runtime.page.page import Page
     from seisedge.runtime.service.metrics import MetricsServer
     from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
     from seisedge.runtime.sinks._drain import Drain
@@ -148,7 +149,17 @@ class Outputs:
 class Operation:
     """Monitoring of a run: health, metrics, systemd's watchdog, dead letters."""
 
-    def __init__(self, journal: BaseJournal, source: Source, metrics: str | None, console: Console) -> None:
+    def __init__(
+        self,
+        journal: BaseJournal,
+        source: Source,
+        metrics: str | None,
+        console: Console,
+        configs: Sequence[StationConfig] = (),
+        page: str | None = None,
+        events: Path | None = None,
+    ) -> None:
+        """metrics, page: addresses; None: no metrics, no page. events: file of earlier events, for the page."""
         self._notifier = Notifier()
         self._server: MetricsServer | None = None
         self.health = Health(self._notifier)
@@ -160,10 +171,19 @@ class Operation:
                 journal.folder, source.url, file_mode=journal.file_mode
             )
             source.watch = self._watch = InProgress(journal.folder, journal.file_mode)
-        if metrics is not None:
+        self.page: Page | None = None
+        if page is not None:
+            from seisedge.runtime.page.opening import open_page
+
+            self.page = open_page(self.health, page, configs, metrics, events=events)
+        if metrics is not None and (self.page is None or not self.page.settings.metrics):
             from seisedge.runtime.service.metrics import MetricsServer, address_from_text
 
-            self._server = MetricsServer(self.health, address_from_text(metrics))
+            try:
+                self._server = MetricsServer(self.health, address_from_text(metrics))
+            except SeisedgeError:
+                self._close_servers()
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -172,9 +192,13 @@ class Operation:
         foreseen = kind is None or issubclass(kind, SeisedgeError | KeyboardInterrupt)
         if self._watch is not None and foreseen:
             self._watch.close()
-        if self._server is not None:
-            self._server.close()
+        self._close_servers()
         self._notifier.close()
+
+    def _close_servers(self) -> None:
+        for server in (self.page, self._server):
+            if server is not None:
+                server.close()
 
     def watch(self, loop: Loop, models: Models, drains: list[Drain]) -> None:
         self.health.models = models

@@ -90,6 +90,11 @@ Examples:
     help="Serve /healthz and /metrics on this address, for example 127.0.0.1:9108. Default: the station file's.",
 )
 @click.option(
+    "--page",
+    metavar="HOST:PORT",
+    help="Serve the page of the station on this address, for example 127.0.0.1:8080. Default: the station file's.",
+)
+@click.option(
     "--until-end",
     is_flag=True,
     help="Start at the earliest data, unless the URL has from=, and end with the server's last packet.",
@@ -127,6 +132,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     events: Path | None,
     state: Path | None,
     metrics: str | None,
+    page: str | None,
     until_end: bool,
     idle_exit: float | None,
     connect_timeout: float | None,
@@ -158,7 +164,9 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         )
         loaded = Models.load(inputs.models, models, trial_windows)
         metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
-        with Operation(journal, source, metrics, console) as operation:
+        page = page or next((config.page.listen for config in configs if config.page.listen), None)
+        kept = events if journal.folder is not None else None  # without a journal the file is overwritten
+        with Operation(journal, source, metrics, console, configs, page, kept) as operation:
             shown = console.sink(journal, source, alone=events is None and not has_sinks(configs))
             outputs = Outputs(
                 journal, shown, events, configs, loaded, back_pressure=source.back_pressure,
@@ -174,6 +182,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 health=operation.health,
                 metadata=inputs.metadata,
                 max_stations=max_stations or default_max_stations(memory_limit_mib()),
+                observer=operation.page.feed if operation.page is not None else None,
             )
             outputs.stations = loop.report.stations
             operation.watch(loop, loaded, outputs.drains)

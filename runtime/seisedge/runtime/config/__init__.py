@@ -2,6 +2,7 @@
 
 from seisedge.runtime.config.alerts import AlertConfig
 from seisedge.runtime.config.file import check_metadata, load_config
+from seisedge.runtime.config.page import PageConfig, page_fault
 from seisedge.runtime.config.settings import (
     BUNDLED,
     ChannelConfig,
@@ -43,6 +44,7 @@ __all__ = [
     "Mode",
     "ModelsConfig",
     "MqttConfig",
+    "PageConfig",
     "QuakeMLConfig",
     "SensorConfig",
     "SinksConfig",
@@ -55,6 +57,7 @@ __all__ = [
     "check_metadata",
     "header_secret",
     "load_config",
+    "page_fault",
     "secret",
     "settings_of",
 ]

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from seisedge.runtime.config.formats import SECRET, format_of, text_fault
+from seisedge.runtime.config.page import page_fault
 from seisedge.runtime.config.settings import ChannelConfig, StationConfig
 from seisedge.runtime.errors import MAX_FAULTS, ConfigError, InputError
 from seisedge.runtime.files import read_up_to
@@ -94,6 +95,8 @@ def _cross_faults(config: StationConfig) -> list[str]:
     mqtt = config.sinks.mqtt
     if mqtt is not None and mqtt.password_file is not None and mqtt.username is None:
         faults.append("sinks.mqtt.password_file needs sinks.mqtt.username: a broker accepts no password without it")
+    if fault := page_fault(config.page, config.page.listen):
+        faults.append(fault)
     names = [alert.name for alert in config.alerts]
     for number, name in enumerate(names):
         if name in names[:number]:

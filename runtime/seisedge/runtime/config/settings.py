@@ -16,6 +16,7 @@ import msgspec
 
 from seisedge.runtime.config.alerts import AlertConfig
 from seisedge.runtime.config.formats import FilePath, ListenAddress, SourceUrl
+from seisedge.runtime.config.page import PageConfig
 from seisedge.runtime.config.sinks import FileMode, SinksConfig
 from seisedge.runtime.config.state_of_health import StateOfHealthConfig
 from seisedge.runtime.records.channelcode import COMPONENTS
@@ -169,6 +170,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     mode: Mode = "triggered"
     state: FilePath | None = None
     metrics: ListenAddress | None = None
+    page: PageConfig = PageConfig()
     channels: dict[str, ChannelConfig] = {}
     sensors: list[SensorConfig] = []
     models: ModelsConfig = ModelsConfig()
@@ -189,7 +191,17 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 # Settings of input, output and storage: events do not depend on them.
-WITHOUT_EFFECT_ON_EVENTS = ("source", "state", "metrics", "live", "journal", "sinks", "alerts", "state_of_health")
+WITHOUT_EFFECT_ON_EVENTS = (
+    "source",
+    "state",
+    "metrics",
+    "page",
+    "live",
+    "journal",
+    "sinks",
+    "alerts",
+    "state_of_health",
+)
 
 
 def settings_of(config: StationConfig) -> dict[str, Any]:

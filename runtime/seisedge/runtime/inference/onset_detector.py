@@ -19,6 +19,7 @@ once the probability was below `REARM_SHARE` of the threshold. The time of the o
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,7 +139,10 @@ def peaks(values: npt.NDArray[np.float32], threshold: float, *, armed: bool = Tr
 
 
 class OnsetDetector(Opener):
-    """See the module. every_block: run the model on all blocks and keep them in `blocks`, without other onsets."""
+    """See the module. every_block: run the model on all blocks and keep them in `blocks`, without other onsets.
+
+    on_block: called with the time in ns of the first hop and the probabilities of each block, as the model is run.
+    """
 
     kind = "onset"
 
@@ -150,6 +154,7 @@ class OnsetDetector(Opener):
         self.engine = engine
         self.blocks: list[Block] = []
         self.runs = 0  # of the model
+        self.on_block: Callable[[int, npt.NDArray[np.float32]], None] | None = None
         self._every_block = every_block
         self._card, self._scale = engine.card, onset_scale(engine.card)
         self._thresholds = {P: p_threshold or self._scale.p_threshold, S: self._scale.s_threshold}
@@ -244,6 +249,8 @@ class OnsetDetector(Opener):
             block = blocks.pop(hop, None)
             if block is not None and self._every_block:
                 self.blocks.append(block)
+            if block is not None and block.probabilities is not None and self.on_block is not None:
+                self.on_block(self.time_of_hop(block.first_hop), block.probabilities)
             if looked_at and block is not None and block.probabilities is not None:
                 onsets += self._onsets(block, ratios)
             else:

@@ -305,8 +305,12 @@ class Health:
         """The values of `/metrics`, without the histograms."""
         parts = (self._of_process, self._of_source, self._of_arrivals, self._of_stations)
         found = [sample for part in parts for sample in part()]
+        return [sample for sample in found if sample.value is not None] + self.outbox_samples()
+
+    def outbox_samples(self) -> list[Sample]:
+        """Those of the values of `samples` that are about the journal and the sinks."""
         with self._outbox_lock() as free:
-            found += self._of_outbox() if free else []
+            found = self._of_outbox() if free else []
         return [sample for sample in found if sample.value is not None]
 
     def _of_process(self) -> list[Sample]:

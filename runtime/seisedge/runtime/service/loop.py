@@ -18,6 +18,7 @@ from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.health import Health
+from seisedge.runtime.service.observer import Observer
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import Source
 from seisedge.runtime.station.backlog import Backlog
@@ -71,6 +72,7 @@ class Loop:
     max_stations: largest number of stations that `default` is used for; the packets of further ones are counted.
     metadata: StationXML for all stations; takes precedence over the file that a station file names. A missing channel
         or epoch raises in a run over files and is logged in a live run, where it must not stop other stations.
+    observer: receives the packets that are analysed, the lines, and the probabilities of the onset detector.
     """
 
     def __init__(  # noqa: PLR0913 - independent inputs, each used as it is
@@ -87,8 +89,10 @@ class Loop:
         backlog: Backlog | None = None,
         metadata: StationXml | None = None,
         max_stations: int = MAX_STATIONS,
+        observer: Observer | None = None,
     ) -> None:
         self._models = models
+        self._observer = observer
         self._sinks = sinks
         self._configs = configs
         self._default = default
@@ -196,6 +200,8 @@ class Loop:
                 metadata=self._metadata,
                 strict=strict,
             )
+            if self._observer is not None:
+                station.on_block = self._observer.note_block
             self.report.stations[key] = station
             self._restore(station)
         return station
@@ -243,13 +249,19 @@ class Loop:
             return
         for packet in longest:
             self._health.arrivals.note(packet, station, used=True)
+        if self._observer is not None:
+            for packet, _ in taken:
+                self._observer.note_packet(packet)
 
     def _take(self, station: Station, packet: Packet, source: Source, record: bytes) -> None:
         """Give a packet to its station. After an exception its record is set aside, and the station begins anew."""
         try:
             config = self._configs.get(station.station_id)
             self._health.state_of_health.note(packet, config.state_of_health if config is not None else {})
-            self._health.arrivals.note(packet, station, station.add(packet))
+            used = station.add(packet)
+            self._health.arrivals.note(packet, station, used)
+            if used and self._observer is not None:
+                self._observer.note_packet(packet)
             self._journal.record_packet(station, packet)
         except SeisedgeError:
             raise
@@ -305,6 +317,8 @@ class Loop:
                 continue
             if isinstance(line, Event):
                 self._health.note_event(line)
+            if self._observer is not None:
+                self._observer.note_line(line)
             for sink in self._sinks:
                 sink.write(line)
             taken_ns = monotonic_ns()  # the next line has waited for this one

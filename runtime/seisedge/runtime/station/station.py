@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from seisedge.runtime.clock import iso_from_ns, ns_from_s
 from seisedge.runtime.config import Mode, StationConfig, TriggerKind, settings_of
@@ -88,6 +90,7 @@ class Station:
         self._mode_name: Mode = mode
         self.used = False  # a sample has reached a timeline that a trigger or a model looks at
         self._drops = drops
+        self.on_block: Callable[[str, int, npt.NDArray[np.float32]], None] | None = None  # see `OnsetDetector`
         self._build_rate_hz = 0.0
         self._timelines: dict[GridSpec, Timeline] = {}
         self._carried: dict[GridSpec, dict[str, TrackCounters]] = {}  # counters of earlier timelines, by component
@@ -472,7 +475,10 @@ class Station:
         settings, engine = self._config.trigger, self._models.onset
         if self._opener_kind == "onset" and engine is not None and timeline.spec == TRIGGER_GRID:
             every_block = self._mode_name == "continuous"
-            return OnsetDetector(timeline, engine, settings.p_threshold, every_block=every_block)
+            detector = OnsetDetector(timeline, engine, settings.p_threshold, every_block=every_block)
+            if self.on_block is not None:
+                detector.on_block = functools.partial(self.on_block, self.station_id)
+            return detector
         return Trigger(timeline, settings)
 
 

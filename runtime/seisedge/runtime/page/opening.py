@@ -1,0 +1,58 @@
+"""Opening the page of a run: its address, who may see it, and whether it shares the port of the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from seisedge.runtime.config import PageConfig, StationConfig, header_secret, page_fault
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.page.access import Access
+from seisedge.runtime.page.page import Page, PageSettings
+from seisedge.runtime.page.snippets import Snippets
+from seisedge.runtime.service.health import Health
+from seisedge.runtime.service.metrics import address_from_text
+
+MIN_TOKEN = 16  # characters: not to be found by trying
+
+
+def open_page(
+    health: Health,
+    listen: str,
+    configs: Sequence[StationConfig] = (),
+    metrics: str | None = None,
+    snippets: Snippets | None = None,
+    events: Path | None = None,
+) -> Page:
+    """The page at the address `listen`, which takes precedence over that of the station files.
+
+    The other settings are those of the first station file with a [page] table; names are those of all of them. Where
+    `metrics` is the same address, the page answers `/healthz` and `/metrics` too. Events of earlier runs are read from
+    `events`, a file of JSON lines, and from those of the station files. Raises InputError for an address
+    beyond this machine without a token, FailedError if the port cannot be opened.
+    """
+    address = address_from_text(listen, "--page")
+    config = next((config.page for config in configs if config.page != PageConfig()), PageConfig())
+    if fault := page_fault(config, listen):
+        raise InputError(fault)
+    names = [one.page.name for one in configs if one.page.name is not None]
+    shared = metrics is not None and address_from_text(metrics) == address
+    settings = PageSettings(low_rate=config.low_rate, metrics=shared)
+    files = [Path(one.sinks.jsonl.path) for one in configs if one.sinks.jsonl is not None]
+    earlier = list(dict.fromkeys(files + ([events] if events is not None else [])))
+    page = Page(health, configs, Access(names, _token(config)), settings, snippets, earlier)
+    page.start(address)
+    return page
+
+
+def _token(config: PageConfig) -> str | None:
+    """The token of the page. Raises InputError where its file cannot be read or it is too short."""
+    if config.token_file is None:
+        return None
+    token = header_secret(config.token_file, "page.token_file")
+    if token is None or len(token) < MIN_TOKEN:
+        raise InputError(
+            f"page.token_file: the token in {config.token_file} has fewer than {MIN_TOKEN} characters; make one with "
+            "`head -c 24 /dev/urandom | base64`"
+        )
+    return token

@@ -1,0 +1,77 @@
+"""Privacy: messages of the station without what the page must not show: paths, URLs, hosts of sinks, secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from seisedge.runtime.config import StationConfig
+from seisedge.runtime.urls import HIDDEN
+
+MIN_LENGTH = 3  # of a setting that is looked for in messages: a shorter text is part of usual words
+PUBLIC_TABLES = ("station", "channels", "trigger", "events", "timeline", "magnitude", "mode", "sensors")
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*|\b(?:file|sds|shake-udp):\S*")
+_PATH = re.compile(r"(?<![A-Za-z0-9_*])~?/[^\s:;,'\"()]+(?:/[^\s:;,'\"()]*)*")
+_RELATIVE = re.compile(r"\b[\w.-]+/[\w./-]+\.[A-Za-z0-9]{1,12}\b")
+_ADDRESS = re.compile(r"\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]+)?\b")
+
+
+class Privacy:
+    """Replaces texts of the station files, URLs, paths and addresses in messages."""
+
+    def __init__(self, configs: Iterable[StationConfig] = ()) -> None:
+        texts = {text for config in configs for text in _private_texts(config)}
+        ordered = sorted((text for text in texts if len(text) >= MIN_LENGTH), key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+    def shown(self, message: str) -> str:
+        """The message with `…` in place of what is private."""
+        if self._known is not None:
+            message = self._known.sub(HIDDEN, message)
+        for pattern in (_URL, _PATH, _RELATIVE, _ADDRESS):
+            message = pattern.sub(HIDDEN, message)
+        return message
+
+
+def _private_texts(config: StationConfig) -> Iterator[str]:
+    """Texts of the settings of input, output and storage, with the hosts of their URLs."""
+    plain: dict[str, Any] = msgspec.to_builtins(config)
+    models = plain.pop("models")
+    for text in _texts([value for key, value in plain.items() if key not in PUBLIC_TABLES]):
+        yield from _parts(text)
+    if config.station is not None and config.station.stationxml:
+        yield from _parts(config.station.stationxml)
+    for key in ("event_type", "magnitude", "onset", "engine_cache"):
+        if models[key] not in (None, "bundled", "none"):
+            yield from _parts(models[key])
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in nested lists and tables."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The text where it may be private, and the host, user and password of a URL."""
+    if not re.search(r"[/.:@\\]", text):
+        return
+    yield text
+    try:
+        url = urlsplit(text)
+        for part in (url.hostname, url.username, url.password, url.netloc):
+            if part:
+                yield part
+    except ValueError:
+        return

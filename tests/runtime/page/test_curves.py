@@ -22,9 +22,7 @@ def _helicorder(curves: Curves, seconds: int, component: str = "Z", start_s: int
     return curves.components[component].helicorder.values(T0_S + start_s, T0_S + start_s + seconds)
 
 
-@pytest.mark.parametrize(
-    ("hz", "share"), [(0.1, 0.0), (0.3, 0.01), (3.0, 1.0), (7.3, 1.0), (17.0, 0.01), (25.0, 0.0)]
-)
+@pytest.mark.parametrize(("hz", "share"), [(0.1, 0.0), (0.3, 0.01), (3.0, 1.0), (7.3, 1.0), (17.0, 0.01), (25.0, 0.0)])
 def test_the_helicorder_has_the_band_of_local_events(hz: float, share: float) -> None:
     curves = Curves()
     for one in packets_of({"HHZ": _sine(hz, offset=1e6)}):

@@ -13,8 +13,15 @@ import { getWaveform, url } from "./wire.js";
 
 const COLUMNS = 1600;
 const STAGES = /** @type {const} */ ([
-  ["record_fill", "filling of the record"], ["transport", "transport"], ["wait", "wait"], ["assemble", "assembly"],
-  ["host_to_device", "to the device"], ["infer", "inference"], ["device_to_host", "from the device"], ["journal", "journal"], ["emit", "output"],
+  ["record_fill", "filling of the record"],
+  ["transport", "transport"],
+  ["wait", "wait"],
+  ["assemble", "assembly"],
+  ["host_to_device", "to the device"],
+  ["infer", "inference"],
+  ["device_to_host", "from the device"],
+  ["journal", "journal"],
+  ["emit", "output"],
 ]);
 
 export class EventView {
@@ -51,8 +58,11 @@ export class EventView {
       if (this.loaded !== event.id) void this.#load(event);
     } else {
       const waits = event.status !== "final" && event.status !== "retracted";
-      this.state = !snippets ? "This station keeps no waveforms: [snippets] is not set in its station file."
-        : waits ? "The waveform is written when the event is final." : "No waveform of this event is on the disk.";
+      this.state = !snippets
+        ? "This station keeps no waveforms: [snippets] is not set in its station file."
+        : waits
+          ? "The waveform is written when the event is final."
+          : "No waveform of this event is on the disk.";
       this.surface?.draw();
     }
   }
@@ -65,7 +75,10 @@ export class EventView {
     this.facts = h("div", { class: "event-facts" });
     this.download = h("p", { class: "download" });
     this.section.replaceChildren(
-      h("div", { class: "bar" }, this.head, close), h("div", { class: "plot event-plot" }, canvas), this.download, this.facts,
+      h("div", { class: "bar" }, this.head, close),
+      h("div", { class: "plot event-plot" }, canvas),
+      this.download,
+      this.facts,
     );
     this.surface = new Surface(canvas, (context, width, height) => this.#paint(context, width, height));
   }
@@ -74,11 +87,17 @@ export class EventView {
   #fill(event) {
     const onset = parse(event.onset);
     this.head?.replaceChildren(
-      h("span", { class: `kind-${event.event_type?.label ?? "none"}` }, capital(event.event_type?.label ?? "not classified").replace(".", "")),
+      h(
+        "span",
+        { class: `kind-${event.event_type?.label ?? "none"}` },
+        capital(event.event_type?.label ?? "not classified").replace(".", ""),
+      ),
       ` ${date(onset)} ${clock(onset, "tenth")} ${zone(onset)}`,
     );
     this.download?.replaceChildren(
-      ...(event.snippet ? [h("a", { href: url("/api/waveform.mseed", { event: event.id }), download: "" }, "Download as miniSEED"), " "] : []),
+      ...(event.snippet
+        ? [h("a", { href: url("/api/waveform.mseed", { event: event.id }), download: "" }, "Download as miniSEED"), " "]
+        : []),
       h("span", { class: "dim" }, event.id),
     );
     this.facts?.replaceChildren(types(event), magnitude(event), picks(event), quality(event), latency(event));
@@ -123,7 +142,8 @@ export class EventView {
     const range = { lo: NaN, hi: NaN };
     drawTimeAxis(context, { from_ms, to_ms, left, inner, y: lanes });
     const start = parse(this.event.window.start);
-    const at = (/** @type {number} */ t) => left + (inner * (Math.min(Math.max(t, from_ms), to_ms) - from_ms)) / (to_ms - from_ms);
+    const at = (/** @type {number} */ t) =>
+      left + (inner * (Math.min(Math.max(t, from_ms), to_ms) - from_ms)) / (to_ms - from_ms);
     context.fillStyle = colour("shade");
     context.fillRect(at(start), 0, at(start + 1000 * this.event.window.length_s) - at(start), lanes);
     names.forEach((name, i) => {
@@ -139,7 +159,17 @@ export class EventView {
       }
       label(context, `±${figure(half)}`, 4, y + 7, colour("dim"));
       context.fillStyle = colour("trace");
-      drawTrace(context, { track, from_ms, to_ms, x: left, width: inner, y, perUnit: (each * 0.46) / Math.max(half, 1e-30), zero: (range.lo + range.hi) / 2, limit: each / 2 });
+      drawTrace(context, {
+        track,
+        from_ms,
+        to_ms,
+        x: left,
+        width: inner,
+        y,
+        perUnit: (each * 0.46) / Math.max(half, 1e-30),
+        zero: (range.lo + range.hi) / 2,
+        limit: each / 2,
+      });
     });
     drawMarks(context, [this.event], { from_ms, to_ms, left, inner, top: 0, bottom: lanes });
   }
@@ -156,7 +186,13 @@ function types(event) {
   if (estimate === undefined) return block("Type", h("p", { class: "dim" }, "Not classified."));
   const rows = KINDS.map((kind) => {
     const part = estimate.probabilities[kind] ?? 0;
-    return h("div", { class: "meter" }, h("span", {}, kind), h("span", { class: "track" }, span(`k-${kind}`, 0, part)), h("b", {}, `${(100 * part).toFixed(1)} %`));
+    return h(
+      "div",
+      { class: "meter" },
+      h("span", {}, kind),
+      h("span", { class: "track" }, span(`k-${kind}`, 0, part)),
+      h("b", {}, `${(100 * part).toFixed(1)} %`),
+    );
   });
   return block("Type", ...rows);
 }
@@ -164,39 +200,73 @@ function types(event) {
 /** @param {Event} event */
 function magnitude(event) {
   const estimate = event.magnitude;
-  if (estimate === undefined) return block("Magnitude", h("p", { class: "dim" }, "None: see the remarks on the quality."));
+  if (estimate === undefined)
+    return block("Magnitude", h("p", { class: "dim" }, "None: see the remarks on the quality."));
   const interval = estimate.interval_90;
   const ends = interval?.map((end) => (end === null ? "open" : minus(end.toFixed(1)))).join(" to ");
   return block(
     "Magnitude",
-    h("p", { class: "value" }, `${estimate.type} ${bin(estimate)}`, h("span", { class: "dim" }, estimate.provisional ? " provisional" : "")),
-    magnitudeScale(event), h("p", { class: "ends", "aria-hidden": "true" }, ...["0", "1", "2", "3"].map((text) => h("span", {}, text))),
-    h("p", { class: "dim" }, ends ? `90 % interval ${ends}` + (estimate.value === undefined ? "" : `, mean ${minus(estimate.value.toFixed(1))}`) : "No interval: see the remarks on the quality."),
+    h(
+      "p",
+      { class: "value" },
+      `${estimate.type} ${bin(estimate)}`,
+      h("span", { class: "dim" }, estimate.provisional ? " provisional" : ""),
+    ),
+    magnitudeScale(event),
+    h("p", { class: "ends", "aria-hidden": "true" }, ...["0", "1", "2", "3"].map((text) => h("span", {}, text))),
+    h(
+      "p",
+      { class: "dim" },
+      ends
+        ? `90 % interval ${ends}` + (estimate.value === undefined ? "" : `, mean ${minus(estimate.value.toFixed(1))}`)
+        : "No interval: see the remarks on the quality.",
+    ),
   );
 }
 
 /** @param {Event} event */
 function picks(event) {
   const rows = (event.picks ?? []).map((pick) =>
-    h("p", {}, h("b", { class: pick.phase === "P" ? "ink-p" : "ink-s" }, pick.phase), ` ${clock(parse(pick.time), "tenth")} ± ${pick.uncertainty_s.toFixed(2)} s `,
-      h("span", { class: "dim" }, `${pick.channel}, ${Math.round(100 * pick.probability)} %`)));
+    h(
+      "p",
+      {},
+      h("b", { class: pick.phase === "P" ? "ink-p" : "ink-s" }, pick.phase),
+      ` ${clock(parse(pick.time), "tenth")} ± ${pick.uncertainty_s.toFixed(2)} s `,
+      h("span", { class: "dim" }, `${pick.channel}, ${Math.round(100 * pick.probability)} %`),
+    ),
+  );
   const far = distance(event);
-  return block("Distance and phases", h("p", { class: "value" }, far || "–", h("span", { class: "dim" }, far ? " from S − P" : " no pick of S")), ...rows);
+  return block(
+    "Distance and phases",
+    h("p", { class: "value" }, far || "–", h("span", { class: "dim" }, far ? " from S − P" : " no pick of S")),
+    ...rows,
+  );
 }
 
 /** @param {Event} event */
 function quality(event) {
-  const rows = event.quality.map(({ code, reason }) => h("li", {}, h("b", {}, code.replaceAll("_", " ")), ` ${reason}`));
+  const rows = event.quality.map(({ code, reason }) =>
+    h("li", {}, h("b", {}, code.replaceAll("_", " ")), ` ${reason}`),
+  );
   const { answer_s, coverage, gaps } = event.window;
-  const found = block("Quality", h("ul", {}, ...rows),
-    h("p", { class: "dim" }, `Revision ${event.revision} (${stage(event)}): ${answer_s.toFixed(0)} s after the onset, ${Math.round(100 * coverage)} % of the window, ${gaps} gaps, clock ${event.timing}.`));
+  const found = block(
+    "Quality",
+    h("ul", {}, ...rows),
+    h(
+      "p",
+      { class: "dim" },
+      `Revision ${event.revision} (${stage(event)}): ${answer_s.toFixed(0)} s after the onset, ${Math.round(100 * coverage)} % of the window, ${gaps} gaps, clock ${event.timing}.`,
+    ),
+  );
   found.classList.add("wide");
   return found;
 }
 
 /** @param {Event} event */
 function latency(event) {
-  const stages = STAGES.map(([key, name]) => /** @type {[string, number]} */ ([name, event.latency_ms[key] ?? 0])).filter(([, ms]) => ms >= 0.05);
+  const stages = STAGES.map(
+    ([key, name]) => /** @type {[string, number]} */ ([name, event.latency_ms[key] ?? 0]),
+  ).filter(([, ms]) => ms >= 0.05);
   const sum = stages.reduce((all, [, ms]) => all + ms, 0) || 1;
   const bar = h("span", { class: "stack latency", "aria-hidden": "true" });
   let from = 0;
@@ -204,8 +274,29 @@ function latency(event) {
     bar.append(span(`l-${i % 4}`, from, from + ms / sum));
     from += ms / sum;
   });
-  const list = h("dl", {}, ...stages.map(([name, ms], i) => h("div", {}, h("dt", { class: `l-${i % 4}` }, name), h("dd", {}, `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`))));
-  const found = block("Latency by stage", h("p", { class: "value" }, `${Math.round(event.latency_ms.total ?? sum)} ms`, h("span", { class: "dim" }, " from the last sample needed")), bar, list);
+  const list = h(
+    "dl",
+    {},
+    ...stages.map(([name, ms], i) =>
+      h(
+        "div",
+        {},
+        h("dt", { class: `l-${i % 4}` }, name),
+        h("dd", {}, `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`),
+      ),
+    ),
+  );
+  const found = block(
+    "Latency by stage",
+    h(
+      "p",
+      { class: "value" },
+      `${Math.round(event.latency_ms.total ?? sum)} ms`,
+      h("span", { class: "dim" }, " from the last sample needed"),
+    ),
+    bar,
+    list,
+  );
   found.classList.add("wide");
   return found;
 }

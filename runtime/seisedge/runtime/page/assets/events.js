@@ -60,7 +60,8 @@ export function magnitudeScale({ magnitude }) {
 export function sentence(event) {
   const parts = [`${clock(parse(event.onset), "tenth")}`, event.event_type?.label ?? "not classified"];
   if (event.event_type) parts.push(`probability ${Math.round(100 * event.event_type.probability)} %`);
-  if (event.magnitude) parts.push(`magnitude ${bin(event.magnitude)}${event.magnitude.provisional ? ", provisional" : ""}`);
+  if (event.magnitude)
+    parts.push(`magnitude ${bin(event.magnitude)}${event.magnitude.provisional ? ", provisional" : ""}`);
   if (event.distance_km !== undefined) parts.push(distance(event));
   parts.push(stage(event));
   for (const { code } of event.quality) if (code !== "ok") parts.push(code.replaceAll("_", " "));
@@ -69,13 +70,25 @@ export function sentence(event) {
 
 /** @param {Event} event @param {string} address @param {boolean} several whether the station is named */
 function row(event, address, several) {
-  const link = h("a", { href: address, class: `row ${event.status}`, "data-event": event.id, "aria-label": sentence(event) });
+  const link = h("a", {
+    href: address,
+    class: `row ${event.status}`,
+    "data-event": event.id,
+    "aria-label": sentence(event),
+  });
   const kind = event.event_type?.label;
   const time = h("span", { class: "time" }, clock(parse(event.onset), "tenth"));
   const type = h("span", { class: `type kind-${kind ?? "none"}` }, kind ?? "not classified");
   if (event.event_type) type.append(h("b", {}, ` ${Math.round(100 * event.event_type.probability)} %`));
   const magnitude = h("span", { class: "magnitude" }, event.magnitude ? `M ${bin(event.magnitude)}` : "");
-  link.append(time, type, magnitude, h("span", { class: "where" }, several ? event.station : distance(event)), typeBar(event), magnitudeScale(event));
+  link.append(
+    time,
+    type,
+    magnitude,
+    h("span", { class: "where" }, several ? event.station : distance(event)),
+    typeBar(event),
+    magnitudeScale(event),
+  );
   const remarks = event.quality.filter(({ code }) => code !== "ok").map(({ code }) => code.replaceAll("_", " "));
   const foot = h("span", { class: "remarks", title: event.quality.map(({ reason }) => reason).join("\n") });
   if (event.status !== "final") foot.append(h("b", {}, stage(event)), remarks.length > 0 ? " · " : "");
@@ -105,7 +118,9 @@ export class EventList {
 
   /** Newest first. */
   sorted() {
-    return [...this.events.values()].sort((a, b) => (a.onset < b.onset ? 1 : a.onset > b.onset ? -1 : a.id < b.id ? 1 : -1));
+    return [...this.events.values()].sort((a, b) =>
+      a.onset < b.onset ? 1 : a.onset > b.onset ? -1 : a.id < b.id ? 1 : -1,
+    );
   }
 
   /**
@@ -141,6 +156,18 @@ export class EventList {
   }
 
   draw() {
+    const wanted = this.#wanted();
+    const focused = this.list.contains(document.activeElement) && document.activeElement?.getAttribute("data-event");
+    this.#replace(wanted);
+    if (focused) this.rows.get(focused)?.focus({ preventScroll: true }); // its row was perhaps replaced
+    const keep = new Set(wanted);
+    for (const [key, item] of this.rows) if (!keep.has(item)) this.rows.delete(key);
+    this.empty.hidden = !this.known || this.events.size > 0;
+    setText(this.note, this.events.size === 0 ? "" : `${this.events.size} listed`);
+  }
+
+  /** The rows as they should be, with a heading for each day. */
+  #wanted() {
     const wanted = [];
     let day = "";
     for (const event of this.sorted()) {
@@ -152,24 +179,18 @@ export class EventList {
       else item.removeAttribute("aria-current");
       wanted.push(item);
     }
-    const focused = document.activeElement?.getAttribute("data-event");
-    const within = this.list.contains(document.activeElement);
+    return wanted;
+  }
+
+  /** Rows that stay are not moved: the place in the list, a selection and the focus stay as well. @param {HTMLElement[]} wanted */
+  #replace(wanted) {
+    const keep = new Set(/** @type {Node[]} */ (wanted));
+    for (const item of [...this.list.childNodes]) if (!keep.has(item)) item.remove();
     let at = this.list.firstChild;
     for (const item of wanted) {
       if (item === at) at = at.nextSibling;
       else this.list.insertBefore(item, at);
     }
-    while (at !== null) {
-      const next = at.nextSibling;
-      this.list.removeChild(at);
-      at = next;
-    }
-    if (within && focused) this.rows.get(focused)?.focus({ preventScroll: true }); // its row was replaced
-    const keep = new Set(wanted);
-    for (const [key, item] of this.rows) if (!keep.has(item)) this.rows.delete(key);
-    this.empty.hidden = !this.known || this.events.size > 0;
-    if (!this.empty.hidden) setText(this.empty, "No events yet. They appear here about three seconds after their onset.");
-    setText(this.note, this.events.size === 0 ? "" : `${this.events.size} listed`);
   }
 
   /** @param {string} key @param {() => HTMLElement} make */

@@ -16,7 +16,8 @@ function sign(status) {
 }
 
 /** @param {string | number | null | undefined} clockText */
-const clockWord = (clockText) => (clockText === null || clockText === undefined ? "–" : typeof clockText === "number" ? `${clockText} %` : clockText);
+const clockWord = (clockText) =>
+  clockText === null || clockText === undefined ? "–" : typeof clockText === "number" ? `${clockText} %` : clockText;
 
 /**
  * @param {HTMLElement} sentence
@@ -55,7 +56,11 @@ function showPairs(list, pairs) {
 
 /** The middle of the latest latencies. @param {Event[]} events */
 function latency(events) {
-  const totals = events.slice(0, 20).map((event) => event.latency_ms.total ?? NaN).filter(Number.isFinite).sort((a, b) => a - b);
+  const totals = events
+    .slice(0, 20)
+    .map((event) => event.latency_ms.total ?? NaN)
+    .filter(Number.isFinite)
+    .sort((a, b) => a - b);
   const middle = totals[Math.floor(totals.length / 2)];
   return middle === undefined ? "–" : middle < 9950 ? `${figure(Math.round(middle))} ms` : age(middle / 1000);
 }
@@ -87,20 +92,39 @@ export function showDetails(inner, station, state) {
   const its = state.stations.find((one) => one.station === station);
   const groups = /** @type {[string, [string, string][]][]} */ ([
     ["Channels", pairs(its?.channels)],
-    ["State of health", Object.entries(its?.state_of_health ?? {}).map(([name, one]) => [`${name} ${one.what}`, `${figure(one.value)} ${one.unit}`])],
+    [
+      "State of health",
+      Object.entries(its?.state_of_health ?? {}).map(([name, one]) => [
+        `${name} ${one.what}`,
+        `${figure(one.value)} ${one.unit}`,
+      ]),
+    ],
     ["Models", pairs(engines)],
     ["Delivery", (sinks ?? []).map(({ sink, ...rest }) => [sink, waiting(rest)])],
-    ["Machine", [
-      ...(typeof free === "number" ? [/** @type {[string, string]} */ (["free on the disk", `${figure(free / 1e9)} GB`])] : []),
-      ...(typeof behind === "number" ? [/** @type {[string, string]} */ (["behind the stream", age(behind)])] : []),
-    ]],
+    [
+      "Machine",
+      [
+        ...(typeof free === "number"
+          ? [/** @type {[string, string]} */ (["free on the disk", `${figure(free / 1e9)} GB`])]
+          : []),
+        ...(typeof behind === "number" ? [/** @type {[string, string]} */ (["behind the stream", age(behind)])] : []),
+      ],
+    ],
   ]);
   const shown = groups.filter(([, list]) => list.length > 0);
   const key = JSON.stringify(shown);
   if (inner.dataset.key === key) return;
   inner.dataset.key = key;
-  inner.replaceChildren(...shown.map(([title, list]) =>
-    h("div", { class: "block" }, h("h3", {}, title), h("dl", {}, ...list.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)])))));
+  inner.replaceChildren(
+    ...shown.map(([title, list]) =>
+      h(
+        "div",
+        { class: "block" },
+        h("h3", {}, title),
+        h("dl", {}, ...list.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)])),
+      ),
+    ),
+  );
 }
 
 /** @param {{connected?: number | null, waiting_lines?: number | null, oldest_waiting_seconds?: number | null, down_seconds?: number | null}} sink */
@@ -121,8 +145,17 @@ function pairs(part) {
 /** @param {unknown} value @returns {string} */
 function plain(value) {
   if (value === null || value === undefined) return "–";
-  if (typeof value === "object") return Object.entries(value).map(([name, one]) => `${name.replaceAll("_", " ")} ${plain(one)}`).join(", ");
-  return typeof value === "number" ? figure(value) : typeof value === "boolean" ? (value ? "yes" : "no") : String(value);
+  if (typeof value === "object")
+    return Object.entries(value)
+      .map(([name, one]) => `${name.replaceAll("_", " ")} ${plain(one)}`)
+      .join(", ");
+  return typeof value === "number"
+    ? figure(value)
+    : typeof value === "boolean"
+      ? value
+        ? "yes"
+        : "no"
+      : String(value);
 }
 
 /** @param {HTMLElement} rows @param {State} state @param {(station: string) => string} address */
@@ -132,15 +165,26 @@ export function showTable(rows, state, address) {
   rows.dataset.key = key;
   const focused = document.activeElement?.getAttribute("href");
   const within = rows.contains(document.activeElement);
-  rows.replaceChildren(...state.stations.map((one) => h("tr", {},
-    h("th", { scope: "row" }, h("a", { href: address(one.station) }, one.station)),
-    h("td", {}, sign(one.status), ` ${one.status}`, h("span", { class: "why" }, one.reasons.join("; "))),
-    h("td", { class: "num" }, age(one.data_age_s)),
-    h("td", {}, one.components.join(" ") || "–"),
-    h("td", {}, clockWord(one.clock)),
-    h("td", { class: "num" }, one.gaps_last_hour === null ? "–" : String(one.gaps_last_hour)),
-    h("td", { class: "num" }, String(one.events_24h)),
-    h("td", {}, one.last_event_ms === null ? "–" : `${date(one.last_event_ms).slice(5)} ${clock(one.last_event_ms)}`),
-  )));
-  if (within && focused) for (const link of rows.querySelectorAll("a")) if (link.getAttribute("href") === focused) link.focus();
+  rows.replaceChildren(
+    ...state.stations.map((one) =>
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, h("a", { href: address(one.station) }, one.station)),
+        h("td", {}, sign(one.status), ` ${one.status}`, h("span", { class: "why" }, one.reasons.join("; "))),
+        h("td", { class: "num" }, age(one.data_age_s)),
+        h("td", {}, one.components.join(" ") || "–"),
+        h("td", {}, clockWord(one.clock)),
+        h("td", { class: "num" }, one.gaps_last_hour === null ? "–" : String(one.gaps_last_hour)),
+        h("td", { class: "num" }, String(one.events_24h)),
+        h(
+          "td",
+          {},
+          one.last_event_ms === null ? "–" : `${date(one.last_event_ms).slice(5)} ${clock(one.last_event_ms)}`,
+        ),
+      ),
+    ),
+  );
+  if (within && focused)
+    for (const link of rows.querySelectorAll("a")) if (link.getAttribute("href") === focused) link.focus();
 }

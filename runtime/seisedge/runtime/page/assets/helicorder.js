@@ -12,6 +12,8 @@ const ROWS = 24;
 const DAY_S = 86_400;
 const HOUR_MS = 3_600_000;
 const AXIS = 18;
+const AGAIN_MS = 60_000; // the filter holds samples back, and packets come late
+const HELD_BACK_MS = 10_000; // by the filter and in records: not yet a gap
 const OVERLAP = 1.5; // heights of a row that a trace may reach into its neighbours
 export const MOST_MARKS = 300;
 
@@ -36,6 +38,9 @@ export class Helicorder {
     this.links = new Map();
     this.current = "";
     this.columnsPerHour = 0;
+    this.now_ms = 0;
+    /** The hours from the one to the other have been received. */
+    this.oldest_ms = this.newest_ms = 0;
     /** Raised with each new choice: the answers for an older one are dropped. */
     this.turn = 0;
     this.loading = false;
@@ -65,38 +70,30 @@ export class Helicorder {
     this.turn += 1;
     this.track.clear();
     this.loading = false;
-    this.oldest_ms = 0;
+    this.oldest_ms = this.newest_ms = 0;
+    this.columnsPerHour = this.#wanted();
   }
 
   /** Columns an hour that the screen can show. */
   #wanted() {
-    const pixels = Math.max(this.surface.canvas.parentElement?.clientWidth ?? 0, 300) * Math.min(window.devicePixelRatio || 1, 2);
+    const pixels =
+      Math.max(this.surface.canvas.parentElement?.clientWidth ?? 0, 300) * Math.min(window.devicePixelRatio || 1, 2);
     return Math.min(Math.ceil((pixels * ROWS) / this.hours), 3600);
   }
 
   /** First what is new, then what is older, an hour at a time, until the drum is full. @param {number} now_ms */
-  async update(now_ms = this.now_ms ?? 0) {
+  async update(now_ms = this.now_ms) {
     this.now_ms = now_ms;
     this.asked = true;
     if (this.loading || now_ms === 0) return;
+    if (Math.abs(now_ms - this.newest_ms) > HOUR_MS) this.#forget(); // the first time, after a pause, on another timeline
     this.loading = true;
     const turn = this.turn;
-    this.columnsPerHour ||= this.#wanted();
-    if (this.track.end === 0) this.columnsPerHour = this.#wanted();
     try {
-      if (this.track.end_ms > now_ms + HOUR_MS) this.#forget();
-      const begin = now_ms - this.hours * HOUR_MS;
-      const fresh = Math.max(this.track.end_ms - 2000, begin, now_ms - HOUR_MS);
-      const whole = this.track.end_ms !== 0 && this.track.end_ms >= now_ms - HOUR_MS;
-      if (!whole) this.oldest_ms = now_ms;
-      await this.#load(whole ? fresh : Math.max(now_ms - HOUR_MS, begin), now_ms, turn);
-      if (!whole) this.oldest_ms = Math.max(now_ms - HOUR_MS, begin);
-      while (turn === this.turn && (this.oldest_ms ?? now_ms) > begin) {
-        const to = this.oldest_ms ?? now_ms;
-        const from = Math.max(to - HOUR_MS, begin);
-        await this.#load(from, to, turn);
-        if (turn === this.turn) this.oldest_ms = from;
-      }
+      if (this.newest_ms === 0) this.oldest_ms = now_ms;
+      else await this.#load(Math.max(this.newest_ms - AGAIN_MS, this.oldest_ms), now_ms, turn);
+      if (turn === this.turn) this.newest_ms = now_ms;
+      await this.#older(now_ms - this.hours * HOUR_MS, turn);
       if (turn === this.turn) this.onFault("");
     } catch (error) {
       if (turn === this.turn) this.onFault(error instanceof Error ? error.message : String(error));
@@ -106,11 +103,25 @@ export class Helicorder {
     }
   }
 
+  /** @param {number} begin @param {number} turn */
+  async #older(begin, turn) {
+    while (turn === this.turn && this.oldest_ms > begin) {
+      const from = Math.max(this.oldest_ms - HOUR_MS, begin);
+      await this.#load(from, this.oldest_ms, turn);
+      if (turn === this.turn) this.oldest_ms = from;
+    }
+  }
+
   /** @param {number} from @param {number} to @param {number} turn */
   async #load(from, to, turn) {
+    if (to <= from) return;
     const columns = Math.max(Math.ceil(((to - from) / HOUR_MS) * this.columnsPerHour), 1);
     const answer = await getColumns("/api/helicorder", {
-      station: this.station, component: this.component, from: Math.floor(from), to: Math.ceil(to), columns,
+      station: this.station,
+      component: this.component,
+      from: Math.floor(from),
+      to: Math.ceil(to),
+      columns,
     });
     if (turn !== this.turn) return;
     this.track.add(answer);
@@ -144,17 +155,28 @@ export class Helicorder {
     const each = (height - AXIS - 6) / ROWS;
     const newest = this.track.end_ms;
     const full = this.#full();
-    const now = Math.max(this.now_ms ?? 0, newest) || Date.now();
+    const now = Math.max(this.now_ms, newest) || Date.now();
     const begin = (Math.ceil(now / this.row_ms) - ROWS) * this.row_ms;
     const shape = { begin, left, inner, each, full };
     this.#grid(context, shape, height);
     for (let row = 0; row < ROWS; row++) this.#row(context, row, shape, right);
-    if (Number.isNaN(full)) label(context, this.loading ? "loading" : this.asked ? "no data in these hours" : "no samples yet", left + inner / 2, height / 2, colour("dim"), "center");
+    if (Number.isNaN(full))
+      label(
+        context,
+        this.loading ? "loading" : this.asked ? "no data in these hours" : "no samples yet",
+        left + inner / 2,
+        height / 2,
+        colour("dim"),
+        "center",
+      );
     else for (const event of this.events) this.#colourEvent(context, event, shape);
     this.#place(shape);
     const text = Number.isNaN(full) ? "" : `a row is ±${figure(full)} counts, band-passed`;
     if (this.note.textContent !== text) this.note.textContent = text;
-    this.surface.canvas.setAttribute("aria-label", `Helicorder: ${this.hours} hours of component ${this.component}, ${this.events.length} events`);
+    this.surface.canvas.setAttribute(
+      "aria-label",
+      `Helicorder: ${this.hours} hours of component ${this.component}, ${this.events.length} events`,
+    );
   }
 
   /** @param {CanvasRenderingContext2D} context @param {Shape} shape @param {number} height */
@@ -166,7 +188,14 @@ export class Helicorder {
       context.fillRect(x, 0, 1, ROWS * each + 6);
       const text = step < 60_000 ? `+${t / 1000} s` : `+${t / 60_000}`;
       const last = t + step > this.row_ms;
-      label(context, last && step >= 60_000 ? `${text} min` : text, x, height - AXIS / 2, colour("dim"), t === 0 ? "left" : last ? "right" : "center");
+      label(
+        context,
+        last && step >= 60_000 ? `${text} min` : text,
+        x,
+        height - AXIS / 2,
+        colour("dim"),
+        t === 0 ? "left" : last ? "right" : "center",
+      );
     }
   }
 
@@ -180,20 +209,38 @@ export class Helicorder {
   #row(context, row, { begin, left, inner, each, full }, right) {
     const from_ms = begin + row * this.row_ms;
     const y = (row + 0.5) * each + 3;
-    const ahead = from_ms > (this.now_ms ?? 0);
+    const ahead = from_ms > this.now_ms;
     const every = each < 11 ? 2 : 1;
     if (row % every === 0) {
       const midnight = new Date(from_ms).getUTCHours() + new Date(from_ms).getUTCMinutes() === 0;
-      label(context, midnight ? date(from_ms).slice(5) : utc(from_ms), left - 5, y, colour(midnight ? "ink" : "dim"), "right");
+      label(
+        context,
+        midnight ? date(from_ms).slice(5) : utc(from_ms),
+        left - 5,
+        y,
+        colour(midnight ? "ink" : "dim"),
+        "right",
+      );
       if (right > 4) label(context, clock(from_ms, "minute"), left + inner + 5, y, colour("dim"));
     }
     if (Number.isNaN(full) || ahead) return;
     context.fillStyle = colour("gap");
-    const known = { from_ms: Math.max(from_ms, this.oldest_ms ?? 0), to_ms: Math.min(from_ms + this.row_ms, this.track.end_ms) };
+    const known = {
+      from_ms: Math.max(from_ms, this.oldest_ms),
+      to_ms: Math.min(from_ms + this.row_ms, this.newest_ms - HELD_BACK_MS),
+    };
     gaps(context, this.track, known, (t) => left + (inner * (t - from_ms)) / this.row_ms, y - each * 0.34, each * 0.68);
     context.fillStyle = colour(row % 2 ? "trace2" : "trace");
     drawTrace(context, {
-      track: this.track, from_ms, to_ms: from_ms + this.row_ms, x: left, width: inner, y, perUnit: each / 2 / full, zero: 0, limit: each * OVERLAP,
+      track: this.track,
+      from_ms,
+      to_ms: from_ms + this.row_ms,
+      x: left,
+      width: inner,
+      y,
+      perUnit: each / 2 / full,
+      zero: 0,
+      limit: each * OVERLAP,
     });
   }
 
@@ -203,7 +250,7 @@ export class Helicorder {
     const end = Math.max(parse(event.window.start) + 1000 * event.window.length_s, onset + (2.5 * this.row_ms) / inner);
     if (event.status === "retracted") return;
     context.fillStyle = colour(event.event_type?.label ?? "dim");
-    for (let from_ms = onset; from_ms < end; ) {
+    for (let from_ms = onset; from_ms < end;) {
       const row = Math.floor((from_ms - begin) / this.row_ms);
       const rowEnd = begin + (row + 1) * this.row_ms;
       const to_ms = Math.min(end, rowEnd);
@@ -214,7 +261,15 @@ export class Helicorder {
         const y = (row + 0.5) * each + 3;
         const start = rowEnd - this.row_ms + (x - left) / scale;
         drawTrace(context, {
-          track: this.track, from_ms: start, to_ms: start + width / scale, x, width, y, perUnit: each / 2 / full, zero: 0, limit: each * OVERLAP,
+          track: this.track,
+          from_ms: start,
+          to_ms: start + width / scale,
+          x,
+          width,
+          y,
+          perUnit: each / 2 / full,
+          zero: 0,
+          limit: each * OVERLAP,
         });
       }
       from_ms = to_ms;

@@ -11,9 +11,14 @@ import { getColumns } from "./wire.js";
 const KEPT_MS = 600_000;
 const STEP_MS = 100;
 const LATE_MS = 5000; // packets out of order
+const DEAD_MS = 60_000; // a component this far behind the others is not waited for
 const AGAIN_MS = 60_000; // probabilities that are missing for longer than this stay missing
 const COMPONENTS = ["Z", "N", "E"];
-export const CLASSES = /** @type {const} */ ([["tectonic", 3], ["non-tectonic", 4], ["noise", 2]]);
+export const CLASSES = /** @type {const} */ ([
+  ["tectonic", 3],
+  ["non-tectonic", 4],
+  ["noise", 2],
+]);
 const AXIS = 18;
 
 export class Live {
@@ -29,6 +34,8 @@ export class Live {
     this.events = [];
     this.components = COMPONENTS;
     this.end_ms = 0;
+    /** Up to here all components that send have been received. */
+    this.known_ms = 0;
     this.busy = false;
     /** Told when new columns are there, and when not. @type {(sentence: string) => void} */
     this.onFault = () => undefined;
@@ -54,14 +61,12 @@ export class Live {
       if (ends.length === 0) return;
       const end_ms = Math.max(...ends);
       if (end_ms < this.end_ms - KEPT_MS) this.#clear(); // the station began anew, on another timeline
-      const wanted = Object.entries(newest_ms).filter(([name]) => this.tracks.has(name));
-      const answers = await Promise.allSettled([
-        ...wanted.map(([name, to]) => this.#traces(name, to, columns)),
-        this.#probabilities(end_ms),
-      ]);
+      const answers = await Promise.allSettled([this.#traces(newest_ms, end_ms, columns), this.#probabilities(end_ms)]);
       this.end_ms = Math.max(end_ms, this.end_ms);
       const failed = answers.find((answer) => answer.status === "rejected"); // the others are drawn nevertheless
-      this.onFault(failed === undefined ? "" : failed.reason instanceof Error ? failed.reason.message : String(failed.reason));
+      this.onFault(
+        failed === undefined ? "" : failed.reason instanceof Error ? failed.reason.message : String(failed.reason),
+      );
     } finally {
       this.busy = false;
       this.surface.draw();
@@ -70,17 +75,32 @@ export class Live {
 
   #clear() {
     for (const track of [...this.tracks.values(), this.probabilities]) track.clear();
-    this.end_ms = 0;
+    this.end_ms = this.known_ms = 0;
   }
 
-  /** The newest columns once more, for packets that came late, and what is new. @param {string} component @param {number} newest_ms @param {number} columns */
-  async #traces(component, newest_ms, columns) {
-    const track = this.tracks.get(component);
-    if (track === undefined || newest_ms <= track.end_ms - STEP_MS) return;
-    const to = Math.ceil(newest_ms / STEP_MS) * STEP_MS;
-    const from = Math.max(track.end_ms - LATE_MS, to - KEPT_MS);
-    const most = Math.min((to - from) / STEP_MS, columns);
-    track.add(await getColumns("/api/envelope", { station: this.station, component, from, to, columns: most }));
+  /**
+   * All components in one answer. Each is asked for from its own newest sample on, less some time for late packets.
+   * @param {Record<string, number>} newest_ms
+   * @param {number} end_ms
+   * @param {number} columns
+   */
+  async #traces(newest_ms, end_ms, columns) {
+    const names = Object.keys(newest_ms).filter((name) => this.tracks.has(name));
+    const to = Math.ceil(end_ms / STEP_MS) * STEP_MS;
+    const from = Math.floor((this.known_ms - LATE_MS) / STEP_MS) * STEP_MS;
+    const begin = Math.max(from, to - KEPT_MS);
+    if (names.length === 0 || begin >= to || end_ms <= this.end_ms) return;
+    const most = Math.min((to - begin) / STEP_MS, columns);
+    const answer = await getColumns("/api/envelope", {
+      station: this.station,
+      component: names.join(""),
+      from: begin,
+      to,
+      columns: most,
+    });
+    names.forEach((name, channel) => this.tracks.get(name)?.add(answer, channel));
+    const recent = Object.values(newest_ms).filter((newest) => newest > end_ms - DEAD_MS);
+    this.known_ms = Math.min(...recent);
   }
 
   /** From the first column on that was not there yet: the detector works in blocks, behind the samples. @param {number} newest_ms */
@@ -108,14 +128,19 @@ export class Live {
     const classes = Math.round(lanes * 0.1);
     const each = (lanes - onset - classes) / 3;
     if (this.end_ms !== 0) drawTimeAxis(context, { from_ms, to_ms, left, inner, y: lanes });
-    const sizes = COMPONENTS.map((name, i) => this.#lane(context, name, { from_ms, to_ms, left, inner, y: each * (i + 0.5), each }));
+    const sizes = COMPONENTS.map((name, i) =>
+      this.#lane(context, name, { from_ms, to_ms, left, inner, y: each * (i + 0.5), each }),
+    );
     this.#classes(context, { from_ms, to_ms, left, inner, y: 3 * each + onset, height: classes });
     this.#onsets(context, { from_ms, to_ms, left, inner, y: 3 * each, height: onset });
     drawMarks(context, this.events, { from_ms, to_ms, left, inner, top: 0, bottom: 3 * each + onset });
     const largest = Math.max(0, ...sizes.filter(Number.isFinite));
     const text = largest > 0 ? `largest amplitude ${figure(largest)} counts; to ${clock(this.end_ms, "tenth")}` : "";
     if (this.note.textContent !== text) this.note.textContent = text;
-    this.surface.canvas.setAttribute("aria-label", `Live traces of the components Z, N and E over ${this.span_ms / 1000} seconds, with probabilities`);
+    this.surface.canvas.setAttribute(
+      "aria-label",
+      `Live traces of the components Z, N and E over ${this.span_ms / 1000} seconds, with probabilities`,
+    );
   }
 
   /**
@@ -140,9 +165,26 @@ export class Live {
     const half = Math.max((range.hi - range.lo) / 2, 1e-30);
     context.fillStyle = colour("gap");
     const shown = (this.end_ms - from_ms) / (to_ms - from_ms); // beyond the newest sample nothing is missing yet
-    drawGaps(context, track, { from_ms, to_ms: this.end_ms - STEP_MS, x: left, width: inner * shown, y: y - each / 2, height: each });
+    drawGaps(context, track, {
+      from_ms,
+      to_ms: this.end_ms - STEP_MS,
+      x: left,
+      width: inner * shown,
+      y: y - each / 2,
+      height: each,
+    });
     context.fillStyle = colour("trace");
-    drawTrace(context, { track, from_ms, to_ms, x: left, width: inner, y, perUnit: (each * 0.46) / half, zero, limit: each / 2 });
+    drawTrace(context, {
+      track,
+      from_ms,
+      to_ms,
+      x: left,
+      width: inner,
+      y,
+      perUnit: (each * 0.46) / half,
+      zero,
+      limit: each / 2,
+    });
     return half;
   }
 
@@ -151,7 +193,10 @@ export class Live {
     const track = this.probabilities;
     label(context, "P S", 4, y + height / 2, colour("ink"));
     const range = { lo: 0, hi: 0 };
-    for (const [name, channel] of /** @type {const} */ ([["p", 0], ["s", 1]])) {
+    for (const [name, channel] of /** @type {const} */ ([
+      ["p", 0],
+      ["s", 1],
+    ])) {
       context.strokeStyle = colour(name);
       context.lineWidth = 1.25;
       context.beginPath();
@@ -205,7 +250,14 @@ export function drawTimeAxis(context, { from_ms, to_ms, left, inner, y }) {
     context.fillStyle = colour("grid");
     context.fillRect(Math.round(x), 0, 1, y);
     const align = x > left + inner - 26 ? "right" : x < left + 26 ? "left" : "center";
-    label(context, clock(t, step < 60_000 ? "second" : "minute"), Math.min(x, left + inner), y + AXIS / 2 + 1, colour("dim"), align);
+    label(
+      context,
+      clock(t, step < 60_000 ? "second" : "minute"),
+      Math.min(x, left + inner),
+      y + AXIS / 2 + 1,
+      colour("dim"),
+      align,
+    );
   }
 }
 

@@ -22,7 +22,13 @@ const AVAILABILITY_MS = 600_000;
 const AVAILABILITY_DAYS = 7;
 const DAY_MS = 86_400_000;
 const LINKS = /** @type {Record<import("./feed.js").Link, string>} */ ({
-  connecting: "connecting", live: "live", polling: "every 10 s", low: "every minute", refused: "refused", lost: "no connection", paused: "paused",
+  connecting: "connecting",
+  live: "live",
+  polling: "every 10 s",
+  low: "every minute",
+  refused: "refused",
+  lost: "no connection",
+  paused: "paused",
 });
 
 const element = (/** @type {string} */ id) => byId(id, HTMLElement);
@@ -70,7 +76,8 @@ const availability = new Surface(byId("availability-canvas", HTMLCanvasElement),
 function openStation(id) {
   live = new Live(id, byId("live-canvas", HTMLCanvasElement), element("live-note"));
   helicorder = new Helicorder(
-    id, { canvas: byId("helicorder-canvas", HTMLCanvasElement), marks: element("marks"), note: element("helicorder-note") },
+    id,
+    { canvas: byId("helicorder-canvas", HTMLCanvasElement), marks: element("marks"), note: element("helicorder-note") },
     (event) => address(id, event),
   );
   spectrogram = new Spectrogram(id, byId("spectrogram-canvas", HTMLCanvasElement), element("spectrogram-note"));
@@ -79,7 +86,8 @@ function openStation(id) {
   spectrogram.onFault = (text) => fault("spectrogram", text);
   live.show(1000 * Number(byId("window", HTMLSelectElement).value));
   helicorder.choose({
-    hours: Number(byId("hours", HTMLSelectElement).value), amplitude: Number(byId("amplitude", HTMLSelectElement).value),
+    hours: Number(byId("hours", HTMLSelectElement).value),
+    amplitude: Number(byId("amplitude", HTMLSelectElement).value),
   });
 }
 
@@ -109,20 +117,31 @@ function onState(next) {
   if (station === null && next.stations.length === 1) station = next.stations[0]?.station ?? null;
   const one = next.stations.find((entry) => entry.station === station);
   const several = station === null && next.stations.length > 1;
+  showHead(next, one, several);
+  if (several) showTable(element("rows"), next, (id) => address(id));
+  if (one !== undefined) onStation(one, next);
+  announceStatus(one?.status ?? next.health.status);
+}
+
+/** @param {State} next @param {StationState | undefined} one @param {boolean} several */
+function showHead(next, one, several) {
   element("stations").hidden = !several;
   element("traces").hidden = several || one === undefined;
   element("facts").hidden = element("more").hidden = one === undefined;
   document.body.classList.toggle("several", several);
-  setText(element("title"), several ? `${next.stations.length} stations` : (station ?? ""));
-  document.title = `${one?.status && one.status !== "ok" ? `${one.status}: ` : ""}${several ? "stations" : (station ?? "seisedge")} – seisedge`;
-  setText(element("version"), `seisedge ${next.version}`);
   list.several = several;
-  if (several) showTable(element("rows"), next, (id) => address(id));
+  const name = several ? `${next.stations.length} stations` : (station ?? "");
   const whole = { status: next.health.status, sentence: next.sentence, reasons: next.health.reasons };
+  const shown = asked && one ? one : whole;
   const unknown = station !== null && one === undefined;
-  showSentence(element("sentence"), element("reasons"), unknown ? { ...whole, sentence: `No station ${station} here. ${next.sentence}` } : (asked && one) || whole);
-  if (one !== undefined) onStation(one, next);
-  announceStatus(one?.status ?? next.health.status);
+  setText(element("title"), name);
+  document.title = `${shown.status === "ok" ? "" : `${shown.status}: `}${name || "seisedge"} – seisedge`;
+  setText(element("version"), `seisedge ${next.version}`);
+  showSentence(
+    element("sentence"),
+    element("reasons"),
+    unknown ? { ...whole, sentence: `There is no station ${station} here. ${capital(next.sentence)}` } : shown,
+  );
 }
 
 /** @param {StationState} one @param {State} next */
@@ -376,7 +395,11 @@ function paintAvailability(context, width, height) {
     context.fillRect(Math.round(x(day)), 0, 1, height - 12);
     if (x(day) < width - 34) label(context, date(day).slice(5), x(day) + 3, height - 6, colour("dim"));
   }
-  if (spans !== null) setText(element("availability-note"), `${((100 * there) / (to - from)).toFixed(1)} % of the last ${AVAILABILITY_DAYS} days`);
+  if (spans !== null)
+    setText(
+      element("availability-note"),
+      `${((100 * there) / (to - from)).toFixed(1)} % of the last ${AVAILABILITY_DAYS} days`,
+    );
 }
 
 // ---- clock -----------------------------------------------------------------------------------------------------
@@ -386,7 +409,10 @@ function showTime() {
   setText(element("clock"), `${date(now)} ${clock(now)}`);
   setText(element("zone"), zone(now));
   const kb = received.bytes / 1000;
-  setText(element("received"), `${kb < 1000 ? `${kb.toFixed(0)} kB` : `${(kb / 1000).toFixed(1)} MB`} of data received`);
+  setText(
+    element("received"),
+    `${kb < 1000 ? `${kb.toFixed(0)} kB` : `${(kb / 1000).toFixed(1)} MB`} of data received`,
+  );
   const silent_s = (performance.now() - lastReport) / 1000;
   document.body.classList.toggle("stale", silent_s > (feed.low ? 90 : 25));
 }

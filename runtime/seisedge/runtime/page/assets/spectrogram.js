@@ -7,7 +7,15 @@ import { getAnswer } from "./wire.js";
 /** @typedef {import("./types.d.ts").Columns} Columns */
 
 /** Dark blue to pale yellow, of even steps in lightness (cividis): also for readers who do not see all colours. */
-const STOPS = [[0, 32, 77], [35, 62, 108], [87, 93, 109], [124, 123, 120], [165, 154, 117], [209, 188, 99], [255, 234, 70]];
+const STOPS = [
+  [0, 32, 77],
+  [35, 62, 108],
+  [87, 93, 109],
+  [124, 123, 120],
+  [165, 154, 117],
+  [209, 188, 99],
+  [255, 234, 70],
+];
 
 export class Spectrogram {
   /** @param {string} station @param {HTMLCanvasElement} canvas @param {HTMLElement} note */
@@ -32,7 +40,12 @@ export class Spectrogram {
     if (!this.on || this.busy || to_ms <= 0) return;
     this.busy = true;
     try {
-      const { columns, headers } = await getAnswer("/api/spectrogram", { station: this.station, component, from: Math.floor(from_ms), to: Math.ceil(to_ms) });
+      const { columns, headers } = await getAnswer("/api/spectrogram", {
+        station: this.station,
+        component,
+        from: Math.floor(from_ms),
+        to: Math.ceil(to_ms),
+      });
       this.columns = columns;
       this.row_hz = Number(headers.get("Seisedge-Row-Hz")) || 1;
       [this.from_ms, this.to_ms] = [from_ms, to_ms];
@@ -68,11 +81,7 @@ export class Spectrogram {
         const value = values[column * channels + row] ?? NaN;
         if (Number.isNaN(value)) continue; // transparent: a gap
         const at = 4 * ((channels - 1 - row) * n + column);
-        const place = Math.min(Math.max((value - low) / (high - low), 0), 1) * (STOPS.length - 1);
-        const below = STOPS[Math.floor(place)] ?? [0, 0, 0];
-        const above = STOPS[Math.ceil(place)] ?? below;
-        for (let c = 0; c < 3; c++) pixels.data[at + c] = (below[c] ?? 0) + ((above[c] ?? 0) - (below[c] ?? 0)) * (place % 1);
-        pixels.data[at + 3] = 255;
+        pixels.data.set(shade((value - low) / (high - low)), at);
       }
     }
     context.putImageData(pixels, 0, 0);
@@ -85,7 +94,14 @@ export class Spectrogram {
     const lanes = height - 18;
     const { columns, from_ms, to_ms } = this;
     if (columns === null || columns.n === 0) {
-      label(context, columns === null ? "Loading." : "No samples in these minutes.", width / 2, lanes / 2, colour("dim"), "center");
+      label(
+        context,
+        columns === null ? "Loading." : "No samples in these minutes.",
+        width / 2,
+        lanes / 2,
+        colour("dim"),
+        "center",
+      );
       return;
     }
     const x = left + (inner * (columns.start_ms - from_ms)) / (to_ms - from_ms);
@@ -98,6 +114,22 @@ export class Spectrogram {
     context.imageSmoothingEnabled = true;
     context.drawImage(this.image, x, 0, shown, lanes);
     context.restore();
-    for (let i = 0; i <= 4; i++) label(context, `${Math.round((this.#top() * i) / 4)}`, left - 5, Math.min(Math.max(lanes * (1 - i / 4), 6), lanes - 6), colour("dim"), "right");
+    for (let i = 0; i <= 4; i++)
+      label(
+        context,
+        `${Math.round((this.#top() * i) / 4)}`,
+        left - 5,
+        Math.min(Math.max(lanes * (1 - i / 4), 6), lanes - 6),
+        colour("dim"),
+        "right",
+      );
   }
+}
+
+/** Red, green, blue and opacity of a level from 0 to 1. @param {number} level */
+function shade(level) {
+  const place = Math.min(Math.max(level, 0), 1) * (STOPS.length - 1);
+  const below = STOPS[Math.floor(place)] ?? [0, 0, 0];
+  const above = STOPS[Math.ceil(place)] ?? below;
+  return [...below.map((value, c) => value + ((above[c] ?? value) - value) * (place % 1)), 255];
 }

@@ -133,7 +133,8 @@ export function decode(bytes) {
   const n = view.getUint32(24, true);
   const scale = view.getFloat32(28, true);
   const perColumn = channels * (kind === 1 ? 2 : 1);
-  if (bytes.byteLength < HEADER_BYTES + 2 * n * perColumn) throw new RequestError("the answer of the station ended early", 0);
+  if (bytes.byteLength < HEADER_BYTES + 2 * n * perColumn)
+    throw new RequestError("the answer of the station ended early", 0);
   const values = new Float32Array(n * perColumn);
   for (let i = 0; i < values.length; i++) {
     const value = view.getInt16(HEADER_BYTES + 2 * i, true);

@@ -135,7 +135,7 @@ export class EventView {
       return;
     }
     const { names, tracks, from_ms, to_ms } = this.waveform;
-    const left = 46;
+    const left = 52;
     const inner = width - left - 1;
     const lanes = height - 18;
     const each = lanes / names.length;

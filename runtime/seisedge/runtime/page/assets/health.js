@@ -28,7 +28,7 @@ export function showSentence(sentence, reasons, { status, sentence: text, reason
   const key = `${status}\n${text}`;
   if (sentence.dataset.key !== key) {
     sentence.dataset.key = key;
-    sentence.replaceChildren(sign(status), ` ${capital(text)}`);
+    sentence.replaceChildren(sign(status), ` ${capital(text).replace(/^Ok\b/, "OK")}`);
   }
   const joined = list.join("\n");
   if (reasons.dataset.key !== joined) {

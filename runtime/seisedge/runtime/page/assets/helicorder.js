@@ -2,7 +2,7 @@
 
 import { Surface, colour, drawTrace, label, timeStep } from "./canvas.js";
 import { h } from "./dom.js";
-import { clock, date, figure, isLocal, parse } from "./time.js";
+import { clock, figure, isLocal, parse } from "./time.js";
 import { Track } from "./track.js";
 import { getColumns } from "./wire.js";
 
@@ -157,7 +157,8 @@ export class Helicorder {
     const full = this.#full();
     const now = Math.max(this.now_ms, newest) || Date.now();
     const begin = (Math.ceil(now / this.row_ms) - ROWS) * this.row_ms;
-    const shape = { begin, left, inner, each, full };
+    const first = this.track.first_ms; // nothing is missing before the first sample
+    const shape = { begin, left, inner, each, full, first };
     this.#grid(context, shape, height);
     for (let row = 0; row < ROWS; row++) this.#row(context, row, shape, right);
     if (Number.isNaN(full))
@@ -200,13 +201,13 @@ export class Helicorder {
   }
 
   /**
-   * @typedef {{begin: number, left: number, inner: number, each: number, full: number}} Shape
+   * @typedef {{begin: number, left: number, inner: number, each: number, full: number, first: number}} Shape
    * @param {CanvasRenderingContext2D} context
    * @param {number} row
    * @param {Shape} shape
    * @param {number} right width of the labels there
    */
-  #row(context, row, { begin, left, inner, each, full }, right) {
+  #row(context, row, { begin, left, inner, each, full, first }, right) {
     const from_ms = begin + row * this.row_ms;
     const y = (row + 0.5) * each + 3;
     const ahead = from_ms > this.now_ms;
@@ -215,7 +216,7 @@ export class Helicorder {
       const midnight = new Date(from_ms).getUTCHours() + new Date(from_ms).getUTCMinutes() === 0;
       label(
         context,
-        midnight ? date(from_ms).slice(5) : utc(from_ms),
+        midnight ? new Date(from_ms).toISOString().slice(5, 10) : utc(from_ms),
         left - 5,
         y,
         colour(midnight ? "ink" : "dim"),
@@ -226,7 +227,7 @@ export class Helicorder {
     if (Number.isNaN(full) || ahead) return;
     context.fillStyle = colour("gap");
     const known = {
-      from_ms: Math.max(from_ms, this.oldest_ms),
+      from_ms: Math.max(from_ms, this.oldest_ms, first),
       to_ms: Math.min(from_ms + this.row_ms, this.newest_ms - HELD_BACK_MS),
     };
     gaps(context, this.track, known, (t) => left + (inner * (t - from_ms)) / this.row_ms, y - each * 0.34, each * 0.68);

@@ -119,7 +119,7 @@ export class Live {
 
   /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height */
   #paint(context, width, height) {
-    const left = 30;
+    const left = 48;
     const inner = width - left - 1;
     const to_ms = Math.ceil(this.end_ms / 1000) * 1000;
     const from_ms = to_ms - this.span_ms;
@@ -154,7 +154,7 @@ export class Live {
     const range = { lo: NaN, hi: NaN };
     track?.range(from_ms, to_ms, range);
     const empty = track === undefined || Number.isNaN(range.lo);
-    label(context, name, 4, y, colour(empty ? "dim" : "ink"));
+    label(context, name, 4, empty ? y : y - 7, colour(empty ? "dim" : "ink"));
     context.fillStyle = colour("rule");
     context.fillRect(left, Math.round(y + each / 2) - 0.5, inner, 0.5);
     if (empty) {
@@ -163,6 +163,7 @@ export class Live {
     }
     const zero = (range.lo + range.hi) / 2;
     const half = Math.max((range.hi - range.lo) / 2, 1e-30);
+    label(context, `±${figure(half)}`, 4, y + 7, colour("dim"));
     context.fillStyle = colour("gap");
     const shown = (this.end_ms - from_ms) / (to_ms - from_ms); // beyond the newest sample nothing is missing yet
     drawGaps(context, track, {
@@ -222,7 +223,7 @@ export class Live {
   /** @param {CanvasRenderingContext2D} context @param {{from_ms: number, to_ms: number, left: number, inner: number, y: number, height: number}} at */
   #classes(context, { from_ms, to_ms, left, inner, y, height }) {
     const track = this.probabilities;
-    label(context, "type", 2, y + height / 2, colour("dim"));
+    label(context, "type", 4, y + height / 2, colour("dim"));
     const range = { lo: 0, hi: 0 };
     for (let x = 0; x < inner; x++) {
       const t = from_ms + ((to_ms - from_ms) * x) / inner;

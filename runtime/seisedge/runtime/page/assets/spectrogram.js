@@ -89,7 +89,7 @@ export class Spectrogram {
 
   /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height */
   #paint(context, width, height) {
-    const left = 30;
+    const left = 48;
     const inner = width - left - 1;
     const lanes = height - 18;
     const { columns, from_ms, to_ms } = this;

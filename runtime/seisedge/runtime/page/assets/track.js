@@ -22,6 +22,14 @@ export class Track {
     return this.end * this.step_ms;
   }
 
+  /** Time of the oldest column with data, Infinity without any. */
+  get first_ms() {
+    for (let at = Math.max(this.start, 0); at < this.end; at++) {
+      if (!Number.isNaN(this.values[(at % this.columns) * this.width])) return at * this.step_ms;
+    }
+    return Infinity;
+  }
+
   get start() {
     return this.end - this.columns;
   }

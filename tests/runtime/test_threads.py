@@ -280,6 +280,7 @@ def _free_port() -> int:
 def test_every_thread_of_a_station(tmp_path: Path, kind: str) -> None:
     text = (STATIONS / "PB.B918.toml").read_text(encoding="utf-8") + SINKS.format(folder=tmp_path, port=_free_port())
     threads = [
+        "page",
         "sink standard output",
         f"sink jsonl {tmp_path}/sink.jsonl",
         f"sink jsonl {tmp_path}/events.jsonl",
@@ -300,7 +301,7 @@ def test_every_thread_of_a_station(tmp_path: Path, kind: str) -> None:
             [
                 *(sys.executable, "-c", STATION, str(port), str(report), str(station), "--source", source),
                 *("--state", str(tmp_path / "state"), "--events", str(tmp_path / "events.jsonl")),
-                *("--metrics", f"127.0.0.1:{port}"),
+                *("--metrics", f"127.0.0.1:{port}", "--page", "127.0.0.1:0"),
             ],
             capture_output=True,
             text=True,

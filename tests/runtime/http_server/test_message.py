@@ -72,6 +72,8 @@ def test_mutated_requests_are_parsed_or_refused() -> None:
 
 def test_a_response_has_its_length_unless_it_is_a_stream() -> None:
     response = Response(HTTPStatus.OK, "text/plain", b"abc", (("X-A", "b"),))
-    expected = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nX-A: b\r\nConnection: close\r\n\r\n"
+    expected = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nX-A: b\r\nConnection: close\r\n\r\n"
+    )
     assert response.encoded(head=False) == expected + b"abc"
     assert response.encoded(head=True) == expected

@@ -28,7 +28,7 @@ from seisedge.runtime.page.curves import Curves
 from seisedge.runtime.page.events import EventBook
 from seisedge.runtime.page.feed import Feed
 from seisedge.runtime.page.history import events_in
-from seisedge.runtime.page.privacy import Privacy
+from seisedge.runtime.page.privacy import Privacy, shown_sinks
 from seisedge.runtime.page.query import Query
 from seisedge.runtime.page.recent import Recent
 from seisedge.runtime.page.snippets import Snippets
@@ -267,10 +267,14 @@ class Page:
     def _of_metrics(self, path: str) -> Response:
         from seisedge.runtime.service.metrics import healthz_response, metrics_response
 
+        sinks = shown_sinks(drain.name for drain in list(self._health.drains))
         if path == "/metrics":
-            return metrics_response(self._health)
+            response = metrics_response(self._health)
+            body = self._privacy.without_known(response.body.decode(), sinks).encode()
+            return Response(response.status, response.kind, body)
         document = self._health.document()
-        return healthz_response(document | {"reasons": [self._privacy.shown(text) for text in document["reasons"]]})
+        reasons = [self._privacy.shown(text, sinks) for text in document["reasons"]]
+        return healthz_response(document | {"reasons": reasons})
 
     def _secured(self, response: Response, request: Request) -> Response:
         """The response with the headers of all answers, compressed where that is worth it."""

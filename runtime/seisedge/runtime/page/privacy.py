@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,13 +29,28 @@ class Privacy:
         ordered = sorted((text for text in texts if len(text) >= MIN_LENGTH), key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
-    def shown(self, message: str) -> str:
-        """The message with `…` in place of what is private."""
-        if self._known is not None:
-            message = self._known.sub(HIDDEN, message)
+    def shown(self, message: str, sinks: Mapping[str, str] | None = None) -> str:
+        """The message with `…` in place of what is private. sinks: see `shown_sinks`."""
+        message = self.without_known(message, sinks)
         for pattern in (_URL, _PATH, _RELATIVE, _ADDRESS):
             message = pattern.sub(HIDDEN, message)
         return message
+
+    def without_known(self, text: str, sinks: Mapping[str, str] | None = None) -> str:
+        """A text without the names of sinks and the private settings of the station files."""
+        for name in sorted(sinks or {}, key=len, reverse=True):
+            text = text.replace(name, (sinks or {})[name])
+        return text if self._known is None else self._known.sub(HIDDEN, text)
+
+
+def shown_sinks(names: Iterable[str]) -> dict[str, str]:
+    """The kind of each sink by its name, which contains an address or a path; further ones of a kind have a number."""
+    shown: dict[str, str] = {}
+    for name in names:
+        kind = name if name == "standard output" else name.partition(" ")[0]
+        number = sum(other.partition(" ")[0] == kind for other in shown.values()) + 1
+        shown[name] = kind if number == 1 else f"{kind} {number}"
+    return shown
 
 
 def _private_texts(config: StationConfig) -> Iterator[str]:
@@ -44,6 +59,9 @@ def _private_texts(config: StationConfig) -> Iterator[str]:
     models = plain.pop("models")
     for text in _texts([value for key, value in plain.items() if key not in PUBLIC_TABLES]):
         yield from _parts(text)
+    if config.sinks.mqtt is not None:
+        yield config.sinks.mqtt.host
+        yield config.sinks.mqtt.username or ""
     if config.station is not None and config.station.stationxml:
         yield from _parts(config.station.stationxml)
     for key in ("event_type", "magnitude", "onset", "engine_cache"):

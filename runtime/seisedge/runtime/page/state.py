@@ -11,7 +11,7 @@ from typing import Any
 from seisedge.runtime.clock import NS_PER_S, duration_text
 from seisedge.runtime.page.curves import Curves
 from seisedge.runtime.page.events import EventBook
-from seisedge.runtime.page.privacy import Privacy
+from seisedge.runtime.page.privacy import Privacy, shown_sinks
 from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.service.health import Health
 
@@ -54,12 +54,14 @@ class StateDocument:
     def document(self) -> dict[str, Any]:
         """The document, without the settings of the page."""
         whole = self._health.document()
-        reasons = [self._privacy.shown(reason) for reason in whole["reasons"]]
+        sinks = shown_sinks(drain.name for drain in list(self._health.drains))
+        whole["reasons"] = [self._privacy.shown(reason, sinks) for reason in whole["reasons"]]
+        reasons = whole["reasons"]
         ids = list(whole["stations"])
         stations = [self._station(station_id, whole) for station_id in ids[:MAX_STATIONS]]
         health = {
             "status": whole["status"], "reasons": reasons, "engines": whole["engines"], "slot": whole["slot"],
-            "dropping": whole["dropping"], "resident_mib": whole["resident_mib"], **self._outputs(),
+            "dropping": whole["dropping"], "resident_mib": whole["resident_mib"], **self._outputs(sinks),
         }  # fmt: skip
         return {
             "now_ms": time_ns() // 1_000_000,
@@ -70,7 +72,7 @@ class StateDocument:
             "stations_left_out": max(len(ids) - MAX_STATIONS, 0),
         }
 
-    def _outputs(self) -> dict[str, Any]:
+    def _outputs(self, names: dict[str, str]) -> dict[str, Any]:
         """What waits in each sink, free bytes on the disk, the delay behind the stream."""
         sinks: dict[str, dict[str, Any]] = {}
         disk = None
@@ -82,7 +84,7 @@ class StateDocument:
                 name in ("connected", "waiting_lines", "oldest_waiting_seconds", "down_seconds") and name != sample.name
             ):
                 sinks.setdefault(sample.labels["sink"], {})[name] = sample.value
-        shown = [{"sink": _kind_of(name), **values} for name, values in sinks.items()]
+        shown = [{"sink": names.get(name, "sink"), **values} for name, values in sinks.items()]
         return {"sinks": shown, "disk_free_bytes": disk, "behind_s": self._health.backlog.behind_s}
 
     def _station(self, station_id: str, whole: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +92,7 @@ class StateDocument:
         prefix = f"{station_id}: "
         of_all = [reason for reason in whole["reasons"] if not _is_of_station(reason, whole["stations"])]
         own = [reason.removeprefix(prefix) for reason in whole["reasons"] if reason.startswith(prefix)]
-        reasons = [self._privacy.shown(reason) for reason in own + of_all]
+        reasons = own + of_all
         status = whole["status"] if whole["status"] == "outage" or reasons else "ok"
         components = curves.components if curves is not None else {}
         newest_ns = self._events.newest_ns(station_id)
@@ -122,11 +124,6 @@ class StateDocument:
 
 def _is_of_station(reason: str, stations: dict[str, Any]) -> bool:
     return reason.partition(": ")[0] in stations
-
-
-def _kind_of(sink: str) -> str:
-    """The kind of a sink: its name contains an address or a path."""
-    return "standard output" if sink == "standard output" else sink.partition(" ")[0]
 
 
 def _sentence(status: str, reasons: list[str], ages_s: list[float | None]) -> str:

@@ -1,0 +1,122 @@
+"""Who may see the page: methods, host names, tokens, and the headers of every answer."""
+
+import hashlib
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from seisedge.runtime.config import PageConfig, StationConfig
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.http_server.message import Request, Response
+from seisedge.runtime.page.access import COOKIE, SECURITY_HEADERS, Access
+from seisedge.runtime.page.opening import open_page
+from seisedge.runtime.page.page import Page
+from seisedge.runtime.service.health import Health
+
+TOKEN = "0123456789abcdef-secret"
+
+
+def _page(names: tuple[str, ...] = (), token: str | None = None) -> Page:
+    return Page(Health(), access=Access(names, token))
+
+
+def _get(page: Page, path: str = "/api/state", host: str = "127.0.0.1:8080", **headers: str) -> Response:
+    path, _, query = path.partition("?")
+    fields = dict(pair.split("=", 1) for pair in query.split("&")) if query else {}
+    return page.answer(Request("GET", path, fields, {"host": host} | headers))
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1:8080", "[::1]:8080", "[fe80::1]", "192.168.1.20", "localhost:8080", "LOCALHOST", "vault.local:80",
+     "vault.local.", "station.example.org:8080", "Station.Example.org"],
+)  # fmt: skip
+def test_hosts_that_are_answered(host: str) -> None:
+    assert _get(_page(("station.example.org",)), host=host).status == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "evil.local.example",
+     "xstation.example.org", "station.example.org.evil.example", "127.0.0.1:8080:80", "127.0.0.1:x", "[::1", "[::1]x",
+     "local", "[evil.local]", "127.0.0.1@evil.example", "2130706433"],
+)  # fmt: skip
+def test_a_foreign_host_is_refused_against_dns_rebinding(host: str) -> None:
+    page = _page(("station.example.org",))
+    for path in ("/", "/api/state", "/api/updates", "/assets/x.js", "/nothing"):
+        response = _get(page, path, host)
+        assert response.status == HTTPStatus.MISDIRECTED_REQUEST and response.stream is None
+        assert b"page.name" in response.body
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PROPFIND"])
+def test_only_get_and_head(method: str) -> None:
+    response = _page().answer(Request(method, "/api/state", {}, {"host": "localhost"}))
+    assert response.status == HTTPStatus.METHOD_NOT_ALLOWED and ("Allow", "GET, HEAD") in response.headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/api/state", "/api/events", "/api/envelope", "/api/nothing", "/assets/../page.py", "/assets//etc/passwd",
+     "/assets/..%2f..%2fpage.py", "/assets/", "/../../etc/passwd", "/healthz", "/metrics", "//etc/passwd"],
+)  # fmt: skip
+def test_each_answer_has_the_security_headers_and_no_other_file(path: str) -> None:
+    response = _get(_page(), path)
+    assert set(SECURITY_HEADERS) <= set(response.headers)
+    assert b"from __future__" not in response.body and b"root:" not in response.body
+    policy = dict(response.headers)["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; ") and "unsafe" not in policy and "http" not in policy
+    assert "frame-ancestors 'none'" in policy and "*" not in policy
+    if path not in ("/", "/api/state", "/api/events"):
+        assert response.status == HTTPStatus.NOT_FOUND
+
+
+def test_a_token_is_exchanged_for_a_cookie() -> None:
+    page = _page(token=TOKEN)
+    for headers in ({}, {"cookie": f"{COOKIE}=x"}, {"cookie": f"{COOKIE}={TOKEN}"}, {"authorization": "Bearer x"}):
+        response = _get(page, "/api/state", **headers)
+        assert response.status == HTTPStatus.UNAUTHORIZED and b"page.token_file" in response.body
+    assert _get(page, "/?token=" + TOKEN[:-1]).status == HTTPStatus.UNAUTHORIZED
+    assert _get(page, "/?token=").status == HTTPStatus.UNAUTHORIZED
+    response = _get(page, "/?token=" + TOKEN)
+    headers = dict(response.headers)
+    assert (response.status, headers["Location"]) == (HTTPStatus.SEE_OTHER, "/")
+    cookie = headers["Set-Cookie"]
+    assert "; HttpOnly" in cookie and "; SameSite=Strict" in cookie and TOKEN not in cookie
+    assert _get(page, "/api/state", cookie="a=b; " + cookie.split(";")[0]).status == HTTPStatus.OK
+    assert _get(page, "/api/state", authorization=f"Bearer {TOKEN}").status == HTTPStatus.OK
+    assert _get(page, "/?token=" + TOKEN, host="evil.example").status == HTTPStatus.MISDIRECTED_REQUEST
+
+
+def test_the_cookie_of_another_token_is_refused() -> None:
+    other = f"{COOKIE}={hashlib.sha256(b'seisedge page' + bytes(1) + b'another token').hexdigest()}"
+    assert _get(_page(token=TOKEN), cookie=other).status == HTTPStatus.UNAUTHORIZED
+
+
+@pytest.mark.parametrize("cookie", ["", ";;;", "=", f"{COOKIE}", 'a="', f'{COOKIE}="\\0777"', "ü=1", "\x7f"])
+def test_a_cookie_that_cannot_be_read_is_no_cookie(cookie: str) -> None:
+    assert _get(_page(token=TOKEN), cookie=cookie).status == HTTPStatus.UNAUTHORIZED
+
+
+def test_the_page_beyond_this_machine_needs_a_token_or_the_word_open(tmp_path: Path) -> None:
+    for listen in ("0.0.0.0:0", "[::]:0", "vault.local:0", "192.168.1.20:0"):
+        with pytest.raises(InputError, match=r"page.listen: other machines can connect.*page.token_file.*'open'"):
+            open_page(Health(), listen)
+    with pytest.raises(InputError, match=r"--page 8080: expected HOST:PORT"):
+        open_page(Health(), "8080")
+    token_file = tmp_path / "token"
+    token_file.write_text("short\n", encoding="utf-8")
+    config = StationConfig(page=PageConfig(token_file=str(token_file)))
+    with pytest.raises(InputError, match=r"page.token_file: the token in .* has fewer than 16 characters; make one"):
+        open_page(Health(), "0.0.0.0:0", [config])
+    token_file.unlink()
+    with pytest.raises(InputError, match="cannot read the secret from this file"):
+        open_page(Health(), "0.0.0.0:0", [config])
+    token_file.write_text(TOKEN + "\n", encoding="utf-8")
+    for one in (config, StationConfig(page=PageConfig(access="open"))):
+        page = open_page(Health(), "0.0.0.0:0", [one])
+        try:
+            assert _get(page).status == (HTTPStatus.OK if one is not config else HTTPStatus.UNAUTHORIZED)
+        finally:
+            page.close()

@@ -1,0 +1,250 @@
+"""The page of a station in a real browser: what it shows is what the station reports."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.runtime.page.browser.conftest import AXE, Station, Tab
+
+pytestmark = pytest.mark.long
+
+INK = """(id) => {
+  const canvas = document.getElementById(id);
+  const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  const seen = new Set();
+  for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) seen.add(data[i] + ',' + data[i + 1] + ',' + data[i + 2]);
+  return [...seen];
+}"""  # the colours that are drawn
+TRACE, P, S, TECTONIC = "29,60,74", "10,99,184", "122,63,176", "181,48,42"
+
+
+@pytest.fixture
+def tab(browser: Any, station: Station) -> Iterator[Tab]:
+    opened = Tab(browser, station)
+    yield opened
+    opened.close()
+
+
+def test_events_appear_and_are_those_of_the_station(tab: Tab, station: Station) -> None:
+    page = tab.open()
+    page.wait_for_selector("#event-list a.row.final", timeout=60_000)
+    page.wait_for_selector('#link[data-state="live"]')
+    assert page.inner_text("#title") == "PB.B921" and page.title() == "PB.B921 – seisedge"
+    first = page.locator("#event-list a.row.final").last
+    shown = {"id": first.get_attribute("data-event"), "label": first.get_attribute("aria-label")}
+    written = [json.loads(line) for line in station.events.read_text().splitlines()]
+    event = [one for one in written if one["id"] == shown["id"]][-1]
+    assert event["status"] == "final" and "2.2–2.3" in shown["label"]
+    assert f"{event['event_type']['label']}, probability {100 * event['event_type']['probability']:.0f} %" in shown["label"]
+    assert f"{event['distance_km']:.0f} ± {event['distance_uncertainty_km']:.0f} km" in first.inner_text()
+    assert "uncalibrated" in first.inner_text()
+
+
+def test_the_health_is_that_of_the_station(tab: Tab, station: Station) -> None:
+    page = tab.open()
+    page.wait_for_selector("#facts dd")
+    state = station.get("/api/state")
+    sentence = page.inner_text("#sentence")
+    assert sentence.startswith("● OK: the newest data are") and state["sentence"].startswith("ok: the newest data are")
+    facts = dict(page.locator("#facts div").evaluate_all("all => all.map(one => [...one.children].map(n => n.textContent))"))
+    assert facts["Components"] == "Z N E, 100 Hz" and facts["Gaps, last hour"] == "0"
+    assert facts["Models on"] == "onnxruntime-cpu"
+    page.click("#more summary")
+    page.wait_for_function("document.getElementById('inner').textContent.includes('EH1')")
+
+
+def test_traces_marks_and_probabilities_are_drawn(tab: Tab) -> None:
+    page = tab.open()
+    page.wait_for_selector("#event-list a.row", timeout=60_000)
+    page.select_option("#window", "600")
+    for colour in (TRACE, P, S):
+        page.wait_for_function(f"({INK})('live-canvas').includes('{colour}')")
+    page.wait_for_function(f"({INK})('helicorder-canvas').includes('{TECTONIC}')")
+    page.click("#spectrogram")
+    page.wait_for_function(f"({INK})('spectrogram-canvas').length > 200")
+    page.select_option("#component", "E")
+    page.wait_for_function("document.getElementById('spectrogram-note').textContent.startsWith('component E')")
+    page.wait_for_function(f"({INK})('helicorder-canvas').includes('{TRACE}')")
+
+
+def test_an_event_is_opened_and_closed_with_the_keyboard(tab: Tab) -> None:
+    page = tab.open()
+    page.wait_for_selector("#marks a", timeout=60_000)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    row = page.locator("#event-list a.row").first
+    row.focus()
+    chosen = row.get_attribute("data-event")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#event:not([hidden]) h2")
+    assert page.evaluate("document.activeElement.id") == "event" and chosen in page.url
+    assert "Latency by stage" in page.inner_text("#event")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#event", state="hidden")
+    assert page.evaluate("document.activeElement.closest('#event-list') !== null") and "event=" not in page.url
+    page.go_back()
+    page.wait_for_selector("#event:not([hidden]) h2")
+    page.keyboard.press("Escape")
+    page.locator('#marks a[tabindex="0"]').focus()
+    before = page.evaluate("document.activeElement.dataset.event")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("document.activeElement.dataset.event") < before
+    assert page.locator('#marks a[tabindex="0"]').count() == 1
+
+
+def test_the_address_of_an_event_opens_it(tab: Tab, station: Station) -> None:
+    page = tab.open()
+    page.wait_for_selector("#event-list a.row", timeout=60_000)
+    name = page.locator("#event-list a.row").last.get_attribute("data-event")
+    page.goto(f"{station.url}/?station=PB.B921&event={name}")
+    page.wait_for_selector("#event:not([hidden]) h2")
+    assert name in page.inner_text("#event")
+    page.goto(f"{station.url}/?station=PB.B921&event=PB.B921-19990101T000000.000")
+    page.wait_for_function("document.getElementById('notice').textContent.startsWith('No event PB.B921-1999')")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_screen_reader_gets_everything(browser: Any, station: Station, scheme: str) -> None:
+    if not AXE.exists():
+        pytest.skip("there is no axe-core: run .ci/page-check with npm")
+    tab = Tab(browser, station, color_scheme=scheme)
+    page = tab.open()
+    page.wait_for_selector("#event-list a.row.final", timeout=60_000)
+    page.click("#more summary")
+    page.click("#event-list a.row")
+    page.click("#spectrogram")
+    page.wait_for_selector("#event:not([hidden]) h2")
+    page.evaluate(AXE.read_text(encoding="utf-8") + "; undefined")
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = page.evaluate("tags => axe.run(document, {runOnly: tags})", tags)
+    assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found["violations"]] == []
+    assert len(found["passes"]) > 20
+    tab.close()
+
+
+def test_a_phone(browser: Any, station: Station) -> None:
+    tab = Tab(browser, station, viewport={"width": 360, "height": 640}, device_scale_factor=2, has_touch=True)
+    page = tab.open()
+    page.wait_for_selector("#event-list a.row", timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    sentence = page.locator("#sentence").bounding_box()
+    assert sentence["y"] + sentence["height"] < 320
+    page.tap("#event-list a.row")
+    page.wait_for_selector("#event:not([hidden]) h2")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.wait_for_function("document.querySelector('#event h2').getBoundingClientRect().top < 640")
+    tab.close()
+
+
+def test_local_time_where_asked(browser: Any, station: Station) -> None:
+    tab = Tab(browser, station, timezone_id="Asia/Kolkata")
+    page = tab.open()
+    page.wait_for_selector("#event-list a.row", timeout=60_000)
+    page.wait_for_function("document.querySelector('#event-list a.row:last-child .time').textContent.startsWith('08:16')")
+    page.click("#local")
+    assert page.inner_text("#zone") == "UTC+5:30"
+    page.wait_for_function("document.querySelector('#event-list a.row:last-child .time').textContent.startsWith('13:46')")
+    page.reload()
+    page.wait_for_function("document.getElementById('zone').textContent === 'UTC+5:30'")
+    tab.close()
+
+
+def test_text_of_the_station_is_never_markup(tab: Tab) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+
+    def altered(route: Any) -> None:
+        answer = route.fetch()
+        document = answer.json()
+        for event in document["events"]:
+            event["event_type"]["label"] = evil
+            event["quality"] = [{"code": "ok", "reason": evil}]
+        route.fulfill(response=answer, json=document)
+
+    tab.page.route("**/api/events*", altered)
+    page = tab.open()
+    page.wait_for_selector("#event-list a.row", timeout=60_000)
+    page.locator("#event-list a.row").last.click()
+    page.wait_for_selector("#event:not([hidden]) h2")
+    assert evil in page.inner_text("#event") and page.locator("img").count() == 0
+
+
+def test_low_rate_needs_no_stream(tab: Tab) -> None:
+    page = tab.open("/?low")
+    page.wait_for_function("document.getElementById('link').textContent === 'every minute'")
+    page.wait_for_function(f"({INK})('live-canvas').includes('{TRACE}')")
+    assert not any(path.startswith("/api/updates") for path in tab.paths)
+    assert page.get_attribute("#low", "aria-pressed") == "true"
+    page.click("#low")
+    page.wait_for_selector('#link[data-state="live"]')
+
+
+def test_without_a_place_for_live_updates_it_polls(browser: Any, station: Station) -> None:
+    taken = []
+    for _ in range(12):
+        link = socket.create_connection(("127.0.0.1", station.port))
+        link.sendall(b"GET /api/updates HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert link.recv(100).startswith(b"HTTP/1.1 200")
+        taken.append(link)
+    tab = Tab(browser, station)
+    page = tab.open()
+    page.wait_for_selector('#link[data-state="polling"]')
+    page.wait_for_selector("#event-list a.row", timeout=60_000)
+    assert page.inner_text("#notice") == "All places for live updates are taken: this page asks every 10 s."
+    for link in taken:
+        link.close()
+    tab.close(unreachable=True)
+
+
+def test_a_restart_of_the_station(browser: Any, tmp_path: Path) -> None:
+    own = Station(tmp_path, 20).open()
+    tab = Tab(browser, own)
+    page = tab.open()
+    page.wait_for_selector("#event-list a.row", timeout=60_000)
+    before = page.locator("#event-list a.row").count()
+    own.stop()
+    page.wait_for_selector('#link[data-state="lost"]')
+    assert page.inner_text("#notice") == "The station does not answer."
+    assert page.locator("#event-list a.row").count() >= before  # what it had stays on the screen
+    assert TRACE in page.evaluate(INK, "live-canvas")
+    own.start()
+    page.wait_for_selector('#link[data-state="live"]', timeout=60_000)
+    assert page.locator("#notice").is_hidden()
+    page.wait_for_function(f"document.querySelectorAll('#event-list a.row').length > {before}", timeout=60_000)
+    tab.close(unreachable=True)
+    own.close()
+
+
+def test_without_a_network_it_keeps_what_it_has(browser: Any, station: Station) -> None:
+    tab = Tab(browser, station)
+    page = tab.open()
+    page.wait_for_selector("#event-list a.row", timeout=60_000)
+    page.wait_for_function(f"({INK})('live-canvas').includes('{TRACE}')")
+    tab.context.set_offline(True)
+    page.select_option("#window", "180")
+    page.click("#event-list a.row")
+    page.wait_for_selector("#event:not([hidden]) h2")
+    assert TRACE in page.evaluate(INK, "live-canvas")
+    tab.context.set_offline(False)
+    page.wait_for_selector('#link[data-state="live"]', timeout=60_000)
+    tab.close(unreachable=True)
+
+
+def test_several_stations_are_a_table_first(browser: Any, tmp_path: Path) -> None:
+    own = Station(tmp_path, 20, source="PB_B918,PB_B921").open()
+    tab = Tab(browser, own)
+    page = tab.open()
+    page.wait_for_selector("#rows tr:nth-child(2)", timeout=60_000)
+    assert page.inner_text("#title") == "2 stations" and page.locator("#traces").is_hidden()
+    names = page.locator("#rows th").all_inner_texts()
+    assert sorted(names) == ["PB.B918", "PB.B921"]
+    page.wait_for_selector("#event-list a.row", timeout=60_000)
+    page.click("#rows a")
+    page.wait_for_selector("#live-canvas")
+    assert page.inner_text("#title") == names[0] and f"station={names[0]}" in page.url
+    tab.close()
+    own.close()

@@ -93,9 +93,13 @@ class Tab:
         self.errors: list[str] = []
         self.foreign: list[str] = []
         self.paths: list[str] = []
-        self.page.on("console", lambda m: self.errors.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("console", self._note_message)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", self._note)
+
+    def _note_message(self, message: Any) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith("Canvas2D: Multiple readback"):
+            self.errors.append(message.text)  # the readback is that of the tests
 
     def _note(self, request: Any) -> None:
         self.paths.append(request.url.removeprefix(self.station.url))
@@ -105,6 +109,10 @@ class Tab:
     def open(self, path: str = "/") -> Any:
         self.page.goto(self.station.url + path)
         return self.page
+
+    def until(self, expression: str) -> None:
+        """Wait until an expression is true. Not `wait_for_function`: the policy of the page forbids its `eval`."""
+        wait_until(lambda: bool(self.page.evaluate(expression)), 60)
 
     def close(self, *, unreachable: bool = False) -> None:
         """unreachable: the station was, so that the browser logs requests that failed."""

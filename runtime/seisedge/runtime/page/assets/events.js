@@ -56,7 +56,7 @@ export function magnitudeScale({ magnitude }) {
   return scale;
 }
 
-/** What a screen reader says of an event, and the title of its link. @param {Event} event */
+/** An event in words, for the announcement of a new one. @param {Event} event */
 export function sentence(event) {
   const parts = [`${clock(parse(event.onset), "tenth")}`, event.event_type?.label ?? "not classified"];
   if (event.event_type) parts.push(`probability ${Math.round(100 * event.event_type.probability)} %`);
@@ -70,12 +70,7 @@ export function sentence(event) {
 
 /** @param {Event} event @param {string} address @param {boolean} several whether the station is named */
 function row(event, address, several) {
-  const link = h("a", {
-    href: address,
-    class: `row ${event.status}`,
-    "data-event": event.id,
-    "aria-label": sentence(event),
-  });
+  const link = h("a", { href: address, class: `row ${event.status}`, "data-event": event.id });
   const kind = event.event_type?.label;
   const time = h("span", { class: "time" }, clock(parse(event.onset), "tenth"));
   const type = h("span", { class: `type kind-${kind ?? "none"}` }, kind ?? "not classified");

@@ -236,6 +236,10 @@ const feed = new Feed(asked, {
     void traces(tick.newest_ms);
   },
   link(now, text) {
+    if (now === "live" && link !== "live") {
+      faults.clear(); // of requests while the station was away; they are made again
+      helicorder_s = -Infinity;
+    }
     link = now;
     linkSentence = text;
     const box = element("link");
@@ -418,6 +422,7 @@ function showTime() {
 }
 setInterval(showTime, 1000);
 
+setText(element("title"), asked ?? "");
 list.chosen = query.get("event") ?? "";
 if (stored("low") === "1" || query.has("low")) setLow(true, false);
 setLocal(stored("local") === "1");

@@ -164,7 +164,7 @@ def test_a_port_that_is_taken_is_one_sentence(part: Path) -> None:
     [
         ('listen = "0.0.0.0:0"', "page.listen: other machines can connect to 0.0.0.0:0: set page.token_file"),
         ('access = "open"\ntoken_file = "x"', "page.access = 'open' and page.token_file contradict each other"),
-        ('access = "anyone"', "page.access: must be 'open'; got 'anyone'"),
+        ('access = "anyone"', "page.access: must be 'open' or 'token'; got 'anyone'"),
         ('listen = "8080"', "page.listen: expected HOST:PORT, such as"),
         ('name = "a b"', "page.name: the host 'a b' may contain letters, digits, hyphens and dots only"),
         ("low_rate = 1", "page.low_rate: must be true or false; got 1"),

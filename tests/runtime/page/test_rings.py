@@ -1,6 +1,7 @@
 """Rings of the page: wrapping, gaps, rounding and size."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from seisedge.runtime.page.rings import HOP_NS, MinMaxRing, ProbabilityRing, SampleRing, envelope
@@ -8,7 +9,7 @@ from seisedge.runtime.page.rings import HOP_NS, MinMaxRing, ProbabilityRing, Sam
 NS = 1_000_000_000
 
 
-def _row(*values: float) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
+def _row(*values: float) -> npt.NDArray[np.float32]:
     return np.array(values, dtype=np.float32)
 
 
@@ -16,11 +17,9 @@ def test_columns_wrap_and_skipped_ones_are_gaps() -> None:
     ring = MinMaxRing(10)
     ring.merge(100, _row(1, 2, 3), _row(11, 12, 13))
     ring.merge(106, _row(7), _row(17))
-    assert np.array_equal(
-        ring.values(99, 108),
-        [[np.nan] * 2, [1, 11], [2, 12], [3, 13], [np.nan] * 2, [np.nan] * 2, [np.nan] * 2, [7, 17], [np.nan] * 2],
-        equal_nan=True,
-    )
+    found = ring.values(99, 108)
+    assert found[[1, 2, 3, 7]].tolist() == [[1, 11], [2, 12], [3, 13], [7, 17]]
+    assert np.isnan(found[[0, 4, 5, 6, 8]]).all()
     ring.merge(112, _row(5), _row(6))  # 103 and later remain
     assert ring.oldest == 103
     assert np.isnan(ring.values(100, 106)).all()

@@ -20,16 +20,16 @@ class PageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     listen: ListenAddress | None = None
     token_file: FilePath | None = None
-    access: Literal["open"] | None = None
+    access: Literal["token", "open"] = "token"
     name: HostName | None = None
     low_rate: bool = False
 
 
 def page_fault(config: PageConfig, listen: str | None) -> str | None:
     """What is wrong with who may see the page at this address, as a sentence."""
-    if config.token_file is not None and config.access is not None:
+    if config.token_file is not None and config.access == "open":
         return "page.access = 'open' and page.token_file contradict each other: remove one of them"
-    if listen is None or is_loopback(listen) or config.token_file is not None or config.access is not None:
+    if listen is None or is_loopback(listen) or config.token_file is not None or config.access == "open":
         return None
     return (
         f"page.listen: other machines can connect to {listen}: set page.token_file to a file with a secret text, or "

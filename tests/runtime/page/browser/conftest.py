@@ -5,6 +5,7 @@ The tests need Chromium and the package playwright. Without them they are skippe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -31,9 +32,11 @@ AXE = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 class Station:
     """A run with a page, started and stopped as a service is. speed: of the replay. source: part of the URL."""
 
-    def __init__(self, folder: Path, speed: float, source: str = "PB_B921", options: tuple[str, ...] = ()) -> None:
-        self.folder, self.options = folder, options
-        self._digitizer = Digitizer(RECORDING, speed=speed)
+    def __init__(
+        self, folder: Path, speed: float, source: str = "PB_B921", data: Path = RECORDING, faults: tuple[str, ...] = ()
+    ) -> None:
+        self.folder = folder
+        self._digitizer = Digitizer(data, speed=speed, faults=faults)
         self._digitizer.open()
         self.source = f"seedlink://127.0.0.1:{self._digitizer.port}/{source}?from=earliest"
         with socket.socket() as free:
@@ -52,7 +55,7 @@ class Station:
 
     def start(self) -> None:
         arguments = ["--source", self.source, "--page", f"127.0.0.1:{self.port}", "--state", str(self.folder / "state")]
-        command = [sys.executable, "-m", "seisedge.cli", "run", *arguments, "--events", str(self.events), *self.options]
+        command = [sys.executable, "-m", "seisedge.cli", "run", *arguments, "--events", str(self.events)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ)
         wait_until(self._answers, 60)
@@ -122,17 +125,23 @@ class Tab:
         assert self.foreign == []
 
 
+@contextlib.contextmanager
+def open_browser(executable: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
-    api = pytest.importorskip("playwright.sync_api", reason="there is no playwright: pip install playwright")
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--enable-precise-memory-info", "--js-flags=--expose-gc"]
-        )
+    pytest.importorskip("playwright.sync_api", reason="there is no playwright: pip install playwright")
+    with open_browser(CHROMIUM) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from tests.runtime.page.browser.conftest import AXE, Station, Tab
+from tests.runtime.page.browser.day import NAME, Watch
+
+from seisedge.runtime.demo.made_day import write_day
 
 pytestmark = pytest.mark.long
 
@@ -44,7 +47,7 @@ def test_events_appear_and_are_those_of_the_station(tab: Tab, station: Station) 
     written = [json.loads(line) for line in station.events.read_text().splitlines()]
     event = [one for one in written if one["id"] == name][-1]
     assert event["status"] == "final" and "M 2.2–2.3" in text
-    assert f"{event['event_type']['label']} {100 * event['event_type']['probability']:.0f} %" in text
+    assert f"{event['event_type']['label']} {int(100 * event['event_type']['probability'] + 0.5)} %" in text
     assert f"{event['distance_km']:.0f} ± {event['distance_uncertainty_km']:.0f} km" in text
     assert "uncalibrated" in text
 
@@ -259,3 +262,22 @@ def test_several_stations_are_a_table_first(browser: Any, tmp_path: Path) -> Non
     assert f"station={names[0]}" in page.url
     tab.close()
     own.close()
+
+
+def test_the_memory_of_an_open_page_is_flat(browser: Any, tmp_path: Path) -> None:
+    """Two hours of stream time; `python -m tests.runtime.page.browser.day` does the same for a day."""
+    data = write_day(tmp_path / "day.mseed", [NAME], 3.0, 30.0)
+    own = Station(tmp_path, 120, data=data).open()
+    tab = Tab(browser, own)
+    tab.open().wait_for_selector("#event-list a.row", timeout=60_000)
+    watch = Watch(tab)
+    looks = []
+    for _ in range(4):
+        tab.page.wait_for_timeout(15_000)
+        looks.append(watch.look())
+    tab.close()
+    own.close()
+    assert [one.untrue for one in looks] == [()] * 4
+    assert looks[-1].stream_h > 1 and looks[-1].listed > looks[0].listed
+    assert looks[-1].heap_mb < looks[0].heap_mb + 1.5, looks  # a row of the list is about 10 kB
+    assert looks[-1].listeners == looks[0].listeners

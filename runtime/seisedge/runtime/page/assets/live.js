@@ -1,7 +1,7 @@
 /** The three components as they arrive, the marks of P and S, and the probabilities below. */
 
 import { Surface, colour, drawTrace, label, timeStep } from "./canvas.js";
-import { clock, figure, parse } from "./time.js";
+import { clock, figure, parse, zone } from "./time.js";
 import { Track } from "./track.js";
 import { getColumns } from "./wire.js";
 
@@ -134,9 +134,11 @@ export class Live {
     this.#classes(context, { from_ms, to_ms, left, inner, y: 3 * each + onset, height: classes });
     this.#onsets(context, { from_ms, to_ms, left, inner, y: 3 * each, height: onset });
     drawMarks(context, this.events, { from_ms, to_ms, left, inner, top: 0, bottom: 3 * each + onset });
-    const largest = Math.max(0, ...sizes.filter(Number.isFinite));
-    const text = largest > 0 ? `largest amplitude ${figure(largest)} counts; to ${clock(this.end_ms, "tenth")}` : "";
+    const text = sizes.some((size) => !Number.isNaN(size))
+      ? `in counts, to ${clock(this.end_ms, "tenth")} ${zone(this.end_ms)}`
+      : "";
     if (this.note.textContent !== text) this.note.textContent = text;
+    this.surface.canvas.dataset.end = String(this.end_ms);
     this.surface.canvas.setAttribute(
       "aria-label",
       `Live traces of the components Z, N and E over ${this.span_ms / 1000} seconds, with probabilities`,

@@ -196,6 +196,7 @@ async function drawSpectrogram() {
 /** @param {Event[]} events @param {boolean} whole @param {boolean} more */
 function onEvents(events, whole, more) {
   const known = list.known;
+  element("events").hidden = false;
   const fresh = list.add(events);
   if (whole && !known) {
     element("older").hidden = !more;

@@ -42,6 +42,26 @@ OTHER = (  # failure, required outcome, tests
         ],
     ),
     (
+        "`kill -9` while snippets and an archive are written (200 times in the long run)",
+        "each final event has one snippet with the records of the server, the archive each record once",
+        ["test_kill_9_leaves_each_event_one_snippet"],
+    ),
+    (
+        "a full disk, an unusable folder or a fault of the program while snippets and an archive are written",
+        "no event line changes; reported in `/healthz`; what can still be written is written later, else the reason",
+        [
+            "test_a_full_disk_until_the_next_run",
+            "test_a_folder_that_cannot_be_written",
+            "test_a_programming_error_is_reported",
+            "test_too_many_events_wait",
+        ],
+    ),
+    (
+        "a disk that fills up beside snippets and an archive",
+        "the oldest files of the archive are deleted, then the oldest snippets; the floor of free space holds",
+        ["test_free_space_snippets_last", "test_the_floor_holds_in_a_long_run"],
+    ),
+    (
         "a read-only or broken disk at the start",
         "runs without storing until the disk works",
         [

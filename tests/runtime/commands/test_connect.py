@@ -37,7 +37,8 @@ def test_all_that_works(url: str, broker: Broker, tmp_path: Path) -> None:
         path.write_text(
             f'{STATION}\n[sinks.mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
             f'[sinks.webhook]\nurl = "{receiver.url}"\n'
-            f'[sinks.jsonl]\npath = "{tmp_path}/new/events.jsonl"\n',
+            f'[sinks.jsonl]\npath = "{tmp_path}/new/events.jsonl"\n'
+            f'[snippets]\nfolder = "{tmp_path}/waves"\nmin_free_mb = 0\n',
             encoding="utf-8",
         )
         listener = Listener(broker.port)
@@ -57,6 +58,7 @@ def test_all_that_works(url: str, broker: Broker, tmp_path: Path) -> None:
     assert any(line.startswith("ok       sinks.mqtt") and "accepted a test message on" in line for line in lines)
     assert any(line.startswith("ok       sinks.webhook") and "accepted a test message" in line for line in lines)
     assert f"ok       sinks.jsonl       {tmp_path}/new can be created" in lines and not (tmp_path / "new").exists()
+    assert any(line.startswith(f"ok       snippets          {tmp_path}/waves can be created; ") for line in lines)
     (topic, body, retained) = listener.received[0]  # no status of the station was touched
     assert (topic, retained) == ("seisedge/PB.B918/test", False)
     assert msgspec.json.decode(body)["schema"] == msgspec.json.decode(receiver.got[0][1])["schema"] == "seisedge.test/1"
@@ -71,11 +73,12 @@ def test_what_does_not_work(url: str, tmp_path: Path, monkeypatch: pytest.Monkey
     path.write_text(
         f'[station]\nnetwork = "PB"\nstation = "B918"\n[channels.EHZ]\n[channels.EHN]\n'
         f'[sinks.mqtt]\nhost = "127.0.0.1"\nport = {port}\n[sinks.webhook]\nurl = "http://127.0.0.1:{port}/x"\n'
-        f'[sinks.quakeml]\nfolder = "{RECORDING}"\n',
+        f'[sinks.quakeml]\nfolder = "{RECORDING}"\n[snippets]\nfolder = "{RECORDING}"\n'
+        f'[archive]\nfolder = "{tmp_path}"\nmin_free_mb = 1e8\n',
         encoding="utf-8",
     )
     result = _check(path, "--source", f"{url}/PB_B918")
-    assert result.exit_code == 1 and "3 fault(s) found" in result.output
+    assert result.exit_code == 1 and "5 fault(s) found" in result.output
     for row in (
         "warning  PB.B918 EHZ       100 Hz, ",
         "; no gain in the station file or StationXML: magnitudes are provisional",
@@ -84,6 +87,8 @@ def test_what_does_not_work(url: str, tmp_path: Path, monkeypatch: pytest.Monkey
         f"fault    sinks.mqtt        127.0.0.1:{port}: not connected: connection refused: no broker listens there",
         f"fault    sinks.webhook     http://127.0.0.1:{port}/…: connection refused",
         f"fault    sinks.quakeml     {RECORDING} is not a folder",
+        f"fault    snippets          {RECORDING} is not a folder",
+        "MB are free, min_free_mb is 1e+08: nothing can be written; free some space",
     ):
         assert row in result.output, row
     result = _check(path, "--source", f"{url}/PB_B999")

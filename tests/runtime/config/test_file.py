@@ -143,6 +143,12 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
             "station.network: must be a network code: 1 to 8 capital letters or digits, for example 'PB'; got 'xx'",
         ),
         (STATION + "[channels.EHZ]\npolarity = 0\n", "channels.EHZ.polarity: must be -1 or 1; got 0"),
+        (
+            STATION + '[snippets]\nfolder = "a/b"\n[archive]\nfolder = "a//b"\n',
+            "archive.folder must be another folder than snippets.folder; got 'a//b' for both",
+        ),
+        (STATION + "[snippets]\nkeep_days = 3\n", "snippets.folder is missing"),
+        (STATION + '[archive]\nfolder = "a"\nmin_free = 3\n', "archive.min_free: unknown key; did you mean"),
         (STATION + '[journal]\nfile_mode = "644"\n', "journal.file_mode: must be octal rights in which the owner"),
         (STATION + '[sinks.mqtt]\nhost = "h"\nport = 0\n', "sinks.mqtt.port: must be a whole number from 1 to 65535"),
         (STATION + '[sinks.mqtt]\nhost = "h"\ntls = 1\n', "sinks.mqtt.tls: must be true or false; got 1"),

@@ -31,6 +31,8 @@ FORMS = {
 BASE = {
     "station": {"network": '"XX"', "station": '"STA"'},
     "sensors[0]": {"code": '"EH"'},
+    "snippets": {"folder": '"s"'},
+    "archive": {"folder": '"r"'},
     "sinks.jsonl": {"path": '"a"'},
     "sinks.quakeml": {"folder": '"a"'},
     "sinks.webhook": {"url": '"http://h"'},

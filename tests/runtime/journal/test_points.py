@@ -146,3 +146,16 @@ def test_stations_do_not_share_candidates() -> None:
     assert points.resume_point(other) is None
     point = points.resume_point(one)
     assert point is not None and point.token == "one"
+
+
+def test_what_is_read_again_for_snippets_is_older(station: Placed) -> None:
+    """But without a point so old, the oldest one before what is needed is better than none."""
+    points = Points()
+    for k in range(2, 8):
+        _at(station, points, T0_NS + k * STEP_NS, str(k))
+    station.needed = T0_NS + 6 * STEP_NS
+    for back, token in ((100, "2"), (2, "4"), (0, "6")):
+        point = points.resume_point(station, lambda _, needed_ns, back=back: needed_ns - back * STEP_NS)  # type: ignore[misc]
+        assert point is not None and point.token == token
+    station.needed = T0_NS
+    assert points.resume_point(station, lambda _, needed_ns: needed_ns) is None

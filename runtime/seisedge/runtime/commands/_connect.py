@@ -208,6 +208,9 @@ def _sink_rows(config: StationConfig, send_test: bool) -> Iterator[Row]:
         yield _folder_row("sinks.jsonl", Path(sinks.jsonl.path).parent)
     if sinks.quakeml is not None:
         yield _folder_row("sinks.quakeml", Path(sinks.quakeml.folder))
+    for subject, table in (("snippets", config.snippets), ("archive", config.archive)):
+        if table is not None:
+            yield _storage_row(subject, Path(table.folder), table.min_free_mb)
     message = _test_message(config) if send_test else None
     if (webhook := sinks.webhook) is not None:
         yield _reached("sinks.webhook", lambda: _webhook_text(webhook, message))
@@ -243,6 +246,19 @@ def _folder_row(subject: str, folder: Path) -> Row:
         user = f"user {os.getuid()}"
         return Row("fault", subject, f"{existing} cannot be written by {user}; change its permissions or the path")
     return Row("ok", subject, f"{folder} can be {'written' if existing == folder else 'created'}")
+
+
+def _storage_row(subject: str, folder: Path, min_free_mb: float) -> Row:
+    """As `_folder_row`, with the free space of the disk."""
+    from seisedge.runtime.snippets.retention import MB, free_bytes
+
+    row, free = _folder_row(subject, folder), free_bytes(folder)
+    if row.level != "ok" or free is None:
+        return row
+    text = f"{free / MB:.3g} MB are free, min_free_mb is {min_free_mb:g}"
+    if free < min_free_mb * MB:
+        return Row("fault", subject, f"{text}: nothing can be written; free some space")
+    return Row("ok", subject, f"{row.text}; {text}")
 
 
 def _test_message(config: StationConfig) -> bytes:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
     from seisedge.runtime.sinks._drain import Drain
     from seisedge.runtime.sinks._mqtt_messages import Documents
+    from seisedge.runtime.snippets import Recorder
     from seisedge.runtime.station.station import Station
 
 
@@ -60,8 +61,10 @@ class Outputs:
         *,
         back_pressure: bool = True,
         documents: Documents | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._journal = journal
+        self._recorder = recorder
         self._file: Holding | None = None
         self._events: Drain | None = None
         file_mode = int(configs[0].journal.file_mode, 8) if configs else OWNER_ONLY
@@ -76,6 +79,7 @@ class Outputs:
                 self._file = Holding(EventsFile(events, file_mode=file_mode), text_from_path(events))
             self.direct = [sink for sink in (self._file, shown) if sink is not None]
         if journal.folder is None and drained is None and not has_sinks(configs):
+            self._start(recorder)
             return
         from seisedge.runtime.sinks._build import Context, build_drains
         from seisedge.runtime.sinks._dead_letters import SinkDeadLetters
@@ -94,9 +98,16 @@ class Outputs:
         self._dead_letters = (
             SinkDeadLetters(journal.folder, file_mode=journal.file_mode) if journal.folder is not None else None
         )
+        if recorder is not None:
+            self.drains += recorder.drains(journal.outbox)
         for drain in self.drains:
             drain.dead_letters = self._dead_letters
             drain.start()
+        self._start(recorder)
+
+    def _start(self, recorder: Recorder | None) -> None:
+        if recorder is not None:
+            recorder.start()
 
     def _channel_of(self, station_id: str, code: str) -> tuple[str, str] | None:
         """Location and code of a channel in use ('': the vertical); before data have arrived, by the station file."""
@@ -118,6 +129,8 @@ class Outputs:
         until_s = time.monotonic() + within_s
         for drain in self.drains:
             drain.close(max(until_s - time.monotonic(), 0.1))
+        if self._recorder is not None:
+            self._recorder.close()
         self._journal.save_places()
         for drain in self.drains:
             drain.report_undelivered()
@@ -200,8 +213,8 @@ class Operation:
             if server is not None:
                 server.close()
 
-    def watch(self, loop: Loop, models: Models, drains: list[Drain]) -> None:
-        self.health.models = models
+    def watch(self, loop: Loop, models: Models, drains: list[Drain], recorder: Recorder | None) -> None:
+        self.health.models, self.health.recorder = models, recorder
         self.health.report, self.health.backlog, self.health.drains = loop.report, loop.backlog, drains
 
     def stopping(self) -> None:
@@ -221,6 +234,17 @@ def open_journal(state: Path | None, where: str | Sequence[str], configs: list[S
     from seisedge.runtime.journal.journal import Journal
 
     return Journal(folders[0], source, configs[0].journal if configs else None)
+
+
+def open_recorder(configs: Mapping[str, StationConfig], journal: BaseJournal) -> Recorder | None:
+    """What keeps the records; None if no station file has [snippets] or [archive]. Raises InputError."""
+    if not any(config.snippets or config.archive for config in configs.values()):
+        return None
+    from seisedge.runtime.snippets import Recorder
+
+    recorder = Recorder(configs, journal.resume)
+    journal.held_from = recorder.held_from
+    return recorder
 
 
 def documents_of(
@@ -266,5 +290,5 @@ def _place_of(config: StationConfig, metadata: StationXml | None) -> dict[str, f
 
 
 def has_sinks(configs: Sequence[StationConfig]) -> bool:
-    """True if a station file names a sink or an alert."""
-    return any(config.sinks != SinksConfig() or config.alerts for config in configs)
+    """True if a station file names a sink, an alert or snippets."""
+    return any(config.sinks != SinksConfig() or config.alerts or config.snippets for config in configs)

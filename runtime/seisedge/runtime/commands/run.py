@@ -13,7 +13,14 @@ from seisedge.runtime.commands import FilePath, FiniteRange
 from seisedge.runtime.commands._console import Console, stopped_by_signals
 from seisedge.runtime.commands._run_inputs import read_inputs
 from seisedge.runtime.commands._safe_mode import reported_in_safe_mode
-from seisedge.runtime.commands._service import Operation, Outputs, documents_of, has_sinks, open_journal
+from seisedge.runtime.commands._service import (
+    Operation,
+    Outputs,
+    documents_of,
+    has_sinks,
+    open_journal,
+    open_recorder,
+)
 from seisedge.runtime.config import EngineName, Mode, StationConfig
 from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.infer import Models
@@ -155,6 +162,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         inputs = read_inputs(data, urls, stationxml, engine, chosen)
         configs = list(inputs.configs.values())
         journal = open_journal(state, inputs.where, configs)
+        recorder = open_recorder(inputs.configs, journal)
         source = open_source(
             inputs.where,
             until_end=until_end,
@@ -171,6 +179,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
             outputs = Outputs(
                 journal, shown, events, configs, loaded, back_pressure=source.back_pressure,
                 documents=documents_of(configs, loaded, source, operation.health, inputs.metadata),
+                recorder=recorder,
             )  # fmt: skip
             loop = Loop(
                 loaded,
@@ -182,10 +191,11 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 health=operation.health,
                 metadata=inputs.metadata,
                 max_stations=max_stations or default_max_stations(memory_limit_mib()),
+                recorder=recorder,
                 observer=operation.page.feed if operation.page is not None else None,
             )
             outputs.stations = loop.report.stations
-            operation.watch(loop, loaded, outputs.drains)
+            operation.watch(loop, loaded, outputs.drains, recorder)
             with stopped_by_signals(loop.stop, source.close, console.give_up):
                 try:
                     with source:

@@ -30,10 +30,12 @@ from seisedge.runtime.config.sinks import (
     header_secret,
     secret,
 )
+from seisedge.runtime.config.snippets import ArchiveConfig, SnippetsConfig
 
 __all__ = [
     "BUNDLED",
     "AlertConfig",
+    "ArchiveConfig",
     "ChannelConfig",
     "EngineName",
     "EventsConfig",
@@ -48,6 +50,7 @@ __all__ = [
     "QuakeMLConfig",
     "SensorConfig",
     "SinksConfig",
+    "SnippetsConfig",
     "StationConfig",
     "StationIdentity",
     "TimelineConfig",

@@ -106,6 +106,10 @@ def _cross_faults(config: StationConfig) -> list[str]:
             faults.append(f"state_of_health.{shortened(code)}: a channel code has three capital letters or digits: VEP")
         elif state.lowest is not None and state.highest is not None and state.lowest >= state.highest:
             faults.append(f"state_of_health.{code}.lowest must be below highest ({state.highest:g})")
+    snippets, archive = config.snippets, config.archive
+    if snippets is not None and archive is not None and Path(snippets.folder) == Path(archive.folder):
+        both = quoted(archive.folder)
+        faults.append(f"archive.folder must be another folder than snippets.folder; got {both} for both")
     return faults + _sensor_faults(config) + _channel_faults(config.channels)
 
 

@@ -18,6 +18,7 @@ from seisedge.runtime.config.alerts import AlertConfig
 from seisedge.runtime.config.formats import FilePath, ListenAddress, SourceUrl
 from seisedge.runtime.config.page import PageConfig
 from seisedge.runtime.config.sinks import FileMode, SinksConfig
+from seisedge.runtime.config.snippets import ArchiveConfig, SnippetsConfig
 from seisedge.runtime.config.state_of_health import StateOfHealthConfig
 from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.records.codes import LOCATION, NETWORK, STATION
@@ -180,6 +181,8 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     magnitude: MagnitudeConfig = MagnitudeConfig()
     live: LiveConfig = LiveConfig()
     journal: JournalConfig = JournalConfig()
+    snippets: SnippetsConfig | None = None
+    archive: ArchiveConfig | None = None
     sinks: SinksConfig = SinksConfig()
     alerts: list[AlertConfig] = []
     state_of_health: dict[str, StateOfHealthConfig] = {}
@@ -192,16 +195,9 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 # Settings of input, output and storage: events do not depend on them.
 WITHOUT_EFFECT_ON_EVENTS = (
-    "source",
-    "state",
-    "metrics",
-    "page",
-    "live",
-    "journal",
-    "sinks",
-    "alerts",
+    "source", "state", "metrics", "page", "live", "journal", "snippets", "archive", "sinks", "alerts",
     "state_of_health",
-)
+)  # fmt: skip
 
 
 def settings_of(config: StationConfig) -> dict[str, Any]:

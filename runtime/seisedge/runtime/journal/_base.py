@@ -12,6 +12,7 @@ from seisedge.runtime.counters import Histogram
 from seisedge.runtime.event import Event, Hop
 from seisedge.runtime.files import OWNER_ONLY
 from seisedge.runtime.journal.outbox import Outbox
+from seisedge.runtime.journal.points import HeldFrom
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.station.station import Station
 
@@ -39,12 +40,15 @@ class BaseJournal(abc.ABC):
     source: URL of the stream, for messages.
     resume, resume_ns: by station, the token after which its stream continues, and a time in ns UTC that no sample up
     to the token exceeds. Empty without an earlier run.
+    held_from: given a station and the time of the oldest sample that its events need, the time from which a later run
+    is to read again; see `Recorder.held_from`.
     """
 
     folder: Path | None = None
     file_mode: int = OWNER_ONLY
     resume: Mapping[str, str] = {}
     resume_ns: Mapping[str, int] = {}
+    held_from: HeldFrom | None = None
 
     def __init__(self, source: str, outbox: Outbox) -> None:
         self.source = source

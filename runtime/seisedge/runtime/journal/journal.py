@@ -198,7 +198,7 @@ class Journal(BaseJournal):
 
     def _row(self, station: Station) -> StationRow | None:
         """What is stored of a station; None while it has no point to resume from."""
-        point = self._points.resume_point(station)
+        point = self._points.resume_point(station, self.held_from)
         if point is None:
             return None
         back = msgspec.json.encode(station.back()).decode()

@@ -6,6 +6,8 @@ any line yet to be emitted depends on (`Station.needed_ns`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from seisedge.runtime.clock import ns_from_s
@@ -13,6 +15,8 @@ from seisedge.runtime.station.station import Station
 
 POINT_S = 5.0  # of data between two candidates
 MAX_POINTS = 64  # per station; above it every second candidate is removed
+
+HeldFrom = Callable[[str, int], int]  # station and the oldest time that its events need → an earlier time, or the same
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -49,12 +53,17 @@ class Points:
         if len(points) > MAX_POINTS:
             del points[1::2]
 
-    def resume_point(self, station: Station) -> Point | None:
-        """The point from which the station would resume after a kill now; None if there is none yet."""
+    def resume_point(self, station: Station, held_from: HeldFrom | None = None) -> Point | None:
+        """The point from which the station would resume after a kill now; None if there is none yet.
+
+        held_from: an earlier time from which the records are wanted again; without a point so old, the oldest is taken.
+        """
         needed_ns = station.needed_ns
         points = self._current(station)
         if needed_ns is None or not points or points[0].newest_ns > needed_ns:
             return None
+        if held_from is not None:
+            needed_ns = held_from(station.station_id, needed_ns)
         while len(points) > 1 and points[1].newest_ns <= needed_ns:
             points.pop(0)
         return points[0]

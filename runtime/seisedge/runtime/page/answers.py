@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from http import HTTPStatus
-from time import time_ns
+from time import monotonic, time_ns
 
 import numpy as np
 
@@ -27,6 +27,8 @@ NS_PER_MS = 1_000_000
 MAX_EVENTS = 200  # in one answer
 MAX_COLUMNS = 6000
 MAX_DAYS = 3650
+AVAILABILITY_S = 0.3  # for one answer; the next one begins where the disk has been read
+DAY_NS = 86_400 * NS_PER_S
 BINARY = "application/octet-stream"
 JSON = "application/json"
 
@@ -34,8 +36,14 @@ JSON = "application/json"
 class Answers:
     """The routes of the page by their path."""
 
-    def __init__(self, curves: dict[str, Curves], events: EventBook, snippets: Snippets | None) -> None:
-        self._curves, self._events, self._snippets = curves, events, snippets
+    def __init__(
+        self,
+        curves: dict[str, Curves],
+        events: EventBook,
+        snippets: Snippets | None,
+        now_s: Callable[[], float] = monotonic,
+    ) -> None:
+        self._curves, self._events, self._snippets, self._now_s = curves, events, snippets, now_s
         self.routes: dict[str, Callable[[Query, Request], Response]] = {
             "/api/events": self._events_page,
             "/api/envelope": self._envelope,
@@ -121,14 +129,20 @@ class Answers:
         return Response(HTTPStatus.OK, "application/vnd.fdsn.mseed", data, headers)
 
     def _availability(self, query: Query, _request: Request) -> Response:
+        """Day by day, newest first, until `AVAILABILITY_S` is over: the archive is on a disk, which may be slow."""
         query.end("station", "days")
         days, station_id = query.whole("days", 1, MAX_DAYS, 30), query.text("station", None)
-        now_ns = time_ns()
-        spans: list[tuple[int, int]] = []
-        if self._snippets is not None:
-            spans = self._snippets.availability(station_id, now_ns - days * 86_400 * NS_PER_S, now_ns)
-        found = [[from_ns // NS_PER_MS, to_ns // NS_PER_MS] for from_ns, to_ns in spans]
-        return Response(HTTPStatus.OK, JSON, json.dumps({"spans": found}).encode())
+        until_s, to_ns = self._now_s() + AVAILABILITY_S, time_ns()
+        spans: list[list[int]] = []
+        done = 0
+        while self._snippets is not None and done < days and (self._now_s() < until_s or not done):
+            from_ns = to_ns - DAY_NS
+            found = self._snippets.availability(station_id, from_ns, to_ns)
+            spans = [[start // NS_PER_MS, end // NS_PER_MS] for start, end in found] + spans
+            done, to_ns = done + 1, from_ns
+        complete = self._snippets is None or done == days
+        document = {"spans": _joined(spans), "from_ms": to_ns // NS_PER_MS, "complete": complete}
+        return Response(HTTPStatus.OK, JSON, json.dumps(document).encode())
 
     def _snippet(self, query: Query) -> bytes:
         """The stored waveform of an event that the page has shown. Raises PageError without one."""
@@ -167,3 +181,14 @@ class Answers:
 
 def _binary(data: bytes) -> Response:
     return Response(HTTPStatus.OK, BINARY, data)
+
+
+def _joined(spans: list[list[int]]) -> list[list[int]]:
+    """Spans in order, those that touch as one."""
+    found: list[list[int]] = []
+    for start, end in spans:
+        if found and start <= found[-1][1] + 1:
+            found[-1][1] = max(end, found[-1][1])
+        else:
+            found.append([start, end])
+    return found

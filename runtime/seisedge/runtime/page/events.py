@@ -11,7 +11,7 @@ import msgspec
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.event import Event
 
-MAX_EVENTS = 1000  # about 2 kB each
+MAX_EVENTS = 500  # about 2 kB each
 HIDDEN = ("source",)  # its URL or path
 
 

@@ -21,7 +21,6 @@ def open_page(
     listen: str,
     configs: Sequence[StationConfig] = (),
     metrics: str | None = None,
-    snippets: Snippets | None = None,
     events: Path | None = None,
 ) -> Page:
     """The page at the address `listen`, which takes precedence over that of the station files.
@@ -37,12 +36,23 @@ def open_page(
         raise InputError(fault)
     names = [one.page.name for one in configs if one.page.name is not None]
     shared = metrics is not None and address_from_text(metrics) == address
-    settings = PageSettings(low_rate=config.low_rate, metrics=shared)
+    archive = any(one.archive is not None for one in configs)
+    snippets = any(one.snippets is not None for one in configs)
+    settings = PageSettings(config.low_rate, snippets, archive, shared)
     files = [Path(one.sinks.jsonl.path) for one in configs if one.sinks.jsonl is not None]
     earlier = list(dict.fromkeys(files + ([events] if events is not None else [])))
-    page = Page(health, configs, Access(names, _token(config)), settings, snippets, earlier)
+    page = Page(health, configs, Access(names, _token(config)), settings, _snippets(configs), earlier)
     page.start(address)
     return page
+
+
+def _snippets(configs: Sequence[StationConfig]) -> Snippets | None:
+    """What is stored of the stations; None where nothing is."""
+    if all(one.snippets is None and one.archive is None for one in configs):
+        return None
+    from seisedge.runtime.snippets.library import SnippetLibrary
+
+    return SnippetLibrary({str(one.station_id): one for one in configs})
 
 
 def _token(config: PageConfig) -> str | None:
@@ -53,6 +63,6 @@ def _token(config: PageConfig) -> str | None:
     if token is None or len(token) < MIN_TOKEN:
         raise InputError(
             f"page.token_file: the token in {config.token_file} has fewer than {MIN_TOKEN} characters; make one with "
-            "`head -c 24 /dev/urandom | base64`"
+            "`od -An -tx1 -N24 /dev/urandom | tr -d ' \\n'`"
         )
     return token

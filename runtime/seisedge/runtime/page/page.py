@@ -60,12 +60,13 @@ CURVES = {"/api/envelope", "/api/helicorder", "/api/probabilities", "/api/spectr
 
 @dataclass(frozen=True, slots=True)
 class PageSettings:
-    """low_rate: updates once a minute. archive: everything is stored.
+    """low_rate: updates once a minute. snippets, archive: waveforms of events, and everything, are stored.
 
     metrics: the page also answers `/healthz` and `/metrics`.
     """
 
     low_rate: bool = False
+    snippets: bool = True
     archive: bool = False
     metrics: bool = False
 
@@ -95,7 +96,7 @@ class Page:
         self._now_s = now_s
         self._privacy = Privacy(configs)
         self._state = StateDocument(health, self.events, self.curves, self._privacy)
-        self._answers = Answers(self.curves, self.events, snippets)
+        self._answers = Answers(self.curves, self.events, snippets, now_s)
         self._assets = Assets()
         self._recent = Recent()
         self._streams: list[Stream] = []
@@ -236,7 +237,7 @@ class Page:
         if now_s >= self._cached[0]:
             settings = {
                 "low_rate": self.settings.low_rate,
-                "snippets": self._snippets is not None,
+                "snippets": self._snippets is not None and self.settings.snippets,
                 "archive": self._snippets is not None and self.settings.archive,
             }
             self._cached = (now_s + 1.0, msgspec.json.encode(self._state.document() | settings))

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from seisedge.runtime.page.access import PageError
 from seisedge.runtime.text import quoted
 
-MAX_MS = 2**53  # integers that a browser holds exactly
+MAX_MS = 9_000_000_000_000  # the year 2255: its nanoseconds fit into 64 bits
 MAX_TEXT = 128  # characters
 
 

@@ -145,7 +145,8 @@ class SampleRing:
 def envelope(ring: SampleRing, from_ns: int, to_ns: int, columns: int) -> Float:
     """(columns, 2), minimum and maximum of equal parts of a span, none of which is shorter than a sample."""
     first = ring.index(from_ns)
-    edges = np.array([ring.index(from_ns + (to_ns - from_ns) * k // columns) for k in range(columns + 1)]) - first
+    offsets_ns = (from_ns - ring.origin_ns) + (to_ns - from_ns) * np.arange(columns + 1, dtype=np.int64) // columns
+    edges = np.rint(offsets_ns / NS_PER_S * ring.rate_hz).astype(np.int64) - first
     samples = ring.values(first, first + max(int(edges[-1]), 1))
     starts = np.minimum(edges[:-1], len(samples) - 1)
     return np.stack([np.fmin.reduceat(samples, starts), np.fmax.reduceat(samples, starts)], axis=1)

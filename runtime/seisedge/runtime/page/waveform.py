@@ -14,7 +14,7 @@ from seisedge.runtime.records.miniseed import Decoder, Scanner
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.timeline.segment import is_sound
 
-MAX_FILE_BYTES = 3 * 2**20
+MAX_FILE_BYTES = 2 * 2**20
 MAX_CURVES = 6  # channels
 MAX_SAMPLES = 400_000  # of a channel: 400 s at 1000 Hz
 NS_PER_MS = 1_000_000

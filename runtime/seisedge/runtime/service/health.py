@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from seisedge.runtime.inference.infer import Models
     from seisedge.runtime.service.dead_letters import DeadLetters
     from seisedge.runtime.sinks._drain import Drain
+    from seisedge.runtime.snippets import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Health:
         self.models: Models | None = None
         self.drains: list[Drain] = []
         self.dead_letters: DeadLetters | None = None
+        self.recorder: Recorder | None = None
         self.streams: Sequence[OutputStream] = ()
         self.last_event_ns: dict[str, int] = {}  # onset of the newest event, by station
         self._notifier = notifier
@@ -199,6 +201,8 @@ class Health:
             degraded.append(failure)
         if self.journal.failing:
             degraded.append("the journal cannot be written")
+        if self.recorder is not None:
+            degraded += self.recorder.faults()
         if self.models is not None:
             degraded += self.models.stand_ins
         with self._outbox_lock() as free:
@@ -270,6 +274,7 @@ class Health:
             "stations": stations,
             "engines": engines,
             "dropping": self.backlog.dropping,
+            "storage": self.recorder.document() if self.recorder is not None else [],
             "resident_mib": resident_mib(),
             "slot": os.environ.get("SEISEDGE_SLOT"),  # of the installed version, set by the launcher
         }
@@ -303,7 +308,7 @@ class Health:
 
     def samples(self) -> list[Sample]:
         """The values of `/metrics`, without the histograms."""
-        parts = (self._of_process, self._of_source, self._of_arrivals, self._of_stations)
+        parts = (self._of_process, self._of_source, self._of_arrivals, self._of_stations, self._of_recorder)
         found = [sample for part in parts for sample in part()]
         return [sample for sample in found if sample.value is not None] + self.outbox_samples()
 
@@ -391,6 +396,14 @@ class Health:
                     counters = dataclasses.asdict(track.counters)
                     found += [Sample(f"component_{n}_total", "counter", count, which) for n, count in counters.items()]
         return found
+
+    def _of_recorder(self) -> list[Sample]:
+        if self.recorder is None:
+            return []
+        return [
+            Sample(name, "counter" if name.endswith("_total") else "gauge", value, labels)
+            for name, value, labels in self.recorder.values()
+        ]
 
     def _of_outbox(self) -> list[Sample]:
         journal = self.journal

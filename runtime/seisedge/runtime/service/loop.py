@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic_ns, time_ns
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,6 +26,9 @@ from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.run_report import RunReport
 from seisedge.runtime.station.station import Station
+
+if TYPE_CHECKING:
+    from seisedge.runtime.snippets import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +76,7 @@ class Loop:
     max_stations: largest number of stations that `default` is used for; the packets of further ones are counted.
     metadata: StationXML for all stations; takes precedence over the file that a station file names. A missing channel
         or epoch raises in a run over files and is logged in a live run, where it must not stop other stations.
+    recorder: keeps the records of the stations, for snippets and archives.
     observer: receives the packets that are analysed, the lines, and the probabilities of the onset detector.
     """
 
@@ -89,6 +94,7 @@ class Loop:
         backlog: Backlog | None = None,
         metadata: StationXml | None = None,
         max_stations: int = MAX_STATIONS,
+        recorder: Recorder | None = None,
         observer: Observer | None = None,
     ) -> None:
         self._models = models
@@ -103,6 +109,7 @@ class Loop:
         self.backlog = backlog or Backlog()
         self._metadata = metadata
         self._max_stations = max_stations
+        self._recorder = recorder
         self._stopped = False
         self._collected: dict[str, list[tuple[Packet, bytes]]] = {}  # packets of a file, with their records
         self.report = RunReport()
@@ -128,7 +135,7 @@ class Loop:
         samples = 0  # since the last step
         watch = source.watch
         # a run that resumes notes each record; one over files without a state may take many packets at once
-        collects = not source.live and not watch.notes and not self._journal.durable
+        collects = not source.live and not watch.notes and not self._journal.durable and self._recorder is None
         watch.end()  # the records whose headers were read at the opening
         try:
             for item in source.packets():
@@ -150,8 +157,7 @@ class Loop:
                 station = self._station(packet, strict=not source.live)
                 if station is None:
                     continue
-                if not source.back_pressure:
-                    self.backlog.take(packet, source.idle_ns)
+                self._note(packet, source)
                 if collects:
                     self._collect(station, packet, source)
                 else:
@@ -159,22 +165,36 @@ class Loop:
                 pending[station.station_id] = station
                 samples += len(packet.samples)
                 enough = max(FILE_BATCH_SAMPLES * len(pending), FILE_STEP_SAMPLES)
-                if source.live or watch.suspicious or samples >= enough:
+                # a recorder holds the newest records only: an event must be emitted soon after its last sample
+                if source.live or watch.suspicious or samples >= enough or self._recorder is not None:
                     self._step(pending, packet, source, taken_ns)
                     samples = 0
                 watch.end()
                 self.backlog.rest()
             self._step(pending, packet, source, taken_ns)
             self._take_collected(source)
-            if not (self._stopped and self._journal.durable):
-                for station in self.report.stations.values():
-                    drafts = self._drafts(station, station.finish(), source)
-                    self._emit_all(drafts, None, source, monotonic_ns())
-                    self._journal.record_state(station)  # its events are closed; a later run must not resume them
-            self._journal.flush()
+            self._end(source)
         finally:
             self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S
         return self.report
+
+    def _note(self, packet: Packet, source: Source) -> None:
+        """Pass a packet of a station to those who only observe."""
+        if self._recorder is not None:
+            self._recorder.take(packet, source.last_record, wait=source.back_pressure)
+        if not source.back_pressure:
+            self.backlog.take(packet, source.idle_ns)
+
+    def _end(self, source: Source) -> None:
+        """Close the events, unless a later run resumes them, and store everything."""
+        if not (self._stopped and self._journal.durable):
+            for station in self.report.stations.values():
+                drafts = self._drafts(station, station.finish(), source)
+                self._emit_all(drafts, None, source, monotonic_ns())
+                self._journal.record_state(station)  # its events are closed; a later run must not resume them
+        self._journal.flush()
+        if self._recorder is not None:
+            self._recorder.finish(ended=not self._stopped)
 
     def _station(self, packet: Packet, *, strict: bool) -> Station | None:
         key = packet.source_id.station_id
@@ -317,6 +337,8 @@ class Loop:
                 continue
             if isinstance(line, Event):
                 self._health.note_event(line)
+                if self._recorder is not None:
+                    self._recorder.note(line, wait=source.back_pressure)
             if self._observer is not None:
                 self._observer.note_line(line)
             for sink in self._sinks:

@@ -96,6 +96,24 @@ HELP = {
     "sink_dead_lettered_total": "Refused and damaged lines kept in sink-dead-letters.jsonl. If it rises: see there.",
     "sink_restarts_total": "Restarts of the thread of a sink. If it rises: report it with the log.",
     "disk_free_bytes": "Free bytes on the disk of the state folder. If it nears 0: free some space.",
+    # snippets and archive
+    "snippets_written_total": "Snippets of events written.",
+    "snippets_incomplete_total": "Snippets without some of their records. If it rises: see the .txt files beside them.",
+    "snippets_missing_total": "Events without records: a .txt file has the reason. If it rises: see these files.",
+    "snippets_held_bytes": "Records in memory for events that wait for their file. If it grows: the disk is slow "
+    "or full.",
+    "snippets_failures_total": "Records or events that raised an exception. If it rises: report it with the log.",
+    "archive_records_total": "Records written to an archive. If it stands still: /healthz has the reason.",
+    "archive_written_bytes_total": "Bytes written to an archive.",
+    "archive_repeated_records_total": "Records that a source sent again and the archive has. No action.",
+    "archive_dropped_records_total": "Records not archived because too many waited. If it rises: the disk is too slow "
+    "or full.",
+    "archive_failures_total": "Failed writes of an archive. If it rises: check its disk.",
+    "archive_waiting_bytes": "Records in memory that wait to be archived. If it grows: the disk is slow or full.",
+    "storage_deleted_files_total": "Files deleted for the limits of [snippets] and [archive]. If it rises for the "
+    "snippets: give them more room.",
+    "storage_deleted_bytes_total": "Bytes of these files.",
+    "storage_free_bytes": "Free bytes on the disk of snippets or archives. If it nears min_free_mb: free some space.",
     # durations
     "inference_seconds": "Duration of an inference, whether or not it led to a line.",
     "work_seconds": "Duration from the start of the work on a packet to the finished line. If it grows: the machine is "

@@ -27,6 +27,7 @@ class UniformRecords:
 
     length: int
     ids: npt.NDArray[np.bytes_]
+    first_sample_ns: npt.NDArray[np.int64]
     last_sample_ns: npt.NDArray[np.int64]
 
 
@@ -47,7 +48,7 @@ def uniform_records(data: bytes | mmap.mmap, length: int) -> UniformRecords | No
     start_ns = _start_ns(header, 1001 in kinds[: int(header["blockettes"][0])])
     last_ns = start_ns + np.rint((header["samples"].astype(np.float64) - 1) * NS_PER_S / rate_hz).astype(np.int64)
     ids = table[:, 8:20].copy().view("S12")[:, 0]  # a copy, so that nothing refers to `data`
-    return UniformRecords(length, ids, last_ns)
+    return UniformRecords(length, ids, start_ns, last_ns)
 
 
 def _header_type(length: int, order: str, kinds: list[int]) -> np.dtype[np.void]:

@@ -1,0 +1,218 @@
+"""Whatever happens to the files, the events are the same, the fault is reported, and the station continues."""
+
+import errno
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.runtime.snippets.storing import STATION, Kept, configs_of, records_in, run, snippets_in
+from tests.waiting import wait_until
+
+from seisedge.runtime.config import ArchiveConfig, StationConfig
+from seisedge.runtime.errors import InputError
+from seisedge.runtime.event import Event
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.replay import Digitizer
+from seisedge.runtime.service.health import Health
+from seisedge.runtime.service.loop import Loop
+from seisedge.runtime.service.metrics import text_from_health
+from seisedge.runtime.snippets import Recorder, recorder, sink
+from seisedge.runtime.snippets.archive import Archive
+from seisedge.runtime.snippets.received import Ring
+from seisedge.runtime.sources import open_source
+from seisedge.runtime.threads import workers
+
+
+@pytest.fixture(scope="module")
+def expected(
+    part: Path, models: Models, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Kept, dict[str, list[bytes]]]:
+    """The events of a run without faults, and the records of each snippet."""
+    folder = tmp_path_factory.mktemp("expected")
+    done = run(open_source([part]), configs_of(folder), models)
+    return done.kept, {event_id: records_in(path) for event_id, path in snippets_in(folder).items()}
+
+
+def _full(_path: Path, _data: bytes, _mode: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_a_full_disk_until_the_next_run(
+    part: Path,
+    tmp_path: Path,
+    models: Models,
+    expected: tuple[Kept, dict[str, list[bytes]]],
+    monkeypatch: pytest.MonkeyPatch,
+    archive: bool,
+) -> None:
+    """The events wait in the outbox; their records come from the source, which sends them again, or the archive."""
+    configs = configs_of(tmp_path, archive)
+    with Digitizer(part, speed=0) as digitizer:
+        url = f"{digitizer.url}/PB_B918?from=earliest"
+
+        def once(within_s: float) -> Any:
+            journal = Journal(tmp_path / "state", url)
+            source = open_source(
+                url, until_end=True, connect_timeout_s=20, resume=journal.resume, resume_ns=journal.resume_ns
+            )
+            return run(source, configs, models, journal=journal, within_s=within_s)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(sink, "write_atomically", _full)
+            first = once(0.5)
+        assert first.kept.contents == expected[0].contents
+        assert not snippets_in(tmp_path) and first.waiting > 0
+        second = once(30)
+    assert second.waiting == 0 and second.kept.events == []
+    found = {event_id: records_in(path) for event_id, path in snippets_in(tmp_path).items()}
+    assert {key: sorted(one) for key, one in found.items()} == {key: sorted(one) for key, one in expected[1].items()}
+    assert not list((tmp_path / "snippets").rglob("*.txt"))
+
+
+def test_a_folder_that_cannot_be_written(
+    part: Path, tmp_path: Path, models: Models, expected: tuple[Kept, dict[str, list[bytes]]]
+) -> None:
+    """At the start; in the run the folder becomes usable, and everything is written."""
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+    config = configs_of(blocked)
+    health = Health()
+
+    def repair(given: Recorder) -> None:
+        health.recorder = given
+        put, seen = given.archives[blocked / "sds"].put, 0
+
+        def repaired(entry: Any, *, wait: bool) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == 60:
+                wait_until(lambda: bool(given.faults()))
+                assert "not a directory" in given.faults()[0]
+                assert any("not a directory" in reason for reason in health.condition()[1])
+                assert "seisedge_archive_failures_total" in text_from_health(health)
+                blocked.unlink()
+                given.archives[blocked / "sds"]._retry_s = 0.0
+            put(entry, wait=wait)
+
+        given.archives[blocked / "sds"].put = repaired  # type: ignore[method-assign]
+
+    done = run(open_source([part]), config, models, prepare=repair)
+    assert done.kept.contents == expected[0].contents and done.waiting == 0
+    found = {event_id: sorted(records_in(path)) for event_id, path in snippets_in(blocked).items()}
+    assert found == {key: sorted(one) for key, one in expected[1].items()}
+    archived = [record for path in blocked.rglob("*.D.*.*") for record in records_in(path)]
+    assert sorted(archived) == sorted(records_in(part)) and done.recorder.faults() == []
+    assert {"kind", "folder", "free_bytes", "deleted_files", "written"} <= health.document()["storage"][0].keys()
+
+
+def test_a_programming_error_is_reported(
+    part: Path,
+    tmp_path: Path,
+    models: Models,
+    expected: tuple[Kept, dict[str, list[bytes]]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In the loop: counted, logged once. In the storage thread: it is restarted, and `/healthz` has the reason."""
+    flush, taken = Archive.flush, []
+    reasons: list[str] = []
+
+    def failing(self: Archive, *, ending: bool = False) -> None:
+        if not reasons:
+            raise ValueError("flush")
+        flush(self, ending=ending)
+
+    def broken(self: Ring, entry: object) -> bool:
+        taken.append(entry)
+        if len(taken) == 10:
+            wait_until(lambda: any(worker.failures for worker in workers() if worker.name == "storage"))
+            reasons.extend(Health().condition()[1])
+        raise ValueError("ring")
+
+    monkeypatch.setattr(Archive, "flush", failing)
+    monkeypatch.setattr(Ring, "add", broken)
+    with caplog.at_level(logging.ERROR):
+        done = run(open_source([part]), configs_of(tmp_path), models)
+    assert done.kept.contents == expected[0].contents
+    assert done.recorder.failures == len(records_in(part))
+    assert [record.message for record in caplog.records if "ring" in str(record.exc_info)] == [
+        "snippets: a record could not be kept: programming error"
+    ]
+    assert any("thread storage has failed 1 times; the last time: ValueError: flush" in reason for reason in reasons)
+    archived = [record for path in (tmp_path / "sds").rglob("*.D.*.*") for record in records_in(path)]
+    assert sorted(archived) == sorted(records_in(part))
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_too_many_events_wait(
+    part: Path,
+    tmp_path: Path,
+    models: Models,
+    expected: tuple[Kept, dict[str, list[bytes]]],
+    monkeypatch: pytest.MonkeyPatch,
+    archive: bool,
+) -> None:
+    """What is not held is in the archive; without one, the reason is written beside the event."""
+    monkeypatch.setattr(recorder, "MAX_HELD_BYTES", 3000)
+    done = run(open_source([part]), configs_of(tmp_path, archive), models)
+    assert done.kept.contents == expected[0].contents and done.waiting == 0
+    folder = tmp_path / "snippets"
+    assert {path.stem for path in folder.rglob("*.json")} == expected[1].keys()
+    (counters,) = done.recorder.counters.values()
+    if archive:
+        found = {event_id: sorted(records_in(path)) for event_id, path in snippets_in(tmp_path).items()}
+        assert found == {key: sorted(one) for key, one in expected[1].items()}
+        assert not list(folder.rglob("*.txt"))
+        return
+    reasons = [path.read_text(encoding="utf-8") for path in folder.rglob("*.txt")]
+    assert len(reasons) == len(expected[1]) == counters.incomplete + counters.missing
+    assert all(r.endswith("too many records waited for a file to be written\n") for r in reasons), reasons[0]
+
+
+def test_the_memory_of_a_ring_is_bounded(
+    part: Path, tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "MAX_RING_BYTES", 20_000)
+    done = run(open_source([part]), configs_of(tmp_path, archive=False), models)
+    assert done.recorder._ring_bytes <= 20_000
+    reasons = [path.read_text(encoding="utf-8") for path in (tmp_path / "snippets").rglob("*.txt")]
+    assert reasons and all("records from 2019-07-07T" in reason for reason in reasons)
+
+
+def test_a_damaged_event_file_is_replaced(part: Path, tmp_path: Path, models: Models) -> None:
+    done = run(open_source([part]), configs_of(tmp_path), models)
+    event = done.kept.finals[0]
+    path = next((tmp_path / "snippets").rglob(f"{event.id}.json"))
+    records = records_in(path.with_name(f"{event.id}.mseed"))
+    path.write_bytes(b'{"revision": 9')
+    again = Recorder(configs_of(tmp_path), [STATION])
+    written = sink.SnippetSink(tmp_path / "snippets", {STATION: configs_of(tmp_path)[STATION].snippets}, again)  # type: ignore[dict-item]
+    again.finish(ended=True)
+    capture = again.capture_of(event)
+    capture.complete.set()  # the source sends nothing again
+    written.write(event)
+    assert msgspec.json.decode(path.read_bytes(), type=Event) == event
+    assert sorted(records_in(path.with_name(f"{event.id}.mseed"))) == sorted(records)
+
+
+def test_one_folder_with_two_limits(tmp_path: Path) -> None:
+    one = ArchiveConfig(folder=str(tmp_path), keep_days=1)
+    other = ArchiveConfig(folder=str(tmp_path), keep_days=2)
+    with pytest.raises(InputError, match=r"the station files of XX.A and XX.B use this folder with different settings"):
+        Recorder({"XX.A": StationConfig(archive=one), "XX.B": StationConfig(archive=other)})
+
+
+def test_without_the_tables_nothing_is_kept(part: Path, models: Models) -> None:
+    """And a recorder for one station ignores the others."""
+    kept = Kept()
+    given = Recorder({"XX.OTHER": configs_of(Path("/nowhere"))[STATION]})
+    with open_source([part]) as source:
+        Loop(models, [kept], {STATION: StationConfig()}, recorder=given).run(source)
+    assert kept.events and given._ring_bytes == 0 and not given._captures
+    assert json.dumps(given.document())

@@ -1,0 +1,111 @@
+"""The newest records of a station, in bounded memory, whatever times they have."""
+
+import msgspec
+import numpy as np
+import pytest
+from tests.fakes import T0_NS, packet
+from tests.runtime.journal.runs import event
+
+from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.config import ArchiveConfig, SnippetsConfig, StationConfig
+from seisedge.runtime.event import Event
+from seisedge.runtime.snippets import Recorder
+from seisedge.runtime.snippets.received import MAX_CHANNELS, WAIT_S, Entry, Ring, entry_from_packet, records_of
+
+
+def _entry(start_s: float, length_s: float = 4.0, channel: str = "HHZ", size: int = 100) -> Entry:
+    one = packet(np.zeros(round(100 * length_s), dtype=np.int32), start_s, channel)
+    return entry_from_packet(one, f"{channel} {start_s}".encode().ljust(size))
+
+
+def _at(seconds: float) -> int:
+    return T0_NS + round(seconds * NS_PER_S)
+
+
+def _starts(entries: list[Entry]) -> list[float]:
+    return [(entry.start_ns - T0_NS) / NS_PER_S for entry in entries]
+
+
+def test_keeps_the_newest_seconds_of_each_channel() -> None:
+    ring = Ring(10.0)
+    for k in range(10):
+        ring.add(_entry(4.0 * k))
+    ring.add(_entry(0.0, channel="VEP", length_s=3000.0))
+    assert _starts(ring.within(_at(-1e6), _at(1e6))) == [28.0, 32.0, 36.0, 0.0]
+    assert ring.bytes == 4 * _entry(0.0).size and ring.first_ns == _at(0)
+
+
+def test_a_wrong_time_removes_no_other_record() -> None:
+    ring = Ring(20.0)
+    for start_s in (0.0, 4.0, 1e9, 8.0, -1e9, 12.0):
+        ring.add(_entry(start_s))
+    assert _starts(ring.within(_at(0), _at(16))) == [4.0, 8.0, 12.0]
+
+
+def test_within() -> None:
+    ring = Ring(100.0)
+    for k in range(5):
+        ring.add(_entry(4.0 * k))
+    assert _starts(ring.within(_at(4.0), _at(12.0))) == [4.0, 8.0]
+    assert _starts(ring.within(_at(3.99), _at(12.01))) == [0.0, 4.0, 8.0, 12.0]
+
+
+def test_reaches() -> None:
+    ring = Ring(1000.0)
+    assert not ring.reaches(_at(0))
+    ring.add(_entry(0.0, channel="HHZ"))
+    ring.add(_entry(0.0, channel="HHN"))
+    ring.add(_entry(0.0, channel="VEP", length_s=WAIT_S + 1))  # a state of health is not waited for
+    assert ring.reaches(_at(4.0)) and not ring.reaches(_at(4.01))
+    ring.add(_entry(4.0, channel="HHZ", length_s=40.0))
+    assert not ring.reaches(_at(10.0))  # HHN is behind
+    ring.add(_entry(44.0, channel="HHZ", length_s=26.0))
+    assert ring.reaches(_at(10.0)) and not ring.reaches(_at(10.01))
+
+
+def test_drops_the_oldest_and_tells_from_when_records_are_missing() -> None:
+    ring = Ring(1000.0)
+    for k in range(4):
+        ring.add(_entry(4.0 * k))
+    assert ring.drop_oldest() == _entry(0.0).size and ring.dropped_ns == _at(4.0)
+    assert _starts(ring.within(_at(-10), _at(100))) == [4.0, 8.0, 12.0]
+    for _ in range(5):
+        ring.drop_oldest()
+    assert ring.bytes == 0 and ring.drop_oldest() == 0
+
+
+def test_channels_are_bounded() -> None:
+    ring = Ring(1000.0)
+    added = [ring.add(_entry(0.0, channel=f"X{k}")) for k in range(MAX_CHANNELS + 10)]
+    assert added.count(True) == MAX_CHANNELS and ring.bytes == MAX_CHANNELS * _entry(0.0).size
+
+
+def test_each_record_once_in_order() -> None:
+    entries = [_entry(8.0), _entry(0.0), _entry(8.0), _entry(4.0, channel="HHN")]
+    assert [record.decode().strip() for record in records_of(entries)] == ["HHZ 0.0", "HHN 4.0", "HHZ 8.0"]
+
+
+ONSET_S = 39.8  # of `event`, after T0; its window begins 5 s before and ends 30 s after
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_how_far_back_a_later_run_reads(archive: bool) -> None:
+    """Before the oldest needed sample, the records of events that wait, and those not archived; 15 minutes at most."""
+    table = ArchiveConfig(folder="/nowhere/sds") if archive else None
+    config = StationConfig(snippets=SnippetsConfig(folder="/nowhere/s", before_s=20.0), archive=table)
+    given = Recorder({"XX.STA": config, "XX.OTHER": StationConfig()})
+    assert given.held_from("XX.OTHER", _at(100)) == _at(100)
+    assert given.held_from("XX.STA", _at(100)) == _at(80)
+    if archive:
+        given.take(packet(np.zeros(100, dtype=np.int32), 60.0), b"x")
+        assert given.held_from("XX.STA", _at(100)) == _at(60)
+    final = _final()
+    given.note(final)
+    assert given.held_from("XX.STA", _at(100)) == _at(ONSET_S - 20.0)
+    assert given.held_from("XX.STA", _at(5000)) == _at(4100)
+    given.release(final)
+    assert given.held_from("XX.STA", _at(100)) == _at(60 if archive else 80)
+
+
+def _final() -> Event:
+    return msgspec.structs.replace(event(2), status="final", id="XX.STA-20200913T122719.800")

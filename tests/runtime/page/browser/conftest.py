@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,16 @@ class Station:
     """A run with a page, started and stopped as a service is. speed: of the replay. source: part of the URL."""
 
     def __init__(
-        self, folder: Path, speed: float, source: str = "PB_B921", data: Path = RECORDING, faults: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        speed: float,
+        source: str = "PB_B921",
+        data: Path = RECORDING,
+        faults: tuple[str, ...] = (),
+        files: tuple[Path, ...] = (),
     ) -> None:
-        self.folder = folder
+        """files: station files; without them, the stations of `source` are taken as they are."""
+        self.folder, self.files = folder, files
         self._digitizer = Digitizer(data, speed=speed, faults=faults)
         self._digitizer.open()
         self.source = f"seedlink://127.0.0.1:{self._digitizer.port}/{source}?from=earliest"
@@ -55,7 +62,16 @@ class Station:
 
     def start(self) -> None:
         arguments = ["--source", self.source, "--page", f"127.0.0.1:{self.port}", "--state", str(self.folder / "state")]
-        command = [sys.executable, "-m", "seisedge.cli", "run", *arguments, "--events", str(self.events)]
+        command = [
+            sys.executable,
+            "-m",
+            "seisedge.cli",
+            "run",
+            *arguments,
+            "--events",
+            str(self.events),
+            *map(str, self.files),
+        ]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ)
         wait_until(self._answers, 60)
@@ -141,6 +157,22 @@ def browser() -> Iterator[Any]:
         pytest.skip("there is no Chromium: apt-get install chromium")
     pytest.importorskip("playwright.sync_api", reason="there is no playwright: pip install playwright")
     with open_browser(CHROMIUM) as opened:
+        yield opened
+
+
+OpenStation = Callable[..., Station]
+
+
+@pytest.fixture
+def open_station(tmp_path: Path) -> Iterator[OpenStation]:
+    """Opens stations of the test's own, with the arguments of `Station`; they are closed with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(speed: float, **options: Any) -> Station:
+            station = Station(tmp_path, speed, **options)
+            stack.callback(station.close)
+            return station.open()
+
         yield opened
 
 

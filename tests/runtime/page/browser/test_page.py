@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.runtime.page.browser.conftest import AXE, Station, Tab
+from tests.runtime.page.browser.conftest import AXE, OpenStation, Station, Tab
 from tests.runtime.page.browser.day import NAME, Watch
 
 from seisedge.runtime.demo.made_day import write_day
@@ -212,8 +212,8 @@ def test_without_a_place_for_live_updates_it_polls(browser: Any, station: Statio
     tab.close(unreachable=True)
 
 
-def test_a_restart_of_the_station(browser: Any, tmp_path: Path) -> None:
-    own = Station(tmp_path, 20).open()
+def test_a_restart_of_the_station(browser: Any, open_station: OpenStation) -> None:
+    own = open_station(20)
     tab = Tab(browser, own)
     page = tab.open()
     page.wait_for_selector("#event-list a.row", timeout=60_000)
@@ -229,7 +229,6 @@ def test_a_restart_of_the_station(browser: Any, tmp_path: Path) -> None:
     assert page.inner_text("#notice") == ""
     tab.until(f"document.querySelectorAll('#event-list a.row').length > {before}")
     tab.close(unreachable=True)
-    own.close()
 
 
 def test_without_a_network_it_keeps_what_it_has(browser: Any, station: Station) -> None:
@@ -247,8 +246,8 @@ def test_without_a_network_it_keeps_what_it_has(browser: Any, station: Station) 
     tab.close(unreachable=True)
 
 
-def test_several_stations_are_a_table_first(browser: Any, tmp_path: Path) -> None:
-    own = Station(tmp_path, 20, source="PB_B918,PB_B921").open()
+def test_several_stations_are_a_table_first(browser: Any, open_station: OpenStation) -> None:
+    own = open_station(20, source="PB_B918,PB_B921")
     tab = Tab(browser, own)
     page = tab.open()
     page.wait_for_selector("#rows tr:nth-child(2)", timeout=60_000)
@@ -261,13 +260,12 @@ def test_several_stations_are_a_table_first(browser: Any, tmp_path: Path) -> Non
     tab.until(f"document.getElementById('title').textContent === '{names[0]}'")
     assert f"station={names[0]}" in page.url
     tab.close()
-    own.close()
 
 
-def test_the_memory_of_an_open_page_is_flat(browser: Any, tmp_path: Path) -> None:
+def test_the_memory_of_an_open_page_is_flat(browser: Any, tmp_path: Path, open_station: OpenStation) -> None:
     """Two hours of stream time; `python -m tests.runtime.page.browser.day` does the same for a day."""
     data = write_day(tmp_path / "day.mseed", [NAME], 3.0, 30.0)
-    own = Station(tmp_path, 120, data=data).open()
+    own = open_station(120, data=data)
     tab = Tab(browser, own)
     tab.open().wait_for_selector("#event-list a.row", timeout=60_000)
     watch = Watch(tab)
@@ -276,8 +274,31 @@ def test_the_memory_of_an_open_page_is_flat(browser: Any, tmp_path: Path) -> Non
         tab.page.wait_for_timeout(15_000)
         looks.append(watch.look())
     tab.close()
-    own.close()
     assert [one.untrue for one in looks] == [()] * 4
     assert looks[-1].stream_h > 1 and looks[-1].listed > looks[0].listed
     assert looks[-1].heap_mb < looks[0].heap_mb + 1.5, looks  # a row of the list is about 10 kB
     assert looks[-1].listeners == looks[0].listeners
+
+
+def test_the_waveform_of_an_event(browser: Any, tmp_path: Path, open_station: OpenStation) -> None:
+    file = tmp_path / "station.toml"
+    tables = {"snippets": tmp_path / "snippets", "archive": tmp_path / "archive"}
+    written = "".join(f'[{table}]\nfolder = "{folder}"\n' for table, folder in tables.items())
+    file.write_text(f'[station]\nnetwork = "PB"\nstation = "B921"\n{written}', encoding="utf-8")
+    own = open_station(20, files=(file,))
+    tab = Tab(browser, own)
+    page = tab.open()
+    page.wait_for_selector("#event-list a.row.final", timeout=60_000)
+    page.locator("#event-list a.row.final").last.click()
+    tab.until("document.querySelector('#event canvas').getAttribute('aria-label').endsWith('EHZ, EH1, EH2')")
+    page.evaluate("document.querySelector('#event canvas').id = 'event-canvas'")
+    for colour in (TRACE, P, S):
+        tab.until(_drawn("event-canvas", colour))
+    with page.expect_download() as download:
+        page.click("#event .download a")
+    data = Path(download.value.path()).read_bytes()
+    name = page.locator("#event-list a[aria-current]").get_attribute("data-event")
+    assert download.value.suggested_filename == f"{name}.mseed"
+    assert len(data) % 512 == 0 and data in [path.read_bytes() for path in (tmp_path / "snippets").rglob("*.mseed")]
+    tab.until("/ % of the last 7 days/.test(document.getElementById('availability-note').textContent)")
+    tab.close()

@@ -12,6 +12,7 @@ import { getWaveform, url } from "./wire.js";
 /** @typedef {import("./types.d.ts").Event} Event */
 
 const COLUMNS = 1600;
+const AGAIN_MS = 10_000;
 const STAGES = /** @type {const} */ ([
   ["record_fill", "filling of the record"],
   ["transport", "transport"],
@@ -36,7 +37,10 @@ export class EventView {
     /** @type {{names: string[], tracks: Track[], from_ms: number, to_ms: number} | null} */
     this.waveform = null;
     this.state = "";
-    this.loaded = "";
+    /** What is filled in. */
+    this.filled = "";
+    /** When the waveform is asked for, the next time: it is written some seconds after the event. */
+    this.again = 0;
   }
 
   /** @param {Event | null} event @param {boolean} snippets whether this station keeps waveforms */
@@ -46,7 +50,8 @@ export class EventView {
     this.section.hidden = event === null;
     if (event === null || other) {
       this.waveform = null;
-      this.loaded = "";
+      this.again = 0;
+      this.state = this.filled = "";
       this.surface?.close();
       this.surface = null;
       this.section.replaceChildren();
@@ -54,17 +59,20 @@ export class EventView {
     if (event === null) return;
     if (this.surface === null) this.#build();
     this.#fill(event);
-    if (event.snippet) {
-      if (this.loaded !== event.id) void this.#load(event);
-    } else {
-      const waits = event.status !== "final" && event.status !== "retracted";
-      this.state = !snippets
-        ? "This station keeps no waveforms: [snippets] is not set in its station file."
-        : waits
-          ? "The waveform is written when the event is final."
-          : "No waveform of this event is on the disk.";
-      this.surface?.draw();
+    if (this.waveform === null) this.#seek(event, snippets);
+  }
+
+  /** The waveform, or why it is not there. @param {Event} event @param {boolean} snippets */
+  #seek(event, snippets) {
+    const waits = event.status !== "final" && event.status !== "retracted";
+    if (event.snippet || (snippets && !waits)) {
+      if (performance.now() >= this.again) void this.#load(event);
+      return;
     }
+    this.state = snippets
+      ? "The waveform is written when the event is final."
+      : "This station keeps no waveforms: its station file has no table [snippets].";
+    this.surface?.draw();
   }
 
   #build() {
@@ -86,6 +94,10 @@ export class EventView {
   /** @param {Event} event */
   #fill(event) {
     const onset = parse(event.onset);
+    const stored = event.snippet || this.waveform !== null;
+    const key = `${event.id} ${event.revision} ${event.status} ${stored} ${zone(onset)}`;
+    if (key === this.filled) return; // a selection and the focus stay
+    this.filled = key;
     this.head?.replaceChildren(
       h(
         "span",
@@ -95,7 +107,7 @@ export class EventView {
       ` ${date(onset)} ${clock(onset, "tenth")} ${zone(onset)}`,
     );
     this.download?.replaceChildren(
-      ...(event.snippet
+      ...(stored
         ? [h("a", { href: url("/api/waveform.mseed", { event: event.id }), download: "" }, "Download as miniSEED"), " "]
         : []),
       h("span", { class: "dim" }, event.id),
@@ -105,8 +117,8 @@ export class EventView {
 
   /** @param {Event} event */
   async #load(event) {
-    this.loaded = event.id;
-    this.state = "Loading the waveform.";
+    this.again = performance.now() + AGAIN_MS;
+    this.state ||= "Loading the waveform.";
     this.surface?.draw();
     try {
       const curves = await getWaveform(event.id, COLUMNS);
@@ -119,10 +131,12 @@ export class EventView {
       const from_ms = Math.min(...curves.map(({ columns }) => columns.start_ms));
       const to_ms = Math.max(...curves.map(({ columns }) => columns.start_ms + columns.n * columns.step_ms));
       if (curves.length === 0) this.state = "The stored waveform has no record that can be read.";
-      else this.waveform = { names: curves.map(({ channel }) => channel), tracks, from_ms, to_ms };
+      else {
+        this.waveform = { names: curves.map(({ channel }) => channel), tracks, from_ms, to_ms };
+        this.#fill(this.event);
+      }
     } catch (error) {
       if (this.event?.id !== event.id) return;
-      this.loaded = "";
       this.state = capital(error instanceof Error ? error.message : String(error));
     }
     this.surface?.draw();
@@ -130,6 +144,8 @@ export class EventView {
 
   /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height */
   #paint(context, width, height) {
+    const described = this.waveform === null ? this.state : `Waveform of the event: ${this.waveform.names.join(", ")}`;
+    this.surface?.canvas.setAttribute("aria-label", described);
     if (this.waveform === null || this.event === null) {
       label(context, this.state, width / 2, height / 2, colour("dim"), "center");
       return;

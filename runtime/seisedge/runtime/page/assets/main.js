@@ -66,8 +66,8 @@ let live = null;
 let helicorder = null;
 /** @type {Spectrogram | null} */
 let spectrogram = null;
-/** @type {[number, number][] | null} */
-let spans = null;
+/** What is in the archive, from `from_ms` on. @type {{spans: [number, number][], from_ms: number} | null} */
+let archive = null;
 const availability = new Surface(byId("availability-canvas", HTMLCanvasElement), paintAvailability);
 
 // ---- one station -------------------------------------------------------------------------------------------------
@@ -374,7 +374,7 @@ element("local").addEventListener("click", () => {
 /** @param {string} id */
 async function askAvailability(id) {
   try {
-    spans = (await getJson("/api/availability", { station: id, days: AVAILABILITY_DAYS })).spans;
+    archive = await getJson("/api/availability", { station: id, days: AVAILABILITY_DAYS });
     fault("availability", "");
   } catch (error) {
     fault("availability", error instanceof Error ? error.message : String(error));
@@ -384,15 +384,17 @@ async function askAvailability(id) {
 
 /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height */
 function paintAvailability(context, width, height) {
+  if (archive === null) return;
   const to = Date.now() + ahead_ms;
-  const from = to - AVAILABILITY_DAYS * 86_400_000;
+  const from = to - AVAILABILITY_DAYS * DAY_MS;
+  const known = Math.max(from, archive.from_ms); // a slow disk: older days are not known
   const x = (/** @type {number} */ t) => (width * (Math.min(Math.max(t, from), to) - from)) / (to - from);
   context.fillStyle = colour("gap");
-  context.fillRect(0, 0, width, 10);
+  context.fillRect(x(known), 0, width - x(known), 10);
   context.fillStyle = colour("have");
   let there = 0;
-  for (const [a, b] of spans ?? []) {
-    there += Math.max(Math.min(b, to) - Math.max(a, from), 0);
+  for (const [a, b] of archive.spans) {
+    there += Math.max(Math.min(b, to) - Math.max(a, known), 0);
     context.fillRect(x(a), 0, Math.max(x(b) - x(a), 1), 10);
   }
   for (let day = Math.ceil(from / 86_400_000) * 86_400_000; day < to; day += 86_400_000) {
@@ -400,11 +402,11 @@ function paintAvailability(context, width, height) {
     context.fillRect(Math.round(x(day)), 0, 1, height - 12);
     if (x(day) < width - 34) label(context, date(day).slice(5), x(day) + 3, height - 6, colour("dim"));
   }
-  if (spans !== null)
-    setText(
-      element("availability-note"),
-      `${((100 * there) / (to - from)).toFixed(1)} % of the last ${AVAILABILITY_DAYS} days`,
-    );
+  const days = (to - known) / DAY_MS;
+  setText(
+    element("availability-note"),
+    `${((100 * there) / (to - known)).toFixed(1)} % of the last ${days.toFixed(0)} days`,
+  );
 }
 
 // ---- clock -----------------------------------------------------------------------------------------------------

@@ -138,6 +138,11 @@ export class EventList {
     return fresh;
   }
 
+  get newest_ms() {
+    const first = this.sorted()[0];
+    return first === undefined ? undefined : parse(first.onset);
+  }
+
   /** The oldest onset that is listed. */
   get oldest_ms() {
     const last = this.sorted().at(-1);

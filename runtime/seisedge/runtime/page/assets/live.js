@@ -196,6 +196,7 @@ export class Live {
     const track = this.probabilities;
     label(context, "P S", 4, y + height / 2, colour("ink"));
     const range = { lo: 0, hi: 0 };
+    let drawn = false;
     for (const [name, channel] of /** @type {const} */ ([
       ["p", 0],
       ["s", 1],
@@ -212,10 +213,20 @@ export class Live {
           const at = y + height - 2 - Math.min(Math.max(range.hi, 0), 1) * (height - 6);
           if (pen) context.lineTo(left + x, at);
           else context.moveTo(left + x, at);
-          pen = true;
+          pen = drawn = true;
         }
       }
       context.stroke();
+    }
+    if (!drawn && this.end_ms !== 0) {
+      label(
+        context,
+        "not computed while the ground is quiet",
+        left + inner / 2,
+        y + height / 2,
+        colour("dim"),
+        "center",
+      );
     }
     context.lineWidth = 1;
     context.fillStyle = colour("rule");

@@ -297,7 +297,7 @@ element("older").addEventListener("click", () => void older());
 
 /** In a swarm, fifty events are an hour: the helicorder marks those of its whole day, as far as it can mark them. */
 async function fillDay() {
-  const begin = Date.now() + ahead_ms - DAY_MS;
+  const begin = (list.newest_ms ?? 0) - DAY_MS; // of the stream, which may be a replay
   const goes = () => (list.oldest_ms ?? 0) > begin && list.events.size < MOST_MARKS;
   const sought = () => list.chosen !== "" && !list.events.has(list.chosen);
   while ((goes() || sought()) && (await older()));

@@ -9,6 +9,7 @@ from http import HTTPStatus
 import pytest
 from tests.waiting import wait_until
 
+from seisedge.runtime.errors import FailedError
 from seisedge.runtime.http_server import server as module
 from seisedge.runtime.http_server.message import Request, Response
 from seisedge.runtime.http_server.server import Limits, Server
@@ -55,9 +56,9 @@ class Handler:
 class Served:
     """A server with its handler and its clock."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, port: int = 0) -> None:
         self.clock, self.handler = Clock(), Handler()
-        self.server = Server("test", self.handler, ("127.0.0.1", 0), limits, self.clock)
+        self.server = Server("test", self.handler, ("127.0.0.1", port), limits, self.clock, required=not port)
 
     def client(self, target: str = "", buffer_bytes: int | None = None) -> socket.socket:
         link = socket.socket()
@@ -213,3 +214,21 @@ def test_a_request_that_is_no_http_is_answered_in_one_sentence(served: Served) -
     with served.client() as link:
         link.sendall(b"\x16\x03\x01\r\n\r\n")
         assert _all_of(link).endswith(b"\r\n\r\nthis is not an HTTP/1.1 request")
+
+
+def test_a_port_that_is_taken_is_opened_when_it_is_free(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(FailedError, match=f"required: cannot listen on 127.0.0.1 port {port}: Address already"):
+            Server("required", Handler(), ("127.0.0.1", port))
+        served = Served(Limits(), port)
+        served.later(module.REOPEN_S)
+        served.send(b"the work goes on")
+        assert served.server._listener is None and served.server.port == port
+    try:
+        served.later(module.REOPEN_S)
+        wait_until(lambda: served.server._listener is not None)
+        assert served.get("/?n=5").endswith(b"xxxxx")
+    finally:
+        served.server.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -11,7 +11,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.http_server.message import Request, Response
 from seisedge.runtime.page.access import COOKIE, SECURITY_HEADERS, Access
 from seisedge.runtime.page.opening import open_page
-from seisedge.runtime.page.page import Page
+from seisedge.runtime.page.page import Page, PageSettings
 from seisedge.runtime.service.health import Health
 
 TOKEN = "0123456789abcdef-secret"
@@ -87,6 +87,20 @@ def test_a_token_is_exchanged_for_a_cookie() -> None:
     assert _get(page, "/api/state", cookie="a=b; " + cookie.split(";")[0]).status == HTTPStatus.OK
     assert _get(page, "/api/state", authorization=f"Bearer {TOKEN}").status == HTTPStatus.OK
     assert _get(page, "/?token=" + TOKEN, host="evil.example").status == HTTPStatus.MISDIRECTED_REQUEST
+
+
+def test_metrics_on_the_port_of_the_page_need_a_name_but_no_token() -> None:
+    page = Page(Health(), access=Access((), TOKEN), settings=PageSettings(metrics=True))
+    for path in ("/healthz", "/metrics"):
+        assert _get(page, path).status == HTTPStatus.OK
+        assert _get(page, path, "evil.example").status == HTTPStatus.MISDIRECTED_REQUEST
+        assert _get(_page(token=TOKEN), path).status == HTTPStatus.UNAUTHORIZED
+    assert _get(page, "/api/state").status == HTTPStatus.UNAUTHORIZED
+
+
+def test_a_refusal_of_the_server_says_when_to_come_again() -> None:
+    response = _page().refusal(HTTPStatus.SERVICE_UNAVAILABLE, "later")
+    assert ("Retry-After", "10") in response.headers and set(SECURITY_HEADERS) <= set(response.headers)
 
 
 def test_the_cookie_of_another_token_is_refused() -> None:

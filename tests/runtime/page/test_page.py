@@ -442,7 +442,37 @@ def test_the_availability_of_a_slow_disk_is_answered_in_parts(tmp_path: Path, mo
     document = json.loads(get(made, "/api/availability?station=XX.STA&days=5").body)
     ((start, end),) = document["spans"]
     assert end - start == 3 * 86_400_000 and not document["complete"] and document["from_ms"] == start
+    before_ms = start
+    document = json.loads(get(made, f"/api/availability?station=XX.STA&days=2&to={before_ms}").body)
+    assert document["complete"] and document["spans"] == [[before_ms - 2 * 86_400_000, before_ms]]
     assert json.loads(get(made, "/api/availability?station=XX.B").body)["spans"] == []
+
+
+def test_an_event_is_sent_again_when_its_waveform_is_stored(event: Event, tmp_path: Path) -> None:
+    clock = Clock()
+    made = run_page(Stored(tmp_path), clock)
+    stream = _stream(made)
+    made.feed.note_line(_other(event, 7))
+    made.work()
+    assert [data["snippet"] for name, data in _received(stream) if name == "event"] == [False]
+    clock.now_s += 1.0
+    made.work()
+    assert "event" not in dict(_received(stream))
+    (tmp_path / "XX.STA-7.mseed").write_bytes(b"x")
+    for expected in ([True], []):
+        clock.now_s += 1.0
+        made.work()
+        assert [data["snippet"] for name, data in _received(stream) if name == "event"] == expected
+    for number in range(page.MAX_AWAITED + 9):
+        made.feed.note_line(_other(event, 20 + number))
+    sent = []
+    while made.work() == 0.0:  # a client that reads receives all of them
+        sent += [data["id"] for name, data in _received(stream) if name == "event"]
+    assert not stream.ended and len(sent) >= page.MAX_AWAITED
+    assert len(made._awaited) == page.MAX_AWAITED
+    clock.now_s += page.SNIPPET_S
+    made.work()
+    assert made._awaited == {}
 
 
 def test_the_bounds_together_are_below_ten_megabytes() -> None:

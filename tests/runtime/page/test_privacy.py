@@ -65,6 +65,23 @@ def _config(table: str, key: str, value: str) -> StationConfig:
     return msgspec.convert(plain, StationConfig)
 
 
+class Stored:
+    """A recorder with one folder for each kind."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def faults(self) -> list[str]:
+        return [f"archive {self._folder}: full; 3 MB wait"]
+
+    def document(self) -> list[dict[str, object]]:
+        return [{"kind": "snippets", "folder": self._folder, "free_bytes": 3}]
+
+    def values(self) -> list[tuple[str, float | None, dict[str, str]]]:
+        folders = (self._folder, self._folder + "-2")
+        return [("archive_waiting_bytes", 3.0, {"folder": folder}) for folder in folders]
+
+
 LEAVES_HERE = list(_private_leaves())
 
 
@@ -84,11 +101,14 @@ def test_no_setting_is_in_an_answer(table: str, key: str, value: str) -> None:
     texts = [value, f"{table}.{key}: {value}: Connection refused", f"webhook {value}: down for 3 s: ({value}); 2 lines"]
     texts += [f"cannot write {value}/x.tmp, try again", f"thread sink webhook {value} has failed: OSError: '{value}'"]
     health.condition = lambda: ("degraded", texts)  # type: ignore[method-assign]
+    health.recorder = Stored(value)  # type: ignore[assignment]
     page = Page(health, [config], settings=PageSettings(metrics=True))
     for path in ("/", "/api/state", "/api/events", "/api/availability", "/healthz", "/metrics", "/api/nothing"):
         response = page.answer(Request("GET", path, {}, {"host": "localhost"}))
         whole = response.encoded(head=False).decode()
         assert MARK not in whole, (path, whole[whole.index(MARK) - 100 :][:200])
+    metrics = page.answer(Request("GET", "/metrics", {}, {"host": "localhost"})).body.decode()
+    assert all(f'seisedge_archive_waiting_bytes{{folder="{number}"}} 3\n' in metrics for number in (1, 2))
     assert "Connection refused" in page.answer(Request("GET", "/healthz", {}, {"host": "localhost"})).body.decode()
 
 

@@ -17,6 +17,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Protocol
 
+from seisedge.runtime.errors import FailedError
 from seisedge.runtime.http_server.message import (
     END_OF_HEADER,
     MAX_REQUEST_BYTES,
@@ -41,6 +42,7 @@ STREAM_BUFFER_BYTES = 64 * 1024  # in the kernel, for a client that does not rea
 BACKLOG = 128  # connections that wait in the kernel
 LINGER_S = 1.0  # for the client to close the connection after the answer
 CLOSE_WAIT_S = 1.0
+REOPEN_S = 30.0  # between two attempts to open a port
 
 
 class Handler(Protocol):
@@ -67,7 +69,10 @@ class Limits:
 
 
 class Server:
-    """Serves until `close`. Raises InputError for an unknown host, FailedError if the port cannot be opened."""
+    """Serves until `close`. Raises InputError for an unknown host, FailedError if the port cannot be opened.
+
+    required: False logs a port that cannot be opened, and tries again every `REOPEN_S` while the work goes on.
+    """
 
     def __init__(
         self,
@@ -76,16 +81,25 @@ class Server:
         address: tuple[str, int],
         limits: Limits | None = None,
         now_s: Callable[[], float] = monotonic,
+        *,
+        required: bool = True,
     ) -> None:
         """name: of the thread, in the log and in the error for an address that cannot be used."""
         self.name = name
         self._handler = handler
         self._now_s = now_s
         self._limits = limits or Limits()
+        self._address = address
+        self._reopen_s = 0.0
+        self._listener: socket.socket | None = None
         try:
             self._listener = _listener(address)
         except (OSError, OverflowError, UnicodeError) as error:
-            raise cannot_listen(name, *address, error) from error
+            failure = cannot_listen(name, *address, error)
+            if required or not isinstance(failure, FailedError):
+                raise failure from error
+            logger.warning("%s; it is tried again every %.0f s", failure, REOPEN_S)
+            self._reopen_s = now_s() + REOPEN_S
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._closing = False
@@ -97,7 +111,8 @@ class Server:
 
     @property
     def port(self) -> int:
-        return int(self._listener.getsockname()[1])
+        """The port; the one of the address while that cannot be opened."""
+        return self._address[1] if self._listener is None else int(self._listener.getsockname()[1])
 
     @property
     def thread_id(self) -> int | None:
@@ -111,7 +126,8 @@ class Server:
         self.wake()
         self._worker.join(CLOSE_WAIT_S)
         for link in (self._listener, self._wake, self._woken, *list(self._connections)):
-            link.close()
+            if link is not None:
+                link.close()
 
     def wake(self) -> None:
         """Let the thread look at its deadlines and its work now."""
@@ -136,8 +152,22 @@ class Server:
                         self._handle(key.data, selector, events)
                 self._expire(selector)
 
+    def _reopen(self) -> None:
+        """Try to open the port that could not be opened at the start."""
+        if self._listener is None and self._now_s() >= self._reopen_s:
+            self._reopen_s = self._now_s() + REOPEN_S
+            try:
+                self._listener = _listener(self._address)
+            except OSError as error:
+                logger.debug("%s: the port cannot be opened yet: %s", self.name, error)
+            else:
+                logger.info("%s: listens on %s port %d now", self.name, *self._address)
+
     def _listen(self, selector: selectors.BaseSelector) -> None:
         """Accept connections while their rate is below the limit; the others wait in the kernel."""
+        self._reopen()
+        if self._listener is None:
+            return
         listening = self._listener in selector.get_map()
         if self._accepted.available and not listening:
             selector.register(self._listener, selectors.EVENT_READ)
@@ -149,12 +179,15 @@ class Server:
         now_s = self._now_s()
         waits_s = [connection.until_s - now_s for connection in self._connections.values()]
         waits_s += [] if due_s is None else [due_s]
+        if self._listener is None:
+            waits_s.append(self._reopen_s - now_s)
         if not self._accepted.available:
             waits_s.append(self._accepted.next_s - now_s)
         finite_s = [wait_s for wait_s in waits_s if wait_s < float("inf")]
         return max(min(finite_s), 0.0) if finite_s else None
 
     def _accept(self, selector: selectors.BaseSelector) -> None:
+        assert self._listener is not None
         self._accepted.take()
         try:
             link, _ = self._listener.accept()

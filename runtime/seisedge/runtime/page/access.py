@@ -62,13 +62,16 @@ class Access:
         # the cookie is another value than the token: who reads it cannot use the link of the token
         self._cookie = "" if token is None else hashlib.sha256(b"seisedge page\0" + token.encode()).hexdigest()
 
-    def check(self, request: Request) -> str | None:
-        """Raises PageError for a request that is refused; a text is the value of the cookie to set for this client."""
+    def check(self, request: Request, *, public: bool = False) -> str | None:
+        """Raises PageError for a request that is refused; a text is the value of the cookie to set for this client.
+
+        public: no token is needed.
+        """
         self._check_host(request.host)
         if request.method not in ("GET", "HEAD"):
             sentence = f"the page answers GET and HEAD only, not {request.method}"
             raise PageError(HTTPStatus.METHOD_NOT_ALLOWED, sentence, (("Allow", "GET, HEAD"),))
-        if self._token is None:
+        if self._token is None or public:
             return None
         if "token" in request.query:
             if _same(request.query["token"], self._token):

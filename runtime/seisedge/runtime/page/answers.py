@@ -27,7 +27,7 @@ NS_PER_MS = 1_000_000
 MAX_EVENTS = 200  # in one answer
 MAX_COLUMNS = 6000
 MAX_DAYS = 3650
-AVAILABILITY_S = 0.3  # for one answer; the next one begins where the disk has been read
+AVAILABILITY_S = 0.3  # for one answer; the client asks again for what is before it
 DAY_NS = 86_400 * NS_PER_S
 BINARY = "application/octet-stream"
 JSON = "application/json"
@@ -129,10 +129,11 @@ class Answers:
         return Response(HTTPStatus.OK, "application/vnd.fdsn.mseed", data, headers)
 
     def _availability(self, query: Query, _request: Request) -> Response:
-        """Day by day, newest first, until `AVAILABILITY_S` is over: the archive is on a disk, which may be slow."""
-        query.end("station", "days")
+        """The days before `to`, newest first, until `AVAILABILITY_S` is over: the disk may be slow."""
+        query.end("station", "days", "to")
         days, station_id = query.whole("days", 1, MAX_DAYS, 30), query.text("station", None)
-        until_s, to_ns = self._now_s() + AVAILABILITY_S, time_ns()
+        to_ns = query.whole("to", 0, MAX_MS, time_ns() // NS_PER_MS) * NS_PER_MS
+        until_s = self._now_s() + AVAILABILITY_S
         spans: list[list[int]] = []
         done = 0
         while self._snippets is not None and done < days and (self._now_s() < until_s or not done):

@@ -66,12 +66,16 @@ class Feed:
                 self._samples_out += len(item.samples)
             yield item
 
-    def take_events(self) -> Iterator[Event]:
-        """The events that wait, oldest first."""
-        while self._events:
+    def take_events(self, most: int) -> Iterator[Event]:
+        """Up to `most` events, oldest first."""
+        for _ in range(min(most, len(self._events))):
             yield self._events.popleft()
 
     @property
     def waiting(self) -> int:
         """Packets and blocks that wait."""
         return len(self._items)
+
+    @property
+    def waiting_events(self) -> int:
+        return len(self._events)

@@ -26,7 +26,7 @@ def events_in(path: Path) -> Iterator[Event]:
     except FileNotFoundError:
         return
     except OSError as error:
-        logger.warning("page: the earlier events in %s are not shown: %s", text_from_path(path), error)
+        logger.warning("%s: its events are not shown on the page: %s", text_from_path(path), error)
         return
     for line in lines[1 if begin else 0 :]:
         try:

@@ -28,7 +28,7 @@ def open_page(
     The other settings are those of the first station file with a [page] table; names are those of all of them. Where
     `metrics` is the same address, the page answers `/healthz` and `/metrics` too. Events of earlier runs are read from
     `events`, a file of JSON lines, and from those of the station files. Raises InputError for an address
-    beyond this machine without a token, FailedError if the port cannot be opened.
+    beyond this machine without a token.
     """
     address = address_from_text(listen, "--page")
     config = next((config.page for config in configs if config.page != PageConfig()), PageConfig())

@@ -45,6 +45,7 @@ MAX_CONNECTIONS = 64
 MAX_ANSWERS_PER_S = 100
 SEND_S = 60.0  # for a client to receive an answer
 ITEMS = 100  # of the feed at a time, between two looks at the connections
+EVENTS = 10  # of the feed at a time: the buffers of the clients hold more
 TICK_S = 1.0
 STATE_S = 2.0
 LOW_RATE_S = 60.0  # instead of these two, on a metered link
@@ -53,7 +54,10 @@ ERROR_S = 60.0  # between two messages about items of the feed that cannot be sh
 MIN_COMPRESSED = 1000  # bytes of an answer
 MAX_STATE_BYTES = 16 * 1024  # in the stream; a longer one is only of the station that the client shows
 RETRY_S = 10
+SNIPPET_S = 300.0  # after the last revision of an event, in which its waveform is stored
+MAX_AWAITED = 64
 JSON = "application/json"
+METRICS = ("/healthz", "/metrics")  # without a token, as on a port of their own: other programs read them
 # Addresses whose answer several clients ask for at the same time
 CURVES = {"/api/envelope", "/api/helicorder", "/api/probabilities", "/api/spectrogram", "/api/waveform"}
 
@@ -100,6 +104,7 @@ class Page:
         self._assets = Assets()
         self._recent = Recent()
         self._streams: list[Stream] = []
+        self._awaited: dict[str, tuple[str, float]] = {}  # events without a waveform: station, until when to look
         self._next_tick_s = self._next_state_s = 0.0
         self._next_error_s = 0.0
         self._cached: tuple[float, bytes] = (0.0, b"")  # until when the state is used again
@@ -111,9 +116,9 @@ class Page:
         }
 
     def start(self, address: tuple[str, int]) -> None:
-        """Serve from now on. Raises InputError for an unknown host, FailedError if the port cannot be opened."""
+        """Serve from now on, or as soon as the port can be opened. Raises InputError for an unknown host."""
         limits = Limits(MAX_CONNECTIONS, MAX_ANSWERS_PER_S, SEND_S, HTTPStatus.SERVICE_UNAVAILABLE)
-        self.server = Server(NAME, self, address, limits, self._now_s)
+        self.server = Server(NAME, self, address, limits, self._now_s, required=False)
 
     @property
     def port(self) -> int:
@@ -128,7 +133,7 @@ class Page:
 
     def answer(self, request: Request) -> Response:
         try:
-            cookie = self._access.check(request)
+            cookie = self._access.check(request, public=self.settings.metrics and request.path in METRICS)
             if cookie is not None:
                 headers = (("Location", "/"), ("Set-Cookie", cookie), ("Cache-Control", "no-store"), *SECURITY_HEADERS)
                 return Response(HTTPStatus.SEE_OTHER, "text/plain; charset=utf-8", b"", headers)
@@ -137,7 +142,8 @@ class Page:
             return self._error(error)
 
     def refusal(self, status: HTTPStatus, sentence: str) -> Response:
-        return self._error(PageError(status, sentence))
+        busy = (("Retry-After", str(RETRY_S)),) if status == HTTPStatus.SERVICE_UNAVAILABLE else ()
+        return self._error(PageError(status, sentence, busy))
 
     def work(self) -> float:
         """Take what the loop has passed on, and send what is due to the streams."""
@@ -150,19 +156,24 @@ class Page:
         while self._earlier:
             for event in events_in(self._earlier.pop(0)):
                 self.events.add(event)
-        for event in self.feed.take_events():
+        for event in self.feed.take_events(EVENTS):
             if self.events.add(event):
-                self._send("event", self._answers.event_json(event.id), event.station)
+                self._send_event(event.id, event.station)
+                if self._snippets is not None and event.status != "retracted":
+                    self._awaited[event.id] = (event.station, now_s + SNIPPET_S)
+        while len(self._awaited) > MAX_AWAITED:
+            del self._awaited[next(iter(self._awaited))]
         self._state.note_gaps(now_s)
         self._streams = [stream for stream in self._streams if not stream.ended]
         every_tick_s, every_state_s = (LOW_RATE_S, LOW_RATE_S) if self.settings.low_rate else (TICK_S, STATE_S)
         if self._streams and now_s >= self._next_tick_s:
             self._next_tick_s = now_s + every_tick_s
             self._send_ticks()
+            self._send_stored(now_s)
         if self._streams and now_s >= self._next_state_s:
             self._next_state_s = now_s + every_state_s
             self._send_state()
-        return 0.0 if self.feed.waiting else IDLE_S / 2 if self._streams else IDLE_S
+        return 0.0 if self.feed.waiting or self.feed.waiting_events else IDLE_S / 2 if self._streams else IDLE_S
 
     def _show(self, item: Packet | tuple[str, int, Any]) -> None:
         """Add a packet or a block of probabilities to the curves of its station."""
@@ -209,6 +220,18 @@ class Page:
             if stream.topic in ("", station_id):
                 stream.put(message)
 
+    def _send_event(self, event_id: str, station_id: str) -> None:
+        self._send("event", self._answers.event_json(event_id), station_id)
+
+    def _send_stored(self, now_s: float) -> None:
+        """Send events again whose waveform has been stored since."""
+        for event_id, (station_id, until_s) in list(self._awaited.items()):
+            stored = self._snippets is not None and self._snippets.find(event_id) is not None
+            if stored or now_s >= until_s:
+                del self._awaited[event_id]
+            if stored and self.events.get(event_id) is not None:
+                self._send_event(event_id, station_id)
+
     def _send_ticks(self) -> None:
         now_ms = time_ns() // 1_000_000
         made: dict[str, bytes] = {}
@@ -251,7 +274,7 @@ class Page:
             return self._assets.response(INDEX, request)
         if path.startswith("/assets/"):
             return self._assets.response(path.removeprefix("/assets/"), request)
-        if self.settings.metrics and path in ("/healthz", "/metrics"):
+        if self.settings.metrics and path in METRICS:
             return self._of_metrics(path)
         route = self._routes.get(path)
         if route is None:
@@ -271,11 +294,9 @@ class Page:
         sinks = shown_sinks(drain.name for drain in list(self._health.drains))
         if path == "/metrics":
             response = metrics_response(self._health)
-            body = self._privacy.without_known(response.body.decode(), sinks).encode()
+            body = self._privacy.shown_metrics(response.body.decode(), sinks).encode()
             return Response(response.status, response.kind, body)
-        document = self._health.document()
-        reasons = [self._privacy.shown(text, sinks) for text in document["reasons"]]
-        return healthz_response(document | {"reasons": reasons})
+        return healthz_response(self._privacy.shown_in(self._health.document(), sinks))
 
     def _secured(self, response: Response, request: Request) -> Response:
         """The response with the headers of all answers, compressed where that is worth it."""

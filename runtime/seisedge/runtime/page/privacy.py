@@ -20,6 +20,8 @@ _PATH = re.compile(r"(?<![A-Za-z0-9_*])~?/[^\s:;,'\"()]+(?:/[^\s:;,'\"()]*)*")
 _RELATIVE = re.compile(r"\b[\w.-]+/[\w./-]+\.[A-Za-z0-9]{1,12}\b")
 _ADDRESS = re.compile(r"\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]+)?\b")
 
+_FOLDER = re.compile(r'(?<=[{,])folder="((?:[^"\\]|\\.)*)"')
+
 
 class Privacy:
     """Replaces texts of the station files, URLs, paths and addresses in messages."""
@@ -35,6 +37,22 @@ class Privacy:
         for pattern in (_URL, _PATH, _RELATIVE, _ADDRESS):
             message = pattern.sub(HIDDEN, message)
         return message
+
+    def shown_in(self, document: Any, sinks: Mapping[str, str]) -> Any:
+        """A JSON document with all its texts as `shown`; its keys are left as they are."""
+        if isinstance(document, str):
+            return self.shown(document, sinks)
+        if isinstance(document, dict):
+            return {key: self.shown_in(value, sinks) for key, value in document.items()}
+        if isinstance(document, list):
+            return [self.shown_in(value, sinks) for value in document]
+        return document
+
+    def shown_metrics(self, text: str, sinks: Mapping[str, str]) -> str:
+        """The text of `/metrics`, in which each folder has a number: two series must not become the same."""
+        numbers: dict[str, int] = {}
+        text = _FOLDER.sub(lambda match: f'folder="{numbers.setdefault(match[1], len(numbers) + 1)}"', text)
+        return self.without_known(text, sinks)
 
     def without_known(self, text: str, sinks: Mapping[str, str] | None = None) -> str:
         """A text without the names of sinks and the private settings of the station files."""

@@ -62,6 +62,7 @@ class StateDocument:
         health = {
             "status": whole["status"], "reasons": reasons, "engines": whole["engines"], "slot": whole["slot"],
             "dropping": whole["dropping"], "resident_mib": whole["resident_mib"], **self._outputs(sinks),
+            "storage": [{k: v for k, v in one.items() if k != "folder"} for one in whole["storage"]],
         }  # fmt: skip
         return {
             "now_ms": time_ns() // 1_000_000,

@@ -18,6 +18,7 @@ const browser = [
   "TextDecoder",
   "URLSearchParams",
   "clearTimeout",
+  "console",
   "devicePixelRatio",
   "document",
   "fetch",

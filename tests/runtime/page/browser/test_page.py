@@ -300,5 +300,23 @@ def test_the_waveform_of_an_event(browser: Any, tmp_path: Path, open_station: Op
     name = page.locator("#event-list a[aria-current]").get_attribute("data-event")
     assert download.value.suggested_filename == f"{name}.mseed"
     assert len(data) % 512 == 0 and data in [path.read_bytes() for path in (tmp_path / "snippets").rglob("*.mseed")]
-    tab.until("/ % of the last 7 days/.test(document.getElementById('availability-note').textContent)")
+    tab.until("/ % of 7 days, to 2019-07-07/.test(document.getElementById('availability-note').textContent)")
     tab.close()
+
+
+def test_an_answer_that_is_no_json_is_said_and_asked_for_again(tab: Tab) -> None:
+    answers = iter(["<html>a portal</html>"])
+
+    def altered(route: Any) -> None:
+        text = next(answers, None)
+        if text is None:
+            route.continue_()
+        else:
+            route.fulfill(status=200, content_type="text/html", body=text)
+
+    tab.page.route("**/api/state", altered)
+    page = tab.open()
+    page.wait_for_selector('#link[data-state="lost"]')
+    assert page.inner_text("#notice") == "The answer is not from a station of this kind."
+    page.wait_for_selector('#link[data-state="live"]')
+    assert page.locator("#notice").is_hidden()

@@ -17,6 +17,7 @@ const PAUSES_MS = [1000, 2000, 4000, 8000, 15_000];
 const STREAM_AGAIN_MS = 60_000; // while polling: how often a place for the stream is asked for
 const HIDDEN_MS = 60_000; // after this long in the background the place at the station is given back
 const EVENTS = 50;
+const FEW = 8; // of a minute, in low rate
 
 /**
  * @typedef {object} Listener
@@ -32,6 +33,7 @@ export class Feed {
     this.station = station;
     this.listener = listener;
     this.low = false;
+    this.seen = false;
     /** @type {EventSource | null} */
     this.stream = null;
     this.timer = 0;
@@ -85,9 +87,13 @@ export class Feed {
       const state = /** @type {State} */ (await getJson("/api/state"));
       if (turn !== this.turn) return;
       this.listener.state(state);
-      const page = await getJson("/api/events", { station: this.station ?? undefined, limit: EVENTS });
+      const page = await getJson("/api/events", {
+        station: this.station ?? undefined,
+        limit: this.low && this.seen ? FEW : EVENTS,
+      });
       if (turn !== this.turn) return;
       this.listener.events(page.events, true, page.more);
+      this.seen = true;
     } catch (error) {
       if (turn === this.turn) this.#failed(error);
       return;
@@ -111,13 +117,15 @@ export class Feed {
 
   /** @param {unknown} error */
   #failed(error) {
-    if (!(error instanceof RequestError)) throw error;
+    if (!(error instanceof RequestError)) console.error(error); // a fault of this page; it goes on with the next round
+    const { message, status, retryAfter_s } =
+      error instanceof RequestError ? error : new RequestError("the answer of the station cannot be shown", 0);
     const pause_ms = PAUSES_MS[Math.min(this.failures, PAUSES_MS.length - 1)] ?? POLL_MS;
     this.failures += 1;
-    const refused = error.status === 503 || error.status === 401 || error.status === 403 || error.status === 429;
-    this.listener.link(refused ? "refused" : "lost", capital(error.message));
+    const refused = [401, 403, 429, 503].includes(status);
+    this.listener.link(refused ? "refused" : "lost", capital(message));
     const jitter = 0.75 + 0.5 * Math.random();
-    this.#later(Math.max(pause_ms, 1000 * error.retryAfter_s, this.low ? LOW_MS / 4 : 0) * jitter);
+    this.#later(Math.max(pause_ms, 1000 * retryAfter_s, this.low ? LOW_MS / 4 : 0) * jitter);
   }
 
   #open() {

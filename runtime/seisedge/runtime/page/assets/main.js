@@ -66,7 +66,7 @@ let live = null;
 let helicorder = null;
 /** @type {Spectrogram | null} */
 let spectrogram = null;
-/** What is in the archive, from `from_ms` on. @type {{spans: [number, number][], from_ms: number} | null} */
+/** What is in the archive between two times. @type {{spans: [number, number][], from_ms: number, to_ms: number} | null} */
 let archive = null;
 const availability = new Surface(byId("availability-canvas", HTMLCanvasElement), paintAvailability);
 
@@ -157,7 +157,12 @@ function onStation(one, next) {
   if (next.low_rate && !feed.low) setLow(true, false);
   if (feed.low || link !== "live") void traces(newest(one, next));
   const seconds = performance.now() / 1000;
-  if (next.archive && seconds - availability_s > AVAILABILITY_MS / 1000) {
+  if (
+    next.archive &&
+    live &&
+    (live.end_ms > 0 || one.data_age_s === null) &&
+    seconds - availability_s > AVAILABILITY_MS / 1000
+  ) {
     availability_s = seconds;
     void askAvailability(one.station);
   }
@@ -371,41 +376,50 @@ element("local").addEventListener("click", () => {
 
 // ---- archive ---------------------------------------------------------------------------------------------------
 
-/** @param {string} id */
+/** The days before the newest sample, in parts: the disk of a station may be slow. @param {string} id */
 async function askAvailability(id) {
+  const to_ms = Math.ceil(live?.end_ms || Date.now() + ahead_ms);
+  const begin = to_ms - AVAILABILITY_DAYS * DAY_MS;
+  const found = { spans: /** @type {[number, number][]} */ ([]), from_ms: to_ms, to_ms };
   try {
-    archive = await getJson("/api/availability", { station: id, days: AVAILABILITY_DAYS });
+    while (found.from_ms > begin) {
+      const days = Math.ceil((found.from_ms - begin) / DAY_MS);
+      const part = await getJson("/api/availability", { station: id, days, to: found.from_ms });
+      found.spans.push(...part.spans);
+      if (!(part.from_ms < found.from_ms)) break;
+      found.from_ms = part.from_ms;
+      archive = found;
+      availability.draw();
+    }
     fault("availability", "");
   } catch (error) {
     fault("availability", error instanceof Error ? error.message : String(error));
   }
-  availability.draw();
 }
 
 /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height */
 function paintAvailability(context, width, height) {
   if (archive === null) return;
-  const to = Date.now() + ahead_ms;
+  const { spans, from_ms: known, to_ms: to } = archive;
   const from = to - AVAILABILITY_DAYS * DAY_MS;
-  const known = Math.max(from, archive.from_ms); // a slow disk: older days are not known
   const x = (/** @type {number} */ t) => (width * (Math.min(Math.max(t, from), to) - from)) / (to - from);
   context.fillStyle = colour("gap");
   context.fillRect(x(known), 0, width - x(known), 10);
   context.fillStyle = colour("have");
   let there = 0;
-  for (const [a, b] of archive.spans) {
+  for (const [a, b] of spans) {
     there += Math.max(Math.min(b, to) - Math.max(a, known), 0);
     context.fillRect(x(a), 0, Math.max(x(b) - x(a), 1), 10);
   }
-  for (let day = Math.ceil(from / 86_400_000) * 86_400_000; day < to; day += 86_400_000) {
+  for (let day = Math.ceil(from / DAY_MS) * DAY_MS; day < to; day += DAY_MS) {
     context.fillStyle = colour("rule");
     context.fillRect(Math.round(x(day)), 0, 1, height - 12);
     if (x(day) < width - 34) label(context, date(day).slice(5), x(day) + 3, height - 6, colour("dim"));
   }
-  const days = (to - known) / DAY_MS;
+  const days = Math.round((to - known) / DAY_MS);
   setText(
     element("availability-note"),
-    `${((100 * there) / (to - known)).toFixed(1)} % of the last ${days.toFixed(0)} days`,
+    `${((100 * there) / (to - known)).toFixed(1)} % of ${days} days, to ${date(to)} ${clock(to, "minute")} ${zone(to)}`,
   );
 }
 

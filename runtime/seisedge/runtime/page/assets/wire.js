@@ -61,7 +61,11 @@ async function get(path, parameters) {
 export async function getJson(path, parameters = {}) {
   const text = await body(await get(path, parameters), (answer) => answer.text());
   received.bytes += text.length;
-  return JSON.parse(text);
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new RequestError("the answer is not from a station of this kind", 0);
+  }
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { h, setText } from "./dom.js";
 import { capital } from "./feed.js";
-import { age, clock, date, figure } from "./time.js";
+import { age, clock, date, figure, minus } from "./time.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").StationState} StationState */
@@ -71,6 +71,9 @@ export function showFacts(list, station, state, events) {
   const engines = [...new Set(Object.values(/** @type {Record<string, string>} */ (state.health.engines ?? {})))];
   const memory = state.health.resident_mib;
   const gaps = station.gaps_last_hour;
+  const sinks = state.health.sinks ?? [];
+  const lines = sinks.reduce((sum, sink) => sum + (sink.waiting_lines ?? 0), 0);
+  const free = state.health.disk_free_bytes;
   showPairs(list, [
     ["Data age", age(station.data_age_s)],
     ["Clock", clockWord(station.clock)],
@@ -80,6 +83,8 @@ export function showFacts(list, station, state, events) {
     ["Components", `${station.components.join(" ") || "–"}${rate ? `, ${figure(rate)} Hz` : ""}`],
     ["Models on", engines.join(", ") || "–"],
     ["Memory", typeof memory === "number" ? `${Math.round(memory)} MiB` : "–"],
+    ...(typeof free === "number" ? [/** @type {[string, string]} */ (["Disk", `${figure(free / 1e9)} GB free`])] : []),
+    ...(sinks.length > 0 ? [/** @type {[string, string]} */ (["Sinks", `${lines} lines waiting`])] : []),
   ]);
 }
 
@@ -96,7 +101,7 @@ export function showDetails(inner, station, state) {
       "State of health",
       Object.entries(its?.state_of_health ?? {}).map(([name, one]) => [
         `${name} ${one.what}`,
-        `${figure(one.value)} ${one.unit}`,
+        `${minus(String(Number(one.value.toPrecision(4))))} ${one.unit}`,
       ]),
     ],
     ["Models", pairs(engines)],

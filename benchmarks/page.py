@@ -1,7 +1,7 @@
 """The cost of the page of a station: processor time, latency and memory with no page, with a page, and with 8 clients.
 
 `seisedge run` reads the bundled recording from the virtual digitizer in continuous mode, in a separate process, in turn
-without a page, with a page that nobody looks at, and with eight clients: four that look at the live page of a station
+without a page, with a page without clients, and with eight clients: four that show the live page of a station
 (updates, and each second the new envelope and probabilities), two that poll, and two that stopped reading. The lines
 of the three runs are compared byte for byte, without the circumstances of a run.
 

@@ -62,6 +62,35 @@ OTHER = (  # failure, required outcome, tests
         ["test_free_space_snippets_last", "test_the_floor_holds_in_a_long_run"],
     ),
     (
+        "eight browsers on the page, some of which stop reading",
+        "all events, byte for byte; a client that does not read is disconnected",
+        [
+            "test_events_are_the_same_with_eight_clients_some_of_them_stalled",
+            "test_a_stream_that_is_not_read_has_a_bounded_buffer_and_ends",
+        ],
+    ),
+    (
+        "a thousand connections to the page; a client that reads a byte a minute",
+        "connections and memory stay bounded, the next client is served",
+        [
+            "test_a_thousand_clients_and_the_next_one_is_served",
+            "test_a_client_that_reads_a_byte_a_minute_is_disconnected",
+        ],
+    ),
+    (
+        "the port of the page is taken",
+        "logs it, runs without the page, tries the port again every 30 s",
+        [
+            "test_a_port_that_is_taken_is_one_warning_and_the_station_runs",
+            "test_a_port_that_is_taken_is_opened_when_it_is_free",
+        ],
+    ),
+    (
+        "a request to the page with a foreign `Host`, another method or a path of the disk",
+        "refuses it with one sentence",
+        ["test_a_foreign_host_is_refused_against_dns_rebinding", "test_only_get_and_head"],
+    ),
+    (
         "a read-only or broken disk at the start",
         "runs without storing until the disk works",
         [

@@ -223,7 +223,7 @@ def test_a_port_that_is_taken_is_opened_when_it_is_free(caplog: pytest.LogCaptur
             Server("required", Handler(), ("127.0.0.1", port))
         served = Served(Limits(), port)
         served.later(module.REOPEN_S)
-        served.send(b"the work goes on")
+        served.send(b"work")
         assert served.server._listener is None and served.server.port == port
     try:
         served.later(module.REOPEN_S)

@@ -89,6 +89,17 @@ def test_a_token_is_exchanged_for_a_cookie() -> None:
     assert _get(page, "/?token=" + TOKEN, host="evil.example").status == HTTPStatus.MISDIRECTED_REQUEST
 
 
+@pytest.mark.parametrize(
+    ("site", "path", "status"),
+    [("cross-site", "/api/updates", 403), ("same-site", "/api/state", 403), ("same-origin", "/api/state", 200),
+     ("none", "/api/waveform?event=x", 404), ("cross-site", "/assets/x.js", 403)],
+)  # fmt: skip
+def test_other_sites_may_only_link_to_the_page(site: str, path: str, status: int) -> None:
+    response = _get(_page(), path, **{"sec-fetch-site": site})
+    assert response.status == status and response.stream is None
+    assert _get(_page(), "/", **{"sec-fetch-site": site}).status != HTTPStatus.FORBIDDEN
+
+
 def test_metrics_on_the_port_of_the_page_need_a_name_but_no_token() -> None:
     page = Page(Health(), access=Access((), TOKEN), settings=PageSettings(metrics=True))
     for path in ("/healthz", "/metrics"):
@@ -98,7 +109,7 @@ def test_metrics_on_the_port_of_the_page_need_a_name_but_no_token() -> None:
     assert _get(page, "/api/state").status == HTTPStatus.UNAUTHORIZED
 
 
-def test_a_refusal_of_the_server_says_when_to_come_again() -> None:
+def test_a_refusal_of_the_server_states_when_to_retry() -> None:
     response = _page().refusal(HTTPStatus.SERVICE_UNAVAILABLE, "later")
     assert ("Retry-After", "10") in response.headers and set(SECURITY_HEADERS) <= set(response.headers)
 

@@ -17,7 +17,7 @@ from tests.runtime.page.curve import Curve, curve_from
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.event import Event
 from seisedge.runtime.http_server.message import Request, Response
-from seisedge.runtime.http_server.server import MAX_WAITING_BYTES
+from seisedge.runtime.http_server.server import MAX_WAITING_BYTES, Rate
 from seisedge.runtime.http_server.stream import MAX_BUFFER_BYTES, Stream
 from seisedge.runtime.page import feed, page, recent
 from seisedge.runtime.page.curves import HELICORDER_COLUMNS, LIVE_S, PROBABILITY_COLUMNS
@@ -177,6 +177,7 @@ def test_no_query_makes_an_answer_fail(shared: Page) -> None:
               "1.5", "NaN", "../../etc/passwd", "<script>", "x" * 200, "Ü", "0x10", str(10**30)]  # fmt: skip
     paths = [path for path in shared._routes if path != "/api/updates"]
     statuses = set()
+    shared._rate = Rate(10_000, Clock())
     for _ in range(3000):
         query = {name: rng.choice(values) for name in rng.sample(names, rng.randrange(6))}
         response = shared.answer(Request("GET", rng.choice(paths), query, {"host": "localhost"}))
@@ -223,7 +224,7 @@ def test_the_number_of_events_is_bounded_and_retracted_ones_do_not_count(event: 
     book = EventBook()
     for number in range(MAX_EVENTS + 5):
         assert book.add(_other(event, number, status="retracted" if number % 2 else "final"))
-    assert book.forgotten and book.get("XX.STA-4") is None and book.get("XX.STA-5") is not None
+    assert book.truncated and book.get("XX.STA-4") is None and book.get("XX.STA-5") is not None
     assert len(book.page(None, None, 10_000)[0]) == MAX_EVENTS
     newest_ns = book.newest_ns("XX.STA")
     assert newest_ns is not None and book.count_since("XX.STA", newest_ns - 9 * 10**9) == 5
@@ -299,6 +300,16 @@ def test_places_for_streams_are_bounded_and_free_again() -> None:
     assert head.status == HTTPStatus.OK and head.stream is None
     streams[3].end()
     _stream(made)
+
+
+def test_files_are_still_answered_where_there_are_too_many_requests_for_data() -> None:
+    clock = Clock()
+    made = run_page(clock=clock)
+    statuses = [get(made, "/api/events").status.value for _ in range(page.MAX_DATA_PER_S + 2)]
+    assert statuses == [200] * page.MAX_DATA_PER_S + [503] * 2
+    assert error(made, "/assets/nothing.js")[0] == 404
+    clock.now_s += 1.0
+    assert get(made, "/api/events").status == HTTPStatus.OK
 
 
 def test_the_state_of_many_stations_fits_into_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:

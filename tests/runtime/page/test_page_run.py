@@ -1,4 +1,4 @@
-"""The page of a real run: the events stay the same whatever the clients do, and the station starts or says why not."""
+"""The page of a real run: the events stay the same whatever the clients do; ports, settings, imports."""
 
 import contextlib
 import json

@@ -55,7 +55,7 @@ class Handler(Protocol):
         """The response to a request that is not answered."""
 
     def work(self) -> float | None:
-        """Work that is due; returns the seconds to the next one. None: there is none."""
+        """Work that is due; returns the seconds to the next work, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Limits:
 class Server:
     """Serves until `close`. Raises InputError for an unknown host, FailedError if the port cannot be opened.
 
-    required: False logs a port that cannot be opened, and tries again every `REOPEN_S` while the work goes on.
+    required: False logs a port that cannot be opened and retries every `REOPEN_S`; meanwhile the work continues.
     """
 
     def __init__(
@@ -105,8 +105,8 @@ class Server:
         self._closing = False
         self._max_connections = max_connections(self._limits.connections)
         self._connections: dict[socket.socket, _Connection] = {}  # oldest first
-        self._accepted = _Rate(MAX_ACCEPTS_PER_S, now_s)
-        self._answered = _Rate(self._limits.answers_per_s, now_s)
+        self._accepted = Rate(MAX_ACCEPTS_PER_S, now_s)
+        self._answered = Rate(self._limits.answers_per_s, now_s)
         self._worker = start_worker(name, self._serve)
 
     @property
@@ -130,7 +130,7 @@ class Server:
                 link.close()
 
     def wake(self) -> None:
-        """Let the thread look at its deadlines and its work now."""
+        """Let the thread check its deadlines and do its work now."""
         with contextlib.suppress(BlockingIOError):  # it has not looked since the last times
             self._wake.send(b"\0")
 
@@ -241,7 +241,7 @@ class Server:
         answer = response.encoded(head=head)
         waiting = sum(len(other.answer) for other in self._connections.values())
         if waiting + len(answer) > MAX_WAITING_BYTES and not head:
-            busy = "the clients of this server have not read what they asked for; try again later"
+            busy = "the clients of this server have not read their answers yet; try again later"
             response = self._handler.refusal(HTTPStatus.SERVICE_UNAVAILABLE, busy)
             answer = response.encoded(head=False)
         connection.answer, connection.answered = memoryview(answer), True
@@ -307,7 +307,7 @@ class _Connection:
     stream: Stream | None = None
 
 
-class _Rate:
+class Rate:
     """At most `limit` per second."""
 
     def __init__(self, limit: int, now_s: Callable[[], float]) -> None:

@@ -71,6 +71,7 @@ class Access:
         if request.method not in ("GET", "HEAD"):
             sentence = f"the page answers GET and HEAD only, not {request.method}"
             raise PageError(HTTPStatus.METHOD_NOT_ALLOWED, sentence, (("Allow", "GET, HEAD"),))
+        self._check_site(request)
         if self._token is None or public:
             return None
         if "token" in request.query:
@@ -93,6 +94,14 @@ class Access:
             "page.name of the station file"
         )
         raise PageError(HTTPStatus.MISDIRECTED_REQUEST, sentence)
+
+    @staticmethod
+    def _check_site(request: Request) -> None:
+        """Against other sites whose pages hold connections of this one; they may only link to the page itself."""
+        if request.path != "/" and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            raise PageError(
+                HTTPStatus.FORBIDDEN, "the page of another site has sent this request: open the page itself"
+            )
 
     def _has_token(self, request: Request) -> bool:
         assert self._token is not None

@@ -91,7 +91,7 @@ class Component:
         return True
 
     def _begin(self, packet: Packet, *, keeps: bool) -> None:
-        """Begin with another sampling rate, or after the clock was set back. keeps: the helicorder goes on."""
+        """Begin with another sampling rate, or after the clock was set back. keeps: the helicorder continues."""
         self.finish()
         self.rate_hz = packet.sampling_rate_hz
         if not keeps:

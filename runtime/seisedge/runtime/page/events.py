@@ -27,11 +27,11 @@ class Shown:
 
 
 class EventBook:
-    """The events of all stations; those that are heard of first are forgotten first."""
+    """The events of all stations; beyond MAX_EVENTS the oldest entries are removed."""
 
     def __init__(self) -> None:
         self._by_id: OrderedDict[str, Shown] = OrderedDict()
-        self.forgotten = False  # an event was left out, because there were too many
+        self.truncated = False  # an event was removed
 
     def add(self, event: Event) -> bool:
         """Note a revision; False for one that is older than the one shown."""
@@ -44,7 +44,7 @@ class EventBook:
         self._by_id[event.id] = Shown(event.station, ns_from_iso(event.onset), event.revision, retracted, text)
         while len(self._by_id) > MAX_EVENTS:
             self._by_id.popitem(last=False)
-            self.forgotten = True
+            self.truncated = True
         return True
 
     def get(self, event_id: str) -> Shown | None:

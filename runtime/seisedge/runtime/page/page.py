@@ -19,7 +19,7 @@ import msgspec
 
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.http_server.message import Request, Response
-from seisedge.runtime.http_server.server import Limits, Server
+from seisedge.runtime.http_server.server import Limits, Rate, Server
 from seisedge.runtime.http_server.stream import Stream
 from seisedge.runtime.page.access import SECURITY_HEADERS, Access, PageError
 from seisedge.runtime.page.answers import Answers
@@ -42,14 +42,15 @@ NAME = "page"  # of the thread and in the log
 MAX_STATIONS = 16  # with curves: about 2.2 MB each with three components at 100 Hz
 MAX_STREAMS = 12
 MAX_CONNECTIONS = 64
-MAX_ANSWERS_PER_S = 100
+MAX_ANSWERS_PER_S = 250  # most of them files: eight browsers load the page at once after a restart of the station
+MAX_DATA_PER_S = 80  # answers that need work
 SEND_S = 60.0  # for a client to receive an answer
-ITEMS = 100  # of the feed at a time, between two looks at the connections
+ITEMS = 100  # of the feed at a time, before the connections are served again
 EVENTS = 10  # of the feed at a time: the buffers of the clients hold more
 TICK_S = 1.0
 STATE_S = 2.0
 LOW_RATE_S = 60.0  # instead of these two, on a metered link
-IDLE_S = 1.0  # between two looks at the feed
+IDLE_S = 1.0  # interval at which the feed is read
 ERROR_S = 60.0  # between two messages about items of the feed that cannot be shown
 MIN_COMPRESSED = 1000  # bytes of an answer
 MAX_STATE_BYTES = 16 * 1024  # in the stream; a longer one is only of the station that the client shows
@@ -103,6 +104,7 @@ class Page:
         self._answers = Answers(self.curves, self.events, snippets, now_s)
         self._assets = Assets()
         self._recent = Recent()
+        self._rate = Rate(MAX_DATA_PER_S, now_s)
         self._streams: list[Stream] = []
         self._awaited: dict[str, tuple[str, float]] = {}  # events without a waveform: station, until when to look
         self._next_tick_s = self._next_state_s = 0.0
@@ -279,6 +281,10 @@ class Page:
         route = self._routes.get(path)
         if route is None:
             raise PageError(HTTPStatus.NOT_FOUND, "there is no such address on this page")
+        if not self._rate.available:
+            sentence = f"more than {MAX_DATA_PER_S} requests for data per second; try again later"
+            raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence, (("Retry-After", str(RETRY_S)),))
+        self._rate.take()
         if path not in CURVES:
             return route(Query(request.query), request)
         now_s, key = self._now_s(), (path, tuple(sorted(request.query.items())), accepts_gzip(request))

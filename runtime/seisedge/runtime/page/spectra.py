@@ -1,4 +1,4 @@
-"""Spectra: the spectrogram of the newest samples, computed when it is asked for."""
+"""Spectra: the spectrogram of the newest samples, computed on request."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from seisedge.runtime.service.health import Health
 
 MAX_STATIONS = 200  # in one document
 DAY_NS = 86_400 * NS_PER_S
-GAP_STEP_S = 60.0  # between two looks at the number of gaps
+GAP_STEP_S = 60.0  # interval at which gaps are counted
 GAP_STEPS = 60  # an hour
 
 
@@ -45,7 +45,7 @@ class StateDocument:
         self._next_gaps_s = 0.0
 
     def note_gaps(self, now_s: float) -> None:
-        """Look at the number of gaps, at most once a minute. now_s: of the monotonic clock."""
+        """Count the gaps, at most once a minute. now_s: of the monotonic clock."""
         if now_s >= self._next_gaps_s:
             self._next_gaps_s = now_s + GAP_STEP_S
             for station_id in list(self._health.report.stations)[:MAX_STATIONS]:

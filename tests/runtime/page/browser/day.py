@@ -9,6 +9,7 @@ Run from the repository, for 25 minutes: `python -m tests.runtime.page.browser.d
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import tempfile
 import time
@@ -106,11 +107,13 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=60.0)
     options = parser.parse_args()
     assert CHROMIUM is not None, "there is no Chromium: apt-get install chromium"
-    with tempfile.TemporaryDirectory() as name, open_browser(CHROMIUM) as browser:
-        folder = Path(name)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         data = write_day(folder / "day.mseed", [NAME], options.hours, EVENTS_PER_HOUR)
-        station = Station(folder, options.speed, data=data, faults=FAULTS).open()
-        tab = Tab(browser, station)
+        browser = stack.enter_context(open_browser(CHROMIUM))
+        station = Station(folder, options.speed, data=data, faults=FAULTS)
+        stack.callback(station.close)
+        tab = Tab(browser, station.open())
         tab.open().wait_for_selector("#facts dd", timeout=60_000)
         watch, began_s = Watch(tab), time.monotonic()
         print("stream h  heap MB  nodes  listeners  events listed  untrue", flush=True)
@@ -122,9 +125,7 @@ def main() -> None:
                 f"{'; '.join(one.untrue) or 'nothing'}",
                 flush=True,
             )
-        tab.page.screenshot(path="page-day.png")
         print("errors of the console:", tab.errors, "foreign requests:", tab.foreign)
-        station.close()
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ check: .venv/developer
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.generated --check
+	.ci/page-check
 
 bench: .venv/developer
 	$(BIN)/seisedge bench model

@@ -15,7 +15,7 @@ from seisedge.runtime.page.access import PageError
 from seisedge.runtime.page.curves import HELICORDER_COLUMNS, LIVE_S, PROBABILITY_COLUMNS, Component, Curves
 from seisedge.runtime.page.events import EventBook
 from seisedge.runtime.page.query import MAX_MS, Query
-from seisedge.runtime.page.rings import HOP_NS, PROBABILITY_STEPS, envelope
+from seisedge.runtime.page.rings import HOP_NS, PROBABILITY_STEPS, envelope, joined
 from seisedge.runtime.page.snippets import Snippets
 from seisedge.runtime.page.spectra import spectrogram
 from seisedge.runtime.page.waveform import MAX_FILE_BYTES, waveform_answer
@@ -89,12 +89,14 @@ class Answers:
         return _binary(encoded(Kind.MIN_MAX, values, from_ms, span_s * 1e3 / columns))
 
     def _helicorder(self, query: Query, _request: Request) -> Response:
-        query.end("station", "component", "from", "to")
+        query.end("station", "component", "from", "to", "columns")
         component = self._component(query)
         from_ms, to_ms = query.span_ms(HELICORDER_COLUMNS * 1000)
         first, end = from_ms // 1000, -(-to_ms // 1000)
-        values = component.helicorder.values(first, end)
-        return _binary(encoded(Kind.MIN_MAX, values[:, None, :], first * 1000, 1000.0))
+        step_s = -(-(end - first) // query.whole("columns", 1, HELICORDER_COLUMNS, HELICORDER_COLUMNS))
+        first, end = first // step_s * step_s, -(-end // step_s) * step_s  # the same columns in each answer
+        values = joined(component.helicorder.values(first, end), step_s)
+        return _binary(encoded(Kind.MIN_MAX, values[:, None, :], first * 1000, step_s * 1000.0))
 
     def _probabilities(self, query: Query, _request: Request) -> Response:
         query.end("station", "from", "to")

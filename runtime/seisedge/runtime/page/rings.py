@@ -164,3 +164,9 @@ def _long(short: npt.NDArray[np.uint16]) -> Float:
     """Inverse of `_short`."""
     values = (short.astype(np.uint32) << 16).view(np.float32)
     return np.where(short == 0, np.nan, values).astype(np.float32)
+
+
+def joined(values: Float, step: int) -> Float:
+    """(n // step, 2), minimum and maximum of each `step` columns of (n, 2); NaN where all of them are gaps."""
+    parts = values.reshape(-1, step, 2)
+    return np.stack([np.fmin.reduce(parts[:, :, 0], axis=1), np.fmax.reduce(parts[:, :, 1], axis=1)], axis=1)

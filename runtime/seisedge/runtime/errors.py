@@ -5,6 +5,8 @@ SeisedgeError                exit code, one sentence
 ├── InputError               2: a file, key, option or value that cannot be used
 │   ├── ConfigError          a station file, with its faults listed
 │   ├── DataError            a recording without usable data
+│   ├── ArgumentError        an argument of `seisedge.api` with an unusable value; also a ValueError
+│   ├── ArgumentTypeError    an argument of `seisedge.api` of an unusable type; also a TypeError
 │   └── CardError            a model file whose card is missing, too new, or contradicts its graph
 └── FailedError              1: the operation was tried and failed
     ├── ConnectError         no connection in the time allowed
@@ -17,6 +19,8 @@ A message names the file, key or value, what was expected, and how to fix it.
 from __future__ import annotations
 
 __all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
     "CardError",
     "ConfigError",
     "ConnectError",
@@ -57,6 +61,14 @@ class ConfigError(InputError):
 
 class DataError(InputError):
     """A recording without usable data."""
+
+
+class ArgumentError(InputError, ValueError):
+    """An argument of `seisedge.api` has a value that cannot be used."""
+
+
+class ArgumentTypeError(InputError, TypeError):
+    """An argument of `seisedge.api` has a type that cannot be used."""
 
 
 class CardError(InputError):

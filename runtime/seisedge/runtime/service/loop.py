@@ -23,7 +23,7 @@ from seisedge.runtime.sources import Source
 from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.run_report import RunReport
-from seisedge.runtime.station.station import Station
+from seisedge.runtime.station.station import OpenerMaker, Station
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class Loop:
     health: is called for every packet and every tick.
     backlog: measures how far a live run is behind its stream, and decides whether windows are dropped.
     max_stations: largest number of stations that `default` is used for; the packets of further ones are counted.
+    opener: see `Station`.
     metadata: StationXML for all stations; takes precedence over the file that a station file names. A missing channel
         or epoch raises in a run over files and is logged in a live run, where it must not stop other stations.
     """
@@ -87,6 +88,7 @@ class Loop:
         backlog: Backlog | None = None,
         metadata: StationXml | None = None,
         max_stations: int = MAX_STATIONS,
+        opener: OpenerMaker | None = None,
     ) -> None:
         self._models = models
         self._sinks = sinks
@@ -99,6 +101,7 @@ class Loop:
         self.backlog = backlog or Backlog()
         self._metadata = metadata
         self._max_stations = max_stations
+        self._opener = opener
         self._stopped = False
         self._collected: dict[str, list[tuple[Packet, bytes]]] = {}  # packets of a file, with their records
         self.report = RunReport()
@@ -118,6 +121,12 @@ class Loop:
 
     def run(self, source: Source, *, idle_exit_s: float | None = None) -> RunReport:
         """Read the source to its end. idle_exit_s: also end after so many seconds without a packet."""
+        for _ in self.steps(source, idle_exit_s=idle_exit_s):
+            pass
+        return self.report
+
+    def steps(self, source: Source, *, idle_exit_s: float | None = None) -> Iterator[None]:
+        """As `run`, step by step: pauses whenever the sinks may have received lines. Closing it ends the run."""
         began_ns = arrival_ns = taken_ns = monotonic_ns()
         pending: dict[str, Station] = {}
         packet: Packet | None = None
@@ -135,6 +144,7 @@ class Loop:
                     self.backlog.clear()
                     self._step(pending, packet, source, taken_ns)
                     watch.end()
+                    yield
                     if idle_exit_s is not None and monotonic_ns() - arrival_ns > idle_exit_s * NS_PER_S:
                         logger.info("%s: no packet for %g s; the run ends", source.url, idle_exit_s)
                         break
@@ -160,6 +170,8 @@ class Loop:
                     samples = 0
                 watch.end()
                 self.backlog.rest()
+                if not pending:
+                    yield
             self._step(pending, packet, source, taken_ns)
             self._take_collected(source)
             if not (self._stopped and self._journal.durable):
@@ -167,10 +179,10 @@ class Loop:
                     drafts = self._drafts(station, station.finish(), source)
                     self._emit_all(drafts, None, source, monotonic_ns())
                     self._journal.record_state(station)  # its events are closed; a later run must not resume them
+                    yield
             self._journal.flush()
         finally:
             self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S
-        return self.report
 
     def _station(self, packet: Packet, *, strict: bool) -> Station | None:
         key = packet.source_id.station_id
@@ -195,6 +207,7 @@ class Loop:
                 lambda: self.backlog.drops(key, max_behind_s),
                 metadata=self._metadata,
                 strict=strict,
+                opener=self._opener,
             )
             self.report.stations[key] = station
             self._restore(station)

@@ -38,6 +38,8 @@ from seisedge.runtime.timeline.track import GridSpec
 
 logger = logging.getLogger(__name__)
 
+OpenerMaker = Callable[[Timeline], Opener]
+
 LONG_GAP_S = 30.0  # on top of the time that the timeline waits for a component
 
 SLOW_SHARE = 0.8  # part of the Nyquist frequency that the trigger uses of a slow channel
@@ -66,10 +68,12 @@ class Station:
         *,
         metadata: StationXml | None = None,
         strict: bool = False,
+        opener: OpenerMaker | None = None,
     ) -> None:
         """drops: True where the window that is due is to be skipped; see `Backlog.drops`.
 
-        metadata, strict: see `Sensors`. Raises InputError, see `check_opener`.
+        metadata, strict: see `Sensors`. opener: makes what opens events; None: as the settings state.
+        Raises InputError, see `check_opener`.
         """
         self._opener_kind = check_opener(config, models, mode)
         check_prevalence(config, models)
@@ -88,6 +92,7 @@ class Station:
         self._mode_name: Mode = mode
         self.used = False  # a sample has reached a timeline that a trigger or a model looks at
         self._drops = drops
+        self._make_opener = opener
         self._build_rate_hz = 0.0
         self._timelines: dict[GridSpec, Timeline] = {}
         self._carried: dict[GridSpec, dict[str, TrackCounters]] = {}  # counters of earlier timelines, by component
@@ -470,6 +475,8 @@ class Station:
     def _opener(self, timeline: Timeline) -> Opener:
         """The onset detector where it is configured and the channels carry its band, else the classic trigger."""
         settings, engine = self._config.trigger, self._models.onset
+        if self._make_opener is not None:
+            return self._make_opener(timeline)
         if self._opener_kind == "onset" and engine is not None and timeline.spec == TRIGGER_GRID:
             every_block = self._mode_name == "continuous"
             return OnsetDetector(timeline, engine, settings.p_threshold, every_block=every_block)

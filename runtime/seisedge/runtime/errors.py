@@ -11,6 +11,8 @@ SeisedgeError                exit code, one sentence
 └── FailedError              1: the operation was tried and failed
     ├── ConnectError         no connection in the time allowed
     └── EngineError          an engine that cannot be built or used on this machine
+
+SeisedgeWarning              a UserWarning of `seisedge.api`: a part of the data that is left out
 ```
 
 A message names the file, key or value, what was expected, and how to fix it.
@@ -29,6 +31,7 @@ __all__ = [
     "FailedError",
     "InputError",
     "SeisedgeError",
+    "SeisedgeWarning",
 ]
 
 MAX_FAULTS = 50
@@ -85,3 +88,7 @@ class ConnectError(FailedError):
 
 class EngineError(FailedError):
     """An engine cannot be built or used on this machine; a station then uses onnxruntime."""
+
+
+class SeisedgeWarning(UserWarning):
+    """A part of the data given to `seisedge.api` cannot be used and is left out."""

@@ -338,6 +338,11 @@ class Station:
         return list(self._timelines.values())
 
     @property
+    def sampling_rate_hz(self) -> float:
+        """Rate of the packet for which the timelines were built; 0 before it."""
+        return self._build_rate_hz
+
+    @property
     def refusals(self) -> dict[str, str]:
         """Channels that are not used, with the reason."""
         return self._unused | self.channels.reasons

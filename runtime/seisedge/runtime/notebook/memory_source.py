@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from time import monotonic_ns
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,16 +61,12 @@ class MemorySource(Source):
 
     def _places(self) -> npt.NDArray[np.int64]:
         """(n, 4), a row for each packet in order: time of its last sample, trace, first sample, end."""
-        parts: list[npt.NDArray[Any]] = []
+        rows: list[tuple[int, int, int, int]] = []
         for number, trace in enumerate(self._traces):
-            size = max(round(PIECE_S * trace.sampling_rate_hz), 1)
-            stretches = [(0, len(trace.samples))] if trace.sound is None else runs(trace.sound)
-            for begin, end in stretches:
-                starts = np.arange(begin, end, size, dtype=np.int64)
-                ends = np.minimum(starts + size, end)
-                last_ns = trace.starttime_ns + np.rint((ends - 1) * (NS_PER_S / trace.sampling_rate_hz)).astype(
-                    np.int64
-                )
-                parts.append(np.stack([last_ns, np.full_like(starts, number), starts, ends], axis=1))
-        table = np.concatenate(parts)
+            size, rate_hz = max(round(PIECE_S * trace.sampling_rate_hz), 1), trace.sampling_rate_hz
+            for begin, end in [(0, len(trace.samples))] if trace.sound is None else runs(trace.sound):
+                for n0 in range(begin, end, size):
+                    n1 = min(n0 + size, end)
+                    rows.append((trace.starttime_ns + round((n1 - 1) * NS_PER_S / rate_hz), number, n0, n1))
+        table = np.array(rows, dtype=np.int64)
         return np.asarray(table[np.argsort(table[:, 0], kind="stable")])

@@ -130,8 +130,9 @@ def _number(value: object) -> float:
 
 def _samples(data: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
     """Samples (n,) and where they exist. Raises BadTrace."""
-    mask = np.ma.getmaskarray(data) if isinstance(data, np.ma.MaskedArray) else None
-    values = np.asarray(np.ma.getdata(data))
+    mask, values = None, np.asarray(data)
+    if isinstance(data, np.ma.MaskedArray):
+        mask, values = np.ma.getmaskarray(data), np.asarray(np.ma.getdata(data))
     if values.ndim != 1 or values.dtype.kind not in "iuf":
         raise BadTrace(f"its samples are {values.dtype} of shape {values.shape}; expected numbers of shape (n,)")
     sound = ~mask if mask is not None and mask.any() else None
@@ -149,10 +150,12 @@ def _decoded(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if values.dtype.kind == "f":
         kind = np.float32 if values.dtype.itemsize <= 4 else np.float64
         return values.astype(kind, copy=False)
+    if values.dtype == np.int32:
+        return values
     limits = np.iinfo(np.int32)
-    if values.dtype.itemsize > 2 and (values.max() > limits.max or values.min() < limits.min):
+    if values.max() > limits.max or values.min() < limits.min:
         return values.astype(np.float64)
-    return values.astype(np.int32, copy=False)
+    return values.astype(np.int32)
 
 
 def traces_of_array(data: npt.NDArray[Any], array: Array) -> list[Trace]:

@@ -10,14 +10,14 @@ from seisedge.runtime.notebook.picture import Waveform, svg_of
 from seisedge.runtime.sinks.terminal import magnitude_text
 
 MAX_ROWS = 200  # of a table
-MAX_PICTURES = 20  # below a table
-CELL = "text-align:left;padding:.15em .7em"
+MAX_PICTURES = 10  # below a table
+CELL = "text-align:left;padding:.15em .7em;white-space:nowrap"
 BAR_PX = 120
 
 
 def event_html(event: Event, waveform: Waveform | None, remarks: Sequence[str]) -> str:
     """One event: its facts, its probabilities as bars, its waveform, and its limitations."""
-    head = f"<b>{escape(event.station)}</b> {escape(event.onset)} <i>{escape(event.status)}</i>"
+    head = f"<b>{escape(event.station)}</b> {escape(_time(event.onset))} <i>{escape(event.status)}</i>"
     size = magnitude_text(event.magnitude).strip()
     facts = [f"magnitude {size} (90 %)" if "[" in size else f"magnitude {size}"] if size else []
     if event.distance_km is not None:
@@ -55,7 +55,7 @@ def events_html(found: Sequence[tuple[Event, Waveform | None]], remarks: Sequenc
     if len(found) > MAX_ROWS:
         parts.append(f"<p>and {len(found) - MAX_ROWS} more</p>")
     for event, waveform in found[:MAX_PICTURES]:
-        title = escape(f"{event.station} {event.onset}")
+        title = escape(f"{event.station} {_time(event.onset)}")
         parts.append(f"<details><summary>{title}</summary>{event_html(event, waveform, ())}</details>")
     parts += [f'<p style="margin:.2em 0;opacity:.8">{escape(remark)}</p>' for remark in remarks]
     return f"<div>{''.join(parts)}</div>"
@@ -65,10 +65,15 @@ def _cells(event: Event) -> tuple[str, ...]:
     kind = event.event_type
     return (
         event.station,
-        event.onset,
+        _time(event.onset),
         kind.label if kind is not None else "",
         f"{kind.probability:.2f}" if kind is not None else "",
         magnitude_text(event.magnitude).strip(),
         f"{event.distance_km:.0f} km" if event.distance_km is not None else "",
         " ".join(dict.fromkeys(remark.code for remark in event.quality if remark.code != "ok")),
     )
+
+
+def _time(iso: str) -> str:
+    """A time for people, to the millisecond."""
+    return iso.replace("T", " ")[:-4]

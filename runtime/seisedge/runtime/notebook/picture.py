@@ -14,7 +14,7 @@ from seisedge.runtime.event import Event
 from seisedge.runtime.records.channelcode import COMPONENTS
 from seisedge.runtime.timeline.timeline import Timeline
 
-COLUMNS = 560  # of a waveform, at most
+COLUMNS = 400  # of a waveform, at most
 FULL = 127  # the largest amplitude of a component
 WIDTH, LEFT, RIGHT, TOP, ROW, AXIS = 640, 40, 40, 16, 64, 22
 PHASE_COLOURS = {"P": "#c8553d", "S": "#0b6e99", "onset": "#c8553d"}
@@ -50,7 +50,10 @@ def waveform_of(event: Event, timelines: Sequence[Timeline]) -> Waveform | None:
 
 
 def reduced(wave: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], start_ns: int, length_s: float) -> Waveform:
-    """Columns of samples (3, n) with their mask; the mean of each component is removed."""
+    """Columns of samples (3, n) with their mask; the mean of each component is removed.
+
+    A column reaches to the first sample of the next one, so that the columns make a line.
+    """
     n = wave.shape[1]
     count = valid.sum(axis=1, keepdims=True)
     mean = np.where(valid, wave, 0.0).sum(axis=1, keepdims=True, dtype=np.float64) / np.maximum(count, 1)
@@ -58,8 +61,10 @@ def reduced(wave: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], start_n
     peak = np.abs(wave).max(axis=1, keepdims=True)
     scaled = wave / np.where(peak > 0, peak, 1.0) * FULL
     begins = np.unique(np.linspace(0, n, min(n, COLUMNS), endpoint=False, dtype=np.int64))
-    low = np.minimum.reduceat(np.where(valid, scaled, FULL), begins, axis=1)
-    high = np.maximum.reduceat(np.where(valid, scaled, -FULL), begins, axis=1)
+    lows, highs = np.where(valid, scaled, FULL), np.where(valid, scaled, -FULL)
+    low, high = np.minimum.reduceat(lows, begins, axis=1), np.maximum.reduceat(highs, begins, axis=1)
+    low[:, :-1] = np.minimum(low[:, :-1], lows[:, begins[1:]])
+    high[:, :-1] = np.maximum(high[:, :-1], highs[:, begins[1:]])
     empty = ~np.maximum.reduceat(valid, begins, axis=1)
     low[empty], high[empty] = FULL, -FULL
     return Waveform(start_ns, length_s, np.rint(low).astype(np.int8), np.rint(high).astype(np.int8), peak[:, 0])
@@ -79,6 +84,7 @@ def svg_of(event: Event, waveform: Waveform) -> str:
         'style="max-width:100%;height:auto" font-family="sans-serif" font-size="11" fill="currentColor" role="img">',
         f"<title>{escape(f'Waveform of {event.id}')}</title>",
     ]
+    parts.append(f'<text x="{WIDTH - 4}" y="12" text-anchor="end" opacity="0.7">counts</text>')
     for row, component in enumerate(COMPONENTS):
         parts += _row(waveform, row, component, plot_w)
     parts += [_mark(name, x_of(at_s), height) for name, at_s in _marks(event, onset_ns)]
@@ -90,20 +96,17 @@ def svg_of(event: Event, waveform: Waveform) -> str:
 
 def _row(waveform: Waveform, row: int, component: str, plot_w: float) -> list[str]:
     """One component: its name, its peak, and a band from the minimum to the maximum of each column."""
-    middle, half = TOP + ROW * (row + 0.5), ROW * 0.46
+    middle, half, step = TOP + ROW * (row + 0.5), ROW * 0.46, plot_w / waveform.low.shape[1]
     low, high = waveform.low[row], waveform.high[row]
-    step = plot_w / len(low)
-    lines = []
-    for column in np.flatnonzero(low <= high).tolist():
-        x = LEFT + step * (column + 0.5)
-        y0, y1 = (middle - half * int(value) / FULL for value in (high[column], low[column]))
-        lines.append(f"M{x:.1f} {y0 - 0.4:.1f}V{y1 + 0.4:.1f}")
+    columns = np.flatnonzero(low <= high).tolist()
+    lines = [f"M{column} {-int(high[column]) - 1}V{-int(low[column]) + 1}" for column in columns]
     text = f'<text x="4" y="{middle + 4:.1f}">{component}</text>'
     if not lines:
         return [text, f'<text x="{LEFT + 4}" y="{middle + 4:.1f}" opacity="0.6">no samples</text>']
     peak = f'<text x="{WIDTH - 4}" y="{middle - half + 9:.1f}" text-anchor="end" opacity="0.7">'
     peak += f"{waveform.peak[row]:.3g}</text>"
-    path = f'<path d="{"".join(lines)}" stroke="currentColor" stroke-width="{max(step, 0.8):.2f}" fill="none"/>'
+    place = f"translate({LEFT + step / 2:.2f} {middle:.1f}) scale({step:.4f} {half / FULL:.4f})"
+    path = f'<path transform="{place}" d="{"".join(lines)}" stroke="currentColor" stroke-width="1" fill="none"/>'
     return [text, peak, path]
 
 

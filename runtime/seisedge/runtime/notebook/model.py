@@ -15,7 +15,8 @@ from seisedge.runtime.engines import Engine, open_engine
 from seisedge.runtime.errors import ArgumentError, ArgumentTypeError, DataError, SeisedgeWarning
 from seisedge.runtime.inference.infer import Models, bundled_model, model_path
 from seisedge.runtime.inference.onset_detector import onset_scale
-from seisedge.runtime.notebook.annotation import Annotations, Annotator, Collected
+from seisedge.runtime.notebook.annotation import Annotations
+from seisedge.runtime.notebook.annotator import Annotator, Collected
 from seisedge.runtime.notebook.memory_source import MemorySource
 from seisedge.runtime.notebook.reading import Reading, Settings
 from seisedge.runtime.notebook.results import Result, Results

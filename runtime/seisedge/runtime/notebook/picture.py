@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,9 @@ import numpy.typing as npt
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso, ns_from_s
 from seisedge.runtime.event import Event
 from seisedge.runtime.records.channelcode import COMPONENTS
-from seisedge.runtime.timeline.timeline import Timeline
+
+if TYPE_CHECKING:
+    from seisedge.runtime.timeline.timeline import Timeline
 
 COLUMNS = 400  # of a waveform, at most
 FULL = 127  # the largest amplitude of a component

@@ -9,11 +9,9 @@ import msgspec
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.event import Event, Pick, Quality
-from seisedge.runtime.notebook import html
 from seisedge.runtime.notebook.extras import pandas
 from seisedge.runtime.notebook.picture import Waveform
 from seisedge.runtime.row import COLUMNS, TIMES, row_of_event
-from seisedge.runtime.sinks.terminal import magnitude_text
 
 MAX_LINES = 20  # of a plain text
 
@@ -112,6 +110,8 @@ class Result:
         return frame_of([self])
 
     def __repr__(self) -> str:
+        from seisedge.runtime.sinks.terminal import magnitude_text  # not at import, which is to be fast
+
         event = self.event
         kind = f"{self.label} {self.probability:.2f}" if self.probability is not None else "no event type"
         parts = [f"{event.station} {event.onset} {event.status}: {kind}"]
@@ -125,6 +125,8 @@ class Result:
         return f"<{', '.join(parts)}>"
 
     def _repr_html_(self) -> str:
+        from seisedge.runtime.notebook import html
+
         return html.event_html(self.event, self.waveform, self.remarks)
 
 
@@ -173,6 +175,8 @@ class Results(Sequence[Result]):
         return "\n".join([*lines, *(f"  {remark}" for remark in self.remarks)])
 
     def _repr_html_(self) -> str:
+        from seisedge.runtime.notebook import html
+
         return html.events_html([(one.event, one.waveform) for one in self], self.remarks)
 
 

@@ -10,7 +10,7 @@ from seisedge.runtime.notebook.picture import Waveform, svg_of
 from seisedge.runtime.sinks.terminal import magnitude_text
 
 MAX_ROWS = 200  # of a table
-MAX_PICTURES = 10  # below a table
+MAX_PICTURES = 5  # below a table
 CELL = "text-align:left;padding:.15em .7em;white-space:nowrap"
 BAR_PX = 120
 

@@ -38,7 +38,9 @@ def execute(notebook: dict[str, Any]) -> list[list[dict[str, Any]]]:
 def _outputs(source: str, names: dict[str, Any], number: int) -> list[dict[str, Any]]:
     """Printed text, figures, and the value of the last expression."""
     tree = ast.parse(source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    if last is not None:
+        tree.body.pop()
     out, value = io.StringIO(), None
     with contextlib.redirect_stdout(out):
         exec(compile(tree, f"cell {number}", "exec"), names)

@@ -72,7 +72,7 @@ def array_from(sampling_rate_hz: object, components: object, starttime: object) 
     if components is not None and not isinstance(components, str):
         raise ArgumentTypeError(f"components must be a text, for example 'ZNE'; got {type(components).__name__}")
     return Array(
-        float(sampling_rate_hz) if sampling_rate_hz is not None else None,  # type: ignore[arg-type]
+        float(sampling_rate_hz) if sampling_rate_hz is not None else None,
         components,
         time_from(starttime, "starttime") if starttime is not None else None,
     )

@@ -83,6 +83,7 @@ def test_the_whole_demo_recording() -> None:
 
 def test_without_revisions_each_event_comes_once(results: api.Results, part: Path) -> None:
     found = list(api.events(part, station=STATION_FILES))
+    assert len({one.id for one in found}) == len(found)
     assert sorted(one.id for one in found) == sorted(one.id for one in results)
     assert {one.status for one in found} == {"final"}
 

@@ -45,7 +45,12 @@ NOISE = np.random.default_rng(1).normal(0, 100, (3, 3000)).astype(np.int32)
         (NOISE.astype(complex), ARRAY, ArgumentTypeError, ["row Z", "complex128"]),
         (np.full((3, 100), np.nan), ARRAY, ArgumentError, ["row Z", "no samples"]),
         (np.zeros((3, 0)), ARRAY, ArgumentError, ["row Z", "no samples"]),
-        (NOISE, ARRAY | {"sampling_rate_hz": 5}, DataError, ["XX_ARRAY__HHZ", "5 Hz is too slow"]),
+        (
+            NOISE,
+            ARRAY | {"sampling_rate_hz": 5},
+            DataError,
+            ["XX_ARRAY__HHZ", "5 Hz is too slow", "the lowest usable sampling rate is 12.5 Hz"],
+        ),
         (NOISE, ARRAY | {"station": 7}, ArgumentTypeError, ["station must be the path of a station file", "int"]),
         (NOISE, ARRAY | {"station": "missing.toml"}, InputError, ["missing.toml: no such station file"]),
         (NOISE, ARRAY | {"stationxml": object()}, ArgumentTypeError, ["stationxml must be the path", "object"]),

@@ -421,7 +421,11 @@ class Station:
         elif SLOW_SHARE * rate_hz / 2 >= highpass_hz + TRIGGER_HEADROOM_HZ:
             return True
         else:
-            why = f"{rate_hz:g} Hz is too slow for a trigger above {highpass_hz:g} Hz"
+            lowest_hz = 2 * (highpass_hz + TRIGGER_HEADROOM_HZ) / SLOW_SHARE
+            why = (
+                f"{rate_hz:g} Hz is too slow for a trigger above {highpass_hz:g} Hz; the lowest usable sampling rate is "
+                f"{lowest_hz:g} Hz"
+            )
         name = str(packet.source_id)
         if name not in self._unused:
             self._unused[name] = why

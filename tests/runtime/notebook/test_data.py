@@ -228,3 +228,27 @@ def test_good_data_give_no_warning(model: api.Model, part: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.classify(part)
+
+
+@pytest.mark.parametrize("kind", ["onset", "sta-lta"])
+def test_a_given_onset_replaces_the_opener_of_a_station_file(
+    model: api.Model, stream: Any, kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "station.toml"
+    path.write_text(f'mode = "continuous"\n[station]\nnetwork = "PB"\nstation = "B918"\n[trigger]\nkind = "{kind}"\n')
+    if kind == "sta-lta":
+        path.write_text(path.read_text().replace('mode = "continuous"\n', ""))
+    (found,) = model.classify(stream, onset="2019-07-07T08:16:47.9", station=path)
+    assert (found.station, found.event.trigger.kind) == ("PB.B918", "given")
+    assert sorted(api.annotate(stream, station=path)) == ["PB.B918"]
+
+
+def test_what_is_not_analysed_is_a_remark(model: api.Model, stream: Any, tmp_path: Path) -> None:
+    path = tmp_path / "station.toml"
+    path.write_text('[station]\nnetwork = "PB"\nstation = "B918"\n')
+    found = model.classify(stream, station=path)
+    assert "PB.B921: not analysed: no station file or StationXML has these stations" in found.remarks
+    slow = [_broken(trace, station="SLOW", sampling_rate=25.0) for trace in stream.select(station="B918")]
+    annotations = api.annotate([*stream, *slow])
+    assert sorted(annotations) == ["PB.B918", "PB.B921"]
+    assert "PB.SLOW: not annotated: its band does not reach 15 Hz" in annotations.remarks

@@ -100,9 +100,11 @@ def annotate(source: Source, model: object, settings: Settings) -> Annotations:
     engine = open_engine(_path(model))
     onset_scale(engine.card)  # raises for a model of another task
     collected: dict[str, Collected] = {}
+    slow: dict[str, None] = {}
 
     def opener(timeline: Timeline) -> Opener:
         if timeline.spec != TRIGGER_GRID:
+            slow[timeline.station_id] = None
             return GivenOnsets(timeline, ())
         return Annotator(timeline, engine, collected.setdefault(timeline.station_id, Collected()))
 
@@ -116,4 +118,5 @@ def annotate(source: Source, model: object, settings: Settings) -> Annotations:
             f"{source.url}: nothing to annotate: {engine.card.name} needs some seconds of data with a band up to "
             f"{TRIGGER_GRID.pass_hz:g} Hz"
         )
-    return Annotations(found, reading.remarks())
+    remarks = [f"{station}: not annotated: its band does not reach {TRIGGER_GRID.pass_hz:g} Hz" for station in slow]
+    return Annotations(found, (*reading.remarks(), *remarks))

@@ -114,7 +114,7 @@ class Reading:
         opener: OpenerMaker | None = None,
     ) -> None:
         """revisions: give every line; else only the last one of each event. opener: see `Station`."""
-        configs = {key: msgspec.structs.replace(config, mode="triggered") for key, config in settings.configs.items()}
+        configs = {key: _as_used(config, given_opener=opener is not None) for key, config in settings.configs.items()}
         self._source = source
         self._models = models
         self._metadata = settings.metadata
@@ -166,3 +166,11 @@ class Reading:
                     f"{', '.join(names)}"
                 )
         return tuple(remarks)
+
+
+def _as_used(config: StationConfig, *, given_opener: bool) -> StationConfig:
+    """Without hop lines, which have no events; and without a setting for what another opener replaces."""
+    config = msgspec.structs.replace(config, mode="triggered")
+    if given_opener:
+        config = msgspec.structs.replace(config, trigger=msgspec.structs.replace(config.trigger, kind=None))
+    return config

@@ -91,7 +91,7 @@ def traces_in(data: object) -> list[Any] | None:
     traces = data if isinstance(data, list | tuple) else getattr(data, "traces", None)
     if isinstance(traces, list | tuple) and traces and all(map(is_trace, traces)):
         return list(traces)
-    if traces is not None and not isinstance(data, list | tuple) and not len(traces):
+    if isinstance(traces, list | tuple) and traces is not data and not traces:
         raise ArgumentError("the stream is empty; give one with at least one trace")
     return None
 

@@ -423,8 +423,8 @@ class Station:
         else:
             lowest_hz = 2 * (highpass_hz + TRIGGER_HEADROOM_HZ) / SLOW_SHARE
             why = (
-                f"{rate_hz:g} Hz is too slow for a trigger above {highpass_hz:g} Hz; the lowest usable sampling rate is "
-                f"{lowest_hz:g} Hz"
+                f"{rate_hz:g} Hz is too slow for a trigger above {highpass_hz:g} Hz; the lowest usable sampling rate "
+                f"is {lowest_hz:g} Hz"
             )
         name = str(packet.source_id)
         if name not in self._unused:

@@ -128,3 +128,10 @@ def test_onsets_close_together_are_events_of_their_own(model: api.Model, stream:
     found = model.classify(stream.select(station="B918"), onset=[start + 60, start + 61.5])
     assert [x.onset for x in found] == [iso_from_ns((start + s).ns) for s in (60, 61.5)]
     assert "overlap" in {q.code for q in found[0].quality}
+
+
+def test_a_live_stream_gives_events_until_it_is_left(part: Path) -> None:
+    with Digitizer([part], speed=0.0) as digitizer:
+        found = api.events(f"{digitizer.url}/PB_B918?from=earliest", station=STATION_FILES)
+        assert [next(found).station for _ in range(2)] == ["PB.B918"] * 2
+        found.close()  # type: ignore[attr-defined]

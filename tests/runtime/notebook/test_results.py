@@ -249,3 +249,8 @@ def test_annotate_needs_an_onset_detector_and_its_band(part: Path) -> None:
     noise = np.random.default_rng(1).normal(0, 100, (1, 3000))
     with pytest.raises(InputError, match=r"array: nothing to annotate: onset needs .* up to 15 Hz"):
         api.annotate(noise, sampling_rate_hz=25, components="Z")
+
+
+def test_the_interface_is_marked_as_typed() -> None:
+    """Beside api.py: mypy looks there for the modules of a namespace package."""
+    assert (Path(api.__file__).parent / "py.typed").exists()

@@ -163,7 +163,7 @@ def test_masked_and_infinite_samples_are_gaps() -> None:
         for name in "ZNE"
     }
     assert count == {"Z": 2900, "N": 2000, "E": 3000}
-    assert all(np.isfinite(p.samples[[0, -1]]).all() and len(p.samples) <= 3000 for p in packets)
+    assert all(np.isfinite(p.samples[[0, -1]]).all() and len(p.samples) <= 4000 for p in packets)
 
 
 class _Stats:

@@ -16,7 +16,7 @@ from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.sources import Source
 from seisedge.runtime.timeline.masks import runs
 
-PIECE_S = 30.0  # length of a packet; shorter than the time for which packets of files are taken at once
+PIECE_S = 40.0  # length of a packet; shorter than the time for which packets of files are taken at once
 SAME_GRID_SAMPLES = 1e-3  # a stretch that is off the samples before it by more has a packet of its own
 SORTED_AT_ONCE = 4096  # packets converted to Python integers at a time
 

@@ -4,7 +4,6 @@ import gc
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from time import process_time_ns
 from typing import Any
 
 import numpy as np
@@ -72,7 +71,7 @@ def _traces(minutes: float, gaps_a_day: int) -> list[_Trace]:
 
 
 def test_ten_thousand_gaps_a_day_need_as_many_packets_and_inferences(model: api.Model) -> None:
-    """Counted instead of timed; the long test below and `docs/notebook.md` have the processor time."""
+    """Counted instead of timed; `benchmarks/notebook.py` measures the processor time."""
     packets, inferences = [], []
     for gaps_a_day in (0, GAPS_A_DAY):
         traces = _traces(MINUTES, gaps_a_day)
@@ -128,20 +127,6 @@ def _records(trace: _Trace) -> bytes:
     record.formatversion, record.reclen, record.encoding = 2, 512, DataEncoding.STEIM2
     record.starttime, record.samprate = trace.stats.starttime.ns, trace.stats.sampling_rate
     return b"".join(record.generate(data_samples=trace.data, sample_type="i"))
-
-
-@pytest.mark.long
-def test_ten_thousand_gaps_a_day_need_at_most_twice_the_processor_time(model: api.Model) -> None:
-    """As a ratio, of the shortest of three runs."""
-    shortest = []
-    for gaps_a_day in (0, GAPS_A_DAY):
-        traces, times = _traces(25, gaps_a_day), []
-        for _ in range(3):
-            began = process_time_ns()
-            model.classify(traces)
-            times.append(process_time_ns() - began)
-        shortest.append(min(times))
-    assert shortest[1] < 2 * shortest[0]
 
 
 HOURS_PER_BURST = 6  # the recording is put into noise so often

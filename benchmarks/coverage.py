@@ -1,4 +1,4 @@
-"""Are the intervals of reports true? `python -m benchmarks.coverage [--reports N] [--seconds S]`.
+"""Are the intervals of reports true? `python -m benchmarks.coverage [--reports N] [--seconds S] [--save ROUNDS.json]`.
 
 Measures reports of one build one after the other, 10 rounds in fresh processes each, as `seisedge bench model` does,
 and counts how often the p99 of a later report lies in the 95 % interval of an earlier one: of the next report, and of
@@ -8,6 +8,9 @@ all later ones.
 from __future__ import annotations
 
 import argparse
+import json
+import time
+from pathlib import Path
 
 from benchmarks.compare_errors import PER_REPORT, measured
 from seisedge.runtime import machine
@@ -30,9 +33,14 @@ def main() -> None:
     parser.add_argument("--reports", type=int, default=20)
     parser.add_argument("--row-s", type=float, default=0.5)
     parser.add_argument("--seconds", type=float, default=3600.0, help="no round begins later")
+    parser.add_argument("--save", type=Path, help="also write the p99 of each round to this file")
     arguments = parser.parse_args()
+    began_s = time.monotonic()
     values, median_ms = measured(arguments.reports * PER_REPORT, arguments.row_s, (0.0,), arguments.seconds)
     rounds = values[0.0]
+    if arguments.save:
+        kept = {"p99_ms": rounds, "row_s": arguments.row_s, "seconds": time.monotonic() - began_s}
+        arguments.save.write_text(json.dumps(kept), encoding="utf-8")
     reports = [rounds[k : k + PER_REPORT] for k in range(0, len(rounds) - PER_REPORT + 1, PER_REPORT)]
     intervals = [found for report in reports if (found := between_rounds(report)) is not None]
     print(f"{machine.describe()}; median of the first round {median_ms:.3f} ms")

@@ -45,7 +45,11 @@ LEAST_SAMPLES = 3  # of a paced row in a round
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured, and for how long. row_s: of a row in a round, at least; paced rows have `LEAST_SAMPLES`."""
+    """What is measured, and for how long. row_s: of a row in a round, at least; paced rows have `LEAST_SAMPLES`.
+
+    spacing_s: from the start of a round to that of the next, at least: rounds that follow at once meet the same other
+    work on the machine.
+    """
 
     engines: Sequence[str]
     batches: Sequence[int] = (1,)
@@ -56,6 +60,7 @@ class Plan:
     seconds: float = 300.0
     row_s: float = 1.0
     width: float = 0.1
+    spacing_s: float = 5.0
     warm_up: int = 20
     slow_us: float = 0.0  # added to each inference, for experiments
     engine_cache: Path | None = None
@@ -82,6 +87,7 @@ class Plan:
             "rounds": f"{self.rounds} fresh processes at least, {self.max_rounds} at most, {self.seconds:g} s at most",
             "stop": f"95 % interval of the p99 of each back-to-back row within {self.width:.0%}",
             "row_s": self.row_s,
+            "spacing_s": self.spacing_s,
             "warm_up": f"{self.warm_up} inferences per row and round, 2 where paced; not counted",
             "interval": "95 %, for a repetition of the whole measurement with as many rounds",
             "order": "settings take turns within each round; the rows of a round in random order",
@@ -129,6 +135,7 @@ def measure(
         idle = _idle(sampler) if not sampler.meter.reason else None
         began, number = monotonic(), 0
         while waiting := [item for item in running if not item.stopped]:
+            sleep(max(began + number * plan.spacing_s - monotonic(), 0.0))
             number += 1
             for item in waiting:
                 _add_round(item, plan, sampler, number)

@@ -142,6 +142,8 @@ class TriggeredMode:
                     yield draft
             else:
                 break
+        for _, _, event in self._due:
+            self._examiner.prepare(event.onset)
 
     def _ready(self, hop: int) -> bool:
         """True where the timelines of all models hold the samples before a hop."""

@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.fakes import T0_NS, packet
@@ -253,7 +256,12 @@ def test_a_prepared_window_is_the_same_and_inspects_only_its_last_blocks(monkeyp
     traces[2, 5000:6000] = 7
     inspected: list[int] = []
     inspect = Inspector._inspect
-    monkeypatch.setattr(Inspector, "_inspect", lambda self, *args: (inspected.append(0), inspect(self, *args))[1])
+
+    def counted(self: Inspector, component: str, k0: int, valid: np.ndarray) -> Iterator[Any]:
+        inspected.append(k0)
+        return inspect(self, component, k0, valid)
+
+    monkeypatch.setattr(Inspector, "_inspect", counted)
     timeline = Timeline("XX.STA", TRIGGER_GRID, raw_keep_s=200.0)
     prepared, k0 = Inspector(timeline), timeline.k_at(T0_NS) + 40 * 20
     for n in range(0, traces.shape[1], 400):

@@ -85,9 +85,8 @@ def main() -> None:
         parser.error(f"--rounds must be at least {2 * PER_REPORT}")
     values, median_ms = measured(arguments.rounds, arguments.row_s)
     print(f"{machine.describe()}; {arguments.rounds} rounds of each build, median {median_ms:.3f} ms")
-    print(
-        f"{'slowed by':>10}{'figure':>8}{'rounds':>10}{'same':>6}{'better':>8}{'worse':>7}{'inconclusive':>14}  worse, 95 %"
-    )
+    heads = f"{'slowed by':>10}{'figure':>8}{'rounds':>10}{'same':>6}{'better':>8}{'worse':>7}{'inconclusive':>14}"
+    print(f"{heads}  worse, 95 %")
     for slowed, pairs in PAIRS.items():
         for figure in SHARES:
             for name, paired in (("unpaired", False), ("paired", True)):

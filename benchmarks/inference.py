@@ -17,8 +17,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from seisedge.runtime import machine
 from seisedge.runtime.bench.intervals import between_rounds, percentile
 from seisedge.runtime.bench.model import stored_windows
@@ -83,13 +81,14 @@ def main() -> None:
         versions = json.loads(output_of([arguments.peer, str(PEER_ROUND), "torch", "0"]))["versions"]
     print(f"{machine.describe()}; {versions}; {arguments.rounds} rounds in turn, one thread, batch 1, back to back")
     print(f"{'':24}{'window':>8}{'p50, ms':>10}{'95 %':>20}{'p99, ms':>10}{'per s of data':>15}{'to torch':>10}")
-    base = float(np.median([percentile(each, 0.5) for each in rounds["PhaseNet, torch"]]))
+    base = between_rounds([percentile(each, 0.5) for each in rounds["PhaseNet, torch"]])
+    assert base is not None
     for label, (window_s, _) in measures.items():
         medians = between_rounds([percentile(each, 0.5) for each in rounds[label]])
         p99 = between_rounds([percentile(each, 0.99) for each in rounds[label]])
         assert medians is not None and p99 is not None
         interval = f"{medians.low:.3f} to {medians.high:.3f}"
-        ratio = medians.value / base
+        ratio = medians.value / base.value
         print(
             f"{label:24}{window_s:>6.0f} s{medians.value:>10.3f}{interval:>20}{p99.value:>10.3f}"
             f"{medians.value / window_s * 1e3:>12.1f} µs{ratio:>10.2f}"

@@ -36,6 +36,7 @@ PACKAGES = (  # with what they need themselves, but without numpy and torch, whi
     "matplotlib", "contourpy", "cycler", "fonttools", "kiwisolver", "pillow", "pyparsing", "python-dateutil", "six",
     "onnx", "onnxscript", "onnx-ir", "ml-dtypes", "pytest", "pluggy", "iniconfig", "pygments",
     "seisbench", "pandas", "tqdm", "nest-asyncio", "bottleneck", "pycuda", "pytools", "platformdirs", "siphash24",
+    "setuptools", "wheel",  # pycuda is built on the machine with the card
 )  # fmt: skip
 ROOTS = ("runtime", "train", "export", ".")
 
@@ -159,11 +160,11 @@ def install(wheels: Path, folder: Path) -> None:
     """Install the packages into a folder, without a network; pycuda is built with the nvcc that is there, if any."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(folder)]
     subprocess.run([*pip, *sorted(map(str, wheels.glob("*.whl")))], check=True)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), str(folder)]))
     for source in sorted(wheels.glob("*.tar.gz")):
         done = subprocess.run([*pip, "--no-build-isolation", str(source)], check=False)
         if done.returncode:
             print(f"{source.name}: cannot be built here; what needs it is left out", flush=True)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), str(folder)]))
 
 
 def main() -> None:

@@ -65,13 +65,15 @@ def test_nine_of_ten_repetitions_lie_in_the_interval() -> None:
     reports = np.exp(random.normal(0.0, 0.3, (600, 10)))
     inside = 0
     for first, second in zip(reports[::2], reports[1::2], strict=True):
-        interval, later = between_rounds(first.tolist()), between_rounds(second.tolist())
+        interval, later = (between_rounds(each.tolist(), drift=0.0) for each in (first, second))
         assert interval is not None and later is not None
         inside += interval.low <= later.value <= interval.high
     assert 0.92 < inside / 300 < 0.98
     assert between_rounds([1.0]) is None
     steady = between_rounds([2.0, 2.0, 2.0])
-    assert steady is not None and (steady.low, steady.high) == pytest.approx((2.0, 2.0))
+    assert steady is not None and steady.half_width == pytest.approx(math.sqrt(2) * 1.96 * 0.06, rel=0.02)
+    alone = between_rounds([2.0, 2.0, 2.0], drift=0.0)
+    assert alone is not None and (alone.low, alone.high) == pytest.approx((2.0, 2.0))
 
 
 def _alternating(values: np.ndarray) -> np.ndarray:
@@ -104,7 +106,8 @@ def test_correlated_rounds_do_not_make_the_interval_too_narrow() -> None:
     inside = changed = 0
     logs = _drifting(np.random.default_rng(5), 400)
     for first, second in zip(np.exp(logs[::2]).tolist(), np.exp(logs[1::2]).tolist(), strict=True):
-        interval, later, change = between_rounds(first), between_rounds(second), unpaired_change(first, second)
+        interval, later = (between_rounds(each, drift=0.0) for each in (first, second))
+        change = unpaired_change(first, second)
         assert interval is not None and later is not None and change is not None
         inside += interval.low <= later.value <= interval.high
         changed += change.p_value < 0.05

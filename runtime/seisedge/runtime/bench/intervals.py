@@ -16,7 +16,11 @@ from itertools import pairwise
 CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
 POWER = 0.8  # of the smallest detectable change
+# What changes between two measurements and is not seen within either, such as other work that lasts for minutes:
+# standard deviation of the logarithm, from repeated reports (benchmarks/results/2026-11-29-coverage.md).
+DRIFT = 0.06
 MAX_CORRELATION = 0.8  # of consecutive rounds; above it ten rounds say nothing about their mean
+NORMAL = 1.959964  # quantile of the normal distribution for `CONFIDENCE`
 TINY = 1e-300
 
 
@@ -81,15 +85,15 @@ def independent_samples(rounds: Sequence[Sequence[float]], share: float) -> floa
     return total * (1 - r) / (1 + r)
 
 
-def between_rounds(values: Sequence[float]) -> Interval | None:
+def between_rounds(values: Sequence[float], drift: float = DRIFT) -> Interval | None:
     """Geometric mean of one positive value per round, and its interval; None for fewer than two rounds.
 
-    values: in the order of the rounds.
+    values: in the order of the rounds. drift: see `DRIFT`; 0 for what the rounds alone tell.
     """
     if len(values) < 2 or min(values) <= 0:
         return None
     mean, error = _mean_and_error([math.log(value) for value in values])
-    half = t_quantile(1 - TAIL, len(values) - 1) * math.sqrt(2) * error
+    half = math.sqrt(2) * math.hypot(t_quantile(1 - TAIL, len(values) - 1) * error, NORMAL * drift)
     return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
 
 

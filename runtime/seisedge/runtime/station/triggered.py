@@ -142,6 +142,9 @@ class TriggeredMode:
                     yield draft
             else:
                 break
+
+    def prepare(self) -> None:
+        """Do in advance what the next answers need; it changes none of them."""
         for _, _, event in self._due:
             self._examiner.prepare(event.onset)
 

@@ -61,10 +61,15 @@ def test_onsets_do_not_depend_on_packets(packet_s: float, every: int, settings: 
 
 
 def _detector_on_recording(
-    batch_sizes: tuple[int, ...], run_lengths: tuple[int, ...], components: str = "ZNE", *, every_block: bool = True
+    batch_sizes: tuple[int, ...],
+    run_lengths: tuple[int, ...],
+    components: str = "ZNE",
+    *,
+    every_block: bool = True,
+    without: range = range(0),
 ) -> tuple[OnsetDetector, list[Onset], set[tuple[int, int]]]:
     """All of a station of the bundled recording, read at once; its onsets; number and length of the windows run at
-    once.
+    once. without: packets of each component that are left out.
     """
     used: set[tuple[int, int]] = set()
 
@@ -76,12 +81,15 @@ def _detector_on_recording(
     engine = Noting(bundled_model("onset"))
     engine.batch_sizes, engine.run_lengths = batch_sizes, run_lengths
     detector = OnsetDetector(Timeline("PB.B918", TRIGGER_GRID), engine, every_block=every_block)
+    count = dict.fromkeys(components, 0)
     with MiniSeedSource([RECORDING]) as source:
         for p in source.packets():
             if p is not None and p.source_id.station_id == "PB.B918":
                 component = {"1": "N", "2": "E"}.get(p.source_id.channel[-1], "Z")
                 if component in components:
-                    detector.timeline.add(component, p)
+                    if count[component] not in without:
+                        detector.timeline.add(component, p)
+                    count[component] += 1
     detector.timeline.finish()
     return detector, detector.scan(), used
 
@@ -106,6 +114,14 @@ def test_a_vertical_alone_is_run_in_runs_with_the_same_bits() -> None:
     alone = _blocks(_detector_on_recording((1,), (), "Z")[0])
     detector, _, used = _detector_on_recording((1,), (32,), "Z")
     assert _blocks(detector) == alone and (1, 960 + 31 * 40) in used
+
+
+def test_blocks_with_a_gap_are_not_run_in_runs() -> None:
+    """Their coverage is below 1, and they have no probabilities where too few samples exist."""
+    detectors = [_detector_on_recording((1,), lengths, "Z", without=range(40, 48))[0] for lengths in ((), (32, 4))]
+    alone, together = ([(b.first_hop, b.coverage, b.probabilities is None) for b in d.blocks] for d in detectors)
+    assert alone == together and len({coverage for _, coverage, _ in alone}) > 1
+    assert _blocks(detectors[0]) == _blocks(detectors[1])
 
 
 def test_behind_a_gate_only_blocks_that_follow_each_other_are_run_as_one() -> None:

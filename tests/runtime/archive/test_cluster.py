@@ -98,8 +98,9 @@ def test_a_scheduler_that_cannot_be_reached(models: Models, monkeypatch: pytest.
     monkeypatch.setattr(cluster, "CONNECT_S", 0.2)
     with pytest.raises(ConnectError, match=r"--scheduler tcp://127\.0\.0\.1:9: no Dask scheduler can be reached there"):
         DaskPool(models, "onnxruntime", {"": None}, address="tcp://127.0.0.1:9")
-    with pytest.raises(ConnectError, match="no Dask scheduler can be reached there"):
-        DaskPool(models, "onnxruntime", {"": None}, address="nonsense://there")
+    for address in ("127.0.0.1", "nonsense://there:8786", "tcp://head:dask", "tcp://head:8786/x"):
+        with pytest.raises(InputError, match=rf"--scheduler {address}: is not an address; write it as tcp://HOST:PORT"):
+            DaskPool(models, "onnxruntime", {"": None}, address=address)
 
 
 class Versions:

@@ -26,7 +26,7 @@ from seisedge.runtime.archive.table import read_facts, read_tables, table_of, wr
 from seisedge.runtime.archive.unit import UnitRequest
 from seisedge.runtime.clock import iso_from_ns, ns_from_iso
 from seisedge.runtime.config import StationConfig
-from seisedge.runtime.errors import DataError, FailedError, InputError
+from seisedge.runtime.errors import ConnectError, DataError, FailedError, InputError
 from seisedge.runtime.inference.infer import Models
 
 
@@ -208,6 +208,15 @@ def test_an_output_of_other_settings_is_left_alone(
         archive.run(tmp_path / "other", recording.path, pool=no_pool)
 
 
+def test_a_pool_that_does_not_start_leaves_no_folder(archive: Archive, recording: Recording, tmp_path: Path) -> None:
+    def unreachable(_: ArchiveRun) -> Pool:
+        raise ConnectError("no scheduler")
+
+    with pytest.raises(ConnectError):
+        archive.run(tmp_path / "out", recording.path, pool=unreachable)
+    assert not list(tmp_path.iterdir())
+
+
 def test_data_that_cannot_be_analysed(archive: Archive, recording: Recording, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("no seismogram")
     for place, error, words in (
@@ -314,12 +323,18 @@ def test_the_command(recording: Recording, tmp_path: Path) -> None:
     rows = (tmp_path / "e.csv").read_text().splitlines()
     assert len(rows) == manifest.counts["events"] + 1 and rows[0].startswith("id,station,onset,")
     assert len(list((tmp_path / "q").rglob("*.xml"))) == manifest.counts["events"]
-    assert "1 of 1 station-days" in result.stderr
+    assert "1 of 1 station-days" in result.stderr and manifest.counts["uncalibrated"] == manifest.counts["events"]
     result = CliRunner().invoke(main, ["archive", "run", "--files-from", str(listed), *common])
     assert result.exit_code == 0 and "0 analysed now" in result.output and "1 before" in result.output, result.output
+    assert f"{manifest.counts['events']} event(s) of stations without a gain have no magnitude" in result.output
     for words, sentence in (
         ([str(data), "--start", "yesterday"], "--start yesterday: is not a time"),
-        ([str(data), "--start", "2020-01-01"], "no data in the range: those of 1 station(s) begin at 2019-07-07T08:1"),
+        (
+            [str(data), "--start", "2020-01-01"],
+            "no data from 2020-01-01: the data of 1 station(s) begin at 2019-07-07T08:1",
+        ),
+        ([str(data), "--start", "2020-01-02", "--end", "2020-01-01"], "--end 2020-01-01: must be later than --start"),
+        (["--files-from", str(tmp_path / "absent")], "absent: cannot be read: No such file or directory"),
         ([str(data), "--stations", "XX.*"], "no miniSEED of the stations XX.*"),
         ([str(data), "--scheduler", "tcp://h:1"], "give --workers or --scheduler, not both"),
         (["-"], "standard input ('-') cannot be read by several processes"),

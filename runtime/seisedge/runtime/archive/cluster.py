@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import queue
+import re
 import secrets
 import shutil
 import sys
@@ -37,6 +38,8 @@ PER_WORKER = 3  # requests submitted for each worker, so that none waits for thi
 LOST_WORKERS = 20  # workers that may be lost with a unit before it counts as failed: machines are switched off
 CONNECT_S = 20
 LOGGERS = ("distributed", "distributed.client", "distributed.comm", "distributed.core", "distributed.utils", "tornado")
+ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?([^\s:/\[\]]+|\[[0-9a-fA-F:]+\]):\d+")
+TASKS = ("event_type", "magnitude", "onset")
 CHECKED = ("dask", "distributed", "msgpack", "cloudpickle")  # versions that must be those of the scheduler
 
 
@@ -71,9 +74,6 @@ def prepare(context: Context) -> str:
     return version("seisedge")
 
 
-TASKS = ("event_type", "magnitude", "onset")
-
-
 class Loaded(distributed.WorkerPlugin):  # type: ignore[misc]  # Dask has few types
     """Prepares each worker, also those that come later."""
 
@@ -95,7 +95,8 @@ class DaskPool(Pool):
     """The workers of a scheduler.
 
     workers: of an own scheduler on this machine; else address is that of a running one. Raises ConnectError where it
-    cannot be reached, InputError where it has other versions, FailedError where its workers cannot be used.
+    cannot be reached, InputError where the address is malformed or versions differ, FailedError where its workers
+    cannot be used.
     """
 
     def __init__(
@@ -212,6 +213,8 @@ def _own_version() -> str:
 
 
 def _connected(address: str) -> Client:
+    if not ADDRESS.fullmatch(address):
+        raise InputError(f"--scheduler {address}: is not an address; write it as tcp://HOST:PORT")
     try:
         return Client(address, timeout=f"{CONNECT_S}s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:

@@ -92,6 +92,7 @@ class Output:
                 f"{self.folder}: the folder is not empty and has no {MANIFEST}: it is no output of this command; "
                 "choose another folder"
             )
+        created = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -102,6 +103,9 @@ class Output:
             yield
         finally:
             os.close(descriptor)
+            if created:
+                with contextlib.suppress(OSError):  # it is not empty
+                    self.folder.rmdir()
 
     def manifest(self) -> Manifest | None:
         """The present manifest; None without one. Raises InputError for another schema or a damaged file."""

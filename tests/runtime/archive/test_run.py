@@ -273,7 +273,7 @@ def changed(out: Path, folder: Path) -> list[dict[str, Any]]:
 def test_diff_names_what_has_changed(out: Path, tmp_path: Path) -> None:
     events = changed(out, tmp_path)
     found = compare(out, tmp_path)
-    assert (found.units, found.units_of_one, found.same) == (3, 0, len(events) - 3)
+    assert (found.units, found.units_of_one, found.other_data, found.same) == (3, 0, 0, len(events) - 3)
     assert [(change.kind, change.old.id if change.old is not None else None) for change in found.changes] == [
         ("lost", events[0]["id"]), ("magnitude", events[1]["id"]), ("type", events[2]["id"]), ("found", None),
     ]  # fmt: skip
@@ -281,15 +281,21 @@ def test_diff_names_what_has_changed(out: Path, tmp_path: Path) -> None:
     assert compare(out, out).changes == []
     assert compare(out, tmp_path, shift=0.4).count("magnitude") == 0
     assert compare(out, tmp_path, tolerance_s=0.2).count("lost") == 2
-    event_files(tmp_path)[0].unlink()
-    assert compare(out, tmp_path).units_of_one == 1
     result = CliRunner().invoke(
         main,
         ["archive", "diff", str(out), str(tmp_path), "--table", str(tmp_path / "t"), "--plot", str(tmp_path / "p")],
     )
     assert result.exit_code == 0 and "1 found, " in result.output, result.output
     assert (tmp_path / "t").read_text().count("\n") > 1
-    assert "New - old magnitude" in (tmp_path / "p").read_text()
+    page = (tmp_path / "p").read_text()
+    assert "<h2>Types</h2>" in page and "<td>non-tectonic</td><td>1</td>" in page and "Magnitudes that differ" in page
+    gone, shorter = event_files(tmp_path)[:2]
+    gone.unlink()
+    facts = read_facts(shorter)
+    assert facts is not None
+    write_table(shorter, table_of([], msgspec.structs.replace(facts, records=facts.records - 1)))
+    found = compare(out, tmp_path)
+    assert (found.units_of_one, found.other_data) == (1, 1)
 
 
 def test_summary_counts_events_and_data(out: Path, recording: Recording, tmp_path: Path) -> None:
@@ -304,7 +310,7 @@ def test_summary_counts_events_and_data(out: Path, recording: Recording, tmp_pat
     assert station["days_of_data"] * 86_400 == pytest.approx(END_S - silent_s, abs=45)
     assert station["gaps"] == 2
     page = (tmp_path / "page.html").read_text()
-    assert page.count("<svg") == 4 and "Events a day" in page and "http" not in page.replace("http://www.w3.org", "")
+    assert page.count("<svg") == 3 and "Events a day" in page and "http" not in page.replace("http://www.w3.org", "")
 
 
 def test_the_command(recording: Recording, tmp_path: Path) -> None:

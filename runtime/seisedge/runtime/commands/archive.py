@@ -13,7 +13,7 @@ import msgspec
 
 from seisedge.runtime.archive.catalogue import write_csv, write_quakeml
 from seisedge.runtime.archive.cluster import DaskPool
-from seisedge.runtime.archive.diff import SHIFT, TOLERANCE_S, compare, table_lines, text_lines
+from seisedge.runtime.archive.diff import KINDS, SHIFT, TOLERANCE_S, compare, table_lines, text_lines
 from seisedge.runtime.archive.inputs import LocalFiles, is_url, parse_unit
 from seisedge.runtime.archive.output import Manifest
 from seisedge.runtime.archive.pages import difference_page, summarise, summary_page
@@ -275,8 +275,12 @@ def diff(
     if plot is not None:
         write_atomically(plot, difference_page(old, new, found).encode())
     if as_json:
-        counts = {kind: found.count(kind) for kind in ("found", "lost", "type", "magnitude")}
-        facts = {"units": found.units, "same": found.same} | counts | {"changes": found.changes}
+        counts = {kind: found.count(kind) for kind in KINDS}
+        facts = (
+            {"units": found.units, "other_data": found.other_data, "same": found.same}
+            | counts
+            | {"changes": found.changes}
+        )
         click.echo(msgspec.json.encode(facts).decode())
         return
     for line in text_lines(found, MAX_CHANGES):

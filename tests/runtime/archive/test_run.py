@@ -126,7 +126,7 @@ def test_what_is_done_is_not_done_again(archive: Archive, out: Path, recording: 
 
 
 def test_an_interrupted_run_ends_with_the_same_files(
-    archive: Archive, out: Path, recording: Recording, tmp_path: Path
+    archive: Archive, out: Path, recording: Recording, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(FailedError, match="lost"):
         archive.run(tmp_path / "out", recording.path, pool=lambda run: FailingPool(run.models, run.metadata, 1))
@@ -137,6 +137,7 @@ def test_an_interrupted_run_ends_with_the_same_files(
     )
     assert again.totals.done == 2 and again.totals.done_before == 1
     assert content(tmp_path / "out") == content(out)
+    assert not caplog.records  # each gap of years of data would be a line
 
 
 @pytest.mark.long

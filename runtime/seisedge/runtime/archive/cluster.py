@@ -111,7 +111,7 @@ class DaskPool(Pool):
         else:
             self._cluster = LocalCluster(
                 n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
-                host="127.0.0.1", silence_logs="ERROR",
+                host="127.0.0.1", silence_logs="CRITICAL",
             )  # fmt: skip
             self._client = Client(self._cluster)
         try:

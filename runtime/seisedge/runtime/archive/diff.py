@@ -51,7 +51,7 @@ class Change(msgspec.Struct, frozen=True):
 class Difference:
     """Result of a comparison.
 
-    units: in both outputs; only these are compared. other_data: those of them that had other records to analyse.
+    units: in both outputs; only these are compared. other_data: those of them whose channels cover other times.
     shifts: new - old magnitude of all pairs with magnitudes.
     """
 
@@ -86,9 +86,9 @@ def compare(old: Path, new: Path, *, tolerance_s: float = TOLERANCE_S, shift: fl
     return result
 
 
-def _data_of(path: Path) -> tuple[int, float] | None:
+def _data_of(path: Path) -> object:
     facts = read_facts(path)
-    return (facts.records, facts.data_s) if facts is not None else None
+    return facts.coverage if facts is not None else None
 
 
 def _compare_station(

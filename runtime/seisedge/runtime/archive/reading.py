@@ -22,7 +22,7 @@ from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources.miniseed import MiniSeedSource, RecordIndex, _Readers
 
 MAX_INDEXED = 2_000_000  # records whose places are kept in memory between units, 28 bytes each
-OUTSIDE = "its time is more than two hours outside the day of its file"
+OUTSIDE = "the time is more than two hours outside the day of the file"
 PIECE_NS = 6 * 3600 * NS_PER_S  # records that are put in order at once
 
 

@@ -228,7 +228,7 @@ def _summarise(manifest: Manifest, archive: ArchiveRun, progress: Progress, out:
             "give --stationxml FILE, or a station file with the gain"
         )
     for reason, number in list(counts["left_out"].items())[:MAX_SHOWN]:
-        click.echo(f"  {number} record(s) left out: {reason}")
+        click.echo(f"  {number} record(s) left out, the first in {totals.left_out_in[reason]}: {reason}")
     for place, why in list(manifest.unusable.items())[:MAX_SHOWN]:
         click.echo(f"  not analysed: {place}: {why}")
     for failure in manifest.failures[:MAX_SHOWN]:

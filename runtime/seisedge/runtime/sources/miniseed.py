@@ -168,8 +168,10 @@ class MiniSeedSource(Source):
         file.seek(0)
         if len(head) < HEADER_BYTES or not is_header(head, 0):
             return False
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found = uniform_records(data, record_length(head, 0) or 0)
+        # not closed but released with its last view: a profiler in another thread may still hold one, as Dask's does
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        found = uniform_records(data, record_length(head, 0) or 0)
+        del data
         if found is None:
             return False
         channels = {}

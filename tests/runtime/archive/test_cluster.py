@@ -23,7 +23,7 @@ from seisedge.runtime.archive.pool import Answer, LocalPool, Pool
 from seisedge.runtime.archive.progress import Progress
 from seisedge.runtime.archive.run import ArchiveOptions, ArchiveRun
 from seisedge.runtime.config import StationConfig
-from seisedge.runtime.errors import ConnectError, InputError
+from seisedge.runtime.errors import ConnectError, FailedError, InputError
 from seisedge.runtime.inference.infer import Models
 
 
@@ -130,3 +130,51 @@ def test_other_versions_are_named() -> None:
         with pytest.raises(InputError) as raised:
             _check_versions(Versions(scheduler, worker), "tcp://head:8786")
         assert str(raised.value).startswith(f"--scheduler tcp://head:8786: {words}")
+
+
+class Workers:
+    """A client whose workers state a version of seisedge, or cannot import it."""
+
+    status = "running"
+
+    def __init__(self, answer: str | Exception) -> None:
+        self._answer = answer
+
+    def nthreads(self) -> dict[str, int]:
+        return {"tcp://10.0.0.2:40001": 1}
+
+    def get_versions(self, check: bool) -> dict[str, Any]:
+        return {"client": facts(), "scheduler": facts(), "workers": {}}
+
+    def run(self, _: object) -> dict[str, str]:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return {"tcp://10.0.0.2:40001": self._answer}
+
+    def close(self) -> None:
+        self.status = "closed"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (
+            ModuleNotFoundError("No module named 'seisedge'"),
+            FailedError,
+            r"the workers cannot import seisedge \(ModuleNotFoundError: No module named 'seisedge'\); install the same",
+        ),
+        (
+            "0.0.9",
+            InputError,
+            r"worker tcp://10\.0\.0\.2:40001: has seisedge 0\.0\.9, this process .*; install the same",
+        ),
+    ],
+)
+def test_workers_without_the_package_or_with_another_version(
+    answer: str | Exception, error: type[Exception], words: str, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Workers(answer)
+    monkeypatch.setattr(cluster, "_connected", lambda _: client)
+    with pytest.raises(error, match=words):
+        DaskPool(models, "onnxruntime", {"": None}, address="tcp://10.0.0.1:8786")
+    assert client.status == "closed"

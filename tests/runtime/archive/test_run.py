@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import struct
 from collections.abc import Callable, Mapping
@@ -208,6 +210,28 @@ def test_an_output_of_other_settings_is_left_alone(
     (tmp_path / "other" / "file").touch()
     with pytest.raises(InputError, match=r"not empty and has no manifest\.json"):
         archive.run(tmp_path / "other", recording.path, pool=no_pool)
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(
+    archive: Archive, out: Path, recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, fsync, left = tmp_path / "out", os.fsync, [8]
+
+    def until_full(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", until_full)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        archive.run(folder, recording.path)
+    monkeypatch.undo()
+    assert str(raised.value.filename).endswith(".parquet") and not list(folder.rglob(".*"))
+    written = content(folder)
+    assert written.items() < content(out).items()
+    _, again = archive.run(folder, recording.path)
+    assert again.totals.done_before == len(event_files(out)) - again.totals.done and content(folder) == content(out)
 
 
 def test_a_pool_that_does_not_start_leaves_no_folder(archive: Archive, recording: Recording, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -132,13 +134,13 @@ def test_other_versions_are_named() -> None:
         assert str(raised.value).startswith(f"--scheduler tcp://head:8786: {words}")
 
 
-class Workers:
-    """A client whose workers state a version of seisedge, or cannot import it."""
+class Installed:
+    """A client whose scheduler and worker state their version of seisedge, or cannot import it."""
 
     status = "running"
 
-    def __init__(self, answer: str | Exception) -> None:
-        self._answer = answer
+    def __init__(self, scheduler: str | Exception, worker: str | Exception) -> None:
+        self._scheduler, self._worker = scheduler, worker
 
     def nthreads(self) -> dict[str, int]:
         return {"tcp://10.0.0.2:40001": 1}
@@ -146,35 +148,41 @@ class Workers:
     def get_versions(self, check: bool) -> dict[str, Any]:
         return {"client": facts(), "scheduler": facts(), "workers": {}}
 
-    def run(self, _: object) -> dict[str, str]:
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return {"tcp://10.0.0.2:40001": self._answer}
+    def run_on_scheduler(self, _: object) -> str:
+        if isinstance(self._scheduler, Exception):
+            raise self._scheduler
+        return self._scheduler
+
+    def run(self, _: object, on_error: str) -> dict[str, str | Exception]:
+        return {"tcp://10.0.0.2:40001": self._worker}
 
     def close(self) -> None:
         self.status = "closed"
 
 
+HERE = version("seisedge")
+MISSING = ModuleNotFoundError("No module named 'seisedge'")
+
+
 @pytest.mark.parametrize(
-    ("answer", "error", "words"),
+    ("scheduler", "worker", "error", "words"),
     [
-        (
-            ModuleNotFoundError("No module named 'seisedge'"),
-            FailedError,
-            r"the workers cannot import seisedge \(ModuleNotFoundError: No module named 'seisedge'\); install the same",
-        ),
-        (
-            "0.0.9",
-            InputError,
-            r"worker tcp://10\.0\.0\.2:40001: has seisedge 0\.0\.9, this process .*; install the same",
-        ),
+        (MISSING, HERE, FailedError, "the scheduler cannot import seisedge (No module named 'seisedge'); install the"),
+        (HERE, MISSING, FailedError, "worker tcp://10.0.0.2:40001 cannot import seisedge (No module named 'seisedge')"),
+        ("0.0.9", HERE, InputError, f"the scheduler has seisedge 0.0.9, this process {HERE}; install the same version"),
+        (HERE, "0.0.9", InputError, f"worker tcp://10.0.0.2:40001 has seisedge 0.0.9, this process {HERE}; install"),
     ],
 )
-def test_workers_without_the_package_or_with_another_version(
-    answer: str | Exception, error: type[Exception], words: str, models: Models, monkeypatch: pytest.MonkeyPatch
+def test_a_scheduler_or_worker_without_the_package(
+    scheduler: str | Exception,
+    worker: str | Exception,
+    error: type[Exception],
+    words: str,
+    models: Models,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    client = Workers(answer)
+    client = Installed(scheduler, worker)
     monkeypatch.setattr(cluster, "_connected", lambda _: client)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=re.escape(f"--scheduler tcp://10.0.0.1:8786: {words}")):
         DaskPool(models, "onnxruntime", {"": None}, address="tcp://10.0.0.1:8786")
     assert client.status == "closed"

@@ -17,7 +17,6 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -172,7 +171,8 @@ class DaskPool(Pool):
                     "the units that are missing"
                 )
             error = future.exception()
-            return Answer(request, None, f"its worker was lost or failed: {type(error).__name__}: {error}")
+            why = " ".join(str(error).split())
+            return Answer(request, None, f"its worker was lost or failed: {type(error).__name__}: {why}")
 
     def close(self) -> None:
         self._client.close()
@@ -186,26 +186,28 @@ class DaskPool(Pool):
             raise FailedError(f"the workers cannot load the models: {type(error).__name__}: {error}") from error
 
     def _check_package(self, context: Context, address: str) -> None:
-        if not self.workers:
-            if address:
-                return  # those of a batch system come when it starts them
-            raise FailedError("no worker process has started")
-        for worker, found in _versions_of_seisedge(self._client).items():
-            if found != context.seisedge:
+        if not address:
+            if not self.workers:
+                raise FailedError("no worker process has started")
+            return  # they run this installation
+        found: dict[str, str | Exception] = {}
+        try:
+            found["the scheduler"] = self._client.run_on_scheduler(_own_version)
+        except Exception as error:
+            found["the scheduler"] = error
+        for worker, answered in self._client.run(_own_version, on_error="return").items():
+            found[f"worker {worker}"] = answered
+        for who, answered in found.items():
+            if isinstance(answered, Exception):
+                raise FailedError(
+                    f"--scheduler {address}: {who} cannot import seisedge ({' '.join(str(answered).split())}); install "
+                    f"the same version, {context.seisedge}, with the extra [archive]"
+                ) from answered
+            if answered != context.seisedge:
                 raise InputError(
-                    f"worker {worker}: has seisedge {found}, this process {context.seisedge}; install the same version"
+                    f"--scheduler {address}: {who} has seisedge {answered}, this process {context.seisedge}; install "
+                    "the same version"
                 )
-
-
-def _versions_of_seisedge(client: Client) -> Mapping[str, str]:
-    try:
-        found: dict[str, str] = client.run(_own_version)
-    except Exception as error:
-        raise FailedError(
-            f"the workers cannot import seisedge ({type(error).__name__}: {error}); install the same version, "
-            f"{version('seisedge')}, with the extra [archive] on each of them"
-        ) from error
-    return found
 
 
 def _own_version() -> str:

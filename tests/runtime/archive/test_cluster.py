@@ -11,15 +11,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import fsspec
 import pytest
 from tests.runtime.archive.conftest import STATION, Recording
 from tests.runtime.archive.test_run import content
 from tests.waiting import wait_until
 
 from seisedge.runtime.archive import cluster
-from seisedge.runtime.archive.cluster import DaskPool, _check_versions
+from seisedge.runtime.archive.cluster import Context, DaskPool, Loaded, _check_versions
 from seisedge.runtime.archive.inputs import LocalFiles
 from seisedge.runtime.archive.pool import Answer, LocalPool, Pool
 from seisedge.runtime.archive.progress import Progress
@@ -186,3 +188,23 @@ def test_a_scheduler_or_worker_without_the_package(
     with pytest.raises(error, match=re.escape(f"--scheduler tcp://10.0.0.1:8786: {words}")):
         DaskPool(models, "onnxruntime", {"": None}, address="tcp://10.0.0.1:8786")
     assert client.status == "closed"
+
+
+def test_a_worker_keeps_its_files_in_its_own_folder(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask removes that folder, also when the worker was killed."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "worker").mkdir()
+    context = Context(models, "onnxruntime", {"": None})
+    plugin, worker = Loaded(context), SimpleNamespace(local_directory=str(tmp_path / "worker"))
+    plugin.setup(worker)
+    loaded, local, _ = cluster._contexts[context.key]
+    assert [engine.sha256 for engine in loaded.engines] == [engine.sha256 for engine in models.engines]
+    with fsspec.open("memory://workers/file", "wb") as file:
+        file.write(b"data")
+    assert local("memory://workers/file").is_relative_to(tmp_path / "worker")
+    del local
+    plugin.teardown(worker)
+    assert not list((tmp_path / "worker").iterdir()) and not list((tmp_path / "temporary").iterdir())

@@ -7,14 +7,12 @@ another one.
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import logging
 import os
 import queue
 import re
 import secrets
-import shutil
 import sys
 import tempfile
 from importlib.metadata import version
@@ -57,31 +55,31 @@ class Context:
 _contexts: dict[str, tuple[Models, LocalFiles, Metadata]] = {}  # of this worker, by key
 
 
-def prepare(context: Context) -> str:
-    """Load the models in a worker. Returns the version of seisedge there."""
-    if context.key not in _contexts:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        folder = Path(tempfile.mkdtemp(prefix="seisedge-models-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        paths = {}
-        for task, (sha256, data) in context.files.items():
-            paths[task] = folder / f"{task}-{sha256[:16]}.onnx"
-            paths[task].write_bytes(data)
-        names: dict[str, Any] = {task: str(paths[task]) if task in paths else "none" for task in TASKS}
-        models = Models.load(ModelsConfig(engine=context.engine, **names))
-        _contexts[context.key] = models, LocalFiles(), context.metadata
-    return version("seisedge")
-
-
 class Loaded(distributed.WorkerPlugin):  # type: ignore[misc]  # Dask has few types
-    """Prepares each worker, also those that come later."""
+    """Prepares each worker, also those that come later. Copies of files are in its folder, which Dask removes."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.name = f"seisedge-{context.key}"
 
-    def setup(self, worker: object) -> None:
-        prepare(self.context)
+    def setup(self, worker: Any) -> None:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        local = LocalFiles(worker.local_directory)
+        _contexts[self.context.key] = load(self.context), local, self.context.metadata
+
+    def teardown(self, worker: Any) -> None:
+        _contexts.pop(self.context.key, None)
+
+
+def load(context: Context) -> Models:
+    """Load the models of a context in a worker."""
+    with tempfile.TemporaryDirectory(prefix="seisedge-models-") as folder:
+        paths = {}
+        for task, (sha256, data) in context.files.items():
+            paths[task] = Path(folder) / f"{task}-{sha256[:16]}.onnx"
+            paths[task].write_bytes(data)
+        names: dict[str, Any] = {task: str(paths[task]) if task in paths else "none" for task in TASKS}
+        return Models.load(ModelsConfig(engine=context.engine, **names))
 
 
 def analyse_there(request: UnitRequest, key: str) -> Answer:

@@ -51,9 +51,13 @@ def is_url(place: str) -> bool:
 
 
 class LocalFiles:
-    """Copies of remote files on this machine, at most MAX_COPIES; the least recently used is removed first."""
+    """Copies of remote files on this machine, at most MAX_COPIES; the least recently used is removed first.
 
-    def __init__(self) -> None:
+    They are in a new folder in `parent`, by default that for temporary files, which is removed with this object.
+    """
+
+    def __init__(self, parent: str | None = None) -> None:
+        self._parent = parent
         self._folder: Path | None = None
         self._copies: dict[str, Path] = {}
 
@@ -69,7 +73,7 @@ class LocalFiles:
 
     def _copy(self, url: str) -> Path:
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="seisedge-archive-"))
+            self._folder = Path(tempfile.mkdtemp(prefix="seisedge-archive-", dir=self._parent))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)  # also at the end of the process
         while len(self._copies) >= MAX_COPIES:
             self._copies.pop(next(iter(self._copies))).unlink(missing_ok=True)

@@ -106,6 +106,7 @@ class DaskPool(Pool):
         if address:
             self._client = _connected(address)
         else:
+            dask.config.set({"distributed.worker.profile.enabled": False})  # it costs as much as all else Dask does
             self._cluster = LocalCluster(
                 n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
                 host="127.0.0.1", silence_logs="CRITICAL",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,8 +202,3 @@ def models_of(engines: Sequence[Any]) -> list[ModelFacts]:
 def settings_digest(parts: object) -> str:
     """SHA-256 of settings."""
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
-
-
-def software(packages: Mapping[str, str]) -> dict[str, str]:
-    """Versions in order of name."""
-    return dict(sorted(packages.items()))

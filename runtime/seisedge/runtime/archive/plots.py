@@ -154,7 +154,7 @@ def strips(
 ) -> str:
     """A row per station with a cell per column: blue as high as the share from 0 to 1, on grey; white for None.
 
-    Neighbouring cells of the same share, to 1 %, are one shape.
+    Shares are rounded up to 1 %; neighbouring cells of the same share are one shape.
     """
     step = (WIDTH - LEFT - RIGHT) / max(len(labels), 1)
     full = ROW - 3
@@ -162,7 +162,7 @@ def strips(
     for number, (name, shares) in enumerate(rows):
         top = ROW_TOP + ROW * number
         body.append(_text(LEFT - 6, top + 12, name, "end"))
-        rounded = [None if share is None else round(min(share, 1.0), 2) for share in shares]
+        rounded = [None if share is None else math.ceil(min(share, 1.0) * 100 - 1e-6) / 100 for share in shares]
         for share, cells in itertools.groupby(range(len(rounded)), key=rounded.__getitem__):
             if share is None:
                 continue
@@ -172,7 +172,8 @@ def strips(
             tip = f"{name} {labels[columns[0]]}{until}: {share:.0%}"
             body.append(_rect(x, top, width, full, EMPTY, tip))
             if share:
-                body.append(_rect(x, top + full * (1 - share), width, full * share, COLOURS[0], tip))
+                drawn = max(full * share, 1.5)
+                body.append(_rect(x, top + full - drawn, width, drawn, COLOURS[0], tip))
     height = ROW_TOP + ROW * len(rows) + 24
     body += _labels(labels, step, height - 8, 7)
     return _figure(title, body, height, caption)

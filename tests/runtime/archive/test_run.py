@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from tests.runtime.archive.conftest import END_S, GAPS_S, STATION, Recording, later, records_of
 
 from seisedge.cli import main
-from seisedge.runtime.archive.diff import compare
+from seisedge.runtime.archive.diff import compare, text_lines
 from seisedge.runtime.archive.inputs import LocalFiles, parse_unit
 from seisedge.runtime.archive.output import Manifest, event_files, read_manifest
 from seisedge.runtime.archive.pool import Answer, LocalPool, Metadata, Pool
@@ -119,6 +119,8 @@ def test_the_tables_hold_the_events_of_one_run(out: Path, recording: Recording) 
     assert (manifest.status, manifest.failures) == ("complete", [])
     assert manifest.counts["events"] == len(recording.events) and manifest.counts["units"] == 3
     assert [model.task for model in manifest.settings.models] == ["event_type", "magnitude", "onset"]
+    used = manifest.station_settings[manifest.settings.stations[STATION]]
+    assert used["settings"]["timeline"]["max_wait_s"] == 10.0 and used["settings"]["station"]["station"] == "B918"
 
 
 def test_what_is_done_is_not_done_again(archive: Archive, out: Path, recording: Recording) -> None:
@@ -321,7 +323,13 @@ def test_diff_names_what_has_changed(out: Path, tmp_path: Path) -> None:
     assert facts is not None
     write_table(shorter, table_of([], msgspec.structs.replace(facts, coverage={})))
     found = compare(out, tmp_path)
-    assert (found.units_of_one, found.other_data) == (1, 1)
+    assert (found.units_of_one, found.other_data, found.other_settings) == (1, 1, [])
+    manifest = read_manifest(tmp_path)
+    manifest.settings.stations[STATION] = "other"
+    (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    assert list(text_lines(compare(out, tmp_path), 0))[4] == (
+        f"settings or metadata of 1 station(s) differ, the first is {STATION}"
+    )
 
 
 def test_summary_counts_events_and_data(out: Path, recording: Recording, tmp_path: Path) -> None:

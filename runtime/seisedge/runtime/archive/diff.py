@@ -64,6 +64,12 @@ class Difference:
     changes: list[Change]
     shifts: list[float]
 
+    @property
+    def other_settings(self) -> list[str]:
+        """Stations whose settings or metadata differ."""
+        old, new = self.old.settings.stations, self.new.settings.stations
+        return sorted(station for station in old.keys() & new.keys() if old[station] != new[station])
+
     def count(self, kind: str) -> int:
         return sum(change.kind == kind for change in self.changes)
 
@@ -153,6 +159,8 @@ def text_lines(difference: Difference, most: int) -> Iterator[str]:
         yield f"the data of {one.other_data} unit(s) differ: their changes are not only those of models or versions"
     yield f"old: {_models(one.old)}"
     yield f"new: {_models(one.new)}"
+    if others := one.other_settings:
+        yield f"settings or metadata of {len(others)} station(s) differ, the first is {others[0]}"
     yield (
         f"{one.same} the same, {one.count('found')} found, {one.count('lost')} lost, "
         f"{one.count('type')} of another type, {one.count('magnitude')} of another magnitude"

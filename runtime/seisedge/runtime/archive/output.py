@@ -61,7 +61,10 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct):
-    """The file `manifest.json`. status: `running`, `complete`, or `incomplete` where units have failed."""
+    """The file `manifest.json`. status: `running`, `complete`, or `incomplete` where units have failed.
+
+    station_settings: what the values of `Settings.stations` are the SHA-256 of: mode, settings and metadata.
+    """
 
     schema: str
     status: str
@@ -74,6 +77,7 @@ class Manifest(msgspec.Struct):
     counts: dict[str, Any]
     failures: list[Failure]
     unusable: dict[str, str] = {}
+    station_settings: dict[str, Any] = {}
 
 
 class Output:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow.compute as pc
@@ -85,6 +86,7 @@ class ArchiveRun:
         self.plans = plan_stations(self.inputs.files, plain, options.unit_ns, options.wanted)
         if not self.plans:
             raise DataError(f"no data {_range_text(options)}: {_span_text(self.inputs)}")
+        self.station_settings: dict[str, Any] = {}  # by digest
         self.settings = self._settings(plain)
         self.totals = Totals()
 
@@ -110,7 +112,9 @@ class ArchiveRun:
             xml = self.metadata.get(plan.station_id)
             epochs = xml.station(plan.station_id) if xml is not None else ()
             config = configs[plan.station_id]
-            stations[plan.station_id] = settings_digest((config.mode, settings_of(config), epochs))
+            used = {"mode": config.mode, "settings": settings_of(config), "metadata": epochs}
+            digest = stations[plan.station_id] = settings_digest(used)
+            self.station_settings[digest] = msgspec.to_builtins(used)
         return Settings(
             models_of(self.models.engines), options.unit, options.start, options.end, options.revisions, stations,
             importlib.metadata.version("seisedge"),
@@ -146,9 +150,10 @@ class ArchiveRun:
     def _manifest(self, output: Output, before: Manifest | None) -> Manifest:
         files = self.inputs.all_files()
         digest = output.write_inputs(files)
-        settings = self.settings
+        settings, of_stations = self.settings, self.station_settings
         if before is not None:  # stations of an earlier run over other data stay
             settings = msgspec.structs.replace(settings, stations=before.settings.stations | settings.stations)
+            of_stations = before.station_settings | of_stations
         return Manifest(
             schema=SCHEMA,
             status="running",
@@ -161,6 +166,7 @@ class ArchiveRun:
             counts={},
             failures=list(before.failures) if before is not None else [],
             unusable=self.inputs.unusable | self.without_settings,
+            station_settings=of_stations,
         )
 
     def _complete(self, output: Output, manifest: Manifest) -> None:

@@ -20,6 +20,22 @@ from seisedge.train.study.selection import selected
 from seisedge.train.study.table import Selection
 from seisedge.train.study.work import refuse_leak
 
+# A study of a feature, which trains nothing.
+TIMES = """
+name = "times"
+paper = "A"
+task = "magnitude"
+about = "a"
+source = "b"
+columns = ["tau"]
+plots = ["bars"]
+
+[[row]]
+name = "S"
+feature = "S minus P"
+paper = { tau = 0.75 }
+"""
+
 
 def study(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(main, ["study", *arguments])
@@ -113,11 +129,7 @@ def test_the_folder_of_another_study_is_refused(tmp_path: Path) -> None:
         row |= {"source_magnitude": 1 + k / 10, "trace_S_arrival_sample": 2200 + 20 * k}
     data, out = write_set(tmp_path / "made", rows, make_arrays(12)), tmp_path / "out"
     file = tmp_path / "times.toml"
-    file.write_text(
-        'name = "times"\npaper = "A"\ntask = "magnitude"\nabout = "a"\nsource = "b"\ncolumns = ["tau"]\n'
-        'plots = ["bars"]\n'
-        '[[row]]\nname = "S"\nfeature = "S minus P"\npaper = {tau = 0.75}\n'
-    )
+    file.write_text(TIMES)
     code, text = study(str(file), "--data", str(data), "-o", str(out))
     assert code == 0, text
     assert "| S | 1.00 (1.00 to 1.00) | 0.75 | 12 records of 12 events" in text
@@ -135,6 +147,24 @@ def test_the_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine/x").write_text("")
     code, text = study(str(file), "--data", str(data), "-o", str(tmp_path / "mine"))
     assert f"{tmp_path / 'mine'}: is not empty and not the folder of a study" in text
+
+
+def test_data_without_types_are_earthquakes_if_the_command_says_so(tmp_path: Path) -> None:
+    """As in ETHZ, whose table has no column of the type."""
+    rows = make_rows(12, trace_npts=6000)
+    for k, row in enumerate(rows):
+        del row["source_type"]
+        row |= {"source_magnitude": 1 + k / 10, "trace_Sg_arrival_sample": 2200 + 20 * k}
+    data, out = write_set(tmp_path / "made", rows, make_arrays(12)), str(tmp_path / "out")
+    file = tmp_path / "times.toml"
+    file.write_text(TIMES)
+    code, text = study(str(file), "--data", str(data), "-o", out)
+    assert code == 2
+    assert "metadata.csv: no column source_type (nor" in text
+    assert "--set data.unlabelled=tectonic" in text
+    code, text = study(str(file), "--data", str(data), "-o", out, "--set", "data.unlabelled=tectonic")
+    assert code == 0, text
+    assert "12 records of 12 events" in text
 
 
 @pytest.mark.long

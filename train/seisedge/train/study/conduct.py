@@ -18,10 +18,10 @@ from seisedge.runtime.files import MIB, read_up_to, write_atomically
 from seisedge.train.dataset.store import chunks_of
 from seisedge.train.fit.progress import clock
 from seisedge.train.study.cost import cost_of
-from seisedge.train.study.plan import Choice, Job, Line, folders_of, lines_of, network_of, used_items
+from seisedge.train.study.plan import Choice, Job, Line, folders_of, items_of, lines_of, network_of, used_items
 from seisedge.train.study.plots import write_plots
 from seisedge.train.study.result import Cost, Result, read_result
-from seisedge.train.study.rows import Item, read_items
+from seisedge.train.study.rows import Item
 from seisedge.train.study.runner import run_jobs
 from seisedge.train.study.selection import selected
 from seisedge.train.study.table import Selection, Study
@@ -51,7 +51,7 @@ def conduct(
     """Run the studies and write OUT/STUDY/table.md, .json, .csv and plots; `name` is that of the only study,
     or 'all'. partial: leave out rows that the data do not allow. Raises InputError, FailedError, KeyboardInterrupt.
     """
-    items = read_items(folders_of(choice))
+    items = items_of(choice)
     plans = [(study, *lines_of(study, choice, items)) for study in studies]
     jobs: dict[str, Job] = {key: job for _, _, found in plans for key, job in found.items()}
     refused = [f"study {s.name}, row '{line.row.name}': {line.missing}" for s, lines, _ in plans for line in lines

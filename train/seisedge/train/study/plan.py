@@ -22,7 +22,7 @@ from seisedge.train.fit.imagenet import require_imagenet
 from seisedge.train.models import describe_model
 from seisedge.train.recipes.recipe import Recipe, json_from_recipe, load_recipe
 from seisedge.train.study.features import what_feature_needs
-from seisedge.train.study.rows import Item
+from seisedge.train.study.rows import Item, read_items
 from seisedge.train.study.selection import Few, selected
 from seisedge.train.study.table import Row, Selection, Study
 
@@ -260,3 +260,8 @@ def few_of(choice: Choice) -> Few | None:
 def folders_of(choice: Choice) -> list[Path]:
     """The data folders."""
     return [Path(folder) for folder in choice.data]
+
+
+def items_of(choice: Choice) -> list[Item]:
+    """All records of the data. Raises InputError."""
+    return read_items(folders_of(choice), unlabelled=str(choice.settings.get("data.unlabelled", "")))

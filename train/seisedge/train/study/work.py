@@ -18,7 +18,7 @@ from seisedge.train.fit.request import is_interrupted
 from seisedge.train.fit.run import resume_training, run_training
 from seisedge.train.run_file import Run, load_run
 from seisedge.train.study.measure import curve_of, measure
-from seisedge.train.study.plan import Job, few_of, folders_of, used_items
+from seisedge.train.study.plan import Job, few_of, folders_of, items_of, used_items
 from seisedge.train.study.result import Result, read_result, write_result
 from seisedge.train.study.rows import Item, read_items, write_items
 from seisedge.train.study.selection import leaking_events, selected
@@ -92,7 +92,7 @@ def data_of(job: Job, out: Path) -> tuple[list[Path], list[Item]]:
             item.changed["trace_synthetic"] = ""
     else:
         folders = folders_of(job.choice)
-        items = read_items(folders)
+        items = items_of(job.choice)
         few = few_of(job.choice)
         if few is None and not job.choice.shuffle_labels and job.selection == Selection():
             return folders, items

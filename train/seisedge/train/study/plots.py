@@ -95,6 +95,8 @@ def curves(study: Study, table: Table, results: Rows) -> Any:
             ax.plot(epochs, values, "o-", ms=3, color=colour)
     for ax, title in zip(axes[0], panels, strict=True):
         ax.set(xlabel="epoch", title=title)
+        if title.startswith(("accuracy", "F1")):
+            ax.set_ylim(-0.02, 1.02)
         ax.title.set_fontsize(10)
         plain_axes(ax)
     canvas.legend(loc="outside lower center", ncols=min(len(shown), 5), fontsize=8, frameon=False)

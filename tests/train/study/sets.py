@@ -16,7 +16,7 @@ def make_types(
     **columns: object,
 ) -> Path:  # fmt: skip
     """`events` events of alternating type, each at `stations` stations: 60 s with P after 12 s. Magnitudes grow by
-    `step`, and with them the amplitude and S minus P. source: events of one source (column subset).
+    `step`, and with them amplitude, duration and S minus P. source: events of one source (column subset).
     """
     rng = np.random.default_rng(1)
     t = np.arange(round(60 * rate_hz)) / rate_hz
@@ -26,7 +26,7 @@ def make_types(
         frequency_hz = (2.5, 9.0)[e % 2]
         magnitude = round(0.05 + step * e, 3)
         for s in range(stations):
-            decay = np.where(t > 12, np.exp(-(t - 12) / 8), 0)
+            decay = np.where(t > 12, np.exp(-(t - 12) / (3 + 4 * magnitude)), 0)
             wave = 3000 * 10 ** (0.4 * magnitude) * decay * np.sin(2 * np.pi * frequency_hz * t + rng.uniform(0, 6))
             arrays.append(np.round(wave + 100 * rng.standard_normal((3, len(t)))).astype(np.int32))
             rows.append(

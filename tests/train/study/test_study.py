@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 from tests.train.study.sets import make_types, write_study
@@ -106,6 +107,13 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     assert "the data have 14" in text
     assert not (tmp_path / "out").exists()
     noise = write_set(tmp_path / "noise", make_rows(4), make_arrays(4))
+    rows = make_rows(12, trace_npts=6000, trace_S_arrival_sample=2600)
+    same = write_set(tmp_path / "same", [row | {"source_magnitude": k} for k, row in enumerate(rows)], make_arrays(12))
+    times = tmp_path / "times.toml"
+    times.write_text(TIMES)
+    code, text = study(str(times), "--data", str(same), "-o", str(tmp_path / "out"))
+    assert code == 2
+    assert "needs different times; those of trace_s_arrival_sample and trace_p_arrival_sample are the same" in text
     code, text = study("kendall", "--data", str(noise), "-o", str(tmp_path / "out"))
     assert code == 2
     assert "needs 10 events with a magnitude and the columns trace_p_arrival_sample; the data have 0" in text
@@ -120,6 +128,14 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     assert code == 2
     assert "needs 10 records of each bin of 0.1 magnitudes from 0 to 3, in whole events; the data have " in text
     assert study("ablation", "--all")[0] == 2
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, other := tmp_path / "other.pth")
+    code, text = study("transfer", "--data", str(fast), "-o", str(tmp_path / "out"), "--weights", str(other))
+    assert code == 2
+    assert "other.pth: tensor 'bn1.weight' is missing; --weights must be a state_dict of torchvision's resnet18" in text
+    code, text = study("depth", "--data", str(fast), "-o", str(tmp_path / "out"), "--weights", str(other))
+    assert code == 2
+    assert "no row of the study depth starts from given weights; leave out --weights" in text
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_folder_of_another_study_is_refused(tmp_path: Path) -> None:

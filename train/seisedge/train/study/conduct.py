@@ -51,6 +51,11 @@ def conduct(
     """Run the studies and write OUT/STUDY/table.md, .json, .csv and plots; `name` is that of the only study,
     or 'all'. partial: leave out rows that the data do not allow. Raises InputError, FailedError, KeyboardInterrupt.
     """
+    if choice.weights and not any(row.start for study in studies for row in study.row):
+        raise InputError(
+            f"--weights {choice.weights}: no row of the study {name} starts from given weights; leave out --weights, or "
+            "run the study transfer"
+        )
     items = items_of(choice)
     plans = [(study, *lines_of(study, choice, items)) for study in studies]
     jobs: dict[str, Job] = {key: job for _, _, found in plans for key, job in found.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,6 @@ from tests.train.dataset.sets import make_arrays, make_rows, write_set
 from tests.train.study.sets import make_types, write_study
 
 from seisedge.cli import main
-from seisedge.runtime.errors import FailedError
-from seisedge.train.archive.archive import load_archive
-from seisedge.train.study.rows import read_items, write_items
-from seisedge.train.study.selection import selected
-from seisedge.train.study.table import Selection
-from seisedge.train.study.work import refuse_leak
 
 # A study of a feature, which trains nothing.
 TIMES = """
@@ -84,17 +77,18 @@ def test_a_study_writes_table_and_plots_and_resumes(tmp_path: Path) -> None:
     assert [row["cells"] for row in again["rows"]] == [row["cells"] for row in table["rows"]]
 
 
-def test_a_split_that_leaks_is_refused(tmp_path: Path) -> None:
-    """The split.json of a training divided by record, and of one divided by event."""
-    data, run = make_types(tmp_path / "made"), tmp_path / "run"
-    run.mkdir()
-    items = read_items([data])
-    copy = write_items(selected(items, Selection(split="record"), False, None), [data], tmp_path / "copy")
-    for folders, leaks in ((copy, True), ([data], False)):
-        sides = {r.name: {"event": r.event, "split": r.split} for r in load_archive(folders, 40.0, 15.0).records}
-        (run / "split.json").write_text(json.dumps(sides))
-        with pytest.raises(FailedError, match="in the training and in the test") if leaks else nullcontext():
-            refuse_leak(items, run)
+def test_a_split_that_leaks_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    """Divided by record, by a row that does not say so."""
+    data, out = make_types(tmp_path / "made"), tmp_path / "out"
+    file = write_study(tmp_path, steps=1, leaks=False)
+    head, *_, by_record = file.read_text().split("[[row]]")
+    file.write_text(f"{head}[[row]]{by_record}")
+    code, text = study(str(file), "--data", str(data), "-o", str(out), "--workers", "1")
+    assert code == 1
+    assert "1 of 1 trainings failed" in text
+    (row,) = json.loads((out / "tiny/table.json").read_text())["rows"]
+    assert "has records in the training and in the test data" in row["missing"]
+    assert not list((out / "rows" / row["keys"][0]).glob("run/*"))
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
@@ -185,7 +179,6 @@ def test_data_without_types_are_earthquakes_if_the_command_says_so(tmp_path: Pat
 
 @pytest.mark.long
 def test_shuffled_labels_bring_a_study_to_chance(tmp_path: Path) -> None:
-    """And a row by record: refused unless it says that it leaks."""
     data, file = make_types(tmp_path / "made", events=80), write_study(tmp_path, steps=120, leaks=True)
     found = {}
     for name, more in (("real", []), ("shuffled", ["--shuffle-labels"])):
@@ -197,9 +190,3 @@ def test_shuffled_labels_bring_a_study_to_chance(tmp_path: Path) -> None:
     assert found["shuffled"]["low"] < 0.5 < found["shuffled"]["high"]
     assert found["shuffled"]["value"] < 0.8
     assert table["rows"][2]["cells"]["auc"]["n_events"] == 32  # each record is an event of its own
-    write_study(tmp_path, steps=1, leaks=False)
-    code, text = study(str(file), "--data", str(data), "-o", str(tmp_path / "refused"), "--workers", "1")
-    assert code == 1
-    assert "1 of 2 trainings failed" in text
-    rows = json.loads((tmp_path / "refused/tiny/table.json").read_text())["rows"]
-    assert "has records in the training and in the test data" in rows[2]["missing"]

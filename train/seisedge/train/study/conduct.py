@@ -53,8 +53,8 @@ def conduct(
     """
     if choice.weights and not any(row.start for study in studies for row in study.row):
         raise InputError(
-            f"--weights {choice.weights}: no row of the study {name} starts from given weights; leave out --weights, or "
-            "run the study transfer"
+            f"--weights {choice.weights}: no row of the study {name} starts from given weights; leave out --weights, "
+            "or run the study transfer"
         )
     items = items_of(choice)
     plans = [(study, *lines_of(study, choice, items)) for study in studies]

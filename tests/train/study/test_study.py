@@ -42,7 +42,7 @@ def test_a_study_writes_table_and_plots_and_resumes(tmp_path: Path) -> None:
     arguments = [str(write_study(tmp_path)), "--data", str(data), "-o", str(out), "--workers", "1"]
     code, text = study(*arguments)
     assert code == 0, text
-    assert "1 trainings on 1 worker(s): about " in text
+    assert "trainings to run: 1, finished before: 0, at the same time: 1; expected time: 0:" in text
     table = json.loads((out / "tiny/table.json").read_text())
     fast, of_paper = table["rows"]
     assert fast["cells"]["accuracy"]["paper"] == 95.75
@@ -71,7 +71,7 @@ def test_a_study_writes_table_and_plots_and_resumes(tmp_path: Path) -> None:
     for unfinished in (1, 0):
         code, text = study(*arguments)
         assert code == 0, text
-        assert f"{unfinished} trainings" in text
+        assert f"trainings to run: {unfinished}, finished before: {1 - unfinished}," in text
         assert (result.parent / "run/checkpoint.pt").stat().st_mtime_ns == trained
     again = json.loads((out / "tiny/table.json").read_text())
     assert [row["cells"] for row in again["rows"]] == [row["cells"] for row in table["rows"]]

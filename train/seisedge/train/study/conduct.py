@@ -152,8 +152,8 @@ def estimate_of(
     done = len(jobs) - len(todo)
     early = any(job.recipe.optimisation.patience for job in todo.values())
     return (
-        f"{len(todo)} trainings{f' ({done} are finished)' if done else ''} on {workers} worker(s): about {clock(total)}"
-        f"{' at most, less if they stop early' if early else ''}"
+        f"trainings to run: {len(todo)}, finished before: {done}, at the same time: {workers}; expected time: "
+        f"{clock(total)}{' at most, less if they stop early' if early else ''}"
     )
 
 

@@ -150,6 +150,8 @@ def test_the_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     assert f"{out}: contains a study with another study (times, now others); give another folder with -o" in text
     code, text = study(str(file), "--data", str(data), "-o", str(out), "--shuffle-labels")
     assert "another --shuffle-labels (False, now True)" in text
+    code, text = study(str(file), "--data", str(data), "-o", str(out), "--set", "optimisation.steps=2")
+    assert "contains a study with another --set (none, now optimisation.steps=2); give another folder" in text
     code, text = study(str(file), "--data", str(data), "-o", str(tmp_path / "chance"), "--shuffle-labels")
     tau = json.loads((tmp_path / "chance/times/table.json").read_text())["rows"][0]["cells"]["tau"]["value"]
     assert tau < 0.5

@@ -104,6 +104,7 @@ def claim(out: Path, owner: Owner) -> None:
         ("study", before.study, owner.study),
         ("data", ", ".join(before.choice.data), ", ".join(owner.choice.data)),
         *((f"--{key}", getattr(before.choice, key), getattr(owner.choice, key)) for key in DECIDING),
+        ("--set", _settings(before.choice), _settings(owner.choice)),
         ("content of the data", before.stamp, owner.stamp),
     ):
         if old != new:
@@ -114,7 +115,12 @@ def claim(out: Path, owner: Owner) -> None:
     write_atomically(file, msgspec.json.format(msgspec.json.encode(owner), indent=1))
 
 
-DECIDING = ("smoke", "shuffle_labels", "scale", "settings", "weights")
+DECIDING = ("smoke", "shuffle_labels", "scale", "weights")
+
+
+def _settings(choice: Choice) -> str:
+    """The values of --set, in words."""
+    return ", ".join(f"{key}={value}" for key, value in sorted(choice.settings.items())) or "none"
 
 
 def stamp_of(choice: Choice) -> str:

@@ -143,7 +143,7 @@ def _of_main(draw: Callable[..., Any]) -> Callable[[Study, Table, Rows], Any]:
         found = _main(study, results)
         canvas = None if found is None or found.report is None else draw(found.report)
         if canvas is not None and found is not None and found.smoke:
-            canvas.text(0.01, 0.005, "SMOKE RUN", color=RED, fontsize=9)
+            canvas.text(0.01, 0.99, "SMOKE RUN", color=RED, fontsize=9, va="top")
         return canvas
 
     return drawn

@@ -73,4 +73,8 @@ def _ours(study: Study, found: dict[str, Any] | None) -> str:
         return f"not run: {found['missing']}"
     cells = {key: Cell(**found["cells"][key]) for key in study.columns if "value" in found["cells"].get(key, {})}
     figures = [f"{COLUMNS[key].title}: {text_of(cell, key)}" for key, cell in list(cells.items())[:SHOWN]]
-    return f"{'SMOKE, means nothing: ' if found.get('smoke') else ''}{'; '.join(figures)}" if figures else "not run"
+    if not figures:
+        return "not run"
+    if found.get("smoke"):
+        return f"SMOKE, means nothing: {'; '.join(figures)}"
+    return "; ".join([*figures, found["how"]])

@@ -38,7 +38,8 @@ def test_all_that_works(url: str, broker: Broker, tmp_path: Path) -> None:
             f'{STATION}\n[sinks.mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
             f'[sinks.webhook]\nurl = "{receiver.url}"\n'
             f'[sinks.jsonl]\npath = "{tmp_path}/new/events.jsonl"\n'
-            f'[snippets]\nfolder = "{tmp_path}/waves"\nmin_free_mb = 0\n',
+            f'[snippets]\nfolder = "{tmp_path}/waves"\nmin_free_mb = 0\n'
+            '[page]\nlisten = "127.0.0.1:8080"\n',
             encoding="utf-8",
         )
         listener = Listener(broker.port)
@@ -58,6 +59,7 @@ def test_all_that_works(url: str, broker: Broker, tmp_path: Path) -> None:
     assert any(line.startswith("ok       sinks.mqtt") and "accepted a test message on" in line for line in lines)
     assert any(line.startswith("ok       sinks.webhook") and "accepted a test message" in line for line in lines)
     assert f"ok       sinks.jsonl       {tmp_path}/new can be created" in lines and not (tmp_path / "new").exists()
+    assert "ok       page              127.0.0.1:8080, for this machine only" in lines
     assert any(line.startswith(f"ok       snippets          {tmp_path}/waves can be created; ") for line in lines)
     (topic, body, retained) = listener.received[0]  # no status of the station was touched
     assert (topic, retained) == ("seisedge/PB.B918/test", False)
@@ -74,11 +76,12 @@ def test_what_does_not_work(url: str, tmp_path: Path, monkeypatch: pytest.Monkey
         f'[station]\nnetwork = "PB"\nstation = "B918"\n[channels.EHZ]\n[channels.EHN]\n'
         f'[sinks.mqtt]\nhost = "127.0.0.1"\nport = {port}\n[sinks.webhook]\nurl = "http://127.0.0.1:{port}/x"\n'
         f'[sinks.quakeml]\nfolder = "{RECORDING}"\n[snippets]\nfolder = "{RECORDING}"\n'
-        f'[archive]\nfolder = "{tmp_path}"\nmin_free_mb = 1e8\n',
+        f'[archive]\nfolder = "{tmp_path}"\nmin_free_mb = 1e8\n'
+        f'[page]\nlisten = "0.0.0.0:8080"\ntoken_file = "{tmp_path}/token"\n',
         encoding="utf-8",
     )
     result = _check(path, "--source", f"{url}/PB_B918")
-    assert result.exit_code == 1 and "5 fault(s) found" in result.output
+    assert result.exit_code == 1 and "6 fault(s) found" in result.output
     for row in (
         "warning  PB.B918 EHZ       100 Hz, ",
         "; no gain in the station file or StationXML: magnitudes are provisional",
@@ -88,6 +91,7 @@ def test_what_does_not_work(url: str, tmp_path: Path, monkeypatch: pytest.Monkey
         f"fault    sinks.webhook     http://127.0.0.1:{port}/…: connection refused",
         f"fault    sinks.quakeml     {RECORDING} is not a folder",
         f"fault    snippets          {RECORDING} is not a folder",
+        f"fault    page              {tmp_path}/token: cannot read the secret from this file",
         "MB are free, min_free_mb is 1e+08: nothing can be written; free some space",
     ):
         assert row in result.output, row

@@ -17,9 +17,18 @@ from typing import Literal
 
 import msgspec
 
+from seisedge.runtime.addresses import is_loopback
 from seisedge.runtime.clock import NS_PER_S, duration_text
 from seisedge.runtime.commands.doctor import clock_synchronised
-from seisedge.runtime.config import AlertConfig, MqttConfig, StationConfig, WebhookConfig, header_secret, secret
+from seisedge.runtime.config import (
+    AlertConfig,
+    MqttConfig,
+    PageConfig,
+    StationConfig,
+    WebhookConfig,
+    header_secret,
+    secret,
+)
 from seisedge.runtime.errors import SeisedgeError
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources import LinkState, Source, open_source
@@ -64,7 +73,7 @@ class _Arrived:
 
 
 def connection_rows(config: StationConfig, source: str | None, *, seconds: float, send_test: bool) -> Iterator[Row]:
-    """Check clock, source and sinks of a station file that was read without a fault.
+    """Check clock, source, page and sinks of a station file that was read without a fault.
 
     source: takes precedence over that of the station file. seconds: how long the source is read.
     send_test: also deliver a test message to the sinks that take one.
@@ -75,6 +84,8 @@ def connection_rows(config: StationConfig, source: str | None, *, seconds: float
         yield Row("warning", "source", "the station file names none; give --source")
     else:
         yield from _source_rows(config, url, seconds)
+    if (listen := config.page.listen) is not None:
+        yield _reached("page", lambda: _page_text(config.page, listen))
     yield from _sink_rows(config, send_test)
 
 
@@ -259,6 +270,15 @@ def _storage_row(subject: str, folder: Path, min_free_mb: float) -> Row:
     if free < min_free_mb * MB:
         return Row("fault", subject, f"{text}: nothing can be written; free some space")
     return Row("ok", subject, f"{row.text}; {text}")
+
+
+def _page_text(settings: PageConfig, listen: str) -> str:
+    """Who can see the page. Raises SeisedgeError where the token cannot be used: a run then does not start."""
+    from seisedge.runtime.page.opening import page_token
+
+    if page_token(settings) is not None:
+        return f"{listen}, with the token in {settings.token_file}"
+    return f"{listen}, for {'this machine only' if is_loopback(listen) else 'everybody who can connect'}"
 
 
 def _test_message(config: StationConfig) -> bytes:

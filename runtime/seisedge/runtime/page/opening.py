@@ -41,7 +41,7 @@ def open_page(
     settings = PageSettings(config.low_rate, snippets, archive, shared)
     files = [Path(one.sinks.jsonl.path) for one in configs if one.sinks.jsonl is not None]
     earlier = list(dict.fromkeys(files + ([events] if events is not None else [])))
-    page = Page(health, configs, Access(names, _token(config)), settings, _snippets(configs), earlier)
+    page = Page(health, configs, Access(names, page_token(config)), settings, _snippets(configs), earlier)
     page.start(address)
     return page
 
@@ -55,7 +55,7 @@ def _snippets(configs: Sequence[StationConfig]) -> Snippets | None:
     return SnippetLibrary({str(one.station_id): one for one in configs})
 
 
-def _token(config: PageConfig) -> str | None:
+def page_token(config: PageConfig) -> str | None:
     """The token of the page. Raises InputError where its file cannot be read or it is too short."""
     if config.token_file is None:
         return None

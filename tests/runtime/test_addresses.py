@@ -96,3 +96,8 @@ def test_a_valid_address(address: str) -> None:
 @pytest.mark.parametrize("address", ["", "9108", "h:", "h:99999", "h:²", "h:" + "1" * 99, "a..b:1", "[::x]:1", "h:-1"])
 def test_an_invalid_address(address: str) -> None:
     assert listen_fault(address) is not None
+
+
+def test_a_url_in_place_of_an_address() -> None:
+    fault = listen_fault("http://127.0.0.1:8080")
+    assert fault is not None and fault.startswith("expected HOST:PORT")

@@ -81,7 +81,7 @@ def url_fault(url: str, schemes: Collection[str] = (), *, host_required: bool = 
 def listen_fault(address: str) -> str | None:
     """What is wrong with HOST:PORT or :PORT, an address of this machine on which a server listens."""
     host, colon, port = address.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
+    if "://" in address or not colon or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
         return "expected HOST:PORT, such as 127.0.0.1:9108, with a port up to 65535"
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     return host_fault(bare) if bare else None

@@ -79,7 +79,7 @@ def test_a_token_is_exchanged_for_a_cookie() -> None:
         assert response.status == HTTPStatus.UNAUTHORIZED and b"page.token_file" in response.body
     response = _get(page, "/?token=" + TOKEN[:-1])
     assert response.status == HTTPStatus.UNAUTHORIZED and response.body.startswith(
-        b"this page needs its token: open it"
+        b"the token in this address is not that of the page"
     )
     assert _get(page, "/?token=").status == HTTPStatus.UNAUTHORIZED
     response = _get(page, "/?token=" + TOKEN)

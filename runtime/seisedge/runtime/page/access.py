@@ -74,10 +74,15 @@ class Access:
         self._check_site(request)
         if self._token is None or public:
             return None
-        if "token" in request.query:
+        if request.query.get("token"):
             if _same(request.query["token"], self._token):
                 return self._set_cookie()
-        elif self._has_token(request):
+            raise PageError(
+                HTTPStatus.UNAUTHORIZED,
+                "the token in this address is not that of the page: copy the first line of the file page.token_file, "
+                "and restart the run if the file has changed since its start",
+            )
+        if self._has_token(request):
             return None
         raise PageError(
             HTTPStatus.UNAUTHORIZED,

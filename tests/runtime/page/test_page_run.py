@@ -120,6 +120,8 @@ def test_events_are_the_same_with_eight_clients_some_of_them_stalled(part: Path)
             before = list(answers)
             wait_until(lambda: all(now > then + 7 for now, then in zip(answers, before, strict=True)))
         assert watched.content == plain.content and len(plain.content) > 50
+        # the clients may have used up the answers of this second
+        wait_until(lambda: "events" in json.loads(_request(page.port, "/api/events?limit=200")))
         shown = json.loads(_request(page.port, "/api/events?limit=200"))["events"]
         assert page.server is not None and len(page.server._connections) <= MAX_CONNECTIONS
     finally:
@@ -201,7 +203,8 @@ def test_the_option_takes_precedence_and_the_port_of_the_metrics_can_be_shared(t
             assert _status(port, "vault.example") == 200 and _status(port, "elsewhere.example") == 421
         finally:
             run.terminate()
-            run.communicate()
+            output = run.communicate()[0]
+    assert f"INFO page: http://127.0.0.1:{port}\n".encode() in output
 
 
 def _answers(port: int) -> bool:

@@ -216,6 +216,8 @@ class Operation:
     def watch(self, loop: Loop, models: Models, drains: list[Drain], recorder: Recorder | None) -> None:
         self.health.models, self.health.recorder = models, recorder
         self.health.report, self.health.backlog, self.health.drains = loop.report, loop.backlog, drains
+        if self.page is not None:
+            self.page.log_address()
 
     def stopping(self) -> None:
         self._notifier.stopping()

@@ -115,6 +115,17 @@ class Server:
         return self._address[1] if self._listener is None else int(self._listener.getsockname()[1])
 
     @property
+    def listening(self) -> bool:
+        """True once the port is open."""
+        return self._listener is not None
+
+    @property
+    def address_text(self) -> str:
+        """HOST:PORT; an IPv6 address is in brackets."""
+        host = self._address[0]
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    @property
     def thread_id(self) -> int | None:
         """Identifier of the thread."""
         return self._worker.ident

@@ -127,6 +127,11 @@ class Page:
         assert self.server is not None
         return self.server.port
 
+    def log_address(self) -> None:
+        """Log the address for a browser; for a port that is taken, the server has logged a warning."""
+        if self.server is not None and self.server.listening:
+            logger.info("%s: http://%s", NAME, self.server.address_text)
+
     def close(self) -> None:
         if self.server is not None:
             self.server.close()

@@ -43,8 +43,8 @@ NOISE = np.random.default_rng(1).normal(0, 100, (3, 3000)).astype(np.int32)
         (NOISE[None], ARRAY, ArgumentError, ["(3, n_samples)", "(1, 3, 3000)"]),
         (NOISE > 0, ARRAY, ArgumentTypeError, ["row Z", "bool"]),
         (NOISE.astype(complex), ARRAY, ArgumentTypeError, ["row Z", "complex128"]),
-        (np.full((3, 100), np.nan), ARRAY, ArgumentError, ["row Z", "no samples"]),
-        (np.zeros((3, 0)), ARRAY, ArgumentError, ["row Z", "no samples"]),
+        (np.full((3, 100), np.nan), ARRAY, ArgumentError, ["no row of the array", "finite and not masked"]),
+        (np.zeros((3, 0)), ARRAY, ArgumentError, ["no row of the array", "no samples"]),
         (
             NOISE,
             ARRAY | {"sampling_rate_hz": 5},
@@ -164,6 +164,15 @@ def test_masked_and_infinite_samples_are_gaps() -> None:
     }
     assert count == {"Z": 2900, "N": 2000, "E": 3000}
     assert all(np.isfinite(p.samples[[0, -1]]).all() and len(p.samples) <= 4000 for p in packets)
+
+
+def test_a_dead_component_is_a_gap(model: api.Model) -> None:
+    data = NOISE.astype(np.float64)
+    data[1] = np.nan
+    assert [trace.source_id.channel[-1] for trace in traces_of_array(data, Array(100.0, "ZNE"))] == ["Z", "E"]
+    (one,) = model.classify(data, onset=10, sampling_rate_hz=100, components="ZNE")
+    (other,) = model.classify(NOISE[[0, 2]], onset=10, sampling_rate_hz=100, components="ZE")
+    assert one.probabilities == other.probabilities
 
 
 class _Stats:

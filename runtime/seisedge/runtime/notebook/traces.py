@@ -44,6 +44,10 @@ class BadTrace(ValueError):
     """A trace that cannot be used, with the reason as a clause."""
 
 
+class NoSamples(BadTrace):
+    """It has no samples, or all of them are masked or not finite."""
+
+
 @dataclass(frozen=True, slots=True)
 class Array:
     """What a numpy array needs to be data: see `seisedge.api`."""
@@ -141,7 +145,7 @@ def _samples(data: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]
         if not finite.all():
             sound = finite if sound is None else sound & finite
     if not len(values) or (sound is not None and not sound.any()):
-        raise BadTrace("it has no samples")
+        raise NoSamples("it has no samples that are finite and not masked" if len(values) else "it has no samples")
     return _decoded(values), sound
 
 
@@ -159,7 +163,10 @@ def _decoded(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def traces_of_array(data: npt.NDArray[Any], array: Array) -> list[Trace]:
-    """The rows of an array, (n_components, n_samples) or (n_samples,). Raises ArgumentError."""
+    """The rows of an array, (n_components, n_samples) or (n_samples,), without those that are a gap as a whole.
+
+    Raises ArgumentError, ArgumentTypeError.
+    """
     rows = np.atleast_2d(np.ma.asarray(data) if isinstance(data, np.ma.MaskedArray) else np.asarray(data))
     if array.sampling_rate_hz is None:
         raise ArgumentError("a numpy array needs sampling_rate_hz, its sampling rate in Hz")
@@ -183,10 +190,14 @@ def traces_of_array(data: npt.NDArray[Any], array: Array) -> list[Trace]:
     start_ns = array.starttime_ns if array.starttime_ns is not None else ARRAY_START_NS
     if not MIN_STARTTIME_NS <= start_ns < MAX_STARTTIME_NS:
         raise ArgumentError("starttime must be in the years 1970 to 2100")
-    found = []
+    found: list[Trace] = []
+    missing: NoSamples | None = None
     for name, row in zip(names, rows, strict=True):
         try:
             samples, sound = _samples(row)
+        except NoSamples as error:
+            missing = error
+            continue  # a dead component is a gap
         except BadTrace as error:
             kind = ArgumentTypeError if rows.dtype.kind not in "iuf" else ArgumentError
             raise kind(f"row {name} of the array cannot be used: {error}") from None
@@ -195,4 +206,6 @@ def traces_of_array(data: npt.NDArray[Any], array: Array) -> list[Trace]:
                 SourceId(NO_NETWORK, ARRAY, "", ARRAY_SENSOR + name), start_ns, array.sampling_rate_hz, samples, sound
             )
         )
+    if missing is not None and not found:
+        raise ArgumentError(f"no row of the array can be used: {missing}")
     return found

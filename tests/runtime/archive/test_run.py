@@ -366,6 +366,7 @@ def test_the_command(recording: Recording, tmp_path: Path) -> None:
     assert "1 of 1 station-days" in result.stderr and manifest.counts["uncalibrated"] == manifest.counts["events"]
     result = CliRunner().invoke(main, ["archive", "run", "--files-from", str(listed), *common])
     assert result.exit_code == 0 and "0 analysed now" in result.output and "1 before" in result.output, result.output
+    assert "0 times real time" not in result.output
     assert f"{manifest.counts['events']} event(s) of stations without a gain have no magnitude" in result.output
     for words, sentence in (
         ([str(data), "--start", "yesterday"], "--start yesterday: is not a time"),

@@ -216,9 +216,10 @@ def _summarise(manifest: Manifest, archive: ArchiveRun, progress: Progress, out:
     counts, totals = manifest.counts, archive.totals
     types = ", ".join(f"{count} {label}" for label, count in counts["types"].items())
     click.echo(f"{out}: {counts['events']} events" + (f" ({types})" if types else ""))
+    speed = f", {progress.times_real_time:,.0f} times real time" if totals.done else ""
     click.echo(
         f"  {counts['units']} unit(s) of {counts['stations']} station(s); {totals.done} analysed now in "
-        f"{progress.elapsed_s:.1f} s, {progress.times_real_time:,.0f} times real time, {totals.done_before} before"
+        f"{progress.elapsed_s:.1f} s{speed}, {totals.done_before} before"
     )
     if totals.continued:
         click.echo(f"  {totals.continued} unit(s) continued from the one before: their memory reaches further back")

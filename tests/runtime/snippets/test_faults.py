@@ -9,9 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
+from tests.paths import RECORDING
 from tests.runtime.snippets.storing import STATION, Done, Kept, configs_of, records_in, run, snippets_in
 from tests.waiting import wait_until
 
+from seisedge.cli import main
 from seisedge.runtime.config import ArchiveConfig, StationConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
@@ -36,6 +39,19 @@ def expected(
     folder = tmp_path_factory.mktemp("expected")
     done = run(open_source([part]), configs_of(folder), models)
     return done.kept, {event_id: records_in(path) for event_id, path in snippets_in(folder).items()}
+
+
+def test_the_summary_of_a_run_states_what_the_archive_has_not(tmp_path: Path) -> None:
+    """A run over files ends before the disk has space again."""
+    data, station = tmp_path / "data.mseed", tmp_path / "station.toml"
+    data.write_bytes(RECORDING.read_bytes()[: 512 * 100])
+    for min_free_mb, missing in ((1e8, True), (0, False)):
+        text = f'[archive]\nfolder = "{tmp_path / "sds"}"\nmin_free_mb = {min_free_mb}\n'
+        station.write_text(f'[station]\nnetwork = "PB"\nstation = "B918"\n{text}', encoding="utf-8")
+        result = CliRunner().invoke(main, ["run", str(station), str(data)])
+        assert result.exit_code == 0, result.output
+        line = f"bytes of records not written (see the log) to archive {tmp_path / 'sds'}: "
+        assert (line in result.output) == missing
 
 
 def _full(_path: Path, _data: bytes, _mode: int) -> None:

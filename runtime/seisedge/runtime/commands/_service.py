@@ -145,7 +145,7 @@ class Outputs:
             raise FailedError(f"{drain.name}: {drain.waiting} event lines could not be written")
 
     def summarise(self, console: Console) -> None:
-        """Print what the sinks have not received, to standard error."""
+        """Print what the sinks and archives have not received, to standard error."""
         for drain in self.drains:
             counts = (
                 (drain.counters.refused, "lines refused by"),
@@ -155,6 +155,13 @@ class Outputs:
             for count, what in counts:
                 if count:
                     console.say(f"  {what} {drain.name}: {count}")
+        for folder, archive in self._recorder.archives.items() if self._recorder is not None else ():
+            for count, what in (
+                (archive.counters.dropped, "records dropped before they were written to"),
+                (archive.waiting_bytes, "bytes of records not written (see the log) to"),
+            ):
+                if count:
+                    console.say(f"  {what} archive {text_from_path(folder)}: {count}")
         if self._dead_letters is not None and any(drain.dead_lettered for drain in self.drains):
             console.say(f"  these lines are in {text_from_path(self._dead_letters.path)}")
 

@@ -77,7 +77,10 @@ def test_a_token_is_exchanged_for_a_cookie() -> None:
     for headers in ({}, {"cookie": f"{COOKIE}=x"}, {"cookie": f"{COOKIE}={TOKEN}"}, {"authorization": "Bearer x"}):
         response = _get(page, "/api/state", **headers)
         assert response.status == HTTPStatus.UNAUTHORIZED and b"page.token_file" in response.body
-    assert _get(page, "/?token=" + TOKEN[:-1]).status == HTTPStatus.UNAUTHORIZED
+    response = _get(page, "/?token=" + TOKEN[:-1])
+    assert response.status == HTTPStatus.UNAUTHORIZED and response.body.startswith(
+        b"this page needs its token: open it"
+    )
     assert _get(page, "/?token=").status == HTTPStatus.UNAUTHORIZED
     response = _get(page, "/?token=" + TOKEN)
     headers = dict(response.headers)

@@ -127,6 +127,21 @@ def test_a_full_disk_costs_nothing_until_the_queue_is_full(tmp_path: Path, monke
     assert target.waiting_bytes == 0 and target.counters.dropped == 0
 
 
+def test_a_disk_that_hangs_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, seen = [0.0], []
+    target = _archive(tmp_path)
+    target._now_s = lambda: now_s[0]
+
+    def hanging(path: Path, data: bytes, *args: Any) -> None:
+        for now_s[0] in (20.0, 45.0):
+            seen.append(target.trouble)
+        append_bounded(path, data, *args)
+
+    monkeypatch.setattr(archive, "append_bounded", hanging)
+    _put(target, _entries(0, 5))
+    assert seen == ["", "the disk has not finished a write for 45 s"] and target.trouble == ""
+
+
 def test_what_waits_is_bounded(tmp_path: Path) -> None:
     """The oldest records are dropped, and a source that can wait does so while the disk works."""
     blocked = _archive(tmp_path, min_free_mb=1e8)  # more than any disk has

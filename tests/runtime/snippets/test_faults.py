@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.runtime.snippets.storing import STATION, Kept, configs_of, records_in, run, snippets_in
+from tests.runtime.snippets.storing import STATION, Done, Kept, configs_of, records_in, run, snippets_in
 from tests.waiting import wait_until
 
 from seisedge.runtime.config import ArchiveConfig, StationConfig
@@ -56,12 +56,21 @@ def test_a_full_disk_until_the_next_run(
     with Digitizer(part, speed=0) as digitizer:
         url = f"{digitizer.url}/PB_B918?from=earliest"
 
-        def once(within_s: float) -> Any:
+        held: list[set[str]] = []  # events whose records are held before the first packet
+
+        def once(within_s: float) -> Done:
             journal = Journal(tmp_path / "state", url)
             source = open_source(
                 url, until_end=True, connect_timeout_s=20, resume=journal.resume, resume_ns=journal.resume_ns
             )
-            return run(source, configs, models, journal=journal, within_s=within_s)
+            return run(
+                source,
+                configs,
+                models,
+                journal=journal,
+                within_s=within_s,
+                prepare=lambda given: held.append({event_id for event_id, _ in given._captures}),
+            )
 
         with monkeypatch.context() as patched:
             patched.setattr(sink, "write_atomically", _full)
@@ -70,6 +79,7 @@ def test_a_full_disk_until_the_next_run(
         assert not snippets_in(tmp_path) and first.waiting > 0
         second = once(30)
     assert second.waiting == 0 and second.kept.events == []
+    assert held == [set(), {event.id for event in first.kept.finals}]
     found = {event_id: records_in(path) for event_id, path in snippets_in(tmp_path).items()}
     assert {key: sorted(one) for key, one in found.items()} == {key: sorted(one) for key, one in expected[1].items()}
     assert not list((tmp_path / "snippets").rglob("*.txt"))
@@ -142,7 +152,7 @@ def test_a_programming_error_is_reported(
     assert done.kept.contents == expected[0].contents
     assert done.recorder.failures == len(records_in(part))
     assert [record.message for record in caplog.records if "ring" in str(record.exc_info)] == [
-        "snippets: a record could not be kept: programming error"
+        "PB.B918: a record could not be kept: programming error"
     ]
     assert any("thread storage has failed 1 times; the last time: ValueError: flush" in reason for reason in reasons)
     archived = [record for path in (tmp_path / "sds").rglob("*.D.*.*") for record in records_in(path)]
@@ -186,19 +196,23 @@ def test_the_memory_of_a_ring_is_bounded(
 
 
 def test_a_damaged_event_file_is_replaced(part: Path, tmp_path: Path, models: Models) -> None:
-    done = run(open_source([part]), configs_of(tmp_path), models)
-    event = done.kept.finals[0]
+    """With the records of the file beside it, if the source does not send them again; a sound one is left alone."""
+    configs = configs_of(tmp_path, archive=False)
+    event = run(open_source([part]), configs, models).kept.finals[0]
     path = next((tmp_path / "snippets").rglob(f"{event.id}.json"))
     records = records_in(path.with_name(f"{event.id}.mseed"))
     path.write_bytes(b'{"revision": 9')
-    again = Recorder(configs_of(tmp_path), [STATION])
-    written = sink.SnippetSink(tmp_path / "snippets", {STATION: configs_of(tmp_path)[STATION].snippets}, again)  # type: ignore[dict-item]
+    again = Recorder(configs, [STATION])
     again.finish(ended=True)
-    capture = again.capture_of(event)
-    capture.complete.set()  # the source sends nothing again
+    settings = configs[STATION].snippets
+    assert settings is not None
+    written = sink.SnippetSink(tmp_path / "snippets", {STATION: settings}, again)
     written.write(event)
     assert msgspec.json.decode(path.read_bytes(), type=Event) == event
     assert sorted(records_in(path.with_name(f"{event.id}.mseed"))) == sorted(records)
+    before = path.stat().st_ino
+    written.write(event)
+    assert path.stat().st_ino == before and written.counters.written == 1 and not again._captures
 
 
 def test_one_folder_with_two_limits(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_reaches() -> None:
     assert not ring.reaches(_at(0))
     ring.add(_entry(0.0, channel="HHZ"))
     ring.add(_entry(0.0, channel="HHN"))
-    ring.add(_entry(0.0, channel="VEP", length_s=WAIT_S + 1))  # a state of health is not waited for
+    ring.add(_entry(-100.0, channel="VEP", length_s=WAIT_S + 1))  # a state of health is not waited for
     assert ring.reaches(_at(4.0)) and not ring.reaches(_at(4.01))
     ring.add(_entry(4.0, channel="HHZ", length_s=40.0))
     assert not ring.reaches(_at(10.0))  # HHN is behind

@@ -74,6 +74,11 @@ def _left(paths: list[Path]) -> list[int]:
     return [number for number, path in enumerate(paths) if path.exists()]
 
 
+def _make_room(found: Retention, folder: Path, size: int = 1) -> None:
+    with found.room(folder, size):
+        pass
+
+
 def test_age(tmp_path: Path, disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
     days, events = [_day(tmp_path, DAY_0 + n) for n in range(10)], [_event(tmp_path, DAY_0 + n) for n in range(10)]
     limits = [_archive(tmp_path, keep_days=3), _snippets(tmp_path, keep_days=5)]
@@ -112,15 +117,23 @@ def test_free_space_snippets_last(tmp_path: Path, disk: Disk) -> None:
     )
     found = Retention([_archive(tmp_path), _snippets(tmp_path, min_free_mb=100)])
     disk.others = 1000 * MB - disk.used - 98.5 * MB
-    found.make_room(tmp_path / "snippets", 1)
+    _make_room(found, tmp_path / "snippets")
     assert _left(days) == [2, 3] and _left(events) == [0, 1, 2, 3]
     disk.others += 5 * MB
-    found.make_room(tmp_path / "snippets", 1)
+    _make_room(found, tmp_path / "snippets")
     assert _left(days) == [] and _left(events) == [2, 3]
     disk.others += 50 * MB
     with pytest.raises(OSError, match="min_free_mb = 100") as caught:
-        found.make_room(tmp_path / "snippets", 1)
+        _make_room(found, tmp_path / "snippets")
     assert caught.value.errno == errno.ENOSPC and _left(events) == []
+
+
+def test_the_last_block_of_a_file_counts(tmp_path: Path, disk: Disk) -> None:
+    """A file of 4,100 bytes takes two blocks of the disk."""
+    days = [_day(tmp_path, DAY_0 + n, MB) for n in range(2)]
+    disk.others = 900 * MB - disk.used - 4200
+    _make_room(Retention([_archive(tmp_path, min_free_mb=100)]), tmp_path / "sds", 4100)
+    assert _left(days) == [1]
 
 
 def test_an_archive_does_not_delete_snippets_nor_its_newest_day(tmp_path: Path, disk: Disk) -> None:
@@ -128,7 +141,7 @@ def test_an_archive_does_not_delete_snippets_nor_its_newest_day(tmp_path: Path, 
     found = Retention([_archive(tmp_path, min_free_mb=100), _snippets(tmp_path)])
     disk.others = 1000 * MB - disk.used - 50 * MB
     with pytest.raises(OSError, match="min_free_mb = 100"):
-        found.make_room(tmp_path / "sds", 1)
+        _make_room(found, tmp_path / "sds")
     assert _left(days) == [2] and event.exists()
 
 
@@ -192,5 +205,5 @@ def test_a_disk_that_does_not_answer_deletes_nothing(tmp_path: Path, monkeypatch
     found = Retention([_archive(tmp_path, min_free_mb=100)])
     monkeypatch.setattr(os, "statvfs", broken)
     found.enforce()
-    found.make_room(tmp_path / "sds", 1)
+    _make_room(found, tmp_path / "sds")
     assert _left(days) == [0, 1, 2] and retention.free_bytes(tmp_path) is None

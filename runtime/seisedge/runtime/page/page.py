@@ -141,7 +141,7 @@ class Page:
                 return Response(HTTPStatus.SEE_OTHER, "text/plain; charset=utf-8", b"", headers)
             return self._secured(self._route(request), request)
         except PageError as error:
-            return self._error(error)
+            return self._error(error, readable=request.path == "/")
 
     def refusal(self, status: HTTPStatus, sentence: str) -> Response:
         busy = (("Retry-After", str(RETRY_S)),) if status == HTTPStatus.SERVICE_UNAVAILABLE else ()
@@ -312,8 +312,11 @@ class Page:
             headers = (("Cache-Control", "no-store"), *headers)
         return Response(response.status, response.kind, response.body, headers, response.stream)
 
-    def _error(self, error: PageError) -> Response:
+    def _error(self, error: PageError, *, readable: bool = False) -> Response:
+        """The response to a request that is refused. readable: for a person, who has opened the page."""
         headers = (("Cache-Control", "no-store"), *error.headers, *SECURITY_HEADERS)
+        if readable:
+            return Response(error.status, "text/plain; charset=utf-8", f"{error.sentence}\n".encode(), headers)
         body = json.dumps({"error": error.sentence}).encode()
         return Response(error.status, JSON, body, headers)
 

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 MAX_WAITING_BYTES = 16 << 20  # in the queue; beyond it the oldest records are dropped and counted
 WAKE_BYTES = 1 << 20  # in the queue, from which on the thread does not wait for its next turn
 WAKE_S = 10.0  # the same, of data of one station
+STALLED_S = 30.0  # of one write, before it is reported
 RETRY_S = 10.0  # after a fault of the disk, as the journal
 PACK_S = 10.0  # of packets without a record that are packed at once
 TAIL_BYTES = 512 << 10  # of an existing file that are searched for records which the source sends again
@@ -76,7 +77,7 @@ class _Part:
 class Archive:
     """One SDS archive. folder: its root. file_mode: rights of new files.
 
-    fault: why nothing can be written now; '' while it works.
+    fault: why the last write failed; '' after one that succeeded.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Archive:
         self._wake = wake
         self._now_s = now_s
         self._retry_s = 0.0
+        self._began_s: float | None = None  # of the write that is under way
         self._lock = threading.Condition()
         self._queue: deque[Entry] = deque()
         self._bytes = 0
@@ -108,6 +110,13 @@ class Archive:
     @property
     def waiting_bytes(self) -> int:
         return self._bytes
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is written now, as a clause; '' while the disk works."""
+        began_s = self._began_s
+        stalled_s = 0.0 if began_s is None else self._now_s() - began_s
+        return f"the disk has not finished a write for {stalled_s:.0f} s" if stalled_s > STALLED_S else self.fault
 
     def unwritten_ns(self, station_id: str) -> int | None:
         """Start of the oldest record of a station that waits; None if none does."""
@@ -154,7 +163,11 @@ class Archive:
     def _write(self) -> None:
         while self._parts:
             part = self._parts[0]
-            self._append(part)
+            self._began_s = self._now_s()
+            try:
+                self._append(part)
+            finally:
+                self._began_s = None
             del self._parts[0]
             self._release(part.size)
             if self.fault:
@@ -210,9 +223,9 @@ class Archive:
         data = b"".join(fresh)
         if not data:
             return
-        self._retention.make_room(self.folder, len(data))
-        make_folder(part.path.parent, self._file_mode)
-        append_bounded(part.path, data, NO_LIMIT, self._file_mode)
+        with self._retention.room(self.folder, len(data)):
+            make_folder(part.path.parent, self._file_mode)
+            append_bounded(part.path, data, NO_LIMIT, self._file_mode)
         self.counters.records += len(fresh)
         self.counters.bytes += len(data)
 

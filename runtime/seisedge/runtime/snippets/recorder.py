@@ -96,7 +96,8 @@ class Recorder:
             self._worker.stop()
             self._worker.join(END_S)
             if self._worker.alive:
-                logger.warning("the disk hangs: %d archives are not written to their end", len(self.archives))
+                for folder in self.archives:
+                    logger.warning("%s: the disk hangs; what waits for it is lost", text_from_path(folder))
                 return
         for archive in self.archives.values():  # of a thread that failed
             archive.flush(ending=True)
@@ -138,7 +139,7 @@ class Recorder:
         try:
             self._take(packet, record, wait)
         except Exception:
-            self._fail("a record")
+            self._fail(packet.source_id.station_id, "a record")
 
     def _take(self, packet: Packet, record: bytes, wait: bool) -> None:
         key = packet.source_id.station_id
@@ -172,12 +173,12 @@ class Recorder:
         try:
             self._note(event, wait)
         except Exception:
-            self._fail(f"event {event.id}")
+            self._fail(event.station, f"event {event.id}")
 
-    def _fail(self, what: str) -> None:
+    def _fail(self, station_id: str, what: str) -> None:
         self.failures += 1
         level = logging.ERROR if self.failures == 1 else logging.DEBUG
-        logger.log(level, "snippets: %s could not be kept: programming error", what, exc_info=True)
+        logger.log(level, "%s: %s could not be kept: programming error", station_id, what, exc_info=True)
 
     def _note(self, event: Event, wait: bool) -> None:
         config = self._configs.get(event.station)
@@ -270,10 +271,11 @@ class Recorder:
 
     def faults(self) -> list[str]:
         """Why an archive is not written, as reasons; the drains report snippets that are not."""
+        found = [(archive, archive.trouble) for archive in self.archives.values()]
         return [
-            f"archive {text_from_path(archive.folder)}: {archive.fault}; {archive.waiting_bytes / 1e6:.1f} MB wait"
-            for archive in self.archives.values()
-            if archive.fault
+            f"archive {text_from_path(archive.folder)}: {trouble}; {archive.waiting_bytes / 1e6:.1f} MB wait"
+            for archive, trouble in found
+            if trouble
         ]
 
     def document(self) -> list[dict[str, Any]]:

@@ -68,7 +68,7 @@ class _Item:
 
 
 class Retention:
-    """The limits of all folders of a run. Its methods may be called from any thread; none raises but `make_room`.
+    """The limits of all folders of a run. Its methods may be called from any thread; none raises but `room`.
 
     now_s: wall clock.
     """
@@ -101,17 +101,20 @@ class Retention:
         with self._lock:
             self._log(0.0)
 
-    def make_room(self, folder: Path, size: int) -> None:
-        """Raises OSError (ENOSPC) if `size` more bytes would leave less free than `min_free_mb`."""
+    @contextlib.contextmanager
+    def room(self, folder: Path, size: int) -> Iterator[None]:
+        """While `size` bytes are written to a folder: no other thread writes, so that the space is still there.
+
+        Raises OSError (ENOSPC) if they would leave less free than `min_free_mb`.
+        """
         one = next(limits for limits in self.limits if limits.folder == folder)
         size += OVERHEAD_BYTES
-        if _is_enough(free_bytes(folder), size, one):
-            return
         with self._lock:
             free = self._free(one, size)
-        if free is not None and not _is_enough(free, size, one):
-            text = f"{free / MB:.3g} MB are free, less than min_free_mb = {one.min_free_mb:g}; free some space"
-            raise OSError(errno.ENOSPC, text)
+            if free is not None and not _is_enough(free, size, one):
+                text = f"{free / MB:.3g} MB are free, less than min_free_mb = {one.min_free_mb:g}; free some space"
+                raise OSError(errno.ENOSPC, text)
+            yield
 
     def _shrink(self, one: Limits) -> None:
         """Age and bytes. An item is as old as its data or its file, whichever is younger."""

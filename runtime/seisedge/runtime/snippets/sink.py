@@ -168,9 +168,9 @@ class SnippetSink(Sink):
         if not data:
             path.unlink(missing_ok=True)
             return
-        self._captures.retention.make_room(self._folder, len(data))
-        make_folder(path.parent, mode)
-        write_atomically(path, data, mode)
+        with self._captures.retention.room(self._folder, len(data)):
+            make_folder(path.parent, mode)
+            write_atomically(path, data, mode)
 
 
 def _line(event: Event) -> bytes:

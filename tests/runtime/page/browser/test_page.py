@@ -206,7 +206,7 @@ def test_without_a_place_for_live_updates_it_polls(browser: Any, station: Statio
     page = tab.open()
     page.wait_for_selector('#link[data-state="polling"]')
     page.wait_for_selector("#event-list a.row", timeout=60_000)
-    assert page.inner_text("#notice") == "All places for live updates are taken: this page asks every 10 s."
+    assert page.inner_text("#notice") == "Live updates are not available now: this page asks every 10 s."
     for link in taken:
         link.close()
     tab.close(unreachable=True)

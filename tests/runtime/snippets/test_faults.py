@@ -240,7 +240,9 @@ def test_a_damaged_event_file_is_replaced(part: Path, tmp_path: Path, models: Mo
 def test_one_folder_with_two_limits(tmp_path: Path) -> None:
     one = ArchiveConfig(folder=str(tmp_path), keep_days=1)
     other = ArchiveConfig(folder=str(tmp_path), keep_days=2)
-    with pytest.raises(InputError, match=r"the station files of XX.A and XX.B use this folder with different settings"):
+    with pytest.raises(
+        InputError, match=r"of XX.A and XX.B use this folder with different settings of \[archive\]; give"
+    ):
         Recorder({"XX.A": StationConfig(archive=one), "XX.B": StationConfig(archive=other)})
 
 

@@ -400,9 +400,10 @@ def _limits(configs: Mapping[str, StationConfig]) -> list[Limits]:
             )
             other, before = found.setdefault(folder, (key, limits))
             if before != limits:
+                tables = " and ".join(dict.fromkeys((f"[{before.kind}]", f"[{kind}]")))
                 raise InputError(
                     f"{text_from_path(folder)}: the station files of {other} and {key} use this folder with different "
-                    f"settings of [{before.kind}] and [{kind}]; give each its own folder, or the same keep_days, "
+                    f"settings of {tables}; give each its own folder, or the same keep_days, "
                     "max_mb and min_free_mb"
                 )
     return [limits for _, limits in found.values()]

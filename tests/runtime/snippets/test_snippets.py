@@ -89,13 +89,16 @@ def test_of_a_raspberry_shake(part: Path, tmp_path: Path, models: Models, monkey
     def watched(self: Recorder, packet: Packet, record: bytes, *, wait: bool = False) -> None:
         seen.append(packet)
         take(self, packet, record, wait=wait)
+        if len(seen) == wanted:
+            source.close()
 
     monkeypatch.setattr(Recorder, "take", watched)
     url = "shake-udp://127.0.0.1:0?station=PB_B918&location=--&listen=127.0.0.1&rate=100"
     with ShakeUdpSource(url) as source:
         sender = ShakeSender(part, ("127.0.0.1", source.port), 200.0)
+        wanted = len(list(sender._packets))
         threading.Thread(target=sender.run, daemon=True).start()
-        done = run(source, configs_of(tmp_path), models, idle_exit_s=2.0)
+        done = run(source, configs_of(tmp_path), models, idle_exit_s=20.0)
         sender.close()
     files = snippets_in(tmp_path)
     finals = {event.id: event for event in done.kept.finals}

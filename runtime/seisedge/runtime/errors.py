@@ -5,10 +5,14 @@ SeisedgeError                exit code, one sentence
 ├── InputError               2: a file, key, option or value that cannot be used
 │   ├── ConfigError          a station file, with its faults listed
 │   ├── DataError            a recording without usable data
+│   ├── ArgumentError        an argument of `seisedge.api` with an unusable value; also a ValueError
+│   ├── ArgumentTypeError    an argument of `seisedge.api` of an unusable type; also a TypeError
 │   └── CardError            a model file whose card is missing, too new, or contradicts its graph
 └── FailedError              1: the operation was tried and failed
     ├── ConnectError         no connection in the time allowed
     └── EngineError          an engine that cannot be built or used on this machine
+
+SeisedgeWarning              a UserWarning of `seisedge.api`: a part of the data that is left out
 ```
 
 A message names the file, key or value, what was expected, and how to fix it.
@@ -17,6 +21,8 @@ A message names the file, key or value, what was expected, and how to fix it.
 from __future__ import annotations
 
 __all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
     "CardError",
     "ConfigError",
     "ConnectError",
@@ -25,6 +31,7 @@ __all__ = [
     "FailedError",
     "InputError",
     "SeisedgeError",
+    "SeisedgeWarning",
 ]
 
 MAX_FAULTS = 50
@@ -59,6 +66,14 @@ class DataError(InputError):
     """A recording without usable data."""
 
 
+class ArgumentError(InputError, ValueError):
+    """An argument of `seisedge.api` has a value that cannot be used."""
+
+
+class ArgumentTypeError(InputError, TypeError):
+    """An argument of `seisedge.api` has a type that cannot be used."""
+
+
 class CardError(InputError):
     """A model file whose card is missing, newer than this release, or contradicts its graph."""
 
@@ -73,3 +88,7 @@ class ConnectError(FailedError):
 
 class EngineError(FailedError):
     """An engine cannot be built or used on this machine; a station then uses onnxruntime."""
+
+
+class SeisedgeWarning(UserWarning):
+    """A part of the data given to `seisedge.api` cannot be used and is left out."""

@@ -51,11 +51,12 @@ class Quality(_Part, frozen=True, kw_only=True):
 class TriggerInfo(_Part, frozen=True, kw_only=True):
     """What detected the event; `snr` is the ratio of the short to the long average of the amplitude.
 
-    `onset` is the onset detector, with the `probability` of a P onset; `sta_lta` is the classic trigger; `continuous`
-    was the classification of continuous mode up to version 0.1.
+    `onset` is the onset detector, with the `probability` of a P onset; `sta_lta` is the classic trigger; `given`
+    is an onset that the user of `seisedge.api` gave; `continuous` was the classification of continuous mode up to
+    version 0.1.
     """
 
-    kind: Literal["sta_lta", "onset", "continuous"]
+    kind: Literal["sta_lta", "onset", "given", "continuous"]
     snr: float | None = None
     probability: float | None = None
 

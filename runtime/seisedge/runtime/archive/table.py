@@ -17,10 +17,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
 from seisedge.runtime.files import write_atomically
+from seisedge.runtime.row import row_of_event
 from seisedge.runtime.station.draft import PENDING_COST, PENDING_LATENCY
 
 SCHEMA = "seisedge.archive/1"
@@ -91,42 +91,7 @@ def event_of(content: bytes | str) -> Event:
 
 def row_of(content: bytes) -> dict[str, Any]:
     """The columns of one revision."""
-    event = event_of(content)
-    picks = {pick.phase: pick for pick in event.picks or []}
-    p, s = picks.get("P"), picks.get("S")
-    kind, size, window = event.event_type, event.magnitude, event.window
-    low, high = size.interval_90 if size is not None and size.interval_90 is not None else (None, None)
-    return {
-        "id": event.id,
-        "onset": ns_from_iso(event.onset),
-        "revision": event.revision,
-        "status": event.status,
-        "trigger": event.trigger.kind,
-        "snr": event.trigger.snr,
-        "onset_probability": event.trigger.probability,
-        "p_time": ns_from_iso(p.time) if p is not None else None,
-        "p_uncertainty_s": p.uncertainty_s if p is not None else None,
-        "s_time": ns_from_iso(s.time) if s is not None else None,
-        "s_uncertainty_s": s.uncertainty_s if s is not None else None,
-        "distance_km": event.distance_km,
-        "distance_uncertainty_km": event.distance_uncertainty_km,
-        "type": kind.label if kind is not None else None,
-        "type_probability": kind.probability if kind is not None else None,
-        "magnitude": size.value if size is not None else None,
-        "magnitude_label": size.label if size is not None else None,
-        "magnitude_type": size.type if size is not None else None,
-        "magnitude_probability": size.probability if size is not None else None,
-        "magnitude_low_90": low,
-        "magnitude_high_90": high,
-        "magnitude_provisional": bool(size.provisional) if size is not None else None,
-        "coverage": window.coverage,
-        "gaps": window.gaps,
-        "window_s": window.length_s,
-        "timing": event.timing,
-        "quality": [remark.code for remark in event.quality],
-        "overlaps": event.overlaps,
-        "event": content.decode(),
-    }
+    return row_of_event(event_of(content)) | {"event": content.decode()}
 
 
 def table_of(contents: Iterable[bytes], facts: UnitFacts) -> pa.Table:

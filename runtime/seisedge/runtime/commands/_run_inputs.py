@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import msgspec
-
-from seisedge.runtime.config import EngineName, Mode, ModelsConfig, StationConfig, check_metadata, load_config
+from seisedge.runtime.config import Mode, ModelsConfig, StationConfig
+from seisedge.runtime.config.stations import models_of_stations, read_stations
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.records.stationxml import StationXml
 
@@ -30,27 +28,10 @@ def read_inputs(
 
     mode: None is that of each station file.
     """
-    configs: dict[str, StationConfig] = {}
-    for path in (Path(item) for item in data if item.endswith(".toml")):
-        config = load_config(path)
-        station_id = str(config.station_id)
-        if station_id in configs:
-            raise InputError(f"{path}: there is already a station file for {station_id}; give one per station")
-        configs[station_id] = config
-    metadata = StationXml.read(stationxml) if stationxml is not None else None
-    if metadata is not None:
-        for config in configs.values():
-            check_metadata(config, metadata)
+    configs, metadata = read_stations([Path(item) for item in data if item.endswith(".toml")], stationxml)
     files = [item for item in data if not item.endswith(".toml")]
     where = _where(files, urls, list(configs.values()))
-    models = _models_of(configs)
-    stations = list(configs.values()) or [StationConfig()]
-    has_detector = models.onset != "none"
-    if all(c.trigger.kind_in(mode or c.mode, has_detector=has_detector) == "sta-lta" for c in stations):
-        models = msgspec.structs.replace(models, onset="none")  # no station uses it
-    if engine is not None:
-        models = msgspec.structs.replace(models, engine=cast("EngineName", engine))
-    return RunInputs(configs, metadata, where, models)
+    return RunInputs(configs, metadata, where, models_of_stations(configs, engine, mode))
 
 
 def _where(files: list[str], urls: tuple[str, ...], configs: list[StationConfig]) -> str | list[str]:
@@ -66,13 +47,3 @@ def _where(files: list[str], urls: tuple[str, ...], configs: list[StationConfig]
         if len(urls) > 1:
             raise InputError(f"the station files name {len(urls)} sources; run one process per source, or use --source")
     return urls[0] if urls else files
-
-
-def _models_of(configs: dict[str, StationConfig]) -> ModelsConfig:
-    """The models of all station files. Raises InputError if they differ: a process loads one set of models."""
-    wanted = {station_id: config.models for station_id, config in configs.items()}
-    first = next(iter(wanted), "")
-    for station_id, models in wanted.items():
-        if models != wanted[first]:
-            raise InputError(f"{first} and {station_id} have different models; run one process per set of models")
-    return wanted.get(first, ModelsConfig())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import cast, get_args
 
@@ -22,16 +21,14 @@ from seisedge.runtime.commands._service import (
     open_recorder,
 )
 from seisedge.runtime.config import EngineName, Mode, StationConfig
-from seisedge.runtime.errors import DataError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.machine import memory_limit_mib
-from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.loop import Loop, default_max_stations
+from seisedge.runtime.service.usable import refuse_unusable
 from seisedge.runtime.sources import Source, open_source
 from seisedge.runtime.station.run_report import RunReport
 
-MAX_NAMES = 5  # of channels or stations in one message
 SINKS_END_S = 30.0  # time for sinks to deliver their lines at the end of the data
 YEAR_S = 31_536_000.0  # a longer limit is none: leave the option out
 SINKS_STOP_S = 3.0  # the same after SIGTERM or Ctrl-C
@@ -206,39 +203,13 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                     operation.stopping()
                     outputs.close(SINKS_STOP_S if loop.stopped else SINKS_END_S)
                 if not source.live and not loop.stopped:
-                    _refuse_unusable(report, source, inputs.metadata)
+                    refuse_unusable(report, source, inputs.metadata)
                 if not as_json:
                     _summary(report, source, journal, loaded, console)
                     outputs.summarise(console)
                 if not loop.stopped:
                     outputs.check()
                 console.close()
-
-
-def _refuse_unusable(report: RunReport, source: Source, metadata: StationXml | None) -> None:
-    """Raises DataError with all reasons if no data of the files reached the timeline of a station."""
-    if any(station.used for station in report.stations.values()):
-        return
-    if metadata is not None and report.other_stations and not report.stations:
-        metadata.check(min(report.other_stations), [])  # raises: no station of the data is in the file
-    why: dict[str, list[str]] = {}  # reason → channels
-    for station in report.stations.values():
-        for name, reason in station.refusals.items():
-            why.setdefault(reason, []).append(name)
-    reasons = [f"{_few(names)}: {reason}" for reason, names in why.items()]
-    if report.other_stations:
-        reasons.append(
-            f"no record is of a station that a station file names; the data are of {_few(report.other_stations)}"
-        )
-    reasons += [f"{count} record(s) left out: {reason}" for reason, count in source.reasons.items()]
-    raise DataError(f"{source.url}: nothing that can be used: {'; '.join(reasons) or 'no record'}")
-
-
-def _few(names: Iterable[str]) -> str:
-    """The first names in order, and how many more there are."""
-    ordered = sorted(names)
-    more = len(ordered) - MAX_NAMES
-    return ", ".join(ordered[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _summary(report: RunReport, source: Source, journal: BaseJournal, models: Models, console: Console) -> None:

@@ -22,7 +22,7 @@ HOP_N = 4  # grid samples per hop, 0.1 s
 
 Float = npt.NDArray[np.float64]
 Samples = tuple[Float, npt.NDArray[np.bool_]]  # of one sensor, with their mask: (3, n) each
-Kind = Literal["sta_lta", "onset"]
+Kind = Literal["sta_lta", "onset", "given"]
 Phase = Literal["P", "S"]
 
 

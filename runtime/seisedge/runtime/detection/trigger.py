@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.config import TriggerConfig
-from seisedge.runtime.detection.opener import HOP_N, TRIGGER_GRID, Float, Onset, Opener, OpenerState, Samples
+from seisedge.runtime.detection.opener import HOP_N, TRIGGER_GRID, Float, Kind, Onset, Opener, OpenerState, Samples
 from seisedge.runtime.timeline.timeline import Timeline
 
 HALF_TAPS = 20  # reach of the high-pass to either side, 0.5 s
@@ -84,7 +84,7 @@ def _moving_sum(x: Float, width: int) -> Float:
 class Trigger(Opener):
     """Scans a timeline for onsets; `scanned_hop` is the first hop that is not yet scanned."""
 
-    kind = "sta_lta"
+    kind: Kind = "sta_lta"
 
     def __init__(self, timeline: Timeline, settings: TriggerConfig, *, align: int = 1, before: int = 0) -> None:
         """align: hops in whole groups of this many, see `advance`. before: hops before the new ones in `Ratios`."""

@@ -25,7 +25,7 @@ from seisedge.runtime.sources import Source
 from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.run_report import RunReport
-from seisedge.runtime.station.station import Station
+from seisedge.runtime.station.station import OpenerMaker, Station
 
 if TYPE_CHECKING:
     from seisedge.runtime.snippets import Recorder
@@ -74,6 +74,7 @@ class Loop:
     health: is called for every packet and every tick.
     backlog: measures how far a live run is behind its stream, and decides whether windows are dropped.
     max_stations: largest number of stations that `default` is used for; the packets of further ones are counted.
+    opener: see `Station`.
     metadata: StationXML for all stations; takes precedence over the file that a station file names. A missing channel
         or epoch raises in a run over files and is logged in a live run, where it must not stop other stations.
     recorder: keeps the records of the stations, for snippets and archives.
@@ -96,6 +97,7 @@ class Loop:
         max_stations: int = MAX_STATIONS,
         recorder: Recorder | None = None,
         observer: Observer | None = None,
+        opener: OpenerMaker | None = None,
     ) -> None:
         self._models = models
         self._observer = observer
@@ -110,6 +112,7 @@ class Loop:
         self._metadata = metadata
         self._max_stations = max_stations
         self._recorder = recorder
+        self._opener = opener
         self._stopped = False
         self._collected: dict[str, list[tuple[Packet, bytes]]] = {}  # packets of a file, with their records
         self.report = RunReport()
@@ -129,6 +132,12 @@ class Loop:
 
     def run(self, source: Source, *, idle_exit_s: float | None = None) -> RunReport:
         """Read the source to its end. idle_exit_s: also end after so many seconds without a packet."""
+        for _ in self.steps(source, idle_exit_s=idle_exit_s):
+            pass
+        return self.report
+
+    def steps(self, source: Source, *, idle_exit_s: float | None = None) -> Iterator[None]:
+        """As `run`, step by step: pauses whenever the sinks may have received lines. Closing it ends the run."""
         began_ns = arrival_ns = taken_ns = monotonic_ns()
         pending: dict[str, Station] = {}
         packet: Packet | None = None
@@ -146,6 +155,7 @@ class Loop:
                     self.backlog.clear()
                     self._step(pending, packet, source, taken_ns)
                     watch.end()
+                    yield
                     if idle_exit_s is not None and monotonic_ns() - arrival_ns > idle_exit_s * NS_PER_S:
                         logger.info("%s: no packet for %g s; the run ends", source.url, idle_exit_s)
                         break
@@ -171,12 +181,13 @@ class Loop:
                     samples = 0
                 watch.end()
                 self.backlog.rest()
+                if not pending:
+                    yield
             self._step(pending, packet, source, taken_ns)
             self._take_collected(source)
-            self._end(source)
+            yield from self._end(source)
         finally:
             self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S
-        return self.report
 
     def _note(self, packet: Packet, source: Source) -> None:
         """Pass a packet of a station to those who only observe."""
@@ -185,13 +196,14 @@ class Loop:
         if not source.back_pressure:
             self.backlog.take(packet, source.idle_ns)
 
-    def _end(self, source: Source) -> None:
-        """Close the events, unless a later run resumes them, and store everything."""
+    def _end(self, source: Source) -> Iterator[None]:
+        """Close the events, unless a later run resumes them, and store everything; pauses after each station."""
         if not (self._stopped and self._journal.durable):
             for station in self.report.stations.values():
                 drafts = self._drafts(station, station.finish(), source)
                 self._emit_all(drafts, None, source, monotonic_ns())
                 self._journal.record_state(station)  # its events are closed; a later run must not resume them
+                yield
         self._journal.flush()
         if self._recorder is not None:
             self._recorder.finish(ended=not self._stopped)
@@ -219,6 +231,7 @@ class Loop:
                 lambda: self.backlog.drops(key, max_behind_s),
                 metadata=self._metadata,
                 strict=strict,
+                opener=self._opener,
             )
             if self._observer is not None:
                 station.on_block = self._observer.note_block

@@ -40,6 +40,8 @@ from seisedge.runtime.timeline.track import GridSpec
 
 logger = logging.getLogger(__name__)
 
+OpenerMaker = Callable[[Timeline], Opener]
+
 LONG_GAP_S = 30.0  # on top of the time that the timeline waits for a component
 
 SLOW_SHARE = 0.8  # part of the Nyquist frequency that the trigger uses of a slow channel
@@ -68,10 +70,12 @@ class Station:
         *,
         metadata: StationXml | None = None,
         strict: bool = False,
+        opener: OpenerMaker | None = None,
     ) -> None:
         """drops: True where the window that is due is to be skipped; see `Backlog.drops`.
 
-        metadata, strict: see `Sensors`. Raises InputError, see `check_opener`.
+        metadata, strict: see `Sensors`. opener: makes what opens events; None: as the settings state.
+        Raises InputError, see `check_opener`.
         """
         self._opener_kind = check_opener(config, models, mode)
         check_prevalence(config, models)
@@ -91,6 +95,7 @@ class Station:
         self.used = False  # a sample has reached a timeline that a trigger or a model looks at
         self._drops = drops
         self.on_block: Callable[[str, int, npt.NDArray[np.float32]], None] | None = None  # see `OnsetDetector`
+        self._make_opener = opener
         self._build_rate_hz = 0.0
         self._timelines: dict[GridSpec, Timeline] = {}
         self._carried: dict[GridSpec, dict[str, TrackCounters]] = {}  # counters of earlier timelines, by component
@@ -336,6 +341,11 @@ class Station:
         return list(self._timelines.values())
 
     @property
+    def sampling_rate_hz(self) -> float:
+        """Rate of the packet for which the timelines were built; 0 before it."""
+        return self._build_rate_hz
+
+    @property
     def refusals(self) -> dict[str, str]:
         """Channels that are not used, with the reason."""
         return self._unused | self.channels.reasons
@@ -414,7 +424,11 @@ class Station:
         elif SLOW_SHARE * rate_hz / 2 >= highpass_hz + TRIGGER_HEADROOM_HZ:
             return True
         else:
-            why = f"{rate_hz:g} Hz is too slow for a trigger above {highpass_hz:g} Hz"
+            lowest_hz = 2 * (highpass_hz + TRIGGER_HEADROOM_HZ) / SLOW_SHARE
+            why = (
+                f"{rate_hz:g} Hz is too slow for a trigger above {highpass_hz:g} Hz; the lowest usable sampling rate "
+                f"is {lowest_hz:g} Hz"
+            )
         name = str(packet.source_id)
         if name not in self._unused:
             self._unused[name] = why
@@ -473,6 +487,8 @@ class Station:
     def _opener(self, timeline: Timeline) -> Opener:
         """The onset detector where it is configured and the channels carry its band, else the classic trigger."""
         settings, engine = self._config.trigger, self._models.onset
+        if self._make_opener is not None:
+            return self._make_opener(timeline)
         if self._opener_kind == "onset" and engine is not None and timeline.spec == TRIGGER_GRID:
             every_block = self._mode_name == "continuous"
             detector = OnsetDetector(timeline, engine, settings.p_threshold, every_block=every_block)

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +32,13 @@ LIMIT_S = 480.0
 DRY_LIMITS = 20  # times as long where no card is paid for
 RECIPES = ("event-type", "magnitude", "onset")  # of the shipped models
 PACKAGES = (  # with what they need themselves, but without numpy and torch, which a machine with torch has
-    "click", "msgspec", "pymseed", "onnxruntime", "flatbuffers", "protobuf", "packaging", "h5py", "scipy",
+    "click", "msgspec", "pymseed", "cffi", "pycparser", "onnxruntime", "flatbuffers", "protobuf", "packaging",
+    "h5py", "scipy",
     "obspy", "lxml", "sqlalchemy", "decorator", "requests", "urllib3", "certifi", "idna", "charset-normalizer",
     "matplotlib", "contourpy", "cycler", "fonttools", "kiwisolver", "pillow", "pyparsing", "python-dateutil", "six",
     "onnx", "onnxscript", "onnx-ir", "ml-dtypes", "pytest", "pluggy", "iniconfig", "pygments",
     "seisbench", "pandas", "tqdm", "nest-asyncio", "bottleneck", "pycuda", "pytools", "platformdirs", "siphash24",
+    "setuptools", "wheel",  # pycuda is built on the machine with the card
 )  # fmt: skip
 ROOTS = ("runtime", "train", "export", ".")
 
@@ -75,6 +78,14 @@ def steps(device: str, dry: bool, folder: Path) -> list[Step]:
         command = [python, "-m", "seisedge.cli", "train", recipe, "--data", "datasets", "--device", device]
         found.append(Step(f"Recipe {recipe}, to the end", [*command, "-o", str(folder / recipe), *few], 120))
     return found
+
+
+def chosen(found: list[Step], words: list[str] | None) -> list[Step]:
+    """The steps with one of these words in their title; all without words. Exits where a word fits none."""
+    for word in words or []:
+        if not any(word.lower() in step.title.lower() for step in found):
+            sys.exit(f"--only {word}: no such step; the steps are: {'; '.join(step.title for step in found)}")
+    return [step for step in found if not words or any(word.lower() in step.title.lower() for word in words)]
 
 
 def run(step: Step, limit_s: float) -> tuple[str, float, list[str]]:
@@ -151,11 +162,16 @@ def install(wheels: Path, folder: Path) -> None:
     """Install the packages into a folder, without a network; pycuda is built with the nvcc that is there, if any."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(folder)]
     subprocess.run([*pip, *sorted(map(str, wheels.glob("*.whl")))], check=True)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    described = folder / f"{project['name']}-{project['version']}.dist-info"  # seisedge asks for its own version
+    described.mkdir()
+    text = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    (described / "METADATA").write_text(text, encoding="utf-8")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), str(folder)]))
     for source in sorted(wheels.glob("*.tar.gz")):
         done = subprocess.run([*pip, "--no-build-isolation", str(source)], check=False)
         if done.returncode:
             print(f"{source.name}: cannot be built here; what needs it is left out", flush=True)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), str(folder)]))
 
 
 def main() -> None:
@@ -167,6 +183,7 @@ def main() -> None:
         "--collect", type=Path, metavar="DIR", help="only download the wheels that a bare machine lacks"
     )
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="install these wheels first")
+    parser.add_argument("--only", action="append", metavar="WORD", help="only steps with this in the title; repeatable")
     arguments = parser.parse_args()
     if arguments.collect:
         command = [
@@ -184,12 +201,13 @@ def main() -> None:
     began, device = time.monotonic(), "cpu" if arguments.dry else "cuda"
     longer = DRY_LIMITS if arguments.dry else 1
     with tempfile.TemporaryDirectory(prefix="seisedge-gpu-") as name:
+        plan = chosen(steps(device, arguments.dry, Path(name)), arguments.only)
         if arguments.wheels:
             install(arguments.wheels, Path(name) / "packages")
         date = time.strftime("%Y-%m-%d", time.gmtime())
         lines = [f"# {'Dry run' if arguments.dry else 'NVIDIA card'}, {date}", "", *machine_lines(device)]
         failed = 0
-        for step in steps(device, arguments.dry, Path(name)):
+        for step in plan:
             left_s = longer * LIMIT_S - (time.monotonic() - began)
             outcome, seconds, output = (
                 run(step, min(longer * step.limit_s, left_s)) if left_s > 1 else ("no time left", 0.0, [])

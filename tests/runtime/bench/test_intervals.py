@@ -9,6 +9,7 @@ from scipy import stats  # type: ignore[import-untyped]  # scipy publishes no ty
 from seisedge.runtime.bench.intervals import (
     beta_cdf,
     between_rounds,
+    correlation,
     holm,
     independent_samples,
     min_samples,
@@ -64,18 +65,58 @@ def test_nine_of_ten_repetitions_lie_in_the_interval() -> None:
     reports = np.exp(random.normal(0.0, 0.3, (600, 10)))
     inside = 0
     for first, second in zip(reports[::2], reports[1::2], strict=True):
-        interval, later = between_rounds(first.tolist()), between_rounds(second.tolist())
+        interval, later = (between_rounds(each.tolist(), drift=0.0) for each in (first, second))
         assert interval is not None and later is not None
         inside += interval.low <= later.value <= interval.high
     assert 0.92 < inside / 300 < 0.98
     assert between_rounds([1.0]) is None
     steady = between_rounds([2.0, 2.0, 2.0])
-    assert steady is not None and (steady.low, steady.high) == pytest.approx((2.0, 2.0))
+    assert steady is not None and steady.half_width == pytest.approx(math.sqrt(2) * 1.96 * 0.06, rel=0.02)
+    alone = between_rounds([2.0, 2.0, 2.0], drift=0.0)
+    assert alone is not None and (alone.low, alone.high) == pytest.approx((2.0, 2.0))
+
+
+def _alternating(values: np.ndarray) -> np.ndarray:
+    """In an order without positive correlation: the smallest, the largest, the second smallest …"""
+    ordered, half = np.sort(values), len(values) // 2
+    return np.stack([ordered[:half], ordered[::-1][:half]], axis=1).ravel()
+
+
+def _drifting(random: np.random.Generator, reports: int) -> np.ndarray:
+    """(reports, 10): logarithms of rounds of which each keeps half of the deviation of the one before."""
+    rounds = np.zeros((reports, 30))
+    noise = random.normal(0.0, 0.3, rounds.shape)
+    for k in range(1, 30):
+        rounds[:, k] = 0.5 * rounds[:, k - 1] + noise[:, k]
+    return rounds[:, 20:]
+
+
+def test_correlation_of_consecutive_rounds() -> None:
+    random = np.random.default_rng(4)
+    found = [correlation(rounds.tolist()) for rounds in _drifting(random, 500)]
+    assert np.median(found) == pytest.approx(0.5, abs=0.1)
+    alone = [correlation(rounds.tolist()) for rounds in random.normal(0.0, 0.3, (500, 10))]
+    assert np.median(alone) < 0.1 and min(alone) >= 0
+    assert correlation([1.0, 1.0, 1.0]) == 0 and correlation(list(range(100))) == 0.8
+    assert correlation(_alternating(random.normal(size=10)).tolist()) == 0
+
+
+def test_correlated_rounds_do_not_make_the_interval_too_narrow() -> None:
+    """Without the correlation 75 % of the later reports lie inside, and one in four of equal builds is "changed"."""
+    inside = changed = 0
+    logs = _drifting(np.random.default_rng(5), 400)
+    for first, second in zip(np.exp(logs[::2]).tolist(), np.exp(logs[1::2]).tolist(), strict=True):
+        interval, later = (between_rounds(each, drift=0.0) for each in (first, second))
+        change = unpaired_change(first, second)
+        assert interval is not None and later is not None and change is not None
+        inside += interval.low <= later.value <= interval.high
+        changed += change.p_value < 0.05
+    assert inside / 200 > 0.84 and changed / 200 < 0.15
 
 
 def test_changes_as_scipy() -> None:
     random = np.random.default_rng(3)
-    old, new = np.exp(random.normal(0, 0.1, 12)), np.exp(random.normal(0.1, 0.2, 10))
+    old, new = np.exp(_alternating(random.normal(0, 0.1, 12))), np.exp(_alternating(random.normal(0.1, 0.2, 10)))
     change = unpaired_change(old.tolist(), new.tolist())
     welch = stats.ttest_ind(np.log(new), np.log(old), equal_var=False)
     interval = welch.confidence_interval(0.95)

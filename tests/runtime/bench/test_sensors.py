@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from seisedge.runtime.bench.disturbance import Sampler, power_mode, summarise
+from seisedge.runtime.bench.model import energy_of
 from seisedge.runtime.bench.power import open_meter
 
 RAILS = {  # of an INA3221: label, mV, mA
@@ -174,3 +175,45 @@ def test_power_mode_without_nvpmodel(tmp_path: Path) -> None:
     assert power_mode(tmp_path) is None
     _write(tmp_path, {"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "schedutil"})
     assert power_mode(tmp_path) == "schedutil"
+
+
+@pytest.mark.parametrize("name", [*RAILS, "x86 with RAPL"])
+def test_a_run_on_each_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """60 s of idling and 60 s of 3,000 inferences at twice the power, with throttling in the middle of the second."""
+    rapl = tmp_path / "sys/class/powercap/intel-rapl:0"
+    _write(tmp_path, CALM)
+    if name in RAILS:
+        _board(tmp_path, name)
+    else:
+        _write(rapl, {"name": "package-0", "energy_uj": 990_000_000, "max_energy_range_uj": 999_999_999})
+    watts = next((value for word, value in TOTAL_W.items() if word in name), 20.0)
+    now_s = [0.0]
+    monkeypatch.setattr("seisedge.runtime.bench.disturbance.time.monotonic", lambda: now_s[0])
+    sampler = Sampler(tmp_path, name)
+
+    def run(power_w: float, throttled_at_s: float | None = None) -> dict[str, Any]:
+        samples = [sampler.read()]
+        for _ in range(60):
+            now_s[0] += 1.0
+            if name not in RAILS:
+                energy_uj = int((rapl / "energy_uj").read_text()) + round(power_w * 1e6)
+                _write(rapl, {"energy_uj": energy_uj % 1_000_000_000})
+            if now_s[0] == throttled_at_s:
+                _write(tmp_path, {"sys/class/hwmon/hwmon2/oc1_event_cnt": 5})
+            samples.append(sampler.read())
+        return summarise(samples)
+
+    idle = run(watts)
+    assert idle["joules"] == pytest.approx(60 * watts) and idle["marks"] == [] and idle["power_mode"] == "15W"
+    for path in (tmp_path / "sys/class/hwmon").glob("*/curr*_input"):
+        path.write_text(str(2 * int(path.read_text())), encoding="utf-8")
+    for path in (tmp_path / "sys/class/hwmon").glob("*/power1_input"):
+        path.write_text(str(2 * int(path.read_text())), encoding="utf-8")
+    sampler.read()
+    busy = run(2 * watts, throttled_at_s=90.0)
+    assert [mark.split()[0] for mark in busy["marks"]] == ["throttle_events"]
+    meter = sampler.meter
+    energy = energy_of(busy, 3000, idle["joules"] / idle["seconds"], meter.source, list(meter.rails))
+    assert energy.gross_mj == pytest.approx(60 * 2 * watts / 3000 * 1e3)
+    assert energy.above_idle_mj == pytest.approx(60 * watts / 3000 * 1e3)
+    assert energy.source == ("RAPL" if name not in RAILS else "INA238" if "Thor" in name else "INA3221")

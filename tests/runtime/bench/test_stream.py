@@ -124,6 +124,37 @@ def test_search_finds_the_largest_number_and_confirms_it() -> None:
     assert none.stations is None and [trial.stations for trial in none.trials] == [3, 1]
 
 
+def test_search_goes_on_where_few_stations_have_no_event() -> None:
+    """Quiet data: one event per run for every 100 stations. A box that carries 700."""
+
+    def quiet(plan: StreamPlan) -> StreamRun:
+        return made_stream_run(latencies_ms=[5.0 if plan.stations <= 700 else 200.0] * (plan.stations // 100))
+
+    found = find_max(replace(PLAN, stations=10), "quiet", 100.0, lambda line: None, quiet)
+    assert found.stations is not None and 700 / 1.1 <= found.stations <= 700
+    never = find_max(PLAN, "quiet", 100.0, lambda line: None, lambda plan: made_stream_run(latencies_ms=[]))
+    assert never.stations is None and "longer --duration" in never.trials[-1].reason
+
+
+def test_search_repeats_an_invalid_run() -> None:
+    """A machine on which every second run is invalid, and one on which every run of more than 300 stations is."""
+    runs: list[int] = []
+
+    def often(plan: StreamPlan) -> StreamRun:
+        runs.append(plan.stations)
+        invalid = ["the digitizer was up to 90 ms late"] if len(runs) % 2 else []
+        return made_stream_run([5.0 if plan.stations <= 700 else 200.0] * 200, invalid=invalid)
+
+    found = find_max(PLAN, "swarm", 100.0, lambda line: None, often)
+    assert found.stations is not None and 700 / 1.1 <= found.stations <= 700
+
+    def slow(plan: StreamPlan) -> StreamRun:
+        return made_stream_run(invalid=["the digitizer was up to 90 ms late"] if plan.stations > 300 else [])
+
+    found = find_max(PLAN, "swarm", 100.0, lambda line: None, slow)
+    assert found.stations is not None and 300 / 1.1 <= found.stations <= 300
+
+
 def test_outputs_name_invalid_runs_and_show_each_stage() -> None:
     runs = [made_stream_run(), made_stream_run(invalid=["the digitizer was up to 90 ms late"])]
     report = made_stream_report(runs)
@@ -135,6 +166,12 @@ def test_outputs_name_invalid_runs_and_show_each_stage() -> None:
         assert "host to device" in text and "all at once" in text
     page = stream_html.page(report)
     assert page.count("<svg") == 4 and "INVALID" in page and "<script" not in page
+
+
+def test_figures_of_no_valid_run_and_of_no_event() -> None:
+    late = made_stream_run(invalid=["the digitizer was up to 90 ms late"])
+    figures = [row_of("quiet", 10, together=False, runs=[run]).figures for run in (late, made_stream_run([]))]
+    assert [figure["p99"].reason for figure in figures] == ["no run is valid", "a run has no event"]
 
 
 def test_a_slow_station_has_readable_columns() -> None:

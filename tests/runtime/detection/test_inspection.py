@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.fakes import T0_NS, packet
@@ -243,3 +246,33 @@ def test_a_trigger_by_an_earthquake_with_a_spike_is_no_artefact() -> None:
     onset = trigger.scan()[0]
     assert artefact_of(trigger, onset.hop, onset.hop, onset.hop + 20) == "spike"
     assert artefact_of(trigger, onset.hop, onset.hop + 10, onset.hop + 30) is None
+
+
+def test_a_prepared_window_is_the_same_and_inspects_only_its_last_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step, a spike, a constant value and a gap; samples arrive while the event is open."""
+    traces = NOISE.copy()
+    traces[0, 3000:] += 5000
+    traces[1, 4100] += 90_000
+    traces[2, 5000:6000] = 7
+    inspected: list[int] = []
+    inspect = Inspector._inspect
+
+    def counted(self: Inspector, component: str, k0: int, valid: np.ndarray) -> Iterator[Any]:
+        inspected.append(k0)
+        return inspect(self, component, k0, valid)
+
+    monkeypatch.setattr(Inspector, "_inspect", counted)
+    timeline = Timeline("XX.STA", TRIGGER_GRID, raw_keep_s=200.0)
+    prepared, k0 = Inspector(timeline), timeline.k_at(T0_NS) + 40 * 20
+    for n in range(0, traces.shape[1], 400):
+        for row, component in enumerate("ZNE"):
+            if not (row == 0 and 4000 <= n < 4800):
+                timeline.add(component, packet(traces[row, n : n + 400].astype(np.int32), n / 100, f"HH{component}"))
+        prepared.prepare(k0)
+        if n % 1200 == 0 and timeline.ready_k > k0:
+            inspected.clear()
+            found = prepared.window(k0, timeline.ready_k, k0 + 100)
+            assert len(inspected) <= 3 * 3  # the last block, and those near the gap
+            fresh = Inspector(timeline).window(k0, timeline.ready_k, k0 + 100)
+            assert np.array_equal(found.mask, fresh.mask) and found.remarks == fresh.remarks
+    assert len(found.remarks) == 3

@@ -261,3 +261,40 @@ def test_all_samples_are_kept_unless_they_may_be_dropped() -> None:
         _put(segment, index, 500, counters)
     assert segment.first == 0
     assert _indices(segment, 0, 9000) == list(range(9000))
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.array([2**31 - 1, -(2**31), 2**24 + 1], dtype=np.int32),
+        np.array([2**40 + 1, -5, 0], dtype=np.int64),
+        np.array([0.1, -1e11, 2.5], dtype=np.float64),
+        np.array([0.1, 16_777_215.0, -2.5], dtype=np.float32),
+    ],
+    ids=["int32", "int64", "float64", "float32"],
+)
+@pytest.mark.parametrize("follows", [True, False])
+def test_samples_of_every_type_are_kept_exactly(samples: np.ndarray, follows: bool) -> None:
+    """Also behind 32-bit counts, and with them."""
+    segment, counters = Segment(T0_NS, 100.0), TrackCounters()
+    before = np.array([2**31 - 1, 7], dtype=np.int32)
+    segment.put(0, before, counters)
+    segment.settle(0, counters)
+    segment.put(2 if follows else 4, samples, counters)
+    segment.put(8, before, counters)
+    x, ok = segment.view(0, 10)
+    assert x.dtype == np.float64
+    assert x[ok].tolist() == [float(value) for part in (before, samples, before) for value in part]
+
+
+def test_samples_that_are_dropped_change_no_later_one() -> None:
+    segment, counters = Segment(T0_NS, 100.0), TrackCounters()
+    for index in range(0, 60_000, 700):
+        if index % 2100:
+            _put(segment, index, 700, counters)
+            segment.settle(300, counters)
+            segment.forget(segment.settled - 6500)
+        low = max(segment.settled - 6500, 0)
+        expected = [n for n in range(low, segment.end) if n // 700 % 3]
+        assert _indices(segment, low, segment.end) == expected
+    assert len(segment._x) < 10_000

@@ -221,17 +221,52 @@ def test_a_missing_sample_is_a_gap_and_no_drift() -> None:
     assert timeline.tracks["Z"].counters == TrackCounters(samples=3999, gaps=1, gap_samples=1)
 
 
+def _buffers(timeline: Timeline) -> int:
+    """Bytes of the buffers for samples."""
+    segments = [track._segment for track in timeline.tracks.values() if track._segment is not None]
+    own = timeline._wave.nbytes + timeline._valid.nbytes
+    return own + sum(segment._x.nbytes + segment._ok.nbytes for segment in segments)
+
+
 def test_memory_is_bounded_over_a_day() -> None:
     timeline = _timeline(components="Z")
     x = burst(60, [])
-    timeline.add("Z", packet(x, 0))
-    size = timeline._wave.nbytes
-    for minute in range(1, 1440):
+    for minute in range(1440):
         timeline.add("Z", packet(x, 60.0 * minute))
         timeline.window(timeline.ready_k - 1, timeline.ready_k)
         timeline.seen()
-    assert timeline._wave.nbytes == size
-    assert len(timeline.tracks["Z"]._segment._x) < 100 * 300  # type: ignore[union-attr]
+        if minute == 10:
+            size = _buffers(timeline)
+    assert _buffers(timeline) == size
+    assert timeline._wave.shape[1] <= 40 * (180 + 60) * 1.25
+    assert len(timeline.tracks["Z"]._segment._x) <= 100 * 2 * 60 * 1.25  # type: ignore[union-attr]
+
+
+def _live(timeline: Timeline, start_s: int, end_s: int, components: str = "ZNE") -> None:
+    x = np.arange(400, dtype=np.int32)
+    for second in range(start_s, end_s, 4):
+        for component in components:
+            timeline.add(component, packet(x, second, f"HH{component}"))
+        timeline.window(timeline.ready_k - 1, timeline.ready_k)
+        timeline.seen()
+
+
+def test_a_live_station_needs_less_than_300_kib_of_samples() -> None:
+    """65 s as recorded and 180 s of outputs, 5 bytes each, and the spare length of the buffers."""
+    timeline = _timeline(raw_keep_s=65.0)
+    _live(timeline, 0, 1200)
+    assert _buffers(timeline) < 300 * 1024
+
+
+def test_buffers_shrink_again_after_a_component_was_late() -> None:
+    timeline = _timeline(raw_keep_s=65.0, max_wait_s=600.0)
+    _live(timeline, 0, 4)
+    _live(timeline, 4, 560, components="ZN")
+    grown = _buffers(timeline)
+    assert grown > 800 * 1024  # Z and N wait for E
+    _live(timeline, 4, 560, components="E")
+    _live(timeline, 560, 1600)
+    assert _buffers(timeline) < 300 * 1024
 
 
 @pytest.mark.parametrize("rate_hz", [20.0, 40.0, 50.0, 100.0, 33.3])

@@ -1,7 +1,9 @@
 """Statistics of a latency report. What they mean is stated in docs/bench.md; a station has no scipy.
 
 Successive latencies of one process are correlated, and each process has a speed of its own. Intervals are therefore
-computed between rounds (fresh processes), from one value a round, on the logarithm of the latency.
+computed between rounds (fresh processes), from one value a round, on the logarithm of the latency. Rounds that follow
+each other within seconds are correlated too, because other work on the machine lasts longer than a round; the standard
+error of their mean is widened for it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,11 @@ from itertools import pairwise
 CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
 POWER = 0.8  # of the smallest detectable change
+# What changes between two measurements and is not seen within either, such as other work that lasts for minutes:
+# standard deviation of the logarithm, from repeated reports (benchmarks/results/2026-11-29-coverage.md).
+DRIFT = 0.06
+MAX_CORRELATION = 0.8  # of consecutive rounds; above it ten rounds say nothing about their mean
+NORMAL = 1.959964  # quantile of the normal distribution for `CONFIDENCE`
 TINY = 1e-300
 
 
@@ -78,22 +85,41 @@ def independent_samples(rounds: Sequence[Sequence[float]], share: float) -> floa
     return total * (1 - r) / (1 + r)
 
 
-def between_rounds(values: Sequence[float]) -> Interval | None:
-    """Geometric mean of one positive value per round, and its interval; None for fewer than two rounds."""
+def between_rounds(values: Sequence[float], drift: float = DRIFT) -> Interval | None:
+    """Geometric mean of one positive value per round, and its interval; None for fewer than two rounds.
+
+    values: in the order of the rounds. drift: see `DRIFT`; 0 for what the rounds alone tell.
+    """
     if len(values) < 2 or min(values) <= 0:
         return None
-    mean, variance = _moments([math.log(value) for value in values])
-    half = t_quantile(1 - TAIL, len(values) - 1) * math.sqrt(2 * variance / len(values))
+    mean, error = _mean_and_error([math.log(value) for value in values])
+    half = math.sqrt(2) * math.hypot(t_quantile(1 - TAIL, len(values) - 1) * error, NORMAL * drift)
     return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
 
 
+def correlation(values: Sequence[float]) -> float:
+    """Correlation of consecutive values, 0 to `MAX_CORRELATION`.
+
+    The estimate from n values is too small by about (1 + 4 r) / n (Marriott and Pope, 1954); that is added.
+    """
+    mean, variance = _moments(values)
+    if variance == 0:
+        return 0.0
+    n = len(values)
+    r = math.fsum((a - mean) * (b - mean) for a, b in pairwise(values)) / (variance * (n - 1))
+    return min(max(r + (1 + 4 * max(r, 0.0)) / n, 0.0), MAX_CORRELATION)
+
+
 def unpaired_change(old: Sequence[float], new: Sequence[float]) -> Change | None:
-    """Change from the rounds of one report to those of another, by Welch's test; None for fewer than two rounds."""
+    """Change from the rounds of one report to those of another, by Welch's test; None for fewer than two rounds.
+
+    The rounds of each are in the order in which they were made.
+    """
     if min(len(old), len(new)) < 2 or min(*old, *new) <= 0:
         return None
-    old_mean, old_variance = _moments([math.log(value) for value in old])
-    new_mean, new_variance = _moments([math.log(value) for value in new])
-    a, b = old_variance / len(old), new_variance / len(new)
+    old_mean, old_error = _mean_and_error([math.log(value) for value in old])
+    new_mean, new_error = _mean_and_error([math.log(value) for value in new])
+    a, b = old_error**2, new_error**2
     freedom = (a + b) ** 2 / (a**2 / (len(old) - 1) + b**2 / (len(new) - 1)) if a + b > 0 else len(old) + len(new) - 2.0
     return _change(new_mean - old_mean, math.sqrt(a + b), freedom)
 
@@ -172,6 +198,13 @@ def _change(difference: float, error: float, freedom: float) -> Change:
     detectable = half + t_quantile(POWER, freedom) * error
     low, high = math.expm1(difference - half), math.expm1(difference + half)
     return Change(math.expm1(difference), low, high, min(p_value, 1.0), math.expm1(detectable))
+
+
+def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """The mean and its standard error, with the correlation of consecutive values."""
+    mean, variance = _moments(values)
+    r = correlation(values)
+    return mean, math.sqrt(variance / len(values) * (1 + r) / (1 - r))
 
 
 def _moments(values: Sequence[float]) -> tuple[float, float]:

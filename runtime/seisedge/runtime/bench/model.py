@@ -21,10 +21,11 @@ import numpy as np
 
 from seisedge.runtime import machine
 from seisedge.runtime.bench.disturbance import LIMITS, Sampler
+from seisedge.runtime.bench.intervals import DRIFT, between_rounds, percentile
 from seisedge.runtime.bench.processes import cached_share, measure_peak, run_round
 from seisedge.runtime.bench.report import (
+    SHARES,
     Energy,
-    Figure,
     Model,
     Peak,
     Roof,
@@ -45,7 +46,11 @@ LEAST_SAMPLES = 3  # of a paced row in a round
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured, and for how long. row_s: of a row in a round, at least; paced rows have `LEAST_SAMPLES`."""
+    """What is measured, and for how long. row_s: of a row in a round, at least; paced rows have `LEAST_SAMPLES`.
+
+    spacing_s: from the start of a round to that of the next, at least: rounds that follow at once meet the same other
+    work on the machine.
+    """
 
     engines: Sequence[str]
     batches: Sequence[int] = (1,)
@@ -56,6 +61,7 @@ class Plan:
     seconds: float = 300.0
     row_s: float = 1.0
     width: float = 0.1
+    spacing_s: float = 5.0
     warm_up: int = 20
     slow_us: float = 0.0  # added to each inference, for experiments
     engine_cache: Path | None = None
@@ -80,8 +86,10 @@ class Plan:
         """The method, for the report."""
         return {
             "rounds": f"{self.rounds} fresh processes at least, {self.max_rounds} at most, {self.seconds:g} s at most",
-            "stop": f"95 % interval of the p99 of each back-to-back row within {self.width:.0%}",
+            "stop": f"95 % interval of the p99 of each back-to-back row within {self.width:.0%}, without the drift",
+            "drift": f"{DRIFT:.0%} between one measurement and the next is part of each interval",
             "row_s": self.row_s,
+            "spacing_s": self.spacing_s,
             "warm_up": f"{self.warm_up} inferences per row and round, 2 where paced; not counted",
             "interval": "95 %, for a repetition of the whole measurement with as many rounds",
             "order": "settings take turns within each round; the rows of a round in random order",
@@ -129,6 +137,7 @@ def measure(
         idle = _idle(sampler) if not sampler.meter.reason else None
         began, number = monotonic(), 0
         while waiting := [item for item in running if not item.stopped]:
+            sleep(max(began + number * plan.spacing_s - monotonic(), 0.0))
             number += 1
             for item in waiting:
                 _add_round(item, plan, sampler, number)
@@ -193,8 +202,7 @@ def _why_stop(item: _Running, plan: Plan, elapsed: float) -> str:
     widths = []
     for k, row in enumerate(plan.rows()):
         if row["pace_ms"] == 0:
-            figure = figures_of([result["rows"][k]["samples_ns"] for result in item.results], row["batch"])["p99"]
-            widths.append(_half_width(figure))
+            widths.append(_half_width([result["rows"][k]["samples_ns"] for result in item.results], row["batch"]))
     widest = max(widths, default=0.0)
     if widest <= plan.width:
         return f"p99 known within {widest:.1%} after {count} rounds" if widths else f"{count} rounds made"
@@ -204,10 +212,12 @@ def _why_stop(item: _Running, plan: Plan, elapsed: float) -> str:
     return f"limit of {plan.seconds:g} s, {known}" if elapsed >= plan.seconds else ""
 
 
-def _half_width(figure: Figure) -> float:
-    if figure.value is None or figure.low is None or figure.high is None:
+def _half_width(rounds: Sequence[Sequence[int]], batch: int) -> float:
+    """Half width of the interval of p99, as a share of it, without the drift that further rounds do not reduce."""
+    if figures_of(rounds, batch)["p99"].value is None:
         return float("inf")
-    return (figure.high - figure.low) / 2 / figure.value
+    interval = between_rounds([percentile(sorted(samples), SHARES["p99"]) for samples in rounds], drift=0.0)
+    return float("inf") if interval is None else interval.half_width
 
 
 def _setting(item: _Running, plan: Plan, sampler: Sampler, idle_w: float | None, peak: Peak) -> Setting:

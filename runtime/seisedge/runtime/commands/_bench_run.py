@@ -39,6 +39,7 @@ def run_models(models: tuple[Path, ...], options: dict[str, Any], log: Callable[
         seconds=options["seconds"],
         row_s=options["row_s"],
         width=options["width"],
+        spacing_s=options["spacing"],
         engine_cache=options["engine_cache"],
     )
     engines = list({engine.sha256: engine for engine in map(open_engine, paths)}.values())

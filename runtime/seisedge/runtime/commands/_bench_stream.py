@@ -35,6 +35,8 @@ QUIET_EVENTS_PER_HOUR = 4.0
 QUIET_SPARE_H = 0.5  # of data beyond the duration, so that the stations begin at different places
 STATION = "PB.B918"
 CONFIRM = 3
+MAX_INVALID = 3  # invalid runs of a number of stations
+NO_EVENT = "no event in the run; a longer --duration is needed"
 NARROW = 1.1  # a search ends when the smallest failure is at most this many times the largest success
 LARGEST = 20_000
 
@@ -101,19 +103,27 @@ def find_max(
     log: Callable[[str], None],
     run: Callable[[StreamPlan], StreamRun] = run_stream,
 ) -> Search:
-    """The largest number of stations within the limit: doubled until one fails, then halved, then confirmed."""
+    """The largest number of stations within the limit: doubled until one fails, then halved, then confirmed.
+
+    A run without an event does not stop the search, but it confirms nothing. An invalid run says nothing about the
+    station: it is repeated, and fails if it is invalid `MAX_INVALID` times.
+    """
     trials: list[Trial] = []
 
-    def passes(stations: int) -> bool:
-        trial = judge(run(replace(plan, stations=stations)), stations, limit_ms)
-        trials.append(trial)
-        log(f"{kind}, {stations} stations: {trial.reason}")
-        return trial.passed
+    def tried(stations: int) -> Trial:
+        for _ in range(MAX_INVALID):
+            result = run(replace(plan, stations=stations))
+            trials.append(judge(result, stations, limit_ms))
+            log(f"{kind}, {stations} stations: {trials[-1].reason}")
+            if not result.invalid:
+                break
+        return trials[-1]
 
     good, bad = 0, LARGEST + 1
     stations = plan.stations
     while True:
-        if passes(stations):
+        trial = tried(stations)
+        if trial.passed or trial.reason == NO_EVENT:
             good = stations
         else:
             bad = stations
@@ -122,8 +132,8 @@ def find_max(
         stations = min(2 * good, LARGEST) if bad > LARGEST else (good + bad) // 2
         if stations in (good, bad):
             break
-    while good and not all(passes(good) for _ in range(CONFIRM)):
-        good = int(good / NARROW)
+    while good and not all(tried(good).passed for _ in range(CONFIRM)):
+        good = 0 if trials[-1].reason == NO_EVENT else int(good / NARROW)
     return Search(data=kind, limit_ms=limit_ms, stations=good or None, trials=trials)
 
 
@@ -135,7 +145,7 @@ def judge(run: StreamRun, stations: int, limit_ms: float) -> Trial:
     if run.invalid:
         reason = f"invalid: {'; '.join(run.invalid)}"
     elif not latencies:
-        reason = "no event in the run; a longer --duration is needed"
+        reason = NO_EVENT
     elif run.dropped_windows:
         reason = f"{run.dropped_windows} windows dropped"
     else:

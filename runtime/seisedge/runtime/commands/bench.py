@@ -100,6 +100,13 @@ class EngineList(click.ParamType[Any]):
 )
 @click.option("--row-s", type=FiniteRange(0.01, 600), default=1.0, show_default=True, help="Seconds per row and round.")
 @click.option(
+    "--spacing",
+    type=FiniteRange(0, 3600),
+    default=5.0,
+    show_default=True,
+    help="Seconds from the start of a round to the next one, at least.",
+)
+@click.option(
     "--width",
     type=FiniteRange(0.001, 10),
     default=0.1,

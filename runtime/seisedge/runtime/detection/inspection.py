@@ -97,6 +97,7 @@ class Inspector:
         self._block_n = round(BLOCK_S * timeline.spec.rate_hz)
         self._margin_n = round(MARGIN_S * timeline.spec.rate_hz)
         self._cache: dict[tuple[str, int, int], list[_Found]] = {}  # by component, begin and end
+        self._prepared: dict[int, int] = {}  # number of blocks from an output on that `prepare` has looked at
 
     def window(self, k0: int, k1: int, focus_k: int) -> Inspection:
         """Inspect the samples as recorded under the outputs [k0, k1).
@@ -111,6 +112,26 @@ class Inspector:
         if self._timeline.has_second:
             return _joined(first, self._look(k0, k1, focus_k, second=True))
         return Inspection(first.mask, _remarks(first.found_on), bool(first.found_on["clipped"]))
+
+    def prepare(self, k0: int) -> None:
+        """Inspect the complete blocks from output `k0` on that `window` will need, before it is waited for.
+
+        Only the first sensor. Blocks that may still change are left to `window`.
+        """
+        self._forget(k0)
+        first = (k0 // self._block_n) * self._block_n - self._margin_n
+        whole = (self._timeline.ready_k - first - 2 * self._margin_n) // self._block_n
+        if whole <= self._prepared.get(first, 0):
+            return
+        self._prepared[first] = whole
+        k1 = first + whole * self._block_n + 2 * self._margin_n
+        _, valid = self._timeline.first(first, k1)
+        for row, component in enumerate(COMPONENTS):
+            for begin in range(first + self._margin_n, k1 - self._margin_n, self._block_n):
+                low, high = begin - self._margin_n, begin + self._block_n + self._margin_n
+                here = valid[row, low - first : high - first]
+                if here.all() and (component, begin, high) not in self._cache:
+                    self._cache[component, begin, high] = list(self._inspect(component, low, here))
 
     def _look(self, k0: int, k1: int, focus_k: int, *, second: bool = False) -> _Look:
         """Findings on one sensor in the outputs [k0, k1)."""
@@ -186,6 +207,7 @@ class Inspector:
         if len(self._cache) > MAX_BLOCKS:
             oldest = k0 - round(KEEP_S * self._timeline.spec.rate_hz)
             self._cache = {key: found for key, found in self._cache.items() if key[1] >= oldest}
+            self._prepared = {first: whole for first, whole in self._prepared.items() if first >= oldest}
 
 
 def _rail_outputs(stretch: RawStretch, rails: Rails) -> tuple[Run, Run]:

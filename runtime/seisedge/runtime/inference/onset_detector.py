@@ -19,6 +19,7 @@ once the probability was below `REARM_SHARE` of the threshold. The time of the o
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,6 +50,14 @@ MIN_HELD_S = 4.0  # fewer samples of context and block than this: the block is n
 HORIZONTALS = [1, 2]
 
 Window = tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]  # samples and mask, (3, n_samples) each
+
+
+@functools.cache
+def _whole_mask(n_samples: int) -> npt.NDArray[np.float32]:
+    """Mask of `MOST_WINDOWS` windows without a missing sample; all stations share it, read-only."""
+    mask = np.ones((MOST_WINDOWS, 3, n_samples), dtype=np.float32)
+    mask.flags.writeable = False
+    return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +173,7 @@ class OnsetDetector(Opener):
         self._before = -(-max(self._delay_hops, self._block_hops) // self._block_hops)
         before = self._before * self._block_hops
         self._gate = Trigger(timeline, TriggerConfig(), align=self._block_hops, before=before)
-        # mask of windows without a missing sample
-        self._whole = np.ones((MOST_WINDOWS, 3, engine.card.n_samples), dtype=np.float32)
+        self._whole = _whole_mask(engine.card.n_samples)
         self._armed = {P: True, S: True}
         self._hold_hop = 0  # the gate is open for blocks that begin before it
 

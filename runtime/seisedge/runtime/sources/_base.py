@@ -100,6 +100,8 @@ class Source(abc.ABC):
     watch: is informed of each record that is handled.
     reasons: why records were set aside, with their number; up to `MAX_REASONS` different ones.
     idle_ns: when, on the monotonic clock, a live source last had nothing more to give; 0 where it never had.
+    on_idle: called by a server's source while it has nothing to give: does a part, of about a millisecond, of the work
+        that can be done in advance; returns False if none is left.
     """
 
     live: bool = False
@@ -118,6 +120,7 @@ class Source(abc.ABC):
         self._repeated: dict[str, _Repeated] = {}  # by station
         self.reasons: dict[str, int] = {}
         self.idle_ns = 0
+        self.on_idle: Callable[[], bool] | None = None
 
     @property
     def back_pressure(self) -> bool:

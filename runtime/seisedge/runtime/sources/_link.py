@@ -196,8 +196,10 @@ class LinkSource(Source):
         if link is not None and link.fileno() >= 0:
             poll = select.poll()
             poll.register(link, select.POLLIN)
-            if not poll.poll(0):
+            while not poll.poll(0):
                 self.idle_ns = time.monotonic_ns()
+                if self.on_idle is None or not self.on_idle():
+                    break
 
     def _disconnected(self) -> None:
         """Called at the end of a connection, to update counters."""

@@ -225,6 +225,11 @@ class Station:
             yield from self._mode.step()
             self._seen()
 
+    def prepare(self) -> None:
+        """Between steps, while no packet waits: do in advance what the next lines need; it changes none of them."""
+        if self._mode is not None:
+            self._mode.prepare()
+
     def finish(self) -> Iterator[Draft]:
         """The stream has ended: yield all remaining lines, with the samples available."""
         for admitted in self.clock_steps.finish():

@@ -143,6 +143,11 @@ class TriggeredMode:
             else:
                 break
 
+    def prepare(self) -> None:
+        """Do in advance what the next answers need; it changes none of them."""
+        for _, _, event in self._due:
+            self._examiner.prepare(event.onset)
+
     def _ready(self, hop: int) -> bool:
         """True where the timelines of all models hold the samples before a hop."""
         time_ns = self._opener.time_of_hop(hop)

@@ -14,6 +14,9 @@ from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import Float, Mask
 
 SEGMENT_GAP_S = 30.0
+SPARE_S = 20.0  # length of a buffer beyond the samples that are kept: how often they are moved to its front
+SPARE_PART = 4  # the spare length is at least the kept length divided by this
+MIN_SIZE = 1024
 FOLLOWS_SAMPLES = 0.75  # a packet that starts closer than this to the end of the previous one follows it without a gap
 FOLLOWS_JITTER_S = 0.025  # the same for a channel whose times jitter: a small computer's clock is off by this much
 LARGEST = 1e12  # of float samples; 32-bit counts reach 2e9, larger values are fill values (1e20) or damaged
@@ -57,6 +60,9 @@ class Segment:
     settled: every index below is final, either a sample or a gap.
     end: index after the newest sample.
     end_ns: time of `end` by the header of the packet that ends there.
+
+    Counts are kept as 32-bit integers, and as float64 from the first packet on whose samples do not fit into them;
+    `view` returns float64 in both cases, so that no output depends on it.
     """
 
     def __init__(self, anchor_ns: int, rate_hz: float) -> None:
@@ -67,9 +73,9 @@ class Segment:
         self.end_ns = anchor_ns
         self._first = 0  # index of the first sample in the buffer
         self._keep = 0  # samples before this index may be dropped
-        size = max(1024, int(rate_hz * 120))
-        self._x: Float = np.zeros(size)
-        self._ok: Mask = np.zeros(size, dtype=bool)
+        self._spare = max(MIN_SIZE, int(rate_hz * SPARE_S))
+        self._x: npt.NDArray[Any] = np.zeros(self._spare, dtype=np.int32)
+        self._ok: Mask = np.zeros(self._spare, dtype=bool)
 
     def state(self) -> SegmentState:
         """The state without the samples."""
@@ -117,6 +123,7 @@ class Segment:
         if index == self.end == self.settled and samples.dtype.kind == "i":  # the usual case: they follow without a gap
             end = index + len(samples)
             self._reserve(end)
+            self._hold(samples.dtype)
             here = slice(index - self._first, end - self._first)
             self._x[here], self._ok[here] = samples, True
             self.end = self.settled = end
@@ -133,6 +140,7 @@ class Segment:
         if not len(samples):
             return
         self._reserve(index + len(samples))
+        self._hold(samples.dtype)
         here = slice(index - self._first, index - self._first + len(samples))
         known = self._ok[here].copy()
         if known.any():
@@ -176,7 +184,7 @@ class Segment:
         """Samples and mask of the indices [n0, n1), valid until the next `put`; there is none before `first`."""
         missing = max(min(self._first, n1) - n0, 0)
         here = slice(n0 + missing - self._first, n1 - self._first)
-        x, ok = self._x[here], self._ok[here]
+        x, ok = self._x[here].astype(np.float64, copy=False), self._ok[here]
         if missing:
             x, ok = np.concatenate([np.zeros(missing), x]), np.concatenate([np.zeros(missing, dtype=bool), ok])
         return x, ok
@@ -195,17 +203,25 @@ class Segment:
         n0 = min(max(n0, self._first), self.end)
         other = Segment(self.anchor_ns, self.rate_hz)
         other.settled, other.end, other._first = self.settled, self.end, n0
-        x, ok = self.view(n0, self.end)
-        other._x, other._ok = x.copy(), ok.copy()
+        here = slice(n0 - self._first, self.end - self._first)
+        other._x, other._ok = self._x[here].copy(), self._ok[here].copy()
         return other
 
+    def _hold(self, dtype: np.dtype[Any]) -> None:
+        """Keep the samples in a type that holds those of `dtype` exactly."""
+        if dtype != self._x.dtype and not np.can_cast(dtype, self._x.dtype):
+            self._x = self._x.astype(np.float64)
+
     def _reserve(self, end: int) -> None:
+        """Make space for the samples before `end`; those that are no longer needed are dropped."""
         if end - self._first <= len(self._x):
             return
         keep = max(min(self._keep, self.settled), self._first)
-        x, ok = self._x[keep - self._first :], self._ok[keep - self._first :]
-        size = max(len(self._x), 2 * (end - keep))
-        self._x, self._ok = np.zeros(size), np.zeros(size, dtype=bool)
-        used = min(len(x), self.end - keep)
-        self._x[:used], self._ok[:used] = x[:used], ok[:used]
+        kept = slice(keep - self._first, self.end - self._first)
+        x, ok = self._x[kept], self._ok[kept]
+        size = end - keep + max(self._spare, (end - keep) // SPARE_PART)
+        if not end - keep + self._spare // 2 <= len(self._x) <= 2 * size:
+            self._x, self._ok = np.zeros(size, dtype=x.dtype), np.zeros(size, dtype=bool)
+        self._x[: len(x)], self._ok[: len(ok)] = x, ok
+        self._ok[len(ok) :] = False
         self._first = keep

@@ -31,7 +31,7 @@ from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.timeline.joined import Joined, newest_start_ns
 from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import MAX_RATE_DENOMINATOR
-from seisedge.runtime.timeline.segment import TrackCounters
+from seisedge.runtime.timeline.segment import SPARE_PART, SPARE_S, TrackCounters
 from seisedge.runtime.timeline.track import GridSpec, RawStretch, Track, TrackState
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Timeline:
         self._began_k = 0  # start of the first packet: the wait for other components begins there
         rate = Fraction(spec.rate_hz).limit_denominator(MAX_RATE_DENOMINATOR)
         self._per_second, self._unit_ns = rate.numerator, rate.denominator * NS_PER_S  # index k is at k * unit / per
-        size = int(spec.rate_hz * (KEEP_S + 2 * max_wait_s)) * 2
+        size = math.ceil(spec.rate_hz * SPARE_S)
         self._wave: npt.NDArray[np.float32] = np.zeros((3, size), dtype=np.float32)
         self._valid: npt.NDArray[np.bool_] = np.zeros((3, size), dtype=bool)
 
@@ -141,7 +141,8 @@ class Timeline:
     def state(self) -> TimelineState:
         """The state without samples and flags; see `TrackState`."""
         tracks = {component: track.state() for component, track in self.tracks.items()}
-        return TimelineState(self._first_k, self.ready_k, sorted(self._awaited), tracks, self._began_k)
+        first_k = None if self._first_k is None else max(self._first_k, self._needed_k)
+        return TimelineState(first_k, self.ready_k, sorted(self._awaited), tracks, self._began_k)
 
     def restore(self, state: TimelineState) -> None:
         """Resume from `state`; all earlier samples are missing."""
@@ -178,6 +179,11 @@ class Timeline:
     def seen_k(self) -> int:
         """Value of `ready_k` at the last call of `seen`."""
         return self._seen_k
+
+    @property
+    def _needed_k(self) -> int:
+        """Outputs before this index may be dropped. Where the buffer really begins depends on its size."""
+        return self._seen_k - math.ceil(KEEP_S * self.spec.rate_hz)
 
     def k_at(self, time_ns: int) -> int:
         """First grid index at or after a time, with a tolerance of 1 ns, so that `k_at(time_of(k)) == k`."""
@@ -418,14 +424,17 @@ class Timeline:
         size = self._wave.shape[1]
         if end_k - self._first_k <= size:
             return
-        first = max(self._first_k, self._seen_k - math.ceil(KEEP_S * self.spec.rate_hz))
-        grown = max(size, 2 * (end_k - first))
-        wave = np.zeros((len(self._wave), grown), dtype=np.float32)
-        valid = np.zeros((len(self._wave), grown), dtype=bool)
+        first = max(self._first_k, self._needed_k)
         kept = slice(first - self._first_k, size)
-        count = max(size - (first - self._first_k), 0)
-        wave[:, :count], valid[:, :count] = self._wave[:, kept], self._valid[:, kept]
-        self._wave, self._valid, self._first_k = wave, valid, first
+        wave, valid = self._wave[:, kept], self._valid[:, kept]
+        count, needed, spare = valid.shape[1], end_k - first, math.ceil(SPARE_S * self.spec.rate_hz)
+        wanted = needed + max(spare, needed // SPARE_PART)
+        if not needed + spare // 2 <= size <= 2 * wanted:
+            self._wave = np.zeros((len(wave), wanted), dtype=np.float32)
+            self._valid = np.zeros((len(valid), wanted), dtype=bool)
+        self._wave[:, :count], self._valid[:, :count] = wave, valid
+        self._wave[:, count:], self._valid[:, count:] = 0, False
+        self._first_k = first
         oldest_ns = self.time_of(first)
         self.flagged = [span for span in self.flagged if span.end_ns > oldest_ns]
 

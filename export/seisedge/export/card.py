@@ -20,7 +20,9 @@ from seisedge.train.run_file import Run
 
 def with_costs(card: ModelCard, graph: onnx.ModelProto) -> ModelCard:
     """The card with everything that is counted from the graph."""
-    whole, front, size = count_flops(graph), count_flops(graph, front_end_nodes(graph)), footprint_of(graph)
+    n = card.n_samples
+    whole, front = count_flops(graph, n_samples=n), count_flops(graph, front_end_nodes(graph), n)
+    size = footprint_of(graph, n)
     return msgspec.structs.replace(
         card,
         macs=whole.macs,

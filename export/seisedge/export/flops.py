@@ -98,12 +98,12 @@ def shapes_of(single: onnx.ModelProto) -> dict[str, Shape]:
     return shapes
 
 
-def count_flops(model: onnx.ModelProto, places: Collection[int] | None = None) -> Count:
-    """Count at batch 1, all nodes or those at `places`.
+def count_flops(model: onnx.ModelProto, places: Collection[int] | None = None, n_samples: int | None = None) -> Count:
+    """Count at batch 1, all nodes or those at `places`. n_samples: see `single_batch`.
 
     Raises FailedError where the graph's shapes cannot be inferred.
     """
-    single = single_batch(model)
+    single = single_batch(model, n_samples)
     graph = single.graph
     shapes = shapes_of(single)
     constants = {t.name for t in graph.initializer}

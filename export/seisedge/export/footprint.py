@@ -31,9 +31,9 @@ def bytes_of_type(kind: int) -> int:
     return int(np.dtype(helper.tensor_dtype_to_np_dtype(kind)).itemsize)
 
 
-def footprint_of(model: onnx.ModelProto) -> Footprint:
-    """Measure a graph; tensors without a static shape count nothing."""
-    single = single_batch(model)
+def footprint_of(model: onnx.ModelProto, n_samples: int | None = None) -> Footprint:
+    """Measure a graph; tensors without a static shape count nothing. n_samples: see `single_batch`."""
+    single = single_batch(model, n_samples)
     weights = sum(size(tuple(t.dims)) * bytes_of_type(t.data_type) for t in single.graph.initializer)
     return Footprint(weights, _Activations(single).peak())
 

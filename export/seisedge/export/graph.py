@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import helper
 
@@ -17,7 +18,7 @@ from seisedge.runtime.card import CARD_KEY, ModelCard, json_from_card
 from seisedge.runtime.engines._cache import default_folder
 from seisedge.runtime.engines._first_open import try_first_open
 from seisedge.runtime.engines._model_file import read_model
-from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine, session_from
 from seisedge.runtime.errors import CardError, FailedError, InputError
 from seisedge.runtime.text import reason_of
 
@@ -59,6 +60,12 @@ def open_model(path: Path, trial: bool = False) -> ModelFile:
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim][1:]
         for v in [*graph.graph.input, *graph.graph.output]
     }
+    if card.onset is not None and found == {
+        "waveform": [3, 0],
+        "valid": [3, 0],
+        "probabilities": [0, len(card.labels)],
+    }:
+        found = wanted  # a free number of blocks
     if found != wanted:
         raise CardError(f"{path}: {wanted} in the card, {found} in the graph; export the run again")
     for value in [*graph.graph.input, *graph.graph.output]:
@@ -83,14 +90,41 @@ def bytes_of(graph: onnx.ModelProto, card: ModelCard) -> bytes:
     return file
 
 
-def single_batch(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy at batch 1, with the shape of each value."""
+def single_batch(model: onnx.ModelProto, n_samples: int | None = None) -> onnx.ModelProto:
+    """A copy at batch 1, with the shape of each value.
+
+    n_samples: of one window, where the graph has a free number of them. Shapes that then depend on arithmetic in the
+    graph are those of a run.
+    """
     single = onnx.ModelProto()
     single.CopyFrom(model)
     for value in [*single.graph.input, *single.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     del single.graph.value_info[:]
-    return onnx.shape_inference.infer_shapes(single, strict_mode=True, data_prop=True)
+    free = [v for v in single.graph.input if v.type.tensor_type.shape.dim[-1].dim_param]
+    if n_samples is None or not free:
+        return onnx.shape_inference.infer_shapes(single, strict_mode=True, data_prop=True)
+    for value in free:
+        value.type.tensor_type.shape.dim[-1].dim_value = n_samples
+    _observe_shapes(single)
+    return single
+
+
+def _observe_shapes(single: onnx.ModelProto) -> None:
+    """Set the shape of each value to that in a run with zeros; the shapes of the inputs must be static."""
+    graph = single.graph
+    outputs = [value.name for value in graph.output]
+    names = [name for node in graph.node for name in node.output if name]
+    open_graph = onnx.ModelProto()
+    open_graph.CopyFrom(single)
+    del open_graph.graph.output[:]
+    open_graph.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    zeros = {v.name: np.zeros([d.dim_value for d in v.type.tensor_type.shape.dim], np.float32) for v in graph.input}
+    del graph.output[:]
+    for name, array in zip(names, session_from(open_graph.SerializeToString()).run(names, zeros), strict=True):
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        value = helper.make_tensor_value_info(name, kind, list(array.shape))
+        (graph.output if name in outputs else graph.value_info).append(value)
 
 
 def trained_layers(graph: onnx.ModelProto) -> list[int]:

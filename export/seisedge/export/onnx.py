@@ -12,6 +12,7 @@ import io
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from seisedge.runtime.card import CARD_KEY, ModelCard, json_from_card
 from seisedge.runtime.engines.onnxruntime import session_from
 from seisedge.runtime.errors import FailedError
 from seisedge.runtime.files import write_atomically
-from seisedge.train.models._base import Model
+from seisedge.train.models._base import Model, OnsetModel
 
 OPSET = 18
 PARITY = 1e-4  # largest difference of a probability, torch against onnxruntime
@@ -31,11 +32,17 @@ Array = npt.NDArray[np.float32]
 
 
 def graph_from_model(model: Model) -> onnx.ModelProto:
-    """The model as an ONNX graph: inputs waveform and valid, output probabilities; free batch, fixed window."""
+    """The model as an ONNX graph: inputs waveform and valid, output probabilities; free batch, fixed window.
+
+    The window of an onset detector may be longer by whole blocks.
+    """
     model = model.cpu().eval()
-    shape = (2, 3, model.geometry.n_samples)
-    waveform, valid = torch.randn(shape), torch.ones(shape)
-    batch = torch.export.Dim("batch", min=1, max=4096)
+    n = model.geometry.n_samples
+    axes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=4096)}
+    if isinstance(model, OnsetModel):
+        axes[2] = model.block_n * torch.export.Dim("blocks", min=1, max=4096) + (n - model.block_n)
+        n += model.block_n  # an example of one block would fix their number
+    waveform, valid = torch.randn(2, 3, n), torch.ones(2, 3, n)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # deprecations inside torch's exporter
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -46,7 +53,7 @@ def graph_from_model(model: Model) -> onnx.ModelProto:
             output_names=["probabilities"],
             opset_version=OPSET,
             dynamo=True,
-            dynamic_shapes=({0: batch}, {0: batch}),
+            dynamic_shapes=(axes, axes),
             verbose=False,
         )
     if program is None:

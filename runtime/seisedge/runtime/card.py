@@ -6,6 +6,9 @@ A model file is ONNX; its card is JSON under the metadata key `seisedge.card`. T
     valid          float32 (batch, 3, n_samples), 1 where a sample exists, else 0
     probabilities  float32 (batch, len(labels)), calibrated; of an onset detector (batch, block_hops, len(labels))
 
+The graph of an onset detector may have a free number of samples: n_samples and whole blocks more, of consecutive blocks
+with the context of the first. `probabilities` then has the hops of all blocks, each block as if it were alone.
+
 Preprocessing is part of the graph; the runtime normalises nothing.
 """
 
@@ -241,6 +244,11 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
         if self.onset is None:
             return (len(self.labels),)
         return (round(self.answers_s[0] / self.onset.hop_s), len(self.labels))
+
+    @property
+    def block_n(self) -> int:
+        """Length of a block of an onset detector in samples; 0 of other models."""
+        return 0 if self.onset is None else round(self.answers_s[0] * self.sampling_rate_hz)
 
     def __post_init__(self) -> None:
         if not 0 < len(self.labels) <= MAX_LABELS or len(set(self.labels)) < len(self.labels):

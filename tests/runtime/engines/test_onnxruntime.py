@@ -76,6 +76,48 @@ def test_batches_that_change_bits_are_not_used() -> None:
     assert OneWindow(bundled_model("onset")).batch_sizes == (1,)
 
 
+def test_the_onset_detector_takes_runs_of_blocks() -> None:
+    """Where a release of onnxruntime ends this, archives are read more slowly, and nothing else changes."""
+    engine = OnnxRuntimeEngine(bundled_model("onset"))
+    assert engine.run_lengths == (32, 16, 8, 4)
+    waveform = np.random.default_rng(0).normal(size=(1, 3, 960 + 3 * 40)).astype(np.float32)
+    blocks, cost = engine.infer_run(waveform, np.ones_like(waveform))
+    assert blocks.shape == (4, 10, 5) and cost.infer_ms > 0
+    second = np.ascontiguousarray(waveform[..., 40:1000])
+    assert np.array_equal(blocks[1:2], engine.infer(second, np.ones_like(second))[0])
+    for n in (960 + 2 * 40, 960 + 3 * 40 + 1, 920):
+        with pytest.raises(ValueError, match="32, 16, 8, 4 blocks in all"):
+            engine.infer_run(*np.ones((2, 1, 3, n), np.float32))
+    assert OnnxRuntimeEngine(bundled_model("event_type")).run_lengths == ()
+
+
+def test_runs_that_change_bits_are_not_used() -> None:
+    class Varying(OnnxRuntimeEngine):
+        def _infer(self, waveform: Array, valid: Array) -> Array:
+            found = super()._infer(waveform, valid)
+            return np.nextafter(found, np.float32(2)) if waveform.shape[-1] == 960 + 15 * 40 else found
+
+    class OneBlock(OnnxRuntimeEngine):
+        def _infer(self, waveform: Array, valid: Array) -> Array:
+            if waveform.shape[-1] > 960:
+                raise EngineError("a graph that fails on more than one block")
+            return super()._infer(waveform, valid)
+
+    assert Varying(bundled_model("onset")).run_lengths == (32, 8, 4)
+    assert OneBlock(bundled_model("onset")).run_lengths == ()
+
+
+def test_a_detector_with_a_fixed_window_is_run_block_by_block(tmp_path: Path) -> None:
+    model = onnx.load(bundled_model("onset"))
+    for value, axis, length in zip([*model.graph.input, *model.graph.output], (2, 2, 1), (960, 960, 10), strict=True):
+        value.type.tensor_type.shape.dim[axis].dim_value = length
+    onnx.save(model, tmp_path / "fixed.onnx")
+    engine = OnnxRuntimeEngine(tmp_path / "fixed.onnx")
+    assert engine.run_lengths == () and engine.infer(*np.ones((2, 1, 3, 960), np.float32))[0].shape == (1, 10, 5)
+    with pytest.raises(ValueError, match="no blocks in all"):
+        engine.infer_run(*np.ones((2, 1, 3, 1000), np.float32))
+
+
 @pytest.mark.parametrize("behind", [1e9, np.nan, np.inf])
 def test_masked_samples_change_no_bit(engine: OnnxRuntimeEngine, behind: float) -> None:
     waveform, valid = _window(engine)

@@ -60,33 +60,75 @@ def test_onsets_do_not_depend_on_packets(packet_s: float, every: int, settings: 
     assert _scan(_detector(fake_detector(**settings)), packets_of(TRACES, packet_s), every) == expected
 
 
-def _blocks_of_recording(*batch_sizes: int) -> tuple[list[tuple[int, float, bytes]], set[int]]:
-    """All blocks of a station of the bundled recording, read at once; and the sizes of the batches they were run in."""
-    used: set[int] = set()
+def _detector_on_recording(
+    batch_sizes: tuple[int, ...],
+    run_lengths: tuple[int, ...],
+    components: str = "ZNE",
+    *,
+    every_block: bool = True,
+    without: range = range(0),
+) -> tuple[OnsetDetector, list[Onset], set[tuple[int, int]]]:
+    """All of a station of the bundled recording, read at once; its onsets; number and length of the windows run at
+    once. without: packets of each component that are left out.
+    """
+    used: set[tuple[int, int]] = set()
 
     class Noting(OnnxRuntimeEngine):
         def _infer(self, waveform: Array, valid: Array) -> Array:
-            used.add(len(waveform))
+            used.add((len(waveform), waveform.shape[-1]))
             return super()._infer(waveform, valid)
 
     engine = Noting(bundled_model("onset"))
-    engine.batch_sizes = batch_sizes
-    detector = OnsetDetector(Timeline("PB.B918", TRIGGER_GRID), engine, every_block=True)
+    engine.batch_sizes, engine.run_lengths = batch_sizes, run_lengths
+    detector = OnsetDetector(Timeline("PB.B918", TRIGGER_GRID), engine, every_block=every_block)
+    count = dict.fromkeys(components, 0)
     with MiniSeedSource([RECORDING]) as source:
         for p in source.packets():
             if p is not None and p.source_id.station_id == "PB.B918":
-                detector.timeline.add({"1": "N", "2": "E"}.get(p.source_id.channel[-1], "Z"), p)
+                component = {"1": "N", "2": "E"}.get(p.source_id.channel[-1], "Z")
+                if component in components:
+                    if count[component] not in without:
+                        detector.timeline.add(component, p)
+                    count[component] += 1
     detector.timeline.finish()
-    detector.scan()
+    return detector, detector.scan(), used
+
+
+def _blocks(detector: OnsetDetector) -> list[tuple[int, float, bytes]]:
     known = [(b.first_hop, b.coverage, b.probabilities) for b in detector.blocks]
-    return [(hop, coverage, p.tobytes()) for hop, coverage, p in known if p is not None], used
+    return [(hop, coverage, p.tobytes()) for hop, coverage, p in known if p is not None]
 
 
-def test_blocks_of_the_recording_have_the_same_bits_in_batches_as_alone() -> None:
-    alone, used = _blocks_of_recording(1)
-    assert len(alone) > 1000 and used == {1}
-    assert _blocks_of_recording(16, 1) == (alone, {16, 1})
-    assert _blocks_of_recording(4, 1)[0] == alone
+def test_blocks_of_the_recording_have_the_same_bits_together_as_alone() -> None:
+    detector, _, used = _detector_on_recording((1,), ())
+    alone = _blocks(detector)
+    assert len(alone) > 1000 and used == {(1, 960)}
+    detector, _, used = _detector_on_recording((16, 1), ())
+    assert _blocks(detector) == alone and used == {(16, 960), (1, 960)}
+    detector, _, used = _detector_on_recording((4, 1), (32, 4))
+    assert _blocks(detector) == alone and {(1, 960 + 31 * 40), (1, 960 + 3 * 40)} < used
+    assert detector.runs == len(alone)
+
+
+def test_a_vertical_alone_is_run_in_runs_with_the_same_bits() -> None:
+    alone = _blocks(_detector_on_recording((1,), (), "Z")[0])
+    detector, _, used = _detector_on_recording((1,), (32,), "Z")
+    assert _blocks(detector) == alone and (1, 960 + 31 * 40) in used
+
+
+def test_blocks_with_a_gap_are_not_run_in_runs() -> None:
+    """Their coverage is below 1, and they have no probabilities where too few samples exist."""
+    detectors = [_detector_on_recording((1,), lengths, "Z", without=range(40, 48))[0] for lengths in ((), (32, 4))]
+    alone, together = ([(b.first_hop, b.coverage, b.probabilities is None) for b in d.blocks] for d in detectors)
+    assert alone == together and len({coverage for _, coverage, _ in alone}) > 1
+    assert _blocks(detectors[0]) == _blocks(detectors[1])
+
+
+def test_behind_a_gate_only_blocks_that_follow_each_other_are_run_as_one() -> None:
+    alone, onsets, _ = _detector_on_recording((1,), (), every_block=False)
+    detector, found, used = _detector_on_recording((1,), (8, 4), every_block=False)
+    assert found == onsets and len(onsets) > 100
+    assert detector.runs == alone.runs and {(1, 960), (1, 960 + 3 * 40), (1, 960 + 7 * 40)} == used
 
 
 def test_blocks_behind_an_onset_are_run_in_batches_as_well() -> None:

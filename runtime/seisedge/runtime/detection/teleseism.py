@@ -8,6 +8,8 @@ those after the onset minus those of the noise before it, so that steady microse
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -54,12 +56,22 @@ def is_teleseism(
 def _bands(x: npt.NDArray[np.float64], rate_hz: float) -> tuple[float, float]:
     """Mean square in the two bands, summed over components; x: (components, n)."""
     n = x.shape[1]
+    taper, weight, long, short = _spectrum(n, rate_hz)
+    power = np.abs(np.fft.rfft((x - x.mean(axis=1, keepdims=True)) * taper, axis=1)) ** 2
+    share = power.sum(axis=0) / weight
+    return float(share[long].sum()), float(share[short].sum())
+
+
+@functools.lru_cache(maxsize=64)
+def _spectrum(n: int, rate_hz: float) -> tuple[npt.NDArray[np.float64], float, slice, slice]:
+    """Taper of `n` samples, the divisor of its spectrum, and the frequencies of the two bands."""
     ramp = round(LEAD_S * rate_hz)
     taper = np.ones(n)
     taper[:ramp] = np.sin(np.pi / 2 * (np.arange(ramp) + 0.5) / ramp) ** 2
     taper[n - ramp :] = taper[:ramp][::-1]
-    power = np.abs(np.fft.rfft((x - x.mean(axis=1, keepdims=True)) * taper, axis=1)) ** 2
-    share = power.sum(axis=0) / (n * float((taper**2).sum()))
     frequency = np.fft.rfftfreq(n, 1 / rate_hz)
-    long, short = (float(share[(frequency >= low) & (frequency <= high)].sum()) for low, high in (LONG_HZ, SHORT_HZ))
-    return long, short
+    long, short = (
+        slice(int(np.searchsorted(frequency, low)), int(np.searchsorted(frequency, high, side="right")))
+        for low, high in (LONG_HZ, SHORT_HZ)
+    )
+    return taper, n * float((taper**2).sum()), long, short

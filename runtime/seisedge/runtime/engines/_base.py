@@ -60,9 +60,17 @@ class Engine(abc.ABC):
         """Sizes of batches in which each window has the bits that it has alone; in descending order, the last is 1."""
         return (1,)
 
+    @property
+    def run_lengths(self) -> tuple[int, ...]:
+        """Numbers of consecutive blocks that `infer_run` takes, each block with the bits that it has alone.
+
+        In descending order; empty where the engine or the graph takes blocks one by one, each with its context.
+        """
+        return ()
+
     @abc.abstractmethod
     def _infer(self, waveform: Array, valid: Array) -> Array:
-        """Run the network: probabilities (batch, *card.output_shape)."""
+        """Run the network: probabilities (batch, *card.output_shape), (1, blocks · block_hops, labels) of a run."""
 
     def _cost(self, elapsed_ms: float) -> InferenceCost:
         """Cost of the last inference, for which `elapsed_ms` were measured on the host."""
@@ -80,11 +88,34 @@ class Engine(abc.ABC):
                 f"waveform and valid must be (batch, {expected[0]}, {expected[1]}); "
                 f"got {waveform.shape} and {valid.shape}"
             )
+        return self._timed(waveform, valid, (len(waveform), *self.card.output_shape), len(waveform))
+
+    def infer_run(self, waveform: Array, valid: Array) -> tuple[Array, InferenceCost]:
+        """As `infer`, of consecutive blocks of an onset detector: probabilities (blocks, *card.output_shape).
+
+        waveform, valid: (1, 3, n), the samples of the blocks with the context of the first; `blocks` is one of
+        `run_lengths`.
+        """
+        card = self.card
+        blocks = 1 + (waveform.shape[-1] - card.n_samples) // max(card.block_n, 1)
+        expected = (1, 3, card.n_samples + (blocks - 1) * card.block_n)
+        if waveform.shape != valid.shape or waveform.shape != expected or blocks not in self.run_lengths:
+            raise ValueError(
+                f"waveform and valid must have {card.n_samples} samples and whole blocks of {card.block_n} more, "
+                f"{', '.join(map(str, self.run_lengths)) or 'no'} blocks in all; got {waveform.shape} and {valid.shape}"
+            )
+        hops, labels = card.output_shape
+        probabilities, cost = self._timed(waveform, valid, (1, blocks * hops, labels), blocks)
+        return probabilities.reshape(blocks, hops, labels), cost
+
+    def _timed(
+        self, waveform: Array, valid: Array, shape: tuple[int, ...], windows: int
+    ) -> tuple[Array, InferenceCost]:
+        """Probabilities of this shape and their cost. Raises EngineError for another shape."""
         start = perf_counter_ns()
         probabilities = self._infer(waveform, valid)
-        shape = (len(waveform), *self.card.output_shape)
         if probabilities.shape != shape:
             raise EngineError(f"{self.path}: the probabilities must be {shape}; got {probabilities.shape}")
         cost = self._cost((perf_counter_ns() - start) / 1e6)
-        self.inference_ms.add(cost.infer_ms / max(len(waveform), 1), len(waveform))
+        self.inference_ms.add(cost.infer_ms / max(windows, 1), windows)
         return probabilities, cost

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seisedge.runtime.engines._library import Library, load_library, make_logger
+from seisedge.runtime.engines._model_file import read_model
 from seisedge.runtime.engines._progress import Progress
 from seisedge.runtime.engines._sidecar import ANY_CAPABILITY
 from seisedge.runtime.errors import EngineError, InputError
@@ -105,6 +106,7 @@ def parsed_network(library: Library, builder: trt.Builder, logger: Any, model: P
         faults = [parser.get_error(i) for i in range(parser.num_errors)]
         reason = f"{faults[0].desc()} (node {faults[0].node()})" if faults else "no reason given"
         raise EngineError(f"{model}: {library.name} {library.version} cannot parse it: {' '.join(reason.split())}")
+    _fix_window(network, model)
     inputs = {network.get_input(i).name for i in range(network.num_inputs)}
     outputs = {network.get_output(i).name for i in range(network.num_outputs)}
     if inputs != INPUTS or outputs != OUTPUTS:
@@ -113,6 +115,14 @@ def parsed_network(library: Library, builder: trt.Builder, logger: Any, model: P
         if tensor.dtype != api.DataType.FLOAT:
             raise EngineError(f"{model}: {tensor.name} must be float32; got {tensor.dtype}")
     return network
+
+
+def _fix_window(network: trt.INetworkDefinition, model: Path) -> None:
+    """An engine takes one window: set a free number of samples to that of the card."""
+    free = [t for t in (network.get_input(i) for i in range(network.num_inputs)) if tuple(t.shape)[-1] < 0]
+    for tensor in free:
+        window: Any = (*tuple(tensor.shape)[:-1], read_model(model)[1].n_samples)  # tuples are accepted for Dims
+        tensor.shape = window
 
 
 def _aim(library: Library, config: trt.IBuilderConfig, plan: Plan) -> str:

@@ -22,9 +22,11 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime 1.29 and late
 import onnxruntime as ort  # after the variable is set
 
 FLOAT = "tensor(float)"
+TIME_AXES = {"waveform": 2, "valid": 2, "probabilities": 1}  # of the graph of an onset detector
 ERRORS_ONLY = 3  # onnxruntime's log level
 BATCH_SIZES = (16, 4)  # larger ones gain nothing, and need more memory
 TRIAL_WINDOWS = 16
+RUN_LENGTHS = (32, 16, 8, 4)  # of consecutive blocks; longer ones gain nothing
 
 
 def session_from(model: bytes, threads: int = 1) -> ort.InferenceSession:
@@ -50,6 +52,11 @@ def _trial_windows(n: int, n_samples: int) -> tuple[Array, Array]:
         begin = n_samples * k // (n + 1)
         valid[k, k % 3, begin : begin + n_samples // 3] = 0.0
     return waveform.astype(np.float32), valid
+
+
+def _is_free(shape: list[int | str | None], axis: int) -> bool:
+    """True for an axis without a fixed length."""
+    return len(shape) == 3 and not isinstance(shape[axis], int)
 
 
 class OnnxRuntimeEngine(Engine):
@@ -81,8 +88,16 @@ class OnnxRuntimeEngine(Engine):
         for node in nodes:
             if node.type != FLOAT:
                 raise CardError(f"{path}: {node.name} must be a {FLOAT} in the graph; got a {shortened(node.type)}")
+        # the window of an onset detector may be longer by whole blocks: a free number of samples, and of hops
+        free = card.onset is not None and not any(
+            isinstance(graph[name][axis], int) for name, axis in TIME_AXES.items()
+        )
+        self._longer = free
         for name, shape in wanted.items():
-            if list(graph[name][1:]) != shape:
+            found = list(graph[name])
+            if free:
+                found[TIME_AXES[name]] = shape[TIME_AXES[name] - 1]
+            if found[1:] != shape:
                 raise CardError(
                     f"{path}: {name} has shape {shape} in the card and {quoted(list(graph[name][1:]))} in the graph"
                 )
@@ -97,6 +112,26 @@ class OnnxRuntimeEngine(Engine):
         waveform, valid = _trial_windows(TRIAL_WINDOWS, self.card.n_samples)
         alone = self._in_batches_of(1, waveform, valid)
         return (*(size for size in BATCH_SIZES if self._in_batches_of(size, waveform, valid) == alone), 1)
+
+    @functools.cached_property
+    def run_lengths(self) -> tuple[int, ...]:
+        """See `Engine.run_lengths`. Tried as `batch_sizes`, on one waveform of the longest run."""
+        if not self._longer:
+            return ()
+        card, longest = self.card, max(RUN_LENGTHS)
+        waveform, valid = _trial_windows(1, card.n_samples + (longest - 1) * card.block_n)
+        waveform *= np.geomspace(1.0, 1e6, waveform.shape[-1], dtype=np.float32)
+        alone = self._in_runs_of(1, waveform, valid)
+        return tuple(length for length in RUN_LENGTHS if self._in_runs_of(length, waveform, valid) == alone)
+
+    def _in_runs_of(self, length: int, waveform: Array, valid: Array) -> bytes | None:
+        """The outputs for all blocks of a waveform; None where the graph does not take runs of this length."""
+        step, n = length * self.card.block_n, self.card.n_samples + (length - 1) * self.card.block_n
+        spans = [slice(begin, begin + n) for begin in range(0, waveform.shape[-1] - n + 1, step)]
+        try:
+            return b"".join(self._infer(waveform[..., span], valid[..., span]).tobytes() for span in spans)
+        except EngineError:
+            return None
 
     def _in_batches_of(self, size: int, waveform: Array, valid: Array) -> bytes | None:
         """The outputs for all windows; None where the graph does not take batches of this size."""

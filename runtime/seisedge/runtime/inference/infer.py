@@ -176,6 +176,16 @@ def infer_windows(
     return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
 
+def infer_run(
+    engine: Engine, waveform: npt.NDArray[np.float32], valid: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], Meter]:
+    """Outputs (blocks, *card.output_shape) for consecutive blocks, see `Engine.infer_run`; the share of each block."""
+    outputs, cost = engine.infer_run(waveform, valid)
+    meter = Meter()
+    meter.add(engine, cost, len(outputs))
+    return outputs, meter
+
+
 def model_units_per_count(
     card: ModelCard, polarity: npt.NDArray[np.float64], metres_per_count: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:

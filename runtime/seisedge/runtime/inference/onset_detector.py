@@ -2,7 +2,8 @@
 
 The model is run on blocks of whole seconds of the sample clock, each with the samples before it as context. A block
 depends on these samples alone: no state of the network is stored, and no packet border has any influence. Blocks that
-are due at once, as in files, are run in batches where the engine gives each of them the same bits as alone.
+are due at once, as in files, are run together where the engine gives each of them the same bits as alone: consecutive
+ones as a run, which computes what their contexts share once, others in batches.
 
 A gate decides by the ratio of the classic trigger, with its default settings, which blocks are looked at: those for
 which the ratio reaches `gate_ratio` of the card, and those within `HOLD_S` after a P onset. Without `every_block` the
@@ -35,7 +36,7 @@ from seisedge.runtime.detection.trigger import HALF_TAPS, Ratios, Trigger
 from seisedge.runtime.engines import Engine, are_probabilities
 from seisedge.runtime.errors import CardError
 from seisedge.runtime.inference.estimate import DECIMALS
-from seisedge.runtime.inference.infer import Meter, infer_windows
+from seisedge.runtime.inference.infer import Meter, infer_run, infer_windows
 from seisedge.runtime.inference.windows import grid_of
 from seisedge.runtime.timeline.masks import drop_islands
 from seisedge.runtime.timeline.timeline import Timeline
@@ -66,7 +67,7 @@ class Block:
 
     first_hop: the first hop that the probabilities are for. known_hop: last hop of the samples that were used.
     probabilities: (block_hops, 5), None where too few samples exist. coverage: share of the samples of the block that
-    exist, on the component that has most.
+    exist, on the component that has most. meter: may be shared with other blocks of the same inference.
     """
 
     first_hop: int
@@ -85,6 +86,16 @@ class _Samples:
     valid: npt.NDArray[np.bool_]
     whole: bool
     other: _Samples | None = None
+
+    def are_whole(self, begin: int, end: int) -> bool:
+        """True if no sample of [begin, end) is missing, apart from components of which all are."""
+        if self.whole:
+            return True
+        if self.other is not None:
+            return False
+        valid = self.valid[:, begin:end]
+        whole = valid.all(axis=1)
+        return bool(whole.any() and (whole | ~valid.any(axis=1)).all())
 
     def chosen(self, begin: int, end: int, newest: int) -> npt.NDArray[np.bool_] | None:
         """(3,), True for the components of [begin, end) that are taken from the second sensor; None without one.
@@ -295,7 +306,7 @@ class OnsetDetector(Opener):
         block_n = self._block_hops * HOP_N
         blocks: dict[int, Block | None] = {}
         windows: list[tuple[int, float, Window]] = []  # of the blocks to run: hop, coverage, samples
-        for hop in hops:
+        for hop in self._in_runs(hops, samples, blocks):
             end = hop * HOP_N + block_n - samples.k0
             begin = end - self._card.n_samples
             coverage = 1.0
@@ -313,6 +324,29 @@ class OnsetDetector(Opener):
             for (hop, coverage, _), probabilities, meter in zip(part, found, meters, strict=True):
                 blocks[hop] = self._block(hop, coverage, probabilities, meter)
         return blocks
+
+    def _in_runs(self, hops: list[int], samples: _Samples, blocks: dict[int, Block | None]) -> list[int]:
+        """Run consecutive blocks together, and put them into `blocks`; returns the hops of the others."""
+        lengths, n = self.engine.run_lengths if len(hops) > 1 else (), self._block_hops
+        rest: list[int] = []
+        first = 0
+        while first < len(hops):
+            left = len(hops) - first
+            length = next((k for k in lengths if k <= left and hops[first + k - 1] == hops[first] + (k - 1) * n), 0)
+            end = (hops[first] + length * n) * HOP_N - samples.k0
+            begin = hops[first] * HOP_N + n * HOP_N - samples.k0 - self._card.n_samples
+            if not length or not samples.are_whole(begin, end):
+                rest.append(hops[first])
+                first += 1
+                continue
+            valid = samples.valid[None, :, begin:end].astype(np.float32)
+            outputs, meter = infer_run(self.engine, np.ascontiguousarray(samples.wave[None, :, begin:end]), valid)
+            self.runs += length
+            usable = are_probabilities(outputs)
+            for hop, output in zip(hops[first : first + length], outputs, strict=True):
+                blocks[hop] = self._block(hop, 1.0, output if usable or are_probabilities(output) else None, meter)
+            first += length
+        return rest
 
     def _block(self, hop: int, coverage: float, probabilities: npt.NDArray[np.float32] | None, meter: Meter) -> Block:
         known = hop + self._block_hops - 1

@@ -12,8 +12,8 @@ import msgspec
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.config import Mode, StationConfig
 from seisedge.runtime.errors import SeisedgeError
-from seisedge.runtime.event import Event, Hop, Latency
-from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.event import Cost, Event, Hop, Latency
+from seisedge.runtime.inference.infer import Meter, Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.records.packet import Packet
@@ -23,7 +23,7 @@ from seisedge.runtime.service.observer import Observer
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import Source
 from seisedge.runtime.station.backlog import Backlog
-from seisedge.runtime.station.draft import Draft
+from seisedge.runtime.station.draft import PENDING_COST, Draft
 from seisedge.runtime.station.run_report import RunReport
 from seisedge.runtime.station.station import OpenerMaker, Station
 
@@ -115,6 +115,7 @@ class Loop:
         self._opener = opener
         self._stopped = False
         self._unprepared: dict[str, Station] = {}
+        self._costed: tuple[Meter | None, Cost] = None, PENDING_COST  # of the newest line
         self._collected: dict[str, list[tuple[Packet, bytes]]] = {}  # packets of a file, with their records
         self.report = RunReport()
         self._health.arrivals.expect(configs)
@@ -383,7 +384,9 @@ class Loop:
             transport_ms = self._transport(packet)
             wait_ms = max(began_ns - packet.arrival_ns, 0) / 1e6
         engine_ms = meter.host_to_device_ms + meter.infer_ms + meter.device_to_host_ms
-        emitted, cost = iso_from_ns(time_ns()), meter.cost()
+        if meter is not self._costed[0]:  # the hop lines of one inference share theirs
+            self._costed = meter, meter.cost()
+        emitted, cost = iso_from_ns(time_ns()), self._costed[1]
         emit_ms = (monotonic_ns() - answered_ns) / 1e6
         work_ms = (answered_ns - began_ns) / 1e6
         if meter.inferences:

@@ -87,8 +87,7 @@ class JsonLinesFile(Sink):
             raise InputError(f"{path}: events cannot be written to this file: {error.strerror}") from error
 
     def write(self, line: Event | Hop) -> None:
-        key = _key(line)
-        if key in self._present:
+        if self._present and (key := _key(line)) in self._present:
             content = self._present[key]
             if content is not None and isinstance(line, Event) and content_of_revision(line).digest != content:
                 raise Refused(f"revision {line.revision} of {line.id} is in {self._path} with another content")

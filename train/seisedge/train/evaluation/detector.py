@@ -97,7 +97,7 @@ def hop_probabilities(
     step_n = model.block_hops * model.hop_n
     for first in range(0, blocks, CHUNK_BLOCKS):
         here = slice(first * step_n, min(first + CHUNK_BLOCKS, blocks) * step_n + context_n)
-        rows.append(model.probabilities(model.stream(x[None, :, here].to(device), v[None, :, here].to(device)))[0])
+        rows.append(model.probabilities(model.raw(x[None, :, here].to(device), v[None, :, here].to(device)))[0])
     return torch.cat(rows)[model.delay_hops : model.delay_hops + hops].cpu().numpy()
 
 

@@ -106,7 +106,7 @@ def fit_detector(recipe: Recipe, model: OnsetModel, archive: Archive, chosen: Re
     device = next(model.parameters()).device
     for _ in range(STREAMS // 8):
         batch = mixer.batch(8)
-        logits.append(model.eval().stream(batch[0].to(device), batch[1].to(device)).cpu())
+        logits.append(model.eval().raw(batch[0].to(device), batch[1].to(device)).cpu())
         batches.append(batch[2:])
     z = torch.cat(logits)
     picks, picks_weight, kind, kind_weight = (torch.cat([b[k] for b in batches]) for k in range(4))

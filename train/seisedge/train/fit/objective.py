@@ -173,7 +173,7 @@ class OnsetObjective(BatchObjective):
         self, x: Tensor, valid: Tensor, picks: Tensor, picks_weight: Tensor, kind: Tensor, kind_weight: Tensor
     ) -> tuple[Tensor, Tensor]:
         """x, valid: (batch, 3, n); picks, picks_weight: (batch, hops, 2); kind, kind_weight: (batch, hops)."""
-        logits = self.model.stream(x, valid).float()
+        logits = self.model.raw(x, valid).float()
         weight = picks_weight * torch.where(picks > 0, self.spec.onset_weight, 1.0)
         entropy = F.binary_cross_entropy_with_logits(logits[..., :2], picks, weight=weight, reduction="none")
         arrivals = entropy.sum((0, 1)) / picks_weight.sum((0, 1)).clamp(min=1.0)

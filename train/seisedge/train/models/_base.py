@@ -86,6 +86,9 @@ class OnsetModel(Model):
     """A detector: `raw` returns logits (batch, block_hops, 5) for the hops of a block; P and S are independent of the
     classes and of each other.
 
+    waveform and valid may be longer by whole blocks: of consecutive blocks with the context of the first. `raw` then
+    returns the hops of all of them, (batch, blocks · block_hops, 5), equal to those of each block alone.
+
     delay_hops: an output is for the hop this much earlier. picks: scale and offset (2, 2) that calibrate the logits of
     P and of S, fitted on validation data like the temperature of the classes. thresholds: (2,), probabilities of P and
     of S from which the station acts; they do not change the output.
@@ -101,12 +104,9 @@ class OnsetModel(Model):
     ) -> None:
         super().__init__(geometry, list(ONSET_LABELS), band_hz)
         self.block_hops, self.hop_n, self.delay_hops = block_hops, hop_n, delay_hops
+        self.block_n = block_hops * hop_n  # samples
         self.register_buffer("picks", torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
         self.register_buffer("thresholds", torch.tensor([0.5, 0.5]))
-
-    @abc.abstractmethod
-    def stream(self, waveform: Tensor, valid: Tensor) -> Tensor:
-        """Logits (batch, hops, 5) of all blocks in (batch, 3, n) that have a whole context, as `raw` gives them."""
 
     def probabilities(self, raw: Tensor) -> Tensor:
         """(…, 5): sigmoids of P and S, softmax of the classes."""

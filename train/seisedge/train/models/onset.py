@@ -31,6 +31,8 @@ FLOOR = 1e-12  # smallest power relative to the largest in the window
 TINY = 1e-36
 RARE = -3.0  # first logit of P and S: onsets are rare
 POOL = 8  # hops averaged in the coarse branch
+N_SAMPLES = (CONTEXT_HOPS + BLOCK_HOPS) * HOP_N
+HOPS = (N_SAMPLES - TAPS) // HOP_N + 1  # of a block with its context
 
 
 def onset_kernels() -> Tensor:
@@ -64,21 +66,22 @@ class HopEnergies(nn.Module):
         n = len(CENTRES_HZ)
         self.n_features = 2 * n
         gather = torch.zeros(2 * n, 3, n, 2)  # sums of squares: Z, then both horizontals
-        spread = torch.zeros(2 * n, 3)
+        spread = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
         for band in range(n):
             gather[band, 0, band] = 1.0
             gather[n + band, 1:, band] = 1.0
-        spread[:n, 0] = 1.0
-        spread[n:, 1:] = 1.0
         kernels = onset_kernels().reshape(n, 2, 1, TAPS)
         self.register_buffer("kernels", kernels.reshape(2 * n, 1, TAPS), persistent=False)
         self.register_buffer("gather", gather.reshape(2 * n, 6 * n, 1), persistent=False)
         self.register_buffer("spread", spread[:, :, None], persistent=False)
 
-    def powers(self, waveform: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """waveform, valid: (batch, 3, n) → power, 0 where no sample is missing and 0 else, and mask, (batch, 12, hops).
+    def forward(self, waveform: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """waveform, valid: (batch, 3, n) → features and mask of each block with its context.
 
-        A hop is valid where all `TAPS` samples up to its end exist; the first hop is that which ends with sample TAPS.
+        n: of `blocks` consecutive blocks with the context of the first. features: (batch · blocks, 12, HOPS), log10 of
+        the energies less their mean over the valid hops of the window; 0 where not valid. mask: (batch · blocks, 2,
+        HOPS), of Z and of the horizontals. A hop is valid where all `TAPS` samples up to its end exist; the first hop
+        is that which ends with sample TAPS. What neighbouring windows share is computed once.
         """
         batch, n = waveform.shape[0], waveform.shape[-1]
         there = valid > 0.5
@@ -90,23 +93,36 @@ class HopEnergies(nn.Module):
         squares = bands * bands * whole[:, :, None]
         power = F.conv1d(squares.reshape(batch, 3 * self.kernels.shape[0], hops), self.gather)
         mask = F.conv1d(whole, self.spread).clamp(max=1.0)
-        return power, mask
+        log = windows_of(power.clamp(min=TINY).log())
+        side = windows_of(torch.cat([mask, power.amax(1, keepdim=True)], dim=1))
+        mask = side[:, :2, None]
+        low = (side[:, 2:].amax(-1, keepdim=True) * FLOOR).clamp(min=TINY)  # an exported graph loses "+ TINY"
+        # as many values as vector instructions take, so that each block has the same bits in any number of them
+        low = low.expand(-1, 4, 4).log()[:, :1, :1]
+        half = self.n_features // 2
+        of_components: Tensor = log.maximum(low).unflatten(1, (2, half))  # type: ignore[no-untyped-call]  # torch's
+        log = of_components * (mask * (1 / math.log(10)))
+        mean = log.flatten(1).sum(-1) / (half * mask.flatten(1).sum(-1) + 1e-3)
+        return ((log - mean[:, None, None, None]) * mask).flatten(1, 2), mask[:, :, 0]
 
-    @staticmethod
-    def relative(power: Tensor, mask: Tensor) -> Tensor:
-        """log10 of power, (…, 12, hops), less its mean over the valid hops of the window; 0 where not valid."""
-        floor = (power.amax((-2, -1), keepdim=True) * FLOOR).clamp(min=TINY)  # an exported graph loses "+ TINY"
-        log = power.maximum(floor).log() * (mask * (1 / math.log(10)))
-        mean = log.sum((-2, -1), keepdim=True) / (mask.sum((-2, -1), keepdim=True) + 1e-3)
-        return (log - mean) * mask
+
+def windows_of(x: Tensor) -> Tensor:
+    """(batch, k, hops) → (batch · blocks, k, HOPS): the hops of each block with its context."""
+    batch, k, hops = x.shape
+    pieces = -(-HOPS // BLOCK_HOPS)
+    x = F.pad(x, (pieces * BLOCK_HOPS - HOPS, 0))
+    blocks = (hops - HOPS) // BLOCK_HOPS + 1
+    x = x.reshape(batch, k, blocks + pieces - 1, BLOCK_HOPS)
+    places = torch.arange(blocks, device=x.device)[:, None] + torch.arange(pieces, device=x.device)
+    x = torch.index_select(x, 2, places.flatten()).reshape(batch, k, blocks, pieces * BLOCK_HOPS)
+    return x[..., -HOPS:].transpose(1, 2).flatten(0, 1)
 
 
 class OnsetNet(OnsetModel):
     """See the module. width: channels of the fine branch; coarse: of the coarse one."""
 
     def __init__(self, width: int, coarse: int, dropout: float) -> None:
-        n_samples = (CONTEXT_HOPS + BLOCK_HOPS) * HOP_N
-        geometry = Geometry(n_samples, RATE_HZ, CONTEXT_HOPS * HOP_N / RATE_HZ)
+        geometry = Geometry(N_SAMPLES, RATE_HZ, CONTEXT_HOPS * HOP_N / RATE_HZ)
         super().__init__(geometry, (1.0, 15.0), BLOCK_HOPS, HOP_N, DELAY_HOPS)
         self.front = HopEnergies()
         inputs = self.front.n_features + 2
@@ -114,7 +130,6 @@ class OnsetNet(OnsetModel):
         self.fine_hops = BLOCK_HOPS + 2 * sum(self.dilations)
         self.coarse_dilations = (1, 3, 9)
         self.coarse_frames = 1 + 2 * sum(self.coarse_dilations)
-        self.hops = (n_samples - TAPS) // HOP_N + 1
         self.enter = nn.Conv1d(inputs, width, 1)
         self.fine = nn.ModuleList([nn.Conv1d(width, width, 3, dilation=d) for d in self.dilations])
         sizes = [inputs, coarse, coarse, coarse]
@@ -134,16 +149,14 @@ class OnsetNet(OnsetModel):
             assert self.head.bias is not None
             self.head.bias[:2] = RARE
 
-    def network(self, power: Tensor, mask: Tensor) -> Tensor:
-        """Powers and mask of blocks with their contexts, (batch, 12, hops) each → logits (batch, BLOCK_HOPS, 5)."""
-        features = self.front.relative(power, mask)
-        half = self.front.n_features // 2
-        x = torch.cat([features, mask[:, :1], mask[:, half : half + 1]], dim=1)
-        y = F.avg_pool1d(x[..., self.hops - self.coarse_frames * POOL :], POOL)
+    def network(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Output of `HopEnergies` → logits (batch · blocks, BLOCK_HOPS, 5)."""
+        x = torch.cat([features, mask], dim=1)
+        y = F.avg_pool1d(x[..., HOPS - self.coarse_frames * POOL :], POOL)
         for layer in self.coarse:
             y = torch.relu(layer(y))
         y = self.dropout(y)
-        x = torch.relu(self.enter(x[..., self.hops - self.fine_hops :]) + self.join[0](y))
+        x = torch.relu(self.enter(x[..., HOPS - self.fine_hops :]) + self.join[0](y))
         for layer in self.fine[:-1]:
             x = torch.relu(layer(x))
         x = torch.relu(self.fine[-1](x) + self.join[1](y))
@@ -156,17 +169,8 @@ class OnsetNet(OnsetModel):
         return self.head
 
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
-        """Logits (batch, BLOCK_HOPS, 5)."""
-        return self.network(*self.front.powers(waveform, valid))
-
-    def stream(self, waveform: Tensor, valid: Tensor) -> Tensor:
-        """Logits of all blocks with a whole context of (batch, 3, n), n a multiple of a block: (batch, blocks · 10, 5).
-
-        Equal to `raw` of each block alone; the filters are applied once.
-        """
-        power, mask = self.front.powers(waveform, valid)
-        pieces = [v.unfold(-1, self.hops, BLOCK_HOPS).transpose(1, 2).flatten(0, 1) for v in (power, mask)]
-        logits = self.network(*pieces)
+        """Logits (batch, blocks · BLOCK_HOPS, 5); waveform, valid: (batch, 3, n), see `OnsetModel`."""
+        logits = self.network(*self.front(waveform, valid))
         return logits.reshape(waveform.shape[0], -1, logits.shape[-1])
 
 

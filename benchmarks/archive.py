@@ -1,18 +1,25 @@
 """An archive of many stations and days, and the time that `seisedge archive` takes for it on several processes.
 
     python -m benchmarks.archive make DIR --stations 100 --days 10 --hours 24
-    python -m benchmarks.archive run DIR --workers 1 2 --killed 2
+    python -m benchmarks.archive run DIR 1 2 cluster
+    python -m benchmarks.archive report DIR
 
 `make` writes an SDS archive in pieces of 25 minutes: one of the bundled recording, a swarm, after a number of pieces
 of quiet Gaussian noise. Records of 512 bytes (Steim2) are copied with new codes and times, so that a day costs no
-compression. `run` analyses it with each number of processes and on a scheduler with separate worker processes, of which
-some are killed, and compares the content of all tables.
+compression. With less than 24 hours of data, one half is at the begin and one at the end of each day, so that events
+and warm-ups cross the borders of the days.
+
+`run` analyses it with a number of processes, or on a scheduler with separate worker processes of which some are killed
+at random. `report` prints throughput, and compares the content of all tables.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import random
+import resource
 import shutil
 import signal
 import struct
@@ -28,15 +35,19 @@ import numpy as np
 import obspy
 import pyarrow.parquet as pq
 
+from seisedge.runtime import machine
+from seisedge.runtime.archive.inputs import parse_unit
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
 from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.sources.miniseed import MiniSeedSource
+from seisedge.runtime.sources.sds import DAY_NS
 
 FIRST_DAY = "2021-03-01"
 STATION = "PB.B918"
 CHANNELS = ("EHZ", "EH1", "EH2")
 PIECE_S = 1500
 QUIET_COUNTS = 20.0  # standard deviation of the noise
+WORKERS = 2  # of the cluster
 
 
 Records = list[tuple[int, int, bytes]]  # offset from the begin of a piece, length in ns, bytes
@@ -106,53 +117,88 @@ def make(folder: Path, stations: int, days: int, hours: float, quiet_pieces: int
 
 def _day(records: list[Records], turn: int, station: str, begin_ns: int, hours: float) -> Iterator[bytes]:
     """Records of one channel, piece by piece."""
-    end_ns = begin_ns + round(hours * 3600) * NS_PER_S
+    end_ns, half_ns = begin_ns + DAY_NS, round(hours * 1800) * NS_PER_S
     for number, piece_ns in enumerate(range(begin_ns, end_ns, PIECE_S * NS_PER_S)):
+        if begin_ns + half_ns <= piece_ns and piece_ns + PIECE_S * NS_PER_S <= end_ns - half_ns:
+            continue
         for offset_ns, length_ns, record in records[(number + turn) % len(records)]:
             start_ns = piece_ns + offset_ns
-            if start_ns + length_ns <= end_ns:
+            stop_ns = start_ns + length_ns
+            if stop_ns <= begin_ns + half_ns or (end_ns - half_ns <= start_ns and stop_ns <= end_ns):
                 yield placed(record, station, start_ns)
 
 
-def run(folder: Path, workers: list[int], killed: int, unit: str) -> None:
-    """Analyse the archive in each way, and compare the tables."""
-    out = folder.parent / f"{folder.name}-out"
-    shutil.rmtree(out, ignore_errors=True)
-    figures: dict[str, float] = {}
-    for count in workers:
-        began_s = time.monotonic()
-        _archive(folder, out / str(count), unit, "--workers", str(count))
-        figures[f"{count} process(es)"] = time.monotonic() - began_s
-    if killed:
-        began_s = time.monotonic()
-        _on_cluster(folder, out / "cluster", unit, max(workers), killed)
-        figures[f"cluster of {max(workers)} workers, {killed} killed"] = time.monotonic() - began_s
-    folders = sorted(path for path in out.iterdir() if path.is_dir())
-    contents = [_content(path) for path in folders]
-    same = all(content == contents[0] for content in contents)
-    data_s = sum(facts["data_s"] for facts, _ in contents[0].values())
-    for name, seconds in figures.items():
-        print(f"{name:<40} {seconds:8.1f} s {data_s / seconds:10,.0f} times real time")
-    print(f"{len(contents[0])} units, {sum(rows for _, rows in _counts(folders[0]))} events; same content: {same}")
-    sys.exit(not same)
+def run(folder: Path, ways: list[str], killed: int, unit: str, seed: int) -> None:
+    """Analyse the archive in each way, and note the time and the processor time of each."""
+    for way in ways:
+        out = _outputs(folder) / way
+        shutil.rmtree(out, ignore_errors=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        load, before, began_s = os.getloadavg()[0], resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        command = [sys.executable, "-m", "seisedge.cli", "archive", f"sds:{folder}", "-o", str(out), "--unit", unit]
+        if way == "cluster":
+            _on_cluster(command, out, WORKERS, _moments(folder, unit, killed, seed))
+        else:
+            subprocess.run([*command, "--workers", way], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        figures = {
+            "wall_s": time.monotonic() - began_s,
+            "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+            "load": f"{load:.1f} to {os.getloadavg()[0]:.1f}",
+        }
+        _figures_file(folder, way).write_text(json.dumps(figures))
 
 
-def _archive(folder: Path, out: Path, unit: str, *options: str) -> None:
-    command = [sys.executable, "-m", "seisedge.cli", "archive", f"sds:{folder}", "-o", str(out), "--unit", unit]
-    subprocess.run([*command, *options], check=True)
+def report(folder: Path) -> None:
+    """Print the figures of all ways, and whether their tables have the same content."""
+    ways = sorted(path.name for path in _outputs(folder).iterdir() if path.is_dir())
+    contents = {way: _content(_outputs(folder) / way) for way in ways}
+    first = contents[ways[0]]
+    data_s = sum(facts["data_s"] for facts, _ in first.values())
+    print(f"{machine.describe()}; {time.strftime('%Y-%m-%d', time.gmtime())}")
+    print(
+        f"{len(first)} units, {data_s / 86_400:.1f} station-days, {sum(len(rows) for _, rows in first.values())} events"
+    )
+    print(f"{'way':<10}{'seconds':>10}{'x real time':>14}{'processor s':>14}{'x by processor':>16}  load, content")
+    for way in ways:
+        figures = json.loads(_figures_file(folder, way).read_text())
+        wall_s, cpu_s = figures["wall_s"], figures["cpu_s"]
+        same = "same" if contents[way] == first else "DIFFERENT"
+        print(
+            f"{way:<10}{wall_s:>10.0f}{data_s / wall_s:>14,.0f}{cpu_s:>14.0f}{data_s / cpu_s:>16,.0f}  "
+            f"{figures['load']}, {same}"
+        )
+    sys.exit(any(content != first for content in contents.values()))
 
 
-def _on_cluster(folder: Path, out: Path, unit: str, workers: int, killed: int) -> None:
-    """A scheduler and workers as processes of their own; each time that a part is done one worker is killed."""
-    dask = [sys.executable, "-m"]
+def _outputs(folder: Path) -> Path:
+    return folder.parent / f"{folder.name}-out"
+
+
+def _figures_file(folder: Path, way: str) -> Path:
+    return _outputs(folder) / f"{way}.json"
+
+
+def _moments(folder: Path, unit: str, killed: int, seed: int) -> Iterator[tuple[int, random.Random]]:
+    """Numbers of units that are done when a worker is killed, in order, and the choice of that worker."""
+    chosen = random.Random(seed)
+    per_day = DAY_NS // parse_unit(unit)
+    total = per_day * len(list(folder.rglob("*.D.*"))) // len(CHANNELS)
+    return iter([(done, chosen) for done in sorted(chosen.sample(range(1, max(total, killed + 2)), killed))])
+
+
+def _on_cluster(command: list[str], out: Path, workers: int, moments: Iterator[tuple[int, random.Random]]) -> None:
+    """A scheduler and workers as processes of their own; killed workers are replaced."""
     address_file = out.parent / "scheduler.json"
+    address_file.unlink(missing_ok=True)
     with ExitStack() as stack:
 
         def start(*arguments: str) -> subprocess.Popen[bytes]:
-            process = subprocess.Popen([*dask, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            process = subprocess.Popen([sys.executable, "-m", *arguments], **quiet)  # type: ignore[call-overload]
             stack.callback(process.wait)
             stack.callback(process.kill)
-            return process
+            return process  # type: ignore[no-any-return]
 
         start("distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(address_file))
         while not address_file.exists():
@@ -160,19 +206,17 @@ def _on_cluster(folder: Path, out: Path, unit: str, workers: int, killed: int) -
         address = json.loads(address_file.read_text())["address"]
         worker = ("distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
         running = [start(*worker) for _ in range(workers)]
-        command = [sys.executable, "-m", "seisedge.cli", "archive", f"sds:{folder}", "-o", str(out), "--unit", unit]
         process = subprocess.Popen([*command, "--scheduler", address])
-        total = len(list(folder.rglob("*.D.*"))) // len(CHANNELS)
-        left = killed
+        moment = next(moments, None)
         while process.poll() is None:
             time.sleep(0.2)
-            done = len(list(out.rglob("station=*/*.parquet")))
-            if left and done >= total * (killed - left + 1) // (killed + 1):
-                victim = running.pop(0)
+            done = sum(1 for _ in out.rglob("station=*/*.parquet")) if moment is not None else 0
+            if moment is not None and done >= moment[0]:
+                victim = running.pop(moment[1].randrange(len(running)))
                 victim.send_signal(signal.SIGKILL)
-                print(f"killed worker process {victim.pid} with {done} of {total} units done")
+                print(f"killed worker process {victim.pid} with {done} units done", flush=True)
                 running.append(start(*worker))
-                left -= 1
+                moment = next(moments, None)
         if process.returncode:
             raise SystemExit(f"the run on the cluster failed with status {process.returncode}")
 
@@ -187,11 +231,6 @@ def _content(out: Path) -> dict[str, tuple[dict[str, float], list[dict[str, obje
     return found
 
 
-def _counts(out: Path) -> Iterator[tuple[str, int]]:
-    for path in (out / "events").rglob("*.parquet"):
-        yield path.name, pq.ParquetFile(path).metadata.num_rows
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -199,18 +238,23 @@ def main() -> None:
     making.add_argument("folder", type=Path)
     making.add_argument("--stations", type=int, default=100)
     making.add_argument("--days", type=int, default=10)
-    making.add_argument("--hours", type=float, default=24.0, help="of data per day")
+    making.add_argument("--hours", type=float, default=24.0, help="of data per day, half at each end")
     making.add_argument("--quiet", type=int, default=19, help="pieces of noise before each piece of the swarm")
     running = commands.add_parser("run", help="analyse it")
     running.add_argument("folder", type=Path)
-    running.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    running.add_argument("--killed", type=int, default=2)
+    running.add_argument("ways", nargs="+", metavar="WAY", help="a number of processes, or cluster")
+    running.add_argument("--killed", type=int, default=2, help="worker processes of the cluster")
     running.add_argument("--unit", default="1d")
+    running.add_argument("--seed", type=int, default=1, help="of the choice of the workers that are killed, and when")
+    reporting = commands.add_parser("report", help="print the figures and compare the tables")
+    reporting.add_argument("folder", type=Path)
     given = parser.parse_args()
     if given.command == "make":
         make(given.folder, given.stations, given.days, given.hours, given.quiet)
+    elif given.command == "run":
+        run(given.folder, given.ways, given.killed, given.unit, given.seed)
     else:
-        run(given.folder, given.workers, given.killed, given.unit)
+        report(given.folder)
 
 
 if __name__ == "__main__":

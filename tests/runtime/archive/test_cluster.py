@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import fsspec
 import pytest
 from tests.runtime.archive.conftest import STATION, Recording
 from tests.runtime.archive.test_run import content
 from tests.waiting import wait_until
 
 from seisedge.runtime.archive import cluster
-from seisedge.runtime.archive.cluster import DaskPool, _check_versions
+from seisedge.runtime.archive.cluster import Context, DaskPool, Loaded, _check_versions
 from seisedge.runtime.archive.inputs import LocalFiles
 from seisedge.runtime.archive.pool import Answer, LocalPool, Pool
 from seisedge.runtime.archive.progress import Progress
 from seisedge.runtime.archive.run import ArchiveOptions, ArchiveRun
 from seisedge.runtime.config import StationConfig
-from seisedge.runtime.errors import ConnectError, InputError
+from seisedge.runtime.errors import ConnectError, FailedError, InputError
 from seisedge.runtime.inference.infer import Models
 
 
@@ -98,8 +102,9 @@ def test_a_scheduler_that_cannot_be_reached(models: Models, monkeypatch: pytest.
     monkeypatch.setattr(cluster, "CONNECT_S", 0.2)
     with pytest.raises(ConnectError, match=r"--scheduler tcp://127\.0\.0\.1:9: no Dask scheduler can be reached there"):
         DaskPool(models, "onnxruntime", {"": None}, address="tcp://127.0.0.1:9")
-    with pytest.raises(ConnectError, match="no Dask scheduler can be reached there"):
-        DaskPool(models, "onnxruntime", {"": None}, address="nonsense://there")
+    for address in ("127.0.0.1", "nonsense://there:8786", "tcp://head:dask", "tcp://head:8786/x"):
+        with pytest.raises(InputError, match=rf"--scheduler {address}: is not an address; write it as tcp://HOST:PORT"):
+            DaskPool(models, "onnxruntime", {"": None}, address=address)
 
 
 class Versions:
@@ -129,3 +134,77 @@ def test_other_versions_are_named() -> None:
         with pytest.raises(InputError) as raised:
             _check_versions(Versions(scheduler, worker), "tcp://head:8786")
         assert str(raised.value).startswith(f"--scheduler tcp://head:8786: {words}")
+
+
+class Installed:
+    """A client whose scheduler and worker state their version of seisedge, or cannot import it."""
+
+    status = "running"
+
+    def __init__(self, scheduler: str | Exception, worker: str | Exception) -> None:
+        self._scheduler, self._worker = scheduler, worker
+
+    def nthreads(self) -> dict[str, int]:
+        return {"tcp://10.0.0.2:40001": 1}
+
+    def get_versions(self, check: bool) -> dict[str, Any]:
+        return {"client": facts(), "scheduler": facts(), "workers": {}}
+
+    def run_on_scheduler(self, _: object) -> str:
+        if isinstance(self._scheduler, Exception):
+            raise self._scheduler
+        return self._scheduler
+
+    def run(self, _: object, on_error: str) -> dict[str, str | Exception]:
+        return {"tcp://10.0.0.2:40001": self._worker}
+
+    def close(self) -> None:
+        self.status = "closed"
+
+
+HERE = version("seisedge")
+MISSING = ModuleNotFoundError("No module named 'seisedge'")
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "worker", "error", "words"),
+    [
+        (MISSING, HERE, FailedError, "the scheduler cannot import seisedge (No module named 'seisedge'); install the"),
+        (HERE, MISSING, FailedError, "worker tcp://10.0.0.2:40001 cannot import seisedge (No module named 'seisedge')"),
+        ("0.0.9", HERE, InputError, f"the scheduler has seisedge 0.0.9, this process {HERE}; install the same version"),
+        (HERE, "0.0.9", InputError, f"worker tcp://10.0.0.2:40001 has seisedge 0.0.9, this process {HERE}; install"),
+    ],
+)
+def test_a_scheduler_or_worker_without_the_package(
+    scheduler: str | Exception,
+    worker: str | Exception,
+    error: type[Exception],
+    words: str,
+    models: Models,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = Installed(scheduler, worker)
+    monkeypatch.setattr(cluster, "_connected", lambda _: client)
+    with pytest.raises(error, match=re.escape(f"--scheduler tcp://10.0.0.1:8786: {words}")):
+        DaskPool(models, "onnxruntime", {"": None}, address="tcp://10.0.0.1:8786")
+    assert client.status == "closed"
+
+
+def test_a_worker_keeps_its_files_in_its_own_folder(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask removes that folder, also when the worker was killed."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "worker").mkdir()
+    context = Context(models, "onnxruntime", {"": None})
+    plugin, worker = Loaded(context), SimpleNamespace(local_directory=str(tmp_path / "worker"))
+    plugin.setup(worker)
+    loaded, local, _ = cluster._contexts[context.key]
+    assert [engine.sha256 for engine in loaded.engines] == [engine.sha256 for engine in models.engines]
+    with fsspec.open("memory://workers/file", "wb") as file:
+        file.write(b"data")
+    assert local("memory://workers/file").is_relative_to(tmp_path / "worker")
+    del local
+    plugin.teardown(worker)
+    assert not list((tmp_path / "worker").iterdir()) and not list((tmp_path / "temporary").iterdir())

@@ -20,6 +20,11 @@ def test_lines_without_a_terminal() -> None:
     totals.failures.append(Failure("XX.A", "2021-03-01", "is not miniSEED"))
     progress.update()
     assert stream.getvalue() == "41 of 100 station-days, 8,640 times real time, 0:09:50 left, 1 failed\n"
+    progress.end()
+    assert stream.getvalue().count("\n") == 1  # nothing new
+    totals.done += 1
+    progress.end()
+    assert stream.getvalue().splitlines()[1].startswith("42 of 100 ")
 
 
 def test_durations() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import struct
 from collections.abc import Callable, Mapping
@@ -16,7 +18,7 @@ from click.testing import CliRunner
 from tests.runtime.archive.conftest import END_S, GAPS_S, STATION, Recording, later, records_of
 
 from seisedge.cli import main
-from seisedge.runtime.archive.diff import compare
+from seisedge.runtime.archive.diff import compare, text_lines
 from seisedge.runtime.archive.inputs import LocalFiles, parse_unit
 from seisedge.runtime.archive.output import Manifest, event_files, read_manifest
 from seisedge.runtime.archive.pool import Answer, LocalPool, Metadata, Pool
@@ -26,7 +28,7 @@ from seisedge.runtime.archive.table import read_facts, read_tables, table_of, wr
 from seisedge.runtime.archive.unit import UnitRequest
 from seisedge.runtime.clock import iso_from_ns, ns_from_iso
 from seisedge.runtime.config import StationConfig
-from seisedge.runtime.errors import DataError, FailedError, InputError
+from seisedge.runtime.errors import ConnectError, DataError, FailedError, InputError
 from seisedge.runtime.inference.infer import Models
 
 
@@ -117,6 +119,8 @@ def test_the_tables_hold_the_events_of_one_run(out: Path, recording: Recording) 
     assert (manifest.status, manifest.failures) == ("complete", [])
     assert manifest.counts["events"] == len(recording.events) and manifest.counts["units"] == 3
     assert [model.task for model in manifest.settings.models] == ["event_type", "magnitude", "onset"]
+    used = manifest.station_settings[manifest.settings.stations[STATION]]
+    assert used["settings"]["timeline"]["max_wait_s"] == 10.0 and used["settings"]["station"]["station"] == "B918"
 
 
 def test_what_is_done_is_not_done_again(archive: Archive, out: Path, recording: Recording) -> None:
@@ -126,7 +130,7 @@ def test_what_is_done_is_not_done_again(archive: Archive, out: Path, recording: 
 
 
 def test_an_interrupted_run_ends_with_the_same_files(
-    archive: Archive, out: Path, recording: Recording, tmp_path: Path
+    archive: Archive, out: Path, recording: Recording, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(FailedError, match="lost"):
         archive.run(tmp_path / "out", recording.path, pool=lambda run: FailingPool(run.models, run.metadata, 1))
@@ -137,6 +141,7 @@ def test_an_interrupted_run_ends_with_the_same_files(
     )
     assert again.totals.done == 2 and again.totals.done_before == 1
     assert content(tmp_path / "out") == content(out)
+    assert not caplog.records  # each gap of years of data would be a line
 
 
 @pytest.mark.long
@@ -181,7 +186,8 @@ def test_a_damaged_file_fails_its_unit_alone(archive: Archive, recording: Record
     assert [(failure.station, failure.unit) for failure in manifest.failures] == [(STATION, "2019-07-08")]
     assert str(damaged) in manifest.failures[0].reason and "is not miniSEED" in manifest.failures[0].reason
     assert [path.stem for path in event_files(out)] == ["2019-07-07", "2019-07-09"]
-    assert manifest.counts["left_out"] == {"its time is more than two hours outside the day of its file": 1}
+    outside = "the time is more than two hours outside the day of the file"
+    assert manifest.counts["left_out"] == {outside: 1} and run.totals.left_out_in == {outside: f"{STATION} 2019-07-09"}
     archive.run(out, f"sds:{root}", "1d", pool=no_pool)  # failed units are not tried again unasked
     sds_file(root, 189, [next_day(record, 1) for record in few])
     manifest, run = archive.run(out, f"sds:{root}", "1d", retry=True)
@@ -206,6 +212,37 @@ def test_an_output_of_other_settings_is_left_alone(
     (tmp_path / "other" / "file").touch()
     with pytest.raises(InputError, match=r"not empty and has no manifest\.json"):
         archive.run(tmp_path / "other", recording.path, pool=no_pool)
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(
+    archive: Archive, out: Path, recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, fsync, left = tmp_path / "out", os.fsync, [8]
+
+    def until_full(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", until_full)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        archive.run(folder, recording.path)
+    monkeypatch.undo()
+    assert str(raised.value.filename).endswith(".parquet") and not list(folder.rglob(".*"))
+    written = content(folder)
+    assert written.items() < content(out).items()
+    _, again = archive.run(folder, recording.path)
+    assert again.totals.done_before == len(event_files(out)) - again.totals.done and content(folder) == content(out)
+
+
+def test_a_pool_that_does_not_start_leaves_no_folder(archive: Archive, recording: Recording, tmp_path: Path) -> None:
+    def unreachable(_: ArchiveRun) -> Pool:
+        raise ConnectError("no scheduler")
+
+    with pytest.raises(ConnectError):
+        archive.run(tmp_path / "out", recording.path, pool=unreachable)
+    assert not list(tmp_path.iterdir())
 
 
 def test_data_that_cannot_be_analysed(archive: Archive, recording: Recording, tmp_path: Path) -> None:
@@ -264,7 +301,7 @@ def changed(out: Path, folder: Path) -> list[dict[str, Any]]:
 def test_diff_names_what_has_changed(out: Path, tmp_path: Path) -> None:
     events = changed(out, tmp_path)
     found = compare(out, tmp_path)
-    assert (found.units, found.units_of_one, found.same) == (3, 0, len(events) - 3)
+    assert (found.units, found.units_of_one, found.other_data, found.same) == (3, 0, 0, len(events) - 3)
     assert [(change.kind, change.old.id if change.old is not None else None) for change in found.changes] == [
         ("lost", events[0]["id"]), ("magnitude", events[1]["id"]), ("type", events[2]["id"]), ("found", None),
     ]  # fmt: skip
@@ -272,15 +309,27 @@ def test_diff_names_what_has_changed(out: Path, tmp_path: Path) -> None:
     assert compare(out, out).changes == []
     assert compare(out, tmp_path, shift=0.4).count("magnitude") == 0
     assert compare(out, tmp_path, tolerance_s=0.2).count("lost") == 2
-    event_files(tmp_path)[0].unlink()
-    assert compare(out, tmp_path).units_of_one == 1
     result = CliRunner().invoke(
         main,
         ["archive", "diff", str(out), str(tmp_path), "--table", str(tmp_path / "t"), "--plot", str(tmp_path / "p")],
     )
     assert result.exit_code == 0 and "1 found, " in result.output, result.output
     assert (tmp_path / "t").read_text().count("\n") > 1
-    assert "New - old magnitude" in (tmp_path / "p").read_text()
+    page = (tmp_path / "p").read_text()
+    assert "<h2>Types</h2>" in page and "<td>non-tectonic</td><td>1</td>" in page and "Magnitudes that differ" in page
+    gone, shorter = event_files(tmp_path)[:2]
+    gone.unlink()
+    facts = read_facts(shorter)
+    assert facts is not None
+    write_table(shorter, table_of([], msgspec.structs.replace(facts, coverage={})))
+    found = compare(out, tmp_path)
+    assert (found.units_of_one, found.other_data, found.other_settings) == (1, 1, [])
+    manifest = read_manifest(tmp_path)
+    manifest.settings.stations[STATION] = "other"
+    (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    assert list(text_lines(compare(out, tmp_path), 0))[4] == (
+        f"settings or metadata of 1 station(s) differ, the first is {STATION}"
+    )
 
 
 def test_summary_counts_events_and_data(out: Path, recording: Recording, tmp_path: Path) -> None:
@@ -295,7 +344,7 @@ def test_summary_counts_events_and_data(out: Path, recording: Recording, tmp_pat
     assert station["days_of_data"] * 86_400 == pytest.approx(END_S - silent_s, abs=45)
     assert station["gaps"] == 2
     page = (tmp_path / "page.html").read_text()
-    assert page.count("<svg") == 4 and "Events a day" in page and "http" not in page.replace("http://www.w3.org", "")
+    assert page.count("<svg") == 3 and "Events a day" in page and "http" not in page.replace("http://www.w3.org", "")
 
 
 def test_the_command(recording: Recording, tmp_path: Path) -> None:
@@ -314,12 +363,18 @@ def test_the_command(recording: Recording, tmp_path: Path) -> None:
     rows = (tmp_path / "e.csv").read_text().splitlines()
     assert len(rows) == manifest.counts["events"] + 1 and rows[0].startswith("id,station,onset,")
     assert len(list((tmp_path / "q").rglob("*.xml"))) == manifest.counts["events"]
-    assert "1 of 1 station-days" in result.stderr
+    assert "1 of 1 station-days" in result.stderr and manifest.counts["uncalibrated"] == manifest.counts["events"]
     result = CliRunner().invoke(main, ["archive", "run", "--files-from", str(listed), *common])
     assert result.exit_code == 0 and "0 analysed now" in result.output and "1 before" in result.output, result.output
+    assert f"{manifest.counts['events']} event(s) of stations without a gain have no magnitude" in result.output
     for words, sentence in (
         ([str(data), "--start", "yesterday"], "--start yesterday: is not a time"),
-        ([str(data), "--start", "2020-01-01"], "no data in the range: those of 1 station(s) begin at 2019-07-07T08:1"),
+        (
+            [str(data), "--start", "2020-01-01"],
+            "no data from 2020-01-01: the data of 1 station(s) begin at 2019-07-07T08:1",
+        ),
+        ([str(data), "--start", "2020-01-02", "--end", "2020-01-01"], "--end 2020-01-01: must be later than --start"),
+        (["--files-from", str(tmp_path / "absent")], "absent: cannot be read: No such file or directory"),
         ([str(data), "--stations", "XX.*"], "no miniSEED of the stations XX.*"),
         ([str(data), "--scheduler", "tcp://h:1"], "give --workers or --scheduler, not both"),
         (["-"], "standard input ('-') cannot be read by several processes"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -113,3 +114,16 @@ def test_a_file_of_a_single_record(tmp_path: Path) -> None:
     path.write_bytes(RECORDING.read_bytes()[:512])
     with MiniSeedSource([path]) as source:
         assert len(list(source.packets())) == 1
+
+
+def test_a_view_that_outlives_the_index_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask's profiler keeps frames, and with them views of a mapped file, for a moment longer."""
+    path, views = tmp_path / "a.mseed", []
+
+    def with_a_view(data: bytes | mmap.mmap, length: int) -> object:
+        views.append(memoryview(data))
+        return uniform_records(data, length)
+
+    monkeypatch.setattr("seisedge.runtime.sources.miniseed.uniform_records", with_a_view)
+    path.write_bytes(_record())
+    assert len(list(MiniSeedSource([path]).records())) == N and views

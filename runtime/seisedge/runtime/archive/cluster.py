@@ -7,16 +7,14 @@ another one.
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import logging
 import os
 import queue
+import re
 import secrets
-import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,6 +35,19 @@ PER_WORKER = 3  # requests submitted for each worker, so that none waits for thi
 LOST_WORKERS = 20  # workers that may be lost with a unit before it counts as failed: machines are switched off
 CONNECT_S = 20
 LOGGERS = ("distributed", "distributed.client", "distributed.comm", "distributed.core", "distributed.utils", "tornado")
+ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?([^\s:/\[\]]+|\[[0-9a-fA-F:]+\]):\d+")
+# Dask's profiler costs as much as all else Dask does. With MALLOC_TRIM_THRESHOLD_, which Dask sets, and the arena of a
+# second thread, each temporary array is a new mapping of memory: an analysis takes twice the processor time.
+OWN_WORKERS = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.nanny.pre-spawn-environ": {
+        "OMP_NUM_THREADS": 1,
+        "MKL_NUM_THREADS": 1,
+        "OPENBLAS_NUM_THREADS": 1,
+        "MALLOC_ARENA_MAX": 1,
+    },
+}
+TASKS = ("event_type", "magnitude", "onset")
 CHECKED = ("dask", "distributed", "msgpack", "cloudpickle")  # versions that must be those of the scheduler
 
 
@@ -55,34 +66,31 @@ class Context:
 _contexts: dict[str, tuple[Models, LocalFiles, Metadata]] = {}  # of this worker, by key
 
 
-def prepare(context: Context) -> str:
-    """Load the models in a worker. Returns the version of seisedge there."""
-    if context.key not in _contexts:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        folder = Path(tempfile.mkdtemp(prefix="seisedge-models-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        paths = {}
-        for task, (sha256, data) in context.files.items():
-            paths[task] = folder / f"{task}-{sha256[:16]}.onnx"
-            paths[task].write_bytes(data)
-        names: dict[str, Any] = {task: str(paths[task]) if task in paths else "none" for task in TASKS}
-        models = Models.load(ModelsConfig(engine=context.engine, **names))
-        _contexts[context.key] = models, LocalFiles(), context.metadata
-    return version("seisedge")
-
-
-TASKS = ("event_type", "magnitude", "onset")
-
-
 class Loaded(distributed.WorkerPlugin):  # type: ignore[misc]  # Dask has few types
-    """Prepares each worker, also those that come later."""
+    """Prepares each worker, also those that come later. Copies of files are in its folder, which Dask removes."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.name = f"seisedge-{context.key}"
 
-    def setup(self, worker: object) -> None:
-        prepare(self.context)
+    def setup(self, worker: Any) -> None:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        local = LocalFiles(worker.local_directory)
+        _contexts[self.context.key] = load(self.context), local, self.context.metadata
+
+    def teardown(self, worker: Any) -> None:
+        _contexts.pop(self.context.key, None)
+
+
+def load(context: Context) -> Models:
+    """Load the models of a context in a worker."""
+    with tempfile.TemporaryDirectory(prefix="seisedge-models-") as folder:
+        paths = {}
+        for task, (sha256, data) in context.files.items():
+            paths[task] = Path(folder) / f"{task}-{sha256[:16]}.onnx"
+            paths[task].write_bytes(data)
+        names: dict[str, Any] = {task: str(paths[task]) if task in paths else "none" for task in TASKS}
+        return Models.load(ModelsConfig(engine=context.engine, **names))
 
 
 def analyse_there(request: UnitRequest, key: str) -> Answer:
@@ -95,7 +103,8 @@ class DaskPool(Pool):
     """The workers of a scheduler.
 
     workers: of an own scheduler on this machine; else address is that of a running one. Raises ConnectError where it
-    cannot be reached, InputError where it has other versions, FailedError where its workers cannot be used.
+    cannot be reached, InputError where the address is malformed or versions differ, FailedError where its workers
+    cannot be used.
     """
 
     def __init__(
@@ -108,9 +117,10 @@ class DaskPool(Pool):
         if address:
             self._client = _connected(address)
         else:
+            dask.config.set(OWN_WORKERS)
             self._cluster = LocalCluster(
                 n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
-                host="127.0.0.1", silence_logs="ERROR",
+                host="127.0.0.1", silence_logs="CRITICAL",
             )  # fmt: skip
             self._client = Client(self._cluster)
         try:
@@ -171,7 +181,8 @@ class DaskPool(Pool):
                     "the units that are missing"
                 )
             error = future.exception()
-            return Answer(request, None, f"its worker was lost or failed: {type(error).__name__}: {error}")
+            why = " ".join(str(error).split())
+            return Answer(request, None, f"its worker was lost or failed: {type(error).__name__}: {why}")
 
     def close(self) -> None:
         self._client.close()
@@ -185,26 +196,28 @@ class DaskPool(Pool):
             raise FailedError(f"the workers cannot load the models: {type(error).__name__}: {error}") from error
 
     def _check_package(self, context: Context, address: str) -> None:
-        if not self.workers:
-            if address:
-                return  # those of a batch system come when it starts them
-            raise FailedError("no worker process has started")
-        for worker, found in _versions_of_seisedge(self._client).items():
-            if found != context.seisedge:
+        if not address:
+            if not self.workers:
+                raise FailedError("no worker process has started")
+            return  # they run this installation
+        found: dict[str, str | Exception] = {}
+        try:
+            found["the scheduler"] = self._client.run_on_scheduler(_own_version)
+        except Exception as error:
+            found["the scheduler"] = error
+        for worker, answered in self._client.run(_own_version, on_error="return").items():
+            found[f"worker {worker}"] = answered
+        for who, answered in found.items():
+            if isinstance(answered, Exception):
+                raise FailedError(
+                    f"--scheduler {address}: {who} cannot import seisedge ({' '.join(str(answered).split())}); install "
+                    f"the same version, {context.seisedge}, with the extra [archive]"
+                ) from answered
+            if answered != context.seisedge:
                 raise InputError(
-                    f"worker {worker}: has seisedge {found}, this process {context.seisedge}; install the same version"
+                    f"--scheduler {address}: {who} has seisedge {answered}, this process {context.seisedge}; install "
+                    "the same version"
                 )
-
-
-def _versions_of_seisedge(client: Client) -> Mapping[str, str]:
-    try:
-        found: dict[str, str] = client.run(_own_version)
-    except Exception as error:
-        raise FailedError(
-            f"the workers cannot import seisedge ({type(error).__name__}: {error}); install the same version, "
-            f"{version('seisedge')}, with the extra [archive] on each of them"
-        ) from error
-    return found
 
 
 def _own_version() -> str:
@@ -212,6 +225,8 @@ def _own_version() -> str:
 
 
 def _connected(address: str) -> Client:
+    if not ADDRESS.fullmatch(address):
+        raise InputError(f"--scheduler {address}: is not an address; write it as tcp://HOST:PORT")
     try:
         return Client(address, timeout=f"{CONNECT_S}s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:

@@ -16,13 +16,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from seisedge.runtime.archive.output import Manifest, event_files, read_manifest
-from seisedge.runtime.archive.table import read_tables
+from seisedge.runtime.archive.table import read_facts, read_tables
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.errors import InputError
 
 TOLERANCE_S = 1.0  # between the onsets of one event in both outputs
 SHIFT = 0.1  # smallest difference of two magnitudes that counts as a shift
 COLUMNS = ("id", "onset", "status", "type", "magnitude")
+
+KINDS = ("found", "lost", "type", "magnitude")  # of changes
 
 Times = npt.NDArray[np.int64]
 
@@ -40,22 +42,33 @@ class Change(msgspec.Struct, frozen=True):
     """An event that differs; old or new is None where it is in one output only."""
 
     station: str
-    kind: str  # found, lost, type or magnitude
+    kind: str  # one of KINDS
     old: EventRow | None
     new: EventRow | None
 
 
 @dataclass(slots=True)
 class Difference:
-    """Result of a comparison. units: in both outputs; only these are compared. shifts: of all pairs with magnitudes."""
+    """Result of a comparison.
+
+    units: in both outputs; only these are compared. other_data: those of them whose channels cover other times.
+    shifts: new - old magnitude of all pairs with magnitudes.
+    """
 
     old: Manifest
     new: Manifest
     units: int
     units_of_one: int
+    other_data: int
     same: int
     changes: list[Change]
     shifts: list[float]
+
+    @property
+    def other_settings(self) -> list[str]:
+        """Stations whose settings or metadata differ."""
+        old, new = self.old.settings.stations, self.new.settings.stations
+        return sorted(station for station in old.keys() & new.keys() if old[station] != new[station])
 
     def count(self, kind: str) -> int:
         return sum(change.kind == kind for change in self.changes)
@@ -68,7 +81,8 @@ def compare(old: Path, new: Path, *, tolerance_s: float = TOLERANCE_S, shift: fl
     common = sorted(files[0].keys() & files[1].keys())
     if not common:
         raise InputError(f"{old} and {new}: no unit is in both outputs; compare runs over the same stations and days")
-    result = Difference(*manifests, len(common), len(files[0].keys() ^ files[1].keys()), 0, [], [])
+    other_data = sum(_data_of(files[0][name]) != _data_of(files[1][name]) for name in common)
+    result = Difference(*manifests, len(common), len(files[0].keys() ^ files[1].keys()), other_data, 0, [], [])
     by_station: dict[str, list[str]] = {}
     for name in common:
         by_station.setdefault(name.partition(" ")[0].removeprefix("station="), []).append(name)
@@ -76,6 +90,11 @@ def compare(old: Path, new: Path, *, tolerance_s: float = TOLERANCE_S, shift: fl
         tables = [read_tables([of[name] for name in names], COLUMNS) for of in files]
         _compare_station(station, tables[0], tables[1], result, tolerance_s, shift)
     return result
+
+
+def _data_of(path: Path) -> object:
+    facts = read_facts(path)
+    return facts.coverage if facts is not None else None
 
 
 def _compare_station(
@@ -133,9 +152,15 @@ def match(old: Times, new: Times, tolerance_ns: int) -> list[tuple[int, int]]:
 def text_lines(difference: Difference, most: int) -> Iterator[str]:
     """The comparison as text: totals, then up to `most` changes."""
     one = difference
-    yield f"{one.units} unit(s) in both outputs are compared, {one.units_of_one} in one of them only are not"
+    yield f"{one.units} unit(s) compared" + (
+        f"; {one.units_of_one} are in only one of the outputs and are left out" if one.units_of_one else ""
+    )
+    if one.other_data:
+        yield f"the data of {one.other_data} unit(s) differ: their changes are not only those of models or versions"
     yield f"old: {_models(one.old)}"
     yield f"new: {_models(one.new)}"
+    if others := one.other_settings:
+        yield f"settings or metadata of {len(others)} station(s) differ, the first is {others[0]}"
     yield (
         f"{one.same} the same, {one.count('found')} found, {one.count('lost')} lost, "
         f"{one.count('type')} of another type, {one.count('magnitude')} of another magnitude"

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-import numpy as np
 
 from seisedge.runtime.archive.reading import ArchiveFile, index_of
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
@@ -51,9 +50,13 @@ def is_url(place: str) -> bool:
 
 
 class LocalFiles:
-    """Copies of remote files on this machine, at most MAX_COPIES; the least recently used is removed first."""
+    """Copies of remote files on this machine, at most MAX_COPIES; the least recently used is removed first.
 
-    def __init__(self) -> None:
+    They are in a new folder in `parent`, by default that for temporary files, which is removed with this object.
+    """
+
+    def __init__(self, parent: str | None = None) -> None:
+        self._parent = parent
         self._folder: Path | None = None
         self._copies: dict[str, Path] = {}
 
@@ -69,7 +72,7 @@ class LocalFiles:
 
     def _copy(self, url: str) -> Path:
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="seisedge-archive-"))
+            self._folder = Path(tempfile.mkdtemp(prefix="seisedge-archive-", dir=self._parent))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)  # also at the end of the process
         while len(self._copies) >= MAX_COPIES:
             self._copies.pop(next(iter(self._copies))).unlink(missing_ok=True)
@@ -124,17 +127,16 @@ def _add(file: ArchiveFile, inputs: Inputs, stations: Sequence[str], local: Call
             inputs.files.setdefault(station_id, []).append(placed)
         return True
     try:
-        index, _ = index_of(local(file.url))
+        columns, _ = index_of(local(file.url))
     except SeisedgeError as error:
         if named or "no usable record" in str(error) or "cannot be read" in str(error):
             inputs.unusable[file.url] = str(error)
         else:
             inputs.other_files += 1
         return False
-    last_ns, channel = np.frombuffer(index._last_ns, np.int64), np.frombuffer(index._channel, np.int32)
     spans: dict[str, tuple[int, int]] = {}
-    for source_id, number in index._channels.items():
-        times = last_ns[channel == number]
+    for number, source_id in enumerate(columns.channels):
+        times = columns.last_ns[columns.channel == number]
         low, high = spans.get(source_id.station_id, (int(times.min()), int(times.max())))
         spans[source_id.station_id] = min(low, int(times.min())), max(high, int(times.max()))
     for station_id, (low, high) in spans.items():

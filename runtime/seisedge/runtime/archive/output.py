@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,10 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct):
-    """The file `manifest.json`. status: `running`, `complete`, or `incomplete` where units have failed."""
+    """The file `manifest.json`. status: `running`, `complete`, or `incomplete` where units have failed.
+
+    station_settings: what the values of `Settings.stations` are the SHA-256 of: mode, settings and metadata.
+    """
 
     schema: str
     status: str
@@ -74,6 +77,7 @@ class Manifest(msgspec.Struct):
     counts: dict[str, Any]
     failures: list[Failure]
     unusable: dict[str, str] = {}
+    station_settings: dict[str, Any] = {}
 
 
 class Output:
@@ -92,6 +96,7 @@ class Output:
                 f"{self.folder}: the folder is not empty and has no {MANIFEST}: it is no output of this command; "
                 "choose another folder"
             )
+        created = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -102,6 +107,9 @@ class Output:
             yield
         finally:
             os.close(descriptor)
+            if created:
+                with contextlib.suppress(OSError):  # it is not empty
+                    self.folder.rmdir()
 
     def manifest(self) -> Manifest | None:
         """The present manifest; None without one. Raises InputError for another schema or a damaged file."""
@@ -198,8 +206,3 @@ def models_of(engines: Sequence[Any]) -> list[ModelFacts]:
 def settings_digest(parts: object) -> str:
     """SHA-256 of settings."""
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
-
-
-def software(packages: Mapping[str, str]) -> dict[str, str]:
-    """Versions in order of name."""
-    return dict(sorted(packages.items()))

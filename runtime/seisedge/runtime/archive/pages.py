@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
+import math
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -11,40 +13,78 @@ import msgspec
 import numpy as np
 
 from seisedge.runtime.archive import plots
-from seisedge.runtime.archive.diff import Difference, EventRow, text_lines
+from seisedge.runtime.archive.diff import KINDS, Difference, EventRow, text_lines
+from seisedge.runtime.archive.inputs import parse_unit
 from seisedge.runtime.archive.output import Manifest, event_files, read_manifest
+from seisedge.runtime.archive.progress import duration_text
 from seisedge.runtime.archive.table import UnitFacts, read_facts, read_tables
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
 from seisedge.runtime.errors import DataError
+from seisedge.runtime.sources.sds import DAY_NS
 
 BIN = 0.1  # of magnitudes
 SHIFT_BIN = 0.05
-MAX_BARS = 60  # days of one plot; more are joined
-UNIT_S = {"d": 86_400, "h": 3600, "m": 60}
+MAX_COLUMNS = 120  # of a plot over time; days beyond are joined
+NO_TYPE = "no type"
+MAX_ROWS = 1000  # of a table of changes
 
 
 class StationSummary(msgspec.Struct):
-    """Data and events of one station. coverage: of the channel with most data, share of the time of its units."""
+    """Data and events of one station.
+
+    coverage: of the channel with most data, share of the time of its units. gaps, gap_s: within units, of the channel
+    with most gaps.
+    """
 
     station: str
     units: int
     days_of_data: float
     coverage: float
     gaps: int
+    gap_s: float
     events: int
     magnitudes: int
     largest: float | None
 
 
 class Summary(msgspec.Struct):
-    """An output in figures. events_by_day: day → type → number. frequency: lower edge of a bin → number of events."""
+    """An output in figures. retracted: events that were withdrawn; they are not counted elsewhere.
+
+    events_by_day: day → type → number. frequency: lower edge of a bin → number of events.
+    """
 
     units: int
     events: int
+    retracted: int
     types: dict[str, int]
     events_by_day: dict[str, dict[str, int]]
     frequency: dict[str, int]
     stations: list[StationSummary]
     failures: int
+
+
+@dataclass(frozen=True)
+class UnitClock:
+    """Times of the units of an output. Names are `2019-07-07` or `2019-07-07T06-30`."""
+
+    unit_ns: int
+    start_ns: int
+    end_ns: int
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> UnitClock:
+        settings = manifest.settings
+        low = ns_from_iso(settings.start) if settings.start is not None else 0
+        high = ns_from_iso(settings.end) if settings.end is not None else 2**62
+        return cls(parse_unit(settings.unit), low, high)
+
+    def begin_ns(self, name: str) -> int:
+        return ns_from_iso(f"{name[:11]}{name[11:].replace('-', ':')}:00Z" if "T" in name else name)
+
+    def length_s(self, name: str) -> float:
+        """Length of a unit within the range of the run."""
+        begin_ns = self.begin_ns(name)
+        return (min(begin_ns + self.unit_ns, self.end_ns) - max(begin_ns, self.start_ns)) / NS_PER_S
 
 
 def summarise(out: Path) -> tuple[Manifest, Summary, dict[str, list[UnitFacts]]]:
@@ -53,8 +93,8 @@ def summarise(out: Path) -> tuple[Manifest, Summary, dict[str, list[UnitFacts]]]
     files = event_files(out)
     if not files:
         raise DataError(f"{out}: no unit is done; run `seisedge archive` on it first")
-    unit_s = int(manifest.settings.unit[:-1]) * UNIT_S[manifest.settings.unit[-1]]
-    summary = Summary(len(files), 0, {}, {}, {}, [], len(manifest.failures))
+    clock = UnitClock.of(manifest)
+    summary = Summary(len(files), 0, 0, {}, {}, {}, [], len(manifest.failures))
     facts_of: dict[str, list[UnitFacts]] = {}
     days: dict[str, Counter[str]] = {}
     sizes: list[float] = []
@@ -67,45 +107,62 @@ def summarise(out: Path) -> tuple[Manifest, Summary, dict[str, list[UnitFacts]]]
         columns = [table[name].to_pylist() for name in ("status", "type", "magnitude")]
         onsets = table["onset"].cast("int64").to_pylist()
         kept = [row for row in zip(onsets, *columns, strict=True) if row[1] != "retracted"]
+        summary.retracted += table.num_rows - len(kept)
         for onset_ns, _, kind, _ in kept:
-            day = datetime.datetime.fromtimestamp(onset_ns // 10**9, datetime.UTC).strftime("%Y-%m-%d")
-            days.setdefault(day, Counter())[kind or "no type"] += 1
+            days.setdefault(iso_from_ns(onset_ns)[:10], Counter())[kind or NO_TYPE] += 1
         here = [size for *_, size in kept if size is not None]
         sizes += here
-        data_s = sum(one.data_s for one in facts)
-        gaps = sum(max((gaps for _, gaps, _ in one.coverage.values()), default=0) for one in facts)
-        summary.stations.append(
-            StationSummary(
-                station, len(paths), round(data_s / 86_400, 3), round(data_s / (unit_s * len(paths)), 4), gaps,
-                len(kept), len(here), max(here, default=None),
-            )
-        )  # fmt: skip
+        summary.stations.append(_station(station, facts, clock, len(kept), here))
     summary.events_by_day = {day: dict(sorted(days[day].items())) for day in sorted(days)}
-    summary.types = dict(sorted(sum(days.values(), Counter[str]()).items()))
+    summary.types = dict(sum(days.values(), Counter[str]()).most_common())
     summary.events = sum(summary.types.values())
-    bins = Counter(int(np.floor(size / BIN + 1e-6)) for size in sizes)
+    bins = Counter(math.floor(size / BIN + 1e-6) for size in sizes)
     summary.frequency = {f"{k * BIN:.1f}": bins[k] for k in range(min(bins), max(bins) + 1)} if bins else {}
     return manifest, summary, facts_of
+
+
+def _station(
+    station: str, facts: Sequence[UnitFacts], clock: UnitClock, events: int, sizes: Sequence[float]
+) -> StationSummary:
+    data_s = sum(one.data_s for one in facts)
+    possible_s = sum(clock.length_s(one.unit) for one in facts)
+    gaps = [max(((gaps, gap_s) for _, gaps, gap_s in one.coverage.values()), default=(0, 0.0)) for one in facts]
+    return StationSummary(
+        station, len(facts), round(data_s / 86_400, 3), round(data_s / possible_s, 4), sum(count for count, _ in gaps),
+        round(sum(gap_s for _, gap_s in gaps), 3), events, len(sizes), max(sizes, default=None),
+    )  # fmt: skip
 
 
 def summary_page(out: Path, manifest: Manifest, summary: Summary, facts_of: dict[str, list[UnitFacts]]) -> str:
     """Events a day, types, magnitudes and their frequency, and the data of each station."""
     models = ", ".join(f"{model.name} {model.sha256[:12]}" for model in manifest.settings.models)
+    clock = UnitClock.of(manifest)
+    days = _days(facts_of)
+    data_days = sum(station.days_of_data for station in summary.stations)
     parts = [
-        f"<p>{summary.events} events in {summary.units} units of {len(summary.stations)} station(s), "
-        f"{summary.failures} failed; made {escape(manifest.created)} by seisedge "
-        f"{escape(manifest.settings.seisedge)} with {escape(models)}. These are detections of single stations: nothing "
-        "is associated or located, and an earthquake counts once at each station.</p>",
+        f"<p><b>{summary.events:,} events</b> of {len(summary.stations)} station(s) from {days[0]} to {days[-1]}; "
+        f"{data_days:,.1f} station-days of data in {summary.units:,} units, {summary.failures} units failed; "
+        f"{summary.retracted:,} more events were retracted and are not counted.</p>",
+        f"<p>Made {escape(manifest.created)} by seisedge {escape(manifest.settings.seisedge)} with {escape(models)}. "
+        "These are detections of single stations: nothing is associated or located, and an earthquake counts once at "
+        "each station.</p>",
         "<h2>Events a day</h2>",
-        _events_plot(summary),
-        "<h2>Magnitude and frequency</h2>",
-        *_magnitude_plots(summary),
-        "<h2>Data of each station</h2>",
-        _coverage_plot(facts_of, manifest.settings.unit),
+        _events_plot(summary, days),
+        "<h2>Types</h2>",
         plots.table(
-            ["station", "units", "days of data", "coverage", "gaps", "events", "with magnitude", "largest"],
+            ["type", "events", "share"],
+            [[kind, f"{count:,}", f"{count / summary.events:.1%}"] for kind, count in summary.types.items()],
+        ),
+        "<h2>Magnitude and frequency</h2>",
+        _frequency_plot(summary),
+        "<h2>Data of each station</h2>",
+        _coverage_plot(facts_of, clock, days),
+        plots.table(
+            ["station", "units", "days of data", "coverage", "gaps", "in gaps", "events", "events a day",
+             "with magnitude", "largest"],
             [
-                [s.station, s.units, f"{s.days_of_data:.2f}", f"{s.coverage:.1%}", s.gaps, s.events, s.magnitudes,
+                [s.station, s.units, f"{s.days_of_data:.2f}", f"{s.coverage:.1%}", s.gaps, duration_text(s.gap_s),
+                 s.events, f"{s.events / s.days_of_data:.1f}" if s.days_of_data else "", s.magnitudes,
                  "" if s.largest is None else f"{s.largest:.2f}"]
                 for s in summary.stations
             ],
@@ -117,66 +174,92 @@ def summary_page(out: Path, manifest: Manifest, summary: Summary, facts_of: dict
     return plots.page(f"Archive {out.name}", parts)
 
 
-def _events_plot(summary: Summary) -> str:
-    days = list(summary.events_by_day)
-    if not days:
+def _days(facts_of: dict[str, list[UnitFacts]]) -> list[str]:
+    """All days from the first to the last unit, also those without data."""
+    names = {one.unit[:10] for facts in facts_of.values() for one in facts}
+    return [iso_from_ns(ns)[:10] for ns in range(ns_from_iso(min(names)), ns_from_iso(max(names)) + 1, DAY_NS)]
+
+
+def _events_plot(summary: Summary, days: Sequence[str]) -> str:
+    if not summary.events:
         return "<p>No event.</p>"
-    size = -(-len(days) // MAX_BARS)
+    size = math.ceil(len(days) / MAX_COLUMNS)
     groups = [days[k : k + size] for k in range(0, len(days), size)]
     series = [
-        (kind, [float(sum(summary.events_by_day[day].get(kind, 0) for day in group)) for group in groups])
+        (kind, [sum(summary.events_by_day.get(day, {}).get(kind, 0) for day in group) / len(group) for group in groups])
         for kind in summary.types
     ]
-    label = "events a day" if size == 1 else f"events in {size} days with events"
+    label = "events a day" if size == 1 else f"events a day, mean of {size} days"
     return plots.bars("Events a day by type", [group[0] for group in groups], series, y_label=label, most_labels=7)
 
 
-def _magnitude_plots(summary: Summary) -> list[str]:
+def _frequency_plot(summary: Summary) -> str:
     if not summary.frequency:
-        return ["<p>No event has a magnitude.</p>"]
-    edges, numbers = list(summary.frequency), list(summary.frequency.values())
-    above = np.cumsum(numbers[::-1])[::-1].tolist()
-    points = [(float(edge), float(number)) for edge, number in zip(edges, above, strict=True)]
-    return [
-        plots.bars("Number of events by magnitude", edges, [("events", numbers)], y_label=f"events per {BIN}"),
-        plots.dots(
-            "Number of events of a magnitude or larger", points,
-            x_label="magnitude", y_label="events of this magnitude or larger", log_y=True,
-        ),
-    ]  # fmt: skip
+        return "<p>No event has a magnitude: the gains of the stations are unknown.</p>" if summary.events else ""
+    edges, numbers = [float(edge) for edge in summary.frequency], list(summary.frequency.values())
+    at_least = np.cumsum(numbers[::-1])[::-1].tolist()
+    return plots.log_dots(
+        "Number of events by magnitude",
+        [
+            (f"of this magnitude, in bins of {BIN}",
+             [(round(edge + BIN / 2, 2), number) for edge, number in zip(edges, numbers, strict=True) if number]),
+            ("of this magnitude or larger", list(zip(edges, at_least, strict=True))),
+        ],
+        x_label="magnitude", y_label="number of events",
+    )  # fmt: skip
 
 
-def _coverage_plot(facts_of: dict[str, list[UnitFacts]], unit: str) -> str:
-    unit_s = int(unit[:-1]) * UNIT_S[unit[-1]]
-    units = sorted({one.unit for facts in facts_of.values() for one in facts})
-    rows = []
+def _coverage_plot(facts_of: dict[str, list[UnitFacts]], clock: UnitClock, days: Sequence[str]) -> str:
+    per_day = DAY_NS // clock.unit_ns
+    size = math.ceil(len(days) * per_day / MAX_COLUMNS)
+    first_ns = ns_from_iso(days[0])
+    columns = math.ceil(len(days) * per_day / size)
+    rows: list[tuple[str, list[float | None]]] = []
     for station, facts in facts_of.items():
-        share = {one.unit: one.data_s / unit_s for one in facts}
-        rows.append((station, [share.get(name) for name in units]))
-    return plots.strips("Share of each unit that has data", rows, units)
+        data_s, possible_s = np.zeros(columns), np.zeros(columns)
+        for one in facts:
+            column = (clock.begin_ns(one.unit) - first_ns) // (clock.unit_ns * size)
+            data_s[column] += one.data_s
+            possible_s[column] += clock.length_s(one.unit)
+        rows.append(
+            (station, [d / p if p else None for d, p in zip(data_s.tolist(), possible_s.tolist(), strict=True)])
+        )
+    stamps = [iso_from_ns(first_ns + k * size * clock.unit_ns) for k in range(columns)]
+    labels = [stamp[:16].replace("T", " ") if per_day > size else stamp[:10] for stamp in stamps]
+    caption = "Height of blue: share of the time with data. Grey: units with missing data. White: no file."
+    return plots.strips("Share of the time that has data", rows, labels, caption)
 
 
 def difference_page(old: Path, new: Path, difference: Difference) -> str:
-    """Totals, the shifts of magnitudes, and all changes."""
+    """Totals, the changes by kind, the shifts of magnitudes, and a table of the changes."""
     lines = list(text_lines(difference, 0))
     parts = ["<ul>", *(f"<li>{escape(line)}</li>" for line in lines if not line.startswith("  ")), "</ul>"]
-    kinds = ["same", "found", "lost", "type", "magnitude"]
-    numbers = [float(difference.same), *(float(difference.count(kind)) for kind in kinds[1:])]
-    parts += ["<h2>Events</h2>", plots.bars("Events by change", kinds, [("events", numbers)], y_label="events")]
-    parts.append("<h2>Magnitudes</h2>")
-    if difference.shifts:
-        bins = Counter(int(np.floor(shift / SHIFT_BIN + 0.5)) for shift in difference.shifts)
-        places = range(min(bins), max(bins) + 1)
-        labels = [f"{k * SHIFT_BIN:+.2f}" for k in places]
-        parts.append(
-            plots.bars("New - old magnitude", labels, [("events", [float(bins[k]) for k in places])], y_label="events")
-        )
-    else:
-        parts.append("<p>No event has a magnitude in both outputs.</p>")
-    rows = [[change.station, change.kind, *_cells(change.old), *_cells(change.new)] for change in difference.changes]
+    numbers = [float(difference.count(kind)) for kind in KINDS]
+    parts += ["<h2>Changes</h2>", plots.bars("Events by change", KINDS, [("events", numbers)], y_label="events")]
+    types = Counter((c.old.type or NO_TYPE, c.new.type or NO_TYPE) for c in difference.changes if c.old and c.new)
+    moved = [[*pair, count] for pair, count in types.most_common() if pair[0] != pair[1]]
+    if moved:
+        parts += ["<h2>Types</h2>", plots.table(["old type", "new type", "events"], moved)]
+    parts += ["<h2>Magnitudes</h2>", _shifts_plot(difference.shifts)]
+    shown = difference.changes[:MAX_ROWS]
+    rows = [[change.station, change.kind, *_cells(change.old), *_cells(change.new)] for change in shown]
     header = ["station", "change", "old onset", "type", "magnitude", "new onset", "type", "magnitude"]
-    parts += ["<h2>Changes</h2>", plots.table(header, rows)]
-    return plots.page(f"{old.name} and {new.name}", parts)
+    parts += ["<h2>Table of changes</h2>", plots.table(header, rows)]
+    if len(shown) < len(difference.changes):
+        parts.append(f"<p>{len(difference.changes) - len(shown):,} more are left out; --table FILE writes all.</p>")
+    return plots.page(f"Changes from {old.name} to {new.name}", parts)
+
+
+def _shifts_plot(shifts: Sequence[float]) -> str:
+    changed = [shift for shift in shifts if shift]
+    if not changed:
+        return f"<p>{len(shifts):,} events have a magnitude in both outputs; none differs.</p>"
+    bins = Counter(math.floor(shift / SHIFT_BIN + 0.5) for shift in changed)
+    places = range(min(bins), max(bins) + 1)
+    labels, heights = [f"{k * SHIFT_BIN:+.2f}" for k in places], [float(bins[k]) for k in places]
+    x_label = "new - old magnitude"
+    plot = plots.bars("Magnitudes that differ", labels, [("events", heights)], x_label=x_label, y_label="events")
+    return plot + f"<p>{len(shifts) - len(changed):,} events with the same magnitude in both are not drawn.</p>"
 
 
 def _cells(event: EventRow | None) -> tuple[str, str, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from seisedge.runtime.archive.inputs import LocalFiles
@@ -49,11 +51,25 @@ class Pool(abc.ABC):
 Metadata = Mapping[str, StationXml | None]
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Unless -v is given: an archive has thousands of gaps, and they are in the facts of the units."""
+    logger, verbose = logging.getLogger("seisedge"), logging.getLogger().level < logging.WARNING
+    level = logger.level
+    if not verbose:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def answer(request: UnitRequest, models: Models, local: LocalFiles, metadata: Metadata) -> Answer:
     """Analyse a unit; an exception is its failure."""
     try:
         of_station = metadata.get(request.station_id, metadata.get(""))
-        return Answer(request, analyse(request, models, local, of_station))
+        with _without_warnings():
+            return Answer(request, analyse(request, models, local, of_station))
     except (SeisedgeError, OSError) as error:
         return Answer(request, None, str(error))
     except Exception as error:

@@ -37,6 +37,7 @@ class Progress:
         self._clock = clock
         self._bar = Screen.of(self._stream).fd is not None
         self._began_s = self._shown_s = clock()
+        self._shown_done = -1
 
     @property
     def elapsed_s(self) -> float:
@@ -71,7 +72,7 @@ class Progress:
     def show(self) -> None:
         """Show the totals now."""
         totals = self._totals
-        done = totals.done + totals.done_before + len(totals.failures)
+        done = self._shown_done = totals.done + totals.done_before + len(totals.failures)
         if not self._bar:
             print(self.text(), file=self._stream, flush=True)
             return
@@ -81,7 +82,8 @@ class Progress:
         print(f"\r{f'[{bar}] {self.text()}'[: columns - 1]:<{columns - 1}}", end="", file=self._stream, flush=True)
 
     def end(self) -> None:
-        """Show the totals and leave the line of the bar."""
-        self.show()
+        """Show the totals, if they have changed, and leave the line of the bar."""
+        if self._totals.done + self._totals.done_before + len(self._totals.failures) != self._shown_done:
+            self.show()
         if self._bar:
             print(file=self._stream, flush=True)

@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.errors import DataError, SeisedgeError
-from seisedge.runtime.records.miniseed import BadRecord
+from seisedge.runtime.records.miniseed import BadRecord, Decoder
 from seisedge.runtime.records.packet import Packet, SourceId
-from seisedge.runtime.sources.miniseed import MiniSeedSource, RecordIndex, _Readers
+from seisedge.runtime.sources.miniseed import MiniSeedSource, OpenFiles, RecordColumns, RecordIndex
 
 MAX_INDEXED = 2_000_000  # records whose places are kept in memory between units, 28 bytes each
-OUTSIDE = "its time is more than two hours outside the day of its file"
+OUTSIDE = "the time is more than two hours outside the day of the file"
 PIECE_NS = 6 * 3600 * NS_PER_S  # records that are put in order at once
 
 
@@ -65,10 +65,9 @@ class _Indexer(MiniSeedSource):
         return found
 
 
-_Index = tuple[RecordIndex, dict[str, int]]
-_indexes: dict[
-    tuple[str, int, int], _Index
-] = {}  # of this process, in order of use: neighbouring units read them again
+_Index = tuple[RecordColumns, dict[str, int]]
+# of this process, by path, size and time of change; in order of use: neighbouring units read the same files
+_indexes: dict[tuple[str, int, int], _Index] = {}
 
 
 def index_of(path: Path) -> _Index:
@@ -78,9 +77,9 @@ def index_of(path: Path) -> _Index:
     found = _indexes.pop(key, None)
     if found is None:
         indexer = _Indexer([path])
-        found = indexer.index(), indexer.reasons
+        found = indexer.index().columns(), indexer.reasons
     _indexes[key] = found
-    while len(_indexes) > 1 and sum(len(index) for index, _ in _indexes.values()) > MAX_INDEXED:
+    while len(_indexes) > 1 and sum(len(columns.last_ns) for columns, _ in _indexes.values()) > MAX_INDEXED:
         _indexes.pop(next(iter(_indexes)))
     return found
 
@@ -111,7 +110,7 @@ class StationReader:
 
     def packets(self, from_ns: int, until_ns: int | None = None) -> Iterator[tuple[int, Packet]]:
         """Time of the last sample and packet, of all records whose last sample lies in [from_ns, until_ns)."""
-        source = MiniSeedSource(["-"])  # for its decoder and its counts of bad records
+        decoder = Decoder()
         begin_ns = from_ns
         while (begin_ns := self._next_begin(begin_ns)) is not None:  # type: ignore[assignment]
             end_ns = (begin_ns // PIECE_NS + 1) * PIECE_NS
@@ -121,9 +120,9 @@ class StationReader:
                     return
             numbers = [k for k, file in enumerate(self._files) if file.low_ns < end_ns and file.high_ns > begin_ns]
             table = self._records(numbers, begin_ns, end_ns)
-            with _Readers([self._path(number) for number in range(len(self._files))]) as readers:
+            with OpenFiles([self._path(number) for number in range(len(self._files))]) as files:
                 for last_ns, number, offset, length in table:
-                    packet = source._decoder.packet(readers.read(number, offset, length), 0)
+                    packet = decoder.packet(files.read(number, offset, length), 0)
                     if isinstance(packet, BadRecord):
                         self._leave_out(self._files[number].url, {packet.reason: 1})
                         continue
@@ -177,7 +176,7 @@ class StationReader:
         url = file.url
         try:
             path = self._local(url)
-            index, reasons = index_of(path)
+            columns, reasons = index_of(path)
         except SeisedgeError as error:
             self.faults[url] = str(error)
             return None
@@ -185,20 +184,18 @@ class StationReader:
             self.faults[url] = f"cannot be read: {error.strerror or error}"
             return None
         self._leave_out(url, reasons)
-        mine = {n: name for name, n in index._channels.items() if name.station_id == self._station_id}
-        channel = np.frombuffer(index._channel, dtype=np.int32)
-        last_ns = np.frombuffer(index._last_ns, dtype=np.int64)
-        of_station = np.isin(channel, list(mine))
-        here = np.flatnonzero(of_station & (last_ns >= file.low_ns) & (last_ns < file.high_ns))
+        mine = [n for n, name in enumerate(columns.channels) if name.station_id == self._station_id]
+        of_station = np.isin(columns.channel, mine)
+        here = np.flatnonzero(of_station & (columns.last_ns >= file.low_ns) & (columns.last_ns < file.high_ns))
         if len(here) < of_station.sum():
             self._leave_out(url, {OUTSIDE: int(of_station.sum()) - len(here)})
-        number_of = np.zeros(len(index._channels), dtype=np.int32)
-        for n, name in mine.items():
-            number_of[n] = self._channels.setdefault(name, len(self._channels))
+        number_of = np.zeros(len(columns.channels), dtype=np.int32)
+        for n in mine:
+            number_of[n] = self._channels.setdefault(columns.channels[n], len(self._channels))
         return _Opened(
             path,
-            last_ns[here],
-            number_of[channel[here]],
-            np.frombuffer(index._offset, dtype=np.int64)[here],
-            np.frombuffer(index._length, dtype=np.int32)[here],
+            columns.last_ns[here],
+            number_of[columns.channel[here]],
+            columns.offset[here],
+            columns.length[here],
         )

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow.compute as pc
@@ -33,6 +34,7 @@ from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.station.channels import metadata_of
 
+UNCALIBRATED = "uncalibrated"  # the remark of an event whose station has no known gain
 PACKAGES = ("dask", "distributed", "fsspec", "numpy", "onnxruntime", "pyarrow", "pymseed", "seisedge")
 
 
@@ -83,7 +85,8 @@ class ArchiveRun:
         self.metadata = by_station
         self.plans = plan_stations(self.inputs.files, plain, options.unit_ns, options.wanted)
         if not self.plans:
-            raise DataError(f"no data in the range: {_span_text(self.inputs)}")
+            raise DataError(f"no data {_range_text(options)}: {_span_text(self.inputs)}")
+        self.station_settings: dict[str, Any] = {}  # by digest
         self.settings = self._settings(plain)
         self.totals = Totals()
 
@@ -109,7 +112,10 @@ class ArchiveRun:
             xml = self.metadata.get(plan.station_id)
             epochs = xml.station(plan.station_id) if xml is not None else ()
             config = configs[plan.station_id]
-            stations[plan.station_id] = settings_digest((config.mode, settings_of(config), epochs))
+            used = config.mode, settings_of(config), epochs
+            digest = stations[plan.station_id] = settings_digest(used)
+            names = ("mode", "settings", "metadata")
+            self.station_settings[digest] = dict(zip(names, msgspec.to_builtins(used), strict=True))
         return Settings(
             models_of(self.models.engines), options.unit, options.start, options.end, options.revisions, stations,
             importlib.metadata.version("seisedge"),
@@ -145,9 +151,10 @@ class ArchiveRun:
     def _manifest(self, output: Output, before: Manifest | None) -> Manifest:
         files = self.inputs.all_files()
         digest = output.write_inputs(files)
-        settings = self.settings
+        settings, of_stations = self.settings, self.station_settings
         if before is not None:  # stations of an earlier run over other data stay
             settings = msgspec.structs.replace(settings, stations=before.settings.stations | settings.stations)
+            of_stations = before.station_settings | of_stations
         return Manifest(
             schema=SCHEMA,
             status="running",
@@ -160,6 +167,7 @@ class ArchiveRun:
             counts={},
             failures=list(before.failures) if before is not None else [],
             unusable=self.inputs.unusable | self.without_settings,
+            station_settings=of_stations,
         )
 
     def _complete(self, output: Output, manifest: Manifest) -> None:
@@ -171,13 +179,15 @@ class ArchiveRun:
         manifest.finished = utc_now()
         manifest.status = "incomplete" if manifest.failures else "complete"
         files = event_files(output.folder)
-        table = read_tables(files, ["type", "status"])
+        table = read_tables(files, ["type", "quality"])
+        remarks = pc.value_counts(pc.list_flatten(table["quality"])).to_pylist()
         types = pc.value_counts(table["type"]).to_pylist()
         manifest.counts = {
             "stations": len({path.parent.name for path in files}),
             "units": len(files),
             "failed": len(manifest.failures),
             "events": table.num_rows,
+            "uncalibrated": next((entry["counts"] for entry in remarks if entry["values"] == UNCALIBRATED), 0),
             "left_out": dict(self.totals.left_out.most_common()),
             "types": {str(entry["values"]): entry["counts"] for entry in sorted(types, key=lambda e: str(e["values"]))},
         }
@@ -194,11 +204,16 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def _range_text(options: ArchiveOptions) -> str:
+    parts = [f"{word} {time}" for word, time in (("from", options.start), ("before", options.end)) if time is not None]
+    return " ".join(parts)
+
+
 def _span_text(inputs: Inputs) -> str:
     files = inputs.all_files()
     low = min(file.low_ns if file.day_ns is None else file.day_ns for file in files)
     high = max(file.high_ns for file in files)
-    return f"those of {len(inputs.files)} station(s) begin at {iso_from_ns(low)} and end by {iso_from_ns(high)}"
+    return f"the data of {len(inputs.files)} station(s) begin at {iso_from_ns(low)} and end by {iso_from_ns(high)}"
 
 
 def plans_text(plans: Sequence[StationPlan]) -> str:

@@ -62,7 +62,7 @@ class _Unit:
 class Totals:
     """Progress of a run. data_s, records, events: of the units of this run, not of those that were done before.
 
-    left_out: records that are not used, by reason, of all units.
+    left_out: records that are not used, by reason, of all units. left_out_in: the first unit that has some, by reason.
     """
 
     units: int = 0
@@ -73,7 +73,14 @@ class Totals:
     records: int = 0
     events: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    left_out_in: dict[str, str] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+
+    def leave_out(self, station_id: str, unit: str, reasons: Mapping[str, int]) -> None:
+        """Count records that are not used."""
+        self.left_out.update(reasons)
+        for reason in reasons:
+            self.left_out_in.setdefault(reason, f"{station_id} {unit}")
 
 
 class StationSchedule:
@@ -100,7 +107,7 @@ class StationSchedule:
             if facts is not None and facts.inputs == unit.inputs:
                 unit.facts = facts
                 self._totals.done_before += 1
-                self._totals.left_out.update(facts.left_out)
+                self._totals.leave_out(*key, facts.left_out)
             elif key in failures and not retry:
                 unit.failure = failures[key]
         self._advance()
@@ -201,7 +208,7 @@ class StationSchedule:
         unit = self._units[number]
         self._totals.data_s += result.data_s
         self._totals.records += result.records
-        self._totals.left_out.update(result.left_out)
+        self._totals.leave_out(self.plan.station_id, unit.request.name, result.left_out)
         if result.faults:
             reason = "; ".join(f"{url}: {why}" for url, why in sorted(result.faults.items()))
             self._fail(number, reason, result.seam_out, follows)

@@ -13,7 +13,7 @@ import msgspec
 
 from seisedge.runtime.archive.catalogue import write_csv, write_quakeml
 from seisedge.runtime.archive.cluster import DaskPool
-from seisedge.runtime.archive.diff import SHIFT, TOLERANCE_S, compare, table_lines, text_lines
+from seisedge.runtime.archive.diff import KINDS, SHIFT, TOLERANCE_S, compare, table_lines, text_lines
 from seisedge.runtime.archive.inputs import LocalFiles, is_url, parse_unit
 from seisedge.runtime.archive.output import Manifest
 from seisedge.runtime.archive.pages import difference_page, summarise, summary_page
@@ -134,7 +134,7 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command
         tuple(name for pattern in patterns for name in pattern.split(",")),
         unit,
         parse_unit(unit),
-        Range(_time(start, "--start"), _time(end, "--end")),
+        _range(start, end),
         start,
         end,
         revisions,
@@ -176,8 +176,10 @@ def _places(data: tuple[str, ...], files_from: Path | None) -> tuple[str, ...]:
     if files_from is not None:
         try:
             lines = files_from.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"--files-from {files_from}: cannot be read: {error}") from error
+        except OSError as error:
+            raise InputError(f"--files-from {files_from}: cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"--files-from {files_from}: is not a text file in UTF-8") from error
         places += [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not places:
         raise InputError("nothing to read: give DATA (sds:DIR, a folder, files or a URL) or --files-from FILE")
@@ -192,6 +194,13 @@ def _absolute(place: str) -> str:
     if scheme and is_url(path):
         return place
     return f"{scheme}{mark}{Path(path).absolute()}"
+
+
+def _range(start: str | None, end: str | None) -> Range:
+    wanted = Range(_time(start, "--start"), _time(end, "--end"))
+    if wanted.start_ns is not None and wanted.end_ns is not None and wanted.end_ns <= wanted.start_ns:
+        raise InputError(f"--end {end}: must be later than --start {start}")
+    return wanted
 
 
 def _time(text: str | None, option: str) -> int | None:
@@ -213,8 +222,13 @@ def _summarise(manifest: Manifest, archive: ArchiveRun, progress: Progress, out:
     )
     if totals.continued:
         click.echo(f"  {totals.continued} unit(s) continued from the one before: their memory reaches further back")
+    if counts["uncalibrated"]:
+        click.echo(
+            f"  {counts['uncalibrated']} event(s) of stations without a gain have no magnitude; "
+            "give --stationxml FILE, or a station file with the gain"
+        )
     for reason, number in list(counts["left_out"].items())[:MAX_SHOWN]:
-        click.echo(f"  {number} record(s) left out: {reason}")
+        click.echo(f"  {number} record(s) left out, the first in {totals.left_out_in[reason]}: {reason}")
     for place, why in list(manifest.unusable.items())[:MAX_SHOWN]:
         click.echo(f"  not analysed: {place}: {why}")
     for failure in manifest.failures[:MAX_SHOWN]:
@@ -261,8 +275,12 @@ def diff(
     if plot is not None:
         write_atomically(plot, difference_page(old, new, found).encode())
     if as_json:
-        counts = {kind: found.count(kind) for kind in ("found", "lost", "type", "magnitude")}
-        facts = {"units": found.units, "same": found.same} | counts | {"changes": found.changes}
+        counts = {kind: found.count(kind) for kind in KINDS}
+        facts = (
+            {"units": found.units, "other_data": found.other_data, "same": found.same}
+            | counts
+            | {"changes": found.changes}
+        )
         click.echo(msgspec.json.encode(facts).decode())
         return
     for line in text_lines(found, MAX_CHANGES):

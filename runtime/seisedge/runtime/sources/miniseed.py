@@ -16,7 +16,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -87,7 +87,7 @@ class MiniSeedSource(Source):
         self.open()
         assert self._indexes is not None
         indexes, self._indexes = self._indexes, None
-        with _Readers(self._files) as readers:
+        with OpenFiles(self._files) as readers:
             for file_number, offset, length in (place for index in indexes for place in index.places()):
                 if self._closed:
                     return
@@ -168,8 +168,10 @@ class MiniSeedSource(Source):
         file.seek(0)
         if len(head) < HEADER_BYTES or not is_header(head, 0):
             return False
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found = uniform_records(data, record_length(head, 0) or 0)
+        # not closed but released with its last view: a profiler in another thread may still hold one, as Dask's does
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        found = uniform_records(data, record_length(head, 0) or 0)
+        del data
         if found is None:
             return False
         channels = {}
@@ -218,6 +220,16 @@ class MiniSeedSource(Source):
         self._report("standard input", scanner)
 
 
+class RecordColumns(NamedTuple):
+    """Records: time of the last sample, number of the channel in `channels`, place and length in the file in bytes."""
+
+    last_ns: npt.NDArray[np.int64]
+    channel: npt.NDArray[np.int32]
+    offset: npt.NDArray[np.int64]
+    length: npt.NDArray[np.int32]
+    channels: tuple[SourceId, ...]
+
+
 class RecordIndex:
     """Positions of records in packed columns, so that an archive of millions of records fits into memory."""
 
@@ -252,6 +264,16 @@ class RecordIndex:
         self._offset.frombytes((np.arange(n, dtype=np.int64) * found.length).tobytes())
         self._length.frombytes(np.full(n, found.length, dtype=np.int32).tobytes())
 
+    def columns(self) -> RecordColumns:
+        """All records in file order, as views of this index."""
+        return RecordColumns(
+            np.frombuffer(self._last_ns, dtype=np.int64),
+            np.frombuffer(self._channel, dtype=np.int32),
+            np.frombuffer(self._offset, dtype=np.int64),
+            np.frombuffer(self._length, dtype=np.int32),
+            tuple(self._channels),
+        )
+
     def sort(self) -> None:
         """Sort by last sample, then source id, then order in the files (a stable sort)."""
         rank = np.zeros(len(self._channels), dtype=np.int32)
@@ -277,14 +299,14 @@ class RecordIndex:
                 yield self._file[k], self._offset[k], self._length[k]
 
 
-class _Readers:
+class OpenFiles:
     """Open files, at most MAX_OPEN_FILES; the least recently used is closed first."""
 
     def __init__(self, files: list[Path]) -> None:
         self._files = files
         self._open: dict[int, BinaryIO] = {}
 
-    def __enter__(self) -> _Readers:
+    def __enter__(self) -> OpenFiles:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -52,7 +52,8 @@ def _line(study: Study, row: Row, result: dict[str, Any]) -> str:
     if not row.recipe and not row.feature:
         recipe = "only in the paper"
     found = next((r for r in result.get("rows", []) if r["name"] == row.name), None)
-    return f"| {row.name} | {recipe} | {paper or 'no number'} | {_ours(study, found)} |"
+    ours = _ours(study, found) if row.recipe or row.feature else "–"
+    return f"| {row.name} | {recipe} | {paper or 'no number'} | {ours} |"
 
 
 def _expanded(study: Study, result: dict[str, Any]) -> list[str]:
@@ -73,4 +74,8 @@ def _ours(study: Study, found: dict[str, Any] | None) -> str:
         return f"not run: {found['missing']}"
     cells = {key: Cell(**found["cells"][key]) for key in study.columns if "value" in found["cells"].get(key, {})}
     figures = [f"{COLUMNS[key].title}: {text_of(cell, key)}" for key, cell in list(cells.items())[:SHOWN]]
-    return f"{'SMOKE, means nothing: ' if found.get('smoke') else ''}{'; '.join(figures)}" if figures else "not run"
+    if not figures:
+        return "not run"
+    if found.get("smoke"):
+        return f"SMOKE, means nothing: {'; '.join(figures)}"
+    return "; ".join([*figures, found["how"]])

@@ -7,12 +7,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 
 from seisedge.runtime.errors import FailedError, InputError
-from seisedge.train.archive.archive import load_archive
+from seisedge.train.archive.archive import components_of, load_archive
 from seisedge.train.dataset.benchmark import folders_from
+from seisedge.train.dataset.store import Store
+
+# seisbench calls functions of pandas and numpy that are deprecated in their present versions.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
 @pytest.fixture
@@ -42,6 +47,59 @@ def test_a_cached_set_loads(seisbench: Any, tmp_path: Path) -> None:
     archive = load_archive(folders, 40.0, 15.0)
     assert len(archive.records) == 6
     assert archive.sources == ["ethz"]
+
+
+# The columns that these data sets have in SeisBench, as far as seisedge reads them.
+COLUMNS: dict[str, dict[str, Any]] = {
+    "STEAD": {
+        "trace_sampling_rate_hz": 100, "trace_category": "earthquake_local", "source_magnitude": 2.3,
+        "source_magnitude_type": "ml", "source_distance_km": 40.5, "trace_p_arrival_sample": 600.0,
+        "trace_s_arrival_sample": 1200.0, "trace_coda_end_sample": "[[2896.]]", "trace_component_order": "ENZ",
+        "source_id": "17001", "station_network_code": "TA", "station_code": "109C",
+    },
+    "PNW": {
+        "trace_sampling_rate_hz": 100, "source_type": "explosion", "preferred_source_magnitude": 1.7,
+        "preferred_source_magnitude_type": "ml", "trace_P_arrival_sample": 5000, "trace_S_arrival_sample": 6100,
+        "trace_component_order": "ZNE", "event_id": "uw61", "station_network_code": "UW", "station_code": "LON",
+    },
+    "ETHZ": {
+        "trace_sampling_rate_hz": 200.0, "source_magnitude": 0.9, "source_magnitude_type": "MLhc",
+        "trace_Pg_arrival_sample": 700, "trace_Sg_arrival_sample": 1500, "trace_component_order": "ZNE",
+        "source_id": "smi:ch.ethz.sed/12", "station_network_code": "CH", "station_code": "AIGLE",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_set_of_the_real_writer_is_read_as_seisbench_reads_it(seisbench: Any, tmp_path: Path, name: str) -> None:
+    """Padded traces in blocks of one and of several traces; the columns of STEAD, PNW and ETHZ."""
+    data = importlib.import_module("seisbench.data")
+    rng = np.random.default_rng(1)
+    for packed in (True, False):
+        folder = tmp_path / "datasets" / name.lower()
+        with data.WaveformDataWriter(folder / "metadata.csv", folder / "waveforms.hdf5") as writer:
+            writer.data_format = {"dimension_order": "CW", "measurement": "velocity", "unit": "counts"}
+            if not packed:
+                writer.bucket_size = 1
+            for k in range(5):
+                start = f"2019-03-01T{k:02}:00:00.010000Z"
+                trace = rng.normal(0, 1000, (3, 3000 + 17 * k)).astype(np.float32)
+                writer.add_trace({"trace_name": f"t{k}", "trace_start_time": start} | COLUMNS[name], trace)
+        (found,) = folders_from([f"seisbench:{name}"])
+        theirs = getattr(data, name)(component_order="ZNE", dimension_order="NCW")
+        with Store(found, labelled=name != "ETHZ") as ours:
+            assert [row["trace_name"] for row in ours.rows] == list(theirs.metadata["trace_name"])
+            assert ("$" in ours.rows[0]["trace_name"]) == packed
+            for k, row in enumerate(ours.rows):
+                expected, stated = theirs.get_sample(k)
+                rows = components_of(ours.samples(row), row["trace_component_order"])
+                assert expected.shape == (3, 3000 + 17 * k)
+                assert np.array_equal([rows[place][1] for place in range(3)], expected)
+                assert float(row["trace_sampling_rate_hz"]) == stated["trace_sampling_rate_hz"]
+                texts = {key for key, value in COLUMNS[name].items() if isinstance(value, str)}
+                assert {key: row[key] for key in texts} == {key: str(stated[key]) for key in texts}
+                numbers = COLUMNS[name].keys() - texts
+                assert {key: float(row[key]) for key in numbers} == {key: stated[key] for key in numbers}
 
 
 def test_a_failed_download_gives_one_sentence(seisbench: Any) -> None:

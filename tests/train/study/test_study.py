@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import csv
 import json
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 from tests.train.dataset.sets import make_arrays, make_rows, write_set
 from tests.train.study.sets import make_types, write_study
 
 from seisedge.cli import main
-from seisedge.runtime.errors import FailedError
-from seisedge.train.archive.archive import load_archive
-from seisedge.train.study.rows import read_items, write_items
-from seisedge.train.study.selection import selected
-from seisedge.train.study.table import Selection
-from seisedge.train.study.work import refuse_leak
+
+# A study of a feature, which trains nothing.
+TIMES = """
+name = "times"
+paper = "A"
+task = "magnitude"
+about = "a"
+source = "b"
+columns = ["tau"]
+plots = ["bars"]
+
+[[row]]
+name = "S"
+feature = "S minus P"
+paper = { tau = 0.75 }
+"""
 
 
 def study(*arguments: str) -> tuple[int, str]:
@@ -32,7 +42,7 @@ def test_a_study_writes_table_and_plots_and_resumes(tmp_path: Path) -> None:
     arguments = [str(write_study(tmp_path)), "--data", str(data), "-o", str(out), "--workers", "1"]
     code, text = study(*arguments)
     assert code == 0, text
-    assert "1 trainings on 1 worker(s): about " in text
+    assert "trainings to run: 1, finished before: 0, at the same time: 1; expected time: 0:" in text
     table = json.loads((out / "tiny/table.json").read_text())
     fast, of_paper = table["rows"]
     assert fast["cells"]["accuracy"]["paper"] == 95.75
@@ -61,23 +71,24 @@ def test_a_study_writes_table_and_plots_and_resumes(tmp_path: Path) -> None:
     for unfinished in (1, 0):
         code, text = study(*arguments)
         assert code == 0, text
-        assert f"{unfinished} trainings" in text
+        assert f"trainings to run: {unfinished}, finished before: {1 - unfinished}," in text
         assert (result.parent / "run/checkpoint.pt").stat().st_mtime_ns == trained
     again = json.loads((out / "tiny/table.json").read_text())
     assert [row["cells"] for row in again["rows"]] == [row["cells"] for row in table["rows"]]
 
 
-def test_a_split_that_leaks_is_refused(tmp_path: Path) -> None:
-    """The split.json of a training divided by record, and of one divided by event."""
-    data, run = make_types(tmp_path / "made"), tmp_path / "run"
-    run.mkdir()
-    items = read_items([data])
-    copy = write_items(selected(items, Selection(split="record"), False, None), [data], tmp_path / "copy")
-    for folders, leaks in ((copy, True), ([data], False)):
-        sides = {r.name: {"event": r.event, "split": r.split} for r in load_archive(folders, 40.0, 15.0).records}
-        (run / "split.json").write_text(json.dumps(sides))
-        with pytest.raises(FailedError, match="in the training and in the test") if leaks else nullcontext():
-            refuse_leak(items, run)
+def test_a_split_that_leaks_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    """Divided by record, by a row that does not say so."""
+    data, out = make_types(tmp_path / "made"), tmp_path / "out"
+    file = write_study(tmp_path, steps=1, leaks=False)
+    head, *_, by_record = file.read_text().split("[[row]]")
+    file.write_text(f"{head}[[row]]{by_record}")
+    code, text = study(str(file), "--data", str(data), "-o", str(out), "--workers", "1")
+    assert code == 1
+    assert "1 of 1 trainings failed" in text
+    (row,) = json.loads((out / "tiny/table.json").read_text())["rows"]
+    assert "has records in the training and in the test data" in row["missing"]
+    assert not list((out / "rows" / row["keys"][0]).glob("run/*"))
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
@@ -90,6 +101,13 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     assert "the data have 14" in text
     assert not (tmp_path / "out").exists()
     noise = write_set(tmp_path / "noise", make_rows(4), make_arrays(4))
+    rows = make_rows(12, trace_npts=6000, trace_S_arrival_sample=2600)
+    same = write_set(tmp_path / "same", [row | {"source_magnitude": k} for k, row in enumerate(rows)], make_arrays(12))
+    times = tmp_path / "times.toml"
+    times.write_text(TIMES)
+    code, text = study(str(times), "--data", str(same), "-o", str(tmp_path / "out"))
+    assert code == 2
+    assert "needs different times; those of trace_s_arrival_sample and trace_p_arrival_sample are the same" in text
     code, text = study("kendall", "--data", str(noise), "-o", str(tmp_path / "out"))
     assert code == 2
     assert "needs 10 events with a magnitude and the columns trace_p_arrival_sample; the data have 0" in text
@@ -104,6 +122,14 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     assert code == 2
     assert "needs 10 records of each bin of 0.1 magnitudes from 0 to 3, in whole events; the data have " in text
     assert study("ablation", "--all")[0] == 2
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, other := tmp_path / "other.pth")
+    code, text = study("transfer", "--data", str(fast), "-o", str(tmp_path / "out"), "--weights", str(other))
+    assert code == 2
+    assert "other.pth: tensor 'bn1.weight' is missing; --weights must be a state_dict of torchvision's resnet18" in text
+    code, text = study("depth", "--data", str(fast), "-o", str(tmp_path / "out"), "--weights", str(other))
+    assert code == 2
+    assert "no row of the study depth starts from given weights; leave out --weights" in text
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_folder_of_another_study_is_refused(tmp_path: Path) -> None:
@@ -113,11 +139,7 @@ def test_the_folder_of_another_study_is_refused(tmp_path: Path) -> None:
         row |= {"source_magnitude": 1 + k / 10, "trace_S_arrival_sample": 2200 + 20 * k}
     data, out = write_set(tmp_path / "made", rows, make_arrays(12)), tmp_path / "out"
     file = tmp_path / "times.toml"
-    file.write_text(
-        'name = "times"\npaper = "A"\ntask = "magnitude"\nabout = "a"\nsource = "b"\ncolumns = ["tau"]\n'
-        'plots = ["bars"]\n'
-        '[[row]]\nname = "S"\nfeature = "S minus P"\npaper = {tau = 0.75}\n'
-    )
+    file.write_text(TIMES)
     code, text = study(str(file), "--data", str(data), "-o", str(out))
     assert code == 0, text
     assert "| S | 1.00 (1.00 to 1.00) | 0.75 | 12 records of 12 events" in text
@@ -128,6 +150,8 @@ def test_the_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     assert f"{out}: contains a study with another study (times, now others); give another folder with -o" in text
     code, text = study(str(file), "--data", str(data), "-o", str(out), "--shuffle-labels")
     assert "another --shuffle-labels (False, now True)" in text
+    code, text = study(str(file), "--data", str(data), "-o", str(out), "--set", "optimisation.steps=2")
+    assert "contains a study with another --set (none, now optimisation.steps=2); give another folder" in text
     code, text = study(str(file), "--data", str(data), "-o", str(tmp_path / "chance"), "--shuffle-labels")
     tau = json.loads((tmp_path / "chance/times/table.json").read_text())["rows"][0]["cells"]["tau"]["value"]
     assert tau < 0.5
@@ -137,9 +161,26 @@ def test_the_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     assert f"{tmp_path / 'mine'}: is not empty and not the folder of a study" in text
 
 
+def test_data_without_types_are_earthquakes_if_the_command_says_so(tmp_path: Path) -> None:
+    """As in ETHZ, whose table has no column of the type."""
+    rows = make_rows(12, trace_npts=6000)
+    for k, row in enumerate(rows):
+        del row["source_type"]
+        row |= {"source_magnitude": 1 + k / 10, "trace_Sg_arrival_sample": 2200 + 20 * k}
+    data, out = write_set(tmp_path / "made", rows, make_arrays(12)), str(tmp_path / "out")
+    file = tmp_path / "times.toml"
+    file.write_text(TIMES)
+    code, text = study(str(file), "--data", str(data), "-o", out)
+    assert code == 2
+    assert "metadata.csv: no column source_type (nor" in text
+    assert "--set data.unlabelled=tectonic" in text
+    code, text = study(str(file), "--data", str(data), "-o", out, "--set", "data.unlabelled=tectonic")
+    assert code == 0, text
+    assert "12 records of 12 events" in text
+
+
 @pytest.mark.long
 def test_shuffled_labels_bring_a_study_to_chance(tmp_path: Path) -> None:
-    """And a row by record: refused unless it says that it leaks."""
     data, file = make_types(tmp_path / "made", events=80), write_study(tmp_path, steps=120, leaks=True)
     found = {}
     for name, more in (("real", []), ("shuffled", ["--shuffle-labels"])):
@@ -151,9 +192,3 @@ def test_shuffled_labels_bring_a_study_to_chance(tmp_path: Path) -> None:
     assert found["shuffled"]["low"] < 0.5 < found["shuffled"]["high"]
     assert found["shuffled"]["value"] < 0.8
     assert table["rows"][2]["cells"]["auc"]["n_events"] == 32  # each record is an event of its own
-    write_study(tmp_path, steps=1, leaks=False)
-    code, text = study(str(file), "--data", str(data), "-o", str(tmp_path / "refused"), "--workers", "1")
-    assert code == 1
-    assert "1 of 2 trainings failed" in text
-    rows = json.loads((tmp_path / "refused/tiny/table.json").read_text())["rows"]
-    assert "has records in the training and in the test data" in rows[2]["missing"]

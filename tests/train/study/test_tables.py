@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
+from tests.train.study.sets import make_types
 
 from seisedge.cli import main
 from seisedge.runtime.errors import InputError
 from seisedge.train.models import describe_model
 from seisedge.train.recipes.recipe import load_recipe
 from seisedge.train.study.columns import PLOTS
+from seisedge.train.study.plan import Choice, items_of, lines_of
 from seisedge.train.study.plots import DRAW
 from seisedge.train.study.table import ORDER, load_study, study_from_toml, study_names
 
@@ -31,6 +35,19 @@ def test_rows_fit_their_recipes(name: str) -> None:
             assert task == study.task.replace(" ", "_"), row.name
         else:
             assert row.feature or row.paper, f"{row.name} has neither a recipe nor figures"
+
+
+def test_rows_that_are_one_training_share_it(tmp_path: Path) -> None:
+    """Under other names, too: ImageNet weights have no effect on a network that is trained from scratch."""
+    choice = Choice(data=[str(make_types(tmp_path / "made", 40, 1, trace_sampling_rate_hz=100))], smoke=True)
+    keys = {}
+    for name in ("baselines-a", "transfer", "imbalance-ratio"):
+        for line in lines_of(load_study(name), choice, items_of(choice))[0]:
+            keys[line.row.name] = line.keys
+    assert keys["growing set, 1:1"] == keys["constant set, 1:1"] != keys["constant set, 2:1"]
+    assert keys["ResNet18"] == keys["from scratch"]
+    every = {keys[name][0] for name in ("from scratch", "full fine-tuning", "last layer only")}
+    assert len(every) == 3
 
 
 def test_faults_of_a_table_are_errors() -> None:

@@ -202,7 +202,7 @@ def predicted(report: EvaluationReport) -> Any:
     inside = next((f for f in reversed(report.figures) if f.what == "within ±0.3" and f.on in (KNOWN, EITHER)
                    and f.who == MODEL and f.level == "record"), None)  # fmt: skip
     note = "" if inside is None else f"; {inside.value:.0%} within ±0.3"
-    ax.set_title(f"{report.model}: {len(points)} records at {report.answers_s[-1]:g} s{note}", fontsize=11)
+    ax.set_title(f"{report.model}\n{len(points)} records at {report.answers_s[-1]:g} s{note}", fontsize=11)
     ax.set_xlabel("catalogued magnitude")
     ax.set_ylabel("magnitude of the model\n(dot: expected; bar: 90 % interval, ▲▼: open)")
     plain_axes(ax)

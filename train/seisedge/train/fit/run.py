@@ -241,7 +241,7 @@ def _train(
     parameters = sum(p.numel() for p in model.parameters())
     report(f"{recipe.name}: {recipe.model}, {parameters} parameters; {len(used)} records of {len(events)} events")
     if world.first:
-        start_folder(out, request, archive, device, settings.weights)
+        start_folder(out, request, archive, device, settings)
     world.wait()
 
     def stage(
@@ -315,15 +315,15 @@ def in_fold_0(record: Record) -> bool:
     return record.split == "train" and record.fold == 0
 
 
-def start_folder(
-    out: Path, request: Request, archive: Archive, device: torch.device, weights: dict[str, torch.Tensor] | None
-) -> None:
-    """Write the files known before the first step: request, split, versions, initial weights."""
+def start_folder(out: Path, request: Request, archive: Archive, device: torch.device, settings: Settings) -> None:
+    """Check the split, and write the files known before the first step: request, split, versions, initial weights."""
+    if settings.check_split is not None:
+        settings.check_split({r.name: r.split for r in archive.records})
     if not request.data_sha256:  # a new training, not one that is resumed
         remove_results(out)
     (out / STATE).mkdir(parents=True, exist_ok=True)
-    if weights is not None:
-        save_atomically(dict(weights), out / STATE / WEIGHTS)
+    if settings.weights is not None:
+        save_atomically(dict(settings.weights), out / STATE / WEIGHTS)
     write_request(msgspec.structs.replace(request, data_sha256=archive.sha256), out)
     sides = {r.name: {"event": r.event, "split": r.split, "fold": r.fold} for r in archive.records}
     write_atomically(out / "split.json", json.dumps(sides, indent=0, sort_keys=True).encode())

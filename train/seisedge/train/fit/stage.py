@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,8 @@ class Settings:
     precision: one of `precision.PRECISIONS`. compiled: use torch.compile. device_memory_gb: memory for the data; None:
     half of the free memory. memory_gb: of this machine for the data of all processes, see `load_archive`. weights:
     initial weights. station_term: initial station terms (log10) by station. teacher: a model whose probabilities are
-    learned in addition to the labels; its temperature is taken over.
+    learned in addition to the labels; its temperature is taken over. check_split: called before anything is written,
+    with the side of each record ('train' or 'test') by its name; an exception that it raises ends the run.
     """
 
     precision: str = "auto"
@@ -51,6 +52,7 @@ class Settings:
     weights: Weights | None = None
     station_term: Mapping[str, float] = field(default_factory=dict)
     teacher: Model | None = None
+    check_split: Callable[[Mapping[str, str]], None] | None = None
 
 
 NAMED = 64  # records in a message

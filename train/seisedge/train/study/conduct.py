@@ -18,10 +18,10 @@ from seisedge.runtime.files import MIB, read_up_to, write_atomically
 from seisedge.train.dataset.store import chunks_of
 from seisedge.train.fit.progress import clock
 from seisedge.train.study.cost import cost_of
-from seisedge.train.study.plan import Choice, Job, Line, folders_of, lines_of, network_of, used_items
+from seisedge.train.study.plan import Choice, Job, Line, folders_of, items_of, lines_of, network_of, used_items
 from seisedge.train.study.plots import write_plots
 from seisedge.train.study.result import Cost, Result, read_result
-from seisedge.train.study.rows import Item, read_items
+from seisedge.train.study.rows import Item
 from seisedge.train.study.runner import run_jobs
 from seisedge.train.study.selection import selected
 from seisedge.train.study.table import Selection, Study
@@ -51,7 +51,12 @@ def conduct(
     """Run the studies and write OUT/STUDY/table.md, .json, .csv and plots; `name` is that of the only study,
     or 'all'. partial: leave out rows that the data do not allow. Raises InputError, FailedError, KeyboardInterrupt.
     """
-    items = read_items(folders_of(choice))
+    if choice.weights and not any(row.start for study in studies for row in study.row):
+        raise InputError(
+            f"--weights {choice.weights}: no row of the study {name} starts from given weights; leave out --weights, "
+            "or run the study transfer"
+        )
+    items = items_of(choice)
     plans = [(study, *lines_of(study, choice, items)) for study in studies]
     jobs: dict[str, Job] = {key: job for _, _, found in plans for key, job in found.items()}
     refused = [f"study {s.name}, row '{line.row.name}': {line.missing}" for s, lines, _ in plans for line in lines
@@ -99,6 +104,7 @@ def claim(out: Path, owner: Owner) -> None:
         ("study", before.study, owner.study),
         ("data", ", ".join(before.choice.data), ", ".join(owner.choice.data)),
         *((f"--{key}", getattr(before.choice, key), getattr(owner.choice, key)) for key in DECIDING),
+        ("--set", _settings(before.choice), _settings(owner.choice)),
         ("content of the data", before.stamp, owner.stamp),
     ):
         if old != new:
@@ -109,7 +115,12 @@ def claim(out: Path, owner: Owner) -> None:
     write_atomically(file, msgspec.json.format(msgspec.json.encode(owner), indent=1))
 
 
-DECIDING = ("smoke", "shuffle_labels", "scale", "settings", "weights")
+DECIDING = ("smoke", "shuffle_labels", "scale", "weights")
+
+
+def _settings(choice: Choice) -> str:
+    """The values of --set, in words."""
+    return ", ".join(f"{key}={value}" for key, value in sorted(choice.settings.items())) or "none"
 
 
 def stamp_of(choice: Choice) -> str:
@@ -147,8 +158,8 @@ def estimate_of(
     done = len(jobs) - len(todo)
     early = any(job.recipe.optimisation.patience for job in todo.values())
     return (
-        f"{len(todo)} trainings{f' ({done} are finished)' if done else ''} on {workers} worker(s): about {clock(total)}"
-        f"{' at most, less if they stop early' if early else ''}"
+        f"trainings to run: {len(todo)}, finished before: {done}, at the same time: {workers}; expected time: "
+        f"{clock(total)}{' at most, less if they stop early' if early else ''}"
     )
 
 

@@ -37,10 +37,12 @@ def _sample(item: Item, column: str) -> float | None:
 
 def what_feature_needs(row: Row, items: Sequence[Item]) -> str:
     """Why a feature cannot be studied on the data, as the end of a sentence; '' if it can."""
-    n_events = len({group for group, _, _ in values_of(row, items)})
-    if n_events >= LEAST:
-        return ""
+    found = values_of(row, items)
+    n_events = len({group for group, _, _ in found})
     names = " and ".join(name for name in FEATURES[row.feature] if name != "start")
+    if n_events >= LEAST:
+        differs = len({time_s for _, time_s, _ in found}) > 1
+        return "" if differs else f"needs different times; those of {names} are the same in all records"
     return f"needs {LEAST} events with a magnitude and the columns {names}; the data have {n_events}"
 
 

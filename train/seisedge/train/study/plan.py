@@ -22,7 +22,7 @@ from seisedge.train.fit.imagenet import require_imagenet
 from seisedge.train.models import describe_model
 from seisedge.train.recipes.recipe import Recipe, json_from_recipe, load_recipe
 from seisedge.train.study.features import what_feature_needs
-from seisedge.train.study.rows import Item
+from seisedge.train.study.rows import Item, read_items
 from seisedge.train.study.selection import Few, selected
 from seisedge.train.study.table import Row, Selection, Study
 
@@ -144,14 +144,19 @@ def _scaled(selection: Selection, choice: Choice) -> Selection:
 
 
 def key_of(job: Job) -> str:
-    """Name of the folder of a training: that of the recipe, the seed, and a hash of everything that decides the
-    result, so that rows of several studies that are the same training share one.
+    """Name of the folder of a training: its model, a hash of everything that decides the result, and the seed, so that
+    rows that are the same training share one, also if their recipes have different names.
     """
-    recipe = json_from_recipe(msgspec.structs.replace(job.recipe, name="row", about="", group="", row=0))
+    o = job.recipe.optimisation
+    if o.transfer == "scratch" and not job.start and not job.weights:
+        o = msgspec.structs.replace(o, transfer="full")  # without initial weights it has no effect
+    recipe = json_from_recipe(
+        msgspec.structs.replace(job.recipe, name="row", about="", group="", row=0, optimisation=o)
+    )
     choice = {"data": job.choice.data, "smoke": job.choice.smoke, "shuffle": job.choice.shuffle_labels}
     parts = [recipe, msgspec.json.encode(job.selection).decode(), job.seed, choice, job.start, job.weights]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
-    name = re.sub(r"[^A-Za-z0-9-]+", "-", job.recipe.name)
+    name = re.sub(r"[^A-Za-z0-9-]+", "-", job.recipe.model)
     return f"{name}-{digest}-seed{job.seed}"
 
 
@@ -260,3 +265,8 @@ def few_of(choice: Choice) -> Few | None:
 def folders_of(choice: Choice) -> list[Path]:
     """The data folders."""
     return [Path(folder) for folder in choice.data]
+
+
+def items_of(choice: Choice) -> list[Item]:
+    """All records of the data. Raises InputError."""
+    return read_items(folders_of(choice), unlabelled=str(choice.settings.get("data.unlabelled", "")))

@@ -46,9 +46,11 @@ def _title(study: Study, table: Table, what: str) -> str:
 
 
 def bars(study: Study, table: Table, results: Rows) -> Any:
-    """The first columns by row, with intervals, beside the paper's figures."""
-    columns = [n for n in table.columns if n not in COST and any(r.cells[n].value is not None for r in table.rows)]
-    columns = columns[:MAX_BARS]
+    """The first columns by row, with intervals, beside the paper's figures; without numbers of wrong records, which
+    depend on the size of the test set.
+    """
+    shown = [n for n in table.columns if n not in COST and COLUMNS[n].transform != "wrong"]
+    columns = [n for n in shown if any(r.cells[n].value is not None for r in table.rows)][:MAX_BARS]
     if not columns:
         return None
     rows = table.rows
@@ -61,6 +63,8 @@ def bars(study: Study, table: Table, results: Rows) -> Any:
                 if c.low is not None and c.high is not None:
                     spread = [[max(c.value - c.low, 0)], [max(c.high - c.value, 0)]]
                 ax.barh(y + 0.18, c.value, 0.36, xerr=spread, color=BLUE, ecolor=GREY, capsize=2, label="ours")
+            elif row.missing:
+                ax.text(0, y + 0.18, " not run", va="center", color=GREY, fontsize=8)
             if c.paper is not None:
                 ax.barh(y - 0.18, c.paper, 0.36, color=ORANGE, label="paper")
         ax.set_yticks(range(len(rows)), [row.name for row in rows] if ax is axes[0][0] else [""] * len(rows))
@@ -95,6 +99,8 @@ def curves(study: Study, table: Table, results: Rows) -> Any:
             ax.plot(epochs, values, "o-", ms=3, color=colour)
     for ax, title in zip(axes[0], panels, strict=True):
         ax.set(xlabel="epoch", title=title)
+        if title.startswith(("accuracy", "F1")):
+            ax.set_ylim(-0.02, 1.02)
         ax.title.set_fontsize(10)
         plain_axes(ax)
     canvas.legend(loc="outside lower center", ncols=min(len(shown), 5), fontsize=8, frameon=False)
@@ -104,7 +110,7 @@ def curves(study: Study, table: Table, results: Rows) -> Any:
 
 def roc(study: Study, table: Table, results: Rows) -> Any:
     """ROC curves of tectonic against non-tectonic, one for each row."""
-    canvas, axes = new_canvas(6.4, 5.6)
+    canvas, axes = new_canvas(8.6, 5.2)
     ax, drawn = axes[0][0], 0
     colours = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
     for name, found in results.items():
@@ -124,7 +130,8 @@ def roc(study: Study, table: Table, results: Rows) -> Any:
         return None
     ax.plot([0, 1], [0, 1], color="black", linewidth=0.7, linestyle=":")
     ax.set(xlabel="1 − specificity", ylabel="sensitivity", title=_title(study, table, "tectonic against non-tectonic"))
-    ax.legend(fontsize=8, frameon=False, loc="lower right")
+    ax.set_aspect("equal")
+    canvas.legend(fontsize=8, frameon=False, loc="outside right upper")
     plain_axes(ax)
     return canvas
 
@@ -136,7 +143,7 @@ def _of_main(draw: Callable[..., Any]) -> Callable[[Study, Table, Rows], Any]:
         found = _main(study, results)
         canvas = None if found is None or found.report is None else draw(found.report)
         if canvas is not None and found is not None and found.smoke:
-            canvas.text(0.01, 0.005, "SMOKE RUN", color=RED, fontsize=9)
+            canvas.text(0.01, 0.99, "SMOKE RUN", color=RED, fontsize=9, va="top")
         return canvas
 
     return drawn

@@ -37,7 +37,8 @@ class Picture(msgspec.Struct, frozen=True):
 
 class Cost(msgspec.Struct, frozen=True):
     """What one answer costs. flops: two for each multiplication of convolutions and matrix products. latency_ms: of one
-    window with torch on one thread of `machine`. step_s: time of a training step for one window, on `device`.
+    window with torch on one thread of `machine`, as processor time. step_s: time of a training step for one window, on
+    `device`.
     """
 
     parameters: int

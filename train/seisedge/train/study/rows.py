@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.files import folder_written_whole
-from seisedge.train.dataset.columns import Row, is_synthetic, kind_of, number, text, time_ns
+from seisedge.train.dataset.columns import Row, is_synthetic, kind_of, label_of, number, text, time_ns
 from seisedge.train.dataset.origins import same_origin
 from seisedge.train.dataset.split import group_overlapping, join_groups
 from seisedge.train.dataset.store import CHUNK, Store
@@ -37,19 +37,26 @@ class Item:
         return number(self.row | self.changed, "source_magnitude")
 
 
-def read_items(folders: Sequence[Path], synthetic: bool = False) -> list[Item]:
-    """All records of the folders, grouped; without synthetic ones unless `synthetic`. Raises InputError."""
+def read_items(folders: Sequence[Path], synthetic: bool = False, unlabelled: str = "") -> list[Item]:
+    """All records of the folders, grouped; without synthetic ones unless `synthetic`. unlabelled: the kind of
+    records whose type is not stated (`data.unlabelled` of a recipe). Raises InputError.
+    """
     items: list[Item] = []
     taken: set[str] = set()
     for k, folder in enumerate(folders):
-        with Store(folder, taken) as store:
+        with Store(folder, taken, labelled=not unlabelled) as store:
             taken |= {row["subset"] for row in store.rows}
             items += [
-                Item(k, row, kind_of(row), text(row, "source_id") or row["trace_name"])
+                Item(k, row, _kind_of(row, unlabelled), text(row, "source_id") or row["trace_name"])
                 for row in store.rows
                 if synthetic or not is_synthetic(row)
             ]
     return grouped(items)
+
+
+def _kind_of(row: Row, unlabelled: str) -> str:
+    """The kind of a record, as `archive` reads it."""
+    return kind_of(row) if label_of(row) or text(row, "source_class") else unlabelled or kind_of(row)
 
 
 def grouped(items: list[Item]) -> list[Item]:

@@ -67,7 +67,7 @@ def _line(results: dict[str, Result | str], jobs: dict[str, Job], key: str) -> s
     """A line of the progress of a study."""
     found = results[key]
     state = f"failed: {found}" if isinstance(found, str) else f"{found.seconds:.0f} s"
-    return f"{len(results)}/{len(jobs)} {key}: {state}"
+    return f"{len(results)}/{len(jobs)} {jobs[key].recipe.name}, seed {jobs[key].seed} ({key}): {state}"
 
 
 def _outcome(job: Job, out: Path, device: str) -> Result | str:

@@ -27,7 +27,7 @@ class Few:
     """A small part of the data, for --smoke: at most this many records of each kind on each side, as whole events."""
 
     train: int = 16
-    test: int = 8
+    test: int = 4
 
 
 def selected(

@@ -158,6 +158,8 @@ def text_of(cell: Cell, name: str) -> str:
     if cell.value is None:
         return "–"
     out = number(cell.value, name)
+    if COLUMNS[name].transform == "wrong":
+        out += f" of {cell.n_records}"
     if cell.low is not None and cell.high is not None:
         out += f" ({number(cell.low, name)} to {number(cell.high, name)})"
     if cell.seeds:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime as dt
-import json
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -16,9 +16,10 @@ import torch
 from seisedge.runtime.errors import FailedError
 from seisedge.train.fit.request import is_interrupted
 from seisedge.train.fit.run import resume_training, run_training
+from seisedge.train.fit.stage import Settings
 from seisedge.train.run_file import Run, load_run
 from seisedge.train.study.measure import curve_of, measure
-from seisedge.train.study.plan import Job, few_of, folders_of, used_items
+from seisedge.train.study.plan import Job, few_of, folders_of, items_of, used_items
 from seisedge.train.study.result import Result, read_result, write_result
 from seisedge.train.study.rows import Item, read_items, write_items
 from seisedge.train.study.selection import leaking_events, selected
@@ -47,9 +48,8 @@ def run_job(job: Job, out: Path, device: torch.device) -> Result:
         contextlib.redirect_stderr(log),
     ):
         folders, items = data_of(job, folder / DATA)
-        run = _trained(job, folders, folder / RUN, device, out, log)
-        if not job.leaks:
-            refuse_leak(items, folder / RUN)
+        check = None if job.leaks else partial(refuse_leak, items)
+        run = _trained(job, folders, folder / RUN, device, out, log, Settings(check_split=check))
         draws = DRAWS_SMOKE if job.choice.smoke else DRAWS
         report, answers, gallery, note = (
             (None, [], [], "trained for another row only") if job.keep_weights
@@ -92,7 +92,7 @@ def data_of(job: Job, out: Path) -> tuple[list[Path], list[Item]]:
             item.changed["trace_synthetic"] = ""
     else:
         folders = folders_of(job.choice)
-        items = read_items(folders)
+        items = items_of(job.choice)
         few = few_of(job.choice)
         if few is None and not job.choice.shuffle_labels and job.selection == Selection():
             return folders, items
@@ -103,20 +103,21 @@ def data_of(job: Job, out: Path) -> tuple[list[Path], list[Item]]:
     return [out / str(k) / f.resolve().name for k, f in enumerate(folders) if k in kept], items
 
 
-def refuse_leak(items: list[Item], run: Path) -> None:
-    """Raise FailedError if an event, or a group of events that share samples, has records on both sides of the split of
-    a run. items: with the events that the data name, whatever the selection calls them.
+def refuse_leak(items: list[Item], sides: Mapping[str, str]) -> None:
+    """Raise FailedError if an event, or a group of events that share samples, has records on both sides of a split.
+    items: with the events that the data name, whatever the selection calls them. sides: of the records, by name.
     """
-    sides = {name: str(row["split"]) for name, row in json.loads((run / "split.json").read_bytes()).items()}
     leaking = leaking_events(items, lambda name: sides.get(name, ""))
     if leaking:
         raise FailedError(
-            f"{run}: event {leaking[0]} has records in the training and in the test data ({len(leaking)} such events), "
-            "so the figures would be too good; correct the column split or source_id of the data"
+            f"event {leaking[0]} has records in the training and in the test data ({len(leaking)} such events), so the "
+            "figures would be too good; correct the column split or source_id of the data"
         )
 
 
-def _trained(job: Job, folders: list[Path], run: Path, device: torch.device, out: Path, log: TextIO) -> Run:
+def _trained(
+    job: Job, folders: list[Path], run: Path, device: torch.device, out: Path, log: TextIO, settings: Settings
+) -> Run:
     """The finished run in the folder `run`."""
 
     def report(text: str) -> None:
@@ -126,11 +127,12 @@ def _trained(job: Job, folders: list[Path], run: Path, device: torch.device, out
     if (run / "checkpoint.pt").is_file():
         return load_run(run)
     if is_interrupted(run):
-        return resume_training(run, device, draws=draws, report=report)
+        return resume_training(run, device, draws=draws, report=report, settings=settings)
     weights = out / ROWS / job.start / RUN if job.start else Path(job.weights) if job.weights else None
     return run_training(
-        job.recipe, folders, run, job.seed, device, draws=draws, report=report, weights=weights, overwrite=True
-    )
+        job.recipe, folders, run, job.seed, device,
+        draws=draws, report=report, settings=settings, weights=weights, overwrite=True,
+    )  # fmt: skip
 
 
 def _steps(run: Path) -> tuple[int, float]:

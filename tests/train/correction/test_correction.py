@@ -16,7 +16,7 @@ from seisedge.runtime.config import load_config
 from seisedge.runtime.demo import CATALOGUE, RECORDING, STATIONS
 from seisedge.runtime.station.channels import NOMINAL_COUNTS_PER_M_S
 from seisedge.train.correction.fit import GRID, centre, fit_correction
-from seisedge.train.correction.stationfile import with_correction, write_correction
+from seisedge.train.correction.stationfile import with_values, write_values
 from seisedge.train.dataset.catalogue import events_from
 from seisedge.train.dataset.traveltimes import distance_km
 
@@ -78,17 +78,19 @@ def test_an_outlier_has_little_influence_and_too_few_events_give_no_correction()
     ],
 )  # fmt: skip
 def test_a_station_file_is_edited_in_place(text: str, wanted: str) -> None:
-    assert wanted in with_correction(text, 0.25, 0.1)
+    assert wanted in with_values(
+        text, "magnitude", {"station_correction": "0.250", "station_correction_error": "0.100"}
+    )
 
 
 def test_written_values_are_valid_and_comments_stay(tmp_path: Path) -> None:
     out = tmp_path / "copy.toml"
-    write_correction(STATION, out, -0.1234, 0.0456)
+    write_values(STATION, out, "magnitude", {"station_correction": "-0.123", "station_correction_error": "0.046"})
     config = load_config(out)
     assert config.magnitude.station_correction == -0.123
     assert config.magnitude.station_correction_error == 0.046
     assert "# Borehole seismometer" in out.read_text()
-    write_correction(out, out, 0.5, 0.25)
+    write_values(out, out, "magnitude", {"station_correction": "0.500"})
     assert load_config(out).magnitude.station_correction == 0.5
     assert out.read_text().count("station_correction =") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["copy.toml"]

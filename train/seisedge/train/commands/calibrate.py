@@ -1,8 +1,13 @@
-"""`seisedge calibrate`: fits the station correction, which is added to log10 amplitude before the magnitude model."""
+"""`seisedge calibrate`: two values of a station file from its own data.
+
+The station correction, which is added to log10 amplitude before the magnitude model, from catalogued events; and
+`min_probability` of events, from noise.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,14 +18,21 @@ EPILOG = """\b
 Examples:
   seisedge calibrate station.toml --catalogue events.xml sds:archive
   seisedge calibrate station.toml --catalogue events.csv recording.mseed --write
+  seisedge calibrate station.toml --noise sds:archive --per-day 1
 """
 
 
 @click.command("calibrate", epilog=EPILOG)
 @click.argument("station", type=click.Path(path_type=Path))
 @click.argument("data", nargs=-1)
+@click.option("--catalogue", type=click.Path(path_type=Path), help="Catalogue with magnitudes: QuakeML or CSV.")
+@click.option("--noise", is_flag=True, help="DATA hold no earthquake: propose [events] min_probability.")
 @click.option(
-    "--catalogue", type=click.Path(path_type=Path), required=True, help="Catalogue with magnitudes: QuakeML or CSV."
+    "--per-day",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="With --noise: the false events a day that are allowed.",
 )
 @click.option(
     "--picks",
@@ -28,8 +40,9 @@ Examples:
     help="Picks in CSV: event_id, station, phase, time; they take precedence over computed arrivals.",
 )
 @click.option(
-    "--model", "model_file", type=click.Path(path_type=Path), help="A magnitude model [default: the model in STATION]."
-)
+    "--model", "model_file", type=click.Path(path_type=Path),
+    help="A magnitude model, with --noise one of event types [default: the model in STATION].",
+)  # fmt: skip
 @click.option(
     "--stations", type=click.Path(path_type=Path), multiple=True,
     help="Position of the station, if STATION has none, and gains: StationXML or a station file; may be repeated.",
@@ -38,16 +51,16 @@ Examples:
     "--travel-times", default="iasp91", show_default=True, metavar="MODEL",
     help="Used without a pick: iasp91, ak135, prem (obspy's TauP), or the P speed of straight rays in km/s.",
 )  # fmt: skip
-@click.option("--write", is_flag=True, help="Write the correction and its error into STATION.")
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Write a copy of STATION with the correction and its error."
-)
+@click.option("--write", is_flag=True, help="Write the values into STATION.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write a copy of STATION with the values.")
 @overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def command(  # noqa: PLR0913 - one parameter for each option of the command
     station: Path,
     data: tuple[str, ...],
-    catalogue: Path,
+    catalogue: Path | None,
+    noise: bool,
+    per_day: float,
     picks: Path | None,
     model_file: Path | None,
     stations: tuple[Path, ...],
@@ -57,18 +70,77 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Fit the magnitude correction of STATION (a station file) on catalogued events in DATA.
+    """Fit the magnitude correction of STATION (a station file) on catalogued events in DATA, or propose the smallest
+    probability of an event on its noise.
 
-    DATA are records of this station: miniSEED or SAC files, folders of them, or sds:DIR. Prints the correction (log10
-    of amplitude) with its standard error, and the errors of the magnitudes when each event is corrected by the fit to
-    all others. Writes a file only with --write or -o.
+    DATA are records of this station: miniSEED files, folders of them, or sds:DIR; with --catalogue also SAC. With
+    --catalogue it prints the correction (log10 of amplitude) with its standard error, and the errors of the magnitudes
+    when each event is corrected by the fit to all others. With --noise it prints the number of false events by
+    min_probability. Writes a file only with --write or -o.
     """
     if not data:
         raise InputError("DATA is missing; give records of this station: miniSEED or SAC files, folders or sds:DIR")
+    if (catalogue is None) != noise:
+        raise InputError("give either --catalogue FILE, for the magnitude correction, or --noise, for min_probability")
     if write and out is not None:
         raise InputError("--write and -o cannot be combined; --write changes STATION, -o writes a copy")
     if out is not None:
         protect_file(out, overwrite)
+    from seisedge.train.correction.stationfile import write_values
+
+    if catalogue is None:
+        table, values, text = _least_probability(station, data, per_day, model_file, stations, as_json)
+    else:
+        table, values, text = _correction(station, data, catalogue, picks, model_file, stations, travel_times, as_json)
+    click.echo(text)
+    target = station if write else out
+    if target is not None:
+        if not values:
+            raise FailedError(f"{target}: nothing was written: no value keeps the limit of {per_day:g} a day")
+        write_values(station, target, table, values)
+        click.echo(f"{target}: {' and '.join(values)} written", err=as_json)
+
+
+Found = tuple[str, dict[str, str], str]  # table of the station file, its values, and the text to print
+
+
+def _least_probability(
+    station: Path,
+    data: tuple[str, ...],
+    per_day: float,
+    model_file: Path | None,
+    stations: tuple[Path, ...],
+    as_json: bool,
+) -> Found:
+    """Propose `[events] min_probability`. Raises InputError."""
+    import msgspec
+
+    from seisedge.runtime.bench.recorded import trial_windows
+    from seisedge.runtime.config import load_config
+    from seisedge.runtime.inference.infer import Models
+    from seisedge.train.correction.least_probability import metadata_of, proposal_from, text_from_proposal
+
+    config = load_config(station)
+    if model_file is None and config.models.event_type == "none":
+        raise InputError(f"{station}: models.event_type is 'none'; give a model with --model")
+    wanted = msgspec.structs.replace(config.models, magnitude="none")
+    models = Models.load(wanted, (model_file,) if model_file else (), trial_windows)
+    proposal = proposal_from(config, data, models, per_day, metadata_of(config, station, stations))
+    values = {"min_probability": f"{proposal.chosen.min_probability:.2f}"} if proposal.chosen else {}
+    return "events", values, _document(proposal) if as_json else text_from_proposal(proposal)
+
+
+def _correction(
+    station: Path,
+    data: tuple[str, ...],
+    catalogue: Path,
+    picks: Path | None,
+    model_file: Path | None,
+    stations: tuple[Path, ...],
+    travel_times: str,
+    as_json: bool,
+) -> Found:
+    """Fit the station correction. Raises InputError, and FailedError for too few usable events."""
     import msgspec
 
     from seisedge.runtime.bench.recorded import trial_windows
@@ -76,7 +148,6 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     from seisedge.runtime.inference.infer import Models
     from seisedge.train.correction.cuts import EventCutter
     from seisedge.train.correction.result import result_of, text_from_result
-    from seisedge.train.correction.stationfile import write_correction
     from seisedge.train.dataset.catalogue import events_from
     from seisedge.train.dataset.recordings import Recordings
     from seisedge.train.dataset.stations import Stations
@@ -114,10 +185,14 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
             f"{name}: {result.n_events} of {len(events)} catalogued events can be used; a correction needs at least "
             f"{result.least_events} consistent events ({why})"
         )
-    click.echo(
-        msgspec.json.format(msgspec.json.encode(result), indent=1).decode() if as_json else text_from_result(result)
-    )
-    target = station if write else out
-    if target is not None:
-        write_correction(station, target, result.correction, result.correction_error or 0.0)
-        click.echo(f"{target}: station_correction written", err=as_json)
+    values = {
+        "station_correction": f"{result.correction:.3f}",
+        "station_correction_error": f"{result.correction_error or 0.0:.3f}",
+    }
+    return "magnitude", values, _document(result) if as_json else text_from_result(result)
+
+
+def _document(result: Any) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(result), indent=1).decode()

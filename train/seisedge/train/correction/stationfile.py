@@ -1,35 +1,34 @@
-"""Set the two magnitude values in a station file; everything else, including comments, is unchanged."""
+"""Set values of one table in a station file; everything else, including comments, is unchanged."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from seisedge.runtime.config import load_config
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
 
-TABLE = "[magnitude]"
+HEADER = re.compile(r"\s*\[[^\]]+\]\s*(#.*)?$")
 
 
-def with_correction(text: str, value: float, error: float) -> str:
-    """The text of a station file with `station_correction` and its error.
+def with_values(text: str, table: str, values: Mapping[str, str]) -> str:
+    """The text of a station file with the values of a table. values: key → number as it is to be written.
 
-    >>> print(with_correction("[magnitude]\\n#station_correction = 0.0\\n", 0.123, 0.04), end="")
-    [magnitude]
-    station_correction = 0.123
-    station_correction_error = 0.040
-    #station_correction = 0.0
+    >>> print(with_values("[events]\\n#min_probability = 0.0\\n", "events", {"min_probability": "0.62"}), end="")
+    [events]
+    min_probability = 0.62
+    #min_probability = 0.0
     """
-    wanted = {"station_correction": f"{value:.3f}", "station_correction_error": f"{error:.3f}"}
+    wanted = dict(values)
     lines = text.splitlines()
-    header = re.compile(r"\s*\[[^\]]+\]\s*(#.*)?$")
-    places = [i for i, line in enumerate(lines) if re.match(r"\s*\[\s*magnitude\s*\]\s*(#.*)?$", line)]
+    places = [i for i, line in enumerate(lines) if re.match(rf"\s*\[\s*{table}\s*\]\s*(#.*)?$", line)]
     if not places:
         blank = [""] if lines and lines[-1].strip() else []
-        return "\n".join([*lines, *blank, TABLE, *(f"{k} = {v}" for k, v in wanted.items())]) + "\n"
+        return "\n".join([*lines, *blank, f"[{table}]", *(f"{k} = {v}" for k, v in wanted.items())]) + "\n"
     begin = places[0] + 1
-    end = next((i for i in range(begin, len(lines)) if header.match(lines[i])), len(lines))
+    end = next((i for i in range(begin, len(lines)) if HEADER.match(lines[i])), len(lines))
     body = lines[begin:end]
     for key, number in list(wanted.items()):
         for i, line in enumerate(body):
@@ -41,15 +40,15 @@ def with_correction(text: str, value: float, error: float) -> str:
     return "\n".join([*lines[:begin], *(f"{k} = {v}" for k, v in wanted.items()), *body, *lines[end:]]) + "\n"
 
 
-def write_correction(station: Path, out: Path, value: float, error: float) -> None:
+def write_values(station: Path, out: Path, table: str, values: Mapping[str, str]) -> None:
     """Write the edited station file to `out`, which may be the same file, atomically. Raises InputError."""
-    text = with_correction(station.read_text(encoding="utf-8"), value, error)
+    text = with_values(station.read_text(encoding="utf-8"), table, values)
     trial = out.with_name(f".{out.name}.trial")  # beside `out`, because the path of a StationXML may be relative to it
     try:
         trial.write_text(text, encoding="utf-8")
-        written = load_config(trial).magnitude
-        if written.station_correction != round(value, 3) or written.station_correction_error != round(error, 3):
-            raise InputError(f"{station}: the table [magnitude] cannot be edited; set the two values by hand")
+        written = getattr(load_config(trial), table)
+        if any(getattr(written, key) != float(value) for key, value in values.items()):
+            raise InputError(f"{station}: the table [{table}] cannot be edited; set {' and '.join(values)} by hand")
         write_atomically(out, text.encode())
     except OSError as problem:
         raise InputError(f"{out}: cannot be written: {problem.strerror}") from problem

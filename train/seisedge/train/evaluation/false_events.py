@@ -24,6 +24,7 @@ from seisedge.runtime.inference.estimate import NOISE
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
 from seisedge.train.dataset.progress import progress
@@ -98,8 +99,15 @@ def add_false_events(out: Figures, subject: Subject, folders: Sequence[Path]) ->
     return found
 
 
-def count_events(packets: Iterable[Packet], models: Models, mode: Mode) -> Counted:
-    """Run the stations of a recording on its packets."""
+def count_events(
+    packets: Iterable[Packet],
+    models: Models,
+    mode: Mode,
+    config: StationConfig | None = None,
+    metadata: StationXml | None = None,
+) -> Counted:
+    """Run the stations of a recording on its packets. config, metadata: of all of them; None: the defaults."""
+    settings = config or StationConfig()
     stations: dict[str, Station] = {}
     latest: dict[str, Event] = {}
     length_s: dict[tuple[str, str], float] = defaultdict(float)  # station and channel → seconds of samples
@@ -109,7 +117,7 @@ def count_events(packets: Iterable[Packet], models: Models, mode: Mode) -> Count
 
     for n, packet in enumerate(packets, 1):
         name = packet.source_id.station_id
-        station = stations.setdefault(name, Station(name, StationConfig(), models, mode))
+        station = stations.setdefault(name, Station(name, settings, models, mode, metadata=metadata))
         if station.add(packet):
             length_s[name, packet.source_id.channel] += (packet.endtime_ns - packet.starttime_ns) / NS_PER_S
         if n % PACKETS_A_STEP == 0:
@@ -127,6 +135,12 @@ def count_events(packets: Iterable[Packet], models: Models, mode: Mode) -> Count
     )
 
 
+def best_probabilities(events: Iterable[Event]) -> list[float]:
+    """Of each event with a type: the probability of the most probable label that is not noise."""
+    types = [event.event_type for event in events if event.event_type is not None]
+    return [max(p for label, p in t.probabilities.items() if label != NOISE) for t in types]
+
+
 def add_rates(
     out: Figures, on: str, mode: Mode, recordings: Sequence[Recording], counts: Sequence[Counted]
 ) -> FalseEvents:
@@ -142,7 +156,7 @@ def add_rates(
         n = np.array([number(c) for c in counts], dtype=np.float64)
         out.add(what, site, ratio_of(n, hours), on=f"{on}, {mode}")
     types = [event.event_type for c in counts for event in c.kept if event.event_type is not None]
-    best = [max(p for label, p in t.probabilities.items() if label != NOISE) for t in types]
+    best = best_probabilities(event for c in counts for event in c.kept)
     return FalseEvents(
         on=on,
         mode=mode,

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,8 @@ LIMIT_S = 480.0
 DRY_LIMITS = 20  # times as long where no card is paid for
 RECIPES = ("event-type", "magnitude", "onset")  # of the shipped models
 PACKAGES = (  # with what they need themselves, but without numpy and torch, which a machine with torch has
-    "click", "msgspec", "pymseed", "onnxruntime", "flatbuffers", "protobuf", "packaging", "h5py", "scipy",
+    "click", "msgspec", "pymseed", "cffi", "pycparser", "onnxruntime", "flatbuffers", "protobuf", "packaging",
+    "h5py", "scipy",
     "obspy", "lxml", "sqlalchemy", "decorator", "requests", "urllib3", "certifi", "idna", "charset-normalizer",
     "matplotlib", "contourpy", "cycler", "fonttools", "kiwisolver", "pillow", "pyparsing", "python-dateutil", "six",
     "onnx", "onnxscript", "onnx-ir", "ml-dtypes", "pytest", "pluggy", "iniconfig", "pygments",
@@ -160,6 +162,11 @@ def install(wheels: Path, folder: Path) -> None:
     """Install the packages into a folder, without a network; pycuda is built with the nvcc that is there, if any."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(folder)]
     subprocess.run([*pip, *sorted(map(str, wheels.glob("*.whl")))], check=True)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    described = folder / f"{project['name']}-{project['version']}.dist-info"  # seisedge asks for its own version
+    described.mkdir()
+    text = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    (described / "METADATA").write_text(text, encoding="utf-8")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), str(folder)]))
     for source in sorted(wheels.glob("*.tar.gz")):
         done = subprocess.run([*pip, "--no-build-isolation", str(source)], check=False)

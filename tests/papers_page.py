@@ -52,7 +52,8 @@ def _line(study: Study, row: Row, result: dict[str, Any]) -> str:
     if not row.recipe and not row.feature:
         recipe = "only in the paper"
     found = next((r for r in result.get("rows", []) if r["name"] == row.name), None)
-    return f"| {row.name} | {recipe} | {paper or 'no number'} | {_ours(study, found)} |"
+    ours = _ours(study, found) if row.recipe or row.feature else "–"
+    return f"| {row.name} | {recipe} | {paper or 'no number'} | {ours} |"
 
 
 def _expanded(study: Study, result: dict[str, Any]) -> list[str]:

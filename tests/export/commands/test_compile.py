@@ -17,8 +17,8 @@ from seisedge.cli import main
 from seisedge.runtime.bench.recorded import windows_from
 from seisedge.runtime.card import CARD_KEY, json_from_card
 from seisedge.runtime.demo import RECORDING
-from seisedge.runtime.engines._build import Plan, build_engine, plan_from_target
-from seisedge.runtime.engines._library import Here, load_library
+from seisedge.runtime.engines._build import Plan, build_engine, parsed_network, plan_from_target
+from seisedge.runtime.engines._library import Here, load_library, make_logger
 from seisedge.runtime.engines._sidecar import check_engine, read_sidecar, sidecar_path
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.errors import EngineError, InputError
@@ -189,6 +189,16 @@ def test_a_quantized_bias_is_refused_by_the_name_of_its_node(tmp_path: Path) -> 
     with pytest.raises(EngineError, match=r"bias\.onnx: tensorrt-rtx [\d.]+ cannot parse it: .*Int32") as caught:
         build_engine(path, Plan("tensorrt-rtx", "sm86"), quiet)
     assert "\n" not in str(caught.value)
+
+
+def test_an_onset_detector_is_built_for_one_block() -> None:
+    """Its graph takes any number of blocks; an engine has the window of the card."""
+    library = load_library("tensorrt-rtx")
+    logger, _ = make_logger(library)
+    builder = library.module.Builder(logger)
+    network = parsed_network(library, builder, logger, bundled_model("onset"))
+    assert [tuple(network.get_input(i).shape) for i in range(2)] == [(-1, 3, 960)] * 2
+    assert tuple(network.get_output(0).shape) == (-1, 10, 5)
 
 
 @pytest.mark.parametrize(

@@ -63,13 +63,20 @@ def test_a_report_is_read_as_written() -> None:
     check_figures(again, "it")
 
 
-def test_an_edited_report_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"value": 0.1}, r"p99 is 0\.1 .* edited or is damaged$"),
+        ({"low": 0.1}, r"p99 is 0\.1 \(low\) .* edited or is damaged, or an earlier build computed its intervals"),
+    ],
+)
+def test_an_edited_report_is_refused(change: dict[str, float], words: str) -> None:
     report = made_report()
     row = report.settings[0].rows[0]
-    better = row.figures | {"p99": msgspec.structs.replace(row.figures["p99"], value=0.1)}
+    better = row.figures | {"p99": msgspec.structs.replace(row.figures["p99"], **change)}
     rows = [msgspec.structs.replace(row, figures=better)]
     edited = msgspec.structs.replace(report, settings=[msgspec.structs.replace(report.settings[0], rows=rows)])
-    with pytest.raises(InputError, match=r"p99 is 0\.1 .* edited or is damaged"):
+    with pytest.raises(InputError, match=words):
         check_figures(edited, "it")
 
 

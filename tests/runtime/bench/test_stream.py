@@ -168,6 +168,12 @@ def test_outputs_name_invalid_runs_and_show_each_stage() -> None:
     assert page.count("<svg") == 4 and "INVALID" in page and "<script" not in page
 
 
+def test_figures_of_no_valid_run_and_of_no_event() -> None:
+    late = made_stream_run(invalid=["the digitizer was up to 90 ms late"])
+    figures = [row_of("quiet", 10, together=False, runs=[run]).figures for run in (late, made_stream_run([]))]
+    assert [figure["p99"].reason for figure in figures] == ["no run is valid", "a run has no event"]
+
+
 def test_a_slow_station_has_readable_columns() -> None:
     report = made_stream_report([made_stream_run([4740.0] * 500)])
     lines = list(stream_text.terminal_lines(report))

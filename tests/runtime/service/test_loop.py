@@ -1,6 +1,7 @@
 import io
 import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -39,6 +40,37 @@ def _run(packets: list[Packet | None], *, live: bool, **settings: object) -> tup
     loop = Loop(fake_models(), [kept], {"XX.STA": CONFIG}, **settings)  # type: ignore[arg-type]
     loop.run(ListSource(packets, live=live))
     return [line for line in kept.lines if isinstance(line, Event)], loop
+
+
+class Resting(ListSource):
+    """Has nothing to give after each packet, so that work is done in advance."""
+
+    def packets(self) -> Iterator[Packet | None]:
+        for each in super().packets():
+            yield each
+            while self.on_idle is not None and self.on_idle():
+                pass
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_work_done_in_advance_changes_no_event(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+    prepared: list[str] = []
+    prepare = Station.prepare
+
+    def counted(station: Station) -> None:
+        prepared.append(station.station_id)
+        if fails:
+            raise RuntimeError("an error in what is only done in advance")
+        prepare(station)
+
+    monkeypatch.setattr(Station, "prepare", counted)
+    expected, _ = _run(list(packets_of(TRACES, 0.5)), live=True)
+    assert not prepared
+    kept = Kept()
+    loop = Loop(fake_models(), [kept], {"XX.STA": CONFIG})
+    loop.run(Resting(list(packets_of(TRACES, 0.5)), live=True))
+    assert [content_of(line) for line in kept.lines] == [content_of(event) for event in expected]
+    assert len(prepared) == loop.report.packets  # once after each packet
 
 
 def test_a_live_source_and_a_file_give_the_same_events() -> None:

@@ -209,6 +209,28 @@ def test_the_memory_of_a_ring_is_bounded(
     assert done.recorder._ring_bytes <= 20_000
     reasons = [path.read_text(encoding="utf-8") for path in (tmp_path / "snippets").rglob("*.txt")]
     assert reasons and all("records from 2019-07-07T" in reason for reason in reasons)
+    assert all(reason.endswith("missing: more records arrived than are kept in memory\n") for reason in reasons)
+
+
+def test_the_number_of_waiting_events_is_bounded(
+    part: Path,
+    tmp_path: Path,
+    models: Models,
+    expected: tuple[Kept, dict[str, list[bytes]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An event beyond it has the records that are still in memory, or a reason."""
+    monkeypatch.setattr(recorder, "MAX_CAPTURES", 0)
+    monkeypatch.setattr(recorder, "WINDOW_S", -60.0)
+    run(open_source([part]), configs_of(tmp_path, archive=False), models)
+    folder = tmp_path / "snippets"
+    assert {path.stem for path in folder.rglob("*.json")} == expected[1].keys()
+    stated = {path.name.removesuffix(".txt"): path.read_text(encoding="utf-8") for path in folder.rglob("*.txt")}
+    found = {event_id: sorted(records_in(path)) for event_id, path in snippets_in(tmp_path).items()}
+    assert stated
+    for event_id in expected[1].keys() - stated.keys():
+        assert found[event_id] == sorted(expected[1][event_id])
+    assert all(reason.endswith("more records arrived than are kept in memory\n") for reason in stated.values())
 
 
 def test_a_damaged_event_file_is_replaced(part: Path, tmp_path: Path, models: Models) -> None:
@@ -234,7 +256,9 @@ def test_a_damaged_event_file_is_replaced(part: Path, tmp_path: Path, models: Mo
 def test_one_folder_with_two_limits(tmp_path: Path) -> None:
     one = ArchiveConfig(folder=str(tmp_path), keep_days=1)
     other = ArchiveConfig(folder=str(tmp_path), keep_days=2)
-    with pytest.raises(InputError, match=r"the station files of XX.A and XX.B use this folder with different settings"):
+    with pytest.raises(
+        InputError, match=r"of XX.A and XX.B use this folder with different settings of \[archive\]; give"
+    ):
         Recorder({"XX.A": StationConfig(archive=one), "XX.B": StationConfig(archive=other)})
 
 

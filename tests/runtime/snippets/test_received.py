@@ -32,7 +32,7 @@ def test_keeps_the_newest_seconds_of_each_channel() -> None:
         ring.add(_entry(4.0 * k))
     ring.add(_entry(0.0, channel="VEP", length_s=3000.0))
     assert _starts(ring.within(_at(-1e6), _at(1e6))) == [28.0, 32.0, 36.0, 0.0]
-    assert ring.bytes == 4 * _entry(0.0).size and ring.first_ns == _at(0)
+    assert ring.bytes == 4 * _entry(0.0).size and (ring.first_ns, ring.gone_ns) == (_at(0), _at(28))
 
 
 def test_a_wrong_time_removes_no_other_record() -> None:
@@ -67,7 +67,7 @@ def test_drops_the_oldest_and_tells_from_when_records_are_missing() -> None:
     ring = Ring(1000.0)
     for k in range(4):
         ring.add(_entry(4.0 * k))
-    assert ring.drop_oldest() == _entry(0.0).size and ring.dropped_ns == _at(4.0)
+    assert ring.drop_oldest() == _entry(0.0).size and ring.gone_ns == _at(4.0)
     assert _starts(ring.within(_at(-10), _at(100))) == [4.0, 8.0, 12.0]
     for _ in range(5):
         ring.drop_oldest()

@@ -185,11 +185,19 @@ def test_a_stream_reports_when_it_has_no_more_data(tmp_path: Path, scheme: str, 
         with open_source(url) as source:
             assert not source.back_pressure and source.idle_ns == 0
             taken: list[int] = []
+            rests: list[int] = []  # number of packets so far, at each call
+
+            def rest() -> bool:
+                rests.append(len(taken))
+                return rests.count(len(taken)) < 3  # three parts of work for each packet
+
+            source.on_idle = rest
             for item in source.packets():
                 if item is not None:
                     taken.append(source.idle_ns)
                 if len(taken) == 20:
                     break
         assert len(set(taken)) > 3 and taken == sorted(taken)  # it waited between the packets
+        assert max(map(rests.count, rests)) >= 3  # it called again while work was left
         with open_source(url, until_end=True) as source:
             assert source.back_pressure

@@ -112,9 +112,10 @@ class ArchiveRun:
             xml = self.metadata.get(plan.station_id)
             epochs = xml.station(plan.station_id) if xml is not None else ()
             config = configs[plan.station_id]
-            used = {"mode": config.mode, "settings": settings_of(config), "metadata": epochs}
+            used = config.mode, settings_of(config), epochs
             digest = stations[plan.station_id] = settings_digest(used)
-            self.station_settings[digest] = msgspec.to_builtins(used)
+            names = ("mode", "settings", "metadata")
+            self.station_settings[digest] = dict(zip(names, msgspec.to_builtins(used), strict=True))
         return Settings(
             models_of(self.models.engines), options.unit, options.start, options.end, options.revisions, stations,
             importlib.metadata.version("seisedge"),

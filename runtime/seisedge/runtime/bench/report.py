@@ -327,7 +327,8 @@ def check_stated(stated: dict[str, Figure], computed: dict[str, Figure], where: 
         for key in ("value", "low", "high"):
             a, b = getattr(stated[name], key), getattr(figure, key)
             if (a is None) != (b is None) or (a is not None and not math.isclose(a, b, rel_tol=1e-5)):
+                earlier = "" if key == "value" else ", or an earlier build computed its intervals in another way"
                 raise InputError(
                     f"{where}: {name} is {a} ({key}) in the report, and {b} computed from its raw samples; "
-                    "the report was edited or is damaged"
+                    f"the report was edited or is damaged{earlier}"
                 )

@@ -113,7 +113,8 @@ class StreamReport(_Part, frozen=True, kw_only=True):
 def latency_figures(runs: Sequence[Sequence[int]]) -> dict[str, Figure]:
     """The figures of a row, from the latencies of each run in ns."""
     if not runs or not all(runs):
-        return {name: Figure(value=None, reason="a run has no event") for name in LATENCY_FIGURES}
+        reason = "a run has no event" if runs else "no run is valid"
+        return {name: Figure(value=None, reason=reason) for name in LATENCY_FIGURES}
     return {
         name: msgspec.structs.replace(figure, reason=_of_lines(figure.reason))
         for name, figure in figures_of(runs, 1).items()

@@ -121,7 +121,8 @@ def _fix_window(network: trt.INetworkDefinition, model: Path) -> None:
     """An engine takes one window: set a free number of samples to that of the card."""
     free = [t for t in (network.get_input(i) for i in range(network.num_inputs)) if tuple(t.shape)[-1] < 0]
     for tensor in free:
-        tensor.shape = (*tuple(tensor.shape)[:-1], read_model(model)[1].n_samples)
+        window: Any = (*tuple(tensor.shape)[:-1], read_model(model)[1].n_samples)  # tuples are accepted for Dims
+        tensor.shape = window
 
 
 def _aim(library: Library, config: trt.IBuilderConfig, plan: Plan) -> str:

@@ -327,7 +327,8 @@ class OnsetDetector(Opener):
 
     def _in_runs(self, hops: list[int], samples: _Samples, blocks: dict[int, Block | None]) -> list[int]:
         """Run consecutive blocks together, and put them into `blocks`; returns the hops of the others."""
-        lengths, n, rest = self.engine.run_lengths if len(hops) > 1 else (), self._block_hops, []
+        lengths, n = self.engine.run_lengths if len(hops) > 1 else (), self._block_hops
+        rest: list[int] = []
         first = 0
         while first < len(hops):
             left = len(hops) - first

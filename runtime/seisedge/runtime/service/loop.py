@@ -39,9 +39,9 @@ FILE_BATCH_SAMPLES = 60_000
 FILE_STEP_SAMPLES = 120_000  # of all stations, at least: with few stations the steps are longer
 # Packets of a file that a station takes at once; shorter than `max_wait_s`, see `Timeline.joins`
 FILE_JOIN_S = 45.0
-# Stations without a station file: a damaged or hostile stream can hold any number of station codes. Measured with both
-# bundled models, three channels and 25 minutes of data: 0.9 MiB at 100 Hz without events, 2.2 MiB at 200 Hz with an
-# event each minute.
+# Stations without a station file: a damaged or hostile stream can hold any number of station codes. An upper limit,
+# with open events and a component that is late. Measured with both bundled models and three channels: 0.31 MiB at
+# 100 Hz without events, 0.52 MiB at 200 Hz with a burst each minute after 25 minutes of data.
 STATION_MIB = 2.2
 PROCESS_MIB = 120.0  # of a run without stations
 MEMORY_SHARE = 0.75  # of the memory that the process may use

@@ -52,7 +52,8 @@ class Capture:
     """The records of one revision of an event while it waits for its file.
 
     from_ns, to_ns: the span that is wanted. began_s: when it was emitted, on the monotonic clock. resumed: an earlier
-    run emitted it, so that its records must be sent again. left_out: records that were not kept, for too many are held.
+    run emitted it, so that its records must be sent again. gone_ns: records before this time were not kept any more.
+    left_out: records that were not kept, for too many are held.
     """
 
     key: tuple[str, int]  # id and revision of the event
@@ -61,6 +62,7 @@ class Capture:
     to_ns: int
     began_s: float
     resumed: bool
+    gone_ns: int | None = None
     entries: list[Entry] = field(default_factory=list)
     bytes: int = 0
     left_out: int = 0
@@ -80,7 +82,7 @@ class Ring:
 
     def __init__(self, keep_s: float) -> None:
         self.bytes = 0
-        self.dropped_ns: int | None = None  # end of the newest record that was dropped for the limit of bytes
+        self.gone_ns: int | None = None  # end of the newest record that is not kept any more
         self.first_ns: int | None = None  # start of the first record
         self._keep_ns = round(keep_s * NS_PER_S)
         self._channels: dict[SourceId, deque[Entry]] = {}
@@ -102,6 +104,7 @@ class Ring:
         while span_ns - (channel[0].end_ns - channel[0].start_ns) >= self._keep_ns:
             oldest = channel.popleft()
             self.bytes -= oldest.size
+            self.gone_ns = max(oldest.end_ns, self.gone_ns or oldest.end_ns)
             span_ns -= oldest.end_ns - oldest.start_ns
         self._spans_ns[entry.source_id] = span_ns
         return True
@@ -115,7 +118,7 @@ class Ring:
         oldest = self._channels[source_id].popleft()
         self.bytes -= oldest.size
         self._spans_ns[source_id] -= oldest.end_ns - oldest.start_ns
-        self.dropped_ns = max(oldest.end_ns, self.dropped_ns or oldest.end_ns)
+        self.gone_ns = max(oldest.end_ns, self.gone_ns or oldest.end_ns)
         return oldest.size
 
     def within(self, from_ns: int, to_ns: int) -> list[Entry]:

@@ -39,6 +39,7 @@ MAX_RING_BYTES = 64 << 20
 MAX_HELD_BYTES = 32 << 20
 WINDOW_S = 120.0  # longest window of a model, from the onset to its end
 MAX_EXPECTED = 1000  # events of earlier runs whose records are held from the first packet on
+MAX_CAPTURES = 10_000  # events that wait for their file, about 0.5 KiB each without records
 HELD_S = 900.0  # of data: how far back a run reads again after a kill, for events that wait for their file
 FLUSH_S = 1.0  # between two writes of the archive
 ENFORCE_S = 300.0  # between two looks at the limits
@@ -189,7 +190,8 @@ class Recorder:
         with self._lock:
             while wait and self._held_bytes >= MAX_HELD_BYTES and self._progressing:
                 self._lock.wait(1.0)
-            self._begin(event, resumed=False)
+            if len(self._captures) < MAX_CAPTURES:  # else as for an event of an earlier run, when the disk works again
+                self._begin(event, resumed=False)
 
     def finish(self, *, ended: bool) -> None:
         """No more packets come. ended: the data have ended; else the run was stopped, and a later one continues."""
@@ -230,8 +232,8 @@ class Recorder:
         with self._lock:
             ring = self._rings[capture.station_id]
             doubts = [ring.reached_ns(capture.from_ns)] if capture.left_out else []
-            if ring.dropped_ns is not None and ring.dropped_ns > capture.from_ns:
-                doubts.append(ring.dropped_ns)
+            if capture.gone_ns is not None:
+                doubts.append(capture.gone_ns)
             if self.is_resumed(capture):
                 first_ns = capture.to_ns if ring.first_ns is None else ring.first_ns
                 if first_ns > capture.from_ns:
@@ -338,6 +340,7 @@ class Recorder:
         key = event.id, event.revision
         capture = self._captures[key] = Capture(key, event.station, from_ns, to_ns, time.monotonic(), resumed)
         ring = self._rings[event.station]
+        capture.gone_ns = ring.gone_ns if ring.gone_ns is not None and ring.gone_ns > from_ns else None
         self._open.setdefault(event.station, []).append(capture)
         self._hold(capture, ring.within(from_ns, to_ns))
         if self._ended or event.status == "new" or ring.reaches(to_ns):
@@ -397,9 +400,10 @@ def _limits(configs: Mapping[str, StationConfig]) -> list[Limits]:
             )
             other, before = found.setdefault(folder, (key, limits))
             if before != limits:
+                tables = " and ".join(dict.fromkeys((f"[{before.kind}]", f"[{kind}]")))
                 raise InputError(
                     f"{text_from_path(folder)}: the station files of {other} and {key} use this folder with different "
-                    f"settings of [{before.kind}] and [{kind}]; give each its own folder, or the same keep_days, "
+                    f"settings of {tables}; give each its own folder, or the same keep_days, "
                     "max_mb and min_free_mb"
                 )
     return [limits for _, limits in found.values()]

@@ -60,7 +60,6 @@ class Captures(Protocol):
     def capture_of(self, event: Event) -> Capture: ...
     def waited_s(self, capture: Capture) -> float: ...
     def doubtful_until_ns(self, capture: Capture) -> int | None: ...
-    def is_resumed(self, capture: Capture) -> bool: ...
     def archive_folder(self, station_id: str) -> Path | None: ...
     def await_archive(self, capture: Capture) -> None: ...
     def release(self, event: Event) -> None: ...
@@ -155,11 +154,11 @@ class SnippetSink(Sink):
         hole = _hole(entries, capture.from_ns, doubtful_ns)
         if hole is None:
             return entries, ""
-        cause = "too many records waited for a file to be written" if capture.left_out else (
-            "an earlier run ended before it wrote them, and the source has not sent them again"
-            if self._captures.is_resumed(capture)
-            else "more records arrived than are kept in memory"
-        )  # fmt: skip
+        cause = "an earlier run ended before it wrote them, and the source has not sent them again"
+        if capture.left_out:
+            cause = "too many records waited for a file to be written"
+        elif capture.gone_ns is not None:
+            cause = "more records arrived than are kept in memory"
         also = "" if archive is None else "; the archive does not have them"
         return entries, f"records from {iso_from_ns(hole[0])} to {iso_from_ns(hole[1])} are missing: {cause}{also}\n"
 

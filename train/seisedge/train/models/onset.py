@@ -100,7 +100,8 @@ class HopEnergies(nn.Module):
         # as many values as vector instructions take, so that each block has the same bits in any number of them
         low = low.expand(-1, 4, 4).log()[:, :1, :1]
         half = self.n_features // 2
-        log = log.maximum(low).unflatten(1, (2, half)) * (mask * (1 / math.log(10)))
+        of_components: Tensor = log.maximum(low).unflatten(1, (2, half))  # type: ignore[no-untyped-call]  # torch's
+        log = of_components * (mask * (1 / math.log(10)))
         mean = log.flatten(1).sum(-1) / (half * mask.flatten(1).sum(-1) + 1e-3)
         return ((log - mean[:, None, None, None]) * mask).flatten(1, 2), mask[:, :, 0]
 

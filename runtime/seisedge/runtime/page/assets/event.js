@@ -5,7 +5,7 @@ import { h, span } from "./dom.js";
 import { KINDS, bin, distance, magnitudeScale, stage } from "./events.js";
 import { capital } from "./feed.js";
 import { drawMarks, drawTimeAxis } from "./live.js";
-import { clock, date, figure, minus, parse, zone } from "./time.js";
+import { age, clock, date, figure, minus, parse, zone } from "./time.js";
 import { Track } from "./track.js";
 import { getWaveform, url } from "./wire.js";
 
@@ -254,7 +254,7 @@ function picks(event) {
   const far = distance(event);
   return block(
     "Distance and phases",
-    h("p", { class: "value" }, far || "–", h("span", { class: "dim" }, far ? " from S − P" : " no pick of S")),
+    h("p", { class: "value" }, far, h("span", { class: "dim" }, far ? " from S − P" : "no pick of S")),
     ...rows,
   );
 }
@@ -293,21 +293,14 @@ function latency(event) {
   const list = h(
     "dl",
     {},
-    ...stages.map(([name, ms], i) =>
-      h(
-        "div",
-        {},
-        h("dt", { class: `l-${i % 4}` }, name),
-        h("dd", {}, `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`),
-      ),
-    ),
+    ...stages.map(([name, ms], i) => h("div", {}, h("dt", { class: `l-${i % 4}` }, name), h("dd", {}, duration(ms)))),
   );
   const found = block(
     "Latency by stage",
     h(
       "p",
       { class: "value" },
-      `${Math.round(event.latency_ms.total ?? sum)} ms`,
+      duration(event.latency_ms.total ?? sum),
       h("span", { class: "dim" }, " from the last sample needed"),
     ),
     bar,
@@ -315,4 +308,10 @@ function latency(event) {
   );
   found.classList.add("wide");
   return found;
+}
+
+/** "2.1 ms", "4 226 ms", "31 min" @param {number} ms */
+function duration(ms) {
+  if (ms >= 10_000) return age(ms / 1000);
+  return ms < 10 ? `${ms.toFixed(1)} ms` : `${figure(ms)} ms`;
 }

@@ -104,7 +104,7 @@ export class Feed {
       this.#later(LOW_MS);
     } else if (performance.now() >= this.streamAgain) this.#open();
     else {
-      this.listener.link("polling", "All places for live updates are taken: this page asks every 10 s.");
+      this.listener.link("polling", "Live updates are not available now: this page asks every 10 s.");
       this.#later(POLL_MS);
     }
   }

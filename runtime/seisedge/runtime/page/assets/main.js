@@ -243,7 +243,8 @@ const feed = new Feed(asked, {
   },
   link(now, text) {
     if (now === "live" && link !== "live") {
-      faults.clear(); // of requests while the station was away; they are made again
+      // of requests while the station was away; they are made again
+      for (const of of [...faults.keys()]) if (of !== "event") faults.delete(of);
       helicorder_s = -Infinity;
     }
     link = now;

@@ -25,7 +25,7 @@ TRACES = {"HHZ": VERTICAL} | {f"HH{c}": burst(90, [*S_S, 45.0, 70.96], seed=i) f
 
 
 def _detector(engine: RuleEngine | None = None, components: str = "ZNE", **settings: Any) -> OnsetDetector:
-    timeline = Timeline("XX.STA", TRIGGER_GRID, components=components)
+    timeline = Timeline("XX.STA", TRIGGER_GRID, components=components, raw_keep_s=60.0)  # as a station
     return OnsetDetector(timeline, engine or fake_detector(), **settings)
 
 

@@ -173,7 +173,7 @@ def _memory_at_events(hours: float) -> list[tuple[int, int, float]]:
         begin_ns = begin_ns or result.onset_ns
         if result.onset_ns - newest_ns > 3600 * NS_PER_S:
             gc.collect()
-            number = sum(isinstance(one, api.Result | Waveform | Packet) for one in gc.get_objects())
+            number = sum(issubclass(type(one), api.Result | Waveform | Packet) for one in gc.get_objects())
             found.append((round((result.onset_ns - begin_ns) / 3.6e12), number, resident_mib() or 0.0))
         newest_ns = result.onset_ns
     return found

@@ -8,8 +8,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip
 PINS := .ci/constraints.txt
 export ORT_DISABLE_TELEMETRY := 1  # onnxruntime sends usage data otherwise
-# Tests run in WORKERS processes, each file in one of them; libraries inside them use one thread.
-WORKERS ?= 2
+# Tests run in WORKERS processes, each file in one of them; libraries inside them use one thread. Many of the short tests
+# wait for other processes, so that three keep two cores busy.
+test: WORKERS ?= 3
+test-long: WORKERS ?= 2
 IN_PARALLEL = -n $(WORKERS) --dist loadfile
 test test-long: export OMP_NUM_THREADS := 1
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -20,6 +21,7 @@ from seisedge.runtime.engines._library import (
     l4t_release,
     load_library,
     make_logger,
+    no_collection,
 )
 from seisedge.runtime.errors import EngineError
 
@@ -77,9 +79,39 @@ def test_compute_capabilities_of_the_library(real: Library) -> None:
 
 def test_errors_of_the_library_are_logged(real: Library) -> None:
     logger, log = make_logger(real)
-    runtime = real.module.Runtime(logger)
+    with no_collection():
+        runtime = real.module.Runtime(logger)
     assert runtime.deserialize_cuda_engine(b"no engine" * 100) is None
     assert log.errors and "/_src/" not in log.reason() and "\n" not in log.reason()
+
+
+GARBAGE = """
+import gc
+from seisedge.runtime.engines._library import load_library, no_collection
+
+module = load_library("tensorrt-rtx").module
+
+
+class Logger(module.ILogger):
+    def __init__(self):
+        module.ILogger.__init__(self)
+
+    def log(self, severity, message):  # that an earlier builder has another logger
+        gc.collect()  # as the collector does when it runs here
+
+
+cycle = [module.Builder(Logger())]
+cycle.append(cycle)
+del cycle
+with no_collection():
+    module.Builder(Logger())
+assert gc.isenabled()
+"""
+
+
+@pytest.mark.usefixtures("real")
+def test_garbage_of_an_earlier_builder_does_not_block_the_next() -> None:
+    subprocess.run([sys.executable, "-c", GARBAGE], check=True, timeout=60, stdin=subprocess.DEVNULL)
 
 
 def test_reason_is_the_first_error_in_one_line() -> None:

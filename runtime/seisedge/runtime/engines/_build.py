@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seisedge.runtime.engines._library import Library, load_library, make_logger
+from seisedge.runtime.engines._library import Library, load_library, make_logger, no_collection
 from seisedge.runtime.engines._model_file import read_model
 from seisedge.runtime.engines._progress import Progress
 from seisedge.runtime.engines._sidecar import ANY_CAPABILITY
@@ -74,7 +74,8 @@ def build_engine(
     api: Any = library.module
     logger, log = make_logger(library)
     try:
-        builder: trt.Builder = api.Builder(logger)
+        with no_collection():
+            builder: trt.Builder = api.Builder(logger)
     except (TypeError, RuntimeError) as error:  # pybind's "factory function returned nullptr": no driver, no GPU
         raise EngineError(f"{plan.library} cannot create a builder on this machine: {log.reason()}") from error
     network = parsed_network(library, builder, logger, model)

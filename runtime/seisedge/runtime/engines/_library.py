@@ -6,9 +6,12 @@ seisedge uses only what TensorRT 10.3, 10.16, 11 and TensorRT-RTX 1.7 have in co
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -129,6 +132,23 @@ def make_logger(library: Library) -> tuple[Any, Log]:
             log.add(int(severity), msg)
 
     return Logger(), log
+
+
+@contextlib.contextmanager
+def no_collection() -> Iterator[None]:
+    """Python's cyclic garbage collector runs before, and not inside. For calls that create a builder or a runtime.
+
+    The library holds a lock while such a call logs. If the collector ran in the logger, and destroyed an earlier
+    builder there, it would wait for that lock forever.
+    """
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _first_line(error: object) -> str:

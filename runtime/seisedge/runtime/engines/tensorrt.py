@@ -16,7 +16,7 @@ import numpy as np
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.engines._base import Array, Engine, InferenceCost
 from seisedge.runtime.engines._cuda import Cuda, Floats, open_device
-from seisedge.runtime.engines._library import load_library, make_logger
+from seisedge.runtime.engines._library import load_library, make_logger, no_collection
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.errors import EngineError
 
@@ -70,7 +70,8 @@ class TensorRtEngine(Engine):
             raise EngineError(f"{self._engine_path}: cannot be read: {error.strerror}") from error
         self._logger, self._log = make_logger(self._library)
         api: Any = self._library.module
-        self._runtime: trt.Runtime = api.Runtime(self._logger)  # kept: the runtime must outlive the engine
+        with no_collection():
+            self._runtime: trt.Runtime = api.Runtime(self._logger)  # kept: the runtime must outlive the engine
         engine: trt.ICudaEngine | None = self._runtime.deserialize_cuda_engine(data)
         if engine is None:
             raise EngineError(f"{self._engine_path}: {self._library.name} cannot load it: {self._log.reason()}")

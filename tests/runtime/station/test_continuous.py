@@ -24,6 +24,7 @@ from tests.fakes import (
 
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.config import ChannelConfig, Mode, StationConfig, TimelineConfig, TriggerConfig
+from seisedge.runtime.detection.opener import TRIGGER_GRID
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Hop, content_of
@@ -31,6 +32,7 @@ from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.station import Station
+from seisedge.runtime.timeline.timeline import DEAD_S
 
 P_S, S_S = [40.35, 60.35, 66.35, 110.35], [43.55, 113.05]  # S on the horizontals alone
 TRACES = {"HHZ": burst(150, P_S)} | {f"HH{c}": burst(150, S_S, seed=i) for i, c in ((1, "N"), (2, "E"))}
@@ -258,3 +260,17 @@ def test_one_component_is_enough() -> None:
         drafts += station.step()
     assert sorted({_after_t0_s(e.onset) for e in events_of(drafts)}) == pytest.approx(P_S, abs=0.11)
     assert len(hops_of(drafts)) > 140
+
+
+def test_recorded_samples_reach_behind_the_context_of_the_detector() -> None:
+    """Also where the windows of the other models are shorter: dead components are found in them."""
+    short = card(n_samples=200, onset_s=1.0, answers_s=[3.0])
+    models = Models(RuleEngine(short, _by_signal), None, fake_detector(context_s=40.0))
+    station = Station("XX.STA", CONFIG, models, "continuous")
+    for p in packets_of(TRACES, 1.0):
+        station.add(p)
+        list(station.step())
+    timeline = station._timelines[TRIGGER_GRID]
+    needed_k = timeline.seen_k - round((41.0 + DEAD_S) * TRIGGER_GRID.rate_hz)
+    first = timeline.raw("Z", needed_k, timeline.seen_k)[0]
+    assert first.start_ns <= timeline.time_of(needed_k)

@@ -47,7 +47,7 @@ LONG_GAP_S = 30.0  # on top of the time that the timeline waits for a component
 SLOW_SHARE = 0.8  # part of the Nyquist frequency that the trigger uses of a slow channel
 TRIGGER_HEADROOM_HZ = 1.0  # minimum width of the trigger's band
 
-RAW_SLACK_S = 20.0  # raw samples are kept this much longer than the longest window
+RAW_SLACK_S = 20.0  # raw samples are kept this much longer than the longest window, also of the onset detector
 NEEDED_MARGIN_S = 0.1  # covers the rounding of sample times
 
 
@@ -466,7 +466,7 @@ class Station:
                 components=components if waits_for_first else "",
                 max_wait_s=settings.max_wait_s,
                 reorder_wait_s=settings.reorder_wait_s,
-                raw_keep_s=max(engine.card.window_s for engine in self._models.window_engines) + RAW_SLACK_S,
+                raw_keep_s=max(engine.card.window_s for engine in self._models.engines) + RAW_SLACK_S,
             )
             if waits_for_second:
                 self._timelines[grid].expect_second(components)

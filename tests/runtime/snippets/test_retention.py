@@ -37,7 +37,7 @@ class Disk:
         for folder, _, names in os.walk(self.folder):
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
-                    used += os.stat(os.path.join(folder, name)).st_blocks * 512
+                    used += Path(folder, name).stat().st_blocks * 512
         return used
 
 

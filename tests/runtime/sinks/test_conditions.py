@@ -87,9 +87,8 @@ def test_a_magnitude_above_all_bins_reaches_each_limit(life: Life) -> None:
         Conditions(min_magnitude_lower=3.5),
         Conditions(quiet_hours="11:00-13:00", quiet_min_magnitude=4.0),
     )
-    for one, expected in (
-        (above, ["final 0"]), (below, []), (msgspec.structs.replace(above, provisional=True), []), (event.magnitude, []),
-    ):  # fmt: skip
+    provisional = msgspec.structs.replace(above, provisional=True)
+    for one, expected in ((above, ["final 0"]), (below, []), (provisional, []), (event.magnitude, [])):
         large = msgspec.structs.replace(event, magnitude=one)
         assert [passed(limit, large) for limit in limits] == [expected] * 3
 

@@ -39,7 +39,7 @@ def bandpassed(x: Floats, rate_hz: float, low_hz: float = BAND_HZ[0], high_hz: f
 def least_magnitude(waveform: Floats, valid: npt.NDArray[np.bool_], rate_hz: float, onset_s: float) -> float | None:
     """Lower bound of the magnitude; None without motion of the vertical after the onset.
 
-    waveform: (3, n), ZNE, m/s. valid: (3, n), False for samples that are missing. onset_s: from the start of the window.
+    waveform: (3, n), ZNE, m/s. valid: (3, n), False for samples that are missing. onset_s: after the start.
     """
     end = np.flatnonzero(valid.any(axis=0))[-1:] + 1
     first, size = round(onset_s * rate_hz), round(SMOOTHED_S * rate_hz)

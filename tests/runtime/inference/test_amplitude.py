@@ -1,6 +1,7 @@
 """The least magnitude by amplitude and time of the largest motion, and the bins that follow from it."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,23 +10,31 @@ from tests.fakes import EDGES
 from seisedge.runtime.inference.amplitude import (
     AT_1_M_PER_S,
     ERROR_SHARE,
+    bandpassed,
     least_magnitude,
     with_least_magnitude,
 )
 
 RATE_HZ, ONSET_S = 40.0, 5.0
-Array = np.ndarray
+Array = np.ndarray[Any, Any]
 
 
 def _window(peak: float, at_s: float) -> Array:
     """(3, 1400): a burst of 5 Hz, of this amplitude in m/s on the vertical, half of it on the horizontals."""
     t = np.arange(1400) / RATE_HZ - ONSET_S - at_s
-    burst = peak * np.exp(-((t / 0.5) ** 2)) * np.cos(2 * np.pi * 5 * t)
-    return burst * np.array([1.0, 0.5, 0.5])[:, None]
+    burst: Array = peak * np.exp(-((t / 0.5) ** 2)) * np.cos(2 * np.pi * 5 * t)
+    return np.asarray(burst * np.array([1.0, 0.5, 0.5])[:, None])
 
 
 def _least(waveform: Array, valid: Array | None = None) -> float | None:
     return least_magnitude(waveform, np.ones((3, 1400), bool) if valid is None else valid, RATE_HZ, ONSET_S)
+
+
+def test_the_band() -> None:
+    t = np.arange(4000) / 40
+    for frequency_hz, kept in ((0.5, False), (5.0, True), (18.0, False)):
+        y = bandpassed(np.sin(2 * np.pi * frequency_hz * t), 40.0)[400:-400]
+        assert (y.std() > 0.7) == kept
 
 
 def test_by_hand() -> None:

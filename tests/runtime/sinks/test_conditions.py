@@ -80,7 +80,8 @@ def test_an_event_that_has_passed_is_followed_to_its_end(life: Life) -> None:
 def test_a_magnitude_above_all_bins_reaches_each_limit(life: Life) -> None:
     """It has no value, and it is the event that nobody may miss; a provisional one, without a gain, is no number."""
     (event,) = life("final", magnitudes=(2.0,))
-    above = msgspec.structs.replace(event.magnitude, label=">3.0", bin=(3.0, None), value=None, interval_90=None)
+    inside = size(2.0)
+    above = msgspec.structs.replace(inside, label=">3.0", bin=(3.0, None), value=None, interval_90=None)
     below = msgspec.structs.replace(above, label="≤0.0", bin=(None, 0.0))
     limits = (
         Conditions(min_magnitude=4.0),
@@ -88,7 +89,7 @@ def test_a_magnitude_above_all_bins_reaches_each_limit(life: Life) -> None:
         Conditions(quiet_hours="11:00-13:00", quiet_min_magnitude=4.0),
     )
     provisional = msgspec.structs.replace(above, provisional=True)
-    for one, expected in ((above, ["final 0"]), (below, []), (provisional, []), (event.magnitude, [])):
+    for one, expected in ((above, ["final 0"]), (below, []), (provisional, []), (inside, [])):
         large = msgspec.structs.replace(event, magnitude=one)
         assert [passed(limit, large) for limit in limits] == [expected] * 3
 

@@ -181,7 +181,7 @@ def _not_below_amplitude(
     if card.magnitude is None or card.unit != "m/s":
         return probabilities
     usable = np.isfinite(units_per_count)
-    waveform = window.waveform * np.where(usable, units_per_count, 0.0)[:, None]
+    waveform = window.waveform.astype(np.float64) * np.where(usable, units_per_count, 0.0)[:, None]
     least = least_magnitude(waveform, window.valid & usable[:, None], card.sampling_rate_hz, card.onset_s)
     return probabilities if least is None else with_least_magnitude(card.magnitude.edges, probabilities, least)
 

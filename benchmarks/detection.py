@@ -6,7 +6,7 @@
   `--catalogue` and `--automatic`), share of the onsets that match an arrival of either list, onsets an hour; as a
   table for both triggers and their modes, and as a curve over the threshold.
 - Noise: onsets an hour on folders of continuous miniSEED without earthquakes, at the default threshold and at the
-  recall of the STA/LTA trigger on the swarm; events kept over `[events] min_probability`, by kind of site.
+  recall of the STA/LTA trigger on the swarm; events kept by `[events] noise_threshold` and mode, by kind of site.
 - Records: held-out records of `datasets/` by signal to noise, false onsets on the noise before them, and what spikes,
   steps, calibration pulses, teleseisms and telemetry glitches in that noise open.
 - Picks: onset times against the picks of analysts.
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -72,7 +73,7 @@ OBSPY_RATIOS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of another detector's onsets, below its thresholds
 SNR_EDGES = (0.0, 2.0, 4.0, 8.0, math.inf)
 SEARCH_S = 30.0  # of data before an arrival, for its signal-to-noise ratio
-MIN_PROBABILITIES = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+NOISE_THRESHOLDS = (0.0, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05)  # 0: the default
 LISTS = ("catalogue", "automatic")
 OBSPY = "obspy recursive STA/LTA"
 
@@ -170,13 +171,9 @@ class Swarm:
 
         return {OBSPY: of_obspy} | {name: [point(name, t) for t in detectors.ladder(name)] for name in detectors.names}
 
-    def kept_points(self, detector: Detector) -> dict[float, Point]:
-        """Recall of the events that are kept, by the smallest probability of the label."""
-        events = detector.events(self.files, self.configs)
-        return {
-            least: measure_point(self.recordings, onsets_by_station(probable(events, least), self.recordings), least)
-            for least in MIN_PROBABILITIES
-        }
+    def kept(self, detector: Detector, mode: Mode) -> Point:
+        """The events of a detector with its `noise_threshold`."""
+        return measure_point(self.recordings, self._onsets(detector, mode), detector.noise_threshold)
 
     def _onsets(self, detector: Detector, mode: Mode = "triggered") -> list[Array]:
         return onsets_by_station(detector.events(self.files, self.configs, mode), self.recordings)
@@ -244,36 +241,25 @@ class Noise:
         return false_rate(counts, self.hours, self.sites)
 
 
-def probable(events: Sequence[Event], least: float) -> list[Event]:
-    """The events whose last answer `[events] min_probability` would keep."""
-    best = [
-        max((p for label, p in e.event_type.probabilities.items() if label != "noise"), default=0.0)
-        if e.event_type is not None
-        else 0.0
-        for e in events
-    ]
-    return [event for event, p in zip(events, best, strict=True) if p >= least]
-
-
 def kind_of_site(path: Path) -> str:
     """Source and station of a file `source__station__place-or-time.mseed`: one kind of site and instrument."""
     return " ".join(path.stem.split("__")[:2])
 
 
 def kept_lines(swarm: Swarm, files: Sequence[Path], detector: Detector) -> Iterator[str]:
-    """The events kept over `min_probability`: recall on the swarm, and false events a day by kind of site."""
-    parts: dict[str, Noise] = {}
-    for kind in dict.fromkeys(map(kind_of_site, files)):
-        parts[kind] = Noise([path for path in files if kind_of_site(path) == kind])
-    found = {kind: [detector.events([path], {}) for path in noise.files] for kind, noise in parts.items()}
-    hours = {kind: sum(noise.hours) for kind, noise in parts.items()}
+    """The events kept by `noise_threshold`: recall on the swarm, and false events a day by kind of site."""
+    parts = {kind: [p for p in files if kind_of_site(p) == kind] for kind in dict.fromkeys(map(kind_of_site, files))}
+    hours = {kind: sum(Noise(paths).hours) for kind, paths in parts.items()}
     names = [f"{kind}, per day ({hours[kind]:.1f} h)" for kind in parts]
-    yield from head("min_probability", "catalogue found", "automatic found", *names, "all noise, per day")
-    for least, point in swarm.kept_points(detector).items():
-        counts = {kind: sum(len(probable(events, least)) for events in found[kind]) for kind in parts}
+    yield from head("noise_threshold", "mode", "catalogue found", "automatic found", *names, "all noise, per day")
+    for threshold, mode in itertools.product(NOISE_THRESHOLDS, MODES[detector.name]):
+        chosen = dataclasses.replace(detector, noise_threshold=threshold)
+        point = swarm.kept(chosen, mode)
+        counts = {kind: sum(len(chosen.events([path], {}, mode)) for path in paths) for kind, paths in parts.items()}
         cells = [f"{24 * counts[kind] / hours[kind]:.0f}" for kind in parts]
         whole = 24 * sum(counts.values()) / sum(hours.values())
-        yield row(f"{least:g}", *(share_text(point.recall[k]) for k in LISTS), *cells, f"{whole:.0f}")
+        shares = [share_text(point.recall[k]) for k in LISTS]
+        yield row(f"{threshold:g}" if threshold else "default", mode, *shares, *cells, f"{whole:.0f}")
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
@@ -541,7 +527,7 @@ def noise_sections(
     section("noise", noise_lines(parts, detectors))
     for name in detectors.names if unseen.files else []:
         lines = kept_lines(swarm, unseen.files, detectors.kept(name))
-        section(f"{name}: events kept over min_probability, noise of sites not trained on", lines)
+        section(f"{name}: events kept by noise_threshold, noise of sites not trained on", lines)
     section("noise of sites not trained on, at equal recall", equal_noise_lines(pairs, recall))
     return pairs
 

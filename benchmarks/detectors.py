@@ -67,25 +67,29 @@ class Kept(Sink):
 
 @dataclass(frozen=True)
 class Detector:
-    """A trigger of the station with a name, a threshold for the curve, and its models."""
+    """A trigger of the station with a name, a threshold for the curve, its models, and `[events] noise_threshold`."""
 
     name: str
     trigger: TriggerConfig
     threshold: float
     models: Models
+    noise_threshold: float = 0.0
 
     def events(
         self, data: Sequence[Path] | list[Packet], configs: dict[str, StationConfig], mode: Mode = "triggered"
     ) -> list[Event]:
         """The events of files, or of the packets of one station, without the retracted ones."""
-        own = {key: msgspec.structs.replace(c, trigger=self.trigger) for key, c in configs.items()}
-        default = StationConfig(trigger=self.trigger)
+        default, own = self._settings(StationConfig()), {key: self._settings(c) for key, c in configs.items()}
         if data and isinstance(data[0], Packet):
             return self._of_packets(data, default, mode)  # type: ignore[arg-type]
         kept = Kept()
         with open_source([str(path) for path in data]) as source:
             Loop(self.models, [kept], own, default=None if own else default, mode=mode).run(source)
         return last_revisions(kept.events)
+
+    def _settings(self, config: StationConfig) -> StationConfig:
+        events = msgspec.structs.replace(config.events, noise_threshold=self.noise_threshold)
+        return msgspec.structs.replace(config, trigger=self.trigger, events=events)
 
     def _of_packets(self, packets: list[Packet], config: StationConfig, mode: Mode) -> list[Event]:
         station = Station(packets[0].source_id.station_id, config, self.models, mode)

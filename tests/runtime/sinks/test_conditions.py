@@ -77,6 +77,23 @@ def test_an_event_that_has_passed_is_followed_to_its_end(life: Life) -> None:
     assert passed(Conditions(min_magnitude_lower=1.2), *revisions) == ["update 1", "update 2", "final 3"]
 
 
+def test_a_magnitude_above_all_bins_reaches_each_limit(life: Life) -> None:
+    """It has no value, and it is the event that nobody may miss; a provisional one, without a gain, is no number."""
+    (event,) = life("final", magnitudes=(2.0,))
+    inside = size(2.0)
+    above = msgspec.structs.replace(inside, label=">3.0", bin=(3.0, None), value=None, interval_90=None)
+    below = msgspec.structs.replace(above, label="≤0.0", bin=(None, 0.0))
+    limits = (
+        Conditions(min_magnitude=4.0),
+        Conditions(min_magnitude_lower=3.5),
+        Conditions(quiet_hours="11:00-13:00", quiet_min_magnitude=4.0),
+    )
+    provisional = msgspec.structs.replace(above, provisional=True)
+    for one, expected in ((above, ["final 0"]), (below, []), (provisional, []), (inside, [])):
+        large = msgspec.structs.replace(event, magnitude=one)
+        assert [passed(limit, large) for limit in limits] == [expected] * 3
+
+
 def test_a_retraction_follows_what_was_sent(life: Life) -> None:
     gone = life("new", "retracted")
     assert passed(Conditions(status=("new",)), *gone) == ["new 0", "retracted 1"]

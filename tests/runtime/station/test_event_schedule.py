@@ -214,38 +214,46 @@ def test_an_event_is_suppressed_if_noise_is_most_probable(
     assert bool(made.events) == emitted
 
 
-@pytest.mark.parametrize(("p_noise", "emitted"), [(0.5, False), (0.4999, True)])
+@pytest.mark.parametrize(("p_noise", "emitted"), [(0.3, False), (0.2999, True)])
 def test_noise_suppresses_an_event_from_the_threshold_on(
     monkeypatch: pytest.MonkeyPatch, p_noise: float, emitted: bool
 ) -> None:
-    models = fake_models(lambda _w, _v: [0.3, 0.7 - p_noise, p_noise])
-    made = run(monkeypatch, models, [40.0], config=_separation(5.0, noise_threshold=0.5))
+    """Also where another label is more probable."""
+    models = fake_models(lambda _w, _v: [0.9 - p_noise, 0.1, p_noise])
+    made = run(monkeypatch, models, [40.0], config=_separation(5.0, noise_threshold=0.3))
     assert bool(made.events) == emitted
     counters = made.station.counters
     assert (counters.noise_answers, counters.noise_events) == ((0, 0) if emitted else (3, 1))
+
+
+@pytest.mark.parametrize(("threshold", "emitted"), [(0.0, False), (0.9, False), (0.91, True)])
+def test_the_noise_threshold_is_a_setting(monkeypatch: pytest.MonkeyPatch, threshold: float, emitted: bool) -> None:
+    """0, the default: where noise is the most probable label. Above its probability an event is emitted as noise."""
+    models = fake_models(lambda _w, _v: NOISE)
+    made = run(monkeypatch, models, [40.0], config=_separation(5.0, noise_threshold=threshold))
+    assert bool(made.events) == emitted
     for event in made.events:
         assert event.event_type is not None and event.event_type.label == "noise" and event.magnitude is None
 
 
-@pytest.mark.parametrize(("threshold", "emitted"), [(0.9, False), (0.91, True)])
-def test_the_noise_threshold_is_a_setting(monkeypatch: pytest.MonkeyPatch, threshold: float, emitted: bool) -> None:
-    models = fake_models(lambda _w, _v: NOISE)
-    made = run(monkeypatch, models, [40.0], config=_separation(5.0, noise_threshold=threshold))
-    assert bool(made.events) == emitted
-
-
-@pytest.mark.parametrize(("least", "story"), [
+@pytest.mark.parametrize(("threshold", "story"), [
     (0.0, [("new", 3.0), ("update", 10.0), ("final", 30.0)]),
-    (0.7, [("new", 3.0), ("retracted", 10.0)]),
-    (0.95, []),
+    (0.1, [("new", 3.0), ("retracted", 10.0)]),
+    (0.04, []),
 ])  # fmt: skip
-def test_an_event_below_the_smallest_probability_is_not_emitted(
-    monkeypatch: pytest.MonkeyPatch, least: float, story: list[tuple[str, float]]
+def test_an_event_that_becomes_too_probably_noise_is_retracted(
+    monkeypatch: pytest.MonkeyPatch, threshold: float, story: list[tuple[str, float]]
 ) -> None:
-    """0.9 tectonic at 3 s, 0.4 later: 0.57 for both at 10 s."""
+    """0.04 noise at 3 s, 0.3 later: 0.18 for both at 10 s, and never the most probable label."""
     models = fake_models(lambda _w, valid: TECTONIC if answer_of(valid) < 5 else [0.4, 0.3, 0.3])
-    made = run(monkeypatch, models, [40.0], config=_separation(5.0, min_probability=least))
+    made = run(monkeypatch, models, [40.0], config=_separation(5.0, noise_threshold=threshold))
     assert (made.story() if made.events else []) == story
+
+
+def test_a_model_without_noise_retracts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = Models(RuleEngine(card(labels=["tectonic", "non-tectonic"]), lambda _w, _v: [0.6, 0.4]), None)
+    made = run(monkeypatch, models, [40.0], config=_separation(5.0, noise_threshold=0.01))
+    assert made.events and made.events[-1].status == "final"
 
 
 def test_a_prevalence_must_name_the_labels_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,11 +263,6 @@ def test_a_prevalence_must_name_the_labels_of_the_model(monkeypatch: pytest.Monk
     wrong = classic_config(models=ModelsConfig(prevalence={"tectonic": 0.5, "quarry": 0.5}))
     with pytest.raises(InputError, match=r"a share for each label of the event-type model \(tectonic, non-"):
         begin(monkeypatch, fake_models(), [40.0], config=wrong)
-
-
-def test_a_probable_type_below_the_threshold_of_noise_is_no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = run(monkeypatch, fake_models(), [40.0], config=_separation(5.0, noise_threshold=0.05))
-    assert made.story() == [("new", 3.0), ("update", 10.0), ("final", 30.0)]
 
 
 def test_a_retracted_event_is_not_answered_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from seisedge.runtime.errors import FailedError
 from seisedge.train.archive.archive import Archive
 from seisedge.train.evaluation.baselines import (
     Measured,
-    bandpassed,
     design,
     event_weight,
     fit_logistic,
@@ -42,13 +41,6 @@ def test_measured_peak_is_ground_velocity(archive: Archive) -> None:
     assert a.log_peak - b.log_peak == pytest.approx(np.ones(5))
     assert ((a.log_peak > -8.5) & (a.log_peak < -3)).all()  # of the order of micrometres per second
     assert a.duration_s.max() <= 10.0
-
-
-def test_band_of_the_baseline() -> None:
-    t = np.arange(4000) / 40
-    for frequency_hz, kept in ((0.5, False), (5.0, True), (18.0, False)):
-        y = bandpassed(np.sin(2 * np.pi * frequency_hz * t), 40.0)[400:-400]
-        assert (y.std() > 0.7) == kept
 
 
 def test_records_of_an_event_share_one_weight() -> None:

@@ -71,11 +71,12 @@ def combined_type(
 
 
 def is_suppressed(estimate: TypeEstimate, events: EventsConfig) -> bool:
-    """True where nothing is to be emitted: confident noise, or no other label reaches `min_probability`."""
-    if estimate.label == NOISE and estimate.probability >= events.noise_threshold:
-        return True
-    best = max((p for label, p in estimate.probabilities.items() if label != NOISE), default=0.0)
-    return best < events.min_probability
+    """True where nothing is to be emitted: the probability of noise reaches `noise_threshold`, or, if that is 0, noise
+    is the most probable label.
+    """
+    if events.noise_threshold == 0:
+        return estimate.label == NOISE
+    return estimate.probabilities.get(NOISE, 0.0) >= events.noise_threshold
 
 
 def type_estimate(card: ModelCard, sha256: str, probabilities: Probabilities) -> TypeEstimate:

@@ -10,6 +10,7 @@ one.
 from __future__ import annotations
 
 import logging
+import math
 from collections import OrderedDict, deque
 from typing import Literal
 
@@ -106,6 +107,8 @@ def meets(event: Event, conditions: Conditions) -> bool:
         return False
     value = size.value if size is not None else None
     lower = size.interval_90[0] if size is not None and size.interval_90 is not None else None
+    if size is not None and size.bin[1] is None and not size.provisional:
+        value = lower = math.inf  # above all bins: it may be of any size
     if not _reaches(value, conditions.min_magnitude) or not _reaches(lower, conditions.min_magnitude_lower):
         return False
     if conditions.quiet_hours is None or not _is_quiet(event.emitted[11:16], conditions.quiet_hours):

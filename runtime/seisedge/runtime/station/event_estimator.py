@@ -7,13 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.runtime.card import ModelCard
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.detection.inspection import flag_remarks
 from seisedge.runtime.engines import Engine
 from seisedge.runtime.event import MagnitudeEstimate, Quality, WindowInfo
+from seisedge.runtime.inference.amplitude import least_magnitude, with_least_magnitude
 from seisedge.runtime.inference.estimate import DECIMALS, NOISE, combined_type, magnitude_estimate, type_answer
 from seisedge.runtime.inference.infer import Meter, Models, infer, model_units_per_count
-from seisedge.runtime.inference.windows import cut_window, grid_of, span_of_window, start_of_window
+from seisedge.runtime.inference.windows import Window, cut_window, grid_of, span_of_window, start_of_window
 from seisedge.runtime.records.packet import RecordFlag
 from seisedge.runtime.station.examination import TELESEISM, Examiner
 from seisedge.runtime.station.sensors import Sensors
@@ -86,11 +88,14 @@ class EventEstimator:
         longest_s = min(answer_s, engine.card.answers_s[-1])
         if event.magnitude is not None and event.onset.time_ns + ns_from_s(longest_s) <= event.seen_ns:
             return  # the model has already used the longest window it was trained for
-        probabilities = self._probabilities(event, engine, longest_s, cut_ns, meter)
-        if probabilities is None:
+        given = self._input(event, engine, longest_s, cut_ns)
+        probabilities = None if given is None else _run(event, engine, *given, meter)
+        if given is None or probabilities is None:
             return
         apart_m = self._channels.apart_m(event.onset.time_ns) if event.sensors else 0.0
         calibrated = self._channels.at(event.onset.time_ns).calibrated and not apart_m
+        if calibrated:
+            probabilities = _not_below_amplitude(engine.card, *given, probabilities)
         event.magnitude = magnitude_estimate(engine.card, engine.sha256, probabilities, calibrated=calibrated)
         if not calibrated:
             reason = "no sensitivity and no station correction: the magnitude bin is provisional"
@@ -105,6 +110,15 @@ class EventEstimator:
         self, event: TriggeredEvent, engine: Engine, answer_s: float, cut_ns: int, meter: Meter
     ) -> npt.NDArray[np.float32] | None:
         """Output of a model (n_labels,); None, with a remark, where the data do not suffice for it."""
+        given = self._input(event, engine, answer_s, cut_ns)
+        return None if given is None else _run(event, engine, *given, meter)
+
+    def _input(
+        self, event: TriggeredEvent, engine: Engine, answer_s: float, cut_ns: int
+    ) -> tuple[Window, npt.NDArray[np.float64]] | None:
+        """Window of a model, and the factors (3,) from counts to its unit; None, with a remark, where the data do not
+        suffice for it.
+        """
         card = engine.card
         remarks = event.remarks[card.task] = []
         start_ns = start_of_window(card, event.onset.time_ns)
@@ -146,11 +160,30 @@ class EventEstimator:
         if not window.valid[np.isfinite(units_per_count)].any():
             remarks.append(Quality(code="insufficient", reason=f"no component with a gain has samples for {card.name}"))
             return None
-        probabilities = infer(engine, window, units_per_count, meter)
-        if probabilities is None:
-            reason = f"{card.name} gave values that are no probabilities"
-            remarks.append(Quality(code="insufficient", reason=reason))
+        return window, units_per_count
+
+
+def _run(
+    event: TriggeredEvent, engine: Engine, window: Window, units_per_count: npt.NDArray[np.float64], meter: Meter
+) -> npt.NDArray[np.float32] | None:
+    """Output of a model (n_labels,); None, with a remark, where it is none."""
+    probabilities = infer(engine, window, units_per_count, meter)
+    if probabilities is None:
+        reason = f"{engine.card.name} gave values that are no probabilities"
+        event.remarks[engine.card.task].append(Quality(code="insufficient", reason=reason))
+    return probabilities
+
+
+def _not_below_amplitude(
+    card: ModelCard, window: Window, units_per_count: npt.NDArray[np.float64], probabilities: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """The probabilities of a magnitude model in m/s, given the least magnitude that the amplitude allows."""
+    if card.magnitude is None or card.unit != "m/s":
         return probabilities
+    usable = np.isfinite(units_per_count)
+    waveform = window.waveform.astype(np.float64) * np.where(usable, units_per_count, 0.0)[:, None]
+    least = least_magnitude(waveform, window.valid & usable[:, None], card.sampling_rate_hz, card.onset_s)
+    return probabilities if least is None else with_least_magnitude(card.magnitude.edges, probabilities, least)
 
 
 def _is_above_all_bins(magnitude: MagnitudeEstimate | None) -> bool:

@@ -1,7 +1,7 @@
 """`seisedge calibrate`: two values of a station file from its own data.
 
 The station correction, which is added to log10 amplitude before the magnitude model, from catalogued events; and
-`min_probability` of events, from noise.
+`noise_threshold` of events, from noise.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Examples:
 @click.argument("station", type=click.Path(path_type=Path))
 @click.argument("data", nargs=-1)
 @click.option("--catalogue", type=click.Path(path_type=Path), help="Catalogue with magnitudes: QuakeML or CSV.")
-@click.option("--noise", is_flag=True, help="DATA hold no earthquake: propose [events] min_probability.")
+@click.option("--noise", is_flag=True, help="DATA hold no earthquake: propose [events] noise_threshold.")
 @click.option(
     "--per-day",
     type=click.FloatRange(min=0),
@@ -70,18 +70,18 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Fit the magnitude correction of STATION (a station file) on catalogued events in DATA, or propose the smallest
-    probability of an event on its noise.
+    """Fit the magnitude correction of STATION (a station file) on catalogued events in DATA, or propose the
+    probability of noise from which on it retracts an event.
 
     DATA are records of this station: miniSEED files, folders of them, or sds:DIR; with --catalogue also SAC. With
     --catalogue it prints the correction (log10 of amplitude) with its standard error, and the errors of the magnitudes
     when each event is corrected by the fit to all others. With --noise it prints the number of false events by
-    min_probability. Writes a file only with --write or -o.
+    noise_threshold. Writes a file only with --write or -o.
     """
     if not data:
         raise InputError("DATA is missing; give records of this station: miniSEED or SAC files, folders or sds:DIR")
     if (catalogue is None) != noise:
-        raise InputError("give either --catalogue FILE, for the magnitude correction, or --noise, for min_probability")
+        raise InputError("give either --catalogue FILE, for the magnitude correction, or --noise, for noise_threshold")
     if write and out is not None:
         raise InputError("--write and -o cannot be combined; --write changes STATION, -o writes a copy")
     if out is not None:
@@ -89,7 +89,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     from seisedge.train.correction.stationfile import write_values
 
     if catalogue is None:
-        table, values, text = _least_probability(station, data, per_day, model_file, stations, as_json)
+        table, values, text = _noise_threshold(station, data, per_day, model_file, stations, as_json)
     else:
         table, values, text = _correction(station, data, catalogue, picks, model_file, stations, travel_times, as_json)
     click.echo(text)
@@ -104,7 +104,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
 Found = tuple[str, dict[str, str], str]  # table of the station file, its values, and the text to print
 
 
-def _least_probability(
+def _noise_threshold(
     station: Path,
     data: tuple[str, ...],
     per_day: float,
@@ -112,13 +112,13 @@ def _least_probability(
     stations: tuple[Path, ...],
     as_json: bool,
 ) -> Found:
-    """Propose `[events] min_probability`. Raises InputError."""
+    """Propose `[events] noise_threshold`. Raises InputError."""
     import msgspec
 
     from seisedge.runtime.bench.recorded import trial_windows
     from seisedge.runtime.config import load_config
     from seisedge.runtime.inference.infer import Models
-    from seisedge.train.correction.least_probability import metadata_of, proposal_from, text_from_proposal
+    from seisedge.train.correction.noise_threshold import metadata_of, proposal_from, text_from_proposal
 
     config = load_config(station)
     if model_file is None and config.models.event_type == "none":
@@ -126,7 +126,7 @@ def _least_probability(
     wanted = msgspec.structs.replace(config.models, magnitude="none")
     models = Models.load(wanted, (model_file,) if model_file else (), trial_windows)
     proposal = proposal_from(config, data, models, per_day, metadata_of(config, station, stations))
-    values = {"min_probability": f"{proposal.chosen.min_probability:.2f}"} if proposal.chosen else {}
+    values = {"noise_threshold": f"{proposal.chosen.noise_threshold:.2f}"} if proposal.chosen else {}
     return "events", values, _document(proposal) if as_json else text_from_proposal(proposal)
 
 

@@ -16,10 +16,10 @@ HEADER = re.compile(r"\s*\[[^\]]+\]\s*(#.*)?$")
 def with_values(text: str, table: str, values: Mapping[str, str]) -> str:
     """The text of a station file with the values of a table. values: key → number as it is to be written.
 
-    >>> print(with_values("[events]\\n#min_probability = 0.0\\n", "events", {"min_probability": "0.62"}), end="")
+    >>> print(with_values("[events]\\n#noise_threshold = 0.0\\n", "events", {"noise_threshold": "0.25"}), end="")
     [events]
-    min_probability = 0.62
-    #min_probability = 0.0
+    noise_threshold = 0.25
+    #noise_threshold = 0.0
     """
     wanted = dict(values)
     lines = text.splitlines()

@@ -10,6 +10,7 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]  # scipy pub
 from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]  # scipy publishes no types
 
 from seisedge.runtime.errors import FailedError
+from seisedge.runtime.inference.amplitude import bandpassed
 from seisedge.train.archive.archive import Archive
 
 Floats = npt.NDArray[np.float64]
@@ -26,15 +27,6 @@ class Measured:
     log_peak: Floats
     duration_s: Floats
     distance_km: Floats
-
-
-def bandpassed(x: Floats, rate_hz: float, low_hz: float = 1.5, high_hz: float = 13.0) -> Floats:
-    """x (n,) band-passed by FFT, with linear flanks."""
-    n = len(x)
-    taper = np.clip(np.minimum(np.arange(n), np.arange(n)[::-1]) / rate_hz, 0, 1)
-    f = np.fft.rfftfreq(n, 1 / rate_hz)
-    gain = np.clip((f / low_hz - 0.75) / 0.25, 0, 1) * np.clip((1.15 - f / high_hz) / 0.15, 0, 1)
-    return np.asarray(np.fft.irfft(np.fft.rfft((x - np.median(x)) * taper) * gain, n))
 
 
 def measure(archive: Archive, record: Ints, gain: Floats, answer_s: float) -> Measured:

@@ -36,14 +36,14 @@ from seisedge.train.evaluation.subject import Subject
 
 KEPT, RETRACTED, OPENED = "events kept per hour", "events retracted per hour", "events opened per hour"
 MODES: tuple[Mode, ...] = ("triggered", "continuous")
-MIN_PROBABILITIES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
+NOISE_THRESHOLDS = (0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 PACKETS_A_STEP = 100  # of a recording, between two steps of the station
 
 
 class FalseEvents(Struct, frozen=True, kw_only=True):
     """Counts on the noise of one folder in one mode. labels: label of the last answer → events kept.
 
-    at_least: smallest probability of the label → events kept with that or a larger one.
+    below: probability of noise → events kept with a smaller one.
     """
 
     on: str
@@ -54,7 +54,7 @@ class FalseEvents(Struct, frozen=True, kw_only=True):
     retracted: int
     kept: int
     labels: dict[str, int]
-    at_least: dict[str, int]
+    below: dict[str, int]
 
 
 class SubjectEngine(Engine):
@@ -135,10 +135,9 @@ def count_events(
     )
 
 
-def best_probabilities(events: Iterable[Event]) -> list[float]:
-    """Of each event with a type: the probability of the most probable label that is not noise."""
-    types = [event.event_type for event in events if event.event_type is not None]
-    return [max(p for label, p in t.probabilities.items() if label != NOISE) for t in types]
+def noise_probabilities(events: Iterable[Event]) -> list[float]:
+    """Of each event with a type: the probability of noise at the last answer; 0 by a model without that label."""
+    return [event.event_type.probabilities.get(NOISE, 0.0) for event in events if event.event_type is not None]
 
 
 def add_rates(
@@ -156,7 +155,7 @@ def add_rates(
         n = np.array([number(c) for c in counts], dtype=np.float64)
         out.add(what, site, ratio_of(n, hours), on=f"{on}, {mode}")
     types = [event.event_type for c in counts for event in c.kept if event.event_type is not None]
-    best = best_probabilities(event for c in counts for event in c.kept)
+    noise = noise_probabilities(event for c in counts for event in c.kept)
     return FalseEvents(
         on=on,
         mode=mode,
@@ -166,5 +165,5 @@ def add_rates(
         retracted=sum(c.retracted for c in counts),
         kept=sum(len(c.kept) for c in counts),
         labels=dict(Counter(t.label for t in types).most_common()),
-        at_least={f"{least:g}": sum(p >= least for p in best) for least in MIN_PROBABILITIES},
+        below={f"{limit:g}": sum(p < limit for p in noise) for limit in NOISE_THRESHOLDS},
     )

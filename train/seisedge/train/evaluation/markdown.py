@@ -134,17 +134,17 @@ def _false_events(report: EvaluationReport) -> list[str]:
         cells = [cell(found[what]) if what in found else f"{n / part.hours:.2f}" for what, n in _counts(part)]
         labels = ", ".join(f"{n} {label}" for label, n in part.labels.items()) or "none"
         rows.append([part.on, part.mode, *cells, labels, f"{part.hours:.1f}", str(part.sites)])
-        curve.append([part.on, part.mode, *(f"{24 * n / part.hours:.1f}" for n in part.at_least.values())])
-    least = list(report.false_events[0].at_least)
+        curve.append([part.on, part.mode, *(f"{24 * n / part.hours:.1f}" for n in part.below.values())])
+    limits = list(report.false_events[0].below)
     return [
         "",
         "## False events on continuous noise, by the station with the bundled onset detector",
         "",
         *_table(["noise", "mode", *RATES, "kept, by label", "hours", "sites"], rows),
         "",
-        "Events kept per day by the smallest probability of the label at the last answer (`[events] min_probability`):",
+        "Events kept per day below a probability of noise at the last answer (`[events] noise_threshold`):",
         "",
-        *_table(["noise", "mode", *least], curve),
+        *_table(["noise", "mode", *limits], curve),
     ]
 
 

@@ -1,8 +1,8 @@
-"""Propose `[events] min_probability`: the station is run on its own noise, and the events that it keeps are counted.
+"""Propose `[events] noise_threshold`: the station is run on its own noise, and the events that it keeps are counted.
 
-The recording should hold no earthquake: each event in it counts as false, and an earthquake makes the proposal larger
-than it need be. An onset below the probability no longer ends the window of the event before it, which may then reach
-the probability itself: the proposal is therefore run, and raised until the limit is kept.
+The recording should hold no earthquake: each event in it counts as false, and an earthquake makes the proposal smaller
+than it need be. An onset that is retracted no longer ends the window of the event before it, whose probabilities then
+change: the proposal is therefore run, and lowered until the limit is kept.
 """
 
 from __future__ import annotations
@@ -20,32 +20,33 @@ from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.sources import open_source
 from seisedge.train.dataset.stations import Stations
-from seisedge.train.evaluation.false_events import Counted, best_probabilities, count_events
+from seisedge.train.evaluation.false_events import Counted, count_events, noise_probabilities
 
-PERCENT = range(101)  # the probabilities that are tried, in hundredths
-SHOWN = (0, 40, 50, 60, 70, 80, 90)  # hundredths, in the table
+DEFAULT = 0.0  # noise is the most probable label
+THRESHOLDS = (DEFAULT, *(percent / 100 for percent in range(50, 0, -1)))  # that are tried, from many events to few
+SHOWN = (DEFAULT, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)  # in the table
 HOURS_A_DAY = 24.0
 LEAST_HOURS = 1.0
 CONFIDENCE = 0.95
 
 
 class Point(Struct, frozen=True):
-    """Events a day whose best probability reaches `min_probability`."""
+    """Events a day that are kept with `noise_threshold`."""
 
-    min_probability: float
+    noise_threshold: float
     events: int
     per_day: float
 
 
 class Proposal(Struct, frozen=True, kw_only=True):
-    """Schema `seisedge.least_probability/1`.
+    """Schema `seisedge.noise_threshold/1`.
 
     per_day: the wanted limit. at_most_per_day: 95 % upper limit of the rate of false events with the proposal, from the
     number of events in these hours (Poisson). chosen: the proposal, with what a run with it has kept; None where no
-    value up to 1 keeps the limit. curve: events of a run without a limit.
+    value down to 0.01 keeps the limit. curve: by the last answers of a run with the default.
     """
 
-    schema: str = "seisedge.least_probability/1"
+    schema: str = "seisedge.noise_threshold/1"
     station: str
     model: str
     model_sha256: str
@@ -60,7 +61,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
 def proposal_from(
     config: StationConfig, data: Sequence[str], models: Models, per_day: float, metadata: StationXml | None
 ) -> Proposal:
-    """Run the station on `data` and propose the smallest probability with at most `per_day` events a day.
+    """Run the station on `data` and propose the largest threshold with at most `per_day` events a day.
 
     Raises InputError for data without usable samples of the station, or with less than an hour of them.
     """
@@ -68,28 +69,29 @@ def proposal_from(
     if engine is None:
         raise InputError("--noise needs a model of event types")
 
-    def counted_with(least: float) -> Counted:
-        events = msgspec.structs.replace(config.events, min_probability=least)
+    def counted_with(threshold: float) -> Counted:
+        events = msgspec.structs.replace(config.events, noise_threshold=threshold)
         with open_source(list(data)) as source:
             packets = (p for p in source.packets() if p is not None and p.source_id.station_id == name)
             return count_events(packets, models, config.mode, msgspec.structs.replace(config, events=events), metadata)
 
-    counted = counted_with(0.0)
+    counted = counted_with(DEFAULT)
     if counted.hours < LEAST_HOURS:
         raise InputError(
             f"{', '.join(data)}: contains {counted.hours:.2f} h of usable samples of {name}; --noise needs at least "
             f"{LEAST_HOURS:g} h, and a day or more for a limit of one event a day"
         )
     days = counted.hours / HOURS_A_DAY
-    curve = [_point(percent / 100, counted, days) for percent in PERCENT]
+    curve = [_point(threshold, counted, days) for threshold in THRESHOLDS]
     chosen = next((point for point in curve if point.per_day <= per_day), None)
-    while chosen is not None and chosen.min_probability > 0:
-        kept = counted_with(chosen.min_probability)
-        chosen = _point(chosen.min_probability, kept, days)
+    while chosen is not None and chosen.noise_threshold != DEFAULT:
+        kept = counted_with(chosen.noise_threshold)
+        chosen = _point(chosen.noise_threshold, kept, days)
         if chosen.per_day <= per_day:
             break
-        further = (_point(percent / 100, kept, days) for percent in PERCENT)
-        chosen = next((p for p in further if p.min_probability > chosen.min_probability and p.per_day <= per_day), None)
+        smaller = THRESHOLDS[THRESHOLDS.index(chosen.noise_threshold) + 1 :]
+        further = (_point(threshold, kept, days) for threshold in smaller)
+        chosen = next((point for point in further if point.per_day <= per_day), None)
     return Proposal(
         station=str(name),
         model=engine.card.name,
@@ -123,25 +125,27 @@ def text_from_proposal(proposal: Proposal) -> str:
         f"{p.station}: {p.hours:.1f} h of noise, model {p.model} ({p.model_sha256[:12]}…)",
         f"  {p.opened} onsets opened an event, {p.curve[0].events} of these were kept to the end",
         "",
-        f"{'min_probability':>15} {'events':>7} {'per day':>8}",
+        f"{'noise_threshold':>15} {'events':>7} {'per day':>8}",
     ]
-    lines += [f"{q.min_probability:15.2f} {q.events:7d} {q.per_day:8.1f}" for q in (p.curve[k] for k in SHOWN)]
+    shown = (q for q in p.curve if q.noise_threshold in SHOWN)
+    lines += [f"{q.noise_threshold or 'default':>15} {q.events:7d} {q.per_day:8.1f}" for q in shown]
     if p.chosen is None:
         return "\n".join([*lines, "", f"no value keeps the events at or below {p.per_day:g} a day"])
     return "\n".join(
         [
             *lines,
             "",
-            f"a run with {p.chosen.min_probability:.2f} keeps {p.chosen.events} events, {p.chosen.per_day:.1f} a day; "
+            f"a run with {p.chosen.noise_threshold:.2f} keeps {p.chosen.events} events, {p.chosen.per_day:.1f} a day; "
             f"with 95 % confidence at most {p.at_most_per_day:.1f} a day",
-            "earthquakes below this probability are lost too: docs/detection.md has the share",
+            "earthquakes with such a probability of noise are lost too: docs/detection.md has the share",
             "",
             "[events]",
-            f"min_probability = {p.chosen.min_probability:.2f}",
+            f"noise_threshold = {p.chosen.noise_threshold:.2f}",
         ]
     )
 
 
-def _point(least: float, counted: Counted, days: float) -> Point:
-    events = sum(p >= least for p in best_probabilities(counted.kept))
-    return Point(least, events, round(events / days, 2))
+def _point(threshold: float, counted: Counted, days: float) -> Point:
+    noise = noise_probabilities(counted.kept)
+    events = len(noise) if threshold == DEFAULT else sum(p < threshold for p in noise)
+    return Point(threshold, events, round(events / days, 2))

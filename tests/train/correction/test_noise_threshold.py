@@ -1,4 +1,4 @@
-"""`seisedge calibrate --noise`: proposes the smallest probability with few false events on a recording."""
+"""`seisedge calibrate --noise`: proposes the probability of noise from which on events are retracted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seisedge.cli import main
 from seisedge.runtime.config import load_config
 from seisedge.runtime.demo import STATIONS
 from seisedge.runtime.demo.made_day import write_day
-from seisedge.train.correction.least_probability import poisson_limit
+from seisedge.train.correction.noise_threshold import poisson_limit
 
 STATION = STATIONS / "PB.B918.toml"
 HOURS = 1.5
@@ -33,12 +33,11 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def events_of(recording: Path, station: Path) -> list[float]:
-    """The probabilities, of the most probable label but noise, of the events that `seisedge run` keeps."""
+    """The probabilities of noise of the events that `seisedge run` keeps."""
     result = CliRunner().invoke(main, ["run", str(station), str(recording), "--json"])
     assert result.exit_code == 0, result.output
     latest = {e["id"]: e for e in map(json.loads, result.stdout.splitlines())}
-    kept = [e["event_type"]["probabilities"] for e in latest.values() if e["status"] != "retracted"]
-    return [max(p for label, p in each.items() if label != "noise") for each in kept]
+    return [e["event_type"]["probabilities"]["noise"] for e in latest.values() if e["status"] != "retracted"]
 
 
 def test_the_proposal_keeps_the_limit_at_the_station(recording: Path, tmp_path: Path) -> None:
@@ -49,14 +48,15 @@ def test_the_proposal_keeps_the_limit_at_the_station(recording: Path, tmp_path: 
     proposal = json.loads(text)
     assert proposal["curve"][0]["events"] == len(everything) > 2
     assert proposal["hours"] == pytest.approx(HOURS, abs=0.02)
-    least, kept = proposal["chosen"]["min_probability"], proposal["chosen"]["events"]
-    assert sum(p >= least for p in everything) <= kept <= 2 < sum(p >= least - 0.03 for p in everything)
+    limit, kept = proposal["chosen"]["noise_threshold"], proposal["chosen"]["events"]
+    assert 0 < limit < 0.5
+    assert sum(p < limit for p in everything) <= kept <= 2 < sum(p < limit + 0.03 for p in everything)
     assert proposal["at_most_per_day"] == pytest.approx(poisson_limit(kept) * 24 / proposal["hours"], rel=0.01)
     copy = tmp_path / "copy.toml"
     code, text = calibrate(STATION, recording, "--noise", "--per-day", str(wanted), "-o", copy)
     assert code == 0, text
-    assert f"min_probability = {least:.2f}" in text
-    assert load_config(copy).events.min_probability == least
+    assert f"noise_threshold = {limit:.2f}" in text
+    assert load_config(copy).events.noise_threshold == limit
     assert "# Borehole seismometer" in copy.read_text()
     assert len(events_of(recording, copy)) == kept
     code, again = calibrate(copy, recording, "--noise", "--per-day", str(wanted), "--json")

@@ -1,0 +1,60 @@
+"""What the station says of an earthquake larger and more distant than any that its magnitude model was trained on."""
+
+import csv
+from functools import cache
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from tests.fakes import events_of, packets_of
+
+from seisedge.runtime.config import ChannelConfig, ModelsConfig, StationConfig
+from seisedge.runtime.event import Event
+from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.station.draft import Draft
+from seisedge.runtime.station.station import Station
+
+REGIONS = Path(__file__).parents[3] / "datasets/regions"
+
+
+@cache
+def _record(name: str) -> tuple[dict[str, str], np.ndarray]:
+    with (REGIONS / "metadata.csv").open(encoding="utf-8", newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["trace_name"] == name)
+    with h5py.File(REGIONS / "waveforms.hdf5") as file:
+        return row, np.asarray(file["data"][name])
+
+
+def _last(name: str, factor: float | None = 1.0) -> Event:
+    """The last revision of the event of a record. factor: of the stated sensitivity; None: none is stated."""
+    row, waveform = _record(name)
+    counts = {f"HH{c}": x.round().astype(np.int32) for c, x in zip("ZNE", waveform, strict=True)}
+    sensitivity = (factor or 1.0) * float(row["trace_gain_counts_per_m_s"])
+    channels = {} if factor is None else {code: ChannelConfig(sensitivity=sensitivity) for code in counts}
+    station = Station("XX.S1", StationConfig(channels=channels), Models.load(ModelsConfig()), "triggered")
+    drafts: list[Draft] = []
+    for packet in packets_of(counts, 4.0, float(row["trace_sampling_rate_hz"])):
+        station.add(packet)
+        drafts += station.step()
+    return max(events_of([*drafts, *station.finish()]), key=lambda e: (e.window is not None, e.revision))
+
+
+@pytest.mark.parametrize("name", ["byron_00040", "byron_00046"])
+def test_mw_4_36_at_80_and_120_km_is_above_3(name: str) -> None:
+    """The model alone calls them 2.65 and 2.82."""
+    event = _last(name)
+    assert event.magnitude is not None
+    assert (event.magnitude.label, event.magnitude.value) == (">3.0", None)
+    assert event.magnitude.probability > 0.8 and "out_of_range" in [q.code for q in event.quality]
+
+
+def test_a_hundredth_of_its_motion_is_not() -> None:
+    event = _last("byron_00046", 100.0)
+    assert event.magnitude is not None and event.magnitude.value is not None
+    assert 1.0 < event.magnitude.value < 2.5
+
+
+def test_without_a_gain_amplitude_says_nothing() -> None:
+    event = _last("byron_00046", None)
+    assert event.magnitude is not None and event.magnitude.provisional and event.magnitude.bin[1] is not None

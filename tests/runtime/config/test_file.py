@@ -137,11 +137,6 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
             "those of the onset detector; remove the table and, to change how easily an event opens, set "
             "trigger.p_threshold",
         ),
-        (
-            STATION + "[events]\nmin_probability = 0.6\n",
-            "events.min_probability: this setting was removed: set events.noise_threshold, the probability of noise "
-            "from which on an event is retracted (seisedge calibrate STATION --noise DATA proposes one)",
-        ),
         ('mode = "sometimes"\n' + STATION, "mode: must be 'continuous' or 'triggered'; got 'sometimes'"),
         (
             STATION.replace('"XX"', '"xx"'),

@@ -250,6 +250,20 @@ def test_an_event_that_becomes_too_probably_noise_is_retracted(
     assert (made.story() if made.events else []) == story
 
 
+@pytest.mark.parametrize(("least", "story"), [
+    (0.0, [("new", 3.0), ("update", 10.0), ("final", 30.0)]),
+    (0.7, [("new", 3.0), ("retracted", 10.0)]),
+    (0.95, []),
+])  # fmt: skip
+def test_an_event_below_the_smallest_probability_is_not_emitted(
+    monkeypatch: pytest.MonkeyPatch, least: float, story: list[tuple[str, float]]
+) -> None:
+    """0.9 tectonic at 3 s, 0.4 later: 0.57 for both at 10 s."""
+    models = fake_models(lambda _w, valid: TECTONIC if answer_of(valid) < 5 else [0.4, 0.3, 0.3])
+    made = run(monkeypatch, models, [40.0], config=_separation(5.0, min_probability=least))
+    assert (made.story() if made.events else []) == story
+
+
 def test_a_model_without_noise_retracts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     models = Models(RuleEngine(card(labels=["tectonic", "non-tectonic"]), lambda _w, _v: [0.6, 0.4]), None)
     made = run(monkeypatch, models, [40.0], config=_separation(5.0, noise_threshold=0.01))

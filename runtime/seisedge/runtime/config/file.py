@@ -34,8 +34,6 @@ from seisedge.runtime.tomlfile import MAX_BYTES, tables_from_toml
 REMOVED = {
     "continuous": "continuous mode now writes a line a second, and its events are those of the onset detector; remove "
     "the table and, to change how easily an event opens, set trigger.p_threshold",
-    "events.min_probability": "set events.noise_threshold, the probability of noise from which on an event is "
-    "retracted (seisedge calibrate STATION --noise DATA proposes one)",
 }
 CHANNEL_CODE = re.compile("[A-Z0-9]{3}")
 

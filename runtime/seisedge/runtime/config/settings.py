@@ -117,11 +117,12 @@ class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EventsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When a trigger starts a new event, and when an event is retracted as noise."""
+    """When a trigger starts a new event, and when an event is retracted as noise or as too improbable."""
 
     # longer than S after P at 4000 km; a longer one would hide events, not repetitions. Default: by SEPARATION_S
     min_event_separation_s: Annotated[float, msgspec.Meta(ge=0, le=600)] | None = None
     noise_threshold: Share = 0.0  # from this probability of noise on; 0: whenever noise is the most probable label
+    min_probability: Share = 0.0  # of the most probable label that is not noise
 
     def separation_s(self, kind: TriggerKind) -> float:
         """The smallest time between the onsets of two events that this kind of opener opens."""

@@ -71,12 +71,14 @@ def combined_type(
 
 
 def is_suppressed(estimate: TypeEstimate, events: EventsConfig) -> bool:
-    """True where nothing is to be emitted: the probability of noise reaches `noise_threshold`, or, if that is 0, noise
-    is the most probable label.
+    """True where nothing is to be emitted: the probability of noise reaches `noise_threshold` (if that is 0: noise is
+    the most probable label), or no other label reaches `min_probability`.
     """
-    if events.noise_threshold == 0:
-        return estimate.label == NOISE
-    return estimate.probabilities.get(NOISE, 0.0) >= events.noise_threshold
+    noise = estimate.probabilities.get(NOISE, 0.0)
+    if estimate.label == NOISE if events.noise_threshold == 0 else noise >= events.noise_threshold:
+        return True
+    best = max((p for label, p in estimate.probabilities.items() if label != NOISE), default=0.0)
+    return best < events.min_probability
 
 
 def type_estimate(card: ModelCard, sha256: str, probabilities: Probabilities) -> TypeEstimate:

@@ -163,6 +163,13 @@ def test_the_level_of_noise_changes_without_a_target() -> None:
     assert rises[1] > 1.3 * rises[0]
 
 
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_hard_negatives_are_drawn_into_the_shortest_streams(blocks: int) -> None:
+    source = mixer(archive_of(EVENT, NOISE), spec_with(extra=0.0, hard_share=1.0, blocks=blocks))
+    source.hard = [(1, 500)]
+    assert source.draw()[0].shape == (3, (CONTEXT_HOPS + 10 * blocks) * HOP_N)
+
+
 def test_hard_negatives_are_drawn_into_the_outputs() -> None:
     archive = archive_of(EVENT, NOISE)
     archive.waveform[1, :, 2000:2040] += 500  # a knock

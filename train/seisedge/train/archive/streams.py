@@ -205,7 +205,8 @@ class StreamMixer:
             if self.hard and rng.random() < self.spec.hard_share:
                 i, hop = self.hard[int(rng.integers(len(self.hard)))]
                 self.drawn.add(i)
-                place = int(rng.integers(self.context_hops + 5, self.hops - 15))
+                first = self.context_hops + 5
+                place = int(rng.integers(first, max(self.hops - 15, first + 1)))
                 start = (hop - place) * HOP_N
             else:
                 i = self._draw_record("noise")

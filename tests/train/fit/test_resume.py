@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from tests.train.dataset.sets import make_arrays, make_rows, write_set
 from seisedge.cli import main
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record
-from seisedge.train.checkpoint import CheckpointFile
+from seisedge.train.checkpoint import CheckpointFile, save_atomically, tensors_from
 from seisedge.train.dataset.event_hashes import joined_texts, text_from_keys
 from seisedge.train.fit.loop import Row, Trained, train_model
 from seisedge.train.fit.stage import Stage
@@ -206,3 +207,18 @@ def test_a_full_disk_before_the_first_state_leaves_nothing(
     result = CliRunner().invoke(main, arguments(small_set, out))
     assert result.exit_code == 1 and "No space left on device" in result.output, result.output
     assert list(out.iterdir()) == []
+
+
+def test_a_state_that_cannot_be_written_is_an_error_of_its_file(tmp_path: Path) -> None:
+    """The largest file of this process is small, so that writing fails in the middle, as on a full disk."""
+    path, limits = tmp_path / "state.pt", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as error:
+            save_atomically({"weights": torch.zeros(1_000_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []
+    save_atomically({"weights": torch.ones(3)}, path)
+    assert tensors_from(path, "a state")["weights"].tolist() == [1, 1, 1]

@@ -71,7 +71,9 @@ def test_backward_reaches_every_parameter(model: Model) -> None:
             if parameter.ndim > 1 and not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.1)
         target, distance = torch.tensor([1.23, 2.5]), torch.tensor([1.1, float("nan")])
-        loss = torch.stack(model.losses(x, valid, target, torch.zeros(2), distance)).sum()
+        *parts, raw = model.losses(x, valid, target, torch.zeros(2), distance)
+        torch.testing.assert_close(raw, model.raw(x, valid))
+        loss = torch.stack(parts).sum()
     elif isinstance(model, OnsetModel):
         loss = model.raw(x, valid).square().sum()
     else:

@@ -113,7 +113,7 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     assert "needs 10 events with a magnitude and the columns trace_p_arrival_sample; the data have 0" in text
     code, text = study("marks", "--data", str(make_types(tmp_path / "more")), "-o", str(tmp_path / "out"))
     assert code == 2
-    assert "row 'marks of P, S and coda end': needs 15 events with a magnitude" in text  # at 40 Hz, not 100 Hz
+    assert "row 'marks of P, S and coda end' (and 1 more): needs 15 events with a magnitude" in text  # at 40 Hz
     fast = make_types(tmp_path / "fast", trace_sampling_rate_hz=100)
     code, text = study("marks", "--data", str(fast), "-o", str(tmp_path / "out"))
     assert code == 2
@@ -122,6 +122,23 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     assert code == 2
     assert "needs 10 records of each bin of 0.1 magnitudes from 0 to 3, in whole events; the data have " in text
     assert study("ablation", "--all")[0] == 2
+    blind = make_types(tmp_path / "blind", trace_sampling_rate_hz=100, trace_p_arrival_sample="")
+    code, text = study("ablation", "--data", str(blind), "-o", str(tmp_path / "out"))
+    assert code == 2
+    assert "study ablation, row 'GA-Net' (and 2 more): needs 15 events of the class tectonic in records with" in text
+    assert "an onset and a Nyquist frequency above 40 Hz; the data have 0; give other data" in text
+    many = make_types(tmp_path / "many", events=120, trace_sampling_rate_hz=100)
+    code, text = study("imbalance-ratio", "--data", str(many), "-o", str(tmp_path / "out"))
+    assert code == 2
+    assert "row 'growing set, 1:1' (and 1 more): needs 200 training records of the class tectonic; the data" in text
+    assert "; study imbalance-ratio, row 'growing set, 2:1': needs 400 training records" in text
+    assert "have about 96; --scale 0.24 would fit" in text
+    assert "--scale 0.04 would fit; 3 rows for other reasons; give other data" in text  # of 2000 records
+    again = tmp_path / "again"
+    again.mkdir()
+    code, text = study(file, str(write_study(again)), "--data", str(data), "-o", str(tmp_path / "out"))
+    assert code == 2
+    assert "two of the studies have the same name" in text
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, other := tmp_path / "other.pth")
     code, text = study("transfer", "--data", str(fast), "-o", str(tmp_path / "out"), "--weights", str(other))
     assert code == 2
@@ -177,6 +194,36 @@ def test_data_without_types_are_earthquakes_if_the_command_says_so(tmp_path: Pat
     code, text = study(str(file), "--data", str(data), "-o", out, "--set", "data.unlabelled=tectonic")
     assert code == 0, text
     assert "12 records of 12 events" in text
+
+
+def test_studies_of_one_command_share_their_rows(tmp_path: Path) -> None:
+    data, out = make_types(tmp_path / "made"), tmp_path / "out"
+    first = write_study(tmp_path, steps=1)
+    second = tmp_path / "second.toml"
+    second.write_text(first.read_text().replace('"tiny"', '"second"').replace('"fast"', '"again"'))
+    code, text = study(str(first), str(second), "--data", str(data), "-o", str(out), "--workers", "1")
+    assert code == 0, text
+    assert "trainings to run: 1, " in text
+    tables = [json.loads((out / name / "table.json").read_text())["rows"][0] for name in ("tiny", "second")]
+    assert [row["name"] for row in tables] == ["fast", "again"]
+    assert tables[0]["keys"] == tables[1]["keys"]
+    assert tables[0]["cells"] == tables[1]["cells"]
+
+
+def test_rows_at_the_same_time_have_the_figures_of_rows_one_after_the_other(tmp_path: Path) -> None:
+    data, file = make_types(tmp_path / "made"), write_study(tmp_path, leaks=True)
+    figures = {}
+    for workers in ("1", "2"):
+        out = tmp_path / workers
+        code, text = study(str(file), "--data", str(data), "-o", str(out), "--workers", workers)
+        assert code == 0, text
+        assert f"at the same time: {workers};" in text
+        rows = json.loads((out / "tiny/table.json").read_text())["rows"]
+        for row in rows:
+            del row["cells"]["latency"]
+        figures[workers] = [cell.get("value", 0.0) for row in rows for cell in row["cells"].values()]
+    assert len(figures["1"]) == 3 * 8
+    assert figures["1"] == pytest.approx(figures["2"], rel=1e-3)  # the number of threads may change the rounding
 
 
 @pytest.mark.long

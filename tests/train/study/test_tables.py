@@ -13,8 +13,10 @@ from seisedge.runtime.errors import InputError
 from seisedge.train.models import describe_model
 from seisedge.train.recipes.recipe import load_recipe
 from seisedge.train.study.columns import PLOTS
+from seisedge.train.study.conduct import seconds_of
 from seisedge.train.study.plan import Choice, items_of, lines_of
 from seisedge.train.study.plots import DRAW
+from seisedge.train.study.result import Cost
 from seisedge.train.study.table import ORDER, load_study, study_from_toml, study_names
 
 
@@ -48,6 +50,18 @@ def test_rows_that_are_one_training_share_it(tmp_path: Path) -> None:
     assert keys["ResNet18"] == keys["from scratch"]
     every = {keys[name][0] for name in ("from scratch", "full fine-tuning", "last layer only")}
     assert len(every) == 3
+
+
+def test_the_estimate_is_that_of_two_trainings_on_the_cores_of_a_worker(tmp_path: Path) -> None:
+    choice = Choice(data=[str(make_types(tmp_path / "made", 40, 1, trace_sampling_rate_hz=100))])
+    (job,) = lines_of(load_study("misclassified"), choice, items_of(choice))[1].values()
+    slow, free = (
+        Cost(parameters=0, flops=0, latency_ms=0.0, step_s=step_s, machine="", device="cpu") for step_s in (1.0, 0.0)
+    )  # fmt: skip
+    of_network = [seconds_of(job, slow, 100, threads) - seconds_of(job, free, 100, threads) for threads in (1, 2)]
+    trained = 2 * 2000 * 32
+    assert trained < of_network[0] < 1.01 * trained  # with validations and evaluations
+    assert of_network[1] == pytest.approx(of_network[0] / 2)
 
 
 def test_faults_of_a_table_are_errors() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from seisedge.runtime.errors import InputError
-from seisedge.runtime.files import write_atomically
+from seisedge.runtime.files import file_written_whole
 from seisedge.runtime.text import reason_of
 
 FORMAT = 1
@@ -32,11 +31,15 @@ class Stateful(Protocol):
 
 
 def save_atomically(values: dict[str, Any], path: Path) -> None:
-    """Write `values` to `path` with torch.save, atomically."""
+    """Write `values` to `path` with torch.save, atomically, without a copy in memory. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    torch.save(values, buffer)
-    write_atomically(path, buffer.getvalue())
+    with file_written_whole(path) as file:
+        try:
+            torch.save(values, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # of the file, for example that the disk is full
+                raise error.__context__ from None
+            raise
 
 
 def tensors_from(path: Path, what: str) -> dict[str, Any]:

@@ -143,9 +143,8 @@ def log_row(stage: Stage, validate: bool) -> Row:
     stage.sums.zero_()
     stage.since = 0
     if validate and stage.validation is not None:
-        held_loss, held_score = stage.validation.measure(stage.objective, stage.average)
-        row["held_loss"], row["held_score"] = stage.world.from_first(held_loss), held_score
-        row["held_f1"] = stage.validation.f1(stage.objective, stage.average)
+        held_loss, row["held_score"], row["held_f1"] = stage.validation.measure(stage.objective, stage.average)
+        row["held_loss"] = stage.world.from_first(held_loss)
     return row
 
 

@@ -102,25 +102,31 @@ class Objective(BatchObjective):
         """x, valid: (batch, 3, n), counts; label, record: (batch,) int64; shift: (batch,), log10 of a factor by which
         amplitude and magnitude grow together.
         """
+        return self.outcome(x, valid, label, record, shift)[:2]
+
+    def outcome(
+        self, x: Tensor, valid: Tensor, label: Tensor, record: Tensor, shift: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `forward`, and the output of `raw` of the model, (batch, k)."""
         model, o = self.model, self.spec
         if isinstance(model, EventTypeModel):
             logits = model.raw(x, valid).float()
             right = (logits.argmax(1) == label).float().mean()
             loss = self.criterion(logits, label).mean()
-            return (loss + self.divergence(x, valid) if self._teacher else loss), right
+            return (loss + self.divergence(x, valid) if self._teacher else loss), right, logits
         if not isinstance(model, MagnitudeModel) or self.terms is None:
             raise TypeError(f"no loss for {type(model).__name__}")
         f = self.facts
         ground = x * (10**shift / f.gain[record])[:, None, None]
         term = self.term(record)
         magnitude = f.magnitude[record] + shift
-        likelihood, distance, expected = model.losses(ground, valid, magnitude, term, f.log_distance[record])
+        likelihood, distance, expected, raw = model.losses(ground, valid, magnitude, term, f.log_distance[record])
         loss = likelihood.mean() + o.distance_weight * distance.mean() + o.station_weight * self.terms.square().sum()
         if self._teacher:
             loss = loss + self.divergence(self.in_unit(x * 10 ** shift[:, None, None], record), valid)
         known = torch.isfinite(magnitude)
         error = torch.where(known, (expected - magnitude).abs(), 0.0).sum() / known.sum().clamp(min=1)
-        return loss, error.detach()
+        return loss, error.detach(), raw
 
     def term(self, record: Tensor) -> Tensor:
         """(batch,): log10 of gain / nominal gain; 0 if the gain is known. record: (batch,) int64."""

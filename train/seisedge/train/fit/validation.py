@@ -28,11 +28,10 @@ N_STREAM_BATCHES = 6
 class Validation(Protocol):
     """Held-out data on which a training is measured."""
 
-    def measure(self, objective: nn.Module, average: nn.Module) -> tuple[float, float]:
-        """Loss and score of the averaged model."""
-
-    def f1(self, objective: nn.Module, average: nn.Module) -> float:
-        """F1 of the averaged model, the mean of the labels present; nan where it is not defined."""
+    def measure(self, objective: nn.Module, average: nn.Module) -> tuple[float, float, float]:
+        """Loss, score and F1 of the averaged model; F1 is the mean of the labels present, nan where it is not
+        defined.
+        """
 
 
 class WindowValidation:
@@ -54,48 +53,34 @@ class WindowValidation:
         return len(self.draws)
 
     @torch.no_grad()
-    def measure(self, objective: nn.Module, average: nn.Module) -> tuple[float, float]:
-        """Loss and score of the averaged model on the held-out windows."""
-        if not isinstance(objective, Objective):
+    def measure(self, objective: nn.Module, average: nn.Module) -> tuple[float, float, float]:
+        """Loss, score and F1 of the averaged model on the held-out windows. F1 by argmax: of the bins of a magnitude
+        model, else of the labels; each draw has the same total weight.
+        """
+        if not isinstance(objective, Objective) or not isinstance(average, Model):
             raise TypeError(f"no windows for {type(objective).__name__}")
         trained = objective.model
-        objective.model = average  # type: ignore[assignment]  # a copy of the model
-        average.eval()
-        totals = torch.zeros(2)
+        objective.model = average.eval()
+        totals, counts = torch.zeros(2), np.zeros((len(average.labels), len(average.labels)))
         for draw in self.draws:
             size = len(draw.record)
             for part in _pieces(draw):
                 x, valid = self.cutter.cut(part)
-                show_marks(objective.model, self.cutter, part)
-                label, record = (torch.from_numpy(v).to(x.device) for v in (part.label, part.record))
-                out = objective(x, valid, label, record, torch.zeros(len(x), device=x.device))
-                totals += torch.stack(out).float().cpu() * len(x) / size
-        objective.model = trained
-        loss, score = (totals / len(self.draws)).tolist()
-        return loss, score
-
-    @torch.no_grad()
-    def f1(self, objective: nn.Module, average: nn.Module) -> float:
-        """F1 by argmax: of the bins of a magnitude model, else of the labels; each draw has the same total weight."""
-        if not isinstance(objective, Objective) or not isinstance(average, Model):
-            raise TypeError(f"no windows for {type(objective).__name__}")
-        average.eval()
-        counts = np.zeros((len(average.labels), len(average.labels)))
-        for draw in self.draws:
-            for part in _pieces(draw):
-                x, valid = self.cutter.cut(part)
                 show_marks(average, self.cutter, part)
-                record = torch.from_numpy(part.record).to(x.device)
-                raw = average.raw(objective.in_unit(x, record), valid)
+                label, record = (torch.from_numpy(v).to(x.device) for v in (part.label, part.record))
+                loss, score, raw = objective.outcome(x, valid, label, record, torch.zeros(len(x), device=x.device))
+                totals += torch.stack([loss, score]).float().cpu() * len(x) / size
                 answer = average.probabilities(raw).argmax(1).cpu().numpy()
                 truth = part.label
                 if isinstance(average, MagnitudeModel):
                     magnitude = torch.nan_to_num(objective.facts.magnitude[record])
                     truth = torch.bucketize(magnitude, average.inner_edges).cpu().numpy()
-                np.add.at(counts, (truth, answer), 1 / len(draw.record))
+                np.add.at(counts, (truth, answer), 1 / size)
+        objective.model = trained
+        loss, score = (totals / len(self.draws)).tolist()
         present = np.flatnonzero(counts.sum(1))
         of_label = [2 * counts[k, k] / (counts[k].sum() + counts[:, k].sum()) for k in present]
-        return float(np.mean(of_label)) if of_label else math.nan
+        return loss, score, float(np.mean(of_label)) if of_label else math.nan
 
 
 def _pieces(draw: Draw) -> Iterator[Draw]:
@@ -112,8 +97,8 @@ class StreamValidation:
         self.model = model
 
     @torch.no_grad()
-    def measure(self, objective: nn.Module, average: nn.Module) -> tuple[float, float]:
-        """Loss and score of the averaged model on the streams."""
+    def measure(self, objective: nn.Module, average: nn.Module) -> tuple[float, float, float]:
+        """Loss and score of the averaged model on the streams; F1 is not defined for a detector."""
         if not isinstance(objective, OnsetObjective):
             raise TypeError(f"no streams for {type(objective).__name__}")
         trained = objective.model
@@ -121,8 +106,4 @@ class StreamValidation:
         totals = torch.stack([torch.stack(objective(*batch)) for batch in self.batches])
         objective.model = trained
         loss, score = totals.mean(0).tolist()
-        return loss, score
-
-    def f1(self, objective: nn.Module, average: nn.Module) -> float:
-        """Not defined for a detector."""
-        return math.nan
+        return loss, score, math.nan

@@ -151,8 +151,9 @@ class MagnitudeModel(Model):
     @abc.abstractmethod
     def losses(
         self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Negative log likelihood of the magnitude, loss of the distance, and expected magnitude, (batch,) each.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Negative log likelihood of the magnitude, loss of the distance, and expected magnitude, (batch,) each; and
+        the output of `raw`.
 
         magnitude, log_distance (log10 km): (batch,), nan if unknown; the loss is then 0. station_term: (batch,), log10
         of an unknown gain. A model without a distance returns zeros for its loss.
@@ -183,14 +184,14 @@ class BinnedMagnitudeModel(MagnitudeModel):
 
     def losses(
         self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The criterion of the bin; a magnitude outside all bins counts as the nearest bin. The distance loss is 0."""
         known = torch.isfinite(magnitude)
         target = torch.bucketize(torch.where(known, magnitude, 0.0), self.inner_edges, right=False)
         logits = self.logits(waveform, valid, station_term).float()
         loss = self.criterion(logits, target)
         expected = torch.softmax(logits, -1) @ self.centres
-        return torch.where(known, loss, 0.0), torch.zeros_like(loss), expected
+        return torch.where(known, loss, 0.0), torch.zeros_like(loss), expected, logits
 
 
 class LogisticMagnitudeModel(MagnitudeModel):

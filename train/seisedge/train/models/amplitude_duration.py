@@ -69,11 +69,12 @@ class AmplitudeDuration(LogisticMagnitudeModel):
 
     def losses(
         self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The logistic loss of the magnitude; there is no distance, so its loss is 0."""
         amplitude, duration = self.features(waveform, valid)
         location, scale = self.location_and_scale(amplitude - station_term, duration)
-        return logistic_loss(location, scale, magnitude), torch.zeros_like(location), location
+        raw = torch.stack([location, scale], dim=1)
+        return logistic_loss(location, scale, magnitude), torch.zeros_like(location), location, raw
 
 
 @register_model

@@ -205,7 +205,7 @@ class ResNetOrdinal(LogisticMagnitudeModel):
 
     def losses(
         self, waveform: Tensor, valid: Tensor, magnitude: Tensor, station_term: Tensor, log_distance: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The likelihood is the logistic density at the catalogued magnitude: the limit of narrow bins.
 
         The loss of the distance is a smooth L1 loss of log10 km.
@@ -216,7 +216,8 @@ class ResNetOrdinal(LogisticMagnitudeModel):
         error = nn.functional.smooth_l1_loss(
             distance, torch.where(placed, log_distance, 0.0), reduction="none", beta=0.1
         )
-        return logistic_loss(location, scale, magnitude), torch.where(placed, error, 0.0), location
+        raw = torch.stack([location, scale], dim=1)
+        return logistic_loss(location, scale, magnitude), torch.where(placed, error, 0.0), location, raw
 
 
 @register_model

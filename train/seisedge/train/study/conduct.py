@@ -16,7 +16,9 @@ from seisedge.runtime import machine
 from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import MIB, read_up_to, write_atomically
 from seisedge.train.dataset.store import chunks_of
+from seisedge.train.fit.loop import VALIDATIONS
 from seisedge.train.fit.progress import clock
+from seisedge.train.fit.validation import AT_MOST
 from seisedge.train.study.cost import cost_of
 from seisedge.train.study.plan import Choice, Job, Line, folders_of, items_of, lines_of, network_of, used_items
 from seisedge.train.study.plots import write_plots
@@ -32,6 +34,9 @@ FILE = "study.json"  # in OUT: what the folder belongs to
 COSTS = "costs.json"
 LOAD_S = 0.02  # seconds to read and resample a record, three times for each training
 START_S = 5.0  # of a training
+PARAMETER_S = 3e-7  # of a training: its state is copied and written several times
+PASSES = 5  # of the network over the held-out records
+MAX_REASONS = 4  # in a message
 SMOKE_RECORDS = 60  # about
 Report = Callable[[str], None]
 
@@ -48,8 +53,8 @@ def conduct(
     studies: Sequence[Study], name: str, choice: Choice, out: Path, devices: Sequence[str], *,
     partial: bool = False, report: Report = print,
 ) -> list[tuple[Table, list[str]]]:  # fmt: skip
-    """Run the studies and write OUT/STUDY/table.md, .json, .csv and plots; `name` is that of the only study,
-    or 'all'. partial: leave out rows that the data do not allow. Raises InputError, FailedError, KeyboardInterrupt.
+    """Run the studies and write OUT/STUDY/table.md, .json, .csv and plots; `name` stands for all of them. partial:
+    leave out rows that the data do not allow. Raises InputError, FailedError, KeyboardInterrupt.
     """
     if choice.weights and not any(row.start for study in studies for row in study.row):
         raise InputError(
@@ -59,15 +64,12 @@ def conduct(
     items = items_of(choice)
     plans = [(study, *lines_of(study, choice, items)) for study in studies]
     jobs: dict[str, Job] = {key: job for _, _, found in plans for key, job in found.items()}
-    refused = [f"study {s.name}, row '{line.row.name}': {line.missing}" for s, lines, _ in plans for line in lines
-               if line.missing]  # fmt: skip
-    if refused and not partial:
-        more = f" ({len(refused) - 1} more rows)" if len(refused) > 1 else ""
-        raise InputError(f"{refused[0]}{more}; give other data, or --partial to run the other rows")
+    if not partial:
+        refuse_incomplete([(study.name, line) for study, lines, _ in plans for line in lines if line.missing])
     claim(out, Owner(name, choice, stamp_of(choice)))
     todo = {key: job for key, job in jobs.items() if read_result(out / ROWS / key) is None}
     costs = costs_of(jobs, out, torch.device(devices[0]))
-    report(estimate_of(jobs, todo, costs, items, len(devices)))
+    report(estimate_of(jobs, todo, costs, items, devices))
     made, results, done = made_by(devices), dict[str, Result | str](), []
     for study, lines, own in plans:
         if len(plans) > 1:
@@ -83,6 +85,24 @@ def conduct(
             f"{out / ROWS / first / 'log.txt'}; the same command tries them again"
         )
     return done
+
+
+def refuse_incomplete(missing: Sequence[tuple[str, Line]]) -> None:
+    """Raises InputError for rows that the data do not allow, given with the names of their studies: the first row for
+    each of the first reasons.
+    """
+    rows: dict[str, list[str]] = {}
+    for study, line in missing:
+        rows.setdefault(line.missing, []).append(f"study {study}, row '{line.row.name}'")
+    if not rows:
+        return
+    shown = list(rows.items())[:MAX_REASONS]
+    parts = [f"{of[0]}{f' (and {len(of) - 1} more)' if len(of) > 1 else ''}: {why}" for why, of in shown]
+    rest = len(missing) - sum(len(of) for _, of in shown)
+    raise InputError(
+        f"{'; '.join(parts)}{f'; {rest} rows for other reasons' if rest else ''}; give other data, or --partial to "
+        "run the other rows"
+    )
 
 
 def claim(out: Path, owner: Owner) -> None:
@@ -146,32 +166,39 @@ def costs_of(jobs: dict[str, Job], out: Path, device: torch.device) -> dict[str,
 
 
 def estimate_of(
-    jobs: dict[str, Job], todo: dict[str, Job], costs: dict[str, Cost], items: Sequence[Item], workers: int
+    jobs: dict[str, Job], todo: dict[str, Job], costs: dict[str, Cost], items: Sequence[Item], devices: Sequence[str]
 ) -> str:
     """How long the remaining trainings will take, in words."""
     counts: dict[str, int] = {}
     for job in todo.values():
         if (data := str(job.recipe.data)) not in counts:
             counts[data] = len(used_items(job.recipe, items))
-    seconds = [seconds_of(j, costs[network_of(j.recipe)], counts[str(j.recipe.data)]) for j in todo.values()]
-    total = max([sum(seconds) / workers, *seconds], default=0.0)
-    done = len(jobs) - len(todo)
-    early = any(job.recipe.optimisation.patience for job in todo.values())
+    threads = 1 if devices[0].startswith("cuda") else max(machine.cores() // len(devices), 1)
+    seconds = [
+        seconds_of(j, costs[network_of(j.recipe)], counts[str(j.recipe.data)], threads) for j in todo.values()
+    ]  # fmt: skip
+    total = max([sum(seconds) / len(devices), *seconds], default=0.0)
+    early = any(o.patience and o.epochs for o in (job.recipe.optimisation for job in todo.values()))
     return (
-        f"trainings to run: {len(todo)}, finished before: {done}, at the same time: {workers}; expected time: "
-        f"{clock(total)}{' at most, less if they stop early' if early else ''}"
+        f"trainings to run: {len(todo)}, finished before: {len(jobs) - len(todo)}, at the same time: {len(devices)}; "
+        f"expected time: {clock(total)}{', less if they stop early' if early else ''}"
     )
 
 
-def seconds_of(job: Job, cost: Cost, n_used: int) -> float:
-    """Expected time of one run: two trainings, three evaluations, three readings of the data."""
+def seconds_of(job: Job, cost: Cost, n_used: int, threads: int) -> float:
+    """Expected time of one run on `threads` cores: two trainings, validations, evaluations, three readings of the
+    data.
+    """
     n = min(n_used, SMOKE_RECORDS) if job.choice.smoke else n_used
     n = 2 * job.selection.synthetic_events or n
     o = job.recipe.optimisation
-    limits = ([o.steps] if o.steps else []) + ([o.epochs * max(-(-n // o.batch), 1)] if o.epochs else [])
-    windows = 2 * min(limits) * o.batch
-    answers = 0.2 * n * 3 * len(job.recipe.nuisance.answers_s)
-    return windows * cost.step_s + answers * cost.latency_ms / 1000 + 3 * n * LOAD_S + START_S
+    epoch = max(-(-n // o.batch), 1)
+    steps = min(([o.steps] if o.steps else []) + ([o.epochs * epoch] if o.epochs else []))
+    fold, held_out = 0.16 * n, 0.2 * n
+    validations = max(min(steps, VALIDATIONS), steps // epoch if o.patience else 0)
+    answers = (validations * min(fold, AT_MOST) + 2 * fold + PASSES * held_out) * len(job.recipe.nuisance.answers_s)
+    of_network = (2 * steps * o.batch + answers / 3) * cost.step_s  # an answer: a third of a step
+    return of_network / threads + cost.parameters * PARAMETER_S + 3 * n * LOAD_S + START_S
 
 
 def made_by(devices: Sequence[str]) -> str:

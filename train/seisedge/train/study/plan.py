@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import msgspec
 
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.timeline.resample import reaches_band
-from seisedge.train.dataset.columns import text
+from seisedge.train.dataset.columns import onset_of, text
 from seisedge.train.dataset.flags import flag
 from seisedge.train.dataset.vocabulary import LABEL_OF_KIND
 from seisedge.train.fit.imagenet import require_imagenet
@@ -199,10 +200,11 @@ def usable(recipe: Recipe, item: Item) -> bool:
 
 def used_items(recipe: Recipe, items: Sequence[Item]) -> list[Item]:
     """The records that a recipe uses: those of the sources it names, or of all sources if the data have none of them
-    (as `archive.mixture` does); of these, the ones with a visible signal, and with a magnitude if it needs one.
+    (as `archive.mixture` does); of these, the ones with an onset and a visible signal, and with a magnitude if it
+    needs one.
     """
     whole = [i for i in items if reaches_band(float(i.row["trace_sampling_rate_hz"]), recipe.data.pass_hz)]
-    whole = [i for i in whole if LABEL_OF_KIND.get(i.kind, "noise") != "noise"]
+    whole = [i for i in whole if LABEL_OF_KIND.get(i.kind, "noise") != "noise" and onset_of(i.row) is not None]
     if recipe.data.visible_only:
         whole = [i for i in whole if flag(i.row, "trace_visible", True)]
     if task_of(recipe) == "magnitude":
@@ -227,8 +229,8 @@ def what_is_missing(row: Row, recipe: Recipe, items: Sequence[Item], choice: Cho
         n = len({i.event for i in used if magnitude or LABEL_OF_KIND[i.kind] == name})
         if n < least:
             what = name if magnitude else f"of the class {name}"
-            band = f"a Nyquist frequency above {recipe.data.pass_hz:g} Hz"
-            return f"needs {least} events {what} in records with {band}; the data have {n}"
+            given = f"an onset and a Nyquist frequency above {recipe.data.pass_hz:g} Hz"
+            return f"needs {least} events {what} in records with {given}; the data have {n}"
     if row.data.test_per_bin and not choice.smoke:
         try:
             selected(used, _scaled(row.data, choice), False, None)
@@ -242,7 +244,7 @@ def what_is_missing(row: Row, recipe: Recipe, items: Sequence[Item], choice: Cho
         if train < wanted and not choice.smoke:
             return (
                 f"needs {wanted} training records of the class {name}; the data have about {train}; "
-                f"--scale {train / wanted * choice.scale:.2g} would fit"
+                f"--scale {math.floor(100 * train / wanted * choice.scale) / 100:g} would fit"
             )
     return ""
 

@@ -19,7 +19,7 @@ from seisedge.train.study.columns import COLUMNS, COST
 from seisedge.train.study.measure import figure_at_end
 from seisedge.train.study.result import Picture, Result
 from seisedge.train.study.table import Study
-from seisedge.train.study.tabulate import Table
+from seisedge.train.study.tabulate import Table, number
 
 Rows = dict[str, list[Result]]  # row → one result for each seed
 MAX_BARS = 4  # columns in the plot of bars
@@ -62,7 +62,9 @@ def bars(study: Study, table: Table, results: Rows) -> Any:
                 spread = None
                 if c.low is not None and c.high is not None:
                     spread = [[max(c.value - c.low, 0)], [max(c.high - c.value, 0)]]
-                ax.barh(y + 0.18, c.value, 0.36, xerr=spread, color=BLUE, ecolor=GREY, capsize=2, label="ours")
+                bar = ax.barh(y + 0.18, c.value, 0.36, xerr=spread, color=BLUE, ecolor=GREY, capsize=2, label="ours")
+                if c.low == c.high:  # no whiskers; and 0 is not taken for a missing figure
+                    ax.bar_label(bar, [number(c.value, name)], padding=2, fontsize=7, color=GREY)
             elif row.missing:
                 ax.text(0, y + 0.18, " not run", va="center", color=GREY, fontsize=8)
             if c.paper is not None:
@@ -75,7 +77,8 @@ def bars(study: Study, table: Table, results: Rows) -> Any:
         plain_axes(ax)
     handles = {label: h for ax in axes[0] for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     canvas.legend(handles.values(), handles.keys(), loc="outside lower right", ncols=2, frameon=False, fontsize=8)
-    canvas.suptitle(_title(study, table, "figures by row (whiskers: 95 % intervals over events)"), fontsize=11)
+    title = _title(study, table, "figures by row")
+    canvas.suptitle(f"{title}\nwhiskers: 95 % intervals over events", fontsize=11)
     return canvas
 
 
@@ -110,7 +113,7 @@ def curves(study: Study, table: Table, results: Rows) -> Any:
 
 def roc(study: Study, table: Table, results: Rows) -> Any:
     """ROC curves of tectonic against non-tectonic, one for each row."""
-    canvas, axes = new_canvas(8.6, 5.2)
+    canvas, axes = new_canvas(8.0, 5.2)
     ax, drawn = axes[0][0], 0
     colours = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
     for name, found in results.items():

@@ -31,7 +31,11 @@ def test_the_page_stands_alone() -> None:
 
 @pytest.mark.parametrize(
     ("largest", "labels"),
-    [(855.0, ["0", "200", "400", "600", "800"]), (94.0, ["0", "20", "40", "60", "80"]), (0.3, ["0", "0.1", "0.2", "0.3"])],
+    [
+        (855.0, ["0", "200", "400", "600", "800"]),
+        (94.0, ["0", "20", "40", "60", "80"]),
+        (0.3, ["0", "0.1", "0.2", "0.3"]),
+    ],
 )
 def test_axes_over_time_have_round_numbers(largest: float, labels: list[str]) -> None:
     drawing = time_svg([0.0, largest, largest / 2])

@@ -262,7 +262,9 @@ def _stop(which: str, at_s: float, seconds: float) -> Any:
         (["--protocol", "udp", "--stations", "1", "--find-max"], "give --stations 1 without --find-max"),
         (["--data", "quiet", "--simultaneous"], "too few events"),
         (["a.mseed", "--data", "swarm"], "files or --data, not both"),
-        (["missing.mseed"], "missing.mseed: cannot be read"),
+        (["missing.mseed"], "missing.mseed: no such file or folder"),
+        ([str(Path(__file__))], "test_stream.py: is not miniSEED"),
+        (["--data", "swarm", "--duration", "9000"], "9000 s are to be sent; give longer data or a shorter --duration"),
         (["--sign", "key.pem"], "-o FILE"),
     ],
 )

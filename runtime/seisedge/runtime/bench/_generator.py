@@ -29,6 +29,7 @@ from typing import Any
 
 from seisedge.runtime.bench.intervals import percentile
 from seisedge.runtime.bench.report import packed
+from seisedge.runtime.errors import SeisedgeError
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.replay._clock import ReplayClock
 from seisedge.runtime.replay._recording import Entry, Recording, Station
@@ -142,6 +143,8 @@ def main() -> None:
 def _datagrams(recording: Recording) -> list[Entry]:
     """The packets of a Shake; each is sent when the sample after its last one is due."""
     station = recording.stations[0]
+    if not station.entries:
+        return []
     entries = [replace(entry, record=station.record(entry)) for entry in station.entries]
     interval_ns = entries[0].interval_ns
     packets = shake_packets(Station(station.network, station.code, entries))
@@ -166,4 +169,7 @@ def _say(**facts: Any) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SeisedgeError as error:
+        sys.exit(f"Error: {error}")

@@ -210,7 +210,7 @@ def test_the_digitizer_is_not_interrupted_by_searches_for_garbage(
         reader.bind(("127.0.0.1", 0))
         lines = f"{json.dumps(request | {'lead_s': 0.0})}\n{reader.getsockname()[1]}\n"
         monkeypatch.setattr("sys.stdin", io.StringIO(lines))
-        monkeypatch.setattr(_generator.time, "sleep", lambda seconds: None)  # all packets at once
+        monkeypatch.setattr("seisedge.runtime.bench._generator.time.sleep", lambda seconds: None)  # all packets at once
         try:
             _generator.main()
             assert not gc.isenabled()

@@ -5,9 +5,10 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import msgspec
+import pytest
 from tests.runtime.bench.made import made_report
 
-from seisedge.runtime.bench.html import page
+from seisedge.runtime.bench.html import page, time_svg
 from seisedge.runtime.bench.text import markdown_lines, scenario_lines, terminal_lines
 
 
@@ -26,6 +27,23 @@ def test_the_page_stands_alone() -> None:
         assert earlier[0] <= later[0] and earlier[1] >= later[1]  # to the right, and up
     places = [float(x) for x in re.findall(r'c?[xy]="(-?[0-9.]+)"', text)]
     assert min(places) >= 0 and max(places) <= 720
+
+
+@pytest.mark.parametrize(
+    ("largest", "labels"),
+    [
+        (855.0, ["0", "200", "400", "600", "800"]),
+        (94.0, ["0", "20", "40", "60", "80"]),
+        (0.3, ["0", "0.1", "0.2", "0.3"]),
+    ],
+)
+def test_axes_over_time_have_round_numbers(largest: float, labels: list[str]) -> None:
+    drawing = time_svg([0.0, largest, largest / 2])
+    assert re.findall(r">([0-9.]+)<", drawing) == labels
+    (points,) = re.findall(r'points="([^"]+)"', drawing)
+    heights = [float(point.split(",")[1]) for point in points.split()]
+    assert 10 <= heights[1] < heights[2] < heights[0] == 130
+    assert time_svg([0.0, 0.0]).count("<text") > 2 and time_svg([5.0])
 
 
 def test_terminal_and_markdown_have_the_same_figures() -> None:

@@ -1,7 +1,11 @@
 """`bench stream`: latency by the schedule, the delay of the digitizer, the search; real processes in long tests."""
 
+import gc
+import io
+import json
 import os
 import signal
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -14,7 +18,7 @@ from click.testing import CliRunner
 from tests.runtime.bench.made import made_machine, made_stream_run
 
 from seisedge.cli import main
-from seisedge.runtime.bench import stream_html, stream_text
+from seisedge.runtime.bench import _generator, stream_html, stream_text
 from seisedge.runtime.bench._generator import Lateness
 from seisedge.runtime.bench.report import unpacked
 from seisedge.runtime.bench.stream import Running, StreamPlan, run_stream, why_invalid
@@ -198,6 +202,24 @@ def made_stream_report(runs: list[StreamRun]) -> StreamReport:
     )
 
 
+def test_the_digitizer_is_not_interrupted_by_searches_for_garbage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = {"data": str(RECORDING), "seconds": 8.0, "stations": 1, "protocol": "udp", "together": False}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reader:
+        reader.bind(("127.0.0.1", 0))
+        lines = f"{json.dumps(request | {'lead_s': 0.0})}\n{reader.getsockname()[1]}\n"
+        monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+        monkeypatch.setattr("seisedge.runtime.bench._generator.time.sleep", lambda seconds: None)  # all packets at once
+        try:
+            _generator.main()
+            assert not gc.isenabled()
+        finally:
+            gc.enable()
+    _port, begin, own = map(json.loads, capsys.readouterr().out.splitlines())
+    assert own["packets"] == sum(len(unpacked(times)) for times in begin["schedule"].values()) > 0
+
+
 @pytest.mark.long
 def test_a_stopped_digitizer_makes_the_run_invalid() -> None:
     run = run_stream(StreamPlan(Path(RECORDING), 2, 8.0, max_lag_ms=500.0), _stop("generator", 3.0, 1.5))
@@ -240,7 +262,9 @@ def _stop(which: str, at_s: float, seconds: float) -> Any:
         (["--protocol", "udp", "--stations", "1", "--find-max"], "give --stations 1 without --find-max"),
         (["--data", "quiet", "--simultaneous"], "too few events"),
         (["a.mseed", "--data", "swarm"], "files or --data, not both"),
-        (["missing.mseed"], "missing.mseed: cannot be read"),
+        (["missing.mseed"], "missing.mseed: no such file or folder"),
+        ([str(Path(__file__))], "test_stream.py: is not miniSEED"),
+        (["--data", "swarm", "--duration", "9000"], "9000 s are to be sent; give longer data or a shorter --duration"),
         (["--sign", "key.pem"], "-o FILE"),
     ],
 )

@@ -32,7 +32,7 @@ def page(report: Report) -> str:
         parts += [f"<h2>{escape(heading(model, setting))}</h2>", *_table(setting)]
         parts += ["<h3>Cumulative latency</h3>", cumulative_svg(setting.rows)]
         parts += ["<h3>Cold start by stage</h3>", stages_svg(setting)]
-        parts += ["<h3>Memory of each round</h3>", memory_svg(setting)]
+        parts += ["<h3>Memory of each round, MiB</h3>", memory_svg(setting)]
         parts += ["<ul>", *(f"<li>{escape(line)}</li>" for line in fact_lines(model, setting)), "</ul>"]
     return "\n".join([*parts, f"<p>{escape(NOT_MLPERF)}</p></html>", ""])
 
@@ -114,36 +114,53 @@ def bar_svg(stages: Sequence[tuple[str, float]]) -> str:
     return _svg(64 + (len(stages) - 1) // 4 * 18, marks)
 
 
-def time_svg(values: Sequence[float], unit: str, seconds: float = 1.0) -> str:
+def time_svg(values: Sequence[float], seconds: float = 1.0) -> str:
     """A quantity over time, from 0; one value each `seconds`."""
-    height, top = 160, max(values) * 1.15 or 1.0
+    height = 160
+    length_s = max(len(values) - 1, 1) * seconds
+    top, marks = _scale(max(values), height)
+    for at_s in _ticks(length_s):
+        x = LEFT + at_s / length_s * (WIDTH - LEFT - 20)
+        marks += [_line(x, height - 30, x, height - 26, "#888"), _text(x, height - 12, f"{at_s:g} s", "middle")]
     step = (WIDTH - LEFT - 20) / max(len(values) - 1, 1)
-    points = " ".join(f"{LEFT + k * step:.1f},{10 + (1 - v / top) * (height - 40):.1f}" for k, v in enumerate(values))
-    length_s = (len(values) - 1) * seconds
-    marks = [
-        _line(LEFT, height - 30, WIDTH - 10, height - 30, "#888"),
-        _text(LEFT - 6, height - 26, "0", "end"),
-        _text(LEFT - 6, 20, f"{top:.3g}", "end"),
-        _text(LEFT - 6, 36, unit, "end"),
-        _text(LEFT, height - 12, "0 s", "middle"),
-        _text(WIDTH - 20, height - 12, f"{length_s:g} s", "middle"),
-        f'<polyline points="{points}" fill="none" stroke="{COLOURS[0]}" stroke-width="2"/>',
-    ]
+    points = " ".join(f"{LEFT + k * step:.1f},{_y_of(v, top, height):.1f}" for k, v in enumerate(values))
+    marks.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[0]}" stroke-width="2"/>')
     return _svg(height, marks)
+
+
+def _ticks(largest: float) -> list[float]:
+    """Three to six round numbers from 0 to `largest`, which is positive."""
+    power = 10.0 ** math.floor(math.log10(largest))
+    step = next(factor * power for factor in (0.2, 0.5, 1.0, 2.0) if largest < 6 * factor * power)
+    return [k * step for k in range(int(largest / step) + 1)]
+
+
+def _scale(largest: float, height: float) -> tuple[float, list[str]]:
+    """Upper end of a vertical axis from 0 that contains `largest`, and its lines and labels."""
+    top = (largest or 1.0) * 1.05
+    marks = []
+    for value in _ticks(top):
+        y = _y_of(value, top, height)
+        colour = "#ddd" if value else "#888"
+        marks += [_line(LEFT, y, WIDTH - 10, y, colour), _text(LEFT - 6, y + 4, f"{value:g}", "end")]
+    return top, marks
+
+
+def _y_of(value: float, top: float, height: float) -> float:
+    return 10 + (1 - value / top) * (height - 40)
 
 
 def memory_svg(setting: Setting) -> str:
     """Resident memory after the first inference, and the peak, of each round in order of time."""
     rounds = setting.rounds
-    top = max(each.peak_kib for each in rounds) / 1024 * 1.15
     height = 160
+    top, marks = _scale(max(each.peak_kib for each in rounds) / 1024, height)
 
     def points(values: Sequence[float]) -> list[tuple[float, float]]:
         step = (WIDTH - LEFT - 20) / max(len(values) - 1, 1)
-        return [(LEFT + 5 + k * step, 10 + (1 - mib / top) * (height - 40)) for k, mib in enumerate(values)]
+        return [(LEFT + 5 + k * step, _y_of(mib, top, height)) for k, mib in enumerate(values)]
 
-    marks = [_line(LEFT, height - 30, WIDTH - 10, height - 30, "#888"), _text(LEFT - 6, height - 26, "0", "end")]
-    marks += [_text(LEFT - 6, 20, f"{top:.0f} MiB", "end"), _text((LEFT + WIDTH) / 2, height - 8, "round", "middle")]
+    marks.append(_text((LEFT + WIDTH) / 2, height - 8, "round", "middle"))
     resident = [each.resident_kib / 1024 for each in rounds if each.resident_kib is not None]
     both = (("peak", [each.peak_kib / 1024 for each in rounds]), ("after the first inference", resident))
     for k, (label, values) in enumerate(both):

@@ -71,7 +71,11 @@ def run_stream(plan: StreamPlan, started: Callable[[Running], None] = lambda run
     Raises FailedError if one of the two processes cannot run.
     """
     began, sampler = iso_from_ns(time.time_ns())[:19] + "Z", Sampler()
-    with tempfile.TemporaryFile("w+") as errors, _generator(plan, errors) as generator:
+    with (
+        tempfile.TemporaryFile("w+") as own_errors,
+        tempfile.TemporaryFile("w+") as errors,
+        _generator(plan, own_errors) as generator,
+    ):
         port = generator.say()["port"]
         metrics = _free_port(socket.SOCK_STREAM)
         target = _free_port(socket.SOCK_DGRAM) if port is None else port

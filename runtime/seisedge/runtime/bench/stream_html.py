@@ -40,10 +40,10 @@ def _row_parts(row: StreamRow) -> Iterator[str]:
         yield bar_svg(medians)
     run = row.runs[-1]
     if run.processor:
-        yield "<h3>Memory of the station process</h3>"
-        yield time_svg(run.resident_mib, "MiB")
-        yield "<h3>Processor of the station process</h3>"
-        yield time_svg([100 * share for share in run.processor], "% of a core")
+        yield "<h3>Memory of the station process, MiB</h3>"
+        yield time_svg(run.resident_mib)
+        yield "<h3>Processor of the station process, % of a core</h3>"
+        yield time_svg([100 * share for share in run.processor])
     yield "<ul>"
     yield from (f"<li>{escape(line)}</li>" for line in fact_lines(row))
     yield "</ul>"

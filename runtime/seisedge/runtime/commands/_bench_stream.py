@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from seisedge.runtime.bench._generator import RECORD_BYTES
 from seisedge.runtime.bench.disturbance import LIMITS
 from seisedge.runtime.bench.stream import Protocol, StreamPlan, run_stream
 from seisedge.runtime.bench.stream_report import (
@@ -30,6 +31,7 @@ from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import BUNDLED_FILES, bundled_model, model_path
 from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.replay._recording import Recording
 
 QUIET_EVENTS_PER_HOUR = 4.0
 QUIET_SPARE_H = 0.5  # of data beyond the duration, so that the stations begin at different places
@@ -177,7 +179,12 @@ def row_of(kind: Data, stations: int, *, together: bool, runs: list[StreamRun]) 
 
 
 def _data(kind: Data, folder: Path, options: Options) -> Path:
-    """A miniSEED file to send: the user's, the bundled recording, or a quiet day made of its noise and events."""
+    """A miniSEED file to send: the user's, the bundled recording, or a quiet day made of its noise and events.
+
+    Raises InputError and DataError for files that the digitizer could not send for so long.
+    """
+    if kind != "quiet":
+        Recording(options.files or [RECORDING], RECORD_BYTES).room_s(options.seconds)
     if options.files:
         path = folder / "data.mseed"
         with path.open("wb") as file:

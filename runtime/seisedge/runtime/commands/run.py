@@ -24,6 +24,7 @@ from seisedge.runtime.config import EngineName, Mode, StationConfig
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.machine import memory_limit_mib
+from seisedge.runtime.service.long_lived import LongLived
 from seisedge.runtime.service.loop import Loop, default_max_stations
 from seisedge.runtime.service.usable import refuse_unusable
 from seisedge.runtime.sources import Source, open_source
@@ -178,6 +179,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 documents=documents_of(configs, loaded, source, operation.health, inputs.metadata),
                 recorder=recorder,
             )  # fmt: skip
+            long_lived = LongLived() if source.live else None
             loop = Loop(
                 loaded,
                 outputs.direct,
@@ -190,6 +192,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 max_stations=max_stations or default_max_stations(memory_limit_mib()),
                 recorder=recorder,
                 observer=operation.page.feed if operation.page is not None else None,
+                long_lived=long_lived,
             )
             outputs.stations = loop.report.stations
             operation.watch(loop, loaded, outputs.drains, recorder)
@@ -201,6 +204,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                         report = loop.run(source, idle_exit_s=idle_exit)
                 finally:
                     operation.stopping()
+                    if long_lived is not None:
+                        long_lived.close()
                     outputs.close(SINKS_STOP_S if loop.stopped else SINKS_END_S)
                 if not source.live and not loop.stopped:
                     refuse_unusable(report, source, inputs.metadata)

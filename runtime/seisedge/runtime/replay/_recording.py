@@ -124,13 +124,7 @@ class Recording:
         Each copy begins elsewhere in the recording, or with `together` all at its beginning. A record is sent when the
         sample after its last one is due. Raises InputError if the recording is too short.
         """
-        length_ns = round(seconds * NS_PER_S)
-        room_s = (self.endtime_ns - self.starttime_ns - length_ns) // NS_PER_S
-        if room_s < 0:
-            raise InputError(
-                f"the data are {(self.endtime_ns - self.starttime_ns) / NS_PER_S:.0f} s long, and {seconds:g} s are to "
-                "be sent; give longer data or a shorter --duration"
-            )
+        length_ns, room_s = round(seconds * NS_PER_S), self.room_s(seconds)
         first_ns = -(-self.starttime_ns // NS_PER_S) * NS_PER_S
         originals, codes = self.stations, _free_codes(set())
         self.stations = []
@@ -151,6 +145,16 @@ class Recording:
         self.n_records = sum(len(station.entries) for station in self.stations)
         for name in ("streams", "in_sequence"):
             self.__dict__.pop(name, None)
+
+    def room_s(self, seconds: float) -> int:
+        """Whole seconds of data beyond `seconds`. Raises InputError if the recording is shorter."""
+        length_s = (self.endtime_ns - self.starttime_ns) / NS_PER_S
+        if length_s < seconds:
+            raise InputError(
+                f"the data are {length_s:.0f} s long, and {seconds:g} s are to be sent; give longer data or a shorter "
+                "--duration"
+            )
+        return (self.endtime_ns - self.starttime_ns - round(seconds * NS_PER_S)) // NS_PER_S
 
     @cached_property
     def streams(self) -> list[Numbered]:

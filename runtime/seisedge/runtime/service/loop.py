@@ -19,6 +19,7 @@ from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.health import Health
+from seisedge.runtime.service.long_lived import LongLived
 from seisedge.runtime.service.observer import Observer
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import Source
@@ -79,6 +80,7 @@ class Loop:
         or epoch raises in a run over files and is logged in a live run, where it must not stop other stations.
     recorder: keeps the records of the stations, for snippets and archives.
     observer: receives the packets that are analysed, the lines, and the probabilities of the onset detector.
+    long_lived: of a live run; is called at each step.
     """
 
     def __init__(  # noqa: PLR0913 - independent inputs, each used as it is
@@ -98,8 +100,10 @@ class Loop:
         recorder: Recorder | None = None,
         observer: Observer | None = None,
         opener: OpenerMaker | None = None,
+        long_lived: LongLived | None = None,
     ) -> None:
         self._models = models
+        self._long_lived = long_lived
         self._observer = observer
         self._sinks = sinks
         self._configs = configs
@@ -346,6 +350,8 @@ class Loop:
             self._unprepared.update(pending)
         pending.clear()
         self._journal.step()
+        if self._long_lived is not None:
+            self._long_lived.note(len(self.report.stations), taken_ns)
 
     def _prepare(self) -> bool:
         """Prepare one of the stations that had packets since they were last prepared; False if none is left."""

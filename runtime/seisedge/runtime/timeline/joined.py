@@ -18,6 +18,9 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.records.packet import Packet, SourceId
+from seisedge.runtime.sources.batch import Batch
+
+JOIN_S = 45.0  # length of the packets that are joined; shorter than `max_wait_s`, see `Timeline.joins`
 
 
 @dataclass(slots=True)
@@ -25,6 +28,7 @@ class Joined:
     """Packets of one channel in order of arrival: integer samples at one rate, without flags.
 
     starts_ns, counts: start time and number of samples of each packet. longest: the packet with most samples.
+    exact: each packet is known to begin exactly where the one before it ends.
     """
 
     component: str
@@ -34,21 +38,34 @@ class Joined:
     starts_ns: list[int] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     parts: list[npt.NDArray[Any]] = field(default_factory=list)
+    exact: bool = False
+
+    @property
+    def first_ns(self) -> int:
+        """Earliest start of a packet."""
+        return self.starts_ns[0] if self.exact else min(self.starts_ns)
+
+    @property
+    def newest_ns(self) -> int:
+        """Newest start of a packet."""
+        return self.starts_ns[-1] if self.exact else max(self.starts_ns)
 
     @property
     def end_ns(self) -> int:
         """Newest end of a packet."""
+        if self.exact:
+            return _end_ns(self.starts_ns[-1], self.counts[-1], self.rate_hz)
         ends_ns = map(_end_ns, self.starts_ns, self.counts, itertools.repeat(self.rate_hz))
         return max(ends_ns)
 
     @property
     def longest_ns(self) -> int:
         """Length of the longest packet."""
-        return _length_ns(max(self.counts), self.rate_hz)
+        return _length_ns(len(self.longest.samples), self.rate_hz)
 
     def samples(self) -> npt.NDArray[Any]:
         """(n,), the samples of all packets."""
-        return np.concatenate(self.parts)
+        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
 
 def joined(packets: Sequence[Packet]) -> list[Joined] | None:
@@ -72,6 +89,23 @@ def joined(packets: Sequence[Packet]) -> list[Joined] | None:
     return list(found.values())
 
 
+def joined_batch(batch: Batch, records: Iterable[int]) -> list[Joined]:
+    """As `joined`, of some records of a batch, in order: all those of their channels between the first and the last."""
+    found: dict[int, list[int]] = {}
+    for k in records:
+        found.setdefault(batch.channel[k], []).append(k)
+    return [_of_channel(batch, number, rows) for number, rows in found.items()]
+
+
+def _of_channel(batch: Batch, number: int, rows: list[int]) -> Joined:
+    channel, first, last = batch.channels[number], rows[0], rows[-1]
+    longest = batch.packet(max(rows, key=batch.counts.__getitem__))
+    starts_ns, counts = [batch.starts_ns[k] for k in rows], [batch.counts[k] for k in rows]
+    samples = channel.samples[batch.begins[first] : batch.begins[last] + batch.counts[last]]
+    exact = batch.breaks[first] == batch.breaks[last]
+    return Joined("", channel.source_id, channel.rate_hz, longest, starts_ns, counts, [samples], exact)
+
+
 def _end_ns(start_ns: int, n: int, rate_hz: float) -> int:
     return start_ns + _length_ns(n, rate_hz)
 
@@ -82,9 +116,9 @@ def _length_ns(n: int, rate_hz: float) -> int:
 
 def first_start_ns(runs: Iterable[Joined]) -> int:
     """Earliest start of a packet."""
-    return min(min(run.starts_ns) for run in runs)
+    return min(run.first_ns for run in runs)
 
 
 def newest_start_ns(runs: Iterable[Joined]) -> int:
     """Newest start of a packet."""
-    return max(max(run.starts_ns) for run in runs)
+    return max(run.newest_ns for run in runs)

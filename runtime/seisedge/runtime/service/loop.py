@@ -16,7 +16,7 @@ from seisedge.runtime.event import Cost, Event, Hop, Latency
 from seisedge.runtime.inference.infer import Meter, Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
-from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.health import Health
 from seisedge.runtime.service.observer import Observer
@@ -117,6 +117,7 @@ class Loop:
         self._unprepared: dict[str, Station] = {}
         self._costed: tuple[Meter | None, Cost] = None, PENDING_COST  # of the newest line
         self._collected: dict[str, list[tuple[Packet, bytes]]] = {}  # packets of a file, with their records
+        self._noted: dict[SourceId, tuple[Packet, Station]] = {}  # newest long packet of each channel of a file
         self.report = RunReport()
         self._health.arrivals.expect(configs)
 
@@ -341,8 +342,14 @@ class Loop:
             station.start_anew()
             return False
         for packet in longest or ():
-            self._health.arrivals.note(packet, station, used=True)
+            self._noted[packet.source_id] = packet, station
         return longest is not None
+
+    def _note_arrivals(self) -> None:
+        """Note the channels of the packets that were taken together since the last call."""
+        for packet, station in self._noted.values():
+            self._health.arrivals.note(packet, station, used=True)
+        self._noted.clear()
 
     def _take(self, station: Station, packet: Packet, source: Source, record: bytes) -> None:
         """Give a packet to its station. After an exception its record is set aside, and the station begins anew."""
@@ -395,6 +402,7 @@ class Loop:
 
     def _step(self, pending: dict[str, Station], packet: Packet | None, source: Source, taken_ns: int) -> None:
         self._take_collected(source)
+        self._note_arrivals()
         for station in pending.values():
             self._emit_all(self._drafts(station, station.step(), source), packet, source, taken_ns)
         if source.live:

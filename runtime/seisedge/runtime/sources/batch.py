@@ -29,10 +29,17 @@ Reader = Callable[[int, int, int], bytes]  # file number, offset, length; fewer 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """The records of one channel in a batch. samples: of all of them, one behind the other."""
+    """The records of one channel in a batch.
+
+    rows, starts_ns, counts: number in the batch, start time, and number of samples of each record. samples: of all of
+    them, one behind the other.
+    """
 
     source_id: SourceId
     rate_hz: float
+    rows: list[int]
+    starts_ns: list[int]
+    counts: list[int]
     samples: npt.NDArray[np.int32]
 
 
@@ -145,4 +152,5 @@ def _channel(
     same = first.starttime_ns == found.first_sample_ns[rows[0]] and not first.flags
     if not same or not np.array_equal(first.samples, samples[: counts[0]]):
         return None
-    return Channel(first.source_id, first.sampling_rate_hz, samples)
+    starts_ns = found.first_sample_ns[rows]
+    return Channel(first.source_id, first.sampling_rate_hz, rows.tolist(), starts_ns.tolist(), counts.tolist(), samples)

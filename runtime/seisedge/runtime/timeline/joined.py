@@ -8,6 +8,7 @@ one.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.records.packet import Packet, SourceId
-from seisedge.runtime.sources.batch import Batch
+from seisedge.runtime.sources.batch import Batch, Channel
 
 JOIN_S = 45.0  # length of the packets that are joined; shorter than `max_wait_s`, see `Timeline.joins`
 
@@ -89,18 +90,19 @@ def joined(packets: Sequence[Packet]) -> list[Joined] | None:
     return list(found.values())
 
 
-def joined_batch(batch: Batch, records: Iterable[int]) -> list[Joined]:
+def joined_batch(batch: Batch, records: Sequence[int]) -> list[Joined]:
     """As `joined`, of some records of a batch, in order: all those of their channels between the first and the last."""
-    found: dict[int, list[int]] = {}
-    for k in records:
-        found.setdefault(batch.channel[k], []).append(k)
-    return [_of_channel(batch, number, rows) for number, rows in found.items()]
+    channels = dict.fromkeys(map(batch.channel.__getitem__, records))
+    return [_of_channel(batch, batch.channels[number], records[0], records[-1]) for number in channels]
 
 
-def _of_channel(batch: Batch, number: int, rows: list[int]) -> Joined:
-    channel, first, last = batch.channels[number], rows[0], rows[-1]
-    longest = batch.packet(max(rows, key=batch.counts.__getitem__))
-    starts_ns, counts = [batch.starts_ns[k] for k in rows], [batch.counts[k] for k in rows]
+def _of_channel(batch: Batch, channel: Channel, first: int, last: int) -> Joined:
+    """The records of a channel from number `first` to `last`."""
+    here = slice(bisect.bisect_left(channel.rows, first), bisect.bisect_right(channel.rows, last))
+    rows = channel.rows[here]
+    first, last = rows[0], rows[-1]
+    starts_ns, counts = channel.starts_ns[here], channel.counts[here]
+    longest = batch.packet(rows[counts.index(max(counts))])
     samples = channel.samples[batch.begins[first] : batch.begins[last] + batch.counts[last]]
     exact = batch.breaks[first] == batch.breaks[last]
     return Joined("", channel.source_id, channel.rate_hz, longest, starts_ns, counts, [samples], exact)

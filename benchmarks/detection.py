@@ -42,7 +42,7 @@ from benchmarks.detectors import (
     Detectors,
     packets_of,
 )
-from benchmarks.records import NCEDC, OTHERS, PickedRecord, Stated, pick_groups, records_of
+from benchmarks.records import NCEDC, OTHERS, PickedRecord, Stated, pick_groups, quiet_noise, records_of
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso, ns_from_s
 from seisedge.runtime.config import EventsConfig, Mode, StationConfig, load_config
 from seisedge.runtime.demo import AUTOMATIC, CATALOGUE, RECORDING, STATIONS
@@ -331,21 +331,6 @@ def add_records(figures: Figures, folder: Path, detectors: Detectors) -> None:
         group, hit = np.array([r.event for r in rows]), np.array(found)
         figures.add("found", group, share_of(hit), on="held-out records", who=name)
         add_snr(figures, hit, group, np.array([snr[r.name] for r in rows]), "held-out records", name)
-
-
-def quiet_noise(folder: Path, least_s: float = 40.0) -> list[tuple[str, Array, float, str]]:
-    """Station, samples (3, n), rate and components of the noise before the events of held-out records."""
-    out = []
-    with (folder / "metadata.csv").open(encoding="utf-8", newline="") as file:
-        ends = {
-            row["trace_name"]: (float(row["trace_noise_end_sample"] or 0), row["station_code"], row["split"])
-            for row in csv.DictReader(file)
-        }
-    for r in records_of(folder):
-        end, station, split = ends[r.name]
-        if split == "test" and end / r.rate_hz >= least_s:
-            out.append((station, r.waveform[:, : int(end)], r.rate_hz, r.components))
-    return out
 
 
 def quiet_lines(stretches: Sequence[tuple[str, Array, float, str]], detectors: Detectors) -> Iterator[str]:

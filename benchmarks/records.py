@@ -133,3 +133,18 @@ def _picks(row: dict[str, str], rate_hz: float) -> list[tuple[str, float]]:
         if sample:
             found.append((phase, float(sample) / rate_hz))
     return found
+
+
+def quiet_noise(folder: Path, least_s: float = 40.0) -> list[tuple[str, npt.NDArray[np.float32], float, str]]:
+    """Station, samples (3, n), rate and components of the noise before the events of held-out records."""
+    out = []
+    with (folder / "metadata.csv").open(encoding="utf-8", newline="") as file:
+        ends = {
+            row["trace_name"]: (float(row["trace_noise_end_sample"] or 0), row["station_code"], row["split"])
+            for row in csv.DictReader(file)
+        }
+    for r in records_of(folder):
+        end, station, split = ends[r.name]
+        if split == "test" and end / r.rate_hz >= least_s:
+            out.append((station, r.waveform[:, : int(end)], r.rate_hz, r.components))
+    return out

@@ -45,11 +45,16 @@ def ingest(folder: Path) -> list[str]:
 
 
 def archive(folder: Path) -> list[str]:
+    from benchmarks.site_noise import write_quiet_day
     from benchmarks.throughput import NO_SEISBENCH, archive_rows, has_seisbench
 
     models = Models.load(ModelsConfig())
     lines: list[str] = []
-    for name, data in (("quiet", write_day(folder / "quiet.mseed", [STATION], 6)), ("swarm", RECORDING)):
+    for name, data in (
+        ("quiet, noise of sites", write_quiet_day(folder / "noise.mseed", STATION, 6)),
+        ("quiet, noise between the events of a swarm", write_day(folder / "quiet.mseed", [STATION], 6)),
+        ("swarm", RECORDING),
+    ):
         rows, what = archive_rows(data, models)
         lines += rate_lines(f"archive, triggered, {name}: {what}", "x real time", rows)
     return lines if has_seisbench() else [*lines, NO_SEISBENCH]

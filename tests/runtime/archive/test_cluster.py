@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask
 import fsspec
 import pytest
 from tests.runtime.archive.conftest import STATION, Recording
@@ -105,6 +106,23 @@ def test_a_scheduler_that_cannot_be_reached(models: Models, monkeypatch: pytest.
     for address in ("127.0.0.1", "nonsense://there:8786", "tcp://head:dask", "tcp://head:8786/x"):
         with pytest.raises(InputError, match=rf"--scheduler {address}: is not an address; write it as tcp://HOST:PORT"):
             DaskPool(models, "onnxruntime", {"": None}, address=address)
+
+
+def _settings_of_worker() -> tuple[dict[str, str], Any, Any]:
+    return dict(os.environ), dask.config.get("distributed.worker.profile.enabled"), dask.config.get("distributed.admin")
+
+
+def test_own_workers_have_one_thread_and_the_memory_settings_of_a_plain_process(models: Models) -> None:
+    pool = DaskPool(models, "onnxruntime", {"": None}, workers=1)
+    try:
+        environment, profiles, admin = pool._client.submit(_settings_of_worker).result(60)
+    finally:
+        pool.close()
+    assert not profiles
+    assert admin["tick"]["interval"] == "1s"
+    assert environment.keys().isdisjoint({"MALLOC_TRIM_THRESHOLD_"})
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX")
+    assert [environment[name] for name in names] == ["1"] * 4
 
 
 class Versions:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from seisedge.runtime.archive import plots
+from seisedge.runtime.archive.diff import Difference
 from seisedge.runtime.archive.output import Manifest, Settings
-from seisedge.runtime.archive.pages import MAX_COLUMNS, Summary, UnitClock, summary_page
+from seisedge.runtime.archive.pages import MAX_COLUMNS, Summary, UnitClock, difference_page, summary_page
 from seisedge.runtime.archive.table import SCHEMA, UnitFacts
 from seisedge.runtime.clock import ns_from_iso
 
@@ -75,3 +76,10 @@ def test_the_range_of_a_run_cuts_its_units() -> None:
 )
 def test_ticks_are_round_numbers(low: float, high: float, ticks: list[float]) -> None:
     assert plots.round_ticks(low, high, 6 if low == 0 else 8) == ticks
+
+
+def test_outputs_with_the_same_events_have_no_plots_of_changes() -> None:
+    same = Difference(manifest("1d"), manifest("1d"), 3, 0, 0, 17, [], [0.0])
+    page = difference_page(Path("old"), Path("new"), same)
+    assert "17 the same" in page and "No event has changed" in page
+    assert "<svg" not in page and "<table" not in page

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.runtime.archive.conftest import END_S, STATION, Recording, S, later, records_of
 
-from seisedge.runtime.archive.unit import UnitRequest, UnitResult, analyse
+from seisedge.runtime.archive.unit import REPEATED, UnitRequest, UnitResult, analyse
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.inference.infer import Models
@@ -66,6 +66,17 @@ def test_the_memory_at_a_seam_differs_with_other_samples_before_it(
     seam = analyse(first, models, Path).seam_out
     assert analyse(second, models, Path).seam_in == seam
     assert analyse(replace(second, files=(replace(recording.file, url=str(other)),)), models, Path).seam_in != seam
+
+
+def test_records_of_an_overlapping_copy_are_counted_and_change_no_event(
+    recording: Recording, models: Models, config: StationConfig, tmp_path: Path
+) -> None:
+    (request,) = requests_of(recording, config, [])
+    copy = tmp_path / "copy.mseed"
+    copy.write_bytes(b"".join(recording.records[100:150]))
+    result = analyse(replace(request, files=(recording.file, replace(recording.file, url=str(copy)))), models, Path)
+    assert result.left_out == {REPEATED: 50}
+    assert result.revisions == recording.events
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,23 @@ def test_the_table_equals_the_record_headers(data: bytes) -> None:
     assert found.last_sample_ns.tolist() == _one_by_one(data, length)
 
 
+def _without_microseconds(record: bytes) -> bytes:
+    """A record of the recording, which has the blockettes 1001 and 1000, with the latter alone."""
+    return record[:39] + b"\x01" + record[40:48] + struct.pack(">HH", 1000, 0) + record[60:64] + bytes(8) + record[64:]
+
+
+def test_records_with_and_without_microseconds_are_one_table() -> None:
+    records = [RECORDING.read_bytes()[k * 512 : (k + 1) * 512] for k in range(N)]
+    data = b"".join(_without_microseconds(record) if k % 3 else record for k, record in enumerate(records))
+    found = uniform_records(data, 512)
+    assert found is not None
+    assert found.last_sample_ns.tolist() == _one_by_one(data, 512)
+    headers = [Decoder().header(data[k : k + 512]) for k in range(0, len(data), 512)]
+    assert found.n_samples.tolist() == [h.n_samples for h in headers if not isinstance(h, BadRecord)]
+    assert len(found.ids) == N
+    assert found.ids.tolist() == [record[8:20] for record in records]
+
+
 def _set(offset: int, form: str, value: int) -> Callable[[bytearray], None]:
     return lambda record: struct.pack_into(form, record, offset, value)
 

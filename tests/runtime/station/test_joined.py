@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -13,8 +15,11 @@ from tests.fakes import burst, classic_config, fake_models, packets_of
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.config import StationConfig, TimelineConfig
+from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.event import content_of
 from seisedge.runtime.records.packet import Packet, RecordFlag
+from seisedge.runtime.sources.batch import Batch
+from seisedge.runtime.sources.miniseed import MiniSeedSource
 from seisedge.runtime.station.station import Station
 
 LENGTH_S = 260.0
@@ -116,3 +121,45 @@ def test_packets_taken_at_once_are_as_one_by_one(damage: str, max_wait_s: float)
             found += len(lines)
     assert joins > 1, "no batch was taken at once"
     assert found
+
+
+def _shifted(record: bytes, tenths_ms: int) -> bytes:
+    """The record with another start within the same second."""
+    (fraction,) = struct.unpack_from(">H", record, 28)
+    return record[:28] + struct.pack(">H", min(max(fraction + tenths_ms, 0), 9999)) + record[30:]
+
+
+RECORDS: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "nothing": lambda records: records,
+    "gaps": lambda records: [record for k, record in enumerate(records) if k % 41],
+    "jitter": lambda records: [_shifted(record, (k * 7) % 5 - 2) for k, record in enumerate(records)],
+    "half a sample": lambda records: [*records[:200], *(_shifted(record, 45) for record in records[200:])],
+    "repetition": lambda records: [*records[:300], *records[250:]],
+}
+
+
+@pytest.mark.parametrize("change", RECORDS)
+def test_records_of_a_batch_taken_at_once_are_as_one_by_one(change: str, tmp_path: Path) -> None:
+    recorded = RECORDING.read_bytes()
+    of_station = [recorded[k : k + 512] for k in range(0, len(recorded), 512) if recorded[k + 8 : k + 12] == b"B918"]
+    path = tmp_path / "records.mseed"
+    path.write_bytes(b"".join(RECORDS[change](of_station[:600])))
+    stations = [Station("PB.B918", classic_config(), fake_models(), "triggered") for _ in range(2)]
+    joins = lines = 0
+    with MiniSeedSource([path]) as source:
+        (batch,) = source.batches()
+    assert isinstance(batch, Batch)
+    for first in range(0, len(batch), 25):
+        part = range(first, min(first + 25, len(batch)))
+        taken = stations[1].join_batch(batch, part) is not None
+        joins += taken
+        for k in part:
+            stations[0].add(batch.packet(k))
+            if not taken:
+                stations[1].add(batch.packet(k))
+        one, other = ([content_of(draft.line) for draft in station.step()] for station in stations)
+        assert one == other
+        assert msgspec.json.encode(stations[0].front()) == msgspec.json.encode(stations[1].front())
+        assert msgspec.json.encode(stations[0].back()) == msgspec.json.encode(stations[1].back())
+        lines += len(one)
+    assert joins > 1 and lines

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from tests.fakes import T0_NS, burst, packet, packets_of
 
+from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.records.packet import Packet, RecordFlag
-from seisedge.runtime.timeline.resample import resample_record
+from seisedge.runtime.timeline.resample import Resampler, resample_record
 from seisedge.runtime.timeline.segment import Segment, TrackCounters
 from seisedge.runtime.timeline.timeline import NO_RAW_NS, Timeline, TimelineState
 from seisedge.runtime.timeline.track import GridSpec
@@ -255,6 +256,58 @@ def test_a_live_station_needs_less_than_300_kib_of_samples() -> None:
     """65 s as recorded and 180 s of outputs, 5 bytes each, and the spare length of the buffers."""
     timeline = _timeline(raw_keep_s=65.0)
     _live(timeline, 0, 1200)
+    assert _buffers(timeline) < 300 * 1024
+
+
+@pytest.mark.parametrize("step_s", [15, 200])
+def test_components_that_nobody_has_read_are_resampled_when_they_are_read(step_s: int) -> None:
+    traces = {f"HH{c}": burst(900, [20.0], seed=i) for i, c in enumerate("ZNE")}
+    gone = range(760, 772)
+    packets = [p for p in packets_of(traces, 5.0) if p.source_id.channel != "HHN" or _second(p) not in gone]
+    lazy, eager = _timeline(), _timeline()
+    for k, p in enumerate(packets):
+        for timeline, wanted in ((lazy, [0]), (eager, None)):
+            _fill(timeline, [p])
+            if k % (step_s * 3 // 5) == 0:
+                timeline.first(timeline.seen_k, timeline.ready_k, wanted)
+                timeline.seen()
+    k1 = eager.ready_k
+    assert lazy.ready_k == k1
+    for mine, other in zip(lazy.first(k1 - 180 * 40, k1), eager.first(k1 - 180 * 40, k1), strict=True):
+        assert np.array_equal(mine, other)
+        assert other[0].all() and not other[1].all()
+
+
+def _second(p: Packet) -> int:
+    return (p.starttime_ns - T0_NS) // NS_PER_S
+
+
+def test_components_that_nobody_has_read_are_not_resampled_in_long_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = []
+    resample = Resampler.__call__
+
+    def counted(self: Resampler, x: np.ndarray, ok: np.ndarray, n: int, k0: int, k1: int) -> object:
+        outputs.append(k1 - k0)
+        return resample(self, x, ok, n, k0, k1)
+
+    monkeypatch.setattr(Resampler, "__call__", counted)
+    timeline = _timeline()
+    for p in packets_of({f"HH{c}": burst(1200, [], seed=i) for i, c in enumerate("ZNE")}, 400.0):
+        _fill(timeline, [p])
+        if p.source_id.channel == "HHZ":  # the last of three
+            timeline.first(timeline.seen_k, timeline.ready_k, [0])
+            timeline.seen()
+    assert 0.99 * 1200 * 40 < sum(outputs) <= 1200 * 40
+
+
+def test_a_live_station_whose_horizontals_nobody_reads_needs_less_than_300_kib_of_samples() -> None:
+    timeline = _timeline(raw_keep_s=65.0)
+    x = np.arange(400, dtype=np.int32)
+    for second in range(0, 1200, 4):
+        for component in "ZNE":
+            timeline.add(component, packet(x, second, f"HH{component}"))
+        timeline.first(timeline.ready_k - 1, timeline.ready_k, [0])
+        timeline.seen()
     assert _buffers(timeline) < 300 * 1024
 
 

@@ -106,6 +106,8 @@ def find_inputs(
                 continue
             seen.add(file.url)
             names += _add(file, inputs, stations, local, named=named)
+        if place.startswith("sds:") and not found:
+            raise InputError(f"{place}: the folder has no files; sds: needs the root folder of an SDS archive")
         if place.startswith("sds:") and not names:
             raise InputError(
                 f"{place}: no SDS archive: none of its {len(found)} files has a name of the form "

@@ -234,6 +234,9 @@ def difference_page(old: Path, new: Path, difference: Difference) -> str:
     """Totals, the changes by kind, the shifts of magnitudes, and a table of the changes."""
     lines = list(text_lines(difference, 0))
     parts = ["<ul>", *(f"<li>{escape(line)}</li>" for line in lines if not line.startswith("  ")), "</ul>"]
+    title = f"Changes from {old.name} to {new.name}"
+    if not difference.changes:
+        return plots.page(title, [*parts, "<p>No event has changed: there is nothing to draw.</p>"])
     numbers = [float(difference.count(kind)) for kind in KINDS]
     parts += ["<h2>Changes</h2>", plots.bars("Events by change", KINDS, [("events", numbers)], y_label="events")]
     types = Counter((c.old.type or NO_TYPE, c.new.type or NO_TYPE) for c in difference.changes if c.old and c.new)
@@ -247,7 +250,7 @@ def difference_page(old: Path, new: Path, difference: Difference) -> str:
     parts += ["<h2>Table of changes</h2>", plots.table(header, rows)]
     if len(shown) < len(difference.changes):
         parts.append(f"<p>{len(difference.changes) - len(shown):,} more are left out; --table FILE writes all.</p>")
-    return plots.page(f"Changes from {old.name} to {new.name}", parts)
+    return plots.page(title, parts)
 
 
 def _shifts_plot(shifts: Sequence[float]) -> str:

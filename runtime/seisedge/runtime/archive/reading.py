@@ -19,6 +19,7 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.errors import DataError, SeisedgeError
 from seisedge.runtime.records.miniseed import BadRecord, Decoder
 from seisedge.runtime.records.packet import Packet, SourceId
+from seisedge.runtime.sources.batch import Batch, batch_size, read_batch
 from seisedge.runtime.sources.miniseed import MiniSeedSource, OpenFiles, RecordColumns, RecordIndex
 
 MAX_INDEXED = 2_000_000  # records whose places are kept in memory between units, 28 bytes each
@@ -110,6 +111,12 @@ class StationReader:
 
     def packets(self, from_ns: int, until_ns: int | None = None) -> Iterator[tuple[int, Packet]]:
         """Time of the last sample and packet, of all records whose last sample lies in [from_ns, until_ns)."""
+        for last_ns, item in self.batches(from_ns, until_ns):
+            packets = [item] if isinstance(item, Packet) else map(item.packet, range(len(item)))
+            yield from zip(last_ns, packets, strict=True)
+
+    def batches(self, from_ns: int, until_ns: int | None = None) -> Iterator[tuple[list[int], Packet | Batch]]:
+        """As `packets`; records that are alike come together, each time of the last sample in a list."""
         decoder = Decoder()
         begin_ns = from_ns
         while (begin_ns := self._next_begin(begin_ns)) is not None:  # type: ignore[assignment]
@@ -119,15 +126,29 @@ class StationReader:
                 if begin_ns >= end_ns:
                     return
             numbers = [k for k, file in enumerate(self._files) if file.low_ns < end_ns and file.high_ns > begin_ns]
-            table = self._records(numbers, begin_ns, end_ns)
+            places = self._records(numbers, begin_ns, end_ns)
             with OpenFiles([self._path(number) for number in range(len(self._files))]) as files:
-                for last_ns, number, offset, length in table:
-                    packet = decoder.packet(files.read(number, offset, length), 0)
-                    if isinstance(packet, BadRecord):
-                        self._leave_out(self._files[number].url, {packet.reason: 1})
-                        continue
-                    yield last_ns, packet
+                while len(places):
+                    size = batch_size(int(places[0, 3]))
+                    yield from self._decoded(places[:size], files, decoder)
+                    places = places[size:]
             begin_ns = end_ns
+
+    def _decoded(
+        self, places: npt.NDArray[np.int64], files: OpenFiles, decoder: Decoder
+    ) -> Iterator[tuple[list[int], Packet | Batch]]:
+        """places: see `_records`."""
+        last_ns, file, offset, length = places.T
+        batch = read_batch(files.read, file, offset, length, decoder)
+        if batch is not None:
+            yield last_ns.tolist(), batch
+            return
+        for last, number, begin, size in places.tolist():
+            packet = decoder.packet(files.read(number, begin, size), 0)
+            if isinstance(packet, BadRecord):
+                self._leave_out(self._files[number].url, {packet.reason: 1})
+                continue
+            yield [last], packet
 
     def _next_begin(self, from_ns: int) -> int | None:
         """The first time at or after `from_ns` at which a file can hold records."""
@@ -137,8 +158,8 @@ class StationReader:
         opened = self._opened.get(number)
         return opened.path if opened is not None else Path()
 
-    def _records(self, numbers: list[int], begin_ns: int, end_ns: int) -> list[tuple[int, int, int, int]]:
-        """Last sample, file number, offset and length of the records in [begin_ns, end_ns), in order."""
+    def _records(self, numbers: list[int], begin_ns: int, end_ns: int) -> npt.NDArray[np.int64]:
+        """(n, 4): last sample, file number, offset and length of the records in [begin_ns, end_ns), in order."""
         columns: list[tuple[npt.NDArray[Any], ...]] = []
         for number in numbers:
             opened = self._open(number)
@@ -154,14 +175,13 @@ class StationReader:
             if self._files[number].high_ns <= begin_ns:
                 self._opened[number] = None
         if not columns:
-            return []
+            return np.empty((0, 4), dtype=np.int64)
         last_ns, channel, file, offset, length = (np.concatenate(column) for column in zip(*columns, strict=True))
         rank = np.zeros(len(self._channels), dtype=np.int32)
         for place, source_id in enumerate(sorted(self._channels)):
             rank[self._channels[source_id]] = place
         order = np.lexsort((rank[channel], last_ns))  # stable: file order remains
-        table = np.stack([last_ns, file, offset, length], axis=1)[order]
-        return [(int(a), int(b), int(c), int(d)) for a, b, c, d in table.tolist()]
+        return np.stack([last_ns, file, offset, length], axis=1)[order]
 
     def _open(self, number: int) -> _Opened | None:
         if number not in self._opened:

@@ -22,12 +22,16 @@ from seisedge.runtime.event import Event, content_of
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.sources.batch import Batch
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.memory import digest, memory_s, packed, settled_ns, unpacked
 from seisedge.runtime.station.sensors import SensorState
 from seisedge.runtime.station.station import Station
+from seisedge.runtime.timeline.joined import JOIN_S
 
 BATCH_SAMPLES = 60_000  # between two steps, as in a run over files
+NEVER_NS = 2**62
+REPEATED = "records before it have the same time, as those of an overlapping copy have"
 GAP_SAMPLES = 0.5  # a packet that starts later than this after the previous one follows a gap
 
 Seed = tuple[SensorState, SensorState]
@@ -60,22 +64,30 @@ class UnitRequest:
 class ChannelCoverage:
     """Of one channel in one unit: length of its samples, and of the gaps between them."""
 
-    covered_s: float = 0.0
+    covered_ns: int = 0
     gaps: int = 0
     gap_s: float = 0.0
     last_end_ns: int | None = None
 
-    def add(self, packet: Packet) -> None:
-        """Count a packet; those of a channel come in order of their ends."""
-        start_ns, end_ns = packet.starttime_ns, packet.endtime_ns
-        if self.last_end_ns is not None:
-            missing_s = (start_ns - self.last_end_ns) / NS_PER_S
-            if missing_s * packet.sampling_rate_hz > GAP_SAMPLES:
-                self.gaps += 1
-                self.gap_s += missing_s
-            start_ns = max(start_ns, min(self.last_end_ns, end_ns))
-        self.covered_s += (end_ns - start_ns) / NS_PER_S
-        self.last_end_ns = max(self.last_end_ns or 0, end_ns)
+    @property
+    def covered_s(self) -> float:
+        """Length of the samples, in seconds."""
+        return self.covered_ns / NS_PER_S
+
+    def add(self, rate_hz: float, start_ns: int, end_ns: int) -> bool:
+        """Count a packet; those of a channel come in order of their ends. False where it adds no samples."""
+        last_ns = self.last_end_ns
+        if last_ns is None or start_ns == last_ns:  # the usual case
+            self.covered_ns += end_ns - start_ns
+            self.last_end_ns = end_ns
+            return True
+        missing_s = (start_ns - last_ns) / NS_PER_S
+        if missing_s * rate_hz > GAP_SAMPLES:
+            self.gaps += 1
+            self.gap_s += missing_s
+        self.covered_ns += end_ns - max(start_ns, min(last_ns, end_ns))
+        self.last_end_ns = max(last_ns, end_ns)
+        return end_ns > last_ns
 
 
 @dataclass(slots=True)
@@ -141,6 +153,13 @@ class _Seam:
     at_ns: int | None = None  # known from that packet on
     passed: bool = False
 
+    @property
+    def wake_ns(self) -> int:
+        """`reached` need not be called for a packet whose last sample is before this."""
+        if self.passed:
+            return NEVER_NS
+        return self.from_ns if self.at_ns is None else self.at_ns
+
     def reached(self, last_ns: int) -> bool:
         """True for the first packet behind the seam."""
         if self.passed:
@@ -162,6 +181,8 @@ class _Analysis:
         self.into = _Seam(request.begin_ns, self.after_ns)
         self.out = _Seam(request.end_ns, self.after_ns)
         self.from_ns = request.begin_ns - self.after_ns
+        self.samples = 0  # since the last step
+        self.repeated = 0  # records of the unit's own time with no new samples
         if request.carry is None:
             self.station = _new_station(request, models, metadata)
         else:
@@ -171,25 +192,11 @@ class _Analysis:
 
     def run(self, reader: StationReader) -> UnitResult:
         request, result, station = self.request, self.result, self.station
-        samples, closed = 0, False
-        for last_ns, packet in reader.packets(self.from_ns, request.files_end_ns):
-            if self.into.reached(last_ns):
-                self._step()
-                result.seam_in = self._seam(request.begin_ns)
-            if self.out.reached(last_ns):
-                self._step()
-                self._seam_out()
-            if samples >= BATCH_SAMPLES or self.out.passed:
-                self._step()
-                samples = 0
-                closed = self.out.passed and settled_ns(station) >= request.end_ns
-                if closed:
-                    break
-            if request.begin_ns <= last_ns < request.end_ns:
-                result.records += 1
-                result.coverage.setdefault(str(packet.source_id), ChannelCoverage()).add(packet)
-            station.add(packet)
-            samples += len(packet.samples)
+        closed = False
+        for last_ns, item in reader.batches(self.from_ns, request.files_end_ns):
+            closed = self._take_batch(last_ns, item) if isinstance(item, Batch) else self._take_packet(last_ns[0], item)
+            if closed:
+                break
         if not closed and request.files_end_ns is not None:
             result.needs_more = True
             return result
@@ -199,6 +206,74 @@ class _Analysis:
         result.seed = station.channels.state()
         result.unused = station.refusals
         return result
+
+    def _take_packet(self, last_ns: int, packet: Packet) -> bool:
+        """Take a packet; True, and not taken, where all events of the unit are closed before it."""
+        if self._closed_at(last_ns):
+            return True
+        if self.request.begin_ns <= last_ns < self.request.end_ns:
+            self._count(str(packet.source_id), packet.sampling_rate_hz, packet.starttime_ns, packet.endtime_ns)
+        self.station.add(packet)
+        self.samples += len(packet.samples)
+        return False
+
+    def _take_batch(self, last_ns: list[int], batch: Batch) -> bool:
+        """As `_take_packet`, of each packet of a batch."""
+        request, starts_ns, counts = self.request, batch.starts_ns, batch.counts
+        names, rates = zip(*((str(channel.source_id), channel.rate_hz) for channel in batch.channels), strict=True)
+        part: list[int] = []  # records that the station takes together
+        wake_ns = self._wake_ns
+        for k, at_ns in enumerate(last_ns):
+            due = at_ns >= wake_ns or self.samples >= BATCH_SAMPLES
+            if part and (due or abs(starts_ns[k] - starts_ns[part[0]]) > JOIN_S * NS_PER_S):
+                self._take_records(batch, part)
+                part.clear()
+            if due:
+                if self._closed_at(at_ns):
+                    return True
+                wake_ns = self._wake_ns
+            if request.begin_ns <= at_ns < request.end_ns:
+                number, start_ns = batch.channel[k], starts_ns[k]
+                end_ns = start_ns + round(counts[k] * NS_PER_S / rates[number])
+                self._count(names[number], rates[number], start_ns, end_ns)
+            part.append(k)
+            self.samples += counts[k]
+        self._take_records(batch, part)
+        return False
+
+    def _take_records(self, batch: Batch, records: list[int]) -> None:
+        """Give records of a batch to the station: together where they follow each other."""
+        if records and self.station.join_batch(batch, records) is None:
+            for k in records:
+                self.station.add(batch.packet(k))
+
+    def _count(self, channel: str, rate_hz: float, start_ns: int, end_ns: int) -> None:
+        """Count a packet of the unit's own time."""
+        self.result.records += 1
+        coverage = self.result.coverage
+        if channel not in coverage:
+            coverage[channel] = ChannelCoverage()
+        if not coverage[channel].add(rate_hz, start_ns, end_ns):
+            self.repeated += 1
+
+    @property
+    def _wake_ns(self) -> int:
+        """Time of the last sample from which on `_closed_at` must be asked before each packet."""
+        return 0 if self.out.passed else min(self.into.wake_ns, self.out.wake_ns)
+
+    def _closed_at(self, last_ns: int) -> bool:
+        """Do what is due before a packet; True where all events of the unit are closed."""
+        if self.into.reached(last_ns):
+            self._step()
+            self.result.seam_in = self._seam(self.request.begin_ns)
+        if self.out.reached(last_ns):
+            self._step()
+            self._seam_out()
+        if self.samples < BATCH_SAMPLES and not self.out.passed:
+            return False
+        self._step()
+        self.samples = 0
+        return self.out.passed and settled_ns(self.station) >= self.request.end_ns
 
     def _step(self) -> None:
         self.lines.take(self.station.step())
@@ -240,9 +315,11 @@ def analyse(
     """Analyse a unit; local: see `StationReader`. Raises SeisedgeError, see `Station`."""
     own = {file.url for file in request.files if _is_own(file, request)}
     reader = StationReader(request.station_id, request.files, local, own)
-    result = _Analysis(request, models, metadata).run(reader)
+    analysis = _Analysis(request, models, metadata)
+    result = analysis.run(reader)
     result.faults = {url: why for url, why in reader.faults.items() if url in own}
-    result.left_out = dict(Counter(reader.left_out).most_common())
+    left_out = reader.left_out + Counter({REPEATED: analysis.repeated})
+    result.left_out = dict(left_out.most_common())
     result.data_s = max((channel.covered_s for channel in result.coverage.values()), default=0.0)
     return result
 

@@ -200,7 +200,7 @@ class Trigger(Opener):
     def _energies(self, rows: list[int], hop0: int, hop1: int) -> tuple[Float, Float]:
         """Energy and number of valid samples of the high-passed hops [hop0, hop1): (len(rows), hops) each."""
         timeline, k0, k1 = self.timeline, hop0 * HOP_N - HALF_TAPS, hop1 * HOP_N + HALF_TAPS
-        wave, valid = timeline.first(k0, k1)
+        wave, valid = timeline.first(k0, k1, rows)
         if not timeline.has_second:
             return self._energies_of(wave[rows].astype(np.float64), valid[rows])
         valid &= ~timeline.dead(k0, k1)

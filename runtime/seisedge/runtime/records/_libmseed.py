@@ -7,7 +7,9 @@ may change with a minor release of pymseed; `tests/runtime/records/test_miniseed
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ _HEADER = clibmseed.MSF_ATENDOFFILE
 _HEADER_AND_SAMPLES = clibmseed.MSF_ATENDOFFILE | clibmseed.MSF_UNPACKDATA
 _CHECKSUM = clibmseed.MSF_VALIDATECRC  # without effect on miniSEED 2, which has none
 _NO_CHECKSUM = bytes(4)
+_SWAPS = int(sys.byteorder == "little")  # samples of miniSEED 2 are big-endian
 
 
 class RecordParser:
@@ -50,6 +53,26 @@ class RecordParser:
         if clibmseed.msr3_parse(ffi.from_buffer(record), len(record), self._record, control, 0):
             return None
         return self._record[0]
+
+
+def decode(
+    data: npt.NDArray[np.uint8], places: Iterable[tuple[int, int, int, int]], samples: npt.NDArray[np.int32]
+) -> bool:
+    """Decode the samples of miniSEED 2 records in `data` one behind the other into `samples`.
+
+    places: of each record where its samples begin in `data`, their length in bytes, encoding and number. False where a
+    record does not have this number, or where libmseed warns of anything.
+    """
+    ensure_thread_logging()
+    clibmseed.ms_rlog_free(ffi.NULL)
+    source, target = ffi.from_buffer("char[]", data), ffi.from_buffer("int32_t[]", samples, require_writable=True)
+    kind, name, run, at, end = ffi.new("char *"), ffi.new("char[]", b""), clibmseed.ms_decode_data, 0, len(samples)
+    for begin, size, encoding, n in places:
+        left = 4 * (end - at)
+        if run(source + begin, size, encoding, n, target + at, left, kind, _SWAPS, name, 0) != n:
+            return False
+        at += n
+    return at == end and not discard_messages()
 
 
 def messages() -> list[str]:

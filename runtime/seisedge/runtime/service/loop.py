@@ -16,17 +16,19 @@ from seisedge.runtime.event import Cost, Event, Hop, Latency
 from seisedge.runtime.inference.infer import Meter, Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
-from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.health import Health
 from seisedge.runtime.service.long_lived import LongLived
 from seisedge.runtime.service.observer import Observer
 from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sources import Source
+from seisedge.runtime.sources.batch import Batch
 from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.draft import PENDING_COST, Draft
 from seisedge.runtime.station.run_report import RunReport
 from seisedge.runtime.station.station import OpenerMaker, Station
+from seisedge.runtime.timeline.joined import JOIN_S
 
 if TYPE_CHECKING:
     from seisedge.runtime.snippets import Recorder
@@ -38,8 +40,6 @@ COMPARABLE_CLOCKS_S = 3600.0  # an older record was not sent when it was recorde
 # packet.
 FILE_BATCH_SAMPLES = 60_000
 FILE_STEP_SAMPLES = 120_000  # of all stations, at least: with few stations the steps are longer
-# Packets of a file that a station takes at once; shorter than `max_wait_s`, see `Timeline.joins`
-FILE_JOIN_S = 45.0
 # Stations without a station file: a damaged or hostile stream can hold any number of station codes. An upper limit,
 # with open events and a component that is late. Measured with both bundled models and three channels: 0.31 MiB at
 # 100 Hz without events, 0.52 MiB at 200 Hz with a burst each minute after 25 minutes of data.
@@ -121,6 +121,7 @@ class Loop:
         self._unprepared: dict[str, Station] = {}
         self._costed: tuple[Meter | None, Cost] = None, PENDING_COST  # of the newest line
         self._collected: dict[str, list[tuple[Packet, bytes]]] = {}  # packets of a file, with their records
+        self._noted: dict[SourceId, tuple[Packet, Station]] = {}  # newest long packet of each channel of a file
         self.report = RunReport()
         self._health.arrivals.expect(configs)
 
@@ -154,10 +155,20 @@ class Loop:
         collects = not source.live and not watch.notes and not self._journal.durable and self._recorder is None
         watch.end()  # the records whose headers were read at the opening
         try:
-            for item in source.packets():
+            for item in source.batches() if collects and self._observer is None else source.packets():
                 if self._stopped:
                     break
                 self._health.record_item(item is not None)
+                if isinstance(item, Batch):
+                    taken_ns, begin = monotonic_ns(), 0
+                    self._take_collected(source)
+                    while begin < len(item) and not self._stopped:
+                        begin, samples, due = self._take_part(item, begin, source, pending, samples)
+                        if due:
+                            self._step(pending, packet, source, taken_ns)
+                            samples, taken_ns = 0, monotonic_ns()
+                            yield
+                    continue
                 if item is None:
                     self.backlog.clear()
                     self._step(pending, packet, source, taken_ns)
@@ -171,7 +182,7 @@ class Loop:
                 taken_ns = monotonic_ns()
                 arrival_ns = packet.arrival_ns
                 self.report.packets += 1
-                station = self._station(packet, strict=not source.live)
+                station = self._station(packet.source_id.station_id, strict=not source.live)
                 if station is None:
                     continue
                 self._note(packet, source)
@@ -181,9 +192,8 @@ class Loop:
                     self._take(station, packet, source, source.last_record)
                 pending[station.station_id] = station
                 samples += len(packet.samples)
-                enough = max(FILE_BATCH_SAMPLES * len(pending), FILE_STEP_SAMPLES)
                 # a recorder holds the newest records only: an event must be emitted soon after its last sample
-                if source.live or watch.suspicious or samples >= enough or self._recorder is not None:
+                if source.live or watch.suspicious or samples >= _enough(pending) or self._recorder is not None:
                     self._step(pending, packet, source, taken_ns)
                     samples = 0
                 watch.end()
@@ -215,8 +225,7 @@ class Loop:
         if self._recorder is not None:
             self._recorder.finish(ended=not self._stopped)
 
-    def _station(self, packet: Packet, *, strict: bool) -> Station | None:
-        key = packet.source_id.station_id
+    def _station(self, key: str, *, strict: bool) -> Station | None:
         station = self.report.stations.get(key)
         if station is None:
             config = self._configs.get(key)
@@ -256,9 +265,9 @@ class Loop:
             station.start_anew()
 
     def _collect(self, station: Station, packet: Packet, source: Source) -> None:
-        """Keep a packet of a file until the packets of its station span `FILE_JOIN_S`."""
+        """Keep a packet of a file until the packets of its station span `JOIN_S`."""
         collected = self._collected.setdefault(station.station_id, [])
-        if collected and abs(packet.starttime_ns - collected[0][0].starttime_ns) > FILE_JOIN_S * NS_PER_S:
+        if collected and abs(packet.starttime_ns - collected[0][0].starttime_ns) > JOIN_S * NS_PER_S:
             self._take_all(station, source)
         collected.append((packet, source.last_record))
 
@@ -267,31 +276,84 @@ class Loop:
             self._take_all(self.report.stations[station_id], source)
 
     def _take_all(self, station: Station, source: Source) -> None:
-        """Give the packets that were kept to their station: at once where they follow each other, else one by one."""
+        """Give the packets that were kept to their station."""
         collected = self._collected[station.station_id]
         taken, collected[:] = list(collected), []
         if not taken:
             return
+        packets = [packet for packet, _ in taken]
+        if self._take_together(station, lambda: station.join(packets)):
+            if self._observer is not None:
+                for packet in packets:
+                    self._observer.note_packet(packet)
+            return
+        for packet, record in taken:
+            self._take(station, packet, source, record)
+
+    def _take_part(
+        self, batch: Batch, begin: int, source: Source, pending: dict[str, Station], samples: int
+    ) -> tuple[int, int, bool]:
+        """Give the records of a batch from `begin` on to their stations, until a step is due.
+
+        samples: since the last step. Returns the number of the next record, `samples`, and whether a step is due.
+        """
+        names = [channel.source_id.station_id for channel in batch.channels]
+        parts: dict[str, list[int]] = {}
+        starts_ns, counts, due, k = batch.starts_ns, batch.counts, False, begin
+        enough, join_ns = _enough(pending), JOIN_S * NS_PER_S
+        for k, number in enumerate(batch.channel[begin:], begin):
+            key = names[number]
+            part = parts.get(key)
+            if part is None:
+                station = self._station(key, strict=not source.live)
+                if station is None:
+                    continue
+                part = parts[key] = []
+                pending[key] = station
+                enough = _enough(pending)
+            elif abs(starts_ns[k] - starts_ns[part[0]]) > join_ns:
+                self._take_records(self.report.stations[key], batch, part, source)
+                part.clear()
+            part.append(k)
+            samples += counts[k]
+            if samples >= enough:
+                due = True
+                break
+        for key, part in parts.items():
+            self._take_records(self.report.stations[key], batch, part, source)
+        self.report.packets += k + 1 - begin
+        source.last_record = batch.record(k)
+        return k + 1, samples, due
+
+    def _take_records(self, station: Station, batch: Batch, records: list[int], source: Source) -> None:
+        """Give records of a batch to their station."""
+        if not self._take_together(station, lambda: station.join_batch(batch, records)):
+            for k in records:
+                self._take(station, batch.packet(k, monotonic_ns()), source, batch.record(k))
+
+    def _take_together(self, station: Station, join: Callable[[], list[Packet] | None]) -> bool:
+        """Give packets to their station at once, by `join`; False where they are to be taken one by one."""
         config = self._configs.get(station.station_id)
+        if config is not None and config.state_of_health:  # the value of each packet may be a reading
+            return False
         try:
-            noted = config is not None and config.state_of_health  # the value of each packet may be a reading
-            longest = None if noted else station.join([packet for packet, _ in taken])
+            longest = join()
         except SeisedgeError:
             raise
         except Exception:
             logger.warning("%s: packets taken at once are taken one by one, on new timelines", station.station_id)
             logger.debug("%s: taking packets at once", station.station_id, exc_info=True)
             station.start_anew()
-            longest = None
-        if longest is None:
-            for packet, record in taken:
-                self._take(station, packet, source, record)
-            return
-        for packet in longest:
+            return False
+        for packet in longest or ():
+            self._noted[packet.source_id] = packet, station
+        return longest is not None
+
+    def _note_arrivals(self) -> None:
+        """Note the channels of the packets that were taken together since the last call."""
+        for packet, station in self._noted.values():
             self._health.arrivals.note(packet, station, used=True)
-        if self._observer is not None:
-            for packet, _ in taken:
-                self._observer.note_packet(packet)
+        self._noted.clear()
 
     def _take(self, station: Station, packet: Packet, source: Source, record: bytes) -> None:
         """Give a packet to its station. After an exception its record is set aside, and the station begins anew."""
@@ -344,6 +406,7 @@ class Loop:
 
     def _step(self, pending: dict[str, Station], packet: Packet | None, source: Source, taken_ns: int) -> None:
         self._take_collected(source)
+        self._note_arrivals()
         for station in pending.values():
             self._emit_all(self._drafts(station, station.step(), source), packet, source, taken_ns)
         if source.live:
@@ -409,6 +472,11 @@ class Loop:
             total=round((fill_ms or 0.0) + (transport_ms or 0.0) + (wait_ms or 0.0) + work_ms + emit_ms, 3),
         )
         return msgspec.structs.replace(draft.line, emitted=emitted, source=source.url, cost=cost, latency_ms=latency)
+
+
+def _enough(pending: Mapping[str, Station]) -> int:
+    """Samples of a file after which a step is due."""
+    return max(FILE_BATCH_SAMPLES * len(pending), FILE_STEP_SAMPLES)
 
 
 def _rounded(ms: float | None) -> float | None:

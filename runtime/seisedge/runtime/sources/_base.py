@@ -19,6 +19,7 @@ from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.miniseed import BadRecord, Decoder, FailedRecord, TextRecord, failed_record
 from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.sources.batch import Batch
 from seisedge.runtime.urls import shown_url
 
 logger = logging.getLogger(__name__)
@@ -185,6 +186,10 @@ class Source(abc.ABC):
         """The record of the last packet."""
         return self._decoder.record
 
+    @last_record.setter
+    def last_record(self, record: bytes) -> None:
+        self._decoder.record = record
+
     def set_aside_failed(self, record: bytes, name: str, time_ns: int, error: Exception) -> None:
         """Set a record aside: the analysis of its station or channel, `name`, raised `error`."""
         bad = failed_record(record, f"the analysis of {name}", error)
@@ -237,6 +242,10 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def packets(self) -> Iterator[Packet | None]:
         """Packets in the order of the source; None as a tick while waiting. Ends with the data."""
+
+    def batches(self) -> Iterator[Packet | Batch | None]:
+        """As `packets`; records may come together. Their reader states which one was the last, see `last_record`."""
+        yield from self.packets()
 
     def close(self) -> None:  # noqa: B027  a hook, not every source needs it
         """Close files and sockets. May be called twice, and from another thread to end `packets`."""

@@ -16,7 +16,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -28,6 +28,7 @@ from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources._base import MAX_REASONS, Source
 from seisedge.runtime.sources._registry import SourceOptions, register_source
 from seisedge.runtime.sources._uniform import UniformRecords, uniform_records
+from seisedge.runtime.sources.batch import Batch, batch_size, read_batch
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ STDIN = "-"
 NO_RECORD = "no usable record"
 CHUNK_BYTES = 1 << 20
 MAX_OPEN_FILES = 64
-SORTED_AT_ONCE = 4096  # positions converted to Python integers at a time
+
+Places = npt.NDArray[Any]
 
 
 class MiniSeedSource(Source):
@@ -79,26 +81,55 @@ class MiniSeedSource(Source):
         for _record, packet in self.records():
             yield packet
 
+    def batches(self) -> Iterator[Packet | Batch | None]:
+        """As `packets`; records that are alike come together."""
+        if self._paths == [STDIN]:
+            yield from self.packets()
+            return
+        for files, file, offset, length in self._pieces():
+            batch = read_batch(files.read, file, offset, length, self._decoder)
+            if batch is None:
+                for _record, packet in self._decoded(files, file, offset, length):
+                    yield packet
+                continue
+            self.counters.records += len(batch)
+            self.counters.bytes += batch.table.size
+            yield batch
+
     def records(self) -> Iterator[tuple[bytes, Packet]]:
         """As `packets`, each with its record."""
         if self._paths == [STDIN]:
             yield from self._from_stream(sys.stdin.buffer)
             return
+        for files, file, offset, length in self._pieces():
+            yield from self._decoded(files, file, offset, length)
+
+    def _pieces(self) -> Iterator[tuple[OpenFiles, Places, Places, Places]]:
+        """File number, offset and length of all records, in order, some at a time."""
         self.open()
         assert self._indexes is not None
         indexes, self._indexes = self._indexes, None
-        with OpenFiles(self._files) as readers:
-            for file_number, offset, length in (place for index in indexes for place in index.places()):
+        with OpenFiles(self._files) as files:
+            for piece in (piece for index in indexes for piece in index.pieces()):
                 if self._closed:
                     return
-                record = readers.read(file_number, offset, length)
-                packet = self._decoder.packet(record, time.monotonic_ns())
-                if isinstance(packet, BadRecord):
-                    self.set_aside(packet, f"{self._files[file_number]}, byte {offset}")
-                    continue
-                self.counters.records += 1
-                self.counters.bytes += length
-                yield record, packet
+                yield files, *piece
+
+    def _decoded(
+        self, files: OpenFiles, file: Places, offset: Places, length: Places
+    ) -> Iterator[tuple[bytes, Packet]]:
+        """The records at these places one by one, each with its packet."""
+        for number, begin, size in zip(file.tolist(), offset.tolist(), length.tolist(), strict=True):
+            if self._closed:
+                return
+            record = files.read(number, begin, size)
+            packet = self._decoder.packet(record, time.monotonic_ns())
+            if isinstance(packet, BadRecord):
+                self.set_aside(packet, f"{self._files[number]}, byte {begin}")
+                continue
+            self.counters.records += 1
+            self.counters.bytes += size
+            yield record, packet
 
     def close(self) -> None:
         """End `packets` after the current packet."""
@@ -292,11 +323,17 @@ class RecordIndex:
         before.sort()
         return before, others
 
-    def places(self) -> Iterator[tuple[int, int, int]]:
-        """File number, offset and length of each record, in order."""
-        for first in range(0, len(self._order), SORTED_AT_ONCE):
-            for k in self._order[first : first + SORTED_AT_ONCE].tolist():
-                yield self._file[k], self._offset[k], self._length[k]
+    def pieces(self) -> Iterator[tuple[Places, Places, Places]]:
+        """File number, offset and length of each record, in order, `batch_size` records at a time."""
+        if not len(self._order):
+            return
+        columns = [np.frombuffer(column, dtype=column.typecode) for column in (self._file, self._offset, self._length)]
+        first = 0
+        while first < len(self._order):
+            size = batch_size(self._length[self._order[first]])
+            here = self._order[first : first + size]
+            yield columns[0][here], columns[1][here], columns[2][here]
+            first += size
 
 
 class OpenFiles:

@@ -25,6 +25,7 @@ from seisedge.runtime.records.channelcode import COMPONENTS, state_of_health_of
 from seisedge.runtime.records.orientation import WeightsByTime
 from seisedge.runtime.records.packet import Packet, RecordFlag
 from seisedge.runtime.records.stationxml import StationXml
+from seisedge.runtime.sources.batch import Batch
 from seisedge.runtime.station.clock_steps import ClockSteps
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.held_apart import HeldApart
@@ -32,7 +33,7 @@ from seisedge.runtime.station.hop_lines import HopLines
 from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.station.state import STATE_VERSION, BackState, FrontState
 from seisedge.runtime.station.triggered import TriggeredMode
-from seisedge.runtime.timeline.joined import Joined, first_start_ns, joined, newest_start_ns
+from seisedge.runtime.timeline.joined import Joined, first_start_ns, joined, joined_batch, newest_start_ns
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
 from seisedge.runtime.timeline.segment import TrackCounters
 from seisedge.runtime.timeline.timeline import KEEP_S, RatiosByTime, Timeline
@@ -148,7 +149,15 @@ class Station:
             return None
         self._token_before = packets[-2].token if len(packets) > 1 else self._token
         self._token = packets[-1].token
-        self.counters.packets += len(packets)
+        return self._join(runs)
+
+    def join_batch(self, batch: Batch, records: Sequence[int]) -> list[Packet] | None:
+        """As `join`, of some records of a batch, in order; all those of this station between the first and the last."""
+        runs = joined_batch(batch, records) if self._mode is not None else None
+        return self._join(runs) if runs and self._joins(runs) else None
+
+    def _join(self, runs: Sequence[Joined]) -> list[Packet]:
+        self.counters.packets += sum(len(run.counts) for run in runs)
         self.clock_steps.join(runs)
         self._held_apart.join(runs)
         start_ns, end_ns = first_start_ns(runs), max(run.end_ns for run in runs)

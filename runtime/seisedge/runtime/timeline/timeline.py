@@ -40,6 +40,7 @@ _T = TypeVar("_T")
 NO_RAW_NS = 2**62
 DEAD_S = 5.0  # a constant value for so long is a dead sensor
 LEVEL_S = 0.5  # length of the samples from which the level of one sensor against the other is determined
+UNREAD_S = 20.0  # length of outputs that are left to be computed in short steps: the inputs need more memory
 KEEP_S = 180.0  # length of the outputs kept: the longest window and the reach of the filters
 
 
@@ -105,6 +106,7 @@ class Timeline:
         self._max_wait_k = math.ceil(max_wait_s * spec.rate_hz)
         self._first_k: int | None = None  # index of column 0 of the buffers
         self._seen_k = 0  # outputs before this index were read
+        self._written_k = 0  # value of `ready_k` when the outputs of all components were last written
         self._newest_start_ns = 0  # of all components
         self._began_k = 0  # start of the first packet: the wait for other components begins there
         rate = Fraction(spec.rate_hz).limit_denominator(MAX_RATE_DENOMINATOR)
@@ -268,7 +270,12 @@ class Timeline:
 
     def seen(self) -> None:
         """Mark all ready outputs as read: those more than `KEEP_S` before may be dropped."""
-        self._seen_k = self.ready_k
+        step_k, self._seen_k = self.ready_k - self._seen_k, self.ready_k
+        if step_k >= KEEP_S * self.spec.rate_hz:  # of a file: what nobody has read is not needed any more
+            for track in self.tracks.values():
+                track.skip(self._needed_k)
+        elif self.ready_k - self._written_k > UNREAD_S * self.spec.rate_hz:
+            self._write()
         if self._raw_keep_k:
             raw_from_ns = self.time_of(max(self._seen_k - self._raw_keep_k, 0))
             for track in self.tracks.values():
@@ -308,9 +315,14 @@ class Timeline:
         valid |= used
         return wave, valid
 
-    def first(self, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """As `window`, of the first sensor only."""
-        wave, valid = self.recorded(k0, k1)
+    def first(
+        self, k0: int, k1: int, wanted: Sequence[int] | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """As `window`, of the first sensor only. wanted: rows that are used, if not all: the others may be empty.
+
+        The components of rows that nobody wants are never resampled.
+        """
+        wave, valid = self._rows(slice(0, 3), k0, k1, None if self.weights else wanted)
         self.rotate(k0, wave, valid)
         return wave, valid
 
@@ -350,8 +362,10 @@ class Timeline:
         """As `first`, with the rows as recorded, before `weights` are applied."""
         return self._rows(slice(0, 3), k0, k1)
 
-    def _rows(self, rows: slice, k0: int, k1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        self._write()
+    def _rows(
+        self, rows: slice, k0: int, k1: int, wanted: Sequence[int] | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        self._write(wanted)
         wave = np.zeros((3, k1 - k0), dtype=np.float32)
         valid = np.zeros((3, k1 - k0), dtype=bool)
         first = self.oldest_k
@@ -407,9 +421,13 @@ class Timeline:
                 found |= span.flags
         return found
 
-    def _write(self) -> None:
-        """Copy the outputs that have become final into the buffers."""
+    def _write(self, wanted: Sequence[int] | None = None) -> None:
+        """Copy the outputs that have become final into the buffers. wanted: of these rows; None: of all."""
+        if wanted is None:
+            self._written_k = self.ready_k
         for row, track in enumerate(self.tracks.values()):
+            if wanted is not None and row not in wanted:
+                continue
             for k0, values, mask in track.take():
                 assert self._first_k is not None
                 self._reserve(k0 + len(values))

@@ -72,7 +72,7 @@ def check(files: tuple[Path, ...], connect: bool, source: str | None, seconds: f
     usable: list[StationConfig] = []
     for path in files:
         try:
-            config = load_config(path)
+            config = load_config(path, check_page=True)
         except InputError as error:
             faults.append(str(error))
         else:

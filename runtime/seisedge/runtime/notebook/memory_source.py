@@ -17,6 +17,7 @@ from seisedge.runtime.sources import Source
 from seisedge.runtime.timeline.masks import runs
 
 PIECE_S = 40.0  # length of a packet; shorter than the time for which packets of files are taken at once
+MORE_S = 2.0  # a packet is longer by up to this if a gap would else lie before the next one, which would have to wait
 SAME_GRID_SAMPLES = 1e-3  # a stretch that is off the samples before it by more has a packet of its own
 SORTED_AT_ONCE = 4096  # packets converted to Python integers at a time
 
@@ -70,18 +71,18 @@ class _Places:
 
     def _add(self, number: int, trace: Trace, begin: int, end: int) -> None:
         rate_hz = trace.sampling_rate_hz
-        size = max(round(PIECE_S * rate_hz), 1)
+        size, more = max(round(PIECE_S * rate_hz), 1), round(MORE_S * rate_hz)
         while begin < end:
-            at = self._place_in_newest(number, trace, begin, size)
+            at = self._place_in_newest(number, trace, begin, size, more)
             if at is None:
                 at, self._start_ns = 0, _time_of(trace, begin)
                 self._packets.extend((0, len(self._stretches) // 4))
-            n = min(end - begin, size - at)
+            n = min(end - begin, (size if at < size else size + more) - at)
             self._stretches.extend((number, begin, begin + n, at))
             begin, self._end = begin + n, at + n
             self._packets[-2] = _time_of(trace, begin - 1)
 
-    def _place_in_newest(self, number: int, trace: Trace, begin: int, size: int) -> int | None:
+    def _place_in_newest(self, number: int, trace: Trace, begin: int, size: int, more: int) -> int | None:
         """Where in the newest packet a stretch is put; None if it needs a packet of its own."""
         if not self._stretches:
             return None
@@ -90,7 +91,9 @@ class _Places:
             return None
         off = (_time_of(trace, begin) - self._start_ns) * trace.sampling_rate_hz / NS_PER_S
         at = round(off)
-        return at if self._end <= at < size and abs(off - at) <= SAME_GRID_SAMPLES else None
+        if self._end >= size or not self._end <= at < size + more:
+            return None
+        return at if abs(off - at) <= SAME_GRID_SAMPLES else None
 
     def order(self) -> npt.NDArray[np.int64]:
         """Numbers of the packets, in order of their last samples; ties in order of the traces."""

@@ -103,7 +103,8 @@ class _Places:
         first = self._packets[2 * number + 1]
         after = 2 * number + 3
         last = self._packets[after] if after < len(self._packets) else len(self._stretches) // 4
-        found = [tuple(self._stretches[4 * k : 4 * k + 4]) for k in range(first, last)]
+        columns = iter(self._stretches[4 * first : 4 * last])
+        found = list(zip(columns, columns, columns, columns, strict=True))
         trace = self._traces[found[0][0]]
         return Packet(
             trace.source_id,

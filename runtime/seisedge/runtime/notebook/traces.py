@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,7 @@ ARRAY_START_NS = 946_684_800 * NS_PER_S  # 2000-01-01, for a numpy array without
 HEADER = ("network", "station", "location", "channel", "sampling_rate", "starttime")
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """One trace. samples: (n,), int32, float32 or float64; sound: (n,), False where a sample is missing, or None."""
 
     source_id: SourceId

@@ -267,7 +267,7 @@ class Resampler:
         if n0 < n_first or n1 > n_first + len(x):
             raise ValueError(f"outputs [{k0}, {k1}) need inputs {(n0, n1)}; got [{n_first}, {n_first + len(x)})")
         x, valid = x[n0 - n_first : n1 - n_first], valid[n0 - n_first : n1 - n_first]
-        missing = runs(~valid)
+        missing = [] if valid.all() else runs(~valid)
         known = np.where(valid, x, 0.0) if missing else x
         outputs = self._by_phase if self._phases <= FEW_PHASES else self._one_by_one
         out, whole = outputs(known, n0, k0, k1), np.ones(k1 - k0, dtype=bool)

@@ -60,6 +60,8 @@ def command() -> None:
 def check(files: tuple[Path, ...], connect: bool, source: str | None, seconds: float, send_test: bool) -> None:
     """Check station files as `seisedge run` does at its start, with the StationXML files that they name.
 
+    A run goes on without a page that more people could see than the file permits; here that is a fault of the file.
+
     Without --connect nothing is opened or connected. With it a table shows for the clock, the source, each channel and
     each sink whether it works from this machine: ok, warning or fault. No event is sent.
 

@@ -60,7 +60,7 @@ def test_years_are_joined_to_columns_of_several_days() -> None:
 
 @pytest.mark.parametrize(
     ("days", "length", "total"),
-    [(2.3, "2.30 d", "2.3 station-days"), (0.25, "6.00 h", "6.0 station-hours"), (0.004, "0.10 h", "0.1 station-hours")],
+    [(2.3, "2.30 d", "2.3 station-days"), (0.25, "6.00 h", "6.0 station-hours"), (0.04, "0.96 h", "1.0 station-hours")],
 )
 def test_less_than_a_day_is_in_hours(days: float, length: str, total: str) -> None:
     station = StationSummary("XX.A", 1, days, 1.0, 0, 0.0, 3, 0, None)

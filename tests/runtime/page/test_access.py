@@ -159,7 +159,7 @@ def test_the_page_beyond_this_machine_needs_a_token_or_the_word_open(
     token_file = tmp_path / "token"
     token_file.write_text("short\n", encoding="utf-8")
     config = StationConfig(page=PageConfig(token_file=str(token_file)))
-    assert re.search(r"page.token_file: the token in .* has fewer than 16 characters; make", no_page("0.0.0.0:0", config))
+    assert re.search(r"page.token_file: the token in .* has fewer than 16 characters", no_page("0.0.0.0:0", config))
     token_file.unlink()
     assert "cannot read the secret from this file" in no_page("0.0.0.0:0", config)
     token_file.write_text(TOKEN + "\n", encoding="utf-8")

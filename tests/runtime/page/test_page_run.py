@@ -167,7 +167,7 @@ def test_a_port_that_is_taken_is_one_warning_and_the_station_runs(part: Path, ca
     ("table", "sentence"),
     [
         ('listen = "0.0.0.0:0"', "page.listen: other machines can connect to 0.0.0.0:0: in the station file set"),
-        ('listen = ":0"\naccess = "open"\ntoken_file = "x"', "page.access = 'open' and page.token_file contradict each"),
+        ('listen = ":0"\naccess = "open"\ntoken_file = "x"', "page.access = 'open' and page.token_file contradict"),
         ('listen = "0.0.0.0:0"\ntoken_file = "/nosuch"', "/nosuch: cannot read the secret from this file"),
         ('listen = "nosuch.invalid:0"\naccess = "open"', "page: the host 'nosuch.invalid' is unknown"),
     ],

@@ -24,7 +24,7 @@ STEPS = (
 
 
 def _packets(rng: random.Random) -> list[Packet]:
-    """One component: packets of all lengths, with gaps, drift, overlaps, some of them as floats with a missing sample."""
+    """One component: packets of all lengths, with gaps, drift, overlaps, some as floats with a missing sample."""
     steps, rest = rng.choice(STEPS), rng.choice([0.1, 0.5, 1.0])
     lengths = rng.choice([(2, 7, 30), (100, 101), (200, 470), (1, 50, 1200)])
     found: list[Packet] = []

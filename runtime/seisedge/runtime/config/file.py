@@ -41,7 +41,9 @@ CHANNEL_CODE = re.compile("[A-Z0-9]{3}")
 def load_config(path: Path, *, check_page: bool = False) -> StationConfig:
     """Read and validate a station file and the StationXML file that it names.
 
-    check_page: a page that a run would not show, because of who could see it, is a fault as well. Raises InputError where a file is missing or the StationXML does not contain the station, and ConfigError with
+    check_page: a page that a run would not show, because of who could see it, is a fault as well.
+
+    Raises InputError where a file is missing or the StationXML does not contain the station, and ConfigError with
     the list of all faults.
     """
     data = _tables(path)

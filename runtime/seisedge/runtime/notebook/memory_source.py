@@ -118,7 +118,7 @@ class _Places:
             "",
         )
 
-    def _samples(self, found: list[tuple[int, ...]]) -> npt.NDArray[Any]:
+    def _samples(self, found: Sequence[tuple[int, ...]]) -> npt.NDArray[Any]:
         """A copy of the samples, (n,); those between two stretches are NaN."""
         parts = [self._traces[number].samples[begin:end] for number, begin, end, _ in found]
         if sum(map(len, parts)) == found[-1][3] + len(parts[-1]):

@@ -33,8 +33,9 @@ def open_page(
     `metrics` is the same address, the page answers `/healthz` and `/metrics` too. Events of earlier runs are read from
     `events`, a file of JSON lines, and from those of the station files.
 
-    No page stops a station: where it must not be shown to all who could connect, or has no usable token or host, that is
-    an error in the log and a reason in `/healthz`, and None is returned. Raises InputError for a text that is no address.
+    No page stops a station: where it must not be shown to all who could connect, or has no usable token or host, that
+    is an error in the log and a reason in `/healthz`, and None is returned. Raises InputError for a text that is no
+    address.
     """
     address = address_from_text(listen, setting)
     config = next((config.page for config in configs if config.page != PageConfig()), PageConfig())

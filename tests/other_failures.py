@@ -86,6 +86,14 @@ OTHER = (  # failure, required outcome, tests
         ],
     ),
     (
+        "a page beyond this machine without a token; its token file or its host cannot be used",
+        "logs one error, has it in `/healthz`, runs without the page",
+        [
+            "test_a_page_that_cannot_be_shown_is_one_error_and_the_station_runs",
+            "test_the_page_beyond_this_machine_needs_a_token_or_the_word_open",
+        ],
+    ),
+    (
         "a request to the page with a foreign `Host`, another method or a path of the disk",
         "refuses it with one sentence",
         ["test_a_foreign_host_is_refused_against_dns_rebinding", "test_only_get_and_head"],

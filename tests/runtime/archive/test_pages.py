@@ -11,7 +11,14 @@ import pytest
 from seisedge.runtime.archive import plots
 from seisedge.runtime.archive.diff import Difference
 from seisedge.runtime.archive.output import Manifest, Settings
-from seisedge.runtime.archive.pages import MAX_COLUMNS, Summary, UnitClock, difference_page, summary_page
+from seisedge.runtime.archive.pages import (
+    MAX_COLUMNS,
+    StationSummary,
+    Summary,
+    UnitClock,
+    difference_page,
+    summary_page,
+)
 from seisedge.runtime.archive.table import SCHEMA, UnitFacts
 from seisedge.runtime.clock import ns_from_iso
 
@@ -57,6 +64,17 @@ def test_years_are_joined_to_columns_of_several_days() -> None:
     assert len(bars) == MAX_COLUMNS and all(tip.endswith(": 7 tectonic") for tip in bars)
     assert "events a day, mean of 10 days" in page
     assert drawn(page, "Share of the time that has data") == ["XX.A 2019-01-01 to 2022-04-05: 100%"] * 2
+
+
+@pytest.mark.parametrize(
+    ("days", "length", "total"),
+    [(2.3, "2.30 d", "2.3 station-days"), (0.25, "6.00 h", "6.0 station-hours"), (0.04, "0.96 h", "1.0 station-hours")],
+)
+def test_less_than_a_day_is_in_hours(days: float, length: str, total: str) -> None:
+    station = StationSummary("XX.A", 1, days, 1.0, 0, 0.0, 3, 0, None)
+    facts = {"XX.A": [UnitFacts("XX.A", day(0), "", data_s=days * 86_400)]}
+    page = summary_page(Path("out"), manifest("1d"), Summary(1, 3, 0, {"tectonic": 3}, {}, {}, [station], 0), facts)
+    assert f"; {total} of data in 1 units" in page and f">{length}</td>" in page
 
 
 def test_the_range_of_a_run_cuts_its_units() -> None:

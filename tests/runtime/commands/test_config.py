@@ -80,6 +80,14 @@ def test_a_station_file_from_stationxml_can_be_used(tmp_path: Path) -> None:
     assert again.exit_code == 2 and "already exists" in again.output
 
 
+def test_a_page_that_a_run_would_not_show_is_a_fault(tmp_path: Path) -> None:
+    file = tmp_path / "page.toml"
+    file.write_text('[station]\nnetwork = "XX"\nstation = "ABC"\n[page]\nlisten = "0.0.0.0:8080"\n', encoding="utf-8")
+    result = CliRunner().invoke(main, ["config", "check", str(file)])
+    assert result.exit_code == 2 and f"{file}: page.listen: other machines can connect to 0.0.0.0:8080" in result.output
+    assert load_config(file).page.listen == "0.0.0.0:8080"  # of a run, which goes on without the page
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -178,6 +178,7 @@ IDENTITY = 'source = "seedlink://127.0.0.1"\n[station]\nnetwork = "XX"\nstation 
         (_add("wheels", "bad.whl", "x"), "no name of a wheel"),
         (_add("stations", "c.toml", IDENTITY + "[trigger]\non_ratio = -1\n"), r"c\.toml: trigger\.on_ratio"),
         (_add("stations", "c.toml", WITHOUT_SOURCE), r"c\.toml: the key source is missing, .*; add it at the top"),
+        (_add("stations", "c.toml", IDENTITY + '[page]\nlisten = "0.0.0.0:80"\n'), r"c\.toml: page\.listen: other"),
         (_copy("stations", "PB.B918.toml", "z.toml"), r"z\.toml: PB\.B918 has a second station file"),
         (_add("stations", "c.toml", IDENTITY + "# password = hunter2\n"), r"c\.toml: .*line 5: a value for 'password'"),
     ],

@@ -225,9 +225,10 @@ def test_a_port_that_is_taken_is_opened_when_it_is_free(caplog: pytest.LogCaptur
         served.later(module.REOPEN_S)
         served.send(b"work")
         assert served.server._listener is None and served.server.port == port
+        assert str(served.server.failure).startswith(f"test: cannot listen on 127.0.0.1 port {port}: Address already")
     try:
         served.later(module.REOPEN_S)
-        wait_until(lambda: served.server._listener is not None)
+        wait_until(lambda: served.server.failure is None)
         assert served.get("/?n=5").endswith(b"xxxxx")
     finally:
         served.server.close()

@@ -166,8 +166,34 @@ def test_a_port_that_is_taken_is_one_warning_and_the_station_runs(part: Path, ca
 @pytest.mark.parametrize(
     ("table", "sentence"),
     [
-        ('listen = "0.0.0.0:0"', "page.listen: other machines can connect to 0.0.0.0:0: set page.token_file"),
-        ('access = "open"\ntoken_file = "x"', "page.access = 'open' and page.token_file contradict each other"),
+        ('listen = "0.0.0.0:0"', "page.listen: other machines can connect to 0.0.0.0:0: in the station file set"),
+        ('listen = ":0"\naccess = "open"\ntoken_file = "x"', "page.access = 'open' and page.token_file contradict"),
+        ('listen = "0.0.0.0:0"\ntoken_file = "/nosuch"', "/nosuch: cannot read the secret from this file"),
+        ('listen = "nosuch.invalid:0"\naccess = "open"', "page: the host 'nosuch.invalid' is unknown"),
+    ],
+)
+def test_a_page_that_cannot_be_shown_is_one_error_and_the_station_runs(
+    table: str, sentence: str, part: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 100])
+    station = part.parent / "station.toml"
+    station.write_text(STATION.format(before="", page=table), encoding="utf-8")
+    code, output = _seisedge("run", station, part)
+    assert code == 0 and " min of data from 1 station(s)" in output
+    (error,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert error.startswith(f"no page: {sentence}")
+
+
+def test_a_page_of_the_command_line_that_cannot_be_shown(part: Path, caplog: pytest.LogCaptureFixture) -> None:
+    part.write_bytes(RECORDING.read_bytes()[: 512 * 100])
+    code, output = _seisedge("run", part, "--page", "0.0.0.0:0")
+    assert code == 0 and " min of data from 2 station(s)" in output
+    assert [one for one in caplog.messages if one.startswith("no page: --page: other machines can connect to 0.0.0.0")]
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
         ('access = "anyone"', "page.access: must be 'open' or 'token'; got 'anyone'"),
         ('listen = "8080"', "page.listen: expected HOST:PORT, such as"),
         ('name = "a b"', "page.name: the host 'a b' may contain letters, digits, hyphens and dots only"),

@@ -1,6 +1,8 @@
 """The state on the page: of each station, in the words of `/healthz`."""
 
 import json
+import re
+import time
 from typing import Any
 
 from tests.fakes import T0_NS, ListSource, burst, classic_config, fake_models, packet, packets_of
@@ -41,7 +43,13 @@ def test_the_state_of_a_station() -> None:
     assert (station["events_24h"], station["gaps_last_hour"], station["curves"]) == (1, 0, True)
     assert station["last_event_ms"] == T0_NS // 10**6 + 39_800
     assert state["health"]["engines"] == {} and state["health"]["status"] == "ok"
-    assert state["sentence"].startswith("ok: the newest data are ")
+    assert state["sentence"] == "ok: recorded data arrive, the newest of 2020-09-13 12:28 UTC"
+
+
+def test_the_sentence_of_live_data_has_their_age() -> None:
+    start_s = time.time() - T0_NS / 1e9 - 123.0
+    state = _state([packet(burst(4, []), start_s, f"HH{c}") for c in "ZNE"])
+    assert re.fullmatch(r"ok: the newest data are (1[12]\d s|2 min) old", state["sentence"])
 
 
 def test_reasons_are_those_of_the_station_and_of_the_whole_run() -> None:

@@ -40,6 +40,45 @@ def _flagged(packet: Packet, rng: random.Random) -> Packet:
     return dataclasses.replace(packet, flags=rng.choice([RecordFlag.CLIPPED, RecordFlag.CALIBRATION]))
 
 
+def _cut(packet: Packet, n0: int, n1: int) -> Packet:
+    """The samples [n0, n1) of a packet, at their times."""
+    start_ns = packet.starttime_ns + round(n0 * NS_PER_S / packet.sampling_rate_hz)
+    return dataclasses.replace(packet, starttime_ns=start_ns, samples=packet.samples[n0:n1])
+
+
+def _with_gaps(rest: list[Packet], rng: random.Random, share: float = 0.4, off_s: float = 0.0) -> list[Packet]:
+    """Without single packets and parts of them; what follows a gap begins `off_s` late."""
+    found: list[Packet] = []
+    off: dict[str, float] = {}
+    for packet in rest:
+        n, channel = len(packet.samples), str(packet.source_id)
+        damage = rng.random() / share
+        if damage < 0.25:
+            off[channel] = off_s
+            continue
+        if damage < 1.0:
+            lost = min(rng.choice([1, 2, 3, 4, 30, 60, 200, 390]), n - 1)
+            at = rng.randrange(n - lost + 1)
+            found += [_moved(_cut(packet, 0, at), off.get(channel, 0.0))] if at else []
+            off[channel] = off_s
+            packet = _cut(packet, at + lost, n)
+        if len(packet.samples):
+            found.append(_moved(packet, off.get(channel, 0.0)))
+    return found
+
+
+def _with_nan(rest: list[Packet], rng: random.Random) -> list[Packet]:
+    """Real numbers, with runs that are missing or invalid, some of them at the border of a packet."""
+    found = []
+    for packet in rest:
+        samples = packet.samples.astype(rng.choice([np.float32, np.float64]))
+        for _ in range(rng.randrange(3)):
+            n0 = rng.randrange(-3, len(samples))
+            samples[max(n0, 0) : n0 + rng.choice([1, 5, 40, 300])] = rng.choice([np.nan, np.inf, 1e20])
+        found.append(dataclasses.replace(packet, samples=samples) if rng.random() < 0.9 else packet)
+    return found
+
+
 def _slower(rest: list[Packet]) -> list[Packet]:
     one = rest[0].source_id
     return [dataclasses.replace(p, sampling_rate_hz=50.0) if p.source_id == one else p for p in rest]
@@ -49,6 +88,13 @@ def _slower(rest: list[Packet]) -> list[Packet]:
 DAMAGES: dict[str, Callable[[list[Packet], random.Random], list[Packet]]] = {
     "nothing": lambda rest, _: rest,
     "gap": lambda rest, rng: rest[rng.randrange(1, 6) :],
+    "gaps": _with_gaps,
+    "few gaps": lambda rest, rng: _with_gaps(rest, rng, share=0.05),
+    "gaps of time": lambda rest, rng: _with_gaps(rest, rng, off_s=rng.choice([0.0005, 0.004, 0.0101, 0.033])),
+    "gaps and jitter": lambda rest, rng: _with_gaps([_moved(p, rng.choice([0.0, 0.0011])) for p in rest], rng, 0.1),
+    "gaps and late packets": lambda rest, rng: _with_gaps([*rest[1:6], rest[0], *rest[6:]], rng, 0.1),
+    "missing values": _with_nan,
+    "missing values and gaps": lambda rest, rng: _with_gaps(_with_nan(rest, rng), rng),
     "long gap": lambda rest, _: [_moved(p, 500.0) for p in rest],
     "a component gone for long": lambda rest, _: _gone(rest, 95.0),
     "a component gone for ever": lambda rest, _: _gone(rest, LENGTH_S),
@@ -109,10 +155,11 @@ def batches_of(packets: list[Packet], rng: random.Random) -> list[list[Packet]]:
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("max_wait_s", [60.0, 8.0])
 def test_packets_taken_at_once_are_as_one_by_one(damage: str, max_wait_s: float) -> None:
-    config = classic_config(timeline=TimelineConfig(max_wait_s=max_wait_s))
     joins = found = 0
     for seed in range(3):
         rng = random.Random(f"{seed} {damage}")
+        reorder_wait_s = rng.choice([0.0, 0.5, 2.0, 2.0, 5.0])
+        config = classic_config(timeline=TimelineConfig(max_wait_s=max_wait_s, reorder_wait_s=reorder_wait_s))
         batches = batches_of(damaged(damage, rng), rng)
         pairs = zip(states(batches, config, _one_by_one), states(batches, config, _at_once), strict=True)
         for (front, back, lines, _), (front_2, back_2, lines_2, taken) in pairs:

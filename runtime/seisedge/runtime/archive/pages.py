@@ -141,7 +141,7 @@ def summary_page(out: Path, manifest: Manifest, summary: Summary, facts_of: dict
     data_days = sum(station.days_of_data for station in summary.stations)
     parts = [
         f"<p><b>{summary.events:,} events</b> of {len(summary.stations)} station(s) from {days[0]} to {days[-1]}; "
-        f"{data_days:,.1f} station-days of data in {summary.units:,} units, {summary.failures} units failed; "
+        f"{_station_time(data_days)} of data in {summary.units:,} units, {summary.failures} units failed; "
         f"{summary.retracted:,} more events were retracted and are not counted.</p>",
         f"<p>Made {escape(manifest.created)} by seisedge {escape(manifest.settings.seisedge)} with {escape(models)}. "
         "These are detections of single stations: nothing is associated or located, and an earthquake counts once at "
@@ -158,10 +158,10 @@ def summary_page(out: Path, manifest: Manifest, summary: Summary, facts_of: dict
         "<h2>Data of each station</h2>",
         _coverage_plot(facts_of, clock, days),
         plots.table(
-            ["station", "units", "days of data", "coverage", "gaps", "in gaps", "events", "events a day",
+            ["station", "units", "data", "coverage", "gaps", "in gaps", "events", "events a day",
              "with magnitude", "largest"],
             [
-                [s.station, s.units, f"{s.days_of_data:.2f}", f"{s.coverage:.1%}", s.gaps, duration_text(s.gap_s),
+                [s.station, s.units, _length(s.days_of_data), f"{s.coverage:.1%}", s.gaps, duration_text(s.gap_s),
                  s.events, f"{s.events / s.days_of_data:.1f}" if s.days_of_data else "", s.magnitudes,
                  "" if s.largest is None else f"{s.largest:.2f}"]
                 for s in summary.stations
@@ -172,6 +172,14 @@ def summary_page(out: Path, manifest: Manifest, summary: Summary, facts_of: dict
         rows = [[failure.station, failure.unit, failure.reason] for failure in manifest.failures]
         parts += ["<h2>Units that have failed</h2>", plots.table(["station", "unit", "reason"], rows)]
     return plots.page(f"Archive {out.name}", parts)
+
+
+def _station_time(days: float) -> str:
+    return f"{days:,.1f} station-days" if days >= 1 else f"{24 * days:.1f} station-hours"
+
+
+def _length(days: float) -> str:
+    return f"{days:.2f} d" if days >= 1 else f"{24 * days:.2f} h"
 
 
 def _days(facts_of: dict[str, list[UnitFacts]]) -> list[str]:

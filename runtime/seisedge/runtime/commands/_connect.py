@@ -273,7 +273,7 @@ def _storage_row(subject: str, folder: Path, min_free_mb: float) -> Row:
 
 
 def _page_text(settings: PageConfig, listen: str) -> str:
-    """Who can see the page. Raises SeisedgeError where the token cannot be used: a run then does not start."""
+    """Who can see the page. Raises SeisedgeError where the token cannot be used: a run then has no page."""
     from seisedge.runtime.page.opening import page_token
 
     if page_token(settings) is not None:

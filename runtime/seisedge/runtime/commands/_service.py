@@ -176,10 +176,13 @@ class Operation:
         metrics: str | None,
         console: Console,
         configs: Sequence[StationConfig] = (),
-        page: str | None = None,
+        page: tuple[str, str] | None = None,
         events: Path | None = None,
     ) -> None:
-        """metrics, page: addresses; None: no metrics, no page. events: file of earlier events, for the page."""
+        """metrics: its address; page: the setting that states its address, and the address; None: no metrics, no page.
+
+        events: file of earlier events, for the page.
+        """
         self._notifier = Notifier()
         self._server: MetricsServer | None = None
         self.health = Health(self._notifier)
@@ -195,7 +198,8 @@ class Operation:
         if page is not None:
             from seisedge.runtime.page.opening import open_page
 
-            self.page = open_page(self.health, page, configs, metrics, events=events)
+            setting, listen = page
+            self.page = open_page(self.health, listen, configs, metrics, events=events, setting=setting)
         if metrics is not None and (self.page is None or not self.page.settings.metrics):
             from seisedge.runtime.service.metrics import MetricsServer, address_from_text
 

@@ -60,6 +60,8 @@ def command() -> None:
 def check(files: tuple[Path, ...], connect: bool, source: str | None, seconds: float, send_test: bool) -> None:
     """Check station files as `seisedge run` does at its start, with the StationXML files that they name.
 
+    A run goes on without a page that more people could see than the file permits; here that is a fault of the file.
+
     Without --connect nothing is opened or connected. With it a table shows for the clock, the source, each channel and
     each sink whether it works from this machine: ok, warning or fault. No event is sent.
 
@@ -72,7 +74,7 @@ def check(files: tuple[Path, ...], connect: bool, source: str | None, seconds: f
     usable: list[StationConfig] = []
     for path in files:
         try:
-            config = load_config(path)
+            config = load_config(path, check_page=True)
         except InputError as error:
             faults.append(str(error))
         else:

@@ -170,9 +170,10 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         )
         loaded = Models.load(inputs.models, models, trial_windows)
         metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
-        page = page or next((config.page.listen for config in configs if config.page.listen), None)
+        pages = [("--page", page), *(("page.listen", config.page.listen) for config in configs)]
+        shown_at = next(((setting, listen) for setting, listen in pages if listen), None)
         kept = events if journal.folder is not None else None  # without a journal the file is overwritten
-        with Operation(journal, source, metrics, console, configs, page, kept) as operation:
+        with Operation(journal, source, metrics, console, configs, shown_at, kept) as operation:
             shown = console.sink(journal, source, alone=events is None and not has_sinks(configs))
             outputs = Outputs(
                 journal, shown, events, configs, loaded, back_pressure=source.back_pressure,

@@ -38,8 +38,10 @@ REMOVED = {
 CHANNEL_CODE = re.compile("[A-Z0-9]{3}")
 
 
-def load_config(path: Path) -> StationConfig:
+def load_config(path: Path, *, check_page: bool = False) -> StationConfig:
     """Read and validate a station file and the StationXML file that it names.
+
+    check_page: a page that a run would not show, because of who could see it, is a fault as well.
 
     Raises InputError where a file is missing or the StationXML does not contain the station, and ConfigError with
     the list of all faults.
@@ -53,6 +55,8 @@ def load_config(path: Path) -> StationConfig:
     sound = {key: data[key] for key in StationConfig.__struct_fields__ if key in data and key not in wrong}
     config = msgspec.convert(sound, StationConfig)  # the tables with a fault have their defaults
     faults += _cross_faults(config)
+    if check_page and (fault := page_fault(config.page, config.page.listen)):
+        faults.append(fault)
     if not faults:
         return _with_metadata(config, path.parent)
     if config.station is not None and "channels" in sound:
@@ -95,8 +99,6 @@ def _cross_faults(config: StationConfig) -> list[str]:
     mqtt = config.sinks.mqtt
     if mqtt is not None and mqtt.password_file is not None and mqtt.username is None:
         faults.append("sinks.mqtt.password_file needs sinks.mqtt.username: a broker accepts no password without it")
-    if fault := page_fault(config.page, config.page.listen):
-        faults.append(fault)
     names = [alert.name for alert in config.alerts]
     for number, name in enumerate(names):
         if name in names[:number]:

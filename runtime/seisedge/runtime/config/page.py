@@ -25,13 +25,13 @@ class PageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     low_rate: bool = False
 
 
-def page_fault(config: PageConfig, listen: str | None) -> str | None:
-    """What is wrong with who may see the page at this address, as a sentence."""
+def page_fault(config: PageConfig, listen: str | None, setting: str = "page.listen") -> str | None:
+    """What is wrong with who may see the page at this address, as a sentence. setting: where the address is given."""
     if config.token_file is not None and config.access == "open":
         return "page.access = 'open' and page.token_file contradict each other: remove one of them"
     if listen is None or is_loopback(listen) or config.token_file is not None or config.access == "open":
         return None
     return (
-        f"page.listen: other machines can connect to {listen}: set page.token_file to a file with a secret text, or "
-        "page.access to 'open' to show the page to everybody, or listen on 127.0.0.1"
+        f"{setting}: other machines can connect to {listen}: in the station file set page.token_file to a file with a "
+        "secret text, or page.access to 'open' to show the page to everybody, or listen on 127.0.0.1"
     )

@@ -19,6 +19,7 @@ class GivenOnsets(Trigger):
     """
 
     kind = "given"
+    unconditional = True
 
     def __init__(self, timeline: Timeline, times_ns: Iterable[int]) -> None:
         super().__init__(timeline, TriggerConfig(), before=RISE_HOPS)

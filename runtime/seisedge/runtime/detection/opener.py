@@ -56,9 +56,14 @@ class OpenerState(msgspec.Struct, frozen=True):
 
 
 class Opener(abc.ABC):
-    """Scans a timeline for onsets. kind: its name in event lines."""
+    """Scans a timeline for onsets.
+
+    kind: its name in event lines. unconditional: every onset is an event that is kept, also one that is noise or an
+    artefact, or that closely follows another.
+    """
 
     kind: Kind
+    unconditional = False
 
     def __init__(self, timeline: Timeline) -> None:
         if timeline.spec.rate_hz != TRIGGER_GRID.rate_hz:

@@ -24,7 +24,7 @@ from seisedge.runtime.detection.opener import HOP_N, TRIGGER_GRID, Float, Kind, 
 from seisedge.runtime.timeline.timeline import Timeline
 
 HALF_TAPS = 20  # reach of the high-pass to either side, 0.5 s
-AT_ONCE_N = 2000 * HOP_N  # samples filtered at once, 200 s: bounds the memory of long steps
+AT_ONCE_N = 1000 * HOP_N  # samples filtered at once, 100 s: bounds the memory of long steps
 MIN_SHARE = 0.5  # smallest share of the samples of an average that must exist
 ONSET_AMPLITUDE_RATIO = (
     2.0  # hops before the trigger belong to the onset while their amplitude is this many times the long average
@@ -213,21 +213,22 @@ class Trigger(Opener):
     def _energies_of(self, x: Float, exists: npt.NDArray[np.bool_]) -> tuple[Float, Float]:
         """As `_energies`, from samples (rows, n) that extend `HALF_TAPS` beyond the hops on either side."""
         rows, n, taps = len(x), x.shape[1] - 2 * HALF_TAPS, len(self._taps)
-        x = np.ascontiguousarray(x)
         high = np.empty((rows, n))
-        for begin in range(0, n, AT_ONCE_N):
-            part = high[:, begin : begin + AT_ONCE_N]
-            under = np.ndarray((taps, *part.shape), np.float64, x, begin * x.itemsize, (x.itemsize, *x.strides))
-            products = np.empty(under.shape)  # by rows in memory, so that numpy adds in the order of the taps for any n
-            np.multiply(under, self._taps[:, None, None], out=products)
-            part[:] = np.add.reduce(products, axis=0)
+        for of_row, samples in zip(high, np.ascontiguousarray(x), strict=True):
+            for begin in range(0, n, AT_ONCE_N):
+                part = of_row[begin : begin + AT_ONCE_N]
+                under = np.ndarray((taps, len(part)), np.float64, samples, begin * x.itemsize, (x.itemsize, x.itemsize))
+                products = np.empty(under.shape)  # by rows in memory, so that numpy adds in the order of the taps
+                np.multiply(under, self._taps[:, None], out=products)
+                np.add.reduce(products, axis=0, out=part)
         whole = np.ones((rows, n), dtype=bool)
         if not exists.all():
             gone = np.cumsum(~exists, axis=1)
             whole = gone[:, taps - 1 :] == np.concatenate([np.zeros((rows, 1), gone.dtype), gone[:, : n - 1]], axis=1)
         squares = np.where(whole, high * high, 0.0).reshape(rows, -1, HOP_N)
         energy = (squares[..., 0] + squares[..., 1]) + (squares[..., 2] + squares[..., 3])
-        count = whole.reshape(rows, -1, HOP_N).sum(axis=2).astype(np.float64)
+        by_hop = whole.view(np.int8).reshape(rows, -1, HOP_N)
+        count = (by_hop[..., 0] + by_hop[..., 1] + by_hop[..., 2] + by_hop[..., 3]).astype(np.float64)
         return energy, count
 
     def _ratios(self, energy: Float, count: Float, hops: int) -> tuple[Float, Float]:

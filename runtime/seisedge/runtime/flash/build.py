@@ -85,10 +85,10 @@ def build(inputs: Inputs, out: Path) -> Manifest:
 
 
 def _stations(folder: Path, sources: dict[str, Path | bytes]) -> dict[str, str]:
-    """Station id → path in the bundle. Every file is loaded as a run loads it, and searched for secrets."""
+    """Station id → path in the bundle. Every file is checked as a whole, and searched for secrets."""
     found: dict[str, str] = {}
     for path in _files(folder, "*.toml", "station files"):
-        config = load_config(path)
+        config = load_config(path, check_page=True)
         station = str(config.station_id)
         if config.source is None:
             raise InputError(

@@ -91,6 +91,7 @@ class Server:
         self._limits = limits or Limits()
         self._address = address
         self._reopen_s = 0.0
+        self.failure: str | None = None  # why the port cannot be opened
         self._listener: socket.socket | None = None
         try:
             self._listener = _listener(address)
@@ -98,6 +99,7 @@ class Server:
             failure = cannot_listen(name, *address, error)
             if required or not isinstance(failure, FailedError):
                 raise failure from error
+            self.failure = str(failure)
             logger.warning("%s; it is tried again every %.0f s", failure, REOPEN_S)
             self._reopen_s = now_s() + REOPEN_S
         self._wake, self._woken = socket.socketpair()
@@ -172,6 +174,7 @@ class Server:
             except OSError as error:
                 logger.debug("%s: the port cannot be opened yet: %s", self.name, error)
             else:
+                self.failure = None
                 logger.info("%s: listens on %s port %d now", self.name, *self._address)
 
     def _listen(self, selector: selectors.BaseSelector) -> None:

@@ -17,6 +17,7 @@ from seisedge.runtime.sources import Source
 from seisedge.runtime.timeline.masks import runs
 
 PIECE_S = 40.0  # length of a packet; shorter than the time for which packets of files are taken at once
+MORE_S = 2.0  # a packet is longer by up to this if a gap would else lie before the next one, which would have to wait
 SAME_GRID_SAMPLES = 1e-3  # a stretch that is off the samples before it by more has a packet of its own
 SORTED_AT_ONCE = 4096  # packets converted to Python integers at a time
 
@@ -70,27 +71,31 @@ class _Places:
 
     def _add(self, number: int, trace: Trace, begin: int, end: int) -> None:
         rate_hz = trace.sampling_rate_hz
-        size = max(round(PIECE_S * rate_hz), 1)
+        size, more = max(round(PIECE_S * rate_hz), 1), round(MORE_S * rate_hz)
         while begin < end:
-            at = self._place_in_newest(number, trace, begin, size)
+            at = self._place_in_newest(number, trace, begin, size, more)
             if at is None:
                 at, self._start_ns = 0, _time_of(trace, begin)
                 self._packets.extend((0, len(self._stretches) // 4))
-            n = min(end - begin, size - at)
+            n = min(end - begin, (size if at < size else size + more) - at)
             self._stretches.extend((number, begin, begin + n, at))
             begin, self._end = begin + n, at + n
             self._packets[-2] = _time_of(trace, begin - 1)
 
-    def _place_in_newest(self, number: int, trace: Trace, begin: int, size: int) -> int | None:
+    def _place_in_newest(self, number: int, trace: Trace, begin: int, size: int, more: int) -> int | None:
         """Where in the newest packet a stretch is put; None if it needs a packet of its own."""
         if not self._stretches:
             return None
         last = self._traces[self._stretches[-4]]
-        if last is not trace and (last.source_id != trace.source_id or last.sampling_rate_hz != trace.sampling_rate_hz):
+        if last.source_id is not trace.source_id and last.source_id != trace.source_id:  # the first is faster
+            return None
+        if last.sampling_rate_hz != trace.sampling_rate_hz:
             return None
         off = (_time_of(trace, begin) - self._start_ns) * trace.sampling_rate_hz / NS_PER_S
         at = round(off)
-        return at if self._end <= at < size and abs(off - at) <= SAME_GRID_SAMPLES else None
+        if self._end >= size or not self._end <= at < size + more:
+            return None
+        return at if abs(off - at) <= SAME_GRID_SAMPLES else None
 
     def order(self) -> npt.NDArray[np.int64]:
         """Numbers of the packets, in order of their last samples; ties in order of the traces."""
@@ -100,7 +105,8 @@ class _Places:
         first = self._packets[2 * number + 1]
         after = 2 * number + 3
         last = self._packets[after] if after < len(self._packets) else len(self._stretches) // 4
-        found = [tuple(self._stretches[4 * k : 4 * k + 4]) for k in range(first, last)]
+        columns = iter(self._stretches[4 * first : 4 * last])
+        found = list(zip(columns, columns, columns, columns, strict=True))
         trace = self._traces[found[0][0]]
         return Packet(
             trace.source_id,
@@ -112,7 +118,7 @@ class _Places:
             "",
         )
 
-    def _samples(self, found: list[tuple[int, ...]]) -> npt.NDArray[Any]:
+    def _samples(self, found: Sequence[tuple[int, ...]]) -> npt.NDArray[Any]:
         """A copy of the samples, (n,); those between two stretches are NaN."""
         parts = [self._traces[number].samples[begin:end] for number, begin, end, _ in found]
         if sum(map(len, parts)) == found[-1][3] + len(parts[-1]):

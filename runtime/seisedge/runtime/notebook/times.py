@@ -16,6 +16,8 @@ FORMS = "an ISO 8601 text, a datetime, a numpy.datetime64 or an obspy UTCDateTim
 def time_of_obspy(time: object) -> int | None:
     """Nanoseconds of an object like obspy's UTCDateTime; None for anything else."""
     ns = getattr(time, "ns", None)
+    if type(ns) is int:  # the usual case
+        return ns
     return int(ns) if isinstance(ns, int | np.integer) and not isinstance(ns, bool) else None
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,7 @@ ARRAY_START_NS = 946_684_800 * NS_PER_S  # 2000-01-01, for a numpy array without
 HEADER = ("network", "station", "location", "channel", "sampling_rate", "starttime")
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """One trace. samples: (n,), int32, float32 or float64; sound: (n,), False where a sample is missing, or None."""
 
     source_id: SourceId
@@ -112,17 +112,22 @@ def traces_of_stream(found: Iterable[Any], bad: dict[str, list[str]]) -> Iterato
 
 
 def _trace(stats: Any, data: Any) -> Trace:
-    station, channel = str(stats.station).strip(), str(stats.channel).strip()
-    if not station or not channel:
-        raise BadTrace("its header has no station or no channel code; set trace.stats.station and trace.stats.channel")
-    network, location = str(stats.network).strip() or NO_NETWORK, location_from_text(str(stats.location).strip())
+    source_id = _source_id(str(stats.network), str(stats.station), str(stats.location), str(stats.channel))
     rate_hz, start_ns = _number(stats.sampling_rate), time_of_obspy(stats.starttime)
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         raise BadTrace(f"its sampling rate is {rate_hz:g} Hz; set trace.stats.sampling_rate")
     if start_ns is None or not MIN_STARTTIME_NS <= start_ns < MAX_STARTTIME_NS:
         raise BadTrace("its start time is not in the years 1970 to 2100; set trace.stats.starttime")
     samples, sound = _samples(data)
-    return Trace(SourceId(network, station, location, channel), start_ns, rate_hz, samples, sound)
+    return Trace(source_id, start_ns, rate_hz, samples, sound)
+
+
+@functools.lru_cache
+def _source_id(network: str, station: str, location: str, channel: str) -> SourceId:
+    station, channel = station.strip(), channel.strip()
+    if not station or not channel:
+        raise BadTrace("its header has no station or no channel code; set trace.stats.station and trace.stats.channel")
+    return SourceId(network.strip() or NO_NETWORK, station, location_from_text(location.strip()), channel)
 
 
 def _number(value: object) -> float:

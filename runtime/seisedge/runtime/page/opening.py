@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from seisedge.runtime.config import PageConfig, StationConfig, header_secret, page_fault
-from seisedge.runtime.errors import InputError
+from seisedge.runtime.errors import InputError, SeisedgeError
 from seisedge.runtime.page.access import Access
 from seisedge.runtime.page.page import Page, PageSettings
 from seisedge.runtime.page.snippets import Snippets
 from seisedge.runtime.service.health import Health
 from seisedge.runtime.service.metrics import address_from_text
+
+logger = logging.getLogger(__name__)
 
 MIN_TOKEN = 16  # characters: not to be found by trying
 
@@ -22,18 +25,20 @@ def open_page(
     configs: Sequence[StationConfig] = (),
     metrics: str | None = None,
     events: Path | None = None,
-) -> Page:
-    """The page at the address `listen`, which takes precedence over that of the station files.
+    setting: str = "page.listen",
+) -> Page | None:
+    """The page at the address `listen`, which `setting` states.
 
     The other settings are those of the first station file with a [page] table; names are those of all of them. Where
     `metrics` is the same address, the page answers `/healthz` and `/metrics` too. Events of earlier runs are read from
-    `events`, a file of JSON lines, and from those of the station files. Raises InputError for an address
-    beyond this machine without a token.
+    `events`, a file of JSON lines, and from those of the station files.
+
+    No page stops a station: where it must not be shown to all who could connect, or has no usable token or host, that
+    is an error in the log and a reason in `/healthz`, and None is returned. Raises InputError for a text that is no
+    address.
     """
-    address = address_from_text(listen, "--page")
+    address = address_from_text(listen, setting)
     config = next((config.page for config in configs if config.page != PageConfig()), PageConfig())
-    if fault := page_fault(config, listen):
-        raise InputError(fault)
     names = [one.page.name for one in configs if one.page.name is not None]
     shared = metrics is not None and address_from_text(metrics) == address
     archive = any(one.archive is not None for one in configs)
@@ -41,8 +46,17 @@ def open_page(
     settings = PageSettings(config.low_rate, snippets, archive, shared)
     files = [Path(one.sinks.jsonl.path) for one in configs if one.sinks.jsonl is not None]
     earlier = list(dict.fromkeys(files + ([events] if events is not None else [])))
-    page = Page(health, configs, Access(names, page_token(config)), settings, _snippets(configs), earlier)
-    page.start(address)
+    try:
+        if fault := page_fault(config, listen, setting):
+            raise InputError(fault)
+        page = Page(health, configs, Access(names, page_token(config)), settings, _snippets(configs), earlier)
+        page.start(address)
+    except SeisedgeError as error:
+        sentence = f"no page: {error}"
+        logger.error("%s", sentence)
+        health.page_faults = lambda: [sentence]
+        return None
+    health.page_faults = page.faults
     return page
 
 

@@ -132,6 +132,10 @@ class Page:
         if self.server is not None and self.server.listening:
             logger.info("%s: http://%s", NAME, self.server.address_text)
 
+    def faults(self) -> list[str]:
+        """Why the page cannot be opened now; empty while it is served."""
+        return [self.server.failure] if self.server is not None and self.server.failure is not None else []
+
     def close(self) -> None:
         if self.server is not None:
             self.server.close()

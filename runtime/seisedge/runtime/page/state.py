@@ -8,7 +8,7 @@ from importlib.metadata import version
 from time import time_ns
 from typing import Any
 
-from seisedge.runtime.clock import NS_PER_S, duration_text
+from seisedge.runtime.clock import NS_PER_S, duration_text, iso_from_ns
 from seisedge.runtime.page.curves import Curves
 from seisedge.runtime.page.events import EventBook
 from seisedge.runtime.page.privacy import Privacy, shown_sinks
@@ -19,6 +19,7 @@ MAX_STATIONS = 200  # in one document
 DAY_NS = 86_400 * NS_PER_S
 GAP_STEP_S = 60.0  # interval at which gaps are counted
 GAP_STEPS = 60  # an hour
+RECORDED_S = 3600.0  # data that are older were recorded before: a replay, a file, or what an outage has left
 
 
 @dataclass(slots=True)
@@ -128,14 +129,18 @@ def _is_of_station(reason: str, stations: dict[str, Any]) -> bool:
 
 
 def _sentence(status: str, reasons: list[str], ages_s: list[float | None]) -> str:
-    """One sentence with the status and its first reason, or the age of the data."""
+    """One sentence with the status and its first reason, or the age of the data, or the time of recorded ones."""
     if reasons:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         return f"{status}: {reasons[0]}{more}"
     known = [age_s for age_s in ages_s if age_s is not None]
     if not known:
         return f"{status}: no data yet"
-    return f"{status}: the newest data are {_age(min(known))} old"
+    age_s = min(known)
+    if age_s > RECORDED_S:
+        newest = iso_from_ns(time_ns() - round(age_s * NS_PER_S))
+        return f"{status}: recorded data arrive, the newest of {newest[:10]} {newest[11:16]} UTC"
+    return f"{status}: the newest data are {_age(age_s)} old"
 
 
 def _age(seconds: float) -> str:

@@ -71,6 +71,7 @@ class Health:
         self.dead_letters: DeadLetters | None = None
         self.recorder: Recorder | None = None
         self.streams: Sequence[OutputStream] = ()
+        self.page_faults: Callable[[], list[str]] = list  # why there is no page that the settings ask for
         self.last_event_ns: dict[str, int] = {}  # onset of the newest event, by station
         self._notifier = notifier
         self._now_s = now_s
@@ -211,6 +212,7 @@ class Health:
             else:
                 degraded.append(f"a transaction of the journal takes longer than {LOCK_WAIT_S:g} s: the disk may hang")
         degraded += _of_workers(monotonic())
+        degraded += self.page_faults()
         for stream in self.streams:
             if (stalled_s := stream.stalled_s) > STALLED_S:
                 degraded.append(f"{stream.name}: not read for {stalled_s:.0f} s, {stream.dropped} lines dropped")

@@ -252,7 +252,7 @@ class TriggeredMode:
     def _status(self, event: TriggeredEvent, *, inferred: bool) -> Status | None:
         """Status of the next revision; None where none is to be emitted. Ends an event that is retracted."""
         noise = event.event_type is not None and is_suppressed(event.event_type, self._config.events)
-        noise = noise and self._opener.kind != "given"
+        noise = noise and not self._opener.unconditional
         event.suppressed = noise
         if noise:
             self._counters.noise_answers += 1
@@ -272,7 +272,7 @@ class TriggeredMode:
 
     def _is_artefact(self, event: TriggeredEvent, answer_s: float) -> bool:
         """True where a spike, a step or a calibration alone caused the trigger; decided at the first answer."""
-        if self._opener.kind == "given":
+        if self._opener.unconditional:
             return False
         later_ns = [other.onset.time_ns - event.onset.time_ns for other in self._events]
         followed = any(0 < later < self._separation_ns for later in later_ns)
@@ -319,6 +319,6 @@ class TriggeredMode:
 
     @property
     def _separation_ns(self) -> int:
-        if self._opener.kind == "given":
+        if self._opener.unconditional:
             return 0
         return ns_from_s(self._config.events.separation_s("onset" if self._opener.kind == "onset" else "sta-lta"))

@@ -1,9 +1,9 @@
 """Joined: packets of one channel that follow each other, handled together.
 
-A run over files reads many packets before it looks for onsets. Where they follow each other without any irregularity,
-the result of adding them one by one is known in advance, and their samples are added at once. Each class that a packet
-passes has a test `joins` that is True only in that case, and changes nothing; otherwise the packets are added one by
-one.
+A run over files reads many packets before it looks for onsets. Where they follow each other, also with short gaps, but
+without any other irregularity, the result of adding them one by one is known in advance, and their samples are added at
+once. Each class that a packet passes has a test `joins` that is True only in that case, and changes nothing; otherwise
+the packets are added one by one.
 """
 
 from __future__ import annotations
@@ -20,16 +20,33 @@ import numpy.typing as npt
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources.batch import Batch, Channel
+from seisedge.runtime.timeline.segment import JITTER_SAMPLES, LARGEST
 
 JOIN_S = 45.0  # length of the packets that are joined; shorter than `max_wait_s`, see `Timeline.joins`
 
 
 @dataclass(slots=True)
+class Stretch:
+    """Packets that follow each other without a gap, by their times. first: number of the first one.
+
+    n: samples of all. end_ns: end of the newest packet. slip: largest difference, in samples, of a start from where the
+    samples before it in the stretch end. samples: (n,), of all packets, if they lie one behind the other.
+    """
+
+    start_ns: int
+    first: int
+    n: int = 0
+    end_ns: int = 0
+    slip: float = 0.0
+    samples: npt.NDArray[Any] | None = None
+
+
+@dataclass(slots=True)
 class Joined:
-    """Packets of one channel in order of arrival: integer samples at one rate, without flags.
+    """Packets of one channel in order of arrival, at one rate and without flags; the first and the last sample of each
+    are sound.
 
     starts_ns, counts: start time and number of samples of each packet. longest: the packet with most samples.
-    exact: each packet is known to begin exactly where the one before it ends.
     """
 
     component: str
@@ -39,40 +56,55 @@ class Joined:
     starts_ns: list[int] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     parts: list[npt.NDArray[Any]] = field(default_factory=list)
-    exact: bool = False
+    stretches: list[Stretch] = field(default_factory=list)
 
-    @property
-    def first_ns(self) -> int:
-        """Earliest start of a packet."""
-        return self.starts_ns[0] if self.exact else min(self.starts_ns)
+    def add(self, start_ns: int, samples: npt.NDArray[Any]) -> None:
+        """Add a packet."""
+        number, n = len(self.counts), len(samples)
+        one = self.stretches[-1] if self.stretches else None
+        if one is None or abs(start_ns - one.end_ns) * self.rate_hz / NS_PER_S > JITTER_SAMPLES:
+            one = Stretch(start_ns, number)
+            self.stretches.append(one)
+        else:
+            one.slip = max(one.slip, abs((start_ns - one.start_ns) * self.rate_hz / NS_PER_S - one.n))
+        one.n += n
+        one.end_ns = _end_ns(start_ns, n, self.rate_hz)
+        self.starts_ns.append(start_ns)
+        self.counts.append(n)
+        self.parts.append(samples)
 
-    @property
-    def newest_ns(self) -> int:
-        """Newest start of a packet."""
-        return self.starts_ns[-1] if self.exact else max(self.starts_ns)
+    def add_exact(self, starts_ns: Sequence[int], counts: Sequence[int], samples: npt.NDArray[Any]) -> None:
+        """Add the first packets: each begins where the one before ends, and so do its samples in `samples` (n,)."""
+        end_ns = _end_ns(starts_ns[-1], counts[-1], self.rate_hz)
+        slip = len(counts) * self.rate_hz / NS_PER_S  # the times are rounded to 1 ns
+        self.stretches.append(Stretch(starts_ns[0], 0, len(samples), end_ns, slip, samples))
+        self.starts_ns.extend(starts_ns)
+        self.counts.extend(counts)
+        self.parts.extend(_parts(samples, counts))
 
     @property
     def end_ns(self) -> int:
         """Newest end of a packet."""
-        if self.exact:
-            return _end_ns(self.starts_ns[-1], self.counts[-1], self.rate_hz)
-        ends_ns = map(_end_ns, self.starts_ns, self.counts, itertools.repeat(self.rate_hz))
-        return max(ends_ns)
+        return max(stretch.end_ns for stretch in self.stretches)
 
     @property
     def longest_ns(self) -> int:
         """Length of the longest packet."""
-        return _length_ns(len(self.longest.samples), self.rate_hz)
+        return _length_ns(max(self.counts), self.rate_hz)
 
-    def samples(self) -> npt.NDArray[Any]:
-        """(n,), the samples of all packets."""
-        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+    def samples(self, number: int) -> npt.NDArray[Any]:
+        """(n,), the samples of a stretch."""
+        whole, first = self.stretches[number].samples, self.stretches[number].first
+        if whole is not None:
+            return whole
+        after = self.stretches[number + 1].first if number + 1 < len(self.stretches) else len(self.parts)
+        return self.parts[first] if after == first + 1 else np.concatenate(self.parts[first:after])
 
 
 def joined(packets: Sequence[Packet]) -> list[Joined] | None:
     """The packets of each channel.
 
-    None where one has flags, no samples, samples that are not integers, or another rate than those before it.
+    None where one has flags, another rate than those before it, or samples that cannot be joined, see `can_join`.
     """
     found: dict[SourceId, Joined] = {}
     for packet in packets:
@@ -80,13 +112,11 @@ def joined(packets: Sequence[Packet]) -> list[Joined] | None:
         one = found.get(packet.source_id)
         if one is None:
             one = found[packet.source_id] = Joined("", packet.source_id, packet.sampling_rate_hz, packet)
-        if packet.flags or not len(samples) or samples.dtype.kind != "i" or packet.sampling_rate_hz != one.rate_hz:
+        if packet.flags or packet.sampling_rate_hz != one.rate_hz or not can_join(samples):
             return None
         if len(samples) > len(one.longest.samples):
             one.longest = packet
-        one.starts_ns.append(packet.starttime_ns)
-        one.counts.append(len(samples))
-        one.parts.append(samples)
+        one.add(packet.starttime_ns, samples)
     return list(found.values())
 
 
@@ -102,10 +132,29 @@ def _of_channel(batch: Batch, channel: Channel, first: int, last: int) -> Joined
     rows = channel.rows[here]
     first, last = rows[0], rows[-1]
     starts_ns, counts = channel.starts_ns[here], channel.counts[here]
-    longest = batch.packet(rows[counts.index(max(counts))])
+    found = Joined("", channel.source_id, channel.rate_hz, batch.packet(rows[counts.index(max(counts))]))
     samples = channel.samples[batch.begins[first] : batch.begins[last] + batch.counts[last]]
-    exact = batch.breaks[first] == batch.breaks[last]
-    return Joined("", channel.source_id, channel.rate_hz, longest, starts_ns, counts, [samples], exact)
+    if batch.breaks[first] == batch.breaks[last]:
+        found.add_exact(starts_ns, counts, samples)
+    else:
+        for start_ns, part in zip(starts_ns, _parts(samples, counts), strict=True):
+            found.add(start_ns, part)
+    return found
+
+
+def _parts(samples: npt.NDArray[Any], counts: Sequence[int]) -> list[npt.NDArray[Any]]:
+    """The samples (n,) of each packet, from those of all."""
+    ends = itertools.accumulate(counts)
+    return [samples[end - n : end] for end, n in zip(ends, counts, strict=True)]
+
+
+def can_join(samples: npt.NDArray[Any]) -> bool:
+    """True if there are samples, integers or floats, and the first and the last are sound: no gap in them goes on."""
+    if not len(samples):
+        return False
+    if samples.dtype.kind == "f":
+        return abs(float(samples[0])) < LARGEST and abs(float(samples[-1])) < LARGEST
+    return samples.dtype.kind == "i"
 
 
 def _end_ns(start_ns: int, n: int, rate_hz: float) -> int:
@@ -118,9 +167,9 @@ def _length_ns(n: int, rate_hz: float) -> int:
 
 def first_start_ns(runs: Iterable[Joined]) -> int:
     """Earliest start of a packet."""
-    return min(run.first_ns for run in runs)
+    return min(min(run.starts_ns) for run in runs)
 
 
 def newest_start_ns(runs: Iterable[Joined]) -> int:
     """Newest start of a packet."""
-    return max(run.newest_ns for run in runs)
+    return max(max(run.starts_ns) for run in runs)

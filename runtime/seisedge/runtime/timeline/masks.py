@@ -10,14 +10,14 @@ MIN_ISLAND_S = 0.2  # a shorter run of valid samples between gaps carries no sig
 
 def runs(mask: npt.NDArray[np.bool_], shortest: int = 1) -> list[tuple[int, int]]:
     """Runs [n0, n1) of at least `shortest` consecutive True values, in order; mask: (n,)."""
-    if not mask.any():
+    if not len(mask):
         return []
-    if mask.all():
-        return [(0, len(mask))] if len(mask) >= shortest else []
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]])))
-    begins, ends = edges[::2], edges[1::2]
-    long = ends - begins >= shortest
-    return list(zip(begins[long].tolist(), ends[long].tolist(), strict=True))
+    edges = (np.flatnonzero(mask[1:] != mask[:-1]) + 1).tolist()
+    if mask[0]:
+        edges.insert(0, 0)
+    if mask[-1]:
+        edges.append(len(mask))
+    return [(n0, n1) for n0, n1 in zip(edges[::2], edges[1::2], strict=True) if n1 - n0 >= shortest]
 
 
 def min_island_n(rate_hz: float) -> int:

@@ -33,6 +33,7 @@ import numpy.typing as npt
 
 from seisedge.runtime.card import MIN_TRANSITION_HZ, TRANSITION_SHARE, highest_pass_hz
 from seisedge.runtime.clock import NS_PER_S
+from seisedge.runtime.timeline.masks import runs
 
 ATTENUATION_DB = 60.0
 ROWS_AT_ONCE = 4096  # outputs per phase that are computed at once; limits the memory for a long record
@@ -266,16 +267,15 @@ class Resampler:
         if n0 < n_first or n1 > n_first + len(x):
             raise ValueError(f"outputs [{k0}, {k1}) need inputs {(n0, n1)}; got [{n_first}, {n_first + len(x)})")
         x, valid = x[n0 - n_first : n1 - n_first], valid[n0 - n_first : n1 - n_first]
-        whole_input = bool(valid.all())
-        known = x if whole_input else np.where(valid, x, 0.0)
+        missing = [] if valid.all() else runs(~valid)
+        known = np.where(valid, x, 0.0) if missing else x
         outputs = self._by_phase if self._phases <= FEW_PHASES else self._one_by_one
-        out = outputs(known, n0, k0, k1)
-        if whole_input:
-            return out, np.ones(k1 - k0, dtype=bool)
-        base = self._floors(k0, k1)[0] + (1 - self._before - n0)
-        missing = np.concatenate([[0], np.cumsum(~valid)])
-        whole = missing[base + self._kernel.shape[1]] == missing[base]
-        return np.where(whole, out, 0.0), whole
+        out, whole = outputs(known, n0, k0, k1), np.ones(k1 - k0, dtype=bool)
+        for begin, end in missing:
+            low, high = self.outputs_under(n0 + begin, n0 + end)
+            under = slice(max(low - k0, 0), max(high - k0, 0))
+            out[under], whole[under] = 0.0, False
+        return out, whole
 
     def _by_phase(self, x: Float, n0: int, k0: int, k1: int) -> Float:
         """Outputs [k0, k1) from the samples `x`, which begin at index `n0`: those of one phase together."""

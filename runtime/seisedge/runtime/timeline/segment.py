@@ -19,6 +19,7 @@ SPARE_PART = 4  # the spare length is at least the kept length divided by this
 MIN_SIZE = 1024
 FOLLOWS_SAMPLES = 0.75  # a packet that starts closer than this to the end of the previous one follows it without a gap
 FOLLOWS_JITTER_S = 0.025  # the same for a channel whose times jitter: a small computer's clock is off by this much
+JITTER_SAMPLES = 0.1  # start times that are off by more, and not by whole samples, jitter
 LARGEST = 1e12  # of float samples; 32-bit counts reach 2e9, larger values are fill values (1e20) or damaged
 
 
@@ -120,14 +121,8 @@ class Segment:
 
     def put(self, index: int, samples: npt.NDArray[Any], counters: TrackCounters) -> None:
         """Store `samples` from `index` on; existing samples are kept, and samples below `settled` are too late."""
-        if index == self.end == self.settled and samples.dtype.kind == "i":  # the usual case: they follow without a gap
-            end = index + len(samples)
-            self._reserve(end)
-            self._hold(samples.dtype)
-            here = slice(index - self._first, end - self._first)
-            self._x[here], self._ok[here] = samples, True
-            self.end = self.settled = end
-            counters.samples += len(samples)
+        if index >= self.end:  # the usual case: nothing is known of their times
+            self._append(index, samples, counters)
             return
         late = min(max(self.settled - index, 0), len(samples))
         if late:
@@ -153,6 +148,25 @@ class Segment:
         counters.unsound_samples += int((~known & ~sound).sum())
         self.end = max(self.end, index + len(samples))
 
+    def _append(self, index: int, samples: npt.NDArray[Any], counters: TrackCounters) -> None:
+        end = index + len(samples)
+        self._reserve(end)
+        self._hold(samples.dtype)
+        here = slice(index - self._first, end - self._first)
+        count = len(samples)
+        if samples.dtype.kind == "f":
+            sound = is_sound(samples)
+            count = int(np.count_nonzero(sound))
+            np.copyto(self._x[here], samples, where=sound)
+            self._ok[here] = sound
+        else:
+            self._x[here], self._ok[here] = samples, True
+        if index == self.settled and count == len(samples):
+            self.settled = end
+        self.end = end
+        counters.samples += count
+        counters.unsound_samples += len(samples) - count
+
     def _compare(self, index: int, samples: npt.NDArray[Any], counters: TrackCounters) -> None:
         here = slice(index - self._first, index - self._first + len(samples))
         known = self._ok[here]
@@ -164,21 +178,14 @@ class Segment:
 
     def settle(self, reorder_n: int, counters: TrackCounters) -> None:
         """Move `settled` past existing samples, and past gaps that began at least `reorder_n` samples before `end`."""
-        while self.settled < self.end:
-            ahead = self._ok[self.settled - self._first : self.end - self._first]
-            missing = np.flatnonzero(~ahead)
-            if not len(missing):
-                self.settled = self.end
+        ahead = self._ok[self.settled - self._first : self.end - self._first]
+        for n0, n1 in runs(~ahead):
+            if len(ahead) - n0 < reorder_n:
+                self.settled += n0
                 return
-            gap_at = self.settled + int(missing[0])
-            if self.end - gap_at < reorder_n:
-                self.settled = gap_at
-                return
-            after = np.flatnonzero(ahead[missing[0] :])
-            length = int(after[0]) if len(after) else len(ahead) - int(missing[0])
             counters.gaps += 1
-            counters.gap_samples += length
-            self.settled = gap_at + length
+            counters.gap_samples += n1 - n0
+        self.settled = self.end
 
     def view(self, n0: int, n1: int) -> tuple[Float, Mask]:
         """Samples and mask of the indices [n0, n1), valid until the next `put`; there is none before `first`."""

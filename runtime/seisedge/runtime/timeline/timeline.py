@@ -215,7 +215,7 @@ class Timeline:
 
         That holds while each component that is awaited is in time for the newest of them, and no other one appears.
         """
-        if self._first_k is None or self.has_second or any(track.waits for track in self.tracks.values()):
+        if self._first_k is None or self.has_second:
             return False
         newest_ns = max(newest_start_ns(runs), self._newest_start_ns)
         given_up_k = self.k_at(newest_ns) - self._max_wait_k

@@ -26,11 +26,12 @@ import numpy.typing as npt
 
 from seisedge.runtime.clock import NS_PER_S, iso_from_ns
 from seisedge.runtime.records.packet import Packet
-from seisedge.runtime.timeline.joined import Joined
+from seisedge.runtime.timeline.joined import Joined, Stretch, can_join
 from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import Float, Mask, Resampler
 from seisedge.runtime.timeline.segment import (
     FOLLOWS_JITTER_S,
+    JITTER_SAMPLES,
     SEGMENT_GAP_S,
     Segment,
     SegmentState,
@@ -42,8 +43,7 @@ logger = logging.getLogger(__name__)
 
 RATE_TOLERANCE = 1e-4  # oscillators of digitizers are this exact: a smaller difference is no other nominal rate
 MAX_RATE_SLIP_SAMPLES = 0.25  # a packet with another rate than its segment is placed in pieces that slip by less
-SURE_SAMPLES = 0.4  # off by less than this, a start time is not rounded to another sample
-JITTER_SAMPLES = 0.1  # start times that are off by more, and not by whole samples, jitter
+MAX_SLIP_SAMPLES = 0.49  # from the samples of a clock: packets that are joined have the nearest one for sure
 JITTER_PACKETS = 100  # number of packets after which a jitter is forgotten
 MAX_WAITING_PACKETS = 2000
 MAX_WAITING = 8  # times the wait and the longest packet: length of the data that wait to be placed
@@ -246,32 +246,67 @@ class Track:
         self._settle(wanted_k)
 
     def joins(self, run: Joined) -> bool:
-        """True if `add` would put each of these packets behind the samples so far, without any other effect."""
-        segment = self._segment
-        if segment is None or self._waiting or segment.rate_hz != run.rate_hz or segment.settled != segment.end:
+        """True if `add` would put these packets in their order behind the samples so far, without any other effect.
+
+        There may be gaps between them; packets behind the newest gap may wait to be placed, before and after.
+        """
+        segment, waiting = self._segment, self._waiting
+        if segment is None or segment.rate_hz != run.rate_hz or self.done_k != self._next_k:
             return False
-        if self.done_k != self._next_k:
+        if len(waiting) + len(run.counts) > MAX_WAITING_PACKETS:
             return False
-        end, end_ns, rate_hz = segment.end, segment.end_ns, segment.rate_hz
-        # where each follows exactly, the later ones are as far off as the first, apart from rounding
-        near = abs((run.starts_ns[0] - segment.anchor_ns) * rate_hz / NS_PER_S - end) < SURE_SAMPLES
-        checked = 1 if run.exact and near else len(run.counts)
-        for start_ns, n in zip(run.starts_ns[:checked], run.counts[:checked], strict=True):
-            off = abs(start_ns - end_ns) * rate_hz / NS_PER_S
-            if segment.index_of(start_ns) != end or off > JITTER_SAMPLES:
+        if not all(one.rate_hz == run.rate_hz and can_join(one.samples) for one in waiting):
+            return False
+        end, end_ns = segment.end, segment.end_ns
+        for stretch in self._queued(run).stretches:
+            if not self._lies_behind(segment, stretch, end, end_ns):
                 return False
-            end += n
-            end_ns = start_ns + round(n * NS_PER_S / rate_hz)
+            end, end_ns = segment.index_of(stretch.start_ns) + stretch.n, stretch.end_ns
         return True
+
+    def _lies_behind(self, segment: Segment, stretch: Stretch, end: int, end_ns: int) -> bool:
+        """True if the packets of a stretch are placed behind `end`, with no or a short gap, and without a new clock."""
+        exact = (stretch.start_ns - segment.anchor_ns) * segment.rate_hz / NS_PER_S
+        index = segment.index_of(stretch.start_ns)
+        if abs(exact - index) + stretch.slip > MAX_SLIP_SAMPLES:
+            return False
+        off = abs(stretch.start_ns - end_ns) * segment.rate_hz / NS_PER_S
+        if index == end:
+            return off <= JITTER_SAMPLES
+        if index < end or self._jitter or off < 1 - JITTER_SAMPLES or index - end > SEGMENT_GAP_S * segment.rate_hz:
+            return False
+        return off > FOLLOWS_JITTER_S * segment.rate_hz or abs(off - round(off)) <= JITTER_SAMPLES
+
+    def _queued(self, run: Joined) -> Joined:
+        """The packets of a run behind those that wait."""
+        if not self._waiting:
+            return run
+        queued = Joined(run.component, run.source_id, run.rate_hz, run.longest)
+        for arrived in self._waiting:
+            queued.add(arrived.start_ns, arrived.samples)
+        for start_ns, samples in zip(run.starts_ns, run.parts, strict=True):
+            queued.add(start_ns, samples)
+        return queued
 
     def join(self, run: Joined, wanted_k: int) -> None:
         """As `add` of each packet; `joins` must be True. wanted_k: see `add`."""
-        segment = self._segment
+        segment, rate_hz = self._segment, run.rate_hz
         assert segment is not None
         self.newest_start_ns = max(self.newest_start_ns or run.starts_ns[0], run.starts_ns[-1])
         self._jitter = max(self._jitter - len(run.counts), 0)
-        segment.put(segment.end, run.samples(), self.counters)
-        segment.end_ns = run.starts_ns[-1] + round(run.counts[-1] * NS_PER_S / run.rate_hz)
+        until_ns = self.newest_start_ns - round(self.reorder_wait_s * NS_PER_S)
+        run = self._queued(run)
+        placed = len(run.counts)
+        for number, stretch in enumerate(run.stretches):
+            index = segment.index_of(stretch.start_ns)
+            if index != segment.end and stretch.start_ns > until_ns:
+                placed = stretch.first
+                break
+            segment.put(index, run.samples(number), self.counters)
+            segment.end_ns = stretch.end_ns
+        rest = slice(placed, None)
+        waiting = zip(run.starts_ns[rest], run.parts[rest], run.counts[rest], strict=True)
+        self._waiting = [_Arrived(start_ns, rate_hz, samples, n) for start_ns, samples, n in waiting]
         self._settle(wanted_k)
 
     def release(self, until_ns: int, wanted_k: int) -> bool:

@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import json
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from seisedge.runtime.demo.made_day import write_day
 NAME = "PB.B921"
 FAULTS = ("gap:at=900,length=40", "gap:at=30000,length=1500", "cut:every=2000", "duplicate:every=200")
 EVENTS_PER_HOUR = 6.0
+IDLE_LOOKS = 3  # without new data: they have ended
 LISTED = 500  # most events in the list
 ROWS = """[...document.querySelectorAll('#event-list a.row')].map(row => [
   row.dataset.event, row.classList.contains('final'), row.querySelector('.type').textContent])"""
@@ -115,11 +115,13 @@ def main() -> None:
         stack.callback(station.close)
         tab = Tab(browser, station.open())
         tab.open().wait_for_selector("#facts dd", timeout=60_000)
-        watch, began_s = Watch(tab), time.monotonic()
+        watch, stream_h, idle_looks = Watch(tab), 0.0, 0
         print("stream h  heap MB  nodes  listeners  events listed  untrue", flush=True)
-        while time.monotonic() - began_s < 3600 * options.hours / options.speed:
+        while idle_looks < IDLE_LOOKS:  # to the end of the data, however busy the machine is
             tab.page.wait_for_timeout(30_000)
             one = watch.look()
+            idle_looks = 0 if one.stream_h > stream_h else idle_looks + 1
+            stream_h = one.stream_h
             print(
                 f"{one.stream_h:8.2f} {one.heap_mb:8.2f} {one.nodes:6d} {one.listeners:10d} {one.listed:14d}  "
                 f"{'; '.join(one.untrue) or 'nothing'}",

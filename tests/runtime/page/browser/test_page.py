@@ -58,7 +58,8 @@ def test_the_health_is_that_of_the_station(tab: Tab, station: Station) -> None:
     page.wait_for_selector("#facts dd")
     state = station.get("/api/state")
     sentence = page.inner_text("#sentence")
-    assert sentence.startswith("● OK: the newest data are") and state["sentence"].startswith("ok: the newest data are")
+    recorded = "recorded data arrive, the newest of 2019-07-07 08:"
+    assert sentence.startswith(f"● OK: {recorded}") and state["sentence"].startswith(f"ok: {recorded}")
     facts = dict(
         page.locator("#facts div").evaluate_all("all => all.map(one => [...one.children].map(n => n.textContent))")
     )

@@ -218,7 +218,7 @@ def test_the_option_takes_precedence_and_the_port_of_the_metrics_can_be_shared(t
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
         try:
             wait_until(lambda: run.poll() is not None or _answers(port))
-            wait_until(lambda: json.loads(_request(port, "/api/state"))["stations"] != [])  # the loop exists
+            wait_until(lambda: bool(json.loads(_request(port, "/api/state")).get("stations")))  # the loop exists
             state = json.loads(_request(port, "/api/state"))
             assert (
                 state["sentence"].startswith("outage: the source is ") and state["stations"][0]["station"] == "PB.B918"

@@ -172,6 +172,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
         pages = [("--page", page), *(("page.listen", config.page.listen) for config in configs)]
         shown_at = next(((setting, listen) for setting, listen in pages if listen), None)
+        long_lived = LongLived() if source.live else None
         kept = events if journal.folder is not None else None  # without a journal the file is overwritten
         with Operation(journal, source, metrics, console, configs, shown_at, kept) as operation:
             shown = console.sink(journal, source, alone=events is None and not has_sinks(configs))
@@ -180,7 +181,6 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 documents=documents_of(configs, loaded, source, operation.health, inputs.metadata),
                 recorder=recorder,
             )  # fmt: skip
-            long_lived = LongLived() if source.live else None
             loop = Loop(
                 loaded,
                 outputs.direct,

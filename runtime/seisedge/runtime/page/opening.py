@@ -16,6 +16,7 @@ from seisedge.runtime.service.metrics import address_from_text
 
 logger = logging.getLogger(__name__)
 
+NO_PAGE = "no page"
 MIN_TOKEN = 16  # characters: not to be found by trying
 
 
@@ -52,9 +53,9 @@ def open_page(
         page = Page(health, configs, Access(names, page_token(config)), settings, _snippets(configs), earlier)
         page.start(address)
     except SeisedgeError as error:
-        sentence = f"no page: {error}"
-        logger.error("%s", sentence)
-        health.page_faults = lambda: [sentence]
+        reason = str(error)
+        logger.error("%s: %s", NO_PAGE, reason)
+        health.page_faults = lambda: [f"{NO_PAGE}: {reason}"]
         return None
     health.page_faults = page.faults
     return page

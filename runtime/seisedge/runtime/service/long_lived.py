@@ -1,6 +1,6 @@
 """What lasts as long as a live run is left out of the searches of Python's garbage collector.
 
-A full search looks at every object. With 2,000 stations it takes 0.1 to 0.3 s, in which no line is emitted, and there
+A full search looks at every object. With 2,000 stations it takes up to 0.2 s, in which no line is emitted, and there
 is one about every minute. Nearly all of these objects belong to the models, the modules and the stations, which last as
 long as the run. They are still freed by their reference counts; only a cycle among them would stay.
 """

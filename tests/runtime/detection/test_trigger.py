@@ -120,7 +120,8 @@ def _onsets_by_definition(timeline: Timeline, config: TriggerConfig) -> list[tup
     exists = np.convolve(~valid[0], np.ones(41), "same") < 0.5
     armed, found = True, []
     for hop in range((wave.shape[1] - 20) // 4):
-        row = rows[0] if exists[4 * hop : 4 * hop + 4].any() else max(rows[1:], key=lambda r: r[0][hop])
+        vertical = exists[max(4 * hop - 116, 0) : 4 * hop + 4].any()  # in one of the last 30 hops
+        row = rows[0] if vertical else max(rows[1:], key=lambda r: r[0][hop])
         ratio, average, square = row
         if armed and ratio[hop] >= config.on_ratio:
             back = 0

@@ -6,8 +6,8 @@ earlier event raises a mean amplitude less than a mean energy, so that in a swar
 The trigger works on hops of 0.1 s of the sample clock. The energy of a hop, the averages over hops, and so each onset
 depend only on a fixed number of samples before it (apart from the re-arming), not on how the packets were cut.
 The filter has zero phase: its ringing may put a very strong onset up to 0.3 s early.
-The vertical component is used; where it is missing, the horizontal with the larger ratio. The energies of a second
-sensor, filtered by itself, are used for the hops that the first one has not, or in which it is dead.
+The vertical component is used; where it has been missing for 3 s, the horizontal with the larger ratio. The energies of
+a second sensor, filtered by itself, are used for the hops that the first one has not, or in which it is dead.
 
 The defaults were chosen on the Ridgecrest recording before 08:16 UTC on 2019-07-07; see docs/detection.md.
 """
@@ -30,6 +30,7 @@ ONSET_AMPLITUDE_RATIO = (
     2.0  # hops before the trigger belong to the onset while their amplitude is this many times the long average
 )
 ONSET_SEARCH_HOPS = 8
+LOST_HOPS = 30  # after so long without a usable vertical the horizontals are used; the filters add 1.5 s to a gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Ratios:
     """The hops of one scan, from `first` on; (rows, hops) arrays that end with the newest hop.
 
     ratio, average: as `Trigger._ratios`, of the new hops and of those before them that were requested.
-    best, row: (hops,), ratio of the row that counts, and its index: the vertical, else the larger horizontal.
+    best, row: (hops,), ratio of the row that counts, and its index: the vertical, or, after `LOST_HOPS` without it, the
+    larger horizontal.
     restarted: the hops before `first` were skipped, because the timeline begins there.
     """
 
@@ -185,15 +187,15 @@ class Trigger(Opener):
             energy, count = (np.pad(x, ((0, 0), (missing, 0))) for x in (energy, count))
         self._energy, self._count = energy[:, -self._history_hops :], count[:, -self._history_hops :]
         wanted = new + self._before
-        if not count[0, -wanted:].all():
+        lost = _moving_sum(count[0, count.shape[1] - wanted - LOST_HOPS + 1 :], LOST_HOPS) == 0
+        if lost.any():
             across = self._energies([1, 2], ready_hop - energy.shape[1], ready_hop)
             energy, count = np.concatenate([energy, across[0]]), np.concatenate([count, across[1]])
         ratio, average = self._ratios(energy, count, wanted)
         columns = np.arange(wanted)
-        row = np.zeros(wanted, dtype=np.int64)
-        if len(ratio) > 1:
-            has_vertical = count[0, -wanted:] > 0
-            row = np.where(has_vertical, 0, 1 + np.argmax(ratio[1:], axis=0))
+        row = (
+            np.where(lost, 1 + np.argmax(ratio[1:], axis=0), 0) if len(ratio) > 1 else np.zeros(wanted, dtype=np.int64)
+        )
         self._scanned_hop = ready_hop
         return Ratios(first, restarted, ratio, average, energy, count, ratio[row, columns], row)
 

@@ -419,3 +419,14 @@ def test_a_refused_record_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(decoder.packet(RECORDS[1], 0), Packet) and decoder.record == RECORDS[1]
     monkeypatch.setattr(decoder._parser, "parse", None)  # calling it would raise TypeError
     assert decoder.packet(FIRST, 0) == BadRecord(FIRST, "it is refused")
+
+
+@pytest.mark.parametrize("piece", [100, 512, 515, 700])
+@pytest.mark.parametrize("samples", [b"\x00\x005\x00\x00\x00D\x00", b"MS\x03\x00\xff\xff\xff\xff"])
+def test_samples_that_look_like_a_header_do_not_cut_a_record(samples: bytes, piece: int) -> None:
+    record = bytearray(RECORDS[0])
+    record[200:240] = samples + bytes(32)
+    stream, scanner, found = bytes(record) * 3, Scanner(), []
+    for k in range(0, len(stream), piece):
+        found += [offset for offset, _ in scanner.feed(stream[k : k + piece])]
+    assert [*found, *(offset for offset, _ in scanner.finish())] == [0, 512, 1024]

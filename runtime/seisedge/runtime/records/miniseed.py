@@ -99,15 +99,24 @@ def is_header(data: bytes | bytearray | memoryview, at: int) -> bool:
     if len(data) - at < 40:
         return False
     if _is_version_3(data, at):
-        return data[at + 12] < 24 and data[at + 13] < 60 and data[at + 14] <= 60
+        nanosecond, year, day = struct.unpack_from("<IHH", data, at + 4)
+        dated = nanosecond < NS_PER_S and _is_date(year, day)
+        return dated and data[at + 12] < 24 and data[at + 13] < 60 and data[at + 14] <= 60
+    big, little = struct.unpack_from(">HH", data, at + 20), struct.unpack_from("<HH", data, at + 20)
     return (
         data[at + 6] in _DATA_QUALITIES
+        and (_is_date(*big) or _is_date(*little))
         and data[at + 7] in _SPACE
         and data[at + 24] < 24
         and data[at + 25] < 60
         and data[at + 26] <= 60
         and all(byte in _SEQUENCE for byte in data[at : at + 6])
     )
+
+
+def _is_date(year: int, day: int) -> bool:
+    """True for a year and a day of the year of a record; samples that look like a header otherwise have none."""
+    return 1900 <= year <= 2100 and 1 <= day <= 366
 
 
 def _is_version_3(data: bytes | bytearray | memoryview, at: int) -> bool:

@@ -22,16 +22,17 @@ import random
 import resource
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import obspy
 import pyarrow.parquet as pq
 
@@ -48,13 +49,21 @@ CHANNELS = ("EHZ", "EH1", "EH2")
 PIECE_S = 1500
 QUIET_COUNTS = 20.0  # standard deviation of the noise
 WORKERS = 2  # of the cluster
+BTIME = np.dtype("u2, u2, u1, u1, u1, u1, u2").newbyteorder(">")
+BTIME.names = ("year", "day", "hour", "minute", "second", "unused", "fraction")
 
 
-Records = list[tuple[int, int, bytes]]  # offset from the begin of a piece, length in ns, bytes
+@dataclass(frozen=True)
+class Records:
+    """Records of one channel and piece. begin_ns: from the begin of the piece. data: (records, bytes of one)."""
+
+    begin_ns: npt.NDArray[np.int64]
+    length_ns: npt.NDArray[np.int64]
+    data: npt.NDArray[np.uint8]
 
 
 def _by_channel(path: Path, station: str) -> dict[str, Records]:
-    found: dict[str, Records] = {channel: [] for channel in CHANNELS}
+    found: dict[str, list[tuple[int, int, bytes]]] = {channel: [] for channel in CHANNELS}
     first_ns = None
     for record, packet in MiniSeedSource([path]).records():
         if packet.source_id.station_id == station:
@@ -62,7 +71,12 @@ def _by_channel(path: Path, station: str) -> dict[str, Records]:
             begin_ns, length_ns = packet.starttime_ns - first_ns, packet.endtime_ns - packet.starttime_ns
             if begin_ns >= 0 and begin_ns + length_ns <= PIECE_S * NS_PER_S:
                 found[packet.source_id.channel].append((begin_ns, length_ns, record))
-    return found
+    return {channel: _records(*zip(*records, strict=True)) for channel, records in found.items()}
+
+
+def _records(begin_ns: Sequence[int], length_ns: Sequence[int], records: Sequence[bytes]) -> Records:
+    data = np.frombuffer(b"".join(records), np.uint8).reshape(len(records), -1)
+    return Records(np.array(begin_ns, np.int64), np.array(length_ns, np.int64), data)
 
 
 def swarm() -> dict[str, Records]:
@@ -85,14 +99,20 @@ def quiet() -> dict[str, Records]:
         return _by_channel(Path(file.name), STATION)
 
 
-def placed(record: bytes, station: str, start_ns: int) -> bytes:
-    """The record of another station at another time; its microseconds stay in the fraction."""
-    seconds, rest_ns = divmod(start_ns, NS_PER_S)
-    moment = time.gmtime(seconds)
-    stamp = struct.pack(
-        ">HHBBBxH", moment.tm_year, moment.tm_yday, moment.tm_hour, moment.tm_min, moment.tm_sec, rest_ns // 100_000
-    )
-    return record[:8] + station.encode().ljust(5) + record[13:18] + b"XX" + stamp + record[30:]
+def placed(records: Records, station: str, start_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """The records of another station at other times; their microseconds stay in the fraction."""
+    data = records.data.copy()
+    data[:, 8:13] = np.frombuffer(station.encode().ljust(5), np.uint8)
+    data[:, 18:20] = np.frombuffer(b"XX", np.uint8)
+    seconds, rest_ns = np.divmod(start_ns, NS_PER_S)
+    moments = seconds.view("datetime64[s]")
+    stamps = np.zeros(len(data), BTIME)
+    stamps["year"] = moments.astype("datetime64[Y]").astype(np.int64) + 1970
+    stamps["day"] = (moments.astype("datetime64[D]") - moments.astype("datetime64[Y]")).astype(np.int64) + 1
+    stamps["hour"], stamps["minute"], stamps["second"] = seconds // 3600 % 24, seconds // 60 % 60, seconds % 60
+    stamps["fraction"] = rest_ns // 100_000
+    data[:, 20:30] = stamps.view(np.uint8).reshape(len(data), -1)
+    return data
 
 
 def make(folder: Path, stations: int, days: int, hours: float, quiet_pieces: int) -> None:
@@ -109,23 +129,25 @@ def make(folder: Path, stations: int, days: int, hours: float, quiet_pieces: int
                 path = folder / str(moment.tm_year) / "XX" / station / f"{channel}.D" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 records = [kind[channel] for kind in kinds]
-                data = b"".join(_day(records, number + day, station, begin_ns, hours))
-                path.write_bytes(data)
-                written += len(data)
+                with path.open("wb") as file:
+                    for piece in _day(records, number + day, station, begin_ns, hours):
+                        written += file.write(piece)
     print(f"{folder}: {stations} stations x {days} days x {hours:g} h, {written / 2**20:.1f} MiB")
 
 
-def _day(records: list[Records], turn: int, station: str, begin_ns: int, hours: float) -> Iterator[bytes]:
+def _day(
+    records: list[Records], turn: int, station: str, begin_ns: int, hours: float
+) -> Iterator[npt.NDArray[np.uint8]]:
     """Records of one channel, piece by piece."""
     end_ns, half_ns = begin_ns + DAY_NS, round(hours * 1800) * NS_PER_S
     for number, piece_ns in enumerate(range(begin_ns, end_ns, PIECE_S * NS_PER_S)):
         if begin_ns + half_ns <= piece_ns and piece_ns + PIECE_S * NS_PER_S <= end_ns - half_ns:
             continue
-        for offset_ns, length_ns, record in records[(number + turn) % len(records)]:
-            start_ns = piece_ns + offset_ns
-            stop_ns = start_ns + length_ns
-            if stop_ns <= begin_ns + half_ns or (end_ns - half_ns <= start_ns and stop_ns <= end_ns):
-                yield placed(record, station, start_ns)
+        of_piece = records[(number + turn) % len(records)]
+        start_ns = piece_ns + of_piece.begin_ns
+        stop_ns = start_ns + of_piece.length_ns
+        kept = (stop_ns <= begin_ns + half_ns) | ((end_ns - half_ns <= start_ns) & (stop_ns <= end_ns))
+        yield placed(of_piece, station, start_ns)[kept]
 
 
 def run(folder: Path, ways: list[str], killed: int, unit: str, seed: int) -> None:

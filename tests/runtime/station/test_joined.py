@@ -17,8 +17,9 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.config import StationConfig, TimelineConfig
 from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.event import content_of
+from seisedge.runtime.records.miniseed import Decoder
 from seisedge.runtime.records.packet import Packet, RecordFlag
-from seisedge.runtime.sources.batch import Batch
+from seisedge.runtime.sources.batch import Batch, read_batch
 from seisedge.runtime.sources.miniseed import MiniSeedSource
 from seisedge.runtime.station.station import Station
 
@@ -210,3 +211,59 @@ def test_records_of_a_batch_taken_at_once_are_as_one_by_one(change: str, tmp_pat
         assert msgspec.json.encode(stations[0].back()) == msgspec.json.encode(stations[1].back())
         lines += len(one)
     assert joins > 1 and lines
+
+
+def _moved_by(records: list[bytes], channel: bytes, seconds: int) -> list[bytes]:
+    """With the records of one channel at their times, and `seconds` later than the others in the order."""
+    moved = [(k + seconds * 3 // 4 * (record[15:18] == channel), record) for k, record in enumerate(records)]
+    return [record for _, record in sorted(moved, key=lambda pair: pair[0])]
+
+
+def _without(records: list[bytes], channel: bytes, first: int, last: int) -> list[bytes]:
+    """Without the records of a channel from number `first` up to `last`."""
+    return [record for k, record in enumerate(records) if record[15:18] != channel or not first <= k < last]
+
+
+# by name: the records in order of arrival, and whether all of them can be taken at once
+ORDERS: dict[str, tuple[Callable[[list[bytes]], list[bytes]], bool]] = {
+    "in turn": (lambda records: records, True),
+    "channel by channel": (lambda records: sorted(records, key=lambda record: record[15:18]), False),
+    "a channel 40 s behind": (lambda records: _moved_by(records, b"EH1", 40), False),
+    "a channel 100 s behind": (lambda records: _moved_by(records, b"EHZ", 100), False),
+    "a channel that ends": (lambda records: _without(records, b"EH2", 90, 540), False),
+    "a channel that begins": (lambda records: _without(records, b"EH2", 0, 91), False),
+    "a channel that stops": (lambda records: _without(records, b"EH2", 200, 260), False),
+    "a channel that resumes": (lambda records: _without(records, b"EHZ", 30, 85), False),
+    "a gap": (lambda records: [*records[:90], *records[100:]], False),
+    "gaps": (lambda records: [r for k, r in enumerate(records) if k % 41], False),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("max_wait_s", [60.0, 20.0])
+def test_long_parts_of_a_batch_are_as_one_by_one(order: str, max_wait_s: float) -> None:
+    recorded = RECORDING.read_bytes()
+    of_station = [recorded[k : k + 512] for k in range(0, len(recorded), 512) if recorded[k + 8 : k + 12] == b"B918"]
+    change, at_once = ORDERS[order]
+    records = change(of_station[:540])
+    data, n = b"".join(records), len(records)
+    file, offset, length = np.zeros(n, np.int64), np.arange(n) * 512, np.full(n, 512)
+    batch = read_batch(lambda _, begin, size: data[begin : begin + size], file, offset, length, Decoder())
+    assert batch is not None
+    config = classic_config(timeline=TimelineConfig(max_wait_s=max_wait_s))
+    stations = [Station("PB.B918", config, fake_models(), "triggered") for _ in range(2)]
+    joins = lines = 0
+    for first, last in ((0, 60), (60, 240), (240, 241), (241, n)):
+        part = range(first, last)
+        taken = stations[1].join_batch(batch, part) is not None
+        joins += taken and len(part) > 60
+        for k in part:
+            stations[0].add(batch.packet(k))
+            if not taken:
+                stations[1].add(batch.packet(k))
+        one, other = ([content_of(draft.line) for draft in station.step()] for station in stations)
+        assert one == other
+        assert msgspec.json.encode(stations[0].front()) == msgspec.json.encode(stations[1].front())
+        assert msgspec.json.encode(stations[0].back()) == msgspec.json.encode(stations[1].back())
+        lines += len(one)
+    assert lines and (joins == 2) == at_once

@@ -27,7 +27,7 @@ from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.memory import digest, memory_s, packed, settled_ns, unpacked
 from seisedge.runtime.station.sensors import SensorState
 from seisedge.runtime.station.station import Station
-from seisedge.runtime.timeline.joined import JOIN_S
+from seisedge.runtime.timeline.joined import short_parts
 
 BATCH_SAMPLES = 60_000  # between two steps, as in a run over files
 NEVER_NS = 2**62
@@ -225,10 +225,9 @@ class _Analysis:
         wake_ns = self._wake_ns
         for k, at_ns in enumerate(last_ns):
             due = at_ns >= wake_ns or self.samples >= BATCH_SAMPLES
-            if part and (due or abs(starts_ns[k] - starts_ns[part[0]]) > JOIN_S * NS_PER_S):
+            if due:
                 self._take_records(batch, part)
                 part.clear()
-            if due:
                 if self._closed_at(at_ns):
                     return True
                 wake_ns = self._wake_ns
@@ -242,8 +241,14 @@ class _Analysis:
         return False
 
     def _take_records(self, batch: Batch, records: list[int]) -> None:
-        """Give records of a batch to the station: together where they follow each other."""
-        if records and self.station.join_batch(batch, records) is None:
+        """Give records of a batch to the station: all together, or in short parts, or one by one."""
+        if not records or self.station.join_batch(batch, records) is not None:
+            return
+        parts = short_parts(batch, records)
+        if len(parts) > 1:
+            for part in parts:
+                self._take_records(batch, part)
+        else:
             for k in records:
                 self.station.add(batch.packet(k))
 

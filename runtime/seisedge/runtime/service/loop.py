@@ -28,7 +28,7 @@ from seisedge.runtime.station.backlog import Backlog
 from seisedge.runtime.station.draft import PENDING_COST, Draft
 from seisedge.runtime.station.run_report import RunReport
 from seisedge.runtime.station.station import OpenerMaker, Station
-from seisedge.runtime.timeline.joined import JOIN_S
+from seisedge.runtime.timeline.joined import JOIN_S, short_parts
 
 if TYPE_CHECKING:
     from seisedge.runtime.snippets import Recorder
@@ -299,8 +299,8 @@ class Loop:
         """
         names = [channel.source_id.station_id for channel in batch.channels]
         parts: dict[str, list[int]] = {}
-        starts_ns, counts, due, k = batch.starts_ns, batch.counts, False, begin
-        enough, join_ns = _enough(pending), JOIN_S * NS_PER_S
+        counts, due, k = batch.counts, False, begin
+        enough = _enough(pending)
         for k, number in enumerate(batch.channel[begin:], begin):
             key = names[number]
             part = parts.get(key)
@@ -311,9 +311,6 @@ class Loop:
                 part = parts[key] = []
                 pending[key] = station
                 enough = _enough(pending)
-            elif abs(starts_ns[k] - starts_ns[part[0]]) > join_ns:
-                self._take_records(self.report.stations[key], batch, part, source)
-                part.clear()
             part.append(k)
             samples += counts[k]
             if samples >= enough:
@@ -326,8 +323,14 @@ class Loop:
         return k + 1, samples, due
 
     def _take_records(self, station: Station, batch: Batch, records: list[int], source: Source) -> None:
-        """Give records of a batch to their station."""
-        if not self._take_together(station, lambda: station.join_batch(batch, records)):
+        """Give records of a batch to their station: all together, or in short parts, or one by one."""
+        if self._take_together(station, lambda: station.join_batch(batch, records)):
+            return
+        parts = short_parts(batch, records)
+        if len(parts) > 1:
+            for part in parts:
+                self._take_records(station, batch, part, source)
+        else:
             for k in records:
                 self._take(station, batch.packet(k, monotonic_ns()), source, batch.record(k))
 

@@ -49,6 +49,7 @@ class Batch:
 
     channel: number in `channels`. counts: numbers of samples. begins: place of the first one in those of its channel.
     breaks: number of the records of its channel up to this one that do not begin exactly where the one before ends.
+    inversions: number of the records up to this one that end before the one before.
     """
 
     channels: list[Channel]
@@ -57,6 +58,7 @@ class Batch:
     counts: list[int]
     begins: list[int]
     breaks: list[int]
+    inversions: list[int]
     table: Bytes  # (n, length), the records
 
     def __len__(self) -> int:
@@ -91,7 +93,7 @@ def read_batch(
     if table is None or found is None or not found.plain.all():
         return None
     _, first, number = np.unique(found.ids, return_index=True, return_inverse=True)
-    begins, breaks = np.empty(len(table), dtype=np.int64), np.empty(len(table), dtype=np.int64)
+    begins, breaks, end_ns = (np.empty(len(table), dtype=np.int64) for _ in range(3))
     channels = []
     for k, row in enumerate(first.tolist()):
         rows = np.flatnonzero(number == k)
@@ -102,6 +104,7 @@ def read_batch(
         starts_ns = found.first_sample_ns[rows]
         ends_ns = starts_ns + np.rint(found.n_samples[rows] * float(NS_PER_S) / channel.rate_hz).astype(np.int64)
         breaks[rows[0]], breaks[rows[1:]] = 0, np.cumsum(starts_ns[1:] != ends_ns[:-1])
+        end_ns[rows] = ends_ns
     return Batch(
         channels,
         number.tolist(),
@@ -109,6 +112,7 @@ def read_batch(
         found.n_samples.tolist(),
         begins.tolist(),
         breaks.tolist(),
+        np.cumsum(np.diff(end_ns, prepend=end_ns[0]) < 0).tolist(),
         table,
     )
 

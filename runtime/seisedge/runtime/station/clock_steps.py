@@ -27,7 +27,7 @@ import msgspec
 from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.records.packet import Packet
-from seisedge.runtime.timeline.joined import Joined, first_start_ns, newest_start_ns
+from seisedge.runtime.timeline.joined import Joined, first_start_ns, lag_ns, newest_start_ns
 
 AGREE_S = 600.0  # packets held agree with each other if their starts are no further apart
 _AGREE_NS = ns_from_s(AGREE_S)
@@ -108,10 +108,18 @@ class ClockSteps:
         return True
 
     def joins(self, runs: Sequence[Joined]) -> bool:
-        """True if `passes` would be True for each of these packets, in any order of the channels; see `Joined`."""
+        """True if `passes` would be True for each of these packets; see `Joined`.
+
+        Of packets in turn, each begins where an earlier one ends, and only the first ones may be ahead; of others the
+        order of the channels is unknown.
+        """
         if self._held or self._astray or self._first_ns is None:
             return False
-        newest_ns = max(newest_start_ns(runs), self._newest_ns)
+        late_ns = lag_ns(runs)
+        if late_ns is not None and late_ns > self._max_wait_ns:
+            return False
+        newest_ns = newest_start_ns(runs) if late_ns is None else max(run.starts_ns[0] for run in runs)
+        newest_ns = max(newest_ns, self._newest_ns)
         if first_start_ns(runs) < newest_ns - self._max_wait_ns or newest_ns - self._end_ns > self._max_wait_ns:
             return False
         return all(

@@ -33,7 +33,7 @@ from seisedge.runtime.station.hop_lines import HopLines
 from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.station.state import STATE_VERSION, BackState, FrontState
 from seisedge.runtime.station.triggered import TriggeredMode
-from seisedge.runtime.timeline.joined import Joined, first_start_ns, joined, joined_batch, newest_start_ns
+from seisedge.runtime.timeline.joined import Joined, first_start_ns, joined, joined_batch, lag_ns, newest_start_ns
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
 from seisedge.runtime.timeline.segment import TrackCounters
 from seisedge.runtime.timeline.timeline import KEEP_S, RatiosByTime, Timeline
@@ -181,7 +181,8 @@ class Station:
             return False
         if not all(timeline.joins(runs) for timeline in self._timelines.values()):
             return False
-        newest_ns = newest_start_ns(runs)
+        in_turn = lag_ns(runs) is not None  # no gap in them: see `Timeline.joins` for the time of their first ones
+        newest_ns = max(run.starts_ns[0] for run in runs) if in_turn else newest_start_ns(runs)
         if newest_ns > self._no_leap_ns:
             self._no_leap_ns = min(t.time_of(t.leap_from_k(LONG_GAP_S)) for t in self._timelines.values())
         return newest_ns <= self._no_leap_ns

@@ -22,7 +22,9 @@ from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources.batch import Batch, Channel
 from seisedge.runtime.timeline.segment import JITTER_SAMPLES, LARGEST
 
-JOIN_S = 45.0  # length of the packets that are joined; shorter than `max_wait_s`, see `Timeline.joins`
+# Length of packets that are joined though their order is unknown, or with gaps; shorter than `max_wait_s`, see
+# `Timeline.joins`
+JOIN_S = 45.0
 
 
 @dataclass(slots=True)
@@ -47,6 +49,8 @@ class Joined:
     are sound.
 
     starts_ns, counts: start time and number of samples of each packet. longest: the packet with most samples.
+    in_turn: the packets of all channels that are joined with it arrive in order of their ends, and each of a channel
+    begins exactly where the one before ends.
     """
 
     component: str
@@ -55,8 +59,9 @@ class Joined:
     longest: Packet
     starts_ns: list[int] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
-    parts: list[npt.NDArray[Any]] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=list)
+    in_turn: bool = False
+    _parts: list[npt.NDArray[Any]] = field(default_factory=list)
 
     def add(self, start_ns: int, samples: npt.NDArray[Any]) -> None:
         """Add a packet."""
@@ -71,21 +76,31 @@ class Joined:
         one.end_ns = _end_ns(start_ns, n, self.rate_hz)
         self.starts_ns.append(start_ns)
         self.counts.append(n)
-        self.parts.append(samples)
+        self._parts.append(samples)
 
     def add_exact(self, starts_ns: Sequence[int], counts: Sequence[int], samples: npt.NDArray[Any]) -> None:
-        """Add the first packets: each begins where the one before ends, and so do its samples in `samples` (n,)."""
+        """Add all packets: each begins where the one before ends, and so do its samples in `samples` (n,)."""
         end_ns = _end_ns(starts_ns[-1], counts[-1], self.rate_hz)
         slip = len(counts) * self.rate_hz / NS_PER_S  # the times are rounded to 1 ns
         self.stretches.append(Stretch(starts_ns[0], 0, len(samples), end_ns, slip, samples))
         self.starts_ns.extend(starts_ns)
         self.counts.extend(counts)
-        self.parts.extend(_parts(samples, counts))
+
+    @property
+    def parts(self) -> list[npt.NDArray[Any]]:
+        """The samples (n,) of each packet."""
+        whole = self.stretches[0].samples if self.stretches else None
+        return self._parts if whole is None else _parts(whole, self.counts)
 
     @property
     def end_ns(self) -> int:
         """Newest end of a packet."""
         return max(stretch.end_ns for stretch in self.stretches)
+
+    @property
+    def is_exact(self) -> bool:
+        """True if each packet begins exactly where the one before ends."""
+        return len(self.stretches) == 1 and self.stretches[0].samples is not None
 
     @property
     def longest_ns(self) -> int:
@@ -122,8 +137,25 @@ def joined(packets: Sequence[Packet]) -> list[Joined] | None:
 
 def joined_batch(batch: Batch, records: Sequence[int]) -> list[Joined]:
     """As `joined`, of some records of a batch, in order: all those of their channels between the first and the last."""
-    channels = dict.fromkeys(map(batch.channel.__getitem__, records))
-    return [_of_channel(batch, batch.channels[number], records[0], records[-1]) for number in channels]
+    first, last = records[0], records[-1]
+    found = [
+        _of_channel(batch, batch.channels[number], first, last)
+        for number in dict.fromkeys(map(batch.channel.__getitem__, records))
+    ]
+    if batch.inversions[first] == batch.inversions[last] and all(run.is_exact for run in found):
+        for run in found:
+            run.in_turn = True
+    return found
+
+
+def short_parts(batch: Batch, records: Sequence[int]) -> list[list[int]]:
+    """Some records of a batch in parts of `JOIN_S`, by the starts of the records."""
+    parts: list[list[int]] = []
+    for k in records:
+        if not parts or abs(batch.starts_ns[k] - batch.starts_ns[parts[-1][0]]) > JOIN_S * NS_PER_S:
+            parts.append([])
+        parts[-1].append(k)
+    return parts
 
 
 def _of_channel(batch: Batch, channel: Channel, first: int, last: int) -> Joined:
@@ -163,6 +195,17 @@ def _end_ns(start_ns: int, n: int, rate_hz: float) -> int:
 
 def _length_ns(n: int, rate_hz: float) -> int:
     return round(n * NS_PER_S / rate_hz)
+
+
+def lag_ns(runs: Sequence[Joined]) -> int | None:
+    """How far a channel may be behind the end of a packet of another one, while packets arrive; None: unknown order.
+
+    Each channel must begin where its samples so far end.
+    """
+    if not all(run.in_turn for run in runs):
+        return None
+    ends_ns = [run.end_ns for run in runs]
+    return max(max(ends_ns) - min(ends_ns), *(run.longest_ns for run in runs))
 
 
 def first_start_ns(runs: Iterable[Joined]) -> int:

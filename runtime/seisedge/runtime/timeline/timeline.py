@@ -28,7 +28,7 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.records.channelcode import COMPONENTS, SECOND
 from seisedge.runtime.records.orientation import WeightsByTime, mix
 from seisedge.runtime.records.packet import Packet, RecordFlag
-from seisedge.runtime.timeline.joined import Joined, newest_start_ns
+from seisedge.runtime.timeline.joined import Joined, lag_ns, newest_start_ns
 from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.resample import MAX_RATE_DENOMINATOR
 from seisedge.runtime.timeline.segment import SPARE_PART, SPARE_S, TrackCounters
@@ -211,21 +211,34 @@ class Timeline:
         self._advance(packet.starttime_ns)
 
     def joins(self, runs: Sequence[Joined]) -> bool:
-        """True if `add` of these packets, in any order of the channels, would leave the same state; see `Joined`.
+        """True if `add` of these packets would leave the same state; see `Joined`.
 
-        That holds while each component that is awaited is in time for the newest of them, and no other one appears.
+        That holds while each component that is awaited is in time for the newest of them, and no other one appears. In
+        any order of the channels, a component is in time if its samples so far are; of packets in turn, if it continues
+        its samples, and is late by less than the wait.
         """
         if self._first_k is None or self.has_second:
             return False
+        late_ns = lag_ns(runs)
+        keeps_up = set() if late_ns is None else self._keep_up(runs, late_ns)
         newest_ns = max(newest_start_ns(runs), self._newest_start_ns)
         given_up_k = self.k_at(newest_ns) - self._max_wait_k
         before_k = self.k_at(self._newest_start_ns) - self._max_wait_k
         for component, track in self.tracks.items():
-            if component in self._awaited and (track.done_k is None or track.done_k < given_up_k):
+            needed_k = before_k if component in keeps_up else given_up_k
+            if component in self._awaited and (track.done_k is None or track.done_k < needed_k):
                 return False
             if component not in self._awaited and track.done_k is not None and track.done_k >= before_k:
                 return False
         return all(run.component in self._awaited and self.tracks[run.component].joins(run) for run in runs)
+
+    def _keep_up(self, runs: Sequence[Joined], late_ns: int) -> set[str]:
+        """Components of packets in turn whose outputs are never given up; late_ns: see `lag_ns`."""
+        tracks = {run.component: self.tracks[run.component] for run in runs}
+        late_k = self.k_at(late_ns) + sum(math.ceil(2 * track.reach_s * self.spec.rate_hz) for track in tracks.values())
+        if late_k >= self._max_wait_k or not all(tracks[run.component].continues(run) for run in runs):
+            return set()
+        return set(tracks)
 
     def join(self, runs: Sequence[Joined]) -> None:
         """As `add` of each packet; `joins` must be True."""

@@ -264,6 +264,13 @@ class Track:
             end, end_ns = segment.index_of(stretch.start_ns) + stretch.n, stretch.end_ns
         return True
 
+    def continues(self, run: Joined) -> bool:
+        """True if a run begins where the samples so far end, all of which are final."""
+        segment = self._segment
+        if segment is None or self._waiting or segment.settled != segment.end:
+            return False
+        return segment.index_of(run.starts_ns[0]) == segment.end
+
     def _lies_behind(self, segment: Segment, stretch: Stretch, end: int, end_ns: int) -> bool:
         """True if the packets of a stretch are placed behind `end`, with no or a short gap, and without a new clock."""
         exact = (stretch.start_ns - segment.anchor_ns) * segment.rate_hz / NS_PER_S

@@ -66,6 +66,18 @@ def test_none_without_a_vertical_or_without_motion_after_the_onset(missing: tupl
     assert _least(np.zeros((3, 1400))) is None
 
 
+@pytest.mark.parametrize("peak", [1e-7, 1e-6, 1e-5, 1e-4])
+@pytest.mark.parametrize("at_s", [0.5, 4.0, 9.0])
+@pytest.mark.parametrize("n", [1400, 619])
+def test_only_magnitudes_above_a_limit_are_determined(peak: float, at_s: float, n: int) -> None:
+    waveform, valid = _window(peak, at_s)[:, :n] + 1e-7, np.ones((3, n), bool)
+    least = least_magnitude(waveform, valid, RATE_HZ, ONSET_S)
+    assert least is not None
+    for above in (-2.0, 0.0, 1.0, 2.0, 3.0, 4.0, least - 1e-9, least):
+        limited = least_magnitude(waveform, valid, RATE_HZ, ONSET_S, above)
+        assert limited == (least if least > above else None)
+
+
 # the bins
 
 

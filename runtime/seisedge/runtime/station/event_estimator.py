@@ -12,7 +12,7 @@ from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_s
 from seisedge.runtime.detection.inspection import flag_remarks
 from seisedge.runtime.engines import Engine
 from seisedge.runtime.event import MagnitudeEstimate, Quality, WindowInfo
-from seisedge.runtime.inference.amplitude import least_magnitude, with_least_magnitude
+from seisedge.runtime.inference.amplitude import largest_closed, least_magnitude, with_least_magnitude
 from seisedge.runtime.inference.estimate import DECIMALS, NOISE, combined_type, magnitude_estimate, type_answer
 from seisedge.runtime.inference.infer import Meter, Models, infer, model_units_per_count
 from seisedge.runtime.inference.windows import Window, cut_window, grid_of, span_of_window, start_of_window
@@ -180,10 +180,12 @@ def _not_below_amplitude(
     """The probabilities of a magnitude model in m/s, given the least magnitude that the amplitude allows."""
     if card.magnitude is None or card.unit != "m/s":
         return probabilities
+    edges = card.magnitude.edges
     usable = np.isfinite(units_per_count)
     waveform = window.waveform.astype(np.float64) * np.where(usable, units_per_count, 0.0)[:, None]
-    least = least_magnitude(waveform, window.valid & usable[:, None], card.sampling_rate_hz, card.onset_s)
-    return probabilities if least is None else with_least_magnitude(card.magnitude.edges, probabilities, least)
+    valid = window.valid & usable[:, None]
+    least = least_magnitude(waveform, valid, card.sampling_rate_hz, card.onset_s, largest_closed(edges))
+    return probabilities if least is None else with_least_magnitude(edges, probabilities, least)
 
 
 def _is_above_all_bins(magnitude: MagnitudeEstimate | None) -> bool:

@@ -10,13 +10,16 @@ MIN_ISLAND_S = 0.2  # a shorter run of valid samples between gaps carries no sig
 
 def runs(mask: npt.NDArray[np.bool_], shortest: int = 1) -> list[tuple[int, int]]:
     """Runs [n0, n1) of at least `shortest` consecutive True values, in order; mask: (n,)."""
-    if not len(mask):
+    n = len(mask)
+    if not n:
         return []
-    edges = (np.flatnonzero(mask[1:] != mask[:-1]) + 1).tolist()
+    if mask[0] and mask.all():  # the usual case
+        return [(0, n)] if n >= shortest else []
+    edges = ((mask[1:] != mask[:-1]).nonzero()[0] + 1).tolist()
     if mask[0]:
         edges.insert(0, 0)
     if mask[-1]:
-        edges.append(len(mask))
+        edges.append(n)
     return [(n0, n1) for n0, n1 in zip(edges[::2], edges[1::2], strict=True) if n1 - n0 >= shortest]
 
 

@@ -1,6 +1,6 @@
 """From a trained model to a model file, in small steps that are each checked.
 
-    graph_from_model → strip_metadata → write_card → check_parity
+    graph_from_model → strip_metadata → batchable → write_card → check_parity
 
 The same run gives the same bytes: the file holds no host name, no path and no time of export.
 """
@@ -19,6 +19,7 @@ import numpy.typing as npt
 import onnx
 import torch
 
+from seisedge.export.batchable import batchable
 from seisedge.runtime.card import CARD_KEY, ModelCard, json_from_card
 from seisedge.runtime.engines.onnxruntime import session_from
 from seisedge.runtime.errors import FailedError
@@ -91,8 +92,8 @@ def strip_metadata(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def checked_graph(model: Model) -> onnx.ModelProto:
-    """The stripped and checked graph of a model."""
-    graph = strip_metadata(graph_from_model(model))
+    """The stripped and checked graph of a model, whose windows can be run in batches."""
+    graph = batchable(strip_metadata(graph_from_model(model)))
     check_graph(graph)
     return graph
 

@@ -24,7 +24,8 @@ import onnxruntime as ort  # after the variable is set
 FLOAT = "tensor(float)"
 TIME_AXES = {"waveform": 2, "valid": 2, "probabilities": 1}  # of the graph of an onset detector
 ERRORS_ONLY = 3  # onnxruntime's log level
-BATCH_SIZES = (16, 4)  # larger ones gain nothing, and need more memory
+# Larger ones gain nothing, and need more memory; up to three, functions of one value a window are not vectorised
+BATCH_SIZES = (16, 4, 3)
 TRIAL_WINDOWS = 16
 RUN_LENGTHS = (32, 16, 8, 4)  # of consecutive blocks; longer ones gain nothing
 

@@ -62,6 +62,16 @@ class Meter:
         self.engines.append(engine.name)
         self.precisions.append(engine.card.precision)
 
+    def include(self, other: Meter) -> None:
+        """Add the sums of inferences that were made before."""
+        self.host_to_device_ms += other.host_to_device_ms
+        self.infer_ms += other.infer_ms
+        self.device_to_host_ms += other.device_to_host_ms
+        self.flops += other.flops
+        self.inferences += other.inferences
+        self.engines += other.engines
+        self.precisions += other.precisions
+
     def cost(self) -> Cost:
         seconds = self.infer_ms / 1e3
         return Cost(
@@ -143,16 +153,23 @@ class Models:
 def infer(
     engine: Engine, window: Window, units_per_count: npt.NDArray[np.float64], meter: Meter
 ) -> npt.NDArray[np.float32] | None:
-    """Probabilities (n_labels,) of a window, None where they are not between 0 and 1; adds the cost to `meter`.
+    """Probabilities (n_labels,) of a window, None where they are not between 0 and 1; adds the cost to `meter`."""
+    waveform, valid = model_input(window, units_per_count)
+    of_window: npt.NDArray[np.float32] = infer_windows(engine, waveform[None], valid[None], [meter])[0]
+    return of_window if are_probabilities(of_window) else None
+
+
+def model_input(
+    window: Window, units_per_count: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Waveform and mask of a window, (3, n_samples) each.
 
     units_per_count: (3,), the factor of each component, see `model_units_per_count`; NaN masks the component.
     """
     usable = np.isfinite(units_per_count)
     valid = window.valid & usable[:, None]
     waveform = window.waveform * np.where(usable, units_per_count, 0.0)[:, None]
-    batch = np.ascontiguousarray(waveform, dtype=np.float32)[None], valid.astype(np.float32)[None]
-    of_window: npt.NDArray[np.float32] = infer_windows(engine, *batch, [meter])[0]
-    return of_window if are_probabilities(of_window) else None
+    return np.ascontiguousarray(waveform, dtype=np.float32), valid.astype(np.float32)
 
 
 def infer_windows(

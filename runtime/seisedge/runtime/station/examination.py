@@ -40,7 +40,11 @@ class Examiner:
         self._opener = opener
         self._timelines = timelines
         self._inspectors: dict[GridSpec, Inspector] = {}
-        self._inspected: dict[tuple[GridSpec, int, int, int], Inspection] = {}  # since `examine`
+        self._inspected: dict[tuple[GridSpec, int, int, int], Inspection] = {}  # since `begin_step`
+
+    def begin_step(self) -> None:
+        """More samples may have arrived: the windows of `inspect` are inspected again."""
+        self._inspected.clear()
 
     def artefact_at(self, onset: Onset, known_hop: int) -> Artefact | None:
         """Kind of bad samples that alone caused the trigger, judged by the samples up to `known_hop`; else None."""
@@ -62,11 +66,7 @@ class Examiner:
         return pulse.is_calibration(waveform, valid, rate_hz, before)
 
     def examine(self, onset: Onset, end_ns: int) -> Examination:
-        """Examine the samples up to `end_ns`; without remarks where the channels do not carry the model's band.
-
-        Begins an answer: the windows of `inspect` are inspected again, because more samples may have arrived.
-        """
-        self._inspected.clear()
+        """Examine the samples up to `end_ns`; without remarks where the channels do not carry the model's band."""
         timeline = self._timeline
         if timeline is None:
             return Examination([])
@@ -97,7 +97,7 @@ class Examiner:
             self._inspector(timeline).prepare(min(start_k, onset_k))
 
     def inspect(self, timeline: Timeline, k0: int, k1: int, onset_k: int) -> Inspection:
-        """Bad samples in the outputs [k0, k1); inspected once for all models of an answer."""
+        """Bad samples in the outputs [k0, k1); inspected once for all models and answers of a step."""
         key = (timeline.spec, k0, k1, onset_k)
         if key not in self._inspected:
             self._inspected[key] = self._inspector(timeline).window(k0, k1, onset_k)

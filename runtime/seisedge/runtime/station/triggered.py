@@ -25,7 +25,7 @@ from seisedge.runtime.event import Hop, Quality, Status, event_id
 from seisedge.runtime.inference.estimate import is_suppressed
 from seisedge.runtime.inference.infer import Meter, Models
 from seisedge.runtime.station.draft import Draft
-from seisedge.runtime.station.event_estimator import EventEstimator
+from seisedge.runtime.station.event_estimator import EventEstimator, Expected
 from seisedge.runtime.station.examination import LEAD_S, Examiner
 from seisedge.runtime.station.hop_lines import HopLines
 from seisedge.runtime.station.sensors import Sensors
@@ -127,6 +127,7 @@ class TriggeredMode:
             self._lines += self._hop_lines.take()
         if self._opener.scanned_hop is None:
             return
+        self._estimator.begin_step(self._expected(ended=ended))
         while self._onsets or self._due or self._lines:
             onset_hop = self._onsets[0].hop if self._onsets else NEVER
             line_hop = self._lines[0][0] if self._lines else NEVER
@@ -142,6 +143,30 @@ class TriggeredMode:
                     yield draft
             else:
                 break
+
+    def _expected(self, *, ended: bool) -> list[Expected]:
+        """The answers of this step, if no event turns out to be noise, and each onset opens one."""
+        due = bool(self._due) and (ended or self._opener.scanned_to(self._due[0][0]))
+        if not due and not self._onsets:
+            return []
+        known = [event for event in self._events if not event.suppressed]
+        onsets = [(event.onset, event.seen_ns, event.answers) for event in known]
+        for onset in self._onsets:
+            if onset.phase == "P" and not (onsets and onset.time_ns - onsets[-1][0].time_ns < self._separation_ns):
+                onsets.append((onset, 0, self._answers))
+        found: list[Expected] = []
+        for number, (onset, seen_ns, answers) in enumerate(onsets):
+            later = [(other, other.time_ns - ns_from_s(OVERLAP_GUARD_S)) for other, _, _ in onsets[number + 1 :]]
+            for answer_s in answers:
+                end_ns = onset.time_ns + ns_from_s(answer_s)
+                hop = max(self._opener.hop_after(end_ns), onset.hop)
+                if not (ended or (self._opener.scanned_to(hop) and self._ready(hop))):
+                    break
+                end_ns = min([end_ns, *(guard_ns for other, guard_ns in later if other.hop <= hop)])
+                if end_ns > seen_ns:
+                    found.append(Expected(onset.time_ns, answer_s, end_ns))
+                    seen_ns = end_ns
+        return found
 
     def prepare(self) -> None:
         """Do in advance what the next answers need; it changes none of them."""

@@ -1,0 +1,94 @@
+"""A rewritten graph: the same bits alone, and in batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import TensorProto, helper, numpy_helper
+from tests.export.test_onnx import exported
+
+from seisedge.export.batchable import batchable, main
+from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine, _trial_windows, session_from
+from seisedge.runtime.inference.infer import bundled_model
+
+SIZES = (2, 3, 4, 16)
+
+
+def _graph(op_type: str, shape: list[int | str], axis: int | None = None) -> onnx.ModelProto:
+    """A graph of one operator, on an input of this shape."""
+    constants = [] if axis is None else [numpy_helper.from_array(np.array([axis], np.int64), "axis")]
+    node = helper.make_node(op_type, ["x", *(each.name for each in constants)], ["y"])
+    rank = len(shape)
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, given)
+        for name, given in (("x", shape), ("y", [None] * rank))
+    ]
+    graph = helper.make_graph([node], "one", values[:1], values[1:], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def _in_batches(graph: onnx.ModelProto, x: np.ndarray, size: int) -> bytes:
+    session = session_from(graph.SerializeToString())
+    return b"".join(session.run(None, {"x": x[k : k + size].copy()})[0].tobytes() for k in range(0, len(x), size))
+
+
+# operator, shape of a window, axis
+CASES = [("ReduceMean", (36, 45), 1), ("ReduceSum", (26, 23), 2), ("Log", (1, 1), None)]
+
+
+@pytest.mark.parametrize(("op_type", "window", "axis"), CASES)
+def test_an_operator_in_batches_has_the_bits_of_each_window_alone(
+    op_type: str, window: tuple[int, ...], axis: int | None
+) -> None:
+    graph = _graph(op_type, ["batch", *window], axis)
+    x = np.random.default_rng(0).standard_normal((16, *window)).astype(np.float32) * 3
+    x = np.abs(x) + np.float32(1e-3) if op_type == "Log" else x
+    alone = _in_batches(graph, x, 1)
+    assert any(_in_batches(graph, x, size) != alone for size in SIZES), "nothing to be rewritten any more"
+    found = batchable(graph)
+    onnx.checker.check_model(found, full_check=True)
+    assert [_in_batches(found, x, size) for size in (1, *SIZES)] == [alone] * 5
+
+
+@pytest.mark.parametrize(
+    ("op_type", "window", "axis"),
+    [("ReduceSum", (28, 23), 2), ("ReduceMean", (36, "n"), 1), ("ReduceMean", (36, 45), 2), ("Log", (1, 9), None)],
+)
+def test_other_operators_are_kept(op_type: str, window: tuple[int, ...], axis: int | None) -> None:
+    graph = _graph(op_type, ["batch", *window], axis)
+    assert batchable(graph) == graph
+
+
+@pytest.mark.parametrize("name", ["ganet_small", "resnet18_cbam_small"])
+def test_an_exported_model(name: str, tmp_path: Path) -> None:
+    """The architectures of the bundled models, as the exporter writes them."""
+    model, graph = exported(name)
+    found = batchable(graph)
+    assert batchable(found) == found
+    waveform, valid = _trial_windows(16, model.geometry.n_samples)
+    sessions = [session_from(each.SerializeToString()) for each in (graph, found)]
+
+    def outputs(session: object, size: int) -> bytes:
+        spans = [slice(k, k + size) for k in range(0, len(waveform), size)]
+        return b"".join(
+            session.run(["probabilities"], {"waveform": waveform[span], "valid": valid[span]})[0].tobytes()  # type: ignore[attr-defined]
+            for span in spans
+        )
+
+    alone = outputs(sessions[0], 1)
+    sizes = (1, 3) if name == "ganet_small" else (1, 3, 4, 16)  # it has a softplus
+    assert [outputs(sessions[1], size) for size in sizes] == [alone] * len(sizes)
+
+
+@pytest.mark.parametrize("task", ["event_type", "magnitude", "onset"])
+def test_a_bundled_model_is_rewritten_already(task: str, tmp_path: Path) -> None:
+    path = bundled_model(task)
+    out = tmp_path / "model.onnx"
+    result = CliRunner().invoke(main, [str(path), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    assert out.read_bytes() == path.read_bytes()
+    assert OnnxRuntimeEngine(path).batch_sizes == ((3, 1) if task == "magnitude" else (16, 4, 3, 1))

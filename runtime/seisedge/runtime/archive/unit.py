@@ -8,12 +8,16 @@ continued with. If not, the unit is analysed again from the station as the unit 
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from seisedge.runtime.archive.reading import ArchiveFile, StationReader
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
@@ -29,7 +33,7 @@ from seisedge.runtime.station.sensors import SensorState
 from seisedge.runtime.station.station import Station
 from seisedge.runtime.timeline.joined import short_parts
 
-BATCH_SAMPLES = 60_000  # between two steps, as in a run over files
+BATCH_SAMPLES = 120_000  # between two steps, as in a run over files of one station
 NEVER_NS = 2**62
 REPEATED = "records before it have the same time, as those of an overlapping copy have"
 GAP_SAMPLES = 0.5  # a packet that starts later than this after the previous one follows a gap
@@ -218,29 +222,25 @@ class _Analysis:
         return False
 
     def _take_batch(self, last_ns: list[int], batch: Batch) -> bool:
-        """As `_take_packet`, of each packet of a batch."""
-        request, starts_ns, counts = self.request, batch.starts_ns, batch.counts
-        names, rates = zip(*((str(channel.source_id), channel.rate_hz) for channel in batch.channels), strict=True)
-        part: list[int] = []  # records that the station takes together
-        wake_ns = self._wake_ns
-        for k, at_ns in enumerate(last_ns):
-            due = at_ns >= wake_ns or self.samples >= BATCH_SAMPLES
-            if due:
-                self._take_records(batch, part)
-                part.clear()
-                if self._closed_at(at_ns):
-                    return True
-                wake_ns = self._wake_ns
-            if request.begin_ns <= at_ns < request.end_ns:
-                number, start_ns = batch.channel[k], starts_ns[k]
-                end_ns = start_ns + round(counts[k] * NS_PER_S / rates[number])
-                self._count(names[number], rates[number], start_ns, end_ns)
-            part.append(k)
-            self.samples += counts[k]
-        self._take_records(batch, part)
+        """As `_take_packet`, of each packet of a batch: all of those together before which nothing is due."""
+        last = np.array(last_ns)
+        before = np.cumsum(batch.counts) - batch.counts  # samples of the batch before each record
+        begin = 0
+        while begin < len(batch):
+            due_now = last_ns[begin] >= self._wake_ns or self.samples >= BATCH_SAMPLES
+            if due_now and self._closed_at(last_ns[begin]):
+                return True
+            taken = before - before[begin]
+            due = (last >= self._wake_ns) | (self.samples + taken >= BATCH_SAMPLES)
+            due[: begin + 1] = False
+            end = int(due.argmax()) if due.any() else len(batch)
+            self._count_part(batch, last, begin, end)
+            self._take_records(batch, range(begin, end))
+            self.samples += sum(batch.counts[begin:end])
+            begin = end
         return False
 
-    def _take_records(self, batch: Batch, records: list[int]) -> None:
+    def _take_records(self, batch: Batch, records: Sequence[int]) -> None:
         """Give records of a batch to the station: all together, or in short parts, or one by one."""
         if not records or self.station.join_batch(batch, records) is not None:
             return
@@ -252,9 +252,33 @@ class _Analysis:
             for k in records:
                 self.station.add(batch.packet(k))
 
-    def _count(self, channel: str, rate_hz: float, start_ns: int, end_ns: int) -> None:
-        """Count a packet of the unit's own time."""
-        self.result.records += 1
+    def _count_part(self, batch: Batch, last: npt.NDArray[np.int64], begin: int, end: int) -> None:
+        """Count the packets [begin, end) of a batch that are of the unit's own time. last: of all, (n,)."""
+        here = last[begin:end]
+        own = begin + np.flatnonzero((self.request.begin_ns <= here) & (here < self.request.end_ns))
+        for number in dict.fromkeys(map(batch.channel.__getitem__, own.tolist())):
+            channel = batch.channels[number]
+            first, after = (bisect.bisect_left(channel.rows, k) for k in (begin, end))
+            name, rows = str(channel.source_id), channel.rows[first:after]
+            times = [
+                (channel.starts_ns[k], channel.starts_ns[k] + round(channel.counts[k] * NS_PER_S / channel.rate_hz))
+                for k in (first, after - 1)
+            ]
+            known = self.result.coverage.get(name)
+            follows = known is None or known.last_end_ns in (None, times[0][0])
+            all_own = len(own) == end - begin
+            if follows and all_own and batch.breaks[rows[0]] == batch.breaks[rows[-1]]:
+                self._count(name, channel.rate_hz, times[0][0], times[1][1], len(rows))
+                continue
+            for k, row in enumerate(rows, first):
+                if self.request.begin_ns <= last[row] < self.request.end_ns:
+                    start_ns = channel.starts_ns[k]
+                    end_ns = start_ns + round(channel.counts[k] * NS_PER_S / channel.rate_hz)
+                    self._count(name, channel.rate_hz, start_ns, end_ns)
+
+    def _count(self, channel: str, rate_hz: float, start_ns: int, end_ns: int, packets: int = 1) -> None:
+        """Count packets of the unit's own time that follow each other exactly."""
+        self.result.records += packets
         coverage = self.result.coverage
         if channel not in coverage:
             coverage[channel] = ChannelCoverage()

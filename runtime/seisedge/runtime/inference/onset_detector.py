@@ -251,6 +251,9 @@ class OnsetDetector(Opener):
             self._armed, self._hold_hop = {P: True, S: True}, 0
         n = self._block_hops
         passes = self._passes(ratios)
+        if not self._every_block and ratios.first >= self._hold_hop and not any(passes):  # the usual case
+            self._armed = {P: True, S: True}
+            return []
         hops = [ratios.first + index * n for index in range(len(passes))]
         samples: _Samples | None = None  # of all blocks of this scan, once one is looked at
         blocks: dict[int, Block | None] = {}

@@ -1,6 +1,6 @@
 import pytest
 
-from seisedge.runtime.clock import iso_from_ns, ns_from_iso, ns_from_s
+from seisedge.runtime.clock import duration_text, iso_from_ns, ns_from_iso, ns_from_s, seconds_text
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,9 @@ def test_invalid_times_are_refused() -> None:
 
 def test_seconds() -> None:
     assert ns_from_s(0.025) == 25_000_000
+
+
+def test_durations() -> None:
+    times_s = (0, 61.4, 3600, 90_061)
+    assert [seconds_text(s) for s in times_s] == ["0:00:00", "0:01:01", "1:00:00", "1 d 1:01:01"]
+    assert [duration_text(s) for s in times_s] == ["0 s", "61 s", "60 min", "25 h"]

@@ -36,7 +36,7 @@ def _date(day: int) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """A length of time for people, in its natural unit.
+    """A length of time for people, in its natural unit; `seconds_text` is exact.
 
     >>> [duration_text(seconds) for seconds in (0.4, 35, 190, 7300, 400_000)]
     ['0 s', '35 s', '3 min', '2 h', '5 d']
@@ -45,6 +45,17 @@ def duration_text(seconds: float) -> str:
         if seconds < limit_s:
             return f"{seconds / unit_s:.0f} {unit}"
     return f"{seconds / 86_400:.0f} d"
+
+
+def seconds_text(seconds: float) -> str:
+    """A length of time to the second.
+
+    >>> [seconds_text(seconds) for seconds in (61.4, 3600, 90_061)]
+    ['0:01:01', '1:00:00', '1 d 1:01:01']
+    """
+    days, rest = divmod(round(seconds), 86_400)
+    text = f"{rest // 3600}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    return f"{days} d {text}" if days else text
 
 
 def ns_from_iso(text: str) -> int:

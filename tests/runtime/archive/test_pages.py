@@ -6,6 +6,7 @@ import datetime
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from seisedge.runtime.archive import plots
@@ -75,6 +76,23 @@ def test_less_than_a_day_is_in_hours(days: float, length: str, total: str) -> No
     facts = {"XX.A": [UnitFacts("XX.A", day(0), "", data_s=days * 86_400)]}
     page = summary_page(Path("out"), manifest("1d"), Summary(1, 3, 0, {"tectonic": 3}, {}, {}, [station], 0), facts)
     assert f"; {total} of data in 1 units" in page and f">{length}</td>" in page
+
+
+def test_events_beyond_the_bins_of_the_model_are_shown() -> None:
+    station = StationSummary("XX.A", 1, 1.0, 1.0, 0, 0.0, 9, 6, 2.96, {">3.0": 2, "≤0.0": 1})
+    facts = {"XX.A": [UnitFacts("XX.A", day(0), "", data_s=86_400)]}
+    summary = Summary(1, 9, 0, {"tectonic": 9}, {}, {"2.8": 4, "2.9": 2}, [station], 0, station.open_bins)
+    page = summary_page(Path("out"), manifest("1d"), summary, facts)
+    assert "2 events have magnitude &gt;3.0, 1 events have magnitude ≤0.0, beyond the bins" in page
+    assert "<td>6</td><td>&gt;3.0</td>" in page
+    tips = drawn(page, "Number of events by magnitude")
+    assert [tip for tip in tips if tip.startswith("2.9")] == [
+        "2.95: 2 of this magnitude, in bins of 0.1",
+        "2.9: 4 of this magnitude or larger",
+    ]
+    only = msgspec.structs.replace(summary, frequency={})
+    page = summary_page(Path("out"), manifest("1d"), only, facts)
+    assert "2 events have magnitude &gt;3.0" in page and "gains of the stations are unknown" not in page
 
 
 def test_the_range_of_a_run_cuts_its_units() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from seisedge.runtime.archive.output import Failure
-from seisedge.runtime.archive.progress import Progress, duration_text
+from seisedge.runtime.archive.progress import Progress
 from seisedge.runtime.archive.schedule import Totals
 
 
@@ -25,7 +25,3 @@ def test_lines_without_a_terminal() -> None:
     totals.done += 1
     progress.end()
     assert stream.getvalue().splitlines()[1].startswith("42 of 100 ")
-
-
-def test_durations() -> None:
-    assert [duration_text(s) for s in (0, 61.4, 3600, 90_061)] == ["0:00:00", "0:01:01", "1:00:00", "1 d 1:01:01"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -16,9 +16,8 @@ from seisedge.runtime.archive import plots
 from seisedge.runtime.archive.diff import KINDS, Difference, EventRow, text_lines
 from seisedge.runtime.archive.inputs import parse_unit
 from seisedge.runtime.archive.output import Manifest, event_files, read_manifest
-from seisedge.runtime.archive.progress import duration_text
 from seisedge.runtime.archive.table import UnitFacts, read_facts, read_tables
-from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso
+from seisedge.runtime.clock import NS_PER_S, iso_from_ns, ns_from_iso, seconds_text
 from seisedge.runtime.errors import DataError
 from seisedge.runtime.sources.sds import DAY_NS
 
@@ -33,7 +32,7 @@ class StationSummary(msgspec.Struct):
     """Data and events of one station.
 
     coverage: of the channel with most data, share of the time of its units. gaps, gap_s: within units, of the channel
-    with most gaps.
+    with most gaps. magnitudes, largest: of the events with a value. open_bins: see `Summary`.
     """
 
     station: str
@@ -45,12 +44,14 @@ class StationSummary(msgspec.Struct):
     events: int
     magnitudes: int
     largest: float | None
+    open_bins: dict[str, int] = {}
 
 
 class Summary(msgspec.Struct):
     """An output in figures. retracted: events that were withdrawn; they are not counted elsewhere.
 
-    events_by_day: day → type → number. frequency: lower edge of a bin → number of events.
+    events_by_day: day → type → number. frequency: lower edge of a bin → number of events with a value.
+    open_bins: label, as `>3.0` → number of events beyond the bins of the model, which have no value.
     """
 
     units: int
@@ -61,6 +62,7 @@ class Summary(msgspec.Struct):
     frequency: dict[str, int]
     stations: list[StationSummary]
     failures: int
+    open_bins: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -98,38 +100,47 @@ def summarise(out: Path) -> tuple[Manifest, Summary, dict[str, list[UnitFacts]]]
     facts_of: dict[str, list[UnitFacts]] = {}
     days: dict[str, Counter[str]] = {}
     sizes: list[float] = []
+    beyond: Counter[str] = Counter()
     of_station: dict[str, list[Path]] = {}
     for path in files:
         of_station.setdefault(path.parent.name.removeprefix("station="), []).append(path)
     for station, paths in of_station.items():
         facts = facts_of[station] = [one for one in map(read_facts, paths) if one is not None]
-        table = read_tables(paths, ["onset", "status", "type", "magnitude"])
-        columns = [table[name].to_pylist() for name in ("status", "type", "magnitude")]
+        names = ("status", "type", "magnitude", "magnitude_label", "magnitude_provisional")
+        table = read_tables(paths, ["onset", *names])
+        columns = [table[name].to_pylist() for name in names]
         onsets = table["onset"].cast("int64").to_pylist()
         kept = [row for row in zip(onsets, *columns, strict=True) if row[1] != "retracted"]
         summary.retracted += table.num_rows - len(kept)
-        for onset_ns, _, kind, _ in kept:
+        for onset_ns, _, kind, *_ in kept:
             days.setdefault(iso_from_ns(onset_ns)[:10], Counter())[kind or NO_TYPE] += 1
-        here = [size for *_, size in kept if size is not None]
+        here = [size for _, _, _, size, _, _ in kept if size is not None]
+        open_bins = Counter(
+            label for *_, size, label, provisional in kept if size is None and label is not None and not provisional
+        )
         sizes += here
-        summary.stations.append(_station(station, facts, clock, len(kept), here))
+        beyond += open_bins
+        summary.stations.append(_station(station, facts, clock, len(kept), here, open_bins))
     summary.events_by_day = {day: dict(sorted(days[day].items())) for day in sorted(days)}
     summary.types = dict(sum(days.values(), Counter[str]()).most_common())
     summary.events = sum(summary.types.values())
     bins = Counter(math.floor(size / BIN + 1e-6) for size in sizes)
     summary.frequency = {f"{k * BIN:.1f}": bins[k] for k in range(min(bins), max(bins) + 1)} if bins else {}
+    summary.open_bins = dict(sorted(beyond.items()))
     return manifest, summary, facts_of
 
 
 def _station(
-    station: str, facts: Sequence[UnitFacts], clock: UnitClock, events: int, sizes: Sequence[float]
-) -> StationSummary:
+    station: str, facts: Sequence[UnitFacts], clock: UnitClock, events: int, sizes: Sequence[float],
+    open_bins: Counter[str],
+) -> StationSummary:  # fmt: skip
     data_s = sum(one.data_s for one in facts)
     possible_s = sum(clock.length_s(one.unit) for one in facts)
     gaps = [max(((gaps, gap_s) for _, gaps, gap_s in one.coverage.values()), default=(0, 0.0)) for one in facts]
     return StationSummary(
         station, len(facts), round(data_s / 86_400, 3), round(data_s / possible_s, 4), sum(count for count, _ in gaps),
         round(sum(gap_s for _, gap_s in gaps), 3), events, len(sizes), max(sizes, default=None),
+        dict(sorted(open_bins.items())),
     )  # fmt: skip
 
 
@@ -161,9 +172,9 @@ def summary_page(out: Path, manifest: Manifest, summary: Summary, facts_of: dict
             ["station", "units", "data", "coverage", "gaps", "in gaps", "events", "events a day",
              "with magnitude", "largest"],
             [
-                [s.station, s.units, _length(s.days_of_data), f"{s.coverage:.1%}", s.gaps, duration_text(s.gap_s),
+                [s.station, s.units, _length(s.days_of_data), f"{s.coverage:.1%}", s.gaps, seconds_text(s.gap_s),
                  s.events, f"{s.events / s.days_of_data:.1f}" if s.days_of_data else "", s.magnitudes,
-                 "" if s.largest is None else f"{s.largest:.2f}"]
+                 _largest(s)]
                 for s in summary.stations
             ],
         ),
@@ -172,6 +183,27 @@ def summary_page(out: Path, manifest: Manifest, summary: Summary, facts_of: dict
         rows = [[failure.station, failure.unit, failure.reason] for failure in manifest.failures]
         parts += ["<h2>Units that have failed</h2>", plots.table(["station", "unit", "reason"], rows)]
     return plots.page(f"Archive {out.name}", parts)
+
+
+def _above(open_bins: Mapping[str, int]) -> dict[str, int]:
+    """Of the events beyond the bins those above all bins."""
+    return {label: count for label, count in open_bins.items() if label.startswith(">")}
+
+
+def _largest(station: StationSummary) -> str:
+    """The largest magnitude, which may be above all bins."""
+    above = "".join(_above(station.open_bins))
+    return above or ("" if station.largest is None else f"{station.largest:.2f}")
+
+
+def _open_bins_text(summary: Summary) -> str:
+    if not summary.open_bins:
+        return ""
+    parts = [f"{count:,} events have magnitude {escape(label)}" for label, count in summary.open_bins.items()]
+    inside = " Those above all bins count as larger than each bin." if _above(summary.open_bins) else ""
+    return (
+        f"<p>{', '.join(parts)}, beyond the bins of the model: they have no value and no dot of their own.{inside}</p>"
+    )
 
 
 def _station_time(days: float) -> str:
@@ -203,10 +235,12 @@ def _events_plot(summary: Summary, days: Sequence[str]) -> str:
 
 def _frequency_plot(summary: Summary) -> str:
     if not summary.frequency:
-        return "<p>No event has a magnitude: the gains of the stations are unknown.</p>" if summary.events else ""
+        unknown = summary.events and not summary.open_bins
+        none = "<p>No event has a magnitude: the gains of the stations are unknown.</p>" if unknown else ""
+        return none + _open_bins_text(summary)
     edges, numbers = [float(edge) for edge in summary.frequency], list(summary.frequency.values())
-    at_least = np.cumsum(numbers[::-1])[::-1].tolist()
-    return plots.log_dots(
+    at_least = (np.cumsum(numbers[::-1])[::-1] + sum(_above(summary.open_bins).values())).tolist()
+    plot = plots.log_dots(
         "Number of events by magnitude",
         [
             (f"of this magnitude, in bins of {BIN}",
@@ -215,6 +249,7 @@ def _frequency_plot(summary: Summary) -> str:
         ],
         x_label="magnitude", y_label="number of events",
     )  # fmt: skip
+    return plot + _open_bins_text(summary)
 
 
 def _coverage_plot(facts_of: dict[str, list[UnitFacts]], clock: UnitClock, days: Sequence[str]) -> str:

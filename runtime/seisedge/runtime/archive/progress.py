@@ -8,18 +8,12 @@ from collections.abc import Callable
 from typing import TextIO
 
 from seisedge.runtime.archive.schedule import Totals
+from seisedge.runtime.clock import seconds_text
 from seisedge.runtime.screen import Screen
 
 LINE_EVERY_S = 10.0
 BAR_EVERY_S = 0.2
 BAR_COLUMNS = 24
-
-
-def duration_text(seconds: float) -> str:
-    """`0:04:30`, or `12 d 03:00:00`."""
-    days, rest = divmod(round(seconds), 86_400)
-    text = f"{rest // 3600}:{rest // 60 % 60:02d}:{rest % 60:02d}"
-    return f"{days} d {text}" if days else text
 
 
 class Progress:
@@ -57,7 +51,7 @@ class Progress:
         if totals.done:
             parts.append(f"{self.times_real_time:,.0f} times real time")
             left = (totals.units - done) * self.elapsed_s / totals.done
-            parts.append(f"{duration_text(left)} left" if done < totals.units else duration_text(self.elapsed_s))
+            parts.append(f"{seconds_text(left)} left" if done < totals.units else seconds_text(self.elapsed_s))
         if totals.failures:
             parts.append(f"{len(totals.failures)} failed")
         return ", ".join(parts)

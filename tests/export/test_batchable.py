@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -12,7 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.export.test_onnx import exported
 
 from seisedge.export.batchable import batchable, main
+from seisedge.export.graph import bytes_of, open_model
 from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine, _trial_windows, session_from
+from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import bundled_model
 
 SIZES = (2, 3, 4, 16)
@@ -82,6 +86,21 @@ def test_an_exported_model(name: str, tmp_path: Path) -> None:
     alone = outputs(sessions[0], 1)
     sizes = (1, 3) if name == "ganet_small" else (1, 3, 4, 16)  # it has a softplus
     assert [outputs(sessions[1], size) for size in sizes] == [alone] * len(sizes)
+
+
+def test_the_page_gets_the_new_hash(tmp_path: Path) -> None:
+    """And a page of another file is refused, with nothing written."""
+    model, page, out = bundled_model("magnitude"), tmp_path / "MODEL.md", tmp_path / "out.onnx"
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    page.write_text("| `other.onnx` | `0123` |")
+    result = CliRunner().invoke(main, [str(model), "-o", str(out), "--page", str(page)])
+    assert isinstance(result.exception, InputError) and not out.exists()
+    stale = tmp_path / "stale.onnx"
+    found = open_model(model)
+    stale.write_bytes(bytes_of(found.graph, msgspec.structs.replace(found.card, flops=1)))
+    page.write_text(f"| `magnitude.onnx` | `{hashlib.sha256(stale.read_bytes()).hexdigest()}` |")
+    assert CliRunner().invoke(main, [str(stale), "--page", str(page)]).exit_code == 0
+    assert stale.read_bytes() == model.read_bytes() and digest in page.read_text()
 
 
 @pytest.mark.parametrize("task", ["event_type", "magnitude", "onset"])

@@ -1,7 +1,8 @@
 """Rewrite a graph so that onnxruntime gives a window in a batch the bits that it has alone.
 
-    python -m seisedge.export.batchable MODEL.onnx [-o OUT.onnx]
+    python -m seisedge.export.batchable MODEL.onnx [-o OUT.onnx] [--page MODEL.md]
 
+`seisedge export` does this for new models; the command is for model files that were made before.
 onnxruntime chooses another order of additions, or another function, for some operators when there are several windows:
 
 - a mean over the channels is added channel by channel for one window, and as a product of matrices for several;
@@ -9,23 +10,27 @@ onnxruntime chooses another order of additions, or another function, for some op
   the channels of one window have no multiple of 16 bytes;
 - the logarithm of a single value per window is computed for four windows at once.
 
-Each of them is replaced by operators that have the bits of a window alone, in a batch of any size. Weights, card and
-the outputs of a window alone stay the same, bit for bit. Other functions of a single value, such as the softplus of a
-magnitude's spread, have no such replacement: batches of such a model are of three windows at most. The engine tries
-which sizes can be used.
+Each of them is replaced by operators that have the bits of a window alone, in a batch of any size. The weights and the
+outputs of a window alone stay the same, bit for bit; the card gets the new count of operations. Other functions of a
+single value, such as the softplus of a magnitude's spread, have no such replacement: batches of such a model are of
+three windows at most. The engine tries which sizes can be used.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import msgspec
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from seisedge.export.flops import count_flops
 from seisedge.export.graph import bytes_of, open_model
+from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import write_atomically
 
 ALIGNED = 4  # values of 16 bytes
@@ -111,13 +116,24 @@ def _is_fixed(shape: Shape) -> bool:
 
 @click.command(help="Rewrite a model file so that windows can be run in batches; its outputs keep their bits.")
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: the file itself.")
-def main(model: Path, out: Path | None) -> None:
-    """Write the file; the same bytes where nothing is to be rewritten."""
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The file to write [default: MODEL itself].")
+@click.option(
+    "--page", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Page that states its SHA-256."
+)
+def main(model: Path, out: Path | None, page: Path | None) -> None:
+    """Write the file, the same bytes where nothing is to be rewritten, and its SHA-256 on its page."""
     found = open_model(model)
     graph = batchable(found.graph)
     onnx.checker.check_model(graph, full_check=True)
-    write_atomically(out or model, bytes_of(graph, found.card))
+    count = count_flops(graph, n_samples=found.card.n_samples)
+    card = msgspec.structs.replace(found.card, macs=count.macs, flops=count.flops, flops_by_operator=count.by_operator)
+    data = bytes_of(graph, card)
+    text = page.read_text(encoding="utf-8") if page is not None else ""
+    if page is not None and found.sha256 not in text:
+        raise InputError(f"{page}: does not state the SHA-256 of {model}, {found.sha256}")
+    write_atomically(out or model, data)
+    if page is not None:
+        write_atomically(page, text.replace(found.sha256, hashlib.sha256(data).hexdigest()).encode())
 
 
 if __name__ == "__main__":

@@ -255,19 +255,17 @@ class OnsetDetector(Opener):
             self._armed = {P: True, S: True}
             return []
         hops = [ratios.first + index * n for index in range(len(passes))]
-        samples: _Samples | None = None  # of all blocks of this scan, once one is looked at
         blocks: dict[int, Block | None] = {}
         onsets: list[Onset] = []
         for index, hop in enumerate(hops):
             looked_at = passes[index] or hop < self._hold_hop
             if (looked_at or self._every_block) and hop not in blocks:
-                samples = samples or self._samples_from(ratios.first, len(passes))
                 due = [
                     later
                     for later, passed in zip(hops[index:], passes[index:], strict=True)
                     if later not in blocks and (passed or later < self._hold_hop or self._every_block)
                 ]
-                blocks |= self._blocks(due, samples)
+                blocks |= self._blocks(due, self._samples_for(due))
             block = blocks.pop(hop, None)
             if block is not None and self._every_block:
                 self.blocks.append(block)
@@ -289,18 +287,27 @@ class OnsetDetector(Opener):
         passed: list[bool] = (by_block.max(axis=1) >= self._scale.gate_ratio).tolist()
         return passed
 
-    def _samples_from(self, first: int, blocks: int) -> _Samples:
-        """The samples of a number of blocks with their context; `first`: first hop of the first block."""
-        block_n = self._block_hops * HOP_N
-        return self._samples_of(first * HOP_N + block_n - self._card.n_samples, first * HOP_N + blocks * block_n)
+    def _samples_for(self, hops: list[int]) -> _Samples:
+        """The samples of the blocks that begin at `hops` with their context."""
+        spans: list[tuple[int, int]] = []
+        for hop in hops:
+            end = (hop + self._block_hops) * HOP_N
+            begin = end - self._card.n_samples
+            if spans and begin <= spans[-1][1]:
+                begin = spans.pop()[0]
+            spans.append((begin, end))
+        return self._samples_of(spans[0][0], spans[-1][1], spans)
 
-    def _samples_of(self, k0: int, k1: int) -> _Samples:
-        """The samples of the outputs [k0, k1), of each sensor apart: where they are joined may be a step."""
+    def _samples_of(self, k0: int, k1: int, spans: list[tuple[int, int]] | None = None) -> _Samples:
+        """The samples of the outputs [k0, k1), of each sensor apart: where they are joined may be a step.
+
+        spans: those that are used, if not all.
+        """
         timeline = self.timeline
-        wave, valid = timeline.first(k0, k1)
+        wave, valid = timeline.first(k0, k1, spans=spans)
         if timeline.has_second:
             valid &= ~timeline.dead(k0, k1)
-        whole = bool(valid.all())
+        whole = all(bool(valid[:, low - k0 : high - k0].all()) for low, high in spans or [(k0, k1)])
         other = None if whole or not timeline.has_second else _Samples(k0, *timeline.second(k0, k1), whole=False)
         return _Samples(k0, wave, valid, whole, other)
 

@@ -73,15 +73,17 @@ class EventEstimator:
         self._windows: dict[_Key, tuple[Window, Inspection]] = {}
         self._outputs: dict[_Key, tuple[npt.NDArray[np.float32], Meter]] = {}
 
-    def begin_step(self, expected: Sequence[Expected]) -> None:
-        """More samples may have arrived. expected: answers of this step, if known.
-
-        Their windows are run in batches, of sizes in which each has the bits that it has alone. An answer that is not
-        among them, or with other data, is run alone.
-        """
+    def begin_step(self) -> None:
+        """More samples may have arrived."""
         self._examiner.begin_step()
         self._windows.clear()
         self._outputs.clear()
+
+    def expect(self, expected: Sequence[Expected]) -> None:
+        """Run the windows of answers of this step in batches, of sizes in which each has the bits that it has alone.
+
+        An answer that is not among them, or with other data, is run alone.
+        """
         if len(expected) > 1:
             for engine in self._models.window_engines:
                 self._infer_together(engine, expected)

@@ -84,6 +84,7 @@ class TriggeredMode:
         self._due: list[tuple[int, int, TriggeredEvent]] = []  # heap: hop, order of creation, event
         self._events: list[TriggeredEvent] = []  # in order of onset; those that may still affect a window
         self._created = 0
+        self._ended = self._foreseen = False  # of the present step: the last one; its answers were expected
         self._examiner = Examiner(models, opener, timelines)
         self._estimator = EventEstimator(models, channels, timelines, self._examiner, config.models.prevalence)
 
@@ -127,7 +128,8 @@ class TriggeredMode:
             self._lines += self._hop_lines.take()
         if self._opener.scanned_hop is None:
             return
-        self._estimator.begin_step(self._expected(ended=ended))
+        self._estimator.begin_step()
+        self._ended, self._foreseen = ended, False
         while self._onsets or self._due or self._lines:
             onset_hop = self._onsets[0].hop if self._onsets else NEVER
             line_hop = self._lines[0][0] if self._lines else NEVER
@@ -144,13 +146,13 @@ class TriggeredMode:
             else:
                 break
 
-    def _expected(self, *, ended: bool) -> list[Expected]:
-        """The answers of this step, if no event turns out to be noise, and each onset opens one."""
-        due = bool(self._due) and (ended or self._opener.scanned_to(self._due[0][0]))
-        if not due and not self._onsets:
-            return []
-        known = [event for event in self._events if not event.suppressed]
-        onsets = [(event.onset, event.seen_ns, event.answers) for event in known]
+    def _expected(self, now: TriggeredEvent, answer_s: float) -> list[Expected]:
+        """This answer and those of the rest of the step, if no event turns out to be noise and each onset opens one."""
+        onsets = [
+            (event.onset, event.seen_ns, [answer_s, *event.answers] if event is now else event.answers)
+            for event in self._events
+            if event is now or not event.suppressed
+        ]
         for onset in self._onsets:
             if onset.phase == "P" and not (onsets and onset.time_ns - onsets[-1][0].time_ns < self._separation_ns):
                 onsets.append((onset, 0, self._answers))
@@ -160,7 +162,7 @@ class TriggeredMode:
             for answer_s in answers:
                 end_ns = onset.time_ns + ns_from_s(answer_s)
                 hop = max(self._opener.hop_after(end_ns), onset.hop)
-                if not (ended or (self._opener.scanned_to(hop) and self._ready(hop))):
+                if not (self._ended or (self._opener.scanned_to(hop) and self._ready(hop))):
                     break
                 end_ns = min([end_ns, *(guard_ns for other, guard_ns in later if other.hop <= hop)])
                 if end_ns > seen_ns:
@@ -270,6 +272,9 @@ class TriggeredMode:
             seconds = (cut_ns - event.onset.time_ns) / NS_PER_S
             reason = f"the next event begins {seconds + OVERLAP_GUARD_S:.1f} s after this one"
             event.remarks["overlap"] = [Quality(code="overlap", reason=reason)]
+        if not self._foreseen:
+            self._foreseen = True
+            self._estimator.expect(self._expected(event, answer_s))
         self._estimator.estimate(event, answer_s, cut_ns, meter)
         event.seen_ns = cut_ns
         self._counters.inferences += meter.inferences

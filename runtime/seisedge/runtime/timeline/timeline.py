@@ -329,13 +329,18 @@ class Timeline:
         return wave, valid
 
     def first(
-        self, k0: int, k1: int, wanted: Sequence[int] | None = None
+        self,
+        k0: int,
+        k1: int,
+        wanted: Sequence[int] | None = None,
+        spans: Sequence[tuple[int, int]] | None = None,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """As `window`, of the first sensor only. wanted: rows that are used, if not all: the others may be empty.
+        """As `window`, of the first sensor only.
 
-        The components of rows that nobody wants are never resampled.
+        wanted: rows that are used, if not all. spans: outputs [low, high) that are used, if not all. The others may be
+        empty: outputs that nobody wants are never resampled.
         """
-        wave, valid = self._rows(slice(0, 3), k0, k1, None if self.weights else wanted)
+        wave, valid = self._rows(slice(0, 3), k0, k1, None if self.weights else wanted, spans)
         self.rotate(k0, wave, valid)
         return wave, valid
 
@@ -376,9 +381,15 @@ class Timeline:
         return self._rows(slice(0, 3), k0, k1)
 
     def _rows(
-        self, rows: slice, k0: int, k1: int, wanted: Sequence[int] | None = None
+        self,
+        rows: slice,
+        k0: int,
+        k1: int,
+        wanted: Sequence[int] | None = None,
+        spans: Sequence[tuple[int, int]] | None = None,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        self._write(wanted)
+        for begin, end in ((k0, k1),) if spans is None else spans:
+            self._write(wanted, begin, end)
         wave = np.zeros((3, k1 - k0), dtype=np.float32)
         valid = np.zeros((3, k1 - k0), dtype=bool)
         first = self.oldest_k
@@ -434,18 +445,18 @@ class Timeline:
                 found |= span.flags
         return found
 
-    def _write(self, wanted: Sequence[int] | None = None) -> None:
-        """Copy the outputs that have become final into the buffers. wanted: of these rows; None: of all."""
-        if wanted is None:
+    def _write(self, wanted: Sequence[int] | None = None, k0: int | None = None, k1: int | None = None) -> None:
+        """Copy the outputs that have become final into the buffers. wanted: of these rows. k0, k1: in [k0, k1)."""
+        if wanted is None and k0 is None:
             self._written_k = self.ready_k
         for row, track in enumerate(self.tracks.values()):
             if wanted is not None and row not in wanted:
                 continue
-            for k0, values, mask in track.take():
+            for begin, values, mask in track.take(k0, k1):
                 assert self._first_k is not None
-                self._reserve(k0 + len(values))
-                skip = max(self._first_k - k0, 0)
-                start = k0 + skip - self._first_k
+                self._reserve(begin + len(values))
+                skip = max(self._first_k - begin, 0)
+                start = begin + skip - self._first_k
                 here = slice(start, start + max(len(values) - skip, 0))
                 self._wave[row, here] = values[skip:]
                 self._valid[row, here] = mask[skip:]

@@ -443,9 +443,9 @@ class Track:
             k0 = max(k0, piece.end_k)
         return found
 
-    def take(self) -> list[tuple[int, Float, Mask]]:
-        """Outputs that became final since the last call, each piece as (first k, values, mask)."""
-        self._resample()
+    def take(self, k0: int | None = None, k1: int | None = None) -> list[tuple[int, Float, Mask]]:
+        """Final outputs that were not taken yet, each piece as (first k, values, mask). k0, k1: those of [k0, k1)."""
+        self._resample(k0, k1)
         pending, self._pending = self._pending, []
         return pending
 
@@ -501,19 +501,24 @@ class Track:
         elif k1 > k0:
             self._due.append((k0, k1))
 
-    def _resample(self) -> None:
+    def _resample(self, from_k: int | None = None, to_k: int | None = None) -> None:
+        """Compute the outputs that are due; from_k, to_k: those of [from_k, to_k)."""
         if not self._due or self._segment is None or self._resampler is None:
             return
         due, self._due = self._due, []
-        for k0, k1 in due:
-            n0, n1 = self._resampler.inputs_for(k0, k1)
-            values, whole = self._resampler(*self._segment.view(n0, n1), n0, k0, k1)
-            self._pending.append((k0, values, whole))
+        for first, end in due:
+            k0 = first if from_k is None else min(max(first, from_k), end)
+            k1 = end if to_k is None else max(min(end, to_k), k0)
+            self._due += [(low, high) for low, high in ((first, k0), (k1, end)) if high > low]
+            if k1 > k0:
+                n0, n1 = self._resampler.inputs_for(k0, k1)
+                values, whole = self._resampler(*self._segment.view(n0, n1), n0, k0, k1)
+                self._pending.append((k0, values, whole))
         self._forget()
 
     def skip(self, before_k: int) -> None:
         """Outputs before this index are not needed any more: those that were not taken are never resampled."""
-        if self._due and self._due[0][0] < before_k:
+        if self._due and self._due[0][0] < before_k:  # in order
             self._due = [(max(k0, before_k), k1) for k0, k1 in self._due if k1 > before_k]
             self._forget()
 

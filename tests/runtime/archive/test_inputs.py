@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from tests.runtime.archive.conftest import STATION, Recording, S
 
 from seisedge.runtime.archive.inputs import LocalFiles, find_inputs, parse_unit, unit_starts
 from seisedge.runtime.archive.unit import UnitRequest, analyse
-from seisedge.runtime.clock import ns_from_iso
+from seisedge.runtime.clock import iso_from_ns, ns_from_iso
 from seisedge.runtime.config import StationConfig
+from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
 
@@ -100,3 +102,16 @@ def test_sds_files_are_placed_by_name_and_others_by_their_records(recording: Rec
 def test_a_unit_divides_a_day(text: str) -> None:
     with pytest.raises(InputError, match=f"--unit {text}: must be 1d or a part of a day"):
         parse_unit(text)
+
+
+def test_a_record_with_a_broken_clock_plans_its_own_day_alone(tmp_path: Path) -> None:
+    """And not each day between."""
+    records = RECORDING.read_bytes()[: 512 * 60]
+    changed = bytearray(records)
+    struct.pack_into(">HH", changed, 512 * 31 + 20, 2055, 100)
+    path = tmp_path / "clock.mseed"
+    path.write_bytes(changed)
+    inputs = find_inputs([str(path)], stations=(), local=LocalFiles(str(tmp_path)))
+    days = {iso_from_ns(start)[:10] for files in inputs.files.values() for start in unit_starts(files, DAY_NS)}
+    assert days == {"2019-07-07", "2055-04-10"}
+    assert [file.url for file in inputs.all_files()] == [str(path)]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 
 from seisedge.runtime.archive.reading import ArchiveFile, index_of
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso
@@ -23,6 +24,7 @@ from seisedge.runtime.sources.sds import DAY_NS, OVERLAP_NS, YEARS
 from seisedge.runtime.urls import shown_url
 
 MAX_COPIES = 24  # of remote files that a worker keeps on its disk: those of three days and eight channels
+APART_NS = 2 * DAY_NS  # records of a file farther apart than this are planned as those of two files
 SDS_NAME = "NET.STA.LOC.CHA.D.YEAR.DAY"
 
 _SDS = re.compile(r"([^./]+)\.([^./]+)\.[^./]*\.[^./]+\.D\.(\d{4})\.(\d{3})")
@@ -136,15 +138,14 @@ def _add(file: ArchiveFile, inputs: Inputs, stations: Sequence[str], local: Call
         else:
             inputs.other_files += 1
         return False
-    spans: dict[str, tuple[int, int]] = {}
-    for number, source_id in enumerate(columns.channels):
-        times = columns.last_ns[columns.channel == number]
-        low, high = spans.get(source_id.station_id, (int(times.min()), int(times.max())))
-        spans[source_id.station_id] = min(low, int(times.min())), max(high, int(times.max()))
-    for station_id, (low, high) in spans.items():
+    stations_of = np.array([source_id.station_id for source_id in columns.channels])[columns.channel]
+    for station_id in dict.fromkeys(source_id.station_id for source_id in columns.channels):
         if _wanted(station_id, stations):
-            placed = replace(file, low_ns=low, high_ns=high + 1)
-            inputs.files.setdefault(station_id, []).append(placed)
+            times = np.sort(columns.last_ns[stations_of == station_id])
+            # with a record whose clock was years wrong, the file has data on both sides and none between
+            for part in np.split(times, np.flatnonzero(np.diff(times) > APART_NS) + 1):
+                placed = replace(file, low_ns=int(part[0]), high_ns=int(part[-1]) + 1)
+                inputs.files.setdefault(station_id, []).append(placed)
     return False
 
 

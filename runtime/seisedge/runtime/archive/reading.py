@@ -207,7 +207,7 @@ class StationReader:
         mine = [n for n, name in enumerate(columns.channels) if name.station_id == self._station_id]
         of_station = np.isin(columns.channel, mine)
         here = np.flatnonzero(of_station & (columns.last_ns >= file.low_ns) & (columns.last_ns < file.high_ns))
-        if len(here) < of_station.sum():
+        if file.day_ns is not None and len(here) < of_station.sum():
             self._leave_out(url, {OUTSIDE: int(of_station.sum()) - len(here)})
         number_of = np.zeros(len(columns.channels), dtype=np.int32)
         for n in mine:

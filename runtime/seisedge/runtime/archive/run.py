@@ -210,7 +210,7 @@ def _range_text(options: ArchiveOptions) -> str:
 
 
 def _span_text(inputs: Inputs) -> str:
-    files = inputs.all_files()
+    files = [file for of_station in inputs.files.values() for file in of_station]
     low = min(file.low_ns if file.day_ns is None else file.day_ns for file in files)
     high = max(file.high_ns for file in files)
     return f"the data of {len(inputs.files)} station(s) begin at {iso_from_ns(low)} and end by {iso_from_ns(high)}"

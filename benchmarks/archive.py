@@ -131,7 +131,7 @@ def make(folder: Path, stations: int, days: int, hours: float, quiet_pieces: int
                 records = [kind[channel] for kind in kinds]
                 with path.open("wb") as file:
                     for piece in _day(records, number + day, station, begin_ns, hours):
-                        written += file.write(piece)
+                        written += file.write(piece.tobytes())
     print(f"{folder}: {stations} stations x {days} days x {hours:g} h, {written / 2**20:.1f} MiB")
 
 

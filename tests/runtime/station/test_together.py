@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.fakes import NOISE, TECTONIC, Array, RuleEngine, burst, classic_config, fake_models, packets_of
+from tests.fakes import NOISE, TECTONIC, RuleEngine, burst, classic_config, fake_models, packets_of
 
 from seisedge.runtime.config import ModelsConfig
 from seisedge.runtime.demo import RECORDING
 from seisedge.runtime.demo.made_day import CLASSIC, Kept
 from seisedge.runtime.engines import Engine
+from seisedge.runtime.engines._base import Array
 from seisedge.runtime.errors import EngineError
 from seisedge.runtime.event import Event, content_of
 from seisedge.runtime.inference.infer import Models

@@ -37,7 +37,13 @@ class ArrayTimeline(Timeline):
     def oldest_k(self) -> int:
         return -TRIGGER_REACH_K
 
-    def first(self, k0: int, k1: int, wanted: Sequence[int] | None = None) -> tuple[Array, Bool]:
+    def first(
+        self,
+        k0: int,
+        k1: int,
+        wanted: Sequence[int] | None = None,
+        spans: Sequence[tuple[int, int]] | None = None,
+    ) -> tuple[Array, Bool]:
         wave, valid = np.zeros((3, k1 - k0), dtype=np.float32), np.zeros((3, k1 - k0), dtype=bool)
         low, high = max(k0, 0), min(k1, self._samples.shape[1])
         if high > low:

@@ -8,7 +8,7 @@ times and sizes, on noise; mass movements and noise without an onset. It works a
 SeisBench is not a dependency. In a virtual environment of its own, with seisedge and its extra `train`:
 
     pip install seisbench
-    D='--data datasets --data datasets/onsets --data datasets/noise --data datasets/regions'
+    D='--data datasets --data datasets/onsets --data datasets/noise'
     python -m benchmarks.phasenet train $D -o phasenet.pt
     python -m benchmarks.phasenet test phasenet.pt --picks DIR … -o phasenet.json
 

@@ -1,4 +1,4 @@
-"""Build a folder of records with the picks of analysts that the onset detector learns from but that is not shipped.
+"""Build a folder of records with the picks of analysts, for trainings of an onset detector, that is not shipped.
 
     python -m datasets.build_picks SOURCE -o DIR
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import msgspec
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record, picks_of
 from seisedge.train.archive.artefacts import ARTEFACTS, Artefact
-from seisedge.train.archive.streams import ENERGY_HOPS, HOP_N, PICKED_HOPS, STRETCH, StreamMixer, Truth
+from seisedge.train.archive.streams import ENERGY_HOPS, HOP_N, PICKED_HOPS, StreamMixer, Truth
 from seisedge.train.recipes.stream_spec import StreamSpec
 
 N = 3000  # samples of a record
@@ -21,7 +20,6 @@ CONTEXT_HOPS, DELAY_HOPS, P_AT, S_AT = 60, 10, 1403, 1603
 PLAIN = StreamSpec(
     blocks=30, bases={"noise": 1.0}, extra=1.5, swarm_share=0.0, ratio=(20.0, 60.0), splice_share=0.0,
     artefact_share=0.0, vertical_share=0.0, dead_share=0.0, gap_share=0.0, late_share=0.0, slow_share=0.0,
-    stretch_share=0.0, colour_share=0.0,
 )  # fmt: skip
 
 
@@ -67,15 +65,13 @@ def middles(truth: Truth, column: int, width: int = ENERGY_HOPS) -> list[int]:
     return [int(run[width]) for run in runs if len(run) == 2 * width + 1]
 
 
-@pytest.mark.parametrize("stretch_share", [0.0, 1.0])
-def test_the_targets_lie_on_the_first_samples_of_the_added_signals(stretch_share: float) -> None:
-    source = mixer(archive_of(EVENT, NOISE), spec_with(stretch_share=stretch_share))
+def test_the_targets_lie_on_the_first_samples_of_the_added_signals() -> None:
+    source = mixer(archive_of(EVENT, NOISE))
     checked = 0
     for _ in range(40):
         x, _, truth = source.draw()
         for hop in middles(truth, 0):
-            blurred = round(stretch_share)  # a stretched signal rings for some samples
-            before = x[0, max(hop - 10, 0) * HOP_N : (hop - blurred) * HOP_N]
+            before = x[0, max(hop - 10, 0) * HOP_N : hop * HOP_N]
             first = hop * HOP_N + P_AT % HOP_N
             after = x[0, first : first + 40]
             if len(before) < 8 or len(after) < 40 or (truth.kind[max(hop - 12, 0) : hop - 2] > 0).any():
@@ -96,37 +92,6 @@ def test_s_follows_p_as_in_the_record() -> None:
             assert abs(s[0] - p[0] - gap) <= 1
             pairs += 1
     assert pairs > 5
-
-
-def test_a_stretched_event_has_another_time_between_p_and_s() -> None:
-    source = mixer(archive_of(EVENT, NOISE), spec_with(bases={"event": 1.0}, extra=0.0, stretch_share=1.0))
-    gap = S_AT / HOP_N - P_AT / HOP_N
-    factors = []
-    for _ in range(40):
-        x, _, truth = source.draw()
-        p, s = middles(truth, 0), middles(truth, 1)
-        if len(p) == len(s) == 1:
-            factors.append((s[0] - p[0]) / gap)
-            loud = [float(np.abs(x[0, k * HOP_N : (k + 10) * HOP_N]).max()) for k in (p[0] + 1, s[0] + 1)]
-            assert loud[1] > 2 * loud[0]  # the sine trebles at S
-    assert len(factors) > 10 and min(factors) < 0.9 and max(factors) > 1.1
-    assert math.exp(-STRETCH) - 0.03 < min(factors) and max(factors) < math.exp(STRETCH) + 0.03
-
-
-def test_the_slope_of_the_spectrum_and_the_gain_of_the_horizontals_change() -> None:
-    def spread(share: float) -> tuple[float, float]:
-        """Standard deviations of the log ratio of high to low frequencies and of the horizontals to the vertical."""
-        source = mixer(archive_of(EVENT, NOISE), spec_with(colour_share=share, extra=0.0))
-        values = []
-        for _ in range(30):
-            x = source.draw()[0]
-            power = np.abs(np.fft.rfft(x[0])) ** 2
-            half = len(power) // 2
-            values.append((np.log(power[half:].sum() / power[1:half].sum()), np.log(x[1].std() / x[0].std())))
-        return tuple(np.std(values, axis=0))
-
-    plain, coloured = spread(0.0), spread(1.0)
-    assert coloured[0] > 3 * plain[0] and coloured[1] > 3 * plain[1]
 
 
 def test_noise_has_no_targets_and_a_mass_movement_no_p_either_way_at_its_start() -> None:

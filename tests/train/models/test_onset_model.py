@@ -40,27 +40,6 @@ def test_a_block_alone_equals_the_block_in_a_stream(model: OnsetModel) -> None:
     assert torch.allclose(whole, torch.cat(alone, dim=1), atol=1e-5)
 
 
-def test_the_output_is_the_mean_of_members_that_are_trained_apart() -> None:
-    """In training each stream belongs to one member, and only that one learns from it."""
-    torch.manual_seed(4)
-    built = create_model("onset_tcn", members=3, dropout=0.0)
-    assert isinstance(built, OnsetModel)
-    n = built.geometry.n_samples + built.block_hops * HOP_N
-    x = torch.randn(5, 3, n, generator=torch.Generator().manual_seed(5)) * 300
-    valid = torch.ones_like(x)
-    of_each = built.train().raw(x, valid)
-    of_each[1].sum().backward()
-    heads = [member.head.weight.grad for member in built.members]  # type: ignore[union-attr]  # of that model
-    assert heads[0] is None or not heads[0].any()
-    assert heads[1].any() and (heads[2] is None or not heads[2].any())
-    with torch.no_grad():
-        features = torch.cat(built.front(x, valid), dim=1)  # type: ignore[operator]
-        logits = [member(features).transpose(1, 2).reshape(5, 20, 5) for member in built.members]  # type: ignore[union-attr]
-        for stream_no in range(5):
-            assert torch.allclose(of_each[stream_no], logits[stream_no % 3][stream_no], atol=1e-5)
-        assert torch.allclose(built.eval().raw(x, valid), torch.stack(logits).mean(0), atol=1e-5)
-
-
 @pytest.mark.parametrize("gain", [1e-9, 1e-3, 1e6])
 def test_a_gain_changes_nothing(model: OnsetModel, gain: float) -> None:
     x, valid = stream(model)

@@ -8,7 +8,6 @@ that is too small to be seen, the S of a record without an S pick, rises in a sw
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,10 +32,6 @@ S_AFTER_P_S = (0.6, 20.0)  # where the S of a record may be whose S is not picke
 SLIDE_S = (3.0, 6.0)  # around the catalogued start of a mass movement, where an onset is neither right nor wrong
 VISIBLE, CLEAR = 1.3, 3.0  # ratio of amplitudes from which an added arrival is a target, and has the full weight
 ACTIVE, QUIET = 1.5, 1.15  # ratio of amplitudes above which an event is there, and below which it is not
-STRETCH = 0.36  # largest logarithm of the factor by which the time of an event is stretched
-PASS_HZ, STOP_HZ = 15.0, 19.0  # of the resampler of the station; kept where an event becomes faster
-SLOPE, SPREAD = 0.8, 0.4  # largest power of the frequency, and standard deviation of the log gain of the horizontals
-RIPPLE = 0.5  # standard deviation of the amplitude of the cosine, over log frequency, of a log spectrum
 RISE = 8.0  # ratio of powers of an unlisted rise in a swarm
 SWARMS = ("ridgecrest", "ridgecrest_continuous")
 CLASSES = {"tectonic": 1, "blast": 2, "mass movement": 2}
@@ -56,16 +51,6 @@ class Truth:
     picks_weight: Floats
     kind: npt.NDArray[np.int64]
     kind_weight: Floats
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A record as it is drawn: perhaps slower or faster than it was recorded. power: of the hops of the vertical."""
-
-    record: Record
-    waveform: Floats
-    valid: Bools
-    power: Floats
 
 
 @dataclass(frozen=True)
@@ -157,32 +142,6 @@ class StreamMixer:
             self._powers[i] = hop_power(x, there, self.archive.rate_hz)
         return self._powers[i]
 
-    def _piece(self, i: int) -> Piece:
-        """Record `i`; at a share of the draws its time is stretched, so that S - P and the spectrum change."""
-        record, archive = self.archive.records[i], self.archive
-        waveform, valid = archive.waveform[i], archive.valid[i]
-        if self.rng.random() >= self.spec.stretch_share:
-            return Piece(record, waveform, valid, self._power(i))
-        n = record.n_samples
-        factor = round(n * math.exp(self.rng.uniform(-STRETCH, STRETCH))) / n
-        longer = round(n * factor)
-        there = valid[:, np.minimum((np.arange(longer) / factor).astype(np.int64), n - 1)]
-        count = np.maximum(valid.sum(1, keepdims=True), 1)
-        x = np.where(valid, waveform - (waveform * valid).sum(1, keepdims=True) / count, 0.0)[:, :n]
-        spectrum, size = np.fft.rfft(x, axis=1), longer // 2 + 1
-        spectrum = np.pad(spectrum[:, :size], ((0, 0), (0, max(size - spectrum.shape[1], 0))))
-        f = np.fft.rfftfreq(longer, 1 / archive.rate_hz)
-        gain = factor * np.clip((STOP_HZ - f) / (STOP_HZ - PASS_HZ), 0, 1) * self._colour(f)
-        x = np.where(there, np.fft.irfft(spectrum * gain, longer, axis=1), 0.0).astype(np.float32)
-        stretched = dataclasses.replace(
-            record,
-            n_samples=longer,
-            onset=record.onset * factor,
-            noise_end=round(record.noise_end * factor),
-            picks=tuple((phase, sample * factor) for phase, sample in record.picks),
-        )
-        return Piece(stretched, x, there, hop_power(x[0], there[0], archive.rate_hz))
-
     def _add_pool(self, name: str, indices: list[int]) -> None:
         """Records of one data set share its weight; events of a data set are equally likely."""
         if not indices:
@@ -242,7 +201,6 @@ class StreamMixer:
     def _base(self, base: str) -> tuple[Floats, Bools, list[Item]]:
         rng, archive = self.rng, self.archive
         n = self.hops * HOP_N
-        piece: Piece | None = None
         if base == "noise":
             if self.hard and rng.random() < self.spec.hard_share:
                 i, hop = self.hard[int(rng.integers(len(self.hard)))]
@@ -260,22 +218,20 @@ class StreamMixer:
             index = np.minimum(index % period, period - index % period)
         else:
             i = self._draw_record(base)
-            piece = self._piece(i)
-            record = piece.record
+            record = archive.records[i]
             if base == "continuous":
                 start = int(rng.integers(0, max(record.n_samples - n, 1)))
             else:
                 share = rng.uniform(0.15, 1.0) if base == "event" else rng.uniform(0, 1.0)
                 start = round(record.onset - share * n)
             index = np.arange(start, start + n)
-        piece = piece or Piece(record, archive.waveform[i], archive.valid[i], self._power(i))
-        inside = (index >= 0) & (index < piece.waveform.shape[-1])
-        index = np.clip(index, 0, piece.waveform.shape[-1] - 1)
-        valid = piece.valid[:, index] & inside
-        count = np.maximum(piece.valid.sum(1, keepdims=True), 1)
-        mean = (piece.waveform * piece.valid).sum(1, keepdims=True) / count
-        x = np.where(valid, piece.waveform[:, index] - mean, 0.0).astype(np.float32)
-        own = piece.power
+        inside = (index >= 0) & (index < archive.waveform.shape[-1])
+        index = np.clip(index, 0, archive.waveform.shape[-1] - 1)
+        valid = archive.valid[i][:, index] & inside
+        count = np.maximum(archive.valid[i].sum(1, keepdims=True), 1)
+        mean = (archive.waveform[i] * archive.valid[i]).sum(1, keepdims=True) / count
+        x = np.where(valid, archive.waveform[i][:, index] - mean, 0.0).astype(np.float32)
+        own = self._power(i)
         hops = np.clip(index[::HOP_N] // HOP_N, 0, len(own) - 1)
         power = np.where(valid[0, ::HOP_N], own[hops], 0.0).astype(np.float32)
         return x, valid, [Item(record, -start, power, "noise" if base == "noise" else "event")]
@@ -303,9 +259,8 @@ class StreamMixer:
         """Add an event whose P arrives near sample `at`, in place."""
         rng, archive, n = self.rng, self.archive, x.shape[1]
         i = self._draw_record("added")
-        drawn = self._piece(i)
-        record = drawn.record
-        if not drawn.valid[1:].any() and valid[1:].any():
+        record = archive.records[i]
+        if not archive.valid[i, 1:].any() and valid[1:].any():
             if rng.random() < 0.5:
                 return None
             valid[1:] = False
@@ -317,7 +272,7 @@ class StreamMixer:
         if high - low < 2 * HOP_N:
             return None
         hop = onset // HOP_N
-        source = drawn.power
+        source = self._power(i)
         size = float(source[hop : hop + 20].max(initial=0.0))
         if not size > 0:
             return None
@@ -325,9 +280,9 @@ class StreamMixer:
         gain = np.exp(rng.uniform(lowest, highest)) * np.sqrt(noise / size)
         t = np.arange(low, high) - shift
         taper = np.clip((t - begin) / max(0.7 * before, 1), 0, 1) * np.clip((record.n_samples - t) / 80, 0, 1)
-        piece = drawn.waveform[:, t]
+        piece = archive.waveform[i][:, t]
         level = piece[:, : max(before, 1)].mean(1, keepdims=True)
-        there = drawn.valid[:, t]
+        there = archive.valid[i][:, t]
         x[:, low:high] += np.where(there, (piece - level) * (gain * taper), 0.0).astype(np.float32)
         power = np.zeros(self.hops, dtype=np.float32)
         own = np.arange(self.hops) - round(shift / HOP_N)
@@ -420,16 +375,8 @@ class StreamMixer:
                 _weigh(truth, 0, int(hop), 4, 12)
                 _weigh(truth, 1, int(hop), 4, 12)
 
-    def _colour(self, f: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """A drawn smooth spectrum, as of another site: a slope and a ripple over log frequency. f: Hz."""
-        rng = self.rng
-        octave = np.log2(np.clip(f, 0.5, 20.0) / 5.0)
-        wave = rng.normal(0, RIPPLE) * np.cos(2 * np.pi * (octave / rng.uniform(1.5, 4.0) + rng.uniform()))
-        colour: npt.NDArray[np.float64] = np.exp(math.log(2) * rng.uniform(-SLOPE, SLOPE) * octave + wave)
-        return colour
-
     def _distort(self, x: Floats) -> None:
-        """Polarity, orientation and gain of the horizontals, spectral slope, a lower Nyquist frequency, in place."""
+        """Polarity, orientation of the horizontals, and a lower Nyquist frequency, in place."""
         rng = self.rng
         if rng.random() < 0.5:
             x *= -1
@@ -437,10 +384,6 @@ class StreamMixer:
         if rng.random() < 0.5:
             c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
             x[1], x[2] = c * x[1] - s * x[2], s * x[1] + c * x[2]
-        if rng.random() < self.spec.colour_share:
-            x[1:] *= np.float32(math.exp(rng.normal(0, SPREAD)))
-            f = np.fft.rfftfreq(x.shape[1], 1 / self.archive.rate_hz)
-            x[:] = np.fft.irfft(np.fft.rfft(x, axis=1) * self._colour(f), x.shape[1], axis=1)
         if rng.random() < self.spec.slow_share:
             f = np.fft.rfftfreq(x.shape[1], 1 / self.archive.rate_hz)
             corner = rng.choice([8.0, 10.0, 12.5]) * 0.85

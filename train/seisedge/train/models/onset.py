@@ -118,11 +118,14 @@ def windows_of(x: Tensor) -> Tensor:
     return x[..., -HOPS:].transpose(1, 2).flatten(0, 1)
 
 
-class Branches(nn.Module):
-    """One network: a fine and a coarse branch. width: channels of the fine one; coarse: of the coarse one."""
+class OnsetNet(OnsetModel):
+    """See the module. width: channels of the fine branch; coarse: of the coarse one."""
 
-    def __init__(self, inputs: int, outputs: int, width: int, coarse: int, dropout: float) -> None:
-        super().__init__()
+    def __init__(self, width: int, coarse: int, dropout: float) -> None:
+        geometry = Geometry(N_SAMPLES, RATE_HZ, CONTEXT_HOPS * HOP_N / RATE_HZ)
+        super().__init__(geometry, (1.0, 15.0), BLOCK_HOPS, HOP_N, DELAY_HOPS)
+        self.front = HopEnergies()
+        inputs = self.front.n_features + 2
         self.dilations = (1, 2, 4, 8)
         self.fine_hops = BLOCK_HOPS + 2 * sum(self.dilations)
         self.coarse_dilations = (1, 3, 9)
@@ -136,7 +139,7 @@ class Branches(nn.Module):
         self.join = nn.ModuleList([nn.Conv1d(coarse, width, 1) for _ in range(2)])
         self.mix = nn.Conv1d(width, width, 1)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Conv1d(width, outputs, 1)
+        self.head = nn.Conv1d(width, len(self.labels), 1)
         for module in self.modules():
             if isinstance(module, nn.Conv1d) and module is not self.head:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -146,8 +149,9 @@ class Branches(nn.Module):
             assert self.head.bias is not None
             self.head.bias[:2] = RARE
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (windows, inputs, HOPS) → logits (windows, outputs, BLOCK_HOPS)."""
+    def network(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Output of `HopEnergies` → logits (batch · blocks, BLOCK_HOPS, 5)."""
+        x = torch.cat([features, mask], dim=1)
         y = F.avg_pool1d(x[..., HOPS - self.coarse_frames * POOL :], POOL)
         for layer in self.coarse:
             y = torch.relu(layer(y))
@@ -158,48 +162,19 @@ class Branches(nn.Module):
         x = torch.relu(self.fine[-1](x) + self.join[1](y))
         x = torch.relu(self.mix(self.dropout(x)))
         logits: Tensor = self.head(x)
-        return logits
-
-
-class OnsetNet(OnsetModel):
-    """See the module. members: networks whose mean logits are the output; each is trained on its share of the streams
-    of a batch. width, coarse, dropout: of each, see `Branches`.
-    """
-
-    def __init__(self, width: int, coarse: int, members: int, dropout: float) -> None:
-        geometry = Geometry(N_SAMPLES, RATE_HZ, CONTEXT_HOPS * HOP_N / RATE_HZ)
-        super().__init__(geometry, (1.0, 15.0), BLOCK_HOPS, HOP_N, DELAY_HOPS)
-        self.front = HopEnergies()
-        inputs = self.front.n_features + 2
-        self.members = nn.ModuleList(
-            [Branches(inputs, len(self.labels), width, coarse, dropout) for _ in range(members)]
-        )
-
-    def network(self, x: Tensor, streams: int) -> Tensor:
-        """x: (streams · blocks, inputs, HOPS) → logits (streams · blocks, 5, BLOCK_HOPS)."""
-        k = len(self.members)
-        if not self.training:
-            total: Tensor = self.members[0](x)
-            for member in self.members[1:]:
-                total = total + member(x)
-            return total * (1 / k) if k > 1 else total
-        x = x.unflatten(0, (streams, -1))  # type: ignore[no-untyped-call]  # torch's
-        parts = [member(x[i::k].flatten(0, 1)) for i, member in enumerate(self.members) if i < streams]
-        order = torch.cat([torch.arange(i, streams, k) for i in range(k)]).argsort()
-        return torch.cat(parts).unflatten(0, (streams, -1))[order].flatten(0, 1)  # type: ignore[no-untyped-call]
+        return logits.transpose(1, 2)
 
     def last_layer(self) -> nn.Module:
-        """The convolutions that give the logits."""
-        return nn.ModuleList([member.head for member in self.members])
+        """The convolution that gives the logits."""
+        return self.head
 
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """Logits (batch, blocks · BLOCK_HOPS, 5); waveform, valid: (batch, 3, n), see `OnsetModel`."""
-        batch = waveform.shape[0]
-        logits = self.network(torch.cat(self.front(waveform, valid), dim=1), batch).transpose(1, 2)
-        return logits.reshape(batch, -1, logits.shape[-1])
+        logits = self.network(*self.front(waveform, valid))
+        return logits.reshape(waveform.shape[0], -1, logits.shape[-1])
 
 
 @register_model
-def onset_tcn(width: int = 40, coarse: int = 24, members: int = 1, dropout: float = 0.1) -> OnsetModel:
+def onset_tcn(width: int = 40, coarse: int = 24, dropout: float = 0.1) -> OnsetModel:
     """Onset detector for the station: 24 s at 40 Hz, 1-15 Hz, one block of 1 s a call."""
-    return OnsetNet(width, coarse, members, dropout)
+    return OnsetNet(width, coarse, dropout)

@@ -17,8 +17,6 @@ class StreamSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     splice_share: share of the streams of noise in which the level of the noise changes.
     artefact_share, vertical_share, dead_share, gap_share, late_share, slow_share: shares of streams with artefacts,
     with the vertical only, with a dead component, with a gap, with data that begin late, with a low-pass filter.
-    stretch_share: share of the events whose time is stretched. colour_share: share of the streams with another slope of
-    the spectrum and another gain of the horizontals.
     """
 
     blocks: int = 30
@@ -34,6 +32,4 @@ class StreamSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dead_share: float = 0.05
     gap_share: float = 0.12
     late_share: float = 0.1
-    stretch_share: float = 0.0
-    colour_share: float = 0.0
     slow_share: float = 0.08

@@ -42,7 +42,7 @@ from benchmarks.detectors import (
     Detectors,
     packets_of,
 )
-from benchmarks.records import NCEDC, OTHERS, PickedRecord, Stated, pick_groups, quiet_noise, records_of
+from benchmarks.records import PickedRecord, Stated, pick_groups, quiet_noise, records_of
 from seisedge.runtime.clock import NS_PER_S, ns_from_iso, ns_from_s
 from seisedge.runtime.config import EventsConfig, Mode, StationConfig, load_config
 from seisedge.runtime.demo import AUTOMATIC, CATALOGUE, RECORDING, STATIONS
@@ -279,10 +279,12 @@ def pick_times_s(events: Sequence[Event], phase: str) -> Array:
 
 
 def add_picks(figures: Figures, folders: Sequence[Path], detectors: Detectors) -> None:
-    """Onset errors against the picks of analysts, of events not used for training."""
+    """Onset errors against the picks of analysts, of events not used for training, by data set."""
+    groups = pick_groups(folders, detectors.trained)
     for name in detectors.names:
-        for on, rows in pick_groups(folders).items():
-            found = [detectors.opened(name).events(packets_of(r.waveform, r.rate_hz, r.components), {}) for r in rows]
+        for on, rows in groups.items():
+            longer = [r.continued() for r in rows]
+            found = [detectors.opened(name).events(packets_of(r.waveform, r.rate_hz, r.components), {}) for r in longer]
             for phase in ("P", "S") if name == ONSET else ("P",):
                 some = [(r, events) for r, events in zip(rows, found, strict=True) if r.times_s(phase)]
                 if some:
@@ -567,7 +569,8 @@ def main() -> None:
         if arguments.also:
             figures.rows += msgspec.json.decode(arguments.also.read_bytes(), type=Stated).figures
         for phase in ("P", "S"):
-            section(f"picks of {phase}", figure_lines(figures, [f"{phase}, {NCEDC}", f"{phase}, {OTHERS}"]))
+            ons = dict.fromkeys(f.on for f in figures.rows if f.on.startswith(f"{phase}, "))
+            section(f"picks of {phase}", figure_lines(figures, list(ons)))
     recall = rows[f"{STA_LTA}: opened"].recall["catalogue"].value
     pairs = noise_sections(arguments.noise, swarm, detectors, curves, recall) if arguments.noise else {}
     if arguments.plot:

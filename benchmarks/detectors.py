@@ -107,7 +107,9 @@ class Detectors:
     def __init__(self, model: str) -> None:
         """model: file or name of an onset detector, or 'none'."""
         onset = None if model == "none" else open_engine(model_path(model))
-        self._remembering = None if onset is None else RememberingEngine(subject_from(model, torch.device("cpu")))
+        subject = None if onset is None else subject_from(model, torch.device("cpu"))
+        self._remembering = None if subject is None else RememberingEngine(subject)
+        self.trained = frozenset[bytes]() if subject is None else subject.event_hashes or frozenset()
         card = open_engine(bundled_model("event_type")).card
         self.always = Models(Always(card), None, onset)
         bundled = Models.load(ModelsConfig(magnitude="none", onset="none"))

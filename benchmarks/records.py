@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from seisedge.train.dataset.event_hashes import event_hash, event_key
 from seisedge.train.evaluation.figure import Figure
 
 ROWS = {"Z": 0, "N": 1, "E": 2, "1": 1, "2": 2}
-NCEDC, OTHERS = "phasenet_ncedc, held out", "Alpine Fault, Poland, PNW"
+AFTER_S, GUARD_S = 10.0, 1.0  # of a record after its last pick; before its first, where its noise may contain a signal
 SIGNALS = {"tectonic", "blast", "mining-induced"}  # classes whose records have a P
 
 
@@ -27,6 +28,7 @@ class PickedRecord:
 
     picks: (phase, seconds after the first sample): 'P', 'S', or with '?' where the arrival is known to be near but
     cannot be seen. analyst: the P is the pick of an analyst. s_known: False where an S exists that nobody picked.
+    key: of the event, see `event_hashes.event_key`.
     """
 
     name: str
@@ -40,6 +42,7 @@ class PickedRecord:
     picks: list[tuple[str, float]]
     analyst: bool
     s_known: bool
+    key: str = ""
 
     @property
     def length_s(self) -> float:
@@ -54,6 +57,18 @@ class PickedRecord:
         skip = round((2 + zlib.crc32(self.name.encode()) % 2000 / 1000) * self.rate_hz)
         moved = [(phase, time_s - skip / self.rate_hz) for phase, time_s in self.picks]
         return dataclasses.replace(self, waveform=self.waveform[:, skip:], picks=moved)
+
+    def continued(self) -> PickedRecord:
+        """The record, followed by AFTER_S of its own noise before P, backwards, if it ends earlier after its last pick.
+
+        The records of `poland` end 2 to 5 s after S. A station goes on, and knows an onset 2.5 to 3.5 s after its time.
+        """
+        n, quiet = round(AFTER_S * self.rate_hz), round((min(t for _, t in self.picks) - GUARD_S) * self.rate_hz)
+        if self.length_s - max(t for _, t in self.picks) >= AFTER_S or quiet <= 0:
+            return self
+        noise = np.pad(self.waveform[:, :quiet], ((0, 0), (max(n - quiet, 0), 0)), mode="reflect")[:, -n:][:, ::-1]
+        level = self.waveform[:, :quiet].mean(axis=1, keepdims=True) - noise.mean(axis=1, keepdims=True)
+        return dataclasses.replace(self, waveform=np.concatenate([self.waveform, noise + level], axis=1))
 
     def times_s(self, phase: str) -> list[float]:
         """Times of the picks of a phase."""
@@ -76,12 +91,17 @@ class Stated(msgspec.Struct):
     figures: list[Figure]
 
 
-def pick_groups(folders: Sequence[Path]) -> dict[str, list[PickedRecord]]:
-    """The records with picks of analysts whose events are not training data, by the data that the picks are of."""
-    found = [r for folder in folders for r in records_of(folder, analyst_only=True) if r.split in ("test", "")]
-    records = [r.begun_later() for r in found]
-    own = [r for r in records if r.subset == "phasenet_ncedc"]
-    return {NCEDC: own, OTHERS: [r for r in records if r.subset != "phasenet_ncedc"]}
+def pick_groups(folders: Sequence[Path], trained: Collection[bytes] = ()) -> dict[str, list[PickedRecord]]:
+    """The records with picks of analysts whose events are not training data, by data set.
+
+    trained: hashes of the training events of a model, see `event_hashes`; records of split 'train' are left out anyway.
+    """
+    groups: dict[str, list[PickedRecord]] = {}
+    for folder in folders:
+        for r in records_of(folder, analyst_only=True):
+            if r.split in ("test", "") and not (r.key and event_hash(r.key) in trained):
+                groups.setdefault(r.subset, []).append(r.begun_later())
+    return groups
 
 
 def records_of(folder: Path, analyst_only: bool = False) -> Iterator[PickedRecord]:
@@ -118,6 +138,7 @@ def records_of(folder: Path, analyst_only: bool = False) -> Iterator[PickedRecor
                 picks=picks,
                 analyst=analyst,
                 s_known=kind == "noise" or any(phase.startswith("S") for phase, _ in picks),
+                key=event_key(row),
             )
 
 

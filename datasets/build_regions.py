@@ -25,7 +25,7 @@ from seisedge.train.dataset.onset import VISIBLE_RATIO, Onset, find_onset, power
 from seisedge.train.dataset.split import group_overlapping
 
 SHIPPED_NETWORK = "NZ"  # of subset alpine; the temporary networks have no stated licence
-CLASSES = {"earthquake": "tectonic", "explosion": "blast"}  # mining-induced events are left out
+CLASSES = {"earthquake": "tectonic", "explosion": "blast"}  # of mining-induced events no type is stated
 MANTLE_KM_S = 8.0
 GUARD_S = 2.0  # between the noise and the onset
 STEADY_RATIO = 4.0  # largest 1 s RMS of a noise part over the 20th percentile
@@ -96,7 +96,8 @@ def add(target: Target, row: Row, x: np.ndarray, gains: list[Row]) -> None:
             "trace_visible": str(onset.snr >= VISIBLE_RATIO),
             "trace_noise_end_sample": noise_end_of(x, rate, onset.sample),
             "source_group": row["source_id"],
-            "source_class": CLASSES[row["source_type"]],
+            "source_class": CLASSES.get(row["source_type"], ""),
+            "source_type": row["source_type"] if row["source_type"] in CLASSES else "",
             "split": "train",
         },
         exact(x),

@@ -16,6 +16,7 @@ import torch
 from seisedge.runtime.errors import FailedError
 from seisedge.train.fit.request import is_interrupted
 from seisedge.train.fit.run import resume_training, run_training
+from seisedge.train.fit.schedule import planned_windows
 from seisedge.train.fit.stage import Settings
 from seisedge.train.run_file import Run, load_run
 from seisedge.train.study.measure import curve_of, measure
@@ -63,6 +64,7 @@ def run_job(job: Job, out: Path, device: torch.device) -> Result:
         smoke=job.choice.smoke,
         steps=steps,
         epochs=epochs,
+        windows=planned_windows(run.recipe.optimisation, run.n_records),
         seconds=round(time.perf_counter() - began, 1),
         device=str(device),
         date=dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%d"),

@@ -153,7 +153,8 @@ def _how(results: Sequence[Result], row: Row) -> str:
     steps = "/".join(dict.fromkeys(str(x.steps) for x in results))
     seeds = f"{len(results)} seeds" if len(results) > 1 else "1 seed"
     held = "" if r.report is None else f"; held out {r.report.n_records} of {r.report.n_events} events"
-    return f"{trained}, {steps} steps ({r.epochs:g} epoch{'s' if r.epochs != 1 else ''}){share_of_recipe(r, row)}, {seeds}{held}"
+    epochs = f"{r.epochs:g} epoch{'s' if r.epochs != 1 else ''}"
+    return f"{trained}, {steps} steps ({epochs}){share_of_recipe(r, row)}, {seeds}{held}"
 
 
 def share_of_recipe(result: Result, row: Row) -> str:

@@ -77,7 +77,7 @@ def test_a_row_states_the_share_of_its_recipe_that_was_trained() -> None:
     assert share_of_recipe(result, row) == ", its whole recipe"
     assert share_of_recipe(few, row) == ", 7 % of its recipe"
     assert share_of_recipe(few, msgspec.structs.replace(row, set={"optimisation.steps": 20})) == ", its whole recipe"
-    early = msgspec.structs.replace(result, steps=133, epochs=7)
+    early = msgspec.structs.replace(result, steps=133, epochs=7, stopped=True)
     assert share_of_recipe(early, row) == ", its whole recipe, which stopped early"
     for unknown in (msgspec.structs.replace(result, windows=0), msgspec.structs.replace(few, smoke=True)):
         assert not share_of_recipe(unknown, row)

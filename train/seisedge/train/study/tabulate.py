@@ -164,8 +164,7 @@ def share_of_recipe(result: Result, row: Row) -> str:
     share = result.windows / planned_windows(load_recipe(row.recipe, row.set).optimisation, result.n_records)
     if abs(share - 1) >= 0.005:
         return f", {100 * share:.2g} % of its recipe"
-    stopped = result.epochs * result.n_records < 0.95 * result.windows
-    return f", its whole recipe{', which stopped early' if stopped else ''}"
+    return f", its whole recipe{', which stopped early' if result.stopped else ''}"
 
 
 def text_of(cell: Cell, name: str) -> str:

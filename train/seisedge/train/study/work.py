@@ -57,6 +57,8 @@ def run_job(job: Job, out: Path, device: torch.device) -> Result:
             else measure(folder / RUN, folders, device, draws)
         )  # fmt: skip
     steps, epochs = _steps(folder / RUN)
+    o = run.recipe.optimisation
+    windows = planned_windows(o, run.n_records)
     result = Result(
         key=job.key,
         recipe=job.recipe.name,
@@ -64,7 +66,8 @@ def run_job(job: Job, out: Path, device: torch.device) -> Result:
         smoke=job.choice.smoke,
         steps=steps,
         epochs=epochs,
-        windows=planned_windows(run.recipe.optimisation, run.n_records),
+        windows=windows,
+        stopped=steps * o.batch < windows,
         seconds=round(time.perf_counter() - began, 1),
         device=str(device),
         date=dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%d"),

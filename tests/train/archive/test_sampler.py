@@ -13,9 +13,9 @@ from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.sampler import Candidates, NuisanceSpec, Sampler
-from seisedge.train.archive.task import sampler_of
+from seisedge.train.archive.task import notes_on_horizontals, sampler_of
 from seisedge.train.models import create_model
-from seisedge.train.recipes.recipe import load_recipe
+from seisedge.train.recipes.recipe import load_recipe, recipe_names
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +101,24 @@ def test_a_nuisance_cell_without_records_of_one_class_is_not_drawn(archive: Arch
     recipe = msgspec.structs.replace(recipe, data=only_verticals)
     sampler = sampler_of(recipe, create_model(recipe.model), archive, lambda r: True, 1)
     assert not any(bucket.three for bucket in sampler.buckets)
+    [note] = notes_on_horizontals(sampler)
+    assert "since a label has no record with three components" in note
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_trains_on_horizontals_as_it_is_evaluated(name: str) -> None:
+    assert load_recipe(name).nuisance.vertical_share < 1
+
+
+def test_a_training_on_the_vertical_only_is_noted(archive: Archive) -> None:
+    recipe, notes = load_recipe("event-type"), dict[float, list[str]]()
+    for share in (0.5, 1.0):
+        nuisance = msgspec.structs.replace(recipe.nuisance, vertical_share=share)
+        changed = msgspec.structs.replace(recipe, nuisance=nuisance)
+        notes[share] = notes_on_horizontals(sampler_of(changed, create_model(recipe.model), archive, lambda r: True, 1))
+    assert not notes[0.5]
+    assert len(notes[1.0]) == 1
+    assert "since nuisance.vertical_share is 1" in notes[1.0][0]
 
 
 def test_no_nuisance_cell_at_all_is_an_error(archive: Archive) -> None:

@@ -55,7 +55,7 @@ def test_a_study_writes_table_and_plots_and_resumes(tmp_path: Path) -> None:
     assert fast["cells"]["parameters"]["value"] > 1000
     assert fast["cells"]["flops"]["value"] > 1e5
     assert fast["cells"]["latency"]["value"] > 0
-    assert "64 records of 32 events, 4 steps" in fast["how"]
+    assert "64 records of 32 events, 4 steps (1 epoch), its whole recipe, 1 seed" in fast["how"]
     page = (out / "tiny/table.md").read_text()
     assert "| of the paper | – | – | 90 |" in page
     for plot in ("bars", "curves", "confusion", "roc", "confidence", "gallery"):
@@ -118,6 +118,11 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     code, text = study("marks", "--data", str(fast), "-o", str(tmp_path / "out"))
     assert code == 2
     assert "needs the column trace_coda_end_sample, of which the data have no value" in text
+    large = make_types(tmp_path / "large", step=0.3, trace_sampling_rate_hz=100)
+    code, text = study("depth", "--data", str(large), "-o", str(tmp_path / "out"))
+    assert code == 2
+    assert "needs 15 events with a magnitude up to 3 in records with" in text
+    assert "; the data have 10; give other data" in text
     code, text = study("final-300", "--data", str(fast), "-o", str(tmp_path / "out"))
     assert code == 2
     assert "needs 10 records of each bin of 0.1 magnitudes from 0 to 3, in whole events; the data have " in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from tests.train.study.sets import make_types
@@ -16,8 +17,9 @@ from seisedge.train.study.columns import PLOTS
 from seisedge.train.study.conduct import seconds_of
 from seisedge.train.study.plan import Choice, items_of, lines_of
 from seisedge.train.study.plots import DRAW
-from seisedge.train.study.result import Cost
-from seisedge.train.study.table import ORDER, load_study, study_from_toml, study_names
+from seisedge.train.study.result import Cost, Result
+from seisedge.train.study.table import ORDER, Row, load_study, study_from_toml, study_names
+from seisedge.train.study.tabulate import share_of_recipe
 
 
 def test_there_is_every_study_of_the_papers() -> None:
@@ -59,9 +61,26 @@ def test_the_estimate_is_that_of_two_trainings_on_the_cores_of_a_worker(tmp_path
         Cost(parameters=0, flops=0, latency_ms=0.0, step_s=step_s, machine="", device="cpu") for step_s in (1.0, 0.0)
     )  # fmt: skip
     of_network = [seconds_of(job, slow, 100, threads) - seconds_of(job, free, 100, threads) for threads in (1, 2)]
-    trained = 2 * 2000 * 32
-    assert trained < of_network[0] < 1.01 * trained  # with validations and evaluations
+    trained = 2 * 15 * 4 * 32  # 15 epochs of 100 records
+    assert trained < of_network[0] < 1.03 * trained  # with validations and evaluations
     assert of_network[1] == pytest.approx(of_network[0] / 2)
+
+
+def test_a_row_states_the_share_of_its_recipe_that_was_trained() -> None:
+    """15 epochs of 596 records in batches of 32 are 285 steps."""
+    row = Row(name="GA-Net", recipe="ganet-paper")
+    result = Result(
+        key="", recipe="ganet-paper", seed=1, smoke=False, steps=285, epochs=15, windows=285 * 32, seconds=1,
+        device="cpu", date="", n_records=596, n_events=1, split_rule="",
+    )  # fmt: skip
+    few = msgspec.structs.replace(result, steps=40, epochs=1.05, windows=40 * 16)
+    assert share_of_recipe(result, row) == ", its whole recipe"
+    assert share_of_recipe(few, row) == ", 7 % of its recipe"
+    assert share_of_recipe(few, msgspec.structs.replace(row, set={"optimisation.steps": 20})) == ", its whole recipe"
+    early = msgspec.structs.replace(result, steps=133, epochs=7, stopped=True)
+    assert share_of_recipe(early, row) == ", its whole recipe, which stopped early"
+    for unknown in (msgspec.structs.replace(result, windows=0), msgspec.structs.replace(few, smoke=True)):
+        assert not share_of_recipe(unknown, row)
 
 
 def test_faults_of_a_table_are_errors() -> None:

@@ -163,6 +163,22 @@ def notes_on_faint_records(recipe: Recipe, archive: Archive) -> list[str]:
     ]
 
 
+def notes_on_horizontals(sampler: Sampler) -> list[str]:
+    """A message if records have three components, but no window is drawn with them."""
+    has = sum(int(c.three.sum()) for c in sampler.candidates)
+    if not has or any(bucket.three and bucket.weight > 0 for bucket in sampler.buckets):
+        return []
+    why = (
+        "nuisance.vertical_share is 1"
+        if sampler.spec.vertical_share >= 1
+        else "a label has no record with three components that is long enough"
+    )
+    return [
+        f"the model is trained on the vertical only, since {why}; {has} records have horizontals, and its answers on "
+        "three components, which are evaluated, are not reliable"
+    ]
+
+
 def nuisance_of(recipe: Recipe) -> NuisanceSpec:
     """The nuisance table of the recipe."""
     n = recipe.nuisance

@@ -14,7 +14,7 @@ Examples:
   seisedge study ablation --smoke
   seisedge study baselines-b --data mine --seeds 3 -o studies/baselines-b
   seisedge study ablation cbam-location bottlenecks --data mine
-  seisedge study depth --data seisbench:STEAD --set data.max_magnitude=3.0 --set data.split=event
+  seisedge study depth --data seisbench:STEAD --set data.split=event
   seisedge study --all --smoke
 """
 

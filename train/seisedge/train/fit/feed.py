@@ -14,7 +14,7 @@ from seisedge.train.archive.cutter import WindowCutter, show_marks
 from seisedge.train.archive.noise_pool import NoisePool
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.archive.streams import StreamMixer
-from seisedge.train.archive.task import RecordFilter, candidates_of, sampler_of
+from seisedge.train.archive.task import RecordFilter, candidates_of, notes_on_horizontals, sampler_of
 from seisedge.train.augment import Chain, Chance, augmentations_from
 from seisedge.train.evaluation.detector import noise_onsets
 from seisedge.train.fit.distributed import World
@@ -86,7 +86,7 @@ class WindowFeed:
         self.cutter = WindowCutter(
             archive, model.geometry, place.device, None if budget is None else round(budget * 1e9)
         )
-        self.notes = list(self.cutter.notes)
+        self.notes = [*self.cutter.notes, *notes_on_horizontals(self.sampler)]
         pool = NoisePool(archive, chosen, self.cutter)
         g, source = model.geometry, pool if len(pool) else None
         lead = round(g.onset_s * g.rate_hz)

@@ -17,6 +17,16 @@ WARM_UP_STEPS = 100
 GAIN = 1e-4  # smallest decrease of the loss that counts as an improvement
 
 
+def planned_steps(spec: Optimisation, epoch_steps: int) -> int:
+    """Steps of a training that does not stop early. epoch_steps: that draw as many windows as there are records."""
+    return min(([spec.steps] if spec.steps else []) + ([spec.epochs * epoch_steps] if spec.epochs else []))
+
+
+def planned_windows(spec: Optimisation, n_records: int) -> int:
+    """Windows that a training on so many records draws if it does not stop early."""
+    return planned_steps(spec, max(-(-n_records // spec.batch), 1)) * spec.batch
+
+
 def cosine(step: int, steps: int) -> float:
     """Factor of the full rate at a step: linear warm-up, then a cosine down to 0.01."""
     warm = min(WARM_UP_STEPS, max(steps // 10, 1))
@@ -38,10 +48,7 @@ class Schedule:
 
     def __init__(self, spec: Optimisation, epoch_steps: int, decisions: ScheduleDecisions | None = None) -> None:
         self.spec, self.epoch_steps, self.earlier = spec, epoch_steps, decisions
-        limits = [spec.steps] if spec.steps else []
-        if spec.epochs:
-            limits.append(spec.epochs * epoch_steps)
-        self.planned = min(limits)
+        self.planned = planned_steps(spec, epoch_steps)
         self.steps = self.planned
         if decisions is not None and decisions.stopped:
             self.steps = min(self.planned, len(decisions.shares) * epoch_steps)

@@ -18,6 +18,7 @@ from seisedge.runtime.files import MIB, read_up_to, write_atomically
 from seisedge.train.dataset.store import chunks_of
 from seisedge.train.fit.loop import VALIDATIONS
 from seisedge.train.fit.progress import clock
+from seisedge.train.fit.schedule import planned_steps
 from seisedge.train.fit.validation import AT_MOST
 from seisedge.train.study.cost import cost_of
 from seisedge.train.study.plan import Choice, Job, Line, folders_of, items_of, lines_of, network_of, used_items
@@ -193,7 +194,7 @@ def seconds_of(job: Job, cost: Cost, n_used: int, threads: int) -> float:
     n = 2 * job.selection.synthetic_events or n
     o = job.recipe.optimisation
     epoch = max(-(-n // o.batch), 1)
-    steps = min(([o.steps] if o.steps else []) + ([o.epochs * epoch] if o.epochs else []))
+    steps = planned_steps(o, epoch)
     fold, held_out = 0.16 * n, 0.2 * n
     validations = max(min(steps, VALIDATIONS), steps // epoch if o.patience else 0)
     answers = (validations * min(fold, AT_MOST) + 2 * fold + PASSES * held_out) * len(job.recipe.nuisance.answers_s)

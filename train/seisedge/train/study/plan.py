@@ -200,15 +200,16 @@ def usable(recipe: Recipe, item: Item) -> bool:
 
 def used_items(recipe: Recipe, items: Sequence[Item]) -> list[Item]:
     """The records that a recipe uses: those of the sources it names, or of all sources if the data have none of them
-    (as `archive.mixture` does); of these, the ones with an onset and a visible signal, and with a magnitude if it
-    needs one.
+    (as `archive.mixture` does); of these, the ones with an onset and a visible signal, and with a magnitude that it
+    can use if it needs one.
     """
     whole = [i for i in items if reaches_band(float(i.row["trace_sampling_rate_hz"]), recipe.data.pass_hz)]
     whole = [i for i in whole if LABEL_OF_KIND.get(i.kind, "noise") != "noise" and onset_of(i.row) is not None]
     if recipe.data.visible_only:
         whole = [i for i in whole if flag(i.row, "trace_visible", True)]
     if task_of(recipe) == "magnitude":
-        whole = [i for i in whole if i.magnitude is not None]
+        largest = math.inf if recipe.data.max_magnitude is None else recipe.data.max_magnitude
+        whole = [i for i in whole if i.magnitude is not None and i.magnitude <= largest]
     return [i for i in whole if usable(recipe, i)] or whole
 
 
@@ -228,7 +229,8 @@ def what_is_missing(row: Row, recipe: Recipe, items: Sequence[Item], choice: Cho
     for name in ("with a magnitude",) if magnitude else ("tectonic", "non-tectonic"):
         n = len({i.event for i in used if magnitude or LABEL_OF_KIND[i.kind] == name})
         if n < least:
-            what = name if magnitude else f"of the class {name}"
+            upto = "" if recipe.data.max_magnitude is None else f" up to {recipe.data.max_magnitude:g}"
+            what = f"{name}{upto}" if magnitude else f"of the class {name}"
             given = f"an onset and a Nyquist frequency above {recipe.data.pass_hz:g} Hz"
             return f"needs {least} events {what} in records with {given}; the data have {n}"
     if row.data.test_per_bin and not choice.smoke:

@@ -59,7 +59,7 @@ class Curve(msgspec.Struct, frozen=True):
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """One training. key: name of its folder. report: of the evaluation on held-out events; None if nothing could be
-    evaluated, with the reason in `note`.
+    evaluated, with the reason in `note`. windows: that the training was to draw; 0: not known. stopped: before that.
     """
 
     schema: str = SCHEMA
@@ -69,6 +69,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     smoke: bool
     steps: int
     epochs: float
+    windows: int = 0
+    stopped: bool = False
     seconds: float
     device: str
     date: str

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from seisedge.train.fit.schedule import planned_windows
+from seisedge.train.recipes.recipe import load_recipe
 from seisedge.train.study.columns import COLUMNS, COST, Column
 from seisedge.train.study.features import feature_tau
 from seisedge.train.study.measure import figure_at_end
 from seisedge.train.study.plan import Choice, Line
 from seisedge.train.study.result import Cost, Result
 from seisedge.train.study.rows import Item
+from seisedge.train.study.table import Row
 
 SCHEMA = "seisedge.study/1"
 
@@ -73,7 +76,7 @@ def row_of(line: Line, results: Sequence[Result], cost: Cost | None, columns: Se
             cells[name] = _cell(COLUMNS[name], results, row.who, paper)
     notes = [*line.notes, *dict.fromkeys(r.note for r in results if r.note)]
     return TableRow(
-        name=row.name, recipe=row.recipe, cells=cells, missing=line.missing, how=_how(results, row.who),
+        name=row.name, recipe=row.recipe, cells=cells, missing=line.missing, how=_how(results, row),
         notes=[*([row.note] if row.note else []), *notes], smoke=any(r.smoke for r in results), keys=line.keys,
     )  # fmt: skip
 
@@ -139,18 +142,29 @@ def changed(column: Column, value: float, n_records: int) -> float:
     return round(100 * value if column.percent else value, 5)
 
 
-def _how(results: Sequence[Result], who: str) -> str:
-    """Data, steps and seeds of a row, in words."""
+def _how(results: Sequence[Result], row: Row) -> str:
+    """Data, steps, share of the row's recipe and seeds, in words."""
     if not results:
         return ""
     r = results[0]
     trained = f"{'SMOKE: ' if r.smoke else ''}{r.n_records} records of {r.n_events} events"
-    if who != "model":
+    if row.who != "model":
         return f"{trained}, on which the baseline was fitted"
     steps = "/".join(dict.fromkeys(str(x.steps) for x in results))
     seeds = f"{len(results)} seeds" if len(results) > 1 else "1 seed"
     held = "" if r.report is None else f"; held out {r.report.n_records} of {r.report.n_events} events"
-    return f"{trained}, {steps} steps ({r.epochs:g} epochs), {seeds}{held}"
+    epochs = f"{r.epochs:g} epoch{'s' if r.epochs != 1 else ''}"
+    return f"{trained}, {steps} steps ({epochs}){share_of_recipe(r, row)}, {seeds}{held}"
+
+
+def share_of_recipe(result: Result, row: Row) -> str:
+    """How many of the windows that the recipe of the row states the training was to draw, in words; '' if not known."""
+    if result.smoke or not result.windows:
+        return ""
+    share = result.windows / planned_windows(load_recipe(row.recipe, row.set).optimisation, result.n_records)
+    if abs(share - 1) >= 0.005:
+        return f", {100 * share:.2g} % of its recipe"
+    return f", its whole recipe{', which stopped early' if result.stopped else ''}"
 
 
 def text_of(cell: Cell, name: str) -> str:

@@ -16,6 +16,7 @@ import torch
 from seisedge.runtime.errors import FailedError
 from seisedge.train.fit.request import is_interrupted
 from seisedge.train.fit.run import resume_training, run_training
+from seisedge.train.fit.schedule import planned_windows
 from seisedge.train.fit.stage import Settings
 from seisedge.train.run_file import Run, load_run
 from seisedge.train.study.measure import curve_of, measure
@@ -56,6 +57,8 @@ def run_job(job: Job, out: Path, device: torch.device) -> Result:
             else measure(folder / RUN, folders, device, draws)
         )  # fmt: skip
     steps, epochs = _steps(folder / RUN)
+    o = run.recipe.optimisation
+    windows = planned_windows(o, run.n_records)
     result = Result(
         key=job.key,
         recipe=job.recipe.name,
@@ -63,6 +66,8 @@ def run_job(job: Job, out: Path, device: torch.device) -> Result:
         smoke=job.choice.smoke,
         steps=steps,
         epochs=epochs,
+        windows=windows,
+        stopped=steps * o.batch < windows,
         seconds=round(time.perf_counter() - began, 1),
         device=str(device),
         date=dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%d"),

@@ -98,7 +98,7 @@ class Measured:
 def measure(parts: Sequence[tuple[list[Path], Detector]], swarm: Swarm, threshold: float, mode: Mode) -> Measured:
     """Each network on its recordings and on the swarm."""
     counts: dict[str, int] = {}
-    swarms = []
+    swarms: list[Point] = []
     for files, detector in parts:
         chosen = dataclasses.replace(detector, noise_threshold=threshold)
         for path in files:
@@ -109,9 +109,9 @@ def measure(parts: Sequence[tuple[list[Path], Detector]], swarm: Swarm, threshol
 
 
 def lines_of(
-    parts: Sequence[tuple[list[Path], Detector]], swarm: Swarm, thresholds: Sequence[float], modes: Sequence[Mode]
+    parts: Sequence[tuple[list[Path], Detector]], swarm: Swarm, modes: dict[float, Sequence[Mode]]
 ) -> Iterator[str]:
-    """The table of one trigger, a row for each threshold and mode."""
+    """The table of one trigger. modes: of each threshold; a row for each."""
     hours: dict[str, float] = {}
     for files, _ in parts:
         for path in files:
@@ -120,8 +120,8 @@ def lines_of(
     recall = [f"{name}, by network" for name in LISTS]
     kinds = [f"{kind} ({h:.1f} h)" for kind, h in hours.items()]
     yield from head("noise_threshold", "mode", *recall, *kinds, f"all {whole:.1f} h", "per day (95 % limit)")
-    for threshold in thresholds:
-        for mode in modes:
+    for threshold, some in modes.items():
+        for mode in some:
             m = measure(parts, swarm, threshold, mode)
             found = [", ".join(share_text(p.recall[name]) for p in m.swarms) for name in LISTS]
             n = sum(m.counts.values())
@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="event-type")
     parser.add_argument("--steps", type=int, default=0, help="default: those of the recipe")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--continuous", nargs="*", type=float, default=[0.0], help="thresholds for that mode as well")
     parser.add_argument("--train-only", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -165,7 +166,8 @@ def main() -> None:
             models = Models(SubjectEngine(subject_of_model(recipe, net, {}, CPU)), None, remembering)
             mine = [path for path in files if path.name.startswith(part.recordings)]
             rows.append((mine, dataclasses.replace(detectors.kept(name), models=models)))
-        print(f"\n### {name}\n", *lines_of(rows, swarm, NOISE_THRESHOLDS, MODES[name]), sep="\n", flush=True)
+        modes = {t: [m for m in MODES[name] if m == "triggered" or t in arguments.continuous] for t in NOISE_THRESHOLDS}
+        print(f"\n### {name}\n", *lines_of(rows, swarm, modes), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -51,14 +51,19 @@ def earths(count: int, rng: np.random.Generator) -> list[Earth]:
     ]
 
 
+def build(out: Path) -> int:
+    """Write the folder; the number of records."""
+    n = write_dataset(out, CATALOGUE, SEED, earths(CATALOGUE.events, np.random.default_rng(SEED)))
+    (out / "sources.toml").write_text(FACTS, encoding="utf-8")
+    return n
+
+
 def main() -> None:
-    """Write the folder."""
+    """Write the folder of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("-o", "--out", type=Path, default=Path("synthetic"))
     out = parser.parse_args().out
-    n = write_dataset(out, CATALOGUE, SEED, earths(CATALOGUE.events, np.random.default_rng(SEED)))
-    (out / "sources.toml").write_text(FACTS, encoding="utf-8")
-    print(f"{out}: {n} records")
+    print(f"{out}: {build(out)} records")
 
 
 if __name__ == "__main__":

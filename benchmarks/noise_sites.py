@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def measure(parts: Sequence[tuple[list[Path], Detector]], swarm: Swarm, threshol
 
 
 def lines_of(
-    parts: Sequence[tuple[list[Path], Detector]], swarm: Swarm, modes: dict[float, Sequence[Mode]]
+    parts: Sequence[tuple[list[Path], Detector]], swarm: Swarm, modes: Mapping[float, Sequence[Mode]]
 ) -> Iterator[str]:
     """The table of one trigger. modes: of each threshold; a row for each."""
     hours: dict[str, float] = {}

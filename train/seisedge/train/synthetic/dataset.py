@@ -89,7 +89,7 @@ def write_dataset(
                 writer.add(row, x)
                 count += 1
         written = [asdict(each) for each in earths]
-        notes = {
+        notes: dict[str, Any] = {
             "synthetic": True, "seed": seed, "earth": written if len(written) > 1 else written[0],
             "catalogue": asdict(catalogue),
         }  # fmt: skip

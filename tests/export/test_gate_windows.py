@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 from tests.export.conftest import bundled
 
-from seisedge.export.gate_windows import DAMAGES, HeldOut, gate_windows, refuse_synthetic
+from seisedge.export.gate_windows import DAMAGES, HeldOut, gate_windows, load_records
 from seisedge.export.graph import ModelFile
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record
@@ -119,8 +119,7 @@ def test_a_side_that_is_not_there(model: ModelFile, some_records: Archive) -> No
         gate_windows(model.card, some_records, 10, split="nowhere")
 
 
-def test_synthetic_records_are_refused(datasets: Path, tmp_path: Path) -> None:
-    refuse_synthetic([datasets])
+def test_synthetic_records_are_left_out(model: ModelFile, datasets: Path, tmp_path: Path) -> None:
     with (datasets / "metadata.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     with (tmp_path / "metadata.csv").open("w", newline="") as file:
@@ -128,5 +127,7 @@ def test_synthetic_records_are_refused(datasets: Path, tmp_path: Path) -> None:
         writer.writeheader()
         writer.writerows(row | {"trace_synthetic": "True" if i < 3 else ""} for i, row in enumerate(rows))
     shutil.copy(datasets / "waveforms.hdf5", tmp_path)
-    with pytest.raises(InputError, match="3 records are marked synthetic"):
-        refuse_synthetic([tmp_path])
+    real, rest = load_records(model.card, [datasets]), load_records(model.card, [tmp_path])
+    marked = {row["trace_name"] for row in rows[:3]}
+    assert {r.name for r in real.records} - {r.name for r in rest.records} == marked & {r.name for r in real.records}
+    assert sum(count for reason, count in rest.left_out.items() if reason.startswith("synthetic")) == 3

@@ -19,15 +19,12 @@ from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, load_archive
 from seisedge.train.archive.cutter import WindowCutter
 from seisedge.train.archive.gains import UNKNOWN_GAIN
-from seisedge.train.dataset.columns import text
-from seisedge.train.dataset.store import Store
 from seisedge.train.evaluation.predict import FixedWindows, noise_label, windows_of
 from seisedge.train.models._base import Geometry
 
 Array = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
 GAP_S = 1.0
-YES = ("true", "1", "yes")
 
 
 def _whole(x: Array, valid: Array, onset: int, rate_hz: float) -> tuple[Array, Array]:
@@ -113,18 +110,6 @@ class HeldOut:
         return self.part(np.arange(n) * (len(self) - 1) // max(n - 1, 1))
 
 
-def refuse_synthetic(folders: Sequence[Path]) -> None:
-    """Raises InputError where a record is marked synthetic: no figure and no range may come from one."""
-    for folder in folders:
-        with Store(folder) as store:
-            made = sum(text(row, "trace_synthetic").lower() in YES for row in store.rows)
-        if made:
-            raise InputError(
-                f"{folder}: {made} records are marked synthetic (trace_synthetic); calibration and gate take real "
-                "records only"
-            )
-
-
 def refuse_detector(card: ModelCard) -> None:
     """Raises InputError for an onset detector, whose output the gate cannot compare."""
     if card.task == "onset":
@@ -135,9 +120,10 @@ def refuse_detector(card: ModelCard) -> None:
 
 
 def load_records(card: ModelCard, folders: Sequence[Path]) -> Archive:
-    """The data set as the model's station would see it. Raises InputError."""
+    """The data set as the model's station would see it, without synthetic records: no figure and no range comes from
+    one. Raises InputError.
+    """
     refuse_detector(card)
-    refuse_synthetic(folders)
     return load_archive(list(folders), card.sampling_rate_hz, card.band_hz[1])
 
 

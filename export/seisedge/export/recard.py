@@ -22,15 +22,18 @@ from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.files import write_atomically
 from seisedge.train.archive.archive import Archive, load_archive
 from seisedge.train.archive.provenance import magnitude_scale, provenance_of
-from seisedge.train.archive.task import candidates_of
-from seisedge.train.fit.run import records_used
+from seisedge.train.archive.task import candidates_of, wanted_of
+from seisedge.train.fit.run import real_records, records_used
 from seisedge.train.models import create_model
 from seisedge.train.recipes.recipe import Recipe, load_recipe
 
 
 def archive_of(card: ModelCard, recipe: Recipe, folders: list[Path]) -> Archive:
     """The data of a card, split as in training. Raises InputError where they are others."""
-    archive = load_archive(folders, card.sampling_rate_hz, recipe.data.pass_hz, split=recipe.data.split)
+    model = create_model(recipe.model, **recipe.arguments)
+    archive = load_archive(
+        folders, card.sampling_rate_hz, recipe.data.pass_hz, split=recipe.data.split, wanted=wanted_of(recipe, model)
+    )
     if archive.sha256 != card.training.data_sha256:
         raise InputError(
             f"{', '.join(map(str, folders))}: fingerprint {archive.sha256}, but model '{card.name}' was trained on "
@@ -55,11 +58,12 @@ def recarded(
     """
     model = create_model(recipe.model, **recipe.arguments)
     used = records_used(candidates_of(recipe, model, archive, lambda r: r.split == "train"))
-    n_events = len({archive.records[i].event for i in used})
+    real = real_records(archive, used)
+    n_events = len({archive.records[i].event for i in real})
     stated = card.training.n_records, card.training.n_events, card.training.split
-    if (len(used), n_events, archive.split_rule) != stated:
+    if (len(real), n_events, archive.split_rule) != stated:
         raise FailedError(
-            f"recipe '{recipe.name}' trains on {len(used)} records of {n_events} events, split {archive.split_rule}; "
+            f"recipe '{recipe.name}' trains on {len(real)} records of {n_events} events, split {archive.split_rule}; "
             f"the card of '{card.name}' states {stated[0]} records of {stated[1]} events, split {stated[2]}; give "
             "--recipe with the recipe of the training"
         )

@@ -40,13 +40,13 @@ def _last(name: str, factor: float | None = 1.0) -> Event:
     return max(events_of([*drafts, *station.finish()]), key=lambda e: (e.window is not None, e.revision))
 
 
-@pytest.mark.parametrize("name", ["byron_00040", "byron_00046"])
-def test_mw_4_36_at_80_and_120_km_is_above_3(name: str) -> None:
-    """The model alone calls them 2.65 and 2.82."""
+@pytest.mark.parametrize("name", ["byron_00039", "byron_00040", "byron_00046"])
+def test_mw_4_36_at_a_distance_is_above_3(name: str) -> None:
+    """The model alone calls the first two 2.52 and 2.54, and the third above 3."""
     event = _last(name)
     assert event.magnitude is not None
     assert (event.magnitude.label, event.magnitude.value) == (">3.0", None)
-    assert event.magnitude.probability > 0.8 and "out_of_range" in [q.code for q in event.quality]
+    assert event.magnitude.probability > 0.7 and "out_of_range" in [q.code for q in event.quality]
 
 
 def test_a_hundredth_of_its_motion_is_not() -> None:
@@ -56,5 +56,5 @@ def test_a_hundredth_of_its_motion_is_not() -> None:
 
 
 def test_without_a_gain_amplitude_says_nothing() -> None:
-    event = _last("byron_00046", None)
+    event = _last("byron_00039", None)
     assert event.magnitude is not None and event.magnitude.provisional and event.magnitude.bin[1] is not None

@@ -86,12 +86,13 @@ def test_the_clone_is_used_only_for_what_was_trained_on_it(
     assert folders_or_training_data([], Path("event-type"), fingerprint([datasets])) == [datasets]
     of_detector = [datasets, datasets / "onsets", datasets / "noise"]
     assert folders_or_training_data([], Path("onset"), fingerprint(of_detector)) == of_detector
-    # The bundled event-type model has training data that are not in the repository
-    assert folders_or_training_data([], Path("event-type"), sha256, leaves_out_events=True) == [datasets]
+    # These bundled models have training data that are not in the repository
+    for name in ("event-type", "magnitude"):
+        assert folders_or_training_data([], Path(name), sha256, leaves_out_events=True) == [datasets]
     with pytest.raises(InputError, match=r"event-type: the place of its training data is not known"):
         folders_or_training_data([], Path("event-type"), sha256)
-    with pytest.raises(InputError, match=r"magnitude: the place of its training data is not known"):
-        folders_or_training_data([], Path("magnitude"), sha256, leaves_out_events=True)
+    with pytest.raises(InputError, match=r"onset: the place of its training data is not known"):
+        folders_or_training_data([], Path("onset"), sha256, leaves_out_events=True)
     with pytest.raises(InputError, match=r"other.onnx: the place of its training data is not known"):
         folders_or_training_data([], Path("other.onnx"), sha256)
     with pytest.raises(InputError, match=r"is not known \(run.json is missing\); give --data DIR"):

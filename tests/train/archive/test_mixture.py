@@ -133,3 +133,12 @@ def sources_of(name: str) -> set[str]:
     data = load_recipe(name).data
     keys = [*data.tectonic, *data.noise, *data.distance_only, *(key.split("/")[1] for key in data.non_tectonic)]
     return set(keys)
+
+
+def test_the_tables_of_a_magnitude_recipe_keep_their_weights_to_each_other(archive: Archive) -> None:
+    mine = divided(archive, "ridgecrest", "own")
+    given = load_recipe("magnitude", {"data.mix": {"own": 0.25}, "data.tectonic": {"pnw": 0.6, "own": 0.6}})
+    recipe, _ = with_sources(given, mine)
+    assert recipe.data.tectonic == pytest.approx({"pnw": 0.9, "own": 0.3})
+    assert recipe.data.non_tectonic == pytest.approx({"blast/pnw": 0.5})
+    assert recipe.data.distance_only == {"phasenet_ncedc": 0.5}

@@ -124,11 +124,15 @@ def test_records_without_a_key_are_counted(tmp_path: Path) -> None:
 
 
 def test_synthetic_records_are_stated(tmp_path: Path) -> None:
-    folder = write_set(tmp_path, make_rows(2, split="train", subset="made", trace_synthetic=True), make_arrays(2))
-    archive = load_archive([folder], 40.0, 15.0, wanted=Wanted(synthetic=True))
-    assert provenance_of(archive, [0, 1], [folder], "magnitude").data == [
-        "made (licence not stated), 2 of 2 records synthetic"
-    ]
+    rows = make_rows(2, split="train", subset="made", trace_synthetic=True, source_magnitude=2.0)
+    folder = write_set(tmp_path / "made", rows, make_arrays(2))
+    real_row = make_rows(1, split="train", source_id="x1", source_magnitude=1.0, source_magnitude_type="ml")
+    real = write_set(tmp_path / "real", real_row, make_arrays(1))
+    archive = load_archive([folder, real], 40.0, 15.0, wanted=Wanted(synthetic=True))
+    stated = provenance_of(archive, [0, 1, 2], [folder, real], "magnitude")
+    assert stated.data[0] == "made (licence not stated), 2 of 2 records synthetic"
+    assert stated.magnitude_types == {"ml": 1}
+    assert hashes_from_text(stated.event_hashes, "") == {event_hash("x1")}
 
 
 def test_training_data_of_the_initial_weights_are_included(tmp_path: Path) -> None:

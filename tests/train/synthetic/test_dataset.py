@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.train.commands.test_evaluate import STEPS, make_set
 from seisedge.cli import main
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Wanted, load_archive
-from seisedge.train.synthetic import Catalogue, write_dataset
+from seisedge.train.synthetic import Catalogue, Earth, write_dataset
 
 FEW = Catalogue(events=14, stations=2, explosions=0.5, length_s=80.0, noise_m_per_s=(1e-9, 1e-8))
 
@@ -41,6 +42,20 @@ def test_every_record_is_marked_as_synthetic(made: Path, tmp_path: Path) -> None
     assert json.loads((made / "build.json").read_text())["seed"] == 3
     write_dataset(tmp_path / "again", FEW, seed=3)
     assert (tmp_path / "again" / "waveforms.hdf5").read_bytes() == (made / "waveforms.hdf5").read_bytes()
+
+
+def test_events_have_the_earths_in_turn(tmp_path: Path) -> None:
+    earths = [Earth(p_km_per_s=5.0), Earth(p_km_per_s=6.5)]
+    write_dataset(tmp_path / "made", FEW, 3, earths)
+    with (tmp_path / "made" / "metadata.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        km = math.hypot(float(row["path_ep_distance_km"]), float(row["source_depth_km"]))
+        s_minus_p_s = (float(row["trace_s_arrival_sample"]) - float(row["trace_p_arrival_sample"])) / 100.0
+        event = int(row["source_id"].rsplit("_", 1)[1])
+        assert km * 0.73 / s_minus_p_s == pytest.approx(earths[event % 2].p_km_per_s, rel=0.01)
+    stated = json.loads((tmp_path / "made" / "build.json").read_text())["earth"]
+    assert [each["p_km_per_s"] for each in stated] == [5.0, 6.5]
 
 
 def test_the_records_are_used_only_on_request(made: Path, tmp_path: Path) -> None:

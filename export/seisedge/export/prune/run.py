@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seisedge.export.exported import export_run
 from seisedge.export.gate import Floats, Parent, Rule, compare, require_resolution
-from seisedge.export.gate_windows import HeldOut, gate_windows, refuse_synthetic
+from seisedge.export.gate_windows import HeldOut, gate_windows
 from seisedge.export.prune.select import LARGEST_EFFECT, Choice, Target, block_effects, choose, importance_of
 from seisedge.export.prune.surgery import Surgery, surgery_on
 from seisedge.runtime.card import Comparison, ModelCard
@@ -112,8 +112,7 @@ def torch_answers(model: Model, windows: HeldOut) -> Floats:
 
 
 def load_training_data(run: Run, folders: list[Path], limit: int | None = None) -> Archive:
-    """The data that the run was trained on. Raises InputError where they are other data, or synthetic."""
-    refuse_synthetic(folders)
+    """The data that the run was trained on. Raises InputError where they are other data."""
     model, data = run.model(), run.recipe.data
     archive = load_archive(
         folders, model.geometry.rate_hz, data.pass_hz, limit=limit, split=data.split,

@@ -14,12 +14,12 @@ from seisedge.train.archive.archive import find_dataset, fingerprint
 from seisedge.train.dataset.benchmark import folders_from
 
 FILE = "run.json"
-# The folders in datasets/ of a clone that a bundled model is trained on; event-type needs data that are not in a clone
+# The folders in datasets/ of a clone that a bundled model is trained on; some need data that are not in a clone
 BUNDLED = (
-    (".",),  # magnitude
+    (".",),  # earlier models
     (".", "onsets", "noise"),  # onset
 )
-PARTLY_IN_CLONE = ("event-type",)
+PARTLY_IN_CLONE = ("event-type", "magnitude")
 
 
 class _Stated(msgspec.Struct):

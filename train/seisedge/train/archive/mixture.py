@@ -47,6 +47,10 @@ def with_sources(recipe: Recipe, archive: Archive) -> tuple[Recipe, list[str]]:
                 found = {k: w / total * share for k, w in found.items()} if total > 0 else {}
             weights[name] |= {k: w for k, w in found.items() if w > 0}
     if len(shares) > 1:
+        if not data.noise:  # a magnitude recipe draws from all its tables: they keep their weights to each other
+            for name, table in weights.items():
+                size, total = sum(getattr(data, name).values()), sum(table.values())
+                weights[name] = {k: w * size / total for k, w in table.items()}
         notes.append(
             "share of each class by folder: " + ", ".join(f"{name} {share:.2g}" for name, share in shares.items())
         )

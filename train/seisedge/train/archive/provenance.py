@@ -47,8 +47,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """Stored in the run and copied to the card.
 
     data: 'SOURCE (LICENCE)' of each source. magnitude_types: type in the catalogue ('' if not stated) → number of
-    records. not_for: limits that follow from the data, not from the recipe. event_hashes: see `dataset.event_hashes`.
-    n_unnamed_records: training records without an event id.
+    records, of the real ones if there are any. not_for: limits that follow from the data, not from the recipe.
+    event_hashes: of real events, see `dataset.event_hashes`. n_unnamed_records: training records without an event id.
     """
 
     data: list[str]
@@ -63,14 +63,15 @@ def provenance_of(archive: Archive, used: Sequence[int], folders: Sequence[Path]
     records = [archive.records[i] for i in used]
     facts = read_facts(folders)
     sources = sorted({r.source for r in records})
-    types = Counter(r.magnitude_type for r in records if r.magnitude is not None)
+    real = [r for r in records if not r.synthetic] or records
+    types = Counter(r.magnitude_type for r in real if r.magnitude is not None)
     groups = {r.group for r in records}
     return Provenance(
         data=[_described(name, [r for r in records if r.source == name], facts.get(name, [])) for name in sources],
         magnitude_types=dict(sorted(types.items())),
         not_for=_limits(sources, facts, task),
         event_hashes=text_from_keys(
-            r.key for r in archive.records if r.group in groups
+            r.key for r in archive.records if r.group in groups and not r.synthetic
         ),  # events of a group share samples
         n_unnamed_records=sum(not r.key for r in records),
     )

@@ -22,7 +22,7 @@ Row = dict[str, str]
 # Sources that the bundled recipes name (column `subset`); a folder of such a name is another source.
 BUNDLED_SOURCES = (
     "pnw", "esec", "ridgecrest", "phasenet_ncedc", "sechilienne", "seisbench_chile", "alpine", "france", "byron",
-    "colocated", "sprit_hvsr", "raspishake_report", "sprit_hvsr_triggers", "raspishake_report_triggers",
+    "colocated", "sprit_hvsr", "raspishake_report", "sprit_hvsr_triggers", "raspishake_report_triggers", "synthetic",
 )  # fmt: skip
 LABELS = ("source_type", "source_event_category", "trace_category", "source_category")
 ALIASES: dict[str, tuple[str, ...]] = {

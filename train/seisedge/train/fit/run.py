@@ -237,9 +237,11 @@ def _train(
     provenance = provenance_of(archive, used, [path_from_stored(folder) for folder in request.data], model.task)
     if request.weights:
         provenance = with_initial_weights(provenance, request.weights_provenance)
-    events = {archive.records[i].event for i in used}
+    real = real_records(archive, used)
+    events = {archive.records[i].event for i in real}
     parameters = sum(p.numel() for p in model.parameters())
-    report(f"{recipe.name}: {recipe.model}, {parameters} parameters; {len(used)} records of {len(events)} events")
+    made = f", and {len(used) - len(real)} synthetic records" if len(real) < len(used) else ""
+    report(f"{recipe.name}: {recipe.model}, {parameters} parameters; {len(real)} records of {len(events)} events{made}")
     if world.first:
         start_folder(out, request, archive, device, settings)
     world.wait()
@@ -268,7 +270,7 @@ def _train(
         data_sha256=archive.sha256,
         data_sources=sorted({archive.records[i].source for i in used}),
         n_events=len(events),
-        n_records=len(used),
+        n_records=len(real),
         split_rule=archive.split_rule,
         metrics=metrics_of(evaluation),
         date=date,
@@ -308,6 +310,11 @@ def _in_training(record: Record) -> bool:
 def records_used(chosen: Sequence[Candidates]) -> list[int]:
     """Indices of the records that are candidates for a label, each once."""
     return sorted({int(i) for c in chosen for i in c.indices})
+
+
+def real_records(archive: Archive, used: list[int]) -> list[int]:
+    """The indices of `used` without those of synthetic records; all if none is real."""
+    return [i for i in used if not archive.records[i].synthetic] or used
 
 
 def in_fold_0(record: Record) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,17 @@ class Catalogue:
     before_s: float = 25.0
 
 
-def write_dataset(out: Path, catalogue: Catalogue, seed: int, earth: Earth | Layers | None = None) -> int:
+def write_dataset(
+    out: Path, catalogue: Catalogue, seed: int, earth: Earth | Layers | Sequence[Earth] | None = None
+) -> int:
     """Write the folder `out` and return the number of records.
 
-    Raises InputError if it exists already, and for `Layers` the errors of `greens.response`.
+    earth: of all events, or several that the events have in turn. Raises InputError if the folder exists already, and
+    for `Layers` the errors of `greens.response`.
     """
-    earth = earth or Earth()
     rng = np.random.default_rng(seed)
     layered = isinstance(earth, Layers)
+    earths: Sequence[Earth | Layers] = earth if isinstance(earth, Sequence) else [earth or Earth()]
     computed_by = pygrt_version() if layered else None  # raises before anything is written
     count = 0
     with Writer(out) as writer:
@@ -76,7 +80,7 @@ def write_dataset(out: Path, catalogue: Catalogue, seed: int, earth: Earth | Lay
                     magnitude, round(_log_uniform(rng, catalogue.distance_km), 2), depth, kind, drop,
                     round(float(rng.uniform(0, 360)), 1), mechanism,
                 )  # fmt: skip
-                row, x = _record(event, earth, catalogue, rng)
+                row, x = _record(event, earths[i % len(earths)], catalogue, rng)
                 row |= {
                     "trace_name": f"synthetic_{seed}_{i:05d}_{station}",
                     "source_id": f"synthetic_{seed}_{i:05d}",
@@ -84,7 +88,11 @@ def write_dataset(out: Path, catalogue: Catalogue, seed: int, earth: Earth | Lay
                 }
                 writer.add(row, x)
                 count += 1
-        notes = {"synthetic": True, "seed": seed, "earth": asdict(earth), "catalogue": asdict(catalogue)}
+        written = [asdict(each) for each in earths]
+        notes: dict[str, Any] = {
+            "synthetic": True, "seed": seed, "earth": written if len(written) > 1 else written[0],
+            "catalogue": asdict(catalogue),
+        }  # fmt: skip
         if computed_by:
             notes["greens_functions"] = computed_by
         form = {"dimension_order": "CW", "component_order": "ZNE", "unit": "m/s", "measurement": "velocity, synthetic"}

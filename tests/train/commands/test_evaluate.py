@@ -194,7 +194,7 @@ def test_a_model_file_is_not_evaluated_on_its_training_events(tmp_path: Path, da
     assert subject.event_hashes is not None
     assert "; 187 events that the model was trained on are left out" in report["held_out"]
     assert report["left_out"]["of an event that the model was trained on"] >= 613
-    older = dataclasses.replace(subject, event_hashes=None)
+    older = dataclasses.replace(subject, event_hashes=None, data_sha256=fingerprint([datasets]))
     with pytest.raises(InputError, match="contains the training data of magnitude"):
         own_order(older, [other, datasets])
 

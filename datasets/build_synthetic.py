@@ -33,6 +33,7 @@ CATALOGUE = Catalogue(
     rate_hz=50.0,
     length_s=52.0,
     before_s=12.0,
+    noise_m_per_s=(1e-11, 1e-8),  # little: the training adds the same noise to these and to real records
 )
 
 

@@ -110,14 +110,14 @@ def _largest(events: dict[str, Event]) -> Event:
 
 
 def _same(ours: dict[str, Event], theirs: dict[str, Event]) -> None:
-    """The same types, and magnitudes within 0.1."""
+    """The same types, and magnitudes within 0.15."""
     assert len(ours) == len(theirs) > 2
     for mine, other in zip(ours.values(), theirs.values(), strict=True):
         assert mine.event_type is not None and other.event_type is not None
         assert mine.event_type.label == other.event_type.label
         assert (mine.magnitude is None) == (other.magnitude is None)
         if mine.magnitude is not None and other.magnitude is not None and other.magnitude.expected is not None:
-            assert mine.magnitude.expected == pytest.approx(other.magnitude.expected, abs=0.1)
+            assert mine.magnitude.expected == pytest.approx(other.magnitude.expected, abs=0.15)
 
 
 def _in_band(x: np.ndarray) -> np.ndarray:
@@ -146,13 +146,13 @@ def test_two_real_sensors_at_one_site_agree() -> None:
     assert np.sqrt((n[loud] ** 2).sum() / (h[loud] ** 2).sum()) == pytest.approx(1.0, abs=0.05)
 
 
-@pytest.mark.parametrize("factor", [1, 30])
+@pytest.mark.parametrize("factor", [1, 100])
 @pytest.mark.parametrize("onset", ["onset", "none"])
 def test_two_real_sensors_give_the_same_types_and_magnitudes(onset: str, factor: float) -> None:
     """
     AK.BPAW through the whole station, two earthquakes, at each answer. As recorded both are above the bins. With
     sensitivities `factor` times the real ones the first is inside their range; the noise of the accelerometer, which is
-    higher and of another spectrum, then makes its magnitude up to 0.85 larger.
+    higher and of another spectrum, then makes its magnitude up to 0.43 larger, and up to 0.17 at the last answer.
     """
     gains = {"BH": dict.fromkeys("ZNE", 4.8876e8), "BN": {"Z": 427_037.0, "N": 426_198.0, "E": 427_037.0}}
     models = Models.load(ModelsConfig(onset=onset))
@@ -179,7 +179,8 @@ def test_two_real_sensors_give_the_same_types_and_magnitudes(onset: str, factor:
         if factor == 1:
             assert (mine.magnitude.label, theirs.magnitude.label) == (">3.0", ">3.0"), key
         elif theirs.magnitude.expected is not None:
-            assert mine.magnitude.expected == pytest.approx(theirs.magnitude.expected, abs=0.9), key
+            limit = 0.2 if theirs.status == "final" else 0.5
+            assert mine.magnitude.expected == pytest.approx(theirs.magnitude.expected, abs=limit), key
 
 
 def test_an_accelerometer_alone_gives_the_events_of_the_seismometer() -> None:

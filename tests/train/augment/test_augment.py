@@ -19,6 +19,7 @@ from seisedge.train.augment import (
     augmentation_names,
     register_augmentation,
 )
+from seisedge.train.synthetic import coloured_noise
 
 CPU = torch.device("cpu")
 RATE, LEAD, N = 40.0, 200, 1200
@@ -161,6 +162,24 @@ def test_white_noise_has_the_signal_to_noise_ratio() -> None:
     y, there = apply("white-noise", x, valid, snr_db=[30.0, 30.0])
     assert torch.equal(there, valid)
     assert 20 * math.log10(float(x[0, 0].std() / (y - x)[0, 0].std())) == pytest.approx(30, abs=0.5)
+
+
+def test_coloured_noise_has_the_ratio_and_the_spectrum_of_the_synthetic_records() -> None:
+    n, slope = 4000, 1.5
+    x, valid = torch.randn(4, 3, n, generator=torch.Generator().manual_seed(7)), torch.ones(4, 3, n)
+    y, _ = apply("white-noise", x, valid, snr_db=[10.0, 10.0], slope=[slope, slope])
+    made = y - x
+    assert 20 * math.log10(float(x.std() / made.std())) == pytest.approx(10, abs=0.2)
+    reference = torch.from_numpy(coloured_noise(n, RATE, 1.0, 0, slope))
+    f = torch.fft.rfftfreq(n, 1 / RATE)
+
+    def fall(noise: torch.Tensor) -> float:
+        """Mean power from 8 to 16 Hz over that from 1 to 2 Hz."""
+        power = torch.fft.rfft(noise).abs().square().reshape(-1, len(f)).mean(0)
+        return float(power[(f >= 8) & (f <= 16)].mean() / power[(f >= 1) & (f <= 2)].mean())
+
+    assert fall(made) == pytest.approx(8.0 ** (-2 * slope), rel=0.2)
+    assert fall(made) == pytest.approx(fall(reference), rel=0.2)
 
 
 def test_factors_and_signs() -> None:

@@ -81,5 +81,5 @@ def _announce(url: str, speed: float) -> None:
     pace = f"{speed:g} times real time" if speed else "full speed"
     click.echo(f"The virtual digitizer replays {RECORDING.name} at {pace}; the station reads\n{url}")
     click.echo("Neither this recording nor its noise was used for training, fitting or calibration.")
-    click.echo("But one choice between two variants of the magnitude model was made with results on")
-    click.echo("this recording known; cross-validation led to the same choice.\n")
+    click.echo("But two choices between variants of the magnitude model were made with results on")
+    click.echo("this recording known.\n")

@@ -8,12 +8,11 @@ onnxruntime chooses another order of additions, or another function, for some op
 - a mean over the channels is added channel by channel for one window, and as a product of matrices for several;
 - a sum over the samples of a channel begins at an address that is aligned or not, which changes with the window where
   the channels of one window have no multiple of 16 bytes;
-- the logarithm of a single value per window is computed for four windows at once.
+- the logarithm and the softplus of a single value per window are computed for four windows at once.
 
-Each of them is replaced by operators that have the bits of a window alone, in a batch of any size. The weights and the
-outputs of a window alone stay the same, bit for bit; the card gets the new count of operations. Other functions of a
-single value, such as the softplus of a magnitude's spread, have no such replacement: batches of such a model are of
-three windows at most. The engine tries which sizes can be used.
+Each of them is replaced by operators that have the same bits in a batch of any size. The weights stay the same, and so
+do the outputs of a window alone, bit for bit; but a softplus, here a sum of exponentials, may change their last bit.
+The card gets the new count of operations.
 """
 
 from __future__ import annotations
@@ -69,6 +68,8 @@ class _Rewriter:
             yield from self._sum(node, shape)
         elif node.op_type == "Log" and shape == [None, 1, 1]:
             yield helper.make_node("ReduceLogSum", [node.input[0], self._constant(node, "axis", [2])], node.output)
+        elif node.op_type == "Softplus" and shape == [None]:
+            yield from self._softplus(node)
         else:
             yield node
 
@@ -96,6 +97,14 @@ class _Rewriter:
         yield helper.make_node("ReduceSum", [padded, node.input[1]], [sums])
         limits = [self._constant(node, name, [value]) for name, value in (("first", 0), ("end", channels), ("of", 1))]
         yield helper.make_node("Slice", [sums, *limits], [out])
+
+    def _softplus(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        """log(exp(x) + exp(0)) of each window."""
+        column, pair = (f"{node.output[0]}_{name}" for name in ("column", "pair"))
+        axis = self._constant(node, "axis", [1])
+        yield helper.make_node("Unsqueeze", [node.input[0], axis], [column])
+        yield helper.make_node("Pad", [column, self._constant(node, "pads", [0, 0, 0, 1])], [pair])
+        yield helper.make_node("ReduceLogSumExp", [pair, axis], node.output, keepdims=0)
 
     def _axes(self, node: onnx.NodeProto) -> list[int] | None:
         """The axes of a reduction that keeps them; else None."""

@@ -26,6 +26,7 @@ from seisedge.runtime.timeline.timeline import Timeline
 from seisedge.runtime.timeline.track import GridSpec
 
 MIN_ANSWER_S = 1.0  # a window cut shorter than this by the next event is not classified
+MIN_TOGETHER = 3  # windows; no engine takes fewer in a batch, and to try its sizes takes 40 ms, once
 
 
 _Key = tuple[str, int, int]  # task, onset, and end of the data
@@ -84,7 +85,7 @@ class EventEstimator:
 
         An answer that is not among them, or with other data, is run alone.
         """
-        if len(expected) > 1:
+        if len(expected) >= MIN_TOGETHER:
             for engine in self._models.window_engines:
                 self._infer_together(engine, expected)
 

@@ -282,12 +282,17 @@ def test_the_memory_of_an_open_page_is_flat(browser: Any, tmp_path: Path, open_s
     assert looks[-1].listeners == looks[0].listeners
 
 
-def test_the_waveform_of_an_event(browser: Any, tmp_path: Path, open_station: OpenStation) -> None:
-    file = tmp_path / "station.toml"
-    tables = {"snippets": tmp_path / "snippets", "archive": tmp_path / "archive"}
-    written = "".join(f'[{table}]\nfolder = "{folder}"\n' for table, folder in tables.items())
+def _with_folders(folder: Path) -> Path:
+    """A station file with snippets and a rolling archive."""
+    file = folder / "station.toml"
+    tables = {"snippets": folder / "snippets", "archive": folder / "archive"}
+    written = "".join(f'[{table}]\nfolder = "{path}"\n' for table, path in tables.items())
     file.write_text(f'[station]\nnetwork = "PB"\nstation = "B921"\n{written}', encoding="utf-8")
-    own = open_station(20, files=(file,))
+    return file
+
+
+def test_the_waveform_of_an_event(browser: Any, tmp_path: Path, open_station: OpenStation) -> None:
+    own = open_station(20, files=(_with_folders(tmp_path),))
     tab = Tab(browser, own)
     page = tab.open()
     page.wait_for_selector("#event-list a.row.final", timeout=60_000)
@@ -303,6 +308,27 @@ def test_the_waveform_of_an_event(browser: Any, tmp_path: Path, open_station: Op
     assert download.value.suggested_filename == f"{name}.mseed"
     assert len(data) % 512 == 0 and data in [path.read_bytes() for path in (tmp_path / "snippets").rglob("*.mseed")]
     tab.until("/ % of 7 days, to 2019-07-07/.test(document.getElementById('availability-note').textContent)")
+    tab.close()
+
+
+def test_the_archive_is_asked_for_again_with_the_first_samples(
+    browser: Any, tmp_path: Path, open_station: OpenStation
+) -> None:
+    tab = Tab(browser, open_station(20, files=(_with_folders(tmp_path),)))
+    states = iter([None])
+
+    def before_the_first_sample(route: Any) -> None:
+        answer = route.fetch()
+        state = answer.json()
+        if next(states, "later") is None:
+            state["stations"][0] |= {"data_age_s": None}
+        route.fulfill(response=answer, json=state)
+
+    tab.page.route("**/api/state", before_the_first_sample)
+    tab.open()
+    tab.until("/ % of 7 days, to 2019-07-07/.test(document.getElementById('availability-note').textContent)")
+    asked = [path for path in tab.paths if path.startswith("/api/availability")]
+    assert "to=1562" not in asked[0] and "to=1562" in asked[-1]
     tab.close()
 
 

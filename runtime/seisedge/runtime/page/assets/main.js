@@ -42,6 +42,8 @@ let state = null;
 let ahead_ms = 0;
 let helicorder_s = -Infinity;
 let availability_s = -Infinity;
+/** Whether samples were there when the archive was asked for; without any, it was asked up to now, which in a replay is another time. */
+let askedWithData = false;
 let lastReport = performance.now();
 /** @type {Map<string, string>} */
 const faults = new Map();
@@ -157,13 +159,11 @@ function onStation(one, next) {
   if (next.low_rate && !feed.low) setLow(true, false);
   if (feed.low || link !== "live") void traces(newest(one, next));
   const seconds = performance.now() / 1000;
-  if (
-    next.archive &&
-    live &&
-    (live.end_ms > 0 || one.data_age_s === null) &&
-    seconds - availability_s > AVAILABILITY_MS / 1000
-  ) {
+  const withData = live !== null && live.end_ms > 0;
+  const due = seconds - availability_s > AVAILABILITY_MS / 1000 || (withData && !askedWithData);
+  if (next.archive && (withData || one.data_age_s === null) && due) {
     availability_s = seconds;
+    askedWithData = withData;
     void askAvailability(one.station);
   }
   refreshEvent();
@@ -382,10 +382,12 @@ async function askAvailability(id) {
   const to_ms = Math.ceil(live?.end_ms || Date.now() + ahead_ms);
   const begin = to_ms - AVAILABILITY_DAYS * DAY_MS;
   const found = { spans: /** @type {[number, number][]} */ ([]), from_ms: to_ms, to_ms };
+  const began_s = availability_s;
   try {
     while (found.from_ms > begin) {
       const days = Math.ceil((found.from_ms - begin) / DAY_MS);
       const part = await getJson("/api/availability", { station: id, days, to: found.from_ms });
+      if (began_s !== availability_s) return; // asked for again in the meantime
       found.spans.push(...part.spans);
       if (!(part.from_ms < found.from_ms)) break;
       found.from_ms = part.from_ms;

@@ -16,7 +16,7 @@ LOW_HZ, HIGH_HZ = (1.4, 3.4), (9.0, 14.0)  # bands are used whose centre is insi
 P_S, QUIET_S, FRAME_S = 1.5, 1.0, 0.5  # length of P; the noise ends so long before the onset; length of a frame
 LEAST_S = 7.0  # after the onset: in a shorter window S is not expected, and the evidence is 0
 FLOOR = 1e-9  # power, for a record of unit power
-BETWEEN = 0.7  # contrast, in powers of ten, at which earthquakes and blasts are about equally likely
+BETWEEN = 0.8  # contrast, in powers of ten, from which on it is evidence of a blast
 WEIGHT = 1.3  # by cross-validation 1 to 2 are equally good
 UNSURE, SURE = 0.3, 1.0  # signal over noise, in powers of ten, between which the weight rises from 0 to 1
 

@@ -23,7 +23,7 @@ from seisedge.runtime.errors import CardError, FailedError, InputError
 from seisedge.runtime.text import reason_of
 
 WEIGHED = ("Conv", "Gemm", "MatMul")
-FIXED = ("front.", "bank.", "p_over_s.")  # names of the front end's kernels
+FIXED = ("front.", "bank.")  # names of the front end's kernels
 Shape = tuple[int, ...]
 
 

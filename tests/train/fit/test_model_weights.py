@@ -47,7 +47,6 @@ def test_the_weights_of_the_bundled_model_give_its_probabilities() -> None:
 def test_without_noise_the_last_layer_keeps_the_two_other_classes() -> None:
     path = model_path("event-type")
     two = recipe_for(load_recipe("event-type-few", {"arguments.n_classes": 2, "data.noise": {}}), path)
-    assert two.arguments["p_over_s"] is True  # as in the file, though the recipe does not say so
     model = create_model(two.model, **two.arguments)
     assert "not loaded" not in load_weights(model, weights_of_model_file(path, two), "late-layers")[0]
     three = weights_of_model_file(path, recipe_for(load_recipe("event-type"), path))

@@ -26,7 +26,7 @@ from seisedge.train.models._base import Model
 SLACK = 0.05  # with a block, the removed share may exceed the wanted one by this much
 LOOK_AGAIN = 8  # steps between two measurements of what a step saves
 LARGEST_EFFECT = 0.05  # default of --largest-effect: mean change of a probability without a block
-FRONT = ("front", "bank", "p_over_s")
+FRONT = ("front", "bank")
 
 Say = Callable[[str], None]
 

@@ -27,7 +27,6 @@ from seisedge.train.recipes.recipe import Recipe
 
 SUFFIX = ".onnx"
 FOLDED = ".weight_bias"  # name of a bias that contains a batch norm
-P_OVER_S = "p_over_s.low"
 DOWN = "trunk.bottlenecks.{}.down.0.weight"
 
 
@@ -41,8 +40,6 @@ def recipe_for(recipe: Recipe, path: Path) -> Recipe:
         )
     arguments = {k: v for k, v in recipe.arguments.items() if k != "width"}
     arguments |= {"n_bands": (arrays["stem.0.weight"].shape[1] - 2) // 2, "shape": _shape_of(arrays)}
-    if P_OVER_S in arrays:
-        arguments["p_over_s"] = True
     optimisation = msgspec.structs.replace(recipe.optimisation, batch_norm="frozen")
     return msgspec.structs.replace(recipe, arguments=arguments, optimisation=optimisation)
 

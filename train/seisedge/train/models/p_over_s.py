@@ -29,14 +29,9 @@ class POverS(nn.Module):
     contrast less `BETWEEN`; smaller where P at high or S at low frequencies is not well above the noise.
     """
 
-    low: Tensor
-    high: Tensor
-
     def __init__(self, centres_hz: Tensor, onset_s: float) -> None:
         super().__init__()
-        for name, (first, last) in (("low", LOW_HZ), ("high", HIGH_HZ)):
-            inside = ((centres_hz >= first) & (centres_hz <= last)).float()
-            self.register_buffer(name, (inside / inside.sum())[None, :, None], persistent=False)
+        self.low, self.high = (_inside(centres_hz, span) for span in (LOW_HZ, HIGH_HZ))
         self.onset, self.length = round(onset_s / FRAME_S), round(P_S / FRAME_S)
         self.quiet = round((onset_s - QUIET_S) / FRAME_S)
         self.least = self.onset + round(LEAST_S / FRAME_S)
@@ -48,10 +43,22 @@ class POverS(nn.Module):
         p = _log(F.avg_pool1d(both[..., self.onset : begin], self.length))  # (batch, bands, 1)
         s = _log(F.max_pool1d(both[..., begin:], both.shape[-1] - begin))
         noise = _log(F.avg_pool1d(both[..., : self.quiet], self.quiet))
-        contrast = F.conv1d(p - s, self.high) - F.conv1d(p - s, self.low)
-        weight = _rising(F.conv1d(p - noise, self.high)) * _rising(F.conv1d(s - noise, self.low))
+        contrast = _mean(p - s, self.high) - _mean(p - s, self.low)
+        weight = _rising(_mean(p - noise, self.high)) * _rising(_mean(s - noise, self.low))
         later = frame[..., self.least :].amax((1, 2))
         return WEIGHT * ((contrast - BETWEEN) * weight)[:, 0, 0] * later
+
+
+def _inside(centres_hz: Tensor, span: tuple[float, float]) -> slice:
+    """The bands, which ascend, whose centre is inside the span."""
+    first, end = (int((centres_hz < edge).sum()) for edge in span)
+    return slice(first, end)
+
+
+def _mean(x: Tensor, bands: slice) -> Tensor:
+    """(batch, bands, 1) → (batch, 1, 1)."""
+    chosen = x[:, bands].transpose(1, 2)
+    return F.avg_pool1d(chosen, bands.stop - bands.start)
 
 
 def _log(power: Tensor) -> Tensor:

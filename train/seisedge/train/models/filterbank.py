@@ -56,7 +56,7 @@ class Filterbank(nn.Module):
         if stride % 2:
             raise ValueError(f"stride must be even; got {stride}")
         self.n_bands, self.stride = n_bands, stride
-        centres = low_hz * (high_hz / low_hz) ** torch.linspace(0, 1, n_bands)
+        self.centres_hz = centres = low_hz * (high_hz / low_hz) ** torch.linspace(0, 1, n_bands)
         slow = centres < rate_hz / 9
         short = torch.tensor([1.0, 5.0, 10.0, 10.0, 5.0, 1.0]) / 32
         response = torch.cos(math.pi * centres[slow] / rate_hz) ** 5  # of the low-pass filter in these bands
@@ -79,21 +79,32 @@ class Filterbank(nn.Module):
             parts.append((y * y).sum(2))
         return torch.cat(parts, dim=2)
 
-    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """x, mask: (batch, 3, n); n a multiple of the stride. Returns features and (batch, 2, frames) masks."""
-        batch, frames = x.shape[0], x.shape[-1] // self.stride
+    def of_directions(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """x, mask: (batch, 3, n); n a multiple of the stride. Power of Z and of the horizontals, (batch, 2, bands,
+        frames), 0 where there is no sample, and (batch, 2, frames) masks.
+        """
         power = self.power(x)
         share = F.avg_pool1d(mask, self.stride)  # (batch, 3, frames)
         present = (share > 0.5).to(x.dtype)
         vertical = power[:, 0] * present[:, :1]
         horizontal = (power[:, 1:] * present[:, 1:, None]).sum(1) / present[:, 1:].sum(1)[:, None].clamp(min=1.0)
         frame = torch.cat([present[:, :1], present[:, 1:].amax(1, keepdim=True)], dim=1)  # (batch, 2, frames)
-        log_power = torch.stack([vertical, horizontal], dim=1).clamp(min=FLOOR).log10()  # (batch, 2, bands, frames)
+        return torch.stack([vertical, horizontal], dim=1), frame
+
+    def relative(self, power: Tensor, frame: Tensor) -> Tensor:
+        """The output of `of_directions` → features, (batch, 2 · bands, frames)."""
+        batch, _, _, frames = power.shape
+        log_power = power.clamp(min=FLOOR).log10()
         weight = frame[:, :, None]
         count = (weight.sum((1, 2, 3), keepdim=True) * self.n_bands).clamp(min=1.0)
         mean = (log_power * weight).sum((1, 2, 3), keepdim=True) / count
         log_power = (log_power - mean) * weight
-        return log_power.reshape(batch, 2 * self.n_bands, frames), frame
+        return log_power.reshape(batch, 2 * self.n_bands, frames)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """x, mask: (batch, 3, n); n a multiple of the stride. Returns features and (batch, 2, frames) masks."""
+        power, frame = self.of_directions(x, mask)
+        return self.relative(power, frame), frame
 
 
 def _taps(centres_hz: Tensor, rate_hz: float, stride: int) -> int:

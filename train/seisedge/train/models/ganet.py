@@ -27,6 +27,7 @@ from seisedge.train.models.filterbank import Filterbank
 from seisedge.train.models.frontend import MaskedDetrend, MaskedHighpass, TypeFrontEnd
 from seisedge.train.models.ghost import GhostBottleneck
 from seisedge.train.models.masking import masked_mean, pool_mask
+from seisedge.train.models.p_over_s import POverS
 
 CBAM_PLACES = ("input", "bottleneck", "flatten")
 
@@ -126,9 +127,13 @@ class GhostShape:
 
 
 class GANetSmall(EventTypeModel):
-    """The station's network: filterbank, stem, ghost trunk."""
+    """The station's network: filterbank, stem, ghost trunk. p_over_s: the evidence of `POverS` is added to the logit of
+    non-tectonic.
+    """
 
-    def __init__(self, shape: GhostShape, n_bands: int, dropout: float, labels: list[str]) -> None:
+    def __init__(
+        self, shape: GhostShape, n_bands: int, dropout: float, labels: list[str], p_over_s: bool = False
+    ) -> None:
         geometry = Geometry(1_800, 40.0, 5.0)
         super().__init__(geometry, labels, (1.0, 15.0))
         self.front = TypeFrontEnd(MaskedHighpass(geometry.rate_hz))
@@ -136,6 +141,7 @@ class GANetSmall(EventTypeModel):
         self.stem = nn.Sequential(
             nn.Conv1d(2 * n_bands + 2, shape.stem, 3, padding=1, bias=False), nn.BatchNorm1d(shape.stem), nn.ReLU()
         )
+        self.p_over_s = POverS(self.bank.centres_hz, geometry.onset_s) if p_over_s else None
         self.shape = shape
         self.trunk = GhostTrunk(
             shape.stem, shape.widths, shape.strides, shape.expanded, shape.last, len(labels), dropout
@@ -149,10 +155,14 @@ class GANetSmall(EventTypeModel):
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """(batch, 3, 1800) each → (batch, n_labels)."""
         x, mask = self.front(waveform, valid)
-        x, frames = self.bank(x, mask)
+        power, frames = self.bank.of_directions(x, mask)
+        x = self.bank.relative(power, frames)
         either = frames.amax(1, keepdim=True)
         out: Tensor = self.trunk(self.stem(torch.cat([x, frames], dim=1)) * either, either)
-        return out
+        if self.p_over_s is None:
+            return out
+        evidence = self.p_over_s(power, frames)[:, None]
+        return torch.cat([out[:, :1], out[:, 1:2] + evidence, out[:, 2:]], dim=1)
 
 
 @register_model
@@ -177,13 +187,14 @@ def ganet_small(
     dropout: float = 0.3,
     shape: dict[str, Any] | None = None,
     n_classes: Literal[2, 3] = 3,
+    p_over_s: bool = False,
 ) -> EventTypeModel:
     """GA-Net for the station: 45 s at 40 Hz, filterbank in front. shape: of a pruned network, replaces `width`.
-    n_classes: 2 for tectonic and non-tectonic without noise.
+    n_classes: 2 for tectonic and non-tectonic without noise. p_over_s: with the evidence of P over S for a blast.
     """
     if shape is None:
         widths = (width, width * 3 // 2, width * 3 // 2, width * 2, width * 2)
         chosen = GhostShape(width, widths, [2 * w for w in widths], (2, 1, 1, 2, 1), width * 4)
     else:
         chosen = GhostShape(**shape)
-    return GANetSmall(chosen, n_bands, dropout, EVENT_TYPES[:n_classes])
+    return GANetSmall(chosen, n_bands, dropout, EVENT_TYPES[:n_classes], p_over_s)

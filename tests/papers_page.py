@@ -78,4 +78,4 @@ def _ours(study: Study, found: dict[str, Any] | None) -> str:
         return "not run"
     if found.get("smoke"):
         return f"SMOKE, means nothing: {'; '.join(figures)}"
-    return "; ".join([*figures, found["how"]])
+    return "; ".join([*figures, found["how"], *found.get("notes", [])])

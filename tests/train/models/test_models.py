@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from typing import Any
 
@@ -136,6 +137,20 @@ def test_the_networks_of_paper_b_have_its_numbers_of_parameters(name: str, state
     assert (model.geometry.n_samples, model.geometry.rate_hz) == (10_000, 100.0)
     with pytest.raises(InputError, match="n_classes must be 2 or 3; got 4"):
         create_model(name, n_classes=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("capsnet_saad", slice(3)), ("cnn_liu", slice(None)), ("vgg_jia", slice(0, None, 2)),  # two layers in a block
+        ("cnn_barama", slice(None)), ("cnn_zhu", slice(None)),
+    ],
+)  # fmt: skip
+def test_the_filters_are_those_of_the_table_in_the_docstring(name: str, layers: slice) -> None:
+    text = importlib.import_module(f"seisedge.train.models.{name}").__doc__ or ""
+    filters = [m.out_channels for m in describe_model(name).modules() if isinstance(m, torch.nn.Conv1d)]
+    assert f"| {', '.join(map(str, filters[layers]))} |" in text
+    assert "https://" in text or name == "cnn_liu"
 
 
 @pytest.mark.parametrize(

@@ -206,13 +206,16 @@ def test_studies_of_one_command_share_their_rows(tmp_path: Path) -> None:
     first = write_study(tmp_path, steps=1)
     second = tmp_path / "second.toml"
     second.write_text(first.read_text().replace('"tiny"', '"second"').replace('"fast"', '"again"'))
-    code, text = study(str(first), str(second), "--data", str(data), "-o", str(out), "--workers", "1")
+    arguments = [str(first), str(second), "--data", str(data), "-o", str(out), "--workers", "1"]
+    code, text = study(*arguments, "--set", "nuisance.vertical_share=1.0")
     assert code == 0, text
     assert "trainings to run: 1, " in text
     tables = [json.loads((out / name / "table.json").read_text())["rows"][0] for name in ("tiny", "second")]
     assert [row["name"] for row in tables] == ["fast", "again"]
     assert tables[0]["keys"] == tables[1]["keys"]
     assert tables[0]["cells"] == tables[1]["cells"]
+    [note] = tables[0]["notes"]  # nobody reads the log of a row
+    assert note.startswith("the model is trained on the vertical only, since nuisance.vertical_share is 1; 64 records")
 
 
 def test_rows_at_the_same_time_have_the_figures_of_rows_one_after_the_other(tmp_path: Path) -> None:

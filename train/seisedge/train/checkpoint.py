@@ -55,6 +55,11 @@ def tensors_from(path: Path, what: str) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise TypeError(f"it contains a {type(values).__name__}, not a dictionary")
         _check_tensors(values, size)
+    except pickle.UnpicklingError as error:  # torch's own text advises to load such a file all the same
+        raise InputError(
+            f"{path}: not {what}: it was not written by torch.save, or contains more than tensors, text and numbers "
+            "(a whole model, for example, which could execute code: save its state_dict)"
+        ) from error
     except LOAD_ERRORS as error:
         raise InputError(f"{path}: not {what}: {reason_of(error)}") from error
     return values

@@ -77,7 +77,7 @@ def weights_from(path: Path, option: str = "--from") -> dict[str, Tensor]:
     if not file.is_file():
         raise InputError(f"{option} {path}: no such run or weights file")
     try:
-        values = tensors_from(file, "a file of tensors that torch can load with weights_only")
+        values = tensors_from(file, "a file of tensors")
     except InputError as error:
         raise InputError(f"{option} {error}") from error
     for key in ("state", "state_dict", "model"):

@@ -1,4 +1,6 @@
-"""A plain convolutional network on a line plot of the waveform: the baseline of paper A.
+"""A plain convolutional network on a line plot of the waveform: the baseline of paper A, H. Wang and H. Wang (2025),
+Research on microseismic magnitude prediction method based on improved residual network and transfer learning, Appl.
+Sci. 15(15), 8246, https://doi.org/10.3390/app15158246.
 
 | layer | kernel | filters | pixels after the maximum |
 |---|---|---|---|

@@ -5,7 +5,7 @@ Its summary describes seven convolutional layers with small kernels and one full
 
 | layer | kernel | stride | filters | samples |
 |---|---|---|---|---|
-| convolution 1 to 7, each with ReLU | 3 | 2 | 32, 64, 128, 256, 384, 384, 384 | 5000 to 79 |
+| convolution 1 to 7, each with ReLU | 3 | 2 | 32, 64, 128, 256, 380, 380, 380 | 5000 to 79 |
 | fully connected | | | n_classes | |
 
 Paper B states 1.36 M parameters. The summary does not state the widths: here they double up to the fourth layer, and

@@ -1,5 +1,5 @@
 """CNN [13] of paper B: J. Zhu, L. Fang, F. Miao, L. Fan, J. Zhang and Z. Li (2023), Deep learning and transfer learning
-of earthquake and quarry-blast discrimination, Geophys. J. Int. 236(2), 979-993.
+of earthquake and quarry-blast discrimination, Geophys. J. Int. 236(2), 979-993, https://doi.org/10.1093/gji/ggad463.
 
 | layer | kernel | stride | filters | samples |
 |---|---|---|---|---|

@@ -1,9 +1,20 @@
-"""GA-Net: tectonic, non-tectonic or noise (paper B: ghost bottlenecks with CBAM after each and before flatten).
+"""GA-Net: tectonic, non-tectonic or noise: paper B, X. Liu, T. Ren, H. Chen, P. Wang and F. Meng (2024), A
+ghost-attention network for discriminating tectonic and non-tectonic events on a small and imbalanced dataset, IEEE
+Access, https://doi.org/10.1109/ACCESS.2024.3401009.
 
 `ganet_paper` keeps the paper's geometry: three components, 10,000 samples at 100 Hz from the P onset, tenth-degree
-polynomial removed, standardised; 16 filters in the stem, five ghost bottlenecks with growing channels, 1×1
-convolution, global average pooling, CBAM, fully connected; 1.57 M parameters. `ganet_small` is the network for the
-station: 45 s at 40 Hz, a filterbank before the stem.
+polynomial removed, standardised.
+
+| layer | kernel | stride | filters | samples |
+|---|---|---|---|---|
+| convolution, ReLU | 7 | 2 | 16 | 5000 |
+| ghost bottleneck 1 to 5, CBAM after each | 1, 3; 5 with the stride | 2 | 32, 64, 128, 256, 512 | 2500 to 157 |
+| convolution, ReLU | 1 | 1 | 696 | 157 |
+| global average pooling, CBAM, dropout 0.2, fully connected | | | n_classes | |
+
+The paper states the 16 filters, the five bottlenecks and their order, and 1.57 M parameters. The other widths are
+chosen to have as many; the first ghost module of a bottleneck expands to three times its filters. `ganet_small` is the
+network for the station: 45 s at 40 Hz, a filterbank before the stem.
 
 The rows of the paper's tables 2 and 3 and of its figure 5 are arguments of `ganet_paper`: `ghost = false`, `cbam` with
 the locations of the attention, and `bottlenecks`, 1 to 8. The paper does not state what replaces a ghost module in the

@@ -1,4 +1,5 @@
-"""ResNet18, 34 and 50 on a line plot of the waveform, with attention and residual shrinkage: the networks of paper A.
+"""ResNet18, 34 and 50 on a line plot of the waveform, with attention and residual shrinkage: the networks of paper A
+(https://doi.org/10.3390/app15158246).
 
 He et al. 2015, https://arxiv.org/abs/1512.03385: y = relu(F(x) + s(x)), s the identity, or a 1 × 1 convolution where
 the shape changes. In the 18 and 34 layers F has two convolutions of 3 × 3, in the 50 layers three, of 1 × 1, 3 × 3 and

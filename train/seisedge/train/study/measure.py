@@ -13,6 +13,7 @@ import torch
 
 from seisedge.runtime.inference.estimate import bins_of, magnitude_label
 from seisedge.train.archive.archive import Archive, load_archive
+from seisedge.train.archive.task import notes_on_horizontals, sampler_of, with_train_records
 from seisedge.train.bootstrap import Floats
 from seisedge.train.evaluation import metrics as m
 from seisedge.train.evaluation.answers import Answers, Predictor, windows_from
@@ -23,6 +24,8 @@ from seisedge.train.evaluation.predict import magnitude_from_bins
 from seisedge.train.evaluation.report import EvaluationReport, evaluate_archive
 from seisedge.train.evaluation.subject import Subject, subject_from
 from seisedge.train.evaluation.unseen import NothingToEvaluate, unseen_records
+from seisedge.train.models import describe_model
+from seisedge.train.run_file import Run
 from seisedge.train.study.result import Answer, Curve, Picture
 
 CONFIDENT = (0.2, 0.8)  # paper B counts the records with a probability outside of this interval
@@ -33,9 +36,11 @@ RIGHT = 0.3  # largest error of a magnitude that counts as right in the gallery
 Measured = tuple[EvaluationReport | None, list[Answer], list[Picture], str]
 
 
-def measure(run: Path, folders: list[Path], device: torch.device, draws: int) -> Measured:
-    """Report, answers on held-out records, gallery, and why there is no report, for a run. Raises InputError."""
-    subject = subject_from(str(run), device)
+def measure(run: Run, file: Path, folders: list[Path], device: torch.device, draws: int) -> Measured:
+    """Report, answers on held-out records, gallery, and a note on them, for a run and its folder: why there is no
+    report, or what the reader of its figures has to know. Raises InputError.
+    """
+    subject = subject_from(str(file), device)
     archive = load_archive(
         folders, subject.geometry.rate_hz, subject.pass_hz, split=subject.split, wanted=subject.selection
     )  # fmt: skip
@@ -49,7 +54,14 @@ def measure(run: Path, folders: list[Path], device: torch.device, draws: int) ->
     out = Figures(draws)
     rows = _magnitudes(out, subject, archive, answers) if subject.task == "magnitude" else _types(out, archive, answers)
     report.figures += out.rows
-    return report, [a for a, _ in rows], _gallery(rows, archive, answers), ""
+    return report, [a for a, _ in rows], _gallery(rows, archive, answers), "; ".join(_notes(run, archive))
+
+
+def _notes(run: Run, archive: Archive) -> list[str]:
+    """Notes on a training whose figures are of records with other components than it has seen."""
+    model = describe_model(run.recipe.model, **run.recipe.arguments)
+    drawn_from = with_train_records(run.recipe, model, archive, run.seed)
+    return notes_on_horizontals(sampler_of(run.recipe, model, drawn_from, lambda r: r.split == "train", run.seed))
 
 
 def _types(out: Figures, archive: Archive, a: Answers) -> list[tuple[Answer, int]]:

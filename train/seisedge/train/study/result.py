@@ -59,7 +59,8 @@ class Curve(msgspec.Struct, frozen=True):
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """One training. key: name of its folder. report: of the evaluation on held-out events; None if nothing could be
-    evaluated, with the reason in `note`. windows: that the training was to draw; 0: not known. stopped: before that.
+    evaluated. note: why there is no report, or what the reader of its figures has to know. windows: that the training
+    was to draw; 0: not known. stopped: before that.
     """
 
     schema: str = SCHEMA

@@ -54,7 +54,7 @@ def run_job(job: Job, out: Path, device: torch.device) -> Result:
         draws = DRAWS_SMOKE if job.choice.smoke else DRAWS
         report, answers, gallery, note = (
             (None, [], [], "trained for another row only") if job.keep_weights
-            else measure(folder / RUN, folders, device, draws)
+            else measure(run, folder / RUN, folders, device, draws)
         )  # fmt: skip
     steps, epochs = _steps(folder / RUN)
     o = run.recipe.optimisation

@@ -111,16 +111,17 @@ def test_a_scheduler_that_cannot_be_reached(models: Models, monkeypatch: pytest.
 
 
 def _settings_of_worker() -> tuple[dict[str, str], Any, Any]:
-    return dict(os.environ), dask.config.get("distributed.worker.profile.enabled"), dask.config.get("distributed.admin")
+    return dict(os.environ), dask.config.get("distributed.worker"), dask.config.get("distributed.admin")
 
 
 def test_own_workers_have_one_thread_and_the_memory_settings_of_a_plain_process(models: Models) -> None:
     pool = DaskPool(models, "onnxruntime", {"": None}, workers=1)
     try:
-        environment, profiles, admin = pool._client.submit(_settings_of_worker).result(60)
+        environment, worker, admin = pool._client.submit(_settings_of_worker).result(60)
     finally:
         pool.close()
-    assert not profiles
+    assert not worker["profile"]["enabled"]
+    assert worker["memory"]["monitor-interval"] == "2s"
     assert admin["tick"]["interval"] == "1s"
     assert environment.keys().isdisjoint({"MALLOC_TRIM_THRESHOLD_"})
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX")

@@ -142,7 +142,6 @@ class DaskPool(Pool):
         self._answers: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._requests: dict[str, UnitRequest] = {}
         self._futures: dict[str, Future[Any]] = {}
-        self._given: dict[str, str | None] = {}  # address of its worker, by request
 
     @property
     def dashboard(self) -> str:
@@ -158,26 +157,12 @@ class DaskPool(Pool):
         return PER_WORKER * max(self.workers, 1)
 
     def submit(self, request: UnitRequest) -> None:
-        worker = self._least_busy()
-        future = self._client.submit(
-            analyse_there, request, self._key, pure=False, retries=0, workers=worker, allow_other_workers=True
-        )
-        self._given[future.key] = worker
+        # without preferred workers: Dask takes the least busy one, and would never give their tasks to a later worker
+        # where they were lost while there was none
+        future = self._client.submit(analyse_there, request, self._key, pure=False, retries=0)
         self._requests[future.key] = request
         self._futures[future.key] = future
         future.add_done_callback(self._answers.put)
-
-    def _least_busy(self) -> str | None:
-        """Address of the worker with the fewest requests; None where there is no worker now.
-
-        That is the worker of the newest answer, which has files of the same station. A worker that is idle takes the
-        requests of others.
-        """
-        open_now = dict.fromkeys(self._client.nthreads(), 0)
-        for worker in self._given.values():
-            if worker in open_now:
-                open_now[worker] += 1
-        return min(open_now, key=open_now.__getitem__, default=None)
 
     def next(self) -> Answer:
         while True:
@@ -194,7 +179,6 @@ class DaskPool(Pool):
             if request is None:
                 continue
             self._futures.pop(future.key)
-            self._given.pop(future.key)
             if future.status == "finished":
                 answered = future.result()
                 assert isinstance(answered, Answer)

@@ -268,7 +268,8 @@ def _next_station(
 ) -> StationSchedule | None:
     """The station whose next unit is submitted; None where no station has one.
 
-    As many stations as workers are under way, so that each worker can stay with one and reads its files once.
+    As many stations as workers are under way, and the one of the newest answer is preferred: the worker that is free
+    now has its files. So each worker stays with a station, as far as it may, and reads its files once.
     """
     if preferred is not None and preferred.has_requests:
         return preferred

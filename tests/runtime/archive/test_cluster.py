@@ -257,6 +257,7 @@ class Turns(Installed):
         return dict.fromkeys(self.given, 1)
 
     def submit(self, _: Any, request: Day, *args: Any, **kwargs: Any) -> Any:
+        assert "workers" not in kwargs  # a scheduler keeps what is lost for that worker, although others are allowed
         answered = Answer(request, None)  # type: ignore[arg-type]
         future = SimpleNamespace(key=f"{request}", status="finished", result=lambda: answered)
         future.add_done_callback = lambda note: setattr(future, "note", note)

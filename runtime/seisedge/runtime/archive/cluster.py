@@ -36,8 +36,8 @@ LOST_WORKERS = 20  # workers that may be lost with a unit before it counts as fa
 CONNECT_S = 20
 LOGGERS = ("distributed", "distributed.client", "distributed.comm", "distributed.core", "distributed.utils", "tornado")
 ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?([^\s:/\[\]]+|\[[0-9a-fA-F:]+\]):\d+")
-# Dask's profiler costs as much as all else Dask does, and its ticks, 50 a second in each process, most of the rest; then
-# the memory of each worker is looked at 20 times a second.
+# Dask's profiler costs as much as all else Dask does, and its ticks, 50 a second in each process, most of the rest;
+# then the memory of each worker is looked at 20 times a second.
 # With MALLOC_TRIM_THRESHOLD_, which Dask sets, and the arena of a second thread, each temporary array is a new mapping
 # of memory: an analysis takes twice the processor time.
 OWN_WORKERS = {

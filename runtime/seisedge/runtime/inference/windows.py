@@ -40,7 +40,7 @@ class Window:
 
     @property
     def n_samples(self) -> int:
-        return self.waveform.shape[1]
+        return int(self.waveform.shape[1])
 
     def first(self, n_samples: int) -> Window:
         """The window of a model with fewer samples and the same span."""

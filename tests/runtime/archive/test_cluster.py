@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ from seisedge.runtime.archive.inputs import LocalFiles
 from seisedge.runtime.archive.pool import Answer, LocalPool, Pool
 from seisedge.runtime.archive.progress import Progress
 from seisedge.runtime.archive.run import ArchiveOptions, ArchiveRun
+from seisedge.runtime.archive.schedule import run_schedule
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import ConnectError, FailedError, InputError
 from seisedge.runtime.inference.infer import Models
@@ -109,16 +111,17 @@ def test_a_scheduler_that_cannot_be_reached(models: Models, monkeypatch: pytest.
 
 
 def _settings_of_worker() -> tuple[dict[str, str], Any, Any]:
-    return dict(os.environ), dask.config.get("distributed.worker.profile.enabled"), dask.config.get("distributed.admin")
+    return dict(os.environ), dask.config.get("distributed.worker"), dask.config.get("distributed.admin")
 
 
 def test_own_workers_have_one_thread_and_the_memory_settings_of_a_plain_process(models: Models) -> None:
     pool = DaskPool(models, "onnxruntime", {"": None}, workers=1)
     try:
-        environment, profiles, admin = pool._client.submit(_settings_of_worker).result(60)
+        environment, worker, admin = pool._client.submit(_settings_of_worker).result(60)
     finally:
         pool.close()
-    assert not profiles
+    assert not worker["profile"]["enabled"]
+    assert worker["memory"]["monitor-interval"] == "2s"
     assert admin["tick"]["interval"] == "1s"
     assert environment.keys().isdisjoint({"MALLOC_TRIM_THRESHOLD_"})
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX")
@@ -206,6 +209,88 @@ def test_a_scheduler_or_worker_without_the_package(
     with pytest.raises(error, match=re.escape(f"--scheduler tcp://10.0.0.1:8786: {words}")):
         DaskPool(models, "onnxruntime", {"": None}, address="tcp://10.0.0.1:8786")
     assert client.status == "closed"
+
+
+@dataclass
+class Day:
+    """A request as far as a pool looks at it."""
+
+    station_id: str
+    number: int
+
+
+class Days:
+    """A schedule of a station of six days."""
+
+    def __init__(self, station_id: str) -> None:
+        self.plan = SimpleNamespace(station_id=station_id)
+        self._to_come, self.left = [Day(station_id, number) for number in range(6)], 6
+
+    @property
+    def has_requests(self) -> bool:
+        return bool(self._to_come)
+
+    def requests(self) -> Iterator[Day]:
+        while self._to_come:
+            yield self._to_come.pop(0)
+
+    def take(self, answered: Answer) -> None:
+        self.left -= 1
+
+    @property
+    def finished(self) -> bool:
+        return not self.left
+
+
+class Turns(Installed):
+    """A client that gives each request to the least busy worker, as Dask does; they end their requests in turn."""
+
+    def __init__(self, workers: list[str]) -> None:
+        super().__init__(HERE, HERE)
+        self.given: dict[str, list[Any]] = {worker: [] for worker in workers}  # futures that are open
+        self.did: dict[str, list[Day]] = {worker: [] for worker in workers}
+
+    def register_plugin(self, plugin: Loaded) -> None:
+        """Its workers load nothing."""
+
+    def nthreads(self) -> dict[str, int]:
+        return dict.fromkeys(self.given, 1)
+
+    def submit(self, _: Any, request: Day, *args: Any, **kwargs: Any) -> Any:
+        assert "workers" not in kwargs  # a scheduler keeps what is lost for that worker, although others are allowed
+        answered = Answer(request, None)  # type: ignore[arg-type]
+        future = SimpleNamespace(key=f"{request}", status="finished", result=lambda: answered)
+        future.add_done_callback = lambda note: setattr(future, "note", note)
+        min(self.given.values(), key=len).append((request, future))
+        return future
+
+    def end_one(self) -> None:
+        worker = min((worker for worker, given in self.given.items() if given), key=lambda name: len(self.did[name]))
+        request, future = self.given[worker].pop(0)
+        self.did[worker].append(request)
+        future.note(future)
+
+
+class TurnsPool(DaskPool):
+    def next(self) -> Answer:
+        self._client.end_one()
+        return super().next()
+
+
+@pytest.mark.parametrize("stations", [4, 1])
+def test_a_worker_stays_with_a_station_unless_another_is_idle(
+    stations: int, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the files of the days beside a unit already."""
+    client = Turns(["tcp://10.0.0.2:1", "tcp://10.0.0.3:1"])
+    monkeypatch.setattr(cluster, "_connected", lambda _: client)
+    pool = TurnsPool(models, "onnxruntime", {"": None}, address="tcp://10.0.0.1:8786")
+    names = [f"XX.S{number}" for number in range(stations)]
+    run_schedule([Days(name) for name in names], pool, lambda: None)  # type: ignore[misc]
+    first, second = client.did.values()
+    assert len(first) == len(second) == 3 * stations
+    for name in names if stations > 1 else []:
+        assert sum(any(day.station_id == name for day in did) for did in (first, second)) == 1, name
 
 
 def test_a_worker_keeps_its_files_in_its_own_folder(

@@ -263,6 +263,26 @@ def test_a_step_is_four_times_the_range_on_either_side(jump: float, found: bool,
     assert _look(x, 128.0).spikes == []
 
 
+@pytest.mark.parametrize("rate_hz", [20.0, 40.0, 100.0, 128.0])
+def test_the_quick_test_of_levels_passes_over_no_step(rate_hz: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At all places of the parts that it compares: steps with ramps beyond their sides, and steps in noise."""
+    random, side = np.random.default_rng(1), max(round(rate_hz / 2), 10)
+    records = []
+    for place in range(200, 300):
+        x = np.abs(np.arange(600) - place + 0.5) - 6 - side
+        x = 7 * np.maximum(np.round(x), 0) + random.integers(0, 2, 600)
+        x[place:] += 64
+        x[[place - 6, place + 5]] += -40, 40  # beside the sides
+        assert _look(x, rate_hz).steps == [(place - 6, place + 6)]
+        noise = np.round(random.normal(0, random.choice([1, 3, 20]), 600))
+        noise[place:] += random.choice([-1, 1]) * random.uniform(2.0, 5.0) * np.ptp(noise)
+        records += [x, noise[: random.integers(400, 600)]]
+    found = [_look(x, rate_hz) for x in records]
+    monkeypatch.setattr("seisedge.runtime.detection.soundness._may_have_step", lambda x, side: True)
+    assert found == [_look(x, rate_hz) for x in records]
+    assert 120 < sum(bool(one.steps) for one in found) < 200
+
+
 @pytest.mark.parametrize(
     ("parts", "found"),
     [((30, 24, 24, 22), True), ((22, 24, 24, 30), True), ((29, 29, 29, 13), False), ((25, 25, 25, 25), False)],

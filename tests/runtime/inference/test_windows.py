@@ -1,5 +1,7 @@
 """The window of a model: where it begins and ends, what is masked in it, and what it says of its own content."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tests.fakes import T0_NS, burst, card, packet
@@ -65,6 +67,16 @@ def test_a_part_is_the_timelines_samples_and_zeros_behind(timeline: Timeline) ->
     assert valid.all() and window.valid[:, :span].all() and not window.valid[:, span:].any()
     assert np.array_equal(window.waveform[:, :span], wave) and not window.waveform[:, span:].any()
     assert (window.start_ns, window.span_s, window.coverage, window.gaps) == (START_NS, 8.0, 1.0, 0)
+
+
+@pytest.mark.parametrize("end_s", [8, 22, 30])
+def test_the_first_samples_are_the_window_of_a_shorter_model(timeline: Timeline, end_s: float) -> None:
+    short = card(n_samples=1200, answers_s=[3.0])
+    end_ns, mask = START_NS + ns_from_s(end_s), ~only((3, 200), (205, 900))
+    window, expected = (cut_window(timeline, one, START_NS, end_ns, mask) for one in (CARD, short))
+    found = window.first(short.n_samples)
+    assert found.waveform.tobytes() == expected.waveform.tobytes() and found.valid.tobytes() == expected.valid.tobytes()
+    assert dataclasses.replace(found, waveform=expected.waveform, valid=expected.valid) == expected
 
 
 def test_a_window_that_ends_before_it_starts_is_empty(timeline: Timeline) -> None:

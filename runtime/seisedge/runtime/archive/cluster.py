@@ -36,7 +36,8 @@ LOST_WORKERS = 20  # workers that may be lost with a unit before it counts as fa
 CONNECT_S = 20
 LOGGERS = ("distributed", "distributed.client", "distributed.comm", "distributed.core", "distributed.utils", "tornado")
 ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?([^\s:/\[\]]+|\[[0-9a-fA-F:]+\]):\d+")
-# Dask's profiler costs as much as all else Dask does, and its ticks, 50 a second in each process, most of the rest.
+# Dask's profiler costs as much as all else Dask does, and its ticks, 50 a second in each process, most of the rest;
+# then the memory of each worker is looked at 20 times a second.
 # With MALLOC_TRIM_THRESHOLD_, which Dask sets, and the arena of a second thread, each temporary array is a new mapping
 # of memory: an analysis takes twice the processor time.
 OWN_WORKERS = {
@@ -44,6 +45,7 @@ OWN_WORKERS = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.tick.limit": "60s",
     "distributed.admin.system-monitor.interval": "5s",
+    "distributed.worker.memory.monitor-interval": "2s",
     "distributed.nanny.pre-spawn-environ": {
         "OMP_NUM_THREADS": 1,
         "MKL_NUM_THREADS": 1,
@@ -155,6 +157,8 @@ class DaskPool(Pool):
         return PER_WORKER * max(self.workers, 1)
 
     def submit(self, request: UnitRequest) -> None:
+        # without preferred workers: Dask takes the least busy one, and would never give their tasks to a later worker
+        # where they were lost while there was none
         future = self._client.submit(analyse_there, request, self._key, pure=False, retries=0)
         self._requests[future.key] = request
         self._futures[future.key] = future

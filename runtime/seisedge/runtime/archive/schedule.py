@@ -8,7 +8,7 @@ where it is missing, the units from the last one that began by itself are analys
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from seisedge.runtime.archive.output import Failure, Output
@@ -115,6 +115,11 @@ class StationSchedule:
     @property
     def finished(self) -> bool:
         return self._next == len(self._units)
+
+    @property
+    def has_requests(self) -> bool:
+        """True while `requests` yields any."""
+        return bool(self._first) or any(unit.needed for unit in self._units[self._next :])
 
     def requests(self) -> Iterator[UnitRequest]:
         """What is to be submitted, one after the other."""
@@ -239,20 +244,39 @@ def run_schedule(stations: list[StationSchedule], pool: Pool, on_progress: Calla
     """Analyse all units. Raises FailedError where the pool is lost, and OSError where a result cannot be written."""
     by_id = {station.plan.station_id: station for station in stations}
     waiting = [station for station in stations if not station.finished]
-    open_now = 0
+    open_now: Counter[str] = Counter()  # requests, by station
+    station: StationSchedule | None = None  # of the newest answer: its worker has room now
     while waiting:
-        for station in waiting:
-            if open_now >= pool.at_once:
+        at_once, workers = pool.at_once, max(pool.workers, 1)
+        while open_now.total() < at_once:
+            chosen, station = _next_station(waiting, open_now, workers, station), None
+            if chosen is None:
                 break
-            for request in station.requests():
-                pool.submit(request)
-                open_now += 1
-                if open_now >= pool.at_once:
-                    break
+            pool.submit(next(chosen.requests()))
+            open_now[chosen.plan.station_id] += 1
         answered = pool.next()
-        open_now -= 1
         station = by_id[answered.request.station_id]
+        open_now[station.plan.station_id] -= 1
         station.take(answered)
         on_progress()
         if station.finished:
             waiting.remove(station)
+
+
+def _next_station(
+    waiting: Sequence[StationSchedule], open_now: Mapping[str, int], workers: int, preferred: StationSchedule | None
+) -> StationSchedule | None:
+    """The station whose next unit is submitted; None where no station has one.
+
+    As many stations as workers are under way, and the one of the newest answer is preferred: the worker that is free
+    now has its files. So each worker stays with a station, as far as it may, and reads its files once.
+    """
+    if preferred is not None and preferred.has_requests:
+        return preferred
+    under_way = [one for one in waiting if open_now[one.plan.station_id] and one.has_requests]
+    if len(under_way) < workers:
+        others = (one for one in waiting if not open_now[one.plan.station_id] and one.has_requests)
+        new = next(others, None)
+        if new is not None:
+            return new
+    return min(under_way, key=lambda one: open_now[one.plan.station_id], default=None)

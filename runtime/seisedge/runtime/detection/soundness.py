@@ -79,19 +79,21 @@ def unsound(x: Float, ok: Mask, rate_hz: float) -> Unsound:
     """Apply the rules to samples as recorded; x: (n,), counts, at `rate_hz`; ok: (n,), True where a sample exists."""
     size = x[1:] - x[:-1]
     np.abs(size, out=size)
-    if ok.all():
+    whole = bool(ok.all())
+    if whole:
         same = size == 0
     else:
         both = ok[1:] & ok[:-1]
         size[~both] = 0.0
         same = both & (size == 0)
     largest = float(size.max(initial=0.0))
-    flats = _flats(same, rate_hz)
+    held = int(np.count_nonzero(same))
+    flats = _flats(same, held, rate_hz)
     if not largest:
         return Unsound([], [], flats)
-    quantum = float(size[size > 0].min())
+    quantum = float((size if whole and not held else size[size > 0]).min())
     plateaus = [run for run in flats if _is_plateau(x, ok, run, rate_hz, quantum)]
-    rails = _rails(x, ok, size, same, [run for run in flats if run not in plateaus], quantum)
+    rails = _rails(x, None if whole else ok, size, held, [run for run in flats if run not in plateaus], quantum)
     if largest < SPIKE_RATIO * float(size.sum()) / len(
         size
     ):  # cheap test: no difference is large enough for a spike or a step
@@ -128,7 +130,8 @@ def repaired(x: Float, found: Unsound) -> Float:
 
 def flat_runs(x: npt.NDArray[np.generic], ok: Mask, rate_hz: float) -> list[Run]:
     """Runs [n0, n1) of equal samples, `FLAT_S` or longer, of those of `x` (n,) that exist in `ok` (n,)."""
-    return _flats(ok[1:] & ok[:-1] & (x[1:] == x[:-1]), rate_hz)
+    same = ok[1:] & ok[:-1] & (x[1:] == x[:-1])
+    return _flats(same, int(np.count_nonzero(same)), rate_hz)
 
 
 def resample_sound(
@@ -159,39 +162,41 @@ def resample_sound(
     return values, valid, first
 
 
-def _flats(same: Mask, rate_hz: float) -> list[Run]:
-    """Flat runs, from `same` (n - 1,): True where a sample equals the one before it."""
+def _flats(same: Mask, held: int, rate_hz: float) -> list[Run]:
+    """Flat runs, from `same` (n - 1,): True, `held` times, where a sample equals the one before it."""
     shortest = round(FLAT_S * rate_hz)
-    if np.count_nonzero(same) < shortest - 1:
+    if held < shortest - 1:
         return []
     return [(n0, n1 + 1) for n0, n1 in runs(same, shortest - 1)]
 
 
-def _largest(size: Float, apart: int) -> Iterator[int]:
-    """Indices of the largest values in descending order, at most `CANDIDATES`, none within `apart` of a larger one."""
-    left = size.copy()
-    for _ in range(CANDIDATES):
-        place = int(left.argmax())
-        if not left[place]:
-            return
-        yield place
-        left[max(place - apart, 0) : place + apart + 1] = 0.0
+def _largest(size: Float, places: npt.NDArray[np.intp], apart: int) -> Iterator[int]:
+    """Of `places` those of the largest values in descending order, at most `CANDIDATES`, none within `apart` of one."""
+    found: list[int] = []
+    for place in places[np.argsort(-size[places], kind="stable")].tolist():
+        if all(abs(place - larger) > apart for larger in found):
+            yield place
+            found.append(place)
+            if len(found) == CANDIDATES:
+                return
 
 
-def _standing_out(size: Float, ratio: float, gap: int, side: int) -> Float:
-    """`size` where it is at least `ratio` times that of a few samples at distances from `gap` on; else 0.
+def _standing_out(size: Float, ratio: float, gap: int, side: int) -> npt.NDArray[np.intp]:
+    """Indices where `size` is not 0 and at least `ratio` times that of a few samples at distances from `gap` on.
 
     The distances lie in [gap, gap + side) on either side. This cheap test leaves only a few candidates for the full
     rule; the caller ignores those at the ends of the record.
     """
     n = len(size)
     scaled = ratio * size
-    out = np.ones(n, dtype=bool)
+    out = size > 0
     for offset in _offsets(gap, side):
         if offset < n:
             out[offset:] &= size[offset:] >= scaled[: n - offset]
             out[: n - offset] &= size[: n - offset] >= scaled[offset:]
-    return np.where(out, size, 0.0)
+            if not out.any():
+                break
+    return out.nonzero()[0]
 
 
 @functools.lru_cache(maxsize=64)
@@ -205,13 +210,14 @@ def _spikes(x: Float, ok: Mask, rate_hz: float, quantum: float) -> list[Run]:
     lag = SPIKE_N
     if n <= 2 * lag:
         return []
-    whole = ok[2 * lag :] & ok[lag:-lag] & ok[: -2 * lag]
     bulge = np.zeros(n)  # distance of each sample from the mean of those `lag` before and after it
-    bulge[lag:-lag] = np.where(whole, np.abs(x[lag:-lag] - (x[2 * lag :] + x[: -2 * lag]) / 2), 0.0)
+    bulge[lag:-lag] = np.abs(x[lag:-lag] - (x[2 * lag :] + x[: -2 * lag]) / 2)
+    if not ok.all():
+        bulge[lag:-lag][~(ok[2 * lag :] & ok[lag:-lag] & ok[: -2 * lag])] = 0.0
     near = 2 * lag  # a spike changes the bulge of samples up to this far away
     side = max(round(SPIKE_SIDE_S * rate_hz), MIN_SIDE_N)
     found: list[Run] = []
-    for place in _largest(_standing_out(bulge, SPIKE_RATIO, near + 1, side), near):
+    for place in _largest(bulge, _standing_out(bulge, SPIKE_RATIO, near + 1, side), near):
         low, high = place - near - side, place + near + side + 1
         if low < 0 or high > n or not ok[low:high].all():
             continue
@@ -228,8 +234,10 @@ def _steps(x: Float, ok: Mask, size: Float, rate_hz: float, quantum: float) -> l
     n = len(x)
     side = max(round(STEP_SIDE_S * rate_hz), MIN_SIDE_N)
     found: list[Run] = []
+    if not _may_have_step(x, side):
+        return found
     # the largest difference is at least `STEP_SHARE` of a jump, which is `STEP_RATIO` times the range on either side
-    for place in _largest(_standing_out(size, STEP_SHARE * STEP_RATIO, STEP_N + 1, side - 1), side):
+    for place in _largest(size, _standing_out(size, STEP_SHARE * STEP_RATIO, STEP_N + 1, side - 1), side):
         n0, n1 = place - STEP_N + 1, place + STEP_N + 1  # the filter of the digitizer rings for this long
         low, high = n0 - side, n1 + side
         if low < 0 or high > n or not _levels_differ(x, low, n0, n1, high) or not ok[low:high].all():
@@ -240,6 +248,25 @@ def _steps(x: Float, ok: Mask, size: Float, rate_hz: float, quantum: float) -> l
         if jump >= STEP_RATIO * spread and size[place] >= STEP_SHARE * jump:
             found.append((n0, n1))
     return sorted(found)
+
+
+def _may_have_step(x: Float, side: int) -> bool:
+    """False if no two parts of `x`, which are whole in the sides of any step, have levels that are far enough apart.
+
+    The means differ by `STEP_RATIO` times the range of either side, so that nothing of the ranges overlaps, and
+    `STEP_RATIO - 2` times the larger one lies between them. The parts are of half a side, the nearest to the step.
+    """
+    length = (side + 1) // 2
+    parts = x[: len(x) // length * length].reshape(-1, length)
+    top, bottom = parts.max(axis=1), parts.min(axis=1)
+    spread = (STEP_RATIO - 2) * (top - bottom)
+    apart = 1 + -(-2 * STEP_N // length)
+    for between in (apart, apart + 1):
+        if between < len(parts):
+            gap = np.maximum(bottom[between:] - top[:-between], bottom[:-between] - top[between:])
+            if (gap >= np.maximum(spread[between:], spread[:-between])).any():
+                return True
+    return False
 
 
 def _levels_differ(x: Float, low: int, n0: int, n1: int, high: int) -> bool:
@@ -272,21 +299,22 @@ def _is_plateau(x: Float, ok: Mask, run: Run, rate_hz: float, quantum: float) ->
     return False
 
 
-def _rails(x: Float, ok: Mask, size: Float, same: Mask, flats: list[Run], quantum: float) -> Rails:
+def _rails(x: Float, ok: Mask | None, size: Float, held_n: int, flats: list[Run], quantum: float) -> Rails:
+    """ok: None where all samples exist. held_n: number of samples that equal the one before them."""
     if flats:
-        ok = ok.copy()
+        ok = np.ones(len(x), dtype=bool) if ok is None else ok.copy()
         for n0, n1 in flats:
             ok[n0:n1] = False
-    here = x if ok.all() else x[ok]
+    here = x if ok is None else x[ok]
     if not len(here):
         return Rails(-np.inf, np.inf, 0, 0, quantum)
     top, bottom = float(here.max()), float(here.min())
-    if np.count_nonzero(same) < CLIP_N - 1:
+    if held_n < CLIP_N - 1:
         return Rails(top, bottom, 0, 0, quantum)
     held = [0, 0]
     spans: list[Run] = [(0, 0), (0, 0)]
     for rail, value in enumerate((top, bottom)):
-        there = ok & (x == value)
+        there = x == value if ok is None else ok & (x == value)
         if np.count_nonzero(there) < CLIP_N:
             continue
         for n0, n1 in runs(there, CLIP_N):

@@ -32,22 +32,24 @@ Floats = npt.NDArray[np.float64]
 def bandpassed(x: Floats, rate_hz: float, low_hz: float = BAND_HZ[0], high_hz: float = BAND_HZ[1]) -> Floats:
     """x (n,) band-passed by FFT, with linear flanks."""
     n = len(x)
-    taper = np.clip(np.minimum(np.arange(n), np.arange(n)[::-1]) / rate_hz, 0, 1)
-    gain = _gain(n, rate_hz, low_hz, high_hz)
+    taper, gain = _taper_and_gain(n, rate_hz, low_hz, high_hz)
     return np.asarray(np.fft.irfft(np.fft.rfft((x - np.median(x)) * taper) * gain, n))
 
 
-def _gain(n: int, rate_hz: float, low_hz: float, high_hz: float) -> Floats:
-    """Factor of each frequency of a real spectrum of `n` samples."""
+@functools.lru_cache(maxsize=64)
+def _taper_and_gain(n: int, rate_hz: float, low_hz: float, high_hz: float) -> tuple[Floats, Floats]:
+    """Factor of each of `n` samples, and of each frequency of their real spectrum."""
+    taper = np.clip(np.minimum(np.arange(n), np.arange(n)[::-1]) / rate_hz, 0, 1)
     f = np.fft.rfftfreq(n, 1 / rate_hz)
     gain = np.clip((f / low_hz - 0.75) / 0.25, 0, 1) * np.clip((1.15 - f / high_hz) / 0.15, 0, 1)
-    return np.asarray(gain)
+    return np.asarray(taper), np.asarray(gain)
 
 
 @functools.lru_cache(maxsize=4096)
 def _most_gained(n: int, rate_hz: float) -> float:
     """Upper bound of the largest value of `n` samples in `BAND_HZ`, as a share of their largest value."""
-    return float(np.abs(np.fft.irfft(_gain(n, rate_hz, *BAND_HZ), n)).sum())
+    _, gain = _taper_and_gain(n, rate_hz, *BAND_HZ)
+    return float(np.abs(np.fft.irfft(gain, n)).sum())
 
 
 def least_magnitude(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,16 @@ class Window:
     span_s: float
     coverage: float
     gaps: int
+
+    @property
+    def n_samples(self) -> int:
+        return int(self.waveform.shape[1])
+
+    def first(self, n_samples: int) -> Window:
+        """The window of a model with fewer samples and the same span."""
+        if n_samples == self.n_samples:
+            return self
+        return dataclasses.replace(self, waveform=self.waveform[:, :n_samples], valid=self.valid[:, :n_samples])
 
 
 def span_of_window(timeline: Timeline, card: ModelCard, start_ns: int, end_ns: int) -> tuple[int, int]:

@@ -72,12 +72,14 @@ class EventEstimator:
         self._examiner = examiner
         # of the present step: windows, and outputs with their cost
         self._windows: dict[_Key, tuple[Window, Inspection]] = {}
+        self._longest: dict[tuple[GridSpec, int, int, int], Window] = {}  # by outputs with data, and onset
         self._outputs: dict[_Key, tuple[npt.NDArray[np.float32], Meter]] = {}
 
     def begin_step(self) -> None:
         """More samples may have arrived."""
         self._examiner.begin_step()
         self._windows.clear()
+        self._longest.clear()
         self._outputs.clear()
 
     def expect(self, expected: Sequence[Expected]) -> None:
@@ -239,8 +241,12 @@ class EventEstimator:
             start_ns = start_of_window(card, onset_ns)
             k0, k1 = span_of_window(timeline, card, start_ns, end_ns)
             inspection = self._examiner.inspect(timeline, k0, k1, timeline.k_at(onset_ns))
-            window = cut_window(timeline, card, start_ns, end_ns, inspection.mask, inspection.second)
-            self._windows[key] = window, inspection
+            place = (timeline.spec, k0, k1, onset_ns)
+            window = self._longest.get(place)
+            if window is None or window.n_samples < card.n_samples:
+                window = cut_window(timeline, card, start_ns, end_ns, inspection.mask, inspection.second)
+                self._longest[place] = window
+            self._windows[key] = window.first(card.n_samples), inspection
         return self._windows[key]
 
     def _units_per_count(self, card: ModelCard, onset_ns: int) -> npt.NDArray[np.float64]:

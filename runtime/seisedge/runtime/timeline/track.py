@@ -505,6 +505,8 @@ class Track:
         """Compute the outputs that are due; from_k, to_k: those of [from_k, to_k)."""
         if not self._due or self._segment is None or self._resampler is None:
             return
+        if from_k is not None and to_k is not None and not any(k0 < to_k and from_k < k1 for k0, k1 in self._due):
+            return
         due, self._due = self._due, []
         for first, end in due:
             k0 = first if from_k is None else min(max(first, from_k), end)

@@ -383,3 +383,21 @@ def test_the_command(recording: Recording, tmp_path: Path) -> None:
     ):
         result = CliRunner().invoke(main, ["archive", "run", *words, *common])
         assert (result.exit_code, sentence in result.output) == (2, True), result.output
+
+
+def test_a_scheduler_without_workers(recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Empty(LocalPool):
+        """A pool that says that it has no workers, but has."""
+
+        workers, dashboard = 0, "http://h:1/status"
+
+        def __init__(self, models: Models, _engine: str, metadata: Metadata, **_more: object) -> None:
+            super().__init__(models, metadata, LocalFiles())
+
+    monkeypatch.setattr("seisedge.runtime.commands.archive.DaskPool", Empty)
+    data = tmp_path / "few.mseed"
+    data.write_bytes(b"".join(recording.records[:100]))
+    words = ["archive", "run", str(data), "-o", str(tmp_path / "out"), "--scheduler", "tcp://h:2"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert "no worker yet, waiting: `dask worker tcp://h:2` starts one; dashboard at http://h:1/status" in result.stderr

@@ -151,7 +151,9 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command
         if scheduler is None and processes == 1:
             return LocalPool(loaded, archive.metadata, local)
         dask = DaskPool(loaded, inputs.models.engine, archive.metadata, workers=processes, address=scheduler or "")
-        print(f"{dask.workers} worker(s); dashboard at {dask.dashboard}", file=sys.stderr)
+        waiting = f"no worker yet, waiting: `dask worker {scheduler}` starts one"
+        there = f"{dask.workers} worker(s)" if dask.workers else waiting
+        print(f"{there}; dashboard at {dask.dashboard}", file=sys.stderr)
         return dask
 
     progress = Progress(archive.totals, UNIT_NAMES.get(unit, f"units of {unit}"))

@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from seisedge.cli import main
 from seisedge.runtime.demo import RECORDING, STATIONS
+from seisedge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from seisedge.runtime.event import CIRCUMSTANCES
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.service.dead_letters import FILE_NAME as DEAD_LETTERS
@@ -160,3 +164,28 @@ def test_a_station_that_has_died_of_a_record_passes_it(kind: str, tmp_path: Path
     assert run(str(without), "--events", str(tmp_path / "expected.jsonl"), fatal=b"").returncode == 0
     assert contents(tmp_path / "events.jsonl") == contents(tmp_path / "expected.jsonl")
     assert len(contents(tmp_path / "events.jsonl")) > 15
+
+
+def test_the_batch_sizes_are_found_before_the_first_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take 0.1 s, longer than a record, and a run that is killed in that time would accuse the record in hand."""
+    begun: list[str] = []
+    begin, infer = InProgress.begin, OnnxRuntimeEngine._in_batches_of
+
+    def noted_begin(self: InProgress, record: bytes) -> str | None:
+        begun.append("record")
+        return begin(self, record)
+
+    def noted_infer(self: OnnxRuntimeEngine, size: int, *windows: Any) -> bytes | None:
+        begun.append("trial")
+        return infer(self, size, *windows)
+
+    monkeypatch.setattr(InProgress, "begin", noted_begin)
+    monkeypatch.setattr(OnnxRuntimeEngine, "_in_batches_of", noted_infer)
+    data = tmp_path / "part.mseed"
+    data.write_bytes(RECORDING.read_bytes()[: 512 * 600])
+    with Digitizer([data], speed=0.0) as digitizer:
+        source = f"{digitizer.url}/PB_B918,PB_B921?from=earliest"
+        words = ["run", "--source", source, "--until-end", "--state", str(tmp_path / "state")]
+        result = CliRunner().invoke(main, [*words, "--events", str(tmp_path / "events.jsonl")])
+    assert result.exit_code == 0, result.output
+    assert "trial" in begun and "trial" not in begun[begun.index("record") :]

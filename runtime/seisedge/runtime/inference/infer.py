@@ -117,6 +117,11 @@ class Models:
             if engine.instead_of is not None
         ]
 
+    def try_batches(self) -> None:
+        """Find the batch sizes and run lengths of all engines now (0.1 s), not when the first windows need them."""
+        for engine in self.engines:
+            _ = engine.batch_sizes, engine.run_lengths
+
     @classmethod
     def load(
         cls, config: ModelsConfig, paths: tuple[Path, ...] = (), trial_windows: TrialWindows | None = None

@@ -167,7 +167,7 @@ def test_a_station_that_has_died_of_a_record_passes_it(kind: str, tmp_path: Path
 
 
 def test_the_batch_sizes_are_found_before_the_first_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take 0.1 s, longer than a record, and a run that is killed in that time would accuse the record in hand."""
+    """They take 0.1 s, longer than a record, and a kill in that time would be blamed on the record in hand."""
     begun: list[str] = []
     begin, infer = InProgress.begin, OnnxRuntimeEngine._in_batches_of
 

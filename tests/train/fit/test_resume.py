@@ -165,7 +165,7 @@ def test_a_run_starts_from_the_weights_of_another(small_set: Path, tmp_path: Pat
     ("more", "message"),
     [
         (["--from", "nowhere"], "--from nowhere: no such run or weights file"),
-        (["--from", "{text}"], "text.pt: not a file of tensors: it was not written by torch.save, or contains more"),
+        (["--from", "{text}"], "text.pt: not a file of tensors: it is damaged, was not written by torch.save, or"),
         (["--from", "{other}"], "no tensor matches this recipe's model"),
         (["--from", "{other}", "--set", "optimisation.transfer=scratch"], "transfer 'scratch' uses no initial weights"),
         (["--set", "optimisation.transfer=last-layer"], "give --from event-type, --from RUN or --weights FILE"),

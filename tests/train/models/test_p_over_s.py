@@ -36,7 +36,8 @@ def evidence(x: torch.Tensor, valid: torch.Tensor) -> float:
     model = network(p_over_s=True)
     assert model.p_over_s is not None
     with torch.no_grad():
-        return float(model.p_over_s(*model.bank.of_directions(*model.front(x, valid))))
+        _, frames, power = model.bank(*model.front(x, valid))
+        return float(model.p_over_s(power, frames))
 
 
 def test_high_frequencies_in_p_and_low_ones_in_s_are_evidence_of_a_blast() -> None:
@@ -54,7 +55,8 @@ def test_neither_the_gain_nor_the_response_of_the_sensor_matters() -> None:
 
 def test_there_is_none_in_noise_and_before_s_can_be_expected() -> None:
     assert evidence(*record(HIGH, LOW, noise=1e6)) == 0
-    assert evidence(*record(HIGH, LOW, answer_s=3.0)) == 0
+    assert evidence(*record(HIGH, LOW, answer_s=7.0)) == 0
+    assert evidence(*record(HIGH, LOW, answer_s=10.0)) > 2
 
 
 def test_it_is_added_to_the_logit_of_non_tectonic_alone() -> None:

@@ -57,8 +57,8 @@ def tensors_from(path: Path, what: str) -> dict[str, Any]:
         _check_tensors(values, size)
     except pickle.UnpicklingError as error:  # torch's own text advises to load such a file all the same
         raise InputError(
-            f"{path}: not {what}: it was not written by torch.save, or contains more than tensors, text and numbers "
-            "(a whole model, for example, which could execute code: save its state_dict)"
+            f"{path}: not {what}: it is damaged, was not written by torch.save, or contains more than tensors, "
+            "text and numbers (a whole model, for example, which could execute code: save its state_dict)"
         ) from error
     except LOAD_ERRORS as error:
         raise InputError(f"{path}: not {what}: {reason_of(error)}") from error

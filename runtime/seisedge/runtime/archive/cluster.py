@@ -157,8 +157,8 @@ class DaskPool(Pool):
         return PER_WORKER * max(self.workers, 1)
 
     def submit(self, request: UnitRequest) -> None:
-        # without preferred workers: Dask takes the least busy one, and would never give their tasks to a later worker
-        # where they were lost while there was none
+        # bound to no worker: Dask takes the least busy one. A task that is bound to a worker waits forever if that one
+        # is lost while there is no other.
         future = self._client.submit(analyse_there, request, self._key, pure=False, retries=0)
         self._requests[future.key] = request
         self._futures[future.key] = future

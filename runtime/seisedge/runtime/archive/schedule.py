@@ -269,7 +269,7 @@ def _next_station(
     """The station whose next unit is submitted; None where no station has one.
 
     As many stations as workers are under way, and the one of the newest answer is preferred: the worker that is free
-    now has its files. So each worker stays with a station, as far as it may, and reads its files once.
+    now has its files. So each worker stays with a station as far as possible, and reads most files once.
     """
     if preferred is not None and preferred.has_requests:
         return preferred

@@ -169,7 +169,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
             resume_ns=journal.resume_ns,
         )
         loaded = Models.load(inputs.models, models, trial_windows)
-        loaded.try_batches()  # before a record is in hand: a run that is killed often must not accuse the first ones
+        loaded.try_batches()  # before a record is in hand, which a kill in this time would be blamed on
         metrics = metrics or next((config.metrics for config in configs if config.metrics), None)
         pages = [("--page", page), *(("page.listen", config.page.listen) for config in configs)]
         shown_at = next(((setting, listen) for setting, listen in pages if listen), None)

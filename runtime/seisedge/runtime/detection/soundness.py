@@ -171,7 +171,7 @@ def _flats(same: Mask, held: int, rate_hz: float) -> list[Run]:
 
 
 def _largest(size: Float, places: npt.NDArray[np.intp], apart: int) -> Iterator[int]:
-    """Of `places` those of the largest values in descending order, at most `CANDIDATES`, none within `apart` of one."""
+    """Of `places` those of the largest values in descending order, at most `CANDIDATES`, `apart` from larger ones."""
     found: list[int] = []
     for place in places[np.argsort(-size[places], kind="stable")].tolist():
         if all(abs(place - larger) > apart for larger in found):
@@ -251,10 +251,11 @@ def _steps(x: Float, ok: Mask, size: Float, rate_hz: float, quantum: float) -> l
 
 
 def _may_have_step(x: Float, side: int) -> bool:
-    """False if no two parts of `x`, which are whole in the sides of any step, have levels that are far enough apart.
+    """False if the levels of `x` show that it has no step.
 
-    The means differ by `STEP_RATIO` times the range of either side, so that nothing of the ranges overlaps, and
-    `STEP_RATIO - 2` times the larger one lies between them. The parts are of half a side, the nearest to the step.
+    `x` is cut into parts of half a side. Each side of a step contains at least one whole part, and the nearest two are
+    `apart` or one more from each other. The means of both sides differ by `STEP_RATIO` times the range of either side,
+    so that their ranges do not overlap, and `STEP_RATIO - 2` times the larger one lies between them.
     """
     length = (side + 1) // 2
     parts = x[: len(x) // length * length].reshape(-1, length)

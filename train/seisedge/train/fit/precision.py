@@ -11,7 +11,7 @@ from torch import nn
 from seisedge.runtime.errors import InputError
 
 PRECISIONS = ("auto", "fp32", "bf16")
-FLOAT32_PARTS = ("front", "bank")  # attributes of a model that hold detrending, scaling and log power
+FLOAT32_PARTS = ("front", "bank", "p_over_s")  # attributes of a model that hold detrending, scaling and log power
 
 
 def wants_bf16(precision: str, device: torch.device) -> bool:

@@ -79,32 +79,26 @@ class Filterbank(nn.Module):
             parts.append((y * y).sum(2))
         return torch.cat(parts, dim=2)
 
-    def of_directions(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """x, mask: (batch, 3, n); n a multiple of the stride. Power of Z and of the horizontals, (batch, 2, bands,
-        frames), 0 where there is no sample, and (batch, 2, frames) masks.
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x, mask: (batch, 3, n); n a multiple of the stride.
+
+        Returns features (batch, 2 · bands, frames), masks (batch, 2, frames), and the power of Z and of the horizontals
+        (batch, 2, bands, frames), 0 where there is no sample.
         """
+        batch, frames = x.shape[0], x.shape[-1] // self.stride
         power = self.power(x)
         share = F.avg_pool1d(mask, self.stride)  # (batch, 3, frames)
         present = (share > 0.5).to(x.dtype)
         vertical = power[:, 0] * present[:, :1]
         horizontal = (power[:, 1:] * present[:, 1:, None]).sum(1) / present[:, 1:].sum(1)[:, None].clamp(min=1.0)
         frame = torch.cat([present[:, :1], present[:, 1:].amax(1, keepdim=True)], dim=1)  # (batch, 2, frames)
-        return torch.stack([vertical, horizontal], dim=1), frame
-
-    def relative(self, power: Tensor, frame: Tensor) -> Tensor:
-        """The output of `of_directions` → features, (batch, 2 · bands, frames)."""
-        batch, _, _, frames = power.shape
-        log_power = power.clamp(min=FLOOR).log10()
+        both = torch.stack([vertical, horizontal], dim=1)
+        log_power = both.clamp(min=FLOOR).log10()
         weight = frame[:, :, None]
         count = (weight.sum((1, 2, 3), keepdim=True) * self.n_bands).clamp(min=1.0)
         mean = (log_power * weight).sum((1, 2, 3), keepdim=True) / count
         log_power = (log_power - mean) * weight
-        return log_power.reshape(batch, 2 * self.n_bands, frames)
-
-    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """x, mask: (batch, 3, n); n a multiple of the stride. Returns features and (batch, 2, frames) masks."""
-        power, frame = self.of_directions(x, mask)
-        return self.relative(power, frame), frame
+        return log_power.reshape(batch, 2 * self.n_bands, frames), frame, both
 
 
 def _taps(centres_hz: Tensor, rate_hz: float, stride: int) -> int:

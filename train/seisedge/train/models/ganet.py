@@ -166,8 +166,7 @@ class GANetSmall(EventTypeModel):
     def raw(self, waveform: Tensor, valid: Tensor) -> Tensor:
         """(batch, 3, 1800) each → (batch, n_labels)."""
         x, mask = self.front(waveform, valid)
-        power, frames = self.bank.of_directions(x, mask)
-        x = self.bank.relative(power, frames)
+        x, frames, power = self.bank(x, mask)
         either = frames.amax(1, keepdim=True)
         out: Tensor = self.trunk(self.stem(torch.cat([x, frames], dim=1)) * either, either)
         if self.p_over_s is None:

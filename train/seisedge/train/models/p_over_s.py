@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 LOW_HZ, HIGH_HZ = (1.4, 3.4), (9.0, 14.0)  # bands are used whose centre is inside
 P_S, QUIET_S, FRAME_S = 1.5, 1.0, 0.5  # length of P; the noise ends so long before the onset; length of a frame
-LEAST_S = 7.0  # after the onset: in a shorter window S is not expected, and the evidence is 0
+LEAST_S = 7.0  # after the onset: in a window that ends by then S is not expected, and the evidence is 0
 FLOOR = 1e-9  # power, for a record of unit power
 BETWEEN = 0.8  # contrast, in powers of ten, from which on it is evidence of a blast
 WEIGHT = 1.3  # by cross-validation 1 to 2 are equally good
@@ -26,12 +26,15 @@ class POverS(nn.Module):
 
     The contrast is log10 of P over S at high less that at low frequencies, each the mean over bands; P is the mean of
     1.5 s from the onset, S the largest frame after that. The evidence, in units of a logit, is `WEIGHT` times the
-    contrast less `BETWEEN`; smaller where P at high or S at low frequencies is not well above the noise.
+    contrast less `BETWEEN`; smaller where P at high or S at low frequencies is not well above the noise. Samples
+    that are missing before the onset count as no noise.
     """
 
     def __init__(self, centres_hz: Tensor, onset_s: float) -> None:
         super().__init__()
         self.low, self.high = (_inside(centres_hz, span) for span in (LOW_HZ, HIGH_HZ))
+        if self.low.start == self.low.stop or self.high.start == self.high.stop:
+            raise ValueError(f"p_over_s needs bands in {LOW_HZ} and {HIGH_HZ} Hz; increase n_bands")
         self.onset, self.length = round(onset_s / FRAME_S), round(P_S / FRAME_S)
         self.quiet = round((onset_s - QUIET_S) / FRAME_S)
         self.least = self.onset + round(LEAST_S / FRAME_S)

@@ -177,7 +177,7 @@ class ResNetOrdinal(LogisticMagnitudeModel):
         """Bands, log envelopes less the size, and masks (batch, channels, frames); union mask; size (batch,)."""
         x, envelope, mask, present = self.front(waveform, valid)
         size = record_size(envelope, present, self.geometry)
-        bands, frames = self.bank(x, mask)
+        bands, frames, _ = self.bank(x, mask)
         points = (
             self.bank.stride * envelope.shape[-1] // self.geometry.n_samples
         )  # points of the envelope for each frame

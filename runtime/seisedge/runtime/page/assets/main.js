@@ -158,14 +158,7 @@ function onStation(one, next) {
   low.title = next.low_rate ? "Set by low_rate of the station file." : "One still a minute, for a metered link.";
   if (next.low_rate && !feed.low) setLow(true, false);
   if (feed.low || link !== "live") void traces(newest(one, next));
-  const seconds = performance.now() / 1000;
-  const withData = live !== null && live.end_ms > 0;
-  const due = seconds - availability_s > AVAILABILITY_MS / 1000 || (withData && !askedWithData);
-  if (next.archive && (withData || one.data_age_s === null) && due) {
-    availability_s = seconds;
-    askedWithData = withData;
-    void askAvailability(one.station);
-  }
+  if (next.archive) askAvailabilityWhenDue(one);
   refreshEvent();
 }
 
@@ -377,6 +370,17 @@ element("local").addEventListener("click", () => {
 
 // ---- archive ---------------------------------------------------------------------------------------------------
 
+/** Every ten minutes, and with the first samples. @param {StationState} one */
+function askAvailabilityWhenDue(one) {
+  const seconds = performance.now() / 1000;
+  const withData = live !== null && live.end_ms > 0;
+  const due = seconds - availability_s > AVAILABILITY_MS / 1000 || (withData && !askedWithData);
+  if (!due || !(withData || one.data_age_s === null)) return;
+  availability_s = seconds;
+  askedWithData = withData;
+  void askAvailability(one.station);
+}
+
 /** The days before the newest sample, in parts: the disk of a station may be slow. @param {string} id */
 async function askAvailability(id) {
   const to_ms = Math.ceil(live?.end_ms || Date.now() + ahead_ms);
@@ -396,6 +400,7 @@ async function askAvailability(id) {
     }
     fault("availability", "");
   } catch (error) {
+    if (began_s !== availability_s) return;
     fault("availability", error instanceof Error ? error.message : String(error));
   }
 }

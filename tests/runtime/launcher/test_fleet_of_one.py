@@ -244,6 +244,7 @@ def test_a_fleet_of_one(fleet: Fleet) -> None:
         done = fleet.install(fleet.bundle(serial, changes(fleet), **hardware))
         assert done.returncode in (1, 2) and why in done.stderr and fleet.serial == 2, (name, done.stdout, done.stderr)
         serial += 1
+    wait_until(lambda: len(fleet.lines()) > 0, within_s=200)  # at real time the first event is half a minute away
     written = []  # lines at each switch: they are in the middle of the swarm
     for name, (changes, why) in LEFT.items():
         fleet.wait_for_data()

@@ -79,7 +79,9 @@ def test_the_front_end_stays_float32(few: Archive, draw: Draw) -> None:
     front, stem = model.front, model.stem
     assert isinstance(front, torch.nn.Module) and isinstance(stem, torch.nn.Module)
     inputs: list[torch.Tensor] = []  # of the network, without the two masks: the features of the filterbank
+    outputs: list[torch.dtype] = []
     stem.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+    stem.register_forward_hook(lambda _module, _arguments, output: outputs.append(output.dtype))
     with torch.no_grad():
         plain, expected = model.raw(x, valid), front(x, valid)[0]
         keep_float32(model, CPU)
@@ -90,5 +92,6 @@ def test_the_front_end_stays_float32(few: Archive, draw: Draw) -> None:
     assert z.dtype == torch.float32
     assert torch.equal(z, expected)
     assert torch.equal(inputs[0], inputs[1])
+    assert outputs == [torch.float32, torch.bfloat16]
     assert torch.allclose(half.float(), plain, atol=0.05)
     assert not torch.equal(half.float(), plain)

@@ -17,7 +17,7 @@ from seisedge.train.archive.mixture import with_sources
 from seisedge.train.archive.sampler import Draw
 from seisedge.train.archive.task import candidates_of, check_fits, sampler_of, wanted_of, with_train_records
 from seisedge.train.evaluation.predict import windows_of
-from seisedge.train.evaluation.subject import subject_of_model
+from seisedge.train.evaluation.subject import subject_from, subject_of_model
 from seisedge.train.models import create_model, describe_model
 from seisedge.train.recipes.recipe import Recipe, load_recipe
 
@@ -194,3 +194,9 @@ def test_an_evaluation_of_a_run_reads_the_same_records() -> None:
     model = create_model(recipe.model, **recipe.arguments)
     subject = subject_of_model(recipe, model, {}, torch.device("cpu"))
     assert subject.selection == Wanted(leave_out=["esec"], max_distance_km=50.0)
+
+
+def test_an_evaluation_of_the_bundled_detector_leaves_out_what_is_cut_from_its_training_recording() -> None:
+    """With all folders of its training: records of ridgecrest are part of ridgecrest_continuous."""
+    assert subject_from("onset", torch.device("cpu")).selection == Wanted(leave_out=["ridgecrest"])
+    assert subject_from("event-type", torch.device("cpu")).selection == Wanted(leave_out=[])

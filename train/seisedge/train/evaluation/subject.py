@@ -24,7 +24,7 @@ from seisedge.train.archive.provenance import Provenance
 from seisedge.train.archive.task import selection_of
 from seisedge.train.dataset.event_hashes import event_hash, hashes_from_text, key_of_id
 from seisedge.train.models._base import Geometry, MagnitudeModel, Model, OnsetModel
-from seisedge.train.recipes.recipe import Recipe
+from seisedge.train.recipes.recipe import Recipe, load_recipe, recipe_names
 from seisedge.train.run_file import load_run
 
 Floats = npt.NDArray[np.float64]
@@ -50,7 +50,8 @@ class Subject:
     event_hashes: of the training events (see `dataset.event_hashes`); None if not stated.
     n_unnamed_records: training records without an event id, which event_hashes cannot contain.
     model: the torch model; None for a model file. scale: of an onset detector. min_coverage: see the card.
-    selection: which records the recipe reads; all of them for a model file, which does not state it.
+    selection: which records the recipe reads; for a model file, which states only the name of its recipe, all of them
+        but the sources that a bundled recipe of this name leaves out, since they share samples with training data.
     """
 
     name: str
@@ -215,4 +216,9 @@ def _of_file(path: Path, given: str) -> Subject:
         n_unnamed_records=card.training.n_unnamed_records,
         scale=card.onset,
         min_coverage=card.min_coverage,
+        selection=_left_out_by(card.training.recipe),
     )
+
+
+def _left_out_by(recipe: str) -> Wanted:
+    return Wanted(leave_out=load_recipe(recipe).data.leave_out) if recipe in recipe_names() else EVERYTHING

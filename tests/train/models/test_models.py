@@ -153,6 +153,25 @@ def test_the_filters_are_those_of_the_table_in_the_docstring(name: str, layers: 
     assert "https://" in text or name == "cnn_liu"
 
 
+def test_the_layers_of_ga_net_are_those_of_the_table_in_its_docstring() -> None:
+    text = importlib.import_module("seisedge.train.models.ganet").__doc__ or ""
+    model = create_model("ganet_paper").eval()
+    stem, trunk = model.get_submodule("stem"), model.get_submodule("trunk")
+    shapes = []
+    layers = [stem, *trunk.get_submodule("bottlenecks").children(), trunk.get_submodule("last")]
+    for layer in layers:
+        layer.register_forward_hook(
+            lambda _, inputs, out: shapes.append((out[0] if isinstance(out, tuple) else out).shape)
+        )
+    with torch.no_grad():
+        model(torch.randn(1, 3, 10_000), torch.ones(1, 3, 10_000))
+    (_, of_stem, n_stem), *between, (_, of_last, n_last) = shapes
+    assert f"| convolution, ReLU | 7 | 2 | {of_stem} | {n_stem} |" in text
+    widths = ", ".join(str(width) for _, width, _ in between)
+    assert f"| {widths} | {between[0][2]} to {between[-1][2]} |" in text
+    assert f"| convolution, ReLU | 1 | 1 | {of_last} | {n_last} |" in text
+
+
 @pytest.mark.parametrize(
     ("name", "of_torchvision"),
     [

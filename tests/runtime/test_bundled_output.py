@@ -168,6 +168,17 @@ def test_json_lines_keep_their_schemas(emitted: Emitted) -> None:
     assert (kinds["seisedge.hop/1"] > 3000) == (emitted.mode == "continuous")  # 26 minutes of two stations
 
 
+def test_answers_of_three_components_from_10_s_on_have_the_same_weight(emitted: Emitted) -> None:
+    long = []
+    for event in emitted.events:
+        whole = event.window.coverage == 1 and not {q.code for q in event.quality} & {"clipped", "overlap"}
+        if event.event_type is not None and event.event_type.combined is not None and whole:
+            weights = [part.weight for part in event.event_type.combined if part.answer_s >= 10]
+            assert weights == pytest.approx(weights[:1] * len(weights), abs=2e-3), event.id
+            long.append(len(weights))
+    assert max(long) == 3  # at 10, 30 and 40 s
+
+
 def test_the_check_of_json_lines_sees_a_fault(emitted: Emitted) -> None:
     tree = json.loads(msgspec.json.encode(emitted.events[0]))
     for change in ({"status": "maybe"}, {"revision": "0"}, {"colour": "red"}, {"window": {"start": "now"}}):

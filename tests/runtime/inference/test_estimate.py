@@ -224,8 +224,8 @@ def test_a_magnitude_has_all_its_fields() -> None:
 def test_answers_combine_by_the_weighted_mean_of_their_logarithms() -> None:
     """4 s and 16 s of sound data weigh 2 and 4: 0.9 ** (1 / 3) * 0.4 ** (2 / 3), and so on, normalised."""
     answers = [
-        type_answer(4.0, 4.0, np.array([0.9, 0.05, 0.05], dtype=np.float32), clipped=False),
-        type_answer(16.0, 16.0, np.array([0.4, 0.5, 0.1], dtype=np.float32), clipped=False),
+        type_answer(4.0, 4.0, np.array([0.9, 0.05, 0.05], dtype=np.float32), three=False, clipped=False),
+        type_answer(16.0, 16.0, np.array([0.4, 0.5, 0.1], dtype=np.float32), three=False, clipped=False),
     ]
     estimate = combined_type(card(), "ab", answers)
     assert (estimate.label, estimate.probability) == ("tectonic", 0.6273)
@@ -236,11 +236,30 @@ def test_answers_combine_by_the_weighted_mean_of_their_logarithms() -> None:
     ]
 
 
+def test_windows_of_three_components_beyond_10_s_count_alike() -> None:
+    """The label of an early answer stands against one later answer of three components, not of the vertical alone."""
+    p = np.array([0.85, 0.1, 0.05], dtype=np.float32), np.array([0.15, 0.8, 0.05], dtype=np.float32)
+    made = {
+        three: combined_type(
+            card(),
+            "ab",
+            [type_answer(s, s, x, three=three, clipped=False) for s, x in zip((9.0, 40.0), p, strict=True)],
+        )
+        for three in (True, False)
+    }
+    assert {three: estimate.label for three, estimate in made.items()} == {True: "tectonic", False: "non-tectonic"}
+    weights = [[part.weight for part in estimate.combined or []] for estimate in made.values()]
+    assert weights == [[0.4868, 0.5132], [0.3217, 0.6783]]
+    assert type_answer(3.0, 3.0, p[0], three=True, clipped=False) == type_answer(
+        3.0, 3.0, p[0], three=False, clipped=False
+    )
+
+
 def test_a_clipped_window_counts_a_quarter() -> None:
     """A confident early answer stands against one later window that is clipped, and not against one that is not."""
-    early = type_answer(3.0, 3.0, np.array([0.9, 0.08, 0.02], dtype=np.float32), clipped=False)
+    early = type_answer(3.0, 3.0, np.array([0.9, 0.08, 0.02], dtype=np.float32), three=False, clipped=False)
     late = [
-        type_answer(30.0, 30.0, np.array([0.1, 0.85, 0.05], dtype=np.float32), clipped=clipped)
+        type_answer(30.0, 30.0, np.array([0.1, 0.85, 0.05], dtype=np.float32), three=False, clipped=clipped)
         for clipped in (True, False)
     ]
     assert [combined_type(card(), "ab", [early, x]).label for x in late] == ["tectonic", "non-tectonic"]
@@ -249,16 +268,16 @@ def test_a_clipped_window_counts_a_quarter() -> None:
 
 def test_a_single_answer_is_the_output_of_the_model_and_no_answer_rules_a_label_out() -> None:
     p = np.array([0.123456, 0.876544, 0.0], dtype=np.float32)
-    one = type_answer(3.0, 3.0, p, clipped=False)
+    one = type_answer(3.0, 3.0, p, three=False, clipped=False)
     assert combined_type(card(), "ab", [one]) == type_estimate(card(), "ab", p)
-    other = type_answer(30.0, 30.0, np.array([0.0, 0.0, 1.0], dtype=np.float32), clipped=False)
+    other = type_answer(30.0, 30.0, np.array([0.0, 0.0, 1.0], dtype=np.float32), three=False, clipped=False)
     estimate = combined_type(card(), "ab", [one, other])
     assert estimate.label == "noise" and 0 < estimate.probabilities["non-tectonic"] < 0.1
 
 
 def test_a_prevalence_weighs_the_probabilities_and_is_stated() -> None:
     """0.5 * 0.1, 0.3 * 0.1, 0.2 * 0.8 = 0.05, 0.03, 0.16, of 0.24."""
-    one = type_answer(3.0, 3.0, np.array([0.5, 0.3, 0.2], dtype=np.float32), clipped=False)
+    one = type_answer(3.0, 3.0, np.array([0.5, 0.3, 0.2], dtype=np.float32), three=False, clipped=False)
     shares = {"tectonic": 0.1, "non-tectonic": 0.1, "noise": 0.8}
     estimate = combined_type(card(), "ab", [one], shares)
     assert estimate.probabilities == {"tectonic": 0.2083, "non-tectonic": 0.125, "noise": 0.6667}

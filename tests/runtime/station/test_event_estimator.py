@@ -157,6 +157,19 @@ def test_a_later_clipped_window_does_not_overrule_an_early_answer(
     assert first is not None and first.combined is None
 
 
+@pytest.mark.parametrize(
+    ("components", "weights"),
+    [("ZNE", [0.2149, 0.3925, 0.3925]), ("ZN", [0.167, 0.3049, 0.5281]), ("Z", [0.167, 0.3049, 0.5281])],
+)
+def test_the_weight_of_three_components_grows_up_to_10_s(
+    monkeypatch: pytest.MonkeyPatch, components: str, weights: list[float]
+) -> None:
+    """Square roots of 3, 10 and 30 s, or of 3, 10 and 10 s."""
+    last = run(monkeypatch, fake_models(), [40.0], components=components).events[-1].event_type
+    assert last is not None and last.combined is not None
+    assert [part.weight for part in last.combined] == pytest.approx(weights, abs=1e-4)
+
+
 @pytest.mark.parametrize(("top", "kept"), [(31, True), (30, False), (0, False)])
 def test_a_magnitude_above_all_bins_remains_after_clipping(
     monkeypatch: pytest.MonkeyPatch, top: int, kept: bool

@@ -22,6 +22,7 @@ OPEN_BIN_REACH = 0.2  # magnitude units from the edge of an open bin to the valu
 OUTER_SHARE = 0.5  # an open bin must have more than this probability to become the label
 
 DAMAGED_SHARE = 0.25  # weight of the answer of a clipped window, of that of an undamaged one
+MOST_S_OF_THREE = 10.0  # sound data of three components beyond this length add no weight to an answer
 LEAST_PROBABILITY = 1e-6  # a probability of 0 in one answer does not rule a label out
 
 Probabilities = npt.NDArray[np.float32]
@@ -36,13 +37,16 @@ class TypeAnswer:
     log_probabilities: list[float]
 
 
-def type_answer(answer_s: float, sound_s: float, probabilities: Probabilities, *, clipped: bool) -> TypeAnswer:
+def type_answer(
+    answer_s: float, sound_s: float, probabilities: Probabilities, *, three: bool, clipped: bool
+) -> TypeAnswer:
     """An answer with its weight: the square root of the length of the sound data after the onset, `sound_s`.
 
-    The answer of a clipped window counts `DAMAGED_SHARE` of that: the answers before the clipping are not overruled by
-    longer, damaged windows alone.
+    three: the window has samples of all components. `MOST_S_OF_THREE` then limits the length: the longest windows of
+    events unlike those of the training are judged worse than the shorter ones. The answer of a clipped window counts
+    `DAMAGED_SHARE` of that: the answers before the clipping are not overruled by longer, damaged windows alone.
     """
-    weight = math.sqrt(sound_s) * (DAMAGED_SHARE if clipped else 1.0)
+    weight = math.sqrt(min(sound_s, MOST_S_OF_THREE) if three else sound_s) * (DAMAGED_SHARE if clipped else 1.0)
     return TypeAnswer(answer_s, weight, [math.log(max(float(p), LEAST_PROBABILITY)) for p in probabilities])
 
 

@@ -49,6 +49,11 @@ class _Given:
     units_per_count: npt.NDArray[np.float64]
     end_ns: int
 
+    @property
+    def three(self) -> bool:
+        """True if every component has samples that the model takes."""
+        return bool((self.window.valid.any(axis=1) & np.isfinite(self.units_per_count)).all())
+
 
 class EventEstimator:
     """The models of a station with what they need: physical scale, timelines, and the examination of samples."""
@@ -134,11 +139,12 @@ class EventEstimator:
         self._examine(event, answer_s, cut_ns)
         type_engine, magnitude_engine = self._models.event_type, self._models.magnitude
         if type_engine is not None:
-            probabilities = self._probabilities(event, type_engine, answer_s, cut_ns, meter)
-            if probabilities is not None:
-                length_s = (min(event.onset.time_ns + ns_from_s(answer_s), cut_ns) - event.onset.time_ns) / NS_PER_S
-                sound_s = length_s * (event.window.coverage if event.window is not None else 1.0)
-                event.type_answers.append(type_answer(answer_s, sound_s, probabilities, clipped=event.clipped))
+            given = self._input(event, type_engine, answer_s, cut_ns)
+            probabilities = None if given is None else self._run(event, type_engine, given, meter)
+            if given is not None and probabilities is not None:
+                sound_s = (given.end_ns - event.onset.time_ns) / NS_PER_S * given.window.coverage
+                answer = type_answer(answer_s, sound_s, probabilities, three=given.three, clipped=event.clipped)
+                event.type_answers.append(answer)
                 event.event_type = combined_type(
                     type_engine.card, type_engine.sha256, event.type_answers, self._prevalence
                 )
@@ -184,13 +190,6 @@ class EventEstimator:
         elif None in event.magnitude.bin:
             reason = f"the magnitude is {event.magnitude.label}, outside the model's bins: no value"
             event.remarks[engine.card.task].append(Quality(code="out_of_range", reason=reason))
-
-    def _probabilities(
-        self, event: TriggeredEvent, engine: Engine, answer_s: float, cut_ns: int, meter: Meter
-    ) -> npt.NDArray[np.float32] | None:
-        """Output of a model (n_labels,); None, with a remark, where the data do not suffice for it."""
-        given = self._input(event, engine, answer_s, cut_ns)
-        return None if given is None else self._run(event, engine, given, meter)
 
     def _input(self, event: TriggeredEvent, engine: Engine, answer_s: float, cut_ns: int) -> _Given | None:
         """Input of a model; None, with a remark, where the data do not suffice for it."""

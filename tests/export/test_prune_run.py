@@ -128,6 +128,14 @@ def test_it_is_refused_before_training_where_the_gate_could_not_accept_it(
         prune_run(run, some_records, dataclasses.replace(SPEC, accept_points=None, allow_drop=True), silent)
 
 
+def test_fine_tuning_with_consistency_keeps_the_augmentations() -> None:
+    recipe = load_recipe("magnitude", {"optimisation.consistency": 2.0})
+    tuning = tuning_recipe(recipe, {}, None)
+    assert tuning.augmentation == recipe.augmentation and tuning.optimisation.consistency == 2.0
+    plain = load_recipe("magnitude", {"optimisation.consistency": 0.0})
+    assert [table["name"] for table in tuning_recipe(plain, {}, None).augmentation] == ["gap"]
+
+
 def test_fine_tuning_is_the_recipe_at_half_the_rate_and_half_the_length() -> None:
     recipe = load_recipe("magnitude")
     o = tuning_recipe(recipe, {}, None).optimisation

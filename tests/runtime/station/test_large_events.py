@@ -41,13 +41,19 @@ def _last(name: str, factor: float | None = 1.0) -> Event:
     return max(events_of([*drafts, *station.finish()]), key=lambda e: (e.window is not None, e.revision))
 
 
-@pytest.mark.parametrize(("name", "factor"), [("byron_00039", 4.0), ("byron_00040", 4.0), ("byron_00046", 1.0)])
-def test_mw_4_36_at_a_distance_is_above_3(name: str, factor: float) -> None:
-    """The model alone calls the first two, with a quarter of their motion, 2.77 and 2.69, and the third above 3."""
+@pytest.mark.parametrize(
+    ("name", "factor", "least"),
+    [
+        ("byron_00039", 1.0, 0.9), ("byron_00040", 1.0, 0.9), ("byron_00046", 1.0, 0.9),
+        ("byron_00039", 4.0, 0.5), ("byron_00040", 4.0, 0.5),
+    ],
+)  # fmt: skip
+def test_mw_4_36_at_a_distance_is_above_3(name: str, factor: float, least: float) -> None:
+    """The model alone calls all above 3 as recorded, and the first two 2.77 and 2.69 with a quarter of their motion."""
     event = _last(name, factor)
     assert event.magnitude is not None
     assert (event.magnitude.label, event.magnitude.value) == (">3.0", None)
-    assert event.magnitude.probability > 0.5 and "out_of_range" in [q.code for q in event.quality]
+    assert event.magnitude.probability > least and "out_of_range" in [q.code for q in event.quality]
 
 
 def test_a_hundredth_of_its_motion_is_not() -> None:

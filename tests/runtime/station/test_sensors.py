@@ -109,15 +109,15 @@ def _largest(events: dict[str, Event]) -> Event:
     return max(events.values(), key=lambda e: (e.magnitude and e.magnitude.expected) or -1.0)
 
 
-def _same(ours: dict[str, Event], theirs: dict[str, Event]) -> None:
-    """The same types, and magnitudes within 0.15."""
+def _same(ours: dict[str, Event], theirs: dict[str, Event], within: float = 0.1) -> None:
+    """The same types, and magnitudes within `within`."""
     assert len(ours) == len(theirs) > 2
     for mine, other in zip(ours.values(), theirs.values(), strict=True):
         assert mine.event_type is not None and other.event_type is not None
         assert mine.event_type.label == other.event_type.label
         assert (mine.magnitude is None) == (other.magnitude is None)
         if mine.magnitude is not None and other.magnitude is not None and other.magnitude.expected is not None:
-            assert mine.magnitude.expected == pytest.approx(other.magnitude.expected, abs=0.15)
+            assert mine.magnitude.expected == pytest.approx(other.magnitude.expected, abs=within)
 
 
 def _in_band(x: np.ndarray) -> np.ndarray:
@@ -179,7 +179,7 @@ def test_two_real_sensors_give_the_same_types_and_magnitudes(onset: str, factor:
         if factor == 1:
             assert (mine.magnitude.label, theirs.magnitude.label) == (">3.0", ">3.0"), key
         elif theirs.magnitude.expected is not None:
-            limit = 0.2 if theirs.status == "final" else 0.5
+            limit = 0.18 if theirs.status == "final" else 0.45
             assert mine.magnitude.expected == pytest.approx(theirs.magnitude.expected, abs=limit), key
 
 
@@ -239,7 +239,7 @@ def test_a_dead_and_a_missing_component_are_replaced() -> None:
     velocity["EHZ"][2000:] = velocity["EHZ"][2000]
     packets = [p for p in _merged(velocity, _acceleration()) if p.source_id.channel != "EHE"]
     events = _finals(_run(packets, _config("EH", "EN")))
-    _same(events, _reference())
+    _same(events, _reference(), within=0.15)  # 0.13 with the bundled model
     late = list(events.values())[-1]
     assert {part.component for part in late.sensors or []} == {"Z", "E"}
     assert [q.code for q in late.quality if q.code == "flat"] == []

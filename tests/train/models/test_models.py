@@ -305,6 +305,32 @@ def test_a_gain_moves_only_the_location() -> None:
     assert torch.allclose(after[:, 1], before[:, 1], atol=2e-3)
 
 
+def test_noise_below_the_floor_changes_nothing() -> None:
+    """Noise of 0.1 % of the peak before and after a pulse, or none."""
+    generator = torch.Generator().manual_seed(3)
+    plain, floored = create_model("resnet18_cbam_small"), create_model("resnet18_cbam_small", noise_floor=0.03)
+    n = plain.geometry.n_samples
+    x = torch.randn(2, 3, n, generator=generator)
+    x[..., :200] = x[..., 280:] = 0.0
+    noisy, valid = x + 1e-3 * torch.randn(x.shape, generator=generator), torch.ones_like(x)
+    valid[1, 1:] = 0
+
+    def most(model: Model) -> float:
+        first, second = (model.features(wave, valid) for wave in (x, noisy))  # type: ignore[operator]  # of that model
+        return float((first[0] - second[0]).abs().max())
+
+    assert most(plain) > 1.0
+    assert most(floored) < 0.05
+    loud = floored.features(x + 0.3 * (noisy - x) / 1e-3, valid)[0] - floored.features(x, valid)[0]  # type: ignore[operator]
+    assert float(loud.abs().max()) > 0.3
+
+
+@pytest.mark.parametrize("noise_floor", [1.0, 3.0])
+def test_a_floor_outside_its_range_is_refused(noise_floor: float) -> None:
+    with pytest.raises(InputError, match="noise_floor must be from 0 to below 1"):
+        create_model("resnet18_cbam_small", noise_floor=noise_floor)
+
+
 def test_a_model_is_described_without_its_weights() -> None:
     described, built = describe_model("ganet_small"), create_model("ganet_small")
     assert {(n, p.shape) for n, p in described.named_parameters()} == {

@@ -183,7 +183,8 @@ def in_training(record: Record) -> bool:
 
 def select(run: Run, recipe: Recipe, archive: Archive, spec: PruneSpec, say: Say) -> tuple[Choice, Surgery]:
     """Which blocks and channels stay, by training windows without augmentation; and the surgery on the run's model."""
-    optimisation = msgspec.structs.replace(tuning_recipe(recipe, recipe.arguments, 1).optimisation, batch=BATCH)
+    tuning = tuning_recipe(recipe, recipe.arguments, 1).optimisation
+    optimisation = msgspec.structs.replace(tuning, batch=BATCH, consistency=0.0)  # the copies would be equal
     plain = msgspec.structs.replace(recipe, augmentation=[], optimisation=optimisation)
     stage = Stage(
         plain, archive, in_training, spec.seed, CPU, None, None, Settings(station_term=run.station_term), lambda _: None
@@ -219,7 +220,8 @@ def losses_on(stage: Stage) -> Iterator[Tensor]:
 
 
 def tuning_recipe(recipe: Recipe, arguments: dict[str, object], steps: int | None) -> Recipe:
-    """Fine-tuning by the training loop: half the rate and half the length, gaps and no other augmentation.
+    """Fine-tuning by the training loop: half the rate and half the length, gaps and no other augmentation. A recipe
+    with `consistency` keeps its own augmentations, without which both copies would be equal.
 
     Station terms stay as they are. steps: None: half of the recipe's limits.
     """
@@ -238,7 +240,8 @@ def tuning_recipe(recipe: Recipe, arguments: dict[str, object], steps: int | Non
         magnitude_shift=0.0,
         station_rate=0.0,
     )
-    return msgspec.structs.replace(recipe, arguments=arguments, augmentation=[GAPS], optimisation=optimisation)
+    augmentation = recipe.augmentation if o.consistency else [GAPS]
+    return msgspec.structs.replace(recipe, arguments=arguments, augmentation=augmentation, optimisation=optimisation)
 
 
 def _half(limit: int) -> int:

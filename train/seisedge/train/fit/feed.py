@@ -74,6 +74,11 @@ class WindowFeed:
     def __init__(
         self, recipe: Recipe, model: Model, archive: Archive, chosen: RecordFilter, seed: int, place: Place
     ) -> None:
+        if recipe.optimisation.consistency and isinstance(model, PictureModel):
+            raise InputError(
+                f"optimisation.consistency needs a model with waveforms as input; model '{recipe.model}' uses "
+                "pictures; remove the key"
+            )
         self.recipe, self.model, self.archive, self.rows, self.device = recipe, model, archive, place.rows, place.device
         candidates = candidates_of(recipe, model, archive, chosen)
         used = {int(i) for c in candidates for i in c.indices}
@@ -115,15 +120,19 @@ class WindowFeed:
         return found if len(found) else None
 
     def batch(self) -> Batch:
-        """x, valid, label, record and magnitude shift, as arguments of `Objective.forward`."""
+        """x, valid, label, record and magnitude shift, as arguments of `Objective.forward`. With `consistency` twice
+        the windows: all first copies, then all second ones.
+        """
         draw = self.sampler.draw(self.recipe.optimisation.batch)
         draw = Draw(**{f.name: getattr(draw, f.name)[self.rows] for f in dataclasses.fields(draw)})
         label, record = (torch.from_numpy(v).to(self.device) for v in (draw.label, draw.record))
         self.chance.event = self.is_event[label]
-        x, valid = self.chain.waveform(*self.cutter.cut(draw))
+        cut, o = self.cutter.cut(draw), self.recipe.optimisation
+        copies = [self.chain.waveform(*cut) for _ in range(2 if o.consistency else 1)]
+        x, valid = (torch.cat(column) for column in zip(*copies, strict=True))
         show_marks(self.model, self.cutter, draw)
-        most = self.recipe.optimisation.magnitude_shift
-        return x, valid, label, record, self.chance.uniform(len(x), low=-most, high=most)
+        shift = self.chance.uniform(len(label), low=-o.magnitude_shift, high=o.magnitude_shift)
+        return x, valid, *(column.repeat(len(copies)) for column in (label, record, shift))
 
     def records_of(self, batch: Batch) -> Tensor:
         """One for each row."""
@@ -148,6 +157,8 @@ class StreamFeed:
     def __init__(
         self, recipe: Recipe, model: OnsetModel, archive: Archive, chosen: RecordFilter, seed: int, place: Place
     ) -> None:
+        if recipe.optimisation.consistency:
+            raise InputError("optimisation.consistency: an onset detector is trained on streams; remove the key")
         self.recipe, self.model, self.archive, self.chosen = recipe, model, archive, chosen
         self.rows, self.device, self.notes = place.rows, place.device, list[str]()
         self.mixer = mixer_of(recipe, model, archive, chosen, seed)

@@ -17,6 +17,7 @@ from seisedge.train.fit.losses import balanced_weight, criterion_from
 from seisedge.train.models._base import BinnedMagnitudeModel, EventTypeModel, MagnitudeModel, Model, OnsetModel
 from seisedge.train.recipes.recipe import Recipe
 
+SMALLEST = 1e-7  # probability
 TEACHER_WEIGHT = 4.0  # weight of the divergence from the teacher, relative to the loss on labels
 
 ONSET_SCORE = "share of P hops found"
@@ -100,9 +101,13 @@ class Objective(BatchObjective):
 
     def forward(self, x: Tensor, valid: Tensor, label: Tensor, record: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """x, valid: (batch, 3, n), counts; label, record: (batch,) int64; shift: (batch,), log10 of a factor by which
-        amplitude and magnitude grow together.
+        amplitude and magnitude grow together. With `consistency` the second half of the batch is another copy of the
+        windows of the first, and the loss contains the divergence between both.
         """
-        return self.outcome(x, valid, label, record, shift)[:2]
+        loss, score, raw = self.outcome(x, valid, label, record, shift)
+        if self.spec.consistency:
+            loss = loss + self.spec.consistency * disagreement(self.model.probabilities(raw.float()))
+        return loss, score
 
     def outcome(
         self, x: Tensor, valid: Tensor, label: Tensor, record: Tensor, shift: Tensor
@@ -158,12 +163,18 @@ class Objective(BatchObjective):
         """
         with torch.no_grad():
             wanted: Tensor = self._teacher[0].eval()(x, valid).float()
-        got: Tensor = self.model(x, valid).float().clamp(min=1e-7)
-        return TEACHER_WEIGHT * (wanted * (wanted.clamp(min=1e-7).log() - got.log())).sum(1).mean()
+        got: Tensor = self.model(x, valid).float().clamp(min=SMALLEST)
+        return TEACHER_WEIGHT * (wanted * (wanted.clamp(min=SMALLEST).log() - got.log())).sum(1).mean()
 
     @property
     def score_name(self) -> str:
         return "accuracy" if self.model.task == "event_type" else "mean error"
+
+
+def disagreement(probabilities: Tensor) -> Tensor:
+    """Mean Jeffreys divergence, Σ (p - q) log(p / q), of the first half of the rows (batch, labels) from the second."""
+    p, q = probabilities.clamp(min=SMALLEST).chunk(2)
+    return ((p - q) * (p / q).log()).sum(1).mean()
 
 
 class OnsetObjective(BatchObjective):

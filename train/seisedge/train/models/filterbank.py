@@ -42,7 +42,8 @@ class Filterbank(nn.Module):
     """(batch, 3, n) → log10 power of Z and of the horizontals in bands: (batch, 2 · bands, n / stride).
 
     The mean log power of each record is removed. Bands below a ninth of the sampling rate are computed on every second
-    sample, after a short low-pass filter.
+    sample, after a short low-pass filter. least: power that is added in each band, as a share of the largest power of
+    that band in the record, so that weaker noise has no effect.
     """
 
     halving: Tensor
@@ -50,12 +51,18 @@ class Filterbank(nn.Module):
     fast: Tensor
 
     def __init__(
-        self, rate_hz: float, n_bands: int = 16, low_hz: float = 1.0, high_hz: float = 13.0, stride: int = 10
+        self,
+        rate_hz: float,
+        n_bands: int = 16,
+        low_hz: float = 1.0,
+        high_hz: float = 13.0,
+        stride: int = 10,
+        least: float = 0.0,
     ) -> None:
         super().__init__()
         if stride % 2:
             raise ValueError(f"stride must be even; got {stride}")
-        self.n_bands, self.stride = n_bands, stride
+        self.n_bands, self.stride, self.least = n_bands, stride, least
         self.centres_hz = centres = low_hz * (high_hz / low_hz) ** torch.linspace(0, 1, n_bands)
         slow = centres < rate_hz / 9
         short = torch.tensor([1.0, 5.0, 10.0, 10.0, 5.0, 1.0]) / 32
@@ -93,7 +100,10 @@ class Filterbank(nn.Module):
         horizontal = (power[:, 1:] * present[:, 1:, None]).sum(1) / present[:, 1:].sum(1)[:, None].clamp(min=1.0)
         frame = torch.cat([present[:, :1], present[:, 1:].amax(1, keepdim=True)], dim=1)  # (batch, 2, frames)
         both = torch.stack([vertical, horizontal], dim=1)
-        log_power = both.clamp(min=FLOOR).log10()
+        seen = both.clamp(min=FLOOR)
+        if self.least:
+            seen = seen + self.least * seen.amax((1, 3), keepdim=True)
+        log_power = seen.log10()
         weight = frame[:, :, None]
         count = (weight.sum((1, 2, 3), keepdim=True) * self.n_bands).clamp(min=1.0)
         mean = (log_power * weight).sum((1, 2, 3), keepdim=True) / count

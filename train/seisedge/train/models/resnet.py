@@ -154,14 +154,20 @@ class ResNetOrdinal(LogisticMagnitudeModel):
     residual, and the scale, are computed from the record without its size: log power in bands and the log envelope,
     four frames a second. The distance is trained on all records with a known distance, also those without a
     magnitude. A gain moves the location by slope · log10(gain) and has no other effect.
+
+    noise_floor: amplitude, as a share of the largest of the record (envelope) and of each band, that is added in power
+    to both; weaker noise, as that of another sensor, has no effect then.
     """
 
-    def __init__(self, shape: ResidualShape, n_bands: int, hidden: int, dropout: float) -> None:
+    def __init__(
+        self, shape: ResidualShape, n_bands: int, hidden: int, dropout: float, noise_floor: float = 0.0
+    ) -> None:
         labels, edges = magnitude_bins(outer=True)
         geometry = Geometry(1_400, 40.0, 5.0)
         super().__init__(geometry, labels, edges, (1.0, 15.0))
         self.front = MagnitudeFrontEnd(MaskedHighpass(geometry.rate_hz), geometry.rate_hz)
-        self.bank = Filterbank(geometry.rate_hz, n_bands)
+        self.least = noise_floor**2  # power
+        self.bank = Filterbank(geometry.rate_hz, n_bands, least=self.least)
         self.trunk = ResidualTrunk(2 * n_bands + 4, shape, 1)
         last = nn.Linear(hidden, 3)
         nn.init.zeros_(last.weight)  # start as a regression on size alone
@@ -186,7 +192,10 @@ class ResNetOrdinal(LogisticMagnitudeModel):
         steps = (steps / share.clamp(min=1e-3)).clamp(min=-6.0, max=1.0)  # (batch, 3, frames)
         absent = (share[:, 1:] < 0.5).to(steps.dtype) * 6.0
         horizontal = (steps[:, 1:] - absent).amax(1, keepdim=True)
-        pair = torch.cat([steps[:, :1], horizontal], dim=1) * frames
+        pair = torch.cat([steps[:, :1], horizontal], dim=1)
+        if self.least:
+            pair = 0.5 * (100.0**pair + self.least).log10()
+        pair = pair * frames
         return torch.cat([bands, pair, frames], dim=1), frames.amax(1, keepdim=True), size
 
     def from_features(self, x: Tensor, mask: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -232,11 +241,14 @@ def resnet18_cbam_small(
     n_bands: int = 8,
     hidden: int = 32,
     dropout: float = 0.3,
+    noise_floor: float = 0.0,
     shape: dict[str, Any] | None = None,
 ) -> MagnitudeModel:
     """ResNet18 for the station: 35 s at 40 Hz, filterbank in front, widths from `width` to four times it.
 
-    shape: of a pruned network, replaces `width`.
+    noise_floor: see `ResNetOrdinal`. shape: of a pruned network, replaces `width`. Raises ValueError.
     """
+    if not 0 <= noise_floor < 1:
+        raise ValueError(f"noise_floor must be from 0 to below 1, a share of the peak; got {noise_floor:g}")
     unpruned = unpruned_shape((width, width * 3 // 2, width * 5 // 2, width * 4))
-    return ResNetOrdinal(unpruned if shape is None else ResidualShape(**shape), n_bands, hidden, dropout)
+    return ResNetOrdinal(unpruned if shape is None else ResidualShape(**shape), n_bands, hidden, dropout, noise_floor)

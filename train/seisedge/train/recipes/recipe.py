@@ -157,6 +157,8 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         allows no initial weights.
     average: decay of the moving average of weights in each step.
     magnitude_shift: largest random change of log10 amplitude and magnitude label together.
+    consistency: weight of the divergence between the probabilities of two copies of each window, each augmented by
+        itself; 0: one copy. Two copies double the time of a step.
     distance_weight: weight of the distance loss relative to the magnitude loss.
     station_weight, station_rate: weight of the penalty on squared station terms, and their learning rate.
     """
@@ -179,6 +181,7 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transfer: Literal["full", "late-layers", "last-layer", "scratch"] = "full"
     average: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.998
     magnitude_shift: float = 0.0
+    consistency: float = 0.0
     distance_weight: float = 1.0
     station_weight: float = 0.002
     station_rate: float = 5e-2
@@ -196,6 +199,7 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "patience": (0, 1e6, "a training must end"),
             "focal_gamma": (0, 20, "the loss of all windows would be 0"),
             "magnitude_shift": (0, 3, "it is a change of log10 amplitude"),
+            "consistency": weight,
             "distance_weight": weight,
             "station_weight": weight,
             "station_rate": rate,

@@ -73,7 +73,7 @@ OBSPY_RATIOS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of another detector's onsets, below its thresholds
 SNR_EDGES = (0.0, 2.0, 4.0, 8.0, math.inf)
 SEARCH_S = 30.0  # of data before an arrival, for its signal-to-noise ratio
-NOISE_THRESHOLDS = (0.0, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05)  # 0: the default
+NOISE_THRESHOLDS = (0.0, 0.4, 0.2, 0.15, 0.1, 0.07, 0.05, 0.02)  # defaults: 0.1 with the onset detector, else 0
 LISTS = ("catalogue", "automatic")
 OBSPY = "obspy recursive STA/LTA"
 
@@ -173,7 +173,7 @@ class Swarm:
 
     def kept(self, detector: Detector, mode: Mode) -> Point:
         """The events of a detector with its `noise_threshold`."""
-        return measure_point(self.recordings, self._onsets(detector, mode), detector.noise_threshold)
+        return measure_point(self.recordings, self._onsets(detector, mode), detector.noise_limit)
 
     def _onsets(self, detector: Detector, mode: Mode = "triggered") -> list[Array]:
         return onsets_by_station(detector.events(self.files, self.configs, mode), self.recordings)
@@ -259,7 +259,7 @@ def kept_lines(swarm: Swarm, files: Sequence[Path], detector: Detector) -> Itera
         cells = [f"{24 * counts[kind] / hours[kind]:.0f}" for kind in parts]
         whole = 24 * sum(counts.values()) / sum(hours.values())
         shares = [share_text(point.recall[k]) for k in LISTS]
-        yield row(f"{threshold:g}" if threshold else "default", mode, *shares, *cells, f"{whole:.0f}")
+        yield row(f"{threshold:g}", mode, *shares, *cells, f"{whole:.0f}")
 
 
 # --- records ---------------------------------------------------------------------------------------------------------

@@ -73,7 +73,14 @@ class Detector:
     trigger: TriggerConfig
     threshold: float
     models: Models
-    noise_threshold: float = 0.0
+    noise_threshold: float | None = None
+
+    @property
+    def noise_limit(self) -> float:
+        """`noise_threshold`, or its default for the trigger."""
+        return EventsConfig(noise_threshold=self.noise_threshold).noise_limit(
+            "onset" if self.name == ONSET else "sta-lta"
+        )
 
     def events(
         self, data: Sequence[Path] | list[Packet], configs: dict[str, StationConfig], mode: Mode = "triggered"

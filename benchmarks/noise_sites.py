@@ -127,7 +127,7 @@ def lines_of(
             n = sum(m.counts.values())
             limit = f" ({24 * ZERO_EVENTS / whole:.0f})" if n == 0 else ""
             yield row(
-                f"{threshold:g}" if threshold else "default", mode, *found,
+                f"{threshold:g}", mode, *found,
                 *(str(m.counts[kind]) for kind in hours), str(n), f"{24 * n / whole:.0f}{limit}",
             )  # fmt: skip
 

@@ -179,6 +179,20 @@ def test_answers_of_three_components_from_10_s_on_have_the_same_weight(emitted: 
     assert max(long) == 3  # at 10, 30 and 40 s
 
 
+def test_events_of_the_onset_detector_state_the_probability_of_noise_of_both(emitted: Emitted) -> None:
+    of_both = [event.event_type.noise_probability for event in emitted.events if event.event_type is not None]
+    if emitted.mode == "triggered":
+        assert set(of_both) == {None}
+        return
+    kept = [
+        (event.event_type.noise_probability, event.event_type.probabilities["noise"])
+        for event in emitted.events
+        if event.event_type is not None and event.status != "retracted"
+    ]
+    assert all(both is not None and both < 0.1 for both, _ in kept)
+    assert any(alone > 0.1 for _, alone in kept)  # what the type model alone would have lost
+
+
 def test_the_check_of_json_lines_sees_a_fault(emitted: Emitted) -> None:
     tree = json.loads(msgspec.json.encode(emitted.events[0]))
     for change in ({"status": "maybe"}, {"revision": "0"}, {"colour": "red"}, {"window": {"start": "now"}}):

@@ -83,6 +83,8 @@ class TypeEstimate(_Part, frozen=True, kw_only=True):
 
     `combined`: the answers that the probabilities are the weighted mean of; absent for a single answer.
     `prevalence`: the shares of the labels that weigh the probabilities; absent without `[models] prevalence`.
+    `noise_probability`: of noise by this model and the onset detector together, which `[events] noise_threshold` is
+    compared with; absent where no onset detector opened the event.
     """
 
     label: str
@@ -92,6 +94,7 @@ class TypeEstimate(_Part, frozen=True, kw_only=True):
     sha256: str
     combined: list[CombinedAnswer] | None = None
     prevalence: dict[str, float] | None = None
+    noise_probability: float | None = None
 
 
 class MagnitudeEstimate(_Part, frozen=True, kw_only=True):

@@ -45,7 +45,9 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
     )  # its default depends on the models
     shown = msgspec.structs.replace(shown, trigger=msgspec.structs.replace(shown.trigger, p_threshold=None, kind=None))
     assert shown.events.min_event_separation_s == EventsConfig().separation_s("onset")
-    shown = msgspec.structs.replace(shown, events=msgspec.structs.replace(shown.events, min_event_separation_s=None))
+    assert shown.events.noise_threshold == EventsConfig().noise_limit("onset")
+    by_kind = msgspec.structs.replace(shown.events, min_event_separation_s=None, noise_threshold=None)
+    shown = msgspec.structs.replace(shown, events=by_kind)
     for part in ("models", "trigger", "events", "timeline", "live", "journal"):
         assert getattr(shown, part) == getattr(StationConfig(), part), part
         for field in getattr(shown, part).__struct_fields__:

@@ -7,16 +7,19 @@ import pytest
 from tests.fakes import EDGES, card
 
 from seisedge.runtime.card import MagnitudeScale
-from seisedge.runtime.event import CombinedAnswer
+from seisedge.runtime.config import EventsConfig
+from seisedge.runtime.event import CombinedAnswer, TypeEstimate
 from seisedge.runtime.inference.estimate import (
     bin_centres,
     bins_of,
     combined_type,
     interval_bins,
+    is_suppressed,
     magnitude_estimate,
     magnitude_label,
     type_answer,
     type_estimate,
+    with_detector,
 )
 from seisedge.runtime.inference.infer import model_units_per_count
 
@@ -190,6 +193,51 @@ def test_a_scale_with_closed_outer_bins_has_numbers_in_all_of_them() -> None:
     closed = card("magnitude", labels=["a", "b", "c"], magnitude=MagnitudeScale(edges=CLOSED, type="Mw"))
     estimate = magnitude_estimate(closed, "ab", np.array([0.7, 0.2, 0.1], dtype=np.float32), calibrated=True)
     assert (estimate.label, estimate.value, estimate.interval_90) == ("a", 0.09, (0.0, 0.3))
+
+
+# noise, with what the onset detector hears
+
+
+def _type(noise: float) -> TypeEstimate:
+    return type_estimate(card(), "ab", np.array([0.9 - noise, 0.1, noise], dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("onset", "heard", "expected"),
+    [
+        (0.9, [0.2, 0.4], 0.0118),  # odds 1 / 4, times 3 / 7, divided by 9
+        (0.5, [], 0.2),
+        (0.4, [0.9], 0.7714),
+        (1.0, [0.0], 0.0),  # odds of 0.01 at least: 1 / 4 / 99 / 99
+        (0.0, [1.0], 0.9996),
+    ],
+)
+def test_the_odds_of_noise_are_multiplied(onset: float, heard: list[float], expected: float) -> None:
+    estimate = with_detector(_type(0.2), onset, heard)
+    assert estimate.noise_probability == expected
+    assert estimate.probabilities == _type(0.2).probabilities
+    without = type_estimate(card(labels=["tectonic", "non-tectonic"]), "ab", np.array([0.6, 0.4], dtype=np.float32))
+    assert with_detector(without, onset, heard) == without
+
+
+@pytest.mark.parametrize(
+    ("threshold", "noise", "heard", "suppressed"),
+    [
+        (None, 0.3, 0.2, False),  # odds 3 / 7, times 1 / 4: 0.097
+        (None, 0.3, 0.21, True),
+        (None, 0.6, 0.01, True),  # 0.015, but the most probable label
+        (1.0, 0.6, 0.01, False),
+        (0.0, 0.3, 0.9, False),
+        (0.0, 0.6, 0.01, True),
+        (0.12, 0.3, 0.21, False),
+    ],
+)
+def test_the_threshold_is_compared_with_the_odds_of_both(
+    threshold: float | None, noise: float, heard: float, suppressed: bool
+) -> None:
+    estimate = with_detector(_type(noise), 0.5, [heard])
+    assert is_suppressed(estimate, EventsConfig(noise_threshold=threshold), "onset") == suppressed
+    assert not is_suppressed(_type(0.3), EventsConfig(), "sta-lta")  # 0 is its default
 
 
 # units

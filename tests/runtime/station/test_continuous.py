@@ -203,6 +203,46 @@ def test_a_more_probable_s_replaces_only_one_of_the_same_moment(later_s: float, 
     assert _after_t0_s(picks[1].time) == pytest.approx(pick_s, abs=0.11)
 
 
+@pytest.mark.parametrize("mode", ["triggered", "continuous"])
+@pytest.mark.parametrize(("p", "soon", "later", "together"), [
+    (0.5, 0.9, 0.1, 0.7941), (0.9, 0.1, 0.9, 0.0053), (0.5, 0.2, 0.9, 0.0968), (0.5, 0.3, 0.1, 0.1552),
+])  # fmt: skip
+def test_what_the_detector_hears_in_six_seconds_counts_as_noise(
+    mode: Mode, p: float, soon: float, later: float, together: float
+) -> None:
+    """The type model gives 0.3 noise; the detector `soon` in the seconds of 40 to 45 s after T0, else `later`."""
+
+    def scripted(_waveform: Array, _valid: Array) -> list[list[float]]:
+        first = next(blocks) * 10
+        noise = soon if 400 <= first < 460 else later
+        kinds = [noise, (1 - noise) / 2, (1 - noise) / 2]
+        return [[p if hop == 403 else 0.0, 0.0, *kinds] for hop in range(first, first + 10)]
+
+    blocks = iter(range(4, 200))  # the first block with enough context begins 4 s after T0
+    flat = packets_of({c: burst(90, []) for c in TRACES})
+    models = fake_models(lambda _w, _v: [0.6, 0.1, 0.3], onset=RuleEngine(onset_card(), scripted))
+    found = events_of(_run(mode, models=models, packets=flat)[0])
+    assert bool(found) == (together < 0.1)
+    for event in found:
+        assert event.event_type is not None and event.event_type.probabilities["noise"] == pytest.approx(0.3, abs=1e-4)
+    if found:  # the first answer is given before all six seconds are heard
+        assert found[-1].event_type is not None and found[-1].event_type.noise_probability == together
+
+
+def test_noise_of_the_past_is_forgotten() -> None:
+    """A detector whose gate is always open, for five minutes; the last answer is given 30 s after the onset."""
+    models = fake_models(onset=fake_detector(gate_ratio=0.0))
+    packets = packets_of({c: burst(300, [40.35]) for c in TRACES})
+    station = Station("XX.STA", CONFIG, models, "triggered")
+    longest = 0
+    for p in packets:
+        station.add(p)
+        list(station.step())
+        triggered = station.back().triggered
+        longest = max(longest, len(triggered.noise) if triggered is not None else 0)
+    assert 25 < longest < 60
+
+
 def test_the_trigger_states_its_kind_and_probability() -> None:
     event = events_of(_run("triggered")[0])[0]
     assert (event.trigger.kind, event.trigger.probability) == ("onset", 0.9)

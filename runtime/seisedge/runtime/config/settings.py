@@ -44,6 +44,8 @@ AXES = "the components in the order Z, N, E, without repetition"
 BUNDLED = "bundled"
 # Default of events.min_event_separation_s: the classic trigger also fires at the S wave of the same event.
 SEPARATION_S: dict[TriggerKind, float] = {"onset": 2.0, "sta-lta": 5.0}
+# Default of events.noise_threshold. By training data: docs/detection.md, "The noise threshold".
+NOISE_THRESHOLD: dict[TriggerKind, float] = {"onset": 0.1, "sta-lta": 0.0}
 
 
 class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,12 +123,17 @@ class EventsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     # longer than S after P at 4000 km; a longer one would hide events, not repetitions. Default: by SEPARATION_S
     min_event_separation_s: Annotated[float, msgspec.Meta(ge=0, le=600)] | None = None
-    noise_threshold: Share = 0.0  # from this probability of noise on; 0: whenever noise is the most probable label
+    # from this probability of noise on; 0: whenever noise is the most probable label. Default: by NOISE_THRESHOLD
+    noise_threshold: Share | None = None
     min_probability: Share = 0.0  # of the most probable label that is not noise
 
     def separation_s(self, kind: TriggerKind) -> float:
         """The smallest time between the onsets of two events that this kind of opener opens."""
         return SEPARATION_S[kind] if self.min_event_separation_s is None else self.min_event_separation_s
+
+    def noise_limit(self, kind: TriggerKind) -> float:
+        """`noise_threshold`, or its default for this kind of opener."""
+        return NOISE_THRESHOLD[kind] if self.noise_threshold is None else self.noise_threshold
 
 
 class TimelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -43,6 +43,14 @@ class Onset:
     component: str | None = None  # Z, N or E: where the onset was timed
 
 
+class NoiseSecond(msgspec.Struct, frozen=True):
+    """Mean probability of noise in the second that begins at `time_ns`, known with a hop; of the onset detector."""
+
+    time_ns: int
+    hop: int
+    probability: float
+
+
 class OpenerState(msgspec.Struct, frozen=True):
     """State of an opener that cannot be computed from the samples before `scanned_hop`.
 
@@ -82,6 +90,10 @@ class Opener(abc.ABC):
     @abc.abstractmethod
     def scan(self) -> list[Onset]:
         """Onsets in what became ready since the last call, in order of their hops."""
+
+    def noise(self) -> list[NoiseSecond]:
+        """What was heard in the seconds that were scanned since the last call; a trigger without a model: nothing."""
+        return []
 
     @abc.abstractmethod
     def state(self) -> OpenerState:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.card import ModelCard
-from seisedge.runtime.config import EventsConfig
+from seisedge.runtime.config import EventsConfig, TriggerKind
 from seisedge.runtime.event import CombinedAnswer, MagnitudeEstimate, TypeEstimate
 
 NOISE = "noise"
@@ -24,6 +24,7 @@ OUTER_SHARE = 0.5  # an open bin must have more than this probability to become 
 DAMAGED_SHARE = 0.25  # weight of the answer of a clipped window, of that of an undamaged one
 MOST_S_OF_THREE = 10.0  # sound data of three components beyond this length add no weight to an answer
 LEAST_PROBABILITY = 1e-6  # a probability of 0 in one answer does not rule a label out
+LEAST_EVIDENCE = 0.01  # no probability of the onset detector counts for more than the odds of this
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -74,15 +75,42 @@ def combined_type(
     )
 
 
-def is_suppressed(estimate: TypeEstimate, events: EventsConfig) -> bool:
-    """True where nothing is to be emitted: the probability of noise reaches `noise_threshold` (if that is 0: noise is
-    the most probable label), or no other label reaches `min_probability`.
+def with_detector(estimate: TypeEstimate, onset: float, noise: Sequence[float]) -> TypeEstimate:
+    """The estimate with `noise_probability`: the odds of noise by the event-type model, times those by the onset
+    detector after the onset, divided by the odds of the onset itself.
+
+    onset: probability of the P onset. noise: probabilities of noise in the seconds after it; none: odds of 1. An
+    estimate without the label noise is returned as it is.
     """
-    noise = estimate.probabilities.get(NOISE, 0.0)
-    if estimate.label == NOISE if events.noise_threshold == 0 else noise >= events.noise_threshold:
+    if NOISE not in estimate.probabilities:
+        return estimate
+    by_type = min(max(estimate.probabilities[NOISE], LEAST_PROBABILITY), 1 - LEAST_PROBABILITY)
+    heard = sum(noise) / len(noise) if noise else 0.5
+    log_odds = _log_odds(by_type) + _log_odds(_evidence(heard)) - _log_odds(_evidence(onset))
+    return msgspec.structs.replace(estimate, noise_probability=round(1 / (1 + math.exp(-log_odds)), DECIMALS))
+
+
+def is_suppressed(estimate: TypeEstimate, events: EventsConfig, kind: TriggerKind) -> bool:
+    """True where nothing is to be emitted: the probability of noise reaches `noise_threshold`, or no other label
+    reaches `min_probability`.
+
+    kind: what opened the event. With a threshold of 0, and where the onset detector is heard, nothing is emitted whose
+    most probable label is noise either; with 1 everything is.
+    """
+    limit = events.noise_limit(kind)
+    if estimate.label == NOISE and (limit == 0 or (limit < 1 and estimate.noise_probability is not None)):
+        return True
+    if limit > 0 and probability_of_noise(estimate) >= limit:
         return True
     best = max((p for label, p in estimate.probabilities.items() if label != NOISE), default=0.0)
     return best < events.min_probability
+
+
+def probability_of_noise(estimate: TypeEstimate) -> float:
+    """What `noise_threshold` is compared with; 0 by a model without that label."""
+    if estimate.noise_probability is not None:
+        return estimate.noise_probability
+    return estimate.probabilities.get(NOISE, 0.0)
 
 
 def type_estimate(card: ModelCard, sha256: str, probabilities: Probabilities) -> TypeEstimate:
@@ -167,6 +195,14 @@ def bin_centres(edges: Sequence[float | None]) -> npt.NDArray[np.float64]:
         else:
             centres.append((low + high) / 2)
     return np.array(centres)
+
+
+def _evidence(p: float) -> float:
+    return min(max(p, LEAST_EVIDENCE), 1 - LEAST_EVIDENCE)
+
+
+def _log_odds(p: float) -> float:
+    return math.log(p / (1 - p))
 
 
 def _rounded(p: np.floating) -> float:

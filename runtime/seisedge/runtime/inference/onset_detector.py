@@ -31,17 +31,27 @@ from seisedge.runtime.card import ONSET_LABELS, ModelCard, OnsetScale
 from seisedge.runtime.clock import ns_from_s
 from seisedge.runtime.config import TriggerConfig
 from seisedge.runtime.detection import picking
-from seisedge.runtime.detection.opener import HOP_N, TRIGGER_GRID, Onset, Opener, OpenerState, Phase, Samples
+from seisedge.runtime.detection.opener import (
+    HOP_N,
+    TRIGGER_GRID,
+    NoiseSecond,
+    Onset,
+    Opener,
+    OpenerState,
+    Phase,
+    Samples,
+)
 from seisedge.runtime.detection.trigger import HALF_TAPS, Ratios, Trigger
 from seisedge.runtime.engines import Engine, are_probabilities
 from seisedge.runtime.errors import CardError
-from seisedge.runtime.inference.estimate import DECIMALS
+from seisedge.runtime.inference.estimate import DECIMALS, NOISE
 from seisedge.runtime.inference.infer import Meter, infer_run, infer_windows
 from seisedge.runtime.inference.windows import grid_of
 from seisedge.runtime.timeline.masks import drop_islands
 from seisedge.runtime.timeline.timeline import Timeline
 
 P, S = ONSET_LABELS.index("P"), ONSET_LABELS.index("S")
+NOISE_COLUMN = ONSET_LABELS.index(NOISE)
 HOLD_S = 15.0  # after a P onset the gate is open, for an S onset
 RISE_HOPS = 5  # length of the short average
 REARM_SHARE = 0.5
@@ -174,6 +184,7 @@ class OnsetDetector(Opener):
         self.engine = engine
         self.blocks: list[Block] = []
         self.runs = 0  # of the model
+        self._noise: list[NoiseSecond] = []
         self.on_block: Callable[[int, npt.NDArray[np.float32]], None] | None = None
         self._every_block = every_block
         self._card, self._scale = engine.card, onset_scale(engine.card)
@@ -273,9 +284,20 @@ class OnsetDetector(Opener):
                 self.on_block(self.time_of_hop(block.first_hop), block.probabilities)
             if looked_at and block is not None and block.probabilities is not None:
                 onsets += self._onsets(block, ratios)
+                self._noise.append(self._noise_in(block, block.probabilities))
             else:
                 self._armed = {P: True, S: True}
         return onsets
+
+    def noise(self) -> list[NoiseSecond]:
+        noise, self._noise = self._noise, []
+        return noise
+
+    def _noise_in(self, block: Block, probabilities: npt.NDArray[np.float32]) -> NoiseSecond:
+        """The hops are added one after the other, so that a block has the same bits in a batch as alone."""
+        hops: list[float] = probabilities[:, NOISE_COLUMN].tolist()
+        mean = round(sum(hops) / len(hops), DECIMALS)
+        return NoiseSecond(self.time_of_hop(block.first_hop), block.known_hop, mean)
 
     def _passes(self, ratios: Ratios) -> list[bool]:
         """For each new block whether the gate is open by the ratio."""

@@ -19,7 +19,7 @@ from seisedge.runtime.station.clock_steps import ClockStepsState
 from seisedge.runtime.station.triggered import TriggeredState
 from seisedge.runtime.timeline.timeline import TimelineState
 
-STATE_VERSION = 6  # of both structs, and of the computations of triggers and filters that they continue
+STATE_VERSION = 7  # of both structs, and of the computations of triggers and filters that they continue
 
 
 class FrontState(msgspec.Struct, frozen=True):

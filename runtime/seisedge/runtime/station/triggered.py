@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from seisedge.runtime.clock import NS_PER_S, ns_from_s
-from seisedge.runtime.config import StationConfig
+from seisedge.runtime.config import StationConfig, TriggerKind
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection.inspection import BEFORE_S
-from seisedge.runtime.detection.opener import Onset, Opener, OpenerState
+from seisedge.runtime.detection.opener import NoiseSecond, Onset, Opener, OpenerState
 from seisedge.runtime.event import Hop, Quality, Status, event_id
-from seisedge.runtime.inference.estimate import is_suppressed
+from seisedge.runtime.inference.estimate import is_suppressed, with_detector
 from seisedge.runtime.inference.infer import Meter, Models
 from seisedge.runtime.station.draft import Draft
 from seisedge.runtime.station.event_estimator import EventEstimator, Expected
@@ -36,6 +36,7 @@ from seisedge.runtime.timeline.track import GridSpec
 OVERLAP_GUARD_S = 0.5  # the window of an earlier event ends this long before the next onset
 SAME_S_S = 1.0  # two S onsets this close can be of one earthquake
 MIN_S_MINUS_P_S, MAX_S_MINUS_P_S = 0.3, 30.0  # at a distance of 2.5 km and of 250 km
+BLOCK_S, HEARD_S = 1.0, 6.0  # length of a second of noise; the noise so long after an onset counts
 NEVER = 2**62  # a hop after all others
 
 
@@ -48,6 +49,7 @@ class TriggeredState(msgspec.Struct, frozen=True):
     due: list[tuple[int, int, int]]
     created: int
     hop_lines: list[tuple[int, int, Hop]] = []  # hop, time of the newest sample, line; wait for an earlier answer
+    noise: list[NoiseSecond] = []
 
 
 class TriggeredMode:
@@ -80,6 +82,7 @@ class TriggeredMode:
         self._counters = counters
         self._drops = drops
         self._answers = sorted({a for engine in models.window_engines for a in engine.card.answers_s})
+        self._noise: list[NoiseSecond] = []  # that answers to come may use
         self._onsets: list[Onset] = []  # detected, not yet opened as events
         self._due: list[tuple[int, int, TriggeredEvent]] = []  # heap: hop, order of creation, event
         self._events: list[TriggeredEvent] = []  # in order of onset; those that may still affect a window
@@ -93,13 +96,16 @@ class TriggeredMode:
         index = {id(event): k for k, event in enumerate(self._events)}
         due = [(hop, order, index[id(event)]) for hop, order, event in self._due]
         lines = [(hop, draft.last_sample_ns, draft.line) for hop, draft in self._lines if isinstance(draft.line, Hop)]
-        return TriggeredState(self._opener.state(), list(self._onsets), list(self._events), due, self._created, lines)
+        return TriggeredState(
+            self._opener.state(), list(self._onsets), list(self._events), due, self._created, lines, list(self._noise)
+        )
 
     def restore(self, state: TriggeredState) -> None:
         """Resume from `state`; the samples from `needed_ns` on must be supplied again."""
         self._opener.restore(state.trigger)
         self._lines = deque((hop, Draft(line, last_ns, Meter())) for hop, last_ns, line in state.hop_lines)
         self._onsets, self._events, self._created = list(state.onsets), list(state.events), state.created
+        self._noise = list(state.noise)
         self._due = [(hop, order, self._events[k]) for hop, order, k in state.due]
         heapq.heapify(self._due)
 
@@ -124,6 +130,7 @@ class TriggeredMode:
     def step(self, *, ended: bool = False) -> Iterator[Draft]:
         """Yield all answers that are due. ended: no more samples will come; answer open events with those available."""
         self._onsets += self._opener.scan()
+        self._noise += self._opener.noise()
         if self._hop_lines is not None:
             self._lines += self._hop_lines.take()
         if self._opener.scanned_hop is None:
@@ -139,12 +146,13 @@ class TriggeredMode:
             elif line_hop <= due_hop:
                 yield self._lines.popleft()[1]
             elif ended or (self._opener.scanned_to(due_hop) and self._ready(due_hop)):
-                _, _, event = heapq.heappop(self._due)
-                draft = self._answer(event)
+                hop, _, event = heapq.heappop(self._due)
+                draft = self._answer(event, hop)
                 if draft is not None:
                     yield draft
             else:
                 break
+        self._forget_noise()
 
     def _expected(self, now: TriggeredEvent, answer_s: float) -> list[Expected]:
         """This answer and those of the rest of the step, if no event turns out to be noise and each onset opens one."""
@@ -233,8 +241,8 @@ class TriggeredMode:
         heapq.heappush(self._due, (hop, self._created, event))
         self._created += 1
 
-    def _answer(self, event: TriggeredEvent) -> Draft | None:
-        """Take the next answer of an event; None where nothing is to be emitted."""
+    def _answer(self, event: TriggeredEvent, hop: int) -> Draft | None:
+        """Take the next answer of an event, which is due at a hop; None where nothing is to be emitted."""
         answer_s = event.answers.pop(0)
         end_ns = event.onset.time_ns + ns_from_s(answer_s)
         if not event.seen_ns and self._is_artefact(event, answer_s):
@@ -243,6 +251,7 @@ class TriggeredMode:
             return None
         meter = Meter()
         self._analyse(event, answer_s, end_ns, meter)
+        self._hear(event, hop)
         status = self._status(event, inferred=meter.inferences > 0)
         overlaps = self._overlaps(event, end_ns)
         if event.answers:
@@ -279,9 +288,26 @@ class TriggeredMode:
         event.seen_ns = cut_ns
         self._counters.inferences += meter.inferences
 
+    def _hear(self, event: TriggeredEvent, hop: int) -> None:
+        """Add what the onset detector has heard after the onset up to a hop to the type of an event that it opened."""
+        if event.event_type is None or self._opener.kind != "onset":
+            return
+        begin_ns, end_ns = (event.onset.time_ns + ns_from_s(s) for s in (-BLOCK_S, HEARD_S - BLOCK_S))
+        noise = [n.probability for n in self._noise if begin_ns < n.time_ns <= end_ns and n.hop <= hop]
+        event.event_type = with_detector(event.event_type, event.onset.probability or 0.0, noise)
+
+    def _forget_noise(self) -> None:
+        """Remove the noise before the onsets of all answers to come."""
+        times_ns = [event.onset.time_ns for _, _, event in self._due] + [onset.time_ns for onset in self._onsets]
+        if self._opener.earliest_ns is not None:
+            times_ns.append(self._opener.earliest_ns)
+        if times_ns:
+            begin_ns = min(times_ns) - ns_from_s(BLOCK_S)
+            self._noise = [n for n in self._noise if n.time_ns > begin_ns]
+
     def _status(self, event: TriggeredEvent, *, inferred: bool) -> Status | None:
         """Status of the next revision; None where none is to be emitted. Ends an event that is retracted."""
-        noise = event.event_type is not None and is_suppressed(event.event_type, self._config.events)
+        noise = event.event_type is not None and is_suppressed(event.event_type, self._config.events, self._kind)
         noise = noise and not self._opener.unconditional
         event.suppressed = noise
         if noise:
@@ -351,4 +377,8 @@ class TriggeredMode:
     def _separation_ns(self) -> int:
         if self._opener.unconditional:
             return 0
-        return ns_from_s(self._config.events.separation_s("onset" if self._opener.kind == "onset" else "sta-lta"))
+        return ns_from_s(self._config.events.separation_s(self._kind))
+
+    @property
+    def _kind(self) -> TriggerKind:
+        return "onset" if self._opener.kind == "onset" else "sta-lta"

@@ -126,7 +126,7 @@ def _noise_threshold(
     wanted = msgspec.structs.replace(config.models, magnitude="none")
     models = Models.load(wanted, (model_file,) if model_file else (), trial_windows)
     proposal = proposal_from(config, data, models, per_day, metadata_of(config, station, stations))
-    values = {"noise_threshold": f"{proposal.chosen.noise_threshold:.2f}"} if proposal.chosen else {}
+    values = {"noise_threshold": f"{proposal.chosen.noise_threshold:g}"} if proposal.chosen else {}
     return "events", values, _document(proposal) if as_json else text_from_proposal(proposal)
 
 

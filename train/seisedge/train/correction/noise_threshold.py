@@ -22,9 +22,10 @@ from seisedge.runtime.sources import open_source
 from seisedge.train.dataset.stations import Stations
 from seisedge.train.evaluation.false_events import Counted, count_events, noise_probabilities
 
-DEFAULT = 0.0  # noise is the most probable label
-THRESHOLDS = (DEFAULT, *(percent / 100 for percent in range(50, 0, -1)))  # that are tried, from many events to few
-SHOWN = (DEFAULT, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)  # in the table
+MOST = 0.0  # where noise is the most probable label: keeps most events
+# That are tried, from many events to few.
+THRESHOLDS = (MOST, *(percent / 100 for percent in range(50, 0, -1)), 0.005, 0.002, 0.001)
+SHOWN = (MOST, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)  # in the table
 HOURS_A_DAY = 24.0
 LEAST_HOURS = 1.0
 CONFIDENCE = 0.95
@@ -43,7 +44,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
 
     per_day: the wanted limit. at_most_per_day: 95 % upper limit of the rate of false events with the proposal, from the
     number of events in these hours (Poisson). chosen: the proposal, with what a run with it has kept; None where no
-    value down to 0.01 keeps the limit. curve: by the last answers of a run with the default.
+    value down to 0.001 keeps the limit. curve: by the last answers of a run with 0.
     """
 
     schema: str = "seisedge.noise_threshold/1"
@@ -75,7 +76,7 @@ def proposal_from(
             packets = (p for p in source.packets() if p is not None and p.source_id.station_id == name)
             return count_events(packets, models, config.mode, msgspec.structs.replace(config, events=events), metadata)
 
-    counted = counted_with(DEFAULT)
+    counted = counted_with(MOST)
     if counted.hours < LEAST_HOURS:
         raise InputError(
             f"{', '.join(data)}: contains {counted.hours:.2f} h of usable samples of {name}; --noise needs at least "
@@ -84,7 +85,7 @@ def proposal_from(
     days = counted.hours / HOURS_A_DAY
     curve = [_point(threshold, counted, days) for threshold in THRESHOLDS]
     chosen = next((point for point in curve if point.per_day <= per_day), None)
-    while chosen is not None and chosen.noise_threshold != DEFAULT:
+    while chosen is not None and chosen.noise_threshold != MOST:
         kept = counted_with(chosen.noise_threshold)
         chosen = _point(chosen.noise_threshold, kept, days)
         if chosen.per_day <= per_day:
@@ -128,24 +129,24 @@ def text_from_proposal(proposal: Proposal) -> str:
         f"{'noise_threshold':>15} {'events':>7} {'per day':>8}",
     ]
     shown = (q for q in p.curve if q.noise_threshold in SHOWN)
-    lines += [f"{q.noise_threshold or 'default':>15} {q.events:7d} {q.per_day:8.1f}" for q in shown]
+    lines += [f"{q.noise_threshold:>15g} {q.events:7d} {q.per_day:8.1f}" for q in shown]
     if p.chosen is None:
         return "\n".join([*lines, "", f"no value keeps the events at or below {p.per_day:g} a day"])
     return "\n".join(
         [
             *lines,
             "",
-            f"a run with {p.chosen.noise_threshold:.2f} keeps {p.chosen.events} events, {p.chosen.per_day:.1f} a day; "
+            f"a run with {p.chosen.noise_threshold:g} keeps {p.chosen.events} events, {p.chosen.per_day:.1f} a day; "
             f"with 95 % confidence at most {p.at_most_per_day:.1f} a day",
             "earthquakes with such a probability of noise are lost too: docs/detection.md has the share",
             "",
             "[events]",
-            f"noise_threshold = {p.chosen.noise_threshold:.2f}",
+            f"noise_threshold = {p.chosen.noise_threshold:g}",
         ]
     )
 
 
 def _point(threshold: float, counted: Counted, days: float) -> Point:
     noise = noise_probabilities(counted.kept)
-    events = len(noise) if threshold == DEFAULT else sum(p < threshold for p in noise)
+    events = len(noise) if threshold == MOST else sum(p < threshold for p in noise)
     return Point(threshold, events, round(events / days, 2))

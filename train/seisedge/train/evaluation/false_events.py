@@ -20,7 +20,7 @@ from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.config import Mode, ModelsConfig, StationConfig
 from seisedge.runtime.engines._base import Array, Engine
 from seisedge.runtime.event import Event
-from seisedge.runtime.inference.estimate import NOISE
+from seisedge.runtime.inference.estimate import probability_of_noise
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.packet import Packet
@@ -136,8 +136,8 @@ def count_events(
 
 
 def noise_probabilities(events: Iterable[Event]) -> list[float]:
-    """Of each event with a type: the probability of noise at the last answer; 0 by a model without that label."""
-    return [event.event_type.probabilities.get(NOISE, 0.0) for event in events if event.event_type is not None]
+    """Of each event with a type: what `noise_threshold` is compared with at the last answer."""
+    return [probability_of_noise(event.event_type) for event in events if event.event_type is not None]
 
 
 def add_rates(

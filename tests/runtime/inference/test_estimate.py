@@ -227,6 +227,8 @@ def test_the_odds_of_noise_are_multiplied(onset: float, heard: list[float], expe
         (None, 0.3, 0.21, True),
         (None, 0.6, 0.01, True),  # 0.015, but the most probable label
         (1.0, 0.6, 0.01, False),
+        (1.0, 0.8, 1.0, False),  # 0.9975, and rounded to 1 with a higher one
+        (1.0, 0.9, 1.0, False),
         (0.0, 0.3, 0.9, False),
         (0.0, 0.6, 0.01, True),
         (0.12, 0.3, 0.21, False),

@@ -31,6 +31,7 @@ from seisedge.runtime.event import Hop, content_of
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.station.draft import Draft
+from seisedge.runtime.station.memory import digest
 from seisedge.runtime.station.station import Station
 from seisedge.runtime.timeline.timeline import DEAD_S
 
@@ -234,13 +235,20 @@ def test_noise_of_the_past_is_forgotten() -> None:
     models = fake_models(onset=fake_detector(gate_ratio=0.0))
     packets = packets_of({c: burst(300, [40.35]) for c in TRACES})
     station = Station("XX.STA", CONFIG, models, "triggered")
-    longest = 0
+    longest, digests = 0, list[str]()
     for p in packets:
         station.add(p)
         list(station.step())
+        mode = station._mode
+        if mode is not None and mode.usable_noise() and not digests:
+            digests.append(digest(station))
+            kept, mode._noise = mode._noise, []
+            digests.append(digest(station))
+            mode._noise = kept
         triggered = station.back().triggered
         longest = max(longest, len(triggered.noise) if triggered is not None else 0)
     assert 25 < longest < 60
+    assert len(set(digests)) == 2  # what can still be used is part of the memory of the station
 
 
 def test_the_trigger_states_its_kind_and_probability() -> None:

@@ -100,7 +100,7 @@ def is_suppressed(estimate: TypeEstimate, events: EventsConfig, kind: TriggerKin
     limit = events.noise_limit(kind)
     if estimate.label == NOISE and (limit == 0 or (limit < 1 and estimate.noise_probability is not None)):
         return True
-    if limit > 0 and probability_of_noise(estimate) >= limit:
+    if 0 < limit < 1 and probability_of_noise(estimate) >= limit:
         return True
     best = max((p for label, p in estimate.probabilities.items() if label != NOISE), default=0.0)
     return best < events.min_probability

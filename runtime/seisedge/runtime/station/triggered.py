@@ -296,6 +296,18 @@ class TriggeredMode:
         noise = [n.probability for n in self._noise if begin_ns < n.time_ns <= end_ns and n.hop <= hop]
         event.event_type = with_detector(event.event_type, event.onset.probability or 0.0, noise)
 
+    def usable_noise(self) -> list[NoiseSecond]:
+        """The seconds of noise that an answer to come can use."""
+        times_ns = [event.onset.time_ns for _, _, event in self._due] + [onset.time_ns for onset in self._onsets]
+        earliest_ns = self._opener.earliest_ns
+        before_ns, after_ns = ns_from_s(BLOCK_S), ns_from_s(HEARD_S)
+        return [
+            n
+            for n in self._noise
+            if (earliest_ns is not None and n.time_ns > earliest_ns - before_ns)
+            or any(t - before_ns < n.time_ns < t + after_ns for t in times_ns)
+        ]
+
     def _forget_noise(self) -> None:
         """Remove the noise before the onsets of all answers to come."""
         times_ns = [event.onset.time_ns for _, _, event in self._due] + [onset.time_ns for onset in self._onsets]

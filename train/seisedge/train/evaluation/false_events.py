@@ -36,7 +36,7 @@ from seisedge.train.evaluation.subject import Subject
 
 KEPT, RETRACTED, OPENED = "events kept per hour", "events retracted per hour", "events opened per hour"
 MODES: tuple[Mode, ...] = ("triggered", "continuous")
-NOISE_THRESHOLDS = (0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.005, 0.001)
+NOISE_THRESHOLDS = (0.1, 0.05, 0.02, 0.005, 0.001)  # the default, with which the station is run, and below
 PACKETS_A_STEP = 100  # of a recording, between two steps of the station
 
 

@@ -204,30 +204,34 @@ def test_a_more_probable_s_replaces_only_one_of_the_same_moment(later_s: float, 
     assert _after_t0_s(picks[1].time) == pytest.approx(pick_s, abs=0.11)
 
 
-@pytest.mark.parametrize("mode", ["triggered", "continuous"])
+@pytest.mark.parametrize(("mode", "block_s"), [
+    ("triggered", 1.0), ("continuous", 1.0), ("triggered", 0.5), ("triggered", 2.5), ("triggered", 8.0),
+])  # fmt: skip
 @pytest.mark.parametrize(("p", "soon", "later", "together"), [
     (0.5, 0.9, 0.1, 0.7941), (0.9, 0.1, 0.9, 0.0053), (0.5, 0.2, 0.9, 0.0968), (0.5, 0.3, 0.1, 0.1552),
 ])  # fmt: skip
 def test_what_the_detector_hears_in_six_seconds_counts_as_noise(
-    mode: Mode, p: float, soon: float, later: float, together: float
+    mode: Mode, block_s: float, p: float, soon: float, later: float, together: float
 ) -> None:
     """The type model gives 0.3 noise; the detector `soon` in the seconds of 40 to 45 s after T0, else `later`."""
 
     def scripted(_waveform: Array, _valid: Array) -> list[list[float]]:
-        first = next(blocks) * 10
-        noise = soon if 400 <= first < 460 else later
-        kinds = [noise, (1 - noise) / 2, (1 - noise) / 2]
-        return [[p if hop == 403 else 0.0, 0.0, *kinds] for hop in range(first, first + 10)]
+        first = next(first_hops)
+        heard = [(hop, soon if 400 <= hop < 460 else later) for hop in range(first, first + n)]
+        return [[p if hop == 403 else 0.0, 0.0, x, (1 - x) / 2, (1 - x) / 2] for hop, x in heard]
 
-    blocks = iter(range(4, 200))  # the first block with enough context begins 4 s after T0
-    flat = packets_of({c: burst(90, []) for c in TRACES})
-    models = fake_models(lambda _w, _v: [0.6, 0.1, 0.3], onset=RuleEngine(onset_card(), scripted))
-    found = events_of(_run(mode, models=models, packets=flat)[0])
+    n = round(block_s * 10)
+    detector = RuleEngine(onset_card(answers_s=[block_s], n_samples=480 + 4 * n), scripted)
+    first_hops = itertools.count(40 // n * n, n)  # the first block with enough context ends more than 4 s after T0
+    packets = packets_of({c: burst(90, [40.35]) for c in TRACES})
+    models = fake_models(lambda _w, _v: [0.6, 0.1, 0.3], onset=detector)
+    found = events_of(_run(mode, models=models, packets=packets)[0])
     assert bool(found) == (together < 0.1)
     for event in found:
         assert event.event_type is not None and event.event_type.probabilities["noise"] == pytest.approx(0.3, abs=1e-4)
     if found:  # the first answer is given before all six seconds are heard
         assert found[-1].event_type is not None and found[-1].event_type.noise_probability == together
+        assert 40.2 < _after_t0_s(found[-1].onset) < 40.5
 
 
 def test_noise_of_the_past_is_forgotten() -> None:
@@ -240,14 +244,14 @@ def test_noise_of_the_past_is_forgotten() -> None:
         station.add(p)
         list(station.step())
         mode = station._mode
-        if mode is not None and mode.usable_noise() and not digests:
+        if mode is not None and mode._noise and not digests:
             digests.append(digest(station))
             kept, mode._noise = mode._noise, []
             digests.append(digest(station))
             mode._noise = kept
         triggered = station.back().triggered
         longest = max(longest, len(triggered.noise) if triggered is not None else 0)
-    assert 25 < longest < 60
+    assert 7 <= longest < 25  # six seconds of the event, and the newest
     assert len(set(digests)) == 2  # what can still be used is part of the memory of the station
 
 

@@ -43,8 +43,8 @@ class Onset:
     component: str | None = None  # Z, N or E: where the onset was timed
 
 
-class NoiseSecond(msgspec.Struct, frozen=True):
-    """Mean probability of noise in the second that begins at `time_ns`, known with a hop; of the onset detector."""
+class NoisePart(msgspec.Struct, frozen=True):
+    """Mean probability of noise in the `Opener.noise_s` from `time_ns` on, known with a hop; of the onset detector."""
 
     time_ns: int
     hop: int
@@ -67,11 +67,12 @@ class Opener(abc.ABC):
     """Scans a timeline for onsets.
 
     kind: its name in event lines. unconditional: every onset is an event that is kept, also one that is noise or an
-    artefact, or that closely follows another.
+    artefact, or that closely follows another. noise_s: length of each part of `noise`, in seconds.
     """
 
     kind: Kind
     unconditional = False
+    noise_s = 1.0
 
     def __init__(self, timeline: Timeline) -> None:
         if timeline.spec.rate_hz != TRIGGER_GRID.rate_hz:
@@ -91,8 +92,8 @@ class Opener(abc.ABC):
     def scan(self) -> list[Onset]:
         """Onsets in what became ready since the last call, in order of their hops."""
 
-    def noise(self) -> list[NoiseSecond]:
-        """What was heard in the seconds that were scanned since the last call; a trigger without a model: nothing."""
+    def noise(self) -> list[NoisePart]:
+        """What was heard in the samples that were scanned since the last call; a trigger without a model: nothing."""
         return []
 
     @abc.abstractmethod

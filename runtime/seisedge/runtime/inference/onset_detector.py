@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,7 @@ from seisedge.runtime.detection import picking
 from seisedge.runtime.detection.opener import (
     HOP_N,
     TRIGGER_GRID,
-    NoiseSecond,
+    NoisePart,
     Onset,
     Opener,
     OpenerState,
@@ -57,6 +57,7 @@ RISE_HOPS = 5  # length of the short average
 REARM_SHARE = 0.5
 PEAK_HOPS = 6  # longest run of hops over the threshold that is one onset
 MOST_WINDOWS = 16  # that are put together at once
+MOST_NOISE_HOPS = 10  # of a block of which one mean of the probability of noise is taken
 MIN_HELD_S = 4.0  # fewer samples of context and block than this: the block is not looked at
 HORIZONTALS = [1, 2]
 
@@ -184,12 +185,15 @@ class OnsetDetector(Opener):
         self.engine = engine
         self.blocks: list[Block] = []
         self.runs = 0  # of the model
-        self._noise: list[NoiseSecond] = []
+        self._noise: list[NoisePart] = []
         self.on_block: Callable[[int, npt.NDArray[np.float32]], None] | None = None
         self._every_block = every_block
         self._card, self._scale = engine.card, onset_scale(engine.card)
         self._thresholds = {P: p_threshold or self._scale.p_threshold, S: self._scale.s_threshold}
         self._block_hops = engine.card.output_shape[0]
+        # parts of the same length, so that a mean over them is one over their hops
+        self._noise_hops = max(n for n in range(1, MOST_NOISE_HOPS + 1) if self._block_hops % n == 0)
+        self.noise_s = self._noise_hops * self._scale.hop_s
         self._delay_hops = round(self._scale.delay_s / self._scale.hop_s)
         # blocks that the gate looks back
         self._before = -(-max(self._delay_hops, self._block_hops) // self._block_hops)
@@ -284,20 +288,22 @@ class OnsetDetector(Opener):
                 self.on_block(self.time_of_hop(block.first_hop), block.probabilities)
             if looked_at and block is not None and block.probabilities is not None:
                 onsets += self._onsets(block, ratios)
-                self._noise.append(self._noise_in(block, block.probabilities))
+                self._noise += self._noise_in(block, block.probabilities)
             else:
                 self._armed = {P: True, S: True}
         return onsets
 
-    def noise(self) -> list[NoiseSecond]:
+    def noise(self) -> list[NoisePart]:
         noise, self._noise = self._noise, []
         return noise
 
-    def _noise_in(self, block: Block, probabilities: npt.NDArray[np.float32]) -> NoiseSecond:
+    def _noise_in(self, block: Block, probabilities: npt.NDArray[np.float32]) -> Iterator[NoisePart]:
         """The hops are added one after the other, so that a block has the same bits in a batch as alone."""
         hops: list[float] = probabilities[:, NOISE_COLUMN].tolist()
-        mean = round(sum(hops) / len(hops), DECIMALS)
-        return NoiseSecond(self.time_of_hop(block.first_hop), block.known_hop, mean)
+        n = self._noise_hops
+        for first in range(0, len(hops), n):
+            mean = round(sum(hops[first : first + n]) / n, DECIMALS)
+            yield NoisePart(self.time_of_hop(block.first_hop + first), block.known_hop, mean)
 
     def _passes(self, ratios: Ratios) -> list[bool]:
         """For each new block whether the gate is open by the ratio."""

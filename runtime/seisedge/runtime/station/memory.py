@@ -88,8 +88,7 @@ def _mode_memory(mode: TriggeredMode) -> list[Any]:
     due = [(hop, state.events[index].id) for hop, _, index in sorted(state.due)]
     kept = [event for event in state.events if event.answers or event.onset.time_ns > since_ns]
     hold_hop = max(opener.hold_hop, scanned)
-    noise = mode.usable_noise()
-    return [scanned, opener.armed, opener.s_armed, hold_hop, state.onsets, kept, due, state.hop_lines, noise]
+    return [scanned, opener.armed, opener.s_armed, hold_hop, state.onsets, kept, due, state.hop_lines, state.noise]
 
 
 def _timeline_memory(timeline: Timeline) -> list[Any]:

@@ -20,7 +20,7 @@ from seisedge.runtime.clock import NS_PER_S, ns_from_s
 from seisedge.runtime.config import StationConfig, TriggerKind
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection.inspection import BEFORE_S
-from seisedge.runtime.detection.opener import NoiseSecond, Onset, Opener, OpenerState
+from seisedge.runtime.detection.opener import NoisePart, Onset, Opener, OpenerState
 from seisedge.runtime.event import Hop, Quality, Status, event_id
 from seisedge.runtime.inference.estimate import is_suppressed, with_detector
 from seisedge.runtime.inference.infer import Meter, Models
@@ -36,7 +36,7 @@ from seisedge.runtime.timeline.track import GridSpec
 OVERLAP_GUARD_S = 0.5  # the window of an earlier event ends this long before the next onset
 SAME_S_S = 1.0  # two S onsets this close can be of one earthquake
 MIN_S_MINUS_P_S, MAX_S_MINUS_P_S = 0.3, 30.0  # at a distance of 2.5 km and of 250 km
-BLOCK_S, HEARD_S = 1.0, 6.0  # length of a second of noise; the noise so long after an onset counts
+HEARD_S = 6.0  # the noise so long after an onset counts
 NEVER = 2**62  # a hop after all others
 
 
@@ -49,7 +49,7 @@ class TriggeredState(msgspec.Struct, frozen=True):
     due: list[tuple[int, int, int]]
     created: int
     hop_lines: list[tuple[int, int, Hop]] = []  # hop, time of the newest sample, line; wait for an earlier answer
-    noise: list[NoiseSecond] = []
+    noise: list[NoisePart] = []
 
 
 class TriggeredMode:
@@ -82,7 +82,7 @@ class TriggeredMode:
         self._counters = counters
         self._drops = drops
         self._answers = sorted({a for engine in models.window_engines for a in engine.card.answers_s})
-        self._noise: list[NoiseSecond] = []  # that answers to come may use
+        self._noise: list[NoisePart] = []  # that answers to come may use
         self._onsets: list[Onset] = []  # detected, not yet opened as events
         self._due: list[tuple[int, int, TriggeredEvent]] = []  # heap: hop, order of creation, event
         self._events: list[TriggeredEvent] = []  # in order of onset; those that may still affect a window
@@ -152,7 +152,7 @@ class TriggeredMode:
                     yield draft
             else:
                 break
-        self._forget_noise()
+        self._noise = self._usable_noise()
 
     def _expected(self, now: TriggeredEvent, answer_s: float) -> list[Expected]:
         """This answer and those of the rest of the step, if no event turns out to be noise and each onset opens one."""
@@ -292,30 +292,20 @@ class TriggeredMode:
         """Add what the onset detector has heard after the onset up to a hop to the type of an event that it opened."""
         if event.event_type is None or self._opener.kind != "onset":
             return
-        begin_ns, end_ns = (event.onset.time_ns + ns_from_s(s) for s in (-BLOCK_S, HEARD_S - BLOCK_S))
-        noise = [n.probability for n in self._noise if begin_ns < n.time_ns <= end_ns and n.hop <= hop]
+        noise = [n.probability for n in self._noise if n.hop <= hop and self._is_heard(n, event.onset.time_ns)]
         event.event_type = with_detector(event.event_type, event.onset.probability or 0.0, noise)
 
-    def usable_noise(self) -> list[NoiseSecond]:
-        """The seconds of noise that an answer to come can use."""
+    def _is_heard(self, noise: NoisePart, onset_ns: int) -> bool:
+        """True for a part that ends after an onset, and at most `HEARD_S` after it."""
+        return 0 < noise.time_ns + ns_from_s(self._opener.noise_s) - onset_ns <= ns_from_s(HEARD_S)
+
+    def _usable_noise(self) -> list[NoisePart]:
+        """The noise that an answer to come can use: of an open event, of an onset, or of one that is yet to be found."""
         times_ns = [event.onset.time_ns for _, _, event in self._due] + [onset.time_ns for onset in self._onsets]
         earliest_ns = self._opener.earliest_ns
-        before_ns, after_ns = ns_from_s(BLOCK_S), ns_from_s(HEARD_S)
-        return [
-            n
-            for n in self._noise
-            if (earliest_ns is not None and n.time_ns > earliest_ns - before_ns)
-            or any(t - before_ns < n.time_ns < t + after_ns for t in times_ns)
-        ]
-
-    def _forget_noise(self) -> None:
-        """Remove the noise before the onsets of all answers to come."""
-        times_ns = [event.onset.time_ns for _, _, event in self._due] + [onset.time_ns for onset in self._onsets]
-        if self._opener.earliest_ns is not None:
-            times_ns.append(self._opener.earliest_ns)
-        if times_ns:
-            begin_ns = min(times_ns) - ns_from_s(BLOCK_S)
-            self._noise = [n for n in self._noise if n.time_ns > begin_ns]
+        assert earliest_ns is not None  # something was scanned
+        since_ns = earliest_ns - ns_from_s(self._opener.noise_s)
+        return [n for n in self._noise if n.time_ns > since_ns or any(self._is_heard(n, t) for t in times_ns)]
 
     def _status(self, event: TriggeredEvent, *, inferred: bool) -> Status | None:
         """Status of the next revision; None where none is to be emitted. Ends an event that is retracted."""

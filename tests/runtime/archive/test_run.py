@@ -30,6 +30,7 @@ from seisedge.runtime.clock import iso_from_ns, ns_from_iso
 from seisedge.runtime.config import StationConfig
 from seisedge.runtime.errors import ConnectError, DataError, FailedError, InputError
 from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.station.state import STATE_VERSION
 
 
 class FailingPool(LocalPool):
@@ -204,6 +205,12 @@ def test_an_output_of_other_settings_is_left_alone(
     with pytest.raises(InputError, match=r"was made with another --unit \(10m\); choose another folder"):
         archive.run(out, recording.path, "20m", pool=no_pool)
     manifest = read_manifest(out)
+    plain = msgspec.to_builtins(manifest)
+    assert plain["settings"].pop("state_version") == STATE_VERSION  # as in manifests of before it was stated
+    (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(plain))
+    version = rf"another version of seisedge \({manifest.settings.seisedge}, state version unknown\)"
+    with pytest.raises(InputError, match=f"was made with {version}; choose another folder"):
+        archive.run(tmp_path, recording.path, pool=no_pool)
     manifest.schema = "seisedge.archive/9"
     (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     with pytest.raises(InputError, match=r"schema 'seisedge\.archive/9'"):

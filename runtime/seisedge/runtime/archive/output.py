@@ -49,7 +49,11 @@ class ModelFacts(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What the events depend on besides the samples; two outputs with the same settings can be continued."""
+    """What the events depend on besides the samples; two outputs with the same settings can be continued.
+
+    state_version: `STATE_VERSION`, which differs where versions of seisedge detect or judge events differently; 0 in
+    manifests that do not state it.
+    """
 
     models: list[ModelFacts]
     unit: str
@@ -58,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True):
     revisions: bool
     stations: dict[str, str]  # station id → SHA-256 of its settings and metadata
     seisedge: str
+    state_version: int = 0
 
 
 class Manifest(msgspec.Struct):
@@ -178,8 +183,9 @@ def event_files(folder: Path, kind: str = "events") -> list[Path]:
 
 def difference(old: Settings, new: Settings) -> str | None:
     """The first difference between two settings, as a clause; None where they are the same."""
+    if (old.seisedge, old.state_version) != (new.seisedge, new.state_version):
+        return f"another version of seisedge ({old.seisedge}, state version {old.state_version or 'unknown'})"
     for name, what in (
-        ("seisedge", "another version of seisedge"),
         ("models", "other models"),
         ("unit", "another --unit"),
         ("start", "another --start"),

@@ -33,6 +33,7 @@ from seisedge.runtime.errors import DataError, InputError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.station.channels import metadata_of
+from seisedge.runtime.station.state import STATE_VERSION
 
 UNCALIBRATED = "uncalibrated"  # the remark of an event whose station has no known gain
 PACKAGES = ("dask", "distributed", "fsspec", "numpy", "onnxruntime", "pyarrow", "pymseed", "seisedge")
@@ -118,7 +119,7 @@ class ArchiveRun:
             self.station_settings[digest] = dict(zip(names, msgspec.to_builtins(used), strict=True))
         return Settings(
             models_of(self.models.engines), options.unit, options.start, options.end, options.revisions, stations,
-            importlib.metadata.version("seisedge"),
+            importlib.metadata.version("seisedge"), STATE_VERSION,
         )  # fmt: skip
 
     def run(self, pool: Callable[[], Pool], progress: Progress) -> Manifest:

@@ -300,7 +300,7 @@ class TriggeredMode:
         return 0 < noise.time_ns + ns_from_s(self._opener.noise_s) - onset_ns <= ns_from_s(HEARD_S)
 
     def _usable_noise(self) -> list[NoisePart]:
-        """The noise that an answer to come can use: of an open event, of an onset, or of one that is yet to be found."""
+        """The noise that an answer to come can use: of an open event, of an onset, or of one yet to be found."""
         times_ns = [event.onset.time_ns for _, _, event in self._due] + [onset.time_ns for onset in self._onsets]
         earliest_ns = self._opener.earliest_ns
         assert earliest_ns is not None  # something was scanned

@@ -23,7 +23,15 @@ from tests.fakes import (
 )
 
 from seisedge.runtime.clock import ns_from_iso
-from seisedge.runtime.config import ChannelConfig, Mode, StationConfig, TimelineConfig, TriggerConfig
+from seisedge.runtime.config import (
+    ChannelConfig,
+    EventsConfig,
+    Mode,
+    StationConfig,
+    TimelineConfig,
+    TriggerConfig,
+    TriggerKind,
+)
 from seisedge.runtime.detection.opener import TRIGGER_GRID
 from seisedge.runtime.engines._base import Array
 from seisedge.runtime.errors import InputError
@@ -301,6 +309,23 @@ def test_a_channel_below_the_band_has_the_classic_trigger_and_no_lines(caplog: p
     assert all(event.picks is None for event in events_of(drafts))
     assert "20 Hz does not reach the onset detector's band up to 15 Hz; STA/LTA opens" in caplog.text
     assert not hops_of(_run("continuous", packets=slow)[0])
+
+
+@pytest.mark.parametrize(("kind", "rate_hz", "threshold", "warned"), [
+    ("sta-lta", 100.0, 0.05, True), ("onset", 20.0, 0.05, True), ("onset", 100.0, 0.05, False),
+    ("sta-lta", 100.0, None, False), ("sta-lta", 100.0, 0.0, False), ("sta-lta", 100.0, 1.0, False),
+])  # fmt: skip
+def test_a_threshold_for_the_type_model_alone_is_logged_once(
+    kind: TriggerKind, rate_hz: float, threshold: float | None, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where new timelines begin, as after a clock that was set back."""
+    config = StationConfig(trigger=TriggerConfig(kind=kind), events=EventsConfig(noise_threshold=threshold))
+    station = Station("XX.STA", config, fake_models(_by_signal, onset=fake_detector()), "triggered")
+    for p in packets_of({"HHZ": burst(20, [], rate_hz)}, rate_hz=rate_hz):
+        station.add(p)
+        station.start_anew()
+    text = "events.noise_threshold (0.05) is compared with the probability of noise of the event-type model alone"
+    assert caplog.text.count(text) == caplog.text.count("noise_threshold") == warned
 
 
 def test_one_component_is_enough() -> None:

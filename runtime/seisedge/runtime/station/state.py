@@ -19,8 +19,8 @@ from seisedge.runtime.station.clock_steps import ClockStepsState
 from seisedge.runtime.station.triggered import TriggeredState
 from seisedge.runtime.timeline.timeline import TimelineState
 
-# Of both structs, and of the computations that they continue: filters, triggers, and the rules that judge events. A run of
-# `seisedge archive` is continued only with the version that began it.
+# Of both structs, and of the computations that they continue: filters, triggers, and the rules that judge events. A run
+# of `seisedge archive` is continued only with the version that began it.
 STATE_VERSION = 7
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seisedge.runtime.clock import iso_from_ns, ns_from_s
-from seisedge.runtime.config import Mode, StationConfig, TriggerKind, settings_of
+from seisedge.runtime.config import EventsConfig, Mode, StationConfig, TriggerKind, settings_of
 from seisedge.runtime.counters import StationCounters
 from seisedge.runtime.detection.opener import TRIGGER_GRID, Opener
 from seisedge.runtime.detection.trigger import Trigger
@@ -104,6 +104,7 @@ class Station:
         self._ratios: RatiosByTime = ()  # of the timelines
         self._mode: TriggeredMode | None = None
         self._unused: dict[str, str] = {}  # reason why a channel reaches no model or trigger, by its name
+        self._warned_of_threshold = False
         self._pending: list[Draft] = []  # became due before a long gap or at the end of the earlier timelines
         self._restarted = False  # new timelines have begun, and `_pending` was not yielded since
         self._earlier_ns = 0  # length of the data on earlier timelines
@@ -484,6 +485,8 @@ class Station:
         self._set_weights()
         of_models = {grid: self._timelines[grid] for grid in reached}
         opener = self._opener(self._timelines[trigger_grid])
+        if opener.kind == "sta_lta":
+            self._warn_of_threshold()
         hop_lines = None
         if self._mode_name == "continuous" and isinstance(opener, OnsetDetector):
             hop_lines = HopLines(self.station_id, opener, self.counters)
@@ -497,6 +500,20 @@ class Station:
             self.counters,
             self._drops,
             hop_lines,
+        )
+
+    def _warn_of_threshold(self) -> None:
+        """STA/LTA opens the events: warn once where `noise_threshold` then has another meaning than with a detector."""
+        threshold = self._config.events.noise_threshold
+        if threshold is None or not 0 < threshold < 1 or self._warned_of_threshold:
+            return
+        self._warned_of_threshold = True
+        logger.warning(
+            "%s: STA/LTA opens the events, so events.noise_threshold (%g) is compared with the probability of noise of "
+            "the event-type model alone; use a value that was chosen with STA/LTA, or remove the setting (default: %g)",
+            self.station_id,
+            threshold,
+            EventsConfig().noise_limit("sta-lta"),
         )
 
     def _opener(self, timeline: Timeline) -> Opener:

@@ -123,9 +123,8 @@ class EventsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     # longer than S after P at 4000 km; a longer one would hide events, not repetitions. Default: by SEPARATION_S
     min_event_separation_s: Annotated[float, msgspec.Meta(ge=0, le=600)] | None = None
-    # probability of noise from which on an event is retracted; 0: only where noise is the most probable label; 1: never.
-    # Between 0 and 1 an event of the onset detector is also retracted where noise is the most probable label. Default:
-    # by NOISE_THRESHOLD
+    # Probability of noise from which on an event is retracted. 0: where noise is the most probable label; 1: never;
+    # in between, with the onset detector, also where noise is the most probable label. Default: by NOISE_THRESHOLD
     noise_threshold: Share | None = None
     min_probability: Share = 0.0  # of the most probable label that is not noise
 

@@ -485,7 +485,7 @@ class Station:
         self._set_weights()
         of_models = {grid: self._timelines[grid] for grid in reached}
         opener = self._opener(self._timelines[trigger_grid])
-        if opener.kind == "sta_lta":
+        if opener.kind == "sta_lta" and self._config.trigger.kind != "sta-lta":
             self._warn_of_threshold()
         hop_lines = None
         if self._mode_name == "continuous" and isinstance(opener, OnsetDetector):
@@ -503,7 +503,7 @@ class Station:
         )
 
     def _warn_of_threshold(self) -> None:
-        """STA/LTA opens the events: warn once where `noise_threshold` then has another meaning than with a detector."""
+        """STA/LTA replaces the detector: warn once where `noise_threshold` then means another thing."""
         threshold = self._config.events.noise_threshold
         if threshold is None or not 0 < threshold < 1 or self._warned_of_threshold:
             return

@@ -10,15 +10,15 @@ import pytest
 from click.testing import CliRunner
 
 from seisedge.cli import main
-from seisedge.runtime.config import load_config
+from seisedge.runtime.config import EventsConfig, load_config
 from seisedge.runtime.demo import STATIONS
 from seisedge.runtime.demo.made_day import write_day
-from seisedge.train.correction.noise_threshold import poisson_limit
+from seisedge.train.correction.noise_threshold import THRESHOLDS, poisson_limit
 
 STATION = STATIONS / "PB.B918.toml"
 HOURS = 1.5
 EVENTS_PER_HOUR = 6.0
-MANY = 15  # of the events in the recording, that the proposal may keep
+MANY = 9  # events of the recording that the proposal may keep; the first proposal keeps 9 before it is run, then 10
 
 
 def calibrate(*arguments: str | Path) -> tuple[int, str]:
@@ -33,6 +33,15 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield write_day(tmp_path_factory.mktemp("noise") / "noise.mseed", ["PB.B918"], HOURS, EVENTS_PER_HOUR)
 
 
+def station_with(folder: Path, line: str, table: str) -> Path:
+    """The station with one more line in a table that its file has not."""
+    text = STATION.read_text()
+    assert f"\n[{table}]" not in text
+    path = folder / "station.toml"
+    path.write_text(f"{text}\n[{table}]\n{line}\n")
+    return path
+
+
 def events_of(recording: Path, station: Path) -> list[float]:
     """What the threshold is compared with, of the events that `seisedge run` keeps."""
     result = CliRunner().invoke(main, ["run", str(station), str(recording), "--json"])
@@ -43,26 +52,40 @@ def events_of(recording: Path, station: Path) -> list[float]:
 
 def test_the_proposal_keeps_the_limit_at_the_station(recording: Path, tmp_path: Path) -> None:
     everything = events_of(recording, STATION)
-    wanted = 24 / HOURS * MANY
-    code, text = calibrate(STATION, recording, "--noise", "--per-day", str(wanted), "--json")
+    wanted = 24 / HOURS * (MANY + 0.5)
+    copy = tmp_path / "copy.toml"
+    code, text = calibrate(STATION, recording, "--noise", "--per-day", str(wanted), "--json", "-o", copy)
     assert code == 0, text
-    proposal = json.loads(text)
-    assert proposal["curve"][0]["events"] == len(everything) > 2
+    proposal, _ = json.JSONDecoder().raw_decode(text)
+    assert proposal["curve"][0]["events"] == len(everything) > MANY
     assert proposal["hours"] == pytest.approx(HOURS, abs=0.02)
     limit, kept = proposal["chosen"]["noise_threshold"], proposal["chosen"]["events"]
     assert 0 < limit < 0.1
-    assert sum(p < limit / 2 for p in everything) <= kept <= MANY < sum(p < 2 * limit for p in everything)
+    larger = THRESHOLDS[THRESHOLDS.index(limit) - 1]
+    assert sum(p < larger for p in everything) <= MANY  # by the answers of the first run it would do
+    assert kept <= MANY < len(events_of(recording, station_with(tmp_path, f"noise_threshold = {larger}", "events")))
     assert proposal["at_most_per_day"] == pytest.approx(poisson_limit(kept) * 24 / proposal["hours"], rel=0.01)
-    copy = tmp_path / "copy.toml"
-    code, text = calibrate(STATION, recording, "--noise", "--per-day", str(wanted), "-o", copy)
-    assert code == 0, text
-    assert f"noise_threshold = {limit:g}" in text
     assert load_config(copy).events.noise_threshold == limit
     assert "# Borehole seismometer" in copy.read_text()
     assert len(events_of(recording, copy)) == kept
     code, again = calibrate(copy, recording, "--noise", "--per-day", str(wanted), "--json")
     assert code == 0
     assert json.loads(again) == proposal  # what the file has now does not hide events from the count
+
+
+@pytest.mark.parametrize(("kind", "default"), [("onset", 0.1), ("sta-lta", 0.0)])
+def test_no_value_less_strict_than_the_default_is_proposed(
+    kind: str, default: float, recording: Path, tmp_path: Path
+) -> None:
+    """Also where every value keeps the limit, as on a quiet day."""
+    station = station_with(tmp_path, f'kind = "{kind}"', "trigger")
+    code, text = calibrate(station, recording, "--noise", "--per-day", "1000", "--write")
+    assert code == 0, text
+    assert load_config(station).events.noise_threshold == default == EventsConfig().noise_limit(kind)
+    assert f"[events]\nnoise_threshold = {default:g}\n" in text
+    assert ("0.1 is the default; a less strict value is never proposed" in text) == (kind == "onset")
+    shown = [float(line.split()[0]) for line in text.splitlines() if len(line.split()) == 3 and line[0] == " "]
+    assert shown[0] == 0.0 and shown[-3:] == [0.005, 0.002, 0.001]
 
 
 def test_the_upper_limit_of_a_rate() -> None:

@@ -70,13 +70,15 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Fit the magnitude correction of STATION (a station file) on catalogued events in DATA, or propose the
-    probability of noise from which on it retracts an event.
+    """Fit the magnitude correction of STATION (a station file) on catalogued events in DATA, or propose
+    noise_threshold, the probability of noise from which on it retracts an event.
 
     DATA are records of this station: miniSEED files, folders of them, or sds:DIR; with --catalogue also SAC. With
     --catalogue it prints the correction (log10 of amplitude) with its standard error, and the errors of the magnitudes
     when each event is corrected by the fit to all others. With --noise it prints the number of false events by
-    noise_threshold. Writes a file only with --write or -o.
+    noise_threshold, and proposes the default of STATION or the first stricter value that keeps few enough. The
+    probability is that of the event type and the onset detector together, with STA/LTA that of the event type alone.
+    Writes a file only with --write or -o.
     """
     if not data:
         raise InputError("DATA is missing; give records of this station: miniSEED or SAC files, folders or sds:DIR")

@@ -3,6 +3,8 @@
 The recording should hold no earthquake: each event in it counts as false, and an earthquake makes the proposal smaller
 than it need be. An onset that is retracted no longer ends the window of the event before it, whose probabilities then
 change: the proposal is therefore run, and lowered until the limit is kept.
+
+The default of the station is the least strict proposal: few or no events in a day do not show that a site needs less.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import msgspec
 from msgspec import Struct
 from scipy.stats import chi2  # type: ignore[import-untyped]  # scipy publishes no types
 
-from seisedge.runtime.config import StationConfig, check_metadata
+from seisedge.runtime.config import EventsConfig, StationConfig, check_metadata
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.stationxml import StationXml
@@ -22,10 +24,11 @@ from seisedge.runtime.sources import open_source
 from seisedge.train.dataset.stations import Stations
 from seisedge.train.evaluation.false_events import Counted, count_events, noise_probabilities
 
-MOST = 0.0  # where noise is the most probable label: keeps most events
-# That are tried, from many events to few.
-THRESHOLDS = (MOST, *(percent / 100 for percent in range(50, 0, -1)), 0.005, 0.002, 0.001)
-SHOWN = (MOST, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)  # in the table
+BY_LABEL = 0.0  # an event is retracted where noise is its most probable label, whatever the probability
+# In the order in which they are tried, from the default of the station on. With the onset detector each retracts what
+# the one before does, and more. With STA/LTA those above 1 / number of labels keep events that BY_LABEL retracts.
+THRESHOLDS = (BY_LABEL, *(percent / 100 for percent in range(50, 0, -1)), 0.005, 0.002, 0.001)
+SHOWN = (BY_LABEL, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)  # in the table
 HOURS_A_DAY = 24.0
 LEAST_HOURS = 1.0
 CONFIDENCE = 0.95
@@ -42,9 +45,10 @@ class Point(Struct, frozen=True):
 class Proposal(Struct, frozen=True, kw_only=True):
     """Schema `seisedge.noise_threshold/1`.
 
-    per_day: the wanted limit. at_most_per_day: 95 % upper limit of the rate of false events with the proposal, from the
-    number of events in these hours (Poisson). chosen: the proposal, with what a run with it has kept; None where no
-    value down to 0.001 keeps the limit. curve: by the last answers of a run with 0.
+    default: of this kind of trigger. per_day: the wanted limit. at_most_per_day: 95 % upper limit of the rate of false
+    events with the proposal, from the number of events in these hours (Poisson). chosen: the proposal, with what a run
+    with it has kept; None where no value from the default down to 0.001 keeps the limit. curve: by the last answers of
+    a run with 0.
     """
 
     schema: str = "seisedge.noise_threshold/1"
@@ -53,6 +57,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
     model_sha256: str
     hours: float
     opened: int
+    default: float
     per_day: float
     chosen: Point | None
     at_most_per_day: float | None
@@ -62,7 +67,8 @@ class Proposal(Struct, frozen=True, kw_only=True):
 def proposal_from(
     config: StationConfig, data: Sequence[str], models: Models, per_day: float, metadata: StationXml | None
 ) -> Proposal:
-    """Run the station on `data` and propose the largest threshold with at most `per_day` events a day.
+    """Run the station on `data` and propose the first of THRESHOLDS, from its default on, with at most `per_day` events
+    a day.
 
     Raises InputError for data without usable samples of the station, or with less than an hour of them.
     """
@@ -76,7 +82,7 @@ def proposal_from(
             packets = (p for p in source.packets() if p is not None and p.source_id.station_id == name)
             return count_events(packets, models, config.mode, msgspec.structs.replace(config, events=events), metadata)
 
-    counted = counted_with(MOST)
+    counted = counted_with(BY_LABEL)
     if counted.hours < LEAST_HOURS:
         raise InputError(
             f"{', '.join(data)}: contains {counted.hours:.2f} h of usable samples of {name}; --noise needs at least "
@@ -84,8 +90,10 @@ def proposal_from(
         )
     days = counted.hours / HOURS_A_DAY
     curve = [_point(threshold, counted, days) for threshold in THRESHOLDS]
-    chosen = next((point for point in curve if point.per_day <= per_day), None)
-    while chosen is not None and chosen.noise_threshold != MOST:
+    default = EventsConfig().noise_limit(config.trigger.kind_in(config.mode, has_detector=models.onset is not None))
+    allowed = curve[THRESHOLDS.index(default) :]
+    chosen = next((point for point in allowed if point.per_day <= per_day), None)
+    while chosen is not None and chosen.noise_threshold != BY_LABEL:
         kept = counted_with(chosen.noise_threshold)
         chosen = _point(chosen.noise_threshold, kept, days)
         if chosen.per_day <= per_day:
@@ -99,6 +107,7 @@ def proposal_from(
         model_sha256=engine.sha256,
         hours=round(counted.hours, 2),
         opened=counted.opened,
+        default=default,
         per_day=per_day,
         chosen=chosen,
         at_most_per_day=None if chosen is None else round(poisson_limit(chosen.events) / days, 2),
@@ -124,7 +133,7 @@ def text_from_proposal(proposal: Proposal) -> str:
     p = proposal
     lines = [
         f"{p.station}: {p.hours:.1f} h of noise, model {p.model} ({p.model_sha256[:12]}…)",
-        f"  {p.opened} onsets opened an event, {p.curve[0].events} of these were kept to the end",
+        f"  {p.opened} onsets opened an event; with 0, {p.curve[0].events} of these are kept to the end",
         "",
         f"{'noise_threshold':>15} {'events':>7} {'per day':>8}",
     ]
@@ -132,12 +141,14 @@ def text_from_proposal(proposal: Proposal) -> str:
     lines += [f"{q.noise_threshold:>15g} {q.events:7d} {q.per_day:8.1f}" for q in shown]
     if p.chosen is None:
         return "\n".join([*lines, "", f"no value keeps the events at or below {p.per_day:g} a day"])
+    is_default = p.chosen.noise_threshold == p.default != BY_LABEL
     return "\n".join(
         [
             *lines,
             "",
             f"a run with {p.chosen.noise_threshold:g} keeps {p.chosen.events} events, {p.chosen.per_day:.1f} a day; "
             f"with 95 % confidence at most {p.at_most_per_day:.1f} a day",
+            *([f"{p.default:g} is the default; a less strict value is never proposed"] if is_default else []),
             "earthquakes with such a probability of noise are lost too: docs/detection.md has the share",
             "",
             "[events]",
@@ -148,5 +159,5 @@ def text_from_proposal(proposal: Proposal) -> str:
 
 def _point(threshold: float, counted: Counted, days: float) -> Point:
     noise = noise_probabilities(counted.kept)
-    events = len(noise) if threshold == MOST else sum(p < threshold for p in noise)
+    events = len(noise) if threshold == BY_LABEL else sum(p < threshold for p in noise)
     return Point(threshold, events, round(events / days, 2))

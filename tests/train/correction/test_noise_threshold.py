@@ -58,6 +58,8 @@ def test_the_proposal_keeps_the_limit_at_the_station(recording: Path, tmp_path: 
     assert code == 0, text
     proposal, _ = json.JSONDecoder().raw_decode(text)
     assert proposal["curve"][0]["events"] == len(everything) > MANY
+    for point in proposal["curve"][1:]:
+        assert point["events"] == sum(p < point["noise_threshold"] for p in everything)
     assert proposal["hours"] == pytest.approx(HOURS, abs=0.02)
     limit, kept = proposal["chosen"]["noise_threshold"], proposal["chosen"]["events"]
     assert 0 < limit < 0.1
